@@ -1,0 +1,172 @@
+"""A canvas with what was asked and what was answered drawn on it: cells, who asked, boxes, labels and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from zlib import crc32
+
+from PIL import Image, ImageDraw, ImageFont
+
+Rgb = tuple[int, int, int]
+Rect = tuple[float, float, float, float]
+
+PALETTE: tuple[Rgb, ...] = (
+    (230, 57, 70),
+    (29, 120, 200),
+    (22, 143, 98),
+    (245, 130, 32),
+    (132, 70, 196),
+    (0, 152, 166),
+    (214, 51, 132),
+    (94, 132, 20),
+    (240, 180, 20),
+    (72, 84, 204),
+    (160, 92, 52),
+    (64, 176, 216),
+)
+LINE, CAPTION, ON_CAPTION = (255, 255, 255, 210), (18, 22, 30, 205), (255, 255, 255, 255)
+SMALL_PX = 900
+"""Pictures whose longer side is below this are drawn at twice their size, or tags would hide them."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A photo's rectangle, in pixels of the canvas (x0, y0, x1, y1), and who asked."""
+
+    rect: Rect
+    caption: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One detection, in pixels of the canvas (x0, y0, x1, y1)."""
+
+    rect: Rect
+    label: str
+    score: float
+
+
+class Tag(NamedTuple):
+    """A text on a plate of its own; `rect` is the plate."""
+
+    rect: Rect
+    text: str
+    plate: tuple[int, ...]
+    size_px: float
+
+
+def annotate(picture: Image.Image, cells: Sequence[Cell], boxes: Sequence[Mark]) -> Image.Image:
+    """An RGB copy with cells and boxes drawn on it, twice the size if the picture is small."""
+    zoom = 2 if max(picture.size) < SMALL_PX else 1
+    canvas = picture.convert("RGB").resize((picture.width * zoom, picture.height * zoom), Image.Resampling.LANCZOS)
+    cells = [Cell(_zoomed(cell.rect, zoom), cell.caption) for cell in cells]
+    marks = [Mark(_zoomed(mark.rect, zoom), mark.label, mark.score) for mark in boxes]
+    pen = ImageDraw.Draw(canvas, "RGBA")
+    for cell in cells:
+        _dashed(pen, cell.rect)
+    for mark in marks:
+        _outline(pen, mark)
+    for tag in _tags(cells, marks, (0, 0, *canvas.size)):
+        _write(pen, tag)
+    return canvas
+
+
+def colour(label: str) -> Rgb:
+    """The same for a label on every canvas and in every run."""
+    return PALETTE[crc32(label.encode()) % len(PALETTE)]
+
+
+def _zoomed(rect: Rect, zoom: int) -> Rect:
+    """Scaled, with its corners in order."""
+    x0, y0, x1, y1 = (side * zoom for side in rect)
+    return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
+
+
+def _dashed(pen: ImageDraw.ImageDraw, rect: Rect, dash_px: int = 9, gap_px: int = 6) -> None:
+    """The border just inside the rectangle, so that neighbours do not draw over each other."""
+    x0, y0, x1, y1 = (round(side) for side in (rect[0], rect[1], rect[2] - 1, rect[3] - 1))
+    for x in range(x0, x1 + 1, dash_px + gap_px):
+        for y in (y0, y1):
+            pen.line((x, y, min(x + dash_px, x1), y), LINE)
+    for y in range(y0, y1 + 1, dash_px + gap_px):
+        for x in (x0, x1):
+            pen.line((x, y, x, min(y + dash_px, y1)), LINE)
+
+
+def _outline(pen: ImageDraw.ImageDraw, mark: Mark) -> None:
+    """A tinted box; a dark hairline around it keeps it visible on its own colour."""
+    x0, y0, x1, y1 = mark.rect
+    ink = colour(mark.label)
+    pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=(0, 0, 0, 90))
+    pen.rectangle(mark.rect, (*ink, 26), (*ink, 255), 2)
+
+
+def _tags(cells: Sequence[Cell], marks: Sequence[Mark], whole: Rect) -> list[Tag]:
+    """Captions first, then the surest marks: who comes later goes where there is still room."""
+    tags = [_caption(cell) for cell in cells]
+    boxes = [mark.rect for mark in marks]
+    for mark in sorted(marks, key=lambda mark: -mark.score):
+        tags.append(_placed(mark, _home(mark, cells, whole), taken=[tag.rect for tag in tags], boxes=boxes))
+    return tags
+
+
+def _home(mark: Mark, cells: Sequence[Cell], whole: Rect) -> Rect:
+    """The cell that holds the box's midpoint, or the whole canvas: a tag never strays into a neighbour's photo."""
+    x, y = (mark.rect[0] + mark.rect[2]) / 2, (mark.rect[1] + mark.rect[3]) / 2
+    holders = (cell.rect for cell in cells if cell.rect[0] <= x < cell.rect[2] and cell.rect[1] <= y < cell.rect[3])
+    return next(holders, whole)
+
+
+def _caption(cell: Cell) -> Tag:
+    x0, y0 = cell.rect[:2]
+    width, height = _plate_px(cell.caption, 13)
+    return Tag((x0 + 3, y0 + 3, x0 + 3 + width, y0 + 3 + height), cell.caption, CAPTION, 13)
+
+
+def _placed(mark: Mark, home: Rect, *, taken: Sequence[Rect], boxes: Sequence[Rect]) -> Tag:
+    """Above the box, below, beside or inside it, where it hides least: other tags weigh more than boxes."""
+    text = f"{mark.label} {mark.score:.2f}"
+    size_px = min(max((mark.rect[3] - mark.rect[1]) * 0.45, 10), 14)
+    plates = [_inside(plate, home) for plate in _spots(mark.rect, *_plate_px(text, size_px))]
+    best = min(plates, key=lambda plate: 4 * _hidden(plate, taken) + _hidden(plate, boxes))
+    return Tag(best, text, (*colour(mark.label), 235), size_px)
+
+
+def _spots(box: Rect, width: float, height: float) -> list[Rect]:
+    """Where a plate could go, the usual places first."""
+    x0, y0, x1, y1 = box
+    left, right, middle = x0 - 1, x1 + 1 - width, (y0 + y1 - height) / 2
+    corners = ((left, y0 - height), (right, y0 - height), (left, y1), (right, y1))
+    others = ((x1 + 2, middle), (x0 - 2 - width, middle), (left, y0), (right, y0))
+    return [(x, y, x + width, y + height) for x, y in corners + others]
+
+
+def _plate_px(text: str, size_px: float) -> tuple[float, float]:
+    return round(ImageFont.load_default(size_px).getlength(text)) + 8, round(size_px * 1.3) + 2
+
+
+def _inside(rect: Rect, home: Rect) -> Rect:
+    """Moved, never shrunk, to lie within another."""
+    dx = max(home[0] - rect[0], 0) or min(home[2] - rect[2], 0)
+    dy = max(home[1] - rect[1], 0) or min(home[3] - rect[3], 0)
+    return rect[0] + dx, rect[1] + dy, rect[2] + dx, rect[3] + dy
+
+
+def _hidden(plate: Rect, rects: Sequence[Rect]) -> float:
+    """Square pixels of the rectangles that a plate would cover."""
+    x0, y0, x1, y1 = plate
+    return sum(max(min(x1, r[2]) - max(x0, r[0]), 0) * max(min(y1, r[3]) - max(y0, r[1]), 0) for r in rects)
+
+
+def _write(pen: ImageDraw.ImageDraw, tag: Tag) -> None:
+    x0, y0, _, y1 = tag.rect
+    pen.rounded_rectangle(tag.rect, 3, tag.plate)
+    pen.text((x0 + 4, (y0 + y1) / 2), tag.text, _ink_on(tag.plate), ImageFont.load_default(tag.size_px), "lm")
+
+
+def _ink_on(plate: tuple[int, ...]) -> tuple[int, ...]:
+    """Black or white, whichever reads better on the plate (perceived brightness, ITU-R BT.601)."""
+    brightness = 0.299 * plate[0] + 0.587 * plate[1] + 0.114 * plate[2]
+    return (16, 18, 24, 255) if brightness > 150 else ON_CAPTION

@@ -1,0 +1,69 @@
+"""What a dialect does: read a request, write its answer or its error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway.errors import GatewayError
+from gateway.keys import Keyring
+from gateway.model import Outcome, Tenant
+from providers.base import Limits, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request as it came; header names are in lower case, `path` and `query` as on the wire."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a client asks of which photos; `options` are the dialect's own, for its `render`."""
+
+    task: Task
+    photos: tuple[bytes, ...] = field(repr=False)
+    options: Any = None
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Dialect(Protocol):
+    """One wire format. Reading and writing are pure."""
+
+    name: str
+    path: str
+    limits: Limits
+    """What the API takes of one photo."""
+    openapi: Mapping[str, Any]
+    """Its operation in OpenAPI's form."""
+
+    def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:
+        """Who asks. Raises Unauthenticated."""
+        ...
+
+    def parse(self, incoming: Incoming) -> Question:
+        """What is asked. Raises BadRequest, NotServed or a PhotoError; nothing else, whatever the bytes."""
+        ...
+
+    def render(self, question: Question, outcomes: Sequence[Outcome]) -> Reply:
+        """The answer to a question; a dialect of one photo a call raises that photo's error."""
+        ...
+
+    def render_error(self, error: GatewayError) -> Reply:
+        """The dialect's own form of an error."""
+        ...

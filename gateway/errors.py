@@ -1,0 +1,119 @@
+"""One tree of errors, each of which knows its HTTP status, its name on the wire and what a client may read of it."""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """Something that a client is told. The message is public; dialects choose the form."""
+
+    status = 500
+    code = "internal"
+
+    def __init__(self, message: str = "Something went wrong here; the operator's log says what.") -> None:
+        super().__init__(message)
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """When to come back, where coming back can help."""
+        return None
+
+
+class BadRequest(GatewayError):
+    """The request is not of the dialect's form."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class Unauthenticated(GatewayError):
+    """No key, or one that this gateway did not give out; `scheme_error` is the dialect's finer name for it."""
+
+    status = 401
+    code = "unauthenticated"
+
+    def __init__(self, message: str, scheme_error: str = "") -> None:
+        super().__init__(message)
+        self.scheme_error = scheme_error
+
+
+class NotServed(GatewayError):
+    """No route serves what was asked."""
+
+    status = 404
+    code = "not_served"
+
+
+class PhotoError(GatewayError):
+    """This photo cannot be looked at; the ones beside it can."""
+
+    status = 400
+    code = "invalid_photo"
+
+
+class NoPhoto(PhotoError):
+    """No bytes at all."""
+
+    code = "empty_photo"
+
+
+class BadFormat(PhotoError):
+    """Not a picture, a broken one, or of a format the API does not take."""
+
+    code = "invalid_format"
+
+
+class TooManyBytes(PhotoError):
+    status = 413
+    code = "photo_too_large"
+
+
+class BadDimensions(PhotoError):
+    """Sides or pixels outside the limits."""
+
+    code = "invalid_dimensions"
+
+
+class Busy(GatewayError):
+    """The buffer is full: nothing was taken."""
+
+    status = 429
+    code = "busy"
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self._retry_after_s = retry_after_s
+
+    @property
+    def retry_after_s(self) -> float | None:
+        return self._retry_after_s
+
+
+class UpstreamThrottled(Busy):
+    """The provider kept asking to slow down until the photo's deadline."""
+
+    code = "upstream_throttled"
+
+
+class UpstreamFailed(GatewayError):
+    """The provider could not answer within the photo's deadline."""
+
+    status = 502
+    code = "upstream_failed"
+
+
+class DeadlineExceeded(GatewayError):
+    """The photo's own deadline passed."""
+
+    status = 504
+    code = "deadline_exceeded"
+
+
+class Stopping(GatewayError):
+    """The process is going down and takes nothing new."""
+
+    status = 503
+    code = "stopping"
+
+    @property
+    def retry_after_s(self) -> float | None:
+        return 1.0

@@ -1,0 +1,86 @@
+"""What happened, for whoever listens: the flow tells and knows no listener."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.grid.layout import Layout
+from gateway.model import Entry, Lane, Outcome
+from providers.base import Detection, Picture
+
+log = logging.getLogger("imgrid")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A canvas was answered, and billed: one image. `entries` are the photos on it, in the layout's order."""
+
+    canvas: str
+    lane: Lane
+    layout: Layout
+    picture: Picture
+    entries: Sequence[Entry]
+    found: Sequence[Detection]
+    calls: int
+    composed_s: float
+    asked_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed:
+    """One call to a provider failed, for `reason` (the error's class) and `message`; it may be made again."""
+
+    provider: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A photo has its answer or its error; `total_s` is from its acceptance until now."""
+
+    entry: Entry
+    outcome: Outcome
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request or a photo was refused before it was buffered; `code` is the error's."""
+
+    dialect: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A client went away before its photo was settled."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class LoopFailed:
+    """The flow's loop survived something that should not have happened."""
+
+    message: str
+
+
+Event = Asked | CallFailed | Settled | Refused | Left | LoopFailed
+Listener = Callable[[Event], None]
+
+
+@dataclass
+class Events:
+    """Tells every listener; one that fails is logged and harms nobody. Holds the listeners."""
+
+    listeners: list[Listener] = field(default_factory=list)
+
+    def tell(self, event: Event) -> None:
+        for listener in self.listeners:
+            try:
+                listener(event)
+            except Exception:
+                log.exception("a listener failed on %s", type(event).__name__)

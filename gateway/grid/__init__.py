@@ -1,0 +1,1 @@
+"""Many photos on one canvas and back: layout and un-gridding are pure, composing handles pixels."""

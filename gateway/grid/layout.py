@@ -1,0 +1,88 @@
+"""Where each photo lies on a canvas. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gateway.model import Size
+from thresholds.shape import Shape
+
+
+class Rect(NamedTuple):
+    """Pixels on the canvas."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A grid of equal cells, each photo in the middle of its own at its own aspect.
+
+    `photos[i]` is where photo i is drawn; it lies in cell (i // cols, i % cols).
+    """
+
+    shape: Shape
+    cell: Size
+    photos: tuple[Rect, ...]
+
+    @property
+    def width_px(self) -> int:
+        return self.cell.width_px * self.shape.cols
+
+    @property
+    def height_px(self) -> int:
+        return self.cell.height_px * self.shape.rows
+
+
+def drawn(size: Size, shape: Shape, canvas: tuple[int, int]) -> Size:
+    """How large a photo is drawn in a grid of that shape on a canvas (width, height): as large as its cell allows.
+
+    It depends on the photo alone and not on its neighbours, so a photo can be made ready while it waits for them.
+    """
+    width, height = canvas[0] // shape.cols, canvas[1] // shape.rows
+    scale = min(width / size.width_px, height / size.height_px)
+    return Size(
+        min(max(round(size.width_px * scale), 1), width),
+        min(max(round(size.height_px * scale), 1), height),
+    )
+
+
+def lay_out(sizes: Sequence[Size], shape: Shape, canvas: tuple[int, int]) -> Layout:
+    """The photos row by row in cells just large enough for the widest and the tallest of them as drawn.
+
+    The canvas comes out no larger than `canvas` and, where nothing needs the room, smaller: a provider that scales
+    every picture to its input size then has less to shrink.
+    """
+    sizes_drawn = [drawn(size, shape, canvas) for size in sizes]
+    cell = Size(max(s.width_px for s in sizes_drawn), max(s.height_px for s in sizes_drawn))
+    return Layout(shape, cell, tuple(_centred(size, index, shape, cell) for index, size in enumerate(sizes_drawn)))
+
+
+def _centred(size: Size, index: int, shape: Shape, cell: Size) -> Rect:
+    row, col = divmod(index, shape.cols)
+    x = col * cell.width_px + (cell.width_px - size.width_px) // 2
+    y = row * cell.height_px + (cell.height_px - size.height_px) // 2
+    return Rect(x, y, size.width_px, size.height_px)
+
+
+def best_shape(sizes: Sequence[Size], lane: Shape, canvas: tuple[int, int]) -> Shape:
+    """The shape that shows these photos largest, among those that hold them and are no larger than the lane's.
+
+    A full lane keeps its own shape. A part-filled one costs the same at any shape, so it takes the one whose photos
+    are drawn largest on average; of equals, the one with fewer cells.
+    """
+    count = len(sizes)
+    if count == lane.cells:
+        return lane
+    held = {Shape(rows, -(-count // rows)) for rows in range(1, count + 1)}
+    held = {shape for shape in held if shape.cells < lane.cells} | {lane}
+    return max(held, key=lambda shape: (_scale(sizes, shape, canvas), -shape.cells, shape))
+
+
+def _scale(sizes: Sequence[Size], shape: Shape, canvas: tuple[int, int]) -> float:
+    return sum(drawn(size, shape, canvas).width_px / size.width_px for size in sizes)

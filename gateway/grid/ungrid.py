@@ -1,0 +1,100 @@
+"""From boxes on a canvas to boxes of its photos. Pure.
+
+EECS-2023-182, section 3.1, Definition 1: a box belongs to the photo whose cell holds its midpoint.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from math import ceil
+
+from gateway.grid.layout import Layout, Rect
+from providers.base import Box, Detection
+from thresholds.cascade import Crossing
+
+
+def ungrid(layout: Layout, found: Iterable[Detection], *, crossing: Crossing = "midpoint") -> list[list[Detection]]:
+    """Each photo's own detections, in the layout's order, as fractions of the photo and clipped to it.
+
+    `found` has boxes as fractions of the canvas. What lies in an empty cell or wholly beside its photo is dropped;
+    with `crossing="discard"` so is a box that reaches into a second cell.
+    """
+    own: list[list[Detection]] = [[] for _ in layout.photos]
+    for detection in _unmixed(layout, list(found)):
+        index = _cell(layout, detection.box)
+        if index is None or (crossing == "discard" and _crosses(layout, detection.box)):
+            continue
+        mapped = _to_photo(layout, layout.photos[index], detection)
+        if mapped.box.area > 0:
+            own[index].append(mapped)
+    return own
+
+
+def _cell(layout: Layout, box: Box) -> int | None:
+    """The index of the photo whose cell holds the box's midpoint, None where the cell is empty or off the canvas."""
+    x, y = box.midpoint
+    row, col = int(y * layout.shape.rows // 1), int(x * layout.shape.cols // 1)
+    if not (0 <= row < layout.shape.rows and 0 <= col < layout.shape.cols):
+        return None
+    index = row * layout.shape.cols + col
+    return index if index < len(layout.photos) else None
+
+
+def _crosses(layout: Layout, box: Box) -> bool:
+    inside = box.clip()
+    return any(
+        ceil(high * cells - 1e-6) - 1 > int(low * cells + 1e-6)
+        for low, high, cells in (
+            (inside.x0, inside.x1, layout.shape.cols),
+            (inside.y0, inside.y1, layout.shape.rows),
+        )
+    )
+
+
+def _to_photo(layout: Layout, photo: Rect, detection: Detection) -> Detection:
+    def point(x: float, y: float) -> tuple[float, float]:
+        return (
+            min(max((x * layout.width_px - photo.x) / photo.width, 0.0), 1.0),
+            min(max((y * layout.height_px - photo.y) / photo.height, 0.0), 1.0),
+        )
+
+    box = detection.box
+    mapped = Box(*point(box.x0, box.y0), *point(box.x1, box.y1))
+    return replace(detection, box=mapped, polygon=tuple(point(x, y) for x, y in detection.polygon))
+
+
+def _unmixed(layout: Layout, found: list[Detection]) -> list[Detection]:
+    """Lines that were read across several photos are replaced by one line for each photo, made of its own words."""
+    children: dict[int, list[Detection]] = defaultdict(list)
+    for detection in found:
+        if detection.parent is not None:
+            children[detection.parent].append(detection)
+    unmixed: list[Detection] = []
+    for detection in found:
+        words = children.get(detection.key, []) if detection.key is not None else []
+        if len({_cell(layout, word.box) for word in words}) > 1:
+            unmixed.extend(_lines(layout, detection, words))
+        elif detection.parent is None:
+            unmixed += [detection, *words]
+    return unmixed
+
+
+def _lines(layout: Layout, line: Detection, words: Sequence[Detection]) -> list[Detection]:
+    """A line's words by photo, each group under a line of its own with the same key: keys need to differ within one
+    photo only."""
+    by_cell: dict[int | None, list[Detection]] = defaultdict(list)
+    for word in words:
+        by_cell[_cell(layout, word.box)].append(word)
+    parts: list[Detection] = []
+    for group in by_cell.values():
+        boxes = [word.box for word in group]
+        box = Box(
+            min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes)
+        )
+        corners = ((box.x0, box.y0), (box.x1, box.y0), (box.x1, box.y1), (box.x0, box.y1))
+        label = " ".join(word.label for word in group)
+        score = min(line.score, *(word.score for word in group))
+        parts += [replace(line, label=label, score=score, box=box, polygon=corners), *group]
+    return parts

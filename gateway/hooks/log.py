@@ -1,0 +1,23 @@
+"""What an operator wants to read: failures and refusals, one line each. No bytes, no addresses with queries."""
+
+from __future__ import annotations
+
+import logging
+
+from gateway.events import Asked, CallFailed, Event, LoopFailed, Settled
+
+log = logging.getLogger("imgrid")
+
+
+def write(event: Event) -> None:
+    """Logs an event at the level it deserves."""
+    match event:
+        case CallFailed():
+            log.warning("provider %s: %s: %s", event.provider, event.reason, event.message)
+        case LoopFailed():
+            log.error("loop: %s", event.message)
+        case Settled() if event.outcome.error is not None:
+            log.info("photo %s of %s: %s", event.entry.photo.id, event.entry.tenant, event.outcome.error.code)
+        case Asked():
+            log.debug("canvas %s: %s, %d photos of %s, %.0f ms", event.canvas, event.layout.shape, len(event.entries),
+                      event.lane.provider, 1000 * event.asked_s)  # fmt: skip

@@ -1,0 +1,79 @@
+"""Prometheus metrics. Their names and meanings are listed in docs/metrics.md, which a test holds to this file."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gateway.events import Asked, CallFailed, Event, Left, LoopFailed, Refused, Settled
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+FILL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+class Metrics:
+    """Counts events. Holds a registry of its own, so that several gateways can live in one process."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        where = ["provider", "task", "shape"]
+        self._billed = Counter("imgrid_billed_images", "Canvases answered and billed", where, registry=registry)
+        self._cells = Counter("imgrid_canvas_photos", "Photos on billed canvases", where, registry=registry)
+        self._fill = Histogram("imgrid_canvas_fill", "Photos on a canvas, as a share of its lane's cells",
+                               ["provider", "task"], buckets=FILL, registry=registry)  # fmt: skip
+        self._composed = Histogram("imgrid_compose_seconds", "From claim to encoded canvas", ["provider"],
+                                   buckets=SECONDS, registry=registry)  # fmt: skip
+        self._asked = Histogram("imgrid_upstream_seconds", "Asking about one canvas, pauses included", ["provider"],
+                                buckets=SECONDS, registry=registry)  # fmt: skip
+        self._failed = Counter("imgrid_upstream_failures", "Failed calls", ["provider", "reason"], registry=registry)
+        self._photos = Counter("imgrid_photos", "Photos settled, by outcome: ok or an error's code",
+                               ["tenant", "task", "outcome"], registry=registry)  # fmt: skip
+        self._stages = Counter("imgrid_photo_stages", "Stages at which photos were asked", ["route", "stage", "shape"],
+                               registry=registry)  # fmt: skip
+        self._waited = Histogram("imgrid_wait_seconds", "Waiting for company, each stage", ["route"],
+                                 buckets=SECONDS, registry=registry)  # fmt: skip
+        self._total = Histogram("imgrid_photo_seconds", "From acceptance to outcome", ["route"],
+                                buckets=SECONDS, registry=registry)  # fmt: skip
+        self._saved = Gauge("imgrid_saved_images", "Photos answered minus images billed", ["tenant"], registry=registry)
+        self._refused = Counter("imgrid_refusals", "Refused before buffering", ["dialect", "code"], registry=registry)
+        self._left = Counter("imgrid_clients_left", "Photos whose client went away", registry=registry)
+        self._loop = Counter("imgrid_loop_failures", "Exceptions that the loop survived", registry=registry)
+        self.waiting = Gauge("imgrid_buffer_photos", "Photos held, waiting and in flight", registry=registry)
+        self.bytes = Gauge("imgrid_buffer_bytes", "Bytes of the photos held", registry=registry)
+        self.oldest = Gauge("imgrid_oldest_wait_seconds", "Age of the photo waiting longest", registry=registry)
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Asked():
+                self._on_asked(event)
+            case Settled():
+                self._on_settled(event)
+            case CallFailed():
+                self._failed.labels(event.provider, event.reason).inc()
+            case Refused():
+                self._refused.labels(event.dialect, event.code).inc()
+            case Left():
+                self._left.inc()
+            case LoopFailed():
+                self._loop.inc()
+
+    def _on_asked(self, event: Asked) -> None:
+        lane, count = event.lane, len(event.entries)
+        where = (lane.provider, lane.task, str(event.layout.shape))
+        self._billed.labels(*where).inc()
+        self._cells.labels(*where).inc(count)
+        self._fill.labels(lane.provider, lane.task).observe(count / lane.shape.cells)
+        self._composed.labels(lane.provider).observe(event.composed_s)
+        self._asked.labels(lane.provider).observe(event.asked_s)
+        for entry in event.entries:
+            self._saved.labels(entry.tenant).dec(1 / count)
+
+    def _on_settled(self, event: Settled) -> None:
+        entry, outcome = event.entry, event.outcome
+        code = outcome.error.code if outcome.error else "ok"
+        self._photos.labels(entry.tenant, entry.lane.task, code).inc()
+        self._total.labels(entry.route).observe(event.total_s)
+        if outcome.error is None:
+            self._saved.labels(entry.tenant).inc()
+        for step in outcome.steps:
+            self._stages.labels(entry.route, str(step.stage), str(step.shape)).inc()
+            self._waited.labels(entry.route).observe(step.waited_s)

@@ -1,0 +1,33 @@
+"""Who may ask: the keys that this gateway gave out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.model import Tenant
+
+ANYBODY = Tenant("open", "open")
+
+
+def digest(key: str) -> bytes:
+    """What a key is looked up by: comparing digests tells a guesser nothing about the key itself."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """An access key's secret, held in the clear because SigV4 needs it to compute the signature again."""
+
+    secret: str = field(repr=False)
+    tenant: Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """Tenants by key: `bearer` by the digest of a native key, `pairs` by access key. `open` where there are none."""
+
+    bearer: Mapping[bytes, Tenant] = field(default_factory=dict)
+    pairs: Mapping[str, KeyPair] = field(default_factory=dict)
+    open: bool = False

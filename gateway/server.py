@@ -1,0 +1,44 @@
+"""Runs an app until it is told to stop; what was taken by then is finished first."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from fastapi import FastAPI
+
+
+class _Server(uvicorn.Server):
+    """Tells its address once it listens."""
+
+    def __init__(self, config: uvicorn.Config, on_listening: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._on_listening = on_listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._on_listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+
+def server(app: FastAPI, host: str, port: int, on_listening: Callable[[str], None]) -> uvicorn.Server:
+    """A server, not yet running; port 0 is any free one. Set its `should_exit` to stop it from another thread."""
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=75
+    )
+    return _Server(config, on_listening)
+
+
+def serve(app: FastAPI, host: str, port: int, on_listening: Callable[[str], None]) -> int:
+    """Serves until SIGTERM or SIGINT, finishes what was taken, and returns the exit status.
+
+    uvicorn raises the signal again when it is done; being stopped is no failure, so by then nothing heeds it.
+    """
+    running = server(app, host, port, on_listening)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    running.run()
+    return 0 if running.started else 1

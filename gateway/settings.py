@@ -1,0 +1,268 @@
+"""Settings: the only file that reads the config file or the environment."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+import providers
+from providers.base import Options, Task
+from thresholds.cascade import Border, Cascade, Crossing, Merge, Stage, load
+
+PREFIX = "IMGRID_"
+DEFAULT_FILE = Path("imgrid.yaml")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names file and key, and the way out."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RekognitionKey(_Section):
+    """A key pair for AWS SDKs, made up by the operator; it has nothing to do with AWS's own."""
+
+    dialect: Literal["rekognition"]
+    access_key: str = Field(min_length=1)
+    secret_key: SecretStr = Field(min_length=1)
+
+
+class NativeKey(_Section):
+    dialect: Literal["native"]
+    key: SecretStr = Field(min_length=1)
+
+
+Key = Annotated[RekognitionKey | NativeKey, Field(discriminator="dialect")]
+
+
+class TenantSettings(_Section):
+    """One client of this gateway."""
+
+    name: str = Field(min_length=1)
+    keys: list[Key] = Field(min_length=1)
+    share: bool = Field(False, description="its photos may share canvases with those of other tenants who agreed too")
+
+
+class RouteSettings(_Section):
+    """How one task is served: by whom, in which shapes, and how long a photo may wait for company."""
+
+    task: Task
+    provider: str
+    name: str = ""
+    tenants: list[str] = Field(default_factory=list, description="for these tenants only; none named: for all")
+    cascade: Path | None = Field(None, description="a cascade file, as `imgrid profile` writes it")
+    stages: tuple[Stage, ...] | None = Field(None, description="the cascade, written here instead of in a file")
+    merge: Merge | None = Field(None, description="overrides the cascade's: discard or fuse earlier answers")
+    crossing: Crossing | None = Field(None, description="overrides the cascade's: midpoint or discard")
+    border: Border | None = Field(None, description="overrides the cascade's: none, black or blurred")
+    max_wait_ms: float = Field(150, ge=0, description="how long a photo waits for company at each stage")
+    deadline_ms: float = Field(30_000, gt=0, description="how long a client waits at most")
+
+
+class BufferSettings(_Section):
+    """How much is held, waiting and in flight together; what is over it is refused with 429."""
+
+    max_photos: int = Field(5_000, ge=1)
+    max_bytes: int = Field(1 << 30, ge=1)
+    max_pixels: int = Field(20_000_000_000, ge=1)
+
+
+class LimitSettings(_Section):
+    """What one photo and one request may be, whatever an API would take."""
+
+    max_photo_bytes: int = Field(20 * 1024 * 1024, ge=1)
+    max_photo_pixels: int = Field(50_000_000, ge=1)
+    max_request_bytes: int = Field(64 * 1024 * 1024, ge=1)
+
+
+class Settings(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    listen: str = Field("127.0.0.1:8080", description="address and port")
+    providers: dict[str, dict[str, Any]] = Field(min_length=1, description="by name; each has a kind and its options")
+    routes: list[RouteSettings] = Field(min_length=1)
+    tenants: list[TenantSettings] = Field(default_factory=list)
+    buffer: BufferSettings = BufferSettings()
+    limits: LimitSettings = LimitSettings()
+    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="for decoding and composing")
+
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+            raise ValueError("write address:port, such as 127.0.0.1:8080")
+        return value
+
+    @model_validator(mode="after")
+    def _closed(self) -> Settings:
+        if not self.tenants and not _is_loopback(self.host):
+            raise ValueError(f"listen: {self.listen} is not loopback and there are no tenants, so anybody could spend "
+                             "your money; add tenants with keys, or listen on 127.0.0.1")  # fmt: skip
+        return self
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  pydantic-settings hands over all of these by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `read` hands over: file and environment are already merged, so that an unknown key in either is
+        an error that can be named."""
+        return (init_settings,)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def read(file: Path, environment: Mapping[str, str]) -> Settings:
+    """The settings in a YAML file, each overridden by its variable in the environment.
+
+    `IMGRID_LISTEN` is `listen`; `IMGRID_ROUTES__0__MAX_WAIT_MS` is `max_wait_ms` of the first route; values are YAML.
+    Raises ConfigError naming file and key.
+    """
+    try:
+        content = yaml.safe_load(file.read_text()) or {}
+    except FileNotFoundError:
+        raise ConfigError(f"there is no {file}; write one with: imgrid config example > {DEFAULT_FILE}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file} must hold keys and values, such as 'listen: 127.0.0.1:8080'")
+    for path, name, value in _variables(environment):
+        _overlay(content, path, name, value)
+    try:
+        settings = Settings(**content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(file, error))) from None
+    _check_routes(settings, file)
+    return settings
+
+
+def _variables(environment: Mapping[str, str]) -> Iterator[tuple[list[str], str, Any]]:
+    for name, text in sorted(environment.items()):
+        if name.startswith(PREFIX):
+            try:
+                yield name.removeprefix(PREFIX).lower().split("__"), name, yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise ConfigError(f"{name} in the environment is no YAML value: {error}") from None
+
+
+def _overlay(content: Any, path: list[str], name: str, value: Any) -> None:
+    """Sets one value within nested mappings and lists; names match whatever their case."""
+    *parents, last = path
+    for part, after in zip(parents, path[1:], strict=True):
+        content = _child(content, part, name, {} if not after.isdigit() else [])
+    if isinstance(content, list):
+        _child(content, last, name, None)
+        content[int(last)] = value
+    else:
+        content[_spelled(content, last)] = value
+
+
+def _child(content: Any, part: str, name: str, fresh: Any) -> Any:
+    if isinstance(content, list):
+        if not part.isdigit() or int(part) > len(content):
+            raise ConfigError(f"{name} in the environment: {part!r} is no index of a list of {len(content)}")
+        if int(part) == len(content):
+            content.append(fresh)
+        return content[int(part)]
+    if not isinstance(content, dict):
+        raise ConfigError(f"{name} in the environment: there is nothing under {part!r} to set")
+    return content.setdefault(_spelled(content, part), fresh)
+
+
+def _spelled(content: Mapping[str, Any], part: str) -> str:
+    return next((key for key in content if str(key).lower() == part), part)
+
+
+def _explain(file: Path, error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "unknown key" + _suggestion(str(problem["loc"][-1]))
+        yield f"{file}: {where + ': ' if where else ''}{message}"
+
+
+def _suggestion(key: str) -> str:
+    sections = (Settings, RouteSettings, TenantSettings, BufferSettings, LimitSettings, RekognitionKey, NativeKey)
+    known = {name for section in sections for name in section.model_fields}
+    close = difflib.get_close_matches(key, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _check_routes(settings: Settings, file: Path) -> None:
+    """Every name is known, and every route can be reached."""
+    tenants = {tenant.name for tenant in settings.tenants}
+    if len(tenants) < len(settings.tenants):
+        raise ConfigError(f"{file}: tenants: two of them have the same name")
+    taken: dict[Task, set[str] | None] = {}
+    for index, route in enumerate(settings.routes):
+        where = f"{file}: routes[{index}]"
+        if unknown := set(route.tenants) - tenants:
+            raise ConfigError(f"{where}.tenants: there is no tenant {', '.join(sorted(unknown))}")
+        before = taken.get(route.task, set())
+        if before is None or (route.tenants and set(route.tenants) <= before):
+            raise ConfigError(f"{where}: nothing can match it: an earlier route serves {route.task} for the same "
+                              "tenants; remove one, or name other tenants")  # fmt: skip
+        taken[route.task] = before | set(route.tenants) if route.tenants else None
+
+
+def options_of(settings: Settings, name: str, file: Path) -> Options:
+    """A provider's settings, read by its kind. Raises ConfigError naming file and key."""
+    given = settings.providers[name]
+    try:
+        return providers.load(str(given.get("kind", ""))).Options(**given)
+    except LookupError as error:
+        raise ConfigError(f"{file}: providers.{name}.kind: {error.args[0]}") from None
+    except ImportError as error:
+        raise ConfigError(f"{file}: providers.{name}: its kind needs a missing package: {error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{file}: providers.{name}.{key}: {message}") from None
+
+
+def cascade_of(route: RouteSettings, index: int, file: Path) -> Cascade:
+    """A route's cascade, from its file or written in place. Raises ConfigError naming file and key."""
+    where = f"{file}: routes[{index}]"
+    if (route.cascade is None) == (route.stages is None):
+        raise ConfigError(f"{where}: write either cascade (a file) or stages, such as stages: [{{shape: 2x2}}]")
+    changes = {key: value for key in ("merge", "crossing", "border") if (value := getattr(route, key)) is not None}
+    try:
+        base = load(file.parent / route.cascade) if route.cascade else Cascade(stages=route.stages or ())
+        return base.model_copy(update=changes)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{where}.stages: {first}") from None
+    except ValueError as error:
+        raise ConfigError(f"{where}.cascade: {error}") from None

@@ -1,0 +1,209 @@
+"""What every provider speaks: a picture in, detections out.
+
+A provider knows nothing of grids and thresholds. It is asked about one picture, answers with what it sees in it, and
+tells the world beforehand what it can be asked (`About`). Each lives in a file of its own named after its `kind`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
+
+from PIL import Image
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+
+class Task(StrEnum):
+    """What can be asked about a photo. The first four answer with boxes; the last two judge a whole picture."""
+
+    OBJECTS = "objects"
+    FACES = "faces"
+    TEXT = "text"
+    PEOPLE = "people"
+    LABELS = "labels"
+    MODERATION = "moderation"
+
+
+class Box(NamedTuple):
+    """Corners as fractions of a picture's width and height, origin at the top left."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def area(self) -> float:
+        """Share of the picture, 0 for an empty box."""
+        return max(self.x1 - self.x0, 0.0) * max(self.y1 - self.y0, 0.0)
+
+    @property
+    def midpoint(self) -> tuple[float, float]:
+        return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
+
+    def clip(self) -> Box:
+        """The part of the box that lies inside the picture; its area is 0 where none does."""
+        return Box(*(min(max(side, 0.0), 1.0) for side in self))
+
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One thing seen: for text the label is what was read.
+
+    `key` and `parent` tie words to their line: a word's `parent` is the `key` of its line. `details` is whatever else
+    the provider said of it, kept for dialects that can pass it on.
+    """
+
+    label: str
+    score: float
+    box: Box
+    kind: str = ""
+    polygon: tuple[tuple[float, float], ...] = ()
+    key: int | None = None
+    parent: int | None = None
+    details: Mapping[str, Any] = field(default_factory=lambda: NOTHING)  # Python 3.11 takes no mapping as a default
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a provider is asked about: encoded bytes or RGB pixels, as its `About.wants` says."""
+
+    width_px: int
+    height_px: int
+    data: bytes = b""
+    pixels: Image.Image | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an API takes: bytes of one picture, its sides and pixels, and its formats in Pillow's names."""
+
+    max_bytes: int = 20 * 1024 * 1024
+    min_side_px: int = 1
+    max_side_px: int = 16_000
+    max_pixels: int = 50_000_000
+    formats: frozenset[str] = frozenset({"JPEG", "PNG"})
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """List price of one picture, and the day it was read."""
+
+    usd_per_image: float = 0.0
+    as_of: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What can be said of a provider before it is asked."""
+
+    name: str
+    kind: str
+    tasks: frozenset[Task]
+    wants: Literal["bytes", "pixels"] = "bytes"
+    limits: Limits = Limits()
+    price: Price = Price()
+    canvas_px: tuple[int, int] = (1280, 1280)
+    concurrency: int = 8
+    applies_exif: bool = False
+    """True where JPEGs are turned upright by their EXIF before they are looked at."""
+
+
+class Provider(Protocol):
+    """Answers one picture."""
+
+    @property
+    def about(self) -> About: ...
+
+    async def detect(self, picture: Picture, task: Task) -> Sequence[Detection]:
+        """All that is seen, in any order; boxes are fractions of the picture and may reach outside it.
+
+        Raises one of the `ProviderError`s and nothing else.
+        """
+        ...
+
+    async def ready(self) -> None:
+        """Returns if the provider could be asked now, without asking anything that is billed; else raises."""
+        ...
+
+    async def close(self) -> None:
+        """Gives back what the provider holds."""
+        ...
+
+
+class ProviderError(Exception):
+    """Something went wrong upstream. Nothing was billed unless a subclass says otherwise."""
+
+
+class PictureRefused(ProviderError):
+    """The provider will not look at this picture, now or later; another picture may pass."""
+
+
+class Throttled(ProviderError):
+    """Too many requests; `retry_after_s` where the provider said how long to wait."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(ProviderError):
+    """A passing fault: an internal error, no connection."""
+
+
+class NoAnswer(ProviderError):
+    """The request was sent and no answer came in time: it may or may not have been billed."""
+
+
+class Misconfigured(ProviderError):
+    """The provider will refuse every picture until somebody changes something: credentials, permissions, a file."""
+
+
+class Canvas(NamedTuple):
+    """Sides of the largest picture worth sending, in pixels."""
+
+    width_px: int
+    height_px: int
+
+
+def parse_size(value: object) -> Canvas:
+    """`"640x480"` (width x height) or a pair, as a `Canvas`. Raises ValueError with the form expected."""
+    parts = value.lower().split("x") if isinstance(value, str) else value
+    try:
+        width, height = (int(part) for part in parts)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is no size; write width x height in pixels, such as 1280x1280") from None
+    return Canvas(width, height)
+
+
+def _sane_canvas(canvas: Canvas) -> Canvas:
+    if not (min(canvas) >= 80 and max(canvas) <= 8192):
+        raise ValueError("each side must be between 80 and 8192 pixels")
+    return canvas
+
+
+CanvasSize = Annotated[
+    Canvas,
+    BeforeValidator(parse_size),
+    AfterValidator(_sane_canvas),
+    PlainSerializer(lambda canvas: f"{canvas[0]}x{canvas[1]}"),
+]
+
+
+class Options(BaseModel):
+    """The settings every provider has; a provider's own `Options` adds to them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    canvas: CanvasSize = Field(Canvas(1280, 1280), description="largest picture sent, width x height in pixels")
+    concurrency: int = Field(8, ge=1, le=256, description="pictures asked about at the same time")
+    timeout_ms: int = Field(20_000, ge=10, description="how long one call may take")
+    usd_per_image: float | None = Field(None, ge=0, description="overrides the list price in the ledger")
