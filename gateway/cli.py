@@ -15,8 +15,9 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from gateway import app as composition
-from gateway import settings
+from gateway import profiling, settings
 from gateway.app import Parts
+from gateway.profiling import Sample, parse_shapes
 from gateway.server import serve as serve_app
 from gateway.settings import ConfigError, Settings
 
@@ -60,6 +61,48 @@ def serve(config: ConfigFile = settings.DEFAULT_FILE) -> None:
         lambda url: out.print(greeting(parts, url)),
     )
     raise typer.Exit(status)
+
+
+@app.command()
+def profile(
+    photos: Annotated[list[Path], typer.Option(help="A folder of photos; may be given several times.")],
+    truth: Annotated[
+        list[Path],
+        typer.Option(
+            help="Ground truth in COCO's JSON form, one for each folder of photos; only the "
+            "photos it lists are asked about. Without, the answer alone counts as truth."
+        ),
+    ] = [],
+    route: Annotated[str, typer.Option(help="The route whose provider is asked.")] = "objects",
+    shapes: Annotated[str, typer.Option(help="Shapes to ask at, with commas.")] = "1x1,2x1,2x2,3x3,4x4,5x5",
+    cascade: Annotated[
+        list[str],
+        typer.Option(
+            help="Shapes of a cascade to write, coarse first, with commas; several times for "
+            "several. Its last shape need not be profiled."
+        ),
+    ] = ["5x5,1x1"],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for answers, profile and cascades.")] = Path("profile"),
+    groupings: Annotated[int, typer.Option(min=1, help="Random groupings at each shape: neighbours vary.")] = 1,
+    floor: Annotated[float, typer.Option(min=0, max=1, help="Detections that score less do not count.")] = 0.3,
+    factor: Annotated[float, typer.Option(min=0, help="Thresholds are this times the mean …")] = 1.0,
+    deviations: Annotated[float, typer.Option(help="… plus this many standard deviations.")] = 0.0,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
+    config: ConfigFile = settings.DEFAULT_FILE,
+) -> None:
+    """Ask a route's provider about a sample at several shapes, and make cascades whose thresholds fit it.
+
+    The price is named before it is paid. Every answer is kept: run it again to go on where it stopped, or with other
+    --cascade, --factor or --deviations without paying again.
+    """
+    sample = Sample(photos, truth, parse_shapes(shapes), groupings, floor)
+    parts = composition.build(_read(config), config)
+    if route not in parts.routes:
+        raise ConfigError(f"{config}: there is no route {route!r}; there are {', '.join(parts.routes)}")
+    wanted = [parse_shapes(text) for text in cascade]
+    profiling.run(parts, parts.routes[route], sample, out_dir, console=out, confirmed=yes).write(
+        wanted, factor=factor, deviations=deviations, console=out
+    )
 
 
 @config_app.command("show")

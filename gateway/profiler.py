@@ -1,0 +1,233 @@
+"""Asks a provider about a sample of photos at several shapes, and keeps every answer.
+
+An answer that was paid for is on disk before the next thing happens, and is never asked for again: run the same profile
+once more and it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import cycle, islice, zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gateway.admission import House, admit
+from gateway.asking import Asker
+from gateway.errors import PhotoError
+from gateway.grid.layout import lay_out
+from gateway.grid.studio import Studio
+from gateway.grid.ungrid import ungrid
+from gateway.model import Photo, Size
+from providers.base import Box, Detection, Limits, PictureRefused, Provider, Task
+from thresholds.profile import Answers
+from thresholds.shape import Shape
+from thresholds.truth import read_coco
+
+RESPONSES = "responses.jsonl"
+MADE_WITH = "made-with.json"
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+KEEP_TRYING_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One canvas to ask about: a full grid of `shape`, turned towards the photos' orientation when it is laid out."""
+
+    shape: Shape
+    photos: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(f"{self.shape} {' '.join(self.photos)}".encode()).hexdigest()
+
+
+class Store:
+    """The answers of one profile, in a folder: one JSON object a line, appended and synced one by one.
+
+    Holds them by the question's key; each is the detections on the canvas as they came.
+    """
+
+    def __init__(self, folder: Path, made_with: Mapping[str, Any]) -> None:
+        """Raises ValueError where the folder holds answers of another provider or task."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / RESPONSES
+        note = folder / MADE_WITH
+        if note.exists() and json.loads(note.read_text()) != made_with:
+            raise ValueError(f"{note}: these answers are of another provider, model or canvas size; "
+                             "choose another --out, or remove the folder")  # fmt: skip
+        note.write_text(json.dumps(made_with, indent=1) + "\n")
+        self._answers: dict[str, Sequence[Detection]] = dict(_read_lines(self._file))
+
+    def get(self, question: Question) -> Sequence[Detection] | None:
+        return self._answers.get(question.key)
+
+    def put(self, question: Question, found: Sequence[Detection]) -> None:
+        row = {"key": question.key, "shape": str(question.shape), "photos": question.photos,
+               "found": [_plain(detection) for detection in found]}  # fmt: skip
+        with self._file.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._answers[question.key] = found
+
+
+def _read_lines(file: Path) -> Iterator[tuple[str, list[Detection]]]:
+    """All whole lines; one that a crash cut short was not paid for twice, but it is lost."""
+    for line in file.read_text().splitlines() if file.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        yield row["key"], [Detection(**{**plain, "box": Box(*plain["box"])}) for plain in row["found"]]
+
+
+def _plain(detection: Detection) -> dict[str, Any]:
+    return {key: value for key, value in asdict(detection).items() if key != "details" and value not in ("", (), None)}
+
+
+class Sampled(NamedTuple):
+    """A photo's file, and its true objects where there is ground truth."""
+
+    path: Path
+    objects: Sequence[Detection] | None
+
+
+def find_photos(folders: Sequence[Path], truths: Sequence[Path]) -> dict[str, Sampled]:
+    """The sample, by the digest of each photo's content: all photos in the folders, or those that the truths list.
+
+    Raises ValueError where a listed file is missing, a truth cannot be read, or nothing is found at all.
+    """
+    if truths and len(truths) != len(folders):
+        raise ValueError(f"{len(folders)} --photos and {len(truths)} --truth: give one truth for each folder, in the "
+                         "same order, or none")  # fmt: skip
+    found: dict[str, Sampled] = {}
+    for folder, truth in zip_longest(folders, truths):
+        for sampled in _listed(folder, read_coco(truth)) if truth else _all(folder):
+            found[digest(sampled.path)] = sampled
+    if not found:
+        raise ValueError(f"no photos in {', '.join(map(str, folders))}")
+    return found
+
+
+def digest(path: Path) -> str:
+    """What a photo is known by in a profile: its content, wherever its file lies."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:20]
+
+
+def _listed(folder: Path, truth: Mapping[str, Sequence[Detection]]) -> Iterator[Sampled]:
+    for name, objects in truth.items():
+        places = [place for place in (folder / name, folder / "images" / name) if place.is_file()]
+        if not places:
+            raise ValueError(f"{folder}: the ground truth lists {name}, which is not there")
+        yield Sampled(places[0], objects)
+
+
+def _all(folder: Path) -> Iterator[Sampled]:
+    return (Sampled(path, None) for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
+
+
+def open_photos(files: Mapping[str, Sampled], limits: Limits) -> tuple[dict[str, Photo], dict[Path, str]]:
+    """The photos that can be looked at, and why the others cannot."""
+    photos: dict[str, Photo] = {}
+    refused: dict[Path, str] = {}
+    for key, (path, _) in files.items():
+        try:
+            photos[key] = admit(key, path.read_bytes(), limits, House())
+        except PhotoError as error:
+            refused[path] = str(error)
+    return photos, refused
+
+
+def questions(sizes: Mapping[str, Size], shapes: Sequence[Shape], groupings: int, seed: int = 0) -> list[Question]:
+    """Every canvas that a profile asks about.
+
+    At each shape photos are grouped at random with others of their orientation, `groupings` times, so that neighbours
+    vary. The last grid of a grouping is filled up with photos that were already asked: a shape is profiled full.
+    """
+    asked: list[Question] = []
+    for shape in shapes:
+        for grouping in range(groupings if shape.cells > 1 else 1):
+            rng = random.Random(f"{seed} {shape} {grouping}")
+            for portrait in (False, True):
+                keys = sorted(key for key, size in sizes.items() if size.portrait == portrait)
+                rng.shuffle(keys)
+                asked += [Question(shape, group) for group in _groups(keys, shape.cells)]
+    return asked
+
+
+def _groups(keys: Sequence[str], cells: int) -> Iterator[tuple[str, ...]]:
+    for start in range(0, len(keys), cells):
+        group = keys[start : start + cells]
+        yield (*group, *islice(cycle(keys), cells - len(group)))
+
+
+@dataclass
+class Profiler:
+    """Asks what is missing. Holds the asker of one provider."""
+
+    provider: Provider
+    task: Task
+    photos: Mapping[str, Photo]
+    store: Store
+    studio: Studio
+    refused: list[Question] = field(default_factory=list)
+
+    async def ask(self, missing: Sequence[Question], on_answer: Callable[[], None]) -> None:
+        """Asks all of them, as many at a time as the provider takes; each answer is stored before the next is asked.
+
+        A canvas that the provider refuses is noted in `refused`. Raises ProviderError where it cannot answer at all.
+        """
+        asker = Asker(self.provider, time.monotonic, random.Random())
+        room = asyncio.Semaphore(self.provider.about.concurrency)
+
+        async def one(question: Question) -> None:
+            async with room:
+                await self._one(asker, question)
+                on_answer()
+
+        async with asyncio.TaskGroup() as group:
+            for question in missing:
+                group.create_task(one(question))
+
+    async def _one(self, asker: Asker, question: Question) -> None:
+        photos = [self.photos[key] for key in question.photos]
+        shape = question.shape.towards(portrait=photos[0].size.portrait)
+        try:
+            sheet = await self.studio.sheet(photos, ["none"] * len(photos), shape, self.provider.about)
+            if sheet.picture is None or sheet.broken:
+                raise PictureRefused("a photo on it cannot be decoded")
+            until = time.monotonic() + KEEP_TRYING_S
+            answer = await asker.ask(sheet.picture, self.task, until, on_failure=lambda _: None)
+        except PictureRefused:
+            self.refused.append(question)
+        else:
+            self.store.put(question, answer.found)
+
+
+def collect(
+    asked: Sequence[Question], sizes: Mapping[str, Size], store: Store, canvas: tuple[int, int]
+) -> dict[Shape, dict[str, list[list[Detection]]]]:
+    """Each photo's own detections, by shape and photo, one list a grouping."""
+    answers: dict[Shape, dict[str, list[list[Detection]]]] = defaultdict(lambda: defaultdict(list))
+    for question in asked:
+        found = store.get(question)
+        if found is not None:
+            shape = question.shape.towards(portrait=sizes[question.photos[0]].portrait)
+            layout = lay_out([sizes[key] for key in question.photos], shape, canvas)
+            for key, own in zip(question.photos, ungrid(layout, found), strict=True):
+                answers[question.shape][key].append(own)
+    return answers
+
+
+def alone(answers: Answers, floor: float) -> dict[str, list[Detection]]:
+    """What stands for the truth where there is none: each photo's own answer alone."""
+    by_photo = answers[Shape(1, 1)]
+    return {key: [d for d in found[0] if d.score >= floor] for key, found in by_photo.items()}

@@ -1,0 +1,149 @@
+"""`imgrid profile`: names the price, asks, and writes the profile and its cascades."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from gateway import settings
+from gateway.app import Parts
+from gateway.model import Photo, Route
+from gateway.profiler import Profiler, Question, Store, alone, collect, find_photos, open_photos, questions
+from gateway.settings import ConfigError
+from providers.base import Detection, Limits, Provider, ProviderError
+from thresholds import cascade as cascades
+from thresholds.profile import Profile
+from thresholds.profile import profile as make_profile
+from thresholds.shape import ALONE, Shape
+
+FORMATS = frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What to profile: folders, a truth for each or none at all, and how."""
+
+    folders: Sequence[Path]
+    truths: Sequence[Path]
+    shapes: Sequence[Shape]
+    groupings: int
+    floor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished profile, and where it lies."""
+
+    profile: Profile
+    folder: Path
+
+    def write(self, wanted: Sequence[Sequence[Shape]], *, factor: float, deviations: float, console: Console) -> None:
+        """Writes the profile and one cascade file for each list of shapes, and says how to use them."""
+        self.profile.save(self.folder / "profile.json")
+        for shapes in wanted:
+            file = self.folder / f"cascade-{'-'.join(map(str, shapes))}.json"
+            try:
+                cascade = self.profile.cascade(shapes, factor=factor, deviations=deviations)
+            except ValueError as error:
+                raise ConfigError(f"--cascade {','.join(map(str, shapes))}: {error}") from None
+            cascades.save(cascade, file)
+            console.print(f"wrote {file}; use it in a route as  [bold]cascade: {file}[/]")
+
+
+def parse_shapes(text: str) -> list[Shape]:
+    """`"5x5,1x1"`. Raises ConfigError."""
+    try:
+        return [Shape.parse(part) for part in text.split(",")]
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def run(
+    parts: Parts, route: Route, sample: Sample, folder: Path, *, console: Console, confirmed: bool = False
+) -> Result:
+    """Asks what was not asked before, once the price is agreed to. Raises ConfigError for whatever is in the way."""
+    provider = parts.providers[route.provider]
+    try:
+        truth, photos = _photos(sample, console)
+        store = Store(folder, _made_with(parts, route))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    shapes = list(dict.fromkeys([*sample.shapes, *([] if truth else [ALONE])]))
+    sizes = {key: photo.size for key, photo in photos.items()}
+    asked = questions(sizes, shapes, sample.groupings)
+    missing = [question for question in asked if store.get(question) is None]
+    if missing:
+        _agree(missing, len(asked), provider, console, confirmed=confirmed)
+        profiler = Profiler(provider, route.task, photos, store, parts.studio)
+        _ask(profiler, missing, console)
+    else:
+        console.print(f"all {len(asked)} answers are in {folder} already; nothing to pay")
+    answers = collect(asked, sizes, store, provider.about.canvas_px)
+    objects = truth or alone(answers, sample.floor)
+    made = make_profile({key: objects.get(key, []) for key in photos}, answers, floor=sample.floor)
+    console.print(_table(made, shapes, asked))
+    return Result(made, folder)
+
+
+def _photos(sample: Sample, console: Console) -> tuple[dict[str, Sequence[Detection]], dict[str, Photo]]:
+    """True objects, where they are known, and photos; both by the photos' digests."""
+    files = find_photos(sample.folders, sample.truths)
+    photos, refused = open_photos(files, Limits(formats=FORMATS))
+    for path, reason in refused.items():
+        console.print(f"[yellow]left out:[/] {path}: {reason}")
+    truth = {key: sampled.objects for key, sampled in files.items() if key in photos and sampled.objects is not None}
+    return truth, photos
+
+
+def _made_with(parts: Parts, route: Route) -> dict[str, Any]:
+    """What an answer depends on beside the photos: the provider's own settings, less what only says how it is asked."""
+    name = route.provider
+    options = settings.options_of(parts.settings, name, Path("imgrid.yaml")).model_dump(mode="json")
+    volatile = {"concurrency", "timeout_ms", "usd_per_image", "access_key", "secret_key", "profile", "threads"}
+    return {"task": str(route.task), "provider": {k: v for k, v in options.items() if k not in volatile}}
+
+
+def _agree(missing: Sequence[Question], total: int, provider: Provider, console: Console, *, confirmed: bool) -> None:
+    about = provider.about
+    usd = about.price.usd_per_image * len(missing)
+    as_of = f", list price of {about.price.as_of}" if about.price.as_of else ""
+    console.print(f"{len(missing)} images to ask {about.name} about ({total - len(missing)} of {total} are paid for "
+                  f"already): about [bold]{usd:.2f} USD[/]{as_of}")  # fmt: skip
+    if not confirmed and not typer.confirm("Go on?"):
+        raise typer.Exit(1)
+
+
+def _ask(profiler: Profiler, missing: Sequence[Question], console: Console) -> None:
+    columns = (TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("asking", total=len(missing))
+        try:
+            asyncio.run(profiler.ask(missing, lambda: progress.advance(bar)))
+        except* ProviderError as group:
+            first = group.exceptions[0]
+            raise ConfigError(f"{profiler.provider.about.name} does not answer ({first}). What was answered is kept: "
+                              "run this again to go on from here") from None  # fmt: skip
+    if profiler.refused:
+        console.print(f"[yellow]{len(profiler.refused)} canvases were refused and are left out[/]")
+
+
+def _table(profile: Profile, shapes: Sequence[Shape], asked: Sequence[Question]) -> Table:
+    table = Table(title=f"{profile.photos} photos, mean box area {profile.area.mean:.3f} of a photo")
+    for column in ("shape", "images paid for", "objects found", "mean score", "of these found no further"):
+        table.add_column(column, justify="right")
+    for shape in shapes:
+        groups = [group for group in profile.groups if group.shape == shape]
+        count = sum(group.score.count for group in groups)
+        mean = sum(group.score.count * group.score.mean for group in groups) / count if count else 0.0
+        last = sum(group.score.count for group in groups if group.largest == shape)
+        calls = sum(question.shape == shape for question in asked)
+        table.add_row(str(shape), str(calls), str(count), f"{mean:.3f}", str(last))
+    return table
