@@ -27,7 +27,7 @@ from gateway.grid.studio import Studio
 from gateway.hooks import log
 from gateway.hooks.ledger import Account, Ledger
 from gateway.hooks.metrics import Metrics
-from gateway.http import Endpoint, read
+from gateway.http import ClientLeft, Endpoint, read
 from gateway.keys import KeyPair, Keyring, digest
 from gateway.model import Route, Tenant
 from gateway.service import Service
@@ -55,9 +55,15 @@ class Parts:
     metrics: Metrics
 
 
-def build(config: Settings, file: Path, listeners: Sequence[Listener] = ()) -> Parts:
-    """All parts, unstarted. Raises ConfigError naming file and key for whatever cannot be built."""
-    made = {name: _provider(config, name, file) for name in config.providers}
+def build(
+    config: Settings, file: Path, listeners: Sequence[Listener] = (), *, providers: Mapping[str, Provider] | None = None
+) -> Parts:
+    """All parts, unstarted; `providers` stand in for the configured ones of their names.
+
+    Raises ConfigError naming file and key for whatever cannot be built.
+    """
+    given = providers or {}
+    made = {name: given[name] if name in given else _provider(config, name, file) for name in config.providers}
     routes = _routes(config, file, made)
     room = Room(config.buffer.max_photos, config.buffer.max_bytes, config.buffer.max_pixels)
     buffer, studio = MemoryBuffer(room), Studio(config.threads)
@@ -194,6 +200,8 @@ def _add_operations(app: FastAPI, parts: Parts, ready: Ready) -> None:
     async def usage(request: Request) -> Response:
         try:
             tenant = native.authenticate(await read(request, 0), parts.keyring)
+        except ClientLeft:
+            return Response(status_code=499)
         except GatewayError as error:
             reply = native.render_error(error)
             return Response(reply.body, reply.status, reply.headers)

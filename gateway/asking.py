@@ -36,6 +36,7 @@ class Asker:
         self.typical_s = 0.5
         self._clock = clock
         self._rng = rng
+        self._slots = asyncio.Semaphore(provider.about.concurrency)
 
     @property
     def free(self) -> int:
@@ -54,9 +55,8 @@ class Asker:
         began, calls = self._clock(), 0
         while True:
             calls += 1
-            called = self._clock()
             try:
-                found = await self.provider.detect(picture, task)
+                found = await self._call(picture, task)
             except ProviderError as error:
                 on_failure(error)
                 pause = self._pause(error, calls)
@@ -64,8 +64,15 @@ class Asker:
                     raise
                 await asyncio.sleep(pause)
             else:
-                self.typical_s += 0.2 * (self._clock() - called - self.typical_s)
                 return Answer(found, calls, self._clock() - began)
+
+    async def _call(self, picture: Picture, task: Task) -> Sequence[Detection]:
+        """One call, when the provider has room for it: the halves of a refused canvas are asked about side by side."""
+        async with self._slots:
+            called = self._clock()
+            found = await self.provider.detect(picture, task)
+            self.typical_s += 0.2 * (self._clock() - called - self.typical_s)
+            return found
 
     def _pause(self, error: ProviderError, calls: int) -> float:
         asked_for = (error.retry_after_s or 0.0) if isinstance(error, Throttled) else 0.0

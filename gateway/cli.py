@@ -64,6 +64,30 @@ def serve(config: ConfigFile = settings.DEFAULT_FILE) -> None:
 
 
 @app.command()
+def demo(
+    photos: Annotated[Path | None, typer.Option(help="Find objects on the photos of this folder instead …")] = None,
+    model: Annotated[Path | None, typer.Option(help="… with this detector (ONNX)")] = None,
+    labels: Annotated[Path | None, typer.Option(help="and its class names; the .txt beside it if that is one.")] = None,
+    clients: Annotated[int, typer.Option(min=1, max=200, help="Clients that ask at the same time.")] = 24,
+    count: Annotated[int, typer.Option(min=1, help="Pictures in all.")] = 24,
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for canvases (PNG) and the page.")] = Path("demo-out"),
+) -> None:
+    """See it work: pictures of many clients through a gateway on this machine, and what was billed.
+
+    By default the demo draws signs, receipts and labels, and the local OCR reads them: no keys, no network.
+    """
+    from gateway.demo import run
+
+    if (photos is None) != (model is None):
+        raise ConfigError("--photos and --model go together: a folder of photos and a detector in ONNX")
+    plan = run.text_plan(clients, count)
+    if photos is not None and model is not None:
+        plan = run.objects_plan(photos, model, labels, clients, count)
+    file = run.run(plan, out_dir / plan.task, out)
+    out.print(f"canvases and page: [bold]{file}[/]")
+
+
+@app.command()
 def profile(
     photos: Annotated[list[Path], typer.Option(help="A folder of photos; may be given several times.")],
     truth: Annotated[

@@ -15,7 +15,8 @@ log = logging.getLogger("imgrid")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A canvas was answered, and billed: one image. `entries` are the photos on it, in the layout's order."""
+    """A canvas was answered, and billed: one image. `entries` are its photos in the layout's order; the cells of the
+    `broken` ones, by index, are empty."""
 
     canvas: str
     lane: Lane
@@ -26,6 +27,12 @@ class Asked:
     calls: int
     composed_s: float
     asked_s: float
+    broken: frozenset[int] = frozenset()
+
+    @property
+    def billed(self) -> list[Entry]:
+        """The photos that share the bill: those that are to be seen."""
+        return [entry for index, entry in enumerate(self.entries) if index not in self.broken]
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,9 +231,8 @@ class Flow:
         assert sheet.picture is not None  # noqa: S101  for the type checker: the caller has looked
         canvas, (claimed, composed_s) = uuid.uuid4().hex[:12], times
         layout, billed = sheet.layout, len(entries) - len(sheet.broken)
-        self._events.tell(
-            Asked(canvas, lane, layout, sheet.picture, entries, answer.found, answer.calls, composed_s, answer.asked_s)
-        )
+        self._events.tell(Asked(canvas, lane, layout, sheet.picture, entries, answer.found, answer.calls, composed_s,
+                                answer.asked_s, frozenset(sheet.broken)))  # fmt: skip
         own = {crossing: ungrid(layout, answer.found, crossing=crossing) for crossing in self._crossings(entries)}
         for index, entry in enumerate(entries):
             if index not in sheet.broken:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
+from starlette.requests import ClientDisconnect
 
 from gateway.dialects.base import Dialect, Incoming, Question, Reply
 from gateway.errors import BadRequest, GatewayError, TooManyBytes
@@ -57,20 +58,29 @@ class Endpoint:
         limits = self.dialect.limits
         answering = self.service.answer(question, tenant, dialect=self.dialect.name, limits=limits)
         outcomes = await while_connected(request, answering)
-        return self.dialect.render(question, outcomes)
+        try:
+            return self.dialect.render(question, outcomes)
+        except GatewayError as error:  # the only photo's, which was told when it was refused or settled
+            return self.dialect.render_error(error)
 
 
 async def read(request: Request, most: int) -> Incoming:
-    """The request with its whole body. Raises TooManyBytes as soon as it is larger than `most`."""
+    """The request with its whole body.
+
+    Raises TooManyBytes as soon as it is larger than `most`, and ClientLeft where the client goes away before its end.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > most:
         raise TooManyBytes(f"The request has {declared} bytes; at most {most} are taken (limits.max_request_bytes).")
     parts, size = [], 0
-    async for part in request.stream():
-        parts.append(part)
-        size += len(part)
-        if size > most:
-            raise TooManyBytes(f"The request has over {most} bytes, more than are taken (limits.max_request_bytes).")
+    try:
+        async for part in request.stream():
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                raise TooManyBytes(f"The request has over {most} bytes; no more are taken (limits.max_request_bytes).")
+    except ClientDisconnect:
+        raise ClientLeft from None
     scope = request.scope
     path = scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1") or scope["path"]
     query = scope["query_string"].decode("latin-1")

@@ -64,6 +64,7 @@ class Store:
             raise ValueError(f"{note}: these answers are of another provider, model or canvas size; "
                              "choose another --out, or remove the folder")  # fmt: skip
         note.write_text(json.dumps(made_with, indent=1) + "\n")
+        _end_last_line(self._file)
         self._answers: dict[str, Sequence[Detection]] = dict(_read_lines(self._file))
 
     def get(self, question: Question) -> Sequence[Detection] | None:
@@ -77,6 +78,13 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
         self._answers[question.key] = found
+
+
+def _end_last_line(file: Path) -> None:
+    """So that what a crash cut short does not swallow what is written next."""
+    if file.exists() and (content := file.read_bytes()) and not content.endswith(b"\n"):
+        with file.open("a") as cut:
+            cut.write("\n")
 
 
 def _read_lines(file: Path) -> Iterator[tuple[str, list[Detection]]]:
@@ -179,23 +187,30 @@ class Profiler:
     store: Store
     studio: Studio
     refused: list[Question] = field(default_factory=list)
+    stopping: bool = False
 
     async def ask(self, missing: Sequence[Question], on_answer: Callable[[], None]) -> None:
         """Asks all of them, as many at a time as the provider takes; each answer is stored before the next is asked.
 
-        A canvas that the provider refuses is noted in `refused`. Raises ProviderError where it cannot answer at all.
+        A canvas that the provider refuses is noted in `refused`. Raises ProviderError where it cannot answer at all;
+        then, and when cancelled, what is under way is still waited for and stored, for it will be billed.
         """
         asker = Asker(self.provider, time.monotonic, random.Random())
-        room = asyncio.Semaphore(self.provider.about.concurrency)
+        left = iter(missing)
 
-        async def one(question: Question) -> None:
-            async with room:
+        async def worker() -> None:
+            while not self.stopping and (question := next(left, None)):
                 await self._one(asker, question)
                 on_answer()
 
-        async with asyncio.TaskGroup() as group:
-            for question in missing:
-                group.create_task(one(question))
+        workers = [asyncio.create_task(worker()) for _ in range(self.provider.about.concurrency)]
+        try:
+            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            self.stopping = True
+            ended = await asyncio.gather(*workers, return_exceptions=True)
+        for failure in filter(None, ended):
+            raise failure
 
     async def _one(self, asker: Asker, question: Question) -> None:
         photos = [self.photos[key] for key in question.photos]
@@ -213,7 +228,12 @@ class Profiler:
 
 
 def collect(
-    asked: Sequence[Question], sizes: Mapping[str, Size], store: Store, canvas: tuple[int, int]
+    asked: Sequence[Question],
+    sizes: Mapping[str, Size],
+    store: Store,
+    canvas: tuple[int, int],
+    *,
+    least_px: int = 1,
 ) -> dict[Shape, dict[str, list[list[Detection]]]]:
     """Each photo's own detections, by shape and photo, one list a grouping."""
     answers: dict[Shape, dict[str, list[list[Detection]]]] = defaultdict(lambda: defaultdict(list))
@@ -221,7 +241,7 @@ def collect(
         found = store.get(question)
         if found is not None:
             shape = question.shape.towards(portrait=sizes[question.photos[0]].portrait)
-            layout = lay_out([sizes[key] for key in question.photos], shape, canvas)
+            layout = lay_out([sizes[key] for key in question.photos], shape, canvas, least_px=least_px)
             for key, own in zip(question.photos, ungrid(layout, found), strict=True):
                 answers[question.shape][key].append(own)
     return answers

@@ -86,7 +86,8 @@ def run(
         _ask(profiler, missing, console)
     else:
         console.print(f"all {len(asked)} answers are in {folder} already; nothing to pay")
-    answers = collect(asked, sizes, store, provider.about.canvas_px)
+    about = provider.about
+    answers = collect(asked, sizes, store, about.canvas_px, least_px=about.limits.min_side_px)
     objects = truth or alone(answers, sample.floor)
     made = make_profile({key: objects.get(key, []) for key in photos}, answers, floor=sample.floor)
     console.print(_table(made, shapes, asked))
@@ -127,9 +128,8 @@ def _ask(profiler: Profiler, missing: Sequence[Question], console: Console) -> N
         bar = progress.add_task("asking", total=len(missing))
         try:
             asyncio.run(profiler.ask(missing, lambda: progress.advance(bar)))
-        except* ProviderError as group:
-            first = group.exceptions[0]
-            raise ConfigError(f"{profiler.provider.about.name} does not answer ({first}). What was answered is kept: "
+        except ProviderError as error:
+            raise ConfigError(f"{profiler.provider.about.name} does not answer ({error}). What was answered is kept: "
                               "run this again to go on from here") from None  # fmt: skip
     if profiler.refused:
         console.print(f"[yellow]{len(profiler.refused)} canvases were refused and are left out[/]")

@@ -162,6 +162,7 @@ def read(file: Path, environment: Mapping[str, str]) -> Settings:
         settings = Settings(**content)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(file, error))) from None
+    _check_tenants(settings, file)
     _check_routes(settings, file)
     return settings
 
@@ -180,11 +181,8 @@ def _overlay(content: Any, path: list[str], name: str, value: Any) -> None:
     *parents, last = path
     for part, after in zip(parents, path[1:], strict=True):
         content = _child(content, part, name, {} if not after.isdigit() else [])
-    if isinstance(content, list):
-        _child(content, last, name, None)
-        content[int(last)] = value
-    else:
-        content[_spelled(content, last)] = value
+    _child(content, last, name, None)  # raises where there is no such place
+    content[int(last) if isinstance(content, list) else _spelled(content, last)] = value
 
 
 def _child(content: Any, part: str, name: str, fresh: Any) -> Any:
@@ -195,7 +193,7 @@ def _child(content: Any, part: str, name: str, fresh: Any) -> Any:
             content.append(fresh)
         return content[int(part)]
     if not isinstance(content, dict):
-        raise ConfigError(f"{name} in the environment: there is nothing under {part!r} to set")
+        raise ConfigError(f"{name} in the environment: {part!r} cannot be set within a single value")
     return content.setdefault(_spelled(content, part), fresh)
 
 
@@ -219,11 +217,22 @@ def _suggestion(key: str) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+def _check_tenants(settings: Settings, file: Path) -> None:
+    """Every tenant can be told from the others, by its name and by its keys."""
+    if len({tenant.name for tenant in settings.tenants}) < len(settings.tenants):
+        raise ConfigError(f"{file}: tenants: two of them have the same name")
+    seen: set[tuple[str, str]] = set()
+    for index, tenant in enumerate(settings.tenants):
+        for number, key in enumerate(tenant.keys):
+            what = key.access_key if isinstance(key, RekognitionKey) else key.key.get_secret_value()
+            if (key.dialect, what) in seen:
+                raise ConfigError(f"{file}: tenants[{index}].keys[{number}]: the same {key.dialect} key is given above")
+            seen.add((key.dialect, what))
+
+
 def _check_routes(settings: Settings, file: Path) -> None:
     """Every name is known, and every route can be reached."""
     tenants = {tenant.name for tenant in settings.tenants}
-    if len(tenants) < len(settings.tenants):
-        raise ConfigError(f"{file}: tenants: two of them have the same name")
     taken: dict[Task, set[str] | None] = {}
     for index, route in enumerate(settings.routes):
         where = f"{file}: routes[{index}]"

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from PIL import Image
@@ -50,9 +49,6 @@ class Box(NamedTuple):
         return Box(*(min(max(side, 0.0), 1.0) for side in self))
 
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True)
 class Detection:
     """One thing seen: for text the label is what was read.
@@ -68,7 +64,7 @@ class Detection:
     polygon: tuple[tuple[float, float], ...] = ()
     key: int | None = None
     parent: int | None = None
-    details: Mapping[str, Any] = field(default_factory=lambda: NOTHING)  # Python 3.11 takes no mapping as a default
+    details: Mapping[str, Any] = field(default_factory=dict)  # Python 3.11 takes no mapping as a default
 
 
 @dataclass(frozen=True, slots=True)

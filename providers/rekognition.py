@@ -80,7 +80,10 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
 
 
 class Rekognition:
-    """Calls in threads, one try a call: trying again is the gateway's to decide. Holds the client and its threads."""
+    """Calls in threads, one try a call: trying again is the gateway's to decide.
+
+    Holds the client, its threads, and whether it was closed.
+    """
 
     def __init__(self, name: str, options: Options, client: Any) -> None:
         price = PRICE if options.usd_per_image is None else Price(options.usd_per_image)
@@ -96,10 +99,16 @@ class Rekognition:
         )
         self._options = options
         self._client = client
+        self._closed = False
         self._threads = ThreadPoolExecutor(options.concurrency, f"{name}-call")
 
     async def detect(self, picture: Picture, task: Task) -> Sequence[Detection]:
         """DetectLabels or DetectText. Labels without instances belong to no place and are left out."""
+        self._check_open()
+        if task not in self.about.tasks:
+            raise Misconfigured(f"{self.about.name} answers {', '.join(sorted(self.about.tasks))}, not {task}")
+        if not picture.data:
+            raise PictureRefused("there are no bytes")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._call, picture.data, task)
 
@@ -123,6 +132,7 @@ class Rekognition:
 
     async def ready(self) -> None:
         """Whether the endpoint takes a connection."""
+        self._check_open()
         url = urlsplit(self._client.meta.endpoint_url)
         port = url.port or (443 if url.scheme == "https" else 80)
         try:
@@ -133,7 +143,12 @@ class Rekognition:
         except (OSError, TimeoutError) as error:
             raise Unavailable(f"{url.hostname}:{port} takes no connection ({error or 'no answer in 3 s'})") from error
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable(f"{self.about.name} has been closed")
+
     async def close(self) -> None:
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 

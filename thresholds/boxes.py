@@ -15,7 +15,8 @@ def iou(a: Box, b: Box) -> float:
     if width <= 0 or height <= 0:
         return 0.0
     inter = width * height
-    return inter / (a.area + b.area - inter)
+    union = a.area + b.area - inter
+    return inter / union if union > 0 else 0.0
 
 
 def match(truth: Sequence[Detection], found: Sequence[Detection], *, least_iou: float = 0.5) -> list[int | None]:
@@ -61,17 +62,17 @@ def fuse(
 ) -> list[Detection]:
     """Weighted box fusion of several answers about one photo.
 
-    Solovyev, Wang, Gabruseva, "Weighted boxes fusion" (2021), section 3: boxes of one label are clustered around the
-    running score-weighted mean box; a cluster's score is the mean of its weighted scores, times
+    Solovyev, Wang, Gabruseva, "Weighted boxes fusion" (2021), section 3: boxes of one label and kind are clustered
+    around the running score-weighted mean box; a cluster's score is the mean of its weighted scores, times
     min(members, total weight) / total weight, so that what one answer alone saw counts for less.
     """
-    clusters: dict[str, list[_Cluster]] = {}
+    clusters: dict[tuple[str, str], list[_Cluster]] = {}
     ranked = sorted(
         ((d, d.score * w) for found, w in zip(answers, weights, strict=True) for d in found),
         key=lambda pair: -pair[1],
     )
     for detection, weight in ranked:
-        rivals = clusters.setdefault(detection.label, [])
+        rivals = clusters.setdefault((detection.label, detection.kind), [])
         overlap, best = max(
             ((iou(cluster.box, detection.box), index) for index, cluster in enumerate(rivals)), default=(0.0, -1)
         )

@@ -84,7 +84,8 @@ def load(path: Path) -> Cascade:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{path}: {where or 'the cascade'}: {first['msg']}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{path}: {where or 'the cascade'}: {message}") from None
 
 
 def save(cascade: Cascade, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -46,8 +46,8 @@ class MemoryBuffer:
         self._held = Held()
 
     async def put(self, entries: Sequence[Entry]) -> None:
-        new = [entry for entry in entries if entry.photo.id not in self._entries]
-        held = self._with(new, 1)
+        new = {entry.photo.id: entry for entry in entries if entry.photo.id not in self._entries}
+        held = self._with(new.values(), 1)
         if new:
             self._check(held)
         for entry in entries:
@@ -81,7 +81,7 @@ class MemoryBuffer:
             if getattr(held, what) > most:
                 raise Busy(f"The buffer is full ({what}: at most {most}). Nothing was taken; come back in a second.")
 
-    def _with(self, entries: Sequence[Entry], sign: int) -> Held:
+    def _with(self, entries: Collection[Entry], sign: int) -> Held:
         return Held(
             self._held.photos + sign * len(entries),
             self._held.bytes + sign * sum(len(entry.photo.data) for entry in entries),

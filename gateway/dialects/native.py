@@ -89,14 +89,14 @@ class Problem(Struct):
 
 
 class PhotoOut(Struct, omit_defaults=True):
-    """The answer for one photo; `width` and `height` are its own, upright, in pixels."""
+    """The answer for one photo; `width` and `height` are its own, upright, in pixels, where it is a picture."""
 
     name: str
+    detections: list[Found]
+    billed: float
+    trail: list[Trail]
     width: int = 0
     height: int = 0
-    detections: list[Found] = []
-    billed: float = 0.0
-    trail: list[Trail] = []
     error: Problem | None = None
 
 
@@ -196,7 +196,10 @@ class Native:
         if len(outcomes) == 1 and outcomes[0].error is not None:
             raise outcomes[0].error
         options: _Named = question.options
-        photos = [_photo(name, o, options.wanted) for name, o in zip(options.names, outcomes, strict=True)]
+        photos = [
+            _photo(name, o, options.wanted, ranked=question.task != Task.TEXT)
+            for name, o in zip(options.names, outcomes, strict=True)
+        ]
         answer = Answer(question.task, sum(outcome.share for outcome in outcomes), photos)
         return _reply(200, answer)
 
@@ -210,7 +213,7 @@ class Native:
 def _json(body: bytes) -> tuple[Wanted, list[tuple[str, bytes]]]:
     try:
         asked = msgspec.json.decode(body, type=Body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"The JSON body is not what is expected here: {error}") from None
     return asked, [(photo.name, photo.content) for photo in asked.photos]
 
@@ -260,14 +263,15 @@ def _wanted(fields: Mapping[str, list[str]]) -> Wanted:
         raise BadRequest(f"An option is not what is expected here: {error}") from None
 
 
-def _photo(name: str, outcome: Outcome, wanted: Wanted) -> PhotoOut:
+def _photo(name: str, outcome: Outcome, wanted: Wanted, *, ranked: bool) -> PhotoOut:
+    """`ranked`: best first; otherwise in the order in which they came, as text reads."""
     problem = Problem(outcome.error.code, str(outcome.error)) if outcome.error is not None else None
     width, height = outcome.photo.size if outcome.photo is not None else (0, 0)
-    ranked = sorted(outcome.found, key=lambda d: -d.score) if any(not d.kind for d in outcome.found) else outcome.found
-    chosen = [d for d in ranked if d.score >= wanted.min_score and (not wanted.labels or d.label in wanted.labels)]
+    ordered = sorted(outcome.found, key=lambda d: -d.score) if ranked else outcome.found
+    chosen = [d for d in ordered if d.score >= wanted.min_score and (not wanted.labels or d.label in wanted.labels)]
     found = [_found(d, width, height) for d in chosen[: wanted.max_results]]
     trail = [_trail(step) for step in outcome.steps]
-    return PhotoOut(name, width, height, found, outcome.share, trail, problem)
+    return PhotoOut(name, found, outcome.share, trail, width, height, problem)
 
 
 def _found(detection: Detection, width: int, height: int) -> Found:

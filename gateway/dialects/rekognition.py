@@ -17,7 +17,6 @@ from msgspec import Meta, Struct
 from gateway import sigv4
 from gateway.dialects.base import Incoming, Question, Reply
 from gateway.errors import (
-    BadDimensions,
     BadFormat,
     BadRequest,
     Busy,
@@ -120,11 +119,17 @@ OPERATIONS: dict[str, tuple[Task, type[DetectLabels] | type[DetectText]]] = {
     "DetectText": (Task.TEXT, DetectText),
 }
 
+
+class S3NotServed(PhotoError):
+    """The photo is named by a place that this gateway cannot read."""
+
+
 ERRORS: list[tuple[type[GatewayError], int, str]] = [
     (NoPhoto, 400, "InvalidParameterException"),
     (TooManyBytes, 400, "ImageTooLargeException"),
     (BadFormat, 400, "InvalidImageFormatException"),
-    (BadDimensions, 400, "InvalidParameterException"),
+    (S3NotServed, 400, "InvalidS3ObjectException"),
+    (PhotoError, 400, "InvalidParameterException"),
     (NotServed, 400, "UnknownOperationException"),
     (BadRequest, 400, "InvalidParameterException"),
     (UpstreamThrottled, 400, "ThrottlingException"),
@@ -161,7 +166,7 @@ class Rekognition:
                             f"{', '.join(sorted(OPERATIONS))} are.")  # fmt: skip
         try:
             asked = msgspec.json.decode(incoming.body, type=form)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise BadRequest(f"Request has invalid parameters: {error}") from None
         _check(asked)
         if asked.image.s3_object is not None and asked.image.data is None:
@@ -180,16 +185,10 @@ class Rekognition:
         status, kind = next((status, kind) for cls, status, kind in ERRORS if isinstance(error, cls))
         if isinstance(error, Unauthenticated):
             status, kind = 400, error.scheme_error or "UnrecognizedClientException"
-        if isinstance(error, S3NotServed):
-            kind = "InvalidS3ObjectException"
         extra = {}
         if error.retry_after_s is not None:
             extra["x-amz-retry-after"] = str(round(1000 * error.retry_after_s))
         return _reply(status, {"__type": kind, "Code": kind, "Message": str(error)}, extra)
-
-
-class S3NotServed(PhotoError):
-    """The photo is named by a place that this gateway cannot read."""
 
 
 def _check(asked: DetectLabels | DetectText) -> None:
@@ -204,20 +203,23 @@ def _labels(asked: DetectLabels, found: Sequence[Detection]) -> dict[str, Any]:
         if 100 * detection.score < asked.min_confidence:
             break
         label = labels.setdefault(detection.label, _label(detection.label, detection))
+        if not label["Instances"]:
+            label.update(_family(detection))  # it may be here as another's ancestor, of which less is known
         label["Instances"].append({"BoundingBox": _box(detection.box), "Confidence": 100 * detection.score})
         for parent in detection.details.get("parents", ()):
-            labels.setdefault(parent, {**_label(parent, detection), "Parents": []})
+            labels.setdefault(parent, {**_label(parent, detection), "Parents": [], "Aliases": []})
     kept = filter(_chooser(asked.settings.general_labels), labels.values())
     ranked = sorted(kept, key=lambda label: -label["Confidence"])
     return {"Labels": ranked[: asked.max_labels], "LabelModelVersion": "3.0"}
 
 
 def _label(name: str, detection: Detection) -> dict[str, Any]:
+    return {"Name": name, "Confidence": 100 * detection.score, "Instances": [], **_family(detection)}
+
+
+def _family(detection: Detection) -> dict[str, Any]:
     details = detection.details
     return {
-        "Name": name,
-        "Confidence": 100 * detection.score,
-        "Instances": [],
         "Parents": [{"Name": parent} for parent in details.get("parents", ())],
         "Aliases": [{"Name": alias} for alias in details.get("aliases", ())],
         "Categories": [{"Name": category} for category in details.get("categories", ())],

@@ -26,8 +26,7 @@ def compose(layout: Layout, tiles: Sequence[Image.Image | None], about: About) -
 
     Encoded once, as JPEG, for providers that are sent bytes. Raises PictureRefused where no quality is small enough.
     """
-    side = about.limits.min_side_px
-    canvas = Image.new("RGB", (max(layout.width_px, side), max(layout.height_px, side)), GREY)
+    canvas = Image.new("RGB", (layout.width_px, layout.height_px), GREY)
     for place, image in zip(layout.photos, tiles, strict=True):
         if image is not None:
             canvas.paste(image, (place.x, place.y))

@@ -52,14 +52,19 @@ def drawn(size: Size, shape: Shape, canvas: tuple[int, int]) -> Size:
     )
 
 
-def lay_out(sizes: Sequence[Size], shape: Shape, canvas: tuple[int, int]) -> Layout:
+def lay_out(sizes: Sequence[Size], shape: Shape, canvas: tuple[int, int], *, least_px: int = 1) -> Layout:
     """The photos row by row in cells just large enough for the widest and the tallest of them as drawn.
+
+    Cells are larger where the canvas would have a side under `least_px` otherwise, which a provider would refuse.
 
     The canvas comes out no larger than `canvas` and, where nothing needs the room, smaller: a provider that scales
     every picture to its input size then has less to shrink.
     """
     sizes_drawn = [drawn(size, shape, canvas) for size in sizes]
-    cell = Size(max(s.width_px for s in sizes_drawn), max(s.height_px for s in sizes_drawn))
+    cell = Size(
+        max(-(-least_px // shape.cols), *(s.width_px for s in sizes_drawn)),
+        max(-(-least_px // shape.rows), *(s.height_px for s in sizes_drawn)),
+    )
     return Layout(shape, cell, tuple(_centred(size, index, shape, cell) for index, size in enumerate(sizes_drawn)))
 
 
@@ -85,4 +90,6 @@ def best_shape(sizes: Sequence[Size], lane: Shape, canvas: tuple[int, int]) -> S
 
 
 def _scale(sizes: Sequence[Size], shape: Shape, canvas: tuple[int, int]) -> float:
-    return sum(drawn(size, shape, canvas).width_px / size.width_px for size in sizes)
+    """The sum of the exact scales: whole pixels would tell no difference between shapes for a very thin photo."""
+    width, height = canvas[0] // shape.cols, canvas[1] // shape.rows
+    return sum(min(width / size.width_px, height / size.height_px) for size in sizes)

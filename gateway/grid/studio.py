@@ -57,7 +57,8 @@ class Studio:
         if shape == ALONE and as_it_came(photo, about):
             return None
         size = drawn(photo.size, shape, about.canvas_px)
-        image = self._tilers.submit(tile, photo, size, border if shape != ALONE else "none")
+        border = border if shape != ALONE else "none"
+        image = self._tilers.submit(tile, photo, size, border)
         self._started[photo.id] = _Started(size, border, image)
         return image
 
@@ -77,7 +78,7 @@ class Studio:
         whole = as_it_came(photos[0], about) if shape == ALONE else None
         if whole:
             return Sheet(Layout(ALONE, sizes[0], (Rect(0, 0, *sizes[0]),)), whole, {})
-        layout = lay_out(sizes, shape, about.canvas_px)
+        layout = lay_out(sizes, shape, about.canvas_px, least_px=about.limits.min_side_px)
         places = [Size(place.width, place.height) for place in layout.photos]
         tiles = await asyncio.gather(*map(self._tile, photos, places, borders if shape != ALONE else PLAIN))
         broken = {index: image for index, image in enumerate(tiles) if isinstance(image, GatewayError)}
@@ -89,12 +90,14 @@ class Studio:
 
     async def _tile(self, photo: Photo, size: Size, border: Border) -> Image.Image | GatewayError:
         started = self._started.get(photo.id)
-        if started is None or (started.size, started.border) != (size, border) or started.image.cancelled():
+        if started is None or (started.size, started.border) != (size, border):
             started = _Started(size, border, self._tilers.submit(tile, photo, size, border))
-        try:
-            return await asyncio.wrap_future(started.image)
-        except GatewayError as error:
-            return error
+        drawing = asyncio.wrap_future(started.image)
+        await asyncio.wait([drawing])
+        if drawing.cancelled():  # by `drop`; awaited directly, it would cancel the canvas and all its neighbours
+            return GatewayError("The photo's client went away.")
+        error = drawing.exception()
+        return error if isinstance(error, GatewayError) else drawing.result()
 
     def close(self) -> None:
         self._tilers.shutdown(cancel_futures=True)

@@ -71,12 +71,13 @@ def _unmixed(layout: Layout, found: list[Detection]) -> list[Detection]:
     for detection in found:
         if detection.parent is not None:
             children[detection.parent].append(detection)
+    keys = {detection.key for detection in found} - {None}
     unmixed: list[Detection] = []
     for detection in found:
         words = children.get(detection.key, []) if detection.key is not None else []
-        if len({_cell(layout, word.box) for word in words}) > 1:
+        if words and len({_cell(layout, part.box) for part in (detection, *words)}) > 1:
             unmixed.extend(_lines(layout, detection, words))
-        elif detection.parent is None:
+        elif detection.parent not in keys:
             unmixed += [detection, *words]
     return unmixed
 

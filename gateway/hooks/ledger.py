@@ -40,10 +40,10 @@ class Ledger:
         if isinstance(event, Asked):
             self.canvases += 1
             usd = self._usd[event.lane.provider]
-            for entry in event.entries:
+            for entry in event.billed:
                 account = self.accounts[entry.tenant]
-                account.billed += 1 / len(event.entries)
-                account.paid_usd += usd / len(event.entries)
+                account.billed += 1 / len(event.billed)
+                account.paid_usd += usd / len(event.billed)
         elif isinstance(event, Settled):
             account = self.accounts[event.entry.tenant]
             account.photos += 1

@@ -57,14 +57,14 @@ class Metrics:
                 self._loop.inc()
 
     def _on_asked(self, event: Asked) -> None:
-        lane, count = event.lane, len(event.entries)
+        lane, count = event.lane, len(event.billed)
         where = (lane.provider, lane.task, str(event.layout.shape))
         self._billed.labels(*where).inc()
         self._cells.labels(*where).inc(count)
         self._fill.labels(lane.provider, lane.task).observe(count / lane.shape.cells)
         self._composed.labels(lane.provider).observe(event.composed_s)
         self._asked.labels(lane.provider).observe(event.asked_s)
-        for entry in event.entries:
+        for entry in event.billed:
             self._saved.labels(entry.tenant).dec(1 / count)
 
     def _on_settled(self, event: Settled) -> None:

@@ -6,7 +6,7 @@ To put another provider through the suite, add a function to FACTORIES.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw, ImageFont
 
 import providers
+from gateway.testing import parts_of, serving
 from providers.base import Detection, Picture, Provider, Task
 
 
@@ -88,13 +89,40 @@ def make_text(folder: Path) -> Subject:
     return Subject(create("text", folder), Task.TEXT, words_on((280, 280), ("Two words", 40, 100)))
 
 
-FACTORIES: Mapping[str, Callable[[Path], Subject]] = {"onnx": make_onnx, "shapes": make_shapes, "text": make_text}
+def make_rekognition(folder: Path, endpoint: str) -> Subject:
+    """Asks a gateway that speaks Rekognition and sees shapes: real boto3, real HTTP, a real answer."""
+    provider = create("rekognition", folder, endpoint=endpoint, access_key="any", secret_key="any")
+    return Subject(provider, Task.OBJECTS, make_shapes(folder).shows)
+
+
+FACTORIES: Mapping[str, Callable[..., Subject]] = {
+    "onnx": make_onnx,
+    "rekognition": make_rekognition,
+    "shapes": make_shapes,
+    "text": make_text,
+}
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of something that answers as Rekognition does."""
+    config = {
+        "providers": {"eye": {"kind": "shapes"}},
+        "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}], "max_wait_ms": 0}],
+    }
+    with serving(parts_of(tmp_path_factory.mktemp("upstream"), config)) as url:
+        yield url
+
+
+def subject_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Subject:
+    remote = {"endpoint": request.getfixturevalue("endpoint")} if kind == "rekognition" else {}
+    return FACTORIES[kind](folder, **remote)
 
 
 @pytest.fixture(scope="session", params=FACTORIES)
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
     """One of each kind, shared by all tests, as some take seconds to load."""
-    return FACTORIES[request.param](tmp_path_factory.mktemp(request.param))
+    return subject_of(request.param, tmp_path_factory.mktemp(request.param), request)
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +135,7 @@ def seen(subject: Subject) -> Sequence[Detection]:
 @pytest.fixture(params=FACTORIES)
 def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
     """One of each kind that a test may close."""
-    return FACTORIES[request.param](tmp_path)
+    return subject_of(request.param, tmp_path, request)
 
 
 @pytest.fixture(scope="session")

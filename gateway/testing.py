@@ -1,0 +1,230 @@
+"""For tests of this gateway and of what is built on it: a provider with a script, drawn photos, a gateway that runs.
+
+The photos hold plain coloured rectangles, which the provider kind `shapes` (and `see_shapes` here) really finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeVar
+
+import yaml
+from PIL import ExifTags, Image, ImageDraw
+
+from gateway import settings
+from gateway.admission import House, admit
+from gateway.app import Parts, build, create_app
+from gateway.events import Event
+from gateway.model import Photo
+from gateway.server import server
+from providers.base import About, Detection, Limits, Picture, PictureRefused, Provider, ProviderError, Task
+from providers.shapes import find
+
+GREY = (114, 114, 114)
+PURE = {
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "yellow": (255, 255, 0),
+    "magenta": (255, 0, 255),
+    "cyan": (0, 255, 255),
+}
+"""The colours that kind `shapes` knows, and gives as labels."""
+
+Script = Callable[[Picture, Task], Sequence[Detection]]
+
+
+def image_of(picture: Picture) -> Image.Image:
+    """A picture's pixels, whichever way it holds them. Raises PictureRefused where they cannot be decoded."""
+    if picture.pixels is not None:
+        return picture.pixels
+    try:
+        with Image.open(BytesIO(picture.data)) as opened:
+            return opened.convert("RGB")
+    except OSError as error:
+        raise PictureRefused(str(error)) from error
+
+
+def see_shapes(picture: Picture, task: Task) -> Sequence[Detection]:  # noqa: ARG001  a script is told the task
+    """The coloured shapes that are on the picture."""
+    return find(image_of(picture))
+
+
+def about(name: str = "fake", *, task: Task = Task.OBJECTS, **changes: Any) -> About:
+    """What a fake says of itself; `changes` are fields of `About`."""
+    return About(**{"name": name, "kind": "fake", "tasks": frozenset({task}), "canvas_px": (320, 320), **changes})
+
+
+class ScriptedProvider:
+    """Answers with what `script` says of the picture, or raises what it raises.
+
+    `errors` are raised by the first calls, one each. With a `gate`, every call waits until it is set. `problem` is
+    raised by `ready`. Holds every picture it was `asked` about, and how many calls were under way at most.
+    """
+
+    def __init__(
+        self,
+        script: Script = see_shapes,
+        *,
+        introduced: About | None = None,
+        errors: Iterable[Exception] = (),
+        gate: asyncio.Event | None = None,
+        problem: ProviderError | None = None,
+    ) -> None:
+        self.asked: list[Picture] = []
+        self.under_way = 0
+        self.most_under_way = 0
+        self.closed = False
+        self._about = introduced or about()
+        self._script = script
+        self._errors = iter(errors)
+        self._gate = gate
+        self._problem = problem
+
+    @property
+    def about(self) -> About:
+        return self._about
+
+    @property
+    def calls(self) -> int:
+        """How often it was asked, whatever came of it."""
+        return len(self.asked)
+
+    async def detect(self, picture: Picture, task: Task) -> Sequence[Detection]:
+        self.asked.append(picture)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await (self._gate.wait() if self._gate else asyncio.sleep(0))
+            error = next(self._errors, None)
+            if error is not None:
+                raise error
+            return self._script(picture, task)
+        finally:
+            self.under_way -= 1
+
+    async def ready(self) -> None:
+        if self._problem is not None:
+            raise self._problem
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+E = TypeVar("E", bound=Event)
+
+
+@dataclass
+class Told:
+    """A listener that keeps the events it is told."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, kind: type[E]) -> list[E]:
+        """The events of one kind, in the order they were told."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class Block(NamedTuple):
+    """A coloured rectangle, in pixels; `x1` and `y1` are exclusive."""
+
+    colour: str
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+
+def drawn(size: tuple[int, int], *blocks: Block) -> Image.Image:
+    """Grey paper of that width and height with blocks on it."""
+    image = Image.new("RGB", size, GREY)
+    for colour, x0, y0, x1, y1 in blocks:
+        ImageDraw.Draw(image).rectangle((x0, y0, x1 - 1, y1 - 1), fill=PURE[colour])
+    return image
+
+
+LAID_DOWN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How a camera's sensor stored an upright picture, by the EXIF orientation it wrote beside it."""
+
+
+def encoded(image: Image.Image, form: str = "PNG", *, orientation: int = 1) -> bytes:
+    """The image as a file in that format. Turned upright by its EXIF `orientation`, it is the image as given."""
+    out = BytesIO()
+    stored = image.transpose(LAID_DOWN[orientation]) if orientation in LAID_DOWN else image
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    stored.save(out, form, quality=95, **({"exif": exif} if orientation != 1 else {}))
+    return out.getvalue()
+
+
+def photo(image: Image.Image | bytes, **settings: Any) -> Photo:
+    """A photo as admission makes it, of an image (`settings` are those of `encoded`) or of a file's bytes."""
+    data = image if isinstance(image, bytes) else encoded(image, **settings)
+    return admit(uuid.uuid4().hex, data, Limits(), House())
+
+
+DIGITS = tuple(PURE)
+NUMBERS = len(DIGITS) ** 4
+
+
+def numbered(number: int, side_px: int = 96) -> Image.Image:
+    """A picture that no other number below `NUMBERS` has: four blocks, whose colours are its digits."""
+    third = side_px // 3
+    blocks = []
+    for place in range(4):
+        number, digit = divmod(number, len(DIGITS))
+        x, y = (place % 2) * side_px // 2 + side_px // 12, (place // 2) * side_px // 2 + side_px // 12
+        blocks.append(Block(DIGITS[digit], x, y, x + third, y + third))
+    return drawn((side_px, side_px), *blocks)
+
+
+def number_on(found: Iterable[Detection]) -> int | None:
+    """The number of a `numbered` picture in which this was found, None where it is not just what one shows."""
+    digits: dict[int, int] = {}
+    for detection in found:
+        x, y = detection.box.midpoint
+        place = int(x >= 0.5) + 2 * int(y >= 0.5)
+        if place in digits or detection.label not in DIGITS:
+            return None
+        digits[place] = DIGITS.index(detection.label)
+    return sum(digit * len(DIGITS) ** place for place, digit in digits.items()) if len(digits) == 4 else None
+
+
+def parts_of(folder: Path, config: Mapping[str, Any], providers: Mapping[str, Provider] | None = None) -> Parts:
+    """A gateway's parts from a config written into `folder`; `providers` stand in for those of their names."""
+    file = folder / "imgrid.yaml"
+    file.write_text(yaml.safe_dump(dict(config)))
+    return build(settings.read(file, {}), file, providers=providers)
+
+
+@contextmanager
+def serving(parts: Parts) -> Iterator[str]:
+    """The address of a gateway that runs in a thread of its own, on a free port, as long as the block lasts."""
+    listening: SimpleQueue[str] = SimpleQueue()
+    running = server(create_app(parts), "127.0.0.1", 0, listening.put)
+    thread = threading.Thread(target=running.run, name="gateway")
+    thread.start()
+    try:
+        yield listening.get(timeout=30)
+    finally:
+        running.should_exit = True
+        thread.join(30)

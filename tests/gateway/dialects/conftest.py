@@ -1,0 +1,97 @@
+"""Gateways that really listen, and the clients that talk to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from botocore.config import Config
+
+from gateway.testing import Script, ScriptedProvider, about, parts_of, serving
+from providers.base import Provider, Task
+
+TENANTS = [
+    {
+        "name": "shop",
+        "keys": [
+            {"dialect": "rekognition", "access_key": "AKSHOP", "secret_key": "sk-shop"},
+            {"dialect": "native", "key": "key-shop"},
+        ],
+    },
+    {"name": "press", "keys": [{"dialect": "native", "key": "key-press"}]},
+]
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """`serve(objects=script or provider, text=script, **config)`: the address of a gateway that answers so.
+
+    Without scripts it finds coloured shapes, for real. `route=` changes its routes, 2x2 grids that wait 20 ms.
+    """
+    with ExitStack() as stack:
+
+        def start(
+            objects: Script | Provider | None = None,
+            text: Script | None = None,
+            route: dict[str, Any] | None = None,
+            **config: Any,
+        ) -> str:
+            fakes: dict[str, Provider] = {}
+            if objects is not None:
+                fakes["eye"] = objects if hasattr(objects, "detect") else ScriptedProvider(objects)
+            if text is not None:
+                fakes["reader"] = ScriptedProvider(text, introduced=about("reader", task=Task.TEXT))
+            names = {"eye": "objects"} | ({"reader": "text"} if text else {})
+            shared = {"stages": [{"shape": "2x2"}], "max_wait_ms": 20, **(route or {})}
+            content = {
+                "providers": {name: {"kind": "shapes", "canvas": "640x640"} for name in names},
+                "routes": [{"task": task, "provider": name, **shared} for name, task in names.items()],
+                **config,
+            }
+            folder: Path = tmp_path_factory.mktemp("gateway")
+            return stack.enter_context(serving(parts_of(folder, content, fakes)))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def gateway(serve: Callable[..., str]) -> str:
+    """One that is open to anybody and finds coloured shapes."""
+    return serve()
+
+
+@pytest.fixture(scope="session")
+def closed(serve: Callable[..., str]) -> str:
+    """One that knows two tenants."""
+    return serve(tenants=TENANTS)
+
+
+@pytest.fixture(scope="session")
+def rekognition() -> Iterator[Callable[..., Any]]:
+    """`rekognition(address, access_key, secret_key)`: boto3's client, which tries once."""
+    session = boto3.Session(region_name="eu-west-1")
+    with ExitStack() as stack:
+
+        def client(address: str, access_key: str = "any", secret_key: str = "any") -> Any:
+            made = session.client(
+                "rekognition",
+                endpoint_url=address,
+                aws_access_key_id=access_key,
+                aws_secret_access_key=secret_key,
+                config=Config(retries={"total_max_attempts": 1}),
+            )
+            stack.callback(made.close)
+            return made
+
+        yield client
+
+
+@pytest.fixture(scope="session")
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=30) as client:
+        yield client

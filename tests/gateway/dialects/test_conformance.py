@@ -1,0 +1,135 @@
+"""What holds for every dialect, whatever arrives."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway import errors
+from gateway.dialects import load_all
+from gateway.dialects.base import Incoming
+from gateway.errors import GatewayError, Unauthenticated
+from gateway.keys import KeyPair, Keyring, digest
+from gateway.model import Tenant
+
+DIALECTS = load_all()
+NAMED = {"argnames": "dialect", "argvalues": DIALECTS, "ids": [dialect.name for dialect in DIALECTS]}
+SOME = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+TENANT = Tenant("shop", "shop")
+KEYRING = Keyring({digest("k1"): TENANT}, {"AK": KeyPair("SK", TENANT)})
+
+text = st.text(st.characters(max_codepoint=255), max_size=40)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+members = st.sampled_from(
+    ["Image", "Bytes", "S3Object", "MaxLabels", "MinConfidence", "Features", "Settings", "GeneralLabels", "Filters",
+     "RegionsOfInterest", "BoundingBox", "Polygon", "photos", "content", "name", "task", "min_score", "labels"]
+)  # fmt: skip
+likely = st.recursive(
+    st.none() | st.integers() | st.floats() | st.sampled_from(["", "AAAA", "objects", "%"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(members, inner, max_size=4),
+    max_leaves=12,
+)
+multipart = st.lists(st.sampled_from([b"--b", b"--b--", b"\r\n", b"\r\n\r\n", b"x", b"Content-Disposition: form-data; ",
+                                      b'name="photo"', b'; filename="a"', b"\xff", b"Content-Transfer-Encoding: base64",
+                                      b'name="labels"']), max_size=20).map(b"".join)  # fmt: skip
+bodies = st.one_of(
+    st.binary(max_size=200), multipart, (json_values | likely).map(lambda value: json.dumps(value).encode())
+)
+kinds = st.sampled_from(
+    ["application/json", "application/json; charset=x", "multipart/form-data; boundary=b", "multipart/form-data",
+     "multipart/form-data; boundary=", "multipart/form-data; boundary*=x''%", "image/jpeg", ";", '"', 'a; b="c']
+)  # fmt: skip
+targets = st.sampled_from(["RekognitionService.DetectLabels", "RekognitionService.DetectText"])
+others = dict.fromkeys(("authorization", "x-api-key", "x-amz-date", "x-amz-content-sha256", "host"), text)
+headers = st.fixed_dictionaries({}, optional={"content-type": kinds | text, "x-amz-target": targets | text, **others})
+queries = text | st.sampled_from(
+    ["task=text&labels=a,b", "min_score=1e999", "&" * 60, "a=1&" * 60, "%ff=%", "=", "task=%00"]
+)
+requests = st.builds(Incoming, st.just("POST"), text.map("/".__add__), queries, headers, bodies)
+
+
+@pytest.mark.parametrize(**NAMED)
+@given(incoming=requests)
+@SOME
+def test_parse(dialect, incoming):
+    """Whatever the bytes, reading a request gives a question or one of the gateway's own errors."""
+    with suppress(GatewayError):
+        assert dialect.parse(incoming).photos
+
+
+@pytest.mark.parametrize("key", ["unknown", "Image", "Filters", "Settings", "photos"])
+@pytest.mark.parametrize("opening", [b"[", b'{"S3Object":'], ids=["lists", "objects"])
+@pytest.mark.parametrize(**NAMED)
+def test_parse_deep(dialect, key, opening):
+    """JSON nested deeper than a reader can go is refused as any other bad request."""
+    for operation in ("DetectLabels", "DetectText"):
+        kind = {"content-type": "application/json", "x-amz-target": f"RekognitionService.{operation}"}
+        refused = False
+        try:
+            dialect.parse(Incoming("POST", "/", "", kind, f'{{"{key}":'.encode() + opening * 100_000))
+        except GatewayError:  # a RecursionError's report would be longer than anybody could read
+            refused = True
+        except RecursionError:
+            pass
+        assert refused
+
+
+STAMP = "20261121T060000Z"
+signed = st.builds(
+    "AWS4-HMAC-SHA256 Credential=AK/{}/r/rekognition/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target{}, "
+    "Signature={}".format,
+    st.sampled_from(["20261121", "20260230"]),
+    st.sampled_from(["", ";x-amz-content-sha256", ";;", ";authorization"]),
+    st.just("0" * 64),
+)
+
+
+@pytest.mark.parametrize(**NAMED)
+@given(incoming=requests, authorization=signed, host=text)
+@SOME
+def test_authenticate(dialect, incoming, authorization, host):
+    """Whatever the headers, somebody without a key is told so, and nothing else goes wrong."""
+    asking = {**incoming.headers, "authorization": authorization, "x-amz-date": STAMP, "host": host}
+    for given_headers in (incoming.headers, asking):
+        request = Incoming("POST", incoming.path, incoming.query, given_headers, incoming.body)
+        with pytest.raises(Unauthenticated):
+            dialect.authenticate(request, KEYRING)
+
+
+def every(error):
+    return [error, *(below for child in error.__subclasses__() for below in every(child))]
+
+
+@pytest.mark.parametrize(**NAMED)
+@pytest.mark.parametrize("kind", every(errors.GatewayError), ids=lambda kind: kind.__name__)
+def test_render_error(dialect, kind):
+    """Every error there is has a status of 400 or more, and a JSON body with its message."""
+    reply = dialect.render_error(kind("what went wrong"))
+    assert reply.status >= 400
+    assert "json" in reply.headers["Content-Type"]
+    assert "what went wrong" in json.dumps(json.loads(reply.body))
+
+
+@pytest.mark.parametrize(**NAMED)
+@pytest.mark.parametrize("kind", every(errors.GatewayError), ids=lambda kind: kind.__name__)
+def test_blame(dialect, kind):
+    """A client is blamed for its own errors only: 4xx for what it could change or retry, 5xx for the rest."""
+    reply = dialect.render_error(kind("what went wrong"))
+    assert (reply.status < 500) == (kind.status < 500)
+
+
+@pytest.mark.parametrize(**NAMED)
+def test_described(dialect):
+    """Every dialect is described in OpenAPI's form, and its name is its module's."""
+    assert dialect.openapi["summary"]
+    assert dialect.path.startswith("/")
+    assert type(dialect).__module__ == f"gateway.dialects.{dialect.name}"

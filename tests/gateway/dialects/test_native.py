@@ -1,0 +1,280 @@
+"""The gateway's own dialect."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from gateway.testing import Block, drawn, encoded
+from providers.base import Box, Detection
+
+IMAGE = drawn(
+    (400, 200), Block("green", 300, 20, 320, 40), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)
+)
+PHOTO = encoded(IMAGE)
+"""Scores in it: green (20 px) 0.5, red 1.0, blue (30 px) 0.75; in reading order green and red come first."""
+
+
+def labels(photo):
+    return [found["label"] for found in photo["detections"]]
+
+
+@pytest.fixture(scope="module")
+def detect(gateway, http):
+    """`detect(**request)`: the reply of `POST /v1/detect`."""
+    return lambda **request: http.post(f"{gateway}/v1/detect", **request)
+
+
+def ok(reply):
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def problem(reply, status, code):
+    """The message of a refusal."""
+    assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
+    assert reply.headers["Content-Type"] == "application/json"
+    return reply.json()["error"]["message"]
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+class TestForms:
+    def test_raw(self, detect):
+        """A photo's bytes are a request, and need no Content-Type."""
+        answer = ok(detect(content=PHOTO))
+        assert answer["task"] == "objects"
+        (photo,) = answer["photos"]
+        assert sorted(labels(photo)) == ["blue", "green", "red"]
+        assert (photo["width"], photo["height"]) == (400, 200)
+
+    def test_multipart(self, detect):
+        """A form with several files is answered photo by photo, in its order and under its names."""
+        files = [
+            ("photo", (f"{colour}.png", encoded(drawn((200, 200), Block(colour, 20, 20, 180, 180)))))
+            for colour in ("red", "green", "blue", "cyan", "magenta")
+        ]
+        answer = ok(detect(files=files, data={"task": "objects", "labels": "red,green"}))
+        assert [(photo["name"], labels(photo)) for photo in answer["photos"] if labels(photo)] == [
+            ("red.png", ["red"]),
+            ("green.png", ["green"]),
+        ]
+        assert len(answer["photos"]) == 5
+        assert answer["billed"] == pytest.approx(sum(photo["billed"] for photo in answer["photos"]))
+
+    def test_json(self, detect):
+        """A JSON body holds photos in base64, with names if one likes."""
+        photos = [{"content": b64(PHOTO), "name": "mine"}, {"content": b64(PHOTO)}]
+        answer = ok(detect(json={"photos": photos, "labels": ["red"], "min_score": 0.9}))
+        assert [photo["name"] for photo in answer["photos"]] == ["mine", "photo-1"]
+        assert [labels(photo) for photo in answer["photos"]] == [["red"], ["red"]]
+
+    def test_upright(self, detect):
+        """Sizes and boxes are those of the photo as people see it, turned by its EXIF."""
+        for orientation in (6, 8, 3):
+            (photo,) = ok(detect(content=encoded(IMAGE, "JPEG", orientation=orientation)))["photos"]
+            assert (photo["width"], photo["height"]) == (400, 200)
+            red = next(found for found in photo["detections"] if found["label"] == "red")
+            assert red["box"] == pytest.approx({"x0": 0.1, "y0": 0.1, "x1": 0.3, "y1": 0.9}, abs=0.03)
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("query", "seen"),
+        [
+            ("min_score=0.9", ["red"]),
+            ("labels=blue,green", ["blue", "green"]),
+            ("labels=blue&labels=red", ["red", "blue"]),
+            ("max_results=2", ["red", "blue"]),
+            ("max_results=0", []),
+        ],
+    )
+    def test_query(self, detect, query, seen):
+        """Options of a raw photo are query parameters; the best results come first."""
+        (photo,) = ok(detect(params=query, content=PHOTO))["photos"]
+        assert labels(photo) == seen
+
+    def test_text_order(self, serve, http):
+        """Text stays in its own order, each line before its words."""
+        read = [
+            Detection("a b", 0.5, Box(0.1, 0.1, 0.5, 0.2), kind="LINE", key=0),
+            Detection("a", 0.4, Box(0.1, 0.1, 0.2, 0.2), kind="WORD", parent=0),
+            Detection("b", 0.9, Box(0.3, 0.1, 0.5, 0.2), kind="WORD", parent=0),
+        ]
+        address = serve(text=lambda *_: read)
+        (photo,) = ok(http.post(f"{address}/v1/detect?task=text", content=PHOTO))["photos"]
+        assert [(found["kind"], found["label"]) for found in photo["detections"]] == [
+            ("LINE", "a b"),
+            ("WORD", "a"),
+            ("WORD", "b"),
+        ]
+
+    def test_pixels(self, detect):
+        """A detection's pixels are its fractions times the photo's size."""
+        (photo,) = ok(detect(content=PHOTO))["photos"]
+        for found in photo["detections"]:
+            box, pixels = found["box"], found["pixels"]
+            assert [pixels[side] for side in ("x0", "x1")] == pytest.approx([400 * box[side] for side in ("x0", "x1")])
+            assert [pixels[side] for side in ("y0", "y1")] == pytest.approx([200 * box[side] for side in ("y0", "y1")])
+
+    def test_trail(self, detect):
+        """The answer says on which canvases the photo was, what they cost, and where its time went."""
+        answer = ok(detect(json={"photos": [{"content": b64(PHOTO)}] * 4}))
+        trails = [photo["trail"] for photo in answer["photos"]]
+        (step,) = trails[0]
+        assert {key: step[key] for key in ("provider", "shape", "stage", "photos", "attempts", "share")} == {
+            "provider": "eye",
+            "shape": "2x2",
+            "stage": 0,
+            "photos": 4,
+            "attempts": 1,
+            "share": 0.25,
+        }
+        assert step["reason"]
+        assert {trail[0]["canvas"] for trail in trails} == {step["canvas"]}
+        assert all(step[key] >= 0 for key in ("waited_ms", "composed_ms", "asked_ms"))
+        assert answer["billed"] == 1
+
+    @pytest.mark.parametrize("way", ["header", "query", "json"])
+    def test_deadline(self, serve, http, way):
+        """A photo that gives no time to wait for company goes alone, whichever way it says so."""
+        address = serve(route={"max_wait_ms": 60_000, "deadline_ms": 120_000})
+        request = {
+            "header": {"headers": {"X-Imgrid-Deadline-Ms": "5000"}, "content": PHOTO},
+            "query": {"params": {"deadline_ms": "5000"}, "content": PHOTO},
+            "json": {"json": {"photos": [{"content": b64(PHOTO)}], "deadline_ms": 5000}},
+        }[way]
+        (photo,) = ok(http.post(f"{address}/v1/detect", **request))["photos"]
+        assert photo["trail"][0]["shape"] == "1x1"
+
+
+class TestErrors:
+    def test_one(self, detect):
+        """A single photo's error is the request's."""
+        assert "format" in problem(detect(content=b"no picture"), 400, "invalid_format")
+        problem(detect(content=b""), 400, "empty_photo")
+
+    def test_one_of_several(self, detect):
+        """Among several photos a bad one has its error in its place, and the others their answers."""
+        photos = [{"content": b64(data)} for data in (PHOTO, b"no picture", PHOTO[: len(PHOTO) // 2], b"")]
+        answer = ok(detect(json={"photos": photos}))
+        assert [photo.get("error", {}).get("code") for photo in answer["photos"]] == [
+            None,
+            "invalid_format",
+            "invalid_format",
+            "empty_photo",
+        ]
+        assert "red" in labels(answer["photos"][0])
+        assert answer["billed"] == 1
+
+    @pytest.mark.parametrize(
+        ("request_", "says"),
+        [
+            ({"json": {"photos": [{"content": ""}], "min_scor": 1}}, "min_scor"),
+            ({"json": {"photos": [{"content": "", "nam": ""}]}}, "nam"),
+            ({"json": {"photos": [{"content": "%"}]}}, "photos[0].content"),
+            ({"json": {"photos": []}}, "photos"),
+            ({"json": {"photos": [{"content": ""}] * 101}}, "100"),
+            ({"json": {}}, "photos"),
+            ({"json": {"photos": [{"content": ""}], "min_score": 2}}, "min_score"),
+            ({"content": b"{", "headers": {"Content-Type": "application/json"}}, "JSON"),
+            ({"params": "min_scor=1", "content": PHOTO}, "min_scor"),
+            ({"params": "min_score=much", "content": PHOTO}, "min_score"),
+            ({"params": "min_score=nan", "content": PHOTO}, "min_score"),
+            ({"params": "max_results=-1", "content": PHOTO}, "max_results"),
+            ({"params": "deadline_ms=0", "content": PHOTO}, "deadline_ms"),
+            ({"params": "deadline_ms=nan", "content": PHOTO}, "deadline_ms"),
+            ({"params": "deadline_ms=600001", "content": PHOTO}, "deadline_ms"),
+            ({"headers": {"X-Imgrid-Deadline-Ms": "soon"}, "content": PHOTO}, "x-imgrid-deadline-ms"),
+            ({"headers": {"X-Imgrid-Deadline-Ms": "nan"}, "content": PHOTO}, "x-imgrid-deadline-ms"),
+            ({"files": {"photo": ("", b"x")}}, "filename"),
+            ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, "boundary"),
+        ],
+    )
+    def test_bad_request(self, detect, request_, says):
+        """What is wrong with a request is named."""
+        assert says in problem(detect(**request_), 400, "invalid_request")
+
+    @pytest.mark.parametrize("task", ["cats", ""])
+    def test_unknown_task(self, detect, task):
+        """A task that there is none of is refused with those there are."""
+        assert "objects" in problem(detect(params={"task": task}, content=PHOTO), 404, "not_served")
+
+    def test_unserved_task(self, detect):
+        """So is one that no route serves."""
+        assert "objects" in problem(detect(params={"task": "faces"}, content=PHOTO), 404, "not_served")
+
+    def test_busy(self, serve, http):
+        """A full buffer is 429, and Retry-After says in how many seconds to come back."""
+        reply = http.post(
+            f"{serve(buffer={'max_photos': 1})}/v1/detect", json={"photos": [{"content": b64(PHOTO)}] * 2}
+        )
+        problem(reply, 429, "busy")
+        assert int(reply.headers["Retry-After"]) >= 1
+
+
+class TestKeys:
+    @pytest.mark.parametrize(
+        "headers",
+        [{"Authorization": "Bearer key-shop"}, {"authorization": "bearer  key-shop"}, {"X-Api-Key": "key-press"}],
+    )
+    def test_right(self, closed, http, headers):
+        """A key is taken as a bearer token or as X-Api-Key."""
+        ok(http.post(f"{closed}/v1/detect", headers=headers, content=PHOTO))
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"Authorization": "Bearer key-sho"},
+            {"Authorization": "Bearer"},
+            {"Authorization": "Basic key-shop"},
+            {"Authorization": "key-shop"},
+            {"X-Api-Key": "sk-shop"},
+            {"X-Api-Key": b"\xff\xfe"},
+        ],
+    )
+    def test_wrong(self, closed, http, headers):
+        """Without a key, or with one that was not given out, a request is refused, and told how to be asked."""
+        reply = http.post(f"{closed}/v1/detect", headers=headers, content=PHOTO)
+        problem(reply, 401, "unauthenticated")
+        assert reply.headers["WWW-Authenticate"] == "Bearer"
+
+
+class TestDocument:
+    def test_openapi(self, gateway, http):
+        """The OpenAPI document describes every dialect, and every type it refers to is in it."""
+        document = ok(http.get(f"{gateway}/openapi.json"))
+        assert {"/v1/detect", "/", "/v1/usage", "/readyz"} <= set(document["paths"])
+        assert {"Answer", "PhotoOut", "Found", "Trail", "Problem", "Body"} <= set(document["components"]["schemas"])
+        for ref in refs(document):
+            assert ref.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+
+    def test_answer(self, gateway, detect, http):
+        """An answer has the members that the document gives it."""
+        schemas = ok(http.get(f"{gateway}/openapi.json"))["components"]["schemas"]
+        answer = ok(detect(content=PHOTO))
+        (photo,) = answer["photos"]
+        for value, name in (
+            (answer, "Answer"),
+            (photo, "PhotoOut"),
+            (photo["trail"][0], "Trail"),
+            (photo["detections"][0], "Found"),
+        ):
+            assert set(schemas[name].get("required", ())) <= set(value) <= set(schemas[name]["properties"])
+
+    def test_page(self, gateway, http):
+        """People can read it at /docs."""
+        assert http.get(f"{gateway}/docs").status_code == 200
+
+
+def refs(node):
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from [value] if key == "$ref" else refs(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from refs(value)

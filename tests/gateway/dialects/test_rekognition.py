@@ -1,0 +1,455 @@
+"""Amazon Rekognition's dialect, spoken to by boto3 itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from itertools import repeat
+
+import botocore.session
+import pytest
+from botocore import UNSIGNED
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
+from PIL import Image
+
+from gateway import sigv4
+from gateway.dialects.base import Incoming
+from gateway.errors import Unauthenticated
+from gateway.keys import KeyPair
+from gateway.model import Tenant
+from gateway.testing import Block, ScriptedProvider, drawn, encoded
+from providers.base import Box, Detection, Misconfigured, Throttled
+
+PHOTO = encoded(
+    drawn(
+        (400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80), Block("green", 300, 100, 320, 120)
+    ),
+    "JPEG",
+)
+"""Scores in it: red 1.0; blue (30 px) 0.75; green (20 px) 0.5."""
+MAIN = {"Image": {"Bytes": PHOTO}}
+
+
+def names(answer):
+    return [label["Name"] for label in answer["Labels"]]
+
+
+@pytest.fixture(scope="module")
+def aws(gateway, rekognition):
+    return rekognition(gateway)
+
+
+class TestLabels:
+    def test_boxes(self, aws):
+        """Boxes are fractions of the client's photo, confidences are percent."""
+        (red, *_) = aws.detect_labels(**MAIN)["Labels"]
+        assert red["Name"] == "red"
+        assert red["Confidence"] == pytest.approx(100)
+        (instance,) = red["Instances"]
+        assert instance["BoundingBox"] == pytest.approx(
+            {"Left": 0.1, "Top": 0.1, "Width": 0.2, "Height": 0.8}, abs=0.02
+        )
+        assert instance["Confidence"] == pytest.approx(100)
+
+    def test_min_confidence(self, aws):
+        """What is less confident than MinConfidence is left out, and less than 55 where none is given."""
+        assert names(aws.detect_labels(**MAIN)) == ["red", "blue"]
+        assert names(aws.detect_labels(**MAIN, MinConfidence=0)) == ["red", "blue", "green"]
+        assert names(aws.detect_labels(**MAIN, MinConfidence=90)) == ["red"]
+
+    def test_order_and_most(self, aws):
+        """Labels come with the most confident first, and MaxLabels keeps the first of them."""
+        confidences = [label["Confidence"] for label in aws.detect_labels(**MAIN, MinConfidence=0)["Labels"]]
+        assert confidences == sorted(confidences, reverse=True)
+        assert names(aws.detect_labels(**MAIN, MinConfidence=0, MaxLabels=2)) == ["red", "blue"]
+
+    def test_instances(self, aws):
+        """Things of one label are instances of it."""
+        image = drawn((300, 100), Block("red", 20, 20, 80, 80), Block("red", 200, 30, 240, 70))
+        (label,) = aws.detect_labels(Image={"Bytes": encoded(image)})["Labels"]
+        assert sorted(round(each["BoundingBox"]["Left"], 1) for each in label["Instances"]) == [0.1, 0.7]
+
+    def test_name_filters(self, aws):
+        """Inclusion filters keep the labels they name, exclusion filters drop them and win."""
+
+        def chosen(**filters):
+            return names(aws.detect_labels(**MAIN, MinConfidence=0, Settings={"GeneralLabels": filters}))
+
+        assert chosen(LabelInclusionFilters=["blue", "green"]) == ["blue", "green"]
+        assert chosen(LabelExclusionFilters=["red"]) == ["blue", "green"]
+        assert chosen(LabelInclusionFilters=["red", "blue"], LabelExclusionFilters=["red"]) == ["blue"]
+
+    def test_families(self, serve, rekognition):
+        """A label's ancestors are labels of their own; categories can be filtered by."""
+        car = {"parents": ("Vehicle",), "categories": ("Cars and More",), "aliases": ("Automobile",)}
+        seen = [
+            Detection("Car", 0.9, Box(0.1, 0.1, 0.5, 0.5), details=car),
+            Detection("Dog", 0.8, Box(0.5, 0.5, 0.9, 0.9), details={"categories": ("Animals and Pets",)}),
+        ]
+        client = rekognition(serve(lambda *_: seen))
+        answer = client.detect_labels(**MAIN)
+        by_name = {label["Name"]: label for label in answer["Labels"]}
+        assert set(by_name) == {"Car", "Vehicle", "Dog"}
+        assert by_name["Car"]["Parents"] == [{"Name": "Vehicle"}]
+        assert by_name["Car"]["Aliases"] == [{"Name": "Automobile"}]
+        assert (by_name["Vehicle"]["Instances"], by_name["Vehicle"]["Aliases"]) == ([], [])
+        filters = {"GeneralLabels": {"LabelCategoryExclusionFilters": ["Animals and Pets"]}}
+        assert "Dog" not in names(client.detect_labels(**MAIN, Settings=filters))
+        filters = {"GeneralLabels": {"LabelCategoryInclusionFilters": ["Animals and Pets"]}}
+        assert names(client.detect_labels(**MAIN, Settings=filters)) == ["Dog"]
+
+    def test_seen_parent(self, serve, rekognition):
+        """An ancestor that was itself seen keeps its own box and its own parents."""
+        seen = [
+            Detection("Car", 0.9, Box(0.1, 0.1, 0.5, 0.5), details={"parents": ("Vehicle", "Transportation")}),
+            Detection("Vehicle", 0.7, Box(0.5, 0.5, 0.9, 0.9), details={"parents": ("Transportation",)}),
+        ]
+        answer = rekognition(serve(lambda *_: seen)).detect_labels(**MAIN)
+        by_name = {label["Name"]: label for label in answer["Labels"]}
+        assert len(by_name["Vehicle"]["Instances"]) == 1
+        assert by_name["Vehicle"]["Parents"] == [{"Name": "Transportation"}]
+
+
+READ = [
+    Detection("world", 0.7, Box(0.5, 0.1, 0.9, 0.3), kind="WORD", parent=7),
+    Detection("Hello", 0.9, Box(0.1, 0.1, 0.4, 0.3), kind="WORD", parent=7),
+    Detection("Hello world", 0.8, Box(0.1, 0.1, 0.9, 0.3), kind="LINE", key=7),
+    Detection("Bye", 0.6, Box(0.1, 0.7, 0.3, 0.8), kind="LINE", key=4),
+    Detection("Bye", 0.6, Box(0.1, 0.7, 0.3, 0.8), kind="WORD", parent=4),
+]
+
+
+@pytest.fixture(scope="module")
+def reader(serve):
+    return serve(text=lambda *_: READ)
+
+
+@pytest.fixture(scope="module")
+def read(reader, rekognition):
+    client = rekognition(reader)
+    return lambda **filters: client.detect_text(**MAIN, Filters=filters)["TextDetections"]
+
+
+class TestText:
+    def test_rows(self, read):
+        """Lines come first, then words; ids count up from 0 across both, and a word names its line by id."""
+        rows = read()
+        assert [row["Type"] for row in rows] == ["LINE", "LINE", "WORD", "WORD", "WORD"]
+        assert [row["Id"] for row in rows] == list(range(5))
+        lines = {row["Id"]: row["DetectedText"] for row in rows if row["Type"] == "LINE"}
+        assert all("ParentId" not in row for row in rows if row["Type"] == "LINE")
+        words = {row["DetectedText"]: lines[row["ParentId"]] for row in rows if row["Type"] == "WORD"}
+        assert words == {"Hello": "Hello world", "world": "Hello world", "Bye": "Bye"}
+
+    def test_geometry(self, read):
+        """A row's box and polygon are fractions of the client's photo."""
+        first = next(row for row in read() if row["DetectedText"] == "Hello world")
+        box = {"Left": 0.1, "Top": 0.1, "Width": 0.8, "Height": 0.2}
+        assert first["Geometry"]["BoundingBox"] == pytest.approx(box)
+        corners = [(point["X"], point["Y"]) for point in first["Geometry"]["Polygon"]]
+        assert corners == [pytest.approx(corner) for corner in ((0.1, 0.1), (0.9, 0.1), (0.9, 0.3), (0.1, 0.3))]
+
+    def test_word_filter(self, read):
+        """Words are filtered by confidence and size."""
+        rows = read(WordFilter={"MinConfidence": 80})
+        assert [row["DetectedText"] for row in rows if row["Type"] == "WORD"] == ["Hello"]
+        rows = read(WordFilter={"MinBoundingBoxWidth": 0.35, "MinBoundingBoxHeight": 0.1})
+        assert [row["DetectedText"] for row in rows if row["Type"] == "WORD"] == ["world"]
+
+    @pytest.mark.parametrize(
+        "region",
+        [
+            {"BoundingBox": {"Left": 0.0, "Top": 0.5, "Width": 1.0, "Height": 0.5}},
+            {"Polygon": [{"X": 0.0, "Y": 0.5}, {"X": 1.0, "Y": 0.5}, {"X": 0.0, "Y": 1.0}]},
+        ],
+    )
+    def test_regions(self, read, region):
+        """Only what lies in a region of interest is returned, be it a box or a polygon."""
+        rows = read(RegionsOfInterest=[region])
+        assert [(row["Type"], row["DetectedText"]) for row in rows] == [("LINE", "Bye"), ("WORD", "Bye")]
+
+    def test_strict(self, http, reader):
+        """The raw answer has just the members and types of the service's own model."""
+        check(http, reader, "DetectText")
+
+
+def check(http, address, operation, **headers):
+    """The raw reply, held to botocore's model of it, in which no unknown member may be."""
+    body = {"Image": {"Bytes": base64.b64encode(PHOTO).decode()}}
+    headers = {"X-Amz-Target": f"RekognitionService.{operation}", **headers}
+    reply = http.post(address, headers=headers, content=json.dumps(body))
+    shape = botocore.session.get_session().get_service_model("rekognition").operation_model(operation).output_shape
+    answer = reply.json()
+    assert ParamValidator().validate(answer, shape).generate_report() == ""
+    assert set(answer) <= set(shape.members)
+    assert next(iter(answer.values()))
+    return reply
+
+
+class TestReplies:
+    def test_strict(self, http, gateway):
+        """The raw answer has just the members and types of the service's own model."""
+        check(http, gateway, "DetectLabels")
+
+    def test_headers(self, http, gateway):
+        """Replies are AWS JSON 1.1 with a request id, and never compressed, whatever the client would take."""
+        reply = check(http, gateway, "DetectLabels", **{"Accept-Encoding": "gzip, deflate, br"})
+        assert reply.headers["Content-Type"] == "application/x-amz-json-1.1"
+        assert reply.headers["x-amzn-RequestId"]
+        assert "Content-Encoding" not in reply.headers
+
+    def test_request_id(self, aws):
+        """boto3 shows the request id."""
+        assert aws.detect_labels(**MAIN)["ResponseMetadata"]["RequestId"]
+
+    def test_only_the_root(self, http, gateway):
+        """Only `/` is served; an endpoint with a path prefix is not found."""
+        assert http.post(f"{gateway}/rek/v1", content=b"{}").status_code == 404
+
+    def test_many_clients(self, aws):
+        """Clients that ask at the same time get each their own photo's answer."""
+        colours = ["red", "green", "blue", "cyan", "magenta", "yellow"] * 4
+        data = [encoded(drawn((200, 200), Block(colour, 40, 40, 160, 160))) for colour in colours]
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda photo: aws.detect_labels(Image={"Bytes": photo}), data))
+        assert [names(answer) for answer in answers] == [[colour] for colour in colours]
+
+
+def image(width, height, form="PNG"):
+    return encoded(Image.new("RGB", (width, height)), form)
+
+
+BAD = {
+    "gif": ("InvalidImageFormatException", {"Image": {"Bytes": image(100, 100, "GIF")}}),
+    "garbage": ("InvalidImageFormatException", {"Image": {"Bytes": b"no picture at all"}}),
+    "truncated": ("InvalidImageFormatException", {"Image": {"Bytes": PHOTO[: len(PHOTO) // 2]}}),
+    "over 5 MiB": ("ImageTooLargeException", {"Image": {"Bytes": PHOTO + bytes(5_242_880)}}),
+    "under 80 px": ("InvalidParameterException", {"Image": {"Bytes": image(79, 200)}}),
+    "over 10000 px": ("InvalidParameterException", {"Image": {"Bytes": image(10_001, 80)}}),
+    "no bytes": ("InvalidParameterException", {"Image": {"Bytes": b""}}),
+    "no image": ("InvalidParameterException", {"Image": {}}),
+    "confidence": ("InvalidParameterException", {**MAIN, "MinConfidence": 101}),
+    "features": ("InvalidParameterException", {**MAIN, "Features": ["X"]}),
+    "image properties": ("InvalidParameterException", {**MAIN, "Features": ["IMAGE_PROPERTIES"]}),
+    "filters": (
+        "InvalidParameterException",
+        {**MAIN, "Settings": {"GeneralLabels": {"LabelInclusionFilters": ["x" * 51]}}},
+    ),
+    "s3": ("InvalidS3ObjectException", {"Image": {"S3Object": {"Bucket": "bucket", "Name": "photo.jpg"}}}),
+}
+
+
+class TestErrors:
+    @pytest.mark.parametrize("case", BAD)
+    def test_modelled(self, aws, case):
+        """What Rekognition would refuse is refused with the same exception class."""
+        kind, request = BAD[case]
+        with pytest.raises(getattr(aws.exceptions, kind)) as caught:
+            aws.detect_labels(**request)
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+        assert caught.value.response["Error"]["Message"]
+
+    def test_text_only(self, serve, rekognition):
+        """An operation that no route serves is refused by name."""
+        with pytest.raises(ClientError, match="UnknownOperationException"):
+            rekognition(serve()).detect_text(**MAIN)
+
+    def test_unknown_operation(self, aws):
+        """An operation that this dialect does not know is refused; the message names those it knows."""
+        with pytest.raises(ClientError, match="DetectLabels") as caught:
+            aws.detect_faces(**MAIN)
+        assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
+
+    def test_throttled(self, serve, rekognition):
+        """A provider that keeps throttling is throttling to the client, which may retry."""
+        provider = ScriptedProvider(errors=repeat(Throttled("slow down")))
+        client = rekognition(serve(provider, route={"deadline_ms": 300}))
+        with pytest.raises(client.exceptions.ThrottlingException):
+            client.detect_labels(**MAIN)
+
+    def test_full(self, serve, rekognition):
+        """A full buffer is an exceeded throughput, with the time to wait in milliseconds."""
+        client = rekognition(serve(buffer={"max_bytes": 10}))
+        with pytest.raises(client.exceptions.ProvisionedThroughputExceededException) as caught:
+            client.detect_labels(**MAIN)
+        assert int(caught.value.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-retry-after"]) >= 1000
+
+    def test_failed(self, serve, rekognition):
+        """A provider that fails is an internal error, of which the client learns no more."""
+        provider = ScriptedProvider(errors=repeat(Misconfigured("secret details")))
+        client = rekognition(serve(provider))
+        with pytest.raises(client.exceptions.InternalServerError) as caught:
+            client.detect_labels(**MAIN)
+        assert "secret details" not in str(caught.value)
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+
+
+class TestKeys:
+    def test_right(self, closed, rekognition):
+        """A request signed with a tenant's key pair is answered."""
+        assert names(rekognition(closed, "AKSHOP", "sk-shop").detect_labels(**MAIN)) == ["red", "blue"]
+
+    @pytest.mark.parametrize(
+        ("keys", "code"),
+        [
+            (("AKSHOP", "wrong"), "InvalidSignatureException"),
+            (("AKNOBODY", "sk-shop"), "UnrecognizedClientException"),
+        ],
+    )
+    def test_wrong(self, closed, rekognition, keys, code):
+        """A wrong secret and an unknown access key are refused as AWS refuses them."""
+        with pytest.raises(ClientError) as caught:
+            rekognition(closed, *keys).detect_labels(**MAIN)
+        assert caught.value.response["Error"]["Code"] == code
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+    def test_unsigned(self, closed, rekognition, http):
+        """A request without a signature is refused."""
+        reply = http.post(closed, headers={"X-Amz-Target": "RekognitionService.DetectLabels"}, content=b"{}")
+        assert reply.status_code == 400
+        assert reply.json()["__type"] == "MissingAuthenticationTokenException"
+
+    def test_unsigned_client(self, closed):
+        """So is boto3's own unsigned request."""
+        client = botocore.session.get_session().create_client(
+            "rekognition", region_name="us-east-1", endpoint_url=closed, config=Config(signature_version=UNSIGNED)
+        )
+        with pytest.raises(ClientError, match="MissingAuthenticationTokenException"):
+            client.detect_labels(**MAIN)
+        client.close()
+
+
+SHOP = Tenant("shop", "shop")
+PAIRS = {"AK": KeyPair("SK", SHOP)}
+
+
+class Signed:
+    """A request signed by botocore, as it would arrive."""
+
+    def __init__(self, body=b'{"a": 1}', *, query="", service="rekognition", region="us-east-1", **headers):
+        url = f"http://127.0.0.1:8080/{'?' + query if query else ''}"
+        given = {
+            "Content-Type": "application/x-amz-json-1.1",
+            "X-Amz-Target": "RekognitionService.DetectLabels",
+            "Host": "127.0.0.1:8080",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        request = AWSRequest("POST", url, headers=given, data=body)
+        SigV4Auth(Credentials("AK", "SK"), service, region).add_auth(request)
+        self.headers = {name.lower(): value for name, value in request.headers.items()}
+        self.body, self.query = body, query
+
+        self.at = datetime.strptime(self.headers["x-amz-date"] + "+0000", "%Y%m%dT%H%M%SZ%z")
+
+    def verify(self, *, late_s=0.0):
+        incoming = Incoming("POST", "/", self.query, self.headers, self.body)
+        return sigv4.verify(incoming, PAIRS, "rekognition", self.at + timedelta(seconds=late_s))
+
+    def refused(self, **when):
+        with pytest.raises(Unauthenticated) as caught:
+            self.verify(**when)
+        return caught.value.scheme_error
+
+
+def sha256(body):
+    return hashlib.sha256(body).hexdigest()
+
+
+class TestSignatures:
+    def test_right(self):
+        """A good signature names its tenant, whatever the region it is scoped to."""
+        assert Signed().verify() == SHOP
+        assert Signed(region="moon-north-9").verify() == SHOP
+
+    def test_body(self):
+        """A changed body is refused."""
+        request = Signed()
+        request.body = b'{"a": 2}'
+        assert request.refused() == "InvalidSignatureException"
+
+    @pytest.mark.parametrize("name", ["x-amz-target", "content-type", "host", "x-amz-date"])
+    def test_header(self, name):
+        """A changed signed header is refused."""
+        request = Signed()
+        request.headers[name] = {"x-amz-date": "20200101T000000Z"}.get(name, "RekognitionService.DetectText")
+        assert request.refused() == "InvalidSignatureException"
+
+    def test_query(self):
+        """The query is signed, in any order; a changed one is refused."""
+        request = Signed(query="b=2&a=1%2F1&c")
+        assert request.verify() == SHOP
+        request.query = "c=&a=1%2F1&b=2"
+        assert request.verify() == SHOP
+        request.query = "b=3&a=1%2F1&c"
+        assert request.refused() == "InvalidSignatureException"
+
+    @pytest.mark.parametrize("late_s", [-600, 600])
+    def test_clock(self, late_s):
+        """A clock that is ten minutes off, either way, is refused, and the message tells both times."""
+        assert Signed().verify(late_s=late_s / 3) == SHOP
+        assert Signed().refused(late_s=late_s) == "InvalidSignatureException"
+
+    def test_scope(self):
+        """A signature for another service is refused."""
+        assert Signed(service="s3").refused() == "InvalidSignatureException"
+
+    def test_like_javascript(self):
+        """The AWS SDK for JavaScript signs more headers: the length, the body's hash, its own name."""
+        body = b'{"a": 1}'
+        request = Signed(body, Content_Length=str(len(body)), X_Amz_Content_Sha256=sha256(body),
+                         X_Amz_User_Agent="aws-sdk-js/3", Amz_Sdk_Request="attempt=1; max=3")  # fmt: skip
+        for name in ("content-length", "x-amz-content-sha256", "x-amz-user-agent", "amz-sdk-request"):
+            assert name in request.headers["authorization"]
+        assert request.verify() == SHOP
+
+    def test_temporary(self):
+        """A session token, which is signed, does not matter."""
+        assert Signed(X_Amz_Security_Token="token").verify() == SHOP
+
+    @pytest.mark.parametrize("declared", [sha256(b"another"), "UNSIGNED-PAYLOAD", "é"])
+    def test_wrong_hash(self, declared):
+        """A declared hash that is not the body's is refused, though it be signed."""
+        assert Signed(X_Amz_Content_Sha256=declared).refused() == "InvalidSignatureException"
+
+    def test_spaces(self):
+        """Spaces around a header's value, and several within it, do not matter."""
+        request = Signed(X_Odd="  a   b  ")
+        assert request.verify() == SHOP
+        request.headers["x-odd"] = "a b"
+        assert request.verify() == SHOP
+        request.headers["x-odd"] = "ab"
+        assert request.refused() == "InvalidSignatureException"
+
+    @pytest.mark.parametrize("header", ["", "Basic abc", "AWS4-HMAC-SHA256 Credential=AK", "AWS4-HMAC-SHA256 " * 100])
+    def test_half_signed(self, header):
+        """An Authorization that is none of AWS's is refused as incomplete."""
+        request = Signed()
+        request.headers["authorization"] = header
+        assert request.refused() == "IncompleteSignatureException"
+
+    def test_no_date(self):
+        """So is one without a date."""
+        request = Signed()
+        del request.headers["x-amz-date"]
+        assert request.refused() == "IncompleteSignatureException"
+
+    def test_target_signed(self):
+        """A signature that leaves out the operation could be used for another one, and is refused."""
+        request = Signed()
+        request.headers["authorization"] = request.headers["authorization"].replace(";x-amz-target", "")
+        assert request.refused() == "InvalidSignatureException"
+
+    @pytest.mark.parametrize("host", ["[", "a b", "", "::", "http://[::1"])
+    def test_odd_host(self, host):
+        """Whatever the Host header holds, a wrong signature is no more than that."""
+        request = Signed()
+        request.headers["host"] = host
+        assert request.refused() == "InvalidSignatureException"

@@ -1,0 +1,161 @@
+"""From tiles to one picture that a provider takes."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gateway.grid.compose import GREY, as_it_came, compose, encode
+from gateway.grid.layout import lay_out
+from gateway.model import Photo, Size
+from gateway.testing import about
+from providers.base import Limits, PictureRefused
+from thresholds.shape import Shape
+
+FOUR = lay_out([Size(40, 30), Size(30, 30), Size(40, 20), Size(40, 30)], Shape(2, 2), (80, 80))
+PIXELS, BYTES = about(wants="pixels"), about(wants="bytes")
+COLOURS = ["red", "lime", "blue", "yellow"]
+
+
+def tiles(layout=FOUR):
+    return [
+        Image.new("RGB", (place.width, place.height), colour)
+        for place, colour in zip(layout.photos, COLOURS, strict=False)
+    ]
+
+
+def pixels_of(picture):
+    return Image.open(io.BytesIO(picture.data)) if picture.data else picture.pixels
+
+
+def test_places():
+    """Each tile is pasted in its place, to the pixel, and all else is grey."""
+    canvas = np.asarray(compose(FOUR, tiles(), PIXELS).pixels)
+    expected = np.full((FOUR.height_px, FOUR.width_px, 3), GREY)
+    for place, image in zip(FOUR.photos, tiles(), strict=True):
+        expected[place.y : place.y + place.height, place.x : place.x + place.width] = image.getpixel((0, 0))
+    assert (canvas == expected).all()
+
+
+def test_pixels():
+    """A provider in this process gets pixels and no bytes."""
+    picture = compose(FOUR, tiles(), PIXELS)
+    assert picture.data == b""
+    assert (picture.width_px, picture.height_px) == picture.pixels.size == (FOUR.width_px, FOUR.height_px)
+
+
+def test_bytes():
+    """A provider that is sent bytes gets a JPEG of the same size, of full colour and hardly a loss."""
+    picture = compose(FOUR, tiles(), BYTES)
+    assert picture.pixels is None
+    decoded = pixels_of(picture)
+    assert (decoded.format, decoded.mode, decoded.size) == ("JPEG", "RGB", (picture.width_px, picture.height_px))
+    for place, image in zip(FOUR.photos, tiles(), strict=True):
+        there = decoded.getpixel((place.x + place.width // 2, place.y + place.height // 2))
+        assert there == pytest.approx(image.getpixel((0, 0)), abs=4)
+
+
+@pytest.mark.parametrize("wants", [PIXELS, BYTES])
+def test_broken(wants):
+    """The cell of a photo that could not be drawn stays grey, and its neighbours are as ever."""
+    images = tiles()
+    images[1] = None
+    canvas = pixels_of(compose(FOUR, images, wants))
+    x, y, width, height = FOUR.photos[1]
+    assert canvas.getpixel((x + width // 2, y + height // 2)) == pytest.approx(GREY, abs=4)
+    x, y, width, height = FOUR.photos[3]
+    assert canvas.getpixel((x + width // 2, y + height // 2)) == pytest.approx((255, 255, 0), abs=4)
+
+
+def test_empty_cells():
+    """Cells that no photo fills stay grey."""
+    layout = lay_out([Size(40, 40)] * 3, Shape(2, 2), (80, 80))
+    assert compose(layout, tiles(layout), PIXELS).pixels.getpixel((60, 60)) == GREY
+
+
+def test_least_side():
+    """Thin photos get wider cells where a provider needs more pixels a side; each is drawn in the middle of its own."""
+    layout = lay_out([Size(400, 4)] * 2, Shape(2, 1), (400, 400), least_px=50)
+    canvas = compose(layout, tiles(layout), PIXELS).pixels
+    assert canvas.size == (400, 50)
+    rows = [canvas.getpixel((200, y)) for y in range(50)]
+    assert rows == [GREY] * 10 + [(255, 0, 0)] * 4 + [GREY] * 21 + [(0, 255, 0)] * 4 + [GREY] * 11
+
+
+NOISE = Image.effect_noise((300, 200), 120).convert("RGB")
+
+
+def test_quality_falls():
+    """The quality is the best whose bytes the provider takes."""
+    sizes = []
+    most = len(encode(NOISE, 1 << 30))
+    while True:
+        try:
+            data = encode(NOISE, most)
+        except PictureRefused:
+            break
+        assert len(data) <= most
+        assert Image.open(io.BytesIO(data)).size == NOISE.size
+        sizes.append(len(data))
+        most = len(data) - 1
+    assert len(sizes) == 5
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_too_many_bytes():
+    """Where no quality is small enough, the canvas is refused before anybody is asked."""
+    with pytest.raises(PictureRefused, match="300 x 200 does not fit into 1000 bytes"):
+        encode(NOISE, 1000)
+    strict = replace(BYTES, limits=Limits(max_bytes=100))
+    with pytest.raises(PictureRefused):
+        compose(FOUR, tiles(), strict)
+
+
+# -- alone, as it came
+
+
+PHOTO = Photo("p", b"as the client sent it", "JPEG", Size(400, 300))
+
+
+def test_as_it_came():
+    """A photo alone goes in the client's own bytes."""
+    picture = as_it_came(PHOTO, BYTES)
+    assert (picture.data, picture.pixels) == (PHOTO.data, None)
+    assert (picture.width_px, picture.height_px) == (400, 300)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"formats": frozenset({"PNG"})},
+        {"max_bytes": len(PHOTO.data) - 1},
+        {"min_side_px": 301},
+        {"max_side_px": 399},
+        {"max_pixels": 119_999},
+    ],
+)
+def test_limits(limits):
+    """It is composed where the provider would not take it: its format, its bytes, its sides or its pixels."""
+    assert as_it_came(PHOTO, replace(BYTES, limits=Limits(**limits))) is None
+
+
+def test_just_within_limits():
+    """Just as many bytes and pixels as the provider takes are taken."""
+    limits = Limits(max_bytes=len(PHOTO.data), min_side_px=300, max_side_px=400, max_pixels=120_000)
+    assert as_it_came(PHOTO, replace(BYTES, limits=limits))
+
+
+def test_wants_pixels():
+    """A provider that wants pixels gets them composed."""
+    assert as_it_came(PHOTO, PIXELS) is None
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned(orientation):
+    """A photo that has to be turned goes as it came only to a provider that turns it; its size is the upright one."""
+    turned = replace(PHOTO, orientation=orientation)
+    assert (as_it_came(turned, BYTES) is not None) is (orientation == 1)
+    picture = as_it_came(turned, replace(BYTES, applies_exif=True))
+    assert (picture.width_px, picture.height_px) == (400, 300)

@@ -1,0 +1,132 @@
+"""Prometheus metrics: every event is counted, once, under its labels."""
+
+import pytest
+from prometheus_client import generate_latest
+
+from gateway.errors import BadFormat
+from gateway.events import CallFailed, Left, LoopFailed, Refused
+from gateway.hooks.metrics import Metrics
+
+
+@pytest.fixture
+def metrics():
+    return Metrics()
+
+
+def value(metrics, name, **labels):
+    return metrics.registry.get_sample_value(name, labels)
+
+
+WHERE = {"provider": "dear", "task": "objects", "shape": "2x2"}
+
+
+def test_canvas(metrics, asked):
+    """An answered canvas is one billed image and as many photos as are on it."""
+    metrics(asked("ann", "ann", "bob"))
+    assert value(metrics, "imgrid_billed_images_total", **WHERE) == 1
+    assert value(metrics, "imgrid_canvas_photos_total", **WHERE) == 3
+
+
+def test_fill(metrics, asked):
+    """How full canvases are is a share of their lane's cells."""
+    metrics(asked("ann", "ann", "bob"))
+    metrics(asked("ann", "ann", "ann", "ann"))
+    labels = {"provider": "dear", "task": "objects"}
+    assert value(metrics, "imgrid_canvas_fill_sum", **labels) == 1.75
+    assert value(metrics, "imgrid_canvas_fill_bucket", le="0.7", **labels) == 0
+    assert value(metrics, "imgrid_canvas_fill_bucket", le="0.8", **labels) == 1
+
+
+def test_canvas_times(metrics, asked):
+    """Composing and asking are timed by provider."""
+    metrics(asked("ann"))
+    assert value(metrics, "imgrid_compose_seconds_sum", provider="dear") == 0.02
+    assert value(metrics, "imgrid_upstream_seconds_sum", provider="dear") == 0.7
+    assert value(metrics, "imgrid_upstream_seconds_count", provider="dear") == 1
+
+
+def test_broken(metrics, asked):
+    """A photo that could not be drawn is on no canvas."""
+    metrics(asked("ann", "bob", broken=(1,)))
+    assert value(metrics, "imgrid_canvas_photos_total", **WHERE) == 1
+    assert value(metrics, "imgrid_saved_images", tenant="ann") == -1
+    assert value(metrics, "imgrid_saved_images", tenant="bob") is None
+
+
+@pytest.mark.parametrize(("error", "outcome"), [(None, "ok"), (BadFormat("broken"), "invalid_format")])
+def test_photos(metrics, settled, error, outcome):
+    """A settled photo is counted by its outcome: ok, or its error's code."""
+    metrics(settled("ann", "dear", error=error))
+    assert value(metrics, "imgrid_photos_total", tenant="ann", task="objects", outcome=outcome) == 1
+
+
+def test_total_time(metrics, settled):
+    """A photo's time from acceptance to outcome is counted by route."""
+    metrics(settled("ann", "dear", total_s=0.9))
+    assert value(metrics, "imgrid_photo_seconds_sum", route="animals") == 0.9
+    assert value(metrics, "imgrid_photo_seconds_bucket", route="animals", le="0.5") == 0
+    assert value(metrics, "imgrid_photo_seconds_bucket", route="animals", le="1.0") == 1
+
+
+def test_stages(metrics, settled):
+    """Each stage at which a photo was asked is counted, with what it waited there."""
+    metrics(settled("ann", "dear"))
+    metrics(settled("ann", "dear", "dear"))
+    stage = {"route": "animals", "stage": "0", "shape": "2x2"}
+    assert value(metrics, "imgrid_photo_stages_total", **stage) == 2
+    assert value(metrics, "imgrid_photo_stages_total", **{**stage, "stage": "1", "shape": "1x1"}) == 1
+    assert value(metrics, "imgrid_wait_seconds_count", route="animals") == 3
+    assert value(metrics, "imgrid_wait_seconds_sum", route="animals") == pytest.approx(0.3)
+
+
+def test_saved(metrics, asked, settled):
+    """Saved are the photos answered less the images billed, by tenant."""
+    metrics(asked("ann", "ann", "ann", "bob"))
+    for name in ("ann", "ann", "ann", "bob"):
+        metrics(settled(name, "dear"))
+    assert value(metrics, "imgrid_saved_images", tenant="ann") == pytest.approx(2.25)
+    assert value(metrics, "imgrid_saved_images", tenant="bob") == pytest.approx(0.75)
+
+
+def test_failures_save_nothing(metrics, asked, settled):
+    """A photo that was billed and failed is a loss."""
+    metrics(asked("ann"))
+    metrics(settled("ann", error=BadFormat("broken")))
+    assert value(metrics, "imgrid_saved_images", tenant="ann") == -1
+
+
+def test_the_rest(metrics, settled):
+    """Failed calls, refusals, clients that left and the loop's own failures are counted each by its labels."""
+    metrics(CallFailed("dear", "Throttled", "slow down"))
+    metrics(Refused("native", "busy"))
+    metrics(Left(settled("ann", "dear").entry))
+    metrics(LoopFailed("no"))
+    assert value(metrics, "imgrid_upstream_failures_total", provider="dear", reason="Throttled") == 1
+    assert value(metrics, "imgrid_refusals_total", dialect="native", code="busy") == 1
+    assert value(metrics, "imgrid_clients_left_total") == 1
+    assert value(metrics, "imgrid_loop_failures_total") == 1
+
+
+def test_gauges(metrics):
+    """What the buffer holds is shown as it was last set."""
+    metrics.waiting.set(7)
+    metrics.bytes.set(1000)
+    metrics.oldest.set(0.25)
+    assert value(metrics, "imgrid_buffer_photos") == 7
+    assert value(metrics, "imgrid_buffer_bytes") == 1000
+    assert value(metrics, "imgrid_oldest_wait_seconds") == 0.25
+
+
+def test_apart(metrics, asked):
+    """Two gateways in one process count each for itself."""
+    other = Metrics()
+    metrics(asked("ann"))
+    assert value(other, "imgrid_billed_images_total", **WHERE) is None
+
+
+def test_exposed(metrics, asked):
+    """All of it can be read as text, and holds nothing of the photos."""
+    metrics(asked("ann", "bob"))
+    text = generate_latest(metrics.registry).decode()
+    assert 'imgrid_billed_images_total{provider="dear",shape="2x2",task="objects"} 1.0' in text
+    assert "12345" not in text

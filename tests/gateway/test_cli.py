@@ -1,0 +1,134 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from gateway import cli
+from gateway.testing import parts_of
+
+COMMAND = typer.main.get_command(cli.app)
+CONFIG = {
+    "providers": {"eye": {"kind": "shapes"}},
+    "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "3x3"}], "max_wait_ms": 70}],
+}
+SECRET = {
+    **CONFIG,
+    "providers": {"eye": {"kind": "rekognition", "access_key": "AKAWS", "secret_key": "sk-aws"}},
+    "tenants": [
+        {
+            "name": "shop",
+            "keys": [
+                {"dialect": "native", "key": "key-shop"},
+                {"dialect": "rekognition", "access_key": "AKSHOP", "secret_key": "sk-shop"},
+            ],
+        }
+    ],
+}
+
+
+def commands(command=COMMAND, path=()):
+    """Every command there is, by the words that call it."""
+    yield path
+    for name, child in getattr(command, "commands", {}).items():
+        yield from commands(child, (*path, name))
+
+
+def imgrid(*words, **environment):
+    """The command in a process of its own."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")}
+    program = str(Path(sys.executable).with_name("imgrid"))
+    return subprocess.run([program, *words], capture_output=True, text=True, timeout=60, env={**clean, **environment})
+
+
+@pytest.fixture
+def config(tmp_path):
+    """`config(content)`: the path of such a config file."""
+
+    def write(content):
+        file = tmp_path / "imgrid.yaml"
+        file.write_text(yaml.safe_dump(content))
+        return file
+
+    return write
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=lambda words: " ".join(words) or "imgrid")
+def test_help(words):
+    """Every command explains itself."""
+    result = CliRunner().invoke(cli.app, [*words, "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in click.unstyle(result.output)
+
+
+def test_bad_config(config):
+    """A configuration that cannot be used is one message on stderr and status 2, without a traceback."""
+    file = config({**CONFIG, "listn": 1})
+    done = imgrid("serve", "--config", str(file))
+    assert done.returncode == 2
+    assert f"{file}: listn: unknown key (did you mean listen?)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_missing_config(tmp_path):
+    """So is one that is not there; its place can come from the environment."""
+    done = imgrid("config", "show", IMGRID_CONFIG=str(tmp_path / "none.yaml"))
+    assert done.returncode == 2
+    assert "none.yaml" in done.stderr
+    assert "imgrid config example" in done.stderr
+
+
+def test_show(config):
+    """`imgrid config show` prints what is in force, defaults included, as YAML that can be read back."""
+    result = CliRunner().invoke(cli.app, ["config", "show", "-c", str(config(CONFIG))], env={"IMGRID_THREADS": "3"})
+    shown = yaml.safe_load(result.output)
+    assert shown["threads"] == 3
+    assert shown["listen"] == "127.0.0.1:8080"
+    assert shown["providers"]["eye"]["canvas"] == "1280x1280"
+    assert shown["routes"][0]["stages"][0]["shape"] == "3x3"
+
+
+def test_secrets(config):
+    """It masks secrets: those of tenants and those of providers."""
+    result = CliRunner().invoke(cli.app, ["config", "show", "-c", str(config(SECRET))])
+    assert result.exit_code == 0
+    for secret in ("key-shop", "sk-shop", "sk-aws"):
+        assert secret not in result.output
+    assert result.output.count("**********") == 3
+    assert "AKSHOP" in result.output
+
+
+def test_example():
+    """`imgrid config example` prints the packaged example."""
+    result = CliRunner().invoke(cli.app, ["config", "example"])
+    assert result.output.strip() == (Path(cli.__file__).parent / "example.yaml").read_text().strip()
+
+
+def test_greeting(tmp_path):
+    """The greeting names address, tasks, providers and shapes, says that it is open, and shows what to try."""
+    text = cli.greeting(parts_of(tmp_path, CONFIG), "http://127.0.0.1:1")
+    for word in ("http://127.0.0.1:1", "objects", "eye (shapes)", "3x3", "70 ms", "open"):
+        assert word in text
+    assert "curl --data-binary @photo.jpg 'http://127.0.0.1:1/v1/detect?task=objects'" in text
+    assert "boto3.client('rekognition', endpoint_url='http://127.0.0.1:1'" in text
+    assert "detect_labels" in text
+
+
+def test_greeting_with_tenants(tmp_path):
+    """With tenants it names them and not their keys, and what to try has places for them."""
+    text = cli.greeting(parts_of(tmp_path, SECRET), "http://127.0.0.1:1")
+    assert "Tenants: shop" in text
+    assert "Authorization: Bearer KEY" in text
+    assert "aws_access_key_id='ACCESS_KEY'" in text
+    for secret in ("key-shop", "sk-shop", "sk-aws", "AKSHOP"):
+        assert secret not in text

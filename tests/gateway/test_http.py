@@ -1,0 +1,248 @@
+"""The gateway as a server: limits, clients that leave, what is open, what operators see, and how it stops."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.requests import Request
+
+from gateway.app import create_app
+from gateway.http import ClientLeft, read
+from gateway.testing import Block, ScriptedProvider, drawn, encoded, parts_of, serving
+from providers.base import Unavailable
+
+PHOTO = encoded(drawn((200, 200), Block("red", 40, 40, 160, 160)))
+ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}
+PATIENT = {**ROUTE, "stages": [{"shape": "2x2"}], "max_wait_ms": 60_000, "deadline_ms": 120_000}
+TENANTS = [
+    {"name": "shop", "keys": [{"dialect": "native", "key": "key-shop"}]},
+    {"name": "press", "keys": [{"dialect": "native", "key": "key-press"}]},
+]
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """`serve(fake, eye=settings, **config)`: a client of a gateway with one provider, a fake or one of the settings."""
+    with ExitStack() as stack:
+
+        def start(fake=None, eye=None, **config):
+            content = {"providers": {"eye": eye or {"kind": "shapes"}}, "routes": [ROUTE], **config}
+            address = stack.enter_context(serving(parts_of(tmp_path, content, {"eye": fake} if fake else None)))
+            return stack.enter_context(httpx.Client(base_url=address, timeout=30))
+
+        yield start
+
+
+def metrics(client):
+    """Samples by name and labels."""
+    reply = client.get("/metrics")
+    assert reply.headers["Content-Type"].startswith("text/plain")
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(reply.text)
+        for sample in family.samples
+    }
+
+
+def until_held(client, photos):
+    """Returns once the gateway holds so many photos."""
+    end = time.monotonic() + 20
+    while metrics(client)[("imgrid_buffer_photos",)] != photos:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+class TestLimits:
+    @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
+    def test_native(self, serve, chunked):
+        """A body over the limit is refused in the dialect's form, whether or not its length was declared."""
+        client = serve(limits={"max_request_bytes": 1000})
+        body = bytes(1001)
+        reply = client.post("/v1/detect", content=iter([body]) if chunked else body)
+        assert reply.status_code == 413
+        assert reply.json()["error"]["code"] == "photo_too_large"
+        assert "max_request_bytes" in reply.json()["error"]["message"]
+
+    @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
+    def test_rekognition(self, serve, chunked):
+        """The same to an AWS SDK is its ImageTooLargeException."""
+        client = serve(limits={"max_request_bytes": 1000})
+        body = bytes(1001)
+        reply = client.post("/", content=iter([body]) if chunked else body)
+        assert (reply.status_code, reply.json()["__type"]) == (400, "ImageTooLargeException")
+
+    def test_just_fits(self, serve):
+        """A body of just the limit is taken."""
+        assert serve(limits={"max_request_bytes": len(PHOTO)}).post("/v1/detect", content=PHOTO).status_code == 200
+
+    def test_house(self, serve):
+        """A photo over this gateway's own limits is refused, though the request is not."""
+        client = serve(limits={"max_photo_pixels": 39_999})
+        reply = client.post("/v1/detect", content=PHOTO)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_dimensions")
+        reply = serve(limits={"max_photo_bytes": 10}).post("/v1/detect", content=PHOTO)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (413, "photo_too_large")
+
+
+class TestLeaving:
+    def test_while_waiting(self, serve):
+        """A client that disconnects while its photo waits frees its place at once."""
+        client = serve(routes=[PATIENT])
+        url = urlsplit(str(client.base_url))
+        with socket.create_connection((url.hostname, url.port)) as raw:
+            head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Length: {len(PHOTO)}\r\n\r\n"
+            raw.sendall(head.encode() + PHOTO)
+            until_held(client, 1)
+        until_held(client, 0)
+        seen = metrics(client)
+        assert seen[("imgrid_clients_left_total",)] == 1
+        assert seen[("imgrid_buffer_bytes",)] == 0
+
+    async def test_within_body(self):
+        """A client that disconnects before the end of its request has left; that is no failure of ours."""
+        messages = iter([{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}])
+
+        async def receive():
+            return next(messages)
+
+        with pytest.raises(ClientLeft):
+            await read(Request({"type": "http", "headers": []}, receive), 100)
+
+
+class TestOpenness:
+    OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/docs/oauth2-redirect"}
+
+    def test_every_route(self, serve, tmp_path):
+        """With tenants, nothing but health, metrics and the documentation answers without a key."""
+        client = serve(tenants=TENANTS)
+        config = {"providers": {"eye": {"kind": "shapes"}}, "routes": [ROUTE], "tenants": TENANTS}
+        routes = create_app(parts_of(tmp_path, config)).routes
+        closed = [route for route in routes if route.path not in self.OPEN]
+        assert {route.path for route in closed} >= {"/", "/v1/detect", "/v1/usage"}
+        for route in closed:
+            for method in route.methods - {"HEAD"}:
+                for request in ({}, {"content": PHOTO}, {"headers": {"Authorization": "Bearer nobody"}}):
+                    reply = client.request(method, route.path, **request)
+                    kind = reply.json().get("__type") or reply.json()["error"]["code"]
+                    assert reply.status_code in (400, 401, 413), (method, route.path)
+                    assert kind in (
+                        "unauthenticated",
+                        "MissingAuthenticationTokenException",
+                        "IncompleteSignatureException",
+                        "photo_too_large",  # /v1/usage takes no body
+                    )
+
+    def test_operations(self, serve):
+        """Those that are open answer, with tenants too."""
+        client = serve(tenants=TENANTS)
+        assert [client.get(path).status_code for path in ("/healthz", "/readyz", "/metrics", "/docs")] == [200] * 4
+
+    def test_unknown(self, serve):
+        """What is not there is 404, and the wrong method 405."""
+        client = serve()
+        assert client.get("/v2/detect").status_code == 404
+        assert client.get("/v1/detect").status_code == 405
+
+
+class TestOperations:
+    def test_unreachable(self, serve):
+        """Ready is false, with the reason, where the provider cannot be reached; the process is alive all the same."""
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        eye = {"kind": "rekognition", "endpoint": f"http://127.0.0.1:{port}", "access_key": "a", "secret_key": "b"}
+        client = serve(eye=eye)
+        reply = client.get("/readyz")
+        assert reply.status_code == 503
+        assert reply.json()["ready"] is False
+        assert str(port) in reply.json()["problems"]["eye"]
+        assert client.get("/healthz").status_code == 200
+
+    def test_partly_ready(self, tmp_path):
+        """It is ready as long as any provider can be asked."""
+        config = {"providers": {"eye": {"kind": "shapes"}, "nose": {"kind": "shapes"}}, "routes": [ROUTE]}
+        nose = ScriptedProvider(problem=Unavailable("blocked"))
+        with serving(parts_of(tmp_path, config, {"nose": nose})) as address:
+            reply = httpx.get(f"{address}/readyz")
+        assert (reply.status_code, reply.json()["ready"]) == (200, True)
+        assert reply.json()["problems"] == {"nose": "Unavailable: blocked"}
+        assert nose.closed
+
+    def test_metrics(self, serve):
+        """Metrics can be read by Prometheus, and count photos, canvases, failures and refusals."""
+        fake = ScriptedProvider(errors=[Unavailable("once")])
+        client = serve(fake, routes=[{**PATIENT, "max_wait_ms": 20}])
+        files = [("photo", (str(n), PHOTO)) for n in range(4)]
+        assert client.post("/v1/detect", files=files).status_code == 200
+        client.post("/v1/detect", content=b"no picture")
+        client.post("/v1/detect?task=text", content=PHOTO)
+        seen = metrics(client)
+        where = ("provider", "eye"), ("shape", "2x2"), ("task", "objects")
+        assert seen[("imgrid_billed_images_total", *where)] == 1
+        assert seen[("imgrid_canvas_photos_total", *where)] == 4
+        assert seen[("imgrid_photos_total", ("outcome", "ok"), ("task", "objects"), ("tenant", "open"))] == 4
+        assert seen[("imgrid_saved_images", ("tenant", "open"))] == 3
+        assert seen[("imgrid_upstream_failures_total", ("provider", "eye"), ("reason", "Unavailable"))] == 1
+        assert seen[("imgrid_refusals_total", ("code", "invalid_format"), ("dialect", "native"))] == 1
+        assert seen[("imgrid_refusals_total", ("code", "not_served"), ("dialect", "native"))] == 1
+        assert seen[("imgrid_buffer_photos",)] == 0
+
+    def test_usage(self, serve):
+        """Every tenant sees what was answered, paid and saved for it, and nobody else's."""
+        eye = {"kind": "shapes", "usd_per_image": 0.001}
+        client = serve(eye=eye, routes=[{**PATIENT, "max_wait_ms": 20}], tenants=TENANTS)
+        shop, press = ({"Authorization": f"Bearer key-{name}"} for name in ("shop", "press"))
+        files = [("photo", (str(n), PHOTO)) for n in range(4)]
+        assert client.post("/v1/detect", files=files, headers=shop).status_code == 200
+        assert client.get("/v1/usage", headers=shop).json() == {
+            "photos": 4,
+            "answered": 4,
+            "billed_images": 1.0,
+            "saved": 0.75,
+            "paid_usd": 0.001,
+            "alone_usd": 0.004,
+        }
+        assert client.get("/v1/usage", headers=press).json()["photos"] == 0
+        assert client.get("/v1/usage").status_code == 401
+
+
+def test_stop(tmp_path):
+    """Told to stop, `imgrid serve` answers what it has taken, takes no more, and ends with status 0."""
+    file = tmp_path / "imgrid.yaml"
+    config = {"listen": "127.0.0.1:0", "providers": {"eye": {"kind": "shapes"}}}
+    file.write_text(yaml.safe_dump({**config, "routes": [{**PATIENT, "max_wait_ms": 1500}]}))
+    program = str(Path(sys.executable).with_name("imgrid"))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")}
+    with (
+        subprocess.Popen(
+            [program, "serve", "-c", str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean
+        ) as process,
+        ThreadPoolExecutor() as pool,
+    ):
+        try:
+            address = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())[0]
+            with httpx.Client(base_url=address, timeout=30) as client:
+                waiting = [pool.submit(httpx.post, f"{address}/v1/detect", content=PHOTO, timeout=30) for _ in range(2)]
+                until_held(client, 2)
+                process.send_signal(signal.SIGTERM)
+                for reply in waiting:
+                    (photo,) = reply.result().json()["photos"]
+                    assert [found["label"] for found in photo["detections"]] == ["red"]
+            assert process.wait(20) == 0
+            assert "Traceback" not in process.stderr.read()
+        finally:
+            process.kill()

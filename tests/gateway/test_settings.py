@@ -1,0 +1,294 @@
+"""The configuration: every key does something, and whatever cannot be meant is an error that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import gateway
+from gateway import app, settings
+from gateway.settings import ConfigError
+from thresholds.cascade import Cascade, Stage, save
+from thresholds.rules import imgrid
+
+ROOT = Path(gateway.__file__).parent.parent
+ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}]}
+SHOP = {"name": "shop", "keys": [{"dialect": "native", "key": "key-shop"}]}
+PRESS = {"name": "press", "keys": [{"dialect": "rekognition", "access_key": "AK", "secret_key": "sk-press"}]}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """`write(**changes)`: a config file that works, but for the changes; None takes a key away."""
+
+    def make(**changes):
+        content = {"threads": 2, "providers": {"eye": {"kind": "shapes"}}, "routes": [ROUTE], **changes}
+        file = tmp_path / "imgrid.yaml"
+        file.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
+        return file
+
+    return make
+
+
+def refused(file, environment=None):
+    """The message with which a configuration is refused; it names the file."""
+    with pytest.raises(ConfigError) as caught:
+        app.build(settings.read(file, environment or {}), file)
+    return str(caught.value)
+
+
+class TestFile:
+    def test_least(self, write):
+        """A provider and a route are enough; the rest has defaults, and it listens on loopback."""
+        read = settings.read(write(), {})
+        assert (read.host, read.port) == ("127.0.0.1", 8080)
+        assert read.routes[0].max_wait_ms == 150
+
+    def test_missing(self, tmp_path):
+        """A file that is not there is an error that says how to write one."""
+        message = refused(tmp_path / "imgrid.yaml")
+        assert str(tmp_path / "imgrid.yaml") in message
+        assert "imgrid config example > imgrid.yaml" in message
+
+    @pytest.mark.parametrize("text", ["- a\n- b", "a: [", "just words", "\x00", "a: \udcff"])
+    def test_unreadable(self, tmp_path, text):
+        """So is one that is no mapping."""
+        file = tmp_path / "imgrid.yaml"
+        file.write_bytes(text.encode("utf-8", "surrogateescape"))
+        assert "imgrid.yaml" in refused(file)
+
+    @pytest.mark.parametrize("section", ["providers", "routes"])
+    def test_nothing_to_do(self, write, section):
+        """Without a provider or a route there is nothing to serve."""
+        assert section in refused(write(**{section: None}))
+
+    @pytest.mark.parametrize(
+        ("changes", "where", "meant"),
+        [
+            ({"listn": "x"}, "listn", "listen"),
+            ({"routes": [{**ROUTE, "max_wait": 5}]}, "routes[0].max_wait", "max_wait_ms"),
+            ({"buffer": {"max_photo": 5}}, "buffer.max_photo", "max_photos"),
+            ({"tenants": [{**SHOP, "shared": True}]}, "tenants[0].shared", "share"),
+        ],
+    )
+    def test_unknown_key(self, write, changes, where, meant):
+        """An unknown key is named with its file and place, and with the key that is probably meant."""
+        file = write(**changes)
+        message = refused(file)
+        assert f"{file}: {where}: unknown key" in message
+        assert f"did you mean {meant}" in message
+
+    def test_unknown_key_of_provider(self, write):
+        """So is an unknown key of a provider."""
+        file = write(providers={"eye": {"kind": "shapes", "latency": 5}})
+        assert f"{file}: providers.eye.latency: unknown key" in refused(file)
+
+    @pytest.mark.parametrize(
+        ("changes", "says"),
+        [
+            ({"listen": "8080"}, "address:port"),
+            ({"listen": "127.0.0.1:99999"}, "address:port"),
+            ({"threads": 0}, "threads"),
+            ({"routes": [{**ROUTE, "max_wait_ms": -1}]}, "routes[0].max_wait_ms"),
+            ({"routes": [{**ROUTE, "deadline_ms": 0}]}, "routes[0].deadline_ms"),
+            ({"routes": [{**ROUTE, "task": "cats"}]}, "routes[0].task"),
+            ({"routes": [{**ROUTE, "stages": [{"shape": "2"}]}]}, "rows x columns"),
+            ({"routes": [{**ROUTE, "stages": []}]}, "stages"),
+            ({"routes": [{**ROUTE, "stages": [{"shape": "2x2"}, {"shape": "1x1"}]}]}, "stages[0] accepts every answer"),
+            ({"providers": {"eye": {"kind": "eye"}}}, "providers.eye.kind"),
+            ({"providers": {"eye": {}}}, "providers.eye.kind"),
+            ({"providers": {"eye": {"kind": "shapes", "canvas": "big"}}}, "providers.eye.canvas"),
+            ({"providers": {"eye": {"kind": "shapes", "canvas": "40x40"}}}, "between 80 and 8192"),
+            ({"providers": {"eye": {"kind": "shapes", "concurrency": 0}}}, "providers.eye.concurrency"),
+            ({"providers": {"eye": {"kind": "onnx", "model": "no.onnx", "labels": "no.txt"}}}, "providers.eye"),
+        ],
+    )
+    def test_bad_value(self, write, changes, says):
+        """A value that makes no sense is an error that names its key or says what is expected."""
+        file = write(**changes)
+        message = refused(file)
+        assert str(file) in message
+        assert says in message
+
+    def test_example(self):
+        """The config at the repository's root is the packaged example, and can be read."""
+        text = (ROOT / "gateway" / "example.yaml").read_text()
+        assert (ROOT / "imgrid.yaml").read_text() == text
+        assert settings.read(ROOT / "imgrid.yaml", {}).routes
+
+    def test_example_comments(self, tmp_path):
+        """What the example shows as comments can be read once it is uncommented."""
+        kept = []
+        for line in (ROOT / "gateway" / "example.yaml").read_text().splitlines():
+            bare = line.replace("# ", "", 1)
+            looks_like_yaml = bare.strip().startswith(("aws:", "det:", "tenants:", "- name", "keys:", "- {"))
+            kept.append(bare if line.strip().startswith("#") and looks_like_yaml else line)
+        file = tmp_path / "imgrid.yaml"
+        file.write_text("\n".join(kept))
+        read = settings.read(file, {})
+        assert (len(read.providers), len(read.routes), len(read.tenants)) == (3, 2, 1)
+
+
+class TestEnvironment:
+    def test_overrides(self, write):
+        """A variable overrides the file, within lists and mappings too."""
+        environment = {
+            "IMGRID_LISTEN": "127.0.0.1:9",
+            "IMGRID_ROUTES__0__MAX_WAIT_MS": "7",
+            "IMGRID_BUFFER__MAX_PHOTOS": "8",
+            "IMGRID_PROVIDERS__EYE__CANVAS": "100x200",
+            "IMGRID_ROUTES__0__STAGES": "[{shape: 3x3}]",
+            "PATH": "/bin",
+        }
+        file = write()
+        read = settings.read(file, environment)
+        assert read.port == 9
+        assert read.routes[0].max_wait_ms == 7
+        assert str(read.routes[0].stages[0].shape) == "3x3"
+        assert read.buffer.max_photos == 8
+        assert tuple(settings.options_of(read, "eye", file).canvas) == (100, 200)
+
+    def test_adds(self, write):
+        """It can add what the file has not, such as a tenant."""
+        environment = {
+            "IMGRID_TENANTS__0__NAME": "shop",
+            "IMGRID_TENANTS__0__KEYS__0__DIALECT": "native",
+            "IMGRID_TENANTS__0__KEYS__0__KEY": "key-shop",
+        }
+        (tenant,) = settings.read(write(), environment).tenants
+        assert tenant.name == "shop"
+        assert tenant.keys[0].key.get_secret_value() == "key-shop"
+
+    @pytest.mark.parametrize(
+        ("name", "key"),
+        [
+            ("IMGRID_LISTN", "listn"),
+            ("IMGRID_ROUTES__0__MAX_WAIT", "max_wait"),
+            ("IMGRID_PROVIDERS__EYE__LATENCY", "latency"),
+        ],
+    )
+    def test_unknown(self, write, name, key):
+        """A variable that sets nothing there is, is an error."""
+        message = refused(write(), {name: "5"})
+        assert f"{key}: unknown key" in message
+
+    @pytest.mark.parametrize("name", ["IMGRID_ROUTES__7__MAX_WAIT_MS", "IMGRID_ROUTES__A", "IMGRID_THREADS__0"])
+    def test_nowhere(self, write, name):
+        """So is one whose place does not exist; the message names it."""
+        assert name in refused(write(), {name: "5"})
+
+    def test_no_yaml(self, write):
+        """So is one that is no YAML."""
+        assert "IMGRID_LISTEN" in refused(write(), {"IMGRID_LISTEN": "["})
+
+
+class TestRoutes:
+    def test_cascade_file(self, write, tmp_path):
+        """A cascade file is found beside the config; the route's own words override its."""
+        rule = imgrid.Rule(area=imgrid.Spread(mean=0.1))
+        save(Cascade(stages=(Stage(shape="3x3", rule=rule), Stage(shape="1x1"))), tmp_path / "cascades" / "a.json")
+        route = {"task": "objects", "provider": "eye", "cascade": "cascades/a.json", "merge": "fuse"}
+        file = write(routes=[route])
+        parts = app.build(settings.read(file, {}), file)
+        cascade = parts.routes["objects"].cascade
+        assert (cascade.shapes, cascade.merge) == ("3x3, 1x1", "fuse")
+        assert cascade.stages[0].rule == rule
+
+    @pytest.mark.parametrize(
+        "content", [None, "", "{", "[]", '{"stages": []}', '{"stages": [{"shape": "2x2"}], "x": 1}']
+    )
+    def test_unreadable_cascade(self, write, tmp_path, content):
+        """A cascade file that is missing or broken is named, with what is wrong."""
+        if content is not None:
+            (tmp_path / "a.json").write_text(content)
+        message = refused(write(routes=[{"task": "objects", "provider": "eye", "cascade": "a.json"}]))
+        assert "routes[0].cascade" in message
+        assert "a.json" in message
+
+    @pytest.mark.parametrize("given", [{"stages": None}, {"cascade": "a.json"}], ids=["neither", "both"])
+    def test_one_of_both(self, write, given):
+        """A route has either a cascade file or stages."""
+        route = {key: value for key, value in {**ROUTE, **given}.items() if value is not None}
+        assert "either cascade (a file) or stages" in refused(write(routes=[route]))
+
+    def test_unknown_provider(self, write):
+        """A route to a provider that there is not, is an error that names those there are."""
+        message = refused(write(routes=[{**ROUTE, "provider": "nose"}]))
+        assert "'nose'" in message
+        assert "eye" in message
+
+    def test_unknown_provider_of_stage(self, write):
+        """So is a stage's."""
+        assert "'nose'" in refused(write(routes=[{**ROUTE, "stages": [{"shape": "2x2", "provider": "nose"}]}]))
+
+    def test_wrong_task(self, write):
+        """A provider that does not serve the route's task is an error."""
+        assert "does not serve faces" in refused(write(routes=[{**ROUTE, "task": "faces"}]))
+
+    def test_shadowed(self, write):
+        """A route that nothing can match, as an earlier one takes all of its requests, is an error."""
+        assert "routes[1]: nothing can match it" in refused(write(routes=[ROUTE, {**ROUTE, "name": "again"}]))
+        routes = [{**ROUTE, "tenants": ["shop"]}, {**ROUTE, "tenants": ["shop"], "name": "again"}]
+        assert "routes[1]: nothing can match it" in refused(write(routes=routes, tenants=[SHOP, PRESS]))
+
+    def test_several(self, write):
+        """Routes of one task for different tenants, and one for the rest, are fine."""
+        routes = [{**ROUTE, "tenants": ["shop"]}, {**ROUTE, "name": "rest"}]
+        file = write(routes=routes, tenants=[SHOP, PRESS])
+        assert list(app.build(settings.read(file, {}), file).routes) == ["objects", "rest"]
+
+    def test_same_name(self, write):
+        """Two routes of the same name are an error."""
+        routes = [{**ROUTE, "tenants": ["shop"], "name": "a"}, {**ROUTE, "name": "a"}]
+        assert "another route 'a'" in refused(write(routes=routes, tenants=[SHOP, PRESS]))
+
+    def test_unknown_tenant(self, write):
+        """A route for a tenant that there is not, is an error."""
+        assert "no tenant press" in refused(write(routes=[{**ROUTE, "tenants": ["press"]}], tenants=[SHOP]))
+
+
+class TestTenants:
+    @pytest.mark.parametrize("listen", ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:8080", "example.org:80"])
+    def test_open_to_all(self, write, listen):
+        """Without tenants it listens on loopback only, or it would spend money for anybody."""
+        assert "tenants" in refused(write(listen=listen))
+        assert settings.read(write(listen=listen, tenants=[SHOP]), {}).listen == listen
+
+    @pytest.mark.parametrize("listen", ["127.0.0.1:1", "localhost:1", "[::1]:1"])
+    def test_loopback(self, write, listen):
+        """Loopback goes by several names."""
+        assert settings.read(write(listen=listen), {}).port == 1
+
+    def test_same_name(self, write):
+        """Two tenants of the same name are an error."""
+        assert "same name" in refused(write(tenants=[SHOP, SHOP]))
+
+    @pytest.mark.parametrize(
+        "second",
+        [
+            {"name": "twin", "keys": SHOP["keys"]},
+            {"name": "twin", "keys": [{"dialect": "rekognition", "access_key": "AK", "secret_key": "other"}]},
+        ],
+        ids=["native", "rekognition"],
+    )
+    def test_same_key(self, write, second):
+        """Two tenants with the same key are an error: one of them would never be recognised."""
+        message = refused(write(tenants=[SHOP, PRESS, second]))
+        assert "tenants[2].keys[0]" in message
+        assert "key-shop" not in message
+
+    @pytest.mark.parametrize("key", [{}, {"dialect": "google", "key": "x"}, {"dialect": "native", "key": ""}])
+    def test_bad_key(self, write, key):
+        """A key is of a dialect that is known here, and not empty."""
+        assert "tenants[0].keys[0]" in refused(write(tenants=[{"name": "shop", "keys": [key]}]))
+
+    def test_pools(self, write):
+        """Only tenants who both agreed to share are in one pool."""
+        file = write(tenants=[{**SHOP, "share": True}, PRESS])
+        keyring = app.build(settings.read(file, {}), file).keyring
+        (shop,), press = keyring.bearer.values(), keyring.pairs["AK"].tenant
+        assert shop.pool == "shared"
+        assert press.pool != shop.pool
+        assert "sk-press" not in repr(keyring)

@@ -1,0 +1,87 @@
+"""Who may import whom: providers <- thresholds <- gateway; in the gateway values <- pure parts <- flow <- app."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+MAY_IMPORT = {
+    "providers": {"providers"},
+    "thresholds": {"thresholds", "providers.base"},
+    "gateway.errors": set(),
+    "gateway.model": {"gateway.errors", "providers.base", "thresholds"},
+    "gateway.keys": {"gateway.model"},
+    "gateway.packer": {"gateway.model"},
+    "gateway.admission": {"gateway.errors", "gateway.model", "providers.base"},
+    "gateway.grid": {"gateway.grid", "gateway.model", "gateway.errors", "gateway.admission", "providers.base",
+                     "thresholds"},
+    "gateway.buffer": {"gateway.buffer", "gateway.model", "gateway.errors", "gateway.packer"},
+    "gateway.events": {"gateway.grid.layout", "gateway.model", "providers.base"},
+    "gateway.hooks": {"gateway.events", "gateway.model"},
+    "gateway.asking": {"gateway.errors", "providers.base"},
+    "gateway.dialects": {"gateway.dialects", "gateway.errors", "gateway.keys", "gateway.model", "gateway.sigv4",
+                         "providers.base"},
+    "gateway.sigv4": {"gateway.dialects.base", "gateway.errors", "gateway.keys", "gateway.model"},
+    "gateway.settings": {"providers", "thresholds"},
+    "gateway.flow": {"gateway.asking", "gateway.buffer.base", "gateway.errors", "gateway.events", "gateway.grid",
+                     "gateway.model", "gateway.packer", "providers.base", "thresholds"},
+    "gateway.service": {"gateway.admission", "gateway.dialects.base", "gateway.errors", "gateway.events",
+                        "gateway.flow", "gateway.model", "providers.base"},
+    "gateway.http": {"gateway.dialects.base", "gateway.errors", "gateway.events", "gateway.keys", "gateway.service"},
+    "gateway.server": set(),
+}  # fmt: skip
+"""By module or package, what it may import of this project. What is not named here stands above all of it."""
+
+ABOVE = {"gateway.app", "gateway.cli", "gateway.demo", "gateway.profiler", "gateway.profiling", "gateway.testing"}
+
+
+def modules():
+    for package in ("providers", "thresholds", "gateway"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            yield pytest.param(path, name.removesuffix(".__init__"), id=name)
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            submodules = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if _is_module(name) else node.module for name in submodules)
+
+
+def _is_module(name):
+    place = ROOT.joinpath(*name.split("."))
+    return place.with_suffix(".py").exists() or place.is_dir()
+
+
+def within(name, packages):
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+@pytest.mark.parametrize(("path", "name"), list(modules()))
+def test_a_module_imports_only_what_stands_below_it(path, name):
+    """A module imports only what the table allows it."""
+    row = next((key for key in sorted(MAY_IMPORT, key=len, reverse=True) if within(name, [key])), None)
+    if row is None:
+        assert name == "gateway" or within(name, ABOVE), f"{name} is in no row: give it a place in the table"
+        return
+    ours = {other for other in imported(path) if other.split(".")[0] in ("providers", "thresholds", "gateway")}
+    strangers = {other for other in ours if not within(other, MAY_IMPORT[row])}
+    assert not strangers, f"{name} must not import {strangers}"
+
+
+@pytest.mark.parametrize(("path", "name"), list(modules()))
+def test_only_settings_and_the_command_read_the_environment(path, name):
+    """The environment is read by the command alone, which hands it to the settings."""
+    reads = "os.environ" in path.read_text() or "getenv" in path.read_text()
+    assert not reads or name == "gateway.cli"
+
+
+@pytest.mark.parametrize(("path", "name"), list(modules()))
+def test_files_can_be_read_in_one_sitting(path, name):
+    """No file has more than 400 lines."""
+    assert len(path.read_text().splitlines()) <= 400
