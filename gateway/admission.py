@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 
 from PIL import ExifTags, Image
@@ -45,11 +44,9 @@ def admit(photo_id: str, data: bytes, api: Limits, house: House) -> Photo:
 
 def _header(data: bytes, api: Limits) -> tuple[Size, str, int]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=sorted(api.formats)) as image:
-                kind = "JPEG" if image.format == "MPO" else str(image.format)  # several JPEGs in one; the first counts
-                return Size(*image.size), kind, _orientation(image) if kind == "JPEG" else 1
+        with Image.open(io.BytesIO(data), formats=tuple(api.formats)) as image:
+            kind = "JPEG" if image.format == "MPO" else str(image.format)  # several JPEGs in one; the first counts
+            return Size(*image.size), kind, _orientation(image) if kind == "JPEG" else 1
     except Exception:  # a decoder's exceptions on hostile bytes are of every kind
         taken = ", ".join(sorted(api.formats))
         raise BadFormat(f"The photo is not a picture of a format that is taken here ({taken}).") from None

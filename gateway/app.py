@@ -34,6 +34,9 @@ from gateway.service import Service
 from gateway.settings import ConfigError, Settings
 from providers import load
 from providers.base import Misconfigured, Provider, ProviderError
+from thresholds.cascade import Stage
+
+LEAST_CELL_PX = 16
 
 READY_FOR_S = 5.0
 """How long a provider's word that it could be asked is believed."""
@@ -89,8 +92,8 @@ def _routes(config: Settings, file: Path, made: Mapping[str, Provider]) -> dict[
         if name in routes:
             raise ConfigError(f"{file}: routes[{index}].name: there is another route {name!r}")
         cascade = settings.cascade_of(route, index, file)
-        for key in {route.provider, *(stage.provider or route.provider for stage in cascade.stages)}:
-            _check_provider(key, route, made, f"{file}: routes[{index}]")
+        for stage in cascade.stages:
+            _check_stage(stage, route, made, f"{file}: routes[{index}]")
         if cascade.merge == "fuse" and route.task == "text":
             raise ConfigError(f"{file}: routes[{index}].merge: text is not fused; use discard")
         routes[name] = Route(name, route.task, route.provider, cascade, route.max_wait_ms / 1000,
@@ -98,12 +101,18 @@ def _routes(config: Settings, file: Path, made: Mapping[str, Provider]) -> dict[
     return routes
 
 
-def _check_provider(key: str, route: settings.RouteSettings, made: Mapping[str, Provider], where: str) -> None:
+def _check_stage(stage: Stage, route: settings.RouteSettings, made: Mapping[str, Provider], where: str) -> None:
+    key = stage.provider or route.provider
     if key not in made:
         raise ConfigError(f"{where}.provider: there is no provider {key!r}; there are {', '.join(made)}")
-    if route.task not in made[key].about.tasks:
-        tasks = ", ".join(sorted(made[key].about.tasks))
+    about = made[key].about
+    if route.task not in about.tasks:
+        tasks = ", ".join(sorted(about.tasks))
         raise ConfigError(f"{where}: nothing can match it: provider {key} does not serve {route.task}, but {tasks}")
+    width, height = about.canvas_px[0] // stage.shape.cols, about.canvas_px[1] // stage.shape.rows
+    if min(width, height) < LEAST_CELL_PX:
+        raise ConfigError(f"{where}: cells of a {stage.shape} grid on {key}'s canvas would be {width} x {height} "
+                          f"pixels, {LEAST_CELL_PX} is the least; take fewer cells or a larger canvas")  # fmt: skip
 
 
 def _keyring(config: Settings) -> Keyring:
@@ -139,9 +148,7 @@ def create_app(parts: Parts) -> FastAPI:
     service = Service(tuple(parts.routes.values()), parts.flow, house, parts.events)
     for dialect in dialects.load_all():
         endpoint = Endpoint(dialect, service, parts.keyring, parts.events, config.max_request_bytes)
-        extra = {key: value for key, value in dialect.openapi.items() if key != "x-components"}
-        app.add_api_route(dialect.path, endpoint.__call__, methods=["POST"], response_class=Response,
-                          operation_id=f"{dialect.name}", openapi_extra=extra)  # fmt: skip
+        app.add_route(dialect.path, endpoint.__call__, methods=["POST"], include_in_schema=False)
     _add_operations(app, parts, Ready(parts.providers))
     _describe(app)
     return app
@@ -220,14 +227,16 @@ def _usage(account: Account) -> dict[str, Any]:
 
 
 def _describe(app: FastAPI) -> None:
-    """Adds the dialects' own types to the OpenAPI document."""
+    """Adds the dialects to the OpenAPI document: their endpoints are plain ones, which FastAPI does not look into."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, routes=app.routes)
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             for dialect in dialects.load_all():
-                schemas.update(dialect.openapi.get("x-components", {}))
+                operation = dict(dialect.openapi)
+                schemas.update(operation.pop("x-components", {}))
+                document["paths"][dialect.path] = {"post": {"operationId": dialect.name, **operation}}
             app.openapi_schema = document
         return app.openapi_schema
 

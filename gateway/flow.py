@@ -67,7 +67,8 @@ class Flow:
         if self._stopping:
             raise Stopping("The gateway is going down; ask another one.")
         entries = [self._enter(photo, route, tenant, deadline_s) for photo in photos]
-        waiters = [self._waiters.setdefault(e.photo.id, asyncio.Future()) for e in entries]
+        for entry in entries:
+            self._waiters[entry.photo.id] = asyncio.Future()
         accepted = False
         try:
             await self._buffer.put(entries)
@@ -75,14 +76,21 @@ class Flow:
             for entry in entries:
                 self._draw(entry, route)
             self._changed.set()
-            await asyncio.wait(waiters, timeout=entries[0].deadline_at - self._clock())
-            return [
-                waiter.result() if waiter.done() else self._too_late(entry)
-                for entry, waiter in zip(entries, waiters, strict=True)
-            ]
+            return await asyncio.gather(*map(self._outcome, entries))
         finally:
-            for entry, waiter in zip(entries, waiters, strict=True):
-                await self._forget(entry, gone=accepted and not waiter.done())
+            for entry in entries:
+                if entry.photo.id in self._waiters:  # the client went away, or the buffer is full
+                    await self._forget(entry)
+                    if accepted:
+                        self._events.tell(Left(entry))
+
+    async def _outcome(self, entry: Entry) -> Outcome:
+        """The photo's outcome when it has one, or at its deadline; after that nothing of it is held."""
+        waiter = self._waiters[entry.photo.id]
+        await asyncio.wait([waiter], timeout=entry.deadline_at - self._clock())
+        outcome = waiter.result() if waiter.done() else self._too_late(entry)
+        await self._forget(entry)
+        return outcome
 
     async def run(self) -> None:
         """Serves until cancelled."""
@@ -290,14 +298,12 @@ class Flow:
         self._settle(entry, outcome)
         return outcome
 
-    async def _forget(self, entry: Entry, *, gone: bool) -> None:
+    async def _forget(self, entry: Entry) -> None:
         """After this nothing of the photo is held; a canvas it is on goes on without it."""
         self._waiters.pop(entry.photo.id, None)
         self._troubles.pop(entry.photo.id, None)
         self._studio.drop(entry.photo.id)
         await self._buffer.settle(entry.photo.id)
-        if gone:
-            self._events.tell(Left(entry))
 
 
 def _merged(route: Route, steps: Sequence[Step]) -> tuple[Detection, ...]:

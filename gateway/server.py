@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import Empty, SimpleQueue
 
 import uvicorn
 from fastapi import FastAPI
@@ -30,6 +33,25 @@ def server(app: FastAPI, host: str, port: int, on_listening: Callable[[str], Non
         app, host=host, port=port, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=75
     )
     return _Server(config, on_listening)
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """The address, on loopback and a free port, of an app that runs in a thread of its own while the block lasts.
+
+    Raises RuntimeError where it does not start within a minute.
+    """
+    listening: SimpleQueue[str] = SimpleQueue()
+    running = server(app, "127.0.0.1", 0, listening.put)
+    thread = threading.Thread(target=running.run, name="gateway")
+    thread.start()
+    try:
+        yield listening.get(timeout=60)
+    except Empty:
+        raise RuntimeError("the gateway did not start within a minute") from None
+    finally:
+        running.should_exit = True
+        thread.join()
 
 
 def serve(app: FastAPI, host: str, port: int, on_listening: Callable[[str], None]) -> int:

@@ -156,12 +156,14 @@ def read(file: Path, environment: Mapping[str, str]) -> Settings:
         raise ConfigError(f"{file} cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{file} must hold keys and values, such as 'listen: 127.0.0.1:8080'")
-    for path, name, value in _variables(environment):
+    variables = list(_variables(environment))
+    for path, name, value in variables:
         _overlay(content, path, name, value)
     try:
         settings = Settings(**content)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(file, error))) from None
+        sources = {".".join(path): name for path, name, _ in variables}
+        raise ConfigError("\n".join(_explain(file, sources, error))) from None
     _check_tenants(settings, file)
     _check_routes(settings, file)
     return settings
@@ -201,13 +203,15 @@ def _spelled(content: Mapping[str, Any], part: str) -> str:
     return next((key for key in content if str(key).lower() == part), part)
 
 
-def _explain(file: Path, error: ValidationError) -> Iterator[str]:
+def _explain(file: Path, variables: Mapping[str, str], error: ValidationError) -> Iterator[str]:
+    """A line for each problem: where the value came from, its key, and what is wrong with it."""
     for problem in error.errors(include_url=False):
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "unknown key" + _suggestion(str(problem["loc"][-1]))
-        yield f"{file}: {where + ': ' if where else ''}{message}"
+        variable = variables.get(".".join(str(part).lower() for part in problem["loc"]))
+        yield f"{f'{variable} in the environment' if variable else file}: {where + ': ' if where else ''}{message}"
 
 
 def _suggestion(key: str) -> str:

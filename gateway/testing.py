@@ -6,25 +6,22 @@ The photos hold plain coloured rectangles, which the provider kind `shapes` (and
 from __future__ import annotations
 
 import asyncio
-import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from PIL import ExifTags, Image, ImageDraw
 
-from gateway import settings
+from gateway import server, settings
 from gateway.admission import House, admit
 from gateway.app import Parts, build, create_app
 from gateway.events import Event
 from gateway.model import Photo
-from gateway.server import server
 from providers.base import About, Detection, Limits, Picture, PictureRefused, Provider, ProviderError, Task
 from providers.shapes import find
 
@@ -216,15 +213,6 @@ def parts_of(folder: Path, config: Mapping[str, Any], providers: Mapping[str, Pr
     return build(settings.read(file, {}), file, providers=providers)
 
 
-@contextmanager
-def serving(parts: Parts) -> Iterator[str]:
-    """The address of a gateway that runs in a thread of its own, on a free port, as long as the block lasts."""
-    listening: SimpleQueue[str] = SimpleQueue()
-    running = server(create_app(parts), "127.0.0.1", 0, listening.put)
-    thread = threading.Thread(target=running.run, name="gateway")
-    thread.start()
-    try:
-        yield listening.get(timeout=30)
-    finally:
-        running.should_exit = True
-        thread.join(30)
+def serving(parts: Parts) -> AbstractContextManager[str]:
+    """The address of a gateway of these parts, which runs in a thread of its own as long as the block lasts."""
+    return server.serving(create_app(parts))

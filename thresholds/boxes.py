@@ -32,7 +32,7 @@ def match(truth: Sequence[Detection], found: Sequence[Detection], *, least_iou: 
             if matched[t] is None and truth[t].label.lower() == found[index].label.lower()
         ]
         overlap, best = max(rivals, default=(0.0, -1))
-        if overlap >= least_iou:
+        if best >= 0 and overlap >= least_iou:
             matched[best] = index
     return matched
 

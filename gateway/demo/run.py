@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from gateway.demo.report import Answer, Sheet, Summary, page
 from gateway.demo.signs import draw
 from gateway.events import Asked, Event, Settled
 from gateway.model import Outcome
-from gateway.server import server
+from gateway.server import serving
 from gateway.settings import ConfigError
 
 USD_PER_1000 = 1.0
@@ -115,7 +113,7 @@ def run(plan: Plan, folder: Path, console: Console) -> Path:
                   f"cells of {plan.stages[0]['shape']}; starting the gateway …")  # fmt: skip
     seen = Seen()
     parts = _parts(plan, folder, seen)
-    with _serving(parts) as url:
+    with serving(composition.create_app(parts)) as url:
         replies, seconds = _ask_all(plan, url, console)
     console.print(_table(replies, seen))
     summary = _summary(plan, parts, seen, replies, seconds)
@@ -147,27 +145,6 @@ def _parts(plan: Plan, folder: Path, seen: Seen) -> Parts:
 
 def _names(clients: int) -> list[str]:
     return [f"client-{number:02d}" for number in range(1, clients + 1)]
-
-
-@contextmanager
-def _serving(parts: Parts) -> Iterator[str]:
-    """The address of a gateway that serves in a thread of its own until the block is left."""
-    listening, address = threading.Event(), []
-
-    def on_listening(url: str) -> None:
-        address.append(url)
-        listening.set()
-
-    running = server(composition.create_app(parts), "127.0.0.1", 0, on_listening)
-    thread = threading.Thread(target=running.run, name="gateway")
-    thread.start()
-    try:
-        if not listening.wait(60):
-            raise ConfigError("the gateway did not start within a minute; its log is above")
-        yield address[0]
-    finally:
-        running.should_exit = True
-        thread.join()
 
 
 def _ask_all(plan: Plan, url: str, console: Console) -> tuple[list[Reply], float]:
@@ -231,7 +208,7 @@ def _summary(plan: Plan, parts: Parts, seen: Seen, replies: Sequence[Reply], sec
     return Summary(
         title=f"{plan.task.capitalize()} through the gateway",
         task=plan.task,
-        provider=next(iter(parts.providers.values())).about.kind,
+        provider="the OCR" if plan.task == "text" else "the detector",
         photos=len(replies),
         clients=plan.clients,
         billed=parts.ledger.canvases,

@@ -179,9 +179,12 @@ class Native:
     def parse(self, incoming: Incoming) -> Question:
         kind, parameters = parse_options_header(incoming.headers.get("content-type", ""))
         if kind == b"application/json":
+            if incoming.query:
+                raise BadRequest("With a JSON body, options are members of it; the query must be empty.")
             wanted, photos = _json(incoming.body)
         elif kind == b"multipart/form-data":
-            wanted, photos = _multipart(incoming.body, parameters.get(b"boundary"))
+            fields, photos = _multipart(incoming.body, parameters.get(b"boundary"))
+            wanted = _wanted({**_query(incoming.query), **fields})
         else:
             wanted, photos = _wanted(_query(incoming.query)), [("", incoming.body)]
         try:
@@ -218,7 +221,7 @@ def _json(body: bytes) -> tuple[Wanted, list[tuple[str, bytes]]]:
     return asked, [(photo.name, photo.content) for photo in asked.photos]
 
 
-def _multipart(body: bytes, boundary: bytes | None) -> tuple[Wanted, list[tuple[str, bytes]]]:
+def _multipart(body: bytes, boundary: bytes | None) -> tuple[dict[str, list[str]], list[tuple[str, bytes]]]:
     if not boundary:
         raise BadRequest("A multipart body needs a boundary in its Content-Type.")
     fields: dict[str, list[str]] = {}
@@ -242,7 +245,7 @@ def _multipart(body: bytes, boundary: bytes | None) -> tuple[Wanted, list[tuple[
         raise BadRequest(f"The multipart body cannot be read: {error}") from None
     if not 1 <= len(photos) <= MAX_PHOTOS:
         raise BadRequest(f"The multipart body has {len(photos)} files; send 1 to {MAX_PHOTOS}, each with a filename.")
-    return _wanted(fields), photos
+    return fields, photos
 
 
 def _query(query: str) -> Mapping[str, list[str]]:

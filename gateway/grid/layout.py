@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.model import Size
-from thresholds.shape import Shape
+from thresholds.shape import ALONE, Shape
 
 
 class Rect(NamedTuple):
@@ -53,18 +53,15 @@ def drawn(size: Size, shape: Shape, canvas: tuple[int, int]) -> Size:
 
 
 def lay_out(sizes: Sequence[Size], shape: Shape, canvas: tuple[int, int], *, least_px: int = 1) -> Layout:
-    """The photos row by row in cells just large enough for the widest and the tallest of them as drawn.
+    """The photos row by row, in cells that divide the whole canvas between them.
 
-    Cells are larger where the canvas would have a side under `least_px` otherwise, which a provider would refuse.
-
-    The canvas comes out no larger than `canvas` and, where nothing needs the room, smaller: a provider that scales
-    every picture to its input size then has less to shrink.
+    What a photo leaves of its cell keeps it apart from its neighbours, over whose edges detectors look otherwise. A
+    photo alone has none, so its canvas ends where it does. Cells are larger where a side of the canvas would be under
+    `least_px`, which a provider would refuse.
     """
     sizes_drawn = [drawn(size, shape, canvas) for size in sizes]
-    cell = Size(
-        max(-(-least_px // shape.cols), *(s.width_px for s in sizes_drawn)),
-        max(-(-least_px // shape.rows), *(s.height_px for s in sizes_drawn)),
-    )
+    room = sizes_drawn[0] if shape == ALONE else Size(canvas[0] // shape.cols, canvas[1] // shape.rows)
+    cell = Size(max(room.width_px, -(-least_px // shape.cols)), max(room.height_px, -(-least_px // shape.rows)))
     return Layout(shape, cell, tuple(_centred(size, index, shape, cell) for index, size in enumerate(sizes_drawn)))
 
 

@@ -51,17 +51,19 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return Image.fromarray(_eight_bit(np.asarray(image)), "L").convert("RGB")
+        return Image.fromarray(_eight_bit(np.asarray(image), image.mode), "L").convert("RGB")
     if image.has_transparency_data:
         layered = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), layered).convert("RGB")
     return image.convert("RGB")
 
 
-def _eight_bit(grey: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Greys of more than 8 bits as 8: scaled by 256 where they are integers over 255, as given otherwise."""
+def _eight_bit(grey: np.ndarray[Any, Any], mode: str) -> np.ndarray[Any, Any]:
+    """Greys of more than 8 bits as 8. 16 bits are scaled; 32 bits do not say what white is, so theirs are scaled only
+    where one of them is over 255."""
     grey = np.nan_to_num(grey.astype(np.float32))
-    return np.clip(grey / 257 if grey.max(initial=0) > 255 else grey, 0, 255).astype(np.uint8)
+    deep = mode.startswith("I;16") or grey.max(initial=0) > 255
+    return np.clip(grey / 257 if deep else grey, 0, 255).astype(np.uint8)
 
 
 def _bordered(image: Image.Image, border: Border) -> Image.Image:

@@ -62,7 +62,9 @@ def _to_photo(layout: Layout, photo: Rect, detection: Detection) -> Detection:
 
     box = detection.box
     mapped = Box(*point(box.x0, box.y0), *point(box.x1, box.y1))
-    return replace(detection, box=mapped, polygon=tuple(point(x, y) for x, y in detection.polygon))
+    polygon = tuple(point(x, y) for x, y in detection.polygon)
+    return Detection(detection.label, detection.score, mapped, detection.kind, polygon, detection.key,
+                     detection.parent, detection.details)  # fmt: skip
 
 
 def _unmixed(layout: Layout, found: list[Detection]) -> list[Detection]:

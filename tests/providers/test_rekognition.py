@@ -43,7 +43,7 @@ TEXT = {
 
 @pytest.fixture
 def cloud():
-    """A server that answers with `cloud.reply` (status, headers, body) after `cloud.wait` is set, and keeps requests."""
+    """A server that answers with `cloud.reply` (status, headers, body) once `cloud.wait` is set, and keeps requests."""
     state = SimpleNamespace(reply=(200, {}, LABELS), requests=[], wait=threading.Event())
     state.wait.set()
 

@@ -12,7 +12,7 @@ from gateway.grid.layout import lay_out
 from gateway.model import Photo, Size
 from gateway.testing import about
 from providers.base import Limits, PictureRefused
-from thresholds.shape import Shape
+from thresholds.shape import ALONE, Shape
 
 FOUR = lay_out([Size(40, 30), Size(30, 30), Size(40, 20), Size(40, 30)], Shape(2, 2), (80, 80))
 PIXELS, BYTES = about(wants="pixels"), about(wants="bytes")
@@ -76,12 +76,11 @@ def test_empty_cells():
 
 
 def test_least_side():
-    """Thin photos get wider cells where a provider needs more pixels a side; each is drawn in the middle of its own."""
-    layout = lay_out([Size(400, 4)] * 2, Shape(2, 1), (400, 400), least_px=50)
+    """A thin photo gets a higher canvas where a provider needs more pixels a side, and is drawn in the middle of it."""
+    layout = lay_out([Size(400, 4)], ALONE, (400, 400), least_px=50)
     canvas = compose(layout, tiles(layout), PIXELS).pixels
     assert canvas.size == (400, 50)
-    rows = [canvas.getpixel((200, y)) for y in range(50)]
-    assert rows == [GREY] * 10 + [(255, 0, 0)] * 4 + [GREY] * 21 + [(0, 255, 0)] * 4 + [GREY] * 11
+    assert [canvas.getpixel((200, y)) for y in range(50)] == [GREY] * 23 + [(255, 0, 0)] * 4 + [GREY] * 23
 
 
 NOISE = Image.effect_noise((300, 200), 120).convert("RGB")

@@ -75,12 +75,19 @@ def test_places(data, shape, canvas):
         assert 0 <= top <= bottom <= top + 1
 
 
-def test_tight():
-    """Cells are no larger than the widest and the tallest photo in them: landscapes leave out what is over."""
+def test_cells():
+    """Cells divide the whole canvas, so that what a photo leaves of its own keeps it apart from its neighbours."""
     layout = lay_out([Size(400, 300), Size(400, 200)], Shape(2, 2), (640, 640))
-    assert layout.cell == (320, 240)
+    assert layout.cell == (320, 320)
+    assert (layout.width_px, layout.height_px) == (640, 640)
+    assert layout.photos == (Rect(0, 40, 320, 240), Rect(320, 80, 320, 160))
+
+
+def test_canvas_alone():
+    """A photo alone has no neighbours: its canvas ends where it does."""
+    layout = lay_out([Size(400, 300)], ALONE, (640, 640))
     assert (layout.width_px, layout.height_px) == (640, 480)
-    assert layout.photos == (Rect(0, 0, 320, 240), Rect(320, 40, 320, 160))
+    assert layout.photos == (Rect(0, 0, 640, 480),)
 
 
 @given(st.data(), SHAPES, st.integers(1, 80))

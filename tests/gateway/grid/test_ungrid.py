@@ -10,7 +10,7 @@ from gateway.model import Size
 from providers.base import Box, Detection
 from thresholds.shape import Shape
 
-FOUR = lay_out([Size(200, 100)] * 4, Shape(2, 2), (400, 400))
+FOUR = lay_out([Size(200, 100)] * 4, Shape(2, 2), (400, 200))
 """Four photos of 200 x 100 on a canvas of 400 x 200."""
 
 
@@ -86,7 +86,7 @@ def test_off_canvas(box):
 
 def test_empty_cell():
     """A box in a cell without a photo is dropped."""
-    layout = lay_out([Size(200, 100)] * 3, Shape(2, 2), (400, 400))
+    layout = lay_out([Size(200, 100)] * 3, Shape(2, 2), (400, 200))
     assert ungrid(layout, [at(250, 110, 350, 190)]) == [[], [], []]
 
 
@@ -115,8 +115,9 @@ def test_the_rest_is_kept():
 
 SHAPES = st.builds(Shape, st.integers(1, 6), st.integers(1, 6))
 SIZES = st.builds(Size, st.integers(20, 4000), st.integers(20, 4000))
-FRACTIONS = st.integers(0, 20)
-INNER = st.tuples(FRACTIONS, FRACTIONS, FRACTIONS, FRACTIONS).filter(lambda b: b[0] < b[2] and b[1] < b[3])
+SPAN = st.tuples(st.integers(0, 19), st.integers(0, 19)).map(lambda ends: (min(ends), max(ends) + 1))
+INNER = st.tuples(SPAN, SPAN).map(lambda spans: (spans[0][0], spans[1][0], spans[0][1], spans[1][1]))
+"""A box in twentieths of its photo."""
 
 
 @given(st.data(), SHAPES, st.tuples(st.integers(200, 2000), st.integers(200, 2000)), st.integers(1, 200))
@@ -241,7 +242,7 @@ def test_words_without_a_line():
 
 def test_part_in_an_empty_cell():
     """What was read where no photo is, is dropped from the line."""
-    layout = lay_out([Size(200, 100)] * 3, Shape(2, 2), (400, 400))
+    layout = lay_out([Size(200, 100)] * 3, Shape(2, 2), (400, 200))
     read = [line("sum ghost", 20, 380, y=120), *words(("sum", 20, 90), ("ghost", 300, 380), y=120)]
     own = ungrid(layout, read)
     assert (lines_of(own[2]), words_of(own[2])) == (["sum"], ["sum"])
