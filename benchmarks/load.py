@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -25,11 +26,15 @@ async def ask_all(
     pause_s: float = 0.0,
     on_answer: Callable[[], None] | None = None,
 ) -> list[Timed]:
-    """Every photo once, by so many clients. Raises RuntimeError for an answer that is none."""
-    queue = iter(photos)
+    """Every photo once, by so many clients, each of which thinks for `pause_s` on average before it asks again.
+
+    Raises RuntimeError for an answer that is none.
+    """
+    queue, rng = iter(photos), random.Random(7)
     answers: list[Timed] = []
 
     async def client(session: aiohttp.ClientSession) -> None:
+        await asyncio.sleep(rng.uniform(0, 2 * pause_s))
         for photo in queue:
             began = time.perf_counter()
             async with session.post(f"{url}/v1/detect", data=photo) as response:
@@ -39,8 +44,7 @@ async def ask_all(
             answers.append(Timed(time.perf_counter() - began, body["photos"][0]["trail"]))
             if on_answer:
                 on_answer()
-            if pause_s:
-                await asyncio.sleep(pause_s)
+            await asyncio.sleep(rng.uniform(0, 2 * pause_s))
 
     connector = aiohttp.TCPConnector(limit=clients)
     headers = {"Content-Type": "image/jpeg"}

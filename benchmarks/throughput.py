@@ -35,7 +35,7 @@ def bare(data: Sequence[bytes], rows: int) -> None:
                 scale = cell / max(image.size)
                 size = (round(image.width * scale), round(image.height * scale))
                 image.draft("RGB", size)
-                small = image.convert("RGB").resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+                small = image.convert("RGB").resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
             canvas.paste(small, (index % rows * cell, index // rows * cell))
         canvas.save(io.BytesIO(), "JPEG", quality=95, subsampling=0)
 

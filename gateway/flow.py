@@ -10,7 +10,10 @@ import logging
 import random
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+
+from PIL import Image
 
 from gateway.asking import Answer, Asker, Clock, translate
 from gateway.buffer.base import Buffer
@@ -137,11 +140,12 @@ class Flow:
             return
         loop = asyncio.get_running_loop()
 
-        def fail() -> None:
-            if not image.cancelled() and isinstance(error := image.exception(), BadFormat):
-                self._settle(entry, Outcome(entry.photo, error=error))
+        def drawn(image: Future[Image.Image]) -> None:
+            """Called in the thread that drew: only a failure is worth waking the loop for."""
+            if not image.cancelled() and isinstance(error := image.exception(), BadFormat) and not loop.is_closed():
+                loop.call_soon_threadsafe(self._settle, entry, Outcome(entry.photo, error=error))
 
-        image.add_done_callback(lambda _: loop.is_closed() or loop.call_soon_threadsafe(fail))
+        image.add_done_callback(drawn)
 
     # -- the loop
 

@@ -92,12 +92,12 @@ class Studio:
         started = self._started.get(photo.id)
         if started is None or (started.size, started.border) != (size, border):
             started = _Started(size, border, self._tilers.submit(tile, photo, size, border))
-        drawing = asyncio.wrap_future(started.image)
-        await asyncio.wait([drawing])
-        if drawing.cancelled():  # by `drop`; awaited directly, it would cancel the canvas and all its neighbours
+        if not started.image.done():
+            await asyncio.wait([asyncio.wrap_future(started.image)])
+        if started.image.cancelled():  # by `drop`; awaited directly, it would cancel the canvas and all its neighbours
             return GatewayError("The photo's client went away.")
-        error = drawing.exception()
-        return error if isinstance(error, GatewayError) else drawing.result()
+        error = started.image.exception()
+        return error if isinstance(error, GatewayError) else started.image.result()
 
     def close(self) -> None:
         self._tilers.shutdown(cancel_futures=True)

@@ -39,11 +39,18 @@ def tile(photo: Photo, size: Size, border: Border = "none") -> Image.Image:
             flat = size if photo.orientation not in SIDEWAYS else Size(size.height_px, size.width_px)
             image.draft("RGB", flat)
             image.load()
-            small = _rgb(image).resize(flat, Image.Resampling.BICUBIC, reducing_gap=2.0)
+            small = _resized(_rgb(image), flat)
     except Exception:  # a decoder's exceptions on hostile bytes are of every kind
         raise BadFormat("The photo cannot be decoded: it is damaged or cut short.") from None
     upright = small.transpose(TURNS[photo.orientation]) if photo.orientation in TURNS else small
     return _bordered(upright, border)
+
+
+def _resized(image: Image.Image, size: Size) -> Image.Image:
+    """Bicubic where it grows; where it shrinks, bilinear sees as much and takes a third less time."""
+    grows = size.width_px > image.width
+    filtered = Image.Resampling.BICUBIC if grows else Image.Resampling.BILINEAR
+    return image if image.size == size else image.resize(size, filtered, reducing_gap=2.0)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -54,17 +54,18 @@ def _crosses(layout: Layout, box: Box) -> bool:
 
 
 def _to_photo(layout: Layout, photo: Rect, detection: Detection) -> Detection:
-    def point(x: float, y: float) -> tuple[float, float]:
-        return (
-            min(max((x * layout.width_px - photo.x) / photo.width, 0.0), 1.0),
-            min(max((y * layout.height_px - photo.y) / photo.height, 0.0), 1.0),
-        )
-
-    box = detection.box
-    mapped = Box(*point(box.x0, box.y0), *point(box.x1, box.y1))
-    polygon = tuple(point(x, y) for x, y in detection.polygon)
-    return Detection(detection.label, detection.score, mapped, detection.kind, polygon, detection.key,
+    """From fractions of the canvas to fractions of the photo, cut off at its edges."""
+    wide, left = layout.width_px / photo.width, photo.x / photo.width
+    high, top = layout.height_px / photo.height, photo.y / photo.height
+    x0, y0, x1, y1 = detection.box
+    box = Box(_cut(x0 * wide - left), _cut(y0 * high - top), _cut(x1 * wide - left), _cut(y1 * high - top))
+    polygon = tuple((_cut(x * wide - left), _cut(y * high - top)) for x, y in detection.polygon)
+    return Detection(detection.label, detection.score, box, detection.kind, polygon, detection.key,
                      detection.parent, detection.details)  # fmt: skip
+
+
+def _cut(fraction: float) -> float:
+    return 0.0 if fraction < 0 else 1.0 if fraction > 1 else fraction
 
 
 def _unmixed(layout: Layout, found: list[Detection]) -> list[Detection]:
