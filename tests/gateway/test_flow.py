@@ -328,6 +328,17 @@ class TestBadPhotos:
             assert [labels(outcome) for outcome in (red, green, blue)] == [["red"], ["green"], ["blue"]]
             assert sum(outcome.share for outcome in (red, bad, green, blue)) == pytest.approx(1)
 
+    async def test_undecodable_leaves_early(self):
+        """It makes room as soon as it is found out, while the others of its request still wait."""
+        async with running(ScriptedProvider(), served("5x5")) as bench:
+            asking = asyncio.create_task(bench.ask(block("red"), broken(), block("green")))
+            await bench.holds(3)
+            await bench.holds(2)
+            assert not asking.done()
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            await bench.is_empty()
+
     async def test_all_undecodable(self):
         """A canvas of nothing but damaged photos is never asked about."""
         provider = ScriptedProvider()

@@ -173,6 +173,12 @@ class TestEnvironment:
         """A variable that sets nothing there is, is an error."""
         message = refused(write(), {name: "5"})
         assert f"{key}: unknown key" in message
+        assert name in message or "eye" in message  # a provider's own keys are read by the provider's kind
+
+    def test_wrong_value(self, write):
+        """A value that does not fit is said to come from the variable, not from the file."""
+        message = refused(write(), {"IMGRID_ROUTES__0__MAX_WAIT_MS": "soon"})
+        assert message.startswith("IMGRID_ROUTES__0__MAX_WAIT_MS in the environment: routes[0].max_wait_ms: ")
 
     @pytest.mark.parametrize("name", ["IMGRID_ROUTES__7__MAX_WAIT_MS", "IMGRID_ROUTES__A", "IMGRID_THREADS__0"])
     def test_nowhere(self, write, name):
@@ -185,6 +191,12 @@ class TestEnvironment:
 
 
 class TestRoutes:
+    def test_cells_too_small(self, write):
+        """A grid whose cells would be too small to see anything is refused, with their size."""
+        message = refused(write(providers={"eye": {"kind": "shapes", "canvas": "160x80"}},
+                                routes=[{**ROUTE, "stages": [{"shape": "10x2"}]}]))  # fmt: skip
+        assert "80 x 8 pixels" in message
+
     def test_cascade_file(self, write, tmp_path):
         """A cascade file is found beside the config; the route's own words override its."""
         rule = imgrid.Rule(area=imgrid.Spread(mean=0.1))

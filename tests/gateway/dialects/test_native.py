@@ -65,6 +65,14 @@ class TestForms:
         assert len(answer["photos"]) == 5
         assert answer["billed"] == pytest.approx(sum(photo["billed"] for photo in answer["photos"]))
 
+    def test_multipart_and_query(self, detect):
+        """Options of a form may stand in the query as well; where both say something, the form counts."""
+        files = {"photo": ("mine.png", PHOTO)}
+        (photo,) = ok(detect(files=files, params={"labels": "red", "max_results": "1"}))["photos"]
+        assert labels(photo) == ["red"]
+        (photo,) = ok(detect(files=files, params={"labels": "red"}, data={"labels": "blue"}))["photos"]
+        assert labels(photo) == ["blue"]
+
     def test_json(self, detect):
         """A JSON body holds photos in base64, with names if one likes."""
         photos = [{"content": b64(PHOTO), "name": "mine"}, {"content": b64(PHOTO)}]
@@ -179,6 +187,7 @@ class TestErrors:
             ({"json": {"photos": []}}, "photos"),
             ({"json": {"photos": [{"content": ""}] * 101}}, "100"),
             ({"json": {}}, "photos"),
+            ({"json": {"photos": [{"content": ""}]}, "params": "task=text"}, "query must be empty"),
             ({"json": {"photos": [{"content": ""}], "min_score": 2}}, "min_score"),
             ({"content": b"{", "headers": {"Content-Type": "application/json"}}, "JSON"),
             ({"params": "min_scor=1", "content": PHOTO}, "min_scor"),

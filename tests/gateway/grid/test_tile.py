@@ -90,7 +90,7 @@ def test_reduced_decode(share):
     fine = Image.effect_noise((800, 600), 120).filter(ImageFilter.GaussianBlur(2)).convert("RGB")
     data, size = encode(fine, "JPEG", quality=95), Size(800 // share, 600 // share)
     made = np.asarray(tile(photo(data, (800, 600), "JPEG"), size), float)
-    whole = np.asarray(Image.open(io.BytesIO(data)).resize(size, Image.Resampling.BICUBIC), float)
+    whole = np.asarray(Image.open(io.BytesIO(data)).resize(size, Image.Resampling.BILINEAR), float)
     assert np.abs(made - whole).mean() < 2
 
 
