@@ -193,9 +193,9 @@ def found(reply: Reply) -> list[str]:
 
 
 def _table(replies: Sequence[Reply], seen: Seen) -> Table:
-    table = Table(title="Who asked for what, and what it cost", show_lines=False)
-    for column, width in (("client", 9), ("picture", 11), ("shapes", 6), ("share", 5), ("answer", 30)):
-        table.add_column(column, overflow="ellipsis", no_wrap=True, min_width=width)
+    table = Table(title="Who asked for what, and its share of the bill in images", expand=True)
+    for column, width in (("client", 9), ("picture", 15), ("shapes", 12), ("share", 5), ("answer", None)):
+        table.add_column(column, width=width, ratio=None if width else 1, overflow="ellipsis", no_wrap=True)
     for reply in replies:
         outcome = seen.outcomes[reply.shot.data]
         shapes = " then ".join(str(step.shape) for step in outcome.steps)

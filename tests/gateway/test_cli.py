@@ -14,7 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from gateway import cli
-from gateway.testing import parts_of
+from gateway.testing import Block, drawn, encoded, parts_of
 
 COMMAND = typer.main.get_command(cli.app)
 CONFIG = {
@@ -132,3 +132,43 @@ def test_greeting_with_tenants(tmp_path):
     assert "aws_access_key_id='ACCESS_KEY'" in text
     for secret in ("key-shop", "sk-shop", "sk-aws", "AKSHOP"):
         assert secret not in text
+
+
+class TestProfile:
+    CONFIG = (
+        "providers: {eye: {kind: shapes, usd_per_image: 0.5}}\n"
+        "routes: [{task: objects, provider: eye, stages: [{shape: 1x1}]}]\n"
+    )
+
+    @pytest.fixture
+    def profile(self, tmp_path):
+        """`profile(answer, *options)`: the command over four photos, and what it printed."""
+        (tmp_path / "imgrid.yaml").write_text(self.CONFIG)
+        (tmp_path / "photos").mkdir()
+        for number in range(4):
+            image = drawn((120, 90), Block("red", 10, 10, 60 + 5 * number, 60))
+            (tmp_path / f"photos/{number}.png").write_bytes(encoded(image))
+
+        def run(answer, *options):
+            places = ["-c", str(tmp_path / "imgrid.yaml"), "--photos", str(tmp_path / "photos"),
+                      "--out", str(tmp_path / "out")]  # fmt: skip
+            wanted = ["--shapes", "1x1,2x2", "--cascade", "2x2,1x1"]
+            return CliRunner().invoke(cli.app, ["profile", *places, *wanted, *options], input=answer)
+
+        return run
+
+    def test_price_first(self, profile, tmp_path):
+        """It names the price and spends nothing until that is agreed to."""
+        result = profile("n\n")
+        assert "5 images to ask eye about" in result.output
+        assert "2.50 USD" in result.output
+        assert result.exit_code == 1
+        assert not (tmp_path / "out/responses.jsonl").exists()
+
+    def test_agreed(self, profile, tmp_path):
+        """When it is, a cascade is written, and the same again costs nothing and asks nothing."""
+        assert profile("y\n").exit_code == 0
+        assert (tmp_path / "out/cascade-2x2-1x1.json").exists()
+        again = profile("", "--factor", "0.5")
+        assert again.exit_code == 0
+        assert "nothing to pay" in again.output
