@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,8 @@ def _labels(model: Path, given: Path | None) -> Path:
 
 def run(plan: Plan, folder: Path, console: Console) -> Path:
     """Runs the plan, writes pictures and page into the folder, prints what happened; returns the page's path."""
+    if find_spec("boto3") is None:
+        raise ConfigError("the demo's clients ask through boto3: pip install 'imgrid-gateway[rekognition,ocr]'")
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("canvas-*.png"):
         old.unlink()
