@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from gateway.grid.studio import Studio
 from gateway.hooks import log
 from gateway.hooks.ledger import Account, Ledger
 from gateway.hooks.metrics import Metrics
-from gateway.http import ClientLeft, Endpoint, read
+from gateway.http import Endpoint, Intake, head
 from gateway.keys import KeyPair, Keyring, digest
 from gateway.model import Route, Tenant
 from gateway.service import Service
@@ -74,7 +75,7 @@ def build(
     metrics = Metrics()
     events = Events([ledger, metrics, log.write, *listeners])
     flow = Flow(routes, made, buffer, studio=studio, events=events, clock=time.monotonic, rng=random.Random())
-    return Parts(config, made, routes, _keyring(config), buffer, studio, events, flow, ledger, metrics)
+    return Parts(config, made, routes, _keyring(config, file), buffer, studio, events, flow, ledger, metrics)
 
 
 def _provider(config: Settings, name: str, file: Path) -> Provider:
@@ -115,7 +116,7 @@ def _check_stage(stage: Stage, route: settings.RouteSettings, made: Mapping[str,
                           f"pixels, {LEAST_CELL_PX} is the least; take fewer cells or a larger canvas")  # fmt: skip
 
 
-def _keyring(config: Settings) -> Keyring:
+def _keyring(config: Settings, file: Path) -> Keyring:
     bearer: dict[bytes, Tenant] = {}
     pairs: dict[str, KeyPair] = {}
     for each in config.tenants:
@@ -125,6 +126,9 @@ def _keyring(config: Settings) -> Keyring:
                 bearer[digest(key.key.get_secret_value())] = tenant
             else:
                 pairs[key.access_key] = KeyPair(key.secret_key.get_secret_value(), tenant)
+    if pairs and find_spec("botocore") is None:
+        raise ConfigError(f"{file}: tenants: keys of dialect rekognition need botocore; "
+                          "pip install 'imgrid-gateway[rekognition]'")  # fmt: skip
     return Keyring(bearer, pairs, open=not config.tenants)
 
 
@@ -143,11 +147,12 @@ def create_app(parts: Parts) -> FastAPI:
             await provider.close()
 
     app = FastAPI(title="ImGrid gateway", version="1", lifespan=lifespan, redoc_url=None)
-    config = parts.settings.limits
-    house = House(config.max_photo_bytes, config.max_photo_pixels)
+    limits = parts.settings.limits
+    house = House(limits.max_photo_bytes, limits.max_photo_pixels)
+    intake = Intake(limits.max_request_bytes, limits.max_reading_bytes, limits.body_timeout_ms / 1000)
     service = Service(tuple(parts.routes.values()), parts.flow, house, parts.events)
     for dialect in dialects.load_all():
-        endpoint = Endpoint(dialect, service, parts.keyring, parts.events, config.max_request_bytes)
+        endpoint = Endpoint(dialect, service, parts.keyring, parts.events, intake)
         app.add_route(dialect.path, endpoint.__call__, methods=["POST"], include_in_schema=False)
     _add_operations(app, parts, Ready(parts.providers))
     _describe(app)
@@ -206,9 +211,7 @@ def _add_operations(app: FastAPI, parts: Parts, ready: Ready) -> None:
     @app.get("/v1/usage", tags=["native"], summary="What was answered, paid and saved for you since the start")
     async def usage(request: Request) -> Response:
         try:
-            tenant = native.authenticate(await read(request, 0), parts.keyring)
-        except ClientLeft:
-            return Response(status_code=499)
+            tenant = native.authenticate(head(request), parts.keyring)
         except GatewayError as error:
             reply = native.render_error(error)
             return Response(reply.body, reply.status, reply.headers)

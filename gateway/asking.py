@@ -44,13 +44,20 @@ class Asker:
         return self.provider.about.concurrency - self.under_way
 
     async def ask(
-        self, picture: Picture, task: Task, until: float, *, on_failure: Callable[[ProviderError], None]
+        self,
+        picture: Picture,
+        task: Task,
+        until: float,
+        *,
+        on_failure: Callable[[ProviderError], None],
+        passing: tuple[type[ProviderError], ...] = PASSING,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> Answer:
         """The provider's answer.
 
         Passing faults are tried again after an exponential pause with full jitter (or the pause the provider asks for)
-        as long as the next call could begin before `until`. Raises the last ProviderError otherwise; every failed call
-        is reported to `on_failure` first.
+        as long as the next call could begin before `until` and the answer is still `wanted`. Raises the last
+        ProviderError otherwise; every failed call is reported to `on_failure` first.
         """
         began, calls = self._clock(), 0
         while True:
@@ -60,9 +67,11 @@ class Asker:
             except ProviderError as error:
                 on_failure(error)
                 pause = self._pause(error, calls)
-                if not isinstance(error, PASSING) or self._clock() + pause >= until:
+                if not isinstance(error, passing) or self._clock() + pause >= until:
                     raise
                 await asyncio.sleep(pause)
+                if not wanted():
+                    raise
             else:
                 return Answer(found, calls, self._clock() - began)
 

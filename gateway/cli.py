@@ -51,16 +51,16 @@ def main() -> None:
 @app.command()
 def serve(config: ConfigFile = settings.DEFAULT_FILE) -> None:
     """Start the gateway."""
-    logging.basicConfig(level="INFO", format="%(message)s", handlers=[RichHandler(console=err, show_path=False)])
-    logging.getLogger("imgrid").setLevel(os.environ.get("LOG_LEVEL", "INFO"))
     parts = composition.build(_read(config), config)
-    status = serve_app(
+    logging.basicConfig(level="INFO", format="%(message)s", handlers=[RichHandler(console=err, show_path=False)])
+    logging.getLogger("imgrid").setLevel(parts.settings.log_level)
+    serve_app(
         composition.create_app(parts),
         parts.settings.host,
         parts.settings.port,
         lambda url: out.print(greeting(parts, url)),
+        grace_s=max(route.deadline_s for route in parts.routes.values()) + parts.settings.limits.body_timeout_ms / 1000,
     )
-    raise typer.Exit(status)
 
 
 @app.command()

@@ -43,6 +43,13 @@ class NotServed(GatewayError):
     code = "not_served"
 
 
+class TooSlow(BadRequest):
+    """The request's body did not arrive in time."""
+
+    status = 408
+    code = "too_slow"
+
+
 class PhotoError(GatewayError):
     """This photo cannot be looked at; the ones beside it can."""
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -20,10 +20,10 @@ from gateway.buffer.base import Buffer
 from gateway.errors import BadFormat, DeadlineExceeded, GatewayError, Stopping
 from gateway.events import Asked, CallFailed, Events, Left, LoopFailed, Settled
 from gateway.grid.studio import Sheet, Studio
-from gateway.grid.ungrid import ungrid
+from gateway.grid.ungrid import torn, ungrid
 from gateway.model import Entry, Lane, Outcome, Photo, Route, Step, Tenant
 from gateway.packer import due
-from providers.base import Detection, PictureRefused, Provider, ProviderError
+from providers.base import Detection, PictureRefused, Provider, ProviderError, Task
 from thresholds.boxes import fuse
 from thresholds.cascade import Crossing
 from thresholds.rules import Verdict
@@ -200,14 +200,15 @@ class Flow:
         try:
             sheet = await self._sheet(lane, entries)
             composed = self._clock()
-            if sheet.picture is not None:
+            asked = sheet.picture is not None and self._anybody(entries)
+            if asked:
                 answer = await self._ask(lane, entries, sheet)
         except PictureRefused as error:
             await self._split(lane, entries, error)
             return
         for index, broken in sheet.broken.items():
             self._settle(entries[index], Outcome(entries[index].photo, error=broken))
-        if sheet.picture is not None:
+        if asked:
             times = (claimed, composed - claimed)
             await self._judge(lane, entries, sheet, answer=answer, times=times)
 
@@ -235,7 +236,13 @@ class Flow:
                     self._troubles[entry.photo.id] = translate(error)
 
         until = max(entry.deadline_at for entry in entries)
-        return await self._askers[lane.provider].ask(sheet.picture, lane.task, until, on_failure=failed)
+        return await self._askers[lane.provider].ask(
+            sheet.picture, lane.task, until, on_failure=failed, wanted=lambda: self._anybody(entries)
+        )
+
+    def _anybody(self, entries: Sequence[Entry]) -> bool:
+        """Whether any of their clients still waits: nobody pays for an answer that nobody reads."""
+        return any(entry.photo.id in self._waiters for entry in entries)
 
     async def _judge(
         self, lane: Lane, entries: Sequence[Entry], sheet: Sheet, *, answer: Answer, times: tuple[float, float]
@@ -246,35 +253,57 @@ class Flow:
         self._events.tell(Asked(canvas, lane, layout, sheet.picture, entries, answer.found, answer.calls, composed_s,
                                 answer.asked_s, frozenset(sheet.broken)))  # fmt: skip
         own = {crossing: ungrid(layout, answer.found, crossing=crossing) for crossing in self._crossings(entries)}
+        mixed = self._mixed(lane, sheet, answer.found)
         for index, entry in enumerate(entries):
             if index not in sheet.broken:
                 found = tuple(own[self._routes[entry.route].cascade.crossing][index])
                 step = Step(entry.stage, lane.provider, canvas, layout.shape, billed, answer.calls,
                             claimed - entry.put_at, composed_s, answer.asked_s, found)  # fmt: skip
-                await self._conclude(entry, step)
+                await self._conclude(entry, step, mixed=index in mixed)
+
+    def _mixed(self, lane: Lane, sheet: Sheet, found: Sequence[Detection]) -> Collection[int]:
+        """Photos whose text this canvas cannot tell, by index: it was read across a seam, or the provider stopped
+        reading before the end."""
+        if lane.task != Task.TEXT or sheet.layout.shape == ALONE:
+            return ()
+        most = self._askers[lane.provider].provider.about.most_words
+        if most is not None and sum(detection.kind == "WORD" for detection in found) >= most:
+            return range(len(sheet.layout.photos))
+        return torn(sheet.layout, found)
 
     def _crossings(self, entries: Sequence[Entry]) -> set[Crossing]:
         return {self._routes[entry.route].cascade.crossing for entry in entries}
 
-    async def _conclude(self, entry: Entry, step: Step) -> None:
-        """Settles the photo, or puts it back for a later stage."""
+    async def _conclude(self, entry: Entry, step: Step, *, mixed: bool) -> None:
+        """Settles the photo, or puts it back for a later stage; alone, where its neighbours' text is in its answer."""
         route = self._routes[entry.route]
         stage = route.cascade.reached(entry.stage, step.shape.cells)
         verdict = self._verdict(entry, route, stage, step)
-        steps = (*entry.steps, replace(step, stage=stage, reason=verdict.reason))
-        if verdict.accepted:
+        alone = mixed and self._has_time(entry, entry.lane.provider)
+        reason = "text mixed with a neighbour's" if mixed else verdict.reason
+        steps = (*entry.steps, replace(step, stage=stage, reason=reason))
+        if alone:
+            await self._put_again(replace(entry, lane=entry.lane._replace(shape=ALONE), stage=stage, steps=steps))
+        elif verdict.accepted:
             self._settle(entry, Outcome(entry.photo, found=_merged(route, steps), steps=steps))
-        elif entry.photo.id in self._waiters:
-            now, later = self._clock(), stage + verdict.skip
+        else:
+            later = stage + verdict.skip
             lane = self._lane(entry.photo, route, entry.lane.pool, later)
-            due_at = min(now + route.max_wait_s, entry.deadline_at - self._askers[lane.provider].typical_s)
-            again = replace(entry, lane=lane, stage=later, steps=steps, put_at=now, due_at=due_at)
-            await self._buffer.put([again])
-            if entry.photo.id not in self._waiters:
-                await self._buffer.settle(entry.photo.id)
-            else:
-                self._draw(again, route)
-                self._changed.set()
+            await self._put_again(replace(entry, lane=lane, stage=later, steps=steps))
+
+    async def _put_again(self, entry: Entry) -> None:
+        """Into its new lane, unless its client has gone."""
+        if entry.photo.id not in self._waiters:
+            return
+        now, route = self._clock(), self._routes[entry.route]
+        due_at = min(now + route.max_wait_s, entry.deadline_at - self._askers[entry.lane.provider].typical_s)
+        again = replace(entry, put_at=now, due_at=due_at)
+        await self._buffer.put([again])
+        if entry.photo.id not in self._waiters:
+            await self._buffer.settle(entry.photo.id)
+        else:
+            self._draw(again, route)
+            self._changed.set()
 
     def _verdict(self, entry: Entry, route: Route, stage: int, step: Step) -> Verdict:
         stages = route.cascade.stages
@@ -282,10 +311,12 @@ class Flow:
             return Verdict(0, "last stage")
         skip, reason = stages[stage].rule.judge(step.found)
         later = min(stage + skip, len(stages) - 1)
-        typical_s = self._askers[route.provider_at(later)].typical_s
-        if skip and self._clock() + typical_s >= entry.deadline_at:
+        if skip and not self._has_time(entry, route.provider_at(later)):
             return Verdict(0, f"no time to ask again: {reason}")
         return Verdict(later - stage, reason)
+
+    def _has_time(self, entry: Entry, provider: str) -> bool:
+        return self._clock() + self._askers[provider].typical_s < entry.deadline_at
 
     # -- out
 

@@ -7,14 +7,15 @@ import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from gateway.dialects.base import Dialect, Incoming, Question, Reply
-from gateway.errors import BadRequest, GatewayError, TooManyBytes
+from gateway.errors import BadRequest, Busy, GatewayError, TooManyBytes, TooSlow, Unauthenticated
 from gateway.events import Events, Refused
-from gateway.keys import Keyring
+from gateway.keys import Keyring, is_loopback
 from gateway.service import Service
 
 log = logging.getLogger("imgrid")
@@ -27,6 +28,48 @@ class ClientLeft(Exception):
     """Nobody is there to read the answer."""
 
 
+@dataclass
+class Intake:
+    """Reads bodies: so many bytes each and so many at a time, in so much time. Holds the bytes being read now."""
+
+    max_request_bytes: int
+    max_reading_bytes: int
+    timeout_s: float
+    reading_bytes: int = 0
+
+    async def read(self, request: Request) -> bytes:
+        """The whole body.
+
+        Raises TooManyBytes where it is too large, TooSlow where it takes too long, Busy where too much is being read
+        already, and ClientLeft where the client goes away before its end.
+        """
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                async for part in request.stream():
+                    size += len(part)
+                    if size <= self.max_request_bytes:
+                        self._take(len(part))
+                        parts.append(part)
+                    elif size > 2 * self.max_request_bytes:
+                        break  # so much is read only so that the client is done sending and reads the answer
+            if size > self.max_request_bytes:
+                raise TooManyBytes(f"The request has over {self.max_request_bytes} bytes (limits.max_request_bytes).")
+            return b"".join(parts)
+        except ClientDisconnect:
+            raise ClientLeft from None
+        except TimeoutError:
+            raise TooSlow(f"The body did not arrive within {self.timeout_s:g} s (limits.body_timeout_ms).") from None
+        finally:
+            self.reading_bytes -= sum(map(len, parts))
+
+    def _take(self, count: int) -> None:
+        if self.reading_bytes + count > self.max_reading_bytes:
+            raise Busy("Too much is being sent at once (limits.max_reading_bytes); come back in a second.")
+        self.reading_bytes += count
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One dialect's endpoint."""
@@ -35,7 +78,7 @@ class Endpoint:
     service: Service
     keyring: Keyring
     events: Events
-    max_request_bytes: int
+    intake: Intake
 
     async def __call__(self, request: Request) -> Response:
         """The dialect's answer, or its form of whatever went wrong."""
@@ -52,7 +95,11 @@ class Endpoint:
         return Response(reply.body, reply.status, reply.headers)
 
     async def _reply(self, request: Request) -> Reply:
-        incoming = await read(request, self.max_request_bytes)
+        greeting = head(request)
+        if self.keyring.open:
+            check_local(greeting)
+        self.dialect.authenticate(greeting, self.keyring)  # before a stranger's body takes up room
+        incoming = replace(greeting, body=await self.intake.read(request))
         tenant = self.dialect.authenticate(incoming, self.keyring)
         question = _with_deadline(self.dialect.parse(incoming), incoming)
         limits = self.dialect.limits
@@ -64,28 +111,23 @@ class Endpoint:
             return self.dialect.render_error(error)
 
 
-async def read(request: Request, most: int) -> Incoming:
-    """The request with its whole body.
-
-    Raises TooManyBytes as soon as it is larger than `most`, and ClientLeft where the client goes away before its end.
-    """
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > most:
-        raise TooManyBytes(f"The request has {declared} bytes; at most {most} are taken (limits.max_request_bytes).")
-    parts, size = [], 0
-    try:
-        async for part in request.stream():
-            parts.append(part)
-            size += len(part)
-            if size > most:
-                raise TooManyBytes(f"The request has over {most} bytes; no more are taken (limits.max_request_bytes).")
-    except ClientDisconnect:
-        raise ClientLeft from None
+def head(request: Request) -> Incoming:
+    """The request without its body."""
     scope = request.scope
     path = scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1") or scope["path"]
     query = scope["query_string"].decode("latin-1")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    return Incoming(scope["method"], path, query, headers, b"".join(parts))
+    return Incoming(scope["method"], path, query, headers, None)
+
+
+def check_local(incoming: Incoming) -> None:
+    """An open gateway is for programs on this machine: not for a web page that a browser here has open, which sends
+    along where it came from, nor for a name that was bent to point here. Raises Unauthenticated."""
+    for header in ("host", "origin"):
+        value = incoming.headers.get(header)
+        if value is not None and not is_loopback(urlsplit(value if "//" in value else f"//{value}").hostname or ""):
+            raise Unauthenticated(f"This gateway is open to this machine only, and {header} is {value!r}; "
+                                  "configure tenants with keys to let others in.")  # fmt: skip
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:

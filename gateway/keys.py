@@ -5,10 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 from gateway.model import Tenant
 
 ANYBODY = Tenant("open", "open")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine's own, as far as can be told without looking it up."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def digest(key: str) -> bytes:

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import ceil
 from queue import Empty, SimpleQueue
 
 import uvicorn
@@ -27,10 +28,22 @@ class _Server(uvicorn.Server):
             self._on_listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
 
-def server(app: FastAPI, host: str, port: int, on_listening: Callable[[str], None]) -> uvicorn.Server:
-    """A server, not yet running; port 0 is any free one. Set its `should_exit` to stop it from another thread."""
+def server(
+    app: FastAPI, host: str, port: int, on_listening: Callable[[str], None], *, grace_s: float | None = None
+) -> uvicorn.Server:
+    """A server, not yet running; port 0 is any free one. Set its `should_exit` to stop it from another thread.
+
+    When it stops, requests under way have `grace_s` to be finished, or as long as they take.
+    """
     config = uvicorn.Config(
-        app, host=host, port=port, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=75
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=None if grace_s is None else ceil(grace_s),
     )
     return _Server(config, on_listening)
 
@@ -54,13 +67,14 @@ def serving(app: FastAPI) -> Iterator[str]:
         thread.join()
 
 
-def serve(app: FastAPI, host: str, port: int, on_listening: Callable[[str], None]) -> int:
-    """Serves until SIGTERM or SIGINT, finishes what was taken, and returns the exit status.
+def serve(
+    app: FastAPI, host: str, port: int, on_listening: Callable[[str], None], *, grace_s: float | None = None
+) -> None:
+    """Serves until SIGTERM or SIGINT, finishes what was taken, and returns; exits with 3 if it cannot listen there.
 
     uvicorn raises the signal again when it is done; being stopped is no failure, so by then nothing heeds it.
     """
-    running = server(app, host, port, on_listening)
+    running = server(app, host, port, on_listening, grace_s=grace_s)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     running.run()
-    return 0 if running.started else 1

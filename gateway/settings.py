@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 import providers
+from gateway.keys import is_loopback
 from providers.base import Options, Task
 from thresholds.cascade import Border, Cascade, Crossing, Merge, Stage, load
 
@@ -41,6 +41,9 @@ class NativeKey(_Section):
     dialect: Literal["native"]
     key: SecretStr = Field(min_length=1)
 
+
+KEY_KINDS = ("rekognition", "native")
+"""What pydantic names, within a key's place, to say which kind of key it took it for."""
 
 Key = Annotated[RekognitionKey | NativeKey, Field(discriminator="dialect")]
 
@@ -75,6 +78,7 @@ class BufferSettings(_Section):
     max_photos: int = Field(5_000, ge=1)
     max_bytes: int = Field(1 << 30, ge=1)
     max_pixels: int = Field(20_000_000_000, ge=1)
+    max_drawn_bytes: int = Field(256 * 1024 * 1024, ge=0, description="pixels of photos drawn while they wait")
 
 
 class LimitSettings(_Section):
@@ -83,6 +87,8 @@ class LimitSettings(_Section):
     max_photo_bytes: int = Field(20 * 1024 * 1024, ge=1)
     max_photo_pixels: int = Field(50_000_000, ge=1)
     max_request_bytes: int = Field(64 * 1024 * 1024, ge=1)
+    max_reading_bytes: int = Field(512 * 1024 * 1024, ge=1, description="bodies being read at the same time, in all")
+    body_timeout_ms: float = Field(30_000, gt=0, description="how long a body may take to arrive")
 
 
 class Settings(BaseSettings):
@@ -96,6 +102,7 @@ class Settings(BaseSettings):
     tenants: list[TenantSettings] = Field(default_factory=list)
     buffer: BufferSettings = BufferSettings()
     limits: LimitSettings = LimitSettings()
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="for decoding and composing")
 
     @field_validator("listen")
@@ -108,7 +115,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _closed(self) -> Settings:
-        if not self.tenants and not _is_loopback(self.host):
+        if not self.tenants and not is_loopback(self.host):
             raise ValueError(f"listen: {self.listen} is not loopback and there are no tenants, so anybody could spend "
                              "your money; add tenants with keys, or listen on 127.0.0.1")  # fmt: skip
         return self
@@ -135,11 +142,15 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+class _Loader(yaml.SafeLoader):
+    """YAML whose mappings name each key once; plain YAML lets the last one win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [name for index, name in enumerate(names) if name in names[:index]]
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def read(file: Path, environment: Mapping[str, str]) -> Settings:
@@ -149,13 +160,14 @@ def read(file: Path, environment: Mapping[str, str]) -> Settings:
     Raises ConfigError naming file and key.
     """
     try:
-        content = yaml.safe_load(file.read_text()) or {}
+        content = yaml.load(file.read_text(), _Loader) or {}  # noqa: S506  it is a SafeLoader
     except FileNotFoundError:
         raise ConfigError(f"there is no {file}; write one with: imgrid config example > {DEFAULT_FILE}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{file} must hold keys and values, such as 'listen: 127.0.0.1:8080'")
+    content = {key: value for key, value in content.items() if value is not None}  # an empty section says nothing
     variables = list(_variables(environment))
     for path, name, value in variables:
         _overlay(content, path, name, value)
@@ -173,9 +185,15 @@ def _variables(environment: Mapping[str, str]) -> Iterator[tuple[list[str], str,
     for name, text in sorted(environment.items()):
         if name.startswith(PREFIX):
             try:
-                yield name.removeprefix(PREFIX).lower().split("__"), name, yaml.safe_load(text)
+                yield name.removeprefix(PREFIX).lower().split("__"), name, _value(text)
             except yaml.YAMLError as error:
                 raise ConfigError(f"{name} in the environment is no YAML value: {error}") from None
+
+
+def _value(text: str) -> Any:
+    """A variable's value as YAML; but a plain string as it stands, with what YAML takes for a comment."""
+    value = yaml.load(text, _Loader)  # noqa: S506  it is a SafeLoader
+    return text if isinstance(value, str) and text[:1] not in ("'", '"') else value
 
 
 def _overlay(content: Any, path: list[str], name: str, value: Any) -> None:
@@ -206,11 +224,12 @@ def _spelled(content: Mapping[str, Any], part: str) -> str:
 def _explain(file: Path, variables: Mapping[str, str], error: ValidationError) -> Iterator[str]:
     """A line for each problem: where the value came from, its key, and what is wrong with it."""
     for problem in error.errors(include_url=False):
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+        loc = [part for part in problem["loc"] if part not in KEY_KINDS]
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "unknown key" + _suggestion(str(problem["loc"][-1]))
-        variable = variables.get(".".join(str(part).lower() for part in problem["loc"]))
+        variable = variables.get(".".join(str(part).lower() for part in loc))
         yield f"{f'{variable} in the environment' if variable else file}: {where + ': ' if where else ''}{message}"
 
 
@@ -243,7 +262,8 @@ def _check_routes(settings: Settings, file: Path) -> None:
         if unknown := set(route.tenants) - tenants:
             raise ConfigError(f"{where}.tenants: there is no tenant {', '.join(sorted(unknown))}")
         before = taken.get(route.task, set())
-        if before is None or (route.tenants and set(route.tenants) <= before):
+        asked_for = set(route.tenants) or tenants
+        if before is None or (asked_for and asked_for <= before):
             raise ConfigError(f"{where}: nothing can match it: an earlier route serves {route.task} for the same "
                               "tenants; remove one, or name other tenants")  # fmt: skip
         taken[route.task] = before | set(route.tenants) if route.tenants else None

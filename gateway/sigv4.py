@@ -38,7 +38,7 @@ class _Signed(NamedTuple):
 
 
 def verify(incoming: Incoming, pairs: Mapping[str, KeyPair], service: str, now: datetime) -> Tenant:
-    """Whose signature this is.
+    """Whose signature this is, or claims to be where the body is yet to be read.
 
     Raises Unauthenticated with AWS's own code for a request that is not signed, signed by halves, by an unknown key,
     more than five minutes off, or not by the secret that belongs to its key.
@@ -48,6 +48,8 @@ def verify(incoming: Incoming, pairs: Mapping[str, KeyPair], service: str, now: 
     if pair is None:
         raise Unauthenticated("The security token included in the request is invalid.", "UnrecognizedClientException")
     _check_time(signed, now)
+    if incoming.body is None:
+        return pair.tenant
     if not hmac.compare_digest(_signature(incoming, signed, pair), signed.signature) or not _body_is_signed(incoming):
         raise Unauthenticated(
             "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
@@ -113,4 +115,8 @@ def _signer() -> Any:
 def _body_is_signed(incoming: Incoming) -> bool:
     """A hash of the body sent as a header is what is signed in its place, so it has to be the body's."""
     declared = incoming.headers.get("x-amz-content-sha256")
-    return declared is None or hmac.compare_digest(declared.encode(), sha256(incoming.body).hexdigest().encode())
+    return (
+        declared is None
+        or incoming.body is None
+        or hmac.compare_digest(declared.encode(), sha256(incoming.body).hexdigest().encode())
+    )

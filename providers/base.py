@@ -108,6 +108,8 @@ class About:
     price: Price = Price()
     canvas_px: tuple[int, int] = (1280, 1280)
     concurrency: int = 8
+    most_words: int | None = None
+    """Where an answer about text ends after so many words, however many more there are on the picture."""
     applies_exif: bool = False
     """True where JPEGs are turned upright by their EXIF before they are looked at."""
 

@@ -14,13 +14,16 @@ from providers.base import Limits, Task
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request as it came; header names are in lower case, `path` and `query` as on the wire."""
+    """A request as it came; header names are in lower case, `path` and `query` as on the wire.
+
+    `body` is None before it is read, when only who asks is of interest.
+    """
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+    body: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,14 @@ class Dialect(Protocol):
     """Its operation in OpenAPI's form."""
 
     def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:
-        """Who asks. Raises Unauthenticated."""
+        """Who asks; without a body, who claims to, as far as headers can tell. Raises Unauthenticated."""
         ...
 
     def parse(self, incoming: Incoming) -> Question:
-        """What is asked. Raises BadRequest, NotServed or a PhotoError; nothing else, whatever the bytes."""
+        """What is asked, by a request whose body was read.
+
+        Raises BadRequest, NotServed or a PhotoError; nothing else, whatever the bytes.
+        """
         ...
 
     def render(self, question: Question, outcomes: Sequence[Outcome]) -> Reply:

@@ -178,15 +178,16 @@ class Native:
 
     def parse(self, incoming: Incoming) -> Question:
         kind, parameters = parse_options_header(incoming.headers.get("content-type", ""))
+        body = incoming.body or b""
         if kind == b"application/json":
             if incoming.query:
                 raise BadRequest("With a JSON body, options are members of it; the query must be empty.")
-            wanted, photos = _json(incoming.body)
+            wanted, photos = _json(body)
         elif kind == b"multipart/form-data":
-            fields, photos = _multipart(incoming.body, parameters.get(b"boundary"))
+            fields, photos = _multipart(body, parameters.get(b"boundary"))
             wanted = _wanted({**_query(incoming.query), **fields})
         else:
-            wanted, photos = _wanted(_query(incoming.query)), [("", incoming.body)]
+            wanted, photos = _wanted(_query(incoming.query)), [("", body)]
         try:
             task = Task(wanted.task)
         except ValueError:
@@ -230,8 +231,12 @@ def _multipart(body: bytes, boundary: bytes | None) -> tuple[dict[str, list[str]
     def on_field(field: Any) -> None:
         name = (field.field_name or b"").decode(errors="replace")
         fields.setdefault(name, []).append((field.value or b"").decode(errors="replace"))
+        if len(fields[name]) > MAX_PHOTOS or len(fields) > MAX_PHOTOS:
+            raise ValueError(f"over {MAX_PHOTOS} fields")
 
     def on_file(file: Any) -> None:
+        if len(photos) == MAX_PHOTOS:
+            raise ValueError(f"over {MAX_PHOTOS} files")
         file.file_object.seek(0)
         name = (file.file_name or b"").decode(errors="replace")
         photos.append((name, file.file_object.read()))

@@ -165,7 +165,7 @@ class Rekognition:
             raise NotServed(f"{target or 'A request without X-Amz-Target'} is not served here; "
                             f"{', '.join(sorted(OPERATIONS))} are.")  # fmt: skip
         try:
-            asked = msgspec.json.decode(incoming.body, type=form)
+            asked = msgspec.json.decode(incoming.body or b"", type=form)
         except (msgspec.DecodeError, RecursionError) as error:
             raise BadRequest(f"Request has invalid parameters: {error}") from None
         _check(asked)

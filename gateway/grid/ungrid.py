@@ -18,8 +18,8 @@ from thresholds.cascade import Crossing
 def ungrid(layout: Layout, found: Iterable[Detection], *, crossing: Crossing = "midpoint") -> list[list[Detection]]:
     """Each photo's own detections, in the layout's order, as fractions of the photo and clipped to it.
 
-    `found` has boxes as fractions of the canvas. What lies in an empty cell or wholly beside its photo is dropped;
-    with `crossing="discard"` so is a box that reaches into a second cell.
+    `found` has boxes as fractions of the canvas. What lies in an empty cell or wholly beside its photo is dropped; so
+    is text that reaches over two photos, and with `crossing="discard"` any box that reaches into a second cell.
     """
     own: list[list[Detection]] = [[] for _ in layout.photos]
     for detection in _unmixed(layout, list(found)):
@@ -30,6 +30,36 @@ def ungrid(layout: Layout, found: Iterable[Detection], *, crossing: Crossing = "
         if mapped.box.area > 0:
             own[index].append(mapped)
     return own
+
+
+TEXT = ("LINE", "WORD")
+
+PADDING = 0.25
+"""Of a text's height: how much wider than the text itself a reader may draw its box."""
+
+
+def torn(layout: Layout, found: Sequence[Detection]) -> set[int]:
+    """The photos that a piece of text was read across, by index: what it says is no single photo's.
+
+    A piece is a word, or a line that came without words. It may be a word that both photos have a half of, or two that
+    touch at the seam; only asking about each of them alone tells.
+    """
+    parents = {detection.parent for detection in found if detection.parent is not None}
+    pieces = (d for d in found if d.kind in TEXT and (d.key is None or d.key not in parents))
+    return {index for piece in pieces if len(over := _photos_under(layout, piece.box)) > 1 for index in over}
+
+
+def _photos_under(layout: Layout, box: Box) -> list[int]:
+    """The photos that a box of text lies over by more than its padding."""
+    x0, x1 = box.x0 * layout.width_px, box.x1 * layout.width_px
+    y0, y1 = box.y0 * layout.height_px, box.y1 * layout.height_px
+    padding = PADDING * min(y1 - y0, x1 - x0)
+    return [
+        index
+        for index, photo in enumerate(layout.photos)
+        if min(x1, photo.x + photo.width) - max(x0, photo.x) > padding
+        and min(y1, photo.y + photo.height) - max(y0, photo.y) > padding
+    ]
 
 
 def _cell(layout: Layout, box: Box) -> int | None:
@@ -69,7 +99,8 @@ def _cut(fraction: float) -> float:
 
 
 def _unmixed(layout: Layout, found: list[Detection]) -> list[Detection]:
-    """Lines that were read across several photos are replaced by one line for each photo, made of its own words."""
+    """Text that belongs to one photo each: a line that was read across several is replaced by one for each photo, made
+    of that photo's words, and a piece that is `torn` is nobody's."""
     children: dict[int, list[Detection]] = defaultdict(list)
     for detection in found:
         if detection.parent is not None:
@@ -78,11 +109,16 @@ def _unmixed(layout: Layout, found: list[Detection]) -> list[Detection]:
     unmixed: list[Detection] = []
     for detection in found:
         words = children.get(detection.key, []) if detection.key is not None else []
-        if words and len({_cell(layout, part.box) for part in (detection, *words)}) > 1:
-            unmixed.extend(_lines(layout, detection, words))
-        elif detection.parent not in keys:
+        whole = [word for word in words if not _is_torn(layout, word)]
+        if words and (len(whole) < len(words) or len({_cell(layout, part.box) for part in (detection, *words)}) > 1):
+            unmixed.extend(_lines(layout, detection, whole))
+        elif detection.parent not in keys and (words or not _is_torn(layout, detection)):
             unmixed += [detection, *words]
     return unmixed
+
+
+def _is_torn(layout: Layout, piece: Detection) -> bool:
+    return piece.kind in TEXT and len(_photos_under(layout, piece.box)) > 1
 
 
 def _lines(layout: Layout, line: Detection, words: Sequence[Detection]) -> list[Detection]:

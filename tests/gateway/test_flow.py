@@ -310,6 +310,59 @@ class TestJudging:
                 assert outcome.steps[0].reason.startswith("no time to ask again")
 
 
+def words_across(picture: Picture, task: Task) -> Sequence[Detection]:
+    """Reads one word over the middle of every canvas of two photos, and one word on each photo alone."""
+    if picture.width_px > picture.height_px:
+        middle = Box(0.4, 0.4, 0.6, 0.6)
+        return [
+            Detection("1234", 0.9, middle, kind="LINE", key=0),
+            Detection("1234", 0.9, middle, kind="WORD", parent=0),
+        ]
+    own = Box(0.3, 0.3, 0.7, 0.7)
+    return [Detection("12", 0.9, own, kind="LINE", key=0), Detection("12", 0.9, own, kind="WORD", parent=0)]
+
+
+class TestText:
+    """Nobody reads a neighbour's text."""
+
+    def reader(self, **changes: object) -> tuple[ScriptedProvider, Route]:
+        introduced = about(task=Task.TEXT, canvas_px=(640, 320), **changes)
+        route = served("2x1", name="objects", max_wait_s=0.05)
+        return ScriptedProvider(words_across, introduced=introduced), replace(route, task=Task.TEXT)
+
+    async def test_word_across(self):
+        """Photos with a word read across both are asked about again, each alone, and get what is theirs."""
+        provider, route = self.reader()
+        async with running(provider, route) as bench:
+            first, second = await bench.each(*(block(c, (300, 310)) for c in ("red", "blue")))
+            for outcome in (first, second):
+                assert [d.label for d in outcome.found] == ["12", "12"]
+                assert [str(step.shape) for step in outcome.steps][1:] == ["1x1"]
+                assert outcome.steps[0].reason == "text mixed with a neighbour's"
+                assert outcome.share == 1.5
+            await bench.is_empty()
+
+    async def test_no_time(self):
+        """Where there is no time for that, the word is left out."""
+
+        def slowly(picture: Picture, task: Task) -> Sequence[Detection]:
+            time.sleep(0.15)
+            return words_across(picture, task)
+
+        introduced, (_, route) = about(task=Task.TEXT, canvas_px=(640, 320)), self.reader()
+        provider = ScriptedProvider(slowly, introduced=introduced)
+        async with running(provider, replace(route, max_wait_s=0.0)) as bench:
+            asking = bench.ask(*(block(c, (300, 310)) for c in ("red", "blue")), deadline_s=0.52)
+            assert all(outcome.found == () for outcome in await asking)
+
+    async def test_reading_ended(self):
+        """Photos of a canvas with as many words as the provider tells at most are asked about alone, too."""
+        provider, route = self.reader(most_words=1)
+        async with running(provider, route) as bench:
+            outcomes = await bench.each(*(block(c, (300, 310)) for c in ("red", "blue")))
+            assert all([d.label for d in outcome.found] == ["12", "12"] for outcome in outcomes)
+
+
 class TestBadPhotos:
     async def test_undecodable(self):
         """A photo that turns out to be damaged fails alone; its neighbours are answered and pay for the canvas."""
@@ -498,6 +551,17 @@ class TestUpstream:
 
 
 class TestLeaving:
+    async def test_nobody_pays_for_nobody(self):
+        """A canvas whose clients have all gone is not asked about again."""
+        provider = ScriptedProvider(errors=[Throttled("slow down", 0.05)] * 9)
+        async with running(provider, served("1x1")) as bench:
+            asking = asyncio.create_task(bench.ask(block("red")))
+            await until(lambda: provider.calls == 1)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            await until(lambda: not bench.flow._canvases)
+            assert provider.calls == 1
+
     async def test_while_waiting(self):
         """A client that goes away while its photo waits leaves nothing behind."""
         async with running(ScriptedProvider(), served("2x2")) as bench:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -21,7 +22,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 
 from gateway.app import create_app
-from gateway.http import ClientLeft, read
+from gateway.errors import Busy, TooSlow
+from gateway.http import ClientLeft, Intake
 from gateway.testing import Block, ScriptedProvider, drawn, encoded, parts_of, serving
 from providers.base import Unavailable
 
@@ -104,7 +106,7 @@ class TestLeaving:
         client = serve(routes=[PATIENT])
         url = urlsplit(str(client.base_url))
         with socket.create_connection((url.hostname, url.port)) as raw:
-            head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Length: {len(PHOTO)}\r\n\r\n"
+            head = f"POST /v1/detect HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(PHOTO)}\r\n\r\n"
             raw.sendall(head.encode() + PHOTO)
             until_held(client, 1)
         until_held(client, 0)
@@ -119,11 +121,77 @@ class TestLeaving:
         async def receive():
             return next(messages)
 
+        intake = Intake(100, 100, 60)
         with pytest.raises(ClientLeft):
-            await read(Request({"type": "http", "headers": []}, receive), 100)
+            await intake.read(Request({"type": "http", "headers": []}, receive))
+        assert intake.reading_bytes == 0
+
+
+class TestIntake:
+    @staticmethod
+    def request(*parts, more=False):
+        """A request whose body comes in these parts; with `more`, its end never does."""
+        left = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+        end = [] if more else [{"type": "http.request", "body": b"", "more_body": False}]
+        messages = iter([*left, *end])
+
+        async def receive():
+            message = next(messages, None)
+            return message or await asyncio.Event().wait()
+
+        return Request({"type": "http", "headers": []}, receive)
+
+    async def test_whole(self):
+        """A body is put together from its parts."""
+        assert await Intake(10, 10, 60).read(self.request(b"ab", b"cd")) == b"abcd"
+
+    async def test_too_slow(self):
+        """A body that does not end in time is given up."""
+        intake = Intake(10, 10, 0.01)
+        with pytest.raises(TooSlow):
+            await intake.read(self.request(b"ab", more=True))
+        assert intake.reading_bytes == 0
+
+    async def test_too_much_at_once(self):
+        """Bodies share a budget: one that would go over it is turned away, until another is done."""
+        intake = Intake(10, 10, 60)
+        slow = asyncio.create_task(intake.read(self.request(b"123456", more=True)))
+        while intake.reading_bytes != 6:  # noqa: ASYNC110  it has no event for this
+            await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await intake.read(self.request(b"12345"))
+        slow.cancel()
+        await asyncio.gather(slow, return_exceptions=True)
+        assert await intake.read(self.request(b"12345")) == b"12345"
+
+    def test_strangers_first(self, serve):
+        """Who has no key is told so before the body is read."""
+        client = serve(tenants=TENANTS)
+        url = urlsplit(str(client.base_url))
+        with socket.create_connection((url.hostname, url.port), timeout=10) as raw:
+            raw.sendall(b"POST /v1/detect HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+            assert raw.recv(12) == b"HTTP/1.1 401"
 
 
 class TestOpenness:
+    @pytest.mark.parametrize(
+        ("headers", "taken"),
+        [
+            ({}, True),
+            ({"Host": "localhost:8080"}, True),
+            ({"Host": "[::1]:8080"}, True),
+            ({"Origin": "http://127.0.0.1:3000"}, True),
+            ({"Host": "evil.example"}, False),
+            ({"Origin": "https://evil.example"}, False),
+            ({"Origin": "null"}, False),
+            ({"Host": "127.0.0.1.evil.example"}, False),
+        ],
+    )
+    def test_web_pages(self, serve, headers, taken):
+        """An open gateway takes nothing from web pages of elsewhere, nor under a name that was bent to point here."""
+        reply = serve().post("/v1/detect", content=PHOTO, headers=headers)
+        assert reply.status_code == (200 if taken else 401)
+
     OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/docs/oauth2-redirect"}
 
     def test_every_route(self, serve, tmp_path):

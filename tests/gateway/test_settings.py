@@ -59,6 +59,18 @@ class TestFile:
         file.write_bytes(text.encode("utf-8", "surrogateescape"))
         assert "imgrid.yaml" in refused(file)
 
+    def test_key_twice(self, tmp_path):
+        """A key that stands twice is an error that names it; the last one does not win without a word."""
+        file = tmp_path / "imgrid.yaml"
+        file.write_text("listen: 127.0.0.1:1\nlisten: 127.0.0.1:2\n")
+        assert "'listen' stands twice" in refused(file)
+
+    def test_empty_section(self, write):
+        """A section that is begun and left empty says nothing."""
+        file = write()
+        file.write_text(file.read_text() + "tenants:\n")
+        assert settings.read(file, {}).tenants == []
+
     @pytest.mark.parametrize("section", ["providers", "routes"])
     def test_nothing_to_do(self, write, section):
         """Without a provider or a route there is nothing to serve."""
@@ -161,6 +173,19 @@ class TestEnvironment:
         assert tenant.name == "shop"
         assert tenant.keys[0].key.get_secret_value() == "key-shop"
 
+    @pytest.mark.parametrize(("text", "value"), [("a #b", "a #b"), ("'5'", "5"), ("a: b", None), ("s3cret", "s3cret")])
+    def test_plain_text(self, write, text, value):
+        """Plain text stands as it is, comments and all; quotes make text of what YAML would read otherwise."""
+        environment = {
+            "IMGRID_TENANTS__0__NAME": "shop",
+            "IMGRID_TENANTS__0__KEYS__0__DIALECT": "native",
+            "IMGRID_TENANTS__0__KEYS__0__KEY": text,
+        }
+        if value is None:
+            assert "IMGRID_TENANTS__0__KEYS__0" in refused(write(), environment)
+        else:
+            assert settings.read(write(), environment).tenants[0].keys[0].key.get_secret_value() == value
+
     @pytest.mark.parametrize(
         ("name", "key"),
         [
@@ -191,6 +216,12 @@ class TestEnvironment:
 
 
 class TestRoutes:
+    def test_every_tenant_is_served_already(self, write):
+        """A route for all is refused where earlier ones serve each tenant there is: nothing is left for it."""
+        routes = [{**ROUTE, "tenants": ["shop"]}, {**ROUTE, "tenants": ["press"], "name": "b"}, {**ROUTE, "name": "c"}]
+        assert "routes[2]" in refused(write(routes=routes, tenants=[SHOP, PRESS]))
+        assert settings.read(write(routes=routes[::2], tenants=[SHOP, PRESS]), {})
+
     def test_cells_too_small(self, write):
         """A grid whose cells would be too small to see anything is refused, with their size."""
         message = refused(write(providers={"eye": {"kind": "shapes", "canvas": "160x80"}},

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.grid.layout import Layout, Rect, lay_out
-from gateway.grid.ungrid import ungrid
+from gateway.grid.ungrid import torn, ungrid
 from gateway.model import Size
 from providers.base import Box, Detection
 from thresholds.shape import Shape
@@ -221,10 +221,28 @@ def test_score_of_a_part():
 
 
 def test_lines_without_words():
-    """Where a provider tells lines only, a line over a seam is its midpoint's photo's, like any box."""
-    first, second, *_ = ungrid(FOUR, [line("good day EXIT", 20, 300)])
-    assert lines_of(first) == ["good day EXIT"]
-    assert second == []
+    """Where a provider tells lines only, a line over a seam is nobody's, and its photos are told to be torn."""
+    found = [line("good day EXIT", 20, 300), line("left", 310, 380)]
+    first, second, *_ = ungrid(FOUR, found)
+    assert (lines_of(first), lines_of(second)) == ([], ["left"])
+    assert torn(FOUR, found) == {0, 1}
+
+
+def test_word_over_a_seam():
+    """A word that was read over a seam is in no photo's words and in no line: half of it is another's."""
+    found = [line("ALICE 1234 BOB", 20, 380), *words(("ALICE", 20, 150), ("1234", 160, 240), ("BOB", 250, 380))]
+    first, second, *_ = ungrid(FOUR, found)
+    assert (lines_of(first), words_of(first)) == (["ALICE"], ["ALICE"])
+    assert (lines_of(second), words_of(second)) == (["BOB"], ["BOB"])
+    assert torn(FOUR, found) == {0, 1}
+
+
+def test_word_beside_a_seam():
+    """A word that only its box's padding carries over the seam is its photo's, and tears nothing."""
+    found = [line("EXIT", 120, 203), *words(("EXIT", 120, 203))]
+    first, *_ = ungrid(FOUR, found)
+    assert words_of(first) == ["EXIT"]
+    assert torn(FOUR, found) == set()
 
 
 def test_line_apart_from_its_words():
