@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PIL import ExifTags, Image
 
 from gateway.errors import BadDimensions, BadFormat, NoPhoto, TooManyBytes
+from gateway.headers import crowded
 from gateway.model import Photo, Size
 from providers.base import Limits
 
@@ -36,6 +37,9 @@ def admit(photo_id: str, data: bytes, api: Limits, house: House) -> Photo:
     most = min(api.max_bytes, house.max_bytes)
     if len(data) > most:
         raise TooManyBytes(f"The photo has {len(data)} bytes; at most {most} are taken.")
+    too_much = crowded(data)
+    if too_much:
+        raise BadFormat(f"The photo has {too_much}: it is taken for an attempt to keep this server busy.")
     size, kind, orientation = _header(data, api)
     _check(size, api, house)
     upright = Size(size.height_px, size.width_px) if orientation in SIDEWAYS else size
@@ -46,15 +50,18 @@ def _header(data: bytes, api: Limits) -> tuple[Size, str, int]:
     try:
         with Image.open(io.BytesIO(data), formats=tuple(api.formats)) as image:
             kind = "JPEG" if image.format == "MPO" else str(image.format)  # several JPEGs in one; the first counts
-            return Size(*image.size), kind, _orientation(image) if kind == "JPEG" else 1
+            return Size(*image.size), kind, _orientation(image) if kind in api.turned else 1
+    except MemoryError:  # says nothing of the photo
+        raise
     except Exception:  # a decoder's exceptions on hostile bytes are of every kind
         taken = ", ".join(sorted(api.formats))
         raise BadFormat(f"The photo is not a picture of a format that is taken here ({taken}).") from None
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 where there is none or it makes no sense. Only JPEGs are turned by theirs: Rekognition,
-    for one, turns JPEGs and never PNGs."""
+    """The EXIF orientation, 1 where there is none or it makes no sense."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # Pillow would decode the whole picture to look for EXIF behind it
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # broken EXIF is no reason to refuse a photo

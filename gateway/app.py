@@ -70,7 +70,7 @@ def build(
     made = {name: given[name] if name in given else _provider(config, name, file) for name in config.providers}
     routes = _routes(config, file, made)
     room = Room(config.buffer.max_photos, config.buffer.max_bytes, config.buffer.max_pixels)
-    buffer, studio = MemoryBuffer(room), Studio(config.threads)
+    buffer, studio = MemoryBuffer(room), Studio(config.threads, ahead_bytes=config.buffer.max_drawn_bytes)
     ledger = Ledger({name: provider.about.price.usd_per_image for name, provider in made.items()})
     metrics = Metrics()
     events = Events([ledger, metrics, log.write, *listeners])

@@ -124,7 +124,7 @@ def profile(
     if route not in parts.routes:
         raise ConfigError(f"{config}: there is no route {route!r}; there are {', '.join(parts.routes)}")
     wanted = [parse_shapes(text) for text in cascade]
-    profiling.run(parts, parts.routes[route], sample, out_dir, console=out, confirmed=yes).write(
+    profiling.run(parts, parts.routes[route], sample, out_dir, config_file=config, console=out, confirmed=yes).write(
         wanted, factor=factor, deviations=deviations, console=out
     )
 

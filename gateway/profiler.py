@@ -1,7 +1,8 @@
 """Asks a provider about a sample of photos at several shapes, and keeps every answer.
 
 An answer that was paid for is on disk before the next thing happens, and is never asked for again: run the same profile
-once more and it goes on where it stopped.
+once more and it goes on where it stopped. A call that was sent and not answered may have been billed: it stops the
+profile, so that asking it once more is somebody's decision.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from gateway.grid.layout import lay_out
 from gateway.grid.studio import Studio
 from gateway.grid.ungrid import ungrid
 from gateway.model import Photo, Size
-from providers.base import Box, Detection, Limits, PictureRefused, Provider, Task
+from providers.base import Box, Detection, Limits, NoAnswer, PictureRefused, Provider, Task, Throttled, Unavailable
+from thresholds.cascade import Border
 from thresholds.profile import Answers
 from thresholds.shape import Shape
 from thresholds.truth import read_coco
@@ -35,6 +37,8 @@ RESPONSES = "responses.jsonl"
 MADE_WITH = "made-with.json"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 KEEP_TRYING_S = 120.0
+UNBILLED = (Throttled, Unavailable)
+"""What is asked again without being told to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,12 @@ class Store:
     """
 
     def __init__(self, folder: Path, made_with: Mapping[str, Any]) -> None:
-        """Raises ValueError where the folder holds answers of another provider or task."""
+        """Raises ValueError where the folder holds answers that were made with something else."""
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / RESPONSES
         note = folder / MADE_WITH
         if note.exists() and json.loads(note.read_text()) != made_with:
-            raise ValueError(f"{note}: these answers are of another provider, model or canvas size; "
+            raise ValueError(f"{note}: these answers are of another provider, model, canvas size or border; "
                              "choose another --out, or remove the folder")  # fmt: skip
         note.write_text(json.dumps(made_with, indent=1) + "\n")
         _end_last_line(self._file)
@@ -158,7 +162,8 @@ def questions(sizes: Mapping[str, Size], shapes: Sequence[Shape], groupings: int
     """Every canvas that a profile asks about.
 
     At each shape photos are grouped at random with others of their orientation, `groupings` times, so that neighbours
-    vary. The last grid of a grouping is filled up with photos that were already asked: a shape is profiled full.
+    vary. The last grid of a grouping is filled up with photos that were already asked: a shape is profiled full. Where
+    photos are so few that groupings come out the same, the question is asked once.
     """
     asked: list[Question] = []
     for shape in shapes:
@@ -168,7 +173,7 @@ def questions(sizes: Mapping[str, Size], shapes: Sequence[Shape], groupings: int
                 keys = sorted(key for key, size in sizes.items() if size.portrait == portrait)
                 rng.shuffle(keys)
                 asked += [Question(shape, group) for group in _groups(keys, shape.cells)]
-    return asked
+    return list(dict.fromkeys(asked))
 
 
 def _groups(keys: Sequence[str], cells: int) -> Iterator[tuple[str, ...]]:
@@ -179,21 +184,27 @@ def _groups(keys: Sequence[str], cells: int) -> Iterator[tuple[str, ...]]:
 
 @dataclass
 class Profiler:
-    """Asks what is missing. Holds the asker of one provider."""
+    """Asks what is missing, with the route's border around each photo. Holds what became of it beside answers.
+
+    `refused` are canvases that the provider will not look at, `unanswered` those that may be billed without an answer.
+    """
 
     provider: Provider
     task: Task
     photos: Mapping[str, Photo]
     store: Store
     studio: Studio
+    border: Border = "none"
     refused: list[Question] = field(default_factory=list)
+    unanswered: list[Question] = field(default_factory=list)
     stopping: bool = False
 
     async def ask(self, missing: Sequence[Question], on_answer: Callable[[], None]) -> None:
         """Asks all of them, as many at a time as the provider takes; each answer is stored before the next is asked.
 
-        A canvas that the provider refuses is noted in `refused`. Raises ProviderError where it cannot answer at all;
-        then, and when cancelled, what is under way is still waited for and stored, for it will be billed.
+        A canvas that the provider refuses is noted in `refused`. Raises ProviderError where it cannot answer at all,
+        NoAnswer before any other; then, and when cancelled, what is under way is still waited for and stored, for it
+        will be billed.
         """
         asker = Asker(self.provider, time.monotonic, random.Random())
         left = iter(missing)
@@ -209,20 +220,24 @@ class Profiler:
         finally:
             self.stopping = True
             ended = await asyncio.gather(*workers, return_exceptions=True)
-        for failure in filter(None, ended):
+        failures = sorted(filter(None, ended), key=lambda failure: not isinstance(failure, NoAnswer))
+        for failure in failures:
             raise failure
 
     async def _one(self, asker: Asker, question: Question) -> None:
         photos = [self.photos[key] for key in question.photos]
         shape = question.shape.towards(portrait=photos[0].size.portrait)
         try:
-            sheet = await self.studio.sheet(photos, ["none"] * len(photos), shape, self.provider.about)
+            sheet = await self.studio.sheet(photos, [self.border] * len(photos), shape, self.provider.about)
             if sheet.picture is None or sheet.broken:
                 raise PictureRefused("a photo on it cannot be decoded")
             until = time.monotonic() + KEEP_TRYING_S
-            answer = await asker.ask(sheet.picture, self.task, until, on_failure=lambda _: None)
+            answer = await asker.ask(sheet.picture, self.task, until, on_failure=lambda _: None, passing=UNBILLED)
         except PictureRefused:
             self.refused.append(question)
+        except NoAnswer:
+            self.unanswered.append(question)
+            raise
         else:
             self.store.put(question, answer.found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,18 @@ from gateway.app import Parts
 from gateway.model import Photo, Route
 from gateway.profiler import Profiler, Question, Store, alone, collect, find_photos, open_photos, questions
 from gateway.settings import ConfigError
-from providers.base import Detection, Limits, Provider, ProviderError
+from providers.base import Detection, Limits, NoAnswer, Provider, ProviderError
 from thresholds import cascade as cascades
+from thresholds.cascade import Border
 from thresholds.profile import Profile
 from thresholds.profile import profile as make_profile
 from thresholds.shape import ALONE, Shape
 
 FORMATS = frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"})
+FILES = ("model", "labels")
+"""Options that name a file whose content answers depend on."""
+VOLATILE = {"concurrency", "timeout_ms", "usd_per_image", "access_key", "secret_key", "profile", "threads"}
+"""Options that only say how a provider is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +46,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished profile, and where it lies."""
+    """A finished profile, where it lies, and the border that its cascades need for what they were measured with."""
 
     profile: Profile
     folder: Path
+    border: Border = "none"
 
     def write(self, wanted: Sequence[Sequence[Shape]], *, factor: float, deviations: float, console: Console) -> None:
         """Writes the profile and one cascade file for each list of shapes, and says how to use them."""
@@ -54,7 +61,7 @@ class Result:
                 cascade = self.profile.cascade(shapes, factor=factor, deviations=deviations)
             except ValueError as error:
                 raise ConfigError(f"--cascade {','.join(map(str, shapes))}: {error}") from None
-            cascades.save(cascade, file)
+            cascades.save(cascade.model_copy(update={"border": self.border}), file)
             console.print(f"wrote {file}; use it in a route as  [bold]cascade: {file}[/]")
 
 
@@ -67,14 +74,21 @@ def parse_shapes(text: str) -> list[Shape]:
 
 
 def run(
-    parts: Parts, route: Route, sample: Sample, folder: Path, *, console: Console, confirmed: bool = False
+    parts: Parts,
+    route: Route,
+    sample: Sample,
+    folder: Path,
+    *,
+    console: Console,
+    confirmed: bool = False,
+    config_file: Path = settings.DEFAULT_FILE,
 ) -> Result:
     """Asks what was not asked before, once the price is agreed to. Raises ConfigError for whatever is in the way."""
     provider = parts.providers[route.provider]
     try:
         truth, photos = _photos(sample, console)
-        store = Store(folder, _made_with(parts, route))
-    except ValueError as error:
+        store = Store(folder, _made_with(parts, route, config_file))
+    except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from None
     shapes = list(dict.fromkeys([*sample.shapes, *([] if truth else [ALONE])]))
     sizes = {key: photo.size for key, photo in photos.items()}
@@ -82,7 +96,7 @@ def run(
     missing = [question for question in asked if store.get(question) is None]
     if missing:
         _agree(missing, len(asked), provider, console, confirmed=confirmed)
-        profiler = Profiler(provider, route.task, photos, store, parts.studio)
+        profiler = Profiler(provider, route.task, photos, store, parts.studio, route.cascade.border)
         _ask(profiler, missing, console)
     else:
         console.print(f"all {len(asked)} answers are in {folder} already; nothing to pay")
@@ -91,7 +105,7 @@ def run(
     objects = truth or alone(answers, sample.floor)
     made = make_profile({key: objects.get(key, []) for key in photos}, answers, floor=sample.floor)
     console.print(_table(made, shapes, asked))
-    return Result(made, folder)
+    return Result(made, folder, route.cascade.border)
 
 
 def _photos(sample: Sample, console: Console) -> tuple[dict[str, Sequence[Detection]], dict[str, Photo]]:
@@ -104,12 +118,22 @@ def _photos(sample: Sample, console: Console) -> tuple[dict[str, Sequence[Detect
     return truth, photos
 
 
-def _made_with(parts: Parts, route: Route) -> dict[str, Any]:
-    """What an answer depends on beside the photos: the provider's own settings, less what only says how it is asked."""
-    name = route.provider
-    options = settings.options_of(parts.settings, name, Path("imgrid.yaml")).model_dump(mode="json")
-    volatile = {"concurrency", "timeout_ms", "usd_per_image", "access_key", "secret_key", "profile", "threads"}
-    return {"task": str(route.task), "provider": {k: v for k, v in options.items() if k not in volatile}}
+def _made_with(parts: Parts, route: Route, config_file: Path) -> dict[str, Any]:
+    """What an answer depends on beside the photos: border, the provider's own settings less what only says how it is
+    asked, and what is in the files they name.
+
+    Raises OSError where one of these cannot be read.
+    """
+    options = settings.options_of(parts.settings, route.provider, config_file).model_dump(mode="json")
+    contents = {key: _digest(config_file.parent / options[key]) for key in FILES if options.get(key)}
+    provider = {key: value for key, value in options.items() if key not in VOLATILE}
+    return {"task": str(route.task), "border": route.cascade.border, "provider": provider, "sha256": contents}
+
+
+def _digest(file: Path) -> str:
+    """The first 16 hexadecimal digits of its content's SHA-256."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
 def _agree(missing: Sequence[Question], total: int, provider: Provider, console: Console, *, confirmed: bool) -> None:
@@ -128,11 +152,21 @@ def _ask(profiler: Profiler, missing: Sequence[Question], console: Console) -> N
         bar = progress.add_task("asking", total=len(missing))
         try:
             asyncio.run(profiler.ask(missing, lambda: progress.advance(bar)))
+        except NoAnswer as error:
+            raise ConfigError(_unanswered(profiler, error)) from None
         except ProviderError as error:
             raise ConfigError(f"{profiler.provider.about.name} does not answer ({error}). What was answered is kept: "
                               "run this again to go on from here") from None  # fmt: skip
     if profiler.refused:
         console.print(f"[yellow]{len(profiler.refused)} canvases were refused and are left out[/]")
+
+
+def _unanswered(profiler: Profiler, error: NoAnswer) -> str:
+    count = len(profiler.unanswered)
+    return (f"{profiler.provider.about.name} did not answer in time ({error}): {count} "
+            f"{'image' if count == 1 else 'images'} may have been billed without an answer. What was answered is kept: "
+            f"run this again to go on from here; it asks about {'that one' if count == 1 else 'those'} once more, and "
+            "may pay again")  # fmt: skip
 
 
 def _table(profile: Profile, shapes: Sequence[Shape], asked: Sequence[Question]) -> Table:

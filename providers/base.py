@@ -79,13 +79,18 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an API takes: bytes of one picture, its sides and pixels, and its formats in Pillow's names."""
+    """What an API takes: bytes of one picture, its sides and pixels, and its formats in Pillow's names.
+
+    `turned` are the formats whose EXIF orientation counts. TIFF is never among them: its orientation is part of the
+    format, and decoding applies it.
+    """
 
     max_bytes: int = 20 * 1024 * 1024
     min_side_px: int = 1
     max_side_px: int = 16_000
     max_pixels: int = 50_000_000
     formats: frozenset[str] = frozenset({"JPEG", "PNG"})
+    turned: frozenset[str] = frozenset({"JPEG"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ https://docs.aws.amazon.com/rekognition/latest/APIReference/API_DetectLabels.htm
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -36,6 +37,13 @@ from providers.base import (
 LIMITS = Limits(5_242_880, min_side_px=80, max_side_px=10_000, max_pixels=100_000_000)
 PRICE = Price(0.001, date(2026, 10, 7))
 """Group 2 APIs, us-east-1, first million a month."""
+
+UNREADY_S = 30.0
+"""How long it is not ready after a call was refused as misconfigured. Not for ever: while nobody is sent here, no call
+can show that it was put right."""
+
+MOST_WORDS = 100
+"""DetectText tells of a picture (model 2016-06-27), whosever photos are on it."""
 
 REFUSED = {"InvalidImageFormatException", "ImageTooLargeException", "InvalidParameterException"}
 THROTTLED = {"ThrottlingException", "ProvisionedThroughputExceededException", "LimitExceededException"}
@@ -82,10 +90,12 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
 class Rekognition:
     """Calls in threads, one try a call: trying again is the gateway's to decide.
 
-    Holds the client, its threads, and whether it was closed.
+    Holds the client, its threads, whether it was closed, and what the last call said is misconfigured and when.
     """
 
-    def __init__(self, name: str, options: Options, client: Any) -> None:
+    def __init__(
+        self, name: str, options: Options, client: Any, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         price = PRICE if options.usd_per_image is None else Price(options.usd_per_image)
         self.about = About(
             name,
@@ -95,11 +105,14 @@ class Rekognition:
             price=price,
             canvas_px=options.canvas,
             concurrency=options.concurrency,
+            most_words=MOST_WORDS,
             applies_exif=True,
         )
         self._options = options
         self._client = client
+        self._clock = clock
         self._closed = False
+        self._misconfigured: tuple[str, float] | None = None
         self._threads = ThreadPoolExecutor(options.concurrency, f"{name}-call")
 
     async def detect(self, picture: Picture, task: Task) -> Sequence[Detection]:
@@ -110,7 +123,13 @@ class Rekognition:
         if not picture.data:
             raise PictureRefused("there are no bytes")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._call, picture.data, task)
+        try:
+            found = await loop.run_in_executor(self._threads, self._call, picture.data, task)
+        except Misconfigured as error:
+            self._misconfigured = str(error), self._clock()
+            raise
+        self._misconfigured = None
+        return found
 
     def _call(self, data: bytes, task: Task) -> Sequence[Detection]:
         from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
@@ -131,8 +150,12 @@ class Rekognition:
             raise Unavailable(f"an answer that is not Rekognition's: {error!r}") from error
 
     async def ready(self) -> None:
-        """Whether the endpoint takes a connection."""
+        """Whether the endpoint takes a connection, and the last call was not refused as misconfigured a moment ago."""
         self._check_open()
+        if self._misconfigured:
+            message, at = self._misconfigured
+            if self._clock() - at < UNREADY_S:
+                raise Misconfigured(message)
         url = urlsplit(self._client.meta.endpoint_url)
         port = url.port or (443 if url.scheme == "https" else 80)
         try:

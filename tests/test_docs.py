@@ -11,41 +11,115 @@ import providers
 from gateway import errors, settings
 from gateway.cli import app
 from gateway.hooks.metrics import Metrics
+from providers import base
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
 
+KEYS = (settings.RekognitionKey, settings.NativeKey)
+TABLES = {
+    "Top level": {"": settings.Settings},
+    "`providers.NAME`": {"": base.Options},
+    "`routes[]`": {"": settings.RouteSettings},
+    "`tenants[]`": {"": settings.TenantSettings},
+    "`buffer` and `limits`": {"buffer.": settings.BufferSettings, "limits.": settings.LimitSettings},
+    **{f"`{kind}`": {"": providers.load(kind).Options} for kind in providers.kinds()},
+}
+"""By the heading of a table in docs/configuration.md (for a kind of provider, the word its text begins with): whose
+keys it has, by what their names begin with there."""
 
-def sections(model=settings.Settings):
-    nested = [settings.RouteSettings, settings.TenantSettings, settings.BufferSettings, settings.LimitSettings]
-    return [model, *nested, settings.RekognitionKey, settings.NativeKey]
-
-
-def keys():
-    for section in sections():
-        yield from section.model_fields
-    for kind in providers.kinds():
-        yield from providers.load(kind).Options.model_fields
-
-
-@pytest.mark.parametrize("key", sorted(set(keys())))
-def test_every_key_is_documented(key):
-    """Every key of the configuration has its row in docs/configuration.md."""
-    rows = re.findall(r"^\|([^|]+)\|", (DOCS / "configuration.md").read_text(), re.MULTILINE)
-    named = {name.rpartition(".")[2] for row in rows for name in re.findall(r"`([\w.]+)`", row)}
-    prose = set(re.findall(r"`(\w+)`", (DOCS / "configuration.md").read_text()))
-    assert key in named or key in prose & {"dialect", "access_key", "secret_key", "key"}
+UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
-def test_defaults_are_those_of_the_code():
-    """The defaults that docs/configuration.md gives for routes and limits are the code's."""
-    text = (DOCS / "configuration.md").read_text()
-    for model in (settings.RouteSettings, settings.BufferSettings):
-        for name, field in model.model_fields.items():
-            row = re.search(rf"^\| `(?:\w+\.)?{name}`[^|]*\| ([\d.e]+) \|", text, re.MULTILINE)
-            if row:
-                assert float(row[1]) == field.default
+def tables():
+    """The rows of each table of docs/configuration.md, by heading: the default of each key, as it is written."""
+    found, heading = {}, ""
+    for line in (DOCS / "configuration.md").read_text().splitlines():
+        if begun := re.match(r"## (.*)|(`\w+`)(?: \(.*|:.*)$", line):
+            heading = begun[1] or begun[2]
+        elif line.startswith("| `"):
+            names, default = line.split("|")[1:3]
+            found.setdefault(heading, {}).update(dict.fromkeys(re.findall(r"`([\w.]+)`", names), default.strip()))
+    return found
+
+
+def wanted(heading):
+    """The fields that a table is about, by the names they have in it; a kind's table has what is its own."""
+    for prefix, model in TABLES[heading].items():
+        common = base.Options.model_fields if model is not base.Options and issubclass(model, base.Options) else {}
+        yield from ((prefix + name, field) for name, field in model.model_fields.items() if name not in common)
+
+
+def value_of(written):
+    """A default as a page gives it: `1 GiB`, `2e10`, `5000`, `false`, or a word in code font. None for prose."""
+    number, _, unit = written.partition(" ")
+    if re.fullmatch(r"\d[\d.]*(e\d+)?", number) and unit in {"", *UNITS}:
+        return float(number) * UNITS.get(unit, 1)
+    word = re.fullmatch(r"`([^`]+)`", written)
+    return {"true": True, "false": False}.get(written, word and word[1])
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_every_key_is_documented(heading):
+    """Each section of the configuration has its table in docs/configuration.md, with its keys and no others."""
+    assert set(tables()[heading]) == {name for name, _ in wanted(heading)}
+
+
+@pytest.mark.parametrize("key", sorted({name for model in KEYS for name in model.model_fields}))
+def test_every_part_of_a_tenants_key_is_documented(key):
+    """What a tenant's key consists of is in the row of `keys`."""
+    (row,) = re.findall(r"^\| `keys` \|.*$", (DOCS / "configuration.md").read_text(), re.MULTILINE)
+    assert re.search(rf"[{{ ]{key}: ", row)
+
+
+def plain_defaults():
+    """Every default that can be written as one value: heading, name, value."""
+    for heading in TABLES.keys() - {"`providers.NAME`"}:
+        for name, field in wanted(heading):
+            if isinstance(field.default, int | float | str) and field.default != "":
+                yield heading, name, field.default
+
+
+@pytest.mark.parametrize(("heading", "name", "default"), sorted(plain_defaults(), key=lambda row: row[:2]))
+def test_defaults_are_those_of_the_code(heading, name, default):
+    """A default that docs/configuration.md gives is the code's."""
+    assert value_of(tables()[heading][name]) == default
+
+
+@pytest.mark.parametrize("kind", providers.kinds())
+def test_defaults_of_each_kind_are_those_of_the_code(kind):
+    """The defaults that all kinds of provider share, and those that a kind has instead (`onnx`: 2), are the code's."""
+    for name, written in tables()["`providers.NAME`"].items():
+        default = providers.load(kind).Options.model_fields[name].default
+        usual, *others = written.split("; ")
+        own = [other.partition(": ")[2] for other in others if other.startswith(f"`{kind}`: ")]
+        if isinstance(default, int | float | tuple):
+            plain = "x".join(map(str, default)) if isinstance(default, tuple) else default
+            assert value_of((own or [usual])[0]) == plain, name
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("1 GiB", 1 << 30),
+        ("20 MiB", 20 << 20),
+        ("64 KiB", 65536),
+        ("2e10", 20_000_000_000),
+        ("0.01", 0.01),
+        ("150", 150),
+        ("false", False),
+        ("`INFO`", "INFO"),
+        ("as many as cores", None),
+        ("", None),
+        ("5 apples", None),
+    ],
+)
+def test_defaults_are_read_as_written(written, value):
+    """Sizes with a unit, powers of ten, numbers, truth and words in code font are values; prose is none."""
+    read = value_of(written)
+    assert read == value
+    assert isinstance(read, bool) == isinstance(value, bool)
 
 
 def test_every_metric_is_documented():
@@ -89,6 +163,14 @@ def test_every_command_and_option_is_documented():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_are_finished(page):
+    """No page is empty, and no page has a place (@@) that waits to be filled."""
+    text = page.read_text()
+    assert text.strip()
+    assert "@@" not in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     """Every link to a file of the project leads to a file that is there."""
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
@@ -113,4 +195,5 @@ def test_settings_describe_no_model_twice():
     """The sections that these tests look at are all there are."""
     seen = {value for value in vars(settings).values() if isinstance(value, type) and issubclass(value, BaseModel)}
     ours = {model for model in seen if model.__module__ == "gateway.settings" and not model.__name__.startswith("_")}
-    assert ours == set(sections())
+    documented = {model for models in TABLES.values() for model in models.values()}
+    assert ours == {model for model in documented if not issubclass(model, base.Options)} | set(KEYS)

@@ -160,7 +160,9 @@ class Native:
 
     name = "native"
     path = "/v1/detect"
-    limits = Limits(formats=frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}))
+    limits = Limits(
+        formats=frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}), turned=frozenset({"JPEG", "PNG", "WEBP"})
+    )
     openapi = _schema()
 
     def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:

@@ -58,6 +58,6 @@ def as_it_came(photo: Photo, about: About) -> Picture | None:
         and limits.min_side_px <= min(photo.size)
         and max(photo.size) <= limits.max_side_px
         and photo.pixels <= limits.max_pixels
-        and (photo.orientation == 1 or about.applies_exif)
+        and (photo.orientation == 1 or (about.applies_exif and photo.format == "JPEG"))
     )
     return Picture(*photo.size, data=photo.data) if fits else None

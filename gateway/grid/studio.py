@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from thresholds.shape import ALONE, Shape
 PLAIN: tuple[Border] = ("none",)
 """A photo alone has no neighbours to keep apart from."""
 
+LARGE_PX = 8_000_000
+"""A photo of more, in a format that is only ever decoded whole, takes 100 MB and more while it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
@@ -38,41 +42,61 @@ class _Started(NamedTuple):
     border: Border
     image: Future[Image.Image]
 
+    @property
+    def bytes(self) -> int:
+        return 3 * self.size.width_px * self.size.height_px
+
 
 class Studio:
     """Draws photos while they wait, and puts canvases together.
 
     A photo is drawn as large as the full grid of its lane would show it; where its canvas turns out to show it larger,
-    it is drawn again. Holds the threads and, by photo id, the tiles under way: no more than the buffer holds photos.
+    it is drawn again. Holds the threads and, by photo id, the tiles drawn ahead: `ahead_bytes` of them at most. Large
+    photos are decoded one at a time, so that what they take does not multiply by the threads.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, *, ahead_bytes: int = 256 * 1024 * 1024) -> None:
         self._tilers = ThreadPoolExecutor(threads, "tile")
         self._composers = ThreadPoolExecutor(threads, "compose")
         self._started: dict[str, _Started] = {}
+        self._ahead_bytes = ahead_bytes
+        self._held_bytes = 0
+        self._one_large = threading.Lock()
 
     def start(self, photo: Photo, shape: Shape, about: About, border: Border) -> Future[Image.Image] | None:
-        """Begins to draw the photo for a grid of that shape; None where it will be sent as it came."""
+        """Begins to draw the photo for a grid of that shape.
+
+        None where it will be sent as it came, or where enough is drawn ahead: it is drawn with its canvas then.
+        """
         self.drop(photo.id)
         if shape == ALONE and as_it_came(photo, about):
             return None
         size = drawn(photo.size, shape, about.canvas_px)
         border = border if shape != ALONE else "none"
-        image = self._tilers.submit(tile, photo, size, border)
-        self._started[photo.id] = _Started(size, border, image)
-        return image
+        if self._held_bytes + 3 * size.width_px * size.height_px > self._ahead_bytes:
+            return None
+        started = self._started[photo.id] = self._begin(photo, size, border)
+        self._held_bytes += started.bytes
+        return started.image
 
     def drop(self, photo_id: str) -> None:
         """Forgets the photo's tile; one that was not begun is never drawn."""
         started = self._started.pop(photo_id, None)
         if started:
+            self._held_bytes -= started.bytes
             started.image.cancel()
 
     async def sheet(self, photos: Sequence[Photo], borders: Sequence[Border], lane: Shape, about: About) -> Sheet:
         """The canvas of these photos, each within its own border, at the best shape for them within the lane's.
 
-        Raises PictureRefused where no encoding of it is within the provider's limits.
+        Their tiles are forgotten with it. Raises PictureRefused where no encoding is within the provider's limits.
         """
+        made = await self._sheet(photos, borders, lane, about)
+        for photo in photos:
+            self.drop(photo.id)
+        return made
+
+    async def _sheet(self, photos: Sequence[Photo], borders: Sequence[Border], lane: Shape, about: About) -> Sheet:
         sizes = [photo.size for photo in photos]
         shape = best_shape(sizes, lane, about.canvas_px)
         whole = as_it_came(photos[0], about) if shape == ALONE else None
@@ -91,13 +115,23 @@ class Studio:
     async def _tile(self, photo: Photo, size: Size, border: Border) -> Image.Image | GatewayError:
         started = self._started.get(photo.id)
         if started is None or (started.size, started.border) != (size, border):
-            started = _Started(size, border, self._tilers.submit(tile, photo, size, border))
+            started = self._begin(photo, size, border)
         if not started.image.done():
             await asyncio.wait([asyncio.wrap_future(started.image)])
         if started.image.cancelled():  # by `drop`; awaited directly, it would cancel the canvas and all its neighbours
             return GatewayError("The photo's client went away.")
         error = started.image.exception()
         return error if isinstance(error, GatewayError) else started.image.result()
+
+    def _begin(self, photo: Photo, size: Size, border: Border) -> _Started:
+        return _Started(size, border, self._tilers.submit(self._draw, photo, size, border))
+
+    def _draw(self, photo: Photo, size: Size, border: Border) -> Image.Image:
+        """In a worker thread."""
+        if photo.format == "JPEG" or photo.pixels <= LARGE_PX:
+            return tile(photo, size, border)
+        with self._one_large:
+            return tile(photo, size, border)
 
     def close(self) -> None:
         self._tilers.shutdown(cancel_futures=True)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
 from gateway.admission import House, admit
+from gateway.dialects.native import DIALECT as NATIVE
 from gateway.errors import BadDimensions, BadFormat, NoPhoto, PhotoError, TooManyBytes
 from providers.base import Limits
 
@@ -144,6 +145,43 @@ def test_png_exif():
     """A PNG is never turned by its EXIF, as Rekognition does not turn it."""
     photo = admit("p", encode(form="PNG", orientation=6), API, HOUSE)
     assert (photo.orientation, photo.size) == (1, (40, 30))
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned(form, orientation):
+    """Where an API turns more than JPEGs, the size of those is upright too."""
+    api = replace(API, formats=EVERY, turned=frozenset({"JPEG", "PNG", "WEBP"}))
+    photo = admit("p", encode(form=form, orientation=orientation), api, HOUSE)
+    assert photo.orientation == orientation
+    assert photo.size == ((30, 40) if orientation > 4 else (40, 30))
+
+
+def test_native_turns():
+    """The gateway's own dialect turns a PNG and a WEBP upright, beside JPEGs."""
+    assert NATIVE.limits.turned == {"JPEG", "PNG", "WEBP"}
+
+
+def test_tiff_exif():
+    """A TIFF is upright once it is decoded: its size is the upright one, and nothing is left to turn."""
+    photo = admit("p", encode(form="TIFF", orientation=6), NATIVE.limits, HOUSE)
+    assert (photo.orientation, photo.size) == (1, (30, 40))
+
+
+def test_exif_behind_the_pixels():
+    """EXIF that lies behind the pixels of a PNG is not looked for: that would decode the photo here."""
+    whole = encode((2000, 2000), form="PNG")
+    photo = admit("p", whole[:-12], NATIVE.limits, HOUSE)
+    assert photo.orientation == 1
+
+
+@pytest.mark.parametrize("segments", [1_000_000])
+def test_crowded(segments):
+    """A header of a million empty segments is refused for it, in no time."""
+    began = time.perf_counter()
+    with pytest.raises(BadFormat, match="has more than 1000 header segments"):
+        admit("p", JPEG[:2] + segments * b"\xff\xfe\0\2" + JPEG[2:], API, HOUSE)
+    assert time.perf_counter() - began < 0.2
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "BMP", "TIFF"])

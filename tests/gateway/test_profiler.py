@@ -1,6 +1,7 @@
 """Profiles: what is asked, what is kept, what comes out."""
 
 import asyncio
+import hashlib
 import json
 from collections import Counter
 
@@ -14,7 +15,7 @@ from gateway.profiler import Profiler, Question, Store, collect, find_photos, qu
 from gateway.profiling import Sample, parse_shapes
 from gateway.settings import ConfigError
 from gateway.testing import Block, ScriptedProvider, about, drawn, encoded, parts_of, photo
-from providers.base import Box, Detection, Misconfigured, PictureRefused, Task
+from providers.base import Box, Detection, Misconfigured, NoAnswer, PictureRefused, Task, Throttled, Unavailable
 from thresholds.cascade import load
 from thresholds.shape import Shape
 
@@ -79,6 +80,10 @@ class TestQuestions:
         assert first == second[: len(first)]
         assert set(first).isdisjoint(second[len(first) :])
         assert len(questions(self.SIZES, [Shape(1, 1)], 5)) == len(self.SIZES)
+
+    def test_no_question_stands_twice(self):
+        """Groupings of so few photos that they come out the same are one question, paid for once."""
+        assert len(questions({"only": Size(100, 200)}, [Shape(2, 2)], 3)) == 1
 
     def test_the_same_sample_gives_the_same_questions(self):
         """The order in which photos are found makes no difference: what was paid for is found again."""
@@ -150,6 +155,45 @@ class TestAsking:
         self.ask(tmp_path, rest, photos, asked)
         assert rest.calls == len(asked) - (broken.calls - 1)
 
+    def test_silence_is_not_asked_again(self, tmp_path, photos, asked):
+        """A call that may have been billed without an answer is the last one, and what was answered is kept."""
+        silent = ScriptedProvider(introduced=about(concurrency=1), errors=[None, None, NoAnswer("20 s")])
+        with pytest.raises(NoAnswer):
+            self.ask(tmp_path, silent, photos, asked)
+        assert silent.calls == 3
+        rest = ScriptedProvider()
+        self.ask(tmp_path, rest, photos, asked)
+        assert rest.calls == len(asked) - 2
+
+    def test_silence_is_told_before_other_failures(self, tmp_path, photos, asked):
+        """Of several failures at a time, one that may have been billed is raised; all such are noted."""
+        errors = [Misconfigured("no credit"), NoAnswer("20 s"), NoAnswer("20 s")]
+        profiler = Profiler(
+            ScriptedProvider(introduced=about(concurrency=3), errors=errors),
+            Task.OBJECTS, photos, Store(tmp_path, MADE_WITH), Studio(1),
+        )  # fmt: skip
+        with pytest.raises(NoAnswer):
+            asyncio.run(profiler.ask(asked, lambda: None))
+        assert len(profiler.unanswered) == 2
+
+    @pytest.mark.parametrize("error", [Throttled("slow down"), Unavailable("502")])
+    def test_what_was_not_billed_is_asked_again(self, tmp_path, photos, asked, error):
+        """A fault that cost nothing is passed over by asking once more."""
+        provider = ScriptedProvider(errors=[error])
+        profiler = self.ask(tmp_path, provider, photos, asked)
+        assert provider.calls == len(asked) + 1
+        assert all(profiler.store.get(question) is not None for question in asked)
+
+    def test_the_border_is_drawn(self, tmp_path, photos, asked):
+        """Photos of a grid have the border that the profile was given; a photo alone has none."""
+        plain, bordered = ScriptedProvider(), ScriptedProvider()
+        for name, border, provider in (("plain", "none", plain), ("bordered", "black", bordered)):
+            profiler = Profiler(provider, Task.OBJECTS, photos, Store(tmp_path / name, MADE_WITH), Studio(1), border)
+            asyncio.run(profiler.ask(asked, lambda: None))
+        alone = sum(len(question.photos) == 1 for question in asked)
+        both = {picture.data for picture in plain.asked} & {picture.data for picture in bordered.asked}
+        assert 0 < alone == len(both) < len(asked)
+
     def test_what_is_under_way_is_kept(self, tmp_path, photos, asked):
         """When it is interrupted, answers that are on their way are waited for: they will be billed."""
         provider = ScriptedProvider(introduced=about(concurrency=2))
@@ -183,10 +227,17 @@ class TestAsking:
 class TestCommand:
     """`imgrid profile`, without the typing."""
 
-    def run(self, tmp_path, wanted, quiet, confirmed=True):
-        parts = parts_of(tmp_path, ROUTE)
+    def run(self, tmp_path, wanted, quiet, provider=None, **route):
+        config = {**ROUTE, "routes": [{**ROUTE["routes"][0], **route}]}
+        parts = parts_of(tmp_path, config, {"here": provider} if provider else None)
         return profiling.run(
-            parts, parts.routes["objects"], wanted, tmp_path / "out", console=quiet, confirmed=confirmed
+            parts,
+            parts.routes["objects"],
+            wanted,
+            tmp_path / "out",
+            console=quiet,
+            confirmed=True,
+            config_file=tmp_path / "imgrid.yaml",
         )
 
     def test_it_writes_a_cascade_that_loads(self, tmp_path, folder, quiet):
@@ -196,6 +247,27 @@ class TestCommand:
         rule = load(tmp_path / "out/cascade-2x2-1x1.json").stages[0].rule
         assert (rule.kind, rule.factor, rule.deviations) == ("imgrid", 0.9, 0.5)
         assert "red" in rule.scores
+
+    def test_what_may_have_been_billed_is_said(self, tmp_path, folder, quiet):
+        """After a call without an answer the command stops, and says what may be paid twice and what is kept."""
+        silent = ScriptedProvider(introduced=about(concurrency=1), errors=[None, NoAnswer("20 s")])
+        with pytest.raises(ConfigError, match=r"20 s.*1 image may have been billed.*is kept.*that one once more"):
+            self.run(tmp_path, sample(folder), quiet, silent)
+        assert silent.calls == 2
+        assert len((tmp_path / "out/responses.jsonl").read_text().splitlines()) == 1
+
+    def test_its_cascades_keep_the_border(self, tmp_path, folder, quiet):
+        """The route's border is noted with the answers, and is that of the cascades made of them."""
+        result = self.run(tmp_path, sample(folder), quiet, border="blurred")
+        result.write([parse_shapes("2x2,1x1")], factor=1, deviations=0, console=quiet)
+        assert load(tmp_path / "out/cascade-2x2-1x1.json").border == "blurred"
+        assert json.loads((tmp_path / "out/made-with.json").read_text())["border"] == "blurred"
+
+    def test_another_border_is_another_profile(self, tmp_path, folder, quiet):
+        """Answers about photos with another border are refused."""
+        self.run(tmp_path, sample(folder), quiet)
+        with pytest.raises(ConfigError, match="border"):
+            self.run(tmp_path, sample(folder), quiet, border="black")
 
     def test_truth_makes_the_area(self, tmp_path, folder, quiet):
         """With ground truth, the mean area is the true boxes', and only listed photos are asked about."""
@@ -235,6 +307,53 @@ class TestCommand:
         """A folder without photos is an error that names it."""
         with pytest.raises(ValueError, match=r"no photos in .*empty"):
             find_photos([tmp_path / "empty"], [])
+
+
+class TestFiles:
+    """A model is known by what is in its files, which lie where the config file says."""
+
+    @pytest.fixture
+    def run(self, tmp_path, folder, quiet):
+        (tmp_path / "det.onnx").write_bytes(b"weights")
+        (tmp_path / "names.txt").write_text("red\nblue\n")
+        options = {"kind": "onnx", "model": "det.onnx", "labels": "names.txt"}
+        config = {**ROUTE, "providers": {"here": options}}
+
+        def running(provider):
+            parts = parts_of(tmp_path, config, {"here": provider})
+            file = tmp_path / "imgrid.yaml"
+            out = tmp_path / "out"
+            return profiling.run(
+                parts, parts.routes["objects"], sample(folder), out, console=quiet, confirmed=True, config_file=file
+            )
+
+        return running
+
+    def test_the_same_files_go_on(self, tmp_path, run):
+        """Files that were written again with the same content are the same model; their digests are noted."""
+        run(ScriptedProvider())
+        (tmp_path / "det.onnx").write_bytes(b"weights")
+        again = ScriptedProvider()
+        run(again)
+        assert again.calls == 0
+        digests = json.loads((tmp_path / "out/made-with.json").read_text())["sha256"]
+        assert digests["model"] == hashlib.sha256(b"weights").hexdigest()[:16]
+
+    @pytest.mark.parametrize("name", ["det.onnx", "names.txt"])
+    def test_a_file_replaced_in_place_is_refused(self, tmp_path, run, name):
+        """Another network, or other labels, under the same name is another provider."""
+        run(ScriptedProvider())
+        (tmp_path / name).write_text("another")
+        with pytest.raises(ConfigError, match="another provider, model"):
+            run(ScriptedProvider())
+
+    def test_a_file_that_is_gone_is_named(self, tmp_path, run):
+        """A file that cannot be read is an error that names it, before anything is asked."""
+        (tmp_path / "det.onnx").unlink()
+        provider = ScriptedProvider()
+        with pytest.raises(ConfigError, match=r"det\.onnx"):
+            run(provider)
+        assert provider.calls == 0
 
 
 def test_groups_repeat_photos_only_to_fill():

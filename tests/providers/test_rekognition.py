@@ -6,10 +6,22 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
+import boto3
 import pytest
 
 from gateway.testing import drawn, encoded
-from providers.base import Box, Misconfigured, NoAnswer, Picture, PictureRefused, Task, Throttled, Unavailable
+from providers.base import (
+    Box,
+    Misconfigured,
+    NoAnswer,
+    Picture,
+    PictureRefused,
+    ProviderError,
+    Task,
+    Throttled,
+    Unavailable,
+)
+from providers.rekognition import UNREADY_S, Options, Rekognition
 
 PICTURE = Picture(100, 100, data=encoded(drawn((100, 100)), "JPEG"))
 
@@ -175,3 +187,88 @@ def test_nobody_there(make, tmp_path):
         asyncio.run(provider.ready())
     with pytest.raises(Unavailable):
         asyncio.run(provider.detect(PICTURE, Task.OBJECTS))
+
+
+class TestReady:
+    """Whether it says that it could be asked."""
+
+    @pytest.fixture
+    def watched(self, cloud):
+        """`watched(steps)`: runs such steps with a provider and a clock that is turned by hand (`clock.now`)."""
+        clock = SimpleNamespace(now=1000.0)
+        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "region_name": "us-east-1"}
+        client = boto3.client("rekognition", endpoint_url=cloud.url, **keys)
+        provider = Rekognition("aws", Options(kind="rekognition"), client, clock=lambda: clock.now)
+
+        async def walked(steps):
+            try:
+                await steps(provider, clock)
+            finally:
+                await provider.close()
+
+        return lambda steps: asyncio.run(walked(steps))
+
+    async def fail(self, provider):
+        with pytest.raises(ProviderError):
+            await provider.detect(PICTURE, Task.OBJECTS)
+
+    def test_wrong_credentials_are_not_ready(self, cloud, watched):
+        """After a call that was refused as misconfigured it says why, for a while, and then may be tried again."""
+        cloud.reply = refusal("UnrecognizedClientException")
+
+        async def steps(provider, clock):
+            await provider.ready()
+            await self.fail(provider)
+            clock.now += UNREADY_S - 1
+            with pytest.raises(Misconfigured, match="said UnrecognizedClientException"):
+                await provider.ready()
+            clock.now += 1
+            await provider.ready()
+
+        watched(steps)
+
+    def test_each_refusal_counts_anew(self, cloud, watched):
+        """The while begins with the last call that was refused, not with the first."""
+        cloud.reply = refusal("AccessDeniedException")
+
+        async def steps(provider, clock):
+            await self.fail(provider)
+            clock.now += UNREADY_S
+            await self.fail(provider)
+            with pytest.raises(Misconfigured):
+                await provider.ready()
+
+        watched(steps)
+
+    def test_a_later_success_makes_it_ready(self, cloud, watched):
+        """A call that is answered shows that what was wrong was put right."""
+        cloud.reply = refusal("AccessDeniedException")
+
+        async def steps(provider, clock):
+            await self.fail(provider)
+            cloud.reply = (200, {}, LABELS)
+            await provider.detect(PICTURE, Task.OBJECTS)
+            await provider.ready()
+
+        watched(steps)
+
+    @pytest.mark.parametrize("kind", ["ThrottlingException", "InvalidImageFormatException"])
+    def test_other_failures_leave_it_ready(self, cloud, watched, kind):
+        """What may pass, or is the picture's own fault, is no reason to send nobody here."""
+        cloud.reply = refusal(kind)
+
+        async def steps(provider, clock):
+            await self.fail(provider)
+            await provider.ready()
+
+        watched(steps)
+
+    def test_a_task_it_does_not_serve_leaves_it_ready(self, watched):
+        """A question that never went out says nothing of credentials."""
+
+        async def steps(provider, clock):
+            with pytest.raises(Misconfigured):
+                await provider.detect(PICTURE, Task.FACES)
+            await provider.ready()
+
+        watched(steps)

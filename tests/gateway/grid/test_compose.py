@@ -151,6 +151,14 @@ def test_wants_pixels():
     assert as_it_came(PHOTO, PIXELS) is None
 
 
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+def test_turned_other(form):
+    """A photo of another format that has to be turned is composed: providers turn JPEGs only."""
+    provider = replace(BYTES, applies_exif=True, limits=Limits(formats=frozenset({"JPEG", "PNG", "WEBP"})))
+    assert as_it_came(replace(PHOTO, format=form, orientation=6), provider) is None
+    assert as_it_came(replace(PHOTO, format=form), provider)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turned(orientation):
     """A photo that has to be turned goes as it came only to a provider that turns it; its size is the upright one."""

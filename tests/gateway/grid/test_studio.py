@@ -194,6 +194,44 @@ async def test_least_side(studio):
     assert colours(made) == RGB[:1]
 
 
+BYTES_EACH = 3 * 160 * 120
+"""Of a tile of `plain` in a 2x2 grid of 320 x 320."""
+
+
+@pytest.mark.parametrize("room", [0, 1, 2])
+async def test_ahead_bytes(room):
+    """No more is drawn ahead than there is room for; the rest is drawn with its canvas."""
+    studio = Studio(2, ahead_bytes=room * BYTES_EACH)
+    photos = [plain(colour) for colour in COLOURS]
+    begun = [studio.start(one, FOUR, PIXELS, "none") for one in photos]
+    assert [image is not None for image in begun] == [number < room for number in range(4)]
+    assert colours(await sheet(studio, photos)) == RGB
+    studio.close()
+
+
+async def test_room_given_back():
+    """A photo that was dropped, or begun again, or composed makes room for another."""
+    studio = Studio(2, ahead_bytes=BYTES_EACH)
+    one, other = plain("red"), plain("lime")
+    assert studio.start(one, FOUR, PIXELS, "none")
+    assert studio.start(one, FOUR, PIXELS, "none")
+    assert studio.start(other, FOUR, PIXELS, "none") is None
+    studio.drop(one.id)
+    studio.drop(one.id)
+    assert studio.start(other, FOUR, PIXELS, "none")
+    await sheet(studio, [one, other])
+    assert studio.start(one, FOUR, PIXELS, "none")
+    studio.close()
+
+
+async def test_large_photos():
+    """Large photos that cannot be decoded smaller are drawn as any other, one at a time."""
+    studio = Studio(2)
+    large = [plain(colour, (4000, 2200)) for colour in COLOURS]
+    assert colours(await sheet(studio, large)) == RGB
+    studio.close()
+
+
 async def test_refused(studio):
     """A canvas that no encoding makes small enough is refused."""
     with pytest.raises(PictureRefused):

@@ -73,6 +73,16 @@ def test_upright(orientation, share):
             assert made.getpixel((int(x * size.width_px), int(y * size.height_px))) == pytest.approx(there, abs=12)
 
 
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF"])
+def test_upright_others(form):
+    """Formats whose orientation is left to the reader are turned by it, and a TIFF, which is not, only once."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    data = encode(quarters(), form, exif=exif, **({"lossless": True} if form == "WEBP" else {}))
+    made = tile(photo(data, (48, 64), form, 1 if form == "TIFF" else 6), Size(48, 64))
+    assert far(made, quarters().transpose(Image.Transpose.ROTATE_270)) == 0
+
+
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 90), st.integers(1, 90), st.integers(1, 8))
 @settings(max_examples=40, deadline=None)
 def test_any_size(width, height, drawn_width, drawn_height, orientation):
@@ -177,6 +187,33 @@ def test_no_numbers():
     stored = Image.fromarray(np.array([[np.nan, 200.0, -5.0]], np.float32).repeat(3, 0))
     made = tile(photo(encode(stored, "TIFF"), (3, 3), "TIFF"), Size(3, 3))
     assert [made.getpixel((x, 1))[0] for x in range(3)] == [0, 200, 0]
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "LA", "RGBA", "I;16", "CMYK", "I", "F"])
+@pytest.mark.parametrize("size", [(401, 307), (133, 101), (40, 31), (7, 900)])
+def test_reduced_modes(mode, size):
+    """A photo of any mode that is made smaller in strips looks like one made smaller whole."""
+    soft = Image.effect_noise((1403, 1009), 120).filter(ImageFilter.GaussianBlur(3))
+    stored = Image.fromarray(np.asarray(soft, np.uint16) * 257) if mode == "I;16" else soft.convert(mode)
+    if mode in ("RGBA", "LA"):
+        stored.putalpha(soft.rotate(180))
+    form = "TIFF" if mode in ("CMYK", "I", "F") else "PNG"
+    seen = soft.convert(mode).convert("RGB") if mode != "I;16" else soft.convert("RGB")
+    if mode in ("RGBA", "LA"):
+        layered = stored.convert("RGBA")
+        seen = Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
+    made = np.asarray(tile(photo(encode(stored, form), (1403, 1009), form), Size(*size)), float)
+    whole = np.asarray(seen.resize(size, Image.Resampling.BILINEAR), float)
+    assert np.abs(made - whole).mean() < 2.5
+
+
+def test_deep_somewhere():
+    """Greys of 32 bits are scaled alike all over, though only their last row says that they are deep."""
+    numbers = np.full((1200, 1000), 255, np.int32)
+    numbers[-1] = 65535
+    made = tile(photo(encode(Image.fromarray(numbers), "TIFF"), (1000, 1200), "TIFF"), Size(1000, 1200))
+    assert made.getpixel((0, 0)) == (0, 0, 0)
+    assert made.getpixel((0, 1199)) == (255, 255, 255)
 
 
 # -- what cannot be decoded
