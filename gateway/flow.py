@@ -112,10 +112,6 @@ class Flow:
         while self._waiters:
             await asyncio.wait(list(self._waiters.values()), timeout=0.1)
 
-    def typical_s(self, provider: str) -> float:
-        """How long that provider usually takes to answer."""
-        return self._askers[provider].typical_s
-
     # -- in
 
     def _enter(self, photo: Photo, route: Route, tenant: Tenant, deadline_s: float | None) -> Entry:
