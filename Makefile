@@ -6,7 +6,10 @@ READY  := $(VENV)/.ready
 SHARED ?= ../shared
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test lint bench grade clean
+.PHONY: help install redis demo run test lint bench grade chaos soak clean
+
+MINUTES ?= 30
+SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +22,23 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
+
+redis: ## a redis-server for the tests, where this machine has none
+	@if command -v redis-server >/dev/null || command -v valkey-server >/dev/null; then exit 0; fi; \
+	if ! command -v apt-get >/dev/null || { [ "$$(id -u)" != 0 ] && [ -z "$(SUDO)" ]; }; then \
+	  echo 'The tests need a real redis-server (or valkey-server), and there is none on this machine.' >&2; \
+	  echo 'Debian, Ubuntu: apt-get install redis-server; Fedora: dnf install valkey; macOS: brew install redis' >&2; \
+	  exit 1; \
+	fi; \
+	echo 'installing redis-server, which the tests need'; \
+	get='$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0'; \
+	install='install -y --no-install-recommends'; \
+	$$get $$install redis-server >/dev/null || { $$get update && $$get $$install redis-server >/dev/null; }
+	@# reads docker-compose.yml for one of the tests, which is skipped without; never asked of a person's own machine
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! docker compose version >/dev/null 2>&1 && \
+	  ! command -v docker-compose >/dev/null; then \
+	  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends docker-compose >/dev/null 2>&1 || true; \
+	fi
 
 # Without PHOTOS and MODEL: text on drawn signs; and, where sample photos and a detector lie beside, objects as well.
 ifdef PHOTOS
@@ -35,7 +55,7 @@ endif
 run: install ## start the gateway as imgrid.yaml says
 	$(BIN)/imgrid serve
 
-test: install ## the tests
+test: install redis ## the tests
 	$(BIN)/python -m pytest -q
 
 lint: install ## lint, format and types
@@ -50,6 +70,12 @@ bench: install ## the gateway's own time, its throughput against a bare loop, it
 
 grade: install ## savings and quality against a real detector, as in docs/benchmarks.md (needs ../shared)
 	$(BIN)/python benchmarks/grade.py --shared $(SHARED)
+
+chaos: install redis ## three replicas and a Redis, things killed and paused all the time: is anything lost? (needs ../shared)
+	$(BIN)/python benchmarks/chaos.py --shared $(SHARED)
+
+soak: install redis ## MINUTES=30 of constant load: is anything growing, or slower at the end? (needs ../shared)
+	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) --shared $(SHARED)
 
 clean: ## remove what was made here
 	rm -rf $(VENV) demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,17 +25,13 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from gateway.testing import free_port
+
 FLAT = ("1x1", "2x1", "2x2", "3x3")
 CASCADES = ("5x5,1x1", "5x5,2x1")
 PAPER = {"5x5,1x1": "0.881, -0.022", "5x5,2x1": "0.461, -0.047"}
 SHAPES = "1x1,2x1,2x2,3x3,4x4,5x5"
 COLUMNS = ("answered", "billed", "per_image", "ap50_alone", "ap50", "delta", "agreement", "p50_ms", "p99_ms")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -4,43 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import SecretStr
 
 from gateway import dialects, settings
 from gateway.admission import House
-from gateway.buffer.base import Buffer, Room
-from gateway.buffer.memory import MemoryBuffer
-from gateway.errors import GatewayError
+from gateway.buffer.base import Buffer
+from gateway.clock import Clock, steady
+from gateway.dialects.native import DIALECT as NATIVE
 from gateway.events import Events, Listener
-from gateway.flow import Flow
+from gateway.fetching import Fetcher
+from gateway.flow import FETCHES, Flow
 from gateway.grid.studio import Studio
+from gateway.guard import Guard
 from gateway.hooks import log
-from gateway.hooks.ledger import Account, Ledger
 from gateway.hooks.metrics import Metrics
-from gateway.http import Endpoint, Intake, head
+from gateway.http import Endpoint, Intake
+from gateway.jobs import told
+from gateway.jobs.api import Api
+from gateway.jobs.base import Hook
+from gateway.jobs.openapi import describe
+from gateway.jobs.service import Jobs
 from gateway.keys import KeyPair, Keyring, digest
 from gateway.model import Route, Tenant
+from gateway.operations import Operations, Ready
+from gateway.rounds import Rules
 from gateway.service import Service
 from gateway.settings import ConfigError, Settings
+from gateway.stores import Stores, open_stores
+from gateway.webhooks.deliverer import Deliverer, Pace
+from gateway.webhooks.signing import parse_secret
 from providers import load
-from providers.base import Misconfigured, Provider, ProviderError
+from providers.base import Misconfigured, Provider
 from thresholds.cascade import Stage
 
 LEAST_CELL_PX = 16
-
-READY_FOR_S = 5.0
-"""How long a provider's word that it could be asked is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +58,20 @@ class Parts:
     providers: Mapping[str, Provider]
     routes: Mapping[str, Route]
     keyring: Keyring
-    buffer: Buffer
+    stores: Stores
     studio: Studio
     events: Events
     flow: Flow
-    ledger: Ledger
     metrics: Metrics
+    service: Service
+    jobs: Jobs
+    guard: Guard
+    deliverer: Deliverer
+    clock: Clock
+
+    @property
+    def buffer(self) -> Buffer:
+        return self.stores.buffer
 
 
 def build(
@@ -69,13 +84,58 @@ def build(
     given = providers or {}
     made = {name: given[name] if name in given else _provider(config, name, file) for name in config.providers}
     routes = _routes(config, file, made)
-    room = Room(config.buffer.max_photos, config.buffer.max_bytes, config.buffer.max_pixels)
-    buffer, studio = MemoryBuffer(room), Studio(config.threads, ahead_bytes=config.buffer.max_drawn_bytes)
-    ledger = Ledger({name: provider.about.price.usd_per_image for name, provider in made.items()})
-    metrics = Metrics()
-    events = Events([ledger, metrics, log.write, *listeners])
-    flow = Flow(routes, made, buffer, studio=studio, events=events, clock=time.monotonic, rng=random.Random())
-    return Parts(config, made, routes, _keyring(config, file), buffer, studio, events, flow, ledger, metrics)
+    clock, metrics = steady(), Metrics()
+    stores = open_stores(config, file, clock)
+    # what a replica draws ahead is mostly composed by another
+    studio = Studio(config.threads, ahead_bytes=0 if config.redis else config.buffer.max_drawn_bytes)
+    events = Events([metrics, log.write, *listeners])
+    house = House(config.limits.max_photo_bytes, config.limits.max_photo_pixels)
+    urls = config.fetch
+    guard = Guard(urls.allow, timeout_s=urls.timeout_ms / 1000, max_redirects=urls.max_redirects)
+    held_bytes = config.jobs.max_bytes if config.redis else config.buffer.max_bytes
+    rules = Rules(
+        config.billed_unknown,
+        config.jobs.max_wait_ms / 1000,
+        config.jobs.deadline_ms / 1000,
+        fetch_below_bytes=max(held_bytes - FETCHES * config.limits.max_photo_bytes, 1),
+    )
+    fetch = Fetcher(guard, NATIVE.limits, house)
+    flow = Flow(routes, made, stores.buffer, studio=studio, events=events, clock=clock, rng=random.Random(),
+                rules=rules, fetch=fetch)  # fmt: skip
+    service = Service(tuple(routes.values()), flow, house, events)
+    signing = _signing(config, file)
+    hooks = {each.name: Hook(each.webhook.url, each.webhook.each_photo) for each in config.tenants if each.webhook.url}
+    jobs = Jobs(stores.jobs, service.route, flow.entry, guard.check, house, events, clock, hooks, signing)
+    deliverer = Deliverer(stores.deliveries, guard.post, partial(told.body, stores.jobs), signing,
+                          observe=metrics.attempted,
+                          pace=Pace(attempt_s=urls.timeout_ms / 1000, concurrency=config.webhooks.concurrency),
+                          clock=clock)  # fmt: skip
+    return Parts(config, made, routes, _keyring(config, file), stores, studio, events, flow, metrics, service, jobs,
+                 guard, deliverer, clock)  # fmt: skip
+
+
+def _signing(config: Settings, file: Path) -> Callable[[str], Sequence[str]]:
+    """A tenant's webhook secrets, by its name: its own, or everybody's."""
+    usual = _secrets(config.webhooks.secrets, f"{file}: webhooks.secrets")
+    own = {
+        tenant.name: _secrets(tenant.webhook.secrets, f"{file}: tenants[{index}].webhook.secrets")
+        for index, tenant in enumerate(config.tenants)
+    }
+    for index, tenant in enumerate(config.tenants):
+        if tenant.webhook.url and not (own[tenant.name] or usual):
+            raise ConfigError(f"{file}: tenants[{index}].webhook: there are no secrets to sign with; "
+                              "make one with: imgrid webhooks secret")  # fmt: skip
+    return lambda name: own.get(name) or usual
+
+
+def _secrets(given: Sequence[SecretStr], where: str) -> list[str]:
+    known = [secret.get_secret_value() for secret in given]
+    for index, secret in enumerate(known):
+        try:
+            parse_secret(secret)
+        except ValueError as error:
+            raise ConfigError(f"{where}[{index}]: {error}") from None
+    return known
 
 
 def _provider(config: Settings, name: str, file: Path) -> Provider:
@@ -133,100 +193,49 @@ def _keyring(config: Settings, file: Path) -> Keyring:
 
 
 def create_app(parts: Parts) -> FastAPI:
-    """The app around the parts; its lifespan runs the flow and closes what was opened."""
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        serving = asyncio.create_task(parts.flow.run())
-        yield
-        await parts.flow.drain()
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
-        parts.studio.close()
-        for provider in parts.providers.values():
-            await provider.close()
-
-    app = FastAPI(title="ImGrid gateway", version="1", lifespan=lifespan, redoc_url=None)
-    limits = parts.settings.limits
-    house = House(limits.max_photo_bytes, limits.max_photo_pixels)
-    intake = Intake(limits.max_request_bytes, limits.max_reading_bytes, limits.body_timeout_ms / 1000)
-    service = Service(tuple(parts.routes.values()), parts.flow, house, parts.events)
+    """The app around the parts; its lifespan runs them and closes what was opened."""
+    app = FastAPI(title="ImGrid gateway", version="1", lifespan=lambda _: running(parts), redoc_url=None)
+    limits, timeout_s = parts.settings.limits, parts.settings.limits.body_timeout_ms / 1000
+    intake = Intake(limits.max_request_bytes, limits.max_reading_bytes, timeout_s)
     for dialect in dialects.load_all():
-        endpoint = Endpoint(dialect, service, parts.keyring, parts.events, intake)
+        endpoint = Endpoint(dialect, parts.service, parts.keyring, parts.events, intake)
         app.add_route(dialect.path, endpoint.__call__, methods=["POST"], include_in_schema=False)
-    _add_operations(app, parts, Ready(parts.providers))
+    handing_in = Intake(parts.settings.jobs.max_request_bytes, limits.max_reading_bytes, timeout_s)
+    Api(parts.jobs, parts.keyring, handing_in, lambda: _is_stopping(app)).add_to(app)
+    ready = Ready(parts.providers, parts.buffer)
+    Operations(ready, parts.buffer, parts.metrics, parts.keyring, parts.clock).add_to(app)
     _describe(app)
     return app
 
 
-@dataclass
-class Ready:
-    """Whether a provider can be asked; remembers the answer for a few seconds, and why not."""
-
-    providers: Mapping[str, Provider]
-    looked_at: float = -READY_FOR_S
-    problems: Mapping[str, str] | None = None
-
-    async def look(self) -> Mapping[str, str]:
-        """By provider that cannot be asked, why."""
-        now = time.monotonic()
-        if self.problems is None or now - self.looked_at >= READY_FOR_S:
-            found = await asyncio.gather(*(self._problem(provider) for provider in self.providers.values()))
-            self.problems = {name: text for name, text in zip(self.providers, found, strict=True) if text}
-            self.looked_at = now
-        return self.problems
-
-    async def _problem(self, provider: Provider) -> str:
-        try:
-            await provider.ready()
-        except ProviderError as error:
-            return f"{type(error).__name__}: {error}"
-        return ""
+def _is_stopping(app: FastAPI) -> bool:
+    """Whether its server was told to stop: open streams have to end before the lifespan does."""
+    server = getattr(app.state, "server", None)
+    return bool(server and server.should_exit)
 
 
-def _add_operations(app: FastAPI, parts: Parts, ready: Ready) -> None:
-    """What operators ask: /healthz, /readyz, /metrics; and what clients may: /v1/usage."""
-
-    @app.get("/healthz", tags=["operations"], summary="Is the process alive?")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/readyz", tags=["operations"], summary="Can any provider be asked?")
-    async def readyz() -> JSONResponse:
-        problems = await ready.look()
-        able = len(problems) < len(parts.providers)
-        return JSONResponse({"ready": able, "problems": dict(problems)}, 200 if able else 503)
-
-    @app.get("/metrics", tags=["operations"], summary="Prometheus metrics", response_class=Response)
-    async def metrics() -> Response:
-        held, lanes = await parts.buffer.held(), await parts.buffer.waiting()
-        parts.metrics.waiting.set(held.photos)
-        parts.metrics.bytes.set(held.bytes)
-        now = time.monotonic()
-        parts.metrics.oldest.set(max((now - lane.oldest_at for lane in lanes.values()), default=0.0))
-        return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-    native = next(dialect for dialect in dialects.load_all() if dialect.name == "native")
-
-    @app.get("/v1/usage", tags=["native"], summary="What was answered, paid and saved for you since the start")
-    async def usage(request: Request) -> Response:
-        try:
-            tenant = native.authenticate(head(request), parts.keyring)
-        except GatewayError as error:
-            reply = native.render_error(error)
-            return Response(reply.body, reply.status, reply.headers)
-        return JSONResponse(_usage(parts.ledger.accounts.get(tenant.name, Account())))
+@asynccontextmanager
+async def running(parts: Parts) -> AsyncIterator[None]:
+    """While it lasts, photos are answered, jobs done and webhooks delivered; then what was taken is finished."""
+    async with AsyncExitStack() as stack:
+        for provider in parts.providers.values():
+            stack.push_async_callback(provider.close)
+        stack.callback(parts.studio.close)
+        stack.push_async_callback(parts.stores.close)
+        stack.push_async_callback(parts.guard.close)
+        serving = asyncio.create_task(parts.flow.run())
+        stack.push_async_callback(_cancelled, serving)
+        delivering = asyncio.create_task(parts.deliverer.run())
+        stack.push_async_callback(_cancelled, delivering)
+        stack.push_async_callback(parts.flow.drain, max(route.deadline_s for route in parts.routes.values()))
+        await stack.enter_async_context(parts.stores.jobs.running(parts.buffer))
+        yield
 
 
-def _usage(account: Account) -> dict[str, Any]:
-    return {
-        "photos": account.photos,
-        "answered": account.answered,
-        "billed_images": round(account.billed, 6),
-        "saved": round(account.saved, 6),
-        "paid_usd": round(account.paid_usd, 6),
-        "alone_usd": round(account.alone_usd, 6),
-    }
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _describe(app: FastAPI) -> None:
@@ -240,6 +249,7 @@ def _describe(app: FastAPI) -> None:
                 operation = dict(dialect.openapi)
                 schemas.update(operation.pop("x-components", {}))
                 document["paths"][dialect.path] = {"post": {"operationId": dialect.name, **operation}}
+            describe(document)
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from gateway.clock import Clock
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamThrottled
-from providers.base import Detection, NoAnswer, Picture, Provider, ProviderError, Task, Throttled, Unavailable
-
-Clock = Callable[[], float]
+from providers.base import Detection, Picture, Provider, ProviderError, Task, Throttled, Unavailable
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
-PASSING = (Throttled, Unavailable, NoAnswer)
-"""What may be otherwise a moment later. After NoAnswer the picture may be billed twice: the answer is worth more."""
+PASSING = (Throttled, Unavailable)
+"""What may be otherwise a moment later, and was not billed. Whether NoAnswer is one of these is the operator's to say:
+the picture may be billed twice."""
+
+
+class Unwanted(Exception):
+    """Nobody waits for the answer any more: nothing was asked, or not again."""
+
+
+async def _always() -> bool:
+    return True
+
+
+async def _unheard(_: ProviderError) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +61,30 @@ class Asker:
         task: Task,
         until: float,
         *,
-        on_failure: Callable[[ProviderError], None],
+        wanted: Callable[[], Awaitable[bool]] = _always,
+        on_failure: Callable[[ProviderError], Awaitable[None]] = _unheard,
         passing: tuple[type[ProviderError], ...] = PASSING,
-        wanted: Callable[[], bool] = lambda: True,
     ) -> Answer:
         """The provider's answer.
 
-        Passing faults are tried again after an exponential pause with full jitter (or the pause the provider asks for)
-        as long as the next call could begin before `until` and the answer is still `wanted`. Raises the last
-        ProviderError otherwise; every failed call is reported to `on_failure` first.
+        Before every call it is asked whether the answer is still `wanted`; raises Unwanted if not. Passing faults are
+        tried again after an exponential pause with full jitter (or the pause the provider asks for) as long as the next
+        call could begin before `until`. Raises the last ProviderError otherwise; every failed call is reported to
+        `on_failure` first.
         """
         began, calls = self._clock(), 0
         while True:
+            if not await wanted():
+                raise Unwanted
             calls += 1
             try:
                 found = await self._call(picture, task)
             except ProviderError as error:
-                on_failure(error)
+                await on_failure(error)
                 pause = self._pause(error, calls)
                 if not isinstance(error, passing) or self._clock() + pause >= until:
                     raise
                 await asyncio.sleep(pause)
-                if not wanted():
-                    raise
             else:
                 return Answer(found, calls, self._clock() - began)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Awaitable
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Annotated
@@ -15,11 +16,13 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from gateway import app as composition
-from gateway import profiling, settings
+from gateway import operating, profiling, settings
 from gateway.app import Parts
 from gateway.profiling import Sample, parse_shapes
 from gateway.server import serve as serve_app
 from gateway.settings import ConfigError, Settings
+from gateway.stores import Stores
+from gateway.webhooks import dead, signing
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -32,6 +35,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Show the configuration, or an example of one.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+webhooks_app = typer.Typer(help="Deliveries to clients' webhooks that failed, and secrets.", no_args_is_help=True)
+app.add_typer(webhooks_app, name="webhooks")
 
 CONFIG = "IMGRID_CONFIG"
 ConfigFile = Annotated[
@@ -41,6 +46,7 @@ ConfigFile = Annotated[
 
 def main() -> None:
     """Runs the command; whatever is wrong with the configuration is one message, not a traceback."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime's own, which would tell its maker of its use
     try:
         app()
     except ConfigError as error:
@@ -127,6 +133,46 @@ def profile(
     profiling.run(parts, parts.routes[route], sample, out_dir, config_file=config, console=out, confirmed=yes).write(
         wanted, factor=factor, deviations=deviations, console=out
     )
+
+
+@app.command()
+def buffer(config: ConfigFile = settings.DEFAULT_FILE) -> None:
+    """Show what waits in the shared buffer, and its dead letters: photos whose holders died, time after time."""
+    read = _read(config)
+    if read.redis is None:
+        raise ConfigError(f"{config}: there is no redis: without it the buffer is in the gateway's own memory; its "
+                          "/metrics tell how full it is")  # fmt: skip
+    out.print(operating.with_stores(read, config, operating.buffer_report))
+
+
+@webhooks_app.command("list")
+def webhooks_list(config: ConfigFile = settings.DEFAULT_FILE) -> None:
+    """List the dead deliveries: those that no receiver took, however often they were tried."""
+    out.print(dead.table(operating.with_stores(_read(config), config, lambda stores: stores.deliveries.dead())))
+
+
+@webhooks_app.command("replay")
+def webhooks_replay(
+    ids: Annotated[list[str] | None, typer.Argument(help="The deliveries, as `list` names them.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All dead ones.")] = False,
+    config: ConfigFile = settings.DEFAULT_FILE,
+) -> None:
+    """Send dead deliveries again, under the same ids; a running gateway does it."""
+
+    def work(stores: Stores) -> Awaitable[int]:
+        return dead.replay(stores.deliveries, ids or [], everything=everything)
+
+    try:
+        count = operating.with_stores(_read(config), config, work)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    out.print(f"{count} {'delivery is' if count == 1 else 'deliveries are'} due again")
+
+
+@webhooks_app.command("secret")
+def webhooks_secret() -> None:
+    """Print a new secret for `webhooks.secrets` or a tenant's webhook; receivers verify with the same one."""
+    typer.echo(signing.new_secret())
 
 
 @config_app.command("show")

@@ -80,6 +80,12 @@ class BadDimensions(PhotoError):
     code = "invalid_dimensions"
 
 
+class NotFetched(PhotoError):
+    """There is no photo to be had at the URL."""
+
+    code = "not_fetched"
+
+
 class Busy(GatewayError):
     """The buffer is full: nothing was taken."""
 
@@ -115,6 +121,20 @@ class DeadlineExceeded(GatewayError):
     code = "deadline_exceeded"
 
 
+class BilledUnknown(GatewayError):
+    """The question was sent and no answer came: it may be billed, and `billed_unknown: fail` forbids asking again."""
+
+    status = 502
+    code = "billed_unknown"
+
+
+class DeadLetter(GatewayError):
+    """The processes that worked on this photo died, time after time; it is not tried any more."""
+
+    status = 502
+    code = "dead_letter"
+
+
 class Stopping(GatewayError):
     """The process is going down and takes nothing new."""
 
@@ -124,3 +144,33 @@ class Stopping(GatewayError):
     @property
     def retry_after_s(self) -> float | None:
         return 1.0
+
+
+class BufferAway(Stopping):
+    """The shared buffer cannot be reached, or takes nothing, or lost what it held."""
+
+    code = "buffer_unavailable"
+
+
+class NotFound(BadRequest):
+    """There is nothing of that name, or it is somebody else's."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(BadRequest):
+    """The idempotency key was used before, for something else."""
+
+    status = 409
+    code = "conflict"
+
+
+def named(code: str, message: str) -> GatewayError:
+    """The error of that code, as another process told of it; a code that is not known here is an internal error."""
+    kinds = [GatewayError]
+    for kind in kinds:
+        if kind.code == code:
+            return kind(message)
+        kinds += kind.__subclasses__()
+    return GatewayError(message)

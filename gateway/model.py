@@ -60,6 +60,15 @@ class Photo:
         return self.size.width_px * self.size.height_px
 
 
+FETCHING = "fetch"
+"""In a lane's place for a provider: its photos are still URLs, to be fetched. A photo that is one has the format URL,
+no pixels, and the URL for bytes."""
+
+
+URL = "URL"
+"""The format of a photo that is still to be fetched."""
+
+
 class Lane(NamedTuple):
     """Photos of one lane may share a canvas."""
 
@@ -95,8 +104,10 @@ class Step:
 class Entry:
     """A photo in the buffer: in which lane, since when, until when, and what was asked before.
 
-    Times are seconds of the flow's clock. `put_at` is when it came into this lane; `due_at` when it no longer waits
-    for company; `deadline_at` when its client no longer waits for an answer.
+    Times are seconds of the buffer's clock. `put_at` is when it came into this lane; `due_at` when it no longer waits
+    for company; `deadline_at` when its client no longer waits for an answer. A photo of a job names the job and its
+    place in it; one without is some client's that waits for the answer now. `turn` counts its claims: whoever holds an
+    earlier turn has lost the photo to another.
     """
 
     photo: Photo
@@ -109,6 +120,9 @@ class Entry:
     deadline_at: float
     stage: int = 0
     steps: tuple[Step, ...] = ()
+    job: str = ""
+    index: int = 0
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)

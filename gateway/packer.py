@@ -1,53 +1,73 @@
-"""Which lanes are due now, and how long to sleep otherwise. Pure: it sees counts and times, no photos."""
+"""Which lanes are due now, whose turn it is, and how long to sleep otherwise. Pure: it sees counts and times only."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from typing import NamedTuple
 
 from gateway.model import Lane
 
 
 class Waiting(NamedTuple):
-    """How many photos wait in a lane, when the first of them came, and when one will wait no longer (seconds)."""
+    """How many photos wait in a lane, when the first of them came, and when one will wait no longer (seconds).
+
+    `urgent` where the client of one of them waits for the answer; photos of jobs alone are in no hurry.
+    """
 
     photos: int
     oldest_at: float
     due_at: float
-
-
-class Claim(NamedTuple):
-    """Take this many photos of the lane, for one canvas."""
-
-    lane: Lane
-    photos: int
+    urgent: bool = True
 
 
 class Due(NamedTuple):
-    """What to claim now, in this order; then sleep until `wake_at`, or until something changes where it is None."""
+    """The lanes of which to claim a canvas's worth now, in this order, each as often as it is named; then sleep until
+    `wake_at`, or until something changes where it is None."""
 
-    claims: list[Claim]
+    claims: list[Lane]
     wake_at: float | None
 
 
-def due(waiting: Mapping[Lane, Waiting], now: float, free: Mapping[str, int]) -> Due:
+def due(
+    waiting: Mapping[Lane, Waiting], now: float, free: Mapping[str, int], served: Mapping[str, int] | None = None
+) -> Due:
     """A lane is due when it holds a full grid, or when a photo in it is out of time; then all it holds goes.
 
     Full grids go first: whether what is left of their lane is due is seen when they are gone.
 
-    `free` says how many more canvases each provider can be asked about now. Lanes are served in the order of their
-    oldest photo. A lane whose provider has no room waits for something to change, and gathers photos meanwhile.
+    `free` says how many more canvases each provider can be asked about now, and `served` numbers the pools in the order
+    in which they were served last. Lanes whose clients wait go before those of jobs; among them the pools take turns, a
+    canvas each: ten thousand photos of one do not hold another's one. A lane whose provider has no room waits for
+    something to change, and gathers photos meanwhile.
     """
-    left = dict(free)
-    claims: list[Claim] = []
-    wakes: list[float] = []
-    for lane, held in sorted(waiting.items(), key=lambda item: item[1].oldest_at):
-        full, rest = divmod(held.photos, lane.shape.cells)
-        out_of_time = not full and held.due_at <= now
-        wanted = [lane.shape.cells] * full + [rest] * out_of_time
-        taken = wanted[: left.get(lane.provider, 0)]
-        left[lane.provider] = left.get(lane.provider, 0) - len(taken)
-        claims += [Claim(lane, photos) for photos in taken]
-        if rest and held.due_at > now and left[lane.provider] > 0:
-            wakes.append(held.due_at)
-    return Due(claims, min(wakes, default=None))
+    canvases = {lane: _canvases(lane, held, now) for lane, held in waiting.items()}
+    canvases = {lane: more for lane, more in canvases.items() if more}
+    left, turns = dict(free), dict(served or {})
+    number = count(max(turns.values(), default=0) + 1)
+    claims: list[Lane] = []
+    while able := [lane for lane, more in canvases.items() if more and left.get(lane.provider, 0) > 0]:
+        lane = min(able, key=lambda lane: _order(waiting[lane], turns.get(lane.pool, 0)))
+        claims.append(lane)
+        canvases[lane] -= 1
+        left[lane.provider] -= 1
+        turns[lane.pool] = next(number)
+    return Due(claims, min(_wakes(waiting, now, left), default=None))
+
+
+def _canvases(lane: Lane, held: Waiting, now: float) -> int:
+    full = held.photos // lane.shape.cells
+    return full or int(held.photos > 0 and held.due_at <= now)
+
+
+def _order(held: Waiting, turns: int) -> tuple[bool, int, float]:
+    return not held.urgent, turns, held.oldest_at
+
+
+def _wakes(waiting: Mapping[Lane, Waiting], now: float, left: Mapping[str, int]) -> list[float]:
+    """When a lane that is not full now will be out of time, where its provider has room."""
+    return [
+        held.due_at
+        for lane, held in waiting.items()
+        if held.photos % lane.shape.cells and held.due_at > now and left.get(lane.provider, 0) > 0
+    ]

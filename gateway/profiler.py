@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.admission import House, admit
-from gateway.asking import Asker
+from gateway.asking import PASSING, Asker
 from gateway.errors import PhotoError
 from gateway.grid.layout import lay_out
 from gateway.grid.studio import Studio
 from gateway.grid.ungrid import ungrid
 from gateway.model import Photo, Size
-from providers.base import Box, Detection, Limits, NoAnswer, PictureRefused, Provider, Task, Throttled, Unavailable
+from providers.base import Box, Detection, Limits, NoAnswer, PictureRefused, Provider, Task
 from thresholds.cascade import Border
 from thresholds.profile import Answers
 from thresholds.shape import Shape
@@ -37,8 +37,6 @@ RESPONSES = "responses.jsonl"
 MADE_WITH = "made-with.json"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 KEEP_TRYING_S = 120.0
-UNBILLED = (Throttled, Unavailable)
-"""What is asked again without being told to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +230,7 @@ class Profiler:
             if sheet.picture is None or sheet.broken:
                 raise PictureRefused("a photo on it cannot be decoded")
             until = time.monotonic() + KEEP_TRYING_S
-            answer = await asker.ask(sheet.picture, self.task, until, on_failure=lambda _: None, passing=UNBILLED)
+            answer = await asker.ask(sheet.picture, self.task, until, passing=PASSING)
         except PictureRefused:
             self.refused.append(question)
         except NoAnswer:

@@ -45,7 +45,8 @@ def server(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=None if grace_s is None else ceil(grace_s),
     )
-    return _Server(config, on_listening)
+    running = app.state.server = _Server(config, on_listening)
+    return running
 
 
 @contextmanager

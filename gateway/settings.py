@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -48,11 +49,24 @@ KEY_KINDS = ("rekognition", "native")
 Key = Annotated[RekognitionKey | NativeKey, Field(discriminator="dialect")]
 
 
+class HookSettings(_Section):
+    """Where a tenant's jobs are told of, where they name no webhook of their own, and what signs what is told."""
+
+    url: str = ""
+    each_photo: bool = Field(False, description="tell of each photo, not only of the job's end")
+    secrets: list[SecretStr] = Field(
+        default_factory=list,
+        description="whsec_…, as `imgrid webhooks secret` makes them; with two, both sign: for changing them. None: "
+        "those of `webhooks`",
+    )
+
+
 class TenantSettings(_Section):
     """One client of this gateway."""
 
     name: str = Field(min_length=1)
     keys: list[Key] = Field(min_length=1)
+    webhook: HookSettings = HookSettings()
     share: bool = Field(False, description="its photos may share canvases with those of other tenants who agreed too")
 
 
@@ -81,6 +95,33 @@ class BufferSettings(_Section):
     max_drawn_bytes: int = Field(256 * 1024 * 1024, ge=0, description="pixels of photos drawn while they wait")
 
 
+class JobSettings(_Section):
+    """Work that is handed in and answered later."""
+
+    file: Path = Field(Path("imgrid-jobs.sqlite3"), description="where jobs are kept when there is no Redis")
+    max_photos: int = Field(100_000, ge=1, description="photos of jobs that wait")
+    max_bytes: int = Field(4 << 30, ge=1, description="their bytes")
+    max_request_bytes: int = Field(256 << 20, ge=1, description="one job as it is handed in")
+    max_wait_ms: float = Field(2_000, ge=0, description="how long a photo waits for company at each stage")
+    deadline_ms: float = Field(86_400_000, gt=0, description="how long an answer may take")
+    keep_ms: float = Field(86_400_000, gt=0, description="how long a job's results are kept after its end")
+
+
+class WebhookSettings(_Section):
+    """How clients are told of their jobs."""
+
+    secrets: list[SecretStr] = Field(default_factory=list, description="whsec_…; for tenants that have none")
+    concurrency: int = Field(64, ge=1, description="deliveries under way at the same time")
+
+
+class FetchSettings(_Section):
+    """URLs that clients name: photos to fetch, and webhooks."""
+
+    allow: list[IPv4Network | IPv6Network] = Field(default_factory=list, description="private networks it may go to")
+    timeout_ms: float = Field(10_000, gt=0, description="how long one photo or delivery may take")
+    max_redirects: int = Field(3, ge=0)
+
+
 class LimitSettings(_Section):
     """What one photo and one request may be, whatever an API would take."""
 
@@ -100,7 +141,14 @@ class Settings(BaseSettings):
     providers: dict[str, dict[str, Any]] = Field(min_length=1, description="by name; each has a kind and its options")
     routes: list[RouteSettings] = Field(min_length=1)
     tenants: list[TenantSettings] = Field(default_factory=list)
+    redis: SecretStr | None = Field(None, description="redis://host:6379/0: a buffer that replicas share")
+    billed_unknown: Literal["retry", "fail"] = Field(
+        "retry", description="what becomes of photos that were asked about without an answer, and may be billed"
+    )
     buffer: BufferSettings = BufferSettings()
+    jobs: JobSettings = JobSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    fetch: FetchSettings = FetchSettings()
     limits: LimitSettings = LimitSettings()
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="for decoding and composing")
@@ -234,7 +282,8 @@ def _explain(file: Path, variables: Mapping[str, str], error: ValidationError) -
 
 
 def _suggestion(key: str) -> str:
-    sections = (Settings, RouteSettings, TenantSettings, BufferSettings, LimitSettings, RekognitionKey, NativeKey)
+    sections = (Settings, RouteSettings, TenantSettings, HookSettings, BufferSettings, JobSettings, WebhookSettings,
+                FetchSettings, LimitSettings, RekognitionKey, NativeKey)  # fmt: skip
     known = {name for section in sections for name in section.model_fields}
     close = difflib.get_close_matches(key, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -6,9 +6,14 @@ The photos hold plain coloured rectangles, which the provider kind `shapes` (and
 from __future__ import annotations
 
 import asyncio
+import shutil
+import signal
+import socket
+import subprocess
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -20,8 +25,9 @@ from PIL import ExifTags, Image, ImageDraw
 from gateway import server, settings
 from gateway.admission import House, admit
 from gateway.app import Parts, build, create_app
+from gateway.errors import GatewayError
 from gateway.events import Event
-from gateway.model import Photo
+from gateway.model import Outcome, Photo
 from providers.base import About, Detection, Limits, Picture, PictureRefused, Provider, ProviderError, Task
 from providers.shapes import find
 
@@ -133,6 +139,39 @@ class Told:
         return [event for event in self.events if isinstance(event, kind)]
 
 
+@dataclass
+class Heard:
+    """Listens to a buffer, and keeps what it is told: outcomes by photo, each once, and losses."""
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    losses: list[GatewayError] = field(default_factory=list)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def outcome(self, photo_id: str, outcome: Outcome) -> None:
+        if photo_id in self.outcomes:
+            raise AssertionError(f"{photo_id} has its outcome already")
+        self.outcomes[photo_id] = outcome
+        self.told.set()
+
+    def changed(self) -> None:
+        self.woken.set()
+        self.told.set()
+
+    def lost(self, error: GatewayError) -> None:
+        self.losses.append(error)
+        self.told.set()
+
+    async def until(self, true: Callable[[], object], within_s: float = 15) -> None:
+        """Returns when it is true; looks whenever something is told, and now and then. Raises TimeoutError."""
+        async with asyncio.timeout(within_s):
+            while not true():
+                self.told.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await self.told.wait()
+
+
 class Block(NamedTuple):
     """A coloured rectangle, in pixels; `x1` and `y1` are exclusive."""
 
@@ -216,3 +255,67 @@ def parts_of(folder: Path, config: Mapping[str, Any], providers: Mapping[str, Pr
 def serving(parts: Parts) -> AbstractContextManager[str]:
     """The address of a gateway of these parts, which runs in a thread of its own as long as the block lasts."""
     return server.serving(create_app(parts))
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+REDIS_SERVERS = ("redis-server", "valkey-server")
+
+
+class RedisServer:
+    """A Redis of one's own, on loopback and a free port, whose files are in `folder`. Holds the process.
+
+    Raises FileNotFoundError, saying how to get one, where there is none on this machine.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        program = next(filter(None, map(shutil.which, REDIS_SERVERS)), None)
+        if program is None:
+            raise FileNotFoundError("There is no redis-server on this machine. Debian and Ubuntu: apt-get install "
+                                    "redis-server; macOS: brew install redis; Fedora: dnf install valkey.")  # fmt: skip
+        self.port = free_port()
+        self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "",
+                         *options]  # fmt: skip
+        self._log = folder / "redis.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Returns when it answers. Raises RuntimeError with its log where it does not."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)  # noqa: S603  our own arguments
+        until = time.monotonic() + 20
+        while not self._answers():
+            if time.monotonic() > until or self.process.poll() is not None:
+                raise RuntimeError(f"Redis did not start:\n{self._log.read_text()}")
+            time.sleep(0.02)
+
+    def signal(self, number: signal.Signals) -> None:
+        """SIGSTOP pauses it, SIGCONT has it go on, SIGKILL is the worst that can happen."""
+        assert self.process is not None  # noqa: S101  it was started
+        self.process.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as link:
+                link.sendall(b"PING\r\n")
+                return link.recv(7) in (b"+PONG\r\n", b"-NOAUTH")
+        except OSError:
+            return False

@@ -132,7 +132,14 @@ class Rekognition:
         return found
 
     def _call(self, data: bytes, task: Task) -> Sequence[Detection]:
-        from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            ConnectionClosedError,
+            ReadTimeoutError,
+            ResponseStreamingError,
+        )
+        from botocore.parsers import ResponseParserError
 
         image = {"Bytes": data}
         try:
@@ -142,12 +149,12 @@ class Rekognition:
             return _objects(self._client.detect_labels(Image=image, MaxLabels=1000, MinConfidence=least))
         except ClientError as error:
             raise _translated(error.response, str(error)) from error
-        except ReadTimeoutError as error:
-            raise NoAnswer(str(error)) from error
+        except (ReadTimeoutError, ConnectionClosedError, ResponseStreamingError, ResponseParserError) as error:
+            raise NoAnswer(str(error)) from error  # it was sent, or part of it: nobody here knows whether it is billed
         except BotoCoreError as error:
             raise Unavailable(str(error)) from error
         except (KeyError, TypeError, ValueError) as error:
-            raise Unavailable(f"an answer that is not Rekognition's: {error!r}") from error
+            raise NoAnswer(f"an answer that is not Rekognition's, and may be billed: {error!r}") from error
 
     async def ready(self) -> None:
         """Whether the endpoint takes a connection, and the last call was not refused as misconfigured a moment ago."""

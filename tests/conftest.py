@@ -1,7 +1,52 @@
 """Settings for all tests."""
 
+from collections.abc import Callable, Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from gateway.redis import Commands, connect
+from gateway.testing import RedisServer
 
 # How fast an example runs says more of the machine, and of what else it does, than of the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis for these tests, which nobody else uses."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def server(redis_server: RedisServer) -> RedisServer:
+    """The same, with nothing in it."""
+    commands = Commands(connect(redis_server.url))
+    await commands.client.flushall()
+    await commands.close()
+    return redis_server
+
+
+@pytest.fixture
+def start_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RedisServer]]:
+    """`start_redis(*options)`: a Redis that a test may do anything to."""
+    started = []
+
+    def start(*options: str) -> RedisServer:
+        started.append(RedisServer(tmp_path_factory.mktemp("redis"), *options))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def own_server(start_redis: Callable[..., RedisServer]) -> RedisServer:
+    """Such a one, with no options."""
+    return start_redis()

@@ -18,12 +18,19 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
 
 KEYS = (settings.RekognitionKey, settings.NativeKey)
+WITHIN_A_ROW = {"keys": KEYS, "webhook": (settings.HookSettings,)}
+"""Sections that have no table, but a row of a tenant's."""
 TABLES = {
     "Top level": {"": settings.Settings},
     "`providers.NAME`": {"": base.Options},
     "`routes[]`": {"": settings.RouteSettings},
     "`tenants[]`": {"": settings.TenantSettings},
     "`buffer` and `limits`": {"buffer.": settings.BufferSettings, "limits.": settings.LimitSettings},
+    "`jobs`, `webhooks` and `fetch`": {
+        "jobs.": settings.JobSettings,
+        "webhooks.": settings.WebhookSettings,
+        "fetch.": settings.FetchSettings,
+    },
     **{f"`{kind}`": {"": providers.load(kind).Options} for kind in providers.kinds()},
 }
 """By the heading of a table in docs/configuration.md (for a kind of provider, the word its text begins with): whose
@@ -66,11 +73,12 @@ def test_every_key_is_documented(heading):
     assert set(tables()[heading]) == {name for name, _ in wanted(heading)}
 
 
-@pytest.mark.parametrize("key", sorted({name for model in KEYS for name in model.model_fields}))
-def test_every_part_of_a_tenants_key_is_documented(key):
-    """What a tenant's key consists of is in the row of `keys`."""
-    (row,) = re.findall(r"^\| `keys` \|.*$", (DOCS / "configuration.md").read_text(), re.MULTILINE)
-    assert re.search(rf"[{{ ]{key}: ", row)
+@pytest.mark.parametrize(("row", "models"), WITHIN_A_ROW.items())
+def test_every_part_of_a_tenants_keys_is_documented(row, models):
+    """What a tenant's keys and its webhook consist of is in their rows."""
+    (text,) = re.findall(rf"^\| `{row}` \|.*$", (DOCS / "configuration.md").read_text(), re.MULTILINE)
+    for name in {name for model in models for name in model.model_fields}:
+        assert re.search(rf"[{{ ]{name}: ", text), name
 
 
 def plain_defaults():
@@ -196,4 +204,6 @@ def test_settings_describe_no_model_twice():
     seen = {value for value in vars(settings).values() if isinstance(value, type) and issubclass(value, BaseModel)}
     ours = {model for model in seen if model.__module__ == "gateway.settings" and not model.__name__.startswith("_")}
     documented = {model for models in TABLES.values() for model in models.values()}
-    assert ours == {model for model in documented if not issubclass(model, base.Options)} | set(KEYS)
+    assert ours == {model for model in documented if not issubclass(model, base.Options)} | {
+        model for models in WITHIN_A_ROW.values() for model in models
+    }

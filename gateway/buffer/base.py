@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.model import Entry, Lane
+from gateway.errors import GatewayError
+from gateway.ledger import Account, Charges
+from gateway.model import Entry, Lane, Outcome
 from gateway.packer import Waiting
+
+MOST_CLAIMS = 5
+"""A photo whose holders died so many times is answered with an error and kept on the list of dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much a buffer holds, waiting and in flight together."""
+    """How much a buffer holds, waiting and in flight together. Photos of jobs have a room of their own."""
 
     photos: int = 5_000
     bytes: int = 1 << 30
@@ -28,29 +35,114 @@ class Held:
     pixels: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A photo's end. `alone_usd` is what its answer would have cost alone, for the ledger."""
+
+    entry: Entry
+    outcome: Outcome
+    alone_usd: float = 0.0
+
+    @property
+    def account(self) -> Account:
+        answered = self.outcome.error is None
+        return Account(photos=1, answered=int(answered), alone_usd=self.alone_usd if answered else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one answer (or one failure) comes to: it happens all at once, or not at all.
+
+    Photos that are `settled` leave; those put `again` wait in their new lanes; those `gone` leave without an outcome:
+    their clients have left, which counts as photos that were not answered. The call about the canvas that `ended` is
+    charged here, or was not billed. `charges` are added to the ledger. A settlement or another round of a photo that
+    was given to somebody else meanwhile, or has left, does nothing; the charges count all the same, for they were paid.
+    Tried again because no reply came, it is done once: by its `id`.
+    """
+
+    settled: Sequence[Settlement] = ()
+    again: Sequence[Entry] = ()
+    gone: Sequence[str] = ()
+    ended: str = ""
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    charges: Charges = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A photo that was given up: its holders died, time after time."""
+
+    photo: str
+    tenant: str
+    lane: str
+    job: str
+    at: float
+    claims: int
+
+
+class Listener(Protocol):
+    """Whom a buffer tells."""
+
+    def outcome(self, photo_id: str, outcome: Outcome) -> None:
+        """A photo that was put here, by a client that waits here, is settled."""
+        ...
+
+    def changed(self) -> None:
+        """A lane may be due now."""
+        ...
+
+    def lost(self, error: GatewayError) -> None:
+        """Every photo that was put here by a client that waits is lost, or out of reach."""
+        ...
+
+
 class Buffer(Protocol):
     """Holds photos from the moment they are accepted until they are settled.
 
-    Photos are claimed oldest first. A claimed photo still takes up room; it leaves when it is settled, or waits again
-    when it is put again, which never fails.
+    A claimed photo still takes up room. Every method may raise BufferAway.
     """
 
     async def put(self, entries: Sequence[Entry]) -> None:
-        """Takes all of them or, raising Busy, none. A photo already held is moved to its new lane."""
+        """Takes all of them or, raising Busy, none."""
         ...
 
     async def waiting(self) -> Mapping[Lane, Waiting]:
         """The lanes that hold photos."""
         ...
 
-    async def claim(self, lane: Lane, count: int) -> list[Entry]:
-        """Up to `count` photos, which are now the caller's to settle or to put back."""
+    async def claim(self, lane: Lane, now: float) -> list[Entry]:
+        """One canvas's photos of the lane: a full grid or, where a photo is out of time, what there is; else none.
+
+        Those whose clients wait come before those of jobs; among each, tenants take turns, and a tenant's own come
+        oldest first. They are the caller's until it commits what became of them, or dies.
+        """
         ...
 
-    async def settle(self, photo_id: str) -> None:
-        """Forgets the photo wherever it is; nothing happens where it is not held."""
+    async def ask(self, canvas: str, entries: Sequence[Entry]) -> list[Entry]:
+        """Notes that the canvas is about to be asked about, and returns those of its photos that are still wanted."""
+        ...
+
+    async def commit(self, commit: Commit) -> frozenset[str]:
+        """Does all of it, and returns the photos whose settlement or new round counted."""
         ...
 
     async def held(self) -> Held:
         """How full it is."""
+        ...
+
+    async def accounts(self) -> Mapping[str, Account]:
+        """The ledger, by tenant."""
+        ...
+
+    async def dead(self) -> Sequence[Dead]:
+        """The photos that were given up, latest first."""
+        ...
+
+    def serving(self, listener: Listener) -> AbstractAsyncContextManager[None]:
+        """While it lasts, the listener is told what happens, and what belonged to others who died is seen to."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why it takes nothing now; empty where all is well."""
         ...

@@ -119,7 +119,7 @@ def run(plan: Plan, folder: Path, console: Console) -> Path:
     with serving(composition.create_app(parts)) as url:
         replies, seconds = _ask_all(plan, url, console)
     console.print(_table(replies, seen))
-    summary = _summary(plan, parts, seen, replies, seconds)
+    summary = _summary(plan, seen, replies, seconds)
     _print_summary(summary, console)
     return _write(folder, summary, seen, replies)
 
@@ -206,7 +206,7 @@ def _table(replies: Sequence[Reply], seen: Seen) -> Table:
     return table
 
 
-def _summary(plan: Plan, parts: Parts, seen: Seen, replies: Sequence[Reply], seconds: float) -> Summary:
+def _summary(plan: Plan, seen: Seen, replies: Sequence[Reply], seconds: float) -> Summary:
     times = sorted(1000 * reply.seconds for reply in replies)
     return Summary(
         title=f"{plan.task.capitalize()} through the gateway",
@@ -214,7 +214,7 @@ def _summary(plan: Plan, parts: Parts, seen: Seen, replies: Sequence[Reply], sec
         provider="the OCR" if plan.task == "text" else "the detector",
         photos=len(replies),
         clients=plan.clients,
-        billed=parts.ledger.canvases,
+        billed=len(seen.canvases),
         alone=len(replies),
         usd_per_1000=USD_PER_1000,
         seconds=seconds,

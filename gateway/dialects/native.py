@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -15,11 +15,13 @@ from python_multipart.multipart import FormParser, parse_options_header
 from gateway.dialects.base import Incoming, Question, Reply
 from gateway.errors import BadRequest, GatewayError, NotServed, Unauthenticated
 from gateway.keys import ANYBODY, Keyring, digest
-from gateway.model import Outcome, Step, Tenant
+from gateway.model import Outcome, Size, Step, Tenant
 from providers.base import Box, Detection, Limits, Task
 
 MAX_PHOTOS = 100
 """Photos in one request."""
+MAX_FIELDS = 100
+"""Fields of one form, beside its photos."""
 
 
 class PhotoIn(Struct, forbid_unknown_fields=True):
@@ -29,13 +31,18 @@ class PhotoIn(Struct, forbid_unknown_fields=True):
     name: str = ""
 
 
-class Wanted(Struct, forbid_unknown_fields=True):
-    """What a client may ask beside the photos: query parameters, form fields or JSON members."""
+class Options(Struct, forbid_unknown_fields=True):
+    """What a client may ask of any photos: query parameters, form fields or JSON members."""
 
     task: str = "objects"
     min_score: Annotated[float, Meta(ge=0, le=1)] = 0.0
     max_results: Annotated[int, Meta(ge=0)] | None = None
-    labels: list[str] = []
+    labels: Annotated[list[Annotated[str, Meta(max_length=255)]], Meta(max_length=1000)] = []
+
+
+class Wanted(Options, forbid_unknown_fields=True):
+    """The same of photos whose client waits for the answer."""
+
     deadline_ms: Annotated[float, Meta(gt=0, le=600_000)] | None = None
 
 
@@ -119,6 +126,17 @@ class _Named(Struct):
     names: list[str]
 
 
+class Part(NamedTuple):
+    """One part of a form: a file with its name, or a field, whose filename is None."""
+
+    field: str
+    filename: str | None
+    value: bytes
+
+
+T = TypeVar("T", bound=Struct)
+
+
 def _schema() -> dict[str, Any]:
     """The operation in OpenAPI's form, made from the types above so that it cannot differ from them."""
     forms = [Body, Answer, Failure]
@@ -184,17 +202,15 @@ class Native:
         if kind == b"application/json":
             if incoming.query:
                 raise BadRequest("With a JSON body, options are members of it; the query must be empty.")
-            wanted, photos = _json(body)
+            asked = read_json(body, Body)
+            wanted: Wanted = asked
+            photos = [(photo.name, photo.content) for photo in asked.photos]
         elif kind == b"multipart/form-data":
-            fields, photos = _multipart(body, parameters.get(b"boundary"))
-            wanted = _wanted({**_query(incoming.query), **fields})
+            fields, photos = _files(read_form(body, parameters.get(b"boundary"), MAX_PHOTOS))
+            wanted = read_options({**read_query(incoming.query), **fields}, Wanted)
         else:
-            wanted, photos = _wanted(_query(incoming.query)), [("", body)]
-        try:
-            task = Task(wanted.task)
-        except ValueError:
-            raise NotServed(f"There is no task {wanted.task!r}; there are {', '.join(Task)}.") from None
-        names = [name or f"photo-{number}" for number, (name, _) in enumerate(photos)]
+            wanted, photos = read_options(read_query(incoming.query), Wanted), [("", body)]
+        task, names = task_of(wanted), named_in_turn([name for name, _ in photos])
         deadline_s = wanted.deadline_ms / 1000 if wanted.deadline_ms else None
         return Question(task, tuple(data for _, data in photos), _Named(wanted, names), deadline_s)
 
@@ -203,45 +219,58 @@ class Native:
             raise outcomes[0].error
         options: _Named = question.options
         photos = [
-            _photo(name, o, options.wanted, ranked=question.task != Task.TEXT)
-            for name, o in zip(options.names, outcomes, strict=True)
+            photo_out(name, outcome, outcome.photo.size if outcome.photo else None, options.wanted)
+            for name, outcome in zip(options.names, outcomes, strict=True)
         ]
         answer = Answer(question.task, sum(outcome.share for outcome in outcomes), photos)
-        return _reply(200, answer)
+        return json_reply(200, answer)
 
     def render_error(self, error: GatewayError) -> Reply:
         extra = {"Retry-After": str(max(1, round(error.retry_after_s)))} if error.retry_after_s is not None else {}
         if error.status == 401:
             extra["WWW-Authenticate"] = "Bearer"
-        return _reply(error.status, Failure(Problem(error.code, str(error))), extra)
+        return json_reply(error.status, Failure(Problem(error.code, str(error))), extra)
 
 
-def _json(body: bytes) -> tuple[Wanted, list[tuple[str, bytes]]]:
+def task_of(options: Options) -> Task:
+    """Raises NotServed for one that there is none of."""
     try:
-        asked = msgspec.json.decode(body, type=Body)
+        return Task(options.task)
+    except ValueError:
+        raise NotServed(f"There is no task {options.task!r}; there are {', '.join(Task)}.") from None
+
+
+def named_in_turn(names: Sequence[str]) -> list[str]:
+    """The names; photos without one are numbered."""
+    return [name or f"photo-{number}" for number, name in enumerate(names)]
+
+
+def read_json(body: bytes, form: type[T]) -> T:
+    """A JSON body of that form. Raises BadRequest."""
+    try:
+        return msgspec.json.decode(body, type=form)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"The JSON body is not what is expected here: {error}") from None
-    return asked, [(photo.name, photo.content) for photo in asked.photos]
 
 
-def _multipart(body: bytes, boundary: bytes | None) -> tuple[dict[str, list[str]], list[tuple[str, bytes]]]:
+def read_form(body: bytes, boundary: bytes | None, most: int) -> list[Part]:
+    """The parts of a multipart body in their order, at most so many photos among them. Raises BadRequest."""
     if not boundary:
         raise BadRequest("A multipart body needs a boundary in its Content-Type.")
-    fields: dict[str, list[str]] = {}
-    photos: list[tuple[str, bytes]] = []
+    parts: list[Part] = []
+
+    def add(part: Part) -> None:
+        parts.append(part)
+        if len(parts) > most + MAX_FIELDS:
+            raise ValueError(f"it has over {most + MAX_FIELDS} parts")
 
     def on_field(field: Any) -> None:
-        name = (field.field_name or b"").decode(errors="replace")
-        fields.setdefault(name, []).append((field.value or b"").decode(errors="replace"))
-        if len(fields[name]) > MAX_PHOTOS or len(fields) > MAX_PHOTOS:
-            raise ValueError(f"over {MAX_PHOTOS} fields")
+        add(Part((field.field_name or b"").decode(errors="replace"), None, field.value or b""))
 
     def on_file(file: Any) -> None:
-        if len(photos) == MAX_PHOTOS:
-            raise ValueError(f"over {MAX_PHOTOS} files")
         file.file_object.seek(0)
         name = (file.file_name or b"").decode(errors="replace")
-        photos.append((name, file.file_object.read()))
+        add(Part((file.field_name or b"").decode(errors="replace"), name, file.file_object.read()))
 
     config = {"MAX_MEMORY_FILE_SIZE": len(body) + 1, "UPLOAD_ERROR_ON_BAD_CTE": False}
     try:
@@ -250,36 +279,51 @@ def _multipart(body: bytes, boundary: bytes | None) -> tuple[dict[str, list[str]
         parser.finalize()
     except (FormParserError, ValueError) as error:
         raise BadRequest(f"The multipart body cannot be read: {error}") from None
+    return parts
+
+
+def _files(parts: Sequence[Part]) -> tuple[dict[str, list[str]], list[tuple[str, bytes]]]:
+    photos = [(part.filename, part.value) for part in parts if part.filename is not None]
     if not 1 <= len(photos) <= MAX_PHOTOS:
         raise BadRequest(f"The multipart body has {len(photos)} files; send 1 to {MAX_PHOTOS}, each with a filename.")
-    return fields, photos
+    return fields_of(parts), photos
 
 
-def _query(query: str) -> Mapping[str, list[str]]:
+def fields_of(parts: Sequence[Part]) -> dict[str, list[str]]:
+    """The values of each field of a form."""
+    fields: dict[str, list[str]] = {}
+    for part in parts:
+        if part.filename is None:
+            fields.setdefault(part.field, []).append(part.value.decode(errors="replace"))
+    return fields
+
+
+def read_query(query: str) -> Mapping[str, list[str]]:
+    """The values of each parameter of a query. Raises BadRequest."""
     try:
         return parse_qs(query, keep_blank_values=True, max_num_fields=50)
     except ValueError as error:
         raise BadRequest(f"The query cannot be read: {error}") from None
 
 
-def _wanted(fields: Mapping[str, list[str]]) -> Wanted:
-    """Options that came as text; several `labels`, or one with commas."""
+def read_options(fields: Mapping[str, list[str]], form: type[T]) -> T:
+    """Options that came as text; several `labels`, or one with commas. Raises BadRequest."""
     given: dict[str, Any] = {name: values[-1] for name, values in fields.items()}
     if "labels" in given:
         given["labels"] = [label for value in fields["labels"] for label in value.split(",") if label]
     try:
-        return msgspec.convert(given, Wanted, strict=False)
+        return msgspec.convert(given, form, strict=False)
     except msgspec.ValidationError as error:
         raise BadRequest(f"An option is not what is expected here: {error}") from None
 
 
-def _photo(name: str, outcome: Outcome, wanted: Wanted, *, ranked: bool) -> PhotoOut:
-    """`ranked`: best first; otherwise in the order in which they came, as text reads."""
+def photo_out(name: str, outcome: Outcome, size: Size | None, options: Options) -> PhotoOut:
+    """Best first; of text, in the order in which it came, as text reads. `size` is the photo's, upright."""
     problem = Problem(outcome.error.code, str(outcome.error)) if outcome.error is not None else None
-    width, height = outcome.photo.size if outcome.photo is not None else (0, 0)
-    ordered = sorted(outcome.found, key=lambda d: -d.score) if ranked else outcome.found
-    chosen = [d for d in ordered if d.score >= wanted.min_score and (not wanted.labels or d.label in wanted.labels)]
-    found = [_found(d, width, height) for d in chosen[: wanted.max_results]]
+    width, height = size or (0, 0)
+    ordered = outcome.found if options.task == Task.TEXT else sorted(outcome.found, key=lambda d: -d.score)
+    chosen = [d for d in ordered if d.score >= options.min_score and (not options.labels or d.label in options.labels)]
+    found = [_found(d, width, height) for d in chosen[: options.max_results]]
     trail = [_trail(step) for step in outcome.steps]
     return PhotoOut(name, found, outcome.share, trail, width, height, problem)
 
@@ -298,7 +342,8 @@ def _trail(step: Step) -> Trail:
                  waited, composed, asked, step.reason)  # fmt: skip
 
 
-def _reply(status: int, answer: Struct, extra: Mapping[str, str] | None = None) -> Reply:
+def json_reply(status: int, answer: Struct, extra: Mapping[str, str] | None = None) -> Reply:
+    """An answer in JSON, with `extra` headers."""
     return Reply(status, msgspec.json.encode(answer), {"Content-Type": "application/json", **(extra or {})})
 
 

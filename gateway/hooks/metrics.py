@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.events import Asked, CallFailed, Event, Left, LoopFailed, Refused, Settled
+from gateway.webhooks.deliverer import Attempt
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 FILL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -39,6 +40,13 @@ class Metrics:
         self._loop = Counter("imgrid_loop_failures", "Exceptions that the loop survived", registry=registry)
         self.waiting = Gauge("imgrid_buffer_photos", "Photos held, waiting and in flight", registry=registry)
         self.bytes = Gauge("imgrid_buffer_bytes", "Bytes of the photos held", registry=registry)
+        self._webhooks = Counter("imgrid_webhooks", "Attempts to deliver a webhook, by what came of them", ["result"],
+                                 registry=registry)  # fmt: skip
+        self._tardy = Histogram("imgrid_webhook_seconds", "One attempt to deliver a webhook", buckets=SECONDS,
+                                registry=registry)  # fmt: skip
+        self.up = Gauge("imgrid_buffer_up", "1 while the buffer takes photos", registry=registry)
+        self.dead = Gauge("imgrid_dead_letters", "Photos that were given up because their holders died",
+                          registry=registry)  # fmt: skip
         self.oldest = Gauge("imgrid_oldest_wait_seconds", "Age of the photo waiting longest", registry=registry)
 
     def __call__(self, event: Event) -> None:
@@ -55,6 +63,11 @@ class Metrics:
                 self._left.inc()
             case LoopFailed():
                 self._loop.inc()
+
+    def attempted(self, attempt: Attempt) -> None:
+        """A webhook was delivered, or was not."""
+        self._webhooks.labels(attempt.result).inc()
+        self._tardy.observe(attempt.took_s)
 
     def _on_asked(self, event: Asked) -> None:
         lane, count = event.lane, len(event.billed)

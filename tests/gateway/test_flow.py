@@ -18,6 +18,7 @@ from gateway.buffer.base import Held, Room
 from gateway.buffer.memory import MemoryBuffer
 from gateway.errors import (
     BadFormat,
+    BilledUnknown,
     Busy,
     DeadlineExceeded,
     GatewayError,
@@ -28,8 +29,9 @@ from gateway.errors import (
 from gateway.events import Asked, CallFailed, Events, Left, LoopFailed, Settled
 from gateway.flow import Flow
 from gateway.grid.studio import Studio
-from gateway.hooks.ledger import Ledger
+from gateway.ledger import total
 from gateway.model import Outcome, Photo, Route, Tenant
+from gateway.rounds import Rules
 from gateway.testing import (
     Block,
     ScriptedProvider,
@@ -59,6 +61,7 @@ from thresholds.cascade import Cascade, Stage
 from thresholds.rules import always, imgrid
 
 ANN, BOB = Tenant("ann", "ann"), Tenant("bob", "bob")
+RETRY, FAIL = Rules(), Rules(billed_unknown="fail")
 NEVER_S = 60.0
 """A wait that no test sees the end of."""
 SURE = imgrid.Rule(area=imgrid.Spread(mean=0), unknown=imgrid.Spread(mean=0.9), floor=0)
@@ -88,7 +91,8 @@ class Bench:
             await asyncio.sleep(0.001)
 
     async def is_empty(self) -> None:
-        """Nothing of any photo is held anywhere."""
+        """Nothing of any photo is held anywhere, once the errands of those that left are done."""
+        await until(lambda: not self.flow._errands)
         assert await self.buffer.held() == Held()
         assert await self.buffer.waiting() == {}
         assert (self.flow._waiters, self.flow._troubles) == ({}, {})
@@ -116,13 +120,17 @@ def served(
 
 @asynccontextmanager
 async def running(
-    providers: Provider | Mapping[str, Provider], *routes: Route, buffer: MemoryBuffer | None = None, threads: int = 2
+    providers: Provider | Mapping[str, Provider],
+    *routes: Route,
+    buffer: MemoryBuffer | None = None,
+    threads: int = 2,
+    rules: Rules = RETRY,
 ) -> AsyncIterator[Bench]:
     held, studio, told = buffer or MemoryBuffer(Room()), Studio(threads), Told()
     by_name = providers if isinstance(providers, Mapping) else {"fake": providers}
     by_route = {route.name: route for route in routes}
     flow = Flow(by_route, by_name, held, studio=studio, events=Events([told]), clock=time.monotonic,
-                rng=random.Random(1))  # fmt: skip
+                rng=random.Random(1), rules=rules)  # fmt: skip
     loop = asyncio.create_task(flow.run())
     try:
         async with asyncio.timeout(30):
@@ -385,7 +393,6 @@ class TestBadPhotos:
         """It makes room as soon as it is found out, while the others of its request still wait."""
         async with running(ScriptedProvider(), served("5x5")) as bench:
             asking = asyncio.create_task(bench.ask(block("red"), broken(), block("green")))
-            await bench.holds(3)
             await bench.holds(2)
             assert not asking.done()
             asking.cancel()
@@ -402,19 +409,17 @@ class TestBadPhotos:
 
     async def test_ledger_of_undecodable(self):
         """The ledger agrees with the answers about who paid for a canvas on which one cell stayed empty."""
-        ledger = Ledger({"fake": 0.001})
         ann, bob = (replace(tenant, pool="shared") for tenant in (ANN, BOB))
         async with running(ScriptedProvider(introduced=about(price=Price(0.001))), served("2x2")) as bench:
             both = await asyncio.gather(
                 bench.ask(block("red"), broken(), tenant=ann), bench.ask(block("green"), block("blue"), tenant=bob)
             )
-            for event in bench.told.events:
-                ledger(event)
+            accounts = await bench.buffer.accounts()
             for name, outcomes in zip(("ann", "bob"), both, strict=True):
-                assert ledger.accounts[name].billed == pytest.approx(sum(outcome.share for outcome in outcomes))
-            assert ledger.canvases == 1
-            assert ledger.total.paid_usd == pytest.approx(0.001)
-            assert (ledger.total.photos, ledger.total.answered) == (4, 3)
+                assert accounts[name].billed == pytest.approx(sum(outcome.share for outcome in outcomes))
+            assert total(accounts).billed == 1
+            assert total(accounts).paid_usd == pytest.approx(0.001)
+            assert (total(accounts).photos, total(accounts).answered) == (4, 3)
 
     @pytest.mark.parametrize("culprit", range(4))
     async def test_refused(self, culprit):
@@ -457,6 +462,24 @@ class TestUpstream:
             assert labels(outcome) == ["red"]
             assert outcome.steps[0].calls == 3
             assert [failed.reason for failed in bench.told.of(CallFailed)] == [type(error).__name__] * 2
+
+    async def test_billed_unknown(self):
+        """A call that was sent and not answered may be billed: it is made again, and the ledger counts both."""
+        async with running(ScriptedProvider(errors=[NoAnswer("lost")]), served("1x1")) as bench:
+            (outcome,) = await bench.ask(block("red"))
+            assert labels(outcome) == ["red"]
+            account = (await bench.buffer.accounts())["ann"]
+            assert (account.billed, account.unknown) == (1, 1)
+
+    async def test_billed_unknown_fails(self):
+        """Where the operator says so, it is not made again: the photo's error says why."""
+        provider = ScriptedProvider(errors=[NoAnswer("lost")])
+        async with running(provider, served("1x1"), rules=FAIL) as bench:
+            (outcome,) = await bench.ask(block("red"))
+            assert isinstance(outcome.error, BilledUnknown)
+            assert provider.calls == 1
+            account = (await bench.buffer.accounts())["ann"]
+            assert (account.billed, account.unknown) == (0, 1)
 
     @pytest.mark.parametrize(
         ("error", "raised"),
@@ -581,7 +604,7 @@ class TestLeaving:
             await until(lambda: provider.under_way == 1)
             asking[0].cancel()
             await asyncio.gather(asking[0], return_exceptions=True)
-            assert (await bench.buffer.held()).photos == 3
+            await bench.holds(3)
             gate.set()
             assert [labels(*await one) for one in asking[1:]] == [["green"], ["blue"], ["cyan"]]
             await bench.is_empty()

@@ -280,6 +280,7 @@ class TestOperations:
             "photos": 4,
             "answered": 4,
             "billed_images": 1.0,
+            "maybe_billed_images": 0.0,
             "saved": 0.75,
             "paid_usd": 0.001,
             "alone_usd": 0.004,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model import Lane
-from gateway.packer import Claim, Waiting, due
+from gateway.packer import Waiting, due
 from providers.base import Task
 from thresholds.shape import Shape
 
@@ -22,21 +22,21 @@ def lane(shape="2x2", provider="one", pool="us"):
 @pytest.mark.parametrize(
     ("shape", "photos", "due_at", "claims", "wake_at"),
     [
-        ("2x2", 4, LATER, [4], None),  # full
-        ("2x2", 9, LATER, [4, 4], LATER),  # two full ones, and one photo that may wait
-        ("2x2", 3, LATER, [], LATER),  # part-filled, and there is time
-        ("2x2", 3, NOW, [3], None),  # out of time
-        ("2x2", 3, NOW - 1, [3], None),  # out of time long since
-        ("2x2", 1, NOW, [1], None),  # one photo, alone
-        ("2x2", 5, NOW, [4], None),  # full grids first; the rest is looked at again when they are gone
-        ("1x1", 3, LATER, [1, 1, 1], None),  # nothing to wait for
+        ("2x2", 4, LATER, 1, None),  # full
+        ("2x2", 9, LATER, 2, LATER),  # two full ones, and one photo that may wait
+        ("2x2", 3, LATER, 0, LATER),  # part-filled, and there is time
+        ("2x2", 3, NOW, 1, None),  # out of time
+        ("2x2", 3, NOW - 1, 1, None),  # out of time long since
+        ("2x2", 1, NOW, 1, None),  # one photo, alone
+        ("2x2", 5, NOW, 1, None),  # full grids first; the rest is looked at again when they are gone
+        ("1x1", 3, LATER, 3, None),  # nothing to wait for
     ],
 )
 def test_one_lane(shape, photos, due_at, claims, wake_at):
     """Full grids go at once; what fills no grid goes when its time is up, which is when to wake."""
     where = lane(shape)
     decided = due({where: Waiting(photos, NOW - 1, due_at)}, NOW, {"one": 8})
-    assert decided == ([Claim(where, count) for count in claims], wake_at)
+    assert decided == ([where] * claims, wake_at)
 
 
 def test_nothing():
@@ -48,7 +48,7 @@ def test_oldest_first():
     """Lanes are served in the order of their oldest photo."""
     lanes = [lane(pool=name) for name in "abc"]
     waiting = {where: Waiting(4, oldest_at, LATER) for where, oldest_at in zip(lanes, (3.0, 1.0, 2.0), strict=True)}
-    assert [claim.lane.pool for claim in due(waiting, NOW, {"one": 2}).claims] == ["b", "c"]
+    assert [claim.pool for claim in due(waiting, NOW, {"one": 2}).claims] == ["b", "c"]
 
 
 def test_wakes_at_the_earliest():
@@ -67,15 +67,15 @@ def test_no_slot(photos, free):
 
 def test_last_slot():
     """What the last slot leaves behind gathers company, without a time to wake at."""
-    assert due({lane(): Waiting(9, NOW - 1, NOW)}, NOW, {"one": 1}) == ([Claim(lane(), 4)], None)
-    assert due({lane(): Waiting(9, NOW - 1, LATER)}, NOW, {"one": 1}) == ([Claim(lane(), 4)], None)
+    assert due({lane(): Waiting(9, NOW - 1, NOW)}, NOW, {"one": 1}) == ([lane()], None)
+    assert due({lane(): Waiting(9, NOW - 1, LATER)}, NOW, {"one": 1}) == ([lane()], None)
 
 
 def test_each_provider_its_own():
     """A provider without room keeps nobody waiting at another."""
     busy, idle = lane(provider="busy"), lane(provider="idle")
     waiting = {busy: Waiting(4, 1.0, NOW), idle: Waiting(4, 2.0, NOW)}
-    assert due(waiting, NOW, {"busy": 0, "idle": 1}).claims == [Claim(idle, 4)]
+    assert due(waiting, NOW, {"busy": 0, "idle": 1}).claims == [idle]
 
 
 def test_free_is_untouched():
@@ -99,49 +99,29 @@ FREE = st.dictionaries(st.sampled_from(["one", "two"]), st.integers(0, 6))
 
 @given(WAITING, FREE)
 def test_claims(waiting, free):
-    """No more canvases are claimed than there are free slots, no more photos than wait, and no more than fit."""
+    """No more canvases are claimed than there are free slots, and of no lane more than fill it or are out of time."""
     claims = due(waiting, NOW, free).claims
-    slots, photos = Counter(), Counter()
-    for where, count in claims:
-        slots[where.provider] += 1
-        photos[where] += count
-        assert 1 <= count <= where.shape.cells
-    assert all(slots[provider] <= free.get(provider, 0) for provider in slots)
-    assert all(photos[where] <= waiting[where].photos for where in photos)
+    slots = Counter(where.provider for where in claims)
+    assert all(count <= free.get(provider, 0) for provider, count in slots.items())
+    for where, count in Counter(claims).items():
+        held = waiting[where]
+        assert count <= held.photos // where.shape.cells or (count == 1 and held.due_at <= NOW)
 
 
-@given(WAITING, FREE)
-def test_part_filled(waiting, free):
-    """A grid goes part-filled only when a photo of its lane is out of time, and holds all the lane has."""
-    for where, count in due(waiting, NOW, free).claims:
-        if count < where.shape.cells:
-            assert waiting[where].due_at <= NOW
-            assert count == waiting[where].photos
+@given(WAITING, FREE, st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)))
+def test_urgent_first(waiting, free, served):
+    """No lane of jobs alone is served while a lane of the same provider with a client that waits could have been."""
+    hurried = {where: held._replace(urgent=where.pool == "a") for where, held in waiting.items()}
+    claims = due(hurried, NOW, free, served).claims
+    for provider in {where.provider for where in claims}:
+        urgent = [hurried[where].urgent for where in claims if where.provider == provider]
+        assert urgent == sorted(urgent, reverse=True)
 
 
-@given(WAITING, FREE)
-def test_wakes_ahead(waiting, free):
-    """It never wakes at a time that has come already, so that it never spins."""
-    wake_at = due(waiting, NOW, free).wake_at
-    assert wake_at is None or wake_at > NOW
-
-
-@given(WAITING, FREE)
-def test_until_settled(waiting, free):
-    """Claimed again and again, it soon rests: then no provider with a free slot has a lane that is due, and all lanes
-    that will be due there have it awake in time."""
-    left, slots = dict(waiting), dict(free)
-    for _ in range(100):
-        decided = due(left, NOW, slots)
-        if not decided.claims:
-            break
-        for where, count in decided.claims:
-            slots[where.provider] -= 1
-            left[where] = left[where]._replace(photos=left[where].photos - count)
-        left = {where: held for where, held in left.items() if held.photos}
-    else:
-        pytest.fail("it never rests")
-    for where, held in left.items():
-        if slots.get(where.provider, 0):
-            assert held.photos < where.shape.cells
-            assert NOW < decided.wake_at <= held.due_at
+def test_turns():
+    """Pools take turns, a canvas each, however many photos one of them has and however long they have waited."""
+    crowd, one = lane(pool="crowd"), lane(pool="one")
+    waiting = {crowd: Waiting(10_000, NOW - 60, LATER), one: Waiting(1, NOW - 1, NOW)}
+    assert due(waiting, NOW, {"one": 3}).claims == [crowd, one, crowd]
+    assert due(waiting, NOW, {"one": 1}, {"crowd": 7, "one": 3}).claims == [one]
+    assert due(waiting, NOW, {"one": 1}, {"crowd": 7, "one": 8}).claims == [crowd]

@@ -282,6 +282,14 @@ class TestRoutes:
         file = write(routes=routes, tenants=[SHOP, PRESS])
         assert list(app.build(settings.read(file, {}), file).routes) == ["objects", "rest"]
 
+    def test_unsigned_webhook(self, write):
+        """A tenant's webhook that nothing could sign is an error that says how to make a secret."""
+        shop = {**SHOP, "webhook": {"url": "https://shop.example/hook"}}
+        message = refused(write(tenants=[shop]))
+        assert "tenants[0].webhook" in message
+        assert "imgrid webhooks secret" in message
+        assert "base64" in refused(write(tenants=[shop], webhooks={"secrets": ["whsec_%"]}))
+
     def test_same_name(self, write):
         """Two routes of the same name are an error."""
         routes = [{**ROUTE, "tenants": ["shop"], "name": "a"}, {**ROUTE, "name": "a"}]

@@ -152,9 +152,9 @@ def test_text_becomes_lines_and_words(cloud, ask):
         ((429, {}, b""), Throttled),
         ((502, {}, b"<html>bad gateway</html>"), Unavailable),
         ((503, {}, b""), Unavailable),
-        ((200, {}, b""), Unavailable),
-        ((200, {}, b"{not json"), Unavailable),
-        ((200, {}, {"Labels": [{"Name": "Dog", "Instances": [{}]}]}), Unavailable),
+        ((200, {}, b""), NoAnswer),
+        ((200, {}, b"{not json"), NoAnswer),
+        ((200, {}, {"Labels": [{"Name": "Dog", "Instances": [{}]}]}), NoAnswer),
     ],
 )
 def test_what_is_no_answer(cloud, ask, reply, error):

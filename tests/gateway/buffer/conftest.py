@@ -4,30 +4,48 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 import pytest
 
 from gateway.buffer.base import Buffer, Room
 from gateway.buffer.memory import MemoryBuffer
+from gateway.buffer.redis import RedisBuffer
+from gateway.clock import steady
+from gateway.redis import Commands, connect
+from gateway.testing import RedisServer
 
 
 @asynccontextmanager
 async def memory(room: Room) -> AsyncIterator[Buffer]:
-    yield MemoryBuffer(room)
+    yield MemoryBuffer(room, room)
 
 
-FACTORIES: Mapping[str, Callable[[Room], AbstractAsyncContextManager[Buffer]]] = {"memory": memory}
+@asynccontextmanager
+async def redis(room: Room, server: RedisServer) -> AsyncIterator[Buffer]:
+    commands = Commands(connect(server.url))
+    await commands.client.flushall()
+    try:
+        yield RedisBuffer(commands, room, room, clock=steady())
+    finally:
+        await commands.close()
+
+
+Open = Callable[[Room], AbstractAsyncContextManager[Buffer]]
+FACTORIES: Mapping[str, Callable[..., AbstractAsyncContextManager[Buffer]]] = {"memory": memory, "redis": redis}
 """Each opens an empty buffer of that room and leaves nothing behind when it is left."""
 
 
 @pytest.fixture(scope="session", params=FACTORIES)
-def opened(request: pytest.FixtureRequest) -> Callable[[Room], AbstractAsyncContextManager[Buffer]]:
+def opened(request: pytest.FixtureRequest) -> Open:
     """`async with opened(room) as buffer`: an empty buffer of each kind."""
+    if request.param == "redis":
+        return partial(redis, server=request.getfixturevalue("redis_server"))
     return FACTORIES[request.param]
 
 
 @pytest.fixture
-async def buffer(opened: Callable[[Room], AbstractAsyncContextManager[Buffer]]) -> AsyncIterator[Buffer]:
+async def buffer(opened: Open) -> AsyncIterator[Buffer]:
     """An empty buffer of each kind, with room enough."""
     async with opened(Room()) as empty:
         yield empty

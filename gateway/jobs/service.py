@@ -1,0 +1,116 @@
+"""From what a client asks of a job to an accepted one: checks, the route, admission, and the store."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from gateway.admission import House, admit
+from gateway.clock import Clock
+from gateway.dialects.base import Incoming
+from gateway.dialects.native import DIALECT
+from gateway.errors import BadRequest, GatewayError
+from gateway.events import Events, Refused
+from gateway.guard import UrlRefused
+from gateway.jobs import asked
+from gateway.jobs.asked import Asked
+from gateway.jobs.base import Hook, Job, JobStore
+from gateway.model import URL, Entry, Photo, Route, Size, Tenant
+from providers.base import Task
+
+NAME = "jobs"
+"""What refusals are told under, where a dialect's name would stand."""
+
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32: in the order of ASCII, so that ids go with the time."""
+ID_CHARS = len("job_") + 11 + 16
+
+
+def job_id(now: float, token: Callable[[int], bytes] = secrets.token_bytes) -> str:
+    """`job_`, then the time in microseconds and 80 random bits in base 32: later ids are greater; none is guessed."""
+    return f"job_{_base32(int(now * 1e6), 11)}{_base32(int.from_bytes(token(10), 'big'), 16)}"
+
+
+def _base32(number: int, digits: int) -> str:
+    return "".join(_DIGITS[(number >> 5 * place) & 31] for place in reversed(range(digits)))
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """What the jobs' endpoints call.
+
+    `route` finds a task's route for a tenant, raising NotServed. `enter` makes an entry of a job's photo: photo, route,
+    tenant, the job's id, the photo's place in it. `check_url` raises where a URL may not be asked for. `hooks` are the
+    tenants' own, for jobs that name none.
+    """
+
+    store: JobStore
+    route: Callable[[Task, Tenant], Route]
+    enter: Callable[[Photo, Route, Tenant, str, int], Entry]
+    check_url: Callable[[str], object]
+    house: House
+    events: Events
+    clock: Clock
+    hooks: Mapping[str, Hook] = field(default_factory=dict)
+    signs: Callable[[str], object] = bool
+    """Whether there is a secret to sign a tenant's webhooks with."""
+
+    async def submit(self, incoming: Incoming, tenant: Tenant) -> Job:
+        """The job that the request asks for, accepted. A photo that is refused costs the others nothing.
+
+        Raises BadRequest, NotServed, Conflict, Busy or BufferAway.
+        """
+        wanted = await asyncio.to_thread(asked.read, incoming)
+        self._check_urls(wanted)
+        if wanted.hook and not self.signs(tenant.name):
+            raise BadRequest("webhook: there is no secret to sign it with; the operator sets webhooks.secrets.")
+        route = self.route(wanted.task, tenant)
+        job = self._job(wanted, tenant)
+        admitted = await asyncio.to_thread(self._admit, wanted, job.id)
+        entries = [
+            self.enter(photo, route, tenant, job.id, index)
+            for index, photo in enumerate(admitted)
+            if isinstance(photo, Photo)
+        ]
+        refused = {index: error for index, error in enumerate(admitted) if isinstance(error, GatewayError)}
+        digest = await asyncio.to_thread(lambda: wanted.digest) if wanted.key else ""
+        kept = await self.store.submit(job, entries, refused, key=wanted.key, digest=digest)
+        if kept.id == job.id:
+            for error in refused.values():
+                self.events.tell(Refused(NAME, error.code))
+        return kept
+
+    def _check_urls(self, wanted: Asked) -> None:
+        """Raises BadRequest naming the URL that may not be asked for."""
+        urls = {f"photos[{index}].url": item for index, item in enumerate(wanted.items) if isinstance(item, str)}
+        if wanted.hook:
+            urls["webhook"] = wanted.hook.url
+        for where, url in urls.items():
+            try:
+                self.check_url(url)
+            except UrlRefused as error:
+                raise BadRequest(f"{where}: {error}") from None
+
+    def _job(self, wanted: Asked, tenant: Tenant) -> Job:
+        now, hook = self.clock(), wanted.hook or self.hooks.get(tenant.name)
+        options = msgspec.json.encode(wanted.options)
+        return Job(job_id(now), tenant.name, wanted.task, wanted.names, options, now, hook)
+
+    def _admit(self, wanted: Asked, job_id: str) -> list[Photo | GatewayError]:
+        """Each photo, or why it is refused."""
+        admitted: list[Photo | GatewayError] = []
+        for index, item in enumerate(wanted.items):
+            photo_id = f"{job_id}-{index}"
+            try:
+                admitted.append(
+                    Photo(photo_id, item.encode(), URL, Size(0, 0))
+                    if isinstance(item, str)
+                    else admit(photo_id, item, DIALECT.limits, self.house)
+                )
+            except GatewayError as refusal:
+                admitted.append(refusal)
+        return admitted

@@ -1,0 +1,114 @@
+"""What operators ask: /healthz, /readyz, /metrics; and what clients may: /v1/usage."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from gateway.buffer.base import Buffer
+from gateway.clock import Clock
+from gateway.dialects.native import DIALECT
+from gateway.errors import BufferAway, GatewayError
+from gateway.hooks.metrics import Metrics
+from gateway.http import head
+from gateway.keys import Keyring
+from gateway.ledger import Account
+from providers.base import Provider, ProviderError
+
+READY_FOR_S = 5.0
+"""How long a provider's word that it could be asked is believed."""
+
+
+@dataclass
+class Ready:
+    """Whether a photo could be answered: the buffer takes it and a provider can be asked. Remembers what providers said
+    for a few seconds."""
+
+    providers: Mapping[str, Provider]
+    buffer: Buffer
+    looked_at: float = -READY_FOR_S
+    problems: Mapping[str, str] | None = None
+
+    async def look(self) -> tuple[bool, Mapping[str, str]]:
+        """Whether one could, and what is wrong, by provider; `buffer` is the buffer's."""
+        now = time.monotonic()
+        if self.problems is None or now - self.looked_at >= READY_FOR_S:
+            found = await asyncio.gather(*(self._problem(provider) for provider in self.providers.values()))
+            self.problems = {name: text for name, text in zip(self.providers, found, strict=True) if text}
+            self.looked_at = now
+        able = len(self.problems) < len(self.providers) and not self.buffer.problem
+        return able, {**self.problems, **({"buffer": self.buffer.problem} if self.buffer.problem else {})}
+
+    async def _problem(self, provider: Provider) -> str:
+        try:
+            await provider.ready()
+        except ProviderError as error:
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The endpoints."""
+
+    ready: Ready
+    buffer: Buffer
+    metrics: Metrics
+    keyring: Keyring
+    clock: Clock
+
+    def add_to(self, app: FastAPI) -> None:
+        app.get("/healthz", tags=["operations"], summary="Is the process alive?")(_healthz)
+        app.get("/readyz", tags=["operations"], summary="Can a photo be answered?")(self._readyz)
+        app.get("/metrics", tags=["operations"], summary="Prometheus metrics", response_class=Response)(self._metrics)
+        app.get("/v1/usage", tags=["native"], summary="What was answered, paid and saved for you")(self._usage)
+
+    async def _readyz(self) -> JSONResponse:
+        able, problems = await self.ready.look()
+        return JSONResponse({"ready": able, "problems": dict(problems)}, 200 if able else 503)
+
+    async def _metrics(self) -> Response:
+        self.metrics.up.set(not self.buffer.problem)
+        try:
+            held, lanes = await self.buffer.held(), await self.buffer.waiting()
+            self.metrics.dead.set(len(await self.buffer.dead()))
+        except BufferAway:
+            self.metrics.up.set(0)
+        else:
+            self.metrics.waiting.set(held.photos)
+            self.metrics.bytes.set(held.bytes)
+            now = self.clock()
+            self.metrics.oldest.set(max((now - lane.oldest_at for lane in lanes.values()), default=0.0))
+        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def _usage(self, request: Request) -> Response:
+        try:
+            tenant = DIALECT.authenticate(head(request), self.keyring)
+            account = (await self.buffer.accounts()).get(tenant.name, Account())
+        except GatewayError as error:
+            reply = DIALECT.render_error(error)
+            return Response(reply.body, reply.status, reply.headers)
+        return JSONResponse(_told(account))
+
+
+async def _healthz() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+def _told(account: Account) -> dict[str, Any]:
+    return {
+        "photos": account.photos,
+        "answered": account.answered,
+        "billed_images": round(account.billed, 6),
+        "maybe_billed_images": round(account.unknown, 6),
+        "saved": round(account.saved, 6),
+        "paid_usd": round(account.paid_usd, 6),
+        "alone_usd": round(account.alone_usd, 6),
+    }

@@ -1,0 +1,344 @@
+"""One canvas, from claim to commit: compose, ask, un-grid, judge; then settle its photos, or have them asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, NamedTuple, TypeVar
+
+from PIL import Image
+
+from gateway.asking import PASSING, Answer, Asker, Unwanted, translate
+from gateway.buffer.base import Buffer, Commit, Settlement
+from gateway.clock import Clock
+from gateway.errors import BadFormat, BilledUnknown, BufferAway, DeadlineExceeded, GatewayError, NotServed
+from gateway.events import Asked, CallFailed, Events, Settled
+from gateway.grid.studio import Sheet, Studio
+from gateway.grid.ungrid import torn, ungrid
+from gateway.ledger import billed, unknown
+from gateway.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Step
+from providers.base import Detection, NoAnswer, PictureRefused, ProviderError, Task
+from thresholds.boxes import fuse
+from thresholds.cascade import Crossing
+from thresholds.rules import Verdict
+from thresholds.shape import ALONE
+
+log = logging.getLogger("imgrid")
+
+T = TypeVar("T")
+BilledUnknownRule = Literal["retry", "fail"]
+Fetch = Callable[[Photo], Awaitable[Photo]]
+"""The photo behind a URL; raises GatewayError."""
+
+BUFFER_PAUSE_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an operator decides, whatever the route. Seconds.
+
+    For a canvas of which only jobs wait passing faults are retried for `job_tries_s`; then it makes room for others and
+    comes back after `job_pause_s`.
+    """
+
+    billed_unknown: BilledUnknownRule = "retry"
+    job_wait_s: float = 2.0
+    job_deadline_s: float = 86_400.0
+    job_tries_s: float = 60.0
+    job_pause_s: float = 5.0
+    fetch_below_bytes: int = 1 << 40
+    """While the buffer holds fewer bytes, URLs are fetched."""
+
+
+class Times(NamedTuple):
+    """When a canvas was claimed (the clock's time), and how long composing took (seconds)."""
+
+    claimed_at: float
+    composed_s: float
+
+
+async def insist(command: Callable[[], Awaitable[T]]) -> T:
+    """Asks the buffer until it answers: what was paid for is not thrown away because the buffer is away."""
+    while True:
+        try:
+            return await command()
+        except BufferAway:
+            await asyncio.sleep(BUFFER_PAUSE_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Sees canvases through; nothing that happens to one leaves it. `on_trouble` hears what went wrong for a photo that
+    is tried again."""
+
+    routes: Mapping[str, Route]
+    askers: Mapping[str, Asker]
+    buffer: Buffer
+    studio: Studio
+    events: Events
+    clock: Clock
+    rules: Rules
+    fetch: Fetch
+    on_trouble: Callable[[str, GatewayError], None]
+
+    def lane(self, photo: Photo, route: Route, pool: str, stage: int) -> Lane:
+        shape = route.cascade.stages[stage].shape.towards(portrait=photo.size.portrait)
+        return Lane(route.provider_at(stage), route.task, pool, shape)
+
+    async def canvas(self, lane: Lane, entries: list[Entry]) -> None:
+        """Sees to claimed photos."""
+        now = self.clock()
+        late = [entry for entry in entries if entry.deadline_at <= now]
+        in_time = [entry for entry in entries if entry.deadline_at > now]
+        try:
+            await self._fail(late, DeadlineExceeded("The photo's deadline passed before the vision service answered."))
+            in_time = await self._at_home(lane, in_time)
+            if in_time and lane.provider == FETCHING:
+                await asyncio.gather(*map(self._fetched, in_time))
+            elif in_time:
+                await self._round(lane, in_time)
+        except Unwanted:  # they are gone, or another replica's
+            for entry in entries:
+                self.studio.drop(entry.photo.id)
+        except ProviderError as error:
+            await self._give_up(in_time, error)
+        except Exception as error:
+            if not isinstance(error, GatewayError):
+                log.exception("a canvas failed")
+            await self._fail(in_time, translate(error))
+
+    async def commit(self, commit: Commit) -> frozenset[str]:
+        """Has the buffer do it, however long that takes, and tells who was settled."""
+        counted = await insist(partial(self.buffer.commit, commit))
+        now = self.clock()
+        for each in commit.settled:
+            self.studio.drop(each.entry.photo.id)
+            if each.entry.photo.id in counted:
+                self.events.tell(Settled(each.entry, each.outcome, now - each.entry.accepted_at))
+        return counted
+
+    def draw(self, entry: Entry, on_broken: Callable[[Entry, GatewayError], None]) -> None:
+        """Has the photo drawn while it waits; one that turns out to be undecodable fails before it takes a cell."""
+        if entry.lane.provider == FETCHING:
+            return
+        about = self.askers[entry.lane.provider].provider.about
+        border = self.routes[entry.route].cascade.border
+        image = self.studio.start(entry.photo, entry.lane.shape, about, border)
+        if image is None:
+            return
+        loop = asyncio.get_running_loop()
+
+        def drawn(image: Future[Image.Image]) -> None:
+            """Called in the thread that drew: only a failure is worth waking the loop for."""
+            if not image.cancelled() and isinstance(error := image.exception(), BadFormat) and not loop.is_closed():
+                loop.call_soon_threadsafe(on_broken, entry, error)
+
+        image.add_done_callback(drawn)
+
+    # -- what goes wrong
+
+    async def _fail(self, entries: Sequence[Entry], error: GatewayError) -> None:
+        if entries:
+            await self.commit(Commit(settled=[self._failed(entry, error) for entry in entries]))
+
+    def _failed(self, entry: Entry, error: GatewayError) -> Settlement:
+        return Settlement(entry, Outcome(entry.photo, steps=entry.steps, error=error))
+
+    async def _give_up(self, entries: Sequence[Entry], error: ProviderError) -> None:
+        """Photos of jobs come back later after a passing fault; the others have no time left for that."""
+        if isinstance(error, NoAnswer) and self.rules.billed_unknown == "fail":
+            await self._fail(entries, BilledUnknown("The vision service was asked and did not answer. It may have "
+                                                    "billed the question, so it is not asked again."))  # fmt: skip
+            return
+        now = self.clock()
+        able = isinstance(error, self._passing)
+        patient = [e for e in entries if able and e.job and now + self.rules.job_pause_s < e.deadline_at]
+        again = [replace(entry, put_at=now, due_at=now + self.rules.job_pause_s) for entry in patient]
+        rest = [entry for entry in entries if entry not in patient]
+        ends = [self._failed(entry, translate(error)) for entry in rest]
+        await self.commit(Commit(settled=ends, again=again))
+
+    @property
+    def _passing(self) -> tuple[type[ProviderError], ...]:
+        return (*PASSING, NoAnswer) if self.rules.billed_unknown == "retry" else PASSING
+
+    # -- what waited here longer than its configuration lasted
+
+    async def _at_home(self, lane: Lane, entries: Sequence[Entry]) -> list[Entry]:
+        """Those whose route and provider are still there. The others begin anew on today's route, if there is one."""
+        able = lane.provider == FETCHING or lane.provider in self.askers
+        home = [entry for entry in entries if able and self._has_stage(entry)]
+        strange = [entry for entry in entries if entry not in home]
+        if strange:
+            again = [(entry, self._moved(entry, lane)) for entry in strange]
+            homeless = NotServed("No route serves this photo any more.")
+            ends = [self._failed(entry, homeless) for entry, moved in again if moved is None]
+            await self.commit(Commit(settled=ends, again=[moved for _, moved in again if moved is not None]))
+        return home
+
+    def _has_stage(self, entry: Entry) -> bool:
+        route = self.routes.get(entry.route)
+        return route is not None and entry.stage < len(route.cascade.stages)
+
+    def _moved(self, entry: Entry, lane: Lane) -> Entry | None:
+        for route in self.routes.values():
+            if route.task == lane.task and (not route.tenants or entry.tenant in route.tenants):
+                fetching = lane.provider == FETCHING
+                to = lane if fetching else self.lane(entry.photo, route, lane.pool, 0)
+                return replace(entry, route=route.name, lane=to, due_at=self.clock(), stage=0, steps=())
+        return None
+
+    # -- URLs
+
+    async def _fetched(self, entry: Entry) -> None:
+        """Fetches the photo and has it asked about; or it fails, and harms no other."""
+        try:
+            photo = await self.fetch(entry.photo)
+        except GatewayError as error:
+            await self._fail([entry], error)
+            return
+        lane = self.lane(photo, self.routes[entry.route], entry.lane.pool, 0)
+        now = self.clock()
+        due_at = now + self.rules.job_wait_s
+        await self.commit(Commit(again=[replace(entry, photo=photo, lane=lane, put_at=now, due_at=due_at)]))
+
+    # -- one canvas
+
+    async def _round(self, lane: Lane, entries: list[Entry]) -> None:
+        """One canvas, asked about; refused as a whole, its halves are, until the culprit is alone."""
+        claimed_at = self.clock()
+        try:
+            sheet = await self._sheet(lane, entries)
+            times = Times(claimed_at, self.clock() - claimed_at)
+            if sheet.broken:
+                ends = [self._failed(entries[index], error) for index, error in sheet.broken.items()]
+                await self.commit(Commit(settled=ends))
+            if sheet.picture is not None:
+                canvas = uuid.uuid4().hex[:12]
+                answer = await self._ask(canvas, lane, entries, sheet)
+                await self._judge(canvas, lane, entries, sheet=sheet, answer=answer, times=times)
+        except PictureRefused as error:
+            await self._split(lane, entries, error)
+
+    async def _split(self, lane: Lane, entries: list[Entry], error: PictureRefused) -> None:
+        if len(entries) == 1:
+            log.info("refused alone: %s", error)
+            await self._fail(entries, BadFormat("The vision service refused this photo."))
+            return
+        half = len(entries) // 2
+        await asyncio.gather(self.canvas(lane, entries[:half]), self.canvas(lane, entries[half:]))
+
+    async def _sheet(self, lane: Lane, entries: Sequence[Entry]) -> Sheet:
+        about = self.askers[lane.provider].provider.about
+        borders = [self.routes[entry.route].cascade.border for entry in entries]
+        return await self.studio.sheet([entry.photo for entry in entries], borders, lane.shape, about)
+
+    async def _ask(self, canvas: str, lane: Lane, entries: Sequence[Entry], sheet: Sheet) -> Answer:
+        assert sheet.picture is not None  # noqa: S101  for the type checker: the caller has looked
+        seen = [entry for index, entry in enumerate(entries) if index not in sheet.broken]
+
+        async def wanted() -> bool:
+            return bool(await insist(partial(self.buffer.ask, canvas, seen)))
+
+        async def failed(error: ProviderError) -> None:
+            self.events.tell(CallFailed(lane.provider, type(error).__name__, str(error)))
+            for entry in seen:
+                self.on_trouble(entry.photo.id, translate(error))
+            charges = unknown(seen) if isinstance(error, NoAnswer) else {}
+            await insist(partial(self.buffer.commit, Commit(ended=canvas, charges=charges)))
+
+        clients = [entry.deadline_at for entry in seen if not entry.job]
+        until = max(clients, default=self.clock() + self.rules.job_tries_s)
+        asker = self.askers[lane.provider]
+        return await asker.ask(sheet.picture, lane.task, until, wanted=wanted, on_failure=failed, passing=self._passing)
+
+    async def _judge(
+        self, canvas: str, lane: Lane, entries: Sequence[Entry], *, sheet: Sheet, answer: Answer, times: Times
+    ) -> None:
+        assert sheet.picture is not None  # noqa: S101  for the type checker: the caller has looked
+        layout, seen = sheet.layout, [index for index in range(len(entries)) if index not in sheet.broken]
+        self.events.tell(Asked(canvas, lane, layout, sheet.picture, entries, answer.found, answer.calls,
+                               times.composed_s, answer.asked_s, frozenset(sheet.broken)))  # fmt: skip
+        own = {crossing: ungrid(layout, answer.found, crossing=crossing) for crossing in self._crossings(entries)}
+        mixed = self._mixed(lane, sheet, answer.found)
+        ends: list[Settlement] = []
+        again: list[Entry] = []
+        for index in seen:
+            entry = entries[index]
+            found = tuple(own[self.routes[entry.route].cascade.crossing][index])
+            step = Step(entry.stage, lane.provider, canvas, layout.shape, len(seen), answer.calls,
+                        times.claimed_at - entry.put_at, times.composed_s, answer.asked_s, found)  # fmt: skip
+            after = self._concluded(entry, step, mixed=index in mixed)
+            if isinstance(after, Settlement):
+                ends.append(after)
+            else:
+                again.append(after)
+        charges = billed([entries[index] for index in seen], self._usd(lane.provider))
+        counted = await self.commit(Commit(settled=ends, again=again, ended=canvas, charges=charges))
+        for entry in again:
+            if entry.photo.id in counted:
+                self.draw(entry, lambda *_: None)  # it is drawn again with its canvas, and fails there
+
+    def _mixed(self, lane: Lane, sheet: Sheet, found: Sequence[Detection]) -> Collection[int]:
+        """Photos whose text this canvas cannot tell, by index: it was read across a seam, or the provider stopped
+        reading before the end."""
+        if lane.task != Task.TEXT or sheet.layout.shape == ALONE:
+            return ()
+        most = self.askers[lane.provider].provider.about.most_words
+        if most is not None and sum(detection.kind == "WORD" for detection in found) >= most:
+            return range(len(sheet.layout.photos))
+        return torn(sheet.layout, found)
+
+    def _crossings(self, entries: Sequence[Entry]) -> set[Crossing]:
+        return {self.routes[entry.route].cascade.crossing for entry in entries}
+
+    def _concluded(self, entry: Entry, step: Step, *, mixed: bool) -> Settlement | Entry:
+        """The photo's end, or how it waits for a later stage; alone, where its neighbours' text is in its answer."""
+        route = self.routes[entry.route]
+        stage = route.cascade.reached(entry.stage, step.shape.cells)
+        verdict = self._verdict(entry, route, stage, step)
+        alone = mixed and self._has_time(entry, entry.lane.provider)
+        reason = "text mixed with a neighbour's" if mixed else verdict.reason
+        steps = (*entry.steps, replace(step, stage=stage, reason=reason))
+        if alone:
+            return self._again(replace(entry, lane=entry.lane._replace(shape=ALONE), stage=stage, steps=steps))
+        if verdict.accepted:
+            answer = Outcome(entry.photo, found=_merged(route, steps), steps=steps)
+            return Settlement(entry, answer, self._usd(step.provider))
+        later = stage + verdict.skip
+        lane = self.lane(entry.photo, route, entry.lane.pool, later)
+        return self._again(replace(entry, lane=lane, stage=later, steps=steps))
+
+    def _again(self, entry: Entry) -> Entry:
+        now = self.clock()
+        wait_s = self.rules.job_wait_s if entry.job else self.routes[entry.route].max_wait_s
+        due_at = min(now + wait_s, entry.deadline_at - self.askers[entry.lane.provider].typical_s)
+        return replace(entry, put_at=now, due_at=due_at)
+
+    def _verdict(self, entry: Entry, route: Route, stage: int, step: Step) -> Verdict:
+        stages = route.cascade.stages
+        if stage == len(stages) - 1:
+            return Verdict(0, "last stage")
+        skip, reason = stages[stage].rule.judge(step.found)
+        later = min(stage + skip, len(stages) - 1)
+        if skip and not self._has_time(entry, route.provider_at(later)):
+            return Verdict(0, f"no time to ask again: {reason}")
+        return Verdict(later - stage, reason)
+
+    def _has_time(self, entry: Entry, provider: str) -> bool:
+        return self.clock() + self.askers[provider].typical_s < entry.deadline_at
+
+    def _usd(self, provider: str) -> float:
+        return self.askers[provider].provider.about.price.usd_per_image
+
+
+def _merged(route: Route, steps: Sequence[Step]) -> tuple[Detection, ...]:
+    """The answer that leaves: the last step's, or all of them fused with later ones weighing more."""
+    if route.cascade.merge == "discard" or len(steps) == 1:
+        return steps[-1].found
+    return tuple(fuse([step.found for step in steps], [float(n) for n in range(1, len(steps) + 1)]))

@@ -1,0 +1,60 @@
+"""Where photos and jobs are kept: in memory and SQLite, or in a Redis that replicas share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.buffer.base import Buffer, Room
+from gateway.buffer.memory import MemoryBuffer
+from gateway.clock import Steady
+from gateway.jobs.base import DeliveryStore, JobStore
+from gateway.jobs.sqlite import SqliteStore
+from gateway.settings import ConfigError, Settings
+
+WINDOW = 500
+"""Photos of jobs that are in the memory's buffer at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What is kept, and how to close it."""
+
+    buffer: Buffer
+    jobs: JobStore
+    deliveries: DeliveryStore
+    close: Callable[[], Awaitable[None]]
+
+
+def open_stores(config: Settings, file: Path, clock: Steady) -> Stores:
+    """Unstarted, and not yet connected. Raises ConfigError naming file and key."""
+    room = Room(config.buffer.max_photos, config.buffer.max_bytes, config.buffer.max_pixels)
+    jobs_room = Room(config.jobs.max_photos, config.jobs.max_bytes, 10**18)
+    if config.redis is not None:
+        return _shared(config, file, clock, room, jobs_room)
+    store = SqliteStore(
+        file.resolve().parent / config.jobs.file,
+        clock=clock,
+        keep_s=config.jobs.keep_ms / 1000,
+        room=jobs_room,
+        window=WINDOW,
+    )
+    window = Room(WINDOW, max(config.buffer.max_bytes, config.limits.max_photo_bytes), 10**18)
+    return Stores(MemoryBuffer(room, window, keep=store.settle), store, store, store.close)
+
+
+def _shared(config: Settings, file: Path, clock: Steady, room: Room, jobs_room: Room) -> Stores:
+    try:
+        from gateway.buffer.redis import RedisBuffer
+        from gateway.jobs.redis import RedisStore
+        from gateway.redis import Commands, connect
+    except ImportError:
+        raise ConfigError(f"{file}: redis: its client is not installed; pip install 'imgrid-gateway[redis]'") from None
+    try:
+        commands = Commands(connect(config.redis.get_secret_value() if config.redis else ""))
+    except ValueError as error:
+        raise ConfigError(f"{file}: redis: {error}") from None
+    buffer = RedisBuffer(commands, room, jobs_room, clock=clock, agree=clock.agree, rule=config.billed_unknown)
+    store = RedisStore(commands, buffer, clock=clock, keep_s=config.jobs.keep_ms / 1000)
+    return Stores(buffer, store, store, commands.close)

@@ -1,0 +1,78 @@
+"""The stores of deliveries do the same, whatever happens."""
+
+import asyncio
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.buffer.base import Room
+from gateway.buffer.redis import RedisBuffer
+from gateway.errors import BadFormat
+from gateway.jobs.base import Hook
+from gateway.jobs.redis import RedisStore
+from gateway.jobs.sqlite import SqliteStore
+from gateway.redis import Commands, connect
+
+HOSTS = ("one.example", "two.example", "three.example")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("end"), st.integers(0, 2), st.integers(1, 12)),
+        st.tuples(st.just("claim"), st.sampled_from((1, 2, 5, 20)), st.sampled_from((5, 50))),
+        st.tuples(st.just("made"), st.integers(0, 30), st.just(0)),
+        st.tuples(st.just("failed"), st.integers(0, 30), st.integers(0, 9)),
+        st.tuples(st.just("given up"), st.integers(0, 30), st.just(0)),
+        st.tuples(st.just("replay"), st.integers(0, 30), st.booleans()),
+        st.tuples(st.just("wait"), st.sampled_from((1, 10, 60)), st.just(0)),
+    ),
+    min_size=5,
+    max_size=40,
+)
+
+
+@settings(max_examples=100)
+@given(steps=STEPS)
+def test_the_same_deliveries(redis_server, make, steps):
+    """Whatever happens to deliveries, the store in Redis and the one in a file hand out the same, in the same order."""
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(play(redis_server, Path(folder), make, steps))
+
+
+async def play(server, folder, make, steps):
+    now = 1_800_000_000.0
+    async with AsyncExitStack() as stack:
+        commands = Commands(connect(server.url))
+        stack.push_async_callback(commands.close)
+        await commands.client.flushall()
+        buffer = RedisBuffer(commands, Room(), clock=lambda: now)
+        stores = [RedisStore(commands, buffer, clock=lambda: now, keep_s=60),
+                  SqliteStore(folder / "jobs.db", clock=lambda: now, keep_s=60, room=Room())]  # fmt: skip
+        stack.push_async_callback(stores[1].close)
+        seen = []
+        for what, first, second in steps:
+            named = seen[-1 - first % len(seen)] if seen else "none"
+            if what == "wait":
+                now += first
+            elif what == "end":
+                for _ in range(second):
+                    job = make.job(1, hook=Hook(f"https://{HOSTS[first]}"))
+                    for store in stores:
+                        await store.submit(job, [], {0: BadFormat("no")})
+                    now += 0.25
+            elif what == "claim":
+                mine, theirs = [await store.claim(now, second, first) for store in stores]
+                assert [each.id for each in mine] == [each.id for each in theirs]
+                seen += [each.id for each in mine]
+            elif what == "made":
+                for store in stores:
+                    await store.made(named)
+            elif what == "replay":
+                mine, theirs = [await store.replay([named] if second else []) for store in stores]
+                assert mine == theirs
+            elif named not in {each.id for each in await stores[0].dead()}:
+                for store in stores:
+                    await store.failed(named, "why", now + second if what == "failed" else None)
+            mine, theirs = [await store.dead() for store in stores]
+            assert [(each.id, each.attempts) for each in mine] == [(each.id, each.attempts) for each in theirs]

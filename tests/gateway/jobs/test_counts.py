@@ -1,0 +1,82 @@
+"""Whatever comes in whichever order, a job's counts are those of its results."""
+
+import asyncio
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.errors import BadFormat, NotFound
+from gateway.jobs.base import Hook, State
+from gateway.model import Outcome
+
+SHARES = (0.25, 0.5, 1.0)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("settle"), st.integers(0, 2), st.integers(0, 4), st.sampled_from(SHARES)),
+        st.tuples(st.just("fail"), st.integers(0, 2), st.integers(0, 4), st.just(0.0)),
+        st.tuples(st.just("abort"), st.integers(0, 2), st.just(0), st.just(0.0)),
+        st.tuples(st.just("submit"), st.integers(0, 2), st.integers(0, 3), st.just(0.0)),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=60)
+@given(steps=STEPS, at_once=st.booleans())
+def test_counts_are_consistent(factory_of, make, steps, at_once):
+    """Any interleaving of submit, settle and abort leaves counts, bill, results and deliveries that agree."""
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(play(factory_of(Path(folder)), make, steps, at_once=at_once))
+
+
+async def play(opening, make, steps, *, at_once):
+    jobs = [make.job(4, hook=Hook("https://shop.example", each_photo=bool(n))) for n in range(3)]
+    async with opening as opened:
+        moves = [move(opened.store, make, jobs, *step) for step in steps]
+        if at_once:
+            await asyncio.gather(*moves)
+        else:
+            for one in moves:
+                await one
+        due = []
+        while more := await opened.store.claim(opened.clock.now, 60, 99):
+            due += more
+            for each in more:
+                await opened.store.made(each.id)
+        for job in (await opened.store.page("shop")).jobs:
+            check(job, await opened.store.results(job.id), [each for each in due if each.job == job.id])
+
+
+async def move(store, make, jobs, what, which, index, share):
+    job = jobs[which]
+    if what == "settle":
+        await store.settle(job.id, index, make.outcome(share), None)
+    elif what == "fail":
+        await store.settle(job.id, index, Outcome(None, error=BadFormat("no")), None)
+    elif what == "abort":
+        with suppress(NotFound):
+            await store.abort("shop", job.id)
+    else:
+        entries = [make.entry(job, place) for place in range(4) if place != index]
+        await store.submit(job, entries, {index: BadFormat("no")}, key=job.id, digest="same")
+
+
+def check(job, results, due):
+    assert [each.number for each in results] == list(range(1, job.settled + 1))
+    assert len({each.index for each in results}) == job.settled <= job.photos
+    assert sum(each.outcome.error is not None for each in results) == job.failed
+    assert sum(each.outcome.share for each in results) == pytest.approx(job.billed)
+    assert (job.state is State.RUNNING) == (job.finished_at is None)
+    if job.state is not State.ABORTED:
+        assert (job.state is State.DONE) == (job.settled == job.photos)
+    ends = [each.kind for each in due if each.kind != "photo.settled"]
+    assert ends == ([] if job.state is State.RUNNING else [f"job.{job.state}"])
+    told = [(each.number, each.index) for each in due if each.kind == "photo.settled"]
+    if job.hook.each_photo:
+        assert sorted(told) == [(each.number, each.index) for each in results]
+    else:
+        assert told == []

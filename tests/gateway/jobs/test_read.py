@@ -1,0 +1,118 @@
+"""Reading, listing and aborting jobs, and how this is described."""
+
+import pytest
+
+from gateway.errors import NotServed
+from gateway.jobs.openapi import describe
+from gateway.model import Outcome, Size
+from providers.base import Box, Detection
+
+PRESS = {"Authorization": "Bearer key-press"}
+RED = Detection("red", 0.9, Box(0.1, 0.1, 0.5, 0.6))
+BLUE = Detection("blue", 0.4, Box(0.5, 0.5, 1, 1))
+
+
+def ok(reply):
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+class TestRead:
+    async def test_so_far(self, world):
+        """A job tells what is settled of it, what was billed, and which share was saved."""
+        each = world()
+        job = await each.submit(4)
+        await each.settle(job, 2, RED, BLUE)
+        await each.store.settle(job["id"], 0, Outcome(None, error=NotServed("no")), None)
+        read = ok(await each.client.get(f"/v1/jobs/{job['id']}"))
+        assert (read["state"], read["photos"], read["settled"], read["failed"]) == ("running", 4, 2, 1)
+        assert (read["saved"], read["next"]) == (1.0, 2)
+        first, second = read["results"]
+        assert (first["number"], first["index"], first["name"]) == (1, 2, "2.png")
+        assert [found["label"] for found in first["detections"]] == ["red", "blue"]
+        assert first["detections"][0]["pixels"] == pytest.approx({"x0": 4, "y0": 3, "x1": 20, "y1": 18})
+        assert (first["width"], first["height"]) == (40, 30)
+        assert second["error"] == {"code": "not_served", "message": "no"}
+
+    async def test_bill(self, world, make):
+        """The bill is the photos' shares of their canvases."""
+        each = world()
+        job = await each.submit(4)
+        for index in range(4):
+            await each.store.settle(job["id"], index, make.outcome(0.25), Size(40, 30))
+        read = ok(await each.client.get(f"/v1/jobs/{job['id']}"))
+        assert (read["billed"], read["saved"], read["state"]) == (1.0, 0.75, "done")
+        assert read["created_at"].endswith("Z")
+        assert read["created_at"] <= read["finished_at"]
+
+    async def test_pages(self, world):
+        """Results come some at a time, from where one is."""
+        each = world()
+        job = await each.submit(3)
+        for index in (2, 0, 1):
+            await each.settle(job, index, RED)
+        path = f"/v1/jobs/{job['id']}"
+        first = ok(await each.client.get(path, params={"limit": 2}))
+        assert ([photo["index"] for photo in first["results"]], first["next"]) == ([2, 0], 2)
+        second = ok(await each.client.get(path, params={"limit": 2, "after": first["next"]}))
+        assert ([photo["index"] for photo in second["results"]], second["next"]) == ([1], 3)
+        third = ok(await each.client.get(path, params={"after": 3}))
+        assert (third["results"], third["next"]) == ([], 3)
+
+    async def test_list(self, world):
+        """One's jobs are listed latest first, some at a time."""
+        each = world()
+        ids = [(await each.submit())["id"] for _ in range(3)]
+        first = ok(await each.client.get("/v1/jobs", params={"limit": 2}))
+        second = ok(await each.client.get("/v1/jobs", params={"limit": 2, "after": first["next"]}))
+        assert [job["id"] for job in [*first["jobs"], *second["jobs"]]] == ids[::-1]
+        assert second["next"] == ""
+        assert ok(await each.client.get("/v1/jobs", headers=PRESS)) == {"jobs": [], "next": ""}
+
+
+class TestAbort:
+    async def test_abort(self, world):
+        """An aborted job keeps what is done, and a second time changes nothing."""
+        each = world()
+        job = await each.submit(2)
+        await each.settle(job, 1, RED)
+        aborted = ok(await each.client.delete(f"/v1/jobs/{job['id']}"))
+        assert (aborted["state"], aborted["settled"]) == ("aborted", 1)
+        assert ok(await each.client.delete(f"/v1/jobs/{job['id']}")) == aborted
+        assert len(ok(await each.client.get(f"/v1/jobs/{job['id']}"))["results"]) == 1
+
+
+class TestDocument:
+    async def test_refs(self):
+        """The description has every endpoint, and every type that it refers to."""
+        document = {}
+        describe(document)
+        assert {path: set(methods) for path, methods in document["paths"].items()} == {
+            "/v1/jobs": {"post", "get"},
+            "/v1/jobs/{id}": {"get", "delete"},
+            "/v1/jobs/{id}/events": {"get"},
+        }
+        assert set(document["webhooks"]) == {"job.done", "job.aborted", "photo.settled"}
+        for ref in refs(document):
+            assert ref.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+
+    async def test_answers(self, world):
+        """Answers have the members that the description gives them."""
+        document = {}
+        describe(document)
+        schemas = document["components"]["schemas"]
+        each = world()
+        job = await each.submit()
+        await each.settle(job, 0, RED)
+        read = ok(await each.client.get(f"/v1/jobs/{job['id']}"))
+        for value, name in ((job, "JobOut"), (read, "JobPage"), (read["results"][0], "JobPhotoOut")):
+            assert set(schemas[name].get("required", ())) <= set(value) <= set(schemas[name]["properties"])
+
+
+def refs(node):
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from [value] if key == "$ref" else refs(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from refs(value)

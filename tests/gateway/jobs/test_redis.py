@@ -1,0 +1,398 @@
+"""The store that replicas share: jobs that outlive the replica that accepted them, and a Redis that goes away."""
+
+import asyncio
+import signal
+import time
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import pytest
+
+from gateway.buffer.base import MOST_CLAIMS, Commit, Room, Settlement
+from gateway.buffer.redis import RedisBuffer
+from gateway.errors import BadFormat, BilledUnknown, BufferAway, Busy, DeadLetter, NotFound
+from gateway.jobs.base import Hook, State
+from gateway.jobs.redis import ACCEPTED_WITHIN_S, RedisStore
+from gateway.redis import Commands, connect
+
+HOOK = Hook("https://shop.example/hook", each_photo=True)
+ALL = 1e12
+STANDING = ("{imgrid}:ledger", "{imgrid}:tenants", "{imgrid}:alive", "{imgrid}:beat", "{imgrid}:commits",
+            "{imgrid}:dead")  # fmt: skip
+"""Keys that are no job's: what the buffer keeps for good, or replicas say of themselves."""
+
+
+class Hands:
+    """A clock that is turned by hand, from now on."""
+
+    def __init__(self):
+        self.ahead = 0.0
+
+    def __call__(self):
+        return time.time() + self.ahead
+
+
+@dataclass
+class Replica:
+    store: RedisStore
+    buffer: RedisBuffer
+    commands: Commands
+    clock: Hands
+
+    async def take(self, count=1):
+        """So many photos, each from whichever lane it waits in."""
+        taken = []
+        while len(taken) < count:
+            (lane, *_) = await self.buffer.waiting()
+            taken += await self.buffer.claim(lane, ALL)
+        return taken
+
+    async def settle(self, entries, outcome):
+        return await self.buffer.commit(Commit(settled=[Settlement(entry, outcome) for entry in entries]))
+
+    async def die(self, witness):
+        """It is not heard of for as long as it takes to be dead, and the witness notices."""
+        await self.commands.client.zadd("{imgrid}:alive", {self.buffer.replica: time.time() - 1})
+        await witness.buffer._once()
+
+
+@asynccontextmanager
+async def replica(server, clock=None, *, rule="retry", room=Room()):
+    clock = clock or Hands()
+    commands = Commands(connect(server.url))
+    try:
+        buffer = RedisBuffer(commands, room, room, clock=clock, rule=rule)
+        yield Replica(RedisStore(commands, buffer, clock=clock, keep_s=60), buffer, commands, clock)
+    finally:
+        await commands.close()
+
+
+@pytest.fixture
+async def two(server):
+    """Two replicas."""
+    async with replica(server) as one, replica(server, one.clock) as other:
+        yield one, other
+
+
+async def keys(one):
+    """What is in Redis of photos, jobs and deliveries."""
+    return sorted(key.decode() for key in await one.commands.client.keys("*") if not key.decode().startswith(STANDING))
+
+
+def fresh(make, photos, **settings):
+    """A job of now."""
+    return make.job(photos, at=time.time(), **settings)
+
+
+class Interrupted(RedisBuffer):
+    """Stands for a replica that dies, or hears nothing more, before or after the photos were put."""
+
+    before, after = False, False
+
+    async def put(self, entries):
+        if self.before:
+            raise BufferAway("away")
+        await super().put(entries)
+        if self.after:
+            raise BufferAway("away")
+
+
+def interrupted(one, **when):
+    """The replica's store, whose submitting ends halfway."""
+    buffer = Interrupted(one.commands, Room(), Room(), clock=one.clock)
+    vars(buffer).update(when)
+    return RedisStore(one.commands, buffer, clock=one.clock, keep_s=60)
+
+
+class TestReplicas:
+    async def test_composed_elsewhere(self, two, make):
+        """A job that was handed in at one replica is composed at another, and read at both."""
+        one, other = two
+        job = fresh(make, 3, hook=HOOK)
+        await one.store.submit(job, make.entries(job)[1:], {0: BadFormat("no picture")})
+        began = time.time()
+        await other.settle(await other.take(2), make.outcome())
+        for each in two:
+            found = await each.store.find("shop", job.id)
+            assert (found.state, found.settled, found.failed, found.billed) == (State.DONE, 3, 1, 0.5)
+            assert abs(found.finished_at - began) < 60
+            results = await each.store.results(job.id)
+            assert [result.number for result in results] == [1, 2, 3]
+            assert [result.size for result in results] == [None, (40, 30), (40, 30)]
+            assert {result.index for result in results} == {0, 1, 2}
+        kinds = [due.kind for due in await other.store.claim(time.time() + 1, 60, 9)]
+        assert sorted(kinds) == ["job.done"] + 3 * ["photo.settled"]
+
+    async def test_died_having_accepted(self, two, make):
+        """A job whose replica died, while it worked on its photos, is finished by another."""
+        one, other = two
+        job = fresh(make, 3)
+        await one.store.submit(job, make.entries(job))
+        await one.take(2)
+        await one.die(other)
+        await other.settle(await other.take(3), make.outcome())
+        assert (await other.store.find("shop", job.id)).state is State.DONE
+
+    async def test_late(self, two, make):
+        """What a replica answers that was taken for dead is written down once, by whoever has the photo now."""
+        one, other = two
+        job = fresh(make, 2)
+        await one.store.submit(job, make.entries(job))
+        late = await one.take(2)
+        await one.die(other)
+        await other.settle(await other.take(2), make.outcome(0.25))
+        assert await one.settle(late, make.outcome(1.0)) == frozenset()
+        found = await one.store.find("shop", job.id)
+        assert (found.settled, found.billed) == (2, 0.5)
+
+    async def test_dead_letter(self, server, two, make):
+        """A photo whose holders died time after time has that for its result."""
+        _, home = two
+        job = fresh(make, 1)
+        await home.store.submit(job, make.entries(job))
+        for _ in range(MOST_CLAIMS):
+            async with replica(server) as victim:
+                await victim.take()
+                await victim.die(home)
+        (result,) = await home.store.results(job.id)
+        assert isinstance(result.outcome.error, DeadLetter)
+        assert (await home.store.find("shop", job.id)).state is State.DONE
+
+    async def test_billed_unknown(self, server, make):
+        """So has one that was asked about when its holder died, where it must not be asked again."""
+        async with replica(server, rule="fail") as one, replica(server, rule="fail") as other:
+            job = fresh(make, 1)
+            await one.store.submit(job, make.entries(job))
+            await one.buffer.ask("canvas", await one.take())
+            await one.die(other)
+            (result,) = await other.store.results(job.id)
+            assert isinstance(result.outcome.error, BilledUnknown)
+            found = await other.store.find("shop", job.id)
+            assert (found.state, found.failed, found.billed) == (State.DONE, 1, 0)
+
+
+class TestAccepting:
+    async def test_unseen(self, two, make):
+        """A job whose photos did not get into the buffer is nobody's, and its key is free after a minute."""
+        one, other = two
+        job, again = fresh(make, 2, hook=HOOK), fresh(make, 2)
+        refused = {1: BadFormat("no")}
+        with pytest.raises(BufferAway):
+            await interrupted(one, before=True).submit(job, make.entries(job)[:1], refused, key="k", digest="d")
+        with pytest.raises(NotFound):
+            await other.store.find("shop", job.id)
+        assert (await other.store.page("shop")).jobs == []
+        with pytest.raises(Busy):
+            await other.store.submit(again, make.entries(again), key="k", digest="d")
+        one.clock.ahead += ACCEPTED_WITHIN_S + 1
+        await other.store.forget()
+        assert await keys(other) == []
+        assert (await other.store.submit(again, make.entries(again), key="k", digest="d")).id == again.id
+
+    async def test_first_result(self, two, make):
+        """A job whose replica died between its photos and its acceptance is there with its first result."""
+        one, other = two
+        job = fresh(make, 3, hook=HOOK)
+        with pytest.raises(BufferAway):
+            await interrupted(one, after=True).submit(job, make.entries(job)[1:], {0: BadFormat("no picture")})
+        for look in (other.store.find, other.store.abort):
+            with pytest.raises(NotFound):
+                await look("shop", job.id)
+        await other.settle(await other.take(), make.outcome())
+        assert [each.index for each in await other.store.results(job.id)] == [0, 1]
+        assert [each.id for each in (await other.store.page("shop")).jobs] == [job.id]
+        await other.settle(await other.take(), make.outcome())
+        assert (await other.store.find("shop", job.id)).state is State.DONE
+        assert len(await other.store.claim(time.time() + 1, 60, 9)) == 4
+
+    async def test_asked_again(self, two, make):
+        """So it is when its client asks again with the same key."""
+        one, other = two
+        job, again = fresh(make, 2), fresh(make, 2)
+        with pytest.raises(BufferAway):
+            await interrupted(one, after=True).submit(job, make.entries(job), key="k", digest="d")
+        assert (await other.store.submit(again, make.entries(again), key="k", digest="d")).id == job.id
+        assert (await other.buffer.held()).photos == 2
+
+    async def test_overtaken(self, two, make):
+        """A client that asks again with the same key need not wait that long for what nobody is accepting any more."""
+        one, other = two
+        job, again = fresh(make, 2), fresh(make, 2)
+        with pytest.raises(BufferAway):
+            await interrupted(one, before=True).submit(job, make.entries(job), key="k", digest="d")
+        one.clock.ahead += 11
+        assert (await other.store.submit(again, make.entries(again), key="k", digest="d")).id == again.id
+        with pytest.raises(NotFound):
+            await other.store.find("shop", job.id)
+
+    async def test_overtaken_while_it_lasts(self, two, make):
+        """Whoever is so slow as to be overtaken says so, and leaves no photos behind."""
+        one, other = two
+        job, again = fresh(make, 2), fresh(make, 2)
+
+        class Slow(RedisBuffer):
+            async def put(self, entries):
+                one.clock.ahead += 11
+                await other.store.submit(again, make.entries(again), key="k", digest="d")
+                await super().put(entries)
+
+        buffer = Slow(one.commands, Room(), Room(), clock=one.clock)
+        slow = RedisStore(one.commands, buffer, clock=one.clock, keep_s=60)
+        with pytest.raises(Busy):
+            await slow.submit(job, make.entries(job), key="k", digest="d")
+        assert (await other.buffer.held()).photos == 2
+
+    async def test_after_a_minute(self, two, make, until):
+        """So it is after a minute, whatever happens."""
+        one, other = two
+        job = fresh(make, 2)
+        with pytest.raises(BufferAway):
+            await interrupted(one, after=True).submit(job, make.entries(job))
+        one.clock.ahead += ACCEPTED_WITHIN_S + 1
+
+        async def listed():
+            return (await other.store.page("shop")).jobs
+
+        async with other.store.running(other.buffer):
+            await until(listed)
+        assert (await other.store.find("shop", job.id)).settled == 0
+
+    async def test_client_left(self, two, make):
+        """A client that leaves while its job is accepted leaves a whole job behind, or nothing."""
+        one, other = two
+        job = fresh(make, 20)
+        submitting = asyncio.create_task(one.store.submit(job, make.entries(job)))
+        await asyncio.sleep(0.005)
+        submitting.cancel()
+        with suppress(asyncio.CancelledError):
+            await submitting
+        await asyncio.sleep(0.2)  # commands that were sent are done
+        one.clock.ahead += ACCEPTED_WITHIN_S + 1
+        await other.store.forget()
+        held = (await other.buffer.held()).photos
+        assert (held, len((await other.store.page("shop")).jobs)) in ((20, 1), (0, 0))
+
+
+class TestAbort:
+    async def test_withdrawn_at_once(self, two, make):
+        """What is not settled leaves the buffer when the job is aborted, and what is under way is dropped."""
+        one, other = two
+        job = fresh(make, 3)
+        await one.store.submit(job, make.entries(job))
+        under_way = await other.take()
+        await one.store.abort("shop", job.id)
+        assert (await other.buffer.held()).photos == 0
+        assert await other.settle(under_way, make.outcome()) == frozenset()
+        assert await other.store.results(job.id) == []
+
+    async def test_again(self, two, make):
+        """Aborted again, because the first time no answer came, it is withdrawn all the same."""
+        one, other = two
+        job = fresh(make, 3, hook=HOOK)
+        await one.store.submit(job, make.entries(job))
+        await one.store._run("abort", "shop", job.id, repr(time.time()))
+        assert (await other.buffer.held()).photos == 3
+        assert (await one.store.abort("shop", job.id)).state is State.ABORTED
+        assert (await other.buffer.held()).photos == 0
+        assert len(await one.store.claim(time.time() + 1, 60, 9)) == 1
+
+
+class TestNothingRemains:
+    async def test_keys(self, two, make):
+        """When all jobs have been forgotten, nothing is left of any: photos, results, keys or deliveries."""
+        one, other = two
+        store = one.store
+        done, aborted, undelivered = (fresh(make, 3, hook=HOOK) for _ in range(3))
+        for job in (done, aborted, undelivered):
+            await store.submit(job, make.entries(job)[1:], {0: BadFormat("no")}, key=job.id, digest="d")
+        await store.abort("shop", aborted.id)
+        await other.settle(await other.take(4), make.outcome())
+        for due in await store.claim(time.time() + 1, 60, 99):
+            await (store.failed(due.id, "gone", None) if due.job == undelivered.id else store.made(due.id))
+        while more := await store.claim(time.time() + 1, 60, 99):
+            for due in more:
+                await store.made(due.id)
+        assert all(key.startswith("{imgrid}:") for key in await keys(one))
+        one.clock.ahead += 61
+        await other.store.forget()
+        assert await keys(one) == []
+        assert await store.dead() == []
+
+    async def test_full(self, server, make):
+        """Nothing is left of a job for which there was no room."""
+        async with replica(server, room=Room(photos=1)) as one:
+            job = fresh(make, 2)
+            with pytest.raises(Busy):
+                await one.store.submit(job, make.entries(job), key="k", digest="d")
+            assert await keys(one) == []
+
+    async def test_replayed(self, two, make):
+        """A job is kept from when one of its dead deliveries is replayed until that is made."""
+        one, _ = two
+        store, job = one.store, fresh(make, 1, hook=Hook("https://shop.example/hook"))
+        await store.submit(job, [], {0: BadFormat("no")})
+        (due,) = await store.claim(time.time() + 1, 60, 9)
+        await store.failed(due.id, "gone", None)
+        assert await store.replay([]) == 1
+        one.clock.ahead += 61
+        await store.forget()
+        assert (await store.find("shop", job.id)).state is State.DONE
+        await store.made(due.id)
+        await store.forget()
+        assert await keys(one) == []
+
+
+class TestRedis:
+    async def test_away(self, start_redis, make):
+        """Whatever is asked of a store that is out of reach, the answer is that within two seconds."""
+        server = start_redis()
+        async with replica(server) as one:
+            store, job = one.store, fresh(make, 1)
+            await store.submit(job, make.entries(job))
+            server.signal(signal.SIGSTOP)
+            calls = (store.submit(job, make.entries(job)), store.find("shop", job.id), store.page("shop"),
+                     store.results(job.id), store.abort("shop", job.id), store.settle(job.id, 0, make.outcome(), None),
+                     store.claim(0, 1, 1), store.made("x"), store.failed("x", "", None), store.dead(),
+                     store.replay([]))  # fmt: skip
+            began = time.monotonic()
+            said = await asyncio.gather(*calls, return_exceptions=True)
+            assert {type(each) for each in said} == {BufferAway}
+            assert time.monotonic() - began < 2
+            async with store.running(one.buffer):
+                pass
+            server.signal(signal.SIGCONT)
+
+    async def test_no_memory(self, start_redis, make):
+        """Where Redis has no memory left nothing is accepted, and what was accepted is finished."""
+        server = start_redis("--maxmemory-policy", "noeviction")
+        async with replica(server) as one:
+            job, more = fresh(make, 2, hook=HOOK), fresh(make, 1)
+            await one.store.submit(job, make.entries(job))
+            await one.commands.client.config_set("maxmemory", 1)
+            with pytest.raises(BufferAway):
+                await one.store.submit(more, make.entries(more), key="k", digest="d")
+            await one.settle(await one.take(2), make.outcome())
+            assert (await one.store.find("shop", job.id)).state is State.DONE
+            due = await one.store.claim(time.time() + 1, 60, 9)
+            for each in due:
+                await one.store.made(each.id)
+            one.clock.ahead += 61
+            await one.store.forget()
+            assert (len(due), await keys(one)) == (3, [])
+
+    @pytest.mark.parametrize("sync", ["everysec", "always"])
+    async def test_killed(self, start_redis, make, sync):
+        """A Redis with an append-only file that is killed loses nothing: job, photos, results and deliveries."""
+        server = start_redis("--appendonly", "yes", "--appendfsync", sync)
+        async with replica(server) as one:
+            job = fresh(make, 4, hook=HOOK)
+            await one.store.submit(job, make.entries(job), key="k", digest="d")
+            await one.settle(await one.take(2), make.outcome())
+            before = await one.store.results(job.id)
+            server.signal(signal.SIGKILL)
+            server.start()
+        async with replica(server) as other:
+            assert (await other.store.results(job.id), len(before)) == (before, 2)
+            await other.settle(await other.take(2), make.outcome())
+            assert (await other.store.submit(job, [], key="k", digest="d")).state is State.DONE
+            assert len(await other.store.claim(time.time() + 1, 60, 9)) == 5

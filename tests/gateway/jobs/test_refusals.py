@@ -1,0 +1,153 @@
+"""What the jobs' endpoints refuse, and how."""
+
+import base64
+from dataclasses import replace
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from gateway.buffer.base import Room
+from gateway.testing import Block, drawn, encoded
+
+PHOTO = encoded(drawn((40, 30), Block("red", 4, 4, 20, 20)))
+B64 = base64.b64encode(PHOTO).decode()
+SHOP, PRESS = ({"Authorization": f"Bearer key-{name}"} for name in ("shop", "press"))
+
+
+def ok(reply):
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def problem(reply, status, code):
+    assert (reply.status_code, reply.json()["error"]["code"]) == (status, code), reply.text
+    assert reply.headers["Content-Type"] == "application/json"
+    return reply.json()["error"]["message"]
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("request_", "says"),
+        [
+            ({"json": {"photos": []}}, "photos"),
+            ({"json": {"photos": [{}]}}, "photos[0]"),
+            ({"json": {"photos": [{"content": "", "url": "https://a.example"}]}}, "photos[0]"),
+            ({"json": {"photos": [{"content": "%"}]}}, "photos[0].content"),
+            ({"json": {"photos": [{"url": "ftp://pictures.example"}]}}, "photos[0].url: "),
+            ({"json": {"photos": [{"content": B64}], "webhook": {"url": "nowhere"}}}, "webhook: "),
+            ({"json": {"photos": [{"content": B64}], "webhook": {"url": ""}}}, "webhook: "),
+            ({"json": {"photos": [{"content": B64}], "deadline_ms": 5}}, "deadline_ms"),
+            ({"json": {"photos": [{"content": B64}]}, "params": "min_score=1"}, "query must be empty"),
+            ({"content": PHOTO, "params": "webhook_each_photo=true"}, "webhook"),
+            ({"content": PHOTO, "params": "min_scor=1"}, "min_scor"),
+            ({"content": b"{", "headers": {"Content-Type": "application/json"}}, "JSON"),
+            ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, "boundary"),
+            ({"files": {"photo": ("", b"x")}}, "filename"),
+            ({"files": {"photo": ("x" * 256, PHOTO)}}, "name"),
+            ({"json": {"photos": [{"content": B64, "name": "x" * 256}]}}, "name"),
+            ({"json": {"photos": [{"content": B64}], "labels": ["cat"] * 1001}}, "labels"),
+            ({"files": {"photo": ("x.png", PHOTO)}, "data": {"url": "file:///etc/passwd"}}, ".url: "),
+        ],
+    )
+    async def test_bad_request(self, world, request_, says):
+        """What is wrong with a request is named, and nothing is taken."""
+        each = world()
+        assert says in problem(await each.client.post("/v1/jobs", **request_), 400, "invalid_request")
+        assert ok(await each.client.get("/v1/jobs"))["jobs"] == []
+
+    async def test_unsigned(self, world):
+        """A webhook that there is no secret to sign with is refused, and not told unsigned."""
+        each = world(signs=lambda tenant: [])
+        form = {"json": {"photos": [{"content": B64}], "webhook": {"url": "https://shop.example/hook"}}}
+        assert "secret" in problem(await each.client.post("/v1/jobs", **form), 400, "invalid_request")
+
+    @pytest.mark.parametrize("task", ["faces", "cats"])
+    async def test_not_served(self, world, task):
+        """A task that no route serves, or that there is none of, is refused."""
+        each = world()
+        problem(await each.client.post("/v1/jobs", params={"task": task}, content=PHOTO), 404, "not_served")
+
+    @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "after=-1", "after=x", "befor=1", "limit="])
+    async def test_bad_pages(self, world, query):
+        """So are pages that there cannot be."""
+        each = world()
+        job = await each.submit()
+        problem(await each.client.get(f"/v1/jobs/{job['id']}?{query}"), 400, "invalid_request")
+        problem(await each.client.get(f"/v1/jobs?{query}"), 400, "invalid_request")
+
+    async def test_bad_event_id(self, world):
+        """A Last-Event-ID is a number."""
+        each = world()
+        job = await each.submit()
+        reply = await each.client.get(f"/v1/jobs/{job['id']}/events", headers={"Last-Event-ID": "x"})
+        problem(reply, 400, "invalid_request")
+
+    @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("GET", "/events")])
+    async def test_not_found(self, world, method, path):
+        """A job that is not there, or is another tenant's, is not found."""
+        each = world()
+        job = await each.submit()
+        problem(await each.client.request(method, f"/v1/jobs/job_none{path}"), 404, "not_found")
+        reply = await each.client.request(method, f"/v1/jobs/{job['id']}{path}", headers=PRESS)
+        problem(reply, 404, "not_found")
+
+    REQUESTS = [("POST", ""), ("GET", ""), ("GET", "/x"), ("DELETE", "/x"), ("GET", "/x/events")]
+
+    @pytest.mark.parametrize(("method", "path"), REQUESTS)
+    async def test_strangers(self, world, method, path):
+        """Who has no key is told nothing, and its body is not read."""
+
+        async def body():
+            raise AssertionError("it was read")
+            yield b""
+
+        each = world()
+        for headers in ({"Authorization": "Bearer nobody"}, {"Authorization": ""}):
+            content = body() if method == "POST" else None
+            reply = await each.client.request(method, f"/v1/jobs{path}", headers=headers, content=content)
+            problem(reply, 401, "unauthenticated")
+            assert reply.headers["WWW-Authenticate"] == "Bearer"
+
+    @pytest.mark.parametrize(("method", "path"), REQUESTS)
+    async def test_web_pages(self, world, method, path):
+        """An open gateway takes nothing from web pages of elsewhere."""
+        each = world(open_to_all=True)
+        reply = await each.client.request(method, f"/v1/jobs{path}", headers={"Origin": "https://evil.example"})
+        problem(reply, 401, "unauthenticated")
+
+    async def test_open(self, world):
+        """To programs on this machine it is open."""
+        each = world(open_to_all=True)
+        await each.submit()
+        assert len(ok(await each.client.get("/v1/jobs"))["jobs"]) == 1
+
+    async def test_too_large(self, world):
+        """A body over the limit is refused."""
+        problem(await world().client.post("/v1/jobs", content=bytes(1_000_001)), 413, "photo_too_large")
+
+    async def test_busy(self, world):
+        """Where there is no room, 429 says when to come back."""
+        each = world(room=Room(photos=1))
+        reply = await each.client.post("/v1/jobs", json={"photos": [{"content": B64}] * 2})
+        problem(reply, 429, "busy")
+        assert int(reply.headers["Retry-After"]) >= 1
+
+    async def test_store_away(self, world, tmp_path):
+        """Where the store cannot be used, it is 503."""
+        (tmp_path / "jobs.db").mkdir()
+        problem(await world().client.post("/v1/jobs", content=PHOTO), 503, "buffer_unavailable")
+
+    async def test_bug(self, world, caplog):
+        """Whatever is unexpected is 500, and in the log."""
+        each = world()
+
+        def broken(*_):
+            raise RuntimeError("a bug")
+
+        api = replace(each.api, jobs=replace(each.jobs, enter=broken))
+        app = FastAPI()
+        api.add_to(app)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+            problem(await client.post("/v1/jobs", content=PHOTO, headers=SHOP), 500, "internal")
+        assert "a bug" in caplog.text

@@ -1,0 +1,334 @@
+"""The store in a file: what is in the buffer at a time, and in whose turn; and what survives being killed."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from gateway.buffer.base import Commit, Room, Settlement
+from gateway.buffer.memory import MemoryBuffer
+from gateway.errors import BufferAway, GatewayError
+from gateway.jobs.base import State
+from gateway.jobs.sqlite import SqliteStore
+
+
+@pytest.fixture
+async def open_store(tmp_path):
+    """`open_store(window=…)`: a store in the same file each time."""
+    opened = []
+
+    def start(file=None, **settings):
+        made = SqliteStore(file or tmp_path / "jobs.db",
+                           **{"clock": lambda: 1_800_000_100.0, "keep_s": 60, "room": Room(), **settings})  # fmt: skip
+        opened.append(made)
+        return made
+
+    yield start
+    for store in opened:
+        await store.close()
+
+
+def waiting(buffer):
+    """The photos that the buffer holds, in the order in which they came."""
+    return list(buffer._entries.values())
+
+
+async def settle_first(buffer, make):
+    (lane,) = await buffer.waiting()
+    (entry,) = await buffer.claim(lane, 9e9)
+    await buffer.commit(Commit(settled=[Settlement(entry, make.outcome())]))
+    return entry
+
+
+class Watched(MemoryBuffer):
+    """Counts how much it held at most."""
+
+    most = 0
+
+    async def put(self, entries):
+        await super().put(entries)
+        self.most = max(self.most, (await self.held()).photos)
+
+
+class TestFeeding:
+    async def test_window(self, open_store, make, answer, until):
+        """No more than the window's photos are in the buffer at a time, and all of them come through it."""
+        store = open_store(window=3)
+        buffer = Watched(Room(), keep=store.settle)
+        job = make.job(20)
+        await store.submit(job, make.entries(job))
+        async with store.running(buffer):
+            await answer(buffer, 20)
+        assert buffer.most == 3
+        assert (await store.find("shop", job.id)).state is State.DONE
+
+    async def test_oldest_first(self, open_store, make, answer):
+        """A tenant's photos come in the order of its jobs, and of the photos in them."""
+        store = open_store(window=2)
+        buffer = MemoryBuffer(Room(), keep=store.settle)
+        jobs = [make.job(3), make.job(3)]
+        for job in reversed(jobs):
+            await store.submit(job, make.entries(job))
+        async with store.running(buffer):
+            settled = await answer(buffer, 6)
+        assert settled == [f"{job.id}-{index}" for job in jobs for index in range(3)]
+
+    async def test_tenants_in_turns(self, open_store, make, until):
+        """Tenants share the window, whoever came first and however many photos it has."""
+        store = open_store(window=6)
+        buffer = MemoryBuffer(Room(), keep=store.settle)
+        large, small = make.job(50), [make.job(5, tenant=name) for name in ("one", "two")]
+        for job in (large, *small):
+            await store.submit(job, make.entries(job))
+
+        async def full():
+            return len(waiting(buffer)) == 6
+
+        async with store.running(buffer):
+            await until(full)
+            assert Counter(entry.tenant for entry in waiting(buffer)) == {"shop": 2, "one": 2, "two": 2}
+
+    async def test_latecomer(self, open_store, make, until):
+        """Places that become free go to the tenant that has fewest."""
+        store = open_store(window=4)
+        buffer = MemoryBuffer(Room(), keep=store.settle)
+        large, small = make.job(50), make.job(2, tenant="press")
+
+        async def full():
+            return len(waiting(buffer)) == 4
+
+        await store.submit(large, make.entries(large))
+        async with store.running(buffer):
+            await until(full)
+            await store.submit(small, make.entries(small))
+            for _ in range(2):
+                await settle_first(buffer, make)
+                await until(full)
+            assert Counter(entry.tenant for entry in waiting(buffer)) == {"shop": 2, "press": 2}
+
+    async def test_until_they_are_even(self, open_store, make, until):
+        """Places that become free together make the tenants even, and are shared from there."""
+        store = open_store(window=12)
+        buffer = MemoryBuffer(Room(), keep=store.settle)
+        first, more, other = make.job(4), make.job(20), make.job(20, tenant="press")
+
+        async def held():
+            return Counter(entry.tenant for entry in waiting(buffer))
+
+        async def all_of_the_first():
+            return (await held())["shop"] == 4
+
+        async def full():
+            return (await held()).total() == 12
+
+        await store.submit(first, make.entries(first))
+        async with store.running(buffer):
+            await until(all_of_the_first)
+            await asyncio.gather(*(store.submit(job, make.entries(job)) for job in (more, other)))
+            await until(full)
+            assert await held() == {"shop": 6, "press": 6}
+
+    async def test_more_tenants_than_places(self, open_store, make, answer):
+        """Where there are more tenants than places, they take turns."""
+        store = open_store(window=1)
+        buffer = MemoryBuffer(Room(), keep=store.settle)
+        jobs = [make.job(2, tenant=name) for name in "abc"]
+        for job in jobs:
+            await store.submit(job, make.entries(job))
+        async with store.running(buffer):
+            settled = await answer(buffer, 6)
+        assert {photo.split("-")[0] for photo in settled[:3]} == {job.id for job in jobs}
+
+    async def test_full_buffer(self, open_store, make, answer):
+        """Where the buffer has room for fewer photos than the window, they come as there is room."""
+        store = open_store(window=50)
+        buffer = MemoryBuffer(Room(), Room(photos=2), keep=store.settle)
+        job = make.job(12)
+        await store.submit(job, make.entries(job))
+        async with store.running(buffer):
+            assert len(await answer(buffer, 12)) == 12
+
+    async def test_as_if_they_came_now(self, open_store, make, until):
+        """However long a photo lay in the file, it may wait for company as long as it might have."""
+        now = 1_800_000_100.0
+        store = open_store()
+        buffer = MemoryBuffer(Room(), keep=store.settle)
+        job = make.job(1)
+        await store.submit(job, make.entries(job))
+
+        async def fed():
+            return waiting(buffer)
+
+        async with store.running(buffer):
+            (entry,) = await until(fed)
+        assert (entry.put_at, entry.due_at, entry.deadline_at) == (now, now + 2, now + 60)
+        assert (entry.accepted_at, entry.photo.data) == (job.created_at, b"bytes")
+
+    async def test_survives_trouble(self, open_store, make, answer, caplog):
+        """A buffer that fails once is fed again."""
+        store = open_store()
+
+        class Failing(MemoryBuffer):
+            errors = [BufferAway("away"), RuntimeError("a bug")]
+
+            async def put(self, entries):
+                if self.errors:
+                    raise self.errors.pop()
+                await super().put(entries)
+
+        buffer = Failing(Room(), keep=store.settle)
+        job = make.job(2)
+        await store.submit(job, make.entries(job))
+        async with store.running(buffer):
+            await answer(buffer, 2)
+        assert "feeding the buffer failed" in caplog.text
+
+
+class TestFile:
+    async def test_bytes_go(self, open_store, make, tmp_path):
+        """A photo's bytes are deleted when it is settled, or its job aborted."""
+        store = open_store()
+        job = make.job(3)
+        await store.submit(job, make.entries(job))
+        await store.settle(job.id, 0, make.outcome(), None)
+        assert held(tmp_path / "jobs.db") == 2
+        await store.abort("shop", job.id)
+        assert held(tmp_path / "jobs.db") == 0
+
+    async def test_private(self, open_store, make, tmp_path):
+        """The file, in which photos are, is its owner's alone; its folder is made where there is none."""
+        file = tmp_path / "new" / "jobs.db"
+        await open_store(file).page("shop")
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+    async def test_no_file(self, open_store, tmp_path):
+        """A file that cannot be used is a store that is away, not a crash; and running says so at its start."""
+        store = open_store(tmp_path)
+        with pytest.raises(BufferAway):
+            await store.page("shop")
+        with pytest.raises(BufferAway):
+            async with store.running(MemoryBuffer(Room())):
+                pass
+
+    async def test_lazy(self, open_store, make, answer, tmp_path):
+        """Until a job is handed in there is no file, whoever looks for work; from then on its photos are fed."""
+        store = open_store(tmp_path / "jobs.db")
+        buffer = MemoryBuffer(Room(), keep=store.settle)
+        async with store.running(buffer):
+            await store.forget()
+            assert (await store.claim(2e9, 60, 9), await store.dead(), await store.replay(["x"])) == ((), (), 0)
+            assert not list(tmp_path.iterdir())
+            job = make.job(3)
+            await store.submit(job, make.entries(job))
+            assert len(await answer(buffer, 3)) == 3
+
+    async def test_read_only(self, open_store, make, tmp_path):
+        """Where no file can be made a gateway runs without jobs, and the first that is handed in is told why."""
+        (tmp_path / "a file").touch()
+        store = open_store(tmp_path / "a file" / "jobs.db")
+        job = make.job(1)
+        async with store.running(MemoryBuffer(Room())):
+            with pytest.raises(BufferAway, match="jobs' store cannot be used"):
+                await store.submit(job, make.entries(job))
+
+    async def test_other_version(self, open_store, tmp_path):
+        """A file of another version is left alone."""
+        file = tmp_path / "jobs.db"
+        with sqlite3.connect(file) as db:
+            db.execute("PRAGMA user_version = 99")
+        db.close()
+        with pytest.raises(GatewayError, match="version 99"):
+            await open_store(file).page("shop")
+
+    async def test_cancelled(self, open_store, make):
+        """A caller that goes away does not leave half a job behind."""
+        store = open_store()
+        job = make.job(50)
+        submitting = asyncio.create_task(store.submit(job, make.entries(job)))
+        await asyncio.sleep(0)
+        submitting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await submitting
+        assert (await store.find("shop", job.id)).photos == 50
+        assert (await store.results(job.id)) == []
+
+
+def held(file):
+    """How many photos' bytes are in a file."""
+    db = sqlite3.connect(file)
+    try:
+        return db.execute("SELECT count(*) FROM photos WHERE data IS NOT NULL OR entry IS NOT NULL").fetchone()[0]
+    finally:
+        db.close()
+
+
+ACCEPTS = """
+import asyncio, sys
+from pathlib import Path
+from gateway.buffer.base import Commit, Room, Settlement
+from gateway.buffer.memory import MemoryBuffer
+from gateway.jobs.base import Hook, Job
+from gateway.jobs.sqlite import SqliteStore
+from gateway.model import Entry, Lane, Outcome, Photo, Size
+from providers.base import Task
+from thresholds.shape import ALONE
+
+LANE = Lane("eye", Task.OBJECTS, "pool", ALONE)
+
+def entry(index):
+    photo = Photo(f"job_1-{index}", b"bytes", "JPEG", Size(4, 3))
+    return Entry(photo, "objects", "shop", LANE, 0, 0, 0, 60, job="job_1", index=index)
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]), clock=lambda: 1_800_000_000.0, keep_s=60, room=Room())
+    buffer = MemoryBuffer(Room(), keep=store.settle)
+    names = tuple(str(index) for index in range(40))
+    job = Job("job_1", "shop", "objects", names, b"{}", 0.0, Hook("https://shop.example"))
+    await store.submit(job, [entry(index) for index in range(40)], key="k", digest="d")
+    print("accepted", flush=True)
+    async with store.running(buffer):
+        while True:
+            if await buffer.waiting():
+                (taken,) = await buffer.claim(LANE, 1.0)
+                await buffer.commit(Commit(settled=[Settlement(taken, Outcome(None))]))
+                print("settled", taken.index, flush=True)
+            await asyncio.sleep(0.005)
+
+asyncio.run(main())
+"""
+
+
+def killed(file, *, after):
+    """What a process told that was killed after so many lines."""
+    with subprocess.Popen([sys.executable, "-c", ACCEPTS, str(file)], stdout=subprocess.PIPE, text=True) as process:
+        told = [process.stdout.readline().split() for _ in range(after)]
+        os.kill(process.pid, signal.SIGKILL)
+        return told + [line.split() for line in process.stdout]
+
+
+@pytest.mark.parametrize("settled", [0, 7])
+async def test_killed(open_store, answer, tmp_path, settled):
+    """A process that is killed at any moment (kill -9) loses nothing that it accepted: the next one finishes the job,
+    keeps the results that there were, and asks for no photo that had one."""
+    file = tmp_path / "jobs.db"
+    told = killed(file, after=1 + settled)
+    assert told[0] == ["accepted"]
+    store = open_store(file)
+    before = await store.results("job_1")
+    assert {int(index) for _, index in told[1:]} <= {each.index for each in before}
+    buffer = MemoryBuffer(Room(), keep=store.settle)
+    async with store.running(buffer):
+        again = await answer(buffer, 40 - len(before))
+    job = await store.find("shop", "job_1")
+    assert (job.state, job.settled) == (State.DONE, 40)
+    results = await store.results("job_1")
+    assert list(results[: len(before)]) == list(before)
+    assert {f"job_1-{each.index}" for each in before}.isdisjoint(again)
+    assert (await store.submit(job, [], key="k", digest="d")).id == "job_1"
+    assert [due.kind for due in await store.claim(2e9, 60, 9)] == ["job.done"]

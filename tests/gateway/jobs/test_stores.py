@@ -1,0 +1,337 @@
+"""What every store of jobs does."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from gateway.buffer.base import Room
+from gateway.errors import BadFormat, Busy, Conflict, NotFound
+from gateway.jobs.base import KEY_LASTS_S, Hook, State
+from gateway.model import Outcome, Size
+
+HOOK = Hook("https://shop.example/hook")
+
+
+class TestSubmit:
+    async def test_as_it_was_submitted(self, store, make):
+        """A job that was accepted is found as it was submitted, with nothing settled."""
+        job = make.job(2, hook=HOOK)
+        assert await store.submit(job, make.entries(job)) == job
+        assert await store.find("shop", job.id) == job
+        assert job.state is State.RUNNING
+
+    async def test_not_ones_own(self, store, make):
+        """A job is not there for another tenant, nor is one that nobody submitted."""
+        job = make.job()
+        await store.submit(job, make.entries(job))
+        for tenant, job_id in (("press", job.id), ("shop", "job_none")):
+            with pytest.raises(NotFound):
+                await store.find(tenant, job_id)
+
+    async def test_refused(self, store, make):
+        """Photos that were refused are settled at once with their error, and the others wait."""
+        job = make.job(3)
+        kept = await store.submit(job, [make.entry(job, 1)], {0: BadFormat("no picture"), 2: BadFormat("nor this")})
+        assert (kept.settled, kept.failed, kept.billed, kept.state) == (2, 2, 0.0, State.RUNNING)
+        results = await store.results(job.id)
+        assert [(each.number, each.index, str(each.outcome.error)) for each in results] == [
+            (1, 0, "no picture"),
+            (2, 2, "nor this"),
+        ]
+        assert isinstance(results[0].outcome.error, BadFormat)
+
+    async def test_all_refused(self, store, make, clock):
+        """A job of which every photo was refused has ended when it is accepted."""
+        job = make.job(1, hook=HOOK)
+        kept = await store.submit(job, [], {0: BadFormat("no picture")})
+        assert (kept.state, kept.finished_at) == (State.DONE, clock.now)
+        assert [each.kind for each in await store.claim(clock.now, 60, 9)] == ["job.done"]
+
+    async def test_room(self, opening, make):
+        """A job for whose photos or bytes there is no room is refused as a whole; settled ones make room."""
+        async with opening() as opened:
+            store = opened.store
+            large, full, small = make.job(1), make.job(100), make.job(1)
+            with pytest.raises(Busy) as busy:
+                await store.submit(large, [make.entry(large, 0, bytes(10_001))])
+            assert busy.value.retry_after_s
+            await store.submit(full, make.entries(full))
+            with pytest.raises(Busy):
+                await store.submit(small, make.entries(small))
+            with pytest.raises(NotFound):
+                await store.find("shop", small.id)
+            async with store.running(opened.buffer):
+                await store.abort("shop", full.id)
+            await store.submit(small, make.entries(small))
+
+    async def test_room_for_bytes(self, opening, make, answer):
+        """Bytes of photos that were settled, or whose job has ended, take up no room."""
+        async with opening(room=Room(photos=100, bytes=100)) as opened:
+            store = opened.store
+            jobs = [make.job(2) for _ in range(4)]
+            async with store.running(opened.buffer):
+                for job in jobs:
+                    await store.submit(job, [make.entry(job, index, bytes(50)) for index in range(2)])
+                    await answer(opened.buffer, 1, of=job)
+                    one = make.job(1)
+                    await store.submit(one, [make.entry(one, 0, bytes(50))])
+                    for each in (job, one):
+                        await store.abort("shop", each.id)
+
+
+class TestIdempotency:
+    async def test_same(self, store, make):
+        """The same key with the same request gives the job that it gave first, and accepts nothing new."""
+        first, second = make.job(), make.job()
+        await store.submit(first, make.entries(first), key="k", digest="d")
+        assert (await store.submit(second, make.entries(second), key="k", digest="d")).id == first.id
+        with pytest.raises(NotFound):
+            await store.find("shop", second.id)
+
+    async def test_as_it_is_now(self, store, make):
+        """It is the job as it has become since."""
+        first, second = make.job(2), make.job(2)
+        await store.submit(first, [make.entry(first, 0)], {1: BadFormat("no")}, key="k", digest="d")
+        assert (await store.submit(second, make.entries(second), key="k", digest="d")).settled == 1
+
+    async def test_other_request(self, store, make):
+        """The same key with another request is a conflict."""
+        first, second = make.job(), make.job()
+        await store.submit(first, make.entries(first), key="k", digest="d")
+        with pytest.raises(Conflict):
+            await store.submit(second, make.entries(second), key="k", digest="e")
+
+    async def test_others_keys(self, store, make):
+        """Another key, or another tenant's same key, is another job."""
+        jobs = [make.job(), make.job(), make.job(tenant="press")]
+        for job, key in zip(jobs, ("k", "l", "k"), strict=True):
+            assert (await store.submit(job, make.entries(job), key=key, digest=job.id)).id == job.id
+
+    async def test_for_a_day(self, store, make, clock):
+        """After a day the key may be used for something else."""
+        first, second, third = make.job(), make.job(), make.job()
+        await store.submit(first, make.entries(first), key="k", digest="d")
+        clock.now += KEY_LASTS_S - 1
+        assert (await store.submit(second, make.entries(second), key="k", digest="d")).id == first.id
+        clock.now += 1
+        assert (await store.submit(third, make.entries(third), key="k", digest="e")).id == third.id
+
+    async def test_after_busy(self, opening, make):
+        """A key whose request found no room is still unused."""
+        first, second = make.job(2), make.job(1)
+        async with opening(room=Room(photos=1)) as opened:
+            with pytest.raises(Busy):
+                await opened.store.submit(first, make.entries(first), key="k", digest="d")
+            assert (await opened.store.submit(second, make.entries(second), key="k", digest="e")).id == second.id
+
+    async def test_at_once(self, store, make):
+        """Of requests of one key that come at once, one is accepted."""
+        jobs = [make.job(1) for _ in range(8)]
+        kept = await asyncio.gather(*(store.submit(job, make.entries(job), key="k", digest="d") for job in jobs))
+        assert len({job.id for job in kept}) == 1
+        assert len((await store.page("shop")).jobs) == 1
+
+
+class TestSettle:
+    async def test_result(self, store, make):
+        """A photo's result is its outcome and its size; its share is added to the job's bill."""
+        job = make.job(2)
+        await store.submit(job, make.entries(job))
+        outcome = make.outcome(share=0.25)
+        await store.settle(job.id, 1, outcome, Size(4, 3))
+        (result,) = await store.results(job.id)
+        assert (result.number, result.index, result.outcome, result.size) == (1, 1, outcome, Size(4, 3))
+        found = await store.find("shop", job.id)
+        assert (found.settled, found.failed, found.billed, found.state) == (1, 0, 0.25, State.RUNNING)
+
+    async def test_failed(self, store, make):
+        """A photo that failed is settled too, and what was billed for it all the same counts."""
+        job = make.job(2)
+        await store.submit(job, make.entries(job))
+        await store.settle(job.id, 0, replace(make.outcome(0.5), error=BadFormat("no")), None)
+        found = await store.find("shop", job.id)
+        assert (found.settled, found.failed, found.billed) == (1, 1, 0.5)
+        (result,) = await store.results(job.id)
+        assert result.size is None
+
+    async def test_once(self, store, make):
+        """A second outcome of a photo changes nothing."""
+        job = make.job(2)
+        await store.submit(job, make.entries(job))
+        first = make.outcome(0.25)
+        await store.settle(job.id, 0, first, None)
+        await store.settle(job.id, 0, make.outcome(1.0), None)
+        assert [each.outcome for each in await store.results(job.id)] == [first]
+        assert (await store.find("shop", job.id)).billed == 0.25
+
+    async def test_last(self, store, make, clock):
+        """The last photo ends the job."""
+        job = make.job(2)
+        await store.submit(job, make.entries(job))
+        await store.settle(job.id, 1, make.outcome(), None)
+        clock.now += 5
+        await store.settle(job.id, 0, make.outcome(), None)
+        found = await store.find("shop", job.id)
+        assert (found.state, found.finished_at, found.settled) == (State.DONE, clock.now, 2)
+
+    async def test_unknown(self, store, make):
+        """Outcomes for a job that is not there, or a photo that it has not, are dropped."""
+        job = make.job(1)
+        await store.submit(job, make.entries(job))
+        await store.settle("job_none", 0, make.outcome(), None)
+        await store.settle(job.id, 7, make.outcome(), None)
+        assert (await store.find("shop", job.id)).settled == 0
+
+    async def test_pages(self, store, make):
+        """Results are read in the order in which they came, some at a time."""
+        job = make.job(5)
+        await store.submit(job, make.entries(job))
+        for index in (3, 0, 4, 1):
+            await store.settle(job.id, index, make.outcome(), None)
+        first = await store.results(job.id, limit=3)
+        assert [(each.number, each.index) for each in first] == [(1, 3), (2, 0), (3, 4)]
+        assert [each.index for each in await store.results(job.id, after=3, limit=3)] == [1]
+        assert await store.results(job.id, after=4) == []
+
+
+class TestAbort:
+    async def test_keeps_what_is_done(self, store, make, clock):
+        """An aborted job keeps its results, and gets no more."""
+        job = make.job(3, hook=HOOK)
+        await store.submit(job, make.entries(job))
+        await store.settle(job.id, 2, make.outcome(), None)
+        clock.now += 5
+        aborted = await store.abort("shop", job.id)
+        assert (aborted.state, aborted.settled, aborted.finished_at) == (State.ABORTED, 1, clock.now)
+        await store.settle(job.id, 0, make.outcome(), None)
+        assert await store.find("shop", job.id) == aborted
+        assert len(await store.results(job.id)) == 1
+
+    async def test_ended(self, store, make, clock):
+        """A job that has ended stays as it is."""
+        job = make.job(1)
+        await store.submit(job, make.entries(job))
+        await store.settle(job.id, 0, make.outcome(), None)
+        done = await store.find("shop", job.id)
+        clock.now += 5
+        assert await store.abort("shop", job.id) == done
+
+    async def test_not_ones_own(self, store, make):
+        """Nobody aborts another's job."""
+        job = make.job()
+        await store.submit(job, make.entries(job))
+        with pytest.raises(NotFound):
+            await store.abort("press", job.id)
+        assert (await store.find("shop", job.id)).state is State.RUNNING
+
+
+class TestPage:
+    async def test_latest_first(self, store, make):
+        """A tenant's own jobs come latest first, and each page says where the next begins."""
+        jobs = [make.job(1) for _ in range(5)]
+        for job in [*jobs, make.job(1, tenant="press")]:
+            await store.submit(job, make.entries(job))
+        seen, after = [], ""
+        for size in (2, 2, 1):
+            page = await store.page("shop", after=after, limit=2)
+            assert len(page.jobs) == size
+            seen += [job.id for job in page.jobs]
+            after = page.next
+        assert after == ""
+        assert seen == [job.id for job in reversed(jobs)]
+
+    async def test_none(self, store):
+        """Who has none gets an empty page."""
+        page = await store.page("shop")
+        assert (list(page.jobs), page.next) == ([], "")
+
+
+class TestRunning:
+    async def test_finishes(self, opened, make, answer, until):
+        """While it runs, photos of accepted jobs come into the buffer, and what is settled there becomes results."""
+        early, late = make.job(2), make.job(3)
+        await opened.store.submit(early, make.entries(early))
+        async with opened.store.running(opened.buffer):
+            await opened.store.submit(late, make.entries(late))
+            settled = await answer(opened.buffer, 5)
+            assert len(set(settled)) == 5
+        for job in (early, late):
+            found = await opened.store.find("shop", job.id)
+            assert (found.state, found.billed) == (State.DONE, job.photos / 4)
+
+    async def test_withdrawn(self, opened, make, until):
+        """Photos of an aborted job leave the buffer."""
+        job = make.job(4)
+        await opened.store.submit(job, make.entries(job))
+
+        async def held():
+            return (await opened.buffer.held()).photos
+
+        async def empty():
+            return not await held()
+
+        async with opened.store.running(opened.buffer):
+            await until(held)
+            await opened.store.abort("shop", job.id)
+            await until(empty)
+
+    async def test_restart(self, opening, make, answer):
+        """What was accepted and not settled when a process ended is finished by the next one, and asked once."""
+        job = make.job(3)
+        async with opening() as opened:
+            await opened.store.submit(job, make.entries(job))
+            async with opened.store.running(opened.buffer):
+                await answer(opened.buffer, 1)
+        async with opening() as opened:
+            async with opened.store.running(opened.buffer):
+                await answer(opened.buffer, 2)
+            assert (await opened.store.find("shop", job.id)).state is State.DONE
+            assert [each.number for each in await opened.store.results(job.id)] == [1, 2, 3]
+
+    async def test_forgets_a_key(self, opening, make, until):
+        """A job is forgotten with its key, unless that is another job's by then."""
+        first, second, other = make.job(1), make.job(1), make.job(1)
+        refused = {0: BadFormat("no")}
+        async with opening(keep_s=3600) as opened:
+            store = opened.store
+            await store.submit(first, [], refused, key="k", digest="d")
+            await store.submit(other, [], refused, key="l", digest="d")
+            opened.clock.now += KEY_LASTS_S
+            await store.submit(second, make.entries(second), key="k", digest="d")
+
+            async def one_left():
+                return len((await store.page("shop")).jobs) == 1
+
+            async with store.running(opened.buffer):
+                await until(one_left)
+            assert (await store.submit(first, [], refused, key="k", digest="d")).id == second.id
+            assert (await store.submit(other, [], refused, key="l", digest="e")).id == other.id
+
+    async def test_forgets(self, opening, make, until):
+        """Jobs that ended long ago are forgotten, with their results; those that run are not, however old."""
+        old, running, fresh = make.job(1), make.job(1), make.job(1)
+        async with opening(keep_s=3600) as opened:
+            store = opened.store
+            for job in (old, running):
+                await store.submit(job, make.entries(job))
+            await store.settle(old.id, 0, make.outcome(), None)
+            opened.clock.now += 3601
+            await store.submit(fresh, [], {0: BadFormat("no")})
+
+            async def two_left():
+                return len((await store.page("shop")).jobs) == 2
+
+            async with store.running(opened.buffer):
+                await until(two_left)
+            assert [job.id for job in (await store.page("shop")).jobs] == [fresh.id, running.id]
+            assert await store.results(old.id) == []
+
+
+async def test_outcome_survives(store, make):
+    """An error comes back as the error that it was."""
+    job = make.job(1)
+    await store.submit(job, make.entries(job))
+    await store.settle(job.id, 0, Outcome(None, error=Busy("too much")), None)
+    (result,) = await store.results(job.id)
+    assert (type(result.outcome.error), str(result.outcome.error)) == (Busy, "too much")

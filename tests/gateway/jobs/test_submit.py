@@ -1,0 +1,164 @@
+"""Handing in jobs, as clients do."""
+
+import base64
+
+import pytest
+
+from gateway.events import Refused
+from gateway.jobs.base import Hook
+from gateway.testing import Block, drawn, encoded
+from providers.base import Box, Detection
+
+PHOTO = encoded(drawn((40, 30), Block("red", 4, 4, 20, 20)))
+B64 = base64.b64encode(PHOTO).decode()
+PRESS = {"Authorization": "Bearer key-press"}
+RED = Detection("red", 0.9, Box(0.1, 0.1, 0.5, 0.6))
+BLUE = Detection("blue", 0.4, Box(0.5, 0.5, 1, 1))
+
+
+def accepted(reply):
+    assert reply.status_code == 202, reply.text
+    assert reply.headers["Location"] == f"/v1/jobs/{reply.json()['id']}"
+    return reply.json()
+
+
+def ok(reply):
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def problem(reply, status, code):
+    assert (reply.status_code, reply.json()["error"]["code"]) == (status, code), reply.text
+    assert reply.headers["Content-Type"] == "application/json"
+    return reply.json()["error"]["message"]
+
+
+class TestSubmit:
+    async def test_raw(self, world):
+        """A photo's bytes are a job of one photo."""
+        each = world()
+        job = accepted(await each.client.post("/v1/jobs?min_score=0.5", content=PHOTO))
+        assert {key: job[key] for key in ("state", "task", "photos", "settled", "failed", "billed", "saved")} == {
+            "state": "running",
+            "task": "objects",
+            "photos": 1,
+            "settled": 0,
+            "failed": 0,
+            "billed": 0.0,
+            "saved": 0.0,
+        }
+        (entry,) = each.entered
+        assert (entry.photo.id, entry.photo.data, entry.tenant) == (f"{job['id']}-0", PHOTO, "shop")
+
+    async def test_multipart(self, world):
+        """A form's files and url fields are the photos, in their order; its other fields are options."""
+        each = world()
+        boundary = "--x\r\nContent-Disposition: form-data; "
+        url = f'{boundary}name="url"\r\n\r\nhttps://pictures.example/%d.jpg\r\n'
+        file = f'{boundary}name="photo"; filename="mine.png"\r\n\r\n'
+        body = b"".join([
+            f'{boundary}name="labels"\r\n\r\nred\r\n'.encode(),
+            (url % 1).encode(), file.encode() + PHOTO + b"\r\n", (url % 2).encode(), b"--x--\r\n",
+        ])  # fmt: skip
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        job = accepted(await each.client.post("/v1/jobs", content=body, headers=headers))
+        assert job["photos"] == 3
+        assert [(entry.photo.format, entry.photo.pixels > 0) for entry in each.entered] == [
+            ("URL", False),
+            ("PNG", True),
+            ("URL", False),
+        ]
+        assert [entry.photo.data for entry in each.entered if entry.photo.format == "URL"] == [
+            b"https://pictures.example/1.jpg",
+            b"https://pictures.example/2.jpg",
+        ]
+        await each.settle(job, 1, RED, BLUE)
+        (photo,) = ok(await each.client.get(f"/v1/jobs/{job['id']}"))["results"]
+        assert (photo["name"], [found["label"] for found in photo["detections"]]) == ("mine.png", ["red"])
+
+    async def test_json(self, world):
+        """A JSON body holds photos in base64 or as URLs, options, and whom to tell."""
+        each = world()
+        photos = [{"content": B64, "name": "mine"}, {"url": "https://pictures.example/1.jpg"}]
+        hook = {"url": "https://shop.example/hook", "each_photo": True}
+        job = accepted(await each.client.post("/v1/jobs", json={"photos": photos, "webhook": hook, "min_score": 0.5}))
+        assert job["webhook"] == hook
+        assert [entry.index for entry in each.entered] == [0, 1]
+
+    async def test_a_thousand(self, world):
+        """A thousand photos are one job; one more is too many."""
+        each = world()
+        urls = [{"url": f"https://pictures.example/{n}"} for n in range(1001)]
+        assert accepted(await each.client.post("/v1/jobs", json={"photos": urls[:1000]}))["photos"] == 1000
+        assert "1000" in problem(await each.client.post("/v1/jobs", json={"photos": urls}), 400, "invalid_request")
+        form = {"url": [url["url"] for url in urls]}
+        reply = await each.client.post("/v1/jobs", data=form, files=[("photo", ("x.png", PHOTO))])
+        assert "1000" in problem(reply, 400, "invalid_request")
+
+    async def test_refused_photos(self, world):
+        """A photo that is refused has its error at once, and costs the others nothing."""
+        each = world()
+        files = [("photo", ("good.png", PHOTO)), ("photo", ("bad.png", b"no picture")), ("photo", ("no.png", b""))]
+        job = accepted(await each.client.post("/v1/jobs", files=files))
+        assert (job["settled"], job["failed"], job["state"], len(each.entered)) == (2, 2, "running", 1)
+        results = ok(await each.client.get(f"/v1/jobs/{job['id']}"))["results"]
+        assert [(photo["name"], photo["index"], photo["error"]["code"]) for photo in results] == [
+            ("bad.png", 1, "invalid_format"),
+            ("no.png", 2, "empty_photo"),
+        ]
+        assert [event.code for event in each.told.of(Refused)] == ["invalid_format", "empty_photo"]
+
+    async def test_own_hook(self, world):
+        """A tenant's own hook is told of its jobs that name no other."""
+        each = world(hooks={"shop": Hook("https://shop.example/own", each_photo=True)})
+        assert (await each.submit())["webhook"] == {"url": "https://shop.example/own", "each_photo": True}
+        other = await each.submit(webhook={"url": "https://shop.example/other"})
+        assert other["webhook"] == {"url": "https://shop.example/other", "each_photo": False}
+        reply = await each.client.post("/v1/jobs", content=PHOTO, headers=PRESS)
+        assert "webhook" not in accepted(reply)
+
+    async def test_hook_of_a_form(self, world):
+        """A form, or the query of a photo's bytes, names the hook as well."""
+        each = world()
+        query = {"webhook": "https://shop.example/hook", "webhook_each_photo": "true"}
+        expected = {"url": "https://shop.example/hook", "each_photo": True}
+        assert accepted(await each.client.post("/v1/jobs", content=PHOTO, params=query))["webhook"] == expected
+        files = {"photo": ("mine.png", PHOTO)}
+        assert accepted(await each.client.post("/v1/jobs", files=files, data=query))["webhook"] == expected
+
+
+class TestIdempotency:
+    async def test_same(self, world):
+        """The same key with the same request gives the same job, whichever way the request was written."""
+        each = world()
+        headers = {"Idempotency-Key": "order-1"}
+        body = {"photos": [{"content": B64, "name": "mine.png"}]}
+        first = accepted(await each.client.post("/v1/jobs", json=body, headers=headers))
+        again = accepted(await each.client.post("/v1/jobs", json=body, headers=headers))
+        form = accepted(await each.client.post("/v1/jobs", files={"photo": ("mine.png", PHOTO)}, headers=headers))
+        assert first["id"] == again["id"] == form["id"]
+        assert len(ok(await each.client.get("/v1/jobs"))["jobs"]) == 1
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"min_score": 0.5},
+            {"photos": [{"content": B64, "name": "other.png"}]},
+            {"photos": [{"url": "https://pictures.example/1.jpg", "name": "mine.png"}]},
+            {"webhook": {"url": "https://shop.example/hook"}},
+        ],
+    )
+    async def test_other(self, world, change):
+        """The same key with another request is a conflict."""
+        each = world()
+        headers = {"Idempotency-Key": "order-1"}
+        body = {"photos": [{"content": B64, "name": "mine.png"}]}
+        accepted(await each.client.post("/v1/jobs", json=body, headers=headers))
+        problem(await each.client.post("/v1/jobs", json={**body, **change}, headers=headers), 409, "conflict")
+        accepted(await each.client.post("/v1/jobs", json={**body, **change}, headers=headers | PRESS))
+
+    @pytest.mark.parametrize(("key", "status"), [("", 400), ("k" * 256, 400), ("k" * 255, 202)])
+    async def test_length(self, world, key, status):
+        """A key has 1 to 255 characters."""
+        reply = await world().client.post("/v1/jobs", content=PHOTO, headers={"Idempotency-Key": key})
+        assert reply.status_code == status
