@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable
+from functools import partial
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Annotated
@@ -16,13 +17,15 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from gateway import app as composition
-from gateway import operating, profiling, settings
+from gateway import evaluating, operating, profiling, settings
 from gateway.app import Parts
+from gateway.evaluating import ALONE_CASCADE, Strategy
 from gateway.profiling import Sample, parse_shapes
 from gateway.server import serve as serve_app
 from gateway.settings import ConfigError, Settings
 from gateway.stores import Stores
 from gateway.webhooks import dead, signing
+from thresholds import cascade as cascades
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -133,6 +136,51 @@ def profile(
     profiling.run(parts, parts.routes[route], sample, out_dir, config_file=config, console=out, confirmed=yes).write(
         wanted, factor=factor, deviations=deviations, console=out
     )
+
+
+@app.command()
+def evaluate(
+    photos: Annotated[list[Path], typer.Option(help="A folder of photos; may be given several times.")],
+    truth: Annotated[
+        list[Path],
+        typer.Option(
+            help="Ground truth in COCO's JSON form, one for each folder of photos. Without, only agreement "
+            "with the answer alone is told."
+        ),
+    ] = [],
+    route: Annotated[
+        str, typer.Option(help="The route whose provider is asked, and whose cascade is tried.")
+    ] = "objects",
+    cascade: Annotated[list[Path], typer.Option(help="Cascade files to try as well; may be given several times.")] = [],
+    clients: Annotated[int, typer.Option(min=1, help="Photos that wait for an answer at the same time.")] = 64,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
+    config: ConfigFile = settings.DEFAULT_FILE,
+) -> None:
+    """Try cascades on photos: what each costs, and what it loses against asking about every photo alone.
+
+    The photos go through a gateway's own flow in this process, in canvases of their own; a running gateway is not
+    touched. The price is named before it is paid.
+    """
+    read = _read(config)
+    parts = composition.build(read, config)
+    if route not in parts.routes:
+        raise ConfigError(f"{config}: there is no route {route!r}; there are {', '.join(parts.routes)}")
+    sample = evaluating.read_sample(photos, truth, out)
+    own = parts.routes[route]
+    strategies = [Strategy("1x1", ALONE_CASCADE.model_copy(update={"border": own.cascade.border}))]
+    if own.cascade.shapes != "1x1":
+        strategies.append(Strategy(f"{route}: {own.cascade.shapes}", own.cascade))
+    for file in cascade:
+        try:
+            strategies.append(Strategy(file.stem, cascades.load(file)))
+        except ValueError as error:
+            raise ConfigError(f"--cascade {error}") from None
+    evaluating.agree(strategies, len(sample.photos), parts.providers[own.provider], out, confirmed=yes)
+    index = list(parts.routes).index(route)
+    builds = [
+        (each, partial(evaluating.build, read, config, index, each.cascade, parts.providers)) for each in strategies
+    ]
+    out.print(evaluating.table(evaluating.run(builds, sample, clients=clients, console=out), sample))
 
 
 @app.command()

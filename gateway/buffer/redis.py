@@ -206,9 +206,7 @@ class RedisBuffer:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _ended(tasks)
             self._listener = None
             with suppress(BufferAway):
                 left = await self._run(self._leave, self.replica, 0, MOST_CLAIMS, *self._last_words)
@@ -375,3 +373,11 @@ def _portions(entries: Sequence[Entry], sizes: Sequence[int]) -> Iterator[list[E
 def _photo_key(photo: Photo) -> str:
     """A URL and the picture that was fetched from it never take each other's place."""
     return f"imgrid:photo:{photo.id}{':url' if photo.format == URL else ''}"
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancels them until they have ended: redis-py can take a cancellation for a time that is over, and go on."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=BEAT_S)

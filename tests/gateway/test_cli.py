@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -172,3 +173,74 @@ class TestProfile:
         again = profile("", "--factor", "0.5")
         assert again.exit_code == 0
         assert "nothing to pay" in again.output
+
+
+class TestEvaluate:
+    CONFIG = (
+        "providers: {eye: {kind: shapes, usd_per_image: 0.5}}\n"
+        "routes: [{task: objects, provider: eye, stages: [{shape: 2x2}], max_wait_ms: 500}]\n"
+    )
+
+    @pytest.fixture
+    def evaluate(self, tmp_path):
+        """`evaluate(answer, *options)`: the command over eight photos, each of one red block, and what it printed."""
+        (tmp_path / "imgrid.yaml").write_text(self.CONFIG)
+        (tmp_path / "photos").mkdir()
+        images, boxes = [], []
+        for number in range(8):
+            side = 50 + 4 * number
+            image = drawn((120, 90), Block("red", 10, 10, 10 + side, 10 + side // 2))
+            (tmp_path / f"photos/{number}.png").write_bytes(encoded(image))
+            images.append({"id": number, "file_name": f"{number}.png", "width": 120, "height": 90})
+            boxes.append({"id": number + 1, "image_id": number, "category_id": 1, "bbox": [10, 10, side, side // 2]})
+        truth = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "red"}]}
+        (tmp_path / "truth.json").write_text(json.dumps(truth))
+
+        def run(answer, *options):
+            places = ["-c", str(tmp_path / "imgrid.yaml"), "--photos", str(tmp_path / "photos")]
+            return CliRunner(env={"COLUMNS": "160"}).invoke(cli.app, ["evaluate", *places, *options], input=answer)
+
+        return run
+
+    def rows(self, result):
+        """The table's rows, by strategy."""
+        cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines() if "│" in line]
+        return {name: rest for name, *rest in cells}
+
+    def test_price_first(self, evaluate):
+        """It names the most that it may cost, and asks nothing until that is agreed to."""
+        result = evaluate("n\n")
+        assert "10 images at most" in result.output
+        assert "5.00 USD" in result.output
+        assert result.exit_code == 1
+        assert "strategy" not in result.output
+
+    def test_table(self, evaluate, tmp_path):
+        """Each strategy is a row: what it billed a photo, what that saves, and its precision next to 1x1."""
+        (tmp_path / "two.json").write_text('{"stages": [{"shape": "2x1"}]}')
+        result = evaluate("", "--yes", "--truth", str(tmp_path / "truth.json"), "--cascade", str(tmp_path / "two.json"))
+        assert result.exit_code == 0, result.output
+        rows = self.rows(result)
+        assert [rows[name][0] for name in ("1x1", "objects: 2x2", "two")] == ["1.000", "0.250", "0.500"]
+        assert rows["1x1"][1] == "0.0%"
+        assert rows["objects: 2x2"][1] == "75.0%"
+        assert {row[3] for row in rows.values()} == {"+0.0000"}
+
+    def test_no_truth(self, evaluate):
+        """Without ground truth it tells agreement with the answers alone, and no precision."""
+        result = evaluate("y\n")
+        assert "AP50" not in result.output
+        assert self.rows(result)["objects: 2x2"] == ["0.250", "75.0%", "1.0000", "0"]
+
+    def test_leaves_nothing(self, evaluate, tmp_path):
+        """It touches nothing of a gateway that may run beside: no jobs, no buffer."""
+        before = set(tmp_path.iterdir())
+        assert evaluate("y\n").exit_code == 0
+        assert set(tmp_path.iterdir()) >= before
+        assert not list(tmp_path.glob("*.sqlite3*"))
+
+    def test_bad_cascade(self, evaluate, tmp_path):
+        """A cascade that cannot be read is named."""
+        result = evaluate("y\n", "--cascade", str(tmp_path / "none.json"))
+        assert isinstance(result.exception, cli.ConfigError)
+        assert "none.json" in str(result.exception)

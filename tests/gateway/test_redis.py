@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
@@ -99,6 +99,42 @@ async def test_tls(tmp_path):
         with pytest.raises(BufferAway):
             await commands.do(commands.client.ping())
         await commands.close()
+
+
+class Deaf:
+    """A client to whose subscriptions a cancellation is a time that is over, once, as it can be in redis-py."""
+
+    def __init__(self, client):
+        self._real = client
+        self.cancelled = 0
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    @asynccontextmanager
+    async def pubsub(self):
+        yield self
+
+    async def subscribe(self, *channels):
+        pass
+
+    async def get_message(self, **options):
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            if self.cancelled > 1:
+                raise
+
+
+async def test_stops(redis_server):
+    """A buffer stops serving though its client took the first word of it for something else."""
+    client = Deaf(connect(redis_server.url))
+    commands = Commands(client)
+    async with asyncio.timeout(15), RedisBuffer(commands, Room(), clock=steady()).serving(Heard()):
+        await asyncio.sleep(0.1)
+    assert client.cancelled == 2
+    await commands.close()
 
 
 async def test_sentinel(tmp_path):
