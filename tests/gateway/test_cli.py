@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from gateway import cli
+from gateway import cli, evaluating
 from gateway.testing import Block, drawn, encoded, parts_of
 
 COMMAND = typer.main.get_command(cli.app)
@@ -198,14 +199,14 @@ class TestEvaluate:
 
         def run(answer, *options):
             places = ["-c", str(tmp_path / "imgrid.yaml"), "--photos", str(tmp_path / "photos")]
-            return CliRunner(env={"COLUMNS": "160"}).invoke(cli.app, ["evaluate", *places, *options], input=answer)
+            return CliRunner().invoke(cli.app, ["evaluate", *places, *options], input=answer)
 
         return run
 
     def rows(self, result):
         """The table's rows, by strategy."""
-        cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines() if "│" in line]
-        return {name: rest for name, *rest in cells}
+        lines = result.output[result.output.index("strategy") :].splitlines()[2:]
+        return {name: rest for name, *rest in (re.split(r"  +", line.strip()) for line in lines if line.strip())}
 
     def test_price_first(self, evaluate):
         """It names the most that it may cost, and asks nothing until that is agreed to."""
@@ -224,13 +225,13 @@ class TestEvaluate:
         assert [rows[name][0] for name in ("1x1", "objects: 2x2", "two")] == ["1.000", "0.250", "0.500"]
         assert rows["1x1"][1] == "0.0%"
         assert rows["objects: 2x2"][1] == "75.0%"
-        assert {row[3] for row in rows.values()} == {"+0.0000"}
+        assert {row[3] for row in rows.values()} == {"+0.000"}
 
     def test_no_truth(self, evaluate):
         """Without ground truth it tells agreement with the answers alone, and no precision."""
         result = evaluate("y\n")
         assert "AP50" not in result.output
-        assert self.rows(result)["objects: 2x2"] == ["0.250", "75.0%", "1.0000", "0"]
+        assert self.rows(result)["objects: 2x2"] == ["0.250", "75.0%", "1.000"]
 
     def test_leaves_nothing(self, evaluate, tmp_path):
         """It touches nothing of a gateway that may run beside: no jobs, no buffer."""
@@ -238,6 +239,14 @@ class TestEvaluate:
         assert evaluate("y\n").exit_code == 0
         assert set(tmp_path.iterdir()) >= before
         assert not list(tmp_path.glob("*.sqlite3*"))
+
+    def test_failed(self):
+        """Photos without an answer are told of by strategy, and not counted among those that cost so much each."""
+        strategy = evaluating.Strategy("4x4", evaluating.ALONE_CASCADE)
+        result = evaluating.Result({"a": []}, billed=0.5, failed=2)
+        table = evaluating.table([(strategy, result)], evaluating.Sample({}, {}))
+        assert table.caption == "photos without an answer: 2 of 4x4"
+        assert result.per_photo == 0.5
 
     def test_bad_cascade(self, evaluate, tmp_path):
         """A cascade that cannot be read is named."""
