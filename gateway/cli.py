@@ -20,6 +20,7 @@ from gateway import app as composition
 from gateway import evaluating, operating, profiling, settings
 from gateway.app import Parts
 from gateway.evaluating import ALONE_CASCADE, Strategy
+from gateway.model import Route
 from gateway.profiling import Sample, parse_shapes
 from gateway.server import serve as serve_app
 from gateway.settings import ConfigError, Settings
@@ -130,10 +131,9 @@ def profile(
     """
     sample = Sample(photos, truth, parse_shapes(shapes), groupings, floor)
     parts = composition.build(_read(config), config)
-    if route not in parts.routes:
-        raise ConfigError(f"{config}: there is no route {route!r}; there are {', '.join(parts.routes)}")
+    named = _route(parts, route, config)
     wanted = [parse_shapes(text) for text in cascade]
-    profiling.run(parts, parts.routes[route], sample, out_dir, config_file=config, console=out, confirmed=yes).write(
+    profiling.run(parts, named, sample, out_dir, config_file=config, console=out, confirmed=yes).write(
         wanted, factor=factor, deviations=deviations, console=out
     )
 
@@ -163,10 +163,8 @@ def evaluate(
     """
     read = _read(config)
     parts = composition.build(read, config)
-    if route not in parts.routes:
-        raise ConfigError(f"{config}: there is no route {route!r}; there are {', '.join(parts.routes)}")
+    own = _route(parts, route, config)
     sample = evaluating.read_sample(photos, truth, out)
-    own = parts.routes[route]
     strategies = [Strategy("1x1", ALONE_CASCADE.model_copy(update={"border": own.cascade.border}))]
     if own.cascade.shapes != "1x1":
         strategies.append(Strategy(f"{route}: {own.cascade.shapes}", own.cascade))
@@ -175,7 +173,7 @@ def evaluate(
             strategies.append(Strategy(file.stem, cascades.load(file)))
         except ValueError as error:
             raise ConfigError(f"--cascade {error}") from None
-    evaluating.agree(strategies, len(sample.photos), parts.providers[own.provider], out, confirmed=yes)
+    evaluating.quote(strategies, len(sample.photos), parts.providers[own.provider], out, confirmed=yes)
     index = list(parts.routes).index(route)
     builds = [
         (each, partial(evaluating.build, read, config, index, each.cascade, parts.providers)) for each in strategies
@@ -240,6 +238,12 @@ def config_example() -> None:
 
 def _read(file: Path) -> Settings:
     return settings.read(file, {name: value for name, value in os.environ.items() if name != CONFIG})
+
+
+def _route(parts: Parts, name: str, config: Path) -> Route:
+    if name not in parts.routes:
+        raise ConfigError(f"{config}: there is no route {name!r}; there are {', '.join(parts.routes)}")
+    return parts.routes[name]
 
 
 def greeting(parts: Parts, url: str) -> str:

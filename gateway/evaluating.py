@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,10 +17,9 @@ from gateway import app as composition
 from gateway.app import Parts
 from gateway.errors import GatewayError
 from gateway.model import Outcome, Photo, Route, Tenant
-from gateway.profiler import find_photos, open_photos
-from gateway.profiling import FORMATS
+from gateway.profiling import agree, read_photos
 from gateway.settings import ConfigError, Settings
-from providers.base import Detection, Limits, Provider
+from providers.base import Detection, Provider
 from thresholds.cascade import Cascade, Stage
 from thresholds.precision import Precision, agreement, precision
 from thresholds.shape import ALONE
@@ -63,35 +61,28 @@ class Result:
 def read_sample(folders: Sequence[Path], truths: Sequence[Path], console: Console) -> Sample:
     """Raises ConfigError for what cannot be read; photos that cannot be decoded are left out, and named."""
     try:
-        files = find_photos(folders, truths)
+        truth, photos = read_photos(folders, truths, console)
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from None
-    photos, refused = open_photos(files, Limits(formats=FORMATS))
-    for path, reason in refused.items():
-        console.print(f"[yellow]left out:[/] {path}: {reason}")
     if not photos:
         raise ConfigError("none of the photos can be looked at")
-    truth = {key: files[key].objects or () for key in photos} if truths else {}
     return Sample(photos, truth)
 
 
-def most_images(cascade: Cascade, photos: int) -> int:
-    """What a strategy costs where no photo is accepted before its last stage, and every canvas is full."""
+def full_images(cascade: Cascade, photos: int) -> int:
+    """What a strategy asks where every photo goes through all stages, and every canvas is full."""
     return sum(math.ceil(photos / stage.shape.cells) for stage in cascade.stages)
 
 
-def agree(
+def quote(
     strategies: Sequence[Strategy], photos: int, provider: Provider, console: Console, *, confirmed: bool
 ) -> None:
     """Names the price and asks. Raises typer.Exit where it is not agreed to."""
-    images = sum(most_images(strategy.cascade, photos) for strategy in strategies)
-    price = provider.about.price
-    as_of = f", list price of {price.as_of}" if price.as_of else ""
+    images = sum(full_images(strategy.cascade, photos) for strategy in strategies)
     names = "; ".join(strategy.name for strategy in strategies)
-    console.print(f"{photos} photos by {len(strategies)} strategies ({names}): about {images} images at most to ask "
-                  f"{provider.about.name} about, [bold]{images * price.usd_per_image:.2f} USD[/]{as_of}")  # fmt: skip
-    if not confirmed and not typer.confirm("Go on?"):
-        raise typer.Exit(1)
+    what = (f"{photos} photos by {len(strategies)} strategies ({names}): about {images} images to ask "
+            f"{provider.about.name} about, in full canvases and where no photo ends before its last stage")  # fmt: skip
+    agree(what, images * provider.about.price.usd_per_image, provider, console, confirmed=confirmed)
 
 
 def build(config: Settings, file: Path, index: int, cascade: Cascade, providers: Mapping[str, Provider]) -> Parts:

@@ -86,7 +86,7 @@ def run(
     """Asks what was not asked before, once the price is agreed to. Raises ConfigError for whatever is in the way."""
     provider = parts.providers[route.provider]
     try:
-        truth, photos = _photos(sample, console)
+        truth, photos = read_photos(sample.folders, sample.truths, console)
         store = Store(folder, _made_with(parts, route, config_file))
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from None
@@ -95,7 +95,9 @@ def run(
     asked = questions(sizes, shapes, sample.groupings)
     missing = [question for question in asked if store.get(question) is None]
     if missing:
-        _agree(missing, len(asked), provider, console, confirmed=confirmed)
+        paid = len(asked) - len(missing)
+        what = f"{len(missing)} images to ask {provider.about.name} about ({paid} of {len(asked)} are paid for already)"
+        agree(what, provider.about.price.usd_per_image * len(missing), provider, console, confirmed=confirmed)
         profiler = Profiler(provider, route.task, photos, store, parts.studio, route.cascade.border)
         _ask(profiler, missing, console)
     else:
@@ -108,9 +110,12 @@ def run(
     return Result(made, folder, route.cascade.border)
 
 
-def _photos(sample: Sample, console: Console) -> tuple[dict[str, Sequence[Detection]], dict[str, Photo]]:
-    """True objects, where they are known, and photos; both by the photos' digests."""
-    files = find_photos(sample.folders, sample.truths)
+def read_photos(
+    folders: Sequence[Path], truths: Sequence[Path], console: Console
+) -> tuple[dict[str, Sequence[Detection]], dict[str, Photo]]:
+    """True objects, where they are known, and photos; both by the photos' digests. Photos that cannot be looked at are
+    named and left out. Raises ValueError and OSError for what cannot be read."""
+    files = find_photos(folders, truths)
     photos, refused = open_photos(files, Limits(formats=FORMATS))
     for path, reason in refused.items():
         console.print(f"[yellow]left out:[/] {path}: {reason}")
@@ -136,12 +141,11 @@ def _digest(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
-def _agree(missing: Sequence[Question], total: int, provider: Provider, console: Console, *, confirmed: bool) -> None:
-    about = provider.about
-    usd = about.price.usd_per_image * len(missing)
-    as_of = f", list price of {about.price.as_of}" if about.price.as_of else ""
-    console.print(f"{len(missing)} images to ask {about.name} about ({total - len(missing)} of {total} are paid for "
-                  f"already): about [bold]{usd:.2f} USD[/]{as_of}")  # fmt: skip
+def agree(what: str, usd: float, provider: Provider, console: Console, *, confirmed: bool) -> None:
+    """Names what is to be asked and its price. Raises typer.Exit where that is not agreed to."""
+    price = provider.about.price
+    as_of = f", list price of {price.as_of}" if price.as_of else ""
+    console.print(f"{what}: about [bold]{usd:.2f} USD[/]{as_of}")
     if not confirmed and not typer.confirm("Go on?"):
         raise typer.Exit(1)
 

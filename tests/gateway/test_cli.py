@@ -209,9 +209,9 @@ class TestEvaluate:
         return {name: rest for name, *rest in (re.split(r"  +", line.strip()) for line in lines if line.strip())}
 
     def test_price_first(self, evaluate):
-        """It names the most that it may cost, and asks nothing until that is agreed to."""
+        """It names what it may cost in full canvases, and asks nothing until that is agreed to."""
         result = evaluate("n\n")
-        assert "10 images at most" in result.output
+        assert "about 10 images to ask eye about" in result.output
         assert "5.00 USD" in result.output
         assert result.exit_code == 1
         assert "strategy" not in result.output
