@@ -65,7 +65,7 @@ class Instant:
 
 def _serve(cores: set[int], latency_s: float, stages: list[dict[str, Any]], pipe: Any) -> None:
     os.sched_setaffinity(0, cores)
-    route = {"task": "objects", "provider": "instant", "stages": stages, "max_wait_ms": 150}
+    route = {"task": "objects", "provider": "instant", "stages": stages, "max_wait_ms": 150, "watch": {"share": 0}}
     config = Settings(listen="127.0.0.1:0", providers={"instant": {"kind": "instant"}}, routes=[route],
                       threads=len(cores))  # fmt: skip
     provider: Provider = Instant(latency_s, Canvas(640, 640))

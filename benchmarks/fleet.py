@@ -188,6 +188,7 @@ def config(plan: Plan, listen: str, upstream: str, redis: str) -> dict[str, Any]
                     "canvas": canvas, "timeout_ms": plan.timeout_ms}
         },
         "routes": [{"task": "objects", "provider": "aws", "max_wait_ms": 150, "deadline_ms": plan.deadline_ms,
+                    "watch": {"share": 0},
                     "stages": [{"shape": "3x3", "rule": unsure}, {"shape": "1x1"}]}],
         "tenants": [{"name": name, "share": True, "keys": [{"dialect": "native", "key": key}]}
                     for name, key in TENANTS.items()],

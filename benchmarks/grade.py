@@ -69,7 +69,7 @@ class Grader:
         file.write_text(yaml.safe_dump({
             "listen": listen,
             "providers": {"aws": provider},
-            "routes": [{"task": "objects", "provider": "aws", **route}],
+            "routes": [{"task": "objects", "provider": "aws", "watch": {"share": 0}, **route}],
             "tenants": [{"name": "shop", "keys": keys}],
         }))  # fmt: skip
         return file, f"http://{listen}"
@@ -90,7 +90,7 @@ class Grader:
             sources += ["--photos", str(data), "--truth", str(data / "annotations.json")]
         wanted = [part for cascade in CASCADES for part in ("--cascade", cascade)]
         subprocess.run([self.imgrid, "profile", "-c", str(file), *sources, "--shapes", SHAPES, *wanted,
-                        "--out", str(out), "--yes"], check=True)  # fmt: skip
+                        "--groupings", "1", "--out", str(out), "--yes"], check=True)  # fmt: skip
 
 
 def halves(data: Path, folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from gateway.testing import encoded, numbered
 
 KEY = {"Authorization": f"Bearer {next(iter(TENANTS.values()))}", "Content-Type": "image/jpeg"}
 CELLS = 9
-ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "3x3"}], "max_wait_ms": 150}
+ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "3x3"}], "max_wait_ms": 150, "watch": {"share": 0}}
 
 
 async def load(urls: list[str], rate: float, seconds: float) -> int:

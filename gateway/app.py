@@ -38,14 +38,17 @@ from gateway.keys import KeyPair, Keyring, digest
 from gateway.model import Route, Tenant
 from gateway.operations import Operations, Ready
 from gateway.rounds import Rules
+from gateway.routes import Routes, describe_routes
 from gateway.service import Service
 from gateway.settings import ConfigError, Settings
 from gateway.stores import Stores, open_stores
+from gateway.watch import Terms, Watcher
 from gateway.webhooks.deliverer import Deliverer, Pace
 from gateway.webhooks.signing import parse_secret
 from providers import load
 from providers.base import Misconfigured, Provider
-from thresholds.cascade import Stage
+from thresholds.cascade import Cascade, Stage
+from thresholds.shape import ALONE
 
 LEAST_CELL_PX = 16
 
@@ -62,6 +65,7 @@ class Parts:
     studio: Studio
     events: Events
     flow: Flow
+    watcher: Watcher
     metrics: Metrics
     service: Service
     jobs: Jobs
@@ -102,16 +106,28 @@ def build(
     fetch = Fetcher(guard, NATIVE.limits, house)
     flow = Flow(routes, made, stores.buffer, studio=studio, events=events, clock=clock, rng=random.Random(),
                 rules=rules, fetch=fetch)  # fmt: skip
-    service = Service(tuple(routes.values()), flow, house, events)
+    watcher = Watcher(routes, _terms(config, routes), flow.watch, events, clock=clock, rng=random.Random())
+    events.listeners.append(watcher)
+    service = Service(tuple(routes.values()), flow, house, events, watcher.level)
     signing = _signing(config, file)
     hooks = {each.name: Hook(each.webhook.url, each.webhook.each_photo) for each in config.tenants if each.webhook.url}
-    jobs = Jobs(stores.jobs, service.route, flow.entry, guard.check, house, events, clock, hooks, signing)
+    jobs = Jobs(stores.jobs, service.route, service.enter, guard.check, house, events, clock, hooks, signing)
     deliverer = Deliverer(stores.deliveries, guard.post, partial(told.body, stores.jobs), signing,
                           observe=metrics.attempted,
                           pace=Pace(attempt_s=urls.timeout_ms / 1000, concurrency=config.webhooks.concurrency),
                           clock=clock)  # fmt: skip
-    return Parts(config, made, routes, _keyring(config, file), stores, studio, events, flow, metrics, service, jobs,
-                 guard, deliverer, clock)  # fmt: skip
+    return Parts(config, made, routes, _keyring(config, file), stores, studio, events, flow, watcher, metrics, service,
+                 jobs, guard, deliverer, clock)  # fmt: skip
+
+
+def _terms(config: Settings, routes: Mapping[str, Route]) -> dict[str, Terms]:
+    """How each route is watched: what its settings promise goes before what its cascade does."""
+    terms: dict[str, Terms] = {}
+    for route, settled in zip(routes.values(), config.routes, strict=True):
+        promise, watch = route.cascade.promise, settled.watch
+        promised = watch.agreement if watch.agreement is not None or promise is None else promise.agreement
+        terms[route.name] = Terms(watch.share, watch.delta, promised)
+    return terms
 
 
 def _signing(config: Settings, file: Path) -> Callable[[str], Sequence[str]]:
@@ -157,9 +173,27 @@ def _routes(config: Settings, file: Path, made: Mapping[str, Provider]) -> dict[
             _check_stage(stage, route, made, f"{file}: routes[{index}]")
         if cascade.merge == "fuse" and route.task == "text":
             raise ConfigError(f"{file}: routes[{index}].merge: text is not fused; use discard")
+        if route.companion:
+            _check_companion(route, cascade, made, f"{file}: routes[{index}].companion")
         routes[name] = Route(name, route.task, route.provider, cascade, route.max_wait_ms / 1000,
-                             route.deadline_ms / 1000, frozenset(route.tenants))  # fmt: skip
+                             route.deadline_ms / 1000, frozenset(route.tenants), route.companion)  # fmt: skip
     return routes
+
+
+def _check_companion(route: settings.RouteSettings, cascade: Cascade, made: Mapping[str, Provider], where: str) -> None:
+    """That it is another provider, of the route's task. A cascade without a stage of it does not ask it."""
+    name, stages = route.companion, cascade.stages
+    if name not in made:
+        raise ConfigError(f"{where}: there is no provider {name!r}; there are {', '.join(made)}")
+    if name == route.provider:
+        raise ConfigError(f"{where}: {name} is the route's provider itself; name another, or none")
+    if route.task not in (tasks := made[name].about.tasks):
+        raise ConfigError(f"{where}: provider {name} does not serve {route.task}, but {', '.join(sorted(tasks))}")
+    places = [index for index, stage in enumerate(stages) if stage.provider == name]
+    if places and (places != [0] or stages[0].shape != ALONE or len(stages) == 1):
+        raise ConfigError(f"{where}: {name} sees every photo whole and before anybody else, so in the cascade it has "
+                          "one stage: the first, 1x1, with others after it; imgrid plan makes such cascades from a "
+                          "profile with a companion")  # fmt: skip
 
 
 def _check_stage(stage: Stage, route: settings.RouteSettings, made: Mapping[str, Provider], where: str) -> None:
@@ -204,6 +238,7 @@ def create_app(parts: Parts) -> FastAPI:
     Api(parts.jobs, parts.keyring, handing_in, lambda: _is_stopping(app)).add_to(app)
     ready = Ready(parts.providers, parts.buffer)
     Operations(ready, parts.buffer, parts.metrics, parts.keyring, parts.clock).add_to(app)
+    Routes(parts.service.routes, parts.watcher, parts.keyring).add_to(app)
     _describe(app)
     return app
 
@@ -228,6 +263,8 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         delivering = asyncio.create_task(parts.deliverer.run())
         stack.push_async_callback(_cancelled, delivering)
         stack.push_async_callback(parts.flow.drain, max(route.deadline_s for route in parts.routes.values()))
+        watching = asyncio.create_task(parts.watcher.run())
+        stack.push_async_callback(_cancelled, watching)  # what is watched keeps no process from stopping
         await stack.enter_async_context(parts.stores.jobs.running(parts.buffer))
         yield
 
@@ -250,6 +287,7 @@ def _describe(app: FastAPI) -> None:
                 schemas.update(operation.pop("x-components", {}))
                 document["paths"][dialect.path] = {"post": {"operationId": dialect.name, **operation}}
             describe(document)
+            describe_routes(document)
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from gateway.grid.layout import Layout
 from gateway.model import Entry, Lane, Outcome
 from providers.base import Detection, Picture
+from thresholds.watching import Record
 
 log = logging.getLogger("imgrid")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A canvas was answered, and billed: one image. `entries` are its photos in the layout's order; the cells of the
-    `broken` ones, by index, are empty."""
+    """A canvas was answered, and billed: one image, unless it was `free`. `entries` are its photos in the layout's
+    order; the cells of the `broken` ones, by index, are empty."""
 
     canvas: str
     lane: Lane
@@ -28,10 +29,11 @@ class Asked:
     composed_s: float
     asked_s: float
     broken: frozenset[int] = frozenset()
+    free: bool = False
 
     @property
     def billed(self) -> list[Entry]:
-        """The photos that share the bill: those that are to be seen."""
+        """The photos that share the bill, if there is one: those that are to be seen."""
         return [entry for index, entry in enumerate(self.entries) if index not in self.broken]
 
 
@@ -75,7 +77,33 @@ class LoopFailed:
     message: str
 
 
-Event = Asked | CallFailed | Settled | Refused | Left | LoopFailed
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A photo's answer by its route's cascade was compared with its answer alone; `record` is all that was so far."""
+
+    route: str
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Overlooked:
+    """A photo was to be compared and was not: too many were, or its answer did not come."""
+
+    route: str
+
+
+@dataclass(frozen=True, slots=True)
+class LevelChanged:
+    """A route goes by another variant of its cascade from now on, its `level`th, because of what `record` holds."""
+
+    route: str
+    before: str
+    after: str
+    level: int
+    record: Record
+
+
+Event = Asked | CallFailed | Settled | Refused | Left | LoopFailed | Compared | Overlooked | LevelChanged
 Listener = Callable[[Event], None]
 
 

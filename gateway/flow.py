@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,10 +24,13 @@ from gateway.packer import Waiting, due
 from gateway.rounds import BUFFER_PAUSE_S, Fetch, Rounds, Rules, insist
 from providers.base import Provider
 from thresholds.shape import ALONE
+from thresholds.variants import TARGET
 
 log = logging.getLogger("imgrid")
 
 PAUSE_AFTER_FAILURE_S = 0.2
+WATCHED_S = 300.0
+"""How long a photo that is watched may take; it waits for everybody else."""
 FETCHES = 16
 """Photos fetched from URLs at the same time."""
 
@@ -71,16 +75,32 @@ class Flow:
         self._stopping = False
 
     async def answer(
-        self, photos: Sequence[Photo], route: Route, tenant: Tenant, *, deadline_s: float | None = None
+        self,
+        photos: Sequence[Photo],
+        route: Route,
+        tenant: Tenant,
+        *,
+        deadline_s: float | None = None,
+        variant: str = TARGET,
     ) -> list[Outcome]:
         """The outcome of each photo, in order, within the deadline (the route's where none is given).
 
         Raises Busy, having taken nothing, where the buffer is full, and BufferAway where it cannot be reached. When
         cancelled, its photos leave the buffer.
         """
+        return await self._answers([self._enter(photo, route, tenant, variant, deadline_s) for photo in photos])
+
+    async def watch(self, photo: Photo, route: Route, tenant: Tenant, variant: str) -> Outcome:
+        """The outcome of a photo that the gateway asks about for itself: clients go before it, and it counts as none of
+        theirs, but for its bill. Raises what `answer` raises."""
+        now = self._clock()
+        entry = self._patient(photo, route, tenant, variant)
+        (outcome,) = await self._answers([replace(entry, deadline_at=now + WATCHED_S, watched=True)])
+        return outcome
+
+    async def _answers(self, entries: Sequence[Entry]) -> list[Outcome]:
         if self._stopping:
             raise Stopping("The gateway is going down; ask another one.")
-        entries = [self._enter(photo, route, tenant, deadline_s) for photo in photos]
         self._waiters.update((entry.photo.id, asyncio.Future()) for entry in entries)
         putting = asyncio.ensure_future(self._buffer.put(entries))
         try:
@@ -94,15 +114,21 @@ class Flow:
         finally:
             self._leave([entry for entry in entries if entry.photo.id in self._waiters], putting)
 
-    def entry(self, photo: Photo, route: Route, tenant: Tenant, job: str, index: int) -> Entry:
-        """A job's photo, ready to be put: patient, and with no client that waits. A URL is to be fetched first."""
+    def entry(
+        self, photo: Photo, route: Route, tenant: Tenant, job: str, index: int, *, variant: str = TARGET
+    ) -> Entry:
+        """A job's photo, ready to be put. A URL is to be fetched first."""
+        return replace(self._patient(photo, route, tenant, variant), job=job, index=index)
+
+    def _patient(self, photo: Photo, route: Route, tenant: Tenant, variant: str) -> Entry:
+        """A photo with no client that waits."""
         now = self._clock()
         fetched = photo.pixels > 0
-        lane = self._rounds.lane(photo, route, tenant.pool, 0)
+        lane = self._rounds.lane(photo, route, tenant.pool, variant)
         lane = lane if fetched else Lane(FETCHING, route.task, tenant.pool, ALONE)
         due_at = now + self._rules.job_wait_s if fetched and lane.shape != ALONE else now
         deadline_at = now + self._rules.job_deadline_s
-        return Entry(photo, route.name, tenant.name, lane, now, now, due_at, deadline_at, job=job, index=index)
+        return Entry(photo, route.name, tenant.name, lane, now, now, due_at, deadline_at, variant=variant)
 
     async def run(self) -> None:
         """Serves until cancelled."""
@@ -151,15 +177,15 @@ class Flow:
 
     # -- in
 
-    def _enter(self, photo: Photo, route: Route, tenant: Tenant, deadline_s: float | None) -> Entry:
+    def _enter(self, photo: Photo, route: Route, tenant: Tenant, variant: str, deadline_s: float | None) -> Entry:
         now = self._clock()
         deadline_at = now + (deadline_s if deadline_s is not None else route.deadline_s)
-        lane = self._rounds.lane(photo, route, tenant.pool, 0)
+        lane = self._rounds.lane(photo, route, tenant.pool, variant)
         spare_s = deadline_at - now - self._askers[lane.provider].typical_s
         if spare_s < route.max_wait_s:
             lane = lane._replace(shape=ALONE)
         due_at = now if lane.shape == ALONE else now + route.max_wait_s
-        return Entry(photo, route.name, tenant.name, lane, now, now, due_at, deadline_at)
+        return Entry(photo, route.name, tenant.name, lane, now, now, due_at, deadline_at, variant=variant)
 
     def _broken(self, entry: Entry, error: GatewayError) -> None:
         end = Settlement(entry, Outcome(entry.photo, error=error))

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
-from gateway.dialects.base import Dialect, Incoming, Question, Reply
+from gateway.dialects.base import Dialect, Incoming, Question, Reply, quality_of
 from gateway.errors import BadRequest, Busy, GatewayError, TooManyBytes, TooSlow, Unauthenticated
 from gateway.events import Events, Refused
 from gateway.keys import Keyring, is_loopback
@@ -101,7 +101,7 @@ class Endpoint:
         self.dialect.authenticate(greeting, self.keyring)  # before a stranger's body takes up room
         incoming = replace(greeting, body=await self.intake.read(request))
         tenant = self.dialect.authenticate(incoming, self.keyring)
-        question = _with_deadline(self.dialect.parse(incoming), incoming)
+        question = _with_headers(self.dialect.parse(incoming), incoming)
         limits = self.dialect.limits
         answering = self.service.answer(question, tenant, dialect=self.dialect.name, limits=limits)
         outcomes = await while_connected(request, answering)
@@ -154,8 +154,9 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
         watching.cancel()
 
 
-def _with_deadline(question: Question, incoming: Incoming) -> Question:
-    """The header that every dialect knows, for clients whose own format has no field for it."""
+def _with_headers(question: Question, incoming: Incoming) -> Question:
+    """The headers that every dialect knows, for clients whose own format has no field for them."""
+    question = replace(question, quality=quality_of(incoming, question.quality))
     given = incoming.headers.get(DEADLINE_HEADER)
     if given is None:
         return question

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from gateway.errors import GatewayError
 from providers.base import Detection, Task
 from thresholds.cascade import Cascade
 from thresholds.shape import Shape
+from thresholds.variants import TARGET, ladder, variants
+
+Quality = Literal["exact", "target", "cheapest"]
+"""What a client may ask for: its photo alone, what the route promises, or no second question that is paid for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,10 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How one task is served, to whom."""
+    """How one task is served, to whom. `companion` names a free provider that sees every photo whole, at stage 0.
+
+    `levels` are the variants of the cascade that the route tightens by, in turn; the first is the cascade itself.
+    """
 
     name: str
     task: Task
@@ -31,9 +39,17 @@ class Route:
     deadline_s: float = 30.0
     tenants: frozenset[str] = frozenset()
     """Whom the route is for; nobody named means everybody."""
+    companion: str = ""
+    variants: Mapping[str, Cascade] = field(init=False, repr=False, compare=False)
+    levels: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
-    def provider_at(self, stage: int) -> str:
-        return self.cascade.stages[stage].provider or self.provider
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "variants", variants(self.cascade, self.provider, self.companion))
+        object.__setattr__(self, "levels", ladder(self.cascade, self.provider, self.companion))
+
+    def variant(self, name: str) -> Cascade:
+        """The cascade of that name; the route's own where there is none, as for photos that an older one left."""
+        return self.variants.get(name, self.cascade)
 
 
 class Size(NamedTuple):
@@ -93,11 +109,13 @@ class Step:
     asked_s: float
     found: tuple[Detection, ...]
     reason: str = ""
+    free: bool = False
+    """Asked of the route's companion: nobody is billed."""
 
     @property
     def share(self) -> float:
         """The photo's part of the canvas's bill, in images."""
-        return 1 / self.photos
+        return 0.0 if self.free else 1 / self.photos
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +124,9 @@ class Entry:
 
     Times are seconds of the buffer's clock. `put_at` is when it came into this lane; `due_at` when it no longer waits
     for company; `deadline_at` when its client no longer waits for an answer. A photo of a job names the job and its
-    place in it; one without is some client's that waits for the answer now. `turn` counts its claims: whoever holds an
-    earlier turn has lost the photo to another.
+    place in it; one that is `watched` the gateway asks about for itself, and it counts as nobody's; any other is some
+    client's that waits for the answer now. `variant` names which of the route's cascades it goes by. `turn` counts its
+    claims: whoever holds an earlier turn has lost the photo to another.
     """
 
     photo: Photo
@@ -123,6 +142,13 @@ class Entry:
     job: str = ""
     index: int = 0
     turn: int = 0
+    variant: str = TARGET
+    watched: bool = False
+
+    @property
+    def patient(self) -> bool:
+        """Whether clients' photos go before it."""
+        return bool(self.job) or self.watched
 
 
 @dataclass(frozen=True, slots=True)

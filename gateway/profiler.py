@@ -14,28 +14,24 @@ import os
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import cycle, islice, zip_longest
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.admission import House, admit
 from gateway.asking import PASSING, Asker
-from gateway.errors import PhotoError
 from gateway.grid.layout import lay_out
 from gateway.grid.studio import Studio
 from gateway.grid.ungrid import ungrid
 from gateway.model import Photo, Size
-from providers.base import Box, Detection, Limits, NoAnswer, PictureRefused, Provider, Task
+from providers.base import Box, Detection, NoAnswer, PictureRefused, Provider, Task
 from thresholds.cascade import Border
 from thresholds.profile import Answers
 from thresholds.shape import Shape
-from thresholds.truth import read_coco
 
 RESPONSES = "responses.jsonl"
 MADE_WITH = "made-with.json"
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 KEEP_TRYING_S = 120.0
 
 
@@ -103,65 +99,12 @@ def _plain(detection: Detection) -> dict[str, Any]:
     return {key: value for key, value in asdict(detection).items() if key != "details" and value not in ("", (), None)}
 
 
-class Sampled(NamedTuple):
-    """A photo's file, and its true objects where there is ground truth."""
-
-    path: Path
-    objects: Sequence[Detection] | None
-
-
-def find_photos(folders: Sequence[Path], truths: Sequence[Path]) -> dict[str, Sampled]:
-    """The sample, by the digest of each photo's content: all photos in the folders, or those that the truths list.
-
-    Raises ValueError where a listed file is missing, a truth cannot be read, or nothing is found at all.
-    """
-    if truths and len(truths) != len(folders):
-        raise ValueError(f"{len(folders)} --photos and {len(truths)} --truth: give one truth for each folder, in the "
-                         "same order, or none")  # fmt: skip
-    found: dict[str, Sampled] = {}
-    for folder, truth in zip_longest(folders, truths):
-        for sampled in _listed(folder, read_coco(truth)) if truth else _all(folder):
-            found[digest(sampled.path)] = sampled
-    if not found:
-        raise ValueError(f"no photos in {', '.join(map(str, folders))}")
-    return found
-
-
-def digest(path: Path) -> str:
-    """What a photo is known by in a profile: its content, wherever its file lies."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:20]
-
-
-def _listed(folder: Path, truth: Mapping[str, Sequence[Detection]]) -> Iterator[Sampled]:
-    for name, objects in truth.items():
-        places = [place for place in (folder / name, folder / "images" / name) if place.is_file()]
-        if not places:
-            raise ValueError(f"{folder}: the ground truth lists {name}, which is not there")
-        yield Sampled(places[0], objects)
-
-
-def _all(folder: Path) -> Iterator[Sampled]:
-    return (Sampled(path, None) for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
-
-
-def open_photos(files: Mapping[str, Sampled], limits: Limits) -> tuple[dict[str, Photo], dict[Path, str]]:
-    """The photos that can be looked at, and why the others cannot."""
-    photos: dict[str, Photo] = {}
-    refused: dict[Path, str] = {}
-    for key, (path, _) in files.items():
-        try:
-            photos[key] = admit(key, path.read_bytes(), limits, House())
-        except PhotoError as error:
-            refused[path] = str(error)
-    return photos, refused
-
-
 def questions(sizes: Mapping[str, Size], shapes: Sequence[Shape], groupings: int, seed: int = 0) -> list[Question]:
     """Every canvas that a profile asks about.
 
     At each shape photos are grouped at random with others of their orientation, `groupings` times, so that neighbours
-    vary. The last grid of a grouping is filled up with photos that were already asked: a shape is profiled full. Where
-    photos are so few that groupings come out the same, the question is asked once.
+    vary. The last grid of a grouping is filled up with photos that were already asked: a shape is profiled full. A
+    question that two groupings have stands twice; its one answer is both's.
     """
     asked: list[Question] = []
     for shape in shapes:
@@ -171,7 +114,7 @@ def questions(sizes: Mapping[str, Size], shapes: Sequence[Shape], groupings: int
                 keys = sorted(key for key, size in sizes.items() if size.portrait == portrait)
                 rng.shuffle(keys)
                 asked += [Question(shape, group) for group in _groups(keys, shape.cells)]
-    return list(dict.fromkeys(asked))
+    return asked
 
 
 def _groups(keys: Sequence[str], cells: int) -> Iterator[tuple[str, ...]]:
@@ -240,23 +183,37 @@ class Profiler:
             self.store.put(question, answer.found)
 
 
-def collect(
+class Answered(NamedTuple):
+    """A question with its answer taken apart: the shape as it was laid out, and each photo's own detections."""
+
+    question: Question
+    laid_out: Shape
+    found: list[list[Detection]]
+
+
+def answered(
     asked: Sequence[Question],
     sizes: Mapping[str, Size],
     store: Store,
     canvas: tuple[int, int],
     *,
     least_px: int = 1,
-) -> dict[Shape, dict[str, list[list[Detection]]]]:
-    """Each photo's own detections, by shape and photo, one list a grouping."""
-    answers: dict[Shape, dict[str, list[list[Detection]]]] = defaultdict(lambda: defaultdict(list))
+) -> Iterator[Answered]:
+    """Those of the questions that the store has an answer to, in their order."""
     for question in asked:
         found = store.get(question)
         if found is not None:
             shape = question.shape.towards(portrait=sizes[question.photos[0]].portrait)
             layout = lay_out([sizes[key] for key in question.photos], shape, canvas, least_px=least_px)
-            for key, own in zip(question.photos, ungrid(layout, found), strict=True):
-                answers[question.shape][key].append(own)
+            yield Answered(question, shape, ungrid(layout, found))
+
+
+def collect(every: Iterable[Answered]) -> dict[Shape, dict[str, list[list[Detection]]]]:
+    """Each photo's own detections, by shape and photo, one list a grouping."""
+    answers: dict[Shape, dict[str, list[list[Detection]]]] = defaultdict(lambda: defaultdict(list))
+    for question, _, found in every:
+        for key, own in zip(question.photos, found, strict=True):
+            answers[question.shape][key].append(own)
     return answers
 
 

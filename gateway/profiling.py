@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from gateway import settings
+from gateway import errands, probing, settings
 from gateway.app import Parts
-from gateway.model import Photo, Route
-from gateway.profiler import Profiler, Question, Store, alone, collect, find_photos, open_photos, questions
+from gateway.errands import Errand, made_with
+from gateway.model import Photo, Route, Size
+from gateway.photos import read_photos
+from gateway.profiler import Answered, Question, Store, alone, collect, questions
 from gateway.settings import ConfigError
-from providers.base import Detection, Limits, NoAnswer, Provider, ProviderError
 from thresholds import cascade as cascades
+from thresholds import profile as profiles
+from thresholds import sample as samples
 from thresholds.cascade import Border
+from thresholds.found import Labels
+from thresholds.measured import measure
 from thresholds.profile import Profile
 from thresholds.profile import profile as make_profile
+from thresholds.sample import sample as make_sample
+from thresholds.seams import Cells
+from thresholds.seen import Facts, Kind
 from thresholds.shape import ALONE, Shape
-
-FORMATS = frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"})
-FILES = ("model", "labels")
-"""Options that name a file whose content answers depend on."""
-VOLATILE = {"concurrency", "timeout_ms", "usd_per_image", "access_key", "secret_key", "profile", "threads"}
-"""Options that only say how a provider is asked."""
+from thresholds.truth import Known
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What to profile: folders, a truth for each or none at all, and how."""
+    """What to profile: folders, a truth for each or none at all, and how. `companion` is a provider's name;
+    `probe` asks about canvases of several sizes as well."""
 
     folders: Sequence[Path]
     truths: Sequence[Path]
     shapes: Sequence[Shape]
     groupings: int
     floor: float
+    companion: str = ""
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,14 @@ class Result:
     """A finished profile, where it lies, and the border that its cascades need for what they were measured with."""
 
     profile: Profile
+    sample: samples.Sample
     folder: Path
     border: Border = "none"
 
     def write(self, wanted: Sequence[Sequence[Shape]], *, factor: float, deviations: float, console: Console) -> None:
-        """Writes the profile and one cascade file for each list of shapes, and says how to use them."""
-        self.profile.save(self.folder / "profile.json")
+        """Writes profile, sample and one cascade file for each list of shapes, and says how to use them."""
+        self.profile.save(self.folder / profiles.FILE)
+        self.sample.save(self.folder / samples.FILE)
         for shapes in wanted:
             file = self.folder / f"cascade-{'-'.join(map(str, shapes))}.json"
             try:
@@ -84,104 +88,108 @@ def run(
     config_file: Path = settings.DEFAULT_FILE,
 ) -> Result:
     """Asks what was not asked before, once the price is agreed to. Raises ConfigError for whatever is in the way."""
-    provider = parts.providers[route.provider]
+    companion = sample.companion or route.companion
     try:
-        truth, photos = read_photos(sample.folders, sample.truths, console)
-        store = Store(folder, _made_with(parts, route, config_file))
+        known, photos = read_photos(sample.folders, sample.truths, console)
+        sizes = {key: photo.size for key, photo in photos.items()}
+        own = _own(parts, route, sample, sizes, folder, config_file)
+        others = {companion: _companion(parts, route, companion, sizes, folder, config_file)} if companion else {}
+        probes = probing.errands(parts, route, sizes, folder, config_file, wanted=sample.probe)
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from None
-    shapes = list(dict.fromkeys([*sample.shapes, *([] if truth else [ALONE])]))
-    sizes = {key: photo.size for key, photo in photos.items()}
-    asked = questions(sizes, shapes, sample.groupings)
-    missing = [question for question in asked if store.get(question) is None]
-    if missing:
-        paid = len(asked) - len(missing)
-        what = f"{len(missing)} images to ask {provider.about.name} about ({paid} of {len(asked)} are paid for already)"
-        agree(what, provider.about.price.usd_per_image * len(missing), provider, console, confirmed=confirmed)
-        profiler = Profiler(provider, route.task, photos, store, parts.studio, route.cascade.border)
-        _ask(profiler, missing, console)
-    else:
-        console.print(f"all {len(asked)} answers are in {folder} already; nothing to pay")
-    about = provider.about
-    answers = collect(asked, sizes, store, about.canvas_px, least_px=about.limits.min_side_px)
-    objects = truth or alone(answers, sample.floor)
-    made = make_profile({key: objects.get(key, []) for key in photos}, answers, floor=sample.floor)
-    console.print(_table(made, shapes, asked))
-    return Result(made, folder, route.cascade.border)
+    errands.run(
+        [own, *others.values(), *probes], route.task, photos, parts.studio, console=console, confirmed=confirmed
+    )
+    result = _result(own, others, photos, known, sample.floor, folder)
+    probe = probing.result(probes, _facts(photos), sizes, known)
+    console.print(_table(result.profile, own.questions))
+    if probe:
+        console.print(probing.table(probe), probing.advice(probe, own.provider.about.canvas_px))
+    return replace(result, profile=result.profile.model_copy(update={"probe": probe}))
 
 
-def read_photos(
-    folders: Sequence[Path], truths: Sequence[Path], console: Console
-) -> tuple[dict[str, Sequence[Detection]], dict[str, Photo]]:
-    """True objects, where they are known, and photos; both by the photos' digests. Photos that cannot be looked at are
-    named and left out. Raises ValueError and OSError for what cannot be read."""
-    files = find_photos(folders, truths)
-    photos, refused = open_photos(files, Limits(formats=FORMATS))
-    for path, reason in refused.items():
-        console.print(f"[yellow]left out:[/] {path}: {reason}")
-    truth = {key: sampled.objects for key, sampled in files.items() if key in photos and sampled.objects is not None}
-    return truth, photos
+def _result(
+    own: Errand,
+    companions: Mapping[str, Errand],
+    photos: Mapping[str, Photo],
+    known: Mapping[str, Known],
+    floor: float,
+    folder: Path,
+) -> Result:
+    """What the answers say, less what a probe does."""
+    sizes, about = {key: photo.size for key, photo in photos.items()}, own.provider.about
+    every = own.answered(sizes)
+    answers = collect(every)
+    free = {name: errand.answered(sizes) for name, errand in companions.items()}
+    looks = {Kind(shape): by_photo for shape, by_photo in answers.items()}
+    looks |= {Kind(ALONE, name): collect(each)[ALONE] for name, each in free.items() if each}
+    named = tuple(kind.provider for kind in looks if kind.provider)
+    sample = make_sample(_facts(photos), looks, known or None, prices={"": about.price}, provider=about.name,
+                         companions=named, border=own.border)  # fmt: skip
+    objects = {key: each.objects for key, each in known.items()} or alone(answers, floor)
+    made = make_profile({key: objects.get(key, []) for key in photos}, answers, floor=floor)
+    more = {
+        "provider": about.name,
+        "canvas": "x".join(map(str, about.canvas_px)),
+        "shapes": measure(sample, cells(sample, every), about.canvas_px, floor),
+    }
+    return Result(made.model_copy(update=more), sample, folder, own.border)
 
 
-def _made_with(parts: Parts, route: Route, config_file: Path) -> dict[str, Any]:
-    """What an answer depends on beside the photos: border, the provider's own settings less what only says how it is
-    asked, and what is in the files they name.
+def _facts(photos: Mapping[str, Photo]) -> dict[str, Facts]:
+    return {key: Facts(*photo.size, len(photo.data)) for key, photo in photos.items()}
 
-    Raises OSError where one of these cannot be read.
+
+def cells(sample: samples.Sample, every: Sequence[Answered]) -> list[Cells]:
+    """Canvases as arrays, their photos by their places in the sample."""
+    labels, place = Labels(sample.labels), {key: index for index, key in enumerate(sample.photos)}
+    return [
+        Cells(
+            each.question.shape,
+            each.laid_out,
+            tuple(place[key] for key in each.question.photos),
+            tuple(labels.found(own) for own in each.found),
+        )
+        for each in every
+    ]
+
+
+def _own(
+    parts: Parts, route: Route, sample: Sample, sizes: Mapping[str, Size], folder: Path, config_file: Path
+) -> Errand:
+    """Every photo at every shape. Alone is always among them: everything else is compared with it."""
+    border = route.cascade.border
+    shapes = list(dict.fromkeys([*sample.shapes, ALONE]))
+    store = Store(folder, made_with(parts.settings, route.provider, route.task, config_file, border=border))
+    return Errand(parts.providers[route.provider], questions(sizes, shapes, sample.groupings), store, border)
+
+
+def _companion(
+    parts: Parts, route: Route, name: str, sizes: Mapping[str, Size], folder: Path, config_file: Path
+) -> Errand:
+    """Every photo alone, of a provider whose answers join the route's own; they are kept in a folder of theirs.
+
+    Raises ConfigError where there is none of that name, or it does not serve the task.
     """
-    options = settings.options_of(parts.settings, route.provider, config_file).model_dump(mode="json")
-    contents = {key: _digest(config_file.parent / options[key]) for key in FILES if options.get(key)}
-    provider = {key: value for key, value in options.items() if key not in VOLATILE}
-    return {"task": str(route.task), "border": route.cascade.border, "provider": provider, "sha256": contents}
+    if name not in parts.providers:
+        raise ConfigError(f"--companion: there is no provider {name!r}; there are {', '.join(parts.providers)}")
+    if route.task not in parts.providers[name].about.tasks:
+        raise ConfigError(f"--companion: provider {name} does not serve {route.task}")
+    store = Store(folder / f"companion-{name}", made_with(parts.settings, name, route.task, config_file))
+    return Errand(parts.providers[name], questions(sizes, [ALONE], 1), store, purpose=" as companion")
 
 
-def _digest(file: Path) -> str:
-    """The first 16 hexadecimal digits of its content's SHA-256."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
-
-
-def agree(what: str, usd: float, provider: Provider, console: Console, *, confirmed: bool) -> None:
-    """Names what is to be asked and its price. Raises typer.Exit where that is not agreed to."""
-    price = provider.about.price
-    as_of = f", list price of {price.as_of}" if price.as_of else ""
-    console.print(f"{what}: about [bold]{usd:.2f} USD[/]{as_of}")
-    if not confirmed and not typer.confirm("Go on?"):
-        raise typer.Exit(1)
-
-
-def _ask(profiler: Profiler, missing: Sequence[Question], console: Console) -> None:
-    columns = (TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("asking", total=len(missing))
-        try:
-            asyncio.run(profiler.ask(missing, lambda: progress.advance(bar)))
-        except NoAnswer as error:
-            raise ConfigError(_unanswered(profiler, error)) from None
-        except ProviderError as error:
-            raise ConfigError(f"{profiler.provider.about.name} does not answer ({error}). What was answered is kept: "
-                              "run this again to go on from here") from None  # fmt: skip
-    if profiler.refused:
-        console.print(f"[yellow]{len(profiler.refused)} canvases were refused and are left out[/]")
-
-
-def _unanswered(profiler: Profiler, error: NoAnswer) -> str:
-    count = len(profiler.unanswered)
-    return (f"{profiler.provider.about.name} did not answer in time ({error}): {count} "
-            f"{'image' if count == 1 else 'images'} may have been billed without an answer. What was answered is kept: "
-            f"run this again to go on from here; it asks about {'that one' if count == 1 else 'those'} once more, and "
-            "may pay again")  # fmt: skip
-
-
-def _table(profile: Profile, shapes: Sequence[Shape], asked: Sequence[Question]) -> Table:
-    table = Table(title=f"{profile.photos} photos, mean box area {profile.area.mean:.3f} of a photo")
-    for column in ("shape", "images paid for", "objects found", "mean score", "of these found no further"):
-        table.add_column(column, justify="right")
-    for shape in shapes:
-        groups = [group for group in profile.groups if group.shape == shape]
+def _table(profile: Profile, asked: Sequence[Question]) -> Table:
+    """By shape; it fits 80 columns. Without ground truth there is no AP50."""
+    table = Table(title=f"{profile.photos} photos, mean box area {profile.area.mean:.3f} of a photo", box=SIMPLE_HEAD)
+    for column in ("shape", "images", "found", "no further", "mean score", "AP50", "agrees"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for at in profile.shapes:
+        groups = [group for group in profile.groups if group.shape == at.shape]
         count = sum(group.score.count for group in groups)
         mean = sum(group.score.count * group.score.mean for group in groups) / count if count else 0.0
-        last = sum(group.score.count for group in groups if group.largest == shape)
-        calls = sum(question.shape == shape for question in asked)
-        table.add_row(str(shape), str(calls), str(count), f"{mean:.3f}", str(last))
+        last = sum(group.score.count for group in groups if group.largest == at.shape)
+        calls = len({question for question in asked if question.shape == at.shape})
+        quality = ("" if figure is None else f"{figure:.3f}" for figure in (at.ap50, at.agreement))
+        table.add_row(str(at.shape), str(calls), str(count), str(last), f"{mean:.3f}", *quality)
     return table

@@ -23,9 +23,9 @@ from gateway.grid.ungrid import torn, ungrid
 from gateway.ledger import billed, unknown
 from gateway.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Step
 from providers.base import Detection, NoAnswer, PictureRefused, ProviderError, Task
-from thresholds.boxes import fuse
-from thresholds.cascade import Crossing
+from thresholds.cascade import Cascade, Crossing
 from thresholds.rules import Verdict
+from thresholds.seen import Facts, Look, Seen
 from thresholds.shape import ALONE
 
 log = logging.getLogger("imgrid")
@@ -86,9 +86,10 @@ class Rounds:
     fetch: Fetch
     on_trouble: Callable[[str, GatewayError], None]
 
-    def lane(self, photo: Photo, route: Route, pool: str, stage: int) -> Lane:
-        shape = route.cascade.stages[stage].shape.towards(portrait=photo.size.portrait)
-        return Lane(route.provider_at(stage), route.task, pool, shape)
+    def lane(self, photo: Photo, route: Route, pool: str, variant: str, *, stage: int = 0) -> Lane:
+        asked = route.variant(variant).stages[stage]
+        shape = asked.shape.towards(portrait=photo.size.portrait)
+        return Lane(asked.provider or route.provider, route.task, pool, shape)
 
     async def canvas(self, lane: Lane, entries: list[Entry]) -> None:
         """Sees to claimed photos."""
@@ -106,7 +107,7 @@ class Rounds:
             for entry in entries:
                 self.studio.drop(entry.photo.id)
         except ProviderError as error:
-            await self._give_up(in_time, error)
+            await (self._go_on(in_time) if self._is_free(lane, in_time) else self._give_up(in_time, error))
         except Exception as error:
             if not isinstance(error, GatewayError):
                 log.exception("a canvas failed")
@@ -127,7 +128,7 @@ class Rounds:
         if entry.lane.provider == FETCHING:
             return
         about = self.askers[entry.lane.provider].provider.about
-        border = self.routes[entry.route].cascade.border
+        border = self._cascade(entry).border
         image = self.studio.start(entry.photo, entry.lane.shape, about, border)
         if image is None:
             return
@@ -139,6 +140,13 @@ class Rounds:
                 loop.call_soon_threadsafe(on_broken, entry, error)
 
         image.add_done_callback(drawn)
+
+    def _cascade(self, entry: Entry) -> Cascade:
+        return self.routes[entry.route].variant(entry.variant)
+
+    def _is_free(self, lane: Lane, entries: Sequence[Entry]) -> bool:
+        """Whether it is their companion that is asked: it sees each photo on a canvas of its own."""
+        return all(self.routes[entry.route].companion == lane.provider for entry in entries)
 
     # -- what goes wrong
 
@@ -163,6 +171,10 @@ class Rounds:
         ends = [self._failed(entry, translate(error)) for entry in rest]
         await self.commit(Commit(settled=ends, again=again))
 
+    async def _go_on(self, entries: Sequence[Entry]) -> None:
+        """To the next stage, without the companion's word: no photo fails because of what was only to help."""
+        await self._put_again(Commit(again=[self._later(entry, entry.stage + 1) for entry in entries]))
+
     @property
     def _passing(self) -> tuple[type[ProviderError], ...]:
         return (*PASSING, NoAnswer) if self.rules.billed_unknown == "retry" else PASSING
@@ -183,13 +195,13 @@ class Rounds:
 
     def _has_stage(self, entry: Entry) -> bool:
         route = self.routes.get(entry.route)
-        return route is not None and entry.stage < len(route.cascade.stages)
+        return route is not None and entry.stage < len(self._cascade(entry).stages)
 
     def _moved(self, entry: Entry, lane: Lane) -> Entry | None:
         for route in self.routes.values():
             if route.task == lane.task and (not route.tenants or entry.tenant in route.tenants):
                 fetching = lane.provider == FETCHING
-                to = lane if fetching else self.lane(entry.photo, route, lane.pool, 0)
+                to = lane if fetching else self.lane(entry.photo, route, lane.pool, entry.variant)
                 return replace(entry, route=route.name, lane=to, due_at=self.clock(), stage=0, steps=())
         return None
 
@@ -202,7 +214,7 @@ class Rounds:
         except GatewayError as error:
             await self._fail([entry], error)
             return
-        lane = self.lane(photo, self.routes[entry.route], entry.lane.pool, 0)
+        lane = self.lane(photo, self.routes[entry.route], entry.lane.pool, entry.variant)
         now = self.clock()
         due_at = now + self.rules.job_wait_s
         await self.commit(Commit(again=[replace(entry, photo=photo, lane=lane, put_at=now, due_at=due_at)]))
@@ -223,6 +235,8 @@ class Rounds:
                 answer = await self._ask(canvas, lane, entries, sheet)
                 await self._judge(canvas, lane, entries, sheet=sheet, answer=answer, times=times)
         except PictureRefused as error:
+            if self._is_free(lane, entries):
+                raise
             await self._split(lane, entries, error)
 
     async def _split(self, lane: Lane, entries: list[Entry], error: PictureRefused) -> None:
@@ -235,25 +249,31 @@ class Rounds:
 
     async def _sheet(self, lane: Lane, entries: Sequence[Entry]) -> Sheet:
         about = self.askers[lane.provider].provider.about
-        borders = [self.routes[entry.route].cascade.border for entry in entries]
-        return await self.studio.sheet([entry.photo for entry in entries], borders, lane.shape, about)
+        borders = [self._cascade(entry).border for entry in entries]
+        photos = [entry.photo for entry in entries]
+        # few are watched at a time: shown larger than clients' are in full grids, they would prove nothing
+        kept = all(entry.watched for entry in entries)
+        return await self.studio.sheet(photos, borders, lane.shape, about, kept=kept)
 
     async def _ask(self, canvas: str, lane: Lane, entries: Sequence[Entry], sheet: Sheet) -> Answer:
         assert sheet.picture is not None  # noqa: S101  for the type checker: the caller has looked
         seen = [entry for index, entry in enumerate(entries) if index not in sheet.broken]
+        free = self._is_free(lane, seen)
 
         async def wanted() -> bool:
-            return bool(await insist(partial(self.buffer.ask, canvas, seen)))
+            return bool(await insist(partial(self.buffer.ask, "" if free else canvas, seen)))
 
         async def failed(error: ProviderError) -> None:
             self.events.tell(CallFailed(lane.provider, type(error).__name__, str(error)))
+            if free:
+                return
             for entry in seen:
                 self.on_trouble(entry.photo.id, translate(error))
             charges = unknown(seen) if isinstance(error, NoAnswer) else {}
             await insist(partial(self.buffer.commit, Commit(ended=canvas, charges=charges)))
 
-        clients = [entry.deadline_at for entry in seen if not entry.job]
-        until = max(clients, default=self.clock() + self.rules.job_tries_s)
+        clients = [entry.deadline_at for entry in seen if not entry.patient]
+        until = 0.0 if free else max(clients, default=self.clock() + self.rules.job_tries_s)
         asker = self.askers[lane.provider]
         return await asker.ask(sheet.picture, lane.task, until, wanted=wanted, on_failure=failed, passing=self._passing)
 
@@ -262,25 +282,32 @@ class Rounds:
     ) -> None:
         assert sheet.picture is not None  # noqa: S101  for the type checker: the caller has looked
         layout, seen = sheet.layout, [index for index in range(len(entries)) if index not in sheet.broken]
+        free = self._is_free(lane, entries)
         self.events.tell(Asked(canvas, lane, layout, sheet.picture, entries, answer.found, answer.calls,
-                               times.composed_s, answer.asked_s, frozenset(sheet.broken)))  # fmt: skip
+                               times.composed_s, answer.asked_s, frozenset(sheet.broken), free))  # fmt: skip
         own = {crossing: ungrid(layout, answer.found, crossing=crossing) for crossing in self._crossings(entries)}
         mixed = self._mixed(lane, sheet, answer.found)
         ends: list[Settlement] = []
         again: list[Entry] = []
         for index in seen:
+            await asyncio.sleep(0)  # a verdict may take a millisecond, and others wait for the loop
             entry = entries[index]
-            found = tuple(own[self.routes[entry.route].cascade.crossing][index])
+            found = tuple(own[self._cascade(entry).crossing][index])
             step = Step(entry.stage, lane.provider, canvas, layout.shape, len(seen), answer.calls,
-                        times.claimed_at - entry.put_at, times.composed_s, answer.asked_s, found)  # fmt: skip
+                        times.claimed_at - entry.put_at, times.composed_s, answer.asked_s, found,
+                        free=free)  # fmt: skip
             after = self._concluded(entry, step, mixed=index in mixed)
             if isinstance(after, Settlement):
                 ends.append(after)
             else:
                 again.append(after)
-        charges = billed([entries[index] for index in seen], self._usd(lane.provider))
-        counted = await self.commit(Commit(settled=ends, again=again, ended=canvas, charges=charges))
-        for entry in again:
+        charges = {} if free else billed([entries[index] for index in seen], self._usd(lane.provider))
+        await self._put_again(Commit(settled=ends, again=again, ended="" if free else canvas, charges=charges))
+
+    async def _put_again(self, commit: Commit) -> None:
+        """Commits, and has those that wait anew drawn meanwhile."""
+        counted = await self.commit(commit)
+        for entry in commit.again:
             if entry.photo.id in counted:
                 self.draw(entry, lambda *_: None)  # it is drawn again with its canvas, and fails there
 
@@ -295,38 +322,46 @@ class Rounds:
         return torn(sheet.layout, found)
 
     def _crossings(self, entries: Sequence[Entry]) -> set[Crossing]:
-        return {self.routes[entry.route].cascade.crossing for entry in entries}
+        return {self._cascade(entry).crossing for entry in entries}
 
     def _concluded(self, entry: Entry, step: Step, *, mixed: bool) -> Settlement | Entry:
         """The photo's end, or how it waits for a later stage; alone, where its neighbours' text is in its answer."""
-        route = self.routes[entry.route]
-        stage = route.cascade.reached(entry.stage, step.shape.cells)
-        verdict = self._verdict(entry, route, stage, step)
+        cascade = self._cascade(entry)
+        stage = cascade.reached(entry.stage, step.shape.cells)
+        steps = (*entry.steps, replace(step, stage=stage))
+        verdict, found = cascade.conclude(stage, _seen(entry.photo, cascade, steps))
+        verdict = self._within(verdict, entry, cascade, stage)
         alone = mixed and self._has_time(entry, entry.lane.provider)
         reason = "text mixed with a neighbour's" if mixed else verdict.reason
         steps = (*entry.steps, replace(step, stage=stage, reason=reason))
         if alone:
             return self._again(replace(entry, lane=entry.lane._replace(shape=ALONE), stage=stage, steps=steps))
         if verdict.accepted:
-            answer = Outcome(entry.photo, found=_merged(route, steps), steps=steps)
-            return Settlement(entry, answer, self._usd(step.provider))
-        later = stage + verdict.skip
-        lane = self.lane(entry.photo, route, entry.lane.pool, later)
-        return self._again(replace(entry, lane=lane, stage=later, steps=steps))
+            answer = Outcome(entry.photo, found=tuple(found), steps=steps)
+            return Settlement(
+                entry, answer, self._usd(self.routes[entry.route].provider if step.free else step.provider)
+            )
+        return self._later(replace(entry, steps=steps), stage + verdict.skip)
+
+    def _later(self, entry: Entry, stage: int) -> Entry:
+        """The photo as it waits for that stage."""
+        lane = self.lane(entry.photo, self.routes[entry.route], entry.lane.pool, entry.variant, stage=stage)
+        return self._again(replace(entry, lane=lane, stage=stage))
 
     def _again(self, entry: Entry) -> Entry:
         now = self.clock()
-        wait_s = self.rules.job_wait_s if entry.job else self.routes[entry.route].max_wait_s
+        wait_s = self.rules.job_wait_s if entry.patient else self.routes[entry.route].max_wait_s
         due_at = min(now + wait_s, entry.deadline_at - self.askers[entry.lane.provider].typical_s)
         return replace(entry, put_at=now, due_at=due_at)
 
-    def _verdict(self, entry: Entry, route: Route, stage: int, step: Step) -> Verdict:
-        stages = route.cascade.stages
-        if stage == len(stages) - 1:
+    def _within(self, verdict: Verdict, entry: Entry, cascade: Cascade, stage: int) -> Verdict:
+        """What becomes of a verdict where stages or time end."""
+        last = len(cascade.stages) - 1
+        if stage == last:
             return Verdict(0, "last stage")
-        skip, reason = stages[stage].rule.judge(step.found)
-        later = min(stage + skip, len(stages) - 1)
-        if skip and not self._has_time(entry, route.provider_at(later)):
+        skip, reason = verdict
+        later = min(stage + skip, last)
+        if skip and not self._has_time(entry, cascade.stages[later].provider or self.routes[entry.route].provider):
             return Verdict(0, f"no time to ask again: {reason}")
         return Verdict(later - stage, reason)
 
@@ -337,8 +372,7 @@ class Rounds:
         return self.askers[provider].provider.about.price.usd_per_image
 
 
-def _merged(route: Route, steps: Sequence[Step]) -> tuple[Detection, ...]:
-    """The answer that leaves: the last step's, or all of them fused with later ones weighing more."""
-    if route.cascade.merge == "discard" or len(steps) == 1:
-        return steps[-1].found
-    return tuple(fuse([step.found for step in steps], [float(n) for n in range(1, len(steps) + 1)]))
+def _seen(photo: Photo, cascade: Cascade, steps: Sequence[Step]) -> Seen:
+    stages = cascade.stages
+    looks = (Look(stages[step.stage].shape, step.found, stages[step.stage].provider or "") for step in steps)
+    return Seen(Facts(*photo.size, len(photo.data)), tuple(looks))

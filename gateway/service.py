@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.admission import House, admit
@@ -11,18 +11,19 @@ from gateway.dialects.base import Question
 from gateway.errors import GatewayError, NotServed
 from gateway.events import Events, Refused
 from gateway.flow import Flow
-from gateway.model import Outcome, Photo, Route, Tenant
+from gateway.model import Entry, Outcome, Photo, Quality, Route, Tenant
 from providers.base import Limits, Task
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What every dialect's endpoint calls."""
+    """What every dialect's endpoint calls. `level` names the variant that a route's photos go by now."""
 
     routes: Sequence[Route]
     flow: Flow
     house: House
     events: Events
+    level: Callable[[str], str]
 
     async def answer(self, question: Question, tenant: Tenant, *, dialect: str, limits: Limits) -> list[Outcome]:
         """One outcome a photo, in order; a photo that is refused costs the others nothing.
@@ -35,7 +36,7 @@ class Service:
             if isinstance(refusal, GatewayError):
                 self.events.tell(Refused(dialect, refusal.code))
         photos = [photo for photo in admitted if isinstance(photo, Photo)]
-        answers = await self._answers(photos, route, tenant, question.deadline_s)
+        answers = await self._answers(photos, route, tenant, question)
         return [answers[photo.id] if isinstance(photo, Photo) else Outcome(None, error=photo) for photo in admitted]
 
     def route(self, task: Task, tenant: Tenant) -> Route:
@@ -46,6 +47,13 @@ class Service:
         served = ", ".join(sorted({route.task for route in self.routes}))
         raise NotServed(f"No route serves the task {task} for you; there are routes for {served}.")
 
+    def enter(self, photo: Photo, route: Route, tenant: Tenant, job: str, *, index: int, quality: Quality) -> Entry:
+        """A job's photo, ready to be put."""
+        return self.flow.entry(photo, route, tenant, job, index, variant=self._variant(route, quality))
+
+    def _variant(self, route: Route, quality: Quality) -> str:
+        return self.level(route.name) if quality == "target" else quality
+
     def _admit(self, data: bytes, limits: Limits) -> Photo | GatewayError:
         try:
             return admit(uuid.uuid4().hex, data, limits, self.house)
@@ -53,9 +61,10 @@ class Service:
             return refusal
 
     async def _answers(
-        self, photos: Sequence[Photo], route: Route, tenant: Tenant, deadline_s: float | None
+        self, photos: Sequence[Photo], route: Route, tenant: Tenant, question: Question
     ) -> Mapping[str, Outcome]:
         if not photos:
             return {}
-        outcomes = await self.flow.answer(photos, route, tenant, deadline_s=deadline_s)
+        variant = self._variant(route, question.quality)
+        outcomes = await self.flow.answer(photos, route, tenant, deadline_s=question.deadline_s, variant=variant)
         return {photo.id: outcome for photo, outcome in zip(photos, outcomes, strict=True)}

@@ -70,6 +70,16 @@ class TenantSettings(_Section):
     share: bool = Field(False, description="its photos may share canvases with those of other tenants who agreed too")
 
 
+class WatchSettings(_Section):
+    """How a route is held to its promise: by a share of its photos that is asked about alone as well."""
+
+    share: float = Field(0.01, ge=0, le=1, description="of photos; 0: it is not watched")
+    delta: float = Field(0.05, gt=0, lt=1, description="chance of being wrong: of intervals, and behind alarms")
+    agreement: float | None = Field(
+        None, ge=0, le=1, description="least mean agreement with photos alone; overrides the cascade's promise"
+    )
+
+
 class RouteSettings(_Section):
     """How one task is served: by whom, in which shapes, and how long a photo may wait for company."""
 
@@ -82,6 +92,8 @@ class RouteSettings(_Section):
     merge: Merge | None = Field(None, description="overrides the cascade's: discard or fuse earlier answers")
     crossing: Crossing | None = Field(None, description="overrides the cascade's: midpoint or discard")
     border: Border | None = Field(None, description="overrides the cascade's: none, black or blurred")
+    companion: str = Field("", description="a free local provider that sees every photo whole, at stage 0")
+    watch: WatchSettings = WatchSettings()
     max_wait_ms: float = Field(150, ge=0, description="how long a photo waits for company at each stage")
     deadline_ms: float = Field(30_000, gt=0, description="how long a client waits at most")
 
@@ -282,8 +294,8 @@ def _explain(file: Path, variables: Mapping[str, str], error: ValidationError) -
 
 
 def _suggestion(key: str) -> str:
-    sections = (Settings, RouteSettings, TenantSettings, HookSettings, BufferSettings, JobSettings, WebhookSettings,
-                FetchSettings, LimitSettings, RekognitionKey, NativeKey)  # fmt: skip
+    sections = (Settings, RouteSettings, WatchSettings, TenantSettings, HookSettings, BufferSettings, JobSettings,
+                WebhookSettings, FetchSettings, LimitSettings, RekognitionKey, NativeKey)  # fmt: skip
     known = {name for section in sections for name in section.model_fields}
     close = difflib.get_close_matches(key, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""

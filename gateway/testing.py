@@ -246,9 +246,11 @@ def number_on(found: Iterable[Detection]) -> int | None:
 
 
 def parts_of(folder: Path, config: Mapping[str, Any], providers: Mapping[str, Provider] | None = None) -> Parts:
-    """A gateway's parts from a config written into `folder`; `providers` stand in for those of their names."""
+    """A gateway's parts from a config written into `folder`; `providers` stand in for those of their names. Routes that
+    do not say how they are watched are not, so that what is billed leaves nothing to chance."""
     file = folder / "imgrid.yaml"
-    file.write_text(yaml.safe_dump(dict(config)))
+    routes = [{"watch": {"share": 0}, **route} for route in config["routes"]]
+    file.write_text(yaml.safe_dump({**config, "routes": routes}))
     return build(settings.read(file, {}), file, providers=providers)
 
 

@@ -24,6 +24,9 @@ LARGEST_EXPONENT = 20.0
 """Of a YOLOX side: beyond any picture, and far from overflow."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SPREAD = (0.229, 0.224, 0.225)
+NANODET_MEAN = (103.53, 116.28, 123.675)
+NANODET_SPREAD = (57.375, 57.12, 58.395)
+"""ImageNet's again, BGR and of 0..255, as NanoDet's configurations have them."""
 
 
 class Feed(NamedTuple):
@@ -34,6 +37,7 @@ class Feed(NamedTuple):
     unit: float = 255.0
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     spread: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    padding: tuple[int, int, int] = PADDING
 
 
 class Place(NamedTuple):
@@ -68,8 +72,8 @@ def place(picture: Size, into: Size, fit: str) -> Place:
 
 
 def tensor(image: Image.Image, where: Place, into: Size, feed: Feed) -> NDArray[np.float32]:
-    """The network's input (1, 3, h, w): the RGB image at its place, padded with grey."""
-    canvas = Image.new("RGB", into, PADDING)
+    """The network's input (1, 3, h, w): the RGB image at its place, padded."""
+    canvas = Image.new("RGB", into, feed.padding)
     canvas.paste(image.resize((where.width, where.height), Image.Resampling.BILINEAR), (where.x, where.y))
     pixels = np.asarray(canvas, dtype=np.float32)[:, :, :: -1 if feed.bgr else 1]
     scaled = (pixels / feed.unit - np.array(feed.mean, np.float32)) / np.array(feed.spread, np.float32)
@@ -83,7 +87,12 @@ def fractions(xyxy: Floats, where: Place) -> Floats:
 
 def anchors(size: Size) -> int:
     """How many boxes an anchor-free YOLO gives for an input of this size: one a cell of each stride's grid."""
-    return sum((size[0] // stride) * (size[1] // stride) for stride in STRIDES_PX)
+    return sum(per_stride(size))
+
+
+def per_stride(size: Size) -> list[int]:
+    """How many cells the grid of each stride has."""
+    return [(size[0] // stride) * (size[1] // stride) for stride in STRIDES_PX]
 
 
 def yolox(raw: Floats, size: Size, floor: float) -> Seen:
@@ -104,14 +113,26 @@ def yolov8(raw: Floats, floor: float) -> Seen:
     return _surest(_corners(columns[:, :2], columns[:, 2:4]), columns[:, 4:], floor)
 
 
+def nanodet(scores: Floats, bins: Floats, size: Size, floor: float) -> Seen:
+    """Scores (a, classes) of 0..1 and logits of distances (a, 4 * bins), a = anchors(size).
+
+    NanoDet (https://github.com/RangiLyu/nanodet): how far left, top, right and bottom lie from the middle of the cell,
+    in strides, each the mean of a distribution over whole numbers from 0 (Li et al., Generalized focal loss, arXiv
+    2006.04388, "Distribution focal loss").
+    """
+    cells, strides = _cells(size)
+    shares = _softmax(bins.reshape(len(bins), 4, -1))
+    sides = shares @ np.arange(shares.shape[2], dtype=np.float32) * strides
+    centres = (cells + 0.5) * strides
+    return _surest(np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], axis=1), scores, floor)
+
+
 def detr_softmax(logits: Floats, cxcywh: Floats, size: Size, floor: float) -> Seen:
     """Logits (q, classes + 1) whose last is "no object", boxes (q, 4) as fractions.
 
     Carion et al., End-to-end object detection with transformers (arXiv 2005.12872): one class a query, no suppression.
     """
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares = powers / powers.sum(axis=1, keepdims=True)
-    return _surest(_of_fractions(cxcywh, size), shares[:, :-1], floor)
+    return _surest(_of_fractions(cxcywh, size), _softmax(logits)[:, :-1], floor)
 
 
 def detr_sigmoid(logits: Floats, cxcywh: Floats, size: Size, floor: float) -> Seen:
@@ -152,6 +173,12 @@ def _cells(size: Size) -> tuple[Floats, Floats]:
     grids = [np.indices((size[1] // stride, size[0] // stride))[::-1].reshape(2, -1).T for stride in STRIDES_PX]
     strides = [np.full((len(grid), 1), stride) for grid, stride in zip(grids, STRIDES_PX, strict=True)]
     return np.concatenate(grids).astype(np.float32), np.concatenate(strides).astype(np.float32)
+
+
+def _softmax(logits: Floats) -> Floats:
+    """Shares along the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def _of_fractions(cxcywh: Floats, size: Size) -> Floats:

@@ -39,7 +39,7 @@ def introduce(name: str, options: Options, task: Task, wants: Literal["bytes", "
         kind=options.kind,
         tasks=frozenset({task}),
         wants=wants,
-        price=Price(options.usd_per_image or 0.0),
+        price=options.usd_per_image or Price(),
         canvas_px=(options.canvas.width_px, options.canvas.height_px),
         concurrency=options.concurrency,
     )

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from itertools import pairwise
+from math import inf
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from PIL import Image
@@ -93,12 +95,41 @@ class Limits:
     turned: frozenset[str] = frozenset({"JPEG"})
 
 
+class Tier(NamedTuple):
+    """What each image of a month costs that comes after so many others."""
+
+    from_images: int
+    usd_per_image: float
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
-    """List price of one picture, and the day it was read."""
+    """List price of one image, the day it was read, and what further images of a month cost.
+
+    Quotes and ledger go by `usd_per_image`, the price of the first: what else an account asks about in a month is not
+    known here. Raises ValueError where tiers do not begin one after the other or a price is no amount of money.
+    """
 
     usd_per_image: float = 0.0
     as_of: date | None = None
+    tiers: tuple[Tier, ...] = ()
+    """Those after the first, which begins at 0."""
+
+    def __post_init__(self) -> None:
+        if any(later.from_images <= tier.from_images for tier, later in pairwise(self._all)):
+            raise ValueError("tiers must begin above 0 images, each at more of them than the one before")
+        if not all(0 <= tier.usd_per_image < inf for tier in self._all):
+            raise ValueError("a price must be 0 or more")
+
+    def usd_per_month(self, images: float) -> float:
+        """What so many images in one month cost; a tier's price is for the images within it and no others."""
+        ends = [*(tier.from_images for tier in self.tiers), inf]
+        within = (max(min(images, end) - tier.from_images, 0) for tier, end in zip(self._all, ends, strict=True))
+        return sum(count * tier.usd_per_image for count, tier in zip(within, self._all, strict=True))
+
+    @property
+    def _all(self) -> tuple[Tier, ...]:
+        return Tier(0, self.usd_per_image), *self.tiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +231,31 @@ CanvasSize = Annotated[
 ]
 
 
+def parse_price(value: Any) -> Price:
+    """`0.001`, or `{0: 0.001, 1000000: 0.0008}` by how many images of a month come before, as a `Price`.
+
+    Raises ValueError with the form expected.
+    """
+    if isinstance(value, Price):
+        return value
+    try:
+        given = value.items() if isinstance(value, Mapping) else [(0, value)]
+        first, *later = sorted(Tier(int(str(images)), float(usd)) for images, usd in given)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is no price; write US dollars an image, such as 0.001, or from how many images of "
+                         "a month on, such as {0: 0.001, 1000000: 0.0008}") from None  # fmt: skip
+    if first.from_images != 0:
+        raise ValueError(f"the first price must be from 0 images on, not from {first.from_images}")
+    return Price(first.usd_per_image, tiers=tuple(later))
+
+
+def _written_price(price: Price) -> float | dict[int, float]:
+    return {0: price.usd_per_image, **dict(price.tiers)} if price.tiers else price.usd_per_image
+
+
+PriceList = Annotated[Price, BeforeValidator(parse_price), PlainSerializer(_written_price)]
+
+
 class Options(BaseModel):
     """The settings every provider has; a provider's own `Options` adds to them."""
 
@@ -209,4 +265,6 @@ class Options(BaseModel):
     canvas: CanvasSize = Field(Canvas(1280, 1280), description="largest picture sent, width x height in pixels")
     concurrency: int = Field(8, ge=1, le=256, description="pictures asked about at the same time")
     timeout_ms: int = Field(20_000, ge=10, description="how long one call may take")
-    usd_per_image: float | None = Field(None, ge=0, description="overrides the list price in the ledger")
+    usd_per_image: PriceList | None = Field(
+        None, description="overrides the list price; one, or by the number of images a month from which it counts"
+    )

@@ -4,6 +4,7 @@
 |---|---|---|
 | yolox | (n, anchors, 5 + classes), raw | BGR 0..255, padded at the right and below |
 | yolov8 | (n, 4 + classes, anchors) | RGB 0..1, padded on all sides |
+| nanodet | `cls_pred_stride_8`, `dis_pred_stride_8`, and of 16 and 32 | BGR, padded on all sides with black |
 | detr | `logits`, `pred_boxes`: DETR and RT-DETR as Hugging Face exports them | RGB, stretched |
 """
 
@@ -22,7 +23,7 @@ from providers import _heads, base
 from providers._local import Local, introduce, need
 from providers.base import Box, Canvas, CanvasSize, Detection, Misconfigured, Provider, Task
 
-Layout = Literal["yolox", "yolov8", "detr"]
+Layout = Literal["yolox", "yolov8", "nanodet", "detr"]
 Activation = Literal["softmax", "sigmoid"]
 Outputs = Mapping[str, Any]
 """Arrays by their names, in the order of the network's outputs."""
@@ -33,6 +34,8 @@ NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 MASKS = {"tensor(int64)": np.int64, "tensor(bool)": np.bool_, "tensor(float)": np.float32}
 NORMALISED: Mapping[Activation, str] = {"softmax": "imagenet", "sigmoid": "unit"}
 """What goes with what: DETR is fed as its backbone was, RT-DETR with plain fractions."""
+NANODET = {part: [f"{part}_pred_stride_{stride}" for stride in _heads.STRIDES_PX] for part in ("cls", "dis")}
+"""Its outputs of classes and of distances, as its own export names them."""
 QUIET = 3
 """ONNX Runtime's severity "error"; its warnings are about how a file was exported."""
 
@@ -42,7 +45,9 @@ class Options(base.Options):
 
     model: Path = Field(description="the network's .onnx file")
     labels: Path = Field(description="text file, one class a line; classes of blank or N/A lines are never reported")
-    layout: Literal["auto", "yolox", "yolov8", "detr"] = Field("auto", description="auto: told by the outputs")
+    layout: Literal["auto", "yolox", "yolov8", "nanodet", "detr"] = Field(
+        "auto", description="auto: told by the outputs"
+    )
     activation: Literal["auto", "softmax", "sigmoid"] = Field(
         "auto", description="detr only; auto: softmax where the network has one class more than labels, else sigmoid"
     )
@@ -53,7 +58,7 @@ class Options(base.Options):
         None, description="the network's input, width x height; unset: as the file fixes it, else the canvas"
     )
     floor: float = Field(0.01, ge=0, le=1, description="detections with a lower score are not reported")
-    iou: float = Field(0.6, gt=0, le=1, description="yolo only: of two boxes of a class overlapping more, one goes")
+    iou: float = Field(0.6, gt=0, le=1, description="of two boxes of a class overlapping more, one goes; not for detr")
     execution: Literal["cpu", "cuda"] = Field("cpu", description="where it runs; cuda needs onnxruntime-gpu")
     threads: int = Field(1, ge=1, description="threads of one picture")
     canvas: CanvasSize = Field(Canvas(640, 640), description="largest picture sent, width x height in pixels")
@@ -104,10 +109,18 @@ class Detector:
             head = _heads.detr_softmax if self.activation == "softmax" else _heads.detr_sigmoid
             logits, boxes = (outputs[key][0].astype(np.float32) for key in ("logits", "pred_boxes"))
             return head(logits, boxes, self.network.size, self.floor)
+        return _heads.suppress(self._doubled(outputs), self.iou)
+
+    def _doubled(self, outputs: Outputs) -> _heads.Seen:
+        """What the heads see that see one thing in several cells."""
+        if self.layout == "nanodet":
+            parts = (np.concatenate([outputs[name][0] for name in names]) for names in NANODET.values())
+            scores, bins = (part.astype(np.float32) for part in parts)
+            return _heads.nanodet(scores, bins, self.network.size, self.floor)
         raw = next(iter(outputs.values()))[0].astype(np.float32)
-        yolox = self.layout == "yolox"
-        seen = _heads.yolox(raw, self.network.size, self.floor) if yolox else _heads.yolov8(raw, self.floor)
-        return _heads.suppress(seen, self.iou)
+        if self.layout == "yolox":
+            return _heads.yolox(raw, self.network.size, self.floor)
+        return _heads.yolov8(raw, self.floor)
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
@@ -192,12 +205,14 @@ def _trial(network: Network, options: Options) -> Outputs:
 
 
 def _layout(outputs: Outputs, size: Canvas) -> Layout:
-    """By names for DETR; the YOLOs by which axis counts the anchors, and failing that by which is the longer."""
+    """By names, or for a YOLO by which axis counts the anchors, and failing that by which is the longer."""
     if outputs.keys() >= {"logits", "pred_boxes"}:
         return "detr"
+    if any(name in outputs for name in NANODET["cls"]):
+        return "nanodet"
     shape = next(iter(outputs.values())).shape
     if len(shape) != 3:
-        raise Misconfigured(f"layout: outputs {_shapes(outputs)} fit none of yolox, yolov8 and detr")
+        raise Misconfigured(f"layout: outputs {_shapes(outputs)} fit none of yolox, yolov8, nanodet and detr")
     rows, columns, expected = shape[1], shape[2], _heads.anchors(size)
     return "yolox" if rows == expected or (columns != expected and rows > columns) else "yolov8"
 
@@ -208,6 +223,8 @@ def _classes(outputs: Outputs, layout: Layout, size: Canvas) -> int:
         if not outputs.keys() >= {"logits", "pred_boxes"}:
             raise Misconfigured(f"layout: detr has outputs logits and pred_boxes; this model has {_shapes(outputs)}")
         return int(outputs["logits"].shape[-1])
+    if layout == "nanodet":
+        return _classes_nanodet(outputs, size)
     shape = next(iter(outputs.values())).shape
     if len(shape) != 3:
         raise Misconfigured(f"layout: {layout} has an output of three axes; this model has {_shapes(outputs)}")
@@ -219,6 +236,19 @@ def _classes(outputs: Outputs, layout: Layout, size: Canvas) -> int:
             f"has {_shapes(outputs)}; export it without decoding and NMS, its input a multiple of {CELL_PX}"
         )
     return int(shape[2]) - 5
+
+
+def _classes_nanodet(outputs: Outputs, size: Canvas) -> int:
+    names = NANODET["cls"] + NANODET["dis"]
+    if outputs.keys() == set(names):
+        classes, bins = (outputs[each[0]].shape[-1:] for each in NANODET.values())
+        fitting = [(1, cells, *width) for width in (classes, bins) for cells in _heads.per_stride(size)]
+        if [outputs[name].shape for name in names] == fitting and bins[0] % 4 == 0:
+            return int(classes[0])
+    raise Misconfigured(
+        f"layout: a nanodet has outputs cls_pred_stride_N and dis_pred_stride_N for N of 8, 16 and 32, each with a row "
+        f"for each cell of {_sides(size)}; this model has {_shapes(outputs)}"
+    )
 
 
 def _sides(size: Canvas) -> str:
@@ -250,6 +280,9 @@ def _feed(layout: Layout, normalise: str) -> _heads.Feed:
         return _heads.Feed("corner", bgr=True, unit=1.0)
     if layout == "yolov8":
         return _heads.Feed("centre")
+    if layout == "nanodet":
+        mean, spread = _heads.NANODET_MEAN, _heads.NANODET_SPREAD
+        return _heads.Feed("centre", bgr=True, unit=1.0, mean=mean, spread=spread, padding=(0, 0, 0))
     if normalise == "imagenet":
         return _heads.Feed("stretch", mean=_heads.IMAGENET_MEAN, spread=_heads.IMAGENET_SPREAD)
     return _heads.Feed("stretch")

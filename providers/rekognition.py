@@ -31,12 +31,14 @@ from providers.base import (
     ProviderError,
     Task,
     Throttled,
+    Tier,
     Unavailable,
 )
 
 LIMITS = Limits(5_242_880, min_side_px=80, max_side_px=10_000, max_pixels=100_000_000)
-PRICE = Price(0.001, date(2026, 10, 7))
-"""Group 2 APIs, us-east-1, first million a month."""
+TIERS = Tier(1_000_000, 0.0008), Tier(5_000_000, 0.0006), Tier(35_000_000, 0.0004)
+PRICE = Price(0.001, date(2026, 10, 7), TIERS)
+"""Group 2 APIs, us-east-1, their images of a month counted together; what is beyond 5 million was read 2025-12-03."""
 
 UNREADY_S = 30.0
 """How long it is not ready after a call was refused as misconfigured. Not for ever: while nobody is sent here, no call
@@ -96,13 +98,12 @@ class Rekognition:
     def __init__(
         self, name: str, options: Options, client: Any, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        price = PRICE if options.usd_per_image is None else Price(options.usd_per_image)
         self.about = About(
             name,
             options.kind,
             frozenset({Task.OBJECTS, Task.TEXT}),
             limits=LIMITS,
-            price=price,
+            price=options.usd_per_image or PRICE,
             canvas_px=options.canvas,
             concurrency=options.concurrency,
             most_words=MOST_WORDS,

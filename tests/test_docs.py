@@ -24,6 +24,7 @@ TABLES = {
     "Top level": {"": settings.Settings},
     "`providers.NAME`": {"": base.Options},
     "`routes[]`": {"": settings.RouteSettings},
+    "`routes[].watch`": {"": settings.WatchSettings},
     "`tenants[]`": {"": settings.TenantSettings},
     "`buffer` and `limits`": {"buffer.": settings.BufferSettings, "limits.": settings.LimitSettings},
     "`jobs`, `webhooks` and `fetch`": {
@@ -155,6 +156,8 @@ def test_every_error_is_documented():
 def commands(group, prefix="imgrid"):
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield f"{prefix} {name}", command
             yield from commands(command, f"{prefix} {name}")
         else:
             yield f"{prefix} {name}", command

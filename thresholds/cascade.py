@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 
+from providers.base import Detection
 from thresholds import rules
-from thresholds.rules import always
+from thresholds.boxes import fuse
+from thresholds.fusion import Fusion
+from thresholds.rules import Verdict, always
+from thresholds.seen import Seen
 from thresholds.shape import Shape
 
 AnyRule = Annotated[rules.Rule, PlainValidator(rules.read), PlainSerializer(lambda rule: rule.model_dump(mode="json"))]
 
+
+NUMBERS = re.compile(r"\[\n[-+\d.eE,\s]+\]")
+"""A list of numbers, which is written on one line: trees have thousands. The line break tells it from a label."""
 
 Border = Literal["none", "black", "blurred"]
 Crossing = Literal["midpoint", "discard"]
@@ -29,12 +39,29 @@ class Stage(BaseModel):
     rule: AnyRule = Field(default_factory=always.Rule)
 
 
+class Promise(BaseModel):
+    """What a plan found of its cascade on photos that it was not made from, next to asking about each alone.
+
+    With a chance of at most `delta` it was wrong that `metric` falls by no more than `max_drop`. `agreement` is the
+    least that the mean agreement with 1x1 is on such photos, their chance allowed for: what is watched in service.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    metric: Literal["ap50", "map", "agreement"]
+    max_drop: float = Field(ge=0, le=1)
+    delta: float = Field(gt=0, lt=1)
+    photos: int = Field(ge=1)
+    agreement: float = Field(ge=0, le=1)
+
+
 class Cascade(BaseModel):
     """Stages, coarse and cheap first. The last one's answer stands whatever it is.
 
     `merge` says what becomes of a photo's earlier answers: discarded, as in the seed paper, or fused with the later.
     `crossing` says whose a box is that lies over a seam: its midpoint's photo's, or nobody's.
     `border` paints over the outer 3.75 % of each photo, as the seed paper tried.
+    `fusion` is what a profile taught of fusing; without one, later answers simply weigh more.
+    `promise` is the plan's that made it; one written by hand promises nothing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,16 +69,22 @@ class Cascade(BaseModel):
     merge: Merge = "discard"
     crossing: Crossing = "midpoint"
     border: Border = "none"
+    fusion: Fusion | None = None
+    promise: Promise | None = None
 
     @model_validator(mode="after")
     def _sound(self) -> Cascade:
         for index, (now, then) in enumerate(zip(self.stages, self.stages[1:], strict=False)):
             if now.provider == then.provider and then.shape.cells >= now.shape.cells:
                 raise ValueError(f"stages[{index + 1}] ({then.shape}) is not finer than the one before ({now.shape})")
-        for index, stage in enumerate(self.stages[:-1]):
-            if isinstance(stage.rule, always.Rule):
-                raise ValueError(f"stages[{index}] accepts every answer, so the later ones are never asked; "
+        reached = 0
+        for index, stage in enumerate(self.stages):
+            if index > reached:
+                raise ValueError(f"stages[{index - 1}] accepts every answer, so the later ones are never asked; "
                                  "give it a rule, or drop them")  # fmt: skip
+            reached = max(reached, index + stage.rule.reach)
+        if self.fusion is not None and self.merge != "fuse":
+            raise ValueError("fusion is for a cascade whose merge is fuse")
         return self
 
     def reached(self, stage: int, cells: int) -> int:
@@ -68,6 +101,18 @@ class Cascade(BaseModel):
         ):
             stage += 1
         return stage
+
+    def conclude(self, stage: int, seen: Seen) -> tuple[Verdict, Sequence[Detection]]:
+        """The stage's verdict, and the answer that leaves if the photo ends here: the last one, or all of them
+        fused."""
+        if self.fusion is not None:
+            belief = self.fusion.believe(seen)
+            return self.stages[stage].rule.judge(replace(seen, belief=belief)), self.fusion.answer(seen, belief)
+        verdict = self.stages[stage].rule.judge(seen)
+        if self.merge == "discard" or len(seen.looks) == 1:
+            return verdict, seen.last
+        weights = [float(number) for number in range(1, len(seen.looks) + 1)]
+        return verdict, fuse([look.found for look in seen.looks], weights)
 
     @property
     def shapes(self) -> str:
@@ -91,4 +136,5 @@ def load(path: Path) -> Cascade:
 def save(cascade: Cascade, path: Path) -> None:
     """Writes the cascade as JSON for people and programs."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(cascade.model_dump(mode="json", exclude_none=True), indent=2) + "\n")
+    text = json.dumps(cascade.model_dump(mode="json", exclude_none=True), indent=2)
+    path.write_text(NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from providers.base import Detection
+from providers.base import Box, Detection
 from thresholds.boxes import iou, match
 
 By = Mapping[str, Sequence[Detection]]
@@ -32,17 +32,32 @@ class Precision(NamedTuple):
     mean: float
 
 
-def precision(truth: By, found: By) -> Precision:
+def precision(
+    truth: By, found: By, spoken_of: Mapping[str, frozenset[str]] | None = None, crowds: By | None = None
+) -> Precision:
     """Average precision by COCO's evaluation (https://cocodataset.org/#detection-eval): the area under the envelope of
     precision over 101 recalls, at most 100 detections a photo and label, greedy matching by score.
 
     Labels are compared whatever their case; those the truth never has are not looked at, nor photos it does not list.
+    `spoken_of` says by photo which labels its truth speaks of, all of them where it is left out: what is found of
+    others there is neither right nor wrong. Nor is what finds no object and lies within one of the `crowds`, which are
+    boxes around objects that nobody counted: by as much of itself as it would have to overlap an object.
+
     Raises ValueError for a truth without any object.
     """
-    objects, detections = _by_label(truth), _by_label(found)
+    objects, detections, crowded = _by_label(truth), _by_label(found), _by_label(crowds or {})
     if not objects:
         raise ValueError("the ground truth has no objects, so there is no precision")
-    by_label = [_averages(objects[label], detections.get(label, {}), truth) for label in objects]
+    about = {photo: {label.lower() for label in labels} for photo, labels in (spoken_of or {}).items()}
+    by_label = [
+        _averages(
+            objects[label],
+            detections.get(label, {}),
+            [photo for photo in truth if label in about.get(photo, (label,))],
+            crowds=crowded.get(label, {}),
+        )
+        for label in objects
+    ]
     table = np.mean(by_label, axis=0)
     return Precision(float(table[0]), float(table.mean()))
 
@@ -50,7 +65,18 @@ def precision(truth: By, found: By) -> Precision:
 def agreement(reference: By, found: By) -> float:
     """Mean over the reference's photos of F1 at IoU 0.5, of the detections that score 0.5 or more; 1 where neither has
     any."""
-    return fmean(_f1(_sure(objects), _sure(found.get(photo, ()))) for photo, objects in reference.items())
+    return fmean(likeness(objects, found.get(photo, ())) for photo, objects in reference.items())
+
+
+def likeness(reference: Sequence[Detection], found: Sequence[Detection]) -> float:
+    """The same of one photo."""
+    return _f1(_sure(reference), _sure(found))
+
+
+def likeness_by_label(reference: Sequence[Detection], found: Sequence[Detection]) -> Mapping[str, float]:
+    """The same of one photo, for each label that either answer is sure of."""
+    one, other = _by_label({"": _sure(reference)}), _by_label({"": _sure(found)})
+    return {label: _f1(one[label][""], other[label][""]) for label in [*one, *(other.keys() - one.keys())]}
 
 
 def _sure(objects: Sequence[Detection]) -> list[Detection]:
@@ -70,17 +96,20 @@ def _by_label(by_photo: By) -> dict[str, dict[str, list[Detection]]]:
     return sorted_out
 
 
-def _averages(objects: By, found: By, photos: By) -> list[float]:
+def _averages(objects: By, found: By, photos: Sequence[str], *, crowds: By) -> list[float]:
     """One label's average precision at each of the IoUs."""
     scores: list[float] = []
     hits: list[NDArray[np.bool_]] = []
+    counts: list[NDArray[np.bool_]] = []
     for photo in photos:
         best = sorted(found.get(photo, ()), key=lambda detection: -detection.score)[:MOST]
         scores += [detection.score for detection in best]
         hits.append(_hits(objects.get(photo, ()), best))
+        counts.append(hits[-1] | ~_crowded(crowds.get(photo, ()), best))
     order = np.argsort(-np.array(scores), kind="stable")
-    table = np.concatenate(hits, axis=1)[:, order]
-    return [_average(row, sum(map(len, objects.values()))) for row in table]
+    table, counted = np.concatenate(hits, axis=1)[:, order], np.concatenate(counts, axis=1)[:, order]
+    total = sum(map(len, objects.values()))
+    return [_average(row[kept], total) for row, kept in zip(table, counted, strict=True)]
 
 
 def _hits(objects: Sequence[Detection], best: Sequence[Detection]) -> NDArray[np.bool_]:
@@ -95,6 +124,19 @@ def _hits(objects: Sequence[Detection], best: Sequence[Detection]) -> NDArray[np
                 free.remove(chosen)
                 table[row, column] = True
     return table
+
+
+def _crowded(crowds: Sequence[Detection], best: Sequence[Detection]) -> NDArray[np.bool_]:
+    """Which detections lie within a crowd: by share (rows) of themselves and detection (columns)."""
+    within = [max((_inside(detection.box, each.box) for each in crowds), default=0.0) for detection in best]
+    return np.array(within)[None, :] >= np.array(IOUS)[:, None]
+
+
+def _inside(box: Box, crowd: Box) -> float:
+    """The share of the box that lies in the crowd's."""
+    width = min(box.x1, crowd.x1) - max(box.x0, crowd.x0)
+    height = min(box.y1, crowd.y1) - max(box.y0, crowd.y0)
+    return max(width, 0.0) * max(height, 0.0) / box.area if box.area > 0 else 0.0
 
 
 def _average(hits: NDArray[np.bool_], objects: int) -> float:

@@ -11,14 +11,18 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from providers.base import Detection
 from thresholds.boxes import match
+from thresholds.canvases import Probe
 from thresholds.cascade import Cascade, Stage
+from thresholds.measured import AtShape
 from thresholds.rules import imgrid
 from thresholds.rules.imgrid import Spread
 from thresholds.shape import Shape
+
+FILE = "profile.json"
 
 Answers = Mapping[Shape, Mapping[str, Sequence[Sequence[Detection]]]]
 """Per shape and photo, its own detections in each grouping that it was asked in."""
@@ -35,13 +39,20 @@ class Group(BaseModel):
 
 
 class Profile(BaseModel):
-    """What a sample says of a provider: enough to make the rule of any stage whose shape was profiled."""
+    """What a sample says of a provider: enough to make the rule of any stage whose shape was profiled.
+
+    `canvas` is its size as settings write it, such as `640x640`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    provider: str = ""
+    canvas: str = ""
     photos: int
     floor: float
     area: Spread
     groups: tuple[Group, ...]
+    shapes: tuple[AtShape, ...] = ()
+    probe: Probe | None = None
 
     def rule(self, shape: Shape, *, factor: float = 1.0, deviations: float = 0.0) -> imgrid.Rule:
         """The rule of a stage at that shape. Raises ValueError where the shape was not profiled."""
@@ -61,6 +72,16 @@ class Profile(BaseModel):
         """A cascade of these shapes, each but the last under its own rule."""
         ruled = [Stage(shape=s, rule=self.rule(s, factor=factor, deviations=deviations)) for s in shapes[:-1]]
         return Cascade(stages=(*ruled, Stage(shape=shapes[-1])))
+
+    @classmethod
+    def load(cls, path: Path) -> Profile:
+        """Raises ValueError, naming the file, where it is not one of these."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read ({error.strerror}); make it with: imgrid profile") from None
+        except ValidationError:
+            raise ValueError(f"{path}: is no profile; make it anew with: imgrid profile") from None
 
     def save(self, path: Path) -> None:
         path.write_text(self.model_dump_json(indent=1) + "\n")

@@ -19,7 +19,8 @@ MOST_CLAIMS = 5
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much a buffer holds, waiting and in flight together. Photos of jobs have a room of their own."""
+    """How much a buffer holds, waiting and in flight together. Patient photos, of jobs mostly, have a room of their
+    own."""
 
     photos: int = 5_000
     bytes: int = 1 << 30
@@ -37,7 +38,8 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A photo's end. `alone_usd` is what its answer would have cost alone, for the ledger."""
+    """A photo's end. `alone_usd` is what its answer would have cost alone, for the ledger; a watched photo adds nothing
+    to it but its bill."""
 
     entry: Entry
     outcome: Outcome
@@ -45,6 +47,8 @@ class Settlement:
 
     @property
     def account(self) -> Account:
+        if self.entry.watched:
+            return Account()
         answered = self.outcome.error is None
         return Account(photos=1, answered=int(answered), alone_usd=self.alone_usd if answered else 0.0)
 
@@ -113,13 +117,14 @@ class Buffer(Protocol):
     async def claim(self, lane: Lane, now: float) -> list[Entry]:
         """One canvas's photos of the lane: a full grid or, where a photo is out of time, what there is; else none.
 
-        Those whose clients wait come before those of jobs; among each, tenants take turns, and a tenant's own come
+        Those whose clients wait come before patient ones; among each, tenants take turns, and a tenant's own come
         oldest first. They are the caller's until it commits what became of them, or dies.
         """
         ...
 
     async def ask(self, canvas: str, entries: Sequence[Entry]) -> list[Entry]:
-        """Notes that the canvas is about to be asked about, and returns those of its photos that are still wanted."""
+        """Notes that the canvas is about to be asked about, and returns those of its photos that are still wanted. A
+        question that nobody is billed for names no canvas, and nothing is noted."""
         ...
 
     async def commit(self, commit: Commit) -> frozenset[str]:

@@ -11,7 +11,7 @@ from gateway.packer import Waiting
 
 
 class Line:
-    """Photos whose clients wait come before those of jobs; among each, tenants take turns.
+    """Photos whose clients wait come before patient ones; among each, tenants take turns.
 
     Turns are start-time fair queueing (Goyal, Vin, Cheng: SIGCOMM 1996, equation 4) with photos of equal size: a photo
     is tagged with the later of the line's time and its tenant's last tag plus one, and the lowest tag goes first; the
@@ -29,7 +29,7 @@ class Line:
         self._seen: Waiting | None = None
 
     def add(self, entry: Entry) -> None:
-        kind, key = int(bool(entry.job)), (bool(entry.job), entry.tenant)
+        kind, key = int(entry.patient), (entry.patient, entry.tenant)
         tag = max(self._time[kind], self._tags.get(key, 0.0)) + 1
         self._tags[key] = tag
         place = self._places[entry.photo.id] = next(self._numbers)
@@ -38,7 +38,7 @@ class Line:
         if self._seen is not None:
             photos, oldest_at, due_at, urgent = self._seen
             self._seen = Waiting(photos + 1, min(oldest_at, entry.put_at), min(due_at, entry.due_at),
-                                 urgent or not entry.job)  # fmt: skip
+                                 urgent or not entry.patient)  # fmt: skip
 
     def drop(self, photo_id: str) -> None:
         """Nothing happens where it is not here."""
@@ -59,7 +59,7 @@ class Line:
         if self._seen is None:
             held = self.entries.values()
             self._seen = Waiting(len(held), min(e.put_at for e in held), min(e.due_at for e in held),
-                                 not all(e.job for e in held))  # fmt: skip
+                                 not all(e.patient for e in held))  # fmt: skip
         return self._seen
 
     def _first(self, most: int) -> Iterator[str]:

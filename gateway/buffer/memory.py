@@ -38,7 +38,7 @@ class MemoryBuffer:
         for entry in entries:
             if entry.photo.id not in self._entries:
                 new.setdefault(entry.photo.id, entry)
-        held = [self._with(kind, [e for e in new.values() if bool(e.job) == bool(kind)], 1) for kind in (0, 1)]
+        held = [self._with(kind, [e for e in new.values() if e.patient == bool(kind)], 1) for kind in (0, 1)]
         for room, before, after in zip(self._rooms, self._held, held, strict=True):
             if after != before:
                 _check(room, after)
@@ -74,12 +74,12 @@ class MemoryBuffer:
         for each in settled:
             self._settle(each)
         for entry in again:
-            kind = int(bool(entry.job))
+            kind = int(entry.patient)
             self._held[kind] = self._with(kind, [self._forget(entry.photo.id)], -1)
             self._held[kind] = self._with(kind, [entry], 1)
             self._wait(entry)
         for photo_id in commit.gone:
-            if photo_id in self._entries:
+            if photo_id in self._entries and not self._entries[photo_id].watched:
                 self._accounts[self._entries[photo_id].tenant] += Account(photos=1)
             self._leave(photo_id)
         if again and self._listener:
@@ -128,7 +128,7 @@ class MemoryBuffer:
     def _leave(self, photo_id: str) -> None:
         if photo_id in self._entries:
             entry = self._forget(photo_id)
-            kind = int(bool(entry.job))
+            kind = int(entry.patient)
             self._held[kind] = self._with(kind, [entry], -1)
 
     def _forget(self, photo_id: str) -> Entry:

@@ -22,7 +22,7 @@ def _alone(lane: Lane) -> str:
 def described(entry: Entry) -> tuple[Any, ...]:
     """As put.lua reads it."""
     lane, photo = entry.lane, entry.photo
-    return (photo.id, lane_key(lane), _alone(lane), lane.shape.cells, int(bool(entry.job)), entry.tenant,
+    return (photo.id, lane_key(lane), _alone(lane), lane.shape.cells, int(entry.patient), entry.tenant,
             repr(entry.put_at), repr(entry.due_at), len(photo.data), photo.pixels, entry.job, entry.index,
             wire.pack_entry(entry))  # fmt: skip
 

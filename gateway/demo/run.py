@@ -138,7 +138,7 @@ def _parts(plan: Plan, folder: Path, seen: Seen) -> Parts:
         "listen": "127.0.0.1:0",
         "providers": {"here": plan.provider},
         "routes": [{"task": plan.task, "provider": "here", "stages": [dict(stage) for stage in plan.stages],
-                    "max_wait_ms": 1000, "deadline_ms": 300_000}],
+                    "watch": {"share": 0}, "max_wait_ms": 1000, "deadline_ms": 300_000}],
         "tenants": tenants,
     }  # fmt: skip
     file = folder / "imgrid.yaml"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast, get_args
 
-from gateway.errors import GatewayError
+from gateway.errors import BadRequest, GatewayError
 from gateway.keys import Keyring
-from gateway.model import Outcome, Tenant
+from gateway.model import Outcome, Quality, Tenant
 from providers.base import Limits, Task
+
+QUALITY_HEADER = "x-imgrid-quality"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,16 @@ class Incoming:
     body: bytes | None = field(repr=False)
 
 
+def quality_of(incoming: Incoming, otherwise: Quality = "target") -> Quality:
+    """What the header that every dialect knows asks for. Raises BadRequest for what it cannot."""
+    given = incoming.headers.get(QUALITY_HEADER)
+    if given is None:
+        return otherwise
+    if given not in get_args(Quality):
+        raise BadRequest(f"{QUALITY_HEADER} must be {', '.join(get_args(Quality)[:-1])} or {get_args(Quality)[-1]}.")
+    return cast(Quality, given)
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a client asks of which photos; `options` are the dialect's own, for its `render`."""
@@ -34,6 +46,7 @@ class Question:
     photos: tuple[bytes, ...] = field(repr=False)
     options: Any = None
     deadline_s: float | None = None
+    quality: Quality = "target"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from python_multipart.multipart import FormParser, parse_options_header
 from gateway.dialects.base import Incoming, Question, Reply
 from gateway.errors import BadRequest, GatewayError, NotServed, Unauthenticated
 from gateway.keys import ANYBODY, Keyring, digest
-from gateway.model import Outcome, Size, Step, Tenant
+from gateway.model import Outcome, Quality, Size, Step, Tenant
 from providers.base import Box, Detection, Limits, Task
 
 MAX_PHOTOS = 100
@@ -44,6 +44,7 @@ class Wanted(Options, forbid_unknown_fields=True):
     """The same of photos whose client waits for the answer."""
 
     deadline_ms: Annotated[float, Meta(gt=0, le=600_000)] | None = None
+    quality: Quality = "target"
 
 
 class Body(Wanted, forbid_unknown_fields=True, kw_only=True):
@@ -143,7 +144,8 @@ def _schema() -> dict[str, Any]:
     refs, parts = msgspec.json.schema_components(forms, ref_template="#/components/schemas/{name}")
     query = {"task": "what to look for", "min_score": "leave out what scores less, 0 to 1",
              "max_results": "at most this many a photo, best first", "labels": "only these, comma-separated",
-             "deadline_ms": "answer within this time; too little to wait for company means going alone"}  # fmt: skip
+             "deadline_ms": "answer within this time; too little to wait for company means going alone",
+             "quality": "exact: each photo alone; cheapest: no second question that is paid for; target"}  # fmt: skip
     binary = {"schema": {"type": "string", "format": "binary"}}
     failed = {"content": {"application/json": {"schema": refs[2]}}}
     return {
@@ -212,7 +214,8 @@ class Native:
             wanted, photos = read_options(read_query(incoming.query), Wanted), [("", body)]
         task, names = task_of(wanted), named_in_turn([name for name, _ in photos])
         deadline_s = wanted.deadline_ms / 1000 if wanted.deadline_ms else None
-        return Question(task, tuple(data for _, data in photos), _Named(wanted, names), deadline_s)
+        data = tuple(data for _, data in photos)
+        return Question(task, data, _Named(wanted, names), deadline_s, wanted.quality)
 
     def render(self, question: Question, outcomes: Sequence[Outcome]) -> Reply:
         if len(outcomes) == 1 and outcomes[0].error is not None:

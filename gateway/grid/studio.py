@@ -86,19 +86,22 @@ class Studio:
             self._held_bytes -= started.bytes
             started.image.cancel()
 
-    async def sheet(self, photos: Sequence[Photo], borders: Sequence[Border], lane: Shape, about: About) -> Sheet:
-        """The canvas of these photos, each within its own border, at the best shape for them within the lane's.
+    async def sheet(
+        self, photos: Sequence[Photo], borders: Sequence[Border], lane: Shape, about: About, *, kept: bool = False
+    ) -> Sheet:
+        """The canvas of these photos, each within its own border, at the best shape for them within the lane's; with
+        `kept` at the lane's, however few they are.
 
         Their tiles are forgotten with it. Raises PictureRefused where no encoding is within the provider's limits.
         """
-        made = await self._sheet(photos, borders, lane, about)
+        shape = lane if kept else best_shape([photo.size for photo in photos], lane, about.canvas_px)
+        made = await self._sheet(photos, borders, shape, about)
         for photo in photos:
             self.drop(photo.id)
         return made
 
-    async def _sheet(self, photos: Sequence[Photo], borders: Sequence[Border], lane: Shape, about: About) -> Sheet:
+    async def _sheet(self, photos: Sequence[Photo], borders: Sequence[Border], shape: Shape, about: About) -> Sheet:
         sizes = [photo.size for photo in photos]
-        shape = best_shape(sizes, lane, about.canvas_px)
         whole = as_it_came(photos[0], about) if shape == ALONE else None
         if whole:
             return Sheet(Layout(ALONE, sizes[0], (Rect(0, 0, *sizes[0]),)), whole, {})

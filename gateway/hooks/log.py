@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from gateway.events import Asked, CallFailed, Event, LoopFailed, Settled
+from gateway.events import Asked, CallFailed, Event, LevelChanged, LoopFailed, Settled
 
 log = logging.getLogger("imgrid")
 
@@ -16,8 +16,18 @@ def write(event: Event) -> None:
             log.warning("provider %s: %s: %s", event.provider, event.reason, event.message)
         case LoopFailed():
             log.error("loop: %s", event.message)
+        case LevelChanged():
+            log.warning("route %s goes by %s, no longer by %s: its agreement with photos alone has %s the promised "
+                        "%.3f; since the last change it was %s", event.route, event.after, event.before,
+                        "fallen below" if event.level > event.record.level else "risen above",
+                        event.record.promised, _agreement(event))  # fmt: skip
         case Settled() if event.outcome.error is not None:
             log.info("photo %s of %s: %s", event.entry.photo.id, event.entry.tenant, event.outcome.error.code)
         case Asked():
             log.debug("canvas %s: %s, %d photos of %s, %.0f ms", event.canvas, event.layout.shape, len(event.entries),
                       event.lane.provider, 1000 * event.asked_s)  # fmt: skip
+
+
+def _agreement(event: LevelChanged) -> str:
+    interval = event.record.whole.interval
+    return "{:.3f} ({:.3f} to {:.3f})".format(*interval) if interval else "unknown"

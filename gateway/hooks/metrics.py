@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from gateway.events import Asked, CallFailed, Event, Left, LoopFailed, Refused, Settled
+from gateway.events import (
+    Asked,
+    CallFailed,
+    Compared,
+    Event,
+    Left,
+    LevelChanged,
+    LoopFailed,
+    Overlooked,
+    Refused,
+    Settled,
+)
 from gateway.webhooks.deliverer import Attempt
+from thresholds.watching import Interval
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 FILL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -49,20 +61,38 @@ class Metrics:
                           registry=registry)  # fmt: skip
         self.oldest = Gauge("imgrid_oldest_wait_seconds", "Age of the photo waiting longest", registry=registry)
 
+        self._watched = Counter("imgrid_watched_images", "Images billed for watching", ["route"], registry=registry)
+        self._overlooked = Counter("imgrid_watch_overlooked", "Photos that were to be compared and were not", ["route"],
+                                   registry=registry)  # fmt: skip
+        self._agreement = Gauge("imgrid_agreement", "Agreement with photos alone: mean, low or high",
+                                ["route", "label", "bound"], registry=registry)  # fmt: skip
+        self._level = Gauge("imgrid_route_level", "0 while a route goes by its cascade, more where it is tightened",
+                            ["route"], registry=registry)  # fmt: skip
+        self._changes = Counter("imgrid_route_level_changes", "Changes of a route's level", ["route", "to"],
+                                registry=registry)  # fmt: skip
+
     def __call__(self, event: Event) -> None:
         match event:
             case Asked():
                 self._on_asked(event)
+            case Settled() if event.entry.watched:
+                self._watched.labels(event.entry.route).inc(event.outcome.share)
             case Settled():
                 self._on_settled(event)
             case CallFailed():
                 self._failed.labels(event.provider, event.reason).inc()
             case Refused():
                 self._refused.labels(event.dialect, event.code).inc()
-            case Left():
+            case Left() if not event.entry.watched:
                 self._left.inc()
             case LoopFailed():
                 self._loop.inc()
+            case Compared():
+                self._on_compared(event)
+            case Overlooked():
+                self._overlooked.labels(event.route).inc()
+            case LevelChanged():
+                self._on_level(event)
 
     def attempted(self, attempt: Attempt) -> None:
         """A webhook was delivered, or was not."""
@@ -72,13 +102,30 @@ class Metrics:
     def _on_asked(self, event: Asked) -> None:
         lane, count = event.lane, len(event.billed)
         where = (lane.provider, lane.task, str(event.layout.shape))
+        self._composed.labels(lane.provider).observe(event.composed_s)
+        self._asked.labels(lane.provider).observe(event.asked_s)
+        if event.free:
+            return
         self._billed.labels(*where).inc()
         self._cells.labels(*where).inc(count)
         self._fill.labels(lane.provider, lane.task).observe(count / lane.shape.cells)
-        self._composed.labels(lane.provider).observe(event.composed_s)
-        self._asked.labels(lane.provider).observe(event.asked_s)
         for entry in event.billed:
             self._saved.labels(entry.tenant).dec(1 / count)
+
+    def _on_compared(self, event: Compared) -> None:
+        """The label of all together is empty."""
+        self._level.labels(event.route).set(event.record.level)
+        for label, mean in {"": event.record.whole, **event.record.labels}.items():
+            for bound, value in (mean.interval._asdict() if mean.interval else {}).items():
+                self._agreement.labels(event.route, label, bound).set(value)
+
+    def _on_level(self, event: LevelChanged) -> None:
+        """The record begins anew: what was shown of the one before goes."""
+        self._changes.labels(event.route, event.after).inc()
+        self._level.labels(event.route).set(event.level)
+        for label in ("", *event.record.labels):
+            for bound in Interval._fields:
+                self._agreement.remove(event.route, label, bound)
 
     def _on_settled(self, event: Settled) -> None:
         entry, outcome = event.entry, event.outcome

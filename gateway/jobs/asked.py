@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 from python_multipart.multipart import parse_options_header
 
-from gateway.dialects.base import Incoming
+from gateway.dialects.base import Incoming, quality_of
 from gateway.dialects.native import (
     Options,
     Part,
@@ -25,6 +25,7 @@ from gateway.dialects.native import (
 )
 from gateway.errors import BadRequest
 from gateway.jobs.base import Hook
+from gateway.model import Quality
 from providers.base import Task
 
 MAX_PHOTOS = 1000
@@ -55,11 +56,13 @@ class JobBody(Options, forbid_unknown_fields=True, kw_only=True):
 
     photos: Annotated[list[JobPhotoIn], Meta(min_length=1, max_length=MAX_PHOTOS)]
     webhook: HookIn | None = None
+    quality: Quality = "target"
 
 
 class _Fields(Options, forbid_unknown_fields=True):
     webhook: str = ""
     webhook_each_photo: bool = False
+    quality: Quality = "target"
 
 
 Item = bytes | str
@@ -75,6 +78,7 @@ class Asked:
     items: tuple[Item, ...] = field(repr=False)
     hook: Hook | None = None
     key: str = ""
+    quality: Quality = "target"
 
     @property
     def task(self) -> Task:
@@ -85,7 +89,8 @@ class Asked:
         """Of all that is asked, however it was written: the same photos as a form and as JSON are the same request."""
         photos = [hashlib.sha256(item).digest() if isinstance(item, bytes) else item for item in self.items]
         hook = (self.hook.url, self.hook.each_photo) if self.hook else None
-        return hashlib.sha256(msgspec.msgpack.encode((self.options, self.names, photos, hook))).hexdigest()
+        asked = (self.options, self.names, photos, hook, *([self.quality] if self.quality != "target" else []))
+        return hashlib.sha256(msgspec.msgpack.encode(asked)).hexdigest()
 
 
 def read(incoming: Incoming) -> Asked:
@@ -95,21 +100,29 @@ def read(incoming: Incoming) -> Asked:
         raise BadRequest(f"Idempotency-Key has {len(key)} characters; it must have 1 to {MAX_KEY_CHARS}.")
     kind, parameters = parse_options_header(incoming.headers.get("content-type", ""))
     if kind == b"application/json":
-        options, photos, hook = _json(incoming)
+        asked, photos = _json(incoming)
     elif kind == b"multipart/form-data":
         parts = read_form(incoming.body or b"", parameters.get(b"boundary"), MAX_PHOTOS)
-        options, photos, hook = _form(parts, read_query(incoming.query))
+        asked, photos = _form(parts, read_query(incoming.query))
     else:
-        options, hook = _options(read_query(incoming.query))
-        photos = [("", incoming.body or b"")]
-    task_of(options)
+        asked, photos = _options(read_query(incoming.query)), [("", incoming.body or b"")]
+    task_of(asked.options)
     names = tuple(named_in_turn([name for name, _ in photos]))
     if max(map(len, names)) > MAX_NAME_CHARS:
         raise BadRequest(f"A photo's name may have {MAX_NAME_CHARS} characters.")
-    return Asked(options, names, tuple(item for _, item in photos), hook, key or "")
+    quality = quality_of(incoming, asked.quality)
+    return Asked(asked.options, names, tuple(item for _, item in photos), asked.hook, key or "", quality)
 
 
-_Read = tuple[Options, list[tuple[str, Item]], Hook | None]
+class _Wanted(NamedTuple):
+    """What is asked of whatever photos."""
+
+    options: Options
+    hook: Hook | None
+    quality: Quality
+
+
+_Read = tuple[_Wanted, list[tuple[str, Item]]]
 
 
 def _json(incoming: Incoming) -> _Read:
@@ -118,7 +131,12 @@ def _json(incoming: Incoming) -> _Read:
     asked = read_json(incoming.body or b"", JobBody)
     photos = [(photo.name, _item(photo, index)) for index, photo in enumerate(asked.photos)]
     hook = Hook(asked.webhook.url, asked.webhook.each_photo) if asked.webhook else None
-    return Options(asked.task, asked.min_score, asked.max_results, asked.labels), photos, hook
+    return _Wanted(_plain(asked), hook, asked.quality), photos
+
+
+def _plain(asked: Options) -> Options:
+    """Of what is asked, what is kept with the job."""
+    return Options(asked.task, asked.min_score, asked.max_results, asked.labels)
 
 
 def _item(photo: JobPhotoIn, index: int) -> Item:
@@ -141,13 +159,12 @@ def _form(parts: Sequence[Part], query: Mapping[str, list[str]]) -> _Read:
         raise BadRequest(f"The multipart body has {len(photos)} photos; send 1 to {MAX_PHOTOS}: "
                          "files, each with a filename, or url fields.")  # fmt: skip
     fields = fields_of([part for part in parts if part.filename is not None or part.field != "url"])
-    options, hook = _options({**query, **fields})
-    return options, photos, hook
+    return _options({**query, **fields}), photos
 
 
-def _options(fields: Mapping[str, list[str]]) -> tuple[Options, Hook | None]:
+def _options(fields: Mapping[str, list[str]]) -> _Wanted:
     asked = read_options(fields, _Fields)
     if asked.webhook_each_photo and not asked.webhook:
         raise BadRequest("webhook_each_photo needs a webhook.")
     hook = Hook(asked.webhook, asked.webhook_each_photo) if asked.webhook else None
-    return Options(asked.task, asked.min_score, asked.max_results, asked.labels), hook
+    return _Wanted(_plain(asked), hook, asked.quality)

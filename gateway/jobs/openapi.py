@@ -37,6 +37,7 @@ _OPTIONS = {
     "min_score": "leave out what scores less, 0 to 1",
     "max_results": "at most this many a photo, best first",
     "labels": "only these, comma-separated",
+    "quality": "exact: each photo alone; cheapest: no second question that is paid for; target",
     "webhook": "the URL to tell when the job has ended",
     "webhook_each_photo": "true to tell it each photo as well",
 }

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 
@@ -19,7 +20,7 @@ from gateway.guard import UrlRefused
 from gateway.jobs import asked
 from gateway.jobs.asked import Asked
 from gateway.jobs.base import Hook, Job, JobStore
-from gateway.model import URL, Entry, Photo, Route, Size, Tenant
+from gateway.model import URL, Entry, Photo, Quality, Route, Size, Tenant
 from providers.base import Task
 
 NAME = "jobs"
@@ -39,18 +40,25 @@ def _base32(number: int, digits: int) -> str:
     return "".join(_DIGITS[(number >> 5 * place) & 31] for place in reversed(range(digits)))
 
 
+class Enter(Protocol):
+    """Makes an entry of the photo at that place in a job."""
+
+    def __call__(
+        self, photo: Photo, route: Route, tenant: Tenant, job: str, /, *, index: int, quality: Quality
+    ) -> Entry: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Jobs:
     """What the jobs' endpoints call.
 
-    `route` finds a task's route for a tenant, raising NotServed. `enter` makes an entry of a job's photo: photo, route,
-    tenant, the job's id, the photo's place in it. `check_url` raises where a URL may not be asked for. `hooks` are the
-    tenants' own, for jobs that name none.
+    `route` finds a task's route for a tenant, raising NotServed. `check_url` raises where a URL may not be asked for.
+    `hooks` are the tenants' own, for jobs that name none.
     """
 
     store: JobStore
     route: Callable[[Task, Tenant], Route]
-    enter: Callable[[Photo, Route, Tenant, str, int], Entry]
+    enter: Enter
     check_url: Callable[[str], object]
     house: House
     events: Events
@@ -72,7 +80,7 @@ class Jobs:
         job = self._job(wanted, tenant)
         admitted = await asyncio.to_thread(self._admit, wanted, job.id)
         entries = [
-            self.enter(photo, route, tenant, job.id, index)
+            self.enter(photo, route, tenant, job.id, index=index, quality=wanted.quality)
             for index, photo in enumerate(admitted)
             if isinstance(photo, Photo)
         ]

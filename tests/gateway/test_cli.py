@@ -16,7 +16,10 @@ import yaml
 from typer.testing import CliRunner
 
 from gateway import cli, evaluating
+from gateway.scores import Strategy
 from gateway.testing import Block, drawn, encoded, parts_of
+from thresholds.cascade import Cascade
+from thresholds.variants import ALONE_CASCADE
 
 COMMAND = typer.main.get_command(cli.app)
 CONFIG = {
@@ -154,7 +157,7 @@ class TestProfile:
         def run(answer, *options):
             places = ["-c", str(tmp_path / "imgrid.yaml"), "--photos", str(tmp_path / "photos"),
                       "--out", str(tmp_path / "out")]  # fmt: skip
-            wanted = ["--shapes", "1x1,2x2", "--cascade", "2x2,1x1"]
+            wanted = ["--shapes", "1x1,2x2", "--groupings", "1", "--cascade", "2x2,1x1"]
             return CliRunner().invoke(cli.app, ["profile", *places, *wanted, *options], input=answer)
 
         return run
@@ -174,6 +177,41 @@ class TestProfile:
         again = profile("", "--factor", "0.5")
         assert again.exit_code == 0
         assert "nothing to pay" in again.output
+
+    def test_cascade_by_default(self, profile, tmp_path):
+        """Where no cascade is named, one is written of the coarsest shape asked, and 1x1 after it."""
+        profile("n\n")
+        places = [
+            "-c",
+            str(tmp_path / "imgrid.yaml"),
+            "--photos",
+            str(tmp_path / "photos"),
+            "--out",
+            str(tmp_path / "new"),
+        ]
+        result = CliRunner().invoke(cli.app, ["profile", *places, "--shapes", "2x1,2x2,1x1", "--yes"])
+        assert result.exit_code == 0
+        assert [file.name for file in (tmp_path / "new").glob("cascade-*")] == ["cascade-2x2-1x1.json"]
+
+    def test_photos_are_needed(self):
+        """Without photos it says so, and does nothing."""
+        result = CliRunner().invoke(cli.app, ["profile"])
+        assert result.exit_code == 2
+        assert "--photos" in result.output
+
+    def test_show(self, profile, tmp_path):
+        """`profile show` draws what a profile measured, and names the page."""
+        assert profile("y\n").exit_code == 0
+        result = CliRunner().invoke(cli.app, ["profile", "show", str(tmp_path / "out")])
+        assert result.exit_code == 0
+        assert "out/report/report.html" in result.output
+        assert (tmp_path / "out/report/report.html").exists()
+
+    def test_prices_are_summed(self, profile):
+        """Where several things are asked, each has its price and all together theirs."""
+        result = profile("n\n", "--probe")
+        assert "in canvases of 320x320 (0 of 1 are paid for already): about 0.50 USD" in result.output
+        assert "in all: about 7.50 USD" in result.output
 
 
 class TestEvaluate:
@@ -240,9 +278,55 @@ class TestEvaluate:
         assert set(tmp_path.iterdir()) >= before
         assert not list(tmp_path.glob("*.sqlite3*"))
 
+    def test_other_providers(self, evaluate, tmp_path):
+        """A stage is priced at what its own provider takes, in the quote and in what was billed."""
+        (tmp_path / "imgrid.yaml").write_text(
+            self.CONFIG.replace("}}\n", "}, far: {kind: shapes, usd_per_image: 2}}\n")
+        )
+        (tmp_path / "far.json").write_text('{"stages": [{"shape": "2x1", "provider": "far"}]}')
+        result = evaluate("y\n", "--cascade", str(tmp_path / "far.json"))
+        assert "about 10 images to ask eye about: about 5.00 USD" in result.output
+        assert "about 4 images to ask far about: about 8.00 USD" in result.output
+        assert "in all: about 13.00 USD" in result.output
+        assert self.rows(result)["far"][:2] == ["2.000", "-100.0%"]
+
+    def test_companion(self, evaluate, tmp_path):
+        """A companion is free."""
+        config = self.CONFIG.replace("}}\n", "}, det: {kind: shapes, usd_per_image: 2}}\n")
+        (tmp_path / "imgrid.yaml").write_text(config.replace("provider: eye", "provider: eye, companion: det"))
+        stages = [{"shape": "1x1", "provider": "det", "rule": {"kind": "onward"}}, {"shape": "2x1"}]
+        (tmp_path / "det.json").write_text(json.dumps({"stages": stages}))
+        result = evaluate("y\n", "--cascade", str(tmp_path / "det.json"))
+        assert "about 14 images to ask eye about: about 7.00 USD" in result.output
+        assert "ask det" not in result.output
+        assert self.rows(result)["det"][0] == "0.500"
+
+    def test_before_paying(self, evaluate, tmp_path):
+        """A cascade that does not fit the route is named before anything is paid."""
+        (tmp_path / "far.json").write_text('{"stages": [{"shape": "2x1", "provider": "far"}]}')
+        result = evaluate("y\n", "--cascade", str(tmp_path / "far.json"))
+        assert isinstance(result.exception, cli.ConfigError)
+        assert re.search(r"--cascade .*far\.json: .*there is no provider 'far'", str(result.exception))
+        assert "USD" not in result.output
+
+    def test_whole_cascade(self, tmp_path):
+        """What is tried is the whole cascade, with its fusion and its border, whatever the route says of its own."""
+        fusion = {"labels": ["red"], "weights": [1.0], "rescore": {}}
+        content = {"stages": [{"shape": "2x2"}], "merge": "fuse", "border": "black", "fusion": fusion}
+        cascade = Cascade.model_validate(content)
+        parts = parts_of(tmp_path, {**CONFIG, "routes": [{**CONFIG["routes"][0], "crossing": "discard"}]})
+        made = evaluating.build(parts.settings, tmp_path / "imgrid.yaml", 0, Strategy("some", cascade), parts.providers)
+        assert made.routes["objects"].cascade == cascade
+
+    def test_photos_are_needed(self):
+        """Without photos or a profile it says so, and does nothing."""
+        result = CliRunner().invoke(cli.app, ["evaluate"])
+        assert result.exit_code == 2
+        assert "--photos" in click.unstyle(result.output)
+
     def test_failed(self):
         """Photos without an answer are told of by strategy, and not counted among those that cost so much each."""
-        strategy = evaluating.Strategy("4x4", evaluating.ALONE_CASCADE)
+        strategy = Strategy("4x4", ALONE_CASCADE)
         result = evaluating.Result({"a": []}, billed=0.5, failed=2)
         table = evaluating.table([(strategy, result)], evaluating.Sample({}, {}))
         assert table.caption == "photos without an answer: 2 of 4x4"

@@ -60,6 +60,11 @@ def metrics(client):
     }
 
 
+def only_route(client, headers):
+    (route,) = client.get("/v1/routes", headers=headers).json()["routes"]
+    return route
+
+
 def until_held(client, photos):
     """Returns once the gateway holds so many photos."""
     end = time.monotonic() + 20
@@ -200,7 +205,7 @@ class TestOpenness:
         config = {"providers": {"eye": {"kind": "shapes"}}, "routes": [ROUTE], "tenants": TENANTS}
         routes = create_app(parts_of(tmp_path, config)).routes
         closed = [route for route in routes if route.path not in self.OPEN]
-        assert {route.path for route in closed} >= {"/", "/v1/detect", "/v1/usage"}
+        assert {route.path for route in closed} >= {"/", "/v1/detect", "/v1/usage", "/v1/routes"}
         for route in closed:
             for method in route.methods - {"HEAD"}:
                 for request in ({}, {"content": PHOTO}, {"headers": {"Authorization": "Bearer nobody"}}):
@@ -211,7 +216,7 @@ class TestOpenness:
                         "unauthenticated",
                         "MissingAuthenticationTokenException",
                         "IncompleteSignatureException",
-                        "photo_too_large",  # /v1/usage takes no body
+                        "photo_too_large",  # /v1/usage and /v1/routes take no body
                     )
 
     def test_operations(self, serve):
@@ -268,6 +273,42 @@ class TestOperations:
         assert seen[("imgrid_refusals_total", ("code", "invalid_format"), ("dialect", "native"))] == 1
         assert seen[("imgrid_refusals_total", ("code", "not_served"), ("dialect", "native"))] == 1
         assert seen[("imgrid_buffer_photos",)] == 0
+
+    def test_routes(self, serve):
+        """Every tenant sees the routes that serve it, how they ask now, and how well that agrees with photos alone."""
+        stages = [{"shape": "2x2", "rule": {"kind": "imgrid", "area": {"mean": 0}}}, {"shape": "1x1"}]
+        watched = {**ROUTE, "stages": stages, "max_wait_ms": 20, "watch": {"share": 1, "agreement": 0.5}}
+        own = {**ROUTE, "name": "own", "tenants": ["press"]}
+        client = serve(routes=[own, {**watched, "name": "all"}], tenants=TENANTS)
+        shop, press = ({"Authorization": f"Bearer key-{name}"} for name in ("shop", "press"))
+        before = only_route(client, shop)
+        assert (before["agreement"], before["labels"], before["level"]) == (None, {}, "target")
+        files = [("photo", (str(n), PHOTO)) for n in range(4)]
+        assert client.post("/v1/detect", files=files, headers=shop).status_code == 200
+        end = time.monotonic() + 20
+        while ((told := only_route(client, shop))["agreement"] or {"photos": 0})["photos"] < 4:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        since, agreement, labels = told.pop("since"), told.pop("agreement"), told.pop("labels")
+        assert told == {
+            "name": "all",
+            "task": "objects",
+            "provider": "eye",
+            "companion": None,
+            "level": "target",
+            "stages": [
+                {"provider": "eye", "shape": "2x2", "rule": "imgrid"},
+                {"provider": "eye", "shape": "1x1", "rule": "always"},
+            ],
+            "promise": None,
+            "promised": 0.5,
+        }
+        assert abs(since - time.time()) < 60
+        assert (agreement["photos"], agreement["mean"], labels["red"]["photos"]) == (4, 1, 4)
+        assert 0 <= agreement["low"] < 1 == agreement["high"]
+        assert only_route(client, press)["name"] == "own"
+        assert metrics(client)[("imgrid_agreement", ("bound", "mean"), ("label", ""), ("route", "all"))] == 1
+        assert client.get("/v1/usage", headers=shop).json()["photos"] == 4
 
     def test_usage(self, serve):
         """Every tenant sees what was answered, paid and saved for it, and nobody else's."""

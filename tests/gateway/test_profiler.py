@@ -4,19 +4,24 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from gateway import profiling
+from gateway.errands import Errand
 from gateway.grid.studio import Studio
 from gateway.model import Size
-from gateway.profiler import Profiler, Question, Store, collect, find_photos, questions
+from gateway.photos import find_photos
+from gateway.profiler import Profiler, Question, Store, answered, collect, questions
 from gateway.profiling import Sample, parse_shapes
 from gateway.settings import ConfigError
 from gateway.testing import Block, ScriptedProvider, about, drawn, encoded, parts_of, photo
 from providers.base import Box, Detection, Misconfigured, NoAnswer, PictureRefused, Task, Throttled, Unavailable
+from thresholds import sample as samples
 from thresholds.cascade import load
+from thresholds.seen import Kind
 from thresholds.shape import Shape
 
 MADE_WITH = {"task": "objects", "provider": {"kind": "fake"}}
@@ -53,8 +58,8 @@ def truth_of(folder, names=None):
     return file
 
 
-def sample(folder, shapes="1x1,2x2", truths=()):
-    return Sample([folder], list(truths), parse_shapes(shapes), 1, 0.3)
+def sample(folder, shapes="1x1,2x2", truths=(), **how):
+    return Sample([folder], list(truths), parse_shapes(shapes), 1, 0.3, **how)
 
 
 class TestQuestions:
@@ -81,9 +86,14 @@ class TestQuestions:
         assert set(first).isdisjoint(second[len(first) :])
         assert len(questions(self.SIZES, [Shape(1, 1)], 5)) == len(self.SIZES)
 
-    def test_no_question_stands_twice(self):
-        """Groupings of so few photos that they come out the same are one question, paid for once."""
-        assert len(questions({"only": Size(100, 200)}, [Shape(2, 2)], 3)) == 1
+    def test_groupings_that_come_out_the_same(self, tmp_path):
+        """A question that several groupings have is paid for once, and its answer is all of theirs."""
+        sizes = {"only": Size(100, 200)}
+        asked = questions(sizes, [Shape(2, 2)], 3)
+        errand = Errand(ScriptedProvider(), asked, Store(tmp_path, MADE_WITH))
+        assert (len(asked), errand.images, len(errand.missing)) == (3, 1, 1)
+        errand.store.put(asked[0], [])
+        assert len(errand.answered(sizes)) == 3
 
     def test_the_same_sample_gives_the_same_questions(self):
         """The order in which photos are found makes no difference: what was paid for is found again."""
@@ -217,7 +227,7 @@ class TestAsking:
         """What is collected of a 2x2 grid is where it was alone."""
         profiler = self.ask(tmp_path, ScriptedProvider(), photos, asked)
         sizes = {key: one.size for key, one in photos.items()}
-        answers = collect(asked, sizes, profiler.store, (320, 320))
+        answers = collect(answered(asked, sizes, profiler.store, (320, 320)))
         for key in photos:
             ((alone,),) = answers[Shape(1, 1)][key]
             for (gridded,) in answers[Shape(2, 2)][key]:
@@ -227,9 +237,11 @@ class TestAsking:
 class TestCommand:
     """`imgrid profile`, without the typing."""
 
-    def run(self, tmp_path, wanted, quiet, provider=None, **route):
-        config = {**ROUTE, "routes": [{**ROUTE["routes"][0], **route}]}
-        parts = parts_of(tmp_path, config, {"here": provider} if provider else None)
+    def run(self, tmp_path, wanted, quiet, provider=None, friend=None, **route):
+        both = {"here": {"kind": "shapes"}, "friend": {"kind": "shapes"}}
+        config = {"providers": both, "routes": [{**ROUTE["routes"][0], **route}]}
+        standing_in = {name: each for name, each in (("here", provider), ("friend", friend)) if each}
+        parts = parts_of(tmp_path, config, standing_in)
         return profiling.run(
             parts,
             parts.routes["objects"],
@@ -275,10 +287,55 @@ class TestCommand:
         assert result.profile.photos == 2
         assert result.profile.area.mean == pytest.approx(85 * 80 / (200 * 150))
 
-    def test_without_truth_alone_is_asked_too(self, tmp_path, folder, quiet):
-        """Where nothing else says what is true, the answer alone is asked for, whatever shapes were named."""
-        result = self.run(tmp_path, sample(folder, shapes="2x2"), quiet)
+    @pytest.mark.parametrize("known", [False, True])
+    def test_alone_is_always_asked(self, tmp_path, folder, quiet, known):
+        """The answer alone is asked for whatever shapes were named: all else is compared with it."""
+        truths = [truth_of(folder)] if known else []
+        result = self.run(tmp_path, sample(folder, shapes="2x2", truths=truths), quiet)
         assert {str(group.shape) for group in result.profile.groups} == {"1x1", "2x2"}
+
+    def test_the_sample_is_kept(self, tmp_path, folder, quiet):
+        """Beside the profile lies the sample: facts and answers of every photo that was opened, by shape, each grouping
+        by itself."""
+        self.run(tmp_path, replace(sample(folder), groupings=2), quiet).write([], factor=1, deviations=0, console=quiet)
+        kept = samples.Sample.load(tmp_path / "out" / samples.FILE)
+        assert len(kept) == len(kept.complete) == 12
+        assert {str(kind): len(looks) for kind, looks in kept.looks.items()} == {"1x1": 1, "2x2": 2}
+        assert sorted({(fact.width_px, fact.height_px) for fact in kept.facts}) == [(150, 200), (200, 150)]
+        assert sorted(fact.bytes for fact in kept.facts) == sorted(len(f.read_bytes()) for f in folder.iterdir())
+        assert (kept.truth, kept.covered) == (None, None)
+
+    def test_the_sample_knows_what_its_truth_speaks_of(self, tmp_path, folder, quiet):
+        """Labels that are no category of a photo's own truth file are not covered, whatever other files speak of."""
+        other = folder.parent / "other"
+        other.mkdir()
+        (other / "one.png").write_bytes(encoded(drawn((200, 150), Block("blue", 20, 20, 100, 100))))
+        second = other / "truth.json"
+        image = {"id": 1, "file_name": "one.png", "width": 200, "height": 150}
+        box = {"image_id": 1, "category_id": 1, "bbox": [20, 20, 80, 80]}
+        categories = [{"id": 1, "name": "blue"}, {"id": 2, "name": "red"}]
+        second.write_text(json.dumps({"images": [image], "annotations": [box], "categories": categories}))
+        wanted = Sample([folder, other], [truth_of(folder), second], parse_shapes("1x1"), 1, 0.3)
+        kept = self.run(tmp_path, wanted, quiet).sample
+        spoken_of = Counter(tuple(n for n, c in zip(kept.labels, row, strict=True) if c) for row in kept.covered)
+        assert spoken_of == {("red",): 12, ("red", "blue"): 1}
+        assert len(kept.truth.found) == 13
+
+    def test_a_companion_is_asked_alone(self, tmp_path, folder, quiet):
+        """A companion's answers about each photo alone are looks of their own, kept in a folder of their own; the same
+        again asks nobody."""
+        seen = ScriptedProvider(), ScriptedProvider()
+        for provider in seen:
+            result = self.run(tmp_path, sample(folder, companion="friend"), quiet, friend=provider)
+        assert [provider.calls for provider in seen] == [12, 0]
+        assert {str(kind) for kind in result.sample.looks} == {"1x1", "2x2", "friend:1x1"}
+        assert result.sample.asked[Kind(Shape(1, 1), "friend")].all()
+        assert len((tmp_path / "out/companion-friend/responses.jsonl").read_text().splitlines()) == 12
+
+    def test_a_companion_must_be_there(self, tmp_path, folder, quiet):
+        """One that is not configured is an error that names those that are."""
+        with pytest.raises(ConfigError, match=r"no provider 'nobody'; there are friend, here"):
+            self.run(tmp_path, sample(folder, companion="nobody"), quiet)
 
     def test_photos_that_cannot_be_read_are_left_out(self, tmp_path, folder, quiet):
         """A file that is no picture costs only itself."""

@@ -73,6 +73,44 @@ def test_full_grids_only(replica):
     assert clients[0].get("/v1/usage").json()["billed_images"] == 12
 
 
+DOUBT = {"kind": "imgrid", "area": {"mean": 3}}
+"""Never content."""
+
+
+def test_qualities(replica):
+    """What a client asks for goes with its photo, whichever replica sees to it; all qualities share canvases."""
+    route = {**ROUTE, "stages": [{"shape": "2x2", "rule": DOUBT}, {"shape": "1x1"}]}
+    clients = [replica(routes=[route]), replica(routes=[route])]
+    wanted = ["cheapest", "target", "cheapest", "target"]
+    with ThreadPoolExecutor(4) as pool:
+        asking = [
+            pool.submit(clients[n % 2].post, f"/v1/detect?quality={quality}", content=PHOTO)
+            for n, quality in enumerate(wanted)
+        ]
+        trails = [asked.result().json()["photos"][0]["trail"] for asked in asking]
+    assert [[step["shape"] for step in trail] for trail in trails] == [["2x2"], ["2x2", "1x1"]] * 2
+    assert len({trail[0]["canvas"] for trail in trails}) == 1
+
+
+def test_watched(replica):
+    """Photos are compared with a shared buffer too, and are on its ledger as what they cost and no more."""
+    clients = [replica(routes=[{**ROUTE, "watch": {"share": 1}}]) for _ in range(2)]
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(clients[n % 2].post, "/v1/detect", content=encoded(numbered(n))) for n in range(4)]
+        assert [numbers(asked.result()) for asked in asking] == [0, 1, 2, 3]
+
+    def compared() -> float:
+        told = [client.get("/v1/routes").json()["routes"][0]["agreement"] for client in clients]
+        return sum(each["photos"] for each in told if each)
+
+    end = time.monotonic() + 30
+    while compared() < 4:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    usage = clients[0].get("/v1/usage").json()
+    assert (usage["photos"], usage["answered"], usage["billed_images"]) == (4, 4, 5)
+
+
 @contextmanager
 def outage(server: RedisServer, kind: str) -> Iterator[None]:
     """Redis paused, full, or killed and then started empty."""

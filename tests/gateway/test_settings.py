@@ -15,6 +15,7 @@ from thresholds.rules import imgrid
 
 ROOT = Path(gateway.__file__).parent.parent
 ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}]}
+DOUBT = {"kind": "imgrid", "area": {"mean": 0.1}}
 SHOP = {"name": "shop", "keys": [{"dialect": "native", "key": "key-shop"}]}
 PRESS = {"name": "press", "keys": [{"dialect": "rekognition", "access_key": "AK", "secret_key": "sk-press"}]}
 
@@ -113,6 +114,16 @@ class TestFile:
             ({"providers": {"eye": {}}}, "providers.eye.kind"),
             ({"providers": {"eye": {"kind": "shapes", "canvas": "big"}}}, "providers.eye.canvas"),
             ({"providers": {"eye": {"kind": "shapes", "canvas": "40x40"}}}, "between 80 and 8192"),
+            *(
+                ({"providers": {"eye": {"kind": "shapes", "usd_per_image": price}}}, f"eye.usd_per_image: {message}")
+                for price, message in [
+                    ("dear", "'dear' is no price; write US dollars an image, such as 0.001, or"),
+                    ({}, "{} is no price"),
+                    ({0.5: 0.1}, "{0.5: 0.1} is no price"),
+                    ({1000: 0.0008}, "the first price must be from 0 images on, not from 1000"),
+                    (-1, "a price must be 0 or more"),
+                ]
+            ),
             ({"providers": {"eye": {"kind": "shapes", "concurrency": 0}}}, "providers.eye.concurrency"),
             ({"providers": {"eye": {"kind": "onnx", "model": "no.onnx", "labels": "no.txt"}}}, "providers.eye"),
         ],
@@ -269,6 +280,29 @@ class TestRoutes:
     def test_wrong_task(self, write):
         """A provider that does not serve the route's task is an error."""
         assert "does not serve faces" in refused(write(routes=[{**ROUTE, "task": "faces"}]))
+
+    @pytest.mark.parametrize(
+        ("route", "says"),
+        [
+            ({"companion": "nose"}, "routes[0].companion: there is no provider 'nose'; there are det, eye, ocr"),
+            ({"companion": "eye"}, "routes[0].companion: eye is the route's provider itself"),
+            ({"companion": "ocr"}, "routes[0].companion: provider ocr does not serve objects"),
+            ({"stages": [{"shape": "1x1", "provider": "det"}]}, "the first, 1x1, with others after it"),
+            ({"stages": [{"shape": "2x2", "provider": "det", "rule": DOUBT}, {"shape": "1x1"}]}, "imgrid plan"),
+            ({"stages": [{"shape": "2x2", "rule": DOUBT}, {"shape": "1x1", "provider": "det"}]}, "imgrid plan"),
+        ],
+    )
+    def test_companion(self, write, route, says):
+        """A companion is another provider, of the same task, which a cascade asks first, or not at all."""
+        providers = {"eye": {"kind": "shapes"}, "det": {"kind": "shapes"}, "ocr": {"kind": "text"}}
+        assert says in refused(write(providers=providers, routes=[{**ROUTE, "companion": "det", **route}]))
+        file = write(providers=providers, routes=[{**ROUTE, "companion": "det"}])
+        assert app.build(settings.read(file, {}), file).routes["objects"].companion == "det"
+
+    @pytest.mark.parametrize(("key", "value"), [("share", 1.5), ("delta", 0), ("agreement", -1), ("rate", 1)])
+    def test_watch(self, write, key, value):
+        """What a route is watched by is named where it cannot be."""
+        assert f"routes[0].watch.{key}" in refused(write(routes=[{**ROUTE, "watch": {key: value}}]))
 
     def test_shadowed(self, write):
         """A route that nothing can match, as an earlier one takes all of its requests, is an error."""

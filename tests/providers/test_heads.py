@@ -44,6 +44,14 @@ def test_tensor_yolox():
     assert tensor[0, :, 31, 31].tolist() == [114, 114, 114]
 
 
+def test_tensor_padding():
+    """What surrounds a picture has the colour that the network was trained with."""
+    feed = _heads.Feed("centre", bgr=True, unit=1.0, padding=(1, 2, 3))
+    tensor = _heads.tensor(Image.new("RGB", (64, 32)), _heads.Place(0, 8, 32, 16), (32, 32), feed)
+    assert tensor[0, :, 0, 0].tolist() == tensor[0, :, 31, 31].tolist() == [3, 2, 1]
+    assert tensor[0, :, 16, 16].tolist() == [0, 0, 0]
+
+
 def test_tensor_imagenet():
     """Pixels of ImageNet's mean colour are near 0, and one deviation above it near 1."""
     feed = _heads.Feed("stretch", mean=_heads.IMAGENET_MEAN, spread=_heads.IMAGENET_SPREAD)
@@ -60,10 +68,49 @@ def test_anchors(size, expected):
     assert _heads.anchors(size) == expected
 
 
+def distances(*sides, bins=8):
+    """Logits (1, 4 * bins) sure of each side's distance in strides; halves are as likely the next as the one before."""
+    logits = np.full((4, bins), -99.0, np.float32)
+    for row, distance in zip(logits, sides, strict=True):
+        row[[int(distance), int(np.ceil(distance))]] = 0
+    return logits.reshape(1, -1)
+
+
+def nanodet(anchor, bins, size=(64, 64), **scores):
+    """What is seen where one anchor says something, and the others nothing."""
+    sure, everywhere = np.zeros((_heads.anchors(size), 2), np.float32), np.zeros((_heads.anchors(size), bins.shape[1]))
+    sure[anchor], everywhere[anchor] = [scores.get(name, 0) for name in ("cat", "dog")], bins
+    return _heads.nanodet(sure, everywhere, size, 0.01)
+
+
+def test_nanodet():
+    """Distances of NanoDet reach left, up, right and down from the middle of a cell, in its stride."""
+    row_2_column_3 = 2 * 8 + 3
+    seen = nanodet(row_2_column_3, distances(1, 2, 3, 4), dog=0.7, cat=0.2)
+    assert np.allclose(seen.xyxy, [[28 - 8, 20 - 16, 28 + 24, 20 + 32]])
+    assert (seen.scores.tolist(), seen.classes.tolist()) == ([pytest.approx(0.7)], [1])
+
+
+def test_nanodet_strides():
+    """Each stride's cells follow those of the finer one."""
+    for anchor, middle, stride in ((8 * 8 + 4 + 2, (40, 24), 16), (8 * 8 + 4 * 4 + 1, (48, 16), 32)):
+        seen = nanodet(anchor, distances(1, 1, 1, 1), cat=0.9)
+        assert np.allclose(seen.xyxy, [np.tile(middle, 2) + np.array([-1, -1, 1, 1]) * stride])
+
+
+def test_nanodet_expectation():
+    """A side is where its distribution's mean lies, however many bins there are."""
+    for bins in (8, 17):
+        seen = nanodet(0, distances(0.5, 2.5, 1.5, 6.5, bins=bins), cat=0.9)
+        assert np.allclose(seen.xyxy, [[4 - 4, 4 - 20, 4 + 12, 4 + 52]])
+    assert np.allclose(nanodet(0, np.zeros((1, 32)), cat=0.9).xyxy, [[4 - 28, 4 - 28, 4 + 28, 4 + 28]])
+
+
 def test_no_overflow():
     """Outputs far out of range give certain scores and huge boxes, and no warning."""
     wild = np.array([[0, 0, 1e9, 1e9, 1, 1]] * _heads.anchors((32, 32)), dtype=np.float32)
     assert np.isfinite(_heads.yolox(wild, (32, 32), 0).xyxy).all()
+    assert np.isfinite(nanodet(0, np.array([[1e9, -1e9] * 16], np.float32), cat=1).xyxy).all()
     logits, boxes = np.array([[1e4, -1e4]], np.float32), np.full((1, 4), 0.5, np.float32)
     assert _heads.detr_sigmoid(logits, boxes, (32, 32), 0).scores.tolist() == [1]
     assert _heads.detr_softmax(logits, boxes, (32, 32), 0).scores.tolist() == [1]

@@ -13,7 +13,7 @@ from providers.base import Misconfigured, Task
 WIDE, TALL = (400, 200), (100, 200)
 HALF = (0.25, 0.25, 0.75, 0.75)
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-MODEL, PHOTOS = SHARED / "models" / "yolox_nano.onnx", SHARED / "data" / "voc-dev"
+MODELS, PHOTOS = SHARED / "models", SHARED / "data" / "voc-dev"
 
 
 @pytest.fixture
@@ -81,6 +81,37 @@ async def test_yolov8(detector, picture):
         (seen,) = await ask(provider, picture, size)
         assert (seen.label, pytest.approx(0.9)) == ("cat", seen.score)
         assert near(seen, HALF)
+
+
+def nanodet(*found, size=(64, 64), classes=2, bins=8):
+    """Each of `found` is stride, cell, distances in strides, class, score."""
+    cells = [(stride, size[0] // stride * size[1] // stride) for stride in (8, 16, 32)]
+    widths = {"cls": classes, "dis": 4 * bins}
+    raw = {f"{part}_pred_stride_{s}": np.zeros((1, n, width)) for part, width in widths.items() for s, n in cells}
+    for stride, cell, distances, label, score in found:
+        raw[f"cls_pred_stride_{stride}"][0, cell, label] = score
+        raw[f"dis_pred_stride_{stride}"][0, cell, np.arange(4) * bins + distances] = 99
+    return raw
+
+
+async def test_nanodet(detector, picture):
+    """NanoDet's outputs of classes and distances, a pair a stride, are told by their names in whatever order."""
+    twice = (16, 1 * 4 + 1, (1, 0, 1, 1), 0, 0.8), (16, 1 * 4 + 2, (2, 0, 0, 1), 0, 0.7)
+    outputs = dict(sorted(nanodet(*twice, (8, 0, (0, 0, 1, 1), 1, 0.6)).items()))
+    first, other = await ask(detector(outputs, sides=(64, 64)), picture)
+    assert [(one.label, round(one.score, 2)) for one in (first, other)] == [("cat", 0.8), ("dog", 0.6)]
+    assert near(first, (8 / 64, (24 - 16) / 32, 40 / 64, (40 - 16) / 32))
+
+
+def test_strange_nanodet(detector):
+    """A NanoDet for another input, or with another set of strides, is an error that says what was expected."""
+    fewer = {name: array for name, array in nanodet().items() if name != "dis_pred_stride_32"}
+    more = nanodet() | {f"{part}_pred_stride_64": np.zeros((1, 1, width)) for part, width in (("cls", 2), ("dis", 32))}
+    for outputs in (fewer, more, nanodet(size=(64, 32)), detr([0, 0])):
+        with pytest.raises(
+            Misconfigured, match=r"layout: a nanodet has .* each cell of 64x64; this model has \w+ \(1, "
+        ):
+            detector(outputs, sides=(64, 64), layout="nanodet")
 
 
 async def test_suppression(detector, picture):
@@ -182,6 +213,7 @@ def test_no_network(make, tmp_path):
     [
         (yolov8(classes=3), "classes for 3;"),
         (yolox(classes=3), "classes for 3;"),
+        (nanodet(classes=3), "classes for 3;"),
         (detr([0, 0, 0, 0]), r"classes for 4 \(sigmoid\) or 3 \(softmax\);"),
     ],
 )
@@ -221,16 +253,22 @@ def test_cuda_missing(detector):
         detector(detr([0, 0]), execution="cuda")
 
 
-@pytest.mark.skipif(not (MODEL.exists() and PHOTOS.exists()), reason="needs ../shared with yolox_nano and voc-dev")
-@pytest.mark.parametrize("input_size", ["416x416", "640x480"])
-async def test_real_photos(make, picture, input_size):
+@pytest.mark.skipif(not (MODELS.exists() and PHOTOS.exists()), reason="needs ../shared with models and voc-dev")
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("yolox_nano", {"input_size": "416x416"}),
+        ("yolox_nano", {"input_size": "640x480"}),
+        ("nanodet_m_320", {}),
+    ],
+)
+async def test_real_photos(make, picture, model, settings):
     """A real network finds the animals of real photos where people found them (VOC's measure: half in common)."""
-    labels = SHARED / "models" / "coco80.txt"
-    provider = make("onnx", SHARED, model=MODEL, labels=labels, input_size=input_size)
+    provider = make("onnx", MODELS, model=f"{model}.onnx", labels="coco80.txt", **settings)
     photos = animals()
     hits = [await finds(provider, picture, *photo) for photo in photos]
     assert len(photos) == 10
-    assert sum(hits) >= 8  # this small network takes one of the dogs for a horse
+    assert sum(hits) >= 8  # yolox_nano takes one of the dogs for a horse
 
 
 def animals():

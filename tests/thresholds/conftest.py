@@ -8,13 +8,36 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 from providers.base import Box, Detection
 from thresholds import rules
+from thresholds.cost import Costs
+from thresholds.learning import Lesson, folds
+from thresholds.plan import Study, learn
+from thresholds.profile import Profile
+from thresholds.quality import Metric, quality
+from thresholds.sample import Sample
+from thresholds.testing import COMPANION, KINDS, made_up, profiled
+
+STUMP = {"roots": [0], "feature": [20, 0, 0], "threshold": [0.5, 0.0, 0.0], "left": [1, 1, 2], "right": [2, 1, 2],
+         "depth": 1}  # fmt: skip
+"""Says one thing of photos where a first look found nothing, feature 20 being how many boxes it found, and another of
+the rest."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "always": {"kind": "always"},
+    "gain": {
+        "kind": "gain",
+        "path": "2x2",
+        "price": 0.1,
+        "targets": [
+            {"cost": 0.5, "gain": {**STUMP, "value": [0.0, 0.02, 0.07]}},
+            {"cost": 1.0, "gain": {**STUMP, "value": [0.0, 0.04, 0.3]}},
+        ],
+    },
+    "onward": {"kind": "onward"},
     "imgrid": {
         "kind": "imgrid",
         "area": {"mean": 0.25, "std": 0.1, "count": 40},
@@ -46,3 +69,37 @@ def example(request: pytest.FixtureRequest) -> Mapping[str, Any]:
 def seen() -> Callable[..., Detection]:
     """`seen(label, score, x0, y0, x1, y1)`: a detection; over the whole photo where no box is given."""
     return detect
+
+
+def learned(sample: Sample, metric: Metric = "ap50", *, held: int) -> Study:
+    """All that a plan learns of a sample of which so many photos are held out."""
+    lesson = Lesson(
+        sample, quality(sample, metric), folds(len(sample), np.arange(held, len(sample))), sample.companions
+    )
+    study = Study(lesson, Costs(sample.prices, sample.companions), {}, {})
+    learn(study, jobs=1)
+    return study
+
+
+@pytest.fixture(scope="session")
+def studied() -> Callable[..., Study]:
+    """`studied(sample, metric, held=60)`: all that a plan learns of it, the first photos held out."""
+    return learned
+
+
+@pytest.fixture(scope="session")
+def study() -> Study:
+    """160 photos, 60 of them held out, with a companion and ground truth."""
+    return learned(made_up(160, kinds=(*KINDS, COMPANION), companions=("free",)), held=60)
+
+
+@pytest.fixture(scope="session")
+def agreed() -> Study:
+    """By agreement, without a companion; 50 of 120 photos are held out."""
+    return learned(made_up(120), "agreement", held=50)
+
+
+@pytest.fixture(scope="session")
+def measured(study: Study) -> Profile:
+    """The profile of the study's sample."""
+    return profiled(study.sample)

@@ -3,14 +3,18 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from providers.base import Box, Detection
 from thresholds import rules
-from thresholds.cascade import Cascade, Stage, load, save
-from thresholds.rules import always
+from thresholds.cascade import Cascade, Promise, Stage, load, save
+from thresholds.fusion import Fusion
+from thresholds.rules import always, gain, onward
+from thresholds.seen import Facts, Look, Seen
 from thresholds.shape import ALONE, Shape
+from thresholds.trees import Trees
 
 STRICT = rules.read({"kind": "imgrid", "area": {"mean": 0.4}})
 
@@ -62,7 +66,11 @@ def test_file(tmp_path):
     ("content", "key", "says"),
     [
         ('{"stages": [{"shape": "2z2"}]}', "stages.0.shape", "rows x columns"),
-        ('{"stages": [{"shape": "2x2", "rule": {"kind": "magic"}}]}', "stages.0.rule", "known: always, imgrid"),
+        (
+            '{"stages": [{"shape": "2x2", "rule": {"kind": "magic"}}]}',
+            "stages.0.rule",
+            "known: always, gain, imgrid, onward",
+        ),
         ('{"stages": [{"shape": "2x2", "rule": {"kind": "imgrid"}}]}', "stages.0.rule.area", "required"),
         ('{"stages": [{"shape": "2x2", "rule": "always"}]}', "stages.0.rule", "object with a kind"),
         ('{"stages": [{"shape": "2x2", "colour": 1}]}', "stages.0.colour", "not permitted"),
@@ -127,3 +135,112 @@ def test_reached_of_another():
 def test_reached_is_never_earlier(stage, cells):
     """An answer counts for the stage that was asked, or a later one."""
     assert stage <= cascade("5x5", "3x1", "1x1").reached(stage, cells) <= 2
+
+
+def test_promise(tmp_path):
+    """What a plan promised of its cascade is kept with it."""
+    promise = Promise(metric="ap50", max_drop=0.01, delta=0.05, photos=300, agreement=0.9)
+    save(cascade("2x2", "1x1", promise=promise), tmp_path / "c.json")
+    assert load(tmp_path / "c.json").promise == promise
+    assert cascade("2x2").promise is None
+
+
+def test_promise_of_nothing(tmp_path):
+    """A promise about what is not watched is refused by its key."""
+    (tmp_path / "c.json").write_text('{"stages": [{"shape": "2x2"}], "promise": {"metric": "speed"}}')
+    with pytest.raises(ValueError, match=r"promise\.metric"):
+        load(tmp_path / "c.json")
+
+
+# -- rules that skip stages, and fusion
+
+
+def gains(*worth):
+    """A rule that may skip as many stages as there are gains."""
+    targets = [gain.Target(cost=1.0, gain=Trees.constant(each)) for each in worth]
+    return gain.Rule(path="3x2", price=0.1, targets=targets)
+
+
+def stages(*pairs):
+    return [Stage(shape=Shape.parse(shape), **({"rule": rule} if rule else {})) for shape, rule in pairs]
+
+
+def test_skipped_over():
+    """A stage under `always` may stand before others where an earlier rule can reach these."""
+    assert Cascade(stages=stages(("3x2", gains(0.2, 0.3)), ("2x1", None), ("1x1", None))).shapes == "3x2, 2x1, 1x1"
+
+
+def test_out_of_reach():
+    """A stage that no rule reaches is refused."""
+    with pytest.raises(ValidationError, match=r"stages\[1\] accepts every answer, so the later ones are never asked"):
+        Cascade(stages=stages(("3x2", gains(0.2)), ("2x1", None), ("1x1", None)))
+
+
+FUSION = Fusion(labels=("cat",), weights=(1.0,), rescore={}, calibration={"3x2": ((0.0, 0.0), (0.5, 0.25), (1.0, 1.0))})
+
+
+def test_fusion_needs_fusing():
+    """A fusion where answers are discarded is refused."""
+    with pytest.raises(ValidationError, match="fusion is for a cascade whose merge is fuse"):
+        Cascade(stages=stages(("3x2", None)), fusion=FUSION)
+    assert Cascade(stages=stages(("3x2", None)), merge="fuse", fusion=FUSION).fusion == FUSION
+
+
+def seen(*found, shapes=("3x2", "1x1")):
+    return Seen(Facts(64, 48, 999), tuple(Look(Shape.parse(s), each) for s, each in zip(shapes, found, strict=False)))
+
+
+CAT, SURE = Detection("cat", 0.4, Box(0, 0, 0.3, 1)), Detection("cat", 0.8, Box(0, 0, 0.3, 1))
+
+
+def test_conclude_discards():
+    """Where answers are discarded the last one leaves, with its stage's verdict."""
+    verdict, found = cascade("3x2", "1x1").conclude(0, seen([CAT]))
+    assert (verdict.skip, found) == (1, [CAT])
+    verdict, found = cascade("3x2", "1x1").conclude(1, seen([CAT], [SURE]))
+    assert (verdict.skip, found) == (0, [SURE])
+
+
+def test_conclude_fuses():
+    """Where answers are fused the later weighs more; a first one leaves as it came."""
+    fusing = cascade("3x2", "1x1", merge="fuse")
+    assert fusing.conclude(0, seen([CAT]))[1] == [CAT]
+    (one,) = fusing.conclude(1, seen([CAT], [SURE]))[1]
+    assert one.score == pytest.approx((0.4 + 2 * 0.8) / 2 * 2 / 3)
+
+
+def test_conclude_with_a_fusion():
+    """With a fusion the rule sees what it believes, and what leaves is what it says."""
+    learned = Cascade(stages=stages(("3x2", gains(0.2)), ("1x1", None)), merge="fuse", fusion=FUSION)
+    verdict, found = learned.conclude(0, seen([CAT]))
+    assert verdict.reason == "gain 0.200 for 1.00 of an image"
+    assert [one.score for one in found] == [pytest.approx(0.2)]
+
+
+NAMES = st.text(st.sampled_from('[]1, 2e-\\"\n'), max_size=8)
+
+
+@example(names=["[1  2]"], values=[0.5, 1.0])
+@given(names=st.lists(NAMES, unique=True, max_size=3), values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5))
+def test_numbers_on_one_line(tmp_path_factory, names, values):
+    """A list of numbers is one line of the file, however long; what is saved is loaded as it was, whatever labels
+    look like."""
+    file = tmp_path_factory.mktemp("saved") / "c.json"
+    count = len(values)
+    trees = Trees(roots=range(count), feature=[0] * count, threshold=values, left=range(count), right=range(count),
+                  value=values, depth=0)  # fmt: skip
+    fusion = Fusion(labels=names, weights=[1.0] * len(names), rescore={"2x2": trees})
+    first = Cascade(stages=stages(("2x2", None)), merge="fuse", fusion=fusion)
+    save(first, file)
+    assert load(file) == first
+    (line,) = (line for line in file.read_text().splitlines() if '"value"' in line)
+    assert line.count(",") >= count - 1
+
+
+def test_round_trip_of_a_plan(tmp_path):
+    """All that a plan writes is loaded as it was: free stages, gates, fusion."""
+    free = Stage(shape=ALONE, provider="free", rule=onward.Rule())
+    paid = stages(("3x2", gains(0.2, 0.1)), ("2x1", None), ("1x1", None))
+    planned = Cascade(stages=(free, *paid), merge="fuse", fusion=FUSION)
+    save(planned, tmp_path / "c.json")
+    assert load(tmp_path / "c.json") == planned

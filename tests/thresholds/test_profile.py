@@ -171,7 +171,18 @@ def test_cascade(made):
 def test_saved(made, tmp_path):
     """A profile survives its file."""
     made.save(tmp_path / "profile.json")
-    assert Profile.model_validate_json((tmp_path / "profile.json").read_text()) == made
+    assert Profile.load(tmp_path / "profile.json") == made
+
+
+def test_no_profile(tmp_path):
+    """A file that is not there, or something else, is named, with how to make one."""
+    file = tmp_path / "profile.json"
+    with pytest.raises(ValueError, match=r"profile\.json: cannot be read \(No such file.*imgrid profile"):
+        Profile.load(file)
+    for content in (b"{", b'{"photos": 3}', b"\xff"):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"profile\.json: is no profile; make it anew with: imgrid profile"):
+            Profile.load(file)
 
 
 def test_spread_of_nothing():

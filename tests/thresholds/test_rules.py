@@ -1,21 +1,38 @@
 """Rules say whether an answer may be trusted: a suite over every kind, then each kind's own behaviour."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.base import Box, Detection
 from thresholds import rules
-from thresholds.rules import ACCEPT, Verdict
+from thresholds.fusion import Fusion
+from thresholds.rules import ACCEPT, Verdict, gain
 from thresholds.rules.imgrid import Rule, Spread
+from thresholds.seen import Facts, Look, Seen
+from thresholds.shape import Shape
+from thresholds.trees import Trees
 
 SCORES = st.floats(0, 1)
 BOXES = st.tuples(SCORES, SCORES, SCORES, SCORES).map(
     lambda c: Box(min(c[0], c[1]), min(c[2], c[3]), max(c[0], c[1]), max(c[2], c[3]))
 )
 ANSWERS = st.lists(st.builds(Detection, st.sampled_from(["cat", "dog", "owl"]), SCORES, BOXES), max_size=5)
+
+
+FUSION = Fusion(labels=("cat", "dog"), weights=(1.0, 1.5), rescore={})
+
+
+def seen_once(found):
+    """A photo with this answer alone, and what a fusion makes of it."""
+    seen = Seen(Facts(640, 480, 50_000), (Look(Shape(2, 2), found),))
+    return replace(seen, belief=FUSION.believe(seen))
+
+
 SPREADS = st.builds(Spread, mean=SCORES, std=st.floats(0, 0.5))
 
 
@@ -52,7 +69,7 @@ def test_frozen(example):
 
 def test_empty_answer(example):
     """Every rule judges a photo in which nothing was found, and says why."""
-    verdict = rules.read(example).judge([])
+    verdict = rules.read(example).judge(seen_once([]))
     assert isinstance(verdict, Verdict)
     assert verdict.skip >= 0
     assert verdict.reason
@@ -62,15 +79,33 @@ def test_empty_answer(example):
 def test_pure(example, found):
     """The same answer gets the same verdict each time, and is not touched."""
     rule, kept = rules.read(example), list(found)
-    first = rule.judge(found)
-    assert rule.judge(tuple(found)) == rules.read(example).judge(found) == first
+    first = rule.judge(seen_once(found))
+    assert rule.judge(seen_once(tuple(found))) == rules.read(example).judge(seen_once(found)) == first
     assert first.accepted == (first.skip == 0)
     assert found == kept
 
 
+@given(found=ANSWERS)
+def test_never_laxer(example, found):
+    """What a rule asks about again, its stricter form does too, and that is a rule of the same kind."""
+    rule = rules.read(example)
+    strict = rule.stricter()
+    assert rules.read(strict.model_dump(mode="json")) == strict
+    assert strict.kind == rule.kind
+    if strict.judge(seen_once(found)).accepted:
+        assert rule.judge(seen_once(found)).accepted
+
+
+@given(found=ANSWERS)
+def test_reach(example, found):
+    """No verdict skips more stages than the rule says it may."""
+    rule = rules.read(example)
+    assert rule.judge(seen_once(found)).skip <= rule.reach
+
+
 def test_unknown_kind():
     """A kind that is not there is refused with those that are."""
-    with pytest.raises(ValueError, match="no rule kind 'magic'; known: always, imgrid"):
+    with pytest.raises(ValueError, match="no rule kind 'magic'; known: always, gain, imgrid, onward"):
         rules.read({"kind": "magic"})
 
 
@@ -90,7 +125,77 @@ def test_no_kind():
 @given(found=ANSWERS)
 def test_always(found):
     """Kind `always` accepts whatever was found."""
-    assert rules.read({"kind": "always"}).judge(found) == ACCEPT
+    assert rules.read({"kind": "always"}).judge(seen_once(found)) == ACCEPT
+
+
+@given(found=ANSWERS)
+def test_onward(found):
+    """Kind `onward` asks the next stage whatever was found, however strict."""
+    rule = rules.read({"kind": "onward"})
+    assert rule.judge(seen_once(found)).skip == rule.stricter().judge(seen_once(found)).skip == 1
+
+
+# -- gain
+
+
+def priced(price, *targets, path="2x2"):
+    """Under a rule that expects these gains of everything: pairs of cost and gain."""
+    return gain.Rule(
+        path=path, price=price, targets=[gain.Target(cost=cost, gain=Trees.constant(worth)) for cost, worth in targets]
+    )
+
+
+@pytest.mark.parametrize(("price", "skip"), [(0.0, 2), (0.15, 2), (0.25, 1), (0.39, 1), (0.4, 0), (1.0, 0)])
+def test_gain_for_its_price(price, skip):
+    """The target that gains most over its price is asked; where none gains more than its price, the answer stands."""
+    assert priced(price, (0.5, 0.2), (1.0, 0.3)).judge(seen_once([])).skip == skip
+
+
+def test_gain_says(seen):
+    """The verdict says what is expected to be gained, and for how much of an image."""
+    assert priced(0.1, (0.5, 0.2)).judge(seen_once([seen("cat", 0.9)])).reason == "gain 0.200 for 0.50 of an image"
+
+
+def test_gain_of_what_was_seen(seen, examples):
+    """What is expected depends on the photo: here on whether anything was found."""
+    rule = rules.read(examples["gain"])
+    assert rule.judge(seen_once([])).accepted
+    assert rule.judge(seen_once([seen("cat", 0.4)])).skip == 2
+
+
+def test_gain_of_another_path():
+    """A photo that was looked at otherwise than the model knows, or without a fusion, is asked at the last target."""
+    rule = priced(10.0, (0.5, 0.2), (1.0, 0.3), path="3x3")
+    assert rule.judge(seen_once([])) == Verdict(2, "seen as 2x2, which no profile knows")
+    assert priced(10.0, (0.5, 0.2)).judge(replace(seen_once([]), belief=None)).skip == 1
+
+
+def test_gain_of_features_that_are_not_there(examples):
+    """Trees that ask for more features than a photo has are refused when they are read, not at the first photo."""
+    target = {"cost": 1.0, "gain": {**examples["gain"]["targets"][0]["gain"], "feature": [36, 0, 0]}}
+    with pytest.raises(ValueError, match="a photo seen as 2x2 does not have"):
+        rules.read({**examples["gain"], "targets": [target]})
+    assert rules.read({**examples["gain"], "targets": [target], "path": "free:1x1,2x2"}).reach == 1
+
+
+@given(found=ANSWERS, prices=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted))
+def test_a_lower_price_never_accepts_more(examples, found, prices):
+    """What is accepted at a price is accepted at every higher one."""
+    low, high = (rules.read({**examples["gain"], "price": price}) for price in prices)
+    assert high.judge(seen_once(found)).accepted or not low.judge(seen_once(found)).accepted
+
+
+@given(looks=st.lists(ANSWERS, min_size=1, max_size=3))
+def test_gain_features(looks):
+    """What a gain is foreseen from is as wide as the path is long says, finite, and the same whatever labels are
+    called."""
+    fusion = Fusion(labels=("cat", "dog", "owl"), weights=(1.0, 1.0, 1.0), rescore={})
+    other = Fusion(labels=("owl", "dog", "cat"), weights=(1.0, 1.0, 1.0), rescore={})
+    seen = Seen(Facts(640, 480, 50_000), tuple(Look(Shape(4 - n, 1), found) for n, found in enumerate(looks)))
+    row = gain.features(seen.facts, fusion.believe(seen))
+    assert row.shape == (4 + 17 * len(looks) + 15,)
+    assert np.isfinite(row).all()
+    assert gain.features(seen.facts, other.believe(seen)) == pytest.approx(row)
 
 
 # -- imgrid: EECS-2023-182, section 3.2
@@ -105,28 +210,28 @@ def test_paper_example(seen):
     scores = {"person": held_to(0.415), "bicycle": held_to(0.447), "motorcycle": held_to(0.402)}
     rule = Rule(area=held_to(0.1), scores=scores)
     sure = [seen("person", 0.8302), seen("bicycle", 0.6745)]
-    assert rule.judge(sure).accepted
-    assert rule.judge([*sure, seen("motorcycle", 0.3998)]) == Verdict(1, "motorcycle 0.40 under 0.40")
+    assert rule.judge(seen_once(sure)).accepted
+    assert rule.judge(seen_once([*sure, seen("motorcycle", 0.3998)])) == Verdict(1, "motorcycle 0.40 under 0.40")
 
 
 @pytest.mark.parametrize(("width", "accepted"), [(0.5, True), (0.4999, False), (0.75, True), (0.0, False)])
 def test_area(seen, width, accepted):
     """A photo is asked again if its boxes cover less of it than the mean; the mean itself is enough."""
     rule = Rule(area=held_to(0.5))
-    assert rule.judge([seen("cat", 0.9, 0, 0, width, 1)]).accepted is accepted
+    assert rule.judge(seen_once([seen("cat", 0.9, 0, 0, width, 1)])).accepted is accepted
 
 
 def test_overlaps(seen):
     """What two boxes cover counts twice."""
     once = [seen("cat", 0.9, 0, 0, 0.5, 0.5)]
-    assert Rule(area=held_to(0.5)).judge(once) == Verdict(1, "area 0.250 under 0.500")
-    assert Rule(area=held_to(0.5)).judge(once * 2).accepted
+    assert Rule(area=held_to(0.5)).judge(seen_once(once)) == Verdict(1, "area 0.250 under 0.500")
+    assert Rule(area=held_to(0.5)).judge(seen_once(once * 2)).accepted
 
 
 def test_nothing_found(seen):
     """A photo with nothing on it is asked again, unless the mean is nothing too."""
-    assert Rule(area=held_to(0.01)).judge([]) == Verdict(1, "area 0.000 under 0.010")
-    assert Rule(area=held_to(0.0)).judge([]).accepted
+    assert Rule(area=held_to(0.01)).judge(seen_once([])) == Verdict(1, "area 0.000 under 0.010")
+    assert Rule(area=held_to(0.0)).judge(seen_once([])).accepted
 
 
 @pytest.mark.parametrize(("label", "score", "accepted"), [
@@ -137,12 +242,12 @@ def test_scores(seen, label, score, accepted):
     """Each label has a threshold of its own, which its mean just passes; a label never profiled is held to that of
     all."""
     rule = Rule(area=held_to(0.0), scores={"cat": held_to(0.6), "dog": held_to(0.4)}, unknown=held_to(0.5))
-    assert rule.judge([seen(label, score)]).accepted is accepted
+    assert rule.judge(seen_once([seen(label, score)])).accepted is accepted
 
 
 def test_unknown_of_nothing(seen):
     """Where the profile saw nothing at all at this shape, no score is too low."""
-    assert Rule(area=held_to(0.0)).judge([seen("cat", 0.31)]).accepted
+    assert Rule(area=held_to(0.0)).judge(seen_once([seen("cat", 0.31)])).accepted
 
 
 def test_any_box(seen):
@@ -150,17 +255,17 @@ def test_any_box(seen):
     rule = Rule(area=held_to(0.0), unknown=held_to(0.5))
     sure, unsure = seen("cat", 0.9), seen("dog", 0.4)
     for answer in ([unsure], [sure, unsure], [unsure, sure], [sure, unsure, sure]):
-        assert rule.judge(answer) == Verdict(1, "dog 0.40 under 0.50")
-    assert rule.judge([sure, sure]).accepted
+        assert rule.judge(seen_once(answer)) == Verdict(1, "dog 0.40 under 0.50")
+    assert rule.judge(seen_once([sure, sure])).accepted
 
 
 def test_floor(seen):
     """Boxes under the floor neither count as area nor as unsure."""
     rule = Rule(area=held_to(0.5), unknown=held_to(0.5), floor=0.2)
     faint, sure = seen("cat", 0.19, 0, 0, 1, 1), seen("cat", 0.9, 0, 0, 0.5, 1)
-    assert not rule.judge([faint]).accepted
-    assert rule.judge([sure, faint]).accepted
-    assert not rule.judge([sure, seen("cat", 0.2)]).accepted
+    assert not rule.judge(seen_once([faint])).accepted
+    assert rule.judge(seen_once([sure, faint])).accepted
+    assert not rule.judge(seen_once([sure, seen("cat", 0.2)])).accepted
 
 
 @pytest.mark.parametrize(("factor", "deviations", "needed"), [
@@ -171,11 +276,11 @@ def test_stricter(seen, factor, deviations, needed):
     """The thresholds of area and scores are factor x mean + deviations x standard deviation."""
     rule = Rule(area=held_to(0.4, 0.1), unknown=held_to(0.4, 0.1), floor=0.0, factor=factor, deviations=deviations)
     above, below = needed + 1e-9, needed - 1e-9
-    assert rule.judge([seen("cat", 1.0, 0, 0, above, 1)]).accepted
-    assert rule.judge([seen("cat", above)]).accepted
+    assert rule.judge(seen_once([seen("cat", 1.0, 0, 0, above, 1)])).accepted
+    assert rule.judge(seen_once([seen("cat", above)])).accepted
     if needed:
-        assert not rule.judge([seen("cat", 1.0, 0, 0, below, 1)]).accepted
-        assert not rule.judge([seen("cat", below)]).accepted
+        assert not rule.judge(seen_once([seen("cat", 1.0, 0, 0, below, 1)])).accepted
+        assert not rule.judge(seen_once([seen("cat", below)])).accepted
 
 
 @given(
@@ -192,4 +297,12 @@ def test_raising_never_accepts_more(found, area, scores, unknown, factors, devia
         Rule(area=area, scores=scores, unknown=unknown, factor=factor, deviations=shift)
         for factor, shift in zip(factors, deviations, strict=True)
     )
-    assert lax.judge(found).accepted or not strict.judge(found).accepted
+    assert lax.judge(seen_once(found)).accepted or not strict.judge(seen_once(found)).accepted
+
+
+def test_a_quarter_stricter(seen):
+    """The stricter form holds areas and scores to means a quarter higher."""
+    rule = Rule(area=held_to(0.4), unknown=held_to(0.6), factor=0.8).stricter()
+    assert rule.judge(seen_once([seen("cat", 0.61, 0, 0, 0.41, 1)])).accepted
+    assert rule.judge(seen_once([seen("cat", 0.61, 0, 0, 0.39, 1)])) == Verdict(1, "area 0.390 under 0.400")
+    assert rule.judge(seen_once([seen("cat", 0.59, 0, 0, 0.41, 1)])) == Verdict(1, "cat 0.59 under 0.60")

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol, cast
 
 from pydantic import BaseModel
 
-from providers.base import Detection
+from thresholds.seen import Seen
 
 
 class Verdict(NamedTuple):
@@ -33,13 +32,22 @@ ACCEPT = Verdict(0, "accepted")
 
 
 class Rule(Protocol):
-    """Decides from an answer alone; pure, so that plans can replay it over stored answers."""
+    """Decides from what was seen of one photo; pure, so that plans can replay it over stored answers."""
 
     @property
     def kind(self) -> str: ...
 
-    def judge(self, found: Sequence[Detection]) -> Verdict:
-        """The verdict on one photo's own detections, their boxes as fractions of the photo."""
+    @property
+    def reach(self) -> int:
+        """The most stages that a verdict skips; 0 where every answer is accepted."""
+        ...
+
+    def judge(self, seen: Seen) -> Verdict:
+        """The verdict on a photo's last answer, in the light of those before it."""
+        ...
+
+    def stricter(self) -> Rule:
+        """One that never accepts what this one does not; the same where there is none stricter."""
         ...
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from providers.base import Detection
 from thresholds.rules import ACCEPT, Verdict
+from thresholds.seen import Seen
 
 
 class Rule(BaseModel):
@@ -17,6 +16,14 @@ class Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["always"] = "always"
 
-    def judge(self, found: Sequence[Detection]) -> Verdict:  # noqa: ARG002  what was found does not matter here
+    @property
+    def reach(self) -> int:
+        return 0
+
+    def judge(self, seen: Seen) -> Verdict:  # noqa: ARG002  what was found does not matter here
         """Accepts whatever was found."""
         return ACCEPT
+
+    def stricter(self) -> Rule:
+        """Itself: where it stands there is nothing to ask instead."""
+        return self

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from providers.base import Detection
 from thresholds.rules import ACCEPT, Verdict
+from thresholds.seen import Seen
+
+STRICTER = 1.25
 
 
 class Spread(BaseModel):
@@ -43,17 +45,25 @@ class Rule(BaseModel):
     factor: float = Field(1.0, ge=0)
     deviations: float = 0.0
 
-    def judge(self, found: Sequence[Detection]) -> Verdict:
+    @property
+    def reach(self) -> int:
+        return 1
+
+    def judge(self, seen: Seen) -> Verdict:
         """Accepts, or asks the next stage and says which of the two conditions failed."""
-        seen = [detection for detection in found if detection.score >= self.floor]
-        area, needed = sum(detection.box.area for detection in seen), self._threshold(self.area)
+        sure = [detection for detection in seen.last if detection.score >= self.floor]
+        area, needed = sum(detection.box.area for detection in sure), self._threshold(self.area)
         if area < needed:
             return Verdict(1, f"area {area:.3f} under {needed:.3f}")
-        for detection in seen:
+        for detection in sure:
             spread = self.scores.get(detection.label, self.unknown)
             if spread is not None and detection.score < (needed := self._threshold(spread)):
                 return Verdict(1, f"{detection.label} {detection.score:.2f} under {needed:.2f}")
         return ACCEPT
+
+    def stricter(self) -> Rule:
+        """The same with thresholds a quarter higher, as far as they come from means."""
+        return self.model_copy(update={"factor": STRICTER * self.factor})
 
     def _threshold(self, spread: Spread) -> float:
         return self.factor * spread.mean + self.deviations * spread.std

@@ -49,7 +49,7 @@ for _, row in ipairs(settled) do
   if e then
     deliver(id, e, row[3], tonumber(row[4]), tonumber(row[5]))
     leave(id, e)
-    charge(e.tenant, {photos = 1, answered = tonumber(row[6]), alone_usd = tonumber(row[7])})
+    charge(e.tenant, {photos = counts(e), answered = tonumber(row[6]), alone_usd = tonumber(row[7])})
     counted[#counted + 1] = id
   end
 end
@@ -75,7 +75,7 @@ for _, row in ipairs(gone) do
   local e = read(row[1])
   if e then
     leave(row[1], e)
-    charge(e.tenant, {photos = 1})
+    charge(e.tenant, {photos = counts(e)})
   end
 end
 -- Whoever took this replica for dead has counted the canvas among those that may be billed.

@@ -15,6 +15,9 @@ end
 
 local function entry_key(id) return P .. 'entry:' .. id end
 
+-- Whether a photo counts as somebody's: one that is patient and of no job, the gateway asks about for itself.
+local function counts(e) return (e.kind == '0' or e.job ~= '') and 1 or 0 end
+
 local function add_room(kind, photos, bytes, pixels)
   local key = P .. 'room:' .. kind
   for measure, more in pairs({photos = photos, bytes = bytes, pixels = pixels}) do
@@ -32,7 +35,7 @@ local function charge(tenant, fields)
 end
 
 -- Start-time fair queueing between tenants, as gateway/buffer/line.py describes it: kind '0' are photos whose clients
--- wait, '1' those of jobs. `fair` holds each kind's time and each tenant's last tag, while the lane holds photos.
+-- wait, '1' patient ones. `fair` holds each kind's time and each tenant's last tag, while the lane holds photos.
 local function queue_key(kind, lane) return P .. 'queue:' .. kind .. ':' .. lane end
 
 local function wait(id, e)

@@ -11,7 +11,7 @@ local AT_ONCE = 500  -- nobody else is served meanwhile; what is left is for the
 local function fail(id, e, outcome)
   deliver(id, e, outcome, 1, 0)
   leave(id, e)
-  charge(e.tenant, {photos = 1})
+  charge(e.tenant, {photos = counts(e)})
 end
 
 local function bury(id, e)

@@ -133,11 +133,34 @@ async def test_jobs_last(buffer):
     assert await buffer.waiting() == {SMALL: (2, 3, 4, False)}
 
 
+async def test_watched_last(buffer):
+    """Photos that are only watched wait as those of jobs do, and take turns with them."""
+    await buffer.put([entry("w", SMALL, watched=True), entry("j", SMALL, tenant="other", job="job")])
+    assert (await buffer.waiting())[SMALL].urgent is False
+    await buffer.put([entry("a", SMALL, 9)])
+    assert [one.photo.id for one in await buffer.claim(SMALL, ALL)] == ["a", "w", "j"]
+
+
+async def test_watched_outcomes(buffer):
+    """Their outcome is told where they were put; in the ledger they are nobody's photos, whether they are answered,
+    fail or leave, and only what is charged for them counts."""
+    heard = Heard()
+    async with buffer.serving(heard):
+        await buffer.put([entry(name, tenant="ann", watched=True) for name in "abc"])
+        a, b, c = await buffer.claim(BIG, ALL)
+        ends = [Settlement(a, NOTHING_SEEN, 0.001), Settlement(b, Outcome(None, error=UpstreamFailed("no")), 0.001)]
+        await buffer.commit(Commit(settled=ends, gone=[c.photo.id], charges=billed([a, b, c], 0.002)))
+        await heard.until(lambda: len(heard.outcomes) == 2)
+    assert await buffer.held() == Held(0, 0, 0)
+    assert await buffer.accounts() == {"ann": Account(billed=pytest.approx(1), paid_usd=pytest.approx(0.002))}
+
+
 async def test_as_it_was_put(buffer):
     """A photo comes out as it was put: its bytes, its times, and what was asked of it before; only its turn is new."""
     found = (Detection("cat", 0.5, Box(0, 0, 1, 1), details={"a": [1]}, polygon=((0.0, 1.0),), key=1),)
     step = Step(0, "one", "c", SMALL.shape, 4, 1, 0.1, 0.2, 0.3, found, "unsure")
-    put = replace(entry("a", data=bytes(range(256))), stage=1, steps=(step,), job="j", index=3)
+    free = replace(step, provider="det", free=True)
+    put = replace(entry("a", data=bytes(range(256))), stage=1, steps=(free, step), job="j", index=3, variant="strict")
     await buffer.put([put])
     assert await buffer.claim(BIG, ALL) == [replace(put, turn=1)]
 

@@ -403,6 +403,26 @@ class TestBills:
             account = total(await two.accounts())
             assert (account.billed, account.unknown) == (pytest.approx(1), pytest.approx(0))
 
+    async def test_died_asking_for_nothing(self, server):
+        """A replica that dies while it asks what nobody is billed for leaves no bill; its photos are another's."""
+        async with replica(server, "fail") as one, replica(server, "fail") as two, two.serving(Heard()):
+            await two.put([entry("a")])
+            assert names(await one.ask("", await one.claim(LANE, ALL))) == "a"
+            await die(one)
+            await two._once()
+            assert total(await two.accounts()).unknown == 0
+            assert names(await two.claim(LANE, ALL)) == "a"
+
+    async def test_died_while_watching(self, server):
+        """Photos that a replica only watched leave with it, and were nobody's."""
+        async with replica(server) as one, replica(server) as two:
+            await two._once()
+            await one.put([entry("a", watched=True)])
+            await die(one)
+            await two._once()
+            assert (await two.held()).photos == 0
+            assert total(await two.accounts()).photos == 0
+
     async def test_died_before_asking(self, server):
         """Nothing is billed where nothing was asked, or where it is known that a failed call was not."""
         async with replica(server, "fail") as one, replica(server, "fail") as two, two.serving(Heard()):

@@ -158,6 +158,20 @@ class TestOptions:
         (photo,) = ok(http.post(f"{address}/v1/detect", **request))["photos"]
         assert photo["trail"][0]["shape"] == "1x1"
 
+    @pytest.mark.parametrize("way", ["header", "query", "form", "json"])
+    def test_quality(self, serve, http, way):
+        """A client may ask for its photo alone, whichever way it says so."""
+        request = {
+            "header": {"headers": {"X-Imgrid-Quality": "exact"}, "content": PHOTO},
+            "query": {"params": {"quality": "exact"}, "content": PHOTO},
+            "form": {"data": {"quality": "exact"}, "files": {"photo": ("a", PHOTO)}},
+            "json": {"json": {"photos": [{"content": b64(PHOTO)}], "quality": "exact"}},
+        }[way]
+        address = serve(route={"max_wait_ms": 60_000, "deadline_ms": 120_000})
+        (photo,) = ok(http.post(f"{address}/v1/detect", **request))["photos"]
+        assert photo["trail"][0]["shape"] == "1x1"
+        assert photo["trail"][0]["waited_ms"] < 60_000
+
 
 class TestErrors:
     def test_one(self, detect):
@@ -199,6 +213,8 @@ class TestErrors:
             ({"params": "deadline_ms=600001", "content": PHOTO}, "deadline_ms"),
             ({"headers": {"X-Imgrid-Deadline-Ms": "soon"}, "content": PHOTO}, "x-imgrid-deadline-ms"),
             ({"headers": {"X-Imgrid-Deadline-Ms": "nan"}, "content": PHOTO}, "x-imgrid-deadline-ms"),
+            ({"headers": {"X-Imgrid-Quality": "best"}, "content": PHOTO}, "exact, target or cheapest"),
+            ({"params": "quality=best", "content": PHOTO}, "quality"),
             ({"files": {"photo": ("", b"x")}}, "filename"),
             ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, "boundary"),
         ],
@@ -257,7 +273,7 @@ class TestDocument:
     def test_openapi(self, gateway, http):
         """The OpenAPI document describes every dialect, and every type it refers to is in it."""
         document = ok(http.get(f"{gateway}/openapi.json"))
-        assert {"/v1/detect", "/", "/v1/usage", "/readyz"} <= set(document["paths"])
+        assert {"/v1/detect", "/", "/v1/usage", "/v1/routes", "/readyz"} <= set(document["paths"])
         assert {"Answer", "PhotoOut", "Found", "Trail", "Problem", "Body"} <= set(document["components"]["schemas"])
         for ref in refs(document):
             assert ref.removeprefix("#/components/schemas/") in document["components"]["schemas"]

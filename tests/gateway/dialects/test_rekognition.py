@@ -275,6 +275,21 @@ class TestErrors:
         with pytest.raises(client.exceptions.ThrottlingException):
             client.detect_labels(**MAIN)
 
+    def test_quality(self, serve, rekognition):
+        """The gateway's own header asks for a photo alone; what it cannot be is an invalid parameter."""
+        provider = ScriptedProvider()
+        client = rekognition(serve(provider, route={"max_wait_ms": 60_000, "deadline_ms": 120_000}))
+        values = iter(["exact", "best"])
+
+        def ask(request, **_):
+            request.headers["X-Imgrid-Quality"] = next(values)
+
+        client.meta.events.register("before-send.rekognition.*", ask)
+        client.detect_labels(**MAIN)
+        assert [picture.data for picture in provider.asked] == [MAIN["Image"]["Bytes"]]
+        with pytest.raises(client.exceptions.InvalidParameterException, match="cheapest"):
+            client.detect_labels(**MAIN)
+
     def test_full(self, serve, rekognition):
         """A full buffer is an exceeded throughput, with the time to wait in milliseconds."""
         client = rekognition(serve(buffer={"max_bytes": 10}))

@@ -1,11 +1,14 @@
 """Prometheus metrics: every event is counted, once, under its labels."""
 
+from dataclasses import replace
+
 import pytest
 from prometheus_client import generate_latest
 
 from gateway.errors import BadFormat
-from gateway.events import CallFailed, Left, LoopFailed, Refused
+from gateway.events import CallFailed, Compared, Left, LevelChanged, LoopFailed, Overlooked, Refused
 from gateway.hooks.metrics import Metrics
+from thresholds.watching import Record
 
 
 @pytest.fixture
@@ -130,3 +133,46 @@ def test_exposed(metrics, asked):
     text = generate_latest(metrics.registry).decode()
     assert 'imgrid_billed_images_total{provider="dear",shape="2x2",task="objects"} 1.0' in text
     assert "12345" not in text
+
+
+class TestWatching:
+    def test_agreement(self, metrics):
+        """The agreement of each route is shown with its interval, for all labels together and for each."""
+        metrics(Compared("animals", SEEN))
+        for label, mean in (("", 0.5), ("cat", 1.0), ("owl", 0.0)):
+            low, shown, high = (
+                value(metrics, "imgrid_agreement", route="animals", label=label, bound=bound)
+                for bound in ("low", "mean", "high")
+            )
+            assert shown == mean
+            assert low <= shown <= high
+        assert value(metrics, "imgrid_route_level", route="animals") == 0
+
+    def test_level(self, metrics):
+        """A change of level is counted and shown; what was seen before it is shown no longer."""
+        metrics(Compared("animals", SEEN))
+        metrics(LevelChanged("animals", "target", "strict", 1, SEEN))
+        assert value(metrics, "imgrid_route_level", route="animals") == 1
+        assert value(metrics, "imgrid_route_level_changes_total", route="animals", to="strict") == 1
+        assert "imgrid_agreement{" not in generate_latest(metrics.registry).decode()
+
+    def test_watched(self, metrics, settled, asked):
+        """A watched photo is billed, and counted as nothing else; one that was overlooked is counted too."""
+        event = settled("ann", "dear")
+        metrics(replace(event, entry=replace(event.entry, watched=True)))
+        metrics(Left(replace(event.entry, watched=True)))
+        metrics(Overlooked("animals"))
+        assert value(metrics, "imgrid_watched_images_total", route="animals") == 0.25
+        assert value(metrics, "imgrid_watch_overlooked_total", route="animals") == 1
+        assert value(metrics, "imgrid_clients_left_total") == 0
+        assert value(metrics, "imgrid_photos_total", tenant="ann", task="objects", outcome="ok") is None
+
+    def test_free(self, metrics, asked):
+        """What a companion answers is no bill and fills no canvas; how long it takes is timed."""
+        metrics(replace(asked("ann", shape="1x1"), free=True))
+        assert value(metrics, "imgrid_upstream_seconds_count", provider="dear") == 1
+        assert value(metrics, "imgrid_billed_images_total", **{**WHERE, "shape": "1x1"}) is None
+        assert value(metrics, "imgrid_saved_images", tenant="ann") is None
+
+
+SEEN = Record.begun(0.05, 0.8, 0.0).add(1.0, {"cat": 1.0}).add(0.0, {"owl": 0.0})

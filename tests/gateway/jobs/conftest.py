@@ -242,9 +242,9 @@ class World:
             headers={} if open_to_all else KEYS["shop"],
         )
 
-    def enter(self, photo, route, tenant, job, index):
+    def enter(self, photo, route, tenant, job, *, index, quality):
         lane = Lane("eye", route.task, tenant.pool, ALONE)
-        entry = Entry(photo, route.name, tenant.name, lane, 0.0, 0.0, 0.0, 60.0, job=job, index=index)
+        entry = Entry(photo, route.name, tenant.name, lane, 0, 0, 0, 60.0, job=job, index=index, variant=quality)
         self.entered.append(entry)
         return entry
 

@@ -142,7 +142,7 @@ class TestErrors:
         """Whatever is unexpected is 500, and in the log."""
         each = world()
 
-        def broken(*_):
+        def broken(*_, **__):
             raise RuntimeError("a bug")
 
         api = replace(each.api, jobs=replace(each.jobs, enter=broken))

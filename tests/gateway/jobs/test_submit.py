@@ -126,6 +126,31 @@ class TestSubmit:
         files = {"photo": ("mine.png", PHOTO)}
         assert accepted(await each.client.post("/v1/jobs", files=files, data=query))["webhook"] == expected
 
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            {"json": {"photos": [{"content": B64}], "quality": "exact"}},
+            {"data": {"quality": "exact"}, "files": {"photo": ("a", PHOTO)}},
+            {"content": PHOTO, "params": {"quality": "exact"}},
+            {"content": PHOTO, "headers": {"X-Imgrid-Quality": "exact"}},
+            {"content": PHOTO, "params": {"quality": "cheapest"}, "headers": {"X-Imgrid-Quality": "exact"}},
+        ],
+        ids=["json", "form", "query", "header", "both"],
+    )
+    async def test_quality(self, world, request_):
+        """A job's photos may be asked for alone, whichever way it says so; the header goes before the rest."""
+        each = world()
+        accepted(await each.client.post("/v1/jobs", **request_))
+        assert [entry.variant for entry in each.entered] == ["exact"]
+
+    async def test_no_quality(self, world):
+        """A quality that there is none of is refused."""
+        client = world().client
+        problem(
+            await client.post("/v1/jobs", content=PHOTO, headers={"X-Imgrid-Quality": "best"}), 400, "invalid_request"
+        )
+        problem(await client.post("/v1/jobs", content=PHOTO, params={"quality": "best"}), 400, "invalid_request")
+
 
 class TestIdempotency:
     async def test_same(self, world):
@@ -143,6 +168,7 @@ class TestIdempotency:
         "change",
         [
             {"min_score": 0.5},
+            {"quality": "exact"},
             {"photos": [{"content": B64, "name": "other.png"}]},
             {"photos": [{"url": "https://pictures.example/1.jpg", "name": "mine.png"}]},
             {"webhook": {"url": "https://shop.example/hook"}},

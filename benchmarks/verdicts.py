@@ -1,0 +1,63 @@
+"""How long one verdict takes in service, fusion and rescoring included, by what was looked at; and how long a plan.
+
+python benchmarks/verdicts.py PROFILE CASCADE [CASCADE ...] [--plan]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from common import percentile
+from rich.console import Console
+from rich.table import Table
+
+from gateway import planning
+from gateway.planning import Wish
+from thresholds import cascade as cascades
+from thresholds.cascade import Cascade
+from thresholds.replay import detections
+from thresholds.sample import Sample
+from thresholds.seen import Kind, Look, Seen, path_text
+
+
+def verdicts(cascade: Cascade, sample: Sample) -> dict[str, list[float]]:
+    """Milliseconds of each call, by path: every photo is taken through all stages that a verdict could send it to."""
+    took: dict[str, list[float]] = defaultdict(list)
+    kinds = [Kind(stage.shape, stage.provider or "") for stage in cascade.stages]
+    for photo in range(len(sample)):
+        looks = [Look(kind.shape, detections(sample, sample.look(kind, 0).of(photo)), kind.provider) for kind in kinds]
+        for stage in range(len(kinds)):
+            seen = Seen(sample.facts[photo], tuple(looks[: stage + 1]))
+            began = time.perf_counter()
+            cascade.conclude(stage, seen)
+            took[path_text(seen.path)].append(1000 * (time.perf_counter() - began))
+    return took
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("profile", type=Path)
+    parser.add_argument("cascades", type=Path, nargs="*")
+    parser.add_argument("--plan", action="store_true", help="time a whole plan, too")
+    options = parser.parse_args()
+    console = Console(width=110)
+    sample, profile = planning.read([options.profile], companion=True)
+    made = Table(title=f"one verdict, {len(sample)} photos, ms")
+    for column in ("cascade", "looks", "p50", "p99"):
+        made.add_column(column, justify="right")
+    for file in options.cascades:
+        for path, took in verdicts(cascades.load(file), sample).items():
+            made.add_row(file.stem, path, f"{percentile(took, 0.5):.2f}", f"{percentile(took, 0.99):.2f}")
+    console.print(made)
+    if options.plan:
+        began = time.perf_counter()
+        explored = planning.explore(sample, profile, Wish(held=0.0), console)
+        console.print(f"a plan over {len(sample)} photos and {len(sample.looks)} kinds of looks: "
+                      f"{time.perf_counter() - began:.0f} s, {len(explored.points)} cascades")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""The commands that measure, plan and evaluate: `profile`, `plan`, `evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway import app as composition
+from gateway import evaluating, profiling, replaying, report, scores, settings, visiting
+from gateway.console import KEY, ConfigFile, out, read, route_of
+from gateway.profiling import Sample, parse_shapes
+from gateway.routes import RouteOut
+from gateway.scores import Strategy
+from gateway.settings import ConfigError
+from thresholds import cascade as cascades
+from thresholds.shape import ALONE
+from thresholds.variants import ALONE_CASCADE, EXACT
+
+app = typer.Typer()
+profile_app = typer.Typer(invoke_without_command=True)
+app.add_typer(profile_app, name="profile")
+
+SHAPES = "1x1,2x1,2x2,3x2,3x3,4x3,4x4,5x5"
+
+
+@profile_app.callback()
+def profile(
+    context: typer.Context,
+    photos: Annotated[
+        list[Path], typer.Option(help="A folder of photos; may be given several times, and must be once.")
+    ] = [],
+    truth: Annotated[
+        list[Path],
+        typer.Option(
+            help="Ground truth in COCO's JSON form, one for each folder of photos; only the "
+            "photos it lists are asked about. Without, the answer alone counts as truth."
+        ),
+    ] = [],
+    route: Annotated[str, typer.Option(help="The route whose provider is asked.")] = "objects",
+    shapes: Annotated[str, typer.Option(help="Shapes to ask at, with commas; 1x1 always is.")] = SHAPES,
+    cascade: Annotated[
+        list[str],
+        typer.Option(
+            help="Shapes of a cascade to write, coarse first, with commas; several times for several. Its last shape "
+            "need not be profiled. Where none is given, the coarsest of --shapes and then 1x1."
+        ),
+    ] = [],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for answers, profile and cascades.")] = Path("profile"),
+    groupings: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Random groupings at each shape but 1x1: neighbours vary. With the usual shapes 3 pay for 4.6 images "
+            "a photo, 2 for 3.4, 1 for 2.2.",
+        ),
+    ] = 3,
+    companion: Annotated[
+        str, typer.Option(help="A local provider to ask about each photo alone as well; its answers join the plans'.")
+    ] = "",
+    floor: Annotated[float, typer.Option(min=0, max=1, help="Detections that score less do not count.")] = 0.3,
+    factor: Annotated[float, typer.Option(min=0, help="Thresholds are this times the mean …")] = 1.0,
+    deviations: Annotated[float, typer.Option(help="… plus this many standard deviations.")] = 0.0,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Ask about some of them in canvases of several sizes, too: which is enough?")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
+    config: ConfigFile = settings.DEFAULT_FILE,
+) -> None:
+    """Ask a route's provider about a sample at several shapes, and make cascades whose thresholds fit it.
+
+    The price is named before it is paid. Every answer is kept: run it again to go on where it stopped, or with other
+    --cascade, --factor or --deviations without paying again. `imgrid profile show` draws what came of it.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if not photos:
+        raise typer.BadParameter("name a folder of photos", context, param_hint="--photos")
+    sample = Sample(photos, truth, parse_shapes(shapes), groupings, floor, companion, probe)
+    parts = composition.build(read(config), config)
+    named = route_of(parts, route, config)
+    wanted = [parse_shapes(text) for text in cascade] or [[max(sample.shapes, key=lambda shape: shape.cells), ALONE]]
+    profiling.run(parts, named, sample, out_dir, config_file=config, console=out, confirmed=yes).write(
+        wanted, factor=factor, deviations=deviations, console=out
+    )
+
+
+@profile_app.command("show")
+def profile_show(
+    folder: Annotated[Path, typer.Argument(help="The folder of a profile: its --out.")] = Path("profile"),
+) -> None:
+    """Draw a profile: pictures (PNG) and one page that stands alone, in the profile's folder under report."""
+    report.need("matplotlib")
+    from gateway import showing
+
+    out.print(f"pictures and page: [bold]{showing.show(folder)}[/]")
+
+
+@app.command()
+def plan(
+    profiles: Annotated[
+        list[Path], typer.Argument(help="Folders of profiles; of several providers or canvases, the route's own first.")
+    ],
+    max_drop: Annotated[float | None, typer.Option(min=0, max=1, help="Lose at most so much of the metric …")] = None,
+    save: Annotated[float | None, typer.Option(min=0, max=1, help="… or pay for at least so few, as a share …")] = None,
+    budget_usd: Annotated[float | None, typer.Option(min=0, help="… or spend at most so much a month.")] = None,
+    photos_per_month: Annotated[float, typer.Option(min=1, help="What prices are told for.")] = 1_000_000,
+    metric: Annotated[
+        str | None, typer.Option(help="ap50, map or agreement with 1x1; ap50 where there is ground truth.")
+    ] = None,
+    delta: Annotated[
+        float, typer.Option(min=0.001, max=1, help="How often a promise may be wrong; 1: none, estimates decide.")
+    ] = 0.1,
+    held_out: Annotated[
+        float, typer.Option(min=0.1, max=0.9, help="Share of the photos that only the promise is made from.")
+    ] = 0.4,
+    companion: Annotated[bool, typer.Option(help="Fuse the companion's answers, where they were profiled.")] = True,
+    photos_per_second: Annotated[
+        float | None, typer.Option(min=0, help="How photos come, for how full canvases become; else all are full.")
+    ] = None,
+    max_wait_ms: Annotated[float, typer.Option(min=0, help="How long the route lets them wait for company.")] = 150,
+    seed: Annotated[int, typer.Option(help="Which photos are held out.")] = 0,
+    out_file: Annotated[Path, typer.Option("--out", help="The cascade file to write.")] = Path("cascade.json"),
+    page: Annotated[
+        Path | None, typer.Option("--report", help="A page to write, with the front drawn and all options.")
+    ] = None,
+) -> None:
+    """Find the cheapest cascade for a quality, over a profile's stored answers: nobody is asked, nothing is paid.
+
+    It tries shapes, rules, thresholds, fusing and asking again by what a model foresees to be gained. The promise is
+    statistical: some photos are held out, and what they say has a chance of at most --delta of being wrong.
+    """
+    report.need("sklearn")
+    from gateway import planning
+
+    if sum(goal is not None for goal in (max_drop, save, budget_usd)) != 1:
+        raise ConfigError("give one of --max-drop, --save and --budget-usd: what to lose at most, or what to pay")
+    goal = planning.Goal(max_drop, save, budget_usd, photos_per_month, delta)
+    traffic = planning.Traffic(photos_per_second, max_wait_ms / 1000)
+    wish = planning.Wish(planning.metric_of(metric), held_out if delta < 1 else 0.0, traffic, seed)
+    sample, measured = planning.read(profiles, companion=companion)
+    made = planning.settle(planning.explore(sample, measured, wish, out), goal)
+    out.print(planning.table(made))
+    out.print(planning.verdict(made))
+    cascades.save(made.cascade, out_file)
+    out.print(f"wrote {out_file}; use it in a route as  [bold]cascade: {out_file}[/]")
+    if page is not None:
+        report.need("matplotlib")
+        from gateway import planned
+
+        out.print(f"page: [bold]{planned.show(made, page)}[/]")
+
+
+@app.command()
+def evaluate(
+    photos: Annotated[
+        list[Path], typer.Option(help="A folder of photos; may be given several times, and must be but for --profile.")
+    ] = [],
+    truth: Annotated[
+        list[Path],
+        typer.Option(
+            help="Ground truth in COCO's JSON form, one for each folder of photos. Without, only agreement "
+            "with the answer alone is told."
+        ),
+    ] = [],
+    route: Annotated[
+        str, typer.Option(help="The route whose provider is asked, and whose cascade is tried.")
+    ] = "objects",
+    cascade: Annotated[list[Path], typer.Option(help="Cascade files to try as well; may be given several times.")] = [],
+    clients: Annotated[int, typer.Option(min=1, help="Photos that wait for an answer at the same time.")] = 64,
+    profiles: Annotated[
+        list[Path],
+        typer.Option(
+            "--profile",
+            help="Go by the answers in a profile's folder and ask nobody; several times for profiles of several "
+            "providers, the route's own first.",
+        ),
+    ] = [],
+    flat: Annotated[
+        bool,
+        typer.Option("--flat", help="With --profile, each profiled shape as well; without --cascade it always is."),
+    ] = False,
+    url: Annotated[str, typer.Option(help="Ask a gateway that runs there, next to its own exact.")] = "",
+    key: Annotated[str, typer.Option(envvar=KEY, help="With --url, the key of one of its tenants.")] = "",
+    quality: Annotated[
+        list[str], typer.Option(help="With --url: exact, target or cheapest; may be given several times.")
+    ] = ["target"],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,
+    config: ConfigFile = settings.DEFAULT_FILE,
+) -> None:
+    """Try cascades on photos: what each costs, and what it loses against asking about every photo alone.
+
+    The photos go through a gateway's own flow in this process, in canvases of their own; a running gateway is not
+    touched. With --url they go through a running one, and with --profile nobody is asked at all. The price is named
+    before it is paid.
+    """
+    if profiles:
+        if photos or truth or url:
+            raise ConfigError("--profile has photos and answers of its own: leave out --photos, --truth and --url")
+        return _replay(profiles, cascade, flat=flat or not cascade)
+    if not photos:
+        raise typer.BadParameter("name a folder of photos, or a --profile", param_hint="--photos")
+    if not url:
+        sample = evaluating.read_sample(photos, truth, out)
+        return _evaluate(sample, route, cascade, clients=clients, yes=yes, config=config)
+    if cascade:
+        raise ConfigError("--url: the gateway there goes by its own cascades: leave out --cascade, or --url")
+    visiting.check(quality)
+    place = visiting.Place(url, key)
+    serving = visiting.route_of(place, route)
+    sample = evaluating.read_sample(photos, truth, out)
+    return _visit(place, serving, sample, [EXACT, *quality], clients=clients, yes=yes)
+
+
+def _replay(profiles: list[Path], files: list[Path], *, flat: bool) -> None:
+    sample = replaying.read(profiles)
+    wanted = replaying.strategies(sample, scores.read_cascades(files), flat=flat)
+    done = replaying.run(wanted, sample, out)
+    out.print(replaying.table(wanted, done, sample))
+    if (ways := replaying.paths(wanted, done)) is not None:
+        out.print(ways)
+
+
+def _evaluate(
+    sample: evaluating.Sample, name: str, files: list[Path], *, clients: int, yes: bool, config: Path
+) -> None:
+    found = read(config)
+    parts = composition.build(found, config)
+    own = route_of(parts, name, config)
+    wanted = [Strategy("1x1", ALONE_CASCADE.model_copy(update={"border": own.cascade.border}))]
+    if own.cascade.shapes != "1x1":
+        wanted.append(Strategy(f"{name}: {own.cascade.shapes}", own.cascade))
+    wanted += scores.read_cascades(files)
+    index = list(parts.routes).index(name)
+    tried = [(each, evaluating.build(found, config, index, each, parts.providers)) for each in wanted]
+    evaluating.quote(wanted, parts, own, len(sample.photos), console=out, confirmed=yes)
+    out.print(evaluating.table(evaluating.run(tried, sample, clients=clients, console=out), sample))
+
+
+def _visit(
+    place: visiting.Place, route: RouteOut, sample: evaluating.Sample, qualities: list[str], *, clients: int, yes: bool
+) -> None:
+    wanted = list(dict.fromkeys(qualities))
+    visiting.quote(place, route, wanted, len(sample.photos), console=out, confirmed=yes)
+    visits = visiting.run(place, route.task, wanted, sample.photos, clients=clients, console=out)
+    out.print(visiting.table(visits, sample.known, route, len(sample.photos)))
+    out.print(visiting.delays(visits))

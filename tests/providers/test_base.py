@@ -1,0 +1,106 @@
+"""What pictures cost."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.base import Options, Price, Tier, parse_price
+from providers.rekognition import PRICE
+
+LIST = Price(0.001, tiers=(Tier(1_000, 0.0008), Tier(5_000, 0.0006)))
+
+dollars = st.floats(0, 1)
+amounts = st.integers(0, 100_000)
+starts = st.sets(st.integers(1, 50_000), max_size=5).map(sorted)
+
+
+@st.composite
+def prices(draw, *, falling=False):
+    """Price lists of up to six tiers."""
+    begins = draw(starts)
+    costs = draw(st.lists(dollars, min_size=len(begins) + 1, max_size=len(begins) + 1))
+    first, *later = sorted(costs, reverse=True) if falling else costs
+    return Price(first, tiers=tuple(map(Tier, begins, later)))
+
+
+@pytest.mark.parametrize(
+    ("images", "usd"), [(0, 0), (1, 0.001), (1_000, 1), (1_001, 1.0008), (5_000, 4.2), (6_000, 4.8), (2.5, 0.0025)]
+)
+def test_usd_per_month(images, usd):
+    """A tier's price is for the images within it; those before cost what they cost before."""
+    assert LIST.usd_per_month(images) == pytest.approx(usd)
+
+
+@given(dollars, amounts)
+def test_one_price(usd, images):
+    """Without tiers every image costs the same."""
+    assert Price(usd).usd_per_month(images) == pytest.approx(usd * images)
+
+
+@given(prices(), amounts, amounts)
+def test_no_leaps(price, some, others):
+    """More images cost at least the cheapest tier's price more each, and at most the dearest's: nowhere is a leap."""
+    few, many = sorted((some, others))
+    each = [price.usd_per_image, *(tier.usd_per_image for tier in price.tiers)]
+    more = price.usd_per_month(many) - price.usd_per_month(few)
+    assert min(each) * (many - few) - 1e-6 <= more <= max(each) * (many - few) + 1e-6
+
+
+@given(prices(falling=True), amounts, amounts)
+def test_concave(price, some, others):
+    """Where prices fall, two months cost no more in the middle than on average, so one large one costs no more."""
+    middle = price.usd_per_month((some + others) / 2)
+    apart = price.usd_per_month(some) + price.usd_per_month(others)
+    assert 2 * middle >= apart - 1e-6
+    assert price.usd_per_month(some + others) <= apart + 1e-6
+
+
+@pytest.mark.parametrize("begins", [(0,), (-1,), (10, 10), (20, 10)])
+def test_tiers_ascend(begins):
+    """Tiers that do not begin one after the other are refused."""
+    with pytest.raises(ValueError, match="tiers must begin above 0 images"):
+        Price(1, tiers=tuple(Tier(begin, 0.5) for begin in begins))
+
+
+@pytest.mark.parametrize("usd", [-0.001, float("nan"), float("inf")])
+def test_amounts(usd):
+    """A price that is no amount of money is refused, in every tier."""
+    for wrong in ((usd, ()), (1, (Tier(10, usd),))):
+        with pytest.raises(ValueError, match="0 or more"):
+            Price(wrong[0], tiers=wrong[1])
+
+
+@pytest.mark.parametrize(
+    ("written", "price"),
+    [
+        (0.5, Price(0.5)),
+        (0, Price()),
+        ({0: 0.5}, Price(0.5)),
+        ({1000: 0.0008, 0: 0.001, 5000: 0.0006}, LIST),
+        ({"0": "0.001", "1000": "0.0008", "5000": "0.0006"}, LIST),
+    ],
+)
+def test_parse_price(written, price):
+    """A price is written as a number, or as one for each tier by where it begins, in any order."""
+    assert parse_price(written) == parse_price(price) == price
+
+
+@given(prices())
+def test_options_come_back(price):
+    """What a provider's options say of prices can be written down and read again."""
+    options = Options(kind="test", usd_per_image=price)
+    for mode in ("python", "json"):
+        assert Options(**options.model_dump(mode=mode)) == options
+    assert Options(**Options(kind="test").model_dump()).usd_per_image is None
+
+
+def test_rekognition():
+    """Rekognition's prices fall by the month's images: 1,000 dollars for the first million, 800 for the next."""
+    assert PRICE.as_of
+    assert [PRICE.usd_per_month(millions * 1e6) for millions in (1, 2, 5, 35, 36)] == pytest.approx(
+        [1_000, 1_800, 4_200, 22_200, 22_600]
+    )
+    each = [PRICE.usd_per_image, *(tier.usd_per_image for tier in PRICE.tiers)]
+    assert all(later < earlier for earlier, later in pairwise(each))

@@ -1,0 +1,319 @@
+"""From a sample to the cheapest cascade for a quality: simulates cascades over stored answers. Pure but for its cores.
+
+An *option* is a cascade that could be, and which way it would send each photo. Options are: every kind of look for all
+photos; the seed paper's cascades by its rule, stricter and laxer, discarding and fusing; and cascades that ask again
+where a gate foresees enough gain, at a range of prices. Answers and gates are cross-fitted (`thresholds.learning`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import product
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from thresholds.cascade import Cascade, Merge, Stage
+from thresholds.cost import Costs
+from thresholds.found import Floats, Ints
+from thresholds.learning import Answers, Gate, Lesson, PathFit, fusion, learn_gate, learn_path
+from thresholds.profile import Profile
+from thresholds.replay import detections
+from thresholds.rules import gain, onward
+from thresholds.sample import Sample
+from thresholds.seen import ITSELF, Kind, Look, Path, Seen, path_text
+
+T = TypeVar("T")
+
+PRICES = 24
+"""Prices that a gate is tried at, from where nothing is asked again to where nearly everything is."""
+THRESHOLDS = ((0.6, 0.0), (0.8, 0.0), (1.0, -0.5), (1.0, 0.0), (1.0, 0.5), (1.25, 0.0))
+"""The seed paper's two ways to a stricter or laxer rule: a factor on its means, and standard deviations added."""
+FINER = 2
+"""A target shows photos at least so many times larger, in area: nearer ones cost a second look and tell little new."""
+
+
+class Option(NamedTuple):
+    """Which of its paths each photo goes (groupings, photos), and what makes it so: the price of a gate, or a factor
+    of the seed's rule with the deviations added. `plain` answers are not rescored."""
+
+    paths: tuple[Path, ...]
+    choice: Ints
+    plain: bool = False
+    merge: Merge = "fuse"
+    price: float | None = None
+    factor: float | None = None
+    deviations: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        first, *others = self.paths
+        then = [str(path[-1]) for path in others]
+        rule = "gain" if self.price is not None else self._seeded
+        notes = [rule, "rescored" if not self.plain else "fused" if then and self.merge == "fuse" else ""]
+        asks = f"{path_text(first)} then {' or '.join(then)}" if then else path_text(first)
+        told = ", ".join(note for note in notes if note and (rule != "gain" or note != "rescored"))
+        return f"{asks} ({told})" if told else asks
+
+    @property
+    def _seeded(self) -> str:
+        if self.factor is None:
+            return ""
+        return f"imgrid {self.deviations:+g} sd" if self.deviations else f"imgrid x{self.factor:g}"
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether others are held against it: a flat grid, or the seed paper's own cascade."""
+        return self.plain and (
+            len(self.paths) == 1 or (self.merge == "discard" and self.factor == 1.0 and not self.deviations)
+        )
+
+
+class Point(NamedTuple):
+    """What an option costs, in images a photo, and the metric that it reaches, against 1x1's."""
+
+    option: Option
+    images: float
+    value: float
+    change: float
+
+
+@dataclass
+class Study:
+    """A lesson and what has been learned from it. Holds paths and gates."""
+
+    lesson: Lesson
+    costs: Costs
+    paths: dict[Path, PathFit]
+    gates: dict[tuple[Path, Kind], Gate]
+
+    @property
+    def sample(self) -> Sample:
+        return self.lesson.sample
+
+    @cached_property
+    def base(self) -> float:
+        """The metric of the provider's own answers, each photo alone, over the photos that models may see."""
+        return self.value(self.alone, self.lesson.fit)
+
+    @cached_property
+    def alone(self) -> Option:
+        """Each photo alone, as the provider answers it."""
+        return Option(((ITSELF,),), self._everyone(0), plain=True)
+
+    @property
+    def prefix(self) -> Path:
+        """The looks that are free, before any other."""
+        return tuple(kind for kind in self.sample.looks if kind.provider in self.lesson.companions)
+
+    def point(self, option: Option) -> Point:
+        value = self.value(option, self.lesson.fit)
+        return Point(option, self.images(option, self.lesson.fit), value, value - self.base)
+
+    def images(self, option: Option, photos: Ints) -> float:
+        """Images that one photo costs, over these photos."""
+        shares = self._shares(option, option.choice[:, photos])
+        return sum(share * self.costs.images(kind, share) for kind, share in shares.items())
+
+    def _shares(self, option: Option, choice: Ints) -> Mapping[Kind, float]:
+        """By kind, the share of photos that are looked at so."""
+        shares: dict[Kind, float] = {}
+        for index, path in enumerate(option.paths):
+            share = float((choice == index).mean())
+            for kind in path:
+                shares[kind] = shares.get(kind, 0.0) + share
+        return shares
+
+    def parts(self, option: Option, photos: Ints) -> Floats:
+        """Each photo's part in the metric, the mean over groupings."""
+        table = np.zeros((len(option.choice), len(photos)))
+        for grouping, choice in enumerate(option.choice):
+            for index, path in enumerate(option.paths):
+                chosen = choice[photos] == index
+                table[grouping, chosen] = self._answers(option, path, grouping).part[photos[chosen]]
+        return np.asarray(table.mean(axis=0))
+
+    def value(self, option: Option, photos: Ints) -> float:
+        """The metric over these photos, the mean over groupings."""
+        quality = self.lesson.quality
+        if quality.metric == "agreement":
+            return float(self.parts(option, photos).mean())
+        wanted = np.zeros(len(self.sample), bool)
+        wanted[photos] = True
+        values = []
+        for grouping, choice in enumerate(option.choice):
+            found, true = [], []
+            for index, path in enumerate(option.paths):
+                answers = self._answers(option, path, grouping)
+                chosen = (wanted & (choice == index))[answers.boxes.photos]
+                found.append(answers.boxes.found.take(chosen))
+                true.append(answers.true[:, chosen])
+            joined = found[0].joined(found[1:])
+            values.append(quality.value(joined, np.concatenate(true, axis=1), photos))
+        return float(np.mean(values))
+
+    def _answers(self, option: Option, path: Path, grouping: int) -> Answers:
+        if option.plain and option.merge == "discard":
+            path = path[-1:]
+        fit = self.paths[path]
+        each = fit.plain if option.plain else fit.answers
+        return each[grouping % len(each)]
+
+    def _everyone(self, path: int) -> Ints:
+        return np.full((self.lesson.groupings, len(self.sample)), path)
+
+    # -- what could be
+
+    def flat(self) -> Iterator[Option]:
+        """Every kind of look for all photos, plain and rescored."""
+        for kind in self.paid:
+            yield Option(((kind,),), self._everyone(0), plain=True)
+            yield Option(((*self.prefix, kind),), self._everyone(0))
+
+    @cached_property
+    def paid(self) -> list[Kind]:
+        """Kinds of looks that are paid for, the cheapest first."""
+        paid = [kind for kind in self.sample.looks if kind.provider not in self.lesson.companions]
+        return sorted(paid, key=lambda kind: (self.costs.images(kind), -kind.shape.cells, kind))
+
+    def targets(self, first: Kind) -> list[Kind]:
+        """What may be asked after a first look, the cheapest first; of a provider's shapes of as many cells one, for a
+        cascade becomes finer."""
+        targets: dict[tuple[str, int], Kind] = {}
+        for kind in self.paid:
+            if self.costs.images(kind) > self.costs.images(first) and _finer(first, kind):
+                targets.setdefault((kind.provider, kind.shape.cells), kind)
+        return list(targets.values())
+
+    def gated(self) -> Iterator[Option]:
+        """Cascades that ask again where a gate foresees enough, at a range of prices."""
+        for first in self.paid:
+            after = self.targets(first)
+            for start in range(len(after)):
+                yield from self._priced((*self.prefix, first), after[start:])
+
+    def _priced(self, first: Path, targets: Sequence[Kind]) -> Iterator[Option]:
+        gains = np.stack([self.gates[first, kind].gains for kind in targets])
+        costs = np.array([self.costs.images(kind) for kind in targets])[:, None, None]
+        worth = (gains / costs).max(axis=0)
+        shares = np.linspace(0.03, 0.97, PRICES)
+        for price in np.unique(np.quantile(worth[:, self.lesson.fit], 1 - shares)):
+            if price > 0:
+                nets = gains - price * costs
+                choice = np.where(nets.max(axis=0) > 0, nets.argmax(axis=0) + 1, 0)
+                yield Option((first, *((*first, kind) for kind in targets)), choice, price=float(price))
+
+    def seeded(self, profile: Profile) -> Iterator[Option]:
+        """The seed paper's cascades of two shapes, discarding and fusing, its thresholds scaled; none from a shape at
+        which the profile saw nothing."""
+        own = [kind for kind in self.paid if not kind.provider]
+        ruled = {group.shape for group in profile.groups}
+        for first in (kind for kind in own if kind.shape in ruled):
+            seen = self._seen(first) if any(_finer(first, then) for then in own) else []
+            for factor, deviations in THRESHOLDS:
+                rule = profile.rule(first.shape, factor=factor, deviations=deviations) if seen else None
+                choice = np.array([[int(not rule.judge(each).accepted) for each in row] for row in seen if rule])
+                for then, merge in product([then for then in own if _finer(first, then)], MERGES):
+                    yield Option(((first,), (first, then)), choice, plain=True, merge=merge, factor=factor,
+                                 deviations=deviations)  # fmt: skip
+
+    def _seen(self, first: Kind) -> list[list[Seen]]:
+        """By grouping and photo, what a rule would judge after that look."""
+        return [
+            [
+                Seen(facts, (Look(first.shape, detections(self.sample, boxes.of(photo))),))
+                for photo, facts in enumerate(self.sample.facts)
+            ]
+            for boxes in (self.sample.look(first, grouping) for grouping in range(self.lesson.groupings))
+        ]
+
+    # -- what comes of it
+
+    def cascade(self, option: Option, profile: Profile | None = None) -> Cascade:
+        """The option as a cascade that a gateway can run, with the border that it was measured with."""
+        return self._stages(option, profile).model_copy(update={"border": self.sample.border})
+
+    def _stages(self, option: Option, profile: Profile | None) -> Cascade:
+        first, *others = option.paths
+        if option.factor is not None and profile is not None:
+            shapes = [first[-1].shape, *(path[-1].shape for path in others)]
+            made = profile.cascade(shapes, factor=option.factor, deviations=option.deviations)
+            return made.model_copy(update={"merge": option.merge})
+        if option.plain:
+            return Cascade(stages=(_stage(first[-1]),))
+        free = [Stage(shape=kind.shape, provider=kind.provider, rule=onward.Rule()) for kind in first[:-1]]
+        kinds = [path[-1] for path in others]
+        paths = {path: self.paths[path] for path in (*option.paths, *((*first[:-1], kind) for kind in kinds))}
+        begun = _stage(first[-1])
+        if option.price is not None:
+            asked = tuple(
+                gain.Target(cost=round(self.costs.images(kind), 5), gain=self.gates[first, kind].trees)
+                for kind in kinds
+            )
+            rule = gain.Rule(path=path_text(first), price=option.price, targets=asked)
+            begun = begun.model_copy(update={"rule": rule})
+        stages = (*free, begun, *map(_stage, kinds))
+        return Cascade(stages=stages, merge="fuse", fusion=fusion(self.lesson, paths))
+
+
+MERGES: tuple[Merge, ...] = ("discard", "fuse")
+
+
+def _stage(kind: Kind) -> Stage:
+    return Stage(shape=kind.shape, provider=kind.provider or None)
+
+
+def _finer(first: Kind, then: Kind) -> bool:
+    return first.provider != then.provider or first.shape.cells >= FINER * then.shape.cells
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """Those that nothing costs less than and reaches as much: the Pareto front, the cheapest first."""
+    best: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.images, -point.value)):
+        if not best or point.value > best[-1].value:
+            best.append(point)
+    return best
+
+
+Each = Callable[[], None]
+
+
+def learn(study: Study, *, jobs: int = -1, on_each: Each = lambda: None) -> None:
+    """Learns every path and gate that an option may need, on so many cores (-1: all); `on_each` hears of each."""
+    paths = _paths(study)
+    work = [partial(learn_path, study.lesson, path) for path in paths]
+    study.paths.update(zip(paths, _spread(jobs, work, on_each), strict=True))
+    gates = _gates(study)
+    taught = [partial(learn_gate, study.lesson, study.paths[first], study.paths[*first, kind]) for first, kind in gates]
+    study.gates.update(zip(gates, _spread(jobs, taught, on_each), strict=True))
+
+
+def needed(study: Study) -> int:
+    """How many paths and gates there are to learn."""
+    return len(_paths(study)) + len(_gates(study))
+
+
+def _paths(study: Study) -> list[Path]:
+    """Every look first, and again; with the free looks before, and without for comparison."""
+    paths: list[Path] = []
+    for prefix in dict.fromkeys([study.prefix, ()]):
+        for first in study.paid:
+            paths += [(*prefix, first), *((*prefix, first, kind) for kind in study.targets(first))]
+    return paths
+
+
+def _gates(study: Study) -> list[tuple[Path, Kind]]:
+    return [((*study.prefix, first), kind) for first in study.paid for kind in study.targets(first)]
+
+
+def _spread(jobs: int, work: Sequence[Callable[[], T]], on_each: Each) -> Iterator[T]:
+    """The results in order, as they come; processes, for much of the work is Python's own."""
+    from joblib import Parallel, delayed
+
+    for each in Parallel(n_jobs=jobs, return_as="generator")(delayed(do)() for do in work):
+        on_each()
+        yield each

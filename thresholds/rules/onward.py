@@ -1,0 +1,28 @@
+"""The next stage is asked whatever was found: the rule of a companion's stage, whose answer only helps."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from thresholds.rules import Verdict
+from thresholds.seen import Seen
+
+
+class Rule(BaseModel):
+    """Asks the next stage."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    kind: Literal["onward"] = "onward"
+
+    @property
+    def reach(self) -> int:
+        return 1
+
+    def stricter(self) -> Rule:
+        return self
+
+    def judge(self, seen: Seen) -> Verdict:  # noqa: ARG002  what was found does not matter here
+        """Asks the next stage whatever was found."""
+        return Verdict(1, "a companion's answer alone is never enough")
