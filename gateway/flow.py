@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from gateway.errors import BufferAway, Busy, DeadlineExceeded, GatewayError, Not
 from gateway.events import Events, Left, LoopFailed, Settled
 from gateway.grid.studio import Studio
 from gateway.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Tenant
-from gateway.packer import Waiting, due
+from gateway.packer import Waiting, company, due
 from gateway.rounds import BUFFER_PAUSE_S, Fetch, Rounds, Rules, insist
 from providers.base import Provider
 from thresholds.shape import ALONE
@@ -213,7 +214,19 @@ class Flow:
                 self._served[lane.pool] = max(self._served.values(), default=0) + 1
                 entries = await self._buffer.claim(lane, self._clock())
                 if entries:
-                    self._start(lane, entries)
+                    self._start(lane, entries + await self._company(lane, entries, waiting))
+
+    async def _company(self, lane: Lane, entries: Sequence[Entry], waiting: Mapping[Lane, Waiting]) -> list[Entry]:
+        """Photos of coarser lanes, for the cells that a canvas has left; none where the buffer does not answer, for
+        those that are claimed already go on. Photos that are only watched keep to themselves: they are to be seen as
+        small as their lane says."""
+        more: list[Entry] = []
+        with suppress(BufferAway):
+            for other in company(lane, waiting) if not all(entry.watched for entry in entries) else ():
+                left = lane.shape.cells - len(entries) - len(more)
+                if left:
+                    more += await self._buffer.claim(other, self._clock(), most=left)
+        return more
 
     async def _free(self, waiting: Mapping[Lane, Waiting]) -> Mapping[str, int]:
         """How many canvases each provider may be asked about now; those of providers that there are no more are seen to

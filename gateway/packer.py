@@ -55,6 +55,18 @@ def due(
     return Due(claims, min(_wakes(waiting, now, left), default=None))
 
 
+def company(lane: Lane, waiting: Mapping[Lane, Waiting]) -> list[Lane]:
+    """The lanes whose photos may take the cells that a canvas of this lane has left, the finest first: those that show
+    photos no larger. They cost nothing there, and are shown as large as they asked for at least."""
+    rows, cols = lane.shape
+    coarser = [
+        other
+        for other in waiting
+        if other != lane and other[:3] == lane[:3] and other.shape.rows >= rows and other.shape.cols >= cols
+    ]
+    return sorted(coarser, key=lambda other: (other.shape.cells, other.shape)) if lane.shape.cells > 1 else []
+
+
 def _canvases(lane: Lane, held: Waiting, now: float) -> int:
     full = held.photos // lane.shape.cells
     return full or int(held.photos > 0 and held.due_at <= now)

@@ -110,7 +110,8 @@ def explore(sample: Sample, profile: Profile, wish: Wish, console: Console) -> E
     lesson = Lesson(sample, measured, folds(len(sample), _seen(sample, wish), wish.seed), sample.companions)
     study = Study(lesson, Costs(sample.prices, sample.companions, traffic), {}, {})
     _learn(study, console)
-    points = [study.point(option) for option in (*study.flat(), *study.gated(), *study.seeded(profile))]
+    options = (*study.flat(), *study.gated(), *study.chosen(), *study.seeded(profile))
+    points = [study.point(option) for option in options]
     return Explored(study, profile, points, front(points))
 
 

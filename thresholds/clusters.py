@@ -43,14 +43,16 @@ class Clusters(NamedTuple):
 
 def overlaps(a: Floats, b: Floats) -> Floats:
     """Intersection over union of boxes (n, 4) with boxes (m, 4), as (n, m); 0 where either is empty."""
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    common = np.clip(sides[..., 0], 0, None) * np.clip(sides[..., 1], 0, None)
-    union = _areas(a)[:, None] + _areas(b)[None, :] - common
+    sides = np.maximum(np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2]), 0.0)
+    common = sides[..., 0] * sides[..., 1]
+    union = areas(a)[:, None] + areas(b)[None, :] - common
     return np.asarray(common / np.maximum(union, 1e-12))
 
 
-def _areas(xyxy: Floats) -> Floats:
-    return np.asarray(np.clip(xyxy[:, 2] - xyxy[:, 0], 0, None) * np.clip(xyxy[:, 3] - xyxy[:, 1], 0, None))
+def areas(xyxy: Floats) -> Floats:
+    """Of boxes (n, 4), as (n,); 0 where one is empty."""
+    sides = np.maximum(xyxy[:, 2:] - xyxy[:, :2], 0.0)
+    return np.asarray(sides[:, 0] * sides[:, 1])
 
 
 def cluster(looks: Sequence[Found], weights: Sequence[float]) -> Clusters:
@@ -113,7 +115,7 @@ def features(found: Clusters) -> Floats:
     best_alike = np.where(alike, found.fused[None, :], 0.0).max(axis=1)
     columns = [
         found.fused,
-        np.sqrt(np.clip(wide * high, 0, None)),
+        np.sqrt(np.maximum(wide * high, 0.0)),
         wide,
         high,
         edges,

@@ -167,6 +167,24 @@ class _Table(NamedTuple):
     photo: Ints
 
 
+def fuse_path(lesson: Lesson, path: Path) -> PathFit:
+    """Fuses every photo's looks of that path; nothing is learned, and its answers are `plain`."""
+    joined = _joined(lesson, path)
+    fused = [[_fused(lesson, path, grouping, photo, each) for photo, each in enumerate(clusters)]
+             for grouping, clusters in enumerate(joined)]  # fmt: skip
+    plain = _answers(lesson, fused, verbatim=path == (ITSELF,))
+    rows, pairs = np.zeros((len(joined), len(lesson.sample), 0)), np.zeros((0, 2))
+    return PathFit(Trees.constant(0.0), plain, plain, rows, pairs)
+
+
+def _fused(lesson: Lesson, path: Path, grouping: int, photo: int, joined: Clusters) -> Found:
+    """A photo's boxes with the scores that fusing gives them; a single look's own."""
+    if len(path) > 1:
+        return joined.scored(joined.fused)
+    (look,) = lesson.looks(path, grouping, photo)
+    return look.take(np.argsort(-look.scores, kind="stable"))
+
+
 def learn_path(lesson: Lesson, path: Path) -> PathFit:
     """Fuses every photo's looks of that path, learns which joined boxes are objects, and rescores them."""
     table = _table(lesson, path)
@@ -179,8 +197,8 @@ def learn_path(lesson: Lesson, path: Path) -> PathFit:
             mine = chance[at : at + len(joined)]
             at += len(joined)
             found.append(joined.scored(blended(joined.fused, mine)))
+            plain.append(_fused(lesson, path, grouping, photo, joined))
             looks = lesson.looks(path, grouping, photo)
-            plain.append(joined.scored(joined.fused) if len(path) > 1 else _surest_first(looks[0]))
             beliefs.append(Belief(looks, joined, mine, lesson.weights[joined.labels]))
     facts = lesson.sample.facts * len(table.clusters)
     rows = np.array([gain.features(fact, belief) for fact, belief in zip(facts, beliefs, strict=True)])
@@ -195,15 +213,8 @@ def learn_path(lesson: Lesson, path: Path) -> PathFit:
     return PathFit(trees, plainly, _answers(lesson, split, verbatim=path[-1] == ITSELF), shaped, pairs)
 
 
-def _surest_first(found: Found) -> Found:
-    return found.take(np.argsort(-found.scores, kind="stable"))
-
-
 def _table(lesson: Lesson, path: Path) -> _Table:
-    votes = weights(path, lesson.companions)
-    groupings = range(1 if all(kind.shape.cells == 1 for kind in path) else lesson.groupings)
-    photos = range(len(lesson.sample))
-    joined = [[cluster(lesson.looks(path, grouping, photo), votes) for photo in photos] for grouping in groupings]
+    joined = _joined(lesson, path)
     flat = [(photo, each) for clusters in joined for photo, each in enumerate(clusters)]
     quality = lesson.quality
     true = [hits(each.scored(each.fused), quality.each[photo])[0] for photo, each in flat]
@@ -211,6 +222,14 @@ def _table(lesson: Lesson, path: Path) -> _Table:
     rows = np.concatenate([features(each) for _, each in flat])
     photo = np.repeat([photo for photo, _ in flat], [len(each) for _, each in flat])
     return _Table(joined, rows, np.concatenate(true), np.concatenate(known), photo)
+
+
+def _joined(lesson: Lesson, path: Path) -> list[list[Clusters]]:
+    """By grouping and photo."""
+    votes = weights(path, lesson.companions)
+    groupings = range(1 if all(kind.shape.cells == 1 for kind in path) else lesson.groupings)
+    photos = range(len(lesson.sample))
+    return [[cluster(lesson.looks(path, grouping, photo), votes) for photo in photos] for grouping in groupings]
 
 
 def _chances(lesson: Lesson, table: _Table) -> tuple[Floats, Trees]:
@@ -311,8 +330,9 @@ def learn_gate(lesson: Lesson, before: PathFit, after: PathFit) -> Gate:
     """From the rows of the path before to what the photo's answer is worth more after."""
     from sklearn.ensemble import ExtraTreesRegressor
 
-    groupings, count, width = before.rows.shape
-    rows = before.rows.reshape(-1, width)
+    count, width = before.rows.shape[1:]
+    groupings = max(len(before.answers), len(after.answers))
+    rows = np.resize(before.rows, (groupings, count, width)).reshape(-1, width)
     gains = np.stack([_worth(after, g) - _worth(before, g) for g in range(groupings)]).ravel()
     fold = np.tile(lesson.folds, groupings)
     seen = fold >= 0

@@ -1,8 +1,9 @@
 """From a sample to the cheapest cascade for a quality: simulates cascades over stored answers. Pure but for its cores.
 
 An *option* is a cascade that could be, and which way it would send each photo. Options are: every kind of look for all
-photos; the seed paper's cascades by its rule, stricter and laxer, discarding and fusing; and cascades that ask again
-where a gate foresees enough gain, at a range of prices. Answers and gates are cross-fitted (`thresholds.learning`).
+photos; the seed paper's cascades by its rule, stricter and laxer, discarding and fusing; cascades that ask again where
+a gate foresees enough gain, at a range of prices; and, with a companion, cascades whose gates choose from its answer
+how a photo is shown first, if at all. Answers and gates are cross-fitted (`thresholds.learning`).
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import numpy as np
 from thresholds.cascade import Cascade, Merge, Stage
 from thresholds.cost import Costs
 from thresholds.found import Floats, Ints
-from thresholds.learning import Answers, Gate, Lesson, PathFit, fusion, learn_gate, learn_path
+from thresholds.learning import Answers, Gate, Lesson, PathFit, fuse_path, fusion, learn_gate, learn_path
 from thresholds.profile import Profile
 from thresholds.replay import detections
-from thresholds.rules import gain, onward
+from thresholds.rules import Rule, gain, onward
 from thresholds.sample import Sample
 from thresholds.seen import ITSELF, Kind, Look, Path, Seen, path_text
 
@@ -33,6 +34,9 @@ THRESHOLDS = ((0.6, 0.0), (0.8, 0.0), (1.0, -0.5), (1.0, 0.0), (1.0, 0.5), (1.25
 """The seed paper's two ways to a stricter or laxer rule: a factor on its means, and standard deviations added."""
 FINER = 2
 """A target shows photos at least so many times larger, in area: nearer ones cost a second look and tell little new."""
+STEPS = (1, 2, 4)
+"""Of shapes to choose the first from, each shows photos at least so many times larger than the one before. Many fit
+every photo; few fill their canvases sooner."""
 
 
 class Option(NamedTuple):
@@ -51,10 +55,11 @@ class Option(NamedTuple):
     def name(self) -> str:
         """For people."""
         first, *others = self.paths
-        then = [str(path[-1]) for path in others]
+        then = [str(path[-1]) for path in others if len(path) == len(first) + 1]
         rule = "gain" if self.price is not None else self._seeded
         notes = [rule, "rescored" if not self.plain else "fused" if then and self.merge == "fuse" else ""]
-        asks = f"{path_text(first)} then {' or '.join(then)}" if then else path_text(first)
+        more = " and again" if any(len(path) > len(first) + 1 for path in others) else ""
+        asks = f"{path_text(first)} then {' or '.join(then)}{more}" if then else path_text(first)
         told = ", ".join(note for note in notes if note and (rule != "gain" or note != "rescored"))
         return f"{asks} ({told})" if told else asks
 
@@ -195,16 +200,51 @@ class Study:
             for start in range(len(after)):
                 yield from self._priced((*self.prefix, first), after[start:])
 
-    def _priced(self, first: Path, targets: Sequence[Kind]) -> Iterator[Option]:
-        gains = np.stack([self.gates[first, kind].gains for kind in targets])
-        costs = np.array([self.costs.images(kind) for kind in targets])[:, None, None]
-        worth = (gains / costs).max(axis=0)
+    def chosen(self) -> Iterator[Option]:
+        """Cascades in which a companion's answer decides how each photo is shown first, or that it is enough; after
+        that gates ask again as ever. Without a companion there are none."""
+        for kinds in self._ladders() if self.prefix else ():
+            then = {kind: [finer for finer in self.targets(kind) if finer in kinds] for kind in kinds}
+            yield from self._priced(self.prefix, kinds, then)
+
+    def _ladders(self) -> Iterator[list[Kind]]:
+        """Kinds of looks to choose from, each finer than the one before; no two the same."""
+        known: list[list[Kind]] = []
+        for step, start in product(STEPS, range(len(self.paid))):
+            kinds = [self.paid[start]]
+            for kind in self.paid[start:]:
+                if self.costs.images(kind) > self.costs.images(kinds[-1]) and _finer(kinds[-1], kind, step):
+                    kinds.append(kind)
+            if kinds not in known:
+                known.append(kinds)
+                yield kinds
+
+    def _priced(
+        self, first: Path, targets: Sequence[Kind], then: Mapping[Kind, Sequence[Kind]] | None = None
+    ) -> Iterator[Option]:
+        """After a first path whatever target gains most at a price; and after a target `then` once more, likewise."""
+        gains, costs = self._gains(first, targets)
+        again = [(kind, list(finer)) for kind, finer in (then or {}).items() if finer]
+        gained = {kind: self._gains((*first, kind), finer) for kind, finer in again}
+        paths = (first, *((*first, kind) for kind in targets),
+                 *((*first, kind, finer) for kind, each in again for finer in each))  # fmt: skip
+        worth = (gains / np.maximum(costs, LEAST_COST)).max(axis=0)
         shares = np.linspace(0.03, 0.97, PRICES)
         for price in np.unique(np.quantile(worth[:, self.lesson.fit], 1 - shares)):
             if price > 0:
-                nets = gains - price * costs
-                choice = np.where(nets.max(axis=0) > 0, nets.argmax(axis=0) + 1, 0)
-                yield Option((first, *((*first, kind) for kind in targets)), choice, price=float(price))
+                choice, at = _best(gains - price * costs), len(targets) + 1
+                for kind, finer in again:
+                    more = _best(gained[kind][0] - price * gained[kind][1])
+                    asked = (choice == targets.index(kind) + 1) & (more > 0)
+                    choice[asked] = at - 1 + more[asked]
+                    at += len(finer)
+                yield Option(paths, choice, price=float(price))
+
+    def _gains(self, first: Path, targets: Sequence[Kind]) -> tuple[Floats, Floats]:
+        """What each target is foreseen to gain (targets, groupings, photos), and what it costs (targets, 1, 1)."""
+        shape = (self.lesson.groupings, len(self.sample))
+        gains = np.stack([np.broadcast_to(self.gates[first, kind].gains, shape) for kind in targets])
+        return gains, np.array([self.costs.images(kind) for kind in targets])[:, None, None]
 
     def seeded(self, profile: Profile) -> Iterator[Option]:
         """The seed paper's cascades of two shapes, discarding and fusing, its thresholds scaled; none from a shape at
@@ -237,37 +277,56 @@ class Study:
         return self._stages(option, profile).model_copy(update={"border": self.sample.border})
 
     def _stages(self, option: Option, profile: Profile | None) -> Cascade:
-        first, *others = option.paths
         if option.factor is not None and profile is not None:
+            first, *others = option.paths
             shapes = [first[-1].shape, *(path[-1].shape for path in others)]
             made = profile.cascade(shapes, factor=option.factor, deviations=option.deviations)
             return made.model_copy(update={"merge": option.merge})
         if option.plain:
-            return Cascade(stages=(_stage(first[-1]),))
-        free = [Stage(shape=kind.shape, provider=kind.provider, rule=onward.Rule()) for kind in first[:-1]]
-        kinds = [path[-1] for path in others]
-        paths = {path: self.paths[path] for path in (*option.paths, *((*first[:-1], kind) for kind in kinds))}
-        begun = _stage(first[-1])
-        if option.price is not None:
-            asked = tuple(
-                gain.Target(cost=round(self.costs.images(kind), 5), gain=self.gates[first, kind].trees)
-                for kind in kinds
-            )
-            rule = gain.Rule(path=path_text(first), price=option.price, targets=asked)
-            begun = begun.model_copy(update={"rule": rule})
-        stages = (*free, begun, *map(_stage, kinds))
+            return Cascade(stages=(_stage(option.paths[0][-1]),))
+        kinds = list(dict.fromkeys(kind for path in option.paths for kind in path))
+        paid = [kind for kind in kinds if kind not in self.prefix]
+        paths = {path: self.paths[path] for path in (*option.paths, *((*self.prefix, kind) for kind in paid))}
+        rules = {path[-1]: self._rule(option, path, kinds) for path in option.paths if _after(option, path)}
+        stages = tuple(_stage(kind, rules.get(kind, onward.Rule() if kind in self.prefix else None)) for kind in kinds)
         return Cascade(stages=stages, merge="fuse", fusion=fusion(self.lesson, paths))
 
+    def _rule(self, option: Option, path: Path, kinds: Sequence[Kind]) -> gain.Rule:
+        """What judges photos that were looked at so, in a cascade whose stages are of these kinds."""
+        targets = tuple(
+            gain.Target(
+                ahead=kinds.index(kind) - kinds.index(path[-1]),
+                cost=round(self.costs.images(kind), 5),
+                gain=self.gates[path, kind].trees,
+            )
+            for kind in _after(option, path)
+        )
+        return gain.Rule(path=path_text(path), price=option.price or 0.0, targets=targets)
 
+
+LEAST_COST = 1e-6
+"""Of a stage that costs nothing, for its worth to be a number."""
 MERGES: tuple[Merge, ...] = ("discard", "fuse")
 
 
-def _stage(kind: Kind) -> Stage:
-    return Stage(shape=kind.shape, provider=kind.provider or None)
+def _stage(kind: Kind, rule: Rule | None = None) -> Stage:
+    stage = Stage(shape=kind.shape, provider=kind.provider or None)
+    return stage if rule is None else stage.model_copy(update={"rule": rule})
 
 
-def _finer(first: Kind, then: Kind) -> bool:
-    return first.provider != then.provider or first.shape.cells >= FINER * then.shape.cells
+def _after(option: Option, path: Path) -> list[Kind]:
+    """What may be asked of photos that were looked at so."""
+    return [longer[-1] for longer in option.paths if longer[:-1] == path]
+
+
+def _best(nets: Floats) -> Ints:
+    """By grouping and photo the target (first axis) that nets most, numbered from 1; 0 where none nets anything."""
+    return np.where(nets.max(axis=0) > 0, nets.argmax(axis=0) + 1, 0)
+
+
+def _finer(first: Kind, then: Kind, times: int = FINER) -> bool:
+    cells = then.shape.cells
+    return first.provider != then.provider or first.shape.cells >= max(times * cells, cells + 1)
 
 
 def front(points: Sequence[Point]) -> list[Point]:
@@ -285,7 +344,8 @@ Each = Callable[[], None]
 def learn(study: Study, *, jobs: int = -1, on_each: Each = lambda: None) -> None:
     """Learns every path and gate that an option may need, on so many cores (-1: all); `on_each` hears of each."""
     paths = _paths(study)
-    work = [partial(learn_path, study.lesson, path) for path in paths]
+    begins = len(study.prefix)
+    work = [partial(learn_path if path[:begins] == study.prefix else fuse_path, study.lesson, path) for path in paths]
     study.paths.update(zip(paths, _spread(jobs, work, on_each), strict=True))
     gates = _gates(study)
     taught = [partial(learn_gate, study.lesson, study.paths[first], study.paths[*first, kind]) for first, kind in gates]
@@ -298,16 +358,18 @@ def needed(study: Study) -> int:
 
 
 def _paths(study: Study) -> list[Path]:
-    """Every look first, and again; with the free looks before, and without for comparison."""
+    """Every look first, and again; with the free looks before, and without, only fused, for comparison."""
     paths: list[Path] = []
     for prefix in dict.fromkeys([study.prefix, ()]):
+        paths += [prefix] if prefix else []
         for first in study.paid:
             paths += [(*prefix, first), *((*prefix, first, kind) for kind in study.targets(first))]
     return paths
 
 
 def _gates(study: Study) -> list[tuple[Path, Kind]]:
-    return [((*study.prefix, first), kind) for first in study.paid for kind in study.targets(first)]
+    first = [(study.prefix, kind) for kind in study.paid] if study.prefix else []
+    return first + [((*study.prefix, kind), finer) for kind in study.paid for finer in study.targets(kind)]
 
 
 def _spread(jobs: int, work: Sequence[Callable[[], T]], on_each: Each) -> Iterator[T]:

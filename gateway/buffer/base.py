@@ -114,11 +114,13 @@ class Buffer(Protocol):
         """The lanes that hold photos."""
         ...
 
-    async def claim(self, lane: Lane, now: float) -> list[Entry]:
+    async def claim(self, lane: Lane, now: float, *, most: int | None = None) -> list[Entry]:
         """One canvas's photos of the lane: a full grid or, where a photo is out of time, what there is; else none.
 
         Those whose clients wait come before patient ones; among each, tenants take turns, and a tenant's own come
         oldest first. They are the caller's until it commits what became of them, or dies.
+
+        `most` asks for company on a canvas of another lane: up to so many whose clients wait, due or not.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 from gateway.model import Entry
@@ -47,9 +47,10 @@ class Line:
             self._seen = None
             self._tidy()
 
-    def take(self, most: int) -> list[Entry]:
+    def take(self, most: int, *, patient: bool = True) -> list[Entry]:
+        """The first; without `patient` only of those whose clients wait."""
         taken = []
-        for photo_id in self._first(most):
+        for photo_id in self._first(most, self._heaps if patient else self._heaps[:1]):
             taken.append(self.entries.pop(photo_id))
             del self._places[photo_id]
         self._seen = None
@@ -62,8 +63,8 @@ class Line:
                                  not all(e.patient for e in held))  # fmt: skip
         return self._seen
 
-    def _first(self, most: int) -> Iterator[str]:
-        for kind, heap in enumerate(self._heaps):
+    def _first(self, most: int, heaps: Sequence[list[tuple[float, int, str]]]) -> Iterator[str]:
+        for kind, heap in enumerate(heaps):
             while heap and most:
                 tag, place, photo_id = heapq.heappop(heap)
                 if self._places.get(photo_id) == place:

@@ -51,11 +51,14 @@ class MemoryBuffer:
     async def waiting(self) -> Mapping[Lane, Waiting]:
         return {lane: line.waiting() for lane, line in self._lines.items()}
 
-    async def claim(self, lane: Lane, now: float) -> list[Entry]:
+    async def claim(self, lane: Lane, now: float, *, most: int | None = None) -> list[Entry]:
         line = self._lines.get(lane)
-        if line is None or (len(line.entries) < lane.shape.cells and line.waiting().due_at > now):
+        if line is None:
             return []
-        taken = [replace(entry, turn=entry.turn + 1) for entry in line.take(lane.shape.cells)]
+        if most is None and len(line.entries) < lane.shape.cells and line.waiting().due_at > now:
+            return []
+        first = line.take(lane.shape.cells) if most is None else line.take(most, patient=False)
+        taken = [replace(entry, turn=entry.turn + 1) for entry in first]
         self._entries.update((entry.photo.id, entry) for entry in taken)
         if not line.entries:
             del self._lines[lane]

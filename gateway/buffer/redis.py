@@ -124,8 +124,9 @@ class RedisBuffer:
             for key, count, oldest, due, urgent in lanes
         }
 
-    async def claim(self, lane: Lane, now: float) -> list[Entry]:
-        claimed = await self._registered(self._claim, self.replica, lane_key(lane), lane.shape.cells, now)
+    async def claim(self, lane: Lane, now: float, *, most: int | None = None) -> list[Entry]:
+        wanted = (lane.shape.cells, now, "") if most is None else (most, now, "company")
+        claimed = await self._registered(self._claim, self.replica, lane_key(lane), *wanted)
         bare = [replace(wire.unpack_entry(meta, b""), turn=turn) for _, turn, meta, _ in claimed]
         sizes = [int(size) for *_, size in claimed]
         contents = await self._contents(

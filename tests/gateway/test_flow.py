@@ -19,6 +19,7 @@ from gateway.buffer.memory import MemoryBuffer
 from gateway.errors import (
     BadFormat,
     BilledUnknown,
+    BufferAway,
     Busy,
     DeadlineExceeded,
     GatewayError,
@@ -230,6 +231,39 @@ class TestGathering:
             await bench.each(*photos)
             by_shape = {str(a.layout.shape): {e.photo.size.portrait for e in a.entries} for a in bench.told.of(Asked)}
             assert by_shape == {"2x1": {False}, "1x2": {True}}
+
+    async def test_company(self):
+        """Cells that a canvas has left go to photos that wait at a coarser shape: they are shown larger, and answered
+        sooner, at no cost."""
+        lanes = served("2x2", name="fine", max_wait_s=0.05), served("5x5", name="coarse")
+        async with running(ScriptedProvider(), *lanes) as bench:
+            asked = [bench.ask(block("blue"), route="coarse") for _ in range(3)]
+            coarse = [asyncio.ensure_future(each) for each in asked]
+            await bench.holds(3)
+            (fine, other) = await asyncio.gather(*(bench.ask(block("red"), route="fine") for _ in range(2)))
+            await until(lambda: sum(each.done() for each in coarse) == 2)
+            early = [each.result() for each in coarse if each.done()]
+            assert [labels(outcome) for (outcome,) in (fine, other, *early)] == [["red"]] * 2 + [["blue"]] * 2
+            assert {outcome.steps[0].canvas for (outcome,) in early} == {fine[0].steps[0].canvas}
+            assert [outcome.share for (outcome,) in (fine, *early)] == [0.25] * 3
+            assert bench.shapes == ["2x2"]
+            for each in coarse:
+                each.cancel()
+
+    async def test_company_that_cannot_come(self):
+        """Where the buffer fails while company is looked for, the photos that are claimed go on without."""
+
+        class Failing(MemoryBuffer):
+            async def claim(self, lane, now, *, most=None):
+                if most is not None:
+                    raise BufferAway("away")
+                return await super().claim(lane, now)
+
+        lanes = served("2x2", name="fine", max_wait_s=0.05), served("5x5", name="coarse", max_wait_s=0.2)
+        async with running(ScriptedProvider(), *lanes, buffer=Failing(Room())) as bench:
+            both = await asyncio.gather(*(bench.ask(block("red"), route=name) for name in ("fine", "coarse")))
+            assert [labels(outcome) for (outcome,) in both] == [["red"]] * 2
+            assert bench.shapes == ["1x1"] * 2
 
 
 class TestJudging:

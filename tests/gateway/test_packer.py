@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.model import Lane
-from gateway.packer import Waiting, due
+from gateway.packer import Waiting, company, due
 from providers.base import Task
 from thresholds.shape import Shape
 
@@ -125,3 +125,29 @@ def test_turns():
     assert due(waiting, NOW, {"one": 3}).claims == [crowd, one, crowd]
     assert due(waiting, NOW, {"one": 1}, {"crowd": 7, "one": 3}).claims == [one]
     assert due(waiting, NOW, {"one": 1}, {"crowd": 7, "one": 8}).claims == [crowd]
+
+
+@pytest.mark.parametrize(
+    ("shape", "coarser"),
+    [
+        ("2x2", ["3x2", "4x3", "5x5"]),  # the finest first, for it gains least
+        ("3x2", ["4x3", "5x5"]),
+        ("2x1", ["2x2", "3x2", "4x3", "5x5"]),
+        ("1x2", ["2x2", "3x2", "4x3", "5x5"]),
+        ("4x3", ["5x5"]),  # not 2x6: its cells are higher
+        ("1x1", []),  # a photo alone stays alone
+    ],
+)
+def test_company(shape, coarser):
+    """Cells that are left may go to photos of lanes that show them no larger."""
+    waiting = {lane(each): Waiting(1, NOW, LATER) for each in ("1x1", "2x1", "2x2", "3x2", "4x3", "5x5", "2x6")}
+    others = [str(other.shape) for other in company(lane(shape), waiting)]
+    assert [each for each in others if each != "2x6"] == coarser
+    assert ("2x6" in others) is (shape in ("2x1", "1x2", "2x2"))
+
+
+def test_no_company_of_others():
+    """Never to photos of another provider, task or pool."""
+    waiting = {each: Waiting(1, NOW, LATER) for each in (lane("5x5", "two"), lane("5x5", pool="them"))}
+    waiting[Lane("one", Task.TEXT, "us", Shape(5, 5))] = Waiting(1, NOW, LATER)
+    assert company(lane("2x2"), waiting) == []

@@ -122,8 +122,8 @@ def test_of_several_providers(plan, profile, tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--save", "0.99"], r"--save 0\.99: the most that any option saves is 0\.833 \(.*3x2"),
-        (["--budget-usd", "1"], r"--budget-usd 1: 1e\+06 photos a month cost 166\.67 USD at least"),
+        (["--save", "0.99", "--no-companion"], r"--save 0\.99: the most that any option saves is 0\.833 \(.*3x2"),
+        (["--budget-usd", "1", "--no-companion"], r"--budget-usd 1: 1e\+06 photos a month cost 166\.67 USD at least"),
         (["--save", "0.5", "--metric", "speed"], "--metric speed: there are ap50, map, agreement"),
         ([], "give one of --max-drop, --save and --budget-usd"),
         (["--save", "0.5", "--max-drop", "0.1"], "give one of --max-drop, --save and --budget-usd"),

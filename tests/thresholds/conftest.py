@@ -33,8 +33,8 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "path": "2x2",
         "price": 0.1,
         "targets": [
-            {"cost": 0.5, "gain": {**STUMP, "value": [0.0, 0.02, 0.07]}},
-            {"cost": 1.0, "gain": {**STUMP, "value": [0.0, 0.04, 0.3]}},
+            {"ahead": 1, "cost": 0.5, "gain": {**STUMP, "value": [0.0, 0.02, 0.07]}},
+            {"ahead": 2, "cost": 1.0, "gain": {**STUMP, "value": [0.0, 0.04, 0.3]}},
         ],
     },
     "onward": {"kind": "onward"},

@@ -157,7 +157,7 @@ def test_promise_of_nothing(tmp_path):
 
 def gains(*worth):
     """A rule that may skip as many stages as there are gains."""
-    targets = [gain.Target(cost=1.0, gain=Trees.constant(each)) for each in worth]
+    targets = [gain.Target(ahead=n, cost=1.0, gain=Trees.constant(each)) for n, each in enumerate(worth, 1)]
     return gain.Rule(path="3x2", price=0.1, targets=targets)
 
 

@@ -139,16 +139,24 @@ def test_onward(found):
 
 
 def priced(price, *targets, path="2x2"):
-    """Under a rule that expects these gains of everything: pairs of cost and gain."""
-    return gain.Rule(
-        path=path, price=price, targets=[gain.Target(cost=cost, gain=Trees.constant(worth)) for cost, worth in targets]
-    )
+    """Under a rule that expects these gains of everything: pairs of cost and gain, of one stage after the other."""
+    each = [gain.Target(ahead=ahead, cost=cost, gain=Trees.constant(worth))
+            for ahead, (cost, worth) in enumerate(targets, 1)]  # fmt: skip
+    return gain.Rule(path=path, price=price, targets=each)
 
 
 @pytest.mark.parametrize(("price", "skip"), [(0.0, 2), (0.15, 2), (0.25, 1), (0.39, 1), (0.4, 0), (1.0, 0)])
 def test_gain_for_its_price(price, skip):
     """The target that gains most over its price is asked; where none gains more than its price, the answer stands."""
     assert priced(price, (0.5, 0.2), (1.0, 0.3)).judge(seen_once([])).skip == skip
+
+
+def test_gain_past_a_stage():
+    """A target may lie several stages ahead; how far a rule reaches is where the furthest lies."""
+    near, far = (gain.Target(ahead=ahead, cost=1.0, gain=Trees.constant(0.1 * ahead)) for ahead in (2, 3))
+    assert gain.Rule(path="2x2", price=0.0, targets=[far, near]).reach == 3
+    assert gain.Rule(path="2x2", price=0.0, targets=[far, near]).judge(seen_once([])).skip == 3
+    assert gain.Rule(path="2x2", price=0.0, targets=[near]).judge(seen_once([])).skip == 2
 
 
 def test_gain_says(seen):
@@ -170,9 +178,19 @@ def test_gain_of_another_path():
     assert priced(10.0, (0.5, 0.2)).judge(replace(seen_once([]), belief=None)).skip == 1
 
 
+def test_gain_of_a_longer_path(seen):
+    """A photo that a companion saw, and that was asked again since, is left at that; not one that nothing is known
+    of."""
+    looks = [Look(Shape(1, 1), [], "free"), *(Look(Shape.parse(text), [seen("cat", 0.2)]) for text in ("3x2", "2x2"))]
+    rule, facts = priced(0.0, (0.5, 0.2), path="free:1x1,2x2"), Facts(640, 480, 50_000)
+    assert rule.judge(Seen(facts, tuple(looks))).accepted
+    assert rule.judge(Seen(facts, tuple(looks[1:]))).skip == 1
+    assert priced(0.0, (0.5, 0.2), path="2x2").judge(Seen(facts, tuple(looks))).skip == 1
+
+
 def test_gain_of_features_that_are_not_there(examples):
     """Trees that ask for more features than a photo has are refused when they are read, not at the first photo."""
-    target = {"cost": 1.0, "gain": {**examples["gain"]["targets"][0]["gain"], "feature": [36, 0, 0]}}
+    target = {"ahead": 1, "cost": 1.0, "gain": {**examples["gain"]["targets"][0]["gain"], "feature": [36, 0, 0]}}
     with pytest.raises(ValueError, match="a photo seen as 2x2 does not have"):
         rules.read({**examples["gain"], "targets": [target]})
     assert rules.read({**examples["gain"], "targets": [target], "path": "free:1x1,2x2"}).reach == 1

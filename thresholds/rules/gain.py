@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from thresholds.clusters import areas
 from thresholds.found import Floats, Found
 from thresholds.rules import ACCEPT, Verdict
 from thresholds.seen import Belief, Facts, Seen, path_text
@@ -23,18 +24,20 @@ TOP = 4
 
 
 class Target(BaseModel):
-    """A later stage: what asking it costs, in images, and what it is expected to gain."""
+    """A later stage, so many stages `ahead`: what asking it costs, in images, and what it is expected to gain."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    ahead: int = Field(ge=1)
     cost: float = Field(ge=0)
     gain: Trees
 
 
 class Rule(BaseModel):
-    """Asks the target with the largest gain - price x cost, where that is positive; `targets[i]` is i + 1 stages on.
+    """Asks the target with the largest gain - price x cost, where that is positive.
 
-    `price` is what an image is worth, in the metric's units per photo: the higher, the less is asked again. A photo
-    that was not looked at as `path` says, the way the model knows, is asked at the last target.
+    `price` is what an image is worth, in the metric's units per photo: the higher, the less is asked again. The model
+    knows photos that were looked at as `path` says. One that the companion which begins it has seen, and that was asked
+    again since, is left at that; any other is asked at the target that lies furthest ahead.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,7 +54,7 @@ class Rule(BaseModel):
 
     @property
     def reach(self) -> int:
-        return len(self.targets)
+        return max(target.ahead for target in self.targets)
 
     def stricter(self) -> Rule:
         """At half the price."""
@@ -59,15 +62,19 @@ class Rule(BaseModel):
 
     def judge(self, seen: Seen) -> Verdict:
         """Accepts, or asks the stage that is worth most, and says what it is expected to gain."""
-        if seen.belief is None or path_text(seen.path) != self.path:
-            return Verdict(self.reach, f"seen as {path_text(seen.path)}, which no profile knows")
+        path = path_text(seen.path)
+        if seen.belief is None or path != self.path:
+            known, _, _ = self.path.rpartition(",")
+            again = known and path.startswith(f"{known},") and path.count(",") > self.path.count(",")
+            return ACCEPT if again else Verdict(self.reach, f"seen as {path}, which no profile knows")
         row = features(seen.facts, seen.belief)[None]
         gains = [float(target.gain(row)[0]) for target in self.targets]
         nets = [gain - self.price * target.cost for gain, target in zip(gains, self.targets, strict=True)]
         best = int(np.argmax(nets))
         if nets[best] <= 0:
             return ACCEPT
-        return Verdict(best + 1, f"gain {gains[best]:.3f} for {self.targets[best].cost:.2f} of an image")
+        target = self.targets[best]
+        return Verdict(target.ahead, f"gain {gains[best]:.3f} for {target.cost:.2f} of an image")
 
 
 def width(looks: int) -> int:
@@ -84,20 +91,20 @@ def features(facts: Facts, belief: Belief) -> Floats:
 
 
 def _of_look(found: Found) -> Floats:
-    scores, areas = found.scores, _areas(found.xyxy)
+    scores, sizes = found.scores, areas(found.xyxy)
     bands = np.bincount(np.searchsorted(BANDS, scores, "right"), minlength=len(BANDS) + 1)[1:]
     sure, likely = scores > 0.3, scores > 0.1
-    least = [areas[which].min() if which.any() else 1.0 for which in (sure, likely)]
+    least = [sizes[which].min() if which.any() else 1.0 for which in (sure, likely)]
     labels = [len(np.unique(found.labels[which])) for which in (sure, likely)]
-    return np.concatenate([bands, [areas[sure].sum(), *least, *labels], _top(scores), [scores.sum(), len(scores)]])
+    return np.concatenate([bands, [sizes[sure].sum(), *least, *labels], _top(scores), [scores.sum(), len(scores)]])
 
 
 def _of_belief(belief: Belief) -> Floats:
-    chance, weight, areas = belief.chance, belief.weight, _areas(belief.clusters.xyxy)
+    chance, weight, sizes = belief.chance, belief.weight, areas(belief.clusters.xyxy)
     doubt = chance * (1 - chance)
-    sides = np.sqrt(areas)
+    sides = np.sqrt(sizes)
     sums = [chance.sum(), doubt.sum(), chance @ weight, doubt @ weight, doubt @ sides, chance @ sides]
-    small = [doubt[areas < limit].sum() for limit in SMALL]
+    small = [doubt[sizes < limit].sum() for limit in SMALL]
     return np.concatenate([sums, small, _top(doubt), [chance.max(initial=0.0), len(chance)]])
 
 
@@ -107,7 +114,3 @@ def _top(values: Floats) -> Floats:
     best = np.sort(values)[::-1][:TOP]
     top[: len(best)] = best
     return top
-
-
-def _areas(xyxy: Floats) -> Floats:
-    return np.asarray(np.clip(xyxy[:, 2] - xyxy[:, 0], 0, None) * np.clip(xyxy[:, 3] - xyxy[:, 1], 0, None))

@@ -1,18 +1,19 @@
--- ARGV: replica, lane, its cells, the time. Takes a full grid or, where a photo is out of time, what there is.
+-- ARGV: replica, lane, how many, the time, '' or 'company'. Takes so many or, where a photo is out of time, what there is; for
+-- company what there is of those whose clients wait.
 -- Returns id, turn, entry and bytes (how many) of each, those whose clients wait first; or 'unknown' where the replica has not said that
 -- it lives, for what it took could not be taken back.
-local replica, lane, cells = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local replica, lane, most, company = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5] == 'company'
 if not lives(replica) then return 'unknown' end
 local count = lane_count(lane)
 if count == 0 then return {} end
-if count < cells then
+if count < most and not company then
   local due = redis.call('ZRANGE', P .. 'due:' .. lane, 0, 0, 'WITHSCORES')
   if tonumber(due[2]) > tonumber(ARGV[4]) then return {} end
 end
 
 local taken = {}
-for _, kind in ipairs({'0', '1'}) do
-  local need = cells - #taken
+for _, kind in ipairs(company and {'0'} or {'0', '1'}) do
+  local need = most - #taken
   if need > 0 then
     local first = redis.call('ZRANGE', queue_key(kind, lane), 0, need - 1, 'WITHSCORES')
     for i = 1, #first, 2 do

@@ -373,6 +373,21 @@ async def test_larger_than_the_room(opened):
 # -- any interleaving
 
 
+async def test_company(buffer):
+    """For company there are up to so many of a lane's photos, due or not, oldest first; never one that is patient."""
+    await buffer.put([*entries("abcd"), entry("j", job="job"), entry("k", OTHER)])
+    assert names(await buffer.claim(BIG, 0.0)) == ""
+    first = await buffer.claim(BIG, 0.0, most=3)
+    assert names(first) == "abc"
+    assert {one.turn for one in first} == {1}
+    assert names(await buffer.claim(BIG, 0.0, most=3)) == "d"
+    assert names(await buffer.claim(BIG, 0.0, most=3)) == ""
+    assert {lane: held.photos for lane, held in (await buffer.waiting()).items()} == {BIG: 1, OTHER: 1}
+    assert await settle(buffer, *first) == set("abc")
+    assert names(await buffer.claim(BIG, ALL)) == "j"
+    assert names(await buffer.claim(SMALL, 0.0, most=3)) == ""
+
+
 LANES = (BIG, SMALL, OTHER)
 NAMES = st.sampled_from("abcdefgh")
 ACTIONS = st.lists(
