@@ -19,7 +19,8 @@ from rich.table import Table
 from gateway import planning
 from gateway.planning import Wish
 from thresholds.found import Floats
-from thresholds.plan import Option, Point, Study, front
+from thresholds.option import Option, Point, front
+from thresholds.plan import Study
 from thresholds.seen import Kind
 
 SPENT = (0.1, 0.17, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
@@ -57,8 +58,8 @@ def main() -> None:
     parser.add_argument("--companion", action="store_true")
     options = parser.parse_args()
     console = Console(width=110)
-    sample, profile = planning.read([options.profile], companion=options.companion)
-    explored = planning.explore(sample, profile, Wish(held=0.0), console)
+    sample, floor = planning.read([options.profile], companion=options.companion)
+    explored = planning.explore(sample, floor, Wish(held=0.0), console)
     study = explored.study
     columns = {
         "flat": [point for point in explored.points if len(point.option.paths) == 1 and point.option.plain],

@@ -23,6 +23,7 @@ from gateway import planning
 from gateway.planning import Explored, Goal, Wish
 from thresholds.found import Ints
 from thresholds.goal import held_out, pick
+from thresholds.option import Option
 
 DROPS = (0.01, 0.02, 0.05)
 
@@ -46,9 +47,9 @@ def outcomes(explored: Explored, goal: Goal, splits: int, rng: np.random.Generat
         yield _outcome(explored, picked.point.option, test)
 
 
-def _outcome(explored: Explored, option: planning.Option, test: Ints) -> Outcome:
+def _outcome(explored: Explored, option: Option, test: Ints) -> Outcome:
     study = explored.study
-    worth = (study.parts(study.alone, test) - study.parts(option, test)).mean()
+    worth = (study.parts(study.alone) - study.parts(option))[test].mean()
     metric = study.value(study.alone, test) - study.value(option, test)
     return Outcome(study.images(option, test), float(worth), metric)
 
@@ -63,9 +64,9 @@ def main() -> None:
     console, rng = Console(width=120), np.random.default_rng(1)
     found: dict[tuple[bool, float], list[Outcome]] = defaultdict(list)
     for companion in (False, True):
-        sample, profile = planning.read([options.profile], companion=companion)
+        sample, floor = planning.read([options.profile], companion=companion)
         for seed in range(options.halves):
-            explored = planning.explore(sample, profile, Wish(held=0.5, seed=seed), console)
+            explored = planning.explore(sample, floor, Wish(held=0.5, seed=seed), console)
             for drop in DROPS:
                 goal = Goal(max_drop=drop, delta=options.delta)
                 found[companion, drop] += outcomes(explored, goal, options.splits // options.halves, rng)

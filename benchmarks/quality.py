@@ -163,8 +163,8 @@ def planned(profile: Path, out: Path, console: Console, *, companion: bool) -> d
     base = f"1x1 rescored{suffix}"
     files[base] = out / f"alone{suffix}.json".replace(" ", "")
     if not all(file.exists() for file in files.values()):
-        sample, measured = planning.read([profile], companion=companion)
-        explored = planning.explore(sample, measured, Wish(held=0.0, traffic=TRAFFIC), console)
+        sample, floor = planning.read([profile], companion=companion)
+        explored = planning.explore(sample, floor, Wish(held=0.0, traffic=TRAFFIC), console)
         for name, goal in names.items():
             plan = planning.settle(explored, goal)
             console.print(f"{name}: {plan.picked.point.option.name}, {plan.picked.point.images:.3f}, "

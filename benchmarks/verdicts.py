@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 
 from common import percentile
@@ -20,20 +21,20 @@ from thresholds import cascade as cascades
 from thresholds.cascade import Cascade
 from thresholds.replay import detections
 from thresholds.sample import Sample
-from thresholds.seen import Kind, Look, Seen, path_text
+from thresholds.seen import Kind, Look, Seen
 
 
 def verdicts(cascade: Cascade, sample: Sample) -> dict[str, list[float]]:
-    """Milliseconds of each call, by path: every photo is taken through all stages that a verdict could send it to."""
+    """Milliseconds of each call, by path: every photo is taken along all paths that a verdict could send it."""
     took: dict[str, list[float]] = defaultdict(list)
     kinds = [Kind(stage.shape, stage.provider or "") for stage in cascade.stages]
-    for photo in range(len(sample)):
-        looks = [Look(kind.shape, detections(sample, sample.look(kind, 0).of(photo)), kind.provider) for kind in kinds]
-        for stage in range(len(kinds)):
-            seen = Seen(sample.facts[photo], tuple(looks[: stage + 1]))
-            began = time.perf_counter()
-            cascade.conclude(stage, seen)
-            took[path_text(seen.path)].append(1000 * (time.perf_counter() - began))
+    for photo, path in product(range(len(sample)), cascade.fusion.rescore if cascade.fusion else map(str, kinds)):
+        way = [Kind.parse(each) for each in path.split(",")]
+        looks = (Look(kind.shape, detections(sample, sample.look(kind, 0).of(photo)), kind.provider) for kind in way)
+        seen = Seen(sample.facts[photo], tuple(looks))
+        began = time.perf_counter()
+        cascade.conclude(kinds.index(way[-1]), seen)
+        took[path].append(1000 * (time.perf_counter() - began))
     return took
 
 
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--plan", action="store_true", help="time a whole plan, too")
     options = parser.parse_args()
     console = Console(width=110)
-    sample, profile = planning.read([options.profile], companion=True)
+    sample, floor = planning.read([options.profile], companion=True)
     made = Table(title=f"one verdict, {len(sample)} photos, ms")
     for column in ("cascade", "looks", "p50", "p99"):
         made.add_column(column, justify="right")
@@ -54,7 +55,7 @@ def main() -> None:
     console.print(made)
     if options.plan:
         began = time.perf_counter()
-        explored = planning.explore(sample, profile, Wish(held=0.0), console)
+        explored = planning.explore(sample, floor, Wish(held=0.0), console)
         console.print(f"a plan over {len(sample)} photos and {len(sample.looks)} kinds of looks: "
                       f"{time.perf_counter() - began:.0f} s, {len(explored.points)} cascades")  # fmt: skip
 

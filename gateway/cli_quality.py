@@ -103,7 +103,7 @@ def plan(
         list[Path], typer.Argument(help="Folders of profiles; of several providers or canvases, the route's own first.")
     ],
     max_drop: Annotated[float | None, typer.Option(min=0, max=1, help="Lose at most so much of the metric …")] = None,
-    save: Annotated[float | None, typer.Option(min=0, max=1, help="… or pay for at least so few, as a share …")] = None,
+    save: Annotated[float | None, typer.Option(min=0, max=1, help="… or save so large a share of the images …")] = None,
     budget_usd: Annotated[float | None, typer.Option(min=0, help="… or spend at most so much a month.")] = None,
     photos_per_month: Annotated[float, typer.Option(min=1, help="What prices are told for.")] = 1_000_000,
     metric: Annotated[
@@ -120,7 +120,10 @@ def plan(
         float | None, typer.Option(min=0, help="How photos come, for how full canvases become; else all are full.")
     ] = None,
     max_wait_ms: Annotated[float, typer.Option(min=0, help="How long the route lets them wait for company.")] = 150,
-    seed: Annotated[int, typer.Option(help="Which photos are held out.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(help="Which photos are held out. Trying several until one promises enough voids the promise."),
+    ] = 0,
     out_file: Annotated[Path, typer.Option("--out", help="The cascade file to write.")] = Path("cascade.json"),
     page: Annotated[
         Path | None, typer.Option("--report", help="A page to write, with the front drawn and all options.")
@@ -139,8 +142,8 @@ def plan(
     goal = planning.Goal(max_drop, save, budget_usd, photos_per_month, delta)
     traffic = planning.Traffic(photos_per_second, max_wait_ms / 1000)
     wish = planning.Wish(planning.metric_of(metric), held_out if delta < 1 else 0.0, traffic, seed)
-    sample, measured = planning.read(profiles, companion=companion)
-    made = planning.settle(planning.explore(sample, measured, wish, out), goal)
+    sample, floor = planning.read(profiles, companion=companion)
+    made = planning.settle(planning.explore(sample, floor, wish, out), goal)
     out.print(planning.table(made))
     out.print(planning.verdict(made))
     cascades.save(made.cascade, out_file)

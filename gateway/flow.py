@@ -9,7 +9,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -217,15 +216,18 @@ class Flow:
                     self._start(lane, entries + await self._company(lane, entries, waiting))
 
     async def _company(self, lane: Lane, entries: Sequence[Entry], waiting: Mapping[Lane, Waiting]) -> list[Entry]:
-        """Photos of coarser lanes, for the cells that a canvas has left; none where the buffer does not answer, for
-        those that are claimed already go on. Photos that are only watched keep to themselves: they are to be seen as
-        small as their lane says."""
+        """Photos of coarser lanes, for the cells that a canvas has left. Photos that are only watched keep to
+        themselves: they are to be seen as small as their lane says."""
         more: list[Entry] = []
-        with suppress(BufferAway):
-            for other in company(lane, waiting) if not all(entry.watched for entry in entries) else ():
+        if all(entry.watched for entry in entries):
+            return more
+        try:
+            for other in company(lane, waiting):
                 left = lane.shape.cells - len(entries) - len(more)
                 if left:
                     more += await self._buffer.claim(other, self._clock(), most=left)
+        except Exception as error:  # those that are claimed already go on, whatever it is
+            log.debug("no company for a canvas: %r", error)
         return more
 
     async def _free(self, waiting: Mapping[Lane, Waiting]) -> Mapping[str, int]:

@@ -11,7 +11,7 @@ from gateway.model import Entry
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One tenant's. `billed` is in images: a photo on a canvas of four owes a quarter of one.
+    """One tenant's. `billed` is in images: a photo on a canvas of four owes a quarter of one (`shares`).
 
     `unknown` are images that were asked about and may be billed: no answer came, so nobody here can know.
     `alone_usd` is what the photos that were answered would have cost, asked one by one at list price.
@@ -37,15 +37,27 @@ Charges = Mapping[str, Account]
 """By tenant, what is added to its account."""
 
 
+def shares(entries: Sequence[Entry]) -> list[float]:
+    """What each photo on a canvas owes of its image.
+
+    One that came along from a coarser lane owes what a full canvas of its own would have cost it; the others share the
+    rest evenly. So nobody pays more for company, on either side.
+    """
+    finest = min((entry.lane.shape.cells for entry in entries), default=1)
+    along = [1 / entry.lane.shape.cells if entry.lane.shape.cells > finest else 0.0 for entry in entries]
+    rest = (1 - sum(along)) / max(along.count(0.0), 1)
+    return [own or rest for own in along]
+
+
 def billed(entries: Sequence[Entry], usd_per_image: float) -> Charges:
     """One image, answered, shared between the photos that were on it."""
-    share = 1 / max(len(entries), 1)
-    return added((entry.tenant, Account(billed=share, paid_usd=share * usd_per_image)) for entry in entries)
+    each = zip(entries, shares(entries), strict=True)
+    return added((entry.tenant, Account(billed=share, paid_usd=share * usd_per_image)) for entry, share in each)
 
 
 def unknown(entries: Sequence[Entry]) -> Charges:
     """One image that may be billed, shared between the photos that were on it."""
-    return added((entry.tenant, Account(unknown=1 / len(entries))) for entry in entries)
+    return added((entry.tenant, Account(unknown=share)) for entry, share in zip(entries, shares(entries), strict=True))
 
 
 def added(charges: Iterable[tuple[str, Account]]) -> Charges:

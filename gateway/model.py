@@ -111,11 +111,15 @@ class Step:
     reason: str = ""
     free: bool = False
     """Asked of the route's companion: nobody is billed."""
+    owes: float | None = None
+    """The photo's part of the canvas's bill, in images, where it is not as large as the others'."""
 
     @property
     def share(self) -> float:
         """The photo's part of the canvas's bill, in images."""
-        return 0.0 if self.free else 1 / self.photos
+        if self.free:
+            return 0.0
+        return 1 / self.photos if self.owes is None else self.owes
 
 
 @dataclass(frozen=True, slots=True)

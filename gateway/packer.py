@@ -57,12 +57,17 @@ def due(
 
 def company(lane: Lane, waiting: Mapping[Lane, Waiting]) -> list[Lane]:
     """The lanes whose photos may take the cells that a canvas of this lane has left, the finest first: those that show
-    photos no larger. They cost nothing there, and are shown as large as they asked for at least."""
+    photos no larger, hold photos of clients, and no full grid, which goes by itself."""
     rows, cols = lane.shape
     coarser = [
         other
-        for other in waiting
-        if other != lane and other[:3] == lane[:3] and other.shape.rows >= rows and other.shape.cols >= cols
+        for other, held in waiting.items()
+        if other != lane
+        and other[:3] == lane[:3]
+        and other.shape.rows >= rows
+        and other.shape.cols >= cols
+        and held.urgent
+        and held.photos < other.shape.cells
     ]
     return sorted(coarser, key=lambda other: (other.shape.cells, other.shape)) if lane.shape.cells > 1 else []
 

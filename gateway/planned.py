@@ -13,7 +13,7 @@ from gateway.planning import NAMES, Explored, Plan, cells, verdict
 from gateway.report import Section, Table, picture
 from gateway.settings import ConfigError
 from thresholds.goal import held_out
-from thresholds.plan import Point
+from thresholds.option import Point
 
 
 def show(plan: Plan, page: Path) -> Path:

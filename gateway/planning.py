@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -18,10 +19,11 @@ from thresholds.cost import Costs, Traffic
 from thresholds.found import Ints
 from thresholds.goal import Goal, Held, Picked, held_out, pick
 from thresholds.learning import Lesson, folds
-from thresholds.plan import Point, Study, front, learn, needed
+from thresholds.option import Point, front
+from thresholds.plan import Study, learn, needed
 from thresholds.precision import likeness
 from thresholds.profile import FILE as PROFILE
-from thresholds.profile import Profile
+from thresholds.profile import Profile, of_sample
 from thresholds.promise import upper_bound
 from thresholds.quality import METRICS, Metric, quality
 from thresholds.replay import detections, replay
@@ -74,8 +76,8 @@ def metric_of(name: str | None) -> Metric | None:
     return None
 
 
-def read(folders: Sequence[Path], *, companion: bool) -> tuple[Sample, Profile]:
-    """The sample in the profiles' folders, several providers' in one, and the first's profile. Raises ConfigError."""
+def read(folders: Sequence[Path], *, companion: bool) -> tuple[Sample, float]:
+    """The sample in the profiles' folders, several providers' in one, and the first's floor. Raises ConfigError."""
     try:
         first = Sample.load_all(folders)
         profile = Profile.load(folders[0] / PROFILE)
@@ -86,7 +88,7 @@ def read(folders: Sequence[Path], *, companion: bool) -> tuple[Sample, Profile]:
     if len(first.complete) < LEAST_PHOTOS:
         raise ConfigError(f"{folders[0]}: {len(first.complete)} photos have an answer at every shape; a plan needs "
                           f"{LEAST_PHOTOS} at least, and some hundreds to promise anything")  # fmt: skip
-    return first.of_photos(first.complete), profile
+    return first.of_photos(first.complete), profile.floor
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,11 @@ class Plan:
     cascade: Cascade
 
 
-def explore(sample: Sample, profile: Profile, wish: Wish, console: Console) -> Explored:
-    """Learns and simulates, with progress. Raises ConfigError where the metric cannot be told."""
+def explore(sample: Sample, floor: float, wish: Wish, console: Console) -> Explored:
+    """Learns and simulates, with progress; the seed paper's rules go by detections of `floor` and more.
+
+    Raises ConfigError where the metric cannot be told.
+    """
     try:
         measured = quality(sample, wish.metric or ("agreement" if sample.truth is None else "ap50"))
     except ValueError as error:
@@ -109,10 +114,11 @@ def explore(sample: Sample, profile: Profile, wish: Wish, console: Console) -> E
     traffic = Traffic(wish.traffic.per_second, wish.traffic.max_wait_s, portrait)
     lesson = Lesson(sample, measured, folds(len(sample), _seen(sample, wish), wish.seed), sample.companions)
     study = Study(lesson, Costs(sample.prices, sample.companions, traffic), {}, {})
+    seen = of_sample(sample.of_photos(lesson.fit), floor=floor)
     _learn(study, console)
-    options = (*study.flat(), *study.gated(), *study.chosen(), *study.seeded(profile))
+    options = (*study.flat(), *study.gated(), *study.chosen(), *study.seeded(seen))
     points = [study.point(option) for option in options]
-    return Explored(study, profile, points, front(points))
+    return Explored(study, seen, points, front(points))
 
 
 def settle(explored: Explored, goal: Goal) -> Plan:
@@ -151,8 +157,9 @@ def _finished(explored: Explored, picked: Picked, goal: Goal) -> Cascade:
     made = study.cascade(picked.point.option, explored.profile)
     if held is None:
         return made
+    agreement = _agreement(study, made, goal.delta / len(explored.front))
     promise = Promise(metric=study.lesson.quality.metric, max_drop=round(_most(held, goal), 4), delta=goal.delta,
-                      photos=held.photos, agreement=_agreement(study, made, goal.delta))  # fmt: skip
+                      photos=held.photos, agreement=agreement)  # fmt: skip
     return made.model_copy(update={"promise": promise})
 
 
@@ -163,11 +170,12 @@ def _most(held: Held, goal: Goal) -> float:
 
 def _agreement(study: Study, cascade: Cascade, delta: float) -> float:
     """What the mean agreement with 1x1 is over, but for a chance of delta: the cascade itself is run over the held-out
-    photos."""
+    photos. As they chose among the front as well, each of its cascades gets its part of the chance."""
     sample, losses = study.sample, []
     for photo in np.random.default_rng(0).permutation(held_out(study)):
         alone = detections(sample, sample.look(ITSELF, 0).of(photo))
-        losses.append(1 - likeness(alone, replay(cascade, sample, photo).found))
+        each = (replay(cascade, sample, photo, grouping).found for grouping in range(study.lesson.groupings))
+        losses.append(1 - fmean(likeness(alone, found) for found in each))
     return round(max(1 - upper_bound(np.array(losses), delta, 0.0, 1.0), 0.0), 4)
 
 
@@ -233,9 +241,11 @@ def _promised(plan: Plan, held: Held) -> str:
     study, goal = plan.explored.study, plan.goal
     name = NAMES[study.lesson.quality.metric]
     if plan.picked.point.option is study.alone:
-        more = f"; about {plan.picked.needed:,} photos like these would do" if plan.picked.needed else ""
-        return (f"[yellow]the sample is too small to promise more than asking about each photo alone[/]{more}. "
-                "--delta 1 goes by the estimate")  # fmt: skip
+        if not plan.picked.needed:
+            return (f"[yellow]nothing cheaper can be promised[/]: on the {held.photos} photos held out it lost more, "
+                    "or it costs as much as asking about each photo alone. --delta 1 goes by the estimate")  # fmt: skip
+        return ("[yellow]the sample is too small to promise more than asking about each photo alone[/]; about "
+                f"{plan.picked.needed:,} photos like these would do. --delta 1 goes by the estimate")  # fmt: skip
     return (f"promised: {name} falls by no more than {_most(held, goal):.3f}, with a chance of {goal.delta:g} of being "
             f"wrong. On the {held.photos} photos held out it changed by {-held.drop:+.3f}, at {held.images:.3f} images "
             "a photo")  # fmt: skip

@@ -20,7 +20,7 @@ from gateway.errors import BadFormat, BilledUnknown, BufferAway, DeadlineExceede
 from gateway.events import Asked, CallFailed, Events, Settled
 from gateway.grid.studio import Sheet, Studio
 from gateway.grid.ungrid import torn, ungrid
-from gateway.ledger import billed, unknown
+from gateway.ledger import billed, shares, unknown
 from gateway.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Step
 from providers.base import Detection, NoAnswer, PictureRefused, ProviderError, Task
 from thresholds.cascade import Cascade, Crossing
@@ -251,8 +251,9 @@ class Rounds:
         about = self.askers[lane.provider].provider.about
         borders = [self._cascade(entry).border for entry in entries]
         photos = [entry.photo for entry in entries]
-        # few are watched at a time: shown larger than clients' are in full grids, they would prove nothing
-        kept = all(entry.watched for entry in entries)
+        # few are watched at a time: shown larger than clients' are in full grids, they would prove nothing; and those
+        # in company are shown as their own lanes say at least
+        kept = all(entry.watched for entry in entries) or any(entry.lane != lane for entry in entries)
         return await self.studio.sheet(photos, borders, lane.shape, about, kept=kept)
 
     async def _ask(self, canvas: str, lane: Lane, entries: Sequence[Entry], sheet: Sheet) -> Answer:
@@ -289,13 +290,14 @@ class Rounds:
         mixed = self._mixed(lane, sheet, answer.found)
         ends: list[Settlement] = []
         again: list[Entry] = []
-        for index in seen:
+        owed = shares([entries[index] for index in seen])
+        for index, owes in zip(seen, owed, strict=True):
             await asyncio.sleep(0)  # a verdict may take a millisecond, and others wait for the loop
             entry = entries[index]
             found = tuple(own[self._cascade(entry).crossing][index])
             step = Step(entry.stage, lane.provider, canvas, layout.shape, len(seen), answer.calls,
                         times.claimed_at - entry.put_at, times.composed_s, answer.asked_s, found,
-                        free=free)  # fmt: skip
+                        free=free, owes=owes)  # fmt: skip
             after = self._concluded(entry, step, mixed=index in mixed)
             if isinstance(after, Settlement):
                 ends.append(after)

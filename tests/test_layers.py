@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "gateway.jobs.redis": {"gateway.jobs", "gateway.buffer", "gateway.clock", "gateway.errors", "gateway.model",
                            "gateway.redis", "gateway.wire"},
     "gateway.webhooks": {"gateway.webhooks", "gateway.clock", "gateway.errors", "gateway.guard", "gateway.jobs.base"},
-    "gateway.hooks": {"gateway.events", "gateway.model", "gateway.webhooks", "thresholds.watching"},
+    "gateway.hooks": {"gateway.events", "gateway.ledger", "gateway.model", "gateway.webhooks", "thresholds.watching"},
     "gateway.stores": {"gateway.buffer", "gateway.clock", "gateway.jobs", "gateway.redis", "gateway.settings"},
     "gateway.operating": {"gateway.buffer.base", "gateway.clock", "gateway.errors", "gateway.model", "gateway.packer",
                           "gateway.settings", "gateway.stores", "gateway.wire"},

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from thresholds.found import Floats, Ints
-from thresholds.plan import Option, Point, Study
+from thresholds.option import Option, Point
+from thresholds.plan import Study
 from thresholds.promise import kept, photos_needed, upper_bound
 
 
@@ -96,11 +97,10 @@ def _losses(study: Study, options: Sequence[Option], held: Ints) -> tuple[Floats
     """What each option loses on each held-out photo, in an order by chance, cut off at a limit; and the limit: the
     most that any loses on any photo that options were made from."""
     photos = np.random.default_rng(0).permutation(held)
-    alone, fit = study.alone, study.lesson.fit
-    limit = max(float(np.abs(study.parts(alone, fit) - study.parts(option, fit)).max()) for option in options)
-    base = study.parts(alone, photos)
-    losses = np.stack([base - study.parts(option, photos) for option in options])
-    return np.clip(losses, -limit, limit), max(limit, 1e-6)
+    base = study.parts(study.alone)
+    losses = np.stack([base - study.parts(option) for option in options])
+    limit = float(np.abs(losses[:, study.lesson.fit]).max())
+    return np.clip(losses[:, photos], -limit, limit), max(limit, 1e-6)
 
 
 def _held(study: Study, option: Option, goal: Goal, held: Ints) -> Held | None:

@@ -51,14 +51,6 @@ def fit(at: Floats, values: Floats) -> Knots:
     return tuple((float(x), round(float(np.interp(x, places, fitted)), 4)) for x in chosen)
 
 
-def read(knots: Knots, at: float) -> float:
-    """The curve at a place; a curve without knots is the straight line on which nothing changes."""
-    if not knots:
-        return at
-    places, values = zip(*knots, strict=True)
-    return float(np.interp(at, places, values))
-
-
 def first_reaching(knots: Knots, value: float) -> float | None:
     """Where the curve first is at least `value`, None where it never is."""
     for (x0, y0), (x1, y1) in zip((knots[0], *knots), knots, strict=False):

@@ -59,8 +59,8 @@ class Answers(NamedTuple):
 
 class PathFit(NamedTuple):
     """A path learned: the model that rescores, its answers by grouping, fused only (`plain`) and rescored, the rows
-    (groupings, photos, features) that gains are foreseen from, and pairs (n, 2) of a score here and of the same box
-    alone."""
+    (groupings, photos, features) that gains are foreseen from, and pairs (n, 3) of a score here, of the same box
+    alone, and its photo."""
 
     trees: Trees
     plain: tuple[Answers, ...]
@@ -173,7 +173,7 @@ def fuse_path(lesson: Lesson, path: Path) -> PathFit:
     fused = [[_fused(lesson, path, grouping, photo, each) for photo, each in enumerate(clusters)]
              for grouping, clusters in enumerate(joined)]  # fmt: skip
     plain = _answers(lesson, fused, verbatim=path == (ITSELF,))
-    rows, pairs = np.zeros((len(joined), len(lesson.sample), 0)), np.zeros((0, 2))
+    rows, pairs = np.zeros((len(joined), len(lesson.sample), 0)), np.zeros((0, 3))
     return PathFit(Trees.constant(0.0), plain, plain, rows, pairs)
 
 
@@ -299,15 +299,16 @@ def _by_photo(boxes: Boxes, values: Floats) -> Floats:
 
 
 def _pairs(lesson: Lesson, found: Sequence[Found]) -> Floats:
-    """Scores here and alone of the boxes that are found in both."""
+    """Scores here and alone of the boxes that are found in both, and their photo."""
     pairs = []
     for photo in lesson.fit:
         own, alone = found[photo], lesson.sample.look(ITSELF, 0).of(photo)
         order = np.argsort(-alone.scores, kind="stable")
         for label in np.unique(own.labels):
             mine, its = own.take(own.labels == label), alone.take(order[alone.labels[order] == label])
-            pairs.append(_matched(mine, its))
-    return np.concatenate(pairs) if pairs else np.zeros((0, 2))
+            matched = _matched(mine, its)
+            pairs.append(np.column_stack([matched, np.full(len(matched), photo)]))
+    return np.concatenate(pairs) if pairs else np.zeros((0, 3))
 
 
 def _matched(mine: Found, its: Found) -> Floats:
@@ -357,8 +358,8 @@ def _worth(path: PathFit, grouping: int) -> Floats:
 # -- what a cascade carries with it
 
 
-def fusion(lesson: Lesson, paths: Mapping[Path, PathFit]) -> Fusion:
-    """The model of a cascade whose photos go these paths."""
+def fusion(lesson: Lesson, paths: Mapping[Path, PathFit], pairs: Floats) -> Fusion:
+    """The model of a cascade whose photos go these paths. `pairs` (n, 2) are scores here and alone of what leaves."""
     names, meant = lesson.sample.labels, lesson.aliases
     kept = np.flatnonzero(lesson.given)
     return Fusion(
@@ -367,15 +368,14 @@ def fusion(lesson: Lesson, paths: Mapping[Path, PathFit]) -> Fusion:
         aliases={names[label].casefold(): names[to] for label, to in enumerate(meant) if to != label},
         weights=tuple(lesson.weights[kept].tolist()),
         rescore={path_text(path): fit.trees for path, fit in paths.items()},
-        calibration={path_text(path): knots for path, knots in _calibrations(lesson, paths).items()},
+        calibration={path_text(path): knots for path, knots in _calibrations(lesson, paths, pairs).items()},
         verbatim=lesson.quality.metric == "agreement",
     )
 
 
-def _calibrations(lesson: Lesson, paths: Mapping[Path, PathFit]) -> Mapping[Path, Knots]:
+def _calibrations(lesson: Lesson, paths: Mapping[Path, PathFit], pairs: Floats) -> Mapping[Path, Knots]:
     """For agreement, where scores are held to a threshold, one for each path. For precision, where scores of different
     paths are ranked together, the same for all: it changes no rank."""
     if lesson.quality.metric == "agreement":
         return {path: rising(fit.pairs[:, 0], fit.pairs[:, 1]) for path, fit in paths.items()}
-    pairs = np.concatenate([fit.pairs for fit in paths.values()])
     return dict.fromkeys(paths, rising(pairs[:, 0], pairs[:, 1]))

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from thresholds.found import Bools, Floats
-from thresholds.isotonic import Knots, first_reaching, fit, read
+from thresholds.isotonic import Knots, first_reaching, fit
 from thresholds.judged import Reference, agreement, answers, judge, matched, over, reference, reliability
 from thresholds.sample import Sample
 from thresholds.seams import Cells, Leaks, Losses, found_too, leaks, losses
@@ -49,10 +49,6 @@ class AtShape(BaseModel):
     smallest: Smallest | None
     losses: Losses | None
     leaks: Leaks | None
-
-    def score_alone(self, score: float) -> float:
-        """What an object that scores so much at this shape scores alone, on average."""
-        return read(self.to_alone, score)
 
 
 def measure(sample: Sample, canvases: Sequence[Cells], canvas: tuple[int, int], floor: float) -> tuple[AtShape, ...]:

@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from thresholds.cascade import Cascade, Merge, Stage
 from thresholds.cost import Costs
-from thresholds.found import Floats, Ints
+from thresholds.found import Bools, Floats, Found, Ints
 from thresholds.learning import Answers, Gate, Lesson, PathFit, fuse_path, fusion, learn_gate, learn_path
+from thresholds.option import Option, Point
 from thresholds.profile import Profile
 from thresholds.replay import detections
 from thresholds.rules import Rule, gain, onward
@@ -37,53 +38,6 @@ FINER = 2
 STEPS = (1, 2, 4)
 """Of shapes to choose the first from, each shows photos at least so many times larger than the one before. Many fit
 every photo; few fill their canvases sooner."""
-
-
-class Option(NamedTuple):
-    """Which of its paths each photo goes (groupings, photos), and what makes it so: the price of a gate, or a factor
-    of the seed's rule with the deviations added. `plain` answers are not rescored."""
-
-    paths: tuple[Path, ...]
-    choice: Ints
-    plain: bool = False
-    merge: Merge = "fuse"
-    price: float | None = None
-    factor: float | None = None
-    deviations: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        first, *others = self.paths
-        then = [str(path[-1]) for path in others if len(path) == len(first) + 1]
-        rule = "gain" if self.price is not None else self._seeded
-        notes = [rule, "rescored" if not self.plain else "fused" if then and self.merge == "fuse" else ""]
-        more = " and again" if any(len(path) > len(first) + 1 for path in others) else ""
-        asks = f"{path_text(first)} then {' or '.join(then)}{more}" if then else path_text(first)
-        told = ", ".join(note for note in notes if note and (rule != "gain" or note != "rescored"))
-        return f"{asks} ({told})" if told else asks
-
-    @property
-    def _seeded(self) -> str:
-        if self.factor is None:
-            return ""
-        return f"imgrid {self.deviations:+g} sd" if self.deviations else f"imgrid x{self.factor:g}"
-
-    @property
-    def is_reference(self) -> bool:
-        """Whether others are held against it: a flat grid, or the seed paper's own cascade."""
-        return self.plain and (
-            len(self.paths) == 1 or (self.merge == "discard" and self.factor == 1.0 and not self.deviations)
-        )
-
-
-class Point(NamedTuple):
-    """What an option costs, in images a photo, and the metric that it reaches, against 1x1's."""
-
-    option: Option
-    images: float
-    value: float
-    change: float
 
 
 @dataclass
@@ -132,33 +86,51 @@ class Study:
                 shares[kind] = shares.get(kind, 0.0) + share
         return shares
 
-    def parts(self, option: Option, photos: Ints) -> Floats:
-        """Each photo's part in the metric, the mean over groupings."""
-        table = np.zeros((len(option.choice), len(photos)))
-        for grouping, choice in enumerate(option.choice):
-            for index, path in enumerate(option.paths):
-                chosen = choice[photos] == index
-                table[grouping, chosen] = self._answers(option, path, grouping).part[photos[chosen]]
-        return np.asarray(table.mean(axis=0))
+    def parts(self, option: Option) -> Floats:
+        """Every photo's part in the metric (photos,), the mean over groupings.
+
+        In average precision that is what its boxes are worth in the ranking of the option's own answers about the
+        photos that models may see (`thresholds.worth`): the mean over those is the metric but for its envelope, and
+        parts of photos that are held out are independent of each other.
+        """
+        precise = self.lesson.quality.metric != "agreement"
+        each = [self._worths(option, g) if precise else self._agreements(option, g) for g in range(len(option.choice))]
+        return np.asarray(np.mean(each, axis=0))
+
+    def _worths(self, option: Option, grouping: int) -> Floats:
+        quality, fit = self.lesson.quality, self.lesson.fit
+        found, true, photos = self._given(option, grouping, np.ones(len(self.sample), bool))
+        known = (self.lesson.folds >= 0)[photos]
+        rankings = quality.rankings(found.take(known), true[:, known])
+        worth = np.mean([r.worths(found, row) for r, row in zip(rankings, true, strict=True)], axis=0)
+        return np.asarray(np.bincount(photos, worth * quality.weights(fit)[found.labels], len(self.sample)), float)
+
+    def _agreements(self, option: Option, grouping: int) -> Floats:
+        each = [self._answers(option, path, grouping).part for path in option.paths]
+        return np.asarray(np.stack(each)[option.choice[grouping], np.arange(len(self.sample))])
 
     def value(self, option: Option, photos: Ints) -> float:
         """The metric over these photos, the mean over groupings."""
         quality = self.lesson.quality
         if quality.metric == "agreement":
-            return float(self.parts(option, photos).mean())
+            return float(self.parts(option)[photos].mean())
         wanted = np.zeros(len(self.sample), bool)
         wanted[photos] = True
-        values = []
-        for grouping, choice in enumerate(option.choice):
-            found, true = [], []
-            for index, path in enumerate(option.paths):
-                answers = self._answers(option, path, grouping)
-                chosen = (wanted & (choice == index))[answers.boxes.photos]
-                found.append(answers.boxes.found.take(chosen))
-                true.append(answers.true[:, chosen])
-            joined = found[0].joined(found[1:])
-            values.append(quality.value(joined, np.concatenate(true, axis=1), photos))
-        return float(np.mean(values))
+        each = [self._given(option, grouping, wanted) for grouping in range(len(option.choice))]
+        return float(np.mean([quality.value(found, true, photos) for found, true, _ in each]))
+
+    def _given(self, option: Option, grouping: int, wanted: Bools) -> tuple[Found, Bools, Ints]:
+        """The option's detections on the wanted photos, which are true (ious, n), and each one's photo."""
+        choice = option.choice[grouping]
+        found, true, photos = list[Found](), list[Bools](), list[Ints]()
+        for index, path in enumerate(option.paths):
+            answers = self._answers(option, path, grouping)
+            its = answers.boxes.photos
+            chosen = (wanted & (choice == index))[its]
+            found.append(answers.boxes.found.take(chosen))
+            true.append(answers.true[:, chosen])
+            photos.append(its[chosen])
+        return found[0].joined(found[1:]), np.concatenate(true, axis=1), np.concatenate(photos)
 
     def _answers(self, option: Option, path: Path, grouping: int) -> Answers:
         if option.plain and option.merge == "discard":
@@ -252,11 +224,12 @@ class Study:
         own = [kind for kind in self.paid if not kind.provider]
         ruled = {group.shape for group in profile.groups}
         for first in (kind for kind in own if kind.shape in ruled):
-            seen = self._seen(first) if any(_finer(first, then) for then in own) else []
+            after = [then for then in self.targets(first) if then in own]
+            seen = self._seen(first) if after else []
             for factor, deviations in THRESHOLDS:
                 rule = profile.rule(first.shape, factor=factor, deviations=deviations) if seen else None
                 choice = np.array([[int(not rule.judge(each).accepted) for each in row] for row in seen if rule])
-                for then, merge in product([then for then in own if _finer(first, then)], MERGES):
+                for then, merge in product(after, MERGES):
                     yield Option(((first,), (first, then)), choice, plain=True, merge=merge, factor=factor,
                                  deviations=deviations)  # fmt: skip
 
@@ -286,22 +259,33 @@ class Study:
             return Cascade(stages=(_stage(option.paths[0][-1]),))
         kinds = list(dict.fromkeys(kind for path in option.paths for kind in path))
         paid = [kind for kind in kinds if kind not in self.prefix]
-        paths = {path: self.paths[path] for path in (*option.paths, *((*self.prefix, kind) for kind in paid))}
-        rules = {path[-1]: self._rule(option, path, kinds) for path in option.paths if _after(option, path)}
+        gated = option.price is not None
+        after = {(*self.prefix, k): [then for then in self.targets(k) if gated and then in kinds] for k in paid}
+        if self.prefix in option.paths:
+            after[self.prefix] = paid
+        rules = {path[-1]: self._rule(option, path, then, kinds) for path, then in after.items() if then}
         stages = tuple(_stage(kind, rules.get(kind, onward.Rule() if kind in self.prefix else None)) for kind in kinds)
-        return Cascade(stages=stages, merge="fuse", fusion=fusion(self.lesson, paths))
+        paths = {(*path, *more): None for path, then in after.items() for more in ((), *((kind,) for kind in then))}
+        fits = {path: self.paths[path] for path in paths}
+        return Cascade(stages=stages, merge="fuse", fusion=fusion(self.lesson, fits, self._pairs(option)))
 
-    def _rule(self, option: Option, path: Path, kinds: Sequence[Kind]) -> gain.Rule:
-        """What judges photos that were looked at so, in a cascade whose stages are of these kinds."""
+    def _rule(self, option: Option, path: Path, then: Sequence[Kind], kinds: Sequence[Kind]) -> gain.Rule:
+        """What judges photos that were looked at so, in a cascade whose stages are of these kinds. It is there for
+        every stage that a photo may be seen at first: a canvas that is not full shows photos as a later stage would."""
         targets = tuple(
             gain.Target(
                 ahead=kinds.index(kind) - kinds.index(path[-1]),
                 cost=round(self.costs.images(kind), 5),
                 gain=self.gates[path, kind].trees,
             )
-            for kind in _after(option, path)
+            for kind in then
         )
         return gain.Rule(path=path_text(path), price=option.price or 0.0, targets=targets)
+
+    def _pairs(self, option: Option) -> Floats:
+        """Scores here and alone (n, 2) of the photos that each path is for, to calibrate by."""
+        each = [(self.paths[path].pairs, option.choice[0] == index) for index, path in enumerate(option.paths)]
+        return np.concatenate([pairs[chosen[pairs[:, 2].astype(int)]] for pairs, chosen in each])[:, :2]
 
 
 LEAST_COST = 1e-6
@@ -314,11 +298,6 @@ def _stage(kind: Kind, rule: Rule | None = None) -> Stage:
     return stage if rule is None else stage.model_copy(update={"rule": rule})
 
 
-def _after(option: Option, path: Path) -> list[Kind]:
-    """What may be asked of photos that were looked at so."""
-    return [longer[-1] for longer in option.paths if longer[:-1] == path]
-
-
 def _best(nets: Floats) -> Ints:
     """By grouping and photo the target (first axis) that nets most, numbered from 1; 0 where none nets anything."""
     return np.where(nets.max(axis=0) > 0, nets.argmax(axis=0) + 1, 0)
@@ -327,15 +306,6 @@ def _best(nets: Floats) -> Ints:
 def _finer(first: Kind, then: Kind, times: int = FINER) -> bool:
     cells = then.shape.cells
     return first.provider != then.provider or first.shape.cells >= max(times * cells, cells + 1)
-
-
-def front(points: Sequence[Point]) -> list[Point]:
-    """Those that nothing costs less than and reaches as much: the Pareto front, the cheapest first."""
-    best: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.images, -point.value)):
-        if not best or point.value > best[-1].value:
-            best.append(point)
-    return best
 
 
 Each = Callable[[], None]

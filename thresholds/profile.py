@@ -18,8 +18,11 @@ from thresholds.boxes import match
 from thresholds.canvases import Probe
 from thresholds.cascade import Cascade, Stage
 from thresholds.measured import AtShape
+from thresholds.replay import detections
 from thresholds.rules import imgrid
 from thresholds.rules.imgrid import Spread
+from thresholds.sample import Sample
+from thresholds.seen import ITSELF
 from thresholds.shape import Shape
 
 FILE = "profile.json"
@@ -85,6 +88,21 @@ class Profile(BaseModel):
 
     def save(self, path: Path) -> None:
         path.write_text(self.model_dump_json(indent=1) + "\n")
+
+
+def of_sample(made: Sample, *, floor: float = 0.3) -> Profile:
+    """What `imgrid profile` would say of the sample's own provider, had it been asked about these photos alone. Without
+    ground truth the answers alone are true, as far as they score `floor` or more."""
+    photos = range(len(made))
+    itself = [made.look(ITSELF, 0).of(photo) for photo in photos] if made.truth is None else []
+    objects = [each.take(each.scores >= floor) for each in itself] or [made.truth.of(p) for p in photos if made.truth]
+    truth = {str(photo): detections(made, each) for photo, each in enumerate(objects)}
+    answers = {
+        kind.shape: {str(photo): [detections(made, boxes.of(photo)) for boxes in groupings] for photo in photos}
+        for kind, groupings in made.looks.items()
+        if not kind.provider
+    }
+    return profile(truth, answers, floor=floor)
 
 
 class _Sighting(NamedTuple):

@@ -11,8 +11,6 @@ from random import Random
 from typing import Any
 
 from providers.base import Box, Detection
-from thresholds.profile import Profile, profile
-from thresholds.replay import detections
 from thresholds.sample import Sample, sample
 from thresholds.seen import ITSELF, Facts, Kind
 from thresholds.shape import ALONE, Shape
@@ -79,17 +77,3 @@ def look(rng: Random, objects: Sequence[Detection], kind: Kind) -> list[Detectio
 
 def _called(label: str, kind: Kind) -> str:
     return ALIASES.get(label, label) if kind == COMPANION else label
-
-
-def profiled(made: Sample) -> Profile:
-    """What `imgrid profile` would say of the route's own provider from that sample; its truth is needed."""
-    if made.truth is None:
-        raise ValueError("a sample without truth")
-    places = range(len(made))
-    truth = {str(photo): detections(made, made.truth.of(photo)) for photo in places}
-    answers = {
-        kind.shape: {str(photo): [detections(made, boxes.of(photo)) for boxes in groupings] for photo in places}
-        for kind, groupings in made.looks.items()
-        if not kind.provider
-    }
-    return profile(truth, answers)

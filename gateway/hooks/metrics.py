@@ -16,6 +16,7 @@ from gateway.events import (
     Refused,
     Settled,
 )
+from gateway.ledger import shares
 from gateway.webhooks.deliverer import Attempt
 from thresholds.watching import Interval
 
@@ -109,8 +110,8 @@ class Metrics:
         self._billed.labels(*where).inc()
         self._cells.labels(*where).inc(count)
         self._fill.labels(lane.provider, lane.task).observe(count / lane.shape.cells)
-        for entry in event.billed:
-            self._saved.labels(entry.tenant).dec(1 / count)
+        for entry, share in zip(event.billed, shares(event.billed), strict=True):
+            self._saved.labels(entry.tenant).dec(share)
 
     def _on_compared(self, event: Compared) -> None:
         """The label of all together is empty."""

@@ -233,8 +233,8 @@ class TestGathering:
             assert by_shape == {"2x1": {False}, "1x2": {True}}
 
     async def test_company(self):
-        """Cells that a canvas has left go to photos that wait at a coarser shape: they are shown larger, and answered
-        sooner, at no cost."""
+        """Cells that a canvas has left go to photos that wait at a coarser shape: they are shown larger and answered
+        sooner, for what a full canvas of their own would have cost; the others pay less."""
         lanes = served("2x2", name="fine", max_wait_s=0.05), served("5x5", name="coarse")
         async with running(ScriptedProvider(), *lanes) as bench:
             asked = [bench.ask(block("blue"), route="coarse") for _ in range(3)]
@@ -245,7 +245,7 @@ class TestGathering:
             early = [each.result() for each in coarse if each.done()]
             assert [labels(outcome) for (outcome,) in (fine, other, *early)] == [["red"]] * 2 + [["blue"]] * 2
             assert {outcome.steps[0].canvas for (outcome,) in early} == {fine[0].steps[0].canvas}
-            assert [outcome.share for (outcome,) in (fine, *early)] == [0.25] * 3
+            assert [outcome.share for (outcome,) in (fine, *early)] == pytest.approx([0.46, 0.04, 0.04])
             assert bench.shapes == ["2x2"]
             for each in coarse:
                 each.cancel()

@@ -1,10 +1,12 @@
 """What a canvas costs each tenant on it."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ledger import Account, added, billed, total, unknown
+from gateway.ledger import Account, added, billed, shares, total, unknown
 from gateway.model import Entry, Lane, Photo, Size
 from providers.base import Task
 from thresholds.shape import Shape
@@ -24,17 +26,29 @@ def test_shares():
     assert charges["ann"].paid_usd == pytest.approx(0.00075)
 
 
+def test_company():
+    """A photo that came along from a coarser lane owes what a full canvas of its own would have cost it; those whose
+    canvas it is share the rest."""
+    along = [replace(entry, lane=LANE._replace(shape=Shape(5, 5))) for entry in entries("bob", "bob")]
+    assert shares([*entries("ann", "ann"), *along]) == pytest.approx([0.46, 0.46, 0.04, 0.04])
+    charges = billed([*entries("ann", "ann"), *along], 0.001)
+    assert (charges["ann"].billed, charges["bob"].billed) == (pytest.approx(0.92), pytest.approx(0.08))
+    assert shares(along) == [0.5, 0.5]
+
+
 def test_nobody():
     """A canvas without photos costs nobody anything."""
     assert billed([], 1) == {}
 
 
-@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=25), st.floats(0, 1))
-def test_one_image(tenants, usd):
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), st.integers(0, 3), st.floats(0, 1))
+def test_one_image(tenants, along, usd):
     """However many share a canvas, it is one image, billed or unknown."""
-    assert total(billed(entries(*tenants), usd)).billed == pytest.approx(1)
-    assert total(billed(entries(*tenants), usd)).paid_usd == pytest.approx(usd)
-    maybe = total(unknown(entries(*tenants)))
+    photos = entries(*tenants)
+    photos += [replace(photos[0], lane=LANE._replace(shape=Shape(3, 3)))] * min(along, 4 - len(tenants))
+    assert total(billed(photos, usd)).billed == pytest.approx(1)
+    assert total(billed(photos, usd)).paid_usd == pytest.approx(usd)
+    maybe = total(unknown(photos))
     assert (maybe.unknown, maybe.billed, maybe.paid_usd) == (pytest.approx(1), 0, 0)
 
 

@@ -141,6 +141,8 @@ def test_turns():
 def test_company(shape, coarser):
     """Cells that are left may go to photos of lanes that show them no larger."""
     waiting = {lane(each): Waiting(1, NOW, LATER) for each in ("1x1", "2x1", "2x2", "3x2", "4x3", "5x5", "2x6")}
+    waiting[lane("6x6")] = Waiting(36, NOW, LATER)  # a full grid
+    waiting[lane("7x7")] = Waiting(3, NOW, LATER, urgent=False)  # jobs'
     others = [str(other.shape) for other in company(lane(shape), waiting)]
     assert [each for each in others if each != "2x6"] == coarser
     assert ("2x6" in others) is (shape in ("2x1", "1x2", "2x2"))

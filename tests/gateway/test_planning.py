@@ -13,8 +13,9 @@ from gateway.testing import parts_of
 from providers.base import Price
 from thresholds.cascade import load
 from thresholds.profile import FILE as PROFILE
+from thresholds.profile import of_sample
 from thresholds.sample import FILE
-from thresholds.testing import COMPANION, KINDS, made_up, profiled
+from thresholds.testing import COMPANION, KINDS, made_up
 
 ALONE, _, GRID = KINDS
 
@@ -23,7 +24,7 @@ def write(folder, sample):
     """A profile's folder with that sample."""
     folder.mkdir(parents=True)
     sample.save(folder / FILE)
-    (folder / PROFILE).write_text(profiled(sample).model_dump_json())
+    (folder / PROFILE).write_text(of_sample(sample).model_dump_json())
     return folder
 
 
@@ -90,9 +91,17 @@ def test_without_a_promise(plan, profile, tmp_path):
 
 def test_too_few_for_a_promise(plan, profile, tmp_path):
     """Where so few photos can promise nothing, it says so and how many would do, and writes 1x1."""
-    text = said(plan(profile, "--max-drop", "0.01", "--no-companion", "--metric", "agreement"))
-    assert "the sample is too small to promise more than asking about each photo alone" in text
+    text = said(plan(profile, "--max-drop", "0.05", "--no-companion"))
+    assert "the sample is too small to promise more than asking about each photo alone; about " in text
+    assert re.search(r"about \d[\d,]* photos like these would do", text)
     assert "--delta 1 goes by the estimate" in text
+    assert load(tmp_path / "c.json").shapes == "1x1"
+
+
+def test_nothing_to_promise(plan, profile, tmp_path):
+    """Where more photos would not help, for whatever is cheaper loses more than it may, it says that."""
+    text = said(plan(profile, "--max-drop", "0.01", "--no-companion", "--metric", "agreement"))
+    assert "nothing cheaper can be promised: on the 36 photos held out it lost more" in text
     assert load(tmp_path / "c.json").shapes == "1x1"
 
 

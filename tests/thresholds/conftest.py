@@ -16,10 +16,10 @@ from thresholds import rules
 from thresholds.cost import Costs
 from thresholds.learning import Lesson, folds
 from thresholds.plan import Study, learn
-from thresholds.profile import Profile
+from thresholds.profile import Profile, of_sample
 from thresholds.quality import Metric, quality
 from thresholds.sample import Sample
-from thresholds.testing import COMPANION, KINDS, made_up, profiled
+from thresholds.testing import COMPANION, KINDS, made_up
 
 STUMP = {"roots": [0], "feature": [20, 0, 0], "threshold": [0.5, 0.0, 0.0], "left": [1, 1, 2], "right": [2, 1, 2],
          "depth": 1}  # fmt: skip
@@ -102,4 +102,4 @@ def agreed() -> Study:
 @pytest.fixture(scope="session")
 def measured(study: Study) -> Profile:
     """The profile of the study's sample."""
-    return profiled(study.sample)
+    return of_sample(study.sample)

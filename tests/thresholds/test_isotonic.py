@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresholds.isotonic import LEAST_POINTS, MOST_KNOTS, first_reaching, fit, isotonic, read, rising
+from thresholds.isotonic import LEAST_POINTS, MOST_KNOTS, first_reaching, fit, isotonic, rising
 
 numbers = st.lists(st.floats(0, 1), min_size=1, max_size=40).map(np.array)
 
@@ -43,13 +43,6 @@ def test_knots(points):
     assert [y for _, y in knots] == sorted(y for _, y in knots)
     assert values.min() - 1e-4 <= knots[0][1] <= knots[-1][1] <= values.max() + 1e-4
     assert fit(at[::-1], values[::-1]) == pytest.approx(np.array(knots), abs=2e-4)
-
-
-def test_read():
-    """A curve is straight between its knots and level beyond them; one without knots changes nothing."""
-    knots = ((0.2, 0.1), (0.4, 0.5))
-    assert [read(knots, at) for at in (0.0, 0.2, 0.3, 0.4, 1.0)] == pytest.approx([0.1, 0.1, 0.3, 0.5, 0.5])
-    assert read(fit(np.zeros(0), np.zeros(0)), 0.7) == 0.7
 
 
 @pytest.mark.parametrize(("value", "at"), [(0.1, 0.2), (0.3, 0.3), (0.5, 0.4), (0.6, None), (0.0, 0.2)])

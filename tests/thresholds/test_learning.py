@@ -98,7 +98,7 @@ def test_held_out_photos_have_no_influence(sample, taught):
     fit = one.fit
     assert np.array_equal(its_gate.gains[:, fit], gate.gains[:, fit])
     assert np.array_equal(its_before.answers[0].part[fit], before.answers[0].part[fit])
-    assert fusion(two, {FIRST: its_before}) == fusion(one, {FIRST: before})
+    assert carried(two, {FIRST: its_before}) == carried(one, {FIRST: before})
 
 
 def test_held_out_as_in_service(taught):
@@ -108,8 +108,13 @@ def test_held_out_as_in_service(taught):
         chance, scores = chances(one, before, photo)
         joined = cluster(one.looks(FIRST, 0, photo), [1.0])
         assert scores == pytest.approx(np.sort(np.sqrt(joined.fused * chance))[::-1], abs=1e-5)
-    assert fusion(one, {FIRST: before}).weights == tuple(one.weights)
+    assert carried(one, {FIRST: before}).weights == tuple(one.weights)
     assert gate.trees(before.rows[0, 60:]) == pytest.approx(gate.gains[0, 60:], abs=1e-5)
+
+
+def carried(lesson, paths):
+    """The fusion of a cascade that serves photos by all of these paths alike."""
+    return fusion(lesson, paths, np.concatenate([fit.pairs for fit in paths.values()])[:, :2])
 
 
 def kept(answers, photos):
@@ -201,7 +206,7 @@ def test_looks(accompanied):
 def test_fusion(accompanied):
     """The cascade's fusion carries both: the labels given, and what the companion's mean."""
     path = (COMPANION, COARSE)
-    made = fusion(accompanied, {path: learn_path(accompanied, path)})
+    made = carried(accompanied, {path: learn_path(accompanied, path)})
     assert sorted(made.labels) == sorted(LABELS)
     assert made.aliases == {"ox": "cow"}
     assert made.companions == ("free",)
@@ -221,7 +226,7 @@ def test_alone(agreeing):
     """A photo that is asked about alone agrees with itself, whatever came before; for that answer leaves as it came."""
     answers = learn_path(agreeing, THEN)
     assert answers.answers[0].part.tolist() == [1.0] * len(agreeing.sample)
-    assert fusion(agreeing, {THEN: answers}).verbatim
+    assert carried(agreeing, {THEN: answers}).verbatim
 
 
 def test_fused_alone(agreeing):
@@ -233,8 +238,8 @@ def test_fused_alone(agreeing):
 def test_calibrated(agreeing):
     """Scores are calibrated, by a curve of each path, so that a box scores what it would alone, in the mean."""
     coarse = learn_path(agreeing, FIRST)
-    knots = fusion(agreeing, {FIRST: coarse}).calibration["3x2"]
-    here, alone = coarse.pairs.T
+    knots = carried(agreeing, {FIRST: coarse}).calibration["3x2"]
+    here, alone, _ = coarse.pairs.T
     assert len(here) > 50
     assert abs(np.interp(here, *np.array(knots).T).mean() - alone.mean()) < 0.03 < abs(here.mean() - alone.mean())
 
@@ -242,7 +247,7 @@ def test_calibrated(agreeing):
 def test_calibrated_alike(taught):
     """By precision, where scores of all paths are ranked together, it is one curve for all of them."""
     one, before, after, _ = taught
-    curves = fusion(one, {FIRST: before, THEN: after}).calibration
+    curves = carried(one, {FIRST: before, THEN: after}).calibration
     assert curves["3x2"] == curves["3x2,1x1"]
 
 

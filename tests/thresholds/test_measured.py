@@ -98,10 +98,8 @@ def test_scores_alone(seen):
     gridded = {key: [[seen("cat", 0.4, *CENTRE), seen("cat", 0.9, *TOP)]] for key in alone}
     of = made(alone, gridded)
     assert to_alone(of, TWO) == ((0.4, 0.8),)
-    assert at_two(of).score_alone(0.4) == 0.8
     few = made(dict(list(alone.items())[1:]), {key: gridded[key] for key in list(gridded)[1:]})
     assert to_alone(few, TWO) == ()
-    assert at_two(few).score_alone(0.4) == 0.4
 
 
 def test_smallest(seen):

@@ -13,13 +13,15 @@ from thresholds import cascade as cascades
 from thresholds.cost import Costs, Traffic
 from thresholds.goal import held_out
 from thresholds.learning import Lesson, folds
-from thresholds.plan import PRICES, THRESHOLDS, Option, Point, Study, front, learn, needed
+from thresholds.option import Option, Point, front
+from thresholds.plan import PRICES, THRESHOLDS, Study, learn, needed
 from thresholds.precision import likeness, precision
+from thresholds.profile import of_sample
 from thresholds.quality import quality
 from thresholds.replay import detections, replay
 from thresholds.seen import ITSELF, Kind
 from thresholds.shape import Shape
-from thresholds.testing import COMPANION, KINDS, made_up, profiled
+from thresholds.testing import COMPANION, KINDS, made_up
 
 ALONE, PAIR, GRID = KINDS
 
@@ -103,7 +105,7 @@ def test_answers_as_simulated(study, measured, options):
 def test_agreement_as_simulated(agreed):
     """So too where agreement was planned for: photo by photo, fused, rescored and calibrated, or as it came."""
     photos, sample = held_out(agreed), agreed.sample
-    measured = profiled(sample)
+    measured = of_sample(sample)
     gated = max(agreed.gated(), key=lambda option: len(set(option.choice.ravel().tolist())))
     seeded = [option for option in agreed.seeded(measured) if option.factor == 1.0 and option.paths[0] == (GRID,)]
     for option in (*agreed.flat(), gated, *seeded):
@@ -113,7 +115,7 @@ def test_agreement_as_simulated(agreed):
             found = [each.found for each in replayed(agreed, cascade, photos, grouping)]
             alone = [detections(sample, sample.look(ITSELF, 0).of(photo)) for photo in photos]
             shares += [likeness(*pair) / 2 for pair in zip(alone, found, strict=True)]
-        assert shares.mean() == pytest.approx(agreed.parts(option, photos).mean(), abs=0.01), option.name
+        assert shares.mean() == pytest.approx(agreed.parts(option)[photos].mean(), abs=0.01), option.name
 
 
 # -- what there is to choose from
@@ -159,6 +161,36 @@ def test_chosen_by_nobody(agreed):
     """Without a companion there is nobody to choose."""
     assert not agreed.prefix
     assert list(agreed.chosen()) == []
+
+
+def test_gates_for_whoever_is_shown_larger(study, options):
+    """Every stage that a photo may be seen at first, as on a canvas that is not full, judges what comes after."""
+    option = next(o for o in options["gated"] if [path[-1] for path in o.paths] == [GRID, PAIR, ALONE])
+    companion, first, middle, last = study.cascade(option).stages
+    assert [stage.rule.kind for stage in (companion, first, middle, last)] == ["onward", "gain", "gain", "always"]
+    assert (first.rule.path, middle.rule.path) == ("free:1x1,3x2", "free:1x1,2x1")
+    assert [target.ahead for target in first.rule.targets] == [1, 2]
+    assert [target.ahead for target in middle.rule.targets] == [1]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0, 2.0])
+def test_so_little_traffic_that_shapes_cost_the_same(rate):
+    """Where canvases hold a photo or two whatever their shape, nothing is asked again that costs no more."""
+    kinds = (ALONE, PAIR, GRID, Kind(Shape(5, 5)))
+    one = quick(made_up(40, kinds=kinds, groupings=1), Costs(traffic=Traffic(rate)))
+    for option in (*one.flat(), *one.gated(), *one.seeded(of_sample(one.sample))):
+        assert one.cascade(option, of_sample(one.sample)).stages
+        costs = [one.costs.images(path[-1]) for path in option.paths]
+        assert all(cost > costs[0] for cost in costs[1:])
+
+
+def test_calibrated_for_whom_it_serves(study, options):
+    """Scores are mapped to scores alone by the photos that each path is for: a path that nobody goes has no say."""
+    option = next(o for o in options["gated"] if [path[-1] for path in o.paths] == [GRID, ALONE])
+    nobody = option._replace(choice=np.zeros_like(option.choice))
+    flat = Option(option.paths[:1], nobody.choice)
+    curves = [next(iter(study.cascade(each).fusion.calibration.values())) for each in (option, nobody, flat)]
+    assert curves[1] == curves[2] != curves[0]
 
 
 def test_seeded(study, options):
@@ -210,7 +242,7 @@ def test_parts(study, options):
     """Photos' parts in the metric have it as their mean, but for its envelope."""
     fit = study.lesson.fit
     for option in every_sort(options):
-        assert study.parts(option, fit).mean() == pytest.approx(study.point(option).value, abs=0.012)
+        assert study.parts(option)[fit].mean() == pytest.approx(study.point(option).value, abs=0.012)
 
 
 def test_gates_pay(study, options):
@@ -263,7 +295,7 @@ def test_another_provider():
     cascade = one.cascade(option)
     assert [(str(stage.shape), stage.provider) for stage in cascade.stages] == [("1x1", None), ("1x1", "dear")]
     assert one.point(next(o for o in one.flat() if o.paths == ((dear,),))).images == pytest.approx(4)
-    assert [option.paths[0][-1] for option in one.seeded(profiled(one.sample))] == [GRID] * 2 * len(THRESHOLDS)
+    assert [option.paths[0][-1] for option in one.seeded(of_sample(one.sample))] == [GRID] * 2 * len(THRESHOLDS)
 
 
 # -- the front

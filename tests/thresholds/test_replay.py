@@ -56,7 +56,7 @@ def test_groupings(stored):
 
 def test_skipped(stored):
     """A rule may skip stages, never beyond the last; a companion's stage only adds its answer."""
-    far = gain.Rule(path="5x5", price=0.0, targets=[gain.Target(ahead=3, cost=1.0, gain=Trees.constant(0.0))])
+    far = gain.Rule(path="4x4,5x5", price=0.0, targets=[gain.Target(ahead=3, cost=1.0, gain=Trees.constant(0.0))])
     cascade = staged((FREE, onward.Rule()), (GRID, far), (PAIR, None), (ITSELF, None), merge="fuse")
     assert replay(cascade, stored, 0).looks == (FREE, GRID, ITSELF)
 

@@ -36,8 +36,8 @@ class Rule(BaseModel):
     """Asks the target with the largest gain - price x cost, where that is positive.
 
     `price` is what an image is worth, in the metric's units per photo: the higher, the less is asked again. The model
-    knows photos that were looked at as `path` says. One that the companion which begins it has seen, and that was asked
-    again since, is left at that; any other is asked at the target that lies furthest ahead.
+    knows photos that were looked at as `path` says. One that had more looks was asked again already, and is left at
+    that; one that had others (its companion failed) is asked at the target that lies furthest ahead.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,10 +63,10 @@ class Rule(BaseModel):
     def judge(self, seen: Seen) -> Verdict:
         """Accepts, or asks the stage that is worth most, and says what it is expected to gain."""
         path = path_text(seen.path)
+        if path.count(",") > self.path.count(","):
+            return ACCEPT
         if seen.belief is None or path != self.path:
-            known, _, _ = self.path.rpartition(",")
-            again = known and path.startswith(f"{known},") and path.count(",") > self.path.count(",")
-            return ACCEPT if again else Verdict(self.reach, f"seen as {path}, which no profile knows")
+            return Verdict(self.reach, f"seen as {path}, which no profile knows")
         row = features(seen.facts, seen.belief)[None]
         gains = [float(target.gain(row)[0]) for target in self.targets]
         nets = [gain - self.price * target.cost for gain, target in zip(gains, self.targets, strict=True)]
