@@ -216,10 +216,10 @@ def _keyring(config: Settings, file: Path) -> Keyring:
     for each in config.tenants:
         tenant = Tenant(each.name, "shared" if each.share else f"tenant:{each.name}")
         for key in each.keys:
-            if isinstance(key, settings.NativeKey):
-                bearer[digest(key.key.get_secret_value())] = tenant
-            else:
+            if isinstance(key, settings.RekognitionKey):
                 pairs[key.access_key] = KeyPair(key.secret_key.get_secret_value(), tenant)
+            else:
+                bearer[digest(key.dialect, key.key.get_secret_value())] = tenant
     if pairs and find_spec("botocore") is None:
         raise ConfigError(f"{file}: tenants: keys of dialect rekognition need botocore; "
                           "pip install 'imgrid-gateway[rekognition]'")  # fmt: skip
@@ -233,7 +233,8 @@ def create_app(parts: Parts) -> FastAPI:
     intake = Intake(limits.max_request_bytes, limits.max_reading_bytes, timeout_s)
     for dialect in dialects.load_all():
         endpoint = Endpoint(dialect, parts.service, parts.keyring, parts.events, intake)
-        app.add_route(dialect.path, endpoint.__call__, methods=["POST"], include_in_schema=False)
+        for path in dialect.paths:
+            app.add_route(path, endpoint.__call__, methods=["POST"], include_in_schema=False)
     handing_in = Intake(parts.settings.jobs.max_request_bytes, limits.max_reading_bytes, timeout_s)
     Api(parts.jobs, parts.keyring, handing_in, lambda: _is_stopping(app)).add_to(app)
     ready = Ready(parts.providers, parts.buffer)
@@ -285,7 +286,7 @@ def _describe(app: FastAPI) -> None:
             for dialect in dialects.load_all():
                 operation = dict(dialect.openapi)
                 schemas.update(operation.pop("x-components", {}))
-                document["paths"][dialect.path] = {"post": {"operationId": dialect.name, **operation}}
+                document["paths"][dialect.paths[0]] = {"post": {"operationId": dialect.name, **operation}}
             describe(document)
             describe_routes(document)
             app.openapi_schema = document

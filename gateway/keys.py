@@ -20,9 +20,9 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def digest(key: str) -> bytes:
-    """What a key is looked up by: comparing digests tells a guesser nothing about the key itself."""
-    return hashlib.sha256(key.encode()).digest()
+def digest(dialect: str, key: str) -> bytes:
+    """What a dialect's key is looked up by: comparing digests tells a guesser nothing about the key itself."""
+    return hashlib.sha256(f"{dialect}\0{key}".encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """Tenants by key: `bearer` by the digest of a native key, `pairs` by access key. `open` where there are none."""
+    """Tenants by key: `bearer` by the digest of a key that is sent as it is, `pairs` by access key. `open` where there
+    are none."""
 
     bearer: Mapping[bytes, Tenant] = field(default_factory=dict)
     pairs: Mapping[str, KeyPair] = field(default_factory=dict)

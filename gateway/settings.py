@@ -38,15 +38,17 @@ class RekognitionKey(_Section):
     secret_key: SecretStr = Field(min_length=1)
 
 
-class NativeKey(_Section):
-    dialect: Literal["native"]
+class PlainKey(_Section):
+    """A key that clients send as it is."""
+
+    dialect: Literal["native", "azure"]
     key: SecretStr = Field(min_length=1)
 
 
-KEY_KINDS = ("rekognition", "native")
+KEY_KINDS = ("rekognition", "native", "azure")
 """What pydantic names, within a key's place, to say which kind of key it took it for."""
 
-Key = Annotated[RekognitionKey | NativeKey, Field(discriminator="dialect")]
+Key = Annotated[RekognitionKey | PlainKey, Field(discriminator="dialect")]
 
 
 class HookSettings(_Section):
@@ -295,7 +297,7 @@ def _explain(file: Path, variables: Mapping[str, str], error: ValidationError) -
 
 def _suggestion(key: str) -> str:
     sections = (Settings, RouteSettings, WatchSettings, TenantSettings, HookSettings, BufferSettings, JobSettings,
-                WebhookSettings, FetchSettings, LimitSettings, RekognitionKey, NativeKey)  # fmt: skip
+                WebhookSettings, FetchSettings, LimitSettings, RekognitionKey, PlainKey)  # fmt: skip
     known = {name for section in sections for name in section.model_fields}
     close = difflib.get_close_matches(key, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -164,7 +164,7 @@ async def ask(
 async def _ask(http: httpx.AsyncClient, quality: str, data: bytes) -> Reply:
     began = time.perf_counter()
     try:
-        response = await http.post(DIALECT.path, content=data, headers={QUALITY_HEADER: quality})
+        response = await http.post(DIALECT.paths[0], content=data, headers={QUALITY_HEADER: quality})
     except httpx.TransportError as error:
         code = "timeout" if isinstance(error, httpx.TimeoutException) else "no_connection"
         return Reply((), 0.0, time.perf_counter() - began, code)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
 
-KEYS = (settings.RekognitionKey, settings.NativeKey)
+KEYS = (settings.RekognitionKey, settings.PlainKey)
 WITHIN_A_ROW = {"keys": KEYS, "webhook": (settings.HookSettings,)}
 """Sections that have no table, but a row of a tenant's."""
 TABLES = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, get_args
 
-from gateway.errors import BadRequest, GatewayError
-from gateway.keys import Keyring
+from gateway.errors import BadRequest, GatewayError, Unauthenticated
+from gateway.keys import ANYBODY, Keyring, digest
 from gateway.model import Outcome, Quality, Tenant
 from providers.base import Limits, Task
 
@@ -38,6 +39,26 @@ def quality_of(incoming: Incoming, otherwise: Quality = "target") -> Quality:
     return cast(Quality, given)
 
 
+def holder_of(incoming: Incoming, keyring: Keyring, dialect: str, header: str) -> Tenant:
+    """Whose key of that dialect stands in `header`, or else after `Authorization: Bearer`. Raises Unauthenticated."""
+    if keyring.open:
+        return ANYBODY
+    scheme, _, token = incoming.headers.get("authorization", "").partition(" ")
+    key = incoming.headers.get(header.lower()) or (token.strip() if scheme.lower() == "bearer" else "")
+    if not key:
+        raise Unauthenticated(f"Send your key as 'Authorization: Bearer KEY' or '{header}: KEY'.")
+    presented = digest(dialect, key)
+    for known, tenant in keyring.bearer.items():
+        if hmac.compare_digest(known, presented):
+            return tenant
+    raise Unauthenticated("This key is not known here.")
+
+
+def retry_after(error: GatewayError) -> dict[str, str]:
+    """The header that says when to come back, in whole seconds, where coming back can help."""
+    return {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a client asks of which photos; `options` are the dialect's own, for its `render`."""
@@ -62,7 +83,9 @@ class Dialect(Protocol):
     """One wire format. Reading and writing are pure."""
 
     name: str
-    path: str
+    paths: tuple[str, ...]
+    """Where it is served, as the router writes paths, with `{name:path}` for what may be anything; the first is the one
+    to tell."""
     limits: Limits
     """What the API takes of one photo."""
     openapi: Mapping[str, Any]

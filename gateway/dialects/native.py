@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs
@@ -12,9 +11,9 @@ from msgspec import Meta, Struct
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import FormParser, parse_options_header
 
-from gateway.dialects.base import Incoming, Question, Reply
-from gateway.errors import BadRequest, GatewayError, NotServed, Unauthenticated
-from gateway.keys import ANYBODY, Keyring, digest
+from gateway.dialects.base import Incoming, Question, Reply, holder_of, retry_after
+from gateway.errors import BadRequest, GatewayError, NotServed
+from gateway.keys import Keyring
 from gateway.model import Outcome, Quality, Size, Step, Tenant
 from providers.base import Box, Detection, Limits, Task
 
@@ -179,24 +178,14 @@ class Native:
     """`POST /v1/detect`."""
 
     name = "native"
-    path = "/v1/detect"
+    paths = ("/v1/detect",)
     limits = Limits(
         formats=frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}), turned=frozenset({"JPEG", "PNG", "WEBP"})
     )
     openapi = _schema()
 
     def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:
-        if keyring.open:
-            return ANYBODY
-        scheme, _, token = incoming.headers.get("authorization", "").partition(" ")
-        key = incoming.headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
-        if not key:
-            raise Unauthenticated("Send your key as 'Authorization: Bearer KEY' or 'X-Api-Key: KEY'.")
-        presented = digest(key)
-        for known, tenant in keyring.bearer.items():
-            if hmac.compare_digest(known, presented):
-                return tenant
-        raise Unauthenticated("This key is not known here.")
+        return holder_of(incoming, keyring, self.name, "X-Api-Key")
 
     def parse(self, incoming: Incoming) -> Question:
         kind, parameters = parse_options_header(incoming.headers.get("content-type", ""))
@@ -229,7 +218,7 @@ class Native:
         return json_reply(200, answer)
 
     def render_error(self, error: GatewayError) -> Reply:
-        extra = {"Retry-After": str(max(1, round(error.retry_after_s)))} if error.retry_after_s is not None else {}
+        extra = retry_after(error)
         if error.status == 401:
             extra["WWW-Authenticate"] = "Bearer"
         return json_reply(error.status, Failure(Problem(error.code, str(error))), extra)

@@ -144,7 +144,7 @@ class Rekognition:
     """DetectLabels for what can be boxed, and DetectText."""
 
     name = "rekognition"
-    path = "/"
+    paths = ("/",)
     limits = Limits(5_242_880, min_side_px=80, max_side_px=10_000, max_pixels=100_000_000)
     openapi = {
         "tags": ["rekognition"],

@@ -92,6 +92,15 @@ class TestLimits:
         reply = client.post("/", content=iter([body]) if chunked else body)
         assert (reply.status_code, reply.json()["__type"]) == (400, "ImageTooLargeException")
 
+    @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
+    def test_azure(self, serve, chunked):
+        """The same to an Azure SDK is an InvalidRequest, whose JSON it can read."""
+        client = serve(limits={"max_request_bytes": 1000})
+        body = bytes(1001)
+        reply = client.post("/computervision/imageanalysis:analyze", content=iter([body]) if chunked else body)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (400, "InvalidRequest")
+        assert reply.headers["Content-Type"].startswith("application/json")
+
     def test_just_fits(self, serve):
         """A body of just the limit is taken."""
         assert serve(limits={"max_request_bytes": len(PHOTO)}).post("/v1/detect", content=PHOTO).status_code == 200
@@ -216,6 +225,7 @@ class TestOpenness:
                         "unauthenticated",
                         "MissingAuthenticationTokenException",
                         "IncompleteSignatureException",
+                        "401",  # Azure's
                         "photo_too_large",  # /v1/usage and /v1/routes take no body
                     )
 

@@ -9,6 +9,7 @@ import yaml
 
 import gateway
 from gateway import app, settings
+from gateway.keys import digest
 from gateway.settings import ConfigError
 from thresholds.cascade import Cascade, Stage, save
 from thresholds.rules import imgrid
@@ -368,6 +369,14 @@ class TestTenants:
     def test_bad_key(self, write, key):
         """A key is of a dialect that is known here, and not empty."""
         assert "tenants[0].keys[0]" in refused(write(tenants=[{"name": "shop", "keys": [key]}]))
+
+    def test_key_of_each_dialect(self, write):
+        """A key opens its own dialect only: two tenants may have the same word for two dialects."""
+        keys = {"shop": "native", "press": "azure"}
+        tenants = [{"name": name, "keys": [{"dialect": dialect, "key": "k"}]} for name, dialect in keys.items()]
+        file = write(tenants=tenants)
+        bearer = app.build(settings.read(file, {}), file).keyring.bearer
+        assert {name: bearer[digest(dialect, "k")].name for name, dialect in keys.items()} == {n: n for n in keys}
 
     def test_pools(self, write):
         """Only tenants who both agreed to share are in one pool."""

@@ -21,6 +21,7 @@ TENANTS = [
         "keys": [
             {"dialect": "rekognition", "access_key": "AKSHOP", "secret_key": "sk-shop"},
             {"dialect": "native", "key": "key-shop"},
+            {"dialect": "azure", "key": "az-shop"},
         ],
     },
     {"name": "press", "keys": [{"dialect": "native", "key": "key-press"}]},
@@ -29,7 +30,8 @@ TENANTS = [
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """`serve(objects=script or provider, text=script, **config)`: the address of a gateway that answers so.
+    """`serve(objects=script or provider, text=script, people=script, **config)`: the address of a gateway that answers
+    so.
 
     Without scripts it finds coloured shapes, for real. `route=` changes its routes, 2x2 grids that wait 20 ms.
     """
@@ -38,15 +40,18 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
         def start(
             objects: Script | Provider | None = None,
             text: Script | None = None,
+            people: Script | None = None,
             route: dict[str, Any] | None = None,
             **config: Any,
         ) -> str:
             fakes: dict[str, Provider] = {}
             if objects is not None:
                 fakes["eye"] = objects if hasattr(objects, "detect") else ScriptedProvider(objects)
-            if text is not None:
-                fakes["reader"] = ScriptedProvider(text, introduced=about("reader", task=Task.TEXT))
-            names = {"eye": "objects"} | ({"reader": "text"} if text else {})
+            names = {"eye": "objects"}
+            for name, task, script in (("reader", Task.TEXT, text), ("watcher", Task.PEOPLE, people)):
+                if script is not None:
+                    fakes[name] = ScriptedProvider(script, introduced=about(name, task=task))
+                    names[name] = task.value
             shared = {"stages": [{"shape": "2x2"}], "max_wait_ms": 20, **(route or {})}
             content = {
                 "providers": {name: {"kind": "shapes", "canvas": "640x640"} for name in names},

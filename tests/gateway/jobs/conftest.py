@@ -230,7 +230,7 @@ class World:
         self.buffer = MemoryBuffer(Room(), keep=self.store.settle)
         self.jobs = Jobs(self.store, route, self.enter, check_url, House(max_bytes=100_000),
                          Events([self.told]), steady(), hooks or {}, signs)  # fmt: skip
-        bearer = {digest(f"key-{name}"): Tenant(name, name) for name in KEYS}
+        bearer = {digest("native", f"key-{name}"): Tenant(name, name) for name in KEYS}
         keyring = Keyring(open=True) if open_to_all else Keyring(bearer)
         self.api = Api(self.jobs, keyring, Intake(1_000_000, 2_000_000, 60), lambda: self.stopping,
                        **{"poll_s": 0.01, **settings})  # fmt: skip

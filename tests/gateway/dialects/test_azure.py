@@ -1,0 +1,433 @@
+"""Azure Image Analysis' dialect, spoken to by Azure's own SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import ExitStack
+from itertools import repeat
+
+import pytest
+from azure.ai.vision.imageanalysis import ImageAnalysisClient
+from azure.ai.vision.imageanalysis.aio import ImageAnalysisClient as AsyncClient
+from azure.ai.vision.imageanalysis.models import VisualFeatures
+from azure.core.credentials import AccessToken, AzureKeyCredential
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from gateway.dialects.azure import DIALECT, FEATURES
+from gateway.dialects.base import Question
+from gateway.errors import (
+    BilledUnknown,
+    BufferAway,
+    Busy,
+    DeadlineExceeded,
+    GatewayError,
+    Stopping,
+    Unauthenticated,
+    UpstreamThrottled,
+)
+from gateway.model import Outcome, Photo, Size
+from gateway.testing import Block, ScriptedProvider, drawn, encoded
+from providers.base import Box, Detection, Misconfigured, Task, Throttled, Unavailable
+
+IMAGE = drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80))
+PHOTO = encoded(IMAGE, "JPEG")
+"""Scores in it: red 1.0; blue (30 px) 0.75."""
+OBJECTS = [VisualFeatures.OBJECTS]
+PATH = "/computervision/imageanalysis:analyze"
+QUERY = {"api-version": "2023-10-01", "features": "objects"}
+RAW = {"Content-Type": "application/octet-stream"}
+
+
+@pytest.fixture(scope="module")
+def azure():
+    """`azure(address, key)`: the SDK's client, which tries once."""
+    with ExitStack() as stack:
+
+        def client(address, key="any", **options):
+            credential = AzureKeyCredential(key) if isinstance(key, str) else key
+            return stack.enter_context(ImageAnalysisClient(address, credential, **{"retry_total": 0, **options}))
+
+        yield client
+
+
+@pytest.fixture(scope="module")
+def post(gateway, http):
+    """`post(**request)`: the raw reply to a request that asks for the objects of `PHOTO`, but for what is given."""
+
+    def ask(path=PATH, **request):
+        return http.post(gateway + path, **{"params": QUERY, "headers": RAW, "content": PHOTO, **request})
+
+    return ask
+
+
+def ok(reply):
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def refusal(reply, status, inner=None):
+    """The message of an error in Azure's form, which no SDK is to send again."""
+    assert reply.status_code == status, reply.text
+    assert reply.headers["Content-Type"].startswith("application/json")
+    assert "Retry-After" not in reply.headers
+    error = reply.json()["error"]
+    assert error["code"] == "InvalidRequest"
+    assert error.get("innererror", {}).get("code") == inner
+    return error["message"]
+
+
+class TestObjects:
+    def test_boxes(self, azure, gateway):
+        """Boxes are whole pixels of the client's photo, confidences are 0 to 1, and the best comes first."""
+        answer = azure(gateway).analyze(PHOTO, OBJECTS)
+        red, blue = answer.objects.list
+        assert [tag.name for tag in red.tags] == ["red"]
+        assert red.tags[0].confidence == pytest.approx(1)
+        assert blue.tags[0].confidence == pytest.approx(0.75)
+        box = red.bounding_box
+        assert [box.x, box.y, box.width, box.height] == pytest.approx([40, 20, 80, 160], abs=6)
+
+    def test_raw(self, post):
+        """On the wire there is what was asked for, the photo's own size and the model's version, and nothing else."""
+        answer = ok(post())
+        assert set(answer) == {"modelVersion", "metadata", "objectsResult"}
+        assert answer["modelVersion"] == "2023-10-01"
+        assert answer["metadata"] == {"width": 400, "height": 200}
+        for found in answer["objectsResult"]["values"]:
+            assert set(found) == {"boundingBox", "tags"}
+            assert {type(number) for number in found["boundingBox"].values()} == {int}
+            (tag,) = found["tags"]
+            assert set(tag) == {"name", "confidence"}
+
+    def test_nothing(self, azure, serve):
+        """Where nothing is seen the list is there, and empty."""
+        assert azure(serve(lambda *_: [])).analyze(PHOTO, OBJECTS).objects.list == []
+
+    def test_doubtful(self, azure, serve):
+        """Objects that score less than one half are left out: there is no parameter to ask that with."""
+        seen = [Detection(name, score, Box(0.1, 0.1, 0.5, 0.5)) for name, score in (("cat", 0.49), ("dog", 0.5))]
+        answer = azure(serve(lambda *_: seen)).analyze(PHOTO, OBJECTS)
+        assert [found.tags[0].name for found in answer.objects.list] == ["dog"]
+
+    def test_upright(self, azure, gateway):
+        """Of a JPEG that is turned by its EXIF, size and boxes are those of the photo as people see it."""
+        answer = azure(gateway).analyze(encoded(IMAGE, "JPEG", orientation=6), OBJECTS)
+        assert (answer.metadata.width, answer.metadata.height) == (400, 200)
+        assert answer.objects.list[0].bounding_box.x == pytest.approx(40, abs=6)
+
+    async def test_async(self, gateway):
+        """The SDK's asynchronous client is answered as well."""
+        async with AsyncClient(gateway, AzureKeyCredential("any")) as client:
+            answer = await client.analyze(PHOTO, OBJECTS)
+        assert [found.tags[0].name for found in answer.objects.list] == ["red", "blue"]
+
+
+PEOPLE = [Detection("x", 0.2, Box(0.5, 0.5, 0.75, 1)), Detection("Person", 0.9, Box(0.25, 0.1, 0.5, 0.9))]
+READ = [
+    Detection("Hello", 0.9, Box(0.1, 0.1, 0.4, 0.3), kind="WORD", parent=7),
+    Detection("world", 0.7, Box(0.5, 0.1, 0.9, 0.3), kind="WORD", parent=7),
+    Detection("Hello world", 0.8, Box(0.1, 0.1, 0.9, 0.3), kind="LINE", key=7),
+    Detection("Bye", 0.3, Box(0.1, 0.7, 0.3, 0.8), kind="LINE", key=4,
+              polygon=((0.1, 0.7), (0.31, 0.71), (0.3, 0.8), (0.09, 0.79))),
+    Detection("Bye", 0.3, Box(0.1, 0.7, 0.3, 0.8), kind="WORD", parent=4),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def versed(serve):
+    """One that sees people and reads, too."""
+    return serve(text=lambda *_: READ, people=lambda *_: PEOPLE)
+
+
+class TestPeople:
+    def test_people(self, azure, versed):
+        """People have boxes and confidences, and no names; all that were seen are told, the surest first."""
+        answer = azure(versed).analyze(PHOTO, [VisualFeatures.PEOPLE])
+        assert [found.confidence for found in answer.people.list] == pytest.approx([0.9, 0.2])
+        assert answer.people.list[0].bounding_box == {"x": 100, "y": 20, "w": 100, "h": 160}
+        assert set(answer) == {"modelVersion", "metadata", "peopleResult"}
+        assert {key for found in answer["peopleResult"]["values"] for key in found} == {"boundingBox", "confidence"}
+
+
+class TestRead:
+    def test_lines(self, azure, versed):
+        """There is one block, of lines with their words; only words have confidences."""
+        answer = azure(versed).analyze(PHOTO, [VisualFeatures.READ])
+        (block,) = answer.read.blocks
+        assert [line.text for line in block.lines] == ["Hello world", "Bye"]
+        assert [[word.text for word in line.words] for line in block.lines] == [["Hello", "world"], ["Bye"]]
+        assert [word.confidence for word in block.lines[0].words] == pytest.approx([0.9, 0.7])
+        assert {key for line in block["lines"] for key in line} == {"text", "boundingPolygon", "words"}
+
+    def test_polygons(self, azure, versed):
+        """Lines and words lie within four corners, in whole pixels: the provider's, or those of the box."""
+        hello, bye = azure(versed).analyze(PHOTO, [VisualFeatures.READ])["readResult"]["blocks"][0]["lines"]
+        corners = [(40, 20), (160, 20), (160, 60), (40, 60)]
+        assert [(point["x"], point["y"]) for point in hello["words"][0]["boundingPolygon"]] == corners
+        corners = [(40, 140), (124, 142), (120, 160), (36, 158)]
+        assert [(point["x"], point["y"]) for point in bye["boundingPolygon"]] == corners
+        assert type(bye["boundingPolygon"][0]["x"]) is int
+
+    def test_nothing(self, azure, serve):
+        """Where there is no text there is one block without lines."""
+        client = azure(serve(text=lambda *_: []))
+        (block,) = client.analyze(PHOTO, [VisualFeatures.READ]).read.blocks
+        assert block.lines == []
+
+
+class TestFeatures:
+    @pytest.mark.parametrize(
+        "query",
+        ["features=Objects", "features=OBJECTS%2Cobjects", "features=objects,Objects", "features=objects&features=%20",
+         "features=%6Fbjects%2C", "features=objects&language=EN&model-version=Latest&gender-neutral-caption=true"],
+    )  # fmt: skip
+    def test_spelled(self, post, query):
+        """Features are named in any case, percent-encoded or not, and more than once if one likes."""
+        assert "objectsResult" in ok(post(params=f"api-version=2024-02-01&{query}"))
+
+    @pytest.mark.parametrize("feature", [*(each for each in VisualFeatures if each.value not in FEATURES), "adult"])
+    def test_not_served(self, azure, gateway, feature):
+        """What judges a whole picture is refused by name, with what is served."""
+        with pytest.raises(HttpResponseError, match=r"objects, people, read are") as caught:
+            azure(gateway).analyze(PHOTO, [feature])
+        assert (caught.value.status_code, caught.value.error.code) == (400, "InvalidRequest")
+        assert caught.value.error.innererror["code"] == "NotSupportedVisualFeature"
+        assert str(getattr(feature, "value", feature)) in caught.value.error.message
+
+    @pytest.mark.parametrize("features", ["objects,read", "People,objects", "objects,Tags"])
+    def test_mixed(self, post, features):
+        """Features that are answered by several questions are not taken in one request."""
+        message = refusal(post(params={**QUERY, "features": features}), 400, "NotSupportedVisualFeature")
+        assert "one in a request" in message
+
+    def test_no_route(self, azure, gateway):
+        """A feature that no route serves is refused as one that the region does not have."""
+        with pytest.raises(HttpResponseError, match="No route serves the task text") as caught:
+            azure(gateway).analyze(PHOTO, [VisualFeatures.READ])
+        assert caught.value.error.innererror["code"] == "NotSupportedVisualFeature"
+
+    @pytest.mark.parametrize(
+        ("change", "inner", "said"),
+        [
+            ({"features": None}, None, "no features"),
+            ({"features": ","}, None, "no features"),
+            ({"api-version": None}, "BadArgument", "no api-version"),
+            ({"api-version": "2023-02-01-preview"}, "BadArgument", "2023-10-01 and 2024-02-01"),
+            ({"model-version": "2022-01-01"}, "BadArgument", "latest"),
+            ({"model-name": "mine"}, "BadArgument", "model-name"),
+            ({"language": "es"}, "NotSupportedLanguage", "'es'"),
+        ],
+    )
+    def test_query(self, post, change, inner, said):
+        """What is missing in the query, or cannot be had here, is refused by name."""
+        query = {name: value for name, value in {**QUERY, **change}.items() if value is not None}
+        assert said in refusal(post(params=query), 400, inner)
+
+    def test_language(self, azure, versed):
+        """For people and text the language makes no difference."""
+        assert azure(versed).analyze(PHOTO, [VisualFeatures.PEOPLE], language="es").people.list
+
+
+class TestEndpoints:
+    @pytest.mark.parametrize("suffix", ["", "/", "/azure", "/azure/", "/a/b/", "//"])
+    def test_prefix(self, azure, gateway, suffix):
+        """An endpoint may have a path, and end in a slash or not."""
+        assert azure(gateway + suffix).analyze(PHOTO, OBJECTS).objects.list
+
+    @pytest.mark.parametrize("version", ["2023-10-01", "2024-02-01"])
+    def test_versions(self, azure, gateway, version):
+        """Both versions of the API that are still alive are served."""
+        assert azure(gateway, api_version=version).analyze(PHOTO, OBJECTS).objects.list
+
+    def test_others(self, post):
+        """Other operations and older APIs are not found, and the SDK can read that."""
+        for path in ("/vision/v3.2/analyze", "/computervision/retrieval:vectorizeImage", f"{PATH}/x"):
+            reply = post(path)
+            assert reply.status_code == 404
+            assert reply.headers["Content-Type"] == "application/json"
+
+    def test_method(self, gateway, http):
+        """So is anything but a POST."""
+        reply = http.get(f"{gateway}{PATH}", params=QUERY)
+        assert (reply.status_code, reply.headers["Content-Type"]) == (405, "application/json")
+
+    def test_described(self, gateway, http):
+        """The OpenAPI document has the operation once."""
+        paths = ok(http.get(f"{gateway}/openapi.json"))["paths"]
+        assert [path for path in paths if "imageanalysis" in path] == [PATH]
+
+
+def image(width, height, form="PNG"):
+    return encoded(Image.new("RGB", (width, height)), form)
+
+
+BAD = {
+    "garbage": ("InvalidImageFormat", b"no picture at all"),
+    "truncated": ("InvalidImageFormat", PHOTO[: len(PHOTO) // 2]),
+    "another format": ("InvalidImageFormat", image(100, 100, "PPM")),
+    "under 50 px": ("InvalidImageSize", image(200, 49)),
+    "over 16000 px": ("InvalidImageSize", image(16_001, 50)),
+    "no bytes": (None, b""),
+    "over 20 MiB": (None, PHOTO + bytes(20_971_521)),
+}
+
+
+class TestPhotos:
+    @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
+    def test_formats(self, azure, gateway, form):
+        """The formats that Azure takes are taken, as far as they can be decoded here."""
+        answer = azure(gateway).analyze(encoded(IMAGE, form), OBJECTS)
+        assert answer.objects.list[0].tags[0].name == "red"
+
+    def test_smallest(self, azure, gateway):
+        """A side of 50 pixels is enough."""
+        assert azure(gateway).analyze(image(50, 50), OBJECTS).metadata == {"width": 50, "height": 50}
+
+    @pytest.mark.parametrize("case", BAD)
+    def test_refused(self, post, case):
+        """What Azure would refuse is refused in its words and under its codes."""
+        inner, data = BAD[case]
+        message = refusal(post(content=data), 400, inner)
+        said = {"InvalidImageFormat": "Image format is not valid.", "InvalidImageSize": "The image dimension is not"}
+        assert message.startswith(said.get(inner, "The image size is not allowed to be zero or larger than 20971520"))
+
+    def test_sdk(self, azure, gateway):
+        """The SDK shows what was wrong, and does not ask again."""
+        sent = []
+        client = azure(gateway, retry_total=10, raw_response_hook=sent.append)
+        with pytest.raises(HttpResponseError, match="Image format is not valid") as caught:
+            client.analyze(b"no picture at all", OBJECTS)
+        assert caught.value.error.innererror["code"] == "InvalidImageFormat"
+        assert len(sent) == 1
+
+    def test_by_url(self, azure, gateway):
+        """A photo's URL is refused, with what to do instead."""
+        with pytest.raises(HttpResponseError, match=r"POST /v1/jobs") as caught:
+            azure(gateway).analyze_from_url("https://example.com/photo.jpg", OBJECTS)
+        assert (caught.value.status_code, caught.value.error.code) == (400, "InvalidRequest")
+
+    @pytest.mark.parametrize("kind", ["application/octet-stream; x=y", "image/jpeg", "Application/Octet-Stream"])
+    def test_types(self, post, kind):
+        """Bytes are bytes, whatever case or kind of image their type has."""
+        ok(post(headers={"Content-Type": kind}))
+
+    @pytest.mark.parametrize("kind", ["", "text/plain", "multipart/form-data; boundary=b"])
+    def test_other_types(self, post, kind):
+        """Other types are refused by name."""
+        assert "application/octet-stream" in refusal(post(headers={"Content-Type": kind}), 400)
+
+
+class Token:
+    """A credential like those of Microsoft Entra, whose token is a key."""
+
+    def get_token(self, *scopes, **options):
+        return AccessToken("az-shop", 2_000_000_000)
+
+
+class TestKeys:
+    def test_right(self, azure, closed):
+        """A request with a tenant's key is answered."""
+        assert azure(closed, "az-shop").analyze(PHOTO, OBJECTS).objects.list
+
+    def test_token(self, azure, closed):
+        """The key may come as a bearer token."""
+        assert azure(closed, Token()).analyze(PHOTO, OBJECTS, enforce_https=False).objects.list
+
+    @pytest.mark.parametrize("key", ["wrong", "key-shop", "sk-shop"])
+    def test_wrong(self, azure, closed, key):
+        """A wrong key, or one of another dialect, is refused as Azure refuses it."""
+        with pytest.raises(ClientAuthenticationError, match="Access denied due to invalid subscription key") as caught:
+            azure(closed, key).analyze(PHOTO, OBJECTS)
+        assert (caught.value.status_code, caught.value.error.code) == (401, "401")
+
+    def test_elsewhere(self, closed, http):
+        """A key of this dialect opens no other."""
+        reply = http.post(f"{closed}/v1/detect", headers={"X-Api-Key": "az-shop"}, content=PHOTO)
+        assert reply.status_code == 401
+
+    @pytest.mark.parametrize("headers", [{}, {"Ocp-Apim-Subscription-Key": ""}, {"Authorization": "Bearer"}])
+    def test_none(self, closed, http, headers):
+        """A request without a key is told the header that it belongs in, before anything else is said of it."""
+        reply = http.post(f"{closed}{PATH}", headers=headers)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (401, "401")
+        assert "Ocp-Apim-Subscription-Key: KEY" in reply.json()["error"]["message"]
+        assert reply.headers["WWW-Authenticate"].startswith("AzureApiManagementKey realm=")
+
+
+class TestRetries:
+    """What the SDK does of itself: it asks again after 500, 503 and 504, and after whatever has a Retry-After."""
+
+    @pytest.fixture
+    def sent(self, azure):
+        """`sent(address)`: the statuses that a client of it saw that would ask once again, and its error."""
+
+        def ask(address):
+            statuses = []
+            hook = {"raw_response_hook": lambda reply: statuses.append(reply.http_response.status_code)}
+            client = azure(address, retry_total=1, retry_backoff_factor=0.01, **hook)
+            with pytest.raises(HttpResponseError) as caught:
+                client.analyze(PHOTO, OBJECTS)
+            return statuses, caught.value
+
+        return ask
+
+    def test_busy(self, sent, serve):
+        """A full buffer is 429 with the time to wait, and is tried again."""
+        statuses, error = sent(serve(buffer={"max_bytes": 10}))
+        assert statuses == [429, 429]
+        assert error.error.code == "429"
+        assert int(error.response.headers["Retry-After"]) >= 1
+
+    def test_throttled(self, sent, serve):
+        """So is a provider that keeps throttling."""
+        provider = ScriptedProvider(errors=repeat(Throttled("slow down")))
+        statuses, _ = sent(serve(provider, route={"deadline_ms": 300}))
+        assert statuses == [429, 429]
+
+    @pytest.mark.parametrize("error", [Unavailable("down"), Misconfigured("secret details")])
+    def test_failed(self, sent, serve, error):
+        """A provider that failed for as long as there was time is not asked again, which might be billed again."""
+        statuses, caught = sent(serve(ScriptedProvider(errors=repeat(error)), route={"deadline_ms": 300}))
+        assert statuses == [502]
+        assert caught.error.code == "InternalServerError"
+        assert "secret details" not in str(caught)
+
+    def test_late(self, sent, serve):
+        """Nor is it once the photo's deadline has passed."""
+        statuses, _ = sent(serve(ScriptedProvider(gate=asyncio.Event()), route={"deadline_ms": 200}))
+        assert statuses == [502]
+
+    @pytest.mark.parametrize("kind", [Busy, UpstreamThrottled, Stopping, BufferAway])
+    def test_wanted(self, kind):
+        """Where coming back can help, a reply says when."""
+        assert int(DIALECT.render_error(kind("full")).headers["Retry-After"]) >= 1
+
+    @pytest.mark.parametrize("kind", [GatewayError, BilledUnknown, DeadlineExceeded, Unauthenticated])
+    def test_unwanted(self, kind):
+        """Where it cannot, no reply does."""
+        assert "Retry-After" not in DIALECT.render_error(kind("failed")).headers
+
+
+boxes = st.tuples(*[st.floats(-2, 3)] * 4).map(lambda sides: Box(*sides))
+
+
+@given(box=boxes, size=st.builds(Size, st.integers(50, 16_000), st.integers(50, 16_000)))
+def test_boxes_lie_inside(box, size):
+    """Whatever box a provider gives, what is told is whole pixels inside the photo."""
+    photo = Photo("id", b"", "JPEG", size)
+    found = tuple(Detection("x", 1.0, box, kind=kind, key=1) for kind in ("", "LINE"))
+    for task, feature in ((Task.OBJECTS, "objects"), (Task.PEOPLE, "people")):
+        reply = DIALECT.render(Question(task, (b"",), feature), [Outcome(photo, found[:1])])
+        (value,) = json.loads(reply.body)[f"{feature}Result"]["values"]
+        x, y, w, h = (value["boundingBox"][side] for side in "xywh")
+        assert min(x, y) >= 0 < min(w, h)
+        assert x + w <= size.width_px
+        assert y + h <= size.height_px
+    reply = DIALECT.render(Question(Task.TEXT, (b"",), "read"), [Outcome(photo, found[1:])])
+    (line,) = json.loads(reply.body)["readResult"]["blocks"][0]["lines"]
+    assert len(line["boundingPolygon"]) == 4
+    assert all(0 <= p["x"] <= size.width_px and 0 <= p["y"] <= size.height_px for p in line["boundingPolygon"])
