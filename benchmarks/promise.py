@@ -65,13 +65,13 @@ def main() -> None:
     found: dict[tuple[bool, float], list[Outcome]] = defaultdict(list)
     for companion in (False, True):
         sample, floor = planning.read([options.profile], companion=companion)
+        if companion and not sample.companions:
+            break
         for seed in range(options.halves):
             explored = planning.explore(sample, floor, Wish(held=0.5, seed=seed), console)
             for drop in DROPS:
                 goal = Goal(max_drop=drop, delta=options.delta)
                 found[companion, drop] += outcomes(explored, goal, options.splits // options.halves, rng)
-        if not sample.companions:
-            break
     console.print(table(found, options))
 
 

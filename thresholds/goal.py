@@ -78,12 +78,16 @@ def held_out(study: Study) -> Ints:
 
 
 def _promised(study: Study, front: Sequence[Point], goal: Goal, held: Ints) -> Picked:
-    """The safest first, each is tested on the held-out photos, until one fails; the last before it is taken."""
+    """The safest first, each is tested on the held-out photos, until one fails; the last before it is taken. What is
+    estimated to lose more than it may is not tested."""
     most = goal.max_drop or 0.0
-    sequence = sorted(front, key=lambda point: -point.value)
+    alone = study.point(study.alone)
+    able = [point for point in front if point.change >= -most]
+    if not able:
+        return Picked(alone, _held(study, alone.option, goal, held))
+    sequence = sorted(able, key=lambda point: -point.value)
     losses, limit = _losses(study, [point.option for point in sequence], held)
     count = kept(losses, most, goal.delta, -limit, limit)
-    alone = study.point(study.alone)
     taken = sequence[count - 1] if count else alone
     next_ = losses[count] if count < len(losses) else losses[-1]
     needed = photos_needed(next_, most, goal.delta, -limit, limit) or 0

@@ -9,7 +9,7 @@ how a photo is shown first, if at all. Answers and gates are cross-fitted (`thre
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import product
 from typing import TypeVar
@@ -22,6 +22,7 @@ from thresholds.found import Bools, Floats, Found, Ints
 from thresholds.learning import Answers, Gate, Lesson, PathFit, fuse_path, fusion, learn_gate, learn_path
 from thresholds.option import Option, Point
 from thresholds.profile import Profile
+from thresholds.quality import LEAST_OBJECTS
 from thresholds.replay import detections
 from thresholds.rules import Rule, gain, onward
 from thresholds.sample import Sample
@@ -42,12 +43,13 @@ every photo; few fill their canvases sooner."""
 
 @dataclass
 class Study:
-    """A lesson and what has been learned from it. Holds paths and gates."""
+    """A lesson and what has been learned from it. Holds paths, gates, and the parts of options that were asked for."""
 
     lesson: Lesson
     costs: Costs
     paths: dict[Path, PathFit]
     gates: dict[tuple[Path, Kind], Gate]
+    _known: dict[int, tuple[Option, Floats]] = field(default_factory=dict, repr=False)
 
     @property
     def sample(self) -> Sample:
@@ -90,20 +92,23 @@ class Study:
         """Every photo's part in the metric (photos,), the mean over groupings.
 
         In average precision that is what its boxes are worth in the ranking of the option's own answers about the
-        photos that models may see (`thresholds.worth`): the mean over those is the metric but for its envelope, and
-        parts of photos that are held out are independent of each other.
+        photos that models may see (`thresholds.worth`), a label of few objects weighing as if it had 15: the mean over
+        those is the metric but for its envelope and such labels, and parts of photos held out are independent.
         """
-        precise = self.lesson.quality.metric != "agreement"
-        each = [self._worths(option, g) if precise else self._agreements(option, g) for g in range(len(option.choice))]
-        return np.asarray(np.mean(each, axis=0))
+        if id(option) not in self._known:
+            part = self._agreements if self.lesson.quality.metric == "agreement" else self._worths
+            each = [part(option, grouping) for grouping in range(len(option.choice))]
+            self._known[id(option)] = option, np.asarray(np.mean(each, axis=0))
+        return self._known[id(option)][1]
 
     def _worths(self, option: Option, grouping: int) -> Floats:
-        quality, fit = self.lesson.quality, self.lesson.fit
+        quality = self.lesson.quality
+        weights = quality.weights(self.lesson.fit, least=LEAST_OBJECTS)
         found, true, photos = self._given(option, grouping, np.ones(len(self.sample), bool))
         known = (self.lesson.folds >= 0)[photos]
         rankings = quality.rankings(found.take(known), true[:, known])
         worth = np.mean([r.worths(found, row) for r, row in zip(rankings, true, strict=True)], axis=0)
-        return np.asarray(np.bincount(photos, worth * quality.weights(fit)[found.labels], len(self.sample)), float)
+        return np.asarray(np.bincount(photos, worth * weights[found.labels], len(self.sample)), float)
 
     def _agreements(self, option: Option, grouping: int) -> Floats:
         each = [self._answers(option, path, grouping).part for path in option.paths]
