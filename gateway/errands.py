@@ -19,12 +19,13 @@ from gateway.grid.studio import Studio
 from gateway.model import Photo, Size
 from gateway.profiler import Answered, Profiler, Question, Store, answered
 from gateway.settings import ConfigError, Settings
-from providers.base import NoAnswer, Provider, ProviderError, Task
+from providers.base import NoAnswer, Price, Provider, ProviderError, Task
 from thresholds.cascade import Border
 
 FILES = ("model", "labels")
 """Options that name a file whose content answers depend on."""
-VOLATILE = {"concurrency", "timeout_ms", "usd_per_image", "access_key", "secret_key", "profile", "threads"}
+VOLATILE = {"concurrency", "timeout_ms", "usd_per_image", "access_key", "secret_key", "api_key", "key", "profile",
+            "threads", "transport"}  # fmt: skip
 """Options that only say how a provider is asked."""
 
 
@@ -73,9 +74,9 @@ def run(
         console.print(f"all {sum(errand.images for errand in errands)} answers are here already; nothing to pay")
         return
     for errand in left:
-        name_price(_what(errand), len(errand.missing), errand.provider, console)
+        name_price(_what(errand), len(errand.missing), errand.provider.about.price_of(task), console)
     if len(left) > 1:
-        total = sum(len(errand.missing) * errand.provider.about.price.usd_per_image for errand in left)
+        total = sum(len(errand.missing) * errand.provider.about.price_of(task).usd_per_image for errand in left)
         console.print(f"in all: about [bold]{total:.2f} USD[/]")
     confirm(confirmed=confirmed)
     asyncio.run(_ask_all(left, task, photos, studio, console))
@@ -87,8 +88,7 @@ def _what(errand: Errand) -> str:
     return f"{about} ({everything - missing} of {everything} are paid for already)"
 
 
-def name_price(what: str, images: int, provider: Provider, console: Console) -> None:
-    price = provider.about.price
+def name_price(what: str, images: int, price: Price, console: Console) -> None:
     as_of = f", list price of {price.as_of}" if price.as_of else ""
     console.print(f"{what}: about [bold]{images * price.usd_per_image:.2f} USD[/]{as_of}")
 

@@ -83,10 +83,11 @@ def quote(
     console.print(f"{photos} photos by {len(strategies)} strategies ({names}), in full canvases and where no photo "
                   "ends before its last stage:")  # fmt: skip
     asked = full_images(strategies, route, photos)
+    prices = {name: parts.providers[name].about.price_of(route.task) for name in asked}
     for name, images in asked.items():
-        name_price(f"about {images} images to ask {name} about", images, parts.providers[name], console)
+        name_price(f"about {images} images to ask {name} about", images, prices[name], console)
     if len(asked) > 1:
-        usd = sum(images * parts.providers[name].about.price.usd_per_image for name, images in asked.items())
+        usd = sum(images * prices[name].usd_per_image for name, images in asked.items())
         console.print(f"in all: about [bold]{usd:.2f} USD[/]")
     confirm(confirmed=confirmed)
 
@@ -132,7 +133,7 @@ async def ask(parts: Parts, photos: Mapping[str, Photo], clients: int, on_answer
         parts.studio.close()
         await parts.stores.close()
     found = {key: outcome.found for key, outcome in outcomes.items() if outcome.error is None}
-    prices = {name: provider.about.price for name, provider in parts.providers.items()}
+    prices = {name: provider.about.price_of(route.task) for name, provider in parts.providers.items()}
     costs = Costs({**prices, "": prices[route.provider]})
     steps = (step for outcome in outcomes.values() for step in outcome.steps)
     billed = sum(step.share * costs.relative(step.provider) for step in steps)

@@ -17,6 +17,7 @@ from gateway.model import Photo, Route, Size
 from gateway.photos import read_photos
 from gateway.profiler import Answered, Question, Store, alone, collect, questions
 from gateway.settings import ConfigError
+from providers.base import Price
 from thresholds import cascade as cascades
 from thresholds import profile as profiles
 from thresholds import sample as samples
@@ -100,7 +101,8 @@ def run(
     errands.run(
         [own, *others.values(), *probes], route.task, photos, parts.studio, console=console, confirmed=confirmed
     )
-    result = _result(own, others, photos, known, sample.floor, folder)
+    price = own.provider.about.price_of(route.task)
+    result = _result(own, others, photos, known, sample.floor, folder, price=price)
     probe = probing.result(probes, _facts(photos), sizes, known)
     console.print(_table(result.profile, own.questions))
     if probe:
@@ -115,6 +117,8 @@ def _result(
     known: Mapping[str, Known],
     floor: float,
     folder: Path,
+    *,
+    price: Price,
 ) -> Result:
     """What the answers say, less what a probe does."""
     sizes, about = {key: photo.size for key, photo in photos.items()}, own.provider.about
@@ -124,7 +128,7 @@ def _result(
     looks = {Kind(shape): by_photo for shape, by_photo in answers.items()}
     looks |= {Kind(ALONE, name): collect(each)[ALONE] for name, each in free.items() if each}
     named = tuple(kind.provider for kind in looks if kind.provider)
-    sample = make_sample(_facts(photos), looks, known or None, prices={"": about.price}, provider=about.name,
+    sample = make_sample(_facts(photos), looks, known or None, prices={"": price}, provider=about.name,
                          companions=named, border=own.border)  # fmt: skip
     objects = {key: each.objects for key, each in known.items()} or alone(answers, floor)
     made = make_profile({key: objects.get(key, []) for key in photos}, answers, floor=floor)

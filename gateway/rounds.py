@@ -303,7 +303,7 @@ class Rounds:
                 ends.append(after)
             else:
                 again.append(after)
-        charges = {} if free else billed([entries[index] for index in seen], self._usd(lane.provider))
+        charges = {} if free else billed([entries[index] for index in seen], self._usd(lane.provider, lane.task))
         await self._put_again(Commit(settled=ends, again=again, ended="" if free else canvas, charges=charges))
 
     async def _put_again(self, commit: Commit) -> None:
@@ -340,9 +340,8 @@ class Rounds:
             return self._again(replace(entry, lane=entry.lane._replace(shape=ALONE), stage=stage, steps=steps))
         if verdict.accepted:
             answer = Outcome(entry.photo, found=tuple(found), steps=steps)
-            return Settlement(
-                entry, answer, self._usd(self.routes[entry.route].provider if step.free else step.provider)
-            )
+            provider = self.routes[entry.route].provider if step.free else step.provider
+            return Settlement(entry, answer, self._usd(provider, entry.lane.task))
         return self._later(replace(entry, steps=steps), stage + verdict.skip)
 
     def _later(self, entry: Entry, stage: int) -> Entry:
@@ -370,8 +369,8 @@ class Rounds:
     def _has_time(self, entry: Entry, provider: str) -> bool:
         return self.clock() + self.askers[provider].typical_s < entry.deadline_at
 
-    def _usd(self, provider: str) -> float:
-        return self.askers[provider].provider.about.price.usd_per_image
+    def _usd(self, provider: str, task: Task) -> float:
+        return self.askers[provider].provider.about.price_of(task).usd_per_image
 
 
 def _seen(photo: Photo, cascade: Cascade, steps: Sequence[Step]) -> Seen:

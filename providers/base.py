@@ -142,12 +142,18 @@ class About:
     wants: Literal["bytes", "pixels"] = "bytes"
     limits: Limits = Limits()
     price: Price = Price()
+    prices: Mapping[Task, Price] = field(default_factory=dict)
+    """Of the tasks that cost something else than `price`."""
     canvas_px: tuple[int, int] = (1280, 1280)
     concurrency: int = 8
     most_words: int | None = None
     """Where an answer about text ends after so many words, however many more there are on the picture."""
     applies_exif: bool = False
     """True where JPEGs are turned upright by their EXIF before they are looked at."""
+
+    def price_of(self, task: Task) -> Price:
+        """What a picture costs that is asked about for that task."""
+        return self.prices.get(task, self.price)
 
 
 class Provider(Protocol):

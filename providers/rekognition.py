@@ -5,18 +5,16 @@ https://docs.aws.amazon.com/rekognition/latest/APIReference/API_DetectLabels.htm
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
 from providers import base
+from providers._remote import Remote
 from providers.base import (
     About,
     Box,
@@ -39,10 +37,6 @@ LIMITS = Limits(5_242_880, min_side_px=80, max_side_px=10_000, max_pixels=100_00
 TIERS = Tier(1_000_000, 0.0008), Tier(5_000_000, 0.0006), Tier(35_000_000, 0.0004)
 PRICE = Price(0.001, date(2026, 10, 7), TIERS)
 """Group 2 APIs, us-east-1, their images of a month counted together; what is beyond 5 million was read 2025-12-03."""
-
-UNREADY_S = 30.0
-"""How long it is not ready after a call was refused as misconfigured. Not for ever: while nobody is sent here, no call
-can show that it was put right."""
 
 MOST_WORDS = 100
 """DetectText tells of a picture (model 2016-06-27), whosever photos are on it."""
@@ -89,16 +83,13 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
     return Rekognition(name, options, client)
 
 
-class Rekognition:
-    """Calls in threads, one try a call: trying again is the gateway's to decide.
-
-    Holds the client, its threads, whether it was closed, and what the last call said is misconfigured and when.
-    """
+class Rekognition(Remote):
+    """Holds the client, and what every remote provider holds."""
 
     def __init__(
         self, name: str, options: Options, client: Any, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.about = About(
+        about = About(
             name,
             options.kind,
             frozenset({Task.OBJECTS, Task.TEXT}),
@@ -109,30 +100,12 @@ class Rekognition:
             most_words=MOST_WORDS,
             applies_exif=True,
         )
+        super().__init__(about, client.meta.endpoint_url, clock=clock)
         self._options = options
         self._client = client
-        self._clock = clock
-        self._closed = False
-        self._misconfigured: tuple[str, float] | None = None
-        self._threads = ThreadPoolExecutor(options.concurrency, f"{name}-call")
 
-    async def detect(self, picture: Picture, task: Task) -> Sequence[Detection]:
+    def call(self, picture: Picture, task: Task) -> Sequence[Detection]:
         """DetectLabels or DetectText. Labels without instances belong to no place and are left out."""
-        self._check_open()
-        if task not in self.about.tasks:
-            raise Misconfigured(f"{self.about.name} answers {', '.join(sorted(self.about.tasks))}, not {task}")
-        if not picture.data:
-            raise PictureRefused("there are no bytes")
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.run_in_executor(self._threads, self._call, picture.data, task)
-        except Misconfigured as error:
-            self._misconfigured = str(error), self._clock()
-            raise
-        self._misconfigured = None
-        return found
-
-    def _call(self, data: bytes, task: Task) -> Sequence[Detection]:
         from botocore.exceptions import (
             BotoCoreError,
             ClientError,
@@ -142,7 +115,7 @@ class Rekognition:
         )
         from botocore.parsers import ResponseParserError
 
-        image = {"Bytes": data}
+        image = {"Bytes": picture.data}
         try:
             if task == Task.TEXT:
                 return _text(self._client.detect_text(Image=image))
@@ -157,30 +130,7 @@ class Rekognition:
         except (KeyError, TypeError, ValueError) as error:
             raise NoAnswer(f"an answer that is not Rekognition's, and may be billed: {error!r}") from error
 
-    async def ready(self) -> None:
-        """Whether the endpoint takes a connection, and the last call was not refused as misconfigured a moment ago."""
-        self._check_open()
-        if self._misconfigured:
-            message, at = self._misconfigured
-            if self._clock() - at < UNREADY_S:
-                raise Misconfigured(message)
-        url = urlsplit(self._client.meta.endpoint_url)
-        port = url.port or (443 if url.scheme == "https" else 80)
-        try:
-            async with asyncio.timeout(3):
-                _, writer = await asyncio.open_connection(url.hostname, port)
-                writer.close()
-                await writer.wait_closed()
-        except (OSError, TimeoutError) as error:
-            raise Unavailable(f"{url.hostname}:{port} takes no connection ({error or 'no answer in 3 s'})") from error
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise Unavailable(f"{self.about.name} has been closed")
-
-    async def close(self) -> None:
-        self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    def hang_up(self) -> None:
         self._client.close()
 
 

@@ -455,6 +455,14 @@ class TestBadPhotos:
             assert total(accounts).paid_usd == pytest.approx(0.001)
             assert (total(accounts).photos, total(accounts).answered) == (4, 3)
 
+    async def test_ledger_by_task(self):
+        """What a task costs is what its photos are billed at, and would have cost alone."""
+        introduced = about(price=Price(9.0), prices={Task.OBJECTS: Price(0.25)})
+        async with running(ScriptedProvider(introduced=introduced), served("2x2")) as bench:
+            await bench.each(*(block("red") for _ in range(4)))
+            account = total(await bench.buffer.accounts())
+            assert (account.paid_usd, account.alone_usd) == (pytest.approx(0.25), pytest.approx(1))
+
     @pytest.mark.parametrize("culprit", range(4))
     async def test_refused(self, culprit):
         """A canvas that is refused is split until the culprit is alone; the others are answered, and only they pay."""

@@ -6,9 +6,17 @@ To put another provider through the suite, add a function to FACTORIES.
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +28,9 @@ from PIL import Image, ImageDraw, ImageFont
 import providers
 from gateway.testing import parts_of, serving
 from providers.base import Detection, Picture, Provider, Task
+from providers.shapes import find
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
 
 
 class Subject(NamedTuple):
@@ -95,7 +106,21 @@ def make_rekognition(folder: Path, endpoint: str) -> Subject:
     return Subject(provider, Task.OBJECTS, make_shapes(folder).shows)
 
 
+def make_google(folder: Path, endpoint: str) -> Subject:
+    """Asks something that answers as Google does and sees shapes: the real SDK, real HTTP."""
+    return Subject(
+        create("google", folder, endpoint=endpoint, transport="rest"), Task.OBJECTS, make_shapes(folder).shows
+    )
+
+
+def make_azure(folder: Path, endpoint: str) -> Subject:
+    """Asks something that answers as Azure does and sees shapes: the real SDK, real HTTP."""
+    return Subject(create("azure", folder, endpoint=endpoint, key="any"), Task.OBJECTS, make_shapes(folder).shows)
+
+
 FACTORIES: Mapping[str, Callable[..., Subject]] = {
+    "azure": make_azure,
+    "google": make_google,
     "onnx": make_onnx,
     "rekognition": make_rekognition,
     "shapes": make_shapes,
@@ -114,8 +139,121 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+class Asked(NamedTuple):
+    """A request as a service got it."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Reply = tuple[int, Mapping[str, str], Any] | None
+"""Status, headers, and a body: JSON unless it is bytes. None hangs up."""
+
+
+@contextmanager
+def listening(answer: Callable[[Asked], Reply]) -> Iterator[str]:
+    """The address of a service that answers what is posted to it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if (reply := answer(Asked(self.path, self.headers, body))) is None:
+                return
+            status, headers, said = reply
+            content = said if isinstance(said, bytes) else json.dumps(said).encode()
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", "Content-Length": len(content), **headers}.items():
+                self.send_header(name, str(value))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def cloud() -> Iterator[SimpleNamespace]:
+    """A service at `cloud.url` that answers with `cloud.reply` once `cloud.wait` is set, and keeps `requests`."""
+    state = SimpleNamespace(reply=(200, {}, {}), requests=[], wait=threading.Event())
+    state.wait.set()
+
+    def answer(asked: Asked) -> Reply:
+        state.requests.append(asked)
+        state.wait.wait(5)
+        return state.reply
+
+    with listening(answer) as state.url:
+        yield state
+        state.wait.set()
+
+
+def look(data: bytes) -> tuple[Image.Image, Sequence[Detection]]:
+    """The picture, and the shapes on it. Raises OSError where it is none."""
+    image = Image.open(BytesIO(data)).convert("RGB")
+    return image, find(image)
+
+
+def as_google(body: bytes) -> Reply:
+    """https://cloud.google.com/vision/docs/reference/rest/v1/AnnotateImageResponse"""
+    try:
+        _, found = look(base64.b64decode(json.loads(body)["requests"][0]["image"]["content"]))
+    except OSError:
+        return 200, {}, {"responses": [{"error": {"code": 3, "message": "Bad image data."}}]}
+    rows = []
+    for label, score, (x0, y0, x1, y1) in ((each.label, each.score, each.box) for each in found):
+        corners = [{"x": x, "y": y} for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
+        rows.append({"name": label, "score": score, "boundingPoly": {"normalizedVertices": corners}})
+    return 200, {}, {"responses": [{"localizedObjectAnnotations": rows} if rows else {}]}
+
+
+def as_azure(body: bytes) -> Reply:
+    """https://learn.microsoft.com/rest/api/computervision/image-analysis/analyze"""
+    try:
+        image, found = look(body)
+    except OSError:
+        inner = {"code": "InvalidImageFormat", "message": "Image format is not valid."}
+        return 400, {}, {"error": {"code": "InvalidRequest", "message": inner["message"], "innererror": inner}}
+    (width, height), rows = image.size, []
+    for label, score, (x0, y0, x1, y1) in ((each.label, each.score, each.box) for each in found):
+        pixels = x0 * width, y0 * height, (x1 - x0) * width, (y1 - y0) * height
+        box = dict(zip("xywh", map(round, pixels), strict=True))
+        rows.append({"boundingBox": box, "tags": [{"name": label, "confidence": score}]})
+    metadata = {"width": width, "height": height}
+    return 200, {}, {"modelVersion": "2023-10-01", "metadata": metadata, "objectsResult": {"values": rows}}
+
+
+@pytest.fixture(scope="session")
+def clouds() -> Iterator[str]:
+    """The address of something that answers as Google and as Azure do."""
+    with listening(lambda asked: (as_google if "images:annotate" in asked.path else as_azure)(asked.body)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def stand_in() -> Iterator[str]:
+    """The address of a real detector that answers in the formats of three clouds."""
+    program = SHARED / "upstream" / "vision_upstream.py"
+    if not program.exists():
+        pytest.skip("needs ../shared with upstream and models")
+    with subprocess.Popen([sys.executable, program, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+        yield process.stdout.readline().split()[-1]
+        process.terminate()
+
+
+SERVED_BY = {"rekognition": "endpoint", "google": "clouds", "azure": "clouds"}
+"""Which fixture has the address that a kind asks."""
+
+
 def subject_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Subject:
-    remote = {"endpoint": request.getfixturevalue("endpoint")} if kind == "rekognition" else {}
+    remote = {"endpoint": request.getfixturevalue(SERVED_BY[kind])} if kind in SERVED_BY else {}
     return FACTORIES[kind](folder, **remote)
 
 

@@ -20,7 +20,7 @@ def test_kind(subject):
 
 def test_unknown_kind():
     """Asking for a kind that is not there names those that are, and none of their shared parts."""
-    with pytest.raises(LookupError, match=r"'sonar'.*known: onnx.*shapes.*text"):
+    with pytest.raises(LookupError, match=r"'sonar'.*known: azure.*onnx.*shapes.*text"):
         providers.load("sonar")
     assert not [kind for kind in providers.kinds() if kind.startswith("_") or kind == "base"]
 

@@ -10,6 +10,7 @@ import boto3
 import pytest
 
 from gateway.testing import drawn, encoded
+from providers._remote import UNREADY_S
 from providers.base import (
     Box,
     Misconfigured,
@@ -21,7 +22,7 @@ from providers.base import (
     Throttled,
     Unavailable,
 )
-from providers.rekognition import UNREADY_S, Options, Rekognition
+from providers.rekognition import Options, Rekognition
 
 PICTURE = Picture(100, 100, data=encoded(drawn((100, 100)), "JPEG"))
 
