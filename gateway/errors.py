@@ -36,6 +36,10 @@ class Unauthenticated(GatewayError):
         self.scheme_error = scheme_error
 
 
+class NoKey(Unauthenticated):
+    """None at all."""
+
+
 class NotServed(GatewayError):
     """No route serves what was asked."""
 

@@ -30,6 +30,8 @@ class Service:
 
         Raises NotServed where no route fits, Busy where the buffer is full, Stopping where the process goes down.
         """
+        if not question.photos:
+            return []
         route = self.route(question.task, tenant)
         admitted = [self._admit(data, limits) for data in question.photos]
         for refusal in admitted:
@@ -54,7 +56,9 @@ class Service:
     def _variant(self, route: Route, quality: Quality) -> str:
         return self.level(route.name) if quality == "target" else quality
 
-    def _admit(self, data: bytes, limits: Limits) -> Photo | GatewayError:
+    def _admit(self, data: bytes | GatewayError, limits: Limits) -> Photo | GatewayError:
+        if isinstance(data, GatewayError):
+            return data
         try:
             return admit(uuid.uuid4().hex, data, limits, self.house)
         except GatewayError as refusal:

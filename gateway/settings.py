@@ -41,11 +41,11 @@ class RekognitionKey(_Section):
 class PlainKey(_Section):
     """A key that clients send as it is."""
 
-    dialect: Literal["native", "azure"]
+    dialect: Literal["native", "azure", "google"]
     key: SecretStr = Field(min_length=1)
 
 
-KEY_KINDS = ("rekognition", "native", "azure")
+KEY_KINDS = ("rekognition", "native", "azure", "google")
 """What pydantic names, within a key's place, to say which kind of key it took it for."""
 
 Key = Annotated[RekognitionKey | PlainKey, Field(discriminator="dialect")]

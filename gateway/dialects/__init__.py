@@ -11,5 +11,6 @@ from gateway.dialects.base import Dialect
 
 def load_all() -> list[Dialect]:
     """Every dialect there is, by name."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base")
-    return [cast(Dialect, importlib.import_module(f"gateway.dialects.{name}").DIALECT) for name in names]
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    kinds = [name for name in names if name != "base" and not name.startswith("_")]
+    return [cast(Dialect, importlib.import_module(f"gateway.dialects.{name}").DIALECT) for name in kinds]

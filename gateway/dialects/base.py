@@ -6,8 +6,9 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, get_args
+from urllib.parse import parse_qs
 
-from gateway.errors import BadRequest, GatewayError, Unauthenticated
+from gateway.errors import BadRequest, GatewayError, NoKey, Unauthenticated
 from gateway.keys import ANYBODY, Keyring, digest
 from gateway.model import Outcome, Quality, Tenant
 from providers.base import Limits, Task
@@ -39,19 +40,25 @@ def quality_of(incoming: Incoming, otherwise: Quality = "target") -> Quality:
     return cast(Quality, given)
 
 
-def holder_of(incoming: Incoming, keyring: Keyring, dialect: str, header: str) -> Tenant:
-    """Whose key of that dialect stands in `header`, or else after `Authorization: Bearer`. Raises Unauthenticated."""
+def holder_of(incoming: Incoming, keyring: Keyring, dialect: str, header: str, *, parameter: str = "") -> Tenant:
+    """Whose key of that dialect stands in `header`, in the query's `parameter` where the dialect has one, or else after
+    `Authorization: Bearer`. Raises Unauthenticated, which is NoKey where none does."""
     if keyring.open:
         return ANYBODY
-    scheme, _, token = incoming.headers.get("authorization", "").partition(" ")
-    key = incoming.headers.get(header.lower()) or (token.strip() if scheme.lower() == "bearer" else "")
+    key = _key(incoming, header, parameter)
     if not key:
-        raise Unauthenticated(f"Send your key as 'Authorization: Bearer KEY' or '{header}: KEY'.")
+        raise NoKey(f"Send your key as 'Authorization: Bearer KEY' or '{header}: KEY'.")
     presented = digest(dialect, key)
     for known, tenant in keyring.bearer.items():
         if hmac.compare_digest(known, presented):
             return tenant
     raise Unauthenticated("This key is not known here.")
+
+
+def _key(incoming: Incoming, header: str, parameter: str) -> str:
+    scheme, _, token = incoming.headers.get("authorization", "").partition(" ")
+    asked = parse_qs(incoming.query).get(parameter, [""])[-1] if parameter else ""
+    return incoming.headers.get(header.lower()) or asked or (token.strip() if scheme.lower() == "bearer" else "")
 
 
 def retry_after(error: GatewayError) -> dict[str, str]:
@@ -61,10 +68,13 @@ def retry_after(error: GatewayError) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a client asks of which photos; `options` are the dialect's own, for its `render`."""
+    """What a client asks of which photos; `options` are the dialect's own, for its `render`.
+
+    In a photo's place may stand why it is not asked about: it is refused so, and the others are answered.
+    """
 
     task: Task
-    photos: tuple[bytes, ...] = field(repr=False)
+    photos: tuple[bytes | GatewayError, ...] = field(repr=False)
     options: Any = None
     deadline_s: float | None = None
     quality: Quality = "target"

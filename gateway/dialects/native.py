@@ -241,7 +241,7 @@ def read_json(body: bytes, form: type[T]) -> T:
     """A JSON body of that form. Raises BadRequest."""
     try:
         return msgspec.json.decode(body, type=form)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"The JSON body is not what is expected here: {error}") from None
 
 

@@ -166,7 +166,7 @@ class Rekognition:
                             f"{', '.join(sorted(OPERATIONS))} are.")  # fmt: skip
         try:
             asked = msgspec.json.decode(incoming.body or b"", type=form)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadRequest(f"Request has invalid parameters: {error}") from None
         _check(asked)
         if asked.image.s3_object is not None and asked.image.data is None:

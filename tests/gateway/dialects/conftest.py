@@ -22,6 +22,7 @@ TENANTS = [
             {"dialect": "rekognition", "access_key": "AKSHOP", "secret_key": "sk-shop"},
             {"dialect": "native", "key": "key-shop"},
             {"dialect": "azure", "key": "az-shop"},
+            {"dialect": "google", "key": "g-shop"},
         ],
     },
     {"name": "press", "keys": [{"dialect": "native", "key": "key-press"}]},

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway import errors
 from gateway.dialects import load_all
 from gateway.dialects.base import Incoming
-from gateway.errors import GatewayError, Unauthenticated
+from gateway.errors import BadRequest, GatewayError, Unauthenticated
 from gateway.keys import KeyPair, Keyring, digest
 from gateway.model import Tenant
 
@@ -20,7 +20,8 @@ NAMED = {"argnames": "dialect", "argvalues": DIALECTS, "ids": [dialect.name for 
 SOME = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TENANT = Tenant("shop", "shop")
-KEYRING = Keyring({digest("native", "k1"): TENANT, digest("azure", "k2"): TENANT}, {"AK": KeyPair("SK", TENANT)})
+KEYS = {"native": "k1", "azure": "k2", "google": "k3"}
+KEYRING = Keyring({digest(*pair): TENANT for pair in KEYS.items()}, {"AK": KeyPair("SK", TENANT)})
 
 text = st.text(st.characters(max_codepoint=255), max_size=40)
 json_values = st.recursive(
@@ -30,18 +31,22 @@ json_values = st.recursive(
 )
 members = st.sampled_from(
     ["Image", "Bytes", "S3Object", "MaxLabels", "MinConfidence", "Features", "Settings", "GeneralLabels", "Filters",
-     "RegionsOfInterest", "BoundingBox", "Polygon", "photos", "content", "name", "task", "min_score", "labels", "url"]
+     "RegionsOfInterest", "BoundingBox", "Polygon", "photos", "content", "name", "task", "min_score", "labels", "url",
+     "requests", "image", "source", "features", "type", "maxResults", "max_results"]
 )  # fmt: skip
 likely = st.recursive(
-    st.none() | st.integers() | st.floats() | st.sampled_from(["", "AAAA", "objects", "%"]),
+    st.none() | st.integers() | st.floats() | st.sampled_from(["", "AAAA", "objects", "%", "TEXT_DETECTION", "19"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(members, inner, max_size=4),
     max_leaves=12,
 )
 multipart = st.lists(st.sampled_from([b"--b", b"--b--", b"\r\n", b"\r\n\r\n", b"x", b"Content-Disposition: form-data; ",
                                       b'name="photo"', b'; filename="a"', b"\xff", b"Content-Transfer-Encoding: base64",
                                       b'name="labels"']), max_size=20).map(b"".join)  # fmt: skip
+features = st.lists(st.fixed_dictionaries({"type": st.integers(0, 20) | likely}, optional={"maxResults": likely}))
+images = st.fixed_dictionaries({"image": st.fixed_dictionaries({"content": likely}) | likely, "features": features})
+batches = st.fixed_dictionaries({"requests": st.lists(images | likely, max_size=18)})
 bodies = st.one_of(
-    st.binary(max_size=200), multipart, (json_values | likely).map(lambda value: json.dumps(value).encode())
+    st.binary(max_size=200), multipart, (json_values | likely | batches).map(lambda value: json.dumps(value).encode())
 )
 kinds = st.sampled_from(
     ["application/json", "application/json; charset=x", "multipart/form-data; boundary=b", "multipart/form-data",
@@ -69,15 +74,28 @@ requests = st.builds(Incoming, st.just("POST"), text.map("/".__add__), queries, 
 @given(incoming=requests)
 @SOME
 def test_parse(dialect, incoming):
-    """Whatever arrives, reading a request gives a question or one of the gateway's own errors, which has its reply."""
+    """Whatever arrives, reading a request gives a question or one of the gateway's own errors, which has its reply; so
+    has a question about no photos."""
     try:
-        told = dialect.parse(incoming).photos
+        question = dialect.parse(incoming)
+        told = question.photos or dialect.render(question, []).body
     except GatewayError as error:
         told = json.loads(dialect.render_error(error).body)
     assert told
 
 
-@pytest.mark.parametrize("key", ["unknown", "Image", "Filters", "Settings", "photos"])
+BROKEN = b'{"task": "\xff", "Image": {"S3Object": {"x": "\xff"}}, "requests": [{"image": {"content": "\xff"}}]}'
+
+
+@pytest.mark.parametrize(**NAMED)
+def test_parse_no_utf8(dialect):
+    """JSON that is no UTF-8 is refused as any other bad request."""
+    headers = {"content-type": "application/json", "x-amz-target": "RekognitionService.DetectLabels"}
+    with pytest.raises(BadRequest):
+        dialect.parse(Incoming("POST", "/", "", headers, BROKEN))
+
+
+@pytest.mark.parametrize("key", ["unknown", "Image", "Filters", "Settings", "photos", "requests"])
 @pytest.mark.parametrize("opening", [b"[", b'{"S3Object":'], ids=["lists", "objects"])
 @pytest.mark.parametrize(**NAMED)
 def test_parse_deep(dialect, key, opening):
