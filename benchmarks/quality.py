@@ -46,10 +46,10 @@ GOALS: Mapping[str, Goal] = {
 FIGURES = ("per_image", "saved", "ap50", "delta", "ap", "agreement")
 PORT = 9317
 """The upstream's, always the same: a profile goes on only where it was begun."""
-WAIT_MS = 2000
-CLIENTS = 128
-TRAFFIC = Traffic(per_second=20, max_wait_s=WAIT_MS / 1000)
-"""About what the stand-in answers on two cores: a plan counts how full canvases become."""
+WAIT_MS = 4000
+CLIENTS = 512
+TRAFFIC = Traffic(per_second=40, max_wait_s=WAIT_MS / 1000)
+"""A half's photos all come at once, and are answered within some seconds: a plan counts how full canvases become."""
 
 
 @dataclass(frozen=True)

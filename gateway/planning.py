@@ -242,8 +242,8 @@ def _promised(plan: Plan, held: Held) -> str:
     name = NAMES[study.lesson.quality.metric]
     if plan.picked.point.option is study.alone:
         if not plan.picked.needed:
-            return (f"[yellow]nothing cheaper can be promised[/]: on the {held.photos} photos held out it lost more, "
-                    "or it costs as much as asking about each photo alone. --delta 1 goes by the estimate")  # fmt: skip
+            return ("[yellow]nothing cheaper can be promised[/]: it is estimated to lose more, or lost more on the "
+                    f"{held.photos} photos held out. --delta 1 goes by the estimate")  # fmt: skip
         return ("[yellow]the sample is too small to promise more than asking about each photo alone[/]; about "
                 f"{plan.picked.needed:,} photos like these would do. --delta 1 goes by the estimate")  # fmt: skip
     return (f"promised: {name} falls by no more than {_most(held, goal):.3f}, with a chance of {goal.delta:g} of being "

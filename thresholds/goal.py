@@ -59,7 +59,7 @@ def pick(study: Study, front: Sequence[Point], goal: Goal, held: Ints) -> Picked
     """
     if goal.max_drop is None:
         able = [point for point in front if affordable(study, point, goal)]
-        return Picked(able[-1], _held(study, able[-1].option, goal, held)) if able else None
+        return Picked(able[-1], _held(study, able[-1].option, goal, held, _limit(study, front))) if able else None
     if goal.delta >= 1 or not len(held):
         able = [point for point in front if point.change >= -goal.max_drop]
         return Picked(able[0], None) if able else Picked(study.point(study.alone), None)
@@ -78,40 +78,43 @@ def held_out(study: Study) -> Ints:
 
 
 def _promised(study: Study, front: Sequence[Point], goal: Goal, held: Ints) -> Picked:
-    """The safest first, each is tested on the held-out photos, until one fails; the last before it is taken. What is
-    estimated to lose more than it may is not tested."""
+    """The safest first, each is tested on the held-out photos, until one fails; the last before it is taken. What costs
+    as much as asking about each photo alone, or is estimated to lose more than it may, is not tested."""
     most = goal.max_drop or 0.0
     alone = study.point(study.alone)
-    able = [point for point in front if point.change >= -most]
-    if not able:
-        return Picked(alone, _held(study, alone.option, goal, held))
+    able = [point for point in front if point.change >= -most and point.images < alone.images]
     sequence = sorted(able, key=lambda point: -point.value)
-    losses, limit = _losses(study, [point.option for point in sequence], held)
+    limit = _limit(study, front)
+    if not sequence:
+        return Picked(alone, _held(study, alone.option, goal, held, limit))
+    losses = np.clip(_losses(study, [point.option for point in sequence], held), -limit, limit)
     count = kept(losses, most, goal.delta, -limit, limit)
     taken = sequence[count - 1] if count else alone
-    next_ = losses[count] if count < len(losses) else losses[-1]
-    needed = photos_needed(next_, most, goal.delta, -limit, limit) or 0
+    needed = photos_needed(losses[count], most, goal.delta, -limit, limit) if count < len(losses) else None
     share = len(held) / (len(held) + len(study.lesson.fit))
-    if taken.images >= alone.images:  # asking about each alone costs no more, and loses nothing
-        return Picked(alone, _held(study, alone.option, goal, held), round(needed / share))
-    return Picked(taken, _held(study, taken.option, goal, held), round(needed / share))
+    return Picked(taken, _held(study, taken.option, goal, held, limit), round((needed or 0) / share))
 
 
-def _losses(study: Study, options: Sequence[Option], held: Ints) -> tuple[Floats, float]:
-    """What each option loses on each held-out photo, in an order by chance, cut off at a limit; and the limit: the
-    most that any loses on any photo that options were made from."""
+def _losses(study: Study, options: Sequence[Option], held: Ints) -> Floats:
+    """What each option loses on each held-out photo, in an order by chance."""
     photos = np.random.default_rng(0).permutation(held)
-    base = study.parts(study.alone)
-    losses = np.stack([base - study.parts(option) for option in options])
-    limit = float(np.abs(losses[:, study.lesson.fit]).max())
-    return np.clip(losses[:, photos], -limit, limit), max(limit, 1e-6)
+    return np.stack([study.parts(study.alone) - study.parts(option) for option in options])[:, photos]
 
 
-def _held(study: Study, option: Option, goal: Goal, held: Ints) -> Held | None:
+def _limit(study: Study, front: Sequence[Point]) -> float:
+    """The most that a photo may lose or gain, at which losses are cut off: in agreement all; in average precision,
+    which has no end but where a photo has the only objects of their label, the most that any cascade of the front loses
+    or gains on any photo that these were made from."""
+    if study.lesson.quality.metric == "agreement":
+        return 1.0
+    return max(float(np.abs(_losses(study, [point.option for point in front], study.lesson.fit)).max()), 1e-6)
+
+
+def _held(study: Study, option: Option, goal: Goal, held: Ints, limit: float) -> Held | None:
     if not len(held) or goal.delta >= 1:
         return None
-    losses, limit = _losses(study, [option], held)
-    bound = upper_bound(losses[0], goal.delta, -limit, limit)
+    losses = np.clip(_losses(study, [option], held)[0], -limit, limit)
+    bound = upper_bound(losses, goal.delta, -limit, limit)
     if option is study.alone:  # which loses nothing against itself
         bound = 0.0
-    return Held(len(held), float(losses[0].mean()), bound, study.images(option, held))
+    return Held(len(held), float(losses.mean()), bound, study.images(option, held))

@@ -8,7 +8,7 @@ how a photo is shown first, if at all. Answers and gates are cross-fitted (`thre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import product
@@ -36,9 +36,10 @@ THRESHOLDS = ((0.6, 0.0), (0.8, 0.0), (1.0, -0.5), (1.0, 0.0), (1.0, 0.5), (1.25
 """The seed paper's two ways to a stricter or laxer rule: a factor on its means, and standard deviations added."""
 FINER = 2
 """A target shows photos at least so many times larger, in area: nearer ones cost a second look and tell little new."""
-STEPS = (1, 2, 4)
-"""Of shapes to choose the first from, each shows photos at least so many times larger than the one before. Many fit
-every photo; few fill their canvases sooner."""
+THIN = 4
+"""Where few shapes are wanted, each shows photos at least so many times larger than the one before."""
+FULL = 0.9
+"""Canvases so full count as full."""
 
 
 @dataclass
@@ -172,29 +173,34 @@ class Study:
 
     def gated(self) -> Iterator[Option]:
         """Cascades that ask again where a gate foresees enough, at a range of prices."""
-        for first in self.paid:
-            after = self.targets(first)
-            for start in range(len(after)):
-                yield from self._priced((*self.prefix, first), after[start:])
+        for start, first in enumerate(self.paid):
+            ladders = (self._ladder(start, step) for step in self._steps)
+            for after in _unlike([kind for kind in self.targets(first) if kind in ladder] for ladder in ladders):
+                yield from self._priced((*self.prefix, first), after)
 
     def chosen(self) -> Iterator[Option]:
         """Cascades in which a companion's answer decides how each photo is shown first, or that it is enough; after
         that gates ask again as ever. Without a companion there are none."""
-        for kinds in self._ladders() if self.prefix else ():
+        starts = range(len(self.paid)) if self.prefix else ()
+        ladders = (self._ladder(start, step) for step in self._steps for start in starts if step > 1 or not start)
+        for kinds in _unlike(ladders):
             then = {kind: [finer for finer in self.targets(kind) if finer in kinds] for kind in kinds}
             yield from self._priced(self.prefix, kinds, then)
 
-    def _ladders(self) -> Iterator[list[Kind]]:
-        """Kinds of looks to choose from, each finer than the one before; no two the same."""
-        known: list[list[Kind]] = []
-        for step, start in product(STEPS, range(len(self.paid))):
-            kinds = [self.paid[start]]
-            for kind in self.paid[start:]:
-                if self.costs.images(kind) > self.costs.images(kinds[-1]) and _finer(kinds[-1], kind, step):
-                    kinds.append(kind)
-            if kinds not in known:
-                known.append(kinds)
-                yield kinds
+    @property
+    def _steps(self) -> tuple[int, ...]:
+        """All shapes where there are photos enough to fill them, for whoever chooses the best of many plans chooses
+        luck; few as well where photos come so slowly that many would each stay half empty."""
+        coarsest = max(kind.shape.cells for kind in self.paid)
+        return (1,) if self.costs.traffic.fill(coarsest) > FULL * coarsest else (1, THIN)
+
+    def _ladder(self, start: int, step: int) -> list[Kind]:
+        """Kinds of looks to choose from, each finer than the one before, and by so many times."""
+        kinds = [self.paid[start]]
+        for kind in self.paid[start:]:
+            if self.costs.images(kind) > self.costs.images(kinds[-1]) and _finer(kinds[-1], kind, step):
+                kinds.append(kind)
+        return kinds
 
     def _priced(
         self, first: Path, targets: Sequence[Kind], then: Mapping[Kind, Sequence[Kind]] | None = None
@@ -301,6 +307,11 @@ MERGES: tuple[Merge, ...] = ("discard", "fuse")
 def _stage(kind: Kind, rule: Rule | None = None) -> Stage:
     stage = Stage(shape=kind.shape, provider=kind.provider or None)
     return stage if rule is None else stage.model_copy(update={"rule": rule})
+
+
+def _unlike(each: Iterable[list[Kind]]) -> list[list[Kind]]:
+    """Each that is not empty, once."""
+    return [list(kinds) for kinds in dict.fromkeys(map(tuple, each)) if kinds]
 
 
 def _best(nets: Floats) -> Ints:
