@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 SHARED ?= ../shared
 
 .DEFAULT_GOAL := help
-.PHONY: help install redis demo run test lint bench grade chaos soak clean
+.PHONY: help install redis demo run test lint bench grade quality chaos soak clean
 
 MINUTES ?= 30
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
@@ -70,6 +70,10 @@ bench: install ## the gateway's own time, its throughput against a bare loop, it
 
 grade: install ## savings and quality against a real detector, as in docs/benchmarks.md (needs ../shared)
 	$(BIN)/python benchmarks/grade.py --shared $(SHARED)
+
+quality: install ## what plans save and lose against flat grids and ImGrid, as in docs/benchmarks.md (needs ../shared)
+	$(BIN)/python benchmarks/quality.py --shared $(SHARED)
+	$(BIN)/python benchmarks/shapes.py --shared $(SHARED)
 
 chaos: install redis ## three replicas and a Redis, things killed and paused all the time: is anything lost? (needs ../shared)
 	$(BIN)/python benchmarks/chaos.py --shared $(SHARED)
