@@ -110,8 +110,9 @@ class Fusion(BaseModel):
         return look.provider in self.companions
 
     def _meant(self, labels: Labels, look: Look) -> list[Detection]:
-        named = (replace(each, label=self.aliases.get(each.label.casefold(), each.label)) for each in look.found)
-        return [each for each in named if each.label in labels]
+        """Detectors report hundreds of boxes: those are copied only that are called otherwise."""
+        named = ((each, self.aliases.get(each.label.casefold(), each.label)) for each in look.found)
+        return [each if each.label == name else replace(each, label=name) for each, name in named if name in labels]
 
     @cached_property
     def _weights(self) -> Floats:
