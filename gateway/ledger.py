@@ -40,8 +40,8 @@ Charges = Mapping[str, Account]
 def shares(entries: Sequence[Entry]) -> list[float]:
     """What each photo on a canvas owes of its image.
 
-    One that came along from a coarser lane owes what a full canvas of its own would have cost it; the others share the
-    rest evenly. So nobody pays more for company, on either side.
+    One that came along from a coarser lane owes what a full canvas of its own would have cost it; those whose canvas it
+    is share the rest evenly. So nobody pays more for company, as long as one of them is there to be seen.
     """
     finest = min((entry.lane.shape.cells for entry in entries), default=1)
     along = [1 / entry.lane.shape.cells if entry.lane.shape.cells > finest else 0.0 for entry in entries]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from statistics import fmean
 
@@ -61,7 +62,8 @@ class Explored:
     def references(self) -> list[Point]:
         """Every shape for all photos, and the seed paper's own cascades from the coarsest."""
         flat = [point for point in self.points if point.option.is_reference and len(point.option.paths) == 1]
-        coarsest = max(flat, key=lambda point: point.option.paths[0][-1].shape.cells).option.paths[0]
+        own = [point.option.paths[0] for point in flat if not point.option.paths[0][-1].provider]
+        coarsest = max(own, key=lambda path: path[-1].shape.cells)
         seeds = [point for point in self.points if point.option.is_reference and len(point.option.paths) > 1]
         return flat + [point for point in seeds if point.option.paths[0] == coarsest]
 
@@ -158,14 +160,14 @@ def _finished(explored: Explored, picked: Picked, goal: Goal) -> Cascade:
     if held is None:
         return made
     agreement = _agreement(study, made, goal.delta / len(explored.front))
-    promise = Promise(metric=study.lesson.quality.metric, max_drop=round(_most(held, goal), 4), delta=goal.delta,
+    promise = Promise(metric=study.lesson.quality.metric, max_drop=_most(held, goal), delta=goal.delta,
                       photos=held.photos, agreement=agreement)  # fmt: skip
     return made.model_copy(update={"promise": promise})
 
 
 def _most(held: Held, goal: Goal) -> float:
-    """What is promised: what was asked for, or what the held-out photos allow."""
-    return min(goal.max_drop if goal.max_drop is not None else max(held.bound, 0.0), 1.0)
+    """What is promised: what was asked for, or what the held-out photos allow, rounded up."""
+    return min(goal.max_drop if goal.max_drop is not None else ceil(1e4 * max(held.bound, 0.0)) / 1e4, 1.0)
 
 
 def _agreement(study: Study, cascade: Cascade, delta: float) -> float:

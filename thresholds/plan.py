@@ -153,7 +153,7 @@ class Study:
     def flat(self) -> Iterator[Option]:
         """Every kind of look for all photos, plain and rescored."""
         for kind in self.paid:
-            yield Option(((kind,),), self._everyone(0), plain=True)
+            yield self.alone if kind == ITSELF else Option(((kind,),), self._everyone(0), plain=True)
             yield Option(((*self.prefix, kind),), self._everyone(0))
 
     @cached_property
@@ -174,8 +174,9 @@ class Study:
     def gated(self) -> Iterator[Option]:
         """Cascades that ask again where a gate foresees enough, at a range of prices."""
         for start, first in enumerate(self.paid):
-            ladders = (self._ladder(start, step) for step in self._steps)
-            for after in _unlike([kind for kind in self.targets(first) if kind in ladder] for ladder in ladders):
+            every, thin = self.targets(first), self._ladder(start, THIN)
+            few = [kind for kind in every if kind in thin]
+            for after in _unlike([every, few] if THIN in self._steps else [every]):
                 yield from self._priced((*self.prefix, first), after)
 
     def chosen(self) -> Iterator[Option]:
@@ -195,10 +196,10 @@ class Study:
         return (1,) if self.costs.traffic.fill(coarsest) > FULL * coarsest else (1, THIN)
 
     def _ladder(self, start: int, step: int) -> list[Kind]:
-        """Kinds of looks to choose from, each finer than the one before, and by so many times."""
+        """Kinds of looks to choose from, each finer than the one before by so many times, or another provider's."""
         kinds = [self.paid[start]]
-        for kind in self.paid[start:]:
-            if self.costs.images(kind) > self.costs.images(kinds[-1]) and _finer(kinds[-1], kind, step):
+        for kind in self.paid[start + 1 :]:
+            if _finer(kinds[-1], kind, step):
                 kinds.append(kind)
         return kinds
 

@@ -164,6 +164,21 @@ def test_few_shapes(study):
     assert chosen == {(GRID, PAIR, ALONE), (GRID, ALONE), (PAIR,), (ALONE,)}
 
 
+def test_of_one_price():
+    """Providers of one price stand side by side: each may be asked after the other, first, or never."""
+    other = [Kind(kind.shape, "other") for kind in (GRID, ALONE)]
+    sample = made_up(40, kinds=(ALONE, GRID, *other, COMPANION), groupings=1, companions=("free",))
+    lesson = Lesson(sample, quality(sample, "ap50"), folds(40, np.arange(40)), ("free",))
+    one = Study(lesson, Costs(companions=("free",)), {}, {})
+    learn(one, jobs=1)
+    afters = {option.paths[0][-1]: {path[-1] for path in option.paths[1:]} for option in one.gated()}
+    assert afters == {GRID: {ALONE, other[1]}, other[0]: {ALONE, other[1]}}
+    (kinds,) = {tuple(path[-1] for path in option.paths if len(path) == 2) for option in one.chosen()}
+    assert set(kinds) == {GRID, ALONE, *other}
+    for option in (*one.gated(), *one.chosen()):
+        assert one.cascade(option).stages
+
+
 def test_chosen_by_nobody(agreed):
     """Without a companion there is nobody to choose."""
     assert not agreed.prefix
