@@ -17,7 +17,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,11 @@ COLUMNS = ("answered", "billed", "per_image", "ap50_alone", "ap50", "delta", "ag
 
 @contextmanager
 def process(*command: str, ready: str) -> Iterator[None]:
-    """A process that answers at the URL `ready`; stopped when the block is left."""
+    """A process that answers at the URL `ready`; stopped when the block is left. Where another answers there already,
+    figures would be of that one's."""
+    with suppress(OSError):
+        urllib.request.urlopen(ready, timeout=1).read()
+        raise SystemExit(f"something answers at {ready} already: stop it first")
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         for _ in range(200):

@@ -11,7 +11,6 @@ python benchmarks/quality.py [--shared ../shared] [--data voc-dev coco-dev] [--o
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import subprocess
 import sys
@@ -28,6 +27,7 @@ import yaml
 from grade import halves, process
 from rich.console import Console
 from rich.table import Table
+from upstream import load
 
 from gateway import planning
 from gateway.planning import Goal, Traffic, Wish
@@ -217,16 +217,7 @@ def opened(shared: Path, out: Path) -> Iterator[Bench]:
     upstream = f"http://127.0.0.1:{PORT}"
     server = str(shared / "upstream/vision_upstream.py")
     with process(sys.executable, server, "--port", str(PORT), "--input-size", "640", ready=f"{upstream}/_bill"):
-        yield Bench(shared, out, upstream, load(shared))
-
-
-def load(shared: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("grader", shared / "upstream/grade.py")
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"there is no grader in {shared}")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+        yield Bench(shared, out, upstream, load(shared, "grade"))
 
 
 def main() -> None:

@@ -226,8 +226,10 @@ class Flow:
                 left = lane.shape.cells - len(entries) - len(more)
                 if left:
                     more += await self._buffer.claim(other, self._clock(), most=left)
-        except Exception as error:  # those that are claimed already go on, whatever it is
-            log.debug("no company for a canvas: %r", error)
+        except BufferAway as error:
+            log.debug("no company for a canvas: %s", error)
+        except Exception:  # those that are claimed already go on, whatever it is
+            log.exception("looking for company failed")
         return more
 
     async def _free(self, waiting: Mapping[Lane, Waiting]) -> Mapping[str, int]:
