@@ -61,6 +61,7 @@ class Asker:
         task: Task,
         until: float,
         *,
+        extras: Sequence[str] = (),
         wanted: Callable[[], Awaitable[bool]] = _always,
         on_failure: Callable[[ProviderError], Awaitable[None]] = _unheard,
         passing: tuple[type[ProviderError], ...] = PASSING,
@@ -78,7 +79,7 @@ class Asker:
                 raise Unwanted
             calls += 1
             try:
-                found = await self._call(picture, task)
+                found = await self._call(picture, task, extras)
             except ProviderError as error:
                 await on_failure(error)
                 pause = self._pause(error, calls)
@@ -88,11 +89,11 @@ class Asker:
             else:
                 return Answer(found, calls, self._clock() - began)
 
-    async def _call(self, picture: Picture, task: Task) -> Sequence[Detection]:
+    async def _call(self, picture: Picture, task: Task, extras: Sequence[str]) -> Sequence[Detection]:
         """One call, when the provider has room for it: the halves of a refused canvas are asked about side by side."""
         async with self._slots:
             called = self._clock()
-            found = await self.provider.detect(picture, task)
+            found = await self.provider.detect(picture, task, extras)
             self.typical_s += 0.2 * (self._clock() - called - self.typical_s)
             return found
 

@@ -148,6 +148,8 @@ class Entry:
     turn: int = 0
     variant: str = TARGET
     watched: bool = False
+    wanted: tuple[str, ...] = ()
+    """Of EXTRAS, what to say; of LABELS, the only ones that its client asks about."""
 
     @property
     def patient(self) -> bool:

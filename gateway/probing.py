@@ -37,8 +37,8 @@ class Resized:
         self._provider = provider
         self.about: About = replace(provider.about, canvas_px=canvas)
 
-    async def detect(self, picture: Picture, task: Task) -> Sequence[Detection]:
-        return await self._provider.detect(picture, task)
+    async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+        return await self._provider.detect(picture, task, wanted)
 
     async def ready(self) -> None:
         await self._provider.ready()

@@ -276,7 +276,9 @@ class Rounds:
         clients = [entry.deadline_at for entry in seen if not entry.patient]
         until = 0.0 if free else max(clients, default=self.clock() + self.rules.job_tries_s)
         asker = self.askers[lane.provider]
-        return await asker.ask(sheet.picture, lane.task, until, wanted=wanted, on_failure=failed, passing=self._passing)
+        extras = entries[0].wanted if lane.task == Task.EXTRAS else ()  # they are always alone
+        return await asker.ask(sheet.picture, lane.task, until, extras=extras, wanted=wanted, on_failure=failed,
+                               passing=self._passing)  # fmt: skip
 
     async def _judge(
         self, canvas: str, lane: Lane, entries: Sequence[Entry], *, sheet: Sheet, answer: Answer, times: Times

@@ -70,7 +70,8 @@ class ScriptedProvider:
     """Answers with what `script` says of the picture, or raises what it raises.
 
     `errors` are raised by the first calls, one each. With a `gate`, every call waits until it is set. `problem` is
-    raised by `ready`. Holds every picture it was `asked` about, and how many calls were under way at most.
+    raised by `ready`. Holds every picture it was `asked` about, what was `wanted` of it, and how many calls were under
+    way at most.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class ScriptedProvider:
         problem: ProviderError | None = None,
     ) -> None:
         self.asked: list[Picture] = []
+        self.wanted: list[tuple[str, ...]] = []
         self.under_way = 0
         self.most_under_way = 0
         self.closed = False
@@ -101,7 +103,8 @@ class ScriptedProvider:
         """How often it was asked, whatever came of it."""
         return len(self.asked)
 
-    async def detect(self, picture: Picture, task: Task) -> Sequence[Detection]:
+    async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+        self.wanted.append(tuple(wanted))
         self.asked.append(picture)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)

@@ -82,7 +82,7 @@ class Local:
     def about(self) -> About:
         return self._about
 
-    async def detect(self, picture: Picture, task: Task) -> Sequence[Detection]:
+    async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:  # noqa: ARG002  it has no extras
         await self.ready()
         if task not in self._about.tasks:
             raise Misconfigured(f"{self._about.name} answers {', '.join(sorted(self._about.tasks))}, not {task}")

@@ -33,14 +33,14 @@ class Remote(ABC):
         self._threads = ThreadPoolExecutor(about.concurrency, f"{about.name}-call")
 
     @abstractmethod
-    def call(self, picture: Picture, task: Task) -> Sequence[Detection]:
+    def call(self, picture: Picture, task: Task, wanted: Sequence[str]) -> Sequence[Detection]:
         """Asks once, in one of the threads. Raises one of the `ProviderError`s and nothing else."""
 
     @abstractmethod
     def hang_up(self) -> None:
         """Gives back the SDK's connections; may be called again."""
 
-    async def detect(self, picture: Picture, task: Task) -> Sequence[Detection]:
+    async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
         self._check_open()
         if task not in self.about.tasks:
             raise Misconfigured(f"{self.about.name} answers {', '.join(sorted(self.about.tasks))}, not {task}")
@@ -48,7 +48,7 @@ class Remote(ABC):
             raise PictureRefused("there are no bytes")
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.run_in_executor(self._threads, self.call, picture, task)
+            found = await loop.run_in_executor(self._threads, self.call, picture, task, wanted)
         except Misconfigured as error:
             self._misconfigured = str(error), self._clock()
             raise

@@ -106,7 +106,7 @@ class Azure(Remote):
         super().__init__(about, options.endpoint, clock=clock)
         self._client = client
 
-    def call(self, picture: Picture, task: Task) -> Sequence[Detection]:
+    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:  # noqa: ARG002
         """One feature of Analyze."""
         from azure.core.exceptions import AzureError, HttpResponseError, ServiceResponseError
 

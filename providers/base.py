@@ -19,14 +19,26 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 
 class Task(StrEnum):
-    """What can be asked about a photo. The first four answer with boxes; the last two judge a whole picture."""
+    """What can be asked about a photo.
+
+    Those of `BOXED` answer with boxes, which can be taken apart by photo. LABELS and MODERATION judge a whole picture:
+    a canvas can only be cleared of what was not seen on it, and what was is asked about in smaller groups. EXTRAS is
+    what a vendor alone can say, named one by one as `wanted`: always about one photo, and handed on as it came.
+    """
 
     OBJECTS = "objects"
     FACES = "faces"
     TEXT = "text"
     PEOPLE = "people"
+    LOGOS = "logos"
+    CELEBRITIES = "celebrities"
+    EQUIPMENT = "equipment"
     LABELS = "labels"
     MODERATION = "moderation"
+    EXTRAS = "extras"
+
+
+BOXED = frozenset(Task) - {Task.LABELS, Task.MODERATION, Task.EXTRAS}
 
 
 class Box(NamedTuple):
@@ -51,12 +63,26 @@ class Box(NamedTuple):
         return Box(*(min(max(side, 0.0), 1.0) for side in self))
 
 
+WHOLE = Box(0.0, 0.0, 1.0, 1.0)
+"""The box of what is true of a picture and lies nowhere on it."""
+
+
+class Landmark(NamedTuple):
+    """A named point, such as an eye's: fractions of a picture; `z` is a depth in the unit of `x`."""
+
+    name: str
+    x: float
+    y: float
+    z: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
     """One thing seen: for text the label is what was read.
 
-    `key` and `parent` tie words to their line: a word's `parent` is the `key` of its line. `details` is whatever else
-    the provider said of it, kept for dialects that can pass it on.
+    `key` and `parent` tie parts to a whole: a word's `parent` is the `key` of its line, a helmet's that of who wears
+    it. `details` is whatever else the provider said of it, kept for dialects that can pass it on; nothing in it is a
+    place on the picture, for it is not mapped from canvas to photo.
     """
 
     label: str
@@ -67,6 +93,7 @@ class Detection:
     key: int | None = None
     parent: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)  # Python 3.11 takes no mapping as a default
+    landmarks: tuple[Landmark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +189,11 @@ class Provider(Protocol):
     @property
     def about(self) -> About: ...
 
-    async def detect(self, picture: Picture, task: Task) -> Sequence[Detection]:
+    async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
         """All that is seen, in any order; boxes are fractions of the picture and may reach outside it.
+
+        `wanted` is for EXTRAS: the vendor's own names of what to say. Of each comes one detection with that name for
+        its label, the box WHOLE, and the vendor's own words, as JSON has them, for `details`.
 
         Raises one of the `ProviderError`s and nothing else.
         """

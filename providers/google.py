@@ -125,7 +125,7 @@ class Google(Remote):
         self._timeout_s = options.timeout_ms / 1000
         self._client = client
 
-    def call(self, picture: Picture, task: Task) -> Sequence[Detection]:
+    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:  # noqa: ARG002
         """One image, one feature."""
         from google.api_core.exceptions import GoogleAPICallError
         from google.auth.exceptions import GoogleAuthError, TransportError

@@ -104,7 +104,7 @@ class Rekognition(Remote):
         self._options = options
         self._client = client
 
-    def call(self, picture: Picture, task: Task) -> Sequence[Detection]:
+    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:  # noqa: ARG002
         """DetectLabels or DetectText. Labels without instances belong to no place and are left out."""
         from botocore.exceptions import (
             BotoCoreError,

@@ -19,7 +19,8 @@ def ungrid(layout: Layout, found: Iterable[Detection], *, crossing: Crossing = "
     """Each photo's own detections, in the layout's order, as fractions of the photo and clipped to it.
 
     `found` has boxes as fractions of the canvas. What lies in an empty cell or wholly beside its photo is dropped; so
-    is text that reaches over two photos, and with `crossing="discard"` any box that reaches into a second cell.
+    is text that reaches over two photos, a part of something in another cell, and with `crossing="discard"` any box
+    that reaches into a second cell.
     """
     own: list[list[Detection]] = [[] for _ in layout.photos]
     for detection in _unmixed(layout, list(found)):
@@ -90,8 +91,10 @@ def _to_photo(layout: Layout, photo: Rect, detection: Detection) -> Detection:
     x0, y0, x1, y1 = detection.box
     box = Box(_cut(x0 * wide - left), _cut(y0 * high - top), _cut(x1 * wide - left), _cut(y1 * high - top))
     polygon = tuple((_cut(x * wide - left), _cut(y * high - top)) for x, y in detection.polygon)
-    return Detection(detection.label, detection.score, box, detection.kind, polygon, detection.key,
-                     detection.parent, detection.details)  # fmt: skip
+    landmarks = tuple(
+        mark._replace(x=mark.x * wide - left, y=mark.y * high - top, z=mark.z * wide) for mark in detection.landmarks
+    )
+    return replace(detection, box=box, polygon=polygon, landmarks=landmarks)
 
 
 def _cut(fraction: float) -> float:
@@ -100,7 +103,8 @@ def _cut(fraction: float) -> float:
 
 def _unmixed(layout: Layout, found: list[Detection]) -> list[Detection]:
     """Text that belongs to one photo each: a line that was read across several is replaced by one for each photo, made
-    of that photo's words, and a piece that is `torn` is nobody's."""
+    of that photo's words, and a piece that is `torn` is nobody's. A part of anything else goes where its whole does, or
+    nowhere."""
     children: dict[int, list[Detection]] = defaultdict(list)
     for detection in found:
         if detection.parent is not None:
@@ -109,6 +113,10 @@ def _unmixed(layout: Layout, found: list[Detection]) -> list[Detection]:
     unmixed: list[Detection] = []
     for detection in found:
         words = children.get(detection.key, []) if detection.key is not None else []
+        if words and detection.kind not in TEXT:
+            cell = _cell(layout, detection.box)
+            unmixed += [detection, *(part for part in words if _cell(layout, part.box) == cell)]
+            continue
         whole = [word for word in words if not _is_torn(layout, word)]
         if words and (len(whole) < len(words) or len({_cell(layout, part.box) for part in (detection, *words)}) > 1):
             unmixed.extend(_lines(layout, detection, whole))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.grid.layout import Layout, Rect, lay_out
 from gateway.grid.ungrid import torn, ungrid
 from gateway.model import Size
-from providers.base import Box, Detection
+from providers.base import Box, Detection, Landmark
 from thresholds.shape import Shape
 
 FOUR = lay_out([Size(200, 100)] * 4, Shape(2, 2), (400, 200))
@@ -272,3 +272,20 @@ def test_alone():
     alone = Layout(Shape(1, 1), Size(200, 100), (Rect(0, 0, 200, 100),))
     found = [Detection("cat", 0.9, Box(0.1, 0.2, 0.3, 0.4)), Detection("dog", 0.8, Box(0, 0, 1, 1))]
     assert ungrid(alone, found) == [found]
+
+
+def test_landmarks():
+    """A face's named points go where its box goes; their depth is scaled as their x is."""
+    eye = Landmark("eyeLeft", 250 / 400, 125 / 200, 20 / 400)
+    (_, _, _, (face,)) = ungrid(FOUR, [at(240, 110, 300, 160, landmarks=(eye,))])
+    (mark,) = face.landmarks
+    assert mark[0] == "eyeLeft"
+    assert mark[1:] == pytest.approx((0.25, 0.25, 0.1))
+
+
+def test_parts():
+    """A helmet goes where who wears it goes, and one that lies in another photo's cell goes nowhere."""
+    person = at(150, 10, 190, 90, "Person", key=7)
+    own, next_door = at(160, 10, 180, 30, "HEAD_COVER", parent=7), at(205, 10, 225, 30, "HEAD_COVER", parent=7)
+    found = ungrid(FOUR, [person, own, next_door])
+    assert [[part.label for part in each] for each in found] == [["Person", "HEAD_COVER"], [], [], []]
