@@ -111,7 +111,7 @@ def build(
     service = Service(tuple(routes.values()), flow, house, events, watcher.level)
     signing = _signing(config, file)
     hooks = {each.name: Hook(each.webhook.url, each.webhook.each_photo) for each in config.tenants if each.webhook.url}
-    jobs = Jobs(stores.jobs, service.route, service.enter, guard.check, house, events, clock, hooks, signing)
+    jobs = Jobs(stores.jobs, service.way, service.enter, guard.check, house, events, clock, hooks, signing)
     deliverer = Deliverer(stores.deliveries, guard.post, partial(told.body, stores.jobs), signing,
                           observe=metrics.attempted,
                           pace=Pace(attempt_s=urls.timeout_ms / 1000, concurrency=config.webhooks.concurrency),
@@ -176,7 +176,8 @@ def _routes(config: Settings, file: Path, made: Mapping[str, Provider]) -> dict[
         if route.companion:
             _check_companion(route, cascade, made, f"{file}: routes[{index}].companion")
         routes[name] = Route(name, route.task, route.provider, cascade, route.max_wait_ms / 1000,
-                             route.deadline_ms / 1000, frozenset(route.tenants), route.companion)  # fmt: skip
+                             route.deadline_ms / 1000, frozenset(route.tenants), route.companion,
+                             made[route.provider].about.kind, frozenset(route.operations))  # fmt: skip
     return routes
 
 
@@ -233,8 +234,9 @@ def create_app(parts: Parts) -> FastAPI:
     intake = Intake(limits.max_request_bytes, limits.max_reading_bytes, timeout_s)
     for dialect in dialects.load_all():
         endpoint = Endpoint(dialect, parts.service, parts.keyring, parts.events, intake)
-        for path in dialect.paths:
-            app.add_route(path, endpoint.__call__, methods=["POST"], include_in_schema=False)
+        for place in dialect.paths:
+            method, path = place.split(" ") if " " in place else ("POST", place)
+            app.add_route(path, endpoint.__call__, methods=[method], include_in_schema=False)
     handing_in = Intake(parts.settings.jobs.max_request_bytes, limits.max_reading_bytes, timeout_s)
     Api(parts.jobs, parts.keyring, handing_in, lambda: _is_stopping(app)).add_to(app)
     ready = Ready(parts.providers, parts.buffer)

@@ -19,7 +19,7 @@ from gateway.clock import Clock
 from gateway.errors import BufferAway, Busy, DeadlineExceeded, GatewayError, NotServed, Stopping
 from gateway.events import Events, Left, LoopFailed, Settled
 from gateway.grid.studio import Studio
-from gateway.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Tenant
+from gateway.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Tenant, Way
 from gateway.packer import Waiting, company, due
 from gateway.rounds import BUFFER_PAUSE_S, Fetch, Rounds, Rules, insist
 from providers.base import Provider
@@ -88,7 +88,14 @@ class Flow:
         Raises Busy, having taken nothing, where the buffer is full, and BufferAway where it cannot be reached. When
         cancelled, its photos leave the buffer.
         """
-        return await self._answers([self._enter(photo, route, tenant, variant, deadline_s) for photo in photos])
+        ways = [(photo, Way(route, variant)) for photo in photos]
+        return await self.answer_all(ways, tenant, deadline_s=deadline_s)
+
+    async def answer_all(
+        self, asked: Sequence[tuple[Photo, Way]], tenant: Tenant, *, deadline_s: float | None = None
+    ) -> list[Outcome]:
+        """The same of photos, each under an id of its own, that go different ways: all of them are taken, or none."""
+        return await self._answers([self._enter(photo, way, tenant, deadline_s) for photo, way in asked])
 
     async def watch(self, photo: Photo, route: Route, tenant: Tenant, variant: str) -> Outcome:
         """The outcome of a photo that the gateway asks about for itself: clients go before it, and it counts as none of
@@ -115,10 +122,18 @@ class Flow:
             self._leave([entry for entry in entries if entry.photo.id in self._waiters], putting)
 
     def entry(
-        self, photo: Photo, route: Route, tenant: Tenant, job: str, index: int, *, variant: str = TARGET
+        self,
+        photo: Photo,
+        route: Route,
+        tenant: Tenant,
+        job: str,
+        index: int,
+        *,
+        variant: str = TARGET,
+        wanted: tuple[str, ...] = (),
     ) -> Entry:
         """A job's photo, ready to be put. A URL is to be fetched first."""
-        return replace(self._patient(photo, route, tenant, variant), job=job, index=index)
+        return replace(self._patient(photo, route, tenant, variant), job=job, index=index, wanted=wanted)
 
     def _patient(self, photo: Photo, route: Route, tenant: Tenant, variant: str) -> Entry:
         """A photo with no client that waits."""
@@ -177,7 +192,8 @@ class Flow:
 
     # -- in
 
-    def _enter(self, photo: Photo, route: Route, tenant: Tenant, variant: str, deadline_s: float | None) -> Entry:
+    def _enter(self, photo: Photo, way: Way, tenant: Tenant, deadline_s: float | None) -> Entry:
+        route, variant, wanted = way
         now = self._clock()
         deadline_at = now + (deadline_s if deadline_s is not None else route.deadline_s)
         lane = self._rounds.lane(photo, route, tenant.pool, variant)
@@ -185,7 +201,8 @@ class Flow:
         if spare_s < route.max_wait_s:
             lane = lane._replace(shape=ALONE)
         due_at = now if lane.shape == ALONE else now + route.max_wait_s
-        return Entry(photo, route.name, tenant.name, lane, now, now, due_at, deadline_at, variant=variant)
+        return Entry(photo, route.name, tenant.name, lane, now, now, due_at, deadline_at, variant=variant,
+                     wanted=wanted)  # fmt: skip
 
     def _broken(self, entry: Entry, error: GatewayError) -> None:
         end = Settlement(entry, Outcome(entry.photo, error=error))

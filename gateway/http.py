@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
-from gateway.dialects.base import Dialect, Incoming, Question, Reply, quality_of
-from gateway.errors import BadRequest, Busy, GatewayError, TooManyBytes, TooSlow, Unauthenticated
+from gateway.dialects.base import Dialect, Forward, Incoming, Question, Reply, quality_of
+from gateway.errors import BadRequest, Busy, GatewayError, NotServed, TooManyBytes, TooSlow, Unauthenticated
 from gateway.events import Events, Refused
 from gateway.keys import Keyring, is_loopback
 from gateway.service import Service
@@ -101,12 +101,13 @@ class Endpoint:
         self.dialect.authenticate(greeting, self.keyring)  # before a stranger's body takes up room
         incoming = replace(greeting, body=await self.intake.read(request))
         tenant = self.dialect.authenticate(incoming, self.keyring)
-        question = _with_headers(self.dialect.parse(incoming), incoming)
-        limits = self.dialect.limits
-        answering = self.service.answer(question, tenant, dialect=self.dialect.name, limits=limits)
-        outcomes = await while_connected(request, answering)
+        asked = self.dialect.parse(incoming)
+        if isinstance(asked, Forward):
+            raise NotServed(f"{asked.operation} is not served here.")
+        question = _with_headers(asked, incoming)
+        answers = await while_connected(request, self.service.answer(question, tenant, self.dialect))
         try:
-            return self.dialect.render(question, outcomes)
+            return self.dialect.render(question, answers)
         except GatewayError as error:  # the only photo's, which was told when it was refused or settled
             return self.dialect.render_error(error)
 

@@ -40,6 +40,10 @@ class Route:
     tenants: frozenset[str] = frozenset()
     """Whom the route is for; nobody named means everybody."""
     companion: str = ""
+    kind: str = ""
+    """The kind of its provider."""
+    operations: frozenset[str] = frozenset()
+    """Calls that clients may have handed on to its provider whole, by name."""
     variants: Mapping[str, Cascade] = field(init=False, repr=False, compare=False)
     levels: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
@@ -50,6 +54,15 @@ class Route:
     def variant(self, name: str) -> Cascade:
         """The cascade of that name; the route's own where there is none, as for photos that an older one left."""
         return self.variants.get(name, self.cascade)
+
+
+class Way(NamedTuple):
+    """How one thing that is asked of a photo is served: by which route, by which variant of it, and what of it is
+    wanted (as in `Entry`)."""
+
+    route: Route
+    variant: str = TARGET
+    wanted: tuple[str, ...] = ()
 
 
 class Size(NamedTuple):

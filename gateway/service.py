@@ -1,18 +1,21 @@
-"""From a client's question to the outcomes of its photos: the route, admission, and the flow."""
+"""From a client's question to the outcomes of its photos: the ways they go, where they lie, admission, and the flow."""
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from gateway.admission import House, admit
-from gateway.dialects.base import Question
+from gateway.dialects.base import Answered, Ask, Dialect, Item, Question, Source
 from gateway.errors import GatewayError, NotServed
 from gateway.events import Events, Refused
 from gateway.flow import Flow
-from gateway.model import Entry, Outcome, Photo, Quality, Route, Tenant
+from gateway.model import Entry, Outcome, Photo, Quality, Route, Tenant, Way
 from providers.base import Limits, Task
+
+Ways = Mapping[Task, Way]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,50 +28,87 @@ class Service:
     events: Events
     level: Callable[[str], str]
 
-    async def answer(self, question: Question, tenant: Tenant, *, dialect: str, limits: Limits) -> list[Outcome]:
-        """One outcome a photo, in order; a photo that is refused costs the others nothing.
+    async def answer(self, question: Question, tenant: Tenant, dialect: Dialect) -> list[Answered]:
+        """What came of each photo, in order; one that is refused costs the others nothing.
 
-        Raises NotServed where no route fits, Busy where the buffer is full, Stopping where the process goes down.
+        Raises NotServed or BadRequest where nothing at all of what is asked is served, Busy where the buffer is full,
+        Stopping where the process goes down.
         """
-        if not question.photos:
-            return []
-        route = self.route(question.task, tenant)
-        admitted = [self._admit(data, limits) for data in question.photos]
-        for refusal in admitted:
-            if isinstance(refusal, GatewayError):
-                self.events.tell(Refused(dialect, refusal.code))
-        photos = [photo for photo in admitted if isinstance(photo, Photo)]
-        answers = await self._answers(photos, route, tenant, question)
-        return [answers[photo.id] if isinstance(photo, Photo) else Outcome(None, error=photo) for photo in admitted]
+        ways = [self._ways(item, tenant, dialect.name, question.quality) for item in question.items]
+        refused = [way for way in ways if isinstance(way, GatewayError)]
+        if refused and len(refused) == len(ways):
+            raise refused[0]
+        photos = await asyncio.gather(*(map(self._photo, question.items, ways, [dialect.limits] * len(ways))))
+        for photo in photos:
+            if isinstance(photo, GatewayError):
+                self.events.tell(Refused(dialect.name, photo.code))
+        return await self._answers(photos, ways, tenant, question.deadline_s)
 
-    def route(self, task: Task, tenant: Tenant) -> Route:
-        """The first route for the task and the tenant."""
-        for route in self.routes:
-            if route.task == task and (not route.tenants or tenant.name in route.tenants):
-                return route
-        served = ", ".join(sorted({route.task for route in self.routes}))
-        raise NotServed(f"No route serves the task {task} for you; there are routes for {served}.")
+    def way(self, ask: Ask, tenant: Tenant, quality: Quality, dialect: str = "") -> Way:
+        """How one thing that is asked is served. Raises NotServed."""
+        route = self._route(ask.task, tenant, dialect)
+        return Way(route, self._variant(route, quality), ask.wanted)
 
-    def enter(self, photo: Photo, route: Route, tenant: Tenant, job: str, *, index: int, quality: Quality) -> Entry:
+    def enter(self, photo: Photo, way: Way, tenant: Tenant, job: str, /, *, index: int) -> Entry:
         """A job's photo, ready to be put."""
-        return self.flow.entry(photo, route, tenant, job, index, variant=self._variant(route, quality))
+        return self.flow.entry(photo, way.route, tenant, job, index, variant=way.variant, wanted=way.wanted)
+
+    def _ways(self, item: Item, tenant: Tenant, dialect: str, quality: Quality) -> Ways | GatewayError:
+        if isinstance(item.photo, GatewayError) and not item.asks:
+            return item.photo
+        try:
+            return {ask.task: self.way(ask, tenant, quality, dialect) for ask in item.asks}
+        except NotServed as refusal:
+            return refusal
+
+    def _route(self, task: Task, tenant: Tenant, dialect: str) -> Route:
+        """The first route for the task and the tenant. What a vendor alone can say is asked of that vendor; labels that
+        no route is for are those of the boxes on a photo."""
+        mine = [route for route in self.routes if not route.tenants or tenant.name in route.tenants]
+        tasks = (Task.LABELS, Task.OBJECTS) if task == Task.LABELS else (task,)
+        for served in tasks:
+            for route in mine:
+                if route.task == served and (task != Task.EXTRAS or route.kind == dialect):
+                    return route
+        there = ", ".join(sorted({route.task for route in mine}))
+        raise NotServed(f"No route serves the task {task} for you; there are routes for {there or 'nothing'}.")
 
     def _variant(self, route: Route, quality: Quality) -> str:
         return self.level(route.name) if quality == "target" else quality
 
-    def _admit(self, data: bytes | GatewayError, limits: Limits) -> Photo | GatewayError:
-        if isinstance(data, GatewayError):
-            return data
+    async def _photo(self, item: Item, ways: Ways | GatewayError, limits: Limits) -> Photo | GatewayError:
+        if isinstance(ways, GatewayError):
+            return ways
+        if isinstance(item.photo, GatewayError):
+            return item.photo
         try:
+            data = item.photo
+            if isinstance(data, Source):
+                raise NotServed("Photos by URL are not taken here.")
             return admit(uuid.uuid4().hex, data, limits, self.house)
         except GatewayError as refusal:
             return refusal
 
     async def _answers(
-        self, photos: Sequence[Photo], route: Route, tenant: Tenant, question: Question
-    ) -> Mapping[str, Outcome]:
-        if not photos:
-            return {}
-        variant = self._variant(route, question.quality)
-        outcomes = await self.flow.answer(photos, route, tenant, deadline_s=question.deadline_s, variant=variant)
-        return {photo.id: outcome for photo, outcome in zip(photos, outcomes, strict=True)}
+        self,
+        photos: Sequence[Photo | GatewayError],
+        ways: Sequence[Ways | GatewayError],
+        tenant: Tenant,
+        deadline_s: float | None,
+    ) -> list[Answered]:
+        """Each thing that is asked of a photo goes its own way, under an id of its own."""
+        asked = [
+            (replace(photo, id=uuid.uuid4().hex), way)
+            for photo, its in zip(photos, ways, strict=True)
+            if isinstance(photo, Photo) and not isinstance(its, GatewayError)
+            for way in its.values()
+        ]
+        outcomes = iter(await self.flow.answer_all(asked, tenant, deadline_s=deadline_s) if asked else ())
+        return [_answered(photo, its, outcomes) for photo, its in zip(photos, ways, strict=True)]
+
+
+def _answered(photo: Photo | GatewayError, ways: Ways | GatewayError, outcomes: Iterator[Outcome]) -> Answered:
+    if isinstance(photo, GatewayError):
+        return Answered(None, refusal=photo)
+    assert not isinstance(ways, GatewayError)  # noqa: S101  such a photo is not admitted
+    return Answered(photo, {task: next(outcomes) for task in ways})

@@ -17,6 +17,7 @@ import providers
 from gateway.keys import is_loopback
 from providers.base import Options, Task
 from thresholds.cascade import Border, Cascade, Crossing, Merge, Stage, load
+from thresholds.shape import ALONE
 
 PREFIX = "IMGRID_"
 DEFAULT_FILE = Path("imgrid.yaml")
@@ -95,6 +96,9 @@ class RouteSettings(_Section):
     crossing: Crossing | None = Field(None, description="overrides the cascade's: midpoint or discard")
     border: Border | None = Field(None, description="overrides the cascade's: none, black or blurred")
     companion: str = Field("", description="a free local provider that sees every photo whole, at stage 0")
+    operations: list[str] = Field(
+        default_factory=list, description="of task extras: calls that are handed on to the vendor whole, by name"
+    )
     watch: WatchSettings = WatchSettings()
     max_wait_ms: float = Field(150, ge=0, description="how long a photo waits for company at each stage")
     deadline_ms: float = Field(30_000, gt=0, description="how long a client waits at most")
@@ -319,17 +323,23 @@ def _check_tenants(settings: Settings, file: Path) -> None:
 def _check_routes(settings: Settings, file: Path) -> None:
     """Every name is known, and every route can be reached."""
     tenants = {tenant.name for tenant in settings.tenants}
-    taken: dict[Task, set[str] | None] = {}
+    taken: dict[tuple[Task, str], set[str] | None] = {}
     for index, route in enumerate(settings.routes):
         where = f"{file}: routes[{index}]"
         if unknown := set(route.tenants) - tenants:
             raise ConfigError(f"{where}.tenants: there is no tenant {', '.join(sorted(unknown))}")
-        before = taken.get(route.task, set())
+        what = route.task, _vendor(settings, route)
+        before = taken.get(what, set())
         asked_for = set(route.tenants) or tenants
         if before is None or (asked_for and asked_for <= before):
             raise ConfigError(f"{where}: nothing can match it: an earlier route serves {route.task} for the same "
                               "tenants; remove one, or name other tenants")  # fmt: skip
-        taken[route.task] = before | set(route.tenants) if route.tenants else None
+        taken[what] = before | set(route.tenants) if route.tenants else None
+
+
+def _vendor(settings: Settings, route: RouteSettings) -> str:
+    """What a vendor alone can say is asked of it by its own clients: there may be a route for each vendor."""
+    return str(settings.providers.get(route.provider, {}).get("kind")) if route.task == Task.EXTRAS else ""
 
 
 def options_of(settings: Settings, name: str, file: Path) -> Options:
@@ -351,6 +361,12 @@ def options_of(settings: Settings, name: str, file: Path) -> Options:
 def cascade_of(route: RouteSettings, index: int, file: Path) -> Cascade:
     """A route's cascade, from its file or written in place. Raises ConfigError naming file and key."""
     where = f"{file}: routes[{index}]"
+    if route.task == Task.EXTRAS:
+        if route.cascade is not None or route.stages is not None:
+            raise ConfigError(f"{where}: extras are always asked about one photo alone; leave cascade and stages out")
+        return Cascade(stages=(Stage(shape=ALONE),))
+    if route.operations:
+        raise ConfigError(f"{where}.operations: calls are handed on by a route of task extras; write them there")
     if (route.cascade is None) == (route.stages is None):
         raise ConfigError(f"{where}: write either cascade (a file) or stages, such as stages: [{{shape: 2x2}}]")
     changes = {key: value for key in ("merge", "crossing", "border") if (value := getattr(route, key)) is not None}

@@ -7,12 +7,13 @@ are in either base64.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 
+from gateway.dialects.base import Ask, Item
 from gateway.errors import BadRequest, GatewayError, NotServed, PhotoError
 from providers.base import Task
 
@@ -40,7 +41,7 @@ NUMBERS = {
 }
 """Names of features by their numbers, which Google's own REST clients send."""
 
-SERVED = f"{', '.join(FEATURES)} are, objects or text in one call."
+SERVED = f"{', '.join(FEATURES)} are."
 UNSPECIFIED = "Request must specify image and features."
 BY_URL = (
     "image.source is not taken here: send the photo's bytes as image.content, or hand in its URL as a job "
@@ -83,10 +84,10 @@ class Batch(Struct, frozen=True):
 
 
 class Wish(NamedTuple):
-    """What is asked of one photo."""
+    """What is asked of one photo, and how many results of each task it may have: 0 for all."""
 
-    task: Task
-    most: int
+    asks: tuple[Ask, ...]
+    most: Mapping[Task, int]
 
 
 def read(body: bytes) -> Sequence[Wanted]:
@@ -109,21 +110,16 @@ def wish(features: Sequence[Feature]) -> Wish | GatewayError:
         return BadRequest(UNSPECIFIED)
     if other := [name for name in most if name not in FEATURES]:
         return NotServed(f"Not served here: {', '.join(other)}; {SERVED}")
-    if len(tasks := {FEATURES[name] for name in most}) > 1:
-        return NotServed(f"Not served here together: {', '.join(most)}; {SERVED}")
-    return Wish(tasks.pop(), most.get("OBJECT_LOCALIZATION", 0))
+    limits = {FEATURES[name]: number for name, number in most.items()}
+    return Wish(tuple(Ask(task) for task in limits), limits)
 
 
-def task(wishes: Sequence[Wish | GatewayError]) -> Task:
-    """What all photos are asked. Raises what is wrong with the first where none can be, or NotServed for two tasks."""
-    tasks = {each.task for each in wishes if isinstance(each, Wish)}
-    if len(tasks) > 1:
-        raise NotServed(f"Not served here together: images asked for objects and for text; {SERVED}")
-    if not tasks:
-        for each in wishes:
-            if isinstance(each, GatewayError):
-                raise each
-    return tasks.pop() if tasks else Task.OBJECTS
+def item(index: int, wanted: Wanted) -> tuple[Item, Mapping[Task, int]]:
+    """One photo with what is asked of it, or why it is not; and how many results it may have. Raises BadRequest."""
+    wished = wish(wanted.features or ())
+    if isinstance(wished, GatewayError):
+        return Item(wished, ()), {}
+    return Item(photo(index, wanted.image), wished.asks), wished.most
 
 
 def photo(index: int, image: Image | None) -> bytes | GatewayError:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.dialects.base import Incoming, Question, Reply, holder_of, retry_after
+from gateway.dialects.base import Answered, Incoming, Question, Reply, about_all, holder_of, retry_after
 from gateway.dialects.native import read_query
 from gateway.errors import (
     BadDimensions,
@@ -31,7 +31,7 @@ from gateway.errors import (
     UpstreamFailed,
 )
 from gateway.keys import Keyring
-from gateway.model import Outcome, Size, Tenant
+from gateway.model import Size, Tenant
 from providers.base import Box, Detection, Limits, Task
 
 PATH = "/computervision/imageanalysis:analyze"
@@ -119,20 +119,20 @@ class Azure:
         language = _last(asked, "language", "en")
         if feature == "objects" and language.lower() != "en":
             raise LanguageNotServed(f"Objects are named in English, not in {language!r}.")
-        return Question(FEATURES[feature], (_photo(incoming),), feature)
+        return about_all(FEATURES[feature], [_photo(incoming)], options=feature)
 
-    def render(self, question: Question, outcomes: Sequence[Outcome]) -> Reply:
-        (outcome,) = outcomes
-        if outcome.error is not None:
-            raise outcome.error
-        assert outcome.photo is not None  # noqa: S101  what was answered was admitted
-        size = outcome.photo.size
-        answer = {
+    def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
+        (answer,) = answers
+        if answer.error is not None:
+            raise answer.error
+        assert answer.photo is not None  # noqa: S101  what was answered was admitted
+        size, ((task, outcome),) = answer.photo.size, answer.outcomes.items()
+        told = {
             "modelVersion": MODEL_VERSION,
             "metadata": {"width": size.width_px, "height": size.height_px},
-            f"{question.options}Result": _result(question.task, outcome.found, size),
+            f"{question.options}Result": _result(task, outcome.found, size),
         }
-        return _reply(200, answer)
+        return _reply(200, told)
 
     def render_error(self, error: GatewayError) -> Reply:
         form = next(form for kinds, form in ERRORS if isinstance(error, kinds))

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from gateway.errors import BadRequest, GatewayError, NoKey, Unauthenticated
 from gateway.keys import ANYBODY, Keyring, digest
-from gateway.model import Outcome, Quality, Tenant
+from gateway.model import Outcome, Photo, Quality, Tenant
 from providers.base import Limits, Task
 
 QUALITY_HEADER = "x-imgrid-quality"
@@ -67,17 +67,81 @@ def retry_after(error: GatewayError) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a client asks of which photos; `options` are the dialect's own, for its `render`.
+class Source:
+    """A photo that is named by where it lies: an `http` or `https` URL, `s3://bucket/key`, `gs://bucket/object`."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One thing that is asked of a photo.
+
+    `wanted` names, of EXTRAS, what the vendor is to say, and of LABELS the only ones that the client asks about; of
+    those and of MODERATION the client is told nothing that scores less than `least_score`; None leaves it to the route.
+    """
+
+    task: Task
+    wanted: tuple[str, ...] = ()
+    least_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A photo, or where it lies, and what is asked of it: each task once.
 
     In a photo's place may stand why it is not asked about: it is refused so, and the others are answered.
     """
 
-    task: Task
-    photos: tuple[bytes | GatewayError, ...] = field(repr=False)
+    photo: bytes | Source | GatewayError = field(repr=False)
+    asks: tuple[Ask, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a client asks of which photos; `options` are the dialect's own, for its `render`."""
+
+    items: tuple[Item, ...]
     options: Any = None
     deadline_s: float | None = None
     quality: Quality = "target"
+
+
+def about_all(task: Task, photos: Sequence[bytes | Source | GatewayError], **more: Any) -> Question:
+    """The same one thing asked of every photo; `more` are the question's other fields."""
+    return Question(tuple(Item(photo, (Ask(task),)) for photo in photos), **more)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of one photo: an outcome for each task that it was asked for, or one error for all.
+
+    `photo` is the photo as it was admitted, None where it was not.
+    """
+
+    photo: Photo | None
+    outcomes: Mapping[Task, Outcome] = field(default_factory=dict)
+    refusal: GatewayError | None = None
+
+    @property
+    def error(self) -> GatewayError | None:
+        """What went wrong first, None where nothing did."""
+        failed = (outcome.error for outcome in self.outcomes.values() if outcome.error is not None)
+        return self.refusal or next(failed, None)
+
+    @property
+    def share(self) -> float:
+        """Its part of the bill, in images."""
+        return sum(outcome.share for outcome in self.outcomes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A call that is no question about photos here: it is handed on whole to the vendor, if the operator allows
+    `operation` to be, and answered as the vendor answers it. `images` are billed for it, as far as can be told."""
+
+    operation: str
+    images: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +159,7 @@ class Dialect(Protocol):
     name: str
     paths: tuple[str, ...]
     """Where it is served, as the router writes paths, with `{name:path}` for what may be anything; the first is the one
-    to tell."""
+    to tell. Methods are POST, or what stands before a path: `GET /v1/operations/{name:path}`."""
     limits: Limits
     """What the API takes of one photo."""
     openapi: Mapping[str, Any]
@@ -105,14 +169,14 @@ class Dialect(Protocol):
         """Who asks; without a body, who claims to, as far as headers can tell. Raises Unauthenticated."""
         ...
 
-    def parse(self, incoming: Incoming) -> Question:
+    def parse(self, incoming: Incoming) -> Question | Forward:
         """What is asked, by a request whose body was read.
 
         Raises BadRequest, NotServed or a PhotoError; nothing else, whatever the bytes.
         """
         ...
 
-    def render(self, question: Question, outcomes: Sequence[Outcome]) -> Reply:
+    def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
         """The answer to a question; a dialect of one photo a call raises that photo's error."""
         ...
 

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.dialects import _google_request as request
 from gateway.dialects._google_text import text_of, unit
-from gateway.dialects.base import Incoming, Question, Reply, holder_of, retry_after
+from gateway.dialects.base import Answered, Incoming, Question, Reply, holder_of, retry_after
 from gateway.errors import (
     BadDimensions,
     BadFormat,
@@ -30,7 +30,7 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.keys import Keyring
-from gateway.model import Outcome, Tenant
+from gateway.model import Size, Tenant
 from providers.base import Detection, Limits, Task
 
 PATH = "/v1/images:annotate"
@@ -92,18 +92,11 @@ class Google:
 
     def parse(self, incoming: Incoming) -> Question:
         wanted = request.read(incoming.body or b"{}")
-        wishes = [request.wish(each.features or ()) for each in wanted]
-        photos = [
-            request.photo(index, each.image) if isinstance(wish, request.Wish) else wish
-            for index, (each, wish) in enumerate(zip(wanted, wishes, strict=True))
-        ]
-        most = tuple(wish.most if isinstance(wish, request.Wish) else 0 for wish in wishes)
-        return Question(request.task(wishes), tuple(photos), most)
+        items = [request.item(index, each) for index, each in enumerate(wanted)]
+        return Question(tuple(item for item, _ in items), tuple(most for _, most in items))
 
-    def render(self, question: Question, outcomes: Sequence[Outcome]) -> Reply:
-        responses = [
-            _response(question.task, outcome, most) for outcome, most in zip(outcomes, question.options, strict=True)
-        ]
+    def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
+        responses = [_response(answer, most) for answer, most in zip(answers, question.options, strict=True)]
         return _reply(200, {"responses": responses} if responses else {})
 
     def render_error(self, error: GatewayError) -> Reply:
@@ -114,15 +107,23 @@ class Google:
         return _reply(status.http, {"error": body}, retry_after(error))
 
 
-def _response(task: Task, outcome: Outcome, most: int) -> dict[str, Any]:
-    """One photo's answer, or its error; empty where nothing was found."""
-    if outcome.error is not None:
-        status, message = _status(outcome.error)
-        return {"error": {"code": status.code, "message": message}}
-    assert outcome.photo is not None  # noqa: S101  what was answered was admitted
+def _response(answer: Answered, most: Mapping[Task, int]) -> dict[str, Any]:
+    """One photo's answer, with its error where there is one; empty where nothing was found."""
+    told: dict[str, Any] = {}
+    for task, outcome in answer.outcomes.items():
+        if answer.photo is not None and outcome.error is None:
+            told |= _told(task, outcome.found, answer.photo.size, most.get(task, 0))
+    if answer.error is not None:
+        status, message = _status(answer.error)
+        told["error"] = {"code": status.code, "message": message}
+    return told
+
+
+def _told(task: Task, found: Sequence[Detection], size: Size, most: int) -> dict[str, Any]:
+    """What one task's answer adds to a photo's."""
     if task == Task.TEXT:
-        return text_of(outcome.found, outcome.photo.size)
-    ranked = sorted((d for d in outcome.found if d.score >= LEAST_SCORE), key=lambda d: -d.score)
+        return text_of(found, size)
+    ranked = sorted((d for d in found if d.score >= LEAST_SCORE), key=lambda d: -d.score)
     return {"localizedObjectAnnotations": [_object(d) for d in ranked[: most or None]]} if ranked else {}
 
 

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import FormParser, parse_options_header
 
-from gateway.dialects.base import Incoming, Question, Reply, holder_of, retry_after
+from gateway.dialects.base import Answered, Ask, Incoming, Item, Question, Reply, holder_of, retry_after
 from gateway.errors import BadRequest, GatewayError, NotServed
 from gateway.keys import Keyring
 from gateway.model import Outcome, Quality, Size, Step, Tenant
@@ -19,6 +19,7 @@ from providers.base import Box, Detection, Limits, Task
 
 MAX_PHOTOS = 100
 """Photos in one request."""
+TASKS = tuple(task for task in Task if task != Task.EXTRAS)
 MAX_FIELDS = 100
 """Fields of one form, beside its photos."""
 
@@ -203,19 +204,21 @@ class Native:
             wanted, photos = read_options(read_query(incoming.query), Wanted), [("", body)]
         task, names = task_of(wanted), named_in_turn([name for name, _ in photos])
         deadline_s = wanted.deadline_ms / 1000 if wanted.deadline_ms else None
-        data = tuple(data for _, data in photos)
-        return Question(task, data, _Named(wanted, names), deadline_s, wanted.quality)
+        asks = (ask_of(wanted, task),)
+        items = tuple(Item(data, asks) for _, data in photos)
+        return Question(items, _Named(wanted, names), deadline_s, wanted.quality)
 
-    def render(self, question: Question, outcomes: Sequence[Outcome]) -> Reply:
-        if len(outcomes) == 1 and outcomes[0].error is not None:
-            raise outcomes[0].error
+    def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
+        if len(answers) == 1 and answers[0].error is not None:
+            raise answers[0].error
         options: _Named = question.options
+        task = Task(options.wanted.task)
         photos = [
-            photo_out(name, outcome, outcome.photo.size if outcome.photo else None, options.wanted)
-            for name, outcome in zip(options.names, outcomes, strict=True)
+            photo_out(name, outcome_of(answer, task), answer.photo.size if answer.photo else None, options.wanted)
+            for name, answer in zip(options.names, answers, strict=True)
         ]
-        answer = Answer(question.task, sum(outcome.share for outcome in outcomes), photos)
-        return json_reply(200, answer)
+        told = Answer(task, sum(answer.share for answer in answers), photos)
+        return json_reply(200, told)
 
     def render_error(self, error: GatewayError) -> Reply:
         extra = retry_after(error)
@@ -224,12 +227,22 @@ class Native:
         return json_reply(error.status, Failure(Problem(error.code, str(error))), extra)
 
 
+def outcome_of(answer: Answered, task: Task) -> Outcome:
+    """Of a photo that was asked one thing."""
+    return answer.outcomes.get(task) or Outcome(None, error=answer.refusal)
+
+
+def ask_of(options: Options, task: Task) -> Ask:
+    """What the options come to."""
+    wanted = tuple(options.labels) if task == Task.LABELS else ()
+    return Ask(task, wanted, options.min_score or None)
+
+
 def task_of(options: Options) -> Task:
-    """Raises NotServed for one that there is none of."""
-    try:
-        return Task(options.task)
-    except ValueError:
-        raise NotServed(f"There is no task {options.task!r}; there are {', '.join(Task)}.") from None
+    """Raises NotServed for one that there is none of; what a vendor alone can say is for its own clients."""
+    if options.task not in TASKS:
+        raise NotServed(f"There is no task {options.task!r}; there are {', '.join(TASKS)}.")
+    return Task(options.task)
 
 
 def named_in_turn(names: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway import sigv4
-from gateway.dialects.base import Incoming, Question, Reply
+from gateway.dialects.base import Answered, Incoming, Question, Reply, about_all
 from gateway.errors import (
     BadFormat,
     BadRequest,
@@ -30,7 +30,7 @@ from gateway.errors import (
     UpstreamThrottled,
 )
 from gateway.keys import ANYBODY, Keyring
-from gateway.model import Outcome, Tenant
+from gateway.model import Tenant
 from providers.base import Box, Detection, Limits, Task
 
 TARGET = "RekognitionService."
@@ -171,15 +171,15 @@ class Rekognition:
         _check(asked)
         if asked.image.s3_object is not None and asked.image.data is None:
             raise S3NotServed("Unable to get object metadata from S3. This gateway takes Image.Bytes only.")
-        return Question(task, (asked.image.data or b"",), asked)
+        return about_all(task, [asked.image.data or b""], options=asked)
 
-    def render(self, question: Question, outcomes: Sequence[Outcome]) -> Reply:
-        (outcome,) = outcomes
-        if outcome.error is not None:
-            raise outcome.error
-        asked = question.options
-        answer = _labels(asked, outcome.found) if isinstance(asked, DetectLabels) else _text(asked, outcome.found)
-        return _reply(200, answer)
+    def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
+        (answer,) = answers
+        if answer.error is not None:
+            raise answer.error
+        asked, (outcome,) = question.options, answer.outcomes.values()
+        told = _labels(asked, outcome.found) if isinstance(asked, DetectLabels) else _text(asked, outcome.found)
+        return _reply(200, told)
 
     def render_error(self, error: GatewayError) -> Reply:
         status, kind = next((status, kind) for cls, status, kind in ERRORS if isinstance(error, cls))

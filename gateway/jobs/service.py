@@ -12,16 +12,15 @@ import msgspec
 
 from gateway.admission import House, admit
 from gateway.clock import Clock
-from gateway.dialects.base import Incoming
-from gateway.dialects.native import DIALECT
+from gateway.dialects.base import Ask, Incoming
+from gateway.dialects.native import DIALECT, ask_of
 from gateway.errors import BadRequest, GatewayError
 from gateway.events import Events, Refused
 from gateway.guard import UrlRefused
 from gateway.jobs import asked
 from gateway.jobs.asked import Asked
 from gateway.jobs.base import Hook, Job, JobStore
-from gateway.model import URL, Entry, Photo, Quality, Route, Size, Tenant
-from providers.base import Task
+from gateway.model import URL, Entry, Photo, Quality, Size, Tenant, Way
 
 NAME = "jobs"
 """What refusals are told under, where a dialect's name would stand."""
@@ -43,21 +42,19 @@ def _base32(number: int, digits: int) -> str:
 class Enter(Protocol):
     """Makes an entry of the photo at that place in a job."""
 
-    def __call__(
-        self, photo: Photo, route: Route, tenant: Tenant, job: str, /, *, index: int, quality: Quality
-    ) -> Entry: ...
+    def __call__(self, photo: Photo, way: Way, tenant: Tenant, job: str, /, *, index: int) -> Entry: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
     """What the jobs' endpoints call.
 
-    `route` finds a task's route for a tenant, raising NotServed. `check_url` raises where a URL may not be asked for.
-    `hooks` are the tenants' own, for jobs that name none.
+    `way` finds how an ask is served to a tenant, raising NotServed. `check_url` raises where a URL may not be asked
+    for. `hooks` are the tenants' own, for jobs that name none.
     """
 
     store: JobStore
-    route: Callable[[Task, Tenant], Route]
+    way: Callable[[Ask, Tenant, Quality], Way]
     enter: Enter
     check_url: Callable[[str], object]
     house: House
@@ -76,11 +73,11 @@ class Jobs:
         self._check_urls(wanted)
         if wanted.hook and not self.signs(tenant.name):
             raise BadRequest("webhook: there is no secret to sign it with; the operator sets webhooks.secrets.")
-        route = self.route(wanted.task, tenant)
+        way = self.way(ask_of(wanted.options, wanted.task), tenant, wanted.quality)
         job = self._job(wanted, tenant)
         admitted = await asyncio.to_thread(self._admit, wanted, job.id)
         entries = [
-            self.enter(photo, route, tenant, job.id, index=index, quality=wanted.quality)
+            self.enter(photo, way, tenant, job.id, index=index)
             for index, photo in enumerate(admitted)
             if isinstance(photo, Photo)
         ]

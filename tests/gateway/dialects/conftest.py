@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,8 @@ TENANTS = [
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """`serve(objects=script or provider, text=script, people=script, **config)`: the address of a gateway that answers
-    so.
+    """`serve(objects=script or provider, text=script, faces=provider, **config)`: the address of a gateway that answers
+    so, by task; `extras=` takes providers by the kind whose they are.
 
     Without scripts it finds coloured shapes, for real. `route=` changes its routes, 2x2 grids that wait 20 ms.
     """
@@ -40,29 +40,35 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
 
         def start(
             objects: Script | Provider | None = None,
-            text: Script | None = None,
-            people: Script | None = None,
             route: dict[str, Any] | None = None,
+            extras: Mapping[str, Provider] | None = None,
             **config: Any,
         ) -> str:
-            fakes: dict[str, Provider] = {}
-            if objects is not None:
-                fakes["eye"] = objects if hasattr(objects, "detect") else ScriptedProvider(objects)
-            names = {"eye": "objects"}
-            for name, task, script in (("reader", Task.TEXT, text), ("watcher", Task.PEOPLE, people)):
-                if script is not None:
-                    fakes[name] = ScriptedProvider(script, introduced=about(name, task=task))
-                    names[name] = task.value
+            scripts = {str(task): config.pop(task) for task in Task if task in config}
+            scripts |= {} if objects is None else {"objects": objects}
+            fakes: dict[str, Provider] = {task: _provider(task, script) for task, script in scripts.items()}
             shared = {"stages": [{"shape": "2x2"}], "max_wait_ms": 20, **(route or {})}
+            names = {"objects", *scripts}
+            kinds = dict.fromkeys(names, "shapes")
+            routes: list[dict[str, Any]] = [{"task": name, "provider": name, **shared} for name in sorted(names)]
+            for kind, provider in (extras or {}).items():
+                fakes[kind], kinds[kind] = provider, kind
+                routes.append({"task": "extras", "provider": kind, **(config.pop("forwarding", {}))})
             content = {
-                "providers": {name: {"kind": "shapes", "canvas": "640x640"} for name in names},
-                "routes": [{"task": task, "provider": name, **shared} for name, task in names.items()],
+                "providers": {name: {"kind": kind, "canvas": "640x640"} for name, kind in kinds.items()},
+                "routes": routes,
                 **config,
             }
             folder: Path = tmp_path_factory.mktemp("gateway")
             return stack.enter_context(serving(parts_of(folder, content, fakes)))
 
         yield start
+
+
+def _provider(task: str, script: Script | Provider) -> Provider:
+    if callable(script):
+        return ScriptedProvider(script, introduced=about(task, task=Task(task)))
+    return script
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gateway.dialects.azure import DIALECT, FEATURES
-from gateway.dialects.base import Question
+from gateway.dialects.base import Answered, about_all
 from gateway.errors import (
     BilledUnknown,
     BufferAway,
@@ -412,6 +412,10 @@ class TestRetries:
         assert "Retry-After" not in DIALECT.render_error(kind("failed")).headers
 
 
+def answered(photo, task, found):
+    return Answered(photo, {task: Outcome(photo, found)})
+
+
 boxes = st.tuples(*[st.floats(-2, 3)] * 4).map(lambda sides: Box(*sides))
 
 
@@ -421,13 +425,13 @@ def test_boxes_lie_inside(box, size):
     photo = Photo("id", b"", "JPEG", size)
     found = tuple(Detection("x", 1.0, box, kind=kind, key=1) for kind in ("", "LINE"))
     for task, feature in ((Task.OBJECTS, "objects"), (Task.PEOPLE, "people")):
-        reply = DIALECT.render(Question(task, (b"",), feature), [Outcome(photo, found[:1])])
+        reply = DIALECT.render(about_all(task, [b""], options=feature), [answered(photo, task, found[:1])])
         (value,) = json.loads(reply.body)[f"{feature}Result"]["values"]
         x, y, w, h = (value["boundingBox"][side] for side in "xywh")
         assert min(x, y) >= 0 < min(w, h)
         assert x + w <= size.width_px
         assert y + h <= size.height_px
-    reply = DIALECT.render(Question(Task.TEXT, (b"",), "read"), [Outcome(photo, found[1:])])
+    reply = DIALECT.render(about_all(Task.TEXT, [b""], options="read"), [answered(photo, Task.TEXT, found[1:])])
     (line,) = json.loads(reply.body)["readResult"]["blocks"][0]["lines"]
     assert len(line["boundingPolygon"]) == 4
     assert all(0 <= p["x"] <= size.width_px and 0 <= p["y"] <= size.height_px for p in line["boundingPolygon"])

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gateway.dialects._google_request import FEATURES, NUMBERS
-from gateway.dialects.base import Question
+from gateway.dialects.base import Answered, about_all
 from gateway.dialects.google import DIALECT
 from gateway.errors import BilledUnknown, BufferAway, Busy, DeadLetter, DeadlineExceeded, Stopping, UpstreamFailed
 from gateway.model import Outcome, Photo, Size
@@ -239,8 +239,9 @@ class TestText:
 
 def told(task, *found, size=SQUARE, most=0):
     """What is told of detections, as the SDK reads it."""
-    outcome = Outcome(Photo("id", b"", "JPEG", size), found)
-    reply = DIALECT.render(Question(task, (b"",), (most,)), [outcome])
+    photo = Photo("id", b"", "JPEG", size)
+    answer = Answered(photo, {task: Outcome(photo, found)})
+    reply = DIALECT.render(about_all(task, [b""], options=({task: most},)), [answer])
     (answer,) = vision.BatchAnnotateImagesResponse.from_json(reply.body, ignore_unknown_fields=False).responses
     return answer
 
@@ -294,7 +295,8 @@ class TestBatches:
         assert post(content=body).content == b"{}"
 
     def test_bad_ones(self, google, gateway):
-        """Bad images have each its own error, and the others their answers."""
+        """Bad images have each its own error, and the others their answers; so have those that ask for what no route
+        serves."""
         source = vision.AnnotateImageRequest(
             image={"source": {"image_uri": "https://example.com/a.jpg"}}, features=[{"type_": OBJECTS}]
         )
@@ -305,7 +307,7 @@ class TestBatches:
         said = [(response.error.code, response.error.message) for response in answer.responses]
         assert [code for code, _ in said] == [3, 0, 3, 3, 3, 3, 0]
         texts = ["Bad image data.", "", "Request must specify image and features.", "as a job (POST /v1/jobs)",
-                 "LABEL_DETECTION", "together: OBJECT_LOCALIZATION, TEXT_DETECTION", ""]  # fmt: skip
+                 "LABEL_DETECTION", "No route serves the task text", ""]  # fmt: skip
         assert all(text in message for text, (_, message) in zip(texts, said, strict=True))
 
     def test_too_large(self, serve, google):
@@ -350,10 +352,13 @@ class TestFeatures:
         with pytest.raises(exceptions.BadRequest, match="FACE_DETECTION, LANDMARK_DETECTION"):
             google(gateway).annotate_image({"image": {"content": PHOTO}})
 
-    def test_mixed(self, google, reader):
-        """Images that are asked for objects and for text are not taken in one call."""
-        with pytest.raises(exceptions.BadRequest, match="objects or text in one call"):
-            google(reader).batch_annotate_images(requests=[of(PHOTO), of(PHOTO, TEXT)])
+    def test_mixed(self, google, serve):
+        """One image may be asked for objects and for text, and the next for text alone; each gets what it asked for."""
+        address = serve(text=lambda *_: [Detection("STOP", 0.9, Box(0, 0, 1, 1), kind="LINE", key=1)])
+        answer = google(address).batch_annotate_images(requests=[of(PHOTO, OBJECTS, TEXT), of(GREEN, TEXT)])
+        both, one = answer.responses
+        assert (names(both), both.full_text_annotation.text) == (["red", "blue"], "STOP")
+        assert (names(one), one.full_text_annotation.text) == ([], "STOP")
 
     def test_none(self, post):
         """A call without any features is refused in Google's words."""

@@ -134,7 +134,7 @@ class TestOptions:
         trails = [photo["trail"] for photo in answer["photos"]]
         (step,) = trails[0]
         assert {key: step[key] for key in ("provider", "shape", "stage", "photos", "attempts", "share")} == {
-            "provider": "eye",
+            "provider": "objects",
             "shape": "2x2",
             "stage": 0,
             "photos": 4,

@@ -20,6 +20,7 @@ from gateway.buffer.base import Buffer, Commit, Room, Settlement
 from gateway.buffer.memory import MemoryBuffer
 from gateway.buffer.redis import RedisBuffer
 from gateway.clock import steady
+from gateway.dialects.base import Ask
 from gateway.errors import NotServed
 from gateway.events import Events
 from gateway.guard import check_url
@@ -30,7 +31,7 @@ from gateway.jobs.redis import RedisStore
 from gateway.jobs.service import Jobs
 from gateway.jobs.sqlite import SqliteStore
 from gateway.keys import Keyring, digest
-from gateway.model import Entry, Lane, Outcome, Photo, Route, Size, Step, Tenant
+from gateway.model import Entry, Lane, Outcome, Photo, Quality, Route, Size, Step, Tenant, Way
 from gateway.redis import Commands, connect
 from gateway.testing import Block, RedisServer, Told, drawn, encoded
 from providers.base import Task
@@ -213,10 +214,10 @@ ROUTE = Route("objects", Task.OBJECTS, "eye", Cascade(stages=(Stage(shape=ALONE)
 KEYS = {name: {"Authorization": f"Bearer key-{name}"} for name in ("shop", "press")}
 
 
-def route(task: Task, tenant: Tenant) -> Route:
-    if task != Task.OBJECTS:
-        raise NotServed(f"No route serves the task {task} for you; there are routes for objects.")
-    return ROUTE
+def way(ask: Ask, tenant: Tenant, quality: Quality) -> Way:
+    if ask.task != Task.OBJECTS:
+        raise NotServed(f"No route serves the task {ask.task} for you; there are routes for objects.")
+    return Way(ROUTE, quality)
 
 
 class World:
@@ -228,7 +229,7 @@ class World:
         self.stopping = False
         self.store = SqliteStore(folder / "jobs.db", clock=steady(), keep_s=60, room=room)
         self.buffer = MemoryBuffer(Room(), keep=self.store.settle)
-        self.jobs = Jobs(self.store, route, self.enter, check_url, House(max_bytes=100_000),
+        self.jobs = Jobs(self.store, way, self.enter, check_url, House(max_bytes=100_000),
                          Events([self.told]), steady(), hooks or {}, signs)  # fmt: skip
         bearer = {digest("native", f"key-{name}"): Tenant(name, name) for name in KEYS}
         keyring = Keyring(open=True) if open_to_all else Keyring(bearer)
@@ -242,9 +243,10 @@ class World:
             headers={} if open_to_all else KEYS["shop"],
         )
 
-    def enter(self, photo, route, tenant, job, *, index, quality):
-        lane = Lane("eye", route.task, tenant.pool, ALONE)
-        entry = Entry(photo, route.name, tenant.name, lane, 0, 0, 0, 60.0, job=job, index=index, variant=quality)
+    def enter(self, photo, way, tenant, job, *, index):
+        lane = Lane("eye", way.route.task, tenant.pool, ALONE)
+        entry = Entry(photo, way.route.name, tenant.name, lane, 0, 0, 0, 60.0, job=job, index=index,
+                      variant=way.variant)  # fmt: skip
         self.entered.append(entry)
         return entry
 
