@@ -103,7 +103,9 @@ class Endpoint:
         tenant = self.dialect.authenticate(incoming, self.keyring)
         asked = self.dialect.parse(incoming)
         if isinstance(asked, Forward):
-            raise NotServed(f"{asked.operation} is not served here.")
+            raise NotServed(
+                f"{asked.operation} is not handed on here: no route of task extras names it in its operations."
+            )
         question = _with_headers(asked, incoming)
         answers = await while_connected(request, self.service.answer(question, tenant, self.dialect))
         try:

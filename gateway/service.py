@@ -6,10 +6,11 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 from gateway.admission import House, admit
 from gateway.dialects.base import Answered, Ask, Dialect, Item, Question, Source
-from gateway.errors import GatewayError, NotServed
+from gateway.errors import GatewayError, NotFetched, NotServed
 from gateway.events import Events, Refused
 from gateway.flow import Flow
 from gateway.model import Entry, Outcome, Photo, Quality, Route, Tenant, Way
@@ -38,7 +39,9 @@ class Service:
         refused = [way for way in ways if isinstance(way, GatewayError)]
         if refused and len(refused) == len(ways):
             raise refused[0]
-        photos = await asyncio.gather(*(map(self._photo, question.items, ways, [dialect.limits] * len(ways))))
+        photos = await asyncio.gather(
+            *(map(self._photo, question.items, ways, repeat(question.limits or dialect.limits)))
+        )
         for photo in photos:
             if isinstance(photo, GatewayError):
                 self.events.tell(Refused(dialect.name, photo.code))
@@ -46,7 +49,7 @@ class Service:
 
     def way(self, ask: Ask, tenant: Tenant, quality: Quality, dialect: str = "") -> Way:
         """How one thing that is asked is served. Raises NotServed."""
-        route = self._route(ask.task, tenant, dialect)
+        route = self._route(ask, tenant, dialect)
         return Way(route, self._variant(route, quality), ask.wanted)
 
     def enter(self, photo: Photo, way: Way, tenant: Tenant, job: str, /, *, index: int) -> Entry:
@@ -61,17 +64,19 @@ class Service:
         except NotServed as refusal:
             return refusal
 
-    def _route(self, task: Task, tenant: Tenant, dialect: str) -> Route:
+    def _route(self, ask: Ask, tenant: Tenant, dialect: str) -> Route:
         """The first route for the task and the tenant. What a vendor alone can say is asked of that vendor; labels that
         no route is for are those of the boxes on a photo."""
+        task = ask.task
         mine = [route for route in self.routes if not route.tenants or tenant.name in route.tenants]
         tasks = (Task.LABELS, Task.OBJECTS) if task == Task.LABELS else (task,)
         for served in tasks:
             for route in mine:
                 if route.task == served and (task != Task.EXTRAS or route.kind == dialect):
                     return route
+        what = f"{task} ({', '.join(ask.wanted)})" if task == Task.EXTRAS else task
         there = ", ".join(sorted({route.task for route in mine}))
-        raise NotServed(f"No route serves the task {task} for you; there are routes for {there or 'nothing'}.")
+        raise NotServed(f"No route serves the task {what} for you; there are routes for {there or 'nothing'}.")
 
     def _variant(self, route: Route, quality: Quality) -> str:
         return self.level(route.name) if quality == "target" else quality
@@ -84,7 +89,7 @@ class Service:
         try:
             data = item.photo
             if isinstance(data, Source):
-                raise NotServed("Photos by URL are not taken here.")
+                raise NotFetched("Photos by URL are not taken here.")
             return admit(uuid.uuid4().hex, data, limits, self.house)
         except GatewayError as refusal:
             return refusal

@@ -105,6 +105,8 @@ class Question:
     options: Any = None
     deadline_s: float | None = None
     quality: Quality = "target"
+    limits: Limits | None = None
+    """What the API takes of a photo that is asked so, where that is not what it takes otherwise."""
 
 
 def about_all(task: Task, photos: Sequence[bytes | Source | GatewayError], **more: Any) -> Question:

@@ -238,7 +238,6 @@ BAD = {
     "no image": ("InvalidParameterException", {"Image": {}}),
     "confidence": ("InvalidParameterException", {**MAIN, "MinConfidence": 101}),
     "features": ("InvalidParameterException", {**MAIN, "Features": ["X"]}),
-    "image properties": ("InvalidParameterException", {**MAIN, "Features": ["IMAGE_PROPERTIES"]}),
     "filters": (
         "InvalidParameterException",
         {**MAIN, "Settings": {"GeneralLabels": {"LabelInclusionFilters": ["x" * 51]}}},
@@ -262,11 +261,20 @@ class TestErrors:
         with pytest.raises(ClientError, match="UnknownOperationException"):
             rekognition(serve()).detect_text(**MAIN)
 
-    def test_unknown_operation(self, aws):
-        """An operation that this dialect does not know is refused; the message names those it knows."""
-        with pytest.raises(ClientError, match="DetectLabels") as caught:
-            aws.detect_faces(**MAIN)
+    def test_unknown_operation(self, aws, http, gateway):
+        """An operation that nobody here may have handed on is refused by name, and so is what is no operation."""
+        with pytest.raises(ClientError, match="ListCollections is not") as caught:
+            aws.list_collections()
         assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
+        for target in ("RekognitionService.Detect Labels", "DetectLabels", ""):
+            reply = http.post(gateway, headers={"X-Amz-Target": target}, content=b"{}")
+            assert reply.json()["__type"] == "UnknownOperationException"
+            assert "DetectLabels" in reply.json()["Message"]
+
+    def test_image_properties(self, aws):
+        """A feature that no route serves is refused by name."""
+        with pytest.raises(ClientError, match="IMAGE_PROPERTIES"):
+            aws.detect_labels(**MAIN, Features=["IMAGE_PROPERTIES"])
 
     def test_throttled(self, serve, rekognition):
         """A provider that keeps throttling is throttling to the client, which may retry."""

@@ -1,0 +1,279 @@
+"""Rekognition's other operations, by boto3, with answers held to the service's own model."""
+
+from __future__ import annotations
+
+import botocore.session
+import pytest
+from botocore.exceptions import ClientError
+from botocore.validate import ParamValidator
+
+from gateway.testing import Block, ScriptedProvider, about, drawn, encoded, see_shapes
+from providers.base import WHOLE, Box, Detection, Landmark, Task
+
+PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG")
+SMALL = encoded(drawn((70, 70), Block("red", 10, 10, 60, 60)))
+MAIN = {"Image": {"Bytes": PHOTO}}
+MODEL = botocore.session.get_session().get_service_model("rekognition")
+QUALITY = {"Brightness": 70.0, "Sharpness": 90.0}
+POSE = {"Roll": 1.0, "Yaw": -2.0, "Pitch": 3.0}
+
+
+def fits(operation, answer):
+    """The answer without what boto3 adds to it, once it is found to fit the operation's model."""
+    told = {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+    shape = MODEL.operation_model(operation).output_shape
+    assert ParamValidator().validate(told, shape).generate_report() == ""
+    assert not list(_wrong(shape, told, operation))
+    return told
+
+
+def _wrong(shape, value, path):
+    """Enums and unknown members, of which botocore's own validator says nothing."""
+    if shape.type_name == "structure":
+        yield from (f"{path}.{name}" for name in value if name not in shape.members)
+        for name, member in value.items():
+            yield from _wrong(shape.members[name], member, f"{path}.{name}")
+    elif shape.type_name == "list":
+        for member in value:
+            yield from _wrong(shape.member, member, path)
+    elif getattr(shape, "enum", None) and value not in shape.enum:
+        yield f"{path}: {value}"
+
+
+def faces(picture, task):
+    """A face for every shape: its left eye at the shape's upper left corner, and all that Rekognition tells of one."""
+    raw = {
+        "Pose": POSE, "Quality": QUALITY, "Smile": {"Value": True, "Confidence": 90.0},
+        "AgeRange": {"Low": 20, "High": 30}, "Emotions": [{"Type": "HAPPY", "Confidence": 95.0}],
+        "Gender": {"Value": "Female", "Confidence": 99.0},
+    }  # fmt: skip
+    return [
+        Detection("Face", each.score, each.box, landmarks=(Landmark("eyeLeft", each.box.x0, each.box.y0),),
+                  details={"vendor": "rekognition", "raw": raw})
+        for each in see_shapes(picture, task)
+    ]  # fmt: skip
+
+
+class TestFaces:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def aws(cls, serve, rekognition):
+        return rekognition(serve(faces=faces))
+
+    def test_places(self, aws):
+        """Faces come largest first, with boxes and landmarks as fractions of the client's own photo."""
+        told = fits("DetectFaces", aws.detect_faces(**MAIN))
+        large, small = told["FaceDetails"]
+        assert large["BoundingBox"] == pytest.approx({"Left": 0.1, "Top": 0.1, "Width": 0.2, "Height": 0.8}, abs=0.02)
+        (eye,) = large["Landmarks"]
+        assert (eye["Type"], eye["X"], eye["Y"]) == (
+            "eyeLeft",
+            pytest.approx(0.1, abs=0.02),
+            pytest.approx(0.1, abs=0.02),
+        )
+        assert small["Confidence"] < large["Confidence"] == 100
+
+    @pytest.mark.parametrize(
+        ("attributes", "more"),
+        [
+            ({}, set()),
+            ({"Attributes": ["DEFAULT"]}, set()),
+            ({"Attributes": ["SMILE", "AGE_RANGE"]}, {"Smile", "AgeRange"}),
+            ({"Attributes": ["DEFAULT", "EMOTIONS"]}, {"Emotions"}),
+            ({"Attributes": ["ALL"]}, {"Smile", "AgeRange", "Emotions", "Gender"}),
+        ],
+    )
+    def test_attributes(self, aws, attributes, more):
+        """What is always told is told, and beside it the attributes that are asked for, as far as they are known."""
+        (face, *_) = fits("DetectFaces", aws.detect_faces(**MAIN, **attributes))["FaceDetails"]
+        assert set(face) == {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality"} | more
+
+    def test_unknown_attribute(self, aws):
+        """An attribute that there is none of is an invalid parameter."""
+        with pytest.raises(aws.exceptions.InvalidParameterException, match="Attributes"):
+            aws.detect_faces(**MAIN, Attributes=["HAIR"])
+
+    def test_other_vendor(self, serve, rekognition):
+        """What another vendor tells of a face is told in Rekognition's members."""
+        details = {"pose": [1.0, 2.0, 3.0], "emotions": {"joy": 0.9, "sorrow": 0.1}}
+        address = serve(faces=lambda *_: [Detection("Face", 0.8, Box(0.1, 0.1, 0.5, 0.9), details=details)])
+        (face,) = fits("DetectFaces", rekognition(address).detect_faces(**MAIN, Attributes=["ALL"]))["FaceDetails"]
+        assert face["Pose"] == {"Roll": 1.0, "Yaw": 2.0, "Pitch": 3.0}
+        assert face["Emotions"] == [{"Type": "HAPPY", "Confidence": 90.0}, {"Type": "SAD", "Confidence": 10.0}]
+
+
+class TestCelebrities:
+    def test_both(self, serve, rekognition):
+        """Who is recognised is told by name with links, and the faces of others are told beside."""
+
+        def seen(*_):
+            face = {
+                "Pose": POSE,
+                "Quality": QUALITY,
+                "Confidence": 99.0,
+                "Emotions": [],
+                "Smile": {"Value": True, "Confidence": 80.0},
+            }
+            raw = {"Id": "3Ir0du6", "Urls": ["www.example.com"], "KnownGender": {"Type": "Female"}, "Face": face}
+            return [
+                Detection(
+                    "Ada",
+                    0.97,
+                    Box(0.1, 0.1, 0.4, 0.6),
+                    kind="CELEBRITY",
+                    details={"vendor": "rekognition", "raw": raw},
+                ),
+                Detection("Face", 0.9, Box(0.6, 0.1, 0.9, 0.6), kind="FACE", details={"raw": {"Face": face}}),
+            ]
+
+        address = serve(celebrities=seen, route={"stages": [{"shape": "1x1"}]})
+        told = fits("RecognizeCelebrities", rekognition(address).recognize_celebrities(**MAIN))
+        (ada,), (other,) = told["CelebrityFaces"], told["UnrecognizedFaces"]
+        assert (ada["Name"], ada["MatchConfidence"], ada["Id"], ada["Face"]["Confidence"]) == (
+            "Ada",
+            97.0,
+            "3Ir0du6",
+            99.0,
+        )
+        assert other["BoundingBox"]["Left"] == pytest.approx(0.6)
+
+
+class TestModeration:
+    FOUND = (
+        Detection("Violence", 0.9, WHOLE, details={"parent": "", "level": 1, "version": "7.1"}),
+        Detection("Weapons", 0.9, WHOLE, details={"parent": "Violence", "level": 2}),
+        Detection("Smoking", 0.3, WHOLE, details={"parent": "Drugs & Tobacco", "level": 2}),
+    )
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def aws(cls, serve, rekognition):
+        return rekognition(serve(moderation=lambda *_: cls.FOUND, route={"stages": [{"shape": "1x1"}]}))
+
+    def test_flagged(self, aws):
+        """What is flagged is told with its parents and their level, from 50 percent on where nothing else is asked."""
+        told = fits("DetectModerationLabels", aws.detect_moderation_labels(**MAIN))
+        assert [(row["Name"], row["ParentName"], row["TaxonomyLevel"]) for row in told["ModerationLabels"]] == [
+            ("Violence", "", 1), ("Weapons", "Violence", 2),
+        ]  # fmt: skip
+        assert told["ModerationModelVersion"] == "7.1"
+
+    def test_min_confidence(self, aws):
+        """MinConfidence decides what is told."""
+        for least, count in ((20, 3), (95, 0)):
+            told = fits("DetectModerationLabels", aws.detect_moderation_labels(**MAIN, MinConfidence=least))
+            assert len(told["ModerationLabels"]) == count
+
+    def test_whole_calls(self, aws):
+        """A call that only the vendor can answer, with an adapter or reviewers, is refused by name here."""
+        with pytest.raises(ClientError, match="DetectModerationLabels is not handed on"):
+            aws.detect_moderation_labels(**MAIN, ProjectVersion="arn:aws:rekognition:eu-west-1:1:project/p/version/v/1")
+
+
+class TestEquipment:
+    @staticmethod
+    def seen(*_):
+        """A person with a helmet and bare hands, one of whom no face is seen, and one that may be none."""
+        part = "name", "confidence"
+        helmet = {"part": "HEAD", "covers": {"value": True, "confidence": 0.99}}
+        parts = [dict(zip(part, each, strict=True)) for each in (("HEAD", 0.99), ("LEFT_HAND", 0.95))]
+        return [
+            Detection("Person", 0.99, Box(0.0, 0.0, 0.3, 1.0), kind="PERSON", key=7, details={"parts": parts}),
+            Detection("HEAD_COVER", 0.98, Box(0.1, 0.0, 0.2, 0.1), kind="EQUIPMENT", parent=7, details=helmet),
+            Detection("Person", 0.9, Box(0.35, 0.0, 0.6, 1.0), kind="PERSON", key=9, details={"parts": []}),
+            Detection("Person", 0.5, Box(0.65, 0.0, 0.9, 1.0), kind="PERSON", key=11, details={"parts": parts}),
+        ]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def aws(cls, serve, rekognition):
+        return rekognition(serve(equipment=TestEquipment.seen, route={"stages": [{"shape": "1x1"}]}))
+
+    def test_persons(self, aws):
+        """Persons are numbered from 0, with the parts of their bodies and what is worn on each."""
+        told = fits("DetectProtectiveEquipment", aws.detect_protective_equipment(**MAIN))
+        assert [person["Id"] for person in told["Persons"]] == [0, 1, 2]
+        head, hand = told["Persons"][0]["BodyParts"]
+        (cover,) = head["EquipmentDetections"]
+        assert (head["Name"], cover["Type"], cover["CoversBodyPart"]["Value"]) == ("HEAD", "HEAD_COVER", True)
+        assert hand["EquipmentDetections"] == []
+        assert "Summary" not in told
+
+    @pytest.mark.parametrize(
+        ("required", "summary"),
+        [
+            (["HEAD_COVER"], ([0], [], [1, 2])),
+            (["HEAD_COVER", "HAND_COVER"], ([], [0], [1, 2])),
+            (["FACE_COVER"], ([], [], [0, 1, 2])),
+        ],
+    )
+    def test_summary(self, aws, required, summary):
+        """Who wears all that is required, who does not, and of whom it cannot be told is reckoned for each client."""
+        wanted = {"MinConfidence": 80, "RequiredEquipmentTypes": required}
+        told = fits("DetectProtectiveEquipment",
+                    aws.detect_protective_equipment(**MAIN, SummarizationAttributes=wanted))["Summary"]  # fmt: skip
+        kinds = ("PersonsWithRequiredEquipment", "PersonsWithoutRequiredEquipment", "PersonsIndeterminate")
+        assert tuple(told[kind] for kind in kinds) == summary
+
+    def test_limits(self, aws):
+        """Its limits are its own: photos from 64 pixels on, and no more than 4 MB."""
+        assert aws.detect_protective_equipment(Image={"Bytes": SMALL})["Persons"]
+        with pytest.raises(aws.exceptions.ImageTooLargeException):
+            aws.detect_protective_equipment(Image={"Bytes": PHOTO + bytes(4_194_304)})
+
+
+class TestLabels:
+    FOUND = (
+        Detection(
+            "Dog", 0.98, WHOLE, kind="LABEL", details={"parents": ("Animal",), "categories": ("Animals and Pets",)}
+        ),
+        Detection("Animal", 0.98, WHOLE, kind="LABEL", details={"categories": ("Animals and Pets",)}),
+        Detection("Grass", 0.8, WHOLE, kind="LABEL"),
+        Detection("Dog", 0.7, Box(0.1, 0.1, 0.5, 0.9), kind="INSTANCE", details={"parents": ("Animal",)}),
+    )
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def aws(cls, serve, rekognition):
+        raw = {"Quality": {"Brightness": 1.0, "Sharpness": 2.0, "Contrast": 3.0}}
+        cls.colours = ScriptedProvider(
+            lambda *_: [Detection("IMAGE_PROPERTIES", 1.0, WHOLE, details={"raw": raw})],
+            introduced=about("rekognition", task=Task.EXTRAS, kind="rekognition"),
+        )
+        return rekognition(serve(labels=lambda *_: cls.FOUND, extras={"rekognition": cls.colours},
+                                 route={"stages": [{"shape": "1x1"}]}))  # fmt: skip
+
+    def test_scene(self, aws):
+        """Where a route serves labels, those that lie nowhere are told too, and a label's confidence is its own."""
+        told = fits("DetectLabels", aws.detect_labels(**MAIN))
+        assert [(row["Name"], len(row["Instances"])) for row in told["Labels"]] == [
+            ("Dog", 1),
+            ("Animal", 0),
+            ("Grass", 0),
+        ]
+        dog = told["Labels"][0]
+        assert (dog["Confidence"], dog["Instances"][0]["Confidence"]) == (98.0, 70.0)
+
+    def test_image_properties(self, aws):
+        """Colours are told beside labels, or alone; the vendor is asked about this one photo as it came."""
+        both = fits("DetectLabels", aws.detect_labels(**MAIN, Features=["GENERAL_LABELS", "IMAGE_PROPERTIES"]))
+        assert both["Labels"]
+        assert both["ImageProperties"]["Quality"]["Contrast"] == 3.0
+        alone = aws.detect_labels(**MAIN, Features=["IMAGE_PROPERTIES"],
+                                  Settings={"ImageProperties": {"MaxDominantColors": 5}})  # fmt: skip
+        assert set(fits("DetectLabels", alone)) == {"ImageProperties"}
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"Features": ["IMAGE_PROPERTIES"], "MaxLabels": 3},
+            {"Features": ["IMAGE_PROPERTIES"], "MinConfidence": 3},
+            {"Settings": {"ImageProperties": {"MaxDominantColors": 3}}},
+            {"Features": ["IMAGE_PROPERTIES"], "Settings": {"ImageProperties": {"MaxDominantColors": 21}}},
+            {"Features": ["X"]},
+        ],
+    )
+    def test_wrong_options(self, aws, wrong):
+        """Options of a feature that is not asked for, and values that Rekognition would not take, are invalid."""
+        with pytest.raises(aws.exceptions.InvalidParameterException):
+            aws.detect_labels(**MAIN, **wrong)
