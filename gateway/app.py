@@ -36,6 +36,8 @@ from gateway.jobs.openapi import describe
 from gateway.jobs.service import Jobs
 from gateway.keys import KeyPair, Keyring, digest
 from gateway.model import Route, Tenant
+from gateway.names import translate
+from gateway.names.translate import Names
 from gateway.operations import Operations, Ready
 from gateway.rounds import Rules
 from gateway.routes import Routes, describe_routes
@@ -67,6 +69,7 @@ class Parts:
     flow: Flow
     watcher: Watcher
     metrics: Metrics
+    names: Names
     service: Service
     jobs: Jobs
     guard: Guard
@@ -116,8 +119,15 @@ def build(
                           observe=metrics.attempted,
                           pace=Pace(attempt_s=urls.timeout_ms / 1000, concurrency=config.webhooks.concurrency),
                           clock=clock)  # fmt: skip
-    return Parts(config, made, routes, _keyring(config, file), stores, studio, events, flow, watcher, metrics, service,
-                 jobs, guard, deliverer, clock)  # fmt: skip
+    return Parts(config, made, routes, _keyring(config, file), stores, studio, events, flow, watcher, metrics,
+                 _names(config, file), service, jobs, guard, deliverer, clock)  # fmt: skip
+
+
+def _names(config: Settings, file: Path) -> Names:
+    try:
+        return translate.load([file.parent / each for each in config.names])
+    except ValueError as error:
+        raise ConfigError(f"{file}: names: {error}") from None
 
 
 def _terms(config: Settings, routes: Mapping[str, Route]) -> dict[str, Terms]:

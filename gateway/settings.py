@@ -168,6 +168,7 @@ class Settings(BaseSettings):
     webhooks: WebhookSettings = WebhookSettings()
     fetch: FetchSettings = FetchSettings()
     limits: LimitSettings = LimitSettings()
+    names: list[Path] = Field(default_factory=list, description="files of names; theirs go before the shipped ones")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="for decoding and composing")
 

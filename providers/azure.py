@@ -102,6 +102,7 @@ class Azure(Remote):
             prices={} if options.usd_per_image else PRICES,
             canvas_px=options.canvas,
             concurrency=options.concurrency,
+            vocabulary="azure",
         )
         super().__init__(about, options.endpoint, clock=clock)
         self._client = client

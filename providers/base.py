@@ -41,6 +41,10 @@ class Task(StrEnum):
 BOXED = frozenset(Task) - {Task.LABELS, Task.MODERATION, Task.EXTRAS}
 
 
+Vocabulary = Literal["", "coco", "rekognition", "google", "azure"]
+"""Whose names labels are; "": unknown."""
+
+
 class Box(NamedTuple):
     """Corners as fractions of a picture's width and height, origin at the top left."""
 
@@ -177,6 +181,8 @@ class About:
     """Where an answer about text ends after so many words, however many more there are on the picture."""
     applies_exif: bool = False
     """True where JPEGs are turned upright by their EXIF before they are looked at."""
+    vocabulary: Vocabulary = ""
+    """Whose names its labels are; they are translated for clients who expect another's."""
 
     def price_of(self, task: Task) -> Price:
         """What a picture costs that is asked about for that task."""

@@ -120,6 +120,7 @@ class Google(Remote):
             prices={} if options.usd_per_image else PRICES,
             canvas_px=options.canvas,
             concurrency=options.concurrency,
+            vocabulary="google",
         )
         super().__init__(about, options.endpoint or HOST, clock=clock)
         self._timeout_s = options.timeout_ms / 1000

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +21,7 @@ from pydantic import Field
 
 from providers import _heads, base
 from providers._local import Local, introduce, need
+from providers._vocabulary import Said, vocabulary
 from providers.base import Box, Canvas, CanvasSize, Detection, Misconfigured, Provider, Task
 
 Layout = Literal["yolox", "yolov8", "nanodet", "detr"]
@@ -57,6 +58,7 @@ class Options(base.Options):
     input_size: CanvasSize | None = Field(
         None, description="the network's input, width x height; unset: as the file fixes it, else the canvas"
     )
+    vocabulary: Said = Field("auto", description="whose names its labels are; auto: coco where they are COCO's 80")
     floor: float = Field(0.01, ge=0, le=1, description="detections with a lower score are not reported")
     iou: float = Field(0.6, gt=0, le=1, description="of two boxes of a class overlapping more, one goes; not for detr")
     execution: Literal["cpu", "cuda"] = Field("cpu", description="where it runs; cuda needs onnxruntime-gpu")
@@ -136,7 +138,8 @@ def create(name: str, options: Options, folder: Path) -> Provider:
         detector = _detector(network, options, labels)
     except Misconfigured as error:
         raise Misconfigured(f"provider {name}: {error}") from error
-    return Local(introduce(name, options, Task.OBJECTS), detector, options.timeout_ms)
+    about = replace(introduce(name, options, Task.OBJECTS), vocabulary=vocabulary(options.vocabulary, labels))
+    return Local(about, detector, options.timeout_ms)
 
 
 def read_labels(file: Path) -> list[str]:

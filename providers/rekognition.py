@@ -99,6 +99,7 @@ class Rekognition(Remote):
             concurrency=options.concurrency,
             most_words=MOST_WORDS,
             applies_exif=True,
+            vocabulary="rekognition",
         )
         super().__init__(about, client.meta.endpoint_url, clock=clock)
         self._options = options

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "gateway.grid": {"gateway.grid", "gateway.model", "gateway.errors", "gateway.admission", "providers.base",
                      "thresholds"},
     "gateway.photos": {"gateway.admission", "gateway.errors", "gateway.model", "providers.base", "thresholds.truth"},
+    "gateway.names": {"gateway.names", "providers.base"},
     "gateway.redis": {"gateway.errors"},
     "gateway.buffer": {"gateway.buffer", "gateway.clock", "gateway.errors", "gateway.ledger", "gateway.model",
                        "gateway.packer", "gateway.wire", "thresholds.shape"},

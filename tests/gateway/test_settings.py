@@ -386,3 +386,20 @@ class TestTenants:
         assert shop.pool == "shared"
         assert press.pool != shop.pool
         assert "sk-press" not in repr(keyring)
+
+
+class TestNames:
+    def test_own_files(self, write, tmp_path):
+        """Files of names are looked for beside the config file, and go before the shipped ones."""
+        (tmp_path / "own.yaml").write_text("between: [coco, rekognition]\nnames:\n  - [couch, Settee]\n")
+        file = write(names=["own.yaml"])
+        names = app.build(settings.read(file, {}), file).names
+        assert names.name("couch", "coco", "rekognition") == "Settee"
+        assert names.name("tv", "coco", "google") == "Television"
+
+    def test_bad_file(self, write, tmp_path):
+        """What is wrong with one is told with the key, the file and the line."""
+        (tmp_path / "own.yaml").write_text("between: [coco, imagenet]\nnames: []\n")
+        message = refused(write(names=["own.yaml"]))
+        assert "imgrid.yaml: names: " in message
+        assert "own.yaml, line 1: between: there is no vocabulary 'imagenet'" in message

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from providers._heads import anchors, overlap
+from providers._vocabulary import COCO
 from providers.base import Misconfigured, Task
 
 WIDE, TALL = (400, 200), (100, 200)
@@ -169,6 +170,14 @@ async def test_unreported_labels(detector, picture):
         found = [((32, 32, 32, 16), 1, 0.9), ((32, 32, 32, 16), 2, 0.8)]
         provider = detector(yolov8(*found, classes=3), f"cat\n{unused}\ndog\n", sides=(64, 64))
         assert [one.label for one in await ask(provider, picture)] == ["dog"]
+
+
+def test_vocabulary(detector):
+    """Labels that are COCO's 80 classes are known for its names; of others it must be said whose they are."""
+    coco = detector(yolov8(classes=80), "\n".join(sorted(COCO)), sides=(64, 64), layout="yolov8")
+    assert coco.about.vocabulary == "coco"
+    outputs = yolov8()
+    assert [detector(outputs, **said).about.vocabulary for said in ({}, {"vocabulary": "google"})] == ["", "google"]
 
 
 async def test_floor(detector, picture):
