@@ -69,7 +69,6 @@ class Parts:
     flow: Flow
     watcher: Watcher
     metrics: Metrics
-    names: Names
     service: Service
     jobs: Jobs
     guard: Guard
@@ -111,7 +110,9 @@ def build(
                 rules=rules, fetch=fetch)  # fmt: skip
     watcher = Watcher(routes, _terms(config, routes), flow.watch, events, clock=clock, rng=random.Random())
     events.listeners.append(watcher)
-    service = Service(tuple(routes.values()), flow, house, events, watcher.level)
+    names = _names(config, file)
+    spoken = {name: provider.about.vocabulary for name, provider in made.items()}
+    service = Service(tuple(routes.values()), flow, house, events, watcher.level, names, spoken)
     signing = _signing(config, file)
     hooks = {each.name: Hook(each.webhook.url, each.webhook.each_photo) for each in config.tenants if each.webhook.url}
     jobs = Jobs(stores.jobs, service.way, service.enter, guard.check, house, events, clock, hooks, signing)
@@ -120,7 +121,7 @@ def build(
                           pace=Pace(attempt_s=urls.timeout_ms / 1000, concurrency=config.webhooks.concurrency),
                           clock=clock)  # fmt: skip
     return Parts(config, made, routes, _keyring(config, file), stores, studio, events, flow, watcher, metrics,
-                 _names(config, file), service, jobs, guard, deliverer, clock)  # fmt: skip
+                 service, jobs, guard, deliverer, clock)  # fmt: skip
 
 
 def _names(config: Settings, file: Path) -> Names:

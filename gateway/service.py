@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
+from typing import cast, get_args
 
 from gateway.admission import House, admit
 from gateway.dialects.base import Answered, Ask, Dialect, Item, Question, Source
@@ -14,20 +15,24 @@ from gateway.errors import GatewayError, NotFetched, NotServed
 from gateway.events import Events, Refused
 from gateway.flow import Flow
 from gateway.model import Entry, Outcome, Photo, Quality, Route, Tenant, Way
-from providers.base import Limits, Task
+from gateway.names.translate import Names
+from providers.base import Limits, Task, Vocabulary
 
 Ways = Mapping[Task, Way]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What every dialect's endpoint calls. `level` names the variant that a route's photos go by now."""
+    """What every dialect's endpoint calls. `level` names the variant that a route's photos go by now; `spoken` is each
+    provider's vocabulary, by its name, and `names` puts it in the words of the client's."""
 
     routes: Sequence[Route]
     flow: Flow
     house: House
     events: Events
     level: Callable[[str], str]
+    names: Names
+    spoken: Mapping[str, Vocabulary]
 
     async def answer(self, question: Question, tenant: Tenant, dialect: Dialect) -> list[Answered]:
         """What came of each photo, in order; one that is refused costs the others nothing.
@@ -45,12 +50,17 @@ class Service:
         for photo in photos:
             if isinstance(photo, GatewayError):
                 self.events.tell(Refused(dialect.name, photo.code))
-        return await self._answers(photos, ways, tenant, question.deadline_s)
+        answers = await self._answers(photos, ways, tenant, question.deadline_s)
+        to = _vocabulary(dialect.name)
+        return [self._in_words(answer, to) for answer in answers] if to else answers
 
     def way(self, ask: Ask, tenant: Tenant, quality: Quality, dialect: str = "") -> Way:
         """How one thing that is asked is served. Raises NotServed."""
         route = self._route(ask, tenant, dialect)
-        return Way(route, self._variant(route, quality), ask.wanted)
+        wanted = ask.wanted
+        if ask.task == Task.LABELS:
+            wanted = self.names.asked(wanted, _vocabulary(dialect), self.spoken[route.provider])
+        return Way(route, self._variant(route, quality), wanted)
 
     def enter(self, photo: Photo, way: Way, tenant: Tenant, job: str, /, *, index: int) -> Entry:
         """A job's photo, ready to be put."""
@@ -81,6 +91,17 @@ class Service:
     def _variant(self, route: Route, quality: Quality) -> str:
         return self.level(route.name) if quality == "target" else quality
 
+    def _in_words(self, answer: Answered, to: Vocabulary) -> Answered:
+        """An answer in the vocabulary of the client's dialect; in that of whoever said it last, until then."""
+        told = {
+            task: replace(outcome, found=tuple(self.names.translate(outcome.found, task, self._spoken(outcome), to)))
+            for task, outcome in answer.outcomes.items()
+        }
+        return replace(answer, outcomes=told)
+
+    def _spoken(self, outcome: Outcome) -> Vocabulary:
+        return self.spoken.get(outcome.steps[-1].provider, "") if outcome.steps else ""
+
     async def _photo(self, item: Item, ways: Ways | GatewayError, limits: Limits) -> Photo | GatewayError:
         if isinstance(ways, GatewayError):
             return ways
@@ -110,6 +131,11 @@ class Service:
         ]
         outcomes = iter(await self.flow.answer_all(asked, tenant, deadline_s=deadline_s) if asked else ())
         return [_answered(photo, its, outcomes) for photo, its in zip(photos, ways, strict=True)]
+
+
+def _vocabulary(dialect: str) -> Vocabulary:
+    """A vendor's own, in its dialect; natively a provider's own words are told."""
+    return cast(Vocabulary, dialect) if dialect in get_args(Vocabulary) else ""
 
 
 def _answered(photo: Photo | GatewayError, ways: Ways | GatewayError, outcomes: Iterator[Outcome]) -> Answered:

@@ -44,7 +44,7 @@ MAY_IMPORT = {
                      "providers.base", "thresholds.shape", "thresholds.variants"},
     "gateway.watch": {"gateway.clock", "gateway.events", "gateway.model", "providers.base", "thresholds"},
     "gateway.service": {"gateway.admission", "gateway.dialects.base", "gateway.errors", "gateway.events",
-                        "gateway.flow", "gateway.model", "providers.base"},
+                        "gateway.flow", "gateway.model", "gateway.names", "providers.base", "thresholds.variants"},
     "gateway.http": {"gateway.dialects.base", "gateway.errors", "gateway.events", "gateway.keys", "gateway.service"},
     "gateway.jobs.base": {"gateway.buffer.base", "gateway.errors", "gateway.model"},
     "gateway.jobs": {"gateway.jobs", "gateway.admission", "gateway.buffer.base", "gateway.clock", "gateway.dialects",

@@ -74,10 +74,11 @@ def _family(detection: Detection) -> Told:
 
 
 def _chooser(filters: request.GeneralLabels) -> Callable[[Told], bool]:
-    """Whether a label passes the client's inclusion and exclusion filters; exclusion wins."""
+    """Whether a label passes the client's inclusion and exclusion filters, which may name an alias; exclusion wins."""
 
     def chosen(label: Told) -> bool:
-        names, categories = {label["Name"]}, {category["Name"] for category in label["Categories"]}
+        names = {label["Name"], *(alias["Name"] for alias in label["Aliases"])}
+        categories = {category["Name"] for category in label["Categories"]}
         wanted, wanted_categories = filters.label_inclusion_filters, filters.label_category_inclusion_filters
         included = not (wanted or wanted_categories) or bool(names & {*wanted} or categories & {*wanted_categories})
         return included and not (

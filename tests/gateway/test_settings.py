@@ -393,7 +393,7 @@ class TestNames:
         """Files of names are looked for beside the config file, and go before the shipped ones."""
         (tmp_path / "own.yaml").write_text("between: [coco, rekognition]\nnames:\n  - [couch, Settee]\n")
         file = write(names=["own.yaml"])
-        names = app.build(settings.read(file, {}), file).names
+        names = app.build(settings.read(file, {}), file).service.names
         assert names.name("couch", "coco", "rekognition") == "Settee"
         assert names.name("tv", "coco", "google") == "Television"
 

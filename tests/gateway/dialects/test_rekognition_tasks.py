@@ -277,3 +277,28 @@ class TestLabels:
         """Options of a feature that is not asked for, and values that Rekognition would not take, are invalid."""
         with pytest.raises(aws.exceptions.InvalidParameterException):
             aws.detect_labels(**MAIN, **wrong)
+
+
+class TestOtherVendors:
+    """What a provider with other words says, in Rekognition's."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def aws(cls, serve, rekognition):
+        seen = [Detection("couch", 0.9, Box(0.1, 0.1, 0.4, 0.6)), Detection("tv", 0.8, Box(0.5, 0.1, 0.9, 0.6))]
+        local = ScriptedProvider(lambda *_: seen, introduced=about(vocabulary="coco"))
+        return rekognition(serve(local, route={"stages": [{"shape": "1x1"}]}))
+
+    def test_names(self, aws):
+        """Labels have Rekognition's names, with their ancestors and categories."""
+        told = fits("DetectLabels", aws.detect_labels(**MAIN))["Labels"]
+        rows = {row["Name"]: row for row in told}
+        assert {"Couch", "Furniture"} <= set(rows)
+        assert {"Name": "Furniture"} in rows["Couch"]["Parents"]
+        assert rows["Couch"]["Categories"] == [{"Name": "Furniture and Furnishings"}]
+
+    def test_filters(self, aws):
+        """A client's filters are in Rekognition's names."""
+        general = {"GeneralLabels": {"LabelInclusionFilters": ["Couch"]}}
+        told = fits("DetectLabels", aws.detect_labels(**MAIN, Settings=general))["Labels"]
+        assert [row["Name"] for row in told] == ["Couch"]
