@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pydantic import SecretStr
 
 from gateway import dialects, settings
 from gateway.admission import House
+from gateway.buckets import open_gs, open_s3
 from gateway.buffer.base import Buffer
 from gateway.clock import Clock, steady
 from gateway.dialects.native import DIALECT as NATIVE
@@ -39,10 +41,12 @@ from gateway.model import Route, Tenant
 from gateway.names import translate
 from gateway.names.translate import Names
 from gateway.operations import Operations, Ready
+from gateway.places import WEB, folder_of
 from gateway.rounds import Rules
 from gateway.routes import Routes, describe_routes
 from gateway.service import Service
 from gateway.settings import ConfigError, Settings
+from gateway.sources import Reader, Sources, Web
 from gateway.stores import Stores, open_stores
 from gateway.watch import Terms, Watcher
 from gateway.webhooks.deliverer import Deliverer, Pace
@@ -72,6 +76,7 @@ class Parts:
     service: Service
     jobs: Jobs
     guard: Guard
+    sources: Sources
     deliverer: Deliverer
     clock: Clock
 
@@ -110,9 +115,9 @@ def build(
                 rules=rules, fetch=fetch)  # fmt: skip
     watcher = Watcher(routes, _terms(config, routes), flow.watch, events, clock=clock, rng=random.Random())
     events.listeners.append(watcher)
-    names = _names(config, file)
+    names, sources = _names(config, file), _sources(config, file, guard)
     spoken = {name: provider.about.vocabulary for name, provider in made.items()}
-    service = Service(tuple(routes.values()), flow, house, events, watcher.level, names, spoken)
+    service = Service(tuple(routes.values()), flow, house, events, watcher.level, names, spoken, sources.fetch)
     signing = _signing(config, file)
     hooks = {each.name: Hook(each.webhook.url, each.webhook.each_photo) for each in config.tenants if each.webhook.url}
     jobs = Jobs(stores.jobs, service.way, service.enter, guard.check, house, events, clock, hooks, signing)
@@ -121,7 +126,7 @@ def build(
                           pace=Pace(attempt_s=urls.timeout_ms / 1000, concurrency=config.webhooks.concurrency),
                           clock=clock)  # fmt: skip
     return Parts(config, made, routes, _keyring(config, file), stores, studio, events, flow, watcher, metrics,
-                 service, jobs, guard, deliverer, clock)  # fmt: skip
+                 service, jobs, guard, sources, deliverer, clock)  # fmt: skip
 
 
 def _names(config: Settings, file: Path) -> Names:
@@ -129,6 +134,24 @@ def _names(config: Settings, file: Path) -> Names:
         return translate.load([file.parent / each for each in config.names])
     except ValueError as error:
         raise ConfigError(f"{file}: names: {error}") from None
+
+
+def _sources(config: Settings, file: Path, guard: Guard) -> Sources:
+    """A store's library is needed, and looked for, where a folder of that store is open to somebody."""
+    shared = [folder_of(each) for each in config.fetch.sources]
+    own = {tenant.name: [folder_of(each) for each in tenant.sources] for tenant in config.tenants}
+    timeout_s = config.fetch.timeout_ms / 1000
+    openers: dict[str, Callable[[], Reader]] = {
+        "s3": lambda: open_s3(config.fetch.s3, timeout_s),
+        "gs": lambda: open_gs(config.fetch.gs, timeout_s),
+    }
+    readers: dict[str, Reader] = dict.fromkeys(WEB, Web(guard))
+    for scheme in sorted({folder.scheme for folder in chain(shared, *own.values())}):
+        try:
+            readers[scheme] = openers[scheme]()
+        except Misconfigured as error:
+            raise ConfigError(f"{file}: fetch.{scheme}: {error}") from None
+    return Sources(readers, shared, own, timeout_s=timeout_s)
 
 
 def _terms(config: Settings, routes: Mapping[str, Route]) -> dict[str, Terms]:
@@ -272,6 +295,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         stack.callback(parts.studio.close)
         stack.push_async_callback(parts.stores.close)
         stack.push_async_callback(parts.guard.close)
+        stack.push_async_callback(parts.sources.close)
         serving = asyncio.create_task(parts.flow.run())
         stack.push_async_callback(_cancelled, serving)
         delivering = asyncio.create_task(parts.deliverer.run())

@@ -90,6 +90,30 @@ class NotFetched(PhotoError):
     code = "not_fetched"
 
 
+class SourceNotAllowed(NotFetched):
+    """Nothing is read there for who asks; whether there is a photo is not looked at."""
+
+    status = 403
+    code = "source_not_allowed"
+
+
+class SourceMissing(NotFetched):
+    """There is none, or none that the gateway may read."""
+
+    code = "source_missing"
+
+
+class SourceTooLarge(TooManyBytes, NotFetched):
+    """Clients are told as of a photo that they sent themselves."""
+
+
+class SourceAway(NotFetched):
+    """Who has the photo does not answer, or not in time: it may be there later."""
+
+    status = 502
+    code = "source_unavailable"
+
+
 class Busy(GatewayError):
     """The buffer is full: nothing was taken."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.admission import House, admit
-from gateway.errors import NotFetched
-from gateway.guard import FetchFailed, Guard, UrlRefused
+from gateway.errors import SourceAway
+from gateway.guard import Guard
 from gateway.model import Photo
+from gateway.sources import from_web
 from providers.base import Limits
 
 TRIES = 3
@@ -32,13 +34,11 @@ class Fetcher:
         return await asyncio.to_thread(admit, photo.id, data, self.limits, self.house)
 
     async def _bytes(self, url: str) -> bytes:
-        for attempt in range(1, TRIES + 1):
-            try:
-                return await self.guard.fetch(url, max_bytes=min(self.limits.max_bytes, self.house.max_bytes))
-            except UrlRefused as error:
-                raise NotFetched(f"The photo was not fetched: {error}") from None
-            except FetchFailed as error:
-                if attempt == TRIES or not error.passing:
-                    raise NotFetched(f"The photo was not fetched: {error}") from None
+        for attempt in range(1, TRIES):
+            with suppress(SourceAway):
+                return await self._once(url)
             await asyncio.sleep(PAUSE_S * attempt)
-        raise AssertionError("the last try returns or raises")
+        return await self._once(url)
+
+    async def _once(self, url: str) -> bytes:
+        return await from_web(self.guard, url, min(self.limits.max_bytes, self.house.max_bytes))

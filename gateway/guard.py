@@ -28,6 +28,7 @@ MAX_URL_CHARS = 2048
 MAX_TRIED = 4  # of the addresses of one name; all are judged
 MAX_DRAINED_BYTES = 4096
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+NOT_THERE = frozenset({401, 403, 404, 410})
 
 # IANA's special-purpose registries, written out: what `ipaddress` calls private changes with Python's version.
 # The first that holds an address says why it is refused, or that it is not. NAT64 and IPv4-mapped addresses are not for
@@ -67,6 +68,14 @@ class FetchFailed(Exception):
     def __init__(self, message: str, *, passing: bool) -> None:
         super().__init__(message)
         self.passing = passing
+
+
+class TooLarge(FetchFailed):
+    """There are more bytes than are wanted."""
+
+
+class NotThere(FetchFailed):
+    """The server has nothing there, or not for us."""
 
 
 def refused(address: Address, allow: Sequence[Network] = ()) -> str:
@@ -281,14 +290,15 @@ def _translated(error: Exception) -> FetchFailed:
 async def _body(response: httpcore.Response, max_bytes: int) -> bytes:
     if response.status != 200:
         passing = response.status == 429 or response.status >= 500
-        raise FetchFailed(f"The server answered with status {response.status}.", passing=passing)
+        kind = NotThere if response.status in NOT_THERE else FetchFailed
+        raise kind(f"The server answered with status {response.status}.", passing=passing)
     if httpx.Headers(response.headers).get("Content-Encoding", "identity").strip().lower() != "identity":
         raise FetchFailed("The server's answer is compressed, unasked.", passing=False)
     return await _read(response, max_bytes)
 
 
 async def _read(response: httpcore.Response, max_bytes: int) -> bytes:
-    too_large = FetchFailed(f"The server's answer is larger than {max_bytes} bytes.", passing=False)
+    too_large = TooLarge(f"The server's answer is larger than {max_bytes} bytes.", passing=False)
     if int(httpx.Headers(response.headers).get("Content-Length", "0")) > max_bytes:
         raise too_large
     body = bytearray()

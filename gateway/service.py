@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import cast, get_args
 
 from gateway.admission import House, admit
 from gateway.dialects.base import Answered, Ask, Dialect, Item, Question, Source
-from gateway.errors import GatewayError, NotFetched, NotServed
+from gateway.errors import GatewayError, NotServed
 from gateway.events import Events, Refused
 from gateway.flow import Flow
 from gateway.model import Entry, Outcome, Photo, Quality, Route, Tenant, Way
@@ -24,7 +24,8 @@ Ways = Mapping[Task, Way]
 @dataclass(frozen=True, slots=True)
 class Service:
     """What every dialect's endpoint calls. `level` names the variant that a route's photos go by now; `spoken` is each
-    provider's vocabulary, by its name, and `names` puts it in the words of the client's."""
+    provider's vocabulary, by its name, and `names` puts it in the words of the client's. `fetch` brings the bytes of a
+    photo that is named by where it lies, so many at most; it raises GatewayError."""
 
     routes: Sequence[Route]
     flow: Flow
@@ -33,6 +34,7 @@ class Service:
     level: Callable[[str], str]
     names: Names
     spoken: Mapping[str, Vocabulary]
+    fetch: Callable[[str, Tenant, int], Awaitable[bytes]]
 
     async def answer(self, question: Question, tenant: Tenant, dialect: Dialect) -> list[Answered]:
         """What came of each photo, in order; one that is refused costs the others nothing.
@@ -44,9 +46,8 @@ class Service:
         refused = [way for way in ways if isinstance(way, GatewayError)]
         if refused and len(refused) == len(ways):
             raise refused[0]
-        photos = await asyncio.gather(
-            *(map(self._photo, question.items, ways, repeat(question.limits or dialect.limits)))
-        )
+        limits = question.limits or dialect.limits
+        photos = await asyncio.gather(*map(self._photo, question.items, ways, repeat(tenant), repeat(limits)))
         for photo in photos:
             if isinstance(photo, GatewayError):
                 self.events.tell(Refused(dialect.name, photo.code))
@@ -102,7 +103,9 @@ class Service:
     def _spoken(self, outcome: Outcome) -> Vocabulary:
         return self.spoken.get(outcome.steps[-1].provider, "") if outcome.steps else ""
 
-    async def _photo(self, item: Item, ways: Ways | GatewayError, limits: Limits) -> Photo | GatewayError:
+    async def _photo(
+        self, item: Item, ways: Ways | GatewayError, tenant: Tenant, limits: Limits
+    ) -> Photo | GatewayError:
         if isinstance(ways, GatewayError):
             return ways
         if isinstance(item.photo, GatewayError):
@@ -110,7 +113,7 @@ class Service:
         try:
             data = item.photo
             if isinstance(data, Source):
-                raise NotFetched("Photos by URL are not taken here.")
+                data = await self.fetch(data.url, tenant, min(limits.max_bytes, self.house.max_bytes))
             return admit(uuid.uuid4().hex, data, limits, self.house)
         except GatewayError as refusal:
             return refusal

@@ -5,16 +5,17 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 import providers
 from gateway.keys import is_loopback
+from gateway.sections import FetchSettings, GsSettings, S3Settings, Source
+from gateway.sections import Section as _Section
 from providers.base import Options, Task
 from thresholds.cascade import Border, Cascade, Crossing, Merge, Stage, load
 from thresholds.shape import ALONE
@@ -25,10 +26,6 @@ DEFAULT_FILE = Path("imgrid.yaml")
 
 class ConfigError(Exception):
     """The configuration cannot be used; the message names file and key, and the way out."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class RekognitionKey(_Section):
@@ -71,6 +68,9 @@ class TenantSettings(_Section):
     keys: list[Key] = Field(min_length=1)
     webhook: HookSettings = HookSettings()
     share: bool = Field(False, description="its photos may share canvases with those of other tenants who agreed too")
+    sources: list[Source] = Field(
+        default_factory=list, description="buckets and folders that are read for it: s3://shop-photos/"
+    )
 
 
 class WatchSettings(_Section):
@@ -130,14 +130,6 @@ class WebhookSettings(_Section):
 
     secrets: list[SecretStr] = Field(default_factory=list, description="whsec_…; for tenants that have none")
     concurrency: int = Field(64, ge=1, description="deliveries under way at the same time")
-
-
-class FetchSettings(_Section):
-    """URLs that clients name: photos to fetch, and webhooks."""
-
-    allow: list[IPv4Network | IPv6Network] = Field(default_factory=list, description="private networks it may go to")
-    timeout_ms: float = Field(10_000, gt=0, description="how long one photo or delivery may take")
-    max_redirects: int = Field(3, ge=0)
 
 
 class LimitSettings(_Section):
@@ -302,7 +294,8 @@ def _explain(file: Path, variables: Mapping[str, str], error: ValidationError) -
 
 def _suggestion(key: str) -> str:
     sections = (Settings, RouteSettings, WatchSettings, TenantSettings, HookSettings, BufferSettings, JobSettings,
-                WebhookSettings, FetchSettings, LimitSettings, RekognitionKey, PlainKey)  # fmt: skip
+                WebhookSettings, FetchSettings, S3Settings, GsSettings, LimitSettings, RekognitionKey,
+                PlainKey)  # fmt: skip
     known = {name for section in sections for name in section.model_fields}
     close = difflib.get_close_matches(key, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""

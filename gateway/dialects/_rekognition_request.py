@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Meta, Struct
 
 from gateway.dialects.base import Ask, Forward, Item, Question, Source
 from gateway.errors import BadRequest
+from gateway.places import s3_url
 from providers.base import Box, Limits, Task
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
@@ -39,8 +39,7 @@ class S3Object(Struct, rename="pascal", frozen=True):
 
     @property
     def source(self) -> Source:
-        version = "?" + urlencode({"versionId": self.version}) if self.version else ""
-        return Source(f"s3://{self.bucket}/{quote(self.name)}{version}")
+        return Source(s3_url(self.bucket, self.name, self.version or ""))
 
 
 class Image(Struct, rename="pascal", frozen=True):

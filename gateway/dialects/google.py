@@ -26,6 +26,7 @@ from gateway.errors import (
     NoPhoto,
     NotServed,
     PhotoError,
+    SourceAway,
     Stopping,
     Unauthenticated,
 )
@@ -50,11 +51,13 @@ class Status(NamedTuple):
 
 
 INVALID = Status(400, "INVALID_ARGUMENT", 3)
+AWAY = "We can not access the URL currently. Please download the content and pass it in."
 
 ERRORS: list[tuple[type[GatewayError] | tuple[type[GatewayError], ...], Status, str]] = [
     (NoPhoto, INVALID, request.UNSPECIFIED),
     (BadFormat, INVALID, "Bad image data."),
     (BadDimensions, INVALID, "Image too large. Please limit to 75 megapixels."),
+    (SourceAway, Status(503, "UNAVAILABLE", 14), AWAY),
     ((PhotoError, NotServed, BadRequest), INVALID, ""),
     (NoKey, Status(403, "PERMISSION_DENIED", 7), "Method doesn't allow unregistered callers."),
     (Unauthenticated, INVALID, "API key not valid. Please pass a valid API key."),

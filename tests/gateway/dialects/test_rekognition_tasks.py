@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
+import boto3
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
+from moto.server import ThreadedMotoServer
 
 from gateway.testing import Block, ScriptedProvider, about, drawn, encoded, see_shapes
 from providers.base import WHOLE, Box, Detection, Landmark, Task
@@ -302,3 +306,42 @@ class TestOtherVendors:
         general = {"GeneralLabels": {"LabelInclusionFilters": ["Couch"]}}
         told = fits("DetectLabels", aws.detect_labels(**MAIN, Settings=general))["Labels"]
         assert [row["Name"] for row in told] == ["Couch"]
+
+
+class TestObjectsOfS3:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def aws(cls, serve, rekognition):
+        """A gateway whose clients may name photos in `s3://shop/photos/`, before moto's S3."""
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        store = {
+            "endpoint": "http://{}:{}".format(*server.get_host_and_port()), "region": "us-east-1",
+            "access_key": "AK", "secret_key": "SK",
+        }  # fmt: skip
+        s3 = boto3.client("s3", endpoint_url=store["endpoint"], region_name="us-east-1",
+                          aws_access_key_id="AK", aws_secret_access_key="SK")  # fmt: skip
+        s3.create_bucket(Bucket="shop")
+        for key in ("photos/ä b.jpg", "secret.jpg"):
+            s3.put_object(Bucket="shop", Key=key, Body=PHOTO)
+        s3.put_object(Bucket="shop", Key="photos/large.jpg", Body=PHOTO + bytes(5_242_880))
+        yield rekognition(serve(fetch={"sources": ["s3://shop/photos/"], "s3": store}))
+        s3.close()
+        server.stop()
+
+    def test_object(self, aws):
+        """A photo that is named by its bucket and key is answered as its bytes would be."""
+        named = aws.detect_labels(Image={"S3Object": {"Bucket": "shop", "Name": "photos/ä b.jpg"}})
+        assert fits("DetectLabels", named) == fits("DetectLabels", aws.detect_labels(**MAIN))
+
+    @pytest.mark.parametrize("key", ["photos/none.jpg", "secret.jpg", "photos/../secret.jpg"])
+    def test_not_there(self, aws, key):
+        """One that is not there, or in no folder that is open, is refused as S3's refusal would be."""
+        with pytest.raises(aws.exceptions.InvalidS3ObjectException):
+            aws.detect_labels(Image={"S3Object": {"Bucket": "shop", "Name": key}})
+
+    def test_too_large(self, aws):
+        """One that is too large is refused as its bytes would be."""
+        with pytest.raises(aws.exceptions.ImageTooLargeException):
+            aws.detect_labels(Image={"S3Object": {"Bucket": "shop", "Name": "photos/large.jpg"}})

@@ -1,0 +1,60 @@
+"""Sections of the configuration that other parts are built from as they are."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from gateway.places import folder_of
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _folder(text: str) -> str:
+    folder_of(text)
+    return text
+
+
+Source = Annotated[str, AfterValidator(_folder)]
+"""A folder, as `folder_of` reads it."""
+
+
+class S3Settings(Section):
+    """How the gateway itself reads from S3. What is not said here is found as boto3 finds it."""
+
+    region: str | None = None
+    endpoint: str | None = Field(None, description="another address than AWS's own")
+    access_key: str | None = None
+    secret_key: SecretStr | None = None
+    profile: str | None = Field(None, description="a profile of the AWS config files")
+
+    @model_validator(mode="after")
+    def _pair(self) -> S3Settings:
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key and secret_key go together")
+        return self
+
+
+class GsSettings(Section):
+    """How the gateway itself reads from Google Cloud Storage: with the application's default credentials, which are
+    sent to Google's own addresses only."""
+
+    endpoint: str = Field("https://storage.googleapis.com", pattern="^https?://")
+    anonymous: bool = Field(False, description="without credentials: what is public")
+
+
+class FetchSettings(Section):
+    """URLs that clients name: photos to fetch, and webhooks; and places in stores where photos lie."""
+
+    allow: list[IPv4Network | IPv6Network] = Field(default_factory=list, description="private networks it may go to")
+    timeout_ms: float = Field(10_000, gt=0, description="how long one photo or delivery may take")
+    max_redirects: int = Field(3, ge=0)
+    sources: list[Source] = Field(
+        default_factory=list, description="buckets and folders that are read for everybody: gs://bucket/folder/"
+    )
+    s3: S3Settings = S3Settings()
+    gs: GsSettings = GsSettings()
