@@ -1,4 +1,4 @@
-"""Azure Image Analysis 4.0's wire format: `POST /computervision/imageanalysis:analyze`, the photo as raw bytes.
+"""Azure Image Analysis 4.0's wire format: `POST /computervision/imageanalysis:analyze`, a photo as bytes or by URL.
 
 Shapes are those of https://learn.microsoft.com/azure/ai-services/computer-vision/how-to/call-analyze-image-40. Azure's
 SDKs send a request again by themselves after 500, 503 and 504, and after any error that has a `Retry-After`.
@@ -6,13 +6,22 @@ SDKs send a request again by themselves after 500, 503 and 504, and after any er
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.dialects.base import Answered, Incoming, Question, Reply, about_all, holder_of, retry_after
-from gateway.dialects.native import read_query
+from gateway.dialects._azure_request import (
+    API_VERSIONS,
+    BYTES,
+    FEATURES,
+    MODEL_VERSION,
+    BadArgument,
+    LanguageNotServed,
+    read,
+)
+from gateway.dialects._labels import labels_of, marked
+from gateway.dialects.base import Answered, Incoming, Question, Reply, holder_of, retry_after
 from gateway.errors import (
     BadDimensions,
     BadFormat,
@@ -36,21 +45,9 @@ from gateway.model import Size, Tenant
 from providers.base import Box, Detection, Limits, Task
 
 PATH = "/computervision/imageanalysis:analyze"
-API_VERSIONS = ("2023-10-01", "2024-02-01")
-MODEL_VERSION = "2023-10-01"
 KEY_HEADER = "Ocp-Apim-Subscription-Key"
-BYTES = "application/octet-stream"
-FEATURES = {"objects": Task.OBJECTS, "people": Task.PEOPLE, "read": Task.TEXT}
 LEAST_SCORE = 0.5
 """Objects that score less are left out: clients have no parameter for it, and in Azure's own samples they end there."""
-
-
-class BadArgument(BadRequest):
-    """A parameter of the query is missing, or is not what is served here."""
-
-
-class LanguageNotServed(NotServed):
-    """Labels are asked for in another language than the providers'."""
 
 
 INVALID, FAILED = "InvalidRequest", "InternalServerError"
@@ -90,7 +87,7 @@ ERRORS: list[tuple[type[GatewayError] | tuple[type[GatewayError], ...], Form]] =
 
 
 class Azure:
-    """Objects, people or text of one photo."""
+    """Whatever features of one photo."""
 
     name = "azure"
     paths = (PATH, "/{prefix:path}" + PATH)  # clients join their endpoint's path and this one with two slashes
@@ -102,39 +99,43 @@ class Azure:
     )
     openapi = {
         "tags": ["azure"],
-        "summary": "Azure Image Analysis 4.0: objects, people or read",
+        "summary": "Azure Image Analysis 4.0: objects, people, read, tags, caption, denseCaptions, smartCrops",
         "description": f"Give an Azure SDK this gateway as its endpoint, and the key as {KEY_HEADER}.",
         "parameters": [
             {"name": "api-version", "in": "query", "required": True, "schema": {"enum": list(API_VERSIONS)}},
-            {"name": "features", "in": "query", "required": True, "schema": {"enum": list(FEATURES)}},
+            {"name": "features", "in": "query", "required": True, "schema": {"type": "string"}},
         ],
-        "requestBody": {"required": True, "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}}},
+        "requestBody": {
+            "required": True,
+            "content": {
+                BYTES: {"schema": {"type": "string", "format": "binary"}},
+                "application/json": {"schema": {"type": "object", "properties": {"url": {"type": "string"}}}},
+            },
+        },
     }
 
     def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:
         return holder_of(incoming, keyring, self.name, KEY_HEADER)
 
     def parse(self, incoming: Incoming) -> Question:
-        asked = read_query(incoming.query)
-        _check_versions(asked)
-        feature = _feature(asked)
-        language = _last(asked, "language", "en")
-        if feature == "objects" and language.lower() != "en":
-            raise LanguageNotServed(f"Objects are named in English, not in {language!r}.")
-        return about_all(FEATURES[feature], [_photo(incoming)], options=feature)
+        return read(incoming)
 
     def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
         (answer,) = answers
         if answer.error is not None:
             raise answer.error
         assert answer.photo is not None  # noqa: S101  what was answered was admitted
-        size, ((task, outcome),) = answer.photo.size, answer.outcomes.items()
+        size, found = answer.photo.size, {task: outcome.found for task, outcome in answer.outcomes.items()}
+        extras = {each.label: each.details["raw"] for each in found.pop(Task.EXTRAS, ())}
         told = {
             "modelVersion": MODEL_VERSION,
             "metadata": {"width": size.width_px, "height": size.height_px},
-            f"{question.options}Result": _result(task, outcome.found, size),
+            **{
+                f"{name}Result": RESULTS[name](found[FEATURES[name]], size) if name in FEATURES else extras[name]
+                for name in question.options
+            },
         }
-        return _reply(200, told)
+        return _reply(200, told, marked(answers))
 
     def render_error(self, error: GatewayError) -> Reply:
         form = next(form for kinds, form in ERRORS if isinstance(error, kinds))
@@ -148,54 +149,27 @@ class Azure:
         return _reply(form.status, {"error": body}, extra)
 
 
-def _last(asked: Mapping[str, list[str]], name: str, otherwise: str = "") -> str:
-    return asked.get(name, [otherwise])[-1]
+def _objects(found: Sequence[Detection], size: Size) -> dict[str, Any]:
+    return {"values": [_object(d, size) for d in _ranked(found) if d.score >= LEAST_SCORE]}
 
 
-def _check_versions(asked: Mapping[str, list[str]]) -> None:
-    version, model = _last(asked, "api-version"), _last(asked, "model-version", "latest")
-    if version not in API_VERSIONS:
-        given = f"The api-version {version!r} is not served here" if version else "The query has no api-version"
-        raise BadArgument(f"{given}; {' and '.join(API_VERSIONS)} are served.")
-    if model.lower() not in ("latest", MODEL_VERSION):
-        raise BadArgument(f"The model-version {model!r} is not served here; latest and {MODEL_VERSION} are.")
-    if "model-name" in asked:
-        raise BadArgument("Models of your own (model-name) are not served here.")
+def _people(found: Sequence[Detection], size: Size) -> dict[str, Any]:
+    """However unsure: so does Azure."""
+    return {"values": [{"boundingBox": _box(d.box, size), "confidence": d.score} for d in _ranked(found)]}
 
 
-def _feature(asked: Mapping[str, list[str]]) -> str:
-    """The one feature that is asked for, whatever its case. Raises BadRequest for none, NotServed for any other."""
-    given = [name.strip() for value in asked.get("features", ()) for name in value.split(",")]
-    names = {name.lower(): name for name in given if name}
-    served = f"{', '.join(FEATURES)} are, one in a request."
-    if not names:
-        raise BadRequest(f"The query names no features to look for; {served}")
-    if other := [name for key, name in names.items() if key not in FEATURES]:
-        raise NotServed(f"Not served here: {', '.join(other)}; {served}")
-    if len(names) > 1:
-        raise NotServed(f"Not served here together: {', '.join(names.values())}; {served}")
-    return next(iter(names))
+def _tags(found: Sequence[Detection], size: Size) -> dict[str, Any]:  # noqa: ARG001  they lie nowhere
+    labels = [label for label in labels_of(found) if label.score >= LEAST_SCORE]
+    return {"values": [{"name": label.label, "confidence": label.score} for label in labels]}
 
 
-def _photo(incoming: Incoming) -> bytes:
-    kind = incoming.headers.get("content-type", BYTES).partition(";")[0].strip().lower()
-    if kind == "application/json":
-        raise PhotoError(
-            "A photo's URL is not taken here: send its bytes, or hand in the URL as a job (POST /v1/jobs)."
-        )
-    if kind != BYTES and not kind.startswith("image/"):
-        raise BadRequest(f"The content type {kind!r} is not supported; send the photo's bytes as {BYTES}.")
-    return incoming.body or b""
+def _read(found: Sequence[Detection], size: Size) -> dict[str, Any]:
+    """Text in the order in which it came, as it reads: one block, always."""
+    return {"blocks": [{"lines": _lines(found, size)}]}
 
 
-def _result(task: Task, found: Sequence[Detection], size: Size) -> dict[str, Any]:
-    """Best first; text in the order in which it came, as text reads."""
-    if task == Task.TEXT:
-        return {"blocks": [{"lines": _lines(found, size)}]}
-    ranked = sorted(found, key=lambda detection: -detection.score)
-    if task == Task.PEOPLE:
-        return {"values": [{"boundingBox": _box(d.box, size), "confidence": d.score} for d in ranked]}
-    return {"values": [_object(d, size) for d in ranked if d.score >= LEAST_SCORE]}
+def _ranked(found: Sequence[Detection]) -> list[Detection]:
+    return sorted(found, key=lambda detection: -detection.score)
 
 
 def _object(detection: Detection, size: Size) -> dict[str, Any]:
@@ -232,7 +206,16 @@ def _box(box: Box, size: Size) -> dict[str, int]:
 
 
 def _pixel(fraction: float, side_px: int) -> int:
-    return min(max(round(fraction * side_px), 0), side_px)
+    """0 where it is no number."""
+    return round(min(max(0.0, fraction), 1.0) * side_px)
+
+
+RESULTS: Mapping[str, Callable[[Sequence[Detection], Size], dict[str, Any]]] = {
+    "objects": _objects,
+    "people": _people,
+    "read": _read,
+    "tags": _tags,
+}
 
 
 def _reply(status: int, answer: Any, extra: Mapping[str, str] | None = None) -> Reply:

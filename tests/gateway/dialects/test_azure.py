@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import ExitStack
+import threading
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import repeat
 
 import pytest
@@ -17,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.dialects.azure import DIALECT, FEATURES
+from gateway.dialects.azure import DIALECT
 from gateway.dialects.base import Answered, about_all
 from gateway.errors import (
     BilledUnknown,
@@ -30,8 +32,8 @@ from gateway.errors import (
     UpstreamThrottled,
 )
 from gateway.model import Outcome, Photo, Size
-from gateway.testing import Block, ScriptedProvider, drawn, encoded
-from providers.base import Box, Detection, Misconfigured, Task, Throttled, Unavailable
+from gateway.testing import Block, ScriptedProvider, about, drawn, encoded
+from providers.base import WHOLE, Box, Detection, Misconfigured, Task, Throttled, Unavailable
 
 IMAGE = drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80))
 PHOTO = encoded(IMAGE, "JPEG")
@@ -189,20 +191,28 @@ class TestFeatures:
         """Features are named in any case, percent-encoded or not, and more than once if one likes."""
         assert "objectsResult" in ok(post(params=f"api-version=2024-02-01&{query}"))
 
-    @pytest.mark.parametrize("feature", [*(each for each in VisualFeatures if each.value not in FEATURES), "adult"])
+    @pytest.mark.parametrize("feature", ["adult", "celebrities"])
     def test_not_served(self, azure, gateway, feature):
-        """What judges a whole picture is refused by name, with what is served."""
-        with pytest.raises(HttpResponseError, match=r"objects, people, read are") as caught:
+        """What there is none of is refused by name, with what is served."""
+        with pytest.raises(HttpResponseError, match=r"objects, people, read, tags, caption.* are") as caught:
             azure(gateway).analyze(PHOTO, [feature])
         assert (caught.value.status_code, caught.value.error.code) == (400, "InvalidRequest")
         assert caught.value.error.innererror["code"] == "NotSupportedVisualFeature"
-        assert str(getattr(feature, "value", feature)) in caught.value.error.message
+        assert feature in caught.value.error.message
 
-    @pytest.mark.parametrize("features", ["objects,read", "People,objects", "objects,Tags"])
-    def test_mixed(self, post, features):
-        """Features that are answered by several questions are not taken in one request."""
-        message = refusal(post(params={**QUERY, "features": features}), 400, "NotSupportedVisualFeature")
-        assert "one in a request" in message
+    @pytest.mark.parametrize("feature", ["caption", "denseCaptions", "smartCrops"])
+    def test_no_extras(self, post, feature):
+        """What Azure alone can say is refused by name where no route leads there."""
+        message = refusal(post(params={**QUERY, "features": f"objects,{feature}"}), 400, "NotSupportedVisualFeature")
+        assert feature in message
+
+    def test_mixed(self, azure, versed):
+        """Several features are answered in one answer."""
+        answer = azure(versed).analyze(PHOTO, [VisualFeatures.OBJECTS, VisualFeatures.READ, VisualFeatures.PEOPLE])
+        assert answer.objects.list
+        assert answer.read.blocks[0].lines
+        assert answer.people.list
+        assert answer.tags is None
 
     def test_no_route(self, azure, gateway):
         """A feature that no route serves is refused as one that the region does not have."""
@@ -220,6 +230,10 @@ class TestFeatures:
             ({"model-version": "2022-01-01"}, "BadArgument", "latest"),
             ({"model-name": "mine"}, "BadArgument", "model-name"),
             ({"language": "es"}, "NotSupportedLanguage", "'es'"),
+            ({"language": "es", "features": "tags"}, "NotSupportedLanguage", "'es'"),
+            ({"smartcrops-aspect-ratios": "0.7"}, "BadArgument", "0.75 to 1.8"),
+            ({"smartcrops-aspect-ratios": "1,nan"}, "BadArgument", "0.75 to 1.8"),
+            ({"smartcrops-aspect-ratios": "wide"}, "BadArgument", "0.75 to 1.8"),
         ],
     )
     def test_query(self, post, change, inner, said):
@@ -304,10 +318,17 @@ class TestPhotos:
         assert caught.value.error.innererror["code"] == "InvalidImageFormat"
         assert len(sent) == 1
 
-    def test_by_url(self, azure, gateway):
-        """A photo's URL is refused, with what to do instead."""
-        with pytest.raises(HttpResponseError, match=r"POST /v1/jobs") as caught:
-            azure(gateway).analyze_from_url("https://example.com/photo.jpg", OBJECTS)
+    @pytest.mark.parametrize("body", [b"", b"{}", b'{"url": ""}', b'{"url": 1}', b"[]"])
+    def test_bad_url(self, post, body):
+        """JSON that names no URL is refused with what is expected."""
+        message = refusal(post(headers={"Content-Type": "application/json"}, content=body), 400)
+        assert '{"url":' in message
+
+    @pytest.mark.parametrize("url", ["ftp://example.com/a.jpg", "http://169.254.169.254/a.jpg", "nowhere"])
+    def test_unfetched(self, azure, gateway, url):
+        """A URL that leads to no photo that may be fetched is a bad request, and is not sent again."""
+        with pytest.raises(HttpResponseError) as caught:
+            azure(gateway).analyze_from_url(url, OBJECTS)
         assert (caught.value.status_code, caught.value.error.code) == (400, "InvalidRequest")
 
     @pytest.mark.parametrize("kind", ["application/octet-stream; x=y", "image/jpeg", "Application/Octet-Stream"])
@@ -319,6 +340,88 @@ class TestPhotos:
     def test_other_types(self, post, kind):
         """Other types are refused by name."""
         assert "application/octet-stream" in refusal(post(headers={"Content-Type": kind}), 400)
+
+
+class TestByUrl:
+    def test_by_url(self, azure, serve):
+        """A photo that is named by its URL is fetched, and answered as its bytes are."""
+        with web(PHOTO) as url:
+            answer = azure(serve(fetch={"allow": ["127.0.0.0/8"]})).analyze_from_url(url, OBJECTS)
+        assert [found.tags[0].name for found in answer.objects.list] == ["red", "blue"]
+        assert answer.metadata == {"width": 400, "height": 200}
+
+
+@contextmanager
+def web(data):
+    """The URL of a photo, on a server on this machine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/photo.jpg"
+        server.shutdown()
+
+
+class TestTags:
+    def test_boxes(self, http, gateway, azure):
+        """Where no route serves labels, tags are those of the objects, each once, and the answer says so."""
+        reply = http.post(gateway + PATH, params={**QUERY, "features": "tags"}, headers=RAW, content=PHOTO)
+        assert [tag["name"] for tag in ok(reply)["tagsResult"]["values"]] == ["red", "blue"]
+        assert reply.headers["X-Imgrid-Labels"] == "boxes"
+        assert azure(gateway).analyze(PHOTO, [VisualFeatures.TAGS]).tags.list[0].confidence == pytest.approx(1)
+
+    def test_labels(self, http, serve):
+        """Where one does, they are what the provider says of the whole photo, surest first."""
+        seen = [Detection(name, score, WHOLE, kind="LABEL") for name, score in (("grass", 0.6), ("outdoor", 0.9))]
+        address = serve(labels=lambda *_: seen, route={"stages": [{"shape": "1x1"}]})
+        reply = http.post(address + PATH, params={**QUERY, "features": "tags"}, headers=RAW, content=PHOTO)
+        assert ok(reply)["tagsResult"]["values"] == [
+            {"name": "outdoor", "confidence": 0.9}, {"name": "grass", "confidence": 0.6},
+        ]  # fmt: skip
+        assert "X-Imgrid-Labels" not in reply.headers
+
+
+CAPTION = {"text": "a red tower", "confidence": 0.8}
+DENSE = {"values": [{**CAPTION, "boundingBox": {"x": 0, "y": 0, "w": 400, "h": 200}}]}
+CROPS = {"values": [{"aspectRatio": 1.5, "boundingBox": {"x": 0, "y": 0, "w": 300, "h": 200}}]}
+
+
+class TestExtras:
+    def test_extras(self, azure, serve):
+        """What Azure alone can say is asked of it about this one photo, as it came, with the options of the call; and
+        is told beside the rest."""
+        told = {"caption": CAPTION, "denseCaptions": DENSE, "smartCrops": CROPS}
+        vendor = ScriptedProvider(
+            lambda *_: [Detection(name, 1.0, WHOLE, details={"raw": raw}) for name, raw in told.items()],
+            introduced=about("azure", task=Task.EXTRAS, kind="azure"),
+        )
+        answer = azure(serve(extras={"azure": vendor})).analyze(
+            PHOTO,
+            [VisualFeatures.CAPTION, VisualFeatures.DENSE_CAPTIONS, VisualFeatures.SMART_CROPS, *OBJECTS],
+            gender_neutral_caption=True,
+            smart_crops_aspect_ratios=[0.9, 1.5],
+        )
+        assert answer.caption.text == "a red tower"
+        assert answer.dense_captions.list[0].bounding_box.width == 400
+        assert answer.smart_crops.list[0].aspect_ratio == 1.5
+        assert [found.tags[0].name for found in answer.objects.list] == ["red", "blue"]
+        assert [picture.data for picture in vendor.asked] == [PHOTO]
+        assert vendor.wanted == [
+            (
+                "caption?gender-neutral-caption=true",
+                "denseCaptions?gender-neutral-caption=true",
+                "smartCrops?smartcrops-aspect-ratios=0.9%2C1.5",
+            )
+        ]
 
 
 class Token:
@@ -416,7 +519,7 @@ def answered(photo, task, found):
     return Answered(photo, {task: Outcome(photo, found)})
 
 
-boxes = st.tuples(*[st.floats(-2, 3)] * 4).map(lambda sides: Box(*sides))
+boxes = st.tuples(*[st.floats(-2, 3) | st.just(float("nan"))] * 4).map(lambda sides: Box(*sides))
 
 
 @given(box=boxes, size=st.builds(Size, st.integers(50, 16_000), st.integers(50, 16_000)))
@@ -425,13 +528,13 @@ def test_boxes_lie_inside(box, size):
     photo = Photo("id", b"", "JPEG", size)
     found = tuple(Detection("x", 1.0, box, kind=kind, key=1) for kind in ("", "LINE"))
     for task, feature in ((Task.OBJECTS, "objects"), (Task.PEOPLE, "people")):
-        reply = DIALECT.render(about_all(task, [b""], options=feature), [answered(photo, task, found[:1])])
+        reply = DIALECT.render(about_all(task, [b""], options=(feature,)), [answered(photo, task, found[:1])])
         (value,) = json.loads(reply.body)[f"{feature}Result"]["values"]
         x, y, w, h = (value["boundingBox"][side] for side in "xywh")
         assert min(x, y) >= 0 < min(w, h)
         assert x + w <= size.width_px
         assert y + h <= size.height_px
-    reply = DIALECT.render(about_all(Task.TEXT, [b""], options="read"), [answered(photo, Task.TEXT, found[1:])])
+    reply = DIALECT.render(about_all(Task.TEXT, [b""], options=("read",)), [answered(photo, Task.TEXT, found[1:])])
     (line,) = json.loads(reply.body)["readResult"]["blocks"][0]["lines"]
     assert len(line["boundingPolygon"]) == 4
     assert all(0 <= p["x"] <= size.width_px and 0 <= p["y"] <= size.height_px for p in line["boundingPolygon"])
