@@ -36,7 +36,9 @@ from gateway.jobs.api import Api
 from gateway.jobs.base import Hook
 from gateway.jobs.openapi import describe
 from gateway.jobs.service import Jobs
-from gateway.keys import KeyPair, Keyring, digest
+from gateway.keys import KeyPair, Keyring, kept
+from gateway.keystore import StoreError
+from gateway.livekeys import NO_SIGNER, LiveKeys
 from gateway.model import Route, Tenant
 from gateway.names import translate
 from gateway.names.translate import Names
@@ -125,7 +127,7 @@ def build(
                           observe=metrics.attempted,
                           pace=Pace(attempt_s=urls.timeout_ms / 1000, concurrency=config.webhooks.concurrency),
                           clock=clock)  # fmt: skip
-    return Parts(config, made, routes, _keyring(config, file), stores, studio, events, flow, watcher, metrics,
+    return Parts(config, made, routes, _keyring(config, file, clock), stores, studio, events, flow, watcher, metrics,
                  service, jobs, guard, sources, deliverer, clock)  # fmt: skip
 
 
@@ -245,20 +247,28 @@ def _check_stage(stage: Stage, route: settings.RouteSettings, made: Mapping[str,
                           f"pixels, {LEAST_CELL_PX} is the least; take fewer cells or a larger canvas")  # fmt: skip
 
 
-def _keyring(config: Settings, file: Path) -> Keyring:
+def _keyring(config: Settings, file: Path, clock: Clock) -> Keyring:
     bearer: dict[bytes, Tenant] = {}
     pairs: dict[str, KeyPair] = {}
+    tenants = {
+        each.name: Tenant(each.name, "shared" if each.share else f"tenant:{each.name}") for each in config.tenants
+    }
     for each in config.tenants:
-        tenant = Tenant(each.name, "shared" if each.share else f"tenant:{each.name}")
         for key in each.keys:
             if isinstance(key, settings.RekognitionKey):
-                pairs[key.access_key] = KeyPair(key.secret_key.get_secret_value(), tenant)
+                pairs[key.access_key] = KeyPair(key.secret_key.get_secret_value(), tenants[each.name], key.regions)
             else:
-                bearer[digest(key.dialect, key.key.get_secret_value())] = tenant
-    if pairs and find_spec("botocore") is None:
-        raise ConfigError(f"{file}: tenants: keys of dialect rekognition need botocore; "
-                          "pip install 'imgrid-gateway[rekognition]'")  # fmt: skip
-    return Keyring(bearer, pairs, open=not config.tenants)
+                bearer[kept(key.dialect, key.digest)] = tenants[each.name]
+    signing = find_spec("botocore") is not None
+    if pairs and not signing:
+        raise ConfigError(f"{file}: tenants: {NO_SIGNER}")
+    live = LiveKeys(store, tenants, clock, signing) if (store := settings.key_store_of(config, file)) else None
+    try:
+        if live is not None:
+            live.start()
+    except StoreError as error:
+        raise ConfigError(f"{file}: key_store: {error}") from None
+    return Keyring(bearer, pairs, open=not config.tenants, store=live)
 
 
 def create_app(parts: Parts) -> FastAPI:

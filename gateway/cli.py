@@ -15,7 +15,7 @@ from rich.logging import RichHandler
 from rich.markup import escape
 
 from gateway import app as composition
-from gateway import cli_quality, operating, settings
+from gateway import cli_keys, cli_quality, operating, settings
 from gateway.app import Parts
 from gateway.console import ConfigFile, err, out, read
 from gateway.server import serve as serve_app
@@ -30,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_quality.app)
+app.add_typer(cli_keys.app, name="keys")
 config_app = typer.Typer(help="Show the configuration, or an example of one.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 webhooks_app = typer.Typer(help="Deliveries to clients' webhooks that failed, and secrets.", no_args_is_help=True)

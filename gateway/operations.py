@@ -17,7 +17,7 @@ from gateway.clock import Clock
 from gateway.dialects.native import DIALECT
 from gateway.errors import BufferAway, GatewayError
 from gateway.hooks.metrics import Metrics
-from gateway.http import head
+from gateway.http import check_local, head
 from gateway.keys import Keyring
 from gateway.ledger import Account
 from providers.base import Provider, ProviderError
@@ -72,6 +72,8 @@ class Operations:
 
     async def _readyz(self) -> JSONResponse:
         able, problems = await self.ready.look()
+        if self.keyring.store and self.keyring.store.problem:  # whose last good keys go on being good
+            problems = {**problems, "keys": self.keyring.store.problem}
         return JSONResponse({"ready": able, "problems": dict(problems)}, 200 if able else 503)
 
     async def _metrics(self) -> Response:
@@ -89,8 +91,11 @@ class Operations:
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def _usage(self, request: Request) -> Response:
+        greeting = head(request)
         try:
-            tenant = DIALECT.authenticate(head(request), self.keyring)
+            if self.keyring.open:
+                check_local(greeting)
+            tenant = DIALECT.authenticate(greeting, self.keyring)
             account = (await self.buffer.accounts()).get(tenant.name, Account())
         except GatewayError as error:
             reply = DIALECT.render_error(error)

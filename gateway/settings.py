@@ -13,7 +13,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 import providers
-from gateway.keys import is_loopback
+from gateway import overlay
+from gateway.keys import is_loopback, sha256_of
 from gateway.sections import FetchSettings, GsSettings, S3Settings, Source
 from gateway.sections import Section as _Section
 from providers.base import Options, Task
@@ -34,13 +35,26 @@ class RekognitionKey(_Section):
     dialect: Literal["rekognition"]
     access_key: str = Field(min_length=1)
     secret_key: SecretStr = Field(min_length=1)
+    regions: tuple[str, ...] = Field((), description="it signs for these only; none named: for any")
 
 
 class PlainKey(_Section):
     """A key that clients send as it is."""
 
     dialect: Literal["native", "azure", "google"]
-    key: SecretStr = Field(min_length=1)
+    key: SecretStr | None = Field(None, min_length=1)
+    sha256: str | None = Field(None, description="in the key's place: its digest in hex", pattern="^[0-9a-fA-F]{64}$")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> PlainKey:
+        if (self.key is None) == (self.sha256 is None):
+            raise ValueError("write either key, or sha256: its SHA-256 in hex")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """In lower-case hex, whichever of both was written."""
+        return sha256_of(self.key.get_secret_value()) if self.key is not None else str(self.sha256).lower()
 
 
 KEY_KINDS = ("rekognition", "native", "azure", "google")
@@ -65,7 +79,7 @@ class TenantSettings(_Section):
     """One client of this gateway."""
 
     name: str = Field(min_length=1)
-    keys: list[Key] = Field(min_length=1)
+    keys: list[Key] = Field(default_factory=list, description="none: those of `key_store` only")
     webhook: HookSettings = HookSettings()
     share: bool = Field(False, description="its photos may share canvases with those of other tenants who agreed too")
     sources: list[Source] = Field(
@@ -151,6 +165,7 @@ class Settings(BaseSettings):
     providers: dict[str, dict[str, Any]] = Field(min_length=1, description="by name; each has a kind and its options")
     routes: list[RouteSettings] = Field(min_length=1)
     tenants: list[TenantSettings] = Field(default_factory=list)
+    key_store: Path | None = Field(None, description="keys that are made and revoked while it runs: `imgrid keys`")
     redis: SecretStr | None = Field(None, description="redis://host:6379/0: a buffer that replicas share")
     billed_unknown: Literal["retry", "fail"] = Field(
         "retry", description="what becomes of photos that were asked about without an answer, and may be billed"
@@ -177,6 +192,9 @@ class Settings(BaseSettings):
         if not self.tenants and not is_loopback(self.host):
             raise ValueError(f"listen: {self.listen} is not loopback and there are no tenants, so anybody could spend "
                              "your money; add tenants with keys, or listen on 127.0.0.1")  # fmt: skip
+        if self.key_store is not None and not self.tenants:
+            raise ValueError("key_store: there are no tenants whose keys it could hold, and without tenants nobody "
+                             "needs one; add tenants, or remove key_store")  # fmt: skip
         return self
 
     @property
@@ -201,17 +219,6 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML whose mappings name each key once; plain YAML lets the last one win without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [name for index, name in enumerate(names) if name in names[:index]]
-        if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
 def read(file: Path, environment: Mapping[str, str]) -> Settings:
     """The settings in a YAML file, each overridden by its variable in the environment.
 
@@ -219,7 +226,7 @@ def read(file: Path, environment: Mapping[str, str]) -> Settings:
     Raises ConfigError naming file and key.
     """
     try:
-        content = yaml.load(file.read_text(), _Loader) or {}  # noqa: S506  it is a SafeLoader
+        content = overlay.load(file.read_text()) or {}
     except FileNotFoundError:
         raise ConfigError(f"there is no {file}; write one with: imgrid config example > {DEFAULT_FILE}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -227,9 +234,12 @@ def read(file: Path, environment: Mapping[str, str]) -> Settings:
     if not isinstance(content, dict):
         raise ConfigError(f"{file} must hold keys and values, such as 'listen: 127.0.0.1:8080'")
     content = {key: value for key, value in content.items() if value is not None}  # an empty section says nothing
-    variables = list(_variables(environment))
-    for path, name, value in variables:
-        _overlay(content, path, name, value)
+    try:
+        variables = list(overlay.variables(environment, PREFIX))
+        for path, name, value in variables:
+            overlay.put(content, path, name, value)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     try:
         settings = Settings(**content)
     except ValidationError as error:
@@ -238,46 +248,6 @@ def read(file: Path, environment: Mapping[str, str]) -> Settings:
     _check_tenants(settings, file)
     _check_routes(settings, file)
     return settings
-
-
-def _variables(environment: Mapping[str, str]) -> Iterator[tuple[list[str], str, Any]]:
-    for name, text in sorted(environment.items()):
-        if name.startswith(PREFIX):
-            try:
-                yield name.removeprefix(PREFIX).lower().split("__"), name, _value(text)
-            except yaml.YAMLError as error:
-                raise ConfigError(f"{name} in the environment is no YAML value: {error}") from None
-
-
-def _value(text: str) -> Any:
-    """A variable's value as YAML; but a plain string as it stands, with what YAML takes for a comment."""
-    value = yaml.load(text, _Loader)  # noqa: S506  it is a SafeLoader
-    return text if isinstance(value, str) and text[:1] not in ("'", '"') else value
-
-
-def _overlay(content: Any, path: list[str], name: str, value: Any) -> None:
-    """Sets one value within nested mappings and lists; names match whatever their case."""
-    *parents, last = path
-    for part, after in zip(parents, path[1:], strict=True):
-        content = _child(content, part, name, {} if not after.isdigit() else [])
-    _child(content, last, name, None)  # raises where there is no such place
-    content[int(last) if isinstance(content, list) else _spelled(content, last)] = value
-
-
-def _child(content: Any, part: str, name: str, fresh: Any) -> Any:
-    if isinstance(content, list):
-        if not part.isdigit() or int(part) > len(content):
-            raise ConfigError(f"{name} in the environment: {part!r} is no index of a list of {len(content)}")
-        if int(part) == len(content):
-            content.append(fresh)
-        return content[int(part)]
-    if not isinstance(content, dict):
-        raise ConfigError(f"{name} in the environment: {part!r} cannot be set within a single value")
-    return content.setdefault(_spelled(content, part), fresh)
-
-
-def _spelled(content: Mapping[str, Any], part: str) -> str:
-    return next((key for key in content if str(key).lower() == part), part)
 
 
 def _explain(file: Path, variables: Mapping[str, str], error: ValidationError) -> Iterator[str]:
@@ -307,8 +277,11 @@ def _check_tenants(settings: Settings, file: Path) -> None:
         raise ConfigError(f"{file}: tenants: two of them have the same name")
     seen: set[tuple[str, str]] = set()
     for index, tenant in enumerate(settings.tenants):
+        if not tenant.keys and settings.key_store is None:
+            raise ConfigError(f"{file}: tenants[{index}].keys: there are none; write one, or name a file in key_store "
+                              "and make one with: imgrid keys create")  # fmt: skip
         for number, key in enumerate(tenant.keys):
-            what = key.access_key if isinstance(key, RekognitionKey) else key.key.get_secret_value()
+            what = key.access_key if isinstance(key, RekognitionKey) else key.digest
             if (key.dialect, what) in seen:
                 raise ConfigError(f"{file}: tenants[{index}].keys[{number}]: the same {key.dialect} key is given above")
             seen.add((key.dialect, what))
@@ -350,6 +323,11 @@ def options_of(settings: Settings, name: str, file: Path) -> Options:
         key = ".".join(str(part) for part in first["loc"])
         message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{file}: providers.{name}.{key}: {message}") from None
+
+
+def key_store_of(settings: Settings, file: Path) -> Path | None:
+    """The key store's file, which is named from the config file's folder."""
+    return None if settings.key_store is None else file.resolve().parent / settings.key_store
 
 
 def cascade_of(route: RouteSettings, index: int, file: Path) -> Cascade:

@@ -12,11 +12,15 @@ MAY_IMPORT = {
     "thresholds": {"thresholds", "providers.base"},
     "gateway.errors": set(),
     "gateway.clock": set(),
+    "gateway.overlay": set(),
     "gateway.guard": set(),
     "gateway.model": {"gateway.errors", "providers.base", "thresholds"},
     "gateway.ledger": {"gateway.model"},
     "gateway.wire": {"gateway.errors", "gateway.model", "providers.base", "thresholds.shape"},
     "gateway.keys": {"gateway.model"},
+    "gateway.keystore": {"gateway.keys"},
+    "gateway.livekeys": {"gateway.clock", "gateway.keys", "gateway.keystore", "gateway.model"},
+    "gateway.newkeys": {"gateway.keys", "gateway.keystore"},
     "gateway.packer": {"gateway.model"},
     "gateway.headers": set(),
     "gateway.admission": {"gateway.errors", "gateway.headers", "gateway.model", "providers.base"},
@@ -41,7 +45,7 @@ MAY_IMPORT = {
     "gateway.dialects": {"gateway.dialects", "gateway.errors", "gateway.keys", "gateway.model",
                          "gateway.places", "gateway.sigv4", "providers.base"},
     "gateway.sigv4": {"gateway.dialects.base", "gateway.errors", "gateway.keys", "gateway.model"},
-    "gateway.settings": {"gateway.keys", "gateway.sections", "providers", "thresholds"},
+    "gateway.settings": {"gateway.keys", "gateway.overlay", "gateway.sections", "providers", "thresholds"},
     "gateway.rounds": {"gateway.asking", "gateway.buffer.base", "gateway.clock", "gateway.errors", "gateway.events",
                        "gateway.grid", "gateway.ledger", "gateway.model", "providers.base", "thresholds"},
     "gateway.flow": {"gateway.asking", "gateway.buffer.base", "gateway.clock", "gateway.errors", "gateway.events",
@@ -72,10 +76,10 @@ MAY_IMPORT = {
 }  # fmt: skip
 """By module or package, what it may import of this project. What is not named here stands above all of it."""
 
-ABOVE = {"gateway.app", "gateway.cli", "gateway.cli_quality", "gateway.console", "gateway.demo", "gateway.errands",
-         "gateway.evaluating", "gateway.planned", "gateway.planning", "gateway.probing", "gateway.profiler",
-         "gateway.profiling", "gateway.replaying", "gateway.scores", "gateway.showing", "gateway.testing",
-         "gateway.visiting"}  # fmt: skip
+ABOVE = {"gateway.app", "gateway.cli", "gateway.cli_keys", "gateway.cli_quality", "gateway.console", "gateway.demo",
+         "gateway.errands", "gateway.evaluating", "gateway.planned", "gateway.planning", "gateway.probing",
+         "gateway.profiler", "gateway.profiling", "gateway.replaying", "gateway.scores", "gateway.showing",
+         "gateway.testing", "gateway.visiting"}  # fmt: skip
 COMMAND = {"gateway.cli", "gateway.console"}
 
 

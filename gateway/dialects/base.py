@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, get_args
 from urllib.parse import parse_qs
 
 from gateway.errors import BadRequest, GatewayError, NoKey, Unauthenticated
-from gateway.keys import ANYBODY, Keyring, digest
+from gateway.keys import ANYBODY, Keyring
 from gateway.model import Outcome, Photo, Quality, Tenant
 from providers.base import Limits, Task
 
@@ -48,11 +47,10 @@ def holder_of(incoming: Incoming, keyring: Keyring, dialect: str, header: str, *
     key = _key(incoming, header, parameter)
     if not key:
         raise NoKey(f"Send your key as 'Authorization: Bearer KEY' or '{header}: KEY'.")
-    presented = digest(dialect, key)
-    for known, tenant in keyring.bearer.items():
-        if hmac.compare_digest(known, presented):
-            return tenant
-    raise Unauthenticated("This key is not known here.")
+    tenant = keyring.holder(dialect, key)
+    if tenant is None:
+        raise Unauthenticated("This key is not known here, or not any more.")
+    return tenant
 
 
 def _key(incoming: Incoming, header: str, parameter: str) -> str:

@@ -73,7 +73,7 @@ class Rekognition:
     def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:
         if keyring.open:
             return ANYBODY
-        return sigv4.verify(incoming, keyring.pairs, "rekognition", datetime.now(UTC))
+        return sigv4.verify(incoming, keyring.pair, "rekognition", datetime.now(UTC))
 
     def parse(self, incoming: Incoming) -> Question | Forward:
         target = incoming.headers.get("x-amz-target", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 
 import gateway
 from gateway import app, settings
-from gateway.keys import digest
+from gateway.keys import digest, sha256_of
 from gateway.settings import ConfigError
 from thresholds.cascade import Cascade, Stage, save
 from thresholds.rules import imgrid
@@ -377,6 +378,50 @@ class TestTenants:
         file = write(tenants=tenants)
         bearer = app.build(settings.read(file, {}), file).keyring.bearer
         assert {name: bearer[digest(dialect, "k")].name for name, dialect in keys.items()} == {n: n for n in keys}
+
+    def test_digest(self, write):
+        """In a key's place may stand its digest, in hex of either case; one of both, and of the right length."""
+        known = sha256_of("key-shop")
+        for given in (known, known.upper()):
+            file = write(tenants=[{"name": "shop", "keys": [{"dialect": "native", "sha256": given}]}])
+            ring = app.build(settings.read(file, {}), file).keyring
+            assert (ring.holder("native", "key-shop").name, ring.holder("native", known)) == ("shop", None)
+        for key in ({}, {"key": "k", "sha256": known}, {"sha256": known[1:]}, {"sha256": "key-shop"}):
+            message = refused(write(tenants=[{"name": "shop", "keys": [{"dialect": "native", **key}]}]))
+            assert "tenants[0].keys[0]" in message
+        twins = [SHOP, {"name": "twin", "keys": [{"dialect": "native", "sha256": known}]}]
+        assert "tenants[1].keys[0]: the same native key" in refused(write(tenants=twins))
+
+    def test_regions(self, write):
+        """A key pair may be for some regions."""
+        keys = [{**PRESS["keys"][0], "regions": ["eu-west-1"]}]
+        file = write(tenants=[{"name": "press", "keys": keys}])
+        assert app.build(settings.read(file, {}), file).keyring.pair("AK").regions == ("eu-west-1",)
+
+    def test_no_keys(self, write):
+        """A tenant without keys is an error, unless there is a key store, whose keys are the tenant's as well."""
+        message = refused(write(tenants=[{"name": "shop"}]))
+        assert "tenants[0].keys" in message
+        assert "imgrid keys create" in message
+        file = write(tenants=[{"name": "shop"}], key_store="keys.json", listen="0.0.0.0:80")
+        ring = app.build(settings.read(file, {}), file).keyring
+        assert (ring.open, ring.holder("native", "")) == (False, None)
+
+    def test_store_without_tenants(self, write):
+        """A key store without tenants is an error: the gateway would be open, whatever the file holds."""
+        assert "key_store: there are no tenants" in refused(write(key_store="keys.json"))
+
+    def test_broken_store(self, write, tmp_path):
+        """A key store that is none, or holds a stranger's keys, stops the start with what to do."""
+        file = write(tenants=[SHOP], key_store="keys.json")
+        (tmp_path / "keys.json").write_text("{")
+        assert f"{tmp_path / 'keys.json'} is no key store" in refused(file)
+        stranger = {"id": "key_1", "tenant": "gone", "created": "2026-11-28T09:00:00Z", "dialect": "native",
+                    "sha256": sha256_of("k")}  # fmt: skip
+        (tmp_path / "keys.json").write_text(json.dumps({"bearer": [stranger]}))
+        message = refused(file)
+        assert "tenant 'gone'" in message
+        assert "imgrid keys revoke key_1" in message
 
     def test_pools(self, write):
         """Only tenants who both agreed to share are in one pool."""

@@ -85,14 +85,15 @@ def closed(serve: Callable[..., str]) -> str:
 
 @pytest.fixture(scope="session")
 def rekognition() -> Iterator[Callable[..., Any]]:
-    """`rekognition(address, access_key, secret_key)`: boto3's client, which tries once."""
-    session = boto3.Session(region_name="eu-west-1")
+    """`rekognition(address, access_key, secret_key, region=…)`: boto3's client, which tries once."""
+    session = boto3.Session()
     with ExitStack() as stack:
 
-        def client(address: str, access_key: str = "any", secret_key: str = "any") -> Any:
+        def client(address: str, access_key: str = "any", secret_key: str = "any", *, region: str = "eu-west-1") -> Any:
             made = session.client(
                 "rekognition",
                 endpoint_url=address,
+                region_name=region,
                 aws_access_key_id=access_key,
                 aws_secret_access_key=secret_key,
                 config=Config(retries={"total_max_attempts": 1}),
