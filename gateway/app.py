@@ -241,7 +241,8 @@ def _check_stage(stage: Stage, route: settings.RouteSettings, made: Mapping[str,
     if route.task not in about.tasks:
         tasks = ", ".join(sorted(about.tasks))
         raise ConfigError(f"{where}: nothing can match it: provider {key} does not serve {route.task}, but {tasks}")
-    width, height = about.canvas_px[0] // stage.shape.cols, about.canvas_px[1] // stage.shape.rows
+    canvas_px = about.for_task(route.task).canvas_px
+    width, height = canvas_px[0] // stage.shape.cols, canvas_px[1] // stage.shape.rows
     if min(width, height) < LEAST_CELL_PX:
         raise ConfigError(f"{where}: cells of a {stage.shape} grid on {key}'s canvas would be {width} x {height} "
                           f"pixels, {LEAST_CELL_PX} is the least; take fewer cells or a larger canvas")  # fmt: skip

@@ -38,6 +38,7 @@ class Errand:
     store: Store
     border: Border = "none"
     purpose: str = ""
+    task: Task = Task.OBJECTS
 
     @cached_property
     def missing(self) -> list[Question]:
@@ -51,7 +52,7 @@ class Errand:
 
     def answered(self, sizes: Mapping[str, Size]) -> list[Answered]:
         """What there is an answer to, photos' sizes given."""
-        about = self.provider.about
+        about = self.provider.about.for_task(self.task)
         least_px = about.limits.min_side_px
         return list(answered(self.questions, sizes, self.store, about.canvas_px, least_px=least_px))
 

@@ -72,13 +72,13 @@ def errands(
     provider, border = parts.providers[route.provider], route.cascade.border
     asked = questions({key: sizes[key] for key in sorted(sizes)[:PHOTOS]}, [SHAPE], 1)
     made = []
-    for canvas in canvases(provider.about):
+    for canvas in canvases(provider.about.for_task(route.task)):
         name = "x".join(map(str, canvas))
         place = folder / f"probe-{name}"
         if wanted or place.is_dir():
             note = made_with(parts.settings, route.provider, route.task, config_file, border=border, canvas=name)
             purpose = f" in canvases of {name}"
-            made.append(Errand(Resized(provider, canvas), asked, Store(place, note), border, purpose))
+            made.append(Errand(Resized(provider, canvas), asked, Store(place, note), border, purpose, route.task))
     return made if wanted else [errand for errand in made if not errand.missing]
 
 

@@ -168,8 +168,9 @@ class Profiler:
     async def _one(self, asker: Asker, question: Question) -> None:
         photos = [self.photos[key] for key in question.photos]
         shape = question.shape.towards(portrait=photos[0].size.portrait)
+        about = self.provider.about.for_task(self.task)
         try:
-            sheet = await self.studio.sheet(photos, [self.border] * len(photos), shape, self.provider.about)
+            sheet = await self.studio.sheet(photos, [self.border] * len(photos), shape, about)
             if sheet.picture is None or sheet.broken:
                 raise PictureRefused("a photo on it cannot be decoded")
             until = time.monotonic() + KEEP_TRYING_S

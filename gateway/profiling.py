@@ -121,7 +121,7 @@ def _result(
     price: Price,
 ) -> Result:
     """What the answers say, less what a probe does."""
-    sizes, about = {key: photo.size for key, photo in photos.items()}, own.provider.about
+    sizes, about = {key: photo.size for key, photo in photos.items()}, own.provider.about.for_task(own.task)
     every = own.answered(sizes)
     answers = collect(every)
     free = {name: errand.answered(sizes) for name, errand in companions.items()}
@@ -165,7 +165,8 @@ def _own(
     border = route.cascade.border
     shapes = list(dict.fromkeys([*sample.shapes, ALONE]))
     store = Store(folder, made_with(parts.settings, route.provider, route.task, config_file, border=border))
-    return Errand(parts.providers[route.provider], questions(sizes, shapes, sample.groupings), store, border)
+    return Errand(parts.providers[route.provider], questions(sizes, shapes, sample.groupings), store, border,
+                  task=route.task)  # fmt: skip
 
 
 def _companion(
@@ -180,7 +181,7 @@ def _companion(
     if route.task not in parts.providers[name].about.tasks:
         raise ConfigError(f"--companion: provider {name} does not serve {route.task}")
     store = Store(folder / f"companion-{name}", made_with(parts.settings, name, route.task, config_file))
-    return Errand(parts.providers[name], questions(sizes, [ALONE], 1), store, purpose=" as companion")
+    return Errand(parts.providers[name], questions(sizes, [ALONE], 1), store, purpose=" as companion", task=route.task)
 
 
 def _table(profile: Profile, asked: Sequence[Question]) -> Table:

@@ -127,7 +127,7 @@ class Rounds:
         """Has the photo drawn while it waits; one that turns out to be undecodable fails before it takes a cell."""
         if entry.lane.provider == FETCHING:
             return
-        about = self.askers[entry.lane.provider].provider.about
+        about = self.askers[entry.lane.provider].provider.about.for_task(entry.lane.task)
         border = self._cascade(entry).border
         image = self.studio.start(entry.photo, entry.lane.shape, about, border)
         if image is None:
@@ -248,7 +248,7 @@ class Rounds:
         await asyncio.gather(self.canvas(lane, entries[:half]), self.canvas(lane, entries[half:]))
 
     async def _sheet(self, lane: Lane, entries: Sequence[Entry]) -> Sheet:
-        about = self.askers[lane.provider].provider.about
+        about = self.askers[lane.provider].provider.about.for_task(lane.task)
         borders = [self._cascade(entry).border for entry in entries]
         photos = [entry.photo for entry in entries]
         # few are watched at a time: shown larger than clients' are in full grids, they would prove nothing; and those
@@ -305,7 +305,7 @@ class Rounds:
                 ends.append(after)
             else:
                 again.append(after)
-        charges = {} if free else billed([entries[index] for index in seen], self._usd(lane.provider, lane.task))
+        charges = {} if free else billed([entries[index] for index in seen], self._usd(lane.provider, entries[0]))
         await self._put_again(Commit(settled=ends, again=again, ended="" if free else canvas, charges=charges))
 
     async def _put_again(self, commit: Commit) -> None:
@@ -343,7 +343,7 @@ class Rounds:
         if verdict.accepted:
             answer = Outcome(entry.photo, found=tuple(found), steps=steps)
             provider = self.routes[entry.route].provider if step.free else step.provider
-            return Settlement(entry, answer, self._usd(provider, entry.lane.task))
+            return Settlement(entry, answer, self._usd(provider, entry))
         return self._later(replace(entry, steps=steps), stage + verdict.skip)
 
     def _later(self, entry: Entry, stage: int) -> Entry:
@@ -371,8 +371,10 @@ class Rounds:
     def _has_time(self, entry: Entry, provider: str) -> bool:
         return self.clock() + self.askers[provider].typical_s < entry.deadline_at
 
-    def _usd(self, provider: str, task: Task) -> float:
-        return self.askers[provider].provider.about.price_of(task).usd_per_image
+    def _usd(self, provider: str, entry: Entry) -> float:
+        """What a picture costs there that shows the entry's photo."""
+        about = self.askers[provider].provider.about
+        return about.price_of(entry.lane.task, entry.wanted).usd_per_image
 
 
 def _seen(photo: Photo, cascade: Cascade, steps: Sequence[Step]) -> Seen:

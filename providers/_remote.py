@@ -1,4 +1,5 @@
-"""What providers share that ask over a network through a vendor's SDK: threads, readiness, pixels as fractions."""
+"""What providers share that ask over a network through a vendor's SDK: threads, readiness, pixels as fractions, and
+how a client's call is handed on."""
 
 from __future__ import annotations
 
@@ -7,14 +8,33 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
-from providers.base import About, Box, Detection, Misconfigured, Picture, PictureRefused, Task, Unavailable
+from providers.base import (
+    About,
+    Box,
+    Call,
+    Detection,
+    Forwarded,
+    Misconfigured,
+    NoAnswer,
+    Picture,
+    PictureRefused,
+    Task,
+    Unavailable,
+    feature,
+)
 
 UNREADY_S = 30.0
 """How long it is not ready after a call was refused as misconfigured. Not for ever: while nobody is sent here, no call
 can show that it was put right."""
+
+MOST_BYTES = 32 * 1024 * 1024
+"""Of an answer that is handed on."""
+HANDED_ON = ("content-type", "retry-after", "x-amz-retry-after", "x-amzn-requestid", "x-amzn-errortype",
+             "apim-request-id")  # fmt: skip
+"""Headers of an answer that clients go by. Others are about the connection, or the gateway's own account."""
 
 
 class Remote(ABC):
@@ -37,23 +57,32 @@ class Remote(ABC):
         """Asks once, in one of the threads. Raises one of the `ProviderError`s and nothing else."""
 
     @abstractmethod
+    def send(self, call: Call) -> Forwarded:
+        """Hands a client's call on, once, in one of the threads. Raises what `Forwarder.forward` does."""
+
+    @abstractmethod
     def hang_up(self) -> None:
         """Gives back the SDK's connections; may be called again."""
 
     async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
         self._check_open()
-        if task not in self.about.tasks:
-            raise Misconfigured(f"{self.about.name} answers {', '.join(sorted(self.about.tasks))}, not {task}")
+        self._check_served(task, wanted)
         if not picture.data:
             raise PictureRefused("there are no bytes")
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(self._threads, self.call, picture, task, wanted)
         except Misconfigured as error:
-            self._misconfigured = str(error), self._clock()
+            if task != Task.EXTRAS:  # what is wrong with those may be the one client's own options
+                self._misconfigured = str(error), self._clock()
             raise
         self._misconfigured = None
         return found
+
+    async def forward(self, call: Call) -> Forwarded:
+        """Of calls that are handed on nothing is concluded: what is wrong with one may be its client's doing."""
+        self._check_open()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.send, call)
 
     async def ready(self) -> None:
         """Whether the endpoint takes a connection, and the last call was not refused as misconfigured a moment ago."""
@@ -71,6 +100,15 @@ class Remote(ABC):
         except (OSError, TimeoutError) as error:
             raise Unavailable(f"{host}:{port} takes no connection ({error or 'no answer in 3 s'})") from error
 
+    def _check_served(self, task: Task, wanted: Sequence[str]) -> None:
+        name = self.about.name
+        if task not in self.about.tasks:
+            raise Misconfigured(f"{name} answers {', '.join(sorted(self.about.tasks))}, not {task}")
+        unknown = [item for item in wanted if feature(item) not in self.about.extras]
+        if task == Task.EXTRAS and (unknown or not wanted):
+            asked = ", ".join(map(feature, unknown)) or "nothing"
+            raise Misconfigured(f"{name} can say {', '.join(sorted(self.about.extras))}, not {asked}")
+
     def _check_open(self) -> None:
         if self._closed:
             raise Unavailable(f"{self.about.name} has been closed")
@@ -79,6 +117,64 @@ class Remote(ABC):
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.hang_up()
+
+
+class Item(NamedTuple):
+    """One of what EXTRAS are `wanted`: the vendor's name of it, and the vendor's own options."""
+
+    name: str
+    options: Mapping[str, str]
+
+
+def items_of(wanted: Sequence[str], options: Iterable[str]) -> list[Item]:
+    """Each once, in their order; `"CROP_HINTS?max_results=3"` is one with an option.
+
+    Raises PictureRefused where one has other options than those.
+    """
+    found: dict[str, Item] = {}
+    for each in wanted:
+        item = Item(feature(each), dict(parse_qsl(each.partition("?")[2])))
+        if unknown := sorted(item.options.keys() - set(options)):
+            raise PictureRefused(f"{item.name} has no option {', '.join(unknown)}, but {', '.join(sorted(options))}")
+        found.setdefault(item.name, item)
+    return list(found.values())
+
+
+def number(item: Item, option: str) -> int | None:
+    """An option that is a whole number; None where it is not given. Raises PictureRefused where it is none."""
+    if (written := item.options.get(option)) is None:
+        return None
+    if not (written.isascii() and written.isdigit() and len(written) < 10):
+        raise PictureRefused(f"{option} of {item.name} is a whole number, not {written!r}")
+    return int(written)
+
+
+def read(chunks: Iterable[bytes], until: float, clock: Callable[[], float] = time.monotonic) -> bytes:
+    """The body of an answer that comes bit by bit. Raises NoAnswer where it is larger than `MOST_BYTES`, or not there
+    by then."""
+    body = bytearray()
+    for chunk in chunks:
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise NoAnswer(f"the answer is larger than {MOST_BYTES} bytes")
+        if clock() > until:
+            raise NoAnswer("the answer did not come to its end in time (timeout_ms)")
+    return bytes(body)
+
+
+def forwarded(status: int, headers: Mapping[str, str], body: bytes) -> Forwarded:
+    """An answer with the headers of it that are `HANDED_ON`."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    return Forwarded(status, {name: lower[name] for name in HANDED_ON if name in lower}, body)
+
+
+def pooled(session: Any, connections: int) -> Any:
+    """The `requests` session, keeping so many connections; ten else, however many are opened."""
+    from requests.adapters import HTTPAdapter
+
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
+    return session
 
 
 def pause_s(headers: Mapping[str, str]) -> float | None:

@@ -7,12 +7,12 @@ tells the world beforehand what it can be asked (`About`). Each lives in a file 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from itertools import pairwise
 from math import inf
-from typing import Annotated, Any, Literal, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from PIL import Image
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
@@ -158,6 +158,18 @@ class Price:
         within = (max(min(images, end) - tier.from_images, 0) for tier, end in zip(self._all, ends, strict=True))
         return sum(count * tier.usd_per_image for count, tier in zip(within, self._all, strict=True))
 
+    @classmethod
+    def together(cls, prices: Sequence[Price]) -> Price:
+        """What one image costs that is billed by all of them, each counting its own images of a month."""
+        begins = sorted({tier.from_images for price in prices for tier in price._all} | {0})
+        first, *later = (Tier(begin, sum(price._at(begin) for price in prices)) for begin in begins)
+        dates = [price.as_of for price in prices if price.as_of]
+        return cls(first.usd_per_image, min(dates, default=None), tuple(later))
+
+    def _at(self, images: int) -> float:
+        """Of the image that comes after so many."""
+        return [tier.usd_per_image for tier in self._all if tier.from_images <= images][-1]
+
     @property
     def _all(self) -> tuple[Tier, ...]:
         return Tier(0, self.usd_per_image), *self.tiers
@@ -175,6 +187,10 @@ class About:
     price: Price = Price()
     prices: Mapping[Task, Price] = field(default_factory=dict)
     """Of the tasks that cost something else than `price`."""
+    extras: Mapping[str, Price] = field(default_factory=dict)
+    """What EXTRAS can say, by the vendor's own names, and what each of it costs."""
+    own_limits: Mapping[Task, Limits] = field(default_factory=dict)
+    """Of the tasks that take something else than `limits`."""
     canvas_px: tuple[int, int] = (1280, 1280)
     concurrency: int = 8
     most_words: int | None = None
@@ -184,9 +200,28 @@ class About:
     vocabulary: Vocabulary = ""
     """Whose names its labels are; they are translated for clients who expect another's."""
 
-    def price_of(self, task: Task) -> Price:
-        """What a picture costs that is asked about for that task."""
-        return self.prices.get(task, self.price)
+    def price_of(self, task: Task, wanted: Sequence[str] = ()) -> Price:
+        """What a picture costs that is asked about for that task; of EXTRAS all that is wanted, each of it once."""
+        if task != Task.EXTRAS:
+            return self.prices.get(task, self.price)
+        return Price.together([self.extras.get(name, self.price) for name in dict.fromkeys(map(feature, wanted))])
+
+    def limits_of(self, task: Task) -> Limits:
+        """What may be sent for that task."""
+        return self.own_limits.get(task, self.limits)
+
+    def for_task(self, task: Task) -> About:
+        """The same as it is for that task alone: with its limits, and canvases within them."""
+        if task not in self.own_limits:
+            return self
+        limits = self.own_limits[task]
+        width, height = (min(side, limits.max_side_px) for side in self.canvas_px)
+        return replace(self, limits=limits, own_limits={}, canvas_px=(width, height))
+
+
+def feature(item: str) -> str:
+    """The vendor's name of what an item of `wanted` asks for, without the options behind its "?"."""
+    return item.partition("?")[0]
 
 
 class Provider(Protocol):
@@ -211,6 +246,43 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Gives back what the provider holds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A client's whole call, as the vendor is to get it.
+
+    `target` is what the vendor calls it: an operation of Rekognition's ("CompareFaces"), a path of Google's
+    ("/v1/files:annotate") or what stands behind `/computervision/` in Azure's ("imageanalysis:analyze").
+    """
+
+    target: str
+    body: bytes = b""
+    method: str = "POST"
+    query: Sequence[tuple[str, str]] = ()
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """What the vendor answered, be it an error; `headers` are those that clients go by, in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@runtime_checkable
+class Forwarder(Protocol):
+    """A provider that can hand a client's call on to its vendor."""
+
+    async def forward(self, call: Call) -> Forwarded:
+        """The vendor's answer to the call, sent once with the gateway's credentials in place of the client's.
+
+        Raises PictureRefused where the target is none of the vendor's, and NoAnswer or Unavailable where no answer
+        came; what the vendor itself refuses is an answer.
+        """
         ...
 
 

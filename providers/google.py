@@ -8,21 +8,24 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
-from itertools import chain
 from pathlib import Path
-from statistics import fmean
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
+from providers import _google_answers as answers
+from providers import _google_extras as extras
 from providers import base
 from providers._local import need
-from providers._remote import Remote, bounds, fractions, pause_s
+from providers._remote import Remote, forwarded, pause_s, pooled, read
 from providers.base import (
     About,
+    Call,
     Detection,
+    Forwarded,
     Limits,
     Misconfigured,
     NoAnswer,
@@ -38,6 +41,7 @@ from providers.base import (
 )
 
 HOST = "vision.googleapis.com"
+SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/cloud-vision")
 FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP"})
 """TIFF is taken too, but nothing says whether it is turned as its orientation says."""
 MAX_BYTES = {"grpc": 20_000_000, "rest": 7_000_000}
@@ -45,17 +49,50 @@ MAX_BYTES = {"grpc": 20_000_000, "rest": 7_000_000}
 
 AS_OF = date(2026, 5, 28)
 PRICE = Price(0.0015, AS_OF, (Tier(5_000_000, 0.0006),))
-PRICES = {Task.OBJECTS: Price(0.00225, AS_OF, (Tier(5_000_000, 0.0015),))}
+OF_OBJECTS = Price(0.00225, AS_OF, (Tier(5_000_000, 0.0015),))
+PRICES = {
+    Task.OBJECTS: OF_OBJECTS,
+    Task.PEOPLE: OF_OBJECTS,
+    Task.LABELS: Price(0.0015, AS_OF, (Tier(5_000_000, 0.001),)),
+}
+EXTRAS = {
+    "LANDMARK_DETECTION": PRICE,
+    "IMAGE_PROPERTIES": PRICE,
+    "CROP_HINTS": PRICE,
+    "WEB_DETECTION": Price(0.0035, AS_OF),
+    "PRODUCT_SEARCH": Price(0.0045, AS_OF),
+}
 """Each feature's first thousand images of a month are free. They are left out: ledger and quotes go by the first price,
-and would find everything free."""
+and would find everything free. Left out as well is what one feature makes free of another (crop hints beside image
+properties). What product search costs is a guess: nobody here has read it."""
 
-FEATURES = {Task.OBJECTS: "OBJECT_LOCALIZATION", Task.FACES: "FACE_DETECTION", Task.TEXT: "TEXT_DETECTION"}
+FEATURES = {
+    Task.OBJECTS: "OBJECT_LOCALIZATION",
+    Task.PEOPLE: "OBJECT_LOCALIZATION",
+    Task.FACES: "FACE_DETECTION",
+    Task.TEXT: "TEXT_DETECTION",
+    Task.LOGOS: "LOGO_DETECTION",
+    Task.LABELS: "LABEL_DETECTION",
+    Task.MODERATION: "SAFE_SEARCH_DETECTION",
+}
+READERS: dict[Task, Callable[[Any, answers.Size], list[Detection]]] = {
+    Task.OBJECTS: answers.objects,
+    Task.PEOPLE: answers.people,
+    Task.FACES: answers.faces,
+    Task.TEXT: answers.text,
+    Task.LOGOS: answers.logos,
+    Task.LABELS: answers.labels,
+    Task.MODERATION: answers.moderation,
+}
 MOST = 1000
 """Always sent: without it ten are answered."""
 
-SPACES = {1, 2}
-ENDS = {3, 4, 5}
-"""Of a line: `DetectedBreak.BreakType` EOL_SURE_SPACE, HYPHEN and LINE_BREAK; spaces are SPACE and SURE_SPACE."""
+PATHS = re.compile(
+    r"/v1(p[1-4]beta1)?(/projects/[\w.:-]+)?(/locations/[\w-]+)?/((images|files):\w+|operations/[\w-]+)", re.ASCII
+)
+"""Of the calls that are handed on: images, files and operations, within a project or not."""
+CLIENTS_OWN = {"key", "access_token", "oauth_token"}
+"""In a query: whom the gateway knows its client by."""
 
 OF_THE_PICTURE = re.compile(r"image|payload size", re.IGNORECASE)
 CALLED = re.compile(r"^POST \S+: ")
@@ -81,22 +118,36 @@ class Options(base.Options):
 def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG001  it has no files
     """Raises Misconfigured where google-cloud-vision is not installed or finds no credentials."""
     vision = need("google.cloud.vision", "google")
-    from google.auth.credentials import AnonymousCredentials
     from google.auth.exceptions import GoogleAuthError
+    from google.auth.transport.requests import AuthorizedSession
 
-    key = options.api_key.get_secret_value() if options.api_key else None
     endpoint = (options.endpoint or HOST).rstrip("/")
     if options.transport == "grpc":
         endpoint = endpoint.removeprefix("https://")
-    anonymous = AnonymousCredentials() if not key and not _of_google(endpoint) else None  # type: ignore[no-untyped-call]
-    settings = {"api_endpoint": endpoint, **({"api_key": key} if key else {})}
     try:
+        credentials = _credentials(options, endpoint)
         client = vision.ImageAnnotatorClient(
-            credentials=anonymous, transport=options.transport, client_options=settings
+            credentials=credentials, transport=options.transport, client_options={"api_endpoint": endpoint}
         )
     except (GoogleAuthError, ValueError) as error:
         raise Misconfigured(f"{error} (or set api_key)") from None
-    return Google(name, options, client)
+    session = AuthorizedSession(  # type: ignore[no-untyped-call]
+        credentials, max_refresh_attempts=0, default_host=HOST
+    )
+    return Google(name, options, client, pooled(session, options.concurrency))
+
+
+def _credentials(options: Options, endpoint: str) -> Any:
+    """A key, those of the application, or none. Raises GoogleAuthError where Google needs some and none are found."""
+    from google.auth import api_key, default
+    from google.auth.credentials import AnonymousCredentials
+
+    if options.api_key:
+        return api_key.Credentials(options.api_key.get_secret_value())  # type: ignore[no-untyped-call]
+    if not _of_google(endpoint):
+        return AnonymousCredentials()  # type: ignore[no-untyped-call]
+    credentials, _ = default(default_scopes=SCOPES)
+    return credentials
 
 
 def _of_google(endpoint: str) -> bool:
@@ -106,18 +157,19 @@ def _of_google(endpoint: str) -> bool:
 
 
 class Google(Remote):
-    """Holds the client, and what every remote provider holds."""
+    """Holds the client, a session with its credentials for what is handed on, and what every remote provider holds."""
 
     def __init__(
-        self, name: str, options: Options, client: Any, *, clock: Callable[[], float] = time.monotonic
+        self, name: str, options: Options, client: Any, session: Any, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         about = About(
             name,
             options.kind,
-            frozenset(FEATURES),
+            frozenset(FEATURES) | {Task.EXTRAS},
             limits=Limits(MAX_BYTES[options.transport], max_pixels=75_000_000, formats=FORMATS),
             price=options.usd_per_image or PRICE,
             prices={} if options.usd_per_image else PRICES,
+            extras=dict.fromkeys(EXTRAS, options.usd_per_image) if options.usd_per_image else EXTRAS,
             canvas_px=options.canvas,
             concurrency=options.concurrency,
             vocabulary="google",
@@ -125,48 +177,83 @@ class Google(Remote):
         super().__init__(about, options.endpoint or HOST, clock=clock)
         self._timeout_s = options.timeout_ms / 1000
         self._client = client
+        self._session = session
 
-    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:  # noqa: ARG002
-        """One image, one feature."""
-        from google.api_core.exceptions import GoogleAPICallError
-        from google.auth.exceptions import GoogleAuthError, TransportError
-        from google.protobuf.json_format import ParseError
-        from requests import RequestException
-
-        asked = {"requests": [_request(picture, task)]}
-        try:
-            answer = self._client.batch_annotate_images(asked, retry=None, timeout=self._timeout_s)
-            (response,) = type(answer).pb(answer).responses  # the bare messages: their wrappers are slow, word by word
+    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+        """One image; one feature, or as many as extras are wanted."""
+        items = extras.items(wanted) if task == Task.EXTRAS else []
+        asked = {"image": {"content": picture.data}, **(extras.asked(items) if items else _asked(task))}
+        with _translating(task):
+            answer = self._client.batch_annotate_images({"requests": [asked]}, retry=None, timeout=self._timeout_s)
+            (response,) = type(answer).pb(answer).responses
             if response.error.code:
                 raise _refused(response.error.code, response.error.message)
+            if items:
+                return extras.found(items, response)
             return READERS[task](response, (picture.width_px, picture.height_px))
-        except GoogleAPICallError as error:
-            raise _translated(error) from error
-        except GoogleAuthError as error:  # no token was to be had, or a 401 was answered; its text is lost by then
-            passing = error.retryable or isinstance(error, TransportError)
-            raise (Unavailable if passing else Misconfigured)(f"no valid credentials: {error}") from error
-        except RequestException as error:
-            raise _lost(error) from error
-        except (ParseError, AttributeError, TypeError, ValueError) as error:
-            raise NoAnswer(f"an answer that is not Google's, and may be billed: {error!r}") from error
+
+    def send(self, call: Call) -> Forwarded:
+        """By REST, whatever the transport: the session speaks nothing else."""
+        path = call.target
+        if not PATHS.fullmatch(path) or ".." in path:
+            raise PictureRefused(f"{path[:200]!r} is no path of images, files or operations")
+        query = urlencode([(key, value) for key, value in call.query if key not in CLIENTS_OWN])
+        until = time.monotonic() + self._timeout_s
+        with (
+            _translating(),
+            self._session.request(
+                call.method,
+                f"{self._url.geturl().rstrip('/')}{path}{'?' if query else ''}{query}",
+                data=call.body,
+                headers={"Content-Type": call.content_type},
+                timeout=(min(self._timeout_s, 5), self._timeout_s),
+                allow_redirects=False,
+                stream=True,
+            ) as answer,
+        ):
+            return forwarded(answer.status_code, answer.headers, read(answer.iter_content(65536), until))
 
     def hang_up(self) -> None:
         self._client.transport.close()
+        self._session.close()
 
 
-def _request(picture: Picture, task: Task) -> dict[str, Any]:
+def _asked(task: Task) -> dict[str, Any]:
     """Scores of words are told only where they are asked for."""
     return {
-        "image": {"content": picture.data},
         "features": [{"type_": FEATURES[task], "max_results": MOST}],
         "image_context": {"text_detection_params": {"enable_text_detection_confidence_score": task == Task.TEXT}},
     }
 
 
-def _translated(error: Any) -> ProviderError:
-    """By HTTP status, which errors of gRPC have too. https://cloud.google.com/apis/design/errors"""
+@contextmanager
+def _translating(task: Task | None = None) -> Iterator[None]:
+    """Whatever goes wrong with a call, as one of the `ProviderError`s."""
+    from google.api_core.exceptions import GoogleAPICallError
+    from google.auth.exceptions import GoogleAuthError, TransportError
+    from google.protobuf.json_format import ParseError
+    from requests import RequestException
+
+    try:
+        yield
+    except GoogleAPICallError as error:
+        raise _translated(error, optional=task == Task.EXTRAS) from error
+    except GoogleAuthError as error:  # no token was to be had, or a 401 was answered; its text is lost by then
+        passing = error.retryable or isinstance(error, TransportError)
+        raise (Unavailable if passing else Misconfigured)(f"no valid credentials: {error}") from error
+    except RequestException as error:
+        raise _lost(error) from error
+    except (ParseError, AttributeError, TypeError, ValueError) as error:
+        raise NoAnswer(f"an answer that is not Google's, and may be billed: {error!r}") from error
+
+
+def _translated(error: Any, *, optional: bool) -> ProviderError:
+    """By HTTP status, which errors of gRPC have too. https://cloud.google.com/apis/design/errors
+
+    `optional`: a client's own options went out, and are what is wrong unless a reason is given.
+    """
     message, status = CALLED.sub("", error.message), error.code or 500
-    if status == 413 or (status == 400 and not error.reason and OF_THE_PICTURE.search(message)):
+    if status == 413 or (status == 400 and not error.reason and (optional or OF_THE_PICTURE.search(message))):
         return PictureRefused(message)
     if status == 429:
         return Throttled(message, pause_s(getattr(error.response, "headers", {})))
@@ -190,76 +277,3 @@ def _lost(error: Exception) -> ProviderError:
     inner = error.args[0] if error.args else None
     sent = not isinstance(error, ConnectionError) or isinstance(inner, ProtocolError | ReadTimeoutError)
     return NoAnswer(str(error)) if sent else Unavailable(str(error))
-
-
-def _objects(response: Any, size: tuple[int, int]) -> list[Detection]:  # noqa: ARG001  these come as fractions
-    return [
-        Detection(
-            row.name,
-            row.score,
-            bounds(fractions(row.bounding_poly.normalized_vertices, (1, 1))),
-            details={"mid": row.mid},
-        )
-        for row in response.localized_object_annotations
-    ]
-
-
-def _faces(response: Any, size: tuple[int, int]) -> list[Detection]:
-    return [
-        Detection("Face", row.detection_confidence, bounds(fractions(row.bounding_poly.vertices, size)))
-        for row in response.face_annotations
-    ]
-
-
-def _text(response: Any, size: tuple[int, int]) -> list[Detection]:
-    """Lines first, then their words."""
-    lines, words = list[Detection](), list[Detection]()
-    for page in response.full_text_annotation.pages:
-        seen = page.width or size[0], page.height or size[1]
-        for paragraph in chain.from_iterable(block.paragraphs for block in page.blocks):
-            for row in _rows(paragraph.words):
-                own = [_word(word, seen, len(lines)) for word in row]
-                lines.append(_line(row, own))
-                words += own
-    return lines + words
-
-
-def _rows(words: Sequence[Any]) -> Iterator[list[Any]]:
-    """A paragraph's words, line by line; those that nothing was read of are left out."""
-    row = []
-    for word in filter(_read, words):
-        row.append(word)
-        if _break(word) in ENDS:
-            yield row
-            row = []
-    if row:
-        yield row
-
-
-def _line(row: Sequence[Any], words: Sequence[Detection]) -> Detection:
-    """Words that no break parts, such as a comma and what it follows, stand together."""
-    text = "".join(_read(word) + " " * (_break(word) in SPACES) for word in row).strip()
-    around = bounds(chain.from_iterable((word.box[:2], word.box[2:]) for word in words))
-    return Detection(text, fmean(word.score for word in words), around, kind="LINE", key=words[0].parent)
-
-
-def _word(word: Any, size: tuple[int, int], line: int) -> Detection:
-    """One that says nothing of its confidence was read for sure: some models of Google's never say."""
-    corners = fractions(word.bounding_box.vertices, size)
-    return Detection(_read(word), word.confidence or 1.0, bounds(corners), kind="WORD", polygon=corners, parent=line)
-
-
-def _read(word: Any) -> str:
-    return "".join(symbol.text for symbol in word.symbols)
-
-
-def _break(word: Any) -> int:
-    """The `BreakType` after the word, 0 for none."""
-    return int(word.symbols[-1].property.detected_break.type_)
-
-
-READERS: dict[Task, Callable[[Any, tuple[int, int]], list[Detection]]] = {
-    Task.OBJECTS: _objects,
-    Task.FACES: _faces,
-    Task.TEXT: _text,
-}

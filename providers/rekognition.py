@@ -6,19 +6,23 @@ https://docs.aws.amazon.com/rekognition/latest/APIReference/API_DetectLabels.htm
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field, SecretStr
 
+from providers import _rekognition_answers as answers
 from providers import base
-from providers._remote import Remote
+from providers._rekognition_line import Line
+from providers._remote import Item, Remote, items_of, number
 from providers.base import (
     About,
-    Box,
+    Call,
     Detection,
+    Forwarded,
     Limits,
     Misconfigured,
     NoAnswer,
@@ -34,13 +38,24 @@ from providers.base import (
 )
 
 LIMITS = Limits(5_242_880, min_side_px=80, max_side_px=10_000, max_pixels=100_000_000)
+OWN_LIMITS = {Task.EQUIPMENT: Limits(4_194_304, min_side_px=64, max_side_px=4096, max_pixels=4096**2)}
+"""https://docs.aws.amazon.com/rekognition/latest/dg/limits.html"""
+
+AS_OF = date(2026, 10, 7)
 TIERS = Tier(1_000_000, 0.0008), Tier(5_000_000, 0.0006), Tier(35_000_000, 0.0004)
-PRICE = Price(0.001, date(2026, 10, 7), TIERS)
+PRICE = Price(0.001, AS_OF, TIERS)
 """Group 2 APIs, us-east-1, their images of a month counted together; what is beyond 5 million was read 2025-12-03."""
+EXTRAS = {
+    "IMAGE_PROPERTIES": Price(
+        0.00075, AS_OF, (Tier(1_000_000, 0.0006), Tier(5_000_000, 0.00045), Tier(35_000_000, 0.0003))
+    )
+}
+"""Of DetectLabels; what is beyond 5 million nobody here has read: it falls as the others do."""
 
 MOST_WORDS = 100
 """DetectText tells of a picture (model 2016-06-27), whosever photos are on it."""
 
+COLOURS = "MaxDominantColors"
 REFUSED = {"InvalidImageFormatException", "ImageTooLargeException", "InvalidParameterException"}
 THROTTLED = {"ThrottlingException", "ProvisionedThroughputExceededException", "LimitExceededException"}
 
@@ -60,6 +75,7 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
     """Raises Misconfigured where boto3 is not installed or finds no credentials."""
     try:
         import boto3
+        import botocore.session
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     except ImportError:
@@ -73,28 +89,47 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
     )
     secret = options.secret_key.get_secret_value() if options.secret_key else None
     try:
-        session = boto3.Session(options.access_key, secret, region_name=options.region, profile_name=options.profile)
-        if session.get_credentials() is None:
+        core = botocore.session.get_session()
+        session = boto3.Session(options.access_key, secret, region_name=options.region,
+                                botocore_session=core, profile_name=options.profile)  # fmt: skip
+        if (credentials := session.get_credentials()) is None:
             raise Misconfigured("no AWS credentials were found; set access_key and secret_key, a profile, or AWS_… in "
                                 "the environment (a stand-in takes any)")  # fmt: skip
         client = session.client("rekognition", endpoint_url=options.endpoint, config=config)
     except BotoCoreError as error:
         raise Misconfigured(str(error)) from None
-    return Rekognition(name, options, client)
+    line = Line(client, credentials, timeout_s, options.concurrency, core.get_config_variable("ca_bundle"))
+    return Rekognition(name, options, client, line)
+
+
+class Question(NamedTuple):
+    """One operation of the client's, what else it is told than the image, and what makes detections of its answer."""
+
+    operation: str
+    settings: Mapping[str, Any]
+    read: Callable[[answers.Answer], list[Detection]]
 
 
 class Rekognition(Remote):
-    """Holds the client, and what every remote provider holds."""
+    """Holds the client, the line for what is handed on, and what every remote provider holds."""
 
     def __init__(
-        self, name: str, options: Options, client: Any, *, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        options: Options,
+        client: Any,
+        line: Line,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         about = About(
             name,
             options.kind,
-            frozenset({Task.OBJECTS, Task.TEXT}),
+            frozenset(Task) - {Task.LOGOS},
             limits=LIMITS,
+            own_limits=OWN_LIMITS,
             price=options.usd_per_image or PRICE,
+            extras=dict.fromkeys(EXTRAS, options.usd_per_image) if options.usd_per_image else EXTRAS,
             canvas_px=options.canvas,
             concurrency=options.concurrency,
             most_words=MOST_WORDS,
@@ -104,35 +139,73 @@ class Rekognition(Remote):
         super().__init__(about, client.meta.endpoint_url, clock=clock)
         self._options = options
         self._client = client
+        self._line = line
 
-    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:  # noqa: ARG002
-        """DetectLabels or DetectText. Labels without instances belong to no place and are left out."""
-        from botocore.exceptions import (
-            BotoCoreError,
-            ClientError,
-            ConnectionClosedError,
-            ReadTimeoutError,
-            ResponseStreamingError,
-        )
-        from botocore.parsers import ResponseParserError
+    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+        """One operation."""
+        question = self._question(task, wanted)
+        ask = getattr(self._client, question.operation)
+        with _translating():
+            return question.read(ask(Image={"Bytes": picture.data}, **question.settings))
 
-        image = {"Bytes": picture.data}
-        try:
-            if task == Task.TEXT:
-                return _text(self._client.detect_text(Image=image))
-            least = self._options.min_confidence
-            return _objects(self._client.detect_labels(Image=image, MaxLabels=1000, MinConfidence=least))
-        except ClientError as error:
-            raise _translated(error.response, str(error)) from error
-        except (ReadTimeoutError, ConnectionClosedError, ResponseStreamingError, ResponseParserError) as error:
-            raise NoAnswer(str(error)) from error  # it was sent, or part of it: nobody here knows whether it is billed
-        except BotoCoreError as error:
-            raise Unavailable(str(error)) from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise NoAnswer(f"an answer that is not Rekognition's, and may be billed: {error!r}") from error
+    def _question(self, task: Task, wanted: Sequence[str]) -> Question:
+        """Everything is asked for, however faint: what is left out of it is the rules' and the clients' to say."""
+        least = {"MinConfidence": self._options.min_confidence}
+        most = {"MaxLabels": 1000, **least}
+        if task == Task.EXTRAS:
+            (item,) = items_of(wanted, [COLOURS])
+            return Question("detect_labels", _properties(item), answers.properties)
+        return {
+            Task.OBJECTS: Question("detect_labels", most, answers.objects),
+            Task.PEOPLE: Question("detect_labels", most, answers.people),
+            Task.LABELS: Question("detect_labels", most, answers.labels),
+            Task.TEXT: Question("detect_text", {}, answers.text),
+            Task.FACES: Question("detect_faces", {"Attributes": ["ALL"]}, answers.faces),
+            Task.CELEBRITIES: Question("recognize_celebrities", {}, answers.celebrities),
+            Task.EQUIPMENT: Question("detect_protective_equipment", {}, answers.equipment),
+            Task.MODERATION: Question("detect_moderation_labels", least, answers.moderation),
+        }[task]
+
+    def send(self, call: Call) -> Forwarded:
+        with _translating():
+            return self._line.send(call)
 
     def hang_up(self) -> None:
         self._client.close()
+        self._line.close()
+
+
+def _properties(item: Item) -> dict[str, Any]:
+    """How DetectLabels is asked for nothing else; of labels it takes no settings then."""
+    colours = number(item, COLOURS)
+    settings = {} if colours is None else {"Settings": {"ImageProperties": {COLOURS: colours}}}
+    return {"Features": [item.name], **settings}
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    """Whatever goes wrong with a call, as one of the `ProviderError`s."""
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ConnectionClosedError,
+        IncompleteReadError,
+        ReadTimeoutError,
+        ResponseStreamingError,
+    )
+    from botocore.parsers import ResponseParserError
+
+    lost = ReadTimeoutError, ConnectionClosedError, IncompleteReadError, ResponseStreamingError, ResponseParserError
+    try:
+        yield
+    except ClientError as error:
+        raise _translated(error.response, str(error)) from error
+    except lost as error:
+        raise NoAnswer(str(error)) from error  # it was sent, or part of it: nobody here knows whether it is billed
+    except BotoCoreError as error:
+        raise Unavailable(str(error)) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise NoAnswer(f"an answer that is not Rekognition's, and may be billed: {error!r}") from error
 
 
 def _translated(response: dict[str, Any], message: str) -> ProviderError:
@@ -146,35 +219,3 @@ def _translated(response: dict[str, Any], message: str) -> ProviderError:
         wait_ms = meta.get("HTTPHeaders", {}).get("x-amz-retry-after", "")
         return Throttled(message, int(wait_ms) / 1000 if wait_ms.isdigit() else None)
     return Unavailable(message) if status >= 500 else Misconfigured(message)
-
-
-def _objects(answer: dict[str, Any]) -> list[Detection]:
-    found = []
-    for label in answer["Labels"]:
-        details = {
-            key.lower(): tuple(each["Name"] for each in label.get(key) or ())
-            for key in ("Parents", "Aliases", "Categories")
-        }
-        for instance in label.get("Instances", ()):
-            box = _box(instance["BoundingBox"])
-            found.append(Detection(label["Name"], instance["Confidence"] / 100, box, details=details))
-    return found
-
-
-def _text(answer: dict[str, Any]) -> list[Detection]:
-    return [
-        Detection(
-            row["DetectedText"],
-            row["Confidence"] / 100,
-            _box(row["Geometry"]["BoundingBox"]),
-            kind=row["Type"],
-            polygon=tuple((point["X"], point["Y"]) for point in row["Geometry"].get("Polygon", ())),
-            key=row["Id"] if row["Type"] == "LINE" else None,
-            parent=row.get("ParentId"),
-        )
-        for row in answer["TextDetections"]
-    ]
-
-
-def _box(box: dict[str, float]) -> Box:
-    return Box(box["Left"], box["Top"], box["Left"] + box["Width"], box["Top"] + box["Height"])

@@ -1,6 +1,6 @@
 """Pictures, tiny networks and the providers that the conformance suite runs over.
 
-To put another provider through the suite, add a function to FACTORIES.
+To put another provider through the suite, add a function to FACTORIES and what it answers to TASKS.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import onnx
 import pytest
+from google.cloud.vision import Feature
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw, ImageFont
 
@@ -32,13 +34,20 @@ from providers.shapes import find
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 
+SAID = {
+    vendor: json.loads((Path(__file__).parent / "answers" / f"{vendor}.json").read_text())
+    for vendor in ("rekognition", "google", "azure")
+}
+"""What each vendor answers about a picture of 200 x 100 pixels, by operation or feature: in the shapes of its API."""
+
 
 class Subject(NamedTuple):
-    """A provider under test, a task it answers, and a picture in which it sees something."""
+    """A provider under test, a task it answers, a picture in which it sees something, and what of EXTRAS to say."""
 
     provider: Provider
     task: Task
     shows: Image.Image
+    wanted: tuple[str, ...] = ()
 
 
 def create(kind: str, folder: Path, **settings: Any) -> Provider:
@@ -83,39 +92,45 @@ def words_on(size: tuple[int, int], *lines: tuple[str, int, int]) -> Image.Image
     return image
 
 
-def make_shapes(folder: Path) -> Subject:
+def red_box() -> Image.Image:
     image = Image.new("RGB", (200, 100), (90, 90, 90))
     ImageDraw.Draw(image).rectangle((50, 25, 149, 74), fill="red")
-    return Subject(create("shapes", folder), Task.OBJECTS, image)
+    return image
 
 
-def make_onnx(folder: Path) -> Subject:
+def make_shapes(folder: Path, task: Task) -> Subject:
+    return Subject(create("shapes", folder), task, red_box())
+
+
+def make_onnx(folder: Path, task: Task) -> Subject:
     write_network(folder / "net.onnx", {"logits": [[[9.0, 0.0, 0.0]]], "pred_boxes": [[[0.5, 0.5, 0.4, 0.2]]]})
     (folder / "names.txt").write_text("cat\ndog\n")
     provider = create("onnx", folder, model="net.onnx", labels="names.txt")
-    return Subject(provider, Task.OBJECTS, Image.new("RGB", (200, 100)))
+    return Subject(provider, task, Image.new("RGB", (200, 100)))
 
 
-def make_text(folder: Path) -> Subject:
-    return Subject(create("text", folder), Task.TEXT, words_on((280, 280), ("Two words", 40, 100)))
+def make_text(folder: Path, task: Task) -> Subject:
+    return Subject(create("text", folder), task, words_on((280, 280), ("Two words", 40, 100)))
 
 
-def make_rekognition(folder: Path, endpoint: str) -> Subject:
-    """Asks a gateway that speaks Rekognition and sees shapes: real boto3, real HTTP, a real answer."""
-    provider = create("rekognition", folder, endpoint=endpoint, access_key="any", secret_key="any")
-    return Subject(provider, Task.OBJECTS, make_shapes(folder).shows)
+def make_rekognition(folder: Path, task: Task, clouds: str, endpoint: str) -> Subject:
+    """Asks, about objects, a gateway that speaks Rekognition and sees shapes; else something that answers as
+    Rekognition does: real boto3, real HTTP."""
+    address = endpoint if task == Task.OBJECTS else clouds
+    provider = create("rekognition", folder, endpoint=address, access_key="any", secret_key="any")
+    return Subject(provider, task, red_box(), ("IMAGE_PROPERTIES?MaxDominantColors=2",))
 
 
-def make_google(folder: Path, endpoint: str) -> Subject:
+def make_google(folder: Path, task: Task, clouds: str) -> Subject:
     """Asks something that answers as Google does and sees shapes: the real SDK, real HTTP."""
-    return Subject(
-        create("google", folder, endpoint=endpoint, transport="rest"), Task.OBJECTS, make_shapes(folder).shows
-    )
+    provider = create("google", folder, endpoint=clouds, transport="rest")
+    return Subject(provider, task, red_box(), ("CROP_HINTS?max_results=3", "WEB_DETECTION"))
 
 
-def make_azure(folder: Path, endpoint: str) -> Subject:
+def make_azure(folder: Path, task: Task, clouds: str) -> Subject:
     """Asks something that answers as Azure does and sees shapes: the real SDK, real HTTP."""
-    return Subject(create("azure", folder, endpoint=endpoint, key="any"), Task.OBJECTS, make_shapes(folder).shows)
+    provider = create("azure", folder, endpoint=clouds, key="any")
+    return Subject(provider, task, red_box(), ("caption?language=en", "smartCrops?smartcrops-aspect-ratios=0.9,1.33"))
 
 
 FACTORIES: Mapping[str, Callable[..., Subject]] = {
@@ -126,6 +141,17 @@ FACTORIES: Mapping[str, Callable[..., Subject]] = {
     "shapes": make_shapes,
     "text": make_text,
 }
+
+TASKS: Mapping[str, tuple[Task, ...]] = {
+    "azure": (Task.OBJECTS, Task.PEOPLE, Task.TEXT, Task.LABELS, Task.EXTRAS),
+    "google": (Task.OBJECTS, Task.PEOPLE, Task.FACES, Task.TEXT, Task.LOGOS, Task.LABELS, Task.MODERATION, Task.EXTRAS),
+    "onnx": (Task.OBJECTS,),
+    "rekognition": (Task.OBJECTS, Task.PEOPLE, Task.FACES, Task.TEXT, Task.CELEBRITIES, Task.EQUIPMENT, Task.LABELS,
+                    Task.MODERATION, Task.EXTRAS),
+    "shapes": (Task.OBJECTS,),
+    "text": (Task.TEXT,),
+}  # fmt: skip
+"""What each kind answers; of its other tasks it says that it does not."""
 
 
 @pytest.fixture(scope="session")
@@ -145,6 +171,7 @@ class Asked(NamedTuple):
     path: str
     headers: Mapping[str, str]
     body: bytes
+    method: str = "POST"
 
 
 Reply = tuple[int, Mapping[str, str], Any] | None
@@ -153,12 +180,12 @@ Reply = tuple[int, Mapping[str, str], Any] | None
 
 @contextmanager
 def listening(answer: Callable[[Asked], Reply]) -> Iterator[str]:
-    """The address of a service that answers what is posted to it."""
+    """The address of a service that answers what it is asked."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if (reply := answer(Asked(self.path, self.headers, body))) is None:
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            if (reply := answer(Asked(self.path, self.headers, body, self.command))) is None:
                 return
             status, headers, said = reply
             content = said if isinstance(said, bytes) else json.dumps(said).encode()
@@ -167,6 +194,8 @@ def listening(answer: Callable[[Asked], Reply]) -> Iterator[str]:
                 self.send_header(name, str(value))
             self.end_headers()
             self.wfile.write(content)
+
+        do_GET = do_POST
 
         def log_message(self, *_):
             pass
@@ -201,40 +230,76 @@ def look(data: bytes) -> tuple[Image.Image, Sequence[Detection]]:
     return image, find(image)
 
 
-def as_google(body: bytes) -> Reply:
-    """https://cloud.google.com/vision/docs/reference/rest/v1/AnnotateImageResponse"""
+def as_rekognition(asked: Asked) -> Reply:
+    """https://docs.aws.amazon.com/rekognition/latest/APIReference/Welcome.html"""
+    operation, question = asked.headers["X-Amz-Target"].removeprefix("RekognitionService."), json.loads(asked.body)
     try:
-        _, found = look(base64.b64decode(json.loads(body)["requests"][0]["image"]["content"]))
+        look(base64.b64decode(question["Image"]["Bytes"]))
+    except OSError:
+        return 400, {}, {"__type": "InvalidImageFormatException", "Message": "Request has invalid image format"}
+    return 200, {}, SAID["rekognition"][":".join((operation, *question.get("Features", ())))]
+
+
+def as_google(asked: Asked) -> Reply:
+    """https://cloud.google.com/vision/docs/reference/rest/v1/AnnotateImageResponse"""
+    (question,) = json.loads(asked.body)["requests"]
+    try:
+        _, found = look(base64.b64decode(question["image"]["content"]))
     except OSError:
         return 200, {}, {"responses": [{"error": {"code": 3, "message": "Bad image data."}}]}
-    rows = []
-    for label, score, (x0, y0, x1, y1) in ((each.label, each.score, each.box) for each in found):
-        corners = [{"x": x, "y": y} for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
-        rows.append({"name": label, "score": score, "boundingPoly": {"normalizedVertices": corners}})
-    return 200, {}, {"responses": [{"localizedObjectAnnotations": rows} if rows else {}]}
+    said: dict[str, Any] = {}
+    for name in (Feature.Type(feature["type"]).name for feature in question["features"]):
+        said |= SAID["google"][name]
+    if found and "localizedObjectAnnotations" in said:
+        said["localizedObjectAnnotations"] = said["localizedObjectAnnotations"] + list(map(google_object, found))
+    return 200, {}, {"responses": [said]}
 
 
-def as_azure(body: bytes) -> Reply:
+def google_object(detection: Detection) -> Mapping[str, Any]:
+    x0, y0, x1, y1 = detection.box
+    corners = [{"x": x, "y": y} for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
+    return {"name": detection.label, "score": detection.score, "boundingPoly": {"normalizedVertices": corners}}
+
+
+def as_azure(asked: Asked) -> Reply:
     """https://learn.microsoft.com/rest/api/computervision/image-analysis/analyze"""
     try:
-        image, found = look(body)
+        image, found = look(asked.body)
     except OSError:
         inner = {"code": "InvalidImageFormat", "message": "Image format is not valid."}
         return 400, {}, {"error": {"code": "InvalidRequest", "message": inner["message"], "innererror": inner}}
-    (width, height), rows = image.size, []
-    for label, score, (x0, y0, x1, y1) in ((each.label, each.score, each.box) for each in found):
-        pixels = x0 * width, y0 * height, (x1 - x0) * width, (y1 - y0) * height
-        box = dict(zip("xywh", map(round, pixels), strict=True))
-        rows.append({"boundingBox": box, "tags": [{"name": label, "confidence": score}]})
-    metadata = {"width": width, "height": height}
-    return 200, {}, {"modelVersion": "2023-10-01", "metadata": metadata, "objectsResult": {"values": rows}}
+    metadata = dict(zip(("width", "height"), image.size, strict=True))
+    features = parse_qs(urlsplit(asked.path).query)["features"][0].split(",")
+    results = {f"{feature}Result": SAID["azure"][feature] for feature in features}
+    if features == ["objects"]:
+        results = {"objectsResult": {"values": [azure_object(each, *image.size) for each in found]}}
+    return 200, {}, {"modelVersion": "2023-10-01", "metadata": metadata, **results}
+
+
+def azure_object(detection: Detection, width: int, height: int) -> Mapping[str, Any]:
+    x0, y0, x1, y1 = detection.box
+    pixels = x0 * width, y0 * height, (x1 - x0) * width, (y1 - y0) * height
+    box = dict(zip("xywh", map(round, pixels), strict=True))
+    return {"boundingBox": box, "tags": [{"name": detection.label, "confidence": detection.score}]}
+
+
+def as_cloud(asked: Asked) -> Reply:
+    if "X-Amz-Target" in asked.headers:
+        return as_rekognition(asked)
+    return (as_google if "images:annotate" in asked.path else as_azure)(asked)
 
 
 @pytest.fixture(scope="session")
 def clouds() -> Iterator[str]:
-    """The address of something that answers as Google and as Azure do."""
-    with listening(lambda asked: (as_google if "images:annotate" in asked.path else as_azure)(asked.body)) as url:
+    """The address of something that answers as each of the three clouds does."""
+    with listening(as_cloud) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def said() -> Mapping[str, Mapping[str, Any]]:
+    """`said[vendor][operation or feature]`: what `clouds` answers."""
+    return SAID
 
 
 @pytest.fixture(scope="session")
@@ -248,32 +313,41 @@ def stand_in() -> Iterator[str]:
         process.terminate()
 
 
-SERVED_BY = {"rekognition": "endpoint", "google": "clouds", "azure": "clouds"}
-"""Which fixture has the address that a kind asks."""
+SERVED_BY = {"rekognition": ("clouds", "endpoint"), "google": ("clouds",), "azure": ("clouds",)}
+"""Which fixtures have the addresses that a kind asks."""
 
 
-def subject_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Subject:
-    remote = {"endpoint": request.getfixturevalue(SERVED_BY[kind])} if kind in SERVED_BY else {}
-    return FACTORIES[kind](folder, **remote)
+def subject_of(kind: str, task: Task, folder: Path, request: pytest.FixtureRequest) -> Subject:
+    remote = {name: request.getfixturevalue(name) for name in SERVED_BY.get(kind, ())}
+    return FACTORIES[kind](folder, task, **remote)
 
 
-@pytest.fixture(scope="session", params=FACTORIES)
+@pytest.fixture(
+    scope="session",
+    params=[(kind, task) for kind, tasks in TASKS.items() for task in tasks],
+    ids=lambda param: "-".join(param),
+)
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    """One of each kind, shared by all tests, as some take seconds to load."""
-    return subject_of(request.param, tmp_path_factory.mktemp(request.param), request)
+    """One of each kind for each of its tasks, shared by all tests, as some take seconds to load."""
+    return subject_of(*request.param, tmp_path_factory.mktemp(request.param[0]), request)
 
 
 @pytest.fixture(scope="session")
 def seen(subject: Subject) -> Sequence[Detection]:
     """What it sees in its picture; asked once, as reading takes a second."""
     shown = picture_of(subject.shows, subject.provider.about.wants)
-    return asyncio.run(subject.provider.detect(shown, subject.task))
+    return asyncio.run(subject.provider.detect(shown, subject.task, subject.wanted))
+
+
+@pytest.fixture(scope="session")
+def tasks() -> Mapping[str, tuple[Task, ...]]:
+    return TASKS
 
 
 @pytest.fixture(params=FACTORIES)
 def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
     """One of each kind that a test may close."""
-    return subject_of(request.param, tmp_path, request)
+    return subject_of(request.param, TASKS[request.param][0], tmp_path, request)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,21 @@
 """What every provider does, whatever its kind."""
 
 import asyncio
+import json
 import math
 
 import pytest
 from PIL import Image
 
 import providers
-from providers.base import Misconfigured, Picture, PictureRefused, Task, Unavailable
+from providers.base import BOXED, WHOLE, Misconfigured, Picture, PictureRefused, Task, Unavailable, feature
+
+PLACES = {"boundingbox", "boundingpoly", "fdboundingpoly", "vertices", "landmarks", "geometry", "polygon"}
+"""What vendors call places, in lower case."""
+
+saying_extras = pytest.mark.parametrize(
+    "subject", [(kind, Task.EXTRAS) for kind in ("azure", "google", "rekognition")], ids="-".join, indirect=True
+)
 
 
 def test_kind(subject):
@@ -16,6 +24,13 @@ def test_kind(subject):
     assert about.kind in providers.kinds()
     assert about.name == f"my-{about.kind}"
     assert subject.task in about.tasks
+
+
+def test_tasks(subject, tasks):
+    """It answers the tasks that this suite asks it for, and no others; one that says extras names them."""
+    about = subject.provider.about
+    assert about.tasks == set(tasks[about.kind])
+    assert (Task.EXTRAS in about.tasks) is bool(about.extras)
 
 
 def test_unknown_kind():
@@ -44,6 +59,46 @@ def test_polygons(seen):
         assert all(x0 <= x <= x1 and y0 <= y <= y1 for x, y in detection.polygon)
 
 
+def test_landmarks(seen):
+    """Landmarks have names, and lie about the box that they are in."""
+    for detection in seen:
+        for mark in detection.landmarks:
+            assert mark.name
+            assert detection.box.x0 <= mark.x <= detection.box.x1
+            assert detection.box.y0 <= mark.y <= detection.box.y1
+            assert math.isfinite(mark.z)
+
+
+def test_whole(subject, seen):
+    """What judges a whole picture has its box; of labels a provider may tell the places as well."""
+    judged = {each.box for each in seen if each.kind != "INSTANCE"}
+    assert judged == {WHOLE} if subject.task not in BOXED else WHOLE not in judged
+
+
+@saying_extras
+def test_extras(subject, seen):
+    """Of each extra that is wanted comes one detection, called as it was wanted, with the vendor's own words."""
+    assert [each.label for each in seen] == list(map(feature, subject.wanted))
+    assert all(each.details["raw"] for each in seen)
+
+
+def test_details(subject, seen):
+    """Details can be written as JSON, and no place is among them: it would not be mapped to its photo."""
+    details = json.loads(json.dumps([dict(each.details) for each in seen]))
+    if subject.task != Task.EXTRAS:
+        assert not PLACES & {key.lower() for key in keys_of(details)}
+
+
+def keys_of(value):
+    if isinstance(value, dict):
+        for key, within in value.items():
+            yield key
+            yield from keys_of(within)
+    elif isinstance(value, list):
+        for within in value:
+            yield from keys_of(within)
+
+
 def test_families(seen):
     """Keys are unique, and every parent is the key of another detection."""
     keys = [detection.key for detection in seen if detection.key is not None]
@@ -56,7 +111,7 @@ async def test_repeatable(subject, seen, picture):
     shown = picture(subject.shows, subject.provider.about.wants)
     blank = picture(Image.new("RGB", (96, 96), "white"), subject.provider.about.wants)
     first, _, second = await asyncio.gather(
-        *(subject.provider.detect(at, subject.task) for at in (shown, blank, shown))
+        *(subject.provider.detect(at, subject.task, subject.wanted) for at in (shown, blank, shown))
     )
     assert first == second
 
@@ -66,14 +121,14 @@ async def test_formats(subject, picture):
     if subject.provider.about.wants == "pixels":
         pytest.skip("it wants pixels")
     for form in subject.provider.about.limits.formats:
-        assert await subject.provider.detect(picture(subject.shows, "bytes", form), subject.task)
+        assert await subject.provider.detect(picture(subject.shows, "bytes", form), subject.task, subject.wanted)
 
 
 @pytest.mark.parametrize("data", [b"", b"this is no picture", b"\x89PNG\r\n\x1a\n cut short"])
 async def test_no_picture(subject, data):
     """Bytes that are no picture are refused."""
     with pytest.raises(PictureRefused):
-        await subject.provider.detect(Picture(10, 10, data=data), subject.task)
+        await subject.provider.detect(Picture(10, 10, data=data), subject.task, subject.wanted)
 
 
 async def test_other_task(subject, picture):
@@ -81,6 +136,15 @@ async def test_other_task(subject, picture):
     other = next(task for task in Task if task not in subject.provider.about.tasks)
     with pytest.raises(Misconfigured, match=f"{subject.task}.*, not {other}"):
         await subject.provider.detect(picture(subject.shows, subject.provider.about.wants), other)
+
+
+@saying_extras
+@pytest.mark.parametrize("wanted", [(), ("horoscope?sign=leo",)])
+async def test_other_extras(subject, picture, wanted):
+    """An extra that it cannot say is an error too, before anything is asked, and so is none at all."""
+    with pytest.raises(Misconfigured, match=f"can say .*, not {'horoscope' if wanted else 'nothing'}$"):
+        await subject.provider.detect(picture(subject.shows, "bytes"), Task.EXTRAS, wanted)
+    await subject.provider.ready()
 
 
 async def test_close(fresh, picture):

@@ -199,7 +199,7 @@ class TestReady:
         clock = SimpleNamespace(now=1000.0)
         keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "region_name": "us-east-1"}
         client = boto3.client("rekognition", endpoint_url=cloud.url, **keys)
-        provider = Rekognition("aws", Options(kind="rekognition"), client, clock=lambda: clock.now)
+        provider = Rekognition("aws", Options(kind="rekognition"), client, None, clock=lambda: clock.now)
 
         async def walked(steps):
             try:
