@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from gateway.testing import drawn, encoded
 from providers.azure import Options
-from providers.base import Box, Misconfigured, NoAnswer, Picture, PictureRefused, Task, Throttled, Unavailable
+from providers.base import WHOLE, Box, Misconfigured, NoAnswer, Picture, PictureRefused, Task, Throttled, Unavailable
 
 PICTURE = Picture(200, 100, data=encoded(drawn((200, 100)), "JPEG"))
 BOX = {"x": 40, "y": 0, "w": 60, "h": 50}
@@ -43,26 +43,31 @@ def refused(status, code="", text="no", inner=None):
     return status, {}, {"error": {**error, **({"innererror": {"code": inner, "message": text}} if inner else {})}}
 
 
-async def once(provider, task):
+async def once(provider, task, wanted=()):
     try:
-        return await provider.detect(PICTURE, task)
+        return await provider.detect(PICTURE, task, wanted)
     finally:
         await provider.close()
 
 
 @pytest.fixture
 def ask(cloud, make, tmp_path):
-    """`ask(task, **options)`: the answer to one picture."""
+    """`ask(task, wanted, **options)`: the answer to one picture."""
 
-    def asking(task=Task.OBJECTS, **options):
-        return asyncio.run(once(make("azure", tmp_path, endpoint=cloud.url, key="secret", **options), task))
+    def asking(task=Task.OBJECTS, wanted=(), **options):
+        return asyncio.run(once(make("azure", tmp_path, endpoint=cloud.url, key="secret", **options), task, wanted))
 
     return asking
 
 
 @pytest.mark.parametrize(
     ("task", "feature", "reply"),
-    [(Task.OBJECTS, "objects", OBJECTS), (Task.PEOPLE, "people", PEOPLE), (Task.TEXT, "read", TEXT)],
+    [
+        (Task.OBJECTS, "objects", OBJECTS),
+        (Task.PEOPLE, "people", PEOPLE),
+        (Task.TEXT, "read", TEXT),
+        (Task.LABELS, "tags", answered(tags={"values": []})),
+    ],
 )
 def test_it_asks_for_one_feature(cloud, ask, task, feature, reply):
     """A task is one feature; the picture goes out as it is, with the key."""
@@ -74,6 +79,55 @@ def test_it_asks_for_one_feature(cloud, ask, task, feature, reply):
     assert parse_qs(url.query)["features"] == [feature]
     assert asked.body == PICTURE.data
     assert asked.headers["Ocp-Apim-Subscription-Key"] == "secret"
+
+
+def test_extras_are_one_call(cloud, ask, said):
+    """Several extras are one call, with the options of all of them; each is handed on as it came by the wire."""
+    names = ["caption", "denseCaptions", "smartCrops"]
+    cloud.reply = answered(**{name: said["azure"][name] for name in names})
+    options = ["?language=en&gender-neutral-caption=true", "", "?smartcrops-aspect-ratios=0.9,1.33"]
+    found = ask(Task.EXTRAS, [name + option for name, option in zip(names, options, strict=True)])
+    (asked,) = cloud.requests
+    query = parse_qs(urlsplit(asked.path).query)
+    query.pop("api-version")
+    assert query == {
+        "features": ["caption,denseCaptions,smartCrops"],
+        "language": ["en"],
+        "gender-neutral-caption": ["true"],
+        "smartcrops-aspect-ratios": ["0.9,1.33"],
+    }
+    assert [(each.label, each.score, each.box) for each in found] == [(name, 1.0, WHOLE) for name in names]
+    assert [each.details for each in found] == [{"raw": said["azure"][name]} for name in names]
+
+
+def test_options_stay_options(cloud, ask):
+    """What a client writes for an option cannot become another parameter of the call."""
+    cloud.reply = answered(caption={"text": "a dog", "confidence": 0.5})
+    ask(Task.EXTRAS, ["caption?language=en%26features%3Dread"])
+    query = parse_qs(urlsplit(cloud.requests[0].path).query)
+    assert (query["language"], query["features"]) == (["en&features=read"], ["caption"])
+
+
+def test_unknown_options(cloud, ask):
+    """Options that Azure does not have are refused before anything is asked."""
+    with pytest.raises(PictureRefused, match=r"no option subscription-key, but .*language"):
+        ask(Task.EXTRAS, ["caption?subscription-key=mine"])
+    assert not cloud.requests
+
+
+@pytest.mark.parametrize("said", [{}, {"caption": None}])
+def test_missing_extras(cloud, ask, said):
+    """An answer that says nothing of what was wanted is none."""
+    cloud.reply = answered(**said)
+    with pytest.raises(NoAnswer, match="caption"):
+        ask(Task.EXTRAS, ["caption"])
+
+
+def test_refused_extras(cloud, ask):
+    """What Azure does not take about an extra is of the one question: a language, or a region that has no captions."""
+    cloud.reply = refused(400, "InvalidRequest", "The language is not supported.", "NotSupportedLanguage")
+    with pytest.raises(PictureRefused, match="language"):
+        ask(Task.EXTRAS, ["caption?language=xx"])
 
 
 def test_it_tells_the_log_nothing(cloud, ask, caplog):
@@ -100,6 +154,16 @@ def test_prices(make, tmp_path):
     assert about.price_of(Task.TEXT).usd_per_image == 0.5
 
 
+def test_prices_of_extras(make, tmp_path):
+    """Words about pictures cost more than crops of them, and each extra is billed."""
+    about = make("azure", tmp_path, endpoint="http://127.0.0.1", key="any").about
+    each = [about.price_of(Task.EXTRAS, [name]).usd_per_image for name in ("caption", "denseCaptions", "smartCrops")]
+    assert each == [0.0015, 0.0015, 0.001]
+    together = about.price_of(Task.EXTRAS, ["caption?language=en", "smartCrops"])
+    assert together.usd_per_image == pytest.approx(0.0025)
+    assert together.usd_per_month(2_000_000) == pytest.approx(2_100 + 1_650)
+
+
 def test_objects(cloud, ask):
     """Pixels become fractions by the size that the answer names, not by the picture's."""
     cloud.reply = OBJECTS
@@ -112,6 +176,16 @@ def test_people(cloud, ask):
     """Everybody is told of, however unsure: thresholds are the rules' and the clients' own."""
     cloud.reply = PEOPLE
     assert [(each.label, each.score) for each in ask(Task.PEOPLE)] == [("Person", 0.96), ("Person", 0.0017)]
+
+
+def test_labels(cloud, ask, said):
+    """Tags are of the whole picture."""
+    cloud.reply = answered(tags=said["azure"]["tags"])
+    found = ask(Task.LABELS)
+    assert [(each.label, each.kind, each.score) for each in found] == [
+        ("rectangle", "LABEL", 0.96875), ("red", "LABEL", 0.75)
+    ]  # fmt: skip
+    assert {each.box for each in found} == {WHOLE}
 
 
 def test_text(cloud, ask):

@@ -1,12 +1,13 @@
-"""What pictures cost."""
+"""What pictures cost, and what a provider says of itself by task."""
 
+from datetime import date
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.base import Options, Price, Tier, parse_price
+from providers.base import About, Limits, Options, Price, Task, Tier, parse_price
 from providers.rekognition import PRICE
 
 LIST = Price(0.001, tiers=(Tier(1_000, 0.0008), Tier(5_000, 0.0006)))
@@ -55,6 +56,38 @@ def test_concave(price, some, others):
     apart = price.usd_per_month(some) + price.usd_per_month(others)
     assert 2 * middle >= apart - 1e-6
     assert price.usd_per_month(some + others) <= apart + 1e-6
+
+
+@given(st.lists(prices(), max_size=4), amounts)
+def test_together(several, images):
+    """What is billed by several price lists costs what each of them asks, however many images there are."""
+    together = Price.together(several)
+    assert together.usd_per_month(images) == pytest.approx(sum(price.usd_per_month(images) for price in several))
+
+
+def test_together_is_as_old_as_the_oldest():
+    """Prices that were read on several days are no younger than the first of them."""
+    days = date(2026, 5, 1), date(2026, 6, 1), None
+    assert Price.together([Price(1, day) for day in days]).as_of == days[0]
+
+
+def test_price_of():
+    """A task may have a price of its own; extras cost what each of them does, or as a task where nothing is known."""
+    about = About("a", "a", frozenset(Task), price=Price(1), prices={Task.TEXT: Price(2)}, extras={"hue": Price(4)})
+    assert [about.price_of(task).usd_per_image for task in (Task.OBJECTS, Task.TEXT, Task.EXTRAS)] == [1, 2, 0]
+    wanted = ["hue?colours=3", "hue", "mood"]
+    assert about.price_of(Task.EXTRAS, wanted).usd_per_image == 5
+    assert about.price_of(Task.TEXT, wanted).usd_per_image == 2
+
+
+def test_limits_of():
+    """A task may take less than the others, and its canvases are within that."""
+    tight = Limits(1000, max_side_px=640)
+    about = About("a", "a", frozenset(Task), own_limits={Task.EQUIPMENT: tight}, canvas_px=(1280, 320))
+    assert (about.limits_of(Task.EQUIPMENT), about.limits_of(Task.TEXT)) == (tight, Limits())
+    assert about.for_task(Task.TEXT) is about
+    narrow = about.for_task(Task.EQUIPMENT)
+    assert (narrow.limits, narrow.canvas_px) == (tight, (640, 320))
 
 
 @pytest.mark.parametrize("begins", [(0,), (-1,), (10, 10), (20, 10)])

@@ -8,15 +8,28 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from urllib.parse import quote, urlencode
 
 import grpc
 import pytest
 from google.cloud import vision
 from google.cloud.vision_v1.services.image_annotator.transports import ImageAnnotatorGrpcTransport
 from pydantic import ValidationError
+from requests import Session
 
 from gateway.testing import drawn, encoded
-from providers.base import Box, Misconfigured, NoAnswer, Picture, PictureRefused, Task, Throttled, Unavailable
+from providers.base import (
+    WHOLE,
+    Box,
+    Landmark,
+    Misconfigured,
+    NoAnswer,
+    Picture,
+    PictureRefused,
+    Task,
+    Throttled,
+    Unavailable,
+)
 from providers.google import Google, Options
 
 PICTURE = Picture(200, 100, data=encoded(drawn((200, 100)), "JPEG"))
@@ -75,19 +88,20 @@ def because(reason):
     return {"details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}]}
 
 
-async def once(provider, task):
+async def once(provider, task, wanted=()):
     try:
-        return await provider.detect(PICTURE, task)
+        return await provider.detect(PICTURE, task, wanted)
     finally:
         await provider.close()
 
 
 @pytest.fixture
 def ask(cloud, make, tmp_path):
-    """`ask(task, **options)`: the answer to one picture, by REST."""
+    """`ask(task, wanted, **options)`: the answer to one picture, by REST."""
 
-    def asking(task=Task.OBJECTS, **options):
-        return asyncio.run(once(make("google", tmp_path, endpoint=cloud.url, transport="rest", **options), task))
+    def asking(task=Task.OBJECTS, wanted=(), **options):
+        provider = make("google", tmp_path, endpoint=cloud.url, transport="rest", **options)
+        return asyncio.run(once(provider, task, wanted))
 
     return asking
 
@@ -95,11 +109,15 @@ def ask(cloud, make, tmp_path):
 class TestAsking:
     """What goes out."""
 
-    @pytest.mark.parametrize(("task", "number"), [(Task.OBJECTS, 19), (Task.FACES, 1), (Task.TEXT, 5)])
+    @pytest.mark.parametrize(
+        ("task", "number"),
+        [(Task.OBJECTS, 19), (Task.PEOPLE, 19), (Task.FACES, 1), (Task.TEXT, 5), (Task.LOGOS, 3), (Task.LABELS, 4),
+         (Task.MODERATION, 6)],
+    )  # fmt: skip
     def test_one_feature(self, cloud, ask, task, number):
         """A task is one feature, which is one image on the bill; so many results are wanted that none is missing."""
-        cloud.reply = answered()
-        assert ask(task) == []
+        cloud.reply = answered(safeSearchAnnotation={})
+        ask(task)
         (asked,) = cloud.requests
         (request,) = json.loads(asked.body)["requests"]
         assert asked.path.startswith("/v1/images:annotate")
@@ -112,6 +130,41 @@ class TestAsking:
         ask(Task.TEXT)
         (request,) = json.loads(cloud.requests[0].body)["requests"]
         assert request["imageContext"]["textDetectionParams"] == {"enableTextDetectionConfidenceScore": True}
+
+    def test_extras(self, cloud, ask):
+        """Several extras are one call, each with its own options; their contexts become the image's one."""
+        cloud.reply = answered()
+        hints = {"cropHintsParams": {"aspectRatios": [0.5]}, "languageHints": ["en"]}
+        products = {"productSearchParams": {"filter": "a=1&b=2"}, "languageHints": ["en"]}
+        wanted = [
+            "CROP_HINTS?" + urlencode({"max_results": 3, "context": json.dumps(hints)}),
+            "PRODUCT_SEARCH?" + urlencode({"model": "builtin/latest", "context": json.dumps(products)}),
+            "WEB_DETECTION",
+            "WEB_DETECTION?max_results=7",
+        ]
+        ask(Task.EXTRAS, wanted)
+        (request,) = json.loads(cloud.requests[0].body)["requests"]
+        assert request["features"] == [
+            {"type": 9, "maxResults": 3}, {"type": 12, "model": "builtin/latest"}, {"type": 10}
+        ]  # fmt: skip
+        assert request["imageContext"] == {**hints, **products}
+
+    @pytest.mark.parametrize(
+        ("options", "problem"),
+        [
+            ("max_results=many", "whole number"),
+            ("context={", "no JSON"),
+            ("context=[]", "no JSON object"),
+            ("context=" + quote('{"tongue": "en"}'), "no ImageContext"),
+            ("context=" + "[" * 100_000, "no JSON"),
+            ("maxResults=3", "no option maxResults"),
+        ],
+    )
+    def test_options(self, cloud, ask, options, problem):
+        """Options that Google does not have, or not so, are refused before anything is asked."""
+        with pytest.raises(PictureRefused, match=problem):
+            ask(Task.EXTRAS, [f"CROP_HINTS?{options}"])
+        assert not cloud.requests
 
     @pytest.mark.parametrize("key", [None, "AIza"])
     def test_credentials(self, cloud, ask, key):
@@ -151,8 +204,18 @@ class TestAsking:
         about = make("google", tmp_path, api_key="any").about
         assert [about.price_of(task).usd_per_image for task in (Task.OBJECTS, Task.TEXT)] == [0.00225, 0.0015]
         assert about.price_of(Task.OBJECTS).usd_per_month(6_000_000) == pytest.approx(12_750)
+        assert about.price_of(Task.LABELS).usd_per_month(6_000_000) == pytest.approx(8_500)
         about = make("google", tmp_path, api_key="any", usd_per_image=0.5).about
         assert about.price_of(Task.OBJECTS).usd_per_image == 0.5
+
+    def test_prices_of_extras(self, make, tmp_path):
+        """Every extra is billed, once each, and each counts its own images of a month."""
+        wanted = ["CROP_HINTS?max_results=3", "WEB_DETECTION", "CROP_HINTS"]
+        price = make("google", tmp_path, api_key="any").about.price_of(Task.EXTRAS, wanted)
+        assert price.usd_per_image == pytest.approx(0.005)
+        assert price.usd_per_month(6_000_000) == pytest.approx(7_500 + 600 + 21_000)
+        about = make("google", tmp_path, api_key="any", usd_per_image=0.5).about
+        assert about.price_of(Task.EXTRAS, wanted).usd_per_image == 1.0
 
 
 class TestAnswers:
@@ -171,6 +234,79 @@ class TestAnswers:
         (face,) = ask(Task.FACES)
         assert (face.label, face.score) == ("Face", 0.75)
         assert face.box == pytest.approx(Box(0.1, 0, 0.3, 0.5))
+        assert face.polygon == ()
+        assert set(face.details["raw"].values()) == {0}
+
+    @pytest.fixture
+    def told(self, cloud, ask, said):
+        """`told(feature, task)`: what becomes of a feature's answer."""
+
+        def telling(feature, task):
+            cloud.reply = answered(**said["google"][feature])
+            return ask(task)
+
+        return telling
+
+    def test_details_of_faces(self, told):
+        """A face has the skin for its polygon, landmarks by Google's names, and what was said of it in numbers."""
+        (face,) = told("FACE_DETECTION", Task.FACES)
+        assert face.box == Box(0.2, 0.0, 0.5, 0.7)
+        assert face.polygon == ((0.25, 0.2), (0.45, 0.2), (0.45, 0.6), (0.25, 0.6))
+        assert face.landmarks[0] == Landmark("LEFT_EYE", 0.3025, 0.3525, -0.0025)
+        assert [mark.name for mark in face.landmarks] == ["LEFT_EYE", "RIGHT_EYE", "NOSE_TIP", "CHIN_GNATHION"]
+        assert face.details == {
+            "vendor": "google",
+            "raw": {
+                "rollAngle": -4.5, "panAngle": 12.25, "tiltAngle": 3.0, "landmarkingConfidence": 0.875,
+                "joyLikelihood": 5, "sorrowLikelihood": 1, "angerLikelihood": 2, "surpriseLikelihood": 3,
+                "underExposedLikelihood": 1, "blurredLikelihood": 4, "headwearLikelihood": 0,
+            },
+            "pose": [-4.5, 12.25, 3.0],
+            "emotions": {"joy": 1.0, "sorrow": 0.0, "anger": 0.25, "surprise": 0.5},
+        }  # fmt: skip
+
+    def test_people(self, told):
+        """Persons are those objects that are some, whatever they are called."""
+        found = told("OBJECT_LOCALIZATION", Task.PEOPLE)
+        assert [(each.label, each.score) for each in found] == [("Person", 0.9375), ("Person", 0.625)]
+        assert found[0].details == {"mid": "/m/01g317"}
+
+    def test_logos(self, told):
+        """Boxes of logos are pixels too."""
+        (logo,) = told("LOGO_DETECTION", Task.LOGOS)
+        assert (logo.label, logo.score, logo.box) == ("Example Cola", 0.75, Box(0.25, 0.25, 0.75, 0.75))
+        assert logo.polygon == ((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))
+        assert logo.details == {"mid": "/m/045c7b"}
+
+    def test_labels(self, told):
+        """Labels are of the whole picture."""
+        dog, grass = told("LABEL_DETECTION", Task.LABELS)
+        assert (dog.label, dog.kind, dog.score, dog.box) == ("Dog", "LABEL", 0.96875, WHOLE)
+        assert grass.details == {"mid": "/m/08t9c_", "topicality": 0.125}
+
+    def test_safe_search(self, told):
+        """Always five, with scores by likelihood; where Google knows nothing the score is 0."""
+        found = told("SAFE_SEARCH_DETECTION", Task.MODERATION)
+        assert [(each.label, each.score, each.details["likelihood"]) for each in found] == [
+            ("adult", 0.0, 1), ("spoof", 0.25, 2), ("medical", 0.0, 0), ("violence", 0.5, 3), ("racy", 1.0, 5)
+        ]  # fmt: skip
+        assert all(each.details["graded"] for each in found)
+
+    def test_silence_clears_nothing(self, cloud, ask):
+        """An answer that says nothing of safe search is none."""
+        cloud.reply = answered()
+        with pytest.raises(NoAnswer, match="safe search"):
+            ask(Task.MODERATION)
+
+    def test_extras(self, cloud, ask, said):
+        """An extra is what Google says of it and no more, as JSON; where it says nothing that is what is handed on."""
+        wanted = ["LANDMARK_DETECTION", "IMAGE_PROPERTIES", "CROP_HINTS", "WEB_DETECTION", "PRODUCT_SEARCH"]
+        cloud.reply = answered(**{key: value for name in wanted[:4] for key, value in said["google"][name].items()})
+        found = ask(Task.EXTRAS, wanted)
+        assert [(each.label, each.score, each.box) for each in found] == [(name, 1.0, WHOLE) for name in wanted]
+        assert [each.details for each in found] == [{"raw": said["google"][name]} for name in wanted[:4]] + [
+            {"raw": {}}
+        ]
 
     def test_text(self, cloud, ask):
         """Paragraphs fall into lines at their breaks; words that no space parts stand together in them."""
@@ -251,6 +387,15 @@ class TestErrors:
         with pytest.raises(error, match=f"said {code}"):
             ask()
 
+    def test_of_extras(self, cloud, ask):
+        """What Google does not take about an extra is of the one question, not of the whole configuration."""
+        cloud.reply = refused(400, "aspectRatios must not be negative.")
+        with pytest.raises(PictureRefused, match="aspectRatios"):
+            ask(Task.EXTRAS, ["CROP_HINTS"])
+        cloud.reply = refused(400, "API key not valid.", **because("API_KEY_INVALID"))
+        with pytest.raises(Misconfigured):
+            ask(Task.EXTRAS, ["CROP_HINTS"])
+
     def test_messages_are_googles_own(self, cloud, ask):
         """The address that the SDK puts before a message is left out."""
         cloud.reply = refused(403, "Permission denied")
@@ -281,7 +426,7 @@ class TestErrors:
 
 @pytest.fixture
 def call():
-    """`call(answer, timeout_ms)`: the answer to one picture, by gRPC, of a server that answers with
+    """`call(answer, timeout_ms, task, wanted)`: the answer to one picture, by gRPC, of a server that answers with
     `answer(request, context)`."""
     service = SimpleNamespace(answer=None)
     handler = grpc.unary_unary_rpc_method_handler(
@@ -297,11 +442,12 @@ def call():
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
 
-    def calling(answer, timeout_ms=5000):
+    def calling(answer, timeout_ms=5000, *, task=Task.OBJECTS, wanted=()):
         service.answer = answer
         channel = grpc.insecure_channel(f"127.0.0.1:{port}")  # the SDK itself speaks TLS only
         client = vision.ImageAnnotatorClient(transport=ImageAnnotatorGrpcTransport(channel=channel))
-        return asyncio.run(once(Google("g", Options(kind="google", timeout_ms=timeout_ms), client), Task.OBJECTS))
+        provider = Google("g", Options(kind="google", timeout_ms=timeout_ms), client, Session())
+        return asyncio.run(once(provider, task, wanted))
 
     yield calling
     server.stop(None).wait()
@@ -323,6 +469,25 @@ class TestGrpc:
         (dog,) = call(answer)
         assert (dog.label, dog.box) == ("Dog", Box(0, 0, 0.5, 0.5))
         assert [(each.image.content, each.features[0].max_results) for each in asked] == [(PICTURE.data, 1000)]
+
+    def test_extras(self, call):
+        """Extras are asked and answered the same way, contexts included."""
+        asked = []
+
+        def answer(request, context):
+            asked.extend(request.requests)
+            hint = {"confidence": 0.5, "bounding_poly": {"vertices": [{"x": 1, "y": 2}]}}
+            return vision.BatchAnnotateImagesResponse(
+                {"responses": [{"crop_hints_annotation": {"crop_hints": [hint]}}]}
+            )
+
+        context = json.dumps({"crop_hints_params": {"aspect_ratios": [0.5]}})
+        (hints,) = call(answer, task=Task.EXTRAS, wanted=["CROP_HINTS?" + urlencode({"context": context})])
+        assert list(asked[0].image_context.crop_hints_params.aspect_ratios) == [0.5]
+        box = {"vertices": [{"x": 1, "y": 2}]}
+        assert hints.details["raw"] == {
+            "cropHintsAnnotation": {"cropHints": [{"boundingPoly": box, "confidence": 0.5}]}
+        }
 
     @pytest.mark.parametrize(
         ("code", "text", "error"),

@@ -1,6 +1,7 @@
 """The provider `rekognition`: what it asks, what it makes of the answers, and of everything that is none."""
 
 import asyncio
+import base64
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,9 +11,12 @@ import boto3
 import pytest
 
 from gateway.testing import drawn, encoded
+from providers._rekognition_line import Line
 from providers._remote import UNREADY_S
 from providers.base import (
+    WHOLE,
     Box,
+    Landmark,
     Misconfigured,
     NoAnswer,
     Picture,
@@ -88,15 +92,15 @@ def cloud():
 
 @pytest.fixture
 def ask(cloud, make, tmp_path):
-    """`ask(task, **options)`: the answer to one picture."""
+    """`ask(task, wanted, **options)`: the answer to one picture."""
 
-    def asking(task=Task.OBJECTS, **options):
+    def asking(task=Task.OBJECTS, wanted=(), **options):
         keys = {"access_key": "any", "secret_key": "any"}
         provider = make("rekognition", tmp_path, endpoint=cloud.url, **keys, **options)
 
         async def once():
             try:
-                return await provider.detect(PICTURE, task)
+                return await provider.detect(PICTURE, task, wanted)
             finally:
                 await provider.close()
 
@@ -134,6 +138,193 @@ def test_text_becomes_lines_and_words(cloud, ask):
     assert (line.label, line.kind, line.key, line.parent) == ("OPEN LATE", "LINE", 0, None)
     assert (word.label, word.kind, word.key, word.parent) == ("OPEN", "WORD", None, 0)
     assert line.polygon == ((0.0, 0.0), (0.5, 0.5))
+
+
+EXTRAS = Task.EXTRAS, ("IMAGE_PROPERTIES",)
+OPERATIONS = [
+    ((Task.OBJECTS,), "DetectLabels", {"MaxLabels": 1000, "MinConfidence": 1.0}),
+    ((Task.PEOPLE,), "DetectLabels", {"MaxLabels": 1000, "MinConfidence": 1.0}),
+    ((Task.LABELS,), "DetectLabels", {"MaxLabels": 1000, "MinConfidence": 1.0}),
+    ((Task.TEXT,), "DetectText", {}),
+    ((Task.FACES,), "DetectFaces", {"Attributes": ["ALL"]}),
+    ((Task.CELEBRITIES,), "RecognizeCelebrities", {}),
+    ((Task.EQUIPMENT,), "DetectProtectiveEquipment", {}),
+    ((Task.MODERATION,), "DetectModerationLabels", {"MinConfidence": 1.0}),
+    (EXTRAS, "DetectLabels", {"Features": ["IMAGE_PROPERTIES"]}),
+]
+
+
+class TestTasks:
+    """Each task is one operation, asked for all that it can say."""
+
+    @pytest.fixture
+    def told(self, cloud, ask, said):
+        """`told(operation, task, wanted)`: what becomes of the operation's answer."""
+
+        def telling(operation, task, wanted=()):
+            cloud.reply = (200, {}, said["rekognition"][operation])
+            return ask(task, wanted)
+
+        return telling
+
+    @pytest.mark.parametrize(("question", "operation", "settings"), OPERATIONS)
+    def test_one_operation(self, cloud, ask, said, question, operation, settings):
+        """The operation is asked once, with the picture's own bytes and these settings."""
+        cloud.reply = (200, {}, said["rekognition"][":".join([operation, *settings.get("Features", [])])])
+        ask(*question)
+        ((target, asked),) = cloud.requests
+        assert target == f"RekognitionService.{operation}"
+        assert base64.b64decode(asked.pop("Image")["Bytes"]) == PICTURE.data
+        assert asked == settings
+
+    @pytest.fixture
+    def errors(self, cloud, make, tmp_path):
+        """`errors(reply)`: what comes of each of the operations where that is the reply to all of them."""
+
+        async def asked():
+            provider = make("rekognition", tmp_path, endpoint=cloud.url, access_key="any", secret_key="any")
+            questions = (provider.detect(PICTURE, *question) for question, *_ in OPERATIONS)
+            found = await asyncio.gather(*questions, return_exceptions=True)
+            await provider.close()
+            return found
+
+        def replying(reply):
+            cloud.reply = reply
+            return asyncio.run(asked())
+
+        return replying
+
+    def test_another_answer(self, errors):
+        """What does not say what was asked for is no answer."""
+        for error in errors((200, {}, {"OrientationCorrection": "ROTATE_0"})):
+            assert isinstance(error, NoAnswer)
+            assert "not Rekognition's" in str(error)
+
+    @pytest.mark.parametrize(
+        ("reply", "error"),
+        [
+            (refusal("InvalidParameterException"), PictureRefused),
+            (refusal("ProvisionedThroughputExceededException"), Throttled),
+            (refusal("InternalServerError", 500), Unavailable),
+            (refusal("AccessDeniedException"), Misconfigured),
+            (refusal("ResourceNotFoundException"), Misconfigured),
+            (refusal("HumanLoopQuotaExceededException"), Misconfigured),
+            ((200, {}, b"{not json"), NoAnswer),
+        ],
+    )
+    def test_errors(self, errors, reply, error):
+        """Errors mean the same whatever was asked."""
+        assert [type(each) for each in errors(reply)] == [error] * len(OPERATIONS)
+
+    def test_people(self, told):
+        """Persons are each told of once, though each is an instance of Woman as well."""
+        found = told("DetectLabels", Task.PEOPLE)
+        assert [(each.label, each.score, each.box) for each in found] == [
+            ("Person", 0.985, Box(0.125, 0.125, 0.375, 0.875)),
+            ("Person", 0.615, Box(0.625, 0.25, 0.875, 0.75)),
+        ]
+
+    def test_labels(self, told):
+        """Labels are of the whole picture; their instances come behind them, with places."""
+        found = told("DetectLabels", Task.LABELS)
+        assert [(each.kind, each.label, each.score) for each in found] == [
+            ("LABEL", "Person", 0.9925), ("INSTANCE", "Person", 0.985), ("INSTANCE", "Person", 0.615),
+            ("LABEL", "Woman", 0.97), ("INSTANCE", "Woman", 0.97),
+            ("LABEL", "Dog", 0.91), ("INSTANCE", "Dog", 0.905),
+            ("LABEL", "Wedding", 0.555),
+        ]  # fmt: skip
+        label, instance = (each for each in found if each.label == "Dog")
+        assert (label.box, instance.box) == (WHOLE, Box(0.5, 0.5, 0.75, 0.75))
+        assert label.details == instance.details
+        assert label.details == {
+            "parents": ("Animal", "Pet"), "aliases": ("Hound",), "categories": ("Animals and Pets",)
+        }  # fmt: skip
+
+    def test_faces(self, told, said):
+        """A face has landmarks by Rekognition's names, what was said of it as it was said, and what all vendors say."""
+        (face,) = told("DetectFaces", Task.FACES)
+        assert (face.label, face.score, face.box) == ("Face", 0.995, Box(0.25, 0.25, 0.5, 0.75))
+        assert face.landmarks[0] == Landmark("eyeLeft", 0.3125, 0.4375)
+        assert len(face.landmarks) == 5
+        (detail,) = said["rekognition"]["DetectFaces"]["FaceDetails"]
+        raw = {key: detail[key] for key in detail.keys() - {"BoundingBox", "Landmarks", "Confidence"}}
+        assert face.details == {
+            "vendor": "rekognition",
+            "raw": raw,
+            "pose": [-4.5, 12.25, 3.0],
+            "emotions": {"joy": 0.875, "sorrow": 0.025, "anger": 0.005, "surprise": 0.0625},
+        }
+
+    def test_celebrities(self, told):
+        """Who is recognised is called by name, with the score of the match; other faces are faces."""
+        ada, other = told("RecognizeCelebrities", Task.CELEBRITIES)
+        assert (ada.kind, ada.label, ada.score) == ("CELEBRITY", "Ada Lovelace", 0.875)
+        assert (other.kind, other.label, other.score) == ("FACE", "Face", 0.985)
+        assert [each.box for each in (ada, other)] == [Box(0.125, 0.25, 0.375, 0.75), Box(0.625, 0.25, 0.875, 0.75)]
+        assert [mark.name for mark in (*ada.landmarks, *other.landmarks)] == ["eyeLeft", "nose", "eyeRight"]
+        assert ada.details["vendor"] == other.details["vendor"] == "rekognition"
+        assert set(ada.details["raw"]) == {"Id", "Urls", "KnownGender", "Face"}
+        for each in (ada, other):
+            assert set(each.details["raw"]["Face"]) == {"Pose", "Quality", "Emotions", "Smile", "Confidence"}
+
+    def test_equipment(self, told):
+        """What is worn names its wearer by key, and the part of the body that it does or does not cover."""
+        person, mask, helmet, bare = told("DetectProtectiveEquipment", Task.EQUIPMENT)
+        assert [(each.kind, each.label, each.key, each.parent) for each in (person, mask, helmet, bare)] == [
+            ("PERSON", "Person", 0, None), ("EQUIPMENT", "FACE_COVER", None, 0),
+            ("EQUIPMENT", "HEAD_COVER", None, 0), ("PERSON", "Person", 1, None),
+        ]  # fmt: skip
+        assert person.details["parts"] == [
+            {"name": "FACE", "confidence": 0.995}, {"name": "HEAD", "confidence": 0.99},
+            {"name": "LEFT_HAND", "confidence": 0.88},
+        ]  # fmt: skip
+        assert bare.details == {"parts": []}
+        assert mask.details == {"part": "FACE", "covers": {"value": True, "confidence": 0.985}}
+        assert helmet.details == {"part": "HEAD", "covers": {"value": False, "confidence": 0.55}}
+
+    def test_moderation(self, told):
+        """A hit comes with what it belongs to, and the version that the names are of."""
+        leaf, _, top = told("DetectModerationLabels", Task.MODERATION)
+        assert (leaf.label, leaf.score, leaf.box) == ("Weapon Violence", 0.9125, WHOLE)
+        assert leaf.details == {"parent": "Graphic Violence", "level": 3, "version": "7.0"}
+        assert top.details == {"parent": "", "level": 1, "version": "7.0"}
+
+    def test_clean(self, cloud, ask):
+        """A picture that nothing is wrong with has no labels."""
+        cloud.reply = (200, {}, {"ModerationLabels": [], "ModerationModelVersion": "7.0"})
+        assert ask(Task.MODERATION) == []
+
+    def test_properties(self, told, cloud, said):
+        """How many colours are wanted is passed on, and what comes is handed on as it came."""
+        wanted = ["IMAGE_PROPERTIES?MaxDominantColors=2"]
+        (properties,) = told("DetectLabels:IMAGE_PROPERTIES", Task.EXTRAS, wanted)
+        assert cloud.requests[0][1]["Settings"] == {"ImageProperties": {"MaxDominantColors": 2}}
+        assert (properties.label, properties.score, properties.box) == ("IMAGE_PROPERTIES", 1.0, WHOLE)
+        assert properties.details == {"raw": said["rekognition"]["DetectLabels:IMAGE_PROPERTIES"]["ImageProperties"]}
+
+    @pytest.mark.parametrize("options", ["MaxDominantColors=some", "MaxDominantColors=-1", "MinConfidence=1"])
+    def test_options(self, cloud, ask, options):
+        """Options that Rekognition does not have, or not so, are refused before anything is asked."""
+        with pytest.raises(PictureRefused, match=options.partition("=")[0]):
+            ask(Task.EXTRAS, [f"IMAGE_PROPERTIES?{options}"])
+        assert not cloud.requests
+
+    def test_limits(self, make, tmp_path):
+        """Of protective equipment smaller pictures are taken, and canvases are no larger."""
+        about = make("rekognition", tmp_path, access_key="any", secret_key="any", canvas="8192x2048").about
+        assert about.limits_of(Task.EQUIPMENT).max_bytes < about.limits_of(Task.FACES).max_bytes == 5_242_880
+        assert about.for_task(Task.EQUIPMENT).canvas_px == (4096, 2048)
+        assert about.for_task(Task.EQUIPMENT).limits == about.limits_of(Task.EQUIPMENT)
+        assert about.for_task(Task.FACES) == about
+
+    def test_extras_have_their_own_price(self, make, tmp_path):
+        """Image properties cost three quarters of the rest, unless the operator says what they cost."""
+        keys = {"access_key": "any", "secret_key": "any"}
+        about = make("rekognition", tmp_path, **keys).about
+        assert [about.price_of(*each).usd_per_image for each in ((Task.FACES,), EXTRAS)] == [0.001, 0.00075]
+        assert about.price_of(*EXTRAS).usd_per_month(2_000_000) == pytest.approx(1_350)
+        about = make("rekognition", tmp_path, **keys, usd_per_image=0.5).about
+        assert about.price_of(*EXTRAS).usd_per_image == 0.5
 
 
 @pytest.mark.parametrize(
@@ -197,9 +388,10 @@ class TestReady:
     def watched(self, cloud):
         """`watched(steps)`: runs such steps with a provider and a clock that is turned by hand (`clock.now`)."""
         clock = SimpleNamespace(now=1000.0)
-        keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "region_name": "us-east-1"}
-        client = boto3.client("rekognition", endpoint_url=cloud.url, **keys)
-        provider = Rekognition("aws", Options(kind="rekognition"), client, None, clock=lambda: clock.now)
+        session = boto3.Session("any", "any", region_name="us-east-1")
+        client = session.client("rekognition", endpoint_url=cloud.url)
+        line = Line(client, session.get_credentials(), 5, 1, None)
+        provider = Rekognition("aws", Options(kind="rekognition"), client, line, clock=lambda: clock.now)
 
         async def walked(steps):
             try:
@@ -253,6 +445,17 @@ class TestReady:
 
         watched(steps)
 
+    def test_refused_extras_leave_it_ready(self, cloud, watched):
+        """What is wrong with extras may be one client's own options, and is no reason to send nobody else here."""
+        cloud.reply = refusal("ValidationException")
+
+        async def steps(provider, clock):
+            with pytest.raises(Misconfigured):
+                await provider.detect(PICTURE, *EXTRAS)
+            await provider.ready()
+
+        watched(steps)
+
     @pytest.mark.parametrize("kind", ["ThrottlingException", "InvalidImageFormatException"])
     def test_other_failures_leave_it_ready(self, cloud, watched, kind):
         """What may pass, or is the picture's own fault, is no reason to send nobody here."""
@@ -269,7 +472,7 @@ class TestReady:
 
         async def steps(provider, clock):
             with pytest.raises(Misconfigured):
-                await provider.detect(PICTURE, Task.FACES)
+                await provider.detect(PICTURE, Task.LOGOS)
             await provider.ready()
 
         watched(steps)

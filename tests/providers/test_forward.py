@@ -1,0 +1,217 @@
+"""What every provider does that hands a client's whole call on to its vendor."""
+
+import asyncio
+import gzip
+import json
+from datetime import UTC, datetime
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from gateway.dialects.base import Incoming
+from gateway.keys import KeyPair
+from gateway.model import Tenant
+from gateway.sigv4 import verify
+from providers._remote import MOST_BYTES, read
+from providers.base import Call, Forwarder, NoAnswer, PictureRefused, Unavailable
+
+
+class Vendor(NamedTuple):
+    """A provider's settings without its address, a call that its vendor has, and where that is posted."""
+
+    settings: dict
+    call: Call
+    path: str
+
+
+BODY = b'{"Image": {"S3Object": {"Bucket": "b", "Name": "a.jpg"}}}'
+VENDORS = {
+    "rekognition": Vendor({"access_key": "AKID", "secret_key": "hush"}, Call("CompareFaces", BODY), "/"),
+    "google": Vendor({"api_key": "AIza"}, Call("/v1/files:annotate", BODY), "/v1/files:annotate"),
+    "azure": Vendor({"key": "secret"}, Call("imageanalysis:analyze", BODY), "/computervision/imageanalysis:analyze"),
+}
+
+
+@pytest.fixture(params=VENDORS)
+def vendor(request):
+    return request.param
+
+
+@pytest.fixture
+def forward(cloud, make, tmp_path):
+    """`forward(vendor, call, **options)`: the answer to a call, the vendor's usual one where none is given."""
+
+    def forwarding(vendor, call=None, **options):
+        transport = {"transport": "rest"} if vendor == "google" else {}
+        settings = {"endpoint": cloud.url, **VENDORS[vendor].settings, **transport, **options}
+        provider = make(vendor, tmp_path, **settings)
+        assert isinstance(provider, Forwarder)
+
+        async def once():
+            try:
+                return await provider.forward(call or VENDORS[vendor].call)
+            finally:
+                await provider.close()
+
+        return asyncio.run(once())
+
+    return forwarding
+
+
+def test_as_it_is(cloud, forward, vendor):
+    """The body goes to the vendor as it is, and the answer comes back as it is."""
+    cloud.reply = 200, {}, b'{"an":  "answer"}'
+    answer = forward(vendor)
+    assert (answer.status, answer.body) == (200, b'{"an":  "answer"}')
+    assert answer.headers["content-type"] == "application/json"
+    (asked,) = cloud.requests
+    assert (asked.method, urlsplit(asked.path).path, asked.body) == ("POST", VENDORS[vendor].path, BODY)
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 503])
+def test_refusals_are_answers(cloud, forward, vendor, status):
+    """What the vendor refuses comes back with its status, its words and how long to wait, after one try."""
+    cloud.reply = status, {"Retry-After": "7", "x-amzn-RequestId": "r-1", "Set-Cookie": "a=b"}, {"error": "no"}
+    answer = forward(vendor)
+    assert (answer.status, json.loads(answer.body)) == (status, {"error": "no"})
+    assert answer.headers == {"content-type": "application/json", "retry-after": "7", "x-amzn-requestid": "r-1"}
+    assert len(cloud.requests) == 1
+
+
+def test_redirects_are_answers(cloud, forward, vendor):
+    """Nobody is followed elsewhere: the gateway's credentials are for the one address."""
+    cloud.reply = 307, {"Location": f"{cloud.url}/elsewhere"}, b""
+    assert forward(vendor).status == 307
+    assert len(cloud.requests) == 1
+
+
+@pytest.mark.parametrize("reply", [None, (200, {"Content-Length": 1000}, b"{}")])
+def test_cut_off(cloud, forward, vendor, reply):
+    """A call that was sent, and whose answer does not come to its end, may have been billed."""
+    cloud.reply = reply
+    with pytest.raises(NoAnswer):
+        forward(vendor)
+
+
+def test_silence(cloud, forward, vendor):
+    """So may one that is not answered in time."""
+    cloud.wait.clear()
+    with pytest.raises(NoAnswer):
+        forward(vendor, timeout_ms=60)
+
+
+def test_nobody_there(forward, vendor):
+    """An address that takes no connection is unavailable."""
+    with pytest.raises(Unavailable):
+        forward(vendor, endpoint="http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("target", ["", "Detect Labels", "../v1/files:annotate", "//evil.example/v1", "X\r\nHost: y"])
+def test_other_targets(cloud, forward, vendor, target):
+    """What cannot be a call of the vendor's goes nowhere."""
+    with pytest.raises(PictureRefused):
+        forward(vendor, Call(target))
+    assert not cloud.requests
+
+
+async def test_closed(cloud, make, tmp_path, vendor):
+    """One that was closed hands nothing on."""
+    provider = make(vendor, tmp_path, endpoint="https://127.0.0.1", **VENDORS[vendor].settings)
+    await provider.close()
+    with pytest.raises(Unavailable, match="closed"):
+        await provider.forward(VENDORS[vendor].call)
+
+
+async def test_it_stays_ready(cloud, make, tmp_path):
+    """A call that is refused for want of permission says nothing of the tasks."""
+    cloud.reply = 400, {}, {"__type": "AccessDeniedException"}
+    provider = make("rekognition", tmp_path, endpoint=cloud.url, **VENDORS["rekognition"].settings)
+    await provider.forward(Call("ListCollections", b"{}"))
+    await provider.ready()
+    await provider.close()
+
+
+def test_signed_anew(cloud, forward):
+    """Rekognition gets the operation by name, signed with the gateway's own keys for its own address."""
+    forward("rekognition", Call("ListCollections", b'{"MaxResults": 3}'))
+    (asked,) = cloud.requests
+    headers = {name.lower(): value for name, value in asked.headers.items()}
+    assert headers["x-amz-target"] == "RekognitionService.ListCollections"
+    assert headers["content-type"] == "application/x-amz-json-1.1"
+    us = Tenant("us", "us")
+    incoming = Incoming("POST", asked.path, "", headers, asked.body)
+    assert verify(incoming, {"AKID": KeyPair("hush", us)}, "rekognition", datetime.now(UTC)) == us
+
+
+class TestGoogle:
+    """Google's calls have paths, methods and queries."""
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("POST", "/v1/images:asyncBatchAnnotate"),
+            ("POST", "/v1/projects/p-1/locations/eu/files:annotate"),
+            ("POST", "/v1p4beta1/projects/example.com:p/images:annotate"),
+            ("GET", "/v1/projects/p/locations/eu/operations/abc123"),
+            ("GET", "/v1/operations/abc123"),
+        ],
+    )
+    def test_paths(self, cloud, forward, method, path):
+        """Images, files and operations are asked about by their paths, with the query but for the client's own key."""
+        query = (("key", "the client's"), ("$alt", "json;enum-encoding=int"), ("access_token", "t"), ("fields", "a,b"))
+        forward("google", Call(path, method=method, query=query))
+        (asked,) = cloud.requests
+        url = urlsplit(asked.path)
+        assert (asked.method, url.path) == (method, path)
+        assert parse_qsl(url.query) == [("$alt", "json;enum-encoding=int"), ("fields", "a,b")]
+        assert asked.headers["x-goog-api-key"] == "AIza"
+
+    @pytest.mark.parametrize(
+        "path",
+        ["/v1/projects/p/locations/eu/productSets", "/v2/images:annotate", "/v1/projects/../images:annotate",
+         "/v1/images:annotate?key=x", "/v1/operations/a/b"],
+    )  # fmt: skip
+    def test_other_paths(self, cloud, forward, path):
+        """Others are not: what a client of images may do is not all that the gateway's account may."""
+        with pytest.raises(PictureRefused):
+            forward("google", Call(path))
+        assert not cloud.requests
+
+    def test_packed(self, cloud, forward):
+        """An answer that comes packed is unpacked."""
+        cloud.reply = 200, {"Content-Encoding": "gzip"}, gzip.compress(b"{}")
+        answer = forward("google")
+        assert answer.body == b"{}"
+        assert "content-encoding" not in answer.headers
+
+
+def test_azures_query(cloud, forward):
+    """Azure gets the client's query and content type, with the gateway's key in place of the client's."""
+    query = (("api-version", "2023-10-01"), ("features", "caption,tags"), ("Subscription-Key", "the client's"))
+    forward("azure", Call("imageanalysis:analyze", b"\xff\xd8", query=query, content_type="application/octet-stream"))
+    (asked,) = cloud.requests
+    assert parse_qsl(urlsplit(asked.path).query) == [("api-version", "2023-10-01"), ("features", "caption,tags")]
+    assert asked.headers["Content-Type"] == "application/octet-stream"
+    assert asked.headers["Ocp-Apim-Subscription-Key"] == "secret"
+    assert asked.body == b"\xff\xd8"
+
+
+class TestRead:
+    """How an answer is read that comes bit by bit."""
+
+    def test_whole(self):
+        """All of it, where it is small enough and in time."""
+        assert read([b"a", b"b"], 1.0, lambda: 1.0) == b"ab"
+
+    def test_too_large(self):
+        """One that is too large is read no further."""
+        chunks = iter([b"x" * MOST_BYTES, b"y", b"z"])
+        with pytest.raises(NoAnswer, match=str(MOST_BYTES)):
+            read(chunks, 1.0, lambda: 0.0)
+        assert list(chunks) == [b"z"]
+
+    def test_too_slow(self):
+        """One that trickles on is given up."""
+        with pytest.raises(NoAnswer, match="timeout_ms"):
+            read([b"a", b"b"], 1.0, iter([0.5, 1.5]).__next__)
