@@ -148,16 +148,22 @@ def _worn(person: Answer) -> Iterable[Detection]:
 
 
 def moderation(answer: Answer) -> list[Detection]:
+    """Models before version 7 tell no levels: what belongs to nothing is the first, all else the second."""
     version = answer.get("ModerationModelVersion", "")
     return [
         Detection(
             label["Name"],
             label["Confidence"] / 100,
             WHOLE,
-            details={"parent": label["ParentName"], "level": label.get("TaxonomyLevel"), "version": version},
+            details={"parent": label["ParentName"], "level": _level(label), "version": version},
         )
         for label in answer["ModerationLabels"]
     ]
+
+
+def _level(label: Answer) -> int:
+    told: int = label.get("TaxonomyLevel", 2 if label["ParentName"] else 1)
+    return told
 
 
 def properties(answer: Answer) -> list[Detection]:

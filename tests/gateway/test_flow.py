@@ -31,7 +31,7 @@ from gateway.events import Asked, CallFailed, Events, Left, LoopFailed, Settled
 from gateway.flow import Flow
 from gateway.grid.studio import Studio
 from gateway.ledger import total
-from gateway.model import Outcome, Photo, Route, Tenant
+from gateway.model import Outcome, Photo, Route, Tenant, Way
 from gateway.rounds import Rules
 from gateway.testing import (
     Block,
@@ -48,6 +48,7 @@ from gateway.testing import (
 from providers.base import (
     Box,
     Detection,
+    Limits,
     Misconfigured,
     NoAnswer,
     Picture,
@@ -462,6 +463,27 @@ class TestBadPhotos:
             await bench.each(*(block("red") for _ in range(4)))
             account = total(await bench.buffer.accounts())
             assert (account.paid_usd, account.alone_usd) == (pytest.approx(0.25), pytest.approx(1))
+
+    async def test_ledger_of_extras(self):
+        """What a vendor alone can say is billed by what of it was wanted."""
+        introduced = about(task=Task.EXTRAS, price=Price(9.0), extras={"hue": Price(0.25), "mood": Price(0.5)})
+        provider = ScriptedProvider(lambda picture, task: (), introduced=introduced)
+        route = replace(served("1x1"), task=Task.EXTRAS)
+        async with running(provider, route) as bench:
+            wanted = ("hue?colours=3", "mood")
+            await bench.flow.answer_all([(block("red"), Way(route, wanted=wanted))], ANN)
+            assert provider.wanted == [wanted]
+            account = total(await bench.buffer.accounts())
+            assert (account.paid_usd, account.alone_usd) == (pytest.approx(0.75), pytest.approx(0.75))
+
+    async def test_limits_by_task(self):
+        """A canvas is no larger than its task allows, whatever others of the provider may be."""
+        own = {Task.OBJECTS: Limits(max_side_px=160)}
+        provider = ScriptedProvider(introduced=about(own_limits=own))
+        async with running(provider, served("2x2")) as bench:
+            outcomes = await bench.each(*(block("red", side=120) for _ in range(4)))
+            assert [labels(outcome) for outcome in outcomes] == [["red"]] * 4
+            assert [(each.width_px, each.height_px) for each in provider.asked] == [(160, 160)]
 
     @pytest.mark.parametrize("culprit", range(4))
     async def test_refused(self, culprit):
