@@ -44,6 +44,7 @@ from gateway.names import translate
 from gateway.names.translate import Names
 from gateway.operations import Operations, Ready
 from gateway.places import WEB, folder_of
+from gateway.replies.desk import Desk
 from gateway.rounds import Rules
 from gateway.routes import Routes, describe_routes
 from gateway.service import Service
@@ -81,6 +82,7 @@ class Parts:
     sources: Sources
     deliverer: Deliverer
     clock: Clock
+    desk: Desk
 
     @property
     def buffer(self) -> Buffer:
@@ -128,7 +130,7 @@ def build(
                           pace=Pace(attempt_s=urls.timeout_ms / 1000, concurrency=config.webhooks.concurrency),
                           clock=clock)  # fmt: skip
     return Parts(config, made, routes, _keyring(config, file, clock), stores, studio, events, flow, watcher, metrics,
-                 service, jobs, guard, sources, deliverer, clock)  # fmt: skip
+                 service, jobs, guard, sources, deliverer, clock, Desk(stores.replies, events))  # fmt: skip
 
 
 def _names(config: Settings, file: Path) -> Names:
@@ -278,7 +280,7 @@ def create_app(parts: Parts) -> FastAPI:
     limits, timeout_s = parts.settings.limits, parts.settings.limits.body_timeout_ms / 1000
     intake = Intake(limits.max_request_bytes, limits.max_reading_bytes, timeout_s)
     for dialect in dialects.load_all():
-        endpoint = Endpoint(dialect, parts.service, parts.keyring, parts.events, intake)
+        endpoint = Endpoint(dialect, parts.service, parts.keyring, parts.events, intake, parts.desk)
         for place in dialect.paths:
             method, path = place.split(" ") if " " in place else ("POST", place)
             app.add_route(path, endpoint.__call__, methods=[method], include_in_schema=False)
@@ -311,6 +313,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         stack.push_async_callback(_cancelled, serving)
         delivering = asyncio.create_task(parts.deliverer.run())
         stack.push_async_callback(_cancelled, delivering)
+        stack.push_async_callback(parts.desk.close)
         stack.push_async_callback(parts.flow.drain, max(route.deadline_s for route in parts.routes.values()))
         watching = asyncio.create_task(parts.watcher.run())
         stack.push_async_callback(_cancelled, watching)  # what is watched keeps no process from stopping

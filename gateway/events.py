@@ -64,6 +64,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeated:
+    """A call was answered from a run of it that an earlier try had begun."""
+
+    dialect: str
+
+
+@dataclass(frozen=True, slots=True)
 class Left:
     """A client went away before its photo was settled."""
 
@@ -103,7 +110,7 @@ class LevelChanged:
     record: Record
 
 
-Event = Asked | CallFailed | Settled | Refused | Left | LoopFailed | Compared | Overlooked | LevelChanged
+Event = Asked | CallFailed | Settled | Refused | Repeated | Left | LoopFailed | Compared | Overlooked | LevelChanged
 Listener = Callable[[Event], None]
 
 

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
-from gateway.dialects.base import Dialect, Forward, Incoming, Question, Reply, quality_of
+from gateway.dialects.base import (
+    DEADLINE_HEADER,
+    Answered,
+    Dialect,
+    Forward,
+    Incoming,
+    Question,
+    Reply,
+    quality_of,
+)
 from gateway.errors import BadRequest, Busy, GatewayError, NotServed, TooManyBytes, TooSlow, Unauthenticated
 from gateway.events import Events, Refused
 from gateway.keys import Keyring, is_loopback
+from gateway.model import Tenant
+from gateway.replies.base import Call, Made, call_of, lasts
+from gateway.replies.desk import Desk, Work
 from gateway.service import Service
 
 log = logging.getLogger("imgrid")
 
-DEADLINE_HEADER = "x-imgrid-deadline-ms"
 T = TypeVar("T")
 
 
@@ -79,11 +91,13 @@ class Endpoint:
     keyring: Keyring
     events: Events
     intake: Intake
+    desk: Desk
 
     async def __call__(self, request: Request) -> Response:
         """The dialect's answer, or its form of whatever went wrong."""
         try:
-            reply = await self._reply(request)
+            # handed over in one, so that the photos are held by who asks about them and by nobody else
+            reply = await while_connected(request, self.desk.reply(*await self._call(request)))
         except ClientLeft:
             return Response(status_code=499)
         except GatewayError as error:
@@ -94,20 +108,28 @@ class Endpoint:
             reply = self.dialect.render_error(GatewayError())
         return Response(reply.body, reply.status, reply.headers)
 
-    async def _reply(self, request: Request) -> Reply:
+    async def _call(self, request: Request) -> tuple[Call, Work]:
+        """Which call it is, and how to answer it."""
         greeting = head(request)
         if self.keyring.open:
             check_local(greeting)
         self.dialect.authenticate(greeting, self.keyring)  # before a stranger's body takes up room
         incoming = replace(greeting, body=await self.intake.read(request))
         tenant = self.dialect.authenticate(incoming, self.keyring)
+        call = call_of(tenant, self.dialect.name, self.dialect.call_ids(incoming))
+        return call, partial(self._made, incoming, tenant)
+
+    async def _made(self, incoming: Incoming, tenant: Tenant) -> Made:
         asked = self.dialect.parse(incoming)
         if isinstance(asked, Forward):
             raise NotServed(
                 f"{asked.operation} is not handed on here: no route of task extras names it in its operations."
             )
         question = _with_headers(asked, incoming)
-        answers = await while_connected(request, self.service.answer(question, tenant, self.dialect))
+        answers = await self.service.answer(question, tenant, self.dialect)
+        return Made(self._rendered(question, answers), lasts(answers))
+
+    def _rendered(self, question: Question, answers: Sequence[Answered]) -> Reply:
         try:
             return self.dialect.render(question, answers)
         except GatewayError as error:  # the only photo's, which was told when it was refused or settled

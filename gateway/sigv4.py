@@ -70,6 +70,12 @@ def verify(incoming: Incoming, pair_of: PairOf, service: str, now: datetime) -> 
     return pair.tenant
 
 
+def signature_of(incoming: Incoming) -> str:
+    """The signature that stands in a request, verified or not; empty where there is none."""
+    found = _AUTHORIZATION.fullmatch(incoming.headers.get("authorization", "").strip())
+    return found["signature"] if found else ""
+
+
 def _wrong(message: str) -> Unauthenticated:
     """What is wrong with a signature that is all there."""
     return Unauthenticated(message, "InvalidSignatureException")

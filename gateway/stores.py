@@ -1,4 +1,4 @@
-"""Where photos and jobs are kept: in memory and SQLite, or in a Redis that replicas share."""
+"""Where photos, jobs and replies are kept: in memory and SQLite, or in a Redis that replicas share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from gateway.buffer.memory import MemoryBuffer
 from gateway.clock import Steady
 from gateway.jobs.base import DeliveryStore, JobStore
 from gateway.jobs.sqlite import SqliteStore
+from gateway.replies.base import Replies
+from gateway.replies.both import Both
+from gateway.replies.memory import MemoryReplies
 from gateway.settings import ConfigError, Settings
 
 WINDOW = 500
@@ -24,6 +27,7 @@ class Stores:
     buffer: Buffer
     jobs: JobStore
     deliveries: DeliveryStore
+    replies: Replies
     close: Callable[[], Awaitable[None]]
 
 
@@ -41,7 +45,13 @@ def open_stores(config: Settings, file: Path, clock: Steady) -> Stores:
         window=WINDOW,
     )
     window = Room(WINDOW, max(config.buffer.max_bytes, config.limits.max_photo_bytes), 10**18)
-    return Stores(MemoryBuffer(room, window, keep=store.settle), store, store, store.close)
+    buffer = MemoryBuffer(room, window, keep=store.settle)
+    return Stores(buffer, store, store, _replies(config, clock), store.close)
+
+
+def _replies(config: Settings, clock: Steady) -> MemoryReplies:
+    limits = config.limits
+    return MemoryReplies(clock=clock, keep_s=limits.keep_replies_ms / 1000, max_bytes=limits.max_replies_bytes)
 
 
 def _shared(config: Settings, file: Path, clock: Steady, room: Room, jobs_room: Room) -> Stores:
@@ -49,6 +59,7 @@ def _shared(config: Settings, file: Path, clock: Steady, room: Room, jobs_room: 
         from gateway.buffer.redis import RedisBuffer
         from gateway.jobs.redis import RedisStore
         from gateway.redis import Commands, connect
+        from gateway.replies.redis import RedisReplies
     except ImportError:
         raise ConfigError(f"{file}: redis: its client is not installed; pip install 'imgrid-gateway[redis]'") from None
     try:
@@ -57,4 +68,6 @@ def _shared(config: Settings, file: Path, clock: Steady, room: Room, jobs_room: 
         raise ConfigError(f"{file}: redis: {error}") from None
     buffer = RedisBuffer(commands, room, jobs_room, clock=clock, agree=clock.agree, rule=config.billed_unknown)
     store = RedisStore(commands, buffer, clock=clock, keep_s=config.jobs.keep_ms / 1000)
-    return Stores(buffer, store, store, commands.close)
+    shared = RedisReplies(commands, keep_s=config.limits.keep_replies_ms / 1000)
+    replies = Both(_replies(config, clock), shared, clock=clock)
+    return Stores(buffer, store, store, replies, commands.close)

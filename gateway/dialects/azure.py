@@ -21,7 +21,7 @@ from gateway.dialects._azure_request import (
     read,
 )
 from gateway.dialects._labels import labels_of, marked
-from gateway.dialects.base import Answered, Incoming, Question, Reply, holder_of, retry_after
+from gateway.dialects.base import Answered, Incoming, Question, Reply, holder_of, marks, retry_after
 from gateway.errors import (
     BadDimensions,
     BadFormat,
@@ -46,6 +46,8 @@ from providers.base import Box, Detection, Limits, Task
 
 PATH = "/computervision/imageanalysis:analyze"
 KEY_HEADER = "Ocp-Apim-Subscription-Key"
+CALL_HEADER = "x-ms-client-request-id"
+"""The same on every try of one call."""
 LEAST_SCORE = 0.5
 """Objects that score less are left out: clients have no parameter for it, and in Azure's own samples they end there."""
 
@@ -147,6 +149,9 @@ class Azure:
         if form.status == 401:
             extra["WWW-Authenticate"] = f'AzureApiManagementKey realm="imgrid",name="{KEY_HEADER}",type="header"'
         return _reply(form.status, {"error": body}, extra)
+
+    def call_ids(self, incoming: Incoming) -> tuple[str, ...]:
+        return marks(incoming, incoming.headers.get(CALL_HEADER, ""))
 
 
 def _objects(found: Sequence[Detection], size: Size) -> dict[str, Any]:

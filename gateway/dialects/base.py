@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, get_args
 from urllib.parse import parse_qs
+
+import msgspec
 
 from gateway.errors import BadRequest, GatewayError, NoKey, Unauthenticated
 from gateway.keys import ANYBODY, Keyring
@@ -13,6 +16,11 @@ from gateway.model import Outcome, Photo, Quality, Tenant
 from providers.base import Limits, Task
 
 QUALITY_HEADER = "x-imgrid-quality"
+DEADLINE_HEADER = "x-imgrid-deadline-ms"
+MAX_ID_CHARS = 255
+"""Of what marks the tries of a call; what is longer, no SDK sends."""
+ASKING = ("content-type", QUALITY_HEADER, DEADLINE_HEADER)
+"""Headers that say what is asked of a body, in dialects that read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,18 @@ def _key(incoming: Incoming, header: str, parameter: str) -> str:
     scheme, _, token = incoming.headers.get("authorization", "").partition(" ")
     asked = parse_qs(incoming.query).get(parameter, [""])[-1] if parameter else ""
     return incoming.headers.get(header.lower()) or asked or (token.strip() if scheme.lower() == "bearer" else "")
+
+
+def marks(incoming: Incoming, *ids: str, asking: Sequence[str] = ASKING) -> tuple[str, ...]:
+    """The ids that there are, each together with what is asked by the request and its headers `asking`: the same id
+    for something else is another call's."""
+    known = [each for each in ids if 0 < len(each) <= MAX_ID_CHARS]
+    if not known:
+        return ()
+    said = [incoming.headers.get(name) for name in asking]
+    body = hashlib.sha256(incoming.body or b"").digest()
+    asked = msgspec.msgpack.encode((incoming.method, incoming.path, incoming.query, said, body))
+    return tuple(hashlib.sha256(each.encode() + b"\0" + asked).hexdigest() for each in known)
 
 
 def retry_after(error: GatewayError) -> dict[str, str]:
@@ -182,4 +202,9 @@ class Dialect(Protocol):
 
     def render_error(self, error: GatewayError) -> Reply:
         """The dialect's own form of an error."""
+        ...
+
+    def call_ids(self, incoming: Incoming) -> tuple[str, ...]:
+        """What marks a request whose body was read as a try of one call, as `marks` makes it: requests that have one of
+        these in common are tries of one call. None where the client marks none. Raises BadRequest."""
         ...

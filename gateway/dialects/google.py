@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.dialects import _google_request as request
 from gateway.dialects._google_text import text_of, unit
-from gateway.dialects.base import Answered, Incoming, Question, Reply, holder_of, retry_after
+from gateway.dialects.base import Answered, Incoming, Question, Reply, holder_of, marks, retry_after
 from gateway.errors import (
     BadDimensions,
     BadFormat,
@@ -38,6 +38,8 @@ PATH = "/v1/images:annotate"
 OF_PROJECT = "/v1/projects/{parent:path}/images:annotate"
 KEY_HEADER = "x-goog-api-key"
 KEY_PARAMETER = "key"
+CALL_HEADERS = ("x-goog-request-id", "idempotency-key")
+"""Google's own SDKs send neither; whoever uses one may add it."""
 LEAST_SCORE = 0.5
 """Objects that score less are left out: clients have no parameter for it."""
 
@@ -108,6 +110,9 @@ class Google:
         if isinstance(error, Unauthenticated):
             body["details"] = [KEY_INVALID]
         return _reply(status.http, {"error": body}, retry_after(error))
+
+    def call_ids(self, incoming: Incoming) -> tuple[str, ...]:
+        return marks(incoming, *(incoming.headers.get(name, "") for name in CALL_HEADERS))
 
 
 def _response(answer: Answered, most: Mapping[Task, int]) -> dict[str, Any]:

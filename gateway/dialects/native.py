@@ -11,7 +11,18 @@ from msgspec import Meta, Struct
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import FormParser, parse_options_header
 
-from gateway.dialects.base import Answered, Ask, Incoming, Item, Question, Reply, holder_of, retry_after
+from gateway.dialects.base import (
+    MAX_ID_CHARS,
+    Answered,
+    Ask,
+    Incoming,
+    Item,
+    Question,
+    Reply,
+    holder_of,
+    marks,
+    retry_after,
+)
 from gateway.errors import BadRequest, GatewayError, NotServed
 from gateway.keys import Keyring
 from gateway.model import Outcome, Quality, Size, Step, Tenant
@@ -20,6 +31,7 @@ from providers.base import Box, Detection, Limits, Task
 MAX_PHOTOS = 100
 """Photos in one request."""
 TASKS = tuple(task for task in Task if task != Task.EXTRAS)
+KEY_HEADER = "idempotency-key"
 MAX_FIELDS = 100
 """Fields of one form, beside its photos."""
 
@@ -225,6 +237,17 @@ class Native:
         if error.status == 401:
             extra["WWW-Authenticate"] = "Bearer"
         return json_reply(error.status, Failure(Problem(error.code, str(error))), extra)
+
+    def call_ids(self, incoming: Incoming) -> tuple[str, ...]:
+        return marks(incoming, key_of(incoming))
+
+
+def key_of(incoming: Incoming) -> str:
+    """The request's idempotency key; empty where it has none. Raises BadRequest for one that is none."""
+    key = incoming.headers.get(KEY_HEADER)
+    if key is not None and not 1 <= len(key) <= MAX_ID_CHARS:
+        raise BadRequest(f"Idempotency-Key has {len(key)} characters; it must have 1 to {MAX_ID_CHARS}.")
+    return key or ""
 
 
 def outcome_of(answer: Answered, task: Task) -> Outcome:

@@ -17,7 +17,7 @@ import msgspec
 from gateway import sigv4
 from gateway.dialects import _rekognition_request as request
 from gateway.dialects._rekognition_answer import ANSWERS
-from gateway.dialects.base import Answered, Forward, Incoming, Question, Reply
+from gateway.dialects.base import QUALITY_HEADER, Answered, Forward, Incoming, Question, Reply, marks
 from gateway.errors import (
     BadFormat,
     BadRequest,
@@ -39,6 +39,11 @@ from gateway.model import Tenant
 TARGET = "RekognitionService."
 NAME = re.compile(r"[A-Za-z]{1,64}")
 CONTENT_TYPE = "application/x-amz-json-1.1"
+CALL_HEADER = "amz-sdk-invocation-id"
+"""The same on every try of one call, each of which is signed anew."""
+ASKING = ("x-amz-target", QUALITY_HEADER)
+"""What else is said of a call that could change its answer. Of its deadline it is not: nothing signs that, and whoever
+sends a signed request a second time could say another each time."""
 
 ERRORS: list[tuple[type[GatewayError], int, str]] = [
     (NoPhoto, 400, "InvalidParameterException"),
@@ -98,6 +103,11 @@ class Rekognition:
         if error.retry_after_s is not None:
             extra["x-amz-retry-after"] = str(round(1000 * error.retry_after_s))
         return _reply(status, {"__type": kind, "Code": kind, "Message": str(error)}, extra)
+
+    def call_ids(self, incoming: Incoming) -> tuple[str, ...]:
+        """A signature that comes again is a try of the call too, whatever id is sent with it: SDKs do not sign that."""
+        given = incoming.headers.get(CALL_HEADER, "")
+        return marks(incoming, given, sigv4.signature_of(incoming), asking=ASKING)
 
 
 def _reply(status: int, answer: Any, extra: dict[str, str] | None = None) -> Reply:

@@ -14,6 +14,7 @@ from gateway.events import (
     LoopFailed,
     Overlooked,
     Refused,
+    Repeated,
     Settled,
 )
 from gateway.ledger import shares
@@ -49,6 +50,8 @@ class Metrics:
                                 buckets=SECONDS, registry=registry)  # fmt: skip
         self._saved = Gauge("imgrid_saved_images", "Photos answered minus images billed", ["tenant"], registry=registry)
         self._refused = Counter("imgrid_refusals", "Refused before buffering", ["dialect", "code"], registry=registry)
+        self._repeated = Counter("imgrid_repeated_calls", "Calls answered from a run that an earlier try began",
+                                 ["dialect"], registry=registry)  # fmt: skip
         self._left = Counter("imgrid_clients_left", "Photos whose client went away", registry=registry)
         self._loop = Counter("imgrid_loop_failures", "Exceptions that the loop survived", registry=registry)
         self.waiting = Gauge("imgrid_buffer_photos", "Photos held, waiting and in flight", registry=registry)
@@ -84,6 +87,8 @@ class Metrics:
                 self._failed.labels(event.provider, event.reason).inc()
             case Refused():
                 self._refused.labels(event.dialect, event.code).inc()
+            case Repeated():
+                self._repeated.labels(event.dialect).inc()
             case Left() if not event.entry.watched:
                 self._left.inc()
             case LoopFailed():

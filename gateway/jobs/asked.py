@@ -16,6 +16,7 @@ from gateway.dialects.native import (
     Options,
     Part,
     fields_of,
+    key_of,
     named_in_turn,
     read_form,
     read_json,
@@ -30,9 +31,6 @@ from providers.base import Task
 
 MAX_PHOTOS = 1000
 """Photos in one job."""
-MAX_KEY_CHARS = 255
-
-
 MAX_NAME_CHARS = 255
 
 
@@ -95,9 +93,7 @@ class Asked:
 
 def read(incoming: Incoming) -> Asked:
     """The job that a request asks for. Raises BadRequest or NotServed; nothing else, whatever the bytes."""
-    key = incoming.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= MAX_KEY_CHARS:
-        raise BadRequest(f"Idempotency-Key has {len(key)} characters; it must have 1 to {MAX_KEY_CHARS}.")
+    key = key_of(incoming)
     kind, parameters = parse_options_header(incoming.headers.get("content-type", ""))
     if kind == b"application/json":
         asked, photos = _json(incoming)
@@ -111,7 +107,7 @@ def read(incoming: Incoming) -> Asked:
     if max(map(len, names)) > MAX_NAME_CHARS:
         raise BadRequest(f"A photo's name may have {MAX_NAME_CHARS} characters.")
     quality = quality_of(incoming, asked.quality)
-    return Asked(asked.options, names, tuple(item for _, item in photos), asked.hook, key or "", quality)
+    return Asked(asked.options, names, tuple(item for _, item in photos), asked.hook, key, quality)
 
 
 class _Wanted(NamedTuple):

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from gateway.dialects.base import MAX_ID_CHARS
 from gateway.dialects.native import Failure
-from gateway.jobs.asked import MAX_KEY_CHARS, MAX_PHOTOS, JobBody
+from gateway.jobs.asked import MAX_PHOTOS, JobBody
 from gateway.jobs.told import PATH, JobOut, JobPage, JobPhotoOut, JobsPage, Message
 
 _FORMS = (JobBody, JobOut, JobPage, JobsPage, JobPhotoOut, Message, Failure)
@@ -46,7 +47,7 @@ _AFTER = "go on after this: the `next` of the page before"
 
 def _paths(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
     one = _parameter("id", "the job's", where="path", required=True)
-    key = _parameter("Idempotency-Key", f"the same gives the same job for 24 hours, 1 to {MAX_KEY_CHARS} characters",
+    key = _parameter("Idempotency-Key", f"the same gives the same job for 24 hours, 1 to {MAX_ID_CHARS} characters",
                      where="header")  # fmt: skip
     last = _parameter("Last-Event-ID", "the number of the last result that is known", where="header")
     page = [_parameter("after", _AFTER), _parameter("limit", "at most so many")]
