@@ -164,8 +164,16 @@ def _schema() -> dict[str, Any]:
         "tags": ["native"],
         "summary": "What is on these photos?",
         "parameters": [
-            {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
-            for name, text in query.items()
+            *(
+                {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
+                for name, text in query.items()
+            ),
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "schema": {"type": "string", "maxLength": MAX_ID_CHARS},
+                "description": "the same on every try of one call, which is run and billed once",
+            },
         ],
         "requestBody": {
             "required": True,

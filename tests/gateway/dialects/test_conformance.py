@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -111,6 +112,48 @@ def test_parse_deep(dialect, key, opening):
         except RecursionError:
             pass
         assert refused
+
+
+CALL_HEADERS = {"rekognition": "amz-sdk-invocation-id", "azure": "x-ms-client-request-id", "native": "idempotency-key",
+                "google": "x-goog-request-id"}  # fmt: skip
+"""Which header marks the tries of a call."""
+PLAIN = ("content-type", "x-imgrid-quality", "x-imgrid-deadline-ms")
+ASKS = {"rekognition": ("x-amz-target", "x-imgrid-quality"), "azure": PLAIN, "google": PLAIN, "native": PLAIN}
+"""Which others say what is asked."""
+
+
+@pytest.mark.parametrize(**NAMED)
+@given(incoming=requests, given_id=text | st.sampled_from(["x" * 255, "x" * 256, "\0", ""]))
+@SOME
+def test_call_ids(dialect, incoming, given_id):
+    """Whatever is sent as a call's id, there are few ids, of one length; what is none is refused or left out."""
+    headers = {**incoming.headers, **dict.fromkeys(CALL_HEADERS.values(), given_id)}
+    try:
+        ids = dialect.call_ids(replace(incoming, headers=headers))
+    except BadRequest:
+        assert not 1 <= len(given_id) <= 255
+        return
+    assert len(ids) <= 2
+    assert bool(ids) == (1 <= len(given_id) <= 255)
+    assert all(len(each) == 64 for each in ids)
+    assert dialect.call_ids(replace(incoming, headers=dict.fromkeys(["x-other"], given_id))) == ()
+
+
+@pytest.mark.parametrize(**NAMED)
+def test_call_ids_mean(dialect):
+    """The same id marks the same call only with the same request: body, query, and the headers that ask."""
+    headers = {CALL_HEADERS[dialect.name]: "id", "x-amz-target": "RekognitionService.DetectText", "x-amz-date": STAMP}
+    one = Incoming("POST", "/", "a=1", headers, b"body")
+    others = [
+        replace(one, body=b"other"),
+        replace(one, query="a=2"),
+        replace(one, path="/other"),
+        *(replace(one, headers={**headers, name: "RekognitionService.DetectLabels"}) for name in ASKS[dialect.name]),
+        replace(one, headers={**headers, CALL_HEADERS[dialect.name]: "other"}),
+    ]
+    (known,) = dialect.call_ids(one)
+    assert dialect.call_ids(replace(one, headers={**headers, "x-amz-date": "later", "user-agent": "x"})) == (known,)
+    assert all(dialect.call_ids(other) not in ((), (known,)) for other in others)
 
 
 STAMP = "20261121T060000Z"

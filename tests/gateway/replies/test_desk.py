@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from functools import partial
 
 import pytest
@@ -100,6 +101,17 @@ class TestOneRun:
         work.gate.set()
         assert [(await each).body for each in tries] == [b"answer"] * 3
         assert (work.begun, place.repeated) == (1, 2)
+
+    async def test_holds_nothing(self):
+        """Who joins a run holds no photos meanwhile, however many join."""
+        place, work = Place(), Work(opened=False)
+        first, other = place.ask(work), Work()
+        seen, second = weakref.ref(other), place.ask(other)
+        del other
+        await work.began.wait()
+        assert seen() is None
+        work.gate.set()
+        assert await first == await second
 
     async def test_kept(self):
         """A try that comes after the end gets the same reply."""
