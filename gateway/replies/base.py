@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from gateway.dialects.base import Answered, Reply
-from gateway.errors import Busy, GatewayError, Stopping, UpstreamFailed
+from gateway.errors import Busy, GatewayError, SourceAway, Stopping, UpstreamFailed
 from gateway.model import Tenant
 
 LEASE_S = 5.0
@@ -57,7 +57,7 @@ def lasts(answers: Sequence[Answered]) -> bool:
 def _passes(error: GatewayError, share: float) -> bool:
     if isinstance(error, Busy | Stopping):
         return True
-    return not share and (isinstance(error, UpstreamFailed) or type(error) is GatewayError)
+    return not share and (isinstance(error, UpstreamFailed | SourceAway) or type(error) is GatewayError)
 
 
 class Replies(Protocol):

@@ -124,7 +124,7 @@ ASKS = {"rekognition": ("x-amz-target", "x-imgrid-quality"), "azure": PLAIN, "go
 
 @pytest.mark.parametrize(**NAMED)
 @given(incoming=requests, given_id=text | st.sampled_from(["x" * 255, "x" * 256, "\0", ""]))
-@SOME
+@settings(SOME, max_examples=40)
 def test_call_ids(dialect, incoming, given_id):
     """Whatever is sent as a call's id, there are few ids, of one length; what is none is refused or left out."""
     headers = {**incoming.headers, **dict.fromkeys(CALL_HEADERS.values(), given_id)}

@@ -21,6 +21,7 @@ from gateway.errors import (
     DeadlineExceeded,
     GatewayError,
     NotServed,
+    SourceAway,
     Stopping,
     UpstreamFailed,
     UpstreamThrottled,
@@ -284,6 +285,9 @@ def failed(error, *steps):
     return Answered(None, {Task.OBJECTS: Outcome(None, steps=steps, error=error)})
 
 
+PASSING = [Busy, UpstreamThrottled, Stopping, BufferAway, UpstreamFailed, SourceAway, GatewayError]
+
+
 class TestLasts:
     @pytest.mark.parametrize("kind", [BadFormat, NotServed, BilledUnknown, DeadlineExceeded, DeadLetter])
     def test_definite(self, kind):
@@ -291,7 +295,7 @@ class TestLasts:
         assert lasts([failed(kind("x"))])
         assert lasts([Answered(None, refusal=kind("x"))])
 
-    @pytest.mark.parametrize("kind", [Busy, UpstreamThrottled, Stopping, BufferAway, UpstreamFailed, GatewayError])
+    @pytest.mark.parametrize("kind", PASSING)
     def test_passing(self, kind):
         """What may be otherwise a moment later is not."""
         assert not lasts([failed(kind("x"))])
