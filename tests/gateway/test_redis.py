@@ -11,9 +11,11 @@ import pytest
 from gateway.buffer.base import Commit, Room, Settlement
 from gateway.buffer.redis import RedisBuffer
 from gateway.clock import steady
+from gateway.dialects.base import Reply
 from gateway.errors import BufferAway
 from gateway.model import Entry, Lane, Outcome, Photo, Size
 from gateway.redis import Commands, check_url, connect
+from gateway.replies.redis import RedisReplies
 from gateway.testing import Heard, RedisServer, free_port
 from providers.base import Task
 from thresholds.shape import Shape
@@ -28,7 +30,7 @@ def entry(name: str) -> Entry:
 
 
 async def serves(url: str) -> None:
-    """A buffer at that URL takes photos, gives them out, and tells what became of them."""
+    """A buffer at that URL takes photos, gives them out, and tells what became of them; replies are kept there."""
     commands, heard = Commands(connect(url)), Heard()
     try:
         buffer = RedisBuffer(commands, Room(), clock=steady())
@@ -44,6 +46,10 @@ async def serves(url: str) -> None:
             await buffer.commit(Commit(settled=[Settlement(one, Outcome(None)) for one in taken]))
             await heard.until(lambda: heard.outcomes.keys() == {"a", "b"})
             assert (await buffer.held()).photos == 0
+            replies, reply = RedisReplies(commands, keep_s=60), Reply(200, b"reply", {})
+            assert await replies.begin(["x", "y"], "run") in (True, reply)
+            await replies.end(["x", "y"], "run", reply)
+            assert await replies.begin(["y"], "other") == reply
     finally:
         await commands.close()
 
