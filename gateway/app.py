@@ -39,7 +39,7 @@ from gateway.jobs.service import Jobs
 from gateway.keys import KeyPair, Keyring, kept
 from gateway.keystore import StoreError
 from gateway.livekeys import NO_SIGNER, LiveKeys
-from gateway.model import Route, Tenant
+from gateway.model import Fallback, Route, Tenant
 from gateway.names import translate
 from gateway.names.translate import Names
 from gateway.operations import Operations, Ready
@@ -55,7 +55,7 @@ from gateway.watch import Terms, Watcher
 from gateway.webhooks.deliverer import Deliverer, Pace
 from gateway.webhooks.signing import parse_secret
 from providers import load
-from providers.base import Misconfigured, Provider
+from providers.base import BOXED, Misconfigured, Provider, Task
 from thresholds.cascade import Cascade, Stage
 from thresholds.shape import ALONE
 
@@ -213,10 +213,50 @@ def _routes(config: Settings, file: Path, made: Mapping[str, Provider]) -> dict[
             raise ConfigError(f"{file}: routes[{index}].merge: text is not fused; use discard")
         if route.companion:
             _check_companion(route, cascade, made, f"{file}: routes[{index}].companion")
+        if route.fallback is not None:
+            _check_fallback(route, cascade, made, f"{file}: routes[{index}].fallback")
+            _check_times(config, route, index, file)
         routes[name] = Route(name, route.task, route.provider, cascade, route.max_wait_ms / 1000,
                              route.deadline_ms / 1000, frozenset(route.tenants), route.companion,
-                             made[route.provider].about.kind, frozenset(route.operations))  # fmt: skip
+                             made[route.provider].about.kind, frozenset(route.operations),
+                             _fallback(route))  # fmt: skip
     return routes
+
+
+def _fallback(route: settings.RouteSettings) -> Fallback | None:
+    other = route.fallback
+    return Fallback(other.provider, frozenset(other.on)) if other is not None else None
+
+
+def _check_fallback(route: settings.RouteSettings, cascade: Cascade, made: Mapping[str, Provider], where: str) -> None:
+    """That it is another provider, and takes the route's task at the shapes of all stages that it may stand in for."""
+    name = route.fallback.provider if route.fallback is not None else ""
+    if name in (route.provider, route.companion):
+        whose = "provider" if name == route.provider else "companion"
+        raise ConfigError(f"{where}.provider: {name} is the route's {whose} itself; name another, or no fallback")
+    for stage in cascade.stages:
+        if stage.provider != route.companion:
+            shape = stage.shape if route.task in BOXED else ALONE
+            _check_stage(stage.model_copy(update={"provider": name, "shape": shape}), route, made, where)
+    if route.task == Task.EXTRAS and made[name].about.kind != (kind := made[route.provider].about.kind):
+        raise ConfigError(f"{where}.provider: what a vendor alone can say only another provider of kind {kind} can say "
+                          f"in its place; {name} is of kind {made[name].about.kind}")  # fmt: skip
+
+
+def _check_times(config: Settings, route: settings.RouteSettings, index: int, file: Path) -> None:
+    """That a fallback for calls without an answer can ever be asked."""
+    other = route.fallback
+    if other is None or "no_answer" not in other.on:
+        return
+    where = f"{file}: routes[{index}].fallback.on: no_answer"
+    if config.billed_unknown == "fail" and "on" in other.model_fields_set:
+        raise ConfigError(f"{where}: billed_unknown: fail forbids asking again what may be billed; leave no_answer "
+                          "out, or set billed_unknown: retry")  # fmt: skip
+    timeout_ms = settings.options_of(config, route.provider, file).timeout_ms
+    if config.billed_unknown == "retry" and timeout_ms >= route.deadline_ms:
+        raise ConfigError(f"{where}: providers.{route.provider}.timeout_ms ({timeout_ms}) leaves no time within "
+                          f"routes[{index}].deadline_ms ({route.deadline_ms:g}) for another provider; take a shorter "
+                          "time-out, a longer deadline, or leave no_answer out")  # fmt: skip
 
 
 def _check_companion(route: settings.RouteSettings, cascade: Cascade, made: Mapping[str, Provider], where: str) -> None:
@@ -248,6 +288,11 @@ def _check_stage(stage: Stage, route: settings.RouteSettings, made: Mapping[str,
     if min(width, height) < LEAST_CELL_PX:
         raise ConfigError(f"{where}: cells of a {stage.shape} grid on {key}'s canvas would be {width} x {height} "
                           f"pixels, {LEAST_CELL_PX} is the least; take fewer cells or a larger canvas")  # fmt: skip
+    most = about.most.get(route.task)
+    if most is not None and stage.shape.cells > most:
+        raise ConfigError(f"{where}: a {stage.shape} grid has {stage.shape.cells} photos, and an answer of {key} holds "
+                          f"at most {most} detections of {route.task}, of all of them together; take at most {most} "
+                          "cells")  # fmt: skip
 
 
 def _keyring(config: Settings, file: Path, clock: Clock) -> Keyring:
@@ -286,7 +331,7 @@ def create_app(parts: Parts) -> FastAPI:
             app.add_route(path, endpoint.__call__, methods=[method], include_in_schema=False)
     handing_in = Intake(parts.settings.jobs.max_request_bytes, limits.max_reading_bytes, timeout_s)
     Api(parts.jobs, parts.keyring, handing_in, lambda: _is_stopping(app)).add_to(app)
-    ready = Ready(parts.providers, parts.buffer)
+    ready = Ready(parts.providers, parts.buffer, parts.flow.resting)
     Operations(ready, parts.buffer, parts.metrics, parts.keyring, parts.clock).add_to(app)
     Routes(parts.service.routes, parts.watcher, parts.keyring).add_to(app)
     _describe(app)

@@ -136,10 +136,18 @@ class UpstreamThrottled(Busy):
 
 
 class UpstreamFailed(GatewayError):
-    """The provider could not answer within the photo's deadline."""
+    """The provider could not answer within the photo's deadline, or is left alone for a while."""
 
     status = 502
     code = "upstream_failed"
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self._retry_after_s = retry_after_s
+
+    @property
+    def retry_after_s(self) -> float | None:
+        return self._retry_after_s
 
 
 class DeadlineExceeded(GatewayError):

@@ -47,6 +47,24 @@ class CallFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerChanged:
+    """A provider's breaker is closed, open or probing from now on; open for `rests_s`."""
+
+    provider: str
+    state: str
+    rests_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FellBack:
+    """A photo that `provider` was to be asked about waits for another, its lane's, because of the fault `reason`."""
+
+    entry: Entry
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """A photo has its answer or its error; `total_s` is from its acceptance until now."""
 
@@ -110,7 +128,10 @@ class LevelChanged:
     record: Record
 
 
-Event = Asked | CallFailed | Settled | Refused | Repeated | Left | LoopFailed | Compared | Overlooked | LevelChanged
+Event = (
+    Asked | CallFailed | BreakerChanged | FellBack | Settled | Refused | Repeated | Left | LoopFailed | Compared
+    | Overlooked | LevelChanged
+)  # fmt: skip
 Listener = Callable[[Event], None]
 
 

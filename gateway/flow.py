@@ -14,10 +14,13 @@ from functools import partial
 from typing import Any
 
 from gateway.asking import Asker
+from gateway.breaker import Breaker
 from gateway.buffer.base import Buffer, Commit, Settlement
 from gateway.clock import Clock
 from gateway.errors import BufferAway, Busy, DeadlineExceeded, GatewayError, NotServed, Stopping
-from gateway.events import Events, Left, LoopFailed, Settled
+from gateway.events import BreakerChanged, Events, Left, LoopFailed, Settled
+from gateway.fallback import rests_until
+from gateway.faults import Resting
 from gateway.grid.studio import Studio
 from gateway.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Tenant, Way
 from gateway.packer import Waiting, company, due
@@ -56,7 +59,10 @@ class Flow:
         rules: Rules = Rules(),
         fetch: Fetch = no_fetch,
     ) -> None:
-        self._askers = {name: Asker(provider, clock, rng) for name, provider in providers.items()}
+        self._askers = {
+            name: Asker(provider, clock, rng, Breaker(provider.about.calls.breaker), partial(self._broke, name))
+            for name, provider in providers.items()
+        }
         self._rounds = Rounds(
             routes, self._askers, buffer, studio, events, clock, rules=rules, fetch=fetch, on_trouble=self._trouble
         )
@@ -159,6 +165,16 @@ class Flow:
                     self._events.tell(LoopFailed(repr(error)))
                     await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
 
+    def resting(self) -> Mapping[str, str]:
+        """The providers that are left alone for a while, and why."""
+        problems: dict[str, str] = {}
+        for name, asker in self._askers.items():
+            try:
+                asker.check()
+            except Resting as error:
+                problems[name] = f"left alone: {error}"
+        return problems
+
     async def drain(self, grace_s: float = 60.0) -> None:
         """Takes nothing more and returns when all that was taken is settled, and no canvas is under way; or at once
         where nobody waits and the buffer is away, for that may last; or when the time is over."""
@@ -223,7 +239,9 @@ class Flow:
             waiting = await self._buffer.waiting()
             free = await self._free(waiting)
             self._served = {lane.pool: turn for lane in waiting if (turn := self._served.get(lane.pool))}
-            claims, wake_at = due(waiting, self._clock(), free, self._served)
+            patient = [lane for lane, held in waiting.items() if not held.urgent]
+            rests = {lane: rests_until(lane, self._rounds.routes.values(), self._askers) for lane in patient}
+            claims, wake_at = due(waiting, self._clock(), free, self._served, rests)
             if not claims:
                 return wake_at
             for lane in claims:
@@ -278,6 +296,11 @@ class Flow:
             self._changed.set()
 
         task.add_done_callback(done)
+
+    def _broke(self, name: str, asker: Asker) -> None:
+        rests_s = max(asker.broken_until - self._clock(), 0.0) if asker.breaker.state == "open" else 0.0
+        self._events.tell(BreakerChanged(name, asker.breaker.state, rests_s))
+        self._changed.set()
 
     def _count(self, lane: Lane, more: int) -> None:
         if lane.provider == FETCHING:

@@ -25,6 +25,14 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True)
+class Fallback:
+    """Who is asked in the place of a route's provider, after which of its faults (names of `gateway.faults`)."""
+
+    provider: str
+    on: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """How one task is served, to whom. `companion` names a free provider that sees every photo whole, at stage 0.
 
@@ -44,6 +52,7 @@ class Route:
     """The kind of its provider."""
     operations: frozenset[str] = frozenset()
     """Calls that clients may have handed on to its provider whole, by name."""
+    fallback: Fallback | None = None
     variants: Mapping[str, Cascade] = field(init=False, repr=False, compare=False)
     levels: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
@@ -126,6 +135,8 @@ class Step:
     """Asked of the route's companion: nobody is billed."""
     owes: float | None = None
     """The photo's part of the canvas's bill, in images, where it is not as large as the others'."""
+    fallback: bool = False
+    """Asked in the place of the stage's provider, which could not answer."""
 
     @property
     def share(self) -> float:
@@ -182,3 +193,8 @@ class Outcome:
     @property
     def share(self) -> float:
         return sum(step.share for step in self.steps)
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether it is another provider's answer than the route's stages ask for."""
+        return any(step.fallback for step in self.steps)

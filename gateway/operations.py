@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +29,11 @@ READY_FOR_S = 5.0
 @dataclass
 class Ready:
     """Whether a photo could be answered: the buffer takes it and a provider can be asked. Remembers what providers said
-    for a few seconds."""
+    for a few seconds. `resting` are those that are left alone for a while, and why."""
 
     providers: Mapping[str, Provider]
     buffer: Buffer
+    resting: Callable[[], Mapping[str, str]]
     looked_at: float = -READY_FOR_S
     problems: Mapping[str, str] | None = None
 
@@ -43,8 +44,9 @@ class Ready:
             found = await asyncio.gather(*(self._problem(provider) for provider in self.providers.values()))
             self.problems = {name: text for name, text in zip(self.providers, found, strict=True) if text}
             self.looked_at = now
-        able = len(self.problems) < len(self.providers) and not self.buffer.problem
-        return able, {**self.problems, **({"buffer": self.buffer.problem} if self.buffer.problem else {})}
+        problems = {**self.problems, **self.resting()}
+        able = len(problems) < len(self.providers) and not self.buffer.problem
+        return able, {**problems, **({"buffer": self.buffer.problem} if self.buffer.problem else {})}
 
     async def _problem(self, provider: Provider) -> str:
         try:

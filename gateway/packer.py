@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import count
+from math import inf
 from typing import NamedTuple
 
 from gateway.model import Lane
@@ -30,7 +31,11 @@ class Due(NamedTuple):
 
 
 def due(
-    waiting: Mapping[Lane, Waiting], now: float, free: Mapping[str, int], served: Mapping[str, int] | None = None
+    waiting: Mapping[Lane, Waiting],
+    now: float,
+    free: Mapping[str, int],
+    served: Mapping[str, int] | None = None,
+    rests: Mapping[Lane, float] | None = None,
 ) -> Due:
     """A lane is due when it holds a full grid, or when a photo in it is out of time; then all it holds goes.
 
@@ -39,10 +44,11 @@ def due(
     `free` says how many more canvases each provider can be asked about now, and `served` numbers the pools in the order
     in which they were served last. Lanes whose clients wait go before those of jobs; among them the pools take turns, a
     canvas each: ten thousand photos of one do not hold another's one. A lane whose provider has no room waits for
-    something to change, and gathers photos meanwhile.
+    something to change, and gathers photos meanwhile. So does one that `rests` until a later time.
     """
+    later = {lane: at for lane, at in (rests or {}).items() if at > now}
     canvases = {lane: _canvases(lane, held, now) for lane, held in waiting.items()}
-    canvases = {lane: more for lane, more in canvases.items() if more}
+    canvases = {lane: more for lane, more in canvases.items() if more and lane not in later}
     left, turns = dict(free), dict(served or {})
     number = count(max(turns.values(), default=0) + 1)
     claims: list[Lane] = []
@@ -52,7 +58,9 @@ def due(
         canvases[lane] -= 1
         left[lane.provider] -= 1
         turns[lane.pool] = next(number)
-    return Due(claims, min(_wakes(waiting, now, left), default=None))
+    wakes = _wakes({lane: held for lane, held in waiting.items() if lane not in later}, now, left)
+    wakes += [at for at in later.values() if at < inf]
+    return Due(claims, min(wakes, default=None))
 
 
 def company(lane: Lane, waiting: Mapping[Lane, Waiting]) -> list[Lane]:

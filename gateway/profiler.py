@@ -20,7 +20,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.asking import PASSING, Asker
+from gateway.asking import Asker
 from gateway.grid.layout import lay_out
 from gateway.grid.studio import Studio
 from gateway.grid.ungrid import ungrid
@@ -174,7 +174,7 @@ class Profiler:
             if sheet.picture is None or sheet.broken:
                 raise PictureRefused("a photo on it cannot be decoded")
             until = time.monotonic() + KEEP_TRYING_S
-            answer = await asker.ask(sheet.picture, self.task, until, passing=PASSING)
+            answer = await asker.ask(sheet.picture, self.task, until)
         except PictureRefused:
             self.refused.append(question)
         except NoAnswer:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, NamedTuple, TypeVar
 
 from PIL import Image
 
-from gateway.asking import PASSING, Answer, Asker, Unwanted, translate
+from gateway.asking import Answer, Asker, Unwanted, translate
 from gateway.buffer.base import Buffer, Commit, Settlement
 from gateway.clock import Clock
+from gateway.crowding import Crowds, doubted
 from gateway.errors import BadFormat, BilledUnknown, BufferAway, DeadlineExceeded, GatewayError, NotServed
-from gateway.events import Asked, CallFailed, Events, Settled
+from gateway.events import Asked, CallFailed, Events, FellBack, Settled
+from gateway.fallback import Aftermath, fallen
+from gateway.faults import Retrying, fault_of
 from gateway.grid.studio import Sheet, Studio
-from gateway.grid.ungrid import torn, ungrid
+from gateway.grid.ungrid import ungrid
 from gateway.ledger import billed, shares, unknown
 from gateway.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Step
-from providers.base import Detection, NoAnswer, PictureRefused, ProviderError, Task
+from providers.base import NoAnswer, PictureRefused, ProviderError, Task
 from thresholds.cascade import Cascade, Crossing
 from thresholds.rules import Verdict
 from thresholds.seen import Facts, Look, Seen
@@ -85,11 +88,13 @@ class Rounds:
     rules: Rules
     fetch: Fetch
     on_trouble: Callable[[str, GatewayError], None]
+    crowds: Crowds = field(default_factory=Crowds)
 
     def lane(self, photo: Photo, route: Route, pool: str, variant: str, *, stage: int = 0) -> Lane:
         asked = route.variant(variant).stages[stage]
-        shape = asked.shape.towards(portrait=photo.size.portrait)
-        return Lane(asked.provider or route.provider, route.task, pool, shape)
+        provider = asked.provider or route.provider
+        shape = self.crowds.bound(asked.shape, self.askers[provider].provider.about, route.task)
+        return Lane(provider, route.task, pool, shape.towards(portrait=photo.size.portrait))
 
     async def canvas(self, lane: Lane, entries: list[Entry]) -> None:
         """Sees to claimed photos."""
@@ -158,26 +163,31 @@ class Rounds:
         return Settlement(entry, Outcome(entry.photo, steps=entry.steps, error=error))
 
     async def _give_up(self, entries: Sequence[Entry], error: ProviderError) -> None:
-        """Photos of jobs come back later after a passing fault; the others have no time left for that."""
+        """A fallback is asked where there is one for that. Else photos of jobs come back later after a passing fault;
+        the others have no time left for that."""
         if isinstance(error, NoAnswer) and self.rules.billed_unknown == "fail":
             await self._fail(entries, BilledUnknown("The vision service was asked and did not answer. It may have "
                                                     "billed the question, so it is not asked again."))  # fmt: skip
             return
-        now = self.clock()
-        able = isinstance(error, self._passing)
-        patient = [e for e in entries if able and e.job and now + self.rules.job_pause_s < e.deadline_at]
-        again = [replace(entry, put_at=now, due_at=now + self.rules.job_pause_s) for entry in patient]
-        rest = [entry for entry in entries if entry not in patient]
-        ends = [self._failed(entry, translate(error)) for entry in rest]
-        await self.commit(Commit(settled=ends, again=again))
+        again, ends = list[Entry](), list[Settlement]()
+        for entry in entries:
+            after = self._aftermath.after(entry, error, self.clock())
+            if after is None:
+                ends.append(self._failed(entry, translate(error)))
+                continue
+            again.append(after)
+            if after.lane.provider != entry.lane.provider:
+                self.events.tell(FellBack(after, entry.lane.provider, fault_of(error).name))
+        await self._put_again(Commit(settled=ends, again=again))
 
     async def _go_on(self, entries: Sequence[Entry]) -> None:
         """To the next stage, without the companion's word: no photo fails because of what was only to help."""
         await self._put_again(Commit(again=[self._later(entry, entry.stage + 1) for entry in entries]))
 
     @property
-    def _passing(self) -> tuple[type[ProviderError], ...]:
-        return (*PASSING, NoAnswer) if self.rules.billed_unknown == "retry" else PASSING
+    def _aftermath(self) -> Aftermath:
+        retrying = Retrying(billed_twice=self.rules.billed_unknown == "retry")
+        return Aftermath(self.routes, self.askers, self.crowds, retrying, self.rules.job_pause_s)
 
     # -- what waited here longer than its configuration lasted
 
@@ -224,6 +234,7 @@ class Rounds:
     async def _round(self, lane: Lane, entries: list[Entry]) -> None:
         """One canvas, asked about; refused as a whole, its halves are, until the culprit is alone."""
         claimed_at = self.clock()
+        self.askers[lane.provider].check()
         try:
             sheet = await self._sheet(lane, entries)
             times = Times(claimed_at, self.clock() - claimed_at)
@@ -278,7 +289,7 @@ class Rounds:
         asker = self.askers[lane.provider]
         extras = entries[0].wanted if lane.task == Task.EXTRAS else ()  # they are always alone
         return await asker.ask(sheet.picture, lane.task, until, extras=extras, wanted=wanted, on_failure=failed,
-                               passing=self._passing)  # fmt: skip
+                               retrying=self._aftermath.retrying_of(seen))  # fmt: skip
 
     async def _judge(
         self, canvas: str, lane: Lane, entries: Sequence[Entry], *, sheet: Sheet, answer: Answer, times: Times
@@ -289,7 +300,9 @@ class Rounds:
         self.events.tell(Asked(canvas, lane, layout, sheet.picture, entries, answer.found, answer.calls,
                                times.composed_s, answer.asked_s, frozenset(sheet.broken), free))  # fmt: skip
         own = {crossing: ungrid(layout, answer.found, crossing=crossing) for crossing in self._crossings(entries)}
-        mixed = self._mixed(lane, sheet, answer.found)
+        about = self.askers[lane.provider].provider.about
+        self.crowds.saw(about, lane.task, answer.found, len(seen))
+        doubts = doubted(layout, lane.task, answer.found, about.most.get(lane.task))
         ends: list[Settlement] = []
         again: list[Entry] = []
         owed = shares([entries[index] for index in seen])
@@ -299,8 +312,8 @@ class Rounds:
             found = tuple(own[self._cascade(entry).crossing][index])
             step = Step(entry.stage, lane.provider, canvas, layout.shape, len(seen), answer.calls,
                         times.claimed_at - entry.put_at, times.composed_s, answer.asked_s, found,
-                        free=free, owes=owes)  # fmt: skip
-            after = self._concluded(entry, step, mixed=index in mixed)
+                        free=free, owes=owes, fallback=fallen(entry, self.routes[entry.route]))  # fmt: skip
+            after = self._concluded(entry, step, doubts.get(index, ""))
             if isinstance(after, Settlement):
                 ends.append(after)
             else:
@@ -315,33 +328,26 @@ class Rounds:
             if entry.photo.id in counted:
                 self.draw(entry, lambda *_: None)  # it is drawn again with its canvas, and fails there
 
-    def _mixed(self, lane: Lane, sheet: Sheet, found: Sequence[Detection]) -> Collection[int]:
-        """Photos whose text this canvas cannot tell, by index: it was read across a seam, or the provider stopped
-        reading before the end."""
-        if lane.task != Task.TEXT or sheet.layout.shape == ALONE:
-            return ()
-        most = self.askers[lane.provider].provider.about.most_words
-        if most is not None and sum(detection.kind == "WORD" for detection in found) >= most:
-            return range(len(sheet.layout.photos))
-        return torn(sheet.layout, found)
-
     def _crossings(self, entries: Sequence[Entry]) -> set[Crossing]:
         return {self._cascade(entry).crossing for entry in entries}
 
-    def _concluded(self, entry: Entry, step: Step, *, mixed: bool) -> Settlement | Entry:
-        """The photo's end, or how it waits for a later stage; alone, where its neighbours' text is in its answer."""
+    def _concluded(self, entry: Entry, step: Step, doubt: str) -> Settlement | Entry:
+        """The photo's end, or how it waits for a later stage; alone, where there is a doubt that its answer is its own
+        and all of it. A fallback's answer is the last: rules know only what their own provider says."""
         cascade = self._cascade(entry)
-        stage = cascade.reached(entry.stage, step.shape.cells)
+        stage = entry.stage if step.fallback else cascade.reached(entry.stage, step.shape.cells)
         steps = (*entry.steps, replace(step, stage=stage))
-        verdict, found = cascade.conclude(stage, _seen(entry.photo, cascade, steps))
-        verdict = self._within(verdict, entry, cascade, stage)
-        alone = mixed and self._has_time(entry, entry.lane.provider)
-        reason = "text mixed with a neighbour's" if mixed else verdict.reason
-        steps = (*entry.steps, replace(step, stage=stage, reason=reason))
+        if step.fallback:
+            verdict, found = Verdict(0, "fallback"), tuple(step.found)
+        else:
+            verdict, seen = cascade.conclude(stage, _seen(entry.photo, cascade, steps))
+            verdict, found = self._within(verdict, entry, cascade, stage), tuple(seen)
+        alone = doubt and self._has_time(entry, entry.lane.provider)
+        steps = (*entry.steps, replace(step, stage=stage, reason=doubt or verdict.reason))
         if alone:
             return self._again(replace(entry, lane=entry.lane._replace(shape=ALONE), stage=stage, steps=steps))
         if verdict.accepted:
-            answer = Outcome(entry.photo, found=tuple(found), steps=steps)
+            answer = Outcome(entry.photo, found=found, steps=steps)
             provider = self.routes[entry.route].provider if step.free else step.provider
             return Settlement(entry, answer, self._usd(provider, entry))
         return self._later(replace(entry, steps=steps), stage + verdict.skip)

@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 import providers
 from gateway import overlay
+from gateway.faults import FaultName
 from gateway.keys import is_loopback, sha256_of
 from gateway.sections import FetchSettings, GsSettings, S3Settings, Source
 from gateway.sections import Section as _Section
@@ -97,6 +98,17 @@ class WatchSettings(_Section):
     )
 
 
+class FallbackSettings(_Section):
+    """Who is asked where a route's provider cannot answer."""
+
+    provider: str
+    on: list[FaultName] = Field(
+        default_factory=lambda: list(get_args(FaultName)),
+        min_length=1,
+        description="after which faults; while the provider's breaker is open in any case",
+    )
+
+
 class RouteSettings(_Section):
     """How one task is served: by whom, in which shapes, and how long a photo may wait for company."""
 
@@ -113,6 +125,7 @@ class RouteSettings(_Section):
     operations: list[str] = Field(
         default_factory=list, description="of task extras: calls that are handed on to the vendor whole, by name"
     )
+    fallback: FallbackSettings | None = Field(None, description="who is asked where the provider cannot answer")
     watch: WatchSettings = WatchSettings()
     max_wait_ms: float = Field(150, ge=0, description="how long a photo waits for company at each stage")
     deadline_ms: float = Field(30_000, gt=0, description="how long a client waits at most")
@@ -265,8 +278,8 @@ def _explain(file: Path, variables: Mapping[str, str], error: ValidationError) -
 
 
 def _suggestion(key: str) -> str:
-    sections = (Settings, RouteSettings, WatchSettings, TenantSettings, HookSettings, BufferSettings, JobSettings,
-                WebhookSettings, FetchSettings, S3Settings, GsSettings, LimitSettings, RekognitionKey,
+    sections = (Settings, RouteSettings, FallbackSettings, WatchSettings, TenantSettings, HookSettings, BufferSettings,
+                JobSettings, WebhookSettings, FetchSettings, S3Settings, GsSettings, LimitSettings, RekognitionKey,
                 PlainKey)  # fmt: skip
     known = {name for section in sections for name in section.model_fields}
     close = difflib.get_close_matches(key, known, n=1)

@@ -94,11 +94,12 @@ class Watcher:
     def _concerns(self, event: Settled) -> bool:
         """Whether it is a client's photo that went by a level of its route, where there are several.
 
-        At the level `exact` photos whose clients asked for it are among them: nothing tells them apart.
+        What a fallback answered says nothing of grids. At the level `exact` photos whose clients asked for it are among
+        them: nothing tells them apart.
         """
         entry = event.entry
         route = self._routes.get(entry.route)
-        if route is None or len(route.levels) == 1 or entry.watched or event.outcome.error:
+        if route is None or len(route.levels) == 1 or entry.watched or event.outcome.error or event.outcome.fell_back:
             return False
         return entry.variant in route.levels and (entry.variant != EXACT or self.level(route.name) == EXACT)
 

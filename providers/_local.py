@@ -42,6 +42,7 @@ def introduce(name: str, options: Options, task: Task, wants: Literal["bytes", "
         price=options.usd_per_image or Price(),
         canvas_px=(options.canvas.width_px, options.canvas.height_px),
         concurrency=options.concurrency,
+        calls=options.calls,
     )
 
 

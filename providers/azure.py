@@ -114,6 +114,7 @@ class Azure(Remote):
             canvas_px=options.canvas,
             concurrency=options.concurrency,
             vocabulary="azure",
+            calls=options.calls,
         )
         super().__init__(about, options.endpoint, clock=clock)
         self._timeout_s = options.timeout_ms / 1000

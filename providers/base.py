@@ -17,6 +17,9 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checka
 from PIL import Image
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
+from providers._calls import BreakerOptions as BreakerOptions
+from providers._calls import Calls as Calls
+
 
 class Task(StrEnum):
     """What can be asked about a photo.
@@ -193,8 +196,10 @@ class About:
     """Of the tasks that take something else than `limits`."""
     canvas_px: tuple[int, int] = (1280, 1280)
     concurrency: int = 8
-    most_words: int | None = None
-    """Where an answer about text ends after so many words, however many more there are on the picture."""
+    calls: Calls = Calls()
+    most: Mapping[Task, int] = field(default_factory=dict)
+    """How many detections an answer holds at most, however many more there are on the picture, and whosever photos are
+    on it: words of TEXT, persons of EQUIPMENT, and of the other tasks whatever the answer consists of."""
     applies_exif: bool = False
     """True where JPEGs are turned upright by their EXIF before they are looked at."""
     vocabulary: Vocabulary = ""
@@ -379,6 +384,12 @@ class Options(BaseModel):
     canvas: CanvasSize = Field(Canvas(1280, 1280), description="largest picture sent, width x height in pixels")
     concurrency: int = Field(8, ge=1, le=256, description="pictures asked about at the same time")
     timeout_ms: int = Field(20_000, ge=10, description="how long one call may take")
+    rate_per_s: float | None = Field(None, gt=0, description="calls a second; more of them wait for their turn")
+    breaker: BreakerOptions | None = BreakerOptions()
     usd_per_image: PriceList | None = Field(
         None, description="overrides the list price; one, or by the number of images a month from which it counts"
     )
+
+    @property
+    def calls(self) -> Calls:
+        return Calls(self.rate_per_s, self.breaker)

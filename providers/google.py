@@ -85,7 +85,7 @@ READERS: dict[Task, Callable[[Any, answers.Size], list[Detection]]] = {
     Task.MODERATION: answers.moderation,
 }
 MOST = 1000
-"""Always sent: without it ten are answered."""
+"""Always sent, and heeded for all but text: without it ten are answered."""
 
 PATHS = re.compile(
     r"/v1(p[1-4]beta1)?(/projects/[\w.:-]+)?(/locations/[\w-]+)?/((images|files):\w+|operations/[\w-]+)", re.ASCII
@@ -173,6 +173,8 @@ class Google(Remote):
             canvas_px=options.canvas,
             concurrency=options.concurrency,
             vocabulary="google",
+            calls=options.calls,
+            most=dict.fromkeys(FEATURES.keys() - {Task.TEXT}, MOST),
         )
         super().__init__(about, options.endpoint or HOST, clock=clock)
         self._timeout_s = options.timeout_ms / 1000

@@ -52,8 +52,15 @@ EXTRAS = {
 }
 """Of DetectLabels; what is beyond 5 million nobody here has read: it falls as the others do."""
 
-MOST_WORDS = 100
-"""DetectText tells of a picture (model 2016-06-27), whosever photos are on it."""
+MOST = {
+    Task.OBJECTS: 1000,
+    Task.LABELS: 1000,
+    Task.TEXT: 100,
+    Task.FACES: 100,
+    Task.CELEBRITIES: 64,
+    Task.EQUIPMENT: 15,
+}
+"""Labels that are asked for, which is as many as may be; words, largest faces and persons (model 2016-06-27)."""
 
 COLOURS = "MaxDominantColors"
 REFUSED = {"InvalidImageFormatException", "ImageTooLargeException", "InvalidParameterException"}
@@ -132,7 +139,8 @@ class Rekognition(Remote):
             extras=dict.fromkeys(EXTRAS, options.usd_per_image) if options.usd_per_image else EXTRAS,
             canvas_px=options.canvas,
             concurrency=options.concurrency,
-            most_words=MOST_WORDS,
+            calls=options.calls,
+            most=MOST,
             applies_exif=True,
             vocabulary="rekognition",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from gateway.events import Asked, CallFailed, Event, LevelChanged, LoopFailed, Settled
+from gateway.events import Asked, BreakerChanged, CallFailed, Event, FellBack, LevelChanged, LoopFailed, Settled
 
 log = logging.getLogger("imgrid")
 
@@ -14,6 +14,15 @@ def write(event: Event) -> None:
     match event:
         case CallFailed():
             log.warning("provider %s: %s: %s", event.provider, event.reason, event.message)
+        case BreakerChanged(state="open"):
+            log.warning("provider %s: too many of its last calls failed; nothing is sent to it for %.0f s",
+                        event.provider, event.rests_s)  # fmt: skip
+        case BreakerChanged():
+            log.warning("provider %s: %s", event.provider,
+                        "tried again" if event.state == "probing" else "well again")  # fmt: skip
+        case FellBack():
+            log.info("photo %s: %s is asked, not %s: %s", event.entry.photo.id, event.entry.lane.provider,
+                     event.provider, event.reason)  # fmt: skip
         case LoopFailed():
             log.error("loop: %s", event.message)
         case LevelChanged():

@@ -6,9 +6,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.events import (
     Asked,
+    BreakerChanged,
     CallFailed,
     Compared,
     Event,
+    FellBack,
     Left,
     LevelChanged,
     LoopFailed,
@@ -40,6 +42,10 @@ class Metrics:
         self._asked = Histogram("imgrid_upstream_seconds", "Asking about one canvas, pauses included", ["provider"],
                                 buckets=SECONDS, registry=registry)  # fmt: skip
         self._failed = Counter("imgrid_upstream_failures", "Failed calls", ["provider", "reason"], registry=registry)
+        self._open = Gauge("imgrid_breaker_open", "1 while a provider is left alone or tried, 0 when it is asked again",
+                           ["provider"], registry=registry)  # fmt: skip
+        self._fell = Counter("imgrid_fallbacks", "Photos that another provider is asked about instead",
+                             ["route", "provider", "reason"], registry=registry)  # fmt: skip
         self._photos = Counter("imgrid_photos", "Photos settled, by outcome: ok or an error's code",
                                ["tenant", "task", "outcome"], registry=registry)  # fmt: skip
         self._stages = Counter("imgrid_photo_stages", "Stages at which photos were asked", ["route", "stage", "shape"],
@@ -85,6 +91,10 @@ class Metrics:
                 self._on_settled(event)
             case CallFailed():
                 self._failed.labels(event.provider, event.reason).inc()
+            case BreakerChanged():
+                self._open.labels(event.provider).set(event.state != "closed")
+            case FellBack():
+                self._fell.labels(event.entry.route, event.entry.lane.provider, event.reason).inc()
             case Refused():
                 self._refused.labels(event.dialect, event.code).inc()
             case Repeated():

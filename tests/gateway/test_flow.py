@@ -400,7 +400,7 @@ class TestText:
 
     async def test_reading_ended(self):
         """Photos of a canvas with as many words as the provider tells at most are asked about alone, too."""
-        provider, route = self.reader(most_words=1)
+        provider, route = self.reader(most={Task.TEXT: 1})
         async with running(provider, route) as bench:
             outcomes = await bench.each(*(block(c, (300, 310)) for c in ("red", "blue")))
             assert all([d.label for d in outcome.found] == ["12", "12"] for outcome in outcomes)

@@ -24,8 +24,8 @@ from starlette.requests import Request
 from gateway.app import create_app
 from gateway.errors import Busy, TooSlow
 from gateway.http import ClientLeft, Intake
-from gateway.testing import Block, ScriptedProvider, drawn, encoded, parts_of, serving
-from providers.base import Unavailable
+from gateway.testing import Block, ScriptedProvider, about, drawn, encoded, parts_of, serving
+from providers.base import BreakerOptions, Calls, Misconfigured, Unavailable
 
 PHOTO = encoded(drawn((200, 200), Block("red", 40, 40, 160, 160)))
 ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}
@@ -266,6 +266,20 @@ class TestOperations:
         assert (reply.status_code, reply.json()["ready"]) == (200, True)
         assert reply.json()["problems"] == {"nose": "Unavailable: blocked"}
         assert nose.closed
+
+    def test_left_alone(self, serve):
+        """It is not ready, and says why, while the only provider fails too often and is left alone."""
+        breaker = BreakerOptions(failures=1, calls=1, open_ms=60_000)
+        introduced = about("eye", calls=Calls(breaker=breaker))
+        client = serve(ScriptedProvider(introduced=introduced, errors=[Misconfigured("no key")]))
+        assert client.post("/v1/detect", content=PHOTO).status_code == 502
+        reply = client.get("/readyz")
+        assert reply.status_code == 503
+        assert "too many of its last calls failed" in reply.json()["problems"]["eye"]
+        reply = client.post("/v1/detect", content=PHOTO)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_failed")
+        assert 50 < int(reply.headers["Retry-After"]) <= 60
+        assert 'imgrid_breaker_open{provider="eye"} 1.0' in client.get("/metrics").text
 
     def test_metrics(self, serve):
         """Metrics can be read by Prometheus, and count photos, canvases, failures and refusals."""

@@ -1,6 +1,7 @@
 """Which lanes are due now, and until when to sleep otherwise."""
 
 from collections import Counter
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -116,6 +117,25 @@ def test_urgent_first(waiting, free, served):
     for provider in {where.provider for where in claims}:
         urgent = [hurried[where].urgent for where in claims if where.provider == provider]
         assert urgent == sorted(urgent, reverse=True)
+
+
+@given(WAITING, FREE, st.sets(LANES))
+def test_rests(waiting, free, resting):
+    """Lanes that rest are not served, and are looked at again when their time comes; all others are served as if those
+    were not there."""
+    rests = {where: NOW + 1 for where in waiting if where in resting}
+    others = {where: held for where, held in waiting.items() if where not in rests}
+    with_them, without = due(waiting, NOW, free, rests=rests), due(others, NOW, free)
+    assert with_them.claims == without.claims
+    wakes = [at for at in (without.wake_at, *rests.values()) if at is not None]
+    assert with_them.wake_at == min(wakes, default=None)
+
+
+def test_rests_without_end():
+    """What rests until something changes is not woken for; a time that has passed holds nobody up."""
+    one, two = lane(), lane(pool="them")
+    waiting = {one: Waiting(4, NOW, NOW), two: Waiting(4, NOW, NOW)}
+    assert due(waiting, NOW, {"one": 8}, rests={one: inf, two: NOW}) == ([two], None)
 
 
 def test_turns():

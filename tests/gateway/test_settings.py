@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,12 @@ import yaml
 
 import gateway
 from gateway import app, settings
+from gateway.faults import FAULTS
 from gateway.keys import digest, sha256_of
+from gateway.model import Fallback
 from gateway.settings import ConfigError
+from gateway.testing import ScriptedProvider, about
+from providers.base import BreakerOptions, Calls, Task
 from thresholds.cascade import Cascade, Stage, save
 from thresholds.rules import imgrid
 
@@ -300,6 +305,92 @@ class TestRoutes:
         assert says in refused(write(providers=providers, routes=[{**ROUTE, "companion": "det", **route}]))
         file = write(providers=providers, routes=[{**ROUTE, "companion": "det"}])
         assert app.build(settings.read(file, {}), file).routes["objects"].companion == "det"
+
+    @pytest.mark.parametrize(
+        ("changes", "says"),
+        [
+            ({"provider": "nose"}, "routes[0].fallback.provider: there is no provider 'nose'"),
+            ({"provider": "eye"}, "routes[0].fallback.provider: eye is the route's provider itself"),
+            ({"provider": "det"}, "routes[0].fallback.provider: det is the route's companion itself"),
+            ({"provider": "low"}, "routes[0].fallback: cells of a 8x8 grid on low's canvas"),
+            ({"on": []}, "routes[0].fallback.on"),
+            ({"on": ["tired"]}, "routes[0].fallback.on[0]"),
+            ({"when": ["throttled"]}, "routes[0].fallback.when: unknown key"),
+        ],
+    )
+    def test_fallback(self, write, changes, says):
+        """A fallback is another provider, which takes the route's task at the shapes of all its stages."""
+        shapes = {name: {"kind": "shapes"} for name in ("eye", "det", "two")}
+        providers = {**shapes, "low": {"kind": "shapes", "canvas": "100x100"}}
+        route = {**ROUTE, "stages": [{"shape": "8x8"}], "companion": "det", "fallback": {"provider": "two"}}
+        file = write(providers=providers, routes=[route])
+        assert app.build(settings.read(file, {}), file).routes["objects"].fallback == Fallback("two", FAULTS)
+        file = write(providers=providers, routes=[{**route, "fallback": {"provider": "two", **changes}}])
+        assert says in refused(file)
+
+    def test_fallback_for_another_task(self, write):
+        """A fallback that does not serve the route's task is an error."""
+        providers = {"eye": {"kind": "azure", "endpoint": "http://127.0.0.1:9", "key": "k"}, "two": {"kind": "shapes"}}
+        route = {**ROUTE, "task": "text", "fallback": {"provider": "two"}}
+        message = refused(write(providers=providers, routes=[route]))
+        assert "routes[0].fallback: nothing can match it: provider two does not serve text" in message
+
+    def test_fallback_of_another_vendor(self, write):
+        """What a vendor alone can say has a fallback of that vendor only."""
+        route = {"task": "extras", "provider": "eye", "fallback": {"provider": "two"}}
+        file = write(providers={name: {"kind": "shapes"} for name in ("eye", "two")}, routes=[route])
+        extras = {
+            name: about(name, kind=kind, task=Task.EXTRAS) for name, kind in (("eye", "azure"), ("two", "google"))
+        }
+        fakes = {name: ScriptedProvider(introduced=introduced) for name, introduced in extras.items()}
+        with pytest.raises(ConfigError, match=r"routes\[0\].fallback.provider: .*another provider of kind azure"):
+            app.build(settings.read(file, {}), file, providers=fakes)
+        fakes["two"] = ScriptedProvider(introduced=replace(extras["two"], kind="azure"))
+        assert app.build(settings.read(file, {}), file, providers=fakes)
+
+    def test_fallback_without_time(self, write):
+        """A fallback for calls without an answer is an error where the time-out leaves it no time, or where the
+        operator forbids asking again what may be billed."""
+        providers = {"eye": {"kind": "shapes"}, "two": {"kind": "shapes"}}
+        hurried = {**ROUTE, "fallback": {"provider": "two"}, "deadline_ms": 20_000}
+        message = refused(write(providers=providers, routes=[hurried]))
+        assert "providers.eye.timeout_ms (20000) leaves no time within routes[0].deadline_ms (20000)" in message
+        route = {**ROUTE, "fallback": {"provider": "two", "on": ["no_answer"]}}
+        assert "billed_unknown: fail forbids" in refused(
+            write(providers=providers, routes=[route], billed_unknown="fail")
+        )
+        file = write(providers=providers, routes=[{**route, "fallback": {"provider": "two"}}], billed_unknown="fail")
+        assert app.build(settings.read(file, {}), file)
+
+    def test_more_cells_than_detections(self, write):
+        """A shape with more cells than an answer holds detections is an error that names the limit."""
+        eye = {"kind": "rekognition", "access_key": "a", "secret_key": "b"}
+        route = {**ROUTE, "task": "text", "stages": [{"shape": "11x10"}]}
+        message = refused(write(providers={"eye": eye}, routes=[route]))
+        assert "a 11x10 grid has 110 photos, and an answer of eye holds at most 100 detections of text" in message
+        file = write(providers={"eye": eye}, routes=[{**route, "stages": [{"shape": "10x10"}]}])
+        assert app.build(settings.read(file, {}), file)
+
+    @pytest.mark.parametrize(
+        ("changes", "key"),
+        [
+            ({"rate_per_s": 0}, "rate_per_s"),
+            ({"breaker": {"failures": 0}}, "breaker.failures"),
+            ({"breaker": {"calls": 0}}, "breaker.calls"),
+            ({"breaker": {"open_ms": 9000, "max_open_ms": 8000}}, "breaker"),
+            ({"breaker": {"close_ms": 1}}, "breaker.close_ms"),
+        ],
+    )
+    def test_calls(self, write, changes, key):
+        """How often a provider is called, and when it is left alone, is named where it cannot be."""
+        message = refused(write(providers={"eye": {"kind": "shapes", **changes}}))
+        assert f"providers.eye.{key}: " in message
+
+    def test_no_breaker(self, write):
+        """A breaker can be switched off; without a word there is one, and no rate."""
+        for given, breaker in (({"breaker": None}, None), ({}, BreakerOptions())):
+            file = write(providers={"eye": {"kind": "shapes", **given}})
+            assert app.build(settings.read(file, {}), file).providers["eye"].about.calls == Calls(None, breaker)
 
     @pytest.mark.parametrize(("key", "value"), [("share", 1.5), ("delta", 0), ("agreement", -1), ("rate", 1)])
     def test_watch(self, write, key, value):

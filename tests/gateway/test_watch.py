@@ -292,6 +292,12 @@ class TestCompared:
         await bench.sees(settled(CAT, steps=[step(), step("1x1", found=[CAT])]))
         assert (bench.asked, bench.mean()) == ([], 1)
 
+    async def test_fallback(self):
+        """What another provider said in the place of the route's is compared with nothing."""
+        bench = Bench()
+        await bench.sees(settled(CAT, steps=[replace(step("3x3", "two", [CAT]), fallback=True)]))
+        assert (bench.asked, bench.mean()) == ([], None)
+
     async def test_alone_elsewhere(self):
         """Alone at another provider is not what is promised."""
         bench = Bench()

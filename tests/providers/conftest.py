@@ -50,9 +50,13 @@ class Subject(NamedTuple):
     wanted: tuple[str, ...] = ()
 
 
+CALLS = {"rate_per_s": 1000, "breaker": {"calls": 7}}
+"""What every provider here is told about how it may be called."""
+
+
 def create(kind: str, folder: Path, **settings: Any) -> Provider:
     module = providers.load(kind)
-    return module.create(f"my-{kind}", module.Options(kind=kind, **settings), folder)
+    return module.create(f"my-{kind}", module.Options(kind=kind, **CALLS, **settings), folder)
 
 
 def encode(image: Image.Image, form: str = "PNG", **settings: Any) -> bytes:

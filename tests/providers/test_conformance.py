@@ -33,6 +33,14 @@ def test_tasks(subject, tasks):
     assert (Task.EXTRAS in about.tasks) is bool(about.extras)
 
 
+def test_calls(subject):
+    """What an operator says of how often it may be called, and when it is left alone, is what it tells of itself."""
+    calls = subject.provider.about.calls
+    assert calls.rate_per_s == 1000
+    assert calls.breaker is not None
+    assert calls.breaker.calls == 7
+
+
 def test_unknown_kind():
     """Asking for a kind that is not there names those that are, and none of their shared parts."""
     with pytest.raises(LookupError, match=r"'sonar'.*known: azure.*onnx.*shapes.*text"):

@@ -6,7 +6,17 @@ import pytest
 from prometheus_client import generate_latest
 
 from gateway.errors import BadFormat
-from gateway.events import CallFailed, Compared, Left, LevelChanged, LoopFailed, Overlooked, Refused
+from gateway.events import (
+    BreakerChanged,
+    CallFailed,
+    Compared,
+    FellBack,
+    Left,
+    LevelChanged,
+    LoopFailed,
+    Overlooked,
+    Refused,
+)
 from gateway.hooks.metrics import Metrics
 from thresholds.watching import Record
 
@@ -104,10 +114,20 @@ def test_the_rest(metrics, settled):
     metrics(Refused("native", "busy"))
     metrics(Left(settled("ann", "dear").entry))
     metrics(LoopFailed("no"))
+    metrics(FellBack(settled("ann", "dear").entry, "cheap", "throttled"))
+    fell = {"route": "animals", "provider": "dear", "reason": "throttled"}
+    assert value(metrics, "imgrid_fallbacks_total", **fell) == 1
     assert value(metrics, "imgrid_upstream_failures_total", provider="dear", reason="Throttled") == 1
     assert value(metrics, "imgrid_refusals_total", dialect="native", code="busy") == 1
     assert value(metrics, "imgrid_clients_left_total") == 1
     assert value(metrics, "imgrid_loop_failures_total") == 1
+
+
+@pytest.mark.parametrize(("state", "open_"), [("open", 1), ("probing", 1), ("closed", 0)])
+def test_breaker(metrics, state, open_):
+    """A breaker is open until the provider is asked as before."""
+    metrics(BreakerChanged("dear", state, 5.0))
+    assert value(metrics, "imgrid_breaker_open", provider="dear") == open_
 
 
 def test_gauges(metrics):
