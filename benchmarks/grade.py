@@ -1,9 +1,9 @@
 """Savings and quality through boto3 against a real detector with a bill, both as they lie in ../shared.
 
-Flat grids on voc-dev; then cascades whose thresholds come from a profile of voc-animals and one half of voc-dev, graded
-on the other half, both ways round.
+Flat grids on voc-dev; cascades whose thresholds come from a profile of voc-animals and one half of voc-dev, graded on
+the other half, both ways round; and one grid behind each of the three clouds' providers.
 
-python benchmarks/grade.py [--shared ../shared] [--only flat|imgrid]
+python benchmarks/grade.py [--shared ../shared] [--only flat|imgrid|clouds]
 """
 
 from __future__ import annotations
@@ -30,6 +30,12 @@ from gateway.testing import free_port
 FLAT = ("1x1", "2x1", "2x2", "3x3")
 CASCADES = ("5x5,1x1", "5x5,2x1")
 PAPER = {"5x5,1x1": "0.881, -0.022", "5x5,2x1": "0.461, -0.047"}
+CLOUDS: dict[str, dict[str, str]] = {
+    "rekognition": {"access_key": "any", "secret_key": "any"},
+    "google": {"transport": "rest"},
+    "azure": {"key": "any"},
+}
+"""By kind of provider, what the stand-in needs to be told."""
 SHAPES = "1x1,2x1,2x2,3x3,4x4,5x5"
 COLUMNS = ("answered", "billed", "per_image", "ap50_alone", "ap50", "delta", "agreement", "p50_ms", "p99_ms")
 
@@ -64,22 +70,21 @@ class Grader:
         self.shared, self.upstream, self.folder = shared, upstream, folder
         self.imgrid = str(Path(sys.executable).parent / "imgrid")
 
-    def config(self, route: dict[str, Any]) -> tuple[Path, str]:
+    def config(self, route: dict[str, Any], kind: str = "rekognition") -> tuple[Path, str]:
         listen = f"127.0.0.1:{free_port()}"
-        provider = {"kind": "rekognition", "endpoint": self.upstream, "canvas": "640x640", "access_key": "any",
-                    "secret_key": "any"}  # fmt: skip
+        provider = {"kind": kind, "endpoint": self.upstream, "canvas": "640x640", **CLOUDS[kind]}
         keys = [{"dialect": "rekognition", "access_key": "AK", "secret_key": "SK"}]
         file = self.folder / "imgrid.yaml"
         file.write_text(yaml.safe_dump({
             "listen": listen,
-            "providers": {"aws": provider},
-            "routes": [{"task": "objects", "provider": "aws", "watch": {"share": 0}, **route}],
+            "providers": {"cloud": provider},
+            "routes": [{"task": "objects", "provider": "cloud", "watch": {"share": 0}, **route}],
             "tenants": [{"name": "shop", "keys": keys}],
         }))  # fmt: skip
         return file, f"http://{listen}"
 
-    def grade(self, route: dict[str, Any], data: Path) -> dict[str, Any]:
-        file, url = self.config(route)
+    def grade(self, route: dict[str, Any], data: Path, kind: str = "rekognition") -> dict[str, Any]:
+        file, url = self.config(route, kind)
         grader = [sys.executable, str(self.shared / "upstream/grade.py"), "--gateway", url, "--upstream", self.upstream]
         with process(self.imgrid, "serve", "-c", str(file), ready=f"{url}/healthz"):
             done = subprocess.run([*grader, "--data", str(data)], stdout=subprocess.PIPE, text=True, check=True)
@@ -136,6 +141,16 @@ def flat(grader: Grader, console: Console) -> None:
     console.print(made)
 
 
+def clouds(grader: Grader, console: Console) -> None:
+    """boto3's clients do not see which of the three is behind."""
+    data = grader.shared / "data/voc-dev"
+    made = table("voc-dev, by provider", "provider, shape")
+    for shape in ("1x1", "2x1", "2x2"):
+        for kind in CLOUDS:
+            made.add_row(*row(f"{kind} {shape}", grader.grade({"stages": [{"shape": shape}]}, data, kind)))
+    console.print(made)
+
+
 def imgrid(grader: Grader, console: Console) -> None:
     """The seed paper's cascades, thresholds from one half, graded on the other."""
     parts = halves(grader.shared / "data/voc-dev", grader.folder)
@@ -160,7 +175,7 @@ def imgrid(grader: Grader, console: Console) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--only", choices=("flat", "imgrid"))
+    parser.add_argument("--only", choices=("flat", "imgrid", "clouds"))
     options = parser.parse_args()
     shared, console, upstream = options.shared.resolve(), Console(width=150), f"http://127.0.0.1:{free_port()}"
     server = str(shared / "upstream/vision_upstream.py")
@@ -170,10 +185,9 @@ def main() -> None:
         process(sys.executable, server, "--port", port, "--input-size", "640", ready=f"{upstream}/_bill"),
     ):
         grader = Grader(shared, upstream, Path(folder))
-        if options.only != "imgrid":
-            flat(grader, console)
-        if options.only != "flat":
-            imgrid(grader, console)
+        for part in (flat, imgrid, clouds):
+            if options.only in (None, part.__name__):
+                part(grader, console)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from gateway.dialects.native import DIALECT as NATIVE
 from gateway.events import Events, Listener
 from gateway.fetching import Fetcher
 from gateway.flow import FETCHES, Flow
+from gateway.forwarding import Forwarding
 from gateway.grid.studio import Studio
 from gateway.guard import Guard
 from gateway.hooks import log
@@ -324,8 +325,10 @@ def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="ImGrid gateway", version="1", lifespan=lambda _: running(parts), redoc_url=None)
     limits, timeout_s = parts.settings.limits, parts.settings.limits.body_timeout_ms / 1000
     intake = Intake(limits.max_request_bytes, limits.max_reading_bytes, timeout_s)
+    prices = {name: provider.about.price for name, provider in parts.providers.items()}
+    forwarding = Forwarding(parts.service.routes, parts.flow.forward, prices, parts.flow.charge)
     for dialect in dialects.load_all():
-        endpoint = Endpoint(dialect, parts.service, parts.keyring, parts.events, intake, parts.desk)
+        endpoint = Endpoint(dialect, parts.service, parts.keyring, parts.events, intake, parts.desk, forwarding)
         for place in dialect.paths:
             method, path = place.split(" ") if " " in place else ("POST", place)
             app.add_route(path, endpoint.__call__, methods=[method], include_in_schema=False)

@@ -6,14 +6,29 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
+from typing import TypeVar
 
 from gateway.breaker import Breaker
 from gateway.clock import Clock
 from gateway.errors import GatewayError, UpstreamFailed, UpstreamThrottled
 from gateway.faults import Queued, Resting, Retrying, fault_of
 from gateway.rate import Rate
-from providers.base import Detection, Picture, Provider, ProviderError, Task, Throttled
+from providers.base import (
+    Call,
+    Detection,
+    Forwarded,
+    Forwarder,
+    Misconfigured,
+    Picture,
+    Provider,
+    ProviderError,
+    Task,
+    Throttled,
+)
+
+T = TypeVar("T")
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
@@ -115,7 +130,8 @@ class Asker:
             calls += 1
             try:
                 turn_until = retrying.ends_at("throttled", began, until)
-                found = await self._call(picture, task, extras, until=turn_until, wanted=wanted)
+                look = partial(self._look, picture, task, extras)
+                found = await self._call(look, until=turn_until, wanted=wanted)
             except (Queued, Resting):
                 raise
             except ProviderError as error:
@@ -128,15 +144,20 @@ class Asker:
             else:
                 return Answer(found, calls, self._clock() - began)
 
+    async def forward(self, call: Call, until: float) -> Forwarded:
+        """The answer to a client's whole call, made once, in its turn. Raises ProviderError, Queued or Resting as `ask`
+        does, and Misconfigured where the provider hands nothing on."""
+        if not isinstance(self.provider, Forwarder):
+            raise Misconfigured(f"{self.provider.about.name} hands no calls on")
+        return await self._call(partial(self.provider.forward, call), until=until)
+
     async def _call(
         self,
-        picture: Picture,
-        task: Task,
-        extras: Sequence[str],
+        work: Callable[[], Awaitable[T]],
         *,
         until: float,
-        wanted: Callable[[], Awaitable[bool]],
-    ) -> Sequence[Detection]:
+        wanted: Callable[[], Awaitable[bool]] = _always,
+    ) -> T:
         """One call, when the provider has room for it: the halves of a refused canvas are asked about side by side."""
         async with self._slots:
             self.check()
@@ -145,16 +166,16 @@ class Asker:
             try:
                 if not await wanted():
                     raise Unwanted
-                found = await self._timed(picture, task, extras)
+                done = await work()
                 failed = False
             except ProviderError as error:
                 failed = fault_of(error).fails
                 raise
             finally:
                 self._leave(number, failed)
-            return found
+            return done
 
-    async def _timed(self, picture: Picture, task: Task, extras: Sequence[str]) -> Sequence[Detection]:
+    async def _look(self, picture: Picture, task: Task, extras: Sequence[str]) -> Sequence[Detection]:
         called = self._clock()
         found = await self.provider.detect(picture, task, extras)
         self.typical_s += 0.2 * (self._clock() - called - self.typical_s)

@@ -22,10 +22,11 @@ from gateway.events import BreakerChanged, Events, Left, LoopFailed, Settled
 from gateway.fallback import rests_until
 from gateway.faults import Resting
 from gateway.grid.studio import Studio
+from gateway.ledger import Charges
 from gateway.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Tenant, Way
 from gateway.packer import Waiting, company, due
 from gateway.rounds import BUFFER_PAUSE_S, Fetch, Rounds, Rules, insist
-from providers.base import Provider
+from providers.base import Call, Forwarded, Provider
 from thresholds.shape import ALONE
 from thresholds.variants import TARGET
 
@@ -164,6 +165,14 @@ class Flow:
                     log.exception("the loop failed and goes on")
                     self._events.tell(LoopFailed(repr(error)))
                     await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
+
+    async def forward(self, provider: str, call: Call, within_s: float) -> Forwarded:
+        """A provider's answer to a client's whole call, which is made within so many seconds. Raises ProviderError."""
+        return await self._askers[provider].forward(call, self._clock() + within_s)
+
+    def charge(self, charges: Charges) -> None:
+        """Adds to the ledger what was billed beside photos."""
+        self._errand(insist(partial(self._buffer.commit, Commit(charges=charges))))
 
     def resting(self) -> Mapping[str, str]:
         """The providers that are left alone for a while, and why."""

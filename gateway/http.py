@@ -23,8 +23,9 @@ from gateway.dialects.base import (
     Reply,
     quality_of,
 )
-from gateway.errors import BadRequest, Busy, GatewayError, NotServed, TooManyBytes, TooSlow, Unauthenticated
+from gateway.errors import BadRequest, Busy, GatewayError, TooManyBytes, TooSlow, Unauthenticated
 from gateway.events import Events, Refused
+from gateway.forwarding import Forwarding, stands
 from gateway.keys import Keyring, is_loopback
 from gateway.model import Tenant
 from gateway.replies.base import Call, Made, call_of, lasts
@@ -92,6 +93,7 @@ class Endpoint:
     events: Events
     intake: Intake
     desk: Desk
+    forwarding: Forwarding
 
     async def __call__(self, request: Request) -> Response:
         """The dialect's answer, or its form of whatever went wrong."""
@@ -122,9 +124,8 @@ class Endpoint:
     async def _made(self, incoming: Incoming, tenant: Tenant) -> Made:
         asked = self.dialect.parse(incoming)
         if isinstance(asked, Forward):
-            raise NotServed(
-                f"{asked.operation} is not handed on here: no route of task extras names it in its operations."
-            )
+            reply = await self.forwarding.reply(asked, incoming, tenant, self.dialect.name)
+            return Made(reply, stands(reply))
         question = _with_headers(asked, incoming)
         answers = await self.service.answer(question, tenant, self.dialect)
         return Made(self._rendered(question, answers), lasts(answers))

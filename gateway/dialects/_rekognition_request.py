@@ -224,6 +224,10 @@ OPERATIONS: Mapping[str, type[Operation]] = {
 }
 
 
+BILLED = frozenset({"CompareFaces", "IndexFaces", "SearchFacesByImage", "SearchUsersByImage"})
+"""Others that look at an image, each time for the price of one; of custom labels the model's hours are billed."""
+
+
 def read(operation: str, body: bytes) -> Question | Forward:
     """What is asked of the photo. An operation that is not among `OPERATIONS` is handed on as it is.
 
@@ -231,11 +235,11 @@ def read(operation: str, body: bytes) -> Question | Forward:
     """
     form = OPERATIONS.get(operation)
     if form is None:
-        return Forward(operation)
+        return Forward(operation, images=int(operation in BILLED))
     try:
         asked = msgspec.json.decode(body, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"Request has invalid parameters: {error}") from None
     if asked.whole:
-        return Forward(operation)
+        return Forward(operation, images=1)
     return Question((Item(asked.image.photo, asked.asks),), asked, limits=form.limits)

@@ -158,10 +158,15 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class Forward:
     """A call that is no question about photos here: it is handed on whole to the vendor, if the operator allows
-    `operation` to be, and answered as the vendor answers it. `images` are billed for it, as far as can be told."""
+    `operation` to be, and answered as the vendor answers it.
+
+    `images` are billed for it, as far as can be told. `target` is what the vendor calls it (`providers.base.Call`),
+    where that is not the operation's name.
+    """
 
     operation: str
-    images: int = 1
+    images: int = 0
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
