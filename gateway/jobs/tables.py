@@ -260,7 +260,7 @@ def claim(db: Connection, now: float, until: float, count: int, *, per_host: int
             "SELECT count(*) FROM deliveries WHERE dead = 0 AND host = ? AND leased_until > ?", (host, now)
         ).fetchone()
         due += db.execute(
-            "SELECT * FROM deliveries WHERE dead = 0 AND host = ? AND due_at <= ? ORDER BY due_at LIMIT ?",
+            "SELECT * FROM deliveries WHERE dead = 0 AND host = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?",
             (host, now, max(per_host - leased, 0)),
         )
     taken = sorted(due, key=lambda row: (row["due_at"], row["id"]))[:count]

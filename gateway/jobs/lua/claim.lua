@@ -2,6 +2,10 @@
 -- first. The hosts that come first are enough: each has one at least.
 local now, until_, most = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local due = {}
+for _, host in ipairs(redis.call('ZRANGE', KEYS[1] .. 'full', '-inf', now, 'BYSCORE')) do
+  redis.call('ZREMRANGEBYSCORE', jobs_key('leased', host), '-inf', now)
+  look_again(host)
+end
 for _, host in ipairs(redis.call('ZRANGE', KEYS[1] .. 'hosts', '-inf', now, 'BYSCORE', 'LIMIT', 0, most)) do
   redis.call('ZREMRANGEBYSCORE', jobs_key('leased', host), '-inf', now)
   local free = PER_HOST - redis.call('ZCARD', jobs_key('leased', host))

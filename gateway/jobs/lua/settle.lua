@@ -20,18 +20,23 @@ local function jobs_now()
   return string.format('%d.%06d', time[1], time[2])
 end
 
--- Notes when to look at a host again: when its first delivery is due, and not all leases are given out.
+-- Notes when to look at a host again: when its first delivery is due or, where all leases are given out until later
+-- than that, when the first of them ends.
 local function look_again(host)
   local first = redis.call('ZRANGE', jobs_key('telling', host), 0, 0, 'WITHSCORES')
   if not first[1] then
     redis.call('ZREM', KEYS[1] .. 'hosts', host)
+    redis.call('ZREM', KEYS[1] .. 'full', host)
     return
   end
   local at, leased = tonumber(first[2]), jobs_key('leased', host)
+  local free_at = at
   if redis.call('ZCARD', leased) >= PER_HOST then
-    at = math.max(at, tonumber(redis.call('ZRANGE', leased, 0, 0, 'WITHSCORES')[2]))
+    free_at = tonumber(redis.call('ZRANGE', leased, 0, 0, 'WITHSCORES')[2])
   end
-  redis.call('ZADD', KEYS[1] .. 'hosts', at, host)
+  local full = free_at > at
+  redis.call('ZREM', KEYS[1] .. (full and 'hosts' or 'full'), host)
+  redis.call('ZADD', KEYS[1] .. (full and 'full' or 'hosts'), full and free_at or at, host)
 end
 
 -- A job that has ended is forgotten some time after; not while something of it is to be delivered.

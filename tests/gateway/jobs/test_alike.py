@@ -5,7 +5,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.buffer.base import Room
@@ -34,6 +34,17 @@ STEPS = st.lists(
 
 @settings(max_examples=100)
 @given(steps=STEPS)
+@example(
+    steps=[
+        ("end", 0, 1),
+        ("end", 0, 1),
+        ("end", 0, 7),
+        ("claim", 20, 5),
+        ("end", 1, 1),
+        ("wait", 10, 0),
+        ("claim", 1, 5),
+    ]
+)  # nine of one host that are due at once, of which eight may be claimed
 def test_the_same_deliveries(redis_server, make, steps):
     """Whatever happens to deliveries, the store in Redis and the one in a file hand out the same, in the same order."""
     with tempfile.TemporaryDirectory() as folder:
