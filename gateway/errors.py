@@ -54,6 +54,12 @@ class TooSlow(BadRequest):
     code = "too_slow"
 
 
+class TooManyHops(BadRequest):
+    """The request came through so many gateways that they must ask each other."""
+
+    code = "too_many_hops"
+
+
 class PhotoError(GatewayError):
     """This photo cannot be looked at; the ones beside it can."""
 

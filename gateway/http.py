@@ -23,7 +23,7 @@ from gateway.dialects.base import (
     Reply,
     quality_of,
 )
-from gateway.errors import BadRequest, Busy, GatewayError, TooManyBytes, TooSlow, Unauthenticated
+from gateway.errors import BadRequest, Busy, GatewayError, TooManyBytes, TooManyHops, TooSlow, Unauthenticated
 from gateway.events import Events, Refused
 from gateway.forwarding import Forwarding, stands
 from gateway.keys import Keyring, is_loopback
@@ -34,6 +34,9 @@ from gateway.service import Service
 
 log = logging.getLogger("imgrid")
 
+HOPS_HEADER = "x-imgrid-hops"
+MOST_HOPS = 3
+"""Gateways that a request may come through before this one. A longer chain is taken for a loop."""
 T = TypeVar("T")
 
 
@@ -182,7 +185,7 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
 
 def _with_headers(question: Question, incoming: Incoming) -> Question:
     """The headers that every dialect knows, for clients whose own format has no field for them."""
-    question = replace(question, quality=quality_of(incoming, question.quality))
+    question = replace(question, quality=quality_of(incoming, question.quality), hops=_hops(incoming))
     given = incoming.headers.get(DEADLINE_HEADER)
     if given is None:
         return question
@@ -193,3 +196,14 @@ def _with_headers(question: Question, incoming: Incoming) -> Question:
     if not 0 < deadline_ms <= 600_000:
         raise BadRequest(f"{DEADLINE_HEADER} must be a number of milliseconds, over 0 and at most 600000.")
     return replace(question, deadline_s=deadline_ms / 1000)
+
+
+def _hops(incoming: Incoming) -> int:
+    """How many gateways it came through before this one. Raises TooManyHops."""
+    given = incoming.headers.get(HOPS_HEADER, "0")
+    if not (given.isascii() and given.isdigit()):
+        raise BadRequest(f"{HOPS_HEADER} must be a whole number: how many gateways the request came through.")
+    if len(given) > 3 or int(given) > MOST_HOPS:
+        raise TooManyHops(f"The request came through over {MOST_HOPS} other gateways, so they seem to ask each other "
+                          "in a circle: look at the endpoints of their providers of kind gateway.")  # fmt: skip
+    return int(given)

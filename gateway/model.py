@@ -85,13 +85,15 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One client image. `size` is upright: after its EXIF `orientation` (1 to 8) is applied."""
+    """One client image. `size` is upright: after its EXIF `orientation` (1 to 8) is applied. `hops` is how many
+    gateways it came through before this one."""
 
     id: str
     data: bytes = field(repr=False)
     format: str
     size: Size
     orientation: int = 1
+    hops: int = 0
 
     @property
     def pixels(self) -> int:

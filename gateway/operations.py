@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -29,22 +29,25 @@ READY_FOR_S = 5.0
 @dataclass
 class Ready:
     """Whether a photo could be answered: the buffer takes it and a provider can be asked. Remembers what providers said
-    for a few seconds. `resting` are those that are left alone for a while, and why."""
+    for a few seconds; who asks meanwhile waits for that, or gateways that ask each other would ask without end.
+    `resting` are those that are left alone for a while, and why."""
 
     providers: Mapping[str, Provider]
     buffer: Buffer
     resting: Callable[[], Mapping[str, str]]
     looked_at: float = -READY_FOR_S
     problems: Mapping[str, str] | None = None
+    one_looks: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     async def look(self) -> tuple[bool, Mapping[str, str]]:
         """Whether one could, and what is wrong, by provider; `buffer` is the buffer's."""
-        now = time.monotonic()
-        if self.problems is None or now - self.looked_at >= READY_FOR_S:
-            found = await asyncio.gather(*(self._problem(provider) for provider in self.providers.values()))
-            self.problems = {name: text for name, text in zip(self.providers, found, strict=True) if text}
-            self.looked_at = now
-        problems = {**self.problems, **self.resting()}
+        async with self.one_looks:
+            now = time.monotonic()
+            if self.problems is None or now - self.looked_at >= READY_FOR_S:
+                found = await asyncio.gather(*(self._problem(provider) for provider in self.providers.values()))
+                self.problems = {name: text for name, text in zip(self.providers, found, strict=True) if text}
+                self.looked_at = now
+            problems = {**self.problems, **self.resting()}
         able = len(problems) < len(self.providers) and not self.buffer.problem
         return able, {**problems, **({"buffer": self.buffer.problem} if self.buffer.problem else {})}
 

@@ -51,7 +51,7 @@ class Service:
         for photo in photos:
             if isinstance(photo, GatewayError):
                 self.events.tell(Refused(dialect.name, photo.code))
-        answers = await self._answers(photos, ways, tenant, question.deadline_s)
+        answers = await self._answers(photos, ways, tenant, question)
         to = _vocabulary(dialect.name)
         return [self._in_words(answer, to) for answer in answers] if to else answers
 
@@ -123,16 +123,16 @@ class Service:
         photos: Sequence[Photo | GatewayError],
         ways: Sequence[Ways | GatewayError],
         tenant: Tenant,
-        deadline_s: float | None,
+        question: Question,
     ) -> list[Answered]:
         """Each thing that is asked of a photo goes its own way, under an id of its own."""
         asked = [
-            (replace(photo, id=uuid.uuid4().hex), way)
+            (replace(photo, id=uuid.uuid4().hex, hops=question.hops), way)
             for photo, its in zip(photos, ways, strict=True)
             if isinstance(photo, Photo) and not isinstance(its, GatewayError)
             for way in its.values()
         ]
-        outcomes = iter(await self.flow.answer_all(asked, tenant, deadline_s=deadline_s) if asked else ())
+        outcomes = iter(await self.flow.answer_all(asked, tenant, deadline_s=question.deadline_s) if asked else ())
         return [_answered(photo, its, outcomes) for photo, its in zip(photos, ways, strict=True)]
 
 

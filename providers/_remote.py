@@ -1,5 +1,5 @@
-"""What providers share that ask over a network through a vendor's SDK: threads, readiness, pixels as fractions, and
-how a client's call is handed on."""
+"""What providers share that ask over a network: threads and readiness; and those that do so through a vendor's SDK:
+pixels as fractions, and how a client's call is handed on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HANDED_ON = ("content-type", "retry-after", "x-amz-retry-after", "x-amzn-request
 """Headers of an answer that clients go by. Others are about the connection, or the gateway's own account."""
 
 
-class Remote(ABC):
+class Threaded(ABC):
     """Calls in threads, one try a call: trying again is the gateway's to decide.
 
     `url` is where the SDK sends its calls; https where it names no scheme. Holds its threads, whether it was closed,
@@ -57,17 +57,13 @@ class Remote(ABC):
         """Asks once, in one of the threads. Raises one of the `ProviderError`s and nothing else."""
 
     @abstractmethod
-    def send(self, call: Call) -> Forwarded:
-        """Hands a client's call on, once, in one of the threads. Raises what `Forwarder.forward` does."""
-
-    @abstractmethod
     def hang_up(self) -> None:
         """Gives back the SDK's connections; may be called again."""
 
     async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
         self._check_open()
         self._check_served(task, wanted)
-        if not picture.data:
+        if not picture.data and picture.pixels is None:
             raise PictureRefused("there are no bytes")
         loop = asyncio.get_running_loop()
         try:
@@ -79,18 +75,10 @@ class Remote(ABC):
         self._misconfigured = None
         return found
 
-    async def forward(self, call: Call) -> Forwarded:
-        """Of calls that are handed on nothing is concluded: what is wrong with one may be its client's doing."""
-        self._check_open()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self.send, call)
-
     async def ready(self) -> None:
         """Whether the endpoint takes a connection, and the last call was not refused as misconfigured a moment ago."""
         self._check_open()
-        if self._misconfigured:
-            message, at = self._misconfigured
-            if self._clock() - at < UNREADY_S:
-                raise Misconfigured(message)
+        self._check_refused()
         host, port = self._url.hostname, self._url.port or (443 if self._url.scheme == "https" else 80)
         try:
             async with asyncio.timeout(3):
@@ -109,6 +97,12 @@ class Remote(ABC):
             asked = ", ".join(map(feature, unknown)) or "nothing"
             raise Misconfigured(f"{name} can say {', '.join(sorted(self.about.extras))}, not {asked}")
 
+    def _check_refused(self) -> None:
+        if self._misconfigured:
+            message, at = self._misconfigured
+            if self._clock() - at < UNREADY_S:
+                raise Misconfigured(message)
+
     def _check_open(self) -> None:
         if self._closed:
             raise Unavailable(f"{self.about.name} has been closed")
@@ -117,6 +111,19 @@ class Remote(ABC):
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.hang_up()
+
+
+class Remote(Threaded):
+    """One that can hand on clients' calls, for the same vendor is at both ends."""
+
+    @abstractmethod
+    def send(self, call: Call) -> Forwarded:
+        """Hands a client's call on, once, in one of the threads. Raises what `Forwarder.forward` does."""
+
+    async def forward(self, call: Call) -> Forwarded:
+        """Of calls that are handed on nothing is concluded: what is wrong with one may be its client's doing."""
+        self._check_open()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.send, call)
 
 
 class Item(NamedTuple):

@@ -105,12 +105,16 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a provider is asked about: encoded bytes or RGB pixels, as its `About.wants` says."""
+    """What a provider is asked about: encoded bytes or RGB pixels, as its `About.wants` says.
+
+    `hops` is how many gateways asked another about it before this one did.
+    """
 
     width_px: int
     height_px: int
     data: bytes = b""
     pixels: Image.Image | None = None
+    hops: int = 0
 
 
 @dataclass(frozen=True, slots=True)

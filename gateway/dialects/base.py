@@ -125,6 +125,8 @@ class Question:
     quality: Quality = "target"
     limits: Limits | None = None
     """What the API takes of a photo that is asked so, where that is not what it takes otherwise."""
+    hops: int = 0
+    """How many gateways it came through before this one."""
 
 
 def about_all(task: Task, photos: Sequence[bytes | Source | GatewayError], **more: Any) -> Question:

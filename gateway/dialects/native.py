@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Meta, Struct
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import FormParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 
+from gateway.dialects._forms import Part, fields_of, read_form
 from gateway.dialects.base import (
     MAX_ID_CHARS,
     Answered,
@@ -32,8 +32,6 @@ MAX_PHOTOS = 100
 """Photos in one request."""
 TASKS = tuple(task for task in Task if task != Task.EXTRAS)
 KEY_HEADER = "idempotency-key"
-MAX_FIELDS = 100
-"""Fields of one form, beside its photos."""
 
 
 class PhotoIn(Struct, forbid_unknown_fields=True):
@@ -74,8 +72,20 @@ class BoxOut(Struct):
     y1: float
 
 
+class Mark(Struct):
+    """A named point, such as an eye's: fractions of the photo; `z` is a depth in the unit of `x`."""
+
+    name: str
+    x: float
+    y: float
+    z: float = 0.0
+
+
 class Found(Struct, omit_defaults=True):
-    """One thing seen. For text, `label` is what was read and `kind` LINE or WORD."""
+    """One thing seen. For text, `label` is what was read and `kind` LINE or WORD.
+
+    A part's `parent` is the `key` of its whole: a word's of its line. `details` are the provider's own.
+    """
 
     label: str
     score: float
@@ -83,6 +93,10 @@ class Found(Struct, omit_defaults=True):
     pixels: BoxOut
     kind: str = ""
     polygon: list[tuple[float, float]] = []
+    key: int | None = None
+    parent: int | None = None
+    landmarks: list[Mark] = []
+    details: dict[str, Any] = {}
 
 
 class Trail(Struct):
@@ -137,14 +151,6 @@ class Failure(Struct):
 class _Named(Struct):
     wanted: Wanted
     names: list[str]
-
-
-class Part(NamedTuple):
-    """One part of a form: a file with its name, or a field, whose filename is None."""
-
-    field: str
-    filename: str | None
-    value: bytes
 
 
 T = TypeVar("T", bound=Struct)
@@ -289,49 +295,11 @@ def read_json(body: bytes, form: type[T]) -> T:
         raise BadRequest(f"The JSON body is not what is expected here: {error}") from None
 
 
-def read_form(body: bytes, boundary: bytes | None, most: int) -> list[Part]:
-    """The parts of a multipart body in their order, at most so many photos among them. Raises BadRequest."""
-    if not boundary:
-        raise BadRequest("A multipart body needs a boundary in its Content-Type.")
-    parts: list[Part] = []
-
-    def add(part: Part) -> None:
-        parts.append(part)
-        if len(parts) > most + MAX_FIELDS:
-            raise ValueError(f"it has over {most + MAX_FIELDS} parts")
-
-    def on_field(field: Any) -> None:
-        add(Part((field.field_name or b"").decode(errors="replace"), None, field.value or b""))
-
-    def on_file(file: Any) -> None:
-        file.file_object.seek(0)
-        name = (file.file_name or b"").decode(errors="replace")
-        add(Part((file.field_name or b"").decode(errors="replace"), name, file.file_object.read()))
-
-    config = {"MAX_MEMORY_FILE_SIZE": len(body) + 1, "UPLOAD_ERROR_ON_BAD_CTE": False}
-    try:
-        parser = FormParser("multipart/form-data", on_field, on_file, boundary=boundary, config=config)
-        parser.write(body)
-        parser.finalize()
-    except (FormParserError, ValueError) as error:
-        raise BadRequest(f"The multipart body cannot be read: {error}") from None
-    return parts
-
-
 def _files(parts: Sequence[Part]) -> tuple[dict[str, list[str]], list[tuple[str, bytes]]]:
     photos = [(part.filename, part.value) for part in parts if part.filename is not None]
     if not 1 <= len(photos) <= MAX_PHOTOS:
         raise BadRequest(f"The multipart body has {len(photos)} files; send 1 to {MAX_PHOTOS}, each with a filename.")
     return fields_of(parts), photos
-
-
-def fields_of(parts: Sequence[Part]) -> dict[str, list[str]]:
-    """The values of each field of a form."""
-    fields: dict[str, list[str]] = {}
-    for part in parts:
-        if part.filename is None:
-            fields.setdefault(part.field, []).append(part.value.decode(errors="replace"))
-    return fields
 
 
 def read_query(query: str) -> Mapping[str, list[str]]:
@@ -367,9 +335,9 @@ def photo_out(name: str, outcome: Outcome, size: Size | None, options: Options) 
 def _found(detection: Detection, width: int, height: int) -> Found:
     box = detection.box
     pixels = Box(box.x0 * width, box.y0 * height, box.x1 * width, box.y1 * height)
-    return Found(
-        detection.label, detection.score, BoxOut(*box), BoxOut(*pixels), detection.kind, list(detection.polygon)
-    )
+    marks = [Mark(*mark) for mark in detection.landmarks]
+    return Found(detection.label, detection.score, BoxOut(*box), BoxOut(*pixels), detection.kind,
+                 list(detection.polygon), detection.key, detection.parent, marks, dict(detection.details))  # fmt: skip
 
 
 def _trail(step: Step) -> Trail:

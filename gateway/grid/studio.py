@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from PIL import Image
@@ -98,7 +98,8 @@ class Studio:
         made = await self._sheet(photos, borders, shape, about)
         for photo in photos:
             self.drop(photo.id)
-        return made
+        hops = max(photo.hops for photo in photos)
+        return replace(made, picture=replace(made.picture, hops=hops)) if hops and made.picture else made
 
     async def _sheet(self, photos: Sequence[Photo], borders: Sequence[Border], shape: Shape, about: About) -> Sheet:
         sizes = [photo.size for photo in photos]

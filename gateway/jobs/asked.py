@@ -11,14 +11,12 @@ import msgspec
 from msgspec import Meta, Struct
 from python_multipart.multipart import parse_options_header
 
+from gateway.dialects._forms import Part, fields_of, read_form
 from gateway.dialects.base import Incoming, quality_of
 from gateway.dialects.native import (
     Options,
-    Part,
-    fields_of,
     key_of,
     named_in_turn,
-    read_form,
     read_json,
     read_options,
     read_query,

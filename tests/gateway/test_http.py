@@ -22,8 +22,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 
 from gateway.app import create_app
+from gateway.buffer.base import Room
+from gateway.buffer.memory import MemoryBuffer
 from gateway.errors import Busy, TooSlow
 from gateway.http import ClientLeft, Intake
+from gateway.operations import Ready
 from gateway.testing import Block, ScriptedProvider, about, drawn, encoded, parts_of, serving
 from providers.base import BreakerOptions, Calls, Misconfigured, Unavailable
 
@@ -280,6 +283,21 @@ class TestOperations:
         assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_failed")
         assert 50 < int(reply.headers["Retry-After"]) <= 60
         assert 'imgrid_breaker_open{provider="eye"} 1.0' in client.get("/metrics").text
+
+    async def test_asked_meanwhile(self):
+        """Whoever asks while providers are asked is told what they say then: each is asked once."""
+
+        class Slow(ScriptedProvider):
+            looks = 0
+
+            async def ready(self):
+                self.looks += 1
+                await asyncio.sleep(0)
+
+        provider = Slow()
+        looking = Ready({"eye": provider}, MemoryBuffer(Room(1, 1, 1)), dict)
+        assert await asyncio.gather(*(looking.look() for _ in range(3))) == [(True, {})] * 3
+        assert provider.looks == 1
 
     def test_metrics(self, serve):
         """Metrics can be read by Prometheus, and count photos, canvases, failures and refusals."""

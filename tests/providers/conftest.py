@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -20,11 +20,13 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import numpy as np
 import onnx
 import pytest
 from google.cloud.vision import Feature
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession
 from PIL import Image, ImageDraw, ImageFont
 
 import providers
@@ -137,9 +139,23 @@ def make_azure(folder: Path, task: Task, clouds: str) -> Subject:
     return Subject(provider, task, red_box(), ("caption?language=en", "smartCrops?smartcrops-aspect-ratios=0.9,1.33"))
 
 
+def make_gateway(folder: Path, task: Task, endpoint: str) -> Subject:
+    """Asks a gateway that runs and sees shapes."""
+    return Subject(create("gateway", folder, endpoint=endpoint, tasks=[task]), task, red_box())
+
+
+def make_kserve(folder: Path, task: Task, models: str) -> Subject:
+    """Asks a server that runs a tiny network by the Open Inference Protocol."""
+    (folder / "names.txt").write_text("cat\ndog\n")
+    provider = create("kserve", folder, endpoint=models, model="net", labels="names.txt")
+    return Subject(provider, task, Image.new("RGB", (200, 100)))
+
+
 FACTORIES: Mapping[str, Callable[..., Subject]] = {
     "azure": make_azure,
+    "gateway": make_gateway,
     "google": make_google,
+    "kserve": make_kserve,
     "onnx": make_onnx,
     "rekognition": make_rekognition,
     "shapes": make_shapes,
@@ -148,7 +164,9 @@ FACTORIES: Mapping[str, Callable[..., Subject]] = {
 
 TASKS: Mapping[str, tuple[Task, ...]] = {
     "azure": (Task.OBJECTS, Task.PEOPLE, Task.TEXT, Task.LABELS, Task.EXTRAS),
+    "gateway": (Task.OBJECTS,),
     "google": (Task.OBJECTS, Task.PEOPLE, Task.FACES, Task.TEXT, Task.LOGOS, Task.LABELS, Task.MODERATION, Task.EXTRAS),
+    "kserve": (Task.OBJECTS,),
     "onnx": (Task.OBJECTS,),
     "rekognition": (Task.OBJECTS, Task.PEOPLE, Task.FACES, Task.TEXT, Task.CELEBRITIES, Task.EQUIPMENT, Task.LABELS,
                     Task.MODERATION, Task.EXTRAS),
@@ -160,7 +178,7 @@ TASKS: Mapping[str, tuple[Task, ...]] = {
 
 @pytest.fixture(scope="session")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of something that answers as Rekognition does."""
+    """The address of a gateway, which answers as Rekognition does, and as gateways do."""
     config = {
         "providers": {"eye": {"kind": "shapes"}},
         "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}], "max_wait_ms": 0}],
@@ -196,8 +214,9 @@ def listening(answer: Callable[[Asked], Reply]) -> Iterator[str]:
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", "Content-Length": len(content), **headers}.items():
                 self.send_header(name, str(value))
-            self.end_headers()
-            self.wfile.write(content)
+            with suppress(ConnectionError):  # who asked may have gone
+                self.end_headers()
+                self.wfile.write(content)
 
         do_GET = do_POST
 
@@ -300,6 +319,22 @@ def clouds() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def relay() -> Iterator[SimpleNamespace]:
+    """An address, `url`, that is known before the service behind it is: what is posted there goes on to `target`. Keeps
+    which `hops` the requests said."""
+    state = SimpleNamespace(target="", hops=[])
+
+    def answer(asked: Asked) -> Reply:
+        hops = asked.headers["X-Imgrid-Hops"]
+        state.hops.append(int(hops))
+        said = httpx.post(f"{state.target}{asked.path}", content=asked.body, headers={"X-Imgrid-Hops": hops})
+        return said.status_code, {}, said.content
+
+    with listening(answer) as state.url:
+        yield state
+
+
 @pytest.fixture(scope="session")
 def said() -> Mapping[str, Mapping[str, Any]]:
     """`said[vendor][operation or feature]`: what `clouds` answers."""
@@ -317,7 +352,102 @@ def stand_in() -> Iterator[str]:
         process.terminate()
 
 
-SERVED_BY = {"rekognition": ("clouds", "endpoint"), "google": ("clouds",), "azure": ("clouds",)}
+HEADER_LENGTH = "Inference-Header-Content-Length"
+DATATYPES = {"tensor(float)": "FP32", "tensor(float16)": "FP16", "tensor(int64)": "INT64", "tensor(bool)": "BOOL"}
+NUMPY = {"FP32": np.float32, "FP16": np.float16, "INT64": np.int64, "BOOL": np.bool_}
+
+
+class Inference:
+    """Serves one network, whatever the model is called, by the Open Inference Protocol v2: really run, by ONNX Runtime.
+
+    Takes and gives tensors in binary where it is told to; asked to, it answers `instead`, for a path that ends so.
+    """
+
+    def __init__(self, network: Path, *, binary: bool = True) -> None:
+        self.session = InferenceSession(str(network), providers=["CPUExecutionProvider"])
+        self.binary = binary
+        self.instead: dict[str, Reply] = {}
+        self.requests: list[Asked] = []
+
+    def __call__(self, asked: Asked) -> Reply:
+        self.requests.append(asked)
+        for ending, reply in self.instead.items():
+            if asked.path.endswith(ending):
+                return reply
+        if asked.path == "/v2":
+            return 200, {}, {"name": "tests", "extensions": ["binary_tensor_data"] if self.binary else []}
+        if asked.path.endswith("/infer"):
+            return self._infer(asked)
+        if asked.path.endswith("/ready"):
+            return 200, {}, b""
+        return 200, {}, {key: list(map(self._described, tensors)) for key, tensors in (
+            ("inputs", self.session.get_inputs()), ("outputs", self.session.get_outputs()))}  # fmt: skip
+
+    @staticmethod
+    def _described(tensor: Any) -> dict[str, Any]:
+        shape = [side if isinstance(side, int) else -1 for side in tensor.shape]
+        return {"name": tensor.name, "datatype": DATATYPES[tensor.type], "shape": shape}
+
+    def _infer(self, asked: Asked) -> Reply:
+        length = int(asked.headers.get(HEADER_LENGTH, len(asked.body)))
+        said, tail, feeds = json.loads(asked.body[:length]), asked.body[length:], {}
+        for tensor in said["inputs"]:
+            kind = NUMPY[tensor["datatype"]]
+            if "data" in tensor:
+                array = np.array(tensor["data"], kind)
+            else:
+                size = tensor["parameters"]["binary_data_size"]
+                array, tail = np.frombuffer(tail[:size], kind), tail[size:]
+            feeds[tensor["name"]] = array.reshape(tensor["shape"])
+        if tail:
+            return 400, {}, {"error": f"{len(tail)} bytes too many"}
+        try:
+            arrays = self.session.run([output["name"] for output in said["outputs"]], feeds)
+        except Exception as error:  # ONNX Runtime's exceptions share no base of their own
+            return 400, {}, {"error": str(error)}
+        return self._answered(said["outputs"], arrays)
+
+    def _answered(self, wanted: Sequence[dict[str, Any]], arrays: Sequence[Any]) -> Reply:
+        outputs, tail = [], b""
+        for output, array in zip(wanted, arrays, strict=True):
+            row = {"name": output["name"], "shape": array.shape}
+            row["datatype"] = next(kind for kind, known in NUMPY.items() if known == array.dtype)
+            if self.binary and output.get("parameters", {}).get("binary_data"):
+                row["parameters"], tail = {"binary_data_size": array.nbytes}, tail + array.tobytes()
+            else:
+                row["data"] = array.tolist()
+            outputs.append(row)
+        head = json.dumps({"model_name": "net", "outputs": outputs}).encode()
+        return 200, {HEADER_LENGTH: str(len(head))} if tail else {}, head + tail
+
+
+@pytest.fixture
+def inference() -> Iterator[Callable[..., tuple[str, Inference]]]:
+    """`inference(network, binary=True)`: the address of a server of its own, and the server."""
+    with ExitStack() as stack:
+
+        def start(network: Path, **settings: Any) -> tuple[str, Inference]:
+            server = Inference(network, **settings)
+            return stack.enter_context(listening(server)), server
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that runs the tiny network that kind `onnx` is tried with."""
+    outputs = {"logits": [[[9.0, 0.0, 0.0]]], "pred_boxes": [[[0.5, 0.5, 0.4, 0.2]]]}
+    with listening(Inference(write_network(tmp_path_factory.mktemp("models") / "net.onnx", outputs))) as url:
+        yield url
+
+
+SERVED_BY = {
+    "rekognition": ("clouds", "endpoint"),
+    "gateway": ("endpoint",),
+    "google": ("clouds",),
+    "azure": ("clouds",),
+    "kserve": ("models",),
+}
 """Which fixtures have the addresses that a kind asks."""
 
 
@@ -331,9 +461,11 @@ def subject_of(kind: str, task: Task, folder: Path, request: pytest.FixtureReque
     params=[(kind, task) for kind, tasks in TASKS.items() for task in tasks],
     ids=lambda param: "-".join(param),
 )
-def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     """One of each kind for each of its tasks, shared by all tests, as some take seconds to load."""
-    return subject_of(*request.param, tmp_path_factory.mktemp(request.param[0]), request)
+    made = subject_of(*request.param, tmp_path_factory.mktemp(request.param[0]), request)
+    yield made
+    asyncio.run(made.provider.close())
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from gateway.testing import Block, drawn, encoded
-from providers.base import Box, Detection
+from providers.base import Box, Detection, Landmark
 
 IMAGE = drawn(
     (400, 200), Block("green", 300, 20, 320, 40), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)
@@ -119,6 +119,20 @@ class TestOptions:
             ("WORD", "a"),
             ("WORD", "b"),
         ]
+
+    def test_whole(self, serve, http):
+        """A part names its whole, and what else the provider said comes along, landmarks and details; what it did not
+        say is left out."""
+        mark, details = Landmark("eyeLeft", 0.25, 0.5), {"raw": {"Smile": {"Value": True}}}
+        read = [
+            Detection("a", 0.5, Box(0.1, 0.1, 0.5, 0.2), key=0, details=details, landmarks=(mark,)),
+            Detection("b", 0.4, Box(0.1, 0.1, 0.2, 0.2), parent=0),
+        ]
+        (photo,) = ok(http.post(f"{serve(lambda *_: read)}/v1/detect", content=PHOTO))["photos"]
+        whole, part = ({key: each[key] for key in each.keys() - {"label", "score", "box", "pixels"}}
+                       for each in photo["detections"])  # fmt: skip
+        assert whole == {"key": 0, "details": details, "landmarks": [{"name": "eyeLeft", "x": 0.25, "y": 0.5, "z": 0}]}
+        assert part == {"parent": 0}
 
     def test_pixels(self, detect):
         """A detection's pixels are its fractions times the photo's size."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -57,6 +58,15 @@ async def test_sheet(studio, started):
     assert made.layout.shape == FOUR
     assert colours(made) == RGB
     assert made.broken == {}
+
+
+@pytest.mark.parametrize("lane", [ALONE, FOUR])
+async def test_hops(studio, lane):
+    """A canvas has come through as many gateways as the photo on it that came through most."""
+    photos = [replace(plain(colour), hops=hops) for colour, hops in zip(COLOURS, (0, 2, 1, 0), strict=True)]
+    made = await sheet(studio, photos[1:2] if lane == ALONE else photos, lane, BYTES)
+    assert made.picture.hops == 2
+    assert (await sheet(studio, photos[:1], lane, BYTES)).picture.hops == 0
 
 
 async def test_started_tile_is_used(studio):
