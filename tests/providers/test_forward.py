@@ -141,7 +141,7 @@ def test_signed_anew(cloud, forward):
     assert headers["content-type"] == "application/x-amz-json-1.1"
     us = Tenant("us", "us")
     incoming = Incoming("POST", asked.path, "", headers, asked.body)
-    assert verify(incoming, {"AKID": KeyPair("hush", us)}, "rekognition", datetime.now(UTC)) == us
+    assert verify(incoming, {"AKID": KeyPair("hush", us)}.get, "rekognition", datetime.now(UTC)) == us
 
 
 class TestGoogle:
