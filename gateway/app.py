@@ -11,10 +11,8 @@ from functools import partial
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from pydantic import SecretStr
 
 from gateway import dialects, settings
@@ -23,6 +21,7 @@ from gateway.buckets import open_gs, open_s3
 from gateway.buffer.base import Buffer
 from gateway.clock import Clock, steady
 from gateway.dialects.native import DIALECT as NATIVE
+from gateway.doors import open_rpc
 from gateway.events import Events, Listener
 from gateway.fetching import Fetcher
 from gateway.flow import FETCHES, Flow
@@ -35,7 +34,6 @@ from gateway.http import Endpoint, Intake
 from gateway.jobs import told
 from gateway.jobs.api import Api
 from gateway.jobs.base import Hook
-from gateway.jobs.openapi import describe
 from gateway.jobs.service import Jobs
 from gateway.keys import KeyPair, Keyring, kept
 from gateway.keystore import StoreError
@@ -43,11 +41,13 @@ from gateway.livekeys import NO_SIGNER, LiveKeys
 from gateway.model import Fallback, Route, Tenant
 from gateway.names import translate
 from gateway.names.translate import Names
+from gateway.openapi import describe
 from gateway.operations import Operations, Ready
 from gateway.places import WEB, folder_of
 from gateway.replies.desk import Desk
 from gateway.rounds import Rules
-from gateway.routes import Routes, describe_routes
+from gateway.routes import Routes
+from gateway.rpc import Rpc
 from gateway.service import Service
 from gateway.settings import ConfigError, Settings
 from gateway.sources import Reader, Sources, Web
@@ -84,6 +84,8 @@ class Parts:
     deliverer: Deliverer
     clock: Clock
     desk: Desk
+    forwarding: Forwarding
+    rpc: Rpc | None
 
     @property
     def buffer(self) -> Buffer:
@@ -130,8 +132,14 @@ def build(
                           observe=metrics.attempted,
                           pace=Pace(attempt_s=urls.timeout_ms / 1000, concurrency=config.webhooks.concurrency),
                           clock=clock)  # fmt: skip
-    return Parts(config, made, routes, _keyring(config, file, clock), stores, studio, events, flow, watcher, metrics,
-                 service, jobs, guard, sources, deliverer, clock, Desk(stores.replies, events))  # fmt: skip
+    keyring, desk = _keyring(config, file, clock), Desk(stores.replies, events)
+    prices = {name: provider.about.price for name, provider in made.items()}
+    forwarding = Forwarding(service.routes, flow.forward, prices, flow.charge)
+    grpc = open_rpc(
+        config, file, lambda dialect, intake: Endpoint(dialect, service, keyring, events, intake, desk, forwarding)
+    )
+    return Parts(config, made, routes, keyring, stores, studio, events, flow, watcher, metrics, service, jobs, guard,
+                 sources, deliverer, clock, desk, forwarding, grpc)  # fmt: skip
 
 
 def _names(config: Settings, file: Path) -> Names:
@@ -325,10 +333,8 @@ def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="ImGrid gateway", version="1", lifespan=lambda _: running(parts), redoc_url=None)
     limits, timeout_s = parts.settings.limits, parts.settings.limits.body_timeout_ms / 1000
     intake = Intake(limits.max_request_bytes, limits.max_reading_bytes, timeout_s)
-    prices = {name: provider.about.price for name, provider in parts.providers.items()}
-    forwarding = Forwarding(parts.service.routes, parts.flow.forward, prices, parts.flow.charge)
     for dialect in dialects.load_all():
-        endpoint = Endpoint(dialect, parts.service, parts.keyring, parts.events, intake, parts.desk, forwarding)
+        endpoint = Endpoint(dialect, parts.service, parts.keyring, parts.events, intake, parts.desk, parts.forwarding)
         for place in dialect.paths:
             method, path = place.split(" ") if " " in place else ("POST", place)
             app.add_route(path, endpoint.__call__, methods=[method], include_in_schema=False)
@@ -337,7 +343,7 @@ def create_app(parts: Parts) -> FastAPI:
     ready = Ready(parts.providers, parts.buffer, parts.flow.resting)
     Operations(ready, parts.buffer, parts.metrics, parts.keyring, parts.clock).add_to(app)
     Routes(parts.service.routes, parts.watcher, parts.keyring).add_to(app)
-    _describe(app)
+    describe(app)
     return app
 
 
@@ -366,29 +372,17 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         watching = asyncio.create_task(parts.watcher.run())
         stack.push_async_callback(_cancelled, watching)  # what is watched keeps no process from stopping
         await stack.enter_async_context(parts.stores.jobs.running(parts.buffer))
+        if parts.rpc is not None:
+            await stack.enter_async_context(parts.rpc.serving(grace_s(parts)))
         yield
+
+
+def grace_s(parts: Parts) -> float:
+    """How long calls under way may go on when the gateway is told to stop: until none can have an answer."""
+    return max(route.deadline_s for route in parts.routes.values()) + parts.settings.limits.body_timeout_ms / 1000
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-
-
-def _describe(app: FastAPI) -> None:
-    """Adds the dialects to the OpenAPI document: their endpoints are plain ones, which FastAPI does not look into."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = get_openapi(title=app.title, version=app.version, routes=app.routes)
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
-            for dialect in dialects.load_all():
-                operation = dict(dialect.openapi)
-                schemas.update(operation.pop("x-components", {}))
-                document["paths"][dialect.paths[0]] = {"post": {"operationId": dialect.name, **operation}}
-            describe(document)
-            describe_routes(document)
-            app.openapi_schema = document
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

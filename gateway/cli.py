@@ -58,7 +58,7 @@ def serve(config: ConfigFile = settings.DEFAULT_FILE) -> None:
         parts.settings.host,
         parts.settings.port,
         lambda url: out.print(greeting(parts, url)),
-        grace_s=max(route.deadline_s for route in parts.routes.values()) + parts.settings.limits.body_timeout_ms / 1000,
+        grace_s=composition.grace_s(parts),
     )
 
 
@@ -143,7 +143,12 @@ def config_example() -> None:
 
 def greeting(parts: Parts, url: str) -> str:
     """What an operator sees when the gateway listens: where, which tasks, who may ask, and what to try."""
-    lines = [f"[bold]imgrid {metadata.version('imgrid-gateway')}[/] listens on [bold]{url}[/]  (API: {url}/docs)", ""]
+    lines = [f"[bold]imgrid {metadata.version('imgrid-gateway')}[/] listens on [bold]{url}[/]  (API: {url}/docs)"]
+    if parts.rpc is not None:
+        lines.append(
+            f"gRPC for Google's clients on [bold]{parts.rpc.address}[/] ({'TLS' if parts.rpc.secure else 'no TLS'})"
+        )
+    lines.append("")
     for route in parts.routes.values():
         about = parts.providers[route.provider].about
         who = f" for {', '.join(sorted(route.tenants))}" if route.tenants else ""

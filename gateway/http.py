@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -114,22 +115,31 @@ class Endpoint:
         return Response(reply.body, reply.status, reply.headers)
 
     async def _call(self, request: Request) -> tuple[Call, Work]:
-        """Which call it is, and how to answer it."""
         greeting = head(request)
+        self.greet(greeting)
+        return self.call(replace(greeting, body=await self.intake.read(request)))
+
+    def greet(self, greeting: Incoming) -> None:
+        """Lets a request in whose body is not read yet, before a stranger's takes up room. Raises Unauthenticated."""
         if self.keyring.open:
             check_local(greeting)
-        self.dialect.authenticate(greeting, self.keyring)  # before a stranger's body takes up room
-        incoming = replace(greeting, body=await self.intake.read(request))
+        self.dialect.authenticate(greeting, self.keyring)
+
+    def call(self, incoming: Incoming, within_s: float = inf) -> tuple[Call, Work]:
+        """Which call a request is, and how to answer it; its photos have so long at most.
+
+        Raises Unauthenticated or BadRequest.
+        """
         tenant = self.dialect.authenticate(incoming, self.keyring)
         call = call_of(tenant, self.dialect.name, self.dialect.call_ids(incoming))
-        return call, partial(self._made, incoming, tenant)
+        return call, partial(self._made, incoming, tenant, within_s)
 
-    async def _made(self, incoming: Incoming, tenant: Tenant) -> Made:
+    async def _made(self, incoming: Incoming, tenant: Tenant, within_s: float) -> Made:
         asked = self.dialect.parse(incoming)
         if isinstance(asked, Forward):
             reply = await self.forwarding.reply(asked, incoming, tenant, self.dialect.name)
             return Made(reply, stands(reply))
-        question = _with_headers(asked, incoming)
+        question = _within(_with_headers(asked, incoming), within_s)
         answers = await self.service.answer(question, tenant, self.dialect)
         return Made(self._rendered(question, answers), lasts(answers))
 
@@ -207,3 +217,10 @@ def _hops(incoming: Incoming) -> int:
         raise TooManyHops(f"The request came through over {MOST_HOPS} other gateways, so they seem to ask each other "
                           "in a circle: look at the endpoints of their providers of kind gateway.")  # fmt: skip
     return int(given)
+
+
+def _within(question: Question, most_s: float) -> Question:
+    """With a deadline that is no later than that."""
+    if most_s == inf:
+        return question
+    return replace(question, deadline_s=min(most_s, question.deadline_s or inf))

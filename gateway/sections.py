@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -12,6 +13,35 @@ from gateway.places import folder_of
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _address(listen: str) -> str:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError("write address:port, such as 127.0.0.1:8080")
+    return listen
+
+
+Listen = Annotated[str, AfterValidator(_address)]
+"""Where to listen: an address and a port."""
+
+
+def host_of(listen: Listen) -> str:
+    return listen.rpartition(":")[0].strip("[]")
+
+
+class GrpcSettings(Section):
+    """Google's clients by gRPC, which most of them speak by themselves."""
+
+    listen: Listen = Field("127.0.0.1:8081", description="address and port")
+    cert: Path | None = Field(None, description="chain of certificates, PEM; with it and its key clients must use TLS")
+    key: Path | None = Field(None, description="its private key, PEM, without a password")
+
+    @model_validator(mode="after")
+    def _pair(self) -> GrpcSettings:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key go together; leave both out for no TLS")
+        return self
 
 
 def _folder(text: str) -> str:

@@ -61,7 +61,7 @@ class Service:
         wanted = ask.wanted
         if ask.task == Task.LABELS:
             wanted = self.names.asked(wanted, _vocabulary(dialect), self.spoken[route.provider])
-        return Way(route, self._variant(route, quality), wanted)
+        return Way(route, self._variant(route, "exact" if ask.alone else quality), wanted)
 
     def enter(self, photo: Photo, way: Way, tenant: Tenant, job: str, /, *, index: int) -> Entry:
         """A job's photo, ready to be put."""

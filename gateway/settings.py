@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 import providers
 from gateway import overlay
 from gateway.faults import FaultName
 from gateway.keys import is_loopback, sha256_of
-from gateway.sections import FetchSettings, GsSettings, S3Settings, Source
+from gateway.sections import FetchSettings, GrpcSettings, GsSettings, Listen, S3Settings, Source, host_of
 from gateway.sections import Section as _Section
 from providers.base import Options, Task
 from thresholds.cascade import Border, Cascade, Crossing, Merge, Stage, load
@@ -176,7 +176,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
-    listen: str = Field("127.0.0.1:8080", description="address and port")
+    listen: Listen = Field("127.0.0.1:8080", description="address and port")
+    grpc: GrpcSettings | None = Field(None, description="Google's clients by gRPC, on a port of its own")
     providers: dict[str, dict[str, Any]] = Field(min_length=1, description="by name; each has a kind and its options")
     routes: list[RouteSettings] = Field(min_length=1)
     tenants: list[TenantSettings] = Field(default_factory=list)
@@ -194,19 +195,13 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="for decoding and composing")
 
-    @field_validator("listen")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-            raise ValueError("write address:port, such as 127.0.0.1:8080")
-        return value
-
     @model_validator(mode="after")
     def _closed(self) -> Settings:
-        if not self.tenants and not is_loopback(self.host):
-            raise ValueError(f"listen: {self.listen} is not loopback and there are no tenants, so anybody could spend "
-                             "your money; add tenants with keys, or listen on 127.0.0.1")  # fmt: skip
+        doors = {"listen": self.listen, **({"grpc.listen": self.grpc.listen} if self.grpc else {})}
+        for name, listen in doors.items():
+            if not self.tenants and not is_loopback(host_of(listen)):
+                raise ValueError(f"{name}: {listen} is not loopback and there are no tenants, so anybody could spend "
+                                 "your money; add tenants with keys, or listen on 127.0.0.1")  # fmt: skip
         if self.key_store is not None and not self.tenants:
             raise ValueError("key_store: there are no tenants whose keys it could hold, and without tenants nobody "
                              "needs one; add tenants, or remove key_store")  # fmt: skip
@@ -214,7 +209,7 @@ class Settings(BaseSettings):
 
     @property
     def host(self) -> str:
-        return self.listen.rpartition(":")[0].strip("[]")
+        return host_of(self.listen)
 
     @property
     def port(self) -> int:
@@ -279,7 +274,8 @@ def _explain(file: Path, variables: Mapping[str, str], error: ValidationError) -
 
 def _suggestion(key: str) -> str:
     sections = (Settings, RouteSettings, FallbackSettings, WatchSettings, TenantSettings, HookSettings, BufferSettings,
-                JobSettings, WebhookSettings, FetchSettings, S3Settings, GsSettings, LimitSettings, RekognitionKey,
+                JobSettings, WebhookSettings, FetchSettings, S3Settings, GsSettings, GrpcSettings, LimitSettings,
+                RekognitionKey,
                 PlainKey)  # fmt: skip
     known = {name for section in sections for name in section.model_fields}
     close = difflib.get_close_matches(key, known, n=1)

@@ -9,20 +9,38 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.dialects.base import Ask, Item
+from gateway.dialects import _google_context as contexts
+from gateway.dialects._google_context import Context, Int32
+from gateway.dialects._google_mask import Mask
+from gateway.dialects.base import Ask, Item, Question, Source
 from gateway.errors import BadRequest, GatewayError, NotServed, PhotoError
 from providers.base import Task
 
 MAX_PHOTOS = 16
 MAX_REQUEST_BYTES = 10_485_760
+MAX_FEATURES = 100
+MAX_URL = 2048
+MAX_MODEL = 64
+LEAST_SCORE = 0.5
+"""Objects and labels that score less are left out: clients have no parameter for it."""
 FEATURES = {
-    "OBJECT_LOCALIZATION": Task.OBJECTS,
+    "FACE_DETECTION": Task.FACES,
+    "LOGO_DETECTION": Task.LOGOS,
+    "LABEL_DETECTION": Task.LABELS,
     "TEXT_DETECTION": Task.TEXT,
+    "SAFE_SEARCH_DETECTION": Task.MODERATION,
     "DOCUMENT_TEXT_DETECTION": Task.TEXT,
+    "OBJECT_LOCALIZATION": Task.OBJECTS,
+    "LANDMARK_DETECTION": Task.EXTRAS,
+    "IMAGE_PROPERTIES": Task.EXTRAS,
+    "CROP_HINTS": Task.EXTRAS,
+    "WEB_DETECTION": Task.EXTRAS,
+    "PRODUCT_SEARCH": Task.EXTRAS,
 }
 NUMBERS = {
     "0": "TYPE_UNSPECIFIED",
@@ -41,94 +59,184 @@ NUMBERS = {
 }
 """Names of features by their numbers, which Google's own REST clients send."""
 
-SERVED = f"{', '.join(FEATURES)} are."
 UNSPECIFIED = "Request must specify image and features."
-BY_URL = (
-    "image.source is not taken here: send the photo's bytes as image.content, or hand in its URL as a job "
-    "(POST /v1/jobs)."
-)
+SCHEMES = ("gs://", "http://", "https://")
 ALPHABET = str.maketrans("-_", "+/", " \t\r\n=")
 """From the web's base64 to the usual one, without what either may have or leave out."""
 
 
-Int32 = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
+class Feature(NamedTuple):
+    """One thing that is wanted of a photo, with how many results at most; 0 for all."""
+
+    name: str
+    most: int = 0
+    model: str = ""
 
 
-class Feature(Struct, frozen=True):
+class Wanted(NamedTuple):
+    """One photo, or where it lies, and what is wanted of it, whichever way it came."""
+
+    photo: bytes | Source | GatewayError
+    features: Sequence[Feature]
+    context: Context = Context()
+
+
+class Options(NamedTuple):
+    """What `render` is to know: how many results each photo may have, by task, and which members are wanted."""
+
+    most: tuple[Mapping[Task, int], ...]
+    mask: Mask
+
+
+def question(wanted: Sequence[Wanted], mask: Mask) -> Question:
+    """What is asked of all photos of a call. Raises BadRequest."""
+    return Question(tuple(map(_item, wanted)), Options(tuple(map(_most, wanted)), mask))
+
+
+def check_photos(count: int) -> None:
+    """Raises BadRequest where a call has too many."""
+    if count > MAX_PHOTOS:
+        raise BadRequest(f"Too many images per request: there are {count}, and {MAX_PHOTOS} are taken.")
+
+
+def check_features(count: int) -> None:
+    """Raises BadRequest where a photo has too many."""
+    if count > MAX_FEATURES:
+        raise BadRequest(f"Too many features per image: there are {count}, and {MAX_FEATURES} are taken.")
+
+
+def source(url: str) -> Source | GatewayError:
+    """Where a photo lies, or why it cannot be looked for there."""
+    if not url.startswith(SCHEMES) or len(url) > MAX_URL:
+        return PhotoError(f"image_uri must begin with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}, and have at most "
+                          f"{MAX_URL} characters.")  # fmt: skip
+    return Source(url)
+
+
+def _item(wanted: Wanted) -> Item:
+    """A photo and what is asked of it, or why it is not."""
+    names = [feature.name for feature in wanted.features]
+    if not names:
+        return Item(BadRequest(UNSPECIFIED), ())
+    if other := [name for name in names if name not in FEATURES]:
+        return Item(NotServed(f"Not served here: {', '.join(other)}; {', '.join(FEATURES)} are."), ())
+    tasks = dict.fromkeys(FEATURES[name] for name in names)
+    return Item(wanted.photo, tuple(_ask(task, wanted) for task in tasks))
+
+
+def _ask(task: Task, wanted: Wanted) -> Ask:
+    if task == Task.EXTRAS:
+        named = {feature.name: feature for feature in wanted.features if FEATURES[feature.name] == task}
+        return Ask(task, tuple(_extra(feature, wanted.context) for feature in named.values()))
+    if task == Task.LABELS:
+        return Ask(task, least_score=LEAST_SCORE)
+    return Ask(task, alone=task == Task.TEXT and bool(wanted.context.language_hints))
+
+
+def _extra(feature: Feature, context: Context) -> str:
+    """What the vendor alone answers, with its options behind a "?", as providers take it. Raises BadRequest."""
+    if len(feature.model) > MAX_MODEL:
+        raise BadRequest(
+            f"The model of {feature.name} has {len(feature.model)} characters; at most {MAX_MODEL} are taken."
+        )
+    options = {"max_results": feature.most, "model": feature.model, "context": contexts.part_of(context, feature.name)}
+    given = {name: value for name, value in options.items() if value}
+    return feature.name + ("?" + urlencode(given) if given else "")
+
+
+def _most(wanted: Wanted) -> dict[Task, int]:
+    return {FEATURES[each.name]: each.most for each in wanted.features if each.name in FEATURES}
+
+
+class JsonFeature(Struct, frozen=True):
     type: Int32 | Annotated[str, Meta(max_length=64)] | None = 0
     max_results: Int32 | None = 0
     camel: Int32 | None = msgspec.field(default=0, name="maxResults")
+    model: str | None = ""
 
     @property
-    def name(self) -> str:
-        return NUMBERS.get(str(self.type or 0), str(self.type))
+    def feature(self) -> Feature:
+        name = NUMBERS.get(str(self.type or 0), str(self.type))
+        return Feature(name, max(self.camel or self.max_results or 0, 0), self.model or "")
+
+
+class JsonSource(Struct, frozen=True):
+    image_uri: str | None = None
+    image: str | None = msgspec.field(default=None, name="imageUri")
+    gcs_image_uri: str | None = None
+    gcs: str | None = msgspec.field(default=None, name="gcsImageUri")
 
     @property
-    def most(self) -> int:
-        """How many results are wanted; 0 for all."""
-        return max(self.camel or self.max_results or 0, 0)
+    def url(self) -> str:
+        return self.image or self.image_uri or self.gcs or self.gcs_image_uri or ""
 
 
-class Image(Struct, frozen=True):
+class JsonImage(Struct, frozen=True):
     content: str | None = None
-    source: Any = None
+    source: JsonSource | None = None
 
 
-class Wanted(Struct, frozen=True):
-    image: Image | None = None
-    features: Annotated[list[Feature], Meta(max_length=100)] | None = None
+NOTHING = msgspec.Raw(b"")
+
+
+class JsonWanted(Struct, frozen=True):
+    image: JsonImage | None = None
+    features: list[JsonFeature] | None = None
+    image_context: msgspec.Raw = NOTHING
+    context: msgspec.Raw = msgspec.field(default=NOTHING, name="imageContext")
 
 
 class Batch(Struct, frozen=True):
-    requests: list[Wanted] | None = None
+    requests: list[JsonWanted] | None = None
 
 
-class Wish(NamedTuple):
-    """What is asked of one photo, and how many results of each task it may have: 0 for all."""
-
-    asks: tuple[Ask, ...]
-    most: Mapping[Task, int]
-
-
-def read(body: bytes) -> Sequence[Wanted]:
+def read(body: bytes) -> list[Wanted]:
     """What is wanted of each photo. Raises BadRequest."""
     if len(body) > MAX_REQUEST_BYTES:
         raise BadRequest(f"Request payload size exceeds the limit: {MAX_REQUEST_BYTES} bytes.")
+    wanted = _decoded(body, Batch).requests or []
+    check_photos(len(wanted))
+    return [_wanted(index, each) for index, each in enumerate(wanted)]
+
+
+def _decoded(body: bytes, form: type[Any]) -> Any:
     try:
-        wanted = msgspec.json.decode(body, type=Batch, strict=False).requests or []
+        return msgspec.json.decode(body, type=form, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"Invalid JSON payload received. {error}") from None
-    if len(wanted) > MAX_PHOTOS:
-        raise BadRequest(f"Too many images per request: there are {len(wanted)}, and {MAX_PHOTOS} are taken.")
-    return wanted
 
 
-def wish(features: Sequence[Feature]) -> Wish | GatewayError:
-    """What one photo's features come to, or why they are refused."""
-    most = {feature.name: feature.most for feature in features}
-    if not most:
-        return BadRequest(UNSPECIFIED)
-    if other := [name for name in most if name not in FEATURES]:
-        return NotServed(f"Not served here: {', '.join(other)}; {SERVED}")
-    limits = {FEATURES[name]: number for name, number in most.items()}
-    return Wish(tuple(Ask(task) for task in limits), limits)
+def _wanted(index: int, each: JsonWanted) -> Wanted:
+    check_features(len(each.features or ()))
+    features = [feature.feature for feature in each.features or ()]
+    context = contexts.read(bytes(each.context) or bytes(each.image_context))
+    return Wanted(_photo(index, each.image or JsonImage()), features, context)
 
 
-def item(index: int, wanted: Wanted) -> tuple[Item, Mapping[Task, int]]:
-    """One photo with what is asked of it, or why it is not; and how many results it may have. Raises BadRequest."""
-    wished = wish(wanted.features or ())
-    if isinstance(wished, GatewayError):
-        return Item(wished, ()), {}
-    return Item(photo(index, wanted.image), wished.asks), wished.most
-
-
-def photo(index: int, image: Image | None) -> bytes | GatewayError:
-    """A photo's bytes, or why there are none. Raises BadRequest where they are no base64 of either alphabet."""
-    if image is None or not image.content:
-        return PhotoError(BY_URL) if image and image.source else b""
+def _photo(index: int, image: JsonImage) -> bytes | Source | GatewayError:
+    """A photo's bytes, or where it lies. Raises BadRequest where bytes are in no base64 of either alphabet."""
+    if not image.content:
+        url = image.source.url if image.source else ""
+        return source(url) if url else b""
     text = image.content.translate(ALPHABET)
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError:
         where = f"'requests[{index}].image.content' (TYPE_BYTES)"
         raise BadRequest(f"Invalid value at {where}, Base64 decoding failed.") from None
+
+
+class JsonFile(Struct, frozen=True):
+    features: list[Any] | None = None
+    pages: list[Any] | None = None
+
+
+class Files(Struct, frozen=True):
+    requests: list[JsonFile] | None = None
+
+
+def billed(body: bytes) -> int:
+    """What Google bills for a call about files, or about images whose answers go to a bucket: each feature of each page
+    that is named, or of each image. Raises BadRequest."""
+    asked = _decoded(body, Files).requests or []
+    return sum(len(each.features or ()) * max(len(each.pages or ()), 1) for each in asked)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from gateway.model import Size
-from providers.base import Detection
+from providers.base import Box, Detection
 
 Point = tuple[float, float]
 Corners = tuple[Point, Point, Point, Point]
@@ -92,12 +92,23 @@ def _parted(line: Detection) -> tuple[Word, ...]:
     return *made[:-1], *(word._replace(follows="LINE_BREAK") for word in made[-1:])
 
 
-def _corners(detection: Detection) -> Corners:
-    if len(detection.polygon) == 4:
-        a, b, c, d = detection.polygon
+def corners_of(box: Box, polygon: Sequence[Point] = ()) -> Corners:
+    """The polygon, where it is one of four corners; else those of the box, from its top left clockwise."""
+    if len(polygon) == 4:
+        a, b, c, d = polygon
         return a, b, c, d
-    x0, y0, x1, y1 = detection.box
+    x0, y0, x1, y1 = box
     return (x0, y0), (x1, y0), (x1, y1), (x0, y1)
+
+
+def poly(corners: Corners, size: Size) -> dict[str, Any]:
+    """Whole pixels of the photo: a client's parser takes no fractions here."""
+    vertices = [{"x": round(unit(x) * size.width_px), "y": round(unit(y) * size.height_px)} for x, y in corners]
+    return {"vertices": vertices}
+
+
+def _corners(detection: Detection) -> Corners:
+    return corners_of(detection.box, detection.polygon)
 
 
 def _part(corners: Corners, start: float, end: float) -> Corners:
@@ -123,37 +134,31 @@ def _around(lines: Sequence[Line]) -> Corners:
 
 
 def _entity(text: str, corners: Corners, size: Size) -> dict[str, Any]:
-    return {"description": text, "boundingPoly": _poly(corners, size)}
+    return {"description": text, "boundingPoly": poly(corners, size)}
 
 
 def _block(lines: Sequence[Line], size: Size) -> dict[str, Any]:
     return {
         "blockType": "TEXT",
         "confidence": sum(line.score for line in lines) / len(lines),
-        "boundingBox": _poly(_around(lines), size),
+        "boundingBox": poly(_around(lines), size),
         "paragraphs": [_paragraph(line, size) for line in lines],
     }
 
 
 def _paragraph(line: Line, size: Size) -> dict[str, Any]:
     words = [_word(word, size) for word in line.words]
-    return {"confidence": line.score, "boundingBox": _poly(line.corners, size), "words": words}
+    return {"confidence": line.score, "boundingBox": poly(line.corners, size), "words": words}
 
 
 def _word(word: Word, size: Size) -> dict[str, Any]:
     symbols = [_symbol(word, place, size) for place in range(len(word.text))]
     if word.follows:
         symbols[-1]["property"] = {"detectedBreak": {"type": word.follows}}
-    return {"confidence": word.score, "boundingBox": _poly(word.corners, size), "symbols": symbols}
+    return {"confidence": word.score, "boundingBox": poly(word.corners, size), "symbols": symbols}
 
 
 def _symbol(word: Word, place: int, size: Size) -> dict[str, Any]:
     length = len(word.text)
     corners = _part(word.corners, place / length, (place + 1) / length)
-    return {"text": word.text[place], "confidence": word.score, "boundingBox": _poly(corners, size)}
-
-
-def _poly(corners: Corners, size: Size) -> dict[str, Any]:
-    """Whole pixels of the photo: a client's parser takes no fractions here."""
-    vertices = [{"x": round(unit(x) * size.width_px), "y": round(unit(y) * size.height_px)} for x, y in corners]
-    return {"vertices": vertices}
+    return {"text": word.text[place], "confidence": word.score, "boundingBox": poly(corners, size)}

@@ -97,11 +97,13 @@ class Ask:
 
     `wanted` names, of EXTRAS, what the vendor is to say, and of LABELS the only ones that the client asks about; of
     those and of MODERATION the client is told nothing that scores less than `least_score`; None leaves it to the route.
+    `alone`: the photo shares no canvas for it, whatever the route does otherwise.
     """
 
     task: Task
     wanted: tuple[str, ...] = ()
     least_score: float | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

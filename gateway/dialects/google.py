@@ -2,19 +2,23 @@
 
 Shapes are those of https://cloud.google.com/vision/docs/reference/rest/v1/images/annotate. What is wrong with one photo
 is its own `error` inside a 200. Google's SDK sends `batch_annotate_images` again by itself after 503, and after nothing
-else.
+else. The same by gRPC is `_google_grpc`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote
 
 import msgspec
 
 from gateway.dialects import _google_request as request
-from gateway.dialects._google_text import text_of, unit
-from gateway.dialects.base import Answered, Incoming, Question, Reply, holder_of, marks, retry_after
+from gateway.dialects._google_answer import told_of
+from gateway.dialects._google_mask import Mask, mask_of, masked
+from gateway.dialects._labels import marked
+from gateway.dialects.base import ASKING, Answered, Forward, Incoming, Question, Reply, holder_of, marks, retry_after
 from gateway.errors import (
     BadDimensions,
     BadFormat,
@@ -24,28 +28,33 @@ from gateway.errors import (
     GatewayError,
     NoKey,
     NoPhoto,
+    NotFetched,
     NotServed,
     PhotoError,
     SourceAway,
+    SourceNotAllowed,
     Stopping,
+    TooManyBytes,
     Unauthenticated,
 )
 from gateway.keys import Keyring
-from gateway.model import Size, Tenant
-from providers.base import Detection, Limits, Task
+from gateway.model import Tenant
+from providers.base import Limits, Task
 
-PATH = "/v1/images:annotate"
-OF_PROJECT = "/v1/projects/{parent:path}/images:annotate"
+ANNOTATE = "images:annotate"
+WHOLE = ("images:asyncBatchAnnotate", "files:annotate", "files:asyncBatchAnnotate")
+OPERATION = "operations:get"
+CALL = re.compile(r"/v1/(?:projects/.+/)?((?:images|files):\w+$|operations/).*")
 KEY_HEADER = "x-goog-api-key"
 KEY_PARAMETER = "key"
+MASK_HEADER = "x-goog-fieldmask"
+MASK_PARAMETERS = ("fields", "$fields")
 CALL_HEADERS = ("x-goog-request-id", "idempotency-key")
 """Google's own SDKs send neither; whoever uses one may add it."""
-LEAST_SCORE = 0.5
-"""Objects that score less are left out: clients have no parameter for it."""
 
 
 class Status(NamedTuple):
-    """An error's HTTP status, its name and its number in google.rpc.Code."""
+    """An error's HTTP status, its name and its number in google.rpc.Code; the number is one photo's."""
 
     http: int
     name: str
@@ -53,13 +62,17 @@ class Status(NamedTuple):
 
 
 INVALID = Status(400, "INVALID_ARGUMENT", 3)
+DENIED = "We're not allowed to access the URL on your behalf. Please download the content and pass it in."
 AWAY = "We can not access the URL currently. Please download the content and pass it in."
 
 ERRORS: list[tuple[type[GatewayError] | tuple[type[GatewayError], ...], Status, str]] = [
     (NoPhoto, INVALID, request.UNSPECIFIED),
     (BadFormat, INVALID, "Bad image data."),
     (BadDimensions, INVALID, "Image too large. Please limit to 75 megapixels."),
+    (SourceNotAllowed, Status(403, "PERMISSION_DENIED", 7), DENIED),
     (SourceAway, Status(503, "UNAVAILABLE", 14), AWAY),
+    (TooManyBytes, INVALID, ""),
+    (NotFetched, INVALID._replace(code=14), AWAY),
     ((PhotoError, NotServed, BadRequest), INVALID, ""),
     (NoKey, Status(403, "PERMISSION_DENIED", 7), "Method doesn't allow unregistered callers."),
     (Unauthenticated, INVALID, "API key not valid. Please pass a valid API key."),
@@ -76,43 +89,86 @@ KEY_INVALID = {
     "domain": "googleapis.com",
     "metadata": {"service": "vision.googleapis.com"},
 }
+RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
+
+
+def _places(call: str) -> Iterator[str]:
+    """Where a call is served: by itself, within a project or a place of one, and under any prefix."""
+    for place in (f"/v1/{call}", f"/v1/projects/{{parent:path}}/{call}"):
+        yield place
+        yield "/{prefix:path}" + place
 
 
 class Google:
-    """Objects or text of up to 16 photos."""
+    """All features of up to 16 photos; what is no question about photos is handed on, where the operator lets it."""
 
     name = "google"
-    paths = (PATH, "/{prefix:path}" + PATH, OF_PROJECT, "/{prefix:path}" + OF_PROJECT)
+    paths: tuple[str, ...] = (
+        *(place for call in (ANNOTATE, *WHOLE) for place in _places(call)),
+        *(f"GET {place}" for place in _places("operations/{name:path}")),
+    )
     limits = Limits(20_971_520, max_pixels=75_000_000, formats=frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"}))
-    openapi = {
+    openapi: Mapping[str, Any] = {
         "tags": ["google"],
-        "summary": "Google Cloud Vision: objects or text",
-        "description": "Give Google's SDK this gateway as api_endpoint and its transport as rest; the key goes into "
-        f"{KEY_HEADER}, ?{KEY_PARAMETER}= or Authorization: Bearer.",
+        "summary": "Google Cloud Vision: features of up to 16 photos",
+        "description": "Give Google's SDK this gateway as api_endpoint and its transport as rest, or its gRPC's; "
+        f"the key goes into {KEY_HEADER}, ?{KEY_PARAMETER}= or Authorization: Bearer.",
         "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
     }
 
     def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:
         return holder_of(incoming, keyring, self.name, KEY_HEADER, parameter=KEY_PARAMETER)
 
-    def parse(self, incoming: Incoming) -> Question:
-        wanted = request.read(incoming.body or b"{}")
-        items = [request.item(index, each) for index, each in enumerate(wanted)]
-        return Question(tuple(item for item, _ in items), tuple(most for _, most in items))
+    def parse(self, incoming: Incoming) -> Question | Forward:
+        call = CALL.search(unquote(incoming.path))
+        if call and call[1] == "operations/":
+            return Forward(OPERATION, target=call[0])
+        if call and call[1] in WHOLE:
+            return Forward(call[1], request.billed(incoming.body or b"{}"), target=call[0])
+        return request.question(request.read(incoming.body or b"{}"), mask_asked(incoming))
 
     def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
-        responses = [_response(answer, most) for answer, most in zip(answers, question.options, strict=True)]
-        return _reply(200, {"responses": responses} if responses else {})
+        return _reply(200, answer_of(question, answers), marked(answers))
 
     def render_error(self, error: GatewayError) -> Reply:
-        status, message = _status(error)
+        status, message = status_of(error)
         body: dict[str, Any] = {"code": status.http, "message": message, "status": status.name}
-        if isinstance(error, Unauthenticated):
-            body["details"] = [KEY_INVALID]
+        if details := details_of(error):
+            body["details"] = details
         return _reply(status.http, {"error": body}, retry_after(error))
 
     def call_ids(self, incoming: Incoming) -> tuple[str, ...]:
-        return marks(incoming, *(incoming.headers.get(name, "") for name in CALL_HEADERS))
+        given = [incoming.headers.get(name, "") for name in CALL_HEADERS]
+        return marks(incoming, *given, asking=(*ASKING, MASK_HEADER))
+
+
+def mask_asked(incoming: Incoming) -> Mask:
+    """Which members of the answer are wanted. Raises BadRequest."""
+    asked = parse_qs(incoming.query)
+    given = [asked[name][-1] for name in MASK_PARAMETERS if name in asked]
+    return mask_of((*given, incoming.headers.get(MASK_HEADER, ""))[0])
+
+
+def answer_of(question: Question, answers: Sequence[Answered]) -> dict[str, Any]:
+    """The whole answer, in proto3's JSON."""
+    asked: request.Options = question.options
+    responses = [_response(answer, most) for answer, most in zip(answers, asked.most, strict=True)]
+    told: dict[str, Any] = masked({"responses": responses} if responses else {}, asked.mask)
+    return told
+
+
+def status_of(error: GatewayError) -> tuple[Status, str]:
+    """An error's status, and its message."""
+    status, text = next((status, text) for kinds, status, text in ERRORS if isinstance(error, kinds))
+    return status, f"{text} {error}".strip()
+
+
+def details_of(error: GatewayError) -> list[Mapping[str, Any]]:
+    """What an error says to programs."""
+    details: list[Mapping[str, Any]] = [KEY_INVALID] if isinstance(error, Unauthenticated) else []
+    if error.retry_after_s is not None:
+        details.append({"@type": RETRY_INFO, "retryDelay": f"{error.retry_after_s:.3f}s"})
+    return details
 
 
 def _response(answer: Answered, most: Mapping[Task, int]) -> dict[str, Any]:
@@ -120,37 +176,11 @@ def _response(answer: Answered, most: Mapping[Task, int]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for task, outcome in answer.outcomes.items():
         if answer.photo is not None and outcome.error is None:
-            told |= _told(task, outcome.found, answer.photo.size, most.get(task, 0))
+            told |= told_of(task, outcome.found, answer.photo.size, most.get(task, 0))
     if answer.error is not None:
-        status, message = _status(answer.error)
+        status, message = status_of(answer.error)
         told["error"] = {"code": status.code, "message": message}
     return told
-
-
-def _told(task: Task, found: Sequence[Detection], size: Size, most: int) -> dict[str, Any]:
-    """What one task's answer adds to a photo's."""
-    if task == Task.TEXT:
-        return text_of(found, size)
-    ranked = sorted((d for d in found if d.score >= LEAST_SCORE), key=lambda d: -d.score)
-    return {"localizedObjectAnnotations": [_object(d) for d in ranked[: most or None]]} if ranked else {}
-
-
-def _object(detection: Detection) -> dict[str, Any]:
-    """An object in the corners of its box, from the top left clockwise; with its `mid` where the provider told one."""
-    x0, y0, x1, y1 = (unit(side) for side in detection.box)
-    vertices = [{"x": x, "y": y} for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
-    found = {
-        "name": detection.label,
-        "score": unit(detection.score),
-        "boundingPoly": {"normalizedVertices": vertices},
-    }
-    mid = detection.details.get("mid")
-    return {"mid": mid, **found} if isinstance(mid, str) else found
-
-
-def _status(error: GatewayError) -> tuple[Status, str]:
-    status, text = next((status, text) for kinds, status, text in ERRORS if isinstance(error, kinds))
-    return status, f"{text} {error}".strip()
 
 
 def _reply(status: int, answer: Any, extra: Mapping[str, str] | None = None) -> Reply:

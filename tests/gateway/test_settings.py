@@ -110,6 +110,10 @@ class TestFile:
         [
             ({"listen": "8080"}, "address:port"),
             ({"listen": "127.0.0.1:99999"}, "address:port"),
+            ({"grpc": {"listen": "8081"}}, "grpc.listen: write address:port"),
+            ({"grpc": {"cert": "cert.pem"}}, "grpc: cert and key go together"),
+            ({"grpc": {"cert": "none.pem", "key": "none.key"}}, "none.pem and"),
+            ({"grpc": {"certificate": "cert.pem"}}, "grpc.certificate: unknown key"),
             ({"threads": 0}, "threads"),
             ({"routes": [{**ROUTE, "max_wait_ms": -1}]}, "routes[0].max_wait_ms"),
             ({"routes": [{**ROUTE, "deadline_ms": 0}]}, "routes[0].deadline_ms"),
@@ -433,6 +437,8 @@ class TestTenants:
         """Without tenants it listens on loopback only, or it would spend money for anybody."""
         assert "tenants" in refused(write(listen=listen))
         assert settings.read(write(listen=listen, tenants=[SHOP]), {}).listen == listen
+        assert "grpc.listen" in refused(write(grpc={"listen": listen}))
+        assert settings.read(write(grpc={"listen": listen}, tenants=[SHOP]), {}).grpc.listen == listen
 
     @pytest.mark.parametrize("listen", ["127.0.0.1:1", "localhost:1", "[::1]:1"])
     def test_loopback(self, write, listen):

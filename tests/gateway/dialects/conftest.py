@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from botocore.config import Config
 
+from gateway.app import Parts
 from gateway.testing import Script, ScriptedProvider, about, parts_of, serving
 from providers.base import Provider, Task
 
@@ -30,39 +32,51 @@ TENANTS = [
 
 
 @pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """`serve(objects=script or provider, text=script, faces=provider, **config)`: the address of a gateway that answers
-    so, by task; `extras=` takes providers by the kind whose they are.
+def serve(started: Callable[..., tuple[str, Parts]]) -> Callable[..., str]:
+    """`serve(...)`: the address of a gateway, as `started` starts it."""
+    return lambda *given, **config: started(*given, **config)[0]
+
+
+@pytest.fixture(scope="session")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[str, Parts]]]:
+    """`started(objects=script or provider, text=script, faces=provider, **config)`: a gateway that answers so, by task,
+    with its address; `extras=` takes providers by the kind whose they are.
 
     Without scripts it finds coloured shapes, for real. `route=` changes its routes, 2x2 grids that wait 20 ms.
     """
-    with ExitStack() as stack:
+    running: list[AbstractContextManager[str]] = []
 
-        def start(
-            objects: Script | Provider | None = None,
-            route: dict[str, Any] | None = None,
-            extras: Mapping[str, Provider] | None = None,
-            **config: Any,
-        ) -> str:
-            scripts = {str(task): config.pop(task) for task in Task if task in config}
-            scripts |= {} if objects is None else {"objects": objects}
-            fakes: dict[str, Provider] = {task: _provider(task, script) for task, script in scripts.items()}
-            shared = {"stages": [{"shape": "2x2"}], "max_wait_ms": 20, **(route or {})}
-            names = {"objects", *scripts}
-            kinds = dict.fromkeys(names, "shapes")
-            routes: list[dict[str, Any]] = [{"task": name, "provider": name, **shared} for name in sorted(names)]
-            for kind, provider in (extras or {}).items():
-                fakes[kind], kinds[kind] = provider, kind
-                routes.append({"task": "extras", "provider": kind, **(config.pop("forwarding", {}))})
-            content = {
-                "providers": {name: {"kind": kind, "canvas": "640x640"} for name, kind in kinds.items()},
-                "routes": routes,
-                **config,
-            }
-            folder: Path = tmp_path_factory.mktemp("gateway")
-            return stack.enter_context(serving(parts_of(folder, content, fakes)))
+    def start(
+        objects: Script | Provider | None = None,
+        route: dict[str, Any] | None = None,
+        extras: Mapping[str, Provider] | None = None,
+        **config: Any,
+    ) -> tuple[str, Parts]:
+        scripts = {str(task): config.pop(task) for task in Task if task in config}
+        scripts |= {} if objects is None else {"objects": objects}
+        fakes: dict[str, Provider] = {task: _provider(task, script) for task, script in scripts.items()}
+        shared = {"stages": [{"shape": "2x2"}], "max_wait_ms": 20, **(route or {})}
+        names = {"objects", *scripts}
+        kinds = dict.fromkeys(names, "shapes")
+        routes: list[dict[str, Any]] = [{"task": name, "provider": name, **shared} for name in sorted(names)]
+        for kind, provider in (extras or {}).items():
+            fakes[kind], kinds[kind] = provider, kind
+            routes.append({"task": "extras", "provider": kind, **(config.pop("forwarding", {}))})
+        content = {
+            "providers": {name: {"kind": kind, "canvas": "640x640"} for name, kind in kinds.items()},
+            "routes": routes,
+            **config,
+        }
+        folder: Path = tmp_path_factory.mktemp("gateway")
+        parts = parts_of(folder, content, fakes)
+        made = serving(parts)
+        address = made.__enter__()
+        running.append(made)
+        return address, parts
 
-        yield start
+    yield start
+    with ThreadPoolExecutor(8) as pool:  # each takes a moment to stop
+        list(pool.map(lambda gateway: gateway.__exit__(None, None, None), running))
 
 
 def _provider(task: str, script: Script | Provider) -> Provider:
@@ -75,6 +89,11 @@ def _provider(task: str, script: Script | Provider) -> Provider:
 def gateway(serve: Callable[..., str]) -> str:
     """One that is open to anybody and finds coloured shapes."""
     return serve()
+
+
+@pytest.fixture(scope="session")
+def tenants() -> list[dict[str, Any]]:
+    return TENANTS
 
 
 @pytest.fixture(scope="session")

@@ -204,5 +204,5 @@ def test_blame(dialect, kind):
 def test_described(dialect):
     """Every dialect is described in OpenAPI's form, and its name is its module's."""
     assert dialect.openapi["summary"]
-    assert all(path.startswith("/") for path in dialect.paths)
+    assert all(path.removeprefix("GET ").startswith("/") for path in dialect.paths)
     assert type(dialect).__module__ == f"gateway.dialects.{dialect.name}"

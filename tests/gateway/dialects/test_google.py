@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.dialects._google_request import FEATURES, NUMBERS
+from gateway.dialects._google_request import FEATURES, NUMBERS, Options
 from gateway.dialects.base import Answered, about_all
 from gateway.dialects.google import DIALECT
 from gateway.errors import BilledUnknown, BufferAway, Busy, DeadLetter, DeadlineExceeded, Stopping, UpstreamFailed
@@ -34,7 +34,10 @@ PHOTO = encoded(IMAGE, "JPEG")
 CONTENT = base64.b64encode(PHOTO).decode()
 SQUARE = Size(100, 100)
 GREEN = encoded(drawn((200, 200), Block("green", 20, 20, 180, 180)), "PNG")
-OBJECTS, TEXT, DOCUMENT = (vision.Feature.Type[name] for name in FEATURES)
+OBJECTS, TEXT, DOCUMENT, LABELS = (
+    vision.Feature.Type[name]
+    for name in ("OBJECT_LOCALIZATION", "TEXT_DETECTION", "DOCUMENT_TEXT_DETECTION", "LABEL_DETECTION")
+)
 PATH = "/v1/images:annotate"
 ASKED = {"image": {"content": CONTENT}, "features": [{"type": "OBJECT_LOCALIZATION"}]}
 
@@ -241,7 +244,7 @@ def told(task, *found, size=SQUARE, most=0):
     """What is told of detections, as the SDK reads it."""
     photo = Photo("id", b"", "JPEG", size)
     answer = Answered(photo, {task: Outcome(photo, found)})
-    reply = DIALECT.render(about_all(task, [b""], options=({task: most},)), [answer])
+    reply = DIALECT.render(about_all(task, [b""], options=Options(({task: most},), {})), [answer])
     (answer,) = vision.BatchAnnotateImagesResponse.from_json(reply.body, ignore_unknown_fields=False).responses
     return answer
 
@@ -300,14 +303,14 @@ class TestBatches:
         source = vision.AnnotateImageRequest(
             image={"source": {"image_uri": "https://example.com/a.jpg"}}, features=[{"type_": OBJECTS}]
         )
-        labels = of(PHOTO, vision.Feature.Type.LABEL_DETECTION)
-        requests = [of(b"no picture"), of(PHOTO), of(b""), source, labels, of(PHOTO, OBJECTS, TEXT), of(GREEN)]
+        faces = of(PHOTO, vision.Feature.Type.FACE_DETECTION)
+        requests = [of(b"no picture"), of(PHOTO), of(b""), source, faces, of(PHOTO, OBJECTS, TEXT), of(GREEN)]
         answer = google(gateway).batch_annotate_images(requests=requests)
         assert [names(response) for response in answer.responses] == [[], ["red", "blue"], [], [], [], [], ["green"]]
         said = [(response.error.code, response.error.message) for response in answer.responses]
-        assert [code for code, _ in said] == [3, 0, 3, 3, 3, 3, 0]
-        texts = ["Bad image data.", "", "Request must specify image and features.", "as a job (POST /v1/jobs)",
-                 "LABEL_DETECTION", "No route serves the task text", ""]  # fmt: skip
+        assert [code for code, _ in said] == [3, 0, 3, 14, 3, 3, 0]
+        texts = ["Bad image data.", "", "Request must specify image and features.", "We can not access the URL",
+                 "No route serves the task faces", "No route serves the task text", ""]  # fmt: skip
         assert all(text in message for text, (_, message) in zip(texts, said, strict=True))
 
     def test_too_large(self, serve, google):
@@ -333,6 +336,8 @@ class TestFeatures:
         assert len({reply.text for reply in replies}) == 1
         if name not in FEATURES:
             assert name in refusal(replies[0])
+        elif FEATURES[name] == Task.EXTRAS:
+            assert f"the task extras ({name})" in refusal(replies[0])
 
     @pytest.mark.parametrize(
         "feature", [{"maxResults": 1}, {"max_results": 1}, {"maxResults": "1"}, {"maxResults": 1.0, "model": "x"}]
@@ -342,14 +347,14 @@ class TestFeatures:
         (answer,) = ok(post({**ASKED, "features": [{"type": "OBJECT_LOCALIZATION", **feature}]}))
         assert len(answer["localizedObjectAnnotations"]) == 1
 
-    def test_not_served(self, google, gateway):
-        """What judges a whole picture is refused by name, with what is served."""
-        with pytest.raises(exceptions.BadRequest, match=r"LABEL_DETECTION; OBJECT_LOCALIZATION, TEXT_DETECTION"):
-            google(gateway).label_detection(image=vision.Image(content=PHOTO))
+    def test_not_served(self, post):
+        """What is none of Google's features is refused by name, with what is served."""
+        asked = {**ASKED, "features": [{"type": "MIND_READING"}]}
+        assert refusal(post(asked)).startswith("Not served here: MIND_READING; FACE_DETECTION, LOGO_DETECTION,")
 
     def test_all(self, google, gateway):
-        """So is a call that names no features, for which the SDK asks for all."""
-        with pytest.raises(exceptions.BadRequest, match="FACE_DETECTION, LANDMARK_DETECTION"):
+        """A call that names no features, for which the SDK asks for all, is refused where a route is missing."""
+        with pytest.raises(exceptions.BadRequest, match="No route serves the task"):
             google(gateway).annotate_image({"image": {"content": PHOTO}})
 
     def test_mixed(self, google, serve):
@@ -386,7 +391,7 @@ class TestRequests:
     @pytest.mark.parametrize(
         "query",
         ["$alt=json;enum-encoding=int", "$alt=json%3Benum-encoding%3Dint", "$.xgafv=2", "quotaUser=me",
-         "prettyPrint=false&fields=responses.error&alt=json"],
+         "prettyPrint=false&fields=&alt=json"],
     )  # fmt: skip
     def test_query(self, post, query):
         """Google's standard parameters are taken, and change nothing."""

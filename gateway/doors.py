@@ -1,0 +1,32 @@
+"""What a gateway listens on beside HTTP, from its settings: for the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.dialects._google_grpc import MAX_MESSAGE_BYTES, GoogleGrpc
+from gateway.dialects.base import Dialect
+from gateway.http import Endpoint, Intake
+from gateway.rpc import Door, Rpc, tls_of
+from gateway.settings import ConfigError, Settings
+
+
+def open_rpc(config: Settings, file: Path, endpoint: Callable[[Dialect, Intake], Endpoint]) -> Rpc | None:
+    """Google's clients by gRPC, where that is configured; `endpoint` is what asks for them.
+
+    Raises ConfigError naming file and key for what cannot be had.
+    """
+    if config.grpc is None:
+        return None
+    listen, cert, key = config.grpc.listen, config.grpc.cert, config.grpc.key
+    limits = config.limits
+    most = min(MAX_MESSAGE_BYTES, limits.max_request_bytes)
+    intake = Intake(most, limits.max_reading_bytes, limits.body_timeout_ms / 1000)
+    try:
+        door = Door(listen, tls_of(file.parent / cert, file.parent / key) if cert and key else None)
+        return Rpc(endpoint(GoogleGrpc(), intake), door)
+    except ImportError:
+        raise ConfigError(f"{file}: grpc: it needs google-cloud-vision; pip install 'imgrid-gateway[google]'") from None
+    except ValueError as error:
+        raise ConfigError(f"{file}: grpc: {error}") from None

@@ -1,0 +1,37 @@
+"""Labels of a photo, whether a provider told them or they are those of boxes."""
+
+from __future__ import annotations
+
+from gateway.dialects._labels import labels_of, marked
+from gateway.dialects.base import Answered
+from gateway.model import Outcome
+from providers.base import WHOLE, Box, Detection, Task
+
+CAT, DOG, BETTER_CAT = (
+    Detection(name, score, Box(0.1, 0.1, 0.5, 0.5)) for name, score in (("cat", 0.6), ("dog", 0.8), ("cat", 0.9))
+)
+SUNSET, ANIMAL = (Detection(name, score, WHOLE, kind="LABEL") for name, score in (("Sunset", 0.5), ("Animal", 0.7)))
+INSTANCE = Detection("Animal", 0.99, Box(0, 0, 1, 1), kind="INSTANCE")
+
+
+def answered(*found, task=Task.LABELS):
+    return Answered(None, {task: Outcome(None, found)})
+
+
+def test_told():
+    """Of what a provider told the labels are told, the surest first; instances are not labels."""
+    assert labels_of([SUNSET, INSTANCE, ANIMAL]) == [ANIMAL, SUNSET]
+
+
+def test_boxes():
+    """Where there are boxes only, what is in them is told once, with its best score, as of the whole photo."""
+    labels = labels_of([CAT, DOG, BETTER_CAT])
+    assert [(each.label, each.score, each.box, each.kind) for each in labels] == [
+        ("cat", 0.9, WHOLE, "LABEL"), ("dog", 0.8, WHOLE, "LABEL"),
+    ]  # fmt: skip
+
+
+def test_marked():
+    """An answer is marked where any photo's labels are those of boxes; none is for what else was asked."""
+    assert marked([answered(SUNSET, INSTANCE), answered(CAT)]) == {"X-Imgrid-Labels": "boxes"}
+    assert not marked([answered(SUNSET, INSTANCE), answered(), answered(CAT, task=Task.OBJECTS)])
