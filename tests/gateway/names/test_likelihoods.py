@@ -44,3 +44,8 @@ def test_a_higher_score_is_never_less_likely(one, other):
     """Likelihoods keep the order of scores."""
     low, high = sorted((one, other))
     assert likelihood(low) <= likelihood(high)
+
+
+def test_no_number():
+    """A score that is no number is as good as none."""
+    assert likelihood(float("nan")) == 1
