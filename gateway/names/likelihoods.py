@@ -18,8 +18,10 @@ UNKNOWN, VERY_UNLIKELY, VERY_LIKELY = 0, 1, 5
 
 
 def likelihood(score: float | None) -> int:
-    """The likelihood, 1 to 5, whose score is the nearest, the higher of two; UNKNOWN where there is no score. What is no
-    number counts as 0."""
+    """The likelihood, 1 to 5, whose score is the nearest, the higher of two; UNKNOWN where there is no score.
+
+    What is no number counts as 0.
+    """
     if score is None:
         return UNKNOWN
     return VERY_UNLIKELY + floor(4 * min(max(0.0, score), 1.0) + 0.5)
