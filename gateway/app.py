@@ -19,6 +19,8 @@ from gateway import dialects, settings
 from gateway.admission import House
 from gateway.buckets import open_gs, open_s3
 from gateway.buffer.base import Buffer
+from gateway.canvases import Rules
+from gateway.checks import check_route
 from gateway.clock import Clock, steady
 from gateway.dialects.native import DIALECT as NATIVE
 from gateway.doors import open_rpc
@@ -45,22 +47,18 @@ from gateway.openapi import describe
 from gateway.operations import Operations, Ready
 from gateway.places import WEB, folder_of
 from gateway.replies.desk import Desk
-from gateway.rounds import Rules
 from gateway.routes import Routes
 from gateway.rpc import Rpc
 from gateway.service import Service
 from gateway.settings import ConfigError, Settings
+from gateway.sizes import Sizes
 from gateway.sources import Reader, Sources, Web
 from gateway.stores import Stores, open_stores
 from gateway.watch import Terms, Watcher
 from gateway.webhooks.deliverer import Deliverer, Pace
 from gateway.webhooks.signing import parse_secret
 from providers import load
-from providers.base import BOXED, Misconfigured, Provider, Task
-from thresholds.cascade import Cascade, Stage
-from thresholds.shape import ALONE
-
-LEAST_CELL_PX = 16
+from providers.base import Misconfigured, Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +84,7 @@ class Parts:
     desk: Desk
     forwarding: Forwarding
     rpc: Rpc | None
+    sizes: Sizes
 
     @property
     def buffer(self) -> Buffer:
@@ -118,8 +117,11 @@ def build(
         fetch_below_bytes=max(held_bytes - FETCHES * config.limits.max_photo_bytes, 1),
     )
     fetch = Fetcher(guard, NATIVE.limits, house)
+    sizes = Sizes(routes, events)
+    events.listeners.append(sizes)
+    sizes.tell_all()
     flow = Flow(routes, made, stores.buffer, studio=studio, events=events, clock=clock, rng=random.Random(),
-                rules=rules, fetch=fetch)  # fmt: skip
+                rules=rules, fetch=fetch, first=sizes.first)  # fmt: skip
     watcher = Watcher(routes, _terms(config, routes), flow.watch, events, clock=clock, rng=random.Random())
     events.listeners.append(watcher)
     names, sources = _names(config, file), _sources(config, file, guard)
@@ -139,7 +141,7 @@ def build(
         config, file, lambda dialect, intake: Endpoint(dialect, service, keyring, events, intake, desk, forwarding)
     )
     return Parts(config, made, routes, keyring, stores, studio, events, flow, watcher, metrics, service, jobs, guard,
-                 sources, deliverer, clock, desk, forwarding, grpc)  # fmt: skip
+                 sources, deliverer, clock, desk, forwarding, grpc, sizes)  # fmt: skip
 
 
 def _names(config: Settings, file: Path) -> Names:
@@ -216,92 +218,17 @@ def _routes(config: Settings, file: Path, made: Mapping[str, Provider]) -> dict[
         if name in routes:
             raise ConfigError(f"{file}: routes[{index}].name: there is another route {name!r}")
         cascade = settings.cascade_of(route, index, file)
-        for stage in cascade.stages:
-            _check_stage(stage, route, made, f"{file}: routes[{index}]")
-        if cascade.merge == "fuse" and route.task == "text":
-            raise ConfigError(f"{file}: routes[{index}].merge: text is not fused; use discard")
-        if route.companion:
-            _check_companion(route, cascade, made, f"{file}: routes[{index}].companion")
-        if route.fallback is not None:
-            _check_fallback(route, cascade, made, f"{file}: routes[{index}].fallback")
-            _check_times(config, route, index, file)
+        check_route(config, index, cascade, made, file=file)
         routes[name] = Route(name, route.task, route.provider, cascade, route.max_wait_ms / 1000,
                              route.deadline_ms / 1000, frozenset(route.tenants), route.companion,
                              made[route.provider].about.kind, frozenset(route.operations),
-                             _fallback(route))  # fmt: skip
+                             _fallback(route), route.labels)  # fmt: skip
     return routes
 
 
 def _fallback(route: settings.RouteSettings) -> Fallback | None:
     other = route.fallback
     return Fallback(other.provider, frozenset(other.on)) if other is not None else None
-
-
-def _check_fallback(route: settings.RouteSettings, cascade: Cascade, made: Mapping[str, Provider], where: str) -> None:
-    """That it is another provider, and takes the route's task at the shapes of all stages that it may stand in for."""
-    name = route.fallback.provider if route.fallback is not None else ""
-    if name in (route.provider, route.companion):
-        whose = "provider" if name == route.provider else "companion"
-        raise ConfigError(f"{where}.provider: {name} is the route's {whose} itself; name another, or no fallback")
-    for stage in cascade.stages:
-        if stage.provider != route.companion:
-            shape = stage.shape if route.task in BOXED else ALONE
-            _check_stage(stage.model_copy(update={"provider": name, "shape": shape}), route, made, where)
-    if route.task == Task.EXTRAS and made[name].about.kind != (kind := made[route.provider].about.kind):
-        raise ConfigError(f"{where}.provider: what a vendor alone can say only another provider of kind {kind} can say "
-                          f"in its place; {name} is of kind {made[name].about.kind}")  # fmt: skip
-
-
-def _check_times(config: Settings, route: settings.RouteSettings, index: int, file: Path) -> None:
-    """That a fallback for calls without an answer can ever be asked."""
-    other = route.fallback
-    if other is None or "no_answer" not in other.on:
-        return
-    where = f"{file}: routes[{index}].fallback.on: no_answer"
-    if config.billed_unknown == "fail" and "on" in other.model_fields_set:
-        raise ConfigError(f"{where}: billed_unknown: fail forbids asking again what may be billed; leave no_answer "
-                          "out, or set billed_unknown: retry")  # fmt: skip
-    timeout_ms = settings.options_of(config, route.provider, file).timeout_ms
-    if config.billed_unknown == "retry" and timeout_ms >= route.deadline_ms:
-        raise ConfigError(f"{where}: providers.{route.provider}.timeout_ms ({timeout_ms}) leaves no time within "
-                          f"routes[{index}].deadline_ms ({route.deadline_ms:g}) for another provider; take a shorter "
-                          "time-out, a longer deadline, or leave no_answer out")  # fmt: skip
-
-
-def _check_companion(route: settings.RouteSettings, cascade: Cascade, made: Mapping[str, Provider], where: str) -> None:
-    """That it is another provider, of the route's task. A cascade without a stage of it does not ask it."""
-    name, stages = route.companion, cascade.stages
-    if name not in made:
-        raise ConfigError(f"{where}: there is no provider {name!r}; there are {', '.join(made)}")
-    if name == route.provider:
-        raise ConfigError(f"{where}: {name} is the route's provider itself; name another, or none")
-    if route.task not in (tasks := made[name].about.tasks):
-        raise ConfigError(f"{where}: provider {name} does not serve {route.task}, but {', '.join(sorted(tasks))}")
-    places = [index for index, stage in enumerate(stages) if stage.provider == name]
-    if places and (places != [0] or stages[0].shape != ALONE or len(stages) == 1):
-        raise ConfigError(f"{where}: {name} sees every photo whole and before anybody else, so in the cascade it has "
-                          "one stage: the first, 1x1, with others after it; imgrid plan makes such cascades from a "
-                          "profile with a companion")  # fmt: skip
-
-
-def _check_stage(stage: Stage, route: settings.RouteSettings, made: Mapping[str, Provider], where: str) -> None:
-    key = stage.provider or route.provider
-    if key not in made:
-        raise ConfigError(f"{where}.provider: there is no provider {key!r}; there are {', '.join(made)}")
-    about = made[key].about
-    if route.task not in about.tasks:
-        tasks = ", ".join(sorted(about.tasks))
-        raise ConfigError(f"{where}: nothing can match it: provider {key} does not serve {route.task}, but {tasks}")
-    canvas_px = about.for_task(route.task).canvas_px
-    width, height = canvas_px[0] // stage.shape.cols, canvas_px[1] // stage.shape.rows
-    if min(width, height) < LEAST_CELL_PX:
-        raise ConfigError(f"{where}: cells of a {stage.shape} grid on {key}'s canvas would be {width} x {height} "
-                          f"pixels, {LEAST_CELL_PX} is the least; take fewer cells or a larger canvas")  # fmt: skip
-    most = about.most.get(route.task)
-    if most is not None and stage.shape.cells > most:
-        raise ConfigError(f"{where}: a {stage.shape} grid has {stage.shape.cells} photos, and an answer of {key} holds "
-                          f"at most {most} detections of {route.task}, of all of them together; take at most {most} "
-                          "cells")  # fmt: skip
 
 
 def _keyring(config: Settings, file: Path, clock: Clock) -> Keyring:
@@ -342,7 +269,7 @@ def create_app(parts: Parts) -> FastAPI:
     Api(parts.jobs, parts.keyring, handing_in, lambda: _is_stopping(app)).add_to(app)
     ready = Ready(parts.providers, parts.buffer, parts.flow.resting)
     Operations(ready, parts.buffer, parts.metrics, parts.keyring, parts.clock).add_to(app)
-    Routes(parts.service.routes, parts.watcher, parts.keyring).add_to(app)
+    Routes(parts.service.routes, parts.watcher, parts.keyring, parts.sizes).add_to(app)
     describe(app)
     return app
 

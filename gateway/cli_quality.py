@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from gateway import app as composition
-from gateway import evaluating, profiling, replaying, report, scores, settings, visiting
+from gateway import evaluating, group_profiling, profiling, replaying, report, scores, settings, visiting
 from gateway.console import KEY, ConfigFile, out, read, route_of
 from gateway.profiling import Sample, parse_shapes
 from gateway.routes import RouteOut
 from gateway.scores import Strategy
 from gateway.settings import ConfigError
+from providers.base import BOXED
 from thresholds import cascade as cascades
 from thresholds.shape import ALONE
 from thresholds.variants import ALONE_CASCADE, EXACT
@@ -39,7 +40,13 @@ def profile(
         ),
     ] = [],
     route: Annotated[str, typer.Option(help="The route whose provider is asked.")] = "objects",
-    shapes: Annotated[str, typer.Option(help="Shapes to ask at, with commas; 1x1 always is.")] = SHAPES,
+    shapes: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Shapes to ask at, with commas; 1x1 always is. By default {SHAPES}; of whole pictures "
+            f"{group_profiling.SHAPES}."
+        ),
+    ] = None,
     cascade: Annotated[
         list[str],
         typer.Option(
@@ -62,6 +69,14 @@ def profile(
     floor: Annotated[float, typer.Option(min=0, max=1, help="Detections that score less do not count.")] = 0.3,
     factor: Annotated[float, typer.Option(min=0, help="Thresholds are this times the mean …")] = 1.0,
     deviations: Annotated[float, typer.Option(help="… plus this many standard deviations.")] = 0.0,
+    recall: Annotated[
+        float, typer.Option(min=0.5, max=0.9999, help="Of moderation and labels: the share of flagged photos to find.")
+    ] = 0.99,
+    positive: Annotated[
+        float, typer.Option(min=0.01, max=1, help="… the score from which on a photo alone is flagged …")
+    ] = 0.5,
+    rate: Annotated[float, typer.Option(min=0, max=1, help="… the share of flagged photos to expect …")] = 0.02,
+    labels: Annotated[str, typer.Option(help="… and of labels those that clients ask about, with commas.")] = "",
     probe: Annotated[
         bool, typer.Option("--probe", help="Ask about some of them in canvases of several sizes, too: which is enough?")
     ] = False,
@@ -77,9 +92,16 @@ def profile(
         return
     if not photos:
         raise typer.BadParameter("name a folder of photos", context, param_hint="--photos")
-    sample = Sample(photos, truth, parse_shapes(shapes), groupings, floor, companion, probe)
     parts = composition.build(read(config), config)
     named = route_of(parts, route, config)
+    if named.task not in BOXED:
+        listed = tuple(label.strip() for label in labels.split(",") if label.strip())
+        whole = group_profiling.Sample(
+            photos, parse_shapes(shapes or group_profiling.SHAPES), groupings, recall, rate, positive, listed
+        )
+        group_profiling.run(parts, named, whole, out_dir, console=out, confirmed=yes, config_file=config)
+        return
+    sample = Sample(photos, truth, parse_shapes(shapes or SHAPES), groupings, floor, companion, probe)
     wanted = [parse_shapes(text) for text in cascade] or [[max(sample.shapes, key=lambda shape: shape.cells), ALONE]]
     profiling.run(parts, named, sample, out_dir, config_file=config, console=out, confirmed=yes).write(
         wanted, factor=factor, deviations=deviations, console=out

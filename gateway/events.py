@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gateway.grid.layout import Layout
 from gateway.model import Entry, Lane, Outcome
 from providers.base import Detection, Picture
+from thresholds.shape import Shape
 from thresholds.watching import Record
 
 log = logging.getLogger("imgrid")
@@ -128,9 +129,22 @@ class LevelChanged:
     record: Record
 
 
+@dataclass(frozen=True, slots=True)
+class GroupsChanged:
+    """A route's photos are asked about first at another shape than `before` (None at the beginning), alone where that
+    is cheapest, or the share of them that is flagged has moved. `images` a photo are expected."""
+
+    route: str
+    shape: Shape
+    rate: float
+    images: float
+    reason: str
+    before: Shape | None
+
+
 Event = (
     Asked | CallFailed | BreakerChanged | FellBack | Settled | Refused | Repeated | Left | LoopFailed | Compared
-    | Overlooked | LevelChanged
+    | Overlooked | LevelChanged | GroupsChanged
 )  # fmt: skip
 Listener = Callable[[Event], None]
 

@@ -16,17 +16,20 @@ from typing import Any
 from gateway.asking import Asker
 from gateway.breaker import Breaker
 from gateway.buffer.base import Buffer, Commit, Settlement
+from gateway.canvases import BUFFER_PAUSE_S, Canvases, Rules, insist
 from gateway.clock import Clock
 from gateway.errors import BufferAway, Busy, DeadlineExceeded, GatewayError, NotServed, Stopping
 from gateway.events import BreakerChanged, Events, Left, LoopFailed, Settled
 from gateway.fallback import rests_until
 from gateway.faults import Resting
 from gateway.grid.studio import Studio
+from gateway.groups import Groups
 from gateway.ledger import Charges
 from gateway.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Tenant, Way
 from gateway.packer import Waiting, company, due
-from gateway.rounds import BUFFER_PAUSE_S, Fetch, Rounds, Rules, insist
-from providers.base import Call, Forwarded, Provider
+from gateway.rounds import Fetch, First, Rounds
+from gateway.sizes import coarsest
+from providers.base import BOXED, Call, Forwarded, Provider
 from thresholds.shape import ALONE
 from thresholds.variants import TARGET
 
@@ -59,14 +62,15 @@ class Flow:
         rng: random.Random,
         rules: Rules = Rules(),
         fetch: Fetch = no_fetch,
+        first: First = coarsest,
     ) -> None:
         self._askers = {
             name: Asker(provider, clock, rng, Breaker(provider.about.calls.breaker), partial(self._broke, name))
             for name, provider in providers.items()
         }
-        self._rounds = Rounds(
-            routes, self._askers, buffer, studio, events, clock, rules=rules, fetch=fetch, on_trouble=self._trouble
-        )
+        self._seeing = Canvases(routes, self._askers, buffer, studio, events, clock, rules, self._trouble)
+        self._rounds = Rounds(self._seeing, fetch, first)
+        self._groups = Groups(self._rounds)
         self._buffer = buffer
         self._studio = studio
         self._events = events
@@ -104,11 +108,11 @@ class Flow:
         """The same of photos, each under an id of its own, that go different ways: all of them are taken, or none."""
         return await self._answers([self._enter(photo, way, tenant, deadline_s) for photo, way in asked])
 
-    async def watch(self, photo: Photo, route: Route, tenant: Tenant, variant: str) -> Outcome:
+    async def watch(self, photo: Photo, way: Way, tenant: Tenant) -> Outcome:
         """The outcome of a photo that the gateway asks about for itself: clients go before it, and it counts as none of
         theirs, but for its bill. Raises what `answer` raises."""
         now = self._clock()
-        entry = self._patient(photo, route, tenant, variant)
+        entry = self._patient(photo, way, tenant)
         (outcome,) = await self._answers([replace(entry, deadline_at=now + WATCHED_S, watched=True)])
         return outcome
 
@@ -140,17 +144,19 @@ class Flow:
         wanted: tuple[str, ...] = (),
     ) -> Entry:
         """A job's photo, ready to be put. A URL is to be fetched first."""
-        return replace(self._patient(photo, route, tenant, variant), job=job, index=index, wanted=wanted)
+        return replace(self._patient(photo, Way(route, variant, wanted), tenant), job=job, index=index)
 
-    def _patient(self, photo: Photo, route: Route, tenant: Tenant, variant: str) -> Entry:
+    def _patient(self, photo: Photo, way: Way, tenant: Tenant) -> Entry:
         """A photo with no client that waits."""
+        route, variant, wanted = way
         now = self._clock()
         fetched = photo.pixels > 0
-        lane = self._rounds.lane(photo, route, tenant.pool, variant)
+        lane = self._rounds.lane(photo, route, tenant.pool, variant, wanted=wanted)
         lane = lane if fetched else Lane(FETCHING, route.task, tenant.pool, ALONE)
         due_at = now + self._rules.job_wait_s if fetched and lane.shape != ALONE else now
         deadline_at = now + self._rules.job_deadline_s
-        return Entry(photo, route.name, tenant.name, lane, now, now, due_at, deadline_at, variant=variant)
+        return Entry(photo, route.name, tenant.name, lane, now, now, due_at, deadline_at, variant=variant,
+                     wanted=wanted)  # fmt: skip
 
     async def run(self) -> None:
         """Serves until cancelled."""
@@ -221,7 +227,7 @@ class Flow:
         route, variant, wanted = way
         now = self._clock()
         deadline_at = now + (deadline_s if deadline_s is not None else route.deadline_s)
-        lane = self._rounds.lane(photo, route, tenant.pool, variant)
+        lane = self._rounds.lane(photo, route, tenant.pool, variant, wanted=wanted)
         spare_s = deadline_at - now - self._askers[lane.provider].typical_s
         if spare_s < route.max_wait_s:
             lane = lane._replace(shape=ALONE)
@@ -231,7 +237,7 @@ class Flow:
 
     def _broken(self, entry: Entry, error: GatewayError) -> None:
         end = Settlement(entry, Outcome(entry.photo, error=error))
-        self._errand(self._rounds.commit(Commit(settled=[end])))
+        self._errand(self._seeing.commit(Commit(settled=[end])))
 
     def _trouble(self, photo_id: str, error: GatewayError) -> None:
         if photo_id in self._waiters:
@@ -249,7 +255,7 @@ class Flow:
             free = await self._free(waiting)
             self._served = {lane.pool: turn for lane in waiting if (turn := self._served.get(lane.pool))}
             patient = [lane for lane, held in waiting.items() if not held.urgent]
-            rests = {lane: rests_until(lane, self._rounds.routes.values(), self._askers) for lane in patient}
+            rests = {lane: rests_until(lane, self._seeing.routes.values(), self._askers) for lane in patient}
             claims, wake_at = due(waiting, self._clock(), free, self._served, rests)
             if not claims:
                 return wake_at
@@ -296,7 +302,8 @@ class Flow:
 
     def _start(self, lane: Lane, entries: list[Entry]) -> None:
         self._count(lane, 1)
-        task = asyncio.create_task(self._rounds.canvas(lane, entries))
+        apart = lane.task in BOXED or lane.shape == ALONE
+        task = asyncio.create_task((self._rounds if apart else self._groups).canvas(lane, entries))
         self._canvases.add(task)
 
         def done(finished: asyncio.Task[None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -14,6 +14,11 @@ from thresholds.variants import TARGET, ladder, variants
 
 Quality = Literal["exact", "target", "cheapest"]
 """What a client may ask for: its photo alone, what the route promises, or no second question that is paid for."""
+
+
+Labels = Literal["alone", "boxes", "listed"]
+"""How labels of a whole photo are come by: each photo asked about alone; those of its boxes, by the route for objects;
+or in groups, for clients that ask about a list of labels only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Route:
     operations: frozenset[str] = frozenset()
     """Calls that clients may have handed on to its provider whole, by name."""
     fallback: Fallback | None = None
+    labels: Labels = "alone"
+    """Of the task LABELS."""
     variants: Mapping[str, Cascade] = field(init=False, repr=False, compare=False)
     levels: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
@@ -64,6 +71,16 @@ class Route:
         """The cascade of that name; the route's own where there is none, as for photos that an older one left."""
         return self.variants.get(name, self.cascade)
 
+    @property
+    def positive(self) -> float | None:
+        """Where photos are cleared in groups, the score from which on what a photo alone shows is promised to be found:
+        a client that asks for less is to be asked for exactly. None where each photo has its own answer."""
+        return self.cascade.positive
+
+    def in_groups(self, wanted: Sequence[str]) -> bool:
+        """Whether photos may be cleared together, of which this is wanted: labels only where they are named."""
+        return bool(self.cascade.groups) and (self.task != Task.LABELS or bool(wanted))
+
 
 class Way(NamedTuple):
     """How one thing that is asked of a photo is served: by which route, by which variant of it, and what of it is
@@ -72,6 +89,12 @@ class Way(NamedTuple):
     route: Route
     variant: str = TARGET
     wanted: tuple[str, ...] = ()
+
+
+def concerning(found: Sequence[Detection], wanted: Sequence[str]) -> list[Detection]:
+    """What of it concerns a photo of whose labels only these are wanted; all of it where none is named."""
+    names = {label.casefold() for label in wanted}
+    return [each for each in found if not names or each.label.casefold() in names]
 
 
 class Size(NamedTuple):

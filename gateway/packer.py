@@ -8,6 +8,7 @@ from math import inf
 from typing import NamedTuple
 
 from gateway.model import Lane
+from providers.base import BOXED
 
 
 class Waiting(NamedTuple):
@@ -65,7 +66,8 @@ def due(
 
 def company(lane: Lane, waiting: Mapping[Lane, Waiting]) -> list[Lane]:
     """The lanes whose photos may take the cells that a canvas of this lane has left, the finest first: those that show
-    photos no larger, hold photos of clients, and no full grid, which goes by itself."""
+    photos no larger, hold photos of clients, and no full grid, which goes by itself. None where photos are only cleared
+    together: the size of a group is chosen, and one more makes it likelier that all are asked again."""
     rows, cols = lane.shape
     coarser = [
         other
@@ -77,7 +79,11 @@ def company(lane: Lane, waiting: Mapping[Lane, Waiting]) -> list[Lane]:
         and held.urgent
         and held.photos < other.shape.cells
     ]
-    return sorted(coarser, key=lambda other: (other.shape.cells, other.shape)) if lane.shape.cells > 1 else []
+    return (
+        sorted(coarser, key=lambda other: (other.shape.cells, other.shape))
+        if lane.shape.cells > 1 and lane.task in BOXED
+        else []
+    )
 
 
 def _canvases(lane: Lane, held: Waiting, now: float) -> int:

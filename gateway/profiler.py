@@ -96,7 +96,9 @@ def _read_lines(file: Path) -> Iterator[tuple[str, list[Detection]]]:
 
 
 def _plain(detection: Detection) -> dict[str, Any]:
-    return {key: value for key, value in asdict(detection).items() if key != "details" and value not in ("", (), None)}
+    """Of the details only whether the score is a grade."""
+    kept = {key: value for key, value in asdict(detection).items() if key != "details" and value not in ("", (), None)}
+    return {**kept, "details": {"graded": True}} if detection.details.get("graded") else kept
 
 
 def questions(sizes: Mapping[str, Size], shapes: Sequence[Shape], groupings: int, seed: int = 0) -> list[Question]:

@@ -15,6 +15,7 @@ from gateway.errors import GatewayError
 from gateway.http import check_local, head
 from gateway.keys import Keyring
 from gateway.model import Route, Tenant
+from gateway.sizes import Sizes
 from gateway.watch import Watcher
 from thresholds.cascade import Promise
 from thresholds.watching import Mean
@@ -49,6 +50,15 @@ class AgreementOut(Struct):
     high: float
 
 
+class GroupOut(Struct):
+    """How photos are cleared together: the share of them that was flagged lately, here; the shape that they are asked
+    about at first, and why: 1x1 where groups do not pay."""
+
+    rate: float
+    shape: str
+    reason: str
+
+
 class RouteOut(Struct):
     """One route. `level` is target, or how far it is tightened, since when (Unix seconds) at this replica; `agreement`
     is the target's since then, null where nothing was compared yet; `promised` is what the route is held to."""
@@ -64,6 +74,7 @@ class RouteOut(Struct):
     promised: float | None
     agreement: AgreementOut | None
     labels: dict[str, AgreementOut]
+    group: GroupOut | None = None
 
 
 class RoutesOut(Struct):
@@ -79,6 +90,7 @@ class Routes:
     routes: Sequence[Route]
     watcher: Watcher
     keyring: Keyring
+    sizes: Sizes
 
     def add_to(self, app: FastAPI) -> None:
         """Adds the endpoint; `describe_routes` adds its description."""
@@ -112,7 +124,14 @@ class Routes:
         labels = {label: told for label, mean in record.labels.items() if (told := _agreement(mean))}
         return RouteOut(route.name, route.task, route.provider, route.companion or None, level, round(record.since, 3),
                         stages, _promise(route.cascade.promise), record.promised, _agreement(record.whole),
-                        labels)  # fmt: skip
+                        labels, self._group(route))  # fmt: skip
+
+    def _group(self, route: Route) -> GroupOut | None:
+        chosen = self.sizes.choice(route.name)
+        if chosen is None:
+            return None
+        rate, choice = chosen
+        return GroupOut(round(rate.share, 6), str(choice.shape), choice.reason)
 
 
 def _promise(promise: Promise | None) -> PromiseOut | None:

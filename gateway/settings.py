@@ -16,6 +16,7 @@ import providers
 from gateway import overlay
 from gateway.faults import FaultName
 from gateway.keys import is_loopback, sha256_of
+from gateway.model import Labels
 from gateway.sections import FetchSettings, GrpcSettings, GsSettings, Listen, S3Settings, Source, host_of
 from gateway.sections import Section as _Section
 from providers.base import Options, Task
@@ -122,6 +123,11 @@ class RouteSettings(_Section):
     crossing: Crossing | None = Field(None, description="overrides the cascade's: midpoint or discard")
     border: Border | None = Field(None, description="overrides the cascade's: none, black or blurred")
     companion: str = Field("", description="a free local provider that sees every photo whole, at stage 0")
+    labels: Labels = Field(
+        "alone",
+        description="of task labels: alone; boxes: those of the photo's boxes, by the route for objects; or listed: in "
+        "groups where the client asks about a list of labels",
+    )
     operations: list[str] = Field(
         default_factory=list, description="of task extras: calls that are handed on to the vendor whole, by name"
     )
@@ -350,6 +356,10 @@ def cascade_of(route: RouteSettings, index: int, file: Path) -> Cascade:
         return Cascade(stages=(Stage(shape=ALONE),))
     if route.operations:
         raise ConfigError(f"{where}.operations: calls are handed on by a route of task extras; write them there")
+    if route.labels != "alone" and route.task != Task.LABELS:
+        raise ConfigError(f"{where}.labels: is for a route of task labels, not of {route.task}")
+    if route.labels == "boxes" and route.cascade is None and route.stages is None:
+        return Cascade(stages=(Stage(shape=ALONE),))  # asked for exact answers
     if (route.cascade is None) == (route.stages is None):
         raise ConfigError(f"{where}: write either cascade (a file) or stages, such as stages: [{{shape: 2x2}}]")
     changes = {key: value for key in ("merge", "crossing", "border") if (value := getattr(route, key)) is not None}

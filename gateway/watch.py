@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.events import Compared, Event, Events, LevelChanged, Overlooked, Settled
-from gateway.model import Entry, Outcome, Photo, Route, Tenant
+from gateway.model import Entry, Outcome, Photo, Route, Tenant, Way, concerning
 from providers.base import Detection, Task
-from thresholds.precision import likeness, likeness_by_label
+from thresholds.precision import SURE, likeness, likeness_by_label
 from thresholds.shape import ALONE
 from thresholds.variants import EXACT, TARGET
 from thresholds.watching import Record
@@ -29,7 +29,7 @@ WAITING = 16
 AT_ONCE = 2
 
 Found = Sequence[Detection]
-Ask = Callable[[Photo, Route, Tenant, str], Awaitable[Outcome]]
+Ask = Callable[[Photo, Way, Tenant], Awaitable[Outcome]]
 """Asks about a photo by one of its route's variants, when nobody else wants anything."""
 
 
@@ -51,6 +51,7 @@ class Sample(NamedTuple):
     tenant: Tenant
     target: Found | None
     alone: Found | None
+    wanted: tuple[str, ...] = ()
 
 
 class Watcher:
@@ -94,12 +95,14 @@ class Watcher:
     def _concerns(self, event: Settled) -> bool:
         """Whether it is a client's photo that went by a level of its route, where there are several.
 
-        What a fallback answered says nothing of grids. At the level `exact` photos whose clients asked for it are among
-        them: nothing tells them apart.
+        What a fallback answered says nothing of grids, nor do photos that cannot go in groups of those. At the level
+        `exact` photos whose clients asked for it are among them: nothing tells them apart.
         """
         entry = event.entry
         route = self._routes.get(entry.route)
         if route is None or len(route.levels) == 1 or entry.watched or event.outcome.error or event.outcome.fell_back:
+            return False
+        if route.cascade.groups and not route.in_groups(entry.wanted):
             return False
         return entry.variant in route.levels and (entry.variant != EXACT or self.level(route.name) == EXACT)
 
@@ -112,7 +115,8 @@ class Watcher:
         target = outcome.found if entry.variant == TARGET else None
         tenant = Tenant(entry.tenant, entry.lane.pool)
         try:
-            self._waiting.put_nowait(Sample(entry.photo, route, tenant, target, _alone(route, outcome)))
+            alone = _alone(route, outcome)
+            self._waiting.put_nowait(Sample(entry.photo, route, tenant, target, alone, entry.wanted))
         except asyncio.QueueFull:
             self._events.tell(Overlooked(route.name))
 
@@ -124,14 +128,14 @@ class Watcher:
             try:
                 alone = sample.alone if sample.alone is not None else await self._answer(sample, EXACT)
                 target = sample.target if sample.target is not None else await self._answer(sample, TARGET)
-                self._compare(sample.route, target, alone)
+                self._compare(sample.route, *(concerning(found, sample.wanted) for found in (target, alone)))
             except Exception as error:
                 log.debug("a photo of route %s is not compared: %r", sample.route.name, error)
                 self._events.tell(Overlooked(sample.route.name))
 
     async def _answer(self, sample: Sample, variant: str) -> Found:
         photo = replace(sample.photo, id=uuid.uuid4().hex)
-        outcome = await self._ask(photo, sample.route, sample.tenant, variant)
+        outcome = await self._ask(photo, Way(sample.route, variant, sample.wanted), sample.tenant)
         if outcome.error is not None:
             raise outcome.error
         return outcome.found
@@ -139,8 +143,9 @@ class Watcher:
     # -- what comes of it
 
     def _compare(self, route: Route, target: Found, alone: Found) -> None:
-        by_label = {} if route.task == Task.TEXT else likeness_by_label(alone, target)  # every text is a label
-        record = self.records[route.name].add(likeness(alone, target), by_label)
+        sure = SURE if route.positive is None else route.positive
+        by_label = {} if route.task == Task.TEXT else likeness_by_label(alone, target, sure)  # every text is a label
+        record = self.records[route.name].add(likeness(alone, target, sure), by_label)
         self.records[route.name] = record
         self._events.tell(Compared(route.name, record))
         level = record.due(len(route.levels) - 1)

@@ -15,9 +15,9 @@ from providers.base import Detection
 from thresholds import rules
 from thresholds.boxes import fuse
 from thresholds.fusion import Fusion
-from thresholds.rules import Verdict, always
+from thresholds.rules import Verdict, always, clean
 from thresholds.seen import Seen
-from thresholds.shape import Shape
+from thresholds.shape import ALONE, Shape
 
 AnyRule = Annotated[rules.Rule, PlainValidator(rules.read), PlainSerializer(lambda rule: rule.model_dump(mode="json"))]
 
@@ -85,7 +85,35 @@ class Cascade(BaseModel):
             reached = max(reached, index + stage.rule.reach)
         if self.fusion is not None and self.merge != "fuse":
             raise ValueError("fusion is for a cascade whose merge is fuse")
+        self._check_groups()
         return self
+
+    def _check_groups(self) -> None:
+        """Rules `clean` stand together, and what they flag is asked about alone."""
+        groups = self.groups
+        if not groups:
+            return
+        if groups[-1] != len(self.stages) - 2 or len(groups) != groups[-1] - groups[0] + 1:
+            raise ValueError("rules clean are for all stages but the last (and a companion's, which is the first)")
+        last, first = self.stages[-1], self.stages[groups[0]]
+        if last.shape != ALONE or any(self.stages[index].provider != last.provider for index in groups):
+            raise ValueError(f"after rules clean the last stage is 1x1, of the same provider, and not {last.shape}")
+        if first.shape == ALONE:
+            raise ValueError("a rule clean is for several photos together, not for 1x1")
+        if self.merge != "discard":
+            raise ValueError("answers about groups are not fused; use discard")
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The stages at which photos are only cleared together, or not; none where each photo has its own answer."""
+        return tuple(index for index, stage in enumerate(self.stages) if isinstance(stage.rule, clean.Rule))
+
+    @property
+    def positive(self) -> float | None:
+        """The score from which on what a photo alone shows is promised to be found; None where nothing is cleared in
+        groups."""
+        rules = (stage.rule for stage in self.stages)
+        return max((rule.positive for rule in rules if isinstance(rule, clean.Rule)), default=None)
 
     def reached(self, stage: int, cells: int) -> int:
         """The stage that an answer counts for: asked for `stage`, seen among only `cells` photos.

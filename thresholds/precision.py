@@ -68,19 +68,21 @@ def agreement(reference: By, found: By) -> float:
     return fmean(likeness(objects, found.get(photo, ())) for photo, objects in reference.items())
 
 
-def likeness(reference: Sequence[Detection], found: Sequence[Detection]) -> float:
-    """The same of one photo."""
-    return _f1(_sure(reference), _sure(found))
+def likeness(reference: Sequence[Detection], found: Sequence[Detection], sure: float = SURE) -> float:
+    """The same of one photo, of the detections that score `sure` or more."""
+    return _f1(_sure(reference, sure), _sure(found, sure))
 
 
-def likeness_by_label(reference: Sequence[Detection], found: Sequence[Detection]) -> Mapping[str, float]:
+def likeness_by_label(
+    reference: Sequence[Detection], found: Sequence[Detection], sure: float = SURE
+) -> Mapping[str, float]:
     """The same of one photo, for each label that either answer is sure of."""
-    one, other = _by_label({"": _sure(reference)}), _by_label({"": _sure(found)})
+    one, other = _by_label({"": _sure(reference, sure)}), _by_label({"": _sure(found, sure)})
     return {label: _f1(one[label][""], other[label][""]) for label in [*one, *(other.keys() - one.keys())]}
 
 
-def _sure(objects: Sequence[Detection]) -> list[Detection]:
-    return [detection for detection in objects if detection.score >= SURE]
+def _sure(objects: Sequence[Detection], sure: float) -> list[Detection]:
+    return [detection for detection in objects if detection.score >= sure]
 
 
 def _f1(reference: Sequence[Detection], found: Sequence[Detection]) -> float:

@@ -53,7 +53,10 @@ def finer(cascade: Cascade, provider: str, companion: str = "") -> Cascade:
 
 
 def cheapest(cascade: Cascade, companion: str = "") -> Cascade:
-    """No stage after the first that is paid for, whatever it answers."""
+    """No stage after the first that is paid for, whatever it answers; of groups the cascade itself, for what is flagged
+    together is nobody's answer."""
+    if cascade.groups:
+        return cascade
     first = next(index for index, stage in enumerate(cascade.stages) if stage.provider != companion)
     last = cascade.stages[first].model_copy(update={"rule": always.Rule()})
     return _with(cascade, *cascade.stages[:first], last)

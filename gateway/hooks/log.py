@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import logging
 
-from gateway.events import Asked, BreakerChanged, CallFailed, Event, FellBack, LevelChanged, LoopFailed, Settled
+from gateway.events import (
+    Asked,
+    BreakerChanged,
+    CallFailed,
+    Event,
+    FellBack,
+    GroupsChanged,
+    LevelChanged,
+    LoopFailed,
+    Settled,
+)
+from thresholds.shape import ALONE
 
 log = logging.getLogger("imgrid")
 
@@ -30,6 +41,10 @@ def write(event: Event) -> None:
                         "%.3f; since the last change it was %s", event.route, event.after, event.before,
                         "fallen below" if event.level > event.record.level else "risen above",
                         event.record.promised, _agreement(event))  # fmt: skip
+        case GroupsChanged() if event.before != event.shape:
+            level = logging.WARNING if ALONE in (event.before, event.shape) else logging.INFO
+            log.log(level, "route %s asks about new photos %s: %s", event.route,
+                    "alone" if event.shape == ALONE else f"in groups of {event.shape}", event.reason)  # fmt: skip
         case Settled() if event.outcome.error is not None:
             log.info("photo %s of %s: %s", event.entry.photo.id, event.entry.tenant, event.outcome.error.code)
         case Asked():

@@ -11,6 +11,7 @@ from gateway.events import (
     Compared,
     Event,
     FellBack,
+    GroupsChanged,
     Left,
     LevelChanged,
     LoopFailed,
@@ -80,6 +81,10 @@ class Metrics:
                             ["route"], registry=registry)  # fmt: skip
         self._changes = Counter("imgrid_route_level_changes", "Changes of a route's level", ["route", "to"],
                                 registry=registry)  # fmt: skip
+        self._group = Gauge("imgrid_group_photos", "Photos of a group that are asked about together first; 1: alone",
+                            ["route"], registry=registry)  # fmt: skip
+        self._rate = Gauge("imgrid_flagged_share", "Share of photos that were flagged lately", ["route"],
+                           registry=registry)  # fmt: skip
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -109,6 +114,9 @@ class Metrics:
                 self._overlooked.labels(event.route).inc()
             case LevelChanged():
                 self._on_level(event)
+            case GroupsChanged():
+                self._group.labels(event.route).set(event.shape.cells)
+                self._rate.labels(event.route).set(event.rate)
 
     def attempted(self, attempt: Attempt) -> None:
         """A webhook was delivered, or was not."""

@@ -15,6 +15,7 @@ from gateway.asking import Asker
 from gateway.buffer.base import Buffer, Room
 from gateway.buffer.memory import MemoryBuffer
 from gateway.buffer.redis import RedisBuffer
+from gateway.canvases import Rules
 from gateway.clock import steady
 from gateway.errors import BilledUnknown, UpstreamFailed, UpstreamThrottled
 from gateway.events import Asked, BreakerChanged, Events, FellBack
@@ -24,7 +25,6 @@ from gateway.grid.studio import Studio
 from gateway.ledger import total
 from gateway.model import Fallback, Outcome, Photo, Route, Size, Tenant
 from gateway.redis import Commands, connect
-from gateway.rounds import Rules
 from gateway.testing import Block, RedisServer, ScriptedProvider, Told, about, drawn, photo, see_shapes
 from providers.base import (
     BreakerOptions,
@@ -41,7 +41,7 @@ from providers.base import (
     Unavailable,
 )
 from thresholds.cascade import Cascade, Stage
-from thresholds.rules import imgrid
+from thresholds.rules import clean, imgrid
 from thresholds.shape import Shape
 
 ANN = Tenant("ann", "ann")
@@ -347,7 +347,8 @@ class TestFallback:
     async def test_whole_pictures(self):
         """What is true of a whole picture is asked of each photo alone: nobody sorts out whose it is afterwards."""
         one, two = fake(errors=[NO_KEY], task=Task.MODERATION), fake("two", task=Task.MODERATION)
-        async with running({"one": one, "two": two}, served("2x2", task=Task.MODERATION)) as bench:
+        groups = Stage(shape="2x2", rule=clean.Rule(threshold=0.5))
+        async with running({"one": one, "two": two}, served(groups, "1x1", task=Task.MODERATION)) as bench:
             outcomes = await bench.ask(*(red() for _ in range(4)))
             assert [labels(outcome) for outcome in outcomes] == [["red"]] * 4
             assert bench.asked == [("two", "1x1")] * 4
@@ -394,7 +395,7 @@ class TestFullAnswers:
         """Where photos are crowded, later ones share canvases with fewer others, so that answers are not full."""
         crowded = ScriptedProvider(capped, introduced=about("one", **self.FACES))
         async with running(crowded, served("2x2", on=(), task=Task.FACES)) as bench:
-            while bench.flow._rounds.crowds.bound(Shape(2, 2), crowded.about, Task.FACES) == Shape(2, 2):
+            while bench.flow._seeing.crowds.bound(Shape(2, 2), crowded.about, Task.FACES) == Shape(2, 2):
                 await bench.ask(*(red(blocks=2) for _ in range(4)))
             before = len(bench.asked)
             outcomes = await bench.ask(*(red(blocks=2) for _ in range(4)))

@@ -16,6 +16,7 @@ import pytest
 import providers as kinds
 from gateway.buffer.base import Held, Room
 from gateway.buffer.memory import MemoryBuffer
+from gateway.canvases import Rules
 from gateway.errors import (
     BadFormat,
     BilledUnknown,
@@ -32,7 +33,6 @@ from gateway.flow import Flow
 from gateway.grid.studio import Studio
 from gateway.ledger import total
 from gateway.model import Outcome, Photo, Route, Tenant, Way
-from gateway.rounds import Rules
 from gateway.testing import (
     Block,
     ScriptedProvider,

@@ -173,3 +173,9 @@ def test_no_company_of_others():
     waiting = {each: Waiting(1, NOW, LATER) for each in (lane("5x5", "two"), lane("5x5", pool="them"))}
     waiting[Lane("one", Task.TEXT, "us", Shape(5, 5))] = Waiting(1, NOW, LATER)
     assert company(lane("2x2"), waiting) == []
+
+
+def test_no_company_in_groups():
+    """Never where photos are only cleared together: the size of a group was chosen."""
+    one, other = (Lane("one", Task.MODERATION, "us", Shape.parse(shape)) for shape in ("2x2", "5x5"))
+    assert company(one, {other: Waiting(1, NOW, LATER)}) == []

@@ -545,3 +545,61 @@ class TestNames:
         message = refused(write(names=["own.yaml"]))
         assert "imgrid.yaml: names: " in message
         assert "own.yaml, line 1: between: there is no vocabulary 'imagenet'" in message
+
+
+CLEAN = {"kind": "clean", "threshold": 0.2}
+GROUPS = [{"shape": "2x2", "rule": CLEAN}, {"shape": "1x1"}]
+
+
+class Judge(ScriptedProvider):
+    """Serves every task."""
+
+    def __init__(self):
+        super().__init__(introduced=replace(about("eye"), tasks=frozenset(Task)))
+
+
+def built(file):
+    return app.build(settings.read(file, {}), file, providers={"eye": Judge()})
+
+
+class TestGroups:
+    @pytest.mark.parametrize(
+        ("route", "says"),
+        [
+            ({"task": "moderation", "stages": [{"shape": "2x2"}]}, "give 2x2 a rule clean"),
+            ({"task": "moderation", "stages": [{"shape": "2x2", "rule": DOUBT}, {"shape": "1x1"}]}, "a rule clean"),
+            ({"task": "objects", "stages": GROUPS}, "objects has boxes"),
+            ({"task": "labels", "stages": GROUPS}, "labels: listed"),
+            ({"task": "labels", "labels": "boxes", "stages": GROUPS}, "labels: listed"),
+            ({"task": "labels", "labels": "listed", "stages": [{"shape": "1x1"}]}, "need a cascade of groups"),
+            ({"task": "objects", "labels": "boxes", "stages": [{"shape": "1x1"}]}, "is for a route of task labels"),
+        ],
+    )
+    def test_that_cannot_be(self, write, route, says):
+        """Groups are for tasks that judge a whole picture, under rules clean; labels only where clients name them."""
+        file = write(routes=[{**route, "provider": "eye"}])
+        with pytest.raises(ConfigError, match=says) as caught:
+            built(file)
+        assert f"{file}: routes[0]" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("route", "mode", "groups"),
+        [
+            ({"task": "labels", "stages": [{"shape": "1x1"}]}, "alone", ()),
+            ({"task": "labels", "labels": "boxes"}, "boxes", ()),
+            ({"task": "labels", "labels": "listed", "stages": GROUPS}, "listed", (0,)),
+            ({"task": "moderation", "stages": GROUPS}, "alone", (0,)),
+        ],
+    )
+    def test_modes(self, write, route, mode, groups):
+        """A route knows how labels are come by, and at which stages its photos are cleared together."""
+        (made,) = built(write(routes=[{**route, "provider": "eye"}])).routes.values()
+        assert (made.labels, made.cascade.groups) == (mode, groups)
+        assert made.positive == (0.5 if groups else None)
+
+    def test_who_goes_in_groups(self, write):
+        """Photos of which labels are wanted that are named; for moderation all."""
+        listed = {"task": "labels", "labels": "listed", "provider": "eye", "stages": GROUPS}
+        routes = built(write(routes=[listed, {"task": "moderation", "provider": "eye", "stages": GROUPS}])).routes
+        assert [routes["labels"].in_groups(wanted) for wanted in ((), ("cat",))] == [False, True]
+        assert routes["moderation"].in_groups(())

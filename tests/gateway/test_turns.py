@@ -12,13 +12,14 @@ import pytest
 
 from gateway.buffer.base import Room
 from gateway.buffer.memory import MemoryBuffer
+from gateway.canvases import Rules
 from gateway.clock import steady
 from gateway.errors import DeadlineExceeded, NotServed, UpstreamFailed
 from gateway.events import Asked, Events
 from gateway.flow import Flow, no_fetch
 from gateway.grid.studio import Studio
 from gateway.model import URL, Outcome, Photo, Route, Size, Tenant
-from gateway.rounds import Fetch, Rules
+from gateway.rounds import Fetch
 from gateway.testing import ScriptedProvider, Told, about, encoded, number_on, numbered, photo
 from providers.base import Misconfigured, Task, Unavailable
 from thresholds.cascade import Cascade, Stage

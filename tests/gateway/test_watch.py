@@ -15,7 +15,7 @@ from gateway.app import running
 from gateway.errors import Busy, UpstreamFailed
 from gateway.events import Asked, Compared, Events, LevelChanged, Overlooked, Settled
 from gateway.ledger import Account
-from gateway.model import Entry, Lane, Outcome, Route, Step, Tenant
+from gateway.model import Entry, Lane, Outcome, Route, Step, Tenant, Way
 from gateway.testing import Block, ScriptedProvider, Told, about, drawn, parts_of, photo, see_shapes
 from gateway.watch import AT_ONCE, WAITING, Terms, Watcher
 from providers.base import Box, Detection, Price, Task, Unavailable
@@ -232,7 +232,8 @@ class Bench:
         self.watcher = Watcher({route.name: route for route in (ROUTE, TEXT, PLAIN)}, terms, self.ask,
                                Events([self.told]), clock=lambda: self.now, rng=Always(chance))  # fmt: skip
 
-    async def ask(self, photo, route, tenant, variant):
+    async def ask(self, photo, way, tenant):
+        variant = way.variant
         self.asked.append(variant)
         self.photos.append((photo, tenant))
         found = self.answer(variant)
@@ -389,7 +390,7 @@ class TestHarmless:
             flow = each.parts.flow
             first = asyncio.create_task(flow.answer([ordinary()], each.route, ANN, variant="exact"))
             await until(lambda: eye.calls)
-            watched = asyncio.create_task(flow.watch(tiny(), each.route, ANN, "exact"))
+            watched = asyncio.create_task(flow.watch(tiny(), Way(each.route, "exact"), ANN))
             await each.holds(2)
             second = asyncio.create_task(flow.answer([ordinary()], each.route, ANN, variant="exact"))
             await each.holds(3)
@@ -401,7 +402,7 @@ class TestHarmless:
     async def test_kept_shape(self, world):
         """A watched photo is shown as small as in its route's full grids, however few are watched at a time."""
         async with world() as each:
-            outcome = await each.parts.flow.watch(tiny(), each.route, ANN, "target")
+            outcome = await each.parts.flow.watch(tiny(), Way(each.route), ANN)
             assert outcome.found == ()
             assert [str(asked.layout.shape) for asked in each.told.of(Asked)] == ["3x3"]
 

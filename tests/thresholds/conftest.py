@@ -28,6 +28,14 @@ the rest."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "always": {"kind": "always"},
+    "clean": {
+        "kind": "clean",
+        "threshold": 0.3,
+        "labels": {"cat": 0.2},
+        "false_flags": 0.03,
+        "positive": 0.6,
+        "rate": 0.01,
+    },
     "gain": {
         "kind": "gain",
         "path": "2x2",

@@ -11,7 +11,7 @@ from providers.base import Box, Detection
 from thresholds import rules
 from thresholds.cascade import Cascade, Promise, Stage, load, save
 from thresholds.fusion import Fusion
-from thresholds.rules import always, gain, onward
+from thresholds.rules import always, clean, gain, onward
 from thresholds.seen import Facts, Look, Seen
 from thresholds.shape import ALONE, Shape
 from thresholds.trees import Trees
@@ -69,7 +69,7 @@ def test_file(tmp_path):
         (
             '{"stages": [{"shape": "2x2", "rule": {"kind": "magic"}}]}',
             "stages.0.rule",
-            "known: always, gain, imgrid, onward",
+            "known: always, clean, gain, imgrid, onward",
         ),
         ('{"stages": [{"shape": "2x2", "rule": {"kind": "imgrid"}}]}', "stages.0.rule.area", "required"),
         ('{"stages": [{"shape": "2x2", "rule": "always"}]}', "stages.0.rule", "object with a kind"),
@@ -244,3 +244,37 @@ def test_round_trip_of_a_plan(tmp_path):
     planned = Cascade(stages=(free, *paid), merge="fuse", fusion=FUSION)
     save(planned, tmp_path / "c.json")
     assert load(tmp_path / "c.json") == planned
+
+
+CLEAN = clean.Rule(threshold=0.2, positive=0.6)
+
+
+def groups(*stages, **settings):
+    """Stages as shape, rule and provider; what is left out is usual."""
+    made = [dict(zip(("shape", "rule", "provider"), stage, strict=False)) for stage in stages]
+    return Cascade(stages=[Stage(**stage) for stage in made], **settings)
+
+
+def test_groups():
+    """Where photos are cleared together, the cascade says at which stages, and for which scores it is good."""
+    made = groups(("1x1", onward.Rule(), "free"), ("3x3", CLEAN), ("2x2", CLEAN), ("1x1",))
+    assert (made.groups, made.positive) == ((1, 2), 0.6)
+    assert (cascade("2x2", "1x1").groups, cascade("2x2", "1x1").positive) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("stages", "settings", "says"),
+    [
+        ([("3x3", CLEAN), ("2x2", STRICT), ("1x1",)], {}, "all stages but the last"),
+        ([("3x3", STRICT), ("2x2", CLEAN), ("2x1", STRICT), ("1x1",)], {}, "all stages but the last"),
+        ([("3x3", CLEAN)], {}, "all stages but the last"),
+        ([("3x3", CLEAN), ("2x1",)], {}, "the last stage is 1x1"),
+        ([("3x3", CLEAN), ("1x1", always.Rule(), "other")], {}, "of the same provider"),
+        ([("1x1", CLEAN, "free"), ("1x1",)], {}, "of the same provider"),
+        ([("3x3", CLEAN), ("1x1",)], {"merge": "fuse"}, "not fused"),
+    ],
+)
+def test_groups_that_cannot_be(stages, settings, says):
+    """Rules clean stand together, before a last question about each photo alone, to the same provider."""
+    with pytest.raises(ValidationError, match=says):
+        groups(*stages, **settings)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from providers.base import Box, Detection
 from thresholds import rules
 from thresholds.fusion import Fusion
-from thresholds.rules import ACCEPT, Verdict, gain
+from thresholds.rules import ACCEPT, Verdict, clean, gain
 from thresholds.rules.imgrid import Rule, Spread
 from thresholds.seen import Facts, Look, Seen
 from thresholds.shape import Shape
@@ -105,7 +105,7 @@ def test_reach(example, found):
 
 def test_unknown_kind():
     """A kind that is not there is refused with those that are."""
-    with pytest.raises(ValueError, match="no rule kind 'magic'; known: always, gain, imgrid, onward"):
+    with pytest.raises(ValueError, match="no rule kind 'magic'; known: always, clean, gain, imgrid, onward"):
         rules.read({"kind": "magic"})
 
 
@@ -323,3 +323,36 @@ def test_a_quarter_stricter(seen):
     assert rule.judge(seen_once([seen("cat", 0.61, 0, 0, 0.41, 1)])).accepted
     assert rule.judge(seen_once([seen("cat", 0.61, 0, 0, 0.39, 1)])) == Verdict(1, "area 0.390 under 0.400")
     assert rule.judge(seen_once([seen("cat", 0.59, 0, 0, 0.41, 1)])) == Verdict(1, "cat 0.59 under 0.60")
+
+
+def judged(rule, *found):
+    return rule.judge(seen_once(list(found)))
+
+
+def test_clean(seen):
+    """What reaches the threshold flags; a label may have its own, whatever its case. The reason names nothing."""
+    rule = clean.Rule(threshold=0.3, labels={"Cat": 0.1})
+    assert judged(rule, seen("dog", 0.29), seen("cat", 0.09)).accepted
+    assert judged(rule, seen("dog", 0.3)) == judged(rule, seen("CAT", 0.1)) == Verdict(1, "flagged together")
+
+
+def test_clean_of_grades(seen):
+    """Of grades the lowest alone is clean: one step up may be anybody's."""
+    rule = clean.Rule(threshold=1.0)
+    assert judged(rule, seen("adult", 0.0, details={"graded": True})).accepted
+    assert not judged(rule, seen("adult", 0.25, details={"graded": True})).accepted
+
+
+def test_clean_half_as_high(seen):
+    """The stricter form has thresholds half as high."""
+    rule = clean.Rule(threshold=0.3, labels={"cat": 0.1}).stricter()
+    assert judged(rule, seen("dog", 0.149), seen("cat", 0.049)).accepted
+    assert not judged(rule, seen("dog", 0.15)).accepted
+    assert not judged(rule, seen("cat", 0.05)).accepted
+
+
+@pytest.mark.parametrize("threshold", [0, 1.1])
+def test_clean_of_everything(threshold):
+    """A threshold that flags every canvas, or none, is refused."""
+    with pytest.raises(ValueError, match="threshold"):
+        clean.Rule(threshold=threshold)

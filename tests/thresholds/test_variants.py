@@ -86,3 +86,17 @@ def test_the_rest_stays():
 def test_levels(target, levels):
     """A route tightens by strict, finer and exact, less those that would ask what the one before them asks."""
     assert list(ladder(cascade(*target), "own", "det")) == levels
+
+
+def test_groups():
+    """Where photos are cleared together, strict has lower thresholds, finer no first shape, exact no groups; cheapest
+    is the cascade itself, for what a canvas shows is nobody's answer."""
+    rule = rules.read({"kind": "clean", "threshold": 0.2})
+    stages = [Stage(shape=Shape.parse(shape), rule=rule) for shape in ("3x3", "2x2")]
+    target = Cascade(stages=[*stages, Stage(shape=Shape(1, 1))])
+    made = variants(target, "own")
+    assert [stage.rule for stage in made["strict"].stages][:2] == [rule.stricter()] * 2
+    assert [str(stage.shape) for stage in made["finer"].stages] == ["2x2", "1x1"]
+    assert made["finer"].stages[0].rule == rule.stricter()
+    assert made["cheapest"] == target
+    assert list(ladder(target, "own")) == ["target", "strict", "finer", "exact"]

@@ -13,6 +13,7 @@ import pytest
 from gateway.asking import Asker
 from gateway.buffer.base import MOST_CLAIMS, Commit, Held, Room, Settlement
 from gateway.buffer.redis import LEASE_S, RedisBuffer
+from gateway.canvases import Canvases, Rules
 from gateway.clock import steady
 from gateway.errors import BilledUnknown, BufferAway, DeadLetter
 from gateway.events import Events
@@ -20,7 +21,7 @@ from gateway.grid.studio import Studio
 from gateway.ledger import billed, total
 from gateway.model import FETCHING, URL, Entry, Lane, Outcome, Photo, Route, Size
 from gateway.redis import Commands, Script, connect
-from gateway.rounds import Rounds, Rules
+from gateway.rounds import Rounds
 from gateway.testing import Heard, RedisServer, ScriptedProvider, drawn, photo
 from providers.base import Box, Detection, Task
 from thresholds.cascade import Cascade, Stage
@@ -68,8 +69,9 @@ def rounds_of(buffer: RedisBuffer, provider: ScriptedProvider) -> Rounds:
     async def fetch(url):
         raise AssertionError(url)
 
-    return Rounds({"route": route}, {"one": asker}, buffer, Studio(1), Events([]), clock, Rules(), fetch,
-                  lambda name, error: None)  # fmt: skip
+    canvases = Canvases({"route": route}, {"one": asker}, buffer, Studio(1), Events([]), clock, Rules(),
+                        lambda name, error: None)  # fmt: skip
+    return Rounds(canvases, fetch)
 
 
 def names(entries) -> str:

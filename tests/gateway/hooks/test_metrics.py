@@ -11,13 +11,16 @@ from gateway.events import (
     CallFailed,
     Compared,
     FellBack,
+    GroupsChanged,
     Left,
     LevelChanged,
     LoopFailed,
     Overlooked,
     Refused,
 )
+from gateway.hooks import log
 from gateway.hooks.metrics import Metrics
+from thresholds.shape import Shape
 from thresholds.watching import Record
 
 
@@ -196,3 +199,28 @@ class TestWatching:
 
 
 SEEN = Record.begun(0.05, 0.8, 0.0).add(1.0, {"cat": 1.0}).add(0.0, {"owl": 0.0})
+
+
+def test_groups(metrics):
+    """How many photos a group has at first is told, 1 where they go alone, and the share that decides it."""
+    changed = GroupsChanged("moderation", Shape(3, 3), 0.02, 0.4, "cheapest", None)
+    metrics(changed)
+    assert value(metrics, "imgrid_group_photos", route="moderation") == 9
+    metrics(replace(changed, shape=Shape(1, 1), rate=0.4))
+    assert value(metrics, "imgrid_group_photos", route="moderation") == 1
+    assert value(metrics, "imgrid_flagged_share", route="moderation") == 0.4
+
+
+@pytest.mark.parametrize(
+    ("before", "shape", "level"),
+    [(None, "3x3", "INFO"), ("3x3", "2x2", "INFO"), ("2x2", "1x1", "WARNING"), ("1x1", "2x2", "WARNING")],
+)
+def test_groups_in_the_log(caplog, before, shape, level):
+    """That groups do not pay any more, or do again, is a warning; another size is not."""
+    caplog.set_level("INFO", "imgrid")
+    was = Shape.parse(before) if before else None
+    log.write(GroupsChanged("moderation", Shape.parse(shape), 0.02, 0.4, "because", was))
+    (record,) = caplog.records
+    assert (record.levelname, "because" in record.message) == (level, True)
+    log.write(GroupsChanged("moderation", Shape.parse(shape), 0.03, 0.4, "because", Shape.parse(shape)))
+    assert len(caplog.records) == 1
