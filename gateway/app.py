@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from pydantic import SecretStr
+from starlette.routing import Route as HttpRoute
 
 from gateway import dialects, settings
 from gateway.admission import House
@@ -264,7 +265,9 @@ def create_app(parts: Parts) -> FastAPI:
         endpoint = Endpoint(dialect, parts.service, parts.keyring, parts.events, intake, parts.desk, parts.forwarding)
         for place in dialect.paths:
             method, path = place.split(" ") if " " in place else ("POST", place)
-            app.add_route(path, endpoint.__call__, methods=[method], include_in_schema=False)
+            door = HttpRoute(path, endpoint.__call__, methods=[method], include_in_schema=False)
+            door.methods = {method}  # of itself it would take HEAD with every GET
+            app.router.routes.append(door)
     handing_in = Intake(parts.settings.jobs.max_request_bytes, limits.max_reading_bytes, timeout_s)
     Api(parts.jobs, parts.keyring, handing_in, lambda: _is_stopping(app)).add_to(app)
     ready = Ready(parts.providers, parts.buffer, parts.flow.resting)

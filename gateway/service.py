@@ -57,11 +57,12 @@ class Service:
 
     def way(self, ask: Ask, tenant: Tenant, quality: Quality, dialect: str = "") -> Way:
         """How one thing that is asked is served. Raises NotServed."""
-        route = self._route(ask, tenant, dialect)
-        wanted = ask.wanted
+        route = self._route(ask, tenant, dialect, exact=ask.alone or quality == "exact")
+        spoken, wanted = self.spoken[route.provider], ask.wanted
         if ask.task == Task.LABELS:
-            wanted = self.names.asked(wanted, _vocabulary(dialect), self.spoken[route.provider])
-        return Way(route, self._variant(route, "exact" if ask.alone else quality), wanted)
+            wanted = self.names.asked(wanted, _vocabulary(dialect), spoken)
+        alone = ask.alone or self._is_below(ask, route, spoken)
+        return Way(route, self._variant(route, "exact" if alone else quality), wanted)
 
     def enter(self, photo: Photo, way: Way, tenant: Tenant, job: str, /, *, index: int) -> Entry:
         """A job's photo, ready to be put."""
@@ -75,16 +76,23 @@ class Service:
         except NotServed as refusal:
             return refusal
 
-    def _route(self, ask: Ask, tenant: Tenant, dialect: str) -> Route:
+    def _is_below(self, ask: Ask, route: Route, spoken: Vocabulary) -> bool:
+        """Whether the client is told of what scores less than groups are promised to show. Of likelihoods, Google's
+        words, groups show all: a canvas with the lowest of each is the bound of every photo on it."""
+        least, positive = ask.least_score, route.positive
+        return least is not None and positive is not None and least < positive and spoken != "google"
+
+    def _route(self, ask: Ask, tenant: Tenant, dialect: str, *, exact: bool) -> Route:
         """The first route for the task and the tenant. What a vendor alone can say is asked of that vendor; labels that
-        no route is for are those of the boxes on a photo."""
+        no route is for, or one that takes those of boxes for them, are those of the objects on a photo."""
         task = ask.task
         mine = [route for route in self.routes if not route.tenants or tenant.name in route.tenants]
-        tasks = (Task.LABELS, Task.OBJECTS) if task == Task.LABELS else (task,)
-        for served in tasks:
-            for route in mine:
-                if route.task == served and (task != Task.EXTRAS or route.kind == dialect):
-                    return route
+        by_task = {route.task: route for route in reversed(mine) if task != Task.EXTRAS or route.kind == dialect}
+        own, objects = by_task.get(task), by_task.get(Task.OBJECTS)
+        if task == Task.LABELS and (own is None or (own.labels == "boxes" and not exact)):
+            own = objects or own
+        if own is not None:
+            return own
         what = f"{task} ({', '.join(ask.wanted)})" if task == Task.EXTRAS else task
         there = ", ".join(sorted({route.task for route in mine}))
         raise NotServed(f"No route serves the task {what} for you; there are routes for {there or 'nothing'}.")

@@ -130,6 +130,8 @@ def _ask(task: Task, wanted: Wanted) -> Ask:
         return Ask(task, tuple(_extra(feature, wanted.context) for feature in named.values()))
     if task == Task.LABELS:
         return Ask(task, least_score=LEAST_SCORE)
+    if task == Task.MODERATION:
+        return Ask(task, least_score=0.0)  # every grade is told
     return Ask(task, alone=task == Task.TEXT and bool(wanted.context.language_hints))
 
 

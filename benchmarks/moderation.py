@@ -1,0 +1,200 @@
+"""What group testing of moderation saves and finds, through boto3's DetectModerationLabels, against a stand-in that
+flags cats and keeps a bill, both as they lie in ../shared.
+
+The photos are halved, the flagged ones and the others each for themselves. One half is profiled; traffic is made of the
+other, in which flagged photos are thinned to a share of all: in rounds of all that are not flagged, each with other
+flagged ones, until every flagged photo was shown. Then the other way round. Recall is against asking alone.
+
+python benchmarks/moderation.py [--shared ../shared] [--recall 0.99 --recall 0.95] [--rate 0.02 ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import yaml
+from botocore.config import Config
+from grade import process
+from rich.console import Console
+from rich.table import Table
+
+from gateway.testing import free_port
+
+SETS = ("voc-dev", "voc-animals", "coco-dev")
+RATES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+RECALLS = (0.99, 0.95)
+CLIENTS = 64
+LEAST_PHOTOS = 1_000
+"""Shown at each rate, so that the smaller ones are no matter of a few canvases."""
+
+
+class Photo(NamedTuple):
+    path: Path
+    data: bytes
+
+
+class Shown(NamedTuple):
+    """What came of some traffic: photos, those of them that are flagged alone, those that were found, those that were
+    flagged and are not alone, and images billed."""
+
+    photos: int = 0
+    flagged: int = 0
+    found: int = 0
+    wrong: int = 0
+    billed: int = 0
+
+    def plus(self, other: Shown) -> Shown:
+        return Shown(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+
+def photos_in(shared: Path) -> list[Photo]:
+    """Every photo once, whatever it is called."""
+    found: dict[str, Photo] = {}
+    for name in SETS:
+        for path in sorted((shared / "data" / name / "images").glob("*.jpg")):
+            data = path.read_bytes()
+            found.setdefault(hashlib.sha256(data).hexdigest(), Photo(path, data))
+    return [found[key] for key in sorted(found)]
+
+
+def ask(url: str, photos: Sequence[Photo], clients: int) -> list[bool]:
+    """Whether each photo is flagged, of so many clients at a time. Whatever fails ends the run."""
+    client = boto3.client(
+        "rekognition", endpoint_url=url, region_name="us-east-1", aws_access_key_id="AK", aws_secret_access_key="SK",
+        config=Config(max_pool_connections=clients, read_timeout=120, retries={"total_max_attempts": 1}),
+    )  # fmt: skip
+
+    def flagged(photo: Photo) -> bool:
+        return bool(client.detect_moderation_labels(Image={"Bytes": photo.data})["ModerationLabels"])
+
+    with ThreadPoolExecutor(clients) as pool:
+        return list(pool.map(flagged, photos))
+
+
+def bill(upstream: str, *, reset: bool = False) -> int:
+    if reset:
+        urllib.request.urlopen(urllib.request.Request(f"{upstream}/_reset", data=b"", method="POST")).read()
+        return 0
+    told: dict[str, Any] = json.load(urllib.request.urlopen(f"{upstream}/_bill"))
+    return int(told["images"])
+
+
+class Bench:
+    """Profiles one half and shows the other. Holds where everything lies, and which photos are flagged alone."""
+
+    def __init__(self, upstream: str, folder: Path, photos: Sequence[Photo]) -> None:
+        self.upstream, self.folder = upstream, folder
+        self.imgrid = str(Path(sys.executable).parent / "imgrid")
+        alone = ask(upstream, photos, 4)
+        rng = random.Random(7)
+        self.halves: list[tuple[list[Photo], list[Photo]]] = [([], []), ([], [])]
+        for kind in (True, False):
+            of_kind = [photo for photo, flagged in zip(photos, alone, strict=True) if flagged == kind]
+            rng.shuffle(of_kind)
+            for half in (0, 1):
+                self.halves[half][not kind].extend(of_kind[half::2])
+
+    def config(self, route: dict[str, Any]) -> tuple[Path, str]:
+        listen = f"127.0.0.1:{free_port()}"
+        provider = {"kind": "rekognition", "endpoint": self.upstream, "canvas": "640x640", "access_key": "any",
+                    "secret_key": "any"}  # fmt: skip
+        keys = [{"dialect": "rekognition", "access_key": "AK", "secret_key": "SK"}]
+        file = self.folder / "imgrid.yaml"
+        file.write_text(yaml.safe_dump({
+            "listen": listen,
+            "providers": {"aws": provider},
+            "routes": [{"task": "moderation", "provider": "aws", "watch": {"share": 0}, "max_wait_ms": 400, **route}],
+            "tenants": [{"name": "shop", "keys": keys}],
+        }))  # fmt: skip
+        return file, f"http://{listen}"
+
+    def profile(self, half: int, recall: float) -> Path | None:
+        """The cascade of one half; None where no shape holds the recall, which is told."""
+        sample, out = self.folder / f"half-{half}", self.folder / f"profile-{half}"
+        if not sample.exists():
+            sample.mkdir()
+            for kind in self.halves[half]:
+                for photo in kind:
+                    (sample / f"{photo.path.parent.parent.name}-{photo.path.name}").symlink_to(photo.path)
+        for old in out.glob("cascade*.json"):
+            old.unlink()
+        file, _ = self.config({"stages": [{"shape": "1x1"}]})
+        subprocess.run([self.imgrid, "profile", "-c", str(file), "--route", "moderation", "--photos", str(sample),
+                        "--recall", str(recall), "--out", str(out), "--yes"], check=False)  # fmt: skip
+        return next(iter(out.glob("cascade*.json")), None)
+
+    @contextmanager
+    def serving(self, cascade: Path) -> Iterator[str]:
+        file, url = self.config({"cascade": str(cascade)})
+        with process(self.imgrid, "serve", "-c", str(file), ready=f"{url}/healthz"):
+            yield url
+
+    def show(self, half: int, cascade: Path, rate: float) -> Shown:
+        """Traffic of one half at that rate, to a gateway that has just started."""
+        flagged, others = self.halves[half]
+        each = max(round(rate * len(others) / (1 - rate)), 1)
+        rng, left, total = random.Random(11), iter(flagged), Shown()
+        with self.serving(cascade) as url:
+            while (some := list(islice(left, each))) or total.photos < LEAST_PHOTOS:
+                some = some or rng.sample(flagged, min(each, len(flagged)))
+                traffic = [(photo, True) for photo in some] + [(photo, False) for photo in others]
+                rng.shuffle(traffic)
+                bill(self.upstream, reset=True)
+                told = ask(url, [photo for photo, _ in traffic], CLIENTS)
+                found = sum(said and is_ for said, (_, is_) in zip(told, traffic, strict=True))
+                total = total.plus(Shown(len(traffic), len(some), found, sum(told) - found, bill(self.upstream)))
+        return total
+
+
+def row(recall: float, rate: float, shown: Shown) -> list[str]:
+    saved = 1 - shown.billed / shown.photos
+    return [f"{recall}", f"{rate:.1%}", str(shown.photos), str(shown.flagged), f"{shown.found / shown.flagged:.3f}",
+            str(shown.wrong), f"{shown.billed / shown.photos:.3f}", f"{saved:.1%}"]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--recall", type=float, action="append", help=f"aimed at; {RECALLS} if none is given")
+    parser.add_argument("--rate", type=float, action="append", help=f"of flagged photos; {RATES} if none is given")
+    options = parser.parse_args()
+    shared, console, port = options.shared.resolve(), Console(width=130), free_port()
+    upstream, server = f"http://127.0.0.1:{port}", str(shared / "upstream/vision_upstream.py")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        process(sys.executable, server, "--port", str(port), "--input-size", "640", ready=f"{upstream}/_bill"),
+    ):
+        bench = Bench(upstream, Path(folder), photos_in(shared))
+        for half, (flagged, others) in enumerate(bench.halves):
+            console.print(f"half {half}: {len(flagged)} photos that are flagged alone, {len(others)} that are not")
+        made = Table(title="DetectModerationLabels, profiled on one half and asked about the other, both ways round")
+        for column in ("recall aimed at", "flagged", "photos", "of them", "recall", "wrong", "images a photo", "saved"):
+            made.add_column(column, justify="right")
+        for recall in options.recall or RECALLS:
+            learned = [bench.profile(half, recall) for half in (0, 1)]
+            for rate in options.rate or RATES:
+                shown = Shown()
+                for half in (0, 1):
+                    if (cascade := learned[1 - half]) is not None:
+                        shown = shown.plus(bench.show(half, cascade, rate))
+                if shown.photos:
+                    made.add_row(*row(recall, rate, shown))
+        console.print(made)
+
+
+if __name__ == "__main__":
+    main()
