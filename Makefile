@@ -4,15 +4,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SHARED ?= ../shared
+JS     := tests/js
 
 .DEFAULT_GOAL := help
-.PHONY: help install redis demo run test lint bench grade quality chaos soak clean
+.PHONY: help install redis javascript demo run test lint bench grade quality chaos soak clean
 
 MINUTES ?= 30
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY) ## make .venv with imgrid, its local providers and all that tests and benchmarks need
 
@@ -40,6 +41,27 @@ redis: ## a redis-server for the tests, where this machine has none
 	  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends docker-compose >/dev/null 2>&1 || true; \
 	fi
 
+javascript: $(JS)/node_modules/.ready ## the vendors' JavaScript SDKs for the tests, and Node where this machine has none
+
+# Without them their tests are skipped, and pytest says so: a machine that has no way to Node or npm's registry can run
+# the others.
+$(JS)/node_modules/.ready: $(JS)/package-lock.json
+	@if ! command -v npm >/dev/null && command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] || [ -n "$(SUDO)" ]; }; then \
+	  echo 'installing nodejs and npm, which some tests need'; \
+	  get='$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0'; \
+	  install='install -y --no-install-recommends'; \
+	  $$get $$install nodejs npm >/dev/null || { $$get update && $$get $$install nodejs npm >/dev/null; } || true; \
+	fi; \
+	if ! command -v npm >/dev/null; then \
+	  echo 'There is no Node 18 or newer with npm on this machine: tests of the JavaScript SDKs will be skipped.' >&2; \
+	elif ! npm ci --prefix $(JS) --ignore-scripts --no-audit --no-fund --loglevel=error \
+	  --fetch-retries=1 --fetch-timeout=60000 >/dev/null; then \
+	  rm -rf $(JS)/node_modules; \
+	  echo 'npm could not install the JavaScript SDKs: their tests will be skipped.' >&2; \
+	else \
+	  touch $@; \
+	fi
+
 # Without PHOTOS and MODEL: text on drawn signs; and, where sample photos and a detector lie beside, objects as well.
 ifdef PHOTOS
 demo: install
@@ -55,7 +77,7 @@ endif
 run: install ## start the gateway as imgrid.yaml says
 	$(BIN)/imgrid serve
 
-test: install redis ## the tests
+test: install redis javascript ## the tests
 	$(BIN)/python -m pytest -q
 
 lint: install ## lint, format and types
@@ -82,4 +104,4 @@ soak: install redis ## MINUTES=30 of constant load: is anything growing, or slow
 	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES) --shared $(SHARED)
 
 clean: ## remove what was made here
-	rm -rf $(VENV) demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) demo-out bench-out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info $(JS)/node_modules

@@ -1,0 +1,368 @@
+"""The vendors' JavaScript SDKs against the dialects: they sign, spell and retry otherwise than the Python ones.
+
+Each runs in a process of its own for all of these tests (`tests/js`), which is told what to ask.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from itertools import repeat
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+from google.cloud import vision
+from google.protobuf import json_format
+
+from gateway.testing import Block, ScriptedProvider, drawn, encoded, number_on, numbered, see_shapes
+from providers.base import WHOLE, Box, Detection, Misconfigured, Throttled
+
+PROGRAMS = Path(__file__).resolve().parents[2] / "js"
+NODE = shutil.which("node") or shutil.which("nodejs")
+pytestmark = pytest.mark.skipif(
+    NODE is None or not (PROGRAMS / "node_modules").is_dir(),
+    reason="tests/js/node_modules is not there, with the JavaScript SDKs: make javascript",
+)
+
+PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG")
+ALONE = {"stages": [{"shape": "1x1"}]}
+SHORT = {"deadline_ms": 300}
+SMALL = encoded(drawn((40, 40), Block("red", 5, 5, 35, 35)))
+MODEL = botocore.session.get_session().get_service_model("rekognition")
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+class Outcome(NamedTuple):
+    """What came of one call."""
+
+    answer: Any = None
+    error: Any = None
+
+
+class Program:
+    """One of the programs of `tests/js`, running. Holds its process."""
+
+    def __init__(self, name: str, **always: Any) -> None:
+        command = [str(NODE), str(PROGRAMS / f"{name}.mjs")]
+        self._always = always
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, endpoint: str, *calls: Any, **plan: Any) -> tuple[list[Outcome], int]:
+        """What came of the calls, and how many requests were sent for them."""
+        assert self._process.stdin
+        assert self._process.stdout
+        asked = {"endpoint": endpoint, "calls": calls, **self._always, **plan}
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        told = json.loads(self._process.stdout.readline() or "null")
+        assert told, "the program has ended"
+        return [Outcome(**each) for each in told["outcomes"]], told["sends"]
+
+    def answer(self, endpoint: str, call: Any, **plan: Any) -> Any:
+        """The answer to one call that is answered."""
+        ((answer, error),), _ = self.ask(endpoint, call, **plan)
+        assert error is None, error
+        return answer
+
+    def error(self, endpoint: str, call: Any, **plan: Any) -> Any:
+        """The error that one call ends in, with how often it was sent."""
+        ((answer, error),), sends = self.ask(endpoint, call, **plan)
+        assert answer is None, answer
+        return {**error, "sends": sends}
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def running(name: str, **always: Any) -> Iterator[Program]:
+    program = Program(name, **always)
+    yield program
+    program.close()
+
+
+def face(box: Box) -> Detection:
+    raw = {"Pose": {"Roll": 1.0, "Yaw": 2.0, "Pitch": 3.0}, "Quality": {"Brightness": 70.0, "Sharpness": 90.0}}
+    return Detection("Face", 0.99, box, details={"vendor": "rekognition", "raw": raw})
+
+
+def celebrities(*_: Any) -> list[Detection]:
+    raw = {"Id": "3Ir0du6", "Urls": ["www.example.com"], "Face": {"Confidence": 99.0}}
+    return [Detection("Ada", 0.97, WHOLE, kind="CELEBRITY", details={"vendor": "rekognition", "raw": raw})]
+
+
+def equipment(*_: Any) -> list[Detection]:
+    return [Detection("Person", 0.99, WHOLE, kind="PERSON", key=1, details={"parts": []})]
+
+
+def text(*_: Any) -> list[Detection]:
+    return [
+        Detection("STOP", 0.9, Box(0.1, 0.1, 0.4, 0.3), kind="LINE", key=1),
+        Detection("STOP", 0.9, Box(0.1, 0.1, 0.4, 0.3), kind="WORD", key=2, parent=1),
+    ]
+
+
+SEEN = {
+    "objects": see_shapes,
+    "people": lambda *_: [Detection("Person", 0.9, Box(0.1, 0.1, 0.4, 0.6))],
+    "text": text,
+    "faces": lambda picture, task: [face(each.box) for each in see_shapes(picture, task)],
+    "moderation": lambda *_: [Detection("Violence", 0.9, WHOLE, details={"parent": "", "level": 1})],
+    "celebrities": celebrities,
+    "equipment": equipment,
+}
+
+
+@pytest.fixture(scope="module")
+def everything(serve):
+    """A gateway with a route for every task, and of tenants; each photo goes alone."""
+    tenants = [
+        {
+            "name": "shop",
+            "keys": [
+                {"dialect": "rekognition", "access_key": "AKSHOP", "secret_key": "sk-shop"},
+                {"dialect": "azure", "key": "az-shop"},
+                {"dialect": "google", "key": "g-shop"},
+            ],
+        }
+    ]
+    return serve(**SEEN, route=ALONE, tenants=tenants)
+
+
+MANY = range(12)
+
+
+class TestRekognition:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def aws(cls):
+        yield from running("rekognition", key=["AKSHOP", "sk-shop"])
+
+    @pytest.mark.parametrize(
+        ("operation", "more", "told"),
+        [
+            ("DetectLabels", {"MaxLabels": 5, "MinConfidence": 60}, "Labels"),
+            ("DetectText", {"Filters": {"WordFilter": {"MinConfidence": 80}}}, "TextDetections"),
+            ("DetectFaces", {"Attributes": ["ALL"]}, "FaceDetails"),
+            ("DetectModerationLabels", {"MinConfidence": 60}, "ModerationLabels"),
+            ("RecognizeCelebrities", {}, "CelebrityFaces"),
+            (
+                "DetectProtectiveEquipment",
+                {"SummarizationAttributes": {"MinConfidence": 80, "RequiredEquipmentTypes": ["FACE_COVER"]}},
+                "Persons",
+            ),
+        ],
+    )
+    def test_operations(self, aws, everything, operation, more, told):
+        """Every operation is answered, in the form of the service's model; its signature, of more headers than
+        Python's, is taken."""
+        answer = aws.answer(everything, {"operation": operation, "input": {"Image": {"Bytes": b64(PHOTO)}, **more}})
+        shape = MODEL.operation_model(operation).output_shape
+        assert ParamValidator().validate(answer, shape).generate_report() == ""
+        assert answer[told]
+
+    @pytest.mark.parametrize(
+        ("operation", "wanted", "kind"),
+        [
+            ("DetectLabels", {"Image": {"Bytes": b64(b"no picture")}}, "InvalidImageFormatException"),
+            ("DetectLabels", {"Image": {"Bytes": b64(SMALL)}}, "InvalidParameterException"),
+            ("DetectLabels", {"Image": {"Bytes": b64(PHOTO + bytes(5_242_880))}}, "ImageTooLargeException"),
+            ("DetectLabels", {"Image": {"Bytes": b64(PHOTO)}, "MinConfidence": 101}, "InvalidParameterException"),
+            ("DetectText", {"Image": {"S3Object": {"Bucket": "shop", "Name": "a.jpg"}}}, "InvalidS3ObjectException"),
+        ],
+    )
+    def test_errors(self, aws, everything, operation, wanted, kind):
+        """What is wrong with a photo or a parameter is raised as the SDK's own class for it, after one try."""
+        error = aws.error(everything, {"operation": operation, "input": wanted})
+        assert (error["kind"], error["status"], error["sends"]) == (kind, 400, 1)
+
+    def test_other_operations(self, aws, everything):
+        """An operation that is not served is refused by name."""
+        error = aws.error(everything, {"operation": "ListCollections", "input": {}})
+        assert (error["name"], error["status"], error["sends"]) == ("UnknownOperationException", 400, 1)
+        assert "ListCollections" in error["message"]
+
+    @pytest.mark.parametrize(
+        ("key", "name"),
+        [(["AKOTHER", "sk-shop"], "UnrecognizedClientException"), (["AKSHOP", "wrong"], "InvalidSignatureException")],
+    )
+    def test_keys(self, aws, everything, key, name):
+        """A key that is not known, and a signature by another secret, are refused as AWS refuses them."""
+        call = {"operation": "DetectLabels", "input": {"Image": {"Bytes": b64(PHOTO)}}}
+        error = aws.error(everything, call, key=key)
+        assert (error["name"], error["status"], error["sends"]) == (name, 400, 1)
+
+    def test_throttled(self, aws, serve):
+        """A provider that keeps throttling is throttling to the client, which sends three times."""
+        address = serve(ScriptedProvider(errors=repeat(Throttled("slow down"))), route=SHORT)
+        error = aws.error(address, {"operation": "DetectLabels", "input": {"Image": {"Bytes": b64(PHOTO)}}})
+        assert (error["kind"], error["sends"]) == ("ThrottlingException", 3)
+
+    def test_many(self, aws, serve):
+        """Many calls at once share canvases, and each is answered about its own photo."""
+        provider = ScriptedProvider()
+        address = serve(provider, route={"stages": [{"shape": "2x2"}], "max_wait_ms": 1000})
+        photos = [b64(encoded(numbered(number, side_px=120))) for number in MANY]
+        calls = [{"operation": "DetectLabels", "input": {"Image": {"Bytes": photo}}} for photo in photos]
+        outcomes, _ = aws.ask(address, *calls, together=True)
+        seen = [number_on(list(_boxes(outcome.answer))) for outcome in outcomes]
+        assert seen == list(MANY)
+        assert provider.calls < len(MANY)
+
+
+def _boxes(answer: Any) -> Iterator[Detection]:
+    for label in answer["Labels"]:
+        for instance in label["Instances"]:
+            box = instance["BoundingBox"]
+            x0, y0 = box["Left"], box["Top"]
+            corners = Box(x0, y0, x0 + box["Width"], y0 + box["Height"])
+            yield Detection(label["Name"], instance["Confidence"] / 100, corners)
+
+
+class TestGoogle:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def sdk(cls):
+        yield from running("google", key="g-shop")
+
+    @pytest.fixture(params=["rest"])
+    def google(self, request, sdk):
+        """`google(address, *calls)`: what comes of them by the transport."""
+        return partial(sdk.ask, transport=request.param)
+
+    @staticmethod
+    def of(*photos, feature="OBJECT_LOCALIZATION"):
+        requests = [{"image": {"content": b64(photo)}, "features": [{"type": feature}]} for photo in photos]
+        return {"method": "batchAnnotateImages", "input": {"requests": requests}}
+
+    @staticmethod
+    def responses(answer):
+        """The responses, held to the service's own messages."""
+        message = vision.BatchAnnotateImagesResponse.pb()()
+        json_format.ParseDict(answer, message, ignore_unknown_fields=False)
+        return message.responses
+
+    @pytest.mark.parametrize(
+        ("feature", "told"),
+        [
+            ("OBJECT_LOCALIZATION", "localized_object_annotations"),
+            ("TEXT_DETECTION", "text_annotations"),
+            ("DOCUMENT_TEXT_DETECTION", "text_annotations"),
+        ],
+    )
+    def test_features(self, google, everything, feature, told):
+        """Every feature is answered, whose numbers and photos the SDK writes in its own way."""
+        ((answer, error),), sends = google(everything, self.of(PHOTO, feature=feature))
+        assert (error, sends) == (None, 1)
+        (response,) = self.responses(answer)
+        assert len(getattr(response, told))
+
+    def test_helper(self, google, everything):
+        """The SDK's helpers for one photo and one feature are answered."""
+        call = {"method": "objectLocalization", "input": {"image": {"content": b64(PHOTO)}}}
+        ((answer, _),), _ = google(everything, call)
+        assert [each["name"] for each in answer["localizedObjectAnnotations"]] == ["red", "blue"]
+
+    def test_photo_errors(self, google, everything):
+        """What is wrong with one photo of a call is that photo's own error."""
+        ((answer, _),), _ = google(everything, self.of(PHOTO, b"no picture"))
+        fine, broken = self.responses(answer)
+        assert (fine.error.code, broken.error.code, broken.error.message[:15]) == (0, 3, "Bad image data.")
+
+    @pytest.mark.parametrize(
+        ("count", "key", "text"), [(17, "g-shop", "Too many images"), (1, "wrong", "API key not valid")]
+    )
+    def test_errors(self, google, everything, count, key, text):
+        """What is wrong with a whole call is raised with Google's code for it, after one try."""
+        ((_, error),), sends = google(everything, self.of(*[PHOTO] * count), key=key)
+        assert (error["code"], sends) == (400, 1)
+        assert text in error["message"]
+
+    def test_full(self, google, serve):
+        """A full buffer is an exhausted resource, which the SDK does not ask for again."""
+        ((_, error),), sends = google(serve(buffer={"max_bytes": 10}), self.of(PHOTO))
+        assert (error["code"], sends) == (429, 1)
+
+    def test_many(self, google, serve):
+        """Photos of many calls at once share canvases, and each is answered about its own."""
+        provider = ScriptedProvider()
+        address = serve(provider, route={"stages": [{"shape": "2x2"}], "max_wait_ms": 1000})
+        photos = [encoded(numbered(number, side_px=120)) for number in MANY]
+        calls = [self.of(*photos[at : at + 3]) for at in range(0, len(photos), 3)]
+        outcomes, sends = google(address, *calls, together=True)
+        assert sends == len(calls)
+        responses = [each for outcome in outcomes for each in self.responses(outcome.answer)]
+        assert [number_on(map(_object, each.localized_object_annotations)) for each in responses] == list(MANY)
+        assert provider.calls < len(MANY)
+
+
+def _object(found: Any) -> Detection:
+    corners = found.bounding_poly.normalized_vertices
+    return Detection(found.name, found.score, Box(corners[0].x, corners[0].y, corners[2].x, corners[2].y))
+
+
+class TestAzure:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def azure(cls):
+        yield from running("azure", key="az-shop")
+
+    @staticmethod
+    def of(photo, *features, **more):
+        return {"data": b64(photo), "parameters": {"features": features, **more}}
+
+    def test_features(self, azure, everything):
+        """Features are answered together, however the SDK spells and joins them."""
+        told = azure.answer(everything, self.of(PHOTO, "Objects", "people", "read", "Tags"))
+        assert told["status"] == 200
+        assert told["body"]["metadata"] == {"width": 400, "height": 200}
+        assert [each["tags"][0]["name"] for each in told["body"]["objectsResult"]["values"]] == ["red", "blue"]
+        assert set(told["body"]) >= {"peopleResult", "readResult", "tagsResult"}
+
+    @pytest.mark.parametrize(
+        ("photo", "more", "key", "status", "inner"),
+        [
+            (b"no picture", {}, "az-shop", 400, "InvalidImageFormat"),
+            (SMALL, {}, "az-shop", 400, "InvalidImageSize"),
+            (PHOTO, {"language": "de"}, "az-shop", 400, "NotSupportedLanguage"),
+            (PHOTO, {}, "wrong", 401, None),
+        ],
+    )
+    def test_errors(self, azure, everything, photo, more, key, status, inner):
+        """An error has Azure's form, and is not asked for again."""
+        (outcome,), sends = azure.ask(everything, self.of(photo, "objects", **more), key=key)
+        told = outcome.answer
+        assert (told["status"], told["body"]["error"].get("innererror", {}).get("code"), sends) == (status, inner, 1)
+
+    def test_url(self, azure, everything):
+        """A URL in no folder that is open is refused."""
+        call = {"url": "https://example.com/a.jpg", "parameters": {"features": ["objects"]}}
+        told = azure.answer(everything, call)
+        assert (told["status"], told["body"]["error"]["code"]) == (400, "InvalidRequest")
+
+    def test_throttled(self, azure, serve):
+        """After 429, which has a Retry-After, the SDK sends again."""
+        provider = ScriptedProvider(errors=repeat(Throttled("slow down")))
+        (outcome,), sends = azure.ask(serve(provider, route=SHORT), self.of(PHOTO, "objects"), retries=1)
+        assert (outcome.answer["status"], sends) == (429, 2)
+
+    def test_failed(self, azure, serve):
+        """Unlike Python's it also sends again what has failed upstream; that was billed to nobody."""
+        provider = ScriptedProvider(errors=repeat(Misconfigured("secret details")))
+        (outcome,), sends = azure.ask(serve(provider, route=SHORT), self.of(PHOTO, "objects"), retries=1)
+        assert (outcome.answer["status"], outcome.answer["body"]["error"]["code"], sends) == (
+            502,
+            "InternalServerError",
+            2,
+        )
+        assert "secret details" not in json.dumps(outcome.answer)
