@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from pydantic import SecretStr
+from starlette.exceptions import HTTPException
 from starlette.routing import Route as HttpRoute
 
 from gateway import dialects, settings
@@ -55,6 +56,7 @@ from gateway.settings import ConfigError, Settings
 from gateway.sizes import Sizes
 from gateway.sources import Reader, Sources, Web
 from gateway.stores import Stores, open_stores
+from gateway.unserved import unserved
 from gateway.watch import Terms, Watcher
 from gateway.webhooks.deliverer import Deliverer, Pace
 from gateway.webhooks.signing import parse_secret
@@ -273,6 +275,7 @@ def create_app(parts: Parts) -> FastAPI:
     ready = Ready(parts.providers, parts.buffer, parts.flow.resting)
     Operations(ready, parts.buffer, parts.metrics, parts.keyring, parts.clock).add_to(app)
     Routes(parts.service.routes, parts.watcher, parts.keyring, parts.sizes).add_to(app)
+    app.add_exception_handler(HTTPException, unserved)
     describe(app)
     return app
 

@@ -201,6 +201,13 @@ class NotFound(BadRequest):
     code = "not_found"
 
 
+class WrongMethod(BadRequest):
+    """There is something, which takes other methods."""
+
+    status = 405
+    code = "wrong_method"
+
+
 class Conflict(BadRequest):
     """The idempotency key was used before, for something else."""
 

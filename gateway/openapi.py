@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from gateway import dialects
+from gateway.describing import KEYS
 from gateway.jobs.openapi import describe as describe_jobs
 from gateway.routes import describe_routes
 
@@ -25,6 +26,7 @@ def describe(app: FastAPI) -> None:
                 document["paths"][dialect.paths[0]] = {"post": {"operationId": dialect.name, **operation}}
             describe_jobs(document)
             describe_routes(document)
+            document["components"]["securitySchemes"] = KEYS
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.buffer.base import Buffer
 from gateway.clock import Clock
+from gateway.describing import SECURED, answered, refused
 from gateway.dialects.native import DIALECT
 from gateway.errors import BufferAway, GatewayError
 from gateway.hooks.metrics import Metrics
@@ -24,6 +25,25 @@ from providers.base import Provider, ProviderError
 
 READY_FOR_S = 5.0
 """How long a provider's word that it could be asked is believed."""
+_READY = {
+    "type": "object",
+    "properties": {
+        "ready": {"type": "boolean"},
+        "problems": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+    "required": ["ready", "problems"],
+}
+READINESS: dict[int | str, dict[str, Any]] = {200: answered(_READY, "Yes"), 503: answered(_READY, "No")}
+_FIGURES = ("photos", "answered", "billed_images", "maybe_billed_images", "saved", "paid_usd", "alone_usd")
+_USAGE = {
+    "type": "object",
+    "properties": {name: {"type": "number"} for name in _FIGURES},
+    "required": list(_FIGURES),
+}
+USAGE: dict[int | str, dict[str, Any]] = {
+    200: answered(_USAGE),
+    **refused({"$ref": "#/components/schemas/Failure"}),  # native's, which stands in every document
+}
 
 
 @dataclass
@@ -71,9 +91,12 @@ class Operations:
 
     def add_to(self, app: FastAPI) -> None:
         app.get("/healthz", tags=["operations"], summary="Is the process alive?")(_healthz)
-        app.get("/readyz", tags=["operations"], summary="Can a photo be answered?")(self._readyz)
-        app.get("/metrics", tags=["operations"], summary="Prometheus metrics", response_class=Response)(self._metrics)
-        app.get("/v1/usage", tags=["native"], summary="What was answered, paid and saved for you")(self._usage)
+        app.get("/readyz", tags=["operations"], summary="Can a photo be answered?", responses=READINESS)(self._readyz)
+        app.get("/metrics", tags=["operations"], summary="Prometheus metrics", response_class=PlainTextResponse)(
+            self._metrics
+        )
+        app.get("/v1/usage", tags=["native"], summary="What was answered, paid and saved for you",
+                openapi_extra={"security": SECURED}, responses=USAGE)(self._usage)  # fmt: skip
 
     async def _readyz(self) -> JSONResponse:
         able, problems = await self.ready.look()
@@ -113,12 +136,6 @@ async def _healthz() -> dict[str, str]:
 
 
 def _told(account: Account) -> dict[str, Any]:
-    return {
-        "photos": account.photos,
-        "answered": account.answered,
-        "billed_images": round(account.billed, 6),
-        "maybe_billed_images": round(account.unknown, 6),
-        "saved": round(account.saved, 6),
-        "paid_usd": round(account.paid_usd, 6),
-        "alone_usd": round(account.alone_usd, 6),
-    }
+    figures = (account.photos, account.answered, account.billed, account.unknown, account.saved, account.paid_usd,
+               account.alone_usd)  # fmt: skip
+    return {name: round(figure, 6) for name, figure in zip(_FIGURES, figures, strict=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from msgspec import Struct
 
+from gateway.describing import SECURED, answered, refused
 from gateway.dialects.native import DIALECT, Failure, json_reply
 from gateway.errors import GatewayError
 from gateway.http import check_local, head
@@ -145,19 +146,14 @@ def _agreement(mean: Mean) -> AgreementOut | None:
 
 def describe_routes(document: dict[str, Any]) -> None:
     """Adds the endpoint and its types to an OpenAPI document."""
-    forms = [RoutesOut, Failure]
-    refs, parts = msgspec.json.schema_components(forms, ref_template="#/components/schemas/{name}")
+    refs, parts = msgspec.json.schema_components([RoutesOut, Failure], ref_template="#/components/schemas/{name}")
     document["components"]["schemas"].update(parts)
-    document["paths"][PATH] = {"get": _operation(*refs)}
-
-
-def _operation(answered: Mapping[str, Any], failed: Mapping[str, Any]) -> dict[str, Any]:
-    def response(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-        return {"description": text, "content": {"application/json": {"schema": schema}}}
-
-    return {
-        "operationId": "routes",
-        "tags": ["native"],
-        "summary": "How your photos are asked about now, and how well that agrees with asking each alone",
-        "responses": {"200": response("Answered", answered), "4XX": response("Refused", failed)},
+    document["paths"][PATH] = {
+        "get": {
+            "operationId": "routes",
+            "tags": ["native"],
+            "summary": "How your photos are asked about now, and how well that agrees with asking each alone",
+            "security": SECURED,
+            "responses": {"200": answered(refs[0]), **refused(refs[1])},
+        }
     }

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 from python_multipart.multipart import parse_options_header
 
+from gateway.describing import JSON, SECURED, answered, query_of, refused
 from gateway.dialects._forms import Part, fields_of, read_form
 from gateway.dialects.base import (
     MAX_ID_CHARS,
@@ -44,7 +45,7 @@ class PhotoIn(Struct, forbid_unknown_fields=True):
 class Options(Struct, forbid_unknown_fields=True):
     """What a client may ask of any photos: query parameters, form fields or JSON members."""
 
-    task: str = "objects"
+    task: Annotated[str, Meta(extra_json_schema={"enum": list(TASKS)})] = "objects"
     min_score: Annotated[float, Meta(ge=0, le=1)] = 0.0
     max_results: Annotated[int, Meta(ge=0)] | None = None
     labels: Annotated[list[Annotated[str, Meta(max_length=255)]], Meta(max_length=1000)] = []
@@ -156,47 +157,48 @@ class _Named(Struct):
 T = TypeVar("T", bound=Struct)
 
 
+OPTIONS = {
+    "task": "what to look for",
+    "min_score": "leave out what scores less",
+    "max_results": "at most this many a photo, best first",
+    "labels": "only these, comma-separated",
+    "deadline_ms": "answer within this time; too little to wait for company means going alone",
+    "quality": "exact: each photo alone; cheapest: no second question that is paid for; target",
+}
+"""What is said of each option."""
+BINARY = {"type": "string", "format": "binary"}
+KEPT = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS},
+}
+
+
 def _schema() -> dict[str, Any]:
     """The operation in OpenAPI's form, made from the types above so that it cannot differ from them."""
-    forms = [Body, Answer, Failure]
-    refs, parts = msgspec.json.schema_components(forms, ref_template="#/components/schemas/{name}")
-    query = {"task": "what to look for", "min_score": "leave out what scores less, 0 to 1",
-             "max_results": "at most this many a photo, best first", "labels": "only these, comma-separated",
-             "deadline_ms": "answer within this time; too little to wait for company means going alone",
-             "quality": "exact: each photo alone; cheapest: no second question that is paid for; target"}  # fmt: skip
-    binary = {"schema": {"type": "string", "format": "binary"}}
-    failed = {"content": {"application/json": {"schema": refs[2]}}}
+    refs, parts = msgspec.json.schema_components([Body, Answer, Failure], ref_template="#/components/schemas/{name}")
+    query = query_of(Wanted, OPTIONS)
+    fields = {each["name"]: each["schema"] for each in query}
+    photos = {"type": "array", "items": BINARY, "minItems": 1, "maxItems": MAX_PHOTOS}
+    form = {"type": "object", "properties": {"photo": photos, **fields}, "required": ["photo"]}
     return {
         "tags": ["native"],
         "summary": "What is on these photos?",
+        "security": SECURED,
         "parameters": [
-            *(
-                {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
-                for name, text in query.items()
-            ),
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "schema": {"type": "string", "maxLength": MAX_ID_CHARS},
-                "description": "the same on every try of one call, which is run and billed once",
-            },
+            *query,
+            {**KEPT, "description": "the same on every try of one call, which is run and billed once"},
         ],
         "requestBody": {
             "required": True,
             "content": {
-                "application/octet-stream": binary,
-                "image/*": binary,
-                "multipart/form-data": {
-                    "schema": {"type": "object", "properties": {"photo": {"type": "string", "format": "binary"}}}
-                },
-                "application/json": {"schema": refs[0]},
+                "application/octet-stream": {"schema": BINARY},
+                "image/*": {"schema": BINARY},
+                "multipart/form-data": {"schema": form},
+                JSON: {"schema": refs[0]},
             },
         },
-        "responses": {
-            "200": {"description": "Answered", "content": {"application/json": {"schema": refs[1]}}},
-            "4XX": {"description": "Refused", **failed},
-            "5XX": {"description": "Failed", **failed},
-        },
+        "responses": {"200": answered(refs[1]), **refused(refs[2])},
         "x-components": parts,
     }
 
@@ -313,6 +315,8 @@ def read_query(query: str) -> Mapping[str, list[str]]:
 def read_options(fields: Mapping[str, list[str]], form: type[T]) -> T:
     """Options that came as text; several `labels`, or one with commas. Raises BadRequest."""
     given: dict[str, Any] = {name: values[-1] for name, values in fields.items()}
+    if nothing := [name for name, value in given.items() if value.lower() == "null"]:
+        raise BadRequest(f"An option is not what is expected here: {nothing[0]} is null; leave it out.")
     if "labels" in given:
         given["labels"] = [label for value in fields["labels"] for label in value.split(",") if label]
     try:

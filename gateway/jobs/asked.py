@@ -55,7 +55,9 @@ class JobBody(Options, forbid_unknown_fields=True, kw_only=True):
     quality: Quality = "target"
 
 
-class _Fields(Options, forbid_unknown_fields=True):
+class JobFields(Options, forbid_unknown_fields=True):
+    """The same options as a form's fields, or in a query."""
+
     webhook: str = ""
     webhook_each_photo: bool = False
     quality: Quality = "target"
@@ -157,7 +159,7 @@ def _form(parts: Sequence[Part], query: Mapping[str, list[str]]) -> _Read:
 
 
 def _options(fields: Mapping[str, list[str]]) -> _Wanted:
-    asked = read_options(fields, _Fields)
+    asked = read_options(fields, JobFields)
     if asked.webhook_each_photo and not asked.webhook:
         raise BadRequest("webhook_each_photo needs a webhook.")
     hook = Hook(asked.webhook, asked.webhook_each_photo) if asked.webhook else None

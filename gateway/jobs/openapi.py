@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 
-from gateway.dialects.base import MAX_ID_CHARS
-from gateway.dialects.native import Failure
-from gateway.jobs.asked import MAX_PHOTOS, JobBody
+from gateway.describing import JSON, SECURED, answered, query_of, refused
+from gateway.dialects import native
+from gateway.dialects.native import BINARY, Failure
+from gateway.jobs.api import EventsWanted, JobsWanted, ResultsWanted
+from gateway.jobs.asked import MAX_PHOTOS, JobBody, JobFields
+from gateway.jobs.service import ID_CHARS
 from gateway.jobs.told import PATH, JobOut, JobPage, JobPhotoOut, JobsPage, Message
 
 _FORMS = (JobBody, JobOut, JobPage, JobsPage, JobPhotoOut, Message, Failure)
-_JSON = "application/json"
 
 
 def describe(document: dict[str, Any]) -> None:
@@ -34,86 +36,99 @@ _WEBHOOKS = {
 }
 
 _OPTIONS = {
-    "task": "what to look for",
-    "min_score": "leave out what scores less, 0 to 1",
-    "max_results": "at most this many a photo, best first",
-    "labels": "only these, comma-separated",
-    "quality": "exact: each photo alone; cheapest: no second question that is paid for; target",
+    **native.OPTIONS,
     "webhook": "the URL to tell when the job has ended",
     "webhook_each_photo": "true to tell it each photo as well",
 }
-_AFTER = "go on after this: the `next` of the page before"
+_PAGE = {"after": "go on after this: the `next` of the page before", "limit": "at most so many"}
+_ID = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "the job's",
+    "schema": {"type": "string", "pattern": f"^job_[0-9a-z]{{{ID_CHARS - len('job_')}}}$"},
+}
+_LAST = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "the number of the last result that is known",
+    "schema": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+}
 
 
 def _paths(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
-    one = _parameter("id", "the job's", where="path", required=True)
-    key = _parameter("Idempotency-Key", f"the same gives the same job for 24 hours, 1 to {MAX_ID_CHARS} characters",
-                     where="header")  # fmt: skip
-    last = _parameter("Last-Event-ID", "the number of the last result that is known", where="header")
-    page = [_parameter("after", _AFTER), _parameter("limit", "at most so many")]
+    options = query_of(JobFields, _OPTIONS)
+    key = {**native.KEPT, "description": "the same gives the same job for 24 hours"}
+    events = query_of(EventsWanted, {"after": "the same as Last-Event-ID"})
     return {
         PATH: {
             "post": {
-                **_operation("submitJob", f"Take 1 to {MAX_PHOTOS} photos, and answer later", refs, {202: JobOut}),
-                "parameters": [*(_parameter(name, text) for name, text in _OPTIONS.items()), key],
+                **_operation("submitJob", f"Take 1 to {MAX_PHOTOS} photos, and answer later", refs),
+                "parameters": [*options, key],
                 "requestBody": {"required": True, "content": _bodies(refs)},
+                "responses": {"202": answered(refs[JobOut], "Accepted"), **refused(refs[Failure])},
             },
-            "get": {**_operation("listJobs", "Your jobs, latest first", refs, {200: JobsPage}), "parameters": page},
+            "get": {
+                **_operation("listJobs", "Your jobs, latest first", refs, JobsPage),
+                "parameters": query_of(JobsWanted, _PAGE),
+            },
         },
         PATH + "/{id}": {
             "get": {
-                **_operation("readJob", "A job so far, and its results", refs, {200: JobPage}),
-                "parameters": [one, *page],
+                **_operation("readJob", "A job so far, and its results", refs, JobPage),
+                "parameters": [_ID, *query_of(ResultsWanted, _PAGE)],
             },
             "delete": {
-                **_operation("abortJob", "Ask no more of a job, and keep what is done", refs, {200: JobOut}),
-                "parameters": [one],
+                **_operation("abortJob", "Ask no more of a job, and keep what is done", refs, JobOut),
+                "parameters": [_ID],
             },
         },
         PATH + "/{id}/events": {
             "get": {
-                **_operation("jobEvents", "Each photo of a job as it is settled", refs, {200: JobPhotoOut}, _STREAM),
+                **_operation("jobEvents", "Each photo of a job as it is settled", refs),
                 "description": "Events `photo`, whose data is a result and whose id is its number, and in the end one "
                 "event `end`, whose data is the job.",
-                "parameters": [one, last, _parameter("after", "the same as Last-Event-ID")],
+                "parameters": [_ID, _LAST, *events],
+                "responses": {"200": answered(_event(refs), kind="text/event-stream"), **refused(refs[Failure])},
             },
         },
     }
 
 
-_STREAM = "text/event-stream"
-
-
 def _operation(
-    name: str, summary: str, refs: Mapping[type, dict[str, Any]], answer: Mapping[int, type], kind: str = _JSON
+    name: str, summary: str, refs: Mapping[type, dict[str, Any]], answer: type | None = None
 ) -> dict[str, Any]:
-    ((status, form),) = answer.items()
-    failed = {"content": {_JSON: {"schema": refs[Failure]}}}
-    answered = {"description": "Accepted" if status == 202 else "Answered", "content": {kind: {"schema": refs[form]}}}
+    told = {"200": answered(refs[answer])} if answer else {}
     return {
         "operationId": name,
         "tags": ["jobs"],
         "summary": summary,
-        "responses": {
-            str(status): answered,
-            "4XX": {"description": "Refused", **failed},
-            "5XX": {"description": "Failed", **failed},
-        },
+        "security": SECURED,
+        "responses": {**told, **refused(refs[Failure])},
+    }
+
+
+def _event(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
+    """One event of a stream."""
+    data = {"type": "string", "contentMediaType": JSON, "contentSchema": {"anyOf": [refs[JobPhotoOut], refs[JobOut]]}}
+    return {
+        "type": "object",
+        "properties": {"event": {"enum": ["photo", "end"]}, "id": {"type": "string"}, "data": data},
+        "required": ["event", "data"],
     }
 
 
 def _bodies(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
-    binary = {"type": "string", "format": "binary"}
     fields = {
-        "photo": {"type": "array", "items": binary},
+        "photo": {"type": "array", "items": BINARY},
         "url": {"type": "array", "items": {"type": "string", "format": "uri"}},
-        **{name: {"type": "string", "description": text} for name, text in _OPTIONS.items()},
+        **{each["name"]: each["schema"] for each in query_of(JobFields, _OPTIONS)},
     }
     return {
-        "application/octet-stream": {"schema": binary},
-        "image/*": {"schema": binary},
+        "application/octet-stream": {"schema": BINARY},
+        "image/*": {"schema": BINARY},
         "multipart/form-data": {"schema": {"type": "object", "properties": fields}},
-        _JSON: {"schema": refs[JobBody]},
+        JSON: {"schema": refs[JobBody]},
     }
 
 
@@ -121,10 +136,6 @@ def _told(summary: str, refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
     return {
         "tags": ["jobs"],
         "summary": summary,
-        "requestBody": {"content": {_JSON: {"schema": refs[Message]}}},
+        "requestBody": {"content": {JSON: {"schema": refs[Message]}}},
         "responses": {"2XX": {"description": "Taken; anything else is tried again"}},
     }
-
-
-def _parameter(name: str, text: str, *, where: str = "query", required: bool = False) -> dict[str, Any]:
-    return {"name": name, "in": where, "required": required, "description": text, "schema": {"type": "string"}}
