@@ -52,7 +52,7 @@ def image_of(picture: Picture) -> Image.Image:
     try:
         with Image.open(BytesIO(picture.data)) as opened:
             return opened.convert("RGB")
-    except OSError as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise PictureRefused(str(error)) from error
 
 
