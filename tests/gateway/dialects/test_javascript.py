@@ -5,11 +5,13 @@ Each runs in a process of its own for all of these tests (`tests/js`), which is 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -57,16 +59,21 @@ class Program:
         self._always = always
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def ask(self, endpoint: str, *calls: Any, **plan: Any) -> tuple[list[Outcome], int]:
-        """What came of the calls, and how many requests were sent for them."""
+    def ask(
+        self, endpoint: str, *calls: Any, on_send: Callable[[int], None] = lambda _: None, **plan: Any
+    ) -> tuple[list[Outcome], int]:
+        """What came of the calls, and how many requests were sent for them; `on_send` is told of each."""
         assert self._process.stdin
         assert self._process.stdout
         asked = {"endpoint": endpoint, "calls": calls, **self._always, **plan}
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
-        told = json.loads(self._process.stdout.readline() or "null")
-        assert told, "the program has ended"
-        return [Outcome(**each) for each in told["outcomes"]], told["sends"]
+        for line in self._process.stdout:
+            told = json.loads(line)
+            if "outcomes" in told:
+                return [Outcome(**each) for each in told["outcomes"]], told["sends"]
+            on_send(told["sends"])
+        raise AssertionError("the program has ended")
 
     def answer(self, endpoint: str, call: Any, **plan: Any) -> Any:
         """The answer to one call that is answered."""
@@ -89,6 +96,19 @@ def running(name: str, **always: Any) -> Iterator[Program]:
     program = Program(name, **always)
     yield program
     program.close()
+
+
+class Gate:
+    """Opened from any thread, waited for in any loop."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+
+    def set(self) -> None:
+        self._open.set()
+
+    async def wait(self) -> None:
+        await asyncio.to_thread(self._open.wait)
 
 
 def face(box: Box) -> Detection:
@@ -207,6 +227,18 @@ class TestRekognition:
         address = serve(ScriptedProvider(errors=repeat(Throttled("slow down"))), route=SHORT)
         error = aws.error(address, {"operation": "DetectLabels", "input": {"Image": {"Bytes": b64(PHOTO)}}})
         assert (error["kind"], error["sends"]) == ("ThrottlingException", 3)
+
+    def test_sent_again(self, aws, serve):
+        """A call whose answer is late is sent again, which joins the first run: it is asked about once."""
+        gate = Gate()
+        provider = ScriptedProvider(gate=gate)
+        address = serve(provider, route={**ALONE, "deadline_ms": 60_000})
+        call = {"operation": "DetectLabels", "input": {"Image": {"Bytes": b64(PHOTO)}}}
+        second = {"on_send": lambda number: gate.set() if number == 2 else None, "timeout_ms": 500}
+        ((answer, error),), sends = aws.ask(address, call, **second)
+        assert error is None
+        assert [label["Name"] for label in answer["Labels"]] == ["red", "blue"]
+        assert (provider.calls, sends) == (1, 2)
 
     def test_many(self, aws, serve):
         """Many calls at once share canvases, and each is answered about its own photo."""
