@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import ExitStack, suppress
+from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 import botocore.session
+import grpc
 import pytest
 from botocore.validate import ParamValidator
 from google.cloud import vision
@@ -20,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.dialects import load_all
+from gateway.dialects._google_grpc import METHOD, SERVICE
 from gateway.dialects._rekognition_request import OPERATIONS
 from gateway.dialects.base import Forward, Incoming, Question
 from gateway.errors import BadRequest, GatewayError, NotServed, PhotoError
@@ -253,13 +257,24 @@ class Vendor(ScriptedProvider):
 
 
 @pytest.fixture(scope="module")
-def address(serve):
-    """A gateway that answers all there is, each photo alone and at once."""
+def doors(started):
+    """A gateway that answers all there is, each photo alone and at once: its addresses, by HTTP and by gRPC."""
     vendors = {kind: Vendor(kind) for kind in ("rekognition", "google", "azure")}
-    route = {"stages": [{"shape": "1x1"}], "max_wait_ms": 0}
-    return serve(
-        **FOUND, extras=vendors, route=route, forwarding={"operations": ["CompareFaces", "DetectModerationLabels"]}
+    address, parts = started(
+        **FOUND,
+        extras=vendors,
+        route={"stages": [{"shape": "1x1"}], "max_wait_ms": 0},
+        forwarding={"operations": ["CompareFaces", "DetectModerationLabels"]},
+        grpc={"listen": "127.0.0.1:0"},
     )
+    return address, parts.rpc.address
+
+
+@pytest.fixture(scope="module")
+def channels():
+    """`channels(address)`: a connection without TLS."""
+    with ExitStack() as stack:
+        yield cache(lambda address: stack.enter_context(grpc.insecure_channel(address)))
 
 
 def fits_aws(told: Any, status: int, operation: str) -> None:
@@ -293,13 +308,40 @@ FITS = {"rekognition": fits_aws, "google": fits_google, "azure": fits_azure, "na
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 @settings(max_examples=80, derandomize=True)
-def test_answer(name, data, address, http):
+def test_answer(name, data, doors, http):
     """Whatever is wrong with a request that arrives, its answer has the vendor's own form, and is an error of the
     client's if it is one."""
     asked = data.draw(wrong(name))
     headers = {key: value.encode() for key, value in asked.headers.items()}
-    url = f"{address}{quote(asked.path, safe='/:')}?{asked.query}"
+    url = f"{doors[0]}{quote(asked.path, safe='/:')}?{asked.query}"
     reply = http.post(url, content=asked.body, headers=headers)
     assert reply.status_code == 200 or 400 <= reply.status_code < 500, reply.text
     assert "json" in reply.headers["Content-Type"]
     FITS[name](reply.json(), reply.status_code, asked.headers.get("x-amz-target", "").rpartition(".")[2])
+
+
+@st.composite
+def messages(draw: Any) -> bytes:
+    """A call's message by gRPC, with something in it changed."""
+    right = draw(st.sampled_from([each for each in RIGHT if each.dialect == "google"]))
+    message = vision.BatchAnnotateImagesRequest.pb()()
+    text = json.dumps(draw(changed(right.body)), ensure_ascii=False).encode(errors="replace")
+    with suppress(Exception):  # what no message can say, as far as it was read until then
+        json_format.Parse(text, message, ignore_unknown_fields=True)
+    data = message.SerializeToString()
+    return draw(st.just(data) | spoiled(data))
+
+
+@given(data=messages())
+@settings(max_examples=80, derandomize=True)
+def test_answer_by_grpc(data, doors, channels):
+    """The same by gRPC, where an error is a status."""
+    call = channels(doors[1]).unary_unary(f"/{SERVICE}/{METHOD}").with_call
+    try:
+        told, ended = call(data, timeout=30)
+    except grpc.RpcError as error:
+        told, ended = b"", error
+    assert ended.code() in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT), ended.details()
+    if ended.code() == grpc.StatusCode.OK:
+        asked = vision.BatchAnnotateImagesRequest.deserialize(data)
+        assert len(vision.BatchAnnotateImagesResponse.deserialize(told).responses) == len(asked.requests)
