@@ -243,7 +243,7 @@ class TestSafeSearch:
     def test_not_graded(self, serve, http, found, grades):
         """A photo that was cleared is very unlikely to be any; a score is the likelihood that it is nearest to, and
         of what nothing was told the likelihood is unknown."""
-        address = serve(moderation=lambda *_: found)
+        address = serve(moderation=lambda *_: found, route={"stages": [{"shape": "1x1"}]})
         (response,) = ok(http.post(address + PATH, json={"requests": [wanted(["SAFE_SEARCH_DETECTION"])]}))
         assert response == {"safeSearchAnnotation": dict(zip(self.GRADES, grades, strict=True))}
 
