@@ -2,9 +2,10 @@
 flags cats and keeps a bill, both as they lie in ../shared.
 
 Flagged photos are those of all sets, the others those of the sets that were not chosen for their animals (or, with
---animals, these too: dogs are hard to tell from cats). They are halved, the flagged ones and the others each for themselves. One half is profiled; traffic is made of the
-other, in which flagged photos are thinned to a share of all: in rounds of all that are not flagged, each with other
-flagged ones, until every flagged photo was shown. Then the other way round. Recall is against asking alone.
+--animals, these too: dogs are hard to tell from cats). They are halved, each for themselves. One half is profiled;
+traffic is made of the other, in which flagged photos are thinned to a share of all: in rounds of all that are not
+flagged, each with other flagged ones, until every flagged photo was shown. Then the other way round. Where a profile
+finds no shape that holds the recall, each photo is asked about alone. Recall is against asking alone.
 
 python benchmarks/moderation.py [--shared ../shared] [--animals] [--recall 0.99 --recall 0.95] [--rate 0.02 ...]
 """
@@ -141,12 +142,12 @@ class Bench:
         return next(iter(out.glob("cascade*.json")), None)
 
     @contextmanager
-    def serving(self, cascade: Path) -> Iterator[str]:
-        file, url = self.config({"cascade": str(cascade)})
+    def serving(self, cascade: Path | None) -> Iterator[str]:
+        file, url = self.config({"cascade": str(cascade)} if cascade else {"stages": [{"shape": "1x1"}]})
         with process(self.imgrid, "serve", "-c", str(file), ready=f"{url}/healthz"):
             yield url
 
-    def show(self, half: int, cascade: Path, rate: float) -> Shown:
+    def show(self, half: int, cascade: Path | None, rate: float) -> Shown:
         """Traffic of one half at that rate, to a gateway that has just started."""
         flagged, others = self.halves[half]
         each = max(round(rate * len(others) / (1 - rate)), 1)
@@ -193,10 +194,8 @@ def main() -> None:
             for rate in options.rate or RATES:
                 shown = Shown()
                 for half in (0, 1):
-                    if (cascade := learned[1 - half]) is not None:
-                        shown = shown.plus(bench.show(half, cascade, rate))
-                if shown.photos:
-                    made.add_row(*row(recall, rate, shown))
+                    shown = shown.plus(bench.show(half, learned[1 - half], rate))
+                made.add_row(*row(recall, rate, shown))
         console.print(made)
 
 
