@@ -6,6 +6,7 @@ Of unknown members nothing is said: clients check them. Limits and enums they do
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -28,6 +29,8 @@ Equipment = Literal["FACE_COVER", "HAND_COVER", "HEAD_COVER"]
 
 LIMITS = Limits(5_242_880, min_side_px=80, max_side_px=10_000, max_pixels=100_000_000)
 OF_EQUIPMENT = Limits(4_194_304, min_side_px=64, max_side_px=4_096, max_pixels=4_096**2)
+S3_MAX_BYTES = 15_728_640
+"""An object of S3 may be larger than bytes that are sent along."""
 MIN_CONFIDENCE, MODERATION_MIN_CONFIDENCE = 55.0, 50.0
 MAX_LABELS = 1000
 
@@ -242,4 +245,6 @@ def read(operation: str, body: bytes) -> Question | Forward:
         raise BadRequest(f"Request has invalid parameters: {error}") from None
     if asked.whole:
         return Forward(operation, images=1)
-    return Question((Item(asked.image.photo, asked.asks),), asked, limits=form.limits)
+    photo = asked.image.photo
+    limits = replace(form.limits, max_bytes=S3_MAX_BYTES) if isinstance(photo, Source) else form.limits
+    return Question((Item(photo, asked.asks),), asked, limits=limits)
