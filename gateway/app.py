@@ -25,7 +25,7 @@ from gateway.canvases import Rules
 from gateway.checks import check_route
 from gateway.clock import Clock, steady
 from gateway.dialects.native import DIALECT as NATIVE
-from gateway.doors import open_rpc
+from gateway.doors import open_rpc, tls
 from gateway.events import Events, Listener
 from gateway.fetching import Fetcher
 from gateway.flow import FETCHES, Flow
@@ -51,6 +51,7 @@ from gateway.places import WEB, folder_of
 from gateway.replies.desk import Desk
 from gateway.routes import Routes
 from gateway.rpc import Rpc
+from gateway.server import Tls
 from gateway.service import Service
 from gateway.settings import ConfigError, Settings
 from gateway.sizes import Sizes
@@ -88,6 +89,7 @@ class Parts:
     forwarding: Forwarding
     rpc: Rpc | None
     sizes: Sizes
+    tls: Tls | None = None
 
     @property
     def buffer(self) -> Buffer:
@@ -144,7 +146,7 @@ def build(
         config, file, lambda dialect, intake: Endpoint(dialect, service, keyring, events, intake, desk, forwarding)
     )
     return Parts(config, made, routes, keyring, stores, studio, events, flow, watcher, metrics, service, jobs, guard,
-                 sources, deliverer, clock, desk, forwarding, grpc, sizes)  # fmt: skip
+                 sources, deliverer, clock, desk, forwarding, grpc, sizes, tls(config, file))  # fmt: skip
 
 
 def _names(config: Settings, file: Path) -> Names:

@@ -59,6 +59,7 @@ def serve(config: ConfigFile = settings.DEFAULT_FILE) -> None:
         parts.settings.port,
         lambda url: out.print(greeting(parts, url)),
         grace_s=composition.grace_s(parts),
+        tls=parts.tls,
     )
 
 

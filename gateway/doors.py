@@ -8,8 +8,21 @@ from pathlib import Path
 from gateway.dialects._google_grpc import MAX_MESSAGE_BYTES, GoogleGrpc
 from gateway.dialects.base import Dialect
 from gateway.http import Endpoint, Intake
-from gateway.rpc import Door, Rpc, tls_of
+from gateway.rpc import Door, Rpc
+from gateway.server import Tls, tls_of
 from gateway.settings import ConfigError, Settings
+
+
+def tls(config: Settings, file: Path) -> Tls | None:
+    """The certificate's and the key's files, where clients must use https. Raises ConfigError."""
+    if config.tls is None:
+        return None
+    files = Tls(file.parent / config.tls.cert, file.parent / config.tls.key)
+    try:
+        tls_of(*files)
+    except ValueError as error:
+        raise ConfigError(f"{file}: tls: {error}") from None
+    return files
 
 
 def open_rpc(config: Settings, file: Path, endpoint: Callable[[Dialect, Intake], Endpoint]) -> Rpc | None:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from math import inf
-from pathlib import Path
 from typing import Any
 
 from gateway.dialects.base import Incoming, Reply
@@ -37,16 +35,6 @@ class Door:
 
     listen: str
     tls: tuple[bytes, bytes] | None = field(default=None, repr=False)
-
-
-def tls_of(cert: Path, key: Path) -> tuple[bytes, bytes]:
-    """A private key and its chain, once they are found to fit. Raises ValueError naming the files."""
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, password="")
-        return key.read_bytes(), cert.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{cert} and {key} are not a chain of certificates and its key, in PEM and without a "
-                         f"password: {error}") from None  # fmt: skip
 
 
 class Rpc:

@@ -30,6 +30,13 @@ def host_of(listen: Listen) -> str:
     return listen.rpartition(":")[0].strip("[]")
 
 
+class TlsSettings(Section):
+    """TLS where nothing in front has it. The files are read at the start."""
+
+    cert: Path = Field(description="chain of certificates, PEM")
+    key: Path = Field(description="its private key, PEM, without a password")
+
+
 class GrpcSettings(Section):
     """Google's clients by gRPC, which most of them speak by themselves."""
 

@@ -17,7 +17,7 @@ from gateway import overlay
 from gateway.faults import FaultName
 from gateway.keys import is_loopback, sha256_of
 from gateway.model import Labels
-from gateway.sections import FetchSettings, GrpcSettings, GsSettings, Listen, S3Settings, Source, host_of
+from gateway.sections import FetchSettings, GrpcSettings, GsSettings, Listen, S3Settings, Source, TlsSettings, host_of
 from gateway.sections import Section as _Section
 from providers.base import Options, Task
 from thresholds.cascade import Border, Cascade, Crossing, Merge, Stage, load
@@ -183,6 +183,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
     listen: Listen = Field("127.0.0.1:8080", description="address and port")
+    tls: TlsSettings | None = Field(None, description="clients must use https")
     grpc: GrpcSettings | None = Field(None, description="Google's clients by gRPC, on a port of its own")
     providers: dict[str, dict[str, Any]] = Field(min_length=1, description="by name; each has a kind and its options")
     routes: list[RouteSettings] = Field(min_length=1)
@@ -280,7 +281,7 @@ def _explain(file: Path, variables: Mapping[str, str], error: ValidationError) -
 
 def _suggestion(key: str) -> str:
     sections = (Settings, RouteSettings, FallbackSettings, WatchSettings, TenantSettings, HookSettings, BufferSettings,
-                JobSettings, WebhookSettings, FetchSettings, S3Settings, GsSettings, GrpcSettings, LimitSettings,
+                JobSettings, WebhookSettings, FetchSettings, S3Settings, GsSettings, TlsSettings, GrpcSettings, LimitSettings,
                 RekognitionKey,
                 PlainKey)  # fmt: skip
     known = {name for section in sections for name in section.model_fields}

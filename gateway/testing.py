@@ -259,7 +259,7 @@ def parts_of(folder: Path, config: Mapping[str, Any], providers: Mapping[str, Pr
 
 def serving(parts: Parts) -> AbstractContextManager[str]:
     """The address of a gateway of these parts, which runs in a thread of its own as long as the block lasts."""
-    return server.serving(create_app(parts))
+    return server.serving(create_app(parts), parts.tls)
 
 
 def free_port() -> int:

@@ -35,6 +35,7 @@ TABLES = {
         "fetch.": settings.FetchSettings,
     },
     "`fetch.s3` and `fetch.gs`": {"fetch.s3.": settings.S3Settings, "fetch.gs.": settings.GsSettings},
+    "`tls`": {"": settings.TlsSettings},
     "`grpc`": {"": settings.GrpcSettings},
     **{f"`{kind}`": {"": providers.load(kind).Options} for kind in providers.kinds()},
 }

@@ -101,7 +101,7 @@ MAY_IMPORT = {
                            "providers.base"},
     "gateway.routes": {"gateway.dialects.native", "gateway.errors", "gateway.http", "gateway.keys", "gateway.model",
                        "gateway.describing", "gateway.sizes", "gateway.watch", "thresholds"},
-    "gateway.doors": {"gateway.dialects", "gateway.http", "gateway.rpc", "gateway.settings"},
+    "gateway.doors": {"gateway.server", "gateway.dialects", "gateway.http", "gateway.rpc", "gateway.settings"},
     "gateway.openapi": {"gateway.describing", "gateway.dialects", "gateway.jobs.openapi", "gateway.routes"},
     "gateway.unserved": {"gateway.dialects.native", "gateway.errors"},
     "gateway.server": set(),

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import os
 import subprocess
 import sys
 import threading
 import time
 from contextlib import ExitStack
-from ipaddress import ip_address
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from google.api_core import exceptions
 from google.auth import api_key
 from google.cloud import vision
@@ -206,27 +201,6 @@ class TestKeys:
         with pytest.raises(grpc.RpcError) as caught:
             channel(gateway).unary_unary(PATH)(message(of(PHOTO)), metadata=[("origin", "https://example.com")])
         assert "open to this machine only" in caught.value.details()
-
-
-@pytest.fixture(scope="module")
-def certified(tmp_path_factory):
-    """A folder with a certificate for localhost, which is its own authority, and its key."""
-    folder = tmp_path_factory.mktemp("certificate")
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
-    now = datetime.datetime.now(datetime.UTC)
-    places = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
-    cert = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(places), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
-    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "key.pem").write_bytes(key.private_bytes(*form))
-    return folder
 
 
 PROGRAM = """
