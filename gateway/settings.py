@@ -281,9 +281,8 @@ def _explain(file: Path, variables: Mapping[str, str], error: ValidationError) -
 
 def _suggestion(key: str) -> str:
     sections = (Settings, RouteSettings, FallbackSettings, WatchSettings, TenantSettings, HookSettings, BufferSettings,
-                JobSettings, WebhookSettings, FetchSettings, S3Settings, GsSettings, TlsSettings, GrpcSettings, LimitSettings,
-                RekognitionKey,
-                PlainKey)  # fmt: skip
+                JobSettings, WebhookSettings, FetchSettings, S3Settings, GsSettings, TlsSettings, GrpcSettings,
+                LimitSettings, RekognitionKey, PlainKey)  # fmt: skip
     known = {name for section in sections for name in section.model_fields}
     close = difflib.get_close_matches(key, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
