@@ -4,7 +4,7 @@ flags cats and keeps a bill, both as they lie in ../shared.
 Flagged photos are those of all sets, the others those of the sets that were not chosen for their animals (or, with
 --animals, these too: dogs are hard to tell from cats). They are halved, each for themselves. One half is profiled;
 traffic is made of the other, in which flagged photos are thinned to a share of all: in rounds of all that are not
-flagged, each with other flagged ones, until every flagged photo was shown. Then the other way round. Where a profile
+flagged, each with other flagged ones, until every flagged photo was shown or enough are. Then the other way round. Where a profile
 finds no shape that holds the recall, each photo is asked about alone. Recall is against asking alone.
 
 python benchmarks/moderation.py [--shared ../shared] [--animals] [--recall 0.99 --recall 0.95] [--rate 0.02 ...]
@@ -41,8 +41,9 @@ CHOSEN = "voc-animals"
 RATES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 RECALLS = (0.99, 0.95)
 CLIENTS = 64
-LEAST_PHOTOS = 1_000
-"""Shown at each rate, so that the smaller ones are no matter of a few canvases."""
+LEAST_PHOTOS, MOST_PHOTOS = 800, 1_800
+"""Of each half at each rate: enough that it is no matter of a few canvases, and of the small rates no endless run, in
+which not every flagged photo is shown then."""
 
 
 class Photo(NamedTuple):
@@ -153,7 +154,7 @@ class Bench:
         each = max(round(rate * len(others) / (1 - rate)), 1)
         rng, left, total = random.Random(11), iter(flagged), Shown()
         with self.serving(cascade) as url:
-            while (some := list(islice(left, each))) or total.photos < LEAST_PHOTOS:
+            while total.photos < MOST_PHOTOS and ((some := list(islice(left, each))) or total.photos < LEAST_PHOTOS):
                 some = some or rng.sample(flagged, min(each, len(flagged)))
                 traffic = [(photo, True) for photo in some] + [(photo, False) for photo in others]
                 rng.shuffle(traffic)
@@ -166,8 +167,8 @@ class Bench:
 
 def row(recall: float, rate: float, shown: Shown) -> list[str]:
     saved = 1 - shown.billed / shown.photos
-    return [f"{recall}", f"{rate:.1%}", str(shown.photos), str(shown.flagged), f"{shown.found / shown.flagged:.3f}",
-            str(shown.wrong), f"{shown.billed / shown.photos:.3f}", f"{saved:.1%}"]  # fmt: skip
+    return [f"{recall}", f"{rate:.1%}", str(shown.photos), f"{shown.found} of {shown.flagged}",
+            f"{shown.found / shown.flagged:.3f}", str(shown.wrong), f"{shown.billed / shown.photos:.3f}", f"{saved:.1%}"]  # fmt: skip
 
 
 def main() -> None:
@@ -187,7 +188,7 @@ def main() -> None:
         for half, (flagged, others) in enumerate(bench.halves):
             console.print(f"half {half}: {len(flagged)} photos that are flagged alone, {len(others)} that are not")
         made = Table(title="DetectModerationLabels, profiled on one half and asked about the other, both ways round")
-        for column in ("recall aimed at", "flagged", "photos", "of them", "recall", "wrong", "images a photo", "saved"):
+        for column in ("recall aimed at", "flagged", "photos", "found", "recall", "wrong", "images a photo", "saved"):
             made.add_column(column, justify="right")
         for recall in options.recall or RECALLS:
             learned = [bench.profile(half, recall) for half in (0, 1)]
