@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -58,6 +59,10 @@ class Forwarding:
         return Account(photos=images, answered=images, billed=images, paid_usd=usd, alone_usd=usd)
 
 
+PASSING = re.compile(rb"Throttl|ThroughputExceeded|LimitExceeded")
+"""In the names of what AWS answers with a status of 400 and its SDKs send again."""
+
+
 def stands(reply: Reply) -> bool:
     """Whether a later try of the call gets the same: not where the vendor's SDK is to send it anew."""
-    return reply.status != 429 and reply.status < 500 and b"Throttl" not in reply.body[:512]
+    return reply.status != 429 and reply.status < 500 and not (reply.status == 400 and PASSING.search(reply.body[:512]))

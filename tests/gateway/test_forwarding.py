@@ -51,7 +51,7 @@ def gateway(tmp_path):
     """`gateway(answers)`: the vendor, a boto3 client by its tenant's name, and the tenant's account."""
     started = []
 
-    def start(*answers):
+    def start(*answers, tries=1):
         vendor = Vendor(*answers)
         running = serving(parts_of(tmp_path, CONFIG, {"aws": vendor}))
         address = running.__enter__()
@@ -60,7 +60,7 @@ def gateway(tmp_path):
         def client(name="shop"):
             return boto3.client("rekognition", endpoint_url=address, region_name="eu-west-1", aws_access_key_id=name,
                                 aws_secret_access_key=name,
-                                config=Config(retries={"total_max_attempts": 1}))  # fmt: skip
+                                config=Config(retries={"total_max_attempts": tries, "mode": "standard"}))  # fmt: skip
 
         return vendor, client, address
 
@@ -106,6 +106,17 @@ def test_refused_by_vendor(gateway, http):
     with pytest.raises(client().exceptions.InvalidParameterException, match="Request has invalid parameters"):
         client().compare_faces(**PAIR)
     assert usage(http, address)["billed_images"] == 0
+
+
+@pytest.mark.parametrize(
+    "code", ["ProvisionedThroughputExceededException", "LimitExceededException", "InternalServerError"]
+)
+def test_sent_again(gateway, code):
+    """Where boto3 sends a call again after what the vendor answered, the vendor is asked again."""
+    refusal = (500 if code == "InternalServerError" else 400, {"__type": code, "Message": "Slow down"})
+    vendor, client, _ = gateway(refusal, (200, MATCH), tries=2)
+    assert client().compare_faces(**PAIR)["FaceMatches"] == MATCH["FaceMatches"]
+    assert len(vendor.calls_made) == 2
 
 
 @pytest.mark.parametrize(
