@@ -20,8 +20,8 @@ from gateway.faults import Retrying
 from gateway.grid.layout import Layout
 from gateway.grid.studio import Sheet, Studio
 from gateway.ledger import billed, shares, unknown
-from gateway.model import Entry, Lane, Outcome, Route, Step
-from providers.base import NoAnswer, ProviderError, Task
+from gateway.model import Entry, Lane, Outcome, Photo, Route, Step
+from providers.base import About, NoAnswer, ProviderError, Task
 from thresholds.cascade import Cascade
 
 T = TypeVar("T")
@@ -156,6 +156,12 @@ class Canvases:
         """Whether it is their companion that is asked: it sees each photo on a canvas of its own."""
         return all(self.routes[entry.route].companion == lane.provider for entry in entries)
 
+    def about(self, lane: Lane, photo: Photo) -> About:
+        """What a lane's provider is for that task. Extras are asked of one photo in its own size, also where it has to
+        be turned or encoded anew: places in them are pixels, which are handed on as the vendor tells them."""
+        about = self.askers[lane.provider].provider.about.for_task(lane.task)
+        return replace(about, canvas_px=photo.size) if lane.task == Task.EXTRAS else about
+
     def has_time(self, entry: Entry, provider: str) -> bool:
         return self.clock() + self.askers[provider].typical_s < entry.deadline_at
 
@@ -170,7 +176,7 @@ class Canvases:
         return Aftermath(self.routes, self.askers, self.crowds, retrying, self.rules.job_pause_s)
 
     async def _sheet(self, lane: Lane, entries: Sequence[Entry]) -> Sheet:
-        about = self.askers[lane.provider].provider.about.for_task(lane.task)
+        about = self.about(lane, entries[0].photo)
         borders = [self.cascade(entry).border for entry in entries]
         photos = [entry.photo for entry in entries]
         # few are watched at a time: shown larger than clients' are in full grids, they would prove nothing; and those

@@ -84,7 +84,7 @@ class Rounds:
         """Has the photo drawn while it waits; one that turns out to be undecodable fails before it takes a cell."""
         if entry.lane.provider == FETCHING:
             return
-        about = self.canvases.askers[entry.lane.provider].provider.about.for_task(entry.lane.task)
+        about = self.canvases.about(entry.lane, entry.photo)
         border = self.canvases.cascade(entry).border
         image = self.canvases.studio.start(entry.photo, entry.lane.shape, about, border)
         if image is None:

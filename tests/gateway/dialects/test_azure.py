@@ -423,6 +423,24 @@ class TestExtras:
             )
         ]
 
+    def test_own_size(self, azure, serve):
+        """Their places are in pixels of the client's photo, whose size is told beside: a JPEG that is turned by its
+        EXIF is asked about upright, and as large as it is."""
+        vendor = ScriptedProvider(
+            lambda picture, _: [
+                Detection("smartCrops", 1.0, WHOLE, details={"raw": {"values": [
+                    {"aspectRatio": 1.5, "boundingBox": {"x": 0, "y": 0, "w": picture.width_px, "h": picture.height_px}}
+                ]}})
+            ],
+            introduced=about("azure", task=Task.EXTRAS, kind="azure"),
+        )  # fmt: skip
+        client = azure(serve(extras={"azure": vendor}))
+        turned = encoded(drawn((450, 250), Block("red", 40, 20, 120, 180)), "JPEG", orientation=6)
+        for photo, size in ((PHOTO, (400, 200)), (turned, (450, 250))):
+            answer = client.analyze(photo, [VisualFeatures.SMART_CROPS])
+            box = answer.smart_crops.list[0].bounding_box
+            assert (answer.metadata.width, answer.metadata.height) == (box.width, box.height) == size
+
 
 class Token:
     """A credential like those of Microsoft Entra, whose token is a key."""
