@@ -20,6 +20,7 @@ from starlette.routing import Route as HttpRoute
 from gateway import dialects, settings
 from gateway.admission import House
 from gateway.buckets import open_gs, open_s3
+from gateway.budget import Budget
 from gateway.buffer.base import Buffer
 from gateway.canvases import Rules
 from gateway.checks import check_route
@@ -131,7 +132,8 @@ def build(
     events.listeners.append(watcher)
     names, sources = _names(config, file), _sources(config, file, guard)
     spoken = {name: provider.about.vocabulary for name, provider in made.items()}
-    service = Service(tuple(routes.values()), flow, house, events, watcher.level, names, spoken, sources.fetch)
+    service = Service(tuple(routes.values()), flow, house, events, watcher.level, names, spoken, sources.fetch,
+                      Budget(config.limits.max_reading_bytes, "fetched"))  # fmt: skip
     signing = _signing(config, file)
     hooks = {each.name: Hook(each.webhook.url, each.webhook.each_photo) for each in config.tenants if each.webhook.url}
     jobs = Jobs(stores.jobs, service.way, service.enter, guard.check, house, events, clock, hooks, signing)

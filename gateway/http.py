@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from typing import TypeVar
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
+from gateway.budget import Budget
 from gateway.dialects.base import (
     DEADLINE_HEADER,
     Answered,
@@ -24,7 +25,7 @@ from gateway.dialects.base import (
     Reply,
     quality_of,
 )
-from gateway.errors import BadRequest, Busy, GatewayError, TooManyBytes, TooManyHops, TooSlow, Unauthenticated
+from gateway.errors import BadRequest, GatewayError, TooManyBytes, TooManyHops, TooSlow, Unauthenticated
 from gateway.events import Events, Refused
 from gateway.forwarding import Forwarding, stands
 from gateway.keys import Keyring, is_loopback
@@ -47,12 +48,15 @@ class ClientLeft(Exception):
 
 @dataclass
 class Intake:
-    """Reads bodies: so many bytes each and so many at a time, in so much time. Holds the bytes being read now."""
+    """Reads bodies: so many bytes each and so many at a time, in so much time. Holds how many are being read now."""
 
     max_request_bytes: int
     max_reading_bytes: int
     timeout_s: float
-    reading_bytes: int = 0
+    reading: Budget = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reading = Budget(self.max_reading_bytes, "sent")
 
     async def read(self, request: Request) -> bytes:
         """The whole body.
@@ -60,31 +64,26 @@ class Intake:
         Raises TooManyBytes where it is too large, TooSlow where it takes too long, Busy where too much is being read
         already, and ClientLeft where the client goes away before its end.
         """
-        parts: list[bytes] = []
-        size = 0
         try:
-            async with asyncio.timeout(self.timeout_s):
-                async for part in request.stream():
-                    size += len(part)
-                    if size <= self.max_request_bytes:
-                        self._take(len(part))
-                        parts.append(part)
-                    elif size > 2 * self.max_request_bytes:
-                        break  # so much is read only so that the client is done sending and reads the answer
-            if size > self.max_request_bytes:
-                raise TooManyBytes(f"The request has over {self.max_request_bytes} bytes (limits.max_request_bytes).")
-            return b"".join(parts)
+            with self.reading.taking() as take:
+                async with asyncio.timeout(self.timeout_s):
+                    return b"".join([part async for part in self._parts(request, take)])
         except ClientDisconnect:
             raise ClientLeft from None
         except TimeoutError:
             raise TooSlow(f"The body did not arrive within {self.timeout_s:g} s (limits.body_timeout_ms).") from None
-        finally:
-            self.reading_bytes -= sum(map(len, parts))
 
-    def _take(self, count: int) -> None:
-        if self.reading_bytes + count > self.max_reading_bytes:
-            raise Busy("Too much is being sent at once (limits.max_reading_bytes); come back in a second.")
-        self.reading_bytes += count
+    async def _parts(self, request: Request, take: Callable[[int], None]) -> AsyncIterator[bytes]:
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size <= self.max_request_bytes:
+                take(len(part))
+                yield part
+            elif size > 2 * self.max_request_bytes:
+                break  # so much is read only so that the client is done sending and reads the answer
+        if size > self.max_request_bytes:
+            raise TooManyBytes(f"The request has over {self.max_request_bytes} bytes (limits.max_request_bytes).")
 
 
 @dataclass(frozen=True, slots=True)

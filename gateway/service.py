@@ -6,10 +6,10 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
 from typing import cast, get_args
 
 from gateway.admission import House, admit
+from gateway.budget import Budget
 from gateway.dialects.base import Answered, Ask, Dialect, Item, Question, Source
 from gateway.errors import GatewayError, NotServed
 from gateway.events import Events, Refused
@@ -25,7 +25,8 @@ Ways = Mapping[Task, Way]
 class Service:
     """What every dialect's endpoint calls. `level` names the variant that a route's photos go by now; `spoken` is each
     provider's vocabulary, by its name, and `names` puts it in the words of the client's. `fetch` brings the bytes of a
-    photo that is named by where it lies, so many at most; it raises GatewayError."""
+    photo that is named by where it lies, so many at most; it raises GatewayError. `fetched` is for what calls that have
+    photos fetched hold before the buffer does."""
 
     routes: Sequence[Route]
     flow: Flow
@@ -35,19 +36,19 @@ class Service:
     names: Names
     spoken: Mapping[str, Vocabulary]
     fetch: Callable[[str, Tenant, int], Awaitable[bytes]]
+    fetched: Budget
 
     async def answer(self, question: Question, tenant: Tenant, dialect: Dialect) -> list[Answered]:
         """What came of each photo, in order; one that is refused costs the others nothing.
 
-        Raises NotServed or BadRequest where nothing at all of what is asked is served, Busy where the buffer is full,
-        Stopping where the process goes down.
+        Raises NotServed or BadRequest where nothing at all of what is asked is served, Busy where the buffer is full or
+        too much is being fetched, Stopping where the process goes down.
         """
         ways = [self._ways(item, tenant, dialect.name, question.quality) for item in question.items]
         refused = [way for way in ways if isinstance(way, GatewayError)]
         if refused and len(refused) == len(ways):
             raise refused[0]
-        limits = question.limits or dialect.limits
-        photos = await asyncio.gather(*map(self._photo, question.items, ways, repeat(tenant), repeat(limits)))
+        photos = await self._photos(question.items, ways, tenant, question.limits or dialect.limits)
         for photo in photos:
             if isinstance(photo, GatewayError):
                 self.events.tell(Refused(dialect.name, photo.code))
@@ -111,20 +112,37 @@ class Service:
     def _spoken(self, outcome: Outcome) -> Vocabulary:
         return self.spoken.get(outcome.steps[-1].provider, "") if outcome.steps else ""
 
+    async def _photos(
+        self, items: Sequence[Item], ways: Sequence[Ways | GatewayError], tenant: Tenant, limits: Limits
+    ) -> list[Photo | GatewayError]:
+        """Each photo as it is admitted, or why it is not. While some are fetched the others are held as well."""
+        with self.fetched.taking() as take:
+            if any(isinstance(item.photo, Source) for item in items):
+                take(sum(len(item.photo) for item in items if isinstance(item.photo, bytes)))
+
+            async def fetch(url: str) -> bytes:
+                data = await self.fetch(url, tenant, min(limits.max_bytes, self.house.max_bytes))
+                take(len(data))
+                return data
+
+            admitting = (self._photo(item, its, limits, fetch) for item, its in zip(items, ways, strict=True))
+            photos = list[Photo | GatewayError]()
+            for photo in await asyncio.gather(*admitting, return_exceptions=True):  # so that none takes any more
+                if not isinstance(photo, Photo | GatewayError):
+                    raise photo
+                photos.append(photo)
+            return photos
+
     async def _photo(
-        self, item: Item, ways: Ways | GatewayError, tenant: Tenant, limits: Limits
-    ) -> Photo | GatewayError:
+        self, item: Item, ways: Ways | GatewayError, limits: Limits, fetch: Callable[[str], Awaitable[bytes]]
+    ) -> Photo:
         if isinstance(ways, GatewayError):
-            return ways
-        if isinstance(item.photo, GatewayError):
-            return item.photo
-        try:
-            data = item.photo
-            if isinstance(data, Source):
-                data = await self.fetch(data.url, tenant, min(limits.max_bytes, self.house.max_bytes))
-            return admit(uuid.uuid4().hex, data, limits, self.house)
-        except GatewayError as refusal:
-            return refusal
+            raise ways
+        data = item.photo
+        if isinstance(data, GatewayError):
+            raise data
+        data = await fetch(data.url) if isinstance(data, Source) else data
+        return admit(uuid.uuid4().hex, data, limits, self.house)
 
     async def _answers(
         self,

@@ -171,7 +171,9 @@ class LimitSettings(_Section):
     max_photo_bytes: int = Field(20 * 1024 * 1024, ge=1)
     max_photo_pixels: int = Field(50_000_000, ge=1)
     max_request_bytes: int = Field(64 * 1024 * 1024, ge=1)
-    max_reading_bytes: int = Field(512 * 1024 * 1024, ge=1, description="bodies being read at the same time, in all")
+    max_reading_bytes: int = Field(
+        512 * 1024 * 1024, ge=1, description="bodies being read at the same time, in all; and photos being fetched"
+    )
     body_timeout_ms: float = Field(30_000, gt=0, description="how long a body may take to arrive")
     keep_replies_ms: float = Field(120_000, ge=0, description="how long calls that are sent again get the same reply")
     max_replies_bytes: int = Field(64 * 1024 * 1024, ge=0, description="replies kept for that; the oldest go first")

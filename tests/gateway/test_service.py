@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
-from gateway.dialects.base import Ask
-from gateway.errors import NotServed
+from gateway.budget import Budget
+from gateway.dialects.base import Ask, Source, about_all
+from gateway.dialects.google import DIALECT
+from gateway.errors import BadFormat, Busy, NotServed, SourceAway
 from gateway.keys import ANYBODY
 from gateway.testing import ScriptedProvider, about, parts_of
 from providers.base import Task
@@ -96,3 +101,74 @@ def test_extras(service):
     assert way(two, Ask(Task.EXTRAS, ("caption",)), dialect="azure")[0] == "extras-0"
     with pytest.raises(NotServed, match=r"extras \(CROP_HINTS\)"):
         way(two, Ask(Task.EXTRAS, ("CROP_HINTS",)), dialect="google")
+
+
+class Bytes:
+    """Brings so many bytes of no picture from any URL, or raises; all at once, when it is told to. Holds how many are
+    waited for, and the budget of a service that fetches with it."""
+
+    def __init__(self, service, most, *, error=None):
+        self.waiting = 0
+        self.open = asyncio.Event()
+        self.budget = Budget(most, "fetched")
+        self.error = error
+        self.service = replace(service(("objects", GRID)), fetch=self.fetch, fetched=self.budget)
+
+    async def fetch(self, url, tenant, max_bytes):
+        self.waiting += 1
+        await self.open.wait()
+        if self.error:
+            raise self.error
+        return b"x" * 10
+
+    def ask(self, *photos):
+        asked = about_all(Task.OBJECTS, [Source("https://example.com/a.jpg"), *photos])
+        return asyncio.create_task(self.service.answer(asked, ANYBODY, DIALECT))
+
+    async def until_waiting(self, count):
+        async with asyncio.timeout(15):
+            while self.waiting < count:  # noqa: ASYNC110  what is waited for are the loop's own next steps
+                await asyncio.sleep(0)
+
+
+class TestFetched:
+    """What calls hold of the photos that they have fetched is bounded, until the buffer counts it."""
+
+    async def test_too_much(self, service):
+        """Photos beyond that are refused, each for itself, and are there to be asked about later."""
+        web = Bytes(service, 25)
+        web.open.set()
+        for _ in range(2):
+            told = await web.ask(*[Source("https://example.com/b.jpg")] * 3)
+            assert [type(answer.error) for answer in told] == [BadFormat, BadFormat, Busy, Busy]
+            assert web.budget.taken == 0
+
+    async def test_beside(self, service):
+        """Photos that were sent count while others of their call are fetched; where they are too much it is refused."""
+        web = Bytes(service, 25)
+        first = web.ask(b"x" * 20)
+        await web.until_waiting(1)
+        with pytest.raises(Busy, match=r"limits\.max_reading_bytes"):
+            await web.ask(b"x" * 6)
+        web.open.set()
+        assert [type(answer.error) for answer in await first] == [Busy, BadFormat]
+        assert web.budget.taken == 0
+
+    async def test_sent(self, service):
+        """Where none is fetched, nothing is held here."""
+        web = Bytes(service, 0)
+        (told,) = await web.service.answer(about_all(Task.OBJECTS, [b"xxx"]), ANYBODY, DIALECT)
+        assert isinstance(told.error, BadFormat)
+
+    @pytest.mark.parametrize("error", [SourceAway("away"), RuntimeError("a bug")])
+    async def test_given_back(self, service, error):
+        """Whatever becomes of it, and when its client leaves, it is given back."""
+        web = Bytes(service, 100, error=error)
+        leaving, failing = web.ask(b"x"), web.ask(b"x")
+        await web.until_waiting(2)
+        assert web.budget.taken == 2
+        leaving.cancel()
+        web.open.set()
+        await asyncio.gather(leaving, failing, return_exceptions=True)
+        assert leaving.cancelled()
+        assert web.budget.taken == 0
