@@ -47,12 +47,14 @@ def quality_of(incoming: Incoming, otherwise: Quality = "target") -> Quality:
     return cast(Quality, given)
 
 
-def holder_of(incoming: Incoming, keyring: Keyring, dialect: str, header: str, *, parameter: str = "") -> Tenant:
-    """Whose key of that dialect stands in `header`, in the query's `parameter` where the dialect has one, or else after
+def holder_of(
+    incoming: Incoming, keyring: Keyring, dialect: str, header: str, *, parameters: Sequence[str] = ()
+) -> Tenant:
+    """Whose key of that dialect stands in `header`, in one of the query's `parameters`, or else after
     `Authorization: Bearer`. Raises Unauthenticated, which is NoKey where none does."""
     if keyring.open:
         return ANYBODY
-    key = _key(incoming, header, parameter)
+    key = _key(incoming, header, parameters)
     if not key:
         raise NoKey(f"Send your key as 'Authorization: Bearer KEY' or '{header}: KEY'.")
     tenant = keyring.holder(dialect, key)
@@ -61,9 +63,10 @@ def holder_of(incoming: Incoming, keyring: Keyring, dialect: str, header: str, *
     return tenant
 
 
-def _key(incoming: Incoming, header: str, parameter: str) -> str:
+def _key(incoming: Incoming, header: str, parameters: Sequence[str]) -> str:
     scheme, _, token = incoming.headers.get("authorization", "").partition(" ")
-    asked = parse_qs(incoming.query).get(parameter, [""])[-1] if parameter else ""
+    query = parse_qs(incoming.query) if parameters else {}
+    asked = next((query[name][-1] for name in parameters if name in query), "")
     return incoming.headers.get(header.lower()) or asked or (token.strip() if scheme.lower() == "bearer" else "")
 
 

@@ -46,7 +46,7 @@ WHOLE = ("images:asyncBatchAnnotate", "files:annotate", "files:asyncBatchAnnotat
 OPERATION = "operations:get"
 CALL = re.compile(r"/v1/(?:projects/.+/)?((?:images|files):\w+$|operations/).*")
 KEY_HEADER = "x-goog-api-key"
-KEY_PARAMETER = "key"
+KEY_PARAMETERS = ("key", "access_token")
 MASK_HEADER = "x-goog-fieldmask"
 MASK_PARAMETERS = ("fields", "$fields")
 CALL_HEADERS = ("x-goog-request-id", "idempotency-key")
@@ -112,12 +112,12 @@ class Google:
         "tags": ["google"],
         "summary": "Google Cloud Vision: features of up to 16 photos",
         "description": "Give Google's SDK this gateway as api_endpoint and its transport as rest, or its gRPC's; "
-        f"the key goes into {KEY_HEADER}, ?{KEY_PARAMETER}= or Authorization: Bearer.",
+        f"the key goes into {KEY_HEADER}, ?{KEY_PARAMETERS[0]}= or Authorization: Bearer.",
         "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
     }
 
     def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:
-        return holder_of(incoming, keyring, self.name, KEY_HEADER, parameter=KEY_PARAMETER)
+        return holder_of(incoming, keyring, self.name, KEY_HEADER, parameters=KEY_PARAMETERS)
 
     def parse(self, incoming: Incoming) -> Question | Forward:
         call = CALL.search(unquote(incoming.path))

@@ -483,7 +483,7 @@ class TestKeys:
             google(closed, key="").annotate_image(of(PHOTO))
         assert caught.value.reason == "API_KEY_INVALID"
 
-    @pytest.mark.parametrize("query", ["key=g-shop", "a=b&key=g%2Dshop", "key=other&key=g-shop"])
+    @pytest.mark.parametrize("query", ["key=g-shop", "a=b&key=g%2Dshop", "key=other&key=g-shop", "access_token=g-shop"])
     def test_query(self, closed, http, query):
         """The key may stand in the query."""
         assert ok(http.post(f"{closed}{PATH}?{query}", json={"requests": [ASKED]}))
