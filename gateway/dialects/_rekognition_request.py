@@ -33,6 +33,8 @@ S3_MAX_BYTES = 15_728_640
 """An object of S3 may be larger than bytes that are sent along."""
 MIN_CONFIDENCE, MODERATION_MIN_CONFIDENCE = 55.0, 50.0
 MAX_LABELS = 1000
+MOST_NAMES = 100
+"""In lists for which Rekognition says of no limit: each is gone through for each thing that is found."""
 
 
 class S3Object(Struct, rename="pascal", frozen=True):
@@ -90,7 +92,8 @@ class Settings(Struct, rename="pascal", frozen=True):
 class DetectLabels(Operation, rename="pascal", frozen=True, kw_only=True):
     max_labels: Annotated[int, Meta(ge=0)] | None = None
     min_confidence: Percent | None = None
-    features: tuple[Feature, ...] = ("GENERAL_LABELS",)
+    features: Annotated[tuple[Feature, ...], Meta(max_length=2)] = ()
+    """General labels, where none is named."""
     settings: Settings = Settings()
 
     @property
@@ -104,7 +107,8 @@ class DetectLabels(Operation, rename="pascal", frozen=True, kw_only=True):
     @property
     def asks(self) -> tuple[Ask, ...]:
         """Raises BadRequest where options are for a feature that is not asked for."""
-        labels, colors = "GENERAL_LABELS" in self.features, "IMAGE_PROPERTIES" in self.features
+        features = self.features or ("GENERAL_LABELS",)
+        labels, colors = "GENERAL_LABELS" in features, "IMAGE_PROPERTIES" in features
         if not labels and (self.max_labels, self.min_confidence, self.settings.general_labels) != (None, None, None):
             raise BadRequest("MaxLabels, MinConfidence and GeneralLabels are for the feature GENERAL_LABELS.")
         if not colors and self.settings.image_properties is not None:
@@ -136,7 +140,7 @@ class DetectModerationLabels(Operation, rename="pascal", frozen=True, kw_only=Tr
 
 
 class DetectFaces(Operation, rename="pascal", frozen=True, kw_only=True):
-    attributes: tuple[Attribute, ...] = ("DEFAULT",)
+    attributes: Annotated[tuple[Attribute, ...], Meta(max_length=MOST_NAMES)] = ("DEFAULT",)
 
     @property
     def asks(self) -> tuple[Ask, ...]:
@@ -151,7 +155,7 @@ class RecognizeCelebrities(Operation, rename="pascal", frozen=True, kw_only=True
 
 class Summarization(Struct, rename="pascal", frozen=True):
     min_confidence: Percent
-    required_equipment_types: tuple[Equipment, ...]
+    required_equipment_types: Annotated[tuple[Equipment, ...], Meta(max_length=MOST_NAMES)]
 
 
 class DetectProtectiveEquipment(Operation, rename="pascal", frozen=True, kw_only=True):
@@ -181,7 +185,7 @@ class Point(Struct, rename="pascal", frozen=True):
 
 class Region(Struct, rename="pascal", frozen=True):
     bounding_box: BoundingBox | None = None
-    polygon: tuple[Point, ...] = ()
+    polygon: Annotated[tuple[Point, ...], Meta(max_length=10)] = ()
 
     def holds(self, x: float, y: float) -> bool:
         """Whether a point lies in the region; by the even-odd rule in a polygon."""

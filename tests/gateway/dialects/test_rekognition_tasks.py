@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import boto3
@@ -11,6 +12,8 @@ from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 from moto.server import ThreadedMotoServer
 
+from gateway.dialects._rekognition_request import read
+from gateway.errors import BadRequest
 from gateway.testing import Block, ScriptedProvider, about, drawn, encoded, see_shapes
 from providers.base import WHOLE, Box, Detection, Landmark, Task
 
@@ -267,6 +270,11 @@ class TestLabels:
                                   Settings={"ImageProperties": {"MaxDominantColors": 5}})  # fmt: skip
         assert set(fits("DetectLabels", alone)) == {"ImageProperties"}
 
+    def test_no_features(self, aws):
+        """Where no feature is named, labels are told."""
+        told = aws.detect_labels(**MAIN, Features=[], MaxLabels=1)
+        assert [row["Name"] for row in told["Labels"]] == ["Dog"]
+
     @pytest.mark.parametrize(
         "wrong",
         [
@@ -275,12 +283,28 @@ class TestLabels:
             {"Settings": {"ImageProperties": {"MaxDominantColors": 3}}},
             {"Features": ["IMAGE_PROPERTIES"], "Settings": {"ImageProperties": {"MaxDominantColors": 21}}},
             {"Features": ["X"]},
+            {"Features": ["GENERAL_LABELS"] * 3},
         ],
     )
     def test_wrong_options(self, aws, wrong):
         """Options of a feature that is not asked for, and values that Rekognition would not take, are invalid."""
         with pytest.raises(aws.exceptions.InvalidParameterException):
             aws.detect_labels(**MAIN, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("operation", "asked"),
+    [
+        ("DetectText", {"Filters": {"RegionsOfInterest": [{"Polygon": [{"X": 0.1, "Y": 0.1}] * 11}]}}),
+        ("DetectFaces", {"Attributes": ["ALL"] * 101}),
+        ("DetectProtectiveEquipment",
+         {"SummarizationAttributes": {"MinConfidence": 1, "RequiredEquipmentTypes": ["HEAD_COVER"] * 101}}),
+    ],
+)  # fmt: skip
+def test_long_lists(operation, asked):
+    """What is gone through for each thing that is found is not longer than it can need to be."""
+    with pytest.raises(BadRequest, match="length <="):
+        read(operation, json.dumps({"Image": {"Bytes": ""}, **asked}).encode())
 
 
 class TestOtherVendors:
