@@ -139,6 +139,7 @@ class Endpoint:
             reply = await self.forwarding.reply(asked, incoming, tenant, self.dialect.name)
             return Made(reply, stands(reply))
         question = _within(_with_headers(asked, incoming), within_s)
+        del incoming, asked  # photos are in the question: while they wait, their base64 is not held as well
         answers = await self.service.answer(question, tenant, self.dialect)
         return Made(self._rendered(question, answers), lasts(answers))
 

@@ -60,7 +60,9 @@ class Desk:
         try to join. Raises what `work` raised in the run that was joined, and Stopping where that was ended.
         """
         if not call.ids:
-            return (await work()).reply
+            making = work()
+            del work  # what it was made of is up to itself to hold
+            return (await making).reply
         run = next((self._runs[each] for each in call.ids if each in self._runs), None)
         joined = run is not None
         run = run or self._start(call, work)
@@ -144,8 +146,10 @@ class Desk:
             lasting = await self._begun(run)
             if lasting is not None:
                 return lasting, True
+            making = work()
+            del work
             async with self._renewing(run):
-                made = await work()
+                made = await making
             lasting = made.reply if made.lasts else None
             return made.reply, False
         finally:

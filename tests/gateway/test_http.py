@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gc
 import os
 import re
 import signal
@@ -24,6 +26,7 @@ from starlette.requests import Request
 from gateway.app import create_app
 from gateway.buffer.base import Room
 from gateway.buffer.memory import MemoryBuffer
+from gateway.dialects.base import Incoming
 from gateway.errors import Busy, TooSlow
 from gateway.http import ClientLeft, Intake
 from gateway.operations import Ready
@@ -115,6 +118,20 @@ class TestLimits:
         assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_dimensions")
         reply = serve(limits={"max_photo_bytes": 10}).post("/v1/detect", content=PHOTO)
         assert (reply.status_code, reply.json()["error"]["code"]) == (413, "photo_too_large")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "one"}], ids=["once", "may come again"])
+def test_bodies_are_not_kept(serve, headers):
+    """While its photos wait, a request's body is not held beside them."""
+    client = serve(routes=[{**PATIENT, "max_wait_ms": 500}])
+    content = base64.b64encode(PHOTO)
+    asked = {"photos": [{"content": content.decode()}]}
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(client.post, "/v1/detect", json=asked, headers=headers)
+        until_held(client, 1)
+        requests = [each for each in gc.get_objects() if isinstance(each, Incoming)]
+        assert not [each for each in requests if content in (each.body or b"")]
+        assert answer.result().status_code == 200
 
 
 class TestLeaving:

@@ -569,6 +569,8 @@ class TestGroups:
             ({"task": "moderation", "stages": [{"shape": "2x2"}]}, "give 2x2 a rule clean"),
             ({"task": "moderation", "stages": [{"shape": "2x2", "rule": DOUBT}, {"shape": "1x1"}]}, "a rule clean"),
             ({"task": "objects", "stages": GROUPS}, "objects has boxes"),
+            ({"task": "extras", "stages": GROUPS}, "extras are always asked about one photo alone"),
+            ({"task": "extras", "stages": [{"shape": "2x2"}]}, "extras are always asked about one photo alone"),
             ({"task": "labels", "stages": GROUPS}, "labels: listed"),
             ({"task": "labels", "labels": "boxes", "stages": GROUPS}, "labels: listed"),
             ({"task": "labels", "labels": "listed", "stages": [{"shape": "1x1"}]}, "need a cascade of groups"),
