@@ -4,8 +4,8 @@ flags cats and keeps a bill, both as they lie in ../shared.
 Flagged photos are those of all sets, the others those of the sets that were not chosen for their animals (or, with
 --animals, these too: dogs are hard to tell from cats). They are halved, each for themselves. One half is profiled;
 traffic is made of the other, in which flagged photos are thinned to a share of all: in rounds of all that are not
-flagged, each with other flagged ones, until every flagged photo was shown or enough are. Then the other way round. Where a profile
-finds no shape that holds the recall, each photo is asked about alone. Recall is against asking alone.
+flagged, each with other flagged ones, until every flagged photo was shown, or enough are. Then the other way round.
+Where a profile finds no shape that holds the recall, each photo is asked about alone. Recall is against asking alone.
 
 python benchmarks/moderation.py [--shared ../shared] [--animals] [--recall 0.99 --recall 0.95] [--rate 0.02 ...]
 """
@@ -166,9 +166,10 @@ class Bench:
 
 
 def row(recall: float, rate: float, shown: Shown) -> list[str]:
-    saved = 1 - shown.billed / shown.photos
-    return [f"{recall}", f"{rate:.1%}", str(shown.photos), f"{shown.found} of {shown.flagged}",
-            f"{shown.found / shown.flagged:.3f}", str(shown.wrong), f"{shown.billed / shown.photos:.3f}", f"{saved:.1%}"]  # fmt: skip
+    images = shown.billed / shown.photos
+    found = f"{shown.found} of {shown.flagged}", f"{shown.found / shown.flagged:.3f}"
+    return [f"{recall}", f"{rate:.1%}", str(shown.photos), *found, str(shown.wrong), f"{images:.3f}",
+            f"{1 - images:.1%}"]  # fmt: skip
 
 
 def main() -> None:
