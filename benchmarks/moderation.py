@@ -5,7 +5,8 @@ Flagged photos are those of all sets, the others those of the sets that were not
 --animals, these too: dogs are hard to tell from cats). They are halved, each for themselves. One half is profiled;
 traffic is made of the other, in which flagged photos are thinned to a share of all: in rounds of all that are not
 flagged, each with other flagged ones, until every flagged photo was shown, or enough are. Then the other way round.
-Where a profile finds no shape that holds the recall, each photo is asked about alone. Recall is against asking alone.
+Where a profile finds no shape that holds the recall, each photo counts as asked about alone: one image, and found.
+Recall is against asking alone. With --folder, answers that profiles paid for are kept there, for the same --port.
 
 python benchmarks/moderation.py [--shared ../shared] [--animals] [--recall 0.99 --recall 0.95] [--rate 0.02 ...]
 """
@@ -143,8 +144,8 @@ class Bench:
         return next(iter(out.glob("cascade*.json")), None)
 
     @contextmanager
-    def serving(self, cascade: Path | None) -> Iterator[str]:
-        file, url = self.config({"cascade": str(cascade)} if cascade else {"stages": [{"shape": "1x1"}]})
+    def serving(self, cascade: Path) -> Iterator[str]:
+        file, url = self.config({"cascade": str(cascade)})
         with process(self.imgrid, "serve", "-c", str(file), ready=f"{url}/healthz"):
             yield url
 
@@ -153,6 +154,9 @@ class Bench:
         flagged, others = self.halves[half]
         each = max(round(rate * len(others) / (1 - rate)), 1)
         rng, left, total = random.Random(11), iter(flagged), Shown()
+        if cascade is None:
+            photos, some = LEAST_PHOTOS, round(rate * LEAST_PHOTOS)
+            return Shown(photos, some, some, 0, photos)
         with self.serving(cascade) as url:
             while total.photos < MOST_PHOTOS and ((some := list(islice(left, each))) or total.photos < LEAST_PHOTOS):
                 some = some or rng.sample(flagged, min(each, len(flagged)))
@@ -178,14 +182,16 @@ def main() -> None:
     parser.add_argument("--animals", action="store_true", help="photos of animals among those that are not flagged")
     parser.add_argument("--recall", type=float, action="append", help=f"aimed at; {RECALLS} if none is given")
     parser.add_argument("--rate", type=float, action="append", help=f"of flagged photos; {RATES} if none is given")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
-    shared, console, port = options.shared.resolve(), Console(width=130), free_port()
+    shared, console, port = options.shared.resolve(), Console(width=130), options.port or free_port()
     upstream, server = f"http://127.0.0.1:{port}", str(shared / "upstream/vision_upstream.py")
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as temporary,
         process(sys.executable, server, "--port", str(port), "--input-size", "640", ready=f"{upstream}/_bill"),
     ):
-        bench = Bench(upstream, Path(folder), photos_in(shared), animals=options.animals)
+        bench = Bench(upstream, options.folder or Path(temporary), photos_in(shared), animals=options.animals)
         for half, (flagged, others) in enumerate(bench.halves):
             console.print(f"half {half}: {len(flagged)} photos that are flagged alone, {len(others)} that are not")
         made = Table(title="DetectModerationLabels, profiled on one half and asked about the other, both ways round")
