@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from gateway.asking import Unwanted, translate
 from gateway.buffer.base import Commit, Settlement
@@ -70,7 +71,7 @@ class Groups:
         return route.in_groups(entry.wanted) and lane.provider in stages
 
     async def _see(self, lane: Lane, entries: Sequence[Entry]) -> None:
-        """A group of which nothing is known. What goes wrong befalls those that are still held."""
+        """A group of which nothing is known. What goes wrong with a canvas befalls those that it was about."""
         hand = {entry.photo.id: entry for entry in entries}
         try:
             await self._sort(lane, hand, _ordered(entries), known=False)
@@ -129,10 +130,16 @@ class Groups:
     async def _look(
         self, lane: Lane, hand: Hand, asked: Sequence[Entry], rest: Sequence[Entry]
     ) -> tuple[list[Entry], bool]:
-        """Asks about some, and lets go of the rest where that shows something: those that it may concern, and whether
-        it does."""
+        """Asks about some, and lets go of the rest where that shows something, or comes to nothing: those that it may
+        concern, and whether it does."""
         canvases = self.rounds.canvases
-        looked = await canvases.look(lane, asked)
+        try:
+            looked = await canvases.look(lane, asked)
+        except (Unwanted, ProviderError):
+            if rest:
+                await self.rounds.put_again(Commit(again=[self._let_go(entry) for entry in rest]))
+                _drop(hand, rest)
+            raise
         if looked is None:
             _drop(hand, asked)
             return [], False
@@ -225,9 +232,15 @@ def _verdict(cascade: Cascade, stage: int, entry: Entry, found: Sequence[Detecti
 
 
 def _ordered(entries: Sequence[Entry]) -> list[Entry]:
-    """Those first of which a companion says the most, and else those of one orientation, which halves then show
-    larger."""
-    return sorted(entries, key=lambda entry: (-_told(entry), entry.photo.size.portrait))
+    """Those that were let go of before, the oldest first: the first of a group is settled whatever is seen, so nobody
+    is let go of for ever. Then those of which a companion says the most, and else those of one orientation, which
+    halves then show larger."""
+
+    def place(entry: Entry) -> tuple[float, float, bool]:
+        since = entry.accepted_at if any(not step.free for step in entry.steps) else inf
+        return since, -_told(entry), entry.photo.size.portrait
+
+    return sorted(entries, key=place)
 
 
 def _told(entry: Entry) -> float:

@@ -234,6 +234,14 @@ class TestClearing:
             assert [step.photos for step in outcomes[3].steps] == [4, 3]
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(4)
 
+    async def test_let_go_once(self):
+        """Those that were let go of come first in their next group, the oldest before all: it is settled there."""
+        wide = [bad(size=(320, 200)) for _ in range(11)]
+        async with running(eye(), moderation("2x2", "2x1")) as bench:
+            tall, *others = await bench.ask(clean((200, 320)), *wide)
+            assert labels([tall, *others]) == [[]] + [["Unsafe"]] * 11
+            assert len([step for step in tall.steps if step.photos > 2]) == 2
+
     async def test_false_flag(self):
         """A photo that flags its group and is not flagged alone still accounts for the flag; it has its own answer."""
         faint = bad(side=14)  # 0.35 alone: over the threshold of groups, and no positive
@@ -469,7 +477,8 @@ class TestTrouble:
             assert await bench.billed() == pytest.approx(4)
 
     async def test_fault_amid_splitting(self):
-        """A fault that does not pass befalls those of which something is still to be asked; who was cleared, stays."""
+        """A fault that does not pass befalls those that were asked about; who was cleared, stays so, and the other half
+        goes on."""
 
         def breaks(picture: Picture, task: Task) -> Sequence[Detection]:
             if provider.calls == 3:
@@ -479,9 +488,9 @@ class TestTrouble:
         provider = eye(breaks)
         async with running(provider, moderation("2x2", "2x1")) as bench:
             one, two, three, four = await bench.ask(clean(), clean(), clean(), bad())
-            assert labels([one, two]) == [[], []]
-            assert {type(each.error) for each in (three, four)} == {UpstreamFailed}
-            assert [len(each.steps) for each in (three, four)] == [1, 1]
+            assert labels([one, two, four]) == [[], [], ["Unsafe"]]
+            assert isinstance(three.error, UpstreamFailed)
+            assert [len(each.steps) for each in (three, four)] == [1, 2]
             assert await bench.buffer.held() == Held()
 
     async def test_let_go_is_not_lost(self):
@@ -544,6 +553,39 @@ class TestTrouble:
             gate.set()
             await until(lambda: not bench.flow._canvases)
             assert provider.calls == 1
+
+
+    async def test_half_left(self):
+        """Clients of one half who go away take nothing from those of the other: they are answered."""
+
+        def leave(picture: Picture, task: Task) -> Sequence[Detection]:
+            if provider.calls == 1:
+                for each in asking[:2]:
+                    each.cancel()
+            return unsafe(picture, task)
+
+        provider = eye(leave)
+        async with running(provider, moderation("2x2", "2x1", deadline_s=3)) as bench:
+            asking = [asyncio.create_task(bench.ask(each)) for each in (clean(), clean(), clean(), bad())]
+            outcomes = await asyncio.gather(*asking, return_exceptions=True)
+            assert labels([outcome for (outcome,) in outcomes[2:]]) == [[], ["Unsafe"]]
+            assert bench.shapes == ["2x2", "2x1", "1x1", "1x1"]
+            assert await bench.buffer.held() == Held()
+
+    async def test_half_unanswered(self):
+        """By the rule `fail` only those fail of which it is not known whether they are billed; the other half is asked
+        about with others."""
+
+        def silent(picture: Picture, task: Task) -> Sequence[Detection]:
+            if provider.calls == 2:
+                raise NoAnswer("silence")
+            return unsafe(picture, task)
+
+        provider = eye(silent)
+        async with running(provider, moderation("2x2", "2x1"), rules=Rules(billed_unknown="fail")) as bench:
+            *lost, three, four = await bench.ask(clean(), clean(), clean(), bad())
+            assert [type(each.error).__name__ for each in lost] == ["BilledUnknown"] * 2
+            assert labels([three, four]) == [[], ["Unsafe"]]
 
 
 class TestWays:
