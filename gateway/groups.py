@@ -145,9 +145,9 @@ class Groups:
             return [], False
         ends: list[Settlement] = []
         flagged: list[Entry] = []
-        shown = False
+        shown, doubts = False, canvases.doubts(looked)
         for (index, entry), step in zip(looked.photos, canvases.steps(looked), strict=True):
-            clean, after = self._judged(looked, index, entry, step)
+            clean, after = self._judged(looked, index, entry, step, doubt=doubts.get(index, ""))
             shown = shown or not clean
             if isinstance(after, Settlement):
                 ends.append(after)
@@ -159,8 +159,11 @@ class Groups:
         hand.update((entry.photo.id, entry) for entry in flagged)
         return flagged, shown
 
-    def _judged(self, looked: Looked, index: int, entry: Entry, step: Step) -> tuple[bool, Settlement | Entry]:
-        """Whether nothing was seen that concerns the photo; and its end, or the photo as it is asked about again.
+    def _judged(
+        self, looked: Looked, index: int, entry: Entry, step: Step, *, doubt: str
+    ) -> tuple[bool, Settlement | Entry]:
+        """Whether nothing was seen that concerns the photo; and its end, or the photo as it is asked about again. In
+        `doubt` it is not cleared: what is missing may be what is looked for.
 
         Seen alone, it is settled with what was seen of it. Whether that accounts for what its group showed is told by
         the finest threshold that there is for groups.
@@ -172,11 +175,10 @@ class Groups:
             clean = not cascade.groups or _verdict(cascade, cascade.groups[-1], entry, own).accepted
             return clean, self._end(entry, step, own)
         stage = shown_as(cascade, entry, looked.layout, index, self._canvas_px(looked.lane))
-        doubt = self.rounds.canvases.doubts(looked).get(index)
-        if doubt is not None:  # what is missing may be what is looked for
-            stage = None
         verdict = _verdict(cascade, stage, entry, looked.answer.found) if stage is not None else UNKNOWN
-        step = replace(step, stage=stage or 0, reason="clean" if verdict.accepted else verdict.reason)
+        verdict = Verdict(1, doubt) if doubt else verdict
+        at = cascade.groups[0] if stage is None else stage
+        step = replace(step, stage=at, reason="clean" if verdict.accepted else verdict.reason)
         if verdict.accepted:
             return True, self._end(entry, step, ())
         now = self.rounds.canvases.clock()

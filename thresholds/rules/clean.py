@@ -43,14 +43,14 @@ class Rule(BaseModel):
 
     def judge(self, seen: Seen) -> Verdict:
         """Accepts, or asks again. The reason names nothing that was seen: it may be another's photo that shows it."""
-        return Verdict(1, "flagged together") if any(map(self.flags, seen.last)) else ACCEPT
-
-    def flags(self, detection: Detection) -> bool:
-        """Whether one thing that is seen flags all that it may concern."""
-        if detection.details.get("graded"):
-            return detection.score > 0
         own = {label.casefold(): threshold for label, threshold in self.labels.items()}
-        return detection.score >= own.get(detection.label.casefold(), self.threshold)
+
+        def flags(detection: Detection) -> bool:
+            if detection.details.get("graded"):
+                return detection.score > 0
+            return detection.score >= own.get(detection.label.casefold(), self.threshold)
+
+        return Verdict(1, "flagged together") if any(map(flags, seen.last)) else ACCEPT
 
     def stricter(self) -> Rule:
         """The same with thresholds half as high."""
