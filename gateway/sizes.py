@@ -9,7 +9,6 @@ from gateway.model import Route, concerning
 from providers.base import Detection
 from thresholds.cascade import Cascade
 from thresholds.grouping import Choice, Rate, choose, expected
-from thresholds.variants import TARGET
 
 TELLING = 1.25
 """A rate that moved by so much is told anew."""
@@ -38,26 +37,29 @@ class Sizes:
         cascade = route.variant(variant)
         if not route.in_groups(wanted):
             return len(cascade.stages) - 1
-        return choose(cascade, self._rates[route.name].share).stage
+        return self._choose(route.name, cascade).stage
 
     def choice(self, route: str) -> tuple[Rate, Choice] | None:
         """A route's rate, and how its photos go by it; None where they never go in groups."""
         if route not in self._routes:
             return None
-        rate = self._rates[route]
-        return rate, choose(self._routes[route].variant(TARGET), rate.share)
+        return self._rates[route], self._choose(route, self._routes[route].cascade)
 
     def tell_all(self) -> None:
         """Of every route that has groups, how it begins."""
         for route in self._routes.values():
             self._tell(route)
 
+    def _choose(self, route: str, cascade: Cascade) -> Choice:
+        told = self._told.get(route)
+        return choose(cascade, self._rates[route].share, told.shape if told else None)
+
     def _tell(self, route: Route) -> None:
-        rate, choice = self._rates[route.name], choose(route.variant(TARGET), self._rates[route.name].share)
+        rate, choice = self._rates[route.name], self._choose(route.name, route.cascade)
         told = self._told.get(route.name)
         moved = told is None or not told.rate / TELLING <= rate.share <= told.rate * TELLING
-        if moved or (told and told.shape != choice.shape):
-            before = told.shape if told else None
+        before = told.shape if told else None
+        if moved or before != choice.shape:
             event = GroupsChanged(route.name, choice.shape, rate.share, choice.images, choice.reason, before)
             self._told[route.name] = event
             self._events.tell(event)

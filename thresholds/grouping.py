@@ -18,6 +18,9 @@ from thresholds.shape import ALONE, Shape
 
 WORTH_IT = 0.95
 """Images a photo: at more, groups save too little for what they keep photos waiting."""
+BETTER = 0.97
+"""Of what the present size costs: another is changed to at less. Where two cost the same, a rate that wavers would else
+have photos wait in lanes of both."""
 MEMORY = 2_000
 """Photos: how many of the last ones a rate goes by."""
 PRIOR = 100
@@ -42,25 +45,30 @@ def cycle(size: int, chance: float) -> Cycle:
     One question for all; where it shows something (with chance 1 - (1 - chance)^size) the group is halved.
     """
     clean = 1 - _flagged(size, chance)
-    images, settled = _known(size, chance) if size > 1 else Cycle(0.0, 1.0)
+    images, settled = _known(size, chance, {}) if size > 1 else Cycle(0.0, 1.0)
     return Cycle(1 + (1 - clean) * images, clean * size + (1 - clean) * settled)
 
 
-def _known(size: int, chance: float) -> Cycle:
+def _known(size: int, chance: float, done: dict[int, Cycle]) -> Cycle:
     """The same of a group that is known to hold one that flags: half of it is asked about, and nothing is learned of
     the rest where that shows something; else it is the rest that holds one. One photo left is asked about alone.
 
     The place of the first that flags is geometric, cut off at the group's end: it lies in the first half with chance
     (1 - (1 - chance)^half) / (1 - (1 - chance)^size).
+
+    `done` keeps what halves of halves came to: there are few sizes, each many times.
     """
     if size == 1:
         return Cycle(1.0, 1.0)
+    if size in done:
+        return done[size]
     first_half = half(size)
     here = _flagged(first_half, chance) / _flagged(size, chance)
-    first = Cycle(0.0, 1.0) if first_half == 1 else _known(first_half, chance)
-    rest = _known(size - first_half, chance)
+    first = Cycle(0.0, 1.0) if first_half == 1 else _known(first_half, chance, done)
+    rest = _known(size - first_half, chance, done)
     images = 1 + here * first.images + (1 - here) * rest.images
-    return Cycle(images, here * first.settled + (1 - here) * (first_half + rest.settled))
+    done[size] = Cycle(images, here * first.settled + (1 - here) * (first_half + rest.settled))
+    return done[size]
 
 
 def _flagged(size: int, chance: float) -> float:
@@ -85,16 +93,21 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(cascade: Cascade, rate: float) -> Choice:
-    """The size that costs least where a share `rate` of the photos is flagged alone; each photo alone where none costs
-    less, or the cascade has no groups."""
+def choose(cascade: Cascade, rate: float, present: Shape | None = None) -> Choice:
+    """The size that costs least where a share `rate` of the photos is flagged alone, or that of the `present` shape
+    where it costs little more; each photo alone where no size is worth it, or the cascade has no groups."""
     alone = len(cascade.stages) - 1
-    sizes = [(images(cascade.stages[at].shape.cells, _chance(cascade, at, rate)), at) for at in cascade.groups]
+    sizes = {at: images(cascade.stages[at].shape.cells, _chance(cascade, at, rate)) for at in cascade.groups}
     if not sizes:
         return Choice(alone, ALONE, 1.0, "photos are not asked about in groups here")
-    cost, at = min(sizes)
-    if cost > WORTH_IT:
+    at = min(
+        (cost * (BETTER if cascade.stages[at].shape == present else 1.0), at)
+        for at, cost in {**sizes, alone: WORTH_IT}.items()
+    )[1]
+    if at == alone:
+        cost = min(sizes.values())
         return Choice(alone, ALONE, 1.0, f"at {rate:.1%} flagged photos groups would cost {cost:.2f} images a photo")
+    cost = sizes[at]
     return Choice(at, cascade.stages[at].shape, cost, f"at {rate:.1%} flagged photos {cost:.2f} images a photo")
 
 

@@ -554,7 +554,6 @@ class TestTrouble:
             await until(lambda: not bench.flow._canvases)
             assert provider.calls == 1
 
-
     async def test_half_left(self):
         """Clients of one half who go away take nothing from those of the other: they are answered."""
 

@@ -90,6 +90,20 @@ def test_false_flags_count():
     assert choose(Cascade(stages=stages), 0.01).stage == 1
 
 
+@pytest.mark.parametrize("rate", [0.046, 0.137, 0.236])
+def test_sizes_do_not_waver(rate):
+    """A rate that wavers about where two sizes cost the same, or a size and photos alone, changes the size seldom in
+    20,000 photos."""
+    cascade, seen, present = groups("3x3", "3x2", "2x2", "2x1", falsely=0.035), Rate(rate), None
+    changes, rng = -1, random.Random(1)
+    for _ in range(20_000):
+        seen = seen.add(flagged=rng.random() < rate)
+        shape = choose(cascade, seen.share, present).shape
+        changes += shape != present
+        present = shape
+    assert changes <= 3
+
+
 def test_no_groups():
     """A cascade without groups asks about each photo alone, and says why."""
     chosen = choose(Cascade(stages=(Stage(shape=ALONE),)), 0.0)
