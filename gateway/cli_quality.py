@@ -10,6 +10,7 @@ import typer
 from gateway import app as composition
 from gateway import evaluating, group_profiling, profiling, replaying, report, scores, settings, visiting
 from gateway.console import KEY, ConfigFile, out, read, route_of
+from gateway.model import Route
 from gateway.profiling import Sample, parse_shapes
 from gateway.routes import RouteOut
 from gateway.scores import Strategy
@@ -24,6 +25,9 @@ profile_app = typer.Typer(invoke_without_command=True)
 app.add_typer(profile_app, name="profile")
 
 SHAPES = "1x1,2x1,2x2,3x2,3x3,4x3,4x4,5x5"
+OF_BOXES = "truth", "cascade", "companion", "floor", "factor", "deviations", "probe"
+OF_WHOLE = "recall", "positive", "rate", "labels"
+"""Options of `profile` that are for tasks of one kind."""
 
 
 @profile_app.callback()
@@ -94,6 +98,7 @@ def profile(
         raise typer.BadParameter("name a folder of photos", context, param_hint="--photos")
     parts = composition.build(read(config), config)
     named = route_of(parts, route, config)
+    _check_options(context, named)
     if named.task not in BOXED:
         listed = tuple(label.strip() for label in labels.split(",") if label.strip())
         whole = group_profiling.Sample(
@@ -106,6 +111,17 @@ def profile(
     profiling.run(parts, named, sample, out_dir, config_file=config, console=out, confirmed=yes).write(
         wanted, factor=factor, deviations=deviations, console=out
     )
+
+
+def _check_options(context: typer.Context, route: Route) -> None:
+    """Raises ConfigError for options that the route's task has no use for."""
+    boxed = route.task in BOXED
+    given = [f"--{name}" for name in (OF_WHOLE if boxed else OF_BOXES)
+             if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"]  # fmt: skip
+    if given:
+        kind = "moderation and labels" if boxed else "tasks with boxes"
+        raise ConfigError(f"{', '.join(given)}: of {kind}, and route {route.name} is of task {route.task}; "
+                          f"leave {'it' if len(given) == 1 else 'them'} out")  # fmt: skip
 
 
 @profile_app.command("show")
@@ -253,6 +269,9 @@ def _evaluate(
     found = read(config)
     parts = composition.build(found, config)
     own = route_of(parts, name, config)
+    if own.labels == "listed":
+        raise ConfigError(f"route {name} is for clients that name labels, and imgrid evaluate names none: each photo "
+                          "would be asked about alone")  # fmt: skip
     wanted = [Strategy("1x1", ALONE_CASCADE.model_copy(update={"border": own.cascade.border}))]
     if own.cascade.shapes != "1x1":
         wanted.append(Strategy(f"{name}: {own.cascade.shapes}", own.cascade))

@@ -20,7 +20,7 @@ from gateway.model import Photo, Route, concerning
 from gateway.photos import read_photos
 from gateway.profiler import Question, Store, questions
 from gateway.settings import ConfigError
-from providers.base import Detection
+from providers.base import Detection, Task
 from thresholds import cascade as cascades
 from thresholds.cascade import Border
 from thresholds.found import Floats
@@ -54,6 +54,7 @@ def run(
 
     Raises ConfigError for whatever is in the way, and where no shape holds the recall.
     """
+    _check_wish(route, sample)
     border, provider = route.cascade.border, parts.providers[route.provider]
     try:
         _, photos = read_photos(sample.folders, (), console)
@@ -181,10 +182,20 @@ def _shown(found: Sequence[Detection], label: str) -> float:
     return score(found, label)
 
 
-def _check(seen: Seen, sample: Sample) -> None:
-    count, least = len(seen.positives), max((shape.cells for shape in sample.shapes), default=1)
-    if least == 1:
+def _check_wish(route: Route, sample: Sample) -> None:
+    """What can be told before anything is paid for."""
+    if route.task == Task.EXTRAS:
+        raise ConfigError("extras are asked about alone: there is nothing to profile")
+    if all(shape == ALONE for shape in sample.shapes):
         raise ConfigError("--shapes: name a shape of more than one photo")
+    if route.task == Task.LABELS and not sample.labels:
+        raise ConfigError("--labels: name those that clients will ask about, with commas, such as cat,dog")
+    if route.task != Task.LABELS and sample.labels:
+        raise ConfigError(f"--labels: photos are flagged by any label; route {route.name} is of task {route.task}")
+
+
+def _check(seen: Seen, sample: Sample) -> None:
+    count, least = len(seen.positives), max(shape.cells for shape in sample.shapes)
     if count < LEAST_POSITIVES:
         every = count + len(seen.negatives)
         raise ConfigError(f"{count} of {every} photos score {sample.positive:g} or more alone: from fewer than "

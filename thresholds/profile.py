@@ -82,7 +82,10 @@ class Profile(BaseModel):
         try:
             return cls.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise ValueError(f"{path}: cannot be read ({error.strerror}); make it with: imgrid profile") from None
+            raise ValueError(
+                f"{path}: cannot be read ({error.strerror}); imgrid profile makes it, of "
+                "tasks with boxes (of moderation and labels it writes the cascade itself)"
+            ) from None
         except ValidationError:
             raise ValueError(f"{path}: is no profile; make it anew with: imgrid profile") from None
 

@@ -154,7 +154,8 @@ class Sample:
                            about["provider"], tuple(about["companions"]), about["border"])  # fmt: skip
         except OSError as error:
             raise ValueError(
-                f"{path}: cannot be read ({error.strerror or error}); make it with: imgrid profile"
+                f"{path}: cannot be read ({error.strerror or error}); imgrid profile makes it, of "
+                "tasks with boxes (of moderation and labels it writes the cascade itself)"
             ) from None
         except (KeyError, TypeError, ValueError, EOFError, BadZipFile, zlib.error) as error:
             raise ValueError(f"{path}: is no profile's sample ({error!r})") from None

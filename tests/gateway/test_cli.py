@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from gateway import cli, evaluating
 from gateway.scores import Strategy
+from gateway.settings import ConfigError
 from gateway.testing import Block, drawn, encoded, parts_of
 from thresholds.cascade import Cascade
 from thresholds.variants import ALONE_CASCADE
@@ -220,6 +221,46 @@ class TestProfile:
         result = profile("n\n", "--probe")
         assert "in canvases of 320x320 (0 of 1 are paid for already): about 0.50 USD" in result.output
         assert "in all: about 7.50 USD" in result.output
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "said"),
+    [
+        ("moderation", ["--companion", "eye", "--probe"], "--companion, --probe: of tasks with boxes"),
+        ("moderation", ["--cascade", "2x2,1x1"], "--cascade: of tasks with boxes"),
+        ("objects", ["--recall", "0.9"], "--recall: of moderation and labels"),
+    ],
+)
+def test_profile_options_of_the_other_kind(config, tmp_path, task, options, said):
+    """An option that the route's task has no use for is refused, not passed over."""
+    route = {"task": task, "provider": "eye", "stages": [{"shape": "1x1"}]}
+    eye = {"kind": "rekognition", "access_key": "a", "secret_key": "b"}
+    file = config({"providers": {"eye": eye}, "routes": [route]})
+    asked = ["profile", "--photos", str(tmp_path), "--route", task, "-c", str(file), *options]
+    result = CliRunner().invoke(cli.app, asked)
+    assert isinstance(result.exception, ConfigError)
+    assert said in str(result.exception)
+
+
+@pytest.mark.parametrize("words", [["plan", "--save", "0.5"], ["profile", "show"], ["evaluate", "--profile"]])
+def test_profiles_of_whole_pictures(tmp_path, words):
+    """There is nothing to plan, replay or draw of a profile of moderation; the message says why."""
+    result = CliRunner().invoke(cli.app, [*words, str(tmp_path)])
+    assert isinstance(result.exception, ConfigError)
+    assert "of moderation and labels it writes the cascade itself" in str(result.exception)
+
+
+def test_evaluate_listed(config, tmp_path):
+    """A route for listed labels is not tried: photos would come without a list, and each be asked about alone."""
+    rule = {"kind": "clean", "threshold": 0.1}
+    route = {"task": "labels", "provider": "eye", "labels": "listed",
+             "stages": [{"shape": "2x1", "rule": rule}, {"shape": "1x1"}]}  # fmt: skip
+    eye = {"kind": "rekognition", "access_key": "a", "secret_key": "b"}
+    (tmp_path / "one.png").write_bytes(encoded(drawn((96, 96))))
+    file = config({"providers": {"eye": eye}, "routes": [route]})
+    result = CliRunner().invoke(cli.app, ["evaluate", "--photos", str(tmp_path), "--route", "labels", "-c", str(file)])
+    assert isinstance(result.exception, ConfigError)
+    assert "route labels is for clients that name labels" in str(result.exception)
 
 
 class TestEvaluate:

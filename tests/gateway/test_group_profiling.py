@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -62,11 +63,11 @@ class Bench:
         self.parts: Parts = parts_of(folder.parent, CONFIG, {"eye": eye})
         self.usual = {"shapes": parse_shapes("3x3,2x2,2x1"), "groupings": 2, "recall": 0.95, "rate": 0.02}
 
-    def profile(self, **changes: object) -> str:
+    def profile(self, task: str = "moderation", **changes: object) -> str:
         """What it says."""
         console = Console(file=self.said, width=100)
         sample = Sample([self.folder], **{**self.usual, **changes})
-        route = self.parts.routes["moderation"]
+        route = replace(self.parts.routes["moderation"], name=task, task=Task(task))
         group_profiling.run(self.parts, route, sample, self.out, console=console, confirmed=True,
                             config_file=self.folder.parent / "imgrid.yaml")  # fmt: skip
         return self.said.getvalue()
@@ -127,6 +128,23 @@ def test_too_few(folder, eye):
     assert eye.calls == 36
 
 
+@pytest.mark.parametrize(
+    ("task", "changes", "said"),
+    [
+        ("moderation", {"shapes": parse_shapes("1x1")}, "--shapes: name a shape of more than one photo"),
+        ("moderation", {"labels": ("magenta",)}, "--labels: .* route moderation is of task moderation"),
+        ("labels", {}, "--labels: name those that clients will ask about"),
+        ("extras", {"labels": ("magenta",)}, "extras are asked about alone"),
+    ],
+)
+def test_refused_unpaid(folder, eye, task, changes, said):
+    """What cannot be profiled is said before anything is paid for."""
+    bench = Bench(folder, eye)
+    with pytest.raises(ConfigError, match=said):
+        bench.profile(task, **changes)
+    assert eye.calls == 0
+
+
 def test_less_is_promised(folder, eye):
     """Where positives are too few for the recall that is sought, what is promised instead is said."""
     said = Bench(folder, eye).profile(recall=0.99, shapes=parse_shapes("2x1"))
@@ -175,7 +193,7 @@ def test_refused(folder):
 def test_labels(folder, eye):
     """Of labels only those that are named count."""
     bench = Bench(folder, eye)
-    said = bench.profile(labels=("Magenta", "green"))
+    said = bench.profile("labels", labels=("Magenta", "green"))
     assert "24 of 48 photos are flagged alone" in said
     with pytest.raises(ConfigError, match="0 of 48"):
-        bench.profile(labels=("green",))
+        bench.profile("labels", labels=("green",))
