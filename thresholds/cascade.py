@@ -95,6 +95,8 @@ class Cascade(BaseModel):
             return
         if groups[-1] != len(self.stages) - 2 or len(groups) != groups[-1] - groups[0] + 1:
             raise ValueError("rules clean are for all stages but the last (and a companion's, which is the first)")
+        if len(before := self.stages[: groups[0]]) > 1 or any(stage.shape != ALONE for stage in before):
+            raise ValueError("before rules clean there is one stage at most, a companion's: 1x1")
         last, first = self.stages[-1], self.stages[groups[0]]
         if last.shape != ALONE or any(self.stages[index].provider != last.provider for index in groups):
             raise ValueError(f"after rules clean the last stage is 1x1, of the same provider, and not {last.shape}")

@@ -26,7 +26,7 @@ from gateway.dialects.base import (
 )
 from gateway.errors import BadRequest, GatewayError, NotServed
 from gateway.keys import Keyring
-from gateway.model import Outcome, Quality, Size, Step, Tenant
+from gateway.model import Outcome, Quality, Size, Step, Tenant, concerning
 from providers.base import Box, Detection, Limits, Task
 
 MAX_PHOTOS = 100
@@ -330,7 +330,7 @@ def photo_out(name: str, outcome: Outcome, size: Size | None, options: Options) 
     problem = Problem(outcome.error.code, str(outcome.error)) if outcome.error is not None else None
     width, height = size or (0, 0)
     ordered = outcome.found if options.task == Task.TEXT else sorted(outcome.found, key=lambda d: -d.score)
-    chosen = [d for d in ordered if d.score >= options.min_score and (not options.labels or d.label in options.labels)]
+    chosen = [d for d in concerning(ordered, options.labels) if d.score >= options.min_score]
     found = [_found(d, width, height) for d in chosen[: options.max_results]]
     trail = [_trail(step) for step in outcome.steps]
     return PhotoOut(name, found, outcome.share, trail, width, height, problem)

@@ -272,6 +272,7 @@ def test_groups():
         ([("3x3", CLEAN), ("1x1", always.Rule(), "other")], {}, "of the same provider"),
         ([("1x1", CLEAN, "free"), ("1x1",)], {}, "of the same provider"),
         ([("3x3", CLEAN), ("1x1",)], {"merge": "fuse"}, "not fused"),
+        ([("4x4", onward.Rule()), ("2x2", CLEAN), ("1x1",)], {}, "one stage at most, a companion's"),
     ],
 )
 def test_groups_that_cannot_be(stages, settings, says):

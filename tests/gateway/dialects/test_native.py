@@ -95,6 +95,7 @@ class TestOptions:
         [
             ("min_score=0.9", ["red"]),
             ("labels=blue,green", ["blue", "green"]),
+            ("labels=BLUE,Green", ["blue", "green"]),
             ("labels=blue&labels=red", ["red", "blue"]),
             ("max_results=2", ["red", "blue"]),
             ("max_results=0", []),
