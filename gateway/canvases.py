@@ -116,7 +116,7 @@ class Canvases:
         return [
             Step(entry.stage, lane.provider, looked.canvas, looked.layout.shape, len(entries), answer.calls,
                  looked.claimed_at - entry.put_at, looked.composed_s, answer.asked_s, (), free=looked.free, owes=owes,
-                 fallback=fallen(entry, self.routes[entry.route]))
+                 fallback=self.fell_back(entry))
             for entry, owes in zip(entries, shares(entries), strict=True)
         ]  # fmt: skip
 
@@ -161,6 +161,10 @@ class Canvases:
         be turned or encoded anew: places in them are pixels, which are handed on as the vendor tells them."""
         about = self.askers[lane.provider].provider.about.for_task(lane.task)
         return replace(about, canvas_px=photo.size) if lane.task == Task.EXTRAS else about
+
+    def fell_back(self, entry: Entry) -> bool:
+        """Whether its lane is its fallback's."""
+        return fallen(entry, self.routes[entry.route])
 
     def has_time(self, entry: Entry, provider: str) -> bool:
         return self.clock() + self.askers[provider].typical_s < entry.deadline_at

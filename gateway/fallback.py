@@ -52,16 +52,20 @@ class Aftermath:
         return replace(entry, lane=lane, put_at=now, due_at=now)
 
     def _later(self, entry: Entry, error: ProviderError, now: float) -> Entry | None:
-        """For photos of jobs, where they have time and it may help."""
+        """For photos of jobs, where they have time and it may help: at the stage's own provider, for it may be well
+        before the fallback is."""
         pause_s = max(self.job_pause_s, error.retry_after_s if isinstance(error, Resting) else 0.0)
         able = entry.job and self.retrying.passes(error) and now + pause_s < entry.deadline_at
-        return replace(entry, put_at=now, due_at=now + pause_s) if able else None
+        if not able:
+            return None
+        route = self.routes[entry.route]
+        lane = entry.lane._replace(provider=_own(entry, route)) if fallen(entry, route) else entry.lane
+        return replace(entry, lane=lane, put_at=now, due_at=now + pause_s)
 
 
 def fallen(entry: Entry, route: Route) -> bool:
     """Whether the photo waits for the fallback, in the place of its stage's provider: that answer is the last."""
-    asked = route.variant(entry.variant).stages[entry.stage].provider or route.provider
-    return entry.lane.provider == _name(route) != asked
+    return entry.lane.provider == _name(route) != _own(entry, route)
 
 
 def left(entry: Entry, route: Route) -> Fallback | None:
@@ -93,6 +97,11 @@ def _elsewhere_at(lane: Lane, route: Route, askers: Mapping[str, Asker]) -> floa
     """When the route's photos in the lane may be asked about by its fallback; never where they have none."""
     name = _name(route)
     return askers[name].broken_until if name and name != lane.provider else inf
+
+
+def _own(entry: Entry, route: Route) -> str:
+    """The provider that the photo's stage asks for."""
+    return route.variant(entry.variant).stages[entry.stage].provider or route.provider
 
 
 def _name(route: Route) -> str:

@@ -115,7 +115,7 @@ class Rounds:
                 ends.append(self.canvases.failed(entry, translate(error)))
                 continue
             again.append(after)
-            if after.lane.provider != entry.lane.provider:
+            if self.canvases.fell_back(after) and not self.canvases.fell_back(entry):
                 self.canvases.events.tell(FellBack(after, entry.lane.provider, fault_of(error).name))
         await self.put_again(Commit(settled=ends, again=again))
 

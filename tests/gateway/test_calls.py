@@ -344,6 +344,15 @@ class TestFallback:
             assert [labels(outcome) for outcome in await bench.results(4)] == [["red"]] * 4
             assert bench.asked == [("two", "2x2")]
 
+    async def test_jobs_go_back(self):
+        """Photos of jobs whose fallback fails for a while wait for their own provider again, which may be well."""
+        one, two = fake(errors=[NO_KEY]), fake("two", errors=repeat(DOWN))
+        async with running({"one": one, "two": two}, served("2x2"), job_tries_s=0.05) as bench:
+            await bench.job(4)
+            assert [labels(outcome) for outcome in await bench.results(4)] == [["red"]] * 4
+            assert bench.asked == [("one", "2x2")]
+            assert len(bench.told.of(FellBack)) == 4
+
     async def test_whole_pictures(self):
         """What is true of a whole picture is asked of each photo alone: nobody sorts out whose it is afterwards."""
         one, two = fake(errors=[NO_KEY], task=Task.MODERATION), fake("two", task=Task.MODERATION)
