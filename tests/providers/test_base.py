@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.base import About, Limits, Options, Price, Task, Tier, parse_price
+from providers._prices import parse_price
+from providers.base import About, Limits, Options, Price, Task, Tier
 from providers.rekognition import PRICE
 
 LIST = Price(0.001, tiers=(Tier(1_000, 0.0008), Tier(5_000, 0.0006)))
