@@ -125,7 +125,7 @@ class Flow:
             await asyncio.shield(putting)
             if told := [entry.photo.id for entry in entries if self._waiters[entry.photo.id].done()]:
                 # the buffer was lost and found while they were put: their clients have been told
-                self._errand(insist(partial(self._buffer.commit, Commit(gone=told))))
+                self._errand(self._gone(told))
             for entry in entries:
                 self._rounds.draw(entry, self._broken)
             return await asyncio.gather(*map(self._outcome, entries))
@@ -219,7 +219,7 @@ class Flow:
         for photo_id in waiting:
             self._waiters[photo_id].set_result(Outcome(None, error=error))
         if waiting:
-            self._errand(insist(partial(self._buffer.commit, Commit(gone=waiting))))
+            self._errand(self._gone(waiting))
 
     # -- in
 
@@ -340,7 +340,7 @@ class Flow:
         late = DeadlineExceeded("The photo's deadline passed before the vision service answered.")
         outcome = Outcome(entry.photo, error=self._troubles.get(entry.photo.id, late))
         self._forget(entry)
-        self._errand(insist(partial(self._buffer.commit, Commit(gone=[entry.photo.id]))))
+        self._errand(self._gone([entry.photo.id]))
         self._events.tell(Settled(entry, outcome, self._clock() - entry.accepted_at))
         return outcome
 
@@ -356,7 +356,13 @@ class Flow:
     async def _withdraw(self, photo_ids: Sequence[str], putting: asyncio.Future[None]) -> None:
         await asyncio.wait([putting])
         if not isinstance(putting.exception(), Busy | BufferAway):  # of these the buffer sees to the rest itself
-            await insist(partial(self._buffer.commit, Commit(gone=photo_ids)))
+            await self._gone(photo_ids)
+
+    async def _gone(self, photo_ids: Sequence[str]) -> None:
+        """They leave the buffer; one that was put again until then was drawn again, too."""
+        await insist(partial(self._buffer.commit, Commit(gone=photo_ids)))
+        for photo_id in photo_ids:
+            self._studio.drop(photo_id)
 
     def _forget(self, entry: Entry) -> None:
         """After this nothing of the photo is held here; a canvas it is on goes on without it."""

@@ -697,6 +697,25 @@ class TestLeaving:
             await asyncio.gather(asking[3], return_exceptions=True)
             await bench.is_empty()
 
+    @pytest.mark.parametrize("steps", range(4))
+    async def test_as_it_is_put_again(self, steps):
+        """A client that goes away in the very moment in which its photo is put again leaves no drawing of it."""
+        gate = asyncio.Event()
+        provider = ScriptedProvider(gate=gate)
+        async with running(
+            provider, served(Stage(shape="2x2", rule=SURE), Stage(shape="2x1", rule=SURE), "1x1")
+        ) as bench:
+            photos = [block("red", (320, 160), side) for side in (120, 120, 120, 20)]
+            asking = [asyncio.create_task(bench.ask(one)) for one in photos]
+            await until(lambda: provider.under_way == 1)
+            gate.set()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            asking[3].cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+            await until(lambda: not bench.flow._canvases)
+            await bench.is_empty()
+
     async def test_busy(self):
         """Where the buffer has no room nothing is taken, and nothing of it is left."""
         provider = ScriptedProvider()
