@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import httpx
 import pytest
@@ -25,7 +26,7 @@ from gateway.buffer.memory import MemoryBuffer
 from gateway.buffer.redis import RedisBuffer
 from gateway.canvases import Canvases, Rules
 from gateway.clock import steady
-from gateway.errors import BadFormat, UpstreamFailed
+from gateway.errors import BadFormat, BilledUnknown, UpstreamFailed
 from gateway.events import Asked, Compared, Events, GroupsChanged, Settled
 from gateway.flow import Flow, no_fetch
 from gateway.grid.studio import Studio
@@ -372,6 +373,42 @@ class TestProperties:
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(provider.calls)
             assert await bench.billed() == pytest.approx(provider.calls)
             assert await bench.buffer.held() == Held()
+
+    @given(seed=st.integers(0, 10**9), rule=st.sampled_from(["retry", "fail"]))
+    @examples(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+    def test_whatever_happens(self, seed, rule):
+        """Whatever fails and whoever leaves amid halving: all others have their own answer, or an error that is not
+        their deadline's; what was answered is billed once, and nothing is left of anybody."""
+        asyncio.run(self._troubled(random.Random(seed), rule))
+
+    async def _troubled(self, rng: random.Random, rule: Literal["retry", "fail"]) -> None:
+        faults = [Throttled("slow down", 0.001), *(kind("no") for kind in (Unavailable, NoAnswer, PictureRefused))]
+        answered = 0
+
+        def script(picture: Picture, task: Task) -> Sequence[Detection]:
+            nonlocal answered
+            if rng.random() < 0.2:
+                raise rng.choice(faults)
+            if rng.random() < 0.2:
+                rng.choice(asking).cancel()
+            answered += 1
+            return unsafe(picture, task)
+
+        route = moderation(cascade=cascade("3x3", "2x2", "2x1", threshold=0.1), max_wait_s=0.002)
+        async with running(
+            eye(script, about={"canvas_px": (160, 160)}), route, rules=Rules(billed_unknown=rule)
+        ) as bench:
+            sides = rng.choices([0, 60, 80], [3, 1, 1], k=rng.randint(1, 20))
+            asking = [asyncio.create_task(bench.ask(bad(side) if side else clean())) for side in sides]
+            for side, told in zip(sides, await asyncio.gather(*asking, return_exceptions=True), strict=True):
+                if not isinstance(told, asyncio.CancelledError):
+                    (outcome,) = told
+                    own = ["Unsafe"] if side else []
+                    assert isinstance(outcome.error, BadFormat | BilledUnknown) or labels([outcome]) == [own]
+            await until(lambda: not bench.flow._canvases and not bench.flow._errands)
+            assert await bench.billed() == pytest.approx(answered)
+            assert await bench.buffer.held() == Held()
+            assert bench.flow._studio._started == {}
 
 
 def count(sizes: Sizes, route: Route, *, flagged: int = 0, clean: int = 0) -> None:
