@@ -88,7 +88,7 @@ class Listener(Protocol):
     """Whom a buffer tells."""
 
     def outcome(self, photo_id: str, outcome: Outcome) -> None:
-        """A photo that was put here, by a client that waits here, is settled."""
+        """A photo that was put here, by a client that waits here, is settled. Told once."""
         ...
 
     def changed(self) -> None:

@@ -54,7 +54,7 @@ def script(name: str, *before: str) -> Script:
 
 class RedisBuffer:
     """One replica's view. Holds its name, the connection, whom to tell, the bytes of what it claimed, photos that it
-    could not put and that may arrive all the same, and what is wrong.
+    could not put and that may arrive all the same, which outcomes were told last, and what is wrong.
 
     `rule` says what becomes of photos whose canvas a dead replica had asked about: retry, or fail.
     """
@@ -82,6 +82,8 @@ class RedisBuffer:
         self._bytes: dict[str, tuple[int, bytes]] = {}
         self._doubtful: dict[str, float] = {}
         self._orphans: dict[str, float] = {}
+        self._reading = asyncio.Lock()
+        self._told: frozenset[bytes] = frozenset()
         self._reachable = True
         dead = DeadLetter(f"Every process that worked on this photo died ({MOST_CLAIMS} times); it is not tried again.")
         unknown = BilledUnknown("The process that asked about this photo died before the answer, which may be billed.")
@@ -286,15 +288,25 @@ class RedisBuffer:
             await self._read()
 
     async def _read(self) -> None:
-        """Hands on what has come for clients that wait here, and takes it out when that is done."""
+        """Hands on what has come for clients that wait here, and takes it out when that is done.
+
+        One at a time: the heartbeat and the bell would both find what neither has taken out yet. What could not be
+        taken out the last time is found again, and not told again.
+        """
         inbox = f"{PREFIX}inbox:{self.replica}"
-        letters = _pairs(await self._commands.do(self._client.hgetall(inbox)))
+        async with self._reading:
+            letters = _pairs(await self._commands.do(self._client.hgetall(inbox)))
+            new = {photo_id: packed for photo_id, packed in letters.items() if photo_id not in self._told}
+            self._told = frozenset(letters)
+            self._hand_on(new)
+            if letters:
+                await self._commands.do(self._client.hdel(inbox, *letters))
+
+    def _hand_on(self, letters: Mapping[bytes, bytes]) -> None:
         for photo_id, packed in letters.items():
             outcome, _ = wire.unpack_outcome(packed)
             if self._listener:
                 self._listener.outcome(photo_id.decode(), outcome)
-        if letters:
-            await self._commands.do(self._client.hdel(inbox, *letters))
 
     # -- Redis
 

@@ -269,6 +269,36 @@ class TestLostReplies:
 
 
 class TestDeliveries:
+    async def test_read_at_once(self, server):
+        """An outcome is told once, though the heartbeat and the bell look into the inbox at the same time."""
+        heard = Heard()
+        async with replica(server) as one:
+            one._listener = heard
+            await one.put([entry("a")])
+            taken = await one.claim(LANE, ALL)
+            await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
+            await asyncio.gather(*(one.held() for _ in range(3)))  # each finds a connection of its own from now on
+            await asyncio.gather(*(one._read() for _ in range(3)))
+            assert heard.outcomes == {"a": Outcome(None)}
+            one._listener = None
+
+    async def test_not_taken_out(self, own_server):
+        """An outcome is told once, though it could not be taken out of the inbox when it had been told."""
+        heard = Heard()
+        async with replica(own_server) as one:
+            one._listener = heard
+            await one.put([entry("a")])
+            taken = await one.claim(LANE, ALL)
+            await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
+            await one._commands.client.acl_setuser("default", enabled=True, commands=["-hdel"])
+            with pytest.raises(BufferAway):
+                await one._read()
+            await one._commands.client.acl_setuser("default", enabled=True, commands=["+hdel"])
+            await one._read()
+            assert heard.outcomes == {"a": Outcome(None)}
+            assert not await one._commands.client.exists(f"{{imgrid}}:inbox:{one.replica}")
+            one._listener = None
+
     async def test_dead_letter(self, server, keys):
         """A photo whose holders died five times is answered with an error, and kept on the list of dead letters."""
         heard = Heard()
