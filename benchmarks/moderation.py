@@ -151,22 +151,31 @@ class Bench:
 
     def show(self, half: int, cascade: Path | None, rate: float) -> Shown:
         """Traffic of one half at that rate, to a gateway that has just started."""
-        flagged, others = self.halves[half]
-        each = max(round(rate * len(others) / (1 - rate)), 1)
-        rng, left, total = random.Random(11), iter(flagged), Shown()
+        rounds = list(self._rounds(half, rate))
         if cascade is None:
-            photos, some = LEAST_PHOTOS, round(rate * LEAST_PHOTOS)
-            return Shown(photos, some, some, 0, photos)
+            photos, flagged = sum(map(len, rounds)), sum(is_ for traffic in rounds for _, is_ in traffic)
+            return Shown(photos, flagged, flagged, 0, photos)
+        total = Shown()
         with self.serving(cascade) as url:
-            while total.photos < MOST_PHOTOS and ((some := list(islice(left, each))) or total.photos < LEAST_PHOTOS):
-                some = some or rng.sample(flagged, min(each, len(flagged)))
-                traffic = [(photo, True) for photo in some] + [(photo, False) for photo in others]
-                rng.shuffle(traffic)
+            for traffic in rounds:
                 bill(self.upstream, reset=True)
                 told = ask(url, [photo for photo, _ in traffic], CLIENTS)
+                flagged = sum(is_ for _, is_ in traffic)
                 found = sum(said and is_ for said, (_, is_) in zip(told, traffic, strict=True))
-                total = total.plus(Shown(len(traffic), len(some), found, sum(told) - found, bill(self.upstream)))
+                total = total.plus(Shown(len(traffic), flagged, found, sum(told) - found, bill(self.upstream)))
         return total
+
+    def _rounds(self, half: int, rate: float) -> Iterator[list[tuple[Photo, bool]]]:
+        """Photos, and whether each is flagged alone."""
+        flagged, others = self.halves[half]
+        each = max(round(rate * len(others) / (1 - rate)), 1)
+        rng, left, photos = random.Random(11), iter(flagged), 0
+        while photos < MOST_PHOTOS and ((some := list(islice(left, each))) or photos < LEAST_PHOTOS):
+            some = some or rng.sample(flagged, min(each, len(flagged)))
+            traffic = [(photo, True) for photo in some] + [(photo, False) for photo in others]
+            rng.shuffle(traffic)
+            photos += len(traffic)
+            yield traffic
 
 
 def row(recall: float, rate: float, shown: Shown) -> list[str]:
