@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gateway.app import build, create_app
-from gateway.server import serve
-from gateway.settings import Settings
-from providers.base import About, Box, Canvas, Detection, Limits, Picture, Provider, Task
+from gateway.api.server import serve
+from gateway.app import create_app
+from gateway.config.settings import Settings
+from gateway.wiring.parts import build
+from providers.base import About, Limits, Picture, Provider
+from providers.detection import Box, Detection, Task
+from providers.options import Canvas
 
 SAMPLE = Path(__file__).resolve().parents[1].parent / "shared/data/voc-dev/images"
 SEEN = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.testing import DIGITS, Block, drawn, encoded
+from gateway.testing.pictures import DIGITS, Block, drawn, encoded
 
 COLS, ROWS = 2, 3
 NUMBERS = len(DIGITS) ** (COLS * ROWS)

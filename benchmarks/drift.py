@@ -22,10 +22,12 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.app import running
-from gateway.events import Compared, Overlooked
-from gateway.model import Outcome, Tenant
-from gateway.testing import Told, parts_of, photo
-from thresholds.precision import likeness
+from gateway.core.events import Compared, Overlooked
+from gateway.core.model import Outcome, Tenant
+from gateway.testing.gateway import parts_of
+from gateway.testing.listeners import Told
+from gateway.testing.pictures import photo
+from thresholds.metrics.average_precision import likeness
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 WHO = Tenant("drift", "drift")

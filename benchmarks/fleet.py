@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 from drawings import LEAST_AREA, SIDE_PX
 
-from gateway.testing import REDIS_SERVERS, free_port
+from gateway.testing.redis_server import REDIS_SERVERS, free_port
 
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[1] / "shared"

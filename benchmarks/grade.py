@@ -25,7 +25,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from gateway.testing import free_port
+from gateway.testing.redis_server import free_port
 
 FLAT = ("1x1", "2x1", "2x2", "3x3")
 CASCADES = ("5x5,1x1", "5x5,2x1")

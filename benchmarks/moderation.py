@@ -35,7 +35,7 @@ from grade import process
 from rich.console import Console
 from rich.table import Table
 
-from gateway.testing import free_port
+from gateway.testing.redis_server import free_port
 
 SETS = ("voc-dev", "coco-dev", "voc-animals")
 CHOSEN = "voc-animals"

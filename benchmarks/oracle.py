@@ -16,12 +16,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from gateway import planning
-from gateway.planning import Wish
-from thresholds.found import Floats
-from thresholds.option import Option, Point, front
-from thresholds.plan import Study
-from thresholds.seen import Kind
+from gateway.quality import plan
+from gateway.quality.plan import Wish
+from thresholds.fusion.arrays import Floats
+from thresholds.fusion.looks import Kind
+from thresholds.plan.candidates import Option, Point, front
+from thresholds.plan.search import Study
 
 SPENT = (0.1, 0.17, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 PRICES = np.geomspace(0.001, 30, 120)
@@ -58,8 +58,8 @@ def main() -> None:
     parser.add_argument("--companion", action="store_true")
     options = parser.parse_args()
     console = Console(width=110)
-    sample, floor = planning.read([options.profile], companion=options.companion)
-    explored = planning.explore(sample, floor, Wish(held=0.0), console)
+    sample, floor = plan.read([options.profile], companion=options.companion)
+    explored = plan.explore(sample, floor, Wish(held=0.0), console)
     study = explored.study
     columns = {
         "flat": [point for point in explored.points if len(point.option.paths) == 1 and point.option.plain],

@@ -19,11 +19,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from gateway import planning
-from gateway.planning import Explored, Goal, Wish
-from thresholds.found import Ints
-from thresholds.goal import held_out, pick
-from thresholds.option import Option
+from gateway.quality import plan
+from gateway.quality.plan import Explored, Goal, Wish
+from thresholds.fusion.arrays import Ints
+from thresholds.plan.candidates import Option
+from thresholds.plan.selection import held_out, pick
 
 DROPS = (0.01, 0.02, 0.05)
 
@@ -64,11 +64,11 @@ def main() -> None:
     console, rng = Console(width=120), np.random.default_rng(1)
     found: dict[tuple[bool, float], list[Outcome]] = defaultdict(list)
     for companion in (False, True):
-        sample, floor = planning.read([options.profile], companion=companion)
+        sample, floor = plan.read([options.profile], companion=companion)
         if companion and not sample.companions:
             break
         for seed in range(options.halves):
-            explored = planning.explore(sample, floor, Wish(held=0.5, seed=seed), console)
+            explored = plan.explore(sample, floor, Wish(held=0.5, seed=seed), console)
             for drop in DROPS:
                 goal = Goal(max_drop=drop, delta=options.delta)
                 found[companion, drop] += outcomes(explored, goal, options.splits // options.halves, rng)

@@ -29,9 +29,9 @@ from rich.console import Console
 from rich.table import Table
 from upstream import load
 
-from gateway import planning
-from gateway.planning import Goal, Traffic, Wish
-from gateway.testing import free_port
+from gateway.quality import plan as planning
+from gateway.quality.plan import Goal, Traffic, Wish
+from gateway.testing.redis_server import free_port
 from thresholds import cascade as cascades
 from thresholds.cascade import Cascade, Stage
 from thresholds.shape import Shape

@@ -13,7 +13,7 @@ from fleet import TENANTS, Plan, fleet, missing
 from rich.console import Console
 from rich.table import Table
 
-from gateway.testing import encoded, numbered
+from gateway.testing.pictures import encoded, numbered
 
 KEY = {"Authorization": f"Bearer {next(iter(TENANTS.values()))}", "Content-Type": "image/jpeg"}
 CELLS = 9

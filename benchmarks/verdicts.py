@@ -15,13 +15,13 @@ from common import percentile
 from rich.console import Console
 from rich.table import Table
 
-from gateway import planning
-from gateway.planning import Wish
+from gateway.quality import plan
+from gateway.quality.plan import Wish
 from thresholds import cascade as cascades
 from thresholds.cascade import Cascade
-from thresholds.replay import detections
-from thresholds.sample import Sample
-from thresholds.seen import Kind, Look, Seen
+from thresholds.fusion.looks import Kind, Look, Seen
+from thresholds.samples.replay import detections
+from thresholds.samples.sample import Sample
 
 
 def verdicts(cascade: Cascade, sample: Sample) -> dict[str, list[float]]:
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--plan", action="store_true", help="time a whole plan, too")
     options = parser.parse_args()
     console = Console(width=110)
-    sample, floor = planning.read([options.profile], companion=True)
+    sample, floor = plan.read([options.profile], companion=True)
     made = Table(title=f"one verdict, {len(sample)} photos, ms")
     for column in ("cascade", "looks", "p50", "p99"):
         made.add_column(column, justify="right")
@@ -55,7 +55,7 @@ def main() -> None:
     console.print(made)
     if options.plan:
         began = time.perf_counter()
-        explored = planning.explore(sample, floor, Wish(held=0.0), console)
+        explored = plan.explore(sample, floor, Wish(held=0.0), console)
         console.print(f"a plan over {len(sample)} photos and {len(sample.looks)} kinds of looks: "
                       f"{time.perf_counter() - began:.0f} s, {len(explored.points)} cascades")  # fmt: skip
 

@@ -8,99 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from PIL import Image
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from providers._calls import BreakerOptions as BreakerOptions
-from providers._calls import Calls as Calls
-from providers._prices import Price as Price
-from providers._prices import PriceList as PriceList
-from providers._prices import Tier as Tier
-
-
-class Task(StrEnum):
-    """What can be asked about a photo.
-
-    Those of `BOXED` answer with boxes, which can be taken apart by photo. LABELS and MODERATION judge a whole picture:
-    a canvas can only be cleared of what was not seen on it, and what was is asked about in smaller groups. EXTRAS is
-    what a vendor alone can say, named one by one as `wanted`: always about one photo, and handed on as it came.
-    """
-
-    OBJECTS = "objects"
-    FACES = "faces"
-    TEXT = "text"
-    PEOPLE = "people"
-    LOGOS = "logos"
-    CELEBRITIES = "celebrities"
-    EQUIPMENT = "equipment"
-    LABELS = "labels"
-    MODERATION = "moderation"
-    EXTRAS = "extras"
-
-
-BOXED = frozenset(Task) - {Task.LABELS, Task.MODERATION, Task.EXTRAS}
-
-
-Vocabulary = Literal["", "coco", "rekognition", "google", "azure"]
-"""Whose names labels are; "": unknown."""
-
-
-class Box(NamedTuple):
-    """Corners as fractions of a picture's width and height, origin at the top left."""
-
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-
-    @property
-    def area(self) -> float:
-        """Share of the picture, 0 for an empty box."""
-        return max(self.x1 - self.x0, 0.0) * max(self.y1 - self.y0, 0.0)
-
-    @property
-    def midpoint(self) -> tuple[float, float]:
-        return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
-
-    def clip(self) -> Box:
-        """The part of the box that lies inside the picture; its area is 0 where none does."""
-        return Box(*(min(max(side, 0.0), 1.0) for side in self))
-
-
-WHOLE = Box(0.0, 0.0, 1.0, 1.0)
-"""The box of what is true of a picture and lies nowhere on it."""
-
-
-class Landmark(NamedTuple):
-    """A named point, such as an eye's: fractions of a picture; `z` is a depth in the unit of `x`."""
-
-    name: str
-    x: float
-    y: float
-    z: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Detection:
-    """One thing seen: for text the label is what was read.
-
-    `key` and `parent` tie parts to a whole: a word's `parent` is the `key` of its line, a helmet's that of who wears
-    it. `details` is whatever else the provider said of it, kept for dialects that can pass it on; nothing in it is a
-    place on the picture, for it is not mapped from canvas to photo.
-    """
-
-    label: str
-    score: float
-    box: Box
-    kind: str = ""
-    polygon: tuple[tuple[float, float], ...] = ()
-    key: int | None = None
-    parent: int | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)  # Python 3.11 takes no mapping as a default
-    landmarks: tuple[Landmark, ...] = ()
+from providers.call_limits import BreakerOptions as BreakerOptions
+from providers.call_limits import Calls as Calls
+from providers.detection import Detection, Task, Vocabulary
+from providers.prices import Price as Price
+from providers.prices import PriceList as PriceList
+from providers.prices import Tier as Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,82 +161,3 @@ class Forwarder(Protocol):
         came; what the vendor itself refuses is an answer.
         """
         ...
-
-
-class ProviderError(Exception):
-    """Something went wrong upstream. Nothing was billed unless a subclass says otherwise."""
-
-
-class PictureRefused(ProviderError):
-    """The provider will not look at this picture, now or later; another picture may pass."""
-
-
-class Throttled(ProviderError):
-    """Too many requests; `retry_after_s` where the provider said how long to wait."""
-
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
-
-
-class Unavailable(ProviderError):
-    """A passing fault: an internal error, no connection."""
-
-
-class NoAnswer(ProviderError):
-    """The request was sent and no answer came in time: it may or may not have been billed."""
-
-
-class Misconfigured(ProviderError):
-    """The provider will refuse every picture until somebody changes something: credentials, permissions, a file."""
-
-
-class Canvas(NamedTuple):
-    """Sides of the largest picture worth sending, in pixels."""
-
-    width_px: int
-    height_px: int
-
-
-def parse_size(value: object) -> Canvas:
-    """`"640x480"` (width x height) or a pair, as a `Canvas`. Raises ValueError with the form expected."""
-    parts = value.lower().split("x") if isinstance(value, str) else value
-    try:
-        width, height = (int(part) for part in parts)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise ValueError(f"{value!r} is no size; write width x height in pixels, such as 1280x1280") from None
-    return Canvas(width, height)
-
-
-def _sane_canvas(canvas: Canvas) -> Canvas:
-    if not (min(canvas) >= 80 and max(canvas) <= 8192):
-        raise ValueError("each side must be between 80 and 8192 pixels")
-    return canvas
-
-
-CanvasSize = Annotated[
-    Canvas,
-    BeforeValidator(parse_size),
-    AfterValidator(_sane_canvas),
-    PlainSerializer(lambda canvas: f"{canvas[0]}x{canvas[1]}"),
-]
-
-
-class Options(BaseModel):
-    """The settings every provider has; a provider's own `Options` adds to them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: str
-    canvas: CanvasSize = Field(Canvas(1280, 1280), description="largest picture sent, width x height in pixels")
-    concurrency: int = Field(8, ge=1, le=256, description="pictures asked about at the same time")
-    timeout_ms: int = Field(20_000, ge=10, description="how long one call may take")
-    rate_per_s: float | None = Field(None, gt=0, description="calls a second; more of them wait for their turn")
-    breaker: BreakerOptions | None = BreakerOptions()
-    usd_per_image: PriceList | None = Field(
-        None, description="overrides the list price; one, or by the number of images a month from which it counts"
-    )
-
-    @property
-    def calls(self) -> Calls:
-        return Calls(self.rate_per_s, self.breaker)

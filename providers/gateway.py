@@ -18,23 +18,11 @@ from msgspec import Meta, Struct
 from PIL import ExifTags, Image
 from pydantic import Field, SecretStr, field_validator
 
-from providers import base
-from providers._web import GREET_S, Answer, Web, refusal
-from providers.base import (
-    About,
-    Box,
-    Detection,
-    Landmark,
-    Limits,
-    NoAnswer,
-    Picture,
-    PictureRefused,
-    Price,
-    Provider,
-    ProviderError,
-    Task,
-    Unavailable,
-)
+from providers.base import About, Limits, Picture, Price, Provider
+from providers.detection import Box, Detection, Landmark, Task
+from providers.errors import NoAnswer, PictureRefused, ProviderError, Unavailable
+from providers.options import Options as ProviderOptions
+from providers.remote.http import GREET_S, Answer, Web, refusal
 
 LIMITS = Limits(
     formats=frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}), turned=frozenset({"JPEG", "PNG", "WEBP"})
@@ -52,7 +40,7 @@ PERHAPS_BILLED = frozenset({"billed_unknown", "upstream_failed", "deadline_excee
 """What the other says after it has asked, or may have: whether it was billed only its own ledger knows."""
 
 
-class Options(base.Options):
+class Options(ProviderOptions):
     """Settings of kind `gateway`."""
 
     endpoint: str = Field(pattern=r"^https?://", description="where it listens, such as http://imgrid:8080")

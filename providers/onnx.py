@@ -10,11 +10,24 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from providers import _detector, _heads
-from providers._detector import Outputs, Reader, file_of, grey, input_size, labels_of, reader_of, sides, takes_pictures
-from providers._local import Local, introduce, need
-from providers._vocabulary import vocabulary
-from providers.base import Canvas, Detection, Misconfigured, Provider, Task
+from providers.base import Provider
+from providers.detection import Detection, Task
+from providers.engine import detector, heads
+from providers.engine.detector import (
+    Outputs,
+    Reader,
+    file_of,
+    grey,
+    input_size,
+    labels_of,
+    reader_of,
+    sides,
+    takes_pictures,
+)
+from providers.engine.vocabulary import vocabulary
+from providers.engine.worker import Local, introduce, need
+from providers.errors import Misconfigured
+from providers.options import Canvas
 
 CUDA = "CUDAExecutionProvider"
 NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -23,7 +36,7 @@ QUIET = 3
 """ONNX Runtime's severity "error"; its warnings are about how a file was exported."""
 
 
-class Options(_detector.Options):
+class Options(detector.Options):
     """Settings of kind `onnx`."""
 
     model: Path = Field(description="the network's .onnx file")
@@ -38,7 +51,7 @@ class Network(NamedTuple):
     session: Any
     size: Canvas
 
-    def run(self, tensor: _heads.Floats) -> Outputs:
+    def run(self, tensor: heads.Floats) -> Outputs:
         """Outputs for one input (1, 3, h, w); a `pixel_mask` is told that all of it is picture."""
         image, *others = self.session.get_inputs()
         feeds = {image.name: tensor.astype(NUMBERS[image.type])}
@@ -47,7 +60,7 @@ class Network(NamedTuple):
         return dict(zip(names, self.session.run(names, feeds), strict=True))
 
     def _whole(self, mask: Any) -> Any:
-        return np.ones(_detector.whole(mask.shape, self.size), dtype=MASKS[mask.type])
+        return np.ones(detector.whole(mask.shape, self.size), dtype=MASKS[mask.type])
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from providers import base
-from providers._local import Local, introduce
-from providers.base import Box, Detection, Provider, Task
+from providers.base import Provider
+from providers.detection import Box, Detection, Task
+from providers.engine.worker import Local, introduce
+from providers.options import Options as ProviderOptions
 
 Codes = NDArray[np.uint8]
 Ints = NDArray[np.intp]
@@ -36,7 +37,7 @@ RECTANGLE_FILL = 0.9
 """Of its bounds a rectangle fills all and an ellipse pi / 4 = 0.785; this lies between."""
 
 
-class Options(base.Options):
+class Options(ProviderOptions):
     """Settings of kind `shapes`."""
 
     wants: Literal["bytes", "pixels"] = Field("bytes", description="bytes as a paid API, or pixels as a local network")

@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from providers import base
-from providers._local import Local, introduce, need
-from providers.base import Box, Canvas, CanvasSize, Detection, Misconfigured, Provider, Task
+from providers.base import Provider
+from providers.detection import Box, Detection, Task
+from providers.engine.worker import Local, introduce, need
+from providers.errors import Misconfigured
+from providers.options import Canvas, CanvasSize
+from providers.options import Options as ProviderOptions
 
 Engine = Callable[..., Any]
 """`RapidOCR()`: a BGR array (h, w, 3) in; out an object with txts, scores, boxes (n, 4, 2) in px and word_results."""
@@ -28,7 +31,7 @@ DOWNSCALED_BEYOND_PX = 2000
 """RapidOCR's own limit of a picture's longer side; a wider canvas lifts it."""
 
 
-class Options(base.Options):
+class Options(ProviderOptions):
     """Settings of kind `text`."""
 
     canvas: CanvasSize = Field(Canvas(1280, 1280), description="largest picture sent, width x height in pixels")

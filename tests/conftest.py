@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from gateway.redis import Commands, connect
-from gateway.testing import RedisServer
+from gateway.store.redis.connection import Commands, connect
+from gateway.testing.redis_server import RedisServer
 
 # How fast an example runs says more of the machine, and of what else it does, than of the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -25,8 +25,8 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw, ImageFont
 
-from gateway import settings
-from gateway.testing import free_port
+from gateway.config import settings
+from gateway.testing.redis_server import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE, COMPOSE, CONFIG = ROOT / "docker/Dockerfile", ROOT / "docker-compose.yml", ROOT / "docker/imgrid.yaml"

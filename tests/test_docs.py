@@ -7,27 +7,30 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-import providers
-from gateway import errors, sections, settings
-from gateway.cli import app
-from gateway.hooks.metrics import Metrics
-from providers import base
+from gateway.cli.main import app
+from gateway.config import sections, settings
+from gateway.config.routes import FallbackSettings, RouteSettings, WatchSettings
+from gateway.config.tenants import HookSettings, PlainKey, RekognitionKey, TenantSettings
+from gateway.core import errors
+from gateway.observe.metrics import Metrics
+from providers import base, registry
+from providers.options import Options
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
 
-KEYS = (settings.RekognitionKey, settings.PlainKey)
-WITHIN_A_ROW = {"keys": KEYS, "webhook": (settings.HookSettings,)}
+KEYS = (RekognitionKey, PlainKey)
+WITHIN_A_ROW = {"keys": KEYS, "webhook": (HookSettings,)}
 """Sections that have no table, but a row of a tenant's."""
 TABLES = {
     "Top level": {"": settings.Settings},
-    "`providers.NAME`": {"": base.Options},
+    "`providers.NAME`": {"": Options},
     "`providers.NAME.breaker`": {"": base.BreakerOptions},
-    "`routes[]`": {"": settings.RouteSettings},
-    "`routes[].fallback`": {"": settings.FallbackSettings},
-    "`routes[].watch`": {"": settings.WatchSettings},
-    "`tenants[]`": {"": settings.TenantSettings},
+    "`routes[]`": {"": RouteSettings},
+    "`routes[].fallback`": {"": FallbackSettings},
+    "`routes[].watch`": {"": WatchSettings},
+    "`tenants[]`": {"": TenantSettings},
     "`buffer` and `limits`": {"buffer.": settings.BufferSettings, "limits.": settings.LimitSettings},
     "`jobs`, `webhooks` and `fetch`": {
         "jobs.": settings.JobSettings,
@@ -37,7 +40,7 @@ TABLES = {
     "`fetch.s3` and `fetch.gs`": {"fetch.s3.": settings.S3Settings, "fetch.gs.": settings.GsSettings},
     "`tls`": {"": settings.TlsSettings},
     "`grpc`": {"": settings.GrpcSettings},
-    **{f"`{kind}`": {"": providers.load(kind).Options} for kind in providers.kinds()},
+    **{f"`{kind}`": {"": registry.load(kind).Options} for kind in registry.kinds()},
 }
 """By the heading of a table in docs/configuration.md (for a kind of provider, the word its text begins with): whose
 keys it has, by what their names begin with there."""
@@ -60,7 +63,7 @@ def tables():
 def wanted(heading):
     """The fields that a table is about, by the names they have in it; a kind's table has what is its own."""
     for prefix, model in TABLES[heading].items():
-        common = base.Options.model_fields if model is not base.Options and issubclass(model, base.Options) else {}
+        common = Options.model_fields if model is not Options and issubclass(model, Options) else {}
         yield from ((prefix + name, field) for name, field in model.model_fields.items() if name not in common)
 
 
@@ -101,11 +104,11 @@ def test_defaults_are_those_of_the_code(heading, name, default):
     assert value_of(tables()[heading][name]) == default
 
 
-@pytest.mark.parametrize("kind", providers.kinds())
+@pytest.mark.parametrize("kind", registry.kinds())
 def test_defaults_of_each_kind_are_those_of_the_code(kind):
     """The defaults that all kinds of provider share, and those that a kind has instead (`onnx`: 2), are the code's."""
     for name, written in tables()["`providers.NAME`"].items():
-        default = providers.load(kind).Options.model_fields[name].default
+        default = registry.load(kind).Options.model_fields[name].default
         usual, *others = written.split("; ")
         own = [other.partition(": ")[2] for other in others if other.startswith(f"`{kind}`: ")]
         if isinstance(default, int | float | tuple):

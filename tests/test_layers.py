@@ -1,170 +1,149 @@
-"""Who may import whom: providers <- thresholds <- gateway; in the gateway values <- pure parts <- flow <- app."""
+"""The rooms of the project, and which rooms each may import: downwards only, and never in a circle."""
+
+from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("providers", "thresholds", "gateway")
+
+CORE = {"gateway.core", "providers", "thresholds"}
+EDGE = CORE | {"gateway.security", "gateway.vocabulary"}
+PIPELINE = CORE | {"gateway.grid", "gateway.ledger", "gateway.store", "gateway.upstream"}
+SERVING = EDGE | PIPELINE | {"gateway.dialects", "gateway.intake", "gateway.pipeline"}
+WIRED = SERVING | {
+    "gateway.api",
+    "gateway.app",
+    "gateway.config",
+    "gateway.jobs",
+    "gateway.observe",
+    "gateway.wiring",
+}
 
 MAY_IMPORT = {
-    "providers": {"providers"},
-    "thresholds": {"thresholds", "providers.base"},
-    "gateway.errors": set(),
-    "gateway.describing": set(),
-    "gateway.clock": set(),
-    "gateway.budget": {"gateway.errors"},
-    "gateway.overlay": set(),
-    "gateway.guard": set(),
-    "gateway.model": {"gateway.errors", "providers.base", "thresholds"},
-    "gateway.ledger": {"gateway.model"},
-    "gateway.wire": {"gateway.errors", "gateway.model", "providers.base", "thresholds.shape"},
-    "gateway.keys": {"gateway.model"},
-    "gateway.keystore": {"gateway.keys"},
-    "gateway.livekeys": {"gateway.clock", "gateway.keys", "gateway.keystore", "gateway.model"},
-    "gateway.newkeys": {"gateway.keys", "gateway.keystore"},
-    "gateway.packer": {"gateway.model", "providers.base"},
-    "gateway.headers": set(),
-    "gateway.admission": {"gateway.errors", "gateway.headers", "gateway.model", "providers.base"},
-    "gateway.places": set(),
-    "gateway.sources": {"gateway.errors", "gateway.guard", "gateway.model", "gateway.places"},
-    "gateway.sections": {"gateway.places"},
-    "gateway.buckets": {"gateway.errors", "gateway.places", "gateway.sections", "gateway.sources", "providers.base"},
-    "gateway.fetching": {"gateway.admission", "gateway.errors", "gateway.guard", "gateway.model", "gateway.sources",
-                         "providers.base"},
-    "gateway.grid": {"gateway.grid", "gateway.model", "gateway.errors", "gateway.admission", "providers.base",
-                     "thresholds"},
-    "gateway.photos": {"gateway.admission", "gateway.errors", "gateway.model", "providers.base", "thresholds.truth"},
-    "gateway.names": {"gateway.names", "providers.base"},
-    "gateway.redis": {"gateway.errors"},
-    "gateway.buffer": {"gateway.buffer", "gateway.clock", "gateway.errors", "gateway.ledger", "gateway.model",
-                       "gateway.packer", "gateway.wire", "thresholds.shape"},
-    "gateway.buffer.redis": {"gateway.buffer", "gateway.clock", "gateway.errors", "gateway.ledger",
-                             "gateway.model", "gateway.packer", "gateway.redis", "gateway.wire",
-                             "thresholds.shape"},
-    "gateway.events": {"gateway.grid.layout", "gateway.model", "providers.base", "thresholds.shape",
-                       "thresholds.watching"},
-    "gateway.faults": {"providers.base"},
-    "gateway.rate": set(),
-    "gateway.breaker": {"providers.base"},
-    "gateway.crowding": {"gateway.grid", "providers.base", "thresholds.shape"},
-    "gateway.asking": {"gateway.breaker", "gateway.clock", "gateway.errors", "gateway.faults", "gateway.rate",
-                       "providers.base"},
-    "gateway.fallback": {"gateway.asking", "gateway.crowding", "gateway.faults", "gateway.model", "providers.base",
-                         "thresholds.shape"},
-    "gateway.dialects": {"gateway.dialects", "gateway.errors", "gateway.keys", "gateway.model", "gateway.names",
-                         "gateway.describing", "gateway.places", "gateway.sigv4", "providers.base"},
-    "gateway.sigv4": {"gateway.dialects.base", "gateway.errors", "gateway.keys", "gateway.model"},
-    "gateway.settings": {"gateway.faults", "gateway.keys", "gateway.model", "gateway.overlay", "gateway.sections",
-                         "providers", "thresholds"},
-    "gateway.checks": {"gateway.settings", "providers.base", "thresholds"},
-    "gateway.sizes": {"gateway.events", "gateway.model", "providers.base", "thresholds"},
-    "gateway.canvases": {"gateway.asking", "gateway.buffer.base", "gateway.clock", "gateway.crowding", "gateway.errors",
-                         "gateway.events", "gateway.fallback", "gateway.faults", "gateway.grid", "gateway.ledger",
-                         "gateway.model", "providers.base", "thresholds.cascade"},
-    "gateway.rounds": {"gateway.asking", "gateway.buffer.base", "gateway.canvases", "gateway.errors", "gateway.events",
-                       "gateway.faults", "gateway.grid", "gateway.model", "gateway.sizes", "providers.base",
-                       "thresholds"},
-    "gateway.groups": {"gateway.asking", "gateway.buffer.base", "gateway.canvases", "gateway.errors", "gateway.grid",
-                       "gateway.model", "gateway.rounds", "providers.base", "thresholds"},
-    "gateway.flow": {"gateway.asking", "gateway.breaker", "gateway.buffer.base", "gateway.canvases", "gateway.clock",
-                     "gateway.errors", "gateway.events", "gateway.fallback", "gateway.faults", "gateway.grid.studio",
-                     "gateway.groups", "gateway.ledger", "gateway.model", "gateway.packer", "gateway.rounds",
-                     "gateway.sizes", "providers.base", "thresholds.shape",
-                     "thresholds.variants"},
-    "gateway.watch": {"gateway.clock", "gateway.events", "gateway.model", "providers.base", "thresholds"},
-    "gateway.service": {"gateway.admission", "gateway.budget", "gateway.dialects.base", "gateway.errors",
-                        "gateway.events", "gateway.flow", "gateway.model", "gateway.names", "providers.base",
-                        "thresholds.variants"},
-    "gateway.replies": {"gateway.replies", "gateway.clock", "gateway.dialects.base", "gateway.errors", "gateway.events",
-                        "gateway.model"},
-    "gateway.replies.redis": {"gateway.replies.base", "gateway.buffer.redis", "gateway.dialects.base", "gateway.errors",
-                              "gateway.redis"},
-    "gateway.forwarding": {"gateway.asking", "gateway.dialects.base", "gateway.errors", "gateway.ledger",
-                           "gateway.model", "providers.base"},
-    "gateway.http": {"gateway.budget", "gateway.dialects.base", "gateway.errors", "gateway.events",
-                     "gateway.forwarding", "gateway.keys", "gateway.model", "gateway.replies", "gateway.service"},
-    "gateway.rpc": {"gateway.dialects.base", "gateway.errors", "gateway.events", "gateway.http"},
-    "gateway.jobs.base": {"gateway.buffer.base", "gateway.errors", "gateway.model"},
-    "gateway.jobs": {"gateway.jobs", "gateway.admission", "gateway.buffer.base", "gateway.clock", "gateway.dialects",
-                     "gateway.errors", "gateway.events", "gateway.guard", "gateway.http", "gateway.keys",
-                     "gateway.model", "gateway.describing", "gateway.wire", "providers.base"},
-    "gateway.jobs.redis": {"gateway.jobs", "gateway.buffer", "gateway.clock", "gateway.errors", "gateway.model",
-                           "gateway.redis", "gateway.wire"},
-    "gateway.webhooks": {"gateway.webhooks", "gateway.clock", "gateway.errors", "gateway.guard", "gateway.jobs.base"},
-    "gateway.hooks": {"gateway.events", "gateway.ledger", "gateway.model", "gateway.webhooks", "thresholds.shape",
-                      "thresholds.watching"},
-    "gateway.stores": {"gateway.buffer", "gateway.clock", "gateway.jobs", "gateway.redis", "gateway.replies",
-                       "gateway.settings"},
-    "gateway.operating": {"gateway.buffer.base", "gateway.clock", "gateway.errors", "gateway.model", "gateway.packer",
-                          "gateway.settings", "gateway.stores", "gateway.wire"},
-    "gateway.operations": {"gateway.buffer.base", "gateway.clock", "gateway.dialects.native", "gateway.errors",
-                           "gateway.hooks", "gateway.http", "gateway.keys", "gateway.ledger", "gateway.describing",
-                           "providers.base"},
-    "gateway.routes": {"gateway.dialects.native", "gateway.errors", "gateway.http", "gateway.keys", "gateway.model",
-                       "gateway.describing", "gateway.sizes", "gateway.watch", "thresholds"},
-    "gateway.doors": {"gateway.server", "gateway.dialects", "gateway.http", "gateway.rpc", "gateway.settings"},
-    "gateway.openapi": {"gateway.describing", "gateway.dialects", "gateway.jobs.openapi", "gateway.routes"},
-    "gateway.unserved": {"gateway.dialects.native", "gateway.errors"},
-    "gateway.server": set(),
-    "gateway.report": {"gateway.settings"},
-    "gateway.drawing": {"thresholds"},
-}  # fmt: skip
-"""By module or package, what it may import of this project. What is not named here stands above all of it."""
+    "providers": set(),
+    "providers.engine": {"providers"},
+    "providers.remote": {"providers"},
+    "thresholds": {"providers"},
+    "gateway.core": {"providers", "thresholds"},
+    "gateway.grid": CORE,
+    "gateway.upstream": CORE,
+    "gateway.ledger": CORE,
+    "gateway.security": {"gateway.core"},
+    "gateway.vocabulary": CORE,
+    "gateway.store": CORE | {"gateway.ledger"},
+    "gateway.dialects": EDGE,
+    "gateway.config": CORE | {"gateway.security"},
+    "gateway.observe": CORE | {"gateway.jobs.webhooks", "gateway.ledger"},
+    "gateway.intake": CORE | {"gateway.config", "gateway.security"},
+    "gateway.pipeline": PIPELINE,
+    "gateway.jobs": EDGE | {"gateway.dialects", "gateway.intake", "gateway.store"},
+    "gateway.api": SERVING | {"gateway.jobs", "gateway.observe"},
+    "gateway.wiring": WIRED - {"gateway.app"},
+    "gateway.app": WIRED,
+    "gateway.quality": WIRED,
+    "gateway.demo": WIRED,
+    "gateway.testing": WIRED,
+    "gateway.cli": WIRED | {"gateway.demo", "gateway.quality"},
+}
+"""By room (a folder with all that is in it, or one module): the rooms it may import, besides itself."""
 
-ABOVE = {"gateway.app", "gateway.cli", "gateway.cli_keys", "gateway.cli_quality", "gateway.console", "gateway.demo",
-         "gateway.errands", "gateway.evaluating", "gateway.group_profiling", "gateway.planned", "gateway.planning",
-         "gateway.probing",
-         "gateway.profiler", "gateway.profiling", "gateway.replaying", "gateway.scores", "gateway.showing",
-         "gateway.testing", "gateway.visiting"}  # fmt: skip
-COMMAND = {"gateway.cli", "gateway.console"}
+READS_ENVIRONMENT = {"gateway.cli.main", "gateway.cli.console"}
 
 
-def modules():
-    for package in ("providers", "thresholds", "gateway"):
+def modules() -> Iterator[tuple[str, Path]]:
+    """Every module's dotted name and its file."""
+    for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-            yield pytest.param(path, name.removesuffix(".__init__"), id=name)
+            yield (
+                ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"),
+                path,
+            )
 
 
-def imported(path):
+MODULES = dict(modules())
+
+
+def imports(path: Path) -> set[str]:
+    """The project's modules that a file imports, wherever in it."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            submodules = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from (name if _is_module(name) else node.module for name in submodules)
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                names.add(submodule if submodule in MODULES else node.module)
+    return {name for name in names if name.split(".")[0] in PACKAGES}
 
 
-def _is_module(name):
-    place = ROOT.joinpath(*name.split("."))
-    return place.with_suffix(".py").exists() or place.is_dir()
+def within(name: str, rooms: set[str]) -> bool:
+    return any(name == room or name.startswith(f"{room}.") for room in rooms)
 
 
-def within(name, packages):
-    return any(name == package or name.startswith(f"{package}.") for package in packages)
+def room_of(name: str) -> str | None:
+    """The row of the table that a module belongs to: the innermost."""
+    return next(
+        (room for room in sorted(MAY_IMPORT, key=len, reverse=True) if within(name, {room})), None
+    )
 
 
-@pytest.mark.parametrize(("path", "name"), list(modules()))
-def test_a_module_imports_only_what_stands_below_it(path, name):
-    """A module imports only what the table allows it."""
-    row = next((key for key in sorted(MAY_IMPORT, key=len, reverse=True) if within(name, [key])), None)
-    if row is None:
-        assert name == "gateway" or within(name, ABOVE), f"{name} is in no row: give it a place in the table"
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_only_rooms_below_its_own(name: str) -> None:
+    """A module imports its own room, and the rooms that the table allows it."""
+    room = room_of(name)
+    if room is None:
+        assert name == "gateway", f"{name} is in no row: give its room a place in the table"
         return
-    ours = {other for other in imported(path) if other.split(".")[0] in ("providers", "thresholds", "gateway")}
-    strangers = {other for other in ours if not within(other, MAY_IMPORT[row])}
+    strangers = {
+        other for other in imports(MODULES[name]) if not within(other, MAY_IMPORT[room] | {room})
+    }
     assert not strangers, f"{name} must not import {strangers}"
 
 
-@pytest.mark.parametrize(("path", "name"), list(modules()))
-def test_only_settings_and_the_command_read_the_environment(path, name):
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """The imports of all modules, lazy ones too, have no circle."""
+    graph = {name: imports(path) - {name} for name, path in MODULES.items()}
+    TopologicalSorter(graph).prepare()
+
+
+def test_rooms_of_the_gateway_have_no_circle() -> None:
+    """No two rooms of the gateway import each other, however far around."""
+    graph: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        if (room := room_of(name)) is not None and room.startswith("gateway."):
+            others = {room_of(other) for other in imports(path)}
+            graph.setdefault(room, set()).update(
+                other for other in others if other and other != room
+            )
+    TopologicalSorter(graph).prepare()
+
+
+def test_every_room_of_the_table_exists() -> None:
+    """The table names no room that has gone."""
+    names = set(MODULES)
+    assert [room for room in MAY_IMPORT if room not in names] == []
+
+
+def test_the_gateway_itself_holds_the_door_only() -> None:
+    """`gateway/` has one module beside its rooms: the app."""
+    assert {path.name for path in (ROOT / "gateway").glob("*.py")} == {"__init__.py", "app.py"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_only_the_command_reads_the_environment(name: str) -> None:
     """The environment is read by the command alone, which hands it to the settings."""
-    reads = "os.environ" in path.read_text() or "getenv" in path.read_text()
-    assert not reads or name in COMMAND
+    text = MODULES[name].read_text()
+    reads = "os.environ" in text or "getenv" in text
+    assert not reads or name in READS_ENVIRONMENT
 
 
-@pytest.mark.parametrize(("path", "name"), list(modules()))
-def test_files_can_be_read_in_one_sitting(path, name):
+@pytest.mark.parametrize("name", MODULES)
+def test_files_can_be_read_in_one_sitting(name: str) -> None:
     """No file has more than 400 lines."""
-    assert len(path.read_text().splitlines()) <= 400
+    assert len(MODULES[name].read_text().splitlines()) <= 400

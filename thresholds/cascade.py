@@ -11,15 +11,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 
-from providers.base import Detection
-from thresholds import rules
-from thresholds.boxes import fuse
-from thresholds.fusion import Fusion
-from thresholds.rules import Verdict, always, clean
-from thresholds.seen import Seen
+from providers.detection import Detection
+from thresholds.fusion.boxes import fuse
+from thresholds.fusion.fusion import Fusion
+from thresholds.fusion.looks import Seen
+from thresholds.rules import always, clean
+from thresholds.rules.registry import read
+from thresholds.rules.base import Rule, Verdict
 from thresholds.shape import ALONE, Shape
 
-AnyRule = Annotated[rules.Rule, PlainValidator(rules.read), PlainSerializer(lambda rule: rule.model_dump(mode="json"))]
+AnyRule = Annotated[Rule, PlainValidator(read), PlainSerializer(lambda rule: rule.model_dump(mode="json"))]
 
 
 NUMBERS = re.compile(r"\[\n[-+\d.eE,\s]+\]")

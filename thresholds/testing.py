@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
-from providers.base import Box, Detection
-from thresholds.sample import Sample, sample
-from thresholds.seen import ITSELF, Facts, Kind
+from providers.detection import Box, Detection
+from thresholds.fusion.looks import ITSELF, Facts, Kind
+from thresholds.samples.ground_truth import Known
+from thresholds.samples.sample import Sample, sample
 from thresholds.shape import ALONE, Shape
-from thresholds.truth import Known
 
 LABELS = ("cat", "dog", "cow")
 KINDS = (ITSELF, Kind(Shape(2, 1)), Kind(Shape(3, 2)))

@@ -19,15 +19,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from gateway import app as composition
-from gateway import settings
-from gateway.app import Parts
+from gateway.api.server import serving
+from gateway.config import settings
+from gateway.config.errors import ConfigError
+from gateway.core.events import Asked, Event, Settled
+from gateway.core.model import Outcome
 from gateway.demo.draw import Cell, Mark, annotate
 from gateway.demo.report import Answer, Sheet, Summary, page
 from gateway.demo.signs import draw
-from gateway.events import Asked, Event, Settled
-from gateway.model import Outcome
-from gateway.server import serving
-from gateway.settings import ConfigError
+from gateway.wiring.parts import Parts, build
 
 USD_PER_1000 = 1.0
 """What Amazon Rekognition lists for a thousand images; the demo's own provider costs nothing."""
@@ -143,7 +143,7 @@ def _parts(plan: Plan, folder: Path, seen: Seen) -> Parts:
     }  # fmt: skip
     file = folder / "imgrid.yaml"
     file.write_text("# What the demo ran with.\n" + yaml.safe_dump(config, sort_keys=False))
-    return composition.build(settings.read(file, {}), file, [seen])
+    return build(settings.read(file, {}), file, [seen])
 
 
 def _names(clients: int) -> list[str]:

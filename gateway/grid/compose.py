@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from gateway.grid.layout import Layout
-from gateway.model import Photo
-from providers.base import About, Picture, PictureRefused
+from gateway.core.layout import Layout
+from gateway.core.model import Photo
+from providers.base import About, Picture
+from providers.errors import PictureRefused
 
 GREY = (114, 114, 114)
 """Between photos: what detectors of the YOLO family are trained to see beside a picture."""

@@ -3,40 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
-from gateway.model import Size
+from gateway.core.layout import Layout, Rect
+from gateway.core.model import Size
 from thresholds.shape import ALONE, Shape
-
-
-class Rect(NamedTuple):
-    """Pixels on the canvas."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """A grid of equal cells, each photo in the middle of its own at its own aspect.
-
-    `photos[i]` is where photo i is drawn; it lies in cell (i // cols, i % cols).
-    """
-
-    shape: Shape
-    cell: Size
-    photos: tuple[Rect, ...]
-
-    @property
-    def width_px(self) -> int:
-        return self.cell.width_px * self.shape.cols
-
-    @property
-    def height_px(self) -> int:
-        return self.cell.height_px * self.shape.rows
 
 
 def drawn(size: Size, shape: Shape, canvas: tuple[int, int]) -> Size:

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-from gateway.admission import SIDEWAYS
-from gateway.errors import BadFormat
-from gateway.model import Photo, Size
+from gateway.core.errors import BadFormat
+from gateway.core.model import SIDEWAYS, Photo, Size
 from thresholds.cascade import Border
 
 TURNS = {

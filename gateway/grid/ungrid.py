@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import ceil
 
-from gateway.grid.layout import Layout, Rect
-from providers.base import Box, Detection
+from gateway.core.layout import Layout, Rect
+from providers.detection import Box, Detection
 from thresholds.cascade import Crossing
 
 

@@ -10,17 +10,20 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.admission import House, admit
-from gateway.clock import Clock
-from gateway.dialects.base import Ask, Incoming
-from gateway.dialects.native import DIALECT, ask_of
-from gateway.errors import BadRequest, GatewayError
-from gateway.events import Events, Refused
-from gateway.guard import UrlRefused
-from gateway.jobs import asked
-from gateway.jobs.asked import Asked
-from gateway.jobs.base import Hook, Job, JobStore
-from gateway.model import URL, Entry, Photo, Quality, Size, Tenant, Way
+from gateway.core.clock import Clock
+from gateway.core.errors import BadRequest, GatewayError
+from gateway.core.events import Events, Refused
+from gateway.core.exchange import Incoming
+from gateway.core.limits import House
+from gateway.core.model import URL, Entry, Photo, Quality, Size, Tenant, Way
+from gateway.core.question import Ask
+from gateway.dialects.native.dialect import DIALECT
+from gateway.dialects.native.parse import ask_of
+from gateway.intake.admission import admit
+from gateway.jobs import request
+from gateway.jobs.request import Asked
+from gateway.security.egress import UrlRefused
+from gateway.store.jobs import Hook, Job, JobStore
 
 NAME = "jobs"
 """What refusals are told under, where a dialect's name would stand."""
@@ -69,7 +72,7 @@ class Jobs:
 
         Raises BadRequest, NotServed, Conflict, Busy or BufferAway.
         """
-        wanted = await asyncio.to_thread(asked.read, incoming)
+        wanted = await asyncio.to_thread(request.read, incoming)
         self._check_urls(wanted)
         if wanted.hook and not self.signs(tenant.name):
             raise BadRequest("webhook: there is no secret to sign it with; the operator sets webhooks.secrets.")

@@ -29,9 +29,10 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
 from PIL import Image, ImageDraw, ImageFont
 
-import providers
-from gateway.testing import parts_of, serving
-from providers.base import Detection, Picture, Provider, Task
+from gateway.testing.gateway import parts_of, serving
+from providers import registry
+from providers.base import Picture, Provider
+from providers.detection import Detection, Task
 from providers.shapes import find
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -57,7 +58,7 @@ CALLS = {"rate_per_s": 1000, "breaker": {"calls": 7}}
 
 
 def create(kind: str, folder: Path, **settings: Any) -> Provider:
-    module = providers.load(kind)
+    module = registry.load(kind)
     return module.create(f"my-{kind}", module.Options(kind=kind, **CALLS, **settings), folder)
 
 

@@ -7,9 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import ValidationError
 
-from gateway.testing import drawn, encoded
-from providers.azure import Options
-from providers.base import WHOLE, Box, Misconfigured, NoAnswer, Picture, PictureRefused, Task, Throttled, Unavailable
+from gateway.testing.pictures import drawn, encoded
+from providers.azure.provider import Options
+from providers.base import Picture
+from providers.detection import WHOLE, Box, Task
+from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 
 PICTURE = Picture(200, 100, data=encoded(drawn((200, 100)), "JPEG"))
 BOX = {"x": 40, "y": 0, "w": 60, "h": 50}

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers._prices import parse_price
-from providers.base import About, Limits, Options, Price, Task, Tier
-from providers.rekognition import PRICE
+from providers.base import About, Limits, Price, Tier
+from providers.detection import Task
+from providers.options import Options
+from providers.prices import parse_price
+from providers.rekognition.provider import PRICE
 
 LIST = Price(0.001, tiers=(Tier(1_000, 0.0008), Tier(5_000, 0.0006)))
 

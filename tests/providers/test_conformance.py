@@ -7,8 +7,10 @@ import math
 import pytest
 from PIL import Image
 
-import providers
-from providers.base import BOXED, WHOLE, Misconfigured, Picture, PictureRefused, Task, Unavailable, feature
+from providers import registry
+from providers.base import Picture, feature
+from providers.detection import BOXED, WHOLE, Task
+from providers.errors import Misconfigured, PictureRefused, Unavailable
 
 PLACES = {"boundingbox", "boundingpoly", "fdboundingpoly", "vertices", "landmarks", "geometry", "polygon"}
 """What vendors call places, in lower case."""
@@ -21,7 +23,7 @@ saying_extras = pytest.mark.parametrize(
 def test_kind(subject):
     """A provider says the name it was given and the kind that it was found by."""
     about = subject.provider.about
-    assert about.kind in providers.kinds()
+    assert about.kind in registry.kinds()
     assert about.name == f"my-{about.kind}"
     assert subject.task in about.tasks
 
@@ -44,8 +46,8 @@ def test_calls(subject):
 def test_unknown_kind():
     """Asking for a kind that is not there names those that are, and none of their shared parts."""
     with pytest.raises(LookupError, match=r"'sonar'.*known: azure.*onnx.*shapes.*text"):
-        providers.load("sonar")
-    assert not [kind for kind in providers.kinds() if kind.startswith("_") or kind == "base"]
+        registry.load("sonar")
+    assert not [kind for kind in registry.kinds() if kind.startswith("_") or kind == "base"]
 
 
 def test_detections(seen):

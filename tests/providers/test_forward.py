@@ -9,12 +9,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from gateway.dialects.base import Incoming
-from gateway.keys import KeyPair
-from gateway.model import Tenant
-from gateway.sigv4 import verify
-from providers._remote import MOST_BYTES, read
-from providers.base import Call, Forwarder, NoAnswer, PictureRefused, Unavailable
+from gateway.core.exchange import Incoming
+from gateway.core.model import Tenant
+from gateway.security.keyring import KeyPair
+from gateway.security.sigv4 import verify
+from providers.base import Call, Forwarder
+from providers.errors import NoAnswer, PictureRefused, Unavailable
+from providers.remote.sdk import MOST_BYTES, read
 
 
 class Vendor(NamedTuple):

@@ -7,21 +7,14 @@ import pytest
 from PIL import ExifTags, Image
 from pydantic import ValidationError
 
-from gateway.http import MOST_HOPS
-from gateway.testing import Block, ScriptedProvider, about, drawn, encoded, parts_of, serving
-from providers import load
-from providers.base import (
-    Box,
-    Detection,
-    Landmark,
-    Misconfigured,
-    NoAnswer,
-    Picture,
-    PictureRefused,
-    Task,
-    Throttled,
-    Unavailable,
-)
+from gateway.api.endpoint import MOST_HOPS
+from gateway.testing.gateway import parts_of, serving
+from gateway.testing.pictures import Block, drawn, encoded
+from gateway.testing.provider import ScriptedProvider, about
+from providers.base import Picture
+from providers.detection import Box, Detection, Landmark, Task
+from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
+from providers.registry import load
 
 PHOTO = drawn((200, 100), Block("red", 50, 25, 150, 75))
 LINE = Detection("two words", 0.5, Box(0.1, 0.1, 0.5, 0.2), "LINE", ((0.1, 0.1), (0.5, 0.1), (0.5, 0.2), (0.1, 0.2)), 7)

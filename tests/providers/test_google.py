@@ -17,20 +17,11 @@ from google.cloud.vision_v1.services.image_annotator.transports import ImageAnno
 from pydantic import ValidationError
 from requests import Session
 
-from gateway.testing import drawn, encoded
-from providers.base import (
-    WHOLE,
-    Box,
-    Landmark,
-    Misconfigured,
-    NoAnswer,
-    Picture,
-    PictureRefused,
-    Task,
-    Throttled,
-    Unavailable,
-)
-from providers.google import Google, Options
+from gateway.testing.pictures import drawn, encoded
+from providers.base import Picture
+from providers.detection import WHOLE, Box, Landmark, Task
+from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
+from providers.google.provider import Google, Options
 
 PICTURE = Picture(200, 100, data=encoded(drawn((200, 100)), "JPEG"))
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from providers import _oip
-from providers.base import Misconfigured, NoAnswer, Task, Throttled, Unavailable
+from providers.detection import Task
+from providers.errors import Misconfigured, NoAnswer, Throttled, Unavailable
+from providers.kserve import protocol
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 MODELS, PHOTOS = SHARED / "models", SHARED / "data" / "voc-dev" / "images"
@@ -280,7 +281,7 @@ class TestHostile:
         """Any bytes are read, or are a ValueError that says why not."""
         headers = {} if length is None else {LENGTH: length}
         try:
-            found = _oip.outputs_of(body, headers, [], most)
+            found = protocol.outputs_of(body, headers, [], most)
         except ValueError:
             found = {}
         assert found == {}
@@ -290,8 +291,8 @@ class TestTensors:
     @pytest.mark.parametrize("datatype", ["FP16", "FP32"])
     def test_question(self, datatype):
         """In binary numbers follow the JSON as they lie in memory, little-endian, row by row; in JSON they are flat."""
-        tensor, array = _oip.Tensor("x", datatype, [-1, 2]), np.array([[1.5, 2.0], [3.0, 4.0]])
-        content, headers = _oip.question([(tensor, array)], ["y"], binary=True)
+        tensor, array = protocol.Tensor("x", datatype, [-1, 2]), np.array([[1.5, 2.0], [3.0, 4.0]])
+        content, headers = protocol.question([(tensor, array)], ["y"], binary=True)
         head, tail = content[: int(headers[LENGTH])], content[int(headers[LENGTH]) :]
         kind = "<f2" if datatype == "FP16" else "<f4"
         assert json.loads(head) == {
@@ -300,7 +301,7 @@ class TestTensors:
             "outputs": [{"name": "y", "parameters": {"binary_data": True}}],
         }  # fmt: skip
         assert np.frombuffer(tail, kind).tolist() == [1.5, 2, 3, 4]
-        content, headers = _oip.question([(tensor, array)], ["y"], binary=False)
+        content, headers = protocol.question([(tensor, array)], ["y"], binary=False)
         assert json.loads(content)["inputs"][0]["data"] == [1.5, 2, 3, 4]
         assert LENGTH not in headers
 
@@ -313,5 +314,5 @@ class TestTensors:
             row("a", (3,), datatype, parameters={"binary_data_size": len(tail)}),
         ]
         _, headers, body = answer(rows, tail)
-        found = _oip.outputs_of(body, headers, ["a", "b"], 5)
+        found = protocol.outputs_of(body, headers, ["a", "b"], 5)
         assert [(name, array.tolist()) for name, array in found.items()] == [("a", [0, 1, 2]), ("b", [[5, 6]])]

@@ -12,7 +12,8 @@ import os
 
 import pytest
 
-from providers.base import Call, Task, feature
+from providers.base import Call, feature
+from providers.detection import Task
 
 pytestmark = pytest.mark.live
 

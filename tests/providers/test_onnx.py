@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from providers._heads import anchors, overlap
-from providers._vocabulary import COCO
-from providers.base import Misconfigured, Task
+from providers.detection import Task
+from providers.engine.heads import anchors, overlap
+from providers.engine.vocabulary import COCO
+from providers.errors import Misconfigured
 
 WIDE, TALL = (400, 200), (100, 200)
 HALF = (0.25, 0.25, 0.75, 0.75)

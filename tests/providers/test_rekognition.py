@@ -10,23 +10,20 @@ from types import SimpleNamespace
 import boto3
 import pytest
 
-from gateway.testing import drawn, encoded
-from providers._rekognition_line import Line
-from providers._remote import UNREADY_S
-from providers.base import (
-    WHOLE,
-    Box,
-    Landmark,
+from gateway.testing.pictures import drawn, encoded
+from providers.base import Picture
+from providers.detection import WHOLE, Box, Landmark, Task
+from providers.errors import (
     Misconfigured,
     NoAnswer,
-    Picture,
     PictureRefused,
     ProviderError,
-    Task,
     Throttled,
     Unavailable,
 )
-from providers.rekognition import Options, Rekognition
+from providers.rekognition.forward import Line
+from providers.rekognition.provider import Options, Rekognition
+from providers.remote.sdk import UNREADY_S
 
 PICTURE = Picture(100, 100, data=encoded(drawn((100, 100)), "JPEG"))
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
 
-from providers.base import NoAnswer, Picture, PictureRefused, Task
+from providers.base import Picture
+from providers.detection import Task
+from providers.errors import NoAnswer, PictureRefused
 from providers.shapes import codes_of, find, spots
 
 NAMES = ["red", "green", "blue", "yellow", "cyan", "magenta"]

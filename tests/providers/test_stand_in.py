@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from providers.base import Task
+from providers.detection import Task
 
 PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "voc-dev" / "images"
 CLOUDS = {

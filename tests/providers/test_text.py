@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from providers.base import Task
+from providers.detection import Task
 from providers.text import Reader, read
 
 LINES = [("STOP Exit 42", 40, 60), ("Hello, world", 120, 250)]

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from providers.base import Box, Detection
-from thresholds import rules
-from thresholds.cost import Costs
-from thresholds.learning import Lesson, folds
-from thresholds.plan import Study, learn
-from thresholds.profile import Profile, of_sample
-from thresholds.quality import Metric, quality
-from thresholds.sample import Sample
+from providers.detection import Box, Detection
+from thresholds.metrics.quality import Metric, quality
+from thresholds.plan.cost import Costs
+from thresholds.plan.search import Study, learn
+from thresholds.plan.training import Lesson, folds
+from thresholds.profile.profile import Profile, of_sample
+from thresholds.rules import registry as rules
+from thresholds.samples.sample import Sample
 from thresholds.testing import COMPANION, KINDS, made_up
 
 STUMP = {"roots": [0], "feature": [20, 0, 0], "threshold": [0.5, 0.0, 0.0], "left": [1, 1, 2], "right": [2, 1, 2],

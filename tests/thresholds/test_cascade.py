@@ -7,14 +7,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from providers.base import Box, Detection
-from thresholds import rules
+from providers.detection import Box, Detection
 from thresholds.cascade import Cascade, Promise, Stage, load, save
-from thresholds.fusion import Fusion
+from thresholds.fusion.fusion import Fusion
+from thresholds.fusion.looks import Facts, Look, Seen
+from thresholds.fusion.trees import Trees
 from thresholds.rules import always, clean, gain, onward
-from thresholds.seen import Facts, Look, Seen
+from thresholds.rules import registry as rules
 from thresholds.shape import ALONE, Shape
-from thresholds.trees import Trees
 
 STRICT = rules.read({"kind": "imgrid", "area": {"mean": 0.4}})
 

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.base import Box, Detection
-from thresholds import rules
-from thresholds.fusion import Fusion
-from thresholds.rules import ACCEPT, Verdict, clean, gain
+from providers.detection import Box, Detection
+from thresholds.fusion.fusion import Fusion
+from thresholds.fusion.looks import Facts, Look, Seen
+from thresholds.fusion.trees import Trees
+from thresholds.rules import clean, gain
+from thresholds.rules import registry as rules
+from thresholds.rules.base import ACCEPT, Verdict
 from thresholds.rules.imgrid import Rule, Spread
-from thresholds.seen import Facts, Look, Seen
 from thresholds.shape import Shape
-from thresholds.trees import Trees
 
 SCORES = st.floats(0, 1)
 BOXES = st.tuples(SCORES, SCORES, SCORES, SCORES).map(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from thresholds import rules
 from thresholds.cascade import Cascade, Stage
+from thresholds.rules import registry as rules
 from thresholds.shape import Shape
 from thresholds.variants import ALONE_CASCADE, ladder, variants
 

@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from providers.base import Detection
-from thresholds.rules import ACCEPT, Verdict
-from thresholds.seen import Seen
+from providers.detection import Detection
+from thresholds.fusion.looks import Seen
+from thresholds.rules.base import ACCEPT, Verdict
 
 STRICTER = 0.5
 

@@ -11,11 +11,11 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from thresholds.clusters import areas
-from thresholds.found import Floats, Found
-from thresholds.rules import ACCEPT, Verdict
-from thresholds.seen import Belief, Facts, Seen, path_text
-from thresholds.trees import Trees
+from thresholds.fusion.arrays import Floats, Found
+from thresholds.fusion.clusters import areas
+from thresholds.fusion.looks import Belief, Facts, Seen, path_text
+from thresholds.fusion.trees import Trees
+from thresholds.rules.base import ACCEPT, Verdict
 
 BANDS = np.array([0.05, 0.1, 0.2, 0.3, 0.5, 0.7])
 SMALL = np.array([0.005, 0.02, 0.08])

@@ -10,8 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from thresholds.rules import ACCEPT, Verdict
-from thresholds.seen import Seen
+from thresholds.fusion.looks import Seen
+from thresholds.rules.base import ACCEPT, Verdict
 
 STRICTER = 1.25
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from thresholds.rules import Verdict
-from thresholds.seen import Seen
+from thresholds.fusion.looks import Seen
+from thresholds.rules.base import Verdict
 
 
 class Rule(BaseModel):

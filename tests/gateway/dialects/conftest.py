@@ -18,9 +18,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.app import Parts
-from gateway.testing import Script, ScriptedProvider, about, parts_of, serving
-from providers.base import Provider, Task
+from gateway.testing.gateway import parts_of, serving
+from gateway.testing.provider import Script, ScriptedProvider, about
+from gateway.wiring.parts import Parts
+from providers.base import Provider
+from providers.detection import Task
 
 TENANTS = [
     {

@@ -19,9 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.dialects.azure import DIALECT
-from gateway.dialects.base import Answered, about_all
-from gateway.errors import (
+from gateway.core.errors import (
     BilledUnknown,
     BufferAway,
     Busy,
@@ -31,9 +29,13 @@ from gateway.errors import (
     Unauthenticated,
     UpstreamThrottled,
 )
-from gateway.model import Outcome, Photo, Size
-from gateway.testing import Block, ScriptedProvider, about, drawn, encoded
-from providers.base import WHOLE, Box, Detection, Misconfigured, Task, Throttled, Unavailable
+from gateway.core.model import Outcome, Photo, Size
+from gateway.core.question import Answered, about_all
+from gateway.dialects.azure.dialect import DIALECT
+from gateway.testing.pictures import Block, drawn, encoded
+from gateway.testing.provider import ScriptedProvider, about
+from providers.detection import WHOLE, Box, Detection, Task
+from providers.errors import Misconfigured, Throttled, Unavailable
 
 IMAGE = drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80))
 PHOTO = encoded(IMAGE, "JPEG")

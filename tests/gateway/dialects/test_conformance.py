@@ -9,12 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway import errors
-from gateway.dialects import load_all
-from gateway.dialects.base import Forward, Incoming
-from gateway.errors import BadRequest, GatewayError, Unauthenticated
-from gateway.keys import KeyPair, Keyring, digest
-from gateway.model import Tenant
+from gateway.core import errors
+from gateway.core.errors import BadRequest, GatewayError, Unauthenticated
+from gateway.core.exchange import Incoming
+from gateway.core.model import Tenant
+from gateway.core.question import Forward
+from gateway.dialects.registry import load_all
+from gateway.security.keyring import KeyPair, Keyring, digest
 
 DIALECTS = load_all()
 NAMED = {"argnames": "dialect", "argvalues": DIALECTS, "ids": [dialect.name for dialect in DIALECTS]}

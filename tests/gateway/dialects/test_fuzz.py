@@ -22,13 +22,16 @@ from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.dialects import load_all
-from gateway.dialects._google_grpc import METHOD, SERVICE
-from gateway.dialects._rekognition_request import OPERATIONS
-from gateway.dialects.base import Forward, Incoming, Question
-from gateway.errors import BadRequest, GatewayError, NotServed, PhotoError
-from gateway.testing import Block, ScriptedProvider, about, drawn, encoded, see_shapes
-from providers.base import WHOLE, Box, Detection, Forwarded, Landmark, Task
+from gateway.core.errors import BadRequest, GatewayError, NotServed, PhotoError
+from gateway.core.exchange import Incoming
+from gateway.core.question import Forward, Question
+from gateway.dialects.google.grpc import METHOD, SERVICE
+from gateway.dialects.registry import load_all
+from gateway.dialects.rekognition.request import OPERATIONS
+from gateway.testing.pictures import Block, drawn, encoded
+from gateway.testing.provider import ScriptedProvider, about, see_shapes
+from providers.base import Forwarded
+from providers.detection import WHOLE, Box, Detection, Landmark, Task
 
 PHOTO = encoded(drawn((90, 90), Block("red", 10, 10, 60, 60)), "PNG")
 CONTENT = base64.b64encode(PHOTO).decode()

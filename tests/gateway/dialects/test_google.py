@@ -20,13 +20,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.dialects._google_request import FEATURES, NUMBERS, Options
-from gateway.dialects.base import Answered, about_all
-from gateway.dialects.google import DIALECT
-from gateway.errors import BilledUnknown, BufferAway, Busy, DeadLetter, DeadlineExceeded, Stopping, UpstreamFailed
-from gateway.model import Outcome, Photo, Size
-from gateway.testing import Block, ScriptedProvider, drawn, encoded
-from providers.base import Box, Detection, Misconfigured, Task, Throttled
+from gateway.core.errors import (
+    BilledUnknown,
+    BufferAway,
+    Busy,
+    DeadLetter,
+    DeadlineExceeded,
+    Stopping,
+    UpstreamFailed,
+)
+from gateway.core.model import Outcome, Photo, Size
+from gateway.core.question import Answered, about_all
+from gateway.dialects.google.dialect import DIALECT
+from gateway.dialects.google.request import FEATURES, NUMBERS, Options
+from gateway.testing.pictures import Block, drawn, encoded
+from gateway.testing.provider import ScriptedProvider
+from providers.detection import Box, Detection, Task
+from providers.errors import Misconfigured, Throttled
 
 IMAGE = drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80))
 PHOTO = encoded(IMAGE, "JPEG")

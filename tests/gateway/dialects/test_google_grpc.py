@@ -21,10 +21,13 @@ from google.cloud.vision_v1.services.image_annotator.transports import (
 )
 from google.rpc import error_details_pb2, status_pb2
 
-from gateway import errors
-from gateway.dialects._google_grpc import METHOD, SERVICE, GoogleGrpc
-from gateway.testing import Block, ScriptedProvider, drawn, encoded, parts_of, serving
-from providers.base import WHOLE, Detection, Misconfigured, Throttled
+from gateway.core import errors
+from gateway.dialects.google.grpc import METHOD, SERVICE, GoogleGrpc
+from gateway.testing.gateway import parts_of, serving
+from gateway.testing.pictures import Block, drawn, encoded
+from gateway.testing.provider import ScriptedProvider
+from providers.detection import WHOLE, Detection
+from providers.errors import Misconfigured, Throttled
 
 PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG")
 GREEN = encoded(drawn((200, 200), Block("green", 20, 20, 180, 180)))

@@ -7,13 +7,14 @@ from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.dialects._google_grpc import METHOD, SERVICE, GoogleGrpc
-from gateway.dialects._google_request import Options
-from gateway.dialects.base import Answered, Incoming, about_all
-from gateway.dialects.google import DIALECT
-from gateway.errors import GatewayError
-from gateway.model import Outcome, Photo, Size
-from providers.base import Box, Detection, Landmark, Task
+from gateway.core.errors import GatewayError
+from gateway.core.exchange import Incoming
+from gateway.core.model import Outcome, Photo, Size
+from gateway.core.question import Answered, about_all
+from gateway.dialects.google.dialect import DIALECT
+from gateway.dialects.google.grpc import METHOD, SERVICE, GoogleGrpc
+from gateway.dialects.google.request import Options
+from providers.detection import Box, Detection, Landmark, Task
 
 PATH = f"/{SERVICE}/{METHOD}"
 MESSAGES = GoogleGrpc()

@@ -17,13 +17,16 @@ from google.cloud import vision
 from google.cloud.vision_v1.services.image_annotator.transports import ImageAnnotatorGrpcTransport
 from google.protobuf import json_format
 
-from gateway import errors
-from gateway.dialects._google_mask import mask_of, masked
-from gateway.dialects.base import Forward, Incoming, Source
-from gateway.dialects.google import DIALECT, status_of
-from gateway.errors import BadRequest, PhotoError
-from gateway.testing import Block, ScriptedProvider, about, drawn, encoded, see_shapes
-from providers.base import WHOLE, Box, Detection, Forwarded, Landmark, Task
+from gateway.core import errors
+from gateway.core.errors import BadRequest, PhotoError
+from gateway.core.exchange import Incoming
+from gateway.core.question import Forward, Source
+from gateway.dialects.google.dialect import DIALECT, status_of
+from gateway.dialects.google.field_mask import mask_of, masked
+from gateway.testing.pictures import Block, drawn, encoded
+from gateway.testing.provider import ScriptedProvider, about, see_shapes
+from providers.base import Forwarded
+from providers.detection import WHOLE, Box, Detection, Landmark, Task
 
 PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG")
 CONTENT = base64.b64encode(PHOTO).decode()

@@ -22,8 +22,10 @@ from botocore.validate import ParamValidator
 from google.cloud import vision
 from google.protobuf import json_format
 
-from gateway.testing import Block, ScriptedProvider, about, drawn, encoded, number_on, numbered, see_shapes
-from providers.base import WHOLE, Box, Detection, Misconfigured, Task, Throttled
+from gateway.testing.pictures import Block, drawn, encoded, number_on, numbered
+from gateway.testing.provider import ScriptedProvider, about, see_shapes
+from providers.detection import WHOLE, Box, Detection, Task
+from providers.errors import Misconfigured, Throttled
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "js"
 NODE = shutil.which("node") or shutil.which("nodejs")

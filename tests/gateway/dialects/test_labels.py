@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.dialects._labels import labels_of, marked
-from gateway.dialects.base import Answered
-from gateway.model import Outcome
-from providers.base import WHOLE, Box, Detection, Task
+from gateway.core.model import Outcome
+from gateway.core.question import Answered
+from gateway.dialects.labels import labels_of, marked
+from providers.detection import WHOLE, Box, Detection, Task
 
 CAT, DOG, BETTER_CAT = (
     Detection(name, score, Box(0.1, 0.1, 0.5, 0.5)) for name, score in (("cat", 0.6), ("dog", 0.8), ("cat", 0.9))

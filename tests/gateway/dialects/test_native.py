@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
-from gateway.testing import Block, drawn, encoded
-from providers.base import Box, Detection, Landmark
+from gateway.testing.pictures import Block, drawn, encoded
+from providers.detection import Box, Detection, Landmark
 
 IMAGE = drawn(
     (400, 200), Block("green", 300, 20, 320, 40), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)

@@ -20,13 +20,15 @@ from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 from PIL import Image
 
-from gateway import sigv4
-from gateway.dialects.base import Incoming
-from gateway.errors import Unauthenticated
-from gateway.keys import KeyPair
-from gateway.model import Tenant
-from gateway.testing import Block, ScriptedProvider, drawn, encoded
-from providers.base import Box, Detection, Misconfigured, Throttled
+from gateway.core.errors import Unauthenticated
+from gateway.core.exchange import Incoming
+from gateway.core.model import Tenant
+from gateway.security import sigv4
+from gateway.security.keyring import KeyPair
+from gateway.testing.pictures import Block, drawn, encoded
+from gateway.testing.provider import ScriptedProvider
+from providers.detection import Box, Detection
+from providers.errors import Misconfigured, Throttled
 
 PHOTO = encoded(
     drawn(

@@ -12,10 +12,11 @@ from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 from moto.server import ThreadedMotoServer
 
-from gateway.dialects._rekognition_request import read
-from gateway.errors import BadRequest
-from gateway.testing import Block, ScriptedProvider, about, drawn, encoded, see_shapes
-from providers.base import WHOLE, Box, Detection, Landmark, Task
+from gateway.core.errors import BadRequest
+from gateway.dialects.rekognition.request import read
+from gateway.testing.pictures import Block, drawn, encoded
+from gateway.testing.provider import ScriptedProvider, about, see_shapes
+from providers.detection import WHOLE, Box, Detection, Landmark, Task
 
 PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG")
 SMALL = encoded(drawn((70, 70), Block("red", 10, 10, 60, 60)))

@@ -12,8 +12,9 @@ from botocore.exceptions import SSLError
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import vision
 
-from gateway.settings import ConfigError
-from gateway.testing import Block, drawn, encoded, parts_of
+from gateway.config.errors import ConfigError
+from gateway.testing.gateway import parts_of
+from gateway.testing.pictures import Block, drawn, encoded
 
 PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180)), "JPEG")
 CONFIG = {

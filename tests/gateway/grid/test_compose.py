@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gateway.core.model import Photo, Size
 from gateway.grid.compose import GREY, as_it_came, compose, encode
 from gateway.grid.layout import lay_out
-from gateway.model import Photo, Size
-from gateway.testing import about
-from providers.base import Limits, PictureRefused
+from gateway.testing.provider import about
+from providers.base import Limits
+from providers.errors import PictureRefused
 from thresholds.shape import ALONE, Shape
 
 FOUR = lay_out([Size(40, 30), Size(30, 30), Size(40, 20), Size(40, 30)], Shape(2, 2), (80, 80))

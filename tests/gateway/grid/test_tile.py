@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageFilter, ImageOps
 
-from gateway.errors import BadFormat
+from gateway.core.errors import BadFormat
+from gateway.core.model import Photo, Size
 from gateway.grid.tile import tile
-from gateway.model import Photo, Size
 
 
 def encode(image, form="PNG", **more):

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.grid.layout import Layout, Rect, lay_out
+from gateway.core.layout import Layout, Rect
+from gateway.core.model import Size
+from gateway.grid.layout import lay_out
 from gateway.grid.ungrid import torn, ungrid
-from gateway.model import Size
-from providers.base import Box, Detection, Landmark
+from providers.detection import Box, Detection, Landmark
 from thresholds.shape import Shape
 
 FOUR = lay_out([Size(200, 100)] * 4, Shape(2, 2), (400, 200))

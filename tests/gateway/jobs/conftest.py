@@ -15,26 +15,28 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from gateway.admission import House
-from gateway.buffer.base import Buffer, Commit, Room, Settlement
-from gateway.buffer.memory import MemoryBuffer
-from gateway.buffer.redis import RedisBuffer
-from gateway.clock import steady
-from gateway.dialects.base import Ask
-from gateway.errors import NotServed
-from gateway.events import Events
-from gateway.guard import check_url
-from gateway.http import Intake
-from gateway.jobs.api import Api
-from gateway.jobs.base import Hook, Job, JobStore
-from gateway.jobs.redis import RedisStore
+from gateway.api.intake import Intake
+from gateway.api.resources.jobs import Api
+from gateway.core.clock import steady
+from gateway.core.errors import NotServed
+from gateway.core.events import Events
+from gateway.core.limits import House
+from gateway.core.model import Entry, Lane, Outcome, Photo, Quality, Route, Size, Step, Tenant, Way
+from gateway.core.question import Ask
 from gateway.jobs.service import Jobs
-from gateway.jobs.sqlite import SqliteStore
-from gateway.keys import Keyring, digest
-from gateway.model import Entry, Lane, Outcome, Photo, Quality, Route, Size, Step, Tenant, Way
-from gateway.redis import Commands, connect
-from gateway.testing import Block, RedisServer, Told, drawn, encoded
-from providers.base import Task
+from gateway.security.egress import check_url
+from gateway.security.keyring import Keyring, digest
+from gateway.store.buffer import Buffer, Commit, Room, Settlement
+from gateway.store.jobs import Hook, Job, JobStore
+from gateway.store.memory.buffer import MemoryBuffer
+from gateway.store.redis.buffer import RedisBuffer
+from gateway.store.redis.connection import Commands, connect
+from gateway.store.redis.jobs import RedisStore
+from gateway.store.sqlite.jobs import SqliteStore
+from gateway.testing.listeners import Told
+from gateway.testing.pictures import Block, drawn, encoded
+from gateway.testing.redis_server import RedisServer
+from providers.detection import Task
 from thresholds.cascade import Cascade, Stage
 from thresholds.shape import ALONE, Shape
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.buffer.base import Room
-from gateway.buffer.redis import RedisBuffer
-from gateway.errors import BadFormat
-from gateway.jobs.base import Hook
-from gateway.jobs.redis import RedisStore
-from gateway.jobs.sqlite import SqliteStore
-from gateway.redis import Commands, connect
+from gateway.core.errors import BadFormat
+from gateway.store.buffer import Room
+from gateway.store.jobs import Hook
+from gateway.store.redis.buffer import RedisBuffer
+from gateway.store.redis.connection import Commands, connect
+from gateway.store.redis.jobs import RedisStore
+from gateway.store.sqlite.jobs import SqliteStore
 
 HOSTS = ("one.example", "two.example", "three.example")
 STEPS = st.lists(

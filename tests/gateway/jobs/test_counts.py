@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import BadFormat, NotFound
-from gateway.jobs.base import Hook, State
-from gateway.model import Outcome
+from gateway.core.errors import BadFormat, NotFound
+from gateway.core.model import Outcome
+from gateway.store.jobs import Hook, State
 
 SHARES = (0.25, 0.5, 1.0)
 STEPS = st.lists(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.errors import BadFormat
-from gateway.jobs.base import Hook
+from gateway.core.errors import BadFormat
+from gateway.store.jobs import Hook
 
 HOOK = Hook("https://shop.example/hook")
 EACH = Hook("https://shop.example/hook", each_photo=True)

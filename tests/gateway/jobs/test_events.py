@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from fastapi import FastAPI
 
-from gateway.errors import BufferAway
-from providers.base import Box, Detection
+from gateway.core.errors import BufferAway
+from providers.detection import Box, Detection
 
 RED = Detection("red", 0.9, Box(0.1, 0.1, 0.5, 0.6))
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from gateway.errors import NotServed
-from gateway.jobs.openapi import describe
-from gateway.model import Outcome, Size
-from providers.base import Box, Detection
+from gateway.api.resources.jobs_openapi import describe
+from gateway.core.errors import NotServed
+from gateway.core.model import Outcome, Size
+from providers.detection import Box, Detection
 
 PRESS = {"Authorization": "Bearer key-press"}
 RED = Detection("red", 0.9, Box(0.1, 0.1, 0.5, 0.6))

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.buffer.base import MOST_CLAIMS, Commit, Room, Settlement
-from gateway.buffer.redis import RedisBuffer
-from gateway.errors import BadFormat, BilledUnknown, BufferAway, Busy, DeadLetter, NotFound
-from gateway.jobs.base import Hook, State
-from gateway.jobs.redis import ACCEPTED_WITHIN_S, RedisStore
-from gateway.redis import Commands, connect
+from gateway.core.errors import BadFormat, BilledUnknown, BufferAway, Busy, DeadLetter, NotFound
+from gateway.store.buffer import MOST_CLAIMS, Commit, Room, Settlement
+from gateway.store.jobs import Hook, State
+from gateway.store.redis.buffer import RedisBuffer
+from gateway.store.redis.connection import Commands, connect
+from gateway.store.redis.jobs import ACCEPTED_WITHIN_S, RedisStore
 
 HOOK = Hook("https://shop.example/hook", each_photo=True)
 ALL = 1e12

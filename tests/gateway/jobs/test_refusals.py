@@ -7,8 +7,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from gateway.buffer.base import Room
-from gateway.testing import Block, drawn, encoded
+from gateway.store.buffer import Room
+from gateway.testing.pictures import Block, drawn, encoded
 
 PHOTO = encoded(drawn((40, 30), Block("red", 4, 4, 20, 20)))
 B64 = base64.b64encode(PHOTO).decode()

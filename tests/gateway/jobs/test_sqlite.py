@@ -11,11 +11,11 @@ from collections import Counter
 
 import pytest
 
-from gateway.buffer.base import Commit, Room, Settlement
-from gateway.buffer.memory import MemoryBuffer
-from gateway.errors import BufferAway, GatewayError
-from gateway.jobs.base import State
-from gateway.jobs.sqlite import SqliteStore
+from gateway.core.errors import BufferAway, GatewayError
+from gateway.store.buffer import Commit, Room, Settlement
+from gateway.store.jobs import State
+from gateway.store.memory.buffer import MemoryBuffer
+from gateway.store.sqlite.jobs import SqliteStore
 
 
 @pytest.fixture

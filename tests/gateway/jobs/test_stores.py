@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.buffer.base import Room
-from gateway.errors import BadFormat, Busy, Conflict, NotFound
-from gateway.jobs.base import KEY_LASTS_S, Hook, State
-from gateway.model import Outcome, Size
+from gateway.core.errors import BadFormat, Busy, Conflict, NotFound
+from gateway.core.model import Outcome, Size
+from gateway.store.buffer import Room
+from gateway.store.jobs import KEY_LASTS_S, Hook, State
 
 HOOK = Hook("https://shop.example/hook")
 

@@ -4,10 +4,10 @@ import base64
 
 import pytest
 
-from gateway.events import Refused
-from gateway.jobs.base import Hook
-from gateway.testing import Block, drawn, encoded
-from providers.base import Box, Detection
+from gateway.core.events import Refused
+from gateway.store.jobs import Hook
+from gateway.testing.pictures import Block, drawn, encoded
+from providers.detection import Box, Detection
 
 PHOTO = encoded(drawn((40, 30), Block("red", 4, 4, 20, 20)))
 B64 = base64.b64encode(PHOTO).decode()

@@ -1,0 +1,1 @@
+"""The configuration: what file and environment may say, and the checks of it."""

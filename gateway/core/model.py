@@ -1,0 +1,229 @@
+"""Values that travel through the gateway. All are frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from gateway.core.errors import GatewayError
+from providers.detection import Detection, Task
+from thresholds.cascade import Cascade
+from thresholds.shape import Shape
+from thresholds.variants import TARGET, ladder, variants
+
+Quality = Literal["exact", "target", "cheapest"]
+"""What a client may ask for: its photo alone, what the route promises, or no second question that is paid for."""
+
+
+Labels = Literal["alone", "boxes", "listed"]
+"""How labels of a whole photo are come by: each photo asked about alone; those of its boxes, by the route for objects;
+or in groups, for clients that ask about a list of labels only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Who asks. Photos of one `pool` may share a canvas; a pool of its own keeps a tenant's photos to itself."""
+
+    name: str
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Who is asked in the place of a route's provider, after which of its faults (names in `core.fault_names`)."""
+
+    provider: str
+    on: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How one task is served, to whom. `companion` names a free provider that sees every photo whole, at stage 0.
+
+    `levels` are the variants of the cascade that the route tightens by, in turn; the first is the cascade itself.
+    """
+
+    name: str
+    task: Task
+    provider: str
+    cascade: Cascade
+    max_wait_s: float = 0.15
+    deadline_s: float = 30.0
+    tenants: frozenset[str] = frozenset()
+    """Whom the route is for; nobody named means everybody."""
+    companion: str = ""
+    kind: str = ""
+    """The kind of its provider."""
+    operations: frozenset[str] = frozenset()
+    """Calls that clients may have handed on to its provider whole, by name."""
+    fallback: Fallback | None = None
+    labels: Labels = "alone"
+    """Of the task LABELS."""
+    variants: Mapping[str, Cascade] = field(init=False, repr=False, compare=False)
+    levels: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "variants", variants(self.cascade, self.provider, self.companion))
+        object.__setattr__(self, "levels", ladder(self.cascade, self.provider, self.companion))
+
+    def variant(self, name: str) -> Cascade:
+        """The cascade of that name; the route's own where there is none, as for photos that an older one left."""
+        return self.variants.get(name, self.cascade)
+
+    @property
+    def positive(self) -> float | None:
+        """Where photos are cleared in groups, the score from which on what a photo alone shows is promised to be found:
+        a client that asks for less is to be asked for exactly. None where each photo has its own answer."""
+        return self.cascade.positive
+
+    def in_groups(self, wanted: Sequence[str]) -> bool:
+        """Whether photos may be cleared together, of which this is wanted: labels only where they are named."""
+        return bool(self.cascade.groups) and (self.task != Task.LABELS or bool(wanted))
+
+
+class Way(NamedTuple):
+    """How one thing that is asked of a photo is served: by which route, by which variant of it, and what of it is
+    wanted (as in `Entry`)."""
+
+    route: Route
+    variant: str = TARGET
+    wanted: tuple[str, ...] = ()
+
+
+def concerning(found: Sequence[Detection], wanted: Sequence[str]) -> list[Detection]:
+    """What of it concerns a photo of whose labels only these are wanted; all of it where none is named."""
+    names = {label.casefold() for label in wanted}
+    return [each for each in found if not names or each.label.casefold() in names]
+
+
+class Size(NamedTuple):
+    width_px: int
+    height_px: int
+
+    @property
+    def portrait(self) -> bool:
+        return self.height_px > self.width_px
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One client image. `size` is upright: after its EXIF `orientation` (1 to 8) is applied. `hops` is how many
+    gateways it came through before this one."""
+
+    id: str
+    data: bytes = field(repr=False)
+    format: str
+    size: Size
+    orientation: int = 1
+    hops: int = 0
+
+    @property
+    def pixels(self) -> int:
+        return self.size.width_px * self.size.height_px
+
+
+FETCHING = "fetch"
+"""In a lane's place for a provider: its photos are still URLs, to be fetched. A photo that is one has the format URL,
+no pixels, and the URL for bytes."""
+
+
+URL = "URL"
+"""The format of a photo that is still to be fetched."""
+
+
+class Lane(NamedTuple):
+    """Photos of one lane may share a canvas."""
+
+    provider: str
+    task: Task
+    pool: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One question that was asked about a photo, and what came of it."""
+
+    stage: int
+    provider: str
+    canvas: str
+    shape: Shape
+    photos: int
+    calls: int
+    waited_s: float
+    composed_s: float
+    asked_s: float
+    found: tuple[Detection, ...]
+    reason: str = ""
+    free: bool = False
+    """Asked of the route's companion: nobody is billed."""
+    owes: float | None = None
+    """The photo's part of the canvas's bill, in images, where it is not as large as the others'."""
+    fallback: bool = False
+    """Asked in the place of the stage's provider, which could not answer."""
+
+    @property
+    def share(self) -> float:
+        """The photo's part of the canvas's bill, in images."""
+        if self.free:
+            return 0.0
+        return 1 / self.photos if self.owes is None else self.owes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A photo in the buffer: in which lane, since when, until when, and what was asked before.
+
+    Times are seconds of the buffer's clock. `put_at` is when it came into this lane; `due_at` when it no longer waits
+    for company; `deadline_at` when its client no longer waits for an answer. A photo of a job names the job and its
+    place in it; one that is `watched` the gateway asks about for itself, and it counts as nobody's; any other is some
+    client's that waits for the answer now. `variant` names which of the route's cascades it goes by. `turn` counts its
+    claims: whoever holds an earlier turn has lost the photo to another.
+    """
+
+    photo: Photo
+    route: str
+    tenant: str
+    lane: Lane
+    accepted_at: float
+    put_at: float
+    due_at: float
+    deadline_at: float
+    stage: int = 0
+    steps: tuple[Step, ...] = ()
+    job: str = ""
+    index: int = 0
+    turn: int = 0
+    variant: str = TARGET
+    watched: bool = False
+    wanted: tuple[str, ...] = ()
+    """Of EXTRAS, what to say; of LABELS, the only ones that its client asks about."""
+
+    @property
+    def patient(self) -> bool:
+        """Whether clients' photos go before it."""
+        return bool(self.job) or self.watched
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a photo: detections as fractions of it, or an error."""
+
+    photo: Photo | None
+    found: tuple[Detection, ...] = ()
+    steps: tuple[Step, ...] = ()
+    error: GatewayError | None = None
+
+    @property
+    def share(self) -> float:
+        return sum(step.share for step in self.steps)
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether it is another provider's answer than the route's stages ask for."""
+        return any(step.fallback for step in self.steps)
+
+
+SIDEWAYS = frozenset({5, 6, 7, 8})
+"""EXIF orientations whose width and height change places."""

@@ -1,0 +1,1 @@
+"""Azure Image Analysis' wire format."""

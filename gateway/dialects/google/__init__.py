@@ -1,0 +1,1 @@
+"""Google Cloud Vision's wire format, over REST and gRPC."""

@@ -1,0 +1,1 @@
+"""The gateway's own wire format, `/v1/detect`."""

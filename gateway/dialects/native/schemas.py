@@ -1,0 +1,130 @@
+"""The shapes of native requests and replies."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from gateway.core.model import Quality
+from providers.detection import Task
+
+MAX_PHOTOS = 100
+"""Photos in one request."""
+
+
+TASKS = tuple(task for task in Task if task != Task.EXTRAS)
+
+
+class PhotoIn(Struct, forbid_unknown_fields=True):
+    """One photo in base64."""
+
+    content: bytes
+    name: str = ""
+
+
+class Options(Struct, forbid_unknown_fields=True):
+    """What a client may ask of any photos: query parameters, form fields or JSON members."""
+
+    task: Annotated[str, Meta(extra_json_schema={"enum": list(TASKS)})] = "objects"
+    min_score: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    max_results: Annotated[int, Meta(ge=0)] | None = None
+    labels: Annotated[list[Annotated[str, Meta(max_length=255)]], Meta(max_length=1000)] = []
+
+
+class Wanted(Options, forbid_unknown_fields=True):
+    """The same of photos whose client waits for the answer."""
+
+    deadline_ms: Annotated[float, Meta(gt=0, le=600_000)] | None = None
+    quality: Quality = "target"
+
+
+class Body(Wanted, forbid_unknown_fields=True, kw_only=True):
+    """The JSON form of a request."""
+
+    photos: Annotated[list[PhotoIn], Meta(min_length=1, max_length=MAX_PHOTOS)]
+
+
+class BoxOut(Struct):
+    """Corners, from the top left: fractions of the photo, or pixels of it."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+class Mark(Struct):
+    """A named point, such as an eye's: fractions of the photo; `z` is a depth in the unit of `x`."""
+
+    name: str
+    x: float
+    y: float
+    z: float = 0.0
+
+
+class Found(Struct, omit_defaults=True):
+    """One thing seen. For text, `label` is what was read and `kind` LINE or WORD.
+
+    A part's `parent` is the `key` of its whole: a word's of its line. `details` are the provider's own.
+    """
+
+    label: str
+    score: float
+    box: BoxOut
+    pixels: BoxOut
+    kind: str = ""
+    polygon: list[tuple[float, float]] = []
+    key: int | None = None
+    parent: int | None = None
+    landmarks: list[Mark] = []
+    details: dict[str, Any] = {}
+
+
+class Trail(Struct):
+    """One canvas that the photo was asked on. `share` is its part of the bill, in images; times in milliseconds."""
+
+    provider: str
+    canvas: str
+    shape: str
+    stage: int
+    photos: int
+    attempts: int
+    share: float
+    waited_ms: float
+    composed_ms: float
+    asked_ms: float
+    reason: str
+
+
+class Problem(Struct):
+    """Why there is no answer."""
+
+    code: str
+    message: str
+
+
+class PhotoOut(Struct, omit_defaults=True):
+    """The answer for one photo; `width` and `height` are its own, upright, in pixels, where it is a picture."""
+
+    name: str
+    detections: list[Found]
+    billed: float
+    trail: list[Trail]
+    width: int = 0
+    height: int = 0
+    error: Problem | None = None
+
+
+class Answer(Struct):
+    """One entry a photo, in the order of the request; `billed` is their part of the bill, in images."""
+
+    task: str
+    billed: float
+    photos: list[PhotoOut]
+
+
+class Failure(Struct):
+    """Why the request as a whole was refused."""
+
+    error: Problem

@@ -1,0 +1,138 @@
+"""What clients are told of jobs, by answer, by event and by webhook: JSON, the same everywhere. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway.core.errors import NotFound
+from gateway.dialects.native.render import photo_out
+from gateway.dialects.native.schemas import Options, PhotoOut
+from gateway.store.jobs import Delivery, Job, JobStore, Page, Result
+
+PATH = "/v1/jobs"
+
+
+class WebhookOut(Struct):
+    """Where the job's end is told, or each of its photos."""
+
+    url: str
+    each_photo: bool
+
+
+class JobOut(Struct, omit_defaults=True):
+    """A job so far. `settled` photos have a result, `failed` of these an error. `billed` is in images; `saved` the
+    share of images not paid for among the answered photos. `state` is running, done or aborted."""
+
+    id: str
+    state: str
+    task: str
+    photos: int
+    settled: int
+    failed: int
+    billed: float
+    saved: float
+    created_at: str
+    finished_at: str | None = None
+    webhook: WebhookOut | None = None
+
+
+class JobPhotoOut(PhotoOut, kw_only=True):
+    """A photo's result: `number` counts results in the order in which they came, `index` is the photo's place in the
+    request, both from the first: 1 and 0."""
+
+    number: int
+    index: int
+
+
+class JobPage(JobOut, kw_only=True):
+    """A job with some of its results. `next` is what to ask for `after`, to go on from here."""
+
+    results: list[JobPhotoOut]
+    next: int
+
+
+class JobsPage(Struct):
+    """Some jobs, latest first; `next` is what to ask for `after`, and empty after the last."""
+
+    jobs: list[JobOut]
+    next: str
+
+
+class Told(JobOut, kw_only=True):
+    """What a webhook tells: the job so far, where to read it and, of photo.settled, the photo's result."""
+
+    path: str
+    photo: JobPhotoOut | None = None
+
+
+class Message(Struct):
+    """What a webhook's body is. `timestamp` is when it happened, however late it is delivered."""
+
+    type: str
+    timestamp: str
+    data: Told
+
+
+def iso(at: float) -> str:
+    """Unix seconds as ISO 8601, UTC, to the millisecond."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def job_out(job: Job) -> JobOut:
+    answered = job.settled - job.failed
+    return JobOut(
+        id=job.id,
+        state=job.state,
+        task=job.task,
+        photos=job.photos,
+        settled=job.settled,
+        failed=job.failed,
+        billed=round(job.billed, 6),
+        saved=round(1 - job.billed / answered, 6) if answered else 0.0,
+        created_at=iso(job.created_at),
+        finished_at=iso(job.finished_at) if job.finished_at is not None else None,
+        webhook=WebhookOut(job.hook.url, job.hook.each_photo) if job.hook else None,
+    )
+
+
+def result_out(job: Job, result: Result) -> JobPhotoOut:
+    options = msgspec.json.decode(job.options, type=Options)
+    photo = photo_out(job.names[result.index], result.outcome, result.size, options)
+    return JobPhotoOut(**_fields(photo), number=result.number, index=result.index)
+
+
+def job_page(job: Job, results: Sequence[Result], after: int) -> JobPage:
+    """`after` is what was asked for."""
+    last = results[-1].number if results else after
+    return JobPage(**_fields(job_out(job)), results=[result_out(job, result) for result in results], next=last)
+
+
+def jobs_page(page: Page) -> JobsPage:
+    return JobsPage([job_out(job) for job in page.jobs], page.next)
+
+
+def payload(delivery: Delivery, job: Job, results: Sequence[Result] = ()) -> bytes:
+    """A webhook's body. Of photo.settled, the photo's result must be among the results."""
+    photo = next((result_out(job, result) for result in results if result.number == delivery.number), None)
+    data = Told(**_fields(job_out(job)), path=f"{PATH}/{job.id}", photo=photo)
+    return msgspec.json.encode(Message(delivery.kind, iso(delivery.created_at), data))
+
+
+async def body(store: JobStore, delivery: Delivery) -> bytes | None:
+    """A webhook's body from what is kept; None where the job has been forgotten. Raises BufferAway."""
+    try:
+        job = await store.find(delivery.tenant, delivery.job)
+    except NotFound:
+        return None
+    about_one = delivery.number > 0
+    results = await store.results(job.id, after=delivery.number - 1, limit=1) if about_one else ()
+    return payload(delivery, job, results)
+
+
+def _fields(struct: Struct) -> dict[str, Any]:
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}

@@ -1,0 +1,1 @@
+"""What was paid, and what the same answers would have cost alone."""

@@ -1,0 +1,1 @@
+"""Profiles, plans and evaluations as a library."""

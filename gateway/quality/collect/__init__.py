@@ -1,0 +1,1 @@
+"""Buys the answers that a profile is made from."""

@@ -1,0 +1,1 @@
+"""Keys, signatures, and which addresses the gateway may connect to."""

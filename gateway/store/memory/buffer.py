@@ -1,0 +1,158 @@
+"""A buffer in this process's memory: the embedded default."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from gateway.core.errors import Busy
+from gateway.core.model import Entry, Lane, Outcome, Size
+from gateway.ledger.accounts import Account, Charges
+from gateway.store.buffer import Commit, Dead, Held, Listener, Room, Settlement, Waiting
+from gateway.store.memory.fair_queue import Line
+
+Keep = Callable[[str, int, Outcome, Size | None], Awaitable[None]]
+"""Writes down what became of a job's photo: job, index, outcome, size."""
+
+
+class MemoryBuffer:
+    """Holds all that take up room, by photo id; the waiting, by lane; the accounts, which begin at zero with the
+    process; and whom to tell. `keep` is handed the outcomes of jobs' photos."""
+
+    problem = ""
+
+    def __init__(self, room: Room, jobs: Room = Room(), *, keep: Keep | None = None) -> None:
+        self._rooms = (room, jobs)
+        self._keep = keep
+        self._entries: dict[str, Entry] = {}
+        self._lines: dict[Lane, Line] = {}
+        self._held = [Held(), Held()]
+        self._accounts: dict[str, Account] = defaultdict(Account)
+        self._listener: Listener | None = None
+
+    async def put(self, entries: Sequence[Entry]) -> None:
+        new: dict[str, Entry] = {}
+        for entry in entries:
+            if entry.photo.id not in self._entries:
+                new.setdefault(entry.photo.id, entry)
+        held = [self._with(kind, [e for e in new.values() if e.patient == bool(kind)], 1) for kind in (0, 1)]
+        for room, before, after in zip(self._rooms, self._held, held, strict=True):
+            if after != before:
+                _check(room, after)
+        for entry in new.values():
+            self._wait(entry)
+        self._held = held
+        if new and self._listener:
+            self._listener.changed()
+
+    async def waiting(self) -> Mapping[Lane, Waiting]:
+        return {lane: line.waiting() for lane, line in self._lines.items()}
+
+    async def claim(self, lane: Lane, now: float, *, most: int | None = None) -> list[Entry]:
+        line = self._lines.get(lane)
+        if line is None:
+            return []
+        if most is None and len(line.entries) < lane.shape.cells and line.waiting().due_at > now:
+            return []
+        first = line.take(lane.shape.cells) if most is None else line.take(most, patient=False)
+        taken = [replace(entry, turn=entry.turn + 1) for entry in first]
+        self._entries.update((entry.photo.id, entry) for entry in taken)
+        if not line.entries:
+            del self._lines[lane]
+        return taken
+
+    async def ask(self, canvas: str, entries: Sequence[Entry]) -> list[Entry]:  # noqa: ARG002  a process that dies takes its photos along
+        return [entry for entry in entries if self._is_current(entry)]
+
+    async def commit(self, commit: Commit) -> frozenset[str]:
+        for each in commit.settled:
+            await self._keep_result(each)  # may fail, and be tried again: so nothing else is done before
+        for tenant, account in commit.charges.items():
+            self._accounts[tenant] += account
+        settled = [each for each in commit.settled if self._is_current(each.entry)]
+        again = [entry for entry in commit.again if self._is_current(entry)]
+        for each in settled:
+            self._settle(each)
+        for entry in again:
+            kind = int(entry.patient)
+            self._held[kind] = self._with(kind, [self._forget(entry.photo.id)], -1)
+            self._held[kind] = self._with(kind, [entry], 1)
+            self._wait(entry)
+        for photo_id in commit.gone:
+            if photo_id in self._entries and not self._entries[photo_id].watched:
+                self._accounts[self._entries[photo_id].tenant] += Account(photos=1)
+            self._leave(photo_id)
+        if again and self._listener:
+            self._listener.changed()
+        return frozenset([each.entry.photo.id for each in settled] + [entry.photo.id for entry in again])
+
+    async def held(self) -> Held:
+        one, other = self._held
+        return Held(one.photos + other.photos, one.bytes + other.bytes, one.pixels + other.pixels)
+
+    async def accounts(self) -> Charges:
+        return dict(self._accounts)
+
+    async def dead(self) -> Sequence[Dead]:
+        return ()
+
+    @asynccontextmanager
+    async def serving(self, listener: Listener) -> AsyncIterator[None]:
+        self._listener = listener
+        try:
+            yield
+        finally:
+            self._listener = None
+
+    def _is_current(self, entry: Entry) -> bool:
+        held = self._entries.get(entry.photo.id)
+        return held is not None and held.turn == entry.turn
+
+    async def _keep_result(self, each: Settlement) -> None:
+        entry = each.entry
+        if entry.job and self._keep and self._is_current(entry):
+            size = entry.photo.size if entry.photo.pixels else None
+            await self._keep(entry.job, entry.index, each.outcome, size)
+
+    def _settle(self, each: Settlement) -> None:
+        entry, outcome = each.entry, each.outcome
+        self._leave(entry.photo.id)
+        self._accounts[entry.tenant] += each.account
+        if not entry.job and self._listener:
+            self._listener.outcome(entry.photo.id, outcome)
+
+    def _wait(self, entry: Entry) -> None:
+        self._entries[entry.photo.id] = entry
+        self._lines.setdefault(entry.lane, Line()).add(entry)
+
+    def _leave(self, photo_id: str) -> None:
+        if photo_id in self._entries:
+            entry = self._forget(photo_id)
+            kind = int(entry.patient)
+            self._held[kind] = self._with(kind, [entry], -1)
+
+    def _forget(self, photo_id: str) -> Entry:
+        entry = self._entries.pop(photo_id)
+        line = self._lines.get(entry.lane)
+        if line is not None:
+            line.drop(photo_id)
+            if not line.entries:
+                del self._lines[entry.lane]
+        return entry
+
+    def _with(self, kind: int, entries: Collection[Entry], sign: int) -> Held:
+        held = self._held[kind]
+        return Held(
+            held.photos + sign * len(entries),
+            held.bytes + sign * sum(len(entry.photo.data) for entry in entries),
+            held.pixels + sign * sum(entry.photo.pixels for entry in entries),
+        )
+
+
+def _check(room: Room, held: Held) -> None:
+    for what in ("photos", "bytes", "pixels"):
+        most = getattr(room, what)
+        if getattr(held, what) > most:
+            raise Busy(f"The buffer is full ({what}: at most {most}). Nothing was taken; come back in a second.")

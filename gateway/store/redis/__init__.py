@@ -1,0 +1,1 @@
+"""Stores that replicas share: one hash tag, one clock, one Lua transaction a change."""

@@ -1,0 +1,49 @@
+"""Entries, settlements and charges as the scripts in gateway/store/redis/lua/buffer read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from gateway.core.model import FETCHING, Entry, Lane
+from gateway.ledger.accounts import Account
+from gateway.store import codec
+from gateway.store.buffer import Settlement
+from gateway.store.codec import lane_key
+from thresholds.shape import ALONE
+
+
+def _alone(lane: Lane) -> str:
+    """The lane of a photo that killed its holders."""
+    return lane_key(lane if lane.provider == FETCHING else lane._replace(shape=ALONE))
+
+
+def described(entry: Entry) -> tuple[Any, ...]:
+    """As put.lua reads it."""
+    lane, photo = entry.lane, entry.photo
+    return (photo.id, lane_key(lane), _alone(lane), lane.shape.cells, int(entry.patient), entry.tenant,
+            repr(entry.put_at), repr(entry.due_at), len(photo.data), photo.pixels, entry.job, entry.index,
+            codec.pack_entry(entry))  # fmt: skip
+
+
+def settled(each: Settlement) -> tuple[Any, ...]:
+    entry, outcome = each.entry, each.outcome
+    kept = outcome if outcome.photo else replace(outcome, photo=entry.photo)
+    return (entry.photo.id, entry.turn, codec.pack_outcome(kept), int(outcome.error is not None), outcome.share,
+            each.account.answered, each.account.alone_usd)  # fmt: skip
+
+
+def again(entry: Entry) -> tuple[Any, ...]:
+    photo, lane = entry.photo, entry.lane
+    return (photo.id, entry.turn, lane_key(lane), lane.shape.cells, repr(entry.put_at), repr(entry.due_at),
+            len(photo.data), photo.pixels, codec.pack_entry(entry), _alone(lane))  # fmt: skip
+
+
+def charged(tenant: str, account: Account) -> tuple[Any, ...]:
+    return (tenant, account.billed, account.unknown, account.paid_usd, account.photos, account.answered,
+            account.alone_usd)  # fmt: skip
+
+
+def listed(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    return [len(rows), *(value for row in rows for value in row)]

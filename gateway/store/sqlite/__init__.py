@@ -1,0 +1,1 @@
+"""The job store of a gateway on one machine: a file."""

@@ -1,0 +1,1 @@
+"""Settings become parts. Nothing else in the project builds any."""

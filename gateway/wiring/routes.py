@@ -1,0 +1,55 @@
+"""Routes and providers from settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.config import settings
+from gateway.config.errors import ConfigError
+from gateway.config.route_checks import check_route
+from gateway.config.routes import RouteSettings, cascade_of
+from gateway.config.settings import Settings
+from gateway.core.model import Fallback, Route
+from gateway.observe.drift import Terms
+from providers.base import Provider
+from providers.errors import Misconfigured
+from providers.registry import load
+
+
+def drift_terms(config: Settings, routes: Mapping[str, Route]) -> dict[str, Terms]:
+    """How each route is watched: what its settings promise goes before what its cascade does."""
+    terms: dict[str, Terms] = {}
+    for route, settled in zip(routes.values(), config.routes, strict=True):
+        promise, watch = route.cascade.promise, settled.watch
+        promised = watch.agreement if watch.agreement is not None or promise is None else promise.agreement
+        terms[route.name] = Terms(watch.share, watch.delta, promised)
+    return terms
+
+
+def make_provider(config: Settings, name: str, file: Path) -> Provider:
+    options = settings.options_of(config, name, file)
+    try:
+        return load(options.kind).create(name, options, file.resolve().parent)
+    except Misconfigured as error:
+        raise ConfigError(f"{file}: providers.{name}: {error}") from None
+
+
+def make_routes(config: Settings, file: Path, made: Mapping[str, Provider]) -> dict[str, Route]:
+    routes: dict[str, Route] = {}
+    for index, route in enumerate(config.routes):
+        name = route.name or (route.task if route.task not in routes else f"{route.task}-{index}")
+        if name in routes:
+            raise ConfigError(f"{file}: routes[{index}].name: there is another route {name!r}")
+        cascade = cascade_of(route, index, file)
+        check_route(config, index, cascade, made, file=file)
+        routes[name] = Route(name, route.task, route.provider, cascade, route.max_wait_ms / 1000,
+                             route.deadline_ms / 1000, frozenset(route.tenants), route.companion,
+                             made[route.provider].about.kind, frozenset(route.operations),
+                             _fallback(route), route.labels)  # fmt: skip
+    return routes
+
+
+def _fallback(route: RouteSettings) -> Fallback | None:
+    other = route.fallback
+    return Fallback(other.provider, frozenset(other.on)) if other is not None else None

@@ -1,0 +1,1 @@
+"""What the providers behind a network share: SDK calls, HTTP."""

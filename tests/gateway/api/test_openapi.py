@@ -1,0 +1,67 @@
+"""The native API is what its OpenAPI document says, whatever is asked of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from gateway.testing.gateway import parts_of, serving
+
+KEY = "key-shop"
+NATIVE = r"^/(v1/(detect|jobs|routes|usage)|healthz|readyz|metrics)"
+CONFIG = """
+[generation]
+deterministic = true
+max-examples = 15
+
+[phases.coverage]
+enabled = true
+
+[checks]
+positive_data_acceptance.enabled = false  # whether bytes are a picture, and a job is one's own, no schema says
+not_a_server_error.expected-statuses = ["2XX", "3XX", "4XX", "504"]  # clients may ask for an answer within no time
+"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A gateway that finds coloured shapes for one tenant."""
+    content = {
+        "providers": {"eye": {"kind": "shapes", "canvas": "640x640"}},
+        "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}], "max_wait_ms": 5}],
+        "tenants": [{"name": "shop", "keys": [{"dialect": "native", "key": KEY}]}],
+        "fetch": {"timeout_ms": 300},
+    }
+    with serving(parts_of(tmp_path_factory.mktemp("gateway"), content)) as address:
+        yield address
+
+
+def test_as_described(address, tmp_path):
+    """Whatever is asked, as described or not, is answered as described: with a status, a content type and a body that
+    the document has, never with a failure of the gateway's; what is not as described is refused, and so is who has no
+    key."""
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run",
+               f"{address}/openapi.json", "--include-path-regex", NATIVE, "--phases", "coverage,fuzzing",
+               "--suppress-health-check", "all", "--header", f"Authorization: Bearer {KEY}", "--no-color"]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-20_000:]
+    assert "11 selected" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code", "allow"),
+    [
+        ("GET", "/v1/detect", 405, "wrong_method", "POST"),
+        ("PUT", "/v1/jobs", 405, "wrong_method", "GET, HEAD, POST"),
+        ("POST", "/healthz", 405, "wrong_method", "GET"),
+        ("POST", "/v2/detect", 404, "not_found", None),
+    ],
+)
+def test_unserved(address, method, path, status, code, allow):
+    """Where nothing is, and where another method is needed, is told in the native form, with the methods there are."""
+    reply = httpx.request(method, address + path)
+    assert (reply.status_code, reply.json()["error"]["code"], reply.headers.get("Allow")) == (status, code, allow)

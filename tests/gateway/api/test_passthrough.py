@@ -1,0 +1,145 @@
+"""Calls that are handed on whole: by boto3, to a vendor that answers them."""
+
+from __future__ import annotations
+
+import json
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from gateway.testing.gateway import parts_of, serving
+from gateway.testing.provider import ScriptedProvider, about
+from providers.base import Call, Forwarded, Price
+from providers.detection import Task
+from providers.errors import NoAnswer, Throttled
+
+KIND = {"content-type": "application/x-amz-json-1.1"}
+MATCH = {"FaceMatches": [{"Similarity": 99.5}], "UnmatchedFaces": []}
+PAIR = {"SourceImage": {"Bytes": b"one"}, "TargetImage": {"Bytes": b"two"}}
+CONFIG = {
+    "providers": {"aws": {"kind": "shapes"}, "eye": {"kind": "shapes"}},
+    "routes": [
+        {"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]},
+        {"task": "extras", "provider": "aws", "operations": ["CompareFaces", "ListCollections"], "tenants": ["shop"]},
+    ],
+    "tenants": [
+        {"name": name, "keys": [{"dialect": "rekognition", "access_key": name, "secret_key": name},
+                                {"dialect": "native", "key": name}]}
+        for name in ("shop", "press")
+    ],
+}  # fmt: skip
+
+
+class Vendor(ScriptedProvider):
+    """Answers whole calls with what it is told to; holds the calls."""
+
+    def __init__(self, *answers):
+        super().__init__(introduced=about("aws", task=Task.EXTRAS, kind="rekognition", price=Price(0.001)))
+        self.calls_made: list[Call] = []
+        self._answers = iter(answers)
+
+    async def forward(self, call):
+        self.calls_made.append(call)
+        answer = next(self._answers)
+        if isinstance(answer, Exception):
+            raise answer
+        status, body = answer
+        return Forwarded(status, KIND, json.dumps(body).encode())
+
+
+@pytest.fixture
+def gateway(tmp_path):
+    """`gateway(answers)`: the vendor, a boto3 client by its tenant's name, and the tenant's account."""
+    started = []
+
+    def start(*answers, tries=1):
+        vendor = Vendor(*answers)
+        running = serving(parts_of(tmp_path, CONFIG, {"aws": vendor}))
+        address = running.__enter__()
+        started.append(running)
+
+        def client(name="shop"):
+            return boto3.client("rekognition", endpoint_url=address, region_name="eu-west-1", aws_access_key_id=name,
+                                aws_secret_access_key=name,
+                                config=Config(retries={"total_max_attempts": tries, "mode": "standard"}))  # fmt: skip
+
+        return vendor, client, address
+
+    yield start
+    for running in started:
+        running.__exit__(None, None, None)
+
+
+def usage(http, address):
+    return http.get(f"{address}/v1/usage", headers={"X-Api-Key": "shop"}).json()
+
+
+@pytest.fixture(scope="module")
+def http():
+    import httpx
+
+    with httpx.Client() as client:
+        yield client
+
+
+def test_handed_on(gateway, http):
+    """A call that the operator named is made with its own body, answered as the vendor answers it, and billed."""
+    vendor, client, address = gateway((200, MATCH))
+    assert client().compare_faces(**PAIR)["FaceMatches"] == MATCH["FaceMatches"]
+    (call,) = vendor.calls_made
+    assert call.target == "CompareFaces"
+    assert json.loads(call.body)["SourceImage"] == {"Bytes": "b25l"}
+    told = usage(http, address)
+    assert (told["photos"], told["billed_images"], told["paid_usd"], told["saved"]) == (1, 1, 0.001, 0)
+
+
+def test_nothing_billed(gateway, http):
+    """What looks at no image costs nothing."""
+    _, client, address = gateway((200, {"CollectionIds": ["a"]}))
+    assert client().list_collections()["CollectionIds"] == ["a"]
+    assert usage(http, address)["billed_images"] == 0
+
+
+def test_refused_by_vendor(gateway, http):
+    """The vendor's own error is the client's, and nothing is billed."""
+    refusal = {"__type": "InvalidParameterException", "Message": "Request has invalid parameters"}
+    _, client, address = gateway((400, refusal))
+    with pytest.raises(client().exceptions.InvalidParameterException, match="Request has invalid parameters"):
+        client().compare_faces(**PAIR)
+    assert usage(http, address)["billed_images"] == 0
+
+
+@pytest.mark.parametrize(
+    "code", ["ProvisionedThroughputExceededException", "LimitExceededException", "InternalServerError"]
+)
+def test_sent_again(gateway, code):
+    """Where boto3 sends a call again after what the vendor answered, the vendor is asked again."""
+    refusal = (500 if code == "InternalServerError" else 400, {"__type": code, "Message": "Slow down"})
+    vendor, client, _ = gateway(refusal, (200, MATCH), tries=2)
+    assert client().compare_faces(**PAIR)["FaceMatches"] == MATCH["FaceMatches"]
+    assert len(vendor.calls_made) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "unknown"),
+    [(NoAnswer("cut off"), "InternalServerError", 1), (Throttled("slow"), "ThrottlingException", 0)],
+)
+def test_unreached(gateway, http, fault, code, unknown):
+    """A vendor that gives no answer is told in the dialect's words; what may be billed is counted as such."""
+    _, client, address = gateway(fault)
+    with pytest.raises(ClientError) as caught:
+        client().compare_faces(**PAIR)
+    assert caught.value.response["Error"]["Code"] == code
+    assert usage(http, address)["maybe_billed_images"] == unknown
+
+
+def test_not_named(gateway):
+    """An operation that the operator did not name is refused by name, and so is one of another tenant's."""
+    vendor, client, _ = gateway()
+    with pytest.raises(ClientError, match="DeleteCollection is not handed on"):
+        client().delete_collection(CollectionId="a")
+    with pytest.raises(ClientError, match="CompareFaces is not handed on"):
+        client("press").compare_faces(**PAIR)
+    assert vendor.calls_made == []

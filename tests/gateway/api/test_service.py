@@ -1,0 +1,175 @@
+"""Which way each thing goes that is asked of a photo."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from gateway.api.byte_quota import Budget
+from gateway.core.errors import BadFormat, Busy, NotServed, SourceAway
+from gateway.core.question import Ask, Source, about_all
+from gateway.dialects.google.dialect import DIALECT
+from gateway.security.keyring import ANYBODY
+from gateway.testing.gateway import parts_of
+from gateway.testing.provider import ScriptedProvider, about
+from providers.detection import Task
+from thresholds.variants import EXACT, TARGET
+
+CLEAN = {"stages": [{"shape": "2x2", "rule": {"kind": "clean", "threshold": 0.1}}, {"shape": "1x1"}]}
+GRID = {"stages": [{"shape": "2x2"}]}
+
+
+@pytest.fixture
+def service(tmp_path):
+    """`service(routes, vocabulary)`: the service of a gateway with these routes, of one provider that speaks so."""
+
+    def build(*routes, vocabulary=""):
+        fakes, content, kinds = {}, [], {}
+        for index, (task, more) in enumerate(routes):
+            name, more = f"p{index}", dict(more)
+            kind = more.pop("kind", "shapes")
+            kinds[name] = {"kind": kind}
+            fakes[name] = ScriptedProvider(
+                introduced=about(name, task=Task(task), kind=kind, vocabulary=vocabulary, canvas_px=(640, 640))
+            )
+            content.append({"task": task, "provider": name, "name": f"{task}-{index}", **more})
+        return parts_of(tmp_path, {"providers": kinds, "routes": content}, fakes).service
+
+    return build
+
+
+def way(service, ask, quality="target", dialect="rekognition"):
+    found = service.way(ask, ANYBODY, quality, dialect)
+    return found.route.name, found.variant
+
+
+class TestGroups:
+    @pytest.mark.parametrize(("least", "variant"), [(None, TARGET), (0.5, TARGET), (0.9, TARGET), (0.3, EXACT)])
+    def test_below(self, service, least, variant):
+        """Who asks for less than groups are promised to show is asked for alone."""
+        asked = Ask(Task.MODERATION, least_score=least)
+        assert way(service(("moderation", CLEAN)), asked) == ("moderation-0", variant)
+
+    def test_graded(self, service):
+        """Likelihoods are told of every grade: alone, unless the provider grades and its lowest clears a canvas."""
+        asked = Ask(Task.MODERATION, least_score=0.0)
+        assert way(service(("moderation", CLEAN)), asked, dialect="google")[1] == EXACT
+        assert way(service(("moderation", CLEAN), vocabulary="google"), asked, dialect="google")[1] == TARGET
+
+    def test_no_groups(self, service):
+        """Where each photo has its own answer anyway, it matters to nobody how little a client asks for."""
+        alone = {"stages": [{"shape": "1x1"}]}
+        assert way(service(("moderation", alone)), Ask(Task.MODERATION, least_score=0.1))[1] == TARGET
+
+
+class TestLabels:
+    def test_without_a_route(self, service):
+        """Labels that no route is for are those of the objects."""
+        assert way(service(("objects", GRID)), Ask(Task.LABELS))[0] == "objects-0"
+
+    def test_alone(self, service):
+        """A route for labels serves them."""
+        both = service(("objects", GRID), ("labels", {"stages": [{"shape": "1x1"}]}))
+        assert way(both, Ask(Task.LABELS))[0] == "labels-1"
+
+    def test_boxes(self, service):
+        """One that takes those of boxes sends them to the objects, but for clients that want them exactly."""
+        both = service(("objects", GRID), ("labels", {"labels": "boxes"}))
+        assert way(both, Ask(Task.LABELS))[0] == "objects-0"
+        assert way(both, Ask(Task.LABELS), quality="exact") == ("labels-1", EXACT)
+        assert way(both, Ask(Task.LABELS, alone=True)) == ("labels-1", EXACT)
+
+    def test_neither(self, service):
+        """Where there are neither labels nor objects they are refused by name."""
+        with pytest.raises(NotServed, match="labels"):
+            way(service(("moderation", CLEAN)), Ask(Task.LABELS))
+
+    def test_words(self, service):
+        """The labels that a client names are asked about in the provider's words."""
+        labels = {"labels": "listed", **CLEAN}
+        found = service(("labels", labels), vocabulary="coco").way(
+            Ask(Task.LABELS, ("Couch",)), ANYBODY, "target", "rekognition"
+        )
+        assert "couch" in found.wanted
+
+
+def test_extras(service):
+    """What a vendor alone can say is asked of that vendor, whichever is named first."""
+    two = service(("extras", {"kind": "azure"}), ("extras", {"kind": "rekognition"}))
+    assert way(two, Ask(Task.EXTRAS, ("IMAGE_PROPERTIES",)))[0] == "extras-1"
+    assert way(two, Ask(Task.EXTRAS, ("caption",)), dialect="azure")[0] == "extras-0"
+    with pytest.raises(NotServed, match=r"extras \(CROP_HINTS\)"):
+        way(two, Ask(Task.EXTRAS, ("CROP_HINTS",)), dialect="google")
+
+
+class Bytes:
+    """Brings so many bytes of no picture from any URL, or raises; all at once, when it is told to. Holds how many are
+    waited for, and the budget of a service that fetches with it."""
+
+    def __init__(self, service, most, *, error=None):
+        self.waiting = 0
+        self.open = asyncio.Event()
+        self.budget = Budget(most, "fetched")
+        self.error = error
+        self.service = replace(service(("objects", GRID)), fetch=self.fetch, fetched=self.budget)
+
+    async def fetch(self, url, tenant, max_bytes):
+        self.waiting += 1
+        await self.open.wait()
+        if self.error:
+            raise self.error
+        return b"x" * 10
+
+    def ask(self, *photos):
+        asked = about_all(Task.OBJECTS, [Source("https://example.com/a.jpg"), *photos])
+        return asyncio.create_task(self.service.answer(asked, ANYBODY, DIALECT))
+
+    async def until_waiting(self, count):
+        async with asyncio.timeout(15):
+            while self.waiting < count:  # noqa: ASYNC110  what is waited for are the loop's own next steps
+                await asyncio.sleep(0)
+
+
+class TestFetched:
+    """What calls hold of the photos that they have fetched is bounded, until the buffer counts it."""
+
+    async def test_too_much(self, service):
+        """Photos beyond that are refused, each for itself, and are there to be asked about later."""
+        web = Bytes(service, 25)
+        web.open.set()
+        for _ in range(2):
+            told = await web.ask(*[Source("https://example.com/b.jpg")] * 3)
+            assert [type(answer.error) for answer in told] == [BadFormat, BadFormat, Busy, Busy]
+            assert web.budget.taken == 0
+
+    async def test_beside(self, service):
+        """Photos that were sent count while others of their call are fetched; where they are too much it is refused."""
+        web = Bytes(service, 25)
+        first = web.ask(b"x" * 20)
+        await web.until_waiting(1)
+        with pytest.raises(Busy, match=r"limits\.max_reading_bytes"):
+            await web.ask(b"x" * 6)
+        web.open.set()
+        assert [type(answer.error) for answer in await first] == [Busy, BadFormat]
+        assert web.budget.taken == 0
+
+    async def test_sent(self, service):
+        """Where none is fetched, nothing is held here."""
+        web = Bytes(service, 0)
+        (told,) = await web.service.answer(about_all(Task.OBJECTS, [b"xxx"]), ANYBODY, DIALECT)
+        assert isinstance(told.error, BadFormat)
+
+    @pytest.mark.parametrize("error", [SourceAway("away"), RuntimeError("a bug")])
+    async def test_given_back(self, service, error):
+        """Whatever becomes of it, and when its client leaves, it is given back."""
+        web = Bytes(service, 100, error=error)
+        leaving, failing = web.ask(b"x"), web.ask(b"x")
+        await web.until_waiting(2)
+        assert web.budget.taken == 2
+        leaving.cancel()
+        web.open.set()
+        await asyncio.gather(leaving, failing, return_exceptions=True)
+        assert leaving.cancelled()
+        assert web.budget.taken == 0

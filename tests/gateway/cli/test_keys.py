@@ -1,0 +1,237 @@
+"""`imgrid keys`: made, shown once, used with the real SDKs as shown, listed and revoked while the gateway runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from contextlib import closing
+
+import httpx
+import pytest
+import yaml
+from azure.ai.vision.imageanalysis.models import VisualFeatures
+from google.cloud import vision
+from typer.testing import CliRunner
+
+from gateway.cli import main
+from gateway.config.errors import ConfigError
+from gateway.security import key_file
+from gateway.testing.gateway import parts_of, serving
+from gateway.testing.pictures import Block, drawn, encoded
+
+CONFIG = {
+    "providers": {"eye": {"kind": "shapes"}},
+    "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}],
+    "tenants": [{"name": "shop"}, {"name": "press", "keys": [{"dialect": "native", "key": "key-press"}]}],
+    "key_store": "keys.json",
+}
+PHOTO = encoded(drawn((200, 200), Block("red", 40, 40, 160, 160)), "JPEG")
+DIALECTS = ("native", "azure", "google", "rekognition")
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """`keys(words, …)`: what `imgrid keys` says, of a config with two tenants; raises what it raises."""
+    file = tmp_path / "imgrid.yaml"
+    file.write_text(yaml.safe_dump(CONFIG))
+
+    def run(*words, **changes):
+        if changes:
+            file.write_text(yaml.safe_dump({**CONFIG, **changes}))
+        result = CliRunner().invoke(main.app, ["keys", *words, "--config", str(file)], env={"COLUMNS": "200"})
+        if isinstance(result.exception, ConfigError):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return run
+
+
+def create(keys, dialect="native", *more, tenant="shop"):
+    """The id and the key of a new key, and all that was said of it."""
+    said = keys("create", "--tenant", tenant, "--dialect", dialect, *more)
+    first, _, key, *_ = said.splitlines()
+    return first.split()[0], key, said
+
+
+def eventually(true):
+    """Waits until it is so, for at most ten seconds; a gateway looks at its keys once a second."""
+    until = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+class TestCreate:
+    @pytest.mark.parametrize("dialect", DIALECTS)
+    def test_shown_once(self, keys, tmp_path, dialect):
+        """A new key is shown, and of one that is sent as it is nothing is kept that could be sent."""
+        key_id, key, said = create(keys, dialect)
+        kept = (tmp_path / "keys.json").read_text()
+        (stored,) = key_file.read(tmp_path / "keys.json").all
+        assert (stored.id, stored.tenant, stored.dialect, stored.expires) == (key_id, "shop", dialect, None)
+        assert (key in kept, "kept in the clear in keys.json" in said) == (False, dialect == "rekognition")
+        for part in key.split():
+            assert said.count(part) >= 2  # by itself, and in the lines to use
+            assert part not in keys("list") or dialect == "rekognition"
+
+    def test_different(self, keys):
+        """No two keys are alike."""
+        assert len({create(keys, tenant=tenant)[1] for tenant in ("shop", "shop", "press")}) == 3
+
+    def test_rotation(self, keys):
+        """Two are valid at once, and the second says how to be rid of the first; a third is refused until one is."""
+        (first, *_), (_, _, said) = create(keys), create(keys)
+        assert f"imgrid keys revoke {first}" in said
+        with pytest.raises(ConfigError, match=f"shop has 2 valid keys of dialect native .* imgrid keys revoke {first}"):
+            create(keys)
+        create(keys, "azure")
+        create(keys, tenant="press")
+        keys("revoke", first)
+        create(keys)
+
+    def test_rotation_from_config(self, keys):
+        """A key that stands in the config is one of the two; it is removed there."""
+        assert "remove tenants[1].keys[0] from the config" in create(keys, tenant="press")[2]
+        with pytest.raises(ConfigError, match=r"remove tenants\[1\]\.keys\[0\] from the config"):
+            create(keys, tenant="press")
+
+    def test_expired_frees(self, keys, tmp_path):
+        """An expired key takes no place."""
+        create(keys)
+        create(keys, "native", "--expires", "30d")
+        text = (tmp_path / "keys.json").read_text()
+        (tmp_path / "keys.json").write_text(re.sub(r'"expires": "\d+', '"expires": "2001', text))
+        create(keys)
+        assert keys("list").count("expired 2001-") == 1
+
+    @pytest.mark.parametrize(("given", "seconds"), [("30d", 30 * 86400), ("12h", 12 * 3600), ("45m", 45 * 60)])
+    def test_expires(self, keys, tmp_path, given, seconds):
+        """A key may be good for days, hours or minutes."""
+        create(keys, "azure", "--expires", given)
+        (stored,) = key_file.read(tmp_path / "keys.json").all
+        assert (stored.expires - stored.created).total_seconds() == seconds
+
+    @pytest.mark.parametrize("given", ["30", "d", "0d", "-1d", "1.5h", "1y", "999999d"])
+    def test_bad_expiry(self, keys, given):
+        """What is no such time is refused with what is."""
+        with pytest.raises(ConfigError, match="30d, 12h or 45m"):
+            create(keys, "native", f"--expires={given}")
+
+    def test_regions(self, keys, tmp_path):
+        """A key pair may be for some regions, the first of which is in the lines; other keys have none."""
+        said = create(keys, "rekognition", "--region", "eu-west-1", "--region", "eu-central-1")[2]
+        assert 'region_name="eu-west-1"' in said
+        (stored,) = key_file.read(tmp_path / "keys.json").pairs
+        assert stored.regions == ("eu-west-1", "eu-central-1")
+        assert "eu-west-1 eu-central-1" in keys("list")
+        with pytest.raises(ConfigError, match="azure has none"):
+            create(keys, "azure", "--region", "eu-west-1")
+
+    @pytest.mark.parametrize(
+        ("listen", "url"),
+        [("127.0.0.1:9", "http://127.0.0.1:9"), ("0.0.0.0:80", "http://127.0.0.1:80"), ("[::1]:8", "http://[::1]:8")],
+    )
+    def test_address(self, keys, listen, url):
+        """The lines name the gateway's own address, as seen from its machine, or the one that is given."""
+        assert f"'{url}/v1/detect" in keys("create", "--tenant", "shop", "--dialect", "native", listen=listen)
+        assert "'https://vision.shop.example/v1/" in create(keys, "native", "--url", "https://vision.shop.example/")[2]
+
+    def test_unknown_tenant(self, keys):
+        """A tenant that is not in the config is an error that names those that are."""
+        with pytest.raises(ConfigError, match="no tenant 'shpo'; there are shop, press; add it to tenants"):
+            create(keys, tenant="shpo")
+
+    @pytest.mark.parametrize("words", [("list",), ("revoke", "key_1"), ("create", "--tenant=press", "--dialect=azure")])
+    def test_no_store(self, keys, words):
+        """Without a key store in the config there is an error that says what to write there."""
+        with pytest.raises(ConfigError, match=r"`key_store: imgrid-keys\.json`"):
+            keys(*words, key_store=None, tenants=CONFIG["tenants"][1:])
+
+    @pytest.mark.parametrize("words", [("list",), ("revoke", "key_1"), ("create", "--tenant=press", "--dialect=azure")])
+    def test_broken(self, keys, tmp_path, words):
+        """A broken key store is an error that names it, and is left as it is."""
+        (tmp_path / "keys.json").write_text("{")
+        with pytest.raises(ConfigError, match=r"keys\.json is no key store"):
+            keys(*words)
+        assert (tmp_path / "keys.json").read_text() == "{"
+
+
+class TestListAndRevoke:
+    def test_list(self, keys):
+        """All keys are listed, those of the config by their place there, and an access key but no secret."""
+        (first, *_), (second, pair, _) = create(keys, "google", "--expires", "1d"), create(keys, "rekognition")
+        listed = keys("list")
+        rows = {line.split()[0]: line for line in listed.splitlines() if "shop" in line or "press" in line}
+        assert list(rows) == ["tenants[1].keys[0]", first, second]
+        assert "until 20" in rows[first]
+        access_key, secret = pair.split()
+        assert (access_key in rows[second], secret in listed, "key-press" in listed) == (True, False, False)
+
+    def test_revoke(self, keys):
+        """A revoked key is gone; one that there is not is an error that says where to look."""
+        key_id, *_ = create(keys)
+        assert keys("revoke", key_id) == f"{key_id} is revoked.\n"
+        assert key_id not in keys("list")
+        with pytest.raises(ConfigError, match="imgrid keys list"):
+            keys("revoke", key_id)
+        with pytest.raises(ConfigError, match="remove it there"):
+            keys("revoke", "tenants[1].keys[0]")
+
+
+def client_of(said):
+    """The client that the Python lines in it make."""
+    scope = {}
+    exec(re.search(r"^(?:from|import) .*?^client = .*?\)$", said, re.MULTILINE | re.DOTALL)[0], scope)
+    return scope["client"]
+
+
+class TestLive:
+    def test_as_shown(self, keys, tmp_path):
+        """What is shown works as it stands with each vendor's SDK, at a gateway that was running before; and no more
+        once the key is revoked."""
+        with serving(parts_of(tmp_path, CONFIG)) as url:
+            made = {dialect: create(keys, dialect, "--url", url) for dialect in DIALECTS}
+
+            def usage():
+                return httpx.get(f"{url}/v1/usage", headers={"X-Api-Key": made["native"][1]}).status_code
+
+            eventually(lambda: usage() == 200)
+            (curl,) = [shlex.split(line) for line in made["native"][2].splitlines() if line.startswith("curl ")]
+            assert curl[:4] == ["curl", "--data-binary", "@photo.jpg", "-H"]
+            asked = httpx.post(curl[5], headers=[curl[4].split(": ")], content=PHOTO)
+            assert [each["label"] for each in asked.json()["photos"][0]["detections"]] == ["red"]
+            with closing(client_of(made["azure"][2])) as azure:
+                assert azure.analyze(PHOTO, [VisualFeatures.OBJECTS]).objects.list[0].tags[0].name == "red"
+            with client_of(made["google"][2]) as google:
+                found = google.object_localization(image=vision.Image(content=PHOTO)).localized_object_annotations
+                assert [each.name for each in found] == ["red"]
+            with closing(client_of(made["rekognition"][2])) as rekognition:
+                assert rekognition.detect_labels(Image={"Bytes": PHOTO})["Labels"][0]["Name"] == "red"
+                for key_id, *_ in made.values():
+                    keys("revoke", key_id)
+                eventually(lambda: usage() == 401)
+                with pytest.raises(rekognition.exceptions.ClientError, match="UnrecognizedClientException"):
+                    rekognition.detect_labels(Image={"Bytes": PHOTO})
+
+    def test_readiness(self, keys, tmp_path):
+        """A key store that breaks is told by readiness, and keys that were good go on being so."""
+        _, key, _ = create(keys)
+        with serving(parts_of(tmp_path, CONFIG)) as url:
+            assert httpx.get(f"{url}/readyz").json() == {"ready": True, "problems": {}}
+            (tmp_path / "keys.json").write_text("{")
+            eventually(lambda: "no key store" in httpx.get(f"{url}/readyz").json()["problems"].get("keys", ""))
+            assert httpx.get(f"{url}/readyz").status_code == 200
+            assert httpx.get(f"{url}/v1/usage", headers={"X-Api-Key": key}).status_code == 200
+
+    def test_expired_pair(self, keys, tmp_path):
+        """An expired key pair is refused as AWS refuses expired credentials, as boto3 tells."""
+        _, _, said = create(keys, "rekognition", "--expires", "1m")
+        file = tmp_path / "keys.json"
+        file.write_text(re.sub(r'"expires": "\d+', '"expires": "2001', file.read_text()))
+        with serving(parts_of(tmp_path, CONFIG)) as url:
+            client = client_of(re.sub(r"http://127.0.0.1:\d+", url, said))
+            with closing(client), pytest.raises(client.exceptions.ClientError) as caught:
+                client.detect_labels(Image={"Bytes": PHOTO})
+        assert caught.value.response["Error"]["Code"] == "ExpiredTokenException"

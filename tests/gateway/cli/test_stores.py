@@ -1,0 +1,149 @@
+"""What operators ask of the stores by command: the shared buffer, and webhooks that failed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gateway.config import settings
+from gateway.core.clock import steady
+from gateway.core.model import Entry, Lane, Outcome, Photo, Size
+from gateway.jobs.webhooks.signing import parse_secret
+from gateway.store.buffer import MOST_CLAIMS, Settlement
+from gateway.store.buffer import Commit as Step
+from gateway.store.jobs import Hook, Job
+from gateway.wiring.stores import open_stores
+from providers.detection import Task
+from thresholds.shape import Shape
+
+LANE = Lane("eye", Task.OBJECTS, "shop", Shape(3, 3))
+CONFIG = {
+    "providers": {"eye": {"kind": "shapes"}},
+    "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "3x3"}]}],
+}
+
+
+def entry(name: str, **changes) -> Entry:
+    now = time.time()
+    return Entry(Photo(name, b"12345", "JPEG", Size(4, 3)), "objects", "shop", LANE, now, now, now, now + 60, **changes)
+
+
+@pytest.fixture
+def imgrid(tmp_path):
+    """`imgrid(*words)`: the command in a process of its own, with that config."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")}
+    program = Path(sys.executable).with_name("imgrid")
+
+    def run(*words, **config):
+        (tmp_path / "imgrid.yaml").write_text(yaml.safe_dump(CONFIG | config))
+        command = [program, *words]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment | {"COLUMNS": "200"}
+        )
+
+    return run
+
+
+def opened(tmp_path, **config):
+    file = tmp_path / "imgrid.yaml"
+    file.write_text(yaml.safe_dump(CONFIG | config))
+    return open_stores(settings.read(file, {}), file, steady())
+
+
+def test_buffer(imgrid, tmp_path, redis_server):
+    """`imgrid buffer` shows what waits, whether somebody waits for it, and the photos that were given up."""
+
+    async def fill():
+        stores = opened(tmp_path, redis=redis_server.url)
+        client = stores.buffer._commands.client
+        await client.flushall()
+        await stores.buffer.put([entry("given-up", job="job-1")])
+        for _ in range(MOST_CLAIMS):
+            (lane,) = await stores.buffer.waiting()
+            await stores.buffer.claim(lane, 1e12)
+            stores.buffer._bytes.clear()
+            await client.zadd("{imgrid}:alive", {stores.buffer.replica: time.time() - 1})
+            other = opened(tmp_path, redis=redis_server.url)
+            await other.buffer._once()
+            await other.close()
+        await stores.buffer._once()
+        await stores.buffer.put([entry("waits"), entry("too", job="job-2")])
+        await stores.close()
+
+    asyncio.run(fill())
+    shown = imgrid("buffer", redis=redis_server.url)
+    assert shown.returncode == 0, shown.stderr
+    assert "2 photos held" in shown.stdout
+    assert "3x3" in shown.stdout
+    assert "1 dead letters" in shown.stdout
+    assert "given-up" in shown.stdout
+    assert "job-1" in shown.stdout
+
+
+def test_buffer_in_memory(imgrid):
+    """Without Redis there is none to look into, and it says where to look instead."""
+    shown = imgrid("buffer")
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert "/metrics" in shown.stderr
+
+
+def test_nobody_there(imgrid):
+    """A Redis that is not there is one message, not a traceback."""
+    shown = imgrid("buffer", redis="redis://127.0.0.1:1/0")
+    assert shown.returncode == 2
+    assert "redis" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize("url", ["http://host/", "redis+sentinel://host:26379"])
+def test_no_redis_url(imgrid, url):
+    """A wrong URL is named with the key it stands under."""
+    shown = imgrid("buffer", redis=url)
+    assert shown.returncode == 2
+    assert "imgrid.yaml: redis: " in shown.stderr
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_webhooks(imgrid, tmp_path, redis_server, kind):
+    """Dead deliveries are listed, and sent again by name or all at once; naming none replays none."""
+    config = {"redis": redis_server.url} if kind == "redis" else {}
+
+    async def fill():
+        stores = opened(tmp_path, **config)
+        if kind == "redis":
+            await stores.buffer._commands.client.flushall()
+        photos = [entry(f"job_1-{index}", job="job_1", index=index) for index in range(2)]
+        job = Job("job_1", "shop", "objects", ("a", "b"), b"{}", time.time(), Hook("https://shop.example/hook", True))
+        async with stores.jobs.running(stores.buffer):
+            await stores.jobs.submit(job, photos)
+            while (await stores.buffer.held()).photos < 2:  # noqa: ASYNC110  a feeder of its own puts them
+                await asyncio.sleep(0.02)
+            taken = await stores.buffer.claim(LANE, 1e12)
+            await stores.buffer.commit(Step(settled=[Settlement(one, Outcome(None)) for one in taken]))
+            for each in await stores.deliveries.claim(time.time() + 1, 60, 9):
+                await stores.deliveries.failed(each.id, "refused the connection", None)
+        await stores.close()
+
+    asyncio.run(fill())
+    listed = imgrid("webhooks", "list", **config)
+    assert listed.returncode == 0, listed.stderr
+    assert "3 dead deliveries" in listed.stdout
+    assert "refused the connection" in listed.stdout
+    assert imgrid("webhooks", "replay", **config).returncode == 2
+    assert "1 delivery is due again" in imgrid("webhooks", "replay", "job_1-end", **config).stdout
+    assert "2 deliveries are due again" in imgrid("webhooks", "replay", "--all", **config).stdout
+    assert "0 dead deliveries" in imgrid("webhooks", "list", **config).stdout
+
+
+def test_secret(imgrid):
+    """`imgrid webhooks secret` prints one that can be used, and never the same."""
+    secrets = {imgrid("webhooks", "secret").stdout.strip() for _ in range(2)}
+    assert len(secrets) == 2
+    assert all(parse_secret(secret) for secret in secrets)

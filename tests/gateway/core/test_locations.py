@@ -1,0 +1,117 @@
+"""Where a photo lies, as clients write it, and whether that is within a folder that an operator opened."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.locations import Folder, folder_of, place_of, s3_url
+
+PLACES = {
+    "s3://shop/a.jpg": ("s3", "shop", "a.jpg", ""),
+    "S3://shop/a.jpg": ("s3", "shop", "a.jpg", ""),
+    "s3://shop/a/b%20c%3Fd%23%C3%A9.jpg": ("s3", "shop", "a/b c?d#é.jpg", ""),
+    "s3://shop/a%252Fb": ("s3", "shop", "a%2Fb", ""),
+    "s3://shop/a+b&c=d": ("s3", "shop", "a+b&c=d", ""),
+    "s3://shop/a.jpg?versionId=v%2B1": ("s3", "shop", "a.jpg", "v+1"),
+    "s3://shop//a": ("s3", "shop", "/a", ""),
+    "gs://shop/a b?c#d%20é.jpg": ("gs", "shop", "a b?c#d%20é.jpg", ""),
+    "gs://www.shop.example/..a/b..": ("gs", "www.shop.example", "..a/b..", ""),
+}
+UNREADABLE = [
+    "", "shop/a.jpg", "s3:/shop/a.jpg", "file:///etc/passwd", "ftp://shop/a.jpg", "s3n://shop/a.jpg",
+    "s3://", "s3://shop", "s3://shop/", "s3:///a.jpg", "s3://sh/a.jpg", "s3://../shop/a.jpg", "s3://.../a.jpg",
+    "s3://shop@evil/a.jpg", "s3://shop%2Fa/b", "s3://shop\n/a", "s3://arn:aws:s3:::shop/a.jpg", f"s3://{'b' * 256}/a",
+    "s3://shop/../secret/a", "s3://shop/a/%2E%2e/b", "s3://shop/a/..%2fb", "s3://shop/a%2F..%2Fb", "s3://shop/..",
+    "s3://shop/./a", "s3://shop/a\\..\\b", "s3://shop/a%00b", "s3://shop/a%0d%0ab", "s3://shop/a%7f", "s3://shop/%ff",
+    "s3://shop/" + "a" * 1025, "s3://shop/" + "%61" * 5000, "s3://shop/a?", "s3://shop/a?versionId=",
+    "s3://shop/a?versionId=%0a", "s3://shop/a?versionId=..", "s3://shop/a?partNumber=1", "s3://shop/a\ud800",
+    "gs://shop/../secret/a", "gs://shop/a/..", "gs://shop/a\r\nHost: b", "gs://shop", "gs://shop/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("url", "place"), PLACES.items())
+def test_what_a_url_names(url, place):
+    """Keys of S3 are percent-encoded, once; names of Cloud Storage stand as they are."""
+    assert place_of(url) == (url, *place)
+
+
+@pytest.mark.parametrize("url", ["https://shop.example/a.jpg", "HTTP://shop.example/../a"])
+def test_web(url):
+    """A URL of the web is left to who fetches it."""
+    assert place_of(url) == (url, url.partition(":")[0].lower(), "", "", "")
+
+
+@pytest.mark.parametrize("url", UNREADABLE)
+def test_what_names_nothing(url):
+    """What names no object is refused; so are keys with `..` in them, however that is written."""
+    with pytest.raises(ValueError, match="URL"):
+        place_of(url)
+
+
+@given(st.text(max_size=200))
+def test_any_text(text):
+    """Whatever stands after the scheme is read or refused, and nothing else happens."""
+    for scheme in ("s3", "gs"):
+        try:
+            place = place_of(f"{scheme}://{text}")
+        except ValueError:
+            continue
+        assert place.bucket in text
+        assert ".." not in place.key.split("/")
+
+
+@given(st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=200), st.text("aZ0+/=._-", max_size=20))
+def test_there_and_back(key, version):
+    """A bucket, key and version that are written as a URL are read again as the same."""
+    if {".", ".."}.isdisjoint({*key.replace("\\", "/").split("/"), *version.split("/")}):
+        assert place_of(s3_url("shop", key, version))[2:] == ("shop", key, version)
+
+
+@pytest.mark.parametrize("bucket", ["shop/a", "a?b", "..", "shop%2Fa", ""])
+def test_no_bucket(bucket):
+    """What can be no bucket's name becomes none of another's objects."""
+    with pytest.raises(ValueError, match="URL"):
+        place_of(s3_url(bucket, "a.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("text", "folder"),
+    [
+        ("s3://shop/", Folder("s3", "shop", "")),
+        ("gs://shop/a/b c%20/", Folder("gs", "shop", "a/b c%20/")),
+    ],
+)
+def test_folders(text, folder):
+    """A folder is a bucket or a part of it, with names as they are."""
+    assert folder_of(text) == folder
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://shop", "s3://shop/a", "s3://", "s3:///", "shop/", "https://shop/", "s3://*/", "s3://shop/../", ""]
+)
+def test_no_folder(text):
+    """Without a slash at its end it is none, and the message says how to write one."""
+    with pytest.raises(ValueError, match=r"write s3://BUCKET/"):
+        folder_of(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "within"),
+    [
+        ("s3://shop/photos/a.jpg", True),
+        ("s3://shop/photos%2Fa.jpg", True),
+        ("s3://shop/%70hotos/a/b.jpg", True),
+        ("s3://shop/photos", False),
+        ("s3://shop/photos2/a.jpg", False),
+        ("s3://shop/Photos/a.jpg", False),
+        ("s3://shop//photos/a.jpg", False),
+        ("s3://shop/a.jpg?versionId=photos/", False),
+        ("s3://shop2/photos/a.jpg", False),
+        ("s3://Shop/photos/a.jpg", False),
+        ("s3://secret/shop/photos/a.jpg", False),
+        ("gs://shop/photos/a.jpg", False),
+    ],
+)
+def test_within(url, within):
+    """A folder holds what begins with it in its own bucket of its own store, compared as the store has it."""
+    assert folder_of("s3://shop/photos/").holds(place_of(url)) == within

@@ -1,0 +1,66 @@
+"""`imgrid demo` from end to end: a real gateway, the real boto3, the real OCR and a detector."""
+
+import io
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
+from gateway.demo.run import Plan, Shot, run, text_plan
+from gateway.testing.pictures import Block, drawn, encoded
+
+
+@pytest.fixture
+def shapes_plan():
+    shots = [Shot(f"{n}.png", encoded(drawn((160, 120), Block("red", 20, 20, 60 + n, 80)))) for n in range(6)]
+    rule = {"kind": "imgrid", "area": {"mean": 0.16}, "floor": 0.1}
+    return Plan("objects", shots, {"kind": "shapes", "canvas": "320x320"}, [{"shape": "3x1", "rule": rule},
+                {"shape": "1x1"}], clients=3)  # fmt: skip
+
+
+def test_it_shows_who_got_what(tmp_path, shapes_plan):
+    """It prints each client's picture, shapes and share, and what was billed; pictures and page are written."""
+    console = Console(record=True, width=120, file=io.StringIO())
+    page = run(shapes_plan, tmp_path / "out", console)
+    told = console.export_text()
+    assert told.count("client-0") == 6
+    assert "images billed for 6 pictures" in told
+    assert "red" in told
+    assert len(list((tmp_path / "out").glob("canvas-*.png"))) >= 2
+    assert "client-01" in page.read_text()
+
+
+def test_the_config_it_leaves_behind_is_usable(tmp_path, shapes_plan):
+    """The config file that it ran with can be shown and used again."""
+    run(shapes_plan, tmp_path / "out", Console(quiet=True))
+    shown = CliRunner().invoke(app, ["config", "show", "--config", str(tmp_path / "out/imgrid.yaml")])
+    assert shown.exit_code == 0
+    assert "client-03" in shown.output
+    assert "secret-of" not in shown.output
+
+
+def test_text_is_read_off_the_canvases(tmp_path):
+    """Signs of several clients on one canvas are read as they were written, to at least nine words in ten."""
+    console = Console(record=True, width=120, file=io.StringIO())
+    plan = text_plan(clients=4, count=4)
+    run(plan, tmp_path / "out", console)
+    words = sum(len(shot.words) for shot in plan.shots)
+    told = console.export_text()
+    read = next(line for line in told.splitlines() if f"of the {words} words" in line)
+    assert int(read.split()[0]) >= 0.9 * words
+    assert "1 images billed for 4 pictures" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--photos", "."], "--photos and --model go together"),
+        (["--photos", "EMPTY", "--model", "x.onnx"], "there are no .jpg or .png files"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path, arguments, message):
+    """Options that do not fit together, or lead nowhere, are named."""
+    given = [str(tmp_path) if argument == "EMPTY" else argument for argument in arguments]
+    result = CliRunner().invoke(app, ["demo", *given, "--out", str(tmp_path / "out")])
+    assert message in str(result.exception)

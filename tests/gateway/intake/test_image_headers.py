@@ -1,0 +1,176 @@
+"""Headers that are built to keep their reader busy are told from ordinary ones, in no time."""
+
+import io
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from gateway.intake.image_headers import crowded
+
+PHOTOS = sorted(Path(__file__).resolve().parents[4].glob("shared/data/*/images/*"))
+PICTURE = Image.linear_gradient("L").resize((40, 30))
+
+
+def encode(form, image=PICTURE, **more):
+    out = io.BytesIO()
+    image.save(out, form, **more)
+    return out.getvalue()
+
+
+def segment(kind, data=b""):
+    return bytes([0xFF, kind]) + struct.pack(">H", len(data) + 2) + data
+
+
+def chunk(kind, data=b""):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def tags(count, order="<", entry=(700, 3, 1, 0)):
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    return mark + struct.pack(f"{order}IH", 8, count) + count * struct.pack(f"{order}HHII", *entry) + bytes(4)
+
+
+def big_tags(count):
+    return b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, count) + count * struct.pack("<HHQQ", 700, 3, 1, 0)
+
+
+def jpeg(between):
+    whole = encode("JPEG")
+    return whole[:2] + between + whole[2:]
+
+
+def png(between=b"", after=b""):
+    whole = encode("PNG")
+    return whole[:33] + between + whole[33:-12] + after + whole[-12:]
+
+
+def gif(between):
+    whole = encode("GIF")
+    at = 13 + (3 << (whole[10] & 7) + 1)
+    return whole[:at] + between + whole[at:]
+
+
+def webp(exif):
+    chunks = encode("WEBP")[12:] + b"EXIF" + struct.pack("<I", len(exif)) + exif
+    return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
+
+
+MANY = 400_000
+HOSTILE = {
+    "JPEG, empty applications": (jpeg(MANY * segment(0xE5)), "1000 header segments"),
+    "JPEG, comments": (jpeg(MANY * segment(0xFE)), "1000 header segments"),
+    "JPEG, markers without a length": (jpeg(MANY * b"\xff\xd0"), "1000 header segments"),
+    "JPEG, junk": (jpeg(segment(0xE5) + bytes(2_000_000)), "65536 bytes between"),
+    "JPEG, padding": (jpeg(b"\xff" * 2_000_000), "65536 bytes between"),
+    "JPEG, Photoshop": (jpeg(segment(0xED, b"Photoshop 3.0\0" + 5000 * b"8BIM\4\4\0\0\0\0\0\0")), "1000 header"),
+    "JPEG, EXIF in pieces": (jpeg(300 * segment(0xE1, b"Exif\0\0" + bytes(9000))), "1000 header segments"),
+    "JPEG, EXIF tags": (jpeg(segment(0xE1, b"Exif\0\0" + tags(5000))), "1000 tags"),
+    "JPEG, EXIF of prefixes": (jpeg(segment(0xE1, 5000 * b"Exif\0\0")), "again and again"),
+    "PNG, empty chunks": (png(MANY * chunk(b"aaAa")), "1000 header segments"),
+    "PNG, profiles": (png(30 * chunk(b"iCCP")), "1000 header segments"),
+    "PNG, chunks behind the pixels": (png(after=MANY * chunk(b"aaAa")), "20000 chunks"),
+    "PNG, EXIF tags": (png(chunk(b"eXIf", tags(2000))), "1000 tags"),
+    "GIF, comments": (gif(MANY * b"!\xfe\1a\0"), "1000 header segments"),
+    "GIF, one long comment": (gif(b"!\xfe" + MANY * b"\1a" + b"\0"), "1000 header segments"),
+    "GIF, behind an empty block": (gif(b"!\x01\0" + MANY * b"\1a" + b"\0"), "1000 header segments"),
+    "GIF, behind a loop": (gif(b"!\xff\x0bNETSCAPE2.0\0" + MANY * b"\1a" + b"\0"), "1000 header segments"),
+    "GIF, junk": (gif(bytes(2_000_000)), "65536 bytes between"),
+    "TIFF": (tags(65_535), "1000 tags"),
+    "TIFF, other end first": (tags(65_535, ">"), "1000 tags"),
+    "BigTIFF": (big_tags(70_000), "1000 tags"),
+    "TIFF, strips": (tags(1, entry=(273, 4, 200_000, 8)) + bytes(800_000), "131072 numbers"),
+    "TIFF, fractions": (tags(1, entry=(282, 5, 20_000, 8)) + bytes(160_000), "131072 numbers"),
+    "TIFF, one upon the other": (tags(99, entry=(700, 1, 90_000, 8)) + bytes(90_000), "over each other"),
+    "WEBP, EXIF tags": (webp(tags(2000)), "1000 tags"),
+    "WEBP, chunks": (encode("WEBP") + MANY * (b"aaaa" + bytes(4)), "20000 chunks"),
+}
+
+
+@pytest.mark.parametrize(("data", "said"), HOSTILE.values(), ids=HOSTILE)
+def test_hostile(data, said):
+    """A header of hundreds of thousands of entries is named for what it has too much of, in a few milliseconds."""
+    began = time.perf_counter()
+    assert said in crowded(data)
+    assert time.perf_counter() - began < 0.1
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])
+def test_ordinary(form):
+    """What an encoder writes passes, with EXIF and a comment too."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.XResolution] = 72.0
+    more = {"exif": exif} if form in ("JPEG", "PNG", "WEBP", "TIFF") else {}
+    assert crowded(encode(form, comment=b"seen" * 500, **more)) is None
+
+
+@pytest.mark.parametrize(("data", "more"), [
+    (jpeg(980 * segment(0xFE)), jpeg(1000 * segment(0xFE))),
+    (png(990 * chunk(b"aaAa")), png(1000 * chunk(b"aaAa"))),
+    (gif(490 * b"!\xfe\1a\0"), gif(501 * b"!\xfe\1a\0")),
+    (tags(1000), tags(1001)), (big_tags(1000), big_tags(1001)),
+])  # fmt: skip
+def test_border(data, more):
+    """Nearly a thousand entries pass, and more do not."""
+    assert crowded(data) is None
+    assert crowded(more)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_large_profile(form):
+    """A printer's colour profile of 557 KB passes, in JPEG in its nine segments."""
+    mode = "CMYK" if form in ("JPEG", "TIFF") else "RGB"
+    profile = bytes(range(256)) * 2176
+    assert crowded(encode(form, PICTURE.convert(mode), icc_profile=profile)) is None
+
+
+def test_big_tiff():
+    """A BigTIFF of thousands of strips passes."""
+    tall = Image.new("L", (4, 8000))
+    assert crowded(encode("TIFF", tall, big_tiff=True, strip_size=4)) is None
+
+
+@pytest.mark.skipif(not PHOTOS, reason="no photos here")
+def test_real_photos():
+    """Every photo of the shared sets passes."""
+    assert [path for path in PHOTOS if crowded(path.read_bytes())] == []
+
+
+STARTS = [
+    b"",
+    b"\xff\xd8",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF89a",
+    b"RIFF\0\0\0\0WEBP",
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+]
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(STARTS), st.binary(max_size=200))
+def test_any_bytes(start, rest):
+    """Whatever the bytes are, there is an answer."""
+    assert crowded(start + rest) in (None, crowded(start + rest))
+
+
+SEEDS = [jpeg(segment(0xE1, b"Exif\0\0" + tags(3))), png(chunk(b"eXIf", tags(3))), gif(b"!\xfe\1a\0"), webp(tags(3)),
+         tags(3), big_tags(3), tags(3, ">")]  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(SEEDS), st.integers(0, 4000), st.binary(min_size=1, max_size=8), st.integers(0, 4000))
+def test_damaged(data, at, junk, length):
+    """Whatever happened to a picture on its way, there is an answer, and no small file has too much of anything."""
+    damaged = bytearray(data)
+    damaged[at % len(data) : at % len(data) + len(junk)] = junk
+    said = crowded(bytes(damaged[: length % len(data) or None]))
+    assert said is None or "tags" in said

@@ -1,0 +1,163 @@
+"""A job from its request to its signed webhook, through a whole gateway without Redis."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from standardwebhooks import Webhook
+
+from gateway.jobs.webhooks.signing import new_secret
+from gateway.testing.gateway import parts_of, serving
+from gateway.testing.pictures import encoded, number_on, numbered
+from gateway.testing.redis_server import free_port
+from providers.detection import Box, Detection
+
+SECRET = new_secret()
+CONFIG = {
+    "providers": {"eye": {"kind": "shapes"}},
+    "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}]}],
+    "jobs": {"max_wait_ms": 50},
+    "webhooks": {"secrets": [SECRET]},
+    "fetch": {"allow": ["127.0.0.0/8"]},
+}
+
+
+class Client(ThreadingHTTPServer):
+    """A client's own server: has a photo to be fetched, and takes webhooks. Holds what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.told: list[tuple[dict[str, str], bytes]] = []
+        self.came = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Client
+
+    def do_GET(self) -> None:
+        data = encoded(numbered(77)) if self.path == "/77.png" else b""
+        self.send_response(200 if data else 404)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.told.append((dict(self.headers), body))
+        self.send_response(204)
+        self.end_headers()
+        self.server.came.set()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[Client]:
+    with Client() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def until(true: Callable[[], bool], within_s: float = 20) -> None:
+    end = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def seen(result: dict) -> int | None:
+    return number_on(Detection(one["label"], one["score"], Box(**one["box"])) for one in result["detections"])
+
+
+def test_from_request_to_webhook(tmp_path, receiver):
+    """Photos sent and photos fetched are answered each with its own, and the end is told, signed."""
+    names = ["77.png", "78.png"]
+    with serving(parts_of(tmp_path, CONFIG)) as url, httpx.Client(base_url=url, timeout=30) as client:
+        files = [("photo", (f"{number}.png", encoded(numbered(number)))) for number in (5, 6)]
+        fields = {"url": [f"{receiver.url}/{name}" for name in names], "webhook": receiver.url}
+        handed = client.post("/v1/jobs", files=files, data=fields)
+        assert handed.status_code == 202, handed.text
+        assert receiver.came.wait(20)
+        job = client.get(handed.headers["Location"]).json()
+    assert (job["state"], job["photos"], job["settled"], job["failed"]) == ("done", 4, 4, 1)
+    results = {result["index"]: result for result in job["results"]}
+    by_content = {seen(result) for result in results.values() if "error" not in result}
+    assert by_content == {5, 6, 77}
+    (error,) = [result["error"]["code"] for result in results.values() if "error" in result]
+    assert error == "source_missing"
+    headers, body = receiver.told[0]
+    told = Webhook(SECRET).verify(body.decode(), {name.lower(): value for name, value in headers.items()})
+    assert (told["type"], told["data"]["id"]) == ("job.done", job["id"])
+
+
+@pytest.mark.parametrize(
+    "target", ["http://169.254.169.254/latest/meta-data", "http://[::ffff:10.0.0.1]/", "http://localhost.:1/"]
+)
+def test_guarded(tmp_path, target):
+    """No photo is fetched from an address that is not allowed, whatever its spelling."""
+    config = {**CONFIG, "fetch": {}}
+    with serving(parts_of(tmp_path, config)) as url, httpx.Client(base_url=url, timeout=30) as client:
+        handed = client.post("/v1/jobs", json={"photos": [{"url": target}]})
+        if handed.status_code == 202:
+            place = handed.headers["Location"]
+            until(lambda: client.get(place).json()["state"] == "done")
+            (result,) = client.get(place).json()["results"]
+            unresolved = target.startswith("http://localhost.") and "no address" in result["error"]["message"]
+            assert result["error"]["code"] == ("not_fetched" if unresolved else "source_not_allowed")
+        else:
+            assert (handed.status_code, handed.json()["error"]["code"]) == (400, "invalid_request")
+
+
+def test_killed(tmp_path, receiver):
+    """A gateway that is killed with a job half done finishes it when it is started again."""
+    port = free_port()
+    slow = {"kind": "shapes", "latency_ms": 300, "concurrency": 1}
+    config = {**CONFIG, "listen": f"127.0.0.1:{port}", "providers": {"eye": slow}}
+    file = tmp_path / "imgrid.yaml"
+    file.write_text(yaml.safe_dump(config))
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        process = _started(file, client)
+        files = [("photo", (f"{number}.png", encoded(numbered(number)))) for number in range(24)]
+        place = client.post("/v1/jobs", files=files, data={"webhook": receiver.url}).headers["Location"]
+        until(lambda: client.get(place).json()["settled"] >= 4)
+        process.kill()
+        process.wait()
+        process = _started(file, client)
+        try:
+            until(lambda: client.get(place).json()["state"] == "done")
+            job = client.get(place).json()
+            assert receiver.came.wait(20)
+        finally:
+            process.kill()
+            process.wait()
+    assert sorted(seen(result) for result in job["results"]) == list(range(24))
+    assert [json.loads(body)["type"] for _, body in receiver.told] == ["job.done"]
+
+
+def _started(file: Path, client: httpx.Client) -> subprocess.Popen[bytes]:
+    command = Path(sys.executable).parent / "imgrid"
+    process = subprocess.Popen([command, "serve", "-c", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def answers() -> bool:
+        try:
+            return client.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    until(answers)
+    return process

@@ -1,0 +1,102 @@
+"""What webhooks tell, and how ids and times are written."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.errors import BadFormat
+from gateway.core.model import Size
+from gateway.jobs.response import body, iso, job_out, payload
+from gateway.jobs.service import ID_CHARS, job_id
+from gateway.store.jobs import Delivery, Hook, Result, State
+
+NOON = 1_800_000_000.0
+HOOK = Hook("https://shop.example/hook", each_photo=True)
+
+
+def delivery(kind, job, *, number=0):
+    return Delivery("d", job.tenant, job.id, kind, 1, HOOK.url, 0, NOON, NOON, "", number)
+
+
+class TestPayload:
+    def test_end(self, make):
+        """The end of a job is told with its summary and where to read it, without its results."""
+        job = replace(make.job(2, hook=HOOK), state=State.DONE, settled=2, billed=0.5, finished_at=NOON + 1.5)
+        told = json.loads(payload(delivery("job.done", job), job))
+        assert told == {
+            "type": "job.done",
+            "timestamp": "2027-01-15T08:00:00.000Z",
+            "data": {
+                "id": job.id,
+                "state": "done",
+                "task": "objects",
+                "photos": 2,
+                "settled": 2,
+                "failed": 0,
+                "billed": 0.5,
+                "saved": 0.75,
+                "created_at": "2027-01-15T08:00:00.000Z",
+                "finished_at": "2027-01-15T08:00:01.500Z",
+                "webhook": {"url": HOOK.url, "each_photo": True},
+                "path": f"/v1/jobs/{job.id}",
+            },
+        }
+
+    def test_photo(self, make):
+        """A photo is told with its result."""
+        job = replace(make.job(2, hook=HOOK), settled=1)
+        result = Result(1, 1, make.outcome(0.25), Size(40, 30))
+        told = json.loads(payload(delivery("photo.settled", job, number=1), job, [result]))
+        photo = told["data"]["photo"]
+        assert (photo["index"], photo["number"], photo["name"], photo["billed"]) == (1, 1, "photo-1", 0.25)
+        assert told["data"]["state"] == "running"
+
+    async def test_from_the_store(self, store, make, clock):
+        """A delivery's body is made of what the store keeps of its job."""
+        job = make.job(3, hook=HOOK)
+        await store.submit(job, [make.entry(job, 0), make.entry(job, 2)], {1: BadFormat("no picture")})
+        await store.settle(job.id, 2, make.outcome(), Size(4, 3))
+        bodies = [json.loads(await body(store, due)) for due in await store.claim(clock.now, 60, 9)]
+        assert sorted((each["data"]["photo"]["number"], each["data"]["photo"]["index"]) for each in bodies) == [
+            (1, 1),
+            (2, 2),
+        ]
+        await store.abort("shop", job.id)
+        (due,) = await store.claim(clock.now, 60, 9)
+        told = json.loads(await body(store, due))
+        assert (told["type"], told["data"]["state"], "photo" in told["data"]) == ("job.aborted", "aborted", False)
+
+    async def test_forgotten(self, store, make):
+        """There is nothing to tell of a job that is no longer there."""
+        assert await body(store, delivery("job.done", make.job())) is None
+
+
+class TestSaved:
+    @pytest.mark.parametrize(
+        ("settled", "failed", "billed", "saved"),
+        [(0, 0, 0.0, 0.0), (4, 0, 1.0, 0.75), (2, 2, 0.0, 0.0), (2, 1, 2.0, -1.0)],
+    )
+    def test_share(self, make, settled, failed, billed, saved):
+        """The share saved is of the photos that were answered; it is negative where more was billed than these."""
+        job = replace(make.job(4), settled=settled, failed=failed, billed=billed)
+        assert job_out(job).saved == saved
+
+
+class TestIds:
+    def test_go_with_the_time(self):
+        """A later job has a greater id, whatever is random in it."""
+        times = [0.0, 1.0, 1.000001, NOON, NOON + 0.001, NOON * 2]
+        ids = [job_id(at, lambda count, last=index % 2: bytes([255 * (1 - last)]) * count)
+               for index, at in enumerate(times)]  # fmt: skip
+        assert ids == sorted(ids)
+        assert {len(each) for each in ids} == {ID_CHARS}
+
+    def test_unguessable(self):
+        """Jobs of the same moment have ids of their own."""
+        assert len({job_id(NOON) for _ in range(1000)}) == 1000
+
+
+def test_iso():
+    """Times are UTC, to the millisecond."""
+    assert iso(NOON + 0.25) == "2027-01-15T08:00:00.250Z"

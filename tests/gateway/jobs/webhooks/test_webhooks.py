@@ -1,0 +1,649 @@
+"""Webhooks: signed as the specification says, delivered at least once, and no receiver delays another."""
+
+import asyncio
+import base64
+import json
+import logging
+import random
+import time
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from io import StringIO
+from ipaddress import ip_network
+
+import pytest
+import standardwebhooks
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from gateway.core.errors import BufferAway
+from gateway.jobs.webhooks import signing
+from gateway.jobs.webhooks.dead_letters import replay, table
+from gateway.jobs.webhooks.deliverer import PAUSES_S, Attempt, Deliverer, Pace, Result, again_at
+from gateway.security.egress import FetchFailed, Guard, UrlRefused
+from gateway.store.jobs import Delivery
+
+SECRET = signing.PREFIX + base64.b64encode(bytes(range(32))).decode()
+OTHER = signing.new_secret()
+START = 1_800_000_000.0
+SECONDS, MINUTE, HOUR = 1, 60, 3600
+
+
+@dataclass
+class Store:
+    """A DeliveryStore in memory, which keeps what it was told: the deliveries, their leases, the dead ones."""
+
+    waiting: dict[str, Delivery] = field(default_factory=dict)
+    buried: dict[str, Delivery] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
+    per_host: int = 4
+    errors: list[Exception] = field(default_factory=list)
+
+    async def claim(self, now, lease_s, count):
+        if self.errors:
+            raise self.errors.pop()
+        hosts, claimed = defaultdict(int), []
+        for each in sorted(self.waiting.values(), key=lambda each: each.due_at):
+            host = each.url.split("/")[2]
+            if each.due_at <= now and len(claimed) < count and hosts[host] < self.per_host:
+                hosts[host] += 1
+                claimed.append(each)
+                self.waiting[each.id] = replace(each, due_at=now + lease_s)
+        return claimed
+
+    async def made(self, delivery_id):
+        del self.waiting[delivery_id]
+        self.taken.append(delivery_id)
+
+    async def failed(self, delivery_id, error, again_at):
+        delivery = self.waiting.pop(delivery_id)
+        delivery = replace(delivery, attempts=delivery.attempts + 1, last_error=error)
+        if again_at is None:
+            self.buried[delivery_id] = delivery
+        else:
+            self.waiting[delivery_id] = replace(delivery, due_at=again_at)
+
+    async def dead(self, limit=100):
+        return [*reversed(self.buried.values())][:limit]
+
+    async def replay(self, delivery_ids):
+        ids = [each for each in delivery_ids or [*self.buried] if each in self.buried]
+        for each in ids:
+            self.waiting[each] = replace(self.buried.pop(each), attempts=0, due_at=0.0)
+        return len(ids)
+
+
+def delivery(name="d1", url="http://receiver.example/hook", **changes):
+    fixed = {"tenant": "shop", "job": "job-1", "kind": "job.done", "index": 0, "attempts": 0}
+    return Delivery(**{"id": name, "url": url, "due_at": START, "created_at": START, **fixed, **changes})
+
+
+class Posted:
+    """A Post that keeps what is sent, and answers with the statuses in turn, or raises them; the last one stays."""
+
+    def __init__(self, *statuses):
+        self.sent = []
+        self._statuses = list(statuses)
+
+    async def __call__(self, url, body, headers):
+        self.sent.append((url, body, headers))
+        status = self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
+        if isinstance(status, Exception):
+            raise status
+        return status
+
+
+@dataclass
+class Bench:
+    """A deliverer that runs, with a clock turned by hand, and all that it touches."""
+
+    deliverer: Deliverer
+    store: Store
+    seen: list[Attempt]
+    now: float = START
+
+    async def until(self, done):
+        async with asyncio.timeout(20):
+            while not done():  # noqa: ASYNC110  what is waited for is whatever the test names
+                await asyncio.sleep(0.002)
+
+    async def attempts(self, count):
+        await self.until(lambda: len(self.seen) >= count)
+        return self.seen
+
+    async def quiet(self):
+        """Time enough for a few claims."""
+        await asyncio.sleep(0.05)
+
+    def turn(self, seconds):
+        self.now += seconds
+        self.deliverer.wake()
+
+
+QUICK = Pace(poll_s=0.01, busy_s=0.01)
+
+
+async def said(delivery):
+    return json.dumps({"type": delivery.kind, "data": {"job": delivery.job}}).encode()
+
+
+@asynccontextmanager
+async def running(post, *deliveries, body=said, secrets=lambda tenant: [SECRET], pace=QUICK, store=None, **more):
+    """A bench whose deliverer runs as long as the block lasts."""
+    store = store or Store()
+    store.waiting.update({each.id: each for each in deliveries})
+    seen = []
+    parts = {"observe": seen.append, "rng": random.Random(1), **more}
+    deliverer = Deliverer(store, post, body, secrets, pace=pace, clock=lambda: bench.now, **parts)
+    bench = Bench(deliverer, store, seen)
+    task = asyncio.create_task(deliverer.run())
+    try:
+        yield bench
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@dataclass
+class Receiver:
+    """A real HTTP server on loopback. Verifies what it takes, with the package that receivers use."""
+
+    secret: str = SECRET
+    status: int = 204
+    opened: asyncio.Event | None = None
+    host: str = "127.0.0.1"
+    got: list[tuple[str, dict]] = field(default_factory=list)
+    knocked: int = 0
+    url: str = ""
+
+    async def take(self, request):
+        self.knocked += 1
+        if self.opened is not None:
+            await self.opened.wait()
+        told = standardwebhooks.Webhook(self.secret).verify(await request.read(), dict(request.headers))
+        self.got.append((request.headers["webhook-id"], told))
+        return web.Response(status=self.status)
+
+    @asynccontextmanager
+    async def listening(self):
+        app = web.Application()
+        app.router.add_post("/hook", self.take)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, self.host, 0)
+        await site.start()
+        self.url = f"http://{self.host}:{runner.addresses[0][1]}/hook"
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+
+@asynccontextmanager
+async def guard():
+    made = Guard([ip_network("127.0.0.0/8")])
+    try:
+        yield made.post
+    finally:
+        await made.close()
+
+
+# Signatures.
+
+
+@given(st.text(st.characters(codec="utf-8")), st.integers(24, 64))
+def test_signatures_are_the_specifications(body, length):
+    """The package that receivers verify with accepts what is signed here, whatever the body and the secret."""
+    secret = signing.PREFIX + base64.b64encode(b"k" * length).decode()
+    ours = signing.headers([secret], "msg_1", int(time.time()), body.encode())
+    standardwebhooks.Webhook(secret).verify(body, ours, json_parse=False)
+
+
+def test_signature_of_the_specification():
+    """The specification's own example has the signature that it says."""
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    body = b'{"test": 2432232314}'
+    signed = signing.sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
+    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_headers():
+    """A message has its id, the time, its signature and its type."""
+    made = signing.headers([SECRET], "msg_1", 1700000000, b"{}")
+    assert made == {
+        "content-type": "application/json",
+        "webhook-id": "msg_1",
+        "webhook-timestamp": "1700000000",
+        "webhook-signature": signing.sign(SECRET, "msg_1", 1700000000, b"{}"),
+    }
+
+
+@pytest.mark.parametrize("known", [SECRET, OTHER], ids=["the older secret", "the newer secret"])
+def test_rotation(known):
+    """While a tenant has two secrets, a receiver that knows either accepts the message."""
+    ours = signing.headers([OTHER, SECRET], "msg_1", int(time.time()), b"{}")
+    assert len(ours["webhook-signature"].split(" ")) == 2
+    standardwebhooks.Webhook(known).verify(b"{}", ours)
+
+
+@pytest.mark.parametrize("change", ["body", "webhook-id", "webhook-timestamp"])
+def test_what_is_changed_is_found_out(change):
+    """Body, id and time are all signed."""
+    ours = signing.headers([SECRET], "msg_1", int(time.time()), b"{}")
+    body = b"[]" if change == "body" else b"{}"
+    if change != "body":
+        ours[change] = str(int(time.time()) - 1)
+    with pytest.raises(standardwebhooks.WebhookVerificationError):
+        standardwebhooks.Webhook(SECRET).verify(body, ours)
+
+
+def test_new_secrets():
+    """A new secret is one, and no other."""
+    made = {signing.new_secret() for _ in range(100)}
+    assert len(made) == 100
+    assert {len(signing.parse_secret(each)) for each in made} == {32}
+
+
+@pytest.mark.parametrize(
+    ("secret", "message"),
+    [
+        ("", "begins with whsec_"),
+        ("c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0", "begins with whsec_"),
+        ("whsec_not base64", "is base64"),
+        ("whsec_AAA", "is base64"),
+        ("whsec_ä", "is base64"),
+        ("whsec_", "24 to 64 bytes, this one 0"),
+        ("whsec_" + base64.b64encode(bytes(23)).decode(), "24 to 64 bytes, this one 23"),
+        ("whsec_" + base64.b64encode(bytes(65)).decode(), "24 to 64 bytes, this one 65"),
+    ],
+)
+def test_what_is_no_secret(secret, message):
+    """What is no secret is refused, with what is wrong, the way out, and without repeating it."""
+    with pytest.raises(ValueError, match=message) as refused:
+        signing.parse_secret(secret)
+    assert "imgrid webhooks secret" in str(refused.value)
+    assert not secret.removeprefix("whsec_") or secret.removeprefix("whsec_") not in str(refused.value)
+
+
+# The schedule.
+
+
+@given(st.integers(0, 20), st.randoms(use_true_random=False))
+def test_schedule(attempts, rng):
+    """Pauses grow from seconds to hours, each up to a tenth longer by chance; the eighth attempt is the last."""
+    again = again_at(attempts, START, rng)
+    if attempts >= 7:
+        assert again is None
+    else:
+        assert PAUSES_S[attempts] - 1e-6 <= again - START <= 1.1 * PAUSES_S[attempts] + 1e-6
+
+
+async def test_first_attempt():
+    """A delivery is sent at once, signed, to its URL, and then forgotten."""
+    post = Posted(200)
+    async with running(post, delivery()) as bench:
+        (attempt,) = await bench.attempts(1)
+        assert (attempt.result, attempt.error, attempt.again_at) == (Result.MADE, "", None)
+        assert (bench.store.taken, bench.store.waiting) == (["d1"], {})
+    ((url, body, headers),) = post.sent
+    assert (url, json.loads(body)) == ("http://receiver.example/hook", {"type": "job.done", "data": {"job": "job-1"}})
+    standardwebhooks.Webhook(SECRET).verify(body, headers)
+
+
+async def test_retries():
+    """After 5 seconds, 5 and 30 minutes, 2, 5, 10 and 10 hours it is tried again, always under the same id."""
+    post = Posted(500)
+    async with running(post, delivery()) as bench:
+        pauses = (5 * SECONDS, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 10 * HOUR)
+        for number, pause in enumerate(pauses, 1):
+            await bench.attempts(number)
+            bench.turn(pause - 0.001)
+            await bench.quiet()
+            assert len(post.sent) == number, "not before its time"
+            bench.turn(0.1 * pause + 0.002)
+        results = [attempt.result for attempt in await bench.attempts(8)]
+        assert results == [Result.AGAIN] * 7 + [Result.DEAD]
+        bench.turn(100 * HOUR)
+        await bench.quiet()
+        assert len(post.sent) == 8
+        (dead,) = await bench.store.dead()
+        assert (dead.id, dead.attempts, dead.last_error) == ("d1", 8, "The receiver answered with status 500.")
+    assert {headers["webhook-id"] for _, _, headers in post.sent} == {"d1"}
+
+
+async def test_what_is_signed_again_has_its_own_time():
+    """Every attempt is signed with the time at which it is made: receivers refuse old ones."""
+    post, times = Posted(503, 200), iter((1000.9, 2000.1))
+    async with running(post, delivery(), wall=lambda: next(times)) as bench:
+        await bench.attempts(1)
+        bench.turn(6)
+        await bench.attempts(2)
+    assert [headers["webhook-timestamp"] for _, _, headers in post.sent] == ["1000", "2000"]
+
+
+@pytest.mark.parametrize("status", [301, 400, 404, 408, 429, 500, 503, FetchFailed("no", passing=False),
+                                    FetchFailed("no", passing=True), RuntimeError("a bug")])  # fmt: skip
+async def test_failures_that_may_pass(status):
+    """Whatever is no success, redirects too, is tried again."""
+    async with running(Posted(status, 204), delivery()) as bench:
+        (attempt,) = await bench.attempts(1)
+        assert attempt.result is Result.AGAIN
+        assert attempt.error
+        bench.turn(6)
+        assert (await bench.attempts(2))[1].result is Result.MADE
+
+
+@pytest.mark.parametrize(
+    ("status", "why"), [(410, "status 410"), (UrlRefused("That address is not allowed."), "not allowed")]
+)
+async def test_failures_that_do_not_pass(status, why):
+    """A receiver that is gone, and an address that is refused, are not tried again; the list says why."""
+    async with running(Posted(status), delivery()) as bench:
+        (attempt,) = await bench.attempts(1)
+        assert attempt.result is Result.DEAD
+        (dead,) = await bench.store.dead()
+        assert why in dead.last_error
+
+
+async def test_forgotten_job():
+    """A delivery about a job that has been forgotten is dropped unsent."""
+
+    async def nothing(delivery):
+        return None
+
+    post = Posted(200)
+    async with running(post, delivery(), body=nothing) as bench:
+        (attempt,) = await bench.attempts(1)
+        assert attempt.result is Result.DROPPED
+        assert (bench.store.waiting, bench.store.buried, post.sent) == ({}, {}, [])
+
+
+async def test_no_secret():
+    """Nothing is sent unsigned: while a tenant has no secret, its deliveries wait as if the receiver failed."""
+    post = Posted(200)
+    async with running(post, delivery(), secrets=lambda tenant: []) as bench:
+        (attempt,) = await bench.attempts(1)
+        assert (attempt.result, post.sent) == (Result.AGAIN, [])
+        assert "secret" in attempt.error
+
+
+async def test_each_tenants_own_secret():
+    """A delivery is signed with its own tenant's secret."""
+    secrets, post = {"shop": [SECRET], "farm": [OTHER]}, Posted(200)
+    async with running(post, delivery(), delivery("d2", tenant="farm"), secrets=secrets.get) as bench:
+        await bench.attempts(2)
+    for _, body, headers in post.sent:
+        secret = SECRET if headers["webhook-id"] == "d1" else OTHER
+        standardwebhooks.Webhook(secret).verify(body, headers)
+
+
+# Dead deliveries.
+
+
+async def test_replay():
+    """A dead delivery that is replayed is due at once, under its own id, with the whole schedule before it again."""
+    post = Posted(410, 500, 200)
+    async with running(post, delivery()) as bench:
+        await bench.attempts(1)
+        assert await replay(bench.store, ["d1"], everything=False) == 1
+        bench.deliverer.wake()
+        await bench.attempts(2)
+        assert bench.seen[1].again_at == pytest.approx(bench.now + 5.25, abs=0.25)
+        bench.turn(6)
+        assert (await bench.attempts(3))[2].result is Result.MADE
+    assert [headers["webhook-id"] for _, _, headers in post.sent] == ["d1"] * 3
+
+
+@pytest.mark.parametrize(("ids", "everything"), [([], False), (["d1"], True)])
+async def test_replay_says_what(ids, everything):
+    """Whether some are replayed or all is said, and never guessed."""
+    with pytest.raises(ValueError, match="name the deliveries"):
+        await replay(Store(), ids, everything=everything)
+
+
+async def test_replay_of_all():
+    """All dead deliveries can be replayed at once; those that are no longer there are not counted."""
+    store = Store(buried={name: delivery(name) for name in "abc"})
+    assert await replay(store, ["a", "gone"], everything=False) == 1
+    assert await replay(store, [], everything=True) == 2
+
+
+def test_list():
+    """The list of dead deliveries says what they are about, where they were to go and why they did not."""
+    dead = [
+        delivery("d1", attempts=8, last_error="The receiver answered with status [500]."),
+        delivery("d2", kind="photo.settled", index=7, attempts=1, last_error="status 410"),
+    ]
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(table(dead))
+    shown = console.export_text()
+    for text in ("2 dead deliveries", "d1", "job-1", "photo.settled 7", "http://receiver.example/hook", "2027-01-15",
+                 "status [500]", "status 410"):  # fmt: skip
+        assert text in shown
+
+
+# What goes wrong here.
+
+
+async def test_store_away():
+    """A store that is away for a while, or a bug in it, delays deliveries and ends nothing."""
+    errors = [RuntimeError("a bug"), BufferAway("gone for a moment")]
+    async with running(Posted(200), delivery(), store=Store(errors=errors)) as bench:
+        assert (await bench.attempts(1))[0].result is Result.MADE
+
+
+async def test_process_died():
+    """What a process had in hand when it died is due again when its lease ends, under the same id."""
+    died = delivery(due_at=START + 60)
+    post = Posted(200)
+    async with running(post, died) as bench:
+        await bench.quiet()
+        assert post.sent == []
+        bench.turn(61)
+        await bench.attempts(1)
+    assert [headers["webhook-id"] for _, _, headers in post.sent] == ["d1"]
+
+
+async def test_body_away():
+    """Where what is to be said cannot be read for the moment, that is no attempt: it is due when the lease ends."""
+    fails = [BufferAway("gone for a moment")]
+
+    async def body(delivery):
+        if fails:
+            raise fails.pop()
+        return b"{}"
+
+    async with running(Posted(200), delivery(), body=body) as bench:
+        await bench.until(lambda: not fails)
+        assert bench.store.waiting["d1"].attempts == 0
+        bench.turn(61)
+        assert (await bench.attempts(1))[0].result is Result.MADE
+
+
+async def test_not_written_down(caplog):
+    """A delivery that was made and could not be marked so is made again: at least once, never less."""
+
+    class Forgetful(Store):
+        async def made(self, delivery_id):
+            if not self.taken:
+                self.taken.append("")
+                raise BufferAway("gone for a moment")
+            await super().made(delivery_id)
+
+    post = Posted(200)
+    async with running(post, delivery(), store=Forgetful()) as bench:
+        await bench.until(lambda: post.sent)
+        bench.turn(61)
+        await bench.attempts(1)
+    assert [headers["webhook-id"] for _, _, headers in post.sent] == ["d1", "d1"]
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+async def test_observer_fails():
+    """An observer that fails harms no delivery."""
+
+    def observe(attempt):
+        raise RuntimeError("a bug")
+
+    async with running(Posted(200), delivery("d1"), delivery("d2"), observe=observe) as bench:
+        await bench.until(lambda: len(bench.store.taken) == 2)
+
+
+async def test_cancelled():
+    """A deliverer that is cancelled stops at once, and leaves what was under way to its lease."""
+    knocked = asyncio.Event()
+
+    async def hang(url, body, headers):
+        knocked.set()
+        await asyncio.Event().wait()
+
+    store = Store(waiting={"d1": delivery()})
+    deliverer = Deliverer(store, hang, said, lambda tenant: [SECRET], clock=lambda: START)
+    task = asyncio.create_task(deliverer.run())
+    await knocked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert store.waiting["d1"] == delivery(due_at=START + Pace().lease_s)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+# Receivers.
+
+
+async def test_real_receiver():
+    """A receiver on the network verifies each message and sees each id once; one that fails sees it again."""
+    async with Receiver().listening() as receiver, guard() as post:
+        first = [delivery(name, receiver.url) for name in "abcdefghij"]
+        async with running(post, *first) as bench:
+            await bench.attempts(10)
+            assert sorted(name for name, _ in receiver.got) == [*"abcdefghij"]
+            receiver.status = 500
+            bench.store.waiting["k"] = delivery("k", receiver.url)
+            await bench.attempts(11)
+            receiver.status = 200
+            bench.turn(6)
+            assert (await bench.attempts(12))[11].result is Result.MADE
+    assert [name for name, _ in receiver.got[10:]] == ["k", "k"]
+
+
+async def test_nobody_listens():
+    """Where nobody listens it is tried again."""
+    async with Receiver().listening() as receiver:
+        url = receiver.url
+    async with guard() as post, running(post, delivery(url=url)) as bench:
+        assert (await bench.attempts(1))[0].result is Result.AGAIN
+
+
+async def test_refused_address():
+    """An address that the guard refuses is never asked, and the delivery is dead at once."""
+    async with Receiver().listening() as receiver:
+        strict = Guard()
+        async with running(strict.post, delivery(url=receiver.url)) as bench:
+            assert (await bench.attempts(1))[0].result is Result.DEAD
+        await strict.close()
+    assert receiver.knocked == 0
+
+
+async def test_receiver_that_hangs():
+    """While one receiver hangs with a thousand deliveries before it, all of another's arrive."""
+    async with (
+        Receiver(opened=asyncio.Event(), host="127.0.0.2").listening() as hanging,
+        Receiver().listening() as quick,
+        guard() as post,
+    ):
+        stuck = [delivery(f"s{number}", hanging.url) for number in range(1000)]
+        fine = [delivery(f"q{number}", quick.url, due_at=START + 0.5) for number in range(200)]
+        pace = replace(QUICK, concurrency=64)
+        async with running(post, *stuck, *fine, pace=pace) as bench:
+            await bench.until(lambda: hanging.knocked == 8)
+            bench.turn(1)
+            await bench.until(lambda: len(quick.got) == 200)
+            assert (hanging.knocked, hanging.got) == (8, [])
+            hanging.opened.set()
+            await bench.until(lambda: len(hanging.got) >= 64)
+
+
+async def test_many_receivers_that_hang():
+    """Receivers that hang hold no more than their own turns: the next one's turn comes."""
+    turns, opened = defaultdict(int), asyncio.Event()
+
+    async def post(url, body, headers):
+        turns[url] += 1
+        if "slow" in url:
+            await opened.wait()
+        return 200
+
+    slow = [delivery(f"s{host}-{n}", f"http://slow{host}.example/") for host in range(10) for n in range(30)]
+    pace = replace(QUICK, concurrency=32, per_host=2)
+    async with running(post, *slow, pace=pace) as bench:
+        await bench.until(lambda: sum(turns.values()) == 20)
+        bench.store.waiting["q"] = delivery("q", "http://quick.example/")
+        bench.deliverer.wake()
+        await bench.until(lambda: bench.store.taken == ["q"])
+        assert set(turns.values()) == {1, 2}
+        opened.set()
+
+
+async def test_too_late_for_its_lease():
+    """A delivery whose turn comes when its lease has nearly ended is left to the next claim, not sent twice over."""
+    opened, sent = asyncio.Event(), []
+
+    async def post(url, body, headers):
+        sent.append(headers["webhook-id"])
+        await opened.wait()
+        return 200
+
+    async with running(post, delivery("a"), delivery("b"), pace=replace(QUICK, per_host=1)) as bench:
+        await bench.until(lambda: sent == ["a"])
+        bench.now += Pace().held_s + 1
+        opened.set()
+        await bench.until(lambda: bench.store.taken == ["a"])
+        await bench.quiet()
+        assert sent == ["a"]
+        bench.turn(60)
+        await bench.until(lambda: bench.store.taken == ["a", "b"])
+        assert sent == ["a", "b"]
+
+
+async def test_slow_receiver_is_cut_off():
+    """An attempt that takes too long is given up, and made again later."""
+
+    async def post(url, body, headers):
+        await asyncio.Event().wait()
+
+    async with running(post, delivery(), pace=replace(QUICK, attempt_s=0.02)) as bench:
+        (attempt,) = await bench.attempts(1)
+        assert (attempt.result, attempt.error) == (Result.AGAIN, "The receiver took too long.")
+
+
+async def test_woken():
+    """A delivery that is created here goes out at once, without waiting for the next look."""
+    store = Store()
+    async with running(Posted(200), store=store, pace=replace(QUICK, poll_s=3600)) as bench:
+        await bench.quiet()
+        store.waiting["d1"] = delivery()
+        bench.deliverer.wake()
+        await bench.attempts(1)
+
+
+async def test_tenant_of_many_hosts():
+    """A tenant whose many hosts all hang leaves some of all turns to others: their deliveries arrive."""
+    opened, made = asyncio.Event(), []
+
+    async def post(url, body, headers):
+        if "slow" in url:
+            await opened.wait()
+        made.append(url)
+        return 200
+
+    slow = [replace(delivery(f"s{n}", f"http://slow{n}.example/"), tenant="greedy") for n in range(60)]
+    fine = [delivery(f"q{n}", "http://quick.example/", due_at=START + 0.5) for n in range(10)]
+    async with running(post, *slow, *fine, pace=replace(QUICK, concurrency=16)) as bench:
+        bench.turn(1)
+        await bench.until(lambda: sum("quick" in url for url in made) == 10)
+        opened.set()

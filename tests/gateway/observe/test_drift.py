@@ -1,0 +1,425 @@
+"""Watching: a share of the photos is asked about alone as well, and a route that breaks its promise tightens by itself.
+
+Photos are 320 pixels wide, as is the canvas. The eye overlooks what is under 12 pixels wide on a picture: a block of 24
+is found alone and in a 1x2 grid, and is lost in a 3x3 one.
+"""
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from gateway.app import running
+from gateway.core.errors import Busy, UpstreamFailed
+from gateway.core.events import Asked, Compared, Events, LevelChanged, Overlooked, Settled
+from gateway.core.model import Entry, Lane, Outcome, Route, Step, Tenant, Way
+from gateway.ledger.accounts import Account
+from gateway.observe.drift import AT_ONCE, WAITING, Terms, Watcher
+from gateway.testing.gateway import parts_of
+from gateway.testing.listeners import Told
+from gateway.testing.pictures import Block, drawn, photo
+from gateway.testing.provider import ScriptedProvider, about, see_shapes
+from providers.base import Price
+from providers.detection import Box, Detection, Task
+from providers.errors import Unavailable
+from thresholds.cascade import Cascade, Promise, Stage
+from thresholds.shape import ALONE, Shape
+
+LEAST_PX = 12
+CONTENT = {"kind": "imgrid", "area": {"mean": 0}}
+"""Content with anything, be it nothing: a rule that was made from large objects."""
+STAGES = [{"shape": "3x3", "rule": CONTENT}, {"shape": "2x2", "rule": CONTENT}, {"shape": "1x1"}]
+ANN = Tenant("ann", "ann")
+
+
+def short_sighted(picture, task):
+    return [d for d in see_shapes(picture, task) if (d.box.x1 - d.box.x0) * picture.width_px >= LEAST_PX]
+
+
+def ordinary():
+    """A photo whose object is seen in any grid."""
+    return photo(drawn((320, 320), Block("red", 80, 80, 240, 240)))
+
+
+def tiny():
+    """One whose object is seen only alone."""
+    return photo(drawn((320, 320), Block("red", 100, 100, 124, 124)))
+
+
+def dark():
+    """One that is as good as black where it is small: nothing is told from its paper but alone."""
+    return photo(drawn((320, 320), Block("blue", 150, 40, 170, 280)))
+
+
+async def until(true):
+    while not true():  # noqa: ASYNC110  fakes tell nobody when they change
+        await asyncio.sleep(0)
+
+
+class World:
+    """A gateway with one route of 3x3, 2x2 and 1x1; all its photos are compared, unless `share` says otherwise."""
+
+    def __init__(self, folder, provider=None, **watch):
+        self.told = Told()
+        self.eye = provider or ScriptedProvider(short_sighted, introduced=about("eye", price=Price(1.0)))
+        route = {"task": "objects", "provider": "eye", "stages": STAGES, "max_wait_ms": 10_000,
+                 "watch": {"share": 1, "agreement": 0.9, **watch}}  # fmt: skip
+        config = {
+            "providers": {"eye": {"kind": "shapes"}},
+            "routes": [route],
+            "jobs": {"max_wait_ms": 0},
+            "threads": 1,
+        }
+        self.parts = parts_of(folder, config, {"eye": self.eye})
+        self.parts.events.listeners.append(self.told)
+
+    @property
+    def route(self):
+        return self.parts.routes["objects"]
+
+    @property
+    def level(self):
+        return self.parts.watcher.level("objects")
+
+    async def grid(self, kind, photos=None):
+        """Photos of a kind at the same time, as the route's clients would ask, so many that they fill grids; when all
+        are compared."""
+        photos = photos or (8 if self.level == "finer" else 9)
+        before = len(self.compared)
+        flow = self.parts.flow
+        asked = [flow.answer([kind()], self.route, ANN, variant=self.level) for _ in range(photos)]
+        outcomes = [outcome for (outcome,) in await asyncio.gather(*asked)]
+        while len(self.compared) < before + photos:  # noqa: ASYNC110  what is watched tells nobody here
+            await asyncio.sleep(0.001)
+        return outcomes
+
+    async def holds(self, photos):
+        while (await self.parts.buffer.held()).photos < photos:  # noqa: ASYNC110  it has no event for this
+            await asyncio.sleep(0)
+
+    @property
+    def compared(self):
+        return self.told.of(Compared) + self.told.of(Overlooked)
+
+    async def until(self, level, kind, *, grids):
+        """Grids of that kind of photos until the route has that level. It fails where that takes more than so many."""
+        for _ in range(grids):
+            if self.level == level:
+                return
+            await self.grid(kind)
+        assert self.level == level
+
+    @property
+    def way(self):
+        return [changed.after for changed in self.told.of(LevelChanged)]
+
+
+@pytest.fixture
+def world(tmp_path):
+    """`async with world(provider, **watch) as each`: a world that runs."""
+
+    @asynccontextmanager
+    async def entered(provider=None, **watch):
+        each = World(tmp_path, provider, **watch)
+        async with asyncio.timeout(60), running(each.parts):
+            yield each
+
+    return entered
+
+
+class TestDrift:
+    async def test_nothing_changes(self, world):
+        """As long as photos are what they were, the route keeps its level."""
+        async with world() as each:
+            for _ in range(20):
+                await each.grid(ordinary)
+            assert (each.level, each.way) == ("target", [])
+            interval = each.parts.watcher.records["objects"].whole.interval
+            assert interval.mean == 1
+            assert interval.low > 0.9
+
+    @pytest.mark.parametrize("kind", [tiny, dark])
+    async def test_drift(self, world, kind, caplog):
+        """Photos that grids cannot show tighten the route step by step, until each is asked about alone and nothing is
+        lost; when ordinary photos come again, it recovers, step by step as well."""
+        async with world(agreement=0.5) as each:
+            for _ in range(3):
+                await each.grid(ordinary)
+            assert not any(outcome.found for outcome in await each.grid(kind))
+            await each.until("exact", kind, grids=12)
+            assert each.way == ["strict", "finer", "exact"]
+            assert all(len(outcome.found) == 1 for outcome in await each.grid(kind, photos=2))
+            await each.until("target", ordinary, grids=40)
+            assert each.way == ["strict", "finer", "exact", "finer", "strict", "target"]
+        told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+        assert len(told) == 6
+        began = "route objects goes by {}, no longer by {}: its agreement with photos alone has {} the promised 0.500; "
+        assert told[0].startswith(began.format("strict", "target", "fallen below"))
+        assert told[-1].startswith(began.format("target", "strict", "risen above"))
+
+    async def test_mixed(self, world):
+        """A few strange photos among many ordinary ones change nothing while the mean is as promised."""
+        async with world(agreement=0.7) as each:
+            for _ in range(15):
+                await each.grid(ordinary)
+                kinds = iter([tiny, *[ordinary] * 8])
+                await each.grid(lambda kinds=kinds: next(kinds)())
+            assert each.way == []
+
+    async def test_nothing_promised(self, world):
+        """Without a promise agreement is told, and nothing tightens."""
+        async with world(agreement=None) as each:
+            for _ in range(5):
+                await each.grid(tiny)
+            record = each.parts.watcher.records["objects"]
+            assert (record.whole.interval.mean, record.whole.count) == (0, 45)
+            assert each.way == []
+
+    async def test_promise_of_the_cascade(self, tmp_path):
+        """What the cascade's plan promised is what the route is held to; the settings go before it."""
+        cascade = Cascade(
+            stages=STAGES, promise=Promise(metric="ap50", max_drop=0.1, delta=0.1, photos=9, agreement=0.6)
+        )
+        (tmp_path / "cascade.json").write_text(cascade.model_dump_json())
+        route = {"task": "objects", "provider": "eye", "cascade": "cascade.json"}
+        for watch, promised in (({}, 0.6), ({"watch": {"agreement": 0.8}}, 0.8), ({"watch": {"agreement": 0.0}}, 0.0)):
+            parts = parts_of(tmp_path, {"providers": {"eye": {"kind": "shapes"}}, "routes": [{**route, **watch}]})
+            assert parts.watcher.records["objects"].promised == promised
+            parts.studio.close()
+
+
+class TestBill:
+    async def test_ledger(self, world):
+        """What is watched is on the bill of the photo's tenant, and is no photo of its."""
+        async with world() as each:
+            await each.grid(ordinary)
+            account = (await each.parts.buffer.accounts())["ann"]
+            assert account == Account(photos=9, answered=9, billed=10.0, paid_usd=10.0, alone_usd=9.0)
+
+    async def test_metrics(self, world):
+        """Metrics tell what was billed for it apart, and count no photo for it."""
+        async with world() as each:
+            await each.grid(ordinary)
+            value = each.parts.metrics.registry.get_sample_value
+            assert value("imgrid_watched_images_total", {"route": "objects"}) == 9
+            assert value("imgrid_photos_total", {"tenant": "ann", "task": "objects", "outcome": "ok"}) == 9
+            assert value("imgrid_photo_seconds_count", {"route": "objects"}) == 9
+            assert value("imgrid_saved_images", {"tenant": "ann"}) == pytest.approx(-1)
+
+
+CAT, OWL = (Detection(label, 0.9, Box(0.1, 0.1, 0.6, 0.6)) for label in ("cat", "owl"))
+ROUTE = Route("objects", Task.OBJECTS, "eye", Cascade(stages=STAGES))
+TEXT = replace(ROUTE, name="text", task=Task.TEXT)
+PLAIN = replace(ROUTE, name="plain", cascade=Cascade(stages=[Stage(shape=ALONE)]))
+
+
+def step(shape="3x3", provider="eye", found=()):
+    return Step(0, provider, "c", Shape.parse(shape), 9, 1, 0, 0, 0, tuple(found))
+
+
+def settled(*found, route=ROUTE, variant="target", steps=(), error=None, **changes):
+    """A photo was answered."""
+    lane = Lane("eye", route.task, "pool", Shape(3, 3))
+    entry = Entry(ordinary(), route.name, "ann", lane, 0, 0, 0, 60, variant=variant, **changes)
+    return Settled(entry, Outcome(entry.photo, found, tuple(steps) or (step(found=found),), error), 0.1)
+
+
+class Bench:
+    """A watcher that asks a script: `asked` are the variants, `answer` what is said of any photo."""
+
+    def __init__(self, answer=lambda variant: [CAT], promised=0.5, share=1.0, chance=0.5):
+        self.told, self.asked, self.now = Told(), [], 5.0
+        self.photos = []
+        terms = {route.name: Terms(share, 0.05, promised) for route in (ROUTE, TEXT, PLAIN)}
+        self.answer = answer
+        self.watcher = Watcher({route.name: route for route in (ROUTE, TEXT, PLAIN)}, terms, self.ask,
+                               Events([self.told]), clock=lambda: self.now, rng=Always(chance))  # fmt: skip
+
+    async def ask(self, photo, way, tenant):
+        variant = way.variant
+        self.asked.append(variant)
+        self.photos.append((photo, tenant))
+        found = self.answer(variant)
+        return Outcome(photo, found) if not isinstance(found, Exception) else Outcome(photo, error=found)
+
+    async def sees(self, *events):
+        """All of it is told, and what is to be asked is asked."""
+        for event in events:
+            self.watcher(event)
+        working = asyncio.create_task(self.watcher.run())
+        await until(self.watcher._waiting.empty)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+    def mean(self, label=None, route="objects"):
+        record = self.watcher.records[route]
+        mean = record.labels.get(label) if label else record.whole
+        return mean and mean.interval and round(mean.interval.mean, 3)
+
+
+class Always:
+    """Chance that always says the same."""
+
+    def __init__(self, chance):
+        self.chance = chance
+
+    def random(self):
+        return self.chance
+
+
+class TestCompared:
+    async def test_alone(self):
+        """An answer by the cascade is compared with one alone: of the same photo under another id, on its tenant and in
+        its pool."""
+        bench = Bench()
+        event = settled(CAT, OWL)
+        await bench.sees(event)
+        assert bench.asked == ["exact"]
+        ((photo, tenant),) = bench.photos
+        assert (photo.data, tenant) == (event.entry.photo.data, Tenant("ann", "pool"))
+        assert photo.id != event.entry.photo.id
+        assert bench.mean() == 0.667
+
+    async def test_labels(self):
+        """Each label that either answer has is compared as well; of texts, which are all labels, none is."""
+        bench = Bench()
+        await bench.sees(settled(CAT, OWL), settled(CAT), settled(CAT, route=TEXT))
+        assert (bench.mean("cat"), bench.mean("owl"), bench.mean("dog")) == (1, 0, None)
+        assert bench.mean(route="text") == 1
+        assert bench.watcher.records["text"].labels == {}
+
+    async def test_known_already(self):
+        """A photo that was asked about alone on the way is not asked about once more."""
+        bench = Bench()
+        await bench.sees(settled(CAT, steps=[step(), step("1x1", found=[CAT])]))
+        assert (bench.asked, bench.mean()) == ([], 1)
+
+    async def test_fallback(self):
+        """What another provider said in the place of the route's is compared with nothing."""
+        bench = Bench()
+        await bench.sees(settled(CAT, steps=[replace(step("3x3", "two", [CAT]), fallback=True)]))
+        assert (bench.asked, bench.mean()) == ([], None)
+
+    async def test_alone_elsewhere(self):
+        """Alone at another provider is not what is promised."""
+        bench = Bench()
+        await bench.sees(settled(OWL, steps=[step("1x1", "det", [OWL]), step("3x3", found=[OWL])]))
+        assert (bench.asked, bench.mean()) == (["exact"], 0)
+
+    async def test_tightened(self):
+        """Of a tightened route it is still the target that is compared: it is asked as well, and alone only where that
+        is not known."""
+        bench = Bench(lambda variant: [OWL] if variant == "target" else [CAT])
+        await bench.sees(settled(CAT, variant="strict"))
+        assert (bench.asked, bench.mean()) == (["exact", "target"], 0)
+        await bench.sees(settled(CAT, variant="finer", steps=[step("1x1", found=[CAT])]))
+        assert bench.asked == ["exact", "target", "target"]
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            settled(CAT, variant="cheapest"),
+            settled(CAT, variant="exact"),
+            settled(CAT, watched=True),
+            settled(error=UpstreamFailed("no")),
+            settled(CAT, route=PLAIN),
+            settled(CAT, route=replace(ROUTE, name="gone")),
+        ],
+    )
+    async def test_not_compared(self, event):
+        """Not compared are photos whose client asked for another quality, watched ones, failures, and those of a route
+        that asks about each alone or is no more."""
+        bench = Bench()
+        await bench.sees(event)
+        assert (bench.asked, bench.told.events) == ([], [])
+
+    @pytest.mark.parametrize(
+        ("share", "chance", "count"), [(0.01, 0.009, 1), (0.01, 0.01, 0), (0, 0.0, 0), (1, 0.99, 1)]
+    )
+    async def test_share(self, share, chance, count):
+        """So large a share of the photos is compared, by chance."""
+        bench = Bench(share=share, chance=chance)
+        await bench.sees(settled(CAT))
+        assert len(bench.asked) == count
+
+    async def test_since(self):
+        """A new level begins a new record, then."""
+        bench = Bench(promised=0.9)
+        bench.now = 77.0
+        await bench.sees(*(settled(OWL) for _ in range(5)))
+        record = bench.watcher.records["objects"]
+        assert (bench.watcher.level("objects"), record.since, record.level) == ("strict", 77.0, 1)
+        (changed,) = bench.told.of(LevelChanged)
+        assert (changed.before, changed.after, changed.level) == ("target", "strict", 1)
+
+
+class TestHarmless:
+    async def test_full(self):
+        """More photos than a few do not wait to be compared: they are overlooked, and that is told."""
+        bench = Bench()
+        for _ in range(WAITING + 3):
+            bench.watcher(settled(CAT))
+        assert len(bench.told.of(Overlooked)) == 3
+
+    @pytest.mark.parametrize("error", [UpstreamFailed("no"), Busy("full")])
+    async def test_failures(self, error):
+        """Where no answer comes the photo is overlooked, and the next one is compared."""
+        answers = iter([error])
+        bench = Bench(lambda variant: next(answers, [CAT]))
+        await bench.sees(settled(CAT), settled(CAT))
+        assert (len(bench.told.of(Overlooked)), len(bench.told.of(Compared))) == (1, 1)
+
+    async def test_upstream_down(self, world):
+        """Clients of a route whose provider fails for the watcher alone are answered all the same."""
+        calls = iter([None, *[Unavailable("down")] * 100])
+
+        def once(picture, task):
+            if error := next(calls):
+                raise error
+            return short_sighted(picture, task)
+
+        eye = ScriptedProvider(once, introduced=about("eye"))
+        async with world(eye, share=1) as each:
+            asked = [each.parts.flow.answer([ordinary()], each.route, ANN) for _ in range(9)]
+            assert all(outcome.found for (outcome,) in await asyncio.gather(*asked))
+
+    async def test_clients_first(self, world):
+        """What is watched waits until no client's photo does."""
+        gate = asyncio.Event()
+        eye = ScriptedProvider(short_sighted, introduced=about("eye", concurrency=1), gate=gate)
+        async with world(eye) as each:
+            flow = each.parts.flow
+            first = asyncio.create_task(flow.answer([ordinary()], each.route, ANN, variant="exact"))
+            await until(lambda: eye.calls)
+            watched = asyncio.create_task(flow.watch(tiny(), Way(each.route, "exact"), ANN))
+            await each.holds(2)
+            second = asyncio.create_task(flow.answer([ordinary()], each.route, ANN, variant="exact"))
+            await each.holds(3)
+            gate.set()
+            await asyncio.gather(first, watched, second)
+            settled = [event.entry.watched for event in each.told.of(Settled)]
+            assert settled == [False, False, True]
+
+    async def test_kept_shape(self, world):
+        """A watched photo is shown as small as in its route's full grids, however few are watched at a time."""
+        async with world() as each:
+            outcome = await each.parts.flow.watch(tiny(), Way(each.route), ANN)
+            assert outcome.found == ()
+            assert [str(asked.layout.shape) for asked in each.told.of(Asked)] == ["3x3"]
+
+    async def test_stopping(self, world):
+        """A process that stops waits for no photo that is only watched."""
+        gate = asyncio.Event()
+        eye = ScriptedProvider(short_sighted, introduced=about("eye"), gate=gate)
+        async with world(eye) as each:
+            for _ in range(AT_ONCE):
+                each.parts.watcher(settled(CAT, route=each.route))
+            await until(lambda: eye.calls == AT_ONCE)
+            began = asyncio.get_running_loop().time()
+            asyncio.get_running_loop().call_later(0.3, gate.set)
+        assert asyncio.get_running_loop().time() - began < 5
+        assert each.told.of(Compared) == []

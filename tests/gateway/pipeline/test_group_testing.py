@@ -1,0 +1,734 @@
+"""Groups: a clean canvas clears all its photos, a flagged one is halved until those that it is about stand alone.
+
+Photos are 320 pixels wide, as is the canvas. What is unsafe is magenta: its score is the shorter side of the block over
+40 pixels, as it is shown. A block of 60 scores 1 alone, 0.75 in a 2x2 grid and 0.5 in a 3x3 one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from gateway.core.clock import steady
+from gateway.core.errors import BadFormat, BilledUnknown, UpstreamFailed
+from gateway.core.events import Asked, Compared, Events, GroupsChanged, Settled
+from gateway.core.model import Entry, Lane, Outcome, Photo, Route, Tenant, Way
+from gateway.grid.renderer import Studio
+from gateway.ledger.accounts import total
+from gateway.observe.drift import Terms, Watcher
+from gateway.pipeline.canvas_call import Canvases, Rules
+from gateway.pipeline.cascade_step import Rounds
+from gateway.pipeline.group_size import Sizes
+from gateway.pipeline.group_testing import Groups
+from gateway.pipeline.scheduler import Flow, no_fetch
+from gateway.store.buffer import Held, Room
+from gateway.store.memory.buffer import MemoryBuffer
+from gateway.store.redis.buffer import RedisBuffer
+from gateway.store.redis.connection import Commands, connect
+from gateway.testing.gateway import parts_of, serving
+from gateway.testing.listeners import Heard, Told
+from gateway.testing.pictures import Block, drawn, photo
+from gateway.testing.provider import ScriptedProvider, about, image_of
+from gateway.testing.redis_server import RedisServer
+from gateway.upstream.client import Asker
+from providers.base import Picture, Price
+from providers.detection import WHOLE, Detection, Task
+from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
+from providers.shapes import find
+from thresholds.cascade import Cascade, Stage
+from thresholds.rules import onward
+from thresholds.rules.clean import Rule
+from thresholds.shape import ALONE, Shape
+
+ANN, BOB = Tenant("ann", "shared"), Tenant("bob", "shared")
+NEVER_S = 60.0
+
+
+def unsafe(picture: Picture, task: Task) -> Sequence[Detection]:
+    """What a moderation API says of the whole picture: the surest of what is magenta."""
+    found = [each for each in find(image_of(picture)) if each.label == "magenta"]
+    best = max((each.score for each in found), default=0.0)
+    return [Detection("Unsafe", best, WHOLE, details={"level": 1})] if best else []
+
+
+def coloured(picture: Picture, task: Task) -> Sequence[Detection]:
+    """The labels of a whole picture: its colours."""
+    best: dict[str, float] = {}
+    for each in find(image_of(picture)):
+        best[each.label] = max(best.get(each.label, 0.0), each.score)
+    return [Detection(label, score, WHOLE, "LABEL") for label, score in best.items()]
+
+
+def graded(picture: Picture, task: Task) -> Sequence[Detection]:
+    """A likelihood, whatever is there: a grade for each fifth of the score."""
+    best = max((each.score for each in unsafe(picture, task)), default=0.0)
+    return [Detection("adult", round(4 * best) / 4, WHOLE, details={"graded": True, "likelihood": 1 + round(4 * best)})]
+
+
+def cascade(*shapes: str, threshold: float = 0.2, positive: float = 0.5, **more: float) -> Cascade:
+    rule = Rule(threshold=threshold, positive=positive, **{"false_flags": 0.0, **more})
+    return Cascade(stages=[*(Stage(shape=shape, rule=rule) for shape in shapes), Stage(shape=ALONE)])
+
+
+def moderation(*shapes: str, name: str = "moderation", **changes: object) -> Route:
+    made = cascade(*(shapes or ("3x3", "2x2", "2x1")))
+    return Route(
+        name, Task.MODERATION, "eye", **{"cascade": made, "max_wait_s": 0.05, "deadline_s": NEVER_S, **changes}
+    )
+
+
+def eye(script: Callable[[Picture, Task], Sequence[Detection]] = unsafe, **more: object) -> ScriptedProvider:
+    introduced = about("eye", price=Price(0.001), **more.pop("about", {}))
+    introduced = replace(introduced, tasks=frozenset(Task))
+    return ScriptedProvider(script, introduced=introduced, **more)
+
+
+def clean(size: tuple[int, int] = (320, 320)) -> Photo:
+    return photo(drawn(size, Block("blue", 100, 100, 160, 160)))
+
+
+def bad(side: int = 60, size: tuple[int, int] = (320, 320), colour: str = "magenta") -> Photo:
+    return photo(drawn(size, Block(colour, 20, 20, 20 + side, 20 + side)))
+
+
+@asynccontextmanager
+async def replica(server: RedisServer) -> AsyncIterator[RedisBuffer]:
+    commands = Commands(connect(server.url))
+    try:
+        yield RedisBuffer(commands, Room(), Room(), clock=steady())
+    finally:
+        await commands.close()
+
+
+async def die(buffer: RedisBuffer) -> None:
+    """Its lease is over."""
+    await buffer._commands.client.zadd("{imgrid}:alive", {buffer.replica: time.time() - 1})
+
+
+@dataclass
+class Bench:
+    flow: Flow
+    buffer: MemoryBuffer
+    told: Told
+    route: Route
+    sizes: Sizes
+
+    async def ask(self, *photos: Photo, tenants: Sequence[Tenant] = (ANN,), **how: object) -> list[Outcome]:
+        """As from so many clients, all at once; `tenants` take turns."""
+        asked = [
+            self.flow.answer_all([(one, Way(self.route, **how))], tenants[n % len(tenants)])
+            for n, one in enumerate(photos)
+        ]
+        return [outcome for (outcome,) in await asyncio.gather(*asked)]
+
+    @property
+    def shapes(self) -> list[str]:
+        return [str(each.layout.shape) for each in self.told.of(Asked)]
+
+    async def billed(self) -> float:
+        return total(await self.buffer.accounts()).billed
+
+
+@asynccontextmanager
+async def running(
+    provider: ScriptedProvider, route: Route | None = None, *, sized: bool = False, rules: Rules = Rules()
+) -> AsyncIterator[Bench]:
+    route = route or moderation()
+    routes, told, studio, buffer = {route.name: route}, Told(), Studio(2), MemoryBuffer(Room())
+    events = Events([told])
+    sizes = Sizes(routes, events)
+    events.listeners.append(sizes)
+    more = {"first": sizes.first} if sized else {}
+    flow = Flow(routes, {"eye": provider, "free": eye()}, buffer, studio=studio, events=events, clock=time.monotonic,
+                rng=random.Random(1), rules=rules, **more)  # fmt: skip
+    loop = asyncio.create_task(flow.run())
+    try:
+        async with asyncio.timeout(30):
+            yield Bench(flow, buffer, told, route, sizes)
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+        studio.close()
+
+
+async def until(true: Callable[[], object]) -> None:
+    while not true():  # noqa: ASYNC110  fakes tell nobody when they change
+        await asyncio.sleep(0.001)
+
+
+def labels(outcomes: Iterable[Outcome]) -> list[list[str]]:
+    assert not [outcome.error for outcome in outcomes if outcome.error]
+    return [[each.label for each in outcome.found] for outcome in outcomes]
+
+
+class TestClearing:
+    async def test_clean(self):
+        """One clean canvas clears all its photos, each for its part of one image; their answers are empty."""
+        async with running(eye()) as bench:
+            outcomes = await bench.ask(*(clean() for _ in range(9)))
+            assert labels(outcomes) == [[]] * 9
+            assert bench.shapes == ["3x3"]
+            assert [outcome.share for outcome in outcomes] == [pytest.approx(1 / 9)] * 9
+            assert {outcome.steps[0].reason for outcome in outcomes} == {"clean"}
+
+    async def test_flagged(self):
+        """What is flagged ends with its own answer alone, and nobody else has what was seen of it in theirs, nor in
+        what is told of the way there."""
+        async with running(eye()) as bench:
+            outcomes = await bench.ask(*(clean() for _ in range(8)), bad())
+            assert labels(outcomes) == [[]] * 8 + [["Unsafe"]]
+            assert outcomes[-1].found[0].score == 1.0
+            assert outcomes[-1].found[0].details == {"level": 1}
+            assert outcomes[-1].steps[-1].shape == ALONE
+            for outcome in outcomes:
+                assert all(step.found == () for step in outcome.steps if step.shape != ALONE)
+                assert all("Unsafe" not in step.reason for step in outcome.steps)
+
+    async def test_halving(self):
+        """A flagged group is halved: what a clean half leaves is not asked about as a whole, for it must hold one."""
+        async with running(eye(), moderation("2x2", "2x1")) as bench:
+            one, two, three, four = await bench.ask(clean(), clean(), clean(), bad())
+            assert bench.shapes == ["2x2", "2x1", "1x1", "1x1"]
+            assert labels([one, two, three, four]) == [[], [], [], ["Unsafe"]]
+            assert [[str(step.shape) for step in each.steps] for each in (one, three, four)] == [
+                ["2x2", "2x1"],
+                ["2x2", "1x1"],
+                ["2x2", "1x1"],
+            ]
+
+    async def test_let_go(self):
+        """Of what a flagged half leaves nothing is known: it waits again, with the way that it went."""
+        async with running(eye(), moderation("2x2", "2x1")) as bench:
+            outcomes = await bench.ask(bad(), clean(), clean(), clean())
+            assert labels(outcomes) == [["Unsafe"], [], [], []]
+            # the pair is flagged, its first photo accounts for it: the second one waits with the other pair
+            assert bench.shapes[:3] == ["2x2", "2x1", "1x1"]
+            assert len(bench.shapes) == 4
+            assert [step.photos for step in outcomes[3].steps] == [4, 3]
+            assert sum(outcome.share for outcome in outcomes) == pytest.approx(4)
+
+    async def test_let_go_once(self):
+        """Those that were let go of come first in their next group, the oldest before all: it is settled there."""
+        wide = [bad(size=(320, 200)) for _ in range(11)]
+        async with running(eye(), moderation("2x2", "2x1")) as bench:
+            tall, *others = await bench.ask(clean((200, 320)), *wide)
+            assert labels([tall, *others]) == [[]] + [["Unsafe"]] * 11
+            assert len([step for step in tall.steps if step.photos > 2]) == 2
+
+    async def test_false_flag(self):
+        """A photo that flags its group and is not flagged alone still accounts for the flag; it has its own answer."""
+        faint = bad(side=14)  # 0.35 alone: over the threshold of groups, and no positive
+        async with running(eye(), moderation("2x1", cascade=cascade("2x1", threshold=0.1))) as bench:
+            outcomes = await bench.ask(faint, clean())
+            assert bench.shapes[:2] == ["2x1", "1x1"]
+            assert [outcome.found[0].score for outcome in outcomes[:1]] == [pytest.approx(0.35, abs=0.03)]
+            assert labels(outcomes) == [["Unsafe"], []]
+
+    async def test_threshold_by_size(self):
+        """A photo is held to the threshold of the shape that shows it no larger: few photos are shown larger, and more
+        must be seen of them."""
+        rules = {"3x3": 0.2, "2x1": 0.6}
+        stages = [Stage(shape=shape, rule=Rule(threshold=threshold)) for shape, threshold in rules.items()]
+        made = Cascade(stages=[*stages, Stage(shape=ALONE)])
+        faint = [bad(side=40) for _ in range(2)]  # 0.33 in a 3x3 grid, 0.5 in a 2x1 one
+        async with running(eye(), moderation(cascade=made)) as bench:
+            assert labels(await bench.ask(*faint)) == [[], []]
+            assert bench.shapes == ["2x1"]
+        async with running(eye(), moderation(cascade=made)) as bench:
+            outcomes = await bench.ask(*faint, *(clean() for _ in range(7)))
+            assert outcomes[0].steps[0].reason == "flagged together"
+
+    async def test_graded(self):
+        """Of graded answers the lowest grade alone clears: a canvas one grade up is halved, whatever the threshold."""
+        async with running(
+            eye(graded), moderation("2x2", "2x1", cascade=cascade("2x2", "2x1", threshold=1.0))
+        ) as bench:
+            outcomes = await bench.ask(bad(side=12), clean(), clean(), clean())
+            assert outcomes[0].found[0].details["likelihood"] == 2
+            assert [outcome.found for outcome in outcomes[1:]] == [()] * 3
+
+    async def test_orientation(self):
+        """Photos of both orientations in one square grid are all shown no smaller than their thresholds are for."""
+        photos = [clean((320, 200)), bad(60, (200, 320)), clean((200, 320)), bad(60, (320, 200))]
+        async with running(eye(), moderation("2x2", "2x1")) as bench:
+            assert labels(await bench.ask(*photos)) == [[], ["Unsafe"], [], ["Unsafe"]]
+
+    async def test_tenants(self):
+        """In a shared pool each tenant pays for its own photos' parts, and all parts are the whole bill."""
+        provider = eye()
+        async with running(provider) as bench:
+            outcomes = await bench.ask(bad(), *(clean() for _ in range(8)), tenants=(ANN, BOB))
+            accounts = await bench.buffer.accounts()
+            assert accounts["ann"].billed + accounts["bob"].billed == pytest.approx(provider.calls)
+            assert sum(outcome.share for outcome in outcomes) == pytest.approx(provider.calls)
+            assert accounts["bob"].alone_usd == pytest.approx(4 * 0.001)
+
+
+class TestLabels:
+    ROUTE = Route("labels", Task.LABELS, "eye", cascade("2x2", "2x1", threshold=0.2), 0.05, NEVER_S, labels="listed")
+
+    async def test_own_lists(self):
+        """Photos that different labels are wanted of share canvases, and each is judged by its own list."""
+        provider = eye(coloured)
+        photos = [bad(colour="red"), bad(colour="red"), clean(), clean()]
+        wanted = [("Red",), ("Green",), ("Red", "Green"), ("Green",)]
+        async with running(provider, self.ROUTE) as bench:
+            asked = [bench.ask(one, wanted=want) for one, want in zip(photos, wanted, strict=True)]
+            outcomes = [outcome for (outcome,) in await asyncio.gather(*asked)]
+            # the third shared its canvas with red ones: it has its own answer, all of it
+            assert labels(outcomes) == [["red"], [], ["blue"], []]
+            assert {outcome.steps[0].canvas for outcome in outcomes} == {outcomes[0].steps[0].canvas}
+            assert [len(outcome.steps) for outcome in outcomes[1::2]] == [1, 1]
+
+    async def test_no_list(self):
+        """Without a list all labels are wanted, so the photo is asked about alone; so it is for an exact answer."""
+        async with running(eye(coloured), self.ROUTE) as bench:
+            assert labels(await bench.ask(bad(colour="red"), clean())) == [["red"], ["blue"]]
+            assert labels(await bench.ask(bad(colour="red"), wanted=("Green",), variant="exact")) == [["red"]]
+            assert bench.shapes == ["1x1"] * 3
+
+    async def test_own_thresholds(self):
+        """A label may have a threshold of its own."""
+        made = cascade("2x1", threshold=0.9)
+        rule = made.stages[0].rule.model_copy(update={"labels": {"RED": 0.2}})
+        made = Cascade(stages=[Stage(shape="2x1", rule=rule), Stage(shape=ALONE)])
+        async with running(eye(coloured), replace(self.ROUTE, cascade=made)) as bench:
+            found = await bench.ask(bad(16, colour="red"), bad(16, colour="green"), wanted=("red", "green"))
+            assert found[0].steps[-1].shape == ALONE
+        async with running(eye(coloured), replace(self.ROUTE, cascade=made)) as bench:
+            found = await bench.ask(bad(16, colour="green"), bad(16, colour="green"), wanted=("red", "green"))
+            assert labels(found) == [[], []]
+
+    async def test_full_answers(self):
+        """A canvas whose answer is full clears nobody: what is looked for may be among what it left out."""
+
+        def two(picture: Picture, task: Task) -> Sequence[Detection]:
+            found = [replace(each, kind="LABEL") for each in coloured(picture, task)]
+            return sorted(found, key=lambda each: -each.score)[:2]
+
+        provider = eye(two, about={"most": {Task.LABELS: 2}})
+        async with running(provider, self.ROUTE) as bench:
+            bright = [bad(120, colour="green"), bad(120, colour="cyan"), bad(40, colour="red"), clean()]
+            outcomes = await bench.ask(*bright, wanted=("red",))
+            assert ["red"] in labels(outcomes)
+            assert outcomes[2].steps[0].reason == "the answer ends after 2 detections"
+
+
+SIDES = st.sampled_from([0, 0, 0, 60, 80, 120])
+"""A photo without a block, or with one that is seen at every shape."""
+
+
+SHAPES = ("3x3", "2x2"), ("2x2", "2x1"), ("4x3",)
+
+
+class TestProperties:
+    @given(
+        sides=st.lists(SIDES, min_size=1, max_size=14),
+        shapes=st.sampled_from([("3x3", "2x2"), ("2x2", "2x1"), ("4x3",)]),
+    )
+    @examples(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+    def test_everybody_has_their_own(self, sides, shapes):
+        """Whatever photos come: one that is positive ends with its own answer alone, a clean one empty; each is asked
+        about a bounded number of times, and the parts of the bill are the bill."""
+        asyncio.run(self._played(sides, shapes))
+
+    async def _played(self, sides: list[int], shapes: tuple[str, ...]) -> None:
+        provider = eye(about={"canvas_px": (160, 160)})
+        route = moderation(cascade=cascade(*shapes, threshold=0.1), max_wait_s=0.002)
+        async with running(provider, route) as bench:
+            outcomes = await bench.ask(*(bad(side) if side else clean() for side in sides))
+            assert labels(outcomes) == [["Unsafe"] if side else [] for side in sides]
+            for side, outcome in zip(sides, outcomes, strict=True):
+                assert not side or (outcome.steps[-1].shape == ALONE and outcome.found == outcome.steps[-1].found)
+            biggest = Shape.parse(shapes[0]).cells
+            assert provider.calls <= len(sides) * (2 + biggest.bit_length())
+            assert sum(outcome.share for outcome in outcomes) == pytest.approx(provider.calls)
+            assert await bench.billed() == pytest.approx(provider.calls)
+            assert await bench.buffer.held() == Held()
+
+    @given(seed=st.integers(0, 10**9), rule=st.sampled_from(["retry", "fail"]))
+    @examples(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+    def test_whatever_happens(self, seed, rule):
+        """Whatever fails and whoever leaves amid halving: all others have their own answer, or an error that is not
+        their deadline's; what was answered is billed once, and nothing is left of anybody."""
+        asyncio.run(self._troubled(random.Random(seed), rule))
+
+    async def _troubled(self, rng: random.Random, rule: Literal["retry", "fail"]) -> None:
+        faults = [Throttled("slow down", 0.001), *(kind("no") for kind in (Unavailable, NoAnswer, PictureRefused))]
+        answered = 0
+
+        def script(picture: Picture, task: Task) -> Sequence[Detection]:
+            nonlocal answered
+            if rng.random() < 0.2:
+                raise rng.choice(faults)
+            if rng.random() < 0.2:
+                rng.choice(asking).cancel()
+            answered += 1
+            return unsafe(picture, task)
+
+        route = moderation(cascade=cascade("3x3", "2x2", "2x1", threshold=0.1), max_wait_s=0.002)
+        async with running(
+            eye(script, about={"canvas_px": (160, 160)}), route, rules=Rules(billed_unknown=rule)
+        ) as bench:
+            sides = rng.choices([0, 60, 80], [3, 1, 1], k=rng.randint(1, 20))
+            asking = [asyncio.create_task(bench.ask(bad(side) if side else clean())) for side in sides]
+            for side, told in zip(sides, await asyncio.gather(*asking, return_exceptions=True), strict=True):
+                if not isinstance(told, asyncio.CancelledError):
+                    (outcome,) = told
+                    own = ["Unsafe"] if side else []
+                    assert isinstance(outcome.error, BadFormat | BilledUnknown) or labels([outcome]) == [own]
+            await until(lambda: not bench.flow._canvases and not bench.flow._errands)
+            assert await bench.billed() == pytest.approx(answered)
+            assert await bench.buffer.held() == Held()
+            assert bench.flow._studio._started == {}
+
+
+def count(sizes: Sizes, route: Route, *, flagged: int = 0, clean: int = 0) -> None:
+    """So many photos were settled."""
+    one = photo(drawn((8, 8)))
+    entry = Entry(one, route.name, "ann", Lane("eye", route.task, "ann", ALONE), 0, 0, 0, 60)
+    for found in [(Detection("Unsafe", 0.9, WHOLE),)] * flagged + [()] * clean:
+        sizes(Settled(entry, Outcome(one, found), 0.1))
+
+
+class TestSizes:
+    async def test_too_many(self):
+        """Where too many photos are flagged each is asked about alone, and that is told; when they are few again groups
+        come back."""
+        async with running(eye(), sized=True) as bench:
+            count(bench.sizes, bench.route, flagged=200)
+            _, choice = bench.sizes.choice("moderation")
+            assert choice.shape == ALONE
+            assert "groups would cost" in choice.reason
+            assert labels(await bench.ask(bad(), clean())) == [["Unsafe"], []]
+            assert bench.shapes == ["1x1"] * 2
+            count(bench.sizes, bench.route, clean=4000)
+            await bench.ask(*(clean() for _ in range(9)))
+            assert bench.shapes[2:] == ["3x3"]
+            told = [str(event.shape) for event in bench.told.of(GroupsChanged)]
+            assert "1x1" in told
+            assert told[-1] == "3x3"
+
+    def test_told_once(self):
+        """What has not changed is not told again; how it begins is told once it is asked for."""
+        told, route = Told(), moderation()
+        sizes = Sizes({route.name: route}, Events([told]))
+        sizes.tell_all()
+        (first,) = told.of(GroupsChanged)
+        assert (first.before, first.rate, str(first.shape)) == (None, 0.02, "3x3")
+        count(sizes, route, clean=2)
+        assert told.of(GroupsChanged) == [first]
+
+    def test_who_counts(self):
+        """Photos that are watched, fail, or are asked about without a list say nothing of the rate."""
+        route = TestLabels.ROUTE
+        sizes = Sizes({"labels": route}, Events([]))
+        before = sizes.choice("labels")
+        lane = Lane("eye", Task.LABELS, "ann", ALONE)
+        entry = Entry(clean(), "labels", "ann", lane, 0, 0, 0, 60, wanted=("red",))
+        red = (Detection("red", 0.9, WHOLE),)
+        sizes(Settled(replace(entry, wanted=()), Outcome(entry.photo, red), 0.1))
+        sizes(Settled(replace(entry, watched=True), Outcome(entry.photo, red), 0.1))
+        sizes(Settled(entry, Outcome(entry.photo, error=UpstreamFailed("no")), 0.1))
+        assert sizes.choice("labels") == before
+        sizes(Settled(replace(entry, wanted=("blue",)), Outcome(entry.photo, red), 0.1))
+        assert sizes.choice("labels")[0].share < before[0].share
+        sizes(Settled(entry, Outcome(entry.photo, red), 0.1))
+        assert sizes.choice("labels")[0].share > before[0].share
+
+    def test_no_groups(self):
+        """A route that asks about each photo alone has no size."""
+        route = Route("objects", Task.OBJECTS, "eye", Cascade(stages=[Stage(shape="2x2")]))
+        assert Sizes({"objects": route}, Events([])).choice("objects") is None
+
+
+class TestTrouble:
+    async def test_refused_canvas(self):
+        """A canvas that is refused for one photo's sake is halved; that photo alone is refused, the others are
+        cleared or found."""
+
+        def touchy(picture: Picture, task: Task) -> Sequence[Detection]:
+            if any(each.label == "yellow" for each in find(image_of(picture))):
+                raise PictureRefused("yellow")
+            return unsafe(picture, task)
+
+        async with running(eye(touchy)) as bench:
+            *others, refused = await bench.ask(bad(), *(clean() for _ in range(7)), bad(colour="yellow"))
+            assert labels(others) == [["Unsafe"]] + [[]] * 7
+            assert isinstance(refused.error, BadFormat)
+
+    async def test_refused_amid_splitting(self):
+        """So it is with a half that is refused."""
+        asked = 0
+
+        def later(picture: Picture, task: Task) -> Sequence[Detection]:
+            nonlocal asked
+            asked += 1
+            if asked == 2:
+                raise PictureRefused("not today")
+            return unsafe(picture, task)
+
+        async with running(eye(later), moderation("2x2", "2x1")) as bench:
+            assert labels(await bench.ask(bad(), clean(), clean(), bad())) == [["Unsafe"], [], [], ["Unsafe"]]
+
+    async def test_throttled_amid_splitting(self):
+        """A passing fault amid splitting is tried again, and costs nobody an answer."""
+
+        def script(picture: Picture, task: Task) -> Sequence[Detection]:
+            if provider.calls in (2, 4):
+                raise Throttled("slow down", 0.01)
+            return unsafe(picture, task)
+
+        provider = eye(script)
+        async with running(provider, moderation("2x2", "2x1")) as bench:
+            assert labels(await bench.ask(clean(), clean(), clean(), bad())) == [[], [], [], ["Unsafe"]]
+            assert provider.calls == 6
+            assert await bench.billed() == pytest.approx(4)
+
+    async def test_fault_amid_splitting(self):
+        """A fault that does not pass befalls those that were asked about; who was cleared, stays so, and the other half
+        goes on."""
+
+        def breaks(picture: Picture, task: Task) -> Sequence[Detection]:
+            if provider.calls == 3:
+                raise Misconfigured("no permission")
+            return unsafe(picture, task)
+
+        provider = eye(breaks)
+        async with running(provider, moderation("2x2", "2x1")) as bench:
+            one, two, three, four = await bench.ask(clean(), clean(), clean(), bad())
+            assert labels([one, two, four]) == [[], [], ["Unsafe"]]
+            assert isinstance(three.error, UpstreamFailed)
+            assert [len(each.steps) for each in (three, four)] == [1, 2]
+            assert await bench.buffer.held() == Held()
+
+    async def test_let_go_is_not_lost(self):
+        """Photos that were let go of are answered, whatever becomes of those that were held."""
+
+        def breaks(picture: Picture, task: Task) -> Sequence[Detection]:
+            if provider.calls == 3:
+                raise Unavailable("gone")
+            return unsafe(picture, task)
+
+        provider = eye(breaks)
+        route = moderation("2x2", "2x1", deadline_s=1.2)
+        async with running(provider, route) as bench:
+            outcomes = await bench.ask(bad(), clean(), clean(), clean())
+            assert labels(outcomes) == [["Unsafe"], [], [], []]
+
+    async def test_no_answer(self):
+        """A question without an answer may have been billed, and is told as such; by the rule `fail` none of what it
+        was about is asked again."""
+        provider = eye(errors=[NoAnswer("silence")])
+        async with running(provider, moderation("2x2", "2x1"), rules=Rules(billed_unknown="fail")) as bench:
+            outcomes = await bench.ask(*(clean() for _ in range(4)))
+            assert [type(outcome.error).__name__ for outcome in outcomes] == ["BilledUnknown"] * 4
+            assert total(await bench.buffer.accounts()).unknown == pytest.approx(1)
+
+    async def test_broken(self):
+        """A photo that cannot be drawn fails alone, and its group goes on."""
+        broken = photo(bad().data[: len(bad().data) // 2])
+        async with running(eye(), moderation("2x2", "2x1")) as bench:
+            *others, failed = await bench.ask(clean(), bad(), clean(), broken)
+            assert labels(others) == [[], ["Unsafe"], []]
+            assert isinstance(failed.error, BadFormat)
+
+    async def test_hurried(self):
+        """A photo whose client cannot wait for all the questions that may come is asked about alone, beside the rest of
+        its group."""
+        provider = eye()
+        async with running(provider, moderation("2x2", "2x1")) as bench:
+            bench.flow._askers["eye"].typical_s = 1.0
+            calm = [bench.ask(clean()) for _ in range(3)]
+            hurried = bench.flow.answer_all([(bad(), Way(bench.route))], ANN, deadline_s=2.5)
+            (late,), *others = await asyncio.gather(hurried, *calm)
+            assert labels([late]) == [["Unsafe"]]
+            assert [step.photos for step in late.steps] == [1]
+            assert labels([each for (each,) in others]) == [[]] * 3
+            assert sorted(bench.shapes)[0] == "1x1"
+
+    async def test_left(self):
+        """Nobody pays for photos whose clients have gone amid splitting."""
+        gate = asyncio.Event()
+
+        provider = eye(gate=gate)
+        async with running(provider, moderation("2x2", "2x1")) as bench:
+            asking = [asyncio.create_task(bench.ask(bad())) for _ in range(4)]
+            await until(lambda: provider.under_way)
+            for each in asking:
+                each.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+            await until(lambda: not bench.flow._waiters and not bench.flow._errands)
+            gate.set()
+            await until(lambda: not bench.flow._canvases)
+            assert provider.calls == 1
+
+    async def test_half_left(self):
+        """Clients of one half who go away take nothing from those of the other: they are answered."""
+
+        def leave(picture: Picture, task: Task) -> Sequence[Detection]:
+            if provider.calls == 1:
+                for each in asking[:2]:
+                    each.cancel()
+            return unsafe(picture, task)
+
+        provider = eye(leave)
+        async with running(provider, moderation("2x2", "2x1", deadline_s=3)) as bench:
+            asking = [asyncio.create_task(bench.ask(each)) for each in (clean(), clean(), clean(), bad())]
+            outcomes = await asyncio.gather(*asking, return_exceptions=True)
+            assert labels([outcome for (outcome,) in outcomes[2:]]) == [[], ["Unsafe"]]
+            assert bench.shapes == ["2x2", "2x1", "1x1", "1x1"]
+            assert await bench.buffer.held() == Held()
+
+    async def test_half_unanswered(self):
+        """By the rule `fail` only those fail of which it is not known whether they are billed; the other half is asked
+        about with others."""
+
+        def silent(picture: Picture, task: Task) -> Sequence[Detection]:
+            if provider.calls == 2:
+                raise NoAnswer("silence")
+            return unsafe(picture, task)
+
+        provider = eye(silent)
+        async with running(provider, moderation("2x2", "2x1"), rules=Rules(billed_unknown="fail")) as bench:
+            *lost, three, four = await bench.ask(clean(), clean(), clean(), bad())
+            assert [type(each.error).__name__ for each in lost] == ["BilledUnknown"] * 2
+            assert labels([three, four]) == [[], ["Unsafe"]]
+
+
+class TestWays:
+    async def test_watched(self):
+        """A watched photo is shown as small as in full groups, and compared by whether it is flagged."""
+        async with running(eye(), rules=Rules(job_wait_s=0.05)) as bench:
+            outcome = await bench.flow.watch(bad(), Way(bench.route), ANN)
+            assert [str(step.shape) for step in outcome.steps] == ["3x3", "1x1"]
+            assert labels([outcome]) == [["Unsafe"]]
+
+    async def test_cheapest(self):
+        """Cheapest is no cheaper: what a canvas shows is nobody's answer."""
+        async with running(eye()) as bench:
+            outcomes = await bench.ask(bad(), *(clean() for _ in range(8)), variant="cheapest")
+            assert labels(outcomes) == [["Unsafe"]] + [[]] * 8
+            assert outcomes[0].steps[-1].shape == ALONE
+
+    async def test_companion(self):
+        """Those that a companion thinks likeliest are asked about first."""
+        made = cascade("2x2", "2x1")
+        first = Stage(shape=ALONE, provider="free", rule=onward.Rule())
+        route = moderation(cascade=made.model_copy(update={"stages": (first, *made.stages)}), companion="free")
+        provider = eye()
+        async with running(provider, route) as bench:
+            outcomes = await bench.ask(clean(), clean(), clean(), bad())
+            assert labels(outcomes) == [[], [], [], ["Unsafe"]]
+            assert [[str(step.shape) for step in each.steps][1:] for each in outcomes[3:]] == [["2x2", "2x1", "1x1"]]
+
+    async def test_no_company(self):
+        """Photos of coarser groups do not fill up finer ones: each size was chosen."""
+        route, coarse = moderation("2x2", "2x1"), moderation("3x3", name="coarse", max_wait_s=0.4)
+        provider = eye()
+        async with running(provider, route) as bench:
+            bench.flow._seeing.routes["coarse"] = coarse
+            other = asyncio.create_task(bench.flow.answer([clean()], coarse, ANN))
+            await asyncio.sleep(0.05)
+            await bench.ask(clean(), clean(), clean())
+            await other
+            assert sorted(len(each.entries) for each in bench.told.of(Asked)) == [1, 3]
+
+
+class TestTold:
+    def test_routes(self, tmp_path):
+        """`GET /v1/routes` tells how photos go in groups, and why; nothing of a route that has none."""
+        stages = [{"shape": "3x3", "rule": {"kind": "clean", "threshold": 0.2}}, {"shape": "1x1"}]
+        routes = [{"task": "moderation", "provider": "eye", "stages": stages},
+                  {"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}]}]  # fmt: skip
+        parts = parts_of(tmp_path, {"providers": {"eye": {"kind": "shapes"}}, "routes": routes}, {"eye": eye()})
+        with serving(parts) as url:
+            told = httpx.get(f"{url}/v1/routes").json()["routes"]
+            shown = httpx.get(f"{url}/metrics").text
+        groups = {route["task"]: route["group"] for route in told}
+        assert groups["objects"] is None
+        assert (groups["moderation"]["rate"], groups["moderation"]["shape"]) == (0.02, "3x3")
+        assert "2.0% flagged photos" in groups["moderation"]["reason"]
+        assert 'imgrid_group_photos{route="moderation"} 9.0' in shown
+
+    @pytest.mark.parametrize(("alone", "mean"), [(0.9, 0.0), (0.4, 1.0)])
+    async def test_watched(self, alone, mean):
+        """A cleared photo that is flagged alone speaks against the route; one that scores too little there does not,
+        nor does what another label says."""
+        route = TestLabels.ROUTE
+        found = (Detection("red", alone, WHOLE), Detection("blue", 1.0, WHOLE))
+
+        async def ask(one: Photo, way: Way, tenant: Tenant) -> Outcome:
+            assert (way.variant, way.wanted) == ("exact", ("red",))
+            return Outcome(one, found)
+
+        told = Told()
+        watcher = Watcher({"labels": route}, {"labels": Terms(share=1)}, ask, Events([told]), clock=time.monotonic,
+                          rng=random.Random(1))  # fmt: skip
+        entry = Entry(clean(), "labels", "ann", Lane("eye", Task.LABELS, "ann", Shape(2, 2)), 0, 0, 0, 60)
+        watcher(Settled(entry, Outcome(entry.photo), 0.1))  # without a list it is no group's
+        watcher(Settled(replace(entry, wanted=("red",)), Outcome(entry.photo), 0.1))
+        watching = asyncio.create_task(watcher.run())
+        await until(lambda: told.of(Compared))
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        (compared,) = told.of(Compared)
+        assert (compared.record.whole.count, compared.record.whole.interval.mean) == (1, mean)
+
+
+LANE = Lane("eye", Task.MODERATION, "shared", Shape(2, 2))
+
+
+def groups_at(buffer: RedisBuffer, provider: ScriptedProvider) -> Groups:
+    """What sees to groups at a replica."""
+    route, clock = moderation("2x2", "2x1"), steady()
+    asker = Asker(provider, clock, random.Random(1))
+    canvases = Canvases({route.name: route}, {"eye": asker}, buffer, Studio(1), Events([]), clock, Rules(),
+                        lambda name, error: None)  # fmt: skip
+    return Groups(Rounds(canvases, no_fetch))
+
+
+async def test_a_replica_dies_amid_splitting(server):
+    """What a replica had cleared and paid for when it died stays so; the photos that it still held are answered by
+    another, and none is lost."""
+    dying = asyncio.Event()
+
+    class Mortal(ScriptedProvider):
+        async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+            if self.calls == 2:
+                dying.set()
+                await asyncio.Event().wait()
+            return await super().detect(picture, task, wanted)
+
+    heard, mortal, other = Heard(), Mortal(unsafe, introduced=eye().about), eye()
+    async with replica(server) as one, replica(server) as two, two.serving(heard):
+        now = time.time()
+        photos = [replace(each, id=name) for name, each in zip("abcd", (clean(), clean(), bad(), clean()), strict=True)]
+        await two.put([Entry(each, "moderation", "ann", LANE, now, now, now, now + 600) for each in photos])
+        splitting = asyncio.create_task(groups_at(one, mortal).canvas(LANE, await one.claim(LANE, now + 1)))
+        await dying.wait()
+        assert set(heard.outcomes) == {"a", "b"}
+        splitting.cancel()
+        await asyncio.gather(splitting, return_exceptions=True)
+        await die(one)
+        await two._once()
+        await groups_at(two, other).canvas(LANE, await two.claim(LANE, now + 1))
+        while left := await two.claim(LANE, now + 60):
+            await groups_at(two, other).canvas(LANE, left)
+        await heard.until(lambda: len(heard.outcomes) == 4)
+        found = {name: [each.label for each in outcome.found] for name, outcome in heard.outcomes.items()}
+        assert found == {"a": [], "b": [], "c": ["Unsafe"], "d": []}
+        account = total(await two.accounts())
+        assert account.billed == pytest.approx(2 + other.calls)
+        assert account.unknown == pytest.approx(1)

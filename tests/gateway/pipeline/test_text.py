@@ -1,0 +1,54 @@
+"""Text on a canvas, read by the real OCR: nobody reads a neighbour's."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from gateway.core.model import Tenant
+from gateway.testing.gateway import parts_of
+from gateway.testing.pictures import encoded, photo
+from providers.detection import Task
+
+
+@asynccontextmanager
+async def running(flow):
+    loop = asyncio.create_task(flow.run())
+    try:
+        yield
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+
+
+FONT = ImageFont.load_default(56)
+
+
+def page(text, anchor):
+    """White paper whose only line of text runs into its left or its right edge."""
+    image = Image.new("RGB", (400, 420), "white")
+    at = (image.width, 210) if anchor == "rm" else (0, 210)
+    ImageDraw.Draw(image).text(at, text, fill="black", font=FONT, anchor=anchor)
+    return photo(encoded(image))
+
+
+@pytest.mark.parametrize(("left", "right"), [("ALICE 12", "34 BOB"), ("CONFIDEN", "TIALITY")])
+async def test_text_edge_to_edge(tmp_path, left, right):
+    """Two photos whose text meets at the seam are answered with their own text, and none of the other's."""
+    config = {
+        "providers": {"ocr": {"kind": "text", "canvas": "800x420"}},
+        "routes": [{"task": "text", "provider": "ocr", "stages": [{"shape": "2x1"}], "max_wait_ms": 2000,
+                    "deadline_ms": 120_000}],
+    }  # fmt: skip
+    parts = parts_of(tmp_path, config)
+    async with running(parts.flow):
+        outcomes = await parts.flow.answer(
+            [page(left, "rm"), page(right, "lm")], parts.routes["text"], Tenant("one", "one")
+        )
+    parts.studio.close()
+    await parts.providers["ocr"].close()
+    read = [" ".join(d.label for d in outcome.found if d.kind == "LINE") for outcome in outcomes]
+    assert parts.routes["text"].task == Task.TEXT
+    assert read == [left, right]
+    assert [str(step.shape) for step in outcomes[0].steps] == ["1x2", "1x1"]

@@ -1,0 +1,418 @@
+"""Calls to providers: at their rate, not while they fail too often, elsewhere by rule, and with limits on answers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import repeat
+
+import pytest
+
+from gateway.core.clock import steady
+from gateway.core.errors import BilledUnknown, UpstreamFailed, UpstreamThrottled
+from gateway.core.events import Asked, BreakerChanged, Events, FellBack
+from gateway.core.fault_names import FAULTS
+from gateway.core.model import Fallback, Outcome, Photo, Route, Size, Tenant
+from gateway.grid.renderer import Studio
+from gateway.ledger.accounts import total
+from gateway.pipeline.canvas_call import Rules
+from gateway.pipeline.scheduler import Flow
+from gateway.store.buffer import Buffer, Room
+from gateway.store.memory.buffer import MemoryBuffer
+from gateway.store.redis.buffer import RedisBuffer
+from gateway.store.redis.connection import Commands, connect
+from gateway.testing.listeners import Told
+from gateway.testing.pictures import Block, drawn, photo
+from gateway.testing.provider import ScriptedProvider, about, see_shapes
+from gateway.testing.redis_server import RedisServer
+from gateway.upstream.client import Asker
+from providers.base import BreakerOptions, Calls, Picture, Price, Provider
+from providers.detection import Detection, Task
+from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
+from thresholds.cascade import Cascade, Stage
+from thresholds.rules import clean, imgrid
+from thresholds.shape import Shape
+
+ANN = Tenant("ann", "ann")
+DOWN, LOST, SLOW, NO_KEY = Unavailable("down"), NoAnswer("lost"), Throttled("slow down", 60), Misconfigured("no key")
+TOUCHY = BreakerOptions(failures=1, calls=2, open_ms=60_000)
+"""Opens after two failures, for longer than any test lasts."""
+QUICK = BreakerOptions(failures=1, calls=2, open_ms=20, max_open_ms=20)
+NEVER = imgrid.Rule(area=imgrid.Spread(mean=9), unknown=imgrid.Spread(mean=2), floor=0)
+"""Never content."""
+
+
+@dataclass
+class Bench:
+    flow: Flow
+    buffer: Buffer
+    told: Told
+    routes: Mapping[str, Route]
+    kept: dict[int, Outcome] = field(default_factory=dict)
+
+    async def ask(self, *photos: Photo, deadline_s: float | None = None, route: str = "objects") -> list[Outcome]:
+        return await self.flow.answer(photos, self.routes[route], ANN, deadline_s=deadline_s)
+
+    async def job(self, count: int) -> None:
+        route = self.routes["objects"]
+        entries = [self.flow.entry(red(), route, ANN, "job", index) for index in range(count)]
+        await self.buffer.put(entries)
+
+    async def results(self, count: int) -> Sequence[Outcome]:
+        while len(self.kept) < count:  # noqa: ASYNC110  it is told by whoever keeps them
+            await asyncio.sleep(0.005)
+        return list(self.kept.values())
+
+    @property
+    def asked(self) -> list[tuple[str, str]]:
+        """Who was asked, at which shape."""
+        return [(asked.lane.provider, str(asked.layout.shape)) for asked in self.told.of(Asked)]
+
+
+def fake(name: str = "one", errors: Sequence[Exception] | Iterator[Exception] = (), **changes) -> ScriptedProvider:
+    return ScriptedProvider(introduced=about(name, **changes), errors=errors)
+
+
+def served(*stages: Stage | str, on: Sequence[str] = sorted(FAULTS), task: Task = Task.OBJECTS, **changes) -> Route:
+    """A route to provider `one`, which falls back to `two` on these faults; on none it has no fallback."""
+    cascade = Cascade(stages=[Stage(shape=s) if isinstance(s, str) else s for s in stages])
+    other = Fallback("two", frozenset(on)) if on else None
+    changes = {"max_wait_s": 0.02, "deadline_s": 20.0, "fallback": other, **changes}
+    return Route("objects", task, "one", cascade, **changes)
+
+
+def red(size: tuple[int, int] = (320, 320), blocks: int = 1) -> Photo:
+    return photo(drawn(size, *(Block("red", 20 + 60 * n, 130, 60 + 60 * n, 190) for n in range(blocks))))
+
+
+@asynccontextmanager
+async def running(
+    providers: Mapping[str, Provider] | Provider, *routes: Route, buffer: Buffer | None = None, **rules
+) -> AsyncIterator[Bench]:
+    kept: dict[int, Outcome] = {}
+
+    async def keep(job: str, index: int, outcome: Outcome, size: Size | None) -> None:
+        kept[index] = outcome
+
+    by_route = {route.name: route for route in routes}
+    by_name = providers if isinstance(providers, Mapping) else {"one": providers}
+    held, told, studio = buffer or MemoryBuffer(Room(), keep=keep), Told(), Studio(2)
+    rule = Rules(**{"job_wait_s": 0.02, "job_pause_s": 0.02, "job_tries_s": 0.2, **rules})
+    flow = Flow(by_route, by_name, held, studio=studio, events=Events([told]), clock=steady(),
+                rng=random.Random(1), rules=rule)  # fmt: skip
+    loop = asyncio.create_task(flow.run())
+    try:
+        async with asyncio.timeout(20):
+            yield Bench(flow, held, told, by_route, kept)
+    finally:
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+        studio.close()
+
+
+def labels(outcome: Outcome) -> list[str]:
+    assert outcome.error is None
+    return [detection.label for detection in outcome.found]
+
+
+class TestRate:
+    async def test_too_late(self):
+        """A photo whose turn would come after its deadline is told so at once, and when to come back."""
+        one = fake(calls=Calls(rate_per_s=1 / 60))
+        async with running(one, served("1x1", on=())) as bench:
+            assert labels(*await bench.ask(red())) == ["red"]
+            (late,) = await bench.ask(red(), deadline_s=10)
+            assert isinstance(late.error, UpstreamThrottled)
+            assert 10 < (late.error.retry_after_s or 0) <= 60
+            assert one.calls == 1
+
+    async def test_in_order(self):
+        """Calls wait for their turn, and are made in the order in which they came."""
+        seen: list[int] = []
+
+        def note(picture: Picture, task: Task) -> Sequence[Detection]:
+            seen.append(picture.width_px)
+            return []
+
+        at_once = Calls(rate_per_s=50)
+        one = ScriptedProvider(note, introduced=about(calls=at_once, concurrency=60))
+        asker = Asker(one, steady(), random.Random(1))
+        pictures = [Picture(width, 1, b"any") for width in range(1, 56)]
+        async with asyncio.timeout(20):
+            await asyncio.gather(*(asker.ask(each, Task.OBJECTS, steady()() + 20) for each in pictures))
+        assert seen == list(range(1, 56))
+
+    async def test_others_go_on(self):
+        """Whoever waits for one provider's turn holds nobody up who asks another."""
+        one, two = fake(calls=Calls(rate_per_s=1 / 60), concurrency=1), fake("two")
+        route, other = served("1x1", on=()), Route("two", Task.OBJECTS, "two", Cascade(stages=[Stage(shape="1x1")]))
+        async with running({"one": one, "two": two}, route, other) as bench:
+            await bench.ask(red())
+            waiting = asyncio.create_task(bench.ask(red(), deadline_s=90))
+            assert labels(*await bench.ask(red(), route="two")) == ["red"]
+            assert not waiting.done()
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+    async def test_jobs_wait_in_their_lane(self):
+        """Photos of jobs are claimed when there is a turn for them: until then they gather, and clients go first."""
+        one = fake(calls=Calls(rate_per_s=10))
+        async with running(one, served("2x2", on=())) as bench:
+            for _ in range(10):
+                await bench.ask(red())
+            await bench.job(3)
+            await bench.results(3)
+            assert bench.asked[10:] == [("one", "2x2")]
+
+    async def test_falls_back(self):
+        """Where there is a fallback for it, a photo whose turn comes too late goes there."""
+        one, two = fake(calls=Calls(rate_per_s=1 / 60)), fake("two")
+        async with running({"one": one, "two": two}, served("1x1")) as bench:
+            await bench.ask(red(), red())
+            assert (one.calls, two.calls) == (1, 1)
+
+
+class TestBreaker:
+    async def test_fails_at_once(self):
+        """While the breaker is open nothing is sent: a photo fails at once, and is told when to come back."""
+        one = fake(errors=[NO_KEY, NO_KEY], calls=Calls(breaker=TOUCHY))
+        async with running(one, served("1x1", on=())) as bench:
+            for _ in range(2):
+                await bench.ask(red())
+            (outcome,) = await bench.ask(red())
+            assert isinstance(outcome.error, UpstreamFailed)
+            assert 50 < (outcome.error.retry_after_s or 0) <= 60
+            assert one.calls == 2
+            assert "left alone" in bench.flow.resting()["one"]
+            (changed,) = bench.told.of(BreakerChanged)
+            assert (changed.provider, changed.state) == ("one", "open")
+
+    async def test_opens_while_asking(self):
+        """Whoever asks again and again ends when it opens, long before the deadline."""
+        one = fake(errors=repeat(DOWN), calls=Calls(breaker=TOUCHY))
+        async with running(one, served("1x1", on=())) as bench:
+            (outcome,) = await bench.ask(red())
+            assert isinstance(outcome.error, UpstreamFailed)
+            assert one.calls == 2
+
+    async def test_closes(self):
+        """When its time is over calls are made again; they are told, as is that it is well."""
+        one = fake(errors=[NO_KEY, NO_KEY], calls=Calls(breaker=QUICK))
+        async with running(one, served("1x1", on=())) as bench:
+            for _ in range(2):
+                await bench.ask(red())
+            while not [each for each in bench.told.of(BreakerChanged) if each.state == "closed"]:
+                await bench.ask(red())
+            assert [each.state for each in bench.told.of(BreakerChanged)] == ["open", "probing", "closed"]
+            assert bench.flow.resting() == {}
+            assert labels(*await bench.ask(red())) == ["red"]
+
+    @pytest.mark.parametrize("error", [PictureRefused("ugly"), Throttled("slow down")])
+    async def test_not_its_fault(self, error):
+        """Pictures that are refused do not open it, and neither does throttling."""
+        one = fake(errors=[error] * 4, calls=Calls(breaker=TOUCHY))
+        async with running(one, served("1x1", on=())) as bench:
+            for _ in range(4):
+                await bench.ask(red())
+            assert labels(*await bench.ask(red())) == ["red"]
+            assert bench.told.of(BreakerChanged) == []
+
+    async def test_jobs_wait(self):
+        """Photos of jobs wait until it lets calls through, and are answered then."""
+        one = fake(errors=[DOWN] * 6, calls=Calls(breaker=QUICK))
+        async with running(one, served("2x2", on=())) as bench:
+            await bench.job(12)
+            outcomes = await bench.results(12)
+            assert [labels(outcome) for outcome in outcomes] == [["red"]] * 12
+            assert one.calls == 9
+
+    async def test_without(self):
+        """Without a breaker a provider is asked however often it has failed."""
+        one = fake(errors=[NO_KEY] * 50)
+        async with running(one, served("1x1", on=())) as bench:
+            for _ in range(50):
+                await bench.ask(red())
+            assert labels(*await bench.ask(red())) == ["red"]
+
+
+class TestFallback:
+    @pytest.mark.parametrize(("error", "calls"), [(DOWN, 3), (LOST, 3), (NO_KEY, 1), (SLOW, 1)])
+    async def test_asked_instead(self, error, calls):
+        """A provider that fails a few times, or for good, is stood in for: photos are asked about at the same shape, at
+        that one's price, and their steps say so."""
+        one = fake(errors=repeat(error), price=Price(0.001))
+        two = fake("two", price=Price(0.004))
+        async with running({"one": one, "two": two}, served("2x2")) as bench:
+            outcomes = await bench.ask(*(red() for _ in range(4)))
+            assert [labels(outcome) for outcome in outcomes] == [["red"]] * 4
+            assert (one.calls, two.calls) == (calls, 1)
+            assert bench.asked == [("two", "2x2")]
+            (step,) = outcomes[0].steps
+            assert (step.provider, step.fallback, step.reason, outcomes[0].fell_back) == ("two", True, "fallback", True)
+            account = total(await bench.buffer.accounts())
+            assert (account.billed, account.paid_usd) == (1, pytest.approx(0.004))
+            assert account.unknown == (calls if error is LOST else 0)
+            told = bench.told.of(FellBack)
+            assert [(each.provider, each.entry.lane.provider) for each in told] == [("one", "two")] * 4
+
+    async def test_is_final(self):
+        """Its answer stands, whatever the stage's rule would say of it: that knows another provider's scores."""
+        two = fake("two")
+        stages = Stage(shape="2x2", rule=NEVER), "1x1"
+        async with running({"one": fake(errors=[NO_KEY]), "two": two}, served(*stages)) as bench:
+            assert labels((await bench.ask(*(red() for _ in range(4))))[0]) == ["red"]
+            assert bench.asked == [("two", "2x2")]
+
+    async def test_at_a_later_stage(self):
+        """It stands in at any stage; what was paid for before is not lost from the bill."""
+
+        class Second(ScriptedProvider):
+            async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+                if self.calls:
+                    self.asked.append(picture)
+                    raise NO_KEY
+                return await super().detect(picture, task, wanted)
+
+        stages = Stage(shape="2x2", rule=NEVER), "1x1"
+        providers = {"one": Second(introduced=about("one")), "two": fake("two")}
+        async with running(providers, served(*stages)) as bench:
+            outcomes = await bench.ask(*(red() for _ in range(4)))
+            assert bench.asked == [("one", "2x2"), *[("two", "1x1")] * 4]
+            assert [[step.fallback for step in outcome.steps] for outcome in outcomes] == [[False, True]] * 4
+
+    async def test_while_open(self):
+        """While the breaker is open it is asked at once, whatever faults the route names."""
+        one, two = fake(errors=[NO_KEY] * 2, calls=Calls(breaker=TOUCHY)), fake("two")
+        async with running({"one": one, "two": two}, served("1x1", on=["throttled"])) as bench:
+            for _ in range(2):
+                assert isinstance((await bench.ask(red()))[0].error, UpstreamFailed)
+            assert labels(*await bench.ask(red())) == ["red"]
+            assert (one.calls, two.calls) == (2, 1)
+
+    async def test_not_named(self):
+        """After other faults than those named it is not asked."""
+        one, two = fake(errors=[NO_KEY]), fake("two")
+        async with running({"one": one, "two": two}, served("1x1", on=["throttled"])) as bench:
+            (outcome,) = await bench.ask(red())
+            assert isinstance(outcome.error, UpstreamFailed)
+            assert two.calls == 0
+
+    async def test_billed_unknown(self):
+        """Where the operator forbids asking again what may be billed, nobody else is asked either."""
+        one, two = fake(errors=[LOST]), fake("two")
+        async with running({"one": one, "two": two}, served("1x1"), billed_unknown="fail") as bench:
+            (outcome,) = await bench.ask(red())
+            assert isinstance(outcome.error, BilledUnknown)
+            assert two.calls == 0
+
+    async def test_no_loop(self):
+        """Where it fails too, that is the photo's error: nobody goes back."""
+        one, two = fake(errors=repeat(NO_KEY)), fake("two", errors=repeat(NO_KEY))
+        async with running({"one": one, "two": two}, served("1x1")) as bench:
+            (outcome,) = await bench.ask(red())
+            assert isinstance(outcome.error, UpstreamFailed)
+            assert (one.calls, two.calls) == (1, 1)
+
+    async def test_both_open(self):
+        """One that is left alone itself is not asked: clients fail, photos of jobs wait for whoever is well first."""
+        breaker = Calls(breaker=BreakerOptions(failures=1, calls=1, open_ms=150, max_open_ms=150))
+        one, two = fake(errors=[NO_KEY], calls=breaker), fake("two", errors=[NO_KEY], calls=breaker)
+        async with running({"one": one, "two": two}, served("1x1")) as bench:
+            await bench.ask(red())
+            await bench.job(3)
+            assert isinstance((await bench.ask(red()))[0].error, UpstreamFailed)
+            assert [labels(outcome) for outcome in await bench.results(3)] == [["red"]] * 3
+            assert one.calls + two.calls == 5
+
+    @pytest.mark.parametrize("errors", [[NO_KEY], [DOWN] * 3])
+    async def test_jobs(self, errors):
+        """Photos of jobs fall back as those of clients do."""
+        one, two = fake(errors=[*errors, *[NO_KEY] * 9]), fake("two")
+        async with running({"one": one, "two": two}, served("2x2")) as bench:
+            await bench.job(4)
+            assert [labels(outcome) for outcome in await bench.results(4)] == [["red"]] * 4
+            assert bench.asked == [("two", "2x2")]
+
+    async def test_jobs_go_back(self):
+        """Photos of jobs whose fallback fails for a while wait for their own provider again, which may be well."""
+        one, two = fake(errors=[NO_KEY]), fake("two", errors=repeat(DOWN))
+        async with running({"one": one, "two": two}, served("2x2"), job_tries_s=0.05) as bench:
+            await bench.job(4)
+            assert [labels(outcome) for outcome in await bench.results(4)] == [["red"]] * 4
+            assert bench.asked == [("one", "2x2")]
+            assert len(bench.told.of(FellBack)) == 4
+
+    async def test_whole_pictures(self):
+        """What is true of a whole picture is asked of each photo alone: nobody sorts out whose it is afterwards."""
+        one, two = fake(errors=[NO_KEY], task=Task.MODERATION), fake("two", task=Task.MODERATION)
+        groups = Stage(shape="2x2", rule=clean.Rule(threshold=0.5))
+        async with running({"one": one, "two": two}, served(groups, "1x1", task=Task.MODERATION)) as bench:
+            outcomes = await bench.ask(*(red() for _ in range(4)))
+            assert [labels(outcome) for outcome in outcomes] == [["red"]] * 4
+            assert bench.asked == [("two", "1x1")] * 4
+
+    async def test_with_redis(self, server: RedisServer):
+        """With the shared buffer, too: a photo waits in a lane of the other provider, which any replica may ask."""
+        commands = [Commands(connect(server.url)) for _ in range(2)]
+        one, two = fake(errors=repeat(NO_KEY)), fake("two", price=Price(0.004))
+        buffers = [RedisBuffer(each, Room(), Room(), clock=steady()) for each in commands]
+        async with (
+            running({"one": one, "two": two}, served("2x2"), buffer=buffers[0]) as bench,
+            running({"one": one, "two": two}, served("2x2"), buffer=buffers[1]) as other,
+        ):
+            both = await asyncio.gather(bench.ask(red(), red()), other.ask(red(), red()))
+            assert [labels(outcome) for outcomes in both for outcome in outcomes] == [["red"]] * 4
+            assert all(outcome.steps[-1].fallback for outcomes in both for outcome in outcomes)
+            account = total(await bench.buffer.accounts())
+            assert account.billed == pytest.approx(two.calls)
+            assert account.paid_usd == pytest.approx(0.004 * two.calls)
+        for each in commands:
+            await each.close()
+
+
+class TestFullAnswers:
+    FACES = {"task": Task.FACES, "most": {Task.FACES: 6}}
+
+    async def test_asked_alone(self):
+        """Photos of a canvas whose answer holds as much as it can are asked about again, each alone."""
+        crowded = ScriptedProvider(capped, introduced=about("one", **self.FACES))
+        async with running(crowded, served("2x2", on=(), task=Task.FACES)) as bench:
+            outcomes = await bench.ask(*(red(blocks=2) for _ in range(4)))
+            assert [labels(outcome) for outcome in outcomes] == [["red", "red"]] * 4
+            assert outcomes[0].steps[0].reason == "the answer ends after 6 detections"
+            assert bench.asked == [("one", "2x2"), *[("one", "1x1")] * 4]
+
+    async def test_room_left(self):
+        """Others are not."""
+        crowded = ScriptedProvider(capped, introduced=about("one", **self.FACES))
+        async with running(crowded, served("2x2", on=(), task=Task.FACES)) as bench:
+            await bench.ask(*(red() for _ in range(4)))
+            assert bench.asked == [("one", "2x2")]
+
+    async def test_adapts(self):
+        """Where photos are crowded, later ones share canvases with fewer others, so that answers are not full."""
+        crowded = ScriptedProvider(capped, introduced=about("one", **self.FACES))
+        async with running(crowded, served("2x2", on=(), task=Task.FACES)) as bench:
+            while bench.flow._seeing.crowds.bound(Shape(2, 2), crowded.about, Task.FACES) == Shape(2, 2):
+                await bench.ask(*(red(blocks=2) for _ in range(4)))
+            before = len(bench.asked)
+            outcomes = await bench.ask(*(red(blocks=2) for _ in range(4)))
+            assert [labels(outcome) for outcome in outcomes] == [["red", "red"]] * 4
+            assert {shape for _, shape in bench.asked[before:]} == {"2x1"}
+
+    async def test_fallback_is_bounded(self):
+        """A fallback's answers are limited as its own are."""
+        two = ScriptedProvider(capped, introduced=about("two", **self.FACES))
+        one = fake(errors=[NO_KEY], task=Task.FACES)
+        async with running({"one": one, "two": two}, served("2x2", task=Task.FACES)) as bench:
+            outcomes = await bench.ask(*(red(blocks=2) for _ in range(4)))
+            assert [labels(outcome) for outcome in outcomes] == [["red", "red"]] * 4
+            assert bench.asked == [("two", "2x2"), *[("two", "1x1")] * 4]
+
+
+def capped(picture: Picture, task: Task) -> Sequence[Detection]:
+    """Sees shapes, six at most."""
+    return see_shapes(picture, task)[:6]

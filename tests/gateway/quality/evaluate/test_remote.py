@@ -1,0 +1,166 @@
+"""`imgrid evaluate --url`: photos through a gateway that runs."""
+
+import json
+
+import click
+import httpx
+import pytest
+from fastapi import FastAPI
+from typer.testing import CliRunner
+
+from gateway.api import server
+from gateway.cli import main
+from gateway.config.errors import ConfigError
+from gateway.quality.evaluate import remote
+from gateway.testing.gateway import parts_of, serving
+from gateway.testing.pictures import Block, drawn, encoded
+from gateway.testing.provider import ScriptedProvider, about
+from providers.errors import Misconfigured
+
+COUNT = 8
+KEYS = [{"name": "shop", "keys": [{"dialect": "native", "key": "sesame"}]}]
+ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}], "max_wait_ms": 2000}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Options that name eight photos of one red block each, and what is true of them."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    images, boxes = [], []
+    for number in range(COUNT):
+        side = 50 + 4 * number
+        (folder / f"{number}.png").write_bytes(encoded(drawn((120, 90), Block("red", 10, 10, 10 + side, 40))))
+        images.append({"id": number, "file_name": f"{number}.png", "width": 120, "height": 90})
+        boxes.append({"id": number + 1, "image_id": number, "category_id": 1, "bbox": [10, 10, side, 30]})
+    truth = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "red"}]}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    return ["--photos", str(folder), "--truth", str(tmp_path / "truth.json")]
+
+
+def evaluate(*words, answer="y\n", **environment):
+    return CliRunner().invoke(main.app, ["evaluate", *words], input=answer, env={"COLUMNS": "200", **environment})
+
+
+def gateway(folder, eye=None, **changes):
+    """A gateway that runs while the block lasts."""
+    config = {"providers": {"eye": {"kind": "shapes"}}, "routes": [ROUTE], **changes}
+    return serving(parts_of(folder, config, {"eye": eye or ScriptedProvider()}))
+
+
+def lines(result):
+    assert result.exit_code == 0, (result.output, result.exception)
+    return [line.split() for line in click.unstyle(result.output).splitlines()]
+
+
+def test_table(tmp_path, photos):
+    """The target and exact of the same gateway are asked, and stand in one table by what was billed."""
+    with gateway(tmp_path) as url:
+        told = lines(evaluate("--url", url, *photos, "--clients", str(COUNT)))
+    (exact,) = [row for row in told if row[:2] == ["exact", "1.000"]]
+    (target,) = [row for row in told if row[:2] == ["target:", "2x2"]]
+    assert exact[1:5] == ["1.000", "0.0%", "1.000", "+0.000"]
+    assert target[2:6] == ["0.250", "75.0%", "1.000", "+0.000"]
+
+
+def test_price_first(tmp_path, photos):
+    """It names how many images that may take, and asks nothing until that is agreed to."""
+    eye = ScriptedProvider()
+    with gateway(tmp_path, eye) as url:
+        result = evaluate("--url", url, *photos, answer="n\n")
+    assert "8 photos by exact and target" in result.output
+    assert "about 10 images" in result.output
+    assert result.exit_code == 1
+    assert eye.calls == 0
+
+
+def test_qualities(tmp_path, photos):
+    """Several qualities are as many rows; the companion's stage is not counted in the price."""
+    route = {**ROUTE, "companion": "det", "stages": [
+        {"shape": "1x1", "provider": "det", "rule": {"kind": "onward"}},
+        {"shape": "2x2", "rule": {"kind": "imgrid", "area": {"mean": 0.9}}},
+        {"shape": "1x1"},
+    ]}  # fmt: skip
+    providers = {"eye": {"kind": "shapes"}, "det": {"kind": "shapes"}}
+    with gateway(tmp_path, routes=[route], providers=providers) as url:
+        words = ["--quality", "target", "--quality", "cheapest", "--clients", str(COUNT)]
+        result = evaluate("--url", url, *photos, *words)
+    assert "about 20 images" in result.output  # exact 8, target 2 + 8, cheapest 2
+    told = lines(result)
+    assert ["target:", "2x2,", "1x1", "1.250", "-25.0%"] in [row[:5] for row in told]
+    assert ["cheapest", "0.250", "75.0%"] in [row[:3] for row in told]
+
+
+def test_unknown_quality(photos):
+    """A quality that there is none of is named before anybody is asked."""
+    result = evaluate("--url", "http://127.0.0.1:1", "--quality", "best", *photos)
+    with pytest.raises(ConfigError, match="--quality best: there are exact, target, cheapest"):
+        raise result.exception
+
+
+def test_key(tmp_path, photos):
+    """The key comes from the option or the environment; without one, or with another, it says how to give it."""
+    with gateway(tmp_path, tenants=KEYS) as url:
+        words = ["--url", url, *photos, "--clients", str(COUNT), "--quality", "exact"]
+        assert evaluate(*words, "--key", "sesame").exit_code == 0
+        assert evaluate(*words, IMGRID_KEY="sesame").exit_code == 0
+        for more in ([], ["--key", "open"]):
+            with pytest.raises(ConfigError, match="Give a tenant's with --key or IMGRID_KEY"):
+                raise evaluate(*words, *more).exception
+
+
+def test_nobody(photos):
+    """Where nobody listens, it says so."""
+    with pytest.raises(ConfigError, match=r"--url http://127\.0\.0\.1:1: nobody answers there"):
+        raise evaluate("--url", "http://127.0.0.1:1", *photos).exception
+
+
+def test_no_protocol(photos):
+    """An address without its protocol is told of as such."""
+    with pytest.raises(ConfigError, match="missing an 'http://'"):
+        raise evaluate("--url", "127.0.0.1:1", *photos).exception
+
+
+def test_another_server(photos):
+    """What is no gateway is not taken for one."""
+    with server.serving(FastAPI()) as url:
+        result = evaluate("--url", url, *photos)
+    with pytest.raises(ConfigError, match=r"does not answer as a gateway does \(GET /v1/routes: 404\)"):
+        raise result.exception
+
+
+def test_no_route(tmp_path, photos):
+    """A route that is not there for this client is named, with those that are."""
+    with gateway(tmp_path) as url:
+        result = evaluate("--url", url, "--route", "faces", *photos)
+    with pytest.raises(ConfigError, match="there is no route 'faces' for this client; there are objects"):
+        raise result.exception
+
+
+def test_its_own_cascades(photos):
+    """A gateway that runs goes by its own cascades, so files do not go with it."""
+    with pytest.raises(ConfigError, match="leave out --cascade"):
+        raise evaluate("--url", "http://127.0.0.1:1", "--cascade", "some.json", *photos).exception
+
+
+def test_failing(tmp_path, photos):
+    """Photos without an answer are counted by what they got instead, and those with one by what they waited."""
+    eye = ScriptedProvider(errors=[Misconfigured("no")] * 3, introduced=about("eye"))
+    with gateway(tmp_path, eye) as url:
+        told = lines(evaluate("--url", url, *photos, "--quality", "exact", "--clients", "1"))
+    (row,) = [row for row in told if row[:2] == ["exact", "5"]]
+    assert row[4:] == ["3", "upstream_failed"]
+    assert float(row[2]) <= float(row[3])
+
+
+@pytest.mark.parametrize(
+    ("response", "code"),
+    [
+        (httpx.Response(429, json={"error": {"code": "busy", "message": "Later."}}), "busy"),
+        (httpx.Response(502, text="<html>"), "status_502"),
+        (httpx.Response(200, text="<html>"), "status_200"),
+    ],
+)
+def test_refusals(response, code):
+    """A refusal counts by its code; what is no gateway's, such as a proxy's, by its status."""
+    assert remote.reply(response, 0.5) == remote.Reply((), 0.0, 0.5, code)

@@ -1,0 +1,126 @@
+"""Pages that stand alone, and the figures of a profile."""
+
+import re
+from io import BytesIO
+
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from rich.console import Console
+
+from gateway.config.errors import ConfigError
+from gateway.quality import profile
+from gateway.quality.profile import Sample, parse_shapes
+from gateway.quality.report import page as report
+from gateway.quality.report import profile as profile_page
+from gateway.quality.report.page import Picture, Section, Table
+from gateway.testing.gateway import parts_of
+from gateway.testing.pictures import Block, drawn, encoded
+from thresholds.profile.profile import Profile
+from thresholds.rules.imgrid import Spread
+
+DOT = encoded(Image.new("RGB", (2, 2)))
+CONFIG = {
+    "providers": {"here": {"kind": "shapes", "canvas": "320x320"}},
+    "routes": [{"task": "objects", "provider": "here", "stages": [{"shape": "1x1"}]}],
+}
+
+
+def test_page_stands_alone(tmp_path):
+    """The page names nothing that would have to be fetched; its pictures are in it, and beside it as files."""
+    file = report.write(tmp_path / "new/page.html", "t", "l", [Section("s", "x", [Picture("dot", DOT, "A dot.")])])
+    text = file.read_text()
+    assert not re.search(r"(?:src|href)=\"(?!data:)|url\(|@import|<script", text)
+    assert 'src="data:image/png;base64,' in text
+    assert "default-src 'none'" in text
+    assert (tmp_path / "new/dot.png").read_bytes() == DOT
+
+
+def test_texts_are_escaped():
+    """Whatever a label or a name holds, it is text on the page."""
+    evil = "<script>alert('x')</script>&\""
+    parts = [Table([evil], [[evil, evil]]), Picture("p", DOT, evil)]
+    text = report.page(evil, evil, [Section(evil, evil, parts)])
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;") == 9
+
+
+def test_a_missing_package_is_named():
+    """Where what figures are drawn with is not installed, the way to it is told."""
+    report.need("json")
+    with pytest.raises(ConfigError, match=r"no_such_package.*imgrid-gateway\[plan\]"):
+        report.need("no_such_package")
+
+
+class TestShow:
+    """`imgrid profile show`, without the typing."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        """`folder("1x1,2x2", probe=True)`: where the profile of nine photos lies."""
+        (tmp_path / "photos").mkdir()
+        for number in range(9):
+            image = drawn((200, 150), Block("red", 20, 20, 100 + number, 100), Block("blue", 120, 110, 150, 140))
+            (tmp_path / f"photos/{number}.png").write_bytes(encoded(image))
+
+        def profiled(shapes, **how):
+            parts = parts_of(tmp_path, CONFIG)
+            wanted = Sample([tmp_path / "photos"], [], parse_shapes(shapes), 2, 0.3, **how)
+            result = profile.run(
+                parts,
+                parts.routes["objects"],
+                wanted,
+                tmp_path / "out",
+                console=Console(quiet=True),
+                confirmed=True,
+                config_file=tmp_path / "imgrid.yaml",
+            )
+            result.write([], factor=1, deviations=0, console=Console(quiet=True))
+            return tmp_path / "out"
+
+        return profiled
+
+    def test_everything(self, folder):
+        """It draws every figure there is data for, as PNG, and a page that has them all."""
+        page = profile_page.show(folder("1x1,2x1,2x2", probe=True))
+        pictures = sorted(file.name for file in page.parent.glob("*.png"))
+        names = ["canvas", "quality", "reliability", "scores-alone", "scores-by-label", "seams"]
+        assert pictures == [f"{name}.png" for name in names]
+        for name in pictures:
+            with Image.open(page.parent / name) as image:
+                assert min(image.size) > 300
+        text = page.read_text()
+        assert text.count("<img") == len(names)
+        assert "Profile of here" in text
+
+    def test_what_there_is(self, folder):
+        """What was not asked is not drawn: no probe, no grids."""
+        page = profile_page.show(folder("1x1"))
+        assert {file.stem for file in page.parent.glob("*.png")} == {"quality", "reliability", "scores-by-label"}
+
+    def test_nothing_found(self, folder):
+        """Where nothing is found there is still a page."""
+        made = folder("1x1,2x2")
+        file = made / "profile.json"
+        empty = Profile.model_validate_json(file.read_bytes()).model_copy(update={"groups": ()})
+        empty.save(file)
+        assert not (profile_page.show(made).parent / "scores-by-label.png").exists()
+
+    def test_no_profile(self, tmp_path):
+        """A folder without a profile, with something else, or with one from before there was anything to draw is an
+        error that says what to do."""
+        with pytest.raises(ConfigError, match=r"profile\.json: cannot be read.*imgrid profile"):
+            profile_page.show(tmp_path)
+        (tmp_path / "profile.json").write_text("{}")
+        with pytest.raises(ConfigError, match="is no profile"):
+            profile_page.show(tmp_path)
+        Profile(photos=1, floor=0.3, area=Spread(mean=0), groups=()).save(tmp_path / "profile.json")
+        with pytest.raises(ConfigError, match="costs nothing"):
+            profile_page.show(tmp_path)
+
+
+def test_pictures_are_small_files():
+    """A figure becomes a PNG of few colours."""
+    made = report.picture("line", Figure(figsize=(4, 3)), "Nothing.")
+    with Image.open(BytesIO(made.png)) as image:
+        assert (image.format, image.mode) == ("PNG", "P")

@@ -1,0 +1,107 @@
+"""Probing for a provider's hidden input size."""
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from gateway.quality import canvas_probe, profile
+from gateway.quality.profile import Sample, parse_shapes
+from gateway.testing.gateway import parts_of
+from gateway.testing.pictures import Block, drawn, encoded
+from gateway.testing.provider import ScriptedProvider, about, image_of
+from providers.base import Limits
+from providers.shapes import find
+from thresholds.profile.input_size import AtCanvas, Probe
+from thresholds.shape import Shape
+
+CONFIG = {
+    "providers": {"here": {"kind": "shapes", "canvas": "640x640"}},
+    "routes": [{"task": "objects", "provider": "here", "stages": [{"shape": "1x1"}]}],
+}
+HIDDEN_PX = 640
+
+
+def squeezed(picture, task):
+    """What a provider sees that scales pictures down to 640 pixels."""
+    image = image_of(picture)
+    scale = min(HIDDEN_PX / max(image.size), 1)
+    return find(image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.NEAREST))
+
+
+class TestCanvases:
+    """Which sizes are asked about."""
+
+    @pytest.mark.parametrize(
+        ("configured", "sides"),
+        [((640, 640), [320, 416, 512, 640, 800, 1024, 1280]), ((300, 300), [300, 384, 480, 608]), ((80, 80), [80])],
+    )
+    def test_sizes(self, configured, sides):
+        """From 320 pixels to twice the configured size, which is always among them."""
+        assert [max(size) for size in canvas_probe.canvases(about(canvas_px=configured))] == sides
+
+    def test_form(self):
+        """All have the configured one's form, up to a multiple of 32 pixels."""
+        for width, height in canvas_probe.canvases(about(canvas_px=(1280, 640))):
+            assert abs(width - 2 * height) <= 48
+
+    def test_limits(self):
+        """What the provider would refuse is not tried."""
+        limits = Limits(max_side_px=1000, max_pixels=700_000)
+        assert [w for w, _ in canvas_probe.canvases(about(canvas_px=(640, 640), limits=limits))][-1] == 800
+
+
+class TestProbe:
+    @pytest.fixture
+    def run(self, tmp_path):
+        """`run(provider, probe=True)`: a profile of eight photos, on each a block that only shows at full size."""
+        (tmp_path / "photos").mkdir()
+        for number in range(8):
+            blocks = Block("red", 20, 20, 200 + number, 200), Block("blue", 250, 200, 276, 226)
+            (tmp_path / f"photos/{number}.png").write_bytes(encoded(drawn((400, 300), *blocks)))
+
+        def running(provider, **how):
+            parts = parts_of(tmp_path, CONFIG, {"here": provider})
+            wanted = Sample([tmp_path / "photos"], [], parse_shapes("1x1"), 1, 0.3, **how)
+            return profile.run(
+                parts,
+                parts.routes["objects"],
+                wanted,
+                tmp_path / "out",
+                console=Console(quiet=True),
+                confirmed=True,
+                config_file=tmp_path / "imgrid.yaml",
+            ).profile
+
+        return running
+
+    def provider(self):
+        return ScriptedProvider(squeezed, introduced=about(canvas_px=(640, 640)))
+
+    def test_it_finds_the_size(self, run):
+        """The size that the provider scales pictures to is the one that is enough, and is what is advised."""
+        probe = run(self.provider(), probe=True).probe
+        assert str(probe.sizes[probe.enough]) == "640x640"
+        assert [size.agreement for size in probe.sizes] == pytest.approx([2 / 3] * 3 + [1] * 4)
+        assert "leave it as it is" in canvas_probe.advice(probe, (640, 640))
+        assert "canvas: 640x640; set that" in canvas_probe.advice(probe, (1280, 1280))
+
+    def test_nothing_is_asked_twice(self, run):
+        """Answers are kept by size, and once they are all there a profile has them without being told to probe."""
+        first, second = self.provider(), self.provider()
+        probed = run(first, probe=True).probe
+        assert first.calls == 8 + 7 * 2
+        assert run(second).probe == probed
+        assert second.calls == 0
+
+    def test_only_where_wanted(self, run):
+        """A profile that was not told to probe asks about canvases of one size."""
+        provider = self.provider()
+        assert run(provider).probe is None
+        assert {max(picture.width_px, picture.height_px) for picture in provider.asked} <= {400, 640}
+
+
+def test_still_improving():
+    """Where the largest size is the best, the advice is to look further."""
+    sizes = tuple(AtCanvas(width_px=side, height_px=side, agreement=1) for side in (640, 1280))
+    probe = Probe(shape=Shape(2, 2), photos=8, sizes=sizes, enough=1)
+    assert "still improve at canvas: 1280x1280" in canvas_probe.advice(probe, (640, 640))

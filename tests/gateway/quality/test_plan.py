@@ -1,0 +1,194 @@
+"""`imgrid plan`, over a profile's folder."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli import main
+from gateway.config.errors import ConfigError
+from gateway.testing.gateway import parts_of
+from providers.base import Price
+from thresholds.cascade import load
+from thresholds.profile.profile import FILE as PROFILE
+from thresholds.profile.profile import of_sample
+from thresholds.samples.sample import FILE
+from thresholds.testing import COMPANION, KINDS, made_up
+
+ALONE, _, GRID = KINDS
+
+
+def write(folder, sample):
+    """A profile's folder with that sample."""
+    folder.mkdir(parents=True)
+    sample.save(folder / FILE)
+    (folder / PROFILE).write_text(of_sample(sample).model_dump_json())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory):
+    """A folder of 90 photos at two shapes, with a companion and a price."""
+    sample = made_up(90, kinds=(ALONE, GRID, COMPANION), groupings=1, companions=("free",), provider="eye",
+                     prices={"": Price(0.001)})  # fmt: skip
+    return write(tmp_path_factory.mktemp("profiles") / "one", sample)
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """`plan(folder, *options)`: the command, which writes `c.json`."""
+
+    def run(*words):
+        return CliRunner().invoke(main.app, ["plan", *map(str, words), "--out", str(tmp_path / "c.json")])
+
+    return run
+
+
+def said(result):
+    """What it printed, in one line."""
+    assert result.exit_code == 0, result.exception or result.output
+    return re.sub(r"\s+", " ", result.output)
+
+
+def test_a_saving(plan, profile, tmp_path):
+    """It prints what there is to choose from, what was picked and what that costs, and writes its cascade with what is
+    promised of it."""
+    result = plan(profile, "--save", "0.5", "--photos-per-month", "2000000")
+    text = said(result)
+    for word in ("estimated on 54 photos, cross-fitted; 36 held out", "cascade images saved AP50 change", "3x2",
+                 "3x2 then 1x1 (imgrid x1)", "2,000,000 photos a month:", "USD instead of 2,000.00",
+                 "promised: AP50 falls by no more than", "On the 36 photos held out"):  # fmt: skip
+        assert word in text
+    assert f"use it in a route as cascade: {tmp_path / 'c.json'}" in text
+    cascade = load(tmp_path / "c.json")
+    assert cascade.promise.photos == 36
+    assert cascade.promise.metric == "ap50"
+    assert 0 < cascade.promise.agreement < 1
+    assert all(len(line) <= 80 for line in result.output.splitlines() if re.search(r"\d%", line) and "  " in line)
+
+
+def test_in_a_route(plan, profile, tmp_path):
+    """What it writes can be named in a route, whose companion is asked under the name that it was profiled by."""
+    said(plan(profile, "--save", "0.5", "--delta", "1"))
+    routes = [{"task": "objects", "provider": "eye", "cascade": "c.json"}]
+    parts = parts_of(tmp_path, {"providers": {"eye": {"kind": "shapes"}, "free": {"kind": "shapes"}}, "routes": routes})
+    (route,) = parts.routes.values()
+    assert route.cascade == load(tmp_path / "c.json")
+    assert [stage.provider for stage in route.cascade.stages][:2] == ["free", None]
+    with pytest.raises(ConfigError, match="free"):
+        parts_of(tmp_path, {"providers": {"eye": {"kind": "shapes"}}, "routes": routes})
+
+
+def test_without_a_promise(plan, profile, tmp_path):
+    """With a delta of 1 all photos are learned from, and the file promises nothing."""
+    text = said(plan(profile, "--max-drop", "0.05", "--delta", "1"))
+    assert "estimated on 90 photos, cross-fitted " in text
+    assert "nothing is promised (--delta 1)" in text
+    assert load(tmp_path / "c.json").promise is None
+
+
+def test_too_few_for_a_promise(plan, profile, tmp_path):
+    """Where so few photos can promise nothing, it says so and how many would do, and writes 1x1."""
+    text = said(plan(profile, "--max-drop", "0.05", "--no-companion"))
+    assert "the sample is too small to promise more than asking about each photo alone; about " in text
+    assert re.search(r"about \d[\d,]* photos like these would do", text)
+    assert "--delta 1 goes by the estimate" in text
+    assert load(tmp_path / "c.json").shapes == "1x1"
+
+
+def test_nothing_to_promise(plan, profile, tmp_path):
+    """Where more photos would not help, for whatever is cheaper loses more than it may, it says that."""
+    text = said(plan(profile, "--max-drop", "0", "--no-companion", "--metric", "agreement"))
+    assert "nothing cheaper can be promised: it is estimated to lose more, or lost more on the 36 photos held" in text
+    assert load(tmp_path / "c.json").shapes == "1x1"
+
+
+def test_no_companion(plan, profile, tmp_path):
+    """Without the companion its answers are left out of everything."""
+    said(plan(profile, "--save", "0.5", "--delta", "1", "--no-companion"))
+    assert "free" not in (tmp_path / "c.json").read_text()
+
+
+def test_the_same_again(plan, profile, tmp_path):
+    """The same profile and wish make the same cascade; another seed holds out other photos."""
+    said(plan(profile, "--save", "0.5", "--no-companion"))
+    first = (tmp_path / "c.json").read_bytes()
+    said(plan(profile, "--save", "0.5", "--no-companion"))
+    assert (tmp_path / "c.json").read_bytes() == first
+    said(plan(profile, "--save", "0.5", "--no-companion", "--seed", "3"))
+    assert (tmp_path / "c.json").read_bytes() != first
+
+
+def test_of_several_providers(plan, profile, tmp_path):
+    """With a second provider's profile of the same photos, cascades may ask that one too, at its price."""
+    other = made_up(90, kinds=(ALONE,), groupings=1, provider="dear", prices={"": Price(0.004)}, seed=0)
+    text = said(plan(profile, write(tmp_path / "other", other), "--save", "0.3", "--delta", "1", "--no-companion"))
+    assert "dear:1x1 4.000 -300.0%" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--save", "0.99", "--no-companion"], r"--save 0\.99: the most that any option saves is 0\.833 \(.*3x2"),
+        (["--budget-usd", "1", "--no-companion"], r"--budget-usd 1: 1e\+06 photos a month cost 166\.67 USD at least"),
+        (["--save", "0.5", "--metric", "speed"], "--metric speed: there are ap50, map, agreement"),
+        ([], "give one of --max-drop, --save and --budget-usd"),
+        (["--save", "0.5", "--max-drop", "0.1"], "give one of --max-drop, --save and --budget-usd"),
+    ],
+)
+def test_what_cannot_be(plan, profile, tmp_path, words, says):
+    """A goal that cannot be met is an error that names its option and how far it could go; nothing is written."""
+    result = plan(profile, *words)
+    assert isinstance(result.exception, ConfigError)
+    assert re.search(says, str(result.exception))
+    assert not (tmp_path / "c.json").exists()
+
+
+def test_no_profile(plan, tmp_path):
+    """A folder without a profile is named, with how to make one; so is a file in it that is something else."""
+    result = plan(tmp_path / "none", "--save", "0.5")
+    assert isinstance(result.exception, ConfigError)
+    assert re.search(r"none/sample\.npz: cannot be read .*imgrid profile", str(result.exception))
+    folder = write(tmp_path / "broken", made_up(5))
+    for content in ("{", json.dumps({"photos": "many"}), None):
+        (folder / PROFILE).unlink() if content is None else (folder / PROFILE).write_text(content)
+        result = plan(folder, "--save", "0.5")
+        assert isinstance(result.exception, ConfigError)
+        assert str(folder / PROFILE) in str(result.exception)
+        assert "\n" not in str(result.exception)
+
+
+def test_too_few_photos(plan, tmp_path):
+    """Photos that were not asked about at every shape do not count; with too few of the others it says how many it
+    takes."""
+    sample = made_up(45)
+    missing = np.arange(45) < 10
+    sample.asked[GRID][:, missing] = False
+    result = plan(write(tmp_path / "few", sample), "--save", "0.5")
+    assert isinstance(result.exception, ConfigError)
+    assert "35 photos have an answer at every shape; a plan needs 40" in str(result.exception)
+
+
+def test_nothing_to_compare_with(plan, tmp_path):
+    """Without answers alone there is no agreement, and it says what to add to the profile."""
+    folder = write(tmp_path / "coarse", made_up(45, kinds=KINDS[1:]))
+    result = plan(folder, "--save", "0.5", "--metric", "agreement")
+    assert isinstance(result.exception, ConfigError)
+    assert "add 1x1 to --shapes" in str(result.exception)
+
+
+def test_report(plan, profile, tmp_path):
+    """On request there is a page with the front drawn, which is named."""
+    page = tmp_path / "plan.html"
+    text = said(plan(profile, "--save", "0.5", "--delta", "1", "--no-companion", "--report", page))
+    assert f"page: {page}" in text
+    assert "The front" in page.read_text()
+
+
+def test_never_asked_alone(plan, tmp_path):
+    """Nor is there anything that a change could be counted from, by whatever metric."""
+    result = plan(write(tmp_path / "coarse", made_up(45, kinds=KINDS[1:])), "--save", "0.5")
+    assert isinstance(result.exception, ConfigError)
+    assert "add 1x1 to --shapes" in str(result.exception)

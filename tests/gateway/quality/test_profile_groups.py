@@ -1,0 +1,203 @@
+"""`imgrid profile` of moderation and labels, on drawn photos: what is asked, what it says, and what comes of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from gateway.config.errors import ConfigError
+from gateway.quality import profile_groups
+from gateway.quality.profile import parse_shapes
+from gateway.quality.profile_groups import Sample, Seen, grouped
+from gateway.testing.gateway import parts_of
+from gateway.testing.pictures import Block, drawn, encoded, photo
+from gateway.testing.provider import ScriptedProvider, about, image_of
+from gateway.wiring.parts import Parts
+from providers.base import Picture
+from providers.detection import WHOLE, Detection, Task
+from providers.errors import PictureRefused
+from thresholds.cascade import Cascade, load
+
+CONFIG = {
+    "providers": {"eye": {"kind": "shapes", "canvas": "160x160"}},
+    "routes": [{"task": "moderation", "provider": "eye", "stages": [{"shape": "1x1"}]}],
+}
+
+
+def judged(picture: Picture, task: Task) -> Sequence[Detection]:
+    """The label magenta, of the whole picture: as high as its pixels are a square's whose side is so many 20ths."""
+    red, green, blue = np.asarray(image_of(picture)).astype(int).transpose(2, 0, 1)
+    side = float(np.sqrt(((red > 180) & (blue > 180) & (green < 80)).sum()))
+    return [Detection("magenta", min(side / 20, 1.0), WHOLE)] if side >= 2 else []
+
+
+def graded(picture: Picture, task: Task) -> Sequence[Detection]:
+    best = max((each.score for each in judged(picture, task)), default=0.0)
+    return [Detection("adult", round(best * 4) / 4, WHOLE, details={"graded": True})]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """24 photos with a magenta block of 20 to 31 pixels, 24 without, of them four with one of 4."""
+    place = tmp_path / "photos"
+    place.mkdir()
+    for number in range(48):
+        size = (160, 120) if number % 3 else (120, 160)
+        side = 20 + number // 2 if number < 24 else 4 if number < 28 else 0
+        blocks = [Block("blue", 40 + number, 60, 50 + number, 70), Block("magenta", 10, 10, 10 + side, 10 + side)]
+        (place / f"{number:02d}.png").write_bytes(encoded(drawn(size, *blocks[: 1 + bool(side)])))
+    return place
+
+
+@pytest.fixture
+def eye() -> ScriptedProvider:
+    return ScriptedProvider(judged, introduced=about("eye", task=Task.MODERATION, canvas_px=(160, 160)))
+
+
+class Bench:
+    def __init__(self, folder: Path, eye: ScriptedProvider, **changes: object) -> None:
+        self.folder, self.said, self.out = folder, StringIO(), folder.parent / "profile"
+        self.parts: Parts = parts_of(folder.parent, CONFIG, {"eye": eye})
+        self.usual = {"shapes": parse_shapes("3x3,2x2,2x1"), "groupings": 2, "recall": 0.95, "rate": 0.02}
+
+    def profile(self, task: str = "moderation", **changes: object) -> str:
+        """What it says."""
+        console = Console(file=self.said, width=100)
+        sample = Sample([self.folder], **{**self.usual, **changes})
+        route = replace(self.parts.routes["moderation"], name=task, task=Task(task))
+        profile_groups.run(self.parts, route, sample, self.out, console=console, confirmed=True,
+                            config_file=self.folder.parent / "imgrid.yaml")  # fmt: skip
+        return self.said.getvalue()
+
+    @property
+    def cascade(self) -> Cascade:
+        (file,) = self.out.glob("cascade-*.json")
+        return load(file)
+
+
+def test_profile(folder, eye):
+    """It asks about each photo alone, then in groups, and writes a cascade that a route can go by."""
+    bench = Bench(folder, eye)
+    said = bench.profile()
+    assert "24 of 48 photos are flagged alone" in said
+    assert "48 images to ask eye about, each photo alone" in said
+    assert "images a photo at 2.0% flagged photos" in said
+    made = bench.cascade
+    assert [str(stage.shape) for stage in made.stages][-1] == "1x1"
+    assert [stage.rule.kind for stage in made.stages][:-1] == ["clean"] * (len(made.stages) - 1)
+    assert 0 < made.stages[0].rule.threshold < 0.5
+    route = {"task": "moderation", "provider": "eye", "cascade": str(next(bench.out.glob("c*")))}
+    assert parts_of(folder.parent, {**CONFIG, "routes": [route]}, {"eye": eye}).routes["moderation"].positive == 0.5
+
+
+def test_paid_once(folder, eye):
+    """Another recall is answered from what is stored: nothing is asked twice."""
+    bench = Bench(folder, eye)
+    bench.profile()
+    calls = eye.calls
+    assert "nothing to pay" in bench.profile(recall=0.9)
+    assert eye.calls == calls
+
+
+def test_what_is_asked(folder):
+    """At each shape and grouping each positive is on one full canvas, the only one there, among photos of its
+    orientation; and clean ones are among themselves."""
+    photos = {f"{n}": photo(drawn((32, 24) if n % 3 else (24, 32))) for n in range(40)}
+    seen = Seen(dict.fromkeys(list(photos)[:9], ("",)), list(photos)[9:])
+    sample = Sample([], parse_shapes("1x1,2x2,2x1"), 2, 0.99, 0.02)
+    asked = grouped(photos, seen, sample)
+    where = Counter((str(each.question.shape), each.grouping, each.positive) for each in asked if each.positive)
+    assert where == {(shape, g, key): 1 for shape in ("2x2", "2x1") for g in range(2) for key in seen.positives}
+    for each in asked:
+        inside = [key for key in each.question.photos if key in seen.positives]
+        assert inside == ([each.positive] if each.positive else [])
+        assert len(each.question.photos) == each.question.shape.cells
+        assert len({photos[key].size.portrait for key in each.question.photos}) == 1
+
+
+def test_too_few(folder, eye):
+    """From a handful of flagged photos nothing is concluded; it says how many a promise takes, before groups are
+    paid for."""
+    for number in range(12):
+        (folder / f"{number:02d}.png").unlink()
+    with pytest.raises(ConfigError, match=r"12 of 36 photos.*fewer than 20.*0\.99 is promised from 99 on"):
+        Bench(folder, eye).profile(recall=0.99)
+    assert eye.calls == 36
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "said"),
+    [
+        ("moderation", {"shapes": parse_shapes("1x1")}, "--shapes: name a shape of more than one photo"),
+        ("moderation", {"labels": ("magenta",)}, "--labels: .* route moderation is of task moderation"),
+        ("labels", {}, "--labels: name those that clients will ask about"),
+        ("extras", {"labels": ("magenta",)}, "extras are asked about alone"),
+    ],
+)
+def test_refused_unpaid(folder, eye, task, changes, said):
+    """What cannot be profiled is said before anything is paid for."""
+    bench = Bench(folder, eye)
+    with pytest.raises(ConfigError, match=said):
+        bench.profile(task, **changes)
+    assert eye.calls == 0
+
+
+def test_less_is_promised(folder, eye):
+    """Where positives are too few for the recall that is sought, what is promised instead is said."""
+    said = Bench(folder, eye).profile(recall=0.99, shapes=parse_shapes("2x1"))
+    assert "a recall of 0.960 is promised, for 24 photos are flagged alone" in said
+    assert "75 more" in said
+
+
+def test_no_shape(folder, eye):
+    """Where a positive is not seen among others at all, or groups cost no less, no cascade is written."""
+
+    def short_sighted(picture: Picture, task: Task) -> Sequence[Detection]:
+        return [each for each in judged(picture, task) if each.score >= 0.6]
+
+    bench = Bench(folder, ScriptedProvider(short_sighted, introduced=eye.about))
+    with pytest.raises(ConfigError, match="no shape shows all that photos alone do"):
+        bench.profile(shapes=parse_shapes("3x3"))
+    assert "not seen" in bench.said.getvalue()
+    with pytest.raises(ConfigError, match="groups would cost no less"):
+        bench.profile(rate=0.9, shapes=parse_shapes("2x1"), recall=0.5)
+    assert not list(bench.out.glob("cascade-*"))
+
+
+def test_graded(folder):
+    """Of grades anything above the lowest flags a canvas."""
+    bench = Bench(folder, ScriptedProvider(graded, introduced=about("eye", task=Task.MODERATION, canvas_px=(160, 160))))
+    bench.profile(recall=0.9)
+    assert {stage.rule.threshold for stage in bench.cascade.stages[:-1]} == {1.0}
+
+
+def test_refused(folder):
+    """A photo of which a canvas is refused is left out, as is a refused canvas; the rest is measured."""
+    calls = 0
+
+    def touchy(picture: Picture, task: Task) -> Sequence[Detection]:
+        nonlocal calls
+        calls += 1
+        if calls == 100:
+            raise PictureRefused("no")
+        return judged(picture, task)
+
+    bench = Bench(folder, ScriptedProvider(touchy, introduced=about("eye", task=Task.MODERATION, canvas_px=(160, 160))))
+    assert "1 canvases were refused" in bench.profile()
+    assert bench.cascade.groups
+
+
+def test_labels(folder, eye):
+    """Of labels only those that are named count."""
+    bench = Bench(folder, eye)
+    said = bench.profile("labels", labels=("Magenta", "green"))
+    assert "24 of 48 photos are flagged alone" in said
+    with pytest.raises(ConfigError, match="0 of 48"):
+        bench.profile("labels", labels=("green",))

@@ -1,0 +1,51 @@
+"""The buffers that the conformance suite runs over. To put another through it, add a function to FACTORIES."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+
+import pytest
+
+from gateway.core.clock import steady
+from gateway.store.buffer import Buffer, Room
+from gateway.store.memory.buffer import MemoryBuffer
+from gateway.store.redis.buffer import RedisBuffer
+from gateway.store.redis.connection import Commands, connect
+from gateway.testing.redis_server import RedisServer
+
+
+@asynccontextmanager
+async def memory(room: Room) -> AsyncIterator[Buffer]:
+    yield MemoryBuffer(room, room)
+
+
+@asynccontextmanager
+async def redis(room: Room, server: RedisServer) -> AsyncIterator[Buffer]:
+    commands = Commands(connect(server.url))
+    await commands.client.flushall()
+    try:
+        yield RedisBuffer(commands, room, room, clock=steady())
+    finally:
+        await commands.close()
+
+
+Open = Callable[[Room], AbstractAsyncContextManager[Buffer]]
+FACTORIES: Mapping[str, Callable[..., AbstractAsyncContextManager[Buffer]]] = {"memory": memory, "redis": redis}
+"""Each opens an empty buffer of that room and leaves nothing behind when it is left."""
+
+
+@pytest.fixture(scope="session", params=FACTORIES)
+def opened(request: pytest.FixtureRequest) -> Open:
+    """`async with opened(room) as buffer`: an empty buffer of each kind."""
+    if request.param == "redis":
+        return partial(redis, server=request.getfixturevalue("redis_server"))
+    return FACTORIES[request.param]
+
+
+@pytest.fixture
+async def buffer(opened: Open) -> AsyncIterator[Buffer]:
+    """An empty buffer of each kind, with room enough."""
+    async with opened(Room()) as empty:
+        yield empty

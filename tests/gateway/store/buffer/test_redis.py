@@ -1,0 +1,688 @@
+"""What only a shared buffer has: replicas that die, clients elsewhere, and a Redis that goes away."""
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+import pytest
+
+from gateway.core.clock import steady
+from gateway.core.errors import BilledUnknown, BufferAway, DeadLetter
+from gateway.core.events import Events
+from gateway.core.model import FETCHING, URL, Entry, Lane, Outcome, Photo, Route, Size
+from gateway.grid.renderer import Studio
+from gateway.ledger.accounts import billed, total
+from gateway.pipeline.canvas_call import Canvases, Rules
+from gateway.pipeline.cascade_step import Rounds
+from gateway.store.buffer import MOST_CLAIMS, Commit, Held, Room, Settlement
+from gateway.store.redis.buffer import LEASE_S, RedisBuffer
+from gateway.store.redis.connection import Commands, Script, connect
+from gateway.testing.listeners import Heard
+from gateway.testing.pictures import drawn, photo
+from gateway.testing.provider import ScriptedProvider
+from gateway.testing.redis_server import RedisServer
+from gateway.upstream.client import Asker
+from providers.detection import Box, Detection, Task
+from thresholds.cascade import Cascade, Stage
+from thresholds.shape import ALONE, Shape
+
+LANE = Lane("one", Task.OBJECTS, "us", Shape(2, 2))
+ALL = 1e12
+ANSWERED_WITHIN_S = 2.0
+
+
+@asynccontextmanager
+async def replica(server: RedisServer, rule: str = "retry", room: Room | None = None) -> AsyncIterator[RedisBuffer]:
+    commands = Commands(connect(server.url))
+    try:
+        yield RedisBuffer(commands, room or Room(), room or Room(), clock=steady(), rule=rule)
+    finally:
+        await commands.close()
+
+
+@pytest.fixture
+async def keys(server):
+    """The keys that are in Redis now, but for the ledger and what living replicas say of themselves."""
+    commands = Commands(connect(server.url))
+    standing = ("{imgrid}:ledger", "{imgrid}:tenants", "{imgrid}:alive", "{imgrid}:beat", "{imgrid}:commits")
+
+    async def now() -> set[str]:
+        found = {key.decode() for key in await commands.client.keys("*")}
+        return {key for key in found if not key.startswith(standing)}
+
+    yield now
+    await commands.close()
+
+
+def entry(name: str, lane: Lane = LANE, tenant: str = "ann", **changes) -> Entry:
+    now = time.time()
+    photo = Photo(name, name.encode() * 5, "JPEG", Size(4, 3))
+    return Entry(photo, "route", tenant, lane, now, now, now, now + 600, **changes)
+
+
+def rounds_of(buffer: RedisBuffer, provider: ScriptedProvider) -> Rounds:
+    """What sees to canvases at a replica."""
+    asker, clock = Asker(provider, steady(), random.Random(1)), steady()
+    route = Route("route", Task.OBJECTS, "one", Cascade(stages=[Stage(shape="2x2")]))
+
+    async def fetch(url):
+        raise AssertionError(url)
+
+    canvases = Canvases({"route": route}, {"one": asker}, buffer, Studio(1), Events([]), clock, Rules(),
+                        lambda name, error: None)  # fmt: skip
+    return Rounds(canvases, fetch)
+
+
+def names(entries) -> str:
+    return "".join(sorted(one.photo.id for one in entries))
+
+
+async def die(buffer: RedisBuffer) -> None:
+    """The replica is not heard of for as long as it takes to be dead: its lease is over."""
+    await buffer._commands.client.zadd("{imgrid}:alive", {buffer.replica: time.time() - 1})
+
+
+class TestReplicas:
+    async def test_answered_elsewhere(self, server, keys):
+        """A client is answered by the replica that it waits at, whichever replica its photo was composed at."""
+        heard, others = Heard(), Heard()
+        async with replica(server) as one, replica(server) as two, one.serving(heard), two.serving(others):
+            await one.put([entry("a"), entry("b")])
+            taken = await two.claim(LANE, ALL)
+            found = (Detection("cat", 0.5, Box(0, 0, 1, 1)),)
+            await two.commit(Commit(settled=[Settlement(each, Outcome(each.photo, found)) for each in taken]))
+            await heard.until(lambda: len(heard.outcomes) == 2)
+            assert heard.outcomes["a"].found == found
+            assert others.outcomes == {}
+        assert await keys() == set()
+
+    async def test_one_grid(self, server):
+        """Photos that came to different replicas fill one grid, which one of them claims."""
+        async with replica(server) as one, replica(server) as two:
+            for name in "abcd":
+                await (one if name in "ac" else two).put([replace(entry(name), due_at=ALL)])
+            both = await asyncio.gather(one.claim(LANE, 0), two.claim(LANE, 0))
+            assert sorted(map(len, both)) == [0, 4]
+
+    async def test_rings(self, server):
+        """A replica is woken when another fills a grid, or puts the first photo into a lane."""
+        async with replica(server) as one, replica(server) as two:
+            heard = Heard()
+            async with two.serving(heard):
+                await asyncio.sleep(0.2)  # until it listens
+                heard.told.clear()
+                began = time.monotonic()
+                await one.put([entry("a")])
+                await heard.told.wait()
+                assert time.monotonic() - began < 0.4  # less than a heartbeat
+
+    async def test_killed_in_earnest(self, server, keys):
+        """What a replica held that was not heard of again is another's within ten seconds, without anybody's help."""
+        heard = Heard()
+        async with replica(server) as one, replica(server) as two, two.serving(heard):
+            serving = one.serving(Heard())
+            await serving.__aenter__()
+            await two.put([entry("a")])
+            began = time.monotonic()
+            assert names(await one.claim(LANE, ALL)) == "a"
+            one._tasks[0].cancel()
+            taken = []
+            while not taken and time.monotonic() - began < 20:
+                await asyncio.sleep(0.1)
+                taken = await two.claim(LANE, ALL)
+            assert LEASE_S - 1 < time.monotonic() - began < 10
+            await two.commit(Commit(settled=[Settlement(each, Outcome(each.photo)) for each in taken]))
+            await heard.until(lambda: "a" in heard.outcomes)
+            await serving.__aexit__(None, None, None)
+        assert await keys() == set()
+
+    async def test_late_replica(self, server):
+        """A replica that comes back from the dead can do nothing about photos that are others' now."""
+        heard = Heard()
+        async with replica(server) as one, replica(server) as two, two.serving(heard):
+            await two.put([entry("a")])
+            (mine,) = await one.claim(LANE, ALL)
+            await die(one)
+            await two._once()
+            assert await one.ask("canvas", [mine]) == []
+            assert (await two.held()).photos == 1
+            assert await one.commit(Commit(settled=[Settlement(mine, Outcome(None))])) == frozenset()
+            (theirs,) = await two.claim(LANE, ALL)
+            assert await two.commit(Commit(settled=[Settlement(theirs, Outcome(None))])) == {"a"}
+
+    async def test_late_canvas(self, server):
+        """A canvas that a replica had begun before it was taken for dead touches nothing of what is another's now."""
+        heard, provider = Heard(), ScriptedProvider()
+        async with replica(server) as one, replica(server) as two, two.serving(heard):
+            await two.put([replace(entry("a"), photo=replace(photo(drawn((64, 64))), id="a"))])
+            entries = await one.claim(LANE, ALL)
+            await die(one)
+            await two._once()
+            (theirs,) = await two.claim(LANE, ALL)
+            await rounds_of(one, provider).canvas(LANE, entries)
+            assert provider.calls == 0
+            assert await two.ask("canvas", [theirs]) == [theirs]
+            assert await two.commit(Commit(again=[theirs])) == {"a"}
+            assert len(await two.claim(LANE, ALL)) == 1  # its bytes are there too
+
+    async def test_unknown_replica(self, server):
+        """A replica that is not known to live says so before it takes photos; one that has gone takes none."""
+        async with replica(server) as one, replica(server) as two:
+            await one.put([entry("a")])
+            await one._commands.client.delete("{imgrid}:alive")
+            assert names(await two.claim(LANE, ALL)) == "a"
+            assert await two._commands.client.zscore("{imgrid}:alive", two.replica)
+
+    async def test_many_clients_of_the_dead(self, server):
+        """However many photos a replica leaves behind, they leave a few hundred at a time."""
+        async with replica(server) as one, replica(server) as two:
+            await two._once()
+            for first in range(0, 1200, 200):
+                await one.put([entry(f"{number}") for number in range(first, first + 200)])
+            await die(one)
+            held = []
+            while not held or held[-1]:
+                await two._once()
+                held.append((await two.held()).photos)
+            assert held == [700, 200, 0]
+
+    async def test_many_clients_are_told(self, server):
+        """A replica that was taken for dead and lives tells its clients, though not all of their photos have left."""
+        heard = Heard()
+        async with replica(server) as one, replica(server) as two:
+            one._listener = heard
+            await one._once()
+            for first in range(0, 600, 200):
+                await one.put([entry(f"{number}") for number in range(first, first + 200)])
+            await die(one)
+            await two._once()
+            await one._once()
+            assert heard.losses
+            one._listener = None
+
+    async def test_goes_in_peace(self, server):
+        """A replica that stops gives back what it holds at once."""
+        async with replica(server) as one, replica(server) as two:
+            async with one.serving(Heard()):
+                await two.put([entry("a")])
+                await one.claim(LANE, ALL)
+            assert names(await two.claim(LANE, ALL)) == "a"
+
+    async def test_clients_of_the_dead(self, server, keys):
+        """Photos whose clients waited at a replica that died are nobody's: they leave. Those of jobs stay."""
+        async with replica(server) as one, replica(server) as two:
+            await one.put([entry("a"), entry("j", job="job")])
+            await die(one)
+            await two._once()
+            assert (await two.held()).photos == 1
+            assert names(await two.claim(LANE, ALL)) == "j"
+            await two.commit(Commit(gone=["j"]))
+            assert await keys() == set()
+
+    async def test_redis_was_away(self, server):
+        """Where no replica could be heard for a while, Redis was away itself, and none is taken for dead."""
+        async with replica(server) as one, replica(server) as two:
+            await one._once()
+            await two._once()
+            await one.put([entry("a")])
+            ago = time.time() - 60
+            await one._commands.client.set("{imgrid}:beat", ago)
+            await one._commands.client.zadd("{imgrid}:alive", {one.replica: ago + 3, two.replica: ago + 3})
+            await two._once()
+            assert (await two.held()).photos == 1
+
+
+class TestLostReplies:
+    async def test_claim(self, own_server):
+        """Photos that a replica claimed without learning of it go to whoever claims next, though it lives."""
+        heard = Heard()
+        async with replica(own_server) as one, one.serving(heard):
+            await one.claim(LANE, ALL)  # so that Redis knows the script
+            await one.put([entry("a")])
+            own_server.signal(signal.SIGSTOP)
+            with pytest.raises(BufferAway):
+                await one.claim(LANE, ALL)
+            own_server.signal(signal.SIGCONT)
+            began, taken = time.monotonic(), []
+            while not taken:
+                assert time.monotonic() - began < 10
+                await asyncio.sleep(0.1)
+                with suppress(BufferAway):
+                    taken = await one.claim(LANE, ALL)
+            assert names(taken) == "a"
+            await asyncio.sleep(1)  # known by now: it stays with whoever holds it
+            assert await one.commit(Commit(settled=[Settlement(taken[0], Outcome(None))])) == {"a"}
+
+    async def test_put(self, own_server):
+        """Photos that could not be put, and arrive all the same when Redis is back, are taken out again."""
+        heard = Heard()
+        async with replica(own_server) as one, one.serving(heard):
+            await one.put([entry("a")])
+            await one.commit(Commit(gone=["a"]))
+            own_server.signal(signal.SIGSTOP)
+            await refused(one, "b")
+            own_server.signal(signal.SIGCONT)
+            await heard.until(lambda: not one.problem)
+            await asyncio.sleep(1)
+            assert await one.held() == Held()
+
+
+class TestDeliveries:
+    async def test_read_at_once(self, server):
+        """An outcome is told once, though the heartbeat and the bell look into the inbox at the same time."""
+        heard = Heard()
+        async with replica(server) as one:
+            one._listener = heard
+            await one.put([entry("a")])
+            taken = await one.claim(LANE, ALL)
+            await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
+            await asyncio.gather(*(one.held() for _ in range(3)))  # each finds a connection of its own from now on
+            await asyncio.gather(*(one._read() for _ in range(3)))
+            assert heard.outcomes == {"a": Outcome(None)}
+            one._listener = None
+
+    async def test_not_taken_out(self, own_server):
+        """An outcome is told once, though it could not be taken out of the inbox when it had been told."""
+        heard = Heard()
+        async with replica(own_server) as one:
+            one._listener = heard
+            await one.put([entry("a")])
+            taken = await one.claim(LANE, ALL)
+            await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
+            await one._commands.client.acl_setuser("default", enabled=True, commands=["-hdel"])
+            with pytest.raises(BufferAway):
+                await one._read()
+            await one._commands.client.acl_setuser("default", enabled=True, commands=["+hdel"])
+            await one._read()
+            assert heard.outcomes == {"a": Outcome(None)}
+            assert not await one._commands.client.exists(f"{{imgrid}}:inbox:{one.replica}")
+            one._listener = None
+
+    async def test_dead_letter(self, server, keys):
+        """A photo whose holders died five times is answered with an error, and kept on the list of dead letters."""
+        heard = Heard()
+        async with replica(server) as home, home.serving(heard):
+            await home.put([entry("a", job="")])
+            for claims in range(MOST_CLAIMS):
+                async with replica(server) as victim:
+                    lane = LANE if claims < 2 else LANE._replace(shape=ALONE)
+                    assert names(await victim.claim(lane, ALL)) == "a", claims
+                    await die(victim)
+                    await home._once()
+            await heard.until(lambda: "a" in heard.outcomes)
+            assert isinstance(heard.outcomes["a"].error, DeadLetter)
+            (letter,) = await home.dead()
+            assert (letter.photo, letter.tenant, letter.claims) == ("a", "ann", MOST_CLAIMS)
+            assert await home.held() == Held()
+            assert (await home.accounts())["ann"].photos == 1
+        assert await keys() == {"{imgrid}:dead"}
+
+    async def test_progress_counts_anew(self, server):
+        """Claims count only until a photo has got further: a long cascade is no reason to give up."""
+        async with replica(server) as one:
+            await one.put([entry("a")])
+            for _ in range(2 * MOST_CLAIMS):
+                await one.commit(Commit(again=await one.claim(LANE, ALL)))
+            await one.claim(LANE, ALL)
+            async with replica(server) as two:
+                await die(one)
+                await two._once()
+                assert await two.dead() == ()
+
+    async def test_culprit_alone(self, server):
+        """Photos that were on two canvases whose replicas died are asked alone: the culprit harms no other then."""
+        async with replica(server) as home, home.serving(Heard()):
+            await home.put([entry(name) for name in "abcd"])
+            for _ in range(2):
+                async with replica(server) as victim:
+                    assert len(await victim.claim(LANE, ALL)) == 4
+                    await die(victim)
+                    await home._once()
+            assert await home.claim(LANE, ALL) == []
+            assert len(await home.claim(LANE._replace(shape=ALONE), ALL)) == 1
+
+
+FETCH = Lane(FETCHING, Task.OBJECTS, "us", ALONE)
+
+
+def url(name: str) -> Entry:
+    """A photo of a job that is still to be fetched."""
+    return replace(entry(name, FETCH, job="job"), photo=Photo(name, b"https://shop.example/", URL, Size(0, 0)))
+
+
+class TestUrls:
+    async def test_leave(self, server, keys):
+        """A URL that is never fetched leaves as any other photo does: failed, withdrawn, or with its replica."""
+        async with replica(server) as one, replica(server) as two:
+            await one.put([url(name) for name in "abcd"])
+            (a,) = await one.claim(FETCH, ALL)
+            assert await one.commit(Commit(settled=[Settlement(a, Outcome(None))])) == {a.photo.id}
+            left = [name for name in "abcd" if name != a.photo.id]
+            await one.commit(Commit(gone=left[:2]))
+            assert (await one.held()).photos == 1
+            for _ in range(MOST_CLAIMS):
+                await one._once()
+                assert await one.claim(FETCH, ALL)
+                one._bytes.clear()
+                await die(one)
+                await two._once()
+            assert await two.held() == Held()
+            assert total(await two.accounts()).photos == 4
+            await two._commands.client.delete("{imgrid}:dead")
+            assert await keys() == set()
+
+    async def test_fetched_and_taken_back(self, server):
+        """A photo that was fetched is a photo from then on, whoever dies with it."""
+        async with replica(server) as one, replica(server) as two:
+            await one.put([url("a")])
+            (claimed,) = await one.claim(FETCH, ALL)
+            fetched = replace(claimed, photo=Photo("a", b"JPEG", "JPEG", Size(4, 3)), lane=LANE)
+            await one.commit(Commit(again=[fetched]))
+            for _ in range(2):
+                await one._once()
+                assert await one.claim(LANE, ALL)
+                await die(one)
+                await two._once()
+            (alone,) = await two.claim(LANE._replace(shape=ALONE), ALL)
+            assert alone.photo.data == b"JPEG"
+
+    async def test_fetched_too_late(self, server):
+        """What a replica fetched that had lost the photo by then takes nobody's place."""
+        async with replica(server) as one, replica(server) as two:
+            await one.put([url("a")])
+            (claimed,) = await one.claim(FETCH, ALL)
+            await die(one)
+            await two._once()
+            fetched = replace(claimed, photo=Photo("a", b"JPEG", "JPEG", Size(4, 3)), lane=LANE)
+            assert await one.commit(Commit(again=[fetched])) == frozenset()
+            (still,) = await two.claim(FETCH, ALL)
+            assert still.photo.data == b"https://shop.example/"
+            assert "a" in one._orphans
+
+
+class TestBills:
+    @pytest.mark.parametrize("rule", ["retry", "fail"])
+    async def test_died_while_asking(self, server, rule):
+        """What a replica had asked about when it died may be billed: the ledger says so, and the rule decides."""
+        heard = Heard()
+        async with replica(server, rule) as one, replica(server, rule) as two, two.serving(heard):
+            await two.put([entry("a"), entry("b", tenant="bob"), entry("c")])
+            taken = await one.claim(LANE, ALL)
+            assert names(await one.ask("canvas", taken)) == "abc"
+            await die(one)
+            await two._once()
+            accounts = await two.accounts()
+            assert accounts["ann"].unknown == pytest.approx(2 / 3)
+            assert accounts["bob"].unknown == pytest.approx(1 / 3)
+            if rule == "retry":
+                assert names(await two.claim(LANE, ALL)) == "abc"
+            else:
+                await heard.until(lambda: len(heard.outcomes) == 3)
+                assert all(isinstance(outcome.error, BilledUnknown) for outcome in heard.outcomes.values())
+
+    async def test_answered_after_all(self, server):
+        """A replica that was taken for dead while it asked, and has its answer all the same, is billed for it once."""
+        async with replica(server) as one, replica(server) as two, two.serving(Heard()):
+            await two.put([entry("a"), entry("b", tenant="bob")])
+            taken = await one.claim(LANE, ALL)
+            await one.ask("canvas", taken)
+            await die(one)
+            await two._once()
+            assert total(await two.accounts()).unknown == pytest.approx(1)
+            await one._once()
+            await one.commit(Commit(ended="canvas", charges=billed(taken, 0.001)))
+            account = total(await two.accounts())
+            assert (account.billed, account.unknown) == (pytest.approx(1), pytest.approx(0))
+
+    async def test_died_asking_for_nothing(self, server):
+        """A replica that dies while it asks what nobody is billed for leaves no bill; its photos are another's."""
+        async with replica(server, "fail") as one, replica(server, "fail") as two, two.serving(Heard()):
+            await two.put([entry("a")])
+            assert names(await one.ask("", await one.claim(LANE, ALL))) == "a"
+            await die(one)
+            await two._once()
+            assert total(await two.accounts()).unknown == 0
+            assert names(await two.claim(LANE, ALL)) == "a"
+
+    async def test_died_while_watching(self, server):
+        """Photos that a replica only watched leave with it, and were nobody's."""
+        async with replica(server) as one, replica(server) as two:
+            await two._once()
+            await one.put([entry("a", watched=True)])
+            await die(one)
+            await two._once()
+            assert (await two.held()).photos == 0
+            assert total(await two.accounts()).photos == 0
+
+    async def test_died_before_asking(self, server):
+        """Nothing is billed where nothing was asked, or where it is known that a failed call was not."""
+        async with replica(server, "fail") as one, replica(server, "fail") as two, two.serving(Heard()):
+            await two.put([entry("a")])
+            taken = await one.claim(LANE, ALL)
+            await one.ask("canvas", taken)
+            await one.commit(Commit(ended="canvas"))
+            await die(one)
+            await two._once()
+            assert total(await two.accounts()).unknown == 0
+            assert names(await two.claim(LANE, ALL)) == "a"
+
+    async def test_died_after_the_answer(self, server):
+        """An answer is kept and its photos settled in one step: a replica that dies then leaves nothing to ask."""
+        heard = Heard()
+        async with replica(server) as one, replica(server) as two, two.serving(heard):
+            await two.put([entry("a")])
+            taken = await one.claim(LANE, ALL)
+            await one.ask("canvas", taken)
+            ends = [Settlement(each, Outcome(each.photo), 0.001) for each in taken]
+            await one.commit(Commit(settled=ends, ended="canvas", charges=billed(taken, 0.001)))
+            await die(one)
+            await two._once()
+            await heard.until(lambda: "a" in heard.outcomes)
+            assert await two.waiting() == {}
+            account = total(await two.accounts())
+            assert (account.photos, account.billed, account.unknown) == (1, 1, 0)
+
+    async def test_committed_twice(self, server):
+        """A commit that is sent again because its reply was lost counts once."""
+        async with replica(server) as one:
+            await one.put([entry("a")])
+            taken = await one.claim(LANE, ALL)
+            commit = Commit(settled=[Settlement(taken[0], Outcome(None))], charges=billed(taken, 0.001))
+            assert await one.commit(commit) == await one.commit(commit) == {"a"}
+            assert total(await one.accounts()).billed == 1
+            late = Commit(settled=[Settlement(taken[0], Outcome(None))])
+            assert await one.commit(late) == await one.commit(late) == frozenset()
+
+
+class TestNothingRemains:
+    async def test_keys(self, server, keys):
+        """After all is answered, withdrawn or refused, nothing of any photo remains."""
+        heard = Heard()
+        async with replica(server, room=Room(photos=30)) as one, one.serving(heard):
+            await one.put([entry(f"p{number}", tenant=f"t{number % 3}") for number in range(30)])
+            with pytest.raises(Exception, match="full"):
+                await one.put([entry("q")])
+            await one.commit(Commit(gone=[f"p{number}" for number in range(5)]))
+            while taken := await one.claim(LANE, ALL):
+                await one.ask("c", taken)
+                again = [replace(each, lane=LANE._replace(shape=ALONE)) for each in taken[1:2]]
+                ends = [Settlement(each, Outcome(None)) for each in taken if each.photo.id != taken[1].photo.id]
+                await one.commit(Commit(settled=ends, again=again, ended="c"))
+                for alone in await one.claim(LANE._replace(shape=ALONE), ALL):
+                    await one.commit(Commit(settled=[Settlement(alone, Outcome(None))]))
+                if len(heard.outcomes) > 19:
+                    break
+            await one.commit(Commit(gone=[f"p{number}" for number in range(30)]))
+            await heard.until(lambda: len(heard.outcomes) >= 20)
+            await one._once()
+            assert await keys() == set()
+
+    async def test_bytes_that_could_not_be_put(self, server, keys):
+        """Bytes of a job that could not be put do not stay, for it may never be accepted."""
+        async with replica(server) as one, one.serving(Heard()):
+            await one._once()
+            one._put = Script("#!lua\nreturn redis.error_reply('ERR no')")
+            with pytest.raises(BufferAway):
+                await one.put([entry("j", job="job")])
+            assert await keys() == {"imgrid:photo:j"}
+            one._orphans = dict.fromkeys(one._orphans, 0.0)  # long enough ago
+            await one._once()
+            assert await keys() == set()
+
+    async def test_large_jobs(self, server):
+        """A job of many megabytes is put in portions, and found whole."""
+        async with replica(server) as one:
+            large = [replace(entry(f"{n}", job="job"), photo=Photo(f"{n}", bytes(6 << 20), "JPEG", Size(4, 3)))
+                     for n in range(8)]  # fmt: skip
+            await one.put(large)
+            taken = await one.claim(LANE, ALL) + await one.claim(LANE, ALL)
+            assert [len(each.photo.data) for each in taken] == [6 << 20] * 8
+            await one.commit(Commit(gone=[each.photo.id for each in large]))
+
+    async def test_bytes_expire(self, server):
+        """A photo's bytes go by themselves a while after its deadline, whatever happens to the replicas."""
+        async with replica(server) as one:
+            await one.put([replace(entry("a"), deadline_at=time.time() + 5)])
+            assert 5 < await one._commands.client.ttl("imgrid:photo:a") <= 66
+
+    async def test_bytes_gone(self, server):
+        """A photo whose bytes are gone fails by itself; its neighbours are claimed."""
+        heard = Heard()
+        async with replica(server) as one, one.serving(heard):
+            await one.put([entry("a"), entry("b")])
+            await one._commands.client.delete("imgrid:photo:a")
+            assert names(await one.claim(LANE, ALL)) == "b"
+            await heard.until(lambda: "a" in heard.outcomes)
+            assert isinstance(heard.outcomes["a"].error, BufferAway)
+
+
+async def refused(buffer: RedisBuffer, name: str) -> float:
+    """How long a photo takes to be refused."""
+    began = time.monotonic()
+    with pytest.raises(BufferAway):
+        await buffer.put([entry(name)])
+    return time.monotonic() - began
+
+
+async def recovered(buffer: RedisBuffer, heard: Heard) -> None:
+    """It takes photos again, by itself."""
+    await heard.until(lambda: not buffer.problem)
+    await buffer.put([entry("after")])
+    assert names(await buffer.claim(LANE, ALL)) == "after"
+
+
+class TestAway:
+    async def test_paused(self, own_server):
+        """While Redis is paused photos are refused in time and the replica says why; then all goes on."""
+        heard = Heard()
+        async with replica(own_server) as one, one.serving(heard):
+            await heard.until(lambda: one._joined)
+            await one.put([entry("before")])
+            own_server.signal(signal.SIGSTOP)
+            assert await refused(one, "while") < ANSWERED_WITHIN_S
+            await heard.until(lambda: one.problem, 4)
+            assert await refused(one, "still") < 0.1  # known by now
+            assert heard.losses  # whoever waits is told
+            own_server.signal(signal.SIGCONT)
+            await heard.until(lambda: not one.problem)
+            await one.commit(Commit(gone=["before", "while", "still"]))
+            await recovered(one, heard)
+
+    async def test_killed(self, own_server):
+        """A Redis that was killed and restarted empty is used again, and whoever waited for a photo in it is told."""
+        heard = Heard()
+        async with replica(own_server) as one, one.serving(heard):
+            await heard.until(lambda: one._joined)
+            await one.put([entry("before")])
+            own_server.signal(signal.SIGKILL)
+            assert await refused(one, "while") < ANSWERED_WITHIN_S
+            await heard.until(lambda: one.problem, 4)
+            own_server.start()
+            await heard.until(lambda: not one.problem)
+            assert heard.losses
+            assert await one.held() == Held()
+            await recovered(one, heard)
+
+    async def test_emptied(self, server):
+        """Whoever waits for a photo in a Redis that was emptied is told within a second or two."""
+        heard = Heard()
+        async with replica(server) as one, one.serving(heard):
+            await heard.until(lambda: one._joined)
+            await one.put([entry("before")])
+            await one._commands.client.flushall()
+            await heard.until(lambda: heard.losses, 2)
+            await recovered(one, heard)
+
+    async def test_emptied_under_load(self, server):
+        """So it is where other photos keep coming."""
+        heard = Heard()
+        async with replica(server) as one, one.serving(heard):
+            await heard.until(lambda: one._joined)
+            await one.put([entry("before")])
+            await one._commands.client.flushall()
+            for number in range(20):
+                await one.put([entry(f"{number}")])
+                await asyncio.sleep(0.01)
+            assert heard.losses
+
+    async def test_paused_under_load(self, own_server):
+        """However much is asked of a Redis that is away, little of it piles up, and all goes on when it is back."""
+        heard = Heard()
+        async with replica(own_server) as one, one.serving(heard):
+            await heard.until(lambda: one._joined)
+            own_server.signal(signal.SIGSTOP)
+            asked = []
+            for number in range(400):
+                asked.append(asyncio.create_task(one.put([entry(f"{number}")])))
+                await asyncio.sleep(0.01)
+            await asyncio.gather(*asked, return_exceptions=True)
+            assert len(one._commands._under_way) <= 70
+            own_server.signal(signal.SIGCONT)
+            await heard.until(lambda: not one.problem, 4)
+            await one.put([entry("after")])
+            await asyncio.sleep(1)  # a heartbeat or two
+            assert (await one.held()).photos == 1
+
+    async def test_full(self, own_server):
+        """A Redis that is full refuses photos, still takes outcomes, and says that it is not ready."""
+        heard = Heard()
+        async with replica(own_server) as one, one.serving(heard):
+            await one.put([entry("a")])
+            taken = await one.claim(LANE, ALL)
+            await one._commands.client.config_set("maxmemory", 1)
+            assert await refused(one, "b") < ANSWERED_WITHIN_S
+            await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
+            await heard.until(lambda: one.problem, 4)
+            assert "memory" in one.problem
+            await one._commands.client.config_set("maxmemory", 0)
+            await recovered(one, heard)
+
+
+class TestCancelled:
+    @pytest.mark.parametrize("seed", range(3))
+    async def test_own_replies(self, server, seed):
+        """However commands are cancelled, each reply reaches whoever asked for it, and nobody else."""
+        rng = random.Random(seed)
+        commands = Commands(connect(server.url))
+        client = commands.client
+
+        async def ask(number: int) -> None:
+            own = f"value-{number}".encode()
+            await commands.do(client.set(f"key-{number}", own))
+            for _ in range(5):
+                assert await commands.do(client.get(f"key-{number}")) == own
+                assert await commands.do(client.echo(own)) == own
+
+        asking = [asyncio.create_task(ask(number)) for number in range(200)]
+        for task in rng.sample(asking, 120):
+            await asyncio.sleep(rng.uniform(0, 0.004))
+            task.cancel()
+        ended = await asyncio.gather(*asking, return_exceptions=True)
+        assert not [error for error in ended if isinstance(error, AssertionError)]
+        assert [error for error in ended if error is None]
+        await ask(999)
+        await commands.close()

@@ -1,0 +1,214 @@
+"""How Redis is found: by itself, with TLS, behind Sentinels, or as a cluster; and what a wrong URL is told."""
+
+import asyncio
+import shutil
+import subprocess
+import time
+from contextlib import asynccontextmanager, contextmanager
+
+import pytest
+
+from gateway.core.clock import steady
+from gateway.core.errors import BufferAway
+from gateway.core.exchange import Reply
+from gateway.core.model import Entry, Lane, Outcome, Photo, Size
+from gateway.store.buffer import Commit, Room, Settlement
+from gateway.store.redis.buffer import RedisBuffer
+from gateway.store.redis.connection import Commands, check_url, connect
+from gateway.store.redis.replies import RedisReplies
+from gateway.testing.listeners import Heard
+from gateway.testing.redis_server import RedisServer, free_port
+from providers.detection import Task
+from thresholds.shape import Shape
+
+LANE = Lane("one", Task.OBJECTS, "us", Shape(2, 2))
+
+
+def entry(name: str) -> Entry:
+    now = time.time()
+    photo = Photo(name, b"12345", "JPEG", Size(4, 3))
+    return Entry(photo, "route", "ann", LANE, now, now, now, now + 60)
+
+
+async def serves(url: str) -> None:
+    """A buffer at that URL takes photos, gives them out, and tells what became of them; replies are kept there."""
+    commands, heard = Commands(connect(url)), Heard()
+    try:
+        buffer = RedisBuffer(commands, Room(), clock=steady())
+        async with buffer.serving(heard), asyncio.timeout(15):
+            while True:
+                try:
+                    await buffer.put([entry("a"), entry("b")])
+                    break
+                except BufferAway:  # a cluster or a Sentinel takes a moment to know itself
+                    await asyncio.sleep(0.2)
+            taken = await buffer.claim(LANE, 1e12)
+            assert [one.photo.data for one in taken] == [b"12345"] * 2
+            await buffer.commit(Commit(settled=[Settlement(one, Outcome(None)) for one in taken]))
+            await heard.until(lambda: heard.outcomes.keys() == {"a", "b"})
+            assert (await buffer.held()).photos == 0
+            replies, reply = RedisReplies(commands, keep_s=60), Reply(200, b"reply", {})
+            assert await replies.begin(["x", "y"], "run") in (True, reply)
+            await replies.end(["x", "y"], "run", reply)
+            assert await replies.begin(["y"], "other") == reply
+    finally:
+        await commands.close()
+
+
+@contextmanager
+def started(folder, *options):
+    server = RedisServer(folder, *options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+async def test_plain(redis_server):
+    """redis:// is one server."""
+    await serves(redis_server.url)
+
+
+async def test_resp2(redis_server):
+    """RESP3 is spoken, unless the URL asks for RESP2."""
+    assert connect(redis_server.url).connection_pool.connection_kwargs["protocol"] == 3
+    await serves(f"{redis_server.url}?protocol=2")
+
+
+async def test_password(tmp_path):
+    """User and password stand in the URL."""
+    with started(tmp_path, "--requirepass", "secret") as server:
+        await serves(f"redis://:secret@127.0.0.1:{server.port}/1")
+
+
+async def test_unix_socket(tmp_path):
+    """unix:// is a socket on this machine."""
+    path = tmp_path / "redis.sock"
+    with started(tmp_path, "--unixsocket", str(path)):
+        await serves(f"unix://{path}")
+
+
+async def test_tls(tmp_path):
+    """rediss:// is TLS, and the server's certificate is checked."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(  # noqa: ASYNC221  nothing else runs meanwhile
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    port = free_port()
+    options = ["--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key),
+               "--tls-auth-clients", "no", "--tls-ca-cert-file", str(certificate)]  # fmt: skip
+    with started(tmp_path, *options):
+        await serves(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}")
+        commands = Commands(connect(f"rediss://127.0.0.1:{port}/0"))
+        with pytest.raises(BufferAway):
+            await commands.do(commands.client.ping())
+        await commands.close()
+
+
+class Deaf:
+    """A client to whose subscriptions a cancellation is a time that is over, once, as it can be in redis-py."""
+
+    def __init__(self, client):
+        self._real = client
+        self.cancelled = 0
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    @asynccontextmanager
+    async def pubsub(self):
+        yield self
+
+    async def subscribe(self, *channels):
+        pass
+
+    async def get_message(self, **options):
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            if self.cancelled > 1:
+                raise
+
+
+async def test_stops(redis_server):
+    """A buffer stops serving though its client took the first word of it for something else."""
+    client = Deaf(connect(redis_server.url))
+    commands = Commands(client)
+    async with asyncio.timeout(15), RedisBuffer(commands, Room(), clock=steady()).serving(Heard()):
+        await asyncio.sleep(0.1)
+    assert client.cancelled == 2
+    await commands.close()
+
+
+async def test_sentinel(tmp_path):
+    """redis+sentinel:// asks Sentinels which server leads the service."""
+    for name in ("leader", "sentinel"):
+        (tmp_path / name).mkdir()
+    with started(tmp_path / "leader") as leader:
+        config = tmp_path / "sentinel" / "sentinel.conf"
+        port = free_port()
+        config.write_text(f"port {port}\nsentinel monitor main 127.0.0.1 {leader.port} 1\n")
+        sentinel = subprocess.Popen(  # noqa: ASYNC220  nothing else runs meanwhile
+                                    [shutil.which("redis-server") or "valkey-server", config, "--sentinel"],
+                                    stdout=subprocess.DEVNULL)  # fmt: skip
+        try:
+            await serves(f"redis+sentinel://127.0.0.1:{port},127.0.0.1:1/main/0")
+        finally:
+            sentinel.kill()
+            sentinel.wait()
+
+
+async def test_cluster(tmp_path):
+    """redis+cluster:// is a cluster: what scripts touch is in one slot, photos' bytes are wherever they fall."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    buses = free_port(), free_port()
+    options = ("--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--cluster-port")
+    with (
+        started(tmp_path / "one", *options, str(buses[0])) as one,
+        started(tmp_path / "two", *options, str(buses[1])) as two,
+    ):
+        _join(one, two, buses[1])
+        await serves(f"redis+cluster://127.0.0.1:{one.port},127.0.0.1:{two.port}")
+
+
+def _join(one: RedisServer, two: RedisServer, bus: int) -> None:
+    """Two nodes, half of the slots each."""
+
+    def tell(server: RedisServer, *words: object) -> str:
+        program = ["redis-cli", "-p", str(server.port), *map(str, words)]
+        return subprocess.run(program, check=True, capture_output=True, text=True).stdout
+
+    tell(one, "cluster", "addslotsrange", 0, 8191)
+    tell(two, "cluster", "addslotsrange", 8192, 16383)
+    tell(one, "cluster", "meet", "127.0.0.1", two.port, bus)
+    until = time.monotonic() + 15
+    while "cluster_state:ok" not in tell(one, "cluster", "info") or "cluster_state:ok" not in tell(
+        two, "cluster", "info"
+    ):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("url", ["http://host", "redis:", "host:6379", "redis+sentinel://host:26379", ""])
+def test_wrong_urls(url):
+    """What is no Redis URL is refused with the forms that are."""
+    with pytest.raises(ValueError, match="redis"):
+        check_url(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://127.0.0.1:1/0", "redis+cluster://127.0.0.1:1", "redis+sentinel://127.0.0.1:1/m"]
+)
+async def test_nobody_there(url):
+    """Where nobody answers, a command fails in time."""
+    commands = Commands(connect(url))
+    began = time.monotonic()
+    with pytest.raises(BufferAway):
+        await RedisBuffer(commands, Room(), clock=steady()).put([entry("a")])
+    assert time.monotonic() - began < 2
+    await commands.close()

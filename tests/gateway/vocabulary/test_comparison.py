@@ -1,0 +1,140 @@
+"""Moderation and faces between Rekognition and Google."""
+
+import pytest
+from google.cloud import vision
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.vocabulary import faces
+from gateway.vocabulary.moderation import AS_CATEGORY, CATEGORIES, NUDITY
+from gateway.vocabulary.translate import load
+from providers.detection import WHOLE, Box, Detection, Landmark, Task
+
+NAMES = load()
+BOX = Box(0.1, 0.2, 0.3, 0.4)
+
+
+def rekognition(label, score, parent=""):
+    return Detection(label, score, WHOLE, details={"parent": parent, "level": 2 if parent else 1, "version": "7.0"})
+
+
+def safe_search(**likelihoods):
+    return [
+        Detection(name, max(grade - 1, 0) / 4, WHOLE, details={"likelihood": grade, "graded": True})
+        for name, grade in (dict.fromkeys(CATEGORIES, 1) | likelihoods).items()
+    ]
+
+
+def graded(found):
+    told = NAMES.translate(found, Task.MODERATION, "rekognition", "google")
+    return {each.label: each.details["likelihood"] for each in told}
+
+
+def test_a_clean_photo_of_rekognitions_is_very_unlikely_to_be_anything():
+    """No label at all is Rekognition's clean answer; what it does not look for is unknown."""
+    assert graded([]) == {"adult": 1, "spoof": 0, "medical": 0, "violence": 1, "racy": 1}
+
+
+def test_a_finding_of_rekognitions_is_graded_by_its_surest_label():
+    """A finer label counts for its parent's category, and confidence becomes the nearest likelihood."""
+    found = [rekognition("Violence", 0.4), rekognition("Graphic Violence", 0.97, "Violence"), rekognition("Alcohol", 1)]
+    assert graded(found) == {"adult": 1, "spoof": 0, "medical": 0, "violence": 5, "racy": 1}
+    assert graded([rekognition("Explicit", 0.5), rekognition(NUDITY, 0.7)])["adult"] == 3
+    assert graded([rekognition("Explicit", 0.5), rekognition(NUDITY, 0.7)])["racy"] == 4
+
+
+def test_scores_of_translated_categories_are_their_likelihoods():
+    """A translated answer is of the form that Google's own has, UNKNOWN marked as what no grade was given to."""
+    told = NAMES.translate([rekognition("Violence", 0.7)], Task.MODERATION, "rekognition", "google")
+    assert {each.label: each.score for each in told} == dict.fromkeys(CATEGORIES, 0.0) | {"violence": 0.75}
+    assert {each.label for each in told if not each.details["graded"]} == {"spoof", "medical"}
+
+
+def test_a_clean_photo_of_googles_is_an_empty_list():
+    """Rekognition's clients take any label for a finding: very unlikely, spoof and medical are none."""
+    found = safe_search(spoof=5, medical=4)
+    assert NAMES.translate(found, Task.MODERATION, "google", "rekognition") == []
+
+
+def test_googles_likelihoods_are_confidences_of_labels():
+    """Each category is a label of Rekognition's first level, its likelihood the confidence."""
+    found = safe_search(adult=2, violence=5, racy=4)
+    told = NAMES.translate(found, Task.MODERATION, "google", "rekognition")
+    assert {each.label: each.score for each in told} == {"Explicit": 0.25, "Violence": 1.0, NUDITY: 0.75}
+    assert all(each.details == {"parent": "", "level": 1, "version": "7.0"} for each in told)
+
+
+@given(st.lists(st.builds(rekognition, st.sampled_from([*AS_CATEGORY, "Gambling"]), st.floats(0, 1)), max_size=5))
+def test_google_is_always_told_all_five(found):
+    """Whatever Rekognition found, there are five categories in Google's order."""
+    told = NAMES.translate(found, Task.MODERATION, "rekognition", "google")
+    assert [each.label for each in told] == list(CATEGORIES)
+
+
+def test_moderation_is_handed_on_where_a_vendor_has_none():
+    """Azure's own categories are not served: nothing is made up."""
+    found = [rekognition("Violence", 0.9)]
+    assert NAMES.translate(found, Task.MODERATION, "rekognition", "azure") is found
+
+
+def test_landmarks_are_named_by_both_vendors():
+    """All 30 of Rekognition's have their like among Google's, as Google's own SDK and botocore name them."""
+    botocore = pytest.importorskip("botocore.session").get_session()
+    types = set(botocore.get_service_model("rekognition").shape_for("LandmarkType").enum)
+    assert set(faces.TO_GOOGLE) == types
+    assert set(faces.TO_REKOGNITION) <= set(vision.FaceAnnotation.Landmark.Type.__members__)
+    assert len(faces.TO_REKOGNITION) == len(faces.TO_GOOGLE) == 30
+
+
+def face(vendor, raw, landmarks, **details):
+    points = tuple(Landmark(name, 0.5, 0.25, 0.125) for name in landmarks)
+    return Detection("Face", 0.9, BOX, details={"vendor": vendor, "raw": raw, **details}, landmarks=points)
+
+
+def test_a_face_of_rekognitions_is_told_as_google_does():
+    """Angles keep their order and signs, emotions become likelihoods, and what Rekognition does not say is unknown."""
+    found = face("rekognition", {"Smile": {}}, ["eyeLeft", "chinBottom"], pose=[1.5, -20, 3], emotions={"joy": 0.97})
+    (told,) = NAMES.translate([found], Task.FACES, "rekognition", "google")
+    assert told.details["vendor"] == "google"
+    assert told.details["raw"] == {
+        "rollAngle": 1.5,
+        "panAngle": -20,
+        "tiltAngle": 3,
+        "landmarkingConfidence": 0.9,
+        "joyLikelihood": 5,
+        "sorrowLikelihood": 0,
+        "angerLikelihood": 0,
+        "surpriseLikelihood": 0,
+        "underExposedLikelihood": 0,
+        "blurredLikelihood": 0,
+        "headwearLikelihood": 0,
+    }
+    assert told.landmarks == (Landmark("LEFT_EYE", 0.5, 0.25, 0.125), Landmark("CHIN_GNATHION", 0.5, 0.25, 0.125))
+    assert (told.label, told.score, told.box) == ("Face", 0.9, BOX)
+
+
+def test_a_face_of_googles_is_told_as_rekognition_does():
+    """Emotions come surest first; landmarks that Rekognition has no name for are left out."""
+    raw = {"blurredLikelihood": 2, "underExposedLikelihood": 0}
+    found = face("google", raw, ["NOSE_TIP", "LEFT_CHEEK_CENTER"], pose=[1, -2, 3], emotions={"anger": 0, "joy": 0.75})
+    (told,) = NAMES.translate([found], Task.FACES, "google", "rekognition")
+    assert told.details["vendor"] == "rekognition"
+    assert told.details["raw"] == {
+        "Pose": {"Roll": 1, "Yaw": -2, "Pitch": 3},
+        "Emotions": [{"Type": "HAPPY", "Confidence": 75}, {"Type": "ANGRY", "Confidence": 0}],
+        "Quality": {"Sharpness": 75},
+    }
+    assert [point.name for point in told.landmarks] == ["nose"]
+
+
+def test_a_face_that_speaks_the_clients_words_already_is_left_alone():
+    """What another gateway handed on in the client's own vendor's words is not translated again."""
+    found = face("google", {"rollAngle": 1}, ["NOSE_TIP"])
+    assert NAMES.translate([found], Task.FACES, "rekognition", "google") == [found]
+
+
+@pytest.mark.parametrize(("of", "to"), [("rekognition", "google"), ("google", "rekognition")])
+def test_a_face_of_which_nothing_is_said_is_a_face(of, to):
+    """A bare box is translated like any other."""
+    (told,) = NAMES.translate([Detection("Face", 0.9, BOX)], Task.FACES, of, to)
+    assert (told.label, told.score, told.box, told.landmarks) == ("Face", 0.9, BOX, ())

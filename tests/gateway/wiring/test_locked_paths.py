@@ -1,0 +1,162 @@
+"""Every door is locked: whatever path a gateway serves asks for a key, but for a short list that is open on purpose."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from starlette.routing import BaseRoute, Mount, Route
+
+from gateway.app import create_app
+from gateway.testing.gateway import parts_of
+
+OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+"""What orchestrators, scrapers and readers of the API's description may ask without a key: see docs/operations.md."""
+
+KEYS = {"native": "key-native", "azure": "key-azure", "google": "key-google", "rekognition": ("AKSHOP", "sk-shop")}
+CONFIG = {
+    "providers": {"eye": {"kind": "shapes"}},
+    "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}],
+}
+TENANT = {
+    "name": "shop",
+    "keys": [
+        *({"dialect": dialect, "key": key} for dialect, key in KEYS.items() if isinstance(key, str)),
+        {"dialect": "rekognition", "access_key": "AKSHOP", "secret_key": "sk-shop"},
+    ],
+}
+AWS_CODES = {"MissingAuthenticationTokenException", "UnrecognizedClientException", "IncompleteSignatureException",
+             "InvalidSignatureException"}  # fmt: skip
+URL = "http://gateway:8080"
+BODY = b"{}"
+
+
+def routes(app):
+    """Every route there is, those of mounted apps too, as method and path; what is no route of a kind that is known
+    here fails, so that it is looked at."""
+    return [(method, path) for route in app.routes for method, path in _doors(route)]
+
+
+def _doors(route: BaseRoute, prefix=""):
+    if isinstance(route, Mount):
+        assert route.routes, f"{prefix}{route.path} is an app of its own, which nothing here looks into"
+        for inner in route.routes:
+            yield from _doors(inner, prefix + route.path)
+    else:
+        assert isinstance(route, Route), f"{route} is a kind of route that nothing here knows to knock at"
+        for method in sorted(route.methods):
+            yield method, prefix + route.path
+
+
+def test_kinds_of_routes():
+    """A mounted app is walked through; one that cannot be fails."""
+
+    async def endpoint(request): ...
+
+    inner = Mount("/a", routes=[Mount("/b", routes=[Route("/c", endpoint, methods=["POST"])])])
+    assert list(_doors(inner)) == [("POST", "/a/b/c")]
+    with pytest.raises(AssertionError, match="/a"):
+        list(_doors(Mount("/a", app=endpoint)))
+
+
+def filled(path):
+    """A path with something in the place of its parameters."""
+    return re.sub(r"\{\w+(:\w+)?\}", "job_x", path)
+
+
+def signed(access_key, secret):
+    """Headers as an AWS SDK would send them."""
+    head = {"X-Amz-Target": "RekognitionService.DetectLabels", "Host": "gateway:8080"}
+    request = AWSRequest("POST", f"{URL}/", headers=head, data=BODY)
+    SigV4Auth(Credentials(access_key, secret), "rekognition", "us-east-1").add_auth(request)
+    return dict(request.headers.items())
+
+
+PLAIN = {"native": "X-Api-Key", "azure": "Ocp-Apim-Subscription-Key", "google": "x-goog-api-key"}
+WRONG = {
+    "none": {},
+    **{f"wrong {dialect}": {header: "wrong"} for dialect, header in PLAIN.items()},
+    "wrong bearer": {"Authorization": "Bearer wrong"},
+    "empty bearer": {"Authorization": "Bearer "},
+    "basic": {"Authorization": "Basic a2V5OmtleQ=="},
+    "unknown access key": ("AKNOBODY", "sk-shop"),
+    "wrong secret": ("AKSHOP", "wrong"),
+    **{f"{a}'s key as {b}'s": {PLAIN[b]: KEYS[a]} for a in PLAIN for b in PLAIN if a != b},
+    "a secret as a key": dict.fromkeys(PLAIN.values(), "sk-shop"),
+    "a digest as a key": dict.fromkeys(
+        PLAIN.values(), "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"
+    ),
+}
+
+
+def refused(reply):
+    """Whether it says, in whichever dialect, that there is no key or a wrong one."""
+    if reply.status_code == 401:
+        return True
+    if reply.status_code not in (400, 403) or not reply.content:
+        return False
+    told = reply.json()
+    reasons = [detail.get("reason") for detail in (told.get("error") or {}).get("details", [])]
+    return told.get("__type") in AWS_CODES or "API_KEY_INVALID" in reasons
+
+
+def gateway(folder, **config):
+    return create_app(parts_of(folder, {**CONFIG, **config}))
+
+
+async def ajar(app, headers, **more):
+    """The doors that such a request, from another machine, is not turned away at."""
+    transport = httpx.ASGITransport(app, client=("10.0.0.9", 1))
+    async with httpx.AsyncClient(transport=transport, base_url=URL, headers=headers) as client:
+        return [
+            (method, path)
+            for method, path in routes(app)
+            if path not in OPEN and not refused(await client.request(method, filled(path), content=BODY, **more))
+        ]
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    """A gateway of one tenant, with keys of every dialect."""
+    return gateway(tmp_path_factory.mktemp("doors"), tenants=[TENANT])
+
+
+@pytest.mark.parametrize("case", WRONG)
+async def test_locked(app, case):
+    """Without a key, with a wrong one of any dialect, or with one of another dialect nothing is answered anywhere."""
+    given = WRONG[case]
+    assert await ajar(app, signed(*given) if isinstance(given, tuple) else given) == []
+
+
+async def test_locked_parameter(app):
+    """A wrong key in the query, where Google's clients may send it, opens nothing either."""
+    assert await ajar(app, {}, params={"key": KEYS["native"]}) == []
+
+
+async def test_forgotten(tmp_path):
+    """A route that forgets to ask for a key is found."""
+    app = gateway(tmp_path, tenants=[TENANT])
+    app.get("/v1/secrets")(lambda: {"error": {"code": "none"}})
+    assert await ajar(app, {}) == [("GET", "/v1/secrets")]
+
+
+async def test_right_keys(app):
+    """The right keys open every door that there is: it is keys that the others lack."""
+    headers = {**signed(*KEYS["rekognition"]), **{PLAIN[dialect]: KEYS[dialect] for dialect in PLAIN}}
+    assert await ajar(app, headers) == [door for door in routes(app) if door[1] not in OPEN]
+
+
+def test_open_doors(app):
+    """What is open is there: the list has nothing on it that is gone."""
+    assert {path for _, path in routes(app)} >= OPEN
+
+
+async def test_open_gateway(tmp_path):
+    """A gateway that is open to this machine asks no key, and answers no page that a browser here has open."""
+    app = gateway(tmp_path)
+    assert await ajar(app, {"Host": "127.0.0.1:8080", "Origin": "https://evil.example"}) == []
+    assert await ajar(app, {"Host": "127.0.0.1:8080"}) == [door for door in routes(app) if door[1] not in OPEN]

@@ -1,0 +1,76 @@
+"""Detections as arrays."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thresholds.fusion.arrays import NOTHING, Boxes, Found, Labels
+
+COUNTS = st.lists(st.integers(0, 4), max_size=6)
+
+
+def numbered(start, count):
+    """So many detections, told apart by their scores."""
+    at = np.arange(start, start + count)
+    return Found(at % 3, at / 100, np.repeat(at[:, None] / 100, 4, axis=1))
+
+
+def all_of(counts):
+    begins = np.cumsum([0, *counts])
+    return [numbered(int(begin), count) for begin, count in zip(begins, counts, strict=False)]
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_labels():
+    """Labels are numbered as they come, whatever their case; the first spelling is kept."""
+    labels = Labels(["Cat"])
+    assert [labels.number(name) for name in ("dog", "CAT", "cat", "Dog", "owl")] == [1, 0, 0, 1, 2]
+    assert labels.names == ["Cat", "dog", "owl"]
+    assert "DOG" in labels
+    assert "fox" not in labels
+
+
+def test_of_detections(seen):
+    """Detections become indices, scores and corners, in their order; none become arrays of none."""
+    labels = Labels()
+    found = labels.found([seen("cat", 0.5, 0, 0, 0.5, 1), seen("Dog", 0.25), seen("CAT", 0.75)])
+    assert found.labels.tolist() == [0, 1, 0]
+    assert found.scores.tolist() == [0.5, 0.25, 0.75]
+    assert found.xyxy.tolist() == [[0, 0, 0.5, 1], [0, 0, 1, 1], [0, 0, 1, 1]]
+    assert len(found) == 3
+    assert same(labels.found([]), NOTHING)
+    assert len(NOTHING) == 0
+
+
+def test_parts():
+    """Some of them, others' joined behind, other labels, other scores: each leaves the rest as it was."""
+    found = numbered(0, 3)
+    assert same(found.take(np.array([2, 0])).joined([found.take(slice(1, 2))]), found.take(np.array([2, 0, 1])))
+    assert found.labelled(found.labels + 1).labels.tolist() == [1, 2, 3]
+    assert found.scored(found.scores * 2).scores == pytest.approx([0, 0.02, 0.04])
+    assert same(found, numbered(0, 3))
+
+
+@given(COUNTS, st.data())
+def test_boxes(counts, data):
+    """Each photo has its own detections back, however many the others have, and in whatever order they are taken."""
+    each = all_of(counts)
+    boxes = Boxes.of_all(each)
+    assert boxes.photos.tolist() == [photo for photo, count in enumerate(counts) for _ in range(count)]
+    assert all(same(boxes.of(photo), found) for photo, found in enumerate(each))
+    order = data.draw(st.permutations(range(len(counts))))
+    at = boxes.at(np.array(order, np.int64))
+    assert all(same(at.of(place), each[photo]) for place, photo in enumerate(order))
+
+
+@given(COUNTS)
+def test_boxes_labelled(counts):
+    """Labels' numbers are replaced by those at their places, for when two profiles' labels become one list."""
+    boxes = Boxes.of_all(all_of(counts))
+    moved = boxes.labelled(np.array([7, 5, 6]))
+    assert moved.found.labels.tolist() == [[7, 5, 6][label] for label in boxes.found.labels]
+    assert np.array_equal(moved.starts, boxes.starts)

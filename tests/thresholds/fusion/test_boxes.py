@@ -1,0 +1,145 @@
+"""Overlap, matching and fusion of boxes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.detection import Box, Detection
+from thresholds.fusion.boxes import fuse, iou, match
+
+SIDES = st.floats(0, 1)
+BOXES = st.builds(Box, SIDES, SIDES, SIDES, SIDES)
+ANSWERS = st.lists(st.builds(Detection, st.sampled_from(["cat", "dog"]), SIDES, BOXES), max_size=5)
+LEFT, RIGHT, WHOLE = Box(0, 0, 0.5, 1), Box(0.5, 0, 1, 1), Box(0, 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "overlap"),
+    [
+        (WHOLE, WHOLE, 1),
+        (WHOLE, LEFT, 0.5),
+        (LEFT, RIGHT, 0),
+        (Box(0, 0, 0.2, 0.2), Box(0.8, 0.8, 1, 1), 0),
+        (Box(0, 0, 0.4, 0.4), Box(0.2, 0.2, 0.6, 0.6), 0.04 / 0.28),
+        (Box(0, 0, 0.4, 1), Box(0.2, 0, 0.6, 1), 1 / 3),
+        (Box(0.5, 0.5, 0.5, 0.9), WHOLE, 0),
+        (Box(0.9, 0.9, 0.1, 0.1), WHOLE, 0),
+        (Box(0, 0, 1e-200, 1e-200), Box(0, 0, 1e-200, 1e-200), 0),
+    ],
+)
+def test_iou(a, b, overlap):
+    """Intersection over union; empty boxes, touching ones and those turned inside out overlap nothing."""
+    assert iou(a, b) == pytest.approx(overlap)
+
+
+@given(BOXES, BOXES)
+def test_iou_range(a, b):
+    """Overlap is between 0 and 1, the same both ways, and 1 of any box with itself."""
+    assert 0 <= iou(a, b) == iou(b, a) <= 1
+    if a.area > 1e-9 and a.x1 > a.x0:
+        assert iou(a, a) == 1
+
+
+def test_match(seen):
+    """The surest detection takes the true object it overlaps most; the next has to do with what is left."""
+    truth = [seen("cat", 1.0, 0, 0, 0.5, 1), seen("cat", 1.0, 0.5, 0, 1, 1)]
+    found = [seen("cat", 0.5, 0, 0, 0.49, 1), seen("cat", 0.9, 0, 0, 0.4, 1), seen("cat", 0.7, 0.5, 0, 0.9, 1)]
+    assert match(truth, found) == [1, 2]
+
+
+def test_match_greedy(seen):
+    """What a surer detection took, a closer one does not get."""
+    assert match([seen("cat", 1.0)], [seen("cat", 0.6), seen("cat", 0.9, 0, 0, 0.6, 1)]) == [1]
+
+
+@pytest.mark.parametrize(("share", "matched"), [(0.5, [0]), (0.49, [None])])
+def test_match_least(seen, share, matched):
+    """Half an overlap is enough; less is not."""
+    assert match([seen("cat", 1.0)], [seen("cat", 0.9, 0, 0, share, 1)]) == matched
+
+
+def test_match_labels(seen):
+    """Labels have to be the same; capitals do not matter."""
+    assert match([seen("cat", 1.0)], [seen("dog", 0.9), seen("CAT", 0.8)]) == [1]
+
+
+@pytest.mark.parametrize("truth", [0, 2])
+def test_match_nothing(seen, truth):
+    """Where nothing was found, nothing is matched; where nothing is true, there is nothing to match."""
+    assert match([seen("cat", 1.0)] * truth, []) == [None] * truth
+    assert match([], [seen("cat", 1.0)]) == []
+
+
+@given(ANSWERS, ANSWERS)
+def test_match_once(truth, found):
+    """No detection is matched twice, and each match has the label and the overlap."""
+    matched = match(truth, found)
+    hits = [index for index in matched if index is not None]
+    assert len(matched) == len(truth)
+    assert len(set(hits)) == len(hits)
+    for true, index in zip(truth, matched, strict=True):
+        assert index is None or (found[index].label == true.label and iou(found[index].box, true.box) >= 0.5)
+
+
+def test_fuse_both(seen):
+    """Seen by both answers: the mean of the weighted scores, times 2 members / weight 3."""
+    (one,) = fuse([[seen("cat", 0.8)], [seen("cat", 0.9)]], [1, 2])
+    assert one.box == WHOLE
+    assert one.score == pytest.approx((0.8 + 1.8) / 2 * 2 / 3)
+
+
+@pytest.mark.parametrize(("first", "then", "score"), [([0.8], [], 0.8 * 1 / 3), ([], [0.9], 1.8 * 1 / 3)])
+def test_fuse_one(seen, first, then, score):
+    """Seen by one answer only: its weighted score, times 1 member / weight 3."""
+    (one,) = fuse([[seen("cat", s) for s in first], [seen("cat", s) for s in then]], [1, 2])
+    assert one.score == pytest.approx(score)
+
+
+def test_fuse_box(seen):
+    """The fused box is the mean of the boxes, each weighing its score times its answer's weight."""
+    (one,) = fuse([[seen("cat", 0.8, 0, 0, 1, 1)], [seen("cat", 0.4, 0, 0.2, 1, 1)]], [1, 3])
+    assert one.box == pytest.approx((0, 0.2 * 1.2 / 2, 1, 1))
+
+
+def test_fuse_apart(seen):
+    """Boxes that hardly overlap stay two, the surer one first."""
+    fused = fuse([[seen("cat", 0.4, *LEFT)], [seen("cat", 0.9, *RIGHT)]], [1, 1])
+    assert [one.box for one in fused] == [RIGHT, LEFT]
+
+
+def test_fuse_details(seen):
+    """What else is said of an object is what the weightiest answer said."""
+    (one,) = fuse([[seen("cat", 0.9, details={"by": 1})], [seen("cat", 0.8, details={"by": 2})]], [1, 2])
+    assert one.details == {"by": 2}
+
+
+def test_fuse_alone(seen):
+    """A single answer of weight 1 stays as it is."""
+    answer = [seen("cat", 0.75, *LEFT), seen("dog", 0.25, *LEFT)]
+    assert fuse([answer], [1]) == answer
+
+
+def test_fuse_kinds(seen):
+    """A line of one word and that word are not taken for one thing."""
+    line, word = seen("STOP", 0.9, kind="LINE", key=0), seen("STOP", 0.9, kind="WORD", parent=0)
+    assert sorted(one.kind for one in fuse([[line, word], [line, word]], [1, 1])) == ["LINE", "WORD"]
+
+
+@given(st.lists(ANSWERS, min_size=1, max_size=3), st.lists(st.floats(0.1, 5), min_size=3, max_size=3))
+def test_fuse_any(answers, weights):
+    """Whatever is fused: scores stay within 0 and 1, the surest is first, no label is lost, nothing is added."""
+    fused = fuse(answers, weights[: len(answers)])
+    flat = [detection for answer in answers for detection in answer]
+    assert all(0 <= one.score <= 1 for one in fused)
+    assert [one.score for one in fused] == sorted((one.score for one in fused), reverse=True)
+    assert {one.label for one in fused} == {detection.label for detection in flat}
+    assert len(fused) <= len(flat)
+
+
+@given(ANSWERS, ANSWERS)
+def test_fuse_labels(one, other):
+    """Labels are never merged: each fuses as if the others were not there."""
+    fused = fuse([one, other], [1, 2])
+    for label in ("cat", "dog"):
+        only = [[detection for detection in answer if detection.label == label] for answer in (one, other)]
+        assert [detection for detection in fused if detection.label == label] == fuse(only, [1, 2])

@@ -1,0 +1,171 @@
+"""All answers about one photo in one: weighted box fusion, and what tells an object from a mistake."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers.detection import Box, Detection
+from thresholds.fusion.arrays import NOTHING, Found, Labels
+from thresholds.fusion.boxes import fuse, iou
+from thresholds.fusion.clusters import FEATURES, FLOOR, LEAST_IOU, MOST, cluster, features, overlaps
+
+WEIGHTS = [0.6, 1.0, 2.0]
+
+
+def answers(seed, looks=3, most=8):
+    """Answers by chance about the same few places, so that many boxes overlap; no two scores are equal."""
+    rng = np.random.default_rng(seed)
+    places = rng.random((4, 2)) * 0.6
+    each = []
+    for _ in range(looks):
+        count = rng.integers(0, most)
+        corner = places[rng.integers(0, 4, count)] + rng.normal(0, 0.02, (count, 2))
+        sides = 0.3 + rng.normal(0, 0.02, (count, 2))
+        each.append(Found(rng.integers(0, 3, count), rng.random(count), np.hstack([corner, corner + sides])))
+    return each
+
+
+def slow(looks, weights):
+    """The same, as plainly as it can be said: (label, box, score, best of each look), surest first."""
+    members = [
+        (score * weight, source, label, Box(*xyxy), score)
+        for source, (found, weight) in enumerate(zip(looks, weights, strict=True))
+        for label, score, xyxy in sorted(
+            zip(found.labels.tolist(), found.scores.tolist(), found.xyxy.tolist(), strict=True),
+            key=lambda each: -each[1],
+        )[:MOST]
+        if score >= FLOOR
+    ]
+    left, made = sorted(members, key=lambda member: -member[0]), []
+    while left:
+        seed = left[0]
+        own = [each for each in left if each[2] == seed[2] and iou(each[3], seed[3]) > LEAST_IOU] or [seed]
+        left = [each for each in left if each not in own]
+        total = sum(each[0] for each in own)
+        box = [sum(each[0] * each[3][side] for each in own) / total for side in range(4)]
+        score = min(total / len(own) * min(len(own), sum(weights)) / sum(weights), 1.0)
+        best = [max((each[4] for each in own if each[1] == source), default=0.0) for source in range(len(looks))]
+        made.append((seed[2], box, score, best))
+    return sorted(made, key=lambda each: -each[2])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_as_the_slow_one(seed):
+    """Labels, boxes, scores and each look's best are those of a plain loop over boxes."""
+    looks = answers(seed)
+    made, wanted = cluster(looks, WEIGHTS), slow(looks, WEIGHTS)
+    assert made.labels.tolist() == [label for label, *_ in wanted]
+    assert len(made) == len(wanted)
+    for row, (_, box, score, best) in enumerate(wanted):
+        assert made.xyxy[row] == pytest.approx(box)
+        assert made.fused[row] == pytest.approx(score)
+        assert made.best[row] == pytest.approx(best)
+
+
+def test_as_fuse(seen):
+    """Where clusters are clear, boxes and scores are those of `fuse`."""
+    first = [seen("cat", 0.8, 0, 0, 0.4, 0.4), seen("dog", 0.3, 0.5, 0.5, 0.9, 0.9)]
+    then = [seen("cat", 0.6, 0, 0.02, 0.4, 0.4), seen("dog", 0.7, 0.1, 0.5, 0.4, 0.9)]
+    labels = Labels()
+    made = cluster([labels.found(first), labels.found(then)], [1, 2])
+    wanted = fuse([first, then], [1, 2])
+    assert [labels.names[label] for label in made.labels] == [each.label for each in wanted]
+    assert made.fused == pytest.approx([each.score for each in wanted])
+    assert made.xyxy == pytest.approx(np.array([each.box for each in wanted]))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_order_of_looks(seed):
+    """In which order looks are given matters no more than that of their weights."""
+    looks = answers(seed)
+    one, other = cluster(looks, WEIGHTS), cluster(looks[::-1], WEIGHTS[::-1])
+    assert other.xyxy == pytest.approx(one.xyxy)
+    assert other.fused == pytest.approx(one.fused)
+    assert other.best[:, ::-1] == pytest.approx(one.best)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_numbers_of_labels(seed):
+    """How labels are numbered does not matter, nor the order of boxes in an answer."""
+    looks, numbers = answers(seed), np.array([2, 0, 1])
+    one = cluster(looks, WEIGHTS)
+    other = cluster([found.labelled(numbers[found.labels]).take(slice(None, None, -1)) for found in looks], WEIGHTS)
+    assert other.labels.tolist() == numbers[one.labels].tolist()
+    assert other.fused == pytest.approx(one.fused)
+    assert features(other) == pytest.approx(features(one))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_look_alone(seed):
+    """Of a single look the surest box of a place stands for it; scores stay within 0 and 1, surest first."""
+    (look,) = answers(seed, looks=1)
+    made = cluster([look], [1.0])
+    assert made.best[:, 0].max(initial=0.0) == look.scores.max(initial=0.0)
+    assert (made.fused >= 0).all()
+    assert (made.fused <= 1).all()
+    assert (np.diff(made.fused) <= 0).all()
+
+
+@pytest.mark.parametrize("looks", [1, 2, 3])
+def test_nothing(looks):
+    """Of looks that found nothing there are no boxes, and their features are none of the usual width."""
+    made = cluster([NOTHING] * looks, WEIGHTS[:looks])
+    assert len(made) == 0
+    assert features(made).shape == (0, looks + FEATURES)
+
+
+def test_one_found_nothing(seen):
+    """What one look found alone counts for less, by the weight of those that did not find it."""
+    look = Labels().found([seen("cat", 0.9)])
+    assert cluster([look, NOTHING], [1, 2]).fused == pytest.approx([0.9 / 3])
+    assert cluster([NOTHING, look], [1, 2]).fused == pytest.approx([0.9 * 2 / 3])
+
+
+def test_too_faint_and_too_many(seen):
+    """Of a look only so many count, the surest, and none that is hardly there."""
+    crowd = [seen("cat", 0.1 + n / 1000, n / 200, 0, n / 200 + 0.001, 1) for n in range(MOST + 30)]
+    made = cluster([Labels().found([*crowd, seen("dog", FLOOR / 2)])], [1.0])
+    assert len(made) == MOST
+    assert made.fused.min() == pytest.approx(0.1 + 30 / 1000)
+    assert len(cluster([Labels().found([seen("dog", FLOOR / 2)])], [1.0])) == 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_features(seed):
+    """Features have a width that only looks change, are finite, and begin with what each look said."""
+    for looks in (1, 2, 3):
+        made = cluster(answers(seed, looks), WEIGHTS[:looks])
+        rows = features(made)
+        assert rows.shape == (len(made), looks + FEATURES)
+        assert np.isfinite(rows).all()
+        assert np.array_equal(rows[:, :looks], made.best)
+
+
+def test_scored():
+    """With other scores they are ordered anew."""
+    made = cluster(answers(3), WEIGHTS)
+    found = made.scored(made.fused[::-1])
+    assert (np.diff(found.scores) <= 0).all()
+    assert sorted(found.xyxy.tolist()) == sorted(made.xyxy.tolist())
+
+
+SIDES = st.floats(0, 1)
+BOXES = st.lists(st.tuples(SIDES, SIDES, SIDES, SIDES), max_size=4)
+
+
+@given(BOXES, BOXES)
+def test_overlaps(some, others):
+    """Overlaps are those of `iou`, box by box, empty and inverted ones included."""
+    table = overlaps(np.array(some).reshape(-1, 4), np.array(others).reshape(-1, 4))
+    assert table.shape == (len(some), len(others))
+    for row, one in enumerate(some):
+        for column, other in enumerate(others):
+            if Box(*one).area + Box(*other).area > 1e-9:
+                assert table[row, column] == pytest.approx(iou(Box(*one), Box(*other)), abs=1e-9)
+
+
+def test_labels_apart(seen):
+    """Boxes of different labels are never joined."""
+    cat, dog = Detection("cat", 0.9, Box(0, 0, 1, 1)), Detection("dog", 0.8, Box(0, 0, 1, 1))
+    assert len(cluster([Labels().found([cat, dog])], [1.0])) == 2

@@ -1,0 +1,35 @@
+"""What there is to judge a photo by."""
+
+import pytest
+
+from thresholds.fusion.looks import ITSELF, Facts, Kind, Look, Seen, path_text
+from thresholds.shape import ALONE, Shape
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("1x1", ITSELF),
+        ("3x2", Kind(Shape(3, 2))),
+        ("free:1x1", Kind(ALONE, "free")),
+        ("a:b:2x1", Kind(Shape(2, 1), "a:b")),
+    ],
+)
+def test_kind(text, kind):
+    """A kind of look is a shape, and the provider before a colon unless it is the route's own."""
+    assert Kind.parse(text) == kind
+    assert str(kind) == text
+
+
+@pytest.mark.parametrize("text", ["", "free", "free:", "2x2:free", "0x1"])
+def test_no_kind(text):
+    """What does not end in a shape is none."""
+    with pytest.raises(ValueError, match="is no shape"):
+        Kind.parse(text)
+
+
+def test_path(seen):
+    """A photo's path is what its looks were, in their order; the last of them is to be judged."""
+    one = Seen(Facts(4, 3, 12), (Look(ALONE, [], "free"), Look(Shape(3, 2), [seen("cat", 0.5)])))
+    assert path_text(one.path) == "free:1x1,3x2"
+    assert one.last == [seen("cat", 0.5)]

@@ -1,0 +1,179 @@
+"""Which option is taken, and what is promised of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from providers.base import Price
+from thresholds.fusion.looks import ITSELF, Kind
+from thresholds.plan.candidates import front
+from thresholds.plan.search import Study
+from thresholds.plan.selection import Goal, affordable, held_out, pick
+from thresholds.shape import Shape
+from thresholds.testing import made_up
+
+GRID = Kind(Shape(3, 2))
+NOBODY = np.zeros(0, np.int64)
+
+
+@pytest.fixture(scope="module")
+def best(study, measured):
+    """The front of all options."""
+    return front([study.point(option) for option in (*study.flat(), *study.gated(), *study.seeded(measured))])
+
+
+@pytest.fixture(scope="module")
+def agreed_best(agreed):
+    return front([agreed.point(option) for option in (*agreed.flat(), *agreed.gated())])
+
+
+def taken(study, best, **goal):
+    return pick(study, best, Goal(**goal), held_out(study))
+
+
+def priced(study, usd):
+    return Study(study.lesson, replace(study.costs, prices={"": Price(usd)}), study.paths, study.gates)
+
+
+# -- by the estimate
+
+
+@pytest.mark.parametrize("most", [0.0, 0.01, 0.05, 0.3])
+@pytest.mark.parametrize("held", [True, False])
+def test_by_the_estimate(study, best, most, held):
+    """With a delta of 1, or no photo held out, it is the cheapest option that loses no more, and nothing is
+    promised."""
+    goal = Goal(max_drop=most, delta=1.0 if held else 0.1)
+    picked = pick(study, best, goal, held_out(study) if held else NOBODY)
+    assert picked.held is None
+    assert picked.point.change >= -most
+    assert all(point.change < -most for point in best if point.images < picked.point.images)
+
+
+def test_alone_if_nothing_else(study, best):
+    """Where every option loses more, photos are asked about alone."""
+    worse = [point._replace(change=-0.5) for point in best]
+    assert taken(study, worse, max_drop=0.1, delta=1.0).point.option is study.alone
+
+
+# -- by what it costs
+
+
+@pytest.mark.parametrize("save", [0.1, 0.4, 0.6, 0.8])
+def test_save(study, best, save):
+    """It is the best option that saves so much, and the held-out photos say how much that loses."""
+    picked = taken(study, best, save=save)
+    assert picked.point.images <= 1 - save + 1e-9
+    assert picked.point.value == max(point.value for point in best if point.images <= 1 - save + 1e-9)
+    assert picked.held.photos == 60
+    assert picked.held.bound > picked.held.drop
+
+
+def test_save_more_than_can_be(study, best):
+    """Where no option saves so much there is none."""
+    assert taken(study, best, save=0.9) is None
+
+
+@pytest.mark.parametrize("budget", [250, 500, 900])
+def test_budget(study, best, budget):
+    """It is the best option that costs no more for so many photos a month; less than any costs, and there is none."""
+    paid = priced(study, 0.001)
+    picked = taken(paid, best, budget_usd=budget, photos_per_month=1e6)
+    assert paid.costs.usd_per_month(1e6 * picked.point.images) <= budget
+    assert picked.point.value == max(p.value for p in best if 1000 * p.images <= budget)
+    assert taken(paid, best, budget_usd=100, photos_per_month=1e6) is None
+    half = taken(paid, best, budget_usd=budget / 2, photos_per_month=5e5)
+    assert half.point is picked.point
+
+
+def test_affordable(study, best):
+    """What saves just so much, or costs just so much, still does."""
+    cheapest = best[0]
+    assert affordable(study, cheapest, Goal(save=1 - cheapest.images))
+    assert not affordable(study, cheapest, Goal(save=1.01 - cheapest.images))
+    assert affordable(priced(study, 1.0), cheapest, Goal(budget_usd=cheapest.images, photos_per_month=1))
+
+
+def test_a_bound_for_what_was_bought(study, best):
+    """With a delta of 1 nothing is said of it."""
+    assert taken(study, best, save=0.4, delta=1.0).held is None
+
+
+# -- by a promise
+
+
+def test_promised(agreed, agreed_best):
+    """What is taken was found to lose less on photos held out, and its bound is under what may be lost."""
+    picked = taken(agreed, agreed_best, max_drop=0.2, delta=0.1)
+    assert picked.point.images < 1
+    assert picked.held.photos == 50
+    assert picked.held.drop < picked.held.bound <= 0.2
+
+
+def test_less_is_promised_of_more(agreed, agreed_best):
+    """The more may be lost, and the oftener a promise may be wrong, the cheaper is what is taken."""
+    by_drop = [taken(agreed, agreed_best, max_drop=most).point.images for most in (0.02, 0.1, 0.2, 0.4, 0.9)]
+    assert by_drop == sorted(by_drop, reverse=True)
+    assert by_drop[0] > by_drop[-1]
+    by_delta = [taken(agreed, agreed_best, max_drop=0.2, delta=delta).point.images for delta in (0.01, 0.1, 0.5)]
+    assert by_delta == sorted(by_delta, reverse=True)
+
+
+def test_too_small_a_sample(agreed, agreed_best):
+    """Where so few photos can promise nothing, photos are asked about alone, and it says how many more would do."""
+    picked = taken(agreed, agreed_best, max_drop=0.01, delta=0.01)
+    assert picked.point.option is agreed.alone
+    assert picked.held[1:] == (0.0, 0.0, 1.0)
+    assert picked.needed > len(agreed.sample)
+    assert taken(agreed, agreed_best, max_drop=0.02, delta=0.01).needed < picked.needed
+
+
+def test_what_can_never_be_promised(agreed, agreed_best):
+    """Where the photos' own mean loses more than may be lost, no number of photos would do."""
+    coarse = [point for point in agreed_best if point.images < 0.3]
+    picked = taken(agreed, coarse, max_drop=0.0, delta=0.1)
+    assert picked.point.option is agreed.alone
+    assert picked.needed == 0
+
+
+@pytest.fixture(scope="module")
+def many(studied):
+    """A study whose 500 photos held out stand for all photos there are."""
+    one = studied(made_up(600, kinds=(ITSELF, GRID), groupings=1), "ap50", held=500)
+    return one, front([one.point(option) for option in (*one.flat(), *one.gated())])
+
+
+@pytest.mark.parametrize("most", [0.1, 0.12, 0.2])
+def test_promises_are_kept(many, most):
+    """Promised from a few photos by chance, again and again, what is taken loses more than it may, over all photos, in
+    a share of at most delta; and it is not always 1x1 that is taken."""
+    one, best = many
+    rng, everyone = np.random.default_rng(1), held_out(one)
+    loses = {id(point.option): lost(one, point.option) for point in (*best, one.point(one.alone))}
+    picked = [pick(one, best, Goal(max_drop=most, delta=0.1), rng.choice(everyone, 80)).point for _ in range(150)]
+    assert np.mean([loses[id(point.option)] > most for point in picked]) <= 0.1 + 2.5 * np.sqrt(0.09 / 150)
+    assert np.mean([point.images for point in picked]) < 1
+
+
+def lost(one, option):
+    """What it loses over all photos held out."""
+    return (one.parts(one.alone) - one.parts(option))[held_out(one)].mean()
+
+
+def test_never_dearer_than_alone(study, best):
+    """An option that costs as much as asking alone is not taken: that loses nothing."""
+    dear = [point._replace(images=1.0) for point in best]
+    assert taken(study, dear, max_drop=0.9).point.option is study.alone
+
+
+def test_held_out(study):
+    """Photos are held out that no model may see."""
+    assert held_out(study).tolist() == list(range(60))
+    assert not set(held_out(study)) & set(study.lesson.fit)
+
+
+def test_prices_do_not_change_losses(study, best):
+    """Prices say what options cost, never what they lose."""
+    one, other = taken(study, best, max_drop=0.3), taken(priced(study, 0.002), best, max_drop=0.3)
+    assert (one.point, one.held) == (other.point, other.held)

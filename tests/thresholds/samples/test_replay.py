@@ -1,0 +1,78 @@
+"""Cascades over stored answers."""
+
+import pytest
+
+from thresholds.cascade import Cascade, Stage
+from thresholds.fusion.looks import ITSELF, Facts, Kind
+from thresholds.fusion.trees import Trees
+from thresholds.rules import gain, onward
+from thresholds.rules import registry as rules
+from thresholds.samples.replay import detections, replay
+from thresholds.samples.sample import sample
+from thresholds.shape import ALONE, Shape
+
+GRID, PAIR, FREE = Kind(Shape(2, 2)), Kind(Shape(2, 1)), Kind(ALONE, "free")
+LARGE = rules.read({"kind": "imgrid", "area": {"mean": 0.5}})
+
+
+@pytest.fixture
+def stored(seen):
+    """Photo 0 is accepted at the grid in the first grouping and not in the second; photo 1 never is."""
+    large, small, alone = seen("cat", 0.9), seen("cat", 0.8, 0, 0, 0.2, 1), seen("dog", 0.7, 0, 0, 0.1, 1)
+    answers = {
+        GRID: {"a": [[large], [small]], "b": [[small], [small]]},
+        PAIR: {"a": [[small], [large]], "b": [[], []]},
+        ITSELF: {"a": [[alone]], "b": [[alone]]},
+        FREE: {"a": [[]], "b": [[large]]},
+    }
+    return sample({"a": Facts(4, 3, 9), "b": Facts(4, 3, 9)}, answers, provider="own")
+
+
+def staged(*stages, **more):
+    made = [Stage(shape=kind.shape, provider=kind.provider or None, **({"rule": rule} if rule else {}))
+            for kind, rule in stages]  # fmt: skip
+    return Cascade(stages=made, **more)
+
+
+def test_accepted(stored, seen):
+    """What a rule accepts ends there, and its answer leaves."""
+    assert replay(staged((GRID, LARGE), (ITSELF, None)), stored, 0) == ([seen("cat", 0.9)], (GRID,))
+
+
+def test_asked_again(stored, seen):
+    """What it does not is asked at the next stage; the last one's answer stands."""
+    dog = [seen("dog", 0.7, 0, 0, 0.1, 1)]
+    for photo, grouping in ((0, 1), (1, 0)):
+        assert replay(staged((GRID, LARGE), (ITSELF, None)), stored, photo, grouping) == (dog, (GRID, ITSELF))
+    assert replay(staged((GRID, LARGE), (PAIR, LARGE), (ITSELF, LARGE)), stored, 1).looks == (GRID, PAIR, ITSELF)
+
+
+def test_groupings(stored):
+    """Each look is taken from the grouping that is asked for, where there are so many."""
+    cascade = staged((GRID, LARGE), (PAIR, LARGE), (ITSELF, None))
+    assert replay(cascade, stored, 0, 0).looks == (GRID,)
+    assert replay(cascade, stored, 0, 1).looks == (GRID, PAIR)
+
+
+def test_skipped(stored):
+    """A rule may skip stages, never beyond the last; a companion's stage only adds its answer."""
+    far = gain.Rule(path="4x4,5x5", price=0.0, targets=[gain.Target(ahead=3, cost=1.0, gain=Trees.constant(0.0))])
+    cascade = staged((FREE, onward.Rule()), (GRID, far), (PAIR, None), (ITSELF, None), merge="fuse")
+    assert replay(cascade, stored, 0).looks == (FREE, GRID, ITSELF)
+
+
+def test_by_name(stored):
+    """A stage may name the provider that the profile is of."""
+    assert replay(staged((Kind(GRID.shape, "own"), None)), stored, 0).looks == (GRID,)
+
+
+def test_not_profiled(stored):
+    """A stage that was not profiled has no answers."""
+    with pytest.raises(KeyError):
+        replay(staged((Kind(Shape(3, 3)), None)), stored, 0)
+
+
+def test_detections(stored, seen):
+    """Arrays become detections with their labels' names."""
+    assert detections(stored, stored.look(PAIR, 1).of(0)) == [seen("cat", 0.9)]
+    assert detections(stored, stored.look(PAIR, 0).of(1)) == []

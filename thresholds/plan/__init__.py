@@ -1,0 +1,1 @@
+"""The search over a profile for the cheapest cascade that meets a quality target, and what is promised of it."""

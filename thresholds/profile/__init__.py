@@ -1,0 +1,1 @@
+"""What a sample of photos answered at every stage, in figures."""

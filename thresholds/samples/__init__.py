@@ -1,0 +1,1 @@
+"""Samples of photos: stored answers, ground truth, replay of cascades."""
