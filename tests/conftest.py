@@ -1,5 +1,6 @@
 """Settings for all tests."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import HealthCheck, settings
 
 from gateway.store.redis.connection import Commands, connect
 from gateway.testing.redis_server import RedisServer
+
+os.environ["COLUMNS"] = "120"  # tables that the command prints do not depend on the terminal
 
 # How fast an example runs says more of the machine, and of what else it does, than of the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

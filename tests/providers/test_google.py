@@ -170,7 +170,7 @@ class TestAsking:
         """Where none are found for Google itself, it cannot be made, and the error says so."""
         program = (
             "from pathlib import Path\n"
-            "from providers.google import Options, create\n"
+            "from providers.google.provider import Options, create\n"
             "create('g', Options(kind='google', endpoint='eu-vision.googleapis.com'), Path('.'))"
         )
         environment = {"NO_GCE_CHECK": "true", "HOME": "/nowhere", "PATH": ""}

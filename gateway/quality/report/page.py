@@ -86,7 +86,7 @@ def write(file: Path, title: str, lead: str, sections: Sequence[Section]) -> Pat
 
 def page(title: str, lead: str, sections: Sequence[Section]) -> str:
     """The page alone."""
-    template = Template(files(__package__).joinpath(PAGE).read_text("utf-8"))
+    template = Template(files(__package__).joinpath("page.html").read_text("utf-8"))
     body = "\n".join(map(_section, sections))
     return template.substitute(title=escape(title), lead=escape(lead), sections=body)
 

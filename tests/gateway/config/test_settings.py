@@ -150,14 +150,14 @@ class TestFile:
 
     def test_example(self):
         """The config at the repository's root is the packaged example, and can be read."""
-        text = (ROOT / "gateway" / "example.yaml").read_text()
+        text = (ROOT / "gateway" / "cli" / "example.yaml").read_text()
         assert (ROOT / "imgrid.yaml").read_text() == text
         assert settings.read(ROOT / "imgrid.yaml", {}).routes
 
     def test_example_comments(self, tmp_path):
         """What the example shows as comments can be read once it is uncommented."""
         kept = []
-        for line in (ROOT / "gateway" / "example.yaml").read_text().splitlines():
+        for line in (ROOT / "gateway" / "cli" / "example.yaml").read_text().splitlines():
             bare = line.replace("# ", "", 1)
             looks_like_yaml = bare.strip().startswith(("aws:", "det:", "tenants:", "- name", "keys:", "- {"))
             kept.append(bare if line.strip().startswith("#") and looks_like_yaml else line)

@@ -206,4 +206,4 @@ def test_described(dialect):
     """Every dialect is described in OpenAPI's form, and its name is its module's."""
     assert dialect.openapi["summary"]
     assert all(path.removeprefix("GET ").startswith("/") for path in dialect.paths)
-    assert type(dialect).__module__ == f"gateway.dialects.{dialect.name}"
+    assert type(dialect).__module__ == f"gateway.dialects.{dialect.name}.dialect"

@@ -271,11 +271,11 @@ def held(file):
 ACCEPTS = """
 import asyncio, sys
 from pathlib import Path
-from gateway.buffer.base import Commit, Room, Settlement
-from gateway.buffer.memory import MemoryBuffer
-from gateway.jobs.base import Hook, Job
-from gateway.jobs.sqlite import SqliteStore
-from gateway.model import Entry, Lane, Outcome, Photo, Size
+from gateway.store.buffer import Commit, Room, Settlement
+from gateway.store.memory.buffer import MemoryBuffer
+from gateway.store.jobs import Hook, Job
+from gateway.store.sqlite.jobs import SqliteStore
+from gateway.core.model import Entry, Lane, Outcome, Photo, Size
 from providers.base import Task
 from thresholds.shape import ALONE
 
