@@ -1,10 +1,13 @@
-"""Replicas and a real Redis under load while things are killed with -9, paused and restarted; then the books are read.
+"""Replicas and a real Redis under load while things are killed with -9, paused and restarted; then
+the books are read.
 
-Every accepted photo must have exactly one answer or an explicit error, and its own: each photo's drawn content names
-it. Every webhook must have arrived, under one id. The upstream's bill must be the ledger's: what is certain, and at
-most what may be billed besides. Exits with 1 where any of this does not hold.
+Every accepted photo must have exactly one answer or an explicit error, and its own: each photo's
+drawn content names it. Every webhook must have arrived, under one id. The upstream's bill must be
+the ledger's: what is certain, and at most what may be billed besides. Exits with 1 where any of
+this does not hold.
 
-python benchmarks/chaos.py [--photos 5000] [--rate 25] [--every 4] [--seed 1] [--replicas 3] [--shared ../shared]
+python benchmarks/chaos.py [--photos 5000] [--rate 25] [--every 4] [--seed 1] [--replicas 3]
+[--shared ../shared]
 """
 
 from __future__ import annotations
@@ -32,8 +35,9 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Chaos:
-    """How much load, how much trouble. `rate` is photos a second; half of them wait, the others are in jobs of up to
-    `job` photos. Something happens every `every_s`; afterwards all must be well within `patience_s`."""
+    """How much load, how much trouble. `rate` is photos a second; half of them wait, the others are
+    in jobs of up to `job` photos. Something happens every `every_s`; afterwards all must be well
+    within `patience_s`."""
 
     photos: int = 5000
     rate: float = 25.0
@@ -45,7 +49,9 @@ class Chaos:
     plan: Plan = field(default_factory=Plan)
 
 
-SHORT = Chaos(photos=240, rate=12.0, every_s=1.2, patience_s=90.0, plan=Plan(hang_s=8.0, webhook_ms=4000))
+SHORT = Chaos(
+    photos=240, rate=12.0, every_s=1.2, patience_s=90.0, plan=Plan(hang_s=8.0, webhook_ms=4000)
+)
 """The form that the tests run."""
 
 EXPLAINED_BY_NOBODY = {"silent", "no_connection"}
@@ -101,20 +107,30 @@ async def pause_redis(fleet: Fleet, rng: random.Random) -> None:
 
 
 async def upstream_fails(fleet: Fleet, rng: random.Random) -> None:
-    await fleet.upstream.faults(error_rate=0.1, throttle_rps=20, hang_rate=0.03, latency_ms=rng.choice([20, 200]))
+    await fleet.upstream.faults(
+        error_rate=0.1, throttle_rps=20, hang_rate=0.03, latency_ms=rng.choice([20, 200])
+    )
 
 
 async def upstream_is_well(fleet: Fleet, rng: random.Random) -> None:
     await fleet.upstream.faults(latency_ms=50)
 
 
-ACTIONS: Sequence[Action] = (kill_replica, pause_replica, upstream_fails, kill_redis, restart_replica, pause_redis,
-                             kill_replica, upstream_is_well)  # fmt: skip
+ACTIONS: Sequence[Action] = (
+    kill_replica,
+    pause_replica,
+    upstream_fails,
+    kill_redis,
+    restart_replica,
+    pause_redis,
+    kill_replica,
+    upstream_is_well,
+)
 
 
 async def torment(fleet: Fleet, chaos: Chaos, enough: asyncio.Event) -> Counter[str]:
-    """One action after another, each as often as it is in the deck, in shuffled order, until there was enough: what was
-    done."""
+    """One action after another, each as often as it is in the deck, in shuffled order, until there
+    was enough: what was done."""
     rng, deck, done = random.Random(chaos.seed), list[Action](), Counter[str]()
     while not enough.is_set():
         with suppress(TimeoutError):
@@ -141,7 +157,8 @@ async def heal(fleet: Fleet) -> None:
 
 
 def portions(chaos: Chaos) -> Iterator[tuple[int, list[int]]]:
-    """The photos, in numbered portions: those of an odd one are a job, in an even one each has a client that waits."""
+    """The photos, in numbered portions: those of an odd one are a job, in an even one each has a
+    client that waits."""
     rng, turn, number = random.Random(chaos.seed), 0, 0
     while number < chaos.photos:
         size = min(rng.randint(1, chaos.job), chaos.photos - number)
@@ -150,13 +167,18 @@ def portions(chaos: Chaos) -> Iterator[tuple[int, list[int]]]:
 
 
 async def load(crowd: Crowd, chaos: Chaos, hook: str) -> None:
-    """Hands in every photo at the rate, whatever happens, and returns when each has its answer or is accepted."""
+    """Hands in every photo at the rate, whatever happens, and returns when each has its answer or
+    is accepted."""
     began = time.monotonic()
     async with asyncio.TaskGroup() as tasks:
         for turn, numbers in portions(chaos):
             await asyncio.sleep(began + numbers[0] / chaos.rate - time.monotonic())
             if turn % 2:
-                tasks.create_task(crowd.hand_in(numbers, hook, each_photo=turn % 4 == 1, key=f"{chaos.seed}-{turn}"))
+                tasks.create_task(
+                    crowd.hand_in(
+                        numbers, hook, each_photo=turn % 4 == 1, key=f"{chaos.seed}-{turn}"
+                    )
+                )
             else:
                 for number in numbers:
                     tasks.create_task(crowd.wait_for(number))
@@ -187,9 +209,13 @@ def sync_photos(report: Report, crowd: Crowd, expected: int) -> None:
     report.say("photos whose clients waited", expected)
     report.say("… answered, with their own content", sum(told.right for told in crowd.told))
     report.say("… explicit errors", dict(errors) or 0)
-    report.must(numbers.total() == len(numbers) == expected, f"{expected} photos, answers to {len(numbers)}")
+    report.must(
+        numbers.total() == len(numbers) == expected, f"{expected} photos, answers to {len(numbers)}"
+    )
     for told in crowd.told:
-        report.must(told.error != "" or told.right, f"photo {told.number} was answered as {told.answer}")
+        report.must(
+            told.error != "" or told.right, f"photo {told.number} was answered as {told.answer}"
+        )
         report.must(told.error not in EXPLAINED_BY_NOBODY, f"photo {told.number}: {told.error}")
 
 
@@ -205,7 +231,10 @@ async def settled(crowd: Crowd, chaos: Chaos, report: Report) -> Results:
                 del waiting[job.id]
         await asyncio.sleep(0.5)
     for job in waiting.values():
-        report.must(False, f"job {job.id}: {states[job.id]}, {len(found[job.id])} of {len(job.numbers)} photos settled")
+        report.must(
+            False,
+            f"job {job.id}: {states[job.id]}, {len(found[job.id])} of {len(job.numbers)} photos settled",
+        )
     return found
 
 
@@ -213,12 +242,19 @@ def job_photos(report: Report, jobs: Sequence[Handed], found: Results) -> None:
     """Each photo of an accepted job has one result: its own answer or an explicit error."""
     accepted = [job for job in jobs if job.id]
     refused = [job for job in jobs if not job.id]
-    report.say("jobs accepted, their photos", len(accepted), sum(len(job.numbers) for job in accepted))
-    report.say("… jobs refused with an explicit error", dict(Counter(job.error for job in refused)) or 0)
+    report.say(
+        "jobs accepted, their photos", len(accepted), sum(len(job.numbers) for job in accepted)
+    )
+    report.say(
+        "… jobs refused with an explicit error", dict(Counter(job.error for job in refused)) or 0
+    )
     errors, right = Counter[str](), 0
     for job in accepted:
         indices = [result["index"] for result in found[job.id]]
-        report.must(sorted(indices) == list(range(len(job.numbers))), f"job {job.id} has results for {sorted(indices)}")
+        report.must(
+            sorted(indices) == list(range(len(job.numbers))),
+            f"job {job.id} has results for {sorted(indices)}",
+        )
         for result in found[job.id]:
             number = job.numbers[result["index"]]
             if "error" in result:
@@ -226,22 +262,32 @@ def job_photos(report: Report, jobs: Sequence[Handed], found: Results) -> None:
             elif number_in(result) == number and result["name"] == str(number):
                 right += 1
             else:
-                report.must(False, f"photo {number} of job {job.id} was answered as {number_in(result)}")
+                report.must(
+                    False, f"photo {number} of job {job.id} was answered as {number_in(result)}"
+                )
     report.say("… answered, with their own content", right)
     report.say("… explicit errors", dict(errors) or 0)
     report.must(len({job.id for job in accepted}) == len(accepted), "two jobs have one id")
     for job in refused:
-        report.must(job.error not in EXPLAINED_BY_NOBODY, f"a job of {len(job.numbers)} photos: {job.error}")
+        report.must(
+            job.error not in EXPLAINED_BY_NOBODY, f"a job of {len(job.numbers)} photos: {job.error}"
+        )
 
 
 def expected_messages(jobs: Sequence[Handed]) -> set[tuple[str, str, int]]:
     ends = {("job.done", job.id, -1) for job in jobs if job.id}
-    photos = {("photo.settled", job.id, index)
-              for job in jobs if job.id and job.each_photo for index in range(len(job.numbers))}  # fmt: skip
+    photos = {
+        ("photo.settled", job.id, index)
+        for job in jobs
+        if job.id and job.each_photo
+        for index in range(len(job.numbers))
+    }
     return ends | photos
 
 
-async def messages(report: Report, receiver: Receiver, jobs: Sequence[Handed], patience_s: float) -> None:
+async def messages(
+    report: Report, receiver: Receiver, jobs: Sequence[Handed], patience_s: float
+) -> None:
     """All are there, each under one id, properly signed, and none that nobody asked for."""
     expected, until = expected_messages(jobs), time.monotonic() + patience_s
     while expected - receiver.ids.keys() and time.monotonic() < until:  # noqa: ASYNC110  the receiver is none of ours
@@ -251,7 +297,10 @@ async def messages(report: Report, receiver: Receiver, jobs: Sequence[Handed], p
     report.say("webhooks expected, missing", len(expected), len(missing))
     report.say("… attempts, taken more than once", receiver.attempts, repeated)
     report.must(not missing, f"{len(missing)} webhooks never came, such as {sorted(missing)[:3]}")
-    report.must(not strange, f"{len(strange)} webhooks about what nobody asked, such as {sorted(strange)[:3]}")
+    report.must(
+        not strange,
+        f"{len(strange)} webhooks about what nobody asked, such as {sorted(strange)[:3]}",
+    )
     report.must(not receiver.forged, f"{receiver.forged} webhooks with a wrong signature")
     for message, ids in receiver.ids.items():
         report.must(len(ids) == 1, f"{message} came under the ids {[*ids]}")
@@ -262,12 +311,15 @@ def messages_say(report: Report, receiver: Receiver, found: Results) -> None:
     known = {(job, result["index"]): result for job, results in found.items() for result in results}
     for job, index, photo in receiver.photos:
         result = known.get((job, index), {})
-        same = photo.get("error") == result.get("error") and photo["detections"] == result.get("detections")
+        same = photo.get("error") == result.get("error") and photo["detections"] == result.get(
+            "detections"
+        )
         report.must(same, f"photo {index} of job {job} was told otherwise by webhook")
 
 
 async def bills(report: Report, fleet: Fleet, crowd: Crowd, patience_s: float) -> None:
-    """The upstream's bill lies between what the ledger is sure of and that and what may be billed besides."""
+    """The upstream's bill lies between what the ledger is sure of and that and what may be billed
+    besides."""
     began = time.monotonic()
     while True:
         bill, usage = await fleet.upstream.bill(), await crowd.usage()
@@ -278,26 +330,43 @@ async def bills(report: Report, fleet: Fleet, crowd: Crowd, patience_s: float) -
         await asyncio.sleep(1)
     report.say("the upstream's bill", bill["images"])
     report.say("the ledger: certain, may be billed", f"{certain:.2f}", f"{unknown:.2f}")
-    report.must(fits, f"billed were {bill['images']}, the ledger has {certain:.2f} to {certain + unknown:.2f}")
+    report.must(
+        fits,
+        f"billed were {bill['images']}, the ledger has {certain:.2f} to {certain + unknown:.2f}",
+    )
 
 
 async def leftovers(report: Report, crowd: Crowd, patience_s: float) -> None:
-    """Nothing is left where photos wait: neither one that was answered nor one whose client has gone."""
+    """Nothing is left where photos wait: neither one that was answered nor one whose client has
+    gone."""
     until = time.monotonic() + patience_s
     while any(left := await crowd.metrics("imgrid_buffer_photos")) and time.monotonic() < until:  # noqa: ASYNC110
         await asyncio.sleep(0.5)
-    dead, survived = await crowd.metrics("imgrid_dead_letters"), await crowd.metrics("imgrid_loop_failures")
+    dead, survived = (
+        await crowd.metrics("imgrid_dead_letters"),
+        await crowd.metrics("imgrid_loop_failures"),
+    )
     report.say("photos left in the buffer", f"{max(left):.0f}")
-    report.say("dead letters; exceptions that loops survived", f"{max(dead):.0f}", f"{sum(survived):.0f}")
+    report.say(
+        "dead letters; exceptions that loops survived", f"{max(dead):.0f}", f"{sum(survived):.0f}"
+    )
     report.must(not any(left), f"{max(left):.0f} photos are left in the buffer")
 
 
 def troubles(report: Report, fleet: Fleet, crowd: Crowd, done: Counter[str]) -> None:
     report.say("done to it", *(f"{name.replace('_', ' ')} {count}" for name, count in done.items()))
-    report.say("tried again by clients after", *(f"{name} {count}" for name, count in crowd.trouble.most_common()))
+    report.say(
+        "tried again by clients after",
+        *(f"{name} {count}" for name, count in crowd.trouble.most_common()),
+    )
     for member in fleet.members:
-        report.must(not member.ended, f"{member.name} ended by itself: {member.ended}; its log: {member.log}")
-    report.must("silent" not in crowd.trouble, f"{crowd.trouble['silent']} requests were never answered")
+        report.must(
+            not member.ended,
+            f"{member.name} ended by itself: {member.ended}; its log: {member.log}",
+        )
+    report.must(
+        "silent" not in crowd.trouble, f"{crowd.trouble['silent']} requests were never answered"
+    )
 
 
 async def run(chaos: Chaos, folder: Path) -> Report:
@@ -331,10 +400,14 @@ def table(report: Report) -> Table:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photos", type=int, help=f"at most {NUMBERS}")
     parser.add_argument("--rate", type=float, help="photos a second")
-    parser.add_argument("--every", type=float, dest="every_s", help="seconds between one action and the next")
+    parser.add_argument(
+        "--every", type=float, dest="every_s", help="seconds between one action and the next"
+    )
     parser.add_argument("--seed", type=int)
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--short", action="store_true", help="the form that the tests run")
@@ -348,7 +421,11 @@ def main() -> None:
     if lacking := missing(options.shared):
         raise SystemExit(f"this needs {lacking}")
     base = SHORT if options.short else Chaos()
-    given = {name: value for name in ("photos", "rate", "every_s", "seed") if (value := getattr(options, name))}
+    given = {
+        name: value
+        for name in ("photos", "rate", "every_s", "seed")
+        if (value := getattr(options, name))
+    }
     plan = replace(base.plan, replicas=options.replicas, shared=options.shared)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)

@@ -1,4 +1,5 @@
-"""What the benchmarks share: photos, a provider that answers at once, a gateway in a process of its own."""
+"""What the benchmarks share: photos, a provider that answers at once, a gateway in a process of its
+own."""
 
 from __future__ import annotations
 
@@ -26,12 +27,15 @@ from providers.options import Canvas
 
 SAMPLE = Path(__file__).resolve().parents[1].parent / "shared/data/voc-dev/images"
 SEEN = [
-    Detection("dog", 0.9, Box(x / 8, y / 8, x / 8 + 0.1, y / 8 + 0.1)) for x in range(0, 8, 2) for y in range(0, 8, 2)
+    Detection("dog", 0.9, Box(x / 8, y / 8, x / 8 + 0.1, y / 8 + 0.1))
+    for x in range(0, 8, 2)
+    for y in range(0, 8, 2)
 ]
 
 
 def photos(count: int) -> list[bytes]:
-    """Real photos where the sample lies beside the project, else noise of their size; repeated up to `count`."""
+    """Real photos where the sample lies beside the project, else noise of their size; repeated up
+    to `count`."""
     files = sorted(SAMPLE.glob("*.jpg")) if SAMPLE.exists() else []
     found = [file.read_bytes() for file in files] or [_drawn(seed) for seed in range(50)]
     return [found[index % len(found)] for index in range(count)]
@@ -40,22 +44,32 @@ def photos(count: int) -> list[bytes]:
 def _drawn(seed: int) -> bytes:
     coarse = np.random.default_rng(seed).integers(0, 255, (48, 64, 3), np.uint8)
     out = BytesIO()
-    Image.fromarray(coarse).resize((500, 375), Image.Resampling.BICUBIC).save(out, "JPEG", quality=90)
+    Image.fromarray(coarse).resize((500, 375), Image.Resampling.BICUBIC).save(
+        out, "JPEG", quality=90
+    )
     return out.getvalue()
 
 
 class Instant:
-    """Answers every canvas with the same sixteen boxes, after `latency_s` give or take half of it."""
+    """Answers every canvas with the same sixteen boxes, after `latency_s` give or take half of
+    it."""
 
     def __init__(self, latency_s: float, canvas: Canvas) -> None:
         limits = Limits(5_242_880, min_side_px=80, max_side_px=10_000, max_pixels=100_000_000)
         self.about = About(
-            "instant", "instant", frozenset({Task.OBJECTS}), limits=limits, canvas_px=canvas, concurrency=64
+            "instant",
+            "instant",
+            frozenset({Task.OBJECTS}),
+            limits=limits,
+            canvas_px=canvas,
+            concurrency=64,
         )
         self._latency_s = latency_s
         self._rng = random.Random(7)
 
-    async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+    async def detect(
+        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+    ) -> Sequence[Detection]:
         await asyncio.sleep(self._latency_s * self._rng.uniform(0.5, 1.5))
         return SEEN
 
@@ -68,9 +82,19 @@ class Instant:
 
 def _serve(cores: set[int], latency_s: float, stages: list[dict[str, Any]], pipe: Any) -> None:
     os.sched_setaffinity(0, cores)
-    route = {"task": "objects", "provider": "instant", "stages": stages, "max_wait_ms": 150, "watch": {"share": 0}}
-    config = Settings(listen="127.0.0.1:0", providers={"instant": {"kind": "instant"}}, routes=[route],
-                      threads=len(cores))  # fmt: skip
+    route = {
+        "task": "objects",
+        "provider": "instant",
+        "stages": stages,
+        "max_wait_ms": 150,
+        "watch": {"share": 0},
+    }
+    config = Settings(
+        listen="127.0.0.1:0",
+        providers={"instant": {"kind": "instant"}},
+        routes=[route],
+        threads=len(cores),
+    )
     provider: Provider = Instant(latency_s, Canvas(640, 640))
     parts = build(config, Path("benchmark"), providers={"instant": provider})
     serve(create_app(parts), "127.0.0.1", 0, pipe.send)

@@ -1,4 +1,5 @@
-"""Clients of a fleet: some wait for their answers, some hand in jobs and are told by webhook. They keep the books."""
+"""Clients of a fleet: some wait for their answers, some hand in jobs and are told by webhook. They
+keep the books."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ class Receiver:
     url: str = ""
     attempts: int = 0
     forged: int = 0
-    ids: dict[tuple[str, str, int], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    ids: dict[tuple[str, str, int], Counter[str]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
     photos: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
     _failed: set[str] = field(default_factory=set)
     _rng: random.Random = field(default_factory=lambda: random.Random(7))
@@ -95,7 +98,8 @@ class Receiver:
 
 @dataclass
 class Crowd:
-    """Asks whichever replica answers. Holds what became of every photo, and how often it was tried again."""
+    """Asks whichever replica answers. Holds what became of every photo, and how often it was tried
+    again."""
 
     fleet: Fleet
     session: aiohttp.ClientSession
@@ -104,20 +108,28 @@ class Crowd:
     jobs: list[Handed] = field(default_factory=list)
     trouble: Counter[str] = field(default_factory=Counter)
 
-    async def ask(self, method: str, path: str, tenant: str, **request: Any) -> tuple[int, dict[str, Any]]:
-        """Status and body from any replica, once there is an answer that trying again does not change."""
+    async def ask(
+        self, method: str, path: str, tenant: str, **request: Any
+    ) -> tuple[int, dict[str, Any]]:
+        """Status and body from any replica, once there is an answer that trying again does not
+        change."""
         headers = {"Authorization": f"Bearer {TENANTS[tenant]}", **request.pop("headers", {})}
         status, body = 0, {}
         for attempt in range(TRIES):
             replica = self.rng.choice(self.fleet.replicas)
             try:
-                async with self.session.request(method, replica.url + path, headers=headers, **request) as answer:
+                async with self.session.request(
+                    method, replica.url + path, headers=headers, **request
+                ) as answer:
                     status, body = answer.status, await answer.json()
                 if status < 500 and status != 429:
                     return status, body
                 self.trouble[str(body["error"]["code"])] += 1
             except TimeoutError:
-                status, body = 0, _problem("silent", f"{replica.name} said nothing for {SILENT_S:g} s")
+                status, body = (
+                    0,
+                    _problem("silent", f"{replica.name} said nothing for {SILENT_S:g} s"),
+                )
                 self.trouble["silent"] += 1
             except (aiohttp.ClientError, OSError) as error:
                 status, body = 0, _problem("no_connection", str(error))
@@ -128,17 +140,28 @@ class Crowd:
     async def wait_for(self, number: int) -> None:
         """One photo, whose client waits for the answer."""
         tenant = self._tenant()
-        status, body = await self.ask("POST", "/v1/detect", tenant, data=picture(number),
-                                      headers={"Content-Type": "image/png"})  # fmt: skip
+        status, body = await self.ask(
+            "POST",
+            "/v1/detect",
+            tenant,
+            data=picture(number),
+            headers={"Content-Type": "image/png"},
+        )
         if status == 200:
             self.told.append(Told(number, number_in(body["photos"][0])))
         else:
             self.told.append(Told(number, error=_code(body)))
 
-    async def hand_in(self, numbers: Sequence[int], hook: str, *, each_photo: bool, key: str = "") -> None:
-        """A job of these photos; under an idempotency key a repeated request makes no second one."""
+    async def hand_in(
+        self, numbers: Sequence[int], hook: str, *, each_photo: bool, key: str = ""
+    ) -> None:
+        """A job of these photos; under an idempotency key a repeated request makes no second
+        one."""
         tenant = self._tenant()
-        photos = [{"content": base64.b64encode(picture(number)).decode(), "name": str(number)} for number in numbers]
+        photos = [
+            {"content": base64.b64encode(picture(number)).decode(), "name": str(number)}
+            for number in numbers
+        ]
         asked = {"photos": photos, "webhook": {"url": hook, "each_photo": each_photo}}
         headers = {"Idempotency-Key": key} if key else {}
         status, body = await self.ask("POST", "/v1/jobs", tenant, json=asked, headers=headers)
@@ -167,7 +190,9 @@ class Crowd:
         sums: Counter[str] = Counter()
         for tenant in TENANTS:
             _, body = await self.ask("GET", "/v1/usage", tenant)
-            sums.update({name: value for name, value in body.items() if isinstance(value, int | float)})
+            sums.update(
+                {name: value for name, value in body.items() if isinstance(value, int | float)}
+            )
         return dict(sums)
 
     async def metrics(self, name: str) -> list[float]:
@@ -176,7 +201,11 @@ class Crowd:
         for replica in self.fleet.replicas:
             async with self.session.get(f"{replica.url}/metrics") as answer:
                 lines = (await answer.text()).splitlines()
-            found += [float(line.split()[1]) for line in lines if line.split()[0] in (name, f"{name}_total")]
+            found += [
+                float(line.split()[1])
+                for line in lines
+                if line.split()[0] in (name, f"{name}_total")
+            ]
         return found
 
     def _tenant(self) -> str:
@@ -186,7 +215,9 @@ class Crowd:
 @asynccontextmanager
 async def crowd(fleet: Fleet, rng: random.Random) -> AsyncIterator[Crowd]:
     timeout = aiohttp.ClientTimeout(total=SILENT_S, sock_connect=5)
-    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
+    async with aiohttp.ClientSession(
+        timeout=timeout, connector=aiohttp.TCPConnector(limit=0)
+    ) as session:
         yield Crowd(fleet, session, rng)
 
 

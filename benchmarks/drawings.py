@@ -1,4 +1,5 @@
-"""Photos that name themselves: six blocks whose colours are the digits of a number. Read back from what was found."""
+"""Photos that name themselves: six blocks whose colours are the digits of a number. Read back from
+what was found."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ COLS, ROWS = 2, 3
 NUMBERS = len(DIGITS) ** (COLS * ROWS)
 SIDE_PX = 144
 LEAST_AREA = 0.28
-"""Between the areas that the blocks of faint photos (0.17) and of others (0.38) cover: an imgrid rule with this mean
-asks again about the faint ones."""
+"""Between the areas that the blocks of faint photos (0.17) and of others (0.38) cover: an imgrid
+rule with this mean asks again about the faint ones."""
 
 
 def faint(number: int) -> bool:
@@ -34,7 +35,8 @@ def picture(number: int) -> bytes:
 
 
 def read(found: Iterable[tuple[str, float, float]]) -> int | None:
-    """The number of which these are the blocks, as label and midpoint; None where they are not just one photo's."""
+    """The number of which these are the blocks, as label and midpoint; None where they are not just
+    one photo's."""
     digits: dict[int, int] = {}
     for label, x, y in found:
         place = int(x * COLS) + COLS * int(y * ROWS)
@@ -49,4 +51,6 @@ def read(found: Iterable[tuple[str, float, float]]) -> int | None:
 def number_in(photo: dict[str, object]) -> int | None:
     """The number that an answer of the native dialect about one photo names."""
     found = [(str(each["label"]), each["box"]) for each in photo["detections"]]  # type: ignore[attr-defined]
-    return read((label, (box["x0"] + box["x1"]) / 2, (box["y0"] + box["y1"]) / 2) for label, box in found)
+    return read(
+        (label, (box["x0"] + box["x1"]) / 2, (box["y0"] + box["y1"]) / 2) for label, box in found
+    )

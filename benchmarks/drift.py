@@ -1,7 +1,9 @@
-"""Photos that become others: what a route's grids lose then, and how it protects itself and recovers. Needs ../shared.
+"""Photos that become others: what a route's grids lose then, and how it protects itself and
+recovers. Needs ../shared.
 
-Real photos and a real detector through a gateway's own flow in this process: first as they are, then of another kind,
-then as they were. Every photo that is answered is compared: in service it takes 1 / `watch.share` times as many.
+Real photos and a real detector through a gateway's own flow in this process: first as they are,
+then of another kind, then as they were. Every photo that is answered is compared: in service it
+takes 1 / `watch.share` times as many.
 """
 
 from __future__ import annotations
@@ -56,7 +58,11 @@ def tiny(image: Image.Image) -> Image.Image:
     return paper
 
 
-KINDS: dict[str, Callable[[Image.Image], Image.Image]] = {"dark": dark, "blurred": blurred, "tiny": tiny}
+KINDS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "dark": dark,
+    "blurred": blurred,
+    "tiny": tiny,
+}
 
 
 def sample(shared: Path, count: int) -> list[Image.Image]:
@@ -71,15 +77,27 @@ def encoded(image: Image.Image) -> bytes:
 
 
 class World:
-    """A gateway of one route that is watched. Holds what is told of it, and what each photo says alone."""
+    """A gateway of one route that is watched. Holds what is told of it, and what each photo says
+    alone."""
 
     def __init__(self, shared: Path, folder: Path, promised: float | None) -> None:
         models = (shared / "models").resolve()
-        model = {"kind": "onnx", "model": str(models / "yolox_nano.onnx"), "labels": str(models / "coco80.txt"),
-                 "input_size": "640x640"}  # fmt: skip
-        route = {"task": "objects", "provider": "det", "stages": STAGES, "max_wait_ms": 500,
-                 "watch": {"share": 1, "agreement": promised}}  # fmt: skip
-        self.parts = parts_of(folder, {"providers": {"det": model}, "routes": [route], "jobs": {"max_wait_ms": 0}})
+        model = {
+            "kind": "onnx",
+            "model": str(models / "yolox_nano.onnx"),
+            "labels": str(models / "coco80.txt"),
+            "input_size": "640x640",
+        }
+        route = {
+            "task": "objects",
+            "provider": "det",
+            "stages": STAGES,
+            "max_wait_ms": 500,
+            "watch": {"share": 1, "agreement": promised},
+        }
+        self.parts = parts_of(
+            folder, {"providers": {"det": model}, "routes": [route], "jobs": {"max_wait_ms": 0}}
+        )
         self.route = self.parts.routes["objects"]
         self.told = Told()
         self.parts.events.listeners.append(self.told)
@@ -92,7 +110,10 @@ class World:
     async def ask(self, files: Sequence[bytes]) -> list[Outcome]:
         """Of clients that ask at the same time; when all their photos are compared."""
         expected = self._done + len(files)
-        asked = (self.parts.flow.answer([photo(data)], self.route, WHO, variant=self.level) for data in files)
+        asked = (
+            self.parts.flow.answer([photo(data)], self.route, WHO, variant=self.level)
+            for data in files
+        )
         outcomes = [outcome for (outcome,) in await asyncio.gather(*asked)]
         while self._done < expected:  # noqa: ASYNC110  nobody tells of it
             await asyncio.sleep(0.005)
@@ -122,7 +143,8 @@ class World:
 
 
 class Phase(NamedTuple):
-    """Changes of level; for each photo the level it was asked at, its agreement and its images; and the last level."""
+    """Changes of level; for each photo the level it was asked at, its agreement and its images; and
+    the last level."""
 
     way: list[str]
     answered: list[tuple[str, float, float]]
@@ -133,7 +155,11 @@ class Phase(NamedTuple):
         """Agreement and images at the level it began with, then at the one it ended with."""
         sides = (self.answered[0][0], self.level)
         kept = [[each for each in self.answered if each[0] == side] for side in sides]
-        means = [f"{fmean(row[what] for row in rows):.3f}" if rows else "" for rows in kept for what in (1, 2)]
+        means = [
+            f"{fmean(row[what] for row in rows):.3f}" if rows else ""
+            for rows in kept
+            for what in (1, 2)
+        ]
         return [", ".join(self.way) or "stays", *means]
 
 
@@ -160,7 +186,10 @@ def main() -> None:
         raise SystemExit(f"{asked.shared} with photos and a detector is needed here and missing")
     (usual,) = asyncio.run(drifted("", asked, None))
     promised = fmean(agreed for _, agreed, _ in usual.answered) - MARGIN
-    table = Table(title=f"{asked.length} photos a phase, all compared; promised {promised:.3f}", box=SIMPLE_HEAD)
+    table = Table(
+        title=f"{asked.length} photos a phase, all compared; promised {promised:.3f}",
+        box=SIMPLE_HEAD,
+    )
     for column in ("photos", "levels", "agrees", "images", "at the end", "images"):
         table.add_column(column, justify="left" if column == "levels" else "right")
     for kind in asked.kinds:

@@ -1,4 +1,5 @@
-"""Gateways, their Redis and their upstream as real processes on loopback, to be killed, paused and started again."""
+"""Gateways, their Redis and their upstream as real processes on loopback, to be killed, paused and
+started again."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def _redis_server() -> str:
 
 @dataclass
 class Member:
-    """A process that can be started again with the same command, port and folder. Holds it, and its log."""
+    """A process that can be started again with the same command, port and folder. Holds it, and its
+    log."""
 
     name: str
     command: Sequence[str]
@@ -100,7 +102,8 @@ class Member:
             self.start()
 
     async def ready(self, path: str) -> None:
-        """Returns once it answers at the path. Raises RuntimeError with its log where it does not."""
+        """Returns once it answers at the path. Raises RuntimeError with its log where it does
+        not."""
         for _ in range(int(STARTED_S / 0.1)):
             if await asyncio.to_thread(_answers, self.url + path):
                 return
@@ -125,7 +128,9 @@ class Upstream(Member):
         data = None if body is None else json.dumps(body).encode()
 
         def call() -> dict[str, Any]:
-            with urllib.request.urlopen(urllib.request.Request(self.url + path, data), timeout=30) as answer:
+            with urllib.request.urlopen(
+                urllib.request.Request(self.url + path, data), timeout=30
+            ) as answer:
                 return dict(json.loads(answer.read()))
 
         return await asyncio.to_thread(call)
@@ -177,46 +182,93 @@ class Plan:
 
 
 def config(plan: Plan, listen: str, upstream: str, redis: str) -> dict[str, Any]:
-    """One gateway's config: a 3x3 stage that is unsure of the faint photos, then each of them alone."""
+    """One gateway's config: a 3x3 stage that is unsure of the faint photos, then each of them
+    alone."""
     unsure = {"kind": "imgrid", "area": {"mean": LEAST_AREA}}
     canvas = f"{3 * SIDE_PX}x{3 * SIDE_PX}"
     plain: dict[str, Any] = {
         "listen": listen,
         "redis": redis,
         "providers": {
-            "aws": {"kind": "rekognition", "endpoint": upstream, "access_key": "any", "secret_key": "any",
-                    "canvas": canvas, "timeout_ms": plan.timeout_ms}
+            "aws": {
+                "kind": "rekognition",
+                "endpoint": upstream,
+                "access_key": "any",
+                "secret_key": "any",
+                "canvas": canvas,
+                "timeout_ms": plan.timeout_ms,
+            }
         },
-        "routes": [{"task": "objects", "provider": "aws", "max_wait_ms": 150, "deadline_ms": plan.deadline_ms,
-                    "watch": {"share": 0},
-                    "stages": [{"shape": "3x3", "rule": unsure}, {"shape": "1x1"}]}],
-        "tenants": [{"name": name, "share": True, "keys": [{"dialect": "native", "key": key}]}
-                    for name, key in TENANTS.items()],
+        "routes": [
+            {
+                "task": "objects",
+                "provider": "aws",
+                "max_wait_ms": 150,
+                "deadline_ms": plan.deadline_ms,
+                "watch": {"share": 0},
+                "stages": [{"shape": "3x3", "rule": unsure}, {"shape": "1x1"}],
+            }
+        ],
+        "tenants": [
+            {"name": name, "share": True, "keys": [{"dialect": "native", "key": key}]}
+            for name, key in TENANTS.items()
+        ],
         "jobs": {"max_wait_ms": 500, "keep_ms": plan.keep_ms},
         "webhooks": {"secrets": [SECRET]},
         "fetch": {"allow": ["127.0.0.0/8"], "timeout_ms": plan.webhook_ms},
         "threads": 1,
-    }  # fmt: skip
+    }
     return {**plain, **plan.changes}
 
 
 def _members(plan: Plan, folder: Path) -> Fleet:
     redis_port, upstream_port = free_port(), free_port()
-    redis = Member("redis", [
-        _redis_server(), "--bind", "127.0.0.1", "--port", str(redis_port), "--dir", str(folder), "--save", "",
-        "--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction",
-    ], redis_port, folder)  # fmt: skip
-    upstream = Upstream("upstream", [
-        sys.executable, str(HERE / "upstream.py"), "--port", str(upstream_port), "--shared", str(plan.shared.resolve()),
-        "--hang-s", str(plan.hang_s),
-    ], upstream_port, folder)  # fmt: skip
+    redis = Member(
+        "redis",
+        [
+            _redis_server(),
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(redis_port),
+            "--dir",
+            str(folder),
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "everysec",
+            "--maxmemory-policy",
+            "noeviction",
+        ],
+        redis_port,
+        folder,
+    )
+    upstream = Upstream(
+        "upstream",
+        [
+            sys.executable,
+            str(HERE / "upstream.py"),
+            "--port",
+            str(upstream_port),
+            "--shared",
+            str(plan.shared.resolve()),
+            "--hang-s",
+            str(plan.hang_s),
+        ],
+        upstream_port,
+        folder,
+    )
     replicas = []
     for number in range(plan.replicas):
         port, file = free_port(), folder / f"replica-{number}.yaml"
         made = config(plan, f"127.0.0.1:{port}", upstream.url, f"redis://127.0.0.1:{redis_port}/0")
         file.write_text(yaml.safe_dump(made))
         imgrid = str(Path(sys.executable).parent / "imgrid")
-        replicas.append(Member(f"replica-{number}", [imgrid, "serve", "-c", str(file)], port, folder))
+        replicas.append(
+            Member(f"replica-{number}", [imgrid, "serve", "-c", str(file)], port, folder)
+        )
     return Fleet(redis, upstream, replicas, folder)
 
 

@@ -1,7 +1,9 @@
-"""Savings and quality through boto3 against a real detector with a bill, both as they lie in ../shared.
+"""Savings and quality through boto3 against a real detector with a bill, both as they lie in
+../shared.
 
-Flat grids on voc-dev; cascades whose thresholds come from a profile of voc-animals and one half of voc-dev, graded on
-the other half, both ways round; and one grid behind each of the three clouds' providers.
+Flat grids on voc-dev; cascades whose thresholds come from a profile of voc-animals and one half of
+voc-dev, graded on the other half, both ways round; and one grid behind each of the three clouds'
+providers.
 
 python benchmarks/grade.py [--shared ../shared] [--only flat|imgrid|clouds]
 """
@@ -37,13 +39,23 @@ CLOUDS: dict[str, dict[str, str]] = {
 }
 """By kind of provider, what the stand-in needs to be told."""
 SHAPES = "1x1,2x1,2x2,3x3,4x4,5x5"
-COLUMNS = ("answered", "billed", "per_image", "ap50_alone", "ap50", "delta", "agreement", "p50_ms", "p99_ms")
+COLUMNS = (
+    "answered",
+    "billed",
+    "per_image",
+    "ap50_alone",
+    "ap50",
+    "delta",
+    "agreement",
+    "p50_ms",
+    "p99_ms",
+)
 
 
 @contextmanager
 def process(*command: str, ready: str) -> Iterator[None]:
-    """A process that answers at the URL `ready`; stopped when the block is left. Where another answers there already,
-    figures would be of that one's."""
+    """A process that answers at the URL `ready`; stopped when the block is left. Where another
+    answers there already, figures would be of that one's."""
     with suppress(OSError):
         urllib.request.urlopen(ready, timeout=1).read()
         raise SystemExit(f"something answers at {ready} already: stop it first")
@@ -64,7 +76,8 @@ def process(*command: str, ready: str) -> Iterator[None]:
 
 
 class Grader:
-    """Runs the upstream's own grading against a gateway of a given route. Holds where everything lies."""
+    """Runs the upstream's own grading against a gateway of a given route. Holds where everything
+    lies."""
 
     def __init__(self, shared: Path, upstream: str, folder: Path) -> None:
         self.shared, self.upstream, self.folder = shared, upstream, folder
@@ -75,19 +88,34 @@ class Grader:
         provider = {"kind": kind, "endpoint": self.upstream, "canvas": "640x640", **CLOUDS[kind]}
         keys = [{"dialect": "rekognition", "access_key": "AK", "secret_key": "SK"}]
         file = self.folder / "imgrid.yaml"
-        file.write_text(yaml.safe_dump({
-            "listen": listen,
-            "providers": {"cloud": provider},
-            "routes": [{"task": "objects", "provider": "cloud", "watch": {"share": 0}, **route}],
-            "tenants": [{"name": "shop", "keys": keys}],
-        }))  # fmt: skip
+        file.write_text(
+            yaml.safe_dump(
+                {
+                    "listen": listen,
+                    "providers": {"cloud": provider},
+                    "routes": [
+                        {"task": "objects", "provider": "cloud", "watch": {"share": 0}, **route}
+                    ],
+                    "tenants": [{"name": "shop", "keys": keys}],
+                }
+            )
+        )
         return file, f"http://{listen}"
 
     def grade(self, route: dict[str, Any], data: Path, kind: str = "rekognition") -> dict[str, Any]:
         file, url = self.config(route, kind)
-        grader = [sys.executable, str(self.shared / "upstream/grade.py"), "--gateway", url, "--upstream", self.upstream]
+        grader = [
+            sys.executable,
+            str(self.shared / "upstream/grade.py"),
+            "--gateway",
+            url,
+            "--upstream",
+            self.upstream,
+        ]
         with process(self.imgrid, "serve", "-c", str(file), ready=f"{url}/healthz"):
-            done = subprocess.run([*grader, "--data", str(data)], stdout=subprocess.PIPE, text=True, check=True)
+            done = subprocess.run(
+                [*grader, "--data", str(data)], stdout=subprocess.PIPE, text=True, check=True
+            )
         figures: dict[str, Any] = json.loads(done.stdout)
         return figures
 
@@ -98,8 +126,24 @@ class Grader:
         for data in (self.shared / "data/voc-animals", half):
             sources += ["--photos", str(data), "--truth", str(data / "annotations.json")]
         wanted = [part for cascade in CASCADES for part in ("--cascade", cascade)]
-        subprocess.run([self.imgrid, "profile", "-c", str(file), *sources, "--shapes", SHAPES, *wanted,
-                        "--groupings", "1", "--out", str(out), "--yes"], check=True)  # fmt: skip
+        subprocess.run(
+            [
+                self.imgrid,
+                "profile",
+                "-c",
+                str(file),
+                *sources,
+                "--shapes",
+                SHAPES,
+                *wanted,
+                "--groupings",
+                "1",
+                "--out",
+                str(out),
+                "--yes",
+            ],
+            check=True,
+        )
 
 
 def halves(data: Path, folder: Path) -> list[Path]:
@@ -113,7 +157,9 @@ def halves(data: Path, folder: Path) -> list[Path]:
         place = folder / f"half-{half}"
         place.mkdir()
         (place / "images").symlink_to((data / "images").resolve())
-        (place / "annotations.json").write_text(json.dumps({**truth, "images": images, "annotations": boxes}))
+        (place / "annotations.json").write_text(
+            json.dumps({**truth, "images": images, "annotations": boxes})
+        )
         made.append(place)
     return made
 
@@ -130,7 +176,9 @@ def row(name: str, figures: dict[str, Any]) -> list[str]:
 
 
 def mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {column: round(sum(figures[column] for figures in rows) / len(rows), 4) for column in COLUMNS}
+    return {
+        column: round(sum(figures[column] for figures in rows) / len(rows), 4) for column in COLUMNS
+    }
 
 
 def flat(grader: Grader, console: Console) -> None:
@@ -147,7 +195,9 @@ def clouds(grader: Grader, console: Console) -> None:
     made = table("voc-dev, by provider", "provider, shape")
     for shape in ("1x1", "2x1", "2x2"):
         for kind in CLOUDS:
-            made.add_row(*row(f"{kind} {shape}", grader.grade({"stages": [{"shape": shape}]}, data, kind)))
+            made.add_row(
+                *row(f"{kind} {shape}", grader.grade({"stages": [{"shape": shape}]}, data, kind))
+            )
     console.print(made)
 
 
@@ -162,7 +212,10 @@ def imgrid(grader: Grader, console: Console) -> None:
     for cascade in CASCADES:
         name = f"cascade-{cascade.replace(',', '-')}.json"
         rows = [
-            grader.grade({"cascade": str(grader.folder / f"profile-{other}" / name), "max_wait_ms": 400}, parts[half])
+            grader.grade(
+                {"cascade": str(grader.folder / f"profile-{other}" / name), "max_wait_ms": 400},
+                parts[half],
+            )
             for half, other in ((0, 1), (1, 0))
         ]
         for half, figures in enumerate(rows):
@@ -173,16 +226,24 @@ def imgrid(grader: Grader, console: Console) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--only", choices=("flat", "imgrid", "clouds"))
     options = parser.parse_args()
-    shared, console, upstream = options.shared.resolve(), Console(width=150), f"http://127.0.0.1:{free_port()}"
+    shared, console, upstream = (
+        options.shared.resolve(),
+        Console(width=150),
+        f"http://127.0.0.1:{free_port()}",
+    )
     server = str(shared / "upstream/vision_upstream.py")
     port = upstream.rpartition(":")[2]
     with (
         tempfile.TemporaryDirectory() as folder,
-        process(sys.executable, server, "--port", port, "--input-size", "640", ready=f"{upstream}/_bill"),
+        process(
+            sys.executable, server, "--port", port, "--input-size", "640", ready=f"{upstream}/_bill"
+        ),
     ):
         grader = Grader(shared, upstream, Path(folder))
         for part in (flat, imgrid, clouds):

@@ -1,4 +1,5 @@
-"""A load of clients that ask again the moment they are answered. By aiohttp: httpx costs more than the gateway."""
+"""A load of clients that ask again the moment they are answered. By aiohttp: httpx costs more than
+the gateway."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ async def ask_all(
     pause_s: float = 0.0,
     on_answer: Callable[[], None] | None = None,
 ) -> list[Timed]:
-    """Every photo once, by so many clients, each of which thinks for `pause_s` on average before it asks again.
+    """Every photo once, by so many clients, each of which thinks for `pause_s` on average before it
+    asks again.
 
     Raises RuntimeError for an answer that is none.
     """

@@ -1,5 +1,5 @@
-"""What group testing of moderation saves and finds, through boto3's DetectModerationLabels, against a stand-in that
-flags cats and keeps a bill, both as they lie in ../shared.
+"""What group testing of moderation saves and finds, through boto3's DetectModerationLabels, against
+a stand-in that flags cats and keeps a bill, both as they lie in ../shared.
 
 Flagged photos are those of all sets, the others those of the sets that were not chosen for their animals (or, with
 --animals, these too: dogs are hard to tell from cats). They are halved, each for themselves. One half is profiled;
@@ -8,7 +8,8 @@ flagged, each with other flagged ones, until every flagged photo was shown, or e
 Where a profile finds no shape that holds the recall, each photo counts as asked about alone: one image, and found.
 Recall is against asking alone. With --folder, answers that profiles paid for are kept there, for the same --port.
 
-python benchmarks/moderation.py [--shared ../shared] [--animals] [--recall 0.99 --recall 0.95] [--rate 0.02 ...]
+python benchmarks/moderation.py [--shared ../shared] [--animals] [--recall 0.99 --recall 0.95]
+[--rate 0.02 ...]
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ RATES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 RECALLS = (0.99, 0.95)
 CLIENTS = 64
 LEAST_PHOTOS, MOST_PHOTOS = 800, 1_800
-"""Of each half at each rate: enough that it is no matter of a few canvases, and of the small rates no endless run, in
-which not every flagged photo is shown then."""
+"""Of each half at each rate: enough that it is no matter of a few canvases, and of the small rates
+no endless run, in which not every flagged photo is shown then."""
 
 
 class Photo(NamedTuple):
@@ -53,8 +54,8 @@ class Photo(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What came of some traffic: photos, those of them that are flagged alone, those that were found, those that were
-    flagged and are not alone, and images billed."""
+    """What came of some traffic: photos, those of them that are flagged alone, those that were
+    found, those that were flagged and are not alone, and images billed."""
 
     photos: int = 0
     flagged: int = 0
@@ -79,12 +80,20 @@ def photos_in(shared: Path) -> list[Photo]:
 def ask(url: str, photos: Sequence[Photo], clients: int) -> list[bool]:
     """Whether each photo is flagged, of so many clients at a time. Whatever fails ends the run."""
     client = boto3.client(
-        "rekognition", endpoint_url=url, region_name="us-east-1", aws_access_key_id="AK", aws_secret_access_key="SK",
-        config=Config(max_pool_connections=clients, read_timeout=120, retries={"total_max_attempts": 1}),
-    )  # fmt: skip
+        "rekognition",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="AK",
+        aws_secret_access_key="SK",
+        config=Config(
+            max_pool_connections=clients, read_timeout=120, retries={"total_max_attempts": 1}
+        ),
+    )
 
     def flagged(photo: Photo) -> bool:
-        return bool(client.detect_moderation_labels(Image={"Bytes": photo.data})["ModerationLabels"])
+        return bool(
+            client.detect_moderation_labels(Image={"Bytes": photo.data})["ModerationLabels"]
+        )
 
     with ThreadPoolExecutor(clients) as pool:
         return list(pool.map(flagged, photos))
@@ -92,40 +101,65 @@ def ask(url: str, photos: Sequence[Photo], clients: int) -> list[bool]:
 
 def bill(upstream: str, *, reset: bool = False) -> int:
     if reset:
-        urllib.request.urlopen(urllib.request.Request(f"{upstream}/_reset", data=b"", method="POST")).read()
+        urllib.request.urlopen(
+            urllib.request.Request(f"{upstream}/_reset", data=b"", method="POST")
+        ).read()
         return 0
     told: dict[str, Any] = json.load(urllib.request.urlopen(f"{upstream}/_bill"))
     return int(told["images"])
 
 
 class Bench:
-    """Profiles one half and shows the other. Holds where everything lies, and which photos are flagged alone."""
+    """Profiles one half and shows the other. Holds where everything lies, and which photos are
+    flagged alone."""
 
-    def __init__(self, upstream: str, folder: Path, photos: Sequence[Photo], *, animals: bool) -> None:
+    def __init__(
+        self, upstream: str, folder: Path, photos: Sequence[Photo], *, animals: bool
+    ) -> None:
         self.upstream, self.folder = upstream, folder
         self.imgrid = str(Path(sys.executable).parent / "imgrid")
         alone = ask(upstream, photos, 4)
         rng = random.Random(7)
         self.halves: list[tuple[list[Photo], list[Photo]]] = [([], []), ([], [])]
         for kind in (True, False):
-            of_kind = [photo for photo, flagged in zip(photos, alone, strict=True)
-                       if flagged == kind and (kind or animals or CHOSEN not in photo.path.parts)]  # fmt: skip
+            of_kind = [
+                photo
+                for photo, flagged in zip(photos, alone, strict=True)
+                if flagged == kind and (kind or animals or CHOSEN not in photo.path.parts)
+            ]
             rng.shuffle(of_kind)
             for half in (0, 1):
                 self.halves[half][not kind].extend(of_kind[half::2])
 
     def config(self, route: dict[str, Any]) -> tuple[Path, str]:
         listen = f"127.0.0.1:{free_port()}"
-        provider = {"kind": "rekognition", "endpoint": self.upstream, "canvas": "640x640", "access_key": "any",
-                    "secret_key": "any"}  # fmt: skip
+        provider = {
+            "kind": "rekognition",
+            "endpoint": self.upstream,
+            "canvas": "640x640",
+            "access_key": "any",
+            "secret_key": "any",
+        }
         keys = [{"dialect": "rekognition", "access_key": "AK", "secret_key": "SK"}]
         file = self.folder / "imgrid.yaml"
-        file.write_text(yaml.safe_dump({
-            "listen": listen,
-            "providers": {"aws": provider},
-            "routes": [{"task": "moderation", "provider": "aws", "watch": {"share": 0}, "max_wait_ms": 400, **route}],
-            "tenants": [{"name": "shop", "keys": keys}],
-        }))  # fmt: skip
+        file.write_text(
+            yaml.safe_dump(
+                {
+                    "listen": listen,
+                    "providers": {"aws": provider},
+                    "routes": [
+                        {
+                            "task": "moderation",
+                            "provider": "aws",
+                            "watch": {"share": 0},
+                            "max_wait_ms": 400,
+                            **route,
+                        }
+                    ],
+                    "tenants": [{"name": "shop", "keys": keys}],
+                }
+            )
+        )
         return file, f"http://{listen}"
 
     def profile(self, half: int, recall: float) -> Path | None:
@@ -135,12 +169,30 @@ class Bench:
             sample.mkdir()
             for kind in self.halves[half]:
                 for photo in kind:
-                    (sample / f"{photo.path.parent.parent.name}-{photo.path.name}").symlink_to(photo.path)
+                    (sample / f"{photo.path.parent.parent.name}-{photo.path.name}").symlink_to(
+                        photo.path
+                    )
         for old in out.glob("cascade*.json"):
             old.unlink()
         file, _ = self.config({"stages": [{"shape": "1x1"}]})
-        subprocess.run([self.imgrid, "profile", "-c", str(file), "--route", "moderation", "--photos", str(sample),
-                        "--recall", str(recall), "--out", str(out), "--yes"], check=False)  # fmt: skip
+        subprocess.run(
+            [
+                self.imgrid,
+                "profile",
+                "-c",
+                str(file),
+                "--route",
+                "moderation",
+                "--photos",
+                str(sample),
+                "--recall",
+                str(recall),
+                "--out",
+                str(out),
+                "--yes",
+            ],
+            check=False,
+        )
         return next(iter(out.glob("cascade*.json")), None)
 
     @contextmanager
@@ -153,7 +205,10 @@ class Bench:
         """Traffic of one half at that rate, to a gateway that has just started."""
         rounds = list(self._rounds(half, rate))
         if cascade is None:
-            photos, flagged = sum(map(len, rounds)), sum(is_ for traffic in rounds for _, is_ in traffic)
+            photos, flagged = (
+                sum(map(len, rounds)),
+                sum(is_ for traffic in rounds for _, is_ in traffic),
+            )
             return Shown(photos, flagged, flagged, 0, photos)
         total = Shown()
         with self.serving(cascade) as url:
@@ -162,7 +217,9 @@ class Bench:
                 told = ask(url, [photo for photo, _ in traffic], CLIENTS)
                 flagged = sum(is_ for _, is_ in traffic)
                 found = sum(said and is_ for said, (_, is_) in zip(told, traffic, strict=True))
-                total = total.plus(Shown(len(traffic), flagged, found, sum(told) - found, bill(self.upstream)))
+                total = total.plus(
+                    Shown(len(traffic), flagged, found, sum(told) - found, bill(self.upstream))
+                )
         return total
 
     def _rounds(self, half: int, rate: float) -> Iterator[list[tuple[Photo, bool]]]:
@@ -170,7 +227,9 @@ class Bench:
         flagged, others = self.halves[half]
         each = max(round(rate * len(others) / (1 - rate)), 1)
         rng, left, photos = random.Random(11), iter(flagged), 0
-        while photos < MOST_PHOTOS and ((some := list(islice(left, each))) or photos < LEAST_PHOTOS):
+        while photos < MOST_PHOTOS and (
+            (some := list(islice(left, each))) or photos < LEAST_PHOTOS
+        ):
             some = some or rng.sample(flagged, min(each, len(flagged)))
             traffic = [(photo, True) for photo in some] + [(photo, False) for photo in others]
             rng.shuffle(traffic)
@@ -181,30 +240,72 @@ class Bench:
 def row(recall: float, rate: float, shown: Shown) -> list[str]:
     images = shown.billed / shown.photos
     found = f"{shown.found} of {shown.flagged}", f"{shown.found / shown.flagged:.3f}"
-    return [f"{recall}", f"{rate:.1%}", str(shown.photos), *found, str(shown.wrong), f"{images:.3f}",
-            f"{1 - images:.1%}"]  # fmt: skip
+    return [
+        f"{recall}",
+        f"{rate:.1%}",
+        str(shown.photos),
+        *found,
+        str(shown.wrong),
+        f"{images:.3f}",
+        f"{1 - images:.1%}",
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--animals", action="store_true", help="photos of animals among those that are not flagged")
-    parser.add_argument("--recall", type=float, action="append", help=f"aimed at; {RECALLS} if none is given")
-    parser.add_argument("--rate", type=float, action="append", help=f"of flagged photos; {RATES} if none is given")
+    parser.add_argument(
+        "--animals", action="store_true", help="photos of animals among those that are not flagged"
+    )
+    parser.add_argument(
+        "--recall", type=float, action="append", help=f"aimed at; {RECALLS} if none is given"
+    )
+    parser.add_argument(
+        "--rate", type=float, action="append", help=f"of flagged photos; {RATES} if none is given"
+    )
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
-    shared, console, port = options.shared.resolve(), Console(width=130), options.port or free_port()
+    shared, console, port = (
+        options.shared.resolve(),
+        Console(width=130),
+        options.port or free_port(),
+    )
     upstream, server = f"http://127.0.0.1:{port}", str(shared / "upstream/vision_upstream.py")
     with (
         tempfile.TemporaryDirectory() as temporary,
-        process(sys.executable, server, "--port", str(port), "--input-size", "640", ready=f"{upstream}/_bill"),
+        process(
+            sys.executable,
+            server,
+            "--port",
+            str(port),
+            "--input-size",
+            "640",
+            ready=f"{upstream}/_bill",
+        ),
     ):
-        bench = Bench(upstream, options.folder or Path(temporary), photos_in(shared), animals=options.animals)
+        bench = Bench(
+            upstream, options.folder or Path(temporary), photos_in(shared), animals=options.animals
+        )
         for half, (flagged, others) in enumerate(bench.halves):
-            console.print(f"half {half}: {len(flagged)} photos that are flagged alone, {len(others)} that are not")
-        made = Table(title="DetectModerationLabels, profiled on one half and asked about the other, both ways round")
-        for column in ("recall aimed at", "flagged", "photos", "found", "recall", "wrong", "images a photo", "saved"):
+            console.print(
+                f"half {half}: {len(flagged)} photos that are flagged alone, {len(others)} that are not"
+            )
+        made = Table(
+            title="DetectModerationLabels, profiled on one half and asked about the other, both ways round"
+        )
+        for column in (
+            "recall aimed at",
+            "flagged",
+            "photos",
+            "found",
+            "recall",
+            "wrong",
+            "images a photo",
+            "saved",
+        ):
             made.add_column(column, justify="right")
         for recall in options.recall or RECALLS:
             learned = [bench.profile(half, recall) for half in (0, 1)]

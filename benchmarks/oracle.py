@@ -1,7 +1,8 @@
-"""How far a plan could go: an oracle that knows, of each photo, what its answer at every shape would be worth.
+"""How far a plan could go: an oracle that knows, of each photo, what its answer at every shape
+would be worth.
 
-It asks each photo once, at the shape where worth less price is largest, for a range of prices, beside what plans
-reach on the same profile. Needs a profile with ground truth (imgrid profile).
+It asks each photo once, at the shape where worth less price is largest, for a range of prices,
+beside what plans reach on the same profile. Needs a profile with ground truth (imgrid profile).
 
 python benchmarks/oracle.py PROFILE [--companion]
 """
@@ -28,7 +29,8 @@ PRICES = np.geomspace(0.001, 30, 120)
 
 
 def oracle(study: Study, *, plain: bool) -> Iterator[Point]:
-    """One look a photo, chosen by its true part in the metric: cheating, to see what there is to gain."""
+    """One look a photo, chosen by its true part in the metric: cheating, to see what there is to
+    gain."""
     paths = tuple((kind,) if plain else (*study.prefix, kind) for kind in study.paid)
     costs = np.array([study.costs.images(path[-1]) for path in paths])
     parts = np.stack([_parts(study, path, plain=plain) for path in paths])
@@ -40,7 +42,9 @@ def oracle(study: Study, *, plain: bool) -> Iterator[Point]:
 def _parts(study: Study, path: tuple[Kind, ...], *, plain: bool) -> Floats:
     """(groupings, photos)"""
     answers = study.paths[path].plain if plain else study.paths[path].answers
-    return np.stack([answers[grouping % len(answers)].part for grouping in range(study.lesson.groupings)])
+    return np.stack(
+        [answers[grouping % len(answers)].part for grouping in range(study.lesson.groupings)]
+    )
 
 
 def reached(points: list[Point], images: float) -> str:
@@ -53,7 +57,9 @@ def reached(points: list[Point], images: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("profile", type=Path)
     parser.add_argument("--companion", action="store_true")
     options = parser.parse_args()
@@ -62,7 +68,11 @@ def main() -> None:
     explored = plan.explore(sample, floor, Wish(held=0.0), console)
     study = explored.study
     columns = {
-        "flat": [point for point in explored.points if len(point.option.paths) == 1 and point.option.plain],
+        "flat": [
+            point
+            for point in explored.points
+            if len(point.option.paths) == 1 and point.option.plain
+        ],
         "ImGrid's rule": [point for point in explored.points if point.option.factor is not None],
         "plan": list(explored.points),
         "oracle, one look": list(oracle(study, plain=True)),

@@ -1,8 +1,9 @@
-"""How often a promise is broken: over random splits of a profile's photos, in those that the promise is made from and
-those that it is for.
+"""How often a promise is broken: over random splits of a profile's photos, in those that the
+promise is made from and those that it is for.
 
-Options are made from one half of the photos, several times over. The other half is split at random: one part says what
-is picked for a drop and a delta, the other what came of it. Needs a profile with ground truth (imgrid profile).
+Options are made from one half of the photos, several times over. The other half is split at random:
+one part says what is picked for a drop and a delta, the other what came of it. Needs a profile with
+ground truth (imgrid profile).
 
 python benchmarks/promise.py PROFILE [--splits 200] [--halves 5] [--delta 0.1]
 """
@@ -29,14 +30,17 @@ DROPS = (0.01, 0.02, 0.05)
 
 
 class Outcome(NamedTuple):
-    """What was promised and what came: the drop in mean worth, which the theorem is about, and in the metric itself."""
+    """What was promised and what came: the drop in mean worth, which the theorem is about, and in
+    the metric itself."""
 
     images: float
     worth: float
     metric: float
 
 
-def outcomes(explored: Explored, goal: Goal, splits: int, rng: np.random.Generator) -> Iterator[Outcome]:
+def outcomes(
+    explored: Explored, goal: Goal, splits: int, rng: np.random.Generator
+) -> Iterator[Outcome]:
     study = explored.study
     for _ in range(splits):
         photos = rng.permutation(held_out(study))
@@ -55,7 +59,9 @@ def _outcome(explored: Explored, option: Option, test: Ints) -> Outcome:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("profile", type=Path)
     parser.add_argument("--splits", type=int, default=200)
     parser.add_argument("--halves", type=int, default=5)
@@ -71,18 +77,33 @@ def main() -> None:
             explored = plan.explore(sample, floor, Wish(held=0.5, seed=seed), console)
             for drop in DROPS:
                 goal = Goal(max_drop=drop, delta=options.delta)
-                found[companion, drop] += outcomes(explored, goal, options.splits // options.halves, rng)
+                found[companion, drop] += outcomes(
+                    explored, goal, options.splits // options.halves, rng
+                )
     console.print(table(found, options))
 
 
 def table(found: dict[tuple[bool, float], list[Outcome]], options: argparse.Namespace) -> Table:
     made = Table(title=f"{options.splits} splits, delta {options.delta:g}")
-    for column in ("companion", "drop promised", "images a photo", "exceeded: worth", "exceeded: metric", "mean drop"):
+    for column in (
+        "companion",
+        "drop promised",
+        "images a photo",
+        "exceeded: worth",
+        "exceeded: metric",
+        "mean drop",
+    ):
         made.add_column(column, justify="right")
     for (companion, drop), each in found.items():
         images, worth, metric = np.array(each).T
-        made.add_row("yes" if companion else "no", f"{drop:g}", f"{images.mean():.3f}", f"{(worth > drop).mean():.3f}",
-                     f"{(metric > drop).mean():.3f}", f"{metric.mean():+.4f}")  # fmt: skip
+        made.add_row(
+            "yes" if companion else "no",
+            f"{drop:g}",
+            f"{images.mean():.3f}",
+            f"{(worth > drop).mean():.3f}",
+            f"{(metric > drop).mean():.3f}",
+            f"{metric.mean():+.4f}",
+        )
     return made
 
 

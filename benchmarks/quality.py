@@ -1,11 +1,12 @@
-"""What plans save and lose, against flat grids and the seed paper's cascades: through boto3, with a detector that keeps
-a bill, both as they lie in ../shared.
+"""What plans save and lose, against flat grids and the seed paper's cascades: through boto3, with a
+detector that keeps a bill, both as they lie in ../shared.
 
-A profile is made of voc-animals and one half of voc-dev (or of coco-dev), plans are made from it, and every strategy is
-graded on the other half; then the halves change places. Everything that was asked or graded is kept in --out, so that a
-run that was stopped goes on where it was.
+A profile is made of voc-animals and one half of voc-dev (or of coco-dev), plans are made from it,
+and every strategy is graded on the other half; then the halves change places. Everything that was
+asked or graded is kept in --out, so that a run that was stopped goes on where it was.
 
-python benchmarks/quality.py [--shared ../shared] [--data voc-dev coco-dev] [--out bench-out/quality]
+python benchmarks/quality.py [--shared ../shared] [--data voc-dev coco-dev] [--out
+bench-out/quality]
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ SEEDED = ("5x5,1x1", "5x5,2x1")
 SHAPES = "1x1,2x1,2x2,3x2,3x3,4x3,4x4,5x5"
 GOALS: Mapping[str, Goal] = {
     **{f"--max-drop {drop:g}": Goal(max_drop=drop, delta=1) for drop in (0.05, 0.02, 0.01, 0.0)},
-    **{f"--save {save:g}": Goal(save=save, delta=1) for save in (0.83, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5)},
+    **{
+        f"--save {save:g}": Goal(save=save, delta=1)
+        for save in (0.83, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5)
+    },
 }
 FIGURES = ("per_image", "saved", "ap50", "delta", "ap", "agreement")
 PORT = 9317
@@ -49,7 +53,8 @@ PORT = 9317
 WAIT_MS = 4000
 CLIENTS = 512
 TRAFFIC = Traffic(per_second=40, max_wait_s=WAIT_MS / 1000)
-"""A half's photos all come at once, and are answered within some seconds: a plan counts how full canvases become."""
+"""A half's photos all come at once, and are answered within some seconds: a plan counts how full
+canvases become."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +67,49 @@ class Bench:
     grader: ModuleType
 
     def config(self, name: str, route: Mapping[str, Any]) -> Path:
-        aws = {"kind": "rekognition", "endpoint": self.upstream, "canvas": "640x640", "access_key": "any",
-               "secret_key": "any", "concurrency": 3}  # fmt: skip
+        aws = {
+            "kind": "rekognition",
+            "endpoint": self.upstream,
+            "canvas": "640x640",
+            "access_key": "any",
+            "secret_key": "any",
+            "concurrency": 3,
+        }
         models = self.shared / "models"
-        det = {"kind": "onnx", "model": str(models / "nanodet_m_320.onnx"), "labels": str(models / "coco80.txt"),
-               "canvas": "320x320", "floor": 0.05}  # fmt: skip
+        det = {
+            "kind": "onnx",
+            "model": str(models / "nanodet_m_320.onnx"),
+            "labels": str(models / "coco80.txt"),
+            "canvas": "320x320",
+            "floor": 0.05,
+        }
         file = self.out / f"{name}.yaml"
-        file.write_text(yaml.safe_dump({
-            "listen": f"127.0.0.1:{free_port()}",
-            "providers": {"aws": aws, "det": det},
-            "routes": [{"task": "objects", "provider": "aws", "max_wait_ms": WAIT_MS, "companion": "det",
-                        "watch": {"share": 0}, **route}],
-            "tenants": [{"name": "shop", "keys": [{"dialect": "rekognition", "access_key": "AK", "secret_key": "SK"}]}],
-        }))  # fmt: skip
+        file.write_text(
+            yaml.safe_dump(
+                {
+                    "listen": f"127.0.0.1:{free_port()}",
+                    "providers": {"aws": aws, "det": det},
+                    "routes": [
+                        {
+                            "task": "objects",
+                            "provider": "aws",
+                            "max_wait_ms": WAIT_MS,
+                            "companion": "det",
+                            "watch": {"share": 0},
+                            **route,
+                        }
+                    ],
+                    "tenants": [
+                        {
+                            "name": "shop",
+                            "keys": [
+                                {"dialect": "rekognition", "access_key": "AK", "secret_key": "SK"}
+                            ],
+                        }
+                    ],
+                }
+            )
+        )
         return file
 
     def profile(self, half: Path, out: Path) -> Path:
@@ -84,8 +119,22 @@ class Bench:
             sources += ["--photos", str(data), "--truth", str(data / "annotations.json")]
         wanted = [part for cascade in SEEDED for part in ("--cascade", cascade)]
         file = self.config("profile", {"stages": [{"shape": "1x1"}]})
-        subprocess.run([imgrid(), "profile", "-c", str(file), *sources, "--shapes", SHAPES, *wanted, "--out", str(out),
-                        "--yes"], check=True)  # fmt: skip
+        subprocess.run(
+            [
+                imgrid(),
+                "profile",
+                "-c",
+                str(file),
+                *sources,
+                "--shapes",
+                SHAPES,
+                *wanted,
+                "--out",
+                str(out),
+                "--yes",
+            ],
+            check=True,
+        )
         return out
 
     def grade(self, route: Mapping[str, Any], half: Path) -> dict[str, Any]:
@@ -101,11 +150,23 @@ class Bench:
         if errors:
             raise SystemExit(f"{route}: {len(errors)} photos failed: {errors[0]}")
         alone = self.alone(half)
-        ids = {self.grader.ALIAS.get(each["name"], each["name"]): each["id"] for each in truth["categories"]}
-        ap, ap50 = self.grader.average_precision(truth, self.grader.to_coco(answers, truth["images"], ids))
+        ids = {
+            self.grader.ALIAS.get(each["name"], each["name"]): each["id"]
+            for each in truth["categories"]
+        }
+        ap, ap50 = self.grader.average_precision(
+            truth, self.grader.to_coco(answers, truth["images"], ids)
+        )
         agreed = self.grader.agreement(answers, [(found, 0.0) for found in alone["found"]])
-        return {"per_image": paid / len(photos), "saved": 1 - paid / len(photos), "ap50": ap50, "ap": ap,
-                "delta": ap50 - alone["ap50"], "agreement": agreed, "seconds": seconds}  # fmt: skip
+        return {
+            "per_image": paid / len(photos),
+            "saved": 1 - paid / len(photos),
+            "ap50": ap50,
+            "ap": ap,
+            "delta": ap50 - alone["ap50"],
+            "agreement": agreed,
+            "seconds": seconds,
+        }
 
     def alone(self, half: Path) -> dict[str, Any]:
         """What the upstream says of each photo, without a gateway; asked once."""
@@ -114,13 +175,20 @@ class Bench:
     def _alone(self, half: Path) -> dict[str, Any]:
         truth, photos = self.photos(half)
         answers, _ = self.grader.run(self.upstream, photos, 4, "AK", "SK")
-        ids = {self.grader.ALIAS.get(each["name"], each["name"]): each["id"] for each in truth["categories"]}
-        _, ap50 = self.grader.average_precision(truth, self.grader.to_coco(answers, truth["images"], ids))
+        ids = {
+            self.grader.ALIAS.get(each["name"], each["name"]): each["id"]
+            for each in truth["categories"]
+        }
+        _, ap50 = self.grader.average_precision(
+            truth, self.grader.to_coco(answers, truth["images"], ids)
+        )
         return {"found": [found for found, _ in answers], "ap50": ap50}
 
     def photos(self, half: Path) -> tuple[dict[str, Any], list[bytes]]:
         truth = json.loads((half / "annotations.json").read_text())
-        return truth, [(half / "images" / image["file_name"]).read_bytes() for image in truth["images"]]
+        return truth, [
+            (half / "images" / image["file_name"]).read_bytes() for image in truth["images"]
+        ]
 
     def bill(self, *, reset: bool = False) -> int:
         path = "/_reset" if reset else "/_bill"
@@ -158,7 +226,9 @@ def strategies(profile: Path, out: Path, console: Console) -> dict[str, Path]:
 def planned(profile: Path, out: Path, console: Console, *, companion: bool) -> dict[str, Path]:
     """Plans, and the fair baseline: 1x1 with the companion's answers fused."""
     suffix = ", companion" if companion else ""
-    files = {f"plan {goal}{suffix}": out / f"plan{goal}{suffix}.json".replace(" ", "") for goal in GOALS}
+    files = {
+        f"plan {goal}{suffix}": out / f"plan{goal}{suffix}.json".replace(" ", "") for goal in GOALS
+    }
     names = dict(zip(files, GOALS.values(), strict=True))
     base = f"1x1 rescored{suffix}"
     files[base] = out / f"alone{suffix}.json".replace(" ", "")
@@ -167,11 +237,18 @@ def planned(profile: Path, out: Path, console: Console, *, companion: bool) -> d
         explored = planning.explore(sample, floor, Wish(held=0.0, traffic=TRAFFIC), console)
         for name, goal in names.items():
             plan = planning.settle(explored, goal)
-            console.print(f"{name}: {plan.picked.point.option.name}, {plan.picked.point.images:.3f}, "
-                          f"{plan.picked.point.change:+.4f}")  # fmt: skip
+            console.print(
+                f"{name}: {plan.picked.point.option.name}, {plan.picked.point.images:.3f}, "
+                f"{plan.picked.point.change:+.4f}"
+            )
             cascades.save(plan.cascade, files[name])
-        alone = next(point for point in explored.points
-                     if len(point.option.paths) == 1 and not point.option.plain and point.option.paths[0][-1].shape.cells == 1)  # noqa: E501  # fmt: skip
+        alone = next(
+            point
+            for point in explored.points
+            if len(point.option.paths) == 1
+            and not point.option.plain
+            and point.option.paths[0][-1].shape.cells == 1
+        )  # noqa: E501
         cascades.save(explored.study.cascade(alone.option), files[base])
     return files
 
@@ -184,8 +261,16 @@ def table(title: str, rows: Mapping[str, Sequence[Mapping[str, float]]]) -> Tabl
     for name, figures in rows.items():
         mean = {key: fmean(each[key] for each in figures) for key in FIGURES}
         by_half = ", ".join(f"{each['delta']:+.3f} at {each['per_image']:.3f}" for each in figures)
-        made.add_row(name, f"{mean['per_image']:.3f}", f"{mean['saved']:.1%}", f"{mean['ap50']:.3f}",
-                     f"{mean['delta']:+.4f}", f"{mean['ap']:.3f}", f"{mean['agreement']:.3f}", by_half)  # fmt: skip
+        made.add_row(
+            name,
+            f"{mean['per_image']:.3f}",
+            f"{mean['saved']:.1%}",
+            f"{mean['ap50']:.3f}",
+            f"{mean['delta']:+.4f}",
+            f"{mean['ap']:.3f}",
+            f"{mean['agreement']:.3f}",
+            by_half,
+        )
     return made
 
 
@@ -203,11 +288,20 @@ def compare(bench: Bench, data: str, console: Console) -> None:
         for name, cascade in files.items():
             graded = folder / f"graded-{index}-{cascade.stem}.json"
             figures = kept(
-                graded, lambda cascade=cascade, half=half: inner.grade({"cascade": str(cascade.resolve())}, half)
+                graded,
+                lambda cascade=cascade, half=half: inner.grade(
+                    {"cascade": str(cascade.resolve())}, half
+                ),
             )  # type: ignore[misc]
             rows.setdefault(name, []).append(figures)
-            console.print(f"half {index}, {name}: {figures['per_image']:.3f}, {figures['delta']:+.4f}")
-    console.print(table(f"{data}: profile of voc-animals and one half, graded on the other, mean of both", rows))
+            console.print(
+                f"half {index}, {name}: {figures['per_image']:.3f}, {figures['delta']:+.4f}"
+            )
+    console.print(
+        table(
+            f"{data}: profile of voc-animals and one half, graded on the other, mean of both", rows
+        )
+    )
 
 
 @contextmanager
@@ -216,12 +310,22 @@ def opened(shared: Path, out: Path) -> Iterator[Bench]:
     out.mkdir(parents=True, exist_ok=True)
     upstream = f"http://127.0.0.1:{PORT}"
     server = str(shared / "upstream/vision_upstream.py")
-    with process(sys.executable, server, "--port", str(PORT), "--input-size", "640", ready=f"{upstream}/_bill"):
+    with process(
+        sys.executable,
+        server,
+        "--port",
+        str(PORT),
+        "--input-size",
+        "640",
+        ready=f"{upstream}/_bill",
+    ):
         yield Bench(shared, out, upstream, load(shared, "grade"))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--data", nargs="+", default=["voc-dev", "coco-dev"])
     parser.add_argument("--out", type=Path, default=Path("bench-out/quality"))

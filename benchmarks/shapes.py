@@ -1,7 +1,8 @@
-"""The seed paper's other tables: photos with painted borders, and rectangular grids, at every shape; no retries.
+"""The seed paper's other tables: photos with painted borders, and rectangular grids, at every
+shape; no retries.
 
-Through boto3, with a detector that keeps a bill, both as they lie in ../shared. Borders are 3.75 % of each side, black
-or blurred (Gaussian, sigma 7). What was graded is kept in --out.
+Through boto3, with a detector that keeps a bill, both as they lie in ../shared. Borders are 3.75 %
+of each side, black or blurred (Gaussian, sigma 7). What was graded is kept in --out.
 
 python benchmarks/shapes.py [--shared ../shared] [--data voc-dev coco-dev] [--out bench-out/shapes]
 """
@@ -33,12 +34,15 @@ def borders(bench: Bench, data: str) -> Table:
     for column in ("shape", *BORDERS):
         made.add_column(column, justify="right")
     for shape in SHAPES:
-        made.add_row(shape, *(f"{figures(bench, data, shape, border)[1]:+.4f}" for border in BORDERS))
+        made.add_row(
+            shape, *(f"{figures(bench, data, shape, border)[1]:+.4f}" for border in BORDERS)
+        )
     return made
 
 
 def rectangular(bench: Bench, data: str) -> Table:
-    """Shapes are turned towards each photo: 2x1 lays landscape photos in a column, portrait ones in a row."""
+    """Shapes are turned towards each photo: 2x1 lays landscape photos in a column, portrait ones in
+    a row."""
     made = Table(title=f"{data}: every shape, without a border")
     for column in ("shape", "images a photo", "change of AP50"):
         made.add_column(column, justify="right")
@@ -49,7 +53,9 @@ def rectangular(bench: Bench, data: str) -> Table:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--data", nargs="+", default=["voc-dev", "coco-dev"])
     parser.add_argument("--out", type=Path, default=Path("bench-out/shapes"))

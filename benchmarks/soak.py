@@ -1,8 +1,9 @@
 """The same load for a long time: nothing may decay or grow. Figures by fifths of the run.
 
-Two gateways, a real Redis and an upstream that answers after 50 ms; a constant number of photos a second, of which some
-come in jobs with webhooks, below what the gateways can do. The first fifth is for warming up. Exits with 1 where in the
-last fifth throughput is over 5 % below the second's, or memory, open files or keys have grown.
+Two gateways, a real Redis and an upstream that answers after 50 ms; a constant number of photos a
+second, of which some come in jobs with webhooks, below what the gateways can do. The first fifth is
+for warming up. Exits with 1 where in the last fifth throughput is over 5 % below the second's, or
+memory, open files or keys have grown.
 
 python benchmarks/soak.py [--minutes 30] [--rate 20] [--shared ../shared]
 """
@@ -79,7 +80,8 @@ class Clock:
 
 
 async def load(crowd: Crowd, soak: Soak, hook: str, clock: Clock) -> None:
-    """Photos at the rate until the time is over; whoever has not been answered by then is not waited for."""
+    """Photos at the rate until the time is over; whoever has not been answered by then is not
+    waited for."""
     began, number, turn = time.monotonic(), 0, 0
     async with asyncio.TaskGroup() as tasks:
         while time.monotonic() - began < 60 * soak.minutes:
@@ -102,10 +104,16 @@ async def sample(fleet: Fleet, crowd: Crowd, soak: Soak, samples: list[Sample]) 
     while True:
         usage = await crowd.usage()
         held = await redis.info("memory")
-        samples.append(Sample(
-            time.monotonic(), int(usage["answered"]), sum(map(rss_mb, pids)), sum(map(open_files, pids)),
-            await redis.dbsize(), held["used_memory"] / 1e6,
-        ))  # fmt: skip
+        samples.append(
+            Sample(
+                time.monotonic(),
+                int(usage["answered"]),
+                sum(map(rss_mb, pids)),
+                sum(map(open_files, pids)),
+                await redis.dbsize(),
+                held["used_memory"] / 1e6,
+            )
+        )
         await asyncio.sleep(soak.sample_s)
 
 
@@ -124,7 +132,9 @@ def _row(within: Sequence[Sample], waited_ms: Sequence[float]) -> Row:
     first, last = within[0], within[-1]
     medians = (statistics.median(column) for column in list(zip(*within, strict=True))[2:])
     cuts = statistics.quantiles(waited_ms, n=100)
-    return Row((last.answered - first.answered) / (last.at - first.at), *medians, cuts[49], cuts[98])
+    return Row(
+        (last.answered - first.answered) / (last.at - first.at), *medians, cuts[49], cuts[98]
+    )
 
 
 ALLOWED = {
@@ -134,27 +144,40 @@ ALLOWED = {
     "keys": (None, 1.05, 20.0),
     "redis_mb": (None, 1.05, 1.0),
 }
-"""The least and the most that the last fifth may be of the second, and how much more is nothing at all. Redis remembers
-commits for a quarter of an hour, so its memory passes in runs that are longer than that in the middle: half an hour."""
+"""The least and the most that the last fifth may be of the second, and how much more is nothing at
+all. Redis remembers commits for a quarter of an hour, so its memory passes in runs that are longer
+than that in the middle: half an hour."""
 
 
 def broken(second: Row, last: Row) -> list[str]:
     found = []
     for name, (least, most, spare) in ALLOWED.items():
         before, after = getattr(second, name), getattr(last, name)
-        if (least is not None and after < least * before) or (most is not None and after > most * before + spare):
+        if (least is not None and after < least * before) or (
+            most is not None and after > most * before + spare
+        ):
             found.append(f"{name}: {before:.1f} in the second fifth, {after:.1f} in the last")
     return found
 
 
 def table(rows: Sequence[Row]) -> Table:
     made = Table(title="soak: gateways together, and Redis")
-    for column in ("fifth", "photos/s", "MB", "open files", "keys in Redis", "MB in Redis", "p50 ms", "p99 ms"):
+    for column in (
+        "fifth",
+        "photos/s",
+        "MB",
+        "open files",
+        "keys in Redis",
+        "MB in Redis",
+        "p50 ms",
+        "p99 ms",
+    ):
         made.add_column(column, justify="right")
     for number, row in enumerate(rows, 1):
         made.add_row(str(number), *(f"{value:.1f}" for value in row))
     ratios = (
-        last / second if second else float(last == second) for second, last in zip(rows[1], rows[-1], strict=True)
+        last / second if second else float(last == second)
+        for second, last in zip(rows[1], rows[-1], strict=True)
     )
     made.add_row("last / 2nd", *(f"{ratio:.3f}" for ratio in ratios))
     return made
@@ -176,11 +199,15 @@ async def run(soak: Soak, folder: Path) -> tuple[list[Row], list[str]]:
         await asyncio.gather(sampling, return_exceptions=True)
         wrong = [told for told in clients.told if not told.right]
     rows = fifths(samples, clock.waits)
-    return rows, broken(rows[1], rows[-1]) + [f"photo {told.number}: {told.error or told.answer}" for told in wrong[:5]]
+    return rows, broken(rows[1], rows[-1]) + [
+        f"photo {told.number}: {told.error or told.answer}" for told in wrong[:5]
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=Soak.minutes)
     parser.add_argument("--rate", type=float, default=Soak.rate, help="photos a second")
     parser.add_argument("--shared", type=Path, default=SHARED)
@@ -192,7 +219,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        rows, wrong = asyncio.run(run(replace(soak, plan=replace(soak.plan, shared=options.shared)), folder))
+        rows, wrong = asyncio.run(
+            run(replace(soak, plan=replace(soak.plan, shared=options.shared)), folder)
+        )
     console = Console(width=150, highlight=False)
     console.print(table(rows))
     for each in wrong:

@@ -1,4 +1,5 @@
-"""The shape of the code in figures, of one checkout or of two side by side: rooms, floors, sizes, names.
+"""The shape of the code in figures, of one checkout or of two side by side: rooms, floors, sizes,
+names.
 
     python benchmarks/structure.py                    # this checkout
     python benchmarks/structure.py ../before .        # two of them, as in docs/decisions.md
@@ -78,7 +79,8 @@ def room_graph(checkout: Checkout) -> dict[str, set[str]]:
 
 
 def floors(graph: Mapping[str, set[str]]) -> int:
-    """The length of the longest chain of imports between rooms; an arrow back into the chain ends it."""
+    """The length of the longest chain of imports between rooms; an arrow back into the chain ends
+    it."""
 
     @cache
     def level(room: str) -> int:
@@ -198,7 +200,9 @@ def commit_of(root: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("roots", nargs="*", type=Path, default=[Path(__file__).parents[1]])
     parser.add_argument("--list", action="store_true", help="also list what is over a limit")
     options = parser.parse_args()

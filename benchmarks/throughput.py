@@ -1,6 +1,8 @@
-"""Photos a second through the gateway, as a ratio to a bare loop that only decodes, resizes, pastes and encodes.
+"""Photos a second through the gateway, as a ratio to a bare loop that only decodes, resizes, pastes
+and encodes.
 
-Both run on the same core, one after the other, in turns; the provider answers at once; the load runs on other cores.
+Both run on the same core, one after the other, in turns; the provider answers at once; the load
+runs on other cores.
 
 python benchmarks/throughput.py [--photos 2000] [--rounds 3]
 """
@@ -26,7 +28,8 @@ CLIENTS = 64
 
 
 def bare(data: Sequence[bytes], rows: int) -> None:
-    """What composing costs at the least: the same decode, resize, paste and encode, and nothing else."""
+    """What composing costs at the least: the same decode, resize, paste and encode, and nothing
+    else."""
     cell = CANVAS // rows
     for start in range(0, len(data), rows * rows):
         canvas = Image.new("RGB", (CANVAS, CANVAS), (114, 114, 114))
@@ -35,7 +38,9 @@ def bare(data: Sequence[bytes], rows: int) -> None:
                 scale = cell / max(image.size)
                 size = (round(image.width * scale), round(image.height * scale))
                 image.draft("RGB", size)
-                small = image.convert("RGB").resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+                small = image.convert("RGB").resize(
+                    size, Image.Resampling.BILINEAR, reducing_gap=2.0
+                )
             canvas.paste(small, (index % rows * cell, index // rows * cell))
         canvas.save(io.BytesIO(), "JPEG", quality=95, subsampling=0)
 
@@ -51,7 +56,9 @@ def bare_rate(data: Sequence[bytes], rows: int, cores: set[int]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -73,7 +80,13 @@ def main() -> None:
                 ratios.append(rates[-1][1] / rates[-1][0])
         loop, through = (statistics.median(column) for column in zip(*rates, strict=True))
         rounds = " ".join(f"{ratio:.2f}" for ratio in ratios)
-        table.add_row(f"{rows}x{rows}", f"{loop:.0f}", f"{through:.0f}", f"{statistics.median(ratios):.2f}", rounds)
+        table.add_row(
+            f"{rows}x{rows}",
+            f"{loop:.0f}",
+            f"{through:.0f}",
+            f"{statistics.median(ratios):.2f}",
+            rounds,
+        )
     Console().print(table)
 
 

@@ -1,5 +1,6 @@
-"""The stand-in of ../shared for a paid API, with its faults and its bill, and a detector that really reads the photos
-of drawings.py. Its bill also says how many calls are under way: one that hangs is billed when it ends.
+"""The stand-in of ../shared for a paid API, with its faults and its bill, and a detector that
+really reads the photos of drawings.py. Its bill also says how many calls are under way: one that
+hangs is billed when it ends.
 
 python benchmarks/upstream.py --port 9000 [--shared ../shared] [--hang-s 120] [--parallel 2]
 """
@@ -35,7 +36,9 @@ def see(image: Image.Image) -> list[tuple[str, float, tuple[float, float, float,
 
 def server(module: ModuleType, port: int, parallel: int, hang_s: float) -> Any:
     """The stand-in's server; a hang lasts `hang_s` instead of its two minutes."""
-    module.time = SimpleNamespace(time=time.time, sleep=lambda s: time.sleep(hang_s if s == 120 else s))  # type: ignore[attr-defined]
+    module.time = SimpleNamespace(
+        time=time.time, sleep=lambda s: time.sleep(hang_s if s == 120 else s)
+    )  # type: ignore[attr-defined]
 
     class Counting(module.Upstream):  # type: ignore[misc, name-defined]
         def reset(self) -> None:
@@ -58,7 +61,9 @@ def server(module: ModuleType, port: int, parallel: int, hang_s: float) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--hang-s", type=float, default=120.0)

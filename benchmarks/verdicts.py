@@ -1,4 +1,5 @@
-"""How long one verdict takes in service, fusion and rescoring included, by what was looked at; and how long a plan.
+"""How long one verdict takes in service, fusion and rescoring included, by what was looked at; and
+how long a plan.
 
 python benchmarks/verdicts.py PROFILE CASCADE [CASCADE ...] [--plan]
 """
@@ -25,12 +26,18 @@ from thresholds.samples.sample import Sample
 
 
 def verdicts(cascade: Cascade, sample: Sample) -> dict[str, list[float]]:
-    """Milliseconds of each call, by path: every photo is taken along all paths that a verdict could send it."""
+    """Milliseconds of each call, by path: every photo is taken along all paths that a verdict could
+    send it."""
     took: dict[str, list[float]] = defaultdict(list)
     kinds = [Kind(stage.shape, stage.provider or "") for stage in cascade.stages]
-    for photo, path in product(range(len(sample)), cascade.fusion.rescore if cascade.fusion else map(str, kinds)):
+    for photo, path in product(
+        range(len(sample)), cascade.fusion.rescore if cascade.fusion else map(str, kinds)
+    ):
         way = [Kind.parse(each) for each in path.split(",")]
-        looks = (Look(kind.shape, detections(sample, sample.look(kind, 0).of(photo)), kind.provider) for kind in way)
+        looks = (
+            Look(kind.shape, detections(sample, sample.look(kind, 0).of(photo)), kind.provider)
+            for kind in way
+        )
         seen = Seen(sample.facts[photo], tuple(looks))
         began = time.perf_counter()
         cascade.conclude(kinds.index(way[-1]), seen)
@@ -39,7 +46,9 @@ def verdicts(cascade: Cascade, sample: Sample) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("profile", type=Path)
     parser.add_argument("cascades", type=Path, nargs="*")
     parser.add_argument("--plan", action="store_true", help="time a whole plan, too")
@@ -51,13 +60,17 @@ def main() -> None:
         made.add_column(column, justify="right")
     for file in options.cascades:
         for path, took in verdicts(cascades.load(file), sample).items():
-            made.add_row(file.stem, path, f"{percentile(took, 0.5):.2f}", f"{percentile(took, 0.99):.2f}")
+            made.add_row(
+                file.stem, path, f"{percentile(took, 0.5):.2f}", f"{percentile(took, 0.99):.2f}"
+            )
     console.print(made)
     if options.plan:
         began = time.perf_counter()
         explored = plan.explore(sample, floor, Wish(held=0.0), console)
-        console.print(f"a plan over {len(sample)} photos and {len(sample.looks)} kinds of looks: "
-                      f"{time.perf_counter() - began:.0f} s, {len(explored.points)} cascades")  # fmt: skip
+        console.print(
+            f"a plan over {len(sample)} photos and {len(sample.looks)} kinds of looks: "
+            f"{time.perf_counter() - began:.0f} s, {len(explored.points)} cascades"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Composition root: settings become parts, parts become an app. The only file that builds things."""
+"""Composition root: settings become parts, parts become an app. The only file that builds
+things."""
 
 from __future__ import annotations
 
@@ -23,11 +24,21 @@ from gateway.wiring.parts import Parts
 
 def create_app(parts: Parts) -> FastAPI:
     """The app around the parts; its lifespan runs them and closes what was opened."""
-    app = FastAPI(title="ImGrid gateway", version="1", lifespan=lambda _: running(parts), redoc_url=None)
+    app = FastAPI(
+        title="ImGrid gateway", version="1", lifespan=lambda _: running(parts), redoc_url=None
+    )
     limits, timeout_s = parts.settings.limits, parts.settings.limits.body_timeout_ms / 1000
     intake = Intake(limits.max_request_bytes, limits.max_reading_bytes, timeout_s)
     for dialect in load_all():
-        endpoint = Endpoint(dialect, parts.service, parts.keyring, parts.events, intake, parts.desk, parts.forwarding)
+        endpoint = Endpoint(
+            dialect,
+            parts.service,
+            parts.keyring,
+            parts.events,
+            intake,
+            parts.desk,
+            parts.forwarding,
+        )
         for place in dialect.paths:
             method, path = place.split(" ") if " " in place else ("POST", place)
             door = HttpRoute(path, endpoint.__call__, methods=[method], include_in_schema=False)
@@ -51,7 +62,8 @@ def _is_stopping(app: FastAPI) -> bool:
 
 @asynccontextmanager
 async def running(parts: Parts) -> AsyncIterator[None]:
-    """While it lasts, photos are answered, jobs done and webhooks delivered; then what was taken is finished."""
+    """While it lasts, photos are answered, jobs done and webhooks delivered; then what was taken is
+    finished."""
     async with AsyncExitStack() as stack:
         for provider in parts.providers.values():
             stack.push_async_callback(provider.close)
@@ -64,9 +76,13 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         delivering = asyncio.create_task(parts.deliverer.run())
         stack.push_async_callback(_cancelled, delivering)
         stack.push_async_callback(parts.desk.close)
-        stack.push_async_callback(parts.flow.drain, max(route.deadline_s for route in parts.routes.values()))
+        stack.push_async_callback(
+            parts.flow.drain, max(route.deadline_s for route in parts.routes.values())
+        )
         watching = asyncio.create_task(parts.watcher.run())
-        stack.push_async_callback(_cancelled, watching)  # what is watched keeps no process from stopping
+        stack.push_async_callback(
+            _cancelled, watching
+        )  # what is watched keeps no process from stopping
         await stack.enter_async_context(parts.stores.jobs.running(parts.buffer))
         if parts.rpc is not None:
             await stack.enter_async_context(parts.rpc.serving(grace_s(parts)))
@@ -74,8 +90,12 @@ async def running(parts: Parts) -> AsyncIterator[None]:
 
 
 def grace_s(parts: Parts) -> float:
-    """How long calls under way may go on when the gateway is told to stop: until none can have an answer."""
-    return max(route.deadline_s for route in parts.routes.values()) + parts.settings.limits.body_timeout_ms / 1000
+    """How long calls under way may go on when the gateway is told to stop: until none can have an
+    answer."""
+    return (
+        max(route.deadline_s for route in parts.routes.values())
+        + parts.settings.limits.body_timeout_ms / 1000
+    )
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

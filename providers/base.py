@@ -1,7 +1,8 @@
 """What every provider speaks: a picture in, detections out.
 
-A provider knows nothing of grids and thresholds. It is asked about one picture, answers with what it sees in it, and
-tells the world beforehand what it can be asked (`About`). Each lives in a file of its own named after its `kind`.
+A provider knows nothing of grids and thresholds. It is asked about one picture, answers with what
+it sees in it, and tells the world beforehand what it can be asked (`About`). Each lives in a file
+of its own named after its `kind`.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an API takes: bytes of one picture, its sides and pixels, and its formats in Pillow's names.
+    """What an API takes: bytes of one picture, its sides and pixels, and its formats in Pillow's
+    names.
 
-    `turned` are the formats whose EXIF orientation counts. TIFF is never among them: its orientation is part of the
-    format, and decoding applies it.
+    `turned` are the formats whose EXIF orientation counts. TIFF is never among them: its
+    orientation is part of the format, and decoding applies it.
     """
 
     max_bytes: int = 20 * 1024 * 1024
@@ -70,18 +72,22 @@ class About:
     concurrency: int = 8
     calls: Calls = Calls()
     most: Mapping[Task, int] = field(default_factory=dict)
-    """How many detections an answer holds at most, however many more there are on the picture, and whosever photos are
-    on it: words of TEXT, persons of EQUIPMENT, and of the other tasks whatever the answer consists of."""
+    """How many detections an answer holds at most, however many more there are on the picture, and
+    whosever photos are on it: words of TEXT, persons of EQUIPMENT, and of the other tasks whatever
+    the answer consists of."""
     applies_exif: bool = False
     """True where JPEGs are turned upright by their EXIF before they are looked at."""
     vocabulary: Vocabulary = ""
     """Whose names its labels are; they are translated for clients who expect another's."""
 
     def price_of(self, task: Task, wanted: Sequence[str] = ()) -> Price:
-        """What a picture costs that is asked about for that task; of EXTRAS all that is wanted, each of it once."""
+        """What a picture costs that is asked about for that task; of EXTRAS all that is wanted,
+        each of it once."""
         if task != Task.EXTRAS:
             return self.prices.get(task, self.price)
-        return Price.together([self.extras.get(name, self.price) for name in dict.fromkeys(map(feature, wanted))])
+        return Price.together(
+            [self.extras.get(name, self.price) for name in dict.fromkeys(map(feature, wanted))]
+        )
 
     def limits_of(self, task: Task) -> Limits:
         """What may be sent for that task."""
@@ -97,7 +103,8 @@ class About:
 
 
 def feature(item: str) -> str:
-    """The vendor's name of what an item of `wanted` asks for, without the options behind its "?"."""
+    """The vendor's name of what an item of `wanted` asks for, without the options behind its
+    "?"."""
     return item.partition("?")[0]
 
 
@@ -107,18 +114,23 @@ class Provider(Protocol):
     @property
     def about(self) -> About: ...
 
-    async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
-        """All that is seen, in any order; boxes are fractions of the picture and may reach outside it.
+    async def detect(
+        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+    ) -> Sequence[Detection]:
+        """All that is seen, in any order; boxes are fractions of the picture and may reach outside
+        it.
 
-        `wanted` is for EXTRAS: the vendor's own names of what to say. Of each comes one detection with that name for
-        its label, the box WHOLE, and the vendor's own words, as JSON has them, for `details`.
+        `wanted` is for EXTRAS: the vendor's own names of what to say. Of each comes one detection
+        with that name for its label, the box WHOLE, and the vendor's own words, as JSON has them,
+        for `details`.
 
         Raises one of the `ProviderError`s and nothing else.
         """
         ...
 
     async def ready(self) -> None:
-        """Returns if the provider could be asked now, without asking anything that is billed; else raises."""
+        """Returns if the provider could be asked now, without asking anything that is billed; else
+        raises."""
         ...
 
     async def close(self) -> None:
@@ -130,8 +142,9 @@ class Provider(Protocol):
 class Call:
     """A client's whole call, as the vendor is to get it.
 
-    `target` is what the vendor calls it: an operation of Rekognition's ("CompareFaces"), a path of Google's
-    ("/v1/files:annotate") or what stands behind `/computervision/` in Azure's ("imageanalysis:analyze").
+    `target` is what the vendor calls it: an operation of Rekognition's ("CompareFaces"), a path of
+    Google's ("/v1/files:annotate") or what stands behind `/computervision/` in Azure's
+    ("imageanalysis:analyze").
     """
 
     target: str
@@ -143,7 +156,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """What the vendor answered, be it an error; `headers` are those that clients go by, in lower case."""
+    """What the vendor answered, be it an error; `headers` are those that clients go by, in lower
+    case."""
 
     status: int
     headers: Mapping[str, str]
@@ -155,9 +169,10 @@ class Forwarder(Protocol):
     """A provider that can hand a client's call on to its vendor."""
 
     async def forward(self, call: Call) -> Forwarded:
-        """The vendor's answer to the call, sent once with the gateway's credentials in place of the client's.
+        """The vendor's answer to the call, sent once with the gateway's credentials in place of the
+        client's.
 
-        Raises PictureRefused where the target is none of the vendor's, and NoAnswer or Unavailable where no answer
-        came; what the vendor itself refuses is an answer.
+        Raises PictureRefused where the target is none of the vendor's, and NoAnswer or Unavailable
+        where no answer came; what the vendor itself refuses is an answer.
         """
         ...

@@ -1,4 +1,5 @@
-"""How often a provider may be called, and when it is left alone. Known to others as part of `providers.base`."""
+"""How often a provider may be called, and when it is left alone. Known to others as part of
+`providers.base`."""
 
 from __future__ import annotations
 
@@ -12,22 +13,28 @@ class BreakerOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    failures: float = Field(0.5, gt=0, le=1, description="share of the last calls that must have failed")
+    failures: float = Field(
+        0.5, gt=0, le=1, description="share of the last calls that must have failed"
+    )
     calls: int = Field(20, ge=1, le=10_000, description="how many calls are looked back at")
-    open_ms: float = Field(5_000, gt=0, description="how long nothing is sent; twice as long each time a probe fails")
+    open_ms: float = Field(
+        5_000, gt=0, description="how long nothing is sent; twice as long each time a probe fails"
+    )
     max_open_ms: float = Field(60_000, gt=0, description="and at most so long")
 
     @model_validator(mode="after")
     def _grows(self) -> BreakerOptions:
         if self.max_open_ms < self.open_ms:
-            raise ValueError(f"max_open_ms ({self.max_open_ms:g}) must be at least open_ms ({self.open_ms:g})")
+            raise ValueError(
+                f"max_open_ms ({self.max_open_ms:g}) must be at least open_ms ({self.open_ms:g})"
+            )
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """How a provider may be called: so many times a second, None as often as one likes; and when it is left alone, None
-    never."""
+    """How a provider may be called: so many times a second, None as often as one likes; and when it
+    is left alone, None never."""
 
     rate_per_s: float | None = None
     breaker: BreakerOptions | None = None

@@ -17,9 +17,10 @@ from providers.prices import Tier as Tier
 class Task(StrEnum):
     """What can be asked about a photo.
 
-    Those of `BOXED` answer with boxes, which can be taken apart by photo. LABELS and MODERATION judge a whole picture:
-    a canvas can only be cleared of what was not seen on it, and what was is asked about in smaller groups. EXTRAS is
-    what a vendor alone can say, named one by one as `wanted`: always about one photo, and handed on as it came.
+    Those of `BOXED` answer with boxes, which can be taken apart by photo. LABELS and MODERATION
+    judge a whole picture: a canvas can only be cleared of what was not seen on it, and what was is
+    asked about in smaller groups. EXTRAS is what a vendor alone can say, named one by one as
+    `wanted`: always about one photo, and handed on as it came.
     """
 
     OBJECTS = "objects"
@@ -68,7 +69,8 @@ WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 
 
 class Landmark(NamedTuple):
-    """A named point, such as an eye's: fractions of a picture; `z` is a depth in the unit of `x`."""
+    """A named point, such as an eye's: fractions of a picture; `z` is a depth in the unit of
+    `x`."""
 
     name: str
     x: float
@@ -80,9 +82,10 @@ class Landmark(NamedTuple):
 class Detection:
     """One thing seen: for text the label is what was read.
 
-    `key` and `parent` tie parts to a whole: a word's `parent` is the `key` of its line, a helmet's that of who wears
-    it. `details` is whatever else the provider said of it, kept for dialects that can pass it on; nothing in it is a
-    place on the picture, for it is not mapped from canvas to photo.
+    `key` and `parent` tie parts to a whole: a word's `parent` is the `key` of its line, a helmet's
+    that of who wears it. `details` is whatever else the provider said of it, kept for dialects that
+    can pass it on; nothing in it is a place on the picture, for it is not mapped from canvas to
+    photo.
     """
 
     label: str
@@ -92,5 +95,7 @@ class Detection:
     polygon: tuple[tuple[float, float], ...] = ()
     key: int | None = None
     parent: int | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)  # Python 3.11 takes no mapping as a default
+    details: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # Python 3.11 takes no mapping as a default
     landmarks: tuple[Landmark, ...] = ()

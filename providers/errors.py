@@ -34,4 +34,5 @@ class NoAnswer(ProviderError):
 
 
 class Misconfigured(ProviderError):
-    """The provider will refuse every picture until somebody changes something: credentials, permissions, a file."""
+    """The provider will refuse every picture until somebody changes something: credentials,
+    permissions, a file."""

@@ -1,7 +1,7 @@
 """Kind `gateway`: another of these gateways, through its own API (`POST /v1/detect`, docs/api.md).
 
-It keeps the bill, and its own shapes are asked for only where the operator says so: what comes from here is a canvas
-already, and gridded again its photos would be too small to see.
+It keeps the bill, and its own shapes are asked for only where the operator says so: what comes from
+here is a canvas already, and gridded again its photos would be too small to see.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from providers.options import Options as ProviderOptions
 from providers.remote.http import GREET_S, Answer, Web, refusal
 
 LIMITS = Limits(
-    formats=frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}), turned=frozenset({"JPEG", "PNG", "WEBP"})
+    formats=frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}),
+    turned=frozenset({"JPEG", "PNG", "WEBP"}),
 )
 MOST_BYTES = 8 * 1024 * 1024
 """Of an answer: a page of ten thousand words."""
@@ -34,20 +35,37 @@ SPARE = 0.9
 """Of the time-out is the other's deadline, so that its own word for being late arrives."""
 
 OF_THE_PICTURE = frozenset(
-    {"empty_photo", "photo_too_large", "invalid_format", "invalid_dimensions", "invalid_photo", "not_fetched"}
+    {
+        "empty_photo",
+        "photo_too_large",
+        "invalid_format",
+        "invalid_dimensions",
+        "invalid_photo",
+        "not_fetched",
+    }
 )
-PERHAPS_BILLED = frozenset({"billed_unknown", "upstream_failed", "deadline_exceeded", "dead_letter", "internal"})
-"""What the other says after it has asked, or may have: whether it was billed only its own ledger knows."""
+PERHAPS_BILLED = frozenset(
+    {"billed_unknown", "upstream_failed", "deadline_exceeded", "dead_letter", "internal"}
+)
+"""What the other says after it has asked, or may have: whether it was billed only its own ledger
+knows."""
 
 
 class Options(ProviderOptions):
     """Settings of kind `gateway`."""
 
-    endpoint: str = Field(pattern=r"^https?://", description="where it listens, such as http://imgrid:8080")
-    key: SecretStr | None = Field(None, description="a native key of a tenant there; without one it must be open")
-    tasks: tuple[Task, ...] = Field((Task.OBJECTS,), min_length=1, description="what it has routes for")
+    endpoint: str = Field(
+        pattern=r"^https?://", description="where it listens, such as http://imgrid:8080"
+    )
+    key: SecretStr | None = Field(
+        None, description="a native key of a tenant there; without one it must be open"
+    )
+    tasks: tuple[Task, ...] = Field(
+        (Task.OBJECTS,), min_length=1, description="what it has routes for"
+    )
     quality: Literal["exact", "target", "cheapest"] = Field(
-        "exact", description="exact: each picture alone; else it may grid again what is a canvas already"
+        "exact",
+        description="exact: each picture alone; else it may grid again what is a canvas already",
     )
 
     vocabulary: Literal["none", "coco", "rekognition", "google", "azure"] = Field(
@@ -58,7 +76,9 @@ class Options(ProviderOptions):
     @classmethod
     def _not_extras(cls, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
         if Task.EXTRAS in tasks:
-            raise ValueError("extras are a vendor's own; the gateways' API has none, so name other tasks")
+            raise ValueError(
+                "extras are a vendor's own; the gateways' API has none, so name other tasks"
+            )
         return tasks
 
 
@@ -112,7 +132,9 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
 class Gateway(Web):
     """Holds what every provider over HTTP holds."""
 
-    def __init__(self, name: str, options: Options, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, name: str, options: Options, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         about = About(
             name,
             options.kind,
@@ -132,7 +154,10 @@ class Gateway(Web):
 
     def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:  # noqa: ARG002
         query = {"task": task.value, "quality": self._quality, "deadline_ms": self._deadline_ms}
-        headers = {"Content-Type": "application/octet-stream", "X-Imgrid-Hops": str(picture.hops + 1)}
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "X-Imgrid-Hops": str(picture.hops + 1),
+        }
         answer = self.exchange(
             "POST",
             f"/v1/detect?{urlencode(query)}",
@@ -145,11 +170,14 @@ class Gateway(Web):
         try:
             (photo,) = msgspec.json.decode(answer.body, type=_Said).photos
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise NoAnswer(f"an answer that is not a gateway's, and may be billed: {error}") from error
+            raise NoAnswer(
+                f"an answer that is not a gateway's, and may be billed: {error}"
+            ) from error
         return [_detection(found) for found in photo.detections]
 
     def greet(self) -> None:
-        """What stands in front of it may let only its API through: that there is no /readyz is no fault."""
+        """What stands in front of it may let only its API through: that there is no /readyz is no
+        fault."""
         try:
             answer = self.exchange("GET", "/readyz", timeout_s=GREET_S)
         except NoAnswer as error:  # a greeting is never billed
@@ -177,21 +205,34 @@ def _translated(answer: Answer) -> ProviderError:
 def _detection(found: _Found) -> Detection:
     box = found.box
     landmarks = tuple(Landmark(mark.name, mark.x, mark.y, mark.z) for mark in found.landmarks)
-    return Detection(found.label, found.score, Box(box.x0, box.y0, box.x1, box.y1), found.kind, tuple(found.polygon),
-                     found.key, found.parent, found.details, landmarks)  # fmt: skip
+    return Detection(
+        found.label,
+        found.score,
+        Box(box.x0, box.y0, box.x1, box.y1),
+        found.kind,
+        tuple(found.polygon),
+        found.key,
+        found.parent,
+        found.details,
+        landmarks,
+    )
 
 
 def _unturned(data: bytes) -> bytes:
-    """The picture, where it is a PNG or WebP without the EXIF by which the other gateway would turn it: they come here
-    only from clients whose API does not turn them."""
+    """The picture, where it is a PNG or WebP without the EXIF by which the other gateway would turn
+    it: they come here only from clients whose API does not turn them."""
     if not data.startswith((b"\x89PNG", b"RIFF")):
         return data
     try:
         with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as image:
-            if "exif" not in image.info or image.getexif().get(ExifTags.Base.Orientation, 1) not in range(2, 9):
+            if "exif" not in image.info or image.getexif().get(
+                ExifTags.Base.Orientation, 1
+            ) not in range(2, 9):
                 return data
             out = BytesIO()
             image.save(out, "PNG", exif=b"")
             return out.getvalue()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PictureRefused(f"these {len(data)} bytes cannot be decoded as a picture: {error}") from error
+        raise PictureRefused(
+            f"these {len(data)} bytes cannot be decoded as a picture: {error}"
+        ) from error

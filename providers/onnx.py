@@ -1,4 +1,5 @@
-"""Kind `onnx`: any detector in ONNX whose outputs have one of the common layouts, run by ONNX Runtime."""
+"""Kind `onnx`: any detector in ONNX whose outputs have one of the common layouts, run by ONNX
+Runtime."""
 
 from __future__ import annotations
 
@@ -40,9 +41,13 @@ class Options(detector.Options):
     """Settings of kind `onnx`."""
 
     model: Path = Field(description="the network's .onnx file")
-    execution: Literal["cpu", "cuda"] = Field("cpu", description="where it runs; cuda needs onnxruntime-gpu")
+    execution: Literal["cpu", "cuda"] = Field(
+        "cpu", description="where it runs; cuda needs onnxruntime-gpu"
+    )
     threads: int = Field(1, ge=1, description="threads of one picture")
-    concurrency: int = Field(2, ge=1, le=256, description="pictures looked at in parallel, a thread each")
+    concurrency: int = Field(
+        2, ge=1, le=256, description="pictures looked at in parallel, a thread each"
+    )
 
 
 class Network(NamedTuple):
@@ -75,10 +80,11 @@ class Detector:
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
-    """The provider, its network loaded and run once on a grey picture to learn what its outputs look like.
+    """The provider, its network loaded and run once on a grey picture to learn what its outputs
+    look like.
 
-    Raises Misconfigured naming the setting: a file that is missing or no network, outputs of no known layout, labels
-    that do not fit, CUDA that is not there.
+    Raises Misconfigured naming the setting: a file that is missing or no network, outputs of no
+    known layout, labels that do not fit, CUDA that is not there.
     """
     runtime = need("onnxruntime", "onnx")
     try:
@@ -87,7 +93,9 @@ def create(name: str, options: Options, folder: Path) -> Provider:
         reader = reader_of(options, options.model, labels, network.size, _trial(network, options))
     except Misconfigured as error:
         raise Misconfigured(f"provider {name}: {error}") from error
-    about = replace(introduce(name, options, Task.OBJECTS), vocabulary=vocabulary(options.vocabulary, labels))
+    about = replace(
+        introduce(name, options, Task.OBJECTS), vocabulary=vocabulary(options.vocabulary, labels)
+    )
     return Local(about, Detector(network, reader), options.timeout_ms)
 
 
@@ -100,10 +108,13 @@ def _input_size(tensor: Any, options: Options) -> Canvas:
 
 
 def _network(runtime: Any, options: Options, model: Path) -> Network:
-    """The session. ONNX Runtime falls back to the CPU without a word where CUDA's libraries are missing: checked."""
+    """The session. ONNX Runtime falls back to the CPU without a word where CUDA's libraries are
+    missing: checked."""
     cuda = options.execution == "cuda"
     if cuda and CUDA not in runtime.get_available_providers():
-        raise Misconfigured("execution: cuda is not in this ONNX Runtime; pip install onnxruntime-gpu in its place")
+        raise Misconfigured(
+            "execution: cuda is not in this ONNX Runtime; pip install onnxruntime-gpu in its place"
+        )
     settings = runtime.SessionOptions()
     settings.intra_op_num_threads, settings.log_severity_level = options.threads, QUIET
     try:
@@ -112,7 +123,9 @@ def _network(runtime: Any, options: Options, model: Path) -> Network:
     except Exception as error:  # ONNX Runtime's exceptions share no base of their own
         raise Misconfigured(f"model: {model} cannot be loaded by ONNX Runtime: {error}") from error
     if cuda and CUDA not in session.get_providers():
-        raise Misconfigured("execution: cuda could not be started; onnxruntime-gpu needs the CUDA and cuDNN it names")
+        raise Misconfigured(
+            "execution: cuda could not be started; onnxruntime-gpu needs the CUDA and cuDNN it names"
+        )
     return Network(session, _input_size(session.get_inputs()[0], options))
 
 

@@ -21,12 +21,15 @@ class Canvas(NamedTuple):
 
 
 def parse_size(value: object) -> Canvas:
-    """`"640x480"` (width x height) or a pair, as a `Canvas`. Raises ValueError with the form expected."""
+    """`"640x480"` (width x height) or a pair, as a `Canvas`. Raises ValueError with the form
+    expected."""
     parts = value.lower().split("x") if isinstance(value, str) else value
     try:
         width, height = (int(part) for part in parts)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
-        raise ValueError(f"{value!r} is no size; write width x height in pixels, such as 1280x1280") from None
+        raise ValueError(
+            f"{value!r} is no size; write width x height in pixels, such as 1280x1280"
+        ) from None
     return Canvas(width, height)
 
 
@@ -50,13 +53,18 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
-    canvas: CanvasSize = Field(Canvas(1280, 1280), description="largest picture sent, width x height in pixels")
+    canvas: CanvasSize = Field(
+        Canvas(1280, 1280), description="largest picture sent, width x height in pixels"
+    )
     concurrency: int = Field(8, ge=1, le=256, description="pictures asked about at the same time")
     timeout_ms: int = Field(20_000, ge=10, description="how long one call may take")
-    rate_per_s: float | None = Field(None, gt=0, description="calls a second; more of them wait for their turn")
+    rate_per_s: float | None = Field(
+        None, gt=0, description="calls a second; more of them wait for their turn"
+    )
     breaker: BreakerOptions | None = BreakerOptions()
     usd_per_image: PriceList | None = Field(
-        None, description="overrides the list price; one, or by the number of images a month from which it counts"
+        None,
+        description="overrides the list price; one, or by the number of images a month from which it counts",
     )
 
     @property

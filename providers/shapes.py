@@ -1,7 +1,8 @@
 """Kind `shapes`: finds plain coloured rectangles and ellipses, without any model.
 
-For tests, trials and demos: it answers as a paid API would (bytes in, boxes out, a pause if asked for), always the
-same for the same picture, and less surely the smaller a shape is, so that grids and cascades have something to do.
+For tests, trials and demos: it answers as a paid API would (bytes in, boxes out, a pause if asked
+for), always the same for the same picture, and less surely the smaller a shape is, so that grids
+and cascades have something to do.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ COLOURS = {1: "red", 2: "green", 3: "yellow", 4: "blue", 5: "magenta", 6: "cyan"
 SMALLEST_SIDE_PX = 4
 SURE_SIDE_PX = 40
 LEAST_RANGE = 110
-"""Strongest less weakest channel of a coloured pixel. A pure colour (255) mixed half and half into grey has 127, so
-that a shape ends about where its edge pixels are half covered."""
+"""Strongest less weakest channel of a coloured pixel. A pure colour (255) mixed half and half into
+grey has 127, so that a shape ends about where its edge pixels are half covered."""
 LEAST_FILL = 0.6
 RECTANGLE_FILL = 0.9
 """Of its bounds a rectangle fills all and an ellipse pi / 4 = 0.785; this lies between."""
@@ -40,13 +41,20 @@ RECTANGLE_FILL = 0.9
 class Options(ProviderOptions):
     """Settings of kind `shapes`."""
 
-    wants: Literal["bytes", "pixels"] = Field("bytes", description="bytes as a paid API, or pixels as a local network")
-    latency_ms: float = Field(0, ge=0, description="pause before each answer, part of the time limit")
-    floor: float = Field(0.0, ge=0, le=1, description="detections with a lower score are not reported")
+    wants: Literal["bytes", "pixels"] = Field(
+        "bytes", description="bytes as a paid API, or pixels as a local network"
+    )
+    latency_ms: float = Field(
+        0, ge=0, description="pause before each answer, part of the time limit"
+    )
+    floor: float = Field(
+        0.0, ge=0, le=1, description="detections with a lower score are not reported"
+    )
 
 
 class Runs(NamedTuple):
-    """Stretches of one colour within a row, by row and then column; `ends` are exclusive. All of shape (n,)."""
+    """Stretches of one colour within a row, by row and then column; `ends` are exclusive. All of
+    shape (n,)."""
 
     rows: Ints
     starts: Ints
@@ -55,7 +63,8 @@ class Runs(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """Pixels of one colour that touch: their bounds (`x1`, `y1` exclusive) and how many they are."""
+    """Pixels of one colour that touch: their bounds (`x1`, `y1` exclusive) and how many they
+    are."""
 
     code: int
     x0: int
@@ -91,14 +100,20 @@ def _look(options: Options, image: Image.Image) -> list[Detection]:
 def find(image: Image.Image, floor: float = 0.0) -> list[Detection]:
     """The shapes in an RGB image, from the top down: label = colour, kind = rectangle or ellipse.
 
-    A shape needs a shorter side of 4 px and to fill 0.6 of its bounds. Two that touch and have one colour are one.
+    A shape needs a shorter side of 4 px and to fill 0.6 of its bounds. Two that touch and have one
+    colour are one.
     """
-    found = (spot for spot in spots(codes_of(np.asarray(image))) if _is_shape(spot) and spot.score >= floor)
+    found = (
+        spot
+        for spot in spots(codes_of(np.asarray(image)))
+        if _is_shape(spot) and spot.score >= floor
+    )
     return [_detection(spot, image.width, image.height) for spot in found]
 
 
 def codes_of(pixels: NDArray[np.uint8]) -> Codes:
-    """(h, w, 3) RGB -> (h, w) colour codes, 0 where a pixel is greyish or of a mixed hue such as orange."""
+    """(h, w, 3) RGB -> (h, w) colour codes, 0 where a pixel is greyish or of a mixed hue such as
+    orange."""
     channels = pixels.astype(np.int16)
     low, high = channels.min(axis=2), channels.max(axis=2)
     middle, spread = channels.sum(axis=2) - low - high, high - low
@@ -109,7 +124,8 @@ def codes_of(pixels: NDArray[np.uint8]) -> Codes:
 
 
 def spots(codes: Codes) -> list[Spot]:
-    """Touching pixels (by sides) of the same code, code 0 left out; ordered by their first pixel in reading order."""
+    """Touching pixels (by sides) of the same code, code 0 left out; ordered by their first pixel in
+    reading order."""
     runs = _runs(codes)
     firsts, which = np.unique(_components(runs), return_inverse=True)
     x0, y0 = np.full((2, len(firsts)), np.iinfo(np.intp).max)
@@ -132,10 +148,12 @@ def _runs(codes: Codes) -> Runs:
 
 
 def _components(runs: Runs) -> Ints:
-    """For each run the least index of those it hangs together with, by passing on the least label until none changes.
+    """For each run the least index of those it hangs together with, by passing on the least label
+    until none changes.
 
-    Each round also follows labels one step on (pointer jumping), so that the rounds grow with the logarithm of a
-    component's size: Shiloach and Vishkin, An O(log n) parallel connectivity algorithm, J. Algorithms 3 (1982).
+    Each round also follows labels one step on (pointer jumping), so that the rounds grow with the
+    logarithm of a component's size: Shiloach and Vishkin, An O(log n) parallel connectivity
+    algorithm, J. Algorithms 3 (1982).
     """
     upper, lower = _touching(runs)
     labels = np.arange(len(runs.rows))
@@ -157,7 +175,11 @@ def _touching(runs: Runs) -> tuple[Ints, Ints]:
     beyond = np.searchsorted(here + runs.starts, below + runs.ends, side="left")
     counts = np.maximum(beyond - first, 0)
     upper = np.repeat(np.arange(len(counts)), counts)
-    lower = np.arange(len(upper)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
+    lower = (
+        np.arange(len(upper))
+        - np.repeat(np.cumsum(counts) - counts, counts)
+        + np.repeat(first, counts)
+    )
     same = runs.codes[upper] == runs.codes[lower]
     return upper[same], lower[same]
 

@@ -1,6 +1,8 @@
-"""Kind `text`: reads text with RapidOCR (PP-OCR networks in ONNX), which ships its networks in its own package.
+"""Kind `text`: reads text with RapidOCR (PP-OCR networks in ONNX), which ships its networks in its
+own package.
 
-Loading them takes about three seconds and is done in `create`, so that the first picture need not wait.
+Loading them takes about three seconds and is done in `create`, so that the first picture need not
+wait.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from providers.options import Canvas, CanvasSize
 from providers.options import Options as ProviderOptions
 
 Engine = Callable[..., Any]
-"""`RapidOCR()`: a BGR array (h, w, 3) in; out an object with txts, scores, boxes (n, 4, 2) in px and word_results."""
+"""`RapidOCR()`: a BGR array (h, w, 3) in; out an object with txts, scores, boxes (n, 4, 2) in px
+and word_results."""
 
 Polygon = tuple[tuple[float, float], ...]
 
@@ -34,12 +37,20 @@ DOWNSCALED_BEYOND_PX = 2000
 class Options(ProviderOptions):
     """Settings of kind `text`."""
 
-    canvas: CanvasSize = Field(Canvas(1280, 1280), description="largest picture sent, width x height in pixels")
-    concurrency: int = Field(1, ge=1, le=256, description="pictures read at once; each loads its own networks")
+    canvas: CanvasSize = Field(
+        Canvas(1280, 1280), description="largest picture sent, width x height in pixels"
+    )
+    concurrency: int = Field(
+        1, ge=1, le=256, description="pictures read at once; each loads its own networks"
+    )
     timeout_ms: int = Field(60_000, ge=10, description="how long one call may take")
     floor: float = Field(0.3, ge=0, le=1, description="lines with a lower score are not reported")
-    threads: int = Field(2, ge=1, description="threads of one picture; beyond the machine's cores: all cores")
-    rotated: bool = Field(False, description="also turn lines that stand upside down, which costs time")
+    threads: int = Field(
+        2, ge=1, description="threads of one picture; beyond the machine's cores: all cores"
+    )
+    rotated: bool = Field(
+        False, description="also turn lines that stand upside down, which costs time"
+    )
 
 
 class Word(NamedTuple):
@@ -59,7 +70,8 @@ class Line(NamedTuple):
 
 
 class Reader:
-    """Reads with whichever engine is free, for an engine keeps settings of the last call and is lent to one at a time.
+    """Reads with whichever engine is free, for an engine keeps settings of the last call and is
+    lent to one at a time.
 
     State: the engines that are free.
     """
@@ -77,22 +89,28 @@ class Reader:
         finally:
             self._free.put(engine)
         kept = (line for line in lines if line.score >= self._floor)
-        return [found for key, line in enumerate(kept) for found in _detections(key, line, image.size)]
+        return [
+            found for key, line in enumerate(kept) for found in _detections(key, line, image.size)
+        ]
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG001 - its networks lie in its package
-    """The provider, its networks loaded. Raises Misconfigured where RapidOCR is missing or has no networks."""
+    """The provider, its networks loaded. Raises Misconfigured where RapidOCR is missing or has no
+    networks."""
     need("onnxruntime", "ocr")
     package = need("rapidocr", "ocr")
     try:
         engines = [_load(package, options) for _ in range(options.concurrency)]
     except Exception as error:  # whatever RapidOCR raises here, it cannot be used
         raise Misconfigured(f"{name}: RapidOCR could not load its networks: {error}") from error
-    return Local(introduce(name, options, Task.TEXT), Reader(engines, options.floor), options.timeout_ms)
+    return Local(
+        introduce(name, options, Task.TEXT), Reader(engines, options.floor), options.timeout_ms
+    )
 
 
 def _load(package: Any, options: Options) -> Engine:
-    """An engine that has run once: RapidOCR reads each network's file at its first use. It logs errors only."""
+    """An engine that has run once: RapidOCR reads each network's file at its first use. It logs
+    errors only."""
     engine: Engine = package.RapidOCR(
         params={
             "Global.log_level": "error",
@@ -109,7 +127,8 @@ def _load(package: Any, options: Options) -> Engine:
 
 
 def read(engine: Engine, image: Image.Image) -> list[Line]:
-    """The lines of an RGB image. Words are left out where RapidOCR stumbles over a line's words (an IndexError)."""
+    """The lines of an RGB image. Words are left out where RapidOCR stumbles over a line's words (an
+    IndexError)."""
     bgr = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
     try:
         return list(_lines(engine(bgr, use_det=True, return_word_box=True)))
@@ -121,28 +140,36 @@ def _lines(output: Any) -> Iterator[Line]:
     if not output.txts:
         return
     words = _words(output.txts, output.word_results)
-    for text, score, corners, of_line in zip(output.txts, output.scores, output.boxes, words, strict=True):
+    for text, score, corners, of_line in zip(
+        output.txts, output.scores, output.boxes, words, strict=True
+    ):
         yield Line(text, float(score), corners.tolist(), of_line)
 
 
 def _words(texts: Sequence[str], groups: Sequence[Any]) -> Iterator[tuple[Word, ...]]:
-    """Each line's words. RapidOCR leaves lines without words out; where it did, text tells which lines are missing."""
+    """Each line's words. RapidOCR leaves lines without words out; where it did, text tells which
+    lines are missing."""
     known = [words for words in map(_group, groups) if words]
     complete = len(known) == len(texts)
     for text in texts:
-        fits = known and (complete or "".join(word.text for word in known[0]) == "".join(text.split()))
+        fits = known and (
+            complete or "".join(word.text for word in known[0]) == "".join(text.split())
+        )
         yield known.pop(0) if fits else ()
 
 
 def _group(group: Any) -> tuple[Word, ...]:
-    """One line's words: RapidOCR's triples of text, score and corners, or something else where it found none.
+    """One line's words: RapidOCR's triples of text, score and corners, or something else where it
+    found none.
 
     Its score of the k-th word is that of the k-th character (3.10), so it is not taken.
     """
     if not isinstance(group, list | tuple):
         return ()
     triples = (item for item in group if isinstance(item, list | tuple) and len(item) == 3)
-    return tuple(Word(text, corners) for text, _, corners in triples if text.strip() and corners is not None)
+    return tuple(
+        Word(text, corners) for text, _, corners in triples if text.strip() and corners is not None
+    )
 
 
 def _detections(key: int, line: Line, size_px: tuple[int, int]) -> Iterator[Detection]:
@@ -151,7 +178,9 @@ def _detections(key: int, line: Line, size_px: tuple[int, int]) -> Iterator[Dete
     yield Detection(line.text, line.score, _bounds(polygon), kind="LINE", polygon=polygon, key=key)
     for word in line.words:
         polygon = _fractions(word.corners_px, size_px)
-        yield Detection(word.text, line.score, _bounds(polygon), kind="WORD", polygon=polygon, parent=key)
+        yield Detection(
+            word.text, line.score, _bounds(polygon), kind="WORD", polygon=polygon, parent=key
+        )
 
 
 def _fractions(corners_px: Sequence[Sequence[float]], size_px: tuple[int, int]) -> Polygon:

@@ -12,7 +12,9 @@ from gateway.testing.redis_server import RedisServer
 os.environ["COLUMNS"] = "120"  # tables that the command prints do not depend on the terminal
 
 # How fast an example runs says more of the machine, and of what else it does, than of the code.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("any machine")
 
 

@@ -1,4 +1,5 @@
-"""Replicas on one Redis keep every promise while things around them are killed, paused and restarted."""
+"""Replicas on one Redis keep every promise while things around them are killed, paused and
+restarted."""
 
 import asyncio
 import sys
@@ -27,8 +28,8 @@ def chaos(monkeypatch):
 
 
 def test_chaos(chaos, tmp_path):
-    """Every accepted photo has one answer, its own, or an explicit error; every webhook comes, under one id; and the
-    upstream's bill is the ledger's."""
+    """Every accepted photo has one answer, its own, or an explicit error; every webhook comes,
+    under one id; and the upstream's bill is the ledger's."""
     if lacking := chaos.missing():
         pytest.skip(f"needs {lacking}")
     report = asyncio.run(chaos.run(chaos.SHORT, tmp_path))
@@ -78,7 +79,10 @@ def result(index, number, **more):
     import drawings
 
     with Image.open(BytesIO(drawings.picture(number))) as image:
-        boxes = [(each.label, dict(zip(("x0", "y0", "x1", "y1"), each.box, strict=True))) for each in find(image)]
+        boxes = [
+            (each.label, dict(zip(("x0", "y0", "x1", "y1"), each.box, strict=True)))
+            for each in find(image)
+        ]
     found = [{"label": label, "box": box} for label, box in boxes]
     return {"index": index, "name": str(number), "detections": found, **more}
 
@@ -120,7 +124,8 @@ async def test_messages_are_checked(chaos):
     [(10, 10.0, 0.0, True), (12, 10.0, 2.0, True), (9, 10.0, 2.0, False), (13, 10.0, 2.0, False)],
 )
 async def test_bills_are_checked(chaos, bill, certain, unknown, fits):
-    """The bill may be what is certain in the ledger, up to what may be billed besides, and nothing else."""
+    """The bill may be what is certain in the ledger, up to what may be billed besides, and nothing
+    else."""
 
     async def billed():
         return {"images": bill, "under_way": 0}
@@ -129,6 +134,9 @@ async def test_bills_are_checked(chaos, bill, certain, unknown, fits):
         return {"billed_images": certain, "maybe_billed_images": unknown}
 
     report = chaos.Report()
-    fleet, crowd = SimpleNamespace(upstream=SimpleNamespace(bill=billed)), SimpleNamespace(usage=usage)
+    fleet, crowd = (
+        SimpleNamespace(upstream=SimpleNamespace(bill=billed)),
+        SimpleNamespace(usage=usage),
+    )
     await chaos.bills(report, fleet, crowd, 0)
     assert (not report.broken) == fits

@@ -18,7 +18,12 @@ from providers.options import Options
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted(DOCS.glob("*.md")),
+]
 
 KEYS = (RekognitionKey, PlainKey)
 WITHIN_A_ROW = {"keys": KEYS, "webhook": (HookSettings,)}
@@ -31,44 +36,59 @@ TABLES = {
     "`routes[].fallback`": {"": FallbackSettings},
     "`routes[].watch`": {"": WatchSettings},
     "`tenants[]`": {"": TenantSettings},
-    "`buffer` and `limits`": {"buffer.": settings.BufferSettings, "limits.": settings.LimitSettings},
+    "`buffer` and `limits`": {
+        "buffer.": settings.BufferSettings,
+        "limits.": settings.LimitSettings,
+    },
     "`jobs`, `webhooks` and `fetch`": {
         "jobs.": settings.JobSettings,
         "webhooks.": settings.WebhookSettings,
         "fetch.": settings.FetchSettings,
     },
-    "`fetch.s3` and `fetch.gs`": {"fetch.s3.": settings.S3Settings, "fetch.gs.": settings.GsSettings},
+    "`fetch.s3` and `fetch.gs`": {
+        "fetch.s3.": settings.S3Settings,
+        "fetch.gs.": settings.GsSettings,
+    },
     "`tls`": {"": settings.TlsSettings},
     "`grpc`": {"": settings.GrpcSettings},
     **{f"`{kind}`": {"": registry.load(kind).Options} for kind in registry.kinds()},
 }
-"""By the heading of a table in docs/configuration.md (for a kind of provider, the word its text begins with): whose
-keys it has, by what their names begin with there."""
+"""By the heading of a table in docs/configuration.md (for a kind of provider, the word its text
+begins with): whose keys it has, by what their names begin with there."""
 
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
 def tables():
-    """The rows of each table of docs/configuration.md, by heading: the default of each key, as it is written."""
+    """The rows of each table of docs/configuration.md, by heading: the default of each key, as it
+    is written."""
     found, heading = {}, ""
     for line in (DOCS / "configuration.md").read_text().splitlines():
         if begun := re.match(r"## (.*)|(`\w+`)(?: \(.*|:.*)$", line):
             heading = begun[1] or begun[2]
         elif line.startswith("| `"):
             names, default = line.split("|")[1:3]
-            found.setdefault(heading, {}).update(dict.fromkeys(re.findall(r"`([\w.]+)`", names), default.strip()))
+            found.setdefault(heading, {}).update(
+                dict.fromkeys(re.findall(r"`([\w.]+)`", names), default.strip())
+            )
     return found
 
 
 def wanted(heading):
-    """The fields that a table is about, by the names they have in it; a kind's table has what is its own."""
+    """The fields that a table is about, by the names they have in it; a kind's table has what is
+    its own."""
     for prefix, model in TABLES[heading].items():
         common = Options.model_fields if model is not Options and issubclass(model, Options) else {}
-        yield from ((prefix + name, field) for name, field in model.model_fields.items() if name not in common)
+        yield from (
+            (prefix + name, field)
+            for name, field in model.model_fields.items()
+            if name not in common
+        )
 
 
 def value_of(written):
-    """A default as a page gives it: `1 GiB`, `2e10`, `5000`, `false`, or a word in code font. None for prose."""
+    """A default as a page gives it: `1 GiB`, `2e10`, `5000`, `false`, or a word in code font. None
+    for prose."""
     number, _, unit = written.partition(" ")
     if re.fullmatch(r"\d[\d.]*(e\d+)?", number) and unit in {"", *UNITS}:
         return float(number) * UNITS.get(unit, 1)
@@ -78,14 +98,17 @@ def value_of(written):
 
 @pytest.mark.parametrize("heading", TABLES)
 def test_every_key_is_documented(heading):
-    """Each section of the configuration has its table in docs/configuration.md, with its keys and no others."""
+    """Each section of the configuration has its table in docs/configuration.md, with its keys and
+    no others."""
     assert set(tables()[heading]) == {name for name, _ in wanted(heading)}
 
 
 @pytest.mark.parametrize(("row", "models"), WITHIN_A_ROW.items())
 def test_every_part_of_a_tenants_keys_is_documented(row, models):
     """What a tenant's keys and its webhook consist of is in their rows."""
-    (text,) = re.findall(rf"^\| `{row}` \|.*$", (DOCS / "configuration.md").read_text(), re.MULTILINE)
+    (text,) = re.findall(
+        rf"^\| `{row}` \|.*$", (DOCS / "configuration.md").read_text(), re.MULTILINE
+    )
     for name in {name for model in models for name in model.model_fields}:
         assert re.search(rf"[{{ ]{name}: ", text), name
 
@@ -98,7 +121,9 @@ def plain_defaults():
                 yield heading, name, field.default
 
 
-@pytest.mark.parametrize(("heading", "name", "default"), sorted(plain_defaults(), key=lambda row: row[:2]))
+@pytest.mark.parametrize(
+    ("heading", "name", "default"), sorted(plain_defaults(), key=lambda row: row[:2])
+)
 def test_defaults_are_those_of_the_code(heading, name, default):
     """A default that docs/configuration.md gives is the code's."""
     assert value_of(tables()[heading][name]) == default
@@ -106,7 +131,8 @@ def test_defaults_are_those_of_the_code(heading, name, default):
 
 @pytest.mark.parametrize("kind", registry.kinds())
 def test_defaults_of_each_kind_are_those_of_the_code(kind):
-    """The defaults that all kinds of provider share, and those that a kind has instead (`onnx`: 2), are the code's."""
+    """The defaults that all kinds of provider share, and those that a kind has instead (`onnx`: 2),
+    are the code's."""
     for name, written in tables()["`providers.NAME`"].items():
         default = registry.load(kind).Options.model_fields[name].default
         usual, *others = written.split("; ")
@@ -133,7 +159,8 @@ def test_defaults_of_each_kind_are_those_of_the_code(kind):
     ],
 )
 def test_defaults_are_read_as_written(written, value):
-    """Sizes with a unit, powers of ten, numbers, truth and words in code font are values; prose is none."""
+    """Sizes with a unit, powers of ten, numbers, truth and words in code font are values; prose is
+    none."""
     read = value_of(written)
     assert read == value
     assert isinstance(read, bool) == isinstance(value, bool)
@@ -141,8 +168,13 @@ def test_defaults_are_read_as_written(written, value):
 
 def test_every_metric_is_documented():
     """docs/metrics.md lists the metrics there are, with their labels, and no others."""
-    rows = re.findall(r"^\| `(imgrid_\w+)` \|([^|]*)\|", (DOCS / "metrics.md").read_text(), re.MULTILINE)
-    listed = {name: {label.strip() for label in labels.split(",") if label.strip()} for name, labels in rows}
+    rows = re.findall(
+        r"^\| `(imgrid_\w+)` \|([^|]*)\|", (DOCS / "metrics.md").read_text(), re.MULTILINE
+    )
+    listed = {
+        name: {label.strip() for label in labels.split(",") if label.strip()}
+        for name, labels in rows
+    }
     registry = Metrics().registry
     there = {metric._name: set(metric._labelnames) for metric in registry._collector_to_names}
     assert listed == there
@@ -206,7 +238,9 @@ def test_make_targets_exist(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_named_files_exist(page):
     """Every file of the project that a page names in its code font is there."""
-    named = re.findall(r"`((?:gateway|providers|thresholds|tests|benchmarks|docs)/[\w./-]*)`", page.read_text())
+    named = re.findall(
+        r"`((?:gateway|providers|thresholds|tests|benchmarks|docs)/[\w./-]*)`", page.read_text()
+    )
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
@@ -219,7 +253,9 @@ def test_settings_describe_no_model_twice():
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, BaseModel)
     }
-    ours = {model for model in models if model.__module__.startswith("gateway.config.")} - {sections.Section}
+    ours = {model for model in models if model.__module__.startswith("gateway.config.")} - {
+        sections.Section
+    }
     tables = {model for models in TABLES.values() for model in models.values()}
     rows = {model for models in WITHIN_A_ROW.values() for model in models}
     assert ours == {model for model in tables | rows if model.__module__.startswith("gateway.")}

@@ -1,4 +1,5 @@
-"""The rooms of the project, and which rooms each may import: downwards only, and never in a circle."""
+"""The rooms of the project, and which rooms each may import: downwards only, and never in a
+circle."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ MAY_IMPORT = {
     "gateway.testing": WIRED,
     "gateway.cli": WIRED | {"gateway.demo", "gateway.quality"},
 }
-"""By room (a folder with all that is in it, or one module): the rooms it may import, besides itself."""
+"""By room (a folder with all that is in it, or one module): the rooms it may import, besides
+itself."""
 
 READS_ENVIRONMENT = {"gateway.cli.main", "gateway.cli.console"}
 

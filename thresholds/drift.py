@@ -1,6 +1,7 @@
 """How well grids agree with photos alone, watched for as long as a gateway runs. Pure.
 
-Nothing here has a fixed number of photos: intervals and alarms hold however often they are looked at.
+Nothing here has a fixed number of photos: intervals and alarms hold however often they are looked
+at.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ MOST_LABELS = 32
 """Labels that are watched on their own: the first that are seen."""
 MOST_BET = 0.5
 BETS = (0.5, 0.25, 0.125, 0.0625, 0.03125)
-"""Bets that a detector makes side by side, as fractions of the most it may: large ones see a large fall at once, small
-ones a small fall in time."""
+"""Bets that a detector makes side by side, as fractions of the most it may: large ones see a large
+fall at once, small ones a small fall in time."""
 LEAST_ROOM = 0.05
-"""How near to 0 or 1 a promised mean counts as: bets as for a nearer one would have one photo decide."""
+"""How near to 0 or 1 a promised mean counts as: bets as for a nearer one would have one photo
+decide."""
 
 
 class Interval(NamedTuple):
@@ -31,12 +33,13 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A running mean of values in [0, 1] with a confidence sequence: with probability 1 - delta the true mean lies in
-    every interval there ever is.
+    """A running mean of values in [0, 1] with a confidence sequence: with probability 1 - delta the
+    true mean lies in every interval there ever is.
 
-    The predictable plug-in empirical Bernstein sequence of Waudby-Smith and Ramdas, "Estimating means of bounded random
-    variables by betting" (JRSS-B 2024), Theorem 2. Each value's weight (lambda) and expected value are made from those
-    before it; `squares` are about the running mean, `spent` is the sum of v times psi.
+    The predictable plug-in empirical Bernstein sequence of Waudby-Smith and Ramdas, "Estimating
+    means of bounded random variables by betting" (JRSS-B 2024), Theorem 2. Each value's weight
+    (lambda) and expected value are made from those before it; `squares` are about the running mean,
+    `spent` is the sum of v times psi.
     """
 
     delta: float
@@ -71,17 +74,20 @@ class Mean:
             return None
         centre = self.weighted / self.weights
         margin = (log(2 / self.delta) + self.spent) / self.weights
-        return Interval(self.total / self.count, max(centre - margin, 0.0), min(centre + margin, 1.0))
+        return Interval(
+            self.total / self.count, max(centre - margin, 0.0), min(centre + margin, 1.0)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """Evidence that a mean of values in [0, 1], so far at least `promised`, has fallen below it; with `rises`, that one
-    so far at most `promised` has risen above it.
+    """Evidence that a mean of values in [0, 1], so far at least `promised`, has fallen below it;
+    with `rises`, that one so far at most `promised` has risen above it.
 
-    The CUSUM e-detector of Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change
-    detection" (NEJSDS 2023), over the betting e-values 1 + lambda * (promised - value), for several lambdas. Alarmed at
-    1/delta, it raises a false alarm after 1/delta values on average, or later.
+    The CUSUM e-detector of Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for
+    sequential change detection" (NEJSDS 2023), over the betting e-values 1 + lambda * (promised -
+    value), for several lambdas. Alarmed at 1/delta, it raises a false alarm after 1/delta values on
+    average, or later.
     """
 
     promised: float
@@ -92,7 +98,10 @@ class Detector:
         """The evidence with one more value."""
         gain = value - self.promised if self.rises else self.promised - value
         room = max(self.promised if self.rises else 1 - self.promised, LEAST_ROOM)
-        parts = tuple(max(part, 1.0) * (1 + bet * gain / room) for bet, part in zip(BETS, self.parts, strict=True))
+        parts = tuple(
+            max(part, 1.0) * (1 + bet * gain / room)
+            for bet, part in zip(BETS, self.parts, strict=True)
+        )
         return replace(self, parts=parts)
 
     @property
@@ -104,8 +113,8 @@ class Detector:
 class Record:
     """What was seen of a route's cascade since its level last changed, at `since`.
 
-    `whole` is the mean agreement of photos, `labels` that of each label on the photos that have it. Where something is
-    promised, `falls` and `rises` gather what speaks against keeping the level.
+    `whole` is the mean agreement of photos, `labels` that of each label on the photos that have it.
+    Where something is promised, `falls` and `rises` gather what speaks against keeping the level.
     """
 
     delta: float
@@ -120,7 +129,11 @@ class Record:
     @classmethod
     def begun(cls, delta: float, promised: float | None, since: float, level: int = 0) -> Record:
         """One that has seen nothing yet."""
-        detectors = (None, None) if promised is None else (Detector(promised), Detector(promised, rises=True))
+        detectors = (
+            (None, None)
+            if promised is None
+            else (Detector(promised), Detector(promised, rises=True))
+        )
         return cls(delta, promised, since, level, Mean(delta), {}, *detectors)
 
     def add(self, agreement: float, by_label: Mapping[str, float]) -> Record:
@@ -138,8 +151,9 @@ class Record:
         )
 
     def due(self, most: int) -> int:
-        """The level that it is time for, of 0 to `most`: one more where the promise is broken, one less where it is
-        kept. Each takes evidence of its own, so a mean near what was promised keeps its level."""
+        """The level that it is time for, of 0 to `most`: one more where the promise is broken, one
+        less where it is kept. Each takes evidence of its own, so a mean near what was promised
+        keeps its level."""
         if self.level < most and self._alarmed(self.falls):
             return self.level + 1
         if self.level > 0 and self._alarmed(self.rises):

@@ -1,9 +1,10 @@
-"""How many photos to ask about together where a canvas can only clear all of them: group testing, its price. Pure.
+"""How many photos to ask about together where a canvas can only clear all of them: group testing,
+its price. Pure.
 
-Hwang, "A method for detecting all defective members in a population by group testing", Journal of the American
-Statistical Association 67 (1972): a group that shows something is halved until one photo is left, which takes about
-log2 of its size questions; what then is not known to be clean begins anew, with others. The size is chosen by what a
-photo costs in the mean.
+Hwang, "A method for detecting all defective members in a population by group testing", Journal of
+the American Statistical Association 67 (1972): a group that shows something is halved until one
+photo is left, which takes about log2 of its size questions; what then is not known to be clean
+begins anew, with others. The size is chosen by what a photo costs in the mean.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from thresholds.shape import ALONE, Shape
 WORTH_IT = 0.95
 """Images a photo: at more, groups save too little for what they keep photos waiting."""
 BETTER = 0.97
-"""Of what the present size costs: another is changed to at less. Where two cost the same, a rate that wavers would else
-have photos wait in lanes of both."""
+"""Of what the present size costs: another is changed to at less. Where two cost the same, a rate
+that wavers would else have photos wait in lanes of both."""
 MEMORY = 2_000
 """Photos: how many of the last ones a rate goes by."""
 PRIOR = 100
@@ -40,9 +41,11 @@ def half(size: int) -> int:
 
 
 def cycle(size: int, chance: float) -> Cycle:
-    """A group of which nothing is known, each photo of it flagging its canvas with that chance, seen to once.
+    """A group of which nothing is known, each photo of it flagging its canvas with that chance,
+    seen to once.
 
-    One question for all; where it shows something (with chance 1 - (1 - chance)^size) the group is halved.
+    One question for all; where it shows something (with chance 1 - (1 - chance)^size) the group is
+    halved.
     """
     clean = 1 - _flagged(size, chance)
     images, settled = _known(size, chance, {}) if size > 1 else Cycle(0.0, 1.0)
@@ -50,11 +53,12 @@ def cycle(size: int, chance: float) -> Cycle:
 
 
 def _known(size: int, chance: float, done: dict[int, Cycle]) -> Cycle:
-    """The same of a group that is known to hold one that flags: half of it is asked about, and nothing is learned of
-    the rest where that shows something; else it is the rest that holds one. One photo left is asked about alone.
+    """The same of a group that is known to hold one that flags: half of it is asked about, and
+    nothing is learned of the rest where that shows something; else it is the rest that holds one.
+    One photo left is asked about alone.
 
-    The place of the first that flags is geometric, cut off at the group's end: it lies in the first half with chance
-    (1 - (1 - chance)^half) / (1 - (1 - chance)^size).
+    The place of the first that flags is geometric, cut off at the group's end: it lies in the first
+    half with chance (1 - (1 - chance)^half) / (1 - (1 - chance)^size).
 
     `done` keeps what halves of halves came to: there are few sizes, each many times.
     """
@@ -72,20 +76,21 @@ def _known(size: int, chance: float, done: dict[int, Cycle]) -> Cycle:
 
 
 def _flagged(size: int, chance: float) -> float:
-    """That any of so many photos flags its canvas; exact where chances are small, for they are divided."""
+    """That any of so many photos flags its canvas; exact where chances are small, for they are
+    divided."""
     return -expm1(size * log1p(-min(max(chance, 1e-12), 1 - 1e-12)))
 
 
 def images(size: int, chance: float) -> float:
-    """Images a photo, in groups of that size, when there are always enough: a cycle's images by the photos it settles
-    (the renewal-reward theorem)."""
+    """Images a photo, in groups of that size, when there are always enough: a cycle's images by the
+    photos it settles (the renewal-reward theorem)."""
     images, settled = cycle(size, chance)
     return images / settled
 
 
 class Choice(NamedTuple):
-    """The stage at which photos are asked about first, its shape, what that is expected to cost (images a photo), and
-    in words why."""
+    """The stage at which photos are asked about first, its shape, what that is expected to cost
+    (images a photo), and in words why."""
 
     stage: int
     shape: Shape
@@ -94,10 +99,14 @@ class Choice(NamedTuple):
 
 
 def choose(cascade: Cascade, rate: float, present: Shape | None = None) -> Choice:
-    """The size that costs least where a share `rate` of the photos is flagged alone, or that of the `present` shape
-    where it costs little more; each photo alone where no size is worth it, or the cascade has no groups."""
+    """The size that costs least where a share `rate` of the photos is flagged alone, or that of the
+    `present` shape where it costs little more; each photo alone where no size is worth it, or the
+    cascade has no groups."""
     alone = len(cascade.stages) - 1
-    sizes = {at: images(cascade.stages[at].shape.cells, _chance(cascade, at, rate)) for at in cascade.groups}
+    sizes = {
+        at: images(cascade.stages[at].shape.cells, _chance(cascade, at, rate))
+        for at in cascade.groups
+    }
     if not sizes:
         return Choice(alone, ALONE, 1.0, "photos are not asked about in groups here")
     at = min(
@@ -106,9 +115,19 @@ def choose(cascade: Cascade, rate: float, present: Shape | None = None) -> Choic
     )[1]
     if at == alone:
         cost = min(sizes.values())
-        return Choice(alone, ALONE, 1.0, f"at {rate:.1%} flagged photos groups would cost {cost:.2f} images a photo")
+        return Choice(
+            alone,
+            ALONE,
+            1.0,
+            f"at {rate:.1%} flagged photos groups would cost {cost:.2f} images a photo",
+        )
     cost = sizes[at]
-    return Choice(at, cascade.stages[at].shape, cost, f"at {rate:.1%} flagged photos {cost:.2f} images a photo")
+    return Choice(
+        at,
+        cascade.stages[at].shape,
+        cost,
+        f"at {rate:.1%} flagged photos {cost:.2f} images a photo",
+    )
 
 
 def _chance(cascade: Cascade, stage: int, rate: float) -> float:
@@ -120,8 +139,8 @@ def _chance(cascade: Cascade, stage: int, rate: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The share of photos that are flagged alone: of the last ones, each weighing a little less than the one after it;
-    of as many as `PRIOR` before any was seen."""
+    """The share of photos that are flagged alone: of the last ones, each weighing a little less
+    than the one after it; of as many as `PRIOR` before any was seen."""
 
     share: float
     photos: int = PRIOR

@@ -26,10 +26,11 @@ class Shape(NamedTuple):
         return Shape(self.cols, self.rows)
 
     def towards(self, *, portrait: bool) -> Shape:
-        """This shape or its transpose, whichever lays photos of that orientation along their shorter side.
+        """This shape or its transpose, whichever lays photos of that orientation along their
+        shorter side.
 
-        Landscape photos stack into more rows than columns, portrait ones the other way, so that `2x1` wastes nothing
-        on either. A square shape stays as it is.
+        Landscape photos stack into more rows than columns, portrait ones the other way, so that
+        `2x1` wastes nothing on either. A square shape stays as it is.
         """
         stacked = self.rows > self.cols
         return self.transposed if self.rows != self.cols and stacked == portrait else self
@@ -39,11 +40,14 @@ class Shape(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Shape:
-        """`"3x2"` is three rows of two photos. Raises ValueError for anything else, or for more than 400 cells."""
+        """`"3x2"` is three rows of two photos. Raises ValueError for anything else, or for more
+        than 400 cells."""
         found = re.fullmatch(r"\s*(\d{1,3})\s*[xX×]\s*(\d{1,3})\s*", text)
         shape = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
         if not 1 <= shape.cells <= MAX_CELLS:
-            raise ValueError(f"{text!r} is no shape; write rows x columns, such as 2x2, with at most {MAX_CELLS} cells")
+            raise ValueError(
+                f"{text!r} is no shape; write rows x columns, such as 2x2, with at most {MAX_CELLS} cells"
+            )
         return shape
 
     @classmethod
@@ -56,7 +60,11 @@ class Shape(NamedTuple):
         return core_schema.no_info_plain_validator_function(
             read,
             serialization=core_schema.to_string_ser_schema(),
-            metadata={"pydantic_js_functions": [lambda _schema, _handler: {"type": "string", "examples": ["2x2"]}]},
+            metadata={
+                "pydantic_js_functions": [
+                    lambda _schema, _handler: {"type": "string", "examples": ["2x2"]}
+                ]
+            },
         )
 
 

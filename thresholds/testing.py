@@ -1,6 +1,8 @@
-"""For tests of plans: a made-up detector that loses small objects on coarse grids, and a sample of its answers.
+"""For tests of plans: a made-up detector that loses small objects on coarse grids, and a sample of
+its answers.
 
-How much is lost on a photo is told beforehand by its facts: photos with many small objects have many bytes per pixel.
+How much is lost on a photo is told beforehand by its facts: photos with many small objects have
+many bytes per pixel.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ LABELS = ("cat", "dog", "cow")
 KINDS = (ITSELF, Kind(Shape(2, 1)), Kind(Shape(3, 2)))
 COMPANION = Kind(ALONE, "free")
 ALIASES = {"cow": "ox"}
-"""What the companion calls things by another name; it also sees `shadow`s, which the provider has no name for."""
+"""What the companion calls things by another name; it also sees `shadow`s, which the provider has
+no name for."""
 
 
 def made_up(
@@ -32,21 +35,32 @@ def made_up(
     known: bool = True,
     **about: Any,
 ) -> Sample:
-    """A sample of photos with objects of three labels. `known` gives their truth; `about` are further fields."""
+    """A sample of photos with objects of three labels. `known` gives their truth; `about` are
+    further fields."""
     rng = Random(seed)
     facts, truth = {}, {}
     for number in range(photos):
         fine = rng.random() < 0.4
-        truth[str(number)] = [_thing(rng, small=fine) for _ in range(rng.choice([1, 2, 3]) + 2 * fine)]
-        facts[str(number)] = Facts(640, rng.choice([480, 640]), rng.randrange(150_000, 200_000) // (1 if fine else 4))
+        truth[str(number)] = [
+            _thing(rng, small=fine) for _ in range(rng.choice([1, 2, 3]) + 2 * fine)
+        ]
+        facts[str(number)] = Facts(
+            640, rng.choice([480, 640]), rng.randrange(150_000, 200_000) // (1 if fine else 4)
+        )
     answers: Mapping[Kind, Mapping[str, Sequence[Sequence[Detection]]]] = {
         kind: {
-            photo: [look(rng, objects, kind) for _ in range(1 if kind.shape == ALONE else groupings)]
+            photo: [
+                look(rng, objects, kind) for _ in range(1 if kind.shape == ALONE else groupings)
+            ]
             for photo, objects in truth.items()
         }
         for kind in kinds
     }
-    covered = {photo: Known(objects, frozenset(LABELS)) for photo, objects in truth.items()} if known else None
+    covered = (
+        {photo: Known(objects, frozenset(LABELS)) for photo, objects in truth.items()}
+        if known
+        else None
+    )
     return sample(facts, answers, covered, **about)
 
 
@@ -57,8 +71,8 @@ def _thing(rng: Random, *, small: bool) -> Detection:
 
 
 def look(rng: Random, objects: Sequence[Detection], kind: Kind) -> list[Detection]:
-    """One answer: an object is found with a chance that falls with its size x scale, and scores by it; a mistake or
-    two as well."""
+    """One answer: an object is found with a chance that falls with its size x scale, and scores by
+    it; a mistake or two as well."""
     found = []
     for each in objects:
         side = math.sqrt(each.box.area) / math.sqrt(4 if kind == COMPANION else kind.shape.cells)

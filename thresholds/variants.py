@@ -1,4 +1,5 @@
-"""A cascade's variants: what a client may have instead, and the levels of a route that tightens. Pure."""
+"""A cascade's variants: what a client may have instead, and the levels of a route that tightens.
+Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ ALONE_CASCADE = Cascade(stages=(Stage(shape=ALONE),))
 
 
 def variants(target: Cascade, provider: str, companion: str = "") -> Mapping[str, Cascade]:
-    """All there are of a route's cascade, by name; `provider` is the route's, `companion` empty where it has none."""
+    """All there are of a route's cascade, by name; `provider` is the route's, `companion` empty
+    where it has none."""
     strict = stricter(target)
     return {
         TARGET: target,
@@ -26,9 +28,11 @@ def variants(target: Cascade, provider: str, companion: str = "") -> Mapping[str
 
 
 def ladder(target: Cascade, provider: str, companion: str = "") -> tuple[str, ...]:
-    """The levels that a route tightens by, in turn: target, strict, finer, exact. One that asks what another asks is
-    left out, so a route that asks about every photo alone has one level."""
-    asked = {name: _asked(made, provider) for name, made in variants(target, provider, companion).items()}
+    """The levels that a route tightens by, in turn: target, strict, finer, exact. One that asks
+    what another asks is left out, so a route that asks about every photo alone has one level."""
+    asked = {
+        name: _asked(made, provider) for name, made in variants(target, provider, companion).items()
+    }
     levels = [TARGET]
     for name in ("strict", "finer"):
         if asked[name] not in (asked[levels[-1]], asked[EXACT]):
@@ -38,12 +42,15 @@ def ladder(target: Cascade, provider: str, companion: str = "") -> tuple[str, ..
 
 def stricter(cascade: Cascade) -> Cascade:
     """The same stages, each under a stricter rule."""
-    return _with(cascade, *(stage.model_copy(update={"rule": stage.rule.stricter()}) for stage in cascade.stages))
+    return _with(
+        cascade,
+        *(stage.model_copy(update={"rule": stage.rule.stricter()}) for stage in cascade.stages),
+    )
 
 
 def finer(cascade: Cascade, provider: str, companion: str = "") -> Cascade:
-    """Without the first stage that is paid for. What is still doubtful goes to the finest of the later stages that is
-    not the photo alone; where there is none, it is asked about alone."""
+    """Without the first stage that is paid for. What is still doubtful goes to the finest of the
+    later stages that is not the photo alone; where there is none, it is asked about alone."""
     free = [stage for stage in cascade.stages if stage.provider == companion]
     later = [stage for stage in cascade.stages if stage.provider != companion][1:]
     ruled = [stage for stage in later if stage.rule.reach and not _is_alone(stage, provider)]
@@ -53,8 +60,8 @@ def finer(cascade: Cascade, provider: str, companion: str = "") -> Cascade:
 
 
 def cheapest(cascade: Cascade, companion: str = "") -> Cascade:
-    """No stage after the first that is paid for, whatever it answers; of groups the cascade itself, for what is flagged
-    together is nobody's answer."""
+    """No stage after the first that is paid for, whatever it answers; of groups the cascade itself,
+    for what is flagged together is nobody's answer."""
     if cascade.groups:
         return cascade
     first = next(index for index, stage in enumerate(cascade.stages) if stage.provider != companion)

@@ -23,10 +23,15 @@ def head(request: Request) -> Incoming:
 
 
 def check_local(incoming: Incoming) -> None:
-    """An open gateway is for programs on this machine: not for a web page that a browser here has open, which sends
-    along where it came from, nor for a name that was bent to point here. Raises Unauthenticated."""
+    """An open gateway is for programs on this machine: not for a web page that a browser here has
+    open, which sends along where it came from, nor for a name that was bent to point here. Raises
+    Unauthenticated."""
     for header in ("host", "origin"):
         value = incoming.headers.get(header)
-        if value is not None and not is_loopback(urlsplit(value if "//" in value else f"//{value}").hostname or ""):
-            raise Unauthenticated(f"This gateway is open to this machine only, and {header} is {value!r}; "
-                                  "configure tenants with keys to let others in.")  # fmt: skip
+        if value is not None and not is_loopback(
+            urlsplit(value if "//" in value else f"//{value}").hostname or ""
+        ):
+            raise Unauthenticated(
+                f"This gateway is open to this machine only, and {header} is {value!r}; "
+                "configure tenants with keys to let others in."
+            )

@@ -1,4 +1,5 @@
-"""Bytes that calls may hold together while they are on their way to the buffer, which counts them from there on."""
+"""Bytes that calls may hold together while they are on their way to the buffer, which counts them
+from there on."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from gateway.core.errors import Busy
 
 @dataclass
 class Budget:
-    """So many bytes at a time. Holds how many are taken; `what` is too much where they are not enough."""
+    """So many bytes at a time. Holds how many are taken; `what` is too much where they are not
+    enough."""
 
     most: int
     what: str
@@ -19,14 +21,16 @@ class Budget:
 
     @contextmanager
     def taking(self) -> Iterator[Callable[[int], None]]:
-        """A way to take bytes, all of which are given back in the end. It raises Busy, and takes none, where there are
-        not so many."""
+        """A way to take bytes, all of which are given back in the end. It raises Busy, and takes
+        none, where there are not so many."""
         own = 0
 
         def take(count: int) -> None:
             nonlocal own
             if self.taken + count > self.most:
-                raise Busy(f"Too much is being {self.what} at once (limits.max_reading_bytes); come back in a second.")
+                raise Busy(
+                    f"Too much is being {self.what} at once (limits.max_reading_bytes); come back in a second."
+                )
             self.taken += count
             own += count
 

@@ -1,4 +1,5 @@
-"""HTTP around the dialects: reading bodies, noticing clients that leave, and turning every error into a reply."""
+"""HTTP around the dialects: reading bodies, noticing clients that leave, and turning every error
+into a reply."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ class Endpoint:
     async def __call__(self, request: Request) -> Response:
         """The dialect's answer, or its form of whatever went wrong."""
         try:
-            # handed over in one, so that the photos are held by who asks about them and by nobody else
+            # handed over in one, so that the photos are held by who asks about them and by nobody
+            # else
             reply = await while_connected(request, self.desk.reply(*await self._call(request)))
         except ClientLeft:
             return Response(status_code=499)
@@ -68,7 +70,8 @@ class Endpoint:
         return self.call(replace(greeting, body=await self.intake.read(request)))
 
     def greet(self, greeting: Incoming) -> None:
-        """Lets a request in whose body is not read yet, before a stranger's takes up room. Raises Unauthenticated."""
+        """Lets a request in whose body is not read yet, before a stranger's takes up room. Raises
+        Unauthenticated."""
         if self.keyring.open:
             check_local(greeting)
         self.dialect.authenticate(greeting, self.keyring)
@@ -88,20 +91,27 @@ class Endpoint:
             reply = await self.forwarding.reply(asked, incoming, tenant, self.dialect.name)
             return Made(reply, stands(reply))
         question = _within(_with_headers(asked, incoming), within_s)
-        del incoming, asked  # photos are in the question: while they wait, their base64 is not held as well
+        del (
+            incoming,
+            asked,
+        )  # photos are in the question: while they wait, their base64 is not held as well
         answers = await self.service.answer(question, tenant, self.dialect)
         return Made(self._rendered(question, answers), lasts(answers))
 
     def _rendered(self, question: Question, answers: Sequence[Answered]) -> Reply:
         try:
             return self.dialect.render(question, answers)
-        except GatewayError as error:  # the only photo's, which was told when it was refused or settled
+        except (
+            GatewayError
+        ) as error:  # the only photo's, which was told when it was refused or settled
             return self.dialect.render_error(error)
 
 
 def _with_headers(question: Question, incoming: Incoming) -> Question:
     """The headers that every dialect knows, for clients whose own format has no field for them."""
-    question = replace(question, quality=quality_of(incoming, question.quality), hops=_hops(incoming))
+    question = replace(
+        question, quality=quality_of(incoming, question.quality), hops=_hops(incoming)
+    )
     given = incoming.headers.get(DEADLINE_HEADER)
     if given is None:
         return question
@@ -110,7 +120,9 @@ def _with_headers(question: Question, incoming: Incoming) -> Question:
     except ValueError:
         deadline_ms = 0.0
     if not 0 < deadline_ms <= 600_000:
-        raise BadRequest(f"{DEADLINE_HEADER} must be a number of milliseconds, over 0 and at most 600000.")
+        raise BadRequest(
+            f"{DEADLINE_HEADER} must be a number of milliseconds, over 0 and at most 600000."
+        )
     return replace(question, deadline_s=deadline_ms / 1000)
 
 
@@ -118,10 +130,14 @@ def _hops(incoming: Incoming) -> int:
     """How many gateways it came through before this one. Raises TooManyHops."""
     given = incoming.headers.get(HOPS_HEADER, "0")
     if not (given.isascii() and given.isdigit()):
-        raise BadRequest(f"{HOPS_HEADER} must be a whole number: how many gateways the request came through.")
+        raise BadRequest(
+            f"{HOPS_HEADER} must be a whole number: how many gateways the request came through."
+        )
     if len(given) > 3 or int(given) > MOST_HOPS:
-        raise TooManyHops(f"The request came through over {MOST_HOPS} other gateways, so they seem to ask each other "
-                          "in a circle: look at the endpoints of their providers of kind gateway.")  # fmt: skip
+        raise TooManyHops(
+            f"The request came through over {MOST_HOPS} other gateways, so they seem to ask each other "
+            "in a circle: look at the endpoints of their providers of kind gateway."
+        )
     return int(given)
 
 

@@ -1,4 +1,5 @@
-"""The desk where calls come in: the first try of a call has it run, the others join that run or get what it came to."""
+"""The desk where calls come in: the first try of a call has it run, the others join that run or get
+what it came to."""
 
 from __future__ import annotations
 
@@ -24,15 +25,16 @@ log = logging.getLogger("imgrid")
 
 
 class Call(NamedTuple):
-    """A client's call, however often it is sent: known by any of its ids; without one it is like no other."""
+    """A client's call, however often it is sent: known by any of its ids; without one it is like no
+    other."""
 
     dialect: str
     ids: tuple[str, ...]
 
 
 def call_of(tenant: Tenant, dialect: str, marks: Sequence[str]) -> Call:
-    """The call that a dialect knows by these marks. Its ids are no other tenant's and no other dialect's, and of one
-    length whatever a client sends."""
+    """The call that a dialect knows by these marks. Its ids are no other tenant's and no other
+    dialect's, and of one length whatever a client sends."""
     return Call(dialect, tuple(_digest(tenant.name, dialect, mark) for mark in marks))
 
 
@@ -42,16 +44,19 @@ def _digest(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A run's reply; `lasts` says whether later tries of the call get it too, instead of a run of their own."""
+    """A run's reply; `lasts` says whether later tries of the call get it too, instead of a run of
+    their own."""
 
     reply: Reply
     lasts: bool = True
 
 
 def lasts(answers: Sequence[Answered]) -> bool:
-    """Whether to answer a later try as this one: something was answered, or refused for good, or may be billed.
+    """Whether to answer a later try as this one: something was answered, or refused for good, or
+    may be billed.
 
-    A passing fault that cost nothing, and any word to come back later, is what SDKs send a call again for.
+    A passing fault that cost nothing, and any word to come back later, is what SDKs send a call
+    again for.
     """
     errors = [answer.error for answer in answers if answer.error is not None]
     share = sum(answer.share for answer in answers)
@@ -61,18 +66,22 @@ def lasts(answers: Sequence[Answered]) -> bool:
 def _passes(error: GatewayError, share: float) -> bool:
     if isinstance(error, Busy | Stopping):
         return True
-    return not share and (isinstance(error, UpstreamFailed | SourceAway) or type(error) is GatewayError)
+    return not share and (
+        isinstance(error, UpstreamFailed | SourceAway) or type(error) is GatewayError
+    )
 
 
 Work = Callable[[], Awaitable[Made]]
 MOST_IDS = 16
-"""Ids by which one run is known: of its first try, and of those that joined with others of their own."""
+"""Ids by which one run is known: of its first try, and of those that joined with others of their
+own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: how long a run goes on for a client that left, as SDKs pause that long before they try again; how often
-    one looks for the end of another replica's run; how often a run says that it goes on."""
+    """Seconds: how long a run goes on for a client that left, as SDKs pause that long before they
+    try again; how often one looks for the end of another replica's run; how often a run says that
+    it goes on."""
 
     grace_s: float = 5.0
     look_s: float = 0.1
@@ -81,7 +90,8 @@ class Pace:
 
 @dataclass(eq=False)
 class _Run:
-    """One run of a call. Holds who waits for it here, whether somebody does elsewhere, and when it is given up."""
+    """One run of a call. Holds who waits for it here, whether somebody does elsewhere, and when it
+    is given up."""
 
     ids: list[str]
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -102,10 +112,12 @@ class Desk:
         self._tasks: dict[_Run, asyncio.Task[tuple[Reply, bool]]] = {}
 
     async def reply(self, call: Call, work: Work) -> Reply:
-        """What the call's run came to; `work` is done unless another try of the call has or had it done.
+        """What the call's run came to; `work` is done unless another try of the call has or had it
+        done.
 
-        When cancelled, a call without an id has its work cancelled; that of another goes on for a while, for the next
-        try to join. Raises what `work` raised in the run that was joined, and Stopping where that was ended.
+        When cancelled, a call without an id has its work cancelled; that of another goes on for a
+        while, for the next try to join. Raises what `work` raised in the run that was joined, and
+        Stopping where that was ended.
         """
         if not call.ids:
             making = work()
@@ -155,7 +167,9 @@ class Desk:
             self._give_up_later(run)
 
     def _give_up_later(self, run: _Run) -> None:
-        run.giving_up = asyncio.get_running_loop().call_later(self._pace.grace_s, self._give_up, run)
+        run.giving_up = asyncio.get_running_loop().call_later(
+            self._pace.grace_s, self._give_up, run
+        )
 
     def _give_up(self, run: _Run) -> None:
         """Nobody came: the work is cancelled, and its photos leave the buffer."""

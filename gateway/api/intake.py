@@ -25,7 +25,8 @@ class ClientLeft(Exception):
 
 @dataclass
 class Intake:
-    """Reads bodies: so many bytes each and so many at a time, in so much time. Holds how many are being read now."""
+    """Reads bodies: so many bytes each and so many at a time, in so much time. Holds how many are
+    being read now."""
 
     max_request_bytes: int
     max_reading_bytes: int
@@ -38,8 +39,8 @@ class Intake:
     async def read(self, request: Request) -> bytes:
         """The whole body.
 
-        Raises TooManyBytes where it is too large, TooSlow where it takes too long, Busy where too much is being read
-        already, and ClientLeft where the client goes away before its end.
+        Raises TooManyBytes where it is too large, TooSlow where it takes too long, Busy where too
+        much is being read already, and ClientLeft where the client goes away before its end.
         """
         try:
             with self.reading.taking() as take:
@@ -48,7 +49,9 @@ class Intake:
         except ClientDisconnect:
             raise ClientLeft from None
         except TimeoutError:
-            raise TooSlow(f"The body did not arrive within {self.timeout_s:g} s (limits.body_timeout_ms).") from None
+            raise TooSlow(
+                f"The body did not arrive within {self.timeout_s:g} s (limits.body_timeout_ms)."
+            ) from None
 
     async def _parts(self, request: Request, take: Callable[[int], None]) -> AsyncIterator[bytes]:
         size = 0
@@ -60,11 +63,14 @@ class Intake:
             elif size > 2 * self.max_request_bytes:
                 break  # so much is read only so that the client is done sending and reads the answer
         if size > self.max_request_bytes:
-            raise TooManyBytes(f"The request has over {self.max_request_bytes} bytes (limits.max_request_bytes).")
+            raise TooManyBytes(
+                f"The request has over {self.max_request_bytes} bytes (limits.max_request_bytes)."
+            )
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
-    """The result of `work`, which is cancelled if the client goes away first; then raises ClientLeft."""
+    """The result of `work`, which is cancelled if the client goes away first; then raises
+    ClientLeft."""
     working = asyncio.current_task()
     assert working is not None  # noqa: S101  a coroutine runs in a task
     left = False

@@ -1,4 +1,5 @@
-"""Calls that are no questions about photos: handed on whole, to the vendor whose dialect they are in."""
+"""Calls that are no questions about photos: handed on whole, to the vendor whose dialect they are
+in."""
 
 from __future__ import annotations
 
@@ -30,15 +31,20 @@ class Forwarding:
     prices: Mapping[str, Price]
     charge: Callable[[Charges], None]
 
-    async def reply(self, asked: Forward, incoming: Incoming, tenant: Tenant, dialect: str) -> Reply:
+    async def reply(
+        self, asked: Forward, incoming: Incoming, tenant: Tenant, dialect: str
+    ) -> Reply:
         """The vendor's answer as it came, be it an error. What it billed is the tenant's.
 
-        Raises NotServed where no route lets the tenant have this handed on, and what becomes of a provider's fault.
+        Raises NotServed where no route lets the tenant have this handed on, and what becomes of a
+        provider's fault.
         """
         route = self._route(asked.operation, tenant, dialect)
         query = parse_qsl(incoming.query, keep_blank_values=True)
         kind = incoming.headers.get("content-type", "application/json")
-        call = Call(asked.target or asked.operation, incoming.body or b"", incoming.method, query, kind)
+        call = Call(
+            asked.target or asked.operation, incoming.body or b"", incoming.method, query, kind
+        )
         try:
             answer = await self.send(route.provider, call, route.deadline_s)
         except ProviderError as error:
@@ -52,9 +58,16 @@ class Forwarding:
     def _route(self, operation: str, tenant: Tenant, dialect: str) -> Route:
         for route in self.routes:
             mine = not route.tenants or tenant.name in route.tenants
-            if mine and route.task == Task.EXTRAS and route.kind == dialect and operation in route.operations:
+            if (
+                mine
+                and route.task == Task.EXTRAS
+                and route.kind == dialect
+                and operation in route.operations
+            ):
                 return route
-        raise NotServed(f"{operation} is not handed on here: no route of task extras names it in its operations.")
+        raise NotServed(
+            f"{operation} is not handed on here: no route of task extras names it in its operations."
+        )
 
     def _bill(self, route: Route, images: int) -> Account:
         """Asked alone and paid alone: nothing is saved on it."""
@@ -67,5 +80,10 @@ PASSING = re.compile(rb"Throttl|ThroughputExceeded|LimitExceeded")
 
 
 def stands(reply: Reply) -> bool:
-    """Whether a later try of the call gets the same: not where the vendor's SDK is to send it anew."""
-    return reply.status != 429 and reply.status < 500 and not (reply.status == 400 and PASSING.search(reply.body[:512]))
+    """Whether a later try of the call gets the same: not where the vendor's SDK is to send it
+    anew."""
+    return (
+        reply.status != 429
+        and reply.status < 500
+        and not (reply.status == 400 and PASSING.search(reply.body[:512]))
+    )

@@ -25,13 +25,16 @@ class Tls(NamedTuple):
 
 
 def tls_of(cert: Path, key: Path) -> tuple[bytes, bytes]:
-    """A private key and its chain, once they are found to fit. Raises ValueError naming the files."""
+    """A private key and its chain, once they are found to fit. Raises ValueError naming the
+    files."""
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, password="")
         return key.read_bytes(), cert.read_bytes()
     except OSError as error:
-        raise ValueError(f"{cert} and {key} are not a chain of certificates and its key, in PEM and without a "
-                         f"password: {error}") from None  # fmt: skip
+        raise ValueError(
+            f"{cert} and {key} are not a chain of certificates and its key, in PEM and without a "
+            f"password: {error}"
+        ) from None
 
 
 class _Server(uvicorn.Server):
@@ -58,7 +61,8 @@ def server(
     grace_s: float | None = None,
     tls: Tls | None = None,
 ) -> uvicorn.Server:
-    """A server, not yet running; port 0 is any free one. Set its `should_exit` to stop it from another thread.
+    """A server, not yet running; port 0 is any free one. Set its `should_exit` to stop it from
+    another thread.
 
     When it stops, requests under way have `grace_s` to be finished, or as long as they take.
     """
@@ -80,7 +84,8 @@ def server(
 
 @contextmanager
 def serving(app: FastAPI, tls: Tls | None = None) -> Iterator[str]:
-    """The address, on loopback and a free port, of an app that runs in a thread of its own while the block lasts.
+    """The address, on loopback and a free port, of an app that runs in a thread of its own while
+    the block lasts.
 
     Raises RuntimeError where it does not start within a minute.
     """
@@ -106,9 +111,11 @@ def serve(
     grace_s: float | None = None,
     tls: Tls | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT, finishes what was taken, and returns; exits with 3 if it cannot listen there.
+    """Serves until SIGTERM or SIGINT, finishes what was taken, and returns; exits with 3 if it
+    cannot listen there.
 
-    uvicorn raises the signal again when it is done; being stopped is no failure, so by then nothing heeds it.
+    uvicorn raises the signal again when it is done; being stopped is no failure, so by then nothing
+    heeds it.
     """
     running = server(app, host, port, on_listening, grace_s=grace_s, tls=tls)
     for number in (signal.SIGTERM, signal.SIGINT):

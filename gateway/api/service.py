@@ -1,4 +1,5 @@
-"""From a client's question to the outcomes of its photos: the ways they go, where they lie, admission, and the flow."""
+"""From a client's question to the outcomes of its photos: the ways they go, where they lie,
+admission, and the flow."""
 
 from __future__ import annotations
 
@@ -26,10 +27,11 @@ Ways = Mapping[Task, Way]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What every dialect's endpoint calls. `level` names the variant that a route's photos go by now; `spoken` is each
-    provider's vocabulary, by its name, and `names` puts it in the words of the client's. `fetch` brings the bytes of a
-    photo that is named by where it lies, so many at most; it raises GatewayError. `fetched` is for what calls that have
-    photos fetched hold before the buffer does."""
+    """What every dialect's endpoint calls. `level` names the variant that a route's photos go by
+    now; `spoken` is each provider's vocabulary, by its name, and `names` puts it in the words of
+    the client's. `fetch` brings the bytes of a photo that is named by where it lies, so many at
+    most; it raises GatewayError. `fetched` is for what calls that have photos fetched hold before
+    the buffer does."""
 
     routes: Sequence[Route]
     flow: Flow
@@ -44,8 +46,8 @@ class Service:
     async def answer(self, question: Question, tenant: Tenant, dialect: Dialect) -> list[Answered]:
         """What came of each photo, in order; one that is refused costs the others nothing.
 
-        Raises NotServed or BadRequest where nothing at all of what is asked is served, Busy where the buffer is full or
-        too much is being fetched, Stopping where the process goes down.
+        Raises NotServed or BadRequest where nothing at all of what is asked is served, Busy where
+        the buffer is full or too much is being fetched, Stopping where the process goes down.
         """
         ways = [self._ways(item, tenant, dialect.name, question.quality) for item in question.items]
         refused = [way for way in ways if isinstance(way, GatewayError)]
@@ -70,9 +72,13 @@ class Service:
 
     def enter(self, photo: Photo, way: Way, tenant: Tenant, job: str, /, *, index: int) -> Entry:
         """A job's photo, ready to be put."""
-        return self.flow.entry(photo, way.route, tenant, job, index, variant=way.variant, wanted=way.wanted)
+        return self.flow.entry(
+            photo, way.route, tenant, job, index, variant=way.variant, wanted=way.wanted
+        )
 
-    def _ways(self, item: Item, tenant: Tenant, dialect: str, quality: Quality) -> Ways | GatewayError:
+    def _ways(
+        self, item: Item, tenant: Tenant, dialect: str, quality: Quality
+    ) -> Ways | GatewayError:
         if isinstance(item.photo, GatewayError) and not item.asks:
             return item.photo
         try:
@@ -81,17 +87,25 @@ class Service:
             return refusal
 
     def _is_below(self, ask: Ask, route: Route, spoken: Vocabulary) -> bool:
-        """Whether the client is told of what scores less than groups are promised to show. Of likelihoods, Google's
-        words, groups show all: a canvas with the lowest of each is the bound of every photo on it."""
+        """Whether the client is told of what scores less than groups are promised to show. Of
+        likelihoods, Google's words, groups show all: a canvas with the lowest of each is the bound
+        of every photo on it."""
         least, positive = ask.least_score, route.positive
-        return least is not None and positive is not None and least < positive and spoken != "google"
+        return (
+            least is not None and positive is not None and least < positive and spoken != "google"
+        )
 
     def _route(self, ask: Ask, tenant: Tenant, dialect: str, *, exact: bool) -> Route:
-        """The first route for the task and the tenant. What a vendor alone can say is asked of that vendor; labels that
-        no route is for, or one that takes those of boxes for them, are those of the objects on a photo."""
+        """The first route for the task and the tenant. What a vendor alone can say is asked of that
+        vendor; labels that no route is for, or one that takes those of boxes for them, are those of
+        the objects on a photo."""
         task = ask.task
         mine = [route for route in self.routes if not route.tenants or tenant.name in route.tenants]
-        by_task = {route.task: route for route in reversed(mine) if task != Task.EXTRAS or route.kind == dialect}
+        by_task = {
+            route.task: route
+            for route in reversed(mine)
+            if task != Task.EXTRAS or route.kind == dialect
+        }
         own, objects = by_task.get(task), by_task.get(Task.OBJECTS)
         if task == Task.LABELS and (own is None or (own.labels == "boxes" and not exact)):
             own = objects or own
@@ -99,15 +113,21 @@ class Service:
             return own
         what = f"{task} ({', '.join(ask.wanted)})" if task == Task.EXTRAS else task
         there = ", ".join(sorted({route.task for route in mine}))
-        raise NotServed(f"No route serves the task {what} for you; there are routes for {there or 'nothing'}.")
+        raise NotServed(
+            f"No route serves the task {what} for you; there are routes for {there or 'nothing'}."
+        )
 
     def _variant(self, route: Route, quality: Quality) -> str:
         return self.level(route.name) if quality == "target" else quality
 
     def _in_words(self, answer: Answered, to: Vocabulary) -> Answered:
-        """An answer in the vocabulary of the client's dialect; in that of whoever said it last, until then."""
+        """An answer in the vocabulary of the client's dialect; in that of whoever said it last,
+        until then."""
         told = {
-            task: replace(outcome, found=tuple(self.names.translate(outcome.found, task, self._spoken(outcome), to)))
+            task: replace(
+                outcome,
+                found=tuple(self.names.translate(outcome.found, task, self._spoken(outcome), to)),
+            )
             for task, outcome in answer.outcomes.items()
         }
         return replace(answer, outcomes=told)
@@ -116,9 +136,14 @@ class Service:
         return self.spoken.get(outcome.steps[-1].provider, "") if outcome.steps else ""
 
     async def _photos(
-        self, items: Sequence[Item], ways: Sequence[Ways | GatewayError], tenant: Tenant, limits: Limits
+        self,
+        items: Sequence[Item],
+        ways: Sequence[Ways | GatewayError],
+        tenant: Tenant,
+        limits: Limits,
     ) -> list[Photo | GatewayError]:
-        """Each photo as it is admitted, or why it is not. While some are fetched the others are held as well."""
+        """Each photo as it is admitted, or why it is not. While some are fetched the others are
+        held as well."""
         with self.fetched.taking() as take:
             if any(isinstance(item.photo, Source) for item in items):
                 take(sum(len(item.photo) for item in items if isinstance(item.photo, bytes)))
@@ -128,16 +153,24 @@ class Service:
                 take(len(data))
                 return data
 
-            admitting = (self._photo(item, its, limits, fetch) for item, its in zip(items, ways, strict=True))
+            admitting = (
+                self._photo(item, its, limits, fetch) for item, its in zip(items, ways, strict=True)
+            )
             photos = list[Photo | GatewayError]()
-            for photo in await asyncio.gather(*admitting, return_exceptions=True):  # so that none takes any more
+            for photo in await asyncio.gather(
+                *admitting, return_exceptions=True
+            ):  # so that none takes any more
                 if not isinstance(photo, Photo | GatewayError):
                     raise photo
                 photos.append(photo)
             return photos
 
     async def _photo(
-        self, item: Item, ways: Ways | GatewayError, limits: Limits, fetch: Callable[[str], Awaitable[bytes]]
+        self,
+        item: Item,
+        ways: Ways | GatewayError,
+        limits: Limits,
+        fetch: Callable[[str], Awaitable[bytes]],
     ) -> Photo:
         if isinstance(ways, GatewayError):
             raise ways
@@ -161,7 +194,11 @@ class Service:
             if isinstance(photo, Photo) and not isinstance(its, GatewayError)
             for way in its.values()
         ]
-        outcomes = iter(await self.flow.answer_all(asked, tenant, deadline_s=question.deadline_s) if asked else ())
+        outcomes = iter(
+            await self.flow.answer_all(asked, tenant, deadline_s=question.deadline_s)
+            if asked
+            else ()
+        )
         return [_answered(photo, its, outcomes) for photo, its in zip(photos, ways, strict=True)]
 
 
@@ -170,7 +207,9 @@ def _vocabulary(dialect: str) -> Vocabulary:
     return cast(Vocabulary, dialect) if dialect in get_args(Vocabulary) else ""
 
 
-def _answered(photo: Photo | GatewayError, ways: Ways | GatewayError, outcomes: Iterator[Outcome]) -> Answered:
+def _answered(
+    photo: Photo | GatewayError, ways: Ways | GatewayError, outcomes: Iterator[Outcome]
+) -> Answered:
     if isinstance(photo, GatewayError):
         return Answered(None, refusal=photo)
     assert not isinstance(ways, GatewayError)  # noqa: S101  such a photo is not admitted

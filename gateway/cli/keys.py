@@ -40,30 +40,43 @@ def create(
     ] = "",
     region: Annotated[
         list[str] | None,
-        typer.Option(help="A region that clients sign for, of a rekognition key; several times for several, else any."),
+        typer.Option(
+            help="A region that clients sign for, of a rekognition key; several times for several, else any."
+        ),
     ] = None,
     url: Annotated[
-        str, typer.Option(help="Where clients reach the gateway, for the lines shown; else as `listen`.")
+        str,
+        typer.Option(
+            help="Where clients reach the gateway, for the lines shown; else as `listen`."
+        ),
     ] = "",
     config: ConfigFile = settings.DEFAULT_FILE,
 ) -> None:
     """Make a key and show it, this once, with what a client has to write.
 
-    Only a digest of it is kept. Of rekognition, a key pair, the secret is kept in the clear: AWS signatures cannot be
-    verified without it.
+    Only a digest of it is kept. Of rekognition, a key pair, the secret is kept in the clear: AWS
+    signatures cannot be verified without it.
 
     A tenant has at most two valid keys of a dialect: the one in use, and the one that replaces it.
     """
     found, store = _store(config)
     if tenant not in (known := [each.name for each in found.tenants]):
-        raise ConfigError(f"{config}: there is no tenant {tenant!r}; there are {', '.join(known)}; add it to tenants "
-                          "first, it needs no keys there")  # fmt: skip
+        raise ConfigError(
+            f"{config}: there is no tenant {tenant!r}; there are {', '.join(known)}; add it to tenants "
+            "first, it needs no keys there"
+        )
     if region and dialect != Dialect.REKOGNITION:
-        raise ConfigError(f"--region is for keys of dialect rekognition, whose clients name one; {dialect} has none")
+        raise ConfigError(
+            f"--region is for keys of dialect rekognition, whose clients name one; {dialect} has none"
+        )
     now = datetime.now(UTC).replace(microsecond=0)
-    terms = Terms(f"key_{_draw(key_generate.HEX, 8)}", tenant, now, _until(expires, now), tuple(region or ()))
+    terms = Terms(
+        f"key_{_draw(key_generate.HEX, 8)}", tenant, now, _until(expires, now), tuple(region or ())
+    )
     made = key_generate.fresh(dialect, _draw)
-    standing = [row for row in _written(found) if (row.tenant, row.dialect) == (tenant, dialect.value)]
+    standing = [
+        row for row in _written(found) if (row.tenant, row.dialect) == (tenant, dialect.value)
+    ]
     before = _add(store, key_generate.stored(made, terms), standing, now)
     for line in _told(made, terms, before, found, url or _address(found)):
         typer.echo(line)
@@ -80,7 +93,9 @@ def list_keys(config: ConfigFile = settings.DEFAULT_FILE) -> None:
         table.add_column(column, overflow="fold", no_wrap=column in ("id", "dialect", "made"))
     for row in rows:
         pair = " ".join([row.access_key, *row.regions])
-        table.add_row(*map(escape, (row.name, row.tenant, row.dialect, row.made, _state(row, now), pair)))
+        table.add_row(
+            *map(escape, (row.name, row.tenant, row.dialect, row.made, _state(row, now), pair))
+        )
     out.print(table)
 
 
@@ -94,8 +109,11 @@ def revoke(
     try:
         key_file.change(store, lambda keys: keys.without(key_id))
     except LookupError:
-        where = (f"it stands in {config}: remove it there, and restart" if key_id.startswith("tenants[") else
-                 "imgrid keys list shows those there are")  # fmt: skip
+        where = (
+            f"it stands in {config}: remove it there, and restart"
+            if key_id.startswith("tenants[")
+            else "imgrid keys list shows those there are"
+        )
         raise ConfigError(f"{store}: there is no key {key_id}; {where}") from None
     except StoreError as error:
         raise ConfigError(str(error)) from None
@@ -119,7 +137,14 @@ def _written(found: Settings) -> Iterator[_Row]:
     for index, tenant in enumerate(found.tenants):
         for number, key in enumerate(tenant.keys):
             pair = (key.access_key, key.regions) if isinstance(key, RekognitionKey) else ("", ())
-            yield _Row(f"tenants[{index}].keys[{number}]", tenant.name, key.dialect, "in config", None, *pair)
+            yield _Row(
+                f"tenants[{index}].keys[{number}]",
+                tenant.name,
+                key.dialect,
+                "in config",
+                None,
+                *pair,
+            )
 
 
 def _row(key: StoredKey) -> _Row:
@@ -138,8 +163,10 @@ def _store(config: Path) -> tuple[Settings, Path]:
     found = read(config)
     store = settings.key_store_of(found, config)
     if store is None:
-        raise ConfigError(f"{config}: there is no key_store; add `key_store: imgrid-keys.json` beside tenants, and "
-                          "restart the gateway once")  # fmt: skip
+        raise ConfigError(
+            f"{config}: there is no key_store; add `key_store: imgrid-keys.json` beside tenants, and "
+            "restart the gateway once"
+        )
     return found, store
 
 
@@ -151,15 +178,18 @@ def _held(store: Path) -> Keys:
 
 
 def _add(store: Path, key: StoredKey, standing: Sequence[_Row], now: datetime) -> Sequence[_Row]:
-    """Keeps a key; says which of its tenant and dialect are valid beside it. Raises ConfigError where two are."""
+    """Keeps a key; says which of its tenant and dialect are valid beside it. Raises ConfigError
+    where two are."""
     before: list[_Row] = []
 
     def work(keys: Keys) -> Keys:
         before[:] = [*standing, *map(_row, keys.valid(key.tenant, key.dialect, now))]
         if len(before) >= AT_ONCE:
-            raise ConfigError(f"{key.tenant} has {len(before)} valid keys of dialect {key.dialect} already, "
-                              f"{', '.join(row.name for row in before)}, and may have {AT_ONCE}, one to replace the "
-                              f"other; first {_out(before[0])}")  # fmt: skip
+            raise ConfigError(
+                f"{key.tenant} has {len(before)} valid keys of dialect {key.dialect} already, "
+                f"{', '.join(row.name for row in before)}, and may have {AT_ONCE}, one to replace the "
+                f"other; first {_out(before[0])}"
+            )
         return keys.having(key)
 
     try:
@@ -176,9 +206,15 @@ def _out(row: _Row) -> str:
     return f"imgrid keys revoke {row.name}"
 
 
-def _told(made: Fresh, terms: Terms, before: Sequence[_Row], found: Settings, url: str) -> Iterator[str]:
+def _told(
+    made: Fresh, terms: Terms, before: Sequence[_Row], found: Settings, url: str
+) -> Iterator[str]:
     """What is shown of a new key, line by line."""
-    expiry = f"good until {terms.expires:%Y-%m-%d %H:%MZ}" if terms.expires else "good until it is revoked"
+    expiry = (
+        f"good until {terms.expires:%Y-%m-%d %H:%MZ}"
+        if terms.expires
+        else "good until it is revoked"
+    )
     region = terms.regions[0] if terms.regions else DEFAULT_REGION
     yield f"{terms.key_id} of {terms.tenant}, dialect {made.dialect}, {expiry}. It is shown this once:"
     yield f"\n{made.key} {made.secret}".rstrip()
@@ -200,7 +236,9 @@ def _until(text: str, now: datetime) -> datetime | None:
         return None
     found = re.fullmatch(r"([1-9]\d{0,4})([dhm])", text)
     if found is None:
-        raise ConfigError(f"--expires {text}: write days, hours or minutes, such as 30d, 12h or 45m")
+        raise ConfigError(
+            f"--expires {text}: write days, hours or minutes, such as 30d, 12h or 45m"
+        )
     return now + timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 

@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 
 def with_stores(config: Settings, file: Path, work: Callable[[Stores], Awaitable[T]]) -> T:
-    """What comes of the work on the stores, which are closed after it. Raises ConfigError where they are away."""
+    """What comes of the work on the stores, which are closed after it. Raises ConfigError where
+    they are away."""
 
     async def opened() -> T:
         stores = open_stores(config, file, steady())
@@ -41,7 +42,11 @@ def with_stores(config: Settings, file: Path, work: Callable[[Stores], Awaitable
 
 async def buffer_report(stores: Stores) -> RenderableType:
     """What waits and is held in a shared buffer, who serves it, and its dead letters."""
-    held, lanes, dead = await stores.buffer.held(), await stores.buffer.waiting(), await stores.buffer.dead()
+    held, lanes, dead = (
+        await stores.buffer.held(),
+        await stores.buffer.waiting(),
+        await stores.buffer.dead(),
+    )
     return Group(_held(held), _lanes(lanes, steady()()), _dead(dead))
 
 
@@ -67,6 +72,14 @@ def _dead(dead: Sequence[Dead]) -> Table:
     for letter in dead:
         lane = lane_of(letter.lane.encode())
         since = datetime.fromtimestamp(letter.at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        cells = (letter.photo, letter.tenant, letter.job, lane.provider, str(lane.shape), str(letter.claims), since)
+        cells = (
+            letter.photo,
+            letter.tenant,
+            letter.job,
+            lane.provider,
+            str(lane.shape),
+            str(letter.claims),
+            since,
+        )
         made.add_row(*map(escape, cells))
     return made

@@ -1,4 +1,5 @@
-"""A config file's content with the environment's variables laid over it, before anybody looks at what it says."""
+"""A config file's content with the environment's variables laid over it, before anybody looks at
+what it says."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ class _Loader(yaml.SafeLoader):
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = [name for index, name in enumerate(names) if name in names[:index]]
         if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} stands twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice[0]!r} stands twice", node.start_mark
+            )
         return super().construct_mapping(node, deep)
 
 
@@ -25,7 +28,8 @@ def load(text: str) -> Any:
 
 
 def variables(environment: Mapping[str, str], prefix: str) -> Iterator[tuple[list[str], str, Any]]:
-    """The variables that begin so: the path of keys that each is about, its own name, its value. Raises ValueError."""
+    """The variables that begin so: the path of keys that each is about, its own name, its value.
+    Raises ValueError."""
     for name, text in sorted(environment.items()):
         if name.startswith(prefix):
             try:
@@ -35,14 +39,15 @@ def variables(environment: Mapping[str, str], prefix: str) -> Iterator[tuple[lis
 
 
 def _value(text: str) -> Any:
-    """A variable's value as YAML; but a plain string as it stands, with what YAML takes for a comment."""
+    """A variable's value as YAML; but a plain string as it stands, with what YAML takes for a
+    comment."""
     value = load(text)
     return text if isinstance(value, str) and text[:1] not in ("'", '"') else value
 
 
 def put(content: Any, path: list[str], name: str, value: Any) -> None:
-    """Sets one value within nested mappings and lists; names match whatever their case. Raises ValueError where
-    there is no such place."""
+    """Sets one value within nested mappings and lists; names match whatever their case. Raises
+    ValueError where there is no such place."""
     *parents, last = path
     for part, after in zip(parents, path[1:], strict=True):
         content = _child(content, part, name, {} if not after.isdigit() else [])
@@ -53,7 +58,9 @@ def put(content: Any, path: list[str], name: str, value: Any) -> None:
 def _child(content: Any, part: str, name: str, fresh: Any) -> Any:
     if isinstance(content, list):
         if not part.isdigit() or int(part) > len(content):
-            raise ValueError(f"{name} in the environment: {part!r} is no index of a list of {len(content)}")
+            raise ValueError(
+                f"{name} in the environment: {part!r} is no index of a list of {len(content)}"
+            )
         if int(part) == len(content):
             content.append(fresh)
         return content[int(part)]

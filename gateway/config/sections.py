@@ -41,7 +41,9 @@ class GrpcSettings(Section):
     """Google's clients by gRPC, which most of them speak by themselves."""
 
     listen: Listen = Field("127.0.0.1:8081", description="address and port")
-    cert: Path | None = Field(None, description="chain of certificates, PEM; with it and its key clients must use TLS")
+    cert: Path | None = Field(
+        None, description="chain of certificates, PEM; with it and its key clients must use TLS"
+    )
     key: Path | None = Field(None, description="its private key, PEM, without a password")
 
     @model_validator(mode="after")
@@ -77,21 +79,25 @@ class S3Settings(Section):
 
 
 class GsSettings(Section):
-    """How the gateway itself reads from Google Cloud Storage: with the application's default credentials, which are
-    sent to Google's own addresses only."""
+    """How the gateway itself reads from Google Cloud Storage: with the application's default
+    credentials, which are sent to Google's own addresses only."""
 
     endpoint: str = Field("https://storage.googleapis.com", pattern="^https?://")
     anonymous: bool = Field(False, description="without credentials: what is public")
 
 
 class FetchSettings(Section):
-    """URLs that clients name: photos to fetch, and webhooks; and places in stores where photos lie."""
+    """URLs that clients name: photos to fetch, and webhooks; and places in stores where photos
+    lie."""
 
-    allow: list[IPv4Network | IPv6Network] = Field(default_factory=list, description="private networks it may go to")
+    allow: list[IPv4Network | IPv6Network] = Field(
+        default_factory=list, description="private networks it may go to"
+    )
     timeout_ms: float = Field(10_000, gt=0, description="how long one photo or delivery may take")
     max_redirects: int = Field(3, ge=0)
     sources: list[Source] = Field(
-        default_factory=list, description="buckets and folders that are read for everybody: gs://bucket/folder/"
+        default_factory=list,
+        description="buckets and folders that are read for everybody: gs://bucket/folder/",
     )
     s3: S3Settings = S3Settings()
     gs: GsSettings = GsSettings()

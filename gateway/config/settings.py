@@ -41,25 +41,35 @@ class BufferSettings(_Section):
     max_photos: int = Field(5_000, ge=1)
     max_bytes: int = Field(1 << 30, ge=1)
     max_pixels: int = Field(20_000_000_000, ge=1)
-    max_drawn_bytes: int = Field(256 * 1024 * 1024, ge=0, description="pixels of photos drawn while they wait")
+    max_drawn_bytes: int = Field(
+        256 * 1024 * 1024, ge=0, description="pixels of photos drawn while they wait"
+    )
 
 
 class JobSettings(_Section):
     """Work that is handed in and answered later."""
 
-    file: Path = Field(Path("imgrid-jobs.sqlite3"), description="where jobs are kept when there is no Redis")
+    file: Path = Field(
+        Path("imgrid-jobs.sqlite3"), description="where jobs are kept when there is no Redis"
+    )
     max_photos: int = Field(100_000, ge=1, description="photos of jobs that wait")
     max_bytes: int = Field(4 << 30, ge=1, description="their bytes")
     max_request_bytes: int = Field(256 << 20, ge=1, description="one job as it is handed in")
-    max_wait_ms: float = Field(2_000, ge=0, description="how long a photo waits for company at each stage")
+    max_wait_ms: float = Field(
+        2_000, ge=0, description="how long a photo waits for company at each stage"
+    )
     deadline_ms: float = Field(86_400_000, gt=0, description="how long an answer may take")
-    keep_ms: float = Field(86_400_000, gt=0, description="how long a job's results are kept after its end")
+    keep_ms: float = Field(
+        86_400_000, gt=0, description="how long a job's results are kept after its end"
+    )
 
 
 class WebhookSettings(_Section):
     """How clients are told of their jobs."""
 
-    secrets: list[SecretStr] = Field(default_factory=list, description="whsec_…; for tenants that have none")
+    secrets: list[SecretStr] = Field(
+        default_factory=list, description="whsec_…; for tenants that have none"
+    )
     concurrency: int = Field(64, ge=1, description="deliveries under way at the same time")
 
 
@@ -70,11 +80,17 @@ class LimitSettings(_Section):
     max_photo_pixels: int = Field(50_000_000, ge=1)
     max_request_bytes: int = Field(64 * 1024 * 1024, ge=1)
     max_reading_bytes: int = Field(
-        512 * 1024 * 1024, ge=1, description="bodies being read at the same time, in all; and photos being fetched"
+        512 * 1024 * 1024,
+        ge=1,
+        description="bodies being read at the same time, in all; and photos being fetched",
     )
     body_timeout_ms: float = Field(30_000, gt=0, description="how long a body may take to arrive")
-    keep_replies_ms: float = Field(120_000, ge=0, description="how long calls that are sent again get the same reply")
-    max_replies_bytes: int = Field(64 * 1024 * 1024, ge=0, description="replies kept for that; the oldest go first")
+    keep_replies_ms: float = Field(
+        120_000, ge=0, description="how long calls that are sent again get the same reply"
+    )
+    max_replies_bytes: int = Field(
+        64 * 1024 * 1024, ge=0, description="replies kept for that; the oldest go first"
+    )
 
 
 class Settings(BaseSettings):
@@ -84,34 +100,51 @@ class Settings(BaseSettings):
 
     listen: Listen = Field("127.0.0.1:8080", description="address and port")
     tls: TlsSettings | None = Field(None, description="clients must use https")
-    grpc: GrpcSettings | None = Field(None, description="Google's clients by gRPC, on a port of its own")
-    providers: dict[str, dict[str, Any]] = Field(min_length=1, description="by name; each has a kind and its options")
+    grpc: GrpcSettings | None = Field(
+        None, description="Google's clients by gRPC, on a port of its own"
+    )
+    providers: dict[str, dict[str, Any]] = Field(
+        min_length=1, description="by name; each has a kind and its options"
+    )
     routes: list[RouteSettings] = Field(min_length=1)
     tenants: list[TenantSettings] = Field(default_factory=list)
-    key_store: Path | None = Field(None, description="keys that are made and revoked while it runs: `imgrid keys`")
-    redis: SecretStr | None = Field(None, description="redis://host:6379/0: a buffer that replicas share")
+    key_store: Path | None = Field(
+        None, description="keys that are made and revoked while it runs: `imgrid keys`"
+    )
+    redis: SecretStr | None = Field(
+        None, description="redis://host:6379/0: a buffer that replicas share"
+    )
     billed_unknown: Literal["retry", "fail"] = Field(
-        "retry", description="what becomes of photos that were asked about without an answer, and may be billed"
+        "retry",
+        description="what becomes of photos that were asked about without an answer, and may be billed",
     )
     buffer: BufferSettings = BufferSettings()
     jobs: JobSettings = JobSettings()
     webhooks: WebhookSettings = WebhookSettings()
     fetch: FetchSettings = FetchSettings()
     limits: LimitSettings = LimitSettings()
-    names: list[Path] = Field(default_factory=list, description="files of names; theirs go before the shipped ones")
+    names: list[Path] = Field(
+        default_factory=list, description="files of names; theirs go before the shipped ones"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="for decoding and composing")
+    threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="for decoding and composing"
+    )
 
     @model_validator(mode="after")
     def _closed(self) -> Settings:
         doors = {"listen": self.listen, **({"grpc.listen": self.grpc.listen} if self.grpc else {})}
         for name, listen in doors.items():
             if not self.tenants and not is_loopback(host_of(listen)):
-                raise ValueError(f"{name}: {listen} is not loopback and there are no tenants, so anybody could spend "
-                                 "your money; add tenants with keys, or listen on 127.0.0.1")  # fmt: skip
+                raise ValueError(
+                    f"{name}: {listen} is not loopback and there are no tenants, so anybody could spend "
+                    "your money; add tenants with keys, or listen on 127.0.0.1"
+                )
         if self.key_store is not None and not self.tenants:
-            raise ValueError("key_store: there are no tenants whose keys it could hold, and without tenants nobody "
-                             "needs one; add tenants, or remove key_store")  # fmt: skip
+            raise ValueError(
+                "key_store: there are no tenants whose keys it could hold, and without tenants nobody "
+                "needs one; add tenants, or remove key_store"
+            )
         return self
 
     @property
@@ -131,26 +164,30 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `read` hands over: file and environment are already merged, so that an unknown key in either is
-        an error that can be named."""
+        """Only what `read` hands over: file and environment are already merged, so that an unknown
+        key in either is an error that can be named."""
         return (init_settings,)
 
 
 def read(file: Path, environment: Mapping[str, str]) -> Settings:
     """The settings in a YAML file, each overridden by its variable in the environment.
 
-    `IMGRID_LISTEN` is `listen`; `IMGRID_ROUTES__0__MAX_WAIT_MS` is `max_wait_ms` of the first route; values are YAML.
-    Raises ConfigError naming file and key.
+    `IMGRID_LISTEN` is `listen`; `IMGRID_ROUTES__0__MAX_WAIT_MS` is `max_wait_ms` of the first
+    route; values are YAML. Raises ConfigError naming file and key.
     """
     try:
         content = overlay.load(file.read_text()) or {}
     except FileNotFoundError:
-        raise ConfigError(f"there is no {file}; write one with: imgrid config example > {DEFAULT_FILE}") from None
+        raise ConfigError(
+            f"there is no {file}; write one with: imgrid config example > {DEFAULT_FILE}"
+        ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{file} must hold keys and values, such as 'listen: 127.0.0.1:8080'")
-    content = {key: value for key, value in content.items() if value is not None}  # an empty section says nothing
+    content = {
+        key: value for key, value in content.items() if value is not None
+    }  # an empty section says nothing
     try:
         variables = list(overlay.variables(environment, PREFIX))
         for path, name, value in variables:
@@ -171,7 +208,9 @@ def _explain(file: Path, variables: Mapping[str, str], error: ValidationError) -
     """A line for each problem: where the value came from, its key, and what is wrong with it."""
     for problem in error.errors(include_url=False):
         loc = [part for part in problem["loc"] if part not in KEY_KINDS]
-        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+        where = "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc
+        ).lstrip(".")
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "unknown key" + _suggestion(str(problem["loc"][-1]))
@@ -180,9 +219,25 @@ def _explain(file: Path, variables: Mapping[str, str], error: ValidationError) -
 
 
 def _suggestion(key: str) -> str:
-    sections = (Settings, RouteSettings, FallbackSettings, WatchSettings, TenantSettings, HookSettings, BufferSettings,
-                JobSettings, WebhookSettings, FetchSettings, S3Settings, GsSettings, TlsSettings, GrpcSettings,
-                LimitSettings, RekognitionKey, PlainKey)  # fmt: skip
+    sections = (
+        Settings,
+        RouteSettings,
+        FallbackSettings,
+        WatchSettings,
+        TenantSettings,
+        HookSettings,
+        BufferSettings,
+        JobSettings,
+        WebhookSettings,
+        FetchSettings,
+        S3Settings,
+        GsSettings,
+        TlsSettings,
+        GrpcSettings,
+        LimitSettings,
+        RekognitionKey,
+        PlainKey,
+    )
     known = {name for section in sections for name in section.model_fields}
     close = difflib.get_close_matches(key, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
@@ -195,12 +250,16 @@ def _check_tenants(settings: Settings, file: Path) -> None:
     seen: set[tuple[str, str]] = set()
     for index, tenant in enumerate(settings.tenants):
         if not tenant.keys and settings.key_store is None:
-            raise ConfigError(f"{file}: tenants[{index}].keys: there are none; write one, or name a file in key_store "
-                              "and make one with: imgrid keys create")  # fmt: skip
+            raise ConfigError(
+                f"{file}: tenants[{index}].keys: there are none; write one, or name a file in key_store "
+                "and make one with: imgrid keys create"
+            )
         for number, key in enumerate(tenant.keys):
             what = key.access_key if isinstance(key, RekognitionKey) else key.digest
             if (key.dialect, what) in seen:
-                raise ConfigError(f"{file}: tenants[{index}].keys[{number}]: the same {key.dialect} key is given above")
+                raise ConfigError(
+                    f"{file}: tenants[{index}].keys[{number}]: the same {key.dialect} key is given above"
+                )
             seen.add((key.dialect, what))
 
 
@@ -216,14 +275,21 @@ def _check_routes(settings: Settings, file: Path) -> None:
         before = taken.get(what, set())
         asked_for = set(route.tenants) or tenants
         if before is None or (asked_for and asked_for <= before):
-            raise ConfigError(f"{where}: nothing can match it: an earlier route serves {route.task} for the same "
-                              "tenants; remove one, or name other tenants")  # fmt: skip
+            raise ConfigError(
+                f"{where}: nothing can match it: an earlier route serves {route.task} for the same "
+                "tenants; remove one, or name other tenants"
+            )
         taken[what] = before | set(route.tenants) if route.tenants else None
 
 
 def _vendor(settings: Settings, route: RouteSettings) -> str:
-    """What a vendor alone can say is asked of it by its own clients: there may be a route for each vendor."""
-    return str(settings.providers.get(route.provider, {}).get("kind")) if route.task == Task.EXTRAS else ""
+    """What a vendor alone can say is asked of it by its own clients: there may be a route for each
+    vendor."""
+    return (
+        str(settings.providers.get(route.provider, {}).get("kind"))
+        if route.task == Task.EXTRAS
+        else ""
+    )
 
 
 def options_of(settings: Settings, name: str, file: Path) -> Options:
@@ -234,11 +300,17 @@ def options_of(settings: Settings, name: str, file: Path) -> Options:
     except LookupError as error:
         raise ConfigError(f"{file}: providers.{name}.kind: {error.args[0]}") from None
     except ImportError as error:
-        raise ConfigError(f"{file}: providers.{name}: its kind needs a missing package: {error}") from None
+        raise ConfigError(
+            f"{file}: providers.{name}: its kind needs a missing package: {error}"
+        ) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        message = (
+            "unknown key"
+            if first["type"] == "extra_forbidden"
+            else first["msg"].removeprefix("Value error, ")
+        )
         raise ConfigError(f"{file}: providers.{name}.{key}: {message}") from None
 
 

@@ -27,7 +27,9 @@ class PlainKey(_Section):
 
     dialect: Literal["native", "azure", "google"]
     key: SecretStr | None = Field(None, min_length=1)
-    sha256: str | None = Field(None, description="in the key's place: its digest in hex", pattern="^[0-9a-fA-F]{64}$")
+    sha256: str | None = Field(
+        None, description="in the key's place: its digest in hex", pattern="^[0-9a-fA-F]{64}$"
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> PlainKey:
@@ -38,7 +40,11 @@ class PlainKey(_Section):
     @property
     def digest(self) -> str:
         """In lower-case hex, whichever of both was written."""
-        return sha256_of(self.key.get_secret_value()) if self.key is not None else str(self.sha256).lower()
+        return (
+            sha256_of(self.key.get_secret_value())
+            if self.key is not None
+            else str(self.sha256).lower()
+        )
 
 
 KEY_KINDS = ("rekognition", "native", "azure", "google")
@@ -49,7 +55,8 @@ Key = Annotated[RekognitionKey | PlainKey, Field(discriminator="dialect")]
 
 
 class HookSettings(_Section):
-    """Where a tenant's jobs are told of, where they name no webhook of their own, and what signs what is told."""
+    """Where a tenant's jobs are told of, where they name no webhook of their own, and what signs
+    what is told."""
 
     url: str = ""
     each_photo: bool = Field(False, description="tell of each photo, not only of the job's end")
@@ -66,7 +73,11 @@ class TenantSettings(_Section):
     name: str = Field(min_length=1)
     keys: list[Key] = Field(default_factory=list, description="none: those of `key_store` only")
     webhook: HookSettings = HookSettings()
-    share: bool = Field(False, description="its photos may share canvases with those of other tenants who agreed too")
+    share: bool = Field(
+        False,
+        description="its photos may share canvases with those of other tenants who agreed too",
+    )
     sources: list[Source] = Field(
-        default_factory=list, description="buckets and folders that are read for it: s3://shop-photos/"
+        default_factory=list,
+        description="buckets and folders that are read for it: s3://shop-photos/",
     )

@@ -1,4 +1,5 @@
-"""One tree of errors, each of which knows its HTTP status, its name on the wire and what a client may read of it."""
+"""One tree of errors, each of which knows its HTTP status, its name on the wire and what a client
+may read of it."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ class GatewayError(Exception):
     status = 500
     code = "internal"
 
-    def __init__(self, message: str = "Something went wrong here; the operator's log says what.") -> None:
+    def __init__(
+        self, message: str = "Something went wrong here; the operator's log says what."
+    ) -> None:
         super().__init__(message)
 
     @property
@@ -26,7 +29,8 @@ class BadRequest(GatewayError):
 
 
 class Unauthenticated(GatewayError):
-    """No key, or one that this gateway did not give out; `scheme_error` is the dialect's finer name for it."""
+    """No key, or one that this gateway did not give out; `scheme_error` is the dialect's finer name
+    for it."""
 
     status = 401
     code = "unauthenticated"
@@ -164,7 +168,8 @@ class DeadlineExceeded(GatewayError):
 
 
 class BilledUnknown(GatewayError):
-    """The question was sent and no answer came: it may be billed, and `billed_unknown: fail` forbids asking again."""
+    """The question was sent and no answer came: it may be billed, and `billed_unknown: fail`
+    forbids asking again."""
 
     status = 502
     code = "billed_unknown"
@@ -216,7 +221,8 @@ class Conflict(BadRequest):
 
 
 def named(code: str, message: str) -> GatewayError:
-    """The error of that code, as another process told of it; a code that is not known here is an internal error."""
+    """The error of that code, as another process told of it; a code that is not known here is an
+    internal error."""
     kinds = [GatewayError]
     for kind in kinds:
         if kind.code == code:

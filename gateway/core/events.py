@@ -18,8 +18,8 @@ log = logging.getLogger("imgrid")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A canvas was answered, and billed: one image, unless it was `free`. `entries` are its photos in the layout's
-    order; the cells of the `broken` ones, by index, are empty."""
+    """A canvas was answered, and billed: one image, unless it was `free`. `entries` are its photos
+    in the layout's order; the cells of the `broken` ones, by index, are empty."""
 
     canvas: str
     lane: Lane
@@ -41,7 +41,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """One call to a provider failed, for `reason` (the error's class) and `message`; it may be made again."""
+    """One call to a provider failed, for `reason` (the error's class) and `message`; it may be made
+    again."""
 
     provider: str
     reason: str
@@ -59,7 +60,8 @@ class BreakerChanged:
 
 @dataclass(frozen=True, slots=True)
 class FellBack:
-    """A photo that `provider` was to be asked about waits for another, its lane's, because of the fault `reason`."""
+    """A photo that `provider` was to be asked about waits for another, its lane's, because of the
+    fault `reason`."""
 
     entry: Entry
     provider: str
@@ -106,7 +108,8 @@ class LoopFailed:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A photo's answer by its route's cascade was compared with its answer alone; `record` is all that was so far."""
+    """A photo's answer by its route's cascade was compared with its answer alone; `record` is all
+    that was so far."""
 
     route: str
     record: Record
@@ -121,7 +124,8 @@ class Overlooked:
 
 @dataclass(frozen=True, slots=True)
 class LevelChanged:
-    """A route goes by another variant of its cascade from now on, its `level`th, because of what `record` holds."""
+    """A route goes by another variant of its cascade from now on, its `level`th, because of what
+    `record` holds."""
 
     route: str
     before: str
@@ -132,8 +136,9 @@ class LevelChanged:
 
 @dataclass(frozen=True, slots=True)
 class GroupsChanged:
-    """A route's photos are asked about first at another shape than `before` (None at the beginning), alone where that
-    is cheapest, or the share of them that is flagged has moved. `images` a photo are expected."""
+    """A route's photos are asked about first at another shape than `before` (None at the
+    beginning), alone where that is cheapest, or the share of them that is flagged has moved.
+    `images` a photo are expected."""
 
     route: str
     shape: Shape
@@ -144,9 +149,20 @@ class GroupsChanged:
 
 
 Event = (
-    Asked | CallFailed | BreakerChanged | FellBack | Settled | Refused | Repeated | Left | LoopFailed | Compared
-    | Overlooked | LevelChanged | GroupsChanged
-)  # fmt: skip
+    Asked
+    | CallFailed
+    | BreakerChanged
+    | FellBack
+    | Settled
+    | Refused
+    | Repeated
+    | Left
+    | LoopFailed
+    | Compared
+    | Overlooked
+    | LevelChanged
+    | GroupsChanged
+)
 Listener = Callable[[Event], None]
 
 

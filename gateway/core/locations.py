@@ -12,13 +12,15 @@ STORES = frozenset({"s3", "gs"})
 MAX_CHARS = 8192
 MAX_KEY_BYTES = 1024
 """Of a key or a version: what both stores take of a key."""
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,254}")  # so no access point's ARN, which is a bucket somewhere else
+_BUCKET = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{2,254}"
+)  # so no access point's ARN, which is a bucket somewhere else
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Place(NamedTuple):
-    """A photo's place: of one on the web the URL alone counts, of an object the rest, decoded. Schemes are in lower
-    case, keys as the store has them."""
+    """A photo's place: of one on the web the URL alone counts, of an object the rest, decoded.
+    Schemes are in lower case, keys as the store has them."""
 
     url: str
     scheme: str
@@ -28,19 +30,23 @@ class Place(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """What lies in a bucket under a key that ends with a slash, or in all of it where that is empty."""
+    """What lies in a bucket under a key that ends with a slash, or in all of it where that is
+    empty."""
 
     scheme: str
     bucket: str
     key: str
 
     def holds(self, place: Place) -> bool:
-        return (place.scheme, place.bucket) == (self.scheme, self.bucket) and place.key.startswith(self.key)
+        return (place.scheme, place.bucket) == (self.scheme, self.bucket) and place.key.startswith(
+            self.key
+        )
 
 
 def place_of(url: str) -> Place:
-    """Reads http and https URLs (which are not judged here), `s3://bucket/key?versionId=…` with the key and the version
-    percent-encoded, and `gs://bucket/object` with the object's name as it is, as Google's own clients write it.
+    """Reads http and https URLs (which are not judged here), `s3://bucket/key?versionId=…` with the
+    key and the version percent-encoded, and `gs://bucket/object` with the object's name as it is,
+    as Google's own clients write it.
 
     Raises ValueError with a message that is safe for who named it.
     """
@@ -55,13 +61,17 @@ def place_of(url: str) -> Place:
     bucket, _, key = rest.partition("/")
     key, version = _decoded(key) if scheme == "s3" else (key, "")
     if not _BUCKET.fullmatch(bucket) or not key or not _is_plain(key) or not _is_plain(version):
-        raise ValueError(f"The URL names no object that is read here; write {scheme}://BUCKET/NAME.")
+        raise ValueError(
+            f"The URL names no object that is read here; write {scheme}://BUCKET/NAME."
+        )
     return Place(url, scheme, bucket, key, version)
 
 
 def s3_url(bucket: str, key: str, version: str = "") -> str:
     """What `place_of` reads as these, where a bucket can have that name."""
-    return f"s3://{quote(bucket, safe='')}/{quote(key)}" + (f"?versionId={quote(version, safe='')}" if version else "")
+    return f"s3://{quote(bucket, safe='')}/{quote(key)}" + (
+        f"?versionId={quote(version, safe='')}" if version else ""
+    )
 
 
 def folder_of(text: str) -> Folder:
@@ -71,9 +81,16 @@ def folder_of(text: str) -> Folder:
     """
     scheme, _, rest = text.partition("://")
     bucket, _, key = rest.partition("/")
-    if scheme not in STORES or not _BUCKET.fullmatch(bucket) or not rest.endswith("/") or not _is_plain(key):
-        raise ValueError(f"{text!r} is no folder; write s3://BUCKET/, gs://BUCKET/FOLDER/ or the like, with a slash at "
-                         "the end, so that no other bucket or folder begins with it")  # fmt: skip
+    if (
+        scheme not in STORES
+        or not _BUCKET.fullmatch(bucket)
+        or not rest.endswith("/")
+        or not _is_plain(key)
+    ):
+        raise ValueError(
+            f"{text!r} is no folder; write s3://BUCKET/, gs://BUCKET/FOLDER/ or the like, with a slash at "
+            "the end, so that no other bucket or folder begins with it"
+        )
     return Folder(scheme, bucket, key)
 
 
@@ -82,7 +99,9 @@ def _decoded(text: str) -> tuple[str, str]:
     key, mark, query = text.partition("?")
     name, _, version = query.partition("=")
     if mark and (name != "versionId" or not version):
-        raise ValueError("After the key of an s3 URL stands ?versionId=…, or nothing; a ? within it is written %3F.")
+        raise ValueError(
+            "After the key of an s3 URL stands ?versionId=…, or nothing; a ? within it is written %3F."
+        )
     try:
         return unquote(key, errors="strict"), unquote(version, errors="strict")
     except UnicodeDecodeError:
@@ -90,8 +109,8 @@ def _decoded(text: str) -> tuple[str, str]:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether everybody on the way reads the text alike: stores take `..` for a name as any other, but what stands
-    before them may resolve it, and so leave the folder."""
+    """Whether everybody on the way reads the text alike: stores take `..` for a name as any other,
+    but what stands before them may resolve it, and so leave the folder."""
     try:
         short = len(text.encode()) <= MAX_KEY_BYTES
     except UnicodeEncodeError:  # half a surrogate pair

@@ -13,17 +13,19 @@ from thresholds.shape import Shape
 from thresholds.variants import TARGET, ladder, variants
 
 Quality = Literal["exact", "target", "cheapest"]
-"""What a client may ask for: its photo alone, what the route promises, or no second question that is paid for."""
+"""What a client may ask for: its photo alone, what the route promises, or no second question that
+is paid for."""
 
 
 Labels = Literal["alone", "boxes", "listed"]
-"""How labels of a whole photo are come by: each photo asked about alone; those of its boxes, by the route for objects;
-or in groups, for clients that ask about a list of labels only."""
+"""How labels of a whole photo are come by: each photo asked about alone; those of its boxes, by the
+route for objects; or in groups, for clients that ask about a list of labels only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Who asks. Photos of one `pool` may share a canvas; a pool of its own keeps a tenant's photos to itself."""
+    """Who asks. Photos of one `pool` may share a canvas; a pool of its own keeps a tenant's photos
+    to itself."""
 
     name: str
     pool: str
@@ -31,7 +33,8 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """Who is asked in the place of a route's provider, after which of its faults (names in `core.fault_names`)."""
+    """Who is asked in the place of a route's provider, after which of its faults (names in
+    `core.fault_names`)."""
 
     provider: str
     on: frozenset[str]
@@ -39,9 +42,11 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How one task is served, to whom. `companion` names a free provider that sees every photo whole, at stage 0.
+    """How one task is served, to whom. `companion` names a free provider that sees every photo
+    whole, at stage 0.
 
-    `levels` are the variants of the cascade that the route tightens by, in turn; the first is the cascade itself.
+    `levels` are the variants of the cascade that the route tightens by, in turn; the first is the
+    cascade itself.
     """
 
     name: str
@@ -68,23 +73,26 @@ class Route:
         object.__setattr__(self, "levels", ladder(self.cascade, self.provider, self.companion))
 
     def variant(self, name: str) -> Cascade:
-        """The cascade of that name; the route's own where there is none, as for photos that an older one left."""
+        """The cascade of that name; the route's own where there is none, as for photos that an
+        older one left."""
         return self.variants.get(name, self.cascade)
 
     @property
     def positive(self) -> float | None:
-        """Where photos are cleared in groups, the score from which on what a photo alone shows is promised to be found:
-        a client that asks for less is to be asked for exactly. None where each photo has its own answer."""
+        """Where photos are cleared in groups, the score from which on what a photo alone shows is
+        promised to be found: a client that asks for less is to be asked for exactly. None where
+        each photo has its own answer."""
         return self.cascade.positive
 
     def in_groups(self, wanted: Sequence[str]) -> bool:
-        """Whether photos may be cleared together, of which this is wanted: labels only where they are named."""
+        """Whether photos may be cleared together, of which this is wanted: labels only where they
+        are named."""
         return bool(self.cascade.groups) and (self.task != Task.LABELS or bool(wanted))
 
 
 class Way(NamedTuple):
-    """How one thing that is asked of a photo is served: by which route, by which variant of it, and what of it is
-    wanted (as in `Entry`)."""
+    """How one thing that is asked of a photo is served: by which route, by which variant of it, and
+    what of it is wanted (as in `Entry`)."""
 
     route: Route
     variant: str = TARGET
@@ -92,7 +100,8 @@ class Way(NamedTuple):
 
 
 def concerning(found: Sequence[Detection], wanted: Sequence[str]) -> list[Detection]:
-    """What of it concerns a photo of whose labels only these are wanted; all of it where none is named."""
+    """What of it concerns a photo of whose labels only these are wanted; all of it where none is
+    named."""
     names = {label.casefold() for label in wanted}
     return [each for each in found if not names or each.label.casefold() in names]
 
@@ -108,8 +117,8 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One client image. `size` is upright: after its EXIF `orientation` (1 to 8) is applied. `hops` is how many
-    gateways it came through before this one."""
+    """One client image. `size` is upright: after its EXIF `orientation` (1 to 8) is applied. `hops`
+    is how many gateways it came through before this one."""
 
     id: str
     data: bytes = field(repr=False)
@@ -124,8 +133,8 @@ class Photo:
 
 
 FETCHING = "fetch"
-"""In a lane's place for a provider: its photos are still URLs, to be fetched. A photo that is one has the format URL,
-no pixels, and the URL for bytes."""
+"""In a lane's place for a provider: its photos are still URLs, to be fetched. A photo that is one
+has the format URL, no pixels, and the URL for bytes."""
 
 
 URL = "URL"
@@ -175,11 +184,12 @@ class Step:
 class Entry:
     """A photo in the buffer: in which lane, since when, until when, and what was asked before.
 
-    Times are seconds of the buffer's clock. `put_at` is when it came into this lane; `due_at` when it no longer waits
-    for company; `deadline_at` when its client no longer waits for an answer. A photo of a job names the job and its
-    place in it; one that is `watched` the gateway asks about for itself, and it counts as nobody's; any other is some
-    client's that waits for the answer now. `variant` names which of the route's cascades it goes by. `turn` counts its
-    claims: whoever holds an earlier turn has lost the photo to another.
+    Times are seconds of the buffer's clock. `put_at` is when it came into this lane; `due_at` when
+    it no longer waits for company; `deadline_at` when its client no longer waits for an answer. A
+    photo of a job names the job and its place in it; one that is `watched` the gateway asks about
+    for itself, and it counts as nobody's; any other is some client's that waits for the answer now.
+    `variant` names which of the route's cascades it goes by. `turn` counts its claims: whoever
+    holds an earlier turn has lost the photo to another.
     """
 
     photo: Photo

@@ -14,7 +14,8 @@ from providers.detection import Task
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A photo that is named by where it lies: an `http` or `https` URL, `s3://bucket/key`, `gs://bucket/object`."""
+    """A photo that is named by where it lies: an `http` or `https` URL, `s3://bucket/key`,
+    `gs://bucket/object`."""
 
     url: str
 
@@ -23,9 +24,10 @@ class Source:
 class Ask:
     """One thing that is asked of a photo.
 
-    `wanted` names, of EXTRAS, what the vendor is to say, and of LABELS the only ones that the client asks about; of
-    those and of MODERATION the client is told nothing that scores less than `least_score`; None leaves it to the route.
-    `alone`: the photo shares no canvas for it, whatever the route does otherwise.
+    `wanted` names, of EXTRAS, what the vendor is to say, and of LABELS the only ones that the
+    client asks about; of those and of MODERATION the client is told nothing that scores less than
+    `least_score`; None leaves it to the route. `alone`: the photo shares no canvas for it, whatever
+    the route does otherwise.
     """
 
     task: Task
@@ -38,7 +40,8 @@ class Ask:
 class Item:
     """A photo, or where it lies, and what is asked of it: each task once.
 
-    In a photo's place may stand why it is not asked about: it is refused so, and the others are answered.
+    In a photo's place may stand why it is not asked about: it is refused so, and the others are
+    answered.
     """
 
     photo: bytes | Source | GatewayError = field(repr=False)
@@ -89,11 +92,11 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A call that is no question about photos here: it is handed on whole to the vendor, if the operator allows
-    `operation` to be, and answered as the vendor answers it.
+    """A call that is no question about photos here: it is handed on whole to the vendor, if the
+    operator allows `operation` to be, and answered as the vendor answers it.
 
-    `images` are billed for it, as far as can be told. `target` is what the vendor calls it (`providers.base.Call`),
-    where that is not the operation's name.
+    `images` are billed for it, as far as can be told. `target` is what the vendor calls it
+    (`providers.base.Call`), where that is not the operation's name.
     """
 
     operation: str

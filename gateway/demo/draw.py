@@ -1,4 +1,5 @@
-"""A canvas with what was asked and what was answered drawn on it: cells, who asked, boxes, labels and scores."""
+"""A canvas with what was asked and what was answered drawn on it: cells, who asked, boxes, labels
+and scores."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ PALETTE: tuple[Rgb, ...] = (
 )
 LINE, CAPTION, ON_CAPTION = (255, 255, 255, 210), (18, 22, 30, 205), (255, 255, 255, 255)
 SMALL_PX = 900
-"""Pictures whose longer side is below this are drawn at twice their size, or tags would hide them."""
+"""Pictures whose longer side is below this are drawn at twice their size, or tags would hide
+them."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ class Tag(NamedTuple):
 def annotate(picture: Image.Image, cells: Sequence[Cell], boxes: Sequence[Mark]) -> Image.Image:
     """An RGB copy with cells and boxes drawn on it, twice the size if the picture is small."""
     zoom = 2 if max(picture.size) < SMALL_PX else 1
-    canvas = picture.convert("RGB").resize((picture.width * zoom, picture.height * zoom), Image.Resampling.LANCZOS)
+    canvas = picture.convert("RGB").resize(
+        (picture.width * zoom, picture.height * zoom), Image.Resampling.LANCZOS
+    )
     cells = [Cell(_zoomed(cell.rect, zoom), cell.caption) for cell in cells]
     marks = [Mark(_zoomed(mark.rect, zoom), mark.label, mark.score) for mark in boxes]
     pen = ImageDraw.Draw(canvas, "RGBA")
@@ -108,14 +112,21 @@ def _tags(cells: Sequence[Cell], marks: Sequence[Mark], whole: Rect) -> list[Tag
     tags = [_caption(cell) for cell in cells]
     boxes = [mark.rect for mark in marks]
     for mark in sorted(marks, key=lambda mark: -mark.score):
-        tags.append(_placed(mark, _home(mark, cells, whole), taken=[tag.rect for tag in tags], boxes=boxes))
+        tags.append(
+            _placed(mark, _home(mark, cells, whole), taken=[tag.rect for tag in tags], boxes=boxes)
+        )
     return tags
 
 
 def _home(mark: Mark, cells: Sequence[Cell], whole: Rect) -> Rect:
-    """The cell that holds the box's midpoint, or the whole canvas: a tag never strays into a neighbour's photo."""
+    """The cell that holds the box's midpoint, or the whole canvas: a tag never strays into a
+    neighbour's photo."""
     x, y = (mark.rect[0] + mark.rect[2]) / 2, (mark.rect[1] + mark.rect[3]) / 2
-    holders = (cell.rect for cell in cells if cell.rect[0] <= x < cell.rect[2] and cell.rect[1] <= y < cell.rect[3])
+    holders = (
+        cell.rect
+        for cell in cells
+        if cell.rect[0] <= x < cell.rect[2] and cell.rect[1] <= y < cell.rect[3]
+    )
     return next(holders, whole)
 
 
@@ -126,7 +137,8 @@ def _caption(cell: Cell) -> Tag:
 
 
 def _placed(mark: Mark, home: Rect, *, taken: Sequence[Rect], boxes: Sequence[Rect]) -> Tag:
-    """Above the box, below, beside or inside it, where it hides least: other tags weigh more than boxes."""
+    """Above the box, below, beside or inside it, where it hides least: other tags weigh more than
+    boxes."""
     text = f"{mark.label} {mark.score:.2f}"
     size_px = min(max((mark.rect[3] - mark.rect[1]) * 0.45, 10), 14)
     plates = [_inside(plate, home) for plate in _spots(mark.rect, *_plate_px(text, size_px))]
@@ -157,13 +169,21 @@ def _inside(rect: Rect, home: Rect) -> Rect:
 def _hidden(plate: Rect, rects: Sequence[Rect]) -> float:
     """Square pixels of the rectangles that a plate would cover."""
     x0, y0, x1, y1 = plate
-    return sum(max(min(x1, r[2]) - max(x0, r[0]), 0) * max(min(y1, r[3]) - max(y0, r[1]), 0) for r in rects)
+    return sum(
+        max(min(x1, r[2]) - max(x0, r[0]), 0) * max(min(y1, r[3]) - max(y0, r[1]), 0) for r in rects
+    )
 
 
 def _write(pen: ImageDraw.ImageDraw, tag: Tag) -> None:
     x0, y0, _, y1 = tag.rect
     pen.rounded_rectangle(tag.rect, 3, tag.plate)
-    pen.text((x0 + 4, (y0 + y1) / 2), tag.text, _ink_on(tag.plate), ImageFont.load_default(tag.size_px), "lm")
+    pen.text(
+        (x0 + 4, (y0 + y1) / 2),
+        tag.text,
+        _ink_on(tag.plate),
+        ImageFont.load_default(tag.size_px),
+        "lm",
+    )
 
 
 def _ink_on(plate: tuple[int, ...]) -> tuple[int, ...]:

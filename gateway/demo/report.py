@@ -1,7 +1,8 @@
-"""The demo's page: what was asked, what was billed, the canvases, and every client's answer, in one HTML file.
+"""The demo's page: what was asked, what was billed, the canvases, and every client's answer, in one
+HTML file.
 
-Nothing is fetched: pictures are data URIs, styles and the few lines of script are in the page, and a content security
-policy holds it to that. Every text that comes from outside is escaped.
+Nothing is fetched: pictures are data URIs, styles and the few lines of script are in the page, and
+a content security policy holds it to that. Every text that comes from outside is escaped.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ MONTHLY = 1_000_000
 
 @dataclass(frozen=True)
 class Sheet:
-    """One canvas as it was sent, drawn on by `annotate`. `png` may hold a JPEG as well, which is far smaller."""
+    """One canvas as it was sent, drawn on by `annotate`. `png` may hold a JPEG as well, which is
+    far smaller."""
 
     png: bytes
     title: str
@@ -28,10 +30,11 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Summary:
-    """The run as a whole. `billed` counts images paid for, `alone` those that one call a photo would have paid for.
+    """The run as a whole. `billed` counts images paid for, `alone` those that one call a photo
+    would have paid for.
 
-    `shapes` counts canvases by their shape ("2x2"); `asked_again` counts photos that went to a later stage; `quality`
-    is one sentence on how good the answers were.
+    `shapes` counts canvases by their shape ("2x2"); `asked_again` counts photos that went to a
+    later stage; `quality` is one sentence on how good the answers were.
     """
 
     title: str
@@ -51,7 +54,8 @@ class Summary:
 
     @property
     def saved(self) -> float:
-        """Share of the bill that was not paid: 0.75 where four photos cost one image; below 0 if it cost more."""
+        """Share of the bill that was not paid: 0.75 where four photos cost one image; below 0 if it
+        cost more."""
         return 1 - self.billed / self.alone if self.alone else 0.0
 
     def monthly_usd(self, images: int) -> float:
@@ -61,7 +65,8 @@ class Summary:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one photo's client got back. `share` is its part of the bill, in images: 0.25 for a cell of a full 2x2."""
+    """What one photo's client got back. `share` is its part of the bill, in images: 0.25 for a cell
+    of a full 2x2."""
 
     client: str
     photo: str
@@ -99,13 +104,22 @@ def _lead(summary: Summary) -> str:
 def _numbers(summary: Summary) -> str:
     alone, through = summary.monthly_usd(summary.alone), summary.monthly_usd(summary.billed)
     price = f"${summary.usd_per_1000:,.2f} per 1,000"
-    kept = f"on a million photos at {price}: {_usd(alone)} alone, {_usd(through)} through the gateway"
+    kept = (
+        f"on a million photos at {price}: {_usd(alone)} alone, {_usd(through)} through the gateway"
+    )
     return _lines(
         (
             _number(
-                "Saved", f"{100 * summary.saved:.3g}%", "of the images that would have been billed", "number chief card"
+                "Saved",
+                f"{100 * summary.saved:.3g}%",
+                "of the images that would have been billed",
+                "number chief card",
             ),
-            _number("Photos asked about", f"{summary.photos:,}", f"by {_count(summary.clients, 'client')}"),
+            _number(
+                "Photos asked about",
+                f"{summary.photos:,}",
+                f"by {_count(summary.clients, 'client')}",
+            ),
             _number("Images billed", f"{summary.billed:,}", f"instead of {summary.alone:,}"),
             _number("Saved a month", _usd(alone - through), kept),
         )
@@ -130,7 +144,8 @@ def _bars(summary: Summary) -> str:
 
 
 def _bar(name: str, images: int, most: int, css: str) -> str:
-    """One bar; the number beside it says the same, so the drawing itself is hidden from screen readers."""
+    """One bar; the number beside it says the same, so the drawing itself is hidden from screen
+    readers."""
     width = 100 * images / most
     return (
         f'<div class="bar"><span>{escape(name)}</span><svg viewBox="0 0 100 10" preserveAspectRatio="none" '
@@ -148,7 +163,10 @@ def _facts(summary: Summary) -> str:
         "An answer took": f"{_ms(summary.p50_ms)} (p50), {_ms(summary.p99_ms)} (p99)",
         "The whole run took": f"{summary.seconds:,.1f} s",
     }
-    return _lines(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+    return _lines(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in facts.items()
+    )
 
 
 def _sheet(number: int, sheet: Sheet) -> str:

@@ -1,4 +1,5 @@
-"""`imgrid demo`: a gateway on loopback, two dozen clients with the real boto3, and a page of what came of it."""
+"""`imgrid demo`: a gateway on loopback, two dozen clients with the real boto3, and a page of what
+came of it."""
 
 from __future__ import annotations
 
@@ -85,35 +86,54 @@ def text_plan(clients: int, count: int) -> Plan:
 
 
 def objects_plan(photos: Path, model: Path, labels: Path | None, clients: int, count: int) -> Plan:
-    """Photos of a folder, looked at by a detector that runs here. Raises ConfigError for what is missing."""
-    files = sorted(path for path in photos.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})[:count]
+    """Photos of a folder, looked at by a detector that runs here. Raises ConfigError for what is
+    missing."""
+    files = sorted(
+        path for path in photos.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"}
+    )[:count]
     if not files:
         raise ConfigError(f"--photos {photos}: there are no .jpg or .png files")
     if not model.is_file():
         raise ConfigError(f"--model {model}: there is no such file")
-    provider = {"kind": "onnx", "model": str(model.resolve()), "labels": str(_labels(model, labels).resolve())}
+    provider = {
+        "kind": "onnx",
+        "model": str(model.resolve()),
+        "labels": str(_labels(model, labels).resolve()),
+    }
     hardly_anything_found = {"kind": "imgrid", "area": {"mean": 0.03}, "floor": 0.45}
-    stages: list[dict[str, object]] = [{"shape": "2x2", "rule": hardly_anything_found}, {"shape": "1x1"}]
-    return Plan("objects", [Shot(file.name, file.read_bytes()) for file in files], provider, stages, clients)
+    stages: list[dict[str, object]] = [
+        {"shape": "2x2", "rule": hardly_anything_found},
+        {"shape": "1x1"},
+    ]
+    return Plan(
+        "objects", [Shot(file.name, file.read_bytes()) for file in files], provider, stages, clients
+    )
 
 
 def _labels(model: Path, given: Path | None) -> Path:
     beside = sorted(model.parent.glob("*.txt"))
     if given is None and len(beside) != 1:
-        raise ConfigError(f"--labels: name the text file with the model's class names, one a line; "
-                          f"beside {model} there are {len(beside)} .txt files")  # fmt: skip
+        raise ConfigError(
+            f"--labels: name the text file with the model's class names, one a line; "
+            f"beside {model} there are {len(beside)} .txt files"
+        )
     return given or beside[0]
 
 
 def run(plan: Plan, folder: Path, console: Console) -> Path:
-    """Runs the plan, writes pictures and page into the folder, prints what happened; returns the page's path."""
+    """Runs the plan, writes pictures and page into the folder, prints what happened; returns the
+    page's path."""
     if find_spec("boto3") is None:
-        raise ConfigError("the demo's clients ask through boto3: pip install 'imgrid-gateway[rekognition,ocr]'")
+        raise ConfigError(
+            "the demo's clients ask through boto3: pip install 'imgrid-gateway[rekognition,ocr]'"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("canvas-*.png"):
         old.unlink()
-    console.print(f"\n[bold]{plan.task}[/]: {len(plan.shots)} pictures, {plan.clients} clients, "
-                  f"cells of {plan.stages[0]['shape']}; starting the gateway …")  # fmt: skip
+    console.print(
+        f"\n[bold]{plan.task}[/]: {len(plan.shots)} pictures, {plan.clients} clients, "
+        f"cells of {plan.stages[0]['shape']}; starting the gateway …"
+    )
     seen = Seen()
     parts = _parts(plan, folder, seen)
     with serving(composition.create_app(parts)) as url:
@@ -130,17 +150,27 @@ def _parts(plan: Plan, folder: Path, seen: Seen) -> Parts:
         {
             "name": name,
             "share": True,
-            "keys": [{"dialect": "rekognition", "access_key": name, "secret_key": f"secret-of-{name}"}],
+            "keys": [
+                {"dialect": "rekognition", "access_key": name, "secret_key": f"secret-of-{name}"}
+            ],
         }
         for name in _names(plan.clients)
     ]
     config = {
         "listen": "127.0.0.1:0",
         "providers": {"here": plan.provider},
-        "routes": [{"task": plan.task, "provider": "here", "stages": [dict(stage) for stage in plan.stages],
-                    "watch": {"share": 0}, "max_wait_ms": 1000, "deadline_ms": 300_000}],
+        "routes": [
+            {
+                "task": plan.task,
+                "provider": "here",
+                "stages": [dict(stage) for stage in plan.stages],
+                "watch": {"share": 0},
+                "max_wait_ms": 1000,
+                "deadline_ms": 300_000,
+            }
+        ],
         "tenants": tenants,
-    }  # fmt: skip
+    }
     file = folder / "imgrid.yaml"
     file.write_text("# What the demo ran with.\n" + yaml.safe_dump(config, sort_keys=False))
     return build(settings.read(file, {}), file, [seen])
@@ -157,19 +187,23 @@ def _ask_all(plan: Plan, url: str, console: Console) -> tuple[list[Reply], float
         began = time.perf_counter()
         with ThreadPoolExecutor(plan.clients) as pool:
             turns = [
-                pool.submit(_ask, plan, url, number, lambda: progress.advance(bar)) for number in range(plan.clients)
+                pool.submit(_ask, plan, url, number, lambda: progress.advance(bar))
+                for number in range(plan.clients)
             ]
         return [reply for turn in turns for reply in turn.result()], time.perf_counter() - began
 
 
 def _ask(plan: Plan, url: str, number: int, on_reply: Callable[[], None]) -> list[Reply]:
-    """One client's turn: its photos one after the other, each the moment the one before is answered."""
+    """One client's turn: its photos one after the other, each the moment the one before is
+    answered."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
     name = _names(plan.clients)[number]
-    session = boto3.Session(aws_access_key_id=name, aws_secret_access_key=f"secret-of-{name}", region_name="us-east-1")
+    session = boto3.Session(
+        aws_access_key_id=name, aws_secret_access_key=f"secret-of-{name}", region_name="us-east-1"
+    )
     config = Config(read_timeout=300, retries={"total_max_attempts": 1})
     client = session.client("rekognition", endpoint_url=url, config=config)
     call = client.detect_text if plan.task == "text" else client.detect_labels
@@ -190,19 +224,31 @@ def found(reply: Reply) -> list[str]:
     if reply.error:
         return [reply.error]
     if "TextDetections" in reply.answer:
-        return [row["DetectedText"] for row in reply.answer["TextDetections"] if row["Type"] == "LINE"]
+        return [
+            row["DetectedText"] for row in reply.answer["TextDetections"] if row["Type"] == "LINE"
+        ]
     labels = reply.answer["Labels"]
     return [f"{len(label['Instances'])} {label['Name']}" for label in labels if label["Instances"]]
 
 
 def _table(replies: Sequence[Reply], seen: Seen) -> Table:
     table = Table(title="Who asked for what, and its share of the bill in images", expand=True)
-    for column, width in (("client", 9), ("picture", 15), ("shapes", 12), ("share", 5), ("answer", None)):
-        table.add_column(column, width=width, ratio=None if width else 1, overflow="ellipsis", no_wrap=True)
+    for column, width in (
+        ("client", 9),
+        ("picture", 15),
+        ("shapes", 12),
+        ("share", 5),
+        ("answer", None),
+    ):
+        table.add_column(
+            column, width=width, ratio=None if width else 1, overflow="ellipsis", no_wrap=True
+        )
     for reply in replies:
         outcome = seen.outcomes[reply.shot.data]
         shapes = " then ".join(str(step.shape) for step in outcome.steps)
-        table.add_row(reply.client, reply.shot.name, shapes, f"{outcome.share:.3f}", ", ".join(found(reply)))
+        table.add_row(
+            reply.client, reply.shot.name, shapes, f"{outcome.share:.3f}", ", ".join(found(reply))
+        )
     return table
 
 
@@ -239,7 +285,9 @@ def _quality(replies: Sequence[Reply]) -> str:
 
 def _read(reply: Reply) -> int:
     rows = reply.answer.get("TextDetections", ())
-    words = Counter(word for row in rows if row["Type"] == "LINE" for word in row["DetectedText"].split())
+    words = Counter(
+        word for row in rows if row["Type"] == "LINE" for word in row["DetectedText"].split()
+    )
     return sum((words & Counter(reply.shot.words)).values())
 
 
@@ -258,7 +306,9 @@ def _write(folder: Path, summary: Summary, seen: Seen, replies: Sequence[Reply])
         picture.save(folder / f"canvas-{number:02d}.png", compress_level=1)
         photos, again = len(asked.entries), asked.entries[0].stage
         title = f"{asked.layout.shape} · {photos} {'photo' if photos == 1 else 'photos'}"
-        caption = f"Composed in {1000 * asked.composed_s:.0f} ms, asked for {1000 * asked.asked_s:.0f} ms"
+        caption = (
+            f"Composed in {1000 * asked.composed_s:.0f} ms, asked for {1000 * asked.asked_s:.0f} ms"
+        )
         jpeg = io.BytesIO()
         picture.save(jpeg, "JPEG", quality=85)
         sheets.append(Sheet(jpeg.getvalue(), title + (" · asked again" if again else ""), caption))
@@ -276,7 +326,11 @@ def _annotated(asked: Asked) -> Image.Image:
         for place, entry in zip(asked.layout.photos, asked.entries, strict=True)
     ]
     marks = [
-        Mark((d.box.x0 * width, d.box.y0 * height, d.box.x1 * width, d.box.y1 * height), d.label, d.score)
+        Mark(
+            (d.box.x0 * width, d.box.y0 * height, d.box.x1 * width, d.box.y1 * height),
+            d.label,
+            d.score,
+        )
         for d in asked.found
         if d.kind != "WORD" and d.score >= 0.3
     ]
@@ -292,7 +346,8 @@ def _row(reply: Reply, seen: Seen) -> Answer:
         small.thumbnail((160, 160))
         small.save(thumbnail, "JPEG", quality=80)
     waited, composed, asked = (
-        1000 * sum(getattr(step, name) for step in outcome.steps) for name in ("waited_s", "composed_s", "asked_s")
+        1000 * sum(getattr(step, name) for step in outcome.steps)
+        for name in ("waited_s", "composed_s", "asked_s")
     )
     return Answer(
         client=reply.client,

@@ -1,8 +1,9 @@
-"""Signs, receipts, labels and notices to read: drawn, so that the demo needs no photos and knows every word.
+"""Signs, receipts, labels and notices to read: drawn, so that the demo needs no photos and knows
+every word.
 
-A design is plain data: texts and blocks on a sheet of 640x480, or 480x640 if a block reaches below 480. Painting is
-the same for all: the sheet is drawn at twice its size, tilted, laid with a shadow on a blurred ground, lit unevenly
-and given grain. A kind is called what its function is called.
+A design is plain data: texts and blocks on a sheet of 640x480, or 480x640 if a block reaches below
+480. Painting is the same for all: the sheet is drawn at twice its size, tilted, laid with a shadow
+on a blurred ground, lit unevenly and given grain. A kind is called what its function is called.
 """
 
 from __future__ import annotations
@@ -23,13 +24,21 @@ LARGE = 1.875
 
 WHITE, PAPER, INK = (255, 255, 255), (250, 247, 238), (34, 36, 42)
 GREEN, BLUE, RED, BROWN = (12, 104, 70), (24, 72, 150), (176, 34, 40), (104, 66, 38)
-TEAL, PLUM, NAVY, AMBER, STEEL = (10, 110, 118), (104, 40, 96), (22, 36, 74), (246, 196, 66), (136, 140, 146)
+TEAL, PLUM, NAVY, AMBER, STEEL = (
+    (10, 110, 118),
+    (104, 40, 96),
+    (22, 36, 74),
+    (246, 196, 66),
+    (136, 140, 146),
+)
 GROUNDS = "#96b6ce #5c6e68,#ac8e6e #604a3a,#7c808a #464a54,#c4b8a6 #807870,#708674 #3a4c48"
 STREETS = "Maple,Harbor,Castle,Garden,Mill,Station,River,Market,Chapel,Orchard,Bridge,Meadow,Cedar,Winter,King"
 SHOPS = "Luna,Atlas,Marigold,Copper,Juniper,Hudson,Olive,Saffron,Willow,Pepper,Indigo,Harvest,Lantern,Nordic"
 TRADES = "Bakery,Books,Coffee,Flowers,Records,Pharmacy,Optics,Cycles,Tailor,Cinema,Hardware,Grocer"
 GOODS = "Bread,Coffee,Butter,Apples,Cheese,Honey,Pasta,Lemons,Yogurt,Tomato,Olives,Muffin,Salmon,Mustard"
-FLAVOURS = "Wild Berry,Sea Salt,Dark Roast,Green Tea,Smoked Chili,Sweet Orange,Black Pepper,Forest Honey"
+FLAVOURS = (
+    "Wild Berry,Sea Salt,Dark Roast,Green Tea,Smoked Chili,Sweet Orange,Black Pepper,Forest Honey"
+)
 CITIES = "Lisbon,Oslo,Vienna,Nairobi,Boston,Kyoto,Prague,Sydney,Denver,Athens,Quito,Geneva,Dublin,Tallinn"
 PEOPLE = "Anna Berg,Omar Haddad,Julia Stone,Peter Novak,Mei Tanaka,Rosa Delgado,Samuel Grant"
 MONTHS = "JAN,FEB,MAR,APR,MAY,JUN,JUL,AUG,SEP,OCT,NOV,DEC"
@@ -45,7 +54,8 @@ class Sign:
 
 
 class Text(NamedTuple):
-    """`anchor` is Pillow's: mm centred on `xy`, lm to its right, rm to its left. Shrunk where wider than `room_px`."""
+    """`anchor` is Pillow's: mm centred on `xy`, lm to its right, rm to its left. Shrunk where wider
+    than `room_px`."""
 
     value: str
     xy: tuple[float, float]
@@ -67,7 +77,8 @@ Design = tuple[Text | Block, ...]
 
 
 def draw(count: int, seed: int = 7) -> list[Sign]:
-    """`count` signs of all kinds in turn; a longer list begins with the shorter one of the same seed."""
+    """`count` signs of all kinds in turn; a longer list begins with the shorter one of the same
+    seed."""
     return [_sign(number, Random(f"{seed}/{number}")) for number in range(1, count + 1)]
 
 
@@ -81,11 +92,23 @@ def _sign(number: int, rng: Random) -> Sign:
 def _photograph(design: Design, rng: Random) -> bytes:
     scale = LARGE if rng.random() < 0.25 else 1.0
     tall = any(part.rect[3] > 480 for part in design if isinstance(part, Block))
-    size = (round(480 * scale), round(640 * scale)) if tall else (round(640 * scale), round(480 * scale))
+    size = (
+        (round(480 * scale), round(640 * scale))
+        if tall
+        else (round(640 * scale), round(480 * scale))
+    )
     grain = np.random.default_rng(rng.getrandbits(32))
     photo = _ground(size, _one(rng, GROUNDS), grain)
-    sheet = _sheet(design, size, scale).rotate(rng.uniform(-2.2, 2.2), Image.Resampling.BILINEAR).reduce(OVERSAMPLE)
-    shadow = sheet.getchannel("A").point([a // 2 for a in range(256)]).filter(ImageFilter.GaussianBlur(9 * scale))
+    sheet = (
+        _sheet(design, size, scale)
+        .rotate(rng.uniform(-2.2, 2.2), Image.Resampling.BILINEAR)
+        .reduce(OVERSAMPLE)
+    )
+    shadow = (
+        sheet.getchannel("A")
+        .point([a // 2 for a in range(256)])
+        .filter(ImageFilter.GaussianBlur(9 * scale))
+    )
     photo.paste((16, 16, 20), (round(5 * scale), round(9 * scale)), shadow)
     photo.paste(sheet, (0, 0), sheet)
     out = io.BytesIO()
@@ -94,11 +117,19 @@ def _photograph(design: Design, rng: Random) -> bytes:
 
 
 def _ground(size: tuple[int, int], colours: str, grain: np.random.Generator) -> Image.Image:
-    """Something out of focus: from one colour at the top to the other at the bottom, with soft blotches."""
+    """Something out of focus: from one colour at the top to the other at the bottom, with soft
+    blotches."""
     top, bottom = (np.array(ImageColor.getrgb(colour), float) for colour in colours.split())
     blend = np.linspace(0, 1, 5)[:, None, None]
-    blotches = top * (1 - blend) + bottom * blend + grain.normal(0, 14, (5, 6, 1)) + grain.normal(0, 4, (5, 6, 3))
-    return Image.fromarray(blotches.clip(0, 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    blotches = (
+        top * (1 - blend)
+        + bottom * blend
+        + grain.normal(0, 14, (5, 6, 1))
+        + grain.normal(0, 4, (5, 6, 3))
+    )
+    return Image.fromarray(blotches.clip(0, 255).astype(np.uint8)).resize(
+        size, Image.Resampling.BICUBIC
+    )
 
 
 def _sheet(design: Design, size: tuple[int, int], scale: float) -> Image.Image:
@@ -111,7 +142,9 @@ def _sheet(design: Design, size: tuple[int, int], scale: float) -> Image.Image:
 def _paint(pen: ImageDraw.ImageDraw, part: Text | Block, zoom: float) -> None:
     if isinstance(part, Block):
         rect = [side * zoom for side in part.rect]
-        pen.rounded_rectangle(rect, part.radius_px * zoom, part.fill, part.edge, round(6 * zoom) if part.edge else 0)
+        pen.rounded_rectangle(
+            rect, part.radius_px * zoom, part.fill, part.edge, round(6 * zoom) if part.edge else 0
+        )
         return
     width_px = ImageFont.load_default(part.size_px).getlength(part.value)
     font = ImageFont.load_default(part.size_px * zoom * min(1, part.room_px / width_px))
@@ -125,7 +158,11 @@ def _lit(photo: Image.Image, grain: np.random.Generator) -> Image.Image:
     pixels = np.asarray(photo, np.float32)
     height, width = pixels.shape[:2]
     slope_y, slope_x = grain.uniform(-0.09, 0.09, 2)
-    light = 0.98 + slope_y * np.linspace(-1, 1, height)[:, None] + slope_x * np.linspace(-1, 1, width)[None, :]
+    light = (
+        0.98
+        + slope_y * np.linspace(-1, 1, height)[:, None]
+        + slope_x * np.linspace(-1, 1, width)[None, :]
+    )
     noise = grain.standard_normal((height, width, 1), np.float32) * 3.5
     return Image.fromarray((pixels * light[:, :, None] + noise).clip(0, 255).astype(np.uint8))
 
@@ -144,7 +181,13 @@ def street(rng: Random) -> Design:
         Block((296, 300, 344, 480), STEEL),
         Block((34, 76, 606, 356), board := rng.choice((GREEN, BLUE, BROWN, PLUM)), 26),
         Block((44, 86, 596, 346), board, 20, WHITE),
-        Text(f"{_one(rng, STREETS)} {_one(rng, 'Street,Avenue,Road,Lane')}", (320, 160), 74, WHITE, room_px=490),
+        Text(
+            f"{_one(rng, STREETS)} {_one(rng, 'Street,Avenue,Road,Lane')}",
+            (320, 160),
+            74,
+            WHITE,
+            room_px=490,
+        ),
         Block((84, 218, 556, 222), WHITE),
         Text(f"{_one(rng, CITIES)} {rng.randint(12, 88)} km", (84, 280), 48, WHITE, "lm", 290),
         Text(f"Exit {rng.randint(12, 98)}", (556, 280), 48, WHITE, "rm", 160),
@@ -152,7 +195,9 @@ def street(rng: Random) -> Design:
 
 
 def shop(rng: Random) -> Design:
-    board, trim = rng.choice(((NAVY, AMBER), (TEAL, WHITE), (RED, WHITE), (INK, AMBER), (PLUM, WHITE)))
+    board, trim = rng.choice(
+        ((NAVY, AMBER), (TEAL, WHITE), (RED, WHITE), (INK, AMBER), (PLUM, WHITE))
+    )
     return (
         Block((20, 40, 620, 262), board, 12),
         *(Block((20 + 75 * i, 262, 95 + 75 * i, 332), board if i % 2 else WHITE) for i in range(8)),
@@ -160,7 +205,9 @@ def shop(rng: Random) -> Design:
         Text(f"{_one(rng, SHOPS)} {_one(rng, TRADES)}", (320, 122), 86, trim, room_px=540),
         Text(f"Family shop since {rng.randint(1880, 1990)}", (320, 206), 38, WHITE),
         Block((110, 364, 530, 444), PAPER, 14),
-        Text(f"Open {rng.randint(7, 10)} AM to {rng.randint(5, 9)} PM", (320, 404), 44, room_px=390),
+        Text(
+            f"Open {rng.randint(7, 10)} AM to {rng.randint(5, 9)} PM", (320, 404), 44, room_px=390
+        ),
     )
 
 
@@ -172,22 +219,31 @@ def receipt(rng: Random) -> Design:
         Text(f"{_one(rng, SHOPS)} Market", (240, 68), 46, room_px=350),
         Text(f"{rng.randint(12, 28)} {_one(rng, MONTHS)} 2025", (240, 118), 32, bold=False),
         Block((72, 150, 408, 153), INK),
-        *(part for row, good in enumerate(goods) for part in _priced(*good, (72, 408, 188 + 50 * row))),
+        *(
+            part
+            for row, good in enumerate(goods)
+            for part in _priced(*good, (72, 408, 188 + 50 * row))
+        ),
         Block((72, end_y, 408, end_y + 3), INK),
         *_priced("TOTAL", sum(cents for _, cents in goods), (72, 408, end_y + 44), 44),
         Text("Thank you", (240, end_y + 102), 34, bold=False),
     )
 
 
-def _priced(name: str, cents: int, row: tuple[float, float, float], size_px: int = 34, ink: Rgb = INK) -> Design:
-    """A name and its price at the two ends of a row: its left, its right and its middle's height."""
+def _priced(
+    name: str, cents: int, row: tuple[float, float, float], size_px: int = 34, ink: Rgb = INK
+) -> Design:
+    """A name and its price at the two ends of a row: its left, its right and its middle's
+    height."""
     left, right, y = row
     named = Text(name, (left, y), size_px, ink, "lm", right - left - 110, bold=False)
     return named, Text(f"{cents / 100:.2f}", (right, y), size_px, ink, "rm", bold=False)
 
 
 def label(rng: Random) -> Design:
-    band, glass = rng.choice(((GREEN, (214, 176, 92)), (RED, (206, 214, 216)), (NAVY, (196, 150, 110)), (TEAL, AMBER)))
+    band, glass = rng.choice(
+        ((GREEN, (214, 176, 92)), (RED, (206, 214, 216)), (NAVY, (196, 150, 110)), (TEAL, AMBER))
+    )
     return (
         Block((130, 14, 350, 90), band, 16),
         Block((60, 70, 420, 626), glass, 54),
@@ -195,7 +251,12 @@ def label(rng: Random) -> Design:
         Block((60, 176, 420, 296), band),
         Text(_one(rng, SHOPS).upper(), (240, 236), 66, WHITE, room_px=320),
         Text(_one(rng, FLAVOURS), (240, 350), 52, room_px=320),
-        Text(_one(rng, "Organic quality,Small batch,Hand picked,No added sugar"), (240, 416), 36, band),
+        Text(
+            _one(rng, "Organic quality,Small batch,Hand picked,No added sugar"),
+            (240, 416),
+            36,
+            band,
+        ),
         Text(f"Net {rng.randrange(150, 950, 10)} grams", (240, 468), 36, bold=False),
         Text(f"Best before {_one(rng, MONTHS)} 2027", (240, 522), 34, bold=False, room_px=336),
     )
@@ -208,7 +269,13 @@ def parking(rng: Random) -> Design:
         Block((80, 34, 400, 580), WHITE, 22, ink := rng.choice((RED, INK, BLUE))),
         Block((170, 62, 310, 202), RED, 70),
         Block((194, 117, 286, 147), WHITE),
-        Text(_one(rng, "No parking,No stopping,Tow away zone,No entry"), (240, 262), 54, ink, room_px=280),
+        Text(
+            _one(rng, "No parking,No stopping,Tow away zone,No entry"),
+            (240, 262),
+            54,
+            ink,
+            room_px=280,
+        ),
         Text(f"{_one(rng, 'Mon,Tue,Wed')} to {_one(rng, 'Fri,Sat')}", (240, 334), 46),
         Text(f"{rng.randint(6, 10)} AM to {rng.randint(3, 9)} PM", (240, 396), 44, room_px=280),
         Text(f"Max {rng.randrange(20, 95, 5)} minutes", (240, 460), 38, room_px=280),
@@ -218,8 +285,15 @@ def parking(rng: Random) -> Design:
 
 def boarding(rng: Random) -> Design:
     start, end = rng.sample(CITIES.split(","), 2)
-    gate, seat = f"{rng.choice('ACDEF')}{rng.randint(2, 49)}", f"{rng.randint(4, 39)}{rng.choice('ACDEF')}"
-    columns = (("Gate", gate, 44), ("Seat", seat, 204), ("Boards", f"{rng.randint(10, 22)}:{rng.randint(10, 59)}", 344))
+    gate, seat = (
+        f"{rng.choice('ACDEF')}{rng.randint(2, 49)}",
+        f"{rng.randint(4, 39)}{rng.choice('ACDEF')}",
+    )
+    columns = (
+        ("Gate", gate, 44),
+        ("Seat", seat, 204),
+        ("Boards", f"{rng.randint(10, 22)}:{rng.randint(10, 59)}", 344),
+    )
     return (
         Block((16, 50, 624, 430), PAPER, 24),
         Block((16, 50, 624, 126), band := rng.choice((NAVY, TEAL, RED, PLUM)), 24),
@@ -241,7 +315,11 @@ def menu(rng: Random) -> Design:
         Block((42, 42, 598, 438), (38, 50, 46)),
         Text(f"Lunch at {_one(rng, SHOPS)}", (320, 104), 62, chalk, room_px=500),
         Block((80, 150, 560, 154), chalk),
-        *(part for row, dish in enumerate(dishes) for part in _priced(*dish, (80, 560, 202 + 66 * row), 46, WHITE)),
+        *(
+            part
+            for row, dish in enumerate(dishes)
+            for part in _priced(*dish, (80, 560, 202 + 66 * row), 46, WHITE)
+        ),
         Text(f"Served until {rng.randint(2, 4)} PM", (320, 402), 36, chalk, bold=False),
     )
 

@@ -18,15 +18,17 @@ class Dialect(Protocol):
 
     name: str
     paths: tuple[str, ...]
-    """Where it is served, as the router writes paths, with `{name:path}` for what may be anything; the first is the one
-    to tell. Methods are POST, or what stands before a path: `GET /v1/operations/{name:path}`."""
+    """Where it is served, as the router writes paths, with `{name:path}` for what may be anything;
+    the first is the one to tell. Methods are POST, or what stands before a path: `GET
+    /v1/operations/{name:path}`."""
     limits: Limits
     """What the API takes of one photo."""
     openapi: Mapping[str, Any]
     """Its operation in OpenAPI's form."""
 
     def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:
-        """Who asks; without a body, who claims to, as far as headers can tell. Raises Unauthenticated."""
+        """Who asks; without a body, who claims to, as far as headers can tell. Raises
+        Unauthenticated."""
         ...
 
     def parse(self, incoming: Incoming) -> Question | Forward:
@@ -45,6 +47,7 @@ class Dialect(Protocol):
         ...
 
     def call_ids(self, incoming: Incoming) -> tuple[str, ...]:
-        """What marks a request whose body was read as a try of one call, as `marks` makes it: requests that have one of
-        these in common are tries of one call. None where the client marks none. Raises BadRequest."""
+        """What marks a request whose body was read as a try of one call, as `marks` makes it:
+        requests that have one of these in common are tries of one call. None where the client marks
+        none. Raises BadRequest."""
         ...

@@ -15,8 +15,8 @@ MAX_ID_CHARS = 255
 
 
 def marks(incoming: Incoming, *ids: str, asking: Sequence[str] = ASKING) -> tuple[str, ...]:
-    """The ids that there are, each together with what is asked by the request and its headers `asking`: the same id
-    for something else is another call's."""
+    """The ids that there are, each together with what is asked by the request and its headers
+    `asking`: the same id for something else is another call's."""
     known = [each for each in ids if 0 < len(each) <= MAX_ID_CHARS]
     if not known:
         return ()

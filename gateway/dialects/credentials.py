@@ -12,10 +12,15 @@ from gateway.security.keyring import ANYBODY, Keyring
 
 
 def holder_of(
-    incoming: Incoming, keyring: Keyring, dialect: str, header: str, *, parameters: Sequence[str] = ()
+    incoming: Incoming,
+    keyring: Keyring,
+    dialect: str,
+    header: str,
+    *,
+    parameters: Sequence[str] = (),
 ) -> Tenant:
-    """Whose key of that dialect stands in `header`, in one of the query's `parameters`, or else after
-    `Authorization: Bearer`. Raises Unauthenticated, which is NoKey where none does."""
+    """Whose key of that dialect stands in `header`, in one of the query's `parameters`, or else
+    after `Authorization: Bearer`. Raises Unauthenticated, which is NoKey where none does."""
     if keyring.open:
         return ANYBODY
     key = _key(incoming, header, parameters)
@@ -31,4 +36,8 @@ def _key(incoming: Incoming, header: str, parameters: Sequence[str]) -> str:
     scheme, _, token = incoming.headers.get("authorization", "").partition(" ")
     query = parse_qs(incoming.query) if parameters else {}
     asked = next((query[name][-1] for name in parameters if name in query), "")
-    return incoming.headers.get(header.lower()) or asked or (token.strip() if scheme.lower() == "bearer" else "")
+    return (
+        incoming.headers.get(header.lower())
+        or asked
+        or (token.strip() if scheme.lower() == "bearer" else "")
+    )

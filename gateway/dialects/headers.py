@@ -24,10 +24,16 @@ def quality_of(incoming: Incoming, otherwise: Quality = "target") -> Quality:
     if given is None:
         return otherwise
     if given not in get_args(Quality):
-        raise BadRequest(f"{QUALITY_HEADER} must be {', '.join(get_args(Quality)[:-1])} or {get_args(Quality)[-1]}.")
+        raise BadRequest(
+            f"{QUALITY_HEADER} must be {', '.join(get_args(Quality)[:-1])} or {get_args(Quality)[-1]}."
+        )
     return cast(Quality, given)
 
 
 def retry_after(error: GatewayError) -> dict[str, str]:
     """The header that says when to come back, in whole seconds, where coming back can help."""
-    return {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
+    return (
+        {}
+        if error.retry_after_s is None
+        else {"Retry-After": str(max(1, round(error.retry_after_s)))}
+    )

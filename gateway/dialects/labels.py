@@ -13,17 +13,26 @@ FROM_BOXES = {"X-Imgrid-Labels": "boxes"}
 
 
 def labels_of(found: Sequence[Detection]) -> list[Detection]:
-    """Best first, each name once: those that a provider told of the whole photo or, where it told none, those of what
-    has a box (EECS-2023-182: classification by detection)."""
+    """Best first, each name once: those that a provider told of the whole photo or, where it told
+    none, those of what has a box (EECS-2023-182: classification by detection)."""
     told = [each for each in found if each.kind == "LABEL"] or found
     best: dict[str, Detection] = {}
     for each in sorted(told, key=lambda detection: -detection.score):
-        best.setdefault(each.label, replace(each, kind="LABEL", box=WHOLE, polygon=(), key=None, parent=None))
+        best.setdefault(
+            each.label, replace(each, kind="LABEL", box=WHOLE, polygon=(), key=None, parent=None)
+        )
     return list(best.values())
 
 
 def marked(answers: Sequence[Answered]) -> Mapping[str, str]:
     """The header for an answer in which labels are those of boxes."""
-    asked = [outcome for answer in answers for task, outcome in answer.outcomes.items() if task == Task.LABELS]
-    boxed = any(outcome.found and not any(d.kind == "LABEL" for d in outcome.found) for outcome in asked)
+    asked = [
+        outcome
+        for answer in answers
+        for task, outcome in answer.outcomes.items()
+        if task == Task.LABELS
+    ]
+    boxed = any(
+        outcome.found and not any(d.kind == "LABEL" for d in outcome.found) for outcome in asked
+    )
     return FROM_BOXES if boxed else {}

@@ -23,7 +23,8 @@ class Part(NamedTuple):
 
 
 def read_form(body: bytes, boundary: bytes | None, most: int) -> list[Part]:
-    """The parts of a multipart body in their order, at most so many photos among them. Raises BadRequest."""
+    """The parts of a multipart body in their order, at most so many photos among them. Raises
+    BadRequest."""
     if not boundary:
         raise BadRequest("A multipart body needs a boundary in its Content-Type.")
     parts: list[Part] = []
@@ -43,7 +44,9 @@ def read_form(body: bytes, boundary: bytes | None, most: int) -> list[Part]:
 
     config = {"MAX_MEMORY_FILE_SIZE": len(body) + 1, "UPLOAD_ERROR_ON_BAD_CTE": False}
     try:
-        parser = FormParser("multipart/form-data", on_field, on_file, boundary=boundary, config=config)
+        parser = FormParser(
+            "multipart/form-data", on_field, on_file, boundary=boundary, config=config
+        )
         parser.write(body)
         parser.finalize()
     except (FormParserError, ValueError) as error:

@@ -1,4 +1,5 @@
-"""Parts of the OpenAPI document that more than one endpoint has, made from the types that the endpoints read."""
+"""Parts of the OpenAPI document that more than one endpoint has, made from the types that the
+endpoints read."""
 
 from __future__ import annotations
 
@@ -22,11 +23,15 @@ def query_of(form: type[Struct], texts: Mapping[str, str]) -> list[dict[str, Any
     """The query's parameters that are read into `form`, with what is said of each."""
     _, parts = msgspec.json.schema_components([form])
     given = parts[form.__name__]["properties"]
-    return [{"name": name, "in": "query", "description": texts[name], **_valued(given[name])} for name in given]
+    return [
+        {"name": name, "in": "query", "description": texts[name], **_valued(given[name])}
+        for name in given
+    ]
 
 
 def _valued(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter's value, which is never null. A list is one value with commas, as long as a URL may be."""
+    """A parameter's value, which is never null. A list is one value with commas, as long as a URL
+    may be."""
     (said,) = (each for each in schema.get("anyOf", [schema]) if each.get("type") != "null")
     if said.get("type") != "array":
         return {"schema": said}

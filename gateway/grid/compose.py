@@ -16,16 +16,25 @@ GREY = (114, 114, 114)
 """Between photos: what detectors of the YOLO family are trained to see beside a picture."""
 
 FULL_COLOUR, HALF_COLOUR = 0, 2
-QUALITIES = ((95, FULL_COLOUR), (90, FULL_COLOUR), (80, HALF_COLOUR), (65, HALF_COLOUR), (45, HALF_COLOUR))
-"""JPEG qualities and chroma subsamplings tried in turn until the picture is within the provider's bytes.
+QUALITIES = (
+    (95, FULL_COLOUR),
+    (90, FULL_COLOUR),
+    (80, HALF_COLOUR),
+    (65, HALF_COLOUR),
+    (45, HALF_COLOUR),
+)
+"""JPEG qualities and chroma subsamplings tried in turn until the picture is within the provider's
+bytes.
 
-Full colour (4:4:4) is worth 0.005 AP50 in a 2x2 grid on a 640 pixel canvas, see docs/benchmarks.md."""
+Full colour (4:4:4) is worth 0.005 AP50 in a 2x2 grid on a 640 pixel canvas, see
+docs/benchmarks.md."""
 
 
 def compose(layout: Layout, tiles: Sequence[Image.Image | None], about: About) -> Picture:
     """The canvas with each tile in its place; where a tile is None, its cell stays grey.
 
-    Encoded once, as JPEG, for providers that are sent bytes. Raises PictureRefused where no quality is small enough.
+    Encoded once, as JPEG, for providers that are sent bytes. Raises PictureRefused where no quality
+    is small enough.
     """
     canvas = Image.new("RGB", (layout.width_px, layout.height_px), GREY)
     for place, image in zip(layout.photos, tiles, strict=True):
@@ -37,19 +46,24 @@ def compose(layout: Layout, tiles: Sequence[Image.Image | None], about: About) -
 
 
 def encode(canvas: Image.Image, max_bytes: int) -> bytes:
-    """JPEG of the best of the `QUALITIES` that stays within `max_bytes`. Raises PictureRefused where none does."""
+    """JPEG of the best of the `QUALITIES` that stays within `max_bytes`. Raises PictureRefused
+    where none does."""
     for quality, subsampling in QUALITIES:
         out = io.BytesIO()
         canvas.save(out, "JPEG", quality=quality, subsampling=subsampling)
         if out.tell() <= max_bytes:
             return out.getvalue()
-    raise PictureRefused(f"a canvas of {canvas.width} x {canvas.height} does not fit into {max_bytes} bytes")
+    raise PictureRefused(
+        f"a canvas of {canvas.width} x {canvas.height} does not fit into {max_bytes} bytes"
+    )
 
 
 def as_it_came(photo: Photo, about: About) -> Picture | None:
-    """A photo alone, in the client's own bytes, where the provider takes them; None where it has to be composed.
+    """A photo alone, in the client's own bytes, where the provider takes them; None where it has to
+    be composed.
 
-    What the client sent is what the provider would have seen without a gateway, and nothing is decoded for it.
+    What the client sent is what the provider would have seen without a gateway, and nothing is
+    decoded for it.
     """
     limits = about.limits
     fits = (

@@ -10,9 +10,11 @@ from thresholds.shape import ALONE, Shape
 
 
 def drawn(size: Size, shape: Shape, canvas: tuple[int, int]) -> Size:
-    """How large a photo is drawn in a grid of that shape on a canvas (width, height): as large as its cell allows.
+    """How large a photo is drawn in a grid of that shape on a canvas (width, height): as large as
+    its cell allows.
 
-    It depends on the photo alone and not on its neighbours, so a photo can be made ready while it waits for them.
+    It depends on the photo alone and not on its neighbours, so a photo can be made ready while it
+    waits for them.
     """
     width, height = canvas[0] // shape.cols, canvas[1] // shape.rows
     scale = min(width / size.width_px, height / size.height_px)
@@ -22,17 +24,28 @@ def drawn(size: Size, shape: Shape, canvas: tuple[int, int]) -> Size:
     )
 
 
-def lay_out(sizes: Sequence[Size], shape: Shape, canvas: tuple[int, int], *, least_px: int = 1) -> Layout:
+def lay_out(
+    sizes: Sequence[Size], shape: Shape, canvas: tuple[int, int], *, least_px: int = 1
+) -> Layout:
     """The photos row by row, in cells that divide the whole canvas between them.
 
-    What a photo leaves of its cell keeps it apart from its neighbours, over whose edges detectors look otherwise. A
-    photo alone has none, so its canvas ends where it does. Cells are larger where a side of the canvas would be under
-    `least_px`, which a provider would refuse.
+    What a photo leaves of its cell keeps it apart from its neighbours, over whose edges detectors
+    look otherwise. A photo alone has none, so its canvas ends where it does. Cells are larger where
+    a side of the canvas would be under `least_px`, which a provider would refuse.
     """
     sizes_drawn = [drawn(size, shape, canvas) for size in sizes]
-    room = sizes_drawn[0] if shape == ALONE else Size(canvas[0] // shape.cols, canvas[1] // shape.rows)
-    cell = Size(max(room.width_px, -(-least_px // shape.cols)), max(room.height_px, -(-least_px // shape.rows)))
-    return Layout(shape, cell, tuple(_centred(size, index, shape, cell) for index, size in enumerate(sizes_drawn)))
+    room = (
+        sizes_drawn[0] if shape == ALONE else Size(canvas[0] // shape.cols, canvas[1] // shape.rows)
+    )
+    cell = Size(
+        max(room.width_px, -(-least_px // shape.cols)),
+        max(room.height_px, -(-least_px // shape.rows)),
+    )
+    return Layout(
+        shape,
+        cell,
+        tuple(_centred(size, index, shape, cell) for index, size in enumerate(sizes_drawn)),
+    )
 
 
 def _centred(size: Size, index: int, shape: Shape, cell: Size) -> Rect:
@@ -43,10 +56,11 @@ def _centred(size: Size, index: int, shape: Shape, cell: Size) -> Rect:
 
 
 def best_shape(sizes: Sequence[Size], lane: Shape, canvas: tuple[int, int]) -> Shape:
-    """The shape that shows these photos largest, among those that hold them and are no larger than the lane's.
+    """The shape that shows these photos largest, among those that hold them and are no larger than
+    the lane's.
 
-    A full lane keeps its own shape. A part-filled one costs the same at any shape, so it takes the one whose photos
-    are drawn largest on average; of equals, the one with fewer cells.
+    A full lane keeps its own shape. A part-filled one costs the same at any shape, so it takes the
+    one whose photos are drawn largest on average; of equals, the one with fewer cells.
     """
     count = len(sizes)
     if count == lane.cells:
@@ -57,6 +71,7 @@ def best_shape(sizes: Sequence[Size], lane: Shape, canvas: tuple[int, int]) -> S
 
 
 def _scale(sizes: Sequence[Size], shape: Shape, canvas: tuple[int, int]) -> float:
-    """The sum of the exact scales: whole pixels would tell no difference between shapes for a very thin photo."""
+    """The sum of the exact scales: whole pixels would tell no difference between shapes for a very
+    thin photo."""
     width, height = canvas[0] // shape.cols, canvas[1] // shape.rows
     return sum(min(width / size.width_px, height / size.height_px) for size in sizes)

@@ -25,13 +25,14 @@ PLAIN: tuple[Border] = ("none",)
 """A photo alone has no neighbours to keep apart from."""
 
 LARGE_PX = 8_000_000
-"""A photo of more, in a format that is only ever decoded whole, takes 100 MB and more while it is."""
+"""A photo of more, in a format that is only ever decoded whole, takes 100 MB and more while it
+is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A canvas ready to be asked about. `broken` holds, by index, the photos that could not be drawn; their cells are
-    empty. `picture` is None where all are broken."""
+    """A canvas ready to be asked about. `broken` holds, by index, the photos that could not be
+    drawn; their cells are empty. `picture` is None where all are broken."""
 
     layout: Layout
     picture: Picture | None
@@ -51,9 +52,10 @@ class _Started(NamedTuple):
 class Studio:
     """Draws photos while they wait, and puts canvases together.
 
-    A photo is drawn as large as the full grid of its lane would show it; where its canvas turns out to show it larger,
-    it is drawn again. Holds the threads and, by photo id, the tiles drawn ahead: `ahead_bytes` of them at most. Large
-    photos are decoded one at a time, so that what they take does not multiply by the threads.
+    A photo is drawn as large as the full grid of its lane would show it; where its canvas turns out
+    to show it larger, it is drawn again. Holds the threads and, by photo id, the tiles drawn ahead:
+    `ahead_bytes` of them at most. Large photos are decoded one at a time, so that what they take
+    does not multiply by the threads.
     """
 
     def __init__(self, threads: int, *, ahead_bytes: int = 256 * 1024 * 1024) -> None:
@@ -64,10 +66,13 @@ class Studio:
         self._held_bytes = 0
         self._one_large = threading.Lock()
 
-    def start(self, photo: Photo, shape: Shape, about: About, border: Border) -> Future[Image.Image] | None:
+    def start(
+        self, photo: Photo, shape: Shape, about: About, border: Border
+    ) -> Future[Image.Image] | None:
         """Begins to draw the photo for a grid of that shape.
 
-        None where it will be sent as it came, or where enough is drawn ahead: it is drawn with its canvas then.
+        None where it will be sent as it came, or where enough is drawn ahead: it is drawn with its
+        canvas then.
         """
         self.drop(photo.id)
         if shape == ALONE and as_it_came(photo, about):
@@ -88,34 +93,57 @@ class Studio:
             started.image.cancel()
 
     async def sheet(
-        self, photos: Sequence[Photo], borders: Sequence[Border], lane: Shape, about: About, *, kept: bool = False
+        self,
+        photos: Sequence[Photo],
+        borders: Sequence[Border],
+        lane: Shape,
+        about: About,
+        *,
+        kept: bool = False,
     ) -> Sheet:
-        """The canvas of these photos, each within its own border, at the best shape for them within the lane's; with
-        `kept` at the lane's, however few they are.
+        """The canvas of these photos, each within its own border, at the best shape for them within
+        the lane's; with `kept` at the lane's, however few they are.
 
-        Their tiles are forgotten with it. Raises PictureRefused where no encoding is within the provider's limits.
+        Their tiles are forgotten with it. Raises PictureRefused where no encoding is within the
+        provider's limits.
         """
-        shape = lane if kept else best_shape([photo.size for photo in photos], lane, about.canvas_px)
+        shape = (
+            lane if kept else best_shape([photo.size for photo in photos], lane, about.canvas_px)
+        )
         made = await self._sheet(photos, borders, shape, about)
         for photo in photos:
             self.drop(photo.id)
         hops = max(photo.hops for photo in photos)
-        return replace(made, picture=replace(made.picture, hops=hops)) if hops and made.picture else made
+        return (
+            replace(made, picture=replace(made.picture, hops=hops))
+            if hops and made.picture
+            else made
+        )
 
-    async def _sheet(self, photos: Sequence[Photo], borders: Sequence[Border], shape: Shape, about: About) -> Sheet:
+    async def _sheet(
+        self, photos: Sequence[Photo], borders: Sequence[Border], shape: Shape, about: About
+    ) -> Sheet:
         sizes = [photo.size for photo in photos]
         whole = as_it_came(photos[0], about) if shape == ALONE else None
         if whole:
             return Sheet(Layout(ALONE, sizes[0], (Rect(0, 0, *sizes[0]),)), whole, {})
         layout = lay_out(sizes, shape, about.canvas_px, least_px=about.limits.min_side_px)
         places = [Size(place.width, place.height) for place in layout.photos]
-        tiles = await asyncio.gather(*map(self._tile, photos, places, borders if shape != ALONE else PLAIN))
-        broken = {index: image for index, image in enumerate(tiles) if isinstance(image, GatewayError)}
+        tiles = await asyncio.gather(
+            *map(self._tile, photos, places, borders if shape != ALONE else PLAIN)
+        )
+        broken = {
+            index: image for index, image in enumerate(tiles) if isinstance(image, GatewayError)
+        }
         if len(broken) == len(photos):
             return Sheet(layout, None, broken)
         images = [None if isinstance(image, GatewayError) else image for image in tiles]
         loop = asyncio.get_running_loop()
-        return Sheet(layout, await loop.run_in_executor(self._composers, compose, layout, images, about), broken)
+        return Sheet(
+            layout,
+            await loop.run_in_executor(self._composers, compose, layout, images, about),
+            broken,
+        )
 
     async def _tile(self, photo: Photo, size: Size, border: Border) -> Image.Image | GatewayError:
         started = self._started.get(photo.id)
@@ -123,7 +151,9 @@ class Studio:
             started = self._begin(photo, size, border)
         if not started.image.done():
             await asyncio.wait([asyncio.wrap_future(started.image)])
-        if started.image.cancelled():  # by `drop`; awaited directly, it would cancel the canvas and all its neighbours
+        if (
+            started.image.cancelled()
+        ):  # by `drop`; awaited directly, it would cancel the canvas and all its neighbours
             return GatewayError("The photo's client went away.")
         error = started.image.exception()
         return error if isinstance(error, GatewayError) else started.image.result()

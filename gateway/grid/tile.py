@@ -33,14 +33,17 @@ STRIP_PX = 1 << 20
 
 
 def tile(photo: Photo, size: Size, border: Border = "none") -> Image.Image:
-    """The photo as RGB pixels of exactly `size`, upright, first frame only, transparency over white.
+    """The photo as RGB pixels of exactly `size`, upright, first frame only, transparency over
+    white.
 
-    JPEGs are decoded at the smallest DCT scale (1, 1/2, 1/4, 1/8) that is not below `size`. Raises BadFormat for bytes
-    that turn out not to be decodable, which includes truncated files.
+    JPEGs are decoded at the smallest DCT scale (1, 1/2, 1/4, 1/8) that is not below `size`. Raises
+    BadFormat for bytes that turn out not to be decodable, which includes truncated files.
     """
     try:
         with Image.open(io.BytesIO(photo.data), formats=[photo.format]) as image:
-            flat = size if photo.orientation not in SIDEWAYS else Size(size.height_px, size.width_px)
+            flat = (
+                size if photo.orientation not in SIDEWAYS else Size(size.height_px, size.width_px)
+            )
             image.draft("RGB", flat)
             image.load()
             small = _small(image, flat)
@@ -53,8 +56,9 @@ def tile(photo: Photo, size: Size, border: Border = "none") -> Image.Image:
 
 
 def _small(image: Image.Image, size: Size) -> Image.Image:
-    """RGB of exactly that size. Other modes are converted in strips, each made smaller at once, by a whole number that
-    leaves at least twice the size: a second copy of all pixels would cost more than decoding them did."""
+    """RGB of exactly that size. Other modes are converted in strips, each made smaller at once, by
+    a whole number that leaves at least twice the size: a second copy of all pixels would cost more
+    than decoding them did."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return _resized(image, size, (image.width, image.height))
     factor = max(1, min(image.width // (2 * size.width_px), image.height // (2 * size.height_px)))
@@ -65,7 +69,9 @@ def _small(image: Image.Image, size: Size) -> Image.Image:
 def _reduced(image: Image.Image, factor: int) -> Image.Image:
     """RGB of 1/factor the size, rounded up."""
     reduced = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
-    deep = image.mode in ("I", "F") and any(_numbers(strip).max(initial=0) > 255 for _, strip in _strips(image, factor))
+    deep = image.mode in ("I", "F") and any(
+        _numbers(strip).max(initial=0) > 255 for _, strip in _strips(image, factor)
+    )
     for top, strip in _strips(image, factor):
         rgb = _rgb(strip, deep)
         reduced.paste(rgb.reduce(factor) if factor > 1 else rgb, (0, top // factor))
@@ -80,21 +86,28 @@ def _strips(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]
 
 
 def _resized(image: Image.Image, size: Size, part: tuple[float, float]) -> Image.Image:
-    """Of the image's left upper part. Bicubic where it grows; where it shrinks, bilinear sees as much and takes a third
-    less time."""
+    """Of the image's left upper part. Bicubic where it grows; where it shrinks, bilinear sees as
+    much and takes a third less time."""
     grows = size.width_px > image.width
     filtered = Image.Resampling.BICUBIC if grows else Image.Resampling.BILINEAR
-    return image if image.size == size else image.resize(size, filtered, (0, 0, *part), reducing_gap=2.0)
+    return (
+        image
+        if image.size == size
+        else image.resize(size, filtered, (0, 0, *part), reducing_gap=2.0)
+    )
 
 
 def _rgb(image: Image.Image, deep: bool) -> Image.Image:
-    """RGB of any mode: palettes, CMYK, 16 and 32 bit greys, and transparency, which is laid over white. Greys of 32
-    bits do not say what white is: `deep` ones are scaled like those of 16, others taken as 8."""
+    """RGB of any mode: palettes, CMYK, 16 and 32 bit greys, and transparency, which is laid over
+    white. Greys of 32 bits do not say what white is: `deep` ones are scaled like those of 16,
+    others taken as 8."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8), "L").convert("RGB")
     if image.mode in ("I", "F"):
         grey = _numbers(image)
-        return Image.fromarray(np.clip(grey / 257 if deep else grey, 0, 255).astype(np.uint8), "L").convert("RGB")
+        return Image.fromarray(
+            np.clip(grey / 257 if deep else grey, 0, 255).astype(np.uint8), "L"
+        ).convert("RGB")
     if image.has_transparency_data:
         layered = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), layered).convert("RGB")
@@ -111,7 +124,9 @@ def _bordered(image: Image.Image, border: Border) -> Image.Image:
     wide, high = round(image.width * BORDER_SHARE), round(image.height * BORDER_SHARE)
     inner = (wide, high, image.width - wide, image.height - high)
     framed = (
-        Image.new("RGB", image.size) if border == "black" else image.filter(ImageFilter.GaussianBlur(BLUR_SIGMA_PX))
+        Image.new("RGB", image.size)
+        if border == "black"
+        else image.filter(ImageFilter.GaussianBlur(BLUR_SIGMA_PX))
     )
     framed.paste(image.crop(inner), inner[:2])
     return framed

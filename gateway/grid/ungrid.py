@@ -15,12 +15,15 @@ from providers.detection import Box, Detection
 from thresholds.cascade import Crossing
 
 
-def ungrid(layout: Layout, found: Iterable[Detection], *, crossing: Crossing = "midpoint") -> list[list[Detection]]:
-    """Each photo's own detections, in the layout's order, as fractions of the photo and clipped to it.
+def ungrid(
+    layout: Layout, found: Iterable[Detection], *, crossing: Crossing = "midpoint"
+) -> list[list[Detection]]:
+    """Each photo's own detections, in the layout's order, as fractions of the photo and clipped to
+    it.
 
-    `found` has boxes as fractions of the canvas. What lies in an empty cell or wholly beside its photo is dropped; so
-    is text that reaches over two photos, a part of something in another cell, and with `crossing="discard"` any box
-    that reaches into a second cell.
+    `found` has boxes as fractions of the canvas. What lies in an empty cell or wholly beside its
+    photo is dropped; so is text that reaches over two photos, a part of something in another cell,
+    and with `crossing="discard"` any box that reaches into a second cell.
     """
     own: list[list[Detection]] = [[] for _ in layout.photos]
     for detection in _unmixed(layout, list(found)):
@@ -42,12 +45,17 @@ PADDING = 0.25
 def torn(layout: Layout, found: Sequence[Detection]) -> set[int]:
     """The photos that a piece of text was read across, by index: what it says is no single photo's.
 
-    A piece is a word, or a line that came without words. It may be a word that both photos have a half of, or two that
-    touch at the seam; only asking about each of them alone tells.
+    A piece is a word, or a line that came without words. It may be a word that both photos have a
+    half of, or two that touch at the seam; only asking about each of them alone tells.
     """
     parents = {detection.parent for detection in found if detection.parent is not None}
     pieces = (d for d in found if d.kind in TEXT and (d.key is None or d.key not in parents))
-    return {index for piece in pieces if len(over := _photos_under(layout, piece.box)) > 1 for index in over}
+    return {
+        index
+        for piece in pieces
+        if len(over := _photos_under(layout, piece.box)) > 1
+        for index in over
+    }
 
 
 def _photos_under(layout: Layout, box: Box) -> list[int]:
@@ -64,7 +72,8 @@ def _photos_under(layout: Layout, box: Box) -> list[int]:
 
 
 def _cell(layout: Layout, box: Box) -> int | None:
-    """The index of the photo whose cell holds the box's midpoint, None where the cell is empty or off the canvas."""
+    """The index of the photo whose cell holds the box's midpoint, None where the cell is empty or
+    off the canvas."""
     x, y = box.midpoint
     row, col = int(y * layout.shape.rows // 1), int(x * layout.shape.cols // 1)
     if not (0 <= row < layout.shape.rows and 0 <= col < layout.shape.cols):
@@ -89,10 +98,13 @@ def _to_photo(layout: Layout, photo: Rect, detection: Detection) -> Detection:
     wide, left = layout.width_px / photo.width, photo.x / photo.width
     high, top = layout.height_px / photo.height, photo.y / photo.height
     x0, y0, x1, y1 = detection.box
-    box = Box(_cut(x0 * wide - left), _cut(y0 * high - top), _cut(x1 * wide - left), _cut(y1 * high - top))
+    box = Box(
+        _cut(x0 * wide - left), _cut(y0 * high - top), _cut(x1 * wide - left), _cut(y1 * high - top)
+    )
     polygon = tuple((_cut(x * wide - left), _cut(y * high - top)) for x, y in detection.polygon)
     landmarks = tuple(
-        mark._replace(x=mark.x * wide - left, y=mark.y * high - top, z=mark.z * wide) for mark in detection.landmarks
+        mark._replace(x=mark.x * wide - left, y=mark.y * high - top, z=mark.z * wide)
+        for mark in detection.landmarks
     )
     return replace(detection, box=box, polygon=polygon, landmarks=landmarks)
 
@@ -102,9 +114,9 @@ def _cut(fraction: float) -> float:
 
 
 def _unmixed(layout: Layout, found: list[Detection]) -> list[Detection]:
-    """Text that belongs to one photo each: a line that was read across several is replaced by one for each photo, made
-    of that photo's words, and a piece that is `torn` is nobody's. A part of anything else goes where its whole does, or
-    nowhere."""
+    """Text that belongs to one photo each: a line that was read across several is replaced by one
+    for each photo, made of that photo's words, and a piece that is `torn` is nobody's. A part of
+    anything else goes where its whole does, or nowhere."""
     children: dict[int, list[Detection]] = defaultdict(list)
     for detection in found:
         if detection.parent is not None:
@@ -118,7 +130,10 @@ def _unmixed(layout: Layout, found: list[Detection]) -> list[Detection]:
             unmixed += [detection, *(part for part in words if _cell(layout, part.box) == cell)]
             continue
         whole = [word for word in words if not _is_torn(layout, word)]
-        if words and (len(whole) < len(words) or len({_cell(layout, part.box) for part in (detection, *words)}) > 1):
+        if words and (
+            len(whole) < len(words)
+            or len({_cell(layout, part.box) for part in (detection, *words)}) > 1
+        ):
             unmixed.extend(_lines(layout, detection, whole))
         elif detection.parent not in keys and (words or not _is_torn(layout, detection)):
             unmixed += [detection, *words]
@@ -130,8 +145,8 @@ def _is_torn(layout: Layout, piece: Detection) -> bool:
 
 
 def _lines(layout: Layout, line: Detection, words: Sequence[Detection]) -> list[Detection]:
-    """A line's words by photo, each group under a line of its own with the same key: keys need to differ within one
-    photo only."""
+    """A line's words by photo, each group under a line of its own with the same key: keys need to
+    differ within one photo only."""
     by_cell: dict[int | None, list[Detection]] = defaultdict(list)
     for word in words:
         by_cell[_cell(layout, word.box)].append(word)
@@ -139,7 +154,10 @@ def _lines(layout: Layout, line: Detection, words: Sequence[Detection]) -> list[
     for group in by_cell.values():
         boxes = [word.box for word in group]
         box = Box(
-            min(b.x0 for b in boxes), min(b.y0 for b in boxes), max(b.x1 for b in boxes), max(b.y1 for b in boxes)
+            min(b.x0 for b in boxes),
+            min(b.y0 for b in boxes),
+            max(b.x1 for b in boxes),
+            max(b.y1 for b in boxes),
         )
         corners = ((box.x0, box.y0), (box.x1, box.y0), (box.x1, box.y1), (box.x0, box.y1))
         label = " ".join(word.label for word in group)

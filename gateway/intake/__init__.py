@@ -1,1 +1,2 @@
-"""From what a client sent or named to an admitted photo: header checks, limits, URLs, object stores."""
+"""From what a client sent or named to an admitted photo: header checks, limits, URLs, object
+stores."""

@@ -1,4 +1,5 @@
-"""From bytes to a photo, or a refusal that names the reason. Reads headers only: nothing is decoded here."""
+"""From bytes to a photo, or a refusal that names the reason. Reads headers only: nothing is decoded
+here."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from gateway.intake.image_headers import crowded
 from providers.base import Limits
 
 Image.MAX_IMAGE_PIXELS = None
-# Pillow's own guard warns or raises by a number of its own; `admit` has already refused by ours, before any decode.
+# Pillow's own guard warns or raises by a number of its own; `admit` has already refused by ours,
+# before any decode.
 
 
 def admit(photo_id: str, data: bytes, api: Limits, house: House) -> Photo:
@@ -28,7 +30,9 @@ def admit(photo_id: str, data: bytes, api: Limits, house: House) -> Photo:
         raise TooManyBytes(f"The photo has {len(data)} bytes; at most {most} are taken.")
     too_much = crowded(data)
     if too_much:
-        raise BadFormat(f"The photo has {too_much}: it is taken for an attempt to keep this server busy.")
+        raise BadFormat(
+            f"The photo has {too_much}: it is taken for an attempt to keep this server busy."
+        )
     size, kind, orientation = _header(data, api)
     _check(size, api, house)
     upright = Size(size.height_px, size.width_px) if orientation in SIDEWAYS else size
@@ -38,13 +42,17 @@ def admit(photo_id: str, data: bytes, api: Limits, house: House) -> Photo:
 def _header(data: bytes, api: Limits) -> tuple[Size, str, int]:
     try:
         with Image.open(io.BytesIO(data), formats=tuple(api.formats)) as image:
-            kind = "JPEG" if image.format == "MPO" else str(image.format)  # several JPEGs in one; the first counts
+            kind = (
+                "JPEG" if image.format == "MPO" else str(image.format)
+            )  # several JPEGs in one; the first counts
             return Size(*image.size), kind, _orientation(image) if kind in api.turned else 1
     except MemoryError:  # says nothing of the photo
         raise
     except Exception:  # a decoder's exceptions on hostile bytes are of every kind
         taken = ", ".join(sorted(api.formats))
-        raise BadFormat(f"The photo is not a picture of a format that is taken here ({taken}).") from None
+        raise BadFormat(
+            f"The photo is not a picture of a format that is taken here ({taken})."
+        ) from None
 
 
 def _orientation(image: Image.Image) -> int:
@@ -61,10 +69,16 @@ def _orientation(image: Image.Image) -> int:
 def _check(size: Size, api: Limits, house: House) -> None:
     width, height = size
     if min(size) < api.min_side_px:
-        raise BadDimensions(f"The photo is {width} x {height} pixels; each side must have {api.min_side_px} or more.")
+        raise BadDimensions(
+            f"The photo is {width} x {height} pixels; each side must have {api.min_side_px} or more."
+        )
     if max(size) > api.max_side_px:
-        raise BadDimensions(f"Input image dimensions {width} x {height} exceed maximum dimension size of "
-                            f"{api.max_side_px} pixels.")  # fmt: skip
+        raise BadDimensions(
+            f"Input image dimensions {width} x {height} exceed maximum dimension size of "
+            f"{api.max_side_px} pixels."
+        )
     most = min(api.max_pixels, house.max_pixels)
     if width * height > most:
-        raise BadDimensions(f"The photo is {width} x {height} pixels; at most {most} pixels are taken in all.")
+        raise BadDimensions(
+            f"The photo is {width} x {height} pixels; at most {most} pixels are taken in all."
+        )

@@ -1,7 +1,9 @@
-"""Whether a picture's header is built to keep its reader busy. Pure, and done in milliseconds whatever the bytes are.
+"""Whether a picture's header is built to keep its reader busy. Pure, and done in milliseconds
+whatever the bytes are.
 
-Pillow walks headers in Python, entry by entry: 20 MB of empty chunks take it 9 s. What is counted here is what it
-would walk, in its own way of reading damaged files, and counting ends at the first number that is too large.
+Pillow walks headers in Python, entry by entry: 20 MB of empty chunks take it 9 s. What is counted
+here is what it would walk, in its own way of reading damaged files, and counting ends at the first
+number that is too large.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import struct
 from collections.abc import Iterator
 
 MOST_SEGMENTS = 1_000
-"""JPEG segments, PNG chunks or GIF sub-blocks before the pixels, and tags of a TIFF or of EXIF. Photos have 5 to 60."""
+"""JPEG segments, PNG chunks or GIF sub-blocks before the pixels, and tags of a TIFF or of EXIF.
+Photos have 5 to 60."""
 MOST_CHUNKS = 20_000
 """PNG chunks in all: pixels come in chunks of 8 KB and more."""
 MOST_JUNK_BYTES = 65_536
@@ -20,11 +23,29 @@ MOST_NUMBERS = 131_072
 """In the tags of one directory: offsets and lengths of 16,000 rows in four planes."""
 
 HEAVY = 60
-"""An EXIF segment or a colour profile weighs as much as so many others: it is copied or unpacked. There is one."""
+"""An EXIF segment or a colour profile weighs as much as so many others: it is copied or unpacked.
+There is one."""
 RATIONAL = 64
 """A fraction takes its reader as long as so many whole numbers."""
 
-BYTES_OF = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+BYTES_OF = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
 """By TIFF's types of values (TIFF 6.0, section 2; the last three are BigTIFF's)."""
 AS_BYTES, RATIONALS = frozenset({1, 2, 6, 7}), frozenset({5, 10})
 
@@ -36,7 +57,8 @@ BARE = frozenset({0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)})
 
 
 def crowded(data: bytes) -> str | None:
-    """What the header has too much of, in words that follow "The photo has"; None for every ordinary picture."""
+    """What the header has too much of, in words that follow "The photo has"; None for every
+    ordinary picture."""
     if data.startswith(b"\xff\xd8"):
         return _jpeg(data)
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -65,7 +87,11 @@ def _jpeg(data: bytes) -> str | None:
         junk += (marker.start() if marker else min(at + MOST_JUNK_BYTES, len(data))) - at
         if junk >= MOST_JUNK_BYTES:
             return _junk()
-        if marker is None or data[marker.start() + 1] == START_OF_SCAN or data[marker.start() + 1] < 0xC0:
+        if (
+            marker is None
+            or data[marker.start() + 1] == START_OF_SCAN
+            or data[marker.start() + 1] < 0xC0
+        ):
             return _exif(b"".join(exif))
         start, kind = marker.end(), data[marker.start() + 1]
         at = start if kind in BARE else start + max(_number(data, start, 2), 2)
@@ -114,8 +140,8 @@ def _gif(data: bytes) -> str | None:
 
 
 def _gif_start(data: bytes, label: int) -> int:
-    """Where the sub-blocks of an extension begin that run to an empty one. Pillow reads over one empty block where it
-    wants the first of any extension, or of a loop's, though it ends there."""
+    """Where the sub-blocks of an extension begin that run to an empty one. Pillow reads over one
+    empty block where it wants the first of any extension, or of a loop's, though it ends there."""
     at = label + 1
     if data[label : label + 1] == b"\xfe":
         return at
@@ -154,7 +180,9 @@ def _directory(data: bytes) -> str | None:
         return None
     big = 43 in data[2:4]
     either = data.startswith(b"MM\0+")  # BigTIFF that Pillow reads as if it were none
-    return (_tags(data, big=True) if big else None) or (_tags(data, big=False) if not big or either else None)
+    return (_tags(data, big=True) if big else None) or (
+        _tags(data, big=False) if not big or either else None
+    )
 
 
 def _tags(data: bytes, *, big: bool) -> str | None:
@@ -172,15 +200,20 @@ def _tags(data: bytes, *, big: bool) -> str | None:
 
 
 def _values(entries: list[tuple[int, int, int, int]], length: int) -> str | None:
-    """Of a directory's entries (tag, type, count, place) in a file of that length: what their values come to. Those
-    that lie over each other are counted each, as a reader copies them each."""
+    """Of a directory's entries (tag, type, count, place) in a file of that length: what their
+    values come to. Those that lie over each other are counted each, as a reader copies them
+    each."""
     sizes = [(kind, count, count * BYTES_OF.get(kind, 0)) for _, kind, count, _ in entries]
-    read = [(kind, count, size) for kind, count, size in sizes if size <= length]  # the others cannot be there
+    read = [
+        (kind, count, size) for kind, count, size in sizes if size <= length
+    ]  # the others cannot be there
     if sum(size for _, _, size in read) > 2 * length + 8 * MOST_SEGMENTS:
         return "tags that lie over each other"
-    if sum(count * (RATIONAL if kind in RATIONALS else 1) for kind, count, _ in read if kind not in AS_BYTES) > (
-        MOST_NUMBERS
-    ):
+    if sum(
+        count * (RATIONAL if kind in RATIONALS else 1)
+        for kind, count, _ in read
+        if kind not in AS_BYTES
+    ) > (MOST_NUMBERS):
         return f"more than {MOST_NUMBERS} numbers in its tags"
     return None
 

@@ -1,4 +1,5 @@
-"""Objects of S3 and of Google Cloud Storage, read in threads through the vendors' libraries with the gateway's rights.
+"""Objects of S3 and of Google Cloud Storage, read in threads through the vendors' libraries with
+the gateway's rights.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 https://cloud.google.com/storage/docs/json_api/v1/objects/get
@@ -27,10 +28,22 @@ log = logging.getLogger("imgrid")
 CHUNK_BYTES = 256 * 1024
 GS_SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 
-MISSING = frozenset({"AccessDenied", "AllAccessDisabled", "InvalidArgument", "InvalidBucketName", "InvalidObjectState",
-                     "MethodNotAllowed", "NoSuchBucket", "NoSuchKey", "NoSuchVersion"})  # fmt: skip
-"""S3's codes for what is not there for us: MethodNotAllowed stands for a version that marks a deletion, InvalidArgument
-for a version that cannot be one, InvalidObjectState for what lies in an archive."""
+MISSING = frozenset(
+    {
+        "AccessDenied",
+        "AllAccessDisabled",
+        "InvalidArgument",
+        "InvalidBucketName",
+        "InvalidObjectState",
+        "MethodNotAllowed",
+        "NoSuchBucket",
+        "NoSuchKey",
+        "NoSuchVersion",
+    }
+)
+"""S3's codes for what is not there for us: MethodNotAllowed stands for a version that marks a
+deletion, InvalidArgument for a version that cannot be one, InvalidObjectState for what lies in an
+archive."""
 PASSING = frozenset({408, 429})
 """Statuses below 500 that do not say that nothing is there."""
 
@@ -58,16 +71,20 @@ class Bucket(ABC):
 
     @abstractmethod
     def get(self, place: Place, max_bytes: int, left: Callable[[], bool]) -> bytes:
-        """Reads it, in one of the threads, until `left` says that nobody waits. Raises NotFetched and nothing else."""
+        """Reads it, in one of the threads, until `left` says that nobody waits. Raises NotFetched
+        and nothing else."""
 
     @abstractmethod
     def hang_up(self) -> None:
         """Gives back the library's connections."""
 
 
-def gather(read: Callable[[int], bytes], length: int | None, max_bytes: int, left: Callable[[], bool]) -> bytes:
-    """All that `read(at most so many)` has. `length` is what the store says of it, None where it says nothing; of what
-    is too large by that nothing is read, and otherwise one byte too many at most."""
+def gather(
+    read: Callable[[int], bytes], length: int | None, max_bytes: int, left: Callable[[], bool]
+) -> bytes:
+    """All that `read(at most so many)` has. `length` is what the store says of it, None where it
+    says nothing; of what is too large by that nothing is read, and otherwise one byte too many at
+    most."""
     too_large = SourceTooLarge(f"The photo was not fetched: it is larger than {max_bytes} bytes.")
     if (length or 0) > max_bytes:
         raise too_large
@@ -82,7 +99,8 @@ def gather(read: Callable[[int], bytes], length: int | None, max_bytes: int, lef
 
 
 class S3(Bucket):
-    """Amazon S3, or what speaks like it, by boto3's client, which follows a bucket to its region itself."""
+    """Amazon S3, or what speaks like it, by boto3's client, which follows a bucket to its region
+    itself."""
 
     def __init__(self, client: Any) -> None:
         super().__init__("s3")
@@ -109,7 +127,8 @@ class S3(Bucket):
 
 
 class Gs(Bucket):
-    """Google Cloud Storage, or what speaks like it, by a session of requests which has the credentials.
+    """Google Cloud Storage, or what speaks like it, by a session of requests which has the
+    credentials.
 
     `timeouts_s` are how long connecting may take, and each part of the answer.
     """
@@ -125,7 +144,9 @@ class Gs(Bucket):
         from requests import RequestException
         from urllib3.exceptions import HTTPError
 
-        url = f"{self._endpoint}/storage/v1/b/{place.bucket}/o/{quote(place.key, safe='')}?alt=media"
+        url = (
+            f"{self._endpoint}/storage/v1/b/{place.bucket}/o/{quote(place.key, safe='')}?alt=media"
+        )
         headers = {"Accept-Encoding": "identity"}
         try:
             # a redirect would lead anywhere, and has no use here
@@ -150,32 +171,47 @@ def _length(headers: Any) -> int | None:
 
 
 def _refused_by_s3(response: Any, message: str) -> NotFetched:
-    code, status = response["Error"].get("Code", ""), response["ResponseMetadata"].get("HTTPStatusCode", 500)
+    code, status = (
+        response["Error"].get("Code", ""),
+        response["ResponseMetadata"].get("HTTPStatusCode", 500),
+    )
     if code in MISSING or status == 404:
         return _missing(f"s3: {message}")
-    return _no_answer(f"s3: {message}") if status in PASSING or status >= 500 else _not_ours(f"s3: {message}")
+    return (
+        _no_answer(f"s3: {message}")
+        if status in PASSING or status >= 500
+        else _not_ours(f"s3: {message}")
+    )
 
 
 def _refused_by_gs(status: int) -> NotFetched:
     """Without credentials, what is not public is 401."""
     message = f"gs: status {status}"
-    return _missing(message) if 400 <= status < 500 and status not in PASSING else _no_answer(message)
+    return (
+        _missing(message) if 400 <= status < 500 and status not in PASSING else _no_answer(message)
+    )
 
 
 def _missing(message: str) -> NotFetched:
     log.info("%s", message)
-    return SourceMissing("The photo was not fetched: there is no such object, or none that this gateway may read.")
+    return SourceMissing(
+        "The photo was not fetched: there is no such object, or none that this gateway may read."
+    )
 
 
 def _no_answer(message: str) -> NotFetched:
     log.warning("%s", message)
-    return SourceAway("The photo was not fetched: the store where it lies did not answer as it should.")
+    return SourceAway(
+        "The photo was not fetched: the store where it lies did not answer as it should."
+    )
 
 
 def _not_ours(message: str) -> NotFetched:
     """The client can do nothing about it, and nothing about it is the client's to know."""
     log.warning("%s", message)
-    return SourceAway("The photo was not fetched: the gateway has no way to the store; its operator's log says why.")
+    return SourceAway(
+        "The photo was not fetched: the gateway has no way to the store; its operator's log says why."
+    )
 
 
 def open_s3(given: S3Settings, timeout_s: float) -> S3:
@@ -185,7 +221,9 @@ def open_s3(given: S3Settings, timeout_s: float) -> S3:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     except ImportError:
-        raise Misconfigured("boto3 is not installed; pip install 'imgrid-gateway[rekognition]'") from None
+        raise Misconfigured(
+            "boto3 is not installed; pip install 'imgrid-gateway[rekognition]'"
+        ) from None
     config = Config(
         connect_timeout=min(timeout_s / 2, 5),
         read_timeout=timeout_s,
@@ -194,18 +232,22 @@ def open_s3(given: S3Settings, timeout_s: float) -> S3:
     )
     secret = given.secret_key.get_secret_value() if given.secret_key else None
     try:
-        session = boto3.Session(given.access_key, secret, region_name=given.region, profile_name=given.profile)
+        session = boto3.Session(
+            given.access_key, secret, region_name=given.region, profile_name=given.profile
+        )
         if session.get_credentials() is None:
-            raise Misconfigured("no AWS credentials were found; set access_key and secret_key, a profile, or AWS_… in "
-                              "the environment (a stand-in takes any)")  # fmt: skip
+            raise Misconfigured(
+                "no AWS credentials were found; set access_key and secret_key, a profile, or AWS_… in "
+                "the environment (a stand-in takes any)"
+            )
         return S3(session.client("s3", endpoint_url=given.endpoint, config=config))
     except (BotoCoreError, ValueError) as error:
         raise Misconfigured(str(error)) from None
 
 
 def open_gs(given: GsSettings, timeout_s: float) -> Gs:
-    """With the application's default credentials, which only Google gets to see. Raises Misconfigured where google-auth
-    is not installed or finds none."""
+    """With the application's default credentials, which only Google gets to see. Raises
+    Misconfigured where google-auth is not installed or finds none."""
     try:
         import google.auth
         import requests
@@ -213,7 +255,9 @@ def open_gs(given: GsSettings, timeout_s: float) -> Gs:
         from google.auth.transport.requests import AuthorizedSession
         from requests.adapters import HTTPAdapter
     except ImportError:
-        raise Misconfigured("google-auth is not installed; pip install 'imgrid-gateway[google]'") from None
+        raise Misconfigured(
+            "google-auth is not installed; pip install 'imgrid-gateway[google]'"
+        ) from None
     session = requests.Session()
     try:
         if _of_google(given.endpoint) and not given.anonymous:

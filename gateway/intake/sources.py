@@ -1,7 +1,8 @@
 """Photos that clients name by where they lie, read with the gateway's own rights.
 
-These rights are not everybody's: an object of a store is read only for tenants to whom the operator opened its folder.
-What is on the web is anybody's, and which addresses that means the guard decides.
+These rights are not everybody's: an object of a store is read only for tenants to whom the operator
+opened its folder. What is on the web is anybody's, and which addresses that means the guard
+decides.
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ from gateway.core.model import Tenant
 from gateway.security.egress import FetchFailed, Guard, NotThere, TooLarge, UrlRefused
 
 AT_ONCE = 16
-"""Photos being fetched at a time; so many times the largest photo are the bytes that are held meanwhile."""
+"""Photos being fetched at a time; so many times the largest photo are the bytes that are held
+meanwhile."""
 
 
 class Reader(Protocol):
     """Reads what lies at places of one scheme, whoever asks."""
 
     async def read(self, place: Place, max_bytes: int) -> bytes:
-        """All bytes. Raises NotFetched, which is SourceTooLarge where there are more, and holds no more than one
-        byte more to find out."""
+        """All bytes. Raises NotFetched, which is SourceTooLarge where there are more, and holds no
+        more than one byte more to find out."""
         ...
 
     async def close(self) -> None:
@@ -44,8 +46,8 @@ class Reader(Protocol):
 class Sources:
     """Fetches photos, so many at a time and in so much time each. Holds how many more may begin.
 
-    `shared` is open to everybody, `own` by a tenant's name to that tenant. `readers` are by scheme, and there is one
-    for each scheme of a folder.
+    `shared` is open to everybody, `own` by a tenant's name to that tenant. `readers` are by scheme,
+    and there is one for each scheme of a folder.
     """
 
     def __init__(
@@ -66,8 +68,9 @@ class Sources:
     async def fetch(self, url: str, tenant: Tenant, max_bytes: int) -> bytes:
         """The photo at a URL that `place_of` reads.
 
-        Raises SourceNotAllowed, SourceMissing, SourceTooLarge, SourceAway or, for other reasons, a plain NotFetched;
-        and Busy where no slot became free within the time limit. All messages are for the client.
+        Raises SourceNotAllowed, SourceMissing, SourceTooLarge, SourceAway or, for other reasons, a
+        plain NotFetched; and Busy where no slot became free within the time limit. All messages are
+        for the client.
         """
         place = self._allowed(url, tenant)
         async with self._slot():
@@ -75,7 +78,9 @@ class Sources:
                 async with asyncio.timeout(self._timeout_s):
                     return await self._readers[place.scheme].read(place, max_bytes)
             except TimeoutError:
-                raise SourceAway(f"The photo did not arrive within {self._timeout_s:g} s (fetch.timeout_ms).") from None
+                raise SourceAway(
+                    f"The photo did not arrive within {self._timeout_s:g} s (fetch.timeout_ms)."
+                ) from None
 
     async def close(self) -> None:
         for reader in dict.fromkeys(self._readers.values()):
@@ -101,7 +106,9 @@ class Sources:
             async with asyncio.timeout(self._timeout_s):
                 await self._slots.acquire()
         except TimeoutError:
-            raise Busy("Too many photos are being fetched at once; come back in a second.") from None
+            raise Busy(
+                "Too many photos are being fetched at once; come back in a second."
+            ) from None
         try:
             yield
         finally:
@@ -122,7 +129,8 @@ class Web:
 
 
 async def from_web(guard: Guard, url: str, max_bytes: int) -> bytes:
-    """What the guard fetches from the URL; SourceAway is raised where trying again later may help."""
+    """What the guard fetches from the URL; SourceAway is raised where trying again later may
+    help."""
     try:
         return await guard.fetch(url, max_bytes=max_bytes)
     except (UrlRefused, FetchFailed) as error:

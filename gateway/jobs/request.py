@@ -85,15 +85,26 @@ class Asked:
 
     @property
     def digest(self) -> str:
-        """Of all that is asked, however it was written: the same photos as a form and as JSON are the same request."""
-        photos = [hashlib.sha256(item).digest() if isinstance(item, bytes) else item for item in self.items]
+        """Of all that is asked, however it was written: the same photos as a form and as JSON are
+        the same request."""
+        photos = [
+            hashlib.sha256(item).digest() if isinstance(item, bytes) else item
+            for item in self.items
+        ]
         hook = (self.hook.url, self.hook.each_photo) if self.hook else None
-        asked = (self.options, self.names, photos, hook, *([self.quality] if self.quality != "target" else []))
+        asked = (
+            self.options,
+            self.names,
+            photos,
+            hook,
+            *([self.quality] if self.quality != "target" else []),
+        )
         return hashlib.sha256(msgspec.msgpack.encode(asked)).hexdigest()
 
 
 def read(incoming: Incoming) -> Asked:
-    """The job that a request asks for. Raises BadRequest or NotServed; nothing else, whatever the bytes."""
+    """The job that a request asks for. Raises BadRequest or NotServed; nothing else, whatever the
+    bytes."""
     key = key_of(incoming)
     kind, parameters = parse_options_header(incoming.headers.get("content-type", ""))
     if kind == b"application/json":
@@ -145,7 +156,8 @@ def _item(photo: JobPhotoIn, index: int) -> Item:
 
 
 def _form(parts: Sequence[Part], query: Mapping[str, list[str]]) -> _Read:
-    """Files and `url` fields are the photos, in their order; other fields are options, and go before the query's."""
+    """Files and `url` fields are the photos, in their order; other fields are options, and go
+    before the query's."""
     photos: list[tuple[str, Item]] = []
     for part in parts:
         if part.filename is not None:
@@ -153,8 +165,10 @@ def _form(parts: Sequence[Part], query: Mapping[str, list[str]]) -> _Read:
         elif part.field == "url":
             photos.append(("", part.value.decode(errors="replace")))
     if not 1 <= len(photos) <= MAX_PHOTOS:
-        raise BadRequest(f"The multipart body has {len(photos)} photos; send 1 to {MAX_PHOTOS}: "
-                         "files, each with a filename, or url fields.")  # fmt: skip
+        raise BadRequest(
+            f"The multipart body has {len(photos)} photos; send 1 to {MAX_PHOTOS}: "
+            "files, each with a filename, or url fields."
+        )
     fields = fields_of([part for part in parts if part.filename is not None or part.field != "url"])
     return _options({**query, **fields}), photos
 

@@ -1,4 +1,5 @@
-"""What clients are told of jobs, by answer, by event and by webhook: JSON, the same everywhere. Pure."""
+"""What clients are told of jobs, by answer, by event and by webhook: JSON, the same everywhere.
+Pure."""
 
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ class WebhookOut(Struct):
 
 
 class JobOut(Struct, omit_defaults=True):
-    """A job so far. `settled` photos have a result, `failed` of these an error. `billed` is in images; `saved` the
-    share of images not paid for among the answered photos. `state` is running, done or aborted."""
+    """A job so far. `settled` photos have a result, `failed` of these an error. `billed` is in
+    images; `saved` the share of images not paid for among the answered photos. `state` is running,
+    done or aborted."""
 
     id: str
     state: str
@@ -42,8 +44,8 @@ class JobOut(Struct, omit_defaults=True):
 
 
 class JobPhotoOut(PhotoOut, kw_only=True):
-    """A photo's result: `number` counts results in the order in which they came, `index` is the photo's place in the
-    request, both from the first: 1 and 0."""
+    """A photo's result: `number` counts results in the order in which they came, `index` is the
+    photo's place in the request, both from the first: 1 and 0."""
 
     number: int
     index: int
@@ -64,7 +66,8 @@ class JobsPage(Struct):
 
 
 class Told(JobOut, kw_only=True):
-    """What a webhook tells: the job so far, where to read it and, of photo.settled, the photo's result."""
+    """What a webhook tells: the job so far, where to read it and, of photo.settled, the photo's
+    result."""
 
     path: str
     photo: JobPhotoOut | None = None
@@ -109,7 +112,9 @@ def result_out(job: Job, result: Result) -> JobPhotoOut:
 def job_page(job: Job, results: Sequence[Result], after: int) -> JobPage:
     """`after` is what was asked for."""
     last = results[-1].number if results else after
-    return JobPage(**_fields(job_out(job)), results=[result_out(job, result) for result in results], next=last)
+    return JobPage(
+        **_fields(job_out(job)), results=[result_out(job, result) for result in results], next=last
+    )
 
 
 def jobs_page(page: Page) -> JobsPage:
@@ -118,13 +123,16 @@ def jobs_page(page: Page) -> JobsPage:
 
 def payload(delivery: Delivery, job: Job, results: Sequence[Result] = ()) -> bytes:
     """A webhook's body. Of photo.settled, the photo's result must be among the results."""
-    photo = next((result_out(job, result) for result in results if result.number == delivery.number), None)
+    photo = next(
+        (result_out(job, result) for result in results if result.number == delivery.number), None
+    )
     data = Told(**_fields(job_out(job)), path=f"{PATH}/{job.id}", photo=photo)
     return msgspec.json.encode(Message(delivery.kind, iso(delivery.created_at), data))
 
 
 async def body(store: JobStore, delivery: Delivery) -> bytes | None:
-    """A webhook's body from what is kept; None where the job has been forgotten. Raises BufferAway."""
+    """A webhook's body from what is kept; None where the job has been forgotten. Raises
+    BufferAway."""
     try:
         job = await store.find(delivery.tenant, delivery.job)
     except NotFound:

@@ -1,4 +1,5 @@
-"""From what a client asks of a job to an accepted one: checks, the route, admission, and the store."""
+"""From what a client asks of a job to an accepted one: checks, the route, admission, and the
+store."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ ID_CHARS = len("job_") + 11 + 16
 
 
 def job_id(now: float, token: Callable[[int], bytes] = secrets.token_bytes) -> str:
-    """`job_`, then the time in microseconds and 80 random bits in base 32: later ids are greater; none is guessed."""
+    """`job_`, then the time in microseconds and 80 random bits in base 32: later ids are greater;
+    none is guessed."""
     return f"job_{_base32(int(now * 1e6), 11)}{_base32(int.from_bytes(token(10), 'big'), 16)}"
 
 
@@ -45,15 +47,17 @@ def _base32(number: int, digits: int) -> str:
 class Enter(Protocol):
     """Makes an entry of the photo at that place in a job."""
 
-    def __call__(self, photo: Photo, way: Way, tenant: Tenant, job: str, /, *, index: int) -> Entry: ...
+    def __call__(
+        self, photo: Photo, way: Way, tenant: Tenant, job: str, /, *, index: int
+    ) -> Entry: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
     """What the jobs' endpoints call.
 
-    `way` finds how an ask is served to a tenant, raising NotServed. `check_url` raises where a URL may not be asked
-    for. `hooks` are the tenants' own, for jobs that name none.
+    `way` finds how an ask is served to a tenant, raising NotServed. `check_url` raises where a URL
+    may not be asked for. `hooks` are the tenants' own, for jobs that name none.
     """
 
     store: JobStore
@@ -68,14 +72,17 @@ class Jobs:
     """Whether there is a secret to sign a tenant's webhooks with."""
 
     async def submit(self, incoming: Incoming, tenant: Tenant) -> Job:
-        """The job that the request asks for, accepted. A photo that is refused costs the others nothing.
+        """The job that the request asks for, accepted. A photo that is refused costs the others
+        nothing.
 
         Raises BadRequest, NotServed, Conflict, Busy or BufferAway.
         """
         wanted = await asyncio.to_thread(request.read, incoming)
         self._check_urls(wanted)
         if wanted.hook and not self.signs(tenant.name):
-            raise BadRequest("webhook: there is no secret to sign it with; the operator sets webhooks.secrets.")
+            raise BadRequest(
+                "webhook: there is no secret to sign it with; the operator sets webhooks.secrets."
+            )
         way = self.way(ask_of(wanted.options, wanted.task), tenant, wanted.quality)
         job = self._job(wanted, tenant)
         admitted = await asyncio.to_thread(self._admit, wanted, job.id)
@@ -84,7 +91,9 @@ class Jobs:
             for index, photo in enumerate(admitted)
             if isinstance(photo, Photo)
         ]
-        refused = {index: error for index, error in enumerate(admitted) if isinstance(error, GatewayError)}
+        refused = {
+            index: error for index, error in enumerate(admitted) if isinstance(error, GatewayError)
+        }
         digest = await asyncio.to_thread(lambda: wanted.digest) if wanted.key else ""
         kept = await self.store.submit(job, entries, refused, key=wanted.key, digest=digest)
         if kept.id == job.id:
@@ -94,7 +103,11 @@ class Jobs:
 
     def _check_urls(self, wanted: Asked) -> None:
         """Raises BadRequest naming the URL that may not be asked for."""
-        urls = {f"photos[{index}].url": item for index, item in enumerate(wanted.items) if isinstance(item, str)}
+        urls = {
+            f"photos[{index}].url": item
+            for index, item in enumerate(wanted.items)
+            if isinstance(item, str)
+        }
         if wanted.hook:
             urls["webhook"] = wanted.hook.url
         for where, url in urls.items():

@@ -1,6 +1,8 @@
-"""Whether grids still say what photos alone say: a few photos are asked about alone as well, and routes tighten by it.
+"""Whether grids still say what photos alone say: a few photos are asked about alone as well, and
+routes tighten by it.
 
-Everything here is beside the way of clients' photos: what fails or comes too late is left out, and told.
+Everything here is beside the way of clients' photos: what fails or comes too late is left out, and
+told.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ Ask = Callable[[Photo, Way, Tenant], Awaitable[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a route is watched: the share of its photos, the chance of being wrong, and the mean agreement that it is
-    held to; held to none, it is only told."""
+    """How a route is watched: the share of its photos, the chance of being wrong, and the mean
+    agreement that it is held to; held to none, it is only told."""
 
     share: float = 0.01
     delta: float = 0.05
@@ -44,7 +46,8 @@ class Terms:
 
 
 class Sample(NamedTuple):
-    """A photo that was answered, and what is known of it: its answer by the route's cascade, and alone."""
+    """A photo that was answered, and what is known of it: its answer by the route's cascade, and
+    alone."""
 
     photo: Photo
     route: Route
@@ -55,7 +58,8 @@ class Sample(NamedTuple):
 
 
 class Watcher:
-    """Listens to what is settled. Holds each route's record and level, and the photos that wait to be asked about."""
+    """Listens to what is settled. Holds each route's record and level, and the photos that wait to
+    be asked about."""
 
     def __init__(
         self,
@@ -81,7 +85,11 @@ class Watcher:
         return self._routes[route].levels[self.records[route].level]
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Settled) and self._concerns(event) and self._rng.random() < self._share(event.entry):
+        if (
+            isinstance(event, Settled)
+            and self._concerns(event)
+            and self._rng.random() < self._share(event.entry)
+        ):
             self._take(event.entry, event.outcome)
 
     async def run(self) -> None:
@@ -93,30 +101,43 @@ class Watcher:
     # -- which photos
 
     def _concerns(self, event: Settled) -> bool:
-        """Whether it is a client's photo that went by a level of its route, where there are several.
+        """Whether it is a client's photo that went by a level of its route, where there are
+        several.
 
-        What a fallback answered says nothing of grids, nor do photos that cannot go in groups of those. At the level
-        `exact` photos whose clients asked for it are among them: nothing tells them apart.
+        What a fallback answered says nothing of grids, nor do photos that cannot go in groups of
+        those. At the level `exact` photos whose clients asked for it are among them: nothing tells
+        them apart.
         """
         entry = event.entry
         route = self._routes.get(entry.route)
-        if route is None or len(route.levels) == 1 or entry.watched or event.outcome.error or event.outcome.fell_back:
+        if (
+            route is None
+            or len(route.levels) == 1
+            or entry.watched
+            or event.outcome.error
+            or event.outcome.fell_back
+        ):
             return False
         if route.cascade.groups and not route.in_groups(entry.wanted):
             return False
-        return entry.variant in route.levels and (entry.variant != EXACT or self.level(route.name) == EXACT)
+        return entry.variant in route.levels and (
+            entry.variant != EXACT or self.level(route.name) == EXACT
+        )
 
     def _share(self, entry: Entry) -> float:
         return self._terms[entry.route].share
 
     def _take(self, entry: Entry, outcome: Outcome) -> None:
-        """Those of which all is known wait with the others: overlooked more seldom, they would speak too loudly."""
+        """Those of which all is known wait with the others: overlooked more seldom, they would
+        speak too loudly."""
         route = self._routes[entry.route]
         target = outcome.found if entry.variant == TARGET else None
         tenant = Tenant(entry.tenant, entry.lane.pool)
         try:
             alone = _alone(route, outcome)
-            self._waiting.put_nowait(Sample(entry.photo, route, tenant, target, alone, entry.wanted))
+            self._waiting.put_nowait(
+                Sample(entry.photo, route, tenant, target, alone, entry.wanted)
+            )
         except asyncio.QueueFull:
             self._events.tell(Overlooked(route.name))
 
@@ -126,9 +147,17 @@ class Watcher:
         while True:
             sample = await self._waiting.get()
             try:
-                alone = sample.alone if sample.alone is not None else await self._answer(sample, EXACT)
-                target = sample.target if sample.target is not None else await self._answer(sample, TARGET)
-                self._compare(sample.route, *(concerning(found, sample.wanted) for found in (target, alone)))
+                alone = (
+                    sample.alone if sample.alone is not None else await self._answer(sample, EXACT)
+                )
+                target = (
+                    sample.target
+                    if sample.target is not None
+                    else await self._answer(sample, TARGET)
+                )
+                self._compare(
+                    sample.route, *(concerning(found, sample.wanted) for found in (target, alone))
+                )
             except Exception as error:
                 log.debug("a photo of route %s is not compared: %r", sample.route.name, error)
                 self._events.tell(Overlooked(sample.route.name))
@@ -144,7 +173,9 @@ class Watcher:
 
     def _compare(self, route: Route, target: Found, alone: Found) -> None:
         sure = SURE if route.positive is None else route.positive
-        by_label = {} if route.task == Task.TEXT else likeness_by_label(alone, target, sure)  # every text is a label
+        by_label = (
+            {} if route.task == Task.TEXT else likeness_by_label(alone, target, sure)
+        )  # every text is a label
         record = self.records[route.name].add(likeness(alone, target, sure), by_label)
         self.records[route.name] = record
         self._events.tell(Compared(route.name, record))
@@ -160,6 +191,11 @@ class Watcher:
 
 
 def _alone(route: Route, outcome: Outcome) -> Found | None:
-    """What the provider said of the photo alone, where it was asked so on the way: that is not paid for twice."""
-    alone = (step.found for step in outcome.steps if step.shape == ALONE and step.provider == route.provider)
+    """What the provider said of the photo alone, where it was asked so on the way: that is not paid
+    for twice."""
+    alone = (
+        step.found
+        for step in outcome.steps
+        if step.shape == ALONE and step.provider == route.provider
+    )
     return next(alone, None)

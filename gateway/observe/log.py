@@ -1,4 +1,5 @@
-"""What an operator wants to read: failures and refusals, one line each. No bytes, no addresses with queries."""
+"""What an operator wants to read: failures and refusals, one line each. No bytes, no addresses with
+queries."""
 
 from __future__ import annotations
 
@@ -26,30 +27,63 @@ def write(event: Event) -> None:
         case CallFailed():
             log.warning("provider %s: %s: %s", event.provider, event.reason, event.message)
         case BreakerChanged(state="open"):
-            log.warning("provider %s: too many of its last calls failed; nothing is sent to it for %.0f s",
-                        event.provider, event.rests_s)  # fmt: skip
+            log.warning(
+                "provider %s: too many of its last calls failed; nothing is sent to it for %.0f s",
+                event.provider,
+                event.rests_s,
+            )
         case BreakerChanged():
-            log.warning("provider %s: %s", event.provider,
-                        "tried again" if event.state == "probing" else "well again")  # fmt: skip
+            log.warning(
+                "provider %s: %s",
+                event.provider,
+                "tried again" if event.state == "probing" else "well again",
+            )
         case FellBack():
-            log.info("photo %s: %s is asked, not %s: %s", event.entry.photo.id, event.entry.lane.provider,
-                     event.provider, event.reason)  # fmt: skip
+            log.info(
+                "photo %s: %s is asked, not %s: %s",
+                event.entry.photo.id,
+                event.entry.lane.provider,
+                event.provider,
+                event.reason,
+            )
         case LoopFailed():
             log.error("loop: %s", event.message)
         case LevelChanged():
-            log.warning("route %s goes by %s, no longer by %s: its agreement with photos alone has %s the promised "
-                        "%.3f; since the last change it was %s", event.route, event.after, event.before,
-                        "fallen below" if event.level > event.record.level else "risen above",
-                        event.record.promised, _agreement(event))  # fmt: skip
+            log.warning(
+                "route %s goes by %s, no longer by %s: its agreement with photos alone has %s the promised "
+                "%.3f; since the last change it was %s",
+                event.route,
+                event.after,
+                event.before,
+                "fallen below" if event.level > event.record.level else "risen above",
+                event.record.promised,
+                _agreement(event),
+            )
         case GroupsChanged() if event.before != event.shape:
             level = logging.WARNING if ALONE in (event.before, event.shape) else logging.INFO
-            log.log(level, "route %s asks about new photos %s: %s", event.route,
-                    "alone" if event.shape == ALONE else f"in groups of {event.shape}", event.reason)  # fmt: skip
+            log.log(
+                level,
+                "route %s asks about new photos %s: %s",
+                event.route,
+                "alone" if event.shape == ALONE else f"in groups of {event.shape}",
+                event.reason,
+            )
         case Settled() if event.outcome.error is not None:
-            log.info("photo %s of %s: %s", event.entry.photo.id, event.entry.tenant, event.outcome.error.code)
+            log.info(
+                "photo %s of %s: %s",
+                event.entry.photo.id,
+                event.entry.tenant,
+                event.outcome.error.code,
+            )
         case Asked():
-            log.debug("canvas %s: %s, %d photos of %s, %.0f ms", event.canvas, event.layout.shape, len(event.entries),
-                      event.lane.provider, 1000 * event.asked_s)  # fmt: skip
+            log.debug(
+                "canvas %s: %s, %d photos of %s, %.0f ms",
+                event.canvas,
+                event.layout.shape,
+                len(event.entries),
+                event.lane.provider,
+                1000 * event.asked_s,
+            )
 
 
 def _agreement(event: LevelChanged) -> str:

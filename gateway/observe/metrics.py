@@ -1,4 +1,5 @@
-"""Prometheus metrics. Their names and meanings are listed in docs/metrics.md, which a test holds to this file."""
+"""Prometheus metrics. Their names and meanings are listed in docs/metrics.md, which a test holds to
+this file."""
 
 from __future__ import annotations
 
@@ -29,62 +30,166 @@ FILL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 class Metrics:
-    """Counts events. Holds a registry of its own, so that several gateways can live in one process."""
+    """Counts events. Holds a registry of its own, so that several gateways can live in one
+    process."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         where = ["provider", "task", "shape"]
-        self._billed = Counter("imgrid_billed_images", "Canvases answered and billed", where, registry=registry)
-        self._cells = Counter("imgrid_canvas_photos", "Photos on billed canvases", where, registry=registry)
-        self._fill = Histogram("imgrid_canvas_fill", "Photos on a canvas, as a share of its lane's cells",
-                               ["provider", "task"], buckets=FILL, registry=registry)  # fmt: skip
-        self._composed = Histogram("imgrid_compose_seconds", "From claim to encoded canvas", ["provider"],
-                                   buckets=SECONDS, registry=registry)  # fmt: skip
-        self._asked = Histogram("imgrid_upstream_seconds", "Asking about one canvas, pauses included", ["provider"],
-                                buckets=SECONDS, registry=registry)  # fmt: skip
-        self._failed = Counter("imgrid_upstream_failures", "Failed calls", ["provider", "reason"], registry=registry)
-        self._open = Gauge("imgrid_breaker_open", "1 while a provider is left alone or tried, 0 when it is asked again",
-                           ["provider"], registry=registry)  # fmt: skip
-        self._fell = Counter("imgrid_fallbacks", "Photos that another provider is asked about instead",
-                             ["route", "provider", "reason"], registry=registry)  # fmt: skip
-        self._photos = Counter("imgrid_photos", "Photos settled, by outcome: ok or an error's code",
-                               ["tenant", "task", "outcome"], registry=registry)  # fmt: skip
-        self._stages = Counter("imgrid_photo_stages", "Stages at which photos were asked", ["route", "stage", "shape"],
-                               registry=registry)  # fmt: skip
-        self._waited = Histogram("imgrid_wait_seconds", "Waiting for company, each stage", ["route"],
-                                 buckets=SECONDS, registry=registry)  # fmt: skip
-        self._total = Histogram("imgrid_photo_seconds", "From acceptance to outcome", ["route"],
-                                buckets=SECONDS, registry=registry)  # fmt: skip
-        self._saved = Gauge("imgrid_saved_images", "Photos answered minus images billed", ["tenant"], registry=registry)
-        self._refused = Counter("imgrid_refusals", "Refused before buffering", ["dialect", "code"], registry=registry)
-        self._repeated = Counter("imgrid_repeated_calls", "Calls answered from a run that an earlier try began",
-                                 ["dialect"], registry=registry)  # fmt: skip
-        self._left = Counter("imgrid_clients_left", "Photos whose client went away", registry=registry)
-        self._loop = Counter("imgrid_loop_failures", "Exceptions that the loop survived", registry=registry)
-        self.waiting = Gauge("imgrid_buffer_photos", "Photos held, waiting and in flight", registry=registry)
+        self._billed = Counter(
+            "imgrid_billed_images", "Canvases answered and billed", where, registry=registry
+        )
+        self._cells = Counter(
+            "imgrid_canvas_photos", "Photos on billed canvases", where, registry=registry
+        )
+        self._fill = Histogram(
+            "imgrid_canvas_fill",
+            "Photos on a canvas, as a share of its lane's cells",
+            ["provider", "task"],
+            buckets=FILL,
+            registry=registry,
+        )
+        self._composed = Histogram(
+            "imgrid_compose_seconds",
+            "From claim to encoded canvas",
+            ["provider"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._asked = Histogram(
+            "imgrid_upstream_seconds",
+            "Asking about one canvas, pauses included",
+            ["provider"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._failed = Counter(
+            "imgrid_upstream_failures", "Failed calls", ["provider", "reason"], registry=registry
+        )
+        self._open = Gauge(
+            "imgrid_breaker_open",
+            "1 while a provider is left alone or tried, 0 when it is asked again",
+            ["provider"],
+            registry=registry,
+        )
+        self._fell = Counter(
+            "imgrid_fallbacks",
+            "Photos that another provider is asked about instead",
+            ["route", "provider", "reason"],
+            registry=registry,
+        )
+        self._photos = Counter(
+            "imgrid_photos",
+            "Photos settled, by outcome: ok or an error's code",
+            ["tenant", "task", "outcome"],
+            registry=registry,
+        )
+        self._stages = Counter(
+            "imgrid_photo_stages",
+            "Stages at which photos were asked",
+            ["route", "stage", "shape"],
+            registry=registry,
+        )
+        self._waited = Histogram(
+            "imgrid_wait_seconds",
+            "Waiting for company, each stage",
+            ["route"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._total = Histogram(
+            "imgrid_photo_seconds",
+            "From acceptance to outcome",
+            ["route"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._saved = Gauge(
+            "imgrid_saved_images",
+            "Photos answered minus images billed",
+            ["tenant"],
+            registry=registry,
+        )
+        self._refused = Counter(
+            "imgrid_refusals", "Refused before buffering", ["dialect", "code"], registry=registry
+        )
+        self._repeated = Counter(
+            "imgrid_repeated_calls",
+            "Calls answered from a run that an earlier try began",
+            ["dialect"],
+            registry=registry,
+        )
+        self._left = Counter(
+            "imgrid_clients_left", "Photos whose client went away", registry=registry
+        )
+        self._loop = Counter(
+            "imgrid_loop_failures", "Exceptions that the loop survived", registry=registry
+        )
+        self.waiting = Gauge(
+            "imgrid_buffer_photos", "Photos held, waiting and in flight", registry=registry
+        )
         self.bytes = Gauge("imgrid_buffer_bytes", "Bytes of the photos held", registry=registry)
-        self._webhooks = Counter("imgrid_webhooks", "Attempts to deliver a webhook, by what came of them", ["result"],
-                                 registry=registry)  # fmt: skip
-        self._tardy = Histogram("imgrid_webhook_seconds", "One attempt to deliver a webhook", buckets=SECONDS,
-                                registry=registry)  # fmt: skip
+        self._webhooks = Counter(
+            "imgrid_webhooks",
+            "Attempts to deliver a webhook, by what came of them",
+            ["result"],
+            registry=registry,
+        )
+        self._tardy = Histogram(
+            "imgrid_webhook_seconds",
+            "One attempt to deliver a webhook",
+            buckets=SECONDS,
+            registry=registry,
+        )
         self.up = Gauge("imgrid_buffer_up", "1 while the buffer takes photos", registry=registry)
-        self.dead = Gauge("imgrid_dead_letters", "Photos that were given up because their holders died",
-                          registry=registry)  # fmt: skip
-        self.oldest = Gauge("imgrid_oldest_wait_seconds", "Age of the photo waiting longest", registry=registry)
+        self.dead = Gauge(
+            "imgrid_dead_letters",
+            "Photos that were given up because their holders died",
+            registry=registry,
+        )
+        self.oldest = Gauge(
+            "imgrid_oldest_wait_seconds", "Age of the photo waiting longest", registry=registry
+        )
 
-        self._watched = Counter("imgrid_watched_images", "Images billed for watching", ["route"], registry=registry)
-        self._overlooked = Counter("imgrid_watch_overlooked", "Photos that were to be compared and were not", ["route"],
-                                   registry=registry)  # fmt: skip
-        self._agreement = Gauge("imgrid_agreement", "Agreement with photos alone: mean, low or high",
-                                ["route", "label", "bound"], registry=registry)  # fmt: skip
-        self._level = Gauge("imgrid_route_level", "0 while a route goes by its cascade, more where it is tightened",
-                            ["route"], registry=registry)  # fmt: skip
-        self._changes = Counter("imgrid_route_level_changes", "Changes of a route's level", ["route", "to"],
-                                registry=registry)  # fmt: skip
-        self._group = Gauge("imgrid_group_photos", "Photos of a group that are asked about together first; 1: alone",
-                            ["route"], registry=registry)  # fmt: skip
-        self._rate = Gauge("imgrid_flagged_share", "Share of photos that were flagged lately", ["route"],
-                           registry=registry)  # fmt: skip
+        self._watched = Counter(
+            "imgrid_watched_images", "Images billed for watching", ["route"], registry=registry
+        )
+        self._overlooked = Counter(
+            "imgrid_watch_overlooked",
+            "Photos that were to be compared and were not",
+            ["route"],
+            registry=registry,
+        )
+        self._agreement = Gauge(
+            "imgrid_agreement",
+            "Agreement with photos alone: mean, low or high",
+            ["route", "label", "bound"],
+            registry=registry,
+        )
+        self._level = Gauge(
+            "imgrid_route_level",
+            "0 while a route goes by its cascade, more where it is tightened",
+            ["route"],
+            registry=registry,
+        )
+        self._changes = Counter(
+            "imgrid_route_level_changes",
+            "Changes of a route's level",
+            ["route", "to"],
+            registry=registry,
+        )
+        self._group = Gauge(
+            "imgrid_group_photos",
+            "Photos of a group that are asked about together first; 1: alone",
+            ["route"],
+            registry=registry,
+        )
+        self._rate = Gauge(
+            "imgrid_flagged_share",
+            "Share of photos that were flagged lately",
+            ["route"],
+            registry=registry,
+        )
 
     def __call__(self, event: Event) -> None:
         match event:

@@ -1,4 +1,5 @@
-"""One canvas: composed, asked about and charged. What is then made of the answer is not known here."""
+"""One canvas: composed, asked about and charged. What is then made of the answer is not known
+here."""
 
 from __future__ import annotations
 
@@ -37,8 +38,8 @@ BUFFER_PAUSE_S = 0.25
 class Rules:
     """What an operator decides, whatever the route. Seconds.
 
-    For a canvas of which only jobs wait passing faults are retried for `job_tries_s`; then it makes room for others and
-    comes back after `job_pause_s`.
+    For a canvas of which only jobs wait passing faults are retried for `job_tries_s`; then it makes
+    room for others and comes back after `job_pause_s`.
     """
 
     billed_unknown: BilledUnknownRule = "retry"
@@ -51,8 +52,9 @@ class Rules:
 
 
 class Looked(NamedTuple):
-    """A canvas that was answered, and billed unless it was `free`: its photos with their places in the layout, less
-    those that could not be drawn; when it was claimed, and how long composing took (seconds)."""
+    """A canvas that was answered, and billed unless it was `free`: its photos with their places in
+    the layout, less those that could not be drawn; when it was claimed, and how long composing took
+    (seconds)."""
 
     canvas: str
     lane: Lane
@@ -69,7 +71,8 @@ class Looked(NamedTuple):
 
 
 async def insist(command: Callable[[], Awaitable[T]]) -> T:
-    """Asks the buffer until it answers: what was paid for is not thrown away because the buffer is away."""
+    """Asks the buffer until it answers: what was paid for is not thrown away because the buffer is
+    away."""
     while True:
         try:
             return await command()
@@ -92,7 +95,8 @@ class Canvases:
     crowds: Crowds = field(default_factory=Crowds)
 
     async def look(self, lane: Lane, entries: Sequence[Entry]) -> Looked | None:
-        """Composes a canvas and asks about it; what cannot be drawn fails. None where that is all of them.
+        """Composes a canvas and asks about it; what cannot be drawn fails. None where that is all
+        of them.
 
         Raises a ProviderError, or Unwanted.
         """
@@ -107,21 +111,48 @@ class Canvases:
             return None
         canvas, free = uuid.uuid4().hex[:12], self.is_free(lane, entries)
         answer = await self._ask(canvas, lane, entries, sheet)
-        self.events.tell(Asked(canvas, lane, sheet.layout, sheet.picture, entries, answer.found, answer.calls,
-                               composed_s, answer.asked_s, frozenset(sheet.broken), free))  # fmt: skip
+        self.events.tell(
+            Asked(
+                canvas,
+                lane,
+                sheet.layout,
+                sheet.picture,
+                entries,
+                answer.found,
+                answer.calls,
+                composed_s,
+                answer.asked_s,
+                frozenset(sheet.broken),
+                free,
+            )
+        )
         seen = [(index, entry) for index, entry in enumerate(entries) if index not in sheet.broken]
-        self.crowds.saw(self.askers[lane.provider].provider.about, lane.task, answer.found, len(seen))
+        self.crowds.saw(
+            self.askers[lane.provider].provider.about, lane.task, answer.found, len(seen)
+        )
         return Looked(canvas, lane, sheet.layout, seen, answer, claimed_at, composed_s, free)
 
     def steps(self, looked: Looked) -> list[Step]:
         """What a canvas was to each of its photos; what they have of it is not told yet."""
         answer, entries, lane = looked.answer, looked.entries, looked.lane
         return [
-            Step(entry.stage, lane.provider, looked.canvas, looked.layout.shape, len(entries), answer.calls,
-                 looked.claimed_at - entry.put_at, looked.composed_s, answer.asked_s, (), free=looked.free, owes=owes,
-                 fallback=self.fell_back(entry))
+            Step(
+                entry.stage,
+                lane.provider,
+                looked.canvas,
+                looked.layout.shape,
+                len(entries),
+                answer.calls,
+                looked.claimed_at - entry.put_at,
+                looked.composed_s,
+                answer.asked_s,
+                (),
+                free=looked.free,
+                owes=owes,
+                fallback=self.fell_back(entry),
+            )
             for entry, owes in zip(entries, shares(entries), strict=True)
-        ]  # fmt: skip
+        ]
 
     def doubts(self, looked: Looked) -> Mapping[int, str]:
         """The photos of which the canvas cannot tell, by their places, and why."""
@@ -156,12 +187,14 @@ class Canvases:
         return self.routes[entry.route].variant(entry.variant)
 
     def is_free(self, lane: Lane, entries: Sequence[Entry]) -> bool:
-        """Whether it is their companion that is asked: it sees each photo on a canvas of its own."""
+        """Whether it is their companion that is asked: it sees each photo on a canvas of its
+        own."""
         return all(self.routes[entry.route].companion == lane.provider for entry in entries)
 
     def about(self, lane: Lane, photo: Photo) -> About:
-        """What a lane's provider is for that task. Extras are asked of one photo in its own size, also where it has to
-        be turned or encoded anew: places in them are pixels, which are handed on as the vendor tells them."""
+        """What a lane's provider is for that task. Extras are asked of one photo in its own size,
+        also where it has to be turned or encoded anew: places in them are pixels, which are handed
+        on as the vendor tells them."""
         about = self.askers[lane.provider].provider.about.for_task(lane.task)
         return replace(about, canvas_px=photo.size) if lane.task == Task.EXTRAS else about
 
@@ -186,9 +219,11 @@ class Canvases:
         about = self.about(lane, entries[0].photo)
         borders = [self.cascade(entry).border for entry in entries]
         photos = [entry.photo for entry in entries]
-        # few are watched at a time: shown larger than clients' are in full grids, they would prove nothing; and those
-        # in company are shown as their own lanes say at least
-        kept = all(entry.watched for entry in entries) or any(entry.lane != lane for entry in entries)
+        # few are watched at a time: shown larger than clients' are in full grids, they would prove
+        # nothing; and those in company are shown as their own lanes say at least
+        kept = all(entry.watched for entry in entries) or any(
+            entry.lane != lane for entry in entries
+        )
         return await self.studio.sheet(photos, borders, lane.shape, about, kept=kept)
 
     async def _ask(self, canvas: str, lane: Lane, entries: Sequence[Entry], sheet: Sheet) -> Answer:
@@ -212,5 +247,12 @@ class Canvases:
         until = 0.0 if free else max(clients, default=self.clock() + self.rules.job_tries_s)
         asker = self.askers[lane.provider]
         extras = entries[0].wanted if lane.task == Task.EXTRAS else ()  # they are always alone
-        return await asker.ask(sheet.picture, lane.task, until, extras=extras, wanted=wanted, on_failure=on_failure,
-                               retrying=self.aftermath.retrying_of(seen))  # fmt: skip
+        return await asker.ask(
+            sheet.picture,
+            lane.task,
+            until,
+            extras=extras,
+            wanted=wanted,
+            on_failure=on_failure,
+            retrying=self.aftermath.retrying_of(seen),
+        )

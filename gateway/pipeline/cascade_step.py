@@ -1,4 +1,5 @@
-"""One canvas, from claim to commit: compose, ask, un-grid, judge; then settle its photos, or have them asked again."""
+"""One canvas, from claim to commit: compose, ask, un-grid, judge; then settle its photos, or have
+them asked again."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ log = logging.getLogger("imgrid")
 Fetch = Callable[[Photo], Awaitable[Photo]]
 """The photo behind a URL; raises GatewayError."""
 First = Callable[[Route, str, Sequence[str]], int]
-"""The stage at which a photo of the route, by a variant of it, is asked about first, of which this is wanted."""
+"""The stage at which a photo of the route, by a variant of it, is asked about first, of which this
+is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,21 @@ class Rounds:
     first: First = coarsest
 
     def lane(
-        self, photo: Photo, route: Route, pool: str, variant: str, *, wanted: Sequence[str] = (), stage: int = 0
+        self,
+        photo: Photo,
+        route: Route,
+        pool: str,
+        variant: str,
+        *,
+        wanted: Sequence[str] = (),
+        stage: int = 0,
     ) -> Lane:
-        """Where a photo waits for that stage; the stages of groups are one, at which its size is chosen."""
+        """Where a photo waits for that stage; the stages of groups are one, at which its size is
+        chosen."""
         cascade = route.variant(variant)
-        asked = cascade.stages[self.first(route, variant, wanted) if stage in cascade.groups else stage]
+        asked = cascade.stages[
+            self.first(route, variant, wanted) if stage in cascade.groups else stage
+        ]
         provider = asked.provider or route.provider
         about = self.canvases.askers[provider].provider.about
         shape = self.canvases.crowds.bound(asked.shape, about, route.task)
@@ -66,7 +78,11 @@ class Rounds:
             for entry in entries:
                 self.canvases.studio.drop(entry.photo.id)
         except ProviderError as error:
-            await (self._go_on(in_time) if self.canvases.is_free(lane, in_time) else self.give_up(in_time, error))
+            await (
+                self._go_on(in_time)
+                if self.canvases.is_free(lane, in_time)
+                else self.give_up(in_time, error)
+            )
         except Exception as error:
             if not isinstance(error, GatewayError):
                 log.exception("a canvas failed")
@@ -77,12 +93,14 @@ class Rounds:
         now = self.canvases.clock()
         late = [entry for entry in entries if entry.deadline_at <= now]
         await self.canvases.fail(
-            late, DeadlineExceeded("The photo's deadline passed before the vision service answered.")
+            late,
+            DeadlineExceeded("The photo's deadline passed before the vision service answered."),
         )
         return await self._at_home(lane, [entry for entry in entries if entry.deadline_at > now])
 
     def draw(self, entry: Entry, on_broken: Callable[[Entry, GatewayError], None]) -> None:
-        """Has the photo drawn while it waits; one that turns out to be undecodable fails before it takes a cell."""
+        """Has the photo drawn while it waits; one that turns out to be undecodable fails before it
+        takes a cell."""
         if entry.lane.provider == FETCHING:
             return
         about = self.canvases.about(entry.lane, entry.photo)
@@ -94,7 +112,11 @@ class Rounds:
 
         def drawn(image: Future[Image.Image]) -> None:
             """Called in the thread that drew: only a failure is worth waking the loop for."""
-            if not image.cancelled() and isinstance(error := image.exception(), BadFormat) and not loop.is_closed():
+            if (
+                not image.cancelled()
+                and isinstance(error := image.exception(), BadFormat)
+                and not loop.is_closed()
+            ):
                 loop.call_soon_threadsafe(on_broken, entry, error)
 
         image.add_done_callback(drawn)
@@ -102,11 +124,13 @@ class Rounds:
     # -- what goes wrong
 
     async def give_up(self, entries: Sequence[Entry], error: ProviderError) -> None:
-        """A fallback is asked where there is one for that. Else photos of jobs come back later after a passing fault;
-        the others have no time left for that."""
+        """A fallback is asked where there is one for that. Else photos of jobs come back later
+        after a passing fault; the others have no time left for that."""
         if isinstance(error, NoAnswer) and self.canvases.rules.billed_unknown == "fail":
-            unknown = BilledUnknown("The vision service was asked and did not answer. It may have billed the question, "
-                                    "so it is not asked again.")  # fmt: skip
+            unknown = BilledUnknown(
+                "The vision service was asked and did not answer. It may have billed the question, "
+                "so it is not asked again."
+            )
             await self.canvases.fail(entries, unknown)
             return
         again, ends = list[Entry](), list[Settlement]()
@@ -117,25 +141,35 @@ class Rounds:
                 continue
             again.append(after)
             if self.canvases.fell_back(after) and not self.canvases.fell_back(entry):
-                self.canvases.events.tell(FellBack(after, entry.lane.provider, fault_of(error).name))
+                self.canvases.events.tell(
+                    FellBack(after, entry.lane.provider, fault_of(error).name)
+                )
         await self.put_again(Commit(settled=ends, again=again))
 
     async def _go_on(self, entries: Sequence[Entry]) -> None:
-        """To the next stage, without the companion's word: no photo fails because of what was only to help."""
-        await self.put_again(Commit(again=[self._later(entry, entry.stage + 1) for entry in entries]))
+        """To the next stage, without the companion's word: no photo fails because of what was only
+        to help."""
+        await self.put_again(
+            Commit(again=[self._later(entry, entry.stage + 1) for entry in entries])
+        )
 
     # -- what waited here longer than its configuration lasted
 
     async def _at_home(self, lane: Lane, entries: Sequence[Entry]) -> list[Entry]:
-        """Those whose route and provider are still there. The others begin anew on today's route, if there is one."""
+        """Those whose route and provider are still there. The others begin anew on today's route,
+        if there is one."""
         able = lane.provider == FETCHING or lane.provider in self.canvases.askers
         home = [entry for entry in entries if able and self._has_stage(entry)]
         strange = [entry for entry in entries if entry not in home]
         if strange:
             again = [(entry, self._moved(entry, lane)) for entry in strange]
             homeless = NotServed("No route serves this photo any more.")
-            ends = [self.canvases.failed(entry, homeless) for entry, moved in again if moved is None]
-            await self.canvases.commit(Commit(settled=ends, again=[moved for _, moved in again if moved is not None]))
+            ends = [
+                self.canvases.failed(entry, homeless) for entry, moved in again if moved is None
+            ]
+            await self.canvases.commit(
+                Commit(settled=ends, again=[moved for _, moved in again if moved is not None])
+            )
         return home
 
     def _has_stage(self, entry: Entry) -> bool:
@@ -146,8 +180,21 @@ class Rounds:
         for route in self.canvases.routes.values():
             if route.task == lane.task and (not route.tenants or entry.tenant in route.tenants):
                 fetching = lane.provider == FETCHING
-                to = lane if fetching else self.lane(entry.photo, route, lane.pool, entry.variant, wanted=entry.wanted)
-                return replace(entry, route=route.name, lane=to, due_at=self.canvases.clock(), stage=0, steps=())
+                to = (
+                    lane
+                    if fetching
+                    else self.lane(
+                        entry.photo, route, lane.pool, entry.variant, wanted=entry.wanted
+                    )
+                )
+                return replace(
+                    entry,
+                    route=route.name,
+                    lane=to,
+                    due_at=self.canvases.clock(),
+                    stage=0,
+                    steps=(),
+                )
         return None
 
     # -- URLs
@@ -163,12 +210,15 @@ class Rounds:
         lane = self.lane(photo, route, entry.lane.pool, entry.variant, wanted=entry.wanted)
         now = self.canvases.clock()
         due_at = now + self.canvases.rules.job_wait_s
-        await self.canvases.commit(Commit(again=[replace(entry, photo=photo, lane=lane, put_at=now, due_at=due_at)]))
+        await self.canvases.commit(
+            Commit(again=[replace(entry, photo=photo, lane=lane, put_at=now, due_at=due_at)])
+        )
 
     # -- one canvas
 
     async def _round(self, lane: Lane, entries: list[Entry]) -> None:
-        """One canvas, asked about; refused as a whole, its halves are, until the culprit is alone."""
+        """One canvas, asked about; refused as a whole, its halves are, until the culprit is
+        alone."""
         try:
             looked = await self.canvases.look(lane, entries)
             if looked is not None:
@@ -212,11 +262,14 @@ class Rounds:
         counted = await self.canvases.commit(commit)
         for entry in commit.again:
             if entry.photo.id in counted:
-                self.draw(entry, lambda *_: None)  # it is drawn again with its canvas, and fails there
+                self.draw(
+                    entry, lambda *_: None
+                )  # it is drawn again with its canvas, and fails there
 
     def _concluded(self, entry: Entry, step: Step, doubt: str) -> Settlement | Entry:
-        """The photo's end, or how it waits for a later stage; alone, where there is a doubt that its answer is its own
-        and all of it. A fallback's answer is the last: rules know only what their own provider says."""
+        """The photo's end, or how it waits for a later stage; alone, where there is a doubt that
+        its answer is its own and all of it. A fallback's answer is the last: rules know only what
+        their own provider says."""
         cascade = self.canvases.cascade(entry)
         stage = entry.stage if step.fallback else cascade.reached(entry.stage, step.shape.cells)
         steps = (*entry.steps, replace(step, stage=stage))
@@ -228,7 +281,9 @@ class Rounds:
         alone = doubt and self.canvases.has_time(entry, entry.lane.provider)
         steps = (*entry.steps, replace(step, stage=stage, reason=doubt or verdict.reason))
         if alone:
-            return self.again(replace(entry, lane=entry.lane._replace(shape=ALONE), stage=stage, steps=steps))
+            return self.again(
+                replace(entry, lane=entry.lane._replace(shape=ALONE), stage=stage, steps=steps)
+            )
         if verdict.accepted:
             answer = Outcome(entry.photo, found=found, steps=steps)
             provider = self.canvases.routes[entry.route].provider if step.free else step.provider
@@ -238,14 +293,22 @@ class Rounds:
     def _later(self, entry: Entry, stage: int) -> Entry:
         """The photo as it waits for that stage."""
         route = self.canvases.routes[entry.route]
-        lane = self.lane(entry.photo, route, entry.lane.pool, entry.variant, wanted=entry.wanted, stage=stage)
+        lane = self.lane(
+            entry.photo, route, entry.lane.pool, entry.variant, wanted=entry.wanted, stage=stage
+        )
         return self.again(replace(entry, lane=lane, stage=stage))
 
     def again(self, entry: Entry) -> Entry:
         """The photo as it begins to wait for company in its lane."""
         now = self.canvases.clock()
-        wait_s = self.canvases.rules.job_wait_s if entry.patient else self.canvases.routes[entry.route].max_wait_s
-        due_at = min(now + wait_s, entry.deadline_at - self.canvases.askers[entry.lane.provider].typical_s)
+        wait_s = (
+            self.canvases.rules.job_wait_s
+            if entry.patient
+            else self.canvases.routes[entry.route].max_wait_s
+        )
+        due_at = min(
+            now + wait_s, entry.deadline_at - self.canvases.askers[entry.lane.provider].typical_s
+        )
         return replace(entry, put_at=now, due_at=due_at)
 
     def _within(self, verdict: Verdict, entry: Entry, cascade: Cascade, stage: int) -> Verdict:
@@ -264,5 +327,8 @@ class Rounds:
 
 def _seen(photo: Photo, cascade: Cascade, steps: Sequence[Step]) -> Seen:
     stages = cascade.stages
-    looks = (Look(stages[step.stage].shape, step.found, stages[step.stage].provider or "") for step in steps)
+    looks = (
+        Look(stages[step.stage].shape, step.found, stages[step.stage].provider or "")
+        for step in steps
+    )
     return Seen(Facts(*photo.size, len(photo.data)), tuple(looks))

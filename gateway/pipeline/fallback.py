@@ -1,4 +1,5 @@
-"""What becomes of photos that a provider did not answer: another is asked in its place, or they come back later.
+"""What becomes of photos that a provider did not answer: another is asked in its place, or they
+come back later.
 
 Decides only; Rounds does it.
 """
@@ -29,13 +30,17 @@ class Aftermath:
     job_pause_s: float
 
     def retrying_of(self, entries: Sequence[Entry]) -> Retrying:
-        """How a canvas's provider is insisted on: less after the faults for which all its photos have a fallback."""
+        """How a canvas's provider is insisted on: less after the faults for which all its photos
+        have a fallback."""
         others = [left(entry, self.routes[entry.route]) for entry in entries if not entry.watched]
         named = [other.on if other else frozenset[str]() for other in others]
-        return replace(self.retrying, elsewhere=frozenset.intersection(*named) if named else frozenset())
+        return replace(
+            self.retrying, elsewhere=frozenset.intersection(*named) if named else frozenset()
+        )
 
     def after(self, entry: Entry, error: ProviderError, now: float) -> Entry | None:
-        """The photo as it waits for its fallback, or for better times; None where it has neither."""
+        """The photo as it waits for its fallback, or for better times; None where it has
+        neither."""
         return self._elsewhere(entry, error, now) or self._later(entry, error, now)
 
     def _elsewhere(self, entry: Entry, error: ProviderError, now: float) -> Entry | None:
@@ -53,33 +58,38 @@ class Aftermath:
         return replace(entry, lane=lane, put_at=now, due_at=now)
 
     def _later(self, entry: Entry, error: ProviderError, now: float) -> Entry | None:
-        """For photos of jobs, where they have time and it may help: at the stage's own provider, for it may be well
-        before the fallback is."""
+        """For photos of jobs, where they have time and it may help: at the stage's own provider,
+        for it may be well before the fallback is."""
         pause_s = max(self.job_pause_s, error.retry_after_s if isinstance(error, Resting) else 0.0)
         able = entry.job and self.retrying.passes(error) and now + pause_s < entry.deadline_at
         if not able:
             return None
         route = self.routes[entry.route]
-        lane = entry.lane._replace(provider=_own(entry, route)) if fallen(entry, route) else entry.lane
+        lane = (
+            entry.lane._replace(provider=_own(entry, route)) if fallen(entry, route) else entry.lane
+        )
         return replace(entry, lane=lane, put_at=now, due_at=now + pause_s)
 
 
 def fallen(entry: Entry, route: Route) -> bool:
-    """Whether the photo waits for the fallback, in the place of its stage's provider: that answer is the last."""
+    """Whether the photo waits for the fallback, in the place of its stage's provider: that answer
+    is the last."""
     return entry.lane.provider == _name(route) != _own(entry, route)
 
 
 def left(entry: Entry, route: Route) -> Fallback | None:
-    """The fallback that a photo still has. None where it is there already; a photo that is watched is to be compared
-    with what the route's own providers say, and has none."""
+    """The fallback that a photo still has. None where it is there already; a photo that is watched
+    is to be compared with what the route's own providers say, and has none."""
     there = entry.lane.provider == _name(route) or entry.watched
     return None if there else route.fallback
 
 
 def rests_until(lane: Lane, routes: Iterable[Route], askers: Mapping[str, Asker]) -> float:
-    """Until when photos that no client waits for had better stay in their lane: they would only come back.
+    """Until when photos that no client waits for had better stay in their lane: they would only
+    come back.
 
-    That is while there is no turn for them, or the breaker is open and not all of them have a fallback that is well.
+    That is while there is no turn for them, or the breaker is open and not all of them have a
+    fallback that is well.
     """
     own = askers.get(lane.provider)
     if own is None:
@@ -95,7 +105,8 @@ def _may_hold(lane: Lane, route: Route) -> bool:
 
 
 def _elsewhere_at(lane: Lane, route: Route, askers: Mapping[str, Asker]) -> float:
-    """When the route's photos in the lane may be asked about by its fallback; never where they have none."""
+    """When the route's photos in the lane may be asked about by its fallback; never where they have
+    none."""
     name = _name(route)
     return askers[name].broken_until if name and name != lane.provider else inf
 

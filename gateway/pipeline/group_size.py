@@ -1,4 +1,5 @@
-"""How many photos go on a canvas first where it can only clear them together: by how many were flagged lately."""
+"""How many photos go on a canvas first where it can only clear them together: by how many were
+flagged lately."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ TELLING = 1.25
 
 
 class Sizes:
-    """Listens to what is settled. Holds, by route, the share of photos that were flagged, and what was last told of
-    it."""
+    """Listens to what is settled. Holds, by route, the share of photos that were flagged, and what
+    was last told of it."""
 
     def __init__(self, routes: Mapping[str, Route], events: Events) -> None:
         self._events = events
@@ -60,7 +61,9 @@ class Sizes:
         moved = told is None or not told.rate / TELLING <= rate.share <= told.rate * TELLING
         before = told.shape if told else None
         if moved or before != choice.shape:
-            event = GroupsChanged(route.name, choice.shape, rate.share, choice.images, choice.reason, before)
+            event = GroupsChanged(
+                route.name, choice.shape, rate.share, choice.images, choice.reason, before
+            )
             self._told[route.name] = event
             self._events.tell(event)
 
@@ -68,7 +71,9 @@ class Sizes:
 def coarsest(route: Route, variant: str, wanted: Sequence[str] = ()) -> int:
     """The first stage for groups there is, whatever the rate."""
     cascade = route.variant(variant)
-    return cascade.groups[0] if cascade.groups and route.in_groups(wanted) else len(cascade.stages) - 1
+    return (
+        cascade.groups[0] if cascade.groups and route.in_groups(wanted) else len(cascade.stages) - 1
+    )
 
 
 def _flagged(found: Sequence[Detection], cascade: Cascade) -> bool:

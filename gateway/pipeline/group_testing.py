@@ -1,11 +1,12 @@
-"""Photos that a canvas can only clear together: asked about as groups, and halved until those that it is about stand
-alone.
+"""Photos that a canvas can only clear together: asked about as groups, and halved until those that
+it is about stand alone.
 
-ImGrid's divide and conquer (EECS-2023-182) in the order of Hwang's generalised binary splitting ("A method for
-detecting all defective members in a population by group testing", JASA 67, 1972). Of a group that shows something half
-is asked about. Shows that nothing, then the rest does, and is halved without being asked about as a whole; shows it
-something, then nothing is known of the rest, which goes back to wait with others. One photo left is asked about alone,
-and that is its answer. What a canvas shows never is, for it may be another's photo that shows it.
+ImGrid's divide and conquer (EECS-2023-182) in the order of Hwang's generalised binary splitting ("A
+method for detecting all defective members in a population by group testing", JASA 67, 1972). Of a
+group that shows something half is asked about. Shows that nothing, then the rest does, and is
+halved without being asked about as a whole; shows it something, then nothing is known of the rest,
+which goes back to wait with others. One photo left is asked about alone, and that is its answer.
+What a canvas shows never is, for it may be another's photo that shows it.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ Hand = dict[str, Entry]
 class Groups:
     """Sees groups through; nothing that happens to one leaves it.
 
-    Each canvas is committed as it is answered, bill and all: should this process die, others have the photos that are
-    left, and nothing that was paid is forgotten.
+    Each canvas is committed as it is answered, bill and all: should this process die, others have
+    the photos that are left, and nothing that was paid is forgotten.
     """
 
     rounds: Rounds
@@ -74,7 +75,8 @@ class Groups:
         return route.in_groups(entry.wanted) and lane.provider in stages
 
     async def _see(self, lane: Lane, entries: Sequence[Entry]) -> None:
-        """A group of which nothing is known. What goes wrong with a canvas befalls those that it was about."""
+        """A group of which nothing is known. What goes wrong with a canvas befalls those that it
+        was about."""
         hand = {entry.photo.id: entry for entry in entries}
         try:
             await self._sort(lane, hand, _ordered(entries), known=False)
@@ -105,7 +107,8 @@ class Groups:
     # -- halving
 
     async def _sort(self, lane: Lane, hand: Hand, group: list[Entry], *, known: bool) -> None:
-        """Asks until every photo in the hand is settled, or let go. `known` is a group that shows something."""
+        """Asks until every photo in the hand is settled, or let go. `known` is a group that shows
+        something."""
         while group:
             group = await self.rounds.in_time(lane, group)
             _keep(hand, group)
@@ -122,19 +125,24 @@ class Groups:
                 return
             first = group[: half(len(group))] if known else group
             rest = group[len(first) :]
-            flagged, shown = await self._look(self._lane(lane, first) if known else lane, hand, first, rest)
+            flagged, shown = await self._look(
+                self._lane(lane, first) if known else lane, hand, first, rest
+            )
             group, known = (flagged if shown else rest), True
 
     def _has_time(self, lane: Lane, entry: Entry, size: int) -> bool:
         """For all the questions that may come, one after the other."""
         canvases = self.rounds.canvases
-        return canvases.clock() + size.bit_length() * canvases.askers[lane.provider].typical_s < entry.deadline_at
+        return (
+            canvases.clock() + size.bit_length() * canvases.askers[lane.provider].typical_s
+            < entry.deadline_at
+        )
 
     async def _look(
         self, lane: Lane, hand: Hand, asked: Sequence[Entry], rest: Sequence[Entry]
     ) -> tuple[list[Entry], bool]:
-        """Asks about some, and lets go of the rest where that shows something, or comes to nothing: those that it may
-        concern, and whether it does."""
+        """Asks about some, and lets go of the rest where that shows something, or comes to nothing:
+        those that it may concern, and whether it does."""
         canvases = self.rounds.canvases
         try:
             looked = await canvases.look(lane, asked)
@@ -165,20 +173,24 @@ class Groups:
     def _judged(
         self, looked: Looked, index: int, entry: Entry, step: Step, *, doubt: str
     ) -> tuple[bool, Settlement | Entry]:
-        """Whether nothing was seen that concerns the photo; and its end, or the photo as it is asked about again. In
-        `doubt` it is not cleared: what is missing may be what is looked for.
+        """Whether nothing was seen that concerns the photo; and its end, or the photo as it is
+        asked about again. In `doubt` it is not cleared: what is missing may be what is looked for.
 
-        Seen alone, it is settled with what was seen of it. Whether that accounts for what its group showed is told by
-        the finest threshold that there is for groups.
+        Seen alone, it is settled with what was seen of it. Whether that accounts for what its group
+        showed is told by the finest threshold that there is for groups.
         """
         cascade = self.rounds.canvases.cascade(entry)
         if looked.layout.shape == ALONE:
             (own,) = ungrid(looked.layout, looked.answer.found)
-            step = replace(step, stage=len(cascade.stages) - 1, found=tuple(own), reason="last stage")
+            step = replace(
+                step, stage=len(cascade.stages) - 1, found=tuple(own), reason="last stage"
+            )
             clean = not cascade.groups or _verdict(cascade, cascade.groups[-1], entry, own).accepted
             return clean, self._end(entry, step, own)
         stage = shown_as(cascade, entry, looked.layout, index, self._canvas_px(looked.lane))
-        verdict = _verdict(cascade, stage, entry, looked.answer.found) if stage is not None else UNKNOWN
+        verdict = (
+            _verdict(cascade, stage, entry, looked.answer.found) if stage is not None else UNKNOWN
+        )
         verdict = Verdict(1, doubt) if doubt else verdict
         at = cascade.groups[0] if stage is None else stage
         step = replace(step, stage=at, reason="clean" if verdict.accepted else verdict.reason)
@@ -196,7 +208,9 @@ class Groups:
         canvases, wanted = self.rounds.canvases, entry.wanted
         stage = canvases.cascade(entry).groups[0]
         route = canvases.routes[entry.route]
-        lane = self.rounds.lane(entry.photo, route, entry.lane.pool, entry.variant, wanted=wanted, stage=stage)
+        lane = self.rounds.lane(
+            entry.photo, route, entry.lane.pool, entry.variant, wanted=wanted, stage=stage
+        )
         return self.rounds.again(replace(entry, lane=lane, stage=stage))
 
     def _lane(self, lane: Lane, asked: Sequence[Entry]) -> Lane:
@@ -204,7 +218,11 @@ class Groups:
         if len(asked) == 1:
             return lane._replace(shape=ALONE)
         cascade = self.rounds.canvases.cascade(asked[0])
-        shapes = [cascade.stages[at].shape for at in cascade.groups if cascade.stages[at].shape.cells >= len(asked)]
+        shapes = [
+            cascade.stages[at].shape
+            for at in cascade.groups
+            if cascade.stages[at].shape.cells >= len(asked)
+        ]
         finest = min(shapes, key=lambda shape: shape.cells, default=lane.shape)
         if finest.cells >= lane.shape.cells:
             return lane
@@ -212,15 +230,19 @@ class Groups:
         return lane._replace(shape=finest.towards(portrait=2 * portraits > len(asked)))
 
     def _canvas_px(self, lane: Lane) -> tuple[int, int]:
-        return self.rounds.canvases.askers[lane.provider].provider.about.for_task(lane.task).canvas_px
+        return (
+            self.rounds.canvases.askers[lane.provider].provider.about.for_task(lane.task).canvas_px
+        )
 
 
 UNKNOWN = Verdict(1, "shown smaller than any threshold is for")
 
 
-def shown_as(cascade: Cascade, entry: Entry, layout: Layout, index: int, canvas_px: tuple[int, int]) -> int | None:
-    """The finest stage for groups that shows the photo no larger than it lies on this canvas, and whose threshold is
-    meant for it then; None where all show it larger."""
+def shown_as(
+    cascade: Cascade, entry: Entry, layout: Layout, index: int, canvas_px: tuple[int, int]
+) -> int | None:
+    """The finest stage for groups that shows the photo no larger than it lies on this canvas, and
+    whose threshold is meant for it then; None where all show it larger."""
     size, place = entry.photo.size, layout.photos[index]
 
     def fits(shape: Shape) -> bool:
@@ -237,9 +259,9 @@ def _verdict(cascade: Cascade, stage: int, entry: Entry, found: Sequence[Detecti
 
 
 def _ordered(entries: Sequence[Entry]) -> list[Entry]:
-    """Those that were let go of before, the oldest first: the first of a group is settled whatever is seen, so nobody
-    is let go of for ever. Then those of which a companion says the most, and else those of one orientation, which
-    halves then show larger."""
+    """Those that were let go of before, the oldest first: the first of a group is settled whatever
+    is seen, so nobody is let go of for ever. Then those of which a companion says the most, and
+    else those of one orientation, which halves then show larger."""
 
     def place(entry: Entry) -> tuple[float, float, bool]:
         since = entry.accepted_at if any(not step.free for step in entry.steps) else inf
@@ -250,7 +272,9 @@ def _ordered(entries: Sequence[Entry]) -> list[Entry]:
 
 def _told(entry: Entry) -> float:
     """The highest score of what a companion saw that concerns the photo."""
-    found = (each for step in entry.steps if step.free for each in concerning(step.found, entry.wanted))
+    found = (
+        each for step in entry.steps if step.free for each in concerning(step.found, entry.wanted)
+    )
     return max((each.score for each in found), default=0.0)
 
 

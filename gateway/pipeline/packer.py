@@ -1,4 +1,5 @@
-"""Which lanes are due now, whose turn it is, and how long to sleep otherwise. Pure: it sees counts and times only."""
+"""Which lanes are due now, whose turn it is, and how long to sleep otherwise. Pure: it sees counts
+and times only."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from providers.detection import BOXED
 
 
 class Due(NamedTuple):
-    """The lanes of which to claim a canvas's worth now, in this order, each as often as it is named; then sleep until
-    `wake_at`, or until something changes where it is None."""
+    """The lanes of which to claim a canvas's worth now, in this order, each as often as it is
+    named; then sleep until `wake_at`, or until something changes where it is None."""
 
     claims: list[Lane]
     wake_at: float | None
@@ -27,14 +28,16 @@ def due(
     served: Mapping[str, int] | None = None,
     rests: Mapping[Lane, float] | None = None,
 ) -> Due:
-    """A lane is due when it holds a full grid, or when a photo in it is out of time; then all it holds goes.
+    """A lane is due when it holds a full grid, or when a photo in it is out of time; then all it
+    holds goes.
 
     Full grids go first: whether what is left of their lane is due is seen when they are gone.
 
-    `free` says how many more canvases each provider can be asked about now, and `served` numbers the pools in the order
-    in which they were served last. Lanes whose clients wait go before those of jobs; among them the pools take turns, a
-    canvas each: ten thousand photos of one do not hold another's one. A lane whose provider has no room waits for
-    something to change, and gathers photos meanwhile. So does one that `rests` until a later time.
+    `free` says how many more canvases each provider can be asked about now, and `served` numbers
+    the pools in the order in which they were served last. Lanes whose clients wait go before those
+    of jobs; among them the pools take turns, a canvas each: ten thousand photos of one do not hold
+    another's one. A lane whose provider has no room waits for something to change, and gathers
+    photos meanwhile. So does one that `rests` until a later time.
     """
     later = {lane: at for lane, at in (rests or {}).items() if at > now}
     canvases = {lane: _canvases(lane, held, now) for lane, held in waiting.items()}
@@ -42,7 +45,9 @@ def due(
     left, turns = dict(free), dict(served or {})
     number = count(max(turns.values(), default=0) + 1)
     claims: list[Lane] = []
-    while able := [lane for lane, more in canvases.items() if more and left.get(lane.provider, 0) > 0]:
+    while able := [
+        lane for lane, more in canvases.items() if more and left.get(lane.provider, 0) > 0
+    ]:
         lane = min(able, key=lambda lane: _order(waiting[lane], turns.get(lane.pool, 0)))
         claims.append(lane)
         canvases[lane] -= 1
@@ -54,9 +59,10 @@ def due(
 
 
 def company(lane: Lane, waiting: Mapping[Lane, Waiting]) -> list[Lane]:
-    """The lanes whose photos may take the cells that a canvas of this lane has left, the finest first: those that show
-    photos no larger, hold photos of clients, and no full grid, which goes by itself. None where photos are only cleared
-    together: the size of a group is chosen, and one more makes it likelier that all are asked again."""
+    """The lanes whose photos may take the cells that a canvas of this lane has left, the finest
+    first: those that show photos no larger, hold photos of clients, and no full grid, which goes by
+    itself. None where photos are only cleared together: the size of a group is chosen, and one more
+    makes it likelier that all are asked again."""
     rows, cols = lane.shape
     coarser = [
         other

@@ -1,6 +1,7 @@
 """The one loop: put, pack, and hand what is due to a round; and whoever waits here for an answer.
 
-This is the border at which every exception becomes a photo's outcome; nothing that happens to one canvas ends the loop.
+This is the border at which every exception becomes a photo's outcome; nothing that happens to one
+canvas ends the loop.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ async def no_fetch(photo: Photo) -> Photo:  # noqa: ARG001  it fetches none
 
 
 class Flow:
-    """Answers photos. Holds who waits here for which photo, what last went wrong for it, the canvases under way, and
-    the order in which pools were served."""
+    """Answers photos. Holds who waits here for which photo, what last went wrong for it, the
+    canvases under way, and the order in which pools were served."""
 
     def __init__(
         self,
@@ -73,10 +74,18 @@ class Flow:
         first: First = coarsest,
     ) -> None:
         self._askers = {
-            name: Asker(provider, clock, rng, Breaker(provider.about.calls.breaker), partial(self._broke, name))
+            name: Asker(
+                provider,
+                clock,
+                rng,
+                Breaker(provider.about.calls.breaker),
+                partial(self._broke, name),
+            )
             for name, provider in providers.items()
         }
-        self._seeing = Canvases(routes, self._askers, buffer, studio, events, clock, rules, self._trouble)
+        self._seeing = Canvases(
+            routes, self._askers, buffer, studio, events, clock, rules, self._trouble
+        )
         self._rounds = Rounds(self._seeing, fetch, first)
         self._groups = Groups(self._rounds)
         self._buffer = buffer
@@ -102,10 +111,11 @@ class Flow:
         deadline_s: float | None = None,
         variant: str = TARGET,
     ) -> list[Outcome]:
-        """The outcome of each photo, in order, within the deadline (the route's where none is given).
+        """The outcome of each photo, in order, within the deadline (the route's where none is
+        given).
 
-        Raises Busy, having taken nothing, where the buffer is full, and BufferAway where it cannot be reached. When
-        cancelled, its photos leave the buffer.
+        Raises Busy, having taken nothing, where the buffer is full, and BufferAway where it cannot
+        be reached. When cancelled, its photos leave the buffer.
         """
         ways = [(photo, Way(route, variant)) for photo in photos]
         return await self.answer_all(ways, tenant, deadline_s=deadline_s)
@@ -113,15 +123,20 @@ class Flow:
     async def answer_all(
         self, asked: Sequence[tuple[Photo, Way]], tenant: Tenant, *, deadline_s: float | None = None
     ) -> list[Outcome]:
-        """The same of photos, each under an id of its own, that go different ways: all of them are taken, or none."""
-        return await self._answers([self._enter(photo, way, tenant, deadline_s) for photo, way in asked])
+        """The same of photos, each under an id of its own, that go different ways: all of them are
+        taken, or none."""
+        return await self._answers(
+            [self._enter(photo, way, tenant, deadline_s) for photo, way in asked]
+        )
 
     async def watch(self, photo: Photo, way: Way, tenant: Tenant) -> Outcome:
-        """The outcome of a photo that the gateway asks about for itself: clients go before it, and it counts as none of
-        theirs, but for its bill. Raises what `answer` raises."""
+        """The outcome of a photo that the gateway asks about for itself: clients go before it, and
+        it counts as none of theirs, but for its bill. Raises what `answer` raises."""
         now = self._clock()
         entry = self._patient(photo, way, tenant)
-        (outcome,) = await self._answers([replace(entry, deadline_at=now + WATCHED_S, watched=True)])
+        (outcome,) = await self._answers(
+            [replace(entry, deadline_at=now + WATCHED_S, watched=True)]
+        )
         return outcome
 
     async def _answers(self, entries: Sequence[Entry]) -> list[Outcome]:
@@ -131,7 +146,9 @@ class Flow:
         putting = asyncio.ensure_future(self._buffer.put(entries))
         try:
             await asyncio.shield(putting)
-            if told := [entry.photo.id for entry in entries if self._waiters[entry.photo.id].done()]:
+            if told := [
+                entry.photo.id for entry in entries if self._waiters[entry.photo.id].done()
+            ]:
                 # the buffer was lost and found while they were put: their clients have been told
                 self._errand(self._gone(told))
             for entry in entries:
@@ -152,7 +169,9 @@ class Flow:
         wanted: tuple[str, ...] = (),
     ) -> Entry:
         """A job's photo, ready to be put. A URL is to be fetched first."""
-        return replace(self._patient(photo, Way(route, variant, wanted), tenant), job=job, index=index)
+        return replace(
+            self._patient(photo, Way(route, variant, wanted), tenant), job=job, index=index
+        )
 
     def _patient(self, photo: Photo, way: Way, tenant: Tenant) -> Entry:
         """A photo with no client that waits."""
@@ -163,8 +182,18 @@ class Flow:
         lane = lane if fetched else Lane(FETCHING, route.task, tenant.pool, ALONE)
         due_at = now + self._rules.job_wait_s if fetched and lane.shape != ALONE else now
         deadline_at = now + self._rules.job_deadline_s
-        return Entry(photo, route.name, tenant.name, lane, now, now, due_at, deadline_at, variant=variant,
-                     wanted=wanted)  # fmt: skip
+        return Entry(
+            photo,
+            route.name,
+            tenant.name,
+            lane,
+            now,
+            now,
+            due_at,
+            deadline_at,
+            variant=variant,
+            wanted=wanted,
+        )
 
     async def run(self) -> None:
         """Serves until cancelled."""
@@ -181,7 +210,8 @@ class Flow:
                     await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
 
     async def forward(self, provider: str, call: Call, within_s: float) -> Forwarded:
-        """A provider's answer to a client's whole call, which is made within so many seconds. Raises ProviderError."""
+        """A provider's answer to a client's whole call, which is made within so many seconds.
+        Raises ProviderError."""
         return await self._askers[provider].forward(call, self._clock() + within_s)
 
     def charge(self, charges: Charges) -> None:
@@ -199,12 +229,17 @@ class Flow:
         return problems
 
     async def drain(self, grace_s: float = 60.0) -> None:
-        """Takes nothing more and returns when all that was taken is settled, and no canvas is under way; or at once
-        where nobody waits and the buffer is away, for that may last; or when the time is over."""
+        """Takes nothing more and returns when all that was taken is settled, and no canvas is under
+        way; or at once where nobody waits and the buffer is away, for that may last; or when the
+        time is over."""
         self._stopping = True
         until = self._clock() + grace_s
         while (self._waiters or not self._buffer.problem) and self._clock() < until:
-            under_way: list[asyncio.Future[Any]] = [*self._waiters.values(), *self._canvases, *self._errands]
+            under_way: list[asyncio.Future[Any]] = [
+                *self._waiters.values(),
+                *self._canvases,
+                *self._errands,
+            ]
             if not under_way:
                 return
             await asyncio.wait(under_way, timeout=0.1)
@@ -222,7 +257,8 @@ class Flow:
         self._changed.set()
 
     def lost(self, error: GatewayError) -> None:
-        """Whoever waits is told; should the photos still be in the buffer when it is back, nobody pays for them."""
+        """Whoever waits is told; should the photos still be in the buffer when it is back, nobody
+        pays for them."""
         waiting = [photo_id for photo_id, waiter in self._waiters.items() if not waiter.done()]
         for photo_id in waiting:
             self._waiters[photo_id].set_result(Outcome(None, error=error))
@@ -240,8 +276,18 @@ class Flow:
         if spare_s < route.max_wait_s:
             lane = lane._replace(shape=ALONE)
         due_at = now if lane.shape == ALONE else now + route.max_wait_s
-        return Entry(photo, route.name, tenant.name, lane, now, now, due_at, deadline_at, variant=variant,
-                     wanted=wanted)  # fmt: skip
+        return Entry(
+            photo,
+            route.name,
+            tenant.name,
+            lane,
+            now,
+            now,
+            due_at,
+            deadline_at,
+            variant=variant,
+            wanted=wanted,
+        )
 
     def _broken(self, entry: Entry, error: GatewayError) -> None:
         end = Settlement(entry, Outcome(entry.photo, error=error))
@@ -261,9 +307,14 @@ class Flow:
                 return None  # what is left is for others, or for later
             waiting = await self._buffer.waiting()
             free = await self._free(waiting)
-            self._served = {lane.pool: turn for lane in waiting if (turn := self._served.get(lane.pool))}
+            self._served = {
+                lane.pool: turn for lane in waiting if (turn := self._served.get(lane.pool))
+            }
             patient = [lane for lane, held in waiting.items() if not held.urgent]
-            rests = {lane: rests_until(lane, self._seeing.routes.values(), self._askers) for lane in patient}
+            rests = {
+                lane: rests_until(lane, self._seeing.routes.values(), self._askers)
+                for lane in patient
+            }
             claims, wake_at = due(waiting, self._clock(), free, self._served, rests)
             if not claims:
                 return wake_at
@@ -273,9 +324,11 @@ class Flow:
                 if entries:
                     self._start(lane, entries + await self._company(lane, entries, waiting))
 
-    async def _company(self, lane: Lane, entries: Sequence[Entry], waiting: Mapping[Lane, Waiting]) -> list[Entry]:
-        """Photos of coarser lanes, for the cells that a canvas has left. Photos that are only watched keep to
-        themselves: they are to be seen as small as their lane says."""
+    async def _company(
+        self, lane: Lane, entries: Sequence[Entry], waiting: Mapping[Lane, Waiting]
+    ) -> list[Entry]:
+        """Photos of coarser lanes, for the cells that a canvas has left. Photos that are only
+        watched keep to themselves: they are to be seen as small as their lane says."""
         more: list[Entry] = []
         if all(entry.watched for entry in entries):
             return more
@@ -291,8 +344,8 @@ class Flow:
         return more
 
     async def _free(self, waiting: Mapping[Lane, Waiting]) -> Mapping[str, int]:
-        """How many canvases each provider may be asked about now; those of providers that there are no more are seen to
-        as they are due, and nothing is fetched for which there is no room."""
+        """How many canvases each provider may be asked about now; those of providers that there are
+        no more are seen to as they are due, and nothing is fetched for which there is no room."""
         free = {lane.provider: 1 for lane in waiting}
         free |= {name: asker.free for name, asker in self._askers.items()}
         if FETCHING in free:
@@ -322,7 +375,9 @@ class Flow:
         task.add_done_callback(done)
 
     def _broke(self, name: str, asker: Asker) -> None:
-        rests_s = max(asker.broken_until - self._clock(), 0.0) if asker.breaker.state == "open" else 0.0
+        rests_s = (
+            max(asker.broken_until - self._clock(), 0.0) if asker.breaker.state == "open" else 0.0
+        )
         self._events.tell(BreakerChanged(name, asker.breaker.state, rests_s))
         self._changed.set()
 
@@ -342,7 +397,11 @@ class Flow:
             return self._too_late(entry)
         self._forget(entry)
         outcome = waiter.result()
-        return outcome if outcome.photo else Outcome(entry.photo, outcome.found, outcome.steps, outcome.error)
+        return (
+            outcome
+            if outcome.photo
+            else Outcome(entry.photo, outcome.found, outcome.steps, outcome.error)
+        )
 
     def _too_late(self, entry: Entry) -> Outcome:
         late = DeadlineExceeded("The photo's deadline passed before the vision service answered.")
@@ -353,7 +412,8 @@ class Flow:
         return outcome
 
     def _leave(self, entries: Sequence[Entry], putting: asyncio.Future[None]) -> None:
-        """The client went away, or the photos were not taken: nothing of them stays, here or in the buffer."""
+        """The client went away, or the photos were not taken: nothing of them stays, here or in the
+        buffer."""
         for entry in entries:
             self._forget(entry)
             if putting.done() and not putting.cancelled() and putting.exception() is None:
@@ -363,7 +423,9 @@ class Flow:
 
     async def _withdraw(self, photo_ids: Sequence[str], putting: asyncio.Future[None]) -> None:
         await asyncio.wait([putting])
-        if not isinstance(putting.exception(), Busy | BufferAway):  # of these the buffer sees to the rest itself
+        if not isinstance(
+            putting.exception(), Busy | BufferAway
+        ):  # of these the buffer sees to the rest itself
             await self._gone(photo_ids)
 
     async def _gone(self, photo_ids: Sequence[str]) -> None:

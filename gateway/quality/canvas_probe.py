@@ -33,13 +33,16 @@ ROUND_PX = 32
 
 
 class Resized:
-    """A provider that is asked about canvases of another size than configured; it belongs to whoever opened it."""
+    """A provider that is asked about canvases of another size than configured; it belongs to
+    whoever opened it."""
 
     def __init__(self, provider: Provider, canvas: Canvas) -> None:
         self._provider = provider
         self.about: About = replace(provider.about, canvas_px=canvas)
 
-    async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+    async def detect(
+        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+    ) -> Sequence[Detection]:
         return await self._provider.detect(picture, task, wanted)
 
     async def ready(self) -> None:
@@ -50,11 +53,16 @@ class Resized:
 
 
 def canvases(about: About) -> list[Canvas]:
-    """From 320 pixels of the longer side to twice the configured size, a third of a doubling apart, as far as the
-    provider's limits allow."""
+    """From 320 pixels of the longer side to twice the configured size, a third of a doubling apart,
+    as far as the provider's limits allow."""
     found = [Canvas(*about.canvas_px)]
     for step in range(-12 * STEPS, STEPS + 1):
-        scaled = Canvas(*(max(round(side * 2 ** (step / STEPS) / ROUND_PX), 1) * ROUND_PX for side in about.canvas_px))
+        scaled = Canvas(
+            *(
+                max(round(side * 2 ** (step / STEPS) / ROUND_PX), 1) * ROUND_PX
+                for side in about.canvas_px
+            )
+        )
         if step and max(scaled) >= SMALLEST_PX and _within(scaled, about):
             found.append(scaled)
     return sorted(set(found))
@@ -67,10 +75,16 @@ def _within(canvas: Canvas, about: About) -> bool:
 
 
 def errands(
-    parts: Parts, route: Route, sizes: Mapping[str, Size], folder: Path, config_file: Path, *, wanted: bool
+    parts: Parts,
+    route: Route,
+    sizes: Mapping[str, Size],
+    folder: Path,
+    config_file: Path,
+    *,
+    wanted: bool,
 ) -> list[Errand]:
-    """One for each size of canvas, its answers in a folder of its own; where no probe is wanted, those that were all
-    answered before."""
+    """One for each size of canvas, its answers in a folder of its own; where no probe is wanted,
+    those that were all answered before."""
     provider, border = parts.providers[route.provider], route.cascade.border
     asked = questions({key: sizes[key] for key in sorted(sizes)[:PHOTOS]}, [SHAPE], 1)
     made = []
@@ -78,14 +92,28 @@ def errands(
         name = "x".join(map(str, canvas))
         place = folder / f"probe-{name}"
         if wanted or place.is_dir():
-            note = made_with(parts.settings, route.provider, route.task, config_file, border=border, canvas=name)
+            note = made_with(
+                parts.settings, route.provider, route.task, config_file, border=border, canvas=name
+            )
             purpose = f" in canvases of {name}"
-            made.append(Errand(Resized(provider, canvas), asked, Store(place, note), border, purpose, route.task))
+            made.append(
+                Errand(
+                    Resized(provider, canvas),
+                    asked,
+                    Store(place, note),
+                    border,
+                    purpose,
+                    route.task,
+                )
+            )
     return made if wanted else [errand for errand in made if not errand.missing]
 
 
 def result(
-    errands: Sequence[Errand], facts: Mapping[str, Facts], sizes: Mapping[str, Size], known: Mapping[str, Known]
+    errands: Sequence[Errand],
+    facts: Mapping[str, Facts],
+    sizes: Mapping[str, Size],
+    known: Mapping[str, Known],
 ) -> Probe | None:
     """What the answers say; None where there are none."""
     looks: dict[Kind, Mapping[str, list[list[Detection]]]] = {}

@@ -1,4 +1,5 @@
-"""`imgrid plan`: from stored answers to the cheapest cascade for a quality, and what is promised of it."""
+"""`imgrid plan`: from stored answers to the cheapest cascade for a quality, and what is promised of
+it."""
 
 from __future__ import annotations
 
@@ -39,8 +40,9 @@ NAMES: Mapping[str, str] = {"ap50": "AP50", "map": "mAP", "agreement": "agreemen
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to plan for, beside the goal. `metric` is chosen by what there is where it is None; `held` is the share of
-    photos that options never see, for the promise; 0 where there is to be none."""
+    """What to plan for, beside the goal. `metric` is chosen by what there is where it is None;
+    `held` is the share of photos that options never see, for the promise; 0 where there is to be
+    none."""
 
     metric: Metric | None = None
     held: float = 0.4
@@ -50,8 +52,8 @@ class Wish:
 
 @dataclass(frozen=True)
 class Explored:
-    """All that could be done with a profile: `points` are all options, `front` the best of them, `references` what
-    they are held against."""
+    """All that could be done with a profile: `points` are all options, `front` the best of them,
+    `references` what they are held against."""
 
     study: Study
     profile: Profile
@@ -61,10 +63,18 @@ class Explored:
     @property
     def references(self) -> list[Point]:
         """Every shape for all photos, and the seed paper's own cascades from the coarsest."""
-        flat = [point for point in self.points if point.option.is_reference and len(point.option.paths) == 1]
+        flat = [
+            point
+            for point in self.points
+            if point.option.is_reference and len(point.option.paths) == 1
+        ]
         own = [point.option.paths[0] for point in flat if not point.option.paths[0][-1].provider]
         coarsest = max(own, key=lambda path: path[-1].shape.cells)
-        seeds = [point for point in self.points if point.option.is_reference and len(point.option.paths) > 1]
+        seeds = [
+            point
+            for point in self.points
+            if point.option.is_reference and len(point.option.paths) > 1
+        ]
         return flat + [point for point in seeds if point.option.paths[0] == coarsest]
 
 
@@ -79,7 +89,8 @@ def metric_of(name: str | None) -> Metric | None:
 
 
 def read(folders: Sequence[Path], *, companion: bool) -> tuple[Sample, float]:
-    """The sample in the profiles' folders, several providers' in one, and the first's floor. Raises ConfigError."""
+    """The sample in the profiles' folders, several providers' in one, and the first's floor. Raises
+    ConfigError."""
     try:
         first = Sample.load_all(folders)
         profile = Profile.load(folders[0] / PROFILE)
@@ -88,8 +99,10 @@ def read(folders: Sequence[Path], *, companion: bool) -> tuple[Sample, float]:
     if not companion and first.companions:
         first = first.without_companions()
     if len(first.complete) < LEAST_PHOTOS:
-        raise ConfigError(f"{folders[0]}: {len(first.complete)} photos have an answer at every shape; a plan needs "
-                          f"{LEAST_PHOTOS} at least, and some hundreds to promise anything")  # fmt: skip
+        raise ConfigError(
+            f"{folders[0]}: {len(first.complete)} photos have an answer at every shape; a plan needs "
+            f"{LEAST_PHOTOS} at least, and some hundreds to promise anything"
+        )
     return first.of_photos(first.complete), profile.floor
 
 
@@ -104,7 +117,8 @@ class Plan:
 
 
 def explore(sample: Sample, floor: float, wish: Wish, console: Console) -> Explored:
-    """Learns and simulates, with progress; the seed paper's rules go by detections of `floor` and more.
+    """Learns and simulates, with progress; the seed paper's rules go by detections of `floor` and
+    more.
 
     Raises ConfigError where the metric cannot be told.
     """
@@ -114,7 +128,9 @@ def explore(sample: Sample, floor: float, wish: Wish, console: Console) -> Explo
         raise ConfigError(str(error)) from None
     portrait = float(np.mean([facts.height_px > facts.width_px for facts in sample.facts]))
     traffic = Traffic(wish.traffic.per_second, wish.traffic.max_wait_s, portrait)
-    lesson = Lesson(sample, measured, folds(len(sample), _seen(sample, wish), wish.seed), sample.companions)
+    lesson = Lesson(
+        sample, measured, folds(len(sample), _seen(sample, wish), wish.seed), sample.companions
+    )
     study = Study(lesson, Costs(sample.prices, sample.companions, traffic), {}, {})
     seen = of_sample(sample.of_photos(lesson.fit), floor=floor)
     _learn(study, console)
@@ -149,8 +165,10 @@ def _unmet(explored: Explored, goal: Goal) -> str:
     usd = explored.study.costs.usd_per_month(goal.photos_per_month * least.images)
     if goal.save is not None:
         return f"--save {goal.save:g}: the most that any option saves is {1 - least.images:.3f} ({least.option.name})"
-    return (f"--budget-usd {goal.budget_usd:g}: {goal.photos_per_month:g} photos a month cost {usd:.2f} USD at least "
-            f"({least.option.name})")  # fmt: skip
+    return (
+        f"--budget-usd {goal.budget_usd:g}: {goal.photos_per_month:g} photos a month cost {usd:.2f} USD at least "
+        f"({least.option.name})"
+    )
 
 
 def _finished(explored: Explored, picked: Picked, goal: Goal) -> Cascade:
@@ -160,23 +178,34 @@ def _finished(explored: Explored, picked: Picked, goal: Goal) -> Cascade:
     if held is None:
         return made
     agreement = _agreement(study, made, goal.delta / len(explored.front))
-    promise = Promise(metric=study.lesson.quality.metric, max_drop=_most(held, goal), delta=goal.delta,
-                      photos=held.photos, agreement=agreement)  # fmt: skip
+    promise = Promise(
+        metric=study.lesson.quality.metric,
+        max_drop=_most(held, goal),
+        delta=goal.delta,
+        photos=held.photos,
+        agreement=agreement,
+    )
     return made.model_copy(update={"promise": promise})
 
 
 def _most(held: Held, goal: Goal) -> float:
     """What is promised: what was asked for, or what the held-out photos allow, rounded up."""
-    return min(goal.max_drop if goal.max_drop is not None else ceil(1e4 * max(held.bound, 0.0)) / 1e4, 1.0)
+    return min(
+        goal.max_drop if goal.max_drop is not None else ceil(1e4 * max(held.bound, 0.0)) / 1e4, 1.0
+    )
 
 
 def _agreement(study: Study, cascade: Cascade, delta: float) -> float:
-    """What the mean agreement with 1x1 is over, but for a chance of delta: the cascade itself is run over the held-out
-    photos. As they chose among the front as well, each of its cascades gets its part of the chance."""
+    """What the mean agreement with 1x1 is over, but for a chance of delta: the cascade itself is
+    run over the held-out photos. As they chose among the front as well, each of its cascades gets
+    its part of the chance."""
     sample, losses = study.sample, []
     for photo in np.random.default_rng(0).permutation(held_out(study)):
         alone = detections(sample, sample.look(ITSELF, 0).of(photo))
-        each = (replay(cascade, sample, photo, grouping).found for grouping in range(study.lesson.groupings))
+        each = (
+            replay(cascade, sample, photo, grouping).found
+            for grouping in range(study.lesson.groupings)
+        )
         losses.append(1 - fmean(likeness(alone, found) for found in each))
     return round(max(1 - upper_bound(np.array(losses), delta, 0.0, 1.0), 0.0), 4)
 
@@ -207,8 +236,13 @@ def _title(study: Study) -> str:
 
 def cells(point: Point) -> list[str]:
     """A row of a table: cascade, images a photo, saved, the metric and its change."""
-    return [point.option.name, f"{point.images:.3f}", f"{1 - point.images:.1%}", f"{point.value:.3f}",
-            f"{point.change:+.3f}"]  # fmt: skip
+    return [
+        point.option.name,
+        f"{point.images:.3f}",
+        f"{1 - point.images:.1%}",
+        f"{point.value:.3f}",
+        f"{point.change:+.3f}",
+    ]
 
 
 def _thinned(points: Sequence[Point], picked: Point) -> list[Point]:
@@ -226,12 +260,16 @@ def verdict(plan: Plan) -> str:
     """What was picked, what it costs, and what is promised of it."""
     study, goal, point, held = plan.explored.study, plan.goal, plan.picked.point, plan.picked.held
     name = NAMES[study.lesson.quality.metric]
-    lines = [f"[bold]{point.option.name}[/]: {point.images:.3f} images a photo, {1 - point.images:.1%} saved, "
-             f"{name} {point.change:+.3f} (estimated)"]  # fmt: skip
+    lines = [
+        f"[bold]{point.option.name}[/]: {point.images:.3f} images a photo, {1 - point.images:.1%} saved, "
+        f"{name} {point.change:+.3f} (estimated)"
+    ]
     usd = study.costs.usd_per_month
     if usd(1) > 0:
         month = goal.photos_per_month
-        lines.append(f"{month:,.0f} photos a month: {usd(month * point.images):,.2f} USD instead of {usd(month):,.2f}")
+        lines.append(
+            f"{month:,.0f} photos a month: {usd(month * point.images):,.2f} USD instead of {usd(month):,.2f}"
+        )
     if held is not None:
         lines.append(_promised(plan, held))
     else:
@@ -244,13 +282,30 @@ def _promised(plan: Plan, held: Held) -> str:
     name = NAMES[study.lesson.quality.metric]
     if plan.picked.point.option is study.alone:
         if not plan.picked.needed:
-            return ("[yellow]nothing cheaper can be promised[/]: it is estimated to lose more, or lost more on the "
-                    f"{held.photos} photos held out. --delta 1 goes by the estimate")  # fmt: skip
-        return ("[yellow]the sample is too small to promise more than asking about each photo alone[/]; about "
-                f"{plan.picked.needed:,} photos like these would do. --delta 1 goes by the estimate")  # fmt: skip
-    return (f"promised: {name} falls by no more than {_most(held, goal):.3f}, with a chance of {goal.delta:g} of being "
-            f"wrong. On the {held.photos} photos held out it changed by {-held.drop:+.3f}, at {held.images:.3f} images "
-            "a photo")  # fmt: skip
+            return (
+                "[yellow]nothing cheaper can be promised[/]: it is estimated to lose more, or lost more on the "
+                f"{held.photos} photos held out. --delta 1 goes by the estimate"
+            )
+        return (
+            "[yellow]the sample is too small to promise more than asking about each photo alone[/]; about "
+            f"{plan.picked.needed:,} photos like these would do. --delta 1 goes by the estimate"
+        )
+    return (
+        f"promised: {name} falls by no more than {_most(held, goal):.3f}, with a chance of {goal.delta:g} of being "
+        f"wrong. On the {held.photos} photos held out it changed by {-held.drop:+.3f}, at {held.images:.3f} images "
+        "a photo"
+    )
 
 
-__all__ = ["Goal", "Plan", "Traffic", "Wish", "explore", "metric_of", "read", "settle", "table", "verdict"]
+__all__ = [
+    "Goal",
+    "Plan",
+    "Traffic",
+    "Wish",
+    "explore",
+    "metric_of",
+    "read",
+    "settle",
+    "table",
+    "verdict",
+]

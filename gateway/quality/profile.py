@@ -37,8 +37,8 @@ from thresholds.shape import ALONE, Shape
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What to profile: folders, a truth for each or none at all, and how. `companion` is a provider's name;
-    `probe` asks about canvases of several sizes as well."""
+    """What to profile: folders, a truth for each or none at all, and how. `companion` is a
+    provider's name; `probe` asks about canvases of several sizes as well."""
 
     folders: Sequence[Path]
     truths: Sequence[Path]
@@ -51,15 +51,24 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished profile, where it lies, and the border that its cascades need for what they were measured with."""
+    """A finished profile, where it lies, and the border that its cascades need for what they were
+    measured with."""
 
     profile: Profile
     sample: samples.Sample
     folder: Path
     border: Border = "none"
 
-    def write(self, wanted: Sequence[Sequence[Shape]], *, factor: float, deviations: float, console: Console) -> None:
-        """Writes profile, sample and one cascade file for each list of shapes, and says how to use them."""
+    def write(
+        self,
+        wanted: Sequence[Sequence[Shape]],
+        *,
+        factor: float,
+        deviations: float,
+        console: Console,
+    ) -> None:
+        """Writes profile, sample and one cascade file for each list of shapes, and says how to use
+        them."""
         self.profile.save(self.folder / profiles.FILE)
         self.sample.save(self.folder / samples.FILE)
         for shapes in wanted:
@@ -90,25 +99,37 @@ def run(
     confirmed: bool = False,
     config_file: Path = settings.DEFAULT_FILE,
 ) -> Result:
-    """Asks what was not asked before, once the price is agreed to. Raises ConfigError for whatever is in the way."""
+    """Asks what was not asked before, once the price is agreed to. Raises ConfigError for whatever
+    is in the way."""
     companion = sample.companion or route.companion
     try:
         known, photos = read_photos(sample.folders, sample.truths, console)
         sizes = {key: photo.size for key, photo in photos.items()}
         own = _own(parts, route, sample, sizes, folder, config_file)
-        others = {companion: _companion(parts, route, companion, sizes, folder, config_file)} if companion else {}
+        others = (
+            {companion: _companion(parts, route, companion, sizes, folder, config_file)}
+            if companion
+            else {}
+        )
         probes = canvas_probe.errands(parts, route, sizes, folder, config_file, wanted=sample.probe)
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from None
     purchase.run(
-        [own, *others.values(), *probes], route.task, photos, parts.studio, console=console, confirmed=confirmed
+        [own, *others.values(), *probes],
+        route.task,
+        photos,
+        parts.studio,
+        console=console,
+        confirmed=confirmed,
     )
     price = own.provider.about.price_of(route.task)
     result = _result(own, others, photos, known, sample.floor, folder, price=price)
     probe = canvas_probe.result(probes, _facts(photos), sizes, known)
     console.print(_table(result.profile, own.questions))
     if probe:
-        console.print(canvas_probe.table(probe), canvas_probe.advice(probe, own.provider.about.canvas_px))
+        console.print(
+            canvas_probe.table(probe), canvas_probe.advice(probe, own.provider.about.canvas_px)
+        )
     return replace(result, profile=result.profile.model_copy(update={"probe": probe}))
 
 
@@ -123,15 +144,25 @@ def _result(
     price: Price,
 ) -> Result:
     """What the answers say, less what a probe does."""
-    sizes, about = {key: photo.size for key, photo in photos.items()}, own.provider.about.for_task(own.task)
+    sizes, about = (
+        {key: photo.size for key, photo in photos.items()},
+        own.provider.about.for_task(own.task),
+    )
     every = own.answered(sizes)
     answers = collect(every)
     free = {name: errand.answered(sizes) for name, errand in companions.items()}
     looks = {Kind(shape): by_photo for shape, by_photo in answers.items()}
     looks |= {Kind(ALONE, name): collect(each)[ALONE] for name, each in free.items() if each}
     named = tuple(kind.provider for kind in looks if kind.provider)
-    sample = make_sample(_facts(photos), looks, known or None, prices={"": price}, provider=about.name,
-                         companions=named, border=own.border)  # fmt: skip
+    sample = make_sample(
+        _facts(photos),
+        looks,
+        known or None,
+        prices={"": price},
+        provider=about.name,
+        companions=named,
+        border=own.border,
+    )
     objects = {key: each.objects for key, each in known.items()} or alone(answers, floor)
     made = make_profile({key: objects.get(key, []) for key in photos}, answers, floor=floor)
     more = {
@@ -161,40 +192,74 @@ def cells(sample: samples.Sample, every: Sequence[Answered]) -> list[Cells]:
 
 
 def _own(
-    parts: Parts, route: Route, sample: Sample, sizes: Mapping[str, Size], folder: Path, config_file: Path
+    parts: Parts,
+    route: Route,
+    sample: Sample,
+    sizes: Mapping[str, Size],
+    folder: Path,
+    config_file: Path,
 ) -> Errand:
-    """Every photo at every shape. Alone is always among them: everything else is compared with it."""
+    """Every photo at every shape. Alone is always among them: everything else is compared with
+    it."""
     border = route.cascade.border
     shapes = list(dict.fromkeys([*sample.shapes, ALONE]))
-    store = Store(folder, made_with(parts.settings, route.provider, route.task, config_file, border=border))
-    return Errand(parts.providers[route.provider], questions(sizes, shapes, sample.groupings), store, border,
-                  task=route.task)  # fmt: skip
+    store = Store(
+        folder, made_with(parts.settings, route.provider, route.task, config_file, border=border)
+    )
+    return Errand(
+        parts.providers[route.provider],
+        questions(sizes, shapes, sample.groupings),
+        store,
+        border,
+        task=route.task,
+    )
 
 
 def _companion(
-    parts: Parts, route: Route, name: str, sizes: Mapping[str, Size], folder: Path, config_file: Path
+    parts: Parts,
+    route: Route,
+    name: str,
+    sizes: Mapping[str, Size],
+    folder: Path,
+    config_file: Path,
 ) -> Errand:
-    """Every photo alone, of a provider whose answers join the route's own; they are kept in a folder of theirs.
+    """Every photo alone, of a provider whose answers join the route's own; they are kept in a
+    folder of theirs.
 
     Raises ConfigError where there is none of that name, or it does not serve the task.
     """
     if name not in parts.providers:
-        raise ConfigError(f"--companion: there is no provider {name!r}; there are {', '.join(parts.providers)}")
+        raise ConfigError(
+            f"--companion: there is no provider {name!r}; there are {', '.join(parts.providers)}"
+        )
     if route.task not in parts.providers[name].about.tasks:
         raise ConfigError(f"--companion: provider {name} does not serve {route.task}")
-    store = Store(folder / f"companion-{name}", made_with(parts.settings, name, route.task, config_file))
-    return Errand(parts.providers[name], questions(sizes, [ALONE], 1), store, purpose=" as companion", task=route.task)
+    store = Store(
+        folder / f"companion-{name}", made_with(parts.settings, name, route.task, config_file)
+    )
+    return Errand(
+        parts.providers[name],
+        questions(sizes, [ALONE], 1),
+        store,
+        purpose=" as companion",
+        task=route.task,
+    )
 
 
 def _table(profile: Profile, asked: Sequence[Question]) -> Table:
     """By shape; it fits 80 columns. Without ground truth there is no AP50."""
-    table = Table(title=f"{profile.photos} photos, mean box area {profile.area.mean:.3f} of a photo", box=SIMPLE_HEAD)
+    table = Table(
+        title=f"{profile.photos} photos, mean box area {profile.area.mean:.3f} of a photo",
+        box=SIMPLE_HEAD,
+    )
     for column in ("shape", "images", "found", "no further", "mean score", "AP50", "agrees"):
         table.add_column(column, justify="right", no_wrap=True)
     for at in profile.shapes:
         groups = [group for group in profile.groups if group.shape == at.shape]
         count = sum(group.score.count for group in groups)
-        mean = sum(group.score.count * group.score.mean for group in groups) / count if count else 0.0
+        mean = (
+            sum(group.score.count * group.score.mean for group in groups) / count if count else 0.0
+        )
         last = sum(group.score.count for group in groups if group.largest == at.shape)
         calls = len({question for question in asked if question.shape == at.shape})
         quality = ("" if figure is None else f"{figure:.3f}" for figure in (at.ap50, at.agreement))

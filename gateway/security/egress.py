@@ -1,7 +1,9 @@
-"""The only way out to a URL that a caller names: to public addresses, and to networks that the operator named.
+"""The only way out to a URL that a caller names: to public addresses, and to networks that the
+operator named.
 
-The address that is judged is the one that is connected to: a name is resolved once, by the part that connects, all of
-its addresses are judged, and the connection is made to one of these. TLS and the Host header keep the name.
+The address that is judged is the one that is connected to: a name is resolved once, by the part
+that connects, all of its addresses are judged, and the connection is made to one of these. TLS and
+the Host header keep the name.
 """
 
 from __future__ import annotations
@@ -37,11 +39,13 @@ _USERINFO = re.compile(r"[^/?#]*//[^/?#]*@")
 
 
 class UrlRefused(Exception):
-    """The URL, or the address that it leads to, is not allowed. The message is safe for who named it."""
+    """The URL, or the address that it leads to, is not allowed. The message is safe for who named
+    it."""
 
 
 class FetchFailed(Exception):
-    """It was allowed, and failed; `passing` says whether trying again later may help. The message is safe too."""
+    """It was allowed, and failed; `passing` says whether trying again later may help. The message
+    is safe too."""
 
     def __init__(self, message: str, *, passing: bool) -> None:
         super().__init__(message)
@@ -57,7 +61,8 @@ class NotThere(FetchFailed):
 
 
 def check_url(url: str) -> httpx.URL:
-    """The URL, if its form is allowed; which address it leads to is not judged here. Raises UrlRefused."""
+    """The URL, if its form is allowed; which address it leads to is not judged here. Raises
+    UrlRefused."""
     if len(url) > MAX_URL_CHARS:
         raise UrlRefused(f"The URL is longer than {MAX_URL_CHARS} characters.")
     if not url.isprintable() or " " in url:
@@ -71,13 +76,16 @@ def check_url(url: str) -> httpx.URL:
     if parsed.scheme not in ("http", "https"):
         raise UrlRefused("The URL is neither http nor https.")
     host, port = parsed.raw_host.decode("ascii"), parsed.port
-    if not (port is None or 0 < port < 65536) or (literal(host) is None and not _NAME.fullmatch(host)):
+    if not (port is None or 0 < port < 65536) or (
+        literal(host) is None and not _NAME.fullmatch(host)
+    ):
         raise UrlRefused("The URL's host or port is not a valid one.")
     return parsed
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to judged addresses only; whatever a connection pool sends passes here, redirects too."""
+    """Connects to judged addresses only; whatever a connection pool sends passes here, redirects
+    too."""
 
     def __init__(self, resolve: Resolve, allow: Sequence[Network] = ()) -> None:
         self._resolve = resolve
@@ -92,13 +100,18 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raises UrlRefused if one of the host's addresses is refused, be the others as they may."""
+        """Raises UrlRefused if one of the host's addresses is refused, be the others as they
+        may."""
         addresses = _in_turn(await self._judged(host, port))[:MAX_TRIED]
         each_s = None if timeout is None else timeout / len(addresses)
         for address in addresses[:-1]:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return await self._inner.connect_tcp(address, port, each_s, local_address, socket_options)
-        return await self._inner.connect_tcp(addresses[-1], port, each_s, local_address, socket_options)
+                return await self._inner.connect_tcp(
+                    address, port, each_s, local_address, socket_options
+                )
+        return await self._inner.connect_tcp(
+            addresses[-1], port, each_s, local_address, socket_options
+        )
 
     async def connect_unix_socket(self, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
         raise UrlRefused("The URL leads to no network.")
@@ -121,10 +134,12 @@ def _in_turn(addresses: list[str]) -> list[str]:
 
 
 class Guard:
-    """Fetches from and posts to URLs that callers name; raises UrlRefused and FetchFailed, and nothing else.
+    """Fetches from and posts to URLs that callers name; raises UrlRefused and FetchFailed, and
+    nothing else.
 
-    Its state is a pool of connections, and threads that resolve. `timeout_s` is for all of a call: resolving,
-    connecting, every redirect and the last byte. How many calls run at a time is up to who calls.
+    Its state is a pool of connections, and threads that resolve. `timeout_s` is for all of a call:
+    resolving, connecting, every redirect and the last byte. How many calls run at a time is up to
+    who calls.
     """
 
     def __init__(
@@ -157,7 +172,8 @@ class Guard:
         return parsed
 
     async def fetch(self, url: str, *, max_bytes: int) -> bytes:
-        """What a GET is answered with status 200, byte for byte: an answer that is compressed is refused."""
+        """What a GET is answered with status 200, byte for byte: an answer that is compressed is
+        refused."""
         async with self._bounded():
             target = self.check(url)
             for _ in range(self._max_redirects + 1):
@@ -171,11 +187,15 @@ class Guard:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
         """The status of the answer, whichever it is; a redirect is not followed.
 
-        Once there is a status it counts, whatever becomes of the rest of the answer: who posts again posts twice.
+        Once there is a status it counts, whatever becomes of the rest of the answer: who posts
+        again posts twice.
         """
         status = 0
         try:
-            async with self._bounded(), self._ask("POST", self.check(url), body, headers) as response:
+            async with (
+                self._bounded(),
+                self._ask("POST", self.check(url), body, headers) as response,
+            ):
                 status = response.status
                 await _read(response, MAX_DRAINED_BYTES)  # so that the connection can serve again
         except FetchFailed:
@@ -189,20 +209,37 @@ class Guard:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _resolve(self, host: str, port: int) -> Sequence[str]:
-        """On threads that serve nothing else: a name that is slow to resolve keeps only other names waiting."""
+        """On threads that serve nothing else: a name that is slow to resolve keeps only other names
+        waiting."""
         run = asyncio.get_running_loop().run_in_executor
-        found = await run(self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        found = await run(
+            self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        )
         return [str(address[0]) for *_, address in found]
 
     @asynccontextmanager
     async def _ask(
-        self, method: str, url: httpx.URL, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: httpx.URL,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[httpcore.Response]:
         sent = httpx.Headers({"Accept": "*/*", **(headers or {})})
-        sent.update({"Host": url.netloc.decode("ascii"), "User-Agent": "imgrid-gateway", "Accept-Encoding": "identity"})
-        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        sent.update(
+            {
+                "Host": url.netloc.decode("ascii"),
+                "User-Agent": "imgrid-gateway",
+                "Accept-Encoding": "identity",
+            }
+        )
+        target = httpcore.URL(
+            scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+        )
         limits = {"timeout": {"connect": self._timeout_s / 2}}
-        async with self._pool.stream(method, target, headers=sent.raw, content=body, extensions=limits) as response:
+        async with self._pool.stream(
+            method, target, headers=sent.raw, content=body, extensions=limits
+        ) as response:
             yield response
 
     @asynccontextmanager
@@ -224,7 +261,9 @@ def _translated(error: Exception) -> FetchFailed:
     if isinstance(error, (TimeoutError, httpcore.TimeoutException)):
         return FetchFailed("The server took too long.", passing=True)
     if isinstance(error, socket.gaierror):
-        return FetchFailed("The URL's host has no address.", passing=error.errno != socket.EAI_NONAME)
+        return FetchFailed(
+            "The URL's host has no address.", passing=error.errno != socket.EAI_NONAME
+        )
     if isinstance(error, (OSError, httpcore.NetworkError, httpcore.RemoteProtocolError)):
         return FetchFailed("The connection failed.", passing=True)
     return FetchFailed("The request could not be made.", passing=False)
@@ -235,7 +274,10 @@ async def _body(response: httpcore.Response, max_bytes: int) -> bytes:
         passing = response.status == 429 or response.status >= 500
         kind = NotThere if response.status in NOT_THERE else FetchFailed
         raise kind(f"The server answered with status {response.status}.", passing=passing)
-    if httpx.Headers(response.headers).get("Content-Encoding", "identity").strip().lower() != "identity":
+    if (
+        httpx.Headers(response.headers).get("Content-Encoding", "identity").strip().lower()
+        != "identity"
+    ):
         raise FetchFailed("The server's answer is compressed, unasked.", passing=False)
     return await _read(response, max_bytes)
 

@@ -1,7 +1,7 @@
 """The key store: one file of keys that are given out and taken back while gateways run.
 
-JSON, mode 0600. Of a key that clients send as it is only the SHA-256 is kept; of an AWS key pair the secret itself,
-because SigV4 signatures cannot be verified without it.
+JSON, mode 0600. Of a key that clients send as it is only the SHA-256 is kept; of an AWS key pair
+the secret itself, because SigV4 signatures cannot be verified without it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ BearerDialect = Literal["native", "azure", "google"]
 Word = Annotated[str, Meta(min_length=1)]
 Moment = Annotated[datetime, Meta(tz=True)]
 AT_ONCE = 2
-"""Keys of one tenant and dialect that are valid at the same time: the one in use and the one that replaces it."""
+"""Keys of one tenant and dialect that are valid at the same time: the one in use and the one that
+replaces it."""
 
 
 class StoreError(Exception):
@@ -78,7 +79,11 @@ class Keys(Struct, frozen=True, forbid_unknown_fields=True):
 
     def valid(self, tenant: str, dialect: str, now: datetime) -> list[StoredKey]:
         """Those of one tenant and dialect that open anything now."""
-        return [key for key in self.all if (key.tenant, key.dialect) == (tenant, dialect) and key.valid(now)]
+        return [
+            key
+            for key in self.all
+            if (key.tenant, key.dialect) == (tenant, dialect) and key.valid(now)
+        ]
 
     def having(self, key: StoredKey) -> Keys:
         """These and another."""
@@ -90,13 +95,15 @@ class Keys(Struct, frozen=True, forbid_unknown_fields=True):
         """These but one. Raises LookupError where it is not among them."""
         if all(key.id != key_id for key in self.all):
             raise LookupError(key_id)
-        return Keys(bearer=tuple(key for key in self.bearer if key.id != key_id),
-                    pairs=tuple(key for key in self.pairs if key.id != key_id))  # fmt: skip
+        return Keys(
+            bearer=tuple(key for key in self.bearer if key.id != key_id),
+            pairs=tuple(key for key in self.pairs if key.id != key_id),
+        )
 
 
 def read(file: Path) -> Keys:
-    """What the file holds. Raises FileNotFoundError where there is none, and StoreError where it is no key store or
-    cannot be read."""
+    """What the file holds. Raises FileNotFoundError where there is none, and StoreError where it is
+    no key store or cannot be read."""
     try:
         keys = msgspec.json.decode(file.read_bytes(), type=Keys)
     except FileNotFoundError:
@@ -105,8 +112,11 @@ def read(file: Path) -> Keys:
         raise StoreError(f"{file} cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise StoreError(f"{file} is no key store: {error}; bring back a copy that was") from None
-    names = [*(key.id for key in keys.all), *(pair.access_key for pair in keys.pairs),
-             *(kept(key.dialect, key.sha256) for key in keys.bearer)]  # fmt: skip
+    names = [
+        *(key.id for key in keys.all),
+        *(pair.access_key for pair in keys.pairs),
+        *(kept(key.dialect, key.sha256) for key in keys.bearer),
+    ]
     if len(set(names)) < len(names):
         raise StoreError(f"{file} holds the same key or id twice; remove one of them")
     return keys
@@ -121,10 +131,11 @@ def held(file: Path) -> Keys:
 
 
 def change(file: Path, work: Callable[[Keys], Keys]) -> Keys:
-    """Makes of the file's keys what `work` makes of them, one process at a time, and returns that. Whoever reads the
-    file meanwhile finds either the old keys or the new ones.
+    """Makes of the file's keys what `work` makes of them, one process at a time, and returns that.
+    Whoever reads the file meanwhile finds either the old keys or the new ones.
 
-    Raises StoreError where that cannot be done, and whatever `work` raises; then nothing is changed.
+    Raises StoreError where that cannot be done, and whatever `work` raises; then nothing is
+    changed.
     """
     file = Path(os.path.realpath(file))  # a link stays one
     try:
@@ -132,18 +143,23 @@ def change(file: Path, work: Callable[[Keys], Keys]) -> Keys:
             changed = work(held(file))
             _write(file, msgspec.json.format(msgspec.json.encode(changed), indent=2) + b"\n")
     except OSError as error:
-        raise StoreError(f"{file} cannot be changed: {error.strerror}; change it as the user whose file it is, where "
-                         "its folder can be written to") from None  # fmt: skip
+        raise StoreError(
+            f"{file} cannot be changed: {error.strerror}; change it as the user whose file it is, where "
+            "its folder can be written to"
+        ) from None
     return changed
 
 
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
-    """A lock on a file beside it, which stays: a lock on the file itself would go with it when it is replaced."""
+    """A lock on a file beside it, which stays: a lock on the file itself would go with it when it
+    is replaced."""
     try:
         import fcntl
     except ImportError:
-        raise StoreError(f"{file} can be changed on systems with POSIX locks only; change it on one") from None
+        raise StoreError(
+            f"{file} can be changed on systems with POSIX locks only; change it on one"
+        ) from None
     handle = os.open(file.with_name(f"{file.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -162,7 +178,9 @@ def _write(file: Path, data: bytes) -> None:
             os.fsync(handle)
         with suppress(FileNotFoundError):
             before = file.stat()
-            os.chown(fresh, before.st_uid, before.st_gid)  # the gateway may be another user than who changes keys
+            os.chown(
+                fresh, before.st_uid, before.st_gid
+            )  # the gateway may be another user than who changes keys
         os.replace(fresh, file)
     except BaseException:
         Path(fresh).unlink(missing_ok=True)

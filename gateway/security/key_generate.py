@@ -1,7 +1,7 @@
 """New keys: what they are made of, what is kept of them, and what their holder is told.
 
-They have the length and the letters of each cloud's own, which is what SDKs and the tools around them expect, and begin
-so that nobody takes them for a cloud's own.
+They have the length and the letters of each cloud's own, which is what SDKs and the tools around
+them expect, and begin so that nobody takes them for a cloud's own.
 """
 
 from __future__ import annotations
@@ -41,12 +41,16 @@ class Fresh(NamedTuple):
 
 
 def fresh(dialect: Dialect, draw: Draw) -> Fresh:
-    """A key that nobody has: at least 128 bits of chance, so that its plain digest tells nothing."""
+    """A key that nobody has: at least 128 bits of chance, so that its plain digest tells
+    nothing."""
     if dialect == Dialect.REKOGNITION:
         return Fresh(dialect, "IMGR" + draw(BASE32, 16), draw(LETTERS, 40))
     if dialect == Dialect.AZURE:
         return Fresh(dialect, draw(HEX, 32))
-    return Fresh(dialect, "ImGr" + draw(LETTERS, 35) if dialect == Dialect.GOOGLE else "imgrid_" + draw(LETTERS, 40))
+    return Fresh(
+        dialect,
+        "ImGr" + draw(LETTERS, 35) if dialect == Dialect.GOOGLE else "imgrid_" + draw(LETTERS, 40),
+    )
 
 
 class Terms(NamedTuple):
@@ -63,15 +67,30 @@ def stored(made: Fresh, terms: Terms) -> StoredKey:
     """What the key store keeps of it."""
     key_id, tenant, created, expires, regions = terms
     if made.secret:
-        return PairKey(id=key_id, tenant=tenant, created=created, expires=expires, access_key=made.key,
-                       secret_key=made.secret, regions=tuple(regions))  # fmt: skip
-    return BearerKey(id=key_id, tenant=tenant, created=created, expires=expires,
-                     dialect=cast(BearerDialect, made.dialect.value), sha256=sha256_of(made.key))  # fmt: skip
+        return PairKey(
+            id=key_id,
+            tenant=tenant,
+            created=created,
+            expires=expires,
+            access_key=made.key,
+            secret_key=made.secret,
+            regions=tuple(regions),
+        )
+    return BearerKey(
+        id=key_id,
+        tenant=tenant,
+        created=created,
+        expires=expires,
+        dialect=cast(BearerDialect, made.dialect.value),
+        sha256=sha256_of(made.key),
+    )
 
 
 def lines(made: Fresh, url: str, *, task: str, region: str) -> str:
     """What a client of that dialect writes to use the key at a gateway of that address."""
-    return _LINES[made.dialect].format(key=made.key, secret=made.secret, url=url, task=task, region=region)
+    return _LINES[made.dialect].format(
+        key=made.key, secret=made.secret, url=url, task=task, region=region
+    )
 
 
 _LINES = {

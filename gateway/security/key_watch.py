@@ -1,4 +1,5 @@
-"""A key store as a running gateway goes by it: keys that are made or revoked count a second later."""
+"""A key store as a running gateway goes by it: keys that are made or revoked count a second
+later."""
 
 from __future__ import annotations
 
@@ -35,10 +36,12 @@ class _Known(NamedTuple):
 
 @dataclass
 class LiveKeys:
-    """The keys of `file` that are those of `tenants`, by name. Looks whether the file is another when somebody asks, at
-    most once a second. `signing` says whether AWS signatures can be verified here.
+    """The keys of `file` that are those of `tenants`, by name. Looks whether the file is another
+    when somebody asks, at most once a second. `signing` says whether AWS signatures can be verified
+    here.
 
-    Holds the last keys that were good: those of a file that is broken or gone stay valid, and `problem` tells of it.
+    Holds the last keys that were good: those of a file that is broken or gone stay valid, and
+    `problem` tells of it.
     """
 
     file: Path
@@ -51,7 +54,8 @@ class LiveKeys:
     _problem: str = field(default="", init=False)
 
     def start(self) -> None:
-        """Reads the file, where there is one already. Raises StoreError for what a running gateway would tell of."""
+        """Reads the file, where there is one already. Raises StoreError for what a running gateway
+        would tell of."""
         try:
             self._read()
         except FileNotFoundError:
@@ -83,7 +87,8 @@ class LiveKeys:
             self._problem = problem
 
     def _look(self) -> str:
-        """What is wrong with the file, once its keys are taken; where they cannot be, it is tried again."""
+        """What is wrong with the file, once its keys are taken; where they cannot be, it is tried
+        again."""
         try:
             self._read()
         except FileNotFoundError:
@@ -93,7 +98,9 @@ class LiveKeys:
         else:
             return self._known.problem
         self._mark = None
-        return problem + ("; the last good keys stay valid" if self._known.bearer or self._known.pairs else "")
+        return problem + (
+            "; the last good keys stay valid" if self._known.bearer or self._known.pairs else ""
+        )
 
     def _read(self) -> None:
         """Goes by what the file holds, if it is another than it was."""
@@ -121,7 +128,9 @@ def _known(keys: Keys, tenants: Mapping[str, Tenant], *, signing: bool) -> _Know
         f"`imgrid keys revoke {key_id}`"
         for key_id, name in strangers.items()
     ]
-    return _Known(bearer, pairs, "; ".join([*problems, *([NO_SIGNER] if keys.pairs and not signing else [])]))
+    return _Known(
+        bearer, pairs, "; ".join([*problems, *([NO_SIGNER] if keys.pairs and not signing else [])])
+    )
 
 
 def _seconds(moment: datetime | None) -> float:

@@ -15,7 +15,8 @@ ANYBODY = Tenant("open", "open")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is this machine's own, as far as can be told without looking it up."""
+    """Whether a host's name or address is this machine's own, as far as can be told without looking
+    it up."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -28,7 +29,8 @@ def sha256_of(key: str) -> str:
 
 
 def kept(dialect: str, sha256: str) -> bytes:
-    """What a dialect's key is looked up by, from the hex of its digest: the same key may open two dialects for two."""
+    """What a dialect's key is looked up by, from the hex of its digest: the same key may open two
+    dialects for two."""
     return dialect.encode() + b"\0" + bytes.fromhex(sha256)
 
 
@@ -39,8 +41,8 @@ def digest(dialect: str, key: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """An access key's secret, held in the clear because SigV4 needs it to compute the signature again. It signs for
-    `regions`, or for any where none is named, until it expires."""
+    """An access key's secret, held in the clear because SigV4 needs it to compute the signature
+    again. It signs for `regions`, or for any where none is named, until it expires."""
 
     secret: str = field(repr=False)
     tenant: Tenant
@@ -67,8 +69,8 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """Tenants by key: `bearer` by the digest of a key that is sent as it is, `pairs` by access key; and those of a key
-    store, if there is one. `open` where nobody needs a key."""
+    """Tenants by key: `bearer` by the digest of a key that is sent as it is, `pairs` by access key;
+    and those of a key store, if there is one. `open` where nobody needs a key."""
 
     bearer: Mapping[bytes, Tenant] = field(default_factory=dict)
     pairs: Mapping[str, KeyPair] = field(default_factory=dict)
@@ -78,8 +80,8 @@ class Keyring:
     def holder(self, dialect: str, key: str) -> Tenant | None:
         """Whose key of that dialect this is, if it is anybody's.
 
-        A digest is looked up, in both places whatever is found: how long that takes says neither how much of a key was
-        guessed nor whose it is.
+        A digest is looked up, in both places whatever is found: how long that takes says neither
+        how much of a key was guessed nor whose it is.
         """
         presented = digest(dialect, key)
         given_out = self.store.holder(presented) if self.store else None

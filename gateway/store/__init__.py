@@ -1,1 +1,2 @@
-"""Where photos, jobs, replies and accounts are kept: the contracts, and one folder for each technology."""
+"""Where photos, jobs, replies and accounts are kept: the contracts, and one folder for each
+technology."""

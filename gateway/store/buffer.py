@@ -13,13 +13,14 @@ from gateway.core.model import Entry, Lane, Outcome
 from gateway.ledger.accounts import Account, Charges
 
 MOST_CLAIMS = 5
-"""A photo whose holders died so many times is answered with an error and kept on the list of dead letters."""
+"""A photo whose holders died so many times is answered with an error and kept on the list of dead
+letters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much a buffer holds, waiting and in flight together. Patient photos, of jobs mostly, have a room of their
-    own."""
+    """How much a buffer holds, waiting and in flight together. Patient photos, of jobs mostly, have
+    a room of their own."""
 
     photos: int = 5_000
     bytes: int = 1 << 30
@@ -37,8 +38,8 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A photo's end. `alone_usd` is what its answer would have cost alone, for the ledger; a watched photo adds nothing
-    to it but its bill."""
+    """A photo's end. `alone_usd` is what its answer would have cost alone, for the ledger; a
+    watched photo adds nothing to it but its bill."""
 
     entry: Entry
     outcome: Outcome
@@ -49,18 +50,21 @@ class Settlement:
         if self.entry.watched:
             return Account()
         answered = self.outcome.error is None
-        return Account(photos=1, answered=int(answered), alone_usd=self.alone_usd if answered else 0.0)
+        return Account(
+            photos=1, answered=int(answered), alone_usd=self.alone_usd if answered else 0.0
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
     """What one answer (or one failure) comes to: it happens all at once, or not at all.
 
-    Photos that are `settled` leave; those put `again` wait in their new lanes; those `gone` leave without an outcome:
-    their clients have left, which counts as photos that were not answered. The call about the canvas that `ended` is
-    charged here, or was not billed. `charges` are added to the ledger. A settlement or another round of a photo that
-    was given to somebody else meanwhile, or has left, does nothing; the charges count all the same, for they were paid.
-    Tried again because no reply came, it is done once: by its `id`.
+    Photos that are `settled` leave; those put `again` wait in their new lanes; those `gone` leave
+    without an outcome: their clients have left, which counts as photos that were not answered. The
+    call about the canvas that `ended` is charged here, or was not billed. `charges` are added to
+    the ledger. A settlement or another round of a photo that was given to somebody else meanwhile,
+    or has left, does nothing; the charges count all the same, for they were paid. Tried again
+    because no reply came, it is done once: by its `id`.
     """
 
     settled: Sequence[Settlement] = ()
@@ -114,18 +118,22 @@ class Buffer(Protocol):
         ...
 
     async def claim(self, lane: Lane, now: float, *, most: int | None = None) -> list[Entry]:
-        """One canvas's photos of the lane: a full grid or, where a photo is out of time, what there is; else none.
+        """One canvas's photos of the lane: a full grid or, where a photo is out of time, what there
+        is; else none.
 
-        Those whose clients wait come before patient ones; among each, tenants take turns, and a tenant's own come
-        oldest first. They are the caller's until it commits what became of them, or dies.
+        Those whose clients wait come before patient ones; among each, tenants take turns, and a
+        tenant's own come oldest first. They are the caller's until it commits what became of them,
+        or dies.
 
-        `most` asks for company on a canvas of another lane: up to so many whose clients wait, due or not.
+        `most` asks for company on a canvas of another lane: up to so many whose clients wait, due
+        or not.
         """
         ...
 
     async def ask(self, canvas: str, entries: Sequence[Entry]) -> list[Entry]:
-        """Notes that the canvas is about to be asked about, and returns those of its photos that are still wanted. A
-        question that nobody is billed for names no canvas, and nothing is noted."""
+        """Notes that the canvas is about to be asked about, and returns those of its photos that
+        are still wanted. A question that nobody is billed for names no canvas, and nothing is
+        noted."""
         ...
 
     async def commit(self, commit: Commit) -> frozenset[str]:
@@ -145,7 +153,8 @@ class Buffer(Protocol):
         ...
 
     def serving(self, listener: Listener) -> AbstractAsyncContextManager[None]:
-        """While it lasts, the listener is told what happens, and what belonged to others who died is seen to."""
+        """While it lasts, the listener is told what happens, and what belonged to others who died
+        is seen to."""
         ...
 
     @property
@@ -155,9 +164,11 @@ class Buffer(Protocol):
 
 
 class Waiting(NamedTuple):
-    """How many photos wait in a lane, when the first of them came, and when one will wait no longer (seconds).
+    """How many photos wait in a lane, when the first of them came, and when one will wait no longer
+    (seconds).
 
-    `urgent` where the client of one of them waits for the answer; photos of jobs alone are in no hurry.
+    `urgent` where the client of one of them waits for the answer; photos of jobs alone are in no
+    hurry.
     """
 
     photos: int

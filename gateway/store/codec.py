@@ -1,4 +1,5 @@
-"""Entries and outcomes as bytes, for buffers and stores outside this process. A photo's own bytes travel beside."""
+"""Entries and outcomes as bytes, for buffers and stores outside this process. A photo's own bytes
+travel beside."""
 
 from __future__ import annotations
 
@@ -49,7 +50,9 @@ def unpack_entry(packed: bytes, data: bytes) -> Entry:
 
 def pack_outcome(outcome: Outcome) -> bytes:
     """All but the photo; of it, its size."""
-    code, message = (outcome.error.code, str(outcome.error)) if outcome.error is not None else ("", "")
+    code, message = (
+        (outcome.error.code, str(outcome.error)) if outcome.error is not None else ("", "")
+    )
     size = outcome.photo.size if outcome.photo is not None and outcome.photo.pixels else None
     return _encode(_Outcome(outcome.found, outcome.steps, code, message, size))
 

@@ -15,8 +15,8 @@ from gateway.core.model import Entry, Outcome, Size
 from gateway.store.buffer import Buffer
 
 PER_HOST = 8
-"""Deliveries of one host that are under way at a time, so that a slow receiver delays no other. The same number is in
-gateway/store/redis/lua/jobs/settle.lua."""
+"""Deliveries of one host that are under way at a time, so that a slow receiver delays no other. The
+same number is in gateway/store/redis/lua/jobs/settle.lua."""
 KEY_LASTS_S = 24 * 3600.0
 """How long an idempotency key gives the same job."""
 
@@ -40,7 +40,8 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Photos that were handed in together. `options` are the client's, as the dialect wrote them down.
+    """Photos that were handed in together. `options` are the client's, as the dialect wrote them
+    down.
 
     Times are Unix seconds. `photos` is how many there are; `names` what the client calls them.
     """
@@ -65,7 +66,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one photo of a job: `number` counts results in the order in which they came, from 1."""
+    """What became of one photo of a job: `number` counts results in the order in which they came,
+    from 1."""
 
     number: int
     index: int
@@ -93,11 +95,12 @@ class JobStore(Protocol):
         key: str = "",
         digest: str = "",
     ) -> Job:
-        """The job, now accepted: none of its photos is lost from here on. Each is either among the entries or, by its
-        index, `refused` and thereby settled.
+        """The job, now accepted: none of its photos is lost from here on. Each is either among the
+        entries or, by its index, `refused` and thereby settled.
 
-        Under an idempotency `key` that this tenant used before, for a request of the same `digest`, it is the earlier
-        job, and nothing new is accepted. Raises Conflict where the digest differs, Busy where there is no room.
+        Under an idempotency `key` that this tenant used before, for a request of the same `digest`,
+        it is the earlier job, and nothing new is accepted. Raises Conflict where the digest
+        differs, Busy where there is no room.
         """
         ...
 
@@ -114,23 +117,26 @@ class JobStore(Protocol):
         ...
 
     async def abort(self, tenant: str, job_id: str) -> Job:
-        """Withdraws what is not settled; keeps what is. A job that has ended stays as it is. Raises NotFound."""
+        """Withdraws what is not settled; keeps what is. A job that has ended stays as it is. Raises
+        NotFound."""
         ...
 
     async def settle(self, job_id: str, index: int, outcome: Outcome, size: Size | None) -> None:
-        """Writes down what became of a photo, once: a second time does nothing. The last one ends the job."""
+        """Writes down what became of a photo, once: a second time does nothing. The last one ends
+        the job."""
         ...
 
     def running(self, buffer: Buffer) -> AbstractAsyncContextManager[None]:
-        """While it lasts, photos of accepted jobs find their way into the buffer, and old jobs are forgotten."""
+        """While it lasts, photos of accepted jobs find their way into the buffer, and old jobs are
+        forgotten."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message to a client's URL. Its `id` stays the same however often it is sent; `kind` is job.done,
-    job.aborted or photo.settled; `index` is the photo's and `number` its result's, where it is about one. `attempts`
-    are those that failed."""
+    """One message to a client's URL. Its `id` stays the same however often it is sent; `kind` is
+    job.done, job.aborted or photo.settled; `index` is the photo's and `number` its result's, where
+    it is about one. `attempts` are those that failed."""
 
     id: str
     tenant: str
@@ -157,8 +163,8 @@ class DeliveryStore(Protocol):
     """Keeps deliveries that are not made yet, and survives the process. Times are Unix seconds."""
 
     async def claim(self, now: float, lease_s: float, count: int) -> Sequence[Delivery]:
-        """Up to so many that are due, the earliest first and no more than a few of one URL's host, for the caller to
-        see to within the lease; after that they are due again."""
+        """Up to so many that are due, the earliest first and no more than a few of one URL's host,
+        for the caller to see to within the lease; after that they are due again."""
         ...
 
     async def made(self, delivery_id: str) -> None:
@@ -174,5 +180,6 @@ class DeliveryStore(Protocol):
         ...
 
     async def replay(self, delivery_ids: Sequence[str]) -> int:
-        """Makes dead deliveries due now, with attempts counted from 0; all of them where none is named. How many."""
+        """Makes dead deliveries due now, with attempts counted from 0; all of them where none is
+        named. How many."""
         ...

@@ -1,4 +1,5 @@
-"""What marks a call, what is kept of it, and where: the boundary between the desk and its stores."""
+"""What marks a call, what is kept of it, and where: the boundary between the desk and its
+stores."""
 
 from __future__ import annotations
 
@@ -14,14 +15,15 @@ WANTED_S = 2.0
 
 
 class Replies(Protocol):
-    """Replies by the ids of their calls, for a while; and which run, by its name, is at a call that has none yet.
+    """Replies by the ids of their calls, for a while; and which run, by its name, is at a call that
+    has none yet.
 
     Each raises BufferAway where the store cannot be reached.
     """
 
     async def begin(self, ids: Sequence[str], run: str) -> Reply | bool:
-        """The reply that is kept under any of the ids, or whether `run` is the one to make it. False while another run
-        is at it, which hears that somebody waits."""
+        """The reply that is kept under any of the ids, or whether `run` is the one to make it.
+        False while another run is at it, which hears that somebody waits."""
         ...
 
     async def renew(self, ids: Sequence[str], run: str) -> bool:
@@ -29,6 +31,6 @@ class Replies(Protocol):
         ...
 
     async def end(self, ids: Sequence[str], run: str, reply: Reply | None) -> None:
-        """Keeps the reply under every id that no other run is at and no reply is kept under; with none, the next try
-        begins anew."""
+        """Keeps the reply under every id that no other run is at and no reply is kept under; with
+        none, the next try begins anew."""
         ...

@@ -16,12 +16,13 @@ log = logging.getLogger("imgrid")
 
 T = TypeVar("T")
 PAUSE_S = 2.0
-"""For how long a store that was away is not asked again: clients have their answer sooner without it."""
+"""For how long a store that was away is not asked again: clients have their answer sooner without
+it."""
 
 
 class Both:
-    """While the store that is `shared` is away, this process answers from what it has itself. Holds until when the
-    other is left alone."""
+    """While the store that is `shared` is away, this process answers from what it has itself. Holds
+    until when the other is left alone."""
 
     def __init__(self, near: Replies, shared: Replies, *, clock: Clock) -> None:
         self._near = near
@@ -31,7 +32,11 @@ class Both:
 
     async def begin(self, ids: Sequence[str], run: str) -> Reply | bool:
         begun = await self._near.begin(ids, run)
-        return begun if begun is not True else await self._ask(partial(self._shared.begin, ids, run), True)
+        return (
+            begun
+            if begun is not True
+            else await self._ask(partial(self._shared.begin, ids, run), True)
+        )
 
     async def renew(self, ids: Sequence[str], run: str) -> bool:
         wanted = await self._near.renew(ids, run)

@@ -1,1 +1,2 @@
-"""For tests of this gateway and of what is built on it: fakes, drawn photos, a gateway that runs."""
+"""For tests of this gateway and of what is built on it: fakes, drawn photos, a gateway that
+runs."""

@@ -1,6 +1,8 @@
-"""For tests of this gateway and of what is built on it: a provider with a script, drawn photos, a gateway that runs.
+"""For tests of this gateway and of what is built on it: a provider with a script, drawn photos, a
+gateway that runs.
 
-The photos hold plain coloured rectangles, which the provider kind `shapes` (and `see_shapes` here) really finds.
+The photos hold plain coloured rectangles, which the provider kind `shapes` (and `see_shapes` here)
+really finds.
 """
 
 from __future__ import annotations
@@ -19,9 +21,12 @@ from gateway.wiring.parts import Parts, build
 from providers.base import Provider
 
 
-def parts_of(folder: Path, config: Mapping[str, Any], providers: Mapping[str, Provider] | None = None) -> Parts:
-    """A gateway's parts from a config written into `folder`; `providers` stand in for those of their names. Routes that
-    do not say how they are watched are not, so that what is billed leaves nothing to chance."""
+def parts_of(
+    folder: Path, config: Mapping[str, Any], providers: Mapping[str, Provider] | None = None
+) -> Parts:
+    """A gateway's parts from a config written into `folder`; `providers` stand in for those of
+    their names. Routes that do not say how they are watched are not, so that what is billed leaves
+    nothing to chance."""
     file = folder / "imgrid.yaml"
     routes = [{"watch": {"share": 0}, **route} for route in config["routes"]]
     file.write_text(yaml.safe_dump({**config, "routes": routes}))
@@ -29,5 +34,6 @@ def parts_of(folder: Path, config: Mapping[str, Any], providers: Mapping[str, Pr
 
 
 def serving(parts: Parts) -> AbstractContextManager[str]:
-    """The address of a gateway of these parts, which runs in a thread of its own as long as the block lasts."""
+    """The address of a gateway of these parts, which runs in a thread of its own as long as the
+    block lasts."""
     return server.serving(create_app(parts), parts.tls)

@@ -53,7 +53,8 @@ class Heard:
         self.told.set()
 
     async def until(self, true: Callable[[], object], within_s: float = 15) -> None:
-        """Returns when it is true; looks whenever something is told, and now and then. Raises TimeoutError."""
+        """Returns when it is true; looks whenever something is told, and now and then. Raises
+        TimeoutError."""
         async with asyncio.timeout(within_s):
             while not true():
                 self.told.clear()

@@ -60,7 +60,8 @@ LAID_DOWN = {
 
 
 def encoded(image: Image.Image, form: str = "PNG", *, orientation: int = 1) -> bytes:
-    """The image as a file in that format. Turned upright by its EXIF `orientation`, it is the image as given."""
+    """The image as a file in that format. Turned upright by its EXIF `orientation`, it is the image
+    as given."""
     out = BytesIO()
     stored = image.transpose(LAID_DOWN[orientation]) if orientation in LAID_DOWN else image
     exif = Image.Exif()
@@ -70,7 +71,8 @@ def encoded(image: Image.Image, form: str = "PNG", *, orientation: int = 1) -> b
 
 
 def photo(image: Image.Image | bytes, **settings: Any) -> Photo:
-    """A photo as admission makes it, of an image (`settings` are those of `encoded`) or of a file's bytes."""
+    """A photo as admission makes it, of an image (`settings` are those of `encoded`) or of a file's
+    bytes."""
     data = image if isinstance(image, bytes) else encoded(image, **settings)
     return admit(uuid.uuid4().hex, data, Limits(), House())
 
@@ -82,18 +84,23 @@ NUMBERS = len(DIGITS) ** 4
 
 
 def numbered(number: int, side_px: int = 96) -> Image.Image:
-    """A picture that no other number below `NUMBERS` has: four blocks, whose colours are its digits."""
+    """A picture that no other number below `NUMBERS` has: four blocks, whose colours are its
+    digits."""
     third = side_px // 3
     blocks = []
     for place in range(4):
         number, digit = divmod(number, len(DIGITS))
-        x, y = (place % 2) * side_px // 2 + side_px // 12, (place // 2) * side_px // 2 + side_px // 12
+        x, y = (
+            (place % 2) * side_px // 2 + side_px // 12,
+            (place // 2) * side_px // 2 + side_px // 12,
+        )
         blocks.append(Block(DIGITS[digit], x, y, x + third, y + third))
     return drawn((side_px, side_px), *blocks)
 
 
 def number_on(found: Iterable[Detection]) -> int | None:
-    """The number of a `numbered` picture in which this was found, None where it is not just what one shows."""
+    """The number of a `numbered` picture in which this was found, None where it is not just what
+    one shows."""
     digits: dict[int, int] = {}
     for detection in found:
         x, y = detection.box.midpoint
@@ -101,4 +108,8 @@ def number_on(found: Iterable[Detection]) -> int | None:
         if place in digits or detection.label not in DIGITS:
             return None
         digits[place] = DIGITS.index(detection.label)
-    return sum(digit * len(DIGITS) ** place for place, digit in digits.items()) if len(digits) == 4 else None
+    return (
+        sum(digit * len(DIGITS) ** place for place, digit in digits.items())
+        if len(digits) == 4
+        else None
+    )

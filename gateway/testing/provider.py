@@ -18,7 +18,8 @@ Script = Callable[[Picture, Task], Sequence[Detection]]
 
 
 def image_of(picture: Picture) -> Image.Image:
-    """A picture's pixels, whichever way it holds them. Raises PictureRefused where they cannot be decoded."""
+    """A picture's pixels, whichever way it holds them. Raises PictureRefused where they cannot be
+    decoded."""
     if picture.pixels is not None:
         return picture.pixels
     try:
@@ -35,15 +36,23 @@ def see_shapes(picture: Picture, task: Task) -> Sequence[Detection]:  # noqa: AR
 
 def about(name: str = "fake", *, task: Task = Task.OBJECTS, **changes: Any) -> About:
     """What a fake says of itself; `changes` are fields of `About`."""
-    return About(**{"name": name, "kind": "fake", "tasks": frozenset({task}), "canvas_px": (320, 320), **changes})
+    return About(
+        **{
+            "name": name,
+            "kind": "fake",
+            "tasks": frozenset({task}),
+            "canvas_px": (320, 320),
+            **changes,
+        }
+    )
 
 
 class ScriptedProvider:
     """Answers with what `script` says of the picture, or raises what it raises.
 
-    `errors` are raised by the first calls, one each. With a `gate`, every call waits until it is set. `problem` is
-    raised by `ready`. Holds every picture it was `asked` about, what was `wanted` of it, and how many calls were under
-    way at most.
+    `errors` are raised by the first calls, one each. With a `gate`, every call waits until it is
+    set. `problem` is raised by `ready`. Holds every picture it was `asked` about, what was `wanted`
+    of it, and how many calls were under way at most.
     """
 
     def __init__(
@@ -75,7 +84,9 @@ class ScriptedProvider:
         """How often it was asked, whatever came of it."""
         return len(self.asked)
 
-    async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+    async def detect(
+        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+    ) -> Sequence[Detection]:
         self.wanted.append(tuple(wanted))
         self.asked.append(picture)
         self.under_way += 1

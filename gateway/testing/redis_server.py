@@ -22,7 +22,8 @@ REDIS_SERVERS = ("redis-server", "valkey-server")
 
 
 class RedisServer:
-    """A Redis of one's own, on loopback and a free port, whose files are in `folder`. Holds the process.
+    """A Redis of one's own, on loopback and a free port, whose files are in `folder`. Holds the
+    process.
 
     Raises FileNotFoundError, saying how to get one, where there is none on this machine.
     """
@@ -30,11 +31,23 @@ class RedisServer:
     def __init__(self, folder: Path, *options: str) -> None:
         program = next(filter(None, map(shutil.which, REDIS_SERVERS)), None)
         if program is None:
-            raise FileNotFoundError("There is no redis-server on this machine. Debian and Ubuntu: apt-get install "
-                                    "redis-server; macOS: brew install redis; Fedora: dnf install valkey.")  # fmt: skip
+            raise FileNotFoundError(
+                "There is no redis-server on this machine. Debian and Ubuntu: apt-get install "
+                "redis-server; macOS: brew install redis; Fedora: dnf install valkey."
+            )
         self.port = free_port()
-        self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "",
-                         *options]  # fmt: skip
+        self._command = [
+            program,
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(folder),
+            "--save",
+            "",
+            *options,
+        ]
         self._log = folder / "redis.log"
         self.process: subprocess.Popen[bytes] | None = None
 

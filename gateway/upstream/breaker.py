@@ -1,4 +1,5 @@
-"""Whether a provider is asked at all: one that fails too often is left alone, and tried again by and by. Pure."""
+"""Whether a provider is asked at all: one that fails too often is left alone, and tried again by
+and by. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +11,17 @@ from providers.base import BreakerOptions
 
 State = Literal["closed", "open", "probing"]
 PROBES = 3
-"""Calls that have to succeed before all others are made again; so many are under way at most until then."""
+"""Calls that have to succeed before all others are made again; so many are under way at most until
+then."""
 
 
 class Breaker:
-    """A circuit breaker over a provider's last calls. Holds how they ended, its state, and how long it was last open.
+    """A circuit breaker over a provider's last calls. Holds how they ended, its state, and how long
+    it was last open.
 
-    It opens when of so many calls a share has failed; when its time is over, it lets probes through: it closes when
-    they succeed, and opens for twice as long when one fails. Without options it is always closed.
+    It opens when of so many calls a share has failed; when its time is over, it lets probes
+    through: it closes when they succeed, and opens for twice as long when one fails. Without
+    options it is always closed.
     """
 
     def __init__(self, options: BreakerOptions | None = None) -> None:
@@ -30,7 +34,8 @@ class Breaker:
         self._turn = 0
 
     def rests_until(self, now: float) -> float:
-        """When a call may be made: by now, at a later time, or when calls that are under way have ended (inf)."""
+        """When a call may be made: by now, at a later time, or when calls that are under way have
+        ended (inf)."""
         if self.state == "open":
             self._until = min(self._until, now + self._open_s)  # however the clock was set
             return self._until
@@ -46,7 +51,8 @@ class Breaker:
         return self._turn
 
     def leave(self, turn: int, now: float, failed: bool | None) -> None:
-        """Ends a call; None: it says nothing of the provider. Calls from before the last change change nothing."""
+        """Ends a call; None: it says nothing of the provider. Calls from before the last change
+        change nothing."""
         if turn != self._turn:
             return
         if self.state == "probing":

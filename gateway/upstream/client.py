@@ -40,7 +40,8 @@ async def _unheard(_: ProviderError) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a provider saw, how many calls it took, and how long all of it lasted, pauses included."""
+    """What a provider saw, how many calls it took, and how long all of it lasted, pauses
+    included."""
 
     found: Sequence[Detection]
     calls: int
@@ -48,8 +49,9 @@ class Answer:
 
 
 class Asker:
-    """Asks one provider, as often as its rate allows and its breaker lets it. Holds the number of pictures under way,
-    how long an answer usually takes, and the line in which calls wait for their turn.
+    """Asks one provider, as often as its rate allows and its breaker lets it. Holds the number of
+    pictures under way, how long an answer usually takes, and the line in which calls wait for their
+    turn.
 
     `on_change` is told when the breaker has changed.
     """
@@ -77,13 +79,15 @@ class Asker:
 
     @property
     def free(self) -> int:
-        """How many more pictures may be asked about now. Those that wait for their turn count as under way; and a
-        breaker takes nothing from it, for whoever waits is to be told, or answered by another."""
+        """How many more pictures may be asked about now. Those that wait for their turn count as
+        under way; and a breaker takes nothing from it, for whoever waits is to be told, or answered
+        by another."""
         return self.provider.about.concurrency - self.under_way
 
     @property
     def broken_until(self) -> float:
-        """When the breaker may let a call through: by now, later, or when probes have ended (inf)."""
+        """When the breaker may let a call through: by now, later, or when probes have ended
+        (inf)."""
         return self.breaker.rests_until(self._clock())
 
     @property
@@ -110,10 +114,11 @@ class Asker:
     ) -> Answer:
         """The provider's answer.
 
-        Before every call it is asked whether the answer is still `wanted`; raises Unwanted if not. After faults that
-        pass by `retrying` another call is made after an exponential pause with full jitter (or the pause the provider
-        asks for) as long as it could begin before `until`. Raises the last ProviderError otherwise; every failed call
-        is reported to `on_failure` first. Raises Queued or Resting where no call is made for now.
+        Before every call it is asked whether the answer is still `wanted`; raises Unwanted if not.
+        After faults that pass by `retrying` another call is made after an exponential pause with
+        full jitter (or the pause the provider asks for) as long as it could begin before `until`.
+        Raises the last ProviderError otherwise; every failed call is reported to `on_failure`
+        first. Raises Queued or Resting where no call is made for now.
         """
         began, calls = self._clock(), 0
         while True:
@@ -135,8 +140,8 @@ class Asker:
                 return Answer(found, calls, self._clock() - began)
 
     async def forward(self, call: Call, until: float) -> Forwarded:
-        """The answer to a client's whole call, made once, in its turn. Raises ProviderError, Queued or Resting as `ask`
-        does, and Misconfigured where the provider hands nothing on."""
+        """The answer to a client's whole call, made once, in its turn. Raises ProviderError, Queued
+        or Resting as `ask` does, and Misconfigured where the provider hands nothing on."""
         if not isinstance(self.provider, Forwarder):
             raise Misconfigured(f"{self.provider.about.name} hands no calls on")
         return await self._call(partial(self.provider.forward, call), until=until)
@@ -148,7 +153,8 @@ class Asker:
         until: float,
         wanted: Callable[[], Awaitable[bool]] = _always,
     ) -> T:
-        """One call, when the provider has room for it: the halves of a refused canvas are asked about side by side."""
+        """One call, when the provider has room for it: the halves of a refused canvas are asked
+        about side by side."""
         async with self._slots:
             self.check()
             await self._turn(until)
@@ -165,14 +171,17 @@ class Asker:
                 self._leave(number, failed)
             return done
 
-    async def _look(self, picture: Picture, task: Task, extras: Sequence[str]) -> Sequence[Detection]:
+    async def _look(
+        self, picture: Picture, task: Task, extras: Sequence[str]
+    ) -> Sequence[Detection]:
         called = self._clock()
         found = await self.provider.detect(picture, task, extras)
         self.typical_s += 0.2 * (self._clock() - called - self.typical_s)
         return found
 
     async def _turn(self, until: float) -> None:
-        """Waits for a token, behind those who came before. Raises Queued at once where none would come in time."""
+        """Waits for a token, behind those who came before. Raises Queued at once where none would
+        come in time."""
         wait_s = self.turn_at - self._clock()
         if wait_s > 0 and self._clock() + wait_s >= until:
             raise Queued(f"rate_per_s is {self.provider.about.calls.rate_per_s:g}", wait_s)

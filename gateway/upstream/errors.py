@@ -12,11 +12,15 @@ def translate(error: Exception) -> GatewayError:
     if isinstance(error, GatewayError):
         return error
     if isinstance(error, Throttled):
-        return UpstreamThrottled("The vision service asked to slow down for longer than this photo could wait.",
-                                 error.retry_after_s or 1.0)  # fmt: skip
+        return UpstreamThrottled(
+            "The vision service asked to slow down for longer than this photo could wait.",
+            error.retry_after_s or 1.0,
+        )
     if isinstance(error, Resting):
-        return UpstreamFailed("The vision service fails too often, and is asked nothing for a while.",
-                              error.retry_after_s)  # fmt: skip
+        return UpstreamFailed(
+            "The vision service fails too often, and is asked nothing for a while.",
+            error.retry_after_s,
+        )
     if isinstance(error, ProviderError):
         return UpstreamFailed(f"The vision service could not answer ({type(error).__name__}).")
     return GatewayError()

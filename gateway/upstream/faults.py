@@ -1,4 +1,5 @@
-"""What becomes of a question that a provider did not answer: one table, for who asks, who gives up and what is counted.
+"""What becomes of a question that a provider did not answer: one table, for who asks, who gives up
+and what is counted.
 
 docs/operations.md shows it to operators.
 """
@@ -21,11 +22,13 @@ from providers.errors import (
 TRIES = 3
 """Calls to a provider after whose faults another is asked, as many as SDKs make."""
 SHARE = 0.5
-"""Of the time that is left, for a provider after whose faults another is asked: the other half is that one's."""
+"""Of the time that is left, for a provider after whose faults another is asked: the other half is
+that one's."""
 
 
 class Queued(Throttled):
-    """Calls are made at the provider's rate, and this one's turn would come too late: nothing was sent."""
+    """Calls are made at the provider's rate, and this one's turn would come too late: nothing was
+    sent."""
 
 
 class Resting(Unavailable):
@@ -37,9 +40,9 @@ class Resting(Unavailable):
 
 
 class Fault(NamedTuple):
-    """A row: its name; whether it may be otherwise later, so that photos of jobs come back; whether the call was sent,
-    so that another may follow it now; whether it counts as a failure for the breaker; whether it may be billed; and
-    when another provider is asked in this one's place."""
+    """A row: its name; whether it may be otherwise later, so that photos of jobs come back; whether
+    the call was sent, so that another may follow it now; whether it counts as a failure for the
+    breaker; whether it may be billed; and when another provider is asked in this one's place."""
 
     name: str
     passes: bool
@@ -51,15 +54,15 @@ class Fault(NamedTuple):
 
 TABLE: Mapping[type[ProviderError], Fault] = {
     #                         name             passes sent   fails  billed fallback
-    PictureRefused:     Fault("refused",       False, True,  False, False, "never"),
-    Throttled:          Fault("throttled",     True,  True,  False, False, "listed"),
-    Queued:             Fault("throttled",     True,  False, False, False, "listed"),
-    Unavailable:        Fault("unavailable",   True,  True,  True,  False, "listed"),
-    Resting:            Fault("resting",       True,  False, True,  False, "always"),
-    NoAnswer:           Fault("no_answer",     True,  True,  True,  True,  "listed"),
-    Misconfigured:      Fault("misconfigured", False, True,  True,  False, "listed"),
-    ProviderError:      Fault("unknown",       False, True,  True,  False, "never"),
-}  # fmt: skip
+    PictureRefused: Fault("refused", False, True, False, False, "never"),
+    Throttled: Fault("throttled", True, True, False, False, "listed"),
+    Queued: Fault("throttled", True, False, False, False, "listed"),
+    Unavailable: Fault("unavailable", True, True, True, False, "listed"),
+    Resting: Fault("resting", True, False, True, False, "always"),
+    NoAnswer: Fault("no_answer", True, True, True, True, "listed"),
+    Misconfigured: Fault("misconfigured", False, True, True, False, "listed"),
+    ProviderError: Fault("unknown", False, True, True, False, "never"),
+}
 """By what was raised; the nearest class counts."""
 
 
@@ -70,8 +73,9 @@ def fault_of(error: ProviderError) -> Fault:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """What is done about faults: `billed_twice` says whether what may be billed is asked again, anywhere; `elsewhere`
-    names the faults after which another provider is asked, so that this one is not insisted on."""
+    """What is done about faults: `billed_twice` says whether what may be billed is asked again,
+    anywhere; `elsewhere` names the faults after which another provider is asked, so that this one
+    is not insisted on."""
 
     billed_twice: bool = False
     elsewhere: Set[str] = frozenset()
@@ -84,10 +88,15 @@ class Retrying:
     def again(self, error: ProviderError, calls: int) -> bool:
         """Whether it may be asked again now, after so many calls."""
         fault = fault_of(error)
-        return self.passes(error) and fault.sent and (calls < TRIES or fault.name not in self.elsewhere)
+        return (
+            self.passes(error)
+            and fault.sent
+            and (calls < TRIES or fault.name not in self.elsewhere)
+        )
 
     def ends_at(self, fault: str, began: float, until: float) -> float:
-        """Until when a question that may be asked from `began` to `until` is put to this provider after such faults."""
+        """Until when a question that may be asked from `began` to `until` is put to this provider
+        after such faults."""
         return began + SHARE * (until - began) if fault in self.elsewhere else until
 
     def falls_back(self, error: ProviderError, on: Set[str]) -> bool:

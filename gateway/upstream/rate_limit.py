@@ -4,10 +4,12 @@ from __future__ import annotations
 
 
 class Rate:
-    """A token bucket that fills `per_s` times a second and holds one second's tokens, one at least; None: no bound.
+    """A token bucket that fills `per_s` times a second and holds one second's tokens, one at least;
+    None: no bound.
 
-    It is kept as the generic cell rate algorithm keeps it (ITU-T I.371, annex A): all it holds is the time at which the
-    bucket will be full again. However the clock is set, nobody waits longer than from an empty bucket.
+    It is kept as the generic cell rate algorithm keeps it (ITU-T I.371, annex A): all it holds is
+    the time at which the bucket will be full again. However the clock is set, nobody waits longer
+    than from an empty bucket.
     """
 
     def __init__(self, per_s: float | None) -> None:

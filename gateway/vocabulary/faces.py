@@ -1,7 +1,8 @@
 """Rekognition's faces as Google's, and the other way: landmarks, pose, emotions.
 
-Both vendors name left and right as a viewer of the picture sees them, and turn their angles the same way: roll about
-the axis that looks out of the picture, yaw (Google's pan) to the sides, pitch (Google's tilt) up and down.
+Both vendors name left and right as a viewer of the picture sees them, and turn their angles the
+same way: roll about the axis that looks out of the picture, yaw (Google's pan) to the sides, pitch
+(Google's tilt) up and down.
 https://docs.aws.amazon.com/rekognition/latest/APIReference/API_FaceDetail.html
 https://cloud.google.com/vision/docs/reference/rest/v1/AnnotateImageResponse#FaceAnnotation
 """
@@ -55,7 +56,8 @@ UNTOLD = ("underExposed", "blurred", "headwear")
 
 
 def to_google(face: Detection) -> Detection:
-    """The face with Google's landmarks and attributes; landmarks without a name there are left out."""
+    """The face with Google's landmarks and attributes; landmarks without a name there are left
+    out."""
     details, feelings = face.details, face.details.get("emotions", {})
     roll, yaw, pitch = details.get("pose", (0.0, 0.0, 0.0))
     raw = {
@@ -78,20 +80,33 @@ def to_rekognition(face: Detection) -> Detection:
     feelings = sorted(details.get("emotions", {}).items(), key=lambda each: -each[1])
     raw: dict[str, Any] = {
         "Emotions": [
-            {"Type": EMOTIONS[name], "Confidence": 100 * value} for name, value in feelings if name in EMOTIONS
+            {"Type": EMOTIONS[name], "Confidence": 100 * value}
+            for name, value in feelings
+            if name in EMOTIONS
         ],
         "Quality": _quality(details.get("raw", {})),
     }
     if "pose" in details:
         raw["Pose"] = dict(zip(("Roll", "Yaw", "Pitch"), details["pose"], strict=True))
-    return _retold(face, "rekognition", {name: value for name, value in raw.items() if value}, TO_REKOGNITION)
+    return _retold(
+        face, "rekognition", {name: value for name, value in raw.items() if value}, TO_REKOGNITION
+    )
 
 
 def _quality(google: Mapping[str, Any]) -> dict[str, float]:
-    told = {"Brightness": google.get("underExposedLikelihood"), "Sharpness": google.get("blurredLikelihood")}
+    told = {
+        "Brightness": google.get("underExposedLikelihood"),
+        "Sharpness": google.get("blurredLikelihood"),
+    }
     return {name: 100 * (1 - score(grade)) for name, grade in told.items() if grade}
 
 
-def _retold(face: Detection, vendor: str, raw: Mapping[str, Any], landmarks: Mapping[str, str]) -> Detection:
-    points = tuple(point._replace(name=landmarks[point.name]) for point in face.landmarks if point.name in landmarks)
+def _retold(
+    face: Detection, vendor: str, raw: Mapping[str, Any], landmarks: Mapping[str, str]
+) -> Detection:
+    points = tuple(
+        point._replace(name=landmarks[point.name])
+        for point in face.landmarks
+        if point.name in landmarks
+    )
     return replace(face, details={**face.details, "vendor": vendor, "raw": raw}, landmarks=points)

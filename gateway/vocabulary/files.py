@@ -7,7 +7,8 @@ A file is about two vocabularies, and is read in both directions:
       - [dog, Dog]
       - [[couch, sofa], [Couch, Sofa]]
 
-Each row is one thing; of several names on a side the first is the answer, the others are understood.
+Each row is one thing; of several names on a side the first is the answer, the others are
+understood.
 """
 
 from __future__ import annotations
@@ -26,9 +27,7 @@ VOCABULARIES: tuple[Vocabulary, ...] = tuple(each for each in get_args(Vocabular
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The one in C, where PyYAML has it, is ten times as fast."""
 
-FORM = (
-    "write 'between: [coco, rekognition]', and under 'names' rows such as '- [dog, Dog]' or '- [[couch, sofa], Couch]'"
-)
+FORM = "write 'between: [coco, rekognition]', and under 'names' rows such as '- [dog, Dog]' or '- [[couch, sofa], Couch]'"
 
 Pair = tuple[Vocabulary, Vocabulary]
 
@@ -80,7 +79,9 @@ def kin() -> dict[str, Kin]:
     """Rekognition's labels by their keys."""
     categories: dict[str, dict[str, dict[str, list[str]]]] = _content(DATA / "rekognition.yaml")
     return {
-        key(name): Kin(name, tuple(of.get("parents", ())), tuple(of.get("aliases", ())), (category,))
+        key(name): Kin(
+            name, tuple(of.get("parents", ())), tuple(of.get("aliases", ())), (category,)
+        )
         for category, labels in categories.items()
         for name, of in labels.items()
     }
@@ -102,7 +103,10 @@ def tables(files: Sequence[Names]) -> dict[Pair, Table]:
     meant: dict[Pair, dict[str, tuple[str, ...]]] = {}
     for (left, right), rows in files:
         for row in rows:
-            for pair, ours, theirs in (((left, right), row.left, row.right), ((right, left), row.right, row.left)):
+            for pair, ours, theirs in (
+                ((left, right), row.left, row.right),
+                ((right, left), row.right, row.left),
+            ):
                 for name in ours:
                     answers.setdefault(pair, {}).setdefault(key(name), theirs[0])
                     known = meant.setdefault(pair, {}).get(key(name), ())
@@ -111,7 +115,8 @@ def tables(files: Sequence[Names]) -> dict[Pair, Table]:
 
 
 def read(file: Path) -> Names:
-    """Raises ValueError naming file and line for what is not of the form above, and for a name that stands twice."""
+    """Raises ValueError naming file and line for what is not of the form above, and for a name that
+    stands twice."""
     try:
         root = yaml.compose(file.read_text("utf-8"), LOADER)
     except FileNotFoundError:
@@ -147,7 +152,9 @@ def _sections(root: yaml.Node | None) -> dict[str, yaml.Node]:
     found: dict[str, yaml.Node] = {}
     for name, node in root.value:
         if name.value not in ("between", "names") or name.value in found:
-            raise _Misplaced(f"{name.value!r} is an unknown key, or stands twice; {FORM}", _line(name))
+            raise _Misplaced(
+                f"{name.value!r} is an unknown key, or stands twice; {FORM}", _line(name)
+            )
         found[name.value] = node
     if missing := {"between", "names"} - found.keys():
         raise _Misplaced(f"there is no {' and no '.join(sorted(missing))}; {FORM}")
@@ -159,9 +166,13 @@ def _between(node: yaml.Node) -> Pair:
     known = {str(each): each for each in VOCABULARIES}
     if unknown := [each for each in named if each not in known]:
         given = ", ".join(repr(each) for each in unknown)
-        raise _Misplaced(f"between: there is no vocabulary {given}; there are {', '.join(known)}", _line(node))
+        raise _Misplaced(
+            f"between: there is no vocabulary {given}; there are {', '.join(known)}", _line(node)
+        )
     if len(named) != 2 or named[0] == named[1]:
-        raise _Misplaced("between: it takes two vocabularies, such as [coco, rekognition]", _line(node))
+        raise _Misplaced(
+            "between: it takes two vocabularies, such as [coco, rekognition]", _line(node)
+        )
     return known[named[0]], known[named[1]]
 
 
@@ -181,7 +192,9 @@ def _row(node: yaml.Node) -> Row:
 
 def _side(node: yaml.Node) -> tuple[str, ...]:
     names = list(node.value) if isinstance(node, yaml.SequenceNode) else [node]
-    if not names or not all(isinstance(each, yaml.ScalarNode) and each.value.strip() for each in names):
+    if not names or not all(
+        isinstance(each, yaml.ScalarNode) and each.value.strip() for each in names
+    ):
         raise _Misplaced(f"names: a name, or a list of names, is expected; {FORM}", _line(node))
     return tuple(each.value.strip() for each in names)
 
@@ -190,5 +203,7 @@ def _once(names: Iterable[tuple[str, int]], vocabulary: str) -> None:
     seen: dict[str, int] = {}
     for name, line in names:
         if key(name) in seen:
-            raise _Misplaced(f"names: {name!r} of {vocabulary} stands on line {seen[key(name)]} already", line)
+            raise _Misplaced(
+                f"names: {name!r} of {vocabulary} stands on line {seen[key(name)]} already", line
+            )
         seen[key(name)] = line

@@ -18,7 +18,8 @@ UNKNOWN, VERY_UNLIKELY, VERY_LIKELY = 0, 1, 5
 
 
 def likelihood(score: float | None) -> int:
-    """The likelihood, 1 to 5, whose score is the nearest, the higher of two; UNKNOWN where there is no score.
+    """The likelihood, 1 to 5, whose score is the nearest, the higher of two; UNKNOWN where there is
+    no score.
 
     What is no number counts as 0.
     """

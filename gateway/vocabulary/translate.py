@@ -12,7 +12,8 @@ from gateway.vocabulary.files import Kin, Pair, Table, key
 from providers.detection import Detection, Task, Vocabulary
 
 WORDED = frozenset({Task.OBJECTS, Task.PEOPLE, Task.LABELS})
-"""Whose labels are names of a vocabulary; text is what was read, logos and celebrities have names of their own."""
+"""Whose labels are names of a vocabulary; text is what was read, logos and celebrities have names
+of their own."""
 KIN_KEYS = ("parents", "aliases", "categories")
 ONE_VENDORS = (*KIN_KEYS, "mid")
 """Details of a name that only one vendor has."""
@@ -36,11 +37,15 @@ class Names:
     kin: Mapping[str, Kin]
     ids: Mapping[str, str]
 
-    def translate(self, found: Sequence[Detection], task: Task, of: Vocabulary, to: Vocabulary) -> Sequence[Detection]:
-        """What was found, as a client of `to` expects it; unchanged where either vocabulary is unknown or both are one.
+    def translate(
+        self, found: Sequence[Detection], task: Task, of: Vocabulary, to: Vocabulary
+    ) -> Sequence[Detection]:
+        """What was found, as a client of `to` expects it; unchanged where either vocabulary is
+        unknown or both are one.
 
-        Objects, people and labels keep their number, order, places and scores, whatever they are called; a face keeps
-        its place. Moderation is told in the other vendor's categories. Other tasks have nothing to translate.
+        Objects, people and labels keep their number, order, places and scores, whatever they are
+        called; a face keeps its place. Moderation is told in the other vendor's categories. Other
+        tasks have nothing to translate.
         """
         if not of or not to or of == to:
             return found
@@ -49,18 +54,23 @@ class Names:
         if task == Task.MODERATION and (judged := JUDGED.get((of, to))):
             return judged(found)
         if task == Task.FACES and (retold := FACES.get((of, to))):
-            return [each if each.details.get("vendor", of) == to else retold(each) for each in found]
+            return [
+                each if each.details.get("vendor", of) == to else retold(each) for each in found
+            ]
         return found
 
     def asked(self, labels: Sequence[str], of: Vocabulary, to: Vocabulary) -> tuple[str, ...]:
-        """The names to look for in `to` where a client of `of` asks for these: all that each of them may be called
-        there, and what belongs under it: who asks Rekognition for Vehicle is told of cars."""
+        """The names to look for in `to` where a client of `of` asks for these: all that each of
+        them may be called there, and what belongs under it: who asks Rekognition for Vehicle is
+        told of cars."""
         if not of or not to or of == to:
             return tuple(labels)
         table = self.tables.get((of, to))
         wanted = [name for label in labels for name in (label, *self._under(label, of))]
         known = [table.meant.get(key(name), ()) if table else () for name in wanted]
-        named = [each or (self.name(name, of, to),) for name, each in zip(wanted, known, strict=True)]
+        named = [
+            each or (self.name(name, of, to),) for name, each in zip(wanted, known, strict=True)
+        ]
         return tuple(dict.fromkeys(name for each in named for name in each))
 
     def name(self, label: str, of: Vocabulary, to: Vocabulary) -> str:
@@ -87,12 +97,20 @@ class Names:
         return [each.name for each in self.kin.values() if key(label) in map(key, each.parents)]
 
     def _spelled(self, label: str, to: Vocabulary) -> str:
-        """In Title Case for Rekognition, Google's first word only, lower case for the others; acronyms stay."""
+        """In Title Case for Rekognition, Google's first word only, lower case for the others;
+        acronyms stay."""
         if to == "rekognition":
             kin = self.kin.get(key(label))
-            return kin.name if kin else " ".join(word[:1].upper() + word[1:] for word in label.split(" "))
+            return (
+                kin.name
+                if kin
+                else " ".join(word[:1].upper() + word[1:] for word in label.split(" "))
+            )
         if to == "google":
-            low = " ".join(word if word.isupper() and len(word) > 1 else word.lower() for word in label.split(" "))
+            low = " ".join(
+                word if word.isupper() and len(word) > 1 else word.lower()
+                for word in label.split(" ")
+            )
             return low[:1].upper() + low[1:]
         return label.lower()
 

@@ -27,7 +27,9 @@ def tls(config: Settings, file: Path) -> Tls | None:
     return files
 
 
-def open_rpc(config: Settings, file: Path, endpoint: Callable[[Dialect, Intake], Endpoint]) -> Rpc | None:
+def open_rpc(
+    config: Settings, file: Path, endpoint: Callable[[Dialect, Intake], Endpoint]
+) -> Rpc | None:
     """Google's clients by gRPC, where that is configured; `endpoint` is what asks for them.
 
     Raises ConfigError naming file and key for what cannot be had.
@@ -42,6 +44,8 @@ def open_rpc(config: Settings, file: Path, endpoint: Callable[[Dialect, Intake],
         door = Door(listen, tls_of(file.parent / cert, file.parent / key) if cert and key else None)
         return Rpc(endpoint(GoogleGrpc(), intake), door)
     except ImportError:
-        raise ConfigError(f"{file}: grpc: it needs google-cloud-vision; pip install 'imgrid-gateway[google]'") from None
+        raise ConfigError(
+            f"{file}: grpc: it needs google-cloud-vision; pip install 'imgrid-gateway[google]'"
+        ) from None
     except ValueError as error:
         raise ConfigError(f"{file}: grpc: {error}") from None

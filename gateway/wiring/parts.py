@@ -83,19 +83,28 @@ class Parts:
 
 
 def build(
-    config: Settings, file: Path, listeners: Sequence[Listener] = (), *, providers: Mapping[str, Provider] | None = None
+    config: Settings,
+    file: Path,
+    listeners: Sequence[Listener] = (),
+    *,
+    providers: Mapping[str, Provider] | None = None,
 ) -> Parts:
     """All parts, unstarted; `providers` stand in for the configured ones of their names.
 
     Raises ConfigError naming file and key for whatever cannot be built.
     """
     given = providers or {}
-    made = {name: given[name] if name in given else make_provider(config, name, file) for name in config.providers}
+    made = {
+        name: given[name] if name in given else make_provider(config, name, file)
+        for name in config.providers
+    }
     routes = make_routes(config, file, made)
     clock, metrics = steady(), Metrics()
     stores = open_stores(config, file, clock)
     # what a replica draws ahead is mostly composed by another
-    studio = Studio(config.threads, ahead_bytes=0 if config.redis else config.buffer.max_drawn_bytes)
+    studio = Studio(
+        config.threads, ahead_bytes=0 if config.redis else config.buffer.max_drawn_bytes
+    )
     events = Events([metrics, log.write, *listeners])
     house = House(config.limits.max_photo_bytes, config.limits.max_photo_pixels)
     urls = config.fetch
@@ -111,29 +120,86 @@ def build(
     sizes = Sizes(routes, events)
     events.listeners.append(sizes)
     sizes.tell_all()
-    flow = Flow(routes, made, stores.buffer, studio=studio, events=events, clock=clock, rng=random.Random(),
-                rules=rules, fetch=fetch, first=sizes.first)  # fmt: skip
-    watcher = Watcher(routes, drift_terms(config, routes), flow.watch, events, clock=clock, rng=random.Random())
+    flow = Flow(
+        routes,
+        made,
+        stores.buffer,
+        studio=studio,
+        events=events,
+        clock=clock,
+        rng=random.Random(),
+        rules=rules,
+        fetch=fetch,
+        first=sizes.first,
+    )
+    watcher = Watcher(
+        routes, drift_terms(config, routes), flow.watch, events, clock=clock, rng=random.Random()
+    )
     events.listeners.append(watcher)
     names, sources = _names(config, file), _sources(config, file, guard)
     spoken = {name: provider.about.vocabulary for name, provider in made.items()}
-    service = Service(tuple(routes.values()), flow, house, events, watcher.level, names, spoken, sources.fetch,
-                      Budget(config.limits.max_reading_bytes, "fetched"))  # fmt: skip
+    service = Service(
+        tuple(routes.values()),
+        flow,
+        house,
+        events,
+        watcher.level,
+        names,
+        spoken,
+        sources.fetch,
+        Budget(config.limits.max_reading_bytes, "fetched"),
+    )
     signing = signing_secrets(config, file)
-    hooks = {each.name: Hook(each.webhook.url, each.webhook.each_photo) for each in config.tenants if each.webhook.url}
-    jobs = Jobs(stores.jobs, service.way, service.enter, guard.check, house, events, clock, hooks, signing)
-    deliverer = Deliverer(stores.deliveries, guard.post, partial(response.body, stores.jobs), signing,
-                          observe=metrics.attempted,
-                          pace=Pace(attempt_s=urls.timeout_ms / 1000, concurrency=config.webhooks.concurrency),
-                          clock=clock)  # fmt: skip
+    hooks = {
+        each.name: Hook(each.webhook.url, each.webhook.each_photo)
+        for each in config.tenants
+        if each.webhook.url
+    }
+    jobs = Jobs(
+        stores.jobs, service.way, service.enter, guard.check, house, events, clock, hooks, signing
+    )
+    deliverer = Deliverer(
+        stores.deliveries,
+        guard.post,
+        partial(response.body, stores.jobs),
+        signing,
+        observe=metrics.attempted,
+        pace=Pace(attempt_s=urls.timeout_ms / 1000, concurrency=config.webhooks.concurrency),
+        clock=clock,
+    )
     keyring, desk = make_keyring(config, file, clock), Desk(stores.replies, events)
     prices = {name: provider.about.price for name, provider in made.items()}
     forwarding = Forwarding(service.routes, flow.forward, prices, flow.charge)
     grpc = open_rpc(
-        config, file, lambda dialect, intake: Endpoint(dialect, service, keyring, events, intake, desk, forwarding)
+        config,
+        file,
+        lambda dialect, intake: Endpoint(
+            dialect, service, keyring, events, intake, desk, forwarding
+        ),
     )
-    return Parts(config, made, routes, keyring, stores, studio, events, flow, watcher, metrics, service, jobs, guard,
-                 sources, deliverer, clock, desk, forwarding, grpc, sizes, tls(config, file))  # fmt: skip
+    return Parts(
+        config,
+        made,
+        routes,
+        keyring,
+        stores,
+        studio,
+        events,
+        flow,
+        watcher,
+        metrics,
+        service,
+        jobs,
+        guard,
+        sources,
+        deliverer,
+        clock,
+        desk,
+        forwarding,
+        grpc,
+        sizes,
+        tls(config, file),
+    )
 
 
 def _names(config: Settings, file: Path) -> Names:
@@ -144,7 +210,8 @@ def _names(config: Settings, file: Path) -> Names:
 
 
 def _sources(config: Settings, file: Path, guard: Guard) -> Sources:
-    """A store's library is needed, and looked for, where a folder of that store is open to somebody."""
+    """A store's library is needed, and looked for, where a folder of that store is open to
+    somebody."""
     shared = [folder_of(each) for each in config.fetch.sources]
     own = {tenant.name: [folder_of(each) for each in tenant.sources] for tenant in config.tenants}
     timeout_s = config.fetch.timeout_ms / 1000

@@ -22,7 +22,9 @@ def drift_terms(config: Settings, routes: Mapping[str, Route]) -> dict[str, Term
     terms: dict[str, Terms] = {}
     for route, settled in zip(routes.values(), config.routes, strict=True):
         promise, watch = route.cascade.promise, settled.watch
-        promised = watch.agreement if watch.agreement is not None or promise is None else promise.agreement
+        promised = (
+            watch.agreement if watch.agreement is not None or promise is None else promise.agreement
+        )
         terms[route.name] = Terms(watch.share, watch.delta, promised)
     return terms
 
@@ -43,10 +45,20 @@ def make_routes(config: Settings, file: Path, made: Mapping[str, Provider]) -> d
             raise ConfigError(f"{file}: routes[{index}].name: there is another route {name!r}")
         cascade = cascade_of(route, index, file)
         check_route(config, index, cascade, made, file=file)
-        routes[name] = Route(name, route.task, route.provider, cascade, route.max_wait_ms / 1000,
-                             route.deadline_ms / 1000, frozenset(route.tenants), route.companion,
-                             made[route.provider].about.kind, frozenset(route.operations),
-                             _fallback(route), route.labels)  # fmt: skip
+        routes[name] = Route(
+            name,
+            route.task,
+            route.provider,
+            cascade,
+            route.max_wait_ms / 1000,
+            route.deadline_ms / 1000,
+            frozenset(route.tenants),
+            route.companion,
+            made[route.provider].about.kind,
+            frozenset(route.operations),
+            _fallback(route),
+            route.labels,
+        )
     return routes
 
 

@@ -1,4 +1,5 @@
-"""Where photos, jobs and replies are kept: in memory and SQLite, or in a Redis that replicas share."""
+"""Where photos, jobs and replies are kept: in memory and SQLite, or in a Redis that replicas
+share."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ def open_stores(config: Settings, file: Path, clock: Steady) -> Stores:
 
 def _replies(config: Settings, clock: Steady) -> MemoryReplies:
     limits = config.limits
-    return MemoryReplies(clock=clock, keep_s=limits.keep_replies_ms / 1000, max_bytes=limits.max_replies_bytes)
+    return MemoryReplies(
+        clock=clock, keep_s=limits.keep_replies_ms / 1000, max_bytes=limits.max_replies_bytes
+    )
 
 
 def _shared(config: Settings, file: Path, clock: Steady, room: Room, jobs_room: Room) -> Stores:
@@ -62,12 +65,16 @@ def _shared(config: Settings, file: Path, clock: Steady, room: Room, jobs_room: 
         from gateway.store.redis.jobs import RedisStore
         from gateway.store.redis.replies import RedisReplies
     except ImportError:
-        raise ConfigError(f"{file}: redis: its client is not installed; pip install 'imgrid-gateway[redis]'") from None
+        raise ConfigError(
+            f"{file}: redis: its client is not installed; pip install 'imgrid-gateway[redis]'"
+        ) from None
     try:
         commands = Commands(connect(config.redis.get_secret_value() if config.redis else ""))
     except ValueError as error:
         raise ConfigError(f"{file}: redis: {error}") from None
-    buffer = RedisBuffer(commands, room, jobs_room, clock=clock, agree=clock.agree, rule=config.billed_unknown)
+    buffer = RedisBuffer(
+        commands, room, jobs_room, clock=clock, agree=clock.agree, rule=config.billed_unknown
+    )
     store = RedisStore(commands, buffer, clock=clock, keep_s=config.jobs.keep_ms / 1000)
     shared = RedisReplies(commands, keep_s=config.limits.keep_replies_ms / 1000)
     replies = Both(_replies(config, clock), shared, clock=clock)

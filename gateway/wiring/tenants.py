@@ -29,8 +29,10 @@ def signing_secrets(config: Settings, file: Path) -> Callable[[str], Sequence[st
     }
     for index, tenant in enumerate(config.tenants):
         if tenant.webhook.url and not (own[tenant.name] or usual):
-            raise ConfigError(f"{file}: tenants[{index}].webhook: there are no secrets to sign with; "
-                              "make one with: imgrid webhooks secret")  # fmt: skip
+            raise ConfigError(
+                f"{file}: tenants[{index}].webhook: there are no secrets to sign with; "
+                "make one with: imgrid webhooks secret"
+            )
     return lambda name: own.get(name) or usual
 
 
@@ -48,18 +50,25 @@ def make_keyring(config: Settings, file: Path, clock: Clock) -> Keyring:
     bearer: dict[bytes, Tenant] = {}
     pairs: dict[str, KeyPair] = {}
     tenants = {
-        each.name: Tenant(each.name, "shared" if each.share else f"tenant:{each.name}") for each in config.tenants
+        each.name: Tenant(each.name, "shared" if each.share else f"tenant:{each.name}")
+        for each in config.tenants
     }
     for each in config.tenants:
         for key in each.keys:
             if isinstance(key, RekognitionKey):
-                pairs[key.access_key] = KeyPair(key.secret_key.get_secret_value(), tenants[each.name], key.regions)
+                pairs[key.access_key] = KeyPair(
+                    key.secret_key.get_secret_value(), tenants[each.name], key.regions
+                )
             else:
                 bearer[kept(key.dialect, key.digest)] = tenants[each.name]
     signing = find_spec("botocore") is not None
     if pairs and not signing:
         raise ConfigError(f"{file}: tenants: {NO_SIGNER}")
-    live = LiveKeys(store, tenants, clock, signing) if (store := settings.key_store_of(config, file)) else None
+    live = (
+        LiveKeys(store, tenants, clock, signing)
+        if (store := settings.key_store_of(config, file))
+        else None
+    )
     try:
         if live is not None:
             live.start()

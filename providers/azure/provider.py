@@ -1,4 +1,5 @@
-"""Azure AI Vision Image Analysis 4.0, or anything that answers like it, through azure-ai-vision-imageanalysis.
+"""Azure AI Vision Image Analysis 4.0, or anything that answers like it, through
+azure-ai-vision-imageanalysis.
 
 https://learn.microsoft.com/azure/ai-services/computer-vision/concept-object-detection-40
 """
@@ -33,15 +34,19 @@ from providers.remote.sdk import Item, Remote, forwarded, items_of, pause_s, poo
 
 FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP"})
 """TIFF is taken too, but nothing says whether it is turned as its orientation says."""
-LIMITS = Limits(20_971_520, min_side_px=50, max_side_px=16_000, max_pixels=256_000_000, formats=FORMATS)
+LIMITS = Limits(
+    20_971_520, min_side_px=50, max_side_px=16_000, max_pixels=256_000_000, formats=FORMATS
+)
 
 AS_OF = date(2026, 11, 20)
-PRICE = Price(0.001, AS_OF, (Tier(1_000_000, 0.00065), Tier(10_000_000, 0.0006), Tier(100_000_000, 0.0004)))
+PRICE = Price(
+    0.001, AS_OF, (Tier(1_000_000, 0.00065), Tier(10_000_000, 0.0006), Tier(100_000_000, 0.0004))
+)
 GENERATIVE = Price(0.0015, AS_OF, (Tier(1_000_000, 0.0006),))
 PRICES = {Task.TEXT: GENERATIVE}
 EXTRAS = {"caption": GENERATIVE, "denseCaptions": GENERATIVE, "smartCrops": PRICE}
-"""Tier S1, as others quote it: nobody here has read Microsoft's own page. A feature is billed as one image, however
-many are asked for at once; one source says that a call is."""
+"""Tier S1, as others quote it: nobody here has read Microsoft's own page. A feature is billed as
+one image, however many are asked for at once; one source says that a call is."""
 
 FEATURES = {Task.OBJECTS: "objects", Task.PEOPLE: "people", Task.TEXT: "read", Task.LABELS: "tags"}
 READERS: dict[Task, Callable[[Any, answers.Size], list[Detection]]] = {
@@ -60,10 +65,12 @@ CLIENTS_OWN = {"subscription-key"}
 
 
 class Options(ProviderOptions):
-    """Credentials are a key; both are found in the portal, at the resource's "Keys and Endpoint"."""
+    """Credentials are a key; both are found in the portal, at the resource's "Keys and
+    Endpoint"."""
 
     endpoint: str = Field(
-        pattern=r"^https?://", description="the resource's own, https://….cognitiveservices.azure.com"
+        pattern=r"^https?://",
+        description="the resource's own, https://….cognitiveservices.azure.com",
     )
     key: SecretStr
 
@@ -81,7 +88,9 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
         options.endpoint,
         AzureKeyCredential(options.key.get_secret_value()),
         transport=RequestsTransport(
-            session=pooled(Session(), options.concurrency), connection_timeout=min(timeout_s, 5), read_timeout=timeout_s
+            session=pooled(Session(), options.concurrency),
+            connection_timeout=min(timeout_s, 5),
+            read_timeout=timeout_s,
         ),
         retry_total=0,
         http_logging_policy=SansIOHTTPPolicy(),  # its own writes several lines about every call
@@ -93,7 +102,12 @@ class Azure(Remote):
     """Holds the client, and what every remote provider holds."""
 
     def __init__(
-        self, name: str, options: Options, client: Any, *, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        options: Options,
+        client: Any,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         about = About(
             name,
@@ -102,7 +116,9 @@ class Azure(Remote):
             limits=LIMITS,
             price=options.usd_per_image or PRICE,
             prices={} if options.usd_per_image else PRICES,
-            extras=dict.fromkeys(EXTRAS, options.usd_per_image) if options.usd_per_image else EXTRAS,
+            extras=dict.fromkeys(EXTRAS, options.usd_per_image)
+            if options.usd_per_image
+            else EXTRAS,
             canvas_px=options.canvas,
             concurrency=options.concurrency,
             vocabulary="azure",
@@ -126,12 +142,21 @@ class Azure(Remote):
         from azure.core.rest import HttpRequest
 
         if not NAMED.fullmatch(call.target):
-            raise PictureRefused(f"{call.target[:200]!r} is none of Azure's calls, such as imageanalysis:analyze")
-        query = urlencode([pair for pair in call.query if pair[0].lower() not in CLIENTS_OWN], safe=",")
+            raise PictureRefused(
+                f"{call.target[:200]!r} is none of Azure's calls, such as imageanalysis:analyze"
+            )
+        query = urlencode(
+            [pair for pair in call.query if pair[0].lower() not in CLIENTS_OWN], safe=","
+        )
         headers = {"Content-Type": call.content_type, "Accept": "application/json"}
-        request = HttpRequest(call.method, f"/{call.target}?{query}", headers=headers, content=call.body)
+        request = HttpRequest(
+            call.method, f"/{call.target}?{query}", headers=headers, content=call.body
+        )
         until = time.monotonic() + self._timeout_s
-        with _translating(), self._client.send_request(request, stream=True, permit_redirects=False) as answer:
+        with (
+            _translating(),
+            self._client.send_request(request, stream=True, permit_redirects=False) as answer,
+        ):
             return forwarded(answer.status_code, answer.headers, read(answer.iter_bytes(), until))
 
     def hang_up(self) -> None:
@@ -140,7 +165,9 @@ class Azure(Remote):
 
 def _options(items: Sequence[Item]) -> dict[str, str]:
     """The options of all, as a query has them: the SDK writes it as it is given."""
-    return {option: quote(value, safe=",") for item in items for option, value in item.options.items()}
+    return {
+        option: quote(value, safe=",") for item in items for option, value in item.options.items()
+    }
 
 
 @contextmanager
@@ -151,8 +178,13 @@ def _translating(task: Task | None = None) -> Iterator[None]:
 
     try:
         yield
-    except (ServiceResponseError, RequestException) as error:  # the latter while an answer came bit by bit
-        raise NoAnswer(str(error)) from error  # it was sent, or part of it: nobody here knows whether it is billed
+    except (
+        ServiceResponseError,
+        RequestException,
+    ) as error:  # the latter while an answer came bit by bit
+        raise NoAnswer(
+            str(error)
+        ) from error  # it was sent, or part of it: nobody here knows whether it is billed
     except HttpResponseError as error:  # also of an answer that came and cannot be read
         raise _translated(error, optional=task == Task.EXTRAS) from error
     except AzureError as error:
@@ -162,7 +194,8 @@ def _translating(task: Task | None = None) -> Iterator[None]:
 
 
 def _translated(error: Any, *, optional: bool) -> ProviderError:
-    """By HTTP status, and whom a 400 is about by its code; `optional`: by a client's own options, which went out."""
+    """By HTTP status, and whom a 400 is about by its code; `optional`: by a client's own options,
+    which went out."""
     message, status = str(error.message), error.status_code or 200
     if status == 413 or (status == 400 and (optional or _of_the_picture(error.error))):
         return PictureRefused(message)

@@ -1,4 +1,5 @@
-"""What Image Analysis 4.0 answers, as detections. Boxes come as pixels of the picture that Azure says it saw.
+"""What Image Analysis 4.0 answers, as detections. Boxes come as pixels of the picture that Azure
+says it saw.
 
 https://learn.microsoft.com/rest/api/computervision/image-analysis/analyze
 """
@@ -26,7 +27,10 @@ def objects(answer: Any, size: Size) -> list[Detection]:
 
 def people(answer: Any, size: Size) -> list[Detection]:
     """However unsure: Azure has no threshold of its own here."""
-    return [Detection("Person", row.confidence, _box(row.bounding_box, size)) for row in answer.people.list]
+    return [
+        Detection("Person", row.confidence, _box(row.bounding_box, size))
+        for row in answer.people.list
+    ]
 
 
 def labels(answer: Any, size: Size) -> list[Detection]:  # noqa: ARG001  these have no place
@@ -37,7 +41,9 @@ def text(answer: Any, size: Size) -> list[Detection]:
     """Lines first, then their words. Azure scores words only."""
     rows = [line for block in answer.read.blocks for line in block.lines if line.words]
     lines = [_line(row, size, number) for number, row in enumerate(rows)]
-    return lines + [_word(word, size, number) for number, row in enumerate(rows) for word in row.words]
+    return lines + [
+        _word(word, size, number) for number, row in enumerate(rows) for word in row.words
+    ]
 
 
 def _line(row: Any, size: Size, number: int) -> Detection:
@@ -48,18 +54,24 @@ def _line(row: Any, size: Size, number: int) -> Detection:
 
 def _word(word: Any, size: Size, line: int) -> Detection:
     corners = fractions(word.bounding_polygon, size)
-    return Detection(word.text, word.confidence, bounds(corners), kind="WORD", polygon=corners, parent=line)
+    return Detection(
+        word.text, word.confidence, bounds(corners), kind="WORD", polygon=corners, parent=line
+    )
 
 
 def _box(box: Any, size: Size) -> Box:
     """Pixels of the picture that Azure saw, as fractions of it."""
     width, height = size
-    return Box(box.x / width, box.y / height, (box.x + box.width) / width, (box.y + box.height) / height)
+    return Box(
+        box.x / width, box.y / height, (box.x + box.width) / width, (box.y + box.height) / height
+    )
 
 
 def extras(answer: Any, items: Sequence[Item]) -> list[Detection]:
     """As they come by the wire, places in pixels. Raises LookupError where one is missing."""
-    return [Detection(item.name, 1.0, WHOLE, details={"raw": _said(answer, item)}) for item in items]
+    return [
+        Detection(item.name, 1.0, WHOLE, details={"raw": _said(answer, item)}) for item in items
+    ]
 
 
 def _said(answer: Any, item: Item) -> Any:

@@ -1,4 +1,5 @@
-"""What goes into detectors of the common layouts and what their outputs mean: pure, NumPy and Pillow only.
+"""What goes into detectors of the common layouts and what their outputs mean: pure, NumPy and
+Pillow only.
 
 Boxes between the functions here are corners in pixels of the network's input.
 """
@@ -19,7 +20,8 @@ PADDING = (114, 114, 114)
 """The grey that YOLOX and Ultralytics pad with in training."""
 STRIDES_PX = (8, 16, 32)
 MOST_CANDIDATES = 3000
-"""Of more boxes than these only the surest go into suppression, whose time grows with their square."""
+"""Of more boxes than these only the surest go into suppression, whose time grows with their
+square."""
 LARGEST_EXPONENT = 20.0
 """Of a YOLOX side: beyond any picture, and far from overflow."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -61,7 +63,8 @@ class Seen(NamedTuple):
 
 
 def place(picture: Size, into: Size, fit: str) -> Place:
-    """Where a picture goes in an input: stretched over it, or as large as its proportions let it be."""
+    """Where a picture goes in an input: stretched over it, or as large as its proportions let it
+    be."""
     if fit == "stretch":
         return Place(0, 0, *into)
     scale = min(into[0] / picture[0], into[1] / picture[1])
@@ -74,19 +77,26 @@ def place(picture: Size, into: Size, fit: str) -> Place:
 def tensor(image: Image.Image, where: Place, into: Size, feed: Feed) -> NDArray[np.float32]:
     """The network's input (1, 3, h, w): the RGB image at its place, padded."""
     canvas = Image.new("RGB", into, feed.padding)
-    canvas.paste(image.resize((where.width, where.height), Image.Resampling.BILINEAR), (where.x, where.y))
+    canvas.paste(
+        image.resize((where.width, where.height), Image.Resampling.BILINEAR), (where.x, where.y)
+    )
     pixels = np.asarray(canvas, dtype=np.float32)[:, :, :: -1 if feed.bgr else 1]
-    scaled = (pixels / feed.unit - np.array(feed.mean, np.float32)) / np.array(feed.spread, np.float32)
+    scaled = (pixels / feed.unit - np.array(feed.mean, np.float32)) / np.array(
+        feed.spread, np.float32
+    )
     return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], dtype=np.float32)
 
 
 def fractions(xyxy: Floats, where: Place) -> Floats:
     """Boxes in pixels of the input as fractions of the picture that lies at `where` in it."""
-    return np.asarray((xyxy - np.tile([where.x, where.y], 2)) / np.tile([where.width, where.height], 2))
+    return np.asarray(
+        (xyxy - np.tile([where.x, where.y], 2)) / np.tile([where.width, where.height], 2)
+    )
 
 
 def anchors(size: Size) -> int:
-    """How many boxes an anchor-free YOLO gives for an input of this size: one a cell of each stride's grid."""
+    """How many boxes an anchor-free YOLO gives for an input of this size: one a cell of each
+    stride's grid."""
     return sum(per_stride(size))
 
 
@@ -98,8 +108,8 @@ def per_stride(size: Size) -> list[int]:
 def yolox(raw: Floats, size: Size, floor: float) -> Seen:
     """Raw output (a, 5 + classes), a = anchors(size): offsets, log sides, objectness, class scores.
 
-    Ge et al., YOLOX (arXiv 2107.08430), section 2.1: centre = (offset + cell) * stride, side = exp(log side) * stride;
-    the score is objectness times the surest class.
+    Ge et al., YOLOX (arXiv 2107.08430), section 2.1: centre = (offset + cell) * stride, side =
+    exp(log side) * stride; the score is objectness times the surest class.
     """
     cells, strides = _cells(size)
     centres = (raw[:, :2] + cells) * strides
@@ -108,7 +118,8 @@ def yolox(raw: Floats, size: Size, floor: float) -> Seen:
 
 
 def yolov8(raw: Floats, floor: float) -> Seen:
-    """Output (4 + classes, a): centre and sides in pixels, then class scores (Ultralytics' export without NMS)."""
+    """Output (4 + classes, a): centre and sides in pixels, then class scores (Ultralytics' export
+    without NMS)."""
     columns = raw.T
     return _surest(_corners(columns[:, :2], columns[:, 2:4]), columns[:, 4:], floor)
 
@@ -124,13 +135,16 @@ def nanodet(scores: Floats, bins: Floats, size: Size, floor: float) -> Seen:
     shares = _softmax(bins.reshape(len(bins), 4, -1))
     sides = shares @ np.arange(shares.shape[2], dtype=np.float32) * strides
     centres = (cells + 0.5) * strides
-    return _surest(np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], axis=1), scores, floor)
+    return _surest(
+        np.concatenate([centres - sides[:, :2], centres + sides[:, 2:]], axis=1), scores, floor
+    )
 
 
 def detr_softmax(logits: Floats, cxcywh: Floats, size: Size, floor: float) -> Seen:
     """Logits (q, classes + 1) whose last is "no object", boxes (q, 4) as fractions.
 
-    Carion et al., End-to-end object detection with transformers (arXiv 2005.12872): one class a query, no suppression.
+    Carion et al., End-to-end object detection with transformers (arXiv 2005.12872): one class a
+    query, no suppression.
     """
     return _surest(_of_fractions(cxcywh, size), _softmax(logits)[:, :-1], floor)
 
@@ -138,8 +152,8 @@ def detr_softmax(logits: Floats, cxcywh: Floats, size: Size, floor: float) -> Se
 def detr_sigmoid(logits: Floats, cxcywh: Floats, size: Size, floor: float) -> Seen:
     """Logits (q, classes), each class a yes or no of its own, boxes (q, 4) as fractions.
 
-    Zhao et al., DETRs beat YOLOs on real-time object detection (arXiv 2304.08069): of all pairs of query and class the
-    surest q, without suppression.
+    Zhao et al., DETRs beat YOLOs on real-time object detection (arXiv 2304.08069): of all pairs of
+    query and class the surest q, without suppression.
     """
     scores = 0.5 * (1 + np.tanh(logits / 2))  # the logistic function, without overflow
     best = np.argsort(-scores, axis=None, kind="stable")[: len(scores)]
@@ -149,13 +163,16 @@ def detr_sigmoid(logits: Floats, cxcywh: Floats, size: Size, floor: float) -> Se
 
 
 def suppress(seen: Seen, iou: float) -> Seen:
-    """Greedy suppression: a box goes that overlaps a surer one of its class by more than `iou`. Surest first."""
+    """Greedy suppression: a box goes that overlaps a surer one of its class by more than `iou`.
+    Surest first."""
     left = seen.take(np.argsort(-seen.scores, kind="stable")[:MOST_CANDIDATES])
     order, kept = np.arange(len(left.scores)), list[int]()
     while order.size:
         best, rest = int(order[0]), order[1:]
         kept.append(best)
-        double = (overlap(left.xyxy[best], left.xyxy[rest]) > iou) & (left.classes[rest] == left.classes[best])
+        double = (overlap(left.xyxy[best], left.xyxy[rest]) > iou) & (
+            left.classes[rest] == left.classes[best]
+        )
         order = rest[~double]
     return left.take(np.array(kept, dtype=np.intp))
 
@@ -170,8 +187,13 @@ def overlap(box: Floats, others: Floats) -> Floats:
 
 def _cells(size: Size) -> tuple[Floats, Floats]:
     """Column and row (a, 2) and stride (a, 1) of each anchor, finest stride first, row by row."""
-    grids = [np.indices((size[1] // stride, size[0] // stride))[::-1].reshape(2, -1).T for stride in STRIDES_PX]
-    strides = [np.full((len(grid), 1), stride) for grid, stride in zip(grids, STRIDES_PX, strict=True)]
+    grids = [
+        np.indices((size[1] // stride, size[0] // stride))[::-1].reshape(2, -1).T
+        for stride in STRIDES_PX
+    ]
+    strides = [
+        np.full((len(grid), 1), stride) for grid, stride in zip(grids, STRIDES_PX, strict=True)
+    ]
     return np.concatenate(grids).astype(np.float32), np.concatenate(strides).astype(np.float32)
 
 

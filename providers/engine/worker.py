@@ -1,4 +1,5 @@
-"""What providers share that compute on this machine: threads, a time limit, decoding, and faults in the common words.
+"""What providers share that compute on this machine: threads, a time limit, decoding, and faults in
+the common words.
 
 A local provider is a `Look` wrapped in `Local`.
 """
@@ -20,11 +21,15 @@ from providers.errors import Misconfigured, NoAnswer, PictureRefused, ProviderEr
 from providers.options import Options
 
 Look = Callable[[Image.Image], Sequence[Detection]]
-"""RGB pixels in, all detections out. Called in several threads at once, as many as `About.concurrency`."""
+"""RGB pixels in, all detections out. Called in several threads at once, as many as
+`About.concurrency`."""
 
 
-def introduce(name: str, options: Options, task: Task, wants: Literal["bytes", "pixels"] = "pixels") -> About:
-    """What a provider of one task says of itself: free of charge unless its options put a price on it."""
+def introduce(
+    name: str, options: Options, task: Task, wants: Literal["bytes", "pixels"] = "pixels"
+) -> About:
+    """What a provider of one task says of itself: free of charge unless its options put a price on
+    it."""
     return About(
         name=name,
         kind=options.kind,
@@ -38,51 +43,68 @@ def introduce(name: str, options: Options, task: Task, wants: Literal["bytes", "
 
 
 def need(package: str, extra: str) -> Any:
-    """The imported package. Raises Misconfigured naming the extra of this project that brings it."""
+    """The imported package. Raises Misconfigured naming the extra of this project that brings
+    it."""
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise Misconfigured(f"{error}; install it: pip install 'imgrid-gateway[{extra}]'") from error
+        raise Misconfigured(
+            f"{error}; install it: pip install 'imgrid-gateway[{extra}]'"
+        ) from error
 
 
 def rgb(picture: Picture) -> Image.Image:
-    """The pixels of a picture, decoded where it holds bytes only. Raises PictureRefused where it holds no picture."""
+    """The pixels of a picture, decoded where it holds bytes only. Raises PictureRefused where it
+    holds no picture."""
     if picture.pixels is not None:
         return picture.pixels if picture.pixels.mode == "RGB" else picture.pixels.convert("RGB")
     try:
         with Image.open(BytesIO(picture.data)) as opened:
             return opened.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PictureRefused(f"these {len(picture.data)} bytes cannot be decoded as a picture: {error}") from error
+        raise PictureRefused(
+            f"these {len(picture.data)} bytes cannot be decoded as a picture: {error}"
+        ) from error
 
 
 class Local:
-    """A provider that looks in threads of its own, one for each picture asked about at the same time.
+    """A provider that looks in threads of its own, one for each picture asked about at the same
+    time.
 
-    State: the thread pool. A call that runs out of time is given up, but its thread goes on until the look is over:
-    a thread cannot be stopped from outside.
+    State: the thread pool. A call that runs out of time is given up, but its thread goes on until
+    the look is over: a thread cannot be stopped from outside.
     """
 
     def __init__(self, about: About, look: Look, timeout_ms: int) -> None:
         self._about = about
         self._look = look
         self._timeout_s = timeout_ms / 1000
-        self._pool = ThreadPoolExecutor(about.concurrency, thread_name_prefix=f"provider-{about.name}")
+        self._pool = ThreadPoolExecutor(
+            about.concurrency, thread_name_prefix=f"provider-{about.name}"
+        )
         self._closed = False
 
     @property
     def about(self) -> About:
         return self._about
 
-    async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:  # noqa: ARG002  it has no extras
+    async def detect(
+        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+    ) -> Sequence[Detection]:  # noqa: ARG002  it has no extras
         await self.ready()
         if task not in self._about.tasks:
-            raise Misconfigured(f"{self._about.name} answers {', '.join(sorted(self._about.tasks))}, not {task}")
+            raise Misconfigured(
+                f"{self._about.name} answers {', '.join(sorted(self._about.tasks))}, not {task}"
+            )
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, picture)
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._pool, self._answer, picture
+                )
         except TimeoutError:
-            raise NoAnswer(f"{self._about.name} gave no answer within {self._timeout_s:g} s (timeout_ms)") from None
+            raise NoAnswer(
+                f"{self._about.name} gave no answer within {self._timeout_s:g} s (timeout_ms)"
+            ) from None
 
     async def ready(self) -> None:
         if self._closed:
@@ -99,5 +121,8 @@ class Local:
         except ProviderError:
             raise
         except Exception as error:
-            # A network's runtime raises types of its own; whatever it was, this picture has no answer now.
-            raise Unavailable(f"{self._about.name} failed: {type(error).__name__}: {error}") from error
+            # A network's runtime raises types of its own; whatever it was, this picture has no
+            # answer now.
+            raise Unavailable(
+                f"{self._about.name} failed: {type(error).__name__}: {error}"
+            ) from error

@@ -1,4 +1,5 @@
-"""What Cloud Vision says of a picture that is handed on as it came: landmarks, colours, crops, the web, products."""
+"""What Cloud Vision says of a picture that is handed on as it came: landmarks, colours, crops, the
+web, products."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def items(wanted: Sequence[str]) -> list[Item]:
 
 
 def asked(items: Sequence[Item]) -> dict[str, Any]:
-    """What each extra is asked for, and the contexts of all of them as one: an image has one only."""
+    """What each extra is asked for, and the contexts of all of them as one: an image has one
+    only."""
     context: dict[str, Any] = {}
     for item in items:
         context |= _context(item)
@@ -36,7 +38,8 @@ def asked(items: Sequence[Item]) -> dict[str, Any]:
 
 
 def _feature(item: Item) -> dict[str, Any]:
-    """As many results as were asked for; where nothing was said, as many as Google gives by itself."""
+    """As many results as were asked for; where nothing was said, as many as Google gives by
+    itself."""
     return {
         "type_": item.name,
         "max_results": number(item, "max_results") or 0,
@@ -69,7 +72,10 @@ def found(items: Sequence[Item], response: Any) -> list[Detection]:
     from google.protobuf.json_format import MessageToDict
 
     said = MessageToDict(response)
-    return [Detection(item.name, 1.0, WHOLE, details={"raw": _member(said, MEMBERS[item.name])}) for item in items]
+    return [
+        Detection(item.name, 1.0, WHOLE, details={"raw": _member(said, MEMBERS[item.name])})
+        for item in items
+    ]
 
 
 def _member(said: Mapping[str, Any], name: str) -> dict[str, Any]:

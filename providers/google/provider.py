@@ -33,7 +33,10 @@ from providers.options import Options as ProviderOptions
 from providers.remote.sdk import Remote, forwarded, pause_s, pooled, read
 
 HOST = "vision.googleapis.com"
-SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/cloud-vision")
+SCOPES = (
+    "https://www.googleapis.com/auth/cloud-platform",
+    "https://www.googleapis.com/auth/cloud-vision",
+)
 FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP"})
 """TIFF is taken too, but nothing says whether it is turned as its orientation says."""
 MAX_BYTES = {"grpc": 20_000_000, "rest": 7_000_000}
@@ -54,9 +57,10 @@ EXTRAS = {
     "WEB_DETECTION": Price(0.0035, AS_OF),
     "PRODUCT_SEARCH": Price(0.0045, AS_OF),
 }
-"""Each feature's first thousand images of a month are free. They are left out: ledger and quotes go by the first price,
-and would find everything free. Left out as well is what one feature makes free of another (crop hints beside image
-properties). What product search costs is a guess: nobody here has read it."""
+"""Each feature's first thousand images of a month are free. They are left out: ledger and quotes go
+by the first price, and would find everything free. Left out as well is what one feature makes free
+of another (crop hints beside image properties). What product search costs is a guess: nobody here
+has read it."""
 
 FEATURES = {
     Task.OBJECTS: "OBJECT_LOCALIZATION",
@@ -80,7 +84,8 @@ MOST = 1000
 """Always sent, and heeded for all but text: without it ten are answered."""
 
 PATHS = re.compile(
-    r"/v1(p[1-4]beta1)?(/projects/[\w.:-]+)?(/locations/[\w-]+)?/((images|files):\w+|operations/[\w-]+)", re.ASCII
+    r"/v1(p[1-4]beta1)?(/projects/[\w.:-]+)?(/locations/[\w-]+)?/((images|files):\w+|operations/[\w-]+)",
+    re.ASCII,
 )
 """Of the calls that are handed on: images, files and operations, within a project or not."""
 CLIENTS_OWN = {"key", "access_token", "oauth_token"}
@@ -88,15 +93,20 @@ CLIENTS_OWN = {"key", "access_token", "oauth_token"}
 
 OF_THE_PICTURE = re.compile(r"image|payload size", re.IGNORECASE)
 CALLED = re.compile(r"^POST \S+: ")
-"""What the SDK puts before a message that came by REST. It must go: the URL ends in `images:annotate`."""
-CUT_OFF = re.compile(r"socket closed|reset by peer|stream removed|rst_stream|broken pipe|cancelling", re.IGNORECASE)
+"""What the SDK puts before a message that came by REST. It must go: the URL ends in
+`images:annotate`."""
+CUT_OFF = re.compile(
+    r"socket closed|reset by peer|stream removed|rst_stream|broken pipe|cancelling", re.IGNORECASE
+)
 """How gRPC says UNAVAILABLE of a call that was under way."""
 
 
 class Options(ProviderOptions):
     """Without a key, credentials are the application's default ones; none for a stand-in."""
 
-    transport: Literal["grpc", "rest"] = Field("grpc", description="rest where only HTTP/1.1 passes, or plain http")
+    transport: Literal["grpc", "rest"] = Field(
+        "grpc", description="rest where only HTTP/1.1 passes, or plain http"
+    )
     endpoint: str | None = Field(None, description="another address than Google's own")
     api_key: SecretStr | None = None
 
@@ -119,7 +129,9 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
     try:
         credentials = _credentials(options, endpoint)
         client = vision.ImageAnnotatorClient(
-            credentials=credentials, transport=options.transport, client_options={"api_endpoint": endpoint}
+            credentials=credentials,
+            transport=options.transport,
+            client_options={"api_endpoint": endpoint},
         )
     except (GoogleAuthError, ValueError) as error:
         raise Misconfigured(f"{error} (or set api_key)") from None
@@ -130,7 +142,8 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
 
 
 def _credentials(options: Options, endpoint: str) -> Any:
-    """A key, those of the application, or none. Raises GoogleAuthError where Google needs some and none are found."""
+    """A key, those of the application, or none. Raises GoogleAuthError where Google needs some and
+    none are found."""
     from google.auth import api_key, default
     from google.auth.credentials import AnonymousCredentials
 
@@ -143,16 +156,24 @@ def _credentials(options: Options, endpoint: str) -> Any:
 
 
 def _of_google(endpoint: str) -> bool:
-    """Whether it is one of Google's own, such as eu-vision.googleapis.com, where nobody may ask without credentials."""
+    """Whether it is one of Google's own, such as eu-vision.googleapis.com, where nobody may ask
+    without credentials."""
     host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or ""
     return f".{host}".endswith(".googleapis.com")
 
 
 class Google(Remote):
-    """Holds the client, a session with its credentials for what is handed on, and what every remote provider holds."""
+    """Holds the client, a session with its credentials for what is handed on, and what every remote
+    provider holds."""
 
     def __init__(
-        self, name: str, options: Options, client: Any, session: Any, *, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        options: Options,
+        client: Any,
+        session: Any,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         about = About(
             name,
@@ -161,7 +182,9 @@ class Google(Remote):
             limits=Limits(MAX_BYTES[options.transport], max_pixels=75_000_000, formats=FORMATS),
             price=options.usd_per_image or PRICE,
             prices={} if options.usd_per_image else PRICES,
-            extras=dict.fromkeys(EXTRAS, options.usd_per_image) if options.usd_per_image else EXTRAS,
+            extras=dict.fromkeys(EXTRAS, options.usd_per_image)
+            if options.usd_per_image
+            else EXTRAS,
             canvas_px=options.canvas,
             concurrency=options.concurrency,
             vocabulary="google",
@@ -176,9 +199,14 @@ class Google(Remote):
     def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
         """One image; one feature, or as many as extras are wanted."""
         items = extras.items(wanted) if task == Task.EXTRAS else []
-        asked = {"image": {"content": picture.data}, **(extras.asked(items) if items else _asked(task))}
+        asked = {
+            "image": {"content": picture.data},
+            **(extras.asked(items) if items else _asked(task)),
+        }
         with _translating(task):
-            answer = self._client.batch_annotate_images({"requests": [asked]}, retry=None, timeout=self._timeout_s)
+            answer = self._client.batch_annotate_images(
+                {"requests": [asked]}, retry=None, timeout=self._timeout_s
+            )
             (response,) = type(answer).pb(answer).responses
             if response.error.code:
                 raise _refused(response.error.code, response.error.message)
@@ -205,7 +233,9 @@ class Google(Remote):
                 stream=True,
             ) as answer,
         ):
-            return forwarded(answer.status_code, answer.headers, read(answer.iter_content(65536), until))
+            return forwarded(
+                answer.status_code, answer.headers, read(answer.iter_content(65536), until)
+            )
 
     def hang_up(self) -> None:
         self._client.transport.close()
@@ -216,7 +246,9 @@ def _asked(task: Task) -> dict[str, Any]:
     """Scores of words are told only where they are asked for."""
     return {
         "features": [{"type_": FEATURES[task], "max_results": MOST}],
-        "image_context": {"text_detection_params": {"enable_text_detection_confidence_score": task == Task.TEXT}},
+        "image_context": {
+            "text_detection_params": {"enable_text_detection_confidence_score": task == Task.TEXT}
+        },
     }
 
 
@@ -232,9 +264,13 @@ def _translating(task: Task | None = None) -> Iterator[None]:
         yield
     except GoogleAPICallError as error:
         raise _translated(error, optional=task == Task.EXTRAS) from error
-    except GoogleAuthError as error:  # no token was to be had, or a 401 was answered; its text is lost by then
+    except (
+        GoogleAuthError
+    ) as error:  # no token was to be had, or a 401 was answered; its text is lost by then
         passing = error.retryable or isinstance(error, TransportError)
-        raise (Unavailable if passing else Misconfigured)(f"no valid credentials: {error}") from error
+        raise (Unavailable if passing else Misconfigured)(
+            f"no valid credentials: {error}"
+        ) from error
     except RequestException as error:
         raise _lost(error) from error
     except (ParseError, AttributeError, TypeError, ValueError) as error:
@@ -247,19 +283,32 @@ def _translated(error: Any, *, optional: bool) -> ProviderError:
     `optional`: a client's own options went out, and are what is wrong unless a reason is given.
     """
     message, status = CALLED.sub("", error.message), error.code or 500
-    if status == 413 or (status == 400 and not error.reason and (optional or OF_THE_PICTURE.search(message))):
+    if status == 413 or (
+        status == 400 and not error.reason and (optional or OF_THE_PICTURE.search(message))
+    ):
         return PictureRefused(message)
     if status == 429:
         return Throttled(message, pause_s(getattr(error.response, "headers", {})))
     if status in (499, 504) or (status == 503 and CUT_OFF.search(message)):
         return NoAnswer(message)
-    return Unavailable(message) if status in (408, 409) or (status >= 500 and status != 501) else Misconfigured(message)
+    return (
+        Unavailable(message)
+        if status in (408, 409) or (status >= 500 and status != 501)
+        else Misconfigured(message)
+    )
 
 
 def _refused(code: int, message: str) -> ProviderError:
     """By the google.rpc.Code of one image, in an answer that was a good one otherwise."""
     kinds: dict[int, type[ProviderError]]
-    kinds = {3: PictureRefused, 4: NoAnswer, 7: Misconfigured, 8: Throttled, 12: Misconfigured, 16: Misconfigured}
+    kinds = {
+        3: PictureRefused,
+        4: NoAnswer,
+        7: Misconfigured,
+        8: Throttled,
+        12: Misconfigured,
+        16: Misconfigured,
+    }
     return kinds.get(code, Unavailable)(message or f"google.rpc.Code {code}")
 
 
@@ -269,5 +318,7 @@ def _lost(error: Exception) -> ProviderError:
     from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
     inner = error.args[0] if error.args else None
-    sent = not isinstance(error, ConnectionError) or isinstance(inner, ProtocolError | ReadTimeoutError)
+    sent = not isinstance(error, ConnectionError) or isinstance(
+        inner, ProtocolError | ReadTimeoutError
+    )
     return NoAnswer(str(error)) if sent else Unavailable(str(error))

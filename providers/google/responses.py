@@ -19,9 +19,19 @@ Size = tuple[int, int]
 
 PERSONS = {"person", "man", "woman", "boy", "girl"}
 
-FACIAL = ("roll_angle", "pan_angle", "tilt_angle", "landmarking_confidence", "joy_likelihood", "sorrow_likelihood",
-          "anger_likelihood", "surprise_likelihood", "under_exposed_likelihood", "blurred_likelihood",
-          "headwear_likelihood")  # fmt: skip
+FACIAL = (
+    "roll_angle",
+    "pan_angle",
+    "tilt_angle",
+    "landmarking_confidence",
+    "joy_likelihood",
+    "sorrow_likelihood",
+    "anger_likelihood",
+    "surprise_likelihood",
+    "under_exposed_likelihood",
+    "blurred_likelihood",
+    "headwear_likelihood",
+)
 """What is said of a face beside where it is."""
 EMOTIONS = ("joy", "sorrow", "anger", "surprise")
 
@@ -29,7 +39,8 @@ UNSAFE = ("adult", "spoof", "medical", "violence", "racy")
 
 SPACES = {1, 2}
 ENDS = {3, 4, 5}
-"""Of a line: `DetectedBreak.BreakType` EOL_SURE_SPACE, HYPHEN and LINE_BREAK; spaces are SPACE and SURE_SPACE."""
+"""Of a line: `DetectedBreak.BreakType` EOL_SURE_SPACE, HYPHEN and LINE_BREAK; spaces are SPACE and
+SURE_SPACE."""
 
 
 def objects(response: Any, size: Size) -> list[Detection]:  # noqa: ARG001  these come as fractions
@@ -95,13 +106,27 @@ def logos(response: Any, size: Size) -> list[Detection]:
     found = []
     for row in response.logo_annotations:
         corners = fractions(row.bounding_poly.vertices, size)
-        found.append(Detection(row.description, row.score, bounds(corners), polygon=corners, details={"mid": row.mid}))
+        found.append(
+            Detection(
+                row.description,
+                row.score,
+                bounds(corners),
+                polygon=corners,
+                details={"mid": row.mid},
+            )
+        )
     return found
 
 
 def labels(response: Any, size: Size) -> list[Detection]:  # noqa: ARG001  these have no place
     return [
-        Detection(row.description, row.score, WHOLE, "LABEL", details={"mid": row.mid, "topicality": row.topicality})
+        Detection(
+            row.description,
+            row.score,
+            WHOLE,
+            "LABEL",
+            details={"mid": row.mid, "topicality": row.topicality},
+        )
         for row in response.label_annotations
     ]
 
@@ -112,7 +137,9 @@ def moderation(response: Any, size: Size) -> list[Detection]:  # noqa: ARG001  t
         raise ValueError("nothing is said of safe search")
     said = {name: getattr(response.safe_search_annotation, name) for name in UNSAFE}
     return [
-        Detection(name, _likely(likelihood), WHOLE, details={"likelihood": likelihood, "graded": True})
+        Detection(
+            name, _likely(likelihood), WHOLE, details={"likelihood": likelihood, "graded": True}
+        )
         for name, likelihood in said.items()
     ]
 
@@ -146,13 +173,23 @@ def _line(row: Sequence[Any], words: Sequence[Detection]) -> Detection:
     """Words that no break parts, such as a comma and what it follows, stand together."""
     text = "".join(_read(word) + " " * (_break(word) in SPACES) for word in row).strip()
     around = bounds(chain.from_iterable((word.box[:2], word.box[2:]) for word in words))
-    return Detection(text, fmean(word.score for word in words), around, kind="LINE", key=words[0].parent)
+    return Detection(
+        text, fmean(word.score for word in words), around, kind="LINE", key=words[0].parent
+    )
 
 
 def _word(word: Any, size: tuple[int, int], line: int) -> Detection:
-    """One that says nothing of its confidence was read for sure: some models of Google's never say."""
+    """One that says nothing of its confidence was read for sure: some models of Google's never
+    say."""
     corners = fractions(word.bounding_box.vertices, size)
-    return Detection(_read(word), word.confidence or 1.0, bounds(corners), kind="WORD", polygon=corners, parent=line)
+    return Detection(
+        _read(word),
+        word.confidence or 1.0,
+        bounds(corners),
+        kind="WORD",
+        polygon=corners,
+        parent=line,
+    )
 
 
 def _read(word: Any) -> str:

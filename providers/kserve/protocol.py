@@ -1,6 +1,8 @@
-"""Tensors on the wire of the Open Inference Protocol v2 over HTTP, in JSON or behind it as they lie in memory. Pure.
+"""Tensors on the wire of the Open Inference Protocol v2 over HTTP, in JSON or behind it as they lie
+in memory. Pure.
 
-https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol and, for tensors in binary,
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol and, for tensors
+in binary,
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
 """
 
@@ -72,14 +74,26 @@ class _Failure(Struct):
     error: str
 
 
-def question(feeds: Sequence[tuple[Tensor, NDArray[Any]]], outputs: Sequence[str], *, binary: bool) -> Body:
+def question(
+    feeds: Sequence[tuple[Tensor, NDArray[Any]]], outputs: Sequence[str], *, binary: bool
+) -> Body:
     """Asks for these outputs of these inputs, both in binary or both in JSON."""
-    arrays = [np.ascontiguousarray(array, dtype=DATATYPES[tensor.datatype]) for tensor, array in feeds]
+    arrays = [
+        np.ascontiguousarray(array, dtype=DATATYPES[tensor.datatype]) for tensor, array in feeds
+    ]
     inputs = [
-        {"name": tensor.name, "datatype": tensor.datatype, "shape": list(array.shape), **_data(array, binary=binary)}
+        {
+            "name": tensor.name,
+            "datatype": tensor.datatype,
+            "shape": list(array.shape),
+            **_data(array, binary=binary),
+        }
         for (tensor, _), array in zip(feeds, arrays, strict=True)
     ]
-    wanted = [{"name": name, **({"parameters": {"binary_data": True}} if binary else {})} for name in outputs]
+    wanted = [
+        {"name": name, **({"parameters": {"binary_data": True}} if binary else {})}
+        for name in outputs
+    ]
     head = msgspec.json.encode({"inputs": inputs, "outputs": wanted})
     if not binary:
         return Body(head, {"Content-Type": "application/json"})
@@ -88,7 +102,11 @@ def question(feeds: Sequence[tuple[Tensor, NDArray[Any]]], outputs: Sequence[str
 
 
 def _data(array: NDArray[Any], *, binary: bool) -> dict[str, Any]:
-    return {"parameters": {"binary_data_size": array.nbytes}} if binary else {"data": array.ravel().tolist()}
+    return (
+        {"parameters": {"binary_data_size": array.nbytes}}
+        if binary
+        else {"data": array.ravel().tolist()}
+    )
 
 
 def most_bytes(numbers: int, *, binary: bool) -> int:
@@ -96,16 +114,22 @@ def most_bytes(numbers: int, *, binary: bool) -> int:
     return HEADING_BYTES + (LONGEST_BINARY if binary else LONGEST_WRITTEN) * numbers
 
 
-def outputs_of(body: bytes, headers: Mapping[str, str], wanted: Sequence[str], most: int) -> dict[str, NDArray[Any]]:
+def outputs_of(
+    body: bytes, headers: Mapping[str, str], wanted: Sequence[str], most: int
+) -> dict[str, NDArray[Any]]:
     """The outputs by name, in the order in which they were wanted; at most so many numbers in all.
 
     Raises ValueError, saying what is wrong with the answer.
     """
     length = headers.get(HEADER_LENGTH, str(len(body)))
-    head = int(length) if length.isascii() and length.isdigit() and len(length) < 12 else len(body) + 1
+    head = (
+        int(length) if length.isascii() and length.isdigit() and len(length) < 12 else len(body) + 1
+    )
     if head > len(body):
         raise ValueError(f"{HEADER_LENGTH} is {length[:20]!r}, of a body of {len(body)} bytes")
-    if body.count(b",", 0, head) > most + HEADING_BYTES // 8:  # a number of two bytes would become one of thirty-two
+    if (
+        body.count(b",", 0, head) > most + HEADING_BYTES // 8
+    ):  # a number of two bytes would become one of thirty-two
         raise ValueError(f"it has more than {most} numbers")
     try:
         said = msgspec.json.decode(memoryview(body)[:head], type=_Answer)
@@ -113,11 +137,15 @@ def outputs_of(body: bytes, headers: Mapping[str, str], wanted: Sequence[str], m
         raise ValueError(f"its JSON is no answer of the protocol: {error}") from None
     found = dict(_arrays(said.outputs, memoryview(body)[head:], most))
     if not found.keys() >= set(wanted):
-        raise ValueError(f"it has the outputs {', '.join(found) or 'none'}, not {', '.join(wanted)}")
+        raise ValueError(
+            f"it has the outputs {', '.join(found) or 'none'}, not {', '.join(wanted)}"
+        )
     return {name: found[name] for name in wanted}
 
 
-def _arrays(outputs: Sequence[_Output], tail: memoryview, most: int) -> list[tuple[str, NDArray[Any]]]:
+def _arrays(
+    outputs: Sequence[_Output], tail: memoryview, most: int
+) -> list[tuple[str, NDArray[Any]]]:
     arrays: list[tuple[str, NDArray[Any]]] = []
     for output in outputs:
         count = _count(output)
@@ -129,10 +157,14 @@ def _arrays(outputs: Sequence[_Output], tail: memoryview, most: int) -> list[tup
         else:
             size = np.dtype(FLOATS[output.datatype]).itemsize * count
             if (output.parameters or {}).get("binary_data_size") != size or size > len(tail):
-                raise ValueError(f"output {output.name} has not the bytes that its shape {output.shape} needs")
+                raise ValueError(
+                    f"output {output.name} has not the bytes that its shape {output.shape} needs"
+                )
             array, tail = np.frombuffer(tail[:size], dtype=FLOATS[output.datatype]), tail[size:]
         if array.size != count:
-            raise ValueError(f"output {output.name} has {array.size} numbers, its shape {output.shape} needs {count}")
+            raise ValueError(
+                f"output {output.name} has {array.size} numbers, its shape {output.shape} needs {count}"
+            )
         arrays.append((output.name, array.reshape(output.shape)))
     return arrays
 

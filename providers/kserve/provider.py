@@ -1,5 +1,6 @@
-"""Kind `kserve`: a detector that a server runs, asked by the Open Inference Protocol v2 over HTTP: Triton, KServe's own
-runtimes, OpenVINO Model Server, MLServer. The network is of one of the layouts that kind `onnx` knows.
+"""Kind `kserve`: a detector that a server runs, asked by the Open Inference Protocol v2 over HTTP:
+Triton, KServe's own runtimes, OpenVINO Model Server, MLServer. The network is of one of the layouts
+that kind `onnx` knows.
 """
 
 from __future__ import annotations
@@ -41,11 +42,15 @@ BESIDE_CLASSES = 160
 class Options(detector.Options):
     """Settings of kind `kserve`."""
 
-    endpoint: str = Field(pattern=r"^https?://", description="where the server listens, such as http://triton:8000")
+    endpoint: str = Field(
+        pattern=r"^https?://", description="where the server listens, such as http://triton:8000"
+    )
     model: str = Field(min_length=1, description="the model's name there")
     version: str = Field("", description="of the model; unset: the server chooses")
     token: SecretStr | None = Field(None, description="sent as Authorization: Bearer")
-    headers: dict[str, SecretStr] = Field(default_factory=dict, description="further headers of every request")
+    headers: dict[str, SecretStr] = Field(
+        default_factory=dict, description="further headers of every request"
+    )
 
 
 class Served(NamedTuple):
@@ -71,7 +76,8 @@ class Model(NamedTuple):
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
-    """The provider; its server need not be there yet. Raises Misconfigured where the labels are not."""
+    """The provider; its server need not be there yet. Raises Misconfigured where the labels are
+    not."""
     try:
         return KServe(name, options, labels_of(options, folder))
     except Misconfigured as error:
@@ -79,16 +85,28 @@ def create(name: str, options: Options, folder: Path) -> Provider:
 
 
 class KServe(Web):
-    """Holds what every provider over HTTP holds, and the model as it was found; it is looked for again once an answer
-    does not fit, for another version may be served by then."""
+    """Holds what every provider over HTTP holds, and the model as it was found; it is looked for
+    again once an answer does not fit, for another version may be served by then."""
 
     def __init__(
-        self, name: str, options: Options, labels: Sequence[str], *, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        options: Options,
+        labels: Sequence[str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        token = {"Authorization": f"Bearer {options.token.get_secret_value()}"} if options.token else {}
+        token = (
+            {"Authorization": f"Bearer {options.token.get_secret_value()}"} if options.token else {}
+        )
         further = {key: value.get_secret_value() for key, value in options.headers.items()}
-        about = replace(introduce(name, options, Task.OBJECTS), vocabulary=vocabulary(options.vocabulary, labels))
-        super().__init__(about, options.endpoint, options.timeout_ms, headers={**token, **further}, clock=clock)
+        about = replace(
+            introduce(name, options, Task.OBJECTS),
+            vocabulary=vocabulary(options.vocabulary, labels),
+        )
+        super().__init__(
+            about, options.endpoint, options.timeout_ms, headers={**token, **further}, clock=clock
+        )
         self._options, self._labels = options, labels
         version = f"/versions/{quote(options.version, safe='')}" if options.version else ""
         self._path = f"/v2/models/{quote(options.model, safe='')}{version}"
@@ -100,14 +118,17 @@ class KServe(Web):
         try:
             outputs = self._infer(model.served, model.reader.tensor(image), model.numbers)
             if _shapes(outputs) != model.shapes:
-                raise NoAnswer(f"the outputs of {self._options.model} are of other shapes than before")
+                raise NoAnswer(
+                    f"the outputs of {self._options.model} are of other shapes than before"
+                )
         except (NoAnswer, Misconfigured):
             self._model = None
             raise
         return model.reader.detections(outputs, image)
 
     def greet(self) -> None:
-        """Asks about the model: a server may be ready for it while others that it serves are not."""
+        """Asks about the model: a server may be ready for it while others that it serves are
+        not."""
         try:
             answer = self.exchange("GET", f"{self._path}/ready", timeout_s=GREET_S)
         except NoAnswer as error:  # a greeting is never billed
@@ -128,12 +149,15 @@ class KServe(Web):
             return self._model
 
     def _look(self) -> Model:
-        """By its metadata, and by what it puts out about a grey picture, as metadata may leave shapes open."""
+        """By its metadata, and by what it puts out about a grey picture, as metadata may leave
+        shapes open."""
         said = self._read(self._path, protocol.Metadata)
         image, masks = self._inputs(said.inputs)
         wanted = [output.name for output in said.outputs if output.datatype in protocol.FLOATS]
         if not wanted:
-            raise Misconfigured(f"model {self._options.model} has no outputs of {', '.join(protocol.FLOATS)}")
+            raise Misconfigured(
+                f"model {self._options.model} has no outputs of {', '.join(protocol.FLOATS)}"
+            )
         binary = protocol.EXTENSION in self._read("/v2", protocol.Server).extensions
         size = input_size(image.shape, self._options)
         served = Served(image, masks, wanted, binary, size)
@@ -143,13 +167,19 @@ class KServe(Web):
     def _read_by(self, served: Served, outputs: Mapping[str, NDArray[Any]]) -> Model:
         """How these outputs are read, once they have been."""
         try:
-            reader = reader_of(self._options, self._options.model, self._labels, served.size, outputs)
+            reader = reader_of(
+                self._options, self._options.model, self._labels, served.size, outputs
+            )
             reader.detections(outputs, Image.new("RGB", served.size))
         except (IndexError, ValueError) as error:
-            raise Misconfigured(f"layout: the outputs {_shapes(outputs)} cannot be read: {error}") from error
+            raise Misconfigured(
+                f"layout: the outputs {_shapes(outputs)} cannot be read: {error}"
+            ) from error
         return Model(served, reader, _shapes(outputs))
 
-    def _inputs(self, inputs: Sequence[protocol.Tensor]) -> tuple[protocol.Tensor, list[protocol.Tensor]]:
+    def _inputs(
+        self, inputs: Sequence[protocol.Tensor]
+    ) -> tuple[protocol.Tensor, list[protocol.Tensor]]:
         image, *others = inputs or [protocol.Tensor("", "", [])]
         if image.datatype not in TAKEN or not takes_pictures(image.shape):
             raise Misconfigured(
@@ -185,7 +215,9 @@ class KServe(Web):
         try:
             return msgspec.json.decode(answer.body, type=form)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Misconfigured(f"{path} does not answer as the Open Inference Protocol has it: {error}") from error
+            raise Misconfigured(
+                f"{path} does not answer as the Open Inference Protocol has it: {error}"
+            ) from error
 
 
 def _refused(answer: Answer) -> ProviderError:

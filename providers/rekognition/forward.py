@@ -1,4 +1,5 @@
-"""How a client's call of any operation of Rekognition's is handed on: signed anew by botocore, over its own HTTP.
+"""How a client's call of any operation of Rekognition's is handed on: signed anew by botocore, over
+its own HTTP.
 
 boto3's client has no way in for a body that is JSON already.
 https://docs.aws.amazon.com/rekognition/latest/APIReference/API_Operations.html
@@ -22,9 +23,11 @@ HEADERS = {"Content-Type": "application/x-amz-json-1.1", "Accept-Encoding": "ide
 class Line:
     """Holds the credentials, which renew themselves, and the connections."""
 
-    def __init__(self, client: Any, credentials: Any, timeout_s: float, connections: int, bundle: str | None) -> None:
-        """To the address and region of a boto3 client; `bundle` is a file of certificates to trust in place of
-        botocore's own."""
+    def __init__(
+        self, client: Any, credentials: Any, timeout_s: float, connections: int, bundle: str | None
+    ) -> None:
+        """To the address and region of a boto3 client; `bundle` is a file of certificates to trust
+        in place of botocore's own."""
         from botocore.httpsession import URLLib3Session
         from botocore.utils import get_environ_proxies
 
@@ -39,7 +42,8 @@ class Line:
         )
 
     def send(self, call: Call) -> Forwarded:
-        """Once. Raises PictureRefused where there can be no such operation, NoAnswer, and errors of botocore's."""
+        """Once. Raises PictureRefused where there can be no such operation, NoAnswer, and errors of
+        botocore's."""
         from botocore.response import StreamingBody
 
         if not NAMED.fullmatch(call.target):
@@ -47,7 +51,9 @@ class Line:
         until = time.monotonic() + self._timeout_s
         answer = self._http.send(self._signed(call))
         try:
-            chunks = StreamingBody(answer.raw, answer.headers.get("Content-Length")).iter_chunks(65536)
+            chunks = StreamingBody(answer.raw, answer.headers.get("Content-Length")).iter_chunks(
+                65536
+            )
             return forwarded(answer.status_code, answer.headers, read(chunks, until))
         finally:
             answer.raw.release_conn()

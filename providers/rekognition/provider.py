@@ -30,16 +30,21 @@ from providers.rekognition.forward import Line
 from providers.remote.sdk import Item, Remote, items_of, number
 
 LIMITS = Limits(5_242_880, min_side_px=80, max_side_px=10_000, max_pixels=100_000_000)
-OWN_LIMITS = {Task.EQUIPMENT: Limits(4_194_304, min_side_px=64, max_side_px=4096, max_pixels=4096**2)}
+OWN_LIMITS = {
+    Task.EQUIPMENT: Limits(4_194_304, min_side_px=64, max_side_px=4096, max_pixels=4096**2)
+}
 """https://docs.aws.amazon.com/rekognition/latest/dg/limits.html"""
 
 AS_OF = date(2026, 10, 7)
 TIERS = Tier(1_000_000, 0.0008), Tier(5_000_000, 0.0006), Tier(35_000_000, 0.0004)
 PRICE = Price(0.001, AS_OF, TIERS)
-"""Group 2 APIs, us-east-1, their images of a month counted together; what is beyond 5 million was read 2025-12-03."""
+"""Group 2 APIs, us-east-1, their images of a month counted together; what is beyond 5 million was
+read 2025-12-03."""
 EXTRAS = {
     "IMAGE_PROPERTIES": Price(
-        0.00075, AS_OF, (Tier(1_000_000, 0.0006), Tier(5_000_000, 0.00045), Tier(35_000_000, 0.0003))
+        0.00075,
+        AS_OF,
+        (Tier(1_000_000, 0.0006), Tier(5_000_000, 0.00045), Tier(35_000_000, 0.0003)),
     )
 }
 """Of DetectLabels; what is beyond 5 million nobody here has read: it falls as the others do."""
@@ -52,11 +57,16 @@ MOST = {
     Task.CELEBRITIES: 64,
     Task.EQUIPMENT: 15,
 }
-"""Labels that are asked for, which is as many as may be; words, largest faces and persons (model 2016-06-27)."""
+"""Labels that are asked for, which is as many as may be; words, largest faces and persons (model
+2016-06-27)."""
 
 COLOURS = "MaxDominantColors"
 REFUSED = {"InvalidImageFormatException", "ImageTooLargeException", "InvalidParameterException"}
-THROTTLED = {"ThrottlingException", "ProvisionedThroughputExceededException", "LimitExceededException"}
+THROTTLED = {
+    "ThrottlingException",
+    "ProvisionedThroughputExceededException",
+    "LimitExceededException",
+}
 
 
 class Options(ProviderOptions):
@@ -67,7 +77,9 @@ class Options(ProviderOptions):
     access_key: str | None = None
     secret_key: SecretStr | None = None
     profile: str | None = Field(None, description="a profile of the AWS config files")
-    min_confidence: float = Field(1.0, ge=0, le=100, description="asked upstream; low, so that there is much to judge")
+    min_confidence: float = Field(
+        1.0, ge=0, le=100, description="asked upstream; low, so that there is much to judge"
+    )
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG001  it has no files
@@ -78,7 +90,9 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
     except ImportError:
-        raise Misconfigured("boto3 is not installed; pip install 'imgrid-gateway[rekognition]'") from None
+        raise Misconfigured(
+            "boto3 is not installed; pip install 'imgrid-gateway[rekognition]'"
+        ) from None
     timeout_s = options.timeout_ms / 1000
     config = Config(
         connect_timeout=min(timeout_s, 5),
@@ -89,20 +103,30 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
     secret = options.secret_key.get_secret_value() if options.secret_key else None
     try:
         core = botocore.session.get_session()
-        session = boto3.Session(options.access_key, secret, region_name=options.region,
-                                botocore_session=core, profile_name=options.profile)  # fmt: skip
+        session = boto3.Session(
+            options.access_key,
+            secret,
+            region_name=options.region,
+            botocore_session=core,
+            profile_name=options.profile,
+        )
         if (credentials := session.get_credentials()) is None:
-            raise Misconfigured("no AWS credentials were found; set access_key and secret_key, a profile, or AWS_… in "
-                                "the environment (a stand-in takes any)")  # fmt: skip
+            raise Misconfigured(
+                "no AWS credentials were found; set access_key and secret_key, a profile, or AWS_… in "
+                "the environment (a stand-in takes any)"
+            )
         client = session.client("rekognition", endpoint_url=options.endpoint, config=config)
     except BotoCoreError as error:
         raise Misconfigured(str(error)) from None
-    line = Line(client, credentials, timeout_s, options.concurrency, core.get_config_variable("ca_bundle"))
+    line = Line(
+        client, credentials, timeout_s, options.concurrency, core.get_config_variable("ca_bundle")
+    )
     return Rekognition(name, options, client, line)
 
 
 class Question(NamedTuple):
-    """One operation of the client's, what else it is told than the image, and what makes detections of its answer."""
+    """One operation of the client's, what else it is told than the image, and what makes detections
+    of its answer."""
 
     operation: str
     settings: Mapping[str, Any]
@@ -128,7 +152,9 @@ class Rekognition(Remote):
             limits=LIMITS,
             own_limits=OWN_LIMITS,
             price=options.usd_per_image or PRICE,
-            extras=dict.fromkeys(EXTRAS, options.usd_per_image) if options.usd_per_image else EXTRAS,
+            extras=dict.fromkeys(EXTRAS, options.usd_per_image)
+            if options.usd_per_image
+            else EXTRAS,
             canvas_px=options.canvas,
             concurrency=options.concurrency,
             calls=options.calls,
@@ -149,7 +175,8 @@ class Rekognition(Remote):
             return question.read(ask(Image={"Bytes": picture.data}, **question.settings))
 
     def _question(self, task: Task, wanted: Sequence[str]) -> Question:
-        """Everything is asked for, however faint: what is left out of it is the rules' and the clients' to say."""
+        """Everything is asked for, however faint: what is left out of it is the rules' and the
+        clients' to say."""
         least = {"MinConfidence": self._options.min_confidence}
         most = {"MaxLabels": 1000, **least}
         if task == Task.EXTRAS:
@@ -195,17 +222,27 @@ def _translating() -> Iterator[None]:
     )
     from botocore.parsers import ResponseParserError
 
-    lost = ReadTimeoutError, ConnectionClosedError, IncompleteReadError, ResponseStreamingError, ResponseParserError
+    lost = (
+        ReadTimeoutError,
+        ConnectionClosedError,
+        IncompleteReadError,
+        ResponseStreamingError,
+        ResponseParserError,
+    )
     try:
         yield
     except ClientError as error:
         raise _translated(error.response, str(error)) from error
     except lost as error:
-        raise NoAnswer(str(error)) from error  # it was sent, or part of it: nobody here knows whether it is billed
+        raise NoAnswer(
+            str(error)
+        ) from error  # it was sent, or part of it: nobody here knows whether it is billed
     except BotoCoreError as error:
         raise Unavailable(str(error)) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise NoAnswer(f"an answer that is not Rekognition's, and may be billed: {error!r}") from error
+        raise NoAnswer(
+            f"an answer that is not Rekognition's, and may be billed: {error!r}"
+        ) from error
 
 
 def _translated(response: dict[str, Any], message: str) -> ProviderError:

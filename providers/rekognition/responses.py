@@ -37,7 +37,11 @@ def labels(answer: Answer) -> list[Detection]:
     """Every label, and behind it its instances."""
     found = []
     for label in answer["Labels"]:
-        found.append(Detection(label["Name"], label["Confidence"] / 100, WHOLE, "LABEL", details=_relatives(label)))
+        found.append(
+            Detection(
+                label["Name"], label["Confidence"] / 100, WHOLE, "LABEL", details=_relatives(label)
+            )
+        )
         found += _instances(label, "INSTANCE")
     return found
 
@@ -45,7 +49,13 @@ def labels(answer: Answer) -> list[Detection]:
 def _instances(label: Answer, kind: str = "") -> list[Detection]:
     details = _relatives(label)
     return [
-        Detection(label["Name"], each["Confidence"] / 100, _box(each["BoundingBox"]), kind, details=details)
+        Detection(
+            label["Name"],
+            each["Confidence"] / 100,
+            _box(each["BoundingBox"]),
+            kind,
+            details=details,
+        )
         for each in label.get("Instances", ())
     ]
 
@@ -93,7 +103,9 @@ def celebrities(answer: Answer) -> list[Detection]:
         for each in answer["CelebrityFaces"]
     ]
     unknown = answer.get("UnrecognizedFaces") or ()
-    return known + [_face(face, {"raw": {"Face": _without(face, PLACES)}}, "FACE") for face in unknown]
+    return known + [
+        _face(face, {"raw": {"Face": _without(face, PLACES)}}, "FACE") for face in unknown
+    ]
 
 
 def _celebrity(each: Answer) -> dict[str, Any]:
@@ -108,7 +120,9 @@ def _face(face: Answer, details: Mapping[str, Any], kind: str = "") -> Detection
 
 
 def _landmarks(face: Answer) -> tuple[Landmark, ...]:
-    return tuple(Landmark(each["Type"], each["X"], each["Y"]) for each in face.get("Landmarks") or ())
+    return tuple(
+        Landmark(each["Type"], each["X"], each["Y"]) for each in face.get("Landmarks") or ()
+    )
 
 
 def _neutral(face: Answer) -> dict[str, Any]:
@@ -127,7 +141,10 @@ def equipment(answer: Answer) -> list[Detection]:
 
 
 def _person(person: Answer) -> Detection:
-    parts = [{"name": part["Name"], "confidence": part["Confidence"] / 100} for part in person.get("BodyParts") or ()]
+    parts = [
+        {"name": part["Name"], "confidence": part["Confidence"] / 100}
+        for part in person.get("BodyParts") or ()
+    ]
     box, score = _box(person["BoundingBox"]), person["Confidence"] / 100
     return Detection("Person", score, box, "PERSON", key=person["Id"], details={"parts": parts})
 
@@ -148,7 +165,8 @@ def _worn(person: Answer) -> Iterable[Detection]:
 
 
 def moderation(answer: Answer) -> list[Detection]:
-    """Models before version 7 tell no levels: what belongs to nothing is the first, all else the second."""
+    """Models before version 7 tell no levels: what belongs to nothing is the first, all else the
+    second."""
     version = answer.get("ModerationModelVersion", "")
     return [
         Detection(

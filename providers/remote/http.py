@@ -1,5 +1,5 @@
-"""What providers share that speak HTTP themselves: one pool of connections, answers of bounded size and time, and
-faults in the common words."""
+"""What providers share that speak HTTP themselves: one pool of connections, answers of bounded size
+and time, and faults in the common words."""
 
 from __future__ import annotations
 
@@ -32,9 +32,11 @@ class Answer(NamedTuple):
 
 
 class Web(Threaded):
-    """Calls in threads over one pool, one try a call. Holds the pool, and what everything threaded holds.
+    """Calls in threads over one pool, one try a call. Holds the pool, and what everything threaded
+    holds.
 
-    `headers` go with every request. Nothing is redirected: what is sent is meant for the endpoint, keys included.
+    `headers` go with every request. Nothing is redirected: what is sent is meant for the endpoint,
+    keys included.
     """
 
     def __init__(
@@ -52,15 +54,21 @@ class Web(Threaded):
         self._client = httpx.Client(
             # what comes compressed may be a thousand times as large as its bytes
             headers={"Accept-Encoding": "identity", **(headers or {})},
-            limits=httpx.Limits(max_connections=about.concurrency + 1, max_keepalive_connections=about.concurrency),
+            limits=httpx.Limits(
+                max_connections=about.concurrency + 1, max_keepalive_connections=about.concurrency
+            ),
         )
 
     @abstractmethod
     def greet(self) -> None:
-        """Asks whether it could be asked now, in a thread. Raises one of the `ProviderError`s and nothing else."""
+        """Asks whether it could be asked now, in a thread. Raises one of the `ProviderError`s and
+        nothing else."""
 
-    async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
-        """A server that sends its headers byte by byte is given up too; its thread goes on until it is done."""
+    async def detect(
+        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+    ) -> Sequence[Detection]:
+        """A server that sends its headers byte by byte is given up too; its thread goes on until it
+        is done."""
         try:
             async with asyncio.timeout(2 * self._timeout_s):
                 return await super().detect(picture, task, wanted)
@@ -84,11 +92,14 @@ class Web(Threaded):
     ) -> Answer:
         """One request to a path below the endpoint, and its answer, whatever its status.
 
-        Raises Unavailable where nothing was sent, and NoAnswer where something was and no whole answer of at most
-        `most_bytes` came in time.
+        Raises Unavailable where nothing was sent, and NoAnswer where something was and no whole
+        answer of at most `most_bytes` came in time.
         """
         limit_s = timeout_s or self._timeout_s
-        until, limits = self._clock() + limit_s, httpx.Timeout(limit_s, connect=min(limit_s, CONNECT_S))
+        until, limits = (
+            self._clock() + limit_s,
+            httpx.Timeout(limit_s, connect=min(limit_s, CONNECT_S)),
+        )
         try:
             with self._client.stream(
                 method, f"{self._base}{path}", content=content, headers=headers, timeout=limits
@@ -97,8 +108,15 @@ class Web(Threaded):
                 if body is None:
                     raise self._late(limit_s)
                 return Answer(answer.status_code, answer.headers, body)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
-            raise Unavailable(f"{self._base} takes no connection ({error or 'no answer in time'})") from error
+        except (
+            httpx.ConnectError,
+            httpx.ConnectTimeout,
+            httpx.PoolTimeout,
+            httpx.ProxyError,
+        ) as error:
+            raise Unavailable(
+                f"{self._base} takes no connection ({error or 'no answer in time'})"
+            ) from error
         except httpx.TimeoutException as error:
             raise self._late(limit_s) from error
         except httpx.HTTPError as error:
@@ -136,4 +154,6 @@ def refusal(answer: Answer, message: str) -> ProviderError:
         return Throttled(said, pause_s(answer.headers))
     if answer.status < 300 or answer.status == 504:
         return NoAnswer(said)
-    return Unavailable(said) if answer.status >= 500 or answer.status == 408 else Misconfigured(said)
+    return (
+        Unavailable(said) if answer.status >= 500 or answer.status == 408 else Misconfigured(said)
+    )

@@ -1,5 +1,5 @@
-"""What providers share that ask over a network: threads and readiness; and those that do so through a vendor's SDK:
-pixels as fractions, and how a client's call is handed on."""
+"""What providers share that ask over a network: threads and readiness; and those that do so through
+a vendor's SDK: pixels as fractions, and how a client's call is handed on."""
 
 from __future__ import annotations
 
@@ -16,24 +16,33 @@ from providers.detection import Box, Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Unavailable
 
 UNREADY_S = 30.0
-"""How long it is not ready after a call was refused as misconfigured. Not for ever: while nobody is sent here, no call
-can show that it was put right."""
+"""How long it is not ready after a call was refused as misconfigured. Not for ever: while nobody is
+sent here, no call can show that it was put right."""
 
 MOST_BYTES = 32 * 1024 * 1024
 """Of an answer that is handed on."""
-HANDED_ON = ("content-type", "retry-after", "x-amz-retry-after", "x-amzn-requestid", "x-amzn-errortype",
-             "apim-request-id")  # fmt: skip
-"""Headers of an answer that clients go by. Others are about the connection, or the gateway's own account."""
+HANDED_ON = (
+    "content-type",
+    "retry-after",
+    "x-amz-retry-after",
+    "x-amzn-requestid",
+    "x-amzn-errortype",
+    "apim-request-id",
+)
+"""Headers of an answer that clients go by. Others are about the connection, or the gateway's own
+account."""
 
 
 class Threaded(ABC):
     """Calls in threads, one try a call: trying again is the gateway's to decide.
 
-    `url` is where the SDK sends its calls; https where it names no scheme. Holds its threads, whether it was closed,
-    and what the last call said is misconfigured and when.
+    `url` is where the SDK sends its calls; https where it names no scheme. Holds its threads,
+    whether it was closed, and what the last call said is misconfigured and when.
     """
 
-    def __init__(self, about: About, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, about: About, url: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.about = about
         self._url = urlsplit(url if "://" in url else f"https://{url}")
         self._clock = clock
@@ -49,7 +58,9 @@ class Threaded(ABC):
     def hang_up(self) -> None:
         """Gives back the SDK's connections; may be called again."""
 
-    async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+    async def detect(
+        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+    ) -> Sequence[Detection]:
         self._check_open()
         self._check_served(task, wanted)
         if not picture.data and picture.pixels is None:
@@ -65,17 +76,23 @@ class Threaded(ABC):
         return found
 
     async def ready(self) -> None:
-        """Whether the endpoint takes a connection, and the last call was not refused as misconfigured a moment ago."""
+        """Whether the endpoint takes a connection, and the last call was not refused as
+        misconfigured a moment ago."""
         self._check_open()
         self._check_refused()
-        host, port = self._url.hostname, self._url.port or (443 if self._url.scheme == "https" else 80)
+        host, port = (
+            self._url.hostname,
+            self._url.port or (443 if self._url.scheme == "https" else 80),
+        )
         try:
             async with asyncio.timeout(3):
                 _, writer = await asyncio.open_connection(host, port)
                 writer.close()
                 await writer.wait_closed()
         except (OSError, TimeoutError) as error:
-            raise Unavailable(f"{host}:{port} takes no connection ({error or 'no answer in 3 s'})") from error
+            raise Unavailable(
+                f"{host}:{port} takes no connection ({error or 'no answer in 3 s'})"
+            ) from error
 
     def _check_served(self, task: Task, wanted: Sequence[str]) -> None:
         name = self.about.name
@@ -84,7 +101,9 @@ class Threaded(ABC):
         unknown = [item for item in wanted if feature(item) not in self.about.extras]
         if task == Task.EXTRAS and (unknown or not wanted):
             asked = ", ".join(map(feature, unknown)) or "nothing"
-            raise Misconfigured(f"{name} can say {', '.join(sorted(self.about.extras))}, not {asked}")
+            raise Misconfigured(
+                f"{name} can say {', '.join(sorted(self.about.extras))}, not {asked}"
+            )
 
     def _check_refused(self) -> None:
         if self._misconfigured:
@@ -107,10 +126,12 @@ class Remote(Threaded):
 
     @abstractmethod
     def send(self, call: Call) -> Forwarded:
-        """Hands a client's call on, once, in one of the threads. Raises what `Forwarder.forward` does."""
+        """Hands a client's call on, once, in one of the threads. Raises what `Forwarder.forward`
+        does."""
 
     async def forward(self, call: Call) -> Forwarded:
-        """Of calls that are handed on nothing is concluded: what is wrong with one may be its client's doing."""
+        """Of calls that are handed on nothing is concluded: what is wrong with one may be its
+        client's doing."""
         self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.send, call)
 
@@ -131,13 +152,16 @@ def items_of(wanted: Sequence[str], options: Iterable[str]) -> list[Item]:
     for each in wanted:
         item = Item(feature(each), dict(parse_qsl(each.partition("?")[2])))
         if unknown := sorted(item.options.keys() - set(options)):
-            raise PictureRefused(f"{item.name} has no option {', '.join(unknown)}, but {', '.join(sorted(options))}")
+            raise PictureRefused(
+                f"{item.name} has no option {', '.join(unknown)}, but {', '.join(sorted(options))}"
+            )
         found.setdefault(item.name, item)
     return list(found.values())
 
 
 def number(item: Item, option: str) -> int | None:
-    """An option that is a whole number; None where it is not given. Raises PictureRefused where it is none."""
+    """An option that is a whole number; None where it is not given. Raises PictureRefused where it
+    is none."""
     if (written := item.options.get(option)) is None:
         return None
     if not (written.isascii() and written.isdigit() and len(written) < 10):
@@ -145,9 +169,11 @@ def number(item: Item, option: str) -> int | None:
     return int(written)
 
 
-def read(chunks: Iterable[bytes], until: float, clock: Callable[[], float] = time.monotonic) -> bytes:
-    """The body of an answer that comes bit by bit. Raises NoAnswer where it is larger than `MOST_BYTES`, or not there
-    by then."""
+def read(
+    chunks: Iterable[bytes], until: float, clock: Callable[[], float] = time.monotonic
+) -> bytes:
+    """The body of an answer that comes bit by bit. Raises NoAnswer where it is larger than
+    `MOST_BYTES`, or not there by then."""
     body = bytearray()
     for chunk in chunks:
         body += chunk
@@ -180,7 +206,8 @@ def pause_s(headers: Mapping[str, str]) -> float | None:
 
 
 def fractions(points: Iterable[Any], size: tuple[int, int]) -> tuple[tuple[float, float], ...]:
-    """Whatever has an `x` and a `y` in pixels, as fractions of a picture of that width and height."""
+    """Whatever has an `x` and a `y` in pixels, as fractions of a picture of that width and
+    height."""
     return tuple((point.x / size[0], point.y / size[1]) for point in points)
 
 

@@ -41,11 +41,13 @@ SAID = {
     vendor: json.loads((Path(__file__).parent / "answers" / f"{vendor}.json").read_text())
     for vendor in ("rekognition", "google", "azure")
 }
-"""What each vendor answers about a picture of 200 x 100 pixels, by operation or feature: in the shapes of its API."""
+"""What each vendor answers about a picture of 200 x 100 pixels, by operation or feature: in the
+shapes of its API."""
 
 
 class Subject(NamedTuple):
-    """A provider under test, a task it answers, a picture in which it sees something, and what of EXTRAS to say."""
+    """A provider under test, a task it answers, a picture in which it sees something, and what of
+    EXTRAS to say."""
 
     provider: Provider
     task: Task
@@ -75,18 +77,31 @@ def picture_of(image: Image.Image, wants: str = "pixels", form: str = "PNG") -> 
 
 
 def write_network(
-    file: Path, outputs: Mapping[str, Any], sides: tuple[Any, Any] = ("h", "w"), inputs: Mapping[str, Any] | None = None
+    file: Path,
+    outputs: Mapping[str, Any],
+    sides: tuple[Any, Any] = ("h", "w"),
+    inputs: Mapping[str, Any] | None = None,
 ) -> Path:
-    """A network that answers every input (1, 3, *sides) with the same outputs. `inputs`: further ones and shapes."""
+    """A network that answers every input (1, 3, *sides) with the same outputs. `inputs`: further
+    ones and shapes."""
     takes = [helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, [1, 3, *sides])]
-    takes += [helper.make_tensor_value_info(key, TensorProto.INT64, shape) for key, shape in (inputs or {}).items()]
+    takes += [
+        helper.make_tensor_value_info(key, TensorProto.INT64, shape)
+        for key, shape in (inputs or {}).items()
+    ]
     arrays = {key: np.asarray(value, dtype=np.float32) for key, value in outputs.items()}
-    gives = [helper.make_tensor_value_info(key, TensorProto.FLOAT, value.shape) for key, value in arrays.items()]
+    gives = [
+        helper.make_tensor_value_info(key, TensorProto.FLOAT, value.shape)
+        for key, value in arrays.items()
+    ]
     nodes = [
-        helper.make_node("Constant", [], [key], value=numpy_helper.from_array(value)) for key, value in arrays.items()
+        helper.make_node("Constant", [], [key], value=numpy_helper.from_array(value))
+        for key, value in arrays.items()
     ]
     graph = helper.make_graph(nodes, "always the same", takes, gives)
-    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)]), file)
+    onnx.save(
+        helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)]), file
+    )
     return file
 
 
@@ -110,7 +125,9 @@ def make_shapes(folder: Path, task: Task) -> Subject:
 
 
 def make_onnx(folder: Path, task: Task) -> Subject:
-    write_network(folder / "net.onnx", {"logits": [[[9.0, 0.0, 0.0]]], "pred_boxes": [[[0.5, 0.5, 0.4, 0.2]]]})
+    write_network(
+        folder / "net.onnx", {"logits": [[[9.0, 0.0, 0.0]]], "pred_boxes": [[[0.5, 0.5, 0.4, 0.2]]]}
+    )
     (folder / "names.txt").write_text("cat\ndog\n")
     provider = create("onnx", folder, model="net.onnx", labels="names.txt")
     return Subject(provider, task, Image.new("RGB", (200, 100)))
@@ -121,8 +138,8 @@ def make_text(folder: Path, task: Task) -> Subject:
 
 
 def make_rekognition(folder: Path, task: Task, clouds: str, endpoint: str) -> Subject:
-    """Asks, about objects, a gateway that speaks Rekognition and sees shapes; else something that answers as
-    Rekognition does: real boto3, real HTTP."""
+    """Asks, about objects, a gateway that speaks Rekognition and sees shapes; else something that
+    answers as Rekognition does: real boto3, real HTTP."""
     address = endpoint if task == Task.OBJECTS else clouds
     provider = create("rekognition", folder, endpoint=address, access_key="any", secret_key="any")
     return Subject(provider, task, red_box(), ("IMAGE_PROPERTIES?MaxDominantColors=2",))
@@ -137,7 +154,12 @@ def make_google(folder: Path, task: Task, clouds: str) -> Subject:
 def make_azure(folder: Path, task: Task, clouds: str) -> Subject:
     """Asks something that answers as Azure does and sees shapes: the real SDK, real HTTP."""
     provider = create("azure", folder, endpoint=clouds, key="any")
-    return Subject(provider, task, red_box(), ("caption?language=en", "smartCrops?smartcrops-aspect-ratios=0.9,1.33"))
+    return Subject(
+        provider,
+        task,
+        red_box(),
+        ("caption?language=en", "smartCrops?smartcrops-aspect-ratios=0.9,1.33"),
+    )
 
 
 def make_gateway(folder: Path, task: Task, endpoint: str) -> Subject:
@@ -166,14 +188,32 @@ FACTORIES: Mapping[str, Callable[..., Subject]] = {
 TASKS: Mapping[str, tuple[Task, ...]] = {
     "azure": (Task.OBJECTS, Task.PEOPLE, Task.TEXT, Task.LABELS, Task.EXTRAS),
     "gateway": (Task.OBJECTS,),
-    "google": (Task.OBJECTS, Task.PEOPLE, Task.FACES, Task.TEXT, Task.LOGOS, Task.LABELS, Task.MODERATION, Task.EXTRAS),
+    "google": (
+        Task.OBJECTS,
+        Task.PEOPLE,
+        Task.FACES,
+        Task.TEXT,
+        Task.LOGOS,
+        Task.LABELS,
+        Task.MODERATION,
+        Task.EXTRAS,
+    ),
     "kserve": (Task.OBJECTS,),
     "onnx": (Task.OBJECTS,),
-    "rekognition": (Task.OBJECTS, Task.PEOPLE, Task.FACES, Task.TEXT, Task.CELEBRITIES, Task.EQUIPMENT, Task.LABELS,
-                    Task.MODERATION, Task.EXTRAS),
+    "rekognition": (
+        Task.OBJECTS,
+        Task.PEOPLE,
+        Task.FACES,
+        Task.TEXT,
+        Task.CELEBRITIES,
+        Task.EQUIPMENT,
+        Task.LABELS,
+        Task.MODERATION,
+        Task.EXTRAS,
+    ),
     "shapes": (Task.OBJECTS,),
     "text": (Task.TEXT,),
-}  # fmt: skip
+}
 """What each kind answers; of its other tasks it says that it does not."""
 
 
@@ -182,7 +222,9 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a gateway, which answers as Rekognition does, and as gateways do."""
     config = {
         "providers": {"eye": {"kind": "shapes"}},
-        "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}], "max_wait_ms": 0}],
+        "routes": [
+            {"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}], "max_wait_ms": 0}
+        ],
     }
     with serving(parts_of(tmp_path_factory.mktemp("upstream"), config)) as url:
         yield url
@@ -213,7 +255,11 @@ def listening(answer: Callable[[Asked], Reply]) -> Iterator[str]:
             status, headers, said = reply
             content = said if isinstance(said, bytes) else json.dumps(said).encode()
             self.send_response(status)
-            for name, value in {"Content-Type": "application/json", "Content-Length": len(content), **headers}.items():
+            for name, value in {
+                "Content-Type": "application/json",
+                "Content-Length": len(content),
+                **headers,
+            }.items():
                 self.send_header(name, str(value))
             with suppress(ConnectionError):  # who asked may have gone
                 self.end_headers()
@@ -234,7 +280,8 @@ def listening(answer: Callable[[Asked], Reply]) -> Iterator[str]:
 
 @pytest.fixture
 def cloud() -> Iterator[SimpleNamespace]:
-    """A service at `cloud.url` that answers with `cloud.reply` once `cloud.wait` is set, and keeps `requests`."""
+    """A service at `cloud.url` that answers with `cloud.reply` once `cloud.wait` is set, and keeps
+    `requests`."""
     state = SimpleNamespace(reply=(200, {}, {}), requests=[], wait=threading.Event())
     state.wait.set()
 
@@ -256,11 +303,21 @@ def look(data: bytes) -> tuple[Image.Image, Sequence[Detection]]:
 
 def as_rekognition(asked: Asked) -> Reply:
     """https://docs.aws.amazon.com/rekognition/latest/APIReference/Welcome.html"""
-    operation, question = asked.headers["X-Amz-Target"].removeprefix("RekognitionService."), json.loads(asked.body)
+    operation, question = (
+        asked.headers["X-Amz-Target"].removeprefix("RekognitionService."),
+        json.loads(asked.body),
+    )
     try:
         look(base64.b64decode(question["Image"]["Bytes"]))
     except OSError:
-        return 400, {}, {"__type": "InvalidImageFormatException", "Message": "Request has invalid image format"}
+        return (
+            400,
+            {},
+            {
+                "__type": "InvalidImageFormatException",
+                "Message": "Request has invalid image format",
+            },
+        )
     return 200, {}, SAID["rekognition"][":".join((operation, *question.get("Features", ())))]
 
 
@@ -275,14 +332,20 @@ def as_google(asked: Asked) -> Reply:
     for name in (Feature.Type(feature["type"]).name for feature in question["features"]):
         said |= SAID["google"][name]
     if found and "localizedObjectAnnotations" in said:
-        said["localizedObjectAnnotations"] = said["localizedObjectAnnotations"] + list(map(google_object, found))
+        said["localizedObjectAnnotations"] = said["localizedObjectAnnotations"] + list(
+            map(google_object, found)
+        )
     return 200, {}, {"responses": [said]}
 
 
 def google_object(detection: Detection) -> Mapping[str, Any]:
     x0, y0, x1, y1 = detection.box
     corners = [{"x": x, "y": y} for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
-    return {"name": detection.label, "score": detection.score, "boundingPoly": {"normalizedVertices": corners}}
+    return {
+        "name": detection.label,
+        "score": detection.score,
+        "boundingPoly": {"normalizedVertices": corners},
+    }
 
 
 def as_azure(asked: Asked) -> Reply:
@@ -291,7 +354,11 @@ def as_azure(asked: Asked) -> Reply:
         image, found = look(asked.body)
     except OSError:
         inner = {"code": "InvalidImageFormat", "message": "Image format is not valid."}
-        return 400, {}, {"error": {"code": "InvalidRequest", "message": inner["message"], "innererror": inner}}
+        return (
+            400,
+            {},
+            {"error": {"code": "InvalidRequest", "message": inner["message"], "innererror": inner}},
+        )
     metadata = dict(zip(("width", "height"), image.size, strict=True))
     features = parse_qs(urlsplit(asked.path).query)["features"][0].split(",")
     results = {f"{feature}Result": SAID["azure"][feature] for feature in features}
@@ -322,14 +389,16 @@ def clouds() -> Iterator[str]:
 
 @pytest.fixture
 def relay() -> Iterator[SimpleNamespace]:
-    """An address, `url`, that is known before the service behind it is: what is posted there goes on to `target`. Keeps
-    which `hops` the requests said."""
+    """An address, `url`, that is known before the service behind it is: what is posted there goes
+    on to `target`. Keeps which `hops` the requests said."""
     state = SimpleNamespace(target="", hops=[])
 
     def answer(asked: Asked) -> Reply:
         hops = asked.headers["X-Imgrid-Hops"]
         state.hops.append(int(hops))
-        said = httpx.post(f"{state.target}{asked.path}", content=asked.body, headers={"X-Imgrid-Hops": hops})
+        said = httpx.post(
+            f"{state.target}{asked.path}", content=asked.body, headers={"X-Imgrid-Hops": hops}
+        )
         return said.status_code, {}, said.content
 
     with listening(answer) as state.url:
@@ -348,20 +417,29 @@ def stand_in() -> Iterator[str]:
     program = SHARED / "upstream" / "vision_upstream.py"
     if not program.exists():
         pytest.skip("needs ../shared with upstream and models")
-    with subprocess.Popen([sys.executable, program, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, program, "--port", "0"], stdout=subprocess.PIPE, text=True
+    ) as process:
         yield process.stdout.readline().split()[-1]
         process.terminate()
 
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-DATATYPES = {"tensor(float)": "FP32", "tensor(float16)": "FP16", "tensor(int64)": "INT64", "tensor(bool)": "BOOL"}
+DATATYPES = {
+    "tensor(float)": "FP32",
+    "tensor(float16)": "FP16",
+    "tensor(int64)": "INT64",
+    "tensor(bool)": "BOOL",
+}
 NUMPY = {"FP32": np.float32, "FP16": np.float16, "INT64": np.int64, "BOOL": np.bool_}
 
 
 class Inference:
-    """Serves one network, whatever the model is called, by the Open Inference Protocol v2: really run, by ONNX Runtime.
+    """Serves one network, whatever the model is called, by the Open Inference Protocol v2: really
+    run, by ONNX Runtime.
 
-    Takes and gives tensors in binary where it is told to; asked to, it answers `instead`, for a path that ends so.
+    Takes and gives tensors in binary where it is told to; asked to, it answers `instead`, for a
+    path that ends so.
     """
 
     def __init__(self, network: Path, *, binary: bool = True) -> None:
@@ -376,13 +454,26 @@ class Inference:
             if asked.path.endswith(ending):
                 return reply
         if asked.path == "/v2":
-            return 200, {}, {"name": "tests", "extensions": ["binary_tensor_data"] if self.binary else []}
+            return (
+                200,
+                {},
+                {"name": "tests", "extensions": ["binary_tensor_data"] if self.binary else []},
+            )
         if asked.path.endswith("/infer"):
             return self._infer(asked)
         if asked.path.endswith("/ready"):
             return 200, {}, b""
-        return 200, {}, {key: list(map(self._described, tensors)) for key, tensors in (
-            ("inputs", self.session.get_inputs()), ("outputs", self.session.get_outputs()))}  # fmt: skip
+        return (
+            200,
+            {},
+            {
+                key: list(map(self._described, tensors))
+                for key, tensors in (
+                    ("inputs", self.session.get_inputs()),
+                    ("outputs", self.session.get_outputs()),
+                )
+            },
+        )
 
     @staticmethod
     def _described(tensor: Any) -> dict[str, Any]:
@@ -438,7 +529,9 @@ def inference() -> Iterator[Callable[..., tuple[str, Inference]]]:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server that runs the tiny network that kind `onnx` is tried with."""
     outputs = {"logits": [[[9.0, 0.0, 0.0]]], "pred_boxes": [[[0.5, 0.5, 0.4, 0.2]]]}
-    with listening(Inference(write_network(tmp_path_factory.mktemp("models") / "net.onnx", outputs))) as url:
+    with listening(
+        Inference(write_network(tmp_path_factory.mktemp("models") / "net.onnx", outputs))
+    ) as url:
         yield url
 
 
@@ -462,7 +555,9 @@ def subject_of(kind: str, task: Task, folder: Path, request: pytest.FixtureReque
     params=[(kind, task) for kind, tasks in TASKS.items() for task in tasks],
     ids=lambda param: "-".join(param),
 )
-def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+def subject(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Subject]:
     """One of each kind for each of its tasks, shared by all tests, as some take seconds to load."""
     made = subject_of(*request.param, tmp_path_factory.mktemp(request.param[0]), request)
     yield made

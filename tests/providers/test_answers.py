@@ -1,4 +1,5 @@
-"""The answers that these tests give in the clouds' place have the shapes of the clouds' own APIs."""
+"""The answers that these tests give in the clouds' place have the shapes of the clouds' own
+APIs."""
 
 import json
 
@@ -12,7 +13,8 @@ from google.protobuf import json_format
 
 @pytest.fixture(scope="module")
 def rekognition():
-    """`rekognition(operation, answer)`: what is wrong with it by AWS's model, which SDKs themselves never look at."""
+    """`rekognition(operation, answer)`: what is wrong with it by AWS's model, which SDKs themselves
+    never look at."""
     model = botocore.session.get_session().get_service_model("rekognition")
 
     def wrong(operation, answer):
@@ -61,7 +63,9 @@ def test_google(said):
     """Google's messages have a field for every member."""
     for answer in said["google"].values():
         message = vision.AnnotateImageResponse.pb()()
-        assert json_format.Parse(json.dumps(answer), message, ignore_unknown_fields=False).ListFields()
+        assert json_format.Parse(
+            json.dumps(answer), message, ignore_unknown_fields=False
+        ).ListFields()
 
 
 def test_azure(said):

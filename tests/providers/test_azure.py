@@ -1,4 +1,5 @@
-"""The provider `azure`: what it asks, what it makes of the answers, and of everything that is none."""
+"""The provider `azure`: what it asks, what it makes of the answers, and of everything that is
+none."""
 
 import asyncio
 import logging
@@ -26,8 +27,14 @@ def polygon(x0, y0, x1, y1):
     return [{"x": x, "y": y} for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
 
 
-OBJECTS = answered(objects={"values": [{"boundingBox": BOX, "tags": [{"name": "Laptop", "confidence": 0.88}]}]})
-PEOPLE = answered(people={"values": [{"boundingBox": BOX, "confidence": confidence} for confidence in (0.96, 0.0017)]})
+OBJECTS = answered(
+    objects={"values": [{"boundingBox": BOX, "tags": [{"name": "Laptop", "confidence": 0.88}]}]}
+)
+PEOPLE = answered(
+    people={
+        "values": [{"boundingBox": BOX, "confidence": confidence} for confidence in (0.96, 0.0017)]
+    }
+)
 WORDS = [
     {"text": "OPEN", "boundingPolygon": polygon(0, 0, 80, 20), "confidence": 0.5},
     {"text": "LATE", "boundingPolygon": polygon(100, 0, 200, 20), "confidence": 1.0},
@@ -42,7 +49,11 @@ TEXT = answered(read={"blocks": [{"lines": LINES}]})
 
 def refused(status, code="", text="no", inner=None):
     error = {"code": code or str(status), "message": text}
-    return status, {}, {"error": {**error, **({"innererror": {"code": inner, "message": text}} if inner else {})}}
+    return (
+        status,
+        {},
+        {"error": {**error, **({"innererror": {"code": inner, "message": text}} if inner else {})}},
+    )
 
 
 async def once(provider, task, wanted=()):
@@ -57,7 +68,9 @@ def ask(cloud, make, tmp_path):
     """`ask(task, wanted, **options)`: the answer to one picture."""
 
     def asking(task=Task.OBJECTS, wanted=(), **options):
-        return asyncio.run(once(make("azure", tmp_path, endpoint=cloud.url, key="secret", **options), task, wanted))
+        return asyncio.run(
+            once(make("azure", tmp_path, endpoint=cloud.url, key="secret", **options), task, wanted)
+        )
 
     return asking
 
@@ -84,7 +97,8 @@ def test_it_asks_for_one_feature(cloud, ask, task, feature, reply):
 
 
 def test_extras_are_one_call(cloud, ask, said):
-    """Several extras are one call, with the options of all of them; each is handed on as it came by the wire."""
+    """Several extras are one call, with the options of all of them; each is handed on as it came by
+    the wire."""
     names = ["caption", "denseCaptions", "smartCrops"]
     cloud.reply = answered(**{name: said["azure"][name] for name in names})
     options = ["?language=en&gender-neutral-caption=true", "", "?smartcrops-aspect-ratios=0.9,1.33"]
@@ -98,7 +112,9 @@ def test_extras_are_one_call(cloud, ask, said):
         "gender-neutral-caption": ["true"],
         "smartcrops-aspect-ratios": ["0.9,1.33"],
     }
-    assert [(each.label, each.score, each.box) for each in found] == [(name, 1.0, WHOLE) for name in names]
+    assert [(each.label, each.score, each.box) for each in found] == [
+        (name, 1.0, WHOLE) for name in names
+    ]
     assert [each.details for each in found] == [{"raw": said["azure"][name]} for name in names]
 
 
@@ -126,8 +142,11 @@ def test_missing_extras(cloud, ask, said):
 
 
 def test_refused_extras(cloud, ask):
-    """What Azure does not take about an extra is of the one question: a language, or a region that has no captions."""
-    cloud.reply = refused(400, "InvalidRequest", "The language is not supported.", "NotSupportedLanguage")
+    """What Azure does not take about an extra is of the one question: a language, or a region that
+    has no captions."""
+    cloud.reply = refused(
+        400, "InvalidRequest", "The language is not supported.", "NotSupportedLanguage"
+    )
     with pytest.raises(PictureRefused, match="language"):
         ask(Task.EXTRAS, ["caption?language=xx"])
 
@@ -150,7 +169,10 @@ def test_endpoints_have_a_scheme(endpoint):
 def test_prices(make, tmp_path):
     """Text has a price of its own, unless the operator says what pictures cost."""
     about = make("azure", tmp_path, endpoint="http://127.0.0.1", key="any").about
-    assert [about.price_of(task).usd_per_image for task in (Task.OBJECTS, Task.TEXT)] == [0.001, 0.0015]
+    assert [about.price_of(task).usd_per_image for task in (Task.OBJECTS, Task.TEXT)] == [
+        0.001,
+        0.0015,
+    ]
     assert about.price_of(Task.PEOPLE).usd_per_month(2_000_000) == pytest.approx(1_650)
     about = make("azure", tmp_path, endpoint="http://127.0.0.1", key="any", usd_per_image=0.5).about
     assert about.price_of(Task.TEXT).usd_per_image == 0.5
@@ -159,7 +181,10 @@ def test_prices(make, tmp_path):
 def test_prices_of_extras(make, tmp_path):
     """Words about pictures cost more than crops of them, and each extra is billed."""
     about = make("azure", tmp_path, endpoint="http://127.0.0.1", key="any").about
-    each = [about.price_of(Task.EXTRAS, [name]).usd_per_image for name in ("caption", "denseCaptions", "smartCrops")]
+    each = [
+        about.price_of(Task.EXTRAS, [name]).usd_per_image
+        for name in ("caption", "denseCaptions", "smartCrops")
+    ]
     assert each == [0.0015, 0.0015, 0.001]
     together = about.price_of(Task.EXTRAS, ["caption?language=en", "smartCrops"])
     assert together.usd_per_image == pytest.approx(0.0025)
@@ -177,7 +202,10 @@ def test_objects(cloud, ask):
 def test_people(cloud, ask):
     """Everybody is told of, however unsure: thresholds are the rules' and the clients' own."""
     cloud.reply = PEOPLE
-    assert [(each.label, each.score) for each in ask(Task.PEOPLE)] == [("Person", 0.96), ("Person", 0.0017)]
+    assert [(each.label, each.score) for each in ask(Task.PEOPLE)] == [
+        ("Person", 0.96),
+        ("Person", 0.0017),
+    ]
 
 
 def test_labels(cloud, ask, said):
@@ -185,32 +213,58 @@ def test_labels(cloud, ask, said):
     cloud.reply = answered(tags=said["azure"]["tags"])
     found = ask(Task.LABELS)
     assert [(each.label, each.kind, each.score) for each in found] == [
-        ("rectangle", "LABEL", 0.96875), ("red", "LABEL", 0.75)
-    ]  # fmt: skip
+        ("rectangle", "LABEL", 0.96875),
+        ("red", "LABEL", 0.75),
+    ]
     assert {each.box for each in found} == {WHOLE}
 
 
 def test_text(cloud, ask):
-    """A word names its line by key, and a line's score is the mean of its words'; one without words is none."""
+    """A word names its line by key, and a line's score is the mean of its words'; one without words
+    is none."""
     cloud.reply = TEXT
     found = ask(Task.TEXT)
     assert [(each.kind, each.label, each.score) for each in found] == [
-        ("LINE", "OPEN LATE", 0.75), ("LINE", "LATE", 1.0),
-        ("WORD", "OPEN", 0.5), ("WORD", "LATE", 1.0), ("WORD", "LATE", 1.0),
-    ]  # fmt: skip
-    assert [(each.key, each.parent) for each in found] == [(0, None), (1, None), (None, 0), (None, 0), (None, 1)]
+        ("LINE", "OPEN LATE", 0.75),
+        ("LINE", "LATE", 1.0),
+        ("WORD", "OPEN", 0.5),
+        ("WORD", "LATE", 1.0),
+        ("WORD", "LATE", 1.0),
+    ]
+    assert [(each.key, each.parent) for each in found] == [
+        (0, None),
+        (1, None),
+        (None, 0),
+        (None, 0),
+        (None, 1),
+    ]
     assert found[0].polygon == ((0.0, 0.0), (0.5, 0.0), (0.5, 0.1), (0.0, 0.1))
 
 
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (refused(400, "InvalidRequest", "Image format is not valid.", "InvalidImageFormat"), PictureRefused),
-        (refused(400, "InvalidRequest", "The image dimension is too small.", "InvalidImageSize"), PictureRefused),
-        (refused(400, "InvalidRequest", "The image size is not allowed to be zero."), PictureRefused),
+        (
+            refused(400, "InvalidRequest", "Image format is not valid.", "InvalidImageFormat"),
+            PictureRefused,
+        ),
+        (
+            refused(400, "InvalidRequest", "The image dimension is too small.", "InvalidImageSize"),
+            PictureRefused,
+        ),
+        (
+            refused(400, "InvalidRequest", "The image size is not allowed to be zero."),
+            PictureRefused,
+        ),
         (refused(413), PictureRefused),
-        (refused(400, "InvalidRequest", "not for this image", "NotSupportedVisualFeature"), Misconfigured),
-        (refused(400, "InvalidRequest", "The feature is not supported in this region."), Misconfigured),
+        (
+            refused(400, "InvalidRequest", "not for this image", "NotSupportedVisualFeature"),
+            Misconfigured,
+        ),
+        (
+            refused(400, "InvalidRequest", "The feature is not supported in this region."),
+            Misconfigured,
+        ),
         (refused(400, "BadArgument", "image"), Misconfigured),
         ((400, {}, {}), Misconfigured),
         (refused(401), Misconfigured),
@@ -228,13 +282,17 @@ def test_text(cloud, ask):
         ((200, {"Content-Type": "text/html"}, b"<html>"), NoAnswer),
         ((202, {}, {}), NoAnswer),
         (answered(), NoAnswer),
-        (answered(objects={"values": [{"tags": [{"name": "Laptop", "confidence": 0.5}]}]}), NoAnswer),
+        (
+            answered(objects={"values": [{"tags": [{"name": "Laptop", "confidence": 0.5}]}]}),
+            NoAnswer,
+        ),
         ((200, {"Content-Length": 1000}, {}), NoAnswer),
         (None, NoAnswer),
     ],
 )
 def test_what_is_no_answer(cloud, ask, reply, error):
-    """Every error becomes the one in the common tree that says what to do about it, after one call."""
+    """Every error becomes the one in the common tree that says what to do about it, after one
+    call."""
     cloud.reply = reply
     with pytest.raises(error):
         ask()

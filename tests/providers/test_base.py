@@ -30,7 +30,8 @@ def prices(draw, *, falling=False):
 
 
 @pytest.mark.parametrize(
-    ("images", "usd"), [(0, 0), (1, 0.001), (1_000, 1), (1_001, 1.0008), (5_000, 4.2), (6_000, 4.8), (2.5, 0.0025)]
+    ("images", "usd"),
+    [(0, 0), (1, 0.001), (1_000, 1), (1_001, 1.0008), (5_000, 4.2), (6_000, 4.8), (2.5, 0.0025)],
 )
 def test_usd_per_month(images, usd):
     """A tier's price is for the images within it; those before cost what they cost before."""
@@ -45,7 +46,8 @@ def test_one_price(usd, images):
 
 @given(prices(), amounts, amounts)
 def test_no_leaps(price, some, others):
-    """More images cost at least the cheapest tier's price more each, and at most the dearest's: nowhere is a leap."""
+    """More images cost at least the cheapest tier's price more each, and at most the dearest's:
+    nowhere is a leap."""
     few, many = sorted((some, others))
     each = [price.usd_per_image, *(tier.usd_per_image for tier in price.tiers)]
     more = price.usd_per_month(many) - price.usd_per_month(few)
@@ -54,7 +56,8 @@ def test_no_leaps(price, some, others):
 
 @given(prices(falling=True), amounts, amounts)
 def test_concave(price, some, others):
-    """Where prices fall, two months cost no more in the middle than on average, so one large one costs no more."""
+    """Where prices fall, two months cost no more in the middle than on average, so one large one
+    costs no more."""
     middle = price.usd_per_month((some + others) / 2)
     apart = price.usd_per_month(some) + price.usd_per_month(others)
     assert 2 * middle >= apart - 1e-6
@@ -63,9 +66,12 @@ def test_concave(price, some, others):
 
 @given(st.lists(prices(), max_size=4), amounts)
 def test_together(several, images):
-    """What is billed by several price lists costs what each of them asks, however many images there are."""
+    """What is billed by several price lists costs what each of them asks, however many images there
+    are."""
     together = Price.together(several)
-    assert together.usd_per_month(images) == pytest.approx(sum(price.usd_per_month(images) for price in several))
+    assert together.usd_per_month(images) == pytest.approx(
+        sum(price.usd_per_month(images) for price in several)
+    )
 
 
 def test_together_is_as_old_as_the_oldest():
@@ -75,9 +81,19 @@ def test_together_is_as_old_as_the_oldest():
 
 
 def test_price_of():
-    """A task may have a price of its own; extras cost what each of them does, or as a task where nothing is known."""
-    about = About("a", "a", frozenset(Task), price=Price(1), prices={Task.TEXT: Price(2)}, extras={"hue": Price(4)})
-    assert [about.price_of(task).usd_per_image for task in (Task.OBJECTS, Task.TEXT, Task.EXTRAS)] == [1, 2, 0]
+    """A task may have a price of its own; extras cost what each of them does, or as a task where
+    nothing is known."""
+    about = About(
+        "a",
+        "a",
+        frozenset(Task),
+        price=Price(1),
+        prices={Task.TEXT: Price(2)},
+        extras={"hue": Price(4)},
+    )
+    assert [
+        about.price_of(task).usd_per_image for task in (Task.OBJECTS, Task.TEXT, Task.EXTRAS)
+    ] == [1, 2, 0]
     wanted = ["hue?colours=3", "hue", "mood"]
     assert about.price_of(Task.EXTRAS, wanted).usd_per_image == 5
     assert about.price_of(Task.TEXT, wanted).usd_per_image == 2
@@ -86,7 +102,9 @@ def test_price_of():
 def test_limits_of():
     """A task may take less than the others, and its canvases are within that."""
     tight = Limits(1000, max_side_px=640)
-    about = About("a", "a", frozenset(Task), own_limits={Task.EQUIPMENT: tight}, canvas_px=(1280, 320))
+    about = About(
+        "a", "a", frozenset(Task), own_limits={Task.EQUIPMENT: tight}, canvas_px=(1280, 320)
+    )
     assert (about.limits_of(Task.EQUIPMENT), about.limits_of(Task.TEXT)) == (tight, Limits())
     assert about.for_task(Task.TEXT) is about
     narrow = about.for_task(Task.EQUIPMENT)
@@ -133,7 +151,8 @@ def test_options_come_back(price):
 
 
 def test_rekognition():
-    """Rekognition's prices fall by the month's images: 1,000 dollars for the first million, 800 for the next."""
+    """Rekognition's prices fall by the month's images: 1,000 dollars for the first million, 800 for
+    the next."""
     assert PRICE.as_of
     assert [PRICE.usd_per_month(millions * 1e6) for millions in (1, 2, 5, 35, 36)] == pytest.approx(
         [1_000, 1_800, 4_200, 22_200, 22_600]

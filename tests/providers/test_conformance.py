@@ -12,11 +12,22 @@ from providers.base import Picture, feature
 from providers.detection import BOXED, WHOLE, Task
 from providers.errors import Misconfigured, PictureRefused, Unavailable
 
-PLACES = {"boundingbox", "boundingpoly", "fdboundingpoly", "vertices", "landmarks", "geometry", "polygon"}
+PLACES = {
+    "boundingbox",
+    "boundingpoly",
+    "fdboundingpoly",
+    "vertices",
+    "landmarks",
+    "geometry",
+    "polygon",
+}
 """What vendors call places, in lower case."""
 
 saying_extras = pytest.mark.parametrize(
-    "subject", [(kind, Task.EXTRAS) for kind in ("azure", "google", "rekognition")], ids="-".join, indirect=True
+    "subject",
+    [(kind, Task.EXTRAS) for kind in ("azure", "google", "rekognition")],
+    ids="-".join,
+    indirect=True,
 )
 
 
@@ -29,14 +40,16 @@ def test_kind(subject):
 
 
 def test_tasks(subject, tasks):
-    """It answers the tasks that this suite asks it for, and no others; one that says extras names them."""
+    """It answers the tasks that this suite asks it for, and no others; one that says extras names
+    them."""
     about = subject.provider.about
     assert about.tasks == set(tasks[about.kind])
     assert (Task.EXTRAS in about.tasks) is bool(about.extras)
 
 
 def test_calls(subject):
-    """What an operator says of how often it may be called, and when it is left alone, is what it tells of itself."""
+    """What an operator says of how often it may be called, and when it is left alone, is what it
+    tells of itself."""
     calls = subject.provider.about.calls
     assert calls.rate_per_s == 1000
     assert calls.breaker is not None
@@ -51,7 +64,8 @@ def test_unknown_kind():
 
 
 def test_detections(seen):
-    """It sees what is there: named, with a score of 0 to 1 and a box of fractions whose corners are in order."""
+    """It sees what is there: named, with a score of 0 to 1 and a box of fractions whose corners are
+    in order."""
     assert seen
     for detection in seen:
         x0, y0, x1, y1 = detection.box
@@ -59,7 +73,10 @@ def test_detections(seen):
         assert 0 <= detection.score <= 1
         assert -1 < x0 < x1 < 2
         assert -1 < y0 < y1 < 2
-        assert all(type(number) is float and math.isfinite(number) for number in (detection.score, *detection.box))
+        assert all(
+            type(number) is float and math.isfinite(number)
+            for number in (detection.score, *detection.box)
+        )
 
 
 def test_polygons(seen):
@@ -87,13 +104,15 @@ def test_whole(subject, seen):
 
 @saying_extras
 def test_extras(subject, seen):
-    """Of each extra that is wanted comes one detection, called as it was wanted, with the vendor's own words."""
+    """Of each extra that is wanted comes one detection, called as it was wanted, with the vendor's
+    own words."""
     assert [each.label for each in seen] == list(map(feature, subject.wanted))
     assert all(each.details["raw"] for each in seen)
 
 
 def test_details(subject, seen):
-    """Details can be written as JSON, and no place is among them: it would not be mapped to its photo."""
+    """Details can be written as JSON, and no place is among them: it would not be mapped to its
+    photo."""
     details = json.loads(json.dumps([dict(each.details) for each in seen]))
     if subject.task != Task.EXTRAS:
         assert not PLACES & {key.lower() for key in keys_of(details)}
@@ -131,7 +150,9 @@ async def test_formats(subject, picture):
     if subject.provider.about.wants == "pixels":
         pytest.skip("it wants pixels")
     for form in subject.provider.about.limits.formats:
-        assert await subject.provider.detect(picture(subject.shows, "bytes", form), subject.task, subject.wanted)
+        assert await subject.provider.detect(
+            picture(subject.shows, "bytes", form), subject.task, subject.wanted
+        )
 
 
 @pytest.mark.parametrize("data", [b"", b"this is no picture", b"\x89PNG\r\n\x1a\n cut short"])
@@ -142,7 +163,8 @@ async def test_no_picture(subject, data):
 
 
 async def test_other_task(subject, picture):
-    """A task it does not answer is an error of whoever routed it there, and says which it does answer."""
+    """A task it does not answer is an error of whoever routed it there, and says which it does
+    answer."""
     other = next(task for task in Task if task not in subject.provider.about.tasks)
     with pytest.raises(Misconfigured, match=f"{subject.task}.*, not {other}"):
         await subject.provider.detect(picture(subject.shows, subject.provider.about.wants), other)
@@ -151,14 +173,18 @@ async def test_other_task(subject, picture):
 @saying_extras
 @pytest.mark.parametrize("wanted", [(), ("horoscope?sign=leo",)])
 async def test_other_extras(subject, picture, wanted):
-    """An extra that it cannot say is an error too, before anything is asked, and so is none at all."""
-    with pytest.raises(Misconfigured, match=f"can say .*, not {'horoscope' if wanted else 'nothing'}$"):
+    """An extra that it cannot say is an error too, before anything is asked, and so is none at
+    all."""
+    with pytest.raises(
+        Misconfigured, match=f"can say .*, not {'horoscope' if wanted else 'nothing'}$"
+    ):
         await subject.provider.detect(picture(subject.shows, "bytes"), Task.EXTRAS, wanted)
     await subject.provider.ready()
 
 
 async def test_close(fresh, picture):
-    """It is ready until it is closed, may be closed twice, and then says so instead of answering."""
+    """It is ready until it is closed, may be closed twice, and then says so instead of
+    answering."""
     await fresh.provider.ready()
     await fresh.provider.close()
     await fresh.provider.close()

@@ -19,7 +19,8 @@ from providers.remote.sdk import MOST_BYTES, read
 
 
 class Vendor(NamedTuple):
-    """A provider's settings without its address, a call that its vendor has, and where that is posted."""
+    """A provider's settings without its address, a call that its vendor has, and where that is
+    posted."""
 
     settings: dict
     call: Call
@@ -28,9 +29,15 @@ class Vendor(NamedTuple):
 
 BODY = b'{"Image": {"S3Object": {"Bucket": "b", "Name": "a.jpg"}}}'
 VENDORS = {
-    "rekognition": Vendor({"access_key": "AKID", "secret_key": "hush"}, Call("CompareFaces", BODY), "/"),
+    "rekognition": Vendor(
+        {"access_key": "AKID", "secret_key": "hush"}, Call("CompareFaces", BODY), "/"
+    ),
     "google": Vendor({"api_key": "AIza"}, Call("/v1/files:annotate", BODY), "/v1/files:annotate"),
-    "azure": Vendor({"key": "secret"}, Call("imageanalysis:analyze", BODY), "/computervision/imageanalysis:analyze"),
+    "azure": Vendor(
+        {"key": "secret"},
+        Call("imageanalysis:analyze", BODY),
+        "/computervision/imageanalysis:analyze",
+    ),
 }
 
 
@@ -41,7 +48,8 @@ def vendor(request):
 
 @pytest.fixture
 def forward(cloud, make, tmp_path):
-    """`forward(vendor, call, **options)`: the answer to a call, the vendor's usual one where none is given."""
+    """`forward(vendor, call, **options)`: the answer to a call, the vendor's usual one where none
+    is given."""
 
     def forwarding(vendor, call=None, **options):
         transport = {"transport": "rest"} if vendor == "google" else {}
@@ -67,16 +75,29 @@ def test_as_it_is(cloud, forward, vendor):
     assert (answer.status, answer.body) == (200, b'{"an":  "answer"}')
     assert answer.headers["content-type"] == "application/json"
     (asked,) = cloud.requests
-    assert (asked.method, urlsplit(asked.path).path, asked.body) == ("POST", VENDORS[vendor].path, BODY)
+    assert (asked.method, urlsplit(asked.path).path, asked.body) == (
+        "POST",
+        VENDORS[vendor].path,
+        BODY,
+    )
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 503])
 def test_refusals_are_answers(cloud, forward, vendor, status):
-    """What the vendor refuses comes back with its status, its words and how long to wait, after one try."""
-    cloud.reply = status, {"Retry-After": "7", "x-amzn-RequestId": "r-1", "Set-Cookie": "a=b"}, {"error": "no"}
+    """What the vendor refuses comes back with its status, its words and how long to wait, after one
+    try."""
+    cloud.reply = (
+        status,
+        {"Retry-After": "7", "x-amzn-RequestId": "r-1", "Set-Cookie": "a=b"},
+        {"error": "no"},
+    )
     answer = forward(vendor)
     assert (answer.status, json.loads(answer.body)) == (status, {"error": "no"})
-    assert answer.headers == {"content-type": "application/json", "retry-after": "7", "x-amzn-requestid": "r-1"}
+    assert answer.headers == {
+        "content-type": "application/json",
+        "retry-after": "7",
+        "x-amzn-requestid": "r-1",
+    }
     assert len(cloud.requests) == 1
 
 
@@ -108,7 +129,9 @@ def test_nobody_there(forward, vendor):
         forward(vendor, endpoint="http://127.0.0.1:9")
 
 
-@pytest.mark.parametrize("target", ["", "Detect Labels", "../v1/files:annotate", "//evil.example/v1", "X\r\nHost: y"])
+@pytest.mark.parametrize(
+    "target", ["", "Detect Labels", "../v1/files:annotate", "//evil.example/v1", "X\r\nHost: y"]
+)
 def test_other_targets(cloud, forward, vendor, target):
     """What cannot be a call of the vendor's goes nowhere."""
     with pytest.raises(PictureRefused):
@@ -134,7 +157,8 @@ async def test_it_stays_ready(cloud, make, tmp_path):
 
 
 def test_signed_anew(cloud, forward):
-    """Rekognition gets the operation by name, signed with the gateway's own keys for its own address."""
+    """Rekognition gets the operation by name, signed with the gateway's own keys for its own
+    address."""
     forward("rekognition", Call("ListCollections", b'{"MaxResults": 3}'))
     (asked,) = cloud.requests
     headers = {name.lower(): value for name, value in asked.headers.items()}
@@ -142,7 +166,9 @@ def test_signed_anew(cloud, forward):
     assert headers["content-type"] == "application/x-amz-json-1.1"
     us = Tenant("us", "us")
     incoming = Incoming("POST", asked.path, "", headers, asked.body)
-    assert verify(incoming, {"AKID": KeyPair("hush", us)}.get, "rekognition", datetime.now(UTC)) == us
+    assert (
+        verify(incoming, {"AKID": KeyPair("hush", us)}.get, "rekognition", datetime.now(UTC)) == us
+    )
 
 
 class TestGoogle:
@@ -159,8 +185,14 @@ class TestGoogle:
         ],
     )
     def test_paths(self, cloud, forward, method, path):
-        """Images, files and operations are asked about by their paths, with the query but for the client's own key."""
-        query = (("key", "the client's"), ("$alt", "json;enum-encoding=int"), ("access_token", "t"), ("fields", "a,b"))
+        """Images, files and operations are asked about by their paths, with the query but for the
+        client's own key."""
+        query = (
+            ("key", "the client's"),
+            ("$alt", "json;enum-encoding=int"),
+            ("access_token", "t"),
+            ("fields", "a,b"),
+        )
         forward("google", Call(path, method=method, query=query))
         (asked,) = cloud.requests
         url = urlsplit(asked.path)
@@ -170,11 +202,17 @@ class TestGoogle:
 
     @pytest.mark.parametrize(
         "path",
-        ["/v1/projects/p/locations/eu/productSets", "/v2/images:annotate", "/v1/projects/../images:annotate",
-         "/v1/images:annotate?key=x", "/v1/operations/a/b"],
-    )  # fmt: skip
+        [
+            "/v1/projects/p/locations/eu/productSets",
+            "/v2/images:annotate",
+            "/v1/projects/../images:annotate",
+            "/v1/images:annotate?key=x",
+            "/v1/operations/a/b",
+        ],
+    )
     def test_other_paths(self, cloud, forward, path):
-        """Others are not: what a client of images may do is not all that the gateway's account may."""
+        """Others are not: what a client of images may do is not all that the gateway's account
+        may."""
         with pytest.raises(PictureRefused):
             forward("google", Call(path))
         assert not cloud.requests
@@ -188,11 +226,27 @@ class TestGoogle:
 
 
 def test_azures_query(cloud, forward):
-    """Azure gets the client's query and content type, with the gateway's key in place of the client's."""
-    query = (("api-version", "2023-10-01"), ("features", "caption,tags"), ("Subscription-Key", "the client's"))
-    forward("azure", Call("imageanalysis:analyze", b"\xff\xd8", query=query, content_type="application/octet-stream"))
+    """Azure gets the client's query and content type, with the gateway's key in place of the
+    client's."""
+    query = (
+        ("api-version", "2023-10-01"),
+        ("features", "caption,tags"),
+        ("Subscription-Key", "the client's"),
+    )
+    forward(
+        "azure",
+        Call(
+            "imageanalysis:analyze",
+            b"\xff\xd8",
+            query=query,
+            content_type="application/octet-stream",
+        ),
+    )
     (asked,) = cloud.requests
-    assert parse_qsl(urlsplit(asked.path).query) == [("api-version", "2023-10-01"), ("features", "caption,tags")]
+    assert parse_qsl(urlsplit(asked.path).query) == [
+        ("api-version", "2023-10-01"),
+        ("features", "caption,tags"),
+    ]
     assert asked.headers["Content-Type"] == "application/octet-stream"
     assert asked.headers["Ocp-Apim-Subscription-Key"] == "secret"
     assert asked.body == b"\xff\xd8"

@@ -1,4 +1,5 @@
-"""Kind `gateway`: another gateway's answers come as its providers gave them, its errors in the providers' words."""
+"""Kind `gateway`: another gateway's answers come as its providers gave them, its errors in the
+providers' words."""
 
 import json
 
@@ -17,13 +18,24 @@ from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled,
 from providers.registry import load
 
 PHOTO = drawn((200, 100), Block("red", 50, 25, 150, 75))
-LINE = Detection("two words", 0.5, Box(0.1, 0.1, 0.5, 0.2), "LINE", ((0.1, 0.1), (0.5, 0.1), (0.5, 0.2), (0.1, 0.2)), 7)
+LINE = Detection(
+    "two words",
+    0.5,
+    Box(0.1, 0.1, 0.5, 0.2),
+    "LINE",
+    ((0.1, 0.1), (0.5, 0.1), (0.5, 0.2), (0.1, 0.2)),
+    7,
+)
 WORD = Detection("two", 0.4, Box(0.1, 0.1, 0.2, 0.2), "WORD", parent=7)
 FACE = Detection(
     "Face",
     0.9,
     Box(0.2, 0.2, 0.6, 0.8),
-    details={"vendor": "rekognition", "raw": {"Smile": {"Value": True, "Confidence": 99.5}}, "pose": [1.0, 2.0, 3.0]},
+    details={
+        "vendor": "rekognition",
+        "raw": {"Smile": {"Value": True, "Confidence": 99.5}},
+        "pose": [1.0, 2.0, 3.0],
+    },
     landmarks=(Landmark("eyeLeft", 0.3, 0.4, 0.05), Landmark("eyeRight", 0.5, 0.4)),
 )
 
@@ -34,7 +46,12 @@ def behind(tmp_path_factory):
     running = []
 
     def start(provider, task=Task.OBJECTS, **config):
-        route = {"task": task.value, "provider": "eye", "stages": [{"shape": "2x2"}], "max_wait_ms": 60_000}
+        route = {
+            "task": task.value,
+            "provider": "eye",
+            "stages": [{"shape": "2x2"}],
+            "max_wait_ms": 60_000,
+        }
         content = {"providers": {"eye": {"kind": "shapes"}}, "routes": [route], **config}
         parts = parts_of(tmp_path_factory.mktemp("behind"), content, {"eye": provider})
         running.append(serving(parts))
@@ -66,7 +83,8 @@ def shown(image=PHOTO, form="PNG", hops=0, **settings):
 class TestAnswers:
     @pytest.mark.parametrize(("task", "found"), [(Task.TEXT, (LINE, WORD)), (Task.FACES, (FACE,))])
     async def test_whole(self, behind, asking, task, found):
-        """What the other's provider saw arrives whole: polygons, words with their lines, landmarks and details."""
+        """What the other's provider saw arrives whole: polygons, words with their lines, landmarks
+        and details."""
         eye = ScriptedProvider(lambda *_: found, introduced=about("eye", task=task))
         assert await asking(behind(eye, task), tasks=[task]).detect(shown(), task) == list(found)
 
@@ -79,17 +97,24 @@ class TestAnswers:
         assert [each.data for each in eye.asked] == [picture.data]
 
     async def test_quality(self, cloud, asking):
-        """Unless the operator wants it: the quality asked for is a setting; the deadline leaves time to hear of it."""
+        """Unless the operator wants it: the quality asked for is a setting; the deadline leaves
+        time to hear of it."""
         cloud.reply = 200, {}, {"photos": [{"detections": []}]}
-        for settings, quality in (({}, "exact"), ({"quality": "target", "timeout_ms": 1000}, "target")):
+        for settings, quality in (
+            ({}, "exact"),
+            ({"quality": "target", "timeout_ms": 1000}, "target"),
+        ):
             assert await asking(cloud.url, **settings).detect(shown(), Task.OBJECTS) == []
             assert f"quality={quality}" in cloud.requests[-1].path
         assert "deadline_ms=900" in cloud.requests[-1].path
 
     async def test_key(self, behind, asking):
-        """The key is one of the other's native keys; without one no picture is looked at, and it is not ready."""
+        """The key is one of the other's native keys; without one no picture is looked at, and it is
+        not ready."""
         eye = ScriptedProvider()
-        url = behind(eye, tenants=[{"name": "front", "keys": [{"dialect": "native", "key": "k-front"}]}])
+        url = behind(
+            eye, tenants=[{"name": "front", "keys": [{"dialect": "native", "key": "k-front"}]}]
+        )
         assert await asking(url, key="k-front").detect(shown(), Task.OBJECTS)
         stranger = asking(url, key="k-other")
         with pytest.raises(Misconfigured, match="unauthenticated"):
@@ -99,7 +124,8 @@ class TestAnswers:
 
     @pytest.mark.parametrize("form", ["PNG", "WEBP"])
     async def test_turned(self, behind, asking, form):
-        """A PNG or WebP whose EXIF its client's API does not heed is not turned by the other gateway either."""
+        """A PNG or WebP whose EXIF its client's API does not heed is not turned by the other
+        gateway either."""
         image = PHOTO.copy()
         exif = Image.Exif()
         exif[ExifTags.Base.Orientation] = 6
@@ -110,13 +136,15 @@ class TestAnswers:
         assert red.box == pytest.approx((0.25, 0.25, 0.75, 0.75), abs=0.02)
 
     def test_price(self, tmp_path, make):
-        """It costs nothing here, for the other keeps the bill, unless the operator says what it costs."""
+        """It costs nothing here, for the other keeps the bill, unless the operator says what it
+        costs."""
         free = make("gateway", tmp_path, endpoint="http://x")
         dear = make("gateway", tmp_path, endpoint="http://x", usd_per_image=0.001)
         assert (free.about.price.usd_per_image, dear.about.price.usd_per_image) == (0, 0.001)
 
     def test_tasks(self):
-        """It serves objects, or what it is said to; what only a vendor can say is no task of the gateways' API."""
+        """It serves objects, or what it is said to; what only a vendor can say is no task of the
+        gateways' API."""
         options = load("gateway").Options
         assert options(kind="gateway", endpoint="http://x").tasks == (Task.OBJECTS,)
         with pytest.raises(ValidationError, match="extras are a vendor's own"):
@@ -162,13 +190,18 @@ class TestErrors:
             (200, {"photos": []}, NoAnswer),
             (200, {"photos": [{"detections": []}] * 2}, NoAnswer),
             (200, {"photos": [{"detections": [{"label": "a", "score": 2, "box": {}}]}]}, NoAnswer),
-            (200, b'{"photos": [{"detections": [{"label": "a", "score": 1, "box": '
-                  b'{"x0": 0, "y0": 0, "x1": 1e999, "y1": 1}}]}]}', NoAnswer),
+            (
+                200,
+                b'{"photos": [{"detections": [{"label": "a", "score": 1, "box": '
+                b'{"x0": 0, "y0": 0, "x1": 1e999, "y1": 1}}]}]}',
+                NoAnswer,
+            ),
             (200, b" " * (8 * 1024 * 1024 + 1), NoAnswer),
         ],
-    )  # fmt: skip
+    )
     async def test_translated(self, cloud, asking, status, body, kind):
-        """Each of the other's errors, and each answer that is none, is the common error that says what to do."""
+        """Each of the other's errors, and each answer that is none, is the common error that says
+        what to do."""
         cloud.reply = status, {"Retry-After": "7", "Location": "http://elsewhere"}, body
         with pytest.raises(kind) as raised:
             await asking(cloud.url).detect(shown(), Task.OBJECTS)
@@ -177,15 +210,16 @@ class TestErrors:
         assert len(cloud.requests) == 1
 
     async def test_compressed(self, cloud, asking):
-        """An answer that comes compressed is not unpacked: nobody asked for it, and it could be of any size."""
+        """An answer that comes compressed is not unpacked: nobody asked for it, and it could be of
+        any size."""
         cloud.reply = 200, {"Content-Encoding": "gzip"}, b"\x1f\x8b"
         with pytest.raises(NoAnswer, match="compressed"):
             await asking(cloud.url).detect(shown(), Task.OBJECTS)
         assert cloud.requests[0].headers["Accept-Encoding"] == "identity"
 
     async def test_lost(self, cloud, asking):
-        """A connection that ends, or a time limit that does, after the question leaves open what is billed; where no
-        connection came to be, nothing is."""
+        """A connection that ends, or a time limit that does, after the question leaves open what is
+        billed; where no connection came to be, nothing is."""
         provider = asking(cloud.url, timeout_ms=200)
         cloud.reply = None
         with pytest.raises(NoAnswer, match="hung up"):
@@ -214,8 +248,8 @@ class TestReady:
 
 class TestChains:
     async def test_counted(self, cloud, behind, asking, make, tmp_path):
-        """A request says how many gateways it came through: as many as came in, and one more. Of photos on one canvas
-        the one that came furthest counts."""
+        """A request says how many gateways it came through: as many as came in, and one more. Of
+        photos on one canvas the one that came furthest counts."""
         cloud.reply = 200, {}, {"photos": [{"detections": []}]}
         await asking(cloud.url).detect(shown(), Task.OBJECTS)
         await asking(cloud.url).detect(shown(hops=2), Task.OBJECTS)
@@ -229,14 +263,26 @@ class TestChains:
         assert [asked.headers["X-Imgrid-Hops"] for asked in cloud.requests] == ["1", "3", "2"]
 
     @pytest.mark.parametrize("path", ["/v1/detect", "/v1/images:annotate"])
-    @pytest.mark.parametrize(("hops", "code"), [(MOST_HOPS + 1, "too_many_hops"), ("9" * 5000, "too_many_hops"),
-                                                ("-1", "invalid_request"), ("²", "invalid_request")])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("hops", "code"),
+        [
+            (MOST_HOPS + 1, "too_many_hops"),
+            ("9" * 5000, "too_many_hops"),
+            ("-1", "invalid_request"),
+            ("²", "invalid_request"),
+        ],
+    )
     def test_too_many(self, behind, path, hops, code):
-        """Whatever the dialect, a request that came through more gateways than anybody chains is refused."""
+        """Whatever the dialect, a request that came through more gateways than anybody chains is
+        refused."""
         eye = ScriptedProvider()
         feature = {"image": {"content": ""}, "features": [{"type": "OBJECT_LOCALIZATION"}]}
-        content = shown().data if path == "/v1/detect" else json.dumps({"requests": [feature]}).encode()
-        answer = httpx.post(f"{behind(eye)}{path}", content=content, headers={"X-Imgrid-Hops": str(hops).encode()})
+        content = (
+            shown().data if path == "/v1/detect" else json.dumps({"requests": [feature]}).encode()
+        )
+        answer = httpx.post(
+            f"{behind(eye)}{path}", content=content, headers={"X-Imgrid-Hops": str(hops).encode()}
+        )
         assert answer.status_code == 400
         assert code in answer.text or path != "/v1/detect"
         assert "gateways" in answer.text

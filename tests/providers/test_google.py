@@ -1,4 +1,5 @@
-"""The provider `google`: what it asks, what it makes of the answers, and of everything that is none."""
+"""The provider `google`: what it asks, what it makes of the answers, and of everything that is
+none."""
 
 import asyncio
 import base64
@@ -38,12 +39,18 @@ def answered(**response):
 
 OBJECTS = answered(
     localizedObjectAnnotations=[
-        {"mid": "/m/0bt9lr", "name": "Dog", "score": 0.5,
-         "boundingPoly": {"normalizedVertices": corners(0, 0.25, 0.5, 0.75)}},
+        {
+            "mid": "/m/0bt9lr",
+            "name": "Dog",
+            "score": 0.5,
+            "boundingPoly": {"normalizedVertices": corners(0, 0.25, 0.5, 0.75)},
+        },
     ]
-)  # fmt: skip
+)
 FACES = answered(
-    faceAnnotations=[{"boundingPoly": {"vertices": corners(20, 0, 60, 50)}, "detectionConfidence": 0.75}],
+    faceAnnotations=[
+        {"boundingPoly": {"vertices": corners(20, 0, 60, 50)}, "detectionConfidence": 0.75}
+    ],
 )
 
 
@@ -57,7 +64,9 @@ def word(text, box, after=None, **more):
 
 def read(*paragraphs, width=400, height=200):
     blocks = [{"paragraphs": [{"words": words} for words in paragraphs]}]
-    return answered(fullTextAnnotation={"pages": [{"width": width, "height": height, "blocks": blocks}]})
+    return answered(
+        fullTextAnnotation={"pages": [{"width": width, "height": height, "blocks": blocks}]}
+    )
 
 
 TEXT = read(
@@ -102,11 +111,19 @@ class TestAsking:
 
     @pytest.mark.parametrize(
         ("task", "number"),
-        [(Task.OBJECTS, 19), (Task.PEOPLE, 19), (Task.FACES, 1), (Task.TEXT, 5), (Task.LOGOS, 3), (Task.LABELS, 4),
-         (Task.MODERATION, 6)],
-    )  # fmt: skip
+        [
+            (Task.OBJECTS, 19),
+            (Task.PEOPLE, 19),
+            (Task.FACES, 1),
+            (Task.TEXT, 5),
+            (Task.LOGOS, 3),
+            (Task.LABELS, 4),
+            (Task.MODERATION, 6),
+        ],
+    )
     def test_one_feature(self, cloud, ask, task, number):
-        """A task is one feature, which is one image on the bill; so many results are wanted that none is missing."""
+        """A task is one feature, which is one image on the bill; so many results are wanted that
+        none is missing."""
         cloud.reply = answered(safeSearchAnnotation={})
         ask(task)
         (asked,) = cloud.requests
@@ -120,24 +137,30 @@ class TestAsking:
         cloud.reply = answered()
         ask(Task.TEXT)
         (request,) = json.loads(cloud.requests[0].body)["requests"]
-        assert request["imageContext"]["textDetectionParams"] == {"enableTextDetectionConfidenceScore": True}
+        assert request["imageContext"]["textDetectionParams"] == {
+            "enableTextDetectionConfidenceScore": True
+        }
 
     def test_extras(self, cloud, ask):
-        """Several extras are one call, each with its own options; their contexts become the image's one."""
+        """Several extras are one call, each with its own options; their contexts become the image's
+        one."""
         cloud.reply = answered()
         hints = {"cropHintsParams": {"aspectRatios": [0.5]}, "languageHints": ["en"]}
         products = {"productSearchParams": {"filter": "a=1&b=2"}, "languageHints": ["en"]}
         wanted = [
             "CROP_HINTS?" + urlencode({"max_results": 3, "context": json.dumps(hints)}),
-            "PRODUCT_SEARCH?" + urlencode({"model": "builtin/latest", "context": json.dumps(products)}),
+            "PRODUCT_SEARCH?"
+            + urlencode({"model": "builtin/latest", "context": json.dumps(products)}),
             "WEB_DETECTION",
             "WEB_DETECTION?max_results=7",
         ]
         ask(Task.EXTRAS, wanted)
         (request,) = json.loads(cloud.requests[0].body)["requests"]
         assert request["features"] == [
-            {"type": 9, "maxResults": 3}, {"type": 12, "model": "builtin/latest"}, {"type": 10}
-        ]  # fmt: skip
+            {"type": 9, "maxResults": 3},
+            {"type": 12, "model": "builtin/latest"},
+            {"type": 10},
+        ]
         assert request["imageContext"] == {**hints, **products}
 
     @pytest.mark.parametrize(
@@ -159,7 +182,8 @@ class TestAsking:
 
     @pytest.mark.parametrize("key", [None, "AIza"])
     def test_credentials(self, cloud, ask, key):
-        """A key goes along where there is one; another endpoint than Google's is told nothing else."""
+        """A key goes along where there is one; another endpoint than Google's is told nothing
+        else."""
         cloud.reply = answered()
         ask(api_key=key)
         headers = cloud.requests[0].headers
@@ -174,7 +198,9 @@ class TestAsking:
             "create('g', Options(kind='google', endpoint='eu-vision.googleapis.com'), Path('.'))"
         )
         environment = {"NO_GCE_CHECK": "true", "HOME": "/nowhere", "PATH": ""}
-        ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+        ran = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+        )
         assert "Misconfigured" in ran.stderr
         assert "or set api_key" in ran.stderr
 
@@ -186,14 +212,18 @@ class TestAsking:
     def test_limits(self, make, tmp_path):
         """By REST a picture may be smaller than by gRPC, as base64 must fit into 10 MB too."""
         rest, grpc_ = (
-            make("google", tmp_path, transport=transport, api_key="any").about.limits for transport in ("rest", "grpc")
+            make("google", tmp_path, transport=transport, api_key="any").about.limits
+            for transport in ("rest", "grpc")
         )
         assert rest.max_bytes * 4 / 3 < 10_000_000 < grpc_.max_bytes <= 20_000_000
 
     def test_prices(self, make, tmp_path):
         """Objects cost half as much again as text, unless the operator says what they cost."""
         about = make("google", tmp_path, api_key="any").about
-        assert [about.price_of(task).usd_per_image for task in (Task.OBJECTS, Task.TEXT)] == [0.00225, 0.0015]
+        assert [about.price_of(task).usd_per_image for task in (Task.OBJECTS, Task.TEXT)] == [
+            0.00225,
+            0.0015,
+        ]
         assert about.price_of(Task.OBJECTS).usd_per_month(6_000_000) == pytest.approx(12_750)
         assert about.price_of(Task.LABELS).usd_per_month(6_000_000) == pytest.approx(8_500)
         about = make("google", tmp_path, api_key="any", usd_per_image=0.5).about
@@ -239,33 +269,54 @@ class TestAnswers:
         return telling
 
     def test_details_of_faces(self, told):
-        """A face has the skin for its polygon, landmarks by Google's names, and what was said of it in numbers."""
+        """A face has the skin for its polygon, landmarks by Google's names, and what was said of it
+        in numbers."""
         (face,) = told("FACE_DETECTION", Task.FACES)
         assert face.box == Box(0.2, 0.0, 0.5, 0.7)
         assert face.polygon == ((0.25, 0.2), (0.45, 0.2), (0.45, 0.6), (0.25, 0.6))
         assert face.landmarks[0] == Landmark("LEFT_EYE", 0.3025, 0.3525, -0.0025)
-        assert [mark.name for mark in face.landmarks] == ["LEFT_EYE", "RIGHT_EYE", "NOSE_TIP", "CHIN_GNATHION"]
+        assert [mark.name for mark in face.landmarks] == [
+            "LEFT_EYE",
+            "RIGHT_EYE",
+            "NOSE_TIP",
+            "CHIN_GNATHION",
+        ]
         assert face.details == {
             "vendor": "google",
             "raw": {
-                "rollAngle": -4.5, "panAngle": 12.25, "tiltAngle": 3.0, "landmarkingConfidence": 0.875,
-                "joyLikelihood": 5, "sorrowLikelihood": 1, "angerLikelihood": 2, "surpriseLikelihood": 3,
-                "underExposedLikelihood": 1, "blurredLikelihood": 4, "headwearLikelihood": 0,
+                "rollAngle": -4.5,
+                "panAngle": 12.25,
+                "tiltAngle": 3.0,
+                "landmarkingConfidence": 0.875,
+                "joyLikelihood": 5,
+                "sorrowLikelihood": 1,
+                "angerLikelihood": 2,
+                "surpriseLikelihood": 3,
+                "underExposedLikelihood": 1,
+                "blurredLikelihood": 4,
+                "headwearLikelihood": 0,
             },
             "pose": [-4.5, 12.25, 3.0],
             "emotions": {"joy": 1.0, "sorrow": 0.0, "anger": 0.25, "surprise": 0.5},
-        }  # fmt: skip
+        }
 
     def test_people(self, told):
         """Persons are those objects that are some, whatever they are called."""
         found = told("OBJECT_LOCALIZATION", Task.PEOPLE)
-        assert [(each.label, each.score) for each in found] == [("Person", 0.9375), ("Person", 0.625)]
+        assert [(each.label, each.score) for each in found] == [
+            ("Person", 0.9375),
+            ("Person", 0.625),
+        ]
         assert found[0].details == {"mid": "/m/01g317"}
 
     def test_logos(self, told):
         """Boxes of logos are pixels too."""
         (logo,) = told("LOGO_DETECTION", Task.LOGOS)
-        assert (logo.label, logo.score, logo.box) == ("Example Cola", 0.75, Box(0.25, 0.25, 0.75, 0.75))
+        assert (logo.label, logo.score, logo.box) == (
+            "Example Cola",
+            0.75,
+            Box(0.25, 0.25, 0.75, 0.75),
+        )
         assert logo.polygon == ((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))
         assert logo.details == {"mid": "/m/045c7b"}
 
@@ -279,8 +330,12 @@ class TestAnswers:
         """Always five, with scores by likelihood; where Google knows nothing the score is 0."""
         found = told("SAFE_SEARCH_DETECTION", Task.MODERATION)
         assert [(each.label, each.score, each.details["likelihood"]) for each in found] == [
-            ("adult", 0.0, 1), ("spoof", 0.25, 2), ("medical", 0.0, 0), ("violence", 0.5, 3), ("racy", 1.0, 5)
-        ]  # fmt: skip
+            ("adult", 0.0, 1),
+            ("spoof", 0.25, 2),
+            ("medical", 0.0, 0),
+            ("violence", 0.5, 3),
+            ("racy", 1.0, 5),
+        ]
         assert all(each.details["graded"] for each in found)
 
     def test_silence_clears_nothing(self, cloud, ask):
@@ -290,17 +345,29 @@ class TestAnswers:
             ask(Task.MODERATION)
 
     def test_extras(self, cloud, ask, said):
-        """An extra is what Google says of it and no more, as JSON; where it says nothing that is what is handed on."""
-        wanted = ["LANDMARK_DETECTION", "IMAGE_PROPERTIES", "CROP_HINTS", "WEB_DETECTION", "PRODUCT_SEARCH"]
-        cloud.reply = answered(**{key: value for name in wanted[:4] for key, value in said["google"][name].items()})
-        found = ask(Task.EXTRAS, wanted)
-        assert [(each.label, each.score, each.box) for each in found] == [(name, 1.0, WHOLE) for name in wanted]
-        assert [each.details for each in found] == [{"raw": said["google"][name]} for name in wanted[:4]] + [
-            {"raw": {}}
+        """An extra is what Google says of it and no more, as JSON; where it says nothing that is
+        what is handed on."""
+        wanted = [
+            "LANDMARK_DETECTION",
+            "IMAGE_PROPERTIES",
+            "CROP_HINTS",
+            "WEB_DETECTION",
+            "PRODUCT_SEARCH",
         ]
+        cloud.reply = answered(
+            **{key: value for name in wanted[:4] for key, value in said["google"][name].items()}
+        )
+        found = ask(Task.EXTRAS, wanted)
+        assert [(each.label, each.score, each.box) for each in found] == [
+            (name, 1.0, WHOLE) for name in wanted
+        ]
+        assert [each.details for each in found] == [
+            {"raw": said["google"][name]} for name in wanted[:4]
+        ] + [{"raw": {}}]
 
     def test_text(self, cloud, ask):
-        """Paragraphs fall into lines at their breaks; words that no space parts stand together in them."""
+        """Paragraphs fall into lines at their breaks; words that no space parts stand together in
+        them."""
         cloud.reply = TEXT
         lines = [each for each in ask(Task.TEXT) if each.kind == "LINE"]
         assert [line.label for line in lines] == ["Open, late", "ex", "Bar"]
@@ -309,12 +376,17 @@ class TestAnswers:
         assert lines[0].box == pytest.approx(Box(0, 0, 0.5, 0.15))
 
     def test_words(self, cloud, ask):
-        """A word names its line; its polygon is in fractions of the page; one without a confidence is sure."""
+        """A word names its line; its polygon is in fractions of the page; one without a confidence
+        is sure."""
         cloud.reply = TEXT
         words = [each for each in ask(Task.TEXT) if each.kind == "WORD"]
         assert [(each.label, each.parent, each.score) for each in words] == [
-            ("Open", 0, 0.5), (",", 0, 1.0), ("late", 0, 0.75), ("ex", 1, 0.5), ("Bar", 2, 1.0)
-        ]  # fmt: skip
+            ("Open", 0, 0.5),
+            (",", 0, 1.0),
+            ("late", 0, 0.75),
+            ("ex", 1, 0.5),
+            ("Bar", 2, 1.0),
+        ]
         assert words[2].polygon == ((0.25, 0.05), (0.5, 0.05), (0.5, 0.15), (0.25, 0.15))
 
     def test_pages_without_size(self, cloud, ask):
@@ -330,7 +402,10 @@ class TestErrors:
         ("reply", "error"),
         [
             (refused(400, "Bad image data."), PictureRefused),
-            (refused(400, "Request payload size exceeds the limit: 10485760 bytes."), PictureRefused),
+            (
+                refused(400, "Request payload size exceeds the limit: 10485760 bytes."),
+                PictureRefused,
+            ),
             (refused(413, "too large"), PictureRefused),
             (refused(400, "Invalid JSON payload received."), Misconfigured),
             (refused(400, "API key not valid.", **because("API_KEY_INVALID")), Misconfigured),
@@ -348,13 +423,17 @@ class TestErrors:
             ((200, {}, b"{not json"), NoAnswer),
             ((200, {}, {}), NoAnswer),
             ((200, {}, {"responses": []}), NoAnswer),
-            ((200, {}, {"responses": [{"localizedObjectAnnotations": [{"name": "Dog"}]}]}), NoAnswer),
+            (
+                (200, {}, {"responses": [{"localizedObjectAnnotations": [{"name": "Dog"}]}]}),
+                NoAnswer,
+            ),
             ((200, {"Content-Length": 1000}, {"responses": [{}]}), NoAnswer),
             (None, NoAnswer),
         ],
     )
     def test_of_the_call(self, cloud, ask, reply, error):
-        """Every error becomes the one in the common tree that says what to do about it, after one call."""
+        """Every error becomes the one in the common tree that says what to do about it, after one
+        call."""
         cloud.reply = reply
         with pytest.raises(error):
             ask()
@@ -369,17 +448,26 @@ class TestErrors:
 
     @pytest.mark.parametrize(
         ("code", "error"),
-        [(3, PictureRefused), (4, NoAnswer), (7, Misconfigured), (8, Throttled), (13, Unavailable), (14, Unavailable),
-         (16, Misconfigured)],
-    )  # fmt: skip
+        [
+            (3, PictureRefused),
+            (4, NoAnswer),
+            (7, Misconfigured),
+            (8, Throttled),
+            (13, Unavailable),
+            (14, Unavailable),
+            (16, Misconfigured),
+        ],
+    )
     def test_of_the_picture(self, cloud, ask, code, error):
-        """An error of the one picture, within an answer that is a good one otherwise, says what it says alone."""
+        """An error of the one picture, within an answer that is a good one otherwise, says what it
+        says alone."""
         cloud.reply = answered(error={"code": code, "message": f"said {code}"})
         with pytest.raises(error, match=f"said {code}"):
             ask()
 
     def test_of_extras(self, cloud, ask):
-        """What Google does not take about an extra is of the one question, not of the whole configuration."""
+        """What Google does not take about an extra is of the one question, not of the whole
+        configuration."""
         cloud.reply = refused(400, "aspectRatios must not be negative.")
         with pytest.raises(PictureRefused, match="aspectRatios"):
             ask(Task.EXTRAS, ["CROP_HINTS"])
@@ -417,8 +505,8 @@ class TestErrors:
 
 @pytest.fixture
 def call():
-    """`call(answer, timeout_ms, task, wanted)`: the answer to one picture, by gRPC, of a server that answers with
-    `answer(request, context)`."""
+    """`call(answer, timeout_ms, task, wanted)`: the answer to one picture, by gRPC, of a server
+    that answers with `answer(request, context)`."""
     service = SimpleNamespace(answer=None)
     handler = grpc.unary_unary_rpc_method_handler(
         lambda request, context: service.answer(request, context),
@@ -455,11 +543,15 @@ class TestGrpc:
             asked.extend(request.requests)
             corners = [{"x": x, "y": y} for x, y in ((0, 0), (0.5, 0), (0.5, 0.5), (0, 0.5))]
             dog = {"name": "Dog", "score": 0.5, "bounding_poly": {"normalized_vertices": corners}}
-            return vision.BatchAnnotateImagesResponse({"responses": [{"localized_object_annotations": [dog]}]})
+            return vision.BatchAnnotateImagesResponse(
+                {"responses": [{"localized_object_annotations": [dog]}]}
+            )
 
         (dog,) = call(answer)
         assert (dog.label, dog.box) == ("Dog", Box(0, 0, 0.5, 0.5))
-        assert [(each.image.content, each.features[0].max_results) for each in asked] == [(PICTURE.data, 1000)]
+        assert [(each.image.content, each.features[0].max_results) for each in asked] == [
+            (PICTURE.data, 1000)
+        ]
 
     def test_extras(self, call):
         """Extras are asked and answered the same way, contexts included."""
@@ -473,7 +565,9 @@ class TestGrpc:
             )
 
         context = json.dumps({"crop_hints_params": {"aspect_ratios": [0.5]}})
-        (hints,) = call(answer, task=Task.EXTRAS, wanted=["CROP_HINTS?" + urlencode({"context": context})])
+        (hints,) = call(
+            answer, task=Task.EXTRAS, wanted=["CROP_HINTS?" + urlencode({"context": context})]
+        )
         assert list(asked[0].image_context.crop_hints_params.aspect_ratios) == [0.5]
         box = {"vertices": [{"x": 1, "y": 2}]}
         assert hints.details["raw"] == {

@@ -1,4 +1,5 @@
-"""Kind `kserve`: what a server answers by the Open Inference Protocol is read as if the network ran here."""
+"""Kind `kserve`: what a server answers by the Open Inference Protocol is read as if the network ran
+here."""
 
 import json
 from pathlib import Path
@@ -15,13 +16,17 @@ from providers.kserve import protocol
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 MODELS, PHOTOS = SHARED / "models", SHARED / "data" / "voc-dev" / "images"
-DETR = {"logits": [[[9.0, 0.0, 0.0], [0.0, 2.0, 1.0]]], "pred_boxes": [[[0.5, 0.5, 0.4, 0.2], [0.3, 0.3, 0.1, 0.1]]]}
+DETR = {
+    "logits": [[[9.0, 0.0, 0.0], [0.0, 2.0, 1.0]]],
+    "pred_boxes": [[[0.5, 0.5, 0.4, 0.2], [0.3, 0.3, 0.1, 0.1]]],
+}
 LENGTH = "Inference-Header-Content-Length"
 
 
 @pytest.fixture
 async def asking(make, tmp_path):
-    """`asking(url, **settings)`: a provider of the kind for the model "net" and small inputs, closed at the end."""
+    """`asking(url, **settings)`: a provider of the kind for the model "net" and small inputs,
+    closed at the end."""
     made = []
     usual = {"model": "net", "labels": "names.txt", "input_size": "96x96"}
     (tmp_path / "names.txt").write_text("cat\ndog\n")
@@ -37,7 +42,8 @@ async def asking(make, tmp_path):
 
 @pytest.fixture
 def served(inference, network, tmp_path):
-    """`served(outputs, sides, inputs, **settings)`: address and server of a network that answers always that."""
+    """`served(outputs, sides, inputs, **settings)`: address and server of a network that answers
+    always that."""
 
     def start(outputs=DETR, sides=("h", "w"), inputs=None, **settings):
         return inference(network(tmp_path / "net.onnx", outputs, sides, inputs), **settings)
@@ -56,7 +62,8 @@ class TestAnswers:
         url, server = served(binary=binary)
         found = await ask(asking(url), picture)
         assert found == await ask(
-            make("onnx", tmp_path, model="net.onnx", labels="names.txt", input_size="96x96"), picture
+            make("onnx", tmp_path, model="net.onnx", labels="names.txt", input_size="96x96"),
+            picture,
         )
         assert [each.label for each in found] == ["cat", "dog"]
         asked = server.requests[-1]
@@ -64,7 +71,8 @@ class TestAnswers:
         assert (len(asked.body) == int(asked.headers.get(LENGTH, 0)) + 96 * 96 * 3 * 4) == binary
 
     async def test_looked_for_once(self, served, asking, picture):
-        """What the model is like is asked once: its metadata, the server's, a grey picture; then one call a picture."""
+        """What the model is like is asked once: its metadata, the server's, a grey picture; then
+        one call a picture."""
         url, server = served()
         provider = asking(url)
         for _ in range(2):
@@ -89,12 +97,16 @@ class TestAnswers:
         await provider.ready()
         await ask(provider, picture)
         paths = {asked.path for asked in server.requests}
-        assert paths == {"/v2", *(f"/v2/models/a%2Fb/versions/3{end}" for end in ("", "/ready", "/infer"))}
+        assert paths == {
+            "/v2",
+            *(f"/v2/models/a%2Fb/versions/3{end}" for end in ("", "/ready", "/infer")),
+        }
         assert {asked.headers["Authorization"] for asked in server.requests} == {"Bearer secret"}
         assert {asked.headers["X-Team"] for asked in server.requests} == {"eyes"}
 
     async def test_another_version(self, served, asking, picture, inference, network, tmp_path):
-        """Once the model's outputs are of other shapes, that answer is lost and the model is looked for again."""
+        """Once the model's outputs are of other shapes, that answer is lost and the model is looked
+        for again."""
         url, server = served()
         provider = asking(url)
         assert len(await ask(provider, picture)) == 2
@@ -104,8 +116,12 @@ class TestAnswers:
             await ask(provider, picture)
         assert len(await ask(provider, picture)) == 1
 
-    @pytest.mark.skipif(not (MODELS.exists() and PHOTOS.exists()), reason="needs ../shared with models and voc-dev")
-    @pytest.mark.parametrize(("model", "size"), [("yolox_nano", "416x416"), ("nanodet_m_320", None)])
+    @pytest.mark.skipif(
+        not (MODELS.exists() and PHOTOS.exists()), reason="needs ../shared with models and voc-dev"
+    )
+    @pytest.mark.parametrize(
+        ("model", "size"), [("yolox_nano", "416x416"), ("nanodet_m_320", None)]
+    )
     async def test_real_photo(self, inference, asking, make, picture, model, size):
         """A real network on a server sees on a real photo what it sees here."""
         url, _ = inference(MODELS / f"{model}.onnx")
@@ -113,7 +129,9 @@ class TestAnswers:
         with Image.open(min(PHOTOS.iterdir())) as photo:
             shown = picture(photo.convert("RGB"))
         there = await asking(url, **files).detect(shown, Task.OBJECTS)
-        here = await make("onnx", MODELS, model=f"{model}.onnx", **files).detect(shown, Task.OBJECTS)
+        here = await make("onnx", MODELS, model=f"{model}.onnx", **files).detect(
+            shown, Task.OBJECTS
+        )
         assert there
         assert [each.label for each in there] == [each.label for each in here]
         for one, other in zip(there, here, strict=True):
@@ -123,9 +141,18 @@ class TestAnswers:
 class TestErrors:
     @pytest.mark.parametrize(
         ("status", "kind"),
-        [(429, Throttled), (503, Unavailable), (500, Unavailable), (504, NoAnswer), (400, Misconfigured),
-         (401, Misconfigured), (404, Misconfigured), (413, Misconfigured), (302, Misconfigured)],
-    )  # fmt: skip
+        [
+            (429, Throttled),
+            (503, Unavailable),
+            (500, Unavailable),
+            (504, NoAnswer),
+            (400, Misconfigured),
+            (401, Misconfigured),
+            (404, Misconfigured),
+            (413, Misconfigured),
+            (302, Misconfigured),
+        ],
+    )
     async def test_translated(self, served, asking, picture, status, kind):
         """Each status is the common error that says what to do, with the server's own words."""
         url, server = served()
@@ -137,12 +164,17 @@ class TestErrors:
         assert getattr(raised.value, "retry_after_s", 7) == 7
 
     async def test_labels(self, served, asking, picture):
-        """Labels that do not fit the model's classes are an error with both numbers, though the file is there."""
+        """Labels that do not fit the model's classes are an error with both numbers, though the
+        file is there."""
         url, _ = served({"logits": [[[0.0] * 9]], "pred_boxes": [[[0.0] * 4]]})
-        with pytest.raises(Misconfigured, match=r"has 2 lines, but .*net have classes for 9 \(sigmoid\) or 8"):
+        with pytest.raises(
+            Misconfigured, match=r"has 2 lines, but .*net have classes for 9 \(sigmoid\) or 8"
+        ):
             await ask(asking(url), picture)
 
-    @pytest.mark.parametrize("outputs", [{"boxes": [[1.0]]}, {"logits": [[0.0, 1.0, 0.0]], "pred_boxes": [[0.0]]}])
+    @pytest.mark.parametrize(
+        "outputs", [{"boxes": [[1.0]]}, {"logits": [[0.0, 1.0, 0.0]], "pred_boxes": [[0.0]]}]
+    )
     async def test_strange_outputs(self, served, asking, picture, outputs):
         """A network that cannot be read is an error that shows its outputs."""
         with pytest.raises(Misconfigured, match=r"layout: .*\(1, "):
@@ -153,8 +185,14 @@ class TestErrors:
         [
             ([], r"input of net is  \[\]"),
             ([{"name": "x", "datatype": "UINT8", "shape": [1, 3, -1, -1]}], "is UINT8"),
-            ([{"name": "x", "datatype": "FP32", "shape": [1, -1, -1, 4, 3]}], r"expected FP32 or FP16 \[n, 3, "),
-            ([{"name": "x", "datatype": "FP32", "shape": [1, 3, 64, 64]}], "input_size: 96x96.*fixed at 64x64"),
+            (
+                [{"name": "x", "datatype": "FP32", "shape": [1, -1, -1, 4, 3]}],
+                r"expected FP32 or FP16 \[n, 3, ",
+            ),
+            (
+                [{"name": "x", "datatype": "FP32", "shape": [1, 3, 64, 64]}],
+                "input_size: 96x96.*fixed at 64x64",
+            ),
         ],
     )
     async def test_inputs(self, served, asking, picture, inputs, says):
@@ -174,8 +212,8 @@ class TestErrors:
             await ask(asking(url), picture)
 
     async def test_not_found_yet(self, served, asking, picture):
-        """A server that goes away while it is asked about the model has been asked about no picture: nothing is
-        billed."""
+        """A server that goes away while it is asked about the model has been asked about no
+        picture: nothing is billed."""
         url, server = served()
         server.instead["/infer"] = None
         with pytest.raises(Unavailable, match="hung up"):
@@ -188,7 +226,9 @@ class TestErrors:
 
 
 class TestReady:
-    @pytest.mark.parametrize(("status", "kind"), [(404, Misconfigured), (400, Unavailable), (503, Unavailable)])
+    @pytest.mark.parametrize(
+        ("status", "kind"), [(404, Misconfigured), (400, Unavailable), (503, Unavailable)]
+    )
     async def test_ready(self, served, asking, status, kind):
         """It is ready when the server is for its model, and asks nothing else for that."""
         url, server = served()
@@ -215,15 +255,22 @@ HOSTILE = {
     "more bytes than there can be": (200, {}, b" " * 1_000_000),
     "more numbers than there can be": answer([row(data=[0] * 10_000)]),
     "a shape without its numbers": answer([row(shape=(1, 1 << 30, 3), data=[0.0]), BOXES]),
-    "a shape without its bytes": answer([row(parameters={"binary_data_size": 24}), BOXES], b"\0" * 20),
+    "a shape without its bytes": answer(
+        [row(parameters={"binary_data_size": 24}), BOXES], b"\0" * 20
+    ),
     "bytes of another size": answer([row(parameters={"binary_data_size": 20}), BOXES], b"\0" * 20),
-    "bytes that are no size": answer([row(parameters={"binary_data_size": "much"}), BOXES], b"\0" * 24),
+    "bytes that are no size": answer(
+        [row(parameters={"binary_data_size": "much"}), BOXES], b"\0" * 24
+    ),
     "neither numbers nor bytes": answer([row(), BOXES]),
     "too few numbers": answer([row(data=[0.0] * 5), BOXES]),
     "numbers that are none": answer([row(data=[0.0, 0, 0, 0, 0, {}]), BOXES]),
     "numbers that are words": answer([row(data=["x"] * 6), BOXES]),
-    "numbers beyond all": answer([], head=b'{"outputs": [{"name": "logits", "shape": [1, 1, 1], "datatype": "FP32", '
-                                          b'"data": [1' + b"0" * 400 + b"]}]}"),
+    "numbers beyond all": answer(
+        [],
+        head=b'{"outputs": [{"name": "logits", "shape": [1, 1, 1], "datatype": "FP32", '
+        b'"data": [1' + b"0" * 400 + b"]}]}",
+    ),
     "lists of unequal length": answer([row(data=[[0.0], [0.0, 0.0]]), BOXES]),
     "negative sides": answer([row(shape=(-1, -2, 3), data=[0.0] * 6), BOXES]),
     "sides whose product is large": answer([row(shape=[1 << 31] * 8, data=[0.0]), BOXES]),
@@ -231,12 +278,15 @@ HOSTILE = {
     "an output too few": answer([BOXES]),
     "no JSON": (200, {}, b"\xff"),
     "deep JSON": (200, {}, b'{"outputs":' * 2_000),
-    "JSON of nothing but lists": (200, {}, b'{"outputs": [{"name": "logits", "shape": [], "datatype": "FP32", "data": '
-                                           + b"[" * 5_000),
+    "JSON of nothing but lists": (
+        200,
+        {},
+        b'{"outputs": [{"name": "logits", "shape": [], "datatype": "FP32", "data": ' + b"[" * 5_000,
+    ),
     "a header beyond the body": (200, {LENGTH: "999999"}, b"{}"),
     "a header that is no number": (200, {LENGTH: "-1"}, b"{}"),
     "a compressed body": (200, {"Content-Encoding": "gzip"}, b"\x1f\x8b"),
-}  # fmt: skip
+}
 
 
 async def raised(provider, picture):
@@ -248,8 +298,8 @@ async def raised(provider, picture):
 
 class TestHostile:
     async def test_answers(self, served, asking, picture):
-        """Whatever a server answers, it is an answer that cannot be read, and it is never taken in whole where it is
-        larger than such a network's can be."""
+        """Whatever a server answers, it is an answer that cannot be read, and it is never taken in
+        whole where it is larger than such a network's can be."""
         url, server = served()
         provider, outcomes = asking(url), {}
         for name, reply in HOSTILE.items():
@@ -290,24 +340,34 @@ class TestHostile:
 class TestTensors:
     @pytest.mark.parametrize("datatype", ["FP16", "FP32"])
     def test_question(self, datatype):
-        """In binary numbers follow the JSON as they lie in memory, little-endian, row by row; in JSON they are flat."""
+        """In binary numbers follow the JSON as they lie in memory, little-endian, row by row; in
+        JSON they are flat."""
         tensor, array = protocol.Tensor("x", datatype, [-1, 2]), np.array([[1.5, 2.0], [3.0, 4.0]])
         content, headers = protocol.question([(tensor, array)], ["y"], binary=True)
         head, tail = content[: int(headers[LENGTH])], content[int(headers[LENGTH]) :]
         kind = "<f2" if datatype == "FP16" else "<f4"
         assert json.loads(head) == {
-            "inputs": [{"name": "x", "datatype": datatype, "shape": [2, 2],
-                        "parameters": {"binary_data_size": len(tail)}}],
+            "inputs": [
+                {
+                    "name": "x",
+                    "datatype": datatype,
+                    "shape": [2, 2],
+                    "parameters": {"binary_data_size": len(tail)},
+                }
+            ],
             "outputs": [{"name": "y", "parameters": {"binary_data": True}}],
-        }  # fmt: skip
+        }
         assert np.frombuffer(tail, kind).tolist() == [1.5, 2, 3, 4]
         content, headers = protocol.question([(tensor, array)], ["y"], binary=False)
         assert json.loads(content)["inputs"][0]["data"] == [1.5, 2, 3, 4]
         assert LENGTH not in headers
 
-    @pytest.mark.parametrize(("datatype", "kind"), [("FP16", "<f2"), ("FP32", "<f4"), ("FP64", "<f8")])
+    @pytest.mark.parametrize(
+        ("datatype", "kind"), [("FP16", "<f2"), ("FP32", "<f4"), ("FP64", "<f8")]
+    )
     def test_answer(self, datatype, kind):
-        """Outputs are found by their names, whatever their order, in any floating datatype, in binary or in JSON."""
+        """Outputs are found by their names, whatever their order, in any floating datatype, in
+        binary or in JSON."""
         tail = np.arange(3, dtype=kind).tobytes()
         rows = [
             row("b", (1, 2), datatype, data=[[5.0, 6.0]]),
@@ -315,4 +375,7 @@ class TestTensors:
         ]
         _, headers, body = answer(rows, tail)
         found = protocol.outputs_of(body, headers, ["a", "b"], 5)
-        assert [(name, array.tolist()) for name, array in found.items()] == [("a", [0, 1, 2]), ("b", [[5, 6]])]
+        assert [(name, array.tolist()) for name, array in found.items()] == [
+            ("a", [0, 1, 2]),
+            ("b", [[5, 6]]),
+        ]

@@ -1,6 +1,8 @@
-"""The clouds themselves, asked about one drawn picture for each task: some thirty images on the bill of who runs it.
+"""The clouds themselves, asked about one drawn picture for each task: some thirty images on the
+bill of who runs it.
 
-Nobody runs it by accident: it goes by variables of its own, and skips the clouds for which they are not set.
+Nobody runs it by accident: it goes by variables of its own, and skips the clouds for which they are
+not set.
 
 - `LIVE_AWS_REGION`: Rekognition in that region, with credentials as boto3 finds them
 - `LIVE_GOOGLE_KEY`: Cloud Vision with that API key; `default` for the application's default credentials
@@ -19,13 +21,20 @@ pytestmark = pytest.mark.live
 
 WANTED = {
     "rekognition": ("IMAGE_PROPERTIES?MaxDominantColors=3",),
-    "google": ("LANDMARK_DETECTION", "IMAGE_PROPERTIES", "CROP_HINTS?max_results=1", "WEB_DETECTION?max_results=1"),
+    "google": (
+        "LANDMARK_DETECTION",
+        "IMAGE_PROPERTIES",
+        "CROP_HINTS?max_results=1",
+        "WEB_DETECTION?max_results=1",
+    ),
     "azure": ("caption?language=en", "denseCaptions", "smartCrops?smartcrops-aspect-ratios=1.5"),
 }
 UNBILLED = {
     "rekognition": Call("ListCollections", b"{}"),
     "google": Call("/v1/images:annotate", b'{"requests": []}'),
-    "azure": Call("imageanalysis:analyze", b"{}", query=(("api-version", "2023-10-01"), ("features", "tags"))),
+    "azure": Call(
+        "imageanalysis:analyze", b"{}", query=(("api-version", "2023-10-01"), ("features", "tags"))
+    ),
 }
 
 
@@ -60,7 +69,10 @@ def test_tasks(provider, paper, picture):
 
     async def ask():
         tasks = sorted(provider.about.tasks)
-        answers = [await provider.detect(shown, task, wanted if task == Task.EXTRAS else ()) for task in tasks]
+        answers = [
+            await provider.detect(shown, task, wanted if task == Task.EXTRAS else ())
+            for task in tasks
+        ]
         return dict(zip(tasks, answers, strict=True))
 
     answers = asyncio.run(ask())

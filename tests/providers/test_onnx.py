@@ -1,4 +1,5 @@
-"""Kind `onnx`: boxes of the common layouts come back as fractions of the picture, with their labels."""
+"""Kind `onnx`: boxes of the common layouts come back as fractions of the picture, with their
+labels."""
 
 import json
 from pathlib import Path
@@ -20,7 +21,8 @@ MODELS, PHOTOS = SHARED / "models", SHARED / "data" / "voc-dev"
 
 @pytest.fixture
 def detector(make, network, tmp_path):
-    """`detector(outputs, labels, sides, inputs, **settings)`: a provider with a network that answers always that."""
+    """`detector(outputs, labels, sides, inputs, **settings)`: a provider with a network that
+    answers always that."""
 
     def build(outputs, labels="cat\ndog\n", sides=("h", "w"), inputs=None, **settings):
         network(tmp_path / "net.onnx", outputs, sides, inputs)
@@ -39,7 +41,8 @@ def near(seen, box):
 
 
 def yolox(*found, size=(64, 64), classes=2):
-    """Raw output: each of `found` is anchor, (cx, cy, w, h) in cells and logs, objectness, class, score."""
+    """Raw output: each of `found` is anchor, (cx, cy, w, h) in cells and logs, objectness, class,
+    score."""
     raw = np.zeros((1, anchors(size), 5 + classes), dtype=np.float32)
     for anchor, box, objectness, label, score in found:
         raw[0, anchor, :5], raw[0, anchor, 5 + label] = (*box, objectness), score
@@ -54,7 +57,8 @@ def yolov8(*found, size=(64, 64), classes=2):
     return {"output0": raw}
 
 
-# A picture twice as wide as high lies in the upper half of a 64 px input, so its middle half is centred on (32, 16).
+# A picture twice as wide as high lies in the upper half of a 64 px input, so its middle half is
+# centred on (32, 16).
 ROW_1_COLUMN_3 = 1 * 8 + 3
 MIDDLE = (1.0, 1.0, np.log(32 / 8), np.log(16 / 8))
 
@@ -89,7 +93,11 @@ def nanodet(*found, size=(64, 64), classes=2, bins=8):
     """Each of `found` is stride, cell, distances in strides, class, score."""
     cells = [(stride, size[0] // stride * size[1] // stride) for stride in (8, 16, 32)]
     widths = {"cls": classes, "dis": 4 * bins}
-    raw = {f"{part}_pred_stride_{s}": np.zeros((1, n, width)) for part, width in widths.items() for s, n in cells}
+    raw = {
+        f"{part}_pred_stride_{s}": np.zeros((1, n, width))
+        for part, width in widths.items()
+        for s, n in cells
+    }
     for stride, cell, distances, label, score in found:
         raw[f"cls_pred_stride_{stride}"][0, cell, label] = score
         raw[f"dis_pred_stride_{stride}"][0, cell, np.arange(4) * bins + distances] = 99
@@ -97,27 +105,37 @@ def nanodet(*found, size=(64, 64), classes=2, bins=8):
 
 
 async def test_nanodet(detector, picture):
-    """NanoDet's outputs of classes and distances, a pair a stride, are told by their names in whatever order."""
+    """NanoDet's outputs of classes and distances, a pair a stride, are told by their names in
+    whatever order."""
     twice = (16, 1 * 4 + 1, (1, 0, 1, 1), 0, 0.8), (16, 1 * 4 + 2, (2, 0, 0, 1), 0, 0.7)
     outputs = dict(sorted(nanodet(*twice, (8, 0, (0, 0, 1, 1), 1, 0.6)).items()))
     first, other = await ask(detector(outputs, sides=(64, 64)), picture)
-    assert [(one.label, round(one.score, 2)) for one in (first, other)] == [("cat", 0.8), ("dog", 0.6)]
+    assert [(one.label, round(one.score, 2)) for one in (first, other)] == [
+        ("cat", 0.8),
+        ("dog", 0.6),
+    ]
     assert near(first, (8 / 64, (24 - 16) / 32, 40 / 64, (40 - 16) / 32))
 
 
 def test_strange_nanodet(detector):
-    """A NanoDet for another input, or with another set of strides, is an error that says what was expected."""
+    """A NanoDet for another input, or with another set of strides, is an error that says what was
+    expected."""
     fewer = {name: array for name, array in nanodet().items() if name != "dis_pred_stride_32"}
-    more = nanodet() | {f"{part}_pred_stride_64": np.zeros((1, 1, width)) for part, width in (("cls", 2), ("dis", 32))}
+    more = nanodet() | {
+        f"{part}_pred_stride_64": np.zeros((1, 1, width))
+        for part, width in (("cls", 2), ("dis", 32))
+    }
     for outputs in (fewer, more, nanodet(size=(64, 32)), detr([0, 0])):
         with pytest.raises(
-            Misconfigured, match=r"layout: a nanodet has .* each cell of 64x64; this model has \w+ \(1, "
+            Misconfigured,
+            match=r"layout: a nanodet has .* each cell of 64x64; this model has \w+ \(1, ",
         ):
             detector(outputs, sides=(64, 64), layout="nanodet")
 
 
 async def test_suppression(detector, picture):
-    """Of boxes of one class that overlap the surest stays; another class and another place stay too."""
+    """Of boxes of one class that overlap the surest stays; another class and another place stay
+    too."""
     found = [
         ((32, 32, 32, 16), 0, 0.9),
         ((33, 32, 32, 16), 0, 0.8),
@@ -125,12 +143,19 @@ async def test_suppression(detector, picture):
         ((8, 32, 8, 8), 0, 0.6),
     ]
     seen = await ask(detector(yolov8(*found), sides=(64, 64)), picture)
-    assert [(one.label, round(one.score, 2)) for one in seen] == [("cat", 0.9), ("dog", 0.7), ("cat", 0.6)]
+    assert [(one.label, round(one.score, 2)) for one in seen] == [
+        ("cat", 0.9),
+        ("dog", 0.7),
+        ("cat", 0.6),
+    ]
 
 
 async def test_iou(detector, picture):
     """How much two boxes may overlap is a setting."""
-    found = [((32, 32, 32, 16), 0, 0.9), ((40, 32, 32, 16), 0, 0.8)]  # 24 of 40 columns in common: 0.6
+    found = [
+        ((32, 32, 32, 16), 0, 0.9),
+        ((40, 32, 32, 16), 0, 0.8),
+    ]  # 24 of 40 columns in common: 0.6
     for iou, count in ((0.7, 2), (0.5, 1)):
         assert len(await ask(detector(yolov8(*found), sides=(64, 64), iou=iou), picture)) == count
 
@@ -140,7 +165,8 @@ def detr(logits, box=(0.5, 0.5, 0.5, 0.5)):
 
 
 async def test_detr(detector, picture):
-    """With a class more than labels the last means nothing there, and the others share what remains."""
+    """With a class more than labels the last means nothing there, and the others share what
+    remains."""
     (seen,) = await ask(detector(detr(np.log([0.1, 0.7, 0.2]))), picture, TALL)
     assert (seen.label, pytest.approx(0.7)) == ("dog", seen.score)
     assert near(seen, HALF)
@@ -174,23 +200,32 @@ async def test_unreported_labels(detector, picture):
 
 
 def test_vocabulary(detector):
-    """Labels that are COCO's 80 classes are known for its names; of others it must be said whose they are."""
+    """Labels that are COCO's 80 classes are known for its names; of others it must be said whose
+    they are."""
     coco = detector(yolov8(classes=80), "\n".join(sorted(COCO)), sides=(64, 64), layout="yolov8")
     assert coco.about.vocabulary == "coco"
     outputs = yolov8()
-    assert [detector(outputs, **said).about.vocabulary for said in ({}, {"vocabulary": "google"})] == ["", "google"]
+    assert [
+        detector(outputs, **said).about.vocabulary for said in ({}, {"vocabulary": "google"})
+    ] == ["", "google"]
 
 
 async def test_floor(detector, picture):
     """Nothing under the floor is reported, and 0.01 is the floor unless set."""
     for settings, count in (({}, 2), ({"floor": 0.5}, 1), ({"floor": 0.0}, 2)):
-        outputs = {"logits": [[[3.0, -9.0], [-4.0, -9.0]]], "pred_boxes": [[[0.5, 0.5, 0.5, 0.5]] * 2]}
+        outputs = {
+            "logits": [[[3.0, -9.0], [-4.0, -9.0]]],
+            "pred_boxes": [[[0.5, 0.5, 0.5, 0.5]] * 2],
+        }
         assert len(await ask(detector(outputs, **settings), picture)) == count
 
 
 async def test_input_size(detector, picture):
     """An input of any size is as large as asked for, or else as the canvas rounded up to 32 px."""
-    for settings, size in (({"input_size": "96x128"}, (96, 128)), ({"canvas": "150x90"}, (160, 96))):
+    for settings, size in (
+        ({"input_size": "96x128"}, (96, 128)),
+        ({"canvas": "150x90"}, (160, 96)),
+    ):
         raw = yolox(size=size)
         assert await ask(detector(raw, **settings), picture) == []
 
@@ -229,7 +264,9 @@ def test_no_network(make, tmp_path):
 )
 def test_labels_that_do_not_fit(detector, outputs, expected):
     """Labels that are too few or too many are an error with both numbers."""
-    with pytest.raises(Misconfigured, match=rf"labels: names\.txt has 2 lines, but .*net\.onnx have {expected}"):
+    with pytest.raises(
+        Misconfigured, match=rf"labels: names\.txt has 2 lines, but .*net\.onnx have {expected}"
+    ):
         detector(outputs, sides=(64, 64))
 
 
@@ -250,7 +287,9 @@ def test_strange_outputs(detector):
 
 def test_decoded_yolox(detector):
     """A YOLOX with boxes other than one an anchor is an error that says how to export it."""
-    with pytest.raises(Misconfigured, match=r"gives 84 boxes for 64x64; .*export it without decoding"):
+    with pytest.raises(
+        Misconfigured, match=r"gives 84 boxes for 64x64; .*export it without decoding"
+    ):
         detector({"output": np.zeros((1, 300, 6))}, sides=(64, 64))
 
 
@@ -263,7 +302,9 @@ def test_cuda_missing(detector):
         detector(detr([0, 0]), execution="cuda")
 
 
-@pytest.mark.skipif(not (MODELS.exists() and PHOTOS.exists()), reason="needs ../shared with models and voc-dev")
+@pytest.mark.skipif(
+    not (MODELS.exists() and PHOTOS.exists()), reason="needs ../shared with models and voc-dev"
+)
 @pytest.mark.parametrize(
     ("model", "settings"),
     [
@@ -273,7 +314,8 @@ def test_cuda_missing(detector):
     ],
 )
 async def test_real_photos(make, picture, model, settings):
-    """A real network finds the animals of real photos where people found them (VOC's measure: half in common)."""
+    """A real network finds the animals of real photos where people found them (VOC's measure: half
+    in common)."""
     provider = make("onnx", MODELS, model=f"{model}.onnx", labels="coco80.txt", **settings)
     photos = animals()
     hits = [await finds(provider, picture, *photo) for photo in photos]
@@ -291,10 +333,18 @@ def animals():
     found = []
     for photo in marks["images"]:
         size, own = np.array([photo["width"], photo["height"]] * 2), by_photo[photo["id"]]
-        if len(own) == 1 and names[own[0]["category_id"]] in ("dog", "cat", "horse") and own[0]["area"] > 30_000:
+        if (
+            len(own) == 1
+            and names[own[0]["category_id"]] in ("dog", "cat", "horse")
+            and own[0]["area"] > 30_000
+        ):
             x, y, width, height = own[0]["bbox"]
             found.append(
-                (photo["file_name"], names[own[0]["category_id"]], np.array([x, y, x + width, y + height]) / size)
+                (
+                    photo["file_name"],
+                    names[own[0]["category_id"]],
+                    np.array([x, y, x + width, y + height]) / size,
+                )
             )
     return found[:10]
 

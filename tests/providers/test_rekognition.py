@@ -1,4 +1,5 @@
-"""The provider `rekognition`: what it asks, what it makes of the answers, and of everything that is none."""
+"""The provider `rekognition`: what it asks, what it makes of the answers, and of everything that is
+none."""
 
 import asyncio
 import base64
@@ -29,13 +30,26 @@ PICTURE = Picture(100, 100, data=encoded(drawn((100, 100)), "JPEG"))
 
 LABELS = {
     "Labels": [
-        {"Name": "Wedding", "Confidence": 99.0, "Instances": [], "Parents": [], "Aliases": [], "Categories": []},
+        {
+            "Name": "Wedding",
+            "Confidence": 99.0,
+            "Instances": [],
+            "Parents": [],
+            "Aliases": [],
+            "Categories": [],
+        },
         {
             "Name": "Dog",
             "Confidence": 91.0,
             "Instances": [
-                {"BoundingBox": {"Left": 0.1, "Top": 0.2, "Width": 0.3, "Height": 0.4}, "Confidence": 91.0},
-                {"BoundingBox": {"Left": -0.1, "Top": 0.5, "Width": 0.2, "Height": 0.6}, "Confidence": 7.5},
+                {
+                    "BoundingBox": {"Left": 0.1, "Top": 0.2, "Width": 0.3, "Height": 0.4},
+                    "Confidence": 91.0,
+                },
+                {
+                    "BoundingBox": {"Left": -0.1, "Top": 0.5, "Width": 0.2, "Height": 0.6},
+                    "Confidence": 7.5,
+                },
             ],
             "Parents": [{"Name": "Animal"}],
             "Aliases": [{"Name": "Hound"}],
@@ -47,17 +61,32 @@ LABELS = {
 SQUARE = {"Left": 0.0, "Top": 0.0, "Width": 0.5, "Height": 0.5}
 TEXT = {
     "TextDetections": [
-        {"DetectedText": "OPEN LATE", "Type": "LINE", "Id": 0, "Confidence": 98.0,
-         "Geometry": {"BoundingBox": SQUARE, "Polygon": [{"X": 0.0, "Y": 0.0}, {"X": 0.5, "Y": 0.5}]}},
-        {"DetectedText": "OPEN", "Type": "WORD", "Id": 1, "ParentId": 0, "Confidence": 97.0,
-         "Geometry": {"BoundingBox": SQUARE, "Polygon": []}},
+        {
+            "DetectedText": "OPEN LATE",
+            "Type": "LINE",
+            "Id": 0,
+            "Confidence": 98.0,
+            "Geometry": {
+                "BoundingBox": SQUARE,
+                "Polygon": [{"X": 0.0, "Y": 0.0}, {"X": 0.5, "Y": 0.5}],
+            },
+        },
+        {
+            "DetectedText": "OPEN",
+            "Type": "WORD",
+            "Id": 1,
+            "ParentId": 0,
+            "Confidence": 97.0,
+            "Geometry": {"BoundingBox": SQUARE, "Polygon": []},
+        },
     ]
-}  # fmt: skip
+}
 
 
 @pytest.fixture
 def cloud():
-    """A server that answers with `cloud.reply` (status, headers, body) once `cloud.wait` is set, and keeps requests."""
+    """A server that answers with `cloud.reply` (status, headers, body) once `cloud.wait` is set,
+    and keeps requests."""
     state = SimpleNamespace(reply=(200, {}, LABELS), requests=[], wait=threading.Event())
     state.wait.set()
 
@@ -111,7 +140,8 @@ def refusal(kind, status=400, **headers):
 
 
 def test_it_asks_for_faint_detections(cloud, ask):
-    """It asks for all there is at a low confidence, whatever Rekognition's default: rules need something to judge."""
+    """It asks for all there is at a low confidence, whatever Rekognition's default: rules need
+    something to judge."""
     ask()
     ((target, asked),) = cloud.requests
     assert target == "RekognitionService.DetectLabels"
@@ -119,13 +149,18 @@ def test_it_asks_for_faint_detections(cloud, ask):
 
 
 def test_labels_become_detections(ask):
-    """Each instance is a detection; a label without a place is left out; what else was said of it is kept."""
+    """Each instance is a detection; a label without a place is left out; what else was said of it
+    is kept."""
     strong, faint = ask()
     assert (strong.label, strong.score) == ("Dog", 0.91)
     assert strong.box == pytest.approx(Box(0.1, 0.2, 0.4, 0.6))
     assert faint.score == pytest.approx(0.075)
     assert faint.box.x0 == pytest.approx(-0.1)
-    assert strong.details == {"parents": ("Animal",), "aliases": ("Hound",), "categories": ("Animals and Pets",)}
+    assert strong.details == {
+        "parents": ("Animal",),
+        "aliases": ("Hound",),
+        "categories": ("Animals and Pets",),
+    }
 
 
 def test_text_becomes_lines_and_words(cloud, ask):
@@ -167,7 +202,11 @@ class TestTasks:
     @pytest.mark.parametrize(("question", "operation", "settings"), OPERATIONS)
     def test_one_operation(self, cloud, ask, said, question, operation, settings):
         """The operation is asked once, with the picture's own bytes and these settings."""
-        cloud.reply = (200, {}, said["rekognition"][":".join([operation, *settings.get("Features", [])])])
+        cloud.reply = (
+            200,
+            {},
+            said["rekognition"][":".join([operation, *settings.get("Features", [])])],
+        )
         ask(*question)
         ((target, asked),) = cloud.requests
         assert target == f"RekognitionService.{operation}"
@@ -176,10 +215,13 @@ class TestTasks:
 
     @pytest.fixture
     def errors(self, cloud, make, tmp_path):
-        """`errors(reply)`: what comes of each of the operations where that is the reply to all of them."""
+        """`errors(reply)`: what comes of each of the operations where that is the reply to all of
+        them."""
 
         async def asked():
-            provider = make("rekognition", tmp_path, endpoint=cloud.url, access_key="any", secret_key="any")
+            provider = make(
+                "rekognition", tmp_path, endpoint=cloud.url, access_key="any", secret_key="any"
+            )
             questions = (provider.detect(PICTURE, *question) for question, *_ in OPERATIONS)
             found = await asyncio.gather(*questions, return_exceptions=True)
             await provider.close()
@@ -225,26 +267,35 @@ class TestTasks:
         """Labels are of the whole picture; their instances come behind them, with places."""
         found = told("DetectLabels", Task.LABELS)
         assert [(each.kind, each.label, each.score) for each in found] == [
-            ("LABEL", "Person", 0.9925), ("INSTANCE", "Person", 0.985), ("INSTANCE", "Person", 0.615),
-            ("LABEL", "Woman", 0.97), ("INSTANCE", "Woman", 0.97),
-            ("LABEL", "Dog", 0.91), ("INSTANCE", "Dog", 0.905),
+            ("LABEL", "Person", 0.9925),
+            ("INSTANCE", "Person", 0.985),
+            ("INSTANCE", "Person", 0.615),
+            ("LABEL", "Woman", 0.97),
+            ("INSTANCE", "Woman", 0.97),
+            ("LABEL", "Dog", 0.91),
+            ("INSTANCE", "Dog", 0.905),
             ("LABEL", "Wedding", 0.555),
-        ]  # fmt: skip
+        ]
         label, instance = (each for each in found if each.label == "Dog")
         assert (label.box, instance.box) == (WHOLE, Box(0.5, 0.5, 0.75, 0.75))
         assert label.details == instance.details
         assert label.details == {
-            "parents": ("Animal", "Pet"), "aliases": ("Hound",), "categories": ("Animals and Pets",)
-        }  # fmt: skip
+            "parents": ("Animal", "Pet"),
+            "aliases": ("Hound",),
+            "categories": ("Animals and Pets",),
+        }
 
     def test_faces(self, told, said):
-        """A face has landmarks by Rekognition's names, what was said of it as it was said, and what all vendors say."""
+        """A face has landmarks by Rekognition's names, what was said of it as it was said, and what
+        all vendors say."""
         (face,) = told("DetectFaces", Task.FACES)
         assert (face.label, face.score, face.box) == ("Face", 0.995, Box(0.25, 0.25, 0.5, 0.75))
         assert face.landmarks[0] == Landmark("eyeLeft", 0.3125, 0.4375)
         assert len(face.landmarks) == 5
         (detail,) = said["rekognition"]["DetectFaces"]["FaceDetails"]
-        raw = {key: detail[key] for key in detail.keys() - {"BoundingBox", "Landmarks", "Confidence"}}
+        raw = {
+            key: detail[key] for key in detail.keys() - {"BoundingBox", "Landmarks", "Confidence"}
+        }
         assert face.details == {
             "vendor": "rekognition",
             "raw": raw,
@@ -253,28 +304,48 @@ class TestTasks:
         }
 
     def test_celebrities(self, told):
-        """Who is recognised is called by name, with the score of the match; other faces are faces."""
+        """Who is recognised is called by name, with the score of the match; other faces are
+        faces."""
         ada, other = told("RecognizeCelebrities", Task.CELEBRITIES)
         assert (ada.kind, ada.label, ada.score) == ("CELEBRITY", "Ada Lovelace", 0.875)
         assert (other.kind, other.label, other.score) == ("FACE", "Face", 0.985)
-        assert [each.box for each in (ada, other)] == [Box(0.125, 0.25, 0.375, 0.75), Box(0.625, 0.25, 0.875, 0.75)]
-        assert [mark.name for mark in (*ada.landmarks, *other.landmarks)] == ["eyeLeft", "nose", "eyeRight"]
+        assert [each.box for each in (ada, other)] == [
+            Box(0.125, 0.25, 0.375, 0.75),
+            Box(0.625, 0.25, 0.875, 0.75),
+        ]
+        assert [mark.name for mark in (*ada.landmarks, *other.landmarks)] == [
+            "eyeLeft",
+            "nose",
+            "eyeRight",
+        ]
         assert ada.details["vendor"] == other.details["vendor"] == "rekognition"
         assert set(ada.details["raw"]) == {"Id", "Urls", "KnownGender", "Face"}
         for each in (ada, other):
-            assert set(each.details["raw"]["Face"]) == {"Pose", "Quality", "Emotions", "Smile", "Confidence"}
+            assert set(each.details["raw"]["Face"]) == {
+                "Pose",
+                "Quality",
+                "Emotions",
+                "Smile",
+                "Confidence",
+            }
 
     def test_equipment(self, told):
-        """What is worn names its wearer by key, and the part of the body that it does or does not cover."""
+        """What is worn names its wearer by key, and the part of the body that it does or does not
+        cover."""
         person, mask, helmet, bare = told("DetectProtectiveEquipment", Task.EQUIPMENT)
-        assert [(each.kind, each.label, each.key, each.parent) for each in (person, mask, helmet, bare)] == [
-            ("PERSON", "Person", 0, None), ("EQUIPMENT", "FACE_COVER", None, 0),
-            ("EQUIPMENT", "HEAD_COVER", None, 0), ("PERSON", "Person", 1, None),
-        ]  # fmt: skip
+        assert [
+            (each.kind, each.label, each.key, each.parent) for each in (person, mask, helmet, bare)
+        ] == [
+            ("PERSON", "Person", 0, None),
+            ("EQUIPMENT", "FACE_COVER", None, 0),
+            ("EQUIPMENT", "HEAD_COVER", None, 0),
+            ("PERSON", "Person", 1, None),
+        ]
         assert person.details["parts"] == [
-            {"name": "FACE", "confidence": 0.995}, {"name": "HEAD", "confidence": 0.99},
+            {"name": "FACE", "confidence": 0.995},
+            {"name": "HEAD", "confidence": 0.99},
             {"name": "LEFT_HAND", "confidence": 0.88},
-        ]  # fmt: skip
+        ]
         assert bare.details == {"parts": []}
         assert mask.details == {"part": "FACE", "covers": {"value": True, "confidence": 0.985}}
         assert helmet.details == {"part": "HEAD", "covers": {"value": False, "confidence": 0.55}}
@@ -296,29 +367,48 @@ class TestTasks:
         wanted = ["IMAGE_PROPERTIES?MaxDominantColors=2"]
         (properties,) = told("DetectLabels:IMAGE_PROPERTIES", Task.EXTRAS, wanted)
         assert cloud.requests[0][1]["Settings"] == {"ImageProperties": {"MaxDominantColors": 2}}
-        assert (properties.label, properties.score, properties.box) == ("IMAGE_PROPERTIES", 1.0, WHOLE)
-        assert properties.details == {"raw": said["rekognition"]["DetectLabels:IMAGE_PROPERTIES"]["ImageProperties"]}
+        assert (properties.label, properties.score, properties.box) == (
+            "IMAGE_PROPERTIES",
+            1.0,
+            WHOLE,
+        )
+        assert properties.details == {
+            "raw": said["rekognition"]["DetectLabels:IMAGE_PROPERTIES"]["ImageProperties"]
+        }
 
-    @pytest.mark.parametrize("options", ["MaxDominantColors=some", "MaxDominantColors=-1", "MinConfidence=1"])
+    @pytest.mark.parametrize(
+        "options", ["MaxDominantColors=some", "MaxDominantColors=-1", "MinConfidence=1"]
+    )
     def test_options(self, cloud, ask, options):
-        """Options that Rekognition does not have, or not so, are refused before anything is asked."""
+        """Options that Rekognition does not have, or not so, are refused before anything is
+        asked."""
         with pytest.raises(PictureRefused, match=options.partition("=")[0]):
             ask(Task.EXTRAS, [f"IMAGE_PROPERTIES?{options}"])
         assert not cloud.requests
 
     def test_limits(self, make, tmp_path):
         """Of protective equipment smaller pictures are taken, and canvases are no larger."""
-        about = make("rekognition", tmp_path, access_key="any", secret_key="any", canvas="8192x2048").about
-        assert about.limits_of(Task.EQUIPMENT).max_bytes < about.limits_of(Task.FACES).max_bytes == 5_242_880
+        about = make(
+            "rekognition", tmp_path, access_key="any", secret_key="any", canvas="8192x2048"
+        ).about
+        assert (
+            about.limits_of(Task.EQUIPMENT).max_bytes
+            < about.limits_of(Task.FACES).max_bytes
+            == 5_242_880
+        )
         assert about.for_task(Task.EQUIPMENT).canvas_px == (4096, 2048)
         assert about.for_task(Task.EQUIPMENT).limits == about.limits_of(Task.EQUIPMENT)
         assert about.for_task(Task.FACES) == about
 
     def test_extras_have_their_own_price(self, make, tmp_path):
-        """Image properties cost three quarters of the rest, unless the operator says what they cost."""
+        """Image properties cost three quarters of the rest, unless the operator says what they
+        cost."""
         keys = {"access_key": "any", "secret_key": "any"}
         about = make("rekognition", tmp_path, **keys).about
-        assert [about.price_of(*each).usd_per_image for each in ((Task.FACES,), EXTRAS)] == [0.001, 0.00075]
+        assert [about.price_of(*each).usd_per_image for each in ((Task.FACES,), EXTRAS)] == [
+            0.001,
+            0.00075,
+        ]
         assert about.price_of(*EXTRAS).usd_per_month(2_000_000) == pytest.approx(1_350)
         about = make("rekognition", tmp_path, **keys, usd_per_image=0.5).about
         assert about.price_of(*EXTRAS).usd_per_image == 0.5
@@ -347,7 +437,8 @@ class TestTasks:
     ],
 )
 def test_what_is_no_answer(cloud, ask, reply, error):
-    """Every error becomes the one in the common tree that says what to do about it, after one call."""
+    """Every error becomes the one in the common tree that says what to do about it, after one
+    call."""
     cloud.reply = reply
     with pytest.raises(error):
         ask()
@@ -371,7 +462,9 @@ def test_silence_may_have_been_billed(cloud, ask):
 
 def test_nobody_there(make, tmp_path):
     """An address that takes no connection is unavailable, and not ready."""
-    provider = make("rekognition", tmp_path, endpoint="http://127.0.0.1:9", access_key="any", secret_key="any")
+    provider = make(
+        "rekognition", tmp_path, endpoint="http://127.0.0.1:9", access_key="any", secret_key="any"
+    )
     with pytest.raises(Unavailable):
         asyncio.run(provider.ready())
     with pytest.raises(Unavailable):
@@ -383,12 +476,15 @@ class TestReady:
 
     @pytest.fixture
     def watched(self, cloud):
-        """`watched(steps)`: runs such steps with a provider and a clock that is turned by hand (`clock.now`)."""
+        """`watched(steps)`: runs such steps with a provider and a clock that is turned by hand
+        (`clock.now`)."""
         clock = SimpleNamespace(now=1000.0)
         session = boto3.Session("any", "any", region_name="us-east-1")
         client = session.client("rekognition", endpoint_url=cloud.url)
         line = Line(client, session.get_credentials(), 5, 1, None)
-        provider = Rekognition("aws", Options(kind="rekognition"), client, line, clock=lambda: clock.now)
+        provider = Rekognition(
+            "aws", Options(kind="rekognition"), client, line, clock=lambda: clock.now
+        )
 
         async def walked(steps):
             try:
@@ -403,7 +499,8 @@ class TestReady:
             await provider.detect(PICTURE, Task.OBJECTS)
 
     def test_wrong_credentials_are_not_ready(self, cloud, watched):
-        """After a call that was refused as misconfigured it says why, for a while, and then may be tried again."""
+        """After a call that was refused as misconfigured it says why, for a while, and then may be
+        tried again."""
         cloud.reply = refusal("UnrecognizedClientException")
 
         async def steps(provider, clock):
@@ -443,7 +540,8 @@ class TestReady:
         watched(steps)
 
     def test_refused_extras_leave_it_ready(self, cloud, watched):
-        """What is wrong with extras may be one client's own options, and is no reason to send nobody else here."""
+        """What is wrong with extras may be one client's own options, and is no reason to send
+        nobody else here."""
         cloud.reply = refusal("ValidationException")
 
         async def steps(provider, clock):

@@ -22,7 +22,9 @@ def drawn(*shapes, size=(200, 100), ground=(128, 128, 128)):
     """Grey paper with shapes: (form, name, x0, y0, side)."""
     image = Image.new("RGB", size, ground)
     for form, name, x, y, side in shapes:
-        getattr(ImageDraw.Draw(image), form)((x, y, x + side - 1, y + side - 1), fill=PURE.get(name, name))
+        getattr(ImageDraw.Draw(image), form)(
+            (x, y, x + side - 1, y + side - 1), fill=PURE.get(name, name)
+        )
     return image
 
 
@@ -30,7 +32,9 @@ def drawn(*shapes, size=(200, 100), ground=(128, 128, 128)):
 @pytest.mark.parametrize("ground", [(0, 0, 0), (128, 128, 128), (230, 235, 240)])
 def test_colours(name, ground):
     """Each of six colours is told on any greyish ground."""
-    assert [seen.label for seen in find(drawn(("rectangle", name, 20, 20, 30), ground=ground))] == [name]
+    assert [seen.label for seen in find(drawn(("rectangle", name, 20, 20, 30), ground=ground))] == [
+        name
+    ]
 
 
 @pytest.mark.parametrize("form", ["rectangle", "ellipse"])
@@ -43,7 +47,12 @@ def test_boxes(form):
 
 def test_scores():
     """The score is the shorter side over 40 px, 1 at most; under 4 px nothing is seen."""
-    image = drawn(*(("rectangle", "blue", x, 10, side) for x, side in ((10, 60), (80, 20), (110, 4), (120, 3))))
+    image = drawn(
+        *(
+            ("rectangle", "blue", x, 10, side)
+            for x, side in ((10, 60), (80, 20), (110, 4), (120, 3))
+        )
+    )
     assert [seen.score for seen in find(image)] == [1.0, 0.5, 0.1]
 
 
@@ -70,7 +79,8 @@ def test_photos_are_not_shapes():
 @pytest.mark.parametrize("form", ["rectangle", "ellipse"])
 @pytest.mark.parametrize("name", NAMES)
 async def test_jpeg(make, encoded, tmp_path, quality, form, name):
-    """What JPEG does to edges moves a box by two pixels at most, and changes neither name nor form nor number."""
+    """What JPEG does to edges moves a box by two pixels at most, and changes neither name nor form
+    nor number."""
     image = drawn((form, name, 31, 13, 41))
     data = encoded(image, "JPEG", quality=quality)
     seen = await make("shapes", tmp_path).detect(Picture(200, 100, data=data), Task.OBJECTS)
@@ -80,7 +90,8 @@ async def test_jpeg(make, encoded, tmp_path, quality, form, name):
 
 @given(arrays(np.uint8, (9, 8), elements=st.sampled_from([0, 0, 1, 2])))
 def test_spots(codes):
-    """Every coloured pixel is in just one spot, together with just those it can be walked to from."""
+    """Every coloured pixel is in just one spot, together with just those it can be walked to
+    from."""
     found = [(spot.code, spot.x0, spot.y0, spot.x1, spot.y1, spot.pixels) for spot in spots(codes)]
     assert found == walked(codes)
 
@@ -97,16 +108,19 @@ def walked(codes):
             front += (new := [at for at in near if left.get(at) == code])
             seen |= set(new)
         left = {at: code for at, code in left.items() if at not in seen}
-        (y0, x0), (y1, x1) = np.min(list(seen), axis=0).tolist(), (np.max(list(seen), axis=0) + 1).tolist()
+        (y0, x0), (y1, x1) = (
+            np.min(list(seen), axis=0).tolist(),
+            (np.max(list(seen), axis=0) + 1).tolist(),
+        )
         found.append((code, x0, y0, x1, y1, len(seen)))
     return found
 
 
 def test_codes():
     """Greyish pixels have no code; of a colour half mixed into grey the code is still told."""
-    assert codes_of(np.array([[[128, 128, 128], [255, 0, 0], [191, 64, 64], [170, 110, 110]]], np.uint8)).tolist() == [
-        [0, 1, 1, 0]
-    ]
+    assert codes_of(
+        np.array([[[128, 128, 128], [255, 0, 0], [191, 64, 64], [170, 110, 110]]], np.uint8)
+    ).tolist() == [[0, 1, 1, 0]]
 
 
 async def test_latency(make, picture, tmp_path):

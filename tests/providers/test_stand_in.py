@@ -1,4 +1,5 @@
-"""The clouds' providers, each through its vendor's SDK, against one real detector that speaks all their formats."""
+"""The clouds' providers, each through its vendor's SDK, against one real detector that speaks all
+their formats."""
 
 import asyncio
 from pathlib import Path
@@ -30,7 +31,9 @@ def answers(stand_in, make, picture, tmp_path):
             await provider.close()
         ranked = sorted(found, key=lambda each: -each.score)
         sides = (shown.width_px, shown.height_px) * 2
-        boxes = ([edge * side for edge, side in zip(each.box, sides, strict=True)] for each in ranked)
+        boxes = (
+            [edge * side for edge, side in zip(each.box, sides, strict=True)] for each in ranked
+        )
         rows = zip(ranked, boxes, strict=True)
         return [(each.label.lower(), each.score, box) for each, box in rows if each.score > 0.1]
 

@@ -71,14 +71,19 @@ def output(texts, words):
     """What RapidOCR gives, one line below the other."""
     boxes = np.array([square(at * 20) for at in range(len(texts))], dtype=np.float32)
     return SimpleNamespace(
-        txts=texts, scores=[0.9 - at / 2 for at in range(len(texts))], boxes=boxes, word_results=words
+        txts=texts,
+        scores=[0.9 - at / 2 for at in range(len(texts))],
+        boxes=boxes,
+        word_results=words,
     )
 
 
 def test_floor():
     """Lines under the floor go, with their words."""
     words = (((("sure", 0.9, square(0)),)), ((("not", 0.9, square(20)),)))
-    found = Reader([lambda *_, **__: output(("sure", "not"), words)], floor=0.5)(Image.new("RGB", (100, 10)))
+    found = Reader([lambda *_, **__: output(("sure", "not"), words)], floor=0.5)(
+        Image.new("RGB", (100, 10))
+    )
     assert [(one.label, one.kind, one.key, one.parent) for one in found] == [
         ("sure", "LINE", 0, None),
         ("sure", "WORD", None, 0),

@@ -21,10 +21,16 @@ from thresholds.rules import registry as rules
 from thresholds.samples.sample import Sample
 from thresholds.testing import COMPANION, KINDS, made_up
 
-STUMP = {"roots": [0], "feature": [20, 0, 0], "threshold": [0.5, 0.0, 0.0], "left": [1, 1, 2], "right": [2, 1, 2],
-         "depth": 1}  # fmt: skip
-"""Says one thing of photos where a first look found nothing, feature 20 being how many boxes it found, and another of
-the rest."""
+STUMP = {
+    "roots": [0],
+    "feature": [20, 0, 0],
+    "threshold": [0.5, 0.0, 0.0],
+    "left": [1, 1, 2],
+    "right": [2, 1, 2],
+    "depth": 1,
+}
+"""Says one thing of photos where a first look found nothing, feature 20 being how many boxes it
+found, and another of the rest."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "always": {"kind": "always"},
@@ -75,14 +81,18 @@ def example(request: pytest.FixtureRequest) -> Mapping[str, Any]:
 
 @pytest.fixture(scope="session")
 def seen() -> Callable[..., Detection]:
-    """`seen(label, score, x0, y0, x1, y1)`: a detection; over the whole photo where no box is given."""
+    """`seen(label, score, x0, y0, x1, y1)`: a detection; over the whole photo where no box is
+    given."""
     return detect
 
 
 def learned(sample: Sample, metric: Metric = "ap50", *, held: int) -> Study:
     """All that a plan learns of a sample of which so many photos are held out."""
     lesson = Lesson(
-        sample, quality(sample, metric), folds(len(sample), np.arange(held, len(sample))), sample.companions
+        sample,
+        quality(sample, metric),
+        folds(len(sample), np.arange(held, len(sample))),
+        sample.companions,
     )
     study = Study(lesson, Costs(sample.prices, sample.companions), {}, {})
     learn(study, jobs=1)
@@ -91,7 +101,8 @@ def learned(sample: Sample, metric: Metric = "ap50", *, held: int) -> Study:
 
 @pytest.fixture(scope="session")
 def studied() -> Callable[..., Study]:
-    """`studied(sample, metric, held=60)`: all that a plan learns of it, the first photos held out."""
+    """`studied(sample, metric, held=60)`: all that a plan learns of it, the first photos held
+    out."""
     return learned
 
 

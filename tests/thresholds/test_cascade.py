@@ -31,7 +31,8 @@ def cascade(*shapes, providers=(), **settings):
 
 
 def test_defaults():
-    """The seed's ways are the defaults: later answers replace earlier ones, midpoints decide, nothing is painted."""
+    """The seed's ways are the defaults: later answers replace earlier ones, midpoints decide,
+    nothing is painted."""
     one = cascade("2x2")
     assert (one.merge, one.crossing, one.border) == ("discard", "midpoint", "none")
     assert one.stages[0].rule == always.Rule()
@@ -45,8 +46,15 @@ def test_shapes():
 
 def test_round_trip(tmp_path):
     """What is saved, in a folder that need not exist, is loaded as it was."""
-    first = cascade("5x5", "2x2", "2x2", providers=[None, "near", "far"], merge="fuse", crossing="discard",
-                    border="black")  # fmt: skip
+    first = cascade(
+        "5x5",
+        "2x2",
+        "2x2",
+        providers=[None, "near", "far"],
+        merge="fuse",
+        crossing="discard",
+        border="black",
+    )
     save(first, tmp_path / "new" / "cascade.json")
     assert load(tmp_path / "new" / "cascade.json") == first
 
@@ -71,7 +79,11 @@ def test_file(tmp_path):
             "stages.0.rule",
             "known: always, clean, gain, imgrid, onward",
         ),
-        ('{"stages": [{"shape": "2x2", "rule": {"kind": "imgrid"}}]}', "stages.0.rule.area", "required"),
+        (
+            '{"stages": [{"shape": "2x2", "rule": {"kind": "imgrid"}}]}',
+            "stages.0.rule.area",
+            "required",
+        ),
         ('{"stages": [{"shape": "2x2", "rule": "always"}]}', "stages.0.rule", "object with a kind"),
         ('{"stages": [{"shape": "2x2", "colour": 1}]}', "stages.0.colour", "not permitted"),
         ('{"stages": [{"shape": "1x1"}], "merge": "add"}', "merge", "'discard' or 'fuse'"),
@@ -98,20 +110,28 @@ def test_no_file(tmp_path):
         load(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize(("first", "then"), [("2x2", "2x2"), ("2x2", "4x1"), ("2x1", "1x2"), ("1x1", "5x5")])
+@pytest.mark.parametrize(
+    ("first", "then"), [("2x2", "2x2"), ("2x2", "4x1"), ("2x1", "1x2"), ("1x1", "5x5")]
+)
 def test_not_finer(first, then):
     """A later stage that shows photos no larger to the same provider is refused."""
-    with pytest.raises(ValidationError, match=rf"stages\[1\] \({then}\) is not finer than the one before \({first}\)"):
+    with pytest.raises(
+        ValidationError,
+        match=rf"stages\[1\] \({then}\) is not finer than the one before \({first}\)",
+    ):
         cascade(first, then)
 
 
 def test_other_provider():
     """Another provider may be asked at any shape, for it may know better."""
-    assert cascade("1x1", "1x1", "2x2", providers=["quick", "good", "best"]).shapes == "1x1, 1x1, 2x2"
+    assert (
+        cascade("1x1", "1x1", "2x2", providers=["quick", "good", "best"]).shapes == "1x1, 1x1, 2x2"
+    )
 
 
 def test_always_before_last():
-    """A rule that accepts everything is refused anywhere but last: what comes after would never be asked."""
+    """A rule that accepts everything is refused anywhere but last: what comes after would never be
+    asked."""
     stages = [Stage(shape=Shape(2, 2)), Stage(shape=ALONE)]
     with pytest.raises(ValidationError, match=r"stages\[0\] accepts every answer"):
         Cascade(stages=stages)
@@ -122,7 +142,8 @@ def test_always_before_last():
     [(0, 25, 0), (0, 5, 0), (0, 4, 1), (0, 2, 1), (0, 1, 2), (1, 4, 1), (1, 1, 2), (2, 1, 2)],
 )
 def test_reached(stage, cells, reached):
-    """An answer from a canvas of fewer cells counts for the last stage that would not have shown the photo larger."""
+    """An answer from a canvas of fewer cells counts for the last stage that would not have shown
+    the photo larger."""
     assert cascade("5x5", "2x2", "1x1").reached(stage, cells) == reached
 
 
@@ -147,7 +168,9 @@ def test_promise(tmp_path):
 
 def test_promise_of_nothing(tmp_path):
     """A promise about what is not watched is refused by its key."""
-    (tmp_path / "c.json").write_text('{"stages": [{"shape": "2x2"}], "promise": {"metric": "speed"}}')
+    (tmp_path / "c.json").write_text(
+        '{"stages": [{"shape": "2x2"}], "promise": {"metric": "speed"}}'
+    )
     with pytest.raises(ValueError, match=r"promise\.metric"):
         load(tmp_path / "c.json")
 
@@ -157,26 +180,41 @@ def test_promise_of_nothing(tmp_path):
 
 def gains(*worth):
     """A rule that may skip as many stages as there are gains."""
-    targets = [gain.Target(ahead=n, cost=1.0, gain=Trees.constant(each)) for n, each in enumerate(worth, 1)]
+    targets = [
+        gain.Target(ahead=n, cost=1.0, gain=Trees.constant(each)) for n, each in enumerate(worth, 1)
+    ]
     return gain.Rule(path="3x2", price=0.1, targets=targets)
 
 
 def stages(*pairs):
-    return [Stage(shape=Shape.parse(shape), **({"rule": rule} if rule else {})) for shape, rule in pairs]
+    return [
+        Stage(shape=Shape.parse(shape), **({"rule": rule} if rule else {})) for shape, rule in pairs
+    ]
 
 
 def test_skipped_over():
     """A stage under `always` may stand before others where an earlier rule can reach these."""
-    assert Cascade(stages=stages(("3x2", gains(0.2, 0.3)), ("2x1", None), ("1x1", None))).shapes == "3x2, 2x1, 1x1"
+    assert (
+        Cascade(stages=stages(("3x2", gains(0.2, 0.3)), ("2x1", None), ("1x1", None))).shapes
+        == "3x2, 2x1, 1x1"
+    )
 
 
 def test_out_of_reach():
     """A stage that no rule reaches is refused."""
-    with pytest.raises(ValidationError, match=r"stages\[1\] accepts every answer, so the later ones are never asked"):
+    with pytest.raises(
+        ValidationError,
+        match=r"stages\[1\] accepts every answer, so the later ones are never asked",
+    ):
         Cascade(stages=stages(("3x2", gains(0.2)), ("2x1", None), ("1x1", None)))
 
 
-FUSION = Fusion(labels=("cat",), weights=(1.0,), rescore={}, calibration={"3x2": ((0.0, 0.0), (0.5, 0.25), (1.0, 1.0))})
+FUSION = Fusion(
+    labels=("cat",),
+    weights=(1.0,),
+    rescore={},
+    calibration={"3x2": ((0.0, 0.0), (0.5, 0.25), (1.0, 1.0))},
+)
 
 
 def test_fusion_needs_fusing():
@@ -187,7 +225,10 @@ def test_fusion_needs_fusing():
 
 
 def seen(*found, shapes=("3x2", "1x1")):
-    return Seen(Facts(64, 48, 999), tuple(Look(Shape.parse(s), each) for s, each in zip(shapes, found, strict=False)))
+    return Seen(
+        Facts(64, 48, 999),
+        tuple(Look(Shape.parse(s), each) for s, each in zip(shapes, found, strict=False)),
+    )
 
 
 CAT, SURE = Detection("cat", 0.4, Box(0, 0, 0.3, 1)), Detection("cat", 0.8, Box(0, 0, 0.3, 1))
@@ -211,7 +252,9 @@ def test_conclude_fuses():
 
 def test_conclude_with_a_fusion():
     """With a fusion the rule sees what it believes, and what leaves is what it says."""
-    learned = Cascade(stages=stages(("3x2", gains(0.2)), ("1x1", None)), merge="fuse", fusion=FUSION)
+    learned = Cascade(
+        stages=stages(("3x2", gains(0.2)), ("1x1", None)), merge="fuse", fusion=FUSION
+    )
     verdict, found = learned.conclude(0, seen([CAT]))
     assert verdict.reason == "gain 0.200 for 1.00 of an image"
     assert [one.score for one in found] == [pytest.approx(0.2)]
@@ -221,14 +264,24 @@ NAMES = st.text(st.sampled_from('[]1, 2e-\\"\n'), max_size=8)
 
 
 @example(names=["[1  2]"], values=[0.5, 1.0])
-@given(names=st.lists(NAMES, unique=True, max_size=3), values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5))
+@given(
+    names=st.lists(NAMES, unique=True, max_size=3),
+    values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5),
+)
 def test_numbers_on_one_line(tmp_path_factory, names, values):
-    """A list of numbers is one line of the file, however long; what is saved is loaded as it was, whatever labels
-    look like."""
+    """A list of numbers is one line of the file, however long; what is saved is loaded as it was,
+    whatever labels look like."""
     file = tmp_path_factory.mktemp("saved") / "c.json"
     count = len(values)
-    trees = Trees(roots=range(count), feature=[0] * count, threshold=values, left=range(count), right=range(count),
-                  value=values, depth=0)  # fmt: skip
+    trees = Trees(
+        roots=range(count),
+        feature=[0] * count,
+        threshold=values,
+        left=range(count),
+        right=range(count),
+        value=values,
+        depth=0,
+    )
     fusion = Fusion(labels=names, weights=[1.0] * len(names), rescore={"2x2": trees})
     first = Cascade(stages=stages(("2x2", None)), merge="fuse", fusion=fusion)
     save(first, file)
@@ -256,7 +309,8 @@ def groups(*stages, **settings):
 
 
 def test_groups():
-    """Where photos are cleared together, the cascade says at which stages, and for which scores it is good."""
+    """Where photos are cleared together, the cascade says at which stages, and for which scores it
+    is good."""
     made = groups(("1x1", onward.Rule(), "free"), ("3x3", CLEAN), ("2x2", CLEAN), ("1x1",))
     assert (made.groups, made.positive) == ((1, 2), 0.6)
     assert (cascade("2x2", "1x1").groups, cascade("2x2", "1x1").positive) == ((), None)
@@ -266,16 +320,25 @@ def test_groups():
     ("stages", "settings", "says"),
     [
         ([("3x3", CLEAN), ("2x2", STRICT), ("1x1",)], {}, "all stages but the last"),
-        ([("3x3", STRICT), ("2x2", CLEAN), ("2x1", STRICT), ("1x1",)], {}, "all stages but the last"),
+        (
+            [("3x3", STRICT), ("2x2", CLEAN), ("2x1", STRICT), ("1x1",)],
+            {},
+            "all stages but the last",
+        ),
         ([("3x3", CLEAN)], {}, "all stages but the last"),
         ([("3x3", CLEAN), ("2x1",)], {}, "the last stage is 1x1"),
         ([("3x3", CLEAN), ("1x1", always.Rule(), "other")], {}, "of the same provider"),
         ([("1x1", CLEAN, "free"), ("1x1",)], {}, "of the same provider"),
         ([("3x3", CLEAN), ("1x1",)], {"merge": "fuse"}, "not fused"),
-        ([("4x4", onward.Rule()), ("2x2", CLEAN), ("1x1",)], {}, "one stage at most, a companion's"),
+        (
+            [("4x4", onward.Rule()), ("2x2", CLEAN), ("1x1",)],
+            {},
+            "one stage at most, a companion's",
+        ),
     ],
 )
 def test_groups_that_cannot_be(stages, settings, says):
-    """Rules clean stand together, before a last question about each photo alone, to the same provider."""
+    """Rules clean stand together, before a last question about each photo alone, to the same
+    provider."""
     with pytest.raises(ValidationError, match=says):
         groups(*stages, **settings)

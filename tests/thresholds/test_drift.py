@@ -17,7 +17,11 @@ MEANS = st.floats(0, 1)
 def agreements(rng, mean):
     """As agreements come: mostly all or nothing, some in between."""
     while True:
-        yield float(rng.random() < mean) if rng.random() < 0.7 else mean + rng.choice([-1, 1]) * min(mean, 1 - mean)
+        yield (
+            float(rng.random() < mean)
+            if rng.random() < 0.7
+            else mean + rng.choice([-1, 1]) * min(mean, 1 - mean)
+        )
 
 
 def seen(start, values):
@@ -54,8 +58,8 @@ class TestMean:
 
     @pytest.mark.parametrize("mean", [0.5, 0.8, 0.97])
     def test_coverage(self, mean):
-        """The true mean lies in all intervals of a run, looked at after each value; but for a share of runs under
-        delta."""
+        """The true mean lies in all intervals of a run, looked at after each value; but for a share
+        of runs under delta."""
         rng, missed = random.Random(1), 0
         for _ in range(200):
             state = Mean(0.1)
@@ -84,7 +88,9 @@ class TestDetector:
     @given(values=VALUES, promised=MEANS, at=st.integers(0, 59), more=st.floats(0, 1))
     def test_monotone(self, values, promised, at, more):
         """Where one value is higher there is never more evidence of a fall, nor less of a rise."""
-        higher = [max(value, more) if number == at else value for number, value in enumerate(values)]
+        higher = [
+            max(value, more) if number == at else value for number, value in enumerate(values)
+        ]
         falls, rises = Detector(promised), Detector(promised, rises=True)
         assert seen(falls, higher).evidence <= seen(falls, values).evidence * (1 + 1e-9)
         assert seen(rises, higher).evidence >= seen(rises, values).evidence * (1 - 1e-9)
@@ -98,10 +104,13 @@ class TestDetector:
     @pytest.mark.parametrize("rises", [False, True])
     @pytest.mark.parametrize("promised", [0.6, 0.9])
     def test_false_alarms(self, promised, rises):
-        """Where the mean is just what was promised, an alarm at 20 is false, and comes after 20 values on average or
-        later."""
+        """Where the mean is just what was promised, an alarm at 20 is false, and comes after 20
+        values on average or later."""
         rng = random.Random(3)
-        runs = [alarm_after(Detector(promised, rises), agreements(rng, promised), most=2000) for _ in range(60)]
+        runs = [
+            alarm_after(Detector(promised, rises), agreements(rng, promised), most=2000)
+            for _ in range(60)
+        ]
         assert sum(runs) / len(runs) >= 20
 
     def test_margin(self):
@@ -112,7 +121,8 @@ class TestDetector:
 
     @pytest.mark.parametrize(("mean", "within"), [(0.3, 15), (0.6, 40), (0.8, 250)])
     def test_soon(self, mean, within):
-        """A fall is noticed soon: the deeper the sooner; and a long good time before does not delay it."""
+        """A fall is noticed soon: the deeper the sooner; and a long good time before does not delay
+        it."""
         rng, runs = random.Random(5), []
         for _ in range(30):
             good = seen(Detector(0.9), [1.0] * 500)
@@ -134,10 +144,16 @@ class TestRecord:
         record = Record.begun(0.05, None, 7.0)
         for _ in range(100):
             record = record.add(0.0, {"cat": 0.0})
-        assert (record.whole.count, record.labels["cat"].count, record.since, record.due(3)) == (100, 100, 7.0, 0)
+        assert (record.whole.count, record.labels["cat"].count, record.since, record.due(3)) == (
+            100,
+            100,
+            7.0,
+            0,
+        )
 
     def test_levels(self):
-        """A broken promise is one level more, a kept one is one less; neither beyond where levels end."""
+        """A broken promise is one level more, a kept one is one less; neither beyond where levels
+        end."""
         worse = seen_record(Record.begun(0.05, 0.8, 0.0, level=1), 0.2, 20)
         better = seen_record(Record.begun(0.05, 0.8, 0.0, level=1), 1.0, 60)
         assert [worse.due(3), worse.due(1), better.due(3)] == [2, 1, 0]

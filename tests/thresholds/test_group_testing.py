@@ -1,4 +1,5 @@
-"""How large groups are to be, and what they cost: the formula against groups that are played through."""
+"""How large groups are to be, and what they cost: the formula against groups that are played
+through."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from thresholds.shape import ALONE, Shape
 
 
 def played(size: int, chance: float, photos: int, seed: int = 1) -> float:
-    """Images a photo, played: groups of `size`, halved in Hwang's order; what nothing is known of begins anew."""
+    """Images a photo, played: groups of `size`, halved in Hwang's order; what nothing is known of
+    begins anew."""
     rng = random.Random(seed)
     waiting: list[bool] = []
     asked = settled = 0
@@ -50,8 +52,8 @@ def test_what_is_expected_is_what_comes(size, chance):
 
 @given(st.integers(1, 25), st.floats(0, 0.999))
 def test_bounds(size, chance):
-    """A group costs one image at least, and settles one photo at least; its questions are no more than one, one a
-    halving, and one a photo left."""
+    """A group costs one image at least, and settles one photo at least; its questions are no more
+    than one, one a halving, and one a photo left."""
     images, settled = cycle(size, chance)
     assert 1 - 1e-9 <= settled <= size + 1e-9
     assert 1 - 1e-9 <= images <= 2 + size.bit_length()
@@ -74,9 +76,12 @@ def groups(*shapes: str, falsely: float = 0.03, rate: float = 0.02) -> Cascade:
     return Cascade(stages=[*stages, Stage(shape=ALONE)])
 
 
-@pytest.mark.parametrize(("rate", "shape"), [(0.0, "4x4"), (0.03, "3x3"), (0.1, "2x2"), (0.4, "1x1"), (1.0, "1x1")])
+@pytest.mark.parametrize(
+    ("rate", "shape"), [(0.0, "4x4"), (0.03, "3x3"), (0.1, "2x2"), (0.4, "1x1"), (1.0, "1x1")]
+)
 def test_size_by_rate(rate, shape):
-    """The more photos are flagged, the smaller the first group; where no size pays each is asked about alone."""
+    """The more photos are flagged, the smaller the first group; where no size pays each is asked
+    about alone."""
     chosen = choose(groups("4x4", "3x3", "2x2", "2x1"), rate)
     assert str(chosen.shape) == shape
     assert chosen.images <= 1
@@ -92,8 +97,8 @@ def test_false_flags_count():
 
 @pytest.mark.parametrize("rate", [0.046, 0.137, 0.236])
 def test_sizes_do_not_waver(rate):
-    """A rate that wavers about where two sizes cost the same, or a size and photos alone, changes the size seldom in
-    20,000 photos."""
+    """A rate that wavers about where two sizes cost the same, or a size and photos alone, changes
+    the size seldom in 20,000 photos."""
     cascade, seen, present = groups("3x3", "3x2", "2x2", "2x1", falsely=0.035), Rate(rate), None
     changes, rng = -1, random.Random(1)
     for _ in range(20_000):

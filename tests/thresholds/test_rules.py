@@ -1,4 +1,5 @@
-"""Rules say whether an answer may be trusted: a suite over every kind, then each kind's own behaviour."""
+"""Rules say whether an answer may be trusted: a suite over every kind, then each kind's own
+behaviour."""
 
 import json
 from dataclasses import replace
@@ -22,7 +23,9 @@ SCORES = st.floats(0, 1)
 BOXES = st.tuples(SCORES, SCORES, SCORES, SCORES).map(
     lambda c: Box(min(c[0], c[1]), min(c[2], c[3]), max(c[0], c[1]), max(c[2], c[3]))
 )
-ANSWERS = st.lists(st.builds(Detection, st.sampled_from(["cat", "dog", "owl"]), SCORES, BOXES), max_size=5)
+ANSWERS = st.lists(
+    st.builds(Detection, st.sampled_from(["cat", "dog", "owl"]), SCORES, BOXES), max_size=5
+)
 
 
 FUSION = Fusion(labels=("cat", "dog"), weights=(1.0, 1.5), rescore={})
@@ -81,14 +84,17 @@ def test_pure(example, found):
     """The same answer gets the same verdict each time, and is not touched."""
     rule, kept = rules.read(example), list(found)
     first = rule.judge(seen_once(found))
-    assert rule.judge(seen_once(tuple(found))) == rules.read(example).judge(seen_once(found)) == first
+    assert (
+        rule.judge(seen_once(tuple(found))) == rules.read(example).judge(seen_once(found)) == first
+    )
     assert first.accepted == (first.skip == 0)
     assert found == kept
 
 
 @given(found=ANSWERS)
 def test_never_laxer(example, found):
-    """What a rule asks about again, its stricter form does too, and that is a rule of the same kind."""
+    """What a rule asks about again, its stricter form does too, and that is a rule of the same
+    kind."""
     rule = rules.read(example)
     strict = rule.stricter()
     assert rules.read(strict.model_dump(mode="json")) == strict
@@ -106,7 +112,9 @@ def test_reach(example, found):
 
 def test_unknown_kind():
     """A kind that is not there is refused with those that are."""
-    with pytest.raises(ValueError, match="no rule kind 'magic'; known: always, clean, gain, imgrid, onward"):
+    with pytest.raises(
+        ValueError, match="no rule kind 'magic'; known: always, clean, gain, imgrid, onward"
+    ):
         rules.read({"kind": "magic"})
 
 
@@ -140,21 +148,29 @@ def test_onward(found):
 
 
 def priced(price, *targets, path="2x2"):
-    """Under a rule that expects these gains of everything: pairs of cost and gain, of one stage after the other."""
-    each = [gain.Target(ahead=ahead, cost=cost, gain=Trees.constant(worth))
-            for ahead, (cost, worth) in enumerate(targets, 1)]  # fmt: skip
+    """Under a rule that expects these gains of everything: pairs of cost and gain, of one stage
+    after the other."""
+    each = [
+        gain.Target(ahead=ahead, cost=cost, gain=Trees.constant(worth))
+        for ahead, (cost, worth) in enumerate(targets, 1)
+    ]
     return gain.Rule(path=path, price=price, targets=each)
 
 
-@pytest.mark.parametrize(("price", "skip"), [(0.0, 2), (0.15, 2), (0.25, 1), (0.39, 1), (0.4, 0), (1.0, 0)])
+@pytest.mark.parametrize(
+    ("price", "skip"), [(0.0, 2), (0.15, 2), (0.25, 1), (0.39, 1), (0.4, 0), (1.0, 0)]
+)
 def test_gain_for_its_price(price, skip):
-    """The target that gains most over its price is asked; where none gains more than its price, the answer stands."""
+    """The target that gains most over its price is asked; where none gains more than its price, the
+    answer stands."""
     assert priced(price, (0.5, 0.2), (1.0, 0.3)).judge(seen_once([])).skip == skip
 
 
 def test_gain_past_a_stage():
     """A target may lie several stages ahead; how far a rule reaches is where the furthest lies."""
-    near, far = (gain.Target(ahead=ahead, cost=1.0, gain=Trees.constant(0.1 * ahead)) for ahead in (2, 3))
+    near, far = (
+        gain.Target(ahead=ahead, cost=1.0, gain=Trees.constant(0.1 * ahead)) for ahead in (2, 3)
+    )
     assert gain.Rule(path="2x2", price=0.0, targets=[far, near]).reach == 3
     assert gain.Rule(path="2x2", price=0.0, targets=[far, near]).judge(seen_once([])).skip == 3
     assert gain.Rule(path="2x2", price=0.0, targets=[near]).judge(seen_once([])).skip == 2
@@ -162,7 +178,10 @@ def test_gain_past_a_stage():
 
 def test_gain_says(seen):
     """The verdict says what is expected to be gained, and for how much of an image."""
-    assert priced(0.1, (0.5, 0.2)).judge(seen_once([seen("cat", 0.9)])).reason == "gain 0.200 for 0.50 of an image"
+    assert (
+        priced(0.1, (0.5, 0.2)).judge(seen_once([seen("cat", 0.9)])).reason
+        == "gain 0.200 for 0.50 of an image"
+    )
 
 
 def test_gain_of_what_was_seen(seen, examples):
@@ -173,15 +192,20 @@ def test_gain_of_what_was_seen(seen, examples):
 
 
 def test_gain_of_another_path():
-    """A photo that was looked at otherwise than the model knows, or without a fusion, is asked at the last target."""
+    """A photo that was looked at otherwise than the model knows, or without a fusion, is asked at
+    the last target."""
     rule = priced(10.0, (0.5, 0.2), (1.0, 0.3), path="3x3")
     assert rule.judge(seen_once([])) == Verdict(2, "seen as 2x2, which no profile knows")
     assert priced(10.0, (0.5, 0.2)).judge(replace(seen_once([]), belief=None)).skip == 1
 
 
 def test_gain_of_a_longer_path(seen):
-    """A photo that was asked again already is left at that; not one that its companion did not see."""
-    looks = [Look(Shape(1, 1), [], "free"), *(Look(Shape.parse(text), [seen("cat", 0.2)]) for text in ("3x2", "2x2"))]
+    """A photo that was asked again already is left at that; not one that its companion did not
+    see."""
+    looks = [
+        Look(Shape(1, 1), [], "free"),
+        *(Look(Shape.parse(text), [seen("cat", 0.2)]) for text in ("3x2", "2x2")),
+    ]
     rule, facts = priced(0.0, (0.5, 0.2), path="free:1x1,2x2"), Facts(640, 480, 50_000)
     assert rule.judge(Seen(facts, tuple(looks))).accepted
     assert rule.judge(Seen(facts, tuple(looks[2:]))).skip == 1
@@ -189,8 +213,13 @@ def test_gain_of_a_longer_path(seen):
 
 
 def test_gain_of_features_that_are_not_there(examples):
-    """Trees that ask for more features than a photo has are refused when they are read, not at the first photo."""
-    target = {"ahead": 1, "cost": 1.0, "gain": {**examples["gain"]["targets"][0]["gain"], "feature": [36, 0, 0]}}
+    """Trees that ask for more features than a photo has are refused when they are read, not at the
+    first photo."""
+    target = {
+        "ahead": 1,
+        "cost": 1.0,
+        "gain": {**examples["gain"]["targets"][0]["gain"], "feature": [36, 0, 0]},
+    }
     with pytest.raises(ValueError, match="a photo seen as 2x2 does not have"):
         rules.read({**examples["gain"], "targets": [target]})
     assert rules.read({**examples["gain"], "targets": [target], "path": "free:1x1,2x2"}).reach == 1
@@ -205,11 +234,14 @@ def test_a_lower_price_never_accepts_more(examples, found, prices):
 
 @given(looks=st.lists(ANSWERS, min_size=1, max_size=3))
 def test_gain_features(looks):
-    """What a gain is foreseen from is as wide as the path is long says, finite, and the same whatever labels are
-    called."""
+    """What a gain is foreseen from is as wide as the path is long says, finite, and the same
+    whatever labels are called."""
     fusion = Fusion(labels=("cat", "dog", "owl"), weights=(1.0, 1.0, 1.0), rescore={})
     other = Fusion(labels=("owl", "dog", "cat"), weights=(1.0, 1.0, 1.0), rescore={})
-    seen = Seen(Facts(640, 480, 50_000), tuple(Look(Shape(4 - n, 1), found) for n, found in enumerate(looks)))
+    seen = Seen(
+        Facts(640, 480, 50_000),
+        tuple(Look(Shape(4 - n, 1), found) for n, found in enumerate(looks)),
+    )
     row = gain.features(seen.facts, fusion.believe(seen))
     assert row.shape == (4 + 17 * len(looks) + 15,)
     assert np.isfinite(row).all()
@@ -224,17 +256,23 @@ def held_to(mean, std=0.0):
 
 
 def test_paper_example(seen):
-    """Table 4.1: a motorcycle of 0.3998 under its 0.402 has the photo asked again, though all else would do."""
+    """Table 4.1: a motorcycle of 0.3998 under its 0.402 has the photo asked again, though all else
+    would do."""
     scores = {"person": held_to(0.415), "bicycle": held_to(0.447), "motorcycle": held_to(0.402)}
     rule = Rule(area=held_to(0.1), scores=scores)
     sure = [seen("person", 0.8302), seen("bicycle", 0.6745)]
     assert rule.judge(seen_once(sure)).accepted
-    assert rule.judge(seen_once([*sure, seen("motorcycle", 0.3998)])) == Verdict(1, "motorcycle 0.40 under 0.40")
+    assert rule.judge(seen_once([*sure, seen("motorcycle", 0.3998)])) == Verdict(
+        1, "motorcycle 0.40 under 0.40"
+    )
 
 
-@pytest.mark.parametrize(("width", "accepted"), [(0.5, True), (0.4999, False), (0.75, True), (0.0, False)])
+@pytest.mark.parametrize(
+    ("width", "accepted"), [(0.5, True), (0.4999, False), (0.75, True), (0.0, False)]
+)
 def test_area(seen, width, accepted):
-    """A photo is asked again if its boxes cover less of it than the mean; the mean itself is enough."""
+    """A photo is asked again if its boxes cover less of it than the mean; the mean itself is
+    enough."""
     rule = Rule(area=held_to(0.5))
     assert rule.judge(seen_once([seen("cat", 0.9, 0, 0, width, 1)])).accepted is accepted
 
@@ -252,14 +290,24 @@ def test_nothing_found(seen):
     assert Rule(area=held_to(0.0)).judge(seen_once([])).accepted
 
 
-@pytest.mark.parametrize(("label", "score", "accepted"), [
-    ("cat", 0.6, True), ("cat", 0.59, False), ("dog", 0.4, True), ("dog", 0.39, False),
-    ("owl", 0.5, True), ("owl", 0.49, False), ("Cat", 0.55, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("label", "score", "accepted"),
+    [
+        ("cat", 0.6, True),
+        ("cat", 0.59, False),
+        ("dog", 0.4, True),
+        ("dog", 0.39, False),
+        ("owl", 0.5, True),
+        ("owl", 0.49, False),
+        ("Cat", 0.55, True),
+    ],
+)
 def test_scores(seen, label, score, accepted):
-    """Each label has a threshold of its own, which its mean just passes; a label never profiled is held to that of
-    all."""
-    rule = Rule(area=held_to(0.0), scores={"cat": held_to(0.6), "dog": held_to(0.4)}, unknown=held_to(0.5))
+    """Each label has a threshold of its own, which its mean just passes; a label never profiled is
+    held to that of all."""
+    rule = Rule(
+        area=held_to(0.0), scores={"cat": held_to(0.6), "dog": held_to(0.4)}, unknown=held_to(0.5)
+    )
     assert rule.judge(seen_once([seen(label, score)])).accepted is accepted
 
 
@@ -286,13 +334,27 @@ def test_floor(seen):
     assert not rule.judge(seen_once([sure, seen("cat", 0.2)])).accepted
 
 
-@pytest.mark.parametrize(("factor", "deviations", "needed"), [
-    (1.0, 0.0, 0.4), (0.5, 0.0, 0.2), (1.5, 0.0, 0.6), (1.0, 1.0, 0.5), (1.0, -2.0, 0.2), (2.0, -1.0, 0.7),
-    (0.0, 0.0, 0.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("factor", "deviations", "needed"),
+    [
+        (1.0, 0.0, 0.4),
+        (0.5, 0.0, 0.2),
+        (1.5, 0.0, 0.6),
+        (1.0, 1.0, 0.5),
+        (1.0, -2.0, 0.2),
+        (2.0, -1.0, 0.7),
+        (0.0, 0.0, 0.0),
+    ],
+)
 def test_stricter(seen, factor, deviations, needed):
     """The thresholds of area and scores are factor x mean + deviations x standard deviation."""
-    rule = Rule(area=held_to(0.4, 0.1), unknown=held_to(0.4, 0.1), floor=0.0, factor=factor, deviations=deviations)
+    rule = Rule(
+        area=held_to(0.4, 0.1),
+        unknown=held_to(0.4, 0.1),
+        floor=0.0,
+        factor=factor,
+        deviations=deviations,
+    )
     above, below = needed + 1e-9, needed - 1e-9
     assert rule.judge(seen_once([seen("cat", 1.0, 0, 0, above, 1)])).accepted
     assert rule.judge(seen_once([seen("cat", above)])).accepted
@@ -322,8 +384,12 @@ def test_a_quarter_stricter(seen):
     """The stricter form holds areas and scores to means a quarter higher."""
     rule = Rule(area=held_to(0.4), unknown=held_to(0.6), factor=0.8).stricter()
     assert rule.judge(seen_once([seen("cat", 0.61, 0, 0, 0.41, 1)])).accepted
-    assert rule.judge(seen_once([seen("cat", 0.61, 0, 0, 0.39, 1)])) == Verdict(1, "area 0.390 under 0.400")
-    assert rule.judge(seen_once([seen("cat", 0.59, 0, 0, 0.41, 1)])) == Verdict(1, "cat 0.59 under 0.60")
+    assert rule.judge(seen_once([seen("cat", 0.61, 0, 0, 0.39, 1)])) == Verdict(
+        1, "area 0.390 under 0.400"
+    )
+    assert rule.judge(seen_once([seen("cat", 0.59, 0, 0, 0.41, 1)])) == Verdict(
+        1, "cat 0.59 under 0.60"
+    )
 
 
 def judged(rule, *found):
@@ -331,10 +397,15 @@ def judged(rule, *found):
 
 
 def test_clean(seen):
-    """What reaches the threshold flags; a label may have its own, whatever its case. The reason names nothing."""
+    """What reaches the threshold flags; a label may have its own, whatever its case. The reason
+    names nothing."""
     rule = clean.Rule(threshold=0.3, labels={"Cat": 0.1})
     assert judged(rule, seen("dog", 0.29), seen("cat", 0.09)).accepted
-    assert judged(rule, seen("dog", 0.3)) == judged(rule, seen("CAT", 0.1)) == Verdict(1, "flagged together")
+    assert (
+        judged(rule, seen("dog", 0.3))
+        == judged(rule, seen("CAT", 0.1))
+        == Verdict(1, "flagged together")
+    )
 
 
 def test_clean_of_grades(seen):

@@ -12,17 +12,29 @@ SHAPES = st.builds(Shape, st.integers(1, 20), st.integers(1, 20))
 
 @pytest.mark.parametrize(
     ("text", "shape"),
-    [("3x2", (3, 2)), ("1x1", ALONE), ("2X5", (2, 5)), ("4×3", (4, 3)), (" 2 x 2 ", (2, 2)), ("400x1", (400, 1))],
+    [
+        ("3x2", (3, 2)),
+        ("1x1", ALONE),
+        ("2X5", (2, 5)),
+        ("4×3", (4, 3)),
+        (" 2 x 2 ", (2, 2)),
+        ("400x1", (400, 1)),
+    ],
 )
 def test_parse(text, shape):
     """Rows come first; capitals, the times sign and blanks make no difference."""
     assert Shape.parse(text) == shape
 
 
-@pytest.mark.parametrize("text", ["", "2", "0x3", "3x0", "-1x2", "2x2x2", "1.5x2", "a x b", "20x21", "1000x1"])
+@pytest.mark.parametrize(
+    "text", ["", "2", "0x3", "3x0", "-1x2", "2x2x2", "1.5x2", "a x b", "20x21", "1000x1"]
+)
 def test_no_shape(text):
-    """What is no grid, or has more cells than anybody could read, is refused with the form that is expected."""
-    with pytest.raises(ValueError, match=f"rows x columns, such as 2x2, with at most {MAX_CELLS} cells"):
+    """What is no grid, or has more cells than anybody could read, is refused with the form that is
+    expected."""
+    with pytest.raises(
+        ValueError, match=f"rows x columns, such as 2x2, with at most {MAX_CELLS} cells"
+    ):
         Shape.parse(text)
 
 

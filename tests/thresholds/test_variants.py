@@ -12,7 +12,8 @@ STRICT = RULE.stricter()
 
 
 def cascade(*stages, **settings):
-    """A stage is written `3x3`, or `3x3@provider`; all but the last are under a rule, and a last one with a `?` too."""
+    """A stage is written `3x3`, or `3x3@provider`; all but the last are under a rule, and a last
+    one with a `?` too."""
     made = []
     for number, text in enumerate(stages):
         shape, _, provider = text.rstrip("?").partition("@")
@@ -38,15 +39,25 @@ def told(made):
         (("5x5", "2x1"), ["5x5!", "2x1"], ["2x1"], ["5x5"]),
         (("2x2",), ["2x2"], ["1x1"], ["2x2"]),
         (("1x1",), ["1x1"], ["1x1"], ["1x1"]),
-        (("1x1@det", "3x3", "1x1"), ["1x1@det!", "3x3!", "1x1"], ["1x1@det!", "1x1"], ["1x1@det?", "3x3"]),
+        (
+            ("1x1@det", "3x3", "1x1"),
+            ["1x1@det!", "3x3!", "1x1"],
+            ["1x1@det!", "1x1"],
+            ["1x1@det?", "3x3"],
+        ),
         (("3x3", "2x2?"), ["3x3!", "2x2!"], ["2x2!", "1x1"], ["3x3"]),
-        (("5x5", "1x1@other", "1x1"), ["5x5!", "1x1@other!", "1x1"], ["1x1@other!", "1x1"], ["5x5"]),
+        (
+            ("5x5", "1x1@other", "1x1"),
+            ["5x5!", "1x1@other!", "1x1"],
+            ["1x1@other!", "1x1"],
+            ["5x5"],
+        ),
         (("2x2", "1x1@own"), ["2x2!", "1x1@own"], ["1x1"], ["2x2"]),
     ],
 )
 def test_variants(target, strict, finer, cheapest):
-    """Strict has stricter rules; finer goes without the first stage that is paid for; cheapest pays once. The
-    companion's stage stays in all of them."""
+    """Strict has stricter rules; finer goes without the first stage that is paid for; cheapest pays
+    once. The companion's stage stays in all of them."""
     made = variants(cascade(*target), "own", "det")
     assert {name: told(made[name]) for name in ("strict", "finer", "cheapest")} == {
         "strict": strict,
@@ -57,17 +68,28 @@ def test_variants(target, strict, finer, cheapest):
 
 
 def test_exact():
-    """Exact is the photo as it came, asked of the route's provider, whatever the cascade does to photos and answers."""
+    """Exact is the photo as it came, asked of the route's provider, whatever the cascade does to
+    photos and answers."""
     made = variants(cascade("1x1@det", "2x2", merge="fuse", border="black"), "own", "det")
     assert made["exact"] == ALONE_CASCADE
-    assert (told(ALONE_CASCADE), ALONE_CASCADE.merge, ALONE_CASCADE.border) == (["1x1"], "discard", "none")
+    assert (told(ALONE_CASCADE), ALONE_CASCADE.merge, ALONE_CASCADE.border) == (
+        ["1x1"],
+        "discard",
+        "none",
+    )
 
 
 def test_the_rest_stays():
     """What a cascade says beside its stages holds for its variants too."""
-    made = variants(cascade("5x5", "2x2", "1x1", merge="fuse", crossing="discard", border="black"), "own")
+    made = variants(
+        cascade("5x5", "2x2", "1x1", merge="fuse", crossing="discard", border="black"), "own"
+    )
     for name in ("strict", "finer", "cheapest"):
-        assert (made[name].merge, made[name].crossing, made[name].border) == ("fuse", "discard", "black")
+        assert (made[name].merge, made[name].crossing, made[name].border) == (
+            "fuse",
+            "discard",
+            "black",
+        )
 
 
 @pytest.mark.parametrize(
@@ -84,13 +106,14 @@ def test_the_rest_stays():
     ],
 )
 def test_levels(target, levels):
-    """A route tightens by strict, finer and exact, less those that would ask what the one before them asks."""
+    """A route tightens by strict, finer and exact, less those that would ask what the one before
+    them asks."""
     assert list(ladder(cascade(*target), "own", "det")) == levels
 
 
 def test_groups():
-    """Where photos are cleared together, strict has lower thresholds, finer no first shape, exact no groups; cheapest
-    is the cascade itself, for what a canvas shows is nobody's answer."""
+    """Where photos are cleared together, strict has lower thresholds, finer no first shape, exact
+    no groups; cheapest is the cascade itself, for what a canvas shows is nobody's answer."""
     rule = rules.read({"kind": "clean", "threshold": 0.2})
     stages = [Stage(shape=Shape.parse(shape), rule=rule) for shape in ("3x3", "2x2")]
     target = Cascade(stages=[*stages, Stage(shape=Shape(1, 1))])

@@ -16,7 +16,8 @@ Bools = NDArray[np.bool_]
 
 
 class Found(NamedTuple):
-    """Detections of one photo: indices of labels (n,), scores (n,), corners as fractions of the photo (n, 4)."""
+    """Detections of one photo: indices of labels (n,), scores (n,), corners as fractions of the
+    photo (n, 4)."""
 
     labels: Ints
     scores: Floats
@@ -73,11 +74,14 @@ class Labels:
         if not detections:
             return NOTHING
         numbers = np.array([self.number(each.label) for each in detections], np.int64)
-        return Found(numbers, np.array([d.score for d in detections]), np.array([d.box for d in detections]))
+        return Found(
+            numbers, np.array([d.score for d in detections]), np.array([d.box for d in detections])
+        )
 
 
 class Boxes(NamedTuple):
-    """Detections of many photos, sorted by photo: photo i's are those from `starts[i]` up to `starts[i + 1]`."""
+    """Detections of many photos, sorted by photo: photo i's are those from `starts[i]` up to
+    `starts[i + 1]`."""
 
     starts: Ints
     found: Found

@@ -19,8 +19,11 @@ def iou(a: Box, b: Box) -> float:
     return inter / union if union > 0 else 0.0
 
 
-def match(truth: Sequence[Detection], found: Sequence[Detection], *, least_iou: float = 0.5) -> list[int | None]:
-    """For each true object the index of the detection that found it, best score first, each used once.
+def match(
+    truth: Sequence[Detection], found: Sequence[Detection], *, least_iou: float = 0.5
+) -> list[int | None]:
+    """For each true object the index of the detection that found it, best score first, each used
+    once.
 
     Labels must be equal, ignoring case; the greedy matching of COCO's evaluation.
     """
@@ -39,7 +42,8 @@ def match(truth: Sequence[Detection], found: Sequence[Detection], *, least_iou: 
 
 @dataclass
 class _Cluster:
-    """Boxes of one label that are taken for one object; `weights` are the scores times their answers' weights."""
+    """Boxes of one label that are taken for one object; `weights` are the scores times their
+    answers' weights."""
 
     box: Box
     members: list[Detection] = field(default_factory=list)
@@ -51,7 +55,8 @@ class _Cluster:
         total = sum(self.weights) or 1.0
         self.box = Box(
             *(
-                sum(w * m.box[side] for w, m in zip(self.weights, self.members, strict=True)) / total
+                sum(w * m.box[side] for w, m in zip(self.weights, self.members, strict=True))
+                / total
                 for side in range(4)
             )
         )
@@ -62,9 +67,10 @@ def fuse(
 ) -> list[Detection]:
     """Weighted box fusion of several answers about one photo.
 
-    Solovyev, Wang, Gabruseva, "Weighted boxes fusion" (2021), section 3: boxes of one label and kind are clustered
-    around the running score-weighted mean box; a cluster's score is the mean of its weighted scores, times
-    min(members, total weight) / total weight, so that what one answer alone saw counts for less.
+    Solovyev, Wang, Gabruseva, "Weighted boxes fusion" (2021), section 3: boxes of one label and
+    kind are clustered around the running score-weighted mean box; a cluster's score is the mean of
+    its weighted scores, times min(members, total weight) / total weight, so that what one answer
+    alone saw counts for less.
     """
     clusters: dict[tuple[str, str], list[_Cluster]] = {}
     ranked = sorted(
@@ -74,7 +80,8 @@ def fuse(
     for detection, weight in ranked:
         rivals = clusters.setdefault((detection.label, detection.kind), [])
         overlap, best = max(
-            ((iou(cluster.box, detection.box), index) for index, cluster in enumerate(rivals)), default=(0.0, -1)
+            ((iou(cluster.box, detection.box), index) for index, cluster in enumerate(rivals)),
+            default=(0.0, -1),
         )
         if overlap <= least_iou:
             rivals.append(_Cluster(detection.box))

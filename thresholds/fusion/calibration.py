@@ -19,8 +19,8 @@ LEAST_SLOPE = 0.02
 def isotonic(values: Floats) -> Floats:
     """The non-decreasing sequence next to `values` by least squares.
 
-    Pool adjacent violators (Barlow, Bartholomew, Bremner, Brunk, "Statistical inference under order restrictions",
-    1972): blocks whose means fall are joined until none do.
+    Pool adjacent violators (Barlow, Bartholomew, Bremner, Brunk, "Statistical inference under order
+    restrictions", 1972): blocks whose means fall are joined until none do.
     """
     means: list[float] = []
     counts: list[int] = []
@@ -60,10 +60,12 @@ def first_reaching(knots: Knots, value: float) -> float | None:
 
 
 def rising(at: Floats, values: Floats) -> Knots:
-    """The same from 0 at 0 to 1 at 1, and everywhere rising: places that the points cannot tell apart keep their
-    order. The straight line where there are hardly any points."""
+    """The same from 0 at 0 to 1 at 1, and everywhere rising: places that the points cannot tell
+    apart keep their order. The straight line where there are hardly any points."""
     line: Knots = ((0.0, 0.0), (1.0, 1.0))
     if len(at) < LEAST_POINTS:
         return line
-    inner = [(x, (1 - LEAST_SLOPE) * min(max(y, 0.0), 1.0) + LEAST_SLOPE * x) for x, y in fit(at, values)]
+    inner = [
+        (x, (1 - LEAST_SLOPE) * min(max(y, 0.0), 1.0) + LEAST_SLOPE * x) for x, y in fit(at, values)
+    ]
     return (line[0], *((x, round(y, 7)) for x, y in inner if 0.005 < x < 0.995), line[1])

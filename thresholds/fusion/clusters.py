@@ -1,4 +1,5 @@
-"""All answers about one photo in one: boxes that mean the same object joined, and scored for what they are worth."""
+"""All answers about one photo in one: boxes that mean the same object joined, and scored for what
+they are worth."""
 
 from __future__ import annotations
 
@@ -12,17 +13,19 @@ from thresholds.fusion.arrays import Bools, Floats, Found, Ints
 
 LEAST_IOU = 0.6
 FLOOR = 0.001
-"""What scores less is left out. Faint boxes count: without those under 0.02 average precision loses 0.004."""
+"""What scores less is left out. Faint boxes count: without those under 0.02 average precision loses
+0.004."""
 MOST = 50
-"""Boxes of one look that are fused, surest first: a detector that reports hundreds would fill the time of a verdict."""
+"""Boxes of one look that are fused, surest first: a detector that reports hundreds would fill the
+time of a verdict."""
 EDGE = 0.01
 """A box that comes so near to an edge touches it."""
 FEATURES = 15
 
 
 class Clusters(NamedTuple):
-    """Boxes of one photo, surest first: `fused` scores (n,), and `best` (n, looks), the highest score that each look
-    gave a box of the cluster, 0 where it has none."""
+    """Boxes of one photo, surest first: `fused` scores (n,), and `best` (n, looks), the highest
+    score that each look gave a box of the cluster, 0 where it has none."""
 
     labels: Ints
     xyxy: Floats
@@ -42,8 +45,11 @@ class Clusters(NamedTuple):
 
 
 def overlaps(a: Floats, b: Floats) -> Floats:
-    """Intersection over union of boxes (n, 4) with boxes (m, 4), as (n, m); 0 where either is empty."""
-    sides = np.maximum(np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2]), 0.0)
+    """Intersection over union of boxes (n, 4) with boxes (m, 4), as (n, m); 0 where either is
+    empty."""
+    sides = np.maximum(
+        np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2]), 0.0
+    )
     common = sides[..., 0] * sides[..., 1]
     union = areas(a)[:, None] + areas(b)[None, :] - common
     return np.asarray(common / np.maximum(union, 1e-12))
@@ -58,10 +64,11 @@ def areas(xyxy: Floats) -> Floats:
 def cluster(looks: Sequence[Found], weights: Sequence[float]) -> Clusters:
     """Weighted box fusion of several answers about one photo, each with a weight.
 
-    Solovyev, Wang, Gabruseva, "Weighted boxes fusion" (2021), section 3: a cluster's box is the mean of its members',
-    by score times weight, and its score the mean of the members' weighted scores times min(members, total weight) /
-    total weight. Other than there, a cluster is what overlaps its surest member by more than 0.6, not the running mean:
-    the same result here, and no loop over boxes.
+    Solovyev, Wang, Gabruseva, "Weighted boxes fusion" (2021), section 3: a cluster's box is the
+    mean of its members', by score times weight, and its score the mean of the members' weighted
+    scores times min(members, total weight) / total weight. Other than there, a cluster is what
+    overlaps its surest member by more than 0.6, not the running mean: the same result here, and no
+    loop over boxes.
     """
     kept = [_surest(found) for found in looks]
     labels = np.concatenate([found.labels for found in kept])
@@ -70,17 +77,27 @@ def cluster(looks: Sequence[Found], weights: Sequence[float]) -> Clusters:
     source = np.repeat(np.arange(len(kept)), [len(found) for found in kept])
     weighted = scores * np.asarray(weights)[source]
     order = np.argsort(-weighted, kind="stable")
-    labels, xyxy, scores, weighted, source = labels[order], xyxy[order], scores[order], weighted[order], source[order]
+    labels, xyxy, scores, weighted, source = (
+        labels[order],
+        xyxy[order],
+        scores[order],
+        weighted[order],
+        source[order],
+    )
     owner = _owners((overlaps(xyxy, xyxy) > LEAST_IOU) & (labels[:, None] == labels[None, :]))
     seeds, member = np.unique(owner, return_inverse=True)
     count = len(seeds)
     members, sums = np.bincount(member, minlength=count), np.bincount(member, weighted, count)
-    boxes = np.stack([np.bincount(member, weighted * xyxy[:, side], count) for side in range(4)], axis=1)
+    boxes = np.stack(
+        [np.bincount(member, weighted * xyxy[:, side], count) for side in range(4)], axis=1
+    )
     total = float(sum(weights))
     fused = np.minimum(sums / members * np.minimum(members, total) / total, 1.0)
     best = np.zeros((count, len(looks)))
     np.maximum.at(best, (member, source), scores)
-    return Clusters(labels[seeds], boxes / sums[:, None], fused, best).take(np.argsort(-fused, kind="stable"))
+    return Clusters(labels[seeds], boxes / sums[:, None], fused, best).take(
+        np.argsort(-fused, kind="stable")
+    )
 
 
 def _surest(found: Found) -> Found:
@@ -89,8 +106,8 @@ def _surest(found: Found) -> Found:
 
 
 def _owners(same: Bools) -> Ints:
-    """For boxes by weight, surest first, and which of them could be the same: each one's cluster, as the index of its
-    surest member."""
+    """For boxes by weight, surest first, and which of them could be the same: each one's cluster,
+    as the index of its surest member."""
     owner = np.full(len(same), -1)
     for index, row in enumerate(same):
         if owner[index] < 0:
@@ -100,8 +117,8 @@ def _owners(same: Bools) -> Ints:
 
 
 def features(found: Clusters) -> Floats:
-    """What tells an object from a mistake, one row a cluster (n, looks + 15): its own scores and place, and what else
-    is on the photo."""
+    """What tells an object from a mistake, one row a cluster (n, looks + 15): its own scores and
+    place, and what else is on the photo."""
     count = len(found)
     if not count:
         return np.zeros((0, found.best.shape[1] + FEATURES))

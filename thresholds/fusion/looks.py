@@ -1,4 +1,5 @@
-"""What there is to judge a photo by: facts about it that are free, and the answers it has had so far."""
+"""What there is to judge a photo by: facts about it that are free, and the answers it has had so
+far."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ class Facts(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """Of which kind a look is: at which shape, and of whom: `provider` is as a stage names it, empty for the route's
-    own."""
+    """Of which kind a look is: at which shape, and of whom: `provider` is as a stage names it,
+    empty for the route's own."""
 
     shape: Shape
     provider: str = ""
@@ -50,8 +51,8 @@ def path_text(path: Path) -> str:
 
 
 class Look(NamedTuple):
-    """One answer about a photo: its own detections, boxes as fractions of it, and the kind of stage that they are
-    of."""
+    """One answer about a photo: its own detections, boxes as fractions of it, and the kind of stage
+    that they are of."""
 
     shape: Shape
     found: Sequence[Detection]
@@ -63,8 +64,9 @@ class Look(NamedTuple):
 
 
 class Belief(NamedTuple):
-    """What a fusion makes of a photo's looks: the looks as arrays, their boxes joined, and of each joined box the
-    chance that it is an object (n,) and how much its label weighs (n,). `labels` are the names by number."""
+    """What a fusion makes of a photo's looks: the looks as arrays, their boxes joined, and of each
+    joined box the chance that it is an object (n,) and how much its label weighs (n,). `labels` are
+    the names by number."""
 
     looks: tuple[Found, ...]
     clusters: Clusters
@@ -75,8 +77,8 @@ class Belief(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A photo and its looks, at least one, in the order in which they were taken. The last is to be judged. `belief` is
-    there where the cascade fuses with a model of its own."""
+    """A photo and its looks, at least one, in the order in which they were taken. The last is to be
+    judged. `belief` is there where the cascade fuses with a model of its own."""
 
     facts: Facts
     looks: tuple[Look, ...]

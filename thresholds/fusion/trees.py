@@ -16,9 +16,10 @@ Floats = NDArray[np.float64]
 class Trees(BaseModel):
     """The sum over trees of what each says, plus `base`.
 
-    All nodes of all trees stand in one list; `roots` says where each tree begins. At an inner node a row goes to `left`
-    where its value of `feature` is at most `threshold`, else to `right`. At a leaf both lead to the leaf itself, and
-    `value` is what the tree says. `depth` is the longest way to a leaf.
+    All nodes of all trees stand in one list; `roots` says where each tree begins. At an inner node
+    a row goes to `left` where its value of `feature` is at most `threshold`, else to `right`. At a
+    leaf both lead to the leaf itself, and `value` is what the tree says. `depth` is the longest way
+    to a leaf.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -37,7 +38,9 @@ class Trees(BaseModel):
         columns = (self.feature, self.threshold, self.left, self.right)
         if any(len(column) != count for column in columns):
             raise ValueError("trees: columns of nodes differ in length")
-        if not all(0 <= node < count for nodes in (self.roots, self.left, self.right) for node in nodes):
+        if not all(
+            0 <= node < count for nodes in (self.roots, self.left, self.right) for node in nodes
+        ):
             raise ValueError("trees: a node is named that there is none of")
         if any(feature < 0 for feature in self.feature):
             raise ValueError("trees: a feature is named that there is none of")
@@ -52,13 +55,29 @@ class Trees(BaseModel):
     @classmethod
     def constant(cls, base: float) -> Trees:
         """That says the same of every row."""
-        return cls(roots=(0,), feature=(0,), threshold=(0.0,), left=(0,), right=(0,), value=(0.0,), depth=0, base=base)
+        return cls(
+            roots=(0,),
+            feature=(0,),
+            threshold=(0.0,),
+            left=(0,),
+            right=(0,),
+            value=(0.0,),
+            depth=0,
+            base=base,
+        )
 
     @cached_property
-    def _arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats, NDArray[np.int64], Floats]:
+    def _arrays(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats, NDArray[np.int64], Floats]:
         children = np.array([self.left, self.right], np.int64)
-        return (np.array(self.roots, np.int64), np.array(self.feature, np.int64), np.array(self.threshold),
-                children, np.array(self.value))  # fmt: skip
+        return (
+            np.array(self.roots, np.int64),
+            np.array(self.feature, np.int64),
+            np.array(self.threshold),
+            children,
+            np.array(self.value),
+        )
 
     def __call__(self, rows: Floats) -> Floats:
         """For each row (n, features) the sum (n,)."""
@@ -73,11 +92,14 @@ class Trees(BaseModel):
 
 def of_forest(model: Any) -> Trees:
     """scikit-learn's ExtraTreesRegressor or RandomForestRegressor: the mean of its trees."""
-    return _joined([_plain(each.tree_, 1 / len(model.estimators_)) for each in model.estimators_], 0.0)
+    return _joined(
+        [_plain(each.tree_, 1 / len(model.estimators_)) for each in model.estimators_], 0.0
+    )
 
 
 def of_boosting(model: Any) -> Trees:
-    """scikit-learn's HistGradientBoosting models for one number: the raw sum (log-odds for a classifier).
+    """scikit-learn's HistGradientBoosting models for one number: the raw sum (log-odds for a
+    classifier).
 
     It has no public way to its trees: `_predictors` is what its own `predict` walks.
     """
@@ -91,15 +113,26 @@ Columns = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[
 def _plain(tree: Any, scale: float) -> Columns:
     leaf = tree.children_left < 0
     own = np.arange(tree.node_count)
-    return (np.where(leaf, 0, tree.feature), tree.threshold, np.where(leaf, own, tree.children_left),
-            np.where(leaf, own, tree.children_right), tree.value[:, 0, 0] * scale, int(tree.max_depth))  # fmt: skip
+    return (
+        np.where(leaf, 0, tree.feature),
+        tree.threshold,
+        np.where(leaf, own, tree.children_left),
+        np.where(leaf, own, tree.children_right),
+        tree.value[:, 0, 0] * scale,
+        int(tree.max_depth),
+    )
 
 
 def _binned(nodes: NDArray[Any]) -> Columns:
     leaf, own = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
-    return (np.where(leaf, 0, nodes["feature_idx"]), np.where(leaf, 0.0, nodes["num_threshold"]),
-            np.where(leaf, own, nodes["left"]), np.where(leaf, own, nodes["right"]),
-            nodes["value"], int(nodes["depth"].max()))  # fmt: skip
+    return (
+        np.where(leaf, 0, nodes["feature_idx"]),
+        np.where(leaf, 0.0, nodes["num_threshold"]),
+        np.where(leaf, own, nodes["left"]),
+        np.where(leaf, own, nodes["right"]),
+        nodes["value"],
+        int(nodes["depth"].max()),
+    )
 
 
 def _joined(trees: list[Columns], base: float) -> Trees:
@@ -108,7 +141,9 @@ def _joined(trees: list[Columns], base: float) -> Trees:
         (tree[0], tree[1], tree[2] + begin, tree[3] + begin, tree[4])
         for tree, begin in zip(trees, begins, strict=False)
     ]
-    feature, threshold, left, right, value = (np.concatenate(column) for column in zip(*moved, strict=True))
+    feature, threshold, left, right, value = (
+        np.concatenate(column) for column in zip(*moved, strict=True)
+    )
     inner = left != np.arange(len(left))
     return Trees(
         roots=tuple(begins[:-1].tolist()),

@@ -26,29 +26,37 @@ SURE = 0.5
 
 
 class Precision(NamedTuple):
-    """Means over the labels that the truth has: at an IoU of 0.5, and over IoUs of 0.50, 0.55, ... 0.95."""
+    """Means over the labels that the truth has: at an IoU of 0.5, and over IoUs of 0.50, 0.55, ...
+    0.95."""
 
     ap50: float
     mean: float
 
 
 def precision(
-    truth: By, found: By, spoken_of: Mapping[str, frozenset[str]] | None = None, crowds: By | None = None
+    truth: By,
+    found: By,
+    spoken_of: Mapping[str, frozenset[str]] | None = None,
+    crowds: By | None = None,
 ) -> Precision:
-    """Average precision by COCO's evaluation (https://cocodataset.org/#detection-eval): the area under the envelope of
-    precision over 101 recalls, at most 100 detections a photo and label, greedy matching by score.
+    """Average precision by COCO's evaluation (https://cocodataset.org/#detection-eval): the area
+    under the envelope of precision over 101 recalls, at most 100 detections a photo and label,
+    greedy matching by score.
 
-    Labels are compared whatever their case; those the truth never has are not looked at, nor photos it does not list.
-    `spoken_of` says by photo which labels its truth speaks of, all of them where it is left out: what is found of
-    others there is neither right nor wrong. Nor is what finds no object and lies within one of the `crowds`, which are
-    boxes around objects that nobody counted: by as much of itself as it would have to overlap an object.
+    Labels are compared whatever their case; those the truth never has are not looked at, nor photos
+    it does not list. `spoken_of` says by photo which labels its truth speaks of, all of them where
+    it is left out: what is found of others there is neither right nor wrong. Nor is what finds no
+    object and lies within one of the `crowds`, which are boxes around objects that nobody counted:
+    by as much of itself as it would have to overlap an object.
 
     Raises ValueError for a truth without any object.
     """
     objects, detections, crowded = _by_label(truth), _by_label(found), _by_label(crowds or {})
     if not objects:
         raise ValueError("the ground truth has no objects, so there is no precision")
-    about = {photo: {label.lower() for label in labels} for photo, labels in (spoken_of or {}).items()}
+    about = {
+        photo: {label.lower() for label in labels} for photo, labels in (spoken_of or {}).items()
+    }
     by_label = [
         _averages(
             objects[label],
@@ -63,12 +71,14 @@ def precision(
 
 
 def agreement(reference: By, found: By) -> float:
-    """Mean over the reference's photos of F1 at IoU 0.5, of the detections that score 0.5 or more; 1 where neither has
-    any."""
+    """Mean over the reference's photos of F1 at IoU 0.5, of the detections that score 0.5 or more;
+    1 where neither has any."""
     return fmean(likeness(objects, found.get(photo, ())) for photo, objects in reference.items())
 
 
-def likeness(reference: Sequence[Detection], found: Sequence[Detection], sure: float = SURE) -> float:
+def likeness(
+    reference: Sequence[Detection], found: Sequence[Detection], sure: float = SURE
+) -> float:
     """The same of one photo, of the detections that score `sure` or more."""
     return _f1(_sure(reference, sure), _sure(found, sure))
 
@@ -78,7 +88,10 @@ def likeness_by_label(
 ) -> Mapping[str, float]:
     """The same of one photo, for each label that either answer is sure of."""
     one, other = _by_label({"": _sure(reference, sure)}), _by_label({"": _sure(found, sure)})
-    return {label: _f1(one[label][""], other[label][""]) for label in [*one, *(other.keys() - one.keys())]}
+    return {
+        label: _f1(one[label][""], other[label][""])
+        for label in [*one, *(other.keys() - one.keys())]
+    }
 
 
 def _sure(objects: Sequence[Detection], sure: float) -> list[Detection]:
@@ -109,13 +122,17 @@ def _averages(objects: By, found: By, photos: Sequence[str], *, crowds: By) -> l
         hits.append(_hits(objects.get(photo, ()), best))
         counts.append(hits[-1] | ~_crowded(crowds.get(photo, ()), best))
     order = np.argsort(-np.array(scores), kind="stable")
-    table, counted = np.concatenate(hits, axis=1)[:, order], np.concatenate(counts, axis=1)[:, order]
+    table, counted = (
+        np.concatenate(hits, axis=1)[:, order],
+        np.concatenate(counts, axis=1)[:, order],
+    )
     total = sum(map(len, objects.values()))
     return [_average(row[kept], total) for row, kept in zip(table, counted, strict=True)]
 
 
 def _hits(objects: Sequence[Detection], best: Sequence[Detection]) -> NDArray[np.bool_]:
-    """Which detections find an object that none before found: by IoU (rows) and detection (columns)."""
+    """Which detections find an object that none before found: by IoU (rows) and detection
+    (columns)."""
     table = np.zeros((len(IOUS), len(best)), dtype=bool)
     overlaps = [[iou(detection.box, each.box) for each in objects] for detection in best]
     for row, least in enumerate(IOUS):
@@ -129,8 +146,12 @@ def _hits(objects: Sequence[Detection], best: Sequence[Detection]) -> NDArray[np
 
 
 def _crowded(crowds: Sequence[Detection], best: Sequence[Detection]) -> NDArray[np.bool_]:
-    """Which detections lie within a crowd: by share (rows) of themselves and detection (columns)."""
-    within = [max((_inside(detection.box, each.box) for each in crowds), default=0.0) for detection in best]
+    """Which detections lie within a crowd: by share (rows) of themselves and detection
+    (columns)."""
+    within = [
+        max((_inside(detection.box, each.box) for each in crowds), default=0.0)
+        for detection in best
+    ]
     return np.array(within)[None, :] >= np.array(IOUS)[:, None]
 
 
@@ -142,7 +163,8 @@ def _inside(box: Box, crowd: Box) -> float:
 
 
 def _average(hits: NDArray[np.bool_], objects: int) -> float:
-    """The mean, over the recalls, of the best precision at that recall or a higher one; 0 where none reaches it."""
+    """The mean, over the recalls, of the best precision at that recall or a higher one; 0 where
+    none reaches it."""
     true = np.cumsum(hits)
     envelope = np.maximum.accumulate((true / np.arange(1, len(hits) + 1))[::-1])[::-1]
     reached = np.searchsorted(true / objects, RECALLS, side="left")

@@ -10,12 +10,14 @@ from thresholds.metrics.average_precision import IOUS, RECALLS
 
 
 def hits(found: Found, objects: Found, ious: tuple[float, ...] = (0.5,)) -> Bools:
-    """Which detections, given surest first, find an object of their label that none before found: by IoU (rows) and
-    detection (columns). COCO's greedy matching."""
+    """Which detections, given surest first, find an object of their label that none before found:
+    by IoU (rows) and detection (columns). COCO's greedy matching."""
     table = np.zeros((len(ious), len(found)), bool)
     if not len(objects) or not len(found):
         return table
-    over = np.where(found.labels[:, None] == objects.labels[None, :], overlaps(found.xyxy, objects.xyxy), 0.0)
+    over = np.where(
+        found.labels[:, None] == objects.labels[None, :], overlaps(found.xyxy, objects.xyxy), 0.0
+    )
     for row, least in enumerate(ious):
         left = over.copy()
         for column in np.flatnonzero(left.max(axis=1) >= least):
@@ -27,10 +29,11 @@ def hits(found: Found, objects: Found, ious: tuple[float, ...] = (0.5,)) -> Bool
 
 
 def average_precision(found: Found, true: Bools, objects: Ints) -> Floats:
-    """COCO's average precision (https://cocodataset.org/#detection-eval) by IoU, the mean over the labels that there
-    are `objects` of (by label, how many).
+    """COCO's average precision (https://cocodataset.org/#detection-eval) by IoU, the mean over the
+    labels that there are `objects` of (by label, how many).
 
-    `true` (ious, n) says which detections found one. As `precision` counts it, but for its limit to 100 detections.
+    `true` (ious, n) says which detections found one. As `precision` counts it, but for its limit to
+    100 detections.
     """
     order = np.lexsort((-found.scores, found.labels))
     labels, true = found.labels[order], true[:, order]
@@ -49,13 +52,15 @@ def average_precision(found: Found, true: Bools, objects: Ints) -> Floats:
 
 
 class Ranking:
-    """Detections of many photos ranked together, label by label: what one more box at a score is worth.
+    """Detections of many photos ranked together, label by label: what one more box at a score is
+    worth.
 
-    Average precision is, up to its envelope, the sum of the precisions at the true detections over the number of
-    objects. A true one brings its own precision p and raises that of its own place and of those below it, a mistake
-    lowers theirs: with precision p_j and rank j of the true ones from there on, p + sum (1 - p_j) / j, and minus
-    sum p_j / j. These are the sum's derivatives by how much each box counts, and as it grows in proportion with them,
-    the worths of all boxes of a ranking sum up to it (Euler). Holds, by label, scores and both amounts, surest first.
+    Average precision is, up to its envelope, the sum of the precisions at the true detections over
+    the number of objects. A true one brings its own precision p and raises that of its own place
+    and of those below it, a mistake lowers theirs: with precision p_j and rank j of the true ones
+    from there on, p + sum (1 - p_j) / j, and minus sum p_j / j. These are the sum's derivatives by
+    how much each box counts, and as it grows in proportion with them, the worths of all boxes of a
+    ranking sum up to it (Euler). Holds, by label, scores and both amounts, surest first.
     """
 
     def __init__(self, found: Found, true: Bools) -> None:
@@ -63,7 +68,9 @@ class Ranking:
         labels = found.labels[order]
         self._spans: dict[int, tuple[Floats, Floats, Floats]] = {}
         for label in np.unique(labels):
-            part = order[np.searchsorted(labels, label, "left") : np.searchsorted(labels, label, "right")]
+            part = order[
+                np.searchsorted(labels, label, "left") : np.searchsorted(labels, label, "right")
+            ]
             flags = true[part].astype(float)
             rank = np.arange(1, len(part) + 1)
             precise = flags.cumsum() / rank
@@ -72,12 +79,15 @@ class Ranking:
             self._spans[int(label)] = (-found.scores[part], gain, loss)
 
     def worths(self, found: Found, true: Bools) -> Floats:
-        """What each detection is worth among these, in average precision times the number of its label's objects."""
+        """What each detection is worth among these, in average precision times the number of its
+        label's objects."""
         worth = np.zeros(len(found))
         for label, (negated, gain, loss) in self._spans.items():
             of_it = np.flatnonzero(found.labels == label)
             if len(of_it):
-                at = np.minimum(np.searchsorted(negated, -found.scores[of_it], "left"), len(negated) - 1)
+                at = np.minimum(
+                    np.searchsorted(negated, -found.scores[of_it], "left"), len(negated) - 1
+                )
                 worth[of_it] = np.where(true[of_it], gain[at], loss[at])
         return worth
 

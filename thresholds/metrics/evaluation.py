@@ -18,14 +18,16 @@ BINS = 10
 
 
 class Reference(NamedTuple):
-    """What counts as true: each photo's objects, and of which labels (photos x labels) anything is known there."""
+    """What counts as true: each photo's objects, and of which labels (photos x labels) anything is
+    known there."""
 
     objects: Boxes
     covered: Bools
 
 
 def reference(sample: Sample, floor: float) -> Reference:
-    """The truth, or where there is none each photo's own answer alone, of what scores `floor` or more."""
+    """The truth, or where there is none each photo's own answer alone, of what scores `floor` or
+    more."""
     if sample.truth is not None and sample.covered is not None:
         return Reference(sample.truth, sample.covered)
     alone = sample.look(ITSELF, 0)
@@ -40,12 +42,14 @@ def over(found: Found, floor: float) -> Found:
 
 
 def matched(found: Found, objects: Found, least: float = 0.5) -> Ints:
-    """For each detection, given surest first, the object of its label that it finds and none before it found; -1 where
-    there is none. COCO's greedy matching."""
+    """For each detection, given surest first, the object of its label that it finds and none before
+    it found; -1 where there is none. COCO's greedy matching."""
     chosen = np.full(len(found), -1)
     if not len(found) or not len(objects):
         return chosen
-    left = np.where(found.labels[:, None] == objects.labels[None, :], overlaps(found.xyxy, objects.xyxy), 0.0)
+    left = np.where(
+        found.labels[:, None] == objects.labels[None, :], overlaps(found.xyxy, objects.xyxy), 0.0
+    )
     for row in np.flatnonzero(left.max(axis=1) >= least):
         best = int(left[row].argmax())
         if left[row, best] >= least:
@@ -62,8 +66,9 @@ def answers(sample: Sample, kind: Kind) -> Iterator[tuple[int, int, Found]]:
 
 
 class Judged(NamedTuple):
-    """One grouping's detections of labels that something is known of: whose photo's (n,), and which are true (n,).
-    `objects` (photos x labels) counts what there is to find on the photos that were asked about."""
+    """One grouping's detections of labels that something is known of: whose photo's (n,), and which
+    are true (n,). `objects` (photos x labels) counts what there is to find on the photos that were
+    asked about."""
 
     photos: Ints
     found: Found
@@ -71,17 +76,21 @@ class Judged(NamedTuple):
     objects: Ints
 
     def ap50(self, times: Ints | None = None) -> float:
-        """COCO's average precision at an IoU of 0.5; 0 where there is nothing to find. `times` says how often each
-        photo counts, once where it is left out."""
-        rows = np.arange(len(self.true)) if times is None else np.repeat(np.arange(len(self.true)), times[self.photos])
+        """COCO's average precision at an IoU of 0.5; 0 where there is nothing to find. `times` says
+        how often each photo counts, once where it is left out."""
+        rows = (
+            np.arange(len(self.true))
+            if times is None
+            else np.repeat(np.arange(len(self.true)), times[self.photos])
+        )
         wanted = self.objects.sum(axis=0) if times is None else times @ self.objects
         if not wanted.any():
             return 0.0
         return float(average_precision(self.found.take(rows), self.true[None, rows], wanted)[0])
 
     def together(self) -> Judged:
-        """As if there were one label, of which it is still told what is true: of few photos the mean over labels is
-        mostly the luck of rare ones."""
+        """As if there were one label, of which it is still told what is true: of few photos the
+        mean over labels is mostly the luck of rare ones."""
         found = Found(np.zeros_like(self.found.labels), self.found.scores, self.found.xyxy)
         return Judged(self.photos, found, self.true, self.objects.sum(axis=1, keepdims=True))
 
@@ -99,17 +108,24 @@ def judge(sample: Sample, kind: Kind, against: Reference) -> list[Judged]:
 
 
 def _judged(rows: list[tuple[int, Found, Bools]], objects: Ints) -> Judged:
-    photos = np.repeat([photo for photo, _, _ in rows], [len(found) for _, found, _ in rows]).astype(np.int64)
+    photos = np.repeat(
+        [photo for photo, _, _ in rows], [len(found) for _, found, _ in rows]
+    ).astype(np.int64)
     found = Boxes.of_all([found for _, found, _ in rows]).found
-    return Judged(photos, found, np.concatenate([np.zeros(0, bool), *(true for _, _, true in rows)]), objects)
+    return Judged(
+        photos, found, np.concatenate([np.zeros(0, bool), *(true for _, _, true in rows)]), objects
+    )
 
 
 def agreement(sample: Sample, kind: Kind, other: Kind = ITSELF) -> float | None:
-    """Mean F1 at an IoU of 0.5, of the boxes that score 0.5 or more, against the other kind's first grouping; of photos
-    that have both answers, 1 for one on which neither has any. None where there are no such photos."""
+    """Mean F1 at an IoU of 0.5, of the boxes that score 0.5 or more, against the other kind's first
+    grouping; of photos that have both answers, 1 for one on which neither has any. None where there
+    are no such photos."""
     asked, looks = sample.asked[other][0], sample.look(other, 0)
     each = [
-        _f1(over(found, SURE), over(looks.of(photo), SURE)) for _, photo, found in answers(sample, kind) if asked[photo]
+        _f1(over(found, SURE), over(looks.of(photo), SURE))
+        for _, photo, found in answers(sample, kind)
+        if asked[photo]
     ]
     return float(np.mean(each)) if each else None
 
@@ -120,9 +136,16 @@ def _f1(found: Found, objects: Found) -> float:
 
 
 def reliability(judged: list[Judged]) -> list[tuple[float, float, int]]:
-    """By tenths of the score, from below: mean score, share that is true, and how many; tenths without any left out."""
+    """By tenths of the score, from below: mean score, share that is true, and how many; tenths
+    without any left out."""
     scores = np.concatenate([each.found.scores for each in judged])
     true = np.concatenate([each.true for each in judged])
     tenth = np.minimum((scores * BINS).astype(int), BINS - 1)
-    bins: list[tuple[Floats, Bools]] = [(scores[tenth == number], true[tenth == number]) for number in range(BINS)]
-    return [(float(inside.mean()), float(right.mean()), len(inside)) for inside, right in bins if len(inside)]
+    bins: list[tuple[Floats, Bools]] = [
+        (scores[tenth == number], true[tenth == number]) for number in range(BINS)
+    ]
+    return [
+        (float(inside.mean()), float(right.mean()), len(inside))
+        for inside, right in bins
+        if len(inside)
+    ]

@@ -17,13 +17,15 @@ from thresholds.samples.sample import Sample
 Metric = Literal["ap50", "map", "agreement"]
 METRICS: tuple[Metric, ...] = ("ap50", "map", "agreement")
 LEAST_OBJECTS = 15
-"""A label of fewer weighs no more: one of a single object would decide which photos are asked again."""
+"""A label of fewer weighs no more: one of a single object would decide which photos are asked
+again."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """A metric over a sample. `objects` is what should be found on each photo, `known` (photos x labels) of which
-    labels that is said: ground truth, or what the provider's own answer about the photo alone is sure of."""
+    """A metric over a sample. `objects` is what should be found on each photo, `known` (photos x
+    labels) of which labels that is said: ground truth, or what the provider's own answer about the
+    photo alone is sure of."""
 
     metric: Metric
     objects: Boxes
@@ -39,7 +41,8 @@ class Quality:
         return tuple(self.objects.of(photo) for photo in range(len(self.known)))
 
     def counted(self, found: Found, photo: int) -> Found:
-        """The detections whose label is known of, on that photo; for agreement, those that are sure."""
+        """The detections whose label is known of, on that photo; for agreement, those that are
+        sure."""
         kept = self.known[photo, found.labels]
         return found.take(kept & (found.scores >= SURE) if self.metric == "agreement" else kept)
 
@@ -53,17 +56,17 @@ class Quality:
         return np.bincount(self.objects.found.labels[of_photo], minlength=self.known.shape[1])
 
     def weights(self, photos: Ints, *, least: int = 1) -> Floats:
-        """By label, what a detection's worth counts in the metric of one photo, so that the mean over photos is the
-        metric: photos / (labels x objects of the label), of which there are taken to be `least`; 0 where there are
-        none."""
+        """By label, what a detection's worth counts in the metric of one photo, so that the mean
+        over photos is the metric: photos / (labels x objects of the label), of which there are
+        taken to be `least`; 0 where there are none."""
         objects = self.by_label(photos)
         there = objects > 0
         each = len(photos) / (max(there.sum(), 1) * np.maximum(objects, least))
         return np.asarray(np.where(there, each, 0.0))
 
     def tamed(self, photos: Ints) -> Floats:
-        """Weights for learning which photos to ask again: square roots of those, relative to their mean, so that rare
-        labels count more but do not drown the others in their chance."""
+        """Weights for learning which photos to ask again: square roots of those, relative to their
+        mean, so that rare labels count more but do not drown the others in their chance."""
         weights = self.weights(photos, least=LEAST_OBJECTS)
         mean = weights[weights > 0].mean() if weights.any() else 1.0
         return np.sqrt(weights / mean)
@@ -73,12 +76,14 @@ class Quality:
         return float(average_precision(found, true, self.by_label(photos)).mean())
 
     def f1(self, counts: Ints, true: Bools, photos: Ints) -> Floats:
-        """Agreement by photo, of so many sure detections each, in their order; 1 where there are none and should be
-        none."""
+        """Agreement by photo, of so many sure detections each, in their order; 1 where there are
+        none and should be none."""
         begins = np.concatenate([[0], np.cumsum(counts)])
         found = np.diff(np.concatenate([[0], np.cumsum(true[0])])[begins])
         wanted = np.diff(self.objects.starts)[photos]
-        return np.asarray(np.where(counts + wanted > 0, 2 * found / np.maximum(counts + wanted, 1), 1.0))
+        return np.asarray(
+            np.where(counts + wanted > 0, 2 * found / np.maximum(counts + wanted, 1), 1.0)
+        )
 
     def rankings(self, found: Found, true: Bools) -> list[Ranking]:
         """One for each IoU."""
@@ -86,16 +91,22 @@ class Quality:
 
 
 def quality(sample: Sample, metric: Metric) -> Quality:
-    """By ground truth where there is any, but for agreement: that is with the provider's own answer alone.
+    """By ground truth where there is any, but for agreement: that is with the provider's own answer
+    alone.
 
-    Raises ValueError where that is missing, which every cascade is compared with, or the truth has no objects.
+    Raises ValueError where that is missing, which every cascade is compared with, or the truth has
+    no objects.
     """
     if ITSELF not in sample.looks:
-        raise ValueError("the photos were not asked about alone, so there is nothing to compare with; add 1x1 to "
-                         "--shapes of imgrid profile")  # fmt: skip
+        raise ValueError(
+            "the photos were not asked about alone, so there is nothing to compare with; add 1x1 to "
+            "--shapes of imgrid profile"
+        )
     if sample.truth is not None and sample.covered is not None and metric != "agreement":
         if not len(sample.truth.found):
-            raise ValueError("the ground truth has no objects, so there is no precision; take --metric agreement")
+            raise ValueError(
+                "the ground truth has no objects, so there is no precision; take --metric agreement"
+            )
         return Quality(metric, sample.truth, sample.covered)
     alone = [sample.look(ITSELF, 0).of(photo) for photo in range(len(sample))]
     sure = Boxes.of_all([found.take(found.scores >= SURE) for found in alone])

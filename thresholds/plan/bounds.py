@@ -1,4 +1,5 @@
-"""What can be promised of a cascade from photos that it was not made from, with a finite-sample bound. Pure."""
+"""What can be promised of a cascade from photos that it was not made from, with a finite-sample
+bound. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +14,13 @@ BOLDEST = 0.75
 
 
 def p_value(losses: Floats, most: float, low: float, high: float) -> float:
-    """How surprising these losses (n,) in [low, high] would be if their mean were `most` or more: valid at any n.
+    """How surprising these losses (n,) in [low, high] would be if their mean were `most` or more:
+    valid at any n.
 
-    Waudby-Smith, Ramdas, "Estimating means of bounded random variables by betting" (JRSS B 2024): a gambler who bets
-    against the hypothesis, by what was seen before (their predictable plug-in, equation 26, one-sided), multiplies
-    capital by 1 + bet x (most - loss). Under it the expected capital never grows, so by Ville's inequality it reaches
-    1 / p with a chance of at most p.
+    Waudby-Smith, Ramdas, "Estimating means of bounded random variables by betting" (JRSS B 2024): a
+    gambler who bets against the hypothesis, by what was seen before (their predictable plug-in,
+    equation 26, one-sided), multiplies capital by 1 + bet x (most - loss). Under it the expected
+    capital never grows, so by Ville's inequality it reaches 1 / p with a chance of at most p.
     """
     scale = high - low
     values, mean = np.clip((losses - low) / scale, 0, 1), min(max((most - low) / scale, 0.0), 1.0)
@@ -35,7 +37,8 @@ def p_value(losses: Floats, most: float, low: float, high: float) -> float:
 
 
 def upper_bound(losses: Floats, delta: float, low: float, high: float) -> float:
-    """What the mean of the losses is under, but for a chance of `delta`: the largest mean that is not refuted."""
+    """What the mean of the losses is under, but for a chance of `delta`: the largest mean that is
+    not refuted."""
     refuted, stands = high, low
     if p_value(losses, high, low, high) > delta:
         return high
@@ -49,11 +52,12 @@ def upper_bound(losses: Floats, delta: float, low: float, high: float) -> float:
 
 
 def kept(losses: Floats, most: float, delta: float, low: float, high: float) -> int:
-    """How many of the candidates (rows of losses, the safest first) are sure to lose less than `most` in the mean, all
-    of them together with a chance of at least 1 - delta.
+    """How many of the candidates (rows of losses, the safest first) are sure to lose less than
+    `most` in the mean, all of them together with a chance of at least 1 - delta.
 
-    Angelopoulos, Bates, Candes, Jordan, Lei, "Learn then test" (2021), theorem 1 with fixed sequence testing: each is
-    tested at delta in an order that was settled without these losses, and the first that fails ends it.
+    Angelopoulos, Bates, Candes, Jordan, Lei, "Learn then test" (2021), theorem 1 with fixed
+    sequence testing: each is tested at delta in an order that was settled without these losses, and
+    the first that fails ends it.
     """
     for index, row in enumerate(losses):
         if p_value(row, most, low, high) > delta:
@@ -62,8 +66,8 @@ def kept(losses: Floats, most: float, delta: float, low: float, high: float) -> 
 
 
 def photos_needed(losses: Floats, most: float, delta: float, low: float, high: float) -> int | None:
-    """About how many photos it would take to be sure of a mean under `most`, were more of them like these; None where
-    their own mean is not under it."""
+    """About how many photos it would take to be sure of a mean under `most`, were more of them like
+    these; None where their own mean is not under it."""
     if len(losses) == 0 or losses.mean() >= most:
         return None
     order: Ints = np.random.default_rng(0).permutation(len(losses))

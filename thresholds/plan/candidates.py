@@ -11,8 +11,9 @@ from thresholds.fusion.looks import Path, path_text
 
 
 class Option(NamedTuple):
-    """Which of its paths each photo goes (groupings, photos), and what makes it so: the price of a gate, or a factor
-    of the seed's rule with the deviations added. `plain` answers are not rescored."""
+    """Which of its paths each photo goes (groupings, photos), and what makes it so: the price of a
+    gate, or a factor of the seed's rule with the deviations added. `plain` answers are not
+    rescored."""
 
     paths: tuple[Path, ...]
     choice: Ints
@@ -28,7 +29,10 @@ class Option(NamedTuple):
         first, *others = self.paths
         then = [str(path[-1]) for path in others if len(path) == len(first) + 1]
         rule = "gain" if self.price is not None else self._seeded
-        notes = [rule, "rescored" if not self.plain else "fused" if then and self.merge == "fuse" else ""]
+        notes = [
+            rule,
+            "rescored" if not self.plain else "fused" if then and self.merge == "fuse" else "",
+        ]
         more = " and again" if any(len(path) > len(first) + 1 for path in others) else ""
         asks = f"{path_text(first)} then {' or '.join(then)}{more}" if then else path_text(first)
         told = ", ".join(note for note in notes if note and (rule != "gain" or note != "rescored"))
@@ -44,7 +48,8 @@ class Option(NamedTuple):
     def is_reference(self) -> bool:
         """Whether others are held against it: a flat grid, or the seed paper's own cascade."""
         return self.plain and (
-            len(self.paths) == 1 or (self.merge == "discard" and self.factor == 1.0 and not self.deviations)
+            len(self.paths) == 1
+            or (self.merge == "discard" and self.factor == 1.0 and not self.deviations)
         )
 
 
@@ -58,7 +63,8 @@ class Point(NamedTuple):
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """Those that nothing costs less than and reaches as much: the Pareto front, the cheapest first."""
+    """Those that nothing costs less than and reaches as much: the Pareto front, the cheapest
+    first."""
     best: list[Point] = []
     for point in sorted(points, key=lambda point: (point.images, -point.value)):
         if not best or point.value > best[-1].value:

@@ -1,4 +1,5 @@
-"""What a photo costs at a stage: a share of an image, which depends on how full canvases become. Pure."""
+"""What a photo costs at a stage: a share of an image, which depends on how full canvases become.
+Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from thresholds.fusion.looks import ITSELF, Kind
 
 @dataclass(frozen=True)
 class Traffic:
-    """How photos come: so many a second, a share of them portrait, and how long each waits for company.
+    """How photos come: so many a second, a share of them portrait, and how long each waits for
+    company.
 
     Without a rate there are always enough: every canvas is full.
     """
@@ -22,10 +24,12 @@ class Traffic:
     portrait: float = 0.0
 
     def fill(self, cells: int, share: float = 1.0) -> float:
-        """The mean number of photos on a canvas of so many cells, where this share of the photos goes to its stage.
+        """The mean number of photos on a canvas of so many cells, where this share of the photos
+        goes to its stage.
 
-        A canvas begins with a photo and takes what comes within its wait: with arrivals by chance, min(cells, 1 +
-        Poisson). Portrait and landscape photos wait apart unless the canvas is for one photo.
+        A canvas begins with a photo and takes what comes within its wait: with arrivals by chance,
+        min(cells, 1 + Poisson). Portrait and landscape photos wait apart unless the canvas is for
+        one photo.
         """
         if cells == 1 or self.per_second is None:
             return float(cells)
@@ -47,14 +51,16 @@ def _company(expected: float, cells: int) -> float:
 
 @dataclass(frozen=True)
 class Costs:
-    """Prices, by provider as kinds name it (empty: the route's own), and the traffic. Companions are free."""
+    """Prices, by provider as kinds name it (empty: the route's own), and the traffic. Companions
+    are free."""
 
     prices: Mapping[str, Price] = field(default_factory=dict)
     companions: tuple[str, ...] = ()
     traffic: Traffic = Traffic()
 
     def images(self, kind: Kind, share: float = 1.0) -> float:
-        """What a photo owes for a look of that kind, in images of the route's own provider asked alone."""
+        """What a photo owes for a look of that kind, in images of the route's own provider asked
+        alone."""
         if kind.provider in self.companions:
             return 0.0
         return self.relative(kind.provider) / self.traffic.fill(kind.shape.cells, share)
@@ -64,7 +70,8 @@ class Costs:
         return self.prices.get(ITSELF.provider, Price()).usd_per_month(images)
 
     def relative(self, provider: str) -> float:
-        """What a provider's image costs in images of the route's own; one where prices say nothing."""
+        """What a provider's image costs in images of the route's own; one where prices say
+        nothing."""
         own = self.prices.get(ITSELF.provider, Price()).usd_per_image
         other = self.prices.get(provider, Price()).usd_per_image
         return other / own if provider and own > 0 else 1.0

@@ -1,8 +1,9 @@
-"""From which score on a canvas counts as flagged, so that what photos alone show is found all the same. Pure.
+"""From which score on a canvas counts as flagged, so that what photos alone show is found all the
+same. Pure.
 
-A positive photo passes through a canvas at the first shape and at each that halving its group comes by; it is missed
-where one of them shows too little. So what counts of it is the lowest of these scores, and one threshold for all shapes
-on the way is an order statistic of those.
+A positive photo passes through a canvas at the first shape and at each that halving its group comes
+by; it is missed where one of them shows too little. So what counts of it is the lowest of these
+scores, and one threshold for all shapes on the way is an order statistic of those.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ PLACES = 10_000
 """Thresholds are rounded down to so many parts of one."""
 
 Scores = Mapping[Shape, Floats]
-"""By shape, the score of the canvas that each positive was on, the only one there: (positives, groupings)."""
+"""By shape, the score of the canvas that each positive was on, the only one there: (positives,
+groupings)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A threshold for a way of shapes. `recall` is what it keeps of the sample, `promised` what is expected of photos
-    that were not in it: at least that, whatever they look like."""
+    """A threshold for a way of shapes. `recall` is what it keeps of the sample, `promised` what is
+    expected of photos that were not in it: at least that, whatever they look like."""
 
     value: float
     recall: float
@@ -47,21 +49,25 @@ def way(first: Shape, shapes: Sequence[Shape]) -> tuple[Shape, ...]:
             parts = half(size), size - half(size)
             sizes.add(parts[0])
             left += parts
-    able = sorted((shape for shape in shapes if 1 < shape.cells <= first.cells), key=lambda shape: shape.cells)
+    able = sorted(
+        (shape for shape in shapes if 1 < shape.cells <= first.cells), key=lambda shape: shape.cells
+    )
     held = {next(shape for shape in able if shape.cells >= size) for size in sizes if size > 1}
     return tuple(sorted(held, key=lambda shape: -shape.cells))
 
 
 def threshold(scores: Scores, shapes: Sequence[Shape], target: float) -> Threshold | None:
-    """The highest threshold that keeps the target; None where positives are too few, or one is not seen at all.
+    """The highest threshold that keeps the target; None where positives are too few, or one is not
+    seen at all.
 
-    With m positives, of each the share of its groupings in which it would be missed, these shares may sum up to
-    (1 - target)(m + 1) - 1: then the expected share of a new photo, exchangeable with them, is at most 1 - target, for
-    were it the worst possible, 1, the mean of all m + 1 would be no more (conformal risk control: Angelopoulos, Bates,
-    Fisch, Lei, Schuster, 2022, theorem 1, with losses in [0, 1]). That takes m >= target / (1 - target), 99 for 0.99.
+    With m positives, of each the share of its groupings in which it would be missed, these shares
+    may sum up to (1 - target)(m + 1) - 1: then the expected share of a new photo, exchangeable with
+    them, is at most 1 - target, for were it the worst possible, 1, the mean of all m + 1 would be
+    no more (conformal risk control: Angelopoulos, Bates, Fisch, Lei, Schuster, 2022, theorem 1,
+    with losses in [0, 1]). That takes m >= target / (1 - target), 99 for 0.99.
 
-    Of fewer none may be missed at all: the threshold is the lowest score of any, which by the same reasoning keeps
-    m / (m + 1) of new ones. That much is promised then, less than the target.
+    Of fewer none may be missed at all: the threshold is the lowest score of any, which by the same
+    reasoning keeps m / (m + 1) of new ones. That much is promised then, less than the target.
     """
     lowest = np.min([scores[shape] for shape in shapes], axis=0)
     count, groupings = lowest.shape
@@ -82,8 +88,8 @@ def needed(target: float) -> int:
 
 
 def false_flags(tops: Floats, cells: int, value: float) -> float:
-    """The share of negative photos that flag a canvas: from the scores of canvases of so many of them, (n,), each photo
-    flagging on its own."""
+    """The share of negative photos that flag a canvas: from the scores of canvases of so many of
+    them, (n,), each photo flagging on its own."""
     flagged = float((tops >= value).mean()) if len(tops) else 0.0
     return 1.0 - math.pow(1 - flagged, 1 / cells)
 
@@ -106,25 +112,37 @@ class Option:
         return rule.false_flags if isinstance(rule, Rule) else 0.0
 
     def images(self, rate: float) -> float:
-        """Images a photo in full groups of the first shape, where so many photos are flagged alone."""
+        """Images a photo in full groups of the first shape, where so many photos are flagged
+        alone."""
         return images(self.first.cells, rate + (1 - rate) * self.flags)
 
 
 def options(
-    scores: Scores, negatives: Mapping[Shape, Floats], *, target: float, positive: float, rate: float
+    scores: Scores,
+    negatives: Mapping[Shape, Floats],
+    *,
+    target: float,
+    positive: float,
+    rate: float,
 ) -> list[Option]:
-    """A cascade for each first shape that holds the target. `negatives` are the scores of canvases without a positive,
-    by shape."""
+    """A cascade for each first shape that holds the target. `negatives` are the scores of canvases
+    without a positive, by shape."""
     made = []
     for first in sorted(scores, key=lambda shape: -shape.cells):
         shapes = way(first, tuple(scores))
         found = threshold(scores, shapes, target)
         if found is not None:
             rules = (
-                Rule(threshold=found.value, positive=positive, rate=rate,
-                     false_flags=round(false_flags(negatives[shape], shape.cells, found.value), 4))
+                Rule(
+                    threshold=found.value,
+                    positive=positive,
+                    rate=rate,
+                    false_flags=round(false_flags(negatives[shape], shape.cells, found.value), 4),
+                )
                 for shape in shapes
-            )  # fmt: skip
-            stages = [Stage(shape=shape, rule=rule) for shape, rule in zip(shapes, rules, strict=True)]
+            )
+            stages = [
+                Stage(shape=shape, rule=rule) for shape, rule in zip(shapes, rules, strict=True)
+            ]
             made.append(Option(Cascade(stages=(*stages, Stage(shape=ALONE))), found))
     return made

@@ -1,9 +1,11 @@
-"""From a sample to the cheapest cascade for a quality: simulates cascades over stored answers. Pure but for its cores.
+"""From a sample to the cheapest cascade for a quality: simulates cascades over stored answers. Pure
+but for its cores.
 
-An *option* is a cascade that could be, and which way it would send each photo. Options are: every kind of look for all
-photos; the seed paper's cascades by its rule, stricter and laxer, discarding and fusing; cascades that ask again where
-a gate foresees enough gain, at a range of prices; and, with a companion, cascades whose gates choose from its answer
-how a photo is shown first, if at all. Answers and gates are cross-fitted (`thresholds.plan.training`).
+An *option* is a cascade that could be, and which way it would send each photo. Options are: every
+kind of look for all photos; the seed paper's cascades by its rule, stricter and laxer, discarding
+and fusing; cascades that ask again where a gate foresees enough gain, at a range of prices; and,
+with a companion, cascades whose gates choose from its answer how a photo is shown first, if at all.
+Answers and gates are cross-fitted (`thresholds.plan.training`).
 """
 
 from __future__ import annotations
@@ -41,20 +43,25 @@ from thresholds.samples.sample import Sample
 T = TypeVar("T")
 
 PRICES = 24
-"""Prices that a gate is tried at, from where nothing is asked again to where nearly everything is."""
+"""Prices that a gate is tried at, from where nothing is asked again to where nearly everything
+is."""
 THRESHOLDS = ((0.6, 0.0), (0.8, 0.0), (1.0, -0.5), (1.0, 0.0), (1.0, 0.5), (1.25, 0.0))
-"""The seed paper's two ways to a stricter or laxer rule: a factor on its means, and standard deviations added."""
+"""The seed paper's two ways to a stricter or laxer rule: a factor on its means, and standard
+deviations added."""
 FINER = 2
-"""A target shows photos at least so many times larger, in area: nearer ones cost a second look and tell little new."""
+"""A target shows photos at least so many times larger, in area: nearer ones cost a second look and
+tell little new."""
 THIN = 4
-"""Where few shapes are wanted, each shows photos at least so many times larger than the one before."""
+"""Where few shapes are wanted, each shows photos at least so many times larger than the one
+before."""
 FULL = 0.9
 """Canvases so full count as full."""
 
 
 @dataclass
 class Study:
-    """A lesson and what has been learned from it. Holds paths, gates, and the parts of options that were asked for."""
+    """A lesson and what has been learned from it. Holds paths, gates, and the parts of options that
+    were asked for."""
 
     lesson: Lesson
     costs: Costs
@@ -68,7 +75,8 @@ class Study:
 
     @cached_property
     def base(self) -> float:
-        """The metric of the provider's own answers, each photo alone, over the photos that models may see."""
+        """The metric of the provider's own answers, each photo alone, over the photos that models
+        may see."""
         return self.value(self.alone, self.lesson.fit)
 
     @cached_property
@@ -102,9 +110,10 @@ class Study:
     def parts(self, option: Option) -> Floats:
         """Every photo's part in the metric (photos,), the mean over groupings.
 
-        In average precision that is what its boxes are worth in the ranking of the option's own answers about the
-        photos that models may see (`thresholds.metrics.box_worth`), a label of few objects weighing as if it had 15: the mean over
-        those is the metric but for its envelope and such labels, and parts of photos held out are independent.
+        In average precision that is what its boxes are worth in the ranking of the option's own
+        answers about the photos that models may see (`thresholds.metrics.box_worth`), a label of
+        few objects weighing as if it had 15: the mean over those is the metric but for its envelope
+        and such labels, and parts of photos held out are independent.
         """
         if id(option) not in self._known:
             part = self._agreements if self.lesson.quality.metric == "agreement" else self._worths
@@ -118,8 +127,12 @@ class Study:
         found, true, photos = self._given(option, grouping, np.ones(len(self.sample), bool))
         known = (self.lesson.folds >= 0)[photos]
         rankings = quality.rankings(found.take(known), true[:, known])
-        worth = np.mean([r.worths(found, row) for r, row in zip(rankings, true, strict=True)], axis=0)
-        return np.asarray(np.bincount(photos, worth * weights[found.labels], len(self.sample)), float)
+        worth = np.mean(
+            [r.worths(found, row) for r, row in zip(rankings, true, strict=True)], axis=0
+        )
+        return np.asarray(
+            np.bincount(photos, worth * weights[found.labels], len(self.sample)), float
+        )
 
     def _agreements(self, option: Option, grouping: int) -> Floats:
         each = [self._answers(option, path, grouping).part for path in option.paths]
@@ -136,7 +149,8 @@ class Study:
         return float(np.mean([quality.value(found, true, photos) for found, true, _ in each]))
 
     def _given(self, option: Option, grouping: int, wanted: Bools) -> tuple[Found, Bools, Ints]:
-        """The option's detections on the wanted photos, which are true (ious, n), and each one's photo."""
+        """The option's detections on the wanted photos, which are true (ious, n), and each one's
+        photo."""
         choice = option.choice[grouping]
         found, true, photos = list[Found](), list[Bools](), list[Ints]()
         for index, path in enumerate(option.paths):
@@ -163,7 +177,9 @@ class Study:
     def flat(self) -> Iterator[Option]:
         """Every kind of look for all photos, plain and rescored."""
         for kind in self.paid:
-            yield self.alone if kind == ITSELF else Option(((kind,),), self._everyone(0), plain=True)
+            yield (
+                self.alone if kind == ITSELF else Option(((kind,),), self._everyone(0), plain=True)
+            )
             yield Option(((*self.prefix, kind),), self._everyone(0))
 
     @cached_property
@@ -173,8 +189,8 @@ class Study:
         return sorted(paid, key=lambda kind: (self.costs.images(kind), -kind.shape.cells, kind))
 
     def targets(self, first: Kind) -> list[Kind]:
-        """What may be asked after a first look, the cheapest first; of a provider's shapes of as many cells one, for a
-        cascade becomes finer."""
+        """What may be asked after a first look, the cheapest first; of a provider's shapes of as
+        many cells one, for a cascade becomes finer."""
         targets: dict[tuple[str, int], Kind] = {}
         for kind in self.paid:
             if self.costs.images(kind) > self.costs.images(first) and _finer(first, kind):
@@ -190,23 +206,32 @@ class Study:
                 yield from self._priced((*self.prefix, first), after)
 
     def chosen(self) -> Iterator[Option]:
-        """Cascades in which a companion's answer decides how each photo is shown first, or that it is enough; after
-        that gates ask again as ever. Without a companion there are none."""
+        """Cascades in which a companion's answer decides how each photo is shown first, or that it
+        is enough; after that gates ask again as ever. Without a companion there are none."""
         starts = range(len(self.paid)) if self.prefix else ()
-        ladders = (self._ladder(start, step) for step in self._steps for start in starts if step > 1 or not start)
+        ladders = (
+            self._ladder(start, step)
+            for step in self._steps
+            for start in starts
+            if step > 1 or not start
+        )
         for kinds in _unlike(ladders):
-            then = {kind: [finer for finer in self.targets(kind) if finer in kinds] for kind in kinds}
+            then = {
+                kind: [finer for finer in self.targets(kind) if finer in kinds] for kind in kinds
+            }
             yield from self._priced(self.prefix, kinds, then)
 
     @property
     def _steps(self) -> tuple[int, ...]:
-        """All shapes where there are photos enough to fill them, for whoever chooses the best of many plans chooses
-        luck; few as well where photos come so slowly that many would each stay half empty."""
+        """All shapes where there are photos enough to fill them, for whoever chooses the best of
+        many plans chooses luck; few as well where photos come so slowly that many would each stay
+        half empty."""
         coarsest = max(kind.shape.cells for kind in self.paid)
         return (1,) if self.costs.traffic.fill(coarsest) > FULL * coarsest else (1, THIN)
 
     def _ladder(self, start: int, step: int) -> list[Kind]:
-        """Kinds of looks to choose from, each finer than the one before by so many times, or another provider's."""
+        """Kinds of looks to choose from, each finer than the one before by so many times, or
+        another provider's."""
         kinds = [self.paid[start]]
         for kind in self.paid[start + 1 :]:
             if _finer(kinds[-1], kind, step):
@@ -214,14 +239,21 @@ class Study:
         return kinds
 
     def _priced(
-        self, first: Path, targets: Sequence[Kind], then: Mapping[Kind, Sequence[Kind]] | None = None
+        self,
+        first: Path,
+        targets: Sequence[Kind],
+        then: Mapping[Kind, Sequence[Kind]] | None = None,
     ) -> Iterator[Option]:
-        """After a first path whatever target gains most at a price; and after a target `then` once more, likewise."""
+        """After a first path whatever target gains most at a price; and after a target `then` once
+        more, likewise."""
         gains, costs = self._gains(first, targets)
         again = [(kind, list(finer)) for kind, finer in (then or {}).items() if finer]
         gained = {kind: self._gains((*first, kind), finer) for kind, finer in again}
-        paths = (first, *((*first, kind) for kind in targets),
-                 *((*first, kind, finer) for kind, each in again for finer in each))  # fmt: skip
+        paths = (
+            first,
+            *((*first, kind) for kind in targets),
+            *((*first, kind, finer) for kind, each in again for finer in each),
+        )
         worth = (gains / np.maximum(costs, LEAST_COST)).max(axis=0)
         shares = np.linspace(0.03, 0.97, PRICES)
         for price in np.unique(np.quantile(worth[:, self.lesson.fit], 1 - shares)):
@@ -235,25 +267,40 @@ class Study:
                 yield Option(paths, choice, price=float(price))
 
     def _gains(self, first: Path, targets: Sequence[Kind]) -> tuple[Floats, Floats]:
-        """What each target is foreseen to gain (targets, groupings, photos), and what it costs (targets, 1, 1)."""
+        """What each target is foreseen to gain (targets, groupings, photos), and what it costs
+        (targets, 1, 1)."""
         shape = (self.lesson.groupings, len(self.sample))
-        gains = np.stack([np.broadcast_to(self.gates[first, kind].gains, shape) for kind in targets])
+        gains = np.stack(
+            [np.broadcast_to(self.gates[first, kind].gains, shape) for kind in targets]
+        )
         return gains, np.array([self.costs.images(kind) for kind in targets])[:, None, None]
 
     def seeded(self, profile: Profile) -> Iterator[Option]:
-        """The seed paper's cascades of two shapes, discarding and fusing, its thresholds scaled; none from a shape at
-        which the profile saw nothing."""
+        """The seed paper's cascades of two shapes, discarding and fusing, its thresholds scaled;
+        none from a shape at which the profile saw nothing."""
         own = [kind for kind in self.paid if not kind.provider]
         ruled = {group.shape for group in profile.groups}
         for first in (kind for kind in own if kind.shape in ruled):
             after = [then for then in self.targets(first) if then in own]
             seen = self._seen(first) if after else []
             for factor, deviations in THRESHOLDS:
-                rule = profile.rule(first.shape, factor=factor, deviations=deviations) if seen else None
-                choice = np.array([[int(not rule.judge(each).accepted) for each in row] for row in seen if rule])
+                rule = (
+                    profile.rule(first.shape, factor=factor, deviations=deviations)
+                    if seen
+                    else None
+                )
+                choice = np.array(
+                    [[int(not rule.judge(each).accepted) for each in row] for row in seen if rule]
+                )
                 for then, merge in product(after, MERGES):
-                    yield Option(((first,), (first, then)), choice, plain=True, merge=merge, factor=factor,
-                                 deviations=deviations)  # fmt: skip
+                    yield Option(
+                        ((first,), (first, then)),
+                        choice,
+                        plain=True,
+                        merge=merge,
+                        factor=factor,
+                        deviations=deviations,
+                    )
 
     def _seen(self, first: Kind) -> list[list[Seen]]:
         """By grouping and photo, what a rule would judge after that look."""
@@ -262,13 +309,16 @@ class Study:
                 Seen(facts, (Look(first.shape, detections(self.sample, boxes.of(photo))),))
                 for photo, facts in enumerate(self.sample.facts)
             ]
-            for boxes in (self.sample.look(first, grouping) for grouping in range(self.lesson.groupings))
+            for boxes in (
+                self.sample.look(first, grouping) for grouping in range(self.lesson.groupings)
+            )
         ]
 
     # -- what comes of it
 
     def cascade(self, option: Option, profile: Profile | None = None) -> Cascade:
-        """The option as a cascade that a gateway can run, with the border that it was measured with."""
+        """The option as a cascade that a gateway can run, with the border that it was measured
+        with."""
         return self._stages(option, profile).model_copy(update={"border": self.sample.border})
 
     def _stages(self, option: Option, profile: Profile | None) -> Cascade:
@@ -282,18 +332,35 @@ class Study:
         kinds = list(dict.fromkeys(kind for path in option.paths for kind in path))
         paid = [kind for kind in kinds if kind not in self.prefix]
         gated = option.price is not None
-        after = {(*self.prefix, k): [then for then in self.targets(k) if gated and then in kinds] for k in paid}
+        after = {
+            (*self.prefix, k): [then for then in self.targets(k) if gated and then in kinds]
+            for k in paid
+        }
         if self.prefix in option.paths:
             after[self.prefix] = paid
-        rules = {path[-1]: self._rule(option, path, then, kinds) for path, then in after.items() if then}
-        stages = tuple(_stage(kind, rules.get(kind, onward.Rule() if kind in self.prefix else None)) for kind in kinds)
-        paths = {(*path, *more): None for path, then in after.items() for more in ((), *((kind,) for kind in then))}
+        rules = {
+            path[-1]: self._rule(option, path, then, kinds) for path, then in after.items() if then
+        }
+        stages = tuple(
+            _stage(kind, rules.get(kind, onward.Rule() if kind in self.prefix else None))
+            for kind in kinds
+        )
+        paths = {
+            (*path, *more): None
+            for path, then in after.items()
+            for more in ((), *((kind,) for kind in then))
+        }
         fits = {path: self.paths[path] for path in paths}
-        return Cascade(stages=stages, merge="fuse", fusion=fusion(self.lesson, fits, self._pairs(option)))
+        return Cascade(
+            stages=stages, merge="fuse", fusion=fusion(self.lesson, fits, self._pairs(option))
+        )
 
-    def _rule(self, option: Option, path: Path, then: Sequence[Kind], kinds: Sequence[Kind]) -> gain.Rule:
-        """What judges photos that were looked at so, in a cascade whose stages are of these kinds. It is there for
-        every stage that a photo may be seen at first: a canvas that is not full shows photos as a later stage would."""
+    def _rule(
+        self, option: Option, path: Path, then: Sequence[Kind], kinds: Sequence[Kind]
+    ) -> gain.Rule:
+        """What judges photos that were looked at so, in a cascade whose stages are of these kinds.
+        It is there for every stage that a photo may be seen at first: a canvas that is not full
+        shows photos as a later stage would."""
         targets = tuple(
             gain.Target(
                 ahead=kinds.index(kind) - kinds.index(path[-1]),
@@ -306,8 +373,13 @@ class Study:
 
     def _pairs(self, option: Option) -> Floats:
         """Scores here and alone (n, 2) of the photos that each path is for, to calibrate by."""
-        each = [(self.paths[path].pairs, option.choice[0] == index) for index, path in enumerate(option.paths)]
-        return np.concatenate([pairs[chosen[pairs[:, 2].astype(int)]] for pairs, chosen in each])[:, :2]
+        each = [
+            (self.paths[path].pairs, option.choice[0] == index)
+            for index, path in enumerate(option.paths)
+        ]
+        return np.concatenate([pairs[chosen[pairs[:, 2].astype(int)]] for pairs, chosen in each])[
+            :, :2
+        ]
 
 
 LEAST_COST = 1e-6
@@ -326,7 +398,8 @@ def _unlike(each: Iterable[list[Kind]]) -> list[list[Kind]]:
 
 
 def _best(nets: Floats) -> Ints:
-    """By grouping and photo the target (first axis) that nets most, numbered from 1; 0 where none nets anything."""
+    """By grouping and photo the target (first axis) that nets most, numbered from 1; 0 where none
+    nets anything."""
     return np.where(nets.max(axis=0) > 0, nets.argmax(axis=0) + 1, 0)
 
 
@@ -339,13 +412,20 @@ Each = Callable[[], None]
 
 
 def learn(study: Study, *, jobs: int = -1, on_each: Each = lambda: None) -> None:
-    """Learns every path and gate that an option may need, on so many cores (-1: all); `on_each` hears of each."""
+    """Learns every path and gate that an option may need, on so many cores (-1: all); `on_each`
+    hears of each."""
     paths = _paths(study)
     begins = len(study.prefix)
-    work = [partial(learn_path if path[:begins] == study.prefix else fuse_path, study.lesson, path) for path in paths]
+    work = [
+        partial(learn_path if path[:begins] == study.prefix else fuse_path, study.lesson, path)
+        for path in paths
+    ]
     study.paths.update(zip(paths, _spread(jobs, work, on_each), strict=True))
     gates = _gates(study)
-    taught = [partial(learn_gate, study.lesson, study.paths[first], study.paths[*first, kind]) for first, kind in gates]
+    taught = [
+        partial(learn_gate, study.lesson, study.paths[first], study.paths[*first, kind])
+        for first, kind in gates
+    ]
     study.gates.update(zip(gates, _spread(jobs, taught, on_each), strict=True))
 
 
@@ -355,7 +435,8 @@ def needed(study: Study) -> int:
 
 
 def _paths(study: Study) -> list[Path]:
-    """Every look first, and again; with the free looks before, and without, only fused, for comparison."""
+    """Every look first, and again; with the free looks before, and without, only fused, for
+    comparison."""
     paths: list[Path] = []
     for prefix in dict.fromkeys([study.prefix, ()]):
         paths += [prefix] if prefix else []
@@ -366,7 +447,9 @@ def _paths(study: Study) -> list[Path]:
 
 def _gates(study: Study) -> list[tuple[Path, Kind]]:
     first = [(study.prefix, kind) for kind in study.paid] if study.prefix else []
-    return first + [((*study.prefix, kind), finer) for kind in study.paid for finer in study.targets(kind)]
+    return first + [
+        ((*study.prefix, kind), finer) for kind in study.paid for finer in study.targets(kind)
+    ]
 
 
 def _spread(jobs: int, work: Sequence[Callable[[], T]], on_each: Each) -> Iterator[T]:

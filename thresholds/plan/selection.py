@@ -1,7 +1,8 @@
 """Which of a plan's options to take, and what can be promised of it. Pure.
 
-Two kinds of photos: those that options were made from, where a figure is an estimate that the choice itself has
-favoured; and those held out, of which no option has seen anything, where a figure comes with a chance of being wrong.
+Two kinds of photos: those that options were made from, where a figure is an estimate that the
+choice itself has favoured; and those held out, of which no option has seen anything, where a figure
+comes with a chance of being wrong.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from thresholds.plan.search import Study
 
 @dataclass(frozen=True)
 class Goal:
-    """What a user can spare: at most so much of the metric, or at most so much money. One of the three is given.
+    """What a user can spare: at most so much of the metric, or at most so much money. One of the
+    three is given.
 
-    `save` is the share of images not paid for; `budget_usd` is for `photos_per_month`. With `delta` at 1 nothing is
-    promised, and estimates are taken for it.
+    `save` is the share of images not paid for; `budget_usd` is for `photos_per_month`. With `delta`
+    at 1 nothing is promised, and estimates are taken for it.
     """
 
     max_drop: float | None = None
@@ -34,8 +36,8 @@ class Goal:
 
 
 class Held(NamedTuple):
-    """What the held-out photos say of an option: how much of the metric it loses in the mean, the bound that the mean
-    is under but for a chance of delta, and images a photo."""
+    """What the held-out photos say of an option: how much of the metric it loses in the mean, the
+    bound that the mean is under but for a chance of delta, and images a photo."""
 
     photos: int
     drop: float
@@ -44,8 +46,9 @@ class Held(NamedTuple):
 
 
 class Picked(NamedTuple):
-    """The option taken. `held` is what is known of it from photos held out, None where none are. `needed` is about how
-    many photos a profile would need for the next cheaper option to be sure of, 0 where that cannot be told."""
+    """The option taken. `held` is what is known of it from photos held out, None where none are.
+    `needed` is about how many photos a profile would need for the next cheaper option to be sure
+    of, 0 where that cannot be told."""
 
     point: Point
     held: Held | None
@@ -53,13 +56,18 @@ class Picked(NamedTuple):
 
 
 def pick(study: Study, front: Sequence[Point], goal: Goal, held: Ints) -> Picked | None:
-    """The cheapest option that loses no more than it may; or the best that costs no more; None where there is none.
+    """The cheapest option that loses no more than it may; or the best that costs no more; None
+    where there is none.
 
     `held` are photos that no option has seen; with none, or with a delta of 1, nothing is promised.
     """
     if goal.max_drop is None:
         able = [point for point in front if affordable(study, point, goal)]
-        return Picked(able[-1], _held(study, able[-1].option, goal, held, _limit(study, front))) if able else None
+        return (
+            Picked(able[-1], _held(study, able[-1].option, goal, held, _limit(study, front)))
+            if able
+            else None
+        )
     if goal.delta >= 1 or not len(held):
         able = [point for point in front if point.change >= -goal.max_drop]
         return Picked(able[0], None) if able else Picked(study.point(study.alone), None)
@@ -78,8 +86,9 @@ def held_out(study: Study) -> Ints:
 
 
 def _promised(study: Study, front: Sequence[Point], goal: Goal, held: Ints) -> Picked:
-    """The safest first, each is tested on the held-out photos, until one fails; the last before it is taken. What costs
-    as much as asking about each photo alone, or is estimated to lose more than it may, is not tested."""
+    """The safest first, each is tested on the held-out photos, until one fails; the last before it
+    is taken. What costs as much as asking about each photo alone, or is estimated to lose more than
+    it may, is not tested."""
     most = goal.max_drop or 0.0
     alone = study.point(study.alone)
     able = [point for point in front if point.change >= -most and point.images < alone.images]
@@ -90,24 +99,35 @@ def _promised(study: Study, front: Sequence[Point], goal: Goal, held: Ints) -> P
     losses = np.clip(_losses(study, [point.option for point in sequence], held), -limit, limit)
     count = kept(losses, most, goal.delta, -limit, limit)
     taken = sequence[count - 1] if count else alone
-    needed = photos_needed(losses[count], most, goal.delta, -limit, limit) if count < len(losses) else None
+    needed = (
+        photos_needed(losses[count], most, goal.delta, -limit, limit)
+        if count < len(losses)
+        else None
+    )
     share = len(held) / (len(held) + len(study.lesson.fit))
-    return Picked(taken, _held(study, taken.option, goal, held, limit), round((needed or 0) / share))
+    return Picked(
+        taken, _held(study, taken.option, goal, held, limit), round((needed or 0) / share)
+    )
 
 
 def _losses(study: Study, options: Sequence[Option], held: Ints) -> Floats:
     """What each option loses on each held-out photo, in an order by chance."""
     photos = np.random.default_rng(0).permutation(held)
-    return np.stack([study.parts(study.alone) - study.parts(option) for option in options])[:, photos]
+    return np.stack([study.parts(study.alone) - study.parts(option) for option in options])[
+        :, photos
+    ]
 
 
 def _limit(study: Study, front: Sequence[Point]) -> float:
-    """The most that a photo may lose or gain, at which losses are cut off: in agreement all; in average precision,
-    which has no end but where a photo has the only objects of their label, the most that any cascade of the front loses
-    or gains on any photo that these were made from."""
+    """The most that a photo may lose or gain, at which losses are cut off: in agreement all; in
+    average precision, which has no end but where a photo has the only objects of their label, the
+    most that any cascade of the front loses or gains on any photo that these were made from."""
     if study.lesson.quality.metric == "agreement":
         return 1.0
-    return max(float(np.abs(_losses(study, [point.option for point in front], study.lesson.fit)).max()), 1e-6)
+    return max(
+        float(np.abs(_losses(study, [point.option for point in front], study.lesson.fit)).max()),
+        1e-6,
+    )
 
 
 def _held(study: Study, option: Option, goal: Goal, held: Ints, limit: float) -> Held | None:

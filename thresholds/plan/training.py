@@ -1,9 +1,12 @@
-"""Learns from a sample what a fusion and its gates need: which joined boxes are objects, and what asking again gains.
+"""Learns from a sample what a fusion and its gates need: which joined boxes are objects, and what
+asking again gains.
 
-Everything is cross-fitted: what is said of a photo comes from models that have not seen it, so that a plan can be
-judged on the photos that it was made from. Photos outside `fit` are seen by no model at all.
+Everything is cross-fitted: what is said of a photo comes from models that have not seen it, so that
+a plan can be judged on the photos that it was made from. Photos outside `fit` are seen by no model
+at all.
 
-Needs scikit-learn. The settings of its models are those that won in the trials this began with, and are not tuned here.
+Needs scikit-learn. The settings of its models are those that won in the trials this began with, and
+are not tuned here.
 """
 
 from __future__ import annotations
@@ -31,15 +34,28 @@ T = TypeVar("T")
 
 FOLDS = 4
 MOST_ROWS = 40_000
-"""Boxes that one model is taught with, taken by chance of more: a second's work, and more teach no better."""
+"""Boxes that one model is taught with, taken by chance of more: a second's work, and more teach no
+better."""
 OUTLIERS = 0.003
 """Share of gains at either end that are brought in: one photo must not decide."""
-BOOSTING: Mapping[str, Any] = {"max_leaf_nodes": 15, "max_iter": 90, "learning_rate": 0.1, "l2_regularization": 5.0,
-                               "min_samples_leaf": 60, "early_stopping": False, "random_state": 0}  # fmt: skip
-FOREST: Mapping[str, Any] = {"n_estimators": 80, "min_samples_leaf": 12, "max_features": 1 / 3, "random_state": 0}
+BOOSTING: Mapping[str, Any] = {
+    "max_leaf_nodes": 15,
+    "max_iter": 90,
+    "learning_rate": 0.1,
+    "l2_regularization": 5.0,
+    "min_samples_leaf": 60,
+    "early_stopping": False,
+    "random_state": 0,
+}
+FOREST: Mapping[str, Any] = {
+    "n_estimators": 80,
+    "min_samples_leaf": 12,
+    "max_features": 1 / 3,
+    "random_state": 0,
+}
 ALIKE = 0.6
-"""Share of a companion's boxes of a label that lie on a provider's boxes of one and the same label, for the two to mean
-the same."""
+"""Share of a companion's boxes of a label that lie on a provider's boxes of one and the same label,
+for the two to mean the same."""
 LEAST_ALIKE = 5
 
 
@@ -48,8 +64,9 @@ Says = Callable[[Floats], Floats]
 
 
 class Answers(NamedTuple):
-    """What a path answers, of all photos, in one grouping: the detections that count and which of them are true, and
-    each photo's part in the metric (its mean is the metric) and worth for learning."""
+    """What a path answers, of all photos, in one grouping: the detections that count and which of
+    them are true, and each photo's part in the metric (its mean is the metric) and worth for
+    learning."""
 
     boxes: Boxes
     true: Bools
@@ -58,9 +75,9 @@ class Answers(NamedTuple):
 
 
 class PathFit(NamedTuple):
-    """A path learned: the model that rescores, its answers by grouping, fused only (`plain`) and rescored, the rows
-    (groupings, photos, features) that gains are foreseen from, and pairs (n, 3) of a score here, of the same box
-    alone, and its photo."""
+    """A path learned: the model that rescores, its answers by grouping, fused only (`plain`) and
+    rescored, the rows (groupings, photos, features) that gains are foreseen from, and pairs (n, 3)
+    of a score here, of the same box alone, and its photo."""
 
     trees: Trees
     plain: tuple[Answers, ...]
@@ -70,7 +87,8 @@ class PathFit(NamedTuple):
 
 
 class Gate(NamedTuple):
-    """What asking a target next gains: the model, and its word on each photo by grouping (groupings, photos)."""
+    """What asking a target next gains: the model, and its word on each photo by grouping
+    (groupings, photos)."""
 
     trees: Trees
     gains: Floats
@@ -78,7 +96,8 @@ class Gate(NamedTuple):
 
 @dataclass(frozen=True)
 class Lesson:
-    """What is learned from: a sample, a metric, and the photos that models may see, each in a fold (-1: none)."""
+    """What is learned from: a sample, a metric, and the photos that models may see, each in a fold
+    (-1: none)."""
 
     sample: Sample
     quality: Quality
@@ -91,8 +110,8 @@ class Lesson:
 
     @cached_property
     def weights(self) -> Floats:
-        """By label, what an object of it is worth in learning; rounded as a cascade's file has it, so that what is
-        learned from is what will be judged by."""
+        """By label, what an object of it is worth in learning; rounded as a cascade's file has it,
+        so that what is learned from is what will be judged by."""
         return np.round(self.quality.tamed(self.fit), 4)
 
     @cached_property
@@ -110,7 +129,8 @@ class Lesson:
 
     @cached_property
     def aliases(self) -> Ints:
-        """By label, the one that it means: itself, or what a paid provider calls what a companion calls so."""
+        """By label, the one that it means: itself, or what a paid provider calls what a companion
+        calls so."""
         meant = np.arange(len(self.sample.labels))
         for kind in self.sample.looks:
             if kind.provider in self.companions:
@@ -119,7 +139,8 @@ class Lesson:
         return meant
 
     def looks(self, path: Path, grouping: int, photo: int) -> tuple[Found, ...]:
-        """A photo's looks, a companion's labels in the provider's words and others of it left out."""
+        """A photo's looks, a companion's labels in the provider's words and others of it left
+        out."""
         looks = []
         for kind in path:
             found = self.sample.look(kind, grouping).of(photo)
@@ -131,7 +152,8 @@ class Lesson:
 
 
 def _alike(sample: Sample, provider: str, given: Bools, photos: Ints) -> list[tuple[int, int]]:
-    """Labels of a companion that the provider never gives, each with the one it gives in the same places."""
+    """Labels of a companion that the provider never gives, each with the one it gives in the same
+    places."""
     (theirs,) = [boxes[0] for kind, boxes in sample.looks.items() if kind.provider == provider]
     ours = sample.look(ITSELF, 0)
     counts = np.zeros((len(sample.labels), len(sample.labels)), int)
@@ -170,8 +192,10 @@ class _Table(NamedTuple):
 def fuse_path(lesson: Lesson, path: Path) -> PathFit:
     """Fuses every photo's looks of that path; nothing is learned, and its answers are `plain`."""
     joined = _joined(lesson, path)
-    fused = [[_fused(lesson, path, grouping, photo, each) for photo, each in enumerate(clusters)]
-             for grouping, clusters in enumerate(joined)]  # fmt: skip
+    fused = [
+        [_fused(lesson, path, grouping, photo, each) for photo, each in enumerate(clusters)]
+        for grouping, clusters in enumerate(joined)
+    ]
     plain = _answers(lesson, fused, verbatim=path == (ITSELF,))
     rows, pairs = np.zeros((len(joined), len(lesson.sample), 0)), np.zeros((0, 3))
     return PathFit(Trees.constant(0.0), plain, plain, rows, pairs)
@@ -186,7 +210,8 @@ def _fused(lesson: Lesson, path: Path, grouping: int, photo: int, joined: Cluste
 
 
 def learn_path(lesson: Lesson, path: Path) -> PathFit:
-    """Fuses every photo's looks of that path, learns which joined boxes are objects, and rescores them."""
+    """Fuses every photo's looks of that path, learns which joined boxes are objects, and rescores
+    them."""
     table = _table(lesson, path)
     chance, trees = _chances(lesson, table)
     found: list[Found] = []
@@ -201,16 +226,23 @@ def learn_path(lesson: Lesson, path: Path) -> PathFit:
             looks = lesson.looks(path, grouping, photo)
             beliefs.append(Belief(looks, joined, mine, lesson.weights[joined.labels]))
     facts = lesson.sample.facts * len(table.clusters)
-    rows = np.array([gain.features(fact, belief) for fact, belief in zip(facts, beliefs, strict=True)])
+    rows = np.array(
+        [gain.features(fact, belief) for fact, belief in zip(facts, beliefs, strict=True)]
+    )
     count = len(lesson.sample)
-    split, fused = ([each[start : start + count] for start in range(0, len(each), count)] for each in (found, plain))
+    split, fused = (
+        [each[start : start + count] for start in range(0, len(each), count)]
+        for each in (found, plain)
+    )
     pairs = _pairs(lesson, split[0])
     if lesson.quality.metric == "agreement":
         knots = np.array(rising(pairs[:, 0], pairs[:, 1])).T
         split = [[own.scored(np.interp(own.scores, *knots)) for own in each] for each in split]
     shaped = rows.reshape(len(split), count, -1)
     plainly = _answers(lesson, fused, verbatim=path == (ITSELF,))
-    return PathFit(trees, plainly, _answers(lesson, split, verbatim=path[-1] == ITSELF), shaped, pairs)
+    return PathFit(
+        trees, plainly, _answers(lesson, split, verbatim=path[-1] == ITSELF), shaped, pairs
+    )
 
 
 def _table(lesson: Lesson, path: Path) -> _Table:
@@ -229,12 +261,15 @@ def _joined(lesson: Lesson, path: Path) -> list[list[Clusters]]:
     votes = weights(path, lesson.companions)
     groupings = range(1 if all(kind.shape.cells == 1 for kind in path) else lesson.groupings)
     photos = range(len(lesson.sample))
-    return [[cluster(lesson.looks(path, grouping, photo), votes) for photo in photos] for grouping in groupings]
+    return [
+        [cluster(lesson.looks(path, grouping, photo), votes) for photo in photos]
+        for grouping in groupings
+    ]
 
 
 def _chances(lesson: Lesson, table: _Table) -> tuple[Floats, Trees]:
-    """Of each joined box the chance that it is an object, by a model that has not seen its photo; and the model of all
-    photos that models may see."""
+    """Of each joined box the chance that it is an object, by a model that has not seen its photo;
+    and the model of all photos that models may see."""
     fold = lesson.folds[table.photo]
     says, trees = _boosted(table, (fold >= 0) & table.known)
     chance = says(table.rows)
@@ -265,8 +300,11 @@ def _boosted(table: _Table, which: Bools) -> tuple[Says, Trees]:
 # -- what answers are worth
 
 
-def _answers(lesson: Lesson, found: Sequence[Sequence[Found]], *, verbatim: bool) -> tuple[Answers, ...]:
-    """`verbatim` ones leave as the provider's own answer about the photo alone, with which they then agree."""
+def _answers(
+    lesson: Lesson, found: Sequence[Sequence[Found]], *, verbatim: bool
+) -> tuple[Answers, ...]:
+    """`verbatim` ones leave as the provider's own answer about the photo alone, with which they
+    then agree."""
     quality, photos = lesson.quality, range(len(lesson.sample))
     counted = [[quality.counted(found[photo], photo) for photo in photos] for found in found]
     true = [[quality.true(own, photo) for photo, own in enumerate(each)] for each in counted]
@@ -278,13 +316,19 @@ def _answers(lesson: Lesson, found: Sequence[Sequence[Found]], *, verbatim: bool
             np.ones(len(everyone)) if verbatim else quality.f1(np.diff(own.starts), flag, everyone)
             for own, flag in zip(boxes, flags, strict=True)
         ]
-        return tuple(Answers(own, flag, part, part) for own, flag, part in zip(boxes, flags, f1, strict=True))
+        return tuple(
+            Answers(own, flag, part, part) for own, flag, part in zip(boxes, flags, f1, strict=True)
+        )
     pooled = Boxes.of_all([own for each in counted for own in _at(each, lesson.fit)]).found
-    rankings = quality.rankings(pooled, np.concatenate([own for each in true for own in _at(each, lesson.fit)], axis=1))
+    rankings = quality.rankings(
+        pooled, np.concatenate([own for each in true for own in _at(each, lesson.fit)], axis=1)
+    )
     exact, tamed = quality.weights(lesson.fit), lesson.weights
     made = []
     for own, flag in zip(boxes, flags, strict=True):
-        each = np.mean([r.worths(own.found, row) for r, row in zip(rankings, flag, strict=True)], axis=0)
+        each = np.mean(
+            [r.worths(own.found, row) for r, row in zip(rankings, flag, strict=True)], axis=0
+        )
         sums = [_by_photo(own, each * weight[own.found.labels]) for weight in (exact, tamed)]
         made.append(Answers(own, flag, *sums))
     return tuple(made)
@@ -305,7 +349,10 @@ def _pairs(lesson: Lesson, found: Sequence[Found]) -> Floats:
         own, alone = found[photo], lesson.sample.look(ITSELF, 0).of(photo)
         order = np.argsort(-alone.scores, kind="stable")
         for label in np.unique(own.labels):
-            mine, its = own.take(own.labels == label), alone.take(order[alone.labels[order] == label])
+            mine, its = (
+                own.take(own.labels == label),
+                alone.take(order[alone.labels[order] == label]),
+            )
             matched = _matched(mine, its)
             pairs.append(np.column_stack([matched, np.full(len(matched), photo)]))
     return np.concatenate(pairs) if pairs else np.zeros((0, 3))
@@ -359,23 +406,30 @@ def _worth(path: PathFit, grouping: int) -> Floats:
 
 
 def fusion(lesson: Lesson, paths: Mapping[Path, PathFit], pairs: Floats) -> Fusion:
-    """The model of a cascade whose photos go these paths. `pairs` (n, 2) are scores here and alone of what leaves."""
+    """The model of a cascade whose photos go these paths. `pairs` (n, 2) are scores here and alone
+    of what leaves."""
     names, meant = lesson.sample.labels, lesson.aliases
     kept = np.flatnonzero(lesson.given)
     return Fusion(
         companions=lesson.companions,
         labels=tuple(names[label] for label in kept),
-        aliases={names[label].casefold(): names[to] for label, to in enumerate(meant) if to != label},
+        aliases={
+            names[label].casefold(): names[to] for label, to in enumerate(meant) if to != label
+        },
         weights=tuple(lesson.weights[kept].tolist()),
         rescore={path_text(path): fit.trees for path, fit in paths.items()},
-        calibration={path_text(path): knots for path, knots in _calibrations(lesson, paths, pairs).items()},
+        calibration={
+            path_text(path): knots for path, knots in _calibrations(lesson, paths, pairs).items()
+        },
         verbatim=lesson.quality.metric == "agreement",
     )
 
 
-def _calibrations(lesson: Lesson, paths: Mapping[Path, PathFit], pairs: Floats) -> Mapping[Path, Knots]:
-    """For agreement, where scores are held to a threshold, one for each path. For precision, where scores of different
-    paths are ranked together, the same for all: it changes no rank."""
+def _calibrations(
+    lesson: Lesson, paths: Mapping[Path, PathFit], pairs: Floats
+) -> Mapping[Path, Knots]:
+    """For agreement, where scores are held to a threshold, one for each path. For precision, where
+    scores of different paths are ranked together, the same for all: it changes no rank."""
     if lesson.quality.metric == "agreement":
         return {path: rising(fit.pairs[:, 0], fit.pairs[:, 1]) for path, fit in paths.items()}
     return dict.fromkeys(paths, rising(pairs[:, 0], pairs[:, 1]))

@@ -32,7 +32,8 @@ Answers = Mapping[Shape, Mapping[str, Sequence[Sequence[Detection]]]]
 
 
 class Group(BaseModel):
-    """Scores of one label at one shape, of the objects that are found up to the shape `largest` and no further."""
+    """Scores of one label at one shape, of the objects that are found up to the shape `largest` and
+    no further."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     label: str
@@ -42,7 +43,8 @@ class Group(BaseModel):
 
 
 class Profile(BaseModel):
-    """What a sample says of a provider: enough to make the rule of any stage whose shape was profiled.
+    """What a sample says of a provider: enough to make the rule of any stage whose shape was
+    profiled.
 
     `canvas` is its size as settings write it, such as `640x640`.
     """
@@ -60,7 +62,9 @@ class Profile(BaseModel):
     def rule(self, shape: Shape, *, factor: float = 1.0, deviations: float = 0.0) -> imgrid.Rule:
         """The rule of a stage at that shape. Raises ValueError where the shape was not profiled."""
         if shape not in {group.shape for group in self.groups}:
-            raise ValueError(f"shape {shape} is not in the profile: it saw nothing there, or was not asked")
+            raise ValueError(
+                f"shape {shape} is not in the profile: it saw nothing there, or was not asked"
+            )
         last = [group for group in self.groups if group.shape == group.largest == shape]
         return imgrid.Rule(
             area=self.area,
@@ -71,9 +75,14 @@ class Profile(BaseModel):
             deviations=deviations,
         )
 
-    def cascade(self, shapes: Sequence[Shape], *, factor: float = 1.0, deviations: float = 0.0) -> Cascade:
+    def cascade(
+        self, shapes: Sequence[Shape], *, factor: float = 1.0, deviations: float = 0.0
+    ) -> Cascade:
         """A cascade of these shapes, each but the last under its own rule."""
-        ruled = [Stage(shape=s, rule=self.rule(s, factor=factor, deviations=deviations)) for s in shapes[:-1]]
+        ruled = [
+            Stage(shape=s, rule=self.rule(s, factor=factor, deviations=deviations))
+            for s in shapes[:-1]
+        ]
         return Cascade(stages=(*ruled, Stage(shape=shapes[-1])))
 
     @classmethod
@@ -94,14 +103,20 @@ class Profile(BaseModel):
 
 
 def of_sample(made: Sample, *, floor: float = 0.3) -> Profile:
-    """What `imgrid profile` would say of the sample's own provider, had it been asked about these photos alone. Without
-    ground truth the answers alone are true, as far as they score `floor` or more."""
+    """What `imgrid profile` would say of the sample's own provider, had it been asked about these
+    photos alone. Without ground truth the answers alone are true, as far as they score `floor` or
+    more."""
     photos = range(len(made))
     itself = [made.look(ITSELF, 0).of(photo) for photo in photos] if made.truth is None else []
-    objects = [each.take(each.scores >= floor) for each in itself] or [made.truth.of(p) for p in photos if made.truth]
+    objects = [each.take(each.scores >= floor) for each in itself] or [
+        made.truth.of(p) for p in photos if made.truth
+    ]
     truth = {str(photo): detections(made, each) for photo, each in enumerate(objects)}
     answers = {
-        kind.shape: {str(photo): [detections(made, boxes.of(photo)) for boxes in groupings] for photo in photos}
+        kind.shape: {
+            str(photo): [detections(made, boxes.of(photo)) for boxes in groupings]
+            for photo in photos
+        }
         for kind, groupings in made.looks.items()
         if not kind.provider
     }
@@ -114,11 +129,13 @@ class _Sighting(NamedTuple):
     score: float
 
 
-def profile(truth: Mapping[str, Sequence[Detection]], answers: Answers, *, floor: float = 0.3) -> Profile:
+def profile(
+    truth: Mapping[str, Sequence[Detection]], answers: Answers, *, floor: float = 0.3
+) -> Profile:
     """The profile of a sample.
 
-    `truth` holds each photo's true objects: ground truth, or the provider's own answer alone where there is none.
-    Detections under `floor` are not counted as seen.
+    `truth` holds each photo's true objects: ground truth, or the provider's own answer alone where
+    there is none. Detections under `floor` are not counted as seen.
     """
     areas = [sum(obj.box.area for obj in objects) for objects in truth.values()]
     groups: dict[tuple[str, Shape, Shape], list[float]] = defaultdict(list)
@@ -128,12 +145,18 @@ def profile(truth: Mapping[str, Sequence[Detection]], answers: Answers, *, floor
             for sighting in sightings:
                 if largest is not None:
                     groups[sighting.label, sighting.shape, largest].append(sighting.score)
-    rows = (Group(label=k[0], shape=k[1], largest=k[2], score=spread(v)) for k, v in sorted(groups.items()))
+    rows = (
+        Group(label=k[0], shape=k[1], largest=k[2], score=spread(v))
+        for k, v in sorted(groups.items())
+    )
     return Profile(photos=len(truth), floor=floor, area=spread(areas), groups=tuple(rows))
 
 
-def _sightings(photo: str, objects: Sequence[Detection], answers: Answers, floor: float) -> list[list[_Sighting]]:
-    """For each true object of a photo, the shapes that find it in more than half of their groupings."""
+def _sightings(
+    photo: str, objects: Sequence[Detection], answers: Answers, floor: float
+) -> list[list[_Sighting]]:
+    """For each true object of a photo, the shapes that find it in more than half of their
+    groupings."""
     seen: list[list[_Sighting]] = [[] for _ in objects]
     for shape, by_photo in answers.items():
         groupings = by_photo.get(photo, ())

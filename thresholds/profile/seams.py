@@ -1,4 +1,5 @@
-"""What neighbours do to a photo: boxes that leak in from them, and objects that are lost at the seams. Pure."""
+"""What neighbours do to a photo: boxes that leak in from them, and objects that are lost at the
+seams. Pure."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ FAINT = 0.1
 
 
 class Cells(NamedTuple):
-    """One canvas that was answered: its shape as it was asked for and as it was laid out, towards its photos; each
-    cell's photo, by its index in the sample, and that photo's own detections."""
+    """One canvas that was answered: its shape as it was asked for and as it was laid out, towards
+    its photos; each cell's photo, by its index in the sample, and that photo's own detections."""
 
     shape: Shape
     laid_out: Shape
@@ -30,8 +31,8 @@ class Cells(NamedTuple):
 
 
 class Leaks(NamedTuple):
-    """In so many `cells`: boxes that nothing alone bears out (`strangers`), those of them that have leaked in, and how
-    many would be called so by chance."""
+    """In so many `cells`: boxes that nothing alone bears out (`strangers`), those of them that have
+    leaked in, and how many would be called so by chance."""
 
     cells: int = 0
     strangers: int = 0
@@ -42,10 +43,11 @@ class Leaks(NamedTuple):
 def leaks(canvases: Sequence[Cells], alone: Boxes, objects: Boxes, floor: float) -> Leaks:
     """Counts over canvases of one shape.
 
-    A *stranger* is a box in the grid that scores `floor` or more and is at an IoU of 0.5 neither a true object of its
-    photo nor one that its answer alone has with a score of 0.1 or more. It has *leaked* where it touches its photo's
-    edge towards a neighbour, whose own answer alone has the same label at `floor` or more touching that edge from the
-    other side, at the same height. By chance is the same count with the photos of the next canvas for neighbours.
+    A *stranger* is a box in the grid that scores `floor` or more and is at an IoU of 0.5 neither a
+    true object of its photo nor one that its answer alone has with a score of 0.1 or more. It has
+    *leaked* where it touches its photo's edge towards a neighbour, whose own answer alone has the
+    same label at `floor` or more touching that edge from the other side, at the same height. By
+    chance is the same count with the photos of the next canvas for neighbours.
     """
     total: Counter[str] = Counter()
     following = [*canvases[1:], *canvases[:1]]
@@ -54,8 +56,12 @@ def leaks(canvases: Sequence[Cells], alone: Boxes, objects: Boxes, floor: float)
             strangers = _strangers(over(found, floor), alone.of(photo), objects.of(photo))
             total["cells"] += 1
             total["strangers"] += len(strangers)
-            total["leaked"] += int(_leaked(strangers, canvas, index, canvas.photos, alone, floor).sum())
-            total["by_chance"] += int(_leaked(strangers, canvas, index, other.photos, alone, floor).sum())
+            total["leaked"] += int(
+                _leaked(strangers, canvas, index, canvas.photos, alone, floor).sum()
+            )
+            total["by_chance"] += int(
+                _leaked(strangers, canvas, index, other.photos, alone, floor).sum()
+            )
     return Leaks(**total)
 
 
@@ -67,8 +73,11 @@ def _strangers(found: Found, alone: Found, objects: Found) -> Found:
     return found.take(~borne_out)
 
 
-def _leaked(strangers: Found, canvas: Cells, index: int, photos: Sequence[int], alone: Boxes, floor: float) -> Bools:
-    """Which strangers of a cell have a ground in a neighbouring cell, if these are the photos in the cells."""
+def _leaked(
+    strangers: Found, canvas: Cells, index: int, photos: Sequence[int], alone: Boxes, floor: float
+) -> Bools:
+    """Which strangers of a cell have a ground in a neighbouring cell, if these are the photos in
+    the cells."""
     leaked = np.zeros(len(strangers), bool)
     for side, neighbour in _neighbours(canvas.laid_out, index):
         theirs = over(alone.of(photos[neighbour]), floor)
@@ -80,7 +89,8 @@ def _leaked(strangers: Found, canvas: Cells, index: int, photos: Sequence[int], 
 
 
 def _neighbours(shape: Shape, index: int) -> Iterator[tuple[int, int]]:
-    """The cells next to one, each with the side that it lies on: left 0, top 1, right 2, bottom 3."""
+    """The cells next to one, each with the side that it lies on: left 0, top 1, right 2, bottom
+    3."""
     row, col = divmod(index, shape.cols)
     for side, (down, right) in enumerate(((0, -1), (-1, 0), (0, 1), (1, 0))):
         if 0 <= row + down < shape.rows and 0 <= col + right < shape.cols:
@@ -95,12 +105,15 @@ def touching(xyxy: Floats) -> Bools:
 def _alongside(a: Floats, b: Floats, side: int) -> Bools:
     """Which boxes (n, 4) lie opposite which others (m, 4) across a seam on that side."""
     low, high = ((1, 3), (0, 2))[side % 2]
-    return np.asarray(np.minimum(a[:, None, high], b[None, :, high]) > np.maximum(a[:, None, low], b[None, :, low]))
+    return np.asarray(
+        np.minimum(a[:, None, high], b[None, :, high])
+        > np.maximum(a[:, None, low], b[None, :, low])
+    )
 
 
 class Losses(NamedTuple):
-    """Of the objects that are found alone: how many touch their photo's edge, which share of those a grid loses, and
-    which share of others of the same sizes."""
+    """Of the objects that are found alone: how many touch their photo's edge, which share of those
+    a grid loses, and which share of others of the same sizes."""
 
     touching: int
     lost: float
@@ -108,10 +121,11 @@ class Losses(NamedTuple):
 
 
 def losses(xyxy: Floats, seen: Bools) -> Losses | None:
-    """Of objects found alone, by box (n, 4) and whether the grid found them too (n,). None where none touch an edge, or
-    no others are of their sizes.
+    """Of objects found alone, by box (n, 4) and whether the grid found them too (n,). None where
+    none touch an edge, or no others are of their sizes.
 
-    Sizes are compared by fifths of the touching objects' areas: a fifth without others is left out on both sides.
+    Sizes are compared by fifths of the touching objects' areas: a fifth without others is left out
+    on both sides.
     """
     at_edge = touching(xyxy).any(axis=1)
     area = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])

@@ -8,7 +8,8 @@ from thresholds.fusion.looks import Seen
 
 
 class Verdict(NamedTuple):
-    """What a rule says of an answer: `skip` is how many stages further to ask again, 0 to accept it.
+    """What a rule says of an answer: `skip` is how many stages further to ask again, 0 to accept
+    it.
 
     `reason` is for people: logs, metrics and the native answer show it.
     """
@@ -25,7 +26,8 @@ ACCEPT = Verdict(0, "accepted")
 
 
 class Rule(Protocol):
-    """Decides from what was seen of one photo; pure, so that plans can replay it over stored answers."""
+    """Decides from what was seen of one photo; pure, so that plans can replay it over stored
+    answers."""
 
     @property
     def kind(self) -> str: ...

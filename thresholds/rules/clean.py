@@ -1,6 +1,8 @@
-"""A canvas that shows nothing clears its photos: the rule of group testing, for tasks that judge a whole picture.
+"""A canvas that shows nothing clears its photos: the rule of group testing, for tasks that judge a
+whole picture.
 
-Dorfman, "The detection of defective members of large populations", Annals of Mathematical Statistics 14 (1943).
+Dorfman, "The detection of defective members of large populations", Annals of Mathematical
+Statistics 14 (1943).
 """
 
 from __future__ import annotations
@@ -18,15 +20,17 @@ STRICTER = 0.5
 
 
 class Rule(BaseModel):
-    """Accepts a photo as clean if nothing that its canvas shows, and that concerns it, reaches the threshold.
+    """Accepts a photo as clean if nothing that its canvas shows, and that concerns it, reaches the
+    threshold.
 
-    `labels` are thresholds of labels that have one of their own, whatever their case. Of a graded answer (`graded` in
-    its details: a likelihood of each kind of content) nothing may be above the lowest grade, for only then is each of
-    the photos sure to have the lowest, too.
+    `labels` are thresholds of labels that have one of their own, whatever their case. Of a graded
+    answer (`graded` in its details: a likelihood of each kind of content) nothing may be above the
+    lowest grade, for only then is each of the photos sure to have the lowest, too.
 
-    `positive` is the score at which a photo alone counts as flagged: what recall is promised for. `false_flags` is the
-    share of photos that are not and yet flag a canvas of this shape, and `rate` that of flagged photos before any was
-    counted, by the profile: sizes of groups go by both.
+    `positive` is the score at which a photo alone counts as flagged: what recall is promised for.
+    `false_flags` is the share of photos that are not and yet flag a canvas of this shape, and
+    `rate` that of flagged photos before any was counted, by the profile: sizes of groups go by
+    both.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,7 +46,8 @@ class Rule(BaseModel):
         return 1
 
     def judge(self, seen: Seen) -> Verdict:
-        """Accepts, or asks again. The reason names nothing that was seen: it may be another's photo that shows it."""
+        """Accepts, or asks again. The reason names nothing that was seen: it may be another's photo
+        that shows it."""
         own = {label.casefold(): threshold for label, threshold in self.labels.items()}
 
         def flags(detection: Detection) -> bool:

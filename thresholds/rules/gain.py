@@ -1,7 +1,9 @@
-"""Asks again where a model expects that to gain more than it costs, and at the shape where it gains most for its price.
+"""Asks again where a model expects that to gain more than it costs, and at the shape where it gains
+most for its price.
 
-The model is learned from a profile: how much more of the metric a photo's answer was worth once it was asked again.
-What is priced is the gain, not the doubt: a photo of which nothing more will be found is left alone however unsure.
+The model is learned from a profile: how much more of the metric a photo's answer was worth once it
+was asked again. What is priced is the gain, not the doubt: a photo of which nothing more will be
+found is left alone however unsure.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ TOP = 4
 
 
 class Target(BaseModel):
-    """A later stage, so many stages `ahead`: what asking it costs, in images, and what it is expected to gain."""
+    """A later stage, so many stages `ahead`: what asking it costs, in images, and what it is
+    expected to gain."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     ahead: int = Field(ge=1)
@@ -35,9 +38,10 @@ class Target(BaseModel):
 class Rule(BaseModel):
     """Asks the target with the largest gain - price x cost, where that is positive.
 
-    `price` is what an image is worth, in the metric's units per photo: the higher, the less is asked again. The model
-    knows photos that were looked at as `path` says. One that had more looks was asked again already, and is left at
-    that; one that had others (its companion failed) is asked at the target that lies furthest ahead.
+    `price` is what an image is worth, in the metric's units per photo: the higher, the less is
+    asked again. The model knows photos that were looked at as `path` says. One that had more looks
+    was asked again already, and is left at that; one that had others (its companion failed) is
+    asked at the target that lies furthest ahead.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,7 +53,9 @@ class Rule(BaseModel):
     @model_validator(mode="after")
     def _sound(self) -> Rule:
         if not all(target.gain.fit(width(1 + self.path.count(","))) for target in self.targets):
-            raise ValueError(f"gain: a feature is named that a photo seen as {self.path} does not have")
+            raise ValueError(
+                f"gain: a feature is named that a photo seen as {self.path} does not have"
+            )
         return self
 
     @property
@@ -69,7 +75,10 @@ class Rule(BaseModel):
             return Verdict(self.reach, f"seen as {path}, which no profile knows")
         row = features(seen.facts, seen.belief)[None]
         gains = [float(target.gain(row)[0]) for target in self.targets]
-        nets = [gain - self.price * target.cost for gain, target in zip(gains, self.targets, strict=True)]
+        nets = [
+            gain - self.price * target.cost
+            for gain, target in zip(gains, self.targets, strict=True)
+        ]
         best = int(np.argmax(nets))
         if nets[best] <= 0:
             return ACCEPT
@@ -83,8 +92,8 @@ def width(looks: int) -> int:
 
 
 def features(facts: Facts, belief: Belief) -> Floats:
-    """What a gain can be foreseen from, (4 + 17 x looks + 15,): the photo's sides and detail, each look's scores and
-    sizes, and where the belief is unsure."""
+    """What a gain can be foreseen from, (4 + 17 x looks + 15,): the photo's sides and detail, each
+    look's scores and sizes, and where the belief is unsure."""
     pixels = facts.width_px * facts.height_px
     free = [facts.width_px, facts.height_px, facts.width_px / facts.height_px, facts.bytes / pixels]
     return np.concatenate([free, *map(_of_look, belief.looks), _of_belief(belief)])
@@ -96,14 +105,23 @@ def _of_look(found: Found) -> Floats:
     sure, likely = scores > 0.3, scores > 0.1
     least = [sizes[which].min() if which.any() else 1.0 for which in (sure, likely)]
     labels = [len(np.unique(found.labels[which])) for which in (sure, likely)]
-    return np.concatenate([bands, [sizes[sure].sum(), *least, *labels], _top(scores), [scores.sum(), len(scores)]])
+    return np.concatenate(
+        [bands, [sizes[sure].sum(), *least, *labels], _top(scores), [scores.sum(), len(scores)]]
+    )
 
 
 def _of_belief(belief: Belief) -> Floats:
     chance, weight, sizes = belief.chance, belief.weight, areas(belief.clusters.xyxy)
     doubt = chance * (1 - chance)
     sides = np.sqrt(sizes)
-    sums = [chance.sum(), doubt.sum(), chance @ weight, doubt @ weight, doubt @ sides, chance @ sides]
+    sums = [
+        chance.sum(),
+        doubt.sum(),
+        chance @ weight,
+        doubt @ weight,
+        doubt @ sides,
+        chance @ sides,
+    ]
     small = [doubt[sizes < limit].sum() for limit in SMALL]
     return np.concatenate([sums, small, _top(doubt), [chance.max(initial=0.0), len(chance)]])
 

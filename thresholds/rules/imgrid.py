@@ -26,16 +26,20 @@ class Spread(BaseModel):
 
 
 class Rule(BaseModel):
-    """Asks again if a photo's boxes are small in sum, or if any one of them is less sure than its like usually is.
+    """Asks again if a photo's boxes are small in sum, or if any one of them is less sure than its
+    like usually is.
 
-    Detections under `floor` are not looked at: providers are asked for far fainter ones than a person would count.
-    A threshold is `factor * mean + deviations * std`, the seed's two ways of making the rule stricter or laxer.
-    A label the profile never saw at this shape is held to `unknown`, the spread over all labels.
+    Detections under `floor` are not looked at: providers are asked for far fainter ones than a
+    person would count. A threshold is `factor * mean + deviations * std`, the seed's two ways of
+    making the rule stricter or laxer. A label the profile never saw at this shape is held to
+    `unknown`, the spread over all labels.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["imgrid"] = "imgrid"
-    area: Spread = Field(description="summed box area of a photo as a fraction of it, overlaps counted twice")
+    area: Spread = Field(
+        description="summed box area of a photo as a fraction of it, overlaps counted twice"
+    )
     scores: Mapping[str, Spread] = Field(
         default_factory=dict,
         description="per label, scores at this shape of objects for which this is the largest shape they are found in",

@@ -1,4 +1,5 @@
-"""The next stage is asked whatever was found: the rule of a companion's stage, whose answer only helps."""
+"""The next stage is asked whatever was found: the rule of a companion's stage, whose answer only
+helps."""
 
 from __future__ import annotations
 

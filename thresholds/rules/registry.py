@@ -1,6 +1,7 @@
 """Which kinds of rule there are, found by the entry points `imgrid.rules`.
 
-An entry point names a frozen pydantic model with a `kind`, whose fields are what a cascade file stores.
+An entry point names a frozen pydantic model with a `kind`, whose fields are what a cascade file
+stores.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ def kinds() -> list[str]:
 
 
 def read(value: object) -> Rule:
-    """A rule from its JSON form, `{"kind": ..., ...}`. Raises ValueError naming what is wrong with it."""
+    """A rule from its JSON form, `{"kind": ..., ...}`. Raises ValueError naming what is wrong with
+    it."""
     if not isinstance(value, dict):
         if isinstance(value, BaseModel):
             return cast(Rule, value)

@@ -22,8 +22,8 @@ SYNONYMS = {
 
 
 class Known(NamedTuple):
-    """What is true of one photo: its objects, and the labels that its truth speaks of. Whether there is anything of
-    another label, nobody knows; nor how many objects there are in a crowd."""
+    """What is true of one photo: its objects, and the labels that its truth speaks of. Whether
+    there is anything of another label, nobody knows; nor how many objects there are in a crowd."""
 
     objects: Sequence[Detection]
     labels: frozenset[str]
@@ -31,8 +31,8 @@ class Known(NamedTuple):
 
 
 def read_coco(path: Path) -> dict[str, Known]:
-    """By image file name, what is true of it, boxes as fractions of the image; crowds (`iscrowd`) are no objects. The
-    file speaks of all its categories, on each of its images.
+    """By image file name, what is true of it, boxes as fractions of the image; crowds (`iscrowd`)
+    are no objects. The file speaks of all its categories, on each of its images.
 
     Raises ValueError naming the file where it is not of that form.
     """
@@ -49,7 +49,8 @@ def read_coco(path: Path) -> dict[str, Known]:
             kept = crowds if annotation.get("iscrowd") else objects
             kept[annotation["image_id"]].append(Detection(name, 1.0, box))
         return {
-            image["file_name"]: Known(objects[image["id"]], labels, crowds[image["id"]]) for image in document["images"]
+            image["file_name"]: Known(objects[image["id"]], labels, crowds[image["id"]])
+            for image in document["images"]
         }
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None

@@ -37,9 +37,12 @@ def replay(cascade: Cascade, sample: Sample, photo: int, grouping: int = 0) -> R
 
 
 def kinds_of(cascade: Cascade, sample: Sample) -> tuple[Kind, ...]:
-    """By stage, the looks of the sample that answer it: a stage may name the provider that the profile is of."""
+    """By stage, the looks of the sample that answer it: a stage may name the provider that the
+    profile is of."""
     named = ((stage.shape, stage.provider or "") for stage in cascade.stages)
-    return tuple(Kind(shape, "" if provider == sample.provider else provider) for shape, provider in named)
+    return tuple(
+        Kind(shape, "" if provider == sample.provider else provider) for shape, provider in named
+    )
 
 
 def detections(sample: Sample, found: Found) -> list[Detection]:

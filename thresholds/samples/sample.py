@@ -1,4 +1,5 @@
-"""A sample of photos and what was answered about them, as arrays: what plans and rules are made from."""
+"""A sample of photos and what was answered about them, as arrays: what plans and rules are made
+from."""
 
 from __future__ import annotations
 
@@ -29,11 +30,12 @@ FILE = "sample.npz"
 class Sample:
     """Photos and their looks.
 
-    `truth` holds each photo's objects where there is ground truth. It speaks of some labels only, `covered` (photos x
-    labels): of others nothing is known. `looks` has, by kind, one `Boxes` a grouping, and `asked` (groupings x photos)
-    says which photos each grouping has an answer for. `prices` are those of the providers when they were asked, as
-    kinds name them, and `provider` is the name of the route's own. `companions` are those whose looks are free.
-    `border` was painted around each photo in a grid.
+    `truth` holds each photo's objects where there is ground truth. It speaks of some labels only,
+    `covered` (photos x labels): of others nothing is known. `looks` has, by kind, one `Boxes` a
+    grouping, and `asked` (groupings x photos) says which photos each grouping has an answer for.
+    `prices` are those of the providers when they were asked, as kinds name them, and `provider` is
+    the name of the route's own. `companions` are those whose looks are free. `border` was painted
+    around each photo in a grid.
     """
 
     photos: tuple[str, ...]
@@ -69,7 +71,9 @@ class Sample:
         )
 
     def without_companions(self) -> Sample:
-        return replace(self.of_kinds(lambda kind: kind.provider not in self.companions), companions=())
+        return replace(
+            self.of_kinds(lambda kind: kind.provider not in self.companions), companions=()
+        )
 
     def of_photos(self, photos: Ints) -> Sample:
         """Only those photos."""
@@ -77,30 +81,43 @@ class Sample:
             self,
             photos=tuple(self.photos[index] for index in photos),
             facts=tuple(self.facts[index] for index in photos),
-            looks={kind: tuple(boxes.at(photos) for boxes in each) for kind, each in self.looks.items()},
+            looks={
+                kind: tuple(boxes.at(photos) for boxes in each) for kind, each in self.looks.items()
+            },
             asked={kind: each[:, photos] for kind, each in self.asked.items()},
             truth=self.truth.at(photos) if self.truth is not None else None,
             covered=self.covered[photos] if self.covered is not None else None,
         )
 
     def joined(self, other: Sample) -> Sample:
-        """With the looks of another provider at the same photos, which its kinds then name; of photos that only one of
-        the two has seen none are left. Its companions stay behind, and so does its truth.
+        """With the looks of another provider at the same photos, which its kinds then name; of
+        photos that only one of the two has seen none are left. Its companions stay behind, and so
+        does its truth.
 
         Raises ValueError where they have no photo in common, or both are of one provider.
         """
-        if not other.provider or other.provider in {self.provider, *(kind.provider for kind in self.looks)}:
-            raise ValueError(f"both profiles are of provider {other.provider}; another canvas or model is another "
-                             "entry of `providers`, with a name of its own")  # fmt: skip
+        if not other.provider or other.provider in {
+            self.provider,
+            *(kind.provider for kind in self.looks),
+        }:
+            raise ValueError(
+                f"both profiles are of provider {other.provider}; another canvas or model is another "
+                "entry of `providers`, with a name of its own"
+            )
         places = {photo: index for index, photo in enumerate(other.photos)}
-        mine = self.of_photos(np.array([i for i, photo in enumerate(self.photos) if photo in places], np.int64))
+        mine = self.of_photos(
+            np.array([i for i, photo in enumerate(self.photos) if photo in places], np.int64)
+        )
         if not len(mine):
             raise ValueError("the profiles have no photo in common")
         theirs = other.of_photos(np.array([places[photo] for photo in mine.photos]))
         labels = Labels(self.labels)
         numbers = np.array([labels.number(name) for name in other.labels], np.int64)
         own = {kind: Kind(kind.shape, other.provider) for kind in other.looks if not kind.provider}
-        looks = {named: tuple(boxes.labelled(numbers) for boxes in theirs.looks[kind]) for kind, named in own.items()}
+        looks = {
+            named: tuple(boxes.labelled(numbers) for boxes in theirs.looks[kind])
+            for kind, named in own.items()
+        }
         more = len(labels.names) - len(self.labels)
         return replace(
             mine,
@@ -113,7 +130,8 @@ class Sample:
 
     @classmethod
     def load_all(cls, folders: Sequence[Path]) -> Sample:
-        """Several profiles of the same photos as one; the first is of the route's own provider. Raises ValueError."""
+        """Several profiles of the same photos as one; the first is of the route's own provider.
+        Raises ValueError."""
         first, *others = (cls.load(folder / FILE) for folder in folders)
         for other in others:
             first = first.joined(other)
@@ -121,10 +139,16 @@ class Sample:
 
     def save(self, path: Path) -> None:
         """As a compressed NumPy archive, without pickles."""
-        about = {"photos": self.photos, "facts": self.facts, "labels": self.labels,
-                 "kinds": [[str(kind), len(self.looks[kind])] for kind in self.looks], "provider": self.provider,
-                 "companions": self.companions, "border": self.border,
-                 "prices": {name: _priced(price) for name, price in self.prices.items()}}  # fmt: skip
+        about = {
+            "photos": self.photos,
+            "facts": self.facts,
+            "labels": self.labels,
+            "kinds": [[str(kind), len(self.looks[kind])] for kind in self.looks],
+            "provider": self.provider,
+            "companions": self.companions,
+            "border": self.border,
+            "prices": {name: _priced(price) for name, price in self.prices.items()},
+        }
         arrays: dict[str, NDArray[Any]] = {"about": np.array(json.dumps(about))}
         for number, (kind, boxes) in enumerate(self.looks.items()):
             arrays[f"{number}/asked"] = self.asked[kind]
@@ -143,16 +167,26 @@ class Sample:
                 about = json.loads(str(arrays["about"]))
                 kinds = [(Kind.parse(text), count) for text, count in about["kinds"]]
                 looks = {
-                    kind: tuple(_unpacked(f"{number}/{grouping}", arrays) for grouping in range(count))
+                    kind: tuple(
+                        _unpacked(f"{number}/{grouping}", arrays) for grouping in range(count)
+                    )
                     for number, (kind, count) in enumerate(kinds)
                 }
                 asked = {kind: arrays[f"{number}/asked"] for number, (kind, _) in enumerate(kinds)}
                 known = "covered" in arrays
-                return cls(tuple(about["photos"]), tuple(Facts(*each) for each in about["facts"]),
-                           tuple(about["labels"]), looks, asked, _unpacked("truth", arrays) if known else None,
-                           arrays["covered"] if known else None,
-                           {name: _price(plain) for name, plain in about["prices"].items()},
-                           about["provider"], tuple(about["companions"]), about["border"])  # fmt: skip
+                return cls(
+                    tuple(about["photos"]),
+                    tuple(Facts(*each) for each in about["facts"]),
+                    tuple(about["labels"]),
+                    looks,
+                    asked,
+                    _unpacked("truth", arrays) if known else None,
+                    arrays["covered"] if known else None,
+                    {name: _price(plain) for name, plain in about["prices"].items()},
+                    about["provider"],
+                    tuple(about["companions"]),
+                    about["border"],
+                )
         except OSError as error:
             raise ValueError(
                 f"{path}: cannot be read ({error.strerror or error}); imgrid profile makes it, of "
@@ -163,12 +197,18 @@ class Sample:
 
 
 def _priced(price: Price) -> list[Any]:
-    return [price.usd_per_image, price.as_of.isoformat() if price.as_of else None, [list(tier) for tier in price.tiers]]
+    return [
+        price.usd_per_image,
+        price.as_of.isoformat() if price.as_of else None,
+        [list(tier) for tier in price.tiers],
+    ]
 
 
 def _price(plain: list[Any]) -> Price:
     usd, as_of, tiers = plain
-    return Price(usd, date.fromisoformat(as_of) if as_of else None, tuple(Tier(*tier) for tier in tiers))
+    return Price(
+        usd, date.fromisoformat(as_of) if as_of else None, tuple(Tier(*tier) for tier in tiers)
+    )
 
 
 def _packed(name: str, boxes: Boxes) -> dict[str, NDArray[Any]]:
@@ -182,8 +222,11 @@ def _packed(name: str, boxes: Boxes) -> dict[str, NDArray[Any]]:
 
 
 def _unpacked(name: str, arrays: Mapping[str, NDArray[Any]]) -> Boxes:
-    found = Found(arrays[f"{name}/labels"].astype(np.int64), arrays[f"{name}/scores"].astype(np.float64),
-                  arrays[f"{name}/xyxy"].astype(np.float64))  # fmt: skip
+    found = Found(
+        arrays[f"{name}/labels"].astype(np.int64),
+        arrays[f"{name}/scores"].astype(np.float64),
+        arrays[f"{name}/xyxy"].astype(np.float64),
+    )
     return Boxes(arrays[f"{name}/starts"], found)
 
 
@@ -193,8 +236,8 @@ def sample(
     truth: Mapping[str, Known] | None = None,
     **about: Any,
 ) -> Sample:
-    """From detections to arrays. `answers` has, by kind and photo, a list of detections a grouping; crowds of the
-    `truth` are not kept. `about` are further fields."""
+    """From detections to arrays. `answers` has, by kind and photo, a list of detections a grouping;
+    crowds of the `truth` are not kept. `about` are further fields."""
     labels, photos = Labels(), tuple(facts)
     looks: dict[Kind, tuple[Boxes, ...]] = {}
     asked: dict[Kind, Bools] = {}
@@ -205,7 +248,10 @@ def sample(
             for number in range(groupings)
         )
         asked[kind] = np.array(
-            [[number < len(by_photo.get(photo, ())) for photo in photos] for number in range(groupings)]
+            [
+                [number < len(by_photo.get(photo, ())) for photo in photos]
+                for number in range(groupings)
+            ]
         )
     if truth is None:
         return Sample(photos, tuple(facts.values()), tuple(labels.names), looks, asked, **about)
@@ -214,11 +260,14 @@ def sample(
     table = np.zeros((len(photos), len(labels.names)), bool)
     for row, numbers in enumerate(covered):
         table[row, numbers] = True
-    return Sample(photos, tuple(facts.values()), tuple(labels.names), looks, asked, objects, table, **about)
+    return Sample(
+        photos, tuple(facts.values()), tuple(labels.names), looks, asked, objects, table, **about
+    )
 
 
 def _full_groupings(by_photo: Mapping[str, Sequence[Sequence[Detection]]]) -> int:
-    """How many answers nearly every photo has: those that fill up the last canvases have one more here and there."""
+    """How many answers nearly every photo has: those that fill up the last canvases have one more
+    here and there."""
     counts = sorted(len(each) for each in by_photo.values())
     return max(counts[len(counts) // 10], 1)
 

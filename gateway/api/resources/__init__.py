@@ -1,1 +1,2 @@
-"""Endpoints of the gateway's own: health and operations, routes, jobs, and paths that are not served."""
+"""Endpoints of the gateway's own: health and operations, routes, jobs, and paths that are not
+served."""

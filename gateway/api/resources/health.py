@@ -34,8 +34,19 @@ _READY = {
     },
     "required": ["ready", "problems"],
 }
-READINESS: dict[int | str, dict[str, Any]] = {200: answered(_READY, "Yes"), 503: answered(_READY, "No")}
-_FIGURES = ("photos", "answered", "billed_images", "maybe_billed_images", "saved", "paid_usd", "alone_usd")
+READINESS: dict[int | str, dict[str, Any]] = {
+    200: answered(_READY, "Yes"),
+    503: answered(_READY, "No"),
+}
+_FIGURES = (
+    "photos",
+    "answered",
+    "billed_images",
+    "maybe_billed_images",
+    "saved",
+    "paid_usd",
+    "alone_usd",
+)
 _USAGE = {
     "type": "object",
     "properties": {name: {"type": "number"} for name in _FIGURES},
@@ -49,9 +60,10 @@ USAGE: dict[int | str, dict[str, Any]] = {
 
 @dataclass
 class Ready:
-    """Whether a photo could be answered: the buffer takes it and a provider can be asked. Remembers what providers said
-    for a few seconds; who asks meanwhile waits for that, or gateways that ask each other would ask without end.
-    `resting` are those that are left alone for a while, and why."""
+    """Whether a photo could be answered: the buffer takes it and a provider can be asked. Remembers
+    what providers said for a few seconds; who asks meanwhile waits for that, or gateways that ask
+    each other would ask without end. `resting` are those that are left alone for a while, and
+    why."""
 
     providers: Mapping[str, Provider]
     buffer: Buffer
@@ -65,12 +77,19 @@ class Ready:
         async with self.one_looks:
             now = time.monotonic()
             if self.problems is None or now - self.looked_at >= READY_FOR_S:
-                found = await asyncio.gather(*(self._problem(provider) for provider in self.providers.values()))
-                self.problems = {name: text for name, text in zip(self.providers, found, strict=True) if text}
+                found = await asyncio.gather(
+                    *(self._problem(provider) for provider in self.providers.values())
+                )
+                self.problems = {
+                    name: text for name, text in zip(self.providers, found, strict=True) if text
+                }
                 self.looked_at = now
             problems = {**self.problems, **self.resting()}
         able = len(problems) < len(self.providers) and not self.buffer.problem
-        return able, {**problems, **({"buffer": self.buffer.problem} if self.buffer.problem else {})}
+        return able, {
+            **problems,
+            **({"buffer": self.buffer.problem} if self.buffer.problem else {}),
+        }
 
     async def _problem(self, provider: Provider) -> str:
         try:
@@ -92,16 +111,28 @@ class Operations:
 
     def add_to(self, app: FastAPI) -> None:
         app.get("/healthz", tags=["operations"], summary="Is the process alive?")(_healthz)
-        app.get("/readyz", tags=["operations"], summary="Can a photo be answered?", responses=READINESS)(self._readyz)
-        app.get("/metrics", tags=["operations"], summary="Prometheus metrics", response_class=PlainTextResponse)(
-            self._metrics
-        )
-        app.get("/v1/usage", tags=["native"], summary="What was answered, paid and saved for you",
-                openapi_extra={"security": SECURED}, responses=USAGE)(self._usage)  # fmt: skip
+        app.get(
+            "/readyz", tags=["operations"], summary="Can a photo be answered?", responses=READINESS
+        )(self._readyz)
+        app.get(
+            "/metrics",
+            tags=["operations"],
+            summary="Prometheus metrics",
+            response_class=PlainTextResponse,
+        )(self._metrics)
+        app.get(
+            "/v1/usage",
+            tags=["native"],
+            summary="What was answered, paid and saved for you",
+            openapi_extra={"security": SECURED},
+            responses=USAGE,
+        )(self._usage)
 
     async def _readyz(self) -> JSONResponse:
         able, problems = await self.ready.look()
-        if self.keyring.store and self.keyring.store.problem:  # whose last good keys go on being good
+        if (
+            self.keyring.store and self.keyring.store.problem
+        ):  # whose last good keys go on being good
             problems = {**problems, "keys": self.keyring.store.problem}
         return JSONResponse({"ready": able, "problems": dict(problems)}, 200 if able else 503)
 
@@ -116,7 +147,9 @@ class Operations:
             self.metrics.waiting.set(held.photos)
             self.metrics.bytes.set(held.bytes)
             now = self.clock()
-            self.metrics.oldest.set(max((now - lane.oldest_at for lane in lanes.values()), default=0.0))
+            self.metrics.oldest.set(
+                max((now - lane.oldest_at for lane in lanes.values()), default=0.0)
+            )
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def _usage(self, request: Request) -> Response:
@@ -137,6 +170,13 @@ async def _healthz() -> dict[str, str]:
 
 
 def _told(account: Account) -> dict[str, Any]:
-    figures = (account.photos, account.answered, account.billed, account.unknown, account.saved, account.paid_usd,
-               account.alone_usd)  # fmt: skip
+    figures = (
+        account.photos,
+        account.answered,
+        account.billed,
+        account.unknown,
+        account.saved,
+        account.paid_usd,
+        account.alone_usd,
+    )
     return {name: round(figure, 6) for name, figure in zip(_FIGURES, figures, strict=True)}

@@ -61,8 +61,9 @@ Work = Callable[[Request, Tenant], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """Answers what is asked of jobs. `stopping` says that the process goes down: streams of events end then, and
-    clients ask on elsewhere. Streams look for news every `poll_s`, and show that they live every `alive_s`."""
+    """Answers what is asked of jobs. `stopping` says that the process goes down: streams of events
+    end then, and clients ask on elsewhere. Streams look for news every `poll_s`, and show that they
+    live every `alive_s`."""
 
     jobs: Jobs
     keyring: Keyring
@@ -129,18 +130,23 @@ class Api:
         after = _after(request)
         job = await self._job(request, tenant)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(self._stream(job, after), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(
+            self._stream(job, after), media_type="text/event-stream", headers=headers
+        )
 
     async def _job(self, request: Request, tenant: Tenant) -> Job:
         return await self.jobs.store.find(tenant.name, request.path_params["id"])
 
     async def _stream(self, job: Job, after: int) -> AsyncIterator[bytes]:
-        """Events until the job ends. Where they end without the last one, clients ask again from where they are."""
+        """Events until the job ends. Where they end without the last one, clients ask again from
+        where they are."""
         loop = asyncio.get_running_loop()
         alive_at = loop.time()
         try:
             while not self.stopping():
-                job = await self.jobs.store.find(job.tenant, job.id)  # before its results: an ended job has them all
+                job = await self.jobs.store.find(
+                    job.tenant, job.id
+                )  # before its results: an ended job has them all
                 results = await self.jobs.store.results(job.id, after=after, limit=EVENTS_AT_ONCE)
                 for result in results:
                     yield event("photo", result_out(job, result), number=result.number)
@@ -166,7 +172,8 @@ def event(name: str, data: Struct, *, number: int = 0) -> bytes:
 
 
 def _after(request: Request) -> int:
-    """Where a client is: it says so as `Last-Event-ID` when it comes back by itself, which goes before the query."""
+    """Where a client is: it says so as `Last-Event-ID` when it comes back by itself, which goes
+    before the query."""
     given = request.headers.get("last-event-id")
     wanted = _wanted(request, EventsWanted)
     if not given:

@@ -21,7 +21,9 @@ _FORMS = (JobBody, JobOut, JobPage, JobsPage, JobPhotoOut, Message, Failure)
 
 def describe(document: dict[str, Any]) -> None:
     """Adds the endpoints, the webhooks and their types to an OpenAPI document."""
-    found, parts = msgspec.json.schema_components(_FORMS, ref_template="#/components/schemas/{name}")
+    found, parts = msgspec.json.schema_components(
+        _FORMS, ref_template="#/components/schemas/{name}"
+    )
     refs: dict[type, dict[str, Any]] = dict(zip(_FORMS, found, strict=True))
     document.setdefault("components", {}).setdefault("schemas", {}).update(parts)
     document.setdefault("paths", {}).update(_paths(refs))
@@ -80,7 +82,9 @@ def _paths(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
                 "parameters": [_ID, *query_of(ResultsWanted, _PAGE)],
             },
             "delete": {
-                **_operation("abortJob", "Ask no more of a job, and keep what is done", refs, JobOut),
+                **_operation(
+                    "abortJob", "Ask no more of a job, and keep what is done", refs, JobOut
+                ),
                 "parameters": [_ID],
             },
         },
@@ -90,7 +94,10 @@ def _paths(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
                 "description": "Events `photo`, whose data is a result and whose id is its number, and in the end one "
                 "event `end`, whose data is the job.",
                 "parameters": [_ID, _LAST, *events],
-                "responses": {"200": answered(_event(refs), kind="text/event-stream"), **refused(refs[Failure])},
+                "responses": {
+                    "200": answered(_event(refs), kind="text/event-stream"),
+                    **refused(refs[Failure]),
+                },
             },
         },
     }
@@ -111,7 +118,11 @@ def _operation(
 
 def _event(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
     """One event of a stream."""
-    data = {"type": "string", "contentMediaType": JSON, "contentSchema": {"anyOf": [refs[JobPhotoOut], refs[JobOut]]}}
+    data = {
+        "type": "string",
+        "contentMediaType": JSON,
+        "contentSchema": {"anyOf": [refs[JobPhotoOut], refs[JobOut]]},
+    }
     return {
         "type": "object",
         "properties": {"event": {"enum": ["photo", "end"]}, "id": {"type": "string"}, "data": data},

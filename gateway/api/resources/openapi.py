@@ -14,7 +14,8 @@ from gateway.dialects.registry import load_all
 
 
 def describe(app: FastAPI) -> None:
-    """Adds the dialects to the OpenAPI document: their endpoints are plain ones, which FastAPI does not look into."""
+    """Adds the dialects to the OpenAPI document: their endpoints are plain ones, which FastAPI does
+    not look into."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -23,7 +24,9 @@ def describe(app: FastAPI) -> None:
             for dialect in load_all():
                 operation = dict(dialect.openapi)
                 schemas.update(operation.pop("x-components", {}))
-                document["paths"][dialect.paths[0]] = {"post": {"operationId": dialect.name, **operation}}
+                document["paths"][dialect.paths[0]] = {
+                    "post": {"operationId": dialect.name, **operation}
+                }
             describe_jobs(document)
             describe_routes(document)
             document["components"]["securitySchemes"] = KEYS

@@ -1,4 +1,5 @@
-"""`GET /v1/routes`: how a tenant's photos are asked about now, and how well that agrees with asking each alone."""
+"""`GET /v1/routes`: how a tenant's photos are asked about now, and how well that agrees with asking
+each alone."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ class PromiseOut(Struct):
 
 
 class AgreementOut(Struct):
-    """Mean agreement with photos alone, between what it lies, and on how many photos it was seen."""
+    """Mean agreement with photos alone, between what it lies, and on how many photos it was
+    seen."""
 
     photos: int
     mean: float
@@ -54,8 +56,8 @@ class AgreementOut(Struct):
 
 
 class GroupOut(Struct):
-    """How photos are cleared together: the share of them that was flagged lately, here; the shape that they are asked
-    about at first, and why: 1x1 where groups do not pay."""
+    """How photos are cleared together: the share of them that was flagged lately, here; the shape
+    that they are asked about at first, and why: 1x1 where groups do not pay."""
 
     rate: float
     shape: str
@@ -63,8 +65,9 @@ class GroupOut(Struct):
 
 
 class RouteOut(Struct):
-    """One route. `level` is target, or how far it is tightened, since when (Unix seconds) at this replica; `agreement`
-    is the target's since then, null where nothing was compared yet; `promised` is what the route is held to."""
+    """One route. `level` is target, or how far it is tightened, since when (Unix seconds) at this
+    replica; `agreement` is the target's since then, null where nothing was compared yet; `promised`
+    is what the route is held to."""
 
     name: str
     task: str
@@ -105,7 +108,9 @@ class Routes:
             if self.keyring.open:
                 check_local(greeting)
             tenant = DIALECT.authenticate(greeting, self.keyring)
-            reply = json_reply(200, RoutesOut([self._told(route) for route in self._serving(tenant)]))
+            reply = json_reply(
+                200, RoutesOut([self._told(route) for route in self._serving(tenant)])
+            )
         except GatewayError as error:
             reply = DIALECT.render_error(error)
         return Response(reply.body, reply.status, reply.headers)
@@ -124,10 +129,23 @@ class Routes:
             StageOut(stage.provider or route.provider, str(stage.shape), stage.rule.kind)
             for stage in route.variant(level).stages
         ]
-        labels = {label: told for label, mean in record.labels.items() if (told := _agreement(mean))}
-        return RouteOut(route.name, route.task, route.provider, route.companion or None, level, round(record.since, 3),
-                        stages, _promise(route.cascade.promise), record.promised, _agreement(record.whole),
-                        labels, self._group(route))  # fmt: skip
+        labels = {
+            label: told for label, mean in record.labels.items() if (told := _agreement(mean))
+        }
+        return RouteOut(
+            route.name,
+            route.task,
+            route.provider,
+            route.companion or None,
+            level,
+            round(record.since, 3),
+            stages,
+            _promise(route.cascade.promise),
+            record.promised,
+            _agreement(record.whole),
+            labels,
+            self._group(route),
+        )
 
     def _group(self, route: Route) -> GroupOut | None:
         chosen = self.sizes.choice(route.name)
@@ -143,12 +161,18 @@ def _promise(promise: Promise | None) -> PromiseOut | None:
 
 def _agreement(mean: Mean) -> AgreementOut | None:
     interval = mean.interval
-    return AgreementOut(mean.count, *(round(side, 6) for side in interval)) if interval is not None else None
+    return (
+        AgreementOut(mean.count, *(round(side, 6) for side in interval))
+        if interval is not None
+        else None
+    )
 
 
 def describe_routes(document: dict[str, Any]) -> None:
     """Adds the endpoint and its types to an OpenAPI document."""
-    refs, parts = msgspec.json.schema_components([RoutesOut, Failure], ref_template="#/components/schemas/{name}")
+    refs, parts = msgspec.json.schema_components(
+        [RoutesOut, Failure], ref_template="#/components/schemas/{name}"
+    )
     document["components"]["schemas"].update(parts)
     document["paths"][PATH] = {
         "get": {

@@ -1,7 +1,10 @@
-"""Azure Image Analysis 4.0's wire format: `POST /computervision/imageanalysis:analyze`, a photo as bytes or by URL.
+"""Azure Image Analysis 4.0's wire format: `POST /computervision/imageanalysis:analyze`, a photo as
+bytes or by URL.
 
-Shapes are those of https://learn.microsoft.com/azure/ai-services/computer-vision/how-to/call-analyze-image-40. Azure's
-SDKs send a request again by themselves after 500, 503 and 504, and after any error that has a `Retry-After`.
+Shapes are those of
+https://learn.microsoft.com/azure/ai-services/computer-vision/how-to/call-analyze-image-40. Azure's
+SDKs send a request again by themselves after 500, 503 and 504, and after any error that has a
+`Retry-After`.
 """
 
 from __future__ import annotations
@@ -54,7 +57,8 @@ KEY_HEADER = "Ocp-Apim-Subscription-Key"
 CALL_HEADER = "x-ms-client-request-id"
 """The same on every try of one call."""
 LEAST_SCORE = 0.5
-"""Objects that score less are left out: clients have no parameter for it, and in Azure's own samples they end there."""
+"""Objects that score less are left out: clients have no parameter for it, and in Azure's own
+samples they end there."""
 
 
 INVALID, FAILED = "InvalidRequest", "InternalServerError"
@@ -62,11 +66,13 @@ BYTES_ALLOWED = "The image size is not allowed to be zero or larger than 2097152
 SIDES_ALLOWED = "The image dimension is not allowed to be smaller than 50 and larger than 16000."
 DENIED = "Access denied due to invalid subscription key or wrong API endpoint."
 NOT_AGAIN = (UpstreamFailed, DeadlineExceeded, BilledUnknown, DeadLetter)
-"""What may have been billed, or has taken all the time there was: no SDK sends a request again after a 502."""
+"""What may have been billed, or has taken all the time there was: no SDK sends a request again
+after a 502."""
 
 
 class Form(NamedTuple):
-    """How an error leaves: its status, `code`, `innererror.code`, and what its message begins with."""
+    """How an error leaves: its status, `code`, `innererror.code`, and what its message begins
+    with."""
 
     status: int
     code: str
@@ -80,8 +86,14 @@ ERRORS: list[tuple[type[GatewayError] | tuple[type[GatewayError], ...], Form]] =
     (BadDimensions, Form(400, INVALID, "InvalidImageSize", SIDES_ALLOWED)),
     (SourceAway, Form(502, FAILED)),
     (PhotoError, Form(400, INVALID)),
-    (LanguageNotServed, Form(400, INVALID, "NotSupportedLanguage", "The input language is not supported.")),
-    (NotServed, Form(400, INVALID, "NotSupportedVisualFeature", "Specified feature type is not valid.")),
+    (
+        LanguageNotServed,
+        Form(400, INVALID, "NotSupportedLanguage", "The input language is not supported."),
+    ),
+    (
+        NotServed,
+        Form(400, INVALID, "NotSupportedVisualFeature", "Specified feature type is not valid."),
+    ),
     (BadArgument, Form(400, INVALID, "BadArgument")),
     (BadRequest, Form(400, INVALID)),
     (Unauthenticated, Form(401, "401", text=DENIED)),
@@ -97,7 +109,10 @@ class Azure:
     """Whatever features of one photo."""
 
     name = "azure"
-    paths = (PATH, "/{prefix:path}" + PATH)  # clients join their endpoint's path and this one with two slashes
+    paths = (
+        PATH,
+        "/{prefix:path}" + PATH,
+    )  # clients join their endpoint's path and this one with two slashes
     limits = Limits(
         20_971_520,
         min_side_px=50,
@@ -109,14 +124,21 @@ class Azure:
         "summary": "Azure Image Analysis 4.0: objects, people, read, tags, caption, denseCaptions, smartCrops",
         "description": f"Give an Azure SDK this gateway as its endpoint, and the key as {KEY_HEADER}.",
         "parameters": [
-            {"name": "api-version", "in": "query", "required": True, "schema": {"enum": list(API_VERSIONS)}},
+            {
+                "name": "api-version",
+                "in": "query",
+                "required": True,
+                "schema": {"enum": list(API_VERSIONS)},
+            },
             {"name": "features", "in": "query", "required": True, "schema": {"type": "string"}},
         ],
         "requestBody": {
             "required": True,
             "content": {
                 BYTES: {"schema": {"type": "string", "format": "binary"}},
-                "application/json": {"schema": {"type": "object", "properties": {"url": {"type": "string"}}}},
+                "application/json": {
+                    "schema": {"type": "object", "properties": {"url": {"type": "string"}}}
+                },
             },
         },
     }
@@ -132,13 +154,18 @@ class Azure:
         if answer.error is not None:
             raise answer.error
         assert answer.photo is not None  # noqa: S101  what was answered was admitted
-        size, found = answer.photo.size, {task: outcome.found for task, outcome in answer.outcomes.items()}
+        size, found = (
+            answer.photo.size,
+            {task: outcome.found for task, outcome in answer.outcomes.items()},
+        )
         extras = {each.label: each.details["raw"] for each in found.pop(Task.EXTRAS, ())}
         told = {
             "modelVersion": MODEL_VERSION,
             "metadata": {"width": size.width_px, "height": size.height_px},
             **{
-                f"{name}Result": RESULTS[name](found[FEATURES[name]], size) if name in FEATURES else extras[name]
+                f"{name}Result": RESULTS[name](found[FEATURES[name]], size)
+                if name in FEATURES
+                else extras[name]
                 for name in question.options
             },
         }
@@ -152,7 +179,9 @@ class Azure:
             body["innererror"] = {"code": form.inner, "message": message}
         extra = retry_after(error)
         if form.status == 401:
-            extra["WWW-Authenticate"] = f'AzureApiManagementKey realm="imgrid",name="{KEY_HEADER}",type="header"'
+            extra["WWW-Authenticate"] = (
+                f'AzureApiManagementKey realm="imgrid",name="{KEY_HEADER}",type="header"'
+            )
         return _reply(form.status, {"error": body}, extra)
 
     def call_ids(self, incoming: Incoming) -> tuple[str, ...]:
@@ -165,7 +194,11 @@ def _objects(found: Sequence[Detection], size: Size) -> dict[str, Any]:
 
 def _people(found: Sequence[Detection], size: Size) -> dict[str, Any]:
     """However unsure: so does Azure."""
-    return {"values": [{"boundingBox": _box(d.box, size), "confidence": d.score} for d in _ranked(found)]}
+    return {
+        "values": [
+            {"boundingBox": _box(d.box, size), "confidence": d.score} for d in _ranked(found)
+        ]
+    }
 
 
 def _tags(found: Sequence[Detection], size: Size) -> dict[str, Any]:  # noqa: ARG001  they lie nowhere
@@ -192,7 +225,9 @@ def _lines(found: Sequence[Detection], size: Size) -> list[dict[str, Any]]:
     words: dict[int | None, list[dict[str, Any]]] = {}
     for word in found:
         if word.kind == "WORD":
-            words.setdefault(word.parent, []).append({**_text(word, size), "confidence": word.score})
+            words.setdefault(word.parent, []).append(
+                {**_text(word, size), "confidence": word.score}
+            )
     lines = (line for line in found if line.kind == "LINE")
     return [{**_text(line, size), "words": words.get(line.key, [])} for line in lines]
 
@@ -200,7 +235,11 @@ def _lines(found: Sequence[Detection], size: Size) -> list[dict[str, Any]]:
 def _text(detection: Detection, size: Size) -> dict[str, Any]:
     """What was read, and its four corners in whole pixels."""
     x0, y0, x1, y1 = detection.box
-    corners = detection.polygon if len(detection.polygon) == 4 else ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+    corners = (
+        detection.polygon
+        if len(detection.polygon) == 4
+        else ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+    )
     polygon = [{"x": _pixel(x, size.width_px), "y": _pixel(y, size.height_px)} for x, y in corners]
     return {"text": detection.label, "boundingPolygon": polygon}
 

@@ -49,8 +49,8 @@ class ByUrl(Struct, frozen=True):
 
 
 def read(incoming: Incoming) -> Question:
-    """The question; its options are the features that are asked for, as Azure spells them. Raises BadRequest or
-    NotServed."""
+    """The question; its options are the features that are asked for, as Azure spells them. Raises
+    BadRequest or NotServed."""
     asked = read_query(incoming.query)
     _check_versions(asked)
     features = _features(asked)
@@ -72,16 +72,23 @@ def _last(asked: Mapping[str, list[str]], name: str, otherwise: str = "") -> str
 def _check_versions(asked: Mapping[str, list[str]]) -> None:
     version, model = _last(asked, "api-version"), _last(asked, "model-version", "latest")
     if version not in API_VERSIONS:
-        given = f"The api-version {version!r} is not served here" if version else "The query has no api-version"
+        given = (
+            f"The api-version {version!r} is not served here"
+            if version
+            else "The query has no api-version"
+        )
         raise BadArgument(f"{given}; {' and '.join(API_VERSIONS)} are served.")
     if model.lower() not in ("latest", MODEL_VERSION):
-        raise BadArgument(f"The model-version {model!r} is not served here; latest and {MODEL_VERSION} are.")
+        raise BadArgument(
+            f"The model-version {model!r} is not served here; latest and {MODEL_VERSION} are."
+        )
     if "model-name" in asked:
         raise BadArgument("Models of your own (model-name) are not served here.")
 
 
 def _features(asked: Mapping[str, list[str]]) -> Sequence[str]:
-    """The features that are asked for, in lower case, each once. Raises BadRequest for none, NotServed for others."""
+    """The features that are asked for, in lower case, each once. Raises BadRequest for none,
+    NotServed for others."""
     given = [name.strip() for value in asked.get("features", ()) for name in value.split(",")]
     names = {name.lower(): name for name in given if name}
     served = f"{', '.join([*FEATURES, *(SPELLED.get(name, name) for name in OPTIONS)])} are."
@@ -99,8 +106,12 @@ def _check_ratios(given: str) -> None:
         ratios = [float(ratio) for ratio in given.split(",")] if given else []
     except ValueError:
         ratios = [0.0]
-    if len(ratios) > MAX_RATIOS or not all(isfinite(ratio) and least <= ratio <= most for ratio in ratios):
-        raise BadArgument(f"smartcrops-aspect-ratios are {MAX_RATIOS} numbers at most, each {least} to {most}.")
+    if len(ratios) > MAX_RATIOS or not all(
+        isfinite(ratio) and least <= ratio <= most for ratio in ratios
+    ):
+        raise BadArgument(
+            f"smartcrops-aspect-ratios are {MAX_RATIOS} numbers at most, each {least} to {most}."
+        )
 
 
 def _extra(feature: str, asked: Mapping[str, list[str]]) -> str:
@@ -117,7 +128,11 @@ def _photo(incoming: Incoming) -> bytes | Source:
         try:
             return Source(msgspec.json.decode(body, type=ByUrl).url)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadRequest(f'The body must be {{"url": "https://…"}}, the photo\'s address: {error}') from None
+            raise BadRequest(
+                f'The body must be {{"url": "https://…"}}, the photo\'s address: {error}'
+            ) from None
     if kind != BYTES and not kind.startswith("image/"):
-        raise BadRequest(f"The content type {kind!r} is not supported; send the photo's bytes as {BYTES}.")
+        raise BadRequest(
+            f"The content type {kind!r} is not supported; send the photo's bytes as {BYTES}."
+        )
     return body

@@ -1,8 +1,9 @@
-"""Google Cloud Vision's wire format: `POST /v1/images:annotate`, up to 16 photos in base64, each with its features.
+"""Google Cloud Vision's wire format: `POST /v1/images:annotate`, up to 16 photos in base64, each
+with its features.
 
-Shapes are those of https://cloud.google.com/vision/docs/reference/rest/v1/images/annotate. What is wrong with one photo
-is its own `error` inside a 200. Google's SDK sends `batch_annotate_images` again by itself after 503, and after nothing
-else. The same by gRPC is `_google_grpc`.
+Shapes are those of https://cloud.google.com/vision/docs/reference/rest/v1/images/annotate. What is
+wrong with one photo is its own `error` inside a 200. Google's SDK sends `batch_annotate_images`
+again by itself after 503, and after nothing else. The same by gRPC is `_google_grpc`.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ CALL_HEADERS = ("x-goog-request-id", "idempotency-key")
 
 
 class Status(NamedTuple):
-    """An error's HTTP status, its name and its number in google.rpc.Code; the number is one photo's."""
+    """An error's HTTP status, its name and its number in google.rpc.Code; the number is one
+    photo's."""
 
     http: int
     name: str
@@ -98,27 +100,36 @@ RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 
 
 def _places(call: str) -> Iterator[str]:
-    """Where a call is served: by itself, within a project or a place of one, and under any prefix."""
+    """Where a call is served: by itself, within a project or a place of one, and under any
+    prefix."""
     for place in (f"/v1/{call}", f"/v1/projects/{{parent:path}}/{call}"):
         yield place
         yield "/{prefix:path}" + place
 
 
 class Google:
-    """All features of up to 16 photos; what is no question about photos is handed on, where the operator lets it."""
+    """All features of up to 16 photos; what is no question about photos is handed on, where the
+    operator lets it."""
 
     name = "google"
     paths: tuple[str, ...] = (
         *(place for call in (ANNOTATE, *WHOLE) for place in _places(call)),
         *(f"GET {place}" for place in _places("operations/{name:path}")),
     )
-    limits = Limits(20_971_520, max_pixels=75_000_000, formats=frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"}))
+    limits = Limits(
+        20_971_520,
+        max_pixels=75_000_000,
+        formats=frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"}),
+    )
     openapi: Mapping[str, Any] = {
         "tags": ["google"],
         "summary": "Google Cloud Vision: features of up to 16 photos",
         "description": "Give Google's SDK this gateway as api_endpoint and its transport as rest, or its gRPC's; "
         f"the key goes into {KEY_HEADER}, ?{KEY_PARAMETERS[0]}= or Authorization: Bearer.",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}},
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        },
     }
 
     def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:
@@ -164,7 +175,9 @@ def answer_of(question: Question, answers: Sequence[Answered]) -> dict[str, Any]
 
 def status_of(error: GatewayError) -> tuple[Status, str]:
     """An error's status, and its message."""
-    status, text = next((status, text) for kinds, status, text in ERRORS if isinstance(error, kinds))
+    status, text = next(
+        (status, text) for kinds, status, text in ERRORS if isinstance(error, kinds)
+    )
     return status, f"{text} {error}".strip()
 
 

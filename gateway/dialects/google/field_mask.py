@@ -1,4 +1,5 @@
-"""Partial answers: Google's parameter `fields`, which names the members of an answer that a client wants.
+"""Partial answers: Google's parameter `fields`, which names the members of an answer that a client
+wants.
 
 https://developers.google.com/discovery/v1/performance#partial-response
 """
@@ -12,14 +13,16 @@ from typing import Any
 from gateway.core.errors import BadRequest
 
 Mask = Mapping[str, Any]
-"""The members that are wanted, each with the mask of what is in it; empty: all. A `*` is any member."""
+"""The members that are wanted, each with the mask of what is in it; empty: all. A `*` is any
+member."""
 
 MAX_LENGTH = 1000
 PARTS = re.compile(r"[\w*]+|[/.,()]", re.ASCII)
 
 
 def mask_of(fields: str) -> Mask:
-    """`responses(labelAnnotations/description,error)` as a mask. Names may be spelled with underscores.
+    """`responses(labelAnnotations/description,error)` as a mask. Names may be spelled with
+    underscores.
 
     Raises BadRequest for what is no such list.
     """

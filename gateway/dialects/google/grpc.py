@@ -1,7 +1,8 @@
-"""Google Cloud Vision by gRPC: `google.cloud.vision.v1.ImageAnnotator/BatchAnnotateImages`, the same call in messages.
+"""Google Cloud Vision by gRPC: `google.cloud.vision.v1.ImageAnnotator/BatchAnnotateImages`, the
+same call in messages.
 
-A reply's body is the answer's message; of an error it is a google.rpc.Status, its status being the gRPC code and its
-headers trailing metadata.
+A reply's body is the answer's message; of an error it is a google.rpc.Status, its status being the
+gRPC code and its headers trailing metadata.
 """
 
 from __future__ import annotations
@@ -75,11 +76,13 @@ class GoogleGrpc(Google):
         status, text = status_of(error)
         code = CODES[status.name]
         told = {"code": code, "message": text[:MAX_TEXT], "details": details_of(error)}
-        return Reply(code, ParseDict(told, self._status()).SerializeToString(), _metadata(retry_after(error)))
+        return Reply(
+            code, ParseDict(told, self._status()).SerializeToString(), _metadata(retry_after(error))
+        )
 
     def _write(self, told: Mapping[str, Any], message: Any) -> None:
-        """One photo's answer. What the vendor alone told may have any of JSON's forms; what is told here is written
-        without looking at each: a page of text has some ten thousand members."""
+        """One photo's answer. What the vendor alone told may have any of JSON's forms; what is told
+        here is written without looking at each: a page of text has some ten thousand members."""
         from google.protobuf.json_format import ParseDict
 
         own = {name: value for name, value in told.items() if name in OWN}
@@ -105,21 +108,35 @@ class GoogleGrpc(Google):
     def _fields_of(self, message: Any) -> Fields:
         name = message.full_name
         if name not in self._fields:
-            self._fields[name] = {field.json_name: (field.name, field.message_type) for field in message.fields}
+            self._fields[name] = {
+                field.json_name: (field.name, field.message_type) for field in message.fields
+            }
         return self._fields[name]
 
 
-OWN = frozenset({
-    "localizedObjectAnnotations", "labelAnnotations", "logoAnnotations", "faceAnnotations", "safeSearchAnnotation",
-    "textAnnotations", "fullTextAnnotation", "error",
-})  # fmt: skip
+OWN = frozenset(
+    {
+        "localizedObjectAnnotations",
+        "labelAnnotations",
+        "logoAnnotations",
+        "faceAnnotations",
+        "safeSearchAnnotation",
+        "textAnnotations",
+        "fullTextAnnotation",
+        "error",
+    }
+)
 """Members that are made here."""
 
 
 def _wanted(asked: Any) -> request.Wanted:
     request.check_features(len(asked.features))
     features = [
-        request.Feature(request.NUMBERS.get(str(each.type_), str(each.type_)), max(each.max_results, 0), each.model)
+        request.Feature(
+            request.NUMBERS.get(str(each.type_), str(each.type_)),
+            max(each.max_results, 0),
+            each.model,
+        )
         for each in asked.features
     ]
     return request.Wanted(_photo(asked.image), features, _context(asked))

@@ -120,5 +120,7 @@ def _tidy(value: Any, depth: int = MAX_DEPTH) -> Any:
     if isinstance(value, list):
         return [_tidy(each, depth - 1) for each in value]
     if isinstance(value, dict):
-        return {camel(name): _tidy(each, depth - 1) for name, each in value.items() if each is not None}
+        return {
+            camel(name): _tidy(each, depth - 1) for name, each in value.items() if each is not None
+        }
     return value

@@ -1,7 +1,7 @@
 """What a request of Google Cloud Vision asks for, in proto3's JSON.
 
-Any member may be missing or null, enums are names or numbers, members' names are in camelCase or snake_case, and bytes
-are in either base64.
+Any member may be missing or null, enums are names or numbers, members' names are in camelCase or
+snake_case, and bytes are in either base64.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Wanted(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What `render` is to know: how many results each photo may have, by task, and which members are wanted."""
+    """What `render` is to know: how many results each photo may have, by task, and which members
+    are wanted."""
 
     most: tuple[Mapping[Task, int], ...]
     mask: Mask
@@ -96,20 +97,26 @@ def question(wanted: Sequence[Wanted], mask: Mask) -> Question:
 def check_photos(count: int) -> None:
     """Raises BadRequest where a call has too many."""
     if count > MAX_PHOTOS:
-        raise BadRequest(f"Too many images per request: there are {count}, and {MAX_PHOTOS} are taken.")
+        raise BadRequest(
+            f"Too many images per request: there are {count}, and {MAX_PHOTOS} are taken."
+        )
 
 
 def check_features(count: int) -> None:
     """Raises BadRequest where a photo has too many."""
     if count > MAX_FEATURES:
-        raise BadRequest(f"Too many features per image: there are {count}, and {MAX_FEATURES} are taken.")
+        raise BadRequest(
+            f"Too many features per image: there are {count}, and {MAX_FEATURES} are taken."
+        )
 
 
 def source(url: str) -> Source | GatewayError:
     """Where a photo lies, or why it cannot be looked for there."""
     if not url.startswith(SCHEMES) or len(url) > MAX_URL:
-        return PhotoError(f"image_uri must begin with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}, and have at most "
-                          f"{MAX_URL} characters.")  # fmt: skip
+        return PhotoError(
+            f"image_uri must begin with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}, and have at most "
+            f"{MAX_URL} characters."
+        )
     return Source(url)
 
 
@@ -119,14 +126,18 @@ def _item(wanted: Wanted) -> Item:
     if not names:
         return Item(BadRequest(UNSPECIFIED), ())
     if other := [name for name in names if name not in FEATURES]:
-        return Item(NotServed(f"Not served here: {', '.join(other)}; {', '.join(FEATURES)} are."), ())
+        return Item(
+            NotServed(f"Not served here: {', '.join(other)}; {', '.join(FEATURES)} are."), ()
+        )
     tasks = dict.fromkeys(FEATURES[name] for name in names)
     return Item(wanted.photo, tuple(_ask(task, wanted) for task in tasks))
 
 
 def _ask(task: Task, wanted: Wanted) -> Ask:
     if task == Task.EXTRAS:
-        named = {feature.name: feature for feature in wanted.features if FEATURES[feature.name] == task}
+        named = {
+            feature.name: feature for feature in wanted.features if FEATURES[feature.name] == task
+        }
         return Ask(task, tuple(_extra(feature, wanted.context) for feature in named.values()))
     if task == Task.LABELS:
         return Ask(task, least_score=LEAST_SCORE)
@@ -136,12 +147,17 @@ def _ask(task: Task, wanted: Wanted) -> Ask:
 
 
 def _extra(feature: Feature, context: Context) -> str:
-    """What the vendor alone answers, with its options behind a "?", as providers take it. Raises BadRequest."""
+    """What the vendor alone answers, with its options behind a "?", as providers take it. Raises
+    BadRequest."""
     if len(feature.model) > MAX_MODEL:
         raise BadRequest(
             f"The model of {feature.name} has {len(feature.model)} characters; at most {MAX_MODEL} are taken."
         )
-    options = {"max_results": feature.most, "model": feature.model, "context": contexts.part_of(context, feature.name)}
+    options = {
+        "max_results": feature.most,
+        "model": feature.model,
+        "context": contexts.part_of(context, feature.name),
+    }
     given = {name: value for name, value in options.items() if value}
     return feature.name + ("?" + urlencode(given) if given else "")
 
@@ -216,7 +232,8 @@ def _wanted(index: int, each: JsonWanted) -> Wanted:
 
 
 def _photo(index: int, image: JsonImage) -> bytes | Source | GatewayError:
-    """A photo's bytes, or where it lies. Raises BadRequest where bytes are in no base64 of either alphabet."""
+    """A photo's bytes, or where it lies. Raises BadRequest where bytes are in no base64 of either
+    alphabet."""
     if not image.content:
         url = image.source.url if image.source else ""
         return source(url) if url else b""
@@ -238,7 +255,7 @@ class Files(Struct, frozen=True):
 
 
 def billed(body: bytes) -> int:
-    """What Google bills for a call about files, or about images whose answers go to a bucket: each feature of each page
-    that is named, or of each image. Raises BadRequest."""
+    """What Google bills for a call about files, or about images whose answers go to a bucket: each
+    feature of each page that is named, or of each image. Raises BadRequest."""
     asked = _decoded(body, Files).requests or []
     return sum(len(each.features or ()) * max(len(each.pages or ()), 1) for each in asked)

@@ -1,4 +1,5 @@
-"""What Google Cloud Vision answers of one photo, from detections: the members of an AnnotateImageResponse.
+"""What Google Cloud Vision answers of one photo, from detections: the members of an
+AnnotateImageResponse.
 
 https://cloud.google.com/vision/docs/reference/rest/v1/AnnotateImageResponse
 """
@@ -24,22 +25,52 @@ SAFE_SEARCH = ("adult", "spoof", "medical", "violence", "racy")
 ANGLES = ("rollAngle", "panAngle", "tiltAngle")
 EMOTIONS = ("joy", "sorrow", "anger", "surprise")
 OF_A_FACE = (*EMOTIONS, "underExposed", "blurred", "headwear")
-LANDMARKS = frozenset({
-    "LEFT_EYE", "RIGHT_EYE", "LEFT_OF_LEFT_EYEBROW", "RIGHT_OF_LEFT_EYEBROW", "LEFT_OF_RIGHT_EYEBROW",
-    "RIGHT_OF_RIGHT_EYEBROW", "MIDPOINT_BETWEEN_EYES", "NOSE_TIP", "UPPER_LIP", "LOWER_LIP", "MOUTH_LEFT",
-    "MOUTH_RIGHT", "MOUTH_CENTER", "NOSE_BOTTOM_RIGHT", "NOSE_BOTTOM_LEFT", "NOSE_BOTTOM_CENTER",
-    "LEFT_EYE_TOP_BOUNDARY", "LEFT_EYE_RIGHT_CORNER", "LEFT_EYE_BOTTOM_BOUNDARY", "LEFT_EYE_LEFT_CORNER",
-    "RIGHT_EYE_TOP_BOUNDARY", "RIGHT_EYE_RIGHT_CORNER", "RIGHT_EYE_BOTTOM_BOUNDARY", "RIGHT_EYE_LEFT_CORNER",
-    "LEFT_EYEBROW_UPPER_MIDPOINT", "RIGHT_EYEBROW_UPPER_MIDPOINT", "LEFT_EAR_TRAGION", "RIGHT_EAR_TRAGION",
-    "LEFT_EYE_PUPIL", "RIGHT_EYE_PUPIL", "FOREHEAD_GLABELLA", "CHIN_GNATHION", "CHIN_LEFT_GONION",
-    "CHIN_RIGHT_GONION", "LEFT_CHEEK_CENTER", "RIGHT_CHEEK_CENTER",
-})  # fmt: skip
+LANDMARKS = frozenset(
+    {
+        "LEFT_EYE",
+        "RIGHT_EYE",
+        "LEFT_OF_LEFT_EYEBROW",
+        "RIGHT_OF_LEFT_EYEBROW",
+        "LEFT_OF_RIGHT_EYEBROW",
+        "RIGHT_OF_RIGHT_EYEBROW",
+        "MIDPOINT_BETWEEN_EYES",
+        "NOSE_TIP",
+        "UPPER_LIP",
+        "LOWER_LIP",
+        "MOUTH_LEFT",
+        "MOUTH_RIGHT",
+        "MOUTH_CENTER",
+        "NOSE_BOTTOM_RIGHT",
+        "NOSE_BOTTOM_LEFT",
+        "NOSE_BOTTOM_CENTER",
+        "LEFT_EYE_TOP_BOUNDARY",
+        "LEFT_EYE_RIGHT_CORNER",
+        "LEFT_EYE_BOTTOM_BOUNDARY",
+        "LEFT_EYE_LEFT_CORNER",
+        "RIGHT_EYE_TOP_BOUNDARY",
+        "RIGHT_EYE_RIGHT_CORNER",
+        "RIGHT_EYE_BOTTOM_BOUNDARY",
+        "RIGHT_EYE_LEFT_CORNER",
+        "LEFT_EYEBROW_UPPER_MIDPOINT",
+        "RIGHT_EYEBROW_UPPER_MIDPOINT",
+        "LEFT_EAR_TRAGION",
+        "RIGHT_EAR_TRAGION",
+        "LEFT_EYE_PUPIL",
+        "RIGHT_EYE_PUPIL",
+        "FOREHEAD_GLABELLA",
+        "CHIN_GNATHION",
+        "CHIN_LEFT_GONION",
+        "CHIN_RIGHT_GONION",
+        "LEFT_CHEEK_CENTER",
+        "RIGHT_CHEEK_CENTER",
+    }
+)
 """Clients cannot read an answer with a name that is none of these."""
 
 
 def told_of(task: Task, found: Found, size: Size, most: int) -> Told:
-    """What a task's answer adds to that of a photo of that size, with so many results at most, 0 for all. Empty where
-    nothing was found, but for safe search, which always answers."""
+    """What a task's answer adds to that of a photo of that size, with so many results at most, 0
+    for all. Empty where nothing was found, but for safe search, which always answers."""
     return ANSWERS[task](found, size, most)
 
 
@@ -50,7 +81,11 @@ def _objects(found: Found, size: Size, most: int) -> Told:  # noqa: ARG001  thes
             **_mid(each),
             "name": each.label,
             "score": unit(each.score),
-            "boundingPoly": {"normalizedVertices": [{"x": unit(x), "y": unit(y)} for x, y in corners_of(each.box)]},
+            "boundingPoly": {
+                "normalizedVertices": [
+                    {"x": unit(x), "y": unit(y)} for x, y in corners_of(each.box)
+                ]
+            },
         }
         for each in _ranked(found, most)
         if each.score >= LEAST_SCORE
@@ -63,7 +98,14 @@ def _labels(found: Found, size: Size, most: int) -> Told:  # noqa: ARG001  these
     for each in _ranked(labels_of(found), most):
         if each.score >= LEAST_SCORE:
             topicality = unit(_number(each.details.get("topicality", each.score)))
-            rows.append({**_mid(each), "description": each.label, "score": unit(each.score), "topicality": topicality})
+            rows.append(
+                {
+                    **_mid(each),
+                    "description": each.label,
+                    "score": unit(each.score),
+                    "topicality": topicality,
+                }
+            )
     return {"labelAnnotations": rows} if rows else {}
 
 
@@ -82,7 +124,10 @@ def _logos(found: Found, size: Size, most: int) -> Told:
 
 def _safe_search(found: Found, size: Size, most: int) -> Told:  # noqa: ARG001  it has no place and no number
     """All five, always. A photo of which nothing is told was cleared together with others."""
-    graded = {each.label: _grade(each.details.get("likelihood", likelihood(unit(each.score)))) for each in found}
+    graded = {
+        each.label: _grade(each.details.get("likelihood", likelihood(unit(each.score))))
+        for each in found
+    }
     otherwise = LIKELIHOODS[UNKNOWN if found else VERY_UNLIKELY]
     return {"safeSearchAnnotation": {name: graded.get(name, otherwise) for name in SAFE_SEARCH}}
 
@@ -102,7 +147,9 @@ def _face(face: Detection, size: Size) -> Told:
         **({"landmarks": landmarks} if landmarks else {}),
         **{name: _number(said.get(name, 0.0)) for name in ANGLES},
         "detectionConfidence": unit(face.score),
-        "landmarkingConfidence": unit(_number(said.get("landmarkingConfidence", face.score if landmarks else 0.0))),
+        "landmarkingConfidence": unit(
+            _number(said.get("landmarkingConfidence", face.score if landmarks else 0.0))
+        ),
         **{f"{name}Likelihood": _grade(said.get(f"{name}Likelihood")) for name in OF_A_FACE},
     }
 
@@ -115,7 +162,10 @@ def _said_of(face: Detection) -> Mapping[str, Any]:
         return raw
     felt = details.get("emotions", {})
     angles = dict(zip(ANGLES, details.get("pose", ()), strict=False))
-    return {**angles, **{f"{name}Likelihood": likelihood(unit(felt[name])) for name in EMOTIONS if name in felt}}
+    return {
+        **angles,
+        **{f"{name}Likelihood": likelihood(unit(felt[name])) for name in EMOTIONS if name in felt},
+    }
 
 
 def _landmark(mark: Landmark, size: Size) -> Told:

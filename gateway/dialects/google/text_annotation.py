@@ -1,7 +1,9 @@
-"""What was read, in Google's two forms: `textAnnotations` and `fullTextAnnotation`, made anew from lines and words.
+"""What was read, in Google's two forms: `textAnnotations` and `fullTextAnnotation`, made anew from
+lines and words.
 
-A page has one block, in which every line is a paragraph. What no provider says is reckoned: a line without words is
-parted where its text has spaces, and a word into its characters, each as wide as the next.
+A page has one block, in which every line is a paragraph. What no provider says is reckoned: a line
+without words is parted where its text has spaces, and a word into its characters, each as wide as
+the next.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class Line(NamedTuple):
 
 
 def text_of(found: Sequence[Detection], size: Size) -> dict[str, Any]:
-    """Both members of an answer about text, for a photo of that size; none where nothing was read."""
+    """Both members of an answer about text, for a photo of that size; none where nothing was
+    read."""
     lines = [line for line in _lines(found) if line.words]
     if not lines:
         return {}
@@ -67,11 +70,14 @@ def _lines(found: Sequence[Detection]) -> Iterator[Line]:
     for each in found:
         if each.kind == "LINE":
             own = words.get(each.key, []) if each.key is not None else []
-            yield Line(_known(each, own) if own else _parted(each), _corners(each), unit(each.score))
+            yield Line(
+                _known(each, own) if own else _parted(each), _corners(each), unit(each.score)
+            )
 
 
 def _known(line: Detection, words: Sequence[Detection]) -> tuple[Word, ...]:
-    """The line's words; there is a space between two of them unless the line's text shows that there is none."""
+    """The line's words; there is a space between two of them unless the line's text shows that
+    there is none."""
     made: list[Word] = []
     rest = line.label
     for word in words:
@@ -83,7 +89,8 @@ def _known(line: Detection, words: Sequence[Detection]) -> tuple[Word, ...]:
 
 
 def _parted(line: Detection) -> tuple[Word, ...]:
-    """The words of a line that came without any, where they would be if all characters were of one width."""
+    """The words of a line that came without any, where they would be if all characters were of one
+    width."""
     corners, score, length = _corners(line), unit(line.score), len(line.label)
     made = [
         Word(match[0], _part(corners, match.start() / length, match.end() / length), score, "SPACE")
@@ -93,7 +100,8 @@ def _parted(line: Detection) -> tuple[Word, ...]:
 
 
 def corners_of(box: Box, polygon: Sequence[Point] = ()) -> Corners:
-    """The polygon, where it is one of four corners; else those of the box, from its top left clockwise."""
+    """The polygon, where it is one of four corners; else those of the box, from its top left
+    clockwise."""
     if len(polygon) == 4:
         a, b, c, d = polygon
         return a, b, c, d
@@ -103,7 +111,10 @@ def corners_of(box: Box, polygon: Sequence[Point] = ()) -> Corners:
 
 def poly(corners: Corners, size: Size) -> dict[str, Any]:
     """Whole pixels of the photo: a client's parser takes no fractions here."""
-    vertices = [{"x": round(unit(x) * size.width_px), "y": round(unit(y) * size.height_px)} for x, y in corners]
+    vertices = [
+        {"x": round(unit(x) * size.width_px), "y": round(unit(y) * size.height_px)}
+        for x, y in corners
+    ]
     return {"vertices": vertices}
 
 

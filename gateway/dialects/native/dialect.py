@@ -1,4 +1,5 @@
-"""This gateway's own wire format: photos as raw bytes, multipart or JSON; the answer says where each came from."""
+"""This gateway's own wire format: photos as raw bytes, multipart or JSON; the answer says where
+each came from."""
 
 from __future__ import annotations
 
@@ -58,8 +59,11 @@ KEPT = {
 
 
 def _schema() -> dict[str, Any]:
-    """The operation in OpenAPI's form, made from the types above so that it cannot differ from them."""
-    refs, parts = msgspec.json.schema_components([Body, Answer, Failure], ref_template="#/components/schemas/{name}")
+    """The operation in OpenAPI's form, made from the types above so that it cannot differ from
+    them."""
+    refs, parts = msgspec.json.schema_components(
+        [Body, Answer, Failure], ref_template="#/components/schemas/{name}"
+    )
     query = query_of(Wanted, OPTIONS)
     fields = {each["name"]: each["schema"] for each in query}
     photos = {"type": "array", "items": BINARY, "minItems": 1, "maxItems": MAX_PHOTOS}
@@ -70,7 +74,10 @@ def _schema() -> dict[str, Any]:
         "security": SECURED,
         "parameters": [
             *query,
-            {**KEPT, "description": "the same on every try of one call, which is run and billed once"},
+            {
+                **KEPT,
+                "description": "the same on every try of one call, which is run and billed once",
+            },
         ],
         "requestBody": {
             "required": True,
@@ -92,7 +99,8 @@ class Native:
     name = "native"
     paths = ("/v1/detect",)
     limits = Limits(
-        formats=frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}), turned=frozenset({"JPEG", "PNG", "WEBP"})
+        formats=frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}),
+        turned=frozenset({"JPEG", "PNG", "WEBP"}),
     )
     openapi = _schema()
 
@@ -104,7 +112,9 @@ class Native:
         body = incoming.body or b""
         if kind == b"application/json":
             if incoming.query:
-                raise BadRequest("With a JSON body, options are members of it; the query must be empty.")
+                raise BadRequest(
+                    "With a JSON body, options are members of it; the query must be empty."
+                )
             asked = read_json(body, Body)
             wanted: Wanted = asked
             photos = [(photo.name, photo.content) for photo in asked.photos]
@@ -125,7 +135,12 @@ class Native:
         options: _Named = question.options
         task = Task(options.wanted.task)
         photos = [
-            photo_out(name, outcome_of(answer, task), answer.photo.size if answer.photo else None, options.wanted)
+            photo_out(
+                name,
+                outcome_of(answer, task),
+                answer.photo.size if answer.photo else None,
+                options.wanted,
+            )
             for name, answer in zip(options.names, answers, strict=True)
         ]
         told = Answer(task, sum(answer.share for answer in answers), photos)

@@ -24,10 +24,13 @@ T = TypeVar("T", bound=Struct)
 
 
 def key_of(incoming: Incoming) -> str:
-    """The request's idempotency key; empty where it has none. Raises BadRequest for one that is none."""
+    """The request's idempotency key; empty where it has none. Raises BadRequest for one that is
+    none."""
     key = incoming.headers.get(KEY_HEADER)
     if key is not None and not 1 <= len(key) <= MAX_ID_CHARS:
-        raise BadRequest(f"Idempotency-Key has {len(key)} characters; it must have 1 to {MAX_ID_CHARS}.")
+        raise BadRequest(
+            f"Idempotency-Key has {len(key)} characters; it must have 1 to {MAX_ID_CHARS}."
+        )
     return key or ""
 
 
@@ -38,7 +41,8 @@ def ask_of(options: Options, task: Task) -> Ask:
 
 
 def task_of(options: Options) -> Task:
-    """Raises NotServed for one that there is none of; what a vendor alone can say is for its own clients."""
+    """Raises NotServed for one that there is none of; what a vendor alone can say is for its own
+    clients."""
     if options.task not in TASKS:
         raise NotServed(f"There is no task {options.task!r}; there are {', '.join(TASKS)}.")
     return Task(options.task)
@@ -60,7 +64,9 @@ def read_json(body: bytes, form: type[T]) -> T:
 def _files(parts: Sequence[Part]) -> tuple[dict[str, list[str]], list[tuple[str, bytes]]]:
     photos = [(part.filename, part.value) for part in parts if part.filename is not None]
     if not 1 <= len(photos) <= MAX_PHOTOS:
-        raise BadRequest(f"The multipart body has {len(photos)} files; send 1 to {MAX_PHOTOS}, each with a filename.")
+        raise BadRequest(
+            f"The multipart body has {len(photos)} files; send 1 to {MAX_PHOTOS}, each with a filename."
+        )
     return fields_of(parts), photos
 
 
@@ -76,9 +82,13 @@ def read_options(fields: Mapping[str, list[str]], form: type[T]) -> T:
     """Options that came as text; several `labels`, or one with commas. Raises BadRequest."""
     given: dict[str, Any] = {name: values[-1] for name, values in fields.items()}
     if nothing := [name for name, value in given.items() if value.lower() == "null"]:
-        raise BadRequest(f"An option is not what is expected here: {nothing[0]} is null; leave it out.")
+        raise BadRequest(
+            f"An option is not what is expected here: {nothing[0]} is null; leave it out."
+        )
     if "labels" in given:
-        given["labels"] = [label for value in fields["labels"] for label in value.split(",") if label]
+        given["labels"] = [
+            label for value in fields["labels"] for label in value.split(",") if label
+        ]
     try:
         return msgspec.convert(given, form, strict=False)
     except msgspec.ValidationError as error:

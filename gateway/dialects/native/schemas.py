@@ -55,7 +55,8 @@ class BoxOut(Struct):
 
 
 class Mark(Struct):
-    """A named point, such as an eye's: fractions of the photo; `z` is a depth in the unit of `x`."""
+    """A named point, such as an eye's: fractions of the photo; `z` is a depth in the unit of
+    `x`."""
 
     name: str
     x: float
@@ -66,7 +67,8 @@ class Mark(Struct):
 class Found(Struct, omit_defaults=True):
     """One thing seen. For text, `label` is what was read and `kind` LINE or WORD.
 
-    A part's `parent` is the `key` of its whole: a word's of its line. `details` are the provider's own.
+    A part's `parent` is the `key` of its whole: a word's of its line. `details` are the provider's
+    own.
     """
 
     label: str
@@ -82,7 +84,8 @@ class Found(Struct, omit_defaults=True):
 
 
 class Trail(Struct):
-    """One canvas that the photo was asked on. `share` is its part of the bill, in images; times in milliseconds."""
+    """One canvas that the photo was asked on. `share` is its part of the bill, in images; times in
+    milliseconds."""
 
     provider: str
     canvas: str
@@ -105,7 +108,8 @@ class Problem(Struct):
 
 
 class PhotoOut(Struct, omit_defaults=True):
-    """The answer for one photo; `width` and `height` are its own, upright, in pixels, where it is a picture."""
+    """The answer for one photo; `width` and `height` are its own, upright, in pixels, where it is a
+    picture."""
 
     name: str
     detections: list[Found]
@@ -117,7 +121,8 @@ class PhotoOut(Struct, omit_defaults=True):
 
 
 class Answer(Struct):
-    """One entry a photo, in the order of the request; `billed` is their part of the bill, in images."""
+    """One entry a photo, in the order of the request; `billed` is their part of the bill, in
+    images."""
 
     task: str
     billed: float

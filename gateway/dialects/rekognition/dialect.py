@@ -45,8 +45,8 @@ CONTENT_TYPE = "application/x-amz-json-1.1"
 CALL_HEADER = "amz-sdk-invocation-id"
 """The same on every try of one call, each of which is signed anew."""
 ASKING = ("x-amz-target", QUALITY_HEADER)
-"""What else is said of a call that could change its answer. Of its deadline it is not: nothing signs that, and whoever
-sends a signed request a second time could say another each time."""
+"""What else is said of a call that could change its answer. Of its deadline it is not: nothing
+signs that, and whoever sends a signed request a second time could say another each time."""
 
 ERRORS: list[tuple[type[GatewayError], int, str]] = [
     (NoPhoto, 400, "InvalidParameterException"),
@@ -62,11 +62,13 @@ ERRORS: list[tuple[type[GatewayError], int, str]] = [
     (Stopping, 500, "InternalServerError"),
     (GatewayError, 500, "InternalServerError"),
 ]
-"""The first row whose class fits gives status and `__type`, from which SDKs choose what to raise and to retry."""
+"""The first row whose class fits gives status and `__type`, from which SDKs choose what to raise
+and to retry."""
 
 
 class Rekognition:
-    """Every operation that looks at one photo and keeps nothing; others are handed on, where the operator lets them."""
+    """Every operation that looks at one photo and keeps nothing; others are handed on, where the
+    operator lets them."""
 
     name = "rekognition"
     paths = ("/",)
@@ -87,8 +89,10 @@ class Rekognition:
         target = incoming.headers.get("x-amz-target", "")
         operation = target.removeprefix(TARGET)
         if not target.startswith(TARGET) or not NAME.fullmatch(operation):
-            raise NotServed(f"{target or 'A request without X-Amz-Target'} is not served here; "
-                            f"{', '.join(sorted(request.OPERATIONS))} are.")  # fmt: skip
+            raise NotServed(
+                f"{target or 'A request without X-Amz-Target'} is not served here; "
+                f"{', '.join(sorted(request.OPERATIONS))} are."
+            )
         return request.read(operation, incoming.body or b"")
 
     def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
@@ -99,7 +103,9 @@ class Rekognition:
         return _reply(200, ANSWERS[type(question.options)](question.options, found))
 
     def render_error(self, error: GatewayError) -> Reply:
-        status, kind = next((status, kind) for cls, status, kind in ERRORS if isinstance(error, cls))
+        status, kind = next(
+            (status, kind) for cls, status, kind in ERRORS if isinstance(error, cls)
+        )
         if isinstance(error, Unauthenticated):
             status, kind = 400, error.scheme_error or "UnrecognizedClientException"
         extra = {}
@@ -108,7 +114,8 @@ class Rekognition:
         return _reply(status, {"__type": kind, "Code": kind, "Message": str(error)}, extra)
 
     def call_ids(self, incoming: Incoming) -> tuple[str, ...]:
-        """A signature that comes again is a try of the call too, whatever id is sent with it: SDKs do not sign that."""
+        """A signature that comes again is a try of the call too, whatever id is sent with it: SDKs
+        do not sign that."""
         given = incoming.headers.get(CALL_HEADER, "")
         return marks(incoming, given, sigv4.signature_of(incoming), asking=ASKING)
 

@@ -1,4 +1,5 @@
-"""What a request of Amazon Rekognition asks for: the members of its service model 2016-06-27 that are answered here.
+"""What a request of Amazon Rekognition asks for: the members of its service model 2016-06-27 that
+are answered here.
 
 Of unknown members nothing is said: clients check them. Limits and enums they do not check.
 """
@@ -23,9 +24,21 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 Names = Annotated[tuple[Annotated[str, Meta(max_length=50)], ...], Meta(max_length=100)]
 Feature = Literal["GENERAL_LABELS", "IMAGE_PROPERTIES"]
 Attribute = Literal[
-    "DEFAULT", "ALL", "AGE_RANGE", "BEARD", "EMOTIONS", "EYE_DIRECTION", "EYEGLASSES", "EYES_OPEN", "GENDER",
-    "MOUTH_OPEN", "MUSTACHE", "FACE_OCCLUDED", "SMILE", "SUNGLASSES",
-]  # fmt: skip
+    "DEFAULT",
+    "ALL",
+    "AGE_RANGE",
+    "BEARD",
+    "EMOTIONS",
+    "EYE_DIRECTION",
+    "EYEGLASSES",
+    "EYES_OPEN",
+    "GENDER",
+    "MOUTH_OPEN",
+    "MUSTACHE",
+    "FACE_OCCLUDED",
+    "SMILE",
+    "SUNGLASSES",
+]
 Equipment = Literal["FACE_COVER", "HAND_COVER", "HEAD_COVER"]
 
 LIMITS = Limits(5_242_880, min_side_px=80, max_side_px=10_000, max_pixels=100_000_000)
@@ -35,7 +48,8 @@ S3_MAX_BYTES = 15_728_640
 MIN_CONFIDENCE, MODERATION_MIN_CONFIDENCE = 55.0, 50.0
 MAX_LABELS = 1000
 MOST_NAMES = 100
-"""In lists for which Rekognition says of no limit: each is gone through for each thing that is found."""
+"""In lists for which Rekognition says of no limit: each is gone through for each thing that is
+found."""
 
 
 class S3Object(Struct, rename="pascal", frozen=True):
@@ -55,7 +69,11 @@ class Image(Struct, rename="pascal", frozen=True):
     @property
     def photo(self) -> bytes | Source:
         """Bytes win; where there are none of either, none."""
-        return self.s3_object.source if self.s3_object is not None and self.data is None else self.data or b""
+        return (
+            self.s3_object.source
+            if self.s3_object is not None and self.data is None
+            else self.data or b""
+        )
 
 
 class Operation(Struct, rename="pascal", frozen=True, kw_only=True):
@@ -110,20 +128,38 @@ class DetectLabels(Operation, rename="pascal", frozen=True, kw_only=True):
         """Raises BadRequest where options are for a feature that is not asked for."""
         features = self.features or ("GENERAL_LABELS",)
         labels, colors = "GENERAL_LABELS" in features, "IMAGE_PROPERTIES" in features
-        if not labels and (self.max_labels, self.min_confidence, self.settings.general_labels) != (None, None, None):
-            raise BadRequest("MaxLabels, MinConfidence and GeneralLabels are for the feature GENERAL_LABELS.")
+        if not labels and (self.max_labels, self.min_confidence, self.settings.general_labels) != (
+            None,
+            None,
+            None,
+        ):
+            raise BadRequest(
+                "MaxLabels, MinConfidence and GeneralLabels are for the feature GENERAL_LABELS."
+            )
         if not colors and self.settings.image_properties is not None:
             raise BadRequest("Settings.ImageProperties is for the feature IMAGE_PROPERTIES.")
         return (*([self._labels()] if labels else ()), *([self._colors()] if colors else ()))
 
     def _labels(self) -> Ask:
-        """The labels that it is only about are told, so that photos can be cleared of them together."""
-        only = self.filters.label_inclusion_filters if not self.filters.label_category_inclusion_filters else ()
+        """The labels that it is only about are told, so that photos can be cleared of them
+        together."""
+        only = (
+            self.filters.label_inclusion_filters
+            if not self.filters.label_category_inclusion_filters
+            else ()
+        )
         return Ask(Task.LABELS, only, self.least / 100)
 
     def _colors(self) -> Ask:
-        most = self.settings.image_properties.max_dominant_colors if self.settings.image_properties else None
-        return Ask(Task.EXTRAS, ("IMAGE_PROPERTIES" if most is None else f"IMAGE_PROPERTIES?MaxDominantColors={most}",))
+        most = (
+            self.settings.image_properties.max_dominant_colors
+            if self.settings.image_properties
+            else None
+        )
+        return Ask(
+            Task.EXTRAS,
+            ("IMAGE_PROPERTIES" if most is None else f"IMAGE_PROPERTIES?MaxDominantColors={most}",),
+        )
 
 
 class DetectModerationLabels(Operation, rename="pascal", frozen=True, kw_only=True):
@@ -233,11 +269,13 @@ OPERATIONS: Mapping[str, type[Operation]] = {
 
 
 BILLED = frozenset({"CompareFaces", "IndexFaces", "SearchFacesByImage", "SearchUsersByImage"})
-"""Others that look at an image, each time for the price of one; of custom labels the model's hours are billed."""
+"""Others that look at an image, each time for the price of one; of custom labels the model's hours
+are billed."""
 
 
 def read(operation: str, body: bytes) -> Question | Forward:
-    """What is asked of the photo. An operation that is not among `OPERATIONS` is handed on as it is.
+    """What is asked of the photo. An operation that is not among `OPERATIONS` is handed on as it
+    is.
 
     Raises BadRequest or a PhotoError.
     """
@@ -251,5 +289,7 @@ def read(operation: str, body: bytes) -> Question | Forward:
     if asked.whole:
         return Forward(operation, images=1)
     photo = asked.image.photo
-    limits = replace(form.limits, max_bytes=S3_MAX_BYTES) if isinstance(photo, Source) else form.limits
+    limits = (
+        replace(form.limits, max_bytes=S3_MAX_BYTES) if isinstance(photo, Source) else form.limits
+    )
     return Question((Item(photo, asked.asks),), asked, limits=limits)

@@ -1,4 +1,5 @@
-"""What Amazon Rekognition's operations answer, from detections: the output shapes of its service model 2016-06-27."""
+"""What Amazon Rekognition's operations answer, from detections: the output shapes of its service
+model 2016-06-27."""
 
 from __future__ import annotations
 
@@ -29,7 +30,11 @@ MEMBERS = {
 ALWAYS = ("Pose", "Quality")
 EMOTIONS = {"joy": "HAPPY", "sorrow": "SAD", "anger": "ANGRY", "surprise": "SURPRISED"}
 """Rekognition's names of what other vendors tell of a face."""
-PARTS = {"FACE_COVER": ("FACE",), "HEAD_COVER": ("HEAD",), "HAND_COVER": ("LEFT_HAND", "RIGHT_HAND")}
+PARTS = {
+    "FACE_COVER": ("FACE",),
+    "HEAD_COVER": ("HEAD",),
+    "HAND_COVER": ("LEFT_HAND", "RIGHT_HAND"),
+}
 """The parts of a body that each type of equipment is for."""
 
 
@@ -44,24 +49,36 @@ def labels(asked: request.DetectLabels, found: Mapping[Task, Found]) -> Told:
 
 
 def _labels(asked: request.DetectLabels, found: Found) -> list[Told]:
-    """Labels with their instances, and the ancestors of each, which Rekognition lists as labels of their own."""
+    """Labels with their instances, and the ancestors of each, which Rekognition lists as labels of
+    their own."""
     rows: dict[str, Told] = {}
     for detection in sorted(found, key=lambda d: (d.kind != "LABEL", -d.score)):
         if 100 * detection.score < asked.least:
             continue
         row = rows.setdefault(detection.label, _label(detection.label, detection))
         if not row["Instances"]:
-            row.update(_family(detection))  # it may be here as another's ancestor, of which less is known
+            row.update(
+                _family(detection)
+            )  # it may be here as another's ancestor, of which less is known
         if detection.kind != "LABEL":
-            row["Instances"].append({"BoundingBox": _box(detection.box), "Confidence": 100 * detection.score})
+            row["Instances"].append(
+                {"BoundingBox": _box(detection.box), "Confidence": 100 * detection.score}
+            )
         for parent in detection.details.get("parents", ()):
             rows.setdefault(parent, {**_label(parent, detection), "Parents": [], "Aliases": []})
-    ranked = sorted(filter(_chooser(asked.filters), rows.values()), key=lambda row: -row["Confidence"])
+    ranked = sorted(
+        filter(_chooser(asked.filters), rows.values()), key=lambda row: -row["Confidence"]
+    )
     return ranked[: request.MAX_LABELS if asked.max_labels is None else asked.max_labels]
 
 
 def _label(name: str, detection: Detection) -> Told:
-    return {"Name": name, "Confidence": 100 * detection.score, "Instances": [], **_family(detection)}
+    return {
+        "Name": name,
+        "Confidence": 100 * detection.score,
+        "Instances": [],
+        **_family(detection),
+    }
 
 
 def _family(detection: Detection) -> Told:
@@ -74,15 +91,22 @@ def _family(detection: Detection) -> Told:
 
 
 def _chooser(filters: request.GeneralLabels) -> Callable[[Told], bool]:
-    """Whether a label passes the client's inclusion and exclusion filters, which may name an alias; exclusion wins."""
+    """Whether a label passes the client's inclusion and exclusion filters, which may name an alias;
+    exclusion wins."""
 
     def chosen(label: Told) -> bool:
         names = {label["Name"], *(alias["Name"] for alias in label["Aliases"])}
         categories = {category["Name"] for category in label["Categories"]}
-        wanted, wanted_categories = filters.label_inclusion_filters, filters.label_category_inclusion_filters
-        included = not (wanted or wanted_categories) or bool(names & {*wanted} or categories & {*wanted_categories})
+        wanted, wanted_categories = (
+            filters.label_inclusion_filters,
+            filters.label_category_inclusion_filters,
+        )
+        included = not (wanted or wanted_categories) or bool(
+            names & {*wanted} or categories & {*wanted_categories}
+        )
         return included and not (
-            names & {*filters.label_exclusion_filters} or categories & {*filters.label_category_exclusion_filters}
+            names & {*filters.label_exclusion_filters}
+            or categories & {*filters.label_category_exclusion_filters}
         )
 
     return chosen
@@ -95,7 +119,10 @@ def text(asked: request.DetectText, found: Mapping[Task, Found]) -> Told:
     numbers = {line.key: number for number, line in enumerate(lines)}
     words = [d for d in read if d.kind == "WORD" and d.parent in numbers and _wanted(asked, d)]
     rows = [_text_row(line, number, None) for number, line in enumerate(lines)]
-    rows += [_text_row(word, number, numbers[word.parent]) for number, word in enumerate(words, len(lines))]
+    rows += [
+        _text_row(word, number, numbers[word.parent])
+        for number, word in enumerate(words, len(lines))
+    ]
     return {"TextDetections": rows, "TextModelVersion": "3.0"}
 
 
@@ -116,7 +143,12 @@ def _wanted(asked: request.DetectText, word: Detection) -> bool:
 
 def _text_row(detection: Detection, number: int, parent: int | None) -> Told:
     box = detection.box
-    corners = detection.polygon or ((box.x0, box.y0), (box.x1, box.y0), (box.x1, box.y1), (box.x0, box.y1))
+    corners = detection.polygon or (
+        (box.x0, box.y0),
+        (box.x1, box.y0),
+        (box.x1, box.y1),
+        (box.x0, box.y1),
+    )
     row = {
         "DetectedText": detection.label,
         "Type": detection.kind,
@@ -173,7 +205,9 @@ def _told_of(face: Detection) -> Mapping[str, Any]:
         told["Pose"] = dict(zip(("Roll", "Yaw", "Pitch"), details["pose"], strict=True))
     if "emotions" in details:
         seen = sorted(details["emotions"].items(), key=lambda emotion: -emotion[1])
-        told["Emotions"] = [{"Type": EMOTIONS[name], "Confidence": 100 * score} for name, score in seen]
+        told["Emotions"] = [
+            {"Type": EMOTIONS[name], "Confidence": 100 * score} for name, score in seen
+        ]
     return told
 
 
@@ -186,20 +220,28 @@ def celebrities(asked: request.RecognizeCelebrities, found: Mapping[Task, Found]
         raw = each.details.get("raw", {})
         known = {name: raw[name] for name in ("Id", "Urls", "KnownGender") if name in raw}
         face = _face(each, raw.get("Face", {}), members)
-        rows.append({"Name": each.label, "MatchConfidence": 100 * each.score, **known, "Face": face})
+        rows.append(
+            {"Name": each.label, "MatchConfidence": 100 * each.score, **known, "Face": face}
+        )
     others = [
-        _face(each, each.details.get("raw", {}).get("Face", {}), members) for each in every if each.kind != "CELEBRITY"
+        _face(each, each.details.get("raw", {}).get("Face", {}), members)
+        for each in every
+        if each.kind != "CELEBRITY"
     ]
     return {"CelebrityFaces": rows, "UnrecognizedFaces": others}
 
 
 def equipment(asked: request.DetectProtectiveEquipment, found: Mapping[Task, Found]) -> Told:
-    """Persons, numbered from 0, each with the parts of the body that are seen and what is worn on them; and a summary
-    of who wears all that is required, where one is asked for."""
+    """Persons, numbered from 0, each with the parts of the body that are seen and what is worn on
+    them; and a summary of who wears all that is required, where one is asked for."""
     every = found[Task.EQUIPMENT]
     persons = [each for each in every if each.kind == "PERSON"]
     rows = [
-        _person(number, person, [each for each in every if each.parent is not None and each.parent == person.key])
+        _person(
+            number,
+            person,
+            [each for each in every if each.parent is not None and each.parent == person.key],
+        )
         for number, person in enumerate(persons)
     ]
     told: Told = {"ProtectiveEquipmentModelVersion": "1.0", "Persons": rows}
@@ -213,11 +255,18 @@ def _person(number: int, person: Detection, worn: Found) -> Told:
         {
             "Name": part["name"],
             "Confidence": 100 * part["confidence"],
-            "EquipmentDetections": [_item(each) for each in worn if each.details.get("part") == part["name"]],
+            "EquipmentDetections": [
+                _item(each) for each in worn if each.details.get("part") == part["name"]
+            ],
         }
         for part in person.details.get("parts", ())
     ]
-    return {"Id": number, "BoundingBox": _box(person.box), "Confidence": 100 * person.score, "BodyParts": parts}
+    return {
+        "Id": number,
+        "BoundingBox": _box(person.box),
+        "Confidence": 100 * person.score,
+        "BodyParts": parts,
+    }
 
 
 def _item(worn: Detection) -> Told:
@@ -251,15 +300,24 @@ def _wears_all(person: Told, asked: request.Summarization) -> bool | None:
 
 
 def _wears(person: Told, kind: str, least: float) -> bool | None:
-    """Whether every part that the equipment is for, and that is seen surely enough, is covered by it."""
-    parts = [part for part in person["BodyParts"] if part["Name"] in PARTS[kind] and part["Confidence"] >= least]
+    """Whether every part that the equipment is for, and that is seen surely enough, is covered by
+    it."""
+    parts = [
+        part
+        for part in person["BodyParts"]
+        if part["Name"] in PARTS[kind] and part["Confidence"] >= least
+    ]
     covered = [_covered(part, kind, least) for part in parts]
     return False if False in covered else None if None in covered or not covered else True
 
 
 def _covered(part: Told, kind: str, least: float) -> bool | None:
     items = [item for item in part["EquipmentDetections"] if item["Type"] == kind]
-    sure = [item for item in items if item["Confidence"] >= least and item["CoversBodyPart"]["Confidence"] >= least]
+    sure = [
+        item
+        for item in items
+        if item["Confidence"] >= least and item["CoversBodyPart"]["Confidence"] >= least
+    ]
     if any(item["CoversBodyPart"]["Value"] for item in sure):
         return True
     return None if len(sure) < len(items) else False

@@ -1,1 +1,2 @@
-"""What is told to clients' URLs: signed as the Standard Webhooks specification says, at least once, for hours."""
+"""What is told to clients' URLs: signed as the Standard Webhooks specification says, at least once,
+for hours."""

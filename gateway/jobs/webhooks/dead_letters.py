@@ -20,13 +20,23 @@ def table(dead: Sequence[Delivery]) -> Table:
     for each in dead:
         event = f"{each.kind} {each.index}" if each.kind == "photo.settled" else each.kind
         since = datetime.fromtimestamp(each.created_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-        cells = (each.id, each.tenant, each.job, event, each.url, str(each.attempts), since, each.last_error)
+        cells = (
+            each.id,
+            each.tenant,
+            each.job,
+            event,
+            each.url,
+            str(each.attempts),
+            since,
+            each.last_error,
+        )
         made.add_row(*map(escape, cells))
     return made
 
 
 async def replay(store: DeliveryStore, ids: Sequence[str], *, everything: bool) -> int:
-    """Makes these due now, or all. Raises ValueError unless it is one or the other: none named is not all."""
+    """Makes these due now, or all. Raises ValueError unless it is one or the other: none named is
+    not all."""
     if bool(ids) == everything:
         raise ValueError("name the deliveries to replay, or say --all")
     return await store.replay(ids)

@@ -1,4 +1,5 @@
-"""Makes deliveries: each at least once and under one id, again and again for hours, and no receiver delays another."""
+"""Makes deliveries: each at least once and under one id, again and again for hours, and no receiver
+delays another."""
 
 from __future__ import annotations
 
@@ -21,15 +22,18 @@ from gateway.store.jobs import PER_HOST, Delivery, DeliveryStore, host_of
 log = logging.getLogger("imgrid")
 
 PAUSES_S = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
-"""Between one attempt and the next; after the last of them a delivery is dead. The specification's own example."""
+"""Between one attempt and the next; after the last of them a delivery is dead. The specification's
+own example."""
 JITTER = 0.1
-"""By up to which share a pause is longer, so that what failed together does not come back together."""
+"""By up to which share a pause is longer, so that what failed together does not come back
+together."""
 GONE = 410
 
 Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
 """Sends a body with headers to a URL: the status. Raises UrlRefused or FetchFailed."""
 Body = Callable[[Delivery], Awaitable[bytes | None]]
-"""What a delivery says; None where there is nothing to say any more, because its job has been forgotten."""
+"""What a delivery says; None where there is nothing to say any more, because its job has been
+forgotten."""
 Secrets = Callable[[str], Sequence[str]]
 """A tenant's secrets, the one in force first."""
 
@@ -43,7 +47,8 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of an attempt: for `error` where it failed, and when there will be another where there will."""
+    """What came of an attempt: for `error` where it failed, and when there will be another where
+    there will."""
 
     delivery: Delivery
     result: Result
@@ -56,9 +61,10 @@ class Attempt:
 class Pace:
     """How much is done at a time.
 
-    `attempt_s` is how long one attempt may take; `concurrency` and `per_host` how many are under way in all and for
-    one host; `held_per_host` how many of one host are held until it is their turn (what is over is due again when its
-    lease ends). `poll_s` is how often it is looked for what others created, `busy_s` the same while much is due.
+    `attempt_s` is how long one attempt may take; `concurrency` and `per_host` how many are under
+    way in all and for one host; `held_per_host` how many of one host are held until it is their
+    turn (what is over is due again when its lease ends). `poll_s` is how often it is looked for
+    what others created, `busy_s` the same while much is due.
     """
 
     attempt_s: float = 10.0
@@ -70,12 +76,14 @@ class Pace:
 
     @property
     def lease_s(self) -> float:
-        """How long what was claimed is nobody else's; and so how long it rests when its holder died."""
+        """How long what was claimed is nobody else's; and so how long it rests when its holder
+        died."""
         return max(4 * self.attempt_s, 10.0)
 
     @property
     def held_s(self) -> float:
-        """How long a delivery may be held before its attempt: what is left of the lease is enough to write it down."""
+        """How long a delivery may be held before its attempt: what is left of the lease is enough
+        to write it down."""
         return self.lease_s - 1.5 * self.attempt_s
 
 
@@ -88,24 +96,28 @@ class _Host:
 
 
 def again_at(attempts: int, now: float, rng: random.Random) -> float | None:
-    """When a delivery is due again that failed now, after so many attempts before; None where it was the last."""
+    """When a delivery is due again that failed now, after so many attempts before; None where it
+    was the last."""
     if attempts >= len(PAUSES_S):
         return None
     return now + PAUSES_S[attempts] * (1 + rng.uniform(0, JITTER))
 
 
 def judged(status: int) -> tuple[Result, str]:
-    """What a receiver's status means. A redirect is a failure: the client is to name the place itself."""
+    """What a receiver's status means. A redirect is a failure: the client is to name the place
+    itself."""
     if 200 <= status < 300:
         return Result.MADE, ""
-    return (Result.DEAD if status == GONE else Result.AGAIN), f"The receiver answered with status {status}."
+    return (
+        Result.DEAD if status == GONE else Result.AGAIN
+    ), f"The receiver answered with status {status}."
 
 
 class Deliverer:
     """Claims what is due and sends it, each in a task of its own.
 
-    Holds what is in hand, by host, and each tenant's turns. A delivery in hand when the process dies is due again when
-    its lease ends.
+    Holds what is in hand, by host, and each tenant's turns. A delivery in hand when the process
+    dies is due again when its lease ends.
     """
 
     def __init__(
@@ -129,7 +141,9 @@ class Deliverer:
         self._woken = asyncio.Event()
         self._slots = asyncio.Semaphore(self._pace.concurrency)
         self._hosts: dict[str, _Host] = {}
-        share = max(3 * self._pace.concurrency // 4, 1)  # a tenant of many hosts that hang leaves others the rest
+        share = max(
+            3 * self._pace.concurrency // 4, 1
+        )  # a tenant of many hosts that hang leaves others the rest
         self._tenants: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(share))
 
     def wake(self) -> None:
@@ -163,7 +177,8 @@ class Deliverer:
         return bool(claimed)
 
     async def _see_to(self, delivery: Delivery, name: str, latest: float) -> None:
-        """Waits for the host's turn and the tenant's, and makes an attempt unless it came too late for the lease."""
+        """Waits for the host's turn and the tenant's, and makes an attempt unless it came too late
+        for the lease."""
         host = self._hosts[name]
         try:
             async with host.turn, self._tenants[delivery.tenant], self._slots:

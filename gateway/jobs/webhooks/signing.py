@@ -16,17 +16,24 @@ LEAST_BYTES, MOST_BYTES, NEW_BYTES = 24, 64, 32
 
 
 def parse_secret(secret: str) -> bytes:
-    """The key in a secret: `whsec_` and the base64 of 24 to 64 bytes. Raises ValueError, which does not repeat it."""
+    """The key in a secret: `whsec_` and the base64 of 24 to 64 bytes. Raises ValueError, which does
+    not repeat it."""
     encoded = secret.removeprefix(PREFIX)
     if encoded == secret:
-        raise ValueError(f"a webhook secret begins with {PREFIX}; `imgrid webhooks secret` makes one")
+        raise ValueError(
+            f"a webhook secret begins with {PREFIX}; `imgrid webhooks secret` makes one"
+        )
     try:
         key = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError(f"after {PREFIX} a webhook secret is base64; `imgrid webhooks secret` makes one") from None
+        raise ValueError(
+            f"after {PREFIX} a webhook secret is base64; `imgrid webhooks secret` makes one"
+        ) from None
     if not LEAST_BYTES <= len(key) <= MOST_BYTES:
-        raise ValueError(f"a webhook secret holds {LEAST_BYTES} to {MOST_BYTES} bytes, this one {len(key)}; "
-                         "`imgrid webhooks secret` makes one")  # fmt: skip
+        raise ValueError(
+            f"a webhook secret holds {LEAST_BYTES} to {MOST_BYTES} bytes, this one {len(key)}; "
+            "`imgrid webhooks secret` makes one"
+        )
     return key
 
 
@@ -42,7 +49,8 @@ def sign(secret: str, message_id: str, timestamp_s: int, body: bytes) -> str:
 
 
 def headers(known: Sequence[str], message_id: str, timestamp_s: int, body: bytes) -> dict[str, str]:
-    """The headers of a message, with a signature by each secret: while one replaces another, receivers know either."""
+    """The headers of a message, with a signature by each secret: while one replaces another,
+    receivers know either."""
     return {
         "content-type": "application/json",
         "webhook-id": message_id,

@@ -1,8 +1,9 @@
 """Asks a provider about a sample of photos at several shapes, and keeps every answer.
 
-An answer that was paid for is on disk before the next thing happens, and is never asked for again: run the same profile
-once more and it goes on where it stopped. A call that was sent and not answered may have been billed: it stops the
-profile, so that asking it once more is somebody's decision.
+An answer that was paid for is on disk before the next thing happens, and is never asked for again:
+run the same profile once more and it goes on where it stopped. A call that was sent and not
+answered may have been billed: it stops the profile, so that asking it once more is somebody's
+decision.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ KEEP_TRYING_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One canvas to ask about: a full grid of `shape`, turned towards the photos' orientation when it is laid out."""
+    """One canvas to ask about: a full grid of `shape`, turned towards the photos' orientation when
+    it is laid out."""
 
     shape: Shape
     photos: tuple[str, ...]
@@ -50,7 +52,8 @@ class Question:
 
 
 class Store:
-    """The answers of one profile, in a folder: one JSON object a line, appended and synced one by one.
+    """The answers of one profile, in a folder: one JSON object a line, appended and synced one by
+    one.
 
     Holds them by the question's key; each is the detections on the canvas as they came.
     """
@@ -61,8 +64,10 @@ class Store:
         self._file = folder / RESPONSES
         note = folder / MADE_WITH
         if note.exists() and json.loads(note.read_text()) != made_with:
-            raise ValueError(f"{note}: these answers are of another provider, model, canvas size or border; "
-                             "choose another --out, or remove the folder")  # fmt: skip
+            raise ValueError(
+                f"{note}: these answers are of another provider, model, canvas size or border; "
+                "choose another --out, or remove the folder"
+            )
         note.write_text(json.dumps(made_with, indent=1) + "\n")
         _end_last_line(self._file)
         self._answers: dict[str, Sequence[Detection]] = dict(_read_lines(self._file))
@@ -71,8 +76,12 @@ class Store:
         return self._answers.get(question.key)
 
     def put(self, question: Question, found: Sequence[Detection]) -> None:
-        row = {"key": question.key, "shape": str(question.shape), "photos": question.photos,
-               "found": [_plain(detection) for detection in found]}  # fmt: skip
+        row = {
+            "key": question.key,
+            "shape": str(question.shape),
+            "photos": question.photos,
+            "found": [_plain(detection) for detection in found],
+        }
         with self._file.open("a") as file:
             file.write(json.dumps(row) + "\n")
             file.flush()
@@ -94,21 +103,31 @@ def _read_lines(file: Path) -> Iterator[tuple[str, list[Detection]]]:
             row = json.loads(line)
         except ValueError:
             continue
-        yield row["key"], [Detection(**{**plain, "box": Box(*plain["box"])}) for plain in row["found"]]
+        yield (
+            row["key"],
+            [Detection(**{**plain, "box": Box(*plain["box"])}) for plain in row["found"]],
+        )
 
 
 def _plain(detection: Detection) -> dict[str, Any]:
     """Of the details only whether the score is a grade."""
-    kept = {key: value for key, value in asdict(detection).items() if key != "details" and value not in ("", (), None)}
+    kept = {
+        key: value
+        for key, value in asdict(detection).items()
+        if key != "details" and value not in ("", (), None)
+    }
     return {**kept, "details": {"graded": True}} if detection.details.get("graded") else kept
 
 
-def questions(sizes: Mapping[str, Size], shapes: Sequence[Shape], groupings: int, seed: int = 0) -> list[Question]:
+def questions(
+    sizes: Mapping[str, Size], shapes: Sequence[Shape], groupings: int, seed: int = 0
+) -> list[Question]:
     """Every canvas that a profile asks about.
 
-    At each shape photos are grouped at random with others of their orientation, `groupings` times, so that neighbours
-    vary. The last grid of a grouping is filled up with photos that were already asked: a shape is profiled full. A
-    question that two groupings have stands twice; its one answer is both's.
+    At each shape photos are grouped at random with others of their orientation, `groupings` times,
+    so that neighbours vary. The last grid of a grouping is filled up with photos that were already
+    asked: a shape is profiled full. A question that two groupings have stands twice; its one answer
+    is both's.
     """
     asked: list[Question] = []
     for shape in shapes:
@@ -129,9 +148,11 @@ def _groups(keys: Sequence[str], cells: int) -> Iterator[tuple[str, ...]]:
 
 @dataclass
 class Profiler:
-    """Asks what is missing, with the route's border around each photo. Holds what became of it beside answers.
+    """Asks what is missing, with the route's border around each photo. Holds what became of it
+    beside answers.
 
-    `refused` are canvases that the provider will not look at, `unanswered` those that may be billed without an answer.
+    `refused` are canvases that the provider will not look at, `unanswered` those that may be billed
+    without an answer.
     """
 
     provider: Provider
@@ -145,11 +166,12 @@ class Profiler:
     stopping: bool = False
 
     async def ask(self, missing: Sequence[Question], on_answer: Callable[[], None]) -> None:
-        """Asks all of them, as many at a time as the provider takes; each answer is stored before the next is asked.
+        """Asks all of them, as many at a time as the provider takes; each answer is stored before
+        the next is asked.
 
-        A canvas that the provider refuses is noted in `refused`. Raises ProviderError where it cannot answer at all,
-        NoAnswer before any other; then, and when cancelled, what is under way is still waited for and stored, for it
-        will be billed.
+        A canvas that the provider refuses is noted in `refused`. Raises ProviderError where it
+        cannot answer at all, NoAnswer before any other; then, and when cancelled, what is under way
+        is still waited for and stored, for it will be billed.
         """
         asker = Asker(self.provider, time.monotonic, random.Random())
         left = iter(missing)
@@ -165,7 +187,9 @@ class Profiler:
         finally:
             self.stopping = True
             ended = await asyncio.gather(*workers, return_exceptions=True)
-        failures = sorted(filter(None, ended), key=lambda failure: not isinstance(failure, NoAnswer))
+        failures = sorted(
+            filter(None, ended), key=lambda failure: not isinstance(failure, NoAnswer)
+        )
         for failure in failures:
             raise failure
 
@@ -189,7 +213,8 @@ class Profiler:
 
 
 class Answered(NamedTuple):
-    """A question with its answer taken apart: the shape as it was laid out, and each photo's own detections."""
+    """A question with its answer taken apart: the shape as it was laid out, and each photo's own
+    detections."""
 
     question: Question
     laid_out: Shape
@@ -209,7 +234,9 @@ def answered(
         found = store.get(question)
         if found is not None:
             shape = question.shape.towards(portrait=sizes[question.photos[0]].portrait)
-            layout = lay_out([sizes[key] for key in question.photos], shape, canvas, least_px=least_px)
+            layout = lay_out(
+                [sizes[key] for key in question.photos], shape, canvas, least_px=least_px
+            )
             yield Answered(question, shape, ungrid(layout, found))
 
 

@@ -29,13 +29,17 @@ class Sampled(NamedTuple):
 
 
 def find_photos(folders: Sequence[Path], truths: Sequence[Path]) -> dict[str, Sampled]:
-    """The sample, by the digest of each photo's content: all photos in the folders, or those that the truths list.
+    """The sample, by the digest of each photo's content: all photos in the folders, or those that
+    the truths list.
 
-    Raises ValueError where a listed file is missing, a truth cannot be read, or nothing is found at all.
+    Raises ValueError where a listed file is missing, a truth cannot be read, or nothing is found at
+    all.
     """
     if truths and len(truths) != len(folders):
-        raise ValueError(f"{len(folders)} --photos and {len(truths)} --truth: give one truth for each folder, in the "
-                         "same order, or none")  # fmt: skip
+        raise ValueError(
+            f"{len(folders)} --photos and {len(truths)} --truth: give one truth for each folder, in the "
+            "same order, or none"
+        )
     found: dict[str, Sampled] = {}
     for folder, truth in zip_longest(folders, truths):
         for sampled in _listed(folder, read_coco(truth)) if truth else _all(folder):
@@ -59,10 +63,14 @@ def _listed(folder: Path, truth: Mapping[str, Known]) -> Iterator[Sampled]:
 
 
 def _all(folder: Path) -> Iterator[Sampled]:
-    return (Sampled(path, None) for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
+    return (
+        Sampled(path, None) for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES
+    )
 
 
-def open_photos(files: Mapping[str, Sampled], limits: Limits) -> tuple[dict[str, Photo], dict[Path, str]]:
+def open_photos(
+    files: Mapping[str, Sampled], limits: Limits
+) -> tuple[dict[str, Photo], dict[Path, str]]:
     """The photos that can be looked at, and why the others cannot."""
     photos: dict[str, Photo] = {}
     refused: dict[Path, str] = {}
@@ -77,11 +85,16 @@ def open_photos(files: Mapping[str, Sampled], limits: Limits) -> tuple[dict[str,
 def read_photos(
     folders: Sequence[Path], truths: Sequence[Path], console: Console
 ) -> tuple[dict[str, Known], dict[str, Photo]]:
-    """What is true, where that is known, and photos; both by the photos' digests. Photos that cannot be looked at are
-    named and left out. Raises ValueError and OSError for what cannot be read."""
+    """What is true, where that is known, and photos; both by the photos' digests. Photos that
+    cannot be looked at are named and left out. Raises ValueError and OSError for what cannot be
+    read."""
     files = find_photos(folders, truths)
     photos, refused = open_photos(files, Limits(formats=FORMATS))
     for path, reason in refused.items():
         console.print(f"[yellow]left out:[/] {path}: {reason}")
-    known = {key: sampled.known for key, sampled in files.items() if key in photos and sampled.known is not None}
+    known = {
+        key: sampled.known
+        for key, sampled in files.items()
+        if key in photos and sampled.known is not None
+    }
     return known, photos

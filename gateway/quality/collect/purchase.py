@@ -1,4 +1,5 @@
-"""What providers are asked for a profile: priced together, agreed to once, and asked one after the other."""
+"""What providers are asked for a profile: priced together, agreed to once, and asked one after the
+other."""
 
 from __future__ import annotations
 
@@ -27,8 +28,18 @@ from thresholds.cascade import Border
 
 FILES = ("model", "labels")
 """Options that name a file whose content answers depend on."""
-VOLATILE = {"concurrency", "timeout_ms", "usd_per_image", "access_key", "secret_key", "api_key", "key", "profile",
-            "threads", "transport"}  # fmt: skip
+VOLATILE = {
+    "concurrency",
+    "timeout_ms",
+    "usd_per_image",
+    "access_key",
+    "secret_key",
+    "api_key",
+    "key",
+    "profile",
+    "threads",
+    "transport",
+}
 """Options that only say how a provider is asked."""
 
 
@@ -46,7 +57,11 @@ class Errand:
     @cached_property
     def missing(self) -> list[Question]:
         """What was not paid for when it was looked at first, each question once."""
-        return list(dict.fromkeys(question for question in self.questions if self.store.get(question) is None))
+        return list(
+            dict.fromkeys(
+                question for question in self.questions if self.store.get(question) is None
+            )
+        )
 
     @property
     def images(self) -> int:
@@ -75,12 +90,19 @@ def run(
     """
     left = [errand for errand in errands if errand.missing]
     if not left:
-        console.print(f"all {sum(errand.images for errand in errands)} answers are here already; nothing to pay")
+        console.print(
+            f"all {sum(errand.images for errand in errands)} answers are here already; nothing to pay"
+        )
         return
     for errand in left:
-        name_price(_what(errand), len(errand.missing), errand.provider.about.price_of(task), console)
+        name_price(
+            _what(errand), len(errand.missing), errand.provider.about.price_of(task), console
+        )
     if len(left) > 1:
-        total = sum(len(errand.missing) * errand.provider.about.price_of(task).usd_per_image for errand in left)
+        total = sum(
+            len(errand.missing) * errand.provider.about.price_of(task).usd_per_image
+            for errand in left
+        )
         console.print(f"in all: about [bold]{total:.2f} USD[/]")
     confirm(confirmed=confirmed)
     asyncio.run(_ask_all(left, task, photos, studio, console))
@@ -104,7 +126,11 @@ def confirm(*, confirmed: bool) -> None:
 
 
 async def _ask_all(
-    errands: Sequence[Errand], task: Task, photos: Mapping[str, Photo], studio: Studio, console: Console
+    errands: Sequence[Errand],
+    task: Task,
+    photos: Mapping[str, Photo],
+    studio: Studio,
+    console: Console,
 ) -> None:
     """One after the other, all in one event loop: a provider's connections belong to it."""
     for errand in errands:
@@ -113,38 +139,59 @@ async def _ask_all(
 
 
 async def _ask(profiler: Profiler, errand: Errand, console: Console) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(f"asking {errand.provider.about.name}{errand.purpose}", total=len(errand.missing))
+        bar = progress.add_task(
+            f"asking {errand.provider.about.name}{errand.purpose}", total=len(errand.missing)
+        )
         try:
             await profiler.ask(errand.missing, lambda: progress.advance(bar))
         except NoAnswer as error:
             raise ConfigError(_unanswered(profiler, error)) from None
         except ProviderError as error:
-            raise ConfigError(f"{profiler.provider.about.name} does not answer ({error}). What was answered is kept: "
-                              "run this again to go on from here") from None  # fmt: skip
+            raise ConfigError(
+                f"{profiler.provider.about.name} does not answer ({error}). What was answered is kept: "
+                "run this again to go on from here"
+            ) from None
     if profiler.refused:
         console.print(f"[yellow]{len(profiler.refused)} canvases were refused and are left out[/]")
 
 
 def _unanswered(profiler: Profiler, error: NoAnswer) -> str:
     count = len(profiler.unanswered)
-    return (f"{profiler.provider.about.name} did not answer in time ({error}): {count} "
-            f"{'image' if count == 1 else 'images'} may have been billed without an answer. What was answered is kept: "
-            f"run this again to go on from here; it asks about {'that one' if count == 1 else 'those'} once more, and "
-            "may pay again")  # fmt: skip
+    return (
+        f"{profiler.provider.about.name} did not answer in time ({error}): {count} "
+        f"{'image' if count == 1 else 'images'} may have been billed without an answer. What was answered is kept: "
+        f"run this again to go on from here; it asks about {'that one' if count == 1 else 'those'} once more, and "
+        "may pay again"
+    )
 
 
-def made_with(config: Settings, provider: str, task: Task, config_file: Path, *, border: Border = "none",
-              canvas: str = "") -> dict[str, Any]:  # fmt: skip
-    """What an answer depends on beside the photos: border, the provider's own settings less what only says how it is
-    asked, and what is in the files they name; `canvas` stands in for the configured one.
+def made_with(
+    config: Settings,
+    provider: str,
+    task: Task,
+    config_file: Path,
+    *,
+    border: Border = "none",
+    canvas: str = "",
+) -> dict[str, Any]:
+    """What an answer depends on beside the photos: border, the provider's own settings less what
+    only says how it is asked, and what is in the files they name; `canvas` stands in for the
+    configured one.
 
     Raises OSError where one of these cannot be read.
     """
     options = settings.options_of(config, provider, config_file).model_dump(mode="json")
     options |= {"canvas": canvas} if canvas else {}
-    contents = {key: _digest(config_file.parent / options[key]) for key in FILES if options.get(key)}
+    contents = {
+        key: _digest(config_file.parent / options[key]) for key in FILES if options.get(key)
+    }
     kept = {key: value for key, value in options.items() if key not in VOLATILE}
     return {"task": str(task), "border": border, "provider": kept, "sha256": contents}
 

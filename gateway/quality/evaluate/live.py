@@ -1,4 +1,5 @@
-"""`imgrid evaluate`: cascades over a sample of photos, through the gateway's own flow, next to each photo alone."""
+"""`imgrid evaluate`: cascades over a sample of photos, through the gateway's own flow, next to each
+photo alone."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ WHO = Tenant("evaluate", "evaluate")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Photos by the digest of their content, and what is true of each where there is ground truth."""
+    """Photos by the digest of their content, and what is true of each where there is ground
+    truth."""
 
     photos: Mapping[str, Photo]
     known: Mapping[str, Known]
@@ -44,8 +46,8 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one strategy: each photo's detections, what was billed in images of the route's own provider, and
-    how many photos failed."""
+    """What came of one strategy: each photo's detections, what was billed in images of the route's
+    own provider, and how many photos failed."""
 
     found: Mapping[str, Sequence[Detection]]
     billed: float
@@ -58,7 +60,8 @@ class Result:
 
 
 def read_sample(folders: Sequence[Path], truths: Sequence[Path], console: Console) -> Sample:
-    """Raises ConfigError for what cannot be read; photos that cannot be decoded are left out, and named."""
+    """Raises ConfigError for what cannot be read; photos that cannot be decoded are left out, and
+    named."""
     try:
         known, photos = read_photos(folders, truths, console)
     except (ValueError, OSError) as error:
@@ -69,8 +72,8 @@ def read_sample(folders: Sequence[Path], truths: Sequence[Path], console: Consol
 
 
 def full_images(strategies: Sequence[Strategy], route: Route, photos: int) -> dict[str, int]:
-    """By provider, what strategies ask where every photo goes through all stages, and every canvas is full. The
-    route's companion is free and left out."""
+    """By provider, what strategies ask where every photo goes through all stages, and every canvas
+    is full. The route's companion is free and left out."""
     images: Counter[str] = Counter()
     for strategy in strategies:
         for stage in strategy.cascade.stages:
@@ -79,12 +82,20 @@ def full_images(strategies: Sequence[Strategy], route: Route, photos: int) -> di
 
 
 def quote(
-    strategies: Sequence[Strategy], parts: Parts, route: Route, photos: int, *, console: Console, confirmed: bool
+    strategies: Sequence[Strategy],
+    parts: Parts,
+    route: Route,
+    photos: int,
+    *,
+    console: Console,
+    confirmed: bool,
 ) -> None:
     """Names each provider's price and asks. Raises typer.Exit where it is not agreed to."""
     names = "; ".join(strategy.name for strategy in strategies)
-    console.print(f"{photos} photos by {len(strategies)} strategies ({names}), in full canvases and where no photo "
-                  "ends before its last stage:")  # fmt: skip
+    console.print(
+        f"{photos} photos by {len(strategies)} strategies ({names}), in full canvases and where no photo "
+        "ends before its last stage:"
+    )
     asked = full_images(strategies, route, photos)
     prices = {name: parts.providers[name].about.price_of(route.task) for name in asked}
     for name, images in asked.items():
@@ -95,14 +106,18 @@ def quote(
     confirm(confirmed=confirmed)
 
 
-def build(config: Settings, file: Path, index: int, strategy: Strategy, providers: Mapping[str, Provider]) -> Parts:
-    """A gateway of its own whose only route is that one of the config file, with this cascade: it shares no buffer,
-    and serves nobody else.
+def build(
+    config: Settings, file: Path, index: int, strategy: Strategy, providers: Mapping[str, Provider]
+) -> Parts:
+    """A gateway of its own whose only route is that one of the config file, with this cascade: it
+    shares no buffer, and serves nobody else.
 
     Raises ConfigError where the cascade does not fit the route.
     """
     with TemporaryDirectory() as folder:
-        written = Path(folder) / "cascade.json"  # a file is the only form that holds all of a cascade
+        written = (
+            Path(folder) / "cascade.json"
+        )  # a file is the only form that holds all of a cascade
         cascades.save(strategy.cascade, written)
         own = dict.fromkeys(("stages", "merge", "crossing", "border"))
         changed = config.routes[index].model_copy(
@@ -112,10 +127,14 @@ def build(config: Settings, file: Path, index: int, strategy: Strategy, provider
         try:
             return build_(alone, file, providers=providers)
         except ConfigError as error:
-            raise ConfigError(f"--cascade {strategy.file}: {error}" if strategy.file else str(error)) from None
+            raise ConfigError(
+                f"--cascade {strategy.file}: {error}" if strategy.file else str(error)
+            ) from None
 
 
-async def ask(parts: Parts, photos: Mapping[str, Photo], clients: int, on_answer: Callable[[], None]) -> Result:
+async def ask(
+    parts: Parts, photos: Mapping[str, Photo], clients: int, on_answer: Callable[[], None]
+) -> Result:
     """Every photo's answer, of so many clients that each ask about one photo after another."""
     (route,) = parts.routes.values()
     left = iter(photos.items())
@@ -136,7 +155,9 @@ async def ask(parts: Parts, photos: Mapping[str, Photo], clients: int, on_answer
         parts.studio.close()
         await parts.stores.close()
     found = {key: outcome.found for key, outcome in outcomes.items() if outcome.error is None}
-    prices = {name: provider.about.price_of(route.task) for name, provider in parts.providers.items()}
+    prices = {
+        name: provider.about.price_of(route.task) for name, provider in parts.providers.items()
+    }
     costs = Costs({**prices, "": prices[route.provider]})
     steps = (step for outcome in outcomes.values() for step in outcome.steps)
     billed = sum(step.share * costs.relative(step.provider) for step in steps)
@@ -155,14 +176,21 @@ def run(
     tried: Sequence[tuple[Strategy, Parts]], sample: Sample, *, clients: int, console: Console
 ) -> list[tuple[Strategy, Result]]:
     """Asks by every strategy in turn, with progress."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     results: list[tuple[Strategy, Result]] = []
 
     async def all_of_them() -> None:
         with Progress(*columns, console=console) as progress:
             for strategy, parts in tried:
                 bar = progress.add_task(strategy.name, total=len(sample.photos))
-                result = await ask(parts, sample.photos, clients, lambda bar=bar: progress.advance(bar))  # type: ignore[misc]
+                result = await ask(
+                    parts, sample.photos, clients, lambda bar=bar: progress.advance(bar)
+                )  # type: ignore[misc]
                 results.append((strategy, result))
 
     asyncio.run(all_of_them())
@@ -173,9 +201,13 @@ def table(results: Sequence[tuple[Strategy, Result]], sample: Sample) -> Table:
     """The strategies, next to the first."""
     _, base = results[0]
     rows = [
-        score_table.row(strategy.name, result.per_photo, [result.found], base=base.found, known=sample.known)
+        score_table.row(
+            strategy.name, result.per_photo, [result.found], base=base.found, known=sample.known
+        )
         for strategy, result in results
     ]
-    failures = [f"{result.failed} of {strategy.name}" for strategy, result in results if result.failed]
+    failures = [
+        f"{result.failed} of {strategy.name}" for strategy, result in results if result.failed
+    ]
     caption = f"photos without an answer: {', '.join(failures)}" if failures else None
     return score_table.table(rows, f"{len(sample.photos)} photos", caption)

@@ -1,4 +1,5 @@
-"""`imgrid evaluate --url`: photos through a gateway that runs, in its native dialect, next to its own `exact`."""
+"""`imgrid evaluate --url`: photos through a gateway that runs, in its native dialect, next to its
+own `exact`."""
 
 from __future__ import annotations
 
@@ -46,12 +47,16 @@ class Place(NamedTuple):
     def client(self) -> dict[str, Any]:
         """What an httpx client needs for it."""
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        return {"base_url": self.url, "headers": headers, "timeout": httpx.Timeout(TIMEOUT_S, connect=10)}
+        return {
+            "base_url": self.url,
+            "headers": headers,
+            "timeout": httpx.Timeout(TIMEOUT_S, connect=10),
+        }
 
 
 class Reply(NamedTuple):
-    """What came of one photo: what was found and billed, or instead the code of what went wrong; and the time it
-    took."""
+    """What came of one photo: what was found and billed, or instead the code of what went wrong;
+    and the time it took."""
 
     found: Sequence[Detection]
     billed: float
@@ -84,24 +89,33 @@ def check(qualities: Sequence[str]) -> None:
 
 
 def route_of(place: Place, name: str) -> RouteOut:
-    """Raises ConfigError where nobody answers, the key is not taken, or there is no such route for it."""
+    """Raises ConfigError where nobody answers, the key is not taken, or there is no such route for
+    it."""
     try:
         with httpx.Client(**place.client) as client:
             response = client.get(routes.PATH)
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise ConfigError(f"--url {place.url}: nobody answers there ({error}); is imgrid serve running?") from None
+        raise ConfigError(
+            f"--url {place.url}: nobody answers there ({error}); is imgrid serve running?"
+        ) from None
     if response.status_code == 401:
-        raise ConfigError(f"--url {place.url}: {_problem(response)[1]} Give a tenant's with --key or IMGRID_KEY.")
+        raise ConfigError(
+            f"--url {place.url}: {_problem(response)[1]} Give a tenant's with --key or IMGRID_KEY."
+        )
     try:
         told = msgspec.json.decode(response.content, type=RoutesOut).routes
     except msgspec.DecodeError:
-        raise ConfigError(f"--url {place.url}: this does not answer as a gateway does (GET {routes.PATH}: "
-                          f"{response.status_code})") from None  # fmt: skip
+        raise ConfigError(
+            f"--url {place.url}: this does not answer as a gateway does (GET {routes.PATH}: "
+            f"{response.status_code})"
+        ) from None
     for route in told:
         if route.name == name:
             return route
-    raise ConfigError(f"--url {place.url}: there is no route {name!r} for this client; there are "
-                      f"{', '.join(route.name for route in told) or 'none'}")  # fmt: skip
+    raise ConfigError(
+        f"--url {place.url}: there is no route {name!r} for this client; there are "
+        f"{', '.join(route.name for route in told) or 'none'}"
+    )
 
 
 def full_images(route: RouteOut, quality: str, photos: int) -> int:
@@ -110,32 +124,58 @@ def full_images(route: RouteOut, quality: str, photos: int) -> int:
         return photos
     paid = [stage for stage in route.stages if stage.provider != route.companion]
     return sum(
-        math.ceil(photos / Shape.parse(stage.shape).cells) for stage in (paid[:1] if quality == CHEAPEST else paid)
+        math.ceil(photos / Shape.parse(stage.shape).cells)
+        for stage in (paid[:1] if quality == CHEAPEST else paid)
     )
 
 
 def quote(
-    place: Place, route: RouteOut, qualities: Sequence[str], photos: int, *, console: Console, confirmed: bool
+    place: Place,
+    route: RouteOut,
+    qualities: Sequence[str],
+    photos: int,
+    *,
+    console: Console,
+    confirmed: bool,
 ) -> None:
     """Names the price, in images, and asks. Raises typer.Exit where it is not agreed to."""
     images = sum(full_images(route, quality, photos) for quality in qualities)
     what = f"{photos} photos by {' and '.join(qualities)} through {place.url}: about [bold]{images} images[/]"
-    console.print(f"{what}, in full canvases and where no photo ends before its last stage; what an image costs is "
-                  "known there alone")  # fmt: skip
+    console.print(
+        f"{what}, in full canvases and where no photo ends before its last stage; what an image costs is "
+        "known there alone"
+    )
     confirm(confirmed=confirmed)
 
 
 def run(
-    place: Place, task: str, qualities: Sequence[str], photos: Mapping[str, Photo], *, clients: int, console: Console
+    place: Place,
+    task: str,
+    qualities: Sequence[str],
+    photos: Mapping[str, Photo],
+    *,
+    clients: int,
+    console: Console,
 ) -> list[Visited]:
     """Asks at every quality in turn, with progress."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     done: list[Visited] = []
     with Progress(*columns, console=console) as progress:
         for quality in qualities:
             bar = progress.add_task(quality, total=len(photos))
-            asking = ask(place, task, quality, photos, clients=clients,
-                         on_reply=lambda bar=bar: progress.advance(bar))  # type: ignore[misc]  # fmt: skip
+            asking = ask(
+                place,
+                task,
+                quality,
+                photos,
+                clients=clients,
+                on_reply=lambda bar=bar: progress.advance(bar),
+            )  # type: ignore[misc]
             done.append(Visited(quality, asyncio.run(asking)))
     return done
 
@@ -166,7 +206,9 @@ async def ask(
 async def _ask(http: httpx.AsyncClient, quality: str, data: bytes) -> Reply:
     began = time.perf_counter()
     try:
-        response = await http.post(DIALECT.paths[0], content=data, headers={QUALITY_HEADER: quality})
+        response = await http.post(
+            DIALECT.paths[0], content=data, headers={QUALITY_HEADER: quality}
+        )
     except httpx.TransportError as error:
         code = "timeout" if isinstance(error, httpx.TimeoutException) else "no_connection"
         return Reply((), 0.0, time.perf_counter() - began, code)
@@ -189,7 +231,8 @@ def _detection(found: Found) -> Detection:
 
 
 def _problem(response: httpx.Response) -> tuple[str, str]:
-    """The code and the message of a refusal; of one that is not the gateway's own, such as a proxy's, the status."""
+    """The code and the message of a refusal; of one that is not the gateway's own, such as a
+    proxy's, the status."""
     try:
         error = msgspec.json.decode(response.content, type=Failure).error
     except msgspec.DecodeError:
@@ -197,7 +240,9 @@ def _problem(response: httpx.Response) -> tuple[str, str]:
     return error.code, error.message
 
 
-def table(visits: Sequence[Visited], known: Mapping[str, Known], route: RouteOut, photos: int) -> Table:
+def table(
+    visits: Sequence[Visited], known: Mapping[str, Known], route: RouteOut, photos: int
+) -> Table:
     """The qualities, next to the first."""
     found = [{photo: reply.found for photo, reply in visit.answered.items()} for visit in visits]
     rows = [
@@ -223,7 +268,9 @@ def delays(visits: Sequence[Visited]) -> Table:
     made.add_column("without an answer", overflow="fold")
     for visit in visits:
         waited = [1000 * reply.seconds for reply in visit.answered.values()]
-        p50, p99 = (f"{each:.0f}" for each in np.percentile(waited, [50, 99])) if waited else ("", "")
+        p50, p99 = (
+            (f"{each:.0f}" for each in np.percentile(waited, [50, 99])) if waited else ("", "")
+        )
         codes = Counter(reply.code for reply in visit.replies.values() if reply.code)
         failed = ", ".join(f"{count} {code}" for code, count in codes.most_common())
         made.add_row(visit.quality, str(len(waited)), p50, p99, failed)

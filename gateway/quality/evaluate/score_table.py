@@ -1,4 +1,5 @@
-"""What `imgrid evaluate` tells of every strategy, wherever its answers come from: costs, precision, agreement."""
+"""What `imgrid evaluate` tells of every strategy, wherever its answers come from: costs, precision,
+agreement."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Strategy:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What came of one strategy: images billed for a photo, and its quality; no precision without ground truth."""
+    """What came of one strategy: images billed for a photo, and its quality; no precision without
+    ground truth."""
 
     name: str
     images: float
@@ -56,23 +58,40 @@ def precise(known: Mapping[str, Known], found: By) -> Precision | None:
     )
 
 
-def row(name: str, images: float, found: Sequence[By], *, base: By, known: Mapping[str, Known]) -> Row:
-    """`found` are the answers in each grouping, which the figures are the means over; `base` the answers alone."""
+def row(
+    name: str, images: float, found: Sequence[By], *, base: By, known: Mapping[str, Known]
+) -> Row:
+    """`found` are the answers in each grouping, which the figures are the means over; `base` the
+    answers alone."""
     each = [figures for answers in found if (figures := precise(known, answers)) is not None]
-    mean = Precision(fmean(one.ap50 for one in each), fmean(one.mean for one in each)) if each else None
-    return Row(name, images, mean, fmean(agreement(base, answers) for answers in found) if base else 0.0)
+    mean = (
+        Precision(fmean(one.ap50 for one in each), fmean(one.mean for one in each))
+        if each
+        else None
+    )
+    return Row(
+        name, images, mean, fmean(agreement(base, answers) for answers in found) if base else 0.0
+    )
 
 
 def table(rows: Sequence[Row], title: str, caption: str | None = None) -> Table:
-    """The seed paper's table (EECS-2023-182, section 4): strategy, inferences per photo, saved, precision and change.
+    """The seed paper's table (EECS-2023-182, section 4): strategy, inferences per photo, saved,
+    precision and change.
 
-    The first row is what the others are compared with. Without ground truth there is agreement with it alone. It fits
-    80 columns.
+    The first row is what the others are compared with. Without ground truth there is agreement with
+    it alone. It fits 80 columns.
     """
     before = rows[0].precision
-    made = Table(title=title + ("" if before else ", no ground truth"), box=SIMPLE_HEAD, caption=caption)
+    made = Table(
+        title=title + ("" if before else ", no ground truth"), box=SIMPLE_HEAD, caption=caption
+    )
     made.add_column("strategy", overflow="fold")
-    for column in ("images", "saved", *(("AP50", "change", "mAP", "change") if before else ()), "agrees"):
+    for column in (
+        "images",
+        "saved",
+        *(("AP50", "change", "mAP", "change") if before else ()),
+        "agrees",
+    ):
         made.add_column(column, justify="right", no_wrap=True)
     for each in rows:
         cells = [each.name, f"{each.images:.3f}", f"{1 - each.images:.1%}"]

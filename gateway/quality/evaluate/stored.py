@@ -1,4 +1,5 @@
-"""`imgrid evaluate --profile`: cascades over the answers that a profile keeps. Nobody is asked, nothing is paid."""
+"""`imgrid evaluate --profile`: cascades over the answers that a profile keeps. Nobody is asked,
+nothing is paid."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ from thresholds.shape import ALONE
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What came of one strategy: by grouping, each photo's answer; the images that a photo costs; and how many photos
-    took which looks, all groupings together."""
+    """What came of one strategy: by grouping, each photo's answer; the images that a photo costs;
+    and how many photos took which looks, all groupings together."""
 
     found: Sequence[Mapping[str, Sequence[Detection]]]
     images: float
@@ -36,29 +37,36 @@ class Replay:
 
 
 def read(folders: Sequence[Path]) -> Sample:
-    """The photos that have an answer at every shape. Several providers' profiles of the same photos are one, the
-    route's own first. Raises ConfigError."""
+    """The photos that have an answer at every shape. Several providers' profiles of the same photos
+    are one, the route's own first. Raises ConfigError."""
     try:
         sample = Sample.load_all(folders)
     except ValueError as error:
         raise ConfigError(f"--profile: {error}") from None
     if ITSELF not in sample.looks or not len(sample.complete):
-        raise ConfigError(f"--profile: {folders[0]}: no photo has an answer at every shape; run imgrid profile to its "
-                          "end")  # fmt: skip
+        raise ConfigError(
+            f"--profile: {folders[0]}: no photo has an answer at every shape; run imgrid profile to its "
+            "end"
+        )
     return sample.of_photos(sample.complete)
 
 
 def strategies(sample: Sample, cascades: Sequence[Strategy], *, flat: bool) -> list[Strategy]:
-    """Alone, which the others are compared with; with `flat` every other shape that is paid for, for all photos; and
-    the cascades. Raises ConfigError for one that the profile has no answers for."""
+    """Alone, which the others are compared with; with `flat` every other shape that is paid for,
+    for all photos; and the cascades. Raises ConfigError for one that the profile has no answers
+    for."""
     for each in cascades:
         _check(each, sample)
-    paid = [kind for kind in sample.looks if kind.provider not in sample.companions and kind != ITSELF]
+    paid = [
+        kind for kind in sample.looks if kind.provider not in sample.companions and kind != ITSELF
+    ]
     return [_one(ITSELF), *(map(_one, paid) if flat else ()), *cascades]
 
 
 def _one(kind: Kind) -> Strategy:
-    return Strategy(str(kind), Cascade(stages=(Stage(shape=kind.shape, provider=kind.provider or None),)))
+    return Strategy(
+        str(kind), Cascade(stages=(Stage(shape=kind.shape, provider=kind.provider or None),))
+    )
 
 
 def _check(strategy: Strategy, sample: Sample) -> None:
@@ -67,30 +75,43 @@ def _check(strategy: Strategy, sample: Sample) -> None:
     for index, kind in enumerate(kinds_of(cascade, sample)):
         if kind not in sample.looks:
             there = ", ".join(map(str, sample.looks))
-            raise ConfigError(f"{where}: stages[{index}]: {kind} was not profiled; there are {there}")
+            raise ConfigError(
+                f"{where}: stages[{index}]: {kind} was not profiled; there are {there}"
+            )
     if cascade.crossing != "midpoint":
-        raise ConfigError(f"{where}: crossing: {cascade.crossing}: a profile keeps answers un-gridded by midpoint; "
-                          "evaluate it on --photos")  # fmt: skip
+        raise ConfigError(
+            f"{where}: crossing: {cascade.crossing}: a profile keeps answers un-gridded by midpoint; "
+            "evaluate it on --photos"
+        )
     in_grids = any(stage.shape != ALONE for stage in cascade.stages)
     if in_grids and cascade.border != sample.border:
-        raise ConfigError(f"{where}: border: {cascade.border}: the profile was asked with border {sample.border}; "
-                          "evaluate it on --photos")  # fmt: skip
+        raise ConfigError(
+            f"{where}: border: {cascade.border}: the profile was asked with border {sample.border}; "
+            "evaluate it on --photos"
+        )
 
 
 def run(wanted: Sequence[Strategy], sample: Sample, console: Console) -> list[Replay]:
     """Every strategy over all photos in every grouping, with progress."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     done = []
     with Progress(*columns, console=console) as progress:
         for strategy in wanted:
-            bar = progress.add_task(strategy.name, total=len(sample) * _groupings(strategy.cascade, sample))
+            bar = progress.add_task(
+                strategy.name, total=len(sample) * _groupings(strategy.cascade, sample)
+            )
             done.append(over(strategy.cascade, sample, lambda bar=bar: progress.advance(bar)))  # type: ignore[misc]
     return done
 
 
 def over(cascade: Cascade, sample: Sample, on_each: Callable[[], None] = lambda: None) -> Replay:
-    """One cascade. What a photo costs is its part of full canvases, in images of the route's own provider; companions
-    are free."""
+    """One cascade. What a photo costs is its part of full canvases, in images of the route's own
+    provider; companions are free."""
     costs = Costs(sample.prices, sample.companions)
     found, paths, images = [], Counter[tuple[Kind, ...]](), 0.0
     for grouping in range(_groupings(cascade, sample)):
@@ -110,13 +131,18 @@ def _groupings(cascade: Cascade, sample: Sample) -> int:
 
 
 def known(sample: Sample) -> dict[str, Known]:
-    """The profile's ground truth by photo, and of which labels it speaks; empty where there is none."""
+    """The profile's ground truth by photo, and of which labels it speaks; empty where there is
+    none."""
     if sample.truth is None or sample.covered is None:
         return {}
     return {
         photo: Known(
             detections(sample, sample.truth.of(index)),
-            frozenset(label for label, spoken in zip(sample.labels, sample.covered[index], strict=True) if spoken),
+            frozenset(
+                label
+                for label, spoken in zip(sample.labels, sample.covered[index], strict=True)
+                if spoken
+            ),
         )
         for index, photo in enumerate(sample.photos)
     }
@@ -130,14 +156,17 @@ def table(wanted: Sequence[Strategy], done: Sequence[Replay], sample: Sample) ->
         for strategy, each in zip(wanted, done, strict=True)
     ]
     groupings = max(len(each.found) for each in done)
-    caption = (f"mean over {groupings} groupings, in full canvases; " if groupings > 1 else "in full canvases; ") + (
-        "a cascade made from these photos looks better here than it is"
-    )
+    caption = (
+        f"mean over {groupings} groupings, in full canvases; "
+        if groupings > 1
+        else "in full canvases; "
+    ) + ("a cascade made from these photos looks better here than it is")
     return score_table.table(rows, f"{len(sample)} photos of the profile", caption)
 
 
 def paths(wanted: Sequence[Strategy], done: Sequence[Replay]) -> Table | None:
-    """Which way photos went, the commonest first, for strategies of several ways; None where there are none."""
+    """Which way photos went, the commonest first, for strategies of several ways; None where there
+    are none."""
     made = Table(box=SIMPLE_HEAD)
     made.add_column("cascade", overflow="fold")
     made.add_column("asked at", overflow="fold")

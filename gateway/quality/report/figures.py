@@ -1,4 +1,5 @@
-"""A profile's figures. Colours are told apart by colour-blind eyes as well: Okabe and Ito's, and cividis."""
+"""A profile's figures. Colours are told apart by colour-blind eyes as well: Okabe and Ito's, and
+cividis."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def tidy(axes: Axes) -> None:
 
 
 def _shade(index: int, count: int) -> tuple[float, float, float, float]:
-    """From dark for the smallest shape to bright for the largest, short of what cannot be seen on white."""
+    """From dark for the smallest shape to bright for the largest, short of what cannot be seen on
+    white."""
     red, green, blue, alpha = colormaps["cividis"](0.9 * index / max(count - 1, 1))
     return red, green, blue, alpha
 
@@ -53,10 +55,15 @@ def heat(profile: Profile) -> Figure:
             seen[group.label] += group.score.count
     panels = [("all labels", seen.total(), _table(profile.groups, shapes))]
     for label, count in seen.most_common(MOST_LABELS):
-        panels.append((label, count, _table([g for g in profile.groups if g.label == label], shapes)))
+        panels.append(
+            (label, count, _table([g for g in profile.groups if g.label == label], shapes))
+        )
     rows = ceil(len(panels) / COLUMNS)
-    figure = figure_of("Mean score of objects, by the shape asked and the largest shape that still finds them", 13,
-                     0.9 + 3.05 * rows)  # fmt: skip
+    figure = figure_of(
+        "Mean score of objects, by the shape asked and the largest shape that still finds them",
+        13,
+        0.9 + 3.05 * rows,
+    )
     grid = figure.subplots(rows, COLUMNS, squeeze=False)
     for axes, (name, count, table) in zip(grid.flat, panels, strict=False):
         _panel(axes, f"{name} ({count})", table, shapes)
@@ -67,7 +74,9 @@ def heat(profile: Profile) -> Figure:
     return figure
 
 
-def _table(groups: Sequence[Group], shapes: Sequence[Shape]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _table(
+    groups: Sequence[Group], shapes: Sequence[Shape]
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """Means (largest x shape x 2) and counts, NaN where nothing was seen."""
     table = np.full((len(shapes), len(shapes), 2), np.nan)
     for key, same in groupby(sorted(groups, key=_key), key=_key):
@@ -82,14 +91,26 @@ def _key(group: Group) -> tuple[Shape, Shape]:
     return group.largest, group.shape
 
 
-def _panel(axes: Axes, title: str, table: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-           shapes: Sequence[Shape]) -> None:  # fmt: skip
+def _panel(
+    axes: Axes,
+    title: str,
+    table: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    shapes: Sequence[Shape],
+) -> None:
     axes.imshow(table[..., 0], cmap="cividis", vmin=0.3, vmax=1.0)
     for row, col in np.argwhere(~np.isnan(table[..., 0])):
         mean, count = table[row, col]
         colour = "black" if mean > 0.68 else "white"
-        axes.text(col, row, f"{mean:.2f}".lstrip("0"), ha="center", va="center", fontsize=7.5, color=colour,
-                  fontstyle="italic" if count < FEW else "normal")  # fmt: skip
+        axes.text(
+            col,
+            row,
+            f"{mean:.2f}".lstrip("0"),
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            color=colour,
+            fontstyle="italic" if count < FEW else "normal",
+        )
     axes.set_title(title, fontsize=10)
     names = [str(shape) for shape in shapes]
     axes.set_xticks(range(len(shapes)), names, fontsize=7.5)
@@ -114,8 +135,14 @@ def quality(shapes: Sequence[AtShape]) -> Figure:
     return figure
 
 
-def _line(axes: Axes, values: Sequence[float | None], others: Sequence[float | None], colour: str, marker: str,
-          name: str) -> None:  # fmt: skip
+def _line(
+    axes: Axes,
+    values: Sequence[float | None],
+    others: Sequence[float | None],
+    colour: str,
+    marker: str,
+    name: str,
+) -> None:
     """With its values beside it, on the side away from the other line."""
     known = [(place, value) for place, value in enumerate(values) if value is not None]
     if not known:
@@ -123,28 +150,61 @@ def _line(axes: Axes, values: Sequence[float | None], others: Sequence[float | N
     axes.plot(*zip(*known, strict=True), color=colour, marker=marker, linewidth=2, label=name)
     for place, value in known:
         above = value >= (others[place] or 0.0)
-        axes.annotate(f"{value:.2f}", (place, value), (0, 7 if above else -14), textcoords="offset points",
-                      ha="center", fontsize=8, color=colour)  # fmt: skip
+        axes.annotate(
+            f"{value:.2f}",
+            (place, value),
+            (0, 7 if above else -14),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            color=colour,
+        )
 
 
 def canvas(probe: Probe, configured: str) -> Figure:
     """AP50 and agreement with the largest, by the longer side of the canvas."""
-    figure = figure_of(f"Answers by canvas size ({probe.photos} photos in grids of {probe.shape})", 8, 4.2)
+    figure = figure_of(
+        f"Answers by canvas size ({probe.photos} photos in grids of {probe.shape})", 8, 4.2
+    )
     axes = figure.subplots()
     sides = [max(size.width_px, size.height_px) for size in probe.sizes]
     if probe.sizes[0].ap50 is not None:
         ap50 = [size.ap50 or 0.0 for size in probe.sizes]
         errors = [size.error or 0.0 for size in probe.sizes]
-        axes.errorbar(sides, ap50, errors, color=BLUE, marker="o", linewidth=2, capsize=3,
-                      label="AP50 of all labels (bars: standard error of the distance to the best)")  # fmt: skip
+        axes.errorbar(
+            sides,
+            ap50,
+            errors,
+            color=BLUE,
+            marker="o",
+            linewidth=2,
+            capsize=3,
+            label="AP50 of all labels (bars: standard error of the distance to the best)",
+        )
     agreed = [size.agreement for size in probe.sizes]
-    axes.plot(sides, agreed, color=ORANGE, marker="s", linewidth=2, label="agreement with the largest (mean F1)")
+    axes.plot(
+        sides,
+        agreed,
+        color=ORANGE,
+        marker="s",
+        linewidth=2,
+        label="agreement with the largest (mean F1)",
+    )
     axes.axvline(sides[probe.enough], color=GREEN, linestyle="--", linewidth=1.5)
-    axes.annotate(f"{probe.sizes[probe.enough]} is enough", (sides[probe.enough], 0.03), (6, 0),
-                  textcoords="offset points", color=GREEN, fontsize=9)  # fmt: skip
+    axes.annotate(
+        f"{probe.sizes[probe.enough]} is enough",
+        (sides[probe.enough], 0.03),
+        (6, 0),
+        textcoords="offset points",
+        color=GREEN,
+        fontsize=9,
+    )
     axes.set_xscale("log", base=2)
-    axes.set_xticks(sides, [f"{size}\nconfigured" if str(size) == configured else str(size) for size in probe.sizes],
-                    fontsize=8)  # fmt: skip
+    axes.set_xticks(
+        sides,
+        [f"{size}\nconfigured" if str(size) == configured else str(size) for size in probe.sizes],
+        fontsize=8,
+    )
     axes.minorticks_off()
     axes.set_xlabel("canvas sent, width x height in pixels")
     axes.set_ylim(0, 1.08)
@@ -153,8 +213,12 @@ def canvas(probe: Probe, configured: str) -> Figure:
     return figure
 
 
-def _panels(title: str, shapes: Sequence[AtShape], draw: Callable[[Axes, AtShape], None], labels: tuple[str, str],
-            ) -> Figure:  # fmt: skip
+def _panels(
+    title: str,
+    shapes: Sequence[AtShape],
+    draw: Callable[[Axes, AtShape], None],
+    labels: tuple[str, str],
+) -> Figure:
     """A square panel from 0 to 1 for each shape, with the line on which both sides are equal."""
     rows = ceil(len(shapes) / COLUMNS)
     figure = figure_of(title, 11, 0.8 + 2.6 * rows)
@@ -181,11 +245,21 @@ def reliability(shapes: Sequence[AtShape]) -> Figure:
         if kept:
             scores, true, counts = zip(*kept, strict=True)
             axes.plot(scores, true, color=BLUE, linewidth=1.5)
-            axes.scatter(scores, true, np.clip(np.sqrt(counts), 3, 20) * 4, color=BLUE, clip_on=False, zorder=3)
+            axes.scatter(
+                scores,
+                true,
+                np.clip(np.sqrt(counts), 3, 20) * 4,
+                color=BLUE,
+                clip_on=False,
+                zorder=3,
+            )
 
-    return _panels("Are scores what they say? Share of detections that are true, by score", shapes, draw,
-                   ("score (mean of a tenth; the larger the dot, the more detections)",
-                    "share that is true"))  # fmt: skip
+    return _panels(
+        "Are scores what they say? Share of detections that are true, by score",
+        shapes,
+        draw,
+        ("score (mean of a tenth; the larger the dot, the more detections)", "share that is true"),
+    )
 
 
 def scores(shapes: Sequence[AtShape]) -> Figure:
@@ -193,10 +267,16 @@ def scores(shapes: Sequence[AtShape]) -> Figure:
 
     def draw(axes: Axes, at: AtShape) -> None:
         if at.to_alone:
-            axes.plot(*zip(*at.to_alone, strict=True), color=ORANGE, linewidth=2, marker="o", markersize=3)
+            axes.plot(
+                *zip(*at.to_alone, strict=True), color=ORANGE, linewidth=2, marker="o", markersize=3
+            )
 
-    return _panels("What an object that scores so much in a grid scores alone", shapes, draw,
-                   ("score at the shape", "mean score alone"))  # fmt: skip
+    return _panels(
+        "What an object that scores so much in a grid scores alone",
+        shapes,
+        draw,
+        ("score at the shape", "mean score alone"),
+    )
 
 
 def seams(shapes: Sequence[AtShape]) -> Figure:
@@ -205,27 +285,48 @@ def seams(shapes: Sequence[AtShape]) -> Figure:
     left, right = figure.subplots(1, 2)
     at_edges = [at for at in shapes if at.losses]
     lost = [at.losses for at in at_edges if at.losses]
-    _bars(left, at_edges, {
-        "touching their photo's edge": (ORANGE, [100 * each.lost for each in lost]),
-        "inside, of the same sizes": (BLUE, [100 * each.lost_inside for each in lost]),
-    })  # fmt: skip
+    _bars(
+        left,
+        at_edges,
+        {
+            "touching their photo's edge": (ORANGE, [100 * each.lost for each in lost]),
+            "inside, of the same sizes": (BLUE, [100 * each.lost_inside for each in lost]),
+        },
+    )
     if not at_edges:
-        left.text(0.5, 0.5, "no object touches an edge", transform=left.transAxes, ha="center", color=GREY)
+        left.text(
+            0.5, 0.5, "no object touches an edge", transform=left.transAxes, ha="center", color=GREY
+        )
     left.set_title("Objects that are found alone and lost in the grid", fontsize=10)
     left.set_ylabel("% of objects")
     grids = [at for at in shapes if at.leaks]
     leaks = [at.leaks for at in grids if at.leaks]
-    _bars(right, grids, {
-        "nothing alone bears them out": (GREY, [100 * each.strangers / max(each.cells, 1) for each in leaks]),
-        "of these leaked in from a neighbour": (ORANGE, [100 * each.leaked / max(each.cells, 1) for each in leaks]),
-        "called leaked by chance": (BLUE, [100 * each.by_chance / max(each.cells, 1) for each in leaks]),
-    })  # fmt: skip
+    _bars(
+        right,
+        grids,
+        {
+            "nothing alone bears them out": (
+                GREY,
+                [100 * each.strangers / max(each.cells, 1) for each in leaks],
+            ),
+            "of these leaked in from a neighbour": (
+                ORANGE,
+                [100 * each.leaked / max(each.cells, 1) for each in leaks],
+            ),
+            "called leaked by chance": (
+                BLUE,
+                [100 * each.by_chance / max(each.cells, 1) for each in leaks],
+            ),
+        },
+    )
     right.set_title("Boxes that are found in the grid only", fontsize=10)
     right.set_ylabel("boxes in 100 photos")
     return figure
 
 
-def _bars(axes: Axes, shapes: Sequence[AtShape], rows: dict[str, tuple[str, Sequence[float]]]) -> None:
+def _bars(
+    axes: Axes, shapes: Sequence[AtShape], rows: dict[str, tuple[str, Sequence[float]]]
+) -> None:
     width = 0.8 / len(rows)
     for number, (name, (colour, values)) in enumerate(rows.items()):
         places = [place + (number - (len(rows) - 1) / 2) * width for place in range(len(shapes))]

@@ -1,7 +1,8 @@
-"""Reports: sections of text, tables and figures, as one HTML page that stands alone and a PNG file for each figure.
+"""Reports: sections of text, tables and figures, as one HTML page that stands alone and a PNG file
+for each figure.
 
-Nothing is fetched: pictures are data URIs, styles are in the page, and a content security policy holds it to that.
-Every text is escaped.
+Nothing is fetched: pictures are data URIs, styles are in the page, and a content security policy
+holds it to that. Every text is escaped.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ MOST_COLOURS = 128
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings, cells as text; the first column names the row, the others are numbers."""
+    """Rows under headings, cells as text; the first column names the row, the others are
+    numbers."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -46,7 +48,8 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, a sentence or two on how to read what follows, and tables and pictures in their order."""
+    """A heading, a sentence or two on how to read what follows, and tables and pictures in their
+    order."""
 
     title: str
     text: str
@@ -54,7 +57,8 @@ class Section:
 
 
 def need(package: str) -> None:
-    """Raises ConfigError, saying how to get it, where a package that reports are made with is not installed."""
+    """Raises ConfigError, saying how to get it, where a package that reports are made with is not
+    installed."""
     try:
         importlib.import_module(package)
     except ImportError as error:
@@ -62,13 +66,16 @@ def need(package: str) -> None:
 
 
 def picture(name: str, figure: Figure, alt: str) -> Picture:
-    """Draws the figure; in few colours, which flat figures do not need more of, so that files stay small."""
+    """Draws the figure; in few colours, which flat figures do not need more of, so that files stay
+    small."""
     from PIL import Image
 
     drawn, small = BytesIO(), BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI, facecolor="white")
     with Image.open(drawn) as image:
-        image.convert("RGB").quantize(MOST_COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        image.convert("RGB").quantize(MOST_COLOURS, dither=Image.Dither.NONE).save(
+            small, "PNG", optimize=True
+        )
     return Picture(name, small.getvalue(), alt)
 
 
@@ -92,7 +99,9 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 
 def _section(section: Section) -> str:
-    parts = "\n".join(_table(part) if isinstance(part, Table) else _figure(part) for part in section.parts)
+    parts = "\n".join(
+        _table(part) if isinstance(part, Table) else _figure(part) for part in section.parts
+    )
     return f'<section><h2>{escape(section.title)}</h2><p class="soft lead">{escape(section.text)}</p>{parts}</section>'
 
 

@@ -17,11 +17,14 @@ REPORT = "report"
 
 
 def show(folder: Path) -> Path:
-    """Writes the figures and the page into the profile's folder; the page's path. Raises ConfigError."""
+    """Writes the figures and the page into the profile's folder; the page's path. Raises
+    ConfigError."""
     profile = _read(folder / FILE)
     title = f"Profile of {profile.provider}"
-    lead = (f"{profile.photos} photos at {len(profile.shapes)} shapes on canvases of {profile.canvas} pixels. "
-            f"Detections that score less than {profile.floor:g} do not count as found.")  # fmt: skip
+    lead = (
+        f"{profile.photos} photos at {len(profile.shapes)} shapes on canvases of {profile.canvas} pixels. "
+        f"Detections that score less than {profile.floor:g} do not count as found."
+    )
     try:
         return page.write(folder / REPORT / page.PAGE, title, lead, list(sections(profile)))
     except OSError as error:
@@ -34,8 +37,10 @@ def _read(file: Path) -> Profile:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     if not profile.shapes:
-        raise ConfigError(f"{file}: has nothing to show; run the same imgrid profile again, which costs nothing for "
-                          "what was answered before")  # fmt: skip
+        raise ConfigError(
+            f"{file}: has nothing to show; run the same imgrid profile again, which costs nothing for "
+            "what was answered before"
+        )
     return profile
 
 
@@ -49,7 +54,10 @@ def sections(profile: Profile) -> Iterator[Section]:
         "The more photos share a canvas, the less is paid for each and the fewer of their objects are found. AP50 is "
         "COCO's average precision at an IoU of 0.5; agreement is the mean F1, at the same IoU, of boxes that score 0.5 "
         "or more against those of the photo alone.",
-        [picture("quality", figures.quality(shapes), "Lines of AP50 and agreement by shape."), _numbers(shapes)],
+        [
+            picture("quality", figures.quality(shapes), "Lines of AP50 and agreement by shape."),
+            _numbers(shapes),
+        ],
     )
     if profile.probe:
         alt = "Lines of AP50 and agreement by size of canvas."
@@ -65,7 +73,13 @@ def sections(profile: Profile) -> Iterator[Section]:
             "Each panel has a label's objects, and how many there are. A row holds those that are found up to one "
             "shape and no larger one: from left to right, what they score at each shape up to that. The last number of "
             f"a row is the rule imgrid's threshold. Slanted numbers are means of fewer than {figures.FEW}.",
-            [picture("scores-by-label", figures.heat(profile), "Heat maps of mean scores, one a label.")],
+            [
+                picture(
+                    "scores-by-label",
+                    figures.heat(profile),
+                    "Heat maps of mean scores, one a label.",
+                )
+            ],
         )
     yield Section(
         "What scores mean",
@@ -81,19 +95,40 @@ def sections(profile: Profile) -> Iterator[Section]:
             "and where others of their sizes do not. Right: boxes that are found in the grid and not alone, and are "
             "not true either; those that lie at a seam right across from a neighbour's object of the same label have "
             "leaked in. Called so by chance are those that would be, had other photos been the neighbours.",
-            [picture("seams", figures.seams(shapes), "Bars of losses at edges and of leaked boxes by shape.")],
+            [
+                picture(
+                    "seams",
+                    figures.seams(shapes),
+                    "Bars of losses at edges and of leaked boxes by shape.",
+                )
+            ],
         )
 
 
 def _meanings(shapes: list[AtShape]) -> Iterator[Picture]:
-    yield picture("reliability", figures.reliability(shapes), "Share of true detections by score, a panel a shape.")
+    yield picture(
+        "reliability",
+        figures.reliability(shapes),
+        "Share of true detections by score, a panel a shape.",
+    )
     if grids := [at for at in shapes if at.shape.cells > 1]:
-        yield picture("scores-alone", figures.scores(grids), "Score alone by score at a shape, a panel a shape.")
+        yield picture(
+            "scores-alone",
+            figures.scores(grids),
+            "Score alone by score at a shape, a panel a shape.",
+        )
 
 
 def _numbers(shapes: list[AtShape]) -> Table:
-    columns = ("shape", "answers", "AP50", "agrees with 1x1", "smallest found, % of the photo's side",
-               "the same in canvas pixels", "half are found from, canvas pixels")  # fmt: skip
+    columns = (
+        "shape",
+        "answers",
+        "AP50",
+        "agrees with 1x1",
+        "smallest found, % of the photo's side",
+        "the same in canvas pixels",
+        "half are found from, canvas pixels",
+    )
     return Table(columns, [_row(at) for at in shapes])
 
 

@@ -18,8 +18,8 @@ Keep = Callable[[str, int, Outcome, Size | None], Awaitable[None]]
 
 
 class MemoryBuffer:
-    """Holds all that take up room, by photo id; the waiting, by lane; the accounts, which begin at zero with the
-    process; and whom to tell. `keep` is handed the outcomes of jobs' photos."""
+    """Holds all that take up room, by photo id; the waiting, by lane; the accounts, which begin at
+    zero with the process; and whom to tell. `keep` is handed the outcomes of jobs' photos."""
 
     problem = ""
 
@@ -37,7 +37,10 @@ class MemoryBuffer:
         for entry in entries:
             if entry.photo.id not in self._entries:
                 new.setdefault(entry.photo.id, entry)
-        held = [self._with(kind, [e for e in new.values() if e.patient == bool(kind)], 1) for kind in (0, 1)]
+        held = [
+            self._with(kind, [e for e in new.values() if e.patient == bool(kind)], 1)
+            for kind in (0, 1)
+        ]
         for room, before, after in zip(self._rooms, self._held, held, strict=True):
             if after != before:
                 _check(room, after)
@@ -68,7 +71,9 @@ class MemoryBuffer:
 
     async def commit(self, commit: Commit) -> frozenset[str]:
         for each in commit.settled:
-            await self._keep_result(each)  # may fail, and be tried again: so nothing else is done before
+            await self._keep_result(
+                each
+            )  # may fail, and be tried again: so nothing else is done before
         for tenant, account in commit.charges.items():
             self._accounts[tenant] += account
         settled = [each for each in commit.settled if self._is_current(each.entry)]
@@ -86,7 +91,9 @@ class MemoryBuffer:
             self._leave(photo_id)
         if again and self._listener:
             self._listener.changed()
-        return frozenset([each.entry.photo.id for each in settled] + [entry.photo.id for entry in again])
+        return frozenset(
+            [each.entry.photo.id for each in settled] + [entry.photo.id for entry in again]
+        )
 
     async def held(self) -> Held:
         one, other = self._held
@@ -155,4 +162,6 @@ def _check(room: Room, held: Held) -> None:
     for what in ("photos", "bytes", "pixels"):
         most = getattr(room, what)
         if getattr(held, what) > most:
-            raise Busy(f"The buffer is full ({what}: at most {most}). Nothing was taken; come back in a second.")
+            raise Busy(
+                f"The buffer is full ({what}: at most {most}). Nothing was taken; come back in a second."
+            )

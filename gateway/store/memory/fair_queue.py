@@ -13,10 +13,10 @@ from gateway.store.buffer import Waiting
 class Line:
     """Photos whose clients wait come before patient ones; among each, tenants take turns.
 
-    Turns are start-time fair queueing (Goyal, Vin, Cheng: SIGCOMM 1996, equation 4) with photos of equal size: a photo
-    is tagged with the later of the line's time and its tenant's last tag plus one, and the lowest tag goes first; the
-    line's time is the tag that went last. A tenant's own photos so keep their order, and one tenant alone is first in,
-    first out.
+    Turns are start-time fair queueing (Goyal, Vin, Cheng: SIGCOMM 1996, equation 4) with photos of
+    equal size: a photo is tagged with the later of the line's time and its tenant's last tag plus
+    one, and the lowest tag goes first; the line's time is the tag that went last. A tenant's own
+    photos so keep their order, and one tenant alone is first in, first out.
     """
 
     def __init__(self) -> None:
@@ -37,8 +37,12 @@ class Line:
         self.entries[entry.photo.id] = entry
         if self._seen is not None:
             photos, oldest_at, due_at, urgent = self._seen
-            self._seen = Waiting(photos + 1, min(oldest_at, entry.put_at), min(due_at, entry.due_at),
-                                 urgent or not entry.patient)  # fmt: skip
+            self._seen = Waiting(
+                photos + 1,
+                min(oldest_at, entry.put_at),
+                min(due_at, entry.due_at),
+                urgent or not entry.patient,
+            )
 
     def drop(self, photo_id: str) -> None:
         """Nothing happens where it is not here."""
@@ -59,8 +63,12 @@ class Line:
     def waiting(self) -> Waiting:
         if self._seen is None:
             held = self.entries.values()
-            self._seen = Waiting(len(held), min(e.put_at for e in held), min(e.due_at for e in held),
-                                 not all(e.patient for e in held))  # fmt: skip
+            self._seen = Waiting(
+                len(held),
+                min(e.put_at for e in held),
+                min(e.due_at for e in held),
+                not all(e.patient for e in held),
+            )
         return self._seen
 
     def _first(self, most: int, heaps: Sequence[list[tuple[float, int, str]]]) -> Iterator[str]:

@@ -16,11 +16,17 @@ OVERHEAD_BYTES = 1024
 
 
 class MemoryReplies:
-    """Holds what is kept, by id in the order in which it came and so in which it expires; its bytes; who is at which
-    call until when; and until when it is known that another waits."""
+    """Holds what is kept, by id in the order in which it came and so in which it expires; its
+    bytes; who is at which call until when; and until when it is known that another waits."""
 
     def __init__(
-        self, *, clock: Clock, keep_s: float, max_bytes: int, most: int = MOST, lease_s: float = LEASE_S
+        self,
+        *,
+        clock: Clock,
+        keep_s: float,
+        max_bytes: int,
+        most: int = MOST,
+        lease_s: float = LEASE_S,
     ) -> None:
         self.bytes = 0
         self._clock = clock
@@ -47,7 +53,9 @@ class MemoryReplies:
 
     async def renew(self, ids: Sequence[str], run: str) -> bool:
         now = self._clock()
-        self._held.update((each, (run, now + self._lease_s)) for each in ids if not self._others(each, run, now))
+        self._held.update(
+            (each, (run, now + self._lease_s)) for each in ids if not self._others(each, run, now)
+        )
         return any(self._wanted.get(each, 0.0) > now for each in ids)
 
     async def end(self, ids: Sequence[str], run: str, reply: Reply | None) -> None:

@@ -22,27 +22,63 @@ def _alone(lane: Lane) -> str:
 def described(entry: Entry) -> tuple[Any, ...]:
     """As put.lua reads it."""
     lane, photo = entry.lane, entry.photo
-    return (photo.id, lane_key(lane), _alone(lane), lane.shape.cells, int(entry.patient), entry.tenant,
-            repr(entry.put_at), repr(entry.due_at), len(photo.data), photo.pixels, entry.job, entry.index,
-            codec.pack_entry(entry))  # fmt: skip
+    return (
+        photo.id,
+        lane_key(lane),
+        _alone(lane),
+        lane.shape.cells,
+        int(entry.patient),
+        entry.tenant,
+        repr(entry.put_at),
+        repr(entry.due_at),
+        len(photo.data),
+        photo.pixels,
+        entry.job,
+        entry.index,
+        codec.pack_entry(entry),
+    )
 
 
 def settled(each: Settlement) -> tuple[Any, ...]:
     entry, outcome = each.entry, each.outcome
     kept = outcome if outcome.photo else replace(outcome, photo=entry.photo)
-    return (entry.photo.id, entry.turn, codec.pack_outcome(kept), int(outcome.error is not None), outcome.share,
-            each.account.answered, each.account.alone_usd)  # fmt: skip
+    return (
+        entry.photo.id,
+        entry.turn,
+        codec.pack_outcome(kept),
+        int(outcome.error is not None),
+        outcome.share,
+        each.account.answered,
+        each.account.alone_usd,
+    )
 
 
 def again(entry: Entry) -> tuple[Any, ...]:
     photo, lane = entry.photo, entry.lane
-    return (photo.id, entry.turn, lane_key(lane), lane.shape.cells, repr(entry.put_at), repr(entry.due_at),
-            len(photo.data), photo.pixels, codec.pack_entry(entry), _alone(lane))  # fmt: skip
+    return (
+        photo.id,
+        entry.turn,
+        lane_key(lane),
+        lane.shape.cells,
+        repr(entry.put_at),
+        repr(entry.due_at),
+        len(photo.data),
+        photo.pixels,
+        codec.pack_entry(entry),
+        _alone(lane),
+    )
 
 
 def charged(tenant: str, account: Account) -> tuple[Any, ...]:
-    return (tenant, account.billed, account.unknown, account.paid_usd, account.photos, account.answered,
-            account.alone_usd)  # fmt: skip
+    return (
+        tenant,
+        account.billed,
+        account.unknown,
+        account.paid_usd,
+        account.photos,
+        account.answered,
+        account.alone_usd,
+    )
 
 
 def listed(rows: Sequence[tuple[Any, ...]]) -> list[Any]:

@@ -1,7 +1,8 @@
 """A buffer in Redis: replicas share it, fill canvases together, and take over from each other.
 
-Each step is one Lua script, so nobody ever sees half of it; the scripts lie in lua/buffer. Needs Redis 7 or
-Valkey. Photos' bytes are under keys of their own, which expire; everything else begins with one hash tag.
+Each step is one Lua script, so nobody ever sees half of it; the scripts lie in lua/buffer. Needs
+Redis 7 or Valkey. Photos' bytes are under keys of their own, which expire; everything else begins
+with one hash tag.
 """
 
 from __future__ import annotations
@@ -22,7 +23,16 @@ from gateway.core.errors import BilledUnknown, BufferAway, Busy, DeadLetter
 from gateway.core.model import URL, Entry, Lane, Outcome, Photo
 from gateway.ledger.accounts import Account
 from gateway.store import codec
-from gateway.store.buffer import MOST_CLAIMS, Commit, Dead, Held, Listener, Room, Settlement, Waiting
+from gateway.store.buffer import (
+    MOST_CLAIMS,
+    Commit,
+    Dead,
+    Held,
+    Listener,
+    Room,
+    Settlement,
+    Waiting,
+)
 from gateway.store.codec import lane_key, lane_of
 from gateway.store.redis import arguments as rows
 from gateway.store.redis.connection import AWAY, Commands, Script
@@ -48,12 +58,15 @@ def script(name: str, *before: str) -> Script:
     folder = resources.files("gateway.store.redis").joinpath("lua", "buffer")
     jobs = resources.files("gateway.store.redis").joinpath("lua", "jobs", "settle.lua")
     files = [jobs, *(folder.joinpath(f"{part}.lua") for part in ("common", *before, name))]
-    return Script.of(*files, at_maxmemory=name != "put")  # what makes room must work where there is none
+    return Script.of(
+        *files, at_maxmemory=name != "put"
+    )  # what makes room must work where there is none
 
 
 class RedisBuffer:
-    """One replica's view. Holds its name, the connection, whom to tell, the bytes of what it claimed, photos that it
-    could not put and that may arrive all the same, which outcomes were told last, and what is wrong.
+    """One replica's view. Holds its name, the connection, whom to tell, the bytes of what it
+    claimed, photos that it could not put and that may arrive all the same, which outcomes were told
+    last, and what is wrong.
 
     `rule` says what becomes of photos whose canvas a dead replica had asked about: retry, or fail.
     """
@@ -84,9 +97,16 @@ class RedisBuffer:
         self._reading = asyncio.Lock()
         self._told: frozenset[bytes] = frozenset()
         self._reachable = True
-        dead = DeadLetter(f"Every process that worked on this photo died ({MOST_CLAIMS} times); it is not tried again.")
-        unknown = BilledUnknown("The process that asked about this photo died before the answer, which may be billed.")
-        self._last_words = (rule, *(codec.pack_outcome(Outcome(None, error=error)) for error in (dead, unknown)))
+        dead = DeadLetter(
+            f"Every process that worked on this photo died ({MOST_CLAIMS} times); it is not tried again."
+        )
+        unknown = BilledUnknown(
+            "The process that asked about this photo died before the answer, which may be billed."
+        )
+        self._last_words = (
+            rule,
+            *(codec.pack_outcome(Outcome(None, error=error)) for error in (dead, unknown)),
+        )
         self._put, self._waiting, self._claim = script("put"), script("waiting"), script("claim")
         self._ask, self._commit = script("ask"), script("commit")
         self._beat, self._leave = script("beat", "reclaim"), script("leave", "reclaim")
@@ -106,15 +126,18 @@ class RedisBuffer:
             await self._store(entries, new)
             full = await self._registered(self._put, self.replica, *self._rooms, *arguments)
         except BufferAway:
-            # What was sent may arrive all the same. Photos of clients are withdrawn; those of a job stay, for whoever
-            # repeats the request is to find it; and no bytes are left behind that belong to none.
+            # What was sent may arrive all the same. Photos of clients are withdrawn; those of a job
+            # stay, for whoever repeats the request is to find it; and no bytes are left behind that
+            # belong to none.
             until = self._clock() + DOUBT_S
             self._doubtful.update((entry.photo.id, until) for entry in entries if not entry.job)
             self._orphans.update((photo_id, until) for photo_id in new)
             raise
         if full:
             await self._drop(new)
-            raise Busy(f"The buffer is full ({full.decode()}). Nothing was taken; come back in a second.")
+            raise Busy(
+                f"The buffer is full ({full.decode()}). Nothing was taken; come back in a second."
+            )
         if self._listener:
             self._listener.changed()
 
@@ -140,15 +163,25 @@ class RedisBuffer:
         taken = [entry for entry, data in zip(all_, contents, strict=True) if data is not None]
         self._bytes.update((entry.photo.id, (entry.turn, entry.photo.data)) for entry in taken)
         if len(taken) < len(all_):
-            gone = Outcome(None, error=BufferAway("The photo's bytes are gone from the shared buffer; ask again."))
+            gone = Outcome(
+                None,
+                error=BufferAway("The photo's bytes are gone from the shared buffer; ask again."),
+            )
             ends = [Settlement(entry, gone) for entry in all_ if entry.photo.id not in self._bytes]
-            with suppress(BufferAway):  # the heartbeat gives them back, and they are found wanting again
+            with suppress(
+                BufferAway
+            ):  # the heartbeat gives them back, and they are found wanting again
                 await self.commit(Commit(settled=ends))
         return taken
 
     async def ask(self, canvas: str, entries: Sequence[Entry]) -> list[Entry]:
-        arguments = [argument for entry in entries for argument in (entry.photo.id, entry.turn, entry.tenant)]
-        wanted = {photo_id.decode() for photo_id in await self._run(self._ask, self.replica, canvas, *arguments)}
+        arguments = [
+            argument for entry in entries for argument in (entry.photo.id, entry.turn, entry.tenant)
+        ]
+        wanted = {
+            photo_id.decode()
+            for photo_id in await self._run(self._ask, self.replica, canvas, *arguments)
+        }
         for entry in entries:
             if entry.photo.id not in wanted and self._known(entry)[0] == entry.turn:
                 del self._bytes[entry.photo.id]  # it is gone, or another's
@@ -156,7 +189,9 @@ class RedisBuffer:
 
     async def commit(self, commit: Commit) -> frozenset[str]:
         for first in range(AT_ONCE, len(commit.gone), AT_ONCE):
-            await self._commit_once(Commit(gone=commit.gone[first : first + AT_ONCE], id=f"{commit.id}-{first}"))
+            await self._commit_once(
+                Commit(gone=commit.gone[first : first + AT_ONCE], id=f"{commit.id}-{first}")
+            )
         return await self._commit_once(replace(commit, gone=commit.gone[:AT_ONCE]))
 
     async def _commit_once(self, commit: Commit) -> frozenset[str]:
@@ -166,7 +201,9 @@ class RedisBuffer:
             *rows.listed([rows.settled(each) for each in commit.settled]),
             *rows.listed([rows.again(entry) for entry in commit.again]),
             *rows.listed([(photo_id,) for photo_id in commit.gone]),
-            *rows.listed([rows.charged(tenant, account) for tenant, account in commit.charges.items()]),
+            *rows.listed(
+                [rows.charged(tenant, account) for tenant, account in commit.charges.items()]
+            ),
         ]
         counted = await self._run(self._commit, commit.id, self.replica, commit.ended, *arguments)
         ids = frozenset(photo_id.decode() for photo_id in counted)
@@ -204,7 +241,10 @@ class RedisBuffer:
     @asynccontextmanager
     async def serving(self, listener: Listener) -> AsyncIterator[None]:
         self._listener = listener
-        tasks = self._tasks = [asyncio.create_task(self._beats()), asyncio.create_task(self._hears())]
+        tasks = self._tasks = [
+            asyncio.create_task(self._beats()),
+            asyncio.create_task(self._hears()),
+        ]
         try:
             yield
         finally:
@@ -242,7 +282,9 @@ class RedisBuffer:
         await self._drop([photo_id.decode() for photo_id in left])
         await self._read()
         await self._tidy()
-        await self._commands.do(self._client.set(f"{PREFIX}beat:written", 1, px=1000))  # fails where Redis is full
+        await self._commands.do(
+            self._client.set(f"{PREFIX}beat:written", 1, px=1000)
+        )  # fails where Redis is full
         self.problem = ""
         if self._listener:
             self._listener.changed()
@@ -266,13 +308,16 @@ class RedisBuffer:
             self._listener.lost(BufferAway(AWAY))
 
     async def _hears(self) -> None:
-        """Wakes whoever listens when another replica rings; between connections the heartbeat does."""
+        """Wakes whoever listens when another replica rings; between connections the heartbeat
+        does."""
         while True:
             try:
                 async with self._client.pubsub() as bell:
                     await bell.subscribe(f"{PREFIX}bell", f"{PREFIX}bell:{self.replica}")
                     while True:
-                        message = await bell.get_message(ignore_subscribe_messages=True, timeout=BEAT_S)
+                        message = await bell.get_message(
+                            ignore_subscribe_messages=True, timeout=BEAT_S
+                        )
                         if message is not None:
                             await self._rung(message["channel"])
             except Exception as error:
@@ -289,13 +334,17 @@ class RedisBuffer:
     async def _read(self) -> None:
         """Hands on what has come for clients that wait here, and takes it out when that is done.
 
-        One at a time: the heartbeat and the bell would both find what neither has taken out yet. What could not be
-        taken out the last time is found again, and not told again.
+        One at a time: the heartbeat and the bell would both find what neither has taken out yet.
+        What could not be taken out the last time is found again, and not told again.
         """
         inbox = f"{PREFIX}inbox:{self.replica}"
         async with self._reading:
             letters = _pairs(await self._commands.do(self._client.hgetall(inbox)))
-            new = {photo_id: packed for photo_id, packed in letters.items() if photo_id not in self._told}
+            new = {
+                photo_id: packed
+                for photo_id, packed in letters.items()
+                if photo_id not in self._told
+            }
             self._told = frozenset(letters)
             self._hand_on(new)
             if letters:
@@ -329,18 +378,25 @@ class RedisBuffer:
         return reply
 
     async def _store(self, entries: Sequence[Entry], new: list[str] | None = None) -> None:
-        """Writes the photos' bytes, some megabytes at a time. With `new`, those that are there already stay, and the
-        names of the others are added to it."""
+        """Writes the photos' bytes, some megabytes at a time. With `new`, those that are there
+        already stay, and the names of the others are added to it."""
         for some in _portions(entries, [len(entry.photo.data) for entry in entries]):
             pipe = self._client.pipeline(transaction=False)
             for entry in some:
                 lasts_s = max(entry.deadline_at - self._clock(), 0) + SLACK_S
-                pipe.set(_photo_key(entry.photo), entry.photo.data, px=int(1000 * lasts_s), nx=new is not None)
+                pipe.set(
+                    _photo_key(entry.photo),
+                    entry.photo.data,
+                    px=int(1000 * lasts_s),
+                    nx=new is not None,
+                )
             if new is not None:  # before it is known whether they arrive
                 new += [entry.photo.id for entry in some]
             written = await self._commands.do(pipe.execute())
             if new is not None:
-                there = {entry.photo.id for entry, done in zip(some, written, strict=True) if not done}
+                there = {
+                    entry.photo.id for entry, done in zip(some, written, strict=True) if not done
+                }
                 new[:] = [photo_id for photo_id in new if photo_id not in there]
 
     async def _contents(self, entries: Sequence[Entry], sizes: Sequence[int]) -> list[bytes | None]:
@@ -388,7 +444,8 @@ def _photo_key(photo: Photo) -> str:
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancels them until they have ended: redis-py can take a cancellation for a time that is over, and go on."""
+    """Cancels them until they have ended: redis-py can take a cancellation for a time that is over,
+    and go on."""
     while left := [task for task in tasks if not task.done()]:
         for task in left:
             task.cancel()

@@ -24,11 +24,20 @@ T = TypeVar("T")
 SOCKET_S = 1.0
 """How long Redis may take to connect, and to answer one command."""
 COMMAND_S = 1.5
-"""How long a caller waits for one command, a connection included: its client is answered within two seconds."""
+"""How long a caller waits for one command, a connection included: its client is answered within two
+seconds."""
 CONNECTIONS = 64
 """Commands under way at the same time; more take turns."""
 AWAY = "The shared buffer is out of reach; come back in a second."
-KINDS = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+KINDS = (
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
 
 
 def check_url(url: str) -> None:
@@ -46,8 +55,8 @@ def check_url(url: str) -> None:
 def connect(url: str) -> Redis | RedisCluster:
     """A client, not yet connected, whose every socket has its time limits.
 
-    Sentinels and cluster nodes are listed with commas; user, password and TLS are for Redis itself, options such as
-    `ssl_ca_certs` follow as a query. RESP3 unless the URL says `protocol=2`.
+    Sentinels and cluster nodes are listed with commas; user, password and TLS are for Redis itself,
+    options such as `ssl_ca_certs` follow as a query. RESP3 unless the URL says `protocol=2`.
     """
     check_url(url)
     parts = urlsplit(url)
@@ -60,7 +69,9 @@ def connect(url: str) -> Redis | RedisCluster:
     kind, _, how = parts.scheme.partition("+")
     if not how:
         return Redis.from_url(url, **options)  # what the URL says comes first
-    options |= {name: int(value) if value.isdigit() else value for name, value in parse_qsl(parts.query)}
+    options |= {
+        name: int(value) if value.isdigit() else value for name, value in parse_qsl(parts.query)
+    }
     options |= {"username": parts.username, "password": parts.password, "ssl": kind == "rediss"}
     hosts = [(host, int(port or 6379)) for host, _, port in _hosts(parts.netloc)]
     if how == "cluster":
@@ -74,14 +85,17 @@ def connect(url: str) -> Redis | RedisCluster:
 
 
 def _hosts(netloc: str) -> list[tuple[str, str, str]]:
-    return [host.rpartition(":") if ":" in host else (host, "", "") for host in netloc.rpartition("@")[2].split(",")]
+    return [
+        host.rpartition(":") if ":" in host else (host, "", "")
+        for host in netloc.rpartition("@")[2].split(",")
+    ]
 
 
 class Commands:
     """Sends commands and scripts. Holds the client and what is under way.
 
-    A command is never cancelled: whoever waited for it may leave, but its reply is read all the same, or it would be
-    taken for the reply to the next one's (redis-py #2624, #2665).
+    A command is never cancelled: whoever waited for it may leave, but its reply is read all the
+    same, or it would be taken for the reply to the next one's (redis-py #2624, #2665).
     """
 
     def __init__(self, client: Redis | RedisCluster) -> None:
@@ -90,8 +104,8 @@ class Commands:
         self._connections = asyncio.Semaphore(CONNECTIONS)
 
     async def do(self, command: Coroutine[Any, Any, T], *, urgent: bool = False) -> T:
-        """The command's reply. Raises BufferAway where it fails or takes too long; one whose turn did not come is not
-        sent. An `urgent` one takes no turn."""
+        """The command's reply. Raises BufferAway where it fails or takes too long; one whose turn
+        did not come is not sent. An `urgent` one takes no turn."""
         until = time.monotonic() + COMMAND_S
         if not urgent:
             try:
@@ -113,7 +127,9 @@ class Commands:
         except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
             raise BufferAway(AWAY) from error
 
-    async def run(self, script: Script, keys: Sequence[str], *arguments: Any, urgent: bool = False) -> Any:
+    async def run(
+        self, script: Script, keys: Sequence[str], *arguments: Any, urgent: bool = False
+    ) -> Any:
         """The script's reply; it is sent along where the server does not know it yet."""
         return await self.do(self._run(script, keys, arguments), urgent=urgent)
 
@@ -146,6 +162,7 @@ class Script:
 
     @classmethod
     def of(cls, *files: Traversable, at_maxmemory: bool) -> Script:
-        """One script of these files, in their order; whether it may run where Redis has no memory left."""
+        """One script of these files, in their order; whether it may run where Redis has no memory
+        left."""
         flags = " flags=allow-oom" if at_maxmemory else ""
         return cls("\n".join([f"#!lua{flags}", *(file.read_text() for file in files)]))

@@ -1,7 +1,9 @@
-"""Jobs and deliveries in the Redis that replicas share: any of them accepts, composes, answers and tells.
+"""Jobs and deliveries in the Redis that replicas share: any of them accepts, composes, answers and
+tells.
 
-Photos go straight into the shared buffer, and what becomes of one is written down by the same script that takes it out
-of there. Each step is one Lua script, so nobody ever sees half of it; the scripts lie in gateway/store/redis/lua/jobs.
+Photos go straight into the shared buffer, and what becomes of one is written down by the same
+script that takes it out of there. Each step is one Lua script, so nobody ever sees half of it; the
+scripts lie in gateway/store/redis/lua/jobs.
 """
 
 from __future__ import annotations
@@ -38,18 +40,45 @@ from gateway.store.redis.connection import Commands, Script
 log = logging.getLogger("imgrid")
 
 ACCEPTED_WITHIN_S = 60.0
-"""After which a job is accepted if its photos are in the buffer, or else forgotten, whatever became of its replica."""
+"""After which a job is accepted if its photos are in the buffer, or else forgotten, whatever became
+of its replica."""
 LOOKS, LOOK_EVERY_S = 20, 0.05
-"""How often, and at which intervals, one looks whether an earlier request of the same key was accepted."""
+"""How often, and at which intervals, one looks whether an earlier request of the same key was
+accepted."""
 FORGET_EVERY_S = 60.0
 AT_A_TIME = 100
 """Jobs forgotten, or deliveries replayed, in one step: nothing else is done meanwhile."""
 
-_JOB = ("id", "tenant", "task", "names", "options", "created_at", "url", "each", "state", "settled", "failed", "billed",
-        "finished_at")  # fmt: skip
+_JOB = (
+    "id",
+    "tenant",
+    "task",
+    "names",
+    "options",
+    "created_at",
+    "url",
+    "each",
+    "state",
+    "settled",
+    "failed",
+    "billed",
+    "finished_at",
+)
 _DELIVERY = tuple(Delivery.__dataclass_fields__)
-_SCRIPTS = {"submit": ("remove",), "accept": (), "drop": ("remove",), "forget": ("remove",), "page": (), "abort": (),
-            "outcome": (), "claim": (), "made": (), "failed": (), "dead": (), "replay": ()}  # fmt: skip
+_SCRIPTS = {
+    "submit": ("remove",),
+    "accept": (),
+    "drop": ("remove",),
+    "forget": ("remove",),
+    "page": (),
+    "abort": (),
+    "outcome": (),
+    "claim": (),
+    "made": (),
+    "failed": (),
+    "dead": (),
+    "replay": (),
+}
 """By name, with the parts that come before it."""
 
 
@@ -57,14 +86,18 @@ def script(name: str, *before: str) -> Script:
     """A script of this package, with the parts it is made of before it."""
     folder = resources.files("gateway.store.redis").joinpath("lua", "jobs")
     files = [folder.joinpath(f"{part}.lua") for part in ("settle", *before, name)]
-    return Script.of(*files, at_maxmemory=name != "submit")  # what was accepted goes on where there is no memory
+    return Script.of(
+        *files, at_maxmemory=name != "submit"
+    )  # what was accepted goes on where there is no memory
 
 
 class RedisStore:
-    """JobStore and DeliveryStore. Holds no jobs: all are in Redis. `commands` are somebody else's, who closes them."""
+    """JobStore and DeliveryStore. Holds no jobs: all are in Redis. `commands` are somebody else's,
+    who closes them."""
 
     def __init__(self, commands: Commands, buffer: Buffer, *, clock: Clock, keep_s: float) -> None:
-        """`buffer` is the one in the same Redis; `keep_s` is how long jobs are kept that have ended."""
+        """`buffer` is the one in the same Redis; `keep_s` is how long jobs are kept that have
+        ended."""
         self._commands = commands
         self._buffer = buffer
         self._clock = clock
@@ -82,8 +115,9 @@ class RedisStore:
         key: str = "",
         digest: str = "",
     ) -> Job:
-        """The job is there for nobody until its photos are in the buffer. Where Redis does not answer, it is not known
-        whether they are: then the job shows up with its first result, or is forgotten."""
+        """The job is there for nobody until its photos are in the buffer. Where Redis does not
+        answer, it is not known whether they are: then the job shows up with its first result, or is
+        forgotten."""
         known = await self._begin(job, entries, refused, key, digest)
         if known is None and entries:
             try:
@@ -97,10 +131,17 @@ class RedisStore:
             return await self.find(job.tenant, known or job.id)
         except NotFound:
             await self._buffer.commit(Commit(gone=[entry.photo.id for entry in entries]))
-            raise Busy("The same request was accepted a second time meanwhile; ask again for its job.") from None
+            raise Busy(
+                "The same request was accepted a second time meanwhile; ask again for its job."
+            ) from None
 
     async def _begin(
-        self, job: Job, entries: Sequence[Entry], refused: Mapping[int, GatewayError], key: str, digest: str
+        self,
+        job: Job,
+        entries: Sequence[Entry],
+        refused: Mapping[int, GatewayError],
+        key: str,
+        digest: str,
     ) -> str | None:
         """The id of the earlier job of the key; None where the job is new."""
         name = _key_name(job.tenant, key) if key else ""
@@ -110,10 +151,20 @@ class RedisStore:
             outcomes += (index, pack_outcome(Outcome(None, error=error)))
         for _ in range(LOOKS):
             said, job_id = await self._run(
-                "submit", self._now(), job.id, name, digest, int(KEY_LASTS_S), len(fields), *fields, *outcomes
+                "submit",
+                self._now(),
+                job.id,
+                name,
+                digest,
+                int(KEY_LASTS_S),
+                len(fields),
+                *fields,
+                *outcomes,
             )
             if said == b"conflict":
-                raise Conflict("This Idempotency-Key was used within the last 24 hours for another request.")
+                raise Conflict(
+                    "This Idempotency-Key was used within the last 24 hours for another request."
+                )
             if said != b"busy":
                 return job_id.decode() if said else None
             await asyncio.sleep(LOOK_EVERY_S)
@@ -121,7 +172,11 @@ class RedisStore:
 
     async def find(self, tenant: str, job_id: str) -> Job:
         values = await self._commands.do(self._client.hmget(f"{PREFIX}job:{job_id}", _JOB))
-        job = _job(values) if values[0] is not None and values[_JOB.index("state")] != b"accepting" else None
+        job = (
+            _job(values)
+            if values[0] is not None and values[_JOB.index("state")] != b"accepting"
+            else None
+        )
         if job is None or job.tenant != tenant:
             raise NotFound("There is no such job.")
         return job
@@ -132,7 +187,9 @@ class RedisStore:
         return Page(jobs, jobs[-1].id if len(rows) > limit else "")
 
     async def results(self, job_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Result]:
-        rows = await self._commands.do(self._client.lrange(f"{PREFIX}results:{job_id}", after, after + limit - 1))
+        rows = await self._commands.do(
+            self._client.lrange(f"{PREFIX}results:{job_id}", after, after + limit - 1)
+        )
         return [_result(after + place, row) for place, row in enumerate(rows, 1)]
 
     async def abort(self, tenant: str, job_id: str) -> Job:
@@ -144,10 +201,15 @@ class RedisStore:
         return await self.find(tenant, job_id)
 
     async def settle(self, job_id: str, index: int, outcome: Outcome, size: Size | None) -> None:
-        """Photos in the buffer are settled by its commits, and stay there if they are settled here."""
-        sized = Outcome(Photo("", b"", "", size) if size else None, outcome.found, outcome.steps, outcome.error)
+        """Photos in the buffer are settled by its commits, and stay there if they are settled
+        here."""
+        sized = Outcome(
+            Photo("", b"", "", size) if size else None, outcome.found, outcome.steps, outcome.error
+        )
         failed = int(outcome.error is not None)
-        await self._run("outcome", job_id, index, pack_outcome(sized), failed, outcome.share, self._now())
+        await self._run(
+            "outcome", job_id, index, pack_outcome(sized), failed, outcome.share, self._now()
+        )
 
     @asynccontextmanager
     async def running(self, buffer: Buffer) -> AsyncIterator[None]:  # noqa: ARG002  photos are in the shared one
@@ -159,8 +221,8 @@ class RedisStore:
             await asyncio.gather(forgetting, return_exceptions=True)
 
     async def forget(self) -> None:
-        """Forgets the jobs whose time is over, and sees to those that were not accepted to the end; `running` does so
-        every minute."""
+        """Forgets the jobs whose time is over, and sees to those that were not accepted to the end;
+        `running` does so every minute."""
         now = self._clock()
         times = (repr(now), repr(now - ACCEPTED_WITHIN_S), repr(now - self._keep_s))
         while await self._run("forget", *times, AT_A_TIME) >= AT_A_TIME:
@@ -177,7 +239,10 @@ class RedisStore:
     # -- deliveries
 
     async def claim(self, now: float, lease_s: float, count: int) -> Sequence[Delivery]:
-        return [_delivery(row) for row in await self._run("claim", repr(now), repr(now + lease_s), count, *_DELIVERY)]
+        return [
+            _delivery(row)
+            for row in await self._run("claim", repr(now), repr(now + lease_s), count, *_DELIVERY)
+        ]
 
     async def made(self, delivery_id: str) -> None:
         await self._run("made", delivery_id)
@@ -211,7 +276,9 @@ class RedisStore:
 
 
 def _key_name(tenant: str, key: str) -> str:
-    return f"{PREFIX}idempotency:{hashlib.sha256(msgspec.msgpack.encode((tenant, key))).hexdigest()}"
+    return (
+        f"{PREFIX}idempotency:{hashlib.sha256(msgspec.msgpack.encode((tenant, key))).hexdigest()}"
+    )
 
 
 def _fields(job: Job, entries: Sequence[Entry], key: str) -> list[Any]:
@@ -265,5 +332,7 @@ def _result(number: int, row: bytes) -> Result:
 
 def _delivery(values: Sequence[bytes]) -> Delivery:
     return msgspec.convert(
-        {name: value.decode() for name, value in zip(_DELIVERY, values, strict=True)}, Delivery, strict=False
+        {name: value.decode() for name, value in zip(_DELIVERY, values, strict=True)},
+        Delivery,
+        strict=False,
     )

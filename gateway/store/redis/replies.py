@@ -1,7 +1,8 @@
-"""Replies in the Redis that replicas share: a call that is sent to another replica again is answered from its first
-run, which may still be under way.
+"""Replies in the Redis that replicas share: a call that is sent to another replica again is
+answered from its first run, which may still be under way.
 
-Each step is one Lua script, so that two replicas never both begin; the scripts lie in gateway/store/redis/lua/replies.
+Each step is one Lua script, so that two replicas never both begin; the scripts lie in
+gateway/store/redis/lua/replies.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _unpack = msgspec.msgpack.Decoder(Reply).decode
 def script(name: str) -> Script:
     """A script of this package. Where Redis has no memory left, what is there is for photos."""
     return Script.of(
-        resources.files("gateway.store.redis").joinpath("lua", "replies", f"{name}.lua"), at_maxmemory=False
+        resources.files("gateway.store.redis").joinpath("lua", "replies", f"{name}.lua"),
+        at_maxmemory=False,
     )
 
 
@@ -52,11 +54,15 @@ class RedisReplies:
 
     async def end(self, ids: Sequence[str], run: str, reply: Reply | None) -> None:
         packed = msgspec.msgpack.encode(reply) if reply is not None and self._keep_ms else b""
-        await self._do(self._end, ids, run, packed if len(packed) <= MAX_BYTES else b"", self._keep_ms)
+        await self._do(
+            self._end, ids, run, packed if len(packed) <= MAX_BYTES else b"", self._keep_ms
+        )
 
     async def _do(self, script: Script, ids: Sequence[str], *arguments: Any) -> Any:
         try:
             async with asyncio.timeout(PATIENCE_S):
-                return await self._commands.run(script, [f"{PREFIX}reply:{each}" for each in ids], *arguments)
+                return await self._commands.run(
+                    script, [f"{PREFIX}reply:{each}" for each in ids], *arguments
+                )
         except TimeoutError:
             raise BufferAway(AWAY) from None

@@ -1,7 +1,8 @@
-"""From the file into the buffer: some photos at a time, tenants in turns, and out again what was withdrawn.
+"""From the file into the buffer: some photos at a time, tenants in turns, and out again what was
+withdrawn.
 
-Which photos are in the buffer is known to a temporary table, that ends with the connection as the memory buffer does
-with the process: after a restart, what was not settled is fed again.
+Which photos are in the buffer is known to a temporary table, that ends with the connection as the
+memory buffer does with the process: after a restart, what was not settled is fed again.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Do(Protocol):
 
 @dataclass
 class Feeder:
-    """Keeps at most `window` photos in the buffer. Holds how often tenants were served, and whether there is news."""
+    """Keeps at most `window` photos in the buffer. Holds how often tenants were served, and whether
+    there is news."""
 
     do: Do
     clock: Clock
@@ -98,10 +100,13 @@ class Feeder:
             await self.do(lambda db: _take_back(db, [number for number, _ in gone]))
 
     def _choose(self, db: Connection, count: int) -> tuple[list[int], list[Entry]]:
-        """The next photos, and notes that they are fed: each of the tenant that has fewest in the buffer; among
-        equals, of the one whose turn is longest ago; and of its oldest job."""
+        """The next photos, and notes that they are fed: each of the tenant that has fewest in the
+        buffer; among equals, of the one whose turn is longest ago; and of its oldest job."""
         held = dict(db.execute("SELECT tenant, count(*) FROM fed GROUP BY tenant").fetchall())
-        tenants = [tenant for (tenant,) in db.execute("SELECT DISTINCT tenant FROM jobs WHERE state = 'running'")]
+        tenants = [
+            tenant
+            for (tenant,) in db.execute("SELECT DISTINCT tenant FROM jobs WHERE state = 'running'")
+        ]
         self._served = {tenant: self._served.get(tenant, 0) for tenant in tenants}
         heap = [(held.get(tenant, 0), self._served[tenant], tenant) for tenant in tenants]
         heapq.heapify(heap)
@@ -114,7 +119,10 @@ class Feeder:
                 continue
             number, packed, data = row
             entry = self._now(unpack_entry(packed, data))
-            db.execute("INSERT INTO fed (photo, tenant, id) VALUES (?, ?, ?)", (number, tenant, entry.photo.id))
+            db.execute(
+                "INSERT INTO fed (photo, tenant, id) VALUES (?, ?, ?)",
+                (number, tenant, entry.photo.id),
+            )
             numbers.append(number)
             entries.append(entry)
             turn = self._served[tenant] = max(self._served.values()) + 1
@@ -122,10 +130,14 @@ class Feeder:
         return numbers, entries
 
     def _now(self, entry: Entry) -> Entry:
-        """The entry as if it came just now: however long it lay in the file, it may wait for company."""
+        """The entry as if it came just now: however long it lay in the file, it may wait for
+        company."""
         late_s = self.clock() - entry.put_at
         return replace(
-            entry, put_at=entry.put_at + late_s, due_at=entry.due_at + late_s, deadline_at=entry.deadline_at + late_s
+            entry,
+            put_at=entry.put_at + late_s,
+            due_at=entry.due_at + late_s,
+            deadline_at=entry.deadline_at + late_s,
         )
 
 

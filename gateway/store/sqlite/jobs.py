@@ -1,8 +1,8 @@
 """Jobs and deliveries in one file beside the process (SQLite): without Redis, they survive it.
 
-The file is used by one thread, in transactions of which none is left half done. Its journal is a write-ahead log,
-which holds what was committed against a process that is killed at any moment; against a machine that loses power, but
-for what was committed in the last moments.
+The file is used by one thread, in transactions of which none is left half done. Its journal is a
+write-ahead log, which holds what was committed against a process that is killed at any moment;
+against a machine that loses power, but for what was committed in the last moments.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ FORGET_EVERY_S = 60.0
 
 
 class SqliteStore:
-    """JobStore and DeliveryStore. Holds the connection, opened when it is first needed, and the one thread that uses
-    it: until a job is handed in, there is no file. Close it when done."""
+    """JobStore and DeliveryStore. Holds the connection, opened when it is first needed, and the one
+    thread that uses it: until a job is handed in, there is no file. Close it when done."""
 
-    def __init__(self, file: Path, *, clock: Clock, keep_s: float, room: Room, window: int = 500) -> None:
-        """`keep_s` is how long jobs are kept that have ended; `room` what may wait here; `window` how many of these
-        photos are in the buffer at a time."""
+    def __init__(
+        self, file: Path, *, clock: Clock, keep_s: float, room: Room, window: int = 500
+    ) -> None:
+        """`keep_s` is how long jobs are kept that have ended; `room` what may wait here; `window`
+        how many of these photos are in the buffer at a time."""
         self._file = file
         self._clock = clock
         self._keep_s = keep_s
@@ -89,14 +91,19 @@ class SqliteStore:
         return await self._do(work, news=True)
 
     async def settle(self, job_id: str, index: int, outcome: Outcome, size: Size | None) -> None:
-        await self._do(lambda db: tables.settle(db, job_id, index, outcome, size, now=self._clock()), news=True)
+        await self._do(
+            lambda db: tables.settle(db, job_id, index, outcome, size, now=self._clock()), news=True
+        )
 
     @asynccontextmanager
     async def running(self, buffer: Buffer) -> AsyncIterator[None]:
-        """What is in the buffer when it ends may still be settled, until the store is closed. Raises BufferAway where
-        there is a file that cannot be used."""
+        """What is in the buffer when it ends may still be settled, until the store is closed.
+        Raises BufferAway where there is a file that cannot be used."""
         await self._look(lambda db: db.execute("DELETE FROM fed"), nothing=None)
-        tasks = [asyncio.create_task(self._feed(buffer)), asyncio.create_task(self._forget_at_times())]
+        tasks = [
+            asyncio.create_task(self._feed(buffer)),
+            asyncio.create_task(self._forget_at_times()),
+        ]
         try:
             yield
         finally:
@@ -107,7 +114,9 @@ class SqliteStore:
     async def forget(self) -> None:
         """Forgets the jobs whose time is over; `running` does so every minute."""
         now = self._clock()
-        await self._look(lambda db: tables.forget(db, ended_before=now - self._keep_s, now=now), nothing=None)
+        await self._look(
+            lambda db: tables.forget(db, ended_before=now - self._keep_s, now=now), nothing=None
+        )
 
     async def close(self) -> None:
         """Closes the file. Whatever comes after opens it again."""
@@ -116,7 +125,9 @@ class SqliteStore:
     # -- deliveries
 
     async def claim(self, now: float, lease_s: float, count: int) -> Sequence[Delivery]:
-        return await self._look(lambda db: tables.claim(db, now, now + lease_s, count, per_host=PER_HOST), nothing=())
+        return await self._look(
+            lambda db: tables.claim(db, now, now + lease_s, count, per_host=PER_HOST), nothing=()
+        )
 
     async def made(self, delivery_id: str) -> None:
         await self._do(lambda db: tables.made(db, delivery_id))
@@ -128,7 +139,9 @@ class SqliteStore:
         return await self._look(lambda db: tables.dead(db, limit), nothing=())
 
     async def replay(self, delivery_ids: Sequence[str]) -> int:
-        return await self._look(lambda db: tables.replay(db, delivery_ids, self._clock()), nothing=0)
+        return await self._look(
+            lambda db: tables.replay(db, delivery_ids, self._clock()), nothing=0
+        )
 
     async def _feed(self, buffer: Buffer) -> None:
         if not self._there():
@@ -141,12 +154,13 @@ class SqliteStore:
         return self._db is not None or self._file.exists()
 
     async def _look(self, work: Callable[[sqlite3.Connection], T], *, nothing: T) -> T:
-        """As `_do`, but makes no file for it: where there is none, `nothing` is what would be found."""
+        """As `_do`, but makes no file for it: where there is none, `nothing` is what would be
+        found."""
         return await self._do(work) if self._there() else nothing
 
     async def _do(self, work: Callable[[sqlite3.Connection], T], *, news: bool = False) -> T:
-        """Runs it in a transaction, to its end even where the caller is cancelled. Raises BufferAway for whatever is
-        wrong with the file. `news` are what the feeder is woken for."""
+        """Runs it in a transaction, to its end even where the caller is cancelled. Raises
+        BufferAway for whatever is wrong with the file. `news` are what the feeder is woken for."""
         done = asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
         if news:
             done.add_done_callback(lambda _: self._feeder.woken.set())
@@ -162,7 +176,10 @@ class SqliteStore:
             except BaseException:
                 db.rollback()
                 raise
-        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):  # not the file's fault, and coming back is no help
+        except (
+            sqlite3.IntegrityError,
+            sqlite3.ProgrammingError,
+        ):  # not the file's fault, and coming back is no help
             raise
         except (sqlite3.Error, OSError) as error:
             raise BufferAway(f"The jobs' store cannot be used: {error}.") from error

@@ -1,7 +1,8 @@
-"""Jobs and deliveries as tables of SQLite. Every function here is one part of a transaction that the caller opened.
+"""Jobs and deliveries as tables of SQLite. Every function here is one part of a transaction that
+the caller opened.
 
-A photo that is not settled has an `entry`, and its bytes. Settled or withdrawn, it has neither any more; a settled one
-has the number of its result.
+A photo that is not settled has an `entry`, and its bytes. Settled or withdrawn, it has neither any
+more; a settled one has the number of its result.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ CREATE TEMP TABLE fed (
 
 
 def open_file(file: Path) -> Connection:
-    """The database, made where there is none. Raises sqlite3.Error; OSError where its folder cannot be made."""
+    """The database, made where there is none. Raises sqlite3.Error; OSError where its folder cannot
+    be made."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(0o600)  # photos are in it
     db = connect(file, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
@@ -91,26 +93,35 @@ def _migrate(db: Connection) -> None:
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {VERSION}")
     elif version != VERSION:
-        raise GatewayError(f"The jobs' file is of version {version}; this gateway knows version {VERSION}.")
+        raise GatewayError(
+            f"The jobs' file is of version {version}; this gateway knows version {VERSION}."
+        )
 
 
 # -- jobs
 
 
 def earlier(db: Connection, tenant: str, key: str, digest: str, now: float) -> Job | None:
-    """The job that was submitted under the key and is still kept. Raises Conflict where it was another request."""
+    """The job that was submitted under the key and is still kept. Raises Conflict where it was
+    another request."""
     row = db.execute(
-        "SELECT job, digest FROM keys WHERE tenant = ? AND key = ? AND until > ?", (tenant, key, now)
+        "SELECT job, digest FROM keys WHERE tenant = ? AND key = ? AND until > ?",
+        (tenant, key, now),
     ).fetchone()
     if row is None:
         return None
     if row["digest"] != digest:
-        raise Conflict("This Idempotency-Key was used within the last 24 hours for another request.")
+        raise Conflict(
+            "This Idempotency-Key was used within the last 24 hours for another request."
+        )
     return find(db, tenant, row["job"])
 
 
 def keep_key(db: Connection, job: Job, key: str, digest: str, now: float) -> None:
-    db.execute("REPLACE INTO keys VALUES (?, ?, ?, ?, ?)", (job.tenant, key, digest, now + KEY_LASTS_S, job.id))
+    db.execute(
+        "REPLACE INTO keys VALUES (?, ?, ?, ?, ?)",
+        (job.tenant, key, digest, now + KEY_LASTS_S, job.id),
+    )
 
 
 def check_room(db: Connection, entries: Sequence[Entry], room: Room) -> None:
@@ -118,9 +129,14 @@ def check_room(db: Connection, entries: Sequence[Entry], room: Room) -> None:
     waiting = "SELECT total(photos - settled), total(held) FROM jobs WHERE state = 'running'"
     photos, held = db.execute(waiting).fetchone()
     more = sum(len(entry.photo.data) for entry in entries)
-    for what, now, added, most in (("photos", photos, len(entries), room.photos), ("bytes", held, more, room.bytes)):
+    for what, now, added, most in (
+        ("photos", photos, len(entries), room.photos),
+        ("bytes", held, more, room.bytes),
+    ):
         if added and now + added > most:
-            raise Busy(f"The jobs' store is full ({what}: at most {most} wait). Nothing was taken.", 5.0)
+            raise Busy(
+                f"The jobs' store is full ({what}: at most {most} wait). Nothing was taken.", 5.0
+            )
 
 
 def add(db: Connection, job: Job, entries: Sequence[Entry]) -> None:
@@ -129,9 +145,20 @@ def add(db: Connection, job: Job, entries: Sequence[Entry]) -> None:
     db.execute(
         "INSERT INTO jobs (id, tenant, task, names, options, created_at, hook_url, hook_each, state, photos, held)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (job.id, job.tenant, job.task, names, job.options, job.created_at,
-         hook.url or None, hook.each_photo, State.RUNNING, job.photos, held),
-    )  # fmt: skip
+        (
+            job.id,
+            job.tenant,
+            job.task,
+            names,
+            job.options,
+            job.created_at,
+            hook.url or None,
+            hook.each_photo,
+            State.RUNNING,
+            job.photos,
+            held,
+        ),
+    )
     waiting = {entry.index: entry for entry in entries}
     for place in range(job.photos):
         entry = waiting.get(place)
@@ -168,7 +195,9 @@ def results(db: Connection, job_id: str, after: int, limit: int) -> list[Result]
     return [_result(row) for row in rows]
 
 
-def settle(db: Connection, job_id: str, place: int, outcome: Outcome, size: Size | None, *, now: float) -> None:
+def settle(
+    db: Connection, job_id: str, place: int, outcome: Outcome, size: Size | None, *, now: float
+) -> None:
     """Does nothing for a photo that is settled or withdrawn."""
     job = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     photo = db.execute(
@@ -195,13 +224,19 @@ def settle(db: Connection, job_id: str, place: int, outcome: Outcome, size: Size
 
 
 def end(db: Connection, job_id: str, state: State, now: float) -> None:
-    """Ends a job that runs; what of it waits is withdrawn, and leaves the buffer when the feeder sees it."""
+    """Ends a job that runs; what of it waits is withdrawn, and leaves the buffer when the feeder
+    sees it."""
     row = db.execute("SELECT * FROM jobs WHERE id = ? AND state = 'running'", (job_id,)).fetchone()
     if row is None:
         return
     db.execute("UPDATE jobs SET state = ?, finished_at = ? WHERE id = ?", (state, now, job_id))
-    db.execute("UPDATE photos SET entry = NULL, data = NULL WHERE job = ? AND entry IS NOT NULL", (job_id,))
-    db.execute("UPDATE fed SET withdrawn = 1 WHERE photo IN (SELECT number FROM photos WHERE job = ?)", (job_id,))
+    db.execute(
+        "UPDATE photos SET entry = NULL, data = NULL WHERE job = ? AND entry IS NOT NULL", (job_id,)
+    )
+    db.execute(
+        "UPDATE fed SET withdrawn = 1 WHERE photo IN (SELECT number FROM photos WHERE job = ?)",
+        (job_id,),
+    )
     _deliver(db, row, f"job.{state}", now)
 
 
@@ -218,8 +253,20 @@ def forget(db: Connection, *, ended_before: float, now: float) -> None:
 def _job(row: Row) -> Job:
     names = msgspec.msgpack.decode(row["names"], type=tuple[str, ...])
     hook = Hook(row["hook_url"], bool(row["hook_each"])) if row["hook_url"] else None
-    return Job(row["id"], row["tenant"], row["task"], names, row["options"], row["created_at"], hook,
-               State(row["state"]), row["settled"], row["failed"], row["billed"], row["finished_at"])  # fmt: skip
+    return Job(
+        row["id"],
+        row["tenant"],
+        row["task"],
+        names,
+        row["options"],
+        row["created_at"],
+        hook,
+        State(row["state"]),
+        row["settled"],
+        row["failed"],
+        row["billed"],
+        row["finished_at"],
+    )
 
 
 def _result(row: Row) -> Result:
@@ -231,15 +278,27 @@ def _result(row: Row) -> Result:
 # -- deliveries
 
 
-def _deliver(db: Connection, job: Row, kind: str, now: float, *, place: int = 0, number: int = 0) -> None:
+def _deliver(
+    db: Connection, job: Row, kind: str, now: float, *, place: int = 0, number: int = 0
+) -> None:
     if not job["hook_url"]:
         return
     db.execute(
         "INSERT INTO deliveries (id, tenant, job, kind, place, result, url, host, created_at, due_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (f"{job['id']}-{place if number else 'end'}", job["tenant"], job["id"], kind, place, number,
-         job["hook_url"], host_of(job["hook_url"]), now, now),
-    )  # fmt: skip
+        (
+            f"{job['id']}-{place if number else 'end'}",
+            job["tenant"],
+            job["id"],
+            kind,
+            place,
+            number,
+            job["hook_url"],
+            host_of(job["hook_url"]),
+            now,
+            now,
+        ),
+    )
 
 
 _HOSTS = """
@@ -257,7 +316,8 @@ def claim(db: Connection, now: float, until: float, count: int, *, per_host: int
     due: list[Row] = []
     for (host,) in db.execute(_HOSTS).fetchall():
         (leased,) = db.execute(
-            "SELECT count(*) FROM deliveries WHERE dead = 0 AND host = ? AND leased_until > ?", (host, now)
+            "SELECT count(*) FROM deliveries WHERE dead = 0 AND host = ? AND leased_until > ?",
+            (host, now),
         ).fetchone()
         due += db.execute(
             "SELECT * FROM deliveries WHERE dead = 0 AND host = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?",
@@ -265,7 +325,10 @@ def claim(db: Connection, now: float, until: float, count: int, *, per_host: int
         )
     taken = sorted(due, key=lambda row: (row["due_at"], row["id"]))[:count]
     for row in taken:
-        db.execute("UPDATE deliveries SET due_at = ?, leased_until = ? WHERE id = ?", (until, until, row["id"]))
+        db.execute(
+            "UPDATE deliveries SET due_at = ?, leased_until = ? WHERE id = ?",
+            (until, until, row["id"]),
+        )
     return [_delivery(row) for row in taken]
 
 
@@ -282,7 +345,10 @@ def failed(db: Connection, delivery_id: str, error: str, again_at: float | None)
 
 
 def dead(db: Connection, limit: int) -> list[Delivery]:
-    rows = db.execute("SELECT * FROM deliveries WHERE dead = 1 ORDER BY created_at DESC, rowid DESC LIMIT ?", (limit,))
+    rows = db.execute(
+        "SELECT * FROM deliveries WHERE dead = 1 ORDER BY created_at DESC, rowid DESC LIMIT ?",
+        (limit,),
+    )
     return [_delivery(row) for row in rows]
 
 
@@ -294,8 +360,19 @@ def replay(db: Connection, delivery_ids: Sequence[str], now: float) -> int:
 
 
 def _delivery(row: Row) -> Delivery:
-    return Delivery(row["id"], row["tenant"], row["job"], row["kind"], row["place"], row["url"], row["attempts"],
-                    row["due_at"], row["created_at"], row["last_error"], row["result"])  # fmt: skip
+    return Delivery(
+        row["id"],
+        row["tenant"],
+        row["job"],
+        row["kind"],
+        row["place"],
+        row["url"],
+        row["attempts"],
+        row["due_at"],
+        row["created_at"],
+        row["last_error"],
+        row["result"],
+    )
 
 
 def refuse(db: Connection, job_id: str, refused: Mapping[int, GatewayError], now: float) -> None:

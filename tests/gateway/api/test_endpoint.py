@@ -1,4 +1,5 @@
-"""The gateway as a server: limits, clients that leave, what is open, what operators see, and how it stops."""
+"""The gateway as a server: limits, clients that leave, what is open, what operators see, and how it
+stops."""
 
 from __future__ import annotations
 
@@ -47,12 +48,15 @@ TENANTS = [
 
 @pytest.fixture
 def serve(tmp_path):
-    """`serve(fake, eye=settings, **config)`: a client of a gateway with one provider, a fake or one of the settings."""
+    """`serve(fake, eye=settings, **config)`: a client of a gateway with one provider, a fake or one
+    of the settings."""
     with ExitStack() as stack:
 
         def start(fake=None, eye=None, **config):
             content = {"providers": {"eye": eye or {"kind": "shapes"}}, "routes": [ROUTE], **config}
-            address = stack.enter_context(serving(parts_of(tmp_path, content, {"eye": fake} if fake else None)))
+            address = stack.enter_context(
+                serving(parts_of(tmp_path, content, {"eye": fake} if fake else None))
+            )
             return stack.enter_context(httpx.Client(base_url=address, timeout=30))
 
         yield start
@@ -85,7 +89,8 @@ def until_held(client, photos):
 class TestLimits:
     @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
     def test_native(self, serve, chunked):
-        """A body over the limit is refused in the dialect's form, whether or not its length was declared."""
+        """A body over the limit is refused in the dialect's form, whether or not its length was
+        declared."""
         client = serve(limits={"max_request_bytes": 1000})
         body = bytes(1001)
         reply = client.post("/v1/detect", content=iter([body]) if chunked else body)
@@ -106,13 +111,20 @@ class TestLimits:
         """The same to an Azure SDK is an InvalidRequest, whose JSON it can read."""
         client = serve(limits={"max_request_bytes": 1000})
         body = bytes(1001)
-        reply = client.post("/computervision/imageanalysis:analyze", content=iter([body]) if chunked else body)
+        reply = client.post(
+            "/computervision/imageanalysis:analyze", content=iter([body]) if chunked else body
+        )
         assert (reply.status_code, reply.json()["error"]["code"]) == (400, "InvalidRequest")
         assert reply.headers["Content-Type"].startswith("application/json")
 
     def test_just_fits(self, serve):
         """A body of just the limit is taken."""
-        assert serve(limits={"max_request_bytes": len(PHOTO)}).post("/v1/detect", content=PHOTO).status_code == 200
+        assert (
+            serve(limits={"max_request_bytes": len(PHOTO)})
+            .post("/v1/detect", content=PHOTO)
+            .status_code
+            == 200
+        )
 
     def test_house(self, serve):
         """A photo over this gateway's own limits is refused, though the request is not."""
@@ -123,7 +135,9 @@ class TestLimits:
         assert (reply.status_code, reply.json()["error"]["code"]) == (413, "photo_too_large")
 
 
-@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "one"}], ids=["once", "may come again"])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Idempotency-Key": "one"}], ids=["once", "may come again"]
+)
 def test_bodies_are_not_kept(serve, headers):
     """While its photos wait, a request's body is not held beside them."""
     client = serve(routes=[{**PATIENT, "max_wait_ms": 500}])
@@ -152,8 +166,14 @@ class TestLeaving:
         assert seen[("imgrid_buffer_bytes",)] == 0
 
     async def test_within_body(self):
-        """A client that disconnects before the end of its request has left; that is no failure of ours."""
-        messages = iter([{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}])
+        """A client that disconnects before the end of its request has left; that is no failure of
+        ours."""
+        messages = iter(
+            [
+                {"type": "http.request", "body": b"half", "more_body": True},
+                {"type": "http.disconnect"},
+            ]
+        )
 
         async def receive():
             return next(messages)
@@ -190,7 +210,8 @@ class TestIntake:
         assert intake.reading.taken == 0
 
     async def test_too_much_at_once(self):
-        """Bodies share a budget: one that would go over it is turned away, until another is done."""
+        """Bodies share a budget: one that would go over it is turned away, until another is
+        done."""
         intake = Intake(10, 10, 60)
         slow = asyncio.create_task(intake.read(self.request(b"123456", more=True)))
         while intake.reading.taken != 6:  # noqa: ASYNC110  it has no event for this
@@ -225,7 +246,8 @@ class TestOpenness:
         ],
     )
     def test_web_pages(self, serve, headers, taken):
-        """An open gateway takes nothing from web pages of elsewhere, nor under a name that was bent to point here."""
+        """An open gateway takes nothing from web pages of elsewhere, nor under a name that was bent
+        to point here."""
         reply = serve().post("/v1/detect", content=PHOTO, headers=headers)
         assert reply.status_code == (200 if taken else 401)
 
@@ -240,7 +262,11 @@ class TestOpenness:
         assert {route.path for route in closed} >= {"/", "/v1/detect", "/v1/usage", "/v1/routes"}
         for route in closed:
             for method in route.methods - {"HEAD"}:
-                for request in ({}, {"content": PHOTO}, {"headers": {"Authorization": "Bearer nobody"}}):
+                for request in (
+                    {},
+                    {"content": PHOTO},
+                    {"headers": {"Authorization": "Bearer nobody"}},
+                ):
                     reply = client.request(method, route.path, **request)
                     kind = reply.json().get("__type") or reply.json()["error"]["code"]
                     assert reply.status_code in (400, 401, 403, 413), (method, route.path)
@@ -257,7 +283,9 @@ class TestOpenness:
     def test_operations(self, serve):
         """Those that are open answer, with tenants too."""
         client = serve(tenants=TENANTS)
-        assert [client.get(path).status_code for path in ("/healthz", "/readyz", "/metrics", "/docs")] == [200] * 4
+        assert [
+            client.get(path).status_code for path in ("/healthz", "/readyz", "/metrics", "/docs")
+        ] == [200] * 4
 
     def test_unknown(self, serve):
         """What is not there is 404, and the wrong method 405."""
@@ -268,11 +296,17 @@ class TestOpenness:
 
 class TestOperations:
     def test_unreachable(self, serve):
-        """Ready is false, with the reason, where the provider cannot be reached; the process is alive all the same."""
+        """Ready is false, with the reason, where the provider cannot be reached; the process is
+        alive all the same."""
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
-        eye = {"kind": "rekognition", "endpoint": f"http://127.0.0.1:{port}", "access_key": "a", "secret_key": "b"}
+        eye = {
+            "kind": "rekognition",
+            "endpoint": f"http://127.0.0.1:{port}",
+            "access_key": "a",
+            "secret_key": "b",
+        }
         client = serve(eye=eye)
         reply = client.get("/readyz")
         assert reply.status_code == 503
@@ -282,7 +316,10 @@ class TestOperations:
 
     def test_partly_ready(self, tmp_path):
         """It is ready as long as any provider can be asked."""
-        config = {"providers": {"eye": {"kind": "shapes"}, "nose": {"kind": "shapes"}}, "routes": [ROUTE]}
+        config = {
+            "providers": {"eye": {"kind": "shapes"}, "nose": {"kind": "shapes"}},
+            "routes": [ROUTE],
+        }
         nose = ScriptedProvider(problem=Unavailable("blocked"))
         with serving(parts_of(tmp_path, config, {"nose": nose})) as address:
             reply = httpx.get(f"{address}/readyz")
@@ -291,7 +328,8 @@ class TestOperations:
         assert nose.closed
 
     def test_left_alone(self, serve):
-        """It is not ready, and says why, while the only provider fails too often and is left alone."""
+        """It is not ready, and says why, while the only provider fails too often and is left
+        alone."""
         breaker = BreakerOptions(failures=1, calls=1, open_ms=60_000)
         introduced = about("eye", calls=Calls(breaker=breaker))
         client = serve(ScriptedProvider(introduced=introduced, errors=[Misconfigured("no key")]))
@@ -331,17 +369,36 @@ class TestOperations:
         where = ("provider", "eye"), ("shape", "2x2"), ("task", "objects")
         assert seen[("imgrid_billed_images_total", *where)] == 1
         assert seen[("imgrid_canvas_photos_total", *where)] == 4
-        assert seen[("imgrid_photos_total", ("outcome", "ok"), ("task", "objects"), ("tenant", "open"))] == 4
+        assert (
+            seen[
+                ("imgrid_photos_total", ("outcome", "ok"), ("task", "objects"), ("tenant", "open"))
+            ]
+            == 4
+        )
         assert seen[("imgrid_saved_images", ("tenant", "open"))] == 3
-        assert seen[("imgrid_upstream_failures_total", ("provider", "eye"), ("reason", "Unavailable"))] == 1
-        assert seen[("imgrid_refusals_total", ("code", "invalid_format"), ("dialect", "native"))] == 1
+        assert (
+            seen[("imgrid_upstream_failures_total", ("provider", "eye"), ("reason", "Unavailable"))]
+            == 1
+        )
+        assert (
+            seen[("imgrid_refusals_total", ("code", "invalid_format"), ("dialect", "native"))] == 1
+        )
         assert seen[("imgrid_refusals_total", ("code", "not_served"), ("dialect", "native"))] == 1
         assert seen[("imgrid_buffer_photos",)] == 0
 
     def test_routes(self, serve):
-        """Every tenant sees the routes that serve it, how they ask now, and how well that agrees with photos alone."""
-        stages = [{"shape": "2x2", "rule": {"kind": "imgrid", "area": {"mean": 0}}}, {"shape": "1x1"}]
-        watched = {**ROUTE, "stages": stages, "max_wait_ms": 20, "watch": {"share": 1, "agreement": 0.5}}
+        """Every tenant sees the routes that serve it, how they ask now, and how well that agrees
+        with photos alone."""
+        stages = [
+            {"shape": "2x2", "rule": {"kind": "imgrid", "area": {"mean": 0}}},
+            {"shape": "1x1"},
+        ]
+        watched = {
+            **ROUTE,
+            "stages": stages,
+            "max_wait_ms": 20,
+            "watch": {"share": 1, "agreement": 0.5},
+        }
         own = {**ROUTE, "name": "own", "tenants": ["press"]}
         client = serve(routes=[own, {**watched, "name": "all"}], tenants=TENANTS)
         shop, press = ({"Authorization": f"Bearer key-{name}"} for name in ("shop", "press"))
@@ -372,7 +429,12 @@ class TestOperations:
         assert (agreement["photos"], agreement["mean"], labels["red"]["photos"]) == (4, 1, 4)
         assert 0 <= agreement["low"] < 1 == agreement["high"]
         assert only_route(client, press)["name"] == "own"
-        assert metrics(client)[("imgrid_agreement", ("bound", "mean"), ("label", ""), ("route", "all"))] == 1
+        assert (
+            metrics(client)[
+                ("imgrid_agreement", ("bound", "mean"), ("label", ""), ("route", "all"))
+            ]
+            == 1
+        )
         assert client.get("/v1/usage", headers=shop).json()["photos"] == 4
 
     def test_usage(self, serve):
@@ -396,7 +458,8 @@ class TestOperations:
 
 
 def test_stop(tmp_path):
-    """Told to stop, `imgrid serve` answers what it has taken, takes no more, and ends with status 0."""
+    """Told to stop, `imgrid serve` answers what it has taken, takes no more, and ends with status
+    0."""
     file = tmp_path / "imgrid.yaml"
     config = {"listen": "127.0.0.1:0", "providers": {"eye": {"kind": "shapes"}}}
     file.write_text(yaml.safe_dump({**config, "routes": [{**PATIENT, "max_wait_ms": 1500}]}))
@@ -404,14 +467,21 @@ def test_stop(tmp_path):
     clean = {name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")}
     with (
         subprocess.Popen(
-            [program, "serve", "-c", str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean
+            [program, "serve", "-c", str(file)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean,
         ) as process,
         ThreadPoolExecutor() as pool,
     ):
         try:
             address = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())[0]
             with httpx.Client(base_url=address, timeout=30) as client:
-                waiting = [pool.submit(httpx.post, f"{address}/v1/detect", content=PHOTO, timeout=30) for _ in range(2)]
+                waiting = [
+                    pool.submit(httpx.post, f"{address}/v1/detect", content=PHOTO, timeout=30)
+                    for _ in range(2)
+                ]
                 until_held(client, 2)
                 process.send_signal(signal.SIGTERM)
                 for reply in waiting:

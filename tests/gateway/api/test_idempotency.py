@@ -41,7 +41,8 @@ CALL = Call("native", ("a", "b"))
 
 
 class Work:
-    """What a call comes to, when its gate is open. Holds how often it was begun and how often it was cancelled."""
+    """What a call comes to, when its gate is open. Holds how often it was begun and how often it
+    was cancelled."""
 
     def __init__(self, body=b"answer", error=None, last=True, opened=True):
         self.made = Made(Reply(200, body, {}), last)
@@ -70,7 +71,11 @@ class Place:
 
     def __init__(self, pace=QUICK, beside=None):
         self.told = Told()
-        self.replies = beside.replies if beside else MemoryReplies(clock=steady(), keep_s=60, max_bytes=1 << 20)
+        self.replies = (
+            beside.replies
+            if beside
+            else MemoryReplies(clock=steady(), keep_s=60, max_bytes=1 << 20)
+        )
         self.desk = Desk(self.replies, Events([self.told]), pace)
 
     def ask(self, work, call=CALL):
@@ -95,7 +100,8 @@ async def until(true):
 
 class TestOneRun:
     async def test_joined(self):
-        """A try that comes while an earlier one is under way gets the reply of that one, and is counted."""
+        """A try that comes while an earlier one is under way gets the reply of that one, and is
+        counted."""
         place, work = Place(), Work(opened=False)
         tries = [place.ask(work) for _ in range(3)]
         await work.began.wait()
@@ -129,7 +135,8 @@ class TestOneRun:
         assert work.begun == 1
 
     async def test_without_id(self):
-        """A call that nothing marks is run each time, and cancelled as soon as its client leaves."""
+        """A call that nothing marks is run each time, and cancelled as soon as its client
+        leaves."""
         place, work = Place(PATIENT), Work(opened=False)
         tries = [place.ask(work, Call("native", ())) for _ in range(2)]
         await until(lambda: work.begun == 2)
@@ -139,7 +146,8 @@ class TestOneRun:
         assert (await tries[1]).body == b"answer"
 
     async def test_passing(self):
-        """A reply that does not last is told to those who waited for it; the next try has a run of its own."""
+        """A reply that does not last is told to those who waited for it; the next try has a run of
+        its own."""
         place, work = Place(), Work(last=False, opened=False)
         tries = [place.ask(work) for _ in range(2)]
         await work.began.wait()
@@ -154,7 +162,9 @@ class TestOneRun:
         tries = [place.ask(work) for _ in range(2)]
         await work.began.wait()
         work.gate.set()
-        assert all(isinstance(each, Busy) for each in await asyncio.gather(*tries, return_exceptions=True))
+        assert all(
+            isinstance(each, Busy) for each in await asyncio.gather(*tries, return_exceptions=True)
+        )
         with pytest.raises(Busy):
             await place.ask(work)
         assert work.begun == 2
@@ -195,7 +205,8 @@ class TestLeaving:
         assert work.begun == 1
 
     async def test_nobody_comes(self):
-        """Where none comes in time the work is cancelled; a try that is later still has a run of its own."""
+        """Where none comes in time the work is cancelled; a try that is later still has a run of
+        its own."""
         place, work = Place(), Work(opened=False)
         first = place.ask(work)
         await work.began.wait()
@@ -289,7 +300,9 @@ PASSING = [Busy, UpstreamThrottled, Stopping, BufferAway, UpstreamFailed, Source
 
 
 class TestLasts:
-    @pytest.mark.parametrize("kind", [BadFormat, NotServed, BilledUnknown, DeadlineExceeded, DeadLetter])
+    @pytest.mark.parametrize(
+        "kind", [BadFormat, NotServed, BilledUnknown, DeadlineExceeded, DeadLetter]
+    )
     def test_definite(self, kind):
         """A refusal for good, and what may be billed, is the answer of later tries too."""
         assert lasts([failed(kind("x"))])
@@ -302,7 +315,8 @@ class TestLasts:
         assert not lasts([failed(kind("x")), failed(BadFormat("x"))])
 
     def test_paid(self):
-        """A fault after something was paid for is not paid for again, unless the client is asked to come back."""
+        """A fault after something was paid for is not paid for again, unless the client is asked to
+        come back."""
         assert lasts([failed(UpstreamFailed("x"), STEP)])
         assert not lasts([failed(UpstreamThrottled("x"), STEP)])
 
@@ -314,27 +328,36 @@ class TestLasts:
 
 
 TENANTS = st.sampled_from([Tenant("shop", "shop"), Tenant("press", "press")])
-calls = st.tuples(TENANTS, st.sampled_from(["native", "azure"]), st.lists(st.sampled_from("abc"), max_size=2))
+calls = st.tuples(
+    TENANTS, st.sampled_from(["native", "azure"]), st.lists(st.sampled_from("abc"), max_size=2)
+)
 
 
 @given(calls, calls)
 def test_ids(one, other):
-    """Tries have an id in common only where tenant, dialect and a mark are the same; ids are of one length."""
+    """Tries have an id in common only where tenant, dialect and a mark are the same; ids are of one
+    length."""
     ids = [call_of(*each).ids for each in (one, other)]
     met = bool(set(ids[0]) & set(ids[1]))
     assert met == (one[:2] == other[:2] and bool(set(one[2]) & set(other[2])))
     assert all(len(each) == 64 for each in (*ids[0], *ids[1]))
 
 
-asked = st.tuples(st.integers(0, 3), st.integers(0, 1), st.integers(0, 40), st.none() | st.integers(0, 40))
-"""Which call is asked for, at which replica, after how many turns of the loop, and after how many its client leaves."""
+asked = st.tuples(
+    st.integers(0, 3), st.integers(0, 1), st.integers(0, 40), st.none() | st.integers(0, 40)
+)
+"""Which call is asked for, at which replica, after how many turns of the loop, and after how many
+its client leaves."""
 
 
 @settings(max_examples=60)
-@given(st.lists(asked, min_size=1, max_size=25), st.lists(st.tuples(st.integers(0, 25), st.booleans()), min_size=4))
+@given(
+    st.lists(asked, min_size=1, max_size=25),
+    st.lists(st.tuples(st.integers(0, 25), st.booleans()), min_size=4),
+)
 def test_never_anothers(asking, comes_to):
-    """However tries come and leave, at whichever replica, each gets its own call's reply, and a call that came to a
-    lasting one is not run again."""
+    """However tries come and leave, at whichever replica, each gets its own call's reply, and a
+    call that came to a lasting one is not run again."""
 
     async def play():
         here = Place(Pace(0.001, 0.001, 0.001))

@@ -31,7 +31,9 @@ def address(tmp_path_factory):
     """A gateway that finds coloured shapes for one tenant."""
     content = {
         "providers": {"eye": {"kind": "shapes", "canvas": "640x640"}},
-        "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}], "max_wait_ms": 5}],
+        "routes": [
+            {"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}], "max_wait_ms": 5}
+        ],
         "tenants": [{"name": "shop", "keys": [{"dialect": "native", "key": KEY}]}],
         "fetch": {"timeout_ms": 300},
     }
@@ -40,13 +42,28 @@ def address(tmp_path_factory):
 
 
 def test_as_described(address, tmp_path):
-    """Whatever is asked, as described or not, is answered as described: with a status, a content type and a body that
-    the document has, never with a failure of the gateway's; what is not as described is refused, and so is who has no
-    key."""
+    """Whatever is asked, as described or not, is answered as described: with a status, a content
+    type and a body that the document has, never with a failure of the gateway's; what is not as
+    described is refused, and so is who has no key."""
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
-    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run",
-               f"{address}/openapi.json", "--include-path-regex", NATIVE, "--phases", "coverage,fuzzing",
-               "--suppress-health-check", "all", "--header", f"Authorization: Bearer {KEY}", "--no-color"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        "schemathesis.toml",
+        "run",
+        f"{address}/openapi.json",
+        "--include-path-regex",
+        NATIVE,
+        "--phases",
+        "coverage,fuzzing",
+        "--suppress-health-check",
+        "all",
+        "--header",
+        f"Authorization: Bearer {KEY}",
+        "--no-color",
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-20_000:]
     assert "11 selected" in done.stdout
@@ -62,6 +79,11 @@ def test_as_described(address, tmp_path):
     ],
 )
 def test_unserved(address, method, path, status, code, allow):
-    """Where nothing is, and where another method is needed, is told in the native form, with the methods there are."""
+    """Where nothing is, and where another method is needed, is told in the native form, with the
+    methods there are."""
     reply = httpx.request(method, address + path)
-    assert (reply.status_code, reply.json()["error"]["code"], reply.headers.get("Allow")) == (status, code, allow)
+    assert (reply.status_code, reply.json()["error"]["code"], reply.headers.get("Allow")) == (
+        status,
+        code,
+        allow,
+    )

@@ -22,21 +22,33 @@ CONFIG = {
     "providers": {"aws": {"kind": "shapes"}, "eye": {"kind": "shapes"}},
     "routes": [
         {"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]},
-        {"task": "extras", "provider": "aws", "operations": ["CompareFaces", "ListCollections"], "tenants": ["shop"]},
+        {
+            "task": "extras",
+            "provider": "aws",
+            "operations": ["CompareFaces", "ListCollections"],
+            "tenants": ["shop"],
+        },
     ],
     "tenants": [
-        {"name": name, "keys": [{"dialect": "rekognition", "access_key": name, "secret_key": name},
-                                {"dialect": "native", "key": name}]}
+        {
+            "name": name,
+            "keys": [
+                {"dialect": "rekognition", "access_key": name, "secret_key": name},
+                {"dialect": "native", "key": name},
+            ],
+        }
         for name in ("shop", "press")
     ],
-}  # fmt: skip
+}
 
 
 class Vendor(ScriptedProvider):
     """Answers whole calls with what it is told to; holds the calls."""
 
     def __init__(self, *answers):
-        super().__init__(introduced=about("aws", task=Task.EXTRAS, kind="rekognition", price=Price(0.001)))
+        super().__init__(
+            introduced=about("aws", task=Task.EXTRAS, kind="rekognition", price=Price(0.001))
+        )
         self.calls_made: list[Call] = []
         self._answers = iter(answers)
 
@@ -51,7 +63,8 @@ class Vendor(ScriptedProvider):
 
 @pytest.fixture
 def gateway(tmp_path):
-    """`gateway(answers)`: the vendor, a boto3 client by its tenant's name, and the tenant's account."""
+    """`gateway(answers)`: the vendor, a boto3 client by its tenant's name, and the tenant's
+    account."""
     started = []
 
     def start(*answers, tries=1):
@@ -61,9 +74,14 @@ def gateway(tmp_path):
         started.append(running)
 
         def client(name="shop"):
-            return boto3.client("rekognition", endpoint_url=address, region_name="eu-west-1", aws_access_key_id=name,
-                                aws_secret_access_key=name,
-                                config=Config(retries={"total_max_attempts": tries, "mode": "standard"}))  # fmt: skip
+            return boto3.client(
+                "rekognition",
+                endpoint_url=address,
+                region_name="eu-west-1",
+                aws_access_key_id=name,
+                aws_secret_access_key=name,
+                config=Config(retries={"total_max_attempts": tries, "mode": "standard"}),
+            )
 
         return vendor, client, address
 
@@ -85,14 +103,20 @@ def http():
 
 
 def test_handed_on(gateway, http):
-    """A call that the operator named is made with its own body, answered as the vendor answers it, and billed."""
+    """A call that the operator named is made with its own body, answered as the vendor answers it,
+    and billed."""
     vendor, client, address = gateway((200, MATCH))
     assert client().compare_faces(**PAIR)["FaceMatches"] == MATCH["FaceMatches"]
     (call,) = vendor.calls_made
     assert call.target == "CompareFaces"
     assert json.loads(call.body)["SourceImage"] == {"Bytes": "b25l"}
     told = usage(http, address)
-    assert (told["photos"], told["billed_images"], told["paid_usd"], told["saved"]) == (1, 1, 0.001, 0)
+    assert (told["photos"], told["billed_images"], told["paid_usd"], told["saved"]) == (
+        1,
+        1,
+        0.001,
+        0,
+    )
 
 
 def test_nothing_billed(gateway, http):
@@ -106,17 +130,23 @@ def test_refused_by_vendor(gateway, http):
     """The vendor's own error is the client's, and nothing is billed."""
     refusal = {"__type": "InvalidParameterException", "Message": "Request has invalid parameters"}
     _, client, address = gateway((400, refusal))
-    with pytest.raises(client().exceptions.InvalidParameterException, match="Request has invalid parameters"):
+    with pytest.raises(
+        client().exceptions.InvalidParameterException, match="Request has invalid parameters"
+    ):
         client().compare_faces(**PAIR)
     assert usage(http, address)["billed_images"] == 0
 
 
 @pytest.mark.parametrize(
-    "code", ["ProvisionedThroughputExceededException", "LimitExceededException", "InternalServerError"]
+    "code",
+    ["ProvisionedThroughputExceededException", "LimitExceededException", "InternalServerError"],
 )
 def test_sent_again(gateway, code):
     """Where boto3 sends a call again after what the vendor answered, the vendor is asked again."""
-    refusal = (500 if code == "InternalServerError" else 400, {"__type": code, "Message": "Slow down"})
+    refusal = (
+        500 if code == "InternalServerError" else 400,
+        {"__type": code, "Message": "Slow down"},
+    )
     vendor, client, _ = gateway(refusal, (200, MATCH), tries=2)
     assert client().compare_faces(**PAIR)["FaceMatches"] == MATCH["FaceMatches"]
     assert len(vendor.calls_made) == 2
@@ -124,10 +154,14 @@ def test_sent_again(gateway, code):
 
 @pytest.mark.parametrize(
     ("fault", "code", "unknown"),
-    [(NoAnswer("cut off"), "InternalServerError", 1), (Throttled("slow"), "ThrottlingException", 0)],
+    [
+        (NoAnswer("cut off"), "InternalServerError", 1),
+        (Throttled("slow"), "ThrottlingException", 0),
+    ],
 )
 def test_unreached(gateway, http, fault, code, unknown):
-    """A vendor that gives no answer is told in the dialect's words; what may be billed is counted as such."""
+    """A vendor that gives no answer is told in the dialect's words; what may be billed is counted
+    as such."""
     _, client, address = gateway(fault)
     with pytest.raises(ClientError) as caught:
         client().compare_faces(**PAIR)
@@ -136,7 +170,8 @@ def test_unreached(gateway, http, fault, code, unknown):
 
 
 def test_not_named(gateway):
-    """An operation that the operator did not name is refused by name, and so is one of another tenant's."""
+    """An operation that the operator did not name is refused by name, and so is one of another
+    tenant's."""
     vendor, client, _ = gateway()
     with pytest.raises(ClientError, match="DeleteCollection is not handed on"):
         client().delete_collection(CollectionId="a")

@@ -33,10 +33,16 @@ OTHER = encoded(drawn((200, 200), Block("blue", 40, 40, 160, 160)), "JPEG")
 ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}], "deadline_ms": 60_000}
 PATIENT = {**ROUTE, "stages": [{"shape": "2x2"}], "max_wait_ms": 50_000}
 TENANTS = [
-    {"name": name, "keys": [{"dialect": "rekognition", "access_key": f"AK{name}", "secret_key": "secret"},
-                            {"dialect": "azure", "key": f"az-{name}"}, {"dialect": "native", "key": f"key-{name}"}]}
+    {
+        "name": name,
+        "keys": [
+            {"dialect": "rekognition", "access_key": f"AK{name}", "secret_key": "secret"},
+            {"dialect": "azure", "key": f"az-{name}"},
+            {"dialect": "native", "key": f"key-{name}"},
+        ],
+    }
     for name in ("shop", "press")
-]  # fmt: skip
+]
 OBJECTS = [VisualFeatures.OBJECTS]
 
 
@@ -56,13 +62,21 @@ class Gate:
 
 @pytest.fixture
 def serve(tmp_path_factory) -> Iterator[Callable[..., str]]:
-    """`serve(provider, **config)`: the address of a gateway with tenants, behind which is that provider."""
+    """`serve(provider, **config)`: the address of a gateway with tenants, behind which is that
+    provider."""
     with ExitStack() as stack:
 
         def start(provider, grace_s=30.0, **config) -> str:
-            content = {"providers": {"eye": {"kind": "shapes"}}, "routes": [ROUTE], "tenants": TENANTS, **config}
+            content = {
+                "providers": {"eye": {"kind": "shapes"}},
+                "routes": [ROUTE],
+                "tenants": TENANTS,
+                **config,
+            }
             parts = parts_of(tmp_path_factory.mktemp("gateway"), content, {"eye": provider})
-            parts = replace(parts, desk=Desk(parts.stores.replies, parts.events, Pace(grace_s=grace_s)))
+            parts = replace(
+                parts, desk=Desk(parts.stores.replies, parts.events, Pace(grace_s=grace_s))
+            )
             return stack.enter_context(serving(parts))
 
         yield start
@@ -70,17 +84,24 @@ def serve(tmp_path_factory) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def aws() -> Iterator[Callable[..., object]]:
-    """`aws(address, on_send, **config)`: boto3's client, which calls `on_send` with each try's request and number."""
+    """`aws(address, on_send, **config)`: boto3's client, which calls `on_send` with each try's
+    request and number."""
     with ExitStack() as stack:
 
         def client(address, on_send=lambda *_: None, *, name="shop", **config):
             made = boto3.client(
-                "rekognition", endpoint_url=address, region_name="eu-west-1", aws_access_key_id=f"AK{name}",
-                aws_secret_access_key="secret", config=Config(**config),
-            )  # fmt: skip
+                "rekognition",
+                endpoint_url=address,
+                region_name="eu-west-1",
+                aws_access_key_id=f"AK{name}",
+                aws_secret_access_key="secret",
+                config=Config(**config),
+            )
             stack.callback(made.close)
             sent = iter(range(1, 100))
-            made.meta.events.register("before-send.rekognition.*", lambda request, **_: on_send(request, next(sent)))
+            made.meta.events.register(
+                "before-send.rekognition.*", lambda request, **_: on_send(request, next(sent))
+            )
             return made
 
         yield client
@@ -91,7 +112,9 @@ def azure() -> Iterator[Callable[..., ImageAnalysisClient]]:
     with ExitStack() as stack:
 
         def client(address, key="az-shop", **options):
-            made = ImageAnalysisClient(address, AzureKeyCredential(key), retry_backoff_factor=0.01, **options)
+            made = ImageAnalysisClient(
+                address, AzureKeyCredential(key), retry_backoff_factor=0.01, **options
+            )
             return stack.enter_context(made)
 
         yield client
@@ -115,7 +138,8 @@ def until(true):
 
 
 def test_read_timeout(serve, aws):
-    """boto3 whose read times out sends its call again; that joins the first run, and one image is billed."""
+    """boto3 whose read times out sends its call again; that joins the first run, and one image is
+    billed."""
     gate = Gate()
     provider = ScriptedProvider(gate=gate)
     address = serve(provider)
@@ -123,12 +147,17 @@ def test_read_timeout(serve, aws):
     answer = client.detect_labels(Image={"Bytes": PHOTO})
     assert (names(answer), answer["ResponseMetadata"]["RetryAttempts"]) == (["red"], 1)
     assert provider.calls == 1
-    assert metric(address, "imgrid_billed_images_total") == metric(address, "imgrid_repeated_calls_total") == 1
+    assert (
+        metric(address, "imgrid_billed_images_total")
+        == metric(address, "imgrid_repeated_calls_total")
+        == 1
+    )
     assert metric(address, "imgrid_clients_left_total") == 0
 
 
 def test_read_timeout_for_good(serve, aws):
-    """A call whose answer came while nobody waited is answered from there, by the same id; another call is not."""
+    """A call whose answer came while nobody waited is answered from there, by the same id; another
+    call is not."""
     gate = Gate()
     provider = ScriptedProvider(gate=gate)
     address = serve(provider)
@@ -154,7 +183,8 @@ def test_failed_unbilled(serve, aws):
 
 
 def test_billed_unknown(serve, aws):
-    """What may have been billed, and is not to be asked again, boto3's tries do not ask again either."""
+    """What may have been billed, and is not to be asked again, boto3's tries do not ask again
+    either."""
     provider = ScriptedProvider(errors=repeat(NoAnswer("cut off")))
     client = aws(serve(provider, billed_unknown="fail"))
     with pytest.raises(ClientError) as caught:
@@ -164,15 +194,24 @@ def test_billed_unknown(serve, aws):
 
 
 def test_replayed(serve, aws):
-    """A signed request that somebody sends once more is answered from the first run, whatever they say beside it that
-    is not signed."""
+    """A signed request that somebody sends once more is answered from the first run, whatever they
+    say beside it that is not signed."""
     provider, requests = ScriptedProvider(), []
     address = serve(provider)
-    first = aws(address, lambda request, _: requests.append(request)).detect_labels(Image={"Bytes": PHOTO})
+    first = aws(address, lambda request, _: requests.append(request)).detect_labels(
+        Image={"Bytes": PHOTO}
+    )
     (request,) = requests
-    signed = {name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()}
+    signed = {
+        name: value.decode() if isinstance(value, bytes) else value
+        for name, value in request.headers.items()
+    }
     spaced = signed["Authorization"].replace("SHA256 ", "SHA256  ")
-    for more in ({"amz-sdk-invocation-id": "another"}, {"X-Imgrid-Deadline-Ms": "500"}, {"Authorization": spaced}):
+    for more in (
+        {"amz-sdk-invocation-id": "another"},
+        {"X-Imgrid-Deadline-Ms": "500"},
+        {"Authorization": spaced},
+    ):
         reply = httpx.post(address, content=request.body, headers={**signed, **more})
         assert reply.json()["Labels"] == first["Labels"]
     assert provider.calls == 1
@@ -186,7 +225,8 @@ def test_azure_failed(serve, azure):
 
 
 def test_azure_read_timeout(serve, azure):
-    """Azure's SDK, where it is to try again after a read timed out, joins the first run by its request's id."""
+    """Azure's SDK, where it is to try again after a read timed out, joins the first run by its
+    request's id."""
     gate, ids = Gate(), []
     provider = ScriptedProvider(gate=gate)
     address = serve(provider)
@@ -204,7 +244,8 @@ def test_azure_read_timeout(serve, azure):
 
 
 def test_same_id(serve, azure):
-    """The same id for another photo, another feature's options, or by another tenant, is another call's."""
+    """The same id for another photo, another feature's options, or by another tenant, is another
+    call's."""
     provider = ScriptedProvider()
     address = serve(provider)
 
@@ -214,13 +255,19 @@ def test_same_id(serve, azure):
         return [found.tags[0].name for found in answer.objects.list]
 
     assert [ask(), ask(), ask(OTHER), ask(key="az-press"), ask(language="en"), ask()] == [
-        ["red"], ["red"], ["blue"], ["red"], ["red"], ["red"]
-    ]  # fmt: skip
+        ["red"],
+        ["red"],
+        ["blue"],
+        ["red"],
+        ["red"],
+        ["red"],
+    ]
     assert provider.calls == 4
 
 
 def test_native(serve):
-    """Natively an Idempotency-Key marks the tries of a call, to the byte; without one each is a call of its own."""
+    """Natively an Idempotency-Key marks the tries of a call, to the byte; without one each is a
+    call of its own."""
     provider = ScriptedProvider()
     address = serve(provider)
 
@@ -234,10 +281,15 @@ def test_native(serve):
     assert ask("press", **{"Idempotency-Key": "k"}).status_code == 200
     assert [ask().status_code, ask().status_code] == [200, 200]
     assert provider.calls == 4
-    assert "Idempotency-Key has 256" in ask(**{"Idempotency-Key": "k" * 256}).json()["error"]["message"]
+    assert (
+        "Idempotency-Key has 256"
+        in ask(**{"Idempotency-Key": "k" * 256}).json()["error"]["message"]
+    )
 
 
-@pytest.mark.parametrize("keep", [{"keep_replies_ms": 0}, {"max_replies_bytes": 0}], ids=lambda keep: next(iter(keep)))
+@pytest.mark.parametrize(
+    "keep", [{"keep_replies_ms": 0}, {"max_replies_bytes": 0}], ids=lambda keep: next(iter(keep))
+)
 def test_not_kept(serve, keep):
     """Where nothing is kept, a try that comes after the end is billed again."""
     provider = ScriptedProvider()
@@ -253,14 +305,22 @@ class TestLeaving:
     def leave(address, held=1):
         """A client asks with an id of its own and goes away while its photo waits."""
         url = urlsplit(address)
-        head = ["POST /v1/detect HTTP/1.1", "Host: 127.0.0.1", "X-Api-Key: key-shop", "Idempotency-Key: k",
-                f"Content-Length: {len(PHOTO)}", "", ""]  # fmt: skip
+        head = [
+            "POST /v1/detect HTTP/1.1",
+            "Host: 127.0.0.1",
+            "X-Api-Key: key-shop",
+            "Idempotency-Key: k",
+            f"Content-Length: {len(PHOTO)}",
+            "",
+            "",
+        ]
         with socket.create_connection((url.hostname, url.port)) as raw:
             raw.sendall("\r\n".join(head).encode() + PHOTO)
             until(lambda: metric(address, "imgrid_buffer_photos") == held)
 
     def test_grace(self, serve):
-        """The photo of a client that left and does not come again leaves the buffer, a while later."""
+        """The photo of a client that left and does not come again leaves the buffer, a while
+        later."""
         address = serve(ScriptedProvider(), grace_s=0.1, routes=[PATIENT])
         self.leave(address)
         until(lambda: metric(address, "imgrid_buffer_photos") == 0)
@@ -268,7 +328,11 @@ class TestLeaving:
 
     def test_stop(self, tmp_path):
         """A gateway that is told to stop does not wait long for clients that left."""
-        content = {"providers": {"eye": {"kind": "shapes"}}, "routes": [PATIENT], "tenants": TENANTS}
+        content = {
+            "providers": {"eye": {"kind": "shapes"}},
+            "routes": [PATIENT],
+            "tenants": TENANTS,
+        }
         parts = parts_of(tmp_path, content, {"eye": ScriptedProvider()})
         parts = replace(parts, desk=Desk(parts.stores.replies, parts.events, Pace(grace_s=0.2)))
         running = serving(parts)
@@ -279,8 +343,8 @@ class TestLeaving:
 
 @pytest.mark.parametrize("opened_at", ["once sent again", "before"])
 def test_other_replica(own_server, serve, aws, opened_at):
-    """A try that a load balancer sends to another replica is answered from the first run, which is under way or done
-    at the first."""
+    """A try that a load balancer sends to another replica is answered from the first run, which is
+    under way or done at the first."""
     gate = Gate()
     provider = ScriptedProvider(gate=gate)
     here, there = (serve(provider, tenants=[], redis=own_server.url) for _ in range(2))
@@ -290,7 +354,12 @@ def test_other_replica(own_server, serve, aws, opened_at):
             request.url = request.url.replace(here, there)
             gate.set()
             if opened_at == "before":
-                until(lambda: metric(here, "imgrid_photos_total") + metric(there, "imgrid_photos_total") == 1)
+                until(
+                    lambda: (
+                        metric(here, "imgrid_photos_total") + metric(there, "imgrid_photos_total")
+                        == 1
+                    )
+                )
 
     answer = aws(here, send, read_timeout=0.5).detect_labels(Image={"Bytes": PHOTO})
     assert (names(answer), provider.calls) == (["red"], 1)

@@ -17,13 +17,16 @@ from gateway.testing.provider import ScriptedProvider, about
 from providers.detection import Task
 from thresholds.variants import EXACT, TARGET
 
-CLEAN = {"stages": [{"shape": "2x2", "rule": {"kind": "clean", "threshold": 0.1}}, {"shape": "1x1"}]}
+CLEAN = {
+    "stages": [{"shape": "2x2", "rule": {"kind": "clean", "threshold": 0.1}}, {"shape": "1x1"}]
+}
 GRID = {"stages": [{"shape": "2x2"}]}
 
 
 @pytest.fixture
 def service(tmp_path):
-    """`service(routes, vocabulary)`: the service of a gateway with these routes, of one provider that speaks so."""
+    """`service(routes, vocabulary)`: the service of a gateway with these routes, of one provider
+    that speaks so."""
 
     def build(*routes, vocabulary=""):
         fakes, content, kinds = {}, [], {}
@@ -32,7 +35,9 @@ def service(tmp_path):
             kind = more.pop("kind", "shapes")
             kinds[name] = {"kind": kind}
             fakes[name] = ScriptedProvider(
-                introduced=about(name, task=Task(task), kind=kind, vocabulary=vocabulary, canvas_px=(640, 640))
+                introduced=about(
+                    name, task=Task(task), kind=kind, vocabulary=vocabulary, canvas_px=(640, 640)
+                )
             )
             content.append({"task": task, "provider": name, "name": f"{task}-{index}", **more})
         return parts_of(tmp_path, {"providers": kinds, "routes": content}, fakes).service
@@ -46,22 +51,31 @@ def way(service, ask, quality="target", dialect="rekognition"):
 
 
 class TestGroups:
-    @pytest.mark.parametrize(("least", "variant"), [(None, TARGET), (0.5, TARGET), (0.9, TARGET), (0.3, EXACT)])
+    @pytest.mark.parametrize(
+        ("least", "variant"), [(None, TARGET), (0.5, TARGET), (0.9, TARGET), (0.3, EXACT)]
+    )
     def test_below(self, service, least, variant):
         """Who asks for less than groups are promised to show is asked for alone."""
         asked = Ask(Task.MODERATION, least_score=least)
         assert way(service(("moderation", CLEAN)), asked) == ("moderation-0", variant)
 
     def test_graded(self, service):
-        """Likelihoods are told of every grade: alone, unless the provider grades and its lowest clears a canvas."""
+        """Likelihoods are told of every grade: alone, unless the provider grades and its lowest
+        clears a canvas."""
         asked = Ask(Task.MODERATION, least_score=0.0)
         assert way(service(("moderation", CLEAN)), asked, dialect="google")[1] == EXACT
-        assert way(service(("moderation", CLEAN), vocabulary="google"), asked, dialect="google")[1] == TARGET
+        assert (
+            way(service(("moderation", CLEAN), vocabulary="google"), asked, dialect="google")[1]
+            == TARGET
+        )
 
     def test_no_groups(self, service):
-        """Where each photo has its own answer anyway, it matters to nobody how little a client asks for."""
+        """Where each photo has its own answer anyway, it matters to nobody how little a client asks
+        for."""
         alone = {"stages": [{"shape": "1x1"}]}
-        assert way(service(("moderation", alone)), Ask(Task.MODERATION, least_score=0.1))[1] == TARGET
+        assert (
+            way(service(("moderation", alone)), Ask(Task.MODERATION, least_score=0.1))[1] == TARGET
+        )
 
 
 class TestLabels:
@@ -75,7 +89,8 @@ class TestLabels:
         assert way(both, Ask(Task.LABELS))[0] == "labels-1"
 
     def test_boxes(self, service):
-        """One that takes those of boxes sends them to the objects, but for clients that want them exactly."""
+        """One that takes those of boxes sends them to the objects, but for clients that want them
+        exactly."""
         both = service(("objects", GRID), ("labels", {"labels": "boxes"}))
         assert way(both, Ask(Task.LABELS))[0] == "objects-0"
         assert way(both, Ask(Task.LABELS), quality="exact") == ("labels-1", EXACT)
@@ -105,8 +120,8 @@ def test_extras(service):
 
 
 class Bytes:
-    """Brings so many bytes of no picture from any URL, or raises; all at once, when it is told to. Holds how many are
-    waited for, and the budget of a service that fetches with it."""
+    """Brings so many bytes of no picture from any URL, or raises; all at once, when it is told to.
+    Holds how many are waited for, and the budget of a service that fetches with it."""
 
     def __init__(self, service, most, *, error=None):
         self.waiting = 0
@@ -133,10 +148,12 @@ class Bytes:
 
 
 class TestFetched:
-    """What calls hold of the photos that they have fetched is bounded, until the buffer counts it."""
+    """What calls hold of the photos that they have fetched is bounded, until the buffer counts
+    it."""
 
     async def test_too_much(self, service):
-        """Photos beyond that are refused, each for itself, and are there to be asked about later."""
+        """Photos beyond that are refused, each for itself, and are there to be asked about
+        later."""
         web = Bytes(service, 25)
         web.open.set()
         for _ in range(2):
@@ -145,7 +162,8 @@ class TestFetched:
             assert web.budget.taken == 0
 
     async def test_beside(self, service):
-        """Photos that were sent count while others of their call are fetched; where they are too much it is refused."""
+        """Photos that were sent count while others of their call are fetched; where they are too
+        much it is refused."""
         web = Bytes(service, 25)
         first = web.ask(b"x" * 20)
         await web.until_waiting(1)

@@ -1,4 +1,5 @@
-"""`imgrid keys`: made, shown once, used with the real SDKs as shown, listed and revoked while the gateway runs."""
+"""`imgrid keys`: made, shown once, used with the real SDKs as shown, listed and revoked while the
+gateway runs."""
 
 from __future__ import annotations
 
@@ -23,7 +24,10 @@ from gateway.testing.pictures import Block, drawn, encoded
 CONFIG = {
     "providers": {"eye": {"kind": "shapes"}},
     "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}],
-    "tenants": [{"name": "shop"}, {"name": "press", "keys": [{"dialect": "native", "key": "key-press"}]}],
+    "tenants": [
+        {"name": "shop"},
+        {"name": "press", "keys": [{"dialect": "native", "key": "key-press"}]},
+    ],
     "key_store": "keys.json",
 }
 PHOTO = encoded(drawn((200, 200), Block("red", 40, 40, 160, 160)), "JPEG")
@@ -32,14 +36,17 @@ DIALECTS = ("native", "azure", "google", "rekognition")
 
 @pytest.fixture
 def keys(tmp_path):
-    """`keys(words, …)`: what `imgrid keys` says, of a config with two tenants; raises what it raises."""
+    """`keys(words, …)`: what `imgrid keys` says, of a config with two tenants; raises what it
+    raises."""
     file = tmp_path / "imgrid.yaml"
     file.write_text(yaml.safe_dump(CONFIG))
 
     def run(*words, **changes):
         if changes:
             file.write_text(yaml.safe_dump({**CONFIG, **changes}))
-        result = CliRunner().invoke(main.app, ["keys", *words, "--config", str(file)], env={"COLUMNS": "200"})
+        result = CliRunner().invoke(
+            main.app, ["keys", *words, "--config", str(file)], env={"COLUMNS": "200"}
+        )
         if isinstance(result.exception, ConfigError):
             raise result.exception
         assert result.exit_code == 0, result.output
@@ -66,12 +73,21 @@ def eventually(true):
 class TestCreate:
     @pytest.mark.parametrize("dialect", DIALECTS)
     def test_shown_once(self, keys, tmp_path, dialect):
-        """A new key is shown, and of one that is sent as it is nothing is kept that could be sent."""
+        """A new key is shown, and of one that is sent as it is nothing is kept that could be
+        sent."""
         key_id, key, said = create(keys, dialect)
         kept = (tmp_path / "keys.json").read_text()
         (stored,) = key_file.read(tmp_path / "keys.json").all
-        assert (stored.id, stored.tenant, stored.dialect, stored.expires) == (key_id, "shop", dialect, None)
-        assert (key in kept, "kept in the clear in keys.json" in said) == (False, dialect == "rekognition")
+        assert (stored.id, stored.tenant, stored.dialect, stored.expires) == (
+            key_id,
+            "shop",
+            dialect,
+            None,
+        )
+        assert (key in kept, "kept in the clear in keys.json" in said) == (
+            False,
+            dialect == "rekognition",
+        )
         for part in key.split():
             assert said.count(part) >= 2  # by itself, and in the lines to use
             assert part not in keys("list") or dialect == "rekognition"
@@ -81,10 +97,14 @@ class TestCreate:
         assert len({create(keys, tenant=tenant)[1] for tenant in ("shop", "shop", "press")}) == 3
 
     def test_rotation(self, keys):
-        """Two are valid at once, and the second says how to be rid of the first; a third is refused until one is."""
+        """Two are valid at once, and the second says how to be rid of the first; a third is refused
+        until one is."""
         (first, *_), (_, _, said) = create(keys), create(keys)
         assert f"imgrid keys revoke {first}" in said
-        with pytest.raises(ConfigError, match=f"shop has 2 valid keys of dialect native .* imgrid keys revoke {first}"):
+        with pytest.raises(
+            ConfigError,
+            match=f"shop has 2 valid keys of dialect native .* imgrid keys revoke {first}",
+        ):
             create(keys)
         create(keys, "azure")
         create(keys, tenant="press")
@@ -106,7 +126,9 @@ class TestCreate:
         create(keys)
         assert keys("list").count("expired 2001-") == 1
 
-    @pytest.mark.parametrize(("given", "seconds"), [("30d", 30 * 86400), ("12h", 12 * 3600), ("45m", 45 * 60)])
+    @pytest.mark.parametrize(
+        ("given", "seconds"), [("30d", 30 * 86400), ("12h", 12 * 3600), ("45m", 45 * 60)]
+    )
     def test_expires(self, keys, tmp_path, given, seconds):
         """A key may be good for days, hours or minutes."""
         create(keys, "azure", "--expires", given)
@@ -120,7 +142,8 @@ class TestCreate:
             create(keys, "native", f"--expires={given}")
 
     def test_regions(self, keys, tmp_path):
-        """A key pair may be for some regions, the first of which is in the lines; other keys have none."""
+        """A key pair may be for some regions, the first of which is in the lines; other keys have
+        none."""
         said = create(keys, "rekognition", "--region", "eu-west-1", "--region", "eu-central-1")[2]
         assert 'region_name="eu-west-1"' in said
         (stored,) = key_file.read(tmp_path / "keys.json").pairs
@@ -131,25 +154,41 @@ class TestCreate:
 
     @pytest.mark.parametrize(
         ("listen", "url"),
-        [("127.0.0.1:9", "http://127.0.0.1:9"), ("0.0.0.0:80", "http://127.0.0.1:80"), ("[::1]:8", "http://[::1]:8")],
+        [
+            ("127.0.0.1:9", "http://127.0.0.1:9"),
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::1]:8", "http://[::1]:8"),
+        ],
     )
     def test_address(self, keys, listen, url):
-        """The lines name the gateway's own address, as seen from its machine, or the one that is given."""
-        assert f"'{url}/v1/detect" in keys("create", "--tenant", "shop", "--dialect", "native", listen=listen)
-        assert "'https://vision.shop.example/v1/" in create(keys, "native", "--url", "https://vision.shop.example/")[2]
+        """The lines name the gateway's own address, as seen from its machine, or the one that is
+        given."""
+        assert f"'{url}/v1/detect" in keys(
+            "create", "--tenant", "shop", "--dialect", "native", listen=listen
+        )
+        assert (
+            "'https://vision.shop.example/v1/"
+            in create(keys, "native", "--url", "https://vision.shop.example/")[2]
+        )
 
     def test_unknown_tenant(self, keys):
         """A tenant that is not in the config is an error that names those that are."""
-        with pytest.raises(ConfigError, match="no tenant 'shpo'; there are shop, press; add it to tenants"):
+        with pytest.raises(
+            ConfigError, match="no tenant 'shpo'; there are shop, press; add it to tenants"
+        ):
             create(keys, tenant="shpo")
 
-    @pytest.mark.parametrize("words", [("list",), ("revoke", "key_1"), ("create", "--tenant=press", "--dialect=azure")])
+    @pytest.mark.parametrize(
+        "words", [("list",), ("revoke", "key_1"), ("create", "--tenant=press", "--dialect=azure")]
+    )
     def test_no_store(self, keys, words):
         """Without a key store in the config there is an error that says what to write there."""
         with pytest.raises(ConfigError, match=r"`key_store: imgrid-keys\.json`"):
             keys(*words, key_store=None, tenants=CONFIG["tenants"][1:])
 
-    @pytest.mark.parametrize("words", [("list",), ("revoke", "key_1"), ("create", "--tenant=press", "--dialect=azure")])
+    @pytest.mark.parametrize(
+        "words", [("list",), ("revoke", "key_1"), ("create", "--tenant=press", "--dialect=azure")]
+    )
     def test_broken(self, keys, tmp_path, words):
         """A broken key store is an error that names it, and is left as it is."""
         (tmp_path / "keys.json").write_text("{")
@@ -160,14 +199,26 @@ class TestCreate:
 
 class TestListAndRevoke:
     def test_list(self, keys):
-        """All keys are listed, those of the config by their place there, and an access key but no secret."""
-        (first, *_), (second, pair, _) = create(keys, "google", "--expires", "1d"), create(keys, "rekognition")
+        """All keys are listed, those of the config by their place there, and an access key but no
+        secret."""
+        (first, *_), (second, pair, _) = (
+            create(keys, "google", "--expires", "1d"),
+            create(keys, "rekognition"),
+        )
         listed = keys("list")
-        rows = {line.split()[0]: line for line in listed.splitlines() if "shop" in line or "press" in line}
+        rows = {
+            line.split()[0]: line
+            for line in listed.splitlines()
+            if "shop" in line or "press" in line
+        }
         assert list(rows) == ["tenants[1].keys[0]", first, second]
         assert "until 20" in rows[first]
         access_key, secret = pair.split()
-        assert (access_key in rows[second], secret in listed, "key-press" in listed) == (True, False, False)
+        assert (access_key in rows[second], secret in listed, "key-press" in listed) == (
+            True,
+            False,
+            False,
+        )
 
     def test_revoke(self, keys):
         """A revoked key is gone; one that there is not is an error that says where to look."""
@@ -183,36 +234,53 @@ class TestListAndRevoke:
 def client_of(said):
     """The client that the Python lines in it make."""
     scope = {}
-    exec(re.search(r"^(?:from|import) .*?^client = .*?\)$", said, re.MULTILINE | re.DOTALL)[0], scope)
+    exec(
+        re.search(r"^(?:from|import) .*?^client = .*?\)$", said, re.MULTILINE | re.DOTALL)[0], scope
+    )
     return scope["client"]
 
 
 class TestLive:
     def test_as_shown(self, keys, tmp_path):
-        """What is shown works as it stands with each vendor's SDK, at a gateway that was running before; and no more
-        once the key is revoked."""
+        """What is shown works as it stands with each vendor's SDK, at a gateway that was running
+        before; and no more once the key is revoked."""
         with serving(parts_of(tmp_path, CONFIG)) as url:
             made = {dialect: create(keys, dialect, "--url", url) for dialect in DIALECTS}
 
             def usage():
-                return httpx.get(f"{url}/v1/usage", headers={"X-Api-Key": made["native"][1]}).status_code
+                return httpx.get(
+                    f"{url}/v1/usage", headers={"X-Api-Key": made["native"][1]}
+                ).status_code
 
             eventually(lambda: usage() == 200)
-            (curl,) = [shlex.split(line) for line in made["native"][2].splitlines() if line.startswith("curl ")]
+            (curl,) = [
+                shlex.split(line)
+                for line in made["native"][2].splitlines()
+                if line.startswith("curl ")
+            ]
             assert curl[:4] == ["curl", "--data-binary", "@photo.jpg", "-H"]
             asked = httpx.post(curl[5], headers=[curl[4].split(": ")], content=PHOTO)
             assert [each["label"] for each in asked.json()["photos"][0]["detections"]] == ["red"]
             with closing(client_of(made["azure"][2])) as azure:
-                assert azure.analyze(PHOTO, [VisualFeatures.OBJECTS]).objects.list[0].tags[0].name == "red"
+                assert (
+                    azure.analyze(PHOTO, [VisualFeatures.OBJECTS]).objects.list[0].tags[0].name
+                    == "red"
+                )
             with client_of(made["google"][2]) as google:
-                found = google.object_localization(image=vision.Image(content=PHOTO)).localized_object_annotations
+                found = google.object_localization(
+                    image=vision.Image(content=PHOTO)
+                ).localized_object_annotations
                 assert [each.name for each in found] == ["red"]
             with closing(client_of(made["rekognition"][2])) as rekognition:
-                assert rekognition.detect_labels(Image={"Bytes": PHOTO})["Labels"][0]["Name"] == "red"
+                assert (
+                    rekognition.detect_labels(Image={"Bytes": PHOTO})["Labels"][0]["Name"] == "red"
+                )
                 for key_id, *_ in made.values():
                     keys("revoke", key_id)
                 eventually(lambda: usage() == 401)
-                with pytest.raises(rekognition.exceptions.ClientError, match="UnrecognizedClientException"):
+                with pytest.raises(
+                    rekognition.exceptions.ClientError, match="UnrecognizedClientException"
+                ):
                     rekognition.detect_labels(Image={"Bytes": PHOTO})
 
     def test_readiness(self, keys, tmp_path):
@@ -221,7 +289,11 @@ class TestLive:
         with serving(parts_of(tmp_path, CONFIG)) as url:
             assert httpx.get(f"{url}/readyz").json() == {"ready": True, "problems": {}}
             (tmp_path / "keys.json").write_text("{")
-            eventually(lambda: "no key store" in httpx.get(f"{url}/readyz").json()["problems"].get("keys", ""))
+            eventually(
+                lambda: (
+                    "no key store" in httpx.get(f"{url}/readyz").json()["problems"].get("keys", "")
+                )
+            )
             assert httpx.get(f"{url}/readyz").status_code == 200
             assert httpx.get(f"{url}/v1/usage", headers={"X-Api-Key": key}).status_code == 200
 

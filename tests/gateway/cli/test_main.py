@@ -27,7 +27,9 @@ from thresholds.variants import ALONE_CASCADE
 COMMAND = typer.main.get_command(main.app)
 CONFIG = {
     "providers": {"eye": {"kind": "shapes"}},
-    "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "3x3"}], "max_wait_ms": 70}],
+    "routes": [
+        {"task": "objects", "provider": "eye", "stages": [{"shape": "3x3"}], "max_wait_ms": 70}
+    ],
 }
 SECRET = {
     **CONFIG,
@@ -55,7 +57,9 @@ def imgrid(*words, **environment):
     """The command in a process of its own."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")}
     program = str(Path(sys.executable).with_name("imgrid"))
-    return subprocess.run([program, *words], capture_output=True, text=True, timeout=60, env={**clean, **environment})
+    return subprocess.run(
+        [program, *words], capture_output=True, text=True, timeout=60, env={**clean, **environment}
+    )
 
 
 @pytest.fixture
@@ -79,7 +83,8 @@ def test_help(words):
 
 
 def test_bad_config(config):
-    """A configuration that cannot be used is one message on stderr and status 2, without a traceback."""
+    """A configuration that cannot be used is one message on stderr and status 2, without a
+    traceback."""
     file = config({**CONFIG, "listn": 1})
     done = imgrid("serve", "--config", str(file))
     assert done.returncode == 2
@@ -97,8 +102,11 @@ def test_missing_config(tmp_path):
 
 
 def test_show(config):
-    """`imgrid config show` prints what is in force, defaults included, as YAML that can be read back."""
-    result = CliRunner().invoke(main.app, ["config", "show", "-c", str(config(CONFIG))], env={"IMGRID_THREADS": "3"})
+    """`imgrid config show` prints what is in force, defaults included, as YAML that can be read
+    back."""
+    result = CliRunner().invoke(
+        main.app, ["config", "show", "-c", str(config(CONFIG))], env={"IMGRID_THREADS": "3"}
+    )
     shown = yaml.safe_load(result.output)
     assert shown["threads"] == 3
     assert shown["listen"] == "127.0.0.1:8080"
@@ -119,11 +127,14 @@ def test_secrets(config):
 def test_example():
     """`imgrid config example` prints the packaged example."""
     result = CliRunner().invoke(main.app, ["config", "example"])
-    assert result.output.strip() == (Path(main.__file__).parent / "example.yaml").read_text().strip()
+    assert (
+        result.output.strip() == (Path(main.__file__).parent / "example.yaml").read_text().strip()
+    )
 
 
 def test_greeting(tmp_path):
-    """The greeting names address, tasks, providers and shapes, says that it is open, and shows what to try."""
+    """The greeting names address, tasks, providers and shapes, says that it is open, and shows what
+    to try."""
     text = main.greeting(parts_of(tmp_path, CONFIG), "http://127.0.0.1:1")
     for word in ("http://127.0.0.1:1", "objects", "eye (shapes)", "3x3", "70 ms", "open"):
         assert word in text
@@ -147,7 +158,9 @@ async def test_greeting_with_grpc(tmp_path):
     parts = parts_of(tmp_path, {**CONFIG, "grpc": {"listen": "127.0.0.1:0"}})
     async with parts.rpc.serving(0):
         text = main.greeting(parts, "http://127.0.0.1:1")
-    assert re.search(r"gRPC for Google's clients on \[bold\]127\.0\.0\.1:[1-9]\d*\[/\] \(no TLS\)", text)
+    assert re.search(
+        r"gRPC for Google's clients on \[bold\]127\.0\.0\.1:[1-9]\d*\[/\] \(no TLS\)", text
+    )
 
 
 class TestProfile:
@@ -166,10 +179,18 @@ class TestProfile:
             (tmp_path / f"photos/{number}.png").write_bytes(encoded(image))
 
         def run(answer, *options):
-            places = ["-c", str(tmp_path / "imgrid.yaml"), "--photos", str(tmp_path / "photos"),
-                      "--out", str(tmp_path / "out")]  # fmt: skip
+            places = [
+                "-c",
+                str(tmp_path / "imgrid.yaml"),
+                "--photos",
+                str(tmp_path / "photos"),
+                "--out",
+                str(tmp_path / "out"),
+            ]
             wanted = ["--shapes", "1x1,2x2", "--groupings", "1", "--cascade", "2x2,1x1"]
-            return CliRunner().invoke(main.app, ["profile", *places, *wanted, *options], input=answer)
+            return CliRunner().invoke(
+                main.app, ["profile", *places, *wanted, *options], input=answer
+            )
 
         return run
 
@@ -190,7 +211,8 @@ class TestProfile:
         assert "nothing to pay" in again.output
 
     def test_cascade_by_default(self, profile, tmp_path):
-        """Where no cascade is named, one is written of the coarsest shape asked, and 1x1 after it."""
+        """Where no cascade is named, one is written of the coarsest shape asked, and 1x1 after
+        it."""
         profile("n\n")
         places = [
             "-c",
@@ -200,9 +222,13 @@ class TestProfile:
             "--out",
             str(tmp_path / "new"),
         ]
-        result = CliRunner().invoke(main.app, ["profile", *places, "--shapes", "2x1,2x2,1x1", "--yes"])
+        result = CliRunner().invoke(
+            main.app, ["profile", *places, "--shapes", "2x1,2x2,1x1", "--yes"]
+        )
         assert result.exit_code == 0
-        assert [file.name for file in (tmp_path / "new").glob("cascade-*")] == ["cascade-2x2-1x1.json"]
+        assert [file.name for file in (tmp_path / "new").glob("cascade-*")] == [
+            "cascade-2x2-1x1.json"
+        ]
 
     def test_photos_are_needed(self):
         """Without photos it says so, and does nothing."""
@@ -221,14 +247,20 @@ class TestProfile:
     def test_prices_are_summed(self, profile):
         """Where several things are asked, each has its price and all together theirs."""
         result = profile("n\n", "--probe")
-        assert "in canvases of 320x320 (0 of 1 are paid for already): about 0.50 USD" in result.output
+        assert (
+            "in canvases of 320x320 (0 of 1 are paid for already): about 0.50 USD" in result.output
+        )
         assert "in all: about 7.50 USD" in result.output
 
 
 @pytest.mark.parametrize(
     ("task", "options", "said"),
     [
-        ("moderation", ["--companion", "eye", "--probe"], "--companion, --probe: of tasks with boxes"),
+        (
+            "moderation",
+            ["--companion", "eye", "--probe"],
+            "--companion, --probe: of tasks with boxes",
+        ),
         ("moderation", ["--cascade", "2x2,1x1"], "--cascade: of tasks with boxes"),
         ("objects", ["--recall", "0.9"], "--recall: of moderation and labels"),
     ],
@@ -244,7 +276,9 @@ def test_profile_options_of_the_other_kind(config, tmp_path, task, options, said
     assert said in str(result.exception)
 
 
-@pytest.mark.parametrize("words", [["plan", "--save", "0.5"], ["profile", "show"], ["evaluate", "--profile"]])
+@pytest.mark.parametrize(
+    "words", [["plan", "--save", "0.5"], ["profile", "show"], ["evaluate", "--profile"]]
+)
 def test_profiles_of_whole_pictures(tmp_path, words):
     """There is nothing to plan, replay or draw of a profile of moderation; the message says why."""
     result = CliRunner().invoke(main.app, [*words, str(tmp_path)])
@@ -253,14 +287,21 @@ def test_profiles_of_whole_pictures(tmp_path, words):
 
 
 def test_evaluate_listed(config, tmp_path):
-    """A route for listed labels is not tried: photos would come without a list, and each be asked about alone."""
+    """A route for listed labels is not tried: photos would come without a list, and each be asked
+    about alone."""
     rule = {"kind": "clean", "threshold": 0.1}
-    route = {"task": "labels", "provider": "eye", "labels": "listed",
-             "stages": [{"shape": "2x1", "rule": rule}, {"shape": "1x1"}]}  # fmt: skip
+    route = {
+        "task": "labels",
+        "provider": "eye",
+        "labels": "listed",
+        "stages": [{"shape": "2x1", "rule": rule}, {"shape": "1x1"}],
+    }
     eye = {"kind": "rekognition", "access_key": "a", "secret_key": "b"}
     (tmp_path / "one.png").write_bytes(encoded(drawn((96, 96))))
     file = config({"providers": {"eye": eye}, "routes": [route]})
-    result = CliRunner().invoke(main.app, ["evaluate", "--photos", str(tmp_path), "--route", "labels", "-c", str(file)])
+    result = CliRunner().invoke(
+        main.app, ["evaluate", "--photos", str(tmp_path), "--route", "labels", "-c", str(file)]
+    )
     assert isinstance(result.exception, ConfigError)
     assert "route labels is for clients that name labels" in str(result.exception)
 
@@ -273,7 +314,8 @@ class TestEvaluate:
 
     @pytest.fixture
     def evaluate(self, tmp_path):
-        """`evaluate(answer, *options)`: the command over eight photos, each of one red block, and what it printed."""
+        """`evaluate(answer, *options)`: the command over eight photos, each of one red block, and
+        what it printed."""
         (tmp_path / "imgrid.yaml").write_text(self.CONFIG)
         (tmp_path / "photos").mkdir()
         images, boxes = [], []
@@ -282,7 +324,14 @@ class TestEvaluate:
             image = drawn((120, 90), Block("red", 10, 10, 10 + side, 10 + side // 2))
             (tmp_path / f"photos/{number}.png").write_bytes(encoded(image))
             images.append({"id": number, "file_name": f"{number}.png", "width": 120, "height": 90})
-            boxes.append({"id": number + 1, "image_id": number, "category_id": 1, "bbox": [10, 10, side, side // 2]})
+            boxes.append(
+                {
+                    "id": number + 1,
+                    "image_id": number,
+                    "category_id": 1,
+                    "bbox": [10, 10, side, side // 2],
+                }
+            )
         truth = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "red"}]}
         (tmp_path / "truth.json").write_text(json.dumps(truth))
 
@@ -295,7 +344,10 @@ class TestEvaluate:
     def rows(self, result):
         """The table's rows, by strategy."""
         lines = result.output[result.output.index("strategy") :].splitlines()[2:]
-        return {name: rest for name, *rest in (re.split(r"  +", line.strip()) for line in lines if line.strip())}
+        return {
+            name: rest
+            for name, *rest in (re.split(r"  +", line.strip()) for line in lines if line.strip())
+        }
 
     def test_price_first(self, evaluate):
         """It names what it may cost in full canvases, and asks nothing until that is agreed to."""
@@ -306,12 +358,24 @@ class TestEvaluate:
         assert "strategy" not in result.output
 
     def test_table(self, evaluate, tmp_path):
-        """Each strategy is a row: what it billed a photo, what that saves, and its precision next to 1x1."""
+        """Each strategy is a row: what it billed a photo, what that saves, and its precision next
+        to 1x1."""
         (tmp_path / "two.json").write_text('{"stages": [{"shape": "2x1"}]}')
-        result = evaluate("", "--yes", "--truth", str(tmp_path / "truth.json"), "--cascade", str(tmp_path / "two.json"))
+        result = evaluate(
+            "",
+            "--yes",
+            "--truth",
+            str(tmp_path / "truth.json"),
+            "--cascade",
+            str(tmp_path / "two.json"),
+        )
         assert result.exit_code == 0, result.output
         rows = self.rows(result)
-        assert [rows[name][0] for name in ("1x1", "objects: 2x2", "two")] == ["1.000", "0.250", "0.500"]
+        assert [rows[name][0] for name in ("1x1", "objects: 2x2", "two")] == [
+            "1.000",
+            "0.250",
+            "0.500",
+        ]
         assert rows["1x1"][1] == "0.0%"
         assert rows["objects: 2x2"][1] == "75.0%"
         assert {row[3] for row in rows.values()} == {"+0.000"}
@@ -344,7 +408,9 @@ class TestEvaluate:
     def test_companion(self, evaluate, tmp_path):
         """A companion is free."""
         config = self.CONFIG.replace("}}\n", "}, det: {kind: shapes, usd_per_image: 2}}\n")
-        (tmp_path / "imgrid.yaml").write_text(config.replace("provider: eye", "provider: eye, companion: det"))
+        (tmp_path / "imgrid.yaml").write_text(
+            config.replace("provider: eye", "provider: eye, companion: det")
+        )
         stages = [{"shape": "1x1", "provider": "det", "rule": {"kind": "onward"}}, {"shape": "2x1"}]
         (tmp_path / "det.json").write_text(json.dumps({"stages": stages}))
         result = evaluate("y\n", "--cascade", str(tmp_path / "det.json"))
@@ -357,16 +423,28 @@ class TestEvaluate:
         (tmp_path / "far.json").write_text('{"stages": [{"shape": "2x1", "provider": "far"}]}')
         result = evaluate("y\n", "--cascade", str(tmp_path / "far.json"))
         assert isinstance(result.exception, main.ConfigError)
-        assert re.search(r"--cascade .*far\.json: .*there is no provider 'far'", str(result.exception))
+        assert re.search(
+            r"--cascade .*far\.json: .*there is no provider 'far'", str(result.exception)
+        )
         assert "USD" not in result.output
 
     def test_whole_cascade(self, tmp_path):
-        """What is tried is the whole cascade, with its fusion and its border, whatever the route says of its own."""
+        """What is tried is the whole cascade, with its fusion and its border, whatever the route
+        says of its own."""
         fusion = {"labels": ["red"], "weights": [1.0], "rescore": {}}
-        content = {"stages": [{"shape": "2x2"}], "merge": "fuse", "border": "black", "fusion": fusion}
+        content = {
+            "stages": [{"shape": "2x2"}],
+            "merge": "fuse",
+            "border": "black",
+            "fusion": fusion,
+        }
         cascade = Cascade.model_validate(content)
-        parts = parts_of(tmp_path, {**CONFIG, "routes": [{**CONFIG["routes"][0], "crossing": "discard"}]})
-        made = live.build(parts.settings, tmp_path / "imgrid.yaml", 0, Strategy("some", cascade), parts.providers)
+        parts = parts_of(
+            tmp_path, {**CONFIG, "routes": [{**CONFIG["routes"][0], "crossing": "discard"}]}
+        )
+        made = live.build(
+            parts.settings, tmp_path / "imgrid.yaml", 0, Strategy("some", cascade), parts.providers
+        )
         assert made.routes["objects"].cascade == cascade
 
     def test_photos_are_needed(self):
@@ -376,7 +454,8 @@ class TestEvaluate:
         assert "--photos" in click.unstyle(result.output)
 
     def test_failed(self):
-        """Photos without an answer are told of by strategy, and not counted among those that cost so much each."""
+        """Photos without an answer are told of by strategy, and not counted among those that cost
+        so much each."""
         strategy = Strategy("4x4", ALONE_CASCADE)
         result = live.Result({"a": []}, billed=0.5, failed=2)
         table = live.table([(strategy, result)], live.Sample({}, {}))

@@ -32,20 +32,37 @@ CONFIG = {
 
 def entry(name: str, **changes) -> Entry:
     now = time.time()
-    return Entry(Photo(name, b"12345", "JPEG", Size(4, 3)), "objects", "shop", LANE, now, now, now, now + 60, **changes)
+    return Entry(
+        Photo(name, b"12345", "JPEG", Size(4, 3)),
+        "objects",
+        "shop",
+        LANE,
+        now,
+        now,
+        now,
+        now + 60,
+        **changes,
+    )
 
 
 @pytest.fixture
 def imgrid(tmp_path):
     """`imgrid(*words)`: the command in a process of its own, with that config."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")
+    }
     program = Path(sys.executable).with_name("imgrid")
 
     def run(*words, **config):
         (tmp_path / "imgrid.yaml").write_text(yaml.safe_dump(CONFIG | config))
         command = [program, *words]
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment | {"COLUMNS": "200"}
+            command,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=tmp_path,
+            env=environment | {"COLUMNS": "200"},
         )
 
     return run
@@ -58,7 +75,8 @@ def opened(tmp_path, **config):
 
 
 def test_buffer(imgrid, tmp_path, redis_server):
-    """`imgrid buffer` shows what waits, whether somebody waits for it, and the photos that were given up."""
+    """`imgrid buffer` shows what waits, whether somebody waits for it, and the photos that were
+    given up."""
 
     async def fill():
         stores = opened(tmp_path, redis=redis_server.url)
@@ -112,7 +130,8 @@ def test_no_redis_url(imgrid, url):
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_webhooks(imgrid, tmp_path, redis_server, kind):
-    """Dead deliveries are listed, and sent again by name or all at once; naming none replays none."""
+    """Dead deliveries are listed, and sent again by name or all at once; naming none replays
+    none."""
     config = {"redis": redis_server.url} if kind == "redis" else {}
 
     async def fill():
@@ -120,13 +139,23 @@ def test_webhooks(imgrid, tmp_path, redis_server, kind):
         if kind == "redis":
             await stores.buffer._commands.client.flushall()
         photos = [entry(f"job_1-{index}", job="job_1", index=index) for index in range(2)]
-        job = Job("job_1", "shop", "objects", ("a", "b"), b"{}", time.time(), Hook("https://shop.example/hook", True))
+        job = Job(
+            "job_1",
+            "shop",
+            "objects",
+            ("a", "b"),
+            b"{}",
+            time.time(),
+            Hook("https://shop.example/hook", True),
+        )
         async with stores.jobs.running(stores.buffer):
             await stores.jobs.submit(job, photos)
             while (await stores.buffer.held()).photos < 2:  # noqa: ASYNC110  a feeder of its own puts them
                 await asyncio.sleep(0.02)
             taken = await stores.buffer.claim(LANE, 1e12)
-            await stores.buffer.commit(Step(settled=[Settlement(one, Outcome(None)) for one in taken]))
+            await stores.buffer.commit(
+                Step(settled=[Settlement(one, Outcome(None)) for one in taken])
+            )
             for each in await stores.deliveries.claim(time.time() + 1, 60, 9):
                 await stores.deliveries.failed(each.id, "refused the connection", None)
         await stores.close()

@@ -1,4 +1,5 @@
-"""The configuration: every key does something, and whatever cannot be meant is an error that names it."""
+"""The configuration: every key does something, and whatever cannot be meant is an error that names
+it."""
 
 from __future__ import annotations
 
@@ -26,7 +27,10 @@ ROOT = Path(gateway.__file__).parent.parent
 ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}]}
 DOUBT = {"kind": "imgrid", "area": {"mean": 0.1}}
 SHOP = {"name": "shop", "keys": [{"dialect": "native", "key": "key-shop"}]}
-PRESS = {"name": "press", "keys": [{"dialect": "rekognition", "access_key": "AK", "secret_key": "sk-press"}]}
+PRESS = {
+    "name": "press",
+    "keys": [{"dialect": "rekognition", "access_key": "AK", "secret_key": "sk-press"}],
+}
 
 
 @pytest.fixture
@@ -34,9 +38,16 @@ def write(tmp_path):
     """`write(**changes)`: a config file that works, but for the changes; None takes a key away."""
 
     def make(**changes):
-        content = {"threads": 2, "providers": {"eye": {"kind": "shapes"}}, "routes": [ROUTE], **changes}
+        content = {
+            "threads": 2,
+            "providers": {"eye": {"kind": "shapes"}},
+            "routes": [ROUTE],
+            **changes,
+        }
         file = tmp_path / "imgrid.yaml"
-        file.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
+        file.write_text(
+            yaml.safe_dump({key: value for key, value in content.items() if value is not None})
+        )
         return file
 
     return make
@@ -70,7 +81,8 @@ class TestFile:
         assert "imgrid.yaml" in refused(file)
 
     def test_key_twice(self, tmp_path):
-        """A key that stands twice is an error that names it; the last one does not win without a word."""
+        """A key that stands twice is an error that names it; the last one does not win without a
+        word."""
         file = tmp_path / "imgrid.yaml"
         file.write_text("listen: 127.0.0.1:1\nlisten: 127.0.0.1:2\n")
         assert "'listen' stands twice" in refused(file)
@@ -96,7 +108,8 @@ class TestFile:
         ],
     )
     def test_unknown_key(self, write, changes, where, meant):
-        """An unknown key is named with its file and place, and with the key that is probably meant."""
+        """An unknown key is named with its file and place, and with the key that is probably
+        meant."""
         file = write(**changes)
         message = refused(file)
         assert f"{file}: {where}: unknown key" in message
@@ -122,13 +135,19 @@ class TestFile:
             ({"routes": [{**ROUTE, "task": "cats"}]}, "routes[0].task"),
             ({"routes": [{**ROUTE, "stages": [{"shape": "2"}]}]}, "rows x columns"),
             ({"routes": [{**ROUTE, "stages": []}]}, "stages"),
-            ({"routes": [{**ROUTE, "stages": [{"shape": "2x2"}, {"shape": "1x1"}]}]}, "stages[0] accepts every answer"),
+            (
+                {"routes": [{**ROUTE, "stages": [{"shape": "2x2"}, {"shape": "1x1"}]}]},
+                "stages[0] accepts every answer",
+            ),
             ({"providers": {"eye": {"kind": "eye"}}}, "providers.eye.kind"),
             ({"providers": {"eye": {}}}, "providers.eye.kind"),
             ({"providers": {"eye": {"kind": "shapes", "canvas": "big"}}}, "providers.eye.canvas"),
             ({"providers": {"eye": {"kind": "shapes", "canvas": "40x40"}}}, "between 80 and 8192"),
             *(
-                ({"providers": {"eye": {"kind": "shapes", "usd_per_image": price}}}, f"eye.usd_per_image: {message}")
+                (
+                    {"providers": {"eye": {"kind": "shapes", "usd_per_image": price}}},
+                    f"eye.usd_per_image: {message}",
+                )
                 for price, message in [
                     ("dear", "'dear' is no price; write US dollars an image, such as 0.001, or"),
                     ({}, "{} is no price"),
@@ -137,8 +156,14 @@ class TestFile:
                     (-1, "a price must be 0 or more"),
                 ]
             ),
-            ({"providers": {"eye": {"kind": "shapes", "concurrency": 0}}}, "providers.eye.concurrency"),
-            ({"providers": {"eye": {"kind": "onnx", "model": "no.onnx", "labels": "no.txt"}}}, "providers.eye"),
+            (
+                {"providers": {"eye": {"kind": "shapes", "concurrency": 0}}},
+                "providers.eye.concurrency",
+            ),
+            (
+                {"providers": {"eye": {"kind": "onnx", "model": "no.onnx", "labels": "no.txt"}}},
+                "providers.eye",
+            ),
         ],
     )
     def test_bad_value(self, write, changes, says):
@@ -159,7 +184,9 @@ class TestFile:
         kept = []
         for line in (ROOT / "gateway" / "cli" / "example.yaml").read_text().splitlines():
             bare = line.replace("# ", "", 1)
-            looks_like_yaml = bare.strip().startswith(("aws:", "det:", "tenants:", "- name", "keys:", "- {"))
+            looks_like_yaml = bare.strip().startswith(
+                ("aws:", "det:", "tenants:", "- name", "keys:", "- {")
+            )
             kept.append(bare if line.strip().startswith("#") and looks_like_yaml else line)
         file = tmp_path / "imgrid.yaml"
         file.write_text("\n".join(kept))
@@ -197,9 +224,12 @@ class TestEnvironment:
         assert tenant.name == "shop"
         assert tenant.keys[0].key.get_secret_value() == "key-shop"
 
-    @pytest.mark.parametrize(("text", "value"), [("a #b", "a #b"), ("'5'", "5"), ("a: b", None), ("s3cret", "s3cret")])
+    @pytest.mark.parametrize(
+        ("text", "value"), [("a #b", "a #b"), ("'5'", "5"), ("a: b", None), ("s3cret", "s3cret")]
+    )
     def test_plain_text(self, write, text, value):
-        """Plain text stands as it is, comments and all; quotes make text of what YAML would read otherwise."""
+        """Plain text stands as it is, comments and all; quotes make text of what YAML would read
+        otherwise."""
         environment = {
             "IMGRID_TENANTS__0__NAME": "shop",
             "IMGRID_TENANTS__0__KEYS__0__DIALECT": "native",
@@ -208,7 +238,10 @@ class TestEnvironment:
         if value is None:
             assert "IMGRID_TENANTS__0__KEYS__0" in refused(write(), environment)
         else:
-            assert settings.read(write(), environment).tenants[0].keys[0].key.get_secret_value() == value
+            assert (
+                settings.read(write(), environment).tenants[0].keys[0].key.get_secret_value()
+                == value
+            )
 
     @pytest.mark.parametrize(
         ("name", "key"),
@@ -222,14 +255,20 @@ class TestEnvironment:
         """A variable that sets nothing there is, is an error."""
         message = refused(write(), {name: "5"})
         assert f"{key}: unknown key" in message
-        assert name in message or "eye" in message  # a provider's own keys are read by the provider's kind
+        assert (
+            name in message or "eye" in message
+        )  # a provider's own keys are read by the provider's kind
 
     def test_wrong_value(self, write):
         """A value that does not fit is said to come from the variable, not from the file."""
         message = refused(write(), {"IMGRID_ROUTES__0__MAX_WAIT_MS": "soon"})
-        assert message.startswith("IMGRID_ROUTES__0__MAX_WAIT_MS in the environment: routes[0].max_wait_ms: ")
+        assert message.startswith(
+            "IMGRID_ROUTES__0__MAX_WAIT_MS in the environment: routes[0].max_wait_ms: "
+        )
 
-    @pytest.mark.parametrize("name", ["IMGRID_ROUTES__7__MAX_WAIT_MS", "IMGRID_ROUTES__A", "IMGRID_THREADS__0"])
+    @pytest.mark.parametrize(
+        "name", ["IMGRID_ROUTES__7__MAX_WAIT_MS", "IMGRID_ROUTES__A", "IMGRID_THREADS__0"]
+    )
     def test_nowhere(self, write, name):
         """So is one whose place does not exist; the message names it."""
         assert name in refused(write(), {name: "5"})
@@ -241,22 +280,39 @@ class TestEnvironment:
 
 class TestRoutes:
     def test_every_tenant_is_served_already(self, write):
-        """A route for all is refused where earlier ones serve each tenant there is: nothing is left for it."""
-        routes = [{**ROUTE, "tenants": ["shop"]}, {**ROUTE, "tenants": ["press"], "name": "b"}, {**ROUTE, "name": "c"}]
+        """A route for all is refused where earlier ones serve each tenant there is: nothing is left
+        for it."""
+        routes = [
+            {**ROUTE, "tenants": ["shop"]},
+            {**ROUTE, "tenants": ["press"], "name": "b"},
+            {**ROUTE, "name": "c"},
+        ]
         assert "routes[2]" in refused(write(routes=routes, tenants=[SHOP, PRESS]))
         assert settings.read(write(routes=routes[::2], tenants=[SHOP, PRESS]), {})
 
     def test_cells_too_small(self, write):
         """A grid whose cells would be too small to see anything is refused, with their size."""
-        message = refused(write(providers={"eye": {"kind": "shapes", "canvas": "160x80"}},
-                                routes=[{**ROUTE, "stages": [{"shape": "10x2"}]}]))  # fmt: skip
+        message = refused(
+            write(
+                providers={"eye": {"kind": "shapes", "canvas": "160x80"}},
+                routes=[{**ROUTE, "stages": [{"shape": "10x2"}]}],
+            )
+        )
         assert "80 x 8 pixels" in message
 
     def test_cascade_file(self, write, tmp_path):
         """A cascade file is found beside the config; the route's own words override its."""
         rule = imgrid.Rule(area=imgrid.Spread(mean=0.1))
-        save(Cascade(stages=(Stage(shape="3x3", rule=rule), Stage(shape="1x1"))), tmp_path / "cascades" / "a.json")
-        route = {"task": "objects", "provider": "eye", "cascade": "cascades/a.json", "merge": "fuse"}
+        save(
+            Cascade(stages=(Stage(shape="3x3", rule=rule), Stage(shape="1x1"))),
+            tmp_path / "cascades" / "a.json",
+        )
+        route = {
+            "task": "objects",
+            "provider": "eye",
+            "cascade": "cascades/a.json",
+            "merge": "fuse",
+        }
         file = write(routes=[route])
         parts = build(settings.read(file, {}), file)
         cascade = parts.routes["objects"].cascade
@@ -270,11 +326,15 @@ class TestRoutes:
         """A cascade file that is missing or broken is named, with what is wrong."""
         if content is not None:
             (tmp_path / "a.json").write_text(content)
-        message = refused(write(routes=[{"task": "objects", "provider": "eye", "cascade": "a.json"}]))
+        message = refused(
+            write(routes=[{"task": "objects", "provider": "eye", "cascade": "a.json"}])
+        )
         assert "routes[0].cascade" in message
         assert "a.json" in message
 
-    @pytest.mark.parametrize("given", [{"stages": None}, {"cascade": "a.json"}], ids=["neither", "both"])
+    @pytest.mark.parametrize(
+        "given", [{"stages": None}, {"cascade": "a.json"}], ids=["neither", "both"]
+    )
     def test_one_of_both(self, write, given):
         """A route has either a cascade file or stages."""
         route = {key: value for key, value in {**ROUTE, **given}.items() if value is not None}
@@ -288,7 +348,9 @@ class TestRoutes:
 
     def test_unknown_provider_of_stage(self, write):
         """So is a stage's."""
-        assert "'nose'" in refused(write(routes=[{**ROUTE, "stages": [{"shape": "2x2", "provider": "nose"}]}]))
+        assert "'nose'" in refused(
+            write(routes=[{**ROUTE, "stages": [{"shape": "2x2", "provider": "nose"}]}])
+        )
 
     def test_wrong_task(self, write):
         """A provider that does not serve the route's task is an error."""
@@ -297,18 +359,33 @@ class TestRoutes:
     @pytest.mark.parametrize(
         ("route", "says"),
         [
-            ({"companion": "nose"}, "routes[0].companion: there is no provider 'nose'; there are det, eye, ocr"),
+            (
+                {"companion": "nose"},
+                "routes[0].companion: there is no provider 'nose'; there are det, eye, ocr",
+            ),
             ({"companion": "eye"}, "routes[0].companion: eye is the route's provider itself"),
             ({"companion": "ocr"}, "routes[0].companion: provider ocr does not serve objects"),
-            ({"stages": [{"shape": "1x1", "provider": "det"}]}, "the first, 1x1, with others after it"),
-            ({"stages": [{"shape": "2x2", "provider": "det", "rule": DOUBT}, {"shape": "1x1"}]}, "imgrid plan"),
-            ({"stages": [{"shape": "2x2", "rule": DOUBT}, {"shape": "1x1", "provider": "det"}]}, "imgrid plan"),
+            (
+                {"stages": [{"shape": "1x1", "provider": "det"}]},
+                "the first, 1x1, with others after it",
+            ),
+            (
+                {"stages": [{"shape": "2x2", "provider": "det", "rule": DOUBT}, {"shape": "1x1"}]},
+                "imgrid plan",
+            ),
+            (
+                {"stages": [{"shape": "2x2", "rule": DOUBT}, {"shape": "1x1", "provider": "det"}]},
+                "imgrid plan",
+            ),
         ],
     )
     def test_companion(self, write, route, says):
-        """A companion is another provider, of the same task, which a cascade asks first, or not at all."""
+        """A companion is another provider, of the same task, which a cascade asks first, or not at
+        all."""
         providers = {"eye": {"kind": "shapes"}, "det": {"kind": "shapes"}, "ocr": {"kind": "text"}}
-        assert says in refused(write(providers=providers, routes=[{**ROUTE, "companion": "det", **route}]))
+        assert says in refused(
+            write(providers=providers, routes=[{**ROUTE, "companion": "det", **route}])
+        )
         file = write(providers=providers, routes=[{**ROUTE, "companion": "det"}])
         assert build(settings.read(file, {}), file).routes["objects"].companion == "det"
 
@@ -316,8 +393,14 @@ class TestRoutes:
         ("changes", "says"),
         [
             ({"provider": "nose"}, "routes[0].fallback.provider: there is no provider 'nose'"),
-            ({"provider": "eye"}, "routes[0].fallback.provider: eye is the route's provider itself"),
-            ({"provider": "det"}, "routes[0].fallback.provider: det is the route's companion itself"),
+            (
+                {"provider": "eye"},
+                "routes[0].fallback.provider: eye is the route's provider itself",
+            ),
+            (
+                {"provider": "det"},
+                "routes[0].fallback.provider: det is the route's companion itself",
+            ),
             ({"provider": "low"}, "routes[0].fallback: cells of a 8x8 grid on low's canvas"),
             ({"on": []}, "routes[0].fallback.on"),
             ({"on": ["tired"]}, "routes[0].fallback.on[0]"),
@@ -325,55 +408,88 @@ class TestRoutes:
         ],
     )
     def test_fallback(self, write, changes, says):
-        """A fallback is another provider, which takes the route's task at the shapes of all its stages."""
+        """A fallback is another provider, which takes the route's task at the shapes of all its
+        stages."""
         shapes = {name: {"kind": "shapes"} for name in ("eye", "det", "two")}
         providers = {**shapes, "low": {"kind": "shapes", "canvas": "100x100"}}
-        route = {**ROUTE, "stages": [{"shape": "8x8"}], "companion": "det", "fallback": {"provider": "two"}}
+        route = {
+            **ROUTE,
+            "stages": [{"shape": "8x8"}],
+            "companion": "det",
+            "fallback": {"provider": "two"},
+        }
         file = write(providers=providers, routes=[route])
-        assert build(settings.read(file, {}), file).routes["objects"].fallback == Fallback("two", FAULTS)
-        file = write(providers=providers, routes=[{**route, "fallback": {"provider": "two", **changes}}])
+        assert build(settings.read(file, {}), file).routes["objects"].fallback == Fallback(
+            "two", FAULTS
+        )
+        file = write(
+            providers=providers, routes=[{**route, "fallback": {"provider": "two", **changes}}]
+        )
         assert says in refused(file)
 
     def test_fallback_for_another_task(self, write):
         """A fallback that does not serve the route's task is an error."""
-        providers = {"eye": {"kind": "azure", "endpoint": "http://127.0.0.1:9", "key": "k"}, "two": {"kind": "shapes"}}
+        providers = {
+            "eye": {"kind": "azure", "endpoint": "http://127.0.0.1:9", "key": "k"},
+            "two": {"kind": "shapes"},
+        }
         route = {**ROUTE, "task": "text", "fallback": {"provider": "two"}}
         message = refused(write(providers=providers, routes=[route]))
-        assert "routes[0].fallback: nothing can match it: provider two does not serve text" in message
+        assert (
+            "routes[0].fallback: nothing can match it: provider two does not serve text" in message
+        )
 
     def test_fallback_of_another_vendor(self, write):
         """What a vendor alone can say has a fallback of that vendor only."""
         route = {"task": "extras", "provider": "eye", "fallback": {"provider": "two"}}
-        file = write(providers={name: {"kind": "shapes"} for name in ("eye", "two")}, routes=[route])
+        file = write(
+            providers={name: {"kind": "shapes"} for name in ("eye", "two")}, routes=[route]
+        )
         extras = {
-            name: about(name, kind=kind, task=Task.EXTRAS) for name, kind in (("eye", "azure"), ("two", "google"))
+            name: about(name, kind=kind, task=Task.EXTRAS)
+            for name, kind in (("eye", "azure"), ("two", "google"))
         }
-        fakes = {name: ScriptedProvider(introduced=introduced) for name, introduced in extras.items()}
-        with pytest.raises(ConfigError, match=r"routes\[0\].fallback.provider: .*another provider of kind azure"):
+        fakes = {
+            name: ScriptedProvider(introduced=introduced) for name, introduced in extras.items()
+        }
+        with pytest.raises(
+            ConfigError, match=r"routes\[0\].fallback.provider: .*another provider of kind azure"
+        ):
             build(settings.read(file, {}), file, providers=fakes)
         fakes["two"] = ScriptedProvider(introduced=replace(extras["two"], kind="azure"))
         assert build(settings.read(file, {}), file, providers=fakes)
 
     def test_fallback_without_time(self, write):
-        """A fallback for calls without an answer is an error where the time-out leaves it no time, or where the
-        operator forbids asking again what may be billed."""
+        """A fallback for calls without an answer is an error where the time-out leaves it no time,
+        or where the operator forbids asking again what may be billed."""
         providers = {"eye": {"kind": "shapes"}, "two": {"kind": "shapes"}}
         hurried = {**ROUTE, "fallback": {"provider": "two"}, "deadline_ms": 20_000}
         message = refused(write(providers=providers, routes=[hurried]))
-        assert "providers.eye.timeout_ms (20000) leaves no time within routes[0].deadline_ms (20000)" in message
+        assert (
+            "providers.eye.timeout_ms (20000) leaves no time within routes[0].deadline_ms (20000)"
+            in message
+        )
         route = {**ROUTE, "fallback": {"provider": "two", "on": ["no_answer"]}}
         assert "billed_unknown: fail forbids" in refused(
             write(providers=providers, routes=[route], billed_unknown="fail")
         )
-        file = write(providers=providers, routes=[{**route, "fallback": {"provider": "two"}}], billed_unknown="fail")
+        file = write(
+            providers=providers,
+            routes=[{**route, "fallback": {"provider": "two"}}],
+            billed_unknown="fail",
+        )
         assert build(settings.read(file, {}), file)
 
     def test_more_cells_than_detections(self, write):
-        """A shape with more cells than an answer holds detections is an error that names the limit."""
+        """A shape with more cells than an answer holds detections is an error that names the
+        limit."""
         eye = {"kind": "rekognition", "access_key": "a", "secret_key": "b"}
         route = {**ROUTE, "task": "text", "stages": [{"shape": "11x10"}]}
         message = refused(write(providers={"eye": eye}, routes=[route]))
-        assert "a 11x10 grid has 110 photos, and an answer of eye holds at most 100 detections of text" in message
+        assert (
+            "a 11x10 grid has 110 photos, and an answer of eye holds at most 100 detections of text"
+            in message
+        )
         file = write(providers={"eye": eye}, routes=[{**route, "stages": [{"shape": "10x10"}]}])
         assert build(settings.read(file, {}), file)
 
@@ -388,7 +504,8 @@ class TestRoutes:
         ],
     )
     def test_calls(self, write, changes, key):
-        """How often a provider is called, and when it is left alone, is named where it cannot be."""
+        """How often a provider is called, and when it is left alone, is named where it cannot
+        be."""
         message = refused(write(providers={"eye": {"kind": "shapes", **changes}}))
         assert f"providers.eye.{key}: " in message
 
@@ -396,18 +513,27 @@ class TestRoutes:
         """A breaker can be switched off; without a word there is one, and no rate."""
         for given, breaker in (({"breaker": None}, None), ({}, BreakerOptions())):
             file = write(providers={"eye": {"kind": "shapes", **given}})
-            assert build(settings.read(file, {}), file).providers["eye"].about.calls == Calls(None, breaker)
+            assert build(settings.read(file, {}), file).providers["eye"].about.calls == Calls(
+                None, breaker
+            )
 
-    @pytest.mark.parametrize(("key", "value"), [("share", 1.5), ("delta", 0), ("agreement", -1), ("rate", 1)])
+    @pytest.mark.parametrize(
+        ("key", "value"), [("share", 1.5), ("delta", 0), ("agreement", -1), ("rate", 1)]
+    )
     def test_watch(self, write, key, value):
         """What a route is watched by is named where it cannot be."""
         assert f"routes[0].watch.{key}" in refused(write(routes=[{**ROUTE, "watch": {key: value}}]))
 
     def test_shadowed(self, write):
-        """A route that nothing can match, as an earlier one takes all of its requests, is an error."""
-        assert "routes[1]: nothing can match it" in refused(write(routes=[ROUTE, {**ROUTE, "name": "again"}]))
+        """A route that nothing can match, as an earlier one takes all of its requests, is an
+        error."""
+        assert "routes[1]: nothing can match it" in refused(
+            write(routes=[ROUTE, {**ROUTE, "name": "again"}])
+        )
         routes = [{**ROUTE, "tenants": ["shop"]}, {**ROUTE, "tenants": ["shop"], "name": "again"}]
-        assert "routes[1]: nothing can match it" in refused(write(routes=routes, tenants=[SHOP, PRESS]))
+        assert "routes[1]: nothing can match it" in refused(
+            write(routes=routes, tenants=[SHOP, PRESS])
+        )
 
     def test_several(self, write):
         """Routes of one task for different tenants, and one for the rest, are fine."""
@@ -430,17 +556,23 @@ class TestRoutes:
 
     def test_unknown_tenant(self, write):
         """A route for a tenant that there is not, is an error."""
-        assert "no tenant press" in refused(write(routes=[{**ROUTE, "tenants": ["press"]}], tenants=[SHOP]))
+        assert "no tenant press" in refused(
+            write(routes=[{**ROUTE, "tenants": ["press"]}], tenants=[SHOP])
+        )
 
 
 class TestTenants:
-    @pytest.mark.parametrize("listen", ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:8080", "example.org:80"])
+    @pytest.mark.parametrize(
+        "listen", ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:8080", "example.org:80"]
+    )
     def test_open_to_all(self, write, listen):
         """Without tenants it listens on loopback only, or it would spend money for anybody."""
         assert "tenants" in refused(write(listen=listen))
         assert settings.read(write(listen=listen, tenants=[SHOP]), {}).listen == listen
         assert "grpc.listen" in refused(write(grpc={"listen": listen}))
-        assert settings.read(write(grpc={"listen": listen}, tenants=[SHOP]), {}).grpc.listen == listen
+        assert (
+            settings.read(write(grpc={"listen": listen}, tenants=[SHOP]), {}).grpc.listen == listen
+        )
 
     @pytest.mark.parametrize("listen", ["127.0.0.1:1", "localhost:1", "[::1]:1"])
     def test_loopback(self, write, listen):
@@ -455,7 +587,10 @@ class TestTenants:
         "second",
         [
             {"name": "twin", "keys": SHOP["keys"]},
-            {"name": "twin", "keys": [{"dialect": "rekognition", "access_key": "AK", "secret_key": "other"}]},
+            {
+                "name": "twin",
+                "keys": [{"dialect": "rekognition", "access_key": "AK", "secret_key": "other"}],
+            },
         ],
         ids=["native", "rekognition"],
     )
@@ -465,28 +600,49 @@ class TestTenants:
         assert "tenants[2].keys[0]" in message
         assert "key-shop" not in message
 
-    @pytest.mark.parametrize("key", [{}, {"dialect": "gopher", "key": "x"}, {"dialect": "native", "key": ""}])
+    @pytest.mark.parametrize(
+        "key", [{}, {"dialect": "gopher", "key": "x"}, {"dialect": "native", "key": ""}]
+    )
     def test_bad_key(self, write, key):
         """A key is of a dialect that is known here, and not empty."""
         assert "tenants[0].keys[0]" in refused(write(tenants=[{"name": "shop", "keys": [key]}]))
 
     def test_key_of_each_dialect(self, write):
-        """A key opens its own dialect only: tenants may have the same word for different dialects."""
+        """A key opens its own dialect only: tenants may have the same word for different
+        dialects."""
         keys = {"shop": "native", "press": "azure", "post": "google"}
-        tenants = [{"name": name, "keys": [{"dialect": dialect, "key": "k"}]} for name, dialect in keys.items()]
+        tenants = [
+            {"name": name, "keys": [{"dialect": dialect, "key": "k"}]}
+            for name, dialect in keys.items()
+        ]
         file = write(tenants=tenants)
         bearer = build(settings.read(file, {}), file).keyring.bearer
-        assert {name: bearer[digest(dialect, "k")].name for name, dialect in keys.items()} == {n: n for n in keys}
+        assert {name: bearer[digest(dialect, "k")].name for name, dialect in keys.items()} == {
+            n: n for n in keys
+        }
 
     def test_digest(self, write):
-        """In a key's place may stand its digest, in hex of either case; one of both, and of the right length."""
+        """In a key's place may stand its digest, in hex of either case; one of both, and of the
+        right length."""
         known = sha256_of("key-shop")
         for given in (known, known.upper()):
-            file = write(tenants=[{"name": "shop", "keys": [{"dialect": "native", "sha256": given}]}])
+            file = write(
+                tenants=[{"name": "shop", "keys": [{"dialect": "native", "sha256": given}]}]
+            )
             ring = build(settings.read(file, {}), file).keyring
-            assert (ring.holder("native", "key-shop").name, ring.holder("native", known)) == ("shop", None)
-        for key in ({}, {"key": "k", "sha256": known}, {"sha256": known[1:]}, {"sha256": "key-shop"}):
-            message = refused(write(tenants=[{"name": "shop", "keys": [{"dialect": "native", **key}]}]))
+            assert (ring.holder("native", "key-shop").name, ring.holder("native", known)) == (
+                "shop",
+                None,
+            )
+        for key in (
+            {},
+            {"key": "k", "sha256": known},
+            {"sha256": known[1:]},
+            {"sha256": "key-shop"},
+        ):
+            message = refused(
+                write(tenants=[{"name": "shop", "keys": [{"dialect": "native", **key}]}])
+            )
             assert "tenants[0].keys[0]" in message
         twins = [SHOP, {"name": "twin", "keys": [{"dialect": "native", "sha256": known}]}]
         assert "tenants[1].keys[0]: the same native key" in refused(write(tenants=twins))
@@ -498,7 +654,8 @@ class TestTenants:
         assert build(settings.read(file, {}), file).keyring.pair("AK").regions == ("eu-west-1",)
 
     def test_no_keys(self, write):
-        """A tenant without keys is an error, unless there is a key store, whose keys are the tenant's as well."""
+        """A tenant without keys is an error, unless there is a key store, whose keys are the
+        tenant's as well."""
         message = refused(write(tenants=[{"name": "shop"}]))
         assert "tenants[0].keys" in message
         assert "imgrid keys create" in message
@@ -507,7 +664,8 @@ class TestTenants:
         assert (ring.open, ring.holder("native", "")) == (False, None)
 
     def test_store_without_tenants(self, write):
-        """A key store without tenants is an error: the gateway would be open, whatever the file holds."""
+        """A key store without tenants is an error: the gateway would be open, whatever the file
+        holds."""
         assert "key_store: there are no tenants" in refused(write(key_store="keys.json"))
 
     def test_broken_store(self, write, tmp_path):
@@ -515,8 +673,13 @@ class TestTenants:
         file = write(tenants=[SHOP], key_store="keys.json")
         (tmp_path / "keys.json").write_text("{")
         assert f"{tmp_path / 'keys.json'} is no key store" in refused(file)
-        stranger = {"id": "key_1", "tenant": "gone", "created": "2026-11-28T09:00:00Z", "dialect": "native",
-                    "sha256": sha256_of("k")}  # fmt: skip
+        stranger = {
+            "id": "key_1",
+            "tenant": "gone",
+            "created": "2026-11-28T09:00:00Z",
+            "dialect": "native",
+            "sha256": sha256_of("k"),
+        }
         (tmp_path / "keys.json").write_text(json.dumps({"bearer": [stranger]}))
         message = refused(file)
         assert "tenant 'gone'" in message
@@ -535,7 +698,9 @@ class TestTenants:
 class TestNames:
     def test_own_files(self, write, tmp_path):
         """Files of names are looked for beside the config file, and go before the shipped ones."""
-        (tmp_path / "own.yaml").write_text("between: [coco, rekognition]\nnames:\n  - [couch, Settee]\n")
+        (tmp_path / "own.yaml").write_text(
+            "between: [coco, rekognition]\nnames:\n  - [couch, Settee]\n"
+        )
         file = write(names=["own.yaml"])
         names = build(settings.read(file, {}), file).service.names
         assert names.name("couch", "coco", "rekognition") == "Settee"
@@ -569,18 +734,34 @@ class TestGroups:
         ("route", "says"),
         [
             ({"task": "moderation", "stages": [{"shape": "2x2"}]}, "give 2x2 a rule clean"),
-            ({"task": "moderation", "stages": [{"shape": "2x2", "rule": DOUBT}, {"shape": "1x1"}]}, "a rule clean"),
+            (
+                {
+                    "task": "moderation",
+                    "stages": [{"shape": "2x2", "rule": DOUBT}, {"shape": "1x1"}],
+                },
+                "a rule clean",
+            ),
             ({"task": "objects", "stages": GROUPS}, "objects has boxes"),
             ({"task": "extras", "stages": GROUPS}, "extras are always asked about one photo alone"),
-            ({"task": "extras", "stages": [{"shape": "2x2"}]}, "extras are always asked about one photo alone"),
+            (
+                {"task": "extras", "stages": [{"shape": "2x2"}]},
+                "extras are always asked about one photo alone",
+            ),
             ({"task": "labels", "stages": GROUPS}, "labels: listed"),
             ({"task": "labels", "labels": "boxes", "stages": GROUPS}, "labels: listed"),
-            ({"task": "labels", "labels": "listed", "stages": [{"shape": "1x1"}]}, "need a cascade of groups"),
-            ({"task": "objects", "labels": "boxes", "stages": [{"shape": "1x1"}]}, "is for a route of task labels"),
+            (
+                {"task": "labels", "labels": "listed", "stages": [{"shape": "1x1"}]},
+                "need a cascade of groups",
+            ),
+            (
+                {"task": "objects", "labels": "boxes", "stages": [{"shape": "1x1"}]},
+                "is for a route of task labels",
+            ),
         ],
     )
     def test_that_cannot_be(self, write, route, says):
-        """Groups are for tasks that judge a whole picture, under rules clean; labels only where clients name them."""
+        """Groups are for tasks that judge a whole picture, under rules clean; labels only where
+        clients name them."""
         file = write(routes=[{**route, "provider": "eye"}])
         with pytest.raises(ConfigError, match=says) as caught:
             built(file)
@@ -596,7 +777,8 @@ class TestGroups:
         ],
     )
     def test_modes(self, write, route, mode, groups):
-        """A route knows how labels are come by, and at which stages its photos are cleared together."""
+        """A route knows how labels are come by, and at which stages its photos are cleared
+        together."""
         (made,) = built(write(routes=[{**route, "provider": "eye"}])).routes.values()
         assert (made.labels, made.cascade.groups) == (mode, groups)
         assert made.positive == (0.5 if groups else None)
@@ -604,6 +786,8 @@ class TestGroups:
     def test_who_goes_in_groups(self, write):
         """Photos of which labels are wanted that are named; for moderation all."""
         listed = {"task": "labels", "labels": "listed", "provider": "eye", "stages": GROUPS}
-        routes = built(write(routes=[listed, {"task": "moderation", "provider": "eye", "stages": GROUPS}])).routes
+        routes = built(
+            write(routes=[listed, {"task": "moderation", "provider": "eye", "stages": GROUPS}])
+        ).routes
         assert [routes["labels"].in_groups(wanted) for wanted in ((), ("cat",))] == [False, True]
         assert routes["moderation"].in_groups(())

@@ -12,7 +12,9 @@ from thresholds.shape import ALONE, Shape
 SIZES = st.builds(Size, st.integers(1, 5000), st.integers(1, 5000))
 SHAPES = st.builds(Shape, st.integers(1, 6), st.integers(1, 6))
 CANVASES = st.tuples(st.integers(80, 2000), st.integers(80, 2000))
-PHOTO = st.builds(Size, st.integers(100, 4000), st.integers(100, 4000))  # no wilder an aspect than 1:40
+PHOTO = st.builds(
+    Size, st.integers(100, 4000), st.integers(100, 4000)
+)  # no wilder an aspect than 1:40
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,8 @@ PHOTO = st.builds(Size, st.integers(100, 4000), st.integers(100, 4000))  # no wi
     ],
 )
 def test_drawn(size, shape, becomes):
-    """A photo fills its cell of a canvas of 640 x 640 one way, small ones too, and no side vanishes."""
+    """A photo fills its cell of a canvas of 640 x 640 one way, small ones too, and no side
+    vanishes."""
     assert drawn(Size(*size), Shape.parse(shape), (640, 640)) == becomes
 
 
@@ -58,12 +61,15 @@ def test_neighbours(data, shape, canvas):
     """How large a photo is drawn does not depend on what else is on the canvas."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
     places = lay_out(sizes, shape, canvas).photos
-    assert [(place.width, place.height) for place in places] == [drawn(size, shape, canvas) for size in sizes]
+    assert [(place.width, place.height) for place in places] == [
+        drawn(size, shape, canvas) for size in sizes
+    ]
 
 
 @given(st.data(), SHAPES, CANVASES)
 def test_places(data, shape, canvas):
-    """The canvas is no larger than asked, each photo lies in its own cell in the order given, in the middle of it."""
+    """The canvas is no larger than asked, each photo lies in its own cell in the order given, in
+    the middle of it."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
     layout = lay_out(sizes, shape, canvas)
     assert layout.width_px <= canvas[0]
@@ -71,13 +77,17 @@ def test_places(data, shape, canvas):
     for index, place in enumerate(layout.photos):
         left = place.x - index % shape.cols * layout.cell.width_px
         top = place.y - index // shape.cols * layout.cell.height_px
-        right, bottom = layout.cell.width_px - left - place.width, layout.cell.height_px - top - place.height
+        right, bottom = (
+            layout.cell.width_px - left - place.width,
+            layout.cell.height_px - top - place.height,
+        )
         assert 0 <= left <= right <= left + 1
         assert 0 <= top <= bottom <= top + 1
 
 
 def test_cells():
-    """Cells divide the whole canvas, so that what a photo leaves of its own keeps it apart from its neighbours."""
+    """Cells divide the whole canvas, so that what a photo leaves of its own keeps it apart from its
+    neighbours."""
     layout = lay_out([Size(400, 300), Size(400, 200)], Shape(2, 2), (640, 640))
     assert layout.cell == (320, 320)
     assert (layout.width_px, layout.height_px) == (640, 640)
@@ -93,7 +103,8 @@ def test_canvas_alone():
 
 @given(st.data(), SHAPES, st.integers(1, 80))
 def test_least(data, shape, least_px):
-    """A provider that needs a side of so many pixels gets it, by wider gaps and not by larger photos."""
+    """A provider that needs a side of so many pixels gets it, by wider gaps and not by larger
+    photos."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
     layout, tight = (lay_out(sizes, shape, (640, 640), least_px=least) for least in (least_px, 1))
     assert min(layout.width_px, layout.height_px) >= least_px
@@ -139,7 +150,8 @@ def test_part_filled(size, count, lane, best):
 
 
 def test_orientations():
-    """Two landscapes are stacked and two portraits set side by side, whichever way their lane is."""
+    """Two landscapes are stacked and two portraits set side by side, whichever way their lane
+    is."""
     for lane in (Shape(2, 3), Shape(3, 2)):
         assert best_shape([Size(400, 300)] * 2, lane, (640, 640)) == Shape(2, 1)
         assert best_shape([Size(300, 400)] * 2, lane, (640, 640)) == Shape(1, 2)
@@ -154,7 +166,8 @@ def test_holds(data, lane, canvas):
 
 
 def test_no_more_cells():
-    """Seven square photos of a lane of eight keep to eight cells, though nine would show them larger."""
+    """Seven square photos of a lane of eight keep to eight cells, though nine would show them
+    larger."""
     assert best_shape([Size(100, 100)] * 7, Shape(4, 2), (640, 640)) == Shape(4, 2)
     assert best_shape([Size(100, 100)] * 7, Shape(3, 4), (640, 640)) == Shape(3, 3)
 

@@ -40,7 +40,9 @@ def test_small_canvases_are_doubled(size: tuple[int, int], drawn: tuple[int, int
 def test_the_canvas_is_left_alone() -> None:
     """What is drawn on is a copy, in RGB whatever came in."""
     given_one = Image.new("L", (1000, 600), 120)
-    drawn = annotate(given_one, [Cell((0, 0, 500, 600), "client 01")], [Mark((600, 100, 700, 200), "cat", 0.9)])
+    drawn = annotate(
+        given_one, [Cell((0, 0, 500, 600), "client 01")], [Mark((600, 100, 700, 200), "cat", 0.9)]
+    )
     assert given_one.getextrema() == (120, 120)
     assert drawn.mode == "RGB"
 
@@ -51,9 +53,15 @@ def test_nothing_to_draw() -> None:
 
 
 def test_a_box_in_its_labels_colour() -> None:
-    """A box is outlined in its label's colour and lightly tinted; beyond it and its tag nothing changes."""
+    """A box is outlined in its label's colour and lightly tinted; beyond it and its tag nothing
+    changes."""
     drawn = annotate(canvas(), [], [Mark((300, 200, 500, 400), "cat", 0.9)])
-    assert drawn.getpixel((300, 300)) == drawn.getpixel((500, 300)) == drawn.getpixel((400, 400)) == colour("cat")
+    assert (
+        drawn.getpixel((300, 300))
+        == drawn.getpixel((500, 300))
+        == drawn.getpixel((400, 400))
+        == colour("cat")
+    )
     assert drawn.getpixel((400, 300)) not in (GREY, colour("cat"))
     left, top, right, bottom = changed(drawn) or (0, 0, 0, 0)
     assert (left, right, bottom) == (299, 502, 402)
@@ -77,7 +85,8 @@ def test_cells_are_dashed_and_named() -> None:
 
 
 def test_tags_keep_out_of_each_others_way() -> None:
-    """Two boxes side by side have two tags that can be read: together they take the room of both."""
+    """Two boxes side by side have two tags that can be read: together they take the room of
+    both."""
     marks = [Mark((300, 200, 340, 230), "seven", 0.9), Mark((342, 200, 380, 230), "words", 0.8)]
     apart = [inked(annotate(canvas(), [], [mark])) for mark in marks]
     assert inked(annotate(canvas(), [], marks)) > 0.98 * sum(apart)
@@ -93,7 +102,8 @@ def test_tags_stay_in_their_cell() -> None:
 
 
 def test_one_colour_a_label() -> None:
-    """A label's colour is always the same and comes from the palette; labels of any script have one."""
+    """A label's colour is always the same and comes from the palette; labels of any script have
+    one."""
     assert colour("cat") == colour("cat")
     assert {colour(label) for label in ("cat", "dog", "", "Straße", "猫")} <= set(PALETTE)
     assert len({colour(f"label {number}") for number in range(200)}) == len(PALETTE)
@@ -104,8 +114,14 @@ sides = st.floats(-200, 1200, allow_nan=False)
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.lists(st.builds(Mark, st.tuples(sides, sides, sides, sides), st.text(max_size=12), st.floats(0, 1)), max_size=6)
+    st.lists(
+        st.builds(
+            Mark, st.tuples(sides, sides, sides, sides), st.text(max_size=12), st.floats(0, 1)
+        ),
+        max_size=6,
+    )
 )
 def test_any_boxes_can_be_drawn(marks: list[Mark]) -> None:
-    """Boxes that reach outside, are empty or upside down, and labels of any text, are drawn without complaint."""
+    """Boxes that reach outside, are empty or upside down, and labels of any text, are drawn without
+    complaint."""
     assert annotate(canvas(), [Cell((0, 0, 1000, 600), "client 01")], marks).size == (1000, 600)

@@ -39,11 +39,14 @@ def encoded(kind: str) -> bytes:
 
 
 SHEET = Sheet(encoded("PNG"), "2x2 · stage 1 · 4 photos · 812 ms", "client 01, client 02")
-ANSWER = Answer("client 07", "receipt-02", encoded("JPEG"), "2x2", 1, "TOTAL 35.76", 0.25, 41.2, 12.6, 2513.0)
+ANSWER = Answer(
+    "client 07", "receipt-02", encoded("JPEG"), "2x2", 1, "TOTAL 35.76", 0.25, 41.2, 12.6, 2513.0
+)
 
 
 class Page(HTMLParser):
-    """Reads a page, holding every tag to its closing one; keeps attributes, and the text outside scripts and styles."""
+    """Reads a page, holding every tag to its closing one; keeps attributes, and the text outside
+    scripts and styles."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -91,7 +94,10 @@ def test_nothing_is_fetched() -> None:
     html = page(SUMMARY, [SHEET], [ANSWER])
     seen = Page(html)
     sources = [
-        value for _, attributes in seen.attributes for key, value in attributes.items() if key in ("src", "href")
+        value
+        for _, attributes in seen.attributes
+        for key, value in attributes.items()
+        if key in ("src", "href")
     ]
     assert not re.search(r"https?:|url\(|@import|//cdn", html)
     assert all(source and source.startswith(("data:image/", "#")) for source in sources)
@@ -99,12 +105,16 @@ def test_nothing_is_fetched() -> None:
 
 
 def test_the_saving_first() -> None:
-    """The headline says photos, billed images, the share saved, and what a million photos a month would cost."""
+    """The headline says photos, billed images, the share saved, and what a million photos a month
+    would cost."""
     text = read().text
     assert "Saved 72.5% of the images" in text
     assert "Photos asked about 240 by 40 clients" in text
     assert "Images billed 66 instead of 240" in text
-    assert "Saved a month $1,088 on a million photos at $1.50 per 1,000: $1,500 alone, $412 through the gateway" in text
+    assert (
+        "Saved a month $1,088 on a million photos at $1.50 per 1,000: $1,500 alone, $412 through the gateway"
+        in text
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,8 +132,12 @@ def test_a_loss_is_a_loss() -> None:
 
 
 def test_photos_asked_again_cost_alone_too() -> None:
-    """The month's costs follow the images billed for each photo, alone as well as through the gateway."""
-    assert (replace(SUMMARY, photos=100, alone=120).monthly_usd(120), SUMMARY.monthly_usd(0)) == (1800.0, 0.0)
+    """The month's costs follow the images billed for each photo, alone as well as through the
+    gateway."""
+    assert (replace(SUMMARY, photos=100, alone=120).monthly_usd(120), SUMMARY.monthly_usd(0)) == (
+        1800.0,
+        0.0,
+    )
 
 
 def test_bars_to_scale() -> None:
@@ -135,22 +149,33 @@ def test_bars_to_scale() -> None:
 def test_how_it_went() -> None:
     """Quality, canvases by shape, photos asked again, and times are told."""
     text = read().text
-    for fact in ("231 of 240 words read", "58 of 2x2, 8 of 1x1", "7 photos", "1,312 ms (p50), 12.4 s (p99)", "84.2 s"):
+    for fact in (
+        "231 of 240 words read",
+        "58 of 2x2, 8 of 1x1",
+        "7 photos",
+        "1,312 ms (p50), 12.4 s (p99)",
+        "84.2 s",
+    ):
         assert fact in text
 
 
 def test_canvases_as_cards() -> None:
-    """Each canvas is shown once, with its title, its caption, and an alternative text that has both."""
+    """Each canvas is shown once, with its title, its caption, and an alternative text that has
+    both."""
     seen = Page(page(SUMMARY, [SHEET, replace(SHEET, png=encoded("JPEG"))], []))
     pictures = [image for image in seen.all("img") if image.get("src")]
-    assert [image["src"].split(";")[0] for image in pictures] == ["data:image/png", "data:image/jpeg"]
+    assert [image["src"].split(";")[0] for image in pictures] == [
+        "data:image/png",
+        "data:image/jpeg",
+    ]
     assert base64.b64decode(pictures[0]["src"].split(",")[1]) == SHEET.png
     assert pictures[1]["alt"] == "Canvas 2, 2x2 · stage 1 · 4 photos · 812 ms: client 01, client 02"
     assert seen.text.count(SHEET.title) == 2
 
 
 def test_a_row_an_answer() -> None:
-    """A row says who asked, of which photo, at which shape and stage, what was found, its share and its times."""
+    """A row says who asked, of which photo, at which shape and stage, what was found, its share and
+    its times."""
     assert "client 07 receipt-02 2x2 1 TOTAL 35.76 0.25 41 ms 13 ms 2,513 ms" in read().text
 
 
@@ -161,13 +186,17 @@ def test_nothing_found_is_said() -> None:
 
 def test_hostile_texts_are_shown_as_they_are() -> None:
     """Markup in any text is shown, never run, wherever the text stands."""
-    summary = replace(SUMMARY, title=HOSTILE, task=HOSTILE, provider=HOSTILE, quality=HOSTILE, shapes={HOSTILE: 1})
+    summary = replace(
+        SUMMARY, title=HOSTILE, task=HOSTILE, provider=HOSTILE, quality=HOSTILE, shapes={HOSTILE: 1}
+    )
     answer = replace(ANSWER, client=HOSTILE, photo=HOSTILE, shape=HOSTILE, found=HOSTILE)
     seen = Page(page(summary, [replace(SHEET, title=HOSTILE, caption=HOSTILE)], [answer]))
     assert len(seen.all("script")) == 1
     assert seen.open == []
     assert seen.text.count(HOSTILE) >= 11
-    assert not [name for _, attributes in seen.attributes for name in attributes if name.startswith("on")]
+    assert not [
+        name for _, attributes in seen.attributes for name in attributes if name.startswith("on")
+    ]
 
 
 def test_an_empty_run() -> None:

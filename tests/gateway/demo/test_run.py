@@ -13,14 +13,23 @@ from gateway.testing.pictures import Block, drawn, encoded
 
 @pytest.fixture
 def shapes_plan():
-    shots = [Shot(f"{n}.png", encoded(drawn((160, 120), Block("red", 20, 20, 60 + n, 80)))) for n in range(6)]
+    shots = [
+        Shot(f"{n}.png", encoded(drawn((160, 120), Block("red", 20, 20, 60 + n, 80))))
+        for n in range(6)
+    ]
     rule = {"kind": "imgrid", "area": {"mean": 0.16}, "floor": 0.1}
-    return Plan("objects", shots, {"kind": "shapes", "canvas": "320x320"}, [{"shape": "3x1", "rule": rule},
-                {"shape": "1x1"}], clients=3)  # fmt: skip
+    return Plan(
+        "objects",
+        shots,
+        {"kind": "shapes", "canvas": "320x320"},
+        [{"shape": "3x1", "rule": rule}, {"shape": "1x1"}],
+        clients=3,
+    )
 
 
 def test_it_shows_who_got_what(tmp_path, shapes_plan):
-    """It prints each client's picture, shapes and share, and what was billed; pictures and page are written."""
+    """It prints each client's picture, shapes and share, and what was billed; pictures and page are
+    written."""
     console = Console(record=True, width=120, file=io.StringIO())
     page = run(shapes_plan, tmp_path / "out", console)
     told = console.export_text()
@@ -34,14 +43,17 @@ def test_it_shows_who_got_what(tmp_path, shapes_plan):
 def test_the_config_it_leaves_behind_is_usable(tmp_path, shapes_plan):
     """The config file that it ran with can be shown and used again."""
     run(shapes_plan, tmp_path / "out", Console(quiet=True))
-    shown = CliRunner().invoke(app, ["config", "show", "--config", str(tmp_path / "out/imgrid.yaml")])
+    shown = CliRunner().invoke(
+        app, ["config", "show", "--config", str(tmp_path / "out/imgrid.yaml")]
+    )
     assert shown.exit_code == 0
     assert "client-03" in shown.output
     assert "secret-of" not in shown.output
 
 
 def test_text_is_read_off_the_canvases(tmp_path):
-    """Signs of several clients on one canvas are read as they were written, to at least nine words in ten."""
+    """Signs of several clients on one canvas are read as they were written, to at least nine words
+    in ten."""
     console = Console(record=True, width=120, file=io.StringIO())
     plan = text_plan(clients=4, count=4)
     run(plan, tmp_path / "out", console)

@@ -28,7 +28,9 @@ def test_as_many_as_asked_for() -> None:
 def test_every_kind_in_turn(signs: list[Sign]) -> None:
     """Every kind comes in turn, and each name is its kind and its number."""
     kinds = [design.__name__ for design in KINDS]
-    assert [sign.name for sign in signs] == [f"{kind}-{number:02d}" for number, kind in enumerate(kinds * 2, 1)]
+    assert [sign.name for sign in signs] == [
+        f"{kind}-{number:02d}" for number, kind in enumerate(kinds * 2, 1)
+    ]
 
 
 def test_they_decode(signs: list[Sign]) -> None:
@@ -51,7 +53,9 @@ def test_wide_tall_and_large_ones(signs: list[Sign]) -> None:
 def test_one_seed_one_set() -> None:
     """A seed gives the same bytes every time, another seed gives others."""
     assert draw(2, seed=3) == draw(2, seed=3)
-    assert all(one.jpeg != other.jpeg for one, other in zip(draw(2, seed=3), draw(2, seed=4), strict=True))
+    assert all(
+        one.jpeg != other.jpeg for one, other in zip(draw(2, seed=3), draw(2, seed=4), strict=True)
+    )
 
 
 def test_more_of_the_same() -> None:
@@ -60,10 +64,14 @@ def test_more_of_the_same() -> None:
 
 
 def test_words_can_be_graded(signs: list[Sign]) -> None:
-    """Words are printable ASCII without blanks, each sign has several, and no two signs read the same."""
+    """Words are printable ASCII without blanks, each sign has several, and no two signs read the
+    same."""
     for sign in signs:
         assert len(sign.words) >= 5
-        assert all(word.isascii() and word.isprintable() and word == word.strip() and word for word in sign.words)
+        assert all(
+            word.isascii() and word.isprintable() and word == word.strip() and word
+            for word in sign.words
+        )
     assert len({sign.words for sign in signs}) == len(signs)
 
 
@@ -87,7 +95,8 @@ def test_texts_survive_shrinking(design_of: Callable[[Random], Design]) -> None:
 
 
 def test_they_are_no_flat_drawings(signs: list[Sign]) -> None:
-    """Grain and light make neighbouring pixels differ, as in a photo: dozens of colours in any corner."""
+    """Grain and light make neighbouring pixels differ, as in a photo: dozens of colours in any
+    corner."""
     for sign in signs[: len(KINDS)]:
         corner = opened(sign).crop((0, 0, 64, 64))
         assert len(corner.getcolors(64 * 64) or ()) > 50

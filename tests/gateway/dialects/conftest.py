@@ -46,10 +46,11 @@ def serve(started: Callable[..., tuple[str, Parts]]) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[str, Parts]]]:
-    """`started(objects=script or provider, text=script, faces=provider, **config)`: a gateway that answers so, by task,
-    with its address; `extras=` takes providers by the kind whose they are.
+    """`started(objects=script or provider, text=script, faces=provider, **config)`: a gateway that
+    answers so, by task, with its address; `extras=` takes providers by the kind whose they are.
 
-    Without scripts it finds coloured shapes, for real. `route=` changes its routes, 2x2 grids that wait 20 ms.
+    Without scripts it finds coloured shapes, for real. `route=` changes its routes, 2x2 grids that
+    wait 20 ms.
     """
     running: list[AbstractContextManager[str]] = []
 
@@ -61,16 +62,22 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
     ) -> tuple[str, Parts]:
         scripts = {str(task): config.pop(task) for task in Task if task in config}
         scripts |= {} if objects is None else {"objects": objects}
-        fakes: dict[str, Provider] = {task: _provider(task, script) for task, script in scripts.items()}
+        fakes: dict[str, Provider] = {
+            task: _provider(task, script) for task, script in scripts.items()
+        }
         shared = {"stages": [{"shape": "2x2"}], "max_wait_ms": 20, **(route or {})}
         names = {"objects", *scripts}
         kinds = dict.fromkeys(names, "shapes")
-        routes: list[dict[str, Any]] = [{"task": name, "provider": name, **shared} for name in sorted(names)]
+        routes: list[dict[str, Any]] = [
+            {"task": name, "provider": name, **shared} for name in sorted(names)
+        ]
         for kind, provider in (extras or {}).items():
             fakes[kind], kinds[kind] = provider, kind
             routes.append({"task": "extras", "provider": kind, **(config.pop("forwarding", {}))})
         content = {
-            "providers": {name: {"kind": kind, "canvas": "640x640"} for name, kind in kinds.items()},
+            "providers": {
+                name: {"kind": kind, "canvas": "640x640"} for name, kind in kinds.items()
+            },
             "routes": routes,
             **config,
         }
@@ -111,11 +118,18 @@ def closed(serve: Callable[..., str]) -> str:
 
 @pytest.fixture(scope="session")
 def rekognition() -> Iterator[Callable[..., Any]]:
-    """`rekognition(address, access_key, secret_key, region=…)`: boto3's client, which tries once."""
+    """`rekognition(address, access_key, secret_key, region=…)`: boto3's client, which tries
+    once."""
     session = boto3.Session()
     with ExitStack() as stack:
 
-        def client(address: str, access_key: str = "any", secret_key: str = "any", *, region: str = "eu-west-1") -> Any:
+        def client(
+            address: str,
+            access_key: str = "any",
+            secret_key: str = "any",
+            *,
+            region: str = "eu-west-1",
+        ) -> Any:
             made = session.client(
                 "rekognition",
                 endpoint_url=address,
@@ -140,7 +154,10 @@ def http() -> Iterator[httpx.Client]:
 def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a certificate for localhost, which is its own authority, and its key."""
     folder = tmp_path_factory.mktemp("certificate")
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")])
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x")]),
+    )
     now = datetime.datetime.now(datetime.UTC)
     places = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
     cert = (
@@ -152,6 +169,10 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .sign(key, hashes.SHA256())
     )
     (folder / "cert.pem").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
-    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    form = (
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
     (folder / "key.pem").write_bytes(key.private_bytes(*form))
     return folder

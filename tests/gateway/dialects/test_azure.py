@@ -53,17 +53,22 @@ def azure():
 
         def client(address, key="any", **options):
             credential = AzureKeyCredential(key) if isinstance(key, str) else key
-            return stack.enter_context(ImageAnalysisClient(address, credential, **{"retry_total": 0, **options}))
+            return stack.enter_context(
+                ImageAnalysisClient(address, credential, **{"retry_total": 0, **options})
+            )
 
         yield client
 
 
 @pytest.fixture(scope="module")
 def post(gateway, http):
-    """`post(**request)`: the raw reply to a request that asks for the objects of `PHOTO`, but for what is given."""
+    """`post(**request)`: the raw reply to a request that asks for the objects of `PHOTO`, but for
+    what is given."""
 
     def ask(path=PATH, **request):
-        return http.post(gateway + path, **{"params": QUERY, "headers": RAW, "content": PHOTO, **request})
+        return http.post(
+            gateway + path, **{"params": QUERY, "headers": RAW, "content": PHOTO, **request}
+        )
 
     return ask
 
@@ -86,7 +91,8 @@ def refusal(reply, status, inner=None):
 
 class TestObjects:
     def test_boxes(self, azure, gateway):
-        """Boxes are whole pixels of the client's photo, confidences are 0 to 1, and the best comes first."""
+        """Boxes are whole pixels of the client's photo, confidences are 0 to 1, and the best comes
+        first."""
         answer = azure(gateway).analyze(PHOTO, OBJECTS)
         red, blue = answer.objects.list
         assert [tag.name for tag in red.tags] == ["red"]
@@ -96,7 +102,8 @@ class TestObjects:
         assert [box.x, box.y, box.width, box.height] == pytest.approx([40, 20, 80, 160], abs=6)
 
     def test_raw(self, post):
-        """On the wire there is what was asked for, the photo's own size and the model's version, and nothing else."""
+        """On the wire there is what was asked for, the photo's own size and the model's version,
+        and nothing else."""
         answer = ok(post())
         assert set(answer) == {"modelVersion", "metadata", "objectsResult"}
         assert answer["modelVersion"] == "2023-10-01"
@@ -112,13 +119,18 @@ class TestObjects:
         assert azure(serve(lambda *_: [])).analyze(PHOTO, OBJECTS).objects.list == []
 
     def test_doubtful(self, azure, serve):
-        """Objects that score less than one half are left out: there is no parameter to ask that with."""
-        seen = [Detection(name, score, Box(0.1, 0.1, 0.5, 0.5)) for name, score in (("cat", 0.49), ("dog", 0.5))]
+        """Objects that score less than one half are left out: there is no parameter to ask that
+        with."""
+        seen = [
+            Detection(name, score, Box(0.1, 0.1, 0.5, 0.5))
+            for name, score in (("cat", 0.49), ("dog", 0.5))
+        ]
         answer = azure(serve(lambda *_: seen)).analyze(PHOTO, OBJECTS)
         assert [found.tags[0].name for found in answer.objects.list] == ["dog"]
 
     def test_upright(self, azure, gateway):
-        """Of a JPEG that is turned by its EXIF, size and boxes are those of the photo as people see it."""
+        """Of a JPEG that is turned by its EXIF, size and boxes are those of the photo as people see
+        it."""
         answer = azure(gateway).analyze(encoded(IMAGE, "JPEG", orientation=6), OBJECTS)
         assert (answer.metadata.width, answer.metadata.height) == (400, 200)
         assert answer.objects.list[0].bounding_box.x == pytest.approx(40, abs=6)
@@ -130,15 +142,24 @@ class TestObjects:
         assert [found.tags[0].name for found in answer.objects.list] == ["red", "blue"]
 
 
-PEOPLE = [Detection("x", 0.2, Box(0.5, 0.5, 0.75, 1)), Detection("Person", 0.9, Box(0.25, 0.1, 0.5, 0.9))]
+PEOPLE = [
+    Detection("x", 0.2, Box(0.5, 0.5, 0.75, 1)),
+    Detection("Person", 0.9, Box(0.25, 0.1, 0.5, 0.9)),
+]
 READ = [
     Detection("Hello", 0.9, Box(0.1, 0.1, 0.4, 0.3), kind="WORD", parent=7),
     Detection("world", 0.7, Box(0.5, 0.1, 0.9, 0.3), kind="WORD", parent=7),
     Detection("Hello world", 0.8, Box(0.1, 0.1, 0.9, 0.3), kind="LINE", key=7),
-    Detection("Bye", 0.3, Box(0.1, 0.7, 0.3, 0.8), kind="LINE", key=4,
-              polygon=((0.1, 0.7), (0.31, 0.71), (0.3, 0.8), (0.09, 0.79))),
+    Detection(
+        "Bye",
+        0.3,
+        Box(0.1, 0.7, 0.3, 0.8),
+        kind="LINE",
+        key=4,
+        polygon=((0.1, 0.7), (0.31, 0.71), (0.3, 0.8), (0.09, 0.79)),
+    ),
     Detection("Bye", 0.3, Box(0.1, 0.7, 0.3, 0.8), kind="WORD", parent=4),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")
@@ -149,12 +170,16 @@ def versed(serve):
 
 class TestPeople:
     def test_people(self, azure, versed):
-        """People have boxes and confidences, and no names; all that were seen are told, the surest first."""
+        """People have boxes and confidences, and no names; all that were seen are told, the surest
+        first."""
         answer = azure(versed).analyze(PHOTO, [VisualFeatures.PEOPLE])
         assert [found.confidence for found in answer.people.list] == pytest.approx([0.9, 0.2])
         assert answer.people.list[0].bounding_box == {"x": 100, "y": 20, "w": 100, "h": 160}
         assert set(answer) == {"modelVersion", "metadata", "peopleResult"}
-        assert {key for found in answer["peopleResult"]["values"] for key in found} == {"boundingBox", "confidence"}
+        assert {key for found in answer["peopleResult"]["values"] for key in found} == {
+            "boundingBox",
+            "confidence",
+        }
 
 
 class TestRead:
@@ -163,15 +188,27 @@ class TestRead:
         answer = azure(versed).analyze(PHOTO, [VisualFeatures.READ])
         (block,) = answer.read.blocks
         assert [line.text for line in block.lines] == ["Hello world", "Bye"]
-        assert [[word.text for word in line.words] for line in block.lines] == [["Hello", "world"], ["Bye"]]
+        assert [[word.text for word in line.words] for line in block.lines] == [
+            ["Hello", "world"],
+            ["Bye"],
+        ]
         assert [word.confidence for word in block.lines[0].words] == pytest.approx([0.9, 0.7])
-        assert {key for line in block["lines"] for key in line} == {"text", "boundingPolygon", "words"}
+        assert {key for line in block["lines"] for key in line} == {
+            "text",
+            "boundingPolygon",
+            "words",
+        }
 
     def test_polygons(self, azure, versed):
-        """Lines and words lie within four corners, in whole pixels: the provider's, or those of the box."""
-        hello, bye = azure(versed).analyze(PHOTO, [VisualFeatures.READ])["readResult"]["blocks"][0]["lines"]
+        """Lines and words lie within four corners, in whole pixels: the provider's, or those of the
+        box."""
+        hello, bye = azure(versed).analyze(PHOTO, [VisualFeatures.READ])["readResult"]["blocks"][0][
+            "lines"
+        ]
         corners = [(40, 20), (160, 20), (160, 60), (40, 60)]
-        assert [(point["x"], point["y"]) for point in hello["words"][0]["boundingPolygon"]] == corners
+        assert [
+            (point["x"], point["y"]) for point in hello["words"][0]["boundingPolygon"]
+        ] == corners
         corners = [(40, 140), (124, 142), (120, 160), (36, 158)]
         assert [(point["x"], point["y"]) for point in bye["boundingPolygon"]] == corners
         assert type(bye["boundingPolygon"][0]["x"]) is int
@@ -186,17 +223,26 @@ class TestRead:
 class TestFeatures:
     @pytest.mark.parametrize(
         "query",
-        ["features=Objects", "features=OBJECTS%2Cobjects", "features=objects,Objects", "features=objects&features=%20",
-         "features=%6Fbjects%2C", "features=objects&language=EN&model-version=Latest&gender-neutral-caption=true"],
-    )  # fmt: skip
+        [
+            "features=Objects",
+            "features=OBJECTS%2Cobjects",
+            "features=objects,Objects",
+            "features=objects&features=%20",
+            "features=%6Fbjects%2C",
+            "features=objects&language=EN&model-version=Latest&gender-neutral-caption=true",
+        ],
+    )
     def test_spelled(self, post, query):
-        """Features are named in any case, percent-encoded or not, and more than once if one likes."""
+        """Features are named in any case, percent-encoded or not, and more than once if one
+        likes."""
         assert "objectsResult" in ok(post(params=f"api-version=2024-02-01&{query}"))
 
     @pytest.mark.parametrize("feature", ["adult", "celebrities"])
     def test_not_served(self, azure, gateway, feature):
         """What there is none of is refused by name, with what is served."""
-        with pytest.raises(HttpResponseError, match=r"objects, people, read, tags, caption.* are") as caught:
+        with pytest.raises(
+            HttpResponseError, match=r"objects, people, read, tags, caption.* are"
+        ) as caught:
             azure(gateway).analyze(PHOTO, [feature])
         assert (caught.value.status_code, caught.value.error.code) == (400, "InvalidRequest")
         assert caught.value.error.innererror["code"] == "NotSupportedVisualFeature"
@@ -205,12 +251,18 @@ class TestFeatures:
     @pytest.mark.parametrize("feature", ["caption", "denseCaptions", "smartCrops"])
     def test_no_extras(self, post, feature):
         """What Azure alone can say is refused by name where no route leads there."""
-        message = refusal(post(params={**QUERY, "features": f"objects,{feature}"}), 400, "NotSupportedVisualFeature")
+        message = refusal(
+            post(params={**QUERY, "features": f"objects,{feature}"}),
+            400,
+            "NotSupportedVisualFeature",
+        )
         assert feature in message
 
     def test_mixed(self, azure, versed):
         """Several features are answered in one answer."""
-        answer = azure(versed).analyze(PHOTO, [VisualFeatures.OBJECTS, VisualFeatures.READ, VisualFeatures.PEOPLE])
+        answer = azure(versed).analyze(
+            PHOTO, [VisualFeatures.OBJECTS, VisualFeatures.READ, VisualFeatures.PEOPLE]
+        )
         assert answer.objects.list
         assert answer.read.blocks[0].lines
         assert answer.people.list
@@ -261,7 +313,11 @@ class TestEndpoints:
 
     def test_others(self, post):
         """Other operations and older APIs are not found, and the SDK can read that."""
-        for path in ("/vision/v3.2/analyze", "/computervision/retrieval:vectorizeImage", f"{PATH}/x"):
+        for path in (
+            "/vision/v3.2/analyze",
+            "/computervision/retrieval:vectorizeImage",
+            f"{PATH}/x",
+        ):
             reply = post(path)
             assert reply.status_code == 404
             assert reply.headers["Content-Type"] == "application/json"
@@ -301,15 +357,23 @@ class TestPhotos:
 
     def test_smallest(self, azure, gateway):
         """A side of 50 pixels is enough."""
-        assert azure(gateway).analyze(image(50, 50), OBJECTS).metadata == {"width": 50, "height": 50}
+        assert azure(gateway).analyze(image(50, 50), OBJECTS).metadata == {
+            "width": 50,
+            "height": 50,
+        }
 
     @pytest.mark.parametrize("case", BAD)
     def test_refused(self, post, case):
         """What Azure would refuse is refused in its words and under its codes."""
         inner, data = BAD[case]
         message = refusal(post(content=data), 400, inner)
-        said = {"InvalidImageFormat": "Image format is not valid.", "InvalidImageSize": "The image dimension is not"}
-        assert message.startswith(said.get(inner, "The image size is not allowed to be zero or larger than 20971520"))
+        said = {
+            "InvalidImageFormat": "Image format is not valid.",
+            "InvalidImageSize": "The image dimension is not",
+        }
+        assert message.startswith(
+            said.get(inner, "The image size is not allowed to be zero or larger than 20971520")
+        )
 
     def test_sdk(self, azure, gateway):
         """The SDK shows what was wrong, and does not ask again."""
@@ -326,14 +390,19 @@ class TestPhotos:
         message = refusal(post(headers={"Content-Type": "application/json"}, content=body), 400)
         assert '{"url":' in message
 
-    @pytest.mark.parametrize("url", ["ftp://example.com/a.jpg", "http://169.254.169.254/a.jpg", "nowhere"])
+    @pytest.mark.parametrize(
+        "url", ["ftp://example.com/a.jpg", "http://169.254.169.254/a.jpg", "nowhere"]
+    )
     def test_unfetched(self, azure, gateway, url):
-        """A URL that leads to no photo that may be fetched is a bad request, and is not sent again."""
+        """A URL that leads to no photo that may be fetched is a bad request, and is not sent
+        again."""
         with pytest.raises(HttpResponseError) as caught:
             azure(gateway).analyze_from_url(url, OBJECTS)
         assert (caught.value.status_code, caught.value.error.code) == (400, "InvalidRequest")
 
-    @pytest.mark.parametrize("kind", ["application/octet-stream; x=y", "image/jpeg", "Application/Octet-Stream"])
+    @pytest.mark.parametrize(
+        "kind", ["application/octet-stream; x=y", "image/jpeg", "Application/Octet-Stream"]
+    )
     def test_types(self, post, kind):
         """Bytes are bytes, whatever case or kind of image their type has."""
         ok(post(headers={"Content-Type": kind}))
@@ -375,20 +444,31 @@ def web(data):
 
 class TestTags:
     def test_boxes(self, http, gateway, azure):
-        """Where no route serves labels, tags are those of the objects, each once, and the answer says so."""
-        reply = http.post(gateway + PATH, params={**QUERY, "features": "tags"}, headers=RAW, content=PHOTO)
+        """Where no route serves labels, tags are those of the objects, each once, and the answer
+        says so."""
+        reply = http.post(
+            gateway + PATH, params={**QUERY, "features": "tags"}, headers=RAW, content=PHOTO
+        )
         assert [tag["name"] for tag in ok(reply)["tagsResult"]["values"]] == ["red", "blue"]
         assert reply.headers["X-Imgrid-Labels"] == "boxes"
-        assert azure(gateway).analyze(PHOTO, [VisualFeatures.TAGS]).tags.list[0].confidence == pytest.approx(1)
+        assert azure(gateway).analyze(PHOTO, [VisualFeatures.TAGS]).tags.list[
+            0
+        ].confidence == pytest.approx(1)
 
     def test_labels(self, http, serve):
         """Where one does, they are what the provider says of the whole photo, surest first."""
-        seen = [Detection(name, score, WHOLE, kind="LABEL") for name, score in (("grass", 0.6), ("outdoor", 0.9))]
+        seen = [
+            Detection(name, score, WHOLE, kind="LABEL")
+            for name, score in (("grass", 0.6), ("outdoor", 0.9))
+        ]
         address = serve(labels=lambda *_: seen, route={"stages": [{"shape": "1x1"}]})
-        reply = http.post(address + PATH, params={**QUERY, "features": "tags"}, headers=RAW, content=PHOTO)
+        reply = http.post(
+            address + PATH, params={**QUERY, "features": "tags"}, headers=RAW, content=PHOTO
+        )
         assert ok(reply)["tagsResult"]["values"] == [
-            {"name": "outdoor", "confidence": 0.9}, {"name": "grass", "confidence": 0.6},
-        ]  # fmt: skip
+            {"name": "outdoor", "confidence": 0.9},
+            {"name": "grass", "confidence": 0.6},
+        ]
         assert "X-Imgrid-Labels" not in reply.headers
 
 
@@ -399,16 +479,23 @@ CROPS = {"values": [{"aspectRatio": 1.5, "boundingBox": {"x": 0, "y": 0, "w": 30
 
 class TestExtras:
     def test_extras(self, azure, serve):
-        """What Azure alone can say is asked of it about this one photo, as it came, with the options of the call; and
-        is told beside the rest."""
+        """What Azure alone can say is asked of it about this one photo, as it came, with the
+        options of the call; and is told beside the rest."""
         told = {"caption": CAPTION, "denseCaptions": DENSE, "smartCrops": CROPS}
         vendor = ScriptedProvider(
-            lambda *_: [Detection(name, 1.0, WHOLE, details={"raw": raw}) for name, raw in told.items()],
+            lambda *_: [
+                Detection(name, 1.0, WHOLE, details={"raw": raw}) for name, raw in told.items()
+            ],
             introduced=about("azure", task=Task.EXTRAS, kind="azure"),
         )
         answer = azure(serve(extras={"azure": vendor})).analyze(
             PHOTO,
-            [VisualFeatures.CAPTION, VisualFeatures.DENSE_CAPTIONS, VisualFeatures.SMART_CROPS, *OBJECTS],
+            [
+                VisualFeatures.CAPTION,
+                VisualFeatures.DENSE_CAPTIONS,
+                VisualFeatures.SMART_CROPS,
+                *OBJECTS,
+            ],
             gender_neutral_caption=True,
             smart_crops_aspect_ratios=[0.9, 1.5],
         )
@@ -426,22 +513,41 @@ class TestExtras:
         ]
 
     def test_own_size(self, azure, serve):
-        """Their places are in pixels of the client's photo, whose size is told beside: a JPEG that is turned by its
-        EXIF is asked about upright, and as large as it is."""
+        """Their places are in pixels of the client's photo, whose size is told beside: a JPEG that
+        is turned by its EXIF is asked about upright, and as large as it is."""
         vendor = ScriptedProvider(
             lambda picture, _: [
-                Detection("smartCrops", 1.0, WHOLE, details={"raw": {"values": [
-                    {"aspectRatio": 1.5, "boundingBox": {"x": 0, "y": 0, "w": picture.width_px, "h": picture.height_px}}
-                ]}})
+                Detection(
+                    "smartCrops",
+                    1.0,
+                    WHOLE,
+                    details={
+                        "raw": {
+                            "values": [
+                                {
+                                    "aspectRatio": 1.5,
+                                    "boundingBox": {
+                                        "x": 0,
+                                        "y": 0,
+                                        "w": picture.width_px,
+                                        "h": picture.height_px,
+                                    },
+                                }
+                            ]
+                        }
+                    },
+                )
             ],
             introduced=about("azure", task=Task.EXTRAS, kind="azure"),
-        )  # fmt: skip
+        )
         client = azure(serve(extras={"azure": vendor}))
         turned = encoded(drawn((450, 250), Block("red", 40, 20, 120, 180)), "JPEG", orientation=6)
         for photo, size in ((PHOTO, (400, 200)), (turned, (450, 250))):
             answer = client.analyze(photo, [VisualFeatures.SMART_CROPS])
             box = answer.smart_crops.list[0].bounding_box
-            assert (answer.metadata.width, answer.metadata.height) == (box.width, box.height) == size
+            assert (
+                (answer.metadata.width, answer.metadata.height) == (box.width, box.height) == size
+            )
 
 
 class Token:
@@ -463,7 +569,9 @@ class TestKeys:
     @pytest.mark.parametrize("key", ["wrong", "key-shop", "sk-shop"])
     def test_wrong(self, azure, closed, key):
         """A wrong key, or one of another dialect, is refused as Azure refuses it."""
-        with pytest.raises(ClientAuthenticationError, match="Access denied due to invalid subscription key") as caught:
+        with pytest.raises(
+            ClientAuthenticationError, match="Access denied due to invalid subscription key"
+        ) as caught:
             azure(closed, key).analyze(PHOTO, OBJECTS)
         assert (caught.value.status_code, caught.value.error.code) == (401, "401")
 
@@ -472,9 +580,12 @@ class TestKeys:
         reply = http.post(f"{closed}/v1/detect", headers={"X-Api-Key": "az-shop"}, content=PHOTO)
         assert reply.status_code == 401
 
-    @pytest.mark.parametrize("headers", [{}, {"Ocp-Apim-Subscription-Key": ""}, {"Authorization": "Bearer"}])
+    @pytest.mark.parametrize(
+        "headers", [{}, {"Ocp-Apim-Subscription-Key": ""}, {"Authorization": "Bearer"}]
+    )
     def test_none(self, closed, http, headers):
-        """A request without a key is told the header that it belongs in, before anything else is said of it."""
+        """A request without a key is told the header that it belongs in, before anything else is
+        said of it."""
         reply = http.post(f"{closed}{PATH}", headers=headers)
         assert (reply.status_code, reply.json()["error"]["code"]) == (401, "401")
         assert "Ocp-Apim-Subscription-Key: KEY" in reply.json()["error"]["message"]
@@ -482,15 +593,19 @@ class TestKeys:
 
 
 class TestRetries:
-    """What the SDK does of itself: it asks again after 500, 503 and 504, and after whatever has a Retry-After."""
+    """What the SDK does of itself: it asks again after 500, 503 and 504, and after whatever has a
+    Retry-After."""
 
     @pytest.fixture
     def sent(self, azure):
-        """`sent(address)`: the statuses that a client of it saw that would ask once again, and its error."""
+        """`sent(address)`: the statuses that a client of it saw that would ask once again, and its
+        error."""
 
         def ask(address):
             statuses = []
-            hook = {"raw_response_hook": lambda reply: statuses.append(reply.http_response.status_code)}
+            hook = {
+                "raw_response_hook": lambda reply: statuses.append(reply.http_response.status_code)
+            }
             client = azure(address, retry_total=1, retry_backoff_factor=0.01, **hook)
             with pytest.raises(HttpResponseError) as caught:
                 client.analyze(PHOTO, OBJECTS)
@@ -513,15 +628,20 @@ class TestRetries:
 
     @pytest.mark.parametrize("error", [Unavailable("down"), Misconfigured("secret details")])
     def test_failed(self, sent, serve, error):
-        """A provider that failed for as long as there was time is not asked again, which might be billed again."""
-        statuses, caught = sent(serve(ScriptedProvider(errors=repeat(error)), route={"deadline_ms": 300}))
+        """A provider that failed for as long as there was time is not asked again, which might be
+        billed again."""
+        statuses, caught = sent(
+            serve(ScriptedProvider(errors=repeat(error)), route={"deadline_ms": 300})
+        )
         assert statuses == [502]
         assert caught.error.code == "InternalServerError"
         assert "secret details" not in str(caught)
 
     def test_late(self, sent, serve):
         """Nor is it once the photo's deadline has passed."""
-        statuses, _ = sent(serve(ScriptedProvider(gate=asyncio.Event()), route={"deadline_ms": 200}))
+        statuses, _ = sent(
+            serve(ScriptedProvider(gate=asyncio.Event()), route={"deadline_ms": 200})
+        )
         assert statuses == [502]
 
     @pytest.mark.parametrize("kind", [Busy, UpstreamThrottled, Stopping, BufferAway])
@@ -529,7 +649,9 @@ class TestRetries:
         """Where coming back can help, a reply says when."""
         assert int(DIALECT.render_error(kind("full")).headers["Retry-After"]) >= 1
 
-    @pytest.mark.parametrize("kind", [GatewayError, BilledUnknown, DeadlineExceeded, Unauthenticated])
+    @pytest.mark.parametrize(
+        "kind", [GatewayError, BilledUnknown, DeadlineExceeded, Unauthenticated]
+    )
     def test_unwanted(self, kind):
         """Where it cannot, no reply does."""
         assert "Retry-After" not in DIALECT.render_error(kind("failed")).headers
@@ -548,13 +670,20 @@ def test_boxes_lie_inside(box, size):
     photo = Photo("id", b"", "JPEG", size)
     found = tuple(Detection("x", 1.0, box, kind=kind, key=1) for kind in ("", "LINE"))
     for task, feature in ((Task.OBJECTS, "objects"), (Task.PEOPLE, "people")):
-        reply = DIALECT.render(about_all(task, [b""], options=(feature,)), [answered(photo, task, found[:1])])
+        reply = DIALECT.render(
+            about_all(task, [b""], options=(feature,)), [answered(photo, task, found[:1])]
+        )
         (value,) = json.loads(reply.body)[f"{feature}Result"]["values"]
         x, y, w, h = (value["boundingBox"][side] for side in "xywh")
         assert min(x, y) >= 0 < min(w, h)
         assert x + w <= size.width_px
         assert y + h <= size.height_px
-    reply = DIALECT.render(about_all(Task.TEXT, [b""], options=("read",)), [answered(photo, Task.TEXT, found[1:])])
+    reply = DIALECT.render(
+        about_all(Task.TEXT, [b""], options=("read",)), [answered(photo, Task.TEXT, found[1:])]
+    )
     (line,) = json.loads(reply.body)["readResult"]["blocks"][0]["lines"]
     assert len(line["boundingPolygon"]) == 4
-    assert all(0 <= p["x"] <= size.width_px and 0 <= p["y"] <= size.height_px for p in line["boundingPolygon"])
+    assert all(
+        0 <= p["x"] <= size.width_px and 0 <= p["y"] <= size.height_px
+        for p in line["boundingPolygon"]
+    )

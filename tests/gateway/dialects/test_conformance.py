@@ -18,7 +18,11 @@ from gateway.dialects.registry import load_all
 from gateway.security.keyring import KeyPair, Keyring, digest
 
 DIALECTS = load_all()
-NAMED = {"argnames": "dialect", "argvalues": DIALECTS, "ids": [dialect.name for dialect in DIALECTS]}
+NAMED = {
+    "argnames": "dialect",
+    "argvalues": DIALECTS,
+    "ids": [dialect.name for dialect in DIALECTS],
+}
 SOME = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TENANT = Tenant("shop", "shop")
@@ -28,44 +32,130 @@ KEYRING = Keyring({digest(*pair): TENANT for pair in KEYS.items()}, {"AK": KeyPa
 text = st.text(st.characters(max_codepoint=255), max_size=40)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 members = st.sampled_from(
-    ["Image", "Bytes", "S3Object", "MaxLabels", "MinConfidence", "Features", "Settings", "GeneralLabels", "Filters",
-     "RegionsOfInterest", "BoundingBox", "Polygon", "photos", "content", "name", "task", "min_score", "labels", "url",
-     "requests", "image", "source", "features", "type", "maxResults", "max_results"]
-)  # fmt: skip
+    [
+        "Image",
+        "Bytes",
+        "S3Object",
+        "MaxLabels",
+        "MinConfidence",
+        "Features",
+        "Settings",
+        "GeneralLabels",
+        "Filters",
+        "RegionsOfInterest",
+        "BoundingBox",
+        "Polygon",
+        "photos",
+        "content",
+        "name",
+        "task",
+        "min_score",
+        "labels",
+        "url",
+        "requests",
+        "image",
+        "source",
+        "features",
+        "type",
+        "maxResults",
+        "max_results",
+    ]
+)
 likely = st.recursive(
-    st.none() | st.integers() | st.floats() | st.sampled_from(["", "AAAA", "objects", "%", "TEXT_DETECTION", "19"]),
+    st.none()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "AAAA", "objects", "%", "TEXT_DETECTION", "19"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(members, inner, max_size=4),
     max_leaves=12,
 )
-multipart = st.lists(st.sampled_from([b"--b", b"--b--", b"\r\n", b"\r\n\r\n", b"x", b"Content-Disposition: form-data; ",
-                                      b'name="photo"', b'; filename="a"', b"\xff", b"Content-Transfer-Encoding: base64",
-                                      b'name="labels"']), max_size=20).map(b"".join)  # fmt: skip
-features = st.lists(st.fixed_dictionaries({"type": st.integers(0, 20) | likely}, optional={"maxResults": likely}))
-images = st.fixed_dictionaries({"image": st.fixed_dictionaries({"content": likely}) | likely, "features": features})
+multipart = st.lists(
+    st.sampled_from(
+        [
+            b"--b",
+            b"--b--",
+            b"\r\n",
+            b"\r\n\r\n",
+            b"x",
+            b"Content-Disposition: form-data; ",
+            b'name="photo"',
+            b'; filename="a"',
+            b"\xff",
+            b"Content-Transfer-Encoding: base64",
+            b'name="labels"',
+        ]
+    ),
+    max_size=20,
+).map(b"".join)
+features = st.lists(
+    st.fixed_dictionaries({"type": st.integers(0, 20) | likely}, optional={"maxResults": likely})
+)
+images = st.fixed_dictionaries(
+    {"image": st.fixed_dictionaries({"content": likely}) | likely, "features": features}
+)
 batches = st.fixed_dictionaries({"requests": st.lists(images | likely, max_size=18)})
 bodies = st.one_of(
-    st.binary(max_size=200), multipart, (json_values | likely | batches).map(lambda value: json.dumps(value).encode())
+    st.binary(max_size=200),
+    multipart,
+    (json_values | likely | batches).map(lambda value: json.dumps(value).encode()),
 )
 kinds = st.sampled_from(
-    ["application/json", "application/json; charset=x", "multipart/form-data; boundary=b", "multipart/form-data",
-     "multipart/form-data; boundary=", "multipart/form-data; boundary*=x''%", "image/jpeg", ";", '"', 'a; b="c',
-     "application/octet-stream"]
-)  # fmt: skip
+    [
+        "application/json",
+        "application/json; charset=x",
+        "multipart/form-data; boundary=b",
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/form-data; boundary*=x''%",
+        "image/jpeg",
+        ";",
+        '"',
+        'a; b="c',
+        "application/octet-stream",
+    ]
+)
 targets = st.sampled_from(["RekognitionService.DetectLabels", "RekognitionService.DetectText"])
-named = ("authorization", "x-api-key", "ocp-apim-subscription-key", "x-amz-date", "x-amz-content-sha256", "host")
+named = (
+    "authorization",
+    "x-api-key",
+    "ocp-apim-subscription-key",
+    "x-amz-date",
+    "x-amz-content-sha256",
+    "host",
+)
 others = dict.fromkeys(named, text)
-headers = st.fixed_dictionaries({}, optional={"content-type": kinds | text, "x-amz-target": targets | text, **others})
+headers = st.fixed_dictionaries(
+    {}, optional={"content-type": kinds | text, "x-amz-target": targets | text, **others}
+)
 pairs = st.tuples(
-    st.sampled_from(["api-version", "features", "language", "model-version", "model-name", "task", "labels"]),
-    st.sampled_from(["2023-10-01", "2024-02-01", "Objects%2C", "read,people", "tags", "latest", "en", "%00", "%ff"]),
+    st.sampled_from(
+        ["api-version", "features", "language", "model-version", "model-name", "task", "labels"]
+    ),
+    st.sampled_from(
+        [
+            "2023-10-01",
+            "2024-02-01",
+            "Objects%2C",
+            "read,people",
+            "tags",
+            "latest",
+            "en",
+            "%00",
+            "%ff",
+        ]
+    ),
 )
 queries = st.one_of(
     text,
-    st.sampled_from(["task=text&labels=a,b", "min_score=1e999", "&" * 60, "a=1&" * 60, "%ff=%", "=", "task=%00"]),
+    st.sampled_from(
+        ["task=text&labels=a,b", "min_score=1e999", "&" * 60, "a=1&" * 60, "%ff=%", "=", "task=%00"]
+    ),
     st.lists(pairs, max_size=5).map(lambda given: "&".join(map("=".join, given))),
     pairs.map(lambda pair: f"api-version=2023-10-01&features=objects&{'='.join(pair)}"),
 )
@@ -76,8 +166,8 @@ requests = st.builds(Incoming, st.just("POST"), text.map("/".__add__), queries, 
 @given(incoming=requests)
 @SOME
 def test_parse(dialect, incoming):
-    """Whatever arrives, reading a request gives a question or one of the gateway's own errors, which has its reply; so
-    has a question about no photos."""
+    """Whatever arrives, reading a request gives a question or one of the gateway's own errors,
+    which has its reply; so has a question about no photos."""
     try:
         question = dialect.parse(incoming)
         told = isinstance(question, Forward) or question.items or dialect.render(question, []).body
@@ -92,7 +182,10 @@ BROKEN = b'{"task": "\xff", "Image": {"S3Object": {"x": "\xff"}}, "requests": [{
 @pytest.mark.parametrize(**NAMED)
 def test_parse_no_utf8(dialect):
     """JSON that is no UTF-8 is refused as any other bad request."""
-    headers = {"content-type": "application/json", "x-amz-target": "RekognitionService.DetectLabels"}
+    headers = {
+        "content-type": "application/json",
+        "x-amz-target": "RekognitionService.DetectLabels",
+    }
     with pytest.raises(BadRequest):
         dialect.parse(Incoming("POST", "/", "", headers, BROKEN))
 
@@ -104,10 +197,15 @@ def test_parse_deep(dialect, key, opening):
     """JSON nested deeper than a reader can go is refused as any other bad request."""
     queries = ("", "", "api-version=2023-10-01&features=read")
     for operation, query in zip(("DetectLabels", "DetectText", ""), queries, strict=True):
-        kind = {"content-type": "application/json", "x-amz-target": f"RekognitionService.{operation}"}
+        kind = {
+            "content-type": "application/json",
+            "x-amz-target": f"RekognitionService.{operation}",
+        }
         refused = False
         try:
-            dialect.parse(Incoming("POST", "/", query, kind, f'{{"{key}":'.encode() + opening * 100_000))
+            dialect.parse(
+                Incoming("POST", "/", query, kind, f'{{"{key}":'.encode() + opening * 100_000)
+            )
         except GatewayError:  # a RecursionError's report would be longer than anybody could read
             refused = True
         except RecursionError:
@@ -115,11 +213,20 @@ def test_parse_deep(dialect, key, opening):
         assert refused
 
 
-CALL_HEADERS = {"rekognition": "amz-sdk-invocation-id", "azure": "x-ms-client-request-id", "native": "idempotency-key",
-                "google": "x-goog-request-id"}  # fmt: skip
+CALL_HEADERS = {
+    "rekognition": "amz-sdk-invocation-id",
+    "azure": "x-ms-client-request-id",
+    "native": "idempotency-key",
+    "google": "x-goog-request-id",
+}
 """Which header marks the tries of a call."""
 PLAIN = ("content-type", "x-imgrid-quality", "x-imgrid-deadline-ms")
-ASKS = {"rekognition": ("x-amz-target", "x-imgrid-quality"), "azure": PLAIN, "google": PLAIN, "native": PLAIN}
+ASKS = {
+    "rekognition": ("x-amz-target", "x-imgrid-quality"),
+    "azure": PLAIN,
+    "google": PLAIN,
+    "native": PLAIN,
+}
 """Which others say what is asked."""
 
 
@@ -127,7 +234,8 @@ ASKS = {"rekognition": ("x-amz-target", "x-imgrid-quality"), "azure": PLAIN, "go
 @given(incoming=requests, given_id=text | st.sampled_from(["x" * 255, "x" * 256, "\0", ""]))
 @settings(SOME, max_examples=40)
 def test_call_ids(dialect, incoming, given_id):
-    """Whatever is sent as a call's id, there are few ids, of one length; what is none is refused or left out."""
+    """Whatever is sent as a call's id, there are few ids, of one length; what is none is refused or
+    left out."""
     headers = {**incoming.headers, **dict.fromkeys(CALL_HEADERS.values(), given_id)}
     try:
         ids = dialect.call_ids(replace(incoming, headers=headers))
@@ -142,18 +250,28 @@ def test_call_ids(dialect, incoming, given_id):
 
 @pytest.mark.parametrize(**NAMED)
 def test_call_ids_mean(dialect):
-    """The same id marks the same call only with the same request: body, query, and the headers that ask."""
-    headers = {CALL_HEADERS[dialect.name]: "id", "x-amz-target": "RekognitionService.DetectText", "x-amz-date": STAMP}
+    """The same id marks the same call only with the same request: body, query, and the headers that
+    ask."""
+    headers = {
+        CALL_HEADERS[dialect.name]: "id",
+        "x-amz-target": "RekognitionService.DetectText",
+        "x-amz-date": STAMP,
+    }
     one = Incoming("POST", "/", "a=1", headers, b"body")
     others = [
         replace(one, body=b"other"),
         replace(one, query="a=2"),
         replace(one, path="/other"),
-        *(replace(one, headers={**headers, name: "RekognitionService.DetectLabels"}) for name in ASKS[dialect.name]),
+        *(
+            replace(one, headers={**headers, name: "RekognitionService.DetectLabels"})
+            for name in ASKS[dialect.name]
+        ),
         replace(one, headers={**headers, CALL_HEADERS[dialect.name]: "other"}),
     ]
     (known,) = dialect.call_ids(one)
-    assert dialect.call_ids(replace(one, headers={**headers, "x-amz-date": "later", "user-agent": "x"})) == (known,)
+    assert dialect.call_ids(
+        replace(one, headers={**headers, "x-amz-date": "later", "user-agent": "x"})
+    ) == (known,)
     assert all(dialect.call_ids(other) not in ((), (known,)) for other in others)
 
 
@@ -196,7 +314,8 @@ def test_render_error(dialect, kind):
 @pytest.mark.parametrize(**NAMED)
 @pytest.mark.parametrize("kind", every(errors.GatewayError), ids=lambda kind: kind.__name__)
 def test_blame(dialect, kind):
-    """A client is blamed for its own errors only: 4xx for what it could change or retry, 5xx for the rest."""
+    """A client is blamed for its own errors only: 4xx for what it could change or retry, 5xx for
+    the rest."""
     reply = dialect.render_error(kind("what went wrong"))
     assert (reply.status < 500) == (kind.status < 500)
 

@@ -1,7 +1,9 @@
-"""Requests that were right and are not any more: every dialect answers them in its own form, and blames nobody else.
+"""Requests that were right and are not any more: every dialect answers them in its own form, and
+blames nobody else.
 
-Where tests/gateway/dialects/test_conformance.py sends anything at all, here something is changed in a request of each
-operation and option that is served: a member's value, its name, its place, a byte.
+Where tests/gateway/dialects/test_conformance.py sends anything at all, here something is changed in
+a request of each operation and option that is served: a member's value, its name, its place, a
+byte.
 """
 
 from __future__ import annotations
@@ -61,9 +63,17 @@ def aws(operation: str, **body: Any) -> Right:
 
 def google(*features: Any, context: Any = None, source: Any = None, **more: Any) -> Right:
     image = {"source": source} if source else {"content": CONTENT}
-    request = {"image": image, "features": [*features], **({"imageContext": context} if context else {})}
+    request = {
+        "image": image,
+        "features": [*features],
+        **({"imageContext": context} if context else {}),
+    }
     return Right(
-        "google", "/v1/images:annotate", JSON, {"requests": [request], **more}, {"$alt": "json", "fields": "*"}
+        "google",
+        "/v1/images:annotate",
+        JSON,
+        {"requests": [request], **more},
+        {"$alt": "json", "fields": "*"},
     )
 
 
@@ -76,65 +86,175 @@ def native(body: Any = PHOTO, kind: str = BYTES, **query: Any) -> Right:
     return Right("native", "/v1/detect", kind, body, query)
 
 
-FILTERS = ("LabelInclusionFilters", "LabelExclusionFilters", "LabelCategoryInclusionFilters",
-           "LabelCategoryExclusionFilters")  # fmt: skip
+FILTERS = (
+    "LabelInclusionFilters",
+    "LabelExclusionFilters",
+    "LabelCategoryInclusionFilters",
+    "LabelCategoryExclusionFilters",
+)
 REGIONS = [
     {"BoundingBox": {"Width": 0.5, "Height": 0.5, "Left": 0.1, "Top": 0.1}},
     {"Polygon": [{"X": 0.1, "Y": 0.1}, {"X": 0.9, "Y": 0.1}, {"X": 0.5, "Y": 0.9}]},
 ]
 WORDS = {"MinConfidence": 50, "MinBoundingBoxHeight": 0.01, "MinBoundingBoxWidth": 0.01}
-PARAMS = {"languageHints": ["en"], "latLongRect": {"minLatLng": {"latitude": 1.5, "longitude": 2}},
-          "cropHintsParams": {"aspectRatios": [1.5]}, "webDetectionParams": {"includeGeoResults": True},
-          "productSearchParams": {"productSet": "p", "productCategories": ["toys-v2"], "filter": "a=b",
-                                  "boundingPoly": {"normalizedVertices": [{"x": 0.1, "y": 0.2}]}},
-          "textDetectionParams": {"enableTextDetectionConfidenceScore": True}}  # fmt: skip
-EVERY_FEATURE = [{"type": number, "maxResults": 5, "model": "builtin/latest"}
-                 for number in (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 19)]  # fmt: skip
+PARAMS = {
+    "languageHints": ["en"],
+    "latLongRect": {"minLatLng": {"latitude": 1.5, "longitude": 2}},
+    "cropHintsParams": {"aspectRatios": [1.5]},
+    "webDetectionParams": {"includeGeoResults": True},
+    "productSearchParams": {
+        "productSet": "p",
+        "productCategories": ["toys-v2"],
+        "filter": "a=b",
+        "boundingPoly": {"normalizedVertices": [{"x": 0.1, "y": 0.2}]},
+    },
+    "textDetectionParams": {"enableTextDetectionConfidenceScore": True},
+}
+EVERY_FEATURE = [
+    {"type": number, "maxResults": 5, "model": "builtin/latest"}
+    for number in (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 19)
+]
 
 RIGHT = [
-    aws("DetectLabels", MaxLabels=5, MinConfidence=50.5, Features=["GENERAL_LABELS", "IMAGE_PROPERTIES"],
-        Settings={"GeneralLabels": {name: ["Dog"] for name in FILTERS}, "ImageProperties": {"MaxDominantColors": 5}}),
+    aws(
+        "DetectLabels",
+        MaxLabels=5,
+        MinConfidence=50.5,
+        Features=["GENERAL_LABELS", "IMAGE_PROPERTIES"],
+        Settings={
+            "GeneralLabels": {name: ["Dog"] for name in FILTERS},
+            "ImageProperties": {"MaxDominantColors": 5},
+        },
+    ),
     aws("DetectText", Filters={"WordFilter": WORDS, "RegionsOfInterest": REGIONS}),
     aws("DetectFaces", Attributes=["DEFAULT", "SMILE"]),
     aws("DetectModerationLabels", MinConfidence=60),
     aws("DetectModerationLabels", ProjectVersion="arn", HumanLoopConfig={"HumanLoopName": "a"}),
-    aws("DetectProtectiveEquipment",
-        SummarizationAttributes={"MinConfidence": 80, "RequiredEquipmentTypes": ["FACE_COVER", "HEAD_COVER"]}),
-    aws("RecognizeCelebrities", Image={"S3Object": {"Bucket": "shop", "Name": "a.jpg", "Version": "1"}}),
+    aws(
+        "DetectProtectiveEquipment",
+        SummarizationAttributes={
+            "MinConfidence": 80,
+            "RequiredEquipmentTypes": ["FACE_COVER", "HEAD_COVER"],
+        },
+    ),
+    aws(
+        "RecognizeCelebrities",
+        Image={"S3Object": {"Bucket": "shop", "Name": "a.jpg", "Version": "1"}},
+    ),
     aws("CompareFaces", SourceImage={"Bytes": CONTENT}, TargetImage={"Bytes": CONTENT}),
     google(*EVERY_FEATURE, context=PARAMS, parent="projects/p", labels={"team": "a"}),
     google({"type": "OBJECT_LOCALIZATION"}, {"type": "TEXT_DETECTION"}),
-    google({"type": "FACE_DETECTION"}, {"type": "SAFE_SEARCH_DETECTION"}, source={"imageUri": "gs://shop/a.jpg"}),
-    google({"type": "LABEL_DETECTION", "max_results": 3}, source={"gcsImageUri": "gs://shop/a.jpg"}),
-    azure("objects,people,read,tags,caption,denseCaptions,smartCrops", language="en",
-          **{"gender-neutral-caption": "true", "smartcrops-aspect-ratios": "0.9,1.33", "model-version": "latest"}),
+    google(
+        {"type": "FACE_DETECTION"},
+        {"type": "SAFE_SEARCH_DETECTION"},
+        source={"imageUri": "gs://shop/a.jpg"},
+    ),
+    google(
+        {"type": "LABEL_DETECTION", "max_results": 3}, source={"gcsImageUri": "gs://shop/a.jpg"}
+    ),
+    azure(
+        "objects,people,read,tags,caption,denseCaptions,smartCrops",
+        language="en",
+        **{
+            "gender-neutral-caption": "true",
+            "smartcrops-aspect-ratios": "0.9,1.33",
+            "model-version": "latest",
+        },
+    ),
     azure("read", {"url": "https://example.com/a.jpg"}),
-    native(task="objects", min_score="0.1", max_results="5", labels="red,blue", deadline_ms="5000", quality="exact"),
-    native({"task": "text", "labels": ["a"], "photos": [{"content": CONTENT, "name": "a"}], "min_score": 0.5}, JSON),
-    native(b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\n' + PHOTO
-           + b'\r\n--b\r\nContent-Disposition: form-data; name="task"\r\n\r\nobjects\r\n--b--\r\n',
-           "multipart/form-data; boundary=b"),
-]  # fmt: skip
-HANDED_ON = [each for each in RIGHT if each.target == "CompareFaces" or b"ProjectVersion" in encode(each.body)]
+    native(
+        task="objects",
+        min_score="0.1",
+        max_results="5",
+        labels="red,blue",
+        deadline_ms="5000",
+        quality="exact",
+    ),
+    native(
+        {
+            "task": "text",
+            "labels": ["a"],
+            "photos": [{"content": CONTENT, "name": "a"}],
+            "min_score": 0.5,
+        },
+        JSON,
+    ),
+    native(
+        b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\n'
+        + PHOTO
+        + b'\r\n--b\r\nContent-Disposition: form-data; name="task"\r\n\r\nobjects\r\n--b--\r\n',
+        "multipart/form-data; boundary=b",
+    ),
+]
+HANDED_ON = [
+    each
+    for each in RIGHT
+    if each.target == "CompareFaces" or b"ProjectVersion" in encode(each.body)
+]
 DIALECTS = {dialect.name: dialect for dialect in load_all()}
 NAMES = sorted({each.dialect for each in RIGHT})
 
 hostile = st.sampled_from(
-    [None, True, 0, -1, 3, 2**31, 2**63, 10**400, -0.0, 1e308, float("nan"), float("inf"), "", "0", "a", "\x00",
-     "\ud800", "é" * 300, "x" * 3000, "%", "null", "NaN", "../..", "\r\nX: y", CONTENT, CONTENT[:-3] + "!", "AAAA", "gs://",
-     "s3://a", "http://127.0.0.1/", "objects,objects", [], {}, [[]], [None], [{}], {"": None}, ["a"] * 200, [{}] * 20]
-)  # fmt: skip
+    [
+        None,
+        True,
+        0,
+        -1,
+        3,
+        2**31,
+        2**63,
+        10**400,
+        -0.0,
+        1e308,
+        float("nan"),
+        float("inf"),
+        "",
+        "0",
+        "a",
+        "\x00",
+        "\ud800",
+        "é" * 300,
+        "x" * 3000,
+        "%",
+        "null",
+        "NaN",
+        "../..",
+        "\r\nX: y",
+        CONTENT,
+        CONTENT[:-3] + "!",
+        "AAAA",
+        "gs://",
+        "s3://a",
+        "http://127.0.0.1/",
+        "objects,objects",
+        [],
+        {},
+        [[]],
+        [None],
+        [{}],
+        {"": None},
+        ["a"] * 200,
+        [{}] * 20,
+    ]
+)
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Where there is something in a JSON value."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     return [at, *(place for key, member in inner for place in places(member, (*at, key)))]
 
 
 @st.composite
 def changed(draw: Any, value: Any) -> Any:
-    """The JSON value with something in one place of it another, gone, twice, wrapped, or called otherwise."""
+    """The JSON value with something in one place of it another, gone, twice, wrapped, or called
+    otherwise."""
     made = json.loads(json.dumps(value))
     *way, last = draw(st.sampled_from(places(made)[1:] or [("",)]))
     inside = made
@@ -142,7 +262,9 @@ def changed(draw: Any, value: Any) -> Any:
         inside = inside[key]
     if inside is made and not made:
         return draw(hostile)
-    match draw(st.sampled_from(["other", "other", "other", "gone", "twice", "wrapped", "called", "beside"])):
+    match draw(
+        st.sampled_from(["other", "other", "other", "gone", "twice", "wrapped", "called", "beside"])
+    ):
         case "other":
             inside[last] = draw(hostile)
         case "gone":
@@ -152,7 +274,9 @@ def changed(draw: Any, value: Any) -> Any:
         case "wrapped":
             inside[last] = {"value": inside[last]}
         case "called" if isinstance(inside, dict):
-            inside[draw(st.sampled_from([str(last).swapcase(), f"{last}\x00", "__proto__", ""]))] = inside.pop(last)
+            inside[
+                draw(st.sampled_from([str(last).swapcase(), f"{last}\x00", "__proto__", ""]))
+            ] = inside.pop(last)
         case _ if isinstance(inside, dict):
             inside[draw(st.text(max_size=5))] = draw(hostile)
     return made
@@ -162,7 +286,11 @@ def changed(draw: Any, value: Any) -> Any:
 def spoiled(draw: Any, data: bytes) -> bytes:
     """The bytes cut, or with some of them others."""
     at = draw(st.integers(0, len(data)))
-    return data[:at] + draw(st.binary(max_size=3)) + data[at + draw(st.integers(0, 3)) :][: draw(st.integers(0, 10**5))]
+    return (
+        data[:at]
+        + draw(st.binary(max_size=3))
+        + data[at + draw(st.integers(0, 3)) :][: draw(st.integers(0, 10**5))]
+    )
 
 
 @st.composite
@@ -180,9 +308,14 @@ def queries(draw: Any, query: dict[str, Any]) -> str:
     made = [(name, str(value)) for name, value in query.items()]
     for _ in range(draw(st.integers(0, 2))):
         name = draw(st.sampled_from([*query, "features", "key", "unknown"]))
-        value = draw(hostile.map(str) | st.sampled_from(["a,b", ",", "denseCaptions", "responses/error", "responses("]))
+        value = draw(
+            hostile.map(str)
+            | st.sampled_from(["a,b", ",", "denseCaptions", "responses/error", "responses("])
+        )
         made = [*(pair for pair in made if pair[0] != name or draw(st.booleans())), (name, value)]
-    return urlencode(made, errors="replace") + draw(st.sampled_from(["", "", "&", "&=", "&%zz", "&fields=%ff"]))
+    return urlencode(made, errors="replace") + draw(
+        st.sampled_from(["", "", "&", "&=", "&%zz", "&fields=%ff"])
+    )
 
 
 @st.composite
@@ -190,7 +323,15 @@ def wrong(draw: Any, name: str) -> Incoming:
     """A request of that dialect which was right."""
     right = draw(st.sampled_from([each for each in RIGHT if each.dialect == name]))
     kinds = st.sampled_from(
-        [right.kind, right.kind, right.kind, JSON, BYTES, "multipart/form-data; boundary=b", "image/é"]
+        [
+            right.kind,
+            right.kind,
+            right.kind,
+            JSON,
+            BYTES,
+            "multipart/form-data; boundary=b",
+            "image/é",
+        ]
     )
     headers = {"content-type": draw(kinds)}
     if right.target:
@@ -198,7 +339,9 @@ def wrong(draw: Any, name: str) -> Incoming:
             [right.target, right.target, right.target, *OPERATIONS, "DeleteCollection", "", "a/b"]
         )
         headers["x-amz-target"] = f"RekognitionService.{draw(targets)}"
-    return Incoming("POST", right.path, draw(queries(right.query)), headers, draw(bodies(right.body)))
+    return Incoming(
+        "POST", right.path, draw(queries(right.query)), headers, draw(bodies(right.body))
+    )
 
 
 def right_ones() -> Any:
@@ -210,16 +353,21 @@ def test_right(right):
     """What the others are made of is right: it is a question, or a call to be handed on."""
     body = encode(right.body)
     headers = {"content-type": right.kind, "x-amz-target": f"RekognitionService.{right.target}"}
-    asked = DIALECTS[right.dialect].parse(Incoming("POST", right.path, urlencode(right.query), headers, body))
+    asked = DIALECTS[right.dialect].parse(
+        Incoming("POST", right.path, urlencode(right.query), headers, body)
+    )
     assert isinstance(asked, Forward) == (right in HANDED_ON)
-    assert isinstance(asked, Forward) or not any(isinstance(item.photo, GatewayError) for item in asked.items)
+    assert isinstance(asked, Forward) or not any(
+        isinstance(item.photo, GatewayError) for item in asked.items
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 @settings(max_examples=300, derandomize=True)
 def test_parse(name, data):
-    """A request in which something is wrong is a question all the same, or refused as what is wrong with it."""
+    """A request in which something is wrong is a question all the same, or refused as what is wrong
+    with it."""
     dialect = DIALECTS[name]
     try:
         asked: Any = dialect.parse(data.draw(wrong(name)))
@@ -230,8 +378,14 @@ def test_parse(name, data):
 
 LINE = Detection("ab c", 0.9, Box(0.1, 0.1, 0.5, 0.3), kind="LINE", key=1)
 FACE = Detection("Face", 0.9, Box(0.1, 0.1, 0.5, 0.6), landmarks=(Landmark("eyeLeft", 0.2, 0.2),))
-PERSON = Detection("Person", 0.99, WHOLE, kind="PERSON", key=1,
-                   details={"parts": [{"name": "FACE", "confidence": 0.9}]})  # fmt: skip
+PERSON = Detection(
+    "Person",
+    0.99,
+    WHOLE,
+    kind="PERSON",
+    key=1,
+    details={"parts": [{"name": "FACE", "confidence": 0.9}]},
+)
 FOUND = {
     "objects": see_shapes,
     "people": lambda *_: [Detection("Person", 0.9, WHOLE)],
@@ -241,18 +395,23 @@ FOUND = {
     "celebrities": lambda *_: [FACE],
     "equipment": lambda *_: [PERSON],
     "labels": lambda *_: [Detection("Dog", 0.9, WHOLE, kind="LABEL")],
-    "moderation": lambda *_: [Detection("Violence", 0.9, WHOLE, details={"parent": "", "level": 1})],
+    "moderation": lambda *_: [
+        Detection("Violence", 0.9, WHOLE, details={"parent": "", "level": 1})
+    ],
 }
 
 
 class Vendor(ScriptedProvider):
-    """Says nothing in each member it is asked for, and knows nothing of calls that are handed on to it."""
+    """Says nothing in each member it is asked for, and knows nothing of calls that are handed on to
+    it."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(introduced=about(kind, task=Task.EXTRAS, kind=kind))
 
     async def detect(self, picture: Any, task: Task, wanted: Any = ()) -> list[Detection]:
-        return [Detection(each.partition("?")[0], 1.0, WHOLE, details={"raw": {}}) for each in wanted]
+        return [
+            Detection(each.partition("?")[0], 1.0, WHOLE, details={"raw": {}}) for each in wanted
+        ]
 
     async def forward(self, call: Any) -> Forwarded:
         told = {"__type": "InvalidParameterException", "Message": "Request has invalid parameters"}
@@ -261,7 +420,8 @@ class Vendor(ScriptedProvider):
 
 @pytest.fixture(scope="module")
 def doors(started):
-    """A gateway that answers all there is, each photo alone and at once: its addresses, by HTTP and by gRPC."""
+    """A gateway that answers all there is, each photo alone and at once: its addresses, by HTTP and
+    by gRPC."""
     vendors = {kind: Vendor(kind) for kind in ("rekognition", "google", "azure")}
     address, parts = started(
         **FOUND,
@@ -294,11 +454,17 @@ def fits_google(told: Any, status: int, _: str) -> None:
         assert told["error"]["code"] == status
         assert {"message", "status"} <= set(told["error"])
     else:
-        json_format.ParseDict(told, vision.BatchAnnotateImagesResponse.pb()(), ignore_unknown_fields=False)
+        json_format.ParseDict(
+            told, vision.BatchAnnotateImagesResponse.pb()(), ignore_unknown_fields=False
+        )
 
 
 def fits_azure(told: Any, status: int, _: str) -> None:
-    assert {"code", "message"} <= set(told["error"]) if status != 200 else told["metadata"]["width"] == 90
+    assert (
+        {"code", "message"} <= set(told["error"])
+        if status != 200
+        else told["metadata"]["width"] == 90
+    )
 
 
 def fits_native(told: Any, status: int, _: str) -> None:
@@ -312,15 +478,17 @@ FITS = {"rekognition": fits_aws, "google": fits_google, "azure": fits_azure, "na
 @given(data=st.data())
 @settings(max_examples=80, derandomize=True)
 def test_answer(name, data, doors, http):
-    """Whatever is wrong with a request that arrives, its answer has the vendor's own form, and is an error of the
-    client's if it is one."""
+    """Whatever is wrong with a request that arrives, its answer has the vendor's own form, and is
+    an error of the client's if it is one."""
     asked = data.draw(wrong(name))
     headers = {key: value.encode() for key, value in asked.headers.items()}
     url = f"{doors[0]}{quote(asked.path, safe='/:')}?{asked.query}"
     reply = http.post(url, content=asked.body, headers=headers)
     assert reply.status_code == 200 or 400 <= reply.status_code < 500, reply.text
     assert "json" in reply.headers["Content-Type"]
-    FITS[name](reply.json(), reply.status_code, asked.headers.get("x-amz-target", "").rpartition(".")[2])
+    FITS[name](
+        reply.json(), reply.status_code, asked.headers.get("x-amz-target", "").rpartition(".")[2]
+    )
 
 
 @st.composite
@@ -347,4 +515,6 @@ def test_answer_by_grpc(data, doors, channels):
     assert ended.code() in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT), ended.details()
     if ended.code() == grpc.StatusCode.OK:
         asked = vision.BatchAnnotateImagesRequest.deserialize(data)
-        assert len(vision.BatchAnnotateImagesResponse.deserialize(told).responses) == len(asked.requests)
+        assert len(vision.BatchAnnotateImagesResponse.deserialize(told).responses) == len(
+            asked.requests
+        )

@@ -46,7 +46,12 @@ SQUARE = Size(100, 100)
 GREEN = encoded(drawn((200, 200), Block("green", 20, 20, 180, 180)), "PNG")
 OBJECTS, TEXT, DOCUMENT, LABELS = (
     vision.Feature.Type[name]
-    for name in ("OBJECT_LOCALIZATION", "TEXT_DETECTION", "DOCUMENT_TEXT_DETECTION", "LABEL_DETECTION")
+    for name in (
+        "OBJECT_LOCALIZATION",
+        "TEXT_DETECTION",
+        "DOCUMENT_TEXT_DETECTION",
+        "LABEL_DETECTION",
+    )
 )
 PATH = "/v1/images:annotate"
 ASKED = {"image": {"content": CONTENT}, "features": [{"type": "OBJECT_LOCALIZATION"}]}
@@ -70,12 +75,15 @@ def google():
 
 @pytest.fixture(scope="module")
 def discovered():
-    """`discovered(address, key)`: the older client, which is made from the API's discovery document."""
+    """`discovered(address, key)`: the older client, which is made from the API's discovery
+    document."""
     with ExitStack() as stack:
 
         def client(address, key):
             options = {"api_endpoint": address}
-            return stack.enter_context(build("vision", "v1", developerKey=key, client_options=options))
+            return stack.enter_context(
+                build("vision", "v1", developerKey=key, client_options=options)
+            )
 
         yield client
 
@@ -97,7 +105,8 @@ def of(content, *types, **feature):
 
 
 def ok(reply):
-    """The responses of a raw reply, held to the service's own messages, in which no unknown member may be."""
+    """The responses of a raw reply, held to the service's own messages, in which no unknown member
+    may be."""
     assert reply.status_code == 200, reply.text
     assert reply.headers["Content-Type"] == "application/json; charset=UTF-8"
     message = vision.BatchAnnotateImagesResponse.pb()()
@@ -119,21 +128,27 @@ def names(response):
 
 class TestObjects:
     def test_boxes(self, google, gateway):
-        """Objects have their box as fractions of the client's photo and scores of 0 to 1; the best comes first."""
+        """Objects have their box as fractions of the client's photo and scores of 0 to 1; the best
+        comes first."""
         answer = google(gateway).object_localization(image=vision.Image(content=PHOTO))
         red, blue = answer.localized_object_annotations
         assert (red.name, blue.name) == ("red", "blue")
         assert red.score == pytest.approx(1)
         assert blue.score == pytest.approx(0.75)
         corners = [(point.x, point.y) for point in red.bounding_poly.normalized_vertices]
-        for corner, expected in zip(corners, [(0.1, 0.1), (0.3, 0.1), (0.3, 0.9), (0.1, 0.9)], strict=True):
+        for corner, expected in zip(
+            corners, [(0.1, 0.1), (0.3, 0.1), (0.3, 0.9), (0.1, 0.9)], strict=True
+        ):
             assert corner == pytest.approx(expected, abs=0.02)
 
     def test_raw(self, post):
         """On the wire there are the service's own members and nothing else."""
         (answer,) = ok(post(ASKED))
         assert set(answer) == {"localizedObjectAnnotations"}
-        assert all(set(each) == {"name", "score", "boundingPoly"} for each in answer["localizedObjectAnnotations"])
+        assert all(
+            set(each) == {"name", "score", "boundingPoly"}
+            for each in answer["localizedObjectAnnotations"]
+        )
 
     def test_nothing(self, serve, http):
         """Where nothing is seen the response is there, and empty."""
@@ -141,14 +156,20 @@ class TestObjects:
         assert ok(reply) == [{}]
 
     def test_doubtful(self, google, serve):
-        """Objects that score less than one half are left out: there is no parameter to ask that with."""
-        seen = [Detection(name, score, Box(0.1, 0.1, 0.5, 0.5)) for name, score in (("cat", 0.49), ("dog", 0.5))]
+        """Objects that score less than one half are left out: there is no parameter to ask that
+        with."""
+        seen = [
+            Detection(name, score, Box(0.1, 0.1, 0.5, 0.5))
+            for name, score in (("cat", 0.49), ("dog", 0.5))
+        ]
         assert names(google(serve(lambda *_: seen)).annotate_image(of(PHOTO))) == ["dog"]
 
     def test_mid(self, google, serve):
         """Where the provider knows Google's identifier of a kind of object, it is passed on."""
         seen = [Detection("Dog", 0.9, Box(0, 0, 1, 1), details={"mid": "/m/0bt9lr"})]
-        (found,) = google(serve(lambda *_: seen)).annotate_image(of(PHOTO)).localized_object_annotations
+        (found,) = (
+            google(serve(lambda *_: seen)).annotate_image(of(PHOTO)).localized_object_annotations
+        )
         assert found.mid == "/m/0bt9lr"
 
     @pytest.mark.parametrize(("most", "count"), [(0, 2), (1, 1), (5, 2)])
@@ -173,10 +194,16 @@ READ = [
     Detection("Hello", 0.9, Box(0.1, 0.1, 0.4, 0.3), kind="WORD", parent=7),
     Detection("world", 0.7, Box(0.5, 0.1, 0.9, 0.3), kind="WORD", parent=7),
     Detection("Hello world", 0.8, Box(0.1, 0.1, 0.9, 0.3), kind="LINE", key=7),
-    Detection("Bye", 0.4, Box(0.1, 0.7, 0.3, 0.8), kind="LINE", key=4,
-              polygon=((0.1, 0.7), (0.31, 0.71), (0.3, 0.8), (0.09, 0.79))),
+    Detection(
+        "Bye",
+        0.4,
+        Box(0.1, 0.7, 0.3, 0.8),
+        kind="LINE",
+        key=4,
+        polygon=((0.1, 0.7), (0.31, 0.71), (0.3, 0.8), (0.09, 0.79)),
+    ),
     Detection("Bye", 0.4, Box(0.1, 0.7, 0.3, 0.8), kind="WORD", parent=4),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")
@@ -194,14 +221,21 @@ BREAKS = {"SPACE": " ", "LINE_BREAK": "\n"}
 
 def spelled(full):
     """The text that the symbols and the breaks after them spell."""
-    words = [word for page in full.pages for block in page.blocks for line in block.paragraphs for word in line.words]
+    words = [
+        word
+        for page in full.pages
+        for block in page.blocks
+        for line in block.paragraphs
+        for word in line.words
+    ]
     symbols = [symbol for word in words for symbol in word.symbols]
     return "".join(s.text + BREAKS.get(s.property.detected_break.type_.name, "") for s in symbols)
 
 
 class TestText:
     def test_annotations(self, google, reader):
-        """First the whole text with the rectangle around it, then each word with its own four corners, in pixels."""
+        """First the whole text with the rectangle around it, then each word with its own four
+        corners, in pixels."""
         answer = google(reader).text_detection(image=vision.Image(content=PHOTO))
         whole, *words = answer.text_annotations
         assert whole.description == "Hello world\nBye"
@@ -210,19 +244,33 @@ class TestText:
         assert corners(words[0].bounding_poly) == [(40, 20), (160, 20), (160, 60), (40, 60)]
 
     def test_full(self, google, reader):
-        """There is one page, as large as the client's photo, with one block, whose paragraphs are the lines."""
-        full = google(reader).document_text_detection(image=vision.Image(content=PHOTO)).full_text_annotation
+        """There is one page, as large as the client's photo, with one block, whose paragraphs are
+        the lines."""
+        full = (
+            google(reader)
+            .document_text_detection(image=vision.Image(content=PHOTO))
+            .full_text_annotation
+        )
         (page,) = full.pages
         (block,) = page.blocks
         assert (page.width, page.height) == (400, 200)
         assert block.block_type.name == "TEXT"
         assert [line.confidence for line in block.paragraphs] == pytest.approx([0.8, 0.4])
         assert [word.confidence for word in block.paragraphs[0].words] == pytest.approx([0.9, 0.7])
-        assert corners(block.paragraphs[1].bounding_box) == [(40, 140), (124, 142), (120, 160), (36, 158)]
+        assert corners(block.paragraphs[1].bounding_box) == [
+            (40, 140),
+            (124, 142),
+            (120, 160),
+            (36, 158),
+        ]
 
     def test_symbols(self, google, reader):
         """Symbols part their word evenly, and with the breaks after them they spell the text."""
-        full = google(reader).document_text_detection(image=vision.Image(content=PHOTO)).full_text_annotation
+        full = (
+            google(reader)
+            .document_text_detection(image=vision.Image(content=PHOTO))
+            .full_text_annotation
+        )
         assert spelled(full) == full.text + "\n"
         hello = full.pages[0].blocks[0].paragraphs[0].words[0]
         assert [symbol.text for symbol in hello.symbols] == list("Hello")
@@ -230,7 +278,8 @@ class TestText:
 
     @pytest.mark.parametrize("kinds", [(TEXT,), (DOCUMENT,), (TEXT, DOCUMENT)])
     def test_same(self, google, reader, kinds):
-        """Text and document text are answered alike, with as many words as there are, whatever `maxResults` says."""
+        """Text and document text are answered alike, with as many words as there are, whatever
+        `maxResults` says."""
         answer = google(reader).annotate_image(of(PHOTO, *kinds, max_results=1))
         assert len(answer.text_annotations) == 4
         assert answer.full_text_annotation.text == "Hello world\nBye"
@@ -255,7 +304,9 @@ def told(task, *found, size=SQUARE, most=0):
     photo = Photo("id", b"", "JPEG", size)
     answer = Answered(photo, {task: Outcome(photo, found)})
     reply = DIALECT.render(about_all(task, [b""], options=Options(({task: most},), {})), [answer])
-    (answer,) = vision.BatchAnnotateImagesResponse.from_json(reply.body, ignore_unknown_fields=False).responses
+    (answer,) = vision.BatchAnnotateImagesResponse.from_json(
+        reply.body, ignore_unknown_fields=False
+    ).responses
     return answer
 
 
@@ -263,7 +314,8 @@ class TestLines:
     """How lines become words where a provider says less than Google would."""
 
     def test_no_words(self):
-        """A line without words is parted where its text has spaces, by the places of its characters."""
+        """A line without words is parted where its text has spaces, by the places of its
+        characters."""
         line = Detection("ab  cd", 0.9, Box(0.2, 0, 0.8, 0.1), kind="LINE", key=1)
         answer = told(Task.TEXT, line)
         whole, ab, cd = answer.text_annotations
@@ -274,7 +326,10 @@ class TestLines:
     def test_no_spaces(self):
         """Words that the line's text has no space between have none between them."""
         line = Detection("再見世界 ok", 0.9, Box(0, 0, 1, 1), kind="LINE", key=1)
-        words = [Detection(text, 0.9, Box(0, 0, 1, 1), kind="WORD", parent=1) for text in ("再見", "世界", "ok")]
+        words = [
+            Detection(text, 0.9, Box(0, 0, 1, 1), kind="WORD", parent=1)
+            for text in ("再見", "世界", "ok")
+        ]
         answer = told(Task.TEXT, line, *words)
         assert answer.full_text_annotation.text == "再見世界 ok"
         assert spelled(answer.full_text_annotation) == "再見世界 ok\n"
@@ -282,16 +337,28 @@ class TestLines:
     def test_other_words(self):
         """Where words and the line's text differ, the words count."""
         line = Detection("he110 x", 0.9, Box(0, 0, 1, 1), kind="LINE", key=1)
-        words = [Detection(text, 0.9, Box(0, 0, 1, 1), kind="WORD", parent=1) for text in ("hello", "x")]
+        words = [
+            Detection(text, 0.9, Box(0, 0, 1, 1), kind="WORD", parent=1) for text in ("hello", "x")
+        ]
         assert told(Task.TEXT, line, *words).full_text_annotation.text == "hello x"
 
 
 class TestBatches:
     def test_order(self, google, gateway):
         """Each image of a call is answered by itself, in its place."""
-        requests = [of(PHOTO, max_results=1), of(GREEN), of(encoded(Image.new("RGB", (100, 100)))), of(PHOTO)]
+        requests = [
+            of(PHOTO, max_results=1),
+            of(GREEN),
+            of(encoded(Image.new("RGB", (100, 100)))),
+            of(PHOTO),
+        ]
         answer = google(gateway).batch_annotate_images(requests=requests)
-        assert [names(response) for response in answer.responses] == [["red"], ["green"], [], ["red", "blue"]]
+        assert [names(response) for response in answer.responses] == [
+            ["red"],
+            ["green"],
+            [],
+            ["red", "blue"],
+        ]
 
     def test_sixteen(self, google, gateway):
         """Sixteen images are taken."""
@@ -308,19 +375,43 @@ class TestBatches:
         assert post(content=body).content == b"{}"
 
     def test_bad_ones(self, google, gateway):
-        """Bad images have each its own error, and the others their answers; so have those that ask for what no route
-        serves."""
+        """Bad images have each its own error, and the others their answers; so have those that ask
+        for what no route serves."""
         source = vision.AnnotateImageRequest(
-            image={"source": {"image_uri": "https://example.com/a.jpg"}}, features=[{"type_": OBJECTS}]
+            image={"source": {"image_uri": "https://example.com/a.jpg"}},
+            features=[{"type_": OBJECTS}],
         )
         faces = of(PHOTO, vision.Feature.Type.FACE_DETECTION)
-        requests = [of(b"no picture"), of(PHOTO), of(b""), source, faces, of(PHOTO, OBJECTS, TEXT), of(GREEN)]
+        requests = [
+            of(b"no picture"),
+            of(PHOTO),
+            of(b""),
+            source,
+            faces,
+            of(PHOTO, OBJECTS, TEXT),
+            of(GREEN),
+        ]
         answer = google(gateway).batch_annotate_images(requests=requests)
-        assert [names(response) for response in answer.responses] == [[], ["red", "blue"], [], [], [], [], ["green"]]
+        assert [names(response) for response in answer.responses] == [
+            [],
+            ["red", "blue"],
+            [],
+            [],
+            [],
+            [],
+            ["green"],
+        ]
         said = [(response.error.code, response.error.message) for response in answer.responses]
         assert [code for code, _ in said] == [3, 0, 3, 14, 3, 3, 0]
-        texts = ["Bad image data.", "", "Request must specify image and features.", "We can not access the URL",
-                 "No route serves the task faces", "No route serves the task text", ""]  # fmt: skip
+        texts = [
+            "Bad image data.",
+            "",
+            "Request must specify image and features.",
+            "We can not access the URL",
+            "No route serves the task faces",
+            "No route serves the task text",
+            "",
+        ]
         assert all(text in message for text, (_, message) in zip(texts, said, strict=True))
 
     def test_too_large(self, serve, google):
@@ -331,7 +422,9 @@ class TestBatches:
 
     def test_truncated(self, google, gateway):
         """So is one that turns out to be broken when it is decoded."""
-        answer = google(gateway).batch_annotate_images(requests=[of(GREEN[: len(GREEN) // 2]), of(PHOTO)])
+        answer = google(gateway).batch_annotate_images(
+            requests=[of(GREEN[: len(GREEN) // 2]), of(PHOTO)]
+        )
         assert answer.responses[0].error.message.startswith("Bad image data.")
         assert names(answer.responses[1]) == ["red", "blue"]
 
@@ -350,7 +443,13 @@ class TestFeatures:
             assert f"the task extras ({name})" in refusal(replies[0])
 
     @pytest.mark.parametrize(
-        "feature", [{"maxResults": 1}, {"max_results": 1}, {"maxResults": "1"}, {"maxResults": 1.0, "model": "x"}]
+        "feature",
+        [
+            {"maxResults": 1},
+            {"max_results": 1},
+            {"maxResults": "1"},
+            {"maxResults": 1.0, "model": "x"},
+        ],
     )
     def test_spelled(self, post, feature):
         """Members are spelled either way, and numbers may come as text."""
@@ -360,24 +459,34 @@ class TestFeatures:
     def test_not_served(self, post):
         """What is none of Google's features is refused by name, with what is served."""
         asked = {**ASKED, "features": [{"type": "MIND_READING"}]}
-        assert refusal(post(asked)).startswith("Not served here: MIND_READING; FACE_DETECTION, LOGO_DETECTION,")
+        assert refusal(post(asked)).startswith(
+            "Not served here: MIND_READING; FACE_DETECTION, LOGO_DETECTION,"
+        )
 
     def test_all(self, google, gateway):
-        """A call that names no features, for which the SDK asks for all, is refused where a route is missing."""
+        """A call that names no features, for which the SDK asks for all, is refused where a route
+        is missing."""
         with pytest.raises(exceptions.BadRequest, match="No route serves the task"):
             google(gateway).annotate_image({"image": {"content": PHOTO}})
 
     def test_mixed(self, google, serve):
-        """One image may be asked for objects and for text, and the next for text alone; each gets what it asked for."""
-        address = serve(text=lambda *_: [Detection("STOP", 0.9, Box(0, 0, 1, 1), kind="LINE", key=1)])
-        answer = google(address).batch_annotate_images(requests=[of(PHOTO, OBJECTS, TEXT), of(GREEN, TEXT)])
+        """One image may be asked for objects and for text, and the next for text alone; each gets
+        what it asked for."""
+        address = serve(
+            text=lambda *_: [Detection("STOP", 0.9, Box(0, 0, 1, 1), kind="LINE", key=1)]
+        )
+        answer = google(address).batch_annotate_images(
+            requests=[of(PHOTO, OBJECTS, TEXT), of(GREEN, TEXT)]
+        )
         both, one = answer.responses
         assert (names(both), both.full_text_annotation.text) == (["red", "blue"], "STOP")
         assert (names(one), one.full_text_annotation.text) == ([], "STOP")
 
     def test_none(self, post):
         """A call without any features is refused in Google's words."""
-        assert refusal(post({"image": {"content": CONTENT}})).startswith("Request must specify image and features.")
+        assert refusal(post({"image": {"content": CONTENT}})).startswith(
+            "Request must specify image and features."
+        )
 
     def test_no_route(self, google, gateway):
         """A feature that no route serves is refused by the name of its task."""
@@ -386,8 +495,15 @@ class TestFeatures:
 
 
 class TestRequests:
-    @pytest.mark.parametrize("path", ["/v1/projects/p/images:annotate", "/v1/projects/p/locations/eu/images:annotate",
-                                      "/gcv/v1/images:annotate", "/a/b/v1/projects/p/images:annotate"])  # fmt: skip
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/v1/projects/p/images:annotate",
+            "/v1/projects/p/locations/eu/images:annotate",
+            "/gcv/v1/images:annotate",
+            "/a/b/v1/projects/p/images:annotate",
+        ],
+    )
     def test_paths(self, post, path):
         """It is served for projects and their locations, and under any prefix."""
         assert ok(post(ASKED, path=path))[0]["localizedObjectAnnotations"]
@@ -395,21 +511,32 @@ class TestRequests:
     def test_prefix(self, google, gateway):
         """The SDK's endpoint may have a path, and its call a parent."""
         client = google(gateway, path="/gcv")
-        answer = client.batch_annotate_images({"requests": [of(PHOTO)], "parent": "projects/p/locations/eu"})
+        answer = client.batch_annotate_images(
+            {"requests": [of(PHOTO)], "parent": "projects/p/locations/eu"}
+        )
         assert names(answer.responses[0]) == ["red", "blue"]
 
     @pytest.mark.parametrize(
         "query",
-        ["$alt=json;enum-encoding=int", "$alt=json%3Benum-encoding%3Dint", "$.xgafv=2", "quotaUser=me",
-         "prettyPrint=false&fields=&alt=json"],
-    )  # fmt: skip
+        [
+            "$alt=json;enum-encoding=int",
+            "$alt=json%3Benum-encoding%3Dint",
+            "$.xgafv=2",
+            "quotaUser=me",
+            "prettyPrint=false&fields=&alt=json",
+        ],
+    )
     def test_query(self, post, query):
         """Google's standard parameters are taken, and change nothing."""
         assert ok(post(ASKED, path=f"{PATH}?{query}"))[0]["localizedObjectAnnotations"]
 
     @pytest.mark.parametrize(
         "content",
-        [CONTENT.rstrip("="), CONTENT.replace("+", "-").replace("/", "_"), CONTENT[:76] + "\r\n" + CONTENT[76:]],
+        [
+            CONTENT.rstrip("="),
+            CONTENT.replace("+", "-").replace("/", "_"),
+            CONTENT[:76] + "\r\n" + CONTENT[76:],
+        ],
     )
     def test_base64(self, post, content):
         """Bytes come in either base64, filled up or not, in lines or not."""
@@ -419,14 +546,19 @@ class TestRequests:
     def test_no_base64(self, post, content):
         """What is no base64 is refused by its place, as Google's own reader of requests does."""
         said = refusal(post(ASKED, {**ASKED, "image": {"content": content}}))
-        assert said == "Invalid value at 'requests[1].image.content' (TYPE_BYTES), Base64 decoding failed."
+        assert (
+            said
+            == "Invalid value at 'requests[1].image.content' (TYPE_BYTES), Base64 decoding failed."
+        )
 
     def test_both(self, post):
         """Of an image with content and source the content counts."""
         image = {"content": CONTENT, "source": {"imageUri": "gs://bucket/photo.jpg"}}
         assert ok(post({**ASKED, "image": image}))[0]["localizedObjectAnnotations"]
 
-    @pytest.mark.parametrize("image", [{}, None, {"source": {}}, {"content": ""}, {"content": None, "source": None}])
+    @pytest.mark.parametrize(
+        "image", [{}, None, {"source": {}}, {"content": ""}, {"content": None, "source": None}]
+    )
     def test_empty(self, post, image):
         """An image that is nothing has its own error."""
         (answer,) = ok(post({**ASKED, "image": image}))
@@ -437,9 +569,19 @@ class TestRequests:
         asked = {**ASKED, "imageContext": {"languageHints": ["en"]}, "image_context": None}
         assert ok(post(json={"requests": [asked], "parent": "projects/p", "labels": {"a": "b"}}))
 
-    @pytest.mark.parametrize("body", ["[]", "{", '"', "null", '{"requests": {}}', '{"requests": [1]}',
-                                      f'{{"requests": [{{"features": [{{"type": 1{"0" * 5000}}}]}}]}}',
-                                      f'{{"requests": [{{"features": [{{"type": "{"x" * 65}"}}]}}]}}'])  # fmt: skip
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "[]",
+            "{",
+            '"',
+            "null",
+            '{"requests": {}}',
+            '{"requests": [1]}',
+            f'{{"requests": [{{"features": [{{"type": 1{"0" * 5000}}}]}}]}}',
+            f'{{"requests": [{{"features": [{{"type": "{"x" * 65}"}}]}}]}}',
+        ],
+    )
     def test_no_request(self, post, body):
         """JSON that is no such request is refused in Google's words."""
         assert refusal(post(content=body)).startswith("Invalid JSON payload received.")
@@ -447,7 +589,9 @@ class TestRequests:
     def test_too_large(self, post):
         """A request of over 10 MB is refused in Google's words, with the limit."""
         body = json.dumps({"requests": [ASKED], "parent": "x" * 10_485_760})
-        assert refusal(post(content=body)) == "Request payload size exceeds the limit: 10485760 bytes."
+        assert (
+            refusal(post(content=body)) == "Request payload size exceeds the limit: 10485760 bytes."
+        )
 
 
 class TestDiscovery:
@@ -455,13 +599,19 @@ class TestDiscovery:
 
     def test_images(self, discovered, closed):
         """It sends names for features, and its key in the query."""
-        answer = discovered(closed, "g-shop").images().annotate(body={"requests": [ASKED]}).execute()
-        assert [found["name"] for found in answer["responses"][0]["localizedObjectAnnotations"]] == ["red", "blue"]
+        answer = (
+            discovered(closed, "g-shop").images().annotate(body={"requests": [ASKED]}).execute()
+        )
+        assert [
+            found["name"] for found in answer["responses"][0]["localizedObjectAnnotations"]
+        ] == ["red", "blue"]
 
     def test_locations(self, discovered, closed):
         """It puts the parent into the path."""
         images = discovered(closed, "g-shop").projects().locations().images()
-        answer = images.annotate(parent="projects/p/locations/eu", body={"requests": [ASKED]}).execute()
+        answer = images.annotate(
+            parent="projects/p/locations/eu", body={"requests": [ASKED]}
+        ).execute()
         assert answer["responses"][0]["localizedObjectAnnotations"]
 
     def test_wrong(self, discovered, closed):
@@ -483,24 +633,31 @@ class TestKeys:
     @pytest.mark.parametrize("key", ["wrong", "key-shop", "az-shop"])
     def test_wrong(self, google, closed, key):
         """A wrong key, or one of another dialect, is refused as Google refuses it."""
-        with pytest.raises(exceptions.BadRequest, match=r"API key not valid\. Please pass a valid API key\.") as caught:
+        with pytest.raises(
+            exceptions.BadRequest, match=r"API key not valid\. Please pass a valid API key\."
+        ) as caught:
             google(closed, key).annotate_image(of(PHOTO))
         assert (caught.value.reason, caught.value.domain) == ("API_KEY_INVALID", "googleapis.com")
 
     def test_none(self, google, closed):
-        """A request without a key is told the header that it belongs in, and is no cause to ask for a new token."""
+        """A request without a key is told the header that it belongs in, and is no cause to ask for
+        a new token."""
         with pytest.raises(exceptions.Forbidden, match="x-goog-api-key: KEY") as caught:
             google(closed, key="").annotate_image(of(PHOTO))
         assert caught.value.reason == "API_KEY_INVALID"
 
-    @pytest.mark.parametrize("query", ["key=g-shop", "a=b&key=g%2Dshop", "key=other&key=g-shop", "access_token=g-shop"])
+    @pytest.mark.parametrize(
+        "query", ["key=g-shop", "a=b&key=g%2Dshop", "key=other&key=g-shop", "access_token=g-shop"]
+    )
     def test_query(self, closed, http, query):
         """The key may stand in the query."""
         assert ok(http.post(f"{closed}{PATH}?{query}", json={"requests": [ASKED]}))
 
     def test_early(self, closed, http):
         """Who has no key is told so before anything else is said of the request."""
-        assert "unregistered callers" in refusal(http.post(f"{closed}{PATH}?key="), 403, "PERMISSION_DENIED")
+        assert "unregistered callers" in refusal(
+            http.post(f"{closed}{PATH}?key="), 403, "PERMISSION_DENIED"
+        )
         refusal(http.post(f"{closed}{PATH}?key=wrong", content=b"{"))
 
     def test_elsewhere(self, closed, http):
@@ -515,9 +672,12 @@ class TestFailures:
         with pytest.raises(exceptions.TooManyRequests):
             google(serve(buffer={"max_bytes": 10})).batch_annotate_images(requests=[of(PHOTO)])
 
-    @pytest.mark.parametrize(("error", "code"), [(Throttled("slow down"), 8), (Misconfigured("secret details"), 13)])
+    @pytest.mark.parametrize(
+        ("error", "code"), [(Throttled("slow down"), 8), (Misconfigured("secret details"), 13)]
+    )
     def test_upstream(self, google, serve, error, code):
-        """A provider that throttles or fails is an error of each of the images that it was asked about."""
+        """A provider that throttles or fails is an error of each of the images that it was asked
+        about."""
         provider = ScriptedProvider(errors=repeat(error))
         client = google(serve(provider, route={"deadline_ms": 300}))
         answer = client.batch_annotate_images(requests=[of(PHOTO), of(b"no picture")])
@@ -542,11 +702,16 @@ class TestFailures:
         ],
     )
     def test_whole(self, kind, status, name):
-        """What went wrong with a whole call has Google's status; 503, after which the SDK asks again, only where
-        nothing was taken."""
+        """What went wrong with a whole call has Google's status; 503, after which the SDK asks
+        again, only where nothing was taken."""
         reply = DIALECT.render_error(kind("failed"))
         error = json.loads(reply.body)["error"]
-        assert (reply.status, error["code"], error["status"], error["message"]) == (status, status, name, "failed")
+        assert (reply.status, error["code"], error["status"], error["message"]) == (
+            status,
+            status,
+            name,
+            "failed",
+        )
 
 
 numbers = st.floats(-2, 3) | st.sampled_from([float("nan"), float("inf"), -float("inf")])
@@ -558,7 +723,8 @@ labels = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 @given(box=boxes, score=numbers, label=labels)
 def test_objects_lie_inside(box, score, label):
-    """Whatever box and score a provider gives, what is told lies within 0 and 1 and can be read by the SDK."""
+    """Whatever box and score a provider gives, what is told lies within 0 and 1 and can be read by
+    the SDK."""
     for found in told(Task.OBJECTS, Detection(label, score, box)).localized_object_annotations:
         assert 0.5 <= found.score <= 1
         vertices = found.bounding_poly.normalized_vertices
@@ -566,17 +732,31 @@ def test_objects_lie_inside(box, score, label):
         assert all(0 <= point.x <= 1 and 0 <= point.y <= 1 for point in vertices)
 
 
-@given(lines=st.lists(st.tuples(boxes, polygons, labels, st.lists(labels, max_size=3)), max_size=3), size=sizes)
+@given(
+    lines=st.lists(st.tuples(boxes, polygons, labels, st.lists(labels, max_size=3)), max_size=3),
+    size=sizes,
+)
 def test_text_lies_inside(lines, size):
-    """Whatever lines and words a provider gives, both forms of the text agree, and all pixels are inside the photo."""
-    found = [Detection(text, 0.5, box, kind="LINE", key=key, polygon=polygon)
-             for key, (box, polygon, text, _) in enumerate(lines)]  # fmt: skip
-    found += [Detection(word, 0.5, box, kind="WORD", parent=key)
-              for key, (box, _, _, words) in enumerate(lines) for word in words]  # fmt: skip
+    """Whatever lines and words a provider gives, both forms of the text agree, and all pixels are
+    inside the photo."""
+    found = [
+        Detection(text, 0.5, box, kind="LINE", key=key, polygon=polygon)
+        for key, (box, polygon, text, _) in enumerate(lines)
+    ]
+    found += [
+        Detection(word, 0.5, box, kind="WORD", parent=key)
+        for key, (box, _, _, words) in enumerate(lines)
+        for word in words
+    ]
     answer = told(Task.TEXT, *found, size=size)
     full = answer.full_text_annotation
     assert spelled(full) == (full.text + "\n" if answer.text_annotations else "")
-    assert [each.description for each in answer.text_annotations[:1]] == ([full.text] if full.pages else [])
+    assert [each.description for each in answer.text_annotations[:1]] == (
+        [full.text] if full.pages else []
+    )
     for each in answer.text_annotations:
         assert len(each.bounding_poly.vertices) == 4
-        assert all(0 <= x <= size.width_px and 0 <= y <= size.height_px for x, y in corners(each.bounding_poly))
+        assert all(
+            0 <= x <= size.width_px and 0 <= y <= size.height_px
+            for x, y in corners(each.bounding_poly)
+        )

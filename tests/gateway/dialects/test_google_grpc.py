@@ -29,7 +29,9 @@ from gateway.testing.provider import ScriptedProvider
 from providers.detection import WHOLE, Detection
 from providers.errors import Misconfigured, Throttled
 
-PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG")
+PHOTO = encoded(
+    drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG"
+)
 GREEN = encoded(drawn((200, 200), Block("green", 20, 20, 180, 180)))
 ANY_PORT = {"listen": "127.0.0.1:0"}
 PATH = f"/{SERVICE}/{METHOD}"
@@ -59,7 +61,9 @@ def channel():
 @pytest.fixture(scope="module")
 def sdk(channel):
     """`sdk(address)`: the SDK's client over gRPC without TLS."""
-    return lambda address: vision.ImageAnnotatorClient(transport=ImageAnnotatorGrpcTransport(channel=channel(address)))
+    return lambda address: vision.ImageAnnotatorClient(
+        transport=ImageAnnotatorGrpcTransport(channel=channel(address))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +112,23 @@ class TestCalls:
 
     def test_batch(self, sdk, gateway):
         """Each image is answered by itself, in its place, with its own error where there is one."""
-        requests = [of(PHOTO, max_results=1), of(b"no picture"), of(GREEN), of(b""), of(PHOTO, TEXT), of(PHOTO)]
+        requests = [
+            of(PHOTO, max_results=1),
+            of(b"no picture"),
+            of(GREEN),
+            of(b""),
+            of(PHOTO, TEXT),
+            of(PHOTO),
+        ]
         responses = sdk(gateway).batch_annotate_images(requests=requests).responses
-        assert [names(response) for response in responses] == [["red"], [], ["green"], [], [], ["red", "blue"]]
+        assert [names(response) for response in responses] == [
+            ["red"],
+            [],
+            ["green"],
+            [],
+            [],
+            ["red", "blue"],
+        ]
         assert [response.error.code for response in responses] == [0, 3, 0, 3, 3, 0]
         assert responses[1].error.message.startswith("Bad image data.")
 
@@ -131,9 +149,14 @@ class TestCalls:
             client = vision.ImageAnnotatorAsyncClient(
                 transport=ImageAnnotatorGrpcAsyncIOTransport(channel=open_channel)
             )
-            calls = [client.batch_annotate_images(requests=[of(PHOTO), of(GREEN)]) for _ in range(5)]
+            calls = [
+                client.batch_annotate_images(requests=[of(PHOTO), of(GREEN)]) for _ in range(5)
+            ]
             for answer in await asyncio.gather(*calls):
-                assert [names(response) for response in answer.responses] == [["red", "blue"], ["green"]]
+                assert [names(response) for response in answer.responses] == [
+                    ["red", "blue"],
+                    ["green"],
+                ]
 
     def test_other_methods(self, sdk, gateway):
         """Other methods are unimplemented."""
@@ -147,26 +170,37 @@ class TestCalls:
         assert ("x-imgrid-labels", "boxes") in [tuple(each) for each in told.trailing_metadata()]
 
     def test_metadata(self, channel, serve):
-        """What REST's clients say in headers is said in metadata: quality, and which members are wanted."""
+        """What REST's clients say in headers is said in metadata: quality, and which members are
+        wanted."""
         provider = ScriptedProvider()
         call = channel(serve(provider)[1]).unary_unary(PATH)
         call(message(of(PHOTO), of(GREEN)), metadata=[("x-imgrid-quality", "exact")])
         assert {picture.data for picture in provider.asked} == {PHOTO, GREEN}
         body = call(message(of(PHOTO)), metadata=[("x-goog-fieldmask", "responses.error")])
-        assert vision.BatchAnnotateImagesResponse.deserialize(body).responses == [vision.AnnotateImageResponse()]
+        assert vision.BatchAnnotateImagesResponse.deserialize(body).responses == [
+            vision.AnnotateImageResponse()
+        ]
 
     def test_sent_again(self, channel, serve):
         """A call that is sent again under its id is answered from its first run."""
         provider = ScriptedProvider()
         call = channel(serve(provider)[1]).unary_unary(PATH)
-        told = {call(message(of(PHOTO)), metadata=[("x-goog-request-id", name)]) for name in ("a", "a", "a")}
+        told = {
+            call(message(of(PHOTO)), metadata=[("x-goog-request-id", name)])
+            for name in ("a", "a", "a")
+        }
         assert (len(told), provider.calls) == (1, 1)
-        call(message(of(PHOTO)), metadata=[("x-goog-request-id", "a"), ("x-goog-fieldmask", "responses.error")])
+        call(
+            message(of(PHOTO)),
+            metadata=[("x-goog-request-id", "a"), ("x-goog-fieldmask", "responses.error")],
+        )
         assert provider.calls == 2
 
 
 class TestKeys:
-    @pytest.mark.parametrize("header", [("x-goog-api-key", "g-shop"), ("authorization", "Bearer g-shop")])
+    @pytest.mark.parametrize(
+        "header", [("x-goog-api-key", "g-shop"), ("authorization", "Bearer g-shop")]
+    )
     def test_right(self, sdk, closed, header):
         """A tenant's key is taken from either place."""
         answer = sdk(closed).batch_annotate_images(requests=[of(PHOTO)], metadata=[header])
@@ -175,8 +209,12 @@ class TestKeys:
     @pytest.mark.parametrize("key", ["wrong", "key-shop", "az-shop"])
     def test_wrong(self, sdk, closed, key):
         """A wrong key, or one of another dialect, is refused as Google refuses it."""
-        with pytest.raises(exceptions.InvalidArgument, match=r"API key not valid\. Please pass") as caught:
-            sdk(closed).batch_annotate_images(requests=[of(PHOTO)], metadata=[("x-goog-api-key", key)])
+        with pytest.raises(
+            exceptions.InvalidArgument, match=r"API key not valid\. Please pass"
+        ) as caught:
+            sdk(closed).batch_annotate_images(
+                requests=[of(PHOTO)], metadata=[("x-goog-api-key", key)]
+            )
         assert (caught.value.reason, caught.value.domain) == ("API_KEY_INVALID", "googleapis.com")
 
     def test_none(self, sdk, closed):
@@ -202,7 +240,9 @@ class TestKeys:
     def test_origin(self, channel, gateway):
         """An open gateway takes nothing from another machine's web pages."""
         with pytest.raises(grpc.RpcError) as caught:
-            channel(gateway).unary_unary(PATH)(message(of(PHOTO)), metadata=[("origin", "https://example.com")])
+            channel(gateway).unary_unary(PATH)(
+                message(of(PHOTO)), metadata=[("origin", "https://example.com")]
+            )
         assert "open to this machine only" in caught.value.details()
 
 
@@ -223,12 +263,19 @@ class TestTls:
         return serve(tenants=tenants, grpc={**ANY_PORT, **pair})[1]
 
     def test_only_the_endpoint_changes(self, secure, certified, tmp_path):
-        """A client's program changes its endpoint and its key, where its system trusts the certificate."""
+        """A client's program changes its endpoint and its key, where its system trusts the
+        certificate."""
         photo = tmp_path / "photo.jpg"
         photo.write_bytes(PHOTO)
         trusting = {**os.environ, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(certified / "cert.pem")}
-        told = subprocess.run([sys.executable, "-c", PROGRAM, secure, photo], env=trusting, capture_output=True,
-                              text=True, timeout=60, check=False)  # fmt: skip
+        told = subprocess.run(
+            [sys.executable, "-c", PROGRAM, secure, photo],
+            env=trusting,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert told.stdout == "red blue\n", told.stderr
 
     def test_credentials(self, secure, certified):
@@ -237,7 +284,9 @@ class TestTls:
         transport = ImageAnnotatorGrpcTransport(
             host=secure, credentials=api_key.Credentials("g-shop"), ssl_channel_credentials=trust
         )
-        assert names(vision.ImageAnnotatorClient(transport=transport).annotate_image(of(PHOTO))) == ["red", "blue"]
+        assert names(
+            vision.ImageAnnotatorClient(transport=transport).annotate_image(of(PHOTO))
+        ) == ["red", "blue"]
         transport.close()
 
     def test_plain(self, sdk, secure):
@@ -267,8 +316,8 @@ class TestFailures:
         ],
     )
     def test_codes(self, kind, code):
-        """What went wrong with a whole call has Google's code; UNAVAILABLE, after which the SDK asks again, only where
-        nothing was taken."""
+        """What went wrong with a whole call has Google's code; UNAVAILABLE, after which the SDK
+        asks again, only where nothing was taken."""
         reply = MESSAGES.render_error(kind("failed"))
         status = status_pb2.Status.FromString(reply.body)
         assert reply.status == status.code == getattr(grpc.StatusCode, code).value[0]
@@ -281,11 +330,16 @@ class TestFailures:
         (pause,) = caught.value.details
         assert isinstance(pause, error_details_pb2.RetryInfo)
         assert pause.retry_delay.seconds == 1
-        assert ("retry-after", "1") in [tuple(each) for each in caught.value.errors[0].trailing_metadata()]
+        assert ("retry-after", "1") in [
+            tuple(each) for each in caught.value.errors[0].trailing_metadata()
+        ]
 
-    @pytest.mark.parametrize(("error", "code"), [(Throttled("slow down"), 8), (Misconfigured("secret details"), 13)])
+    @pytest.mark.parametrize(
+        ("error", "code"), [(Throttled("slow down"), 8), (Misconfigured("secret details"), 13)]
+    )
     def test_upstream(self, sdk, serve, error, code):
-        """A provider that throttles or fails is an error of each of the images that it was asked about."""
+        """A provider that throttles or fails is an error of each of the images that it was asked
+        about."""
         provider = ScriptedProvider(errors=[error] * 1000)
         address = serve(provider, route={"deadline_ms": 300})[1]
         answer = sdk(address).batch_annotate_images(requests=[of(PHOTO), of(b"no picture")])
@@ -293,8 +347,11 @@ class TestFailures:
         assert "secret details" not in answer.responses[0].error.message
 
     def test_internal(self, sdk, serve):
-        """What should not happen is an internal error that tells nothing, and is not asked for again."""
-        provider = ScriptedProvider(lambda *_: [Detection("x", "high", WHOLE)])  # a score that is no number
+        """What should not happen is an internal error that tells nothing, and is not asked for
+        again."""
+        provider = ScriptedProvider(
+            lambda *_: [Detection("x", "high", WHOLE)]
+        )  # a score that is no number
         with pytest.raises(exceptions.InternalServerError, match="the operator's log"):
             sdk(serve(provider, route=ALONE)[1]).batch_annotate_images(requests=[of(PHOTO)])
 
@@ -317,23 +374,32 @@ def until(true):
 class TestTime:
     @pytest.fixture
     def waiting(self, serve, http):
-        """A gateway whose provider answers when the gate is opened, and how many photos it holds."""
+        """A gateway whose provider answers when the gate is opened, and how many photos it
+        holds."""
         gate = Gate()
         address, rpc = serve(ScriptedProvider(gate=gate), route={**ALONE, "deadline_ms": 60_000})
 
         def held():
-            (line,) = (line for line in http.get(address + "/metrics").text.splitlines()
-                       if line.startswith("imgrid_buffer_photos "))  # fmt: skip
+            (line,) = (
+                line
+                for line in http.get(address + "/metrics").text.splitlines()
+                if line.startswith("imgrid_buffer_photos ")
+            )
             return float(line.split()[1])
 
         yield rpc, gate, held
         gate.opened = True
 
     def test_deadline(self, sdk, waiting):
-        """A client's own deadline is its photos', who then leave; by then or a little before it is told."""
+        """A client's own deadline is its photos', who then leave; by then or a little before it is
+        told."""
         address, _, held = waiting
         try:
-            (response,) = sdk(address).batch_annotate_images(requests=[of(PHOTO)], timeout=0.3, retry=None).responses
+            (response,) = (
+                sdk(address)
+                .batch_annotate_images(requests=[of(PHOTO)], timeout=0.3, retry=None)
+                .responses
+            )
             assert response.error.code == 4
         except exceptions.DeadlineExceeded:
             pass
@@ -357,15 +423,20 @@ class TestTime:
         """A gateway that is told to stop finishes the calls under way."""
         gate = Gate()
         provider = ScriptedProvider(gate=gate)
-        content = {"grpc": ANY_PORT, "providers": {"eye": {"kind": "shapes"}},
-                   "routes": [{"task": "objects", "provider": "eye", **ALONE}]}  # fmt: skip
+        content = {
+            "grpc": ANY_PORT,
+            "providers": {"eye": {"kind": "shapes"}},
+            "routes": [{"task": "objects", "provider": "eye", **ALONE}],
+        }
         parts = parts_of(tmp_path, content, {"eye": provider})
         with serving(parts):
             call = channel(parts.rpc.address).unary_unary(PATH).future(message(of(PHOTO)))
             until(lambda: provider.calls)
             opening = threading.Timer(0.2, setattr, (gate, "opened", True))
             opening.start()  # by then the gateway was told to stop
-        assert names(vision.BatchAnnotateImagesResponse.deserialize(call.result()).responses[0]) == ["red", "blue"]
+        assert names(
+            vision.BatchAnnotateImagesResponse.deserialize(call.result()).responses[0]
+        ) == ["red", "blue"]
         opening.join()
 
 
@@ -373,7 +444,11 @@ class TestIntake:
     @pytest.fixture(scope="class")
     @classmethod
     def tight(cls, serve):
-        limits = {"max_request_bytes": 100_000, "max_reading_bytes": 100_000, "body_timeout_ms": 300}
+        limits = {
+            "max_request_bytes": 100_000,
+            "max_reading_bytes": 100_000,
+            "body_timeout_ms": 300,
+        }
         return serve(limits=limits)[1]
 
     def test_too_large(self, sdk, tight):
@@ -400,7 +475,8 @@ class TestIntake:
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
     def test_slow(self, channel, tight):
-        """A message that does not arrive is not waited for; who wants to send one meanwhile waits for its turn."""
+        """A message that does not arrive is not waited for; who wants to send one meanwhile waits
+        for its turn."""
         gate = Gate()
 
         def never():
@@ -412,13 +488,21 @@ class TestIntake:
         slow = [link.stream_unary(PATH).future(never()) for _ in range(4)]
         told = sorted(str(call.exception().details()).partition(" (")[0] for call in slow)
         gate.opened = True
-        assert set(told) <= {"The message did not arrive within 0.3 s", "Too much is being sent at once"}
+        assert set(told) <= {
+            "The message did not arrive within 0.3 s",
+            "Too much is being sent at once",
+        }
         assert "The message did not arrive within 0.3 s" in told
 
     async def test_taken(self, tmp_path, gateway):
         """A port that somebody listens on already is named, with its key."""
-        content = {"grpc": {"listen": gateway}, "providers": {"eye": {"kind": "shapes"}},
-                   "routes": [{"task": "objects", "provider": "eye", **ALONE}]}  # fmt: skip
-        with pytest.raises(RuntimeError, match=r"cannot listen on 127\.0\.0\.1:\d+ \(grpc\.listen\)"):
+        content = {
+            "grpc": {"listen": gateway},
+            "providers": {"eye": {"kind": "shapes"}},
+            "routes": [{"task": "objects", "provider": "eye", **ALONE}],
+        }
+        with pytest.raises(
+            RuntimeError, match=r"cannot listen on 127\.0\.0\.1:\d+ \(grpc\.listen\)"
+        ):
             async with parts_of(tmp_path, content).rpc.serving(0):
                 pass

@@ -1,4 +1,5 @@
-"""Google's dialect in messages asks and tells the same as in JSON, whatever it is asked and told."""
+"""Google's dialect in messages asks and tells the same as in JSON, whatever it is asked and
+told."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ MESSAGES = GoogleGrpc()
 
 photos = st.binary(max_size=6)
 features = st.builds(
-    vision.Feature, type_=st.integers(0, 21), max_results=st.integers(-2, 5), model=st.sampled_from(["", "x"])
+    vision.Feature,
+    type_=st.integers(0, 21),
+    max_results=st.integers(-2, 5),
+    model=st.sampled_from(["", "x"]),
 )
 contexts = st.fixed_dictionaries(
     {},
@@ -30,18 +34,28 @@ contexts = st.fixed_dictionaries(
         "crop_hints_params": st.just({"aspect_ratios": [0.5, 2]}),
         "web_detection_params": st.just({"include_geo_results": True}),
         "lat_long_rect": st.just({"max_lat_lng": {"longitude": -1.5}}),
-        "product_search_params": st.just({"product_set": "a", "bounding_poly": {"vertices": [{"x": 1}]}}),
+        "product_search_params": st.just(
+            {"product_set": "a", "bounding_poly": {"vertices": [{"x": 1}]}}
+        ),
         "text_detection_params": st.just({"advanced_ocr_options": ["x"]}),
     },
 )
 sources = st.fixed_dictionaries(
-    {}, optional={name: st.sampled_from(["gs://b/o", "ftp://x", ""]) for name in ("image_uri", "gcs_image_uri")}
+    {},
+    optional={
+        name: st.sampled_from(["gs://b/o", "ftp://x", ""])
+        for name in ("image_uri", "gcs_image_uri")
+    },
 )
 images = st.fixed_dictionaries({}, optional={"content": photos, "source": sources})
 asked = st.builds(
-    lambda image, wanted, context: vision.AnnotateImageRequest(image=image, features=wanted, image_context=context),
-    images, st.lists(features, max_size=4), contexts,
-)  # fmt: skip
+    lambda image, wanted, context: vision.AnnotateImageRequest(
+        image=image, features=wanted, image_context=context
+    ),
+    images,
+    st.lists(features, max_size=4),
+    contexts,
+)
 
 
 def spliced(request, place, more):
@@ -57,7 +71,8 @@ def parsed(dialect, body):
     except GatewayError as error:
         return repr(error)
     items = [
-        (repr(item.photo) if isinstance(item.photo, GatewayError) else item.photo, item.asks) for item in question.items
+        (repr(item.photo) if isinstance(item.photo, GatewayError) else item.photo, item.asks)
+        for item in question.items
     ]
     return items, question.options
 
@@ -67,11 +82,18 @@ def parsed(dialect, body):
 def test_asked_alike(requests):
     """The same request asks the same, whether it comes as JSON or as a message."""
     batch = vision.BatchAnnotateImagesRequest(requests=requests)
-    body = json_format.MessageToJson(vision.BatchAnnotateImagesRequest.pb(batch), use_integers_for_enums=True).encode()
-    assert parsed(MESSAGES, vision.BatchAnnotateImagesRequest.serialize(batch)) == parsed(DIALECT, body)
+    body = json_format.MessageToJson(
+        vision.BatchAnnotateImagesRequest.pb(batch), use_integers_for_enums=True
+    ).encode()
+    assert parsed(MESSAGES, vision.BatchAnnotateImagesRequest.serialize(batch)) == parsed(
+        DIALECT, body
+    )
 
 
-@given(body=st.binary(max_size=60) | st.builds(spliced, asked, st.integers(0, 200), st.binary(max_size=3)))
+@given(
+    body=st.binary(max_size=60)
+    | st.builds(spliced, asked, st.integers(0, 200), st.binary(max_size=3))
+)
 @settings(max_examples=150)
 def test_parse(body):
     """Whatever arrives, reading a message gives a question or one of the gateway's own errors."""
@@ -81,26 +103,42 @@ def test_parse(body):
 numbers = st.floats(-2, 3) | st.sampled_from([float("nan"), float("inf"), -float("inf")])
 boxes = st.tuples(*[numbers] * 4).map(lambda sides: Box(*sides))
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
-marks = st.builds(Landmark, st.sampled_from(["LEFT_EYE", "CHIN_GNATHION", "eyeLeft"]), numbers, numbers, numbers)
+marks = st.builds(
+    Landmark, st.sampled_from(["LEFT_EYE", "CHIN_GNATHION", "eyeLeft"]), numbers, numbers, numbers
+)
 emotions = st.dictionaries(st.sampled_from(["joy", "anger"]), numbers)
-raws = st.fixed_dictionaries({}, optional={"rollAngle": numbers, "joyLikelihood": st.integers(-1, 7) | words})
-details = st.just({}) | st.fixed_dictionaries({"likelihood": st.integers(-1, 7)}) | st.fixed_dictionaries(
-    {"vendor": st.just("google"), "raw": raws}
-) | st.fixed_dictionaries({"mid": words, "topicality": numbers, "emotions": emotions})  # fmt: skip
+raws = st.fixed_dictionaries(
+    {}, optional={"rollAngle": numbers, "joyLikelihood": st.integers(-1, 7) | words}
+)
+details = (
+    st.just({})
+    | st.fixed_dictionaries({"likelihood": st.integers(-1, 7)})
+    | st.fixed_dictionaries({"vendor": st.just("google"), "raw": raws})
+    | st.fixed_dictionaries({"mid": words, "topicality": numbers, "emotions": emotions})
+)
 found = st.lists(
-    st.builds(Detection, st.sampled_from(["adult", "racy", "red"]) | words, numbers, boxes,
-              kind=st.sampled_from(["LABEL", "LINE", ""]), key=st.integers(0, 2), details=details,
-              landmarks=st.lists(marks, max_size=2).map(tuple)),
+    st.builds(
+        Detection,
+        st.sampled_from(["adult", "racy", "red"]) | words,
+        numbers,
+        boxes,
+        kind=st.sampled_from(["LABEL", "LINE", ""]),
+        key=st.integers(0, 2),
+        details=details,
+        landmarks=st.lists(marks, max_size=2).map(tuple),
+    ),
     max_size=3,
-)  # fmt: skip
-tasks = st.sampled_from([Task.OBJECTS, Task.LABELS, Task.LOGOS, Task.FACES, Task.MODERATION, Task.TEXT])
+)
+tasks = st.sampled_from(
+    [Task.OBJECTS, Task.LABELS, Task.LOGOS, Task.FACES, Task.MODERATION, Task.TEXT]
+)
 
 
 @given(task=tasks, found=found, size=st.builds(Size, st.integers(1, 9000), st.integers(1, 9000)))
 @settings(max_examples=150)
 def test_told_alike(task, found, size):
-    """Whatever a provider tells, both forms of the answer can be read, have no unknown member, and are the same; no
-    pixel lies outside the photo."""
+    """Whatever a provider tells, both forms of the answer can be read, have no unknown member, and
+    are the same; no pixel lies outside the photo."""
     photo = Photo("id", b"", "JPEG", size)
     question = about_all(task, [b""], options=Options(({task: 0},), {}))
     answers = [Answered(photo, {task: Outcome(photo, tuple(found))})]
@@ -110,7 +148,10 @@ def test_told_alike(task, found, size):
     assert "NaN" not in body.decode() or any("NaN" in each.label for each in found)
     by_grpc = type(by_rest).FromString(MESSAGES.render(question, answers).body)
     assert by_grpc == by_rest
-    for annotation in (*by_grpc.responses[0].face_annotations, *by_grpc.responses[0].logo_annotations):
+    for annotation in (
+        *by_grpc.responses[0].face_annotations,
+        *by_grpc.responses[0].logo_annotations,
+    ):
         for point in annotation.bounding_poly.vertices:
             assert 0 <= point.x <= size.width_px
             assert 0 <= point.y <= size.height_px

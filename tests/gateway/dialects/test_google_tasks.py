@@ -1,4 +1,5 @@
-"""All of Google Cloud Vision's features, by its SDK over REST and gRPC, with answers held to the service's messages."""
+"""All of Google Cloud Vision's features, by its SDK over REST and gRPC, with answers held to the
+service's messages."""
 
 from __future__ import annotations
 
@@ -28,26 +29,45 @@ from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.base import Forwarded
 from providers.detection import WHOLE, Box, Detection, Landmark, Task
 
-PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG")
+PHOTO = encoded(
+    drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG"
+)
 CONTENT = base64.b64encode(PHOTO).decode()
 PATH = "/v1/images:annotate"
 Feature, Likelihood = vision.Feature.Type, vision.Likelihood
 EXTRAS = {
-    "LANDMARK_DETECTION": {"landmarkAnnotations": [{"mid": "/m/02j81", "description": "Eiffel Tower", "score": 0.9}]},
-    "IMAGE_PROPERTIES": {"imagePropertiesAnnotation": {"dominantColors": {"colors": [{"color": {"red": 255}}]}}},
-    "CROP_HINTS": {"cropHintsAnnotation": {"cropHints": [{"confidence": 0.5, "importanceFraction": 1.25}]}},
-    "WEB_DETECTION": {"webDetection": {"bestGuessLabels": [{"label": "red block", "languageCode": "en"}]}},
+    "LANDMARK_DETECTION": {
+        "landmarkAnnotations": [{"mid": "/m/02j81", "description": "Eiffel Tower", "score": 0.9}]
+    },
+    "IMAGE_PROPERTIES": {
+        "imagePropertiesAnnotation": {"dominantColors": {"colors": [{"color": {"red": 255}}]}}
+    },
+    "CROP_HINTS": {
+        "cropHintsAnnotation": {"cropHints": [{"confidence": 0.5, "importanceFraction": 1.25}]}
+    },
+    "WEB_DETECTION": {
+        "webDetection": {"bestGuessLabels": [{"label": "red block", "languageCode": "en"}]}
+    },
     "PRODUCT_SEARCH": {"productSearchResults": {"indexTime": "2026-11-28T00:00:00Z"}},
 }
 SAID = {
-    "rollAngle": 1.5, "panAngle": -2.5, "tiltAngle": float("nan"), "landmarkingConfidence": 0.75,
-    "joyLikelihood": 5, "sorrowLikelihood": 1, "angerLikelihood": 0, "surpriseLikelihood": 9,
-    "underExposedLikelihood": 2, "blurredLikelihood": 3, "headwearLikelihood": 4,
-}  # fmt: skip
+    "rollAngle": 1.5,
+    "panAngle": -2.5,
+    "tiltAngle": float("nan"),
+    "landmarkingConfidence": 0.75,
+    "joyLikelihood": 5,
+    "sorrowLikelihood": 1,
+    "angerLikelihood": 0,
+    "surpriseLikelihood": 9,
+    "underExposedLikelihood": 2,
+    "blurredLikelihood": 3,
+    "headwearLikelihood": 4,
+}
 
 
 def faces(picture, task):
-    """A face for every shape: its left eye at the shape's upper left corner, as deep as a tenth of the picture."""
+    """A face for every shape: its left eye at the shape's upper left corner, as deep as a tenth of
+    the picture."""
     return [
         Detection(
             "Face",
@@ -74,8 +94,13 @@ SAFE = [
     Detection(name, 0.0, WHOLE, details={"likelihood": grade, "graded": True})
     for name, grade in (("adult", 5), ("spoof", 1), ("medical", 0), ("violence", 3), ("racy", 2))
 ]
-LOGO = Detection("Acme", 0.9, Box(0.1, 0.1, 0.4, 0.6), polygon=((0.1, 0.1), (0.41, 0.1), (0.4, 0.6), (0.1, 0.6)),
-                 details={"mid": "/m/0acme"})  # fmt: skip
+LOGO = Detection(
+    "Acme",
+    0.9,
+    Box(0.1, 0.1, 0.4, 0.6),
+    polygon=((0.1, 0.1), (0.41, 0.1), (0.4, 0.6), (0.1, 0.6)),
+    details={"mid": "/m/0acme"},
+)
 LINE = Detection("STOP", 0.9, Box(0.1, 0.1, 0.4, 0.3), kind="LINE", key=1)
 
 
@@ -100,9 +125,16 @@ def extras():
 def full(started, extras):
     """A gateway that serves every task by both transports: its REST address and its parts."""
     alone = {"stages": [{"shape": "1x1"}]}
-    return started(faces=faces, labels=lambda *_: LABELS, moderation=lambda *_: SAFE, logos=lambda *_: [LOGO],
-                   text=lambda *_: [LINE], extras={"google": extras}, route=alone,
-                   grpc={"listen": "127.0.0.1:0"})  # fmt: skip
+    return started(
+        faces=faces,
+        labels=lambda *_: LABELS,
+        moderation=lambda *_: SAFE,
+        logos=lambda *_: [LOGO],
+        text=lambda *_: [LINE],
+        extras={"google": extras},
+        route=alone,
+        grpc={"listen": "127.0.0.1:0"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +151,9 @@ def sdk():
             )
         else:
             channel = grpc.insecure_channel(parts.rpc.address)
-            each = vision.ImageAnnotatorClient(transport=ImageAnnotatorGrpcTransport(channel=channel))
+            each = vision.ImageAnnotatorClient(
+                transport=ImageAnnotatorGrpcTransport(channel=channel)
+            )
         made.append(each)
         return each
 
@@ -136,15 +170,20 @@ def client(request, sdk, full):
 def asked(client, *names, context=None, **feature):
     """The response to one photo, held to the service's messages as it is on the wire."""
     features = [vision.Feature(type_=Feature[name], **feature) for name in names]
-    request = vision.AnnotateImageRequest(image={"content": PHOTO}, features=features, image_context=context)
+    request = vision.AnnotateImageRequest(
+        image={"content": PHOTO}, features=features, image_context=context
+    )
     (response,) = client.batch_annotate_images(requests=[request]).responses
     return response
 
 
 def ok(reply):
-    """The responses of a raw reply, held to the service's own messages, in which no unknown member may be."""
+    """The responses of a raw reply, held to the service's own messages, in which no unknown member
+    may be."""
     assert reply.status_code == 200, reply.text
-    json_format.Parse(reply.content, vision.BatchAnnotateImagesResponse.pb()(), ignore_unknown_fields=False)
+    json_format.Parse(
+        reply.content, vision.BatchAnnotateImagesResponse.pb()(), ignore_unknown_fields=False
+    )
     return reply.json().get("responses", [])
 
 
@@ -154,7 +193,8 @@ def wanted(names, **more):
 
 class TestFaces:
     def test_places(self, client):
-        """Faces have both polygons in whole pixels of the client's photo, and landmarks in pixels with their depth."""
+        """Faces have both polygons in whole pixels of the client's photo, and landmarks in pixels
+        with their depth."""
         face, small = asked(client, "FACE_DETECTION").face_annotations
         assert small.detection_confidence < face.detection_confidence == 1
         for poly in (face.bounding_poly, face.fd_bounding_poly):
@@ -165,18 +205,32 @@ class TestFaces:
             ]
         eye, nose = face.landmarks
         assert (eye.type_.name, nose.type_.name) == ("LEFT_EYE", "NOSE_TIP")
-        assert (eye.position.x, eye.position.y) == (pytest.approx(40, abs=4), pytest.approx(20, abs=4))
+        assert (eye.position.x, eye.position.y) == (
+            pytest.approx(40, abs=4),
+            pytest.approx(20, abs=4),
+        )
         assert eye.position.z == pytest.approx(40)
         assert nose.position.x == 0
 
     def test_said(self, client):
-        """Angles and likelihoods are those that Google told; what is no number, or no likelihood, is none here."""
+        """Angles and likelihoods are those that Google told; what is no number, or no likelihood,
+        is none here."""
         face = asked(client, "FACE_DETECTION", max_results=1).face_annotations[0]
         assert (face.roll_angle, face.pan_angle, face.tilt_angle) == (1.5, -2.5, 0)
         assert face.landmarking_confidence == 0.75
-        assert (face.joy_likelihood, face.sorrow_likelihood) == (Likelihood.VERY_LIKELY, Likelihood.VERY_UNLIKELY)
-        assert (face.anger_likelihood, face.surprise_likelihood) == (Likelihood.UNKNOWN, Likelihood.UNKNOWN)
-        assert (face.under_exposed_likelihood, face.blurred_likelihood, face.headwear_likelihood) == (2, 3, 4)
+        assert (face.joy_likelihood, face.sorrow_likelihood) == (
+            Likelihood.VERY_LIKELY,
+            Likelihood.VERY_UNLIKELY,
+        )
+        assert (face.anger_likelihood, face.surprise_likelihood) == (
+            Likelihood.UNKNOWN,
+            Likelihood.UNKNOWN,
+        )
+        assert (
+            face.under_exposed_likelihood,
+            face.blurred_likelihood,
+            face.headwear_likelihood,
+        ) == (2, 3, 4)
 
     def test_max_results(self, client):
         """No more faces are told than are asked for, the surest first."""
@@ -185,7 +239,9 @@ class TestFaces:
     def test_other_vendor(self, serve, http):
         """What another vendor tells of a face is told in Google's members."""
         details = {"pose": [1.0, 2.0, 3.0], "emotions": {"joy": 0.9, "sorrow": 0.1}}
-        address = serve(faces=lambda *_: [Detection("Face", 0.8, Box(0.1, 0.1, 0.5, 0.9), details=details)])
+        address = serve(
+            faces=lambda *_: [Detection("Face", 0.8, Box(0.1, 0.1, 0.5, 0.9), details=details)]
+        )
         (response,) = ok(http.post(address + PATH, json={"requests": [wanted(["FACE_DETECTION"])]}))
         (face,) = response["faceAnnotations"]
         assert (face["rollAngle"], face["panAngle"], face["tiltAngle"]) == (1.0, 2.0, 3.0)
@@ -195,7 +251,8 @@ class TestFaces:
 
 class TestLabels:
     def test_told(self, client):
-        """Labels that a provider told are told with their scores, the surest first, and none that it doubted."""
+        """Labels that a provider told are told with their scores, the surest first, and none that
+        it doubted."""
         sunset, dog = asked(client, "LABEL_DETECTION").label_annotations
         assert (sunset.description, dog.description, dog.mid) == ("Sunset", "Dog", "/m/0bt9lr")
         assert (sunset.score, sunset.topicality) == (pytest.approx(0.95), pytest.approx(0.95))
@@ -207,20 +264,29 @@ class TestLabels:
         assert sunset.description == "Sunset"
 
     def test_boxes(self, serve, http):
-        """Where no route serves labels they are those of the boxes, each once with its best score, and marked so."""
-        seen = [Detection(name, score, Box(0.1, 0.1, 0.5, 0.5))
-                for name, score in (("cat", 0.6), ("dog", 0.8), ("cat", 0.9), ("owl", 0.4))]  # fmt: skip
+        """Where no route serves labels they are those of the boxes, each once with its best score,
+        and marked so."""
+        seen = [
+            Detection(name, score, Box(0.1, 0.1, 0.5, 0.5))
+            for name, score in (("cat", 0.6), ("dog", 0.8), ("cat", 0.9), ("owl", 0.4))
+        ]
         address = serve(lambda *_: seen)
         reply = http.post(address + PATH, json={"requests": [wanted(["LABEL_DETECTION"])]})
         (response,) = ok(reply)
-        assert [(label["description"], label["score"]) for label in response["labelAnnotations"]] == [
-            ("cat", 0.9), ("dog", 0.8),
-        ]  # fmt: skip
+        assert [
+            (label["description"], label["score"]) for label in response["labelAnnotations"]
+        ] == [
+            ("cat", 0.9),
+            ("dog", 0.8),
+        ]
         assert reply.headers["X-Imgrid-Labels"] == "boxes"
 
     def test_not_marked(self, full, http):
         """Labels that a provider told are not marked, nor is an answer without any."""
-        reply = http.post(full[0] + PATH, json={"requests": [wanted(["LABEL_DETECTION"]), wanted(["LOGO_DETECTION"])]})
+        reply = http.post(
+            full[0] + PATH,
+            json={"requests": [wanted(["LABEL_DETECTION"]), wanted(["LOGO_DETECTION"])]},
+        )
         assert ok(reply)
         assert "X-Imgrid-Labels" not in reply.headers
 
@@ -244,10 +310,12 @@ class TestSafeSearch:
         ],
     )
     def test_not_graded(self, serve, http, found, grades):
-        """A photo that was cleared is very unlikely to be any; a score is the likelihood that it is nearest to, and
-        of what nothing was told the likelihood is unknown."""
+        """A photo that was cleared is very unlikely to be any; a score is the likelihood that it is
+        nearest to, and of what nothing was told the likelihood is unknown."""
         address = serve(moderation=lambda *_: found, route={"stages": [{"shape": "1x1"}]})
-        (response,) = ok(http.post(address + PATH, json={"requests": [wanted(["SAFE_SEARCH_DETECTION"])]}))
+        (response,) = ok(
+            http.post(address + PATH, json={"requests": [wanted(["SAFE_SEARCH_DETECTION"])]})
+        )
         assert response == {"safeSearchAnnotation": dict(zip(self.GRADES, grades, strict=True))}
 
 
@@ -255,7 +323,12 @@ def test_logos(client):
     """Logos have their corners in pixels."""
     (logo,) = asked(client, "LOGO_DETECTION").logo_annotations
     assert (logo.description, logo.mid, logo.score) == ("Acme", "/m/0acme", pytest.approx(0.9))
-    assert [(point.x, point.y) for point in logo.bounding_poly.vertices] == [(40, 20), (164, 20), (160, 120), (40, 120)]
+    assert [(point.x, point.y) for point in logo.bounding_poly.vertices] == [
+        (40, 20),
+        (164, 20),
+        (160, 120),
+        (40, 120),
+    ]
 
 
 class TestExtras:
@@ -267,20 +340,35 @@ class TestExtras:
         assert vision.AnnotateImageResponse.pb(asked(client, name)) == expected
 
     def test_options(self, client, extras):
-        """The vendor is asked about this one photo as it came, once for all, with the options that bear on each."""
+        """The vendor is asked about this one photo as it came, once for all, with the options that
+        bear on each."""
         context = {
             "crop_hints_params": {"aspect_ratios": [1.5]},
             "web_detection_params": {"include_geo_results": True},
             "lat_long_rect": {"min_lat_lng": {"latitude": 1.5}},
         }
         calls = extras.calls
-        asked(client, "CROP_HINTS", "WEB_DETECTION", "IMAGE_PROPERTIES", context=context, max_results=3)
+        asked(
+            client,
+            "CROP_HINTS",
+            "WEB_DETECTION",
+            "IMAGE_PROPERTIES",
+            context=context,
+            max_results=3,
+        )
         assert extras.calls == calls + 1
         assert extras.asked[-1].data == PHOTO
-        options = {item.partition("?")[0]: parse_qs(item.partition("?")[2]) for item in extras.wanted[-1]}
-        contexts = {name: json.loads(each.pop("context", ["{}"])[0]) for name, each in options.items()}
+        options = {
+            item.partition("?")[0]: parse_qs(item.partition("?")[2]) for item in extras.wanted[-1]
+        }
+        contexts = {
+            name: json.loads(each.pop("context", ["{}"])[0]) for name, each in options.items()
+        }
         place = {"latLongRect": {"minLatLng": {"latitude": 1.5}}}
-        assert options == {name: {"max_results": ["3"]} for name in ("CROP_HINTS", "WEB_DETECTION", "IMAGE_PROPERTIES")}
+        assert options == {
+            name: {"max_results": ["3"]}
+            for name in ("CROP_HINTS", "WEB_DETECTION", "IMAGE_PROPERTIES")
+        }
         assert contexts == {
             "CROP_HINTS": {"cropHintsParams": {"aspectRatios": [1.5]}},
             "WEB_DETECTION": {"webDetectionParams": {"includeGeoResults": True}, **place},
@@ -292,11 +380,15 @@ class TestExtras:
         response = client.annotate_image({"image": {"content": PHOTO}})
         assert response.error.code == 0
         said = {field.name for field, _ in vision.AnnotateImageResponse.pb(response).ListFields()}
-        assert len(said) == 12  # as many as features: text comes in two forms, of which document text is one
+        assert (
+            len(said) == 12
+        )  # as many as features: text comes in two forms, of which document text is one
 
     def test_raw(self, full, http):
         """On the wire all of it fits the service's messages."""
-        (response,) = ok(http.post(full[0] + PATH, json={"requests": [wanted(list(Feature.__members__)[1:])]}))
+        (response,) = ok(
+            http.post(full[0] + PATH, json={"requests": [wanted(list(Feature.__members__)[1:])]})
+        )
         assert len(response) == 12
 
     @pytest.mark.parametrize("transport", ["rest", "grpc"])
@@ -316,10 +408,17 @@ class TestExtras:
 class TestContext:
     def test_language_hints(self, started, sdk):
         """Photos with language hints share no canvas for their text; for objects they may."""
-        reader, finder = ScriptedProvider(introduced=about("text", task=Task.TEXT)), ScriptedProvider()
+        reader, finder = (
+            ScriptedProvider(introduced=about("text", task=Task.TEXT)),
+            ScriptedProvider(),
+        )
         client = sdk("rest", started(objects=finder, text=reader))
         features = [{"type_": Feature.TEXT_DETECTION}, {"type_": Feature.OBJECT_LOCALIZATION}]
-        hinted = {"image": {"content": PHOTO}, "features": features, "image_context": {"language_hints": ["de"]}}
+        hinted = {
+            "image": {"content": PHOTO},
+            "features": features,
+            "image_context": {"language_hints": ["de"]},
+        }
         client.batch_annotate_images(requests=[hinted] * 2)
         assert [picture.data for picture in reader.asked] == [PHOTO] * 2
         assert finder.calls == 1
@@ -341,20 +440,35 @@ class TestContext:
     )
     def test_wrong(self, full, http, context):
         """A context that is none of Google's is a bad request."""
-        reply = http.post(full[0] + PATH, json={"requests": [wanted(["CROP_HINTS"], imageContext=context)]})
+        reply = http.post(
+            full[0] + PATH, json={"requests": [wanted(["CROP_HINTS"], imageContext=context)]}
+        )
         assert reply.status_code == 400
-        assert reply.json()["error"]["message"].startswith("Invalid JSON payload received. imageContext")
+        assert reply.json()["error"]["message"].startswith(
+            "Invalid JSON payload received. imageContext"
+        )
 
     @pytest.mark.parametrize(
         "context",
-        [{"crop_hints_params": {"aspect_ratios": ["1.5", None]}}, {"cropHintsParams": None, "futureParams": {"a": 1}}],
+        [
+            {"crop_hints_params": {"aspect_ratios": ["1.5", None]}},
+            {"cropHintsParams": None, "futureParams": {"a": 1}},
+        ],
     )
     def test_spelled(self, full, http, context):
         """Members may be spelled with underscores, be null or be unknown."""
         first = {"aspectRatios": [1.5, 2]}
-        cases = [context, {"cropHintsParams": first}] if "cropHintsParams" in context else [{"cropHintsParams": first}]
+        cases = (
+            [context, {"cropHintsParams": first}]
+            if "cropHintsParams" in context
+            else [{"cropHintsParams": first}]
+        )
         for case in cases:
-            assert ok(http.post(full[0] + PATH, json={"requests": [wanted(["CROP_HINTS"], image_context=case)]}))
+            assert ok(
+                http.post(
+                    full[0] + PATH, json={"requests": [wanted(["CROP_HINTS"], image_context=case)]}
+                )
+            )
 
 
 @pytest.fixture
@@ -373,7 +487,9 @@ def website(tmp_path):
 class TestSources:
     @staticmethod
     def parsed(image):
-        body = json.dumps({"requests": [{"image": image, "features": [{"type": "LABEL_DETECTION"}]}]}).encode()
+        body = json.dumps(
+            {"requests": [{"image": image, "features": [{"type": "LABEL_DETECTION"}]}]}
+        ).encode()
         return DIALECT.parse(Incoming("POST", PATH, "", {}, body)).items[0].photo
 
     @pytest.mark.parametrize(
@@ -382,18 +498,24 @@ class TestSources:
             ({"imageUri": "gs://bucket/a.jpg"}, "gs://bucket/a.jpg"),
             ({"image_uri": "https://example.com/a.jpg"}, "https://example.com/a.jpg"),
             ({"gcsImageUri": "gs://bucket/a.jpg"}, "gs://bucket/a.jpg"),
-            ({"gcs_image_uri": "gs://bucket/b.jpg", "imageUri": "http://example.com"}, "http://example.com"),
+            (
+                {"gcs_image_uri": "gs://bucket/b.jpg", "imageUri": "http://example.com"},
+                "http://example.com",
+            ),
         ],
     )
     def test_where(self, source, url):
-        """A photo may be named by where it lies, in a bucket or on the web; the newer member counts."""
+        """A photo may be named by where it lies, in a bucket or on the web; the newer member
+        counts."""
         assert self.parsed({"source": source}) == Source(url)
 
     def test_content(self):
         """Content counts where there are both."""
         assert self.parsed({"content": CONTENT, "source": {"imageUri": "gs://b/a.jpg"}}) == PHOTO
 
-    @pytest.mark.parametrize("url", ["ftp://example.com/a.jpg", "a.jpg", "s3://bucket/a.jpg", "gs://" + "a" * 2048])
+    @pytest.mark.parametrize(
+        "url", ["ftp://example.com/a.jpg", "a.jpg", "s3://bucket/a.jpg", "gs://" + "a" * 2048]
+    )
     def test_elsewhere(self, url):
         """What lies elsewhere, or under too long a name, is refused for that photo."""
         assert isinstance(self.parsed({"source": {"imageUri": url}}), PhotoError)
@@ -411,7 +533,11 @@ class TestSources:
     def test_words(self, kind, code, said):
         """Why a photo was not fetched is told in Google's words and codes."""
         status, message = status_of(kind("because"))
-        assert (status.code, message.startswith(said), message.endswith("because")) == (code, True, True)
+        assert (status.code, message.startswith(said), message.endswith("because")) == (
+            code,
+            True,
+            True,
+        )
 
     def test_fetched(self, started, sdk, website):
         """A photo on the web is fetched and answered; one that is not there has its own error."""
@@ -428,17 +554,30 @@ class TestSources:
 
 
 class TestWholeCalls:
-    FILES = {"requests": [{"features": [{"type": 11}, {"type": 4}], "pages": [1, 2]}, {"features": [{"type": 11}]}]}
-
-    @pytest.mark.parametrize("place", ["/v1/", "/v1/projects/p/", "/v1/projects/p/locations/eu/", "/gcv/v1/"])
-    @pytest.mark.parametrize("call", ["files:annotate", "files:asyncBatchAnnotate", "images:asyncBatchAnnotate"])
-    def test_named(self, place, call):
-        """Calls about files, and those whose answers go to a bucket, are handed on; a page's features are billed."""
-        incoming = Incoming("POST", place + call, "", {}, json.dumps(self.FILES).encode())
-        assert DIALECT.parse(incoming) == Forward(call, images=5, target=place.removeprefix("/gcv") + call)
+    FILES = {
+        "requests": [
+            {"features": [{"type": 11}, {"type": 4}], "pages": [1, 2]},
+            {"features": [{"type": 11}]},
+        ]
+    }
 
     @pytest.mark.parametrize(
-        "place", ["/v1/operations/x", "/v1/projects/p/operations/x", "/a/v1/projects/p/operations/x/y"]
+        "place", ["/v1/", "/v1/projects/p/", "/v1/projects/p/locations/eu/", "/gcv/v1/"]
+    )
+    @pytest.mark.parametrize(
+        "call", ["files:annotate", "files:asyncBatchAnnotate", "images:asyncBatchAnnotate"]
+    )
+    def test_named(self, place, call):
+        """Calls about files, and those whose answers go to a bucket, are handed on; a page's
+        features are billed."""
+        incoming = Incoming("POST", place + call, "", {}, json.dumps(self.FILES).encode())
+        assert DIALECT.parse(incoming) == Forward(
+            call, images=5, target=place.removeprefix("/gcv") + call
+        )
+
+    @pytest.mark.parametrize(
+        "place",
+        ["/v1/operations/x", "/v1/projects/p/operations/x", "/a/v1/projects/p/operations/x/y"],
     )
     def test_operations(self, place):
         """So is a question about an operation, which is not billed."""
@@ -447,15 +586,20 @@ class TestWholeCalls:
         )
 
     def test_refused(self, full, http):
-        """Where the operator lets none be handed on they are refused by name, wherever they are asked."""
+        """Where the operator lets none be handed on they are refused by name, wherever they are
+        asked."""
         for call in ("files:annotate", "projects/p/locations/eu/images:asyncBatchAnnotate"):
             reply = http.post(f"{full[0]}/v1/{call}", json=self.FILES)
-            assert (reply.status_code, call.rpartition("/")[2] in reply.json()["error"]["message"]) == (400, True)
+            assert (
+                reply.status_code,
+                call.rpartition("/")[2] in reply.json()["error"]["message"],
+            ) == (400, True)
         reply = http.get(f"{full[0]}/v1/projects/p/operations/x")
         assert "operations:get is not handed on here" in reply.json()["error"]["message"]
 
     def test_handed_on(self, started, sdk, http):
-        """Where the operator lets it be handed on, the vendor gets it as it came, and its answer is the client's."""
+        """Where the operator lets it be handed on, the vendor gets it as it came, and its answer is
+        the client's."""
 
         class Vendor(Says):
             def __init__(self):
@@ -464,11 +608,15 @@ class TestWholeCalls:
 
             async def forward(self, call):
                 self.handed.append(call)
-                return Forwarded(200, {"content-type": "application/json"}, b'{"responses": [{"totalPages": 2}]}')
+                return Forwarded(
+                    200, {"content-type": "application/json"}, b'{"responses": [{"totalPages": 2}]}'
+                )
 
         vendor, allowed = Vendor(), {"operations": ["files:annotate", "operations:get"]}
         gateway = started(extras={"google": vendor}, forwarding=allowed)
-        answer = sdk("rest", gateway).batch_annotate_files(requests=[{"features": [{"type_": 11}], "pages": [1, 2]}])
+        answer = sdk("rest", gateway).batch_annotate_files(
+            requests=[{"features": [{"type_": 11}], "pages": [1, 2]}]
+        )
         assert answer.responses[0].total_pages == 2
         assert http.get(f"{gateway[0]}/v1/projects/p/operations/x").json()["responses"]
         assert [(call.method, call.target) for call in vendor.handed] == [
@@ -482,7 +630,8 @@ class TestWholeCalls:
         assert reply.json()["error"]["message"].startswith("Invalid JSON payload received.")
 
     def test_sdk(self, client):
-        """The SDK is told so too: by REST of the operation, by gRPC that there is no such method."""
+        """The SDK is told so too: by REST of the operation, by gRPC that there is no such
+        method."""
         with pytest.raises((exceptions.BadRequest, exceptions.MethodNotImplemented)):
             client.batch_annotate_files(requests=[{"features": [{"type_": 11}]}])
 
@@ -490,7 +639,10 @@ class TestWholeCalls:
 class TestMask:
     ANSWER = {
         "responses": [
-            {"labelAnnotations": [{"description": "a", "score": 1}], "error": {"code": 3, "message": "x"}},
+            {
+                "labelAnnotations": [{"description": "a", "score": 1}],
+                "error": {"code": 3, "message": "x"},
+            },
             {"fullTextAnnotation": {"text": "b", "pages": []}},
         ]
     }
@@ -503,15 +655,34 @@ class TestMask:
             ("responses", ANSWER),
             ("responses.error", {"responses": [{"error": {"code": 3, "message": "x"}}, {}]}),
             ("responses.error.code", {"responses": [{"error": {"code": 3}}, {}]}),
-            ("responses(error/code,full_text_annotation.text)",
-             {"responses": [{"error": {"code": 3}}, {"fullTextAnnotation": {"text": "b"}}]}),
-            ("responses(labelAnnotations(description),error(code,message))",
-             {"responses": [{"labelAnnotations": [{"description": "a"}], "error": {"code": 3, "message": "x"}}, {}]}),
-            ("responses/*/text", {"responses": [{"labelAnnotations": [{}], "error": {}},
-                                                {"fullTextAnnotation": {"text": "b"}}]}),
+            (
+                "responses(error/code,full_text_annotation.text)",
+                {"responses": [{"error": {"code": 3}}, {"fullTextAnnotation": {"text": "b"}}]},
+            ),
+            (
+                "responses(labelAnnotations(description),error(code,message))",
+                {
+                    "responses": [
+                        {
+                            "labelAnnotations": [{"description": "a"}],
+                            "error": {"code": 3, "message": "x"},
+                        },
+                        {},
+                    ]
+                },
+            ),
+            (
+                "responses/*/text",
+                {
+                    "responses": [
+                        {"labelAnnotations": [{}], "error": {}},
+                        {"fullTextAnnotation": {"text": "b"}},
+                    ]
+                },
+            ),
             ("other", {}),
         ],
-    )  # fmt: skip
+    )
     def test_masked(self, fields, left):
         """Of an answer there is left what the mask names, with dots, slashes or brackets."""
         assert masked(self.ANSWER, mask_of(fields)) == left

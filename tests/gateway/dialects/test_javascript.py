@@ -1,4 +1,5 @@
-"""The vendors' JavaScript SDKs against the dialects: they sign, spell and retry otherwise than the Python ones.
+"""The vendors' JavaScript SDKs against the dialects: they sign, spell and retry otherwise than the
+Python ones.
 
 Each runs in a process of its own for all of these tests (`tests/js`), which is told what to ask.
 """
@@ -34,7 +35,9 @@ pytestmark = pytest.mark.skipif(
     reason="tests/js/node_modules is not there, with the JavaScript SDKs: make javascript",
 )
 
-PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG")
+PHOTO = encoded(
+    drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG"
+)
 ALONE = {"stages": [{"shape": "1x1"}]}
 SHORT = {"deadline_ms": 300}
 SMALL = encoded(drawn((40, 40), Block("red", 5, 5, 35, 35)))
@@ -58,12 +61,19 @@ class Program:
     def __init__(self, name: str, **always: Any) -> None:
         command = [str(NODE), str(PROGRAMS / f"{name}.mjs")]
         self._always = always
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def ask(
-        self, endpoint: str, *calls: Any, on_send: Callable[[int], None] = lambda _: None, **plan: Any
+        self,
+        endpoint: str,
+        *calls: Any,
+        on_send: Callable[[int], None] = lambda _: None,
+        **plan: Any,
     ) -> tuple[list[Outcome], int]:
-        """What came of the calls, and how many requests were sent for them; `on_send` is told of each."""
+        """What came of the calls, and how many requests were sent for them; `on_send` is told of
+        each."""
         assert self._process.stdin
         assert self._process.stdout
         asked = {"endpoint": endpoint, "calls": calls, **self._always, **plan}
@@ -113,13 +123,20 @@ class Gate:
 
 
 def face(box: Box) -> Detection:
-    raw = {"Pose": {"Roll": 1.0, "Yaw": 2.0, "Pitch": 3.0}, "Quality": {"Brightness": 70.0, "Sharpness": 90.0}}
+    raw = {
+        "Pose": {"Roll": 1.0, "Yaw": 2.0, "Pitch": 3.0},
+        "Quality": {"Brightness": 70.0, "Sharpness": 90.0},
+    }
     return Detection("Face", 0.99, box, details={"vendor": "rekognition", "raw": raw})
 
 
 def celebrities(*_: Any) -> list[Detection]:
     raw = {"Id": "3Ir0du6", "Urls": ["www.example.com"], "Face": {"Confidence": 99.0}}
-    return [Detection("Ada", 0.97, WHOLE, kind="CELEBRITY", details={"vendor": "rekognition", "raw": raw})]
+    return [
+        Detection(
+            "Ada", 0.97, WHOLE, kind="CELEBRITY", details={"vendor": "rekognition", "raw": raw}
+        )
+    ]
 
 
 def equipment(*_: Any) -> list[Detection]:
@@ -138,7 +155,9 @@ SEEN = {
     "people": lambda *_: [Detection("Person", 0.9, Box(0.1, 0.1, 0.4, 0.6))],
     "text": text,
     "faces": lambda picture, task: [face(each.box) for each in see_shapes(picture, task)],
-    "moderation": lambda *_: [Detection("Violence", 0.9, WHOLE, details={"parent": "", "level": 1})],
+    "moderation": lambda *_: [
+        Detection("Violence", 0.9, WHOLE, details={"parent": "", "level": 1})
+    ],
     "logos": lambda *_: [Detection("Acme", 0.9, WHOLE)],
     "labels": lambda *_: [Detection("Dog", 0.9, WHOLE, kind="LABEL")],
     "celebrities": celebrities,
@@ -161,10 +180,13 @@ RPC = {"grpc": {"listen": "127.0.0.1:0"}}
 
 @pytest.fixture(scope="module")
 def doors(started):
-    """The addresses, by transport, of a gateway with a route for every task, and of tenants; each photo goes alone."""
+    """The addresses, by transport, of a gateway with a route for every task, and of tenants; each
+    photo goes alone."""
     crops = {"cropHintsAnnotation": {"cropHints": [{"confidence": 0.5}]}}
-    hints = ScriptedProvider(lambda *_: [Detection("CROP_HINTS", 1.0, WHOLE, details={"raw": crops})],
-                             introduced=about("google", task=Task.EXTRAS, kind="google"))  # fmt: skip
+    hints = ScriptedProvider(
+        lambda *_: [Detection("CROP_HINTS", 1.0, WHOLE, details={"raw": crops})],
+        introduced=about("google", task=Task.EXTRAS, kind="google"),
+    )
     address, parts = started(**SEEN, extras={"google": hints}, route=ALONE, tenants=TENANTS, **RPC)
     return {"rest": address, "grpc": f"http://{parts.rpc.address}"}
 
@@ -193,15 +215,22 @@ class TestRekognition:
             ("RecognizeCelebrities", {}, "CelebrityFaces"),
             (
                 "DetectProtectiveEquipment",
-                {"SummarizationAttributes": {"MinConfidence": 80, "RequiredEquipmentTypes": ["FACE_COVER"]}},
+                {
+                    "SummarizationAttributes": {
+                        "MinConfidence": 80,
+                        "RequiredEquipmentTypes": ["FACE_COVER"],
+                    }
+                },
                 "Persons",
             ),
         ],
     )
     def test_operations(self, aws, everything, operation, more, told):
-        """Every operation is answered, in the form of the service's model; its signature, of more headers than
-        Python's, is taken."""
-        answer = aws.answer(everything, {"operation": operation, "input": {"Image": {"Bytes": b64(PHOTO)}, **more}})
+        """Every operation is answered, in the form of the service's model; its signature, of more
+        headers than Python's, is taken."""
+        answer = aws.answer(
+            everything, {"operation": operation, "input": {"Image": {"Bytes": b64(PHOTO)}, **more}}
+        )
         shape = MODEL.operation_model(operation).output_shape
         assert ParamValidator().validate(answer, shape).generate_report() == ""
         assert answer[told]
@@ -209,30 +238,55 @@ class TestRekognition:
     @pytest.mark.parametrize(
         ("operation", "wanted", "kind"),
         [
-            ("DetectLabels", {"Image": {"Bytes": b64(b"no picture")}}, "InvalidImageFormatException"),
+            (
+                "DetectLabels",
+                {"Image": {"Bytes": b64(b"no picture")}},
+                "InvalidImageFormatException",
+            ),
             ("DetectLabels", {"Image": {"Bytes": b64(SMALL)}}, "InvalidParameterException"),
-            ("DetectLabels", {"Image": {"Bytes": b64(PHOTO + bytes(5_242_880))}}, "ImageTooLargeException"),
-            ("DetectLabels", {"Image": {"Bytes": b64(PHOTO)}, "MinConfidence": 101}, "InvalidParameterException"),
-            ("DetectText", {"Image": {"S3Object": {"Bucket": "shop", "Name": "a.jpg"}}}, "InvalidS3ObjectException"),
+            (
+                "DetectLabels",
+                {"Image": {"Bytes": b64(PHOTO + bytes(5_242_880))}},
+                "ImageTooLargeException",
+            ),
+            (
+                "DetectLabels",
+                {"Image": {"Bytes": b64(PHOTO)}, "MinConfidence": 101},
+                "InvalidParameterException",
+            ),
+            (
+                "DetectText",
+                {"Image": {"S3Object": {"Bucket": "shop", "Name": "a.jpg"}}},
+                "InvalidS3ObjectException",
+            ),
         ],
     )
     def test_errors(self, aws, everything, operation, wanted, kind):
-        """What is wrong with a photo or a parameter is raised as the SDK's own class for it, after one try."""
+        """What is wrong with a photo or a parameter is raised as the SDK's own class for it, after
+        one try."""
         error = aws.error(everything, {"operation": operation, "input": wanted})
         assert (error["kind"], error["status"], error["sends"]) == (kind, 400, 1)
 
     def test_other_operations(self, aws, everything):
         """An operation that is not served is refused by name."""
         error = aws.error(everything, {"operation": "ListCollections", "input": {}})
-        assert (error["name"], error["status"], error["sends"]) == ("UnknownOperationException", 400, 1)
+        assert (error["name"], error["status"], error["sends"]) == (
+            "UnknownOperationException",
+            400,
+            1,
+        )
         assert "ListCollections" in error["message"]
 
     @pytest.mark.parametrize(
         ("key", "name"),
-        [(["AKOTHER", "sk-shop"], "UnrecognizedClientException"), (["AKSHOP", "wrong"], "InvalidSignatureException")],
+        [
+            (["AKOTHER", "sk-shop"], "UnrecognizedClientException"),
+            (["AKSHOP", "wrong"], "InvalidSignatureException"),
+        ],
     )
     def test_keys(self, aws, everything, key, name):
-        """A key that is not known, and a signature by another secret, are refused as AWS refuses them."""
+        """A key that is not known, and a signature by another secret, are refused as AWS refuses
+        them."""
         call = {"operation": "DetectLabels", "input": {"Image": {"Bytes": b64(PHOTO)}}}
         error = aws.error(everything, call, key=key)
         assert (error["name"], error["status"], error["sends"]) == (name, 400, 1)
@@ -240,11 +294,14 @@ class TestRekognition:
     def test_throttled(self, aws, serve):
         """A provider that keeps throttling is throttling to the client, which sends three times."""
         address = serve(ScriptedProvider(errors=repeat(Throttled("slow down"))), route=SHORT)
-        error = aws.error(address, {"operation": "DetectLabels", "input": {"Image": {"Bytes": b64(PHOTO)}}})
+        error = aws.error(
+            address, {"operation": "DetectLabels", "input": {"Image": {"Bytes": b64(PHOTO)}}}
+        )
         assert (error["kind"], error["sends"]) == ("ThrottlingException", 3)
 
     def test_sent_again(self, aws, serve):
-        """A call whose answer is late is sent again, which joins the first run: it is asked about once."""
+        """A call whose answer is late is sent again, which joins the first run: it is asked about
+        once."""
         gate = Gate()
         provider = ScriptedProvider(gate=gate)
         address = serve(provider, route={**ALONE, "deadline_ms": 60_000})
@@ -260,7 +317,9 @@ class TestRekognition:
         provider = ScriptedProvider()
         address = serve(provider, route={"stages": [{"shape": "2x2"}], "max_wait_ms": 1000})
         photos = [b64(encoded(numbered(number, side_px=120))) for number in MANY]
-        calls = [{"operation": "DetectLabels", "input": {"Image": {"Bytes": photo}}} for photo in photos]
+        calls = [
+            {"operation": "DetectLabels", "input": {"Image": {"Bytes": photo}}} for photo in photos
+        ]
         outcomes, _ = aws.ask(address, *calls, together=True)
         seen = [number_on(list(_boxes(outcome.answer))) for outcome in outcomes]
         assert seen == list(MANY)
@@ -276,13 +335,16 @@ def _boxes(answer: Any) -> Iterator[Detection]:
             yield Detection(label["Name"], instance["Confidence"] / 100, corners)
 
 
-CODES = {"rest": {"INVALID_ARGUMENT": 400, "RESOURCE_EXHAUSTED": 429}, "grpc": {"INVALID_ARGUMENT": 3,
-         "RESOURCE_EXHAUSTED": 8}}  # fmt: skip
+CODES = {
+    "rest": {"INVALID_ARGUMENT": 400, "RESOURCE_EXHAUSTED": 429},
+    "grpc": {"INVALID_ARGUMENT": 3, "RESOURCE_EXHAUSTED": 8},
+}
 
 
 @pytest.mark.parametrize("transport", ["rest", "grpc"])
 class TestGoogle:
-    """By gRPC, as the SDK speaks by itself, and by REST, which it falls back to where it is told to."""
+    """By gRPC, as the SDK speaks by itself, and by REST, which it falls back to where it is told
+    to."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -292,7 +354,9 @@ class TestGoogle:
     @pytest.fixture
     def google(self, transport, sdk):
         """`google(doors, *calls)`: what comes of them."""
-        return lambda doors, *calls, **plan: sdk.ask(doors[transport], *calls, transport=transport, **plan)[0]
+        return lambda doors, *calls, **plan: sdk.ask(
+            doors[transport], *calls, transport=transport, **plan
+        )[0]
 
     @pytest.fixture
     def open_to_all(self, started):
@@ -306,7 +370,9 @@ class TestGoogle:
 
     @staticmethod
     def of(*photos, feature="OBJECT_LOCALIZATION"):
-        requests = [{"image": {"content": b64(photo)}, "features": [{"type": feature}]} for photo in photos]
+        requests = [
+            {"image": {"content": b64(photo)}, "features": [{"type": feature}]} for photo in photos
+        ]
         return {"method": "batchAnnotateImages", "input": {"requests": requests}}
 
     @staticmethod
@@ -338,17 +404,24 @@ class TestGoogle:
 
     def test_helper(self, google, doors):
         """The SDK's helpers for one photo and one feature are answered."""
-        ((answer, _),) = google(doors, {"method": "objectLocalization", "input": {"image": {"content": b64(PHOTO)}}})
+        ((answer, _),) = google(
+            doors, {"method": "objectLocalization", "input": {"image": {"content": b64(PHOTO)}}}
+        )
         assert [each["name"] for each in answer["localizedObjectAnnotations"]] == ["red", "blue"]
 
     def test_photo_errors(self, google, doors):
         """What is wrong with one photo of a call is that photo's own error."""
         ((answer, _),) = google(doors, self.of(PHOTO, b"no picture"))
         fine, broken = self.responses(answer)
-        assert (fine.error.code, broken.error.code, broken.error.message[:15]) == (0, 3, "Bad image data.")
+        assert (fine.error.code, broken.error.code, broken.error.message[:15]) == (
+            0,
+            3,
+            "Bad image data.",
+        )
 
     @pytest.mark.parametrize(
-        ("count", "key", "text"), [(17, "g-shop", "Too many images"), (1, "wrong", "API key not valid")]
+        ("count", "key", "text"),
+        [(17, "g-shop", "Too many images"), (1, "wrong", "API key not valid")],
     )
     def test_errors(self, google, doors, transport, count, key, text):
         """What is wrong with a whole call is raised with Google's code for it."""
@@ -371,13 +444,17 @@ class TestGoogle:
         calls = [self.of(*photos[at : at + 3]) for at in range(0, len(photos), 3)]
         outcomes = google(doors, *calls, together=True)
         responses = [each for outcome in outcomes for each in self.responses(outcome.answer)]
-        assert [number_on(map(_object, each.localized_object_annotations)) for each in responses] == list(MANY)
+        assert [
+            number_on(map(_object, each.localized_object_annotations)) for each in responses
+        ] == list(MANY)
         assert provider.calls < len(MANY)
 
 
 def _object(found: Any) -> Detection:
     corners = found.bounding_poly.normalized_vertices
-    return Detection(found.name, found.score, Box(corners[0].x, corners[0].y, corners[2].x, corners[2].y))
+    return Detection(
+        found.name, found.score, Box(corners[0].x, corners[0].y, corners[2].x, corners[2].y)
+    )
 
 
 class TestAzure:
@@ -395,7 +472,10 @@ class TestAzure:
         told = azure.answer(everything, self.of(PHOTO, "Objects", "people", "read", "Tags"))
         assert told["status"] == 200
         assert told["body"]["metadata"] == {"width": 400, "height": 200}
-        assert [each["tags"][0]["name"] for each in told["body"]["objectsResult"]["values"]] == ["red", "blue"]
+        assert [each["tags"][0]["name"] for each in told["body"]["objectsResult"]["values"]] == [
+            "red",
+            "blue",
+        ]
         assert set(told["body"]) >= {"peopleResult", "readResult", "tagsResult"}
 
     @pytest.mark.parametrize(
@@ -411,7 +491,11 @@ class TestAzure:
         """An error has Azure's form, and is not asked for again."""
         (outcome,), sends = azure.ask(everything, self.of(photo, "objects", **more), key=key)
         told = outcome.answer
-        assert (told["status"], told["body"]["error"].get("innererror", {}).get("code"), sends) == (status, inner, 1)
+        assert (told["status"], told["body"]["error"].get("innererror", {}).get("code"), sends) == (
+            status,
+            inner,
+            1,
+        )
 
     def test_url(self, azure, everything):
         """A URL in no folder that is open is refused."""
@@ -422,13 +506,18 @@ class TestAzure:
     def test_throttled(self, azure, serve):
         """After 429, which has a Retry-After, the SDK sends again."""
         provider = ScriptedProvider(errors=repeat(Throttled("slow down")))
-        (outcome,), sends = azure.ask(serve(provider, route=SHORT), self.of(PHOTO, "objects"), retries=1)
+        (outcome,), sends = azure.ask(
+            serve(provider, route=SHORT), self.of(PHOTO, "objects"), retries=1
+        )
         assert (outcome.answer["status"], sends) == (429, 2)
 
     def test_failed(self, azure, serve):
-        """Unlike Python's it also sends again what has failed upstream; that was billed to nobody."""
+        """Unlike Python's it also sends again what has failed upstream; that was billed to
+        nobody."""
         provider = ScriptedProvider(errors=repeat(Misconfigured("secret details")))
-        (outcome,), sends = azure.ask(serve(provider, route=SHORT), self.of(PHOTO, "objects"), retries=1)
+        (outcome,), sends = azure.ask(
+            serve(provider, route=SHORT), self.of(PHOTO, "objects"), retries=1
+        )
         assert (outcome.answer["status"], outcome.answer["body"]["error"]["code"], sends) == (
             502,
             "InternalServerError",

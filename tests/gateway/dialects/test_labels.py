@@ -8,9 +8,13 @@ from gateway.dialects.labels import labels_of, marked
 from providers.detection import WHOLE, Box, Detection, Task
 
 CAT, DOG, BETTER_CAT = (
-    Detection(name, score, Box(0.1, 0.1, 0.5, 0.5)) for name, score in (("cat", 0.6), ("dog", 0.8), ("cat", 0.9))
+    Detection(name, score, Box(0.1, 0.1, 0.5, 0.5))
+    for name, score in (("cat", 0.6), ("dog", 0.8), ("cat", 0.9))
 )
-SUNSET, ANIMAL = (Detection(name, score, WHOLE, kind="LABEL") for name, score in (("Sunset", 0.5), ("Animal", 0.7)))
+SUNSET, ANIMAL = (
+    Detection(name, score, WHOLE, kind="LABEL")
+    for name, score in (("Sunset", 0.5), ("Animal", 0.7))
+)
 INSTANCE = Detection("Animal", 0.99, Box(0, 0, 1, 1), kind="INSTANCE")
 
 
@@ -24,14 +28,17 @@ def test_told():
 
 
 def test_boxes():
-    """Where there are boxes only, what is in them is told once, with its best score, as of the whole photo."""
+    """Where there are boxes only, what is in them is told once, with its best score, as of the
+    whole photo."""
     labels = labels_of([CAT, DOG, BETTER_CAT])
     assert [(each.label, each.score, each.box, each.kind) for each in labels] == [
-        ("cat", 0.9, WHOLE, "LABEL"), ("dog", 0.8, WHOLE, "LABEL"),
-    ]  # fmt: skip
+        ("cat", 0.9, WHOLE, "LABEL"),
+        ("dog", 0.8, WHOLE, "LABEL"),
+    ]
 
 
 def test_marked():
-    """An answer is marked where any photo's labels are those of boxes; none is for what else was asked."""
+    """An answer is marked where any photo's labels are those of boxes; none is for what else was
+    asked."""
     assert marked([answered(SUNSET, INSTANCE), answered(CAT)]) == {"X-Imgrid-Labels": "boxes"}
     assert not marked([answered(SUNSET, INSTANCE), answered(), answered(CAT, task=Task.OBJECTS)])

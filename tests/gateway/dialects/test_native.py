@@ -10,10 +10,14 @@ from gateway.testing.pictures import Block, drawn, encoded
 from providers.detection import Box, Detection, Landmark
 
 IMAGE = drawn(
-    (400, 200), Block("green", 300, 20, 320, 40), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)
+    (400, 200),
+    Block("green", 300, 20, 320, 40),
+    Block("red", 40, 20, 120, 180),
+    Block("blue", 200, 50, 230, 80),
 )
 PHOTO = encoded(IMAGE)
-"""Scores in it: green (20 px) 0.5, red 1.0, blue (30 px) 0.75; in reading order green and red come first."""
+"""Scores in it: green (20 px) 0.5, red 1.0, blue (30 px) 0.75; in reading order green and red come
+first."""
 
 
 def labels(photo):
@@ -52,9 +56,13 @@ class TestForms:
         assert (photo["width"], photo["height"]) == (400, 200)
 
     def test_multipart(self, detect):
-        """A form with several files is answered photo by photo, in its order and under its names."""
+        """A form with several files is answered photo by photo, in its order and under its
+        names."""
         files = [
-            ("photo", (f"{colour}.png", encoded(drawn((200, 200), Block(colour, 20, 20, 180, 180)))))
+            (
+                "photo",
+                (f"{colour}.png", encoded(drawn((200, 200), Block(colour, 20, 20, 180, 180)))),
+            )
             for colour in ("red", "green", "blue", "cyan", "magenta")
         ]
         answer = ok(detect(files=files, data={"task": "objects", "labels": "red,green"}))
@@ -66,11 +74,14 @@ class TestForms:
         assert answer["billed"] == pytest.approx(sum(photo["billed"] for photo in answer["photos"]))
 
     def test_multipart_and_query(self, detect):
-        """Options of a form may stand in the query as well; where both say something, the form counts."""
+        """Options of a form may stand in the query as well; where both say something, the form
+        counts."""
         files = {"photo": ("mine.png", PHOTO)}
         (photo,) = ok(detect(files=files, params={"labels": "red", "max_results": "1"}))["photos"]
         assert labels(photo) == ["red"]
-        (photo,) = ok(detect(files=files, params={"labels": "red"}, data={"labels": "blue"}))["photos"]
+        (photo,) = ok(detect(files=files, params={"labels": "red"}, data={"labels": "blue"}))[
+            "photos"
+        ]
         assert labels(photo) == ["blue"]
 
     def test_json(self, detect):
@@ -86,7 +97,9 @@ class TestForms:
             (photo,) = ok(detect(content=encoded(IMAGE, "JPEG", orientation=orientation)))["photos"]
             assert (photo["width"], photo["height"]) == (400, 200)
             red = next(found for found in photo["detections"] if found["label"] == "red")
-            assert red["box"] == pytest.approx({"x0": 0.1, "y0": 0.1, "x1": 0.3, "y1": 0.9}, abs=0.03)
+            assert red["box"] == pytest.approx(
+                {"x0": 0.1, "y0": 0.1, "x1": 0.3, "y1": 0.9}, abs=0.03
+            )
 
 
 class TestOptions:
@@ -122,17 +135,23 @@ class TestOptions:
         ]
 
     def test_whole(self, serve, http):
-        """A part names its whole, and what else the provider said comes along, landmarks and details; what it did not
-        say is left out."""
+        """A part names its whole, and what else the provider said comes along, landmarks and
+        details; what it did not say is left out."""
         mark, details = Landmark("eyeLeft", 0.25, 0.5), {"raw": {"Smile": {"Value": True}}}
         read = [
             Detection("a", 0.5, Box(0.1, 0.1, 0.5, 0.2), key=0, details=details, landmarks=(mark,)),
             Detection("b", 0.4, Box(0.1, 0.1, 0.2, 0.2), parent=0),
         ]
         (photo,) = ok(http.post(f"{serve(lambda *_: read)}/v1/detect", content=PHOTO))["photos"]
-        whole, part = ({key: each[key] for key in each.keys() - {"label", "score", "box", "pixels"}}
-                       for each in photo["detections"])  # fmt: skip
-        assert whole == {"key": 0, "details": details, "landmarks": [{"name": "eyeLeft", "x": 0.25, "y": 0.5, "z": 0}]}
+        whole, part = (
+            {key: each[key] for key in each.keys() - {"label", "score", "box", "pixels"}}
+            for each in photo["detections"]
+        )
+        assert whole == {
+            "key": 0,
+            "details": details,
+            "landmarks": [{"name": "eyeLeft", "x": 0.25, "y": 0.5, "z": 0}],
+        }
         assert part == {"parent": 0}
 
     def test_pixels(self, detect):
@@ -140,15 +159,22 @@ class TestOptions:
         (photo,) = ok(detect(content=PHOTO))["photos"]
         for found in photo["detections"]:
             box, pixels = found["box"], found["pixels"]
-            assert [pixels[side] for side in ("x0", "x1")] == pytest.approx([400 * box[side] for side in ("x0", "x1")])
-            assert [pixels[side] for side in ("y0", "y1")] == pytest.approx([200 * box[side] for side in ("y0", "y1")])
+            assert [pixels[side] for side in ("x0", "x1")] == pytest.approx(
+                [400 * box[side] for side in ("x0", "x1")]
+            )
+            assert [pixels[side] for side in ("y0", "y1")] == pytest.approx(
+                [200 * box[side] for side in ("y0", "y1")]
+            )
 
     def test_trail(self, detect):
-        """The answer says on which canvases the photo was, what they cost, and where its time went."""
+        """The answer says on which canvases the photo was, what they cost, and where its time
+        went."""
         answer = ok(detect(json={"photos": [{"content": b64(PHOTO)}] * 4}))
         trails = [photo["trail"] for photo in answer["photos"]]
         (step,) = trails[0]
-        assert {key: step[key] for key in ("provider", "shape", "stage", "photos", "attempts", "share")} == {
+        assert {
+            key: step[key] for key in ("provider", "shape", "stage", "photos", "attempts", "share")
+        } == {
             "provider": "objects",
             "shape": "2x2",
             "stage": 0,
@@ -195,8 +221,11 @@ class TestErrors:
         problem(detect(content=b""), 400, "empty_photo")
 
     def test_one_of_several(self, detect):
-        """Among several photos a bad one has its error in its place, and the others their answers."""
-        photos = [{"content": b64(data)} for data in (PHOTO, b"no picture", PHOTO[: len(PHOTO) // 2], b"")]
+        """Among several photos a bad one has its error in its place, and the others their
+        answers."""
+        photos = [
+            {"content": b64(data)} for data in (PHOTO, b"no picture", PHOTO[: len(PHOTO) // 2], b"")
+        ]
         answer = ok(detect(json={"photos": photos}))
         assert [photo.get("error", {}).get("code") for photo in answer["photos"]] == [
             None,
@@ -226,9 +255,18 @@ class TestErrors:
             ({"params": "deadline_ms=0", "content": PHOTO}, "deadline_ms"),
             ({"params": "deadline_ms=nan", "content": PHOTO}, "deadline_ms"),
             ({"params": "deadline_ms=600001", "content": PHOTO}, "deadline_ms"),
-            ({"headers": {"X-Imgrid-Deadline-Ms": "soon"}, "content": PHOTO}, "x-imgrid-deadline-ms"),
-            ({"headers": {"X-Imgrid-Deadline-Ms": "nan"}, "content": PHOTO}, "x-imgrid-deadline-ms"),
-            ({"headers": {"X-Imgrid-Quality": "best"}, "content": PHOTO}, "exact, target or cheapest"),
+            (
+                {"headers": {"X-Imgrid-Deadline-Ms": "soon"}, "content": PHOTO},
+                "x-imgrid-deadline-ms",
+            ),
+            (
+                {"headers": {"X-Imgrid-Deadline-Ms": "nan"}, "content": PHOTO},
+                "x-imgrid-deadline-ms",
+            ),
+            (
+                {"headers": {"X-Imgrid-Quality": "best"}, "content": PHOTO},
+                "exact, target or cheapest",
+            ),
             ({"params": "quality=best", "content": PHOTO}, "quality"),
             ({"files": {"photo": ("", b"x")}}, "filename"),
             ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, "boundary"),
@@ -245,12 +283,15 @@ class TestErrors:
 
     def test_unserved_task(self, detect):
         """So is one that no route serves."""
-        assert "objects" in problem(detect(params={"task": "faces"}, content=PHOTO), 404, "not_served")
+        assert "objects" in problem(
+            detect(params={"task": "faces"}, content=PHOTO), 404, "not_served"
+        )
 
     def test_busy(self, serve, http):
         """A full buffer is 429, and Retry-After says in how many seconds to come back."""
         reply = http.post(
-            f"{serve(buffer={'max_photos': 1})}/v1/detect", json={"photos": [{"content": b64(PHOTO)}] * 2}
+            f"{serve(buffer={'max_photos': 1})}/v1/detect",
+            json={"photos": [{"content": b64(PHOTO)}] * 2},
         )
         problem(reply, 429, "busy")
         assert int(reply.headers["Retry-After"]) >= 1
@@ -259,7 +300,11 @@ class TestErrors:
 class TestKeys:
     @pytest.mark.parametrize(
         "headers",
-        [{"Authorization": "Bearer key-shop"}, {"authorization": "bearer  key-shop"}, {"X-Api-Key": "key-press"}],
+        [
+            {"Authorization": "Bearer key-shop"},
+            {"authorization": "bearer  key-shop"},
+            {"X-Api-Key": "key-press"},
+        ],
     )
     def test_right(self, closed, http, headers):
         """A key is taken as a bearer token or as X-Api-Key."""
@@ -278,7 +323,8 @@ class TestKeys:
         ],
     )
     def test_wrong(self, closed, http, headers):
-        """Without a key, or with one that was not given out, a request is refused, and told how to be asked."""
+        """Without a key, or with one that was not given out, a request is refused, and told how to
+        be asked."""
         reply = http.post(f"{closed}/v1/detect", headers=headers, content=PHOTO)
         problem(reply, 401, "unauthenticated")
         assert reply.headers["WWW-Authenticate"] == "Bearer"
@@ -289,7 +335,9 @@ class TestDocument:
         """The OpenAPI document describes every dialect, and every type it refers to is in it."""
         document = ok(http.get(f"{gateway}/openapi.json"))
         assert {"/v1/detect", "/", "/v1/usage", "/v1/routes", "/readyz"} <= set(document["paths"])
-        assert {"Answer", "PhotoOut", "Found", "Trail", "Problem", "Body"} <= set(document["components"]["schemas"])
+        assert {"Answer", "PhotoOut", "Found", "Trail", "Problem", "Body"} <= set(
+            document["components"]["schemas"]
+        )
         for ref in refs(document):
             assert ref.removeprefix("#/components/schemas/") in document["components"]["schemas"]
 
@@ -304,7 +352,11 @@ class TestDocument:
             (photo["trail"][0], "Trail"),
             (photo["detections"][0], "Found"),
         ):
-            assert set(schemas[name].get("required", ())) <= set(value) <= set(schemas[name]["properties"])
+            assert (
+                set(schemas[name].get("required", ()))
+                <= set(value)
+                <= set(schemas[name]["properties"])
+            )
 
     def test_page(self, gateway, http):
         """People can read it at /docs."""

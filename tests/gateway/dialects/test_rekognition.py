@@ -32,7 +32,10 @@ from providers.errors import Misconfigured, Throttled
 
 PHOTO = encoded(
     drawn(
-        (400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80), Block("green", 300, 100, 320, 120)
+        (400, 200),
+        Block("red", 40, 20, 120, 180),
+        Block("blue", 200, 50, 230, 80),
+        Block("green", 300, 100, 320, 120),
     ),
     "JPEG",
 )
@@ -62,14 +65,17 @@ class TestLabels:
         assert instance["Confidence"] == pytest.approx(100)
 
     def test_min_confidence(self, aws):
-        """What is less confident than MinConfidence is left out, and less than 55 where none is given."""
+        """What is less confident than MinConfidence is left out, and less than 55 where none is
+        given."""
         assert names(aws.detect_labels(**MAIN)) == ["red", "blue"]
         assert names(aws.detect_labels(**MAIN, MinConfidence=0)) == ["red", "blue", "green"]
         assert names(aws.detect_labels(**MAIN, MinConfidence=90)) == ["red"]
 
     def test_order_and_most(self, aws):
         """Labels come with the most confident first, and MaxLabels keeps the first of them."""
-        confidences = [label["Confidence"] for label in aws.detect_labels(**MAIN, MinConfidence=0)["Labels"]]
+        confidences = [
+            label["Confidence"] for label in aws.detect_labels(**MAIN, MinConfidence=0)["Labels"]
+        ]
         assert confidences == sorted(confidences, reverse=True)
         assert names(aws.detect_labels(**MAIN, MinConfidence=0, MaxLabels=2)) == ["red", "blue"]
 
@@ -77,24 +83,37 @@ class TestLabels:
         """Things of one label are instances of it."""
         image = drawn((300, 100), Block("red", 20, 20, 80, 80), Block("red", 200, 30, 240, 70))
         (label,) = aws.detect_labels(Image={"Bytes": encoded(image)})["Labels"]
-        assert sorted(round(each["BoundingBox"]["Left"], 1) for each in label["Instances"]) == [0.1, 0.7]
+        assert sorted(round(each["BoundingBox"]["Left"], 1) for each in label["Instances"]) == [
+            0.1,
+            0.7,
+        ]
 
     def test_name_filters(self, aws):
         """Inclusion filters keep the labels they name, exclusion filters drop them and win."""
 
         def chosen(**filters):
-            return names(aws.detect_labels(**MAIN, MinConfidence=0, Settings={"GeneralLabels": filters}))
+            return names(
+                aws.detect_labels(**MAIN, MinConfidence=0, Settings={"GeneralLabels": filters})
+            )
 
         assert chosen(LabelInclusionFilters=["blue", "green"]) == ["blue", "green"]
         assert chosen(LabelExclusionFilters=["red"]) == ["blue", "green"]
-        assert chosen(LabelInclusionFilters=["red", "blue"], LabelExclusionFilters=["red"]) == ["blue"]
+        assert chosen(LabelInclusionFilters=["red", "blue"], LabelExclusionFilters=["red"]) == [
+            "blue"
+        ]
 
     def test_families(self, serve, rekognition):
         """A label's ancestors are labels of their own; categories can be filtered by."""
-        car = {"parents": ("Vehicle",), "categories": ("Cars and More",), "aliases": ("Automobile",)}
+        car = {
+            "parents": ("Vehicle",),
+            "categories": ("Cars and More",),
+            "aliases": ("Automobile",),
+        }
         seen = [
             Detection("Car", 0.9, Box(0.1, 0.1, 0.5, 0.5), details=car),
-            Detection("Dog", 0.8, Box(0.5, 0.5, 0.9, 0.9), details={"categories": ("Animals and Pets",)}),
+            Detection(
+                "Dog", 0.8, Box(0.5, 0.5, 0.9, 0.9), details={"categories": ("Animals and Pets",)}
+            ),
         ]
         client = rekognition(serve(lambda *_: seen))
         answer = client.detect_labels(**MAIN)
@@ -111,8 +130,15 @@ class TestLabels:
     def test_seen_parent(self, serve, rekognition):
         """An ancestor that was itself seen keeps its own box and its own parents."""
         seen = [
-            Detection("Car", 0.9, Box(0.1, 0.1, 0.5, 0.5), details={"parents": ("Vehicle", "Transportation")}),
-            Detection("Vehicle", 0.7, Box(0.5, 0.5, 0.9, 0.9), details={"parents": ("Transportation",)}),
+            Detection(
+                "Car",
+                0.9,
+                Box(0.1, 0.1, 0.5, 0.5),
+                details={"parents": ("Vehicle", "Transportation")},
+            ),
+            Detection(
+                "Vehicle", 0.7, Box(0.5, 0.5, 0.9, 0.9), details={"parents": ("Transportation",)}
+            ),
         ]
         answer = rekognition(serve(lambda *_: seen)).detect_labels(**MAIN)
         by_name = {label["Name"]: label for label in answer["Labels"]}
@@ -142,13 +168,16 @@ def read(reader, rekognition):
 
 class TestText:
     def test_rows(self, read):
-        """Lines come first, then words; ids count up from 0 across both, and a word names its line by id."""
+        """Lines come first, then words; ids count up from 0 across both, and a word names its line
+        by id."""
         rows = read()
         assert [row["Type"] for row in rows] == ["LINE", "LINE", "WORD", "WORD", "WORD"]
         assert [row["Id"] for row in rows] == list(range(5))
         lines = {row["Id"]: row["DetectedText"] for row in rows if row["Type"] == "LINE"}
         assert all("ParentId" not in row for row in rows if row["Type"] == "LINE")
-        words = {row["DetectedText"]: lines[row["ParentId"]] for row in rows if row["Type"] == "WORD"}
+        words = {
+            row["DetectedText"]: lines[row["ParentId"]] for row in rows if row["Type"] == "WORD"
+        }
         assert words == {"Hello": "Hello world", "world": "Hello world", "Bye": "Bye"}
 
     def test_geometry(self, read):
@@ -157,7 +186,9 @@ class TestText:
         box = {"Left": 0.1, "Top": 0.1, "Width": 0.8, "Height": 0.2}
         assert first["Geometry"]["BoundingBox"] == pytest.approx(box)
         corners = [(point["X"], point["Y"]) for point in first["Geometry"]["Polygon"]]
-        assert corners == [pytest.approx(corner) for corner in ((0.1, 0.1), (0.9, 0.1), (0.9, 0.3), (0.1, 0.3))]
+        assert corners == [
+            pytest.approx(corner) for corner in ((0.1, 0.1), (0.9, 0.1), (0.9, 0.3), (0.1, 0.3))
+        ]
 
     def test_word_filter(self, read):
         """Words are filtered by confidence and size."""
@@ -176,7 +207,10 @@ class TestText:
     def test_regions(self, read, region):
         """Only what lies in a region of interest is returned, be it a box or a polygon."""
         rows = read(RegionsOfInterest=[region])
-        assert [(row["Type"], row["DetectedText"]) for row in rows] == [("LINE", "Bye"), ("WORD", "Bye")]
+        assert [(row["Type"], row["DetectedText"]) for row in rows] == [
+            ("LINE", "Bye"),
+            ("WORD", "Bye"),
+        ]
 
     def test_strict(self, http, reader):
         """The raw answer has just the members and types of the service's own model."""
@@ -188,7 +222,12 @@ def check(http, address, operation, **headers):
     body = {"Image": {"Bytes": base64.b64encode(PHOTO).decode()}}
     headers = {"X-Amz-Target": f"RekognitionService.{operation}", **headers}
     reply = http.post(address, headers=headers, content=json.dumps(body))
-    shape = botocore.session.get_session().get_service_model("rekognition").operation_model(operation).output_shape
+    shape = (
+        botocore.session.get_session()
+        .get_service_model("rekognition")
+        .operation_model(operation)
+        .output_shape
+    )
     answer = reply.json()
     assert ParamValidator().validate(answer, shape).generate_report() == ""
     assert set(answer) <= set(shape.members)
@@ -202,7 +241,8 @@ class TestReplies:
         check(http, gateway, "DetectLabels")
 
     def test_headers(self, http, gateway):
-        """Replies are AWS JSON 1.1 with a request id, and never compressed, whatever the client would take."""
+        """Replies are AWS JSON 1.1 with a request id, and never compressed, whatever the client
+        would take."""
         reply = check(http, gateway, "DetectLabels", **{"Accept-Encoding": "gzip, deflate, br"})
         assert reply.headers["Content-Type"] == "application/x-amz-json-1.1"
         assert reply.headers["x-amzn-RequestId"]
@@ -244,7 +284,10 @@ BAD = {
         "InvalidParameterException",
         {**MAIN, "Settings": {"GeneralLabels": {"LabelInclusionFilters": ["x" * 51]}}},
     ),
-    "s3": ("InvalidS3ObjectException", {"Image": {"S3Object": {"Bucket": "bucket", "Name": "photo.jpg"}}}),
+    "s3": (
+        "InvalidS3ObjectException",
+        {"Image": {"S3Object": {"Bucket": "bucket", "Name": "photo.jpg"}}},
+    ),
 }
 
 
@@ -264,7 +307,8 @@ class TestErrors:
             rekognition(serve()).detect_text(**MAIN)
 
     def test_unknown_operation(self, aws, http, gateway):
-        """An operation that nobody here may have handed on is refused by name, and so is what is no operation."""
+        """An operation that nobody here may have handed on is refused by name, and so is what is no
+        operation."""
         with pytest.raises(ClientError, match="ListCollections is not") as caught:
             aws.list_collections()
         assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
@@ -286,7 +330,8 @@ class TestErrors:
             client.detect_labels(**MAIN)
 
     def test_quality(self, serve, rekognition):
-        """The gateway's own header asks for a photo alone; what it cannot be is an invalid parameter."""
+        """The gateway's own header asks for a photo alone; what it cannot be is an invalid
+        parameter."""
         provider = ScriptedProvider()
         client = rekognition(serve(provider, route={"max_wait_ms": 60_000, "deadline_ms": 120_000}))
         values = iter(["exact", "best"])
@@ -305,7 +350,10 @@ class TestErrors:
         client = rekognition(serve(buffer={"max_bytes": 10}))
         with pytest.raises(client.exceptions.ProvisionedThroughputExceededException) as caught:
             client.detect_labels(**MAIN)
-        assert int(caught.value.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-retry-after"]) >= 1000
+        assert (
+            int(caught.value.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-retry-after"])
+            >= 1000
+        )
 
     def test_failed(self, serve, rekognition):
         """A provider that fails is an internal error, of which the client learns no more."""
@@ -320,7 +368,10 @@ class TestErrors:
 class TestKeys:
     def test_right(self, closed, rekognition):
         """A request signed with a tenant's key pair is answered."""
-        assert names(rekognition(closed, "AKSHOP", "sk-shop").detect_labels(**MAIN)) == ["red", "blue"]
+        assert names(rekognition(closed, "AKSHOP", "sk-shop").detect_labels(**MAIN)) == [
+            "red",
+            "blue",
+        ]
 
     @pytest.mark.parametrize(
         ("keys", "code"),
@@ -344,12 +395,16 @@ class TestKeys:
             ({"Host": "elsewhere:80"}, "InvalidSignatureException"),
             ({"X-Amz-Security-Token": "unsigned"}, "InvalidSignatureException"),
             ({"X-Amz-Date": None}, "IncompleteSignatureException"),
-            ({"Authorization": "AWS4-HMAC-SHA256 Credential=AKSHOP"}, "IncompleteSignatureException"),
+            (
+                {"Authorization": "AWS4-HMAC-SHA256 Credential=AKSHOP"},
+                "IncompleteSignatureException",
+            ),
             ({"Authorization": None}, "MissingAuthenticationTokenException"),
         ],
     )
     def test_changed(self, closed, rekognition, change, code):
-        """What is changed on the way to the gateway is refused with AWS's code, as boto3's users look for it."""
+        """What is changed on the way to the gateway is refused with AWS's code, as boto3's users
+        look for it."""
         client = rekognition(closed, "AKSHOP", "sk-shop")
 
         def tamper(request, **_):
@@ -366,7 +421,12 @@ class TestKeys:
 
     def test_region(self, serve, rekognition):
         """A key pair of some regions is refused where boto3 is set to another."""
-        key = {"dialect": "rekognition", "access_key": "AKEU", "secret_key": "sk-eu", "regions": ["eu-central-1"]}
+        key = {
+            "dialect": "rekognition",
+            "access_key": "AKEU",
+            "secret_key": "sk-eu",
+            "regions": ["eu-central-1"],
+        }
         address = serve(tenants=[{"name": "shop", "keys": [key]}])
         assert rekognition(address, "AKEU", "sk-eu", region="eu-central-1").detect_labels(**MAIN)
         with pytest.raises(ClientError, match="eu-central-1") as caught:
@@ -375,14 +435,19 @@ class TestKeys:
 
     def test_unsigned(self, closed, rekognition, http):
         """A request without a signature is refused."""
-        reply = http.post(closed, headers={"X-Amz-Target": "RekognitionService.DetectLabels"}, content=b"{}")
+        reply = http.post(
+            closed, headers={"X-Amz-Target": "RekognitionService.DetectLabels"}, content=b"{}"
+        )
         assert reply.status_code == 400
         assert reply.json()["__type"] == "MissingAuthenticationTokenException"
 
     def test_unsigned_client(self, closed):
         """So is boto3's own unsigned request."""
         client = botocore.session.get_session().create_client(
-            "rekognition", region_name="us-east-1", endpoint_url=closed, config=Config(signature_version=UNSIGNED)
+            "rekognition",
+            region_name="us-east-1",
+            endpoint_url=closed,
+            config=Config(signature_version=UNSIGNED),
         )
         with pytest.raises(ClientError, match="MissingAuthenticationTokenException"):
             client.detect_labels(**MAIN)
@@ -396,7 +461,16 @@ PAIRS = {"AK": KeyPair("SK", SHOP), "AKEU": KeyPair("SK", SHOP, ("eu-west-1", "e
 class Signed:
     """A request signed by botocore, as it would arrive."""
 
-    def __init__(self, body=b'{"a": 1}', *, query="", service="rekognition", region="us-east-1", key="AK", **headers):
+    def __init__(
+        self,
+        body=b'{"a": 1}',
+        *,
+        query="",
+        service="rekognition",
+        region="us-east-1",
+        key="AK",
+        **headers,
+    ):
         url = f"http://127.0.0.1:8080/{'?' + query if query else ''}"
         given = {
             "Content-Type": "application/x-amz-json-1.1",
@@ -446,7 +520,9 @@ class TestSignatures:
     def test_header(self, name):
         """A changed signed header is refused."""
         request = Signed()
-        request.headers[name] = {"x-amz-date": "20200101T000000Z"}.get(name, "RekognitionService.DetectText")
+        request.headers[name] = {"x-amz-date": "20200101T000000Z"}.get(
+            name, "RekognitionService.DetectText"
+        )
         assert request.refused() == "InvalidSignatureException"
 
     def test_port(self):
@@ -466,7 +542,8 @@ class TestSignatures:
 
     @pytest.mark.parametrize("late_s", [-301, 301])
     def test_clock(self, late_s):
-        """A clock that is over five minutes off, either way, is refused, and the message tells both times."""
+        """A clock that is over five minutes off, either way, is refused, and the message tells both
+        times."""
         assert Signed().verify(late_s=late_s - late_s / 301) == SHOP
         request = Signed()
         with pytest.raises(Unauthenticated, match=r"expired|not yet current") as caught:
@@ -481,7 +558,9 @@ class TestSignatures:
     def test_region(self):
         """A key of some regions signs for those only; the message names them."""
         assert Signed(key="AKEU", region="eu-central-1").verify() == SHOP
-        with pytest.raises(Unauthenticated, match=r"eu-west-1, eu-central-1.*'us-east-1'") as caught:
+        with pytest.raises(
+            Unauthenticated, match=r"eu-west-1, eu-central-1.*'us-east-1'"
+        ) as caught:
             Signed(key="AKEU", region="us-east-1").verify()
         assert caught.value.scheme_error == "InvalidSignatureException"
 
@@ -494,10 +573,14 @@ class TestSignatures:
         assert caught.value.scheme_error == "InvalidSignatureException"
 
     def test_expired(self):
-        """A key is refused as expired from the moment on at which it does, before the body is read."""
+        """A key is refused as expired from the moment on at which it does, before the body is
+        read."""
         request = Signed()
         request.body = None
-        assert request.verify({"AK": KeyPair("SK", SHOP, expires=request.at + timedelta(seconds=1))}) == SHOP
+        assert (
+            request.verify({"AK": KeyPair("SK", SHOP, expires=request.at + timedelta(seconds=1))})
+            == SHOP
+        )
         with pytest.raises(Unauthenticated) as caught:
             request.verify({"AK": KeyPair("SK", SHOP, expires=request.at)})
         assert caught.value.scheme_error == "ExpiredTokenException"
@@ -512,7 +595,8 @@ class TestSignatures:
 
     @pytest.mark.parametrize("name", ["host", "x-amz-date", "x-amz-target"])
     def test_must_be_signed(self, name):
-        """A signature that leaves out host, time or operation could be used for another, and is refused."""
+        """A signature that leaves out host, time or operation could be used for another, and is
+        refused."""
         request = Signed()
         names = request.headers["authorization"].split("SignedHeaders=")[1].split(",")[0]
         request.authorize(names, ";".join(each for each in names.split(";") if each != name))
@@ -529,16 +613,23 @@ class TestSignatures:
         assert request.refused() == "InvalidSignatureException"
 
     def test_content_type_unsigned(self):
-        """The SDK for PHP does not sign the content type, by which nothing goes; its requests are good."""
+        """The SDK for PHP does not sign the content type, by which nothing goes; its requests are
+        good."""
         request = Signed(Content_Type=None)
         assert "content-type" not in request.headers["authorization"]
         request.headers["content-type"] = "application/x-amz-json-1.1"
         assert request.verify() == SHOP
 
-    @pytest.mark.parametrize("names", ["host;content-type;x-amz-date;x-amz-target",
-                                       "content-type;host;host;x-amz-date;x-amz-target"])  # fmt: skip
+    @pytest.mark.parametrize(
+        "names",
+        [
+            "host;content-type;x-amz-date;x-amz-target",
+            "content-type;host;host;x-amz-date;x-amz-target",
+        ],
+    )
     def test_order(self, names):
-        """Signed headers are named once each and in order, or it is refused though the signature be right."""
+        """Signed headers are named once each and in order, or it is refused though the signature be
+        right."""
         request = Signed()
         request.authorize("content-type;host;x-amz-date;x-amz-target", names)
         with pytest.raises(Unauthenticated, match="once, in alphabetical order") as caught:
@@ -564,14 +655,21 @@ class TestSignatures:
         assert signed.refused() == "MissingAuthenticationTokenException"
 
     def test_like_javascript(self):
-        """The AWS SDK for JavaScript signs more headers: the length, the body's hash, its own name, the invocation."""
+        """The AWS SDK for JavaScript signs more headers: the length, the body's hash, its own name,
+        the invocation."""
         body = b'{"Image":{"Bytes":"/9j/2Q=="},"MaxLabels":3}'
-        request = Signed(body, Content_Length=str(len(body)), X_Amz_Content_Sha256=sha256(body),
-                         X_Amz_User_Agent="aws-sdk-js/3.1141.0", Amz_Sdk_Request="attempt=1; max=3",
-                         Amz_Sdk_Invocation_Id="cae63cd2-0000-4000-8000-000000000000")  # fmt: skip
+        request = Signed(
+            body,
+            Content_Length=str(len(body)),
+            X_Amz_Content_Sha256=sha256(body),
+            X_Amz_User_Agent="aws-sdk-js/3.1141.0",
+            Amz_Sdk_Request="attempt=1; max=3",
+            Amz_Sdk_Invocation_Id="cae63cd2-0000-4000-8000-000000000000",
+        )
         assert (
             "SignedHeaders=amz-sdk-invocation-id;amz-sdk-request;content-length;content-type;host;"
-            "x-amz-content-sha256;x-amz-date;x-amz-target;x-amz-user-agent," in request.headers["authorization"]
+            "x-amz-content-sha256;x-amz-date;x-amz-target;x-amz-user-agent,"
+            in request.headers["authorization"]
         )
         assert request.verify() == SHOP
         request.headers["amz-sdk-invocation-id"] = "cae63cd2-0000-4000-8000-000000000001"
@@ -595,7 +693,9 @@ class TestSignatures:
         request.headers["x-odd"] = "ab"
         assert request.refused() == "InvalidSignatureException"
 
-    @pytest.mark.parametrize("header", ["", "Basic abc", "AWS4-HMAC-SHA256 Credential=AK", "AWS4-HMAC-SHA256 " * 100])
+    @pytest.mark.parametrize(
+        "header", ["", "Basic abc", "AWS4-HMAC-SHA256 Credential=AK", "AWS4-HMAC-SHA256 " * 100]
+    )
     def test_half_signed(self, header):
         """An Authorization that is none of AWS's is refused as incomplete."""
         request = Signed()

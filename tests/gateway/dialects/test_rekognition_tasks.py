@@ -18,7 +18,9 @@ from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.detection import WHOLE, Box, Detection, Landmark, Task
 
-PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG")
+PHOTO = encoded(
+    drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG"
+)
 SMALL = encoded(drawn((70, 70), Block("red", 10, 10, 60, 60)))
 MAIN = {"Image": {"Bytes": PHOTO}}
 MODEL = botocore.session.get_session().get_service_model("rekognition")
@@ -49,17 +51,26 @@ def _wrong(shape, value, path):
 
 
 def faces(picture, task):
-    """A face for every shape: its left eye at the shape's upper left corner, and all that Rekognition tells of one."""
+    """A face for every shape: its left eye at the shape's upper left corner, and all that
+    Rekognition tells of one."""
     raw = {
-        "Pose": POSE, "Quality": QUALITY, "Smile": {"Value": True, "Confidence": 90.0},
-        "AgeRange": {"Low": 20, "High": 30}, "Emotions": [{"Type": "HAPPY", "Confidence": 95.0}],
+        "Pose": POSE,
+        "Quality": QUALITY,
+        "Smile": {"Value": True, "Confidence": 90.0},
+        "AgeRange": {"Low": 20, "High": 30},
+        "Emotions": [{"Type": "HAPPY", "Confidence": 95.0}],
         "Gender": {"Value": "Female", "Confidence": 99.0},
-    }  # fmt: skip
+    }
     return [
-        Detection("Face", each.score, each.box, landmarks=(Landmark("eyeLeft", each.box.x0, each.box.y0),),
-                  details={"vendor": "rekognition", "raw": raw})
+        Detection(
+            "Face",
+            each.score,
+            each.box,
+            landmarks=(Landmark("eyeLeft", each.box.x0, each.box.y0),),
+            details={"vendor": "rekognition", "raw": raw},
+        )
         for each in see_shapes(picture, task)
-    ]  # fmt: skip
+    ]
 
 
 class TestFaces:
@@ -69,10 +80,13 @@ class TestFaces:
         return rekognition(serve(faces=faces))
 
     def test_places(self, aws):
-        """Faces come largest first, with boxes and landmarks as fractions of the client's own photo."""
+        """Faces come largest first, with boxes and landmarks as fractions of the client's own
+        photo."""
         told = fits("DetectFaces", aws.detect_faces(**MAIN))
         large, small = told["FaceDetails"]
-        assert large["BoundingBox"] == pytest.approx({"Left": 0.1, "Top": 0.1, "Width": 0.2, "Height": 0.8}, abs=0.02)
+        assert large["BoundingBox"] == pytest.approx(
+            {"Left": 0.1, "Top": 0.1, "Width": 0.2, "Height": 0.8}, abs=0.02
+        )
         (eye,) = large["Landmarks"]
         assert (eye["Type"], eye["X"], eye["Y"]) == (
             "eyeLeft",
@@ -92,7 +106,8 @@ class TestFaces:
         ],
     )
     def test_attributes(self, aws, attributes, more):
-        """What is always told is told, and beside it the attributes that are asked for, as far as they are known."""
+        """What is always told is told, and beside it the attributes that are asked for, as far as
+        they are known."""
         (face, *_) = fits("DetectFaces", aws.detect_faces(**MAIN, **attributes))["FaceDetails"]
         assert set(face) == {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality"} | more
 
@@ -104,10 +119,17 @@ class TestFaces:
     def test_other_vendor(self, serve, rekognition):
         """What another vendor tells of a face is told in Rekognition's members."""
         details = {"pose": [1.0, 2.0, 3.0], "emotions": {"joy": 0.9, "sorrow": 0.1}}
-        address = serve(faces=lambda *_: [Detection("Face", 0.8, Box(0.1, 0.1, 0.5, 0.9), details=details)])
-        (face,) = fits("DetectFaces", rekognition(address).detect_faces(**MAIN, Attributes=["ALL"]))["FaceDetails"]
+        address = serve(
+            faces=lambda *_: [Detection("Face", 0.8, Box(0.1, 0.1, 0.5, 0.9), details=details)]
+        )
+        (face,) = fits(
+            "DetectFaces", rekognition(address).detect_faces(**MAIN, Attributes=["ALL"])
+        )["FaceDetails"]
         assert face["Pose"] == {"Roll": 1.0, "Yaw": 2.0, "Pitch": 3.0}
-        assert face["Emotions"] == [{"Type": "HAPPY", "Confidence": 90.0}, {"Type": "SAD", "Confidence": 10.0}]
+        assert face["Emotions"] == [
+            {"Type": "HAPPY", "Confidence": 90.0},
+            {"Type": "SAD", "Confidence": 10.0},
+        ]
 
 
 class TestCelebrities:
@@ -122,7 +144,12 @@ class TestCelebrities:
                 "Emotions": [],
                 "Smile": {"Value": True, "Confidence": 80.0},
             }
-            raw = {"Id": "3Ir0du6", "Urls": ["www.example.com"], "KnownGender": {"Type": "Female"}, "Face": face}
+            raw = {
+                "Id": "3Ir0du6",
+                "Urls": ["www.example.com"],
+                "KnownGender": {"Type": "Female"},
+                "Face": face,
+            }
             return [
                 Detection(
                     "Ada",
@@ -131,7 +158,13 @@ class TestCelebrities:
                     kind="CELEBRITY",
                     details={"vendor": "rekognition", "raw": raw},
                 ),
-                Detection("Face", 0.9, Box(0.6, 0.1, 0.9, 0.6), kind="FACE", details={"raw": {"Face": face}}),
+                Detection(
+                    "Face",
+                    0.9,
+                    Box(0.6, 0.1, 0.9, 0.6),
+                    kind="FACE",
+                    details={"raw": {"Face": face}},
+                ),
             ]
 
         address = serve(celebrities=seen, route={"stages": [{"shape": "1x1"}]})
@@ -156,46 +189,86 @@ class TestModeration:
     @pytest.fixture(scope="class")
     @classmethod
     def aws(cls, serve, rekognition):
-        return rekognition(serve(moderation=lambda *_: cls.FOUND, route={"stages": [{"shape": "1x1"}]}))
+        return rekognition(
+            serve(moderation=lambda *_: cls.FOUND, route={"stages": [{"shape": "1x1"}]})
+        )
 
     def test_flagged(self, aws):
-        """What is flagged is told with its parents and their level, from 50 percent on where nothing else is asked."""
+        """What is flagged is told with its parents and their level, from 50 percent on where
+        nothing else is asked."""
         told = fits("DetectModerationLabels", aws.detect_moderation_labels(**MAIN))
-        assert [(row["Name"], row["ParentName"], row["TaxonomyLevel"]) for row in told["ModerationLabels"]] == [
-            ("Violence", "", 1), ("Weapons", "Violence", 2),
-        ]  # fmt: skip
+        assert [
+            (row["Name"], row["ParentName"], row["TaxonomyLevel"])
+            for row in told["ModerationLabels"]
+        ] == [
+            ("Violence", "", 1),
+            ("Weapons", "Violence", 2),
+        ]
         assert told["ModerationModelVersion"] == "7.1"
 
     def test_min_confidence(self, aws):
         """MinConfidence decides what is told."""
         for least, count in ((20, 3), (95, 0)):
-            told = fits("DetectModerationLabels", aws.detect_moderation_labels(**MAIN, MinConfidence=least))
+            told = fits(
+                "DetectModerationLabels", aws.detect_moderation_labels(**MAIN, MinConfidence=least)
+            )
             assert len(told["ModerationLabels"]) == count
 
     def test_whole_calls(self, aws):
-        """A call that only the vendor can answer, with an adapter or reviewers, is refused by name here."""
+        """A call that only the vendor can answer, with an adapter or reviewers, is refused by name
+        here."""
         with pytest.raises(ClientError, match="DetectModerationLabels is not handed on"):
-            aws.detect_moderation_labels(**MAIN, ProjectVersion="arn:aws:rekognition:eu-west-1:1:project/p/version/v/1")
+            aws.detect_moderation_labels(
+                **MAIN, ProjectVersion="arn:aws:rekognition:eu-west-1:1:project/p/version/v/1"
+            )
 
 
 class TestEquipment:
     @staticmethod
     def seen(*_):
-        """A person with a helmet and bare hands, one of whom no face is seen, and one that may be none."""
+        """A person with a helmet and bare hands, one of whom no face is seen, and one that may be
+        none."""
         part = "name", "confidence"
         helmet = {"part": "HEAD", "covers": {"value": True, "confidence": 0.99}}
-        parts = [dict(zip(part, each, strict=True)) for each in (("HEAD", 0.99), ("LEFT_HAND", 0.95))]
+        parts = [
+            dict(zip(part, each, strict=True)) for each in (("HEAD", 0.99), ("LEFT_HAND", 0.95))
+        ]
         return [
-            Detection("Person", 0.99, Box(0.0, 0.0, 0.3, 1.0), kind="PERSON", key=7, details={"parts": parts}),
-            Detection("HEAD_COVER", 0.98, Box(0.1, 0.0, 0.2, 0.1), kind="EQUIPMENT", parent=7, details=helmet),
-            Detection("Person", 0.9, Box(0.35, 0.0, 0.6, 1.0), kind="PERSON", key=9, details={"parts": []}),
-            Detection("Person", 0.5, Box(0.65, 0.0, 0.9, 1.0), kind="PERSON", key=11, details={"parts": parts}),
+            Detection(
+                "Person",
+                0.99,
+                Box(0.0, 0.0, 0.3, 1.0),
+                kind="PERSON",
+                key=7,
+                details={"parts": parts},
+            ),
+            Detection(
+                "HEAD_COVER",
+                0.98,
+                Box(0.1, 0.0, 0.2, 0.1),
+                kind="EQUIPMENT",
+                parent=7,
+                details=helmet,
+            ),
+            Detection(
+                "Person", 0.9, Box(0.35, 0.0, 0.6, 1.0), kind="PERSON", key=9, details={"parts": []}
+            ),
+            Detection(
+                "Person",
+                0.5,
+                Box(0.65, 0.0, 0.9, 1.0),
+                kind="PERSON",
+                key=11,
+                details={"parts": parts},
+            ),
         ]
 
     @pytest.fixture(scope="class")
     @classmethod
     def aws(cls, serve, rekognition):
-        return rekognition(serve(equipment=TestEquipment.seen, route={"stages": [{"shape": "1x1"}]}))
+        return rekognition(
+            serve(equipment=TestEquipment.seen, route={"stages": [{"shape": "1x1"}]})
+        )
 
     def test_persons(self, aws):
         """Persons are numbered from 0, with the parts of their bodies and what is worn on each."""
@@ -203,7 +276,11 @@ class TestEquipment:
         assert [person["Id"] for person in told["Persons"]] == [0, 1, 2]
         head, hand = told["Persons"][0]["BodyParts"]
         (cover,) = head["EquipmentDetections"]
-        assert (head["Name"], cover["Type"], cover["CoversBodyPart"]["Value"]) == ("HEAD", "HEAD_COVER", True)
+        assert (head["Name"], cover["Type"], cover["CoversBodyPart"]["Value"]) == (
+            "HEAD",
+            "HEAD_COVER",
+            True,
+        )
         assert hand["EquipmentDetections"] == []
         assert "Summary" not in told
 
@@ -216,11 +293,18 @@ class TestEquipment:
         ],
     )
     def test_summary(self, aws, required, summary):
-        """Who wears all that is required, who does not, and of whom it cannot be told is reckoned for each client."""
+        """Who wears all that is required, who does not, and of whom it cannot be told is reckoned
+        for each client."""
         wanted = {"MinConfidence": 80, "RequiredEquipmentTypes": required}
-        told = fits("DetectProtectiveEquipment",
-                    aws.detect_protective_equipment(**MAIN, SummarizationAttributes=wanted))["Summary"]  # fmt: skip
-        kinds = ("PersonsWithRequiredEquipment", "PersonsWithoutRequiredEquipment", "PersonsIndeterminate")
+        told = fits(
+            "DetectProtectiveEquipment",
+            aws.detect_protective_equipment(**MAIN, SummarizationAttributes=wanted),
+        )["Summary"]
+        kinds = (
+            "PersonsWithRequiredEquipment",
+            "PersonsWithoutRequiredEquipment",
+            "PersonsIndeterminate",
+        )
         assert tuple(told[kind] for kind in kinds) == summary
 
     def test_limits(self, aws):
@@ -233,11 +317,19 @@ class TestEquipment:
 class TestLabels:
     FOUND = (
         Detection(
-            "Dog", 0.98, WHOLE, kind="LABEL", details={"parents": ("Animal",), "categories": ("Animals and Pets",)}
+            "Dog",
+            0.98,
+            WHOLE,
+            kind="LABEL",
+            details={"parents": ("Animal",), "categories": ("Animals and Pets",)},
         ),
-        Detection("Animal", 0.98, WHOLE, kind="LABEL", details={"categories": ("Animals and Pets",)}),
+        Detection(
+            "Animal", 0.98, WHOLE, kind="LABEL", details={"categories": ("Animals and Pets",)}
+        ),
         Detection("Grass", 0.8, WHOLE, kind="LABEL"),
-        Detection("Dog", 0.7, Box(0.1, 0.1, 0.5, 0.9), kind="INSTANCE", details={"parents": ("Animal",)}),
+        Detection(
+            "Dog", 0.7, Box(0.1, 0.1, 0.5, 0.9), kind="INSTANCE", details={"parents": ("Animal",)}
+        ),
     )
 
     @pytest.fixture(scope="class")
@@ -248,11 +340,17 @@ class TestLabels:
             lambda *_: [Detection("IMAGE_PROPERTIES", 1.0, WHOLE, details={"raw": raw})],
             introduced=about("rekognition", task=Task.EXTRAS, kind="rekognition"),
         )
-        return rekognition(serve(labels=lambda *_: cls.FOUND, extras={"rekognition": cls.colours},
-                                 route={"stages": [{"shape": "1x1"}]}))  # fmt: skip
+        return rekognition(
+            serve(
+                labels=lambda *_: cls.FOUND,
+                extras={"rekognition": cls.colours},
+                route={"stages": [{"shape": "1x1"}]},
+            )
+        )
 
     def test_scene(self, aws):
-        """Where a route serves labels, those that lie nowhere are told too, and a label's confidence is its own."""
+        """Where a route serves labels, those that lie nowhere are told too, and a label's
+        confidence is its own."""
         told = fits("DetectLabels", aws.detect_labels(**MAIN))
         assert [(row["Name"], len(row["Instances"])) for row in told["Labels"]] == [
             ("Dog", 1),
@@ -263,12 +361,19 @@ class TestLabels:
         assert (dog["Confidence"], dog["Instances"][0]["Confidence"]) == (98.0, 70.0)
 
     def test_image_properties(self, aws):
-        """Colours are told beside labels, or alone; the vendor is asked about this one photo as it came."""
-        both = fits("DetectLabels", aws.detect_labels(**MAIN, Features=["GENERAL_LABELS", "IMAGE_PROPERTIES"]))
+        """Colours are told beside labels, or alone; the vendor is asked about this one photo as it
+        came."""
+        both = fits(
+            "DetectLabels",
+            aws.detect_labels(**MAIN, Features=["GENERAL_LABELS", "IMAGE_PROPERTIES"]),
+        )
         assert both["Labels"]
         assert both["ImageProperties"]["Quality"]["Contrast"] == 3.0
-        alone = aws.detect_labels(**MAIN, Features=["IMAGE_PROPERTIES"],
-                                  Settings={"ImageProperties": {"MaxDominantColors": 5}})  # fmt: skip
+        alone = aws.detect_labels(
+            **MAIN,
+            Features=["IMAGE_PROPERTIES"],
+            Settings={"ImageProperties": {"MaxDominantColors": 5}},
+        )
         assert set(fits("DetectLabels", alone)) == {"ImageProperties"}
 
     def test_no_features(self, aws):
@@ -282,13 +387,17 @@ class TestLabels:
             {"Features": ["IMAGE_PROPERTIES"], "MaxLabels": 3},
             {"Features": ["IMAGE_PROPERTIES"], "MinConfidence": 3},
             {"Settings": {"ImageProperties": {"MaxDominantColors": 3}}},
-            {"Features": ["IMAGE_PROPERTIES"], "Settings": {"ImageProperties": {"MaxDominantColors": 21}}},
+            {
+                "Features": ["IMAGE_PROPERTIES"],
+                "Settings": {"ImageProperties": {"MaxDominantColors": 21}},
+            },
             {"Features": ["X"]},
             {"Features": ["GENERAL_LABELS"] * 3},
         ],
     )
     def test_wrong_options(self, aws, wrong):
-        """Options of a feature that is not asked for, and values that Rekognition would not take, are invalid."""
+        """Options of a feature that is not asked for, and values that Rekognition would not take,
+        are invalid."""
         with pytest.raises(aws.exceptions.InvalidParameterException):
             aws.detect_labels(**MAIN, **wrong)
 
@@ -296,12 +405,22 @@ class TestLabels:
 @pytest.mark.parametrize(
     ("operation", "asked"),
     [
-        ("DetectText", {"Filters": {"RegionsOfInterest": [{"Polygon": [{"X": 0.1, "Y": 0.1}] * 11}]}}),
+        (
+            "DetectText",
+            {"Filters": {"RegionsOfInterest": [{"Polygon": [{"X": 0.1, "Y": 0.1}] * 11}]}},
+        ),
         ("DetectFaces", {"Attributes": ["ALL"] * 101}),
-        ("DetectProtectiveEquipment",
-         {"SummarizationAttributes": {"MinConfidence": 1, "RequiredEquipmentTypes": ["HEAD_COVER"] * 101}}),
+        (
+            "DetectProtectiveEquipment",
+            {
+                "SummarizationAttributes": {
+                    "MinConfidence": 1,
+                    "RequiredEquipmentTypes": ["HEAD_COVER"] * 101,
+                }
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_long_lists(operation, asked):
     """What is gone through for each thing that is found is not longer than it can need to be."""
     with pytest.raises(BadRequest, match="length <="):
@@ -314,7 +433,10 @@ class TestOtherVendors:
     @pytest.fixture(scope="class")
     @classmethod
     def aws(cls, serve, rekognition):
-        seen = [Detection("couch", 0.9, Box(0.1, 0.1, 0.4, 0.6)), Detection("tv", 0.8, Box(0.5, 0.1, 0.9, 0.6))]
+        seen = [
+            Detection("couch", 0.9, Box(0.1, 0.1, 0.4, 0.6)),
+            Detection("tv", 0.8, Box(0.5, 0.1, 0.9, 0.6)),
+        ]
         local = ScriptedProvider(lambda *_: seen, introduced=about(vocabulary="coco"))
         return rekognition(serve(local, route={"stages": [{"shape": "1x1"}]}))
 
@@ -342,11 +464,18 @@ class TestObjectsOfS3:
         server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         server.start()
         store = {
-            "endpoint": "http://{}:{}".format(*server.get_host_and_port()), "region": "us-east-1",
-            "access_key": "AK", "secret_key": "SK",
-        }  # fmt: skip
-        s3 = boto3.client("s3", endpoint_url=store["endpoint"], region_name="us-east-1",
-                          aws_access_key_id="AK", aws_secret_access_key="SK")  # fmt: skip
+            "endpoint": "http://{}:{}".format(*server.get_host_and_port()),
+            "region": "us-east-1",
+            "access_key": "AK",
+            "secret_key": "SK",
+        }
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=store["endpoint"],
+            region_name="us-east-1",
+            aws_access_key_id="AK",
+            aws_secret_access_key="SK",
+        )
         s3.create_bucket(Bucket="shop")
         for key in ("photos/ä b.jpg", "secret.jpg"):
             s3.put_object(Bucket="shop", Key=key, Body=PHOTO)
@@ -363,12 +492,17 @@ class TestObjectsOfS3:
 
     @pytest.mark.parametrize("key", ["photos/none.jpg", "secret.jpg", "photos/../secret.jpg"])
     def test_not_there(self, aws, key):
-        """One that is not there, or in no folder that is open, is refused as S3's refusal would be."""
+        """One that is not there, or in no folder that is open, is refused as S3's refusal would
+        be."""
         with pytest.raises(aws.exceptions.InvalidS3ObjectException):
             aws.detect_labels(Image={"S3Object": {"Bucket": "shop", "Name": key}})
 
     def test_too_large(self, aws):
         """One may be larger than bytes that are sent along, up to 15 MB."""
-        assert aws.detect_labels(Image={"S3Object": {"Bucket": "shop", "Name": "photos/large.jpg"}})["Labels"]
+        assert aws.detect_labels(
+            Image={"S3Object": {"Bucket": "shop", "Name": "photos/large.jpg"}}
+        )["Labels"]
         with pytest.raises(aws.exceptions.ImageTooLargeException):
-            aws.detect_labels(Image={"S3Object": {"Bucket": "shop", "Name": "photos/too large.jpg"}})
+            aws.detect_labels(
+                Image={"S3Object": {"Bucket": "shop", "Name": "photos/too large.jpg"}}
+            )

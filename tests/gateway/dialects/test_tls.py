@@ -35,8 +35,14 @@ def trusted(certified):
 
 
 def aws(address, **more):
-    return boto3.client("rekognition", endpoint_url=address, region_name="eu-west-1", aws_access_key_id="any",
-                        aws_secret_access_key="any", **more)  # fmt: skip
+    return boto3.client(
+        "rekognition",
+        endpoint_url=address,
+        region_name="eu-west-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        **more,
+    )
 
 
 class Token:
@@ -70,9 +76,13 @@ def test_google(secure, trusted, monkeypatch):
     """Google's SDK over REST needs no more than the endpoint."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
     client = vision.ImageAnnotatorClient(
-        transport="rest", credentials=AnonymousCredentials(), client_options={"api_endpoint": secure}
+        transport="rest",
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": secure},
     )
-    (found,) = client.object_localization(image=vision.Image(content=PHOTO)).localized_object_annotations
+    (found,) = client.object_localization(
+        image=vision.Image(content=PHOTO)
+    ).localized_object_annotations
     assert found.name == "red"
 
 
@@ -84,7 +94,8 @@ def test_plain(secure):
 
 @pytest.mark.parametrize(("cert", "key"), [("cert.pem", "nowhere.pem"), ("key.pem", "cert.pem")])
 def test_bad_files(certified, tmp_path, cert, key):
-    """Files that are not there, or are no certificate and its key, are named before anything starts."""
+    """Files that are not there, or are no certificate and its key, are named before anything
+    starts."""
     files = {"cert": str(certified / cert), "key": str(certified / key)}
     with pytest.raises(ConfigError, match=rf"imgrid.yaml: tls: .*{cert} and .*{key}"):
         parts_of(tmp_path, {**CONFIG, "tls": files})

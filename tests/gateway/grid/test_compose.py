@@ -36,7 +36,9 @@ def test_places():
     canvas = np.asarray(compose(FOUR, tiles(), PIXELS).pixels)
     expected = np.full((FOUR.height_px, FOUR.width_px, 3), GREY)
     for place, image in zip(FOUR.photos, tiles(), strict=True):
-        expected[place.y : place.y + place.height, place.x : place.x + place.width] = image.getpixel((0, 0))
+        expected[place.y : place.y + place.height, place.x : place.x + place.width] = (
+            image.getpixel((0, 0))
+        )
     assert (canvas == expected).all()
 
 
@@ -44,15 +46,24 @@ def test_pixels():
     """A provider in this process gets pixels and no bytes."""
     picture = compose(FOUR, tiles(), PIXELS)
     assert picture.data == b""
-    assert (picture.width_px, picture.height_px) == picture.pixels.size == (FOUR.width_px, FOUR.height_px)
+    assert (
+        (picture.width_px, picture.height_px)
+        == picture.pixels.size
+        == (FOUR.width_px, FOUR.height_px)
+    )
 
 
 def test_bytes():
-    """A provider that is sent bytes gets a JPEG of the same size, of full colour and hardly a loss."""
+    """A provider that is sent bytes gets a JPEG of the same size, of full colour and hardly a
+    loss."""
     picture = compose(FOUR, tiles(), BYTES)
     assert picture.pixels is None
     decoded = pixels_of(picture)
-    assert (decoded.format, decoded.mode, decoded.size) == ("JPEG", "RGB", (picture.width_px, picture.height_px))
+    assert (decoded.format, decoded.mode, decoded.size) == (
+        "JPEG",
+        "RGB",
+        (picture.width_px, picture.height_px),
+    )
     for place, image in zip(FOUR.photos, tiles(), strict=True):
         there = decoded.getpixel((place.x + place.width // 2, place.y + place.height // 2))
         assert there == pytest.approx(image.getpixel((0, 0)), abs=4)
@@ -77,11 +88,14 @@ def test_empty_cells():
 
 
 def test_least_side():
-    """A thin photo gets a higher canvas where a provider needs more pixels a side, and is drawn in the middle of it."""
+    """A thin photo gets a higher canvas where a provider needs more pixels a side, and is drawn in
+    the middle of it."""
     layout = lay_out([Size(400, 4)], ALONE, (400, 400), least_px=50)
     canvas = compose(layout, tiles(layout), PIXELS).pixels
     assert canvas.size == (400, 50)
-    assert [canvas.getpixel((200, y)) for y in range(50)] == [GREY] * 23 + [(255, 0, 0)] * 4 + [GREY] * 23
+    assert [canvas.getpixel((200, y)) for y in range(50)] == [GREY] * 23 + [(255, 0, 0)] * 4 + [
+        GREY
+    ] * 23
 
 
 NOISE = Image.effect_noise((300, 200), 120).convert("RGB")
@@ -137,7 +151,8 @@ def test_as_it_came():
     ],
 )
 def test_limits(limits):
-    """It is composed where the provider would not take it: its format, its bytes, its sides or its pixels."""
+    """It is composed where the provider would not take it: its format, its bytes, its sides or its
+    pixels."""
     assert as_it_came(PHOTO, replace(BYTES, limits=Limits(**limits))) is None
 
 
@@ -155,14 +170,17 @@ def test_wants_pixels():
 @pytest.mark.parametrize("form", ["PNG", "WEBP"])
 def test_turned_other(form):
     """A photo of another format that has to be turned is composed: providers turn JPEGs only."""
-    provider = replace(BYTES, applies_exif=True, limits=Limits(formats=frozenset({"JPEG", "PNG", "WEBP"})))
+    provider = replace(
+        BYTES, applies_exif=True, limits=Limits(formats=frozenset({"JPEG", "PNG", "WEBP"}))
+    )
     assert as_it_came(replace(PHOTO, format=form, orientation=6), provider) is None
     assert as_it_came(replace(PHOTO, format=form), provider)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_turned(orientation):
-    """A photo that has to be turned goes as it came only to a provider that turns it; its size is the upright one."""
+    """A photo that has to be turned goes as it came only to a provider that turns it; its size is
+    the upright one."""
     turned = replace(PHOTO, orientation=orientation)
     assert (as_it_came(turned, BYTES) is not None) is (orientation == 1)
     picture = as_it_came(turned, replace(BYTES, applies_exif=True))

@@ -65,7 +65,10 @@ async def test_sheet(studio, started):
 @pytest.mark.parametrize("lane", [ALONE, FOUR])
 async def test_hops(studio, lane):
     """A canvas has come through as many gateways as the photo on it that came through most."""
-    photos = [replace(plain(colour), hops=hops) for colour, hops in zip(COLOURS, (0, 2, 1, 0), strict=True)]
+    photos = [
+        replace(plain(colour), hops=hops)
+        for colour, hops in zip(COLOURS, (0, 2, 1, 0), strict=True)
+    ]
     made = await sheet(studio, photos[1:2] if lane == ALONE else photos, lane, BYTES)
     assert made.picture.hops == 2
     assert (await sheet(studio, photos[:1], lane, BYTES)).picture.hops == 0
@@ -111,7 +114,8 @@ async def test_no_border_alone(studio, lane):
 
 
 async def test_broken_photo(studio):
-    """A photo that cannot be decoded leaves its cell empty and fails by name; the others are as ever."""
+    """A photo that cannot be decoded leaves its cell empty and fails by name; the others are as
+    ever."""
     photos = [plain("red"), broken(), plain("blue")]
     for one in photos[:2]:
         studio.start(one, Shape(3, 1), PIXELS, "none")
@@ -135,7 +139,8 @@ async def test_all_broken(studio):
 
 
 async def test_dropped(studio):
-    """A photo that was dropped and is asked for all the same is drawn anew; dropping it twice, or unknown, is fine."""
+    """A photo that was dropped and is asked for all the same is drawn anew; dropping it twice, or
+    unknown, is fine."""
     photos = [plain(colour) for colour in COLOURS]
     for one in photos:
         studio.start(one, FOUR, PIXELS, "none")
@@ -193,12 +198,17 @@ async def test_alone_turned(studio):
     made = await sheet(studio, [one], ALONE, BYTES)
     assert made.picture.data != one.data
     decoded = Image.open(io.BytesIO(made.picture.data))
-    assert decoded.getpixel((decoded.width // 4, decoded.height // 2)) == pytest.approx((254, 0, 0), abs=6)
-    assert decoded.getpixel((3 * decoded.width // 4, decoded.height // 2)) == pytest.approx((0, 0, 254), abs=6)
+    assert decoded.getpixel((decoded.width // 4, decoded.height // 2)) == pytest.approx(
+        (254, 0, 0), abs=6
+    )
+    assert decoded.getpixel((3 * decoded.width // 4, decoded.height // 2)) == pytest.approx(
+        (0, 0, 254), abs=6
+    )
 
 
 async def test_least_side(studio):
-    """A canvas has the sides that its provider needs, and its layout says where the photo is on it."""
+    """A canvas has the sides that its provider needs, and its layout says where the photo is on
+    it."""
     thin = plain("red", (3200, 20))
     made = await sheet(studio, [thin], ALONE, about(wants="pixels", limits=Limits(min_side_px=80)))
     assert made.picture.pixels.size == (made.layout.width_px, made.layout.height_px) == (320, 80)

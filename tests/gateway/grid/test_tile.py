@@ -25,7 +25,8 @@ def photo(data, size, form="PNG", orientation=1):
 
 
 def quarters(size=(64, 48), mode="RGB"):
-    """Red, green, blue and white, from the top left, row by row: no turn or mirroring of it is itself."""
+    """Red, green, blue and white, from the top left, row by row: no turn or mirroring of it is
+    itself."""
     image = Image.new("RGB", size, "white")
     width, height = size[0] // 2, size[1] // 2
     for colour, x, y in (("red", 0, 0), ("lime", width, 0), ("blue", 0, height)):
@@ -70,12 +71,15 @@ def test_upright(orientation, share):
     for x in (0.25, 0.75):
         for y in (0.25, 0.75):
             there = upright.getpixel((int(x * upright.width), int(y * upright.height)))
-            assert made.getpixel((int(x * size.width_px), int(y * size.height_px))) == pytest.approx(there, abs=12)
+            assert made.getpixel(
+                (int(x * size.width_px), int(y * size.height_px))
+            ) == pytest.approx(there, abs=12)
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF"])
 def test_upright_others(form):
-    """Formats whose orientation is left to the reader are turned by it, and a TIFF, which is not, only once."""
+    """Formats whose orientation is left to the reader are turned by it, and a TIFF, which is not,
+    only once."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     data = encode(quarters(), form, exif=exif, **({"lossless": True} if form == "WEBP" else {}))
@@ -83,20 +87,31 @@ def test_upright_others(form):
     assert far(made, quarters().transpose(Image.Transpose.ROTATE_270)) == 0
 
 
-@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 90), st.integers(1, 90), st.integers(1, 8))
+@given(
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.integers(1, 90),
+    st.integers(1, 90),
+    st.integers(1, 8),
+)
 @settings(max_examples=40, deadline=None)
 def test_any_size(width, height, drawn_width, drawn_height, orientation):
-    """JPEGs that are decoded at a fraction of their size still come out at exactly the size asked for."""
+    """JPEGs that are decoded at a fraction of their size still come out at exactly the size asked
+    for."""
     sideways = orientation > 4
     stored = Image.new("RGB", (height, width) if sideways else (width, height), "red")
-    made = tile(photo(encode(stored, "JPEG"), (width, height), "JPEG", orientation), Size(drawn_width, drawn_height))
+    made = tile(
+        photo(encode(stored, "JPEG"), (width, height), "JPEG", orientation),
+        Size(drawn_width, drawn_height),
+    )
     assert made.size == (drawn_width, drawn_height)
     assert middle(made) == pytest.approx((254, 0, 0), abs=3)
 
 
 @pytest.mark.parametrize("share", [1, 2, 3, 5, 8, 10])
 def test_reduced_decode(share):
-    """A JPEG decoded at a fraction of its size looks like one decoded whole and then made smaller."""
+    """A JPEG decoded at a fraction of its size looks like one decoded whole and then made
+    smaller."""
     fine = Image.effect_noise((800, 600), 120).filter(ImageFilter.GaussianBlur(2)).convert("RGB")
     data, size = encode(fine, "JPEG", quality=95), Size(800 // share, 600 // share)
     made = np.asarray(tile(photo(data, (800, 600), "JPEG"), size), float)
@@ -107,11 +122,25 @@ def test_reduced_decode(share):
 # -- every mode a photo may come in
 
 
-@pytest.mark.parametrize(("mode", "form", "near"), [
-    ("L", "PNG", 0), ("P", "PNG", 0), ("1", "PNG", 0), ("LA", "PNG", 0), ("RGBA", "PNG", 0), ("I;16", "PNG", 1),
-    ("CMYK", "JPEG", 8), ("L", "JPEG", 8), ("RGB", "WEBP", 8), ("P", "GIF", 0), ("RGB", "BMP", 0), ("F", "TIFF", 1),
-    ("I", "TIFF", 1), ("CMYK", "TIFF", 2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("mode", "form", "near"),
+    [
+        ("L", "PNG", 0),
+        ("P", "PNG", 0),
+        ("1", "PNG", 0),
+        ("LA", "PNG", 0),
+        ("RGBA", "PNG", 0),
+        ("I;16", "PNG", 1),
+        ("CMYK", "JPEG", 8),
+        ("L", "JPEG", 8),
+        ("RGB", "WEBP", 8),
+        ("P", "GIF", 0),
+        ("RGB", "BMP", 0),
+        ("F", "TIFF", 1),
+        ("I", "TIFF", 1),
+        ("CMYK", "TIFF", 2),
+    ],
+)
 def test_modes(mode, form, near):
     """Whatever mode a file stores its pixels in, grey stays grey, black black and white white."""
     grey = Image.new("L", (30, 10), 0)
@@ -134,7 +163,9 @@ def test_modes(mode, form, near):
 def test_cmyk_colours():
     """Inks are turned into the colours they print."""
     data = encode(quarters(mode="CMYK"), "JPEG", quality=95)
-    assert tile(photo(data, (64, 48), "JPEG"), Size(64, 48)).getpixel((10, 10)) == pytest.approx((255, 0, 0), abs=10)
+    assert tile(photo(data, (64, 48), "JPEG"), Size(64, 48)).getpixel((10, 10)) == pytest.approx(
+        (255, 0, 0), abs=10
+    )
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -147,12 +178,18 @@ def test_transparency(mode):
     assert [made.getpixel((x, 5)) for x in (5, 15, 25)] == [(255,) * 3, (127,) * 3, (0,) * 3]
 
 
-@pytest.mark.parametrize(("image", "transparent"), [
-    (Image.new("P", (8, 8), 1), 1), (Image.new("L", (8, 8), 9), 9), (Image.new("RGB", (8, 8), (9, 8, 7)), (9, 8, 7)),
-    (Image.new("P", (8, 8), 1), b"\xff\x00"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("image", "transparent"),
+    [
+        (Image.new("P", (8, 8), 1), 1),
+        (Image.new("L", (8, 8), 9), 9),
+        (Image.new("RGB", (8, 8), (9, 8, 7)), (9, 8, 7)),
+        (Image.new("P", (8, 8), 1), b"\xff\x00"),
+    ],
+)
 def test_transparent_colour(image, transparent):
-    """A colour that a PNG names as transparent is white, in a palette, in greys and in full colour."""
+    """A colour that a PNG names as transparent is white, in a palette, in greys and in full
+    colour."""
     if image.mode == "P":
         image.putpalette([255, 0, 0, 0, 0, 255])
     made = tile(photo(encode(image, transparency=transparent), (8, 8)), Size(8, 8))
@@ -172,7 +209,9 @@ def test_mpo():
     """Of several JPEGs in one file the first is the photo."""
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     data = encode(frames[0], "MPO", save_all=True, append_images=frames[1:])
-    assert middle(tile(photo(data, (16, 16), "JPEG"), Size(16, 16))) == pytest.approx((254, 0, 0), abs=3)
+    assert middle(tile(photo(data, (16, 16), "JPEG"), Size(16, 16))) == pytest.approx(
+        (254, 0, 0), abs=3
+    )
 
 
 def test_dark_sixteen_bits():
@@ -194,24 +233,31 @@ def test_no_numbers():
 def test_reduced_modes(mode, size):
     """A photo of any mode that is made smaller in strips looks like one made smaller whole."""
     soft = Image.effect_noise((1403, 1009), 120).filter(ImageFilter.GaussianBlur(3))
-    stored = Image.fromarray(np.asarray(soft, np.uint16) * 257) if mode == "I;16" else soft.convert(mode)
+    stored = (
+        Image.fromarray(np.asarray(soft, np.uint16) * 257) if mode == "I;16" else soft.convert(mode)
+    )
     if mode in ("RGBA", "LA"):
         stored.putalpha(soft.rotate(180))
     form = "TIFF" if mode in ("CMYK", "I", "F") else "PNG"
     seen = soft.convert(mode).convert("RGB") if mode != "I;16" else soft.convert("RGB")
     if mode in ("RGBA", "LA"):
         layered = stored.convert("RGBA")
-        seen = Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
+        seen = Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert(
+            "RGB"
+        )
     made = np.asarray(tile(photo(encode(stored, form), (1403, 1009), form), Size(*size)), float)
     whole = np.asarray(seen.resize(size, Image.Resampling.BILINEAR), float)
     assert np.abs(made - whole).mean() < 2.5
 
 
 def test_deep_somewhere():
-    """Greys of 32 bits are scaled alike all over, though only their last row says that they are deep."""
+    """Greys of 32 bits are scaled alike all over, though only their last row says that they are
+    deep."""
     numbers = np.full((1200, 1000), 255, np.int32)
     numbers[-1] = 65535
-    made = tile(photo(encode(Image.fromarray(numbers), "TIFF"), (1000, 1200), "TIFF"), Size(1000, 1200))
+    made = tile(
+        photo(encode(Image.fromarray(numbers), "TIFF"), (1000, 1200), "TIFF"), Size(1000, 1200)
+    )
     assert made.getpixel((0, 0)) == (0, 0, 0)
     assert made.getpixel((0, 1199)) == (255, 255, 255)
 
@@ -244,10 +290,17 @@ def test_other_format():
         tile(photo(encode(quarters(), "JPEG"), (64, 48), "PNG"), Size(64, 48))
 
 
-@given(st.lists(st.tuples(st.integers(0, 100_000), st.binary(min_size=1, max_size=4)), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 100_000), st.binary(min_size=1, max_size=4)),
+        min_size=1,
+        max_size=5,
+    )
+)
 @settings(max_examples=60, deadline=None)
 def test_damaged(changes):
-    """Whatever happened to a file behind its header, it is drawn at the size asked for or refused by name."""
+    """Whatever happened to a file behind its header, it is drawn at the size asked for or refused
+    by name."""
     for form in ("JPEG", "PNG"):
         damaged = bytearray(SAMPLES[form])
         for at, junk in changes:

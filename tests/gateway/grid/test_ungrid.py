@@ -23,8 +23,12 @@ def at(x0, y0, x1, y1, label="cat", score=0.9, layout=FOUR, **more):
 
 def test_example():
     """The layout that the examples here are worked on by hand."""
-    assert FOUR.photos == (Rect(0, 0, 200, 100), Rect(200, 0, 200, 100), Rect(0, 100, 200, 100),
-                           Rect(200, 100, 200, 100))  # fmt: skip
+    assert FOUR.photos == (
+        Rect(0, 0, 200, 100),
+        Rect(200, 0, 200, 100),
+        Rect(0, 100, 200, 100),
+        Rect(200, 100, 200, 100),
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,7 +42,8 @@ def test_example():
     ],
 )
 def test_definition(box, photo, own):
-    """Row and column are the midpoint's over a photo's height and width; what is left are the photo's coordinates."""
+    """Row and column are the midpoint's over a photo's height and width; what is left are the
+    photo's coordinates."""
     found = ungrid(FOUR, [at(*box)])
     assert [len(each) for each in found] == [int(index == photo) for index in range(4)]
     assert found[photo][0].box == pytest.approx(own)
@@ -49,21 +54,34 @@ def test_definition(box, photo, own):
     [
         ((150, 10, 240, 60), 0, (0.75, 0.1, 1, 0.6)),  # midpoint at 195
         ((150, 10, 260, 60), 1, (0, 0.1, 0.3, 0.6)),  # at 205
-        ((150, 10, 250, 60), 1, (0, 0.1, 0.25, 0.6)),  # on the seam: the later photo, as the floor is taken
+        (
+            (150, 10, 250, 60),
+            1,
+            (0, 0.1, 0.25, 0.6),
+        ),  # on the seam: the later photo, as the floor is taken
         ((20, 60, 120, 160), 2, (0.1, 0, 0.6, 0.6)),
         ((0, 0, 390, 190), 0, (0, 0, 1, 1)),
     ],
 )
 def test_crossing(box, photo, own):
-    """A box over a seam belongs to the photo that holds its midpoint, and is cut off at that photo's edge."""
+    """A box over a seam belongs to the photo that holds its midpoint, and is cut off at that
+    photo's edge."""
     found = ungrid(FOUR, [at(*box)])
     assert [len(each) for each in found] == [int(index == photo) for index in range(4)]
     assert found[photo][0].box == pytest.approx(own)
     assert ungrid(FOUR, [at(*box)], crossing="discard") == [[], [], [], []]
 
 
-@pytest.mark.parametrize("box", [(0, 0, 200, 100), (200, 0, 400, 100), (200, 100, 400, 200), (-20, 10, 100, 60),
-                                 (300, 150, 420, 210)])  # fmt: skip
+@pytest.mark.parametrize(
+    "box",
+    [
+        (0, 0, 200, 100),
+        (200, 0, 400, 100),
+        (200, 100, 400, 200),
+        (-20, 10, 100, 60),
+        (300, 150, 420, 210),
+    ],
+)
 def test_not_crossing(box):
     """A box up to a seam, or over the edge of the canvas, reaches into no second photo."""
     assert ungrid(FOUR, [at(*box)], crossing="discard") == ungrid(FOUR, [at(*box)])
@@ -72,7 +90,8 @@ def test_not_crossing(box):
 
 @pytest.mark.parametrize("cells", range(1, 21))
 def test_whole_photos(cells):
-    """A box around the whole of a photo crosses no seam, however the fractions of the canvas are rounded."""
+    """A box around the whole of a photo crosses no seam, however the fractions of the canvas are
+    rounded."""
     for side in range(20, 60):
         layout = lay_out([Size(100, 100)] * cells, Shape(1, cells), (side * cells, side))
         found = [at(p.x, p.y, p.x + p.width, p.y + p.height, layout=layout) for p in layout.photos]
@@ -106,7 +125,8 @@ def test_nothing():
 
 
 def test_the_rest_is_kept():
-    """Label, score, kind and details travel with the box; polygons are mapped and cut off like it."""
+    """Label, score, kind and details travel with the box; polygons are mapped and cut off like
+    it."""
     corners = ((0.5, 0.0), (0.75, 0.0), (0.75, 0.25), (0.4, 0.25))
     seen = at(200, 0, 300, 50, kind="animal", polygon=corners, details={"pose": "sits"})
     own = ungrid(FOUR, [seen])[1][0]
@@ -116,14 +136,24 @@ def test_the_rest_is_kept():
 
 SHAPES = st.builds(Shape, st.integers(1, 6), st.integers(1, 6))
 SIZES = st.builds(Size, st.integers(20, 4000), st.integers(20, 4000))
-SPAN = st.tuples(st.integers(0, 19), st.integers(0, 19)).map(lambda ends: (min(ends), max(ends) + 1))
-INNER = st.tuples(SPAN, SPAN).map(lambda spans: (spans[0][0], spans[1][0], spans[0][1], spans[1][1]))
+SPAN = st.tuples(st.integers(0, 19), st.integers(0, 19)).map(
+    lambda ends: (min(ends), max(ends) + 1)
+)
+INNER = st.tuples(SPAN, SPAN).map(
+    lambda spans: (spans[0][0], spans[1][0], spans[0][1], spans[1][1])
+)
 """A box in twentieths of its photo."""
 
 
-@given(st.data(), SHAPES, st.tuples(st.integers(200, 2000), st.integers(200, 2000)), st.integers(1, 200))
+@given(
+    st.data(),
+    SHAPES,
+    st.tuples(st.integers(200, 2000), st.integers(200, 2000)),
+    st.integers(1, 200),
+)
 def test_there_and_back(data, shape, canvas, least_px):
-    """A box inside any photo, of any size and orientation and in any shape, survives the grid within one pixel."""
+    """A box inside any photo, of any size and orientation and in any shape, survives the grid
+    within one pixel."""
     boxed = data.draw(st.lists(st.tuples(SIZES, INNER), min_size=1, max_size=shape.cells))
     layout = lay_out([size for size, _ in boxed], shape, canvas, least_px=least_px)
     boxes = [Box(*(side / 20 for side in inner)) for _, inner in boxed]
@@ -132,7 +162,10 @@ def test_there_and_back(data, shape, canvas, least_px):
     for crossing in ("midpoint", "discard"):
         for index, own in enumerate(ungrid(layout, found, crossing=crossing)):
             place, box = layout.photos[index], boxes[index]
-            if on_canvas[index][0] == on_canvas[index][2] or on_canvas[index][1] == on_canvas[index][3]:
+            if (
+                on_canvas[index][0] == on_canvas[index][2]
+                or on_canvas[index][1] == on_canvas[index][3]
+            ):
                 continue  # less than a pixel remains of it
             assert [detection.label for detection in own] == [str(index)]
             for side, (there, back) in enumerate(zip(box, own[0].box, strict=True)):
@@ -151,7 +184,8 @@ def _drawn_at(place: Rect, box: Box):
 
 @given(st.data(), SHAPES)
 def test_any_boxes(data, shape):
-    """Whatever a provider says, each detection goes to one photo at most, inside it, and discarding keeps no more."""
+    """Whatever a provider says, each detection goes to one photo at most, inside it, and discarding
+    keeps no more."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
     sides = st.floats(-1, 2)
     boxes = data.draw(st.lists(st.tuples(sides, sides, sides, sides), max_size=8))
@@ -163,7 +197,10 @@ def test_any_boxes(data, shape):
     assert len(set(labels)) == len(labels)
     assert all(d.box.area > 0 and d.box == d.box.clip() for each in own for d in each)
     uncrossed = ungrid(layout, found, crossing="discard")
-    assert all(set(map(repr, few)) <= set(map(repr, all_)) for few, all_ in zip(uncrossed, own, strict=True))
+    assert all(
+        set(map(repr, few)) <= set(map(repr, all_))
+        for few, all_ in zip(uncrossed, own, strict=True)
+    )
 
 
 # -- text
@@ -188,14 +225,17 @@ def words_of(own):
 
 def test_line_within_a_photo():
     """A line within one photo stays as it was read, with its words."""
-    first, second, *_ = ungrid(FOUR, [line("total  35", 20, 180), *words(("total", 20, 90), ("35", 100, 180))])
+    first, second, *_ = ungrid(
+        FOUR, [line("total  35", 20, 180), *words(("total", 20, 90), ("35", 100, 180))]
+    )
     assert lines_of(first) == ["total  35"]
     assert words_of(first) == ["total", "35"]
     assert second == []
 
 
 def test_line_over_a_seam():
-    """A line that was read over a seam becomes one in each photo, of the photo's own words, around their boxes."""
+    """A line that was read over a seam becomes one in each photo, of the photo's own words, around
+    their boxes."""
     read = words(("good", 20, 90), ("day", 110, 190), ("EXIT", 220, 300), ("left", 310, 380))
     first, second, *_ = ungrid(FOUR, [line("good day EXIT left", 20, 380), *read])
     assert (lines_of(first), words_of(first)) == (["good day"], ["good", "day"])
@@ -207,7 +247,9 @@ def test_line_over_a_seam():
 
 def test_line_and_words_stay_tied():
     """Every word is tied to the line in its own photo."""
-    first, second, *_ = ungrid(FOUR, [line("a b", 20, 380, key=7), *words(("a", 20, 90), ("b", 300, 380), parent=7)])
+    first, second, *_ = ungrid(
+        FOUR, [line("a b", 20, 380, key=7), *words(("a", 20, 90), ("b", 300, 380), parent=7)]
+    )
     for own in (first, second):
         assert own[0].key == own[1].parent == 7
 
@@ -222,7 +264,8 @@ def test_score_of_a_part():
 
 
 def test_lines_without_words():
-    """Where a provider tells lines only, a line over a seam is nobody's, and its photos are told to be torn."""
+    """Where a provider tells lines only, a line over a seam is nobody's, and its photos are told to
+    be torn."""
     found = [line("good day EXIT", 20, 300), line("left", 310, 380)]
     first, second, *_ = ungrid(FOUR, found)
     assert (lines_of(first), lines_of(second)) == ([], ["left"])
@@ -230,8 +273,12 @@ def test_lines_without_words():
 
 
 def test_word_over_a_seam():
-    """A word that was read over a seam is in no photo's words and in no line: half of it is another's."""
-    found = [line("ALICE 1234 BOB", 20, 380), *words(("ALICE", 20, 150), ("1234", 160, 240), ("BOB", 250, 380))]
+    """A word that was read over a seam is in no photo's words and in no line: half of it is
+    another's."""
+    found = [
+        line("ALICE 1234 BOB", 20, 380),
+        *words(("ALICE", 20, 150), ("1234", 160, 240), ("BOB", 250, 380)),
+    ]
     first, second, *_ = ungrid(FOUR, found)
     assert (lines_of(first), words_of(first)) == (["ALICE"], ["ALICE"])
     assert (lines_of(second), words_of(second)) == (["BOB"], ["BOB"])
@@ -239,7 +286,8 @@ def test_word_over_a_seam():
 
 
 def test_word_beside_a_seam():
-    """A word that only its box's padding carries over the seam is its photo's, and tears nothing."""
+    """A word that only its box's padding carries over the seam is its photo's, and tears
+    nothing."""
     found = [line("EXIT", 120, 203), *words(("EXIT", 120, 203))]
     first, *_ = ungrid(FOUR, found)
     assert words_of(first) == ["EXIT"]
@@ -248,7 +296,9 @@ def test_word_beside_a_seam():
 
 def test_line_apart_from_its_words():
     """A line whose box ends up in another photo than its words is made anew where they are."""
-    first, second, *_ = ungrid(FOUR, [line("good day", 150, 390), *words(("good", 150, 170), ("day", 172, 199))])
+    first, second, *_ = ungrid(
+        FOUR, [line("good day", 150, 390), *words(("good", 150, 170), ("day", 172, 199))]
+    )
     assert (lines_of(first), words_of(first)) == (["good day"], ["good", "day"])
     assert second == []
 
@@ -285,8 +335,17 @@ def test_landmarks():
 
 
 def test_parts():
-    """A helmet goes where who wears it goes, and one that lies in another photo's cell goes nowhere."""
+    """A helmet goes where who wears it goes, and one that lies in another photo's cell goes
+    nowhere."""
     person = at(150, 10, 190, 90, "Person", key=7)
-    own, next_door = at(160, 10, 180, 30, "HEAD_COVER", parent=7), at(205, 10, 225, 30, "HEAD_COVER", parent=7)
+    own, next_door = (
+        at(160, 10, 180, 30, "HEAD_COVER", parent=7),
+        at(205, 10, 225, 30, "HEAD_COVER", parent=7),
+    )
     found = ungrid(FOUR, [person, own, next_door])
-    assert [[part.label for part in each] for each in found] == [["Person", "HEAD_COVER"], [], [], []]
+    assert [[part.label for part in each] for each in found] == [
+        ["Person", "HEAD_COVER"],
+        [],
+        [],
+        [],
+    ]

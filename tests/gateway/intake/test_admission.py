@@ -36,7 +36,9 @@ def png_header(width, height):
     """The first bytes of a PNG of that size, and nothing after them but an empty data chunk."""
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     size = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + size + chunk(b"IDAT", b"")
@@ -49,7 +51,13 @@ JPEG, PNG = encode(), encode(form="PNG")
 def test_photo(data, form):
     """A photo has its id, its bytes as they came, its format and its size."""
     photo = admit("p", data, API, HOUSE)
-    assert (photo.id, photo.data, photo.format, photo.size, photo.orientation) == ("p", data, form, (40, 30), 1)
+    assert (photo.id, photo.data, photo.format, photo.size, photo.orientation) == (
+        "p",
+        data,
+        form,
+        (40, 30),
+        1,
+    )
     assert photo.pixels == 1200
 
 
@@ -59,11 +67,16 @@ def test_empty():
         admit("p", b"", API, HOUSE)
 
 
-@pytest.mark.parametrize(("api", "house"), [
-    (Limits(max_bytes=len(JPEG) - 1), HOUSE), (API, House(max_bytes=len(JPEG) - 1)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("api", "house"),
+    [
+        (Limits(max_bytes=len(JPEG) - 1), HOUSE),
+        (API, House(max_bytes=len(JPEG) - 1)),
+    ],
+)
 def test_bytes(api, house):
-    """More bytes than the API or the house takes are refused with both numbers; just as many are taken."""
+    """More bytes than the API or the house takes are refused with both numbers; just as many are
+    taken."""
     with pytest.raises(TooManyBytes, match=f"{len(JPEG)} bytes; at most {len(JPEG) - 1} "):
         admit("p", JPEG, api, house)
     assert admit("p", JPEG, Limits(max_bytes=len(JPEG)), House(max_bytes=len(JPEG)))
@@ -93,7 +106,9 @@ def test_large_side(size):
     assert admit("p", encode((50, 50)), api, HOUSE)
 
 
-@pytest.mark.parametrize(("api", "house"), [(Limits(max_pixels=1199), HOUSE), (API, House(max_pixels=1199))])
+@pytest.mark.parametrize(
+    ("api", "house"), [(Limits(max_pixels=1199), HOUSE), (API, House(max_pixels=1199))]
+)
 def test_pixels(api, house):
     """More pixels than the API or the house takes are refused; just as many are taken."""
     with pytest.raises(BadDimensions, match="40 x 30 pixels; at most 1199 pixels"):
@@ -135,7 +150,9 @@ def test_senseless_orientation(orientation):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of what the EXIF lacks
-@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0garbage"])
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0garbage"]
+)
 def test_broken_exif(exif):
     """EXIF that cannot be read is no reason to refuse a photo."""
     photo = admit("p", encode(exif=exif), API, HOUSE)
@@ -164,13 +181,15 @@ def test_native_turns():
 
 
 def test_tiff_exif():
-    """A TIFF is upright once it is decoded: its size is the upright one, and nothing is left to turn."""
+    """A TIFF is upright once it is decoded: its size is the upright one, and nothing is left to
+    turn."""
     photo = admit("p", encode(form="TIFF", orientation=6), NATIVE.limits, HOUSE)
     assert (photo.orientation, photo.size) == (1, (30, 40))
 
 
 def test_exif_behind_the_pixels():
-    """EXIF that lies behind the pixels of a PNG is not looked for: that would decode the photo here."""
+    """EXIF that lies behind the pixels of a PNG is not looked for: that would decode the photo
+    here."""
     whole = encode((2000, 2000), form="PNG")
     photo = admit("p", whole[:-12], NATIVE.limits, HOUSE)
     assert photo.orientation == 1
@@ -187,7 +206,8 @@ def test_crowded(segments):
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "BMP", "TIFF"])
 def test_other_formats(form):
-    """A format that the API does not take is refused with those it takes, and admitted where it does."""
+    """A format that the API does not take is refused with those it takes, and admitted where it
+    does."""
     data = encode(form=form)
     with pytest.raises(BadFormat, match=r"\(JPEG, PNG\)"):
         admit("p", data, API, HOUSE)
@@ -204,16 +224,32 @@ def test_mpo():
     assert (photo.format, photo.size) == ("JPEG", (40, 30))
 
 
-@pytest.mark.parametrize("data", [b"\0" * 100, b"hello", b"\x89PNG\r\n\x1a\n", JPEG[:2], JPEG[:20], PNG[:20],
-                                  b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.7"])  # fmt: skip
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\0" * 100,
+        b"hello",
+        b"\x89PNG\r\n\x1a\n",
+        JPEG[:2],
+        JPEG[:20],
+        PNG[:20],
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"%PDF-1.7",
+    ],
+)
 def test_no_picture(data):
-    """What has no whole header of a picture is refused, and nothing of a decoder's words is told."""
-    with pytest.raises(BadFormat, match=r"^The photo is not a picture of a format that is taken here \(JPEG, PNG\)\.$"):
+    """What has no whole header of a picture is refused, and nothing of a decoder's words is
+    told."""
+    with pytest.raises(
+        BadFormat,
+        match=r"^The photo is not a picture of a format that is taken here \(JPEG, PNG\)\.$",
+    ):
         admit("p", data, API, HOUSE)
 
 
 def test_header_only():
-    """Damage behind the header is not seen here: nothing is decoded before the photo has its place."""
+    """Damage behind the header is not seen here: nothing is decoded before the photo has its
+    place."""
     assert admit("p", encode((400, 300))[:2000], API, HOUSE).size == (400, 300)
 
 
@@ -224,8 +260,16 @@ def test_any_bytes(data):
         assert admit("p", data, replace(API, formats=EVERY), HOUSE).data == data
 
 
-SEEDS = [JPEG, PNG, encode(orientation=6), encode(form="PNG", mode="P"), encode(form="GIF", mode="P"),
-         encode(form="WEBP"), encode(form="TIFF"), encode(form="BMP")]  # fmt: skip
+SEEDS = [
+    JPEG,
+    PNG,
+    encode(orientation=6),
+    encode(form="PNG", mode="P"),
+    encode(form="GIF", mode="P"),
+    encode(form="WEBP"),
+    encode(form="TIFF"),
+    encode(form="BMP"),
+]
 
 
 @settings(max_examples=400)
@@ -235,11 +279,14 @@ SEEDS = [JPEG, PNG, encode(orientation=6), encode(form="PNG", mode="P"), encode(
     st.integers(0, 4000),
 )
 def test_damaged(data, changes, length):
-    """Whatever happened to a picture on its way, it becomes a photo or a refusal that a client can be told."""
+    """Whatever happened to a picture on its way, it becomes a photo or a refusal that a client can
+    be told."""
     damaged = bytearray(data)
     for at, junk in changes:
         damaged[at % len(data) : at % len(data) + len(junk)] = junk
     with suppress(PhotoError):
-        photo = admit("p", bytes(damaged[: length % len(data) or None]), replace(API, formats=EVERY), HOUSE)
+        photo = admit(
+            "p", bytes(damaged[: length % len(data) or None]), replace(API, formats=EVERY), HOUSE
+        )
         assert min(photo.size) >= 1
         assert photo.orientation in range(1, 9)

@@ -33,11 +33,20 @@ def chunk(kind, data=b""):
 
 def tags(count, order="<", entry=(700, 3, 1, 0)):
     mark = b"II*\0" if order == "<" else b"MM\0*"
-    return mark + struct.pack(f"{order}IH", 8, count) + count * struct.pack(f"{order}HHII", *entry) + bytes(4)
+    return (
+        mark
+        + struct.pack(f"{order}IH", 8, count)
+        + count * struct.pack(f"{order}HHII", *entry)
+        + bytes(4)
+    )
 
 
 def big_tags(count):
-    return b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, count) + count * struct.pack("<HHQQ", 700, 3, 1, 0)
+    return (
+        b"II+\0"
+        + struct.pack("<HHQQ", 8, 0, 16, count)
+        + count * struct.pack("<HHQQ", 700, 3, 1, 0)
+    )
 
 
 def jpeg(between):
@@ -68,8 +77,14 @@ HOSTILE = {
     "JPEG, markers without a length": (jpeg(MANY * b"\xff\xd0"), "1000 header segments"),
     "JPEG, junk": (jpeg(segment(0xE5) + bytes(2_000_000)), "65536 bytes between"),
     "JPEG, padding": (jpeg(b"\xff" * 2_000_000), "65536 bytes between"),
-    "JPEG, Photoshop": (jpeg(segment(0xED, b"Photoshop 3.0\0" + 5000 * b"8BIM\4\4\0\0\0\0\0\0")), "1000 header"),
-    "JPEG, EXIF in pieces": (jpeg(300 * segment(0xE1, b"Exif\0\0" + bytes(9000))), "1000 header segments"),
+    "JPEG, Photoshop": (
+        jpeg(segment(0xED, b"Photoshop 3.0\0" + 5000 * b"8BIM\4\4\0\0\0\0\0\0")),
+        "1000 header",
+    ),
+    "JPEG, EXIF in pieces": (
+        jpeg(300 * segment(0xE1, b"Exif\0\0" + bytes(9000))),
+        "1000 header segments",
+    ),
     "JPEG, EXIF tags": (jpeg(segment(0xE1, b"Exif\0\0" + tags(5000))), "1000 tags"),
     "JPEG, EXIF of prefixes": (jpeg(segment(0xE1, 5000 * b"Exif\0\0")), "again and again"),
     "PNG, empty chunks": (png(MANY * chunk(b"aaAa")), "1000 header segments"),
@@ -79,14 +94,20 @@ HOSTILE = {
     "GIF, comments": (gif(MANY * b"!\xfe\1a\0"), "1000 header segments"),
     "GIF, one long comment": (gif(b"!\xfe" + MANY * b"\1a" + b"\0"), "1000 header segments"),
     "GIF, behind an empty block": (gif(b"!\x01\0" + MANY * b"\1a" + b"\0"), "1000 header segments"),
-    "GIF, behind a loop": (gif(b"!\xff\x0bNETSCAPE2.0\0" + MANY * b"\1a" + b"\0"), "1000 header segments"),
+    "GIF, behind a loop": (
+        gif(b"!\xff\x0bNETSCAPE2.0\0" + MANY * b"\1a" + b"\0"),
+        "1000 header segments",
+    ),
     "GIF, junk": (gif(bytes(2_000_000)), "65536 bytes between"),
     "TIFF": (tags(65_535), "1000 tags"),
     "TIFF, other end first": (tags(65_535, ">"), "1000 tags"),
     "BigTIFF": (big_tags(70_000), "1000 tags"),
     "TIFF, strips": (tags(1, entry=(273, 4, 200_000, 8)) + bytes(800_000), "131072 numbers"),
     "TIFF, fractions": (tags(1, entry=(282, 5, 20_000, 8)) + bytes(160_000), "131072 numbers"),
-    "TIFF, one upon the other": (tags(99, entry=(700, 1, 90_000, 8)) + bytes(90_000), "over each other"),
+    "TIFF, one upon the other": (
+        tags(99, entry=(700, 1, 90_000, 8)) + bytes(90_000),
+        "over each other",
+    ),
     "WEBP, EXIF tags": (webp(tags(2000)), "1000 tags"),
     "WEBP, chunks": (encode("WEBP") + MANY * (b"aaaa" + bytes(4)), "20000 chunks"),
 }
@@ -94,7 +115,8 @@ HOSTILE = {
 
 @pytest.mark.parametrize(("data", "said"), HOSTILE.values(), ids=HOSTILE)
 def test_hostile(data, said):
-    """A header of hundreds of thousands of entries is named for what it has too much of, in a few milliseconds."""
+    """A header of hundreds of thousands of entries is named for what it has too much of, in a few
+    milliseconds."""
     began = time.perf_counter()
     assert said in crowded(data)
     assert time.perf_counter() - began < 0.1
@@ -110,12 +132,16 @@ def test_ordinary(form):
     assert crowded(encode(form, comment=b"seen" * 500, **more)) is None
 
 
-@pytest.mark.parametrize(("data", "more"), [
-    (jpeg(980 * segment(0xFE)), jpeg(1000 * segment(0xFE))),
-    (png(990 * chunk(b"aaAa")), png(1000 * chunk(b"aaAa"))),
-    (gif(490 * b"!\xfe\1a\0"), gif(501 * b"!\xfe\1a\0")),
-    (tags(1000), tags(1001)), (big_tags(1000), big_tags(1001)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("data", "more"),
+    [
+        (jpeg(980 * segment(0xFE)), jpeg(1000 * segment(0xFE))),
+        (png(990 * chunk(b"aaAa")), png(1000 * chunk(b"aaAa"))),
+        (gif(490 * b"!\xfe\1a\0"), gif(501 * b"!\xfe\1a\0")),
+        (tags(1000), tags(1001)),
+        (big_tags(1000), big_tags(1001)),
+    ],
+)
 def test_border(data, more):
     """Nearly a thousand entries pass, and more do not."""
     assert crowded(data) is None
@@ -162,14 +188,27 @@ def test_any_bytes(start, rest):
     assert crowded(start + rest) in (None, crowded(start + rest))
 
 
-SEEDS = [jpeg(segment(0xE1, b"Exif\0\0" + tags(3))), png(chunk(b"eXIf", tags(3))), gif(b"!\xfe\1a\0"), webp(tags(3)),
-         tags(3), big_tags(3), tags(3, ">")]  # fmt: skip
+SEEDS = [
+    jpeg(segment(0xE1, b"Exif\0\0" + tags(3))),
+    png(chunk(b"eXIf", tags(3))),
+    gif(b"!\xfe\1a\0"),
+    webp(tags(3)),
+    tags(3),
+    big_tags(3),
+    tags(3, ">"),
+]
 
 
 @settings(max_examples=300)
-@given(st.sampled_from(SEEDS), st.integers(0, 4000), st.binary(min_size=1, max_size=8), st.integers(0, 4000))
+@given(
+    st.sampled_from(SEEDS),
+    st.integers(0, 4000),
+    st.binary(min_size=1, max_size=8),
+    st.integers(0, 4000),
+)
 def test_damaged(data, at, junk, length):
-    """Whatever happened to a picture on its way, there is an answer, and no small file has too much of anything."""
+    """Whatever happened to a picture on its way, there is an answer, and no small file has too much
+    of anything."""
     damaged = bytearray(data)
     damaged[at % len(data) : at % len(data) + len(junk)] = junk
     said = crowded(bytes(damaged[: length % len(data) or None]))

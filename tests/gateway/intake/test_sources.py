@@ -1,7 +1,8 @@
-"""Photos that clients name by where they lie: read with the gateway's rights, for whom the operator opened the folder.
+"""Photos that clients name by where they lie: read with the gateway's rights, for whom the operator
+opened the folder.
 
-S3 is moto's server, Cloud Storage a small server of this file's; both are asked over loopback by the vendors' own
-libraries.
+S3 is moto's server, Cloud Storage a small server of this file's; both are asked over loopback by
+the vendors' own libraries.
 """
 
 from __future__ import annotations
@@ -79,19 +80,28 @@ def s3(s3_endpoint: str) -> Iterator[Any]:
 
 
 def _own(endpoint: str) -> dict[str, str]:
-    return {"endpoint_url": endpoint, "region_name": "us-east-1",
-            "aws_access_key_id": "AK", "aws_secret_access_key": "SK"}  # fmt: skip
+    return {
+        "endpoint_url": endpoint,
+        "region_name": "us-east-1",
+        "aws_access_key_id": "AK",
+        "aws_secret_access_key": "SK",
+    }
 
 
 def settings_of(endpoint: str) -> S3Settings:
-    return S3Settings(region="us-east-1", endpoint=endpoint, access_key="AK", secret_key=SecretStr("SK"))
+    return S3Settings(
+        region="us-east-1", endpoint=endpoint, access_key="AK", secret_key=SecretStr("SK")
+    )
 
 
 @pytest.fixture
 async def shop(s3: Any, s3_endpoint: str) -> Any:
     """A tenant whose folder is the bucket `shop`, before moto's S3."""
-    sources = Sources({"s3": open_s3(settings_of(s3_endpoint), 20)}, own={"shop": [folder_of("s3://shop/")]},
-                      timeout_s=20)  # fmt: skip
+    sources = Sources(
+        {"s3": open_s3(settings_of(s3_endpoint), 20)},
+        own={"shop": [folder_of("s3://shop/")]},
+        timeout_s=20,
+    )
     yield sources
     await sources.close()
 
@@ -110,7 +120,10 @@ class TestS3:
     async def test_version(self, shop, s3):
         """A version that is named is the one that is read."""
         s3.put_bucket_versioning(Bucket="shop", VersioningConfiguration={"Status": "Enabled"})
-        old, new = (s3.put_object(Bucket="shop", Key="v.jpg", Body=body)["VersionId"] for body in (b"old", b"new"))
+        old, new = (
+            s3.put_object(Bucket="shop", Key="v.jpg", Body=body)["VersionId"]
+            for body in (b"old", b"new")
+        )
         deleted = s3.delete_object(Bucket="shop", Key="v.jpg")["VersionId"]
         assert await shop.fetch(s3_url("shop", "v.jpg", old), SHOP, MOST) == b"old"
         assert await shop.fetch(s3_url("shop", "v.jpg", new), SHOP, MOST) == b"new"
@@ -132,15 +145,22 @@ class TestS3:
 
     async def test_no_such_bucket(self, s3_endpoint):
         """A bucket that does not exist is nothing else."""
-        sources = Sources({"s3": open_s3(settings_of(s3_endpoint), 20)}, [folder_of("s3://nobodys/")], timeout_s=20)
+        sources = Sources(
+            {"s3": open_s3(settings_of(s3_endpoint), 20)},
+            [folder_of("s3://nobodys/")],
+            timeout_s=20,
+        )
         with pytest.raises(SourceMissing):
             await sources.fetch("s3://nobodys/a.jpg", SHOP, MOST)
         await sources.close()
 
     async def test_no_rights(self, s3, s3_endpoint, enforcing, caplog):
-        """What the gateway itself may not read is as good as missing; that its own key is not valid, the log says."""
+        """What the gateway itself may not read is as good as missing; that its own key is not
+        valid, the log says."""
         denied = await self._refusal(s3_endpoint, enforcing)
-        unknown = await self._refusal(s3_endpoint, {"access_key": "AKIAUNKNOWN", "secret_key": "SK"})
+        unknown = await self._refusal(
+            s3_endpoint, {"access_key": "AKIAUNKNOWN", "secret_key": "SK"}
+        )
         assert type(denied) is SourceMissing
         assert type(unknown) is SourceAway
         assert "operator's log" in str(unknown)
@@ -157,7 +177,9 @@ class TestS3:
     async def test_nobody_answers(self):
         """A store that nobody answers for is away: trying again may help."""
         endpoint = f"http://127.0.0.1:{free_port()}"
-        sources = Sources({"s3": open_s3(settings_of(endpoint), 20)}, [folder_of("s3://shop/")], timeout_s=20)
+        sources = Sources(
+            {"s3": open_s3(settings_of(endpoint), 20)}, [folder_of("s3://shop/")], timeout_s=20
+        )
         with pytest.raises(SourceAway) as caught:
             await sources.fetch("s3://shop/a.jpg", SHOP, MOST)
         assert "127.0.0.1" not in str(caught.value)
@@ -197,7 +219,8 @@ def enforcing(s3_endpoint: str) -> Iterator[dict[str, str]]:
 
 
 class Answers(ThreadingHTTPServer):
-    """A stand-in for Cloud Storage, or any other server: what it answers, by path. Holds what it was asked."""
+    """A stand-in for Cloud Storage, or any other server: what it answers, by path. Holds what it
+    was asked."""
 
     daemon_threads = True
 
@@ -213,7 +236,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers))
-        status, headers, body = self.server.answers.get(self.path, (404, {"Content-Length": "0"}, b""))
+        status, headers, body = self.server.answers.get(
+            self.path, (404, {"Content-Length": "0"}, b"")
+        )
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -242,7 +267,9 @@ def answers(running: Answers) -> Answers:
     return running
 
 
-def _says(body: bytes = PHOTO, status: int = 200, **headers: str) -> tuple[int, dict[str, str], bytes]:
+def _says(
+    body: bytes = PHOTO, status: int = 200, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
     return status, {"Content-Length": str(len(body)), **headers}, body
 
 
@@ -252,8 +279,11 @@ A = "/storage/v1/b/shop/o/a.jpg?alt=media"
 @pytest.fixture
 async def stored(answers: Answers) -> Any:
     """Everybody's folder is the bucket `shop`, before the stand-in for Cloud Storage."""
-    sources = Sources({"gs": open_gs(GsSettings(endpoint=answers.url + "/"), 20)}, [folder_of("gs://shop/")],
-                      timeout_s=20)  # fmt: skip
+    sources = Sources(
+        {"gs": open_gs(GsSettings(endpoint=answers.url + "/"), 20)},
+        [folder_of("gs://shop/")],
+        timeout_s=20,
+    )
     yield sources
     await sources.close()
 
@@ -261,9 +291,14 @@ async def stored(answers: Answers) -> Any:
 class TestGs:
     @pytest.mark.parametrize("name", ["a.jpg", "photos/a.jpg", ODD])
     async def test_object(self, stored, answers, name):
-        """An object is asked for by its name in one segment of the path, and without credentials at a stand-in."""
-        answers.answers = {path: _says() for path in (A, "/storage/v1/b/shop/o/photos%2Fa.jpg?alt=media")}
-        answers.answers["/storage/v1/b/shop/o/an%20odd%2Fphoto%20%3F%23%2520%2B%C3%A9%26.jpg?alt=media"] = _says()
+        """An object is asked for by its name in one segment of the path, and without credentials at
+        a stand-in."""
+        answers.answers = {
+            path: _says() for path in (A, "/storage/v1/b/shop/o/photos%2Fa.jpg?alt=media")
+        }
+        answers.answers[
+            "/storage/v1/b/shop/o/an%20odd%2Fphoto%20%3F%23%2520%2B%C3%A9%26.jpg?alt=media"
+        ] = _says()
         assert await stored.fetch(f"gs://shop/{name}", SHOP, MOST) == PHOTO
         ((path, headers),) = answers.asked
         assert unquote(path).startswith(f"/storage/v1/b/shop/o/{name}?")
@@ -274,25 +309,38 @@ class TestGs:
         """With credentials the call has their token."""
         session = AuthorizedSession(Credentials("token-of-the-gateway"))
         answers.answers[A] = _says()
-        sources = Sources({"gs": Gs(session, answers.url, (5, 5))}, [folder_of("gs://shop/")], timeout_s=20)
+        sources = Sources(
+            {"gs": Gs(session, answers.url, (5, 5))}, [folder_of("gs://shop/")], timeout_s=20
+        )
         assert await sources.fetch("gs://shop/a.jpg", SHOP, MOST) == PHOTO
         assert answers.asked[0][1]["Authorization"] == "Bearer token-of-the-gateway"
         await sources.close()
 
     async def test_credentials_that_are_void(self, answers):
-        """Credentials that cannot be renewed are the operator's to put right; the client is told no more."""
+        """Credentials that cannot be renewed are the operator's to put right; the client is told no
+        more."""
         answers.answers[A] = _says(b"", 401)
         session = AuthorizedSession(Credentials("old"))
-        sources = Sources({"gs": Gs(session, answers.url, (5, 5))}, [folder_of("gs://shop/")], timeout_s=20)
+        sources = Sources(
+            {"gs": Gs(session, answers.url, (5, 5))}, [folder_of("gs://shop/")], timeout_s=20
+        )
         with pytest.raises(SourceAway, match="operator's log"):
             await sources.fetch("gs://shop/a.jpg", SHOP, MOST)
         await sources.close()
 
     @pytest.mark.parametrize(
         ("status", "kind"),
-        [(400, SourceMissing), (401, SourceMissing), (403, SourceMissing), (404, SourceMissing),
-         (408, SourceAway), (429, SourceAway), (500, SourceAway), (503, SourceAway)],
-    )  # fmt: skip
+        [
+            (400, SourceMissing),
+            (401, SourceMissing),
+            (403, SourceMissing),
+            (404, SourceMissing),
+            (408, SourceAway),
+            (429, SourceAway),
+            (500, SourceAway),
+            (503, SourceAway),
+        ],
+    )
     async def test_refused(self, stored, answers, status, kind):
         """What is not there for us is told from a store that does not answer."""
         answers.answers[A] = _says(b"why: internals", status)
@@ -322,7 +370,8 @@ class TestGs:
             await stored.fetch("gs://shop/a.jpg", SHOP, MOST)
 
     async def test_no_default_credentials(self, tmp_path, monkeypatch):
-        """Google's own address wants credentials; without any the start fails, and says how to do without."""
+        """Google's own address wants credentials; without any the start fails, and says how to do
+        without."""
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
         with pytest.raises(Misconfigured, match="anonymous: true"):
             open_gs(GsSettings(), 1)
@@ -348,16 +397,23 @@ class TestWeb:
         """Which addresses may be asked, the guard decides."""
         guard = Guard()
         with pytest.raises(SourceNotAllowed, match="loopback"):
-            await Sources({"http": Web(guard)}, timeout_s=20).fetch(f"{answers.url}/a.jpg", SHOP, MOST)
+            await Sources({"http": Web(guard)}, timeout_s=20).fetch(
+                f"{answers.url}/a.jpg", SHOP, MOST
+            )
         assert answers.asked == []
         await guard.close()
 
     @pytest.mark.parametrize(
         ("answer", "kind"),
-        [(_says(status=404), SourceMissing), (_says(status=403), SourceMissing), (_says(status=204), NotFetched),
-         (_says(status=500), SourceAway), (_says(bytes(MOST + 1)), SourceTooLarge),
-         ((200, {"Content-Encoding": "gzip"}, PHOTO), NotFetched)],
-    )  # fmt: skip
+        [
+            (_says(status=404), SourceMissing),
+            (_says(status=403), SourceMissing),
+            (_says(status=204), NotFetched),
+            (_says(status=500), SourceAway),
+            (_says(bytes(MOST + 1)), SourceTooLarge),
+            ((200, {"Content-Encoding": "gzip"}, PHOTO), NotFetched),
+        ],
+    )
     async def test_failed(self, web, answers, answer, kind):
         """Each reason has its error."""
         answers.answers["/a.jpg"] = answer
@@ -372,7 +428,8 @@ class TestWeb:
 
 
 class Shelf:
-    """A reader that has every photo, at once or when it is told to. Holds what it was asked for and is reading."""
+    """A reader that has every photo, at once or when it is told to. Holds what it was asked for and
+    is reading."""
 
     def __init__(self, *, closed: bool = False) -> None:
         self.asked: list[Place] = []
@@ -396,10 +453,17 @@ class Shelf:
         self.open.set()
 
 
-def over(shelf: Shelf, *shared: str, timeout_s: float = 20, at_once: int = 16, **own: list[str]) -> Sources:
+def over(
+    shelf: Shelf, *shared: str, timeout_s: float = 20, at_once: int = 16, **own: list[str]
+) -> Sources:
     folders = {name: [folder_of(each) for each in texts] for name, texts in own.items()}
-    return Sources({"s3": shelf, "gs": shelf}, [folder_of(each) for each in shared], folders, timeout_s=timeout_s,
-                   at_once=at_once)  # fmt: skip
+    return Sources(
+        {"s3": shelf, "gs": shelf},
+        [folder_of(each) for each in shared],
+        folders,
+        timeout_s=timeout_s,
+        at_once=at_once,
+    )
 
 
 class TestWhoMayRead:
@@ -407,7 +471,12 @@ class TestWhoMayRead:
 
     @pytest.mark.parametrize(
         "url",
-        ["s3://shop/photos/a.jpg", "s3://shop/photos%2Fa.jpg", "gs://press-photos/a.jpg", "s3://all/a.jpg?versionId=1"],
+        [
+            "s3://shop/photos/a.jpg",
+            "s3://shop/photos%2Fa.jpg",
+            "gs://press-photos/a.jpg",
+            "s3://all/a.jpg?versionId=1",
+        ],
     )
     async def test_open(self, url):
         """A tenant's folders are open to it, and those of all."""
@@ -416,15 +485,26 @@ class TestWhoMayRead:
 
     @pytest.mark.parametrize(
         "url",
-        ["s3://shop2/photos/a.jpg", "s3://shop/a.jpg", "s3://shop/photos", "s3://shop/photos2/a.jpg",
-         "s3://shop//photos/a.jpg", "gs://shop/photos/a.jpg", "s3://press/a.jpg", "s3://all.evil/a.jpg",
-         "s3://169.254.169.254/a.jpg"],
-    )  # fmt: skip
+        [
+            "s3://shop2/photos/a.jpg",
+            "s3://shop/a.jpg",
+            "s3://shop/photos",
+            "s3://shop/photos2/a.jpg",
+            "s3://shop//photos/a.jpg",
+            "gs://shop/photos/a.jpg",
+            "s3://press/a.jpg",
+            "s3://all.evil/a.jpg",
+            "s3://169.254.169.254/a.jpg",
+        ],
+    )
     async def test_not_open(self, url):
-        """Whatever lies elsewhere is not looked at; what to configure is told, and nothing of what is there."""
+        """Whatever lies elsewhere is not looked at; what to configure is told, and nothing of what
+        is there."""
         shelf = Shelf()
         sources = over(shelf, "s3://all/", shop=["s3://shop/photos/"], press=["s3://press/"])
-        with pytest.raises(SourceNotAllowed, match=r"your tenant's sources or to fetch\.sources") as caught:
+        with pytest.raises(
+            SourceNotAllowed, match=r"your tenant's sources or to fetch\.sources"
+        ) as caught:
             await sources.fetch(url, SHOP, MOST)
         assert url.split("/")[2] in str(caught.value)
         assert ".jpg" not in str(caught.value)
@@ -432,7 +512,12 @@ class TestWhoMayRead:
 
     @pytest.mark.parametrize(
         "url",
-        ["s3://shop/photos/../secret/a.jpg", "s3://shop/photos/%2e%2e/secret", "gs://shop/photos/../a", "s3://shop"],
+        [
+            "s3://shop/photos/../secret/a.jpg",
+            "s3://shop/photos/%2e%2e/secret",
+            "gs://shop/photos/../a",
+            "s3://shop",
+        ],
     )
     async def test_tricks(self, url):
         """A key that climbs is read for nobody, in an open folder either."""
@@ -466,7 +551,9 @@ class TestBounds:
         """So many are read at a time; the others wait, and are read then."""
         shelf = Shelf(closed=True)
         sources = over(shelf, "s3://shop/", at_once=3)
-        fetching = [asyncio.create_task(sources.fetch(f"s3://shop/{n}", SHOP, MOST)) for n in range(8)]
+        fetching = [
+            asyncio.create_task(sources.fetch(f"s3://shop/{n}", SHOP, MOST)) for n in range(8)
+        ]
         await until(lambda: shelf.reading == 3)
         for _ in range(20):
             await asyncio.sleep(0)
@@ -479,7 +566,9 @@ class TestBounds:
         """Who gets no slot within the time limit is told to come back."""
         shelf = Shelf()
         with pytest.raises(Busy):
-            await over(shelf, "s3://shop/", at_once=0, timeout_s=0.01).fetch("s3://shop/a", SHOP, MOST)
+            await over(shelf, "s3://shop/", at_once=0, timeout_s=0.01).fetch(
+                "s3://shop/a", SHOP, MOST
+            )
         assert shelf.asked == []
 
     async def test_too_slow(self):
@@ -495,7 +584,9 @@ class TestBounds:
         """A client that leaves, reading or in line, leaves its place to others."""
         shelf = Shelf(closed=True)
         sources = over(shelf, "s3://shop/", at_once=1)
-        first, second, third = (asyncio.create_task(sources.fetch(f"s3://shop/{n}", SHOP, MOST)) for n in range(3))
+        first, second, third = (
+            asyncio.create_task(sources.fetch(f"s3://shop/{n}", SHOP, MOST)) for n in range(3)
+        )
         await until(lambda: shelf.reading == 1)
         second.cancel()
         first.cancel()
@@ -562,8 +653,10 @@ class TestGather:
             gather(lambda most: b"", None, 10, lambda: True)
 
 
-CONFIG = {"providers": {"eye": {"kind": "shapes"}},
-          "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}]}]}  # fmt: skip
+CONFIG = {
+    "providers": {"eye": {"kind": "shapes"}},
+    "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}]}],
+}
 TENANTS = [
     {"name": "shop", "keys": [{"dialect": "native", "key": "k1"}], "sources": ["s3://shop/"]},
     {"name": "press", "keys": [{"dialect": "native", "key": "k2"}], "sources": ["gs://shop/"]},
@@ -575,15 +668,23 @@ class TestSettings:
         """Folders and ways to the stores are what the config file says."""
         answers.answers = {"/a.jpg": _says(b"web"), A: _says(b"gs")}
         pair = {"access_key": "AK", "secret_key": "SK", "region": "us-east-1"}
-        fetch = {"allow": ["127.0.0.0/8"], "sources": ["s3://shop2/"], "gs": {"endpoint": answers.url},
-                 "s3": {"endpoint": s3_endpoint, **pair}}  # fmt: skip
+        fetch = {
+            "allow": ["127.0.0.0/8"],
+            "sources": ["s3://shop2/"],
+            "gs": {"endpoint": answers.url},
+            "s3": {"endpoint": s3_endpoint, **pair},
+        }
         parts = parts_of(tmp_path, {**CONFIG, "tenants": TENANTS, "fetch": fetch})
         read = parts.sources.fetch
         assert await read("s3://shop/a.jpg", SHOP, MOST) == PHOTO
         assert await read("s3://shop2/a.jpg", PRESS, MOST) == b"secret"
         assert await read("gs://shop/a.jpg", PRESS, MOST) == b"gs"
         assert await read(f"{answers.url}/a.jpg", PRESS, MOST) == b"web"
-        for url, tenant in [("s3://shop/a.jpg", PRESS), ("gs://shop/a.jpg", SHOP), ("s3://press/a.jpg", PRESS)]:
+        for url, tenant in [
+            ("s3://shop/a.jpg", PRESS),
+            ("gs://shop/a.jpg", SHOP),
+            ("s3://press/a.jpg", PRESS),
+        ]:
             with pytest.raises(SourceNotAllowed):
                 await read(url, tenant, MOST)
         await parts.sources.close()
@@ -592,9 +693,18 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"fetch": {"sources": ["s3://shop"]}}, r"fetch\.sources\[0\]: 's3://shop' is no folder"),
-            ({"tenants": [{**TENANTS[0], "sources": ["shop/"]}]}, r"tenants\[0\]\.sources\[0\]: 'shop/' is no folder"),
-            ({"fetch": {"s3": {"access_key": "AK"}}}, r"fetch\.s3: access_key and secret_key go together"),
+            (
+                {"fetch": {"sources": ["s3://shop"]}},
+                r"fetch\.sources\[0\]: 's3://shop' is no folder",
+            ),
+            (
+                {"tenants": [{**TENANTS[0], "sources": ["shop/"]}]},
+                r"tenants\[0\]\.sources\[0\]: 'shop/' is no folder",
+            ),
+            (
+                {"fetch": {"s3": {"access_key": "AK"}}},
+                r"fetch\.s3: access_key and secret_key go together",
+            ),
             ({"fetch": {"s3": {"regoin": "x"}}}, "did you mean region"),
             ({"fetch": {"gs": {"endpoint": "here"}}}, r"fetch\.gs\.endpoint"),
         ],
@@ -609,5 +719,7 @@ class TestSettings:
         """A store's library is needed where a folder of it is open, and nowhere else."""
         monkeypatch.setitem(sys.modules, package, None)
         parts_of(tmp_path, CONFIG)
-        with pytest.raises(ConfigError, match=rf"fetch\.{scheme}: .* is not installed; pip install"):
+        with pytest.raises(
+            ConfigError, match=rf"fetch\.{scheme}: .* is not installed; pip install"
+        ):
             parts_of(tmp_path, {**CONFIG, "fetch": {"sources": [f"{scheme}://shop/"]}})

@@ -1,4 +1,5 @@
-"""The stores that the conformance suites run over. To put another through them, add a function to FACTORIES."""
+"""The stores that the conformance suites run over. To put another through them, add a function to
+FACTORIES."""
 
 from __future__ import annotations
 
@@ -76,7 +77,9 @@ class Setting:
 
 @asynccontextmanager
 async def sqlite(folder: Path, setting: Setting) -> AsyncIterator[Opened]:
-    store = SqliteStore(folder / "jobs.db", clock=setting.clock, keep_s=setting.keep_s, room=setting.room)
+    store = SqliteStore(
+        folder / "jobs.db", clock=setting.clock, keep_s=setting.keep_s, room=setting.room
+    )
     try:
         yield Opened(store, MemoryBuffer(Room(), keep=store.settle), setting.clock)
     finally:
@@ -98,7 +101,10 @@ async def redis(folder: Path, setting: Setting, server: RedisServer) -> AsyncIte
 
 
 Factory = Callable[[Path, Setting], AbstractAsyncContextManager[Opened]]
-FACTORIES: Mapping[str, Callable[..., AbstractAsyncContextManager[Opened]]] = {"sqlite": sqlite, "redis": redis}
+FACTORIES: Mapping[str, Callable[..., AbstractAsyncContextManager[Opened]]] = {
+    "sqlite": sqlite,
+    "redis": redis,
+}
 """Each opens a store, empty where the folder is, and leaves nothing open when it is left."""
 
 
@@ -141,14 +147,27 @@ class Make:
     def __init__(self) -> None:
         self._ids = (f"job_{number:027d}" for number in itertools.count(1))
 
-    def job(self, photos: int = 3, tenant: str = "shop", hook: Hook | None = None, at: float = NOON) -> Job:
+    def job(
+        self, photos: int = 3, tenant: str = "shop", hook: Hook | None = None, at: float = NOON
+    ) -> Job:
         names = tuple(f"photo-{index}" for index in range(photos))
         return Job(next(self._ids), tenant, "objects", names, b'{"task":"objects"}', at, hook)
 
     def entry(self, job: Job, index: int, data: bytes = b"bytes") -> Entry:
         photo = Photo(f"{job.id}-{index}", data, "JPEG", Size(40, 30))
         at = job.created_at
-        return Entry(photo, "objects", job.tenant, self.LANE, at, at, at + 2, at + 60, job=job.id, index=index)
+        return Entry(
+            photo,
+            "objects",
+            job.tenant,
+            self.LANE,
+            at,
+            at,
+            at + 2,
+            at + 60,
+            job=job.id,
+            index=index,
+        )
 
     def entries(self, job: Job) -> list[Entry]:
         return [self.entry(job, index) for index in range(job.photos)]
@@ -166,8 +185,8 @@ def make() -> Make:
 
 @pytest.fixture
 def answer(make: Make):
-    """`await answer(buffer, count)`: so many of the buffer's photos (or of one job's) are claimed as they come, and
-    settled."""
+    """`await answer(buffer, count)`: so many of the buffer's photos (or of one job's) are claimed
+    as they come, and settled."""
 
     async def settle(buffer: Buffer, count: int, *, of: Job | None = None) -> list[str]:
         settled: list[str] = []
@@ -206,7 +225,8 @@ def until():
 
 @pytest.fixture(scope="session")
 def factory_of(factory: Factory) -> Callable[[Path], AbstractAsyncContextManager[Opened]]:
-    """`async with factory_of(folder) as opened`: for tests that play many times, each in a folder of its own."""
+    """`async with factory_of(folder) as opened`: for tests that play many times, each in a folder
+    of its own."""
     return lambda folder: factory(folder, Setting())
 
 
@@ -218,25 +238,44 @@ KEYS = {name: {"Authorization": f"Bearer key-{name}"} for name in ("shop", "pres
 
 def way(ask: Ask, tenant: Tenant, quality: Quality) -> Way:
     if ask.task != Task.OBJECTS:
-        raise NotServed(f"No route serves the task {ask.task} for you; there are routes for objects.")
+        raise NotServed(
+            f"No route serves the task {ask.task} for you; there are routes for objects."
+        )
     return Way(ROUTE, quality)
 
 
 class World:
-    """An app with nothing but jobs, and what is behind it. `entered` are the entries that were made."""
+    """An app with nothing but jobs, and what is behind it. `entered` are the entries that were
+    made."""
 
-    def __init__(self, folder, *, open_to_all=False, room=Room(), hooks=None, signs=bool, **settings):
+    def __init__(
+        self, folder, *, open_to_all=False, room=Room(), hooks=None, signs=bool, **settings
+    ):
         self.entered: list[Entry] = []
         self.told = Told()
         self.stopping = False
         self.store = SqliteStore(folder / "jobs.db", clock=steady(), keep_s=60, room=room)
         self.buffer = MemoryBuffer(Room(), keep=self.store.settle)
-        self.jobs = Jobs(self.store, way, self.enter, check_url, House(max_bytes=100_000),
-                         Events([self.told]), steady(), hooks or {}, signs)  # fmt: skip
+        self.jobs = Jobs(
+            self.store,
+            way,
+            self.enter,
+            check_url,
+            House(max_bytes=100_000),
+            Events([self.told]),
+            steady(),
+            hooks or {},
+            signs,
+        )
         bearer = {digest("native", f"key-{name}"): Tenant(name, name) for name in KEYS}
         keyring = Keyring(open=True) if open_to_all else Keyring(bearer)
-        self.api = Api(self.jobs, keyring, Intake(1_000_000, 2_000_000, 60), lambda: self.stopping,
-                       **{"poll_s": 0.01, **settings})  # fmt: skip
+        self.api = Api(
+            self.jobs,
+            keyring,
+            Intake(1_000_000, 2_000_000, 60),
+            lambda: self.stopping,
+            **{"poll_s": 0.01, **settings},
+        )
         self.app = FastAPI()
         self.api.add_to(self.app)
         self.client = httpx.AsyncClient(
@@ -247,8 +286,19 @@ class World:
 
     def enter(self, photo, way, tenant, job, *, index):
         lane = Lane("eye", way.route.task, tenant.pool, ALONE)
-        entry = Entry(photo, way.route.name, tenant.name, lane, 0, 0, 0, 60.0, job=job, index=index,
-                      variant=way.variant)  # fmt: skip
+        entry = Entry(
+            photo,
+            way.route.name,
+            tenant.name,
+            lane,
+            0,
+            0,
+            0,
+            60.0,
+            job=job,
+            index=index,
+            variant=way.variant,
+        )
         self.entered.append(entry)
         return entry
 

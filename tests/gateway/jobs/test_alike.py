@@ -46,7 +46,8 @@ STEPS = st.lists(
     ]
 )  # nine of one host that are due at once, of which eight may be claimed
 def test_the_same_deliveries(redis_server, make, steps):
-    """Whatever happens to deliveries, the store in Redis and the one in a file hand out the same, in the same order."""
+    """Whatever happens to deliveries, the store in Redis and the one in a file hand out the same,
+    in the same order."""
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(play(redis_server, Path(folder), make, steps))
 
@@ -58,8 +59,10 @@ async def play(server, folder, make, steps):
         stack.push_async_callback(commands.close)
         await commands.client.flushall()
         buffer = RedisBuffer(commands, Room(), clock=lambda: now)
-        stores = [RedisStore(commands, buffer, clock=lambda: now, keep_s=60),
-                  SqliteStore(folder / "jobs.db", clock=lambda: now, keep_s=60, room=Room())]  # fmt: skip
+        stores = [
+            RedisStore(commands, buffer, clock=lambda: now, keep_s=60),
+            SqliteStore(folder / "jobs.db", clock=lambda: now, keep_s=60, room=Room()),
+        ]
         stack.push_async_callback(stores[1].close)
         seen = []
         for what, first, second in steps:
@@ -86,4 +89,6 @@ async def play(server, folder, make, steps):
                 for store in stores:
                     await store.failed(named, "why", now + second if what == "failed" else None)
             mine, theirs = [await store.dead() for store in stores]
-            assert [(each.id, each.attempts) for each in mine] == [(each.id, each.attempts) for each in theirs]
+            assert [(each.id, each.attempts) for each in mine] == [
+                (each.id, each.attempts) for each in theirs
+            ]

@@ -28,7 +28,8 @@ STEPS = st.lists(
 @settings(max_examples=60)
 @given(steps=STEPS, at_once=st.booleans())
 def test_counts_are_consistent(factory_of, make, steps, at_once):
-    """Any interleaving of submit, settle and abort leaves counts, bill, results and deliveries that agree."""
+    """Any interleaving of submit, settle and abort leaves counts, bill, results and deliveries that
+    agree."""
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(play(factory_of(Path(folder)), make, steps, at_once=at_once))
 
@@ -48,7 +49,11 @@ async def play(opening, make, steps, *, at_once):
             for each in more:
                 await opened.store.made(each.id)
         for job in (await opened.store.page("shop")).jobs:
-            check(job, await opened.store.results(job.id), [each for each in due if each.job == job.id])
+            check(
+                job,
+                await opened.store.results(job.id),
+                [each for each in due if each.job == job.id],
+            )
 
 
 async def move(store, make, jobs, what, which, index, share):

@@ -63,7 +63,8 @@ class TestCreated:
 
 class TestClaim:
     async def test_lease(self, store, ended, clock):
-        """Who claims a delivery has it to itself until the lease ends; then it is due again, under the same id."""
+        """Who claims a delivery has it to itself until the lease ends; then it is due again, under
+        the same id."""
         await ended()
         (first,) = await store.claim(clock.now, 60, 9)
         assert await store.claim(clock.now + 59, 60, 9) == []
@@ -85,7 +86,8 @@ class TestClaim:
         assert await store.claim(clock.now - 1, 60, 9) == []
 
     async def test_hosts(self, store, ended, clock):
-        """Of one host only a few are under way at a time, and do not hold up another's that came later."""
+        """Of one host only a few are under way at a time, and do not hold up another's that came
+        later."""
         for _ in range(20):
             await ended(Hook("https://slow.example/hook"))
         clock.now += 1
@@ -99,7 +101,8 @@ class TestClaim:
         assert len(await store.claim(clock.now, 60, 100)) == 1
 
     async def test_one_host_is_full(self, store, ended, clock):
-        """A host that has no place left holds up nobody, however few are asked for, and has some when leases end."""
+        """A host that has no place left holds up nobody, however few are asked for, and has some
+        when leases end."""
         for _ in range(20):
             await ended(Hook("https://slow.example/hook"))
         clock.now += 1
@@ -116,7 +119,9 @@ class TestClaim:
             jobs.append(await ended(Hook(f"https://{host}.example/hook")))
             clock.now += 1
         for pair in (jobs[:2], jobs[2:]):
-            assert [due.job for due in await store.claim(clock.now, 60, 2)] == [job.id for job in pair]
+            assert [due.job for due in await store.claim(clock.now, 60, 2)] == [
+                job.id for job in pair
+            ]
 
 
 class TestOutcome:
@@ -129,7 +134,8 @@ class TestOutcome:
         assert await store.dead() == []
 
     async def test_failed(self, store, ended, clock):
-        """What failed is due again when it is said to be, with what was tried, and why it failed."""
+        """What failed is due again when it is said to be, with what was tried, and why it
+        failed."""
         await ended()
         (due,) = await store.claim(clock.now, 60, 9)
         await store.failed(due.id, "status 500", clock.now + 30)

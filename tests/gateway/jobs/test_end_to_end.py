@@ -33,7 +33,8 @@ CONFIG = {
 
 
 class Client(ThreadingHTTPServer):
-    """A client's own server: has a photo to be fetched, and takes webhooks. Holds what it was told."""
+    """A client's own server: has a photo to be fetched, and takes webhooks. Holds what it was
+    told."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -81,13 +82,19 @@ def until(true: Callable[[], bool], within_s: float = 20) -> None:
 
 
 def seen(result: dict) -> int | None:
-    return number_on(Detection(one["label"], one["score"], Box(**one["box"])) for one in result["detections"])
+    return number_on(
+        Detection(one["label"], one["score"], Box(**one["box"])) for one in result["detections"]
+    )
 
 
 def test_from_request_to_webhook(tmp_path, receiver):
-    """Photos sent and photos fetched are answered each with its own, and the end is told, signed."""
+    """Photos sent and photos fetched are answered each with its own, and the end is told,
+    signed."""
     names = ["77.png", "78.png"]
-    with serving(parts_of(tmp_path, CONFIG)) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with (
+        serving(parts_of(tmp_path, CONFIG)) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
         files = [("photo", (f"{number}.png", encoded(numbered(number)))) for number in (5, 6)]
         fields = {"url": [f"{receiver.url}/{name}" for name in names], "webhook": receiver.url}
         handed = client.post("/v1/jobs", files=files, data=fields)
@@ -101,24 +108,39 @@ def test_from_request_to_webhook(tmp_path, receiver):
     (error,) = [result["error"]["code"] for result in results.values() if "error" in result]
     assert error == "source_missing"
     headers, body = receiver.told[0]
-    told = Webhook(SECRET).verify(body.decode(), {name.lower(): value for name, value in headers.items()})
+    told = Webhook(SECRET).verify(
+        body.decode(), {name.lower(): value for name, value in headers.items()}
+    )
     assert (told["type"], told["data"]["id"]) == ("job.done", job["id"])
 
 
 @pytest.mark.parametrize(
-    "target", ["http://169.254.169.254/latest/meta-data", "http://[::ffff:10.0.0.1]/", "http://localhost.:1/"]
+    "target",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://[::ffff:10.0.0.1]/",
+        "http://localhost.:1/",
+    ],
 )
 def test_guarded(tmp_path, target):
     """No photo is fetched from an address that is not allowed, whatever its spelling."""
     config = {**CONFIG, "fetch": {}}
-    with serving(parts_of(tmp_path, config)) as url, httpx.Client(base_url=url, timeout=30) as client:
+    with (
+        serving(parts_of(tmp_path, config)) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
         handed = client.post("/v1/jobs", json={"photos": [{"url": target}]})
         if handed.status_code == 202:
             place = handed.headers["Location"]
             until(lambda: client.get(place).json()["state"] == "done")
             (result,) = client.get(place).json()["results"]
-            unresolved = target.startswith("http://localhost.") and "no address" in result["error"]["message"]
-            assert result["error"]["code"] == ("not_fetched" if unresolved else "source_not_allowed")
+            unresolved = (
+                target.startswith("http://localhost.")
+                and "no address" in result["error"]["message"]
+            )
+            assert result["error"]["code"] == (
+                "not_fetched" if unresolved else "source_not_allowed"
+            )
         else:
             assert (handed.status_code, handed.json()["error"]["code"]) == (400, "invalid_request")
 
@@ -133,7 +155,9 @@ def test_killed(tmp_path, receiver):
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         process = _started(file, client)
         files = [("photo", (f"{number}.png", encoded(numbered(number)))) for number in range(24)]
-        place = client.post("/v1/jobs", files=files, data={"webhook": receiver.url}).headers["Location"]
+        place = client.post("/v1/jobs", files=files, data={"webhook": receiver.url}).headers[
+            "Location"
+        ]
         until(lambda: client.get(place).json()["settled"] >= 4)
         process.kill()
         process.wait()
@@ -151,7 +175,9 @@ def test_killed(tmp_path, receiver):
 
 def _started(file: Path, client: httpx.Client) -> subprocess.Popen[bytes]:
     command = Path(sys.executable).parent / "imgrid"
-    process = subprocess.Popen([command, "serve", "-c", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [command, "serve", "-c", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
     def answers() -> bool:
         try:

@@ -19,8 +19,14 @@ class Stream:
     def __init__(self, app, path, headers=()):
         path, _, query = path.partition("?")
         names = {"authorization": "Bearer key-shop", **dict(headers)}
-        scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "scheme": "http",
-                 "headers": [(name.encode(), value.encode()) for name, value in names.items()]}  # fmt: skip
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "query_string": query.encode(),
+            "scheme": "http",
+            "headers": [(name.encode(), value.encode()) for name, value in names.items()],
+        }
         self._sent: asyncio.Queue = asyncio.Queue()
         self._left = asyncio.Event()
         self._rest = b""
@@ -32,7 +38,9 @@ class Stream:
 
     async def start(self):
         message = await self._sent.get()
-        return message["status"], {name.decode(): value.decode() for name, value in message["headers"]}
+        return message["status"], {
+            name.decode(): value.decode() for name, value in message["headers"]
+        }
 
     async def next(self):
         """The next event: its fields; None at the end."""
@@ -99,7 +107,8 @@ class TestEvents:
         await stream.leave()
 
     async def test_alive(self, world):
-        """Where nothing happens, comments show that the stream lives; a client may leave at any time."""
+        """Where nothing happens, comments show that the stream lives; a client may leave at any
+        time."""
         each = world(alive_s=0.0)
         job = await each.submit()
         stream = Stream(each.app, f"/v1/jobs/{job['id']}/events")

@@ -25,12 +25,19 @@ class TestRead:
         await each.settle(job, 2, RED, BLUE)
         await each.store.settle(job["id"], 0, Outcome(None, error=NotServed("no")), None)
         read = ok(await each.client.get(f"/v1/jobs/{job['id']}"))
-        assert (read["state"], read["photos"], read["settled"], read["failed"]) == ("running", 4, 2, 1)
+        assert (read["state"], read["photos"], read["settled"], read["failed"]) == (
+            "running",
+            4,
+            2,
+            1,
+        )
         assert (read["saved"], read["next"]) == (1.0, 2)
         first, second = read["results"]
         assert (first["number"], first["index"], first["name"]) == (1, 2, "2.png")
         assert [found["label"] for found in first["detections"]] == ["red", "blue"]
-        assert first["detections"][0]["pixels"] == pytest.approx({"x0": 4, "y0": 3, "x1": 20, "y1": 18})
+        assert first["detections"][0]["pixels"] == pytest.approx(
+            {"x0": 4, "y0": 3, "x1": 20, "y1": 18}
+        )
         assert (first["width"], first["height"]) == (40, 30)
         assert second["error"] == {"code": "not_served", "message": "no"}
 
@@ -105,8 +112,16 @@ class TestDocument:
         job = await each.submit()
         await each.settle(job, 0, RED)
         read = ok(await each.client.get(f"/v1/jobs/{job['id']}"))
-        for value, name in ((job, "JobOut"), (read, "JobPage"), (read["results"][0], "JobPhotoOut")):
-            assert set(schemas[name].get("required", ())) <= set(value) <= set(schemas[name]["properties"])
+        for value, name in (
+            (job, "JobOut"),
+            (read, "JobPage"),
+            (read["results"][0], "JobPhotoOut"),
+        ):
+            assert (
+                set(schemas[name].get("required", ()))
+                <= set(value)
+                <= set(schemas[name]["properties"])
+            )
 
 
 def refs(node):

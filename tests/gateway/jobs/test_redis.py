@@ -1,4 +1,5 @@
-"""The store that replicas share: jobs that outlive the replica that accepted them, and a Redis that goes away."""
+"""The store that replicas share: jobs that outlive the replica that accepted them, and a Redis that
+goes away."""
 
 import asyncio
 import signal
@@ -17,8 +18,14 @@ from gateway.store.redis.jobs import ACCEPTED_WITHIN_S, RedisStore
 
 HOOK = Hook("https://shop.example/hook", each_photo=True)
 ALL = 1e12
-STANDING = ("{imgrid}:ledger", "{imgrid}:tenants", "{imgrid}:alive", "{imgrid}:beat", "{imgrid}:commits",
-            "{imgrid}:dead")  # fmt: skip
+STANDING = (
+    "{imgrid}:ledger",
+    "{imgrid}:tenants",
+    "{imgrid}:alive",
+    "{imgrid}:beat",
+    "{imgrid}:commits",
+    "{imgrid}:dead",
+)
 """Keys that are no job's: what the buffer keeps for good, or replicas say of themselves."""
 
 
@@ -48,7 +55,9 @@ class Replica:
         return taken
 
     async def settle(self, entries, outcome):
-        return await self.buffer.commit(Commit(settled=[Settlement(entry, outcome) for entry in entries]))
+        return await self.buffer.commit(
+            Commit(settled=[Settlement(entry, outcome) for entry in entries])
+        )
 
     async def die(self, witness):
         """It is not heard of for as long as it takes to be dead, and the witness notices."""
@@ -76,7 +85,11 @@ async def two(server):
 
 async def keys(one):
     """What is in Redis of photos, jobs and deliveries."""
-    return sorted(key.decode() for key in await one.commands.client.keys("*") if not key.decode().startswith(STANDING))
+    return sorted(
+        key.decode()
+        for key in await one.commands.client.keys("*")
+        if not key.decode().startswith(STANDING)
+    )
 
 
 def fresh(make, photos, **settings):
@@ -85,7 +98,8 @@ def fresh(make, photos, **settings):
 
 
 class Interrupted(RedisBuffer):
-    """Stands for a replica that dies, or hears nothing more, before or after the photos were put."""
+    """Stands for a replica that dies, or hears nothing more, before or after the photos were
+    put."""
 
     before, after = False, False
 
@@ -114,7 +128,12 @@ class TestReplicas:
         await other.settle(await other.take(2), make.outcome())
         for each in two:
             found = await each.store.find("shop", job.id)
-            assert (found.state, found.settled, found.failed, found.billed) == (State.DONE, 3, 1, 0.5)
+            assert (found.state, found.settled, found.failed, found.billed) == (
+                State.DONE,
+                3,
+                1,
+                0.5,
+            )
             assert abs(found.finished_at - began) < 60
             results = await each.store.results(job.id)
             assert [result.number for result in results] == [1, 2, 3]
@@ -134,7 +153,8 @@ class TestReplicas:
         assert (await other.store.find("shop", job.id)).state is State.DONE
 
     async def test_late(self, two, make):
-        """What a replica answers that was taken for dead is written down once, by whoever has the photo now."""
+        """What a replica answers that was taken for dead is written down once, by whoever has the
+        photo now."""
         one, other = two
         job = fresh(make, 2)
         await one.store.submit(job, make.entries(job))
@@ -159,7 +179,8 @@ class TestReplicas:
         assert (await home.store.find("shop", job.id)).state is State.DONE
 
     async def test_billed_unknown(self, server, make):
-        """So has one that was asked about when its holder died, where it must not be asked again."""
+        """So has one that was asked about when its holder died, where it must not be asked
+        again."""
         async with replica(server, rule="fail") as one, replica(server, rule="fail") as other:
             job = fresh(make, 1)
             await one.store.submit(job, make.entries(job))
@@ -173,12 +194,15 @@ class TestReplicas:
 
 class TestAccepting:
     async def test_unseen(self, two, make):
-        """A job whose photos did not get into the buffer is nobody's, and its key is free after a minute."""
+        """A job whose photos did not get into the buffer is nobody's, and its key is free after a
+        minute."""
         one, other = two
         job, again = fresh(make, 2, hook=HOOK), fresh(make, 2)
         refused = {1: BadFormat("no")}
         with pytest.raises(BufferAway):
-            await interrupted(one, before=True).submit(job, make.entries(job)[:1], refused, key="k", digest="d")
+            await interrupted(one, before=True).submit(
+                job, make.entries(job)[:1], refused, key="k", digest="d"
+            )
         with pytest.raises(NotFound):
             await other.store.find("shop", job.id)
         assert (await other.store.page("shop")).jobs == []
@@ -187,14 +211,19 @@ class TestAccepting:
         one.clock.ahead += ACCEPTED_WITHIN_S + 1
         await other.store.forget()
         assert await keys(other) == []
-        assert (await other.store.submit(again, make.entries(again), key="k", digest="d")).id == again.id
+        assert (
+            await other.store.submit(again, make.entries(again), key="k", digest="d")
+        ).id == again.id
 
     async def test_first_result(self, two, make):
-        """A job whose replica died between its photos and its acceptance is there with its first result."""
+        """A job whose replica died between its photos and its acceptance is there with its first
+        result."""
         one, other = two
         job = fresh(make, 3, hook=HOOK)
         with pytest.raises(BufferAway):
-            await interrupted(one, after=True).submit(job, make.entries(job)[1:], {0: BadFormat("no picture")})
+            await interrupted(one, after=True).submit(
+                job, make.entries(job)[1:], {0: BadFormat("no picture")}
+            )
         for look in (other.store.find, other.store.abort):
             with pytest.raises(NotFound):
                 await look("shop", job.id)
@@ -211,17 +240,22 @@ class TestAccepting:
         job, again = fresh(make, 2), fresh(make, 2)
         with pytest.raises(BufferAway):
             await interrupted(one, after=True).submit(job, make.entries(job), key="k", digest="d")
-        assert (await other.store.submit(again, make.entries(again), key="k", digest="d")).id == job.id
+        assert (
+            await other.store.submit(again, make.entries(again), key="k", digest="d")
+        ).id == job.id
         assert (await other.buffer.held()).photos == 2
 
     async def test_overtaken(self, two, make):
-        """A client that asks again with the same key need not wait that long for what nobody is accepting any more."""
+        """A client that asks again with the same key need not wait that long for what nobody is
+        accepting any more."""
         one, other = two
         job, again = fresh(make, 2), fresh(make, 2)
         with pytest.raises(BufferAway):
             await interrupted(one, before=True).submit(job, make.entries(job), key="k", digest="d")
         one.clock.ahead += 11
-        assert (await other.store.submit(again, make.entries(again), key="k", digest="d")).id == again.id
+        assert (
+            await other.store.submit(again, make.entries(again), key="k", digest="d")
+        ).id == again.id
         with pytest.raises(NotFound):
             await other.store.find("shop", job.id)
 
@@ -275,7 +309,8 @@ class TestAccepting:
 
 class TestAbort:
     async def test_withdrawn_at_once(self, two, make):
-        """What is not settled leaves the buffer when the job is aborted, and what is under way is dropped."""
+        """What is not settled leaves the buffer when the job is aborted, and what is under way is
+        dropped."""
         one, other = two
         job = fresh(make, 3)
         await one.store.submit(job, make.entries(job))
@@ -299,16 +334,23 @@ class TestAbort:
 
 class TestNothingRemains:
     async def test_keys(self, two, make):
-        """When all jobs have been forgotten, nothing is left of any: photos, results, keys or deliveries."""
+        """When all jobs have been forgotten, nothing is left of any: photos, results, keys or
+        deliveries."""
         one, other = two
         store = one.store
         done, aborted, undelivered = (fresh(make, 3, hook=HOOK) for _ in range(3))
         for job in (done, aborted, undelivered):
-            await store.submit(job, make.entries(job)[1:], {0: BadFormat("no")}, key=job.id, digest="d")
+            await store.submit(
+                job, make.entries(job)[1:], {0: BadFormat("no")}, key=job.id, digest="d"
+            )
         await store.abort("shop", aborted.id)
         await other.settle(await other.take(4), make.outcome())
         for due in await store.claim(time.time() + 1, 60, 99):
-            await (store.failed(due.id, "gone", None) if due.job == undelivered.id else store.made(due.id))
+            await (
+                store.failed(due.id, "gone", None)
+                if due.job == undelivered.id
+                else store.made(due.id)
+            )
         while more := await store.claim(time.time() + 1, 60, 99):
             for due in more:
                 await store.made(due.id)
@@ -344,16 +386,26 @@ class TestNothingRemains:
 
 class TestRedis:
     async def test_away(self, start_redis, make):
-        """Whatever is asked of a store that is out of reach, the answer is that within two seconds."""
+        """Whatever is asked of a store that is out of reach, the answer is that within two
+        seconds."""
         server = start_redis()
         async with replica(server) as one:
             store, job = one.store, fresh(make, 1)
             await store.submit(job, make.entries(job))
             server.signal(signal.SIGSTOP)
-            calls = (store.submit(job, make.entries(job)), store.find("shop", job.id), store.page("shop"),
-                     store.results(job.id), store.abort("shop", job.id), store.settle(job.id, 0, make.outcome(), None),
-                     store.claim(0, 1, 1), store.made("x"), store.failed("x", "", None), store.dead(),
-                     store.replay([]))  # fmt: skip
+            calls = (
+                store.submit(job, make.entries(job)),
+                store.find("shop", job.id),
+                store.page("shop"),
+                store.results(job.id),
+                store.abort("shop", job.id),
+                store.settle(job.id, 0, make.outcome(), None),
+                store.claim(0, 1, 1),
+                store.made("x"),
+                store.failed("x", "", None),
+                store.dead(),
+                store.replay([]),
+            )
             began = time.monotonic()
             said = await asyncio.gather(*calls, return_exceptions=True)
             assert {type(each) for each in said} == {BufferAway}
@@ -382,7 +434,8 @@ class TestRedis:
 
     @pytest.mark.parametrize("sync", ["everysec", "always"])
     async def test_killed(self, start_redis, make, sync):
-        """A Redis with an append-only file that is killed loses nothing: job, photos, results and deliveries."""
+        """A Redis with an append-only file that is killed loses nothing: job, photos, results and
+        deliveries."""
         server = start_redis("--appendonly", "yes", "--appendfsync", sync)
         async with replica(server) as one:
             job = fresh(make, 4, hook=HOOK)

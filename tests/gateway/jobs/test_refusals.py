@@ -38,7 +38,10 @@ class TestErrors:
             ({"json": {"photos": [{"content": B64}], "webhook": {"url": "nowhere"}}}, "webhook: "),
             ({"json": {"photos": [{"content": B64}], "webhook": {"url": ""}}}, "webhook: "),
             ({"json": {"photos": [{"content": B64}], "deadline_ms": 5}}, "deadline_ms"),
-            ({"json": {"photos": [{"content": B64}]}, "params": "min_score=1"}, "query must be empty"),
+            (
+                {"json": {"photos": [{"content": B64}]}, "params": "min_score=1"},
+                "query must be empty",
+            ),
             ({"content": PHOTO, "params": "webhook_each_photo=true"}, "webhook"),
             ({"content": PHOTO, "params": "min_scor=1"}, "min_scor"),
             ({"content": b"{", "headers": {"Content-Type": "application/json"}}, "JSON"),
@@ -47,28 +50,43 @@ class TestErrors:
             ({"files": {"photo": ("x" * 256, PHOTO)}}, "name"),
             ({"json": {"photos": [{"content": B64, "name": "x" * 256}]}}, "name"),
             ({"json": {"photos": [{"content": B64}], "labels": ["cat"] * 1001}}, "labels"),
-            ({"files": {"photo": ("x.png", PHOTO)}, "data": {"url": "file:///etc/passwd"}}, ".url: "),
+            (
+                {"files": {"photo": ("x.png", PHOTO)}, "data": {"url": "file:///etc/passwd"}},
+                ".url: ",
+            ),
         ],
     )
     async def test_bad_request(self, world, request_, says):
         """What is wrong with a request is named, and nothing is taken."""
         each = world()
-        assert says in problem(await each.client.post("/v1/jobs", **request_), 400, "invalid_request")
+        assert says in problem(
+            await each.client.post("/v1/jobs", **request_), 400, "invalid_request"
+        )
         assert ok(await each.client.get("/v1/jobs"))["jobs"] == []
 
     async def test_unsigned(self, world):
         """A webhook that there is no secret to sign with is refused, and not told unsigned."""
         each = world(signs=lambda tenant: [])
-        form = {"json": {"photos": [{"content": B64}], "webhook": {"url": "https://shop.example/hook"}}}
-        assert "secret" in problem(await each.client.post("/v1/jobs", **form), 400, "invalid_request")
+        form = {
+            "json": {"photos": [{"content": B64}], "webhook": {"url": "https://shop.example/hook"}}
+        }
+        assert "secret" in problem(
+            await each.client.post("/v1/jobs", **form), 400, "invalid_request"
+        )
 
     @pytest.mark.parametrize("task", ["faces", "cats"])
     async def test_not_served(self, world, task):
         """A task that no route serves, or that there is none of, is refused."""
         each = world()
-        problem(await each.client.post("/v1/jobs", params={"task": task}, content=PHOTO), 404, "not_served")
+        problem(
+            await each.client.post("/v1/jobs", params={"task": task}, content=PHOTO),
+            404,
+            "not_served",
+        )
 
-    @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "after=-1", "after=x", "befor=1", "limit="])
+    @pytest.mark.parametrize(
+        "query", ["limit=0", "limit=1001", "after=-1", "after=x", "befor=1", "limit="]
+    )
     async def test_bad_pages(self, world, query):
         """So are pages that there cannot be."""
         each = world()
@@ -80,7 +98,9 @@ class TestErrors:
         """A Last-Event-ID is a number."""
         each = world()
         job = await each.submit()
-        reply = await each.client.get(f"/v1/jobs/{job['id']}/events", headers={"Last-Event-ID": "x"})
+        reply = await each.client.get(
+            f"/v1/jobs/{job['id']}/events", headers={"Last-Event-ID": "x"}
+        )
         problem(reply, 400, "invalid_request")
 
     @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("GET", "/events")])
@@ -105,7 +125,9 @@ class TestErrors:
         each = world()
         for headers in ({"Authorization": "Bearer nobody"}, {"Authorization": ""}):
             content = body() if method == "POST" else None
-            reply = await each.client.request(method, f"/v1/jobs{path}", headers=headers, content=content)
+            reply = await each.client.request(
+                method, f"/v1/jobs{path}", headers=headers, content=content
+            )
             problem(reply, 401, "unauthenticated")
             assert reply.headers["WWW-Authenticate"] == "Bearer"
 
@@ -113,7 +135,9 @@ class TestErrors:
     async def test_web_pages(self, world, method, path):
         """An open gateway takes nothing from web pages of elsewhere."""
         each = world(open_to_all=True)
-        reply = await each.client.request(method, f"/v1/jobs{path}", headers={"Origin": "https://evil.example"})
+        reply = await each.client.request(
+            method, f"/v1/jobs{path}", headers={"Origin": "https://evil.example"}
+        )
         problem(reply, 401, "unauthenticated")
 
     async def test_open(self, world):
@@ -124,7 +148,9 @@ class TestErrors:
 
     async def test_too_large(self, world):
         """A body over the limit is refused."""
-        problem(await world().client.post("/v1/jobs", content=bytes(1_000_001)), 413, "photo_too_large")
+        problem(
+            await world().client.post("/v1/jobs", content=bytes(1_000_001)), 413, "photo_too_large"
+        )
 
     async def test_busy(self, world):
         """Where there is no room, 429 says when to come back."""
@@ -148,6 +174,8 @@ class TestErrors:
         api = replace(each.api, jobs=replace(each.jobs, enter=broken))
         app = FastAPI()
         api.add_to(app)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://127.0.0.1"
+        ) as client:
             problem(await client.post("/v1/jobs", content=PHOTO, headers=SHOP), 500, "internal")
         assert "a bug" in caplog.text

@@ -22,7 +22,9 @@ def delivery(kind, job, *, number=0):
 class TestPayload:
     def test_end(self, make):
         """The end of a job is told with its summary and where to read it, without its results."""
-        job = replace(make.job(2, hook=HOOK), state=State.DONE, settled=2, billed=0.5, finished_at=NOON + 1.5)
+        job = replace(
+            make.job(2, hook=HOOK), state=State.DONE, settled=2, billed=0.5, finished_at=NOON + 1.5
+        )
         told = json.loads(payload(delivery("job.done", job), job))
         assert told == {
             "type": "job.done",
@@ -49,23 +51,36 @@ class TestPayload:
         result = Result(1, 1, make.outcome(0.25), Size(40, 30))
         told = json.loads(payload(delivery("photo.settled", job, number=1), job, [result]))
         photo = told["data"]["photo"]
-        assert (photo["index"], photo["number"], photo["name"], photo["billed"]) == (1, 1, "photo-1", 0.25)
+        assert (photo["index"], photo["number"], photo["name"], photo["billed"]) == (
+            1,
+            1,
+            "photo-1",
+            0.25,
+        )
         assert told["data"]["state"] == "running"
 
     async def test_from_the_store(self, store, make, clock):
         """A delivery's body is made of what the store keeps of its job."""
         job = make.job(3, hook=HOOK)
-        await store.submit(job, [make.entry(job, 0), make.entry(job, 2)], {1: BadFormat("no picture")})
+        await store.submit(
+            job, [make.entry(job, 0), make.entry(job, 2)], {1: BadFormat("no picture")}
+        )
         await store.settle(job.id, 2, make.outcome(), Size(4, 3))
         bodies = [json.loads(await body(store, due)) for due in await store.claim(clock.now, 60, 9)]
-        assert sorted((each["data"]["photo"]["number"], each["data"]["photo"]["index"]) for each in bodies) == [
+        assert sorted(
+            (each["data"]["photo"]["number"], each["data"]["photo"]["index"]) for each in bodies
+        ) == [
             (1, 1),
             (2, 2),
         ]
         await store.abort("shop", job.id)
         (due,) = await store.claim(clock.now, 60, 9)
         told = json.loads(await body(store, due))
-        assert (told["type"], told["data"]["state"], "photo" in told["data"]) == ("job.aborted", "aborted", False)
+        assert (told["type"], told["data"]["state"], "photo" in told["data"]) == (
+            "job.aborted",
+            "aborted",
+            False,
+        )
 
     async def test_forgotten(self, store, make):
         """There is nothing to tell of a job that is no longer there."""
@@ -78,7 +93,8 @@ class TestSaved:
         [(0, 0, 0.0, 0.0), (4, 0, 1.0, 0.75), (2, 2, 0.0, 0.0), (2, 1, 2.0, -1.0)],
     )
     def test_share(self, make, settled, failed, billed, saved):
-        """The share saved is of the photos that were answered; it is negative where more was billed than these."""
+        """The share saved is of the photos that were answered; it is negative where more was billed
+        than these."""
         job = replace(make.job(4), settled=settled, failed=failed, billed=billed)
         assert job_out(job).saved == saved
 
@@ -87,8 +103,10 @@ class TestIds:
     def test_go_with_the_time(self):
         """A later job has a greater id, whatever is random in it."""
         times = [0.0, 1.0, 1.000001, NOON, NOON + 0.001, NOON * 2]
-        ids = [job_id(at, lambda count, last=index % 2: bytes([255 * (1 - last)]) * count)
-               for index, at in enumerate(times)]  # fmt: skip
+        ids = [
+            job_id(at, lambda count, last=index % 2: bytes([255 * (1 - last)]) * count)
+            for index, at in enumerate(times)
+        ]
         assert ids == sorted(ids)
         assert {len(each) for each in ids} == {ID_CHARS}
 

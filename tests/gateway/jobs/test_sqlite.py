@@ -1,4 +1,5 @@
-"""The store in a file: what is in the buffer at a time, and in whose turn; and what survives being killed."""
+"""The store in a file: what is in the buffer at a time, and in whose turn; and what survives being
+killed."""
 
 import asyncio
 import os
@@ -24,8 +25,10 @@ async def open_store(tmp_path):
     opened = []
 
     def start(file=None, **settings):
-        made = SqliteStore(file or tmp_path / "jobs.db",
-                           **{"clock": lambda: 1_800_000_100.0, "keep_s": 60, "room": Room(), **settings})  # fmt: skip
+        made = SqliteStore(
+            file or tmp_path / "jobs.db",
+            **{"clock": lambda: 1_800_000_100.0, "keep_s": 60, "room": Room(), **settings},
+        )
         opened.append(made)
         return made
 
@@ -58,7 +61,8 @@ class Watched(MemoryBuffer):
 
 class TestFeeding:
     async def test_window(self, open_store, make, answer, until):
-        """No more than the window's photos are in the buffer at a time, and all of them come through it."""
+        """No more than the window's photos are in the buffer at a time, and all of them come
+        through it."""
         store = open_store(window=3)
         buffer = Watched(Room(), keep=store.settle)
         job = make.job(20)
@@ -92,7 +96,11 @@ class TestFeeding:
 
         async with store.running(buffer):
             await until(full)
-            assert Counter(entry.tenant for entry in waiting(buffer)) == {"shop": 2, "one": 2, "two": 2}
+            assert Counter(entry.tenant for entry in waiting(buffer)) == {
+                "shop": 2,
+                "one": 2,
+                "two": 2,
+            }
 
     async def test_latecomer(self, open_store, make, until):
         """Places that become free go to the tenant that has fewest."""
@@ -146,7 +154,8 @@ class TestFeeding:
         assert {photo.split("-")[0] for photo in settled[:3]} == {job.id for job in jobs}
 
     async def test_full_buffer(self, open_store, make, answer):
-        """Where the buffer has room for fewer photos than the window, they come as there is room."""
+        """Where the buffer has room for fewer photos than the window, they come as there is
+        room."""
         store = open_store(window=50)
         buffer = MemoryBuffer(Room(), Room(photos=2), keep=store.settle)
         job = make.job(12)
@@ -155,7 +164,8 @@ class TestFeeding:
             assert len(await answer(buffer, 12)) == 12
 
     async def test_as_if_they_came_now(self, open_store, make, until):
-        """However long a photo lay in the file, it may wait for company as long as it might have."""
+        """However long a photo lay in the file, it may wait for company as long as it might
+        have."""
         now = 1_800_000_100.0
         store = open_store()
         buffer = MemoryBuffer(Room(), keep=store.settle)
@@ -202,13 +212,15 @@ class TestFile:
         assert held(tmp_path / "jobs.db") == 0
 
     async def test_private(self, open_store, make, tmp_path):
-        """The file, in which photos are, is its owner's alone; its folder is made where there is none."""
+        """The file, in which photos are, is its owner's alone; its folder is made where there is
+        none."""
         file = tmp_path / "new" / "jobs.db"
         await open_store(file).page("shop")
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
     async def test_no_file(self, open_store, tmp_path):
-        """A file that cannot be used is a store that is away, not a crash; and running says so at its start."""
+        """A file that cannot be used is a store that is away, not a crash; and running says so at
+        its start."""
         store = open_store(tmp_path)
         with pytest.raises(BufferAway):
             await store.page("shop")
@@ -217,19 +229,25 @@ class TestFile:
                 pass
 
     async def test_lazy(self, open_store, make, answer, tmp_path):
-        """Until a job is handed in there is no file, whoever looks for work; from then on its photos are fed."""
+        """Until a job is handed in there is no file, whoever looks for work; from then on its
+        photos are fed."""
         store = open_store(tmp_path / "jobs.db")
         buffer = MemoryBuffer(Room(), keep=store.settle)
         async with store.running(buffer):
             await store.forget()
-            assert (await store.claim(2e9, 60, 9), await store.dead(), await store.replay(["x"])) == ((), (), 0)
+            assert (
+                await store.claim(2e9, 60, 9),
+                await store.dead(),
+                await store.replay(["x"]),
+            ) == ((), (), 0)
             assert not list(tmp_path.iterdir())
             job = make.job(3)
             await store.submit(job, make.entries(job))
             assert len(await answer(buffer, 3)) == 3
 
     async def test_read_only(self, open_store, make, tmp_path):
-        """Where no file can be made a gateway runs without jobs, and the first that is handed in is told why."""
+        """Where no file can be made a gateway runs without jobs, and the first that is handed in is
+        told why."""
         (tmp_path / "a file").touch()
         store = open_store(tmp_path / "a file" / "jobs.db")
         job = make.job(1)
@@ -263,7 +281,9 @@ def held(file):
     """How many photos' bytes are in a file."""
     db = sqlite3.connect(file)
     try:
-        return db.execute("SELECT count(*) FROM photos WHERE data IS NOT NULL OR entry IS NOT NULL").fetchone()[0]
+        return db.execute(
+            "SELECT count(*) FROM photos WHERE data IS NOT NULL OR entry IS NOT NULL"
+        ).fetchone()[0]
     finally:
         db.close()
 
@@ -306,7 +326,9 @@ asyncio.run(main())
 
 def killed(file, *, after):
     """What a process told that was killed after so many lines."""
-    with subprocess.Popen([sys.executable, "-c", ACCEPTS, str(file)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", ACCEPTS, str(file)], stdout=subprocess.PIPE, text=True
+    ) as process:
         told = [process.stdout.readline().split() for _ in range(after)]
         os.kill(process.pid, signal.SIGKILL)
         return told + [line.split() for line in process.stdout]
@@ -314,8 +336,8 @@ def killed(file, *, after):
 
 @pytest.mark.parametrize("settled", [0, 7])
 async def test_killed(open_store, answer, tmp_path, settled):
-    """A process that is killed at any moment (kill -9) loses nothing that it accepted: the next one finishes the job,
-    keeps the results that there were, and asks for no photo that had one."""
+    """A process that is killed at any moment (kill -9) loses nothing that it accepted: the next one
+    finishes the job, keeps the results that there were, and asks for no photo that had one."""
     file = tmp_path / "jobs.db"
     told = killed(file, after=1 + settled)
     assert told[0] == ["accepted"]

@@ -32,7 +32,9 @@ class TestSubmit:
     async def test_refused(self, store, make):
         """Photos that were refused are settled at once with their error, and the others wait."""
         job = make.job(3)
-        kept = await store.submit(job, [make.entry(job, 1)], {0: BadFormat("no picture"), 2: BadFormat("nor this")})
+        kept = await store.submit(
+            job, [make.entry(job, 1)], {0: BadFormat("no picture"), 2: BadFormat("nor this")}
+        )
         assert (kept.settled, kept.failed, kept.billed, kept.state) == (2, 2, 0.0, State.RUNNING)
         results = await store.results(job.id)
         assert [(each.number, each.index, str(each.outcome.error)) for each in results] == [
@@ -49,7 +51,8 @@ class TestSubmit:
         assert [each.kind for each in await store.claim(clock.now, 60, 9)] == ["job.done"]
 
     async def test_room(self, opening, make):
-        """A job for whose photos or bytes there is no room is refused as a whole; settled ones make room."""
+        """A job for whose photos or bytes there is no room is refused as a whole; settled ones make
+        room."""
         async with opening() as opened:
             store = opened.store
             large, full, small = make.job(1), make.job(100), make.job(1)
@@ -72,7 +75,9 @@ class TestSubmit:
             jobs = [make.job(2) for _ in range(4)]
             async with store.running(opened.buffer):
                 for job in jobs:
-                    await store.submit(job, [make.entry(job, index, bytes(50)) for index in range(2)])
+                    await store.submit(
+                        job, [make.entry(job, index, bytes(50)) for index in range(2)]
+                    )
                     await answer(opened.buffer, 1, of=job)
                     one = make.job(1)
                     await store.submit(one, [make.entry(one, 0, bytes(50))])
@@ -82,10 +87,13 @@ class TestSubmit:
 
 class TestIdempotency:
     async def test_same(self, store, make):
-        """The same key with the same request gives the job that it gave first, and accepts nothing new."""
+        """The same key with the same request gives the job that it gave first, and accepts nothing
+        new."""
         first, second = make.job(), make.job()
         await store.submit(first, make.entries(first), key="k", digest="d")
-        assert (await store.submit(second, make.entries(second), key="k", digest="d")).id == first.id
+        assert (
+            await store.submit(second, make.entries(second), key="k", digest="d")
+        ).id == first.id
         with pytest.raises(NotFound):
             await store.find("shop", second.id)
 
@@ -113,7 +121,9 @@ class TestIdempotency:
         first, second, third = make.job(), make.job(), make.job()
         await store.submit(first, make.entries(first), key="k", digest="d")
         clock.now += KEY_LASTS_S - 1
-        assert (await store.submit(second, make.entries(second), key="k", digest="d")).id == first.id
+        assert (
+            await store.submit(second, make.entries(second), key="k", digest="d")
+        ).id == first.id
         clock.now += 1
         assert (await store.submit(third, make.entries(third), key="k", digest="e")).id == third.id
 
@@ -123,12 +133,16 @@ class TestIdempotency:
         async with opening(room=Room(photos=1)) as opened:
             with pytest.raises(Busy):
                 await opened.store.submit(first, make.entries(first), key="k", digest="d")
-            assert (await opened.store.submit(second, make.entries(second), key="k", digest="e")).id == second.id
+            assert (
+                await opened.store.submit(second, make.entries(second), key="k", digest="e")
+            ).id == second.id
 
     async def test_at_once(self, store, make):
         """Of requests of one key that come at once, one is accepted."""
         jobs = [make.job(1) for _ in range(8)]
-        kept = await asyncio.gather(*(store.submit(job, make.entries(job), key="k", digest="d") for job in jobs))
+        kept = await asyncio.gather(
+            *(store.submit(job, make.entries(job), key="k", digest="d") for job in jobs)
+        )
         assert len({job.id for job in kept}) == 1
         assert len((await store.page("shop")).jobs) == 1
 
@@ -141,9 +155,19 @@ class TestSettle:
         outcome = make.outcome(share=0.25)
         await store.settle(job.id, 1, outcome, Size(4, 3))
         (result,) = await store.results(job.id)
-        assert (result.number, result.index, result.outcome, result.size) == (1, 1, outcome, Size(4, 3))
+        assert (result.number, result.index, result.outcome, result.size) == (
+            1,
+            1,
+            outcome,
+            Size(4, 3),
+        )
         found = await store.find("shop", job.id)
-        assert (found.settled, found.failed, found.billed, found.state) == (1, 0, 0.25, State.RUNNING)
+        assert (found.settled, found.failed, found.billed, found.state) == (
+            1,
+            0,
+            0.25,
+            State.RUNNING,
+        )
 
     async def test_failed(self, store, make):
         """A photo that failed is settled too, and what was billed for it all the same counts."""
@@ -203,7 +227,11 @@ class TestAbort:
         await store.settle(job.id, 2, make.outcome(), None)
         clock.now += 5
         aborted = await store.abort("shop", job.id)
-        assert (aborted.state, aborted.settled, aborted.finished_at) == (State.ABORTED, 1, clock.now)
+        assert (aborted.state, aborted.settled, aborted.finished_at) == (
+            State.ABORTED,
+            1,
+            clock.now,
+        )
         await store.settle(job.id, 0, make.outcome(), None)
         assert await store.find("shop", job.id) == aborted
         assert len(await store.results(job.id)) == 1
@@ -249,7 +277,8 @@ class TestPage:
 
 class TestRunning:
     async def test_finishes(self, opened, make, answer, until):
-        """While it runs, photos of accepted jobs come into the buffer, and what is settled there becomes results."""
+        """While it runs, photos of accepted jobs come into the buffer, and what is settled there
+        becomes results."""
         early, late = make.job(2), make.job(3)
         await opened.store.submit(early, make.entries(early))
         async with opened.store.running(opened.buffer):
@@ -277,7 +306,8 @@ class TestRunning:
             await until(empty)
 
     async def test_restart(self, opening, make, answer):
-        """What was accepted and not settled when a process ended is finished by the next one, and asked once."""
+        """What was accepted and not settled when a process ended is finished by the next one, and
+        asked once."""
         job = make.job(3)
         async with opening() as opened:
             await opened.store.submit(job, make.entries(job))
@@ -309,7 +339,8 @@ class TestRunning:
             assert (await store.submit(other, [], refused, key="l", digest="e")).id == other.id
 
     async def test_forgets(self, opening, make, until):
-        """Jobs that ended long ago are forgotten, with their results; those that run are not, however old."""
+        """Jobs that ended long ago are forgotten, with their results; those that run are not,
+        however old."""
         old, running, fresh = make.job(1), make.job(1), make.job(1)
         async with opening(keep_s=3600) as opened:
             store = opened.store

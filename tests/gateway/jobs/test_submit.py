@@ -38,7 +38,10 @@ class TestSubmit:
         """A photo's bytes are a job of one photo."""
         each = world()
         job = accepted(await each.client.post("/v1/jobs?min_score=0.5", content=PHOTO))
-        assert {key: job[key] for key in ("state", "task", "photos", "settled", "failed", "billed", "saved")} == {
+        assert {
+            key: job[key]
+            for key in ("state", "task", "photos", "settled", "failed", "billed", "saved")
+        } == {
             "state": "running",
             "task": "objects",
             "photos": 1,
@@ -51,15 +54,21 @@ class TestSubmit:
         assert (entry.photo.id, entry.photo.data, entry.tenant) == (f"{job['id']}-0", PHOTO, "shop")
 
     async def test_multipart(self, world):
-        """A form's files and url fields are the photos, in their order; its other fields are options."""
+        """A form's files and url fields are the photos, in their order; its other fields are
+        options."""
         each = world()
         boundary = "--x\r\nContent-Disposition: form-data; "
         url = f'{boundary}name="url"\r\n\r\nhttps://pictures.example/%d.jpg\r\n'
         file = f'{boundary}name="photo"; filename="mine.png"\r\n\r\n'
-        body = b"".join([
-            f'{boundary}name="labels"\r\n\r\nred\r\n'.encode(),
-            (url % 1).encode(), file.encode() + PHOTO + b"\r\n", (url % 2).encode(), b"--x--\r\n",
-        ])  # fmt: skip
+        body = b"".join(
+            [
+                f'{boundary}name="labels"\r\n\r\nred\r\n'.encode(),
+                (url % 1).encode(),
+                file.encode() + PHOTO + b"\r\n",
+                (url % 2).encode(),
+                b"--x--\r\n",
+            ]
+        )
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         job = accepted(await each.client.post("/v1/jobs", content=body, headers=headers))
         assert job["photos"] == 3
@@ -74,14 +83,21 @@ class TestSubmit:
         ]
         await each.settle(job, 1, RED, BLUE)
         (photo,) = ok(await each.client.get(f"/v1/jobs/{job['id']}"))["results"]
-        assert (photo["name"], [found["label"] for found in photo["detections"]]) == ("mine.png", ["red"])
+        assert (photo["name"], [found["label"] for found in photo["detections"]]) == (
+            "mine.png",
+            ["red"],
+        )
 
     async def test_json(self, world):
         """A JSON body holds photos in base64 or as URLs, options, and whom to tell."""
         each = world()
         photos = [{"content": B64, "name": "mine"}, {"url": "https://pictures.example/1.jpg"}]
         hook = {"url": "https://shop.example/hook", "each_photo": True}
-        job = accepted(await each.client.post("/v1/jobs", json={"photos": photos, "webhook": hook, "min_score": 0.5}))
+        job = accepted(
+            await each.client.post(
+                "/v1/jobs", json={"photos": photos, "webhook": hook, "min_score": 0.5}
+            )
+        )
         assert job["webhook"] == hook
         assert [entry.index for entry in each.entered] == [0, 1]
 
@@ -89,8 +105,13 @@ class TestSubmit:
         """A thousand photos are one job; one more is too many."""
         each = world()
         urls = [{"url": f"https://pictures.example/{n}"} for n in range(1001)]
-        assert accepted(await each.client.post("/v1/jobs", json={"photos": urls[:1000]}))["photos"] == 1000
-        assert "1000" in problem(await each.client.post("/v1/jobs", json={"photos": urls}), 400, "invalid_request")
+        assert (
+            accepted(await each.client.post("/v1/jobs", json={"photos": urls[:1000]}))["photos"]
+            == 1000
+        )
+        assert "1000" in problem(
+            await each.client.post("/v1/jobs", json={"photos": urls}), 400, "invalid_request"
+        )
         form = {"url": [url["url"] for url in urls]}
         reply = await each.client.post("/v1/jobs", data=form, files=[("photo", ("x.png", PHOTO))])
         assert "1000" in problem(reply, 400, "invalid_request")
@@ -98,9 +119,18 @@ class TestSubmit:
     async def test_refused_photos(self, world):
         """A photo that is refused has its error at once, and costs the others nothing."""
         each = world()
-        files = [("photo", ("good.png", PHOTO)), ("photo", ("bad.png", b"no picture")), ("photo", ("no.png", b""))]
+        files = [
+            ("photo", ("good.png", PHOTO)),
+            ("photo", ("bad.png", b"no picture")),
+            ("photo", ("no.png", b"")),
+        ]
         job = accepted(await each.client.post("/v1/jobs", files=files))
-        assert (job["settled"], job["failed"], job["state"], len(each.entered)) == (2, 2, "running", 1)
+        assert (job["settled"], job["failed"], job["state"], len(each.entered)) == (
+            2,
+            2,
+            "running",
+            1,
+        )
         results = ok(await each.client.get(f"/v1/jobs/{job['id']}"))["results"]
         assert [(photo["name"], photo["index"], photo["error"]["code"]) for photo in results] == [
             ("bad.png", 1, "invalid_format"),
@@ -111,7 +141,10 @@ class TestSubmit:
     async def test_own_hook(self, world):
         """A tenant's own hook is told of its jobs that name no other."""
         each = world(hooks={"shop": Hook("https://shop.example/own", each_photo=True)})
-        assert (await each.submit())["webhook"] == {"url": "https://shop.example/own", "each_photo": True}
+        assert (await each.submit())["webhook"] == {
+            "url": "https://shop.example/own",
+            "each_photo": True,
+        }
         other = await each.submit(webhook={"url": "https://shop.example/other"})
         assert other["webhook"] == {"url": "https://shop.example/other", "each_photo": False}
         reply = await each.client.post("/v1/jobs", content=PHOTO, headers=PRESS)
@@ -122,9 +155,15 @@ class TestSubmit:
         each = world()
         query = {"webhook": "https://shop.example/hook", "webhook_each_photo": "true"}
         expected = {"url": "https://shop.example/hook", "each_photo": True}
-        assert accepted(await each.client.post("/v1/jobs", content=PHOTO, params=query))["webhook"] == expected
+        assert (
+            accepted(await each.client.post("/v1/jobs", content=PHOTO, params=query))["webhook"]
+            == expected
+        )
         files = {"photo": ("mine.png", PHOTO)}
-        assert accepted(await each.client.post("/v1/jobs", files=files, data=query))["webhook"] == expected
+        assert (
+            accepted(await each.client.post("/v1/jobs", files=files, data=query))["webhook"]
+            == expected
+        )
 
     @pytest.mark.parametrize(
         "request_",
@@ -133,12 +172,17 @@ class TestSubmit:
             {"data": {"quality": "exact"}, "files": {"photo": ("a", PHOTO)}},
             {"content": PHOTO, "params": {"quality": "exact"}},
             {"content": PHOTO, "headers": {"X-Imgrid-Quality": "exact"}},
-            {"content": PHOTO, "params": {"quality": "cheapest"}, "headers": {"X-Imgrid-Quality": "exact"}},
+            {
+                "content": PHOTO,
+                "params": {"quality": "cheapest"},
+                "headers": {"X-Imgrid-Quality": "exact"},
+            },
         ],
         ids=["json", "form", "query", "header", "both"],
     )
     async def test_quality(self, world, request_):
-        """A job's photos may be asked for alone, whichever way it says so; the header goes before the rest."""
+        """A job's photos may be asked for alone, whichever way it says so; the header goes before
+        the rest."""
         each = world()
         accepted(await each.client.post("/v1/jobs", **request_))
         assert [entry.variant for entry in each.entered] == ["exact"]
@@ -147,20 +191,31 @@ class TestSubmit:
         """A quality that there is none of is refused."""
         client = world().client
         problem(
-            await client.post("/v1/jobs", content=PHOTO, headers={"X-Imgrid-Quality": "best"}), 400, "invalid_request"
+            await client.post("/v1/jobs", content=PHOTO, headers={"X-Imgrid-Quality": "best"}),
+            400,
+            "invalid_request",
         )
-        problem(await client.post("/v1/jobs", content=PHOTO, params={"quality": "best"}), 400, "invalid_request")
+        problem(
+            await client.post("/v1/jobs", content=PHOTO, params={"quality": "best"}),
+            400,
+            "invalid_request",
+        )
 
 
 class TestIdempotency:
     async def test_same(self, world):
-        """The same key with the same request gives the same job, whichever way the request was written."""
+        """The same key with the same request gives the same job, whichever way the request was
+        written."""
         each = world()
         headers = {"Idempotency-Key": "order-1"}
         body = {"photos": [{"content": B64, "name": "mine.png"}]}
         first = accepted(await each.client.post("/v1/jobs", json=body, headers=headers))
         again = accepted(await each.client.post("/v1/jobs", json=body, headers=headers))
-        form = accepted(await each.client.post("/v1/jobs", files={"photo": ("mine.png", PHOTO)}, headers=headers))
+        form = accepted(
+            await each.client.post(
+                "/v1/jobs", files={"photo": ("mine.png", PHOTO)}, headers=headers
+            )
+        )
         assert first["id"] == again["id"] == form["id"]
         assert len(ok(await each.client.get("/v1/jobs"))["jobs"]) == 1
 
@@ -180,11 +235,19 @@ class TestIdempotency:
         headers = {"Idempotency-Key": "order-1"}
         body = {"photos": [{"content": B64, "name": "mine.png"}]}
         accepted(await each.client.post("/v1/jobs", json=body, headers=headers))
-        problem(await each.client.post("/v1/jobs", json={**body, **change}, headers=headers), 409, "conflict")
-        accepted(await each.client.post("/v1/jobs", json={**body, **change}, headers=headers | PRESS))
+        problem(
+            await each.client.post("/v1/jobs", json={**body, **change}, headers=headers),
+            409,
+            "conflict",
+        )
+        accepted(
+            await each.client.post("/v1/jobs", json={**body, **change}, headers=headers | PRESS)
+        )
 
     @pytest.mark.parametrize(("key", "status"), [("", 400), ("k" * 256, 400), ("k" * 255, 202)])
     async def test_length(self, world, key, status):
         """A key has 1 to 255 characters."""
-        reply = await world().client.post("/v1/jobs", content=PHOTO, headers={"Idempotency-Key": key})
+        reply = await world().client.post(
+            "/v1/jobs", content=PHOTO, headers={"Idempotency-Key": key}
+        )
         assert reply.status_code == status

@@ -27,12 +27,17 @@ def test_shares():
 
 
 def test_company():
-    """A photo that came along from a coarser lane owes what a full canvas of its own would have cost it; those whose
-    canvas it is share the rest."""
-    along = [replace(entry, lane=LANE._replace(shape=Shape(5, 5))) for entry in entries("bob", "bob")]
+    """A photo that came along from a coarser lane owes what a full canvas of its own would have
+    cost it; those whose canvas it is share the rest."""
+    along = [
+        replace(entry, lane=LANE._replace(shape=Shape(5, 5))) for entry in entries("bob", "bob")
+    ]
     assert shares([*entries("ann", "ann"), *along]) == pytest.approx([0.46, 0.46, 0.04, 0.04])
     charges = billed([*entries("ann", "ann"), *along], 0.001)
-    assert (charges["ann"].billed, charges["bob"].billed) == (pytest.approx(0.92), pytest.approx(0.08))
+    assert (charges["ann"].billed, charges["bob"].billed) == (
+        pytest.approx(0.92),
+        pytest.approx(0.08),
+    )
     assert shares(along) == [0.5, 0.5]
 
 
@@ -45,7 +50,9 @@ def test_nobody():
 def test_one_image(tenants, along, usd):
     """However many share a canvas, it is one image, billed or unknown."""
     photos = entries(*tenants)
-    photos += [replace(photos[0], lane=LANE._replace(shape=Shape(3, 3)))] * min(along, 4 - len(tenants))
+    photos += [replace(photos[0], lane=LANE._replace(shape=Shape(3, 3)))] * min(
+        along, 4 - len(tenants)
+    )
     assert total(billed(photos, usd)).billed == pytest.approx(1)
     assert total(billed(photos, usd)).paid_usd == pytest.approx(usd)
     maybe = total(unknown(photos))
@@ -54,14 +61,22 @@ def test_one_image(tenants, along, usd):
 
 @pytest.mark.parametrize(
     ("account", "saved"),
-    [(Account(), 0), (Account(4, 4, billed=2), 0.5), (Account(2, 1, billed=2), -1), (Account(3, 0, billed=1), 0)],
+    [
+        (Account(), 0),
+        (Account(4, 4, billed=2), 0.5),
+        (Account(2, 1, billed=2), -1),
+        (Account(3, 0, billed=1), 0),
+    ],
 )
 def test_saved(account, saved):
-    """What is saved is the share of images not paid for; more may be asked than photos are answered."""
+    """What is saved is the share of images not paid for; more may be asked than photos are
+    answered."""
     assert account.saved == saved
 
 
 def test_sums():
     """Charges to one tenant add up."""
-    charges = added([("ann", Account(photos=1, billed=0.5)), ("bob", Account()), ("ann", Account(answered=1))])
+    charges = added(
+        [("ann", Account(photos=1, billed=0.5)), ("bob", Account()), ("ann", Account(answered=1))]
+    )
     assert charges == {"ann": Account(1, 1, 0.5), "bob": Account()}

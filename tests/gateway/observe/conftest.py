@@ -22,15 +22,29 @@ def an_entry(tenant: str, lane: Lane) -> Entry:
     return Entry(photo, "animals", tenant, lane, 0.0, 0.0, 1.0, 30.0)
 
 
-def an_answer(*tenants: str, provider: str = "dear", shape: str = "2x2", broken: tuple[int, ...] = ()) -> Asked:
+def an_answer(
+    *tenants: str, provider: str = "dear", shape: str = "2x2", broken: tuple[int, ...] = ()
+) -> Asked:
     lane = Lane(provider, Task.OBJECTS, "us", Shape.parse(shape))
     layout = lay_out([SIZE] * len(tenants), lane.shape, (80, 80))
     photos = [an_entry(tenant, lane) for tenant in tenants]
-    return Asked("c", lane, layout, Picture(80, 60), photos, [], calls=1, composed_s=0.02, asked_s=0.7,
-                 broken=frozenset(broken))  # fmt: skip
+    return Asked(
+        "c",
+        lane,
+        layout,
+        Picture(80, 60),
+        photos,
+        [],
+        calls=1,
+        composed_s=0.02,
+        asked_s=0.7,
+        broken=frozenset(broken),
+    )
 
 
-def an_outcome(tenant: str, *providers: str, error: GatewayError | None = None, total_s: float = 0.9) -> Settled:
+def an_outcome(
+    tenant: str, *providers: str, error: GatewayError | None = None, total_s: float = 0.9
+) -> Settled:
     """A photo's, asked of these providers in turn: at 2x2, and alone the last time of several."""
     shapes = [Shape(2, 2)] * (len(providers) - 1 or 1) + [Shape(1, 1)]
     steps = tuple(

@@ -1,7 +1,8 @@
-"""Watching: a share of the photos is asked about alone as well, and a route that breaks its promise tightens by itself.
+"""Watching: a share of the photos is asked about alone as well, and a route that breaks its promise
+tightens by itself.
 
-Photos are 320 pixels wide, as is the canvas. The eye overlooks what is under 12 pixels wide on a picture: a block of 24
-is found alone and in a 1x2 grid, and is lost in a 3x3 one.
+Photos are 320 pixels wide, as is the canvas. The eye overlooks what is under 12 pixels wide on a
+picture: a block of 24 is found alone and in a 1x2 grid, and is lost in a 3x3 one.
 """
 
 import asyncio
@@ -35,7 +36,9 @@ ANN = Tenant("ann", "ann")
 
 
 def short_sighted(picture, task):
-    return [d for d in see_shapes(picture, task) if (d.box.x1 - d.box.x0) * picture.width_px >= LEAST_PX]
+    return [
+        d for d in see_shapes(picture, task) if (d.box.x1 - d.box.x0) * picture.width_px >= LEAST_PX
+    ]
 
 
 def ordinary():
@@ -59,13 +62,21 @@ async def until(true):
 
 
 class World:
-    """A gateway with one route of 3x3, 2x2 and 1x1; all its photos are compared, unless `share` says otherwise."""
+    """A gateway with one route of 3x3, 2x2 and 1x1; all its photos are compared, unless `share`
+    says otherwise."""
 
     def __init__(self, folder, provider=None, **watch):
         self.told = Told()
-        self.eye = provider or ScriptedProvider(short_sighted, introduced=about("eye", price=Price(1.0)))
-        route = {"task": "objects", "provider": "eye", "stages": STAGES, "max_wait_ms": 10_000,
-                 "watch": {"share": 1, "agreement": 0.9, **watch}}  # fmt: skip
+        self.eye = provider or ScriptedProvider(
+            short_sighted, introduced=about("eye", price=Price(1.0))
+        )
+        route = {
+            "task": "objects",
+            "provider": "eye",
+            "stages": STAGES,
+            "max_wait_ms": 10_000,
+            "watch": {"share": 1, "agreement": 0.9, **watch},
+        }
         config = {
             "providers": {"eye": {"kind": "shapes"}},
             "routes": [route],
@@ -84,8 +95,8 @@ class World:
         return self.parts.watcher.level("objects")
 
     async def grid(self, kind, photos=None):
-        """Photos of a kind at the same time, as the route's clients would ask, so many that they fill grids; when all
-        are compared."""
+        """Photos of a kind at the same time, as the route's clients would ask, so many that they
+        fill grids; when all are compared."""
         photos = photos or (8 if self.level == "finer" else 9)
         before = len(self.compared)
         flow = self.parts.flow
@@ -104,7 +115,8 @@ class World:
         return self.told.of(Compared) + self.told.of(Overlooked)
 
     async def until(self, level, kind, *, grids):
-        """Grids of that kind of photos until the route has that level. It fails where that takes more than so many."""
+        """Grids of that kind of photos until the route has that level. It fails where that takes
+        more than so many."""
         for _ in range(grids):
             if self.level == level:
                 return
@@ -142,8 +154,9 @@ class TestDrift:
 
     @pytest.mark.parametrize("kind", [tiny, dark])
     async def test_drift(self, world, kind, caplog):
-        """Photos that grids cannot show tighten the route step by step, until each is asked about alone and nothing is
-        lost; when ordinary photos come again, it recovers, step by step as well."""
+        """Photos that grids cannot show tighten the route step by step, until each is asked about
+        alone and nothing is lost; when ordinary photos come again, it recovers, step by step as
+        well."""
         async with world(agreement=0.5) as each:
             for _ in range(3):
                 await each.grid(ordinary)
@@ -160,7 +173,8 @@ class TestDrift:
         assert told[-1].startswith(began.format("target", "strict", "risen above"))
 
     async def test_mixed(self, world):
-        """A few strange photos among many ordinary ones change nothing while the mean is as promised."""
+        """A few strange photos among many ordinary ones change nothing while the mean is as
+        promised."""
         async with world(agreement=0.7) as each:
             for _ in range(15):
                 await each.grid(ordinary)
@@ -178,14 +192,22 @@ class TestDrift:
             assert each.way == []
 
     async def test_promise_of_the_cascade(self, tmp_path):
-        """What the cascade's plan promised is what the route is held to; the settings go before it."""
+        """What the cascade's plan promised is what the route is held to; the settings go before
+        it."""
         cascade = Cascade(
-            stages=STAGES, promise=Promise(metric="ap50", max_drop=0.1, delta=0.1, photos=9, agreement=0.6)
+            stages=STAGES,
+            promise=Promise(metric="ap50", max_drop=0.1, delta=0.1, photos=9, agreement=0.6),
         )
         (tmp_path / "cascade.json").write_text(cascade.model_dump_json())
         route = {"task": "objects", "provider": "eye", "cascade": "cascade.json"}
-        for watch, promised in (({}, 0.6), ({"watch": {"agreement": 0.8}}, 0.8), ({"watch": {"agreement": 0.0}}, 0.0)):
-            parts = parts_of(tmp_path, {"providers": {"eye": {"kind": "shapes"}}, "routes": [{**route, **watch}]})
+        for watch, promised in (
+            ({}, 0.6),
+            ({"watch": {"agreement": 0.8}}, 0.8),
+            ({"watch": {"agreement": 0.0}}, 0.0),
+        ):
+            parts = parts_of(
+                tmp_path, {"providers": {"eye": {"kind": "shapes"}}, "routes": [{**route, **watch}]}
+            )
             assert parts.watcher.records["objects"].promised == promised
             parts.studio.close()
 
@@ -196,7 +218,9 @@ class TestBill:
         async with world() as each:
             await each.grid(ordinary)
             account = (await each.parts.buffer.accounts())["ann"]
-            assert account == Account(photos=9, answered=9, billed=10.0, paid_usd=10.0, alone_usd=9.0)
+            assert account == Account(
+                photos=9, answered=9, billed=10.0, paid_usd=10.0, alone_usd=9.0
+            )
 
     async def test_metrics(self, world):
         """Metrics tell what was billed for it apart, and count no photo for it."""
@@ -204,7 +228,10 @@ class TestBill:
             await each.grid(ordinary)
             value = each.parts.metrics.registry.get_sample_value
             assert value("imgrid_watched_images_total", {"route": "objects"}) == 9
-            assert value("imgrid_photos_total", {"tenant": "ann", "task": "objects", "outcome": "ok"}) == 9
+            assert (
+                value("imgrid_photos_total", {"tenant": "ann", "task": "objects", "outcome": "ok"})
+                == 9
+            )
             assert value("imgrid_photo_seconds_count", {"route": "objects"}) == 9
             assert value("imgrid_saved_images", {"tenant": "ann"}) == pytest.approx(-1)
 
@@ -223,26 +250,39 @@ def settled(*found, route=ROUTE, variant="target", steps=(), error=None, **chang
     """A photo was answered."""
     lane = Lane("eye", route.task, "pool", Shape(3, 3))
     entry = Entry(ordinary(), route.name, "ann", lane, 0, 0, 0, 60, variant=variant, **changes)
-    return Settled(entry, Outcome(entry.photo, found, tuple(steps) or (step(found=found),), error), 0.1)
+    return Settled(
+        entry, Outcome(entry.photo, found, tuple(steps) or (step(found=found),), error), 0.1
+    )
 
 
 class Bench:
-    """A watcher that asks a script: `asked` are the variants, `answer` what is said of any photo."""
+    """A watcher that asks a script: `asked` are the variants, `answer` what is said of any
+    photo."""
 
     def __init__(self, answer=lambda variant: [CAT], promised=0.5, share=1.0, chance=0.5):
         self.told, self.asked, self.now = Told(), [], 5.0
         self.photos = []
         terms = {route.name: Terms(share, 0.05, promised) for route in (ROUTE, TEXT, PLAIN)}
         self.answer = answer
-        self.watcher = Watcher({route.name: route for route in (ROUTE, TEXT, PLAIN)}, terms, self.ask,
-                               Events([self.told]), clock=lambda: self.now, rng=Always(chance))  # fmt: skip
+        self.watcher = Watcher(
+            {route.name: route for route in (ROUTE, TEXT, PLAIN)},
+            terms,
+            self.ask,
+            Events([self.told]),
+            clock=lambda: self.now,
+            rng=Always(chance),
+        )
 
     async def ask(self, photo, way, tenant):
         variant = way.variant
         self.asked.append(variant)
         self.photos.append((photo, tenant))
         found = self.answer(variant)
-        return Outcome(photo, found) if not isinstance(found, Exception) else Outcome(photo, error=found)
+        return (
+            Outcome(photo, found)
+            if not isinstance(found, Exception)
+            else Outcome(photo, error=found)
+        )
 
     async def sees(self, *events):
         """All of it is told, and what is to be asked is asked."""
@@ -273,8 +313,8 @@ class Always:
 
 class TestCompared:
     async def test_alone(self):
-        """An answer by the cascade is compared with one alone: of the same photo under another id, on its tenant and in
-        its pool."""
+        """An answer by the cascade is compared with one alone: of the same photo under another id,
+        on its tenant and in its pool."""
         bench = Bench()
         event = settled(CAT, OWL)
         await bench.sees(event)
@@ -285,7 +325,8 @@ class TestCompared:
         assert bench.mean() == 0.667
 
     async def test_labels(self):
-        """Each label that either answer has is compared as well; of texts, which are all labels, none is."""
+        """Each label that either answer has is compared as well; of texts, which are all labels,
+        none is."""
         bench = Bench()
         await bench.sees(settled(CAT, OWL), settled(CAT), settled(CAT, route=TEXT))
         assert (bench.mean("cat"), bench.mean("owl"), bench.mean("dog")) == (1, 0, None)
@@ -311,8 +352,8 @@ class TestCompared:
         assert (bench.asked, bench.mean()) == (["exact"], 0)
 
     async def test_tightened(self):
-        """Of a tightened route it is still the target that is compared: it is asked as well, and alone only where that
-        is not known."""
+        """Of a tightened route it is still the target that is compared: it is asked as well, and
+        alone only where that is not known."""
         bench = Bench(lambda variant: [OWL] if variant == "target" else [CAT])
         await bench.sees(settled(CAT, variant="strict"))
         assert (bench.asked, bench.mean()) == (["exact", "target"], 0)
@@ -331,8 +372,8 @@ class TestCompared:
         ],
     )
     async def test_not_compared(self, event):
-        """Not compared are photos whose client asked for another quality, watched ones, failures, and those of a route
-        that asks about each alone or is no more."""
+        """Not compared are photos whose client asked for another quality, watched ones, failures,
+        and those of a route that asks about each alone or is no more."""
         bench = Bench()
         await bench.sees(event)
         assert (bench.asked, bench.told.events) == ([], [])
@@ -359,7 +400,8 @@ class TestCompared:
 
 class TestHarmless:
     async def test_full(self):
-        """More photos than a few do not wait to be compared: they are overlooked, and that is told."""
+        """More photos than a few do not wait to be compared: they are overlooked, and that is
+        told."""
         bench = Bench()
         for _ in range(WAITING + 3):
             bench.watcher(settled(CAT))
@@ -374,7 +416,8 @@ class TestHarmless:
         assert (len(bench.told.of(Overlooked)), len(bench.told.of(Compared))) == (1, 1)
 
     async def test_upstream_down(self, world):
-        """Clients of a route whose provider fails for the watcher alone are answered all the same."""
+        """Clients of a route whose provider fails for the watcher alone are answered all the
+        same."""
         calls = iter([None, *[Unavailable("down")] * 100])
 
         def once(picture, task):
@@ -397,7 +440,9 @@ class TestHarmless:
             await until(lambda: eye.calls)
             watched = asyncio.create_task(flow.watch(tiny(), Way(each.route, "exact"), ANN))
             await each.holds(2)
-            second = asyncio.create_task(flow.answer([ordinary()], each.route, ANN, variant="exact"))
+            second = asyncio.create_task(
+                flow.answer([ordinary()], each.route, ANN, variant="exact")
+            )
             await each.holds(3)
             gate.set()
             await asyncio.gather(first, watched, second)
@@ -405,7 +450,8 @@ class TestHarmless:
             assert settled == [False, False, True]
 
     async def test_kept_shape(self, world):
-        """A watched photo is shown as small as in its route's full grids, however few are watched at a time."""
+        """A watched photo is shown as small as in its route's full grids, however few are watched
+        at a time."""
         async with world() as each:
             outcome = await each.parts.flow.watch(tiny(), Way(each.route), ANN)
             assert outcome.found == ()

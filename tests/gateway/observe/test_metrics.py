@@ -69,7 +69,9 @@ def test_broken(metrics, asked):
     assert value(metrics, "imgrid_saved_images", tenant="bob") is None
 
 
-@pytest.mark.parametrize(("error", "outcome"), [(None, "ok"), (BadFormat("broken"), "invalid_format")])
+@pytest.mark.parametrize(
+    ("error", "outcome"), [(None, "ok"), (BadFormat("broken"), "invalid_format")]
+)
 def test_photos(metrics, settled, error, outcome):
     """A settled photo is counted by its outcome: ok, or its error's code."""
     metrics(settled("ann", "dear", error=error))
@@ -90,7 +92,9 @@ def test_stages(metrics, settled):
     metrics(settled("ann", "dear", "dear"))
     stage = {"route": "animals", "stage": "0", "shape": "2x2"}
     assert value(metrics, "imgrid_photo_stages_total", **stage) == 2
-    assert value(metrics, "imgrid_photo_stages_total", **{**stage, "stage": "1", "shape": "1x1"}) == 1
+    assert (
+        value(metrics, "imgrid_photo_stages_total", **{**stage, "stage": "1", "shape": "1x1"}) == 1
+    )
     assert value(metrics, "imgrid_wait_seconds_count", route="animals") == 3
     assert value(metrics, "imgrid_wait_seconds_sum", route="animals") == pytest.approx(0.3)
 
@@ -112,7 +116,8 @@ def test_failures_save_nothing(metrics, asked, settled):
 
 
 def test_the_rest(metrics, settled):
-    """Failed calls, refusals, clients that left and the loop's own failures are counted each by its labels."""
+    """Failed calls, refusals, clients that left and the loop's own failures are counted each by its
+    labels."""
     metrics(CallFailed("dear", "Throttled", "slow down"))
     metrics(Refused("native", "busy"))
     metrics(Left(settled("ann", "dear").entry))
@@ -120,7 +125,9 @@ def test_the_rest(metrics, settled):
     metrics(FellBack(settled("ann", "dear").entry, "cheap", "throttled"))
     fell = {"route": "animals", "provider": "dear", "reason": "throttled"}
     assert value(metrics, "imgrid_fallbacks_total", **fell) == 1
-    assert value(metrics, "imgrid_upstream_failures_total", provider="dear", reason="Throttled") == 1
+    assert (
+        value(metrics, "imgrid_upstream_failures_total", provider="dear", reason="Throttled") == 1
+    )
     assert value(metrics, "imgrid_refusals_total", dialect="native", code="busy") == 1
     assert value(metrics, "imgrid_clients_left_total") == 1
     assert value(metrics, "imgrid_loop_failures_total") == 1
@@ -160,7 +167,8 @@ def test_exposed(metrics, asked):
 
 class TestWatching:
     def test_agreement(self, metrics):
-        """The agreement of each route is shown with its interval, for all labels together and for each."""
+        """The agreement of each route is shown with its interval, for all labels together and for
+        each."""
         metrics(Compared("animals", SEEN))
         for label, mean in (("", 0.5), ("cat", 1.0), ("owl", 0.0)):
             low, shown, high = (
@@ -180,7 +188,8 @@ class TestWatching:
         assert "imgrid_agreement{" not in generate_latest(metrics.registry).decode()
 
     def test_watched(self, metrics, settled, asked):
-        """A watched photo is billed, and counted as nothing else; one that was overlooked is counted too."""
+        """A watched photo is billed, and counted as nothing else; one that was overlooked is
+        counted too."""
         event = settled("ann", "dear")
         metrics(replace(event, entry=replace(event.entry, watched=True)))
         metrics(Left(replace(event.entry, watched=True)))
@@ -188,7 +197,10 @@ class TestWatching:
         assert value(metrics, "imgrid_watched_images_total", route="animals") == 0.25
         assert value(metrics, "imgrid_watch_overlooked_total", route="animals") == 1
         assert value(metrics, "imgrid_clients_left_total") == 0
-        assert value(metrics, "imgrid_photos_total", tenant="ann", task="objects", outcome="ok") is None
+        assert (
+            value(metrics, "imgrid_photos_total", tenant="ann", task="objects", outcome="ok")
+            is None
+        )
 
     def test_free(self, metrics, asked):
         """What a companion answers is no bill and fills no canvas; how long it takes is timed."""
@@ -202,7 +214,8 @@ SEEN = Record.begun(0.05, 0.8, 0.0).add(1.0, {"cat": 1.0}).add(0.0, {"owl": 0.0}
 
 
 def test_groups(metrics):
-    """How many photos a group has at first is told, 1 where they go alone, and the share that decides it."""
+    """How many photos a group has at first is told, 1 where they go alone, and the share that
+    decides it."""
     changed = GroupsChanged("moderation", Shape(3, 3), 0.02, 0.4, "cheapest", None)
     metrics(changed)
     assert value(metrics, "imgrid_group_photos", route="moderation") == 9
@@ -213,7 +226,12 @@ def test_groups(metrics):
 
 @pytest.mark.parametrize(
     ("before", "shape", "level"),
-    [(None, "3x3", "INFO"), ("3x3", "2x2", "INFO"), ("2x2", "1x1", "WARNING"), ("1x1", "2x2", "WARNING")],
+    [
+        (None, "3x3", "INFO"),
+        ("3x3", "2x2", "INFO"),
+        ("2x2", "1x1", "WARNING"),
+        ("1x1", "2x2", "WARNING"),
+    ],
 )
 def test_groups_in_the_log(caplog, before, shape, level):
     """That groups do not pay any more, or do again, is a warning; another size is not."""
@@ -222,5 +240,7 @@ def test_groups_in_the_log(caplog, before, shape, level):
     log.write(GroupsChanged("moderation", Shape.parse(shape), 0.02, 0.4, "because", was))
     (record,) = caplog.records
     assert (record.levelname, "because" in record.message) == (level, True)
-    log.write(GroupsChanged("moderation", Shape.parse(shape), 0.03, 0.4, "because", Shape.parse(shape)))
+    log.write(
+        GroupsChanged("moderation", Shape.parse(shape), 0.03, 0.4, "because", Shape.parse(shape))
+    )
     assert len(caplog.records) == 1

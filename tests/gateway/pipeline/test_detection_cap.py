@@ -1,4 +1,5 @@
-"""Answers that hold only so many detections: which photos of a canvas to doubt, and how many to show on one."""
+"""Answers that hold only so many detections: which photos of a canvas to doubt, and how many to
+show on one."""
 
 from __future__ import annotations
 
@@ -22,7 +23,11 @@ def some(number: int, kind: str = "") -> list[Detection]:
 
 @pytest.mark.parametrize(
     ("task", "kind", "other"),
-    [(Task.TEXT, "WORD", "LINE"), (Task.EQUIPMENT, "PERSON", "EQUIPMENT"), (Task.LABELS, "LABEL", "INSTANCE")],
+    [
+        (Task.TEXT, "WORD", "LINE"),
+        (Task.EQUIPMENT, "PERSON", "EQUIPMENT"),
+        (Task.LABELS, "LABEL", "INSTANCE"),
+    ],
 )
 def test_counted(task, kind, other):
     """A limit is on words, persons or labels, and not on what else an answer tells of them."""
@@ -30,7 +35,9 @@ def test_counted(task, kind, other):
     assert count(Task.CELEBRITIES, some(3, "CELEBRITY") + some(5, "FACE")) == 8
 
 
-@pytest.mark.parametrize(("found", "most", "doubts"), [(4, 5, 0), (5, 5, 4), (6, 5, 4), (99, None, 0)])
+@pytest.mark.parametrize(
+    ("found", "most", "doubts"), [(4, 5, 0), (5, 5, 4), (6, 5, 4), (99, None, 0)]
+)
 def test_full(found, most, doubts):
     """An answer that holds as much as it can is trusted for none of its photos."""
     layout = lay_out([Size(100, 100)] * 4, Shape(2, 2), (320, 320))
@@ -46,7 +53,8 @@ def test_full_alone():
 
 
 def test_adapts():
-    """Crowded photos share canvases with fewer others; when they are few again, with as many as before."""
+    """Crowded photos share canvases with fewer others; when they are few again, with as many as
+    before."""
     crowds, shape = Crowds(), Shape(5, 5)
     assert crowds.bound(shape, LIMITED, Task.FACES) == shape
     for _ in range(10):
@@ -81,7 +89,8 @@ def test_unlimited():
     cols=st.integers(1, 10),
 )
 def test_bound(seen, rows, cols):
-    """Whatever was seen, the shape is within the one asked for, and what its photos should hold is under the limit."""
+    """Whatever was seen, the shape is within the one asked for, and what its photos should hold is
+    under the limit."""
     crowds = Crowds()
     for found, photos in seen:
         crowds.saw(LIMITED, Task.FACES, [Detection("one", 1.0, WHOLE)] * found, photos)

@@ -1,7 +1,9 @@
-"""Groups: a clean canvas clears all its photos, a flagged one is halved until those that it is about stand alone.
+"""Groups: a clean canvas clears all its photos, a flagged one is halved until those that it is
+about stand alone.
 
-Photos are 320 pixels wide, as is the canvas. What is unsafe is magenta: its score is the shorter side of the block over
-40 pixels, as it is shown. A block of 60 scores 1 alone, 0.75 in a 2x2 grid and 0.5 in a 3x3 one.
+Photos are 320 pixels wide, as is the canvas. What is unsafe is magenta: its score is the shorter
+side of the block over 40 pixels, as it is shown. A block of 60 scores 1 alone, 0.75 in a 2x2 grid
+and 0.5 in a 3x3 one.
 """
 
 from __future__ import annotations
@@ -73,22 +75,36 @@ def coloured(picture: Picture, task: Task) -> Sequence[Detection]:
 def graded(picture: Picture, task: Task) -> Sequence[Detection]:
     """A likelihood, whatever is there: a grade for each fifth of the score."""
     best = max((each.score for each in unsafe(picture, task)), default=0.0)
-    return [Detection("adult", round(4 * best) / 4, WHOLE, details={"graded": True, "likelihood": 1 + round(4 * best)})]
+    return [
+        Detection(
+            "adult",
+            round(4 * best) / 4,
+            WHOLE,
+            details={"graded": True, "likelihood": 1 + round(4 * best)},
+        )
+    ]
 
 
 def cascade(*shapes: str, threshold: float = 0.2, positive: float = 0.5, **more: float) -> Cascade:
     rule = Rule(threshold=threshold, positive=positive, **{"false_flags": 0.0, **more})
-    return Cascade(stages=[*(Stage(shape=shape, rule=rule) for shape in shapes), Stage(shape=ALONE)])
+    return Cascade(
+        stages=[*(Stage(shape=shape, rule=rule) for shape in shapes), Stage(shape=ALONE)]
+    )
 
 
 def moderation(*shapes: str, name: str = "moderation", **changes: object) -> Route:
     made = cascade(*(shapes or ("3x3", "2x2", "2x1")))
     return Route(
-        name, Task.MODERATION, "eye", **{"cascade": made, "max_wait_s": 0.05, "deadline_s": NEVER_S, **changes}
+        name,
+        Task.MODERATION,
+        "eye",
+        **{"cascade": made, "max_wait_s": 0.05, "deadline_s": NEVER_S, **changes},
     )
 
 
-def eye(script: Callable[[Picture, Task], Sequence[Detection]] = unsafe, **more: object) -> ScriptedProvider:
+def eye(
+    script: Callable[[Picture, Task], Sequence[Detection]] = unsafe, **more: object
+) -> ScriptedProvider:
     introduced = about("eye", price=Price(0.001), **more.pop("about", {}))
     introduced = replace(introduced, tasks=frozenset(Task))
     return ScriptedProvider(script, introduced=introduced, **more)
@@ -124,7 +140,9 @@ class Bench:
     route: Route
     sizes: Sizes
 
-    async def ask(self, *photos: Photo, tenants: Sequence[Tenant] = (ANN,), **how: object) -> list[Outcome]:
+    async def ask(
+        self, *photos: Photo, tenants: Sequence[Tenant] = (ANN,), **how: object
+    ) -> list[Outcome]:
         """As from so many clients, all at once; `tenants` take turns."""
         asked = [
             self.flow.answer_all([(one, Way(self.route, **how))], tenants[n % len(tenants)])
@@ -142,7 +160,11 @@ class Bench:
 
 @asynccontextmanager
 async def running(
-    provider: ScriptedProvider, route: Route | None = None, *, sized: bool = False, rules: Rules = Rules()
+    provider: ScriptedProvider,
+    route: Route | None = None,
+    *,
+    sized: bool = False,
+    rules: Rules = Rules(),
 ) -> AsyncIterator[Bench]:
     route = route or moderation()
     routes, told, studio, buffer = {route.name: route}, Told(), Studio(2), MemoryBuffer(Room())
@@ -150,8 +172,17 @@ async def running(
     sizes = Sizes(routes, events)
     events.listeners.append(sizes)
     more = {"first": sizes.first} if sized else {}
-    flow = Flow(routes, {"eye": provider, "free": eye()}, buffer, studio=studio, events=events, clock=time.monotonic,
-                rng=random.Random(1), rules=rules, **more)  # fmt: skip
+    flow = Flow(
+        routes,
+        {"eye": provider, "free": eye()},
+        buffer,
+        studio=studio,
+        events=events,
+        clock=time.monotonic,
+        rng=random.Random(1),
+        rules=rules,
+        **more,
+    )
     loop = asyncio.create_task(flow.run())
     try:
         async with asyncio.timeout(30):
@@ -174,7 +205,8 @@ def labels(outcomes: Iterable[Outcome]) -> list[list[str]]:
 
 class TestClearing:
     async def test_clean(self):
-        """One clean canvas clears all its photos, each for its part of one image; their answers are empty."""
+        """One clean canvas clears all its photos, each for its part of one image; their answers are
+        empty."""
         async with running(eye()) as bench:
             outcomes = await bench.ask(*(clean() for _ in range(9)))
             assert labels(outcomes) == [[]] * 9
@@ -183,8 +215,8 @@ class TestClearing:
             assert {outcome.steps[0].reason for outcome in outcomes} == {"clean"}
 
     async def test_flagged(self):
-        """What is flagged ends with its own answer alone, and nobody else has what was seen of it in theirs, nor in
-        what is told of the way there."""
+        """What is flagged ends with its own answer alone, and nobody else has what was seen of it
+        in theirs, nor in what is told of the way there."""
         async with running(eye()) as bench:
             outcomes = await bench.ask(*(clean() for _ in range(8)), bad())
             assert labels(outcomes) == [[]] * 8 + [["Unsafe"]]
@@ -196,7 +228,8 @@ class TestClearing:
                 assert all("Unsafe" not in step.reason for step in outcome.steps)
 
     async def test_halving(self):
-        """A flagged group is halved: what a clean half leaves is not asked about as a whole, for it must hold one."""
+        """A flagged group is halved: what a clean half leaves is not asked about as a whole, for it
+        must hold one."""
         async with running(eye(), moderation("2x2", "2x1")) as bench:
             one, two, three, four = await bench.ask(clean(), clean(), clean(), bad())
             assert bench.shapes == ["2x2", "2x1", "1x1", "1x1"]
@@ -208,18 +241,21 @@ class TestClearing:
             ]
 
     async def test_let_go(self):
-        """Of what a flagged half leaves nothing is known: it waits again, with the way that it went."""
+        """Of what a flagged half leaves nothing is known: it waits again, with the way that it
+        went."""
         async with running(eye(), moderation("2x2", "2x1")) as bench:
             outcomes = await bench.ask(bad(), clean(), clean(), clean())
             assert labels(outcomes) == [["Unsafe"], [], [], []]
-            # the pair is flagged, its first photo accounts for it: the second one waits with the other pair
+            # the pair is flagged, its first photo accounts for it: the second one waits with the
+            # other pair
             assert bench.shapes[:3] == ["2x2", "2x1", "1x1"]
             assert len(bench.shapes) == 4
             assert [step.photos for step in outcomes[3].steps] == [4, 3]
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(4)
 
     async def test_let_go_once(self):
-        """Those that were let go of come first in their next group, the oldest before all: it is settled there."""
+        """Those that were let go of come first in their next group, the oldest before all: it is
+        settled there."""
         wide = [bad(size=(320, 200)) for _ in range(11)]
         async with running(eye(), moderation("2x2", "2x1")) as bench:
             tall, *others = await bench.ask(clean((200, 320)), *wide)
@@ -227,19 +263,26 @@ class TestClearing:
             assert len([step for step in tall.steps if step.photos > 2]) == 2
 
     async def test_false_flag(self):
-        """A photo that flags its group and is not flagged alone still accounts for the flag; it has its own answer."""
+        """A photo that flags its group and is not flagged alone still accounts for the flag; it has
+        its own answer."""
         faint = bad(side=14)  # 0.35 alone: over the threshold of groups, and no positive
-        async with running(eye(), moderation("2x1", cascade=cascade("2x1", threshold=0.1))) as bench:
+        async with running(
+            eye(), moderation("2x1", cascade=cascade("2x1", threshold=0.1))
+        ) as bench:
             outcomes = await bench.ask(faint, clean())
             assert bench.shapes[:2] == ["2x1", "1x1"]
-            assert [outcome.found[0].score for outcome in outcomes[:1]] == [pytest.approx(0.35, abs=0.03)]
+            assert [outcome.found[0].score for outcome in outcomes[:1]] == [
+                pytest.approx(0.35, abs=0.03)
+            ]
             assert labels(outcomes) == [["Unsafe"], []]
 
     async def test_threshold_by_size(self):
-        """A photo is held to the threshold of the shape that shows it no larger: few photos are shown larger, and more
-        must be seen of them."""
+        """A photo is held to the threshold of the shape that shows it no larger: few photos are
+        shown larger, and more must be seen of them."""
         rules = {"3x3": 0.2, "2x1": 0.6}
-        stages = [Stage(shape=shape, rule=Rule(threshold=threshold)) for shape, threshold in rules.items()]
+        stages = [
+            Stage(shape=shape, rule=Rule(threshold=threshold)) for shape, threshold in rules.items()
+        ]
         made = Cascade(stages=[*stages, Stage(shape=ALONE)])
         faint = [bad(side=40) for _ in range(2)]  # 0.33 in a 3x3 grid, 0.5 in a 2x1 one
         async with running(eye(), moderation(cascade=made)) as bench:
@@ -250,7 +293,8 @@ class TestClearing:
             assert outcomes[0].steps[0].reason == "flagged together"
 
     async def test_graded(self):
-        """Of graded answers the lowest grade alone clears: a canvas one grade up is halved, whatever the threshold."""
+        """Of graded answers the lowest grade alone clears: a canvas one grade up is halved,
+        whatever the threshold."""
         async with running(
             eye(graded), moderation("2x2", "2x1", cascade=cascade("2x2", "2x1", threshold=1.0))
         ) as bench:
@@ -259,13 +303,15 @@ class TestClearing:
             assert [outcome.found for outcome in outcomes[1:]] == [()] * 3
 
     async def test_orientation(self):
-        """Photos of both orientations in one square grid are all shown no smaller than their thresholds are for."""
+        """Photos of both orientations in one square grid are all shown no smaller than their
+        thresholds are for."""
         photos = [clean((320, 200)), bad(60, (200, 320)), clean((200, 320)), bad(60, (320, 200))]
         async with running(eye(), moderation("2x2", "2x1")) as bench:
             assert labels(await bench.ask(*photos)) == [[], ["Unsafe"], [], ["Unsafe"]]
 
     async def test_tenants(self):
-        """In a shared pool each tenant pays for its own photos' parts, and all parts are the whole bill."""
+        """In a shared pool each tenant pays for its own photos' parts, and all parts are the whole
+        bill."""
         provider = eye()
         async with running(provider) as bench:
             outcomes = await bench.ask(bad(), *(clean() for _ in range(8)), tenants=(ANN, BOB))
@@ -276,10 +322,19 @@ class TestClearing:
 
 
 class TestLabels:
-    ROUTE = Route("labels", Task.LABELS, "eye", cascade("2x2", "2x1", threshold=0.2), 0.05, NEVER_S, labels="listed")
+    ROUTE = Route(
+        "labels",
+        Task.LABELS,
+        "eye",
+        cascade("2x2", "2x1", threshold=0.2),
+        0.05,
+        NEVER_S,
+        labels="listed",
+    )
 
     async def test_own_lists(self):
-        """Photos that different labels are wanted of share canvases, and each is judged by its own list."""
+        """Photos that different labels are wanted of share canvases, and each is judged by its own
+        list."""
         provider = eye(coloured)
         photos = [bad(colour="red"), bad(colour="red"), clean(), clean()]
         wanted = [("Red",), ("Green",), ("Red", "Green"), ("Green",)]
@@ -288,14 +343,19 @@ class TestLabels:
             outcomes = [outcome for (outcome,) in await asyncio.gather(*asked)]
             # the third shared its canvas with red ones: it has its own answer, all of it
             assert labels(outcomes) == [["red"], [], ["blue"], []]
-            assert {outcome.steps[0].canvas for outcome in outcomes} == {outcomes[0].steps[0].canvas}
+            assert {outcome.steps[0].canvas for outcome in outcomes} == {
+                outcomes[0].steps[0].canvas
+            }
             assert [len(outcome.steps) for outcome in outcomes[1::2]] == [1, 1]
 
     async def test_no_list(self):
-        """Without a list all labels are wanted, so the photo is asked about alone; so it is for an exact answer."""
+        """Without a list all labels are wanted, so the photo is asked about alone; so it is for an
+        exact answer."""
         async with running(eye(coloured), self.ROUTE) as bench:
             assert labels(await bench.ask(bad(colour="red"), clean())) == [["red"], ["blue"]]
-            assert labels(await bench.ask(bad(colour="red"), wanted=("Green",), variant="exact")) == [["red"]]
+            assert labels(
+                await bench.ask(bad(colour="red"), wanted=("Green",), variant="exact")
+            ) == [["red"]]
             assert bench.shapes == ["1x1"] * 3
 
     async def test_own_thresholds(self):
@@ -304,14 +364,19 @@ class TestLabels:
         rule = made.stages[0].rule.model_copy(update={"labels": {"RED": 0.2}})
         made = Cascade(stages=[Stage(shape="2x1", rule=rule), Stage(shape=ALONE)])
         async with running(eye(coloured), replace(self.ROUTE, cascade=made)) as bench:
-            found = await bench.ask(bad(16, colour="red"), bad(16, colour="green"), wanted=("red", "green"))
+            found = await bench.ask(
+                bad(16, colour="red"), bad(16, colour="green"), wanted=("red", "green")
+            )
             assert found[0].steps[-1].shape == ALONE
         async with running(eye(coloured), replace(self.ROUTE, cascade=made)) as bench:
-            found = await bench.ask(bad(16, colour="green"), bad(16, colour="green"), wanted=("red", "green"))
+            found = await bench.ask(
+                bad(16, colour="green"), bad(16, colour="green"), wanted=("red", "green")
+            )
             assert labels(found) == [[], []]
 
     async def test_full_answers(self):
-        """A canvas whose answer is full clears nobody: what is looked for may be among what it left out."""
+        """A canvas whose answer is full clears nobody: what is looked for may be among what it left
+        out."""
 
         def two(picture: Picture, task: Task) -> Sequence[Detection]:
             found = [replace(each, kind="LABEL") for each in coloured(picture, task)]
@@ -319,7 +384,12 @@ class TestLabels:
 
         provider = eye(two, about={"most": {Task.LABELS: 2}})
         async with running(provider, self.ROUTE) as bench:
-            bright = [bad(120, colour="green"), bad(120, colour="cyan"), bad(40, colour="red"), clean()]
+            bright = [
+                bad(120, colour="green"),
+                bad(120, colour="cyan"),
+                bad(40, colour="red"),
+                clean(),
+            ]
             outcomes = await bench.ask(*bright, wanted=("red",))
             assert ["red"] in labels(outcomes)
             assert outcomes[2].steps[0].reason == "the answer ends after 2 detections"
@@ -339,8 +409,9 @@ class TestProperties:
     )
     @examples(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
     def test_everybody_has_their_own(self, sides, shapes):
-        """Whatever photos come: one that is positive ends with its own answer alone, a clean one empty; each is asked
-        about a bounded number of times, and the parts of the bill are the bill."""
+        """Whatever photos come: one that is positive ends with its own answer alone, a clean one
+        empty; each is asked about a bounded number of times, and the parts of the bill are the
+        bill."""
         asyncio.run(self._played(sides, shapes))
 
     async def _played(self, sides: list[int], shapes: tuple[str, ...]) -> None:
@@ -350,7 +421,9 @@ class TestProperties:
             outcomes = await bench.ask(*(bad(side) if side else clean() for side in sides))
             assert labels(outcomes) == [["Unsafe"] if side else [] for side in sides]
             for side, outcome in zip(sides, outcomes, strict=True):
-                assert not side or (outcome.steps[-1].shape == ALONE and outcome.found == outcome.steps[-1].found)
+                assert not side or (
+                    outcome.steps[-1].shape == ALONE and outcome.found == outcome.steps[-1].found
+                )
             biggest = Shape.parse(shapes[0]).cells
             assert provider.calls <= len(sides) * (2 + biggest.bit_length())
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(provider.calls)
@@ -360,12 +433,16 @@ class TestProperties:
     @given(seed=st.integers(0, 10**9), rule=st.sampled_from(["retry", "fail"]))
     @examples(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
     def test_whatever_happens(self, seed, rule):
-        """Whatever fails and whoever leaves amid halving: all others have their own answer, or an error that is not
-        their deadline's; what was answered is billed once, and nothing is left of anybody."""
+        """Whatever fails and whoever leaves amid halving: all others have their own answer, or an
+        error that is not their deadline's; what was answered is billed once, and nothing is left of
+        anybody."""
         asyncio.run(self._troubled(random.Random(seed), rule))
 
     async def _troubled(self, rng: random.Random, rule: Literal["retry", "fail"]) -> None:
-        faults = [Throttled("slow down", 0.001), *(kind("no") for kind in (Unavailable, NoAnswer, PictureRefused))]
+        faults = [
+            Throttled("slow down", 0.001),
+            *(kind("no") for kind in (Unavailable, NoAnswer, PictureRefused)),
+        ]
         answered = 0
 
         def script(picture: Picture, task: Task) -> Sequence[Detection]:
@@ -382,12 +459,18 @@ class TestProperties:
             eye(script, about={"canvas_px": (160, 160)}), route, rules=Rules(billed_unknown=rule)
         ) as bench:
             sides = rng.choices([0, 60, 80], [3, 1, 1], k=rng.randint(1, 20))
-            asking = [asyncio.create_task(bench.ask(bad(side) if side else clean())) for side in sides]
-            for side, told in zip(sides, await asyncio.gather(*asking, return_exceptions=True), strict=True):
+            asking = [
+                asyncio.create_task(bench.ask(bad(side) if side else clean())) for side in sides
+            ]
+            for side, told in zip(
+                sides, await asyncio.gather(*asking, return_exceptions=True), strict=True
+            ):
                 if not isinstance(told, asyncio.CancelledError):
                     (outcome,) = told
                     own = ["Unsafe"] if side else []
-                    assert isinstance(outcome.error, BadFormat | BilledUnknown) or labels([outcome]) == [own]
+                    assert isinstance(outcome.error, BadFormat | BilledUnknown) or labels(
+                        [outcome]
+                    ) == [own]
             await until(lambda: not bench.flow._canvases and not bench.flow._errands)
             assert await bench.billed() == pytest.approx(answered)
             assert await bench.buffer.held() == Held()
@@ -404,8 +487,8 @@ def count(sizes: Sizes, route: Route, *, flagged: int = 0, clean: int = 0) -> No
 
 class TestSizes:
     async def test_too_many(self):
-        """Where too many photos are flagged each is asked about alone, and that is told; when they are few again groups
-        come back."""
+        """Where too many photos are flagged each is asked about alone, and that is told; when they
+        are few again groups come back."""
         async with running(eye(), sized=True) as bench:
             count(bench.sizes, bench.route, flagged=200)
             _, choice = bench.sizes.choice("moderation")
@@ -431,7 +514,8 @@ class TestSizes:
         assert told.of(GroupsChanged) == [first]
 
     def test_who_counts(self):
-        """Photos that are watched, fail, or are asked about without a list say nothing of the rate."""
+        """Photos that are watched, fail, or are asked about without a list say nothing of the
+        rate."""
         route = TestLabels.ROUTE
         sizes = Sizes({"labels": route}, Events([]))
         before = sizes.choice("labels")
@@ -455,8 +539,8 @@ class TestSizes:
 
 class TestTrouble:
     async def test_refused_canvas(self):
-        """A canvas that is refused for one photo's sake is halved; that photo alone is refused, the others are
-        cleared or found."""
+        """A canvas that is refused for one photo's sake is halved; that photo alone is refused, the
+        others are cleared or found."""
 
         def touchy(picture: Picture, task: Task) -> Sequence[Detection]:
             if any(each.label == "yellow" for each in find(image_of(picture))):
@@ -464,7 +548,9 @@ class TestTrouble:
             return unsafe(picture, task)
 
         async with running(eye(touchy)) as bench:
-            *others, refused = await bench.ask(bad(), *(clean() for _ in range(7)), bad(colour="yellow"))
+            *others, refused = await bench.ask(
+                bad(), *(clean() for _ in range(7)), bad(colour="yellow")
+            )
             assert labels(others) == [["Unsafe"]] + [[]] * 7
             assert isinstance(refused.error, BadFormat)
 
@@ -480,7 +566,12 @@ class TestTrouble:
             return unsafe(picture, task)
 
         async with running(eye(later), moderation("2x2", "2x1")) as bench:
-            assert labels(await bench.ask(bad(), clean(), clean(), bad())) == [["Unsafe"], [], [], ["Unsafe"]]
+            assert labels(await bench.ask(bad(), clean(), clean(), bad())) == [
+                ["Unsafe"],
+                [],
+                [],
+                ["Unsafe"],
+            ]
 
     async def test_throttled_amid_splitting(self):
         """A passing fault amid splitting is tried again, and costs nobody an answer."""
@@ -492,13 +583,18 @@ class TestTrouble:
 
         provider = eye(script)
         async with running(provider, moderation("2x2", "2x1")) as bench:
-            assert labels(await bench.ask(clean(), clean(), clean(), bad())) == [[], [], [], ["Unsafe"]]
+            assert labels(await bench.ask(clean(), clean(), clean(), bad())) == [
+                [],
+                [],
+                [],
+                ["Unsafe"],
+            ]
             assert provider.calls == 6
             assert await bench.billed() == pytest.approx(4)
 
     async def test_fault_amid_splitting(self):
-        """A fault that does not pass befalls those that were asked about; who was cleared, stays so, and the other half
-        goes on."""
+        """A fault that does not pass befalls those that were asked about; who was cleared, stays
+        so, and the other half goes on."""
 
         def breaks(picture: Picture, task: Task) -> Sequence[Detection]:
             if provider.calls == 3:
@@ -528,10 +624,12 @@ class TestTrouble:
             assert labels(outcomes) == [["Unsafe"], [], [], []]
 
     async def test_no_answer(self):
-        """A question without an answer may have been billed, and is told as such; by the rule `fail` none of what it
-        was about is asked again."""
+        """A question without an answer may have been billed, and is told as such; by the rule
+        `fail` none of what it was about is asked again."""
         provider = eye(errors=[NoAnswer("silence")])
-        async with running(provider, moderation("2x2", "2x1"), rules=Rules(billed_unknown="fail")) as bench:
+        async with running(
+            provider, moderation("2x2", "2x1"), rules=Rules(billed_unknown="fail")
+        ) as bench:
             outcomes = await bench.ask(*(clean() for _ in range(4)))
             assert [type(outcome.error).__name__ for outcome in outcomes] == ["BilledUnknown"] * 4
             assert total(await bench.buffer.accounts()).unknown == pytest.approx(1)
@@ -545,8 +643,8 @@ class TestTrouble:
             assert isinstance(failed.error, BadFormat)
 
     async def test_hurried(self):
-        """A photo whose client cannot wait for all the questions that may come is asked about alone, beside the rest of
-        its group."""
+        """A photo whose client cannot wait for all the questions that may come is asked about
+        alone, beside the rest of its group."""
         provider = eye()
         async with running(provider, moderation("2x2", "2x1")) as bench:
             bench.flow._askers["eye"].typical_s = 1.0
@@ -575,7 +673,8 @@ class TestTrouble:
             assert provider.calls == 1
 
     async def test_half_left(self):
-        """Clients of one half who go away take nothing from those of the other: they are answered."""
+        """Clients of one half who go away take nothing from those of the other: they are
+        answered."""
 
         def leave(picture: Picture, task: Task) -> Sequence[Detection]:
             if provider.calls == 1:
@@ -585,15 +684,17 @@ class TestTrouble:
 
         provider = eye(leave)
         async with running(provider, moderation("2x2", "2x1", deadline_s=3)) as bench:
-            asking = [asyncio.create_task(bench.ask(each)) for each in (clean(), clean(), clean(), bad())]
+            asking = [
+                asyncio.create_task(bench.ask(each)) for each in (clean(), clean(), clean(), bad())
+            ]
             outcomes = await asyncio.gather(*asking, return_exceptions=True)
             assert labels([outcome for (outcome,) in outcomes[2:]]) == [[], ["Unsafe"]]
             assert bench.shapes == ["2x2", "2x1", "1x1", "1x1"]
             assert await bench.buffer.held() == Held()
 
     async def test_half_unanswered(self):
-        """By the rule `fail` only those fail of which it is not known whether they are billed; the other half is asked
-        about with others."""
+        """By the rule `fail` only those fail of which it is not known whether they are billed; the
+        other half is asked about with others."""
 
         def silent(picture: Picture, task: Task) -> Sequence[Detection]:
             if provider.calls == 2:
@@ -601,7 +702,9 @@ class TestTrouble:
             return unsafe(picture, task)
 
         provider = eye(silent)
-        async with running(provider, moderation("2x2", "2x1"), rules=Rules(billed_unknown="fail")) as bench:
+        async with running(
+            provider, moderation("2x2", "2x1"), rules=Rules(billed_unknown="fail")
+        ) as bench:
             *lost, three, four = await bench.ask(clean(), clean(), clean(), bad())
             assert [type(each.error).__name__ for each in lost] == ["BilledUnknown"] * 2
             assert labels([three, four]) == [[], ["Unsafe"]]
@@ -609,7 +712,8 @@ class TestTrouble:
 
 class TestWays:
     async def test_watched(self):
-        """A watched photo is shown as small as in full groups, and compared by whether it is flagged."""
+        """A watched photo is shown as small as in full groups, and compared by whether it is
+        flagged."""
         async with running(eye(), rules=Rules(job_wait_s=0.05)) as bench:
             outcome = await bench.flow.watch(bad(), Way(bench.route), ANN)
             assert [str(step.shape) for step in outcome.steps] == ["3x3", "1x1"]
@@ -626,12 +730,16 @@ class TestWays:
         """Those that a companion thinks likeliest are asked about first."""
         made = cascade("2x2", "2x1")
         first = Stage(shape=ALONE, provider="free", rule=onward.Rule())
-        route = moderation(cascade=made.model_copy(update={"stages": (first, *made.stages)}), companion="free")
+        route = moderation(
+            cascade=made.model_copy(update={"stages": (first, *made.stages)}), companion="free"
+        )
         provider = eye()
         async with running(provider, route) as bench:
             outcomes = await bench.ask(clean(), clean(), clean(), bad())
             assert labels(outcomes) == [[], [], [], ["Unsafe"]]
-            assert [[str(step.shape) for step in each.steps][1:] for each in outcomes[3:]] == [["2x2", "2x1", "1x1"]]
+            assert [[str(step.shape) for step in each.steps][1:] for each in outcomes[3:]] == [
+                ["2x2", "2x1", "1x1"]
+            ]
 
     async def test_no_company(self):
         """Photos of coarser groups do not fill up finer ones: each size was chosen."""
@@ -648,11 +756,16 @@ class TestWays:
 
 class TestTold:
     def test_routes(self, tmp_path):
-        """`GET /v1/routes` tells how photos go in groups, and why; nothing of a route that has none."""
+        """`GET /v1/routes` tells how photos go in groups, and why; nothing of a route that has
+        none."""
         stages = [{"shape": "3x3", "rule": {"kind": "clean", "threshold": 0.2}}, {"shape": "1x1"}]
-        routes = [{"task": "moderation", "provider": "eye", "stages": stages},
-                  {"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}]}]  # fmt: skip
-        parts = parts_of(tmp_path, {"providers": {"eye": {"kind": "shapes"}}, "routes": routes}, {"eye": eye()})
+        routes = [
+            {"task": "moderation", "provider": "eye", "stages": stages},
+            {"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}]},
+        ]
+        parts = parts_of(
+            tmp_path, {"providers": {"eye": {"kind": "shapes"}}, "routes": routes}, {"eye": eye()}
+        )
         with serving(parts) as url:
             told = httpx.get(f"{url}/v1/routes").json()["routes"]
             shown = httpx.get(f"{url}/metrics").text
@@ -664,8 +777,8 @@ class TestTold:
 
     @pytest.mark.parametrize(("alone", "mean"), [(0.9, 0.0), (0.4, 1.0)])
     async def test_watched(self, alone, mean):
-        """A cleared photo that is flagged alone speaks against the route; one that scores too little there does not,
-        nor does what another label says."""
+        """A cleared photo that is flagged alone speaks against the route; one that scores too
+        little there does not, nor does what another label says."""
         route = TestLabels.ROUTE
         found = (Detection("red", alone, WHOLE), Detection("blue", 1.0, WHOLE))
 
@@ -674,9 +787,17 @@ class TestTold:
             return Outcome(one, found)
 
         told = Told()
-        watcher = Watcher({"labels": route}, {"labels": Terms(share=1)}, ask, Events([told]), clock=time.monotonic,
-                          rng=random.Random(1))  # fmt: skip
-        entry = Entry(clean(), "labels", "ann", Lane("eye", Task.LABELS, "ann", Shape(2, 2)), 0, 0, 0, 60)
+        watcher = Watcher(
+            {"labels": route},
+            {"labels": Terms(share=1)},
+            ask,
+            Events([told]),
+            clock=time.monotonic,
+            rng=random.Random(1),
+        )
+        entry = Entry(
+            clean(), "labels", "ann", Lane("eye", Task.LABELS, "ann", Shape(2, 2)), 0, 0, 0, 60
+        )
         watcher(Settled(entry, Outcome(entry.photo), 0.1))  # without a list it is no group's
         watcher(Settled(replace(entry, wanted=("red",)), Outcome(entry.photo), 0.1))
         watching = asyncio.create_task(watcher.run())
@@ -694,18 +815,28 @@ def groups_at(buffer: RedisBuffer, provider: ScriptedProvider) -> Groups:
     """What sees to groups at a replica."""
     route, clock = moderation("2x2", "2x1"), steady()
     asker = Asker(provider, clock, random.Random(1))
-    canvases = Canvases({route.name: route}, {"eye": asker}, buffer, Studio(1), Events([]), clock, Rules(),
-                        lambda name, error: None)  # fmt: skip
+    canvases = Canvases(
+        {route.name: route},
+        {"eye": asker},
+        buffer,
+        Studio(1),
+        Events([]),
+        clock,
+        Rules(),
+        lambda name, error: None,
+    )
     return Groups(Rounds(canvases, no_fetch))
 
 
 async def test_a_replica_dies_amid_splitting(server):
-    """What a replica had cleared and paid for when it died stays so; the photos that it still held are answered by
-    another, and none is lost."""
+    """What a replica had cleared and paid for when it died stays so; the photos that it still held
+    are answered by another, and none is lost."""
     dying = asyncio.Event()
 
     class Mortal(ScriptedProvider):
-        async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+        async def detect(
+            self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+        ) -> Sequence[Detection]:
             if self.calls == 2:
                 dying.set()
                 await asyncio.Event().wait()
@@ -714,9 +845,16 @@ async def test_a_replica_dies_amid_splitting(server):
     heard, mortal, other = Heard(), Mortal(unsafe, introduced=eye().about), eye()
     async with replica(server) as one, replica(server) as two, two.serving(heard):
         now = time.time()
-        photos = [replace(each, id=name) for name, each in zip("abcd", (clean(), clean(), bad(), clean()), strict=True)]
-        await two.put([Entry(each, "moderation", "ann", LANE, now, now, now, now + 600) for each in photos])
-        splitting = asyncio.create_task(groups_at(one, mortal).canvas(LANE, await one.claim(LANE, now + 1)))
+        photos = [
+            replace(each, id=name)
+            for name, each in zip("abcd", (clean(), clean(), bad(), clean()), strict=True)
+        ]
+        await two.put(
+            [Entry(each, "moderation", "ann", LANE, now, now, now, now + 600) for each in photos]
+        )
+        splitting = asyncio.create_task(
+            groups_at(one, mortal).canvas(LANE, await one.claim(LANE, now + 1))
+        )
         await dying.wait()
         assert set(heard.outcomes) == {"a", "b"}
         splitting.cancel()
@@ -727,7 +865,9 @@ async def test_a_replica_dies_amid_splitting(server):
         while left := await two.claim(LANE, now + 60):
             await groups_at(two, other).canvas(LANE, left)
         await heard.until(lambda: len(heard.outcomes) == 4)
-        found = {name: [each.label for each in outcome.found] for name, outcome in heard.outcomes.items()}
+        found = {
+            name: [each.label for each in outcome.found] for name, outcome in heard.outcomes.items()
+        }
         assert found == {"a": [], "b": [], "c": ["Unsafe"], "d": []}
         account = total(await two.accounts())
         assert account.billed == pytest.approx(2 + other.calls)

@@ -30,7 +30,13 @@ def lane(shape="2x2", provider="one", pool="us"):
         ("2x2", 3, NOW, 1, None),  # out of time
         ("2x2", 3, NOW - 1, 1, None),  # out of time long since
         ("2x2", 1, NOW, 1, None),  # one photo, alone
-        ("2x2", 5, NOW, 1, None),  # full grids first; the rest is looked at again when they are gone
+        (
+            "2x2",
+            5,
+            NOW,
+            1,
+            None,
+        ),  # full grids first; the rest is looked at again when they are gone
         ("1x1", 3, LATER, 3, None),  # nothing to wait for
     ],
 )
@@ -49,20 +55,27 @@ def test_nothing():
 def test_oldest_first():
     """Lanes are served in the order of their oldest photo."""
     lanes = [lane(pool=name) for name in "abc"]
-    waiting = {where: Waiting(4, oldest_at, LATER) for where, oldest_at in zip(lanes, (3.0, 1.0, 2.0), strict=True)}
+    waiting = {
+        where: Waiting(4, oldest_at, LATER)
+        for where, oldest_at in zip(lanes, (3.0, 1.0, 2.0), strict=True)
+    }
     assert [claim.pool for claim in due(waiting, NOW, {"one": 2}).claims] == ["b", "c"]
 
 
 def test_wakes_at_the_earliest():
     """It wakes for whichever lane is due first."""
-    waiting = {lane(pool=name): Waiting(1, NOW, NOW + wait) for name, wait in (("a", 3), ("b", 0.5), ("c", 2))}
+    waiting = {
+        lane(pool=name): Waiting(1, NOW, NOW + wait)
+        for name, wait in (("a", 3), ("b", 0.5), ("c", 2))
+    }
     assert due(waiting, NOW, {"one": 8}) == ([], NOW + 0.5)
 
 
 @pytest.mark.parametrize("photos", [4, 3, 1])
 @pytest.mark.parametrize("free", [{"one": 0}, {}])
 def test_no_slot(photos, free):
-    """While the provider has no room, nothing is claimed and nothing wakes: a slot that falls free will."""
+    """While the provider has no room, nothing is claimed and nothing wakes: a slot that falls free
+    will."""
     assert due({lane(): Waiting(photos, NOW - 1, NOW)}, NOW, free) == ([], None)
     assert due({lane(): Waiting(photos, NOW - 1, LATER)}, NOW, free) == ([], None)
 
@@ -101,7 +114,8 @@ FREE = st.dictionaries(st.sampled_from(["one", "two"]), st.integers(0, 6))
 
 @given(WAITING, FREE)
 def test_claims(waiting, free):
-    """No more canvases are claimed than there are free slots, and of no lane more than fill it or are out of time."""
+    """No more canvases are claimed than there are free slots, and of no lane more than fill it or
+    are out of time."""
     claims = due(waiting, NOW, free).claims
     slots = Counter(where.provider for where in claims)
     assert all(count <= free.get(provider, 0) for provider, count in slots.items())
@@ -112,7 +126,8 @@ def test_claims(waiting, free):
 
 @given(WAITING, FREE, st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)))
 def test_urgent_first(waiting, free, served):
-    """No lane of jobs alone is served while a lane of the same provider with a client that waits could have been."""
+    """No lane of jobs alone is served while a lane of the same provider with a client that waits
+    could have been."""
     hurried = {where: held._replace(urgent=where.pool == "a") for where, held in waiting.items()}
     claims = due(hurried, NOW, free, served).claims
     for provider in {where.provider for where in claims}:
@@ -122,8 +137,8 @@ def test_urgent_first(waiting, free, served):
 
 @given(WAITING, FREE, st.sets(LANES))
 def test_rests(waiting, free, resting):
-    """Lanes that rest are not served, and are looked at again when their time comes; all others are served as if those
-    were not there."""
+    """Lanes that rest are not served, and are looked at again when their time comes; all others are
+    served as if those were not there."""
     rests = {where: NOW + 1 for where in waiting if where in resting}
     others = {where: held for where, held in waiting.items() if where not in rests}
     with_them, without = due(waiting, NOW, free, rests=rests), due(others, NOW, free)
@@ -133,14 +148,16 @@ def test_rests(waiting, free, resting):
 
 
 def test_rests_without_end():
-    """What rests until something changes is not woken for; a time that has passed holds nobody up."""
+    """What rests until something changes is not woken for; a time that has passed holds nobody
+    up."""
     one, two = lane(), lane(pool="them")
     waiting = {one: Waiting(4, NOW, NOW), two: Waiting(4, NOW, NOW)}
     assert due(waiting, NOW, {"one": 8}, rests={one: inf, two: NOW}) == ([two], None)
 
 
 def test_turns():
-    """Pools take turns, a canvas each, however many photos one of them has and however long they have waited."""
+    """Pools take turns, a canvas each, however many photos one of them has and however long they
+    have waited."""
     crowd, one = lane(pool="crowd"), lane(pool="one")
     waiting = {crowd: Waiting(10_000, NOW - 60, LATER), one: Waiting(1, NOW - 1, NOW)}
     assert due(waiting, NOW, {"one": 3}).claims == [crowd, one, crowd]
@@ -161,7 +178,10 @@ def test_turns():
 )
 def test_company(shape, coarser):
     """Cells that are left may go to photos of lanes that show them no larger."""
-    waiting = {lane(each): Waiting(1, NOW, LATER) for each in ("1x1", "2x1", "2x2", "3x2", "4x3", "5x5", "2x6")}
+    waiting = {
+        lane(each): Waiting(1, NOW, LATER)
+        for each in ("1x1", "2x1", "2x2", "3x2", "4x3", "5x5", "2x6")
+    }
     waiting[lane("6x6")] = Waiting(36, NOW, LATER)  # a full grid
     waiting[lane("7x7")] = Waiting(3, NOW, LATER, urgent=False)  # jobs'
     others = [str(other.shape) for other in company(lane(shape), waiting)]
@@ -171,12 +191,16 @@ def test_company(shape, coarser):
 
 def test_no_company_of_others():
     """Never to photos of another provider, task or pool."""
-    waiting = {each: Waiting(1, NOW, LATER) for each in (lane("5x5", "two"), lane("5x5", pool="them"))}
+    waiting = {
+        each: Waiting(1, NOW, LATER) for each in (lane("5x5", "two"), lane("5x5", pool="them"))
+    }
     waiting[Lane("one", Task.TEXT, "us", Shape(5, 5))] = Waiting(1, NOW, LATER)
     assert company(lane("2x2"), waiting) == []
 
 
 def test_no_company_in_groups():
     """Never where photos are only cleared together: the size of a group was chosen."""
-    one, other = (Lane("one", Task.MODERATION, "us", Shape.parse(shape)) for shape in ("2x2", "5x5"))
+    one, other = (
+        Lane("one", Task.MODERATION, "us", Shape.parse(shape)) for shape in ("2x2", "5x5")
+    )
     assert company(one, {other: Waiting(1, NOW, LATER)}) == []

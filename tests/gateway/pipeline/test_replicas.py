@@ -1,4 +1,5 @@
-"""Several gateways and one Redis: they fill canvases together, answer their own clients, and outlive its failures."""
+"""Several gateways and one Redis: they fill canvases together, answer their own clients, and
+outlive its failures."""
 
 from __future__ import annotations
 
@@ -23,8 +24,13 @@ from gateway.testing.pictures import Block, drawn, encoded, number_on, numbered
 from gateway.testing.redis_server import RedisServer
 from providers.detection import Box, Detection
 
-ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}], "max_wait_ms": 50_000,
-         "deadline_ms": 100_000}  # fmt: skip
+ROUTE = {
+    "task": "objects",
+    "provider": "eye",
+    "stages": [{"shape": "2x2"}],
+    "max_wait_ms": 50_000,
+    "deadline_ms": 100_000,
+}
 PHOTO = encoded(drawn((200, 200), Block("red", 40, 40, 160, 160)))
 
 
@@ -36,7 +42,12 @@ def replica(tmp_path, own_server) -> Iterator[Callable[..., httpx.Client]]:
         def start(**changes) -> httpx.Client:
             folder = tmp_path / f"replica-{time.monotonic_ns()}"
             folder.mkdir()
-            content = {"providers": {"eye": {"kind": "shapes"}}, "routes": [ROUTE], "redis": own_server.url, **changes}
+            content = {
+                "providers": {"eye": {"kind": "shapes"}},
+                "routes": [ROUTE],
+                "redis": own_server.url,
+                **changes,
+            }
             address = stack.enter_context(serving(parts_of(folder, content)))
             return stack.enter_context(httpx.Client(base_url=address, timeout=60))
 
@@ -50,10 +61,14 @@ def numbers(answer: httpx.Response) -> int | None:
 
 
 def test_one_canvas(replica):
-    """Photos of clients of different replicas share a canvas, and each client has its own answer."""
+    """Photos of clients of different replicas share a canvas, and each client has its own
+    answer."""
     clients = [replica(), replica()]
     with ThreadPoolExecutor(4) as pool:
-        asking = [pool.submit(clients[n % 2].post, "/v1/detect", content=encoded(numbered(n))) for n in range(4)]
+        asking = [
+            pool.submit(clients[n % 2].post, "/v1/detect", content=encoded(numbered(n)))
+            for n in range(4)
+        ]
         answers = [asked.result() for asked in asking]
     assert [numbers(answer) for answer in answers] == [0, 1, 2, 3]
     assert len({answer.json()["photos"][0]["trail"][0]["canvas"] for answer in answers}) == 1
@@ -68,7 +83,9 @@ def test_full_grids_only(replica):
     with ThreadPoolExecutor(48) as pool:
         rng = random.Random(5)
         asking = [
-            pool.submit(rng.choice(clients).post, "/v1/detect", content=encoded(numbered(number), "JPEG"))
+            pool.submit(
+                rng.choice(clients).post, "/v1/detect", content=encoded(numbered(number), "JPEG")
+            )
             for number in range(48)
         ]
         assert [numbers(asked.result()) for asked in asking] == list(range(48))
@@ -80,7 +97,8 @@ DOUBT = {"kind": "imgrid", "area": {"mean": 3}}
 
 
 def test_qualities(replica):
-    """What a client asks for goes with its photo, whichever replica sees to it; all qualities share canvases."""
+    """What a client asks for goes with its photo, whichever replica sees to it; all qualities share
+    canvases."""
     route = {**ROUTE, "stages": [{"shape": "2x2", "rule": DOUBT}, {"shape": "1x1"}]}
     clients = [replica(routes=[route]), replica(routes=[route])]
     wanted = ["cheapest", "target", "cheapest", "target"]
@@ -95,10 +113,14 @@ def test_qualities(replica):
 
 
 def test_watched(replica):
-    """Photos are compared with a shared buffer too, and are on its ledger as what they cost and no more."""
+    """Photos are compared with a shared buffer too, and are on its ledger as what they cost and no
+    more."""
     clients = [replica(routes=[{**ROUTE, "watch": {"share": 1}}]) for _ in range(2)]
     with ThreadPoolExecutor(4) as pool:
-        asking = [pool.submit(clients[n % 2].post, "/v1/detect", content=encoded(numbered(n))) for n in range(4)]
+        asking = [
+            pool.submit(clients[n % 2].post, "/v1/detect", content=encoded(numbered(n)))
+            for n in range(4)
+        ]
         assert [numbers(asked.result()) for asked in asking] == [0, 1, 2, 3]
 
     def compared() -> float:
@@ -132,7 +154,8 @@ def outage(server: RedisServer, kind: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("kind", ["paused", "killed", "full"])
 def test_redis_away(replica, own_server, kind):
-    """Without Redis every dialect has its own 5xx within two seconds, readiness tells, and all comes back by itself."""
+    """Without Redis every dialect has its own 5xx within two seconds, readiness tells, and all
+    comes back by itself."""
     client = replica(routes=[{**ROUTE, "max_wait_ms": 20}])
     assert client.post("/v1/detect", content=PHOTO).status_code == 200
     assert client.get("/readyz").status_code == 200
@@ -157,8 +180,14 @@ def native(client: httpx.Client) -> None:
 
 def rekognition(client: httpx.Client) -> None:
     once = Config(retries={"total_max_attempts": 1})
-    sdk = boto3.client("rekognition", "us-east-1", endpoint_url=str(client.base_url), config=once,
-                       aws_access_key_id="any", aws_secret_access_key="any")  # fmt: skip
+    sdk = boto3.client(
+        "rekognition",
+        "us-east-1",
+        endpoint_url=str(client.base_url),
+        config=once,
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+    )
     with pytest.raises(ClientError) as raised:
         sdk.detect_labels(Image={"Bytes": PHOTO})
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500

@@ -1,4 +1,5 @@
-"""The flow: photos go in, canvases are asked about, and every photo gets its own answer or its own error."""
+"""The flow: photos go in, canvases are asked about, and every photo gets its own answer or its own
+error."""
 
 from __future__ import annotations
 
@@ -59,13 +60,22 @@ class Bench:
     routes: Mapping[str, Route]
 
     async def ask(
-        self, *photos: Photo, tenant: Tenant = ANN, route: str = "objects", deadline_s: float | None = None
+        self,
+        *photos: Photo,
+        tenant: Tenant = ANN,
+        route: str = "objects",
+        deadline_s: float | None = None,
     ) -> list[Outcome]:
         return await self.flow.answer(photos, self.routes[route], tenant, deadline_s=deadline_s)
 
     async def each(self, *photos: Photo, tenant: Tenant = ANN) -> list[Outcome]:
         """As from so many clients, all at once."""
-        return [outcome for (outcome,) in await asyncio.gather(*(self.ask(one, tenant=tenant) for one in photos))]
+        return [
+            outcome
+            for (outcome,) in await asyncio.gather(
+                *(self.ask(one, tenant=tenant) for one in photos)
+            )
+        ]
 
     async def holds(self, photos: int) -> None:
         """Returns once the buffer holds so many."""
@@ -93,11 +103,23 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 def served(
-    *stages: Stage | str, name: str = "objects", provider: str = "fake", merge: str = "discard", **changes: object
+    *stages: Stage | str,
+    name: str = "objects",
+    provider: str = "fake",
+    merge: str = "discard",
+    **changes: object,
 ):
     """A route; a stage written as its shape accepts everything."""
-    cascade = Cascade(stages=[Stage(shape=s) if isinstance(s, str) else s for s in stages], merge=merge)
-    return Route(name, Task.OBJECTS, provider, cascade, **{"max_wait_s": NEVER_S, "deadline_s": 2 * NEVER_S, **changes})
+    cascade = Cascade(
+        stages=[Stage(shape=s) if isinstance(s, str) else s for s in stages], merge=merge
+    )
+    return Route(
+        name,
+        Task.OBJECTS,
+        provider,
+        cascade,
+        **{"max_wait_s": NEVER_S, "deadline_s": 2 * NEVER_S, **changes},
+    )
 
 
 @asynccontextmanager
@@ -111,8 +133,16 @@ async def running(
     held, studio, told = buffer or MemoryBuffer(Room()), Studio(threads), Told()
     by_name = providers if isinstance(providers, Mapping) else {"fake": providers}
     by_route = {route.name: route for route in routes}
-    flow = Flow(by_route, by_name, held, studio=studio, events=Events([told]), clock=time.monotonic,
-                rng=random.Random(1), rules=rules)  # fmt: skip
+    flow = Flow(
+        by_route,
+        by_name,
+        held,
+        studio=studio,
+        events=Events([told]),
+        clock=time.monotonic,
+        rng=random.Random(1),
+        rules=rules,
+    )
     loop = asyncio.create_task(flow.run())
     try:
         async with asyncio.timeout(30):
@@ -124,7 +154,8 @@ async def running(
 
 
 def block(colour: str, size: tuple[int, int] = (320, 320), side: int = 60) -> Photo:
-    """A photo with one block in its middle. In a 2x2 grid on 320 pixels it is half as large: 30 px, a score of 0.75."""
+    """A photo with one block in its middle. In a 2x2 grid on 320 pixels it is half as large: 30 px,
+    a score of 0.75."""
     x, y = (size[0] - side) // 2, (size[1] - side) // 2
     return photo(drawn(size, Block(colour, x, y, x + side, y + side)))
 
@@ -154,8 +185,12 @@ class TestGathering:
             await bench.is_empty()
 
     async def test_boxes(self):
-        """A box comes back as fractions of its own photo, whatever the shape and orientation of its neighbours."""
-        data = [encoded(drawn((200, 100), Block("red", 50, 25, 150, 75)), "JPEG", orientation=o) for o in (1, 3, 6, 8)]
+        """A box comes back as fractions of its own photo, whatever the shape and orientation of its
+        neighbours."""
+        data = [
+            encoded(drawn((200, 100), Block("red", 50, 25, 150, 75)), "JPEG", orientation=o)
+            for o in (1, 3, 6, 8)
+        ]
         async with running(ScriptedProvider(), served("2x2")) as bench:
             for outcome in await bench.each(*map(photo, data)):
                 (seen,) = outcome.found
@@ -163,7 +198,8 @@ class TestGathering:
 
     @pytest.mark.parametrize(("count", "cells"), [(1, {1}), (2, {2}), (3, {3, 4})])
     async def test_part_filled(self, count, cells):
-        """A part-filled grid goes when its photos have waited long enough, at the smallest shape that holds them."""
+        """A part-filled grid goes when its photos have waited long enough, at the smallest shape
+        that holds them."""
         provider = ScriptedProvider()
         async with running(provider, served("3x3", max_wait_s=0.1)) as bench:
             outcomes = await bench.each(*(block("red") for _ in range(count)))
@@ -191,7 +227,9 @@ class TestGathering:
         async with running(ScriptedProvider(), served("2x2", max_wait_s=0.1)) as bench:
             reds, blues = [block("red") for _ in range(2)], [block("blue") for _ in range(2)]
             await asyncio.gather(bench.each(*reds, tenant=ANN), bench.each(*blues, tenant=BOB))
-            assert sorted(tuple(e.tenant for e in asked.entries) for asked in bench.told.of(Asked)) == [
+            assert sorted(
+                tuple(e.tenant for e in asked.entries) for asked in bench.told.of(Asked)
+            ) == [
                 ("ann", "ann"),
                 ("bob", "bob"),
             ]
@@ -201,38 +239,57 @@ class TestGathering:
         async with running(ScriptedProvider(), served("2x2")) as bench:
             reds, blues = [block("red") for _ in range(2)], [block("blue") for _ in range(2)]
             shared = [replace(tenant, pool="shared") for tenant in (ANN, BOB)]
-            answers = await asyncio.gather(bench.each(*reds, tenant=shared[0]), bench.each(*blues, tenant=shared[1]))
-            assert [[labels(o) for o in outcomes] for outcomes in answers] == [[["red"]] * 2, [["blue"]] * 2]
+            answers = await asyncio.gather(
+                bench.each(*reds, tenant=shared[0]), bench.each(*blues, tenant=shared[1])
+            )
+            assert [[labels(o) for o in outcomes] for outcomes in answers] == [
+                [["red"]] * 2,
+                [["blue"]] * 2,
+            ]
             assert bench.shapes == ["2x2"]
 
     async def test_orientation(self):
-        """In a 2x1 grid landscape photos are stacked and portrait ones stand side by side, each with their like."""
+        """In a 2x1 grid landscape photos are stacked and portrait ones stand side by side, each
+        with their like."""
         async with running(ScriptedProvider(), served("2x1")) as bench:
-            photos = [block("red", size) for size in ((320, 160), (160, 320), (320, 160), (160, 320))]
+            photos = [
+                block("red", size) for size in ((320, 160), (160, 320), (320, 160), (160, 320))
+            ]
             await bench.each(*photos)
-            by_shape = {str(a.layout.shape): {e.photo.size.portrait for e in a.entries} for a in bench.told.of(Asked)}
+            by_shape = {
+                str(a.layout.shape): {e.photo.size.portrait for e in a.entries}
+                for a in bench.told.of(Asked)
+            }
             assert by_shape == {"2x1": {False}, "1x2": {True}}
 
     async def test_company(self):
-        """Cells that a canvas has left go to photos that wait at a coarser shape: they are shown larger and answered
-        sooner, for what a full canvas of their own would have cost; the others pay less."""
+        """Cells that a canvas has left go to photos that wait at a coarser shape: they are shown
+        larger and answered sooner, for what a full canvas of their own would have cost; the others
+        pay less."""
         lanes = served("2x2", name="fine", max_wait_s=0.05), served("5x5", name="coarse")
         async with running(ScriptedProvider(), *lanes) as bench:
             asked = [bench.ask(block("blue"), route="coarse") for _ in range(3)]
             coarse = [asyncio.ensure_future(each) for each in asked]
             await bench.holds(3)
-            (fine, other) = await asyncio.gather(*(bench.ask(block("red"), route="fine") for _ in range(2)))
+            (fine, other) = await asyncio.gather(
+                *(bench.ask(block("red"), route="fine") for _ in range(2))
+            )
             await until(lambda: sum(each.done() for each in coarse) == 2)
             early = [each.result() for each in coarse if each.done()]
-            assert [labels(outcome) for (outcome,) in (fine, other, *early)] == [["red"]] * 2 + [["blue"]] * 2
+            assert [labels(outcome) for (outcome,) in (fine, other, *early)] == [["red"]] * 2 + [
+                ["blue"]
+            ] * 2
             assert {outcome.steps[0].canvas for (outcome,) in early} == {fine[0].steps[0].canvas}
-            assert [outcome.share for (outcome,) in (fine, *early)] == pytest.approx([0.46, 0.04, 0.04])
+            assert [outcome.share for (outcome,) in (fine, *early)] == pytest.approx(
+                [0.46, 0.04, 0.04]
+            )
             assert bench.shapes == ["2x2"]
             for each in coarse:
                 each.cancel()
 
     async def test_company_that_cannot_come(self):
-        """Where the buffer fails while company is looked for, the photos that are claimed go on without."""
+        """Where the buffer fails while company is looked for, the photos that are claimed go on
+        without."""
 
         class Failing(MemoryBuffer):
             async def claim(self, lane, now, *, most=None):
@@ -240,21 +297,34 @@ class TestGathering:
                     raise BufferAway("away")
                 return await super().claim(lane, now)
 
-        lanes = served("2x2", name="fine", max_wait_s=0.05), served("5x5", name="coarse", max_wait_s=0.2)
+        lanes = (
+            served("2x2", name="fine", max_wait_s=0.05),
+            served("5x5", name="coarse", max_wait_s=0.2),
+        )
         async with running(ScriptedProvider(), *lanes, buffer=Failing(Room())) as bench:
-            both = await asyncio.gather(*(bench.ask(block("red"), route=name) for name in ("fine", "coarse")))
+            both = await asyncio.gather(
+                *(bench.ask(block("red"), route=name) for name in ("fine", "coarse"))
+            )
             assert [labels(outcome) for (outcome,) in both] == [["red"]] * 2
             assert bench.shapes == ["1x1"] * 2
 
 
 class TestJudging:
     async def test_unsure(self):
-        """A photo whose answer from the grid is unsure is asked again at the next stage; the others are not."""
+        """A photo whose answer from the grid is unsure is asked again at the next stage; the others
+        are not."""
         sure = [block("red", side=120) for _ in range(3)]
-        async with running(ScriptedProvider(), served(Stage(shape="2x2", rule=SURE), "1x1")) as bench:
+        async with running(
+            ScriptedProvider(), served(Stage(shape="2x2", rule=SURE), "1x1")
+        ) as bench:
             *settled, again = await bench.each(*sure, block("blue", side=60))
-            assert [[str(step.shape) for step in outcome.steps] for outcome in settled] == [["2x2"]] * 3
-            assert [(step.stage, str(step.shape)) for step in again.steps] == [(0, "2x2"), (1, "1x1")]
+            assert [[str(step.shape) for step in outcome.steps] for outcome in settled] == [
+                ["2x2"]
+            ] * 3
+            assert [(step.stage, str(step.shape)) for step in again.steps] == [
+                (0, "2x2"),
+                (1, "1x1"),
+            ]
             assert again.found == again.steps[-1].found
             assert again.found[0].score == 1.0
             assert again.share == 1.25
@@ -263,7 +333,9 @@ class TestJudging:
     async def test_last_stage(self):
         """The last stage's answer stands, however unsure it is."""
         rule = Stage(shape="1x1", rule=SURE)
-        async with running(ScriptedProvider(), served(Stage(shape="2x2", rule=SURE), rule)) as bench:
+        async with running(
+            ScriptedProvider(), served(Stage(shape="2x2", rule=SURE), rule)
+        ) as bench:
             outcomes = await bench.each(*(block("red", side=30) for _ in range(4)))
             for outcome in outcomes:
                 assert labels(outcome) == ["red"]
@@ -271,11 +343,16 @@ class TestJudging:
 
     @pytest.mark.parametrize(("merge", "seen"), [("fuse", ["cat"]), ("discard", [])])
     async def test_merge(self, merge, seen):
-        """What only the grid showed is kept where answers are fused, and lost where the last one alone counts."""
+        """What only the grid showed is kept where answers are fused, and lost where the last one
+        alone counts."""
 
         def script(picture: Picture, task: Task) -> Sequence[Detection]:
             cells = [Box(0.2, 0.1, 0.6, 0.4), Box(0.2, 0.6, 0.6, 0.9)]
-            return [Detection("cat", 0.6, box) for box in cells] if picture.height_px > picture.width_px * 0.9 else []
+            return (
+                [Detection("cat", 0.6, box) for box in cells]
+                if picture.height_px > picture.width_px * 0.9
+                else []
+            )
 
         stages = Stage(shape="2x1", rule=SURE), "1x1"
         async with running(ScriptedProvider(script), served(*stages, merge=merge)) as bench:
@@ -286,17 +363,23 @@ class TestJudging:
     async def test_seen_alone(self):
         """A photo that no company came for is not asked again alone: it was already."""
         provider = ScriptedProvider()
-        async with running(provider, served(Stage(shape="2x2", rule=SURE), "1x1", max_wait_s=0.05)) as bench:
+        async with running(
+            provider, served(Stage(shape="2x2", rule=SURE), "1x1", max_wait_s=0.05)
+        ) as bench:
             (outcome,) = await bench.ask(block("red", side=30))
             assert provider.calls == 1
             assert [(step.stage, step.reason) for step in outcome.steps] == [(1, "last stage")]
 
     async def test_seen_small(self):
-        """An answer from a half-empty canvas counts for the stage of its shape; the next question is a finer one."""
+        """An answer from a half-empty canvas counts for the stage of its shape; the next question
+        is a finer one."""
         stages = Stage(shape="3x3", rule=SURE), Stage(shape="2x2", rule=SURE), "1x1"
         async with running(ScriptedProvider(), served(*stages, max_wait_s=0.05)) as bench:
             for outcome in await bench.each(*(block("red", side=30) for _ in range(4))):
-                assert [(step.stage, str(step.shape)) for step in outcome.steps] == [(1, "2x2"), (2, "1x1")]
+                assert [(step.stage, str(step.shape)) for step in outcome.steps] == [
+                    (1, "2x2"),
+                    (2, "1x1"),
+                ]
 
     async def test_other_provider(self):
         """A later stage may ask somebody else, also about a photo that was seen alone."""
@@ -323,8 +406,12 @@ class TestJudging:
         """An unsure answer is given as it is where there is no time to ask again."""
         gate = asyncio.Event()
         provider = ScriptedProvider(gate=gate)
-        async with running(provider, served(Stage(shape="2x2", rule=SURE), "1x1", max_wait_s=0.01)) as bench:
-            asking = asyncio.gather(*(bench.ask(block("red", side=30), deadline_s=0.9) for _ in range(4)))
+        async with running(
+            provider, served(Stage(shape="2x2", rule=SURE), "1x1", max_wait_s=0.01)
+        ) as bench:
+            asking = asyncio.gather(
+                *(bench.ask(block("red", side=30), deadline_s=0.9) for _ in range(4))
+            )
             await bench.holds(4)
             await asyncio.sleep(0.5)
             gate.set()
@@ -334,7 +421,8 @@ class TestJudging:
 
 
 def words_across(picture: Picture, task: Task) -> Sequence[Detection]:
-    """Reads one word over the middle of every canvas of two photos, and one word on each photo alone."""
+    """Reads one word over the middle of every canvas of two photos, and one word on each photo
+    alone."""
     if picture.width_px > picture.height_px:
         middle = Box(0.4, 0.4, 0.6, 0.6)
         return [
@@ -342,7 +430,10 @@ def words_across(picture: Picture, task: Task) -> Sequence[Detection]:
             Detection("1234", 0.9, middle, kind="WORD", parent=0),
         ]
     own = Box(0.3, 0.3, 0.7, 0.7)
-    return [Detection("12", 0.9, own, kind="LINE", key=0), Detection("12", 0.9, own, kind="WORD", parent=0)]
+    return [
+        Detection("12", 0.9, own, kind="LINE", key=0),
+        Detection("12", 0.9, own, kind="WORD", parent=0),
+    ]
 
 
 class TestText:
@@ -354,7 +445,8 @@ class TestText:
         return ScriptedProvider(words_across, introduced=introduced), replace(route, task=Task.TEXT)
 
     async def test_word_across(self):
-        """Photos with a word read across both are asked about again, each alone, and get what is theirs."""
+        """Photos with a word read across both are asked about again, each alone, and get what is
+        theirs."""
         provider, route = self.reader()
         async with running(provider, route) as bench:
             first, second = await bench.each(*(block(c, (300, 310)) for c in ("red", "blue")))
@@ -379,7 +471,8 @@ class TestText:
             assert all(outcome.found == () for outcome in await asking)
 
     async def test_reading_ended(self):
-        """Photos of a canvas with as many words as the provider tells at most are asked about alone, too."""
+        """Photos of a canvas with as many words as the provider tells at most are asked about
+        alone, too."""
         provider, route = self.reader(most={Task.TEXT: 1})
         async with running(provider, route) as bench:
             outcomes = await bench.each(*(block(c, (300, 310)) for c in ("red", "blue")))
@@ -388,7 +481,8 @@ class TestText:
 
 class TestBadPhotos:
     async def test_undecodable(self):
-        """A photo that turns out to be damaged fails alone; its neighbours are answered and pay for the canvas."""
+        """A photo that turns out to be damaged fails alone; its neighbours are answered and pay for
+        the canvas."""
         async with running(ScriptedProvider(), served("2x2", max_wait_s=0.1)) as bench:
             bad, *good = await bench.each(broken(), *map(block, ("red", "green", "blue")))
             assert isinstance(bad.error, BadFormat)
@@ -399,9 +493,15 @@ class TestBadPhotos:
     async def test_undecodable_in_one_request(self):
         """The same holds for photos that came in one request."""
         async with running(ScriptedProvider(), served("2x2")) as bench:
-            red, bad, green, blue = await bench.ask(block("red"), broken(), block("green"), block("blue"))
+            red, bad, green, blue = await bench.ask(
+                block("red"), broken(), block("green"), block("blue")
+            )
             assert isinstance(bad.error, BadFormat)
-            assert [labels(outcome) for outcome in (red, green, blue)] == [["red"], ["green"], ["blue"]]
+            assert [labels(outcome) for outcome in (red, green, blue)] == [
+                ["red"],
+                ["green"],
+                ["blue"],
+            ]
             assert sum(outcome.share for outcome in (red, bad, green, blue)) == pytest.approx(1)
 
     async def test_undecodable_leaves_early(self):
@@ -423,15 +523,21 @@ class TestBadPhotos:
             assert provider.calls == 0
 
     async def test_ledger_of_undecodable(self):
-        """The ledger agrees with the answers about who paid for a canvas on which one cell stayed empty."""
+        """The ledger agrees with the answers about who paid for a canvas on which one cell stayed
+        empty."""
         ann, bob = (replace(tenant, pool="shared") for tenant in (ANN, BOB))
-        async with running(ScriptedProvider(introduced=about(price=Price(0.001))), served("2x2")) as bench:
+        async with running(
+            ScriptedProvider(introduced=about(price=Price(0.001))), served("2x2")
+        ) as bench:
             both = await asyncio.gather(
-                bench.ask(block("red"), broken(), tenant=ann), bench.ask(block("green"), block("blue"), tenant=bob)
+                bench.ask(block("red"), broken(), tenant=ann),
+                bench.ask(block("green"), block("blue"), tenant=bob),
             )
             accounts = await bench.buffer.accounts()
             for name, outcomes in zip(("ann", "bob"), both, strict=True):
-                assert accounts[name].billed == pytest.approx(sum(outcome.share for outcome in outcomes))
+                assert accounts[name].billed == pytest.approx(
+                    sum(outcome.share for outcome in outcomes)
+                )
             assert total(accounts).billed == 1
             assert total(accounts).paid_usd == pytest.approx(0.001)
             assert (total(accounts).photos, total(accounts).answered) == (4, 3)
@@ -446,7 +552,9 @@ class TestBadPhotos:
 
     async def test_ledger_of_extras(self):
         """What a vendor alone can say is billed by what of it was wanted."""
-        introduced = about(task=Task.EXTRAS, price=Price(9.0), extras={"hue": Price(0.25), "mood": Price(0.5)})
+        introduced = about(
+            task=Task.EXTRAS, price=Price(9.0), extras={"hue": Price(0.25), "mood": Price(0.5)}
+        )
         provider = ScriptedProvider(lambda picture, task: (), introduced=introduced)
         route = replace(served("1x1"), task=Task.EXTRAS)
         async with running(provider, route) as bench:
@@ -454,7 +562,10 @@ class TestBadPhotos:
             await bench.flow.answer_all([(block("red"), Way(route, wanted=wanted))], ANN)
             assert provider.wanted == [wanted]
             account = total(await bench.buffer.accounts())
-            assert (account.paid_usd, account.alone_usd) == (pytest.approx(0.75), pytest.approx(0.75))
+            assert (account.paid_usd, account.alone_usd) == (
+                pytest.approx(0.75),
+                pytest.approx(0.75),
+            )
 
     async def test_limits_by_task(self):
         """A canvas is no larger than its task allows, whatever others of the provider may be."""
@@ -467,7 +578,8 @@ class TestBadPhotos:
 
     @pytest.mark.parametrize("culprit", range(4))
     async def test_refused(self, culprit):
-        """A canvas that is refused is split until the culprit is alone; the others are answered, and only they pay."""
+        """A canvas that is refused is split until the culprit is alone; the others are answered,
+        and only they pay."""
         provider = ScriptedProvider(refuse_magenta)
         async with running(provider, served("2x2")) as bench:
             photos = [block("magenta" if index == culprit else "red") for index in range(4)]
@@ -498,17 +610,22 @@ def refuse_magenta(picture: Picture, task: Task) -> Sequence[Detection]:
 
 
 class TestUpstream:
-    @pytest.mark.parametrize("error", [Throttled("slow down"), Unavailable("down"), NoAnswer("lost")])
+    @pytest.mark.parametrize(
+        "error", [Throttled("slow down"), Unavailable("down"), NoAnswer("lost")]
+    )
     async def test_passing_fault(self, error):
         """A passing fault is tried again, and every failed call is told."""
         async with running(ScriptedProvider(errors=[error, error]), served("1x1")) as bench:
             (outcome,) = await bench.ask(block("red"))
             assert labels(outcome) == ["red"]
             assert outcome.steps[0].calls == 3
-            assert [failed.reason for failed in bench.told.of(CallFailed)] == [type(error).__name__] * 2
+            assert [failed.reason for failed in bench.told.of(CallFailed)] == [
+                type(error).__name__
+            ] * 2
 
     async def test_billed_unknown(self):
-        """A call that was sent and not answered may be billed: it is made again, and the ledger counts both."""
+        """A call that was sent and not answered may be billed: it is made again, and the ledger
+        counts both."""
         async with running(ScriptedProvider(errors=[NoAnswer("lost")]), served("1x1")) as bench:
             (outcome,) = await bench.ask(block("red"))
             assert labels(outcome) == ["red"]
@@ -539,7 +656,8 @@ class TestUpstream:
             await bench.is_empty()
 
     async def test_retry_after(self):
-        """A provider that says how long to wait is not asked sooner; the client learns it where that is too long."""
+        """A provider that says how long to wait is not asked sooner; the client learns it where
+        that is too long."""
         provider = ScriptedProvider(errors=repeat(Throttled("slow down", retry_after_s=9)))
         async with running(provider, served("1x1")) as bench:
             (outcome,) = await bench.ask(block("red"), deadline_s=1)
@@ -557,16 +675,20 @@ class TestUpstream:
             assert provider.calls == 1
 
     async def test_unexpected(self):
-        """An exception that no provider should raise is the error of its canvas; the loop goes on."""
+        """An exception that no provider should raise is the error of its canvas; the loop goes
+        on."""
         provider = ScriptedProvider(errors=[RuntimeError("a bug")])
         async with running(provider, served("2x2")) as bench:
             for outcome in await bench.each(*(block("red") for _ in range(4))):
                 assert type(outcome.error) is GatewayError
                 assert "bug" not in str(outcome.error)
-            assert [labels(o) for o in await bench.each(*(block("red") for _ in range(4)))] == [["red"]] * 4
+            assert [labels(o) for o in await bench.each(*(block("red") for _ in range(4)))] == [
+                ["red"]
+            ] * 4
 
     async def test_slow(self):
-        """A photo whose deadline passes meanwhile has an error of its own; an answer that comes later harms nobody."""
+        """A photo whose deadline passes meanwhile has an error of its own; an answer that comes
+        later harms nobody."""
         gate = asyncio.Event()
         provider = ScriptedProvider(gate=gate)
         async with running(provider, served("1x1")) as bench:
@@ -576,10 +698,14 @@ class TestUpstream:
             gate.set()
             (outcome,) = await bench.ask(block("blue"))
             assert labels(outcome) == ["blue"]
-            assert [settled.outcome.error is None for settled in bench.told.of(Settled)] == [False, True]
+            assert [settled.outcome.error is None for settled in bench.told.of(Settled)] == [
+                False,
+                True,
+            ]
 
     async def test_concurrency(self):
-        """A provider is never asked about more pictures at once than it takes; the others wait and are answered."""
+        """A provider is never asked about more pictures at once than it takes; the others wait and
+        are answered."""
         gate = asyncio.Event()
         provider = ScriptedProvider(introduced=about(concurrency=2), gate=gate)
         async with running(provider, served("1x1")) as bench:
@@ -640,11 +766,14 @@ class TestLeaving:
             assert len(bench.told.of(Left)) == 2
 
     async def test_while_asked(self):
-        """A client that goes away while its canvas is asked about leaves nothing; its neighbours are answered."""
+        """A client that goes away while its canvas is asked about leaves nothing; its neighbours
+        are answered."""
         gate = asyncio.Event()
         provider = ScriptedProvider(gate=gate)
         async with running(provider, served("2x2")) as bench:
-            asking = [asyncio.create_task(bench.ask(block(c))) for c in ("red", "green", "blue", "cyan")]
+            asking = [
+                asyncio.create_task(bench.ask(block(c))) for c in ("red", "green", "blue", "cyan")
+            ]
             await until(lambda: provider.under_way == 1)
             asking[0].cancel()
             await asyncio.gather(asking[0], return_exceptions=True)
@@ -654,7 +783,8 @@ class TestLeaving:
             await bench.is_empty()
 
     async def test_while_drawn(self):
-        """A client that goes away before its photo's turn to be drawn harms none of its neighbours."""
+        """A client that goes away before its photo's turn to be drawn harms none of its
+        neighbours."""
         large = encoded(drawn((3000, 3000), Block("red", 500, 500, 2500, 2500)), "JPEG")
         async with running(ScriptedProvider(), served("2x2"), threads=1) as bench:
             asking = [asyncio.create_task(bench.ask(photo(large))) for _ in range(4)]
@@ -679,7 +809,8 @@ class TestLeaving:
 
     @pytest.mark.parametrize("steps", range(4))
     async def test_as_it_is_put_again(self, steps):
-        """A client that goes away in the very moment in which its photo is put again leaves no drawing of it."""
+        """A client that goes away in the very moment in which its photo is put again leaves no
+        drawing of it."""
         gate = asyncio.Event()
         provider = ScriptedProvider(gate=gate)
         async with running(
@@ -723,14 +854,17 @@ class TestLeaving:
 
     @pytest.mark.parametrize("seed", range(3))
     async def test_at_random(self, seed):
-        """However many clients go away, and whenever, everybody who stays gets the answer to their own photo."""
+        """However many clients go away, and whenever, everybody who stays gets the answer to their
+        own photo."""
         rng, clients = random.Random(seed), 200
         module = kinds.load("shapes")
         options = module.Options(kind="shapes", canvas="320x320", latency_ms=2, concurrency=3)
         provider = module.create("fake", options, Path())
         unsure = imgrid.Rule(area=imgrid.Spread(mean=0), scores={"red": imgrid.Spread(mean=1.1)})
         photos = [photo(numbered(number)) for number in range(clients)]
-        route = served(Stage(shape="2x2", rule=unsure), Stage(shape="1x1", rule=always.Rule()), max_wait_s=0.02)
+        route = served(
+            Stage(shape="2x2", rule=unsure), Stage(shape="1x1", rule=always.Rule()), max_wait_s=0.02
+        )
 
         async def client(number: int) -> int | None:
             """The number read, or None for who went away."""

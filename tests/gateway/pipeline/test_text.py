@@ -35,12 +35,20 @@ def page(text, anchor):
 
 @pytest.mark.parametrize(("left", "right"), [("ALICE 12", "34 BOB"), ("CONFIDEN", "TIALITY")])
 async def test_text_edge_to_edge(tmp_path, left, right):
-    """Two photos whose text meets at the seam are answered with their own text, and none of the other's."""
+    """Two photos whose text meets at the seam are answered with their own text, and none of the
+    other's."""
     config = {
         "providers": {"ocr": {"kind": "text", "canvas": "800x420"}},
-        "routes": [{"task": "text", "provider": "ocr", "stages": [{"shape": "2x1"}], "max_wait_ms": 2000,
-                    "deadline_ms": 120_000}],
-    }  # fmt: skip
+        "routes": [
+            {
+                "task": "text",
+                "provider": "ocr",
+                "stages": [{"shape": "2x1"}],
+                "max_wait_ms": 2000,
+                "deadline_ms": 120_000,
+            }
+        ],
+    }
     parts = parts_of(tmp_path, config)
     async with running(parts.flow):
         outcomes = await parts.flow.answer(

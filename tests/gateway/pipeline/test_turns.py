@@ -43,7 +43,10 @@ class Bench:
     async def job(self, count: int, tenant: Tenant = CROWD) -> None:
         photos = [photo(NUMBER_42) for _ in range(count)]
         await self.buffer.put(
-            [self.flow.entry(one, self.route, tenant, "job", index) for index, one in enumerate(photos)]
+            [
+                self.flow.entry(one, self.route, tenant, "job", index)
+                for index, one in enumerate(photos)
+            ]
         )
 
     async def ask(self, tenant: Tenant, count: int = 1) -> list[Outcome]:
@@ -59,7 +62,9 @@ class Bench:
     def canvas_of(self, tenant: str) -> int:
         """Which canvas, counted from 1, was the first with a photo of the tenant."""
         asked = self.told.of(Asked)
-        return next(n for n, each in enumerate(asked, 1) if any(e.tenant == tenant for e in each.entries))
+        return next(
+            n for n, each in enumerate(asked, 1) if any(e.tenant == tenant for e in each.entries)
+        )
 
 
 @asynccontextmanager
@@ -73,11 +78,22 @@ async def running(
         kept[index] = outcome
         finished.set()
 
-    route = Route("objects", Task.OBJECTS, "fake", Cascade(stages=[Stage(shape=shape)]), max_wait_s=0.05)
+    route = Route(
+        "objects", Task.OBJECTS, "fake", Cascade(stages=[Stage(shape=shape)]), max_wait_s=0.05
+    )
     buffer, told, studio = MemoryBuffer(Room(20_000), Room(20_000), keep=keep), Told(), Studio(2)
     rule = Rules(**{"job_wait_s": 0.05, **rules})
-    flow = Flow({"objects": route}, {"fake": provider}, buffer, studio=studio, events=Events([told]), clock=steady(),
-                rng=random.Random(1), rules=rule, fetch=fetch)  # fmt: skip
+    flow = Flow(
+        {"objects": route},
+        {"fake": provider},
+        buffer,
+        studio=studio,
+        events=Events([told]),
+        clock=steady(),
+        rng=random.Random(1),
+        rules=rule,
+        fetch=fetch,
+    )
     loop = asyncio.create_task(flow.run())
     try:
         async with asyncio.timeout(60):
@@ -127,7 +143,8 @@ async def test_jobs_fill_the_grid():
 
 @pytest.mark.parametrize("pool", ["", "shared"], ids=["pools of their own", "one pool"])
 async def test_tenants_take_turns(pool):
-    """One tenant's two thousand photos do not hold another's one: it is on the next canvas but one."""
+    """One tenant's two thousand photos do not hold another's one: it is on the next canvas but
+    one."""
     gate = asyncio.Event()
     provider = ScriptedProvider(introduced=about(concurrency=1), gate=gate)
     ann, crowd = (replace(tenant, pool=pool or tenant.pool) for tenant in (ANN, CROWD))
@@ -160,7 +177,8 @@ async def test_jobs_take_turns():
 
 
 async def test_jobs_are_patient():
-    """A job's photos outlast a fault that lasts longer than a client would wait: they make room and come back."""
+    """A job's photos outlast a fault that lasts longer than a client would wait: they make room and
+    come back."""
     provider = ScriptedProvider(errors=[Unavailable("down")] * 4)
     async with running(provider, job_tries_s=0, job_pause_s=0.05) as bench:
         await bench.job(4)
@@ -170,9 +188,14 @@ async def test_jobs_are_patient():
 
 
 async def test_jobs_have_a_deadline():
-    """A job's photo that is not answered in time has an error, and so has one that no patience helps."""
-    async with running(ScriptedProvider(errors=[Unavailable("down")] * 99), job_tries_s=0, job_pause_s=0.02,
-                       job_deadline_s=0.3) as bench:  # fmt: skip
+    """A job's photo that is not answered in time has an error, and so has one that no patience
+    helps."""
+    async with running(
+        ScriptedProvider(errors=[Unavailable("down")] * 99),
+        job_tries_s=0,
+        job_pause_s=0.02,
+        job_deadline_s=0.3,
+    ) as bench:
         await bench.job(1)
         (outcome,) = (await bench.results(1)).values()
         assert isinstance(outcome.error, DeadlineExceeded | UpstreamFailed)
@@ -186,7 +209,10 @@ async def test_providers_that_are_gone():
     """A photo that waits for a provider or a route that there is no more begins anew on today's."""
     provider = ScriptedProvider()
     async with running(provider) as bench:
-        old = [bench.flow.entry(photo(NUMBER_42), bench.route, CROWD, "job", index) for index in range(2)]
+        old = [
+            bench.flow.entry(photo(NUMBER_42), bench.route, CROWD, "job", index)
+            for index in range(2)
+        ]
         lost = old[0].lane._replace(provider="gone")
         await bench.buffer.put([replace(old[0], lane=lost), replace(old[1], route="renamed")])
         results = await bench.results(2)

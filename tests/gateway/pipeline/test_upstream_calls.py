@@ -1,4 +1,5 @@
-"""Calls to providers: at their rate, not while they fail too often, elsewhere by rule, and with limits on answers."""
+"""Calls to providers: at their rate, not while they fail too often, elsewhere by rule, and with
+limits on answers."""
 
 from __future__ import annotations
 
@@ -37,7 +38,12 @@ from thresholds.rules import clean, imgrid
 from thresholds.shape import Shape
 
 ANN = Tenant("ann", "ann")
-DOWN, LOST, SLOW, NO_KEY = Unavailable("down"), NoAnswer("lost"), Throttled("slow down", 60), Misconfigured("no key")
+DOWN, LOST, SLOW, NO_KEY = (
+    Unavailable("down"),
+    NoAnswer("lost"),
+    Throttled("slow down", 60),
+    Misconfigured("no key"),
+)
 TOUCHY = BreakerOptions(failures=1, calls=2, open_ms=60_000)
 """Opens after two failures, for longer than any test lasts."""
 QUICK = BreakerOptions(failures=1, calls=2, open_ms=20, max_open_ms=20)
@@ -53,7 +59,9 @@ class Bench:
     routes: Mapping[str, Route]
     kept: dict[int, Outcome] = field(default_factory=dict)
 
-    async def ask(self, *photos: Photo, deadline_s: float | None = None, route: str = "objects") -> list[Outcome]:
+    async def ask(
+        self, *photos: Photo, deadline_s: float | None = None, route: str = "objects"
+    ) -> list[Outcome]:
         return await self.flow.answer(photos, self.routes[route], ANN, deadline_s=deadline_s)
 
     async def job(self, count: int) -> None:
@@ -72,12 +80,17 @@ class Bench:
         return [(asked.lane.provider, str(asked.layout.shape)) for asked in self.told.of(Asked)]
 
 
-def fake(name: str = "one", errors: Sequence[Exception] | Iterator[Exception] = (), **changes) -> ScriptedProvider:
+def fake(
+    name: str = "one", errors: Sequence[Exception] | Iterator[Exception] = (), **changes
+) -> ScriptedProvider:
     return ScriptedProvider(introduced=about(name, **changes), errors=errors)
 
 
-def served(*stages: Stage | str, on: Sequence[str] = sorted(FAULTS), task: Task = Task.OBJECTS, **changes) -> Route:
-    """A route to provider `one`, which falls back to `two` on these faults; on none it has no fallback."""
+def served(
+    *stages: Stage | str, on: Sequence[str] = sorted(FAULTS), task: Task = Task.OBJECTS, **changes
+) -> Route:
+    """A route to provider `one`, which falls back to `two` on these faults; on none it has no
+    fallback."""
     cascade = Cascade(stages=[Stage(shape=s) if isinstance(s, str) else s for s in stages])
     other = Fallback("two", frozenset(on)) if on else None
     changes = {"max_wait_s": 0.02, "deadline_s": 20.0, "fallback": other, **changes}
@@ -85,12 +98,17 @@ def served(*stages: Stage | str, on: Sequence[str] = sorted(FAULTS), task: Task 
 
 
 def red(size: tuple[int, int] = (320, 320), blocks: int = 1) -> Photo:
-    return photo(drawn(size, *(Block("red", 20 + 60 * n, 130, 60 + 60 * n, 190) for n in range(blocks))))
+    return photo(
+        drawn(size, *(Block("red", 20 + 60 * n, 130, 60 + 60 * n, 190) for n in range(blocks)))
+    )
 
 
 @asynccontextmanager
 async def running(
-    providers: Mapping[str, Provider] | Provider, *routes: Route, buffer: Buffer | None = None, **rules
+    providers: Mapping[str, Provider] | Provider,
+    *routes: Route,
+    buffer: Buffer | None = None,
+    **rules,
 ) -> AsyncIterator[Bench]:
     kept: dict[int, Outcome] = {}
 
@@ -101,8 +119,16 @@ async def running(
     by_name = providers if isinstance(providers, Mapping) else {"one": providers}
     held, told, studio = buffer or MemoryBuffer(Room(), keep=keep), Told(), Studio(2)
     rule = Rules(**{"job_wait_s": 0.02, "job_pause_s": 0.02, "job_tries_s": 0.2, **rules})
-    flow = Flow(by_route, by_name, held, studio=studio, events=Events([told]), clock=steady(),
-                rng=random.Random(1), rules=rule)  # fmt: skip
+    flow = Flow(
+        by_route,
+        by_name,
+        held,
+        studio=studio,
+        events=Events([told]),
+        clock=steady(),
+        rng=random.Random(1),
+        rules=rule,
+    )
     loop = asyncio.create_task(flow.run())
     try:
         async with asyncio.timeout(20):
@@ -120,7 +146,8 @@ def labels(outcome: Outcome) -> list[str]:
 
 class TestRate:
     async def test_too_late(self):
-        """A photo whose turn would come after its deadline is told so at once, and when to come back."""
+        """A photo whose turn would come after its deadline is told so at once, and when to come
+        back."""
         one = fake(calls=Calls(rate_per_s=1 / 60))
         async with running(one, served("1x1", on=())) as bench:
             assert labels(*await bench.ask(red())) == ["red"]
@@ -142,13 +169,18 @@ class TestRate:
         asker = Asker(one, steady(), random.Random(1))
         pictures = [Picture(width, 1, b"any") for width in range(1, 56)]
         async with asyncio.timeout(20):
-            await asyncio.gather(*(asker.ask(each, Task.OBJECTS, steady()() + 20) for each in pictures))
+            await asyncio.gather(
+                *(asker.ask(each, Task.OBJECTS, steady()() + 20) for each in pictures)
+            )
         assert seen == list(range(1, 56))
 
     async def test_others_go_on(self):
         """Whoever waits for one provider's turn holds nobody up who asks another."""
         one, two = fake(calls=Calls(rate_per_s=1 / 60), concurrency=1), fake("two")
-        route, other = served("1x1", on=()), Route("two", Task.OBJECTS, "two", Cascade(stages=[Stage(shape="1x1")]))
+        route, other = (
+            served("1x1", on=()),
+            Route("two", Task.OBJECTS, "two", Cascade(stages=[Stage(shape="1x1")])),
+        )
         async with running({"one": one, "two": two}, route, other) as bench:
             await bench.ask(red())
             waiting = asyncio.create_task(bench.ask(red(), deadline_s=90))
@@ -158,7 +190,8 @@ class TestRate:
             await asyncio.gather(waiting, return_exceptions=True)
 
     async def test_jobs_wait_in_their_lane(self):
-        """Photos of jobs are claimed when there is a turn for them: until then they gather, and clients go first."""
+        """Photos of jobs are claimed when there is a turn for them: until then they gather, and
+        clients go first."""
         one = fake(calls=Calls(rate_per_s=10))
         async with running(one, served("2x2", on=())) as bench:
             for _ in range(10):
@@ -177,7 +210,8 @@ class TestRate:
 
 class TestBreaker:
     async def test_fails_at_once(self):
-        """While the breaker is open nothing is sent: a photo fails at once, and is told when to come back."""
+        """While the breaker is open nothing is sent: a photo fails at once, and is told when to
+        come back."""
         one = fake(errors=[NO_KEY, NO_KEY], calls=Calls(breaker=TOUCHY))
         async with running(one, served("1x1", on=())) as bench:
             for _ in range(2):
@@ -206,7 +240,11 @@ class TestBreaker:
                 await bench.ask(red())
             while not [each for each in bench.told.of(BreakerChanged) if each.state == "closed"]:
                 await bench.ask(red())
-            assert [each.state for each in bench.told.of(BreakerChanged)] == ["open", "probing", "closed"]
+            assert [each.state for each in bench.told.of(BreakerChanged)] == [
+                "open",
+                "probing",
+                "closed",
+            ]
             assert bench.flow.resting() == {}
             assert labels(*await bench.ask(red())) == ["red"]
 
@@ -241,8 +279,8 @@ class TestBreaker:
 class TestFallback:
     @pytest.mark.parametrize(("error", "calls"), [(DOWN, 3), (LOST, 3), (NO_KEY, 1), (SLOW, 1)])
     async def test_asked_instead(self, error, calls):
-        """A provider that fails a few times, or for good, is stood in for: photos are asked about at the same shape, at
-        that one's price, and their steps say so."""
+        """A provider that fails a few times, or for good, is stood in for: photos are asked about
+        at the same shape, at that one's price, and their steps say so."""
         one = fake(errors=repeat(error), price=Price(0.001))
         two = fake("two", price=Price(0.004))
         async with running({"one": one, "two": two}, served("2x2")) as bench:
@@ -251,15 +289,23 @@ class TestFallback:
             assert (one.calls, two.calls) == (calls, 1)
             assert bench.asked == [("two", "2x2")]
             (step,) = outcomes[0].steps
-            assert (step.provider, step.fallback, step.reason, outcomes[0].fell_back) == ("two", True, "fallback", True)
+            assert (step.provider, step.fallback, step.reason, outcomes[0].fell_back) == (
+                "two",
+                True,
+                "fallback",
+                True,
+            )
             account = total(await bench.buffer.accounts())
             assert (account.billed, account.paid_usd) == (1, pytest.approx(0.004))
             assert account.unknown == (calls if error is LOST else 0)
             told = bench.told.of(FellBack)
-            assert [(each.provider, each.entry.lane.provider) for each in told] == [("one", "two")] * 4
+            assert [(each.provider, each.entry.lane.provider) for each in told] == [
+                ("one", "two")
+            ] * 4
 
     async def test_is_final(self):
-        """Its answer stands, whatever the stage's rule would say of it: that knows another provider's scores."""
+        """Its answer stands, whatever the stage's rule would say of it: that knows another
+        provider's scores."""
         two = fake("two")
         stages = Stage(shape="2x2", rule=NEVER), "1x1"
         async with running({"one": fake(errors=[NO_KEY]), "two": two}, served(*stages)) as bench:
@@ -270,7 +316,9 @@ class TestFallback:
         """It stands in at any stage; what was paid for before is not lost from the bill."""
 
         class Second(ScriptedProvider):
-            async def detect(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+            async def detect(
+                self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+            ) -> Sequence[Detection]:
                 if self.calls:
                     self.asked.append(picture)
                     raise NO_KEY
@@ -281,7 +329,9 @@ class TestFallback:
         async with running(providers, served(*stages)) as bench:
             outcomes = await bench.ask(*(red() for _ in range(4)))
             assert bench.asked == [("one", "2x2"), *[("two", "1x1")] * 4]
-            assert [[step.fallback for step in outcome.steps] for outcome in outcomes] == [[False, True]] * 4
+            assert [[step.fallback for step in outcome.steps] for outcome in outcomes] == [
+                [False, True]
+            ] * 4
 
     async def test_while_open(self):
         """While the breaker is open it is asked at once, whatever faults the route names."""
@@ -301,7 +351,8 @@ class TestFallback:
             assert two.calls == 0
 
     async def test_billed_unknown(self):
-        """Where the operator forbids asking again what may be billed, nobody else is asked either."""
+        """Where the operator forbids asking again what may be billed, nobody else is asked
+        either."""
         one, two = fake(errors=[LOST]), fake("two")
         async with running({"one": one, "two": two}, served("1x1"), billed_unknown="fail") as bench:
             (outcome,) = await bench.ask(red())
@@ -317,7 +368,8 @@ class TestFallback:
             assert (one.calls, two.calls) == (1, 1)
 
     async def test_both_open(self):
-        """One that is left alone itself is not asked: clients fail, photos of jobs wait for whoever is well first."""
+        """One that is left alone itself is not asked: clients fail, photos of jobs wait for whoever
+        is well first."""
         breaker = Calls(breaker=BreakerOptions(failures=1, calls=1, open_ms=150, max_open_ms=150))
         one, two = fake(errors=[NO_KEY], calls=breaker), fake("two", errors=[NO_KEY], calls=breaker)
         async with running({"one": one, "two": two}, served("1x1")) as bench:
@@ -337,7 +389,8 @@ class TestFallback:
             assert bench.asked == [("two", "2x2")]
 
     async def test_jobs_go_back(self):
-        """Photos of jobs whose fallback fails for a while wait for their own provider again, which may be well."""
+        """Photos of jobs whose fallback fails for a while wait for their own provider again, which
+        may be well."""
         one, two = fake(errors=[NO_KEY]), fake("two", errors=repeat(DOWN))
         async with running({"one": one, "two": two}, served("2x2"), job_tries_s=0.05) as bench:
             await bench.job(4)
@@ -346,16 +399,20 @@ class TestFallback:
             assert len(bench.told.of(FellBack)) == 4
 
     async def test_whole_pictures(self):
-        """What is true of a whole picture is asked of each photo alone: nobody sorts out whose it is afterwards."""
+        """What is true of a whole picture is asked of each photo alone: nobody sorts out whose it
+        is afterwards."""
         one, two = fake(errors=[NO_KEY], task=Task.MODERATION), fake("two", task=Task.MODERATION)
         groups = Stage(shape="2x2", rule=clean.Rule(threshold=0.5))
-        async with running({"one": one, "two": two}, served(groups, "1x1", task=Task.MODERATION)) as bench:
+        async with running(
+            {"one": one, "two": two}, served(groups, "1x1", task=Task.MODERATION)
+        ) as bench:
             outcomes = await bench.ask(*(red() for _ in range(4)))
             assert [labels(outcome) for outcome in outcomes] == [["red"]] * 4
             assert bench.asked == [("two", "1x1")] * 4
 
     async def test_with_redis(self, server: RedisServer):
-        """With the shared buffer, too: a photo waits in a lane of the other provider, which any replica may ask."""
+        """With the shared buffer, too: a photo waits in a lane of the other provider, which any
+        replica may ask."""
         commands = [Commands(connect(server.url)) for _ in range(2)]
         one, two = fake(errors=repeat(NO_KEY)), fake("two", price=Price(0.004))
         buffers = [RedisBuffer(each, Room(), Room(), clock=steady()) for each in commands]
@@ -377,7 +434,8 @@ class TestFullAnswers:
     FACES = {"task": Task.FACES, "most": {Task.FACES: 6}}
 
     async def test_asked_alone(self):
-        """Photos of a canvas whose answer holds as much as it can are asked about again, each alone."""
+        """Photos of a canvas whose answer holds as much as it can are asked about again, each
+        alone."""
         crowded = ScriptedProvider(capped, introduced=about("one", **self.FACES))
         async with running(crowded, served("2x2", on=(), task=Task.FACES)) as bench:
             outcomes = await bench.ask(*(red(blocks=2) for _ in range(4)))
@@ -393,10 +451,13 @@ class TestFullAnswers:
             assert bench.asked == [("one", "2x2")]
 
     async def test_adapts(self):
-        """Where photos are crowded, later ones share canvases with fewer others, so that answers are not full."""
+        """Where photos are crowded, later ones share canvases with fewer others, so that answers
+        are not full."""
         crowded = ScriptedProvider(capped, introduced=about("one", **self.FACES))
         async with running(crowded, served("2x2", on=(), task=Task.FACES)) as bench:
-            while bench.flow._seeing.crowds.bound(Shape(2, 2), crowded.about, Task.FACES) == Shape(2, 2):
+            while bench.flow._seeing.crowds.bound(Shape(2, 2), crowded.about, Task.FACES) == Shape(
+                2, 2
+            ):
                 await bench.ask(*(red(blocks=2) for _ in range(4)))
             before = len(bench.asked)
             outcomes = await bench.ask(*(red(blocks=2) for _ in range(4)))

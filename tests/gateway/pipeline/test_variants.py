@@ -22,7 +22,11 @@ from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled
 ANN = Tenant("ann", "ann")
 SURE = {"kind": "imgrid", "area": {"mean": 0.2}}
 """Content with a photo whose blocks cover a fifth of it."""
-STAGES = [{"shape": "1x1", "provider": "det", "rule": SURE}, {"shape": "2x2", "rule": SURE}, {"shape": "1x1"}]
+STAGES = [
+    {"shape": "1x1", "provider": "det", "rule": SURE},
+    {"shape": "2x2", "rule": SURE},
+    {"shape": "1x1"},
+]
 
 
 def large(colour="red"):
@@ -34,14 +38,21 @@ def small(colour="red"):
 
 
 class World:
-    """A gateway whose route `objects` asks `eye` at 0.5 dollars an image, and the companion `det` before it."""
+    """A gateway whose route `objects` asks `eye` at 0.5 dollars an image, and the companion `det`
+    before it."""
 
     def __init__(self, folder, det, eye, **route):
         self.told = Told()
         self.det = det
         self.eye = eye
-        route = {"task": "objects", "provider": "eye", "companion": "det", "stages": STAGES, "max_wait_ms": 10_000,
-                 **route}  # fmt: skip
+        route = {
+            "task": "objects",
+            "provider": "eye",
+            "companion": "det",
+            "stages": STAGES,
+            "max_wait_ms": 10_000,
+            **route,
+        }
         config = {
             "providers": {"eye": {"kind": "shapes"}, "det": {"kind": "shapes"}},
             "routes": [route],
@@ -93,22 +104,28 @@ class TestCompanion:
             assert each.eye.calls == 0
 
     async def test_joins(self, world):
-        """What it is unsure of is asked about in grids; its own answer stays among those that are judged."""
+        """What it is unsure of is asked about in grids; its own answer stays among those that are
+        judged."""
         async with world() as each:
             for outcome in await each.ask(small(), small(), small(), small()):
                 assert asked(outcome) == [("det", "1x1"), ("eye", "2x2"), ("eye", "1x1")]
                 assert [step.stage for step in outcome.steps] == [0, 1, 2]
 
     async def test_free(self, world):
-        """Nobody is billed for it, whatever its price: not in the answer, the ledger or the metrics; what its answers
-        would have cost alone is the provider's price."""
+        """Nobody is billed for it, whatever its price: not in the answer, the ledger or the
+        metrics; what its answers would have cost alone is the provider's price."""
         async with world() as each:
             (outcome,) = await each.ask(large())
             assert (outcome.share, outcome.steps[0].share) == (0, 0)
             assert await each.account() == Account(photos=1, answered=1, alone_usd=0.5)
             (told,) = each.told.of(Asked)
             assert told.free
-            assert each.value("imgrid_billed_images_total", provider="det", task="objects", shape="1x1") is None
+            assert (
+                each.value(
+                    "imgrid_billed_images_total", provider="det", task="objects", shape="1x1"
+                )
+                is None
+            )
             assert each.value("imgrid_saved_images", tenant="ann") == 1
             assert each.value("imgrid_upstream_seconds_count", provider="det") == 1
 
@@ -117,13 +134,17 @@ class TestCompanion:
         async with world() as each:
             outcomes = await each.ask(small(), small(), small(), small())
             assert [outcome.share for outcome in outcomes] == [1.25] * 4
-            assert await each.account() == Account(photos=4, answered=4, billed=5, paid_usd=2.5, alone_usd=2)
+            assert await each.account() == Account(
+                photos=4, answered=4, billed=5, paid_usd=2.5, alone_usd=2
+            )
 
     @pytest.mark.parametrize(
-        "error", [Throttled("slow", 9), NoAnswer("lost"), Misconfigured("no file"), PictureRefused("odd")]
+        "error",
+        [Throttled("slow", 9), NoAnswer("lost"), Misconfigured("no file"), PictureRefused("odd")],
     )
     async def test_failing(self, world, error):
-        """A companion that fails is left out, at once and whatever its failure; that is told, and costs nobody."""
+        """A companion that fails is left out, at once and whatever its failure; that is told, and
+        costs nobody."""
         det = ScriptedProvider(errors=repeat(error), introduced=about("det"))
         async with world(det) as each:
             for outcome in await each.ask(large(), large(), large(), large()):
@@ -131,7 +152,9 @@ class TestCompanion:
                 assert outcome.steps[0].stage == 1
             assert det.calls == 4
             assert [failed.provider for failed in each.told.of(CallFailed)] == ["det"] * 4
-            assert await each.account() == Account(photos=4, answered=4, billed=1, paid_usd=0.5, alone_usd=2)
+            assert await each.account() == Account(
+                photos=4, answered=4, billed=1, paid_usd=0.5, alone_usd=2
+            )
 
     async def test_broken_photo(self, world):
         """A photo that cannot be decoded fails as it does without a companion."""
@@ -143,7 +166,9 @@ class TestCompanion:
 
     async def test_provider_fails(self, world):
         """What the companion says is no answer where the provider was to be asked and fails."""
-        async with world(eye=ScriptedProvider(errors=repeat(Misconfigured("no")), introduced=about("eye"))) as each:
+        async with world(
+            eye=ScriptedProvider(errors=repeat(Misconfigured("no")), introduced=about("eye"))
+        ) as each:
             for outcome in await each.ask(small(), small(), small(), small()):
                 assert isinstance(outcome.error, UpstreamFailed)
 
@@ -156,14 +181,16 @@ class TestCompanion:
 
 class TestVariants:
     async def test_exact(self, world):
-        """Exact is each photo alone, as it came, at the route's provider; the companion is not asked."""
+        """Exact is each photo alone, as it came, at the route's provider; the companion is not
+        asked."""
         async with world() as each:
             (outcome,) = await each.ask(one := large(), variant="exact")
             assert asked(outcome) == [("eye", "1x1")]
             assert each.eye.asked[0].data == one.data
 
     async def test_cheapest(self, world):
-        """Cheapest asks once that is paid for, whatever the answer; the companion still before that."""
+        """Cheapest asks once that is paid for, whatever the answer; the companion still before
+        that."""
         async with world() as each:
             for outcome in await each.ask(*(small() for _ in range(4)), variant="cheapest"):
                 assert asked(outcome) == [("det", "1x1"), ("eye", "2x2")]
@@ -173,15 +200,27 @@ class TestVariants:
     async def test_side_by_side(self, world):
         """Photos of several variants share canvases, and are judged each by its own."""
         async with world(stages=[{"shape": "2x2", "rule": SURE}, {"shape": "1x1"}]) as each:
-            mixed = await asyncio.gather(each.ask(small(), small()), each.ask(small(), small(), variant="cheapest"))
-            assert [len(outcome.steps) for outcomes in mixed for outcome in outcomes] == [2, 2, 1, 1]
+            mixed = await asyncio.gather(
+                each.ask(small(), small()), each.ask(small(), small(), variant="cheapest")
+            )
+            assert [len(outcome.steps) for outcomes in mixed for outcome in outcomes] == [
+                2,
+                2,
+                1,
+                1,
+            ]
             assert len({outcome.steps[0].canvas for outcomes in mixed for outcome in outcomes}) == 1
 
     async def test_strict(self, world):
         """A stricter variant asks again about what the target is just content with."""
-        stages = [{"shape": "2x2", "rule": {"kind": "imgrid", "area": {"mean": 0.5}}}, {"shape": "1x1"}]
+        stages = [
+            {"shape": "2x2", "rule": {"kind": "imgrid", "area": {"mean": 0.5}}},
+            {"shape": "1x1"},
+        ]
         async with world(stages=stages) as each:
-            assert {len(outcome.steps) for outcome in await each.ask(*(large() for _ in range(4)))} == {1}
+            assert {
+                len(outcome.steps) for outcome in await each.ask(*(large() for _ in range(4)))
+            } == {1}
             strict = await each.ask(*(large() for _ in range(4)), variant="strict")
             assert {len(outcome.steps) for outcome in strict} == {2}
 
@@ -192,9 +231,12 @@ class TestVariants:
             assert asked(outcome) == [("det", "1x1")]
 
     async def test_on_the_wire(self, world):
-        """The variant travels with a photo to other replicas; one that came without goes by the target."""
+        """The variant travels with a photo to other replicas; one that came without goes by the
+        target."""
         async with world() as each:
-            entry = each.parts.flow.entry(large(), each.parts.routes["objects"], ANN, "job", 3, variant="finer")
+            entry = each.parts.flow.entry(
+                large(), each.parts.routes["objects"], ANN, "job", 3, variant="finer"
+            )
             assert unpack_entry(pack_entry(entry), entry.photo.data) == entry
             old = pack_entry(entry).replace(b"\xa7variant\xa5finer", b"\xa7changed\xa5finer")
             assert unpack_entry(old, entry.photo.data).variant == "target"

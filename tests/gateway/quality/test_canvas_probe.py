@@ -25,7 +25,11 @@ def squeezed(picture, task):
     """What a provider sees that scales pictures down to 640 pixels."""
     image = image_of(picture)
     scale = min(HIDDEN_PX / max(image.size), 1)
-    return find(image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.NEAREST))
+    return find(
+        image.resize(
+            (round(image.width * scale), round(image.height * scale)), Image.Resampling.NEAREST
+        )
+    )
 
 
 class TestCanvases:
@@ -33,7 +37,11 @@ class TestCanvases:
 
     @pytest.mark.parametrize(
         ("configured", "sides"),
-        [((640, 640), [320, 416, 512, 640, 800, 1024, 1280]), ((300, 300), [300, 384, 480, 608]), ((80, 80), [80])],
+        [
+            ((640, 640), [320, 416, 512, 640, 800, 1024, 1280]),
+            ((300, 300), [300, 384, 480, 608]),
+            ((80, 80), [80]),
+        ],
     )
     def test_sizes(self, configured, sides):
         """From 320 pixels to twice the configured size, which is always among them."""
@@ -47,13 +55,16 @@ class TestCanvases:
     def test_limits(self):
         """What the provider would refuse is not tried."""
         limits = Limits(max_side_px=1000, max_pixels=700_000)
-        assert [w for w, _ in canvas_probe.canvases(about(canvas_px=(640, 640), limits=limits))][-1] == 800
+        assert [w for w, _ in canvas_probe.canvases(about(canvas_px=(640, 640), limits=limits))][
+            -1
+        ] == 800
 
 
 class TestProbe:
     @pytest.fixture
     def run(self, tmp_path):
-        """`run(provider, probe=True)`: a profile of eight photos, on each a block that only shows at full size."""
+        """`run(provider, probe=True)`: a profile of eight photos, on each a block that only shows
+        at full size."""
         (tmp_path / "photos").mkdir()
         for number in range(8):
             blocks = Block("red", 20, 20, 200 + number, 200), Block("blue", 250, 200, 276, 226)
@@ -78,7 +89,8 @@ class TestProbe:
         return ScriptedProvider(squeezed, introduced=about(canvas_px=(640, 640)))
 
     def test_it_finds_the_size(self, run):
-        """The size that the provider scales pictures to is the one that is enough, and is what is advised."""
+        """The size that the provider scales pictures to is the one that is enough, and is what is
+        advised."""
         probe = run(self.provider(), probe=True).probe
         assert str(probe.sizes[probe.enough]) == "640x640"
         assert [size.agreement for size in probe.sizes] == pytest.approx([2 / 3] * 3 + [1] * 4)
@@ -86,7 +98,8 @@ class TestProbe:
         assert "canvas: 640x640; set that" in canvas_probe.advice(probe, (1280, 1280))
 
     def test_nothing_is_asked_twice(self, run):
-        """Answers are kept by size, and once they are all there a profile has them without being told to probe."""
+        """Answers are kept by size, and once they are all there a profile has them without being
+        told to probe."""
         first, second = self.provider(), self.provider()
         probed = run(first, probe=True).probe
         assert first.calls == 8 + 7 * 2
@@ -97,7 +110,10 @@ class TestProbe:
         """A profile that was not told to probe asks about canvases of one size."""
         provider = self.provider()
         assert run(provider).probe is None
-        assert {max(picture.width_px, picture.height_px) for picture in provider.asked} <= {400, 640}
+        assert {max(picture.width_px, picture.height_px) for picture in provider.asked} <= {
+            400,
+            640,
+        }
 
 
 def test_still_improving():

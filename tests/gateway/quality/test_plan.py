@@ -31,8 +31,14 @@ def write(folder, sample):
 @pytest.fixture(scope="module")
 def profile(tmp_path_factory):
     """A folder of 90 photos at two shapes, with a companion and a price."""
-    sample = made_up(90, kinds=(ALONE, GRID, COMPANION), groupings=1, companions=("free",), provider="eye",
-                     prices={"": Price(0.001)})  # fmt: skip
+    sample = made_up(
+        90,
+        kinds=(ALONE, GRID, COMPANION),
+        groupings=1,
+        companions=("free",),
+        provider="eye",
+        prices={"": Price(0.001)},
+    )
     return write(tmp_path_factory.mktemp("profiles") / "one", sample)
 
 
@@ -41,7 +47,9 @@ def plan(tmp_path):
     """`plan(folder, *options)`: the command, which writes `c.json`."""
 
     def run(*words):
-        return CliRunner().invoke(main.app, ["plan", *map(str, words), "--out", str(tmp_path / "c.json")])
+        return CliRunner().invoke(
+            main.app, ["plan", *map(str, words), "--out", str(tmp_path / "c.json")]
+        )
 
     return run
 
@@ -53,27 +61,42 @@ def said(result):
 
 
 def test_a_saving(plan, profile, tmp_path):
-    """It prints what there is to choose from, what was picked and what that costs, and writes its cascade with what is
-    promised of it."""
+    """It prints what there is to choose from, what was picked and what that costs, and writes its
+    cascade with what is promised of it."""
     result = plan(profile, "--save", "0.5", "--photos-per-month", "2000000")
     text = said(result)
-    for word in ("estimated on 54 photos, cross-fitted; 36 held out", "cascade images saved AP50 change", "3x2",
-                 "3x2 then 1x1 (imgrid x1)", "2,000,000 photos a month:", "USD instead of 2,000.00",
-                 "promised: AP50 falls by no more than", "On the 36 photos held out"):  # fmt: skip
+    for word in (
+        "estimated on 54 photos, cross-fitted; 36 held out",
+        "cascade images saved AP50 change",
+        "3x2",
+        "3x2 then 1x1 (imgrid x1)",
+        "2,000,000 photos a month:",
+        "USD instead of 2,000.00",
+        "promised: AP50 falls by no more than",
+        "On the 36 photos held out",
+    ):
         assert word in text
     assert f"use it in a route as cascade: {tmp_path / 'c.json'}" in text
     cascade = load(tmp_path / "c.json")
     assert cascade.promise.photos == 36
     assert cascade.promise.metric == "ap50"
     assert 0 < cascade.promise.agreement < 1
-    assert all(len(line) <= 80 for line in result.output.splitlines() if re.search(r"\d%", line) and "  " in line)
+    assert all(
+        len(line) <= 80
+        for line in result.output.splitlines()
+        if re.search(r"\d%", line) and "  " in line
+    )
 
 
 def test_in_a_route(plan, profile, tmp_path):
-    """What it writes can be named in a route, whose companion is asked under the name that it was profiled by."""
+    """What it writes can be named in a route, whose companion is asked under the name that it was
+    profiled by."""
     said(plan(profile, "--save", "0.5", "--delta", "1"))
     routes = [{"task": "objects", "provider": "eye", "cascade": "c.json"}]
-    parts = parts_of(tmp_path, {"providers": {"eye": {"kind": "shapes"}, "free": {"kind": "shapes"}}, "routes": routes})
+    parts = parts_of(
+        tmp_path,
+        {"providers": {"eye": {"kind": "shapes"}, "free": {"kind": "shapes"}}, "routes": routes},
+    )
     (route,) = parts.routes.values()
     assert route.cascade == load(tmp_path / "c.json")
     assert [stage.provider for stage in route.cascade.stages][:2] == ["free", None]
@@ -92,16 +115,22 @@ def test_without_a_promise(plan, profile, tmp_path):
 def test_too_few_for_a_promise(plan, profile, tmp_path):
     """Where so few photos can promise nothing, it says so and how many would do, and writes 1x1."""
     text = said(plan(profile, "--max-drop", "0.05", "--no-companion"))
-    assert "the sample is too small to promise more than asking about each photo alone; about " in text
+    assert (
+        "the sample is too small to promise more than asking about each photo alone; about " in text
+    )
     assert re.search(r"about \d[\d,]* photos like these would do", text)
     assert "--delta 1 goes by the estimate" in text
     assert load(tmp_path / "c.json").shapes == "1x1"
 
 
 def test_nothing_to_promise(plan, profile, tmp_path):
-    """Where more photos would not help, for whatever is cheaper loses more than it may, it says that."""
+    """Where more photos would not help, for whatever is cheaper loses more than it may, it says
+    that."""
     text = said(plan(profile, "--max-drop", "0", "--no-companion", "--metric", "agreement"))
-    assert "nothing cheaper can be promised: it is estimated to lose more, or lost more on the 36 photos held" in text
+    assert (
+        "nothing cheaper can be promised: it is estimated to lose more, or lost more on the 36 photos held"
+        in text
+    )
     assert load(tmp_path / "c.json").shapes == "1x1"
 
 
@@ -122,24 +151,44 @@ def test_the_same_again(plan, profile, tmp_path):
 
 
 def test_of_several_providers(plan, profile, tmp_path):
-    """With a second provider's profile of the same photos, cascades may ask that one too, at its price."""
-    other = made_up(90, kinds=(ALONE,), groupings=1, provider="dear", prices={"": Price(0.004)}, seed=0)
-    text = said(plan(profile, write(tmp_path / "other", other), "--save", "0.3", "--delta", "1", "--no-companion"))
+    """With a second provider's profile of the same photos, cascades may ask that one too, at its
+    price."""
+    other = made_up(
+        90, kinds=(ALONE,), groupings=1, provider="dear", prices={"": Price(0.004)}, seed=0
+    )
+    text = said(
+        plan(
+            profile,
+            write(tmp_path / "other", other),
+            "--save",
+            "0.3",
+            "--delta",
+            "1",
+            "--no-companion",
+        )
+    )
     assert "dear:1x1 4.000 -300.0%" in text
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--save", "0.99", "--no-companion"], r"--save 0\.99: the most that any option saves is 0\.833 \(.*3x2"),
-        (["--budget-usd", "1", "--no-companion"], r"--budget-usd 1: 1e\+06 photos a month cost 166\.67 USD at least"),
+        (
+            ["--save", "0.99", "--no-companion"],
+            r"--save 0\.99: the most that any option saves is 0\.833 \(.*3x2",
+        ),
+        (
+            ["--budget-usd", "1", "--no-companion"],
+            r"--budget-usd 1: 1e\+06 photos a month cost 166\.67 USD at least",
+        ),
         (["--save", "0.5", "--metric", "speed"], "--metric speed: there are ap50, map, agreement"),
         ([], "give one of --max-drop, --save and --budget-usd"),
         (["--save", "0.5", "--max-drop", "0.1"], "give one of --max-drop, --save and --budget-usd"),
     ],
 )
 def test_what_cannot_be(plan, profile, tmp_path, words, says):
-    """A goal that cannot be met is an error that names its option and how far it could go; nothing is written."""
+    """A goal that cannot be met is an error that names its option and how far it could go; nothing
+    is written."""
     result = plan(profile, *words)
     assert isinstance(result.exception, ConfigError)
     assert re.search(says, str(result.exception))
@@ -147,7 +196,8 @@ def test_what_cannot_be(plan, profile, tmp_path, words, says):
 
 
 def test_no_profile(plan, tmp_path):
-    """A folder without a profile is named, with how to make one; so is a file in it that is something else."""
+    """A folder without a profile is named, with how to make one; so is a file in it that is
+    something else."""
     result = plan(tmp_path / "none", "--save", "0.5")
     assert isinstance(result.exception, ConfigError)
     assert re.search(r"none/sample\.npz: cannot be read .*imgrid profile", str(result.exception))
@@ -161,8 +211,8 @@ def test_no_profile(plan, tmp_path):
 
 
 def test_too_few_photos(plan, tmp_path):
-    """Photos that were not asked about at every shape do not count; with too few of the others it says how many it
-    takes."""
+    """Photos that were not asked about at every shape do not count; with too few of the others it
+    says how many it takes."""
     sample = made_up(45)
     missing = np.arange(45) < 10
     sample.asked[GRID][:, missing] = False

@@ -1,4 +1,5 @@
-"""`imgrid profile` of moderation and labels, on drawn photos: what is asked, what it says, and what comes of it."""
+"""`imgrid profile` of moderation and labels, on drawn photos: what is asked, what it says, and what
+comes of it."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ CONFIG = {
 
 
 def judged(picture: Picture, task: Task) -> Sequence[Detection]:
-    """The label magenta, of the whole picture: as high as its pixels are a square's whose side is so many 20ths."""
+    """The label magenta, of the whole picture: as high as its pixels are a square's whose side is
+    so many 20ths."""
     red, green, blue = np.asarray(image_of(picture)).astype(int).transpose(2, 0, 1)
     side = float(np.sqrt(((red > 180) & (blue > 180) & (green < 80)).sum()))
     return [Detection("magenta", min(side / 20, 1.0), WHOLE)] if side >= 2 else []
@@ -51,29 +53,46 @@ def folder(tmp_path: Path) -> Path:
     for number in range(48):
         size = (160, 120) if number % 3 else (120, 160)
         side = 20 + number // 2 if number < 24 else 4 if number < 28 else 0
-        blocks = [Block("blue", 40 + number, 60, 50 + number, 70), Block("magenta", 10, 10, 10 + side, 10 + side)]
+        blocks = [
+            Block("blue", 40 + number, 60, 50 + number, 70),
+            Block("magenta", 10, 10, 10 + side, 10 + side),
+        ]
         (place / f"{number:02d}.png").write_bytes(encoded(drawn(size, *blocks[: 1 + bool(side)])))
     return place
 
 
 @pytest.fixture
 def eye() -> ScriptedProvider:
-    return ScriptedProvider(judged, introduced=about("eye", task=Task.MODERATION, canvas_px=(160, 160)))
+    return ScriptedProvider(
+        judged, introduced=about("eye", task=Task.MODERATION, canvas_px=(160, 160))
+    )
 
 
 class Bench:
     def __init__(self, folder: Path, eye: ScriptedProvider, **changes: object) -> None:
         self.folder, self.said, self.out = folder, StringIO(), folder.parent / "profile"
         self.parts: Parts = parts_of(folder.parent, CONFIG, {"eye": eye})
-        self.usual = {"shapes": parse_shapes("3x3,2x2,2x1"), "groupings": 2, "recall": 0.95, "rate": 0.02}
+        self.usual = {
+            "shapes": parse_shapes("3x3,2x2,2x1"),
+            "groupings": 2,
+            "recall": 0.95,
+            "rate": 0.02,
+        }
 
     def profile(self, task: str = "moderation", **changes: object) -> str:
         """What it says."""
         console = Console(file=self.said, width=100)
         sample = Sample([self.folder], **{**self.usual, **changes})
         route = replace(self.parts.routes["moderation"], name=task, task=Task(task))
-        profile_groups.run(self.parts, route, sample, self.out, console=console, confirmed=True,
-                            config_file=self.folder.parent / "imgrid.yaml")  # fmt: skip
+        profile_groups.run(
+            self.parts,
+            route,
+            sample,
+            self.out,
+            console=console,
+            confirmed=True,
+            config_file=self.folder.parent / "imgrid.yaml",
+        )
         return self.said.getvalue()
 
     @property
@@ -83,7 +102,8 @@ class Bench:
 
 
 def test_profile(folder, eye):
-    """It asks about each photo alone, then in groups, and writes a cascade that a route can go by."""
+    """It asks about each photo alone, then in groups, and writes a cascade that a route can go
+    by."""
     bench = Bench(folder, eye)
     said = bench.profile()
     assert "24 of 48 photos are flagged alone" in said
@@ -94,7 +114,12 @@ def test_profile(folder, eye):
     assert [stage.rule.kind for stage in made.stages][:-1] == ["clean"] * (len(made.stages) - 1)
     assert 0 < made.stages[0].rule.threshold < 0.5
     route = {"task": "moderation", "provider": "eye", "cascade": str(next(bench.out.glob("c*")))}
-    assert parts_of(folder.parent, {**CONFIG, "routes": [route]}, {"eye": eye}).routes["moderation"].positive == 0.5
+    assert (
+        parts_of(folder.parent, {**CONFIG, "routes": [route]}, {"eye": eye})
+        .routes["moderation"]
+        .positive
+        == 0.5
+    )
 
 
 def test_paid_once(folder, eye):
@@ -107,14 +132,18 @@ def test_paid_once(folder, eye):
 
 
 def test_what_is_asked(folder):
-    """At each shape and grouping each positive is on one full canvas, the only one there, among photos of its
-    orientation; and clean ones are among themselves."""
+    """At each shape and grouping each positive is on one full canvas, the only one there, among
+    photos of its orientation; and clean ones are among themselves."""
     photos = {f"{n}": photo(drawn((32, 24) if n % 3 else (24, 32))) for n in range(40)}
     seen = Seen(dict.fromkeys(list(photos)[:9], ("",)), list(photos)[9:])
     sample = Sample([], parse_shapes("1x1,2x2,2x1"), 2, 0.99, 0.02)
     asked = grouped(photos, seen, sample)
-    where = Counter((str(each.question.shape), each.grouping, each.positive) for each in asked if each.positive)
-    assert where == {(shape, g, key): 1 for shape in ("2x2", "2x1") for g in range(2) for key in seen.positives}
+    where = Counter(
+        (str(each.question.shape), each.grouping, each.positive) for each in asked if each.positive
+    )
+    assert where == {
+        (shape, g, key): 1 for shape in ("2x2", "2x1") for g in range(2) for key in seen.positives
+    }
     for each in asked:
         inside = [key for key in each.question.photos if key in seen.positives]
         assert inside == ([each.positive] if each.positive else [])
@@ -123,11 +152,13 @@ def test_what_is_asked(folder):
 
 
 def test_too_few(folder, eye):
-    """From a handful of flagged photos nothing is concluded; it says how many a promise takes, before groups are
-    paid for."""
+    """From a handful of flagged photos nothing is concluded; it says how many a promise takes,
+    before groups are paid for."""
     for number in range(12):
         (folder / f"{number:02d}.png").unlink()
-    with pytest.raises(ConfigError, match=r"12 of 36 photos.*fewer than 20.*0\.99 is promised from 99 on"):
+    with pytest.raises(
+        ConfigError, match=r"12 of 36 photos.*fewer than 20.*0\.99 is promised from 99 on"
+    ):
         Bench(folder, eye).profile(recall=0.99)
     assert eye.calls == 36
 
@@ -135,8 +166,16 @@ def test_too_few(folder, eye):
 @pytest.mark.parametrize(
     ("task", "changes", "said"),
     [
-        ("moderation", {"shapes": parse_shapes("1x1")}, "--shapes: name a shape of more than one photo"),
-        ("moderation", {"labels": ("magenta",)}, "--labels: .* route moderation is of task moderation"),
+        (
+            "moderation",
+            {"shapes": parse_shapes("1x1")},
+            "--shapes: name a shape of more than one photo",
+        ),
+        (
+            "moderation",
+            {"labels": ("magenta",)},
+            "--labels: .* route moderation is of task moderation",
+        ),
         ("labels", {}, "--labels: name those that clients will ask about"),
         ("extras", {"labels": ("magenta",)}, "extras are asked about alone"),
     ],
@@ -150,14 +189,16 @@ def test_refused_unpaid(folder, eye, task, changes, said):
 
 
 def test_less_is_promised(folder, eye):
-    """Where positives are too few for the recall that is sought, what is promised instead is said."""
+    """Where positives are too few for the recall that is sought, what is promised instead is
+    said."""
     said = Bench(folder, eye).profile(recall=0.99, shapes=parse_shapes("2x1"))
     assert "a recall of 0.960 is promised, for 24 photos are flagged alone" in said
     assert "75 more" in said
 
 
 def test_no_shape(folder, eye):
-    """Where a positive is not seen among others at all, or groups cost no less, no cascade is written."""
+    """Where a positive is not seen among others at all, or groups cost no less, no cascade is
+    written."""
 
     def short_sighted(picture: Picture, task: Task) -> Sequence[Detection]:
         return [each for each in judged(picture, task) if each.score >= 0.6]
@@ -173,13 +214,19 @@ def test_no_shape(folder, eye):
 
 def test_graded(folder):
     """Of grades anything above the lowest flags a canvas."""
-    bench = Bench(folder, ScriptedProvider(graded, introduced=about("eye", task=Task.MODERATION, canvas_px=(160, 160))))
+    bench = Bench(
+        folder,
+        ScriptedProvider(
+            graded, introduced=about("eye", task=Task.MODERATION, canvas_px=(160, 160))
+        ),
+    )
     bench.profile(recall=0.9)
     assert {stage.rule.threshold for stage in bench.cascade.stages[:-1]} == {1.0}
 
 
 def test_refused(folder):
-    """A photo of which a canvas is refused is left out, as is a refused canvas; the rest is measured."""
+    """A photo of which a canvas is refused is left out, as is a refused canvas; the rest is
+    measured."""
     calls = 0
 
     def touchy(picture: Picture, task: Task) -> Sequence[Detection]:
@@ -189,7 +236,12 @@ def test_refused(folder):
             raise PictureRefused("no")
         return judged(picture, task)
 
-    bench = Bench(folder, ScriptedProvider(touchy, introduced=about("eye", task=Task.MODERATION, canvas_px=(160, 160))))
+    bench = Bench(
+        folder,
+        ScriptedProvider(
+            touchy, introduced=about("eye", task=Task.MODERATION, canvas_px=(160, 160))
+        ),
+    )
     assert "1 canvases were refused" in bench.profile()
     assert bench.cascade.groups
 

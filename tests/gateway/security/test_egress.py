@@ -1,4 +1,5 @@
-"""A URL that a caller names leads to public addresses and to networks that the operator named, and nowhere else."""
+"""A URL that a caller names leads to public addresses and to networks that the operator named, and
+nowhere else."""
 
 import asyncio
 import socket
@@ -148,11 +149,49 @@ HOSTILE = {
 }
 
 PUBLIC = (
-    *("1.1.1.1", "8.8.8.8", "93.184.216.34", "1.0.0.0", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0"),
-    *("126.255.255.255", "128.0.0.0", "168.63.129.15", "168.63.129.17", "169.253.255.255", "169.255.0.0"),
-    *("172.15.255.255", "172.32.0.0", "191.255.255.255", "192.0.1.0", "192.0.3.0", "192.88.98.255", "192.167.255.255"),
-    *("192.169.0.0", "198.17.255.255", "198.20.0.0", "198.51.99.255", "203.0.114.0", "223.255.255.255"),
-    *("2001:4860:4860::8888", "2606:4700:4700::1111", "2a00:1450:4001::1", "2600::", "2001:200::1", "2c0f:f248::1"),
+    *(
+        "1.1.1.1",
+        "8.8.8.8",
+        "93.184.216.34",
+        "1.0.0.0",
+        "9.255.255.255",
+        "11.0.0.0",
+        "100.63.255.255",
+        "100.128.0.0",
+    ),
+    *(
+        "126.255.255.255",
+        "128.0.0.0",
+        "168.63.129.15",
+        "168.63.129.17",
+        "169.253.255.255",
+        "169.255.0.0",
+    ),
+    *(
+        "172.15.255.255",
+        "172.32.0.0",
+        "191.255.255.255",
+        "192.0.1.0",
+        "192.0.3.0",
+        "192.88.98.255",
+        "192.167.255.255",
+    ),
+    *(
+        "192.169.0.0",
+        "198.17.255.255",
+        "198.20.0.0",
+        "198.51.99.255",
+        "203.0.114.0",
+        "223.255.255.255",
+    ),
+    *(
+        "2001:4860:4860::8888",
+        "2606:4700:4700::1111",
+        "2a00:1450:4001::1",
+        "2600::",
+        "2001:200::1",
+        "2c0f:f248::1",
+    ),
     *("::ffff:8.8.8.8", "64:ff9b::808:808", "2606:4700::5efe:8.8.8.8"),
 )
 
@@ -192,9 +231,23 @@ def files(tmp_path_factory):
     """A key, and a certificate for photos.example that it signed itself."""
     folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
-    kind = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    kind = (
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    )
     names = ("-subj", "/CN=photos.example", "-addext", "subjectAltName=DNS:photos.example")
-    subprocess.run(["openssl", *kind, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    subprocess.run(
+        ["openssl", *kind, *names, "-keyout", key, "-out", certificate],
+        check=True,
+        capture_output=True,
+    )
     return key, certificate
 
 
@@ -219,7 +272,8 @@ async def guarding(trusting):
 
 @pytest.fixture
 async def serve():
-    """`serve(answer)`: a server on loopback that writes what `answer(request)` yields, and hangs up.
+    """`serve(answer)`: a server on loopback that writes what `answer(request)` yields, and hangs
+    up.
 
     Where that is a number it waits as many seconds instead.
     """
@@ -264,7 +318,10 @@ async def read(reader):
 
 def reply(body=b"", status="200 OK", **headers):
     """An answer with its length; `Some_Name=value` becomes a header."""
-    lines = {"Content-Length": len(body), **{name.replace("_", "-"): value for name, value in headers.items()}}
+    lines = {
+        "Content-Length": len(body),
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value is not None)
     return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
 
@@ -280,11 +337,14 @@ def closed_port():
 
 @pytest.mark.parametrize("url", HOSTILE, ids=lambda url: HOSTILE[url])
 async def test_hostile_urls_are_refused(guarding, url):
-    """No URL of the table is fetched from or posted to, and nothing is said of why a name was refused."""
+    """No URL of the table is fetched from or posted to, and nothing is said of why a name was
+    refused."""
     guard = guarding(allow=(), resolve=known)
     with pytest.raises(UrlRefused) as error:
         await guard.fetch(url, max_bytes=1000)
-    assert not any(address in str(error.value) for addresses in NAMES.values() for address in addresses)
+    assert not any(
+        address in str(error.value) for addresses in NAMES.values() for address in addresses
+    )
     with pytest.raises(UrlRefused):
         await guard.post(url, b"", {})
 
@@ -317,7 +377,14 @@ def test_ordinary_urls_pass(url):
 
 networks = st.sampled_from(
     [
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *(
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+        ),
         *("192.0.0.0/24", "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24"),
         *("203.0.113.0/24", "224.0.0.0/3"),
     ]
@@ -328,8 +395,13 @@ insiders = networks.flatmap(lambda network: st.ip_addresses(v=4, network=network
 def embedded(address):
     """Every IPv6 form of an IPv4 address that may lead to it; the mapped one is the first."""
     v4, public = int(address), int(IPv4Address("8.8.8.8"))
-    base = {name: int(IPv6Address(name)) for name in ("::ffff:0:0", "::ffff:0:0:0", "64:ff9b::", "64:ff9b:1::")}
-    isatap = [int(IPv6Address(f"2606:4700::{bits}5efe:0:0")) for bits in ("", "200:", "100:", "300:")]
+    base = {
+        name: int(IPv6Address(name))
+        for name in ("::ffff:0:0", "::ffff:0:0:0", "64:ff9b::", "64:ff9b:1::")
+    }
+    isatap = [
+        int(IPv6Address(f"2606:4700::{bits}5efe:0:0")) for bits in ("", "200:", "100:", "300:")
+    ]
     teredo = 0x20010000 << 96
     yield from (IPv6Address(start | v4) for start in (*base.values(), 0, *isatap))
     yield IPv6Address(0x2002 << 112 | v4 << 80)
@@ -385,7 +457,8 @@ def test_an_allowed_network_opens_no_other():
     ],
 )
 def test_metadata_is_opened_only_by_its_own_address(address, wide):
-    """A network around a metadata address does not open it; the address as a network of one does."""
+    """A network around a metadata address does not open it; the address as a network of one
+    does."""
     found = ip_address(address)
     assert refused(found, [ip_network(wide)])
     assert not refused(found, [ip_network(address)])
@@ -395,7 +468,10 @@ async def test_an_allowed_server_is_fetched_from(serve, guarding):
     """A server in an allowed network is asked once, with its host's name and no credentials."""
     server = await serve(lambda request: [reply(b"photo")])
     guard = guarding(resolve=always("127.0.0.1"))
-    assert await guard.fetch(f"http://photos.example:{server.port}/a%20b?c=d#e", max_bytes=5) == b"photo"
+    assert (
+        await guard.fetch(f"http://photos.example:{server.port}/a%20b?c=d#e", max_bytes=5)
+        == b"photo"
+    )
     (asked,) = server.asked
     assert (asked.method, asked.path) == ("GET", "/a%20b?c=d")
     assert asked.headers == {
@@ -412,14 +488,18 @@ async def test_the_systems_resolver_is_guarded_as_well(serve, guarding):
     url = f"http://localhost:{server.port}/"
     with pytest.raises(UrlRefused):
         await guarding(allow=()).fetch(url, max_bytes=10)
-    assert await guarding(allow=[*LOOPBACK, IPv6Network("::1/128")]).fetch(url, max_bytes=10) == b"photo"
+    assert (
+        await guarding(allow=[*LOOPBACK, IPv6Network("::1/128")]).fetch(url, max_bytes=10)
+        == b"photo"
+    )
 
 
 # What is judged is what is connected to
 
 
 async def test_a_name_is_resolved_once_for_a_connection(serve, guarding):
-    """A name that leads elsewhere when asked again is connected to as it was judged, and judged anew the next time."""
+    """A name that leads elsewhere when asked again is connected to as it was judged, and judged
+    anew the next time."""
     answers = [["127.0.0.1"], ["127.0.0.2"]]
     server = await serve(lambda request: [reply(b"photo")])
 
@@ -436,17 +516,22 @@ async def test_a_name_is_resolved_once_for_a_connection(serve, guarding):
     assert server.connections == 1
 
 
-@pytest.mark.parametrize("addresses", [("127.0.0.1", "127.0.0.2"), ("127.0.0.2", "127.0.0.1"), ("127.0.0.1", "::1")])
+@pytest.mark.parametrize(
+    "addresses", [("127.0.0.1", "127.0.0.2"), ("127.0.0.2", "127.0.0.1"), ("127.0.0.1", "::1")]
+)
 async def test_one_refused_address_of_a_name_refuses_all(serve, guarding, addresses):
     """A name with several addresses of which one is refused is not connected to at all."""
     server = await serve(lambda request: [reply(b"photo")])
     with pytest.raises(UrlRefused):
-        await guarding(resolve=always(*addresses)).fetch(f"http://photos.example:{server.port}/", max_bytes=10)
+        await guarding(resolve=always(*addresses)).fetch(
+            f"http://photos.example:{server.port}/", max_bytes=10
+        )
     assert not server.connections
 
 
 async def test_the_next_address_is_tried_where_one_does_not_answer(serve, guarding):
-    """Of several allowed addresses, one that refuses the connection is passed over, and both families get a turn."""
+    """Of several allowed addresses, one that refuses the connection is passed over, and both
+    families get a turn."""
     server = await serve(lambda request: [reply(b"photo")])
     allow = [*LOOPBACK, IPv6Network("::1/128"), IPv6Network("::ffff:0:0/96")]
     many = ("::1", *(f"::ffff:127.0.0.{last}" for last in range(2, 9)), "127.0.0.1")
@@ -469,7 +554,10 @@ async def test_the_backend_connects_to_no_unix_socket():
 
 async def test_proxies_of_the_environment_are_ignored(serve, guarding, monkeypatch):
     """A proxy would connect where it likes: one that the environment names is not asked."""
-    server, proxy = await serve(lambda request: [reply(b"photo")]), await serve(lambda request: [reply(b"proxy")])
+    server, proxy = (
+        await serve(lambda request: [reply(b"photo")]),
+        await serve(lambda request: [reply(b"proxy")]),
+    )
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, proxy.url)
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -483,7 +571,8 @@ async def test_proxies_of_the_environment_are_ignored(serve, guarding, monkeypat
 
 @pytest.fixture
 async def secure(serve, files):
-    """A TLS server with a certificate for photos.example; `named` is what clients asked for in the handshake."""
+    """A TLS server with a certificate for photos.example; `named` is what clients asked for in the
+    handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files[1], files[0])
     named = []
@@ -505,7 +594,9 @@ async def test_tls_asks_for_the_hosts_name(secure, guarding):
 async def test_a_certificate_for_another_name_is_not_taken(secure, guarding, host):
     """A certificate that is trusted, but for another host, fails for good, and nothing is sent."""
     with pytest.raises(FetchFailed, match="certificate") as error:
-        await guarding(resolve=always("127.0.0.1")).post(f"https://{host}:{secure.port}/", b"secret", {})
+        await guarding(resolve=always("127.0.0.1")).post(
+            f"https://{host}:{secure.port}/", b"secret", {}
+        )
     assert not error.value.passing
     assert not secure.asked
 
@@ -561,7 +652,8 @@ async def test_a_redirect_that_cannot_be_read_fails(serve, guarding):
 
 
 async def test_a_redirect_loop_ends(serve, guarding):
-    """A server that redirects to itself is asked as often as redirects are allowed, and once more."""
+    """A server that redirects to itself is asked as often as redirects are allowed, and once
+    more."""
     server = await serve(lambda request: [reply(status="302 Found", Location="/")])
     with pytest.raises(FetchFailed, match="too often") as error:
         await guarding(max_redirects=2).fetch(server.url, max_bytes=10)
@@ -575,7 +667,11 @@ async def test_three_redirects_are_followed_and_no_more(serve, guarding, redirec
 
     def count(request):
         step = int(request.path[1:])
-        return [reply(b"photo") if step == redirects else reply(status="302 Found", Location=f"/{step + 1}")]
+        return [
+            reply(b"photo")
+            if step == redirects
+            else reply(status="302 Found", Location=f"/{step + 1}")
+        ]
 
     server = await serve(count)
     fetched = asyncio.create_task(guarding().fetch(f"{server.url}/0", max_bytes=10))
@@ -584,7 +680,8 @@ async def test_three_redirects_are_followed_and_no_more(serve, guarding, redirec
 
 
 async def test_cookies_are_not_kept(serve, guarding):
-    """What a server sets is not told to it again, neither after a redirect nor in the next request."""
+    """What a server sets is not told to it again, neither after a redirect nor in the next
+    request."""
     server = await serve(
         lambda request: [
             reply(status="302 Found", Location="/b", Set_Cookie="a=b")
@@ -603,7 +700,10 @@ async def test_cookies_are_not_kept(serve, guarding):
 
 
 def chunked(body):
-    return [reply(Content_Length=None, Transfer_Encoding="chunked"), b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)]
+    return [
+        reply(Content_Length=None, Transfer_Encoding="chunked"),
+        b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -615,7 +715,8 @@ def chunked(body):
     ],
 )
 async def test_a_body_has_a_limit(serve, guarding, answer):
-    """A body of the limit arrives whole, one byte more is too large for good, however it is sent."""
+    """A body of the limit arrives whole, one byte more is too large for good, however it is
+    sent."""
     server = await serve(lambda request: answer(bytes(100_000)))
     assert await guarding().fetch(server.url, max_bytes=100_000) == bytes(100_000)
     with pytest.raises(FetchFailed, match="99999 bytes") as error:
@@ -684,7 +785,8 @@ def silence(request):
 
 @pytest.mark.parametrize("answer", [drip, dripping_head, dripping_redirects, silence])
 async def test_the_time_limit_is_for_all_of_a_call(serve, guarding, answer):
-    """A server that never pauses for long, and never ends either, takes too long; trying again may help."""
+    """A server that never pauses for long, and never ends either, takes too long; trying again may
+    help."""
     server = await serve(answer)
     with pytest.raises(FetchFailed, match="too long") as error:
         await guarding(timeout_s=0.2, max_redirects=100).fetch(server.url, max_bytes=10_000)
@@ -706,7 +808,16 @@ async def test_the_time_limit_is_for_resolving_too(guarding):
 
 @pytest.mark.parametrize(
     ("status", "passing"),
-    [(204, False), (206, False), (304, False), (401, False), (404, False), (429, True), (500, True), (503, True)],
+    [
+        (204, False),
+        (206, False),
+        (304, False),
+        (401, False),
+        (404, False),
+        (429, True),
+        (500, True),
+        (503, True),
+    ],
 )
 async def test_only_200_is_an_answer(serve, guarding, status, passing):
     """Any other status fails, and says whether it may pass."""
@@ -727,7 +838,15 @@ async def test_only_200_is_an_answer(serve, guarding, status, passing):
         [b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000],
         [reply(b"half", Content_Length=8)],
     ],
-    ids=["nothing", "no http", "no length", "two lengths", "packed transfer", "endless head", "half"],
+    ids=[
+        "nothing",
+        "no http",
+        "no length",
+        "two lengths",
+        "packed transfer",
+        "endless head",
+        "half",
+    ],
 )
 async def test_an_answer_that_is_none_fails(serve, guarding, parts):
     """A broken answer is a failed connection, which may pass."""
@@ -792,8 +911,15 @@ async def test_a_call_can_be_cancelled(serve, guarding):
 @pytest.mark.parametrize("status", [200, 204, 404, 410, 500])
 async def test_a_post_arrives_and_its_status_returns(serve, guarding, status):
     """Body and headers arrive as they were given, and any status is an answer."""
-    server = await serve(lambda request: [reply(b"thanks" if status != 204 else b"", status=f"{status} So")])
-    sent = {"webhook-id": "7", "Content-Type": "application/json", "host": "other.example", "User-Agent": "other"}
+    server = await serve(
+        lambda request: [reply(b"thanks" if status != 204 else b"", status=f"{status} So")]
+    )
+    sent = {
+        "webhook-id": "7",
+        "Content-Type": "application/json",
+        "host": "other.example",
+        "User-Agent": "other",
+    }
     assert await guarding().post(f"{server.url}/hook?a=b", b'{"a": 1}', sent) == status
     (asked,) = server.asked
     assert (asked.method, asked.path, asked.body) == ("POST", "/hook?a=b", b'{"a": 1}')
@@ -840,7 +966,9 @@ async def test_a_post_without_an_answer_takes_too_long(serve, guarding):
     assert error.value.passing
 
 
-@pytest.mark.parametrize("headers", [{"a": "b\r\nc: d"}, {"a\n": "b"}, {"a": "\u20ac"}, {"\u20ac": "b"}])
+@pytest.mark.parametrize(
+    "headers", [{"a": "b\r\nc: d"}, {"a\n": "b"}, {"a": "\u20ac"}, {"\u20ac": "b"}]
+)
 async def test_a_header_cannot_smuggle_another(serve, guarding, headers):
     """A header that is none fails before anything is sent."""
     server = await serve(lambda request: [reply()])

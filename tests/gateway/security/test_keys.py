@@ -1,4 +1,5 @@
-"""Keys: whose they are, the file that they are kept in, and a gateway that goes by the file as it is now."""
+"""Keys: whose they are, the file that they are kept in, and a gateway that goes by the file as it
+is now."""
 
 from __future__ import annotations
 
@@ -26,11 +27,25 @@ START = datetime(2026, 11, 28, 9, tzinfo=UTC)
 
 
 def bearer(key="k1", dialect="native", tenant="shop", **more):
-    return BearerKey(id=f"key_{key}", tenant=tenant, created=START, dialect=dialect, sha256=sha256_of(key), **more)
+    return BearerKey(
+        id=f"key_{key}",
+        tenant=tenant,
+        created=START,
+        dialect=dialect,
+        sha256=sha256_of(key),
+        **more,
+    )
 
 
 def pair(access_key="AK", tenant="shop", **more):
-    return PairKey(id=f"key_{access_key}", tenant=tenant, created=START, access_key=access_key, secret_key="SK", **more)
+    return PairKey(
+        id=f"key_{access_key}",
+        tenant=tenant,
+        created=START,
+        access_key=access_key,
+        secret_key="SK",
+        **more,
+    )
 
 
 class Hand:
@@ -97,7 +112,11 @@ class TestKeyring:
     def test_holder(self):
         """A key is its tenant's in its own dialect, and nobody's in another."""
         ring = Keyring({digest("native", "k"): SHOP, digest("azure", "k"): PRESS})
-        assert [ring.holder(dialect, "k") for dialect in ("native", "azure", "google")] == [SHOP, PRESS, None]
+        assert [ring.holder(dialect, "k") for dialect in ("native", "azure", "google")] == [
+            SHOP,
+            PRESS,
+            None,
+        ]
 
     def test_digest(self):
         """A digest of the key, in hex as in `sha256sum`, is as good as the key."""
@@ -106,15 +125,17 @@ class TestKeyring:
         assert kept("google", known) == digest("google", "key")
 
     def test_one_lookup(self, live, file):
-        """A key costs as many lookups, one in the config's keys and one in the store's, whosever it is and if it is
-        nobody's: how long that takes tells nothing."""
+        """A key costs as many lookups, one in the config's keys and one in the store's, whosever it
+        is and if it is nobody's: how long that takes tells nothing."""
         put(file, bearer("stored"))
         config = Counting({digest("native", "first"): SHOP, digest("native", "last"): PRESS})
         live.start()
         stored = Counting(live._known.bearer)
         live._known = live._known._replace(bearer=stored)
         ring = Keyring(config, store=live)
-        for count, (key, whose) in enumerate({"first": SHOP, "last": PRESS, "stored": SHOP, "no": None}.items(), 1):
+        for count, (key, whose) in enumerate(
+            {"first": SHOP, "last": PRESS, "stored": SHOP, "no": None}.items(), 1
+        ):
             assert ring.holder("native", key) == whose
             assert (config.asked, stored.asked) == (count, count)
 
@@ -146,15 +167,23 @@ class TestNewKeys:
         """Of what is sent as it is only the digest is kept; of a pair both halves."""
         made = key_generate.fresh(dialect, lambda alphabet, count: alphabet[:1] * count)
         stored = key_generate.stored(made, Terms("key_1", "shop", START, None, ("eu-west-1",)))
-        text = json.dumps([stored.id, getattr(stored, "sha256", ""), getattr(stored, "secret_key", "")])
-        assert (made.key in text, bool(made.secret) and made.secret in text) == (False, dialect == "rekognition")
+        text = json.dumps(
+            [stored.id, getattr(stored, "sha256", ""), getattr(stored, "secret_key", "")]
+        )
+        assert (made.key in text, bool(made.secret) and made.secret in text) == (
+            False,
+            dialect == "rekognition",
+        )
         assert stored.dialect == dialect
 
 
 class TestFile:
     def test_round_trip(self, file):
         """What is kept is read again as it was."""
-        keys = (bearer("k", "azure", expires=START + timedelta(days=30)), pair(regions=("eu-west-1",)))
+        keys = (
+            bearer("k", "azure", expires=START + timedelta(days=30)),
+            pair(regions=("eu-west-1",)),
+        )
         put(file, *keys)
         assert key_file.read(file).all == keys
 
@@ -175,11 +204,14 @@ class TestFile:
         assert key_file.read(tmp_path / "real" / "keys.json").all == (bearer(),)
 
     def test_at_the_same_time(self, file):
-        """Many who change it at once lose nothing of each other's, and who reads it finds it whole each time."""
+        """Many who change it at once lose nothing of each other's, and who reads it finds it whole
+        each time."""
         put(file)
         with ThreadPoolExecutor(8) as pool:
-            changing = [pool.submit(key_file.change, file, lambda keys, n=n: keys.having(bearer(f"k{n}")))
-                        for n in range(24)]  # fmt: skip
+            changing = [
+                pool.submit(key_file.change, file, lambda keys, n=n: keys.having(bearer(f"k{n}")))
+                for n in range(24)
+            ]
             while not all(each.done() for each in changing):
                 key_file.read(file)
         assert {key.id for key in key_file.read(file).all} == {f"key_k{n}" for n in range(24)}
@@ -203,11 +235,17 @@ class TestFile:
     @pytest.mark.parametrize(
         "content",
         [
-            b"", b"{", b"[]", b"\xff", b'{"version": 2}', b'{"keys": []}', b"[" * 100_000,
+            b"",
+            b"{",
+            b"[]",
+            b"\xff",
+            b'{"version": 2}',
+            b'{"keys": []}',
+            b"[" * 100_000,
             b'{"bearer": [{"id": "a", "tenant": "shop", "created": "2026-11-28T09:00:00", "dialect": "native"}]}',
             b'{"pairs": [{"id": "a", "tenant": "shop", "created": "2026-11-28T09:00:00Z", "access_key": "A"}]}',
         ],
-    )  # fmt: skip
+    )
     def test_broken(self, file, content):
         """A file that is no key store is an error that names it, and is not written over."""
         file.write_bytes(content)
@@ -217,7 +255,9 @@ class TestFile:
 
     @given(
         st.binary(max_size=60)
-        | st.recursive(st.none() | st.text(max_size=5), st.lists).map(lambda v: json.dumps(v).encode())
+        | st.recursive(st.none() | st.text(max_size=5), st.lists).map(
+            lambda v: json.dumps(v).encode()
+        )
     )
     def test_any_bytes(self, tmp_path_factory, content):
         """Whatever the file holds, reading it gives keys or that error."""
@@ -229,18 +269,29 @@ class TestFile:
             told = str(file) in str(error)
         assert told
 
-    @pytest.mark.parametrize("twin", [{"id": "key_other"}, {"tenant": "press", "sha256": sha256_of("other")}])
+    @pytest.mark.parametrize(
+        "twin", [{"id": "key_other"}, {"tenant": "press", "sha256": sha256_of("other")}]
+    )
     def test_twice(self, file, twin):
-        """Two keys of one id, or the same key twice, are an error: of which would be a matter of luck."""
-        plain = {"id": "key_k1", "tenant": "shop", "created": "2026-11-28T09:00:00Z", "dialect": "native",
-                 "sha256": sha256_of("k1")}  # fmt: skip
+        """Two keys of one id, or the same key twice, are an error: of which would be a matter of
+        luck."""
+        plain = {
+            "id": "key_k1",
+            "tenant": "shop",
+            "created": "2026-11-28T09:00:00Z",
+            "dialect": "native",
+            "sha256": sha256_of("k1"),
+        }
         file.write_text(json.dumps({"version": 1, "bearer": [plain, {**plain, **twin}]}))
         with pytest.raises(StoreError, match="twice"):
             key_file.read(file)
 
-    @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can hand files over")
+    @pytest.mark.skipif(
+        os.name != "posix" or os.geteuid() != 0, reason="only root can hand files over"
+    )
     def test_owner(self, file):
-        """The file stays its owner's, also where somebody else may change it: the gateway has to read it."""
+        """The file stays its owner's, also where somebody else may change it: the gateway has to
+        read it."""
         put(file, bearer())
         os.chown(file, 12345, 12345)
         put(file, bearer("k2"))
@@ -249,7 +300,8 @@ class TestFile:
 
 class TestLive:
     def test_made_and_revoked(self, live, file, clock):
-        """A running gateway takes a key that is made, and no more one that is revoked, a second later."""
+        """A running gateway takes a key that is made, and no more one that is revoked, a second
+        later."""
         put(file, bearer("k1"))
         live.start()
         assert (opens(live, "k1"), opens(live, "k2")) == (SHOP, None)
@@ -276,15 +328,16 @@ class TestLive:
         assert opens(live, "k1") is None
 
     def test_pairs(self, live, file):
-        """A pair comes with where and until when it is good, which is for the signature's check to say."""
+        """A pair comes with where and until when it is good, which is for the signature's check to
+        say."""
         put(file, pair(regions=("eu-west-1",), expires=START))
         assert live.pair("AK") == KeyPair("SK", SHOP, ("eu-west-1",), START)
         assert live.pair("other") is None
 
     @pytest.mark.parametrize("broken", ["{", "", None], ids=["broken", "empty", "gone"])
     def test_broken(self, live, file, clock, caplog, broken):
-        """Where the file is broken, empty or gone the last good keys stay, which is logged once and told; when it is
-        well again it counts again."""
+        """Where the file is broken, empty or gone the last good keys stay, which is logged once and
+        told; when it is well again it counts again."""
         put(file, bearer())
         live.start()
         assert live.problem == ""
@@ -312,19 +365,25 @@ class TestLive:
         assert "imgrid keys create" in live.problem
 
     def test_strangers(self, live, file, clock):
-        """A key of a tenant that the config does not name opens nothing, stops a start, and keeps a running gateway
-        from no other key; the message says how to be rid of it."""
+        """A key of a tenant that the config does not name opens nothing, stops a start, and keeps a
+        running gateway from no other key; the message says how to be rid of it."""
         put(file, bearer("k1"))
         live.start()
         put(file, bearer("k2"), bearer("k3", tenant="gone"), pair(tenant="gone"))
         clock.turn()
-        assert (opens(live, "k1"), opens(live, "k2"), opens(live, "k3"), live.pair("AK")) == (None, SHOP, None, None)
+        assert (opens(live, "k1"), opens(live, "k2"), opens(live, "k3"), live.pair("AK")) == (
+            None,
+            SHOP,
+            None,
+            None,
+        )
         assert "imgrid keys revoke key_k3" in live.problem
         with pytest.raises(StoreError, match="key_k3 is a key of tenant 'gone'"):
             LiveKeys(file, TENANTS, clock).start()
 
     def test_no_signer(self, file, clock):
-        """Without what verifies signatures, pairs open nothing; the message says what to install."""
+        """Without what verifies signatures, pairs open nothing; the message says what to
+        install."""
         put(file, pair(), bearer())
         live = LiveKeys(file, TENANTS, clock, signing=False)
         assert (live.pair("AK"), opens(live, "k1")) == (None, SHOP)

@@ -72,7 +72,8 @@ def test_probes():
 
 
 def test_doubles():
-    """A probe that fails opens it for twice as long, up to a longest time; once closed, it begins anew."""
+    """A probe that fails opens it for twice as long, up to a longest time; once closed, it begins
+    anew."""
     breaker, now, rests = opened(), 0.0, []
     for _ in range(4):
         rests.append(breaker.rests_until(now) - now)
@@ -120,7 +121,8 @@ def test_none():
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.sampled_from([True, False, None])), max_size=120))
 def test_never_for_ever(calls):
-    """Whatever happens, there comes a time at which a call is made again, and calls that succeed close it."""
+    """Whatever happens, there comes a time at which a call is made again, and calls that succeed
+    close it."""
     breaker, now = Breaker(OPTIONS), 0.0
     for later, failed in calls:
         now += later

@@ -24,7 +24,8 @@ class Odd(Throttled):
 
 
 def test_complete():
-    """Every kind of error that a provider raises has a row, and what a fallback may be for is in the table."""
+    """Every kind of error that a provider raises has a row, and what a fallback may be for is in
+    the table."""
     assert set(ProviderError.__subclasses__()) <= TABLE.keys()
     assert {fault.name for fault in TABLE.values() if fault.fallback == "listed"} == FAULTS
     assert fault_of(Odd("slow")) == TABLE[Throttled]
@@ -42,7 +43,8 @@ def test_complete():
     ],
 )
 def test_again(error, careful, bold):
-    """What passes is asked again; what may be billed only where the operator allows it; the rest never."""
+    """What passes is asked again; what may be billed only where the operator allows it; the rest
+    never."""
     assert (CAREFUL.again(error, 1), BOLD.again(error, 1)) == (careful, bold)
     assert (CAREFUL.passes(error), BOLD.passes(error)) == (careful, bold)
 
@@ -66,15 +68,19 @@ def test_unsent(error):
     ],
 )
 def test_falls_back(error, on, careful, bold):
-    """Another provider is asked after the faults that its route names, and while the breaker is open; after what may be
-    billed only where the operator allows that."""
+    """Another provider is asked after the faults that its route names, and while the breaker is
+    open; after what may be billed only where the operator allows that."""
     assert (CAREFUL.falls_back(error, on), BOLD.falls_back(error, on)) == (careful, bold)
 
 
 def test_not_insisted_on():
-    """Where another provider is asked, this one is after a few calls, or half of the time, no more."""
+    """Where another provider is asked, this one is after a few calls, or half of the time, no
+    more."""
     retrying = Retrying(elsewhere={"unavailable"})
     assert retrying.again(Unavailable("down"), TRIES - 1)
     assert not retrying.again(Unavailable("down"), TRIES)
     assert retrying.again(Throttled("slow"), 99)
-    assert (retrying.ends_at("unavailable", 10, 30), retrying.ends_at("throttled", 10, 30)) == (20, 30)
+    assert (retrying.ends_at("unavailable", 10, 30), retrying.ends_at("throttled", 10, 30)) == (
+        20,
+        30,
+    )

@@ -12,7 +12,8 @@ RATES = st.floats(0.1, 50)
 
 
 def taken(rate: Rate, asked: list[float]) -> list[float]:
-    """When calls begin that are asked for at these times, each as soon as it may, in their order."""
+    """When calls begin that are asked for at these times, each as soon as it may, in their
+    order."""
     began: list[float] = []
     for at in sorted(asked):
         now = max(at, *began[-1:]) if began else at
@@ -46,7 +47,8 @@ def test_ahead():
 
 @given(per_s=RATES, asked=st.lists(st.floats(0, 20), max_size=60))
 def test_quota(per_s, asked):
-    """However calls are asked for, no span of time holds more than a second's calls and what its length allows."""
+    """However calls are asked for, no span of time holds more than a second's calls and what its
+    length allows."""
     began = taken(Rate(per_s), asked)
     for first in range(len(began)):
         for last in range(first, len(began)):

@@ -15,7 +15,12 @@ BOX = Box(0.1, 0.2, 0.3, 0.4)
 
 
 def rekognition(label, score, parent=""):
-    return Detection(label, score, WHOLE, details={"parent": parent, "level": 2 if parent else 1, "version": "7.0"})
+    return Detection(
+        label,
+        score,
+        WHOLE,
+        details={"parent": parent, "level": 2 if parent else 1, "version": "7.0"},
+    )
 
 
 def safe_search(**likelihoods):
@@ -36,22 +41,31 @@ def test_a_clean_photo_of_rekognitions_is_very_unlikely_to_be_anything():
 
 
 def test_a_finding_of_rekognitions_is_graded_by_its_surest_label():
-    """A finer label counts for its parent's category, and confidence becomes the nearest likelihood."""
-    found = [rekognition("Violence", 0.4), rekognition("Graphic Violence", 0.97, "Violence"), rekognition("Alcohol", 1)]
+    """A finer label counts for its parent's category, and confidence becomes the nearest
+    likelihood."""
+    found = [
+        rekognition("Violence", 0.4),
+        rekognition("Graphic Violence", 0.97, "Violence"),
+        rekognition("Alcohol", 1),
+    ]
     assert graded(found) == {"adult": 1, "spoof": 0, "medical": 0, "violence": 5, "racy": 1}
     assert graded([rekognition("Explicit", 0.5), rekognition(NUDITY, 0.7)])["adult"] == 3
     assert graded([rekognition("Explicit", 0.5), rekognition(NUDITY, 0.7)])["racy"] == 4
 
 
 def test_scores_of_translated_categories_are_their_likelihoods():
-    """A translated answer is of the form that Google's own has, UNKNOWN marked as what no grade was given to."""
+    """A translated answer is of the form that Google's own has, UNKNOWN marked as what no grade was
+    given to."""
     told = NAMES.translate([rekognition("Violence", 0.7)], Task.MODERATION, "rekognition", "google")
-    assert {each.label: each.score for each in told} == dict.fromkeys(CATEGORIES, 0.0) | {"violence": 0.75}
+    assert {each.label: each.score for each in told} == dict.fromkeys(CATEGORIES, 0.0) | {
+        "violence": 0.75
+    }
     assert {each.label for each in told if not each.details["graded"]} == {"spoof", "medical"}
 
 
 def test_a_clean_photo_of_googles_is_an_empty_list():
-    """Rekognition's clients take any label for a finding: very unlikely, spoof and medical are none."""
+    """Rekognition's clients take any label for a finding: very unlikely, spoof and medical are
+    none."""
     found = safe_search(spoof=5, medical=4)
     assert NAMES.translate(found, Task.MODERATION, "google", "rekognition") == []
 
@@ -60,11 +74,20 @@ def test_googles_likelihoods_are_confidences_of_labels():
     """Each category is a label of Rekognition's first level, its likelihood the confidence."""
     found = safe_search(adult=2, violence=5, racy=4)
     told = NAMES.translate(found, Task.MODERATION, "google", "rekognition")
-    assert {each.label: each.score for each in told} == {"Explicit": 0.25, "Violence": 1.0, NUDITY: 0.75}
+    assert {each.label: each.score for each in told} == {
+        "Explicit": 0.25,
+        "Violence": 1.0,
+        NUDITY: 0.75,
+    }
     assert all(each.details == {"parent": "", "level": 1, "version": "7.0"} for each in told)
 
 
-@given(st.lists(st.builds(rekognition, st.sampled_from([*AS_CATEGORY, "Gambling"]), st.floats(0, 1)), max_size=5))
+@given(
+    st.lists(
+        st.builds(rekognition, st.sampled_from([*AS_CATEGORY, "Gambling"]), st.floats(0, 1)),
+        max_size=5,
+    )
+)
 def test_google_is_always_told_all_five(found):
     """Whatever Rekognition found, there are five categories in Google's order."""
     told = NAMES.translate(found, Task.MODERATION, "rekognition", "google")
@@ -78,7 +101,8 @@ def test_moderation_is_handed_on_where_a_vendor_has_none():
 
 
 def test_landmarks_are_named_by_both_vendors():
-    """All 30 of Rekognition's have their like among Google's, as Google's own SDK and botocore name them."""
+    """All 30 of Rekognition's have their like among Google's, as Google's own SDK and botocore name
+    them."""
     botocore = pytest.importorskip("botocore.session").get_session()
     types = set(botocore.get_service_model("rekognition").shape_for("LandmarkType").enum)
     assert set(faces.TO_GOOGLE) == types
@@ -88,12 +112,21 @@ def test_landmarks_are_named_by_both_vendors():
 
 def face(vendor, raw, landmarks, **details):
     points = tuple(Landmark(name, 0.5, 0.25, 0.125) for name in landmarks)
-    return Detection("Face", 0.9, BOX, details={"vendor": vendor, "raw": raw, **details}, landmarks=points)
+    return Detection(
+        "Face", 0.9, BOX, details={"vendor": vendor, "raw": raw, **details}, landmarks=points
+    )
 
 
 def test_a_face_of_rekognitions_is_told_as_google_does():
-    """Angles keep their order and signs, emotions become likelihoods, and what Rekognition does not say is unknown."""
-    found = face("rekognition", {"Smile": {}}, ["eyeLeft", "chinBottom"], pose=[1.5, -20, 3], emotions={"joy": 0.97})
+    """Angles keep their order and signs, emotions become likelihoods, and what Rekognition does not
+    say is unknown."""
+    found = face(
+        "rekognition",
+        {"Smile": {}},
+        ["eyeLeft", "chinBottom"],
+        pose=[1.5, -20, 3],
+        emotions={"joy": 0.97},
+    )
     (told,) = NAMES.translate([found], Task.FACES, "rekognition", "google")
     assert told.details["vendor"] == "google"
     assert told.details["raw"] == {
@@ -109,14 +142,23 @@ def test_a_face_of_rekognitions_is_told_as_google_does():
         "blurredLikelihood": 0,
         "headwearLikelihood": 0,
     }
-    assert told.landmarks == (Landmark("LEFT_EYE", 0.5, 0.25, 0.125), Landmark("CHIN_GNATHION", 0.5, 0.25, 0.125))
+    assert told.landmarks == (
+        Landmark("LEFT_EYE", 0.5, 0.25, 0.125),
+        Landmark("CHIN_GNATHION", 0.5, 0.25, 0.125),
+    )
     assert (told.label, told.score, told.box) == ("Face", 0.9, BOX)
 
 
 def test_a_face_of_googles_is_told_as_rekognition_does():
     """Emotions come surest first; landmarks that Rekognition has no name for are left out."""
     raw = {"blurredLikelihood": 2, "underExposedLikelihood": 0}
-    found = face("google", raw, ["NOSE_TIP", "LEFT_CHEEK_CENTER"], pose=[1, -2, 3], emotions={"anger": 0, "joy": 0.75})
+    found = face(
+        "google",
+        raw,
+        ["NOSE_TIP", "LEFT_CHEEK_CENTER"],
+        pose=[1, -2, 3],
+        emotions={"anger": 0, "joy": 0.75},
+    )
     (told,) = NAMES.translate([found], Task.FACES, "google", "rekognition")
     assert told.details["vendor"] == "rekognition"
     assert told.details["raw"] == {

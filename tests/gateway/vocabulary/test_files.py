@@ -81,9 +81,12 @@ def test_googles_ids_are_one_for_each_name():
 def test_a_file_is_read_as_it_is_written(tmp_path):
     """A side is one name or several; words that mean something else in YAML are names as well."""
     file = tmp_path / "own.yaml"
-    file.write_text("between: [coco, google]\nnames:\n  - [hard hat, Helmet]\n  - [[on, 'off'], [Switch, 7]]\n")
+    file.write_text(
+        "between: [coco, google]\nnames:\n  - [hard hat, Helmet]\n  - [[on, 'off'], [Switch, 7]]\n"
+    )
     assert read(file) == Names(
-        ("coco", "google"), [Row(("hard hat",), ("Helmet",), 3), Row(("on", "off"), ("Switch", "7"), 4)]
+        ("coco", "google"),
+        [Row(("hard hat",), ("Helmet",), 3), Row(("on", "off"), ("Switch", "7"), 4)],
     )
 
 
@@ -95,16 +98,34 @@ def test_a_file_is_read_as_it_is_written(tmp_path):
         ("between: [coco, google]", "there is no names"),
         ("names: []", "there is no between"),
         ("between: [coco, google]\nnames: []\nname: []", "line 3: 'name' is an unknown key"),
-        ("between: [coco, google]\nbetween: [coco, azure]\nnames: []", "line 2: 'between' is an unknown key, or"),
-        ("between: [coco, imagenet]\nnames: []", "line 1: between: there is no vocabulary 'imagenet'; there are coco"),
+        (
+            "between: [coco, google]\nbetween: [coco, azure]\nnames: []",
+            "line 2: 'between' is an unknown key, or",
+        ),
+        (
+            "between: [coco, imagenet]\nnames: []",
+            "line 1: between: there is no vocabulary 'imagenet'; there are coco",
+        ),
         ("between: [coco]\nnames: []", "line 1: between: it takes two"),
         ("between: [coco, coco]\nnames: []", "line 1: between: it takes two"),
         ("between: coco\nnames: []", "line 1: between: a list is expected"),
         ("between: [coco, google]\nnames: {a: b}", "line 2: names: a list is expected"),
-        ("between: [coco, google]\nnames:\n  - [a, A]\n  - [b]", "line 4: names: a row has two sides, this one 1"),
-        ("between: [coco, google]\nnames:\n  - [a, {b: c}]", "line 3: names: a name, or a list of names"),
-        ("between: [coco, google]\nnames:\n  - [a, []]", "line 3: names: a name, or a list of names"),
-        ("between: [coco, google]\nnames:\n  - [a, ' ']", "line 3: names: a name, or a list of names"),
+        (
+            "between: [coco, google]\nnames:\n  - [a, A]\n  - [b]",
+            "line 4: names: a row has two sides, this one 1",
+        ),
+        (
+            "between: [coco, google]\nnames:\n  - [a, {b: c}]",
+            "line 3: names: a name, or a list of names",
+        ),
+        (
+            "between: [coco, google]\nnames:\n  - [a, []]",
+            "line 3: names: a name, or a list of names",
+        ),
+        (
+            "between: [coco, google]\nnames:\n  - [a, ' ']",
+            "line 3: names: a name, or a list of names",
+        ),
         (
             "between: [coco, google]\nnames:\n  - [a, A]\n  - [b, [B, a]]",
             "line 4: names: 'a' of google stands on line 3",
@@ -113,7 +134,8 @@ def test_a_file_is_read_as_it_is_written(tmp_path):
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_with_its_line(tmp_path, text, said):
-    """A file of another form, an unknown vocabulary and a name that stands twice are refused, by file and line."""
+    """A file of another form, an unknown vocabulary and a name that stands twice are refused, by
+    file and line."""
     file = tmp_path / "own.yaml"
     file.write_text(text)
     with pytest.raises(ValueError, match=r"own\.yaml") as refused:

@@ -30,7 +30,8 @@ def test_a_likelihood_comes_back_from_its_score(grade):
     ],
 )
 def test_a_score_is_the_likelihood_it_is_nearest_to(given_score, grade):
-    """Buckets are those of the table: halfway goes up, no score is UNKNOWN, what is beyond the scale is at its end."""
+    """Buckets are those of the table: halfway goes up, no score is UNKNOWN, what is beyond the
+    scale is at its end."""
     assert likelihood(given_score) == grade
 
 

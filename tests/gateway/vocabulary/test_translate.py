@@ -22,7 +22,8 @@ def named(label, of, to, details=None, task=Task.OBJECTS):
 @pytest.mark.parametrize("vocabulary", OTHERS)
 @pytest.mark.parametrize("label", sorted(COCO))
 def test_every_class_of_coco_comes_back(label, vocabulary):
-    """A class of COCO's that is told in a vendor's words is the same class when it is told in COCO's again."""
+    """A class of COCO's that is told in a vendor's words is the same class when it is told in
+    COCO's again."""
     assert NAMES.name(NAMES.name(label, "coco", vocabulary), vocabulary, "coco") == label
 
 
@@ -36,10 +37,12 @@ def test_vendors_agree_on_every_class_of_coco(label):
     assert NAMES.name(azure, "azure", "rekognition") == rekognition
 
 
-@pytest.mark.parametrize(("of", "spelled"), [("coco", str.lower), ("google", str.capitalize), ("azure", str.lower)])
+@pytest.mark.parametrize(
+    ("of", "spelled"), [("coco", str.lower), ("google", str.capitalize), ("azure", str.lower)]
+)
 def test_cocos_names_are_rekognitions_where_it_has_them(of, spelled):
-    """Whoever calls things as COCO does, in whatever case, is told to Rekognition's clients by the same words, but for
-    three that Rekognition calls otherwise."""
+    """Whoever calls things as COCO does, in whatever case, is told to Rekognition's clients by the
+    same words, but for three that Rekognition calls otherwise."""
     told = {label: NAMES.name(spelled(label), of, "rekognition") for label in COCO}
     assert {label: name for label, name in told.items() if name.lower() != label} == {
         "stop sign": "Stopsign",
@@ -61,11 +64,14 @@ def test_cocos_names_are_rekognitions_where_it_has_them(of, spelled):
 )
 def test_vocs_names_are_understood(voc, coco):
     """Models that learned VOC's names are translated like those that learned COCO's."""
-    assert [NAMES.name(voc, "coco", to) for to in OTHERS] == [NAMES.name(coco, "coco", to) for to in OTHERS]
+    assert [NAMES.name(voc, "coco", to) for to in OTHERS] == [
+        NAMES.name(coco, "coco", to) for to in OTHERS
+    ]
 
 
 def test_a_label_comes_with_what_rekognition_says_of_it():
-    """Ancestors, other names and the category are Rekognition's own; the other vendor's details of the name go."""
+    """Ancestors, other names and the category are Rekognition's own; the other vendor's details of
+    the name go."""
     dog = named("Dog", "google", "rekognition", {"mid": "/m/0bt9lr", "topicality": 0.5})
     assert dog.label == "Dog"
     assert dog.details == {
@@ -78,7 +84,9 @@ def test_a_label_comes_with_what_rekognition_says_of_it():
 
 def test_an_object_comes_with_its_id_for_google():
     """The id is the Knowledge Graph's, where it is known."""
-    assert named("Dog", "rekognition", "google", {"parents": ("Animal",)}).details == {"mid": "/m/0bt9lr"}
+    assert named("Dog", "rekognition", "google", {"parents": ("Animal",)}).details == {
+        "mid": "/m/0bt9lr"
+    }
     assert named("widget", "coco", "google").details == {}
 
 
@@ -101,7 +109,8 @@ def test_a_name_that_nobody_mapped_is_passed_on(label, of, to, told):
 
 
 def test_finer_names_are_the_class_they_belong_to():
-    """Where the other vocabulary has no such thing, the name above it is the answer; where it has, the thing itself."""
+    """Where the other vocabulary has no such thing, the name above it is the answer; where it has,
+    the thing itself."""
     assert NAMES.name("Woman", "google", "coco") == "person"
     assert NAMES.name("Woman", "google", "rekognition") == "Woman"
     assert NAMES.name("Puppy", "rekognition", "google") == "Dog"
@@ -115,7 +124,9 @@ def test_nothing_is_translated_between_the_unknown_and_the_same(of, to):
     assert NAMES.asked(["tv", "tv"], of, to) == ("tv", "tv")
 
 
-@pytest.mark.parametrize("task", [Task.TEXT, Task.LOGOS, Task.CELEBRITIES, Task.EQUIPMENT, Task.EXTRAS])
+@pytest.mark.parametrize(
+    "task", [Task.TEXT, Task.LOGOS, Task.CELEBRITIES, Task.EQUIPMENT, Task.EXTRAS]
+)
 def test_only_names_of_things_are_translated(task):
     """What was read on a sign stays what was read, and a logo is called as it is."""
     assert named("sofa", "azure", "rekognition", task=task).label == "sofa"
@@ -128,8 +139,15 @@ def test_people_and_labels_are_translated_like_objects(task):
 
 
 def test_who_asks_for_a_name_asks_for_all_that_it_may_be_called():
-    """A question's labels are told in the provider's words: the answer first, then the others, each once."""
-    assert NAMES.asked(["sofa", "couch"], "coco", "google") == ("Couch", "Sofa", "Studio couch", "Sofa bed", "Loveseat")
+    """A question's labels are told in the provider's words: the answer first, then the others, each
+    once."""
+    assert NAMES.asked(["sofa", "couch"], "coco", "google") == (
+        "Couch",
+        "Sofa",
+        "Studio couch",
+        "Sofa bed",
+        "Loveseat",
+    )
     assert NAMES.asked(["Mobile Phone"], "rekognition", "coco") == ("cell phone", "mobile phone")
     assert NAMES.asked(["Garden Gnome"], "rekognition", "azure") == ("garden gnome",)
 
@@ -148,7 +166,9 @@ detections = st.lists(
         st.floats(0, 1),
         st.builds(Box, *[st.floats(-1, 2)] * 4),
         kind=st.sampled_from(["", "LABEL", "INSTANCE"]),
-        landmarks=st.lists(st.builds(Landmark, st.just("nose"), st.floats(0, 1), st.floats(0, 1))).map(tuple),
+        landmarks=st.lists(
+            st.builds(Landmark, st.just("nose"), st.floats(0, 1), st.floats(0, 1))
+        ).map(tuple),
     ),
     max_size=5,
 )
@@ -161,7 +181,8 @@ detections = st.lists(
     st.sampled_from(VOCABULARIES),
 )
 def test_nothing_is_dropped_or_moved(found, task, of, to):
-    """Whatever things are called, as many come out as went in, in order, with their places and scores."""
+    """Whatever things are called, as many come out as went in, in order, with their places and
+    scores."""
     told = NAMES.translate(found, task, of, to)
     assert [(d.score, d.box, d.kind, d.landmarks) for d in told] == [
         (d.score, d.box, d.kind, d.landmarks) for d in found
@@ -177,7 +198,9 @@ def test_a_question_is_never_emptied(label, of, to):
 def test_an_operators_names_go_before_the_shipped_ones(tmp_path):
     """They answer in both directions, and whatever they do not name stays as it is shipped."""
     own = tmp_path / "own.yaml"
-    own.write_text("between: [coco, rekognition]\nnames:\n  - [remote, Remote]\n  - [hard hat, [Hardhat, Helmet]]\n")
+    own.write_text(
+        "between: [coco, rekognition]\nnames:\n  - [remote, Remote]\n  - [hard hat, [Hardhat, Helmet]]\n"
+    )
     names = load([own])
     assert names.name("remote", "coco", "rekognition") == "Remote"
     assert names.name("Remote Control", "rekognition", "coco") == "remote"
@@ -191,4 +214,7 @@ def test_the_first_of_two_files_goes_first(tmp_path):
     """Files stand in the order in which they are looked into."""
     for name, told in (("first", "Sofa Bed"), ("second", "Settee")):
         (tmp_path / name).write_text(f"between: [rekognition, coco]\nnames:\n  - [{told}, couch]\n")
-    assert load([tmp_path / "first", tmp_path / "second"]).name("couch", "coco", "rekognition") == "Sofa Bed"
+    assert (
+        load([tmp_path / "first", tmp_path / "second"]).name("couch", "coco", "rekognition")
+        == "Sofa Bed"
+    )

@@ -1,4 +1,5 @@
-"""Every door is locked: whatever path a gateway serves asks for a key, but for a short list that is open on purpose."""
+"""Every door is locked: whatever path a gateway serves asks for a key, but for a short list that is
+open on purpose."""
 
 from __future__ import annotations
 
@@ -15,9 +16,15 @@ from gateway.app import create_app
 from gateway.testing.gateway import parts_of
 
 OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
-"""What orchestrators, scrapers and readers of the API's description may ask without a key: see docs/operations.md."""
+"""What orchestrators, scrapers and readers of the API's description may ask without a key: see
+docs/operations.md."""
 
-KEYS = {"native": "key-native", "azure": "key-azure", "google": "key-google", "rekognition": ("AKSHOP", "sk-shop")}
+KEYS = {
+    "native": "key-native",
+    "azure": "key-azure",
+    "google": "key-google",
+    "rekognition": ("AKSHOP", "sk-shop"),
+}
 CONFIG = {
     "providers": {"eye": {"kind": "shapes"}},
     "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}],
@@ -25,29 +32,41 @@ CONFIG = {
 TENANT = {
     "name": "shop",
     "keys": [
-        *({"dialect": dialect, "key": key} for dialect, key in KEYS.items() if isinstance(key, str)),
+        *(
+            {"dialect": dialect, "key": key}
+            for dialect, key in KEYS.items()
+            if isinstance(key, str)
+        ),
         {"dialect": "rekognition", "access_key": "AKSHOP", "secret_key": "sk-shop"},
     ],
 }
-AWS_CODES = {"MissingAuthenticationTokenException", "UnrecognizedClientException", "IncompleteSignatureException",
-             "InvalidSignatureException"}  # fmt: skip
+AWS_CODES = {
+    "MissingAuthenticationTokenException",
+    "UnrecognizedClientException",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+}
 URL = "http://gateway:8080"
 BODY = b"{}"
 
 
 def routes(app):
-    """Every route there is, those of mounted apps too, as method and path; what is no route of a kind that is known
-    here fails, so that it is looked at."""
+    """Every route there is, those of mounted apps too, as method and path; what is no route of a
+    kind that is known here fails, so that it is looked at."""
     return [(method, path) for route in app.routes for method, path in _doors(route)]
 
 
 def _doors(route: BaseRoute, prefix=""):
     if isinstance(route, Mount):
-        assert route.routes, f"{prefix}{route.path} is an app of its own, which nothing here looks into"
+        assert route.routes, (
+            f"{prefix}{route.path} is an app of its own, which nothing here looks into"
+        )
         for inner in route.routes:
             yield from _doors(inner, prefix + route.path)
     else:
-        assert isinstance(route, Route), f"{route} is a kind of route that nothing here knows to knock at"
+        assert isinstance(route, Route), (
+            f"{route} is a kind of route that nothing here knows to knock at"
+        )
         for method in sorted(route.methods):
             yield method, prefix + route.path
 
@@ -115,7 +134,8 @@ async def ajar(app, headers, **more):
         return [
             (method, path)
             for method, path in routes(app)
-            if path not in OPEN and not refused(await client.request(method, filled(path), content=BODY, **more))
+            if path not in OPEN
+            and not refused(await client.request(method, filled(path), content=BODY, **more))
         ]
 
 
@@ -127,7 +147,8 @@ def app(tmp_path_factory):
 
 @pytest.mark.parametrize("case", WRONG)
 async def test_locked(app, case):
-    """Without a key, with a wrong one of any dialect, or with one of another dialect nothing is answered anywhere."""
+    """Without a key, with a wrong one of any dialect, or with one of another dialect nothing is
+    answered anywhere."""
     given = WRONG[case]
     assert await ajar(app, signed(*given) if isinstance(given, tuple) else given) == []
 
@@ -146,7 +167,10 @@ async def test_forgotten(tmp_path):
 
 async def test_right_keys(app):
     """The right keys open every door that there is: it is keys that the others lack."""
-    headers = {**signed(*KEYS["rekognition"]), **{PLAIN[dialect]: KEYS[dialect] for dialect in PLAIN}}
+    headers = {
+        **signed(*KEYS["rekognition"]),
+        **{PLAIN[dialect]: KEYS[dialect] for dialect in PLAIN},
+    }
     assert await ajar(app, headers) == [door for door in routes(app) if door[1] not in OPEN]
 
 
@@ -156,7 +180,10 @@ def test_open_doors(app):
 
 
 async def test_open_gateway(tmp_path):
-    """A gateway that is open to this machine asks no key, and answers no page that a browser here has open."""
+    """A gateway that is open to this machine asks no key, and answers no page that a browser here
+    has open."""
     app = gateway(tmp_path)
     assert await ajar(app, {"Host": "127.0.0.1:8080", "Origin": "https://evil.example"}) == []
-    assert await ajar(app, {"Host": "127.0.0.1:8080"}) == [door for door in routes(app) if door[1] not in OPEN]
+    assert await ajar(app, {"Host": "127.0.0.1:8080"}) == [
+        door for door in routes(app) if door[1] not in OPEN
+    ]

@@ -56,20 +56,27 @@ def test_tensor_imagenet():
     """Pixels of ImageNet's mean colour are near 0, and one deviation above it near 1."""
     feed = heads.Feed("stretch", mean=heads.IMAGENET_MEAN, spread=heads.IMAGENET_SPREAD)
     for deviations in (0, 1):
-        colour = tuple(round(255 * (m + deviations * s)) for m, s in zip(feed.mean, feed.spread, strict=True))
-        tensor = heads.tensor(Image.new("RGB", (5, 5), colour), heads.Place(0, 0, 8, 4), (8, 4), feed)
+        colour = tuple(
+            round(255 * (m + deviations * s)) for m, s in zip(feed.mean, feed.spread, strict=True)
+        )
+        tensor = heads.tensor(
+            Image.new("RGB", (5, 5), colour), heads.Place(0, 0, 8, 4), (8, 4), feed
+        )
         assert tensor.shape == (1, 3, 4, 8)
         assert np.allclose(tensor, deviations, atol=0.02)
 
 
-@pytest.mark.parametrize(("size", "expected"), [((640, 640), 8400), ((416, 416), 3549), ((64, 32), 42)])
+@pytest.mark.parametrize(
+    ("size", "expected"), [((640, 640), 8400), ((416, 416), 3549), ((64, 32), 42)]
+)
 def test_anchors(size, expected):
     """An input has as many anchors as its grids of 8, 16 and 32 px have cells."""
     assert heads.anchors(size) == expected
 
 
 def distances(*sides, bins=8):
-    """Logits (1, 4 * bins) sure of each side's distance in strides; halves are as likely the next as the one before."""
+    """Logits (1, 4 * bins) sure of each side's distance in strides; halves are as likely the next
+    as the one before."""
     logits = np.full((4, bins), -99.0, np.float32)
     for row, distance in zip(logits, sides, strict=True):
         row[[int(distance), int(np.ceil(distance))]] = 0
@@ -78,13 +85,17 @@ def distances(*sides, bins=8):
 
 def nanodet(anchor, bins, size=(64, 64), **scores):
     """What is seen where one anchor says something, and the others nothing."""
-    sure, everywhere = np.zeros((heads.anchors(size), 2), np.float32), np.zeros((heads.anchors(size), bins.shape[1]))
+    sure, everywhere = (
+        np.zeros((heads.anchors(size), 2), np.float32),
+        np.zeros((heads.anchors(size), bins.shape[1])),
+    )
     sure[anchor], everywhere[anchor] = [scores.get(name, 0) for name in ("cat", "dog")], bins
     return heads.nanodet(sure, everywhere, size, 0.01)
 
 
 def test_nanodet():
-    """Distances of NanoDet reach left, up, right and down from the middle of a cell, in its stride."""
+    """Distances of NanoDet reach left, up, right and down from the middle of a cell, in its
+    stride."""
     row_2_column_3 = 2 * 8 + 3
     seen = nanodet(row_2_column_3, distances(1, 2, 3, 4), dog=0.7, cat=0.2)
     assert np.allclose(seen.xyxy, [[28 - 8, 20 - 16, 28 + 24, 20 + 32]])
@@ -93,7 +104,10 @@ def test_nanodet():
 
 def test_nanodet_strides():
     """Each stride's cells follow those of the finer one."""
-    for anchor, middle, stride in ((8 * 8 + 4 + 2, (40, 24), 16), (8 * 8 + 4 * 4 + 1, (48, 16), 32)):
+    for anchor, middle, stride in (
+        (8 * 8 + 4 + 2, (40, 24), 16),
+        (8 * 8 + 4 * 4 + 1, (48, 16), 32),
+    ):
         seen = nanodet(anchor, distances(1, 1, 1, 1), cat=0.9)
         assert np.allclose(seen.xyxy, [np.tile(middle, 2) + np.array([-1, -1, 1, 1]) * stride])
 
@@ -103,7 +117,9 @@ def test_nanodet_expectation():
     for bins in (8, 17):
         seen = nanodet(0, distances(0.5, 2.5, 1.5, 6.5, bins=bins), cat=0.9)
         assert np.allclose(seen.xyxy, [[4 - 4, 4 - 20, 4 + 12, 4 + 52]])
-    assert np.allclose(nanodet(0, np.zeros((1, 32)), cat=0.9).xyxy, [[4 - 28, 4 - 28, 4 + 28, 4 + 28]])
+    assert np.allclose(
+        nanodet(0, np.zeros((1, 32)), cat=0.9).xyxy, [[4 - 28, 4 - 28, 4 + 28, 4 + 28]]
+    )
 
 
 def test_no_overflow():
@@ -122,15 +138,20 @@ scores = arrays(np.float64, 8, elements=st.floats(0, 1))
 
 @given(corners, scores, arrays(np.intp, 8, elements=st.integers(0, 1)), st.sampled_from([0.3, 0.6]))
 def test_suppress(points, sureness, classes, iou):
-    """What is left comes surest first, none too near another of its class; what went was too near a surer one."""
+    """What is left comes surest first, none too near another of its class; what went was too near a
+    surer one."""
     boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
     left = heads.suppress(heads.Seen(boxes, sureness, classes), iou)
     assert left.scores.tolist() == sorted(left.scores, reverse=True)
     for at, (box, label) in enumerate(zip(left.xyxy, left.classes, strict=True)):
-        assert (heads.overlap(box, left.xyxy[at + 1 :])[left.classes[at + 1 :] == label] <= iou).all()
+        assert (
+            heads.overlap(box, left.xyxy[at + 1 :])[left.classes[at + 1 :] == label] <= iou
+        ).all()
     for box, score, label in zip(boxes, sureness, classes, strict=True):
         rivals = left.take((left.classes == label) & (left.scores >= score))
-        assert (rivals.xyxy == box).all(axis=1).any() or (heads.overlap(box, rivals.xyxy) > iou).any()
+        assert (rivals.xyxy == box).all(axis=1).any() or (
+            heads.overlap(box, rivals.xyxy) > iou
+        ).any()
 
 
 def test_nothing_seen():

@@ -6,7 +6,8 @@ from providers.engine.vocabulary import COCO, vocabulary
 
 
 def test_cocos_own_list_is_known_by_itself():
-    """The 80 classes are COCO's in whatever order and case, with or without the blanks of its 91 ids."""
+    """The 80 classes are COCO's in whatever order and case, with or without the blanks of its 91
+    ids."""
     assert len(COCO) == 80
     assert vocabulary("auto", sorted(COCO)) == "coco"
     assert vocabulary("auto", ["", *(label.title() for label in COCO), ""]) == "coco"
@@ -14,7 +15,8 @@ def test_cocos_own_list_is_known_by_itself():
 
 @pytest.mark.parametrize("labels", [[], [""], ["person"], [*COCO, "tree"]])
 def test_other_lists_are_nobodys(labels):
-    """Fewer or more names are another list: nothing is translated unless the option says whose they are."""
+    """Fewer or more names are another list: nothing is translated unless the option says whose they
+    are."""
     assert vocabulary("auto", labels) == ""
     assert vocabulary("google", labels) == "google"
 

@@ -23,7 +23,9 @@ def local(look, **settings):
 def test_about():
     """A provider is free unless its options name a price, and says what its options say."""
     assert introduce("mine", Options(kind="test"), Task.TEXT).price.usd_per_image == 0
-    about = introduce("mine", Options(kind="test", usd_per_image=0.5, canvas="640x480", concurrency=3), Task.TEXT)
+    about = introduce(
+        "mine", Options(kind="test", usd_per_image=0.5, canvas="640x480", concurrency=3), Task.TEXT
+    )
     assert (about.price.usd_per_image, about.canvas_px, about.concurrency) == (0.5, (640, 480), 3)
 
 
@@ -36,12 +38,17 @@ async def test_parallel():
         return []
 
     provider = local(look, concurrency=3)
-    assert await asyncio.gather(*(provider.detect(PICTURE, Task.OBJECTS) for _ in range(3))) == [[], [], []]
+    assert await asyncio.gather(*(provider.detect(PICTURE, Task.OBJECTS) for _ in range(3))) == [
+        [],
+        [],
+        [],
+    ]
     await provider.close()
 
 
 async def test_foreign_errors():
-    """Whatever a look raises is an error of the common kind that tells what it was; common errors pass as they are."""
+    """Whatever a look raises is an error of the common kind that tells what it was; common errors
+    pass as they are."""
 
     def fails(error):
         def look(image):
@@ -78,7 +85,10 @@ def test_modes(mode, encoded):
     image = Image.new(mode, (3, 2))
     assert rgb(Picture(3, 2, pixels=image)).mode == "RGB"
     data = encoded(image, "TIFF")
-    assert (rgb(Picture(3, 2, data=data)).mode, rgb(Picture(3, 2, data=data)).size) == ("RGB", (3, 2))
+    assert (rgb(Picture(3, 2, data=data)).mode, rgb(Picture(3, 2, data=data)).size) == (
+        "RGB",
+        (3, 2),
+    )
 
 
 def test_package_missing():

@@ -40,7 +40,8 @@ async def asking():
 
 @pytest.fixture
 def dripping():
-    """`dripping(start)`: the address of a server that says `start`, and then a byte now and then until the end."""
+    """`dripping(start)`: the address of a server that says `start`, and then a byte now and then
+    until the end."""
     over, threads = threading.Event(), []
 
     def serve(listener, start):
@@ -64,9 +65,12 @@ def dripping():
         thread.join()
 
 
-@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Long: "])
+@pytest.mark.parametrize(
+    "start", [b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Long: "]
+)
 async def test_dripping(asking, dripping, start):
-    """A server that goes on saying a little is given up in time, whether its headers have come or not."""
+    """A server that goes on saying a little is given up in time, whether its headers have come or
+    not."""
     with pytest.raises(NoAnswer, match=r"within 0.2 s \(timeout_ms\)"):
         await asking(dripping(start)).detect(PICTURE, Task.OBJECTS)
 

@@ -47,9 +47,13 @@ def test_of_detections(seen):
 
 
 def test_parts():
-    """Some of them, others' joined behind, other labels, other scores: each leaves the rest as it was."""
+    """Some of them, others' joined behind, other labels, other scores: each leaves the rest as it
+    was."""
     found = numbered(0, 3)
-    assert same(found.take(np.array([2, 0])).joined([found.take(slice(1, 2))]), found.take(np.array([2, 0, 1])))
+    assert same(
+        found.take(np.array([2, 0])).joined([found.take(slice(1, 2))]),
+        found.take(np.array([2, 0, 1])),
+    )
     assert found.labelled(found.labels + 1).labels.tolist() == [1, 2, 3]
     assert found.scored(found.scores * 2).scores == pytest.approx([0, 0.02, 0.04])
     assert same(found, numbered(0, 3))
@@ -57,10 +61,13 @@ def test_parts():
 
 @given(COUNTS, st.data())
 def test_boxes(counts, data):
-    """Each photo has its own detections back, however many the others have, and in whatever order they are taken."""
+    """Each photo has its own detections back, however many the others have, and in whatever order
+    they are taken."""
     each = all_of(counts)
     boxes = Boxes.of_all(each)
-    assert boxes.photos.tolist() == [photo for photo, count in enumerate(counts) for _ in range(count)]
+    assert boxes.photos.tolist() == [
+        photo for photo, count in enumerate(counts) for _ in range(count)
+    ]
     assert all(same(boxes.of(photo), found) for photo, found in enumerate(each))
     order = data.draw(st.permutations(range(len(counts))))
     at = boxes.at(np.array(order, np.int64))
@@ -69,7 +76,8 @@ def test_boxes(counts, data):
 
 @given(COUNTS)
 def test_boxes_labelled(counts):
-    """Labels' numbers are replaced by those at their places, for when two profiles' labels become one list."""
+    """Labels' numbers are replaced by those at their places, for when two profiles' labels become
+    one list."""
     boxes = Boxes.of_all(all_of(counts))
     moved = boxes.labelled(np.array([7, 5, 6]))
     assert moved.found.labels.tolist() == [[7, 5, 6][label] for label in boxes.found.labels]

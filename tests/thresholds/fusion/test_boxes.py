@@ -28,7 +28,8 @@ LEFT, RIGHT, WHOLE = Box(0, 0, 0.5, 1), Box(0.5, 0, 1, 1), Box(0, 0, 1, 1)
     ],
 )
 def test_iou(a, b, overlap):
-    """Intersection over union; empty boxes, touching ones and those turned inside out overlap nothing."""
+    """Intersection over union; empty boxes, touching ones and those turned inside out overlap
+    nothing."""
     assert iou(a, b) == pytest.approx(overlap)
 
 
@@ -41,9 +42,14 @@ def test_iou_range(a, b):
 
 
 def test_match(seen):
-    """The surest detection takes the true object it overlaps most; the next has to do with what is left."""
+    """The surest detection takes the true object it overlaps most; the next has to do with what is
+    left."""
     truth = [seen("cat", 1.0, 0, 0, 0.5, 1), seen("cat", 1.0, 0.5, 0, 1, 1)]
-    found = [seen("cat", 0.5, 0, 0, 0.49, 1), seen("cat", 0.9, 0, 0, 0.4, 1), seen("cat", 0.7, 0.5, 0, 0.9, 1)]
+    found = [
+        seen("cat", 0.5, 0, 0, 0.49, 1),
+        seen("cat", 0.9, 0, 0, 0.4, 1),
+        seen("cat", 0.7, 0.5, 0, 0.9, 1),
+    ]
     assert match(truth, found) == [1, 2]
 
 
@@ -65,7 +71,8 @@ def test_match_labels(seen):
 
 @pytest.mark.parametrize("truth", [0, 2])
 def test_match_nothing(seen, truth):
-    """Where nothing was found, nothing is matched; where nothing is true, there is nothing to match."""
+    """Where nothing was found, nothing is matched; where nothing is true, there is nothing to
+    match."""
     assert match([seen("cat", 1.0)] * truth, []) == [None] * truth
     assert match([], [seen("cat", 1.0)]) == []
 
@@ -78,7 +85,9 @@ def test_match_once(truth, found):
     assert len(matched) == len(truth)
     assert len(set(hits)) == len(hits)
     for true, index in zip(truth, matched, strict=True):
-        assert index is None or (found[index].label == true.label and iou(found[index].box, true.box) >= 0.5)
+        assert index is None or (
+            found[index].label == true.label and iou(found[index].box, true.box) >= 0.5
+        )
 
 
 def test_fuse_both(seen):
@@ -88,7 +97,9 @@ def test_fuse_both(seen):
     assert one.score == pytest.approx((0.8 + 1.8) / 2 * 2 / 3)
 
 
-@pytest.mark.parametrize(("first", "then", "score"), [([0.8], [], 0.8 * 1 / 3), ([], [0.9], 1.8 * 1 / 3)])
+@pytest.mark.parametrize(
+    ("first", "then", "score"), [([0.8], [], 0.8 * 1 / 3), ([], [0.9], 1.8 * 1 / 3)]
+)
 def test_fuse_one(seen, first, then, score):
     """Seen by one answer only: its weighted score, times 1 member / weight 3."""
     (one,) = fuse([[seen("cat", s) for s in first], [seen("cat", s) for s in then]], [1, 2])
@@ -109,7 +120,9 @@ def test_fuse_apart(seen):
 
 def test_fuse_details(seen):
     """What else is said of an object is what the weightiest answer said."""
-    (one,) = fuse([[seen("cat", 0.9, details={"by": 1})], [seen("cat", 0.8, details={"by": 2})]], [1, 2])
+    (one,) = fuse(
+        [[seen("cat", 0.9, details={"by": 1})], [seen("cat", 0.8, details={"by": 2})]], [1, 2]
+    )
     assert one.details == {"by": 2}
 
 
@@ -122,12 +135,18 @@ def test_fuse_alone(seen):
 def test_fuse_kinds(seen):
     """A line of one word and that word are not taken for one thing."""
     line, word = seen("STOP", 0.9, kind="LINE", key=0), seen("STOP", 0.9, kind="WORD", parent=0)
-    assert sorted(one.kind for one in fuse([[line, word], [line, word]], [1, 1])) == ["LINE", "WORD"]
+    assert sorted(one.kind for one in fuse([[line, word], [line, word]], [1, 1])) == [
+        "LINE",
+        "WORD",
+    ]
 
 
-@given(st.lists(ANSWERS, min_size=1, max_size=3), st.lists(st.floats(0.1, 5), min_size=3, max_size=3))
+@given(
+    st.lists(ANSWERS, min_size=1, max_size=3), st.lists(st.floats(0.1, 5), min_size=3, max_size=3)
+)
 def test_fuse_any(answers, weights):
-    """Whatever is fused: scores stay within 0 and 1, the surest is first, no label is lost, nothing is added."""
+    """Whatever is fused: scores stay within 0 and 1, the surest is first, no label is lost, nothing
+    is added."""
     fused = fuse(answers, weights[: len(answers)])
     flat = [detection for answer in answers for detection in answer]
     assert all(0 <= one.score <= 1 for one in fused)
@@ -141,5 +160,8 @@ def test_fuse_labels(one, other):
     """Labels are never merged: each fuses as if the others were not there."""
     fused = fuse([one, other], [1, 2])
     for label in ("cat", "dog"):
-        only = [[detection for detection in answer if detection.label == label] for answer in (one, other)]
+        only = [
+            [detection for detection in answer if detection.label == label]
+            for answer in (one, other)
+        ]
         assert [detection for detection in fused if detection.label == label] == fuse(only, [1, 2])

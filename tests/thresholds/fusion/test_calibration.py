@@ -30,7 +30,9 @@ def test_never_falls(values):
 @given(numbers, st.data())
 def test_nothing_is_nearer(values, data):
     """No other sequence that never falls is nearer by least squares."""
-    other = np.sort(data.draw(st.lists(st.floats(0, 1), min_size=len(values), max_size=len(values))))
+    other = np.sort(
+        data.draw(st.lists(st.floats(0, 1), min_size=len(values), max_size=len(values)))
+    )
     assert ((isotonic(values) - values) ** 2).sum() <= ((other - values) ** 2).sum() + 1e-9
 
 
@@ -42,7 +44,8 @@ def test_risen_already(values):
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=60))
 def test_knots(points):
-    """A curve in knots never falls either, whatever the order of the points, and stays within their values."""
+    """A curve in knots never falls either, whatever the order of the points, and stays within their
+    values."""
     at, values = np.array(points).T
     knots = fit(at, values)
     assert 1 <= len(knots) <= MOST_KNOTS
@@ -52,7 +55,9 @@ def test_knots(points):
     assert fit(at[::-1], values[::-1]) == pytest.approx(np.array(knots), abs=2e-4)
 
 
-@pytest.mark.parametrize(("value", "at"), [(0.1, 0.2), (0.3, 0.3), (0.5, 0.4), (0.6, None), (0.0, 0.2)])
+@pytest.mark.parametrize(
+    ("value", "at"), [(0.1, 0.2), (0.3, 0.3), (0.5, 0.4), (0.6, None), (0.0, 0.2)]
+)
 def test_first_reaching(value, at):
     """Where a curve first comes to a value, if it does."""
     assert first_reaching(((0.2, 0.1), (0.4, 0.5), (0.9, 0.5)), value) == (at and pytest.approx(at))
@@ -63,7 +68,8 @@ PAIRS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=LEAST_POI
 
 @given(PAIRS, st.integers(-1, 3))
 def test_rising(points, digits):
-    """A curve for scores goes from 0 at 0 to 1 at 1 and rises everywhere, so that no two scores become one."""
+    """A curve for scores goes from 0 at 0 to 1 at 1 and rises everywhere, so that no two scores
+    become one."""
     at, values = np.array(points).T
     knots = rising(at if digits < 0 else np.round(at, digits), values)
     assert (knots[0], knots[-1]) == ((0, 0), (1, 1))

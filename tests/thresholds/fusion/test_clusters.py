@@ -1,4 +1,5 @@
-"""All answers about one photo in one: weighted box fusion, and what tells an object from a mistake."""
+"""All answers about one photo in one: weighted box fusion, and what tells an object from a
+mistake."""
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ WEIGHTS = [0.6, 1.0, 2.0]
 
 
 def answers(seed, looks=3, most=8):
-    """Answers by chance about the same few places, so that many boxes overlap; no two scores are equal."""
+    """Answers by chance about the same few places, so that many boxes overlap; no two scores are
+    equal."""
     rng = np.random.default_rng(seed)
     places = rng.random((4, 2)) * 0.6
     each = []
@@ -22,12 +24,15 @@ def answers(seed, looks=3, most=8):
         count = rng.integers(0, most)
         corner = places[rng.integers(0, 4, count)] + rng.normal(0, 0.02, (count, 2))
         sides = 0.3 + rng.normal(0, 0.02, (count, 2))
-        each.append(Found(rng.integers(0, 3, count), rng.random(count), np.hstack([corner, corner + sides])))
+        each.append(
+            Found(rng.integers(0, 3, count), rng.random(count), np.hstack([corner, corner + sides]))
+        )
     return each
 
 
 def slow(looks, weights):
-    """The same, as plainly as it can be said: (label, box, score, best of each look), surest first."""
+    """The same, as plainly as it can be said: (label, box, score, best of each look), surest
+    first."""
     members = [
         (score * weight, source, label, Box(*xyxy), score)
         for source, (found, weight) in enumerate(zip(looks, weights, strict=True))
@@ -40,12 +45,17 @@ def slow(looks, weights):
     left, made = sorted(members, key=lambda member: -member[0]), []
     while left:
         seed = left[0]
-        own = [each for each in left if each[2] == seed[2] and iou(each[3], seed[3]) > LEAST_IOU] or [seed]
+        own = [
+            each for each in left if each[2] == seed[2] and iou(each[3], seed[3]) > LEAST_IOU
+        ] or [seed]
         left = [each for each in left if each not in own]
         total = sum(each[0] for each in own)
         box = [sum(each[0] * each[3][side] for each in own) / total for side in range(4)]
         score = min(total / len(own) * min(len(own), sum(weights)) / sum(weights), 1.0)
-        best = [max((each[4] for each in own if each[1] == source), default=0.0) for source in range(len(looks))]
+        best = [
+            max((each[4] for each in own if each[1] == source), default=0.0)
+            for source in range(len(looks))
+        ]
         made.append((seed[2], box, score, best))
     return sorted(made, key=lambda each: -each[2])
 
@@ -90,7 +100,10 @@ def test_numbers_of_labels(seed):
     """How labels are numbered does not matter, nor the order of boxes in an answer."""
     looks, numbers = answers(seed), np.array([2, 0, 1])
     one = cluster(looks, WEIGHTS)
-    other = cluster([found.labelled(numbers[found.labels]).take(slice(None, None, -1)) for found in looks], WEIGHTS)
+    other = cluster(
+        [found.labelled(numbers[found.labels]).take(slice(None, None, -1)) for found in looks],
+        WEIGHTS,
+    )
     assert other.labels.tolist() == numbers[one.labels].tolist()
     assert other.fused == pytest.approx(one.fused)
     assert features(other) == pytest.approx(features(one))
@@ -98,7 +111,8 @@ def test_numbers_of_labels(seed):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_look_alone(seed):
-    """Of a single look the surest box of a place stands for it; scores stay within 0 and 1, surest first."""
+    """Of a single look the surest box of a place stands for it; scores stay within 0 and 1, surest
+    first."""
     (look,) = answers(seed, looks=1)
     made = cluster([look], [1.0])
     assert made.best[:, 0].max(initial=0.0) == look.scores.max(initial=0.0)
@@ -109,7 +123,8 @@ def test_a_look_alone(seed):
 
 @pytest.mark.parametrize("looks", [1, 2, 3])
 def test_nothing(looks):
-    """Of looks that found nothing there are no boxes, and their features are none of the usual width."""
+    """Of looks that found nothing there are no boxes, and their features are none of the usual
+    width."""
     made = cluster([NOTHING] * looks, WEIGHTS[:looks])
     assert len(made) == 0
     assert features(made).shape == (0, looks + FEATURES)
@@ -133,7 +148,8 @@ def test_too_faint_and_too_many(seen):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_features(seed):
-    """Features have a width that only looks change, are finite, and begin with what each look said."""
+    """Features have a width that only looks change, are finite, and begin with what each look
+    said."""
     for looks in (1, 2, 3):
         made = cluster(answers(seed, looks), WEIGHTS[:looks])
         rows = features(made)

@@ -20,7 +20,9 @@ SIDES = st.floats(-0.2, 1.2)
 BOXES = st.tuples(SIDES, SIDES, SIDES, SIDES).map(
     lambda c: Box(min(c[0], c[1]), min(c[2], c[3]), max(c[0], c[1]), max(c[2], c[3]))
 )
-ANSWERS = st.lists(st.builds(Detection, st.sampled_from(["cat", "Dog", "owl"]), st.floats(0, 1), BOXES), max_size=6)
+ANSWERS = st.lists(
+    st.builds(Detection, st.sampled_from(["cat", "Dog", "owl"]), st.floats(0, 1), BOXES), max_size=6
+)
 LEVEL = Trees.constant(0.0)
 """Says of every box that it is an object with a chance of a half."""
 
@@ -31,7 +33,15 @@ def looked(*looks):
 
 
 def learned(**more):
-    return Fusion(**{"labels": ("cat", "Dog"), "weights": (1.0, 2.0), "rescore": {}, "companions": ("free",), **more})
+    return Fusion(
+        **{
+            "labels": ("cat", "Dog"),
+            "weights": (1.0, 2.0),
+            "rescore": {},
+            "companions": ("free",),
+            **more,
+        }
+    )
 
 
 def answered(fusion, seen):
@@ -43,7 +53,8 @@ def told(found):
 
 
 def test_weights():
-    """Paid answers weigh 1, 2 and so on in their order; a companion's weighs its own, wherever it stands."""
+    """Paid answers weigh 1, 2 and so on in their order; a companion's weighs its own, wherever it
+    stands."""
     assert weights((COARSE, ITSELF), ()) == [1, 2]
     assert weights((FREE, COARSE, ITSELF), ("free",)) == [COMPANION_WEIGHT, 1, 2]
     assert weights((COARSE, FREE, ITSELF), ("free",)) == [1, COMPANION_WEIGHT, 2]
@@ -51,7 +62,8 @@ def test_weights():
 
 @given(st.lists(st.floats(-1e4, 1e4), max_size=5))
 def test_logistic(raw):
-    """Log-odds become chances between 0 and 1, however large they are, and never in another order."""
+    """Log-odds become chances between 0 and 1, however large they are, and never in another
+    order."""
     chance = logistic(np.sort(np.array(raw)))
     assert ((chance >= 0) & (chance <= 1)).all()
     assert (np.diff(chance) >= 0).all()
@@ -73,12 +85,16 @@ def test_a_path_never_profiled(seen):
 
 def test_case(seen):
     """Labels are the same whatever their case, and leave as the profile spells them."""
-    found = answered(learned(), looked((COARSE, [seen("CAT", 0.9)]), (ITSELF, [seen("cat", 0.9), seen("dog", 0.6)])))
+    found = answered(
+        learned(),
+        looked((COARSE, [seen("CAT", 0.9)]), (ITSELF, [seen("cat", 0.9), seen("dog", 0.6)])),
+    )
     assert [each.label for each in found] == ["cat", "Dog"]
 
 
 def test_aliases(seen):
-    """What the companion calls by another name counts for the provider's label, and leaves as that."""
+    """What the companion calls by another name counts for the provider's label, and leaves as
+    that."""
     fusion = learned(aliases={"kitten": "cat"})
     (one,) = answered(fusion, looked((FREE, [seen("Kitten", 0.9)]), (COARSE, [seen("cat", 0.8)])))
     assert one.label == "cat"
@@ -92,7 +108,8 @@ def test_companions_own_labels(seen):
 
 
 def test_a_label_never_profiled(seen):
-    """A label that the provider gives is passed on though no profile had it; a companion may then speak of it too."""
+    """A label that the provider gives is passed on though no profile had it; a companion may then
+    speak of it too."""
     fusion = learned()
     photo = looked((FREE, [seen("owl", 0.9)]), (COARSE, [seen("Owl", 0.8)]))
     assert [each.label for each in answered(fusion, photo)] == ["Owl"]
@@ -116,8 +133,8 @@ def test_looks_stay_in_order(seen):
 
 @given(ANSWERS, ANSWERS, ANSWERS)
 def test_what_leaves(companion, coarse, alone):
-    """Whatever was found: scores leave within 0 and 1, the surest first, boxes within the photo, labels that are
-    known or paid for."""
+    """Whatever was found: scores leave within 0 and 1, the surest first, boxes within the photo,
+    labels that are known or paid for."""
     fusion = learned(rescore={"free:1x1,3x2,1x1": Trees.constant(1.5)})
     found = answered(fusion, looked((FREE, companion), (COARSE, coarse), (ITSELF, alone)))
     assert all(0 <= each.score <= 1 for each in found)
@@ -134,7 +151,9 @@ CURVE = ((0.0, 0.0), (0.2, 0.5), (0.6, 0.55), (1.0, 1.0))
 def test_calibration(answer):
     """A calibration changes scores by its curve, and never their order."""
     photo = looked((COARSE, answer))
-    plain, curved = (answered(learned(**more), photo) for more in ({}, {"calibration": {"3x2": CURVE}}))
+    plain, curved = (
+        answered(learned(**more), photo) for more in ({}, {"calibration": {"3x2": CURVE}})
+    )
     assert [each.box for each in curved] == [each.box for each in plain]
     for each, other in zip(plain, curved, strict=True):
         assert other.score == pytest.approx(np.interp(each.score, *np.array(CURVE).T))
@@ -147,7 +166,8 @@ def test_calibration_of_another_path(seen):
 
 
 def test_verbatim(seen):
-    """Where agreement was planned for, the provider's own answer about the photo alone leaves just as it came."""
+    """Where agreement was planned for, the provider's own answer about the photo alone leaves just
+    as it came."""
     own = [seen("cat", 0.7, -0.1, 0, 1, 1, details={"breed": "tabby"}), seen("owl", 0.2)]
     photo = looked((COARSE, [seen("cat", 0.9)]), (ITSELF, own))
     assert answered(learned(verbatim=True), photo) == own
@@ -170,7 +190,9 @@ def test_nothing_found():
 
 def test_round_trip():
     """Written as JSON and read again it is the same."""
-    fusion = learned(rescore={"3x2": LEVEL}, calibration={"3x2": CURVE}, aliases={"kitten": "cat"}, verbatim=True)
+    fusion = learned(
+        rescore={"3x2": LEVEL}, calibration={"3x2": CURVE}, aliases={"kitten": "cat"}, verbatim=True
+    )
     assert Fusion.model_validate_json(fusion.model_dump_json()) == fusion
 
 
@@ -179,7 +201,10 @@ def test_round_trip():
     [
         ({"weights": (1.0,)}, "2 labels have 1 weights"),
         ({"labels": ("cat", "CAT")}, "a label is there twice"),
-        ({"rescore": {"3x2": {**LEVEL.model_dump(), "feature": [16]}}}, "a feature is named that boxes do not have"),
+        (
+            {"rescore": {"3x2": {**LEVEL.model_dump(), "feature": [16]}}},
+            "a feature is named that boxes do not have",
+        ),
         ({"calibration": {"3x2": ()}}, "the calibration of 3x2 is no curve that rises"),
         ({"calibration": {"3x2": ((0.0, 0.0), (0.0, 1.0))}}, "no curve that rises"),
         ({"calibration": {"3x2": ((0.0, 0.5), (1.0, 0.4))}}, "no curve that rises"),
@@ -187,6 +212,7 @@ def test_round_trip():
     ],
 )
 def test_unsound(change, says):
-    """What could not be evaluated, or would change the order of scores, is refused when it is read."""
+    """What could not be evaluated, or would change the order of scores, is refused when it is
+    read."""
     with pytest.raises(ValidationError, match=says):
         learned(**change)

@@ -16,8 +16,15 @@ from sklearn.ensemble import (
 
 from thresholds.fusion.trees import Trees, of_boosting, of_forest
 
-STUMP = {"roots": [0], "feature": [1, 0, 0], "threshold": [0.5, 0, 0], "left": [1, 1, 2], "right": [2, 1, 2],
-         "value": [0, -1, 1], "depth": 1}  # fmt: skip
+STUMP = {
+    "roots": [0],
+    "feature": [1, 0, 0],
+    "threshold": [0.5, 0, 0],
+    "left": [1, 1, 2],
+    "right": [2, 1, 2],
+    "value": [0, -1, 1],
+    "depth": 1,
+}
 SEEDS = range(4)
 
 
@@ -48,29 +55,37 @@ def test_of_boosting(seed):
     chance = HistGradientBoostingClassifier(**settings).fit(rows, values > 1.5)
     for table in (rows, made_up(seed + 100)[0]):
         assert of_boosting(number)(table) == pytest.approx(number.predict(table), abs=1e-5)
-        assert of_boosting(chance)(table) == pytest.approx(chance.decision_function(table), abs=1e-5)
+        assert of_boosting(chance)(table) == pytest.approx(
+            chance.decision_function(table), abs=1e-5
+        )
 
 
 @pytest.mark.parametrize("rows", [100, 1000])
 def test_thresholds_at_values(rows):
-    """It does so too where a threshold is one of the values itself, for which seven digits are not enough."""
+    """It does so too where a threshold is one of the values itself, for which seven digits are not
+    enough."""
     table, values = made_up(1, rows)
     table[:, 0] /= 3
-    chance = HistGradientBoostingClassifier(max_iter=60, min_samples_leaf=2, random_state=0).fit(table, values > 1.5)
+    chance = HistGradientBoostingClassifier(max_iter=60, min_samples_leaf=2, random_state=0).fit(
+        table, values > 1.5
+    )
     assert of_boosting(chance)(table) == pytest.approx(chance.decision_function(table), abs=1e-5)
 
 
 def test_round_trip():
     """Written as JSON and read again, they are the same and say the same."""
     rows, values = made_up(0)
-    trees = of_forest(ExtraTreesRegressor(n_estimators=3, min_samples_leaf=9, random_state=0).fit(rows, values))
+    trees = of_forest(
+        ExtraTreesRegressor(n_estimators=3, min_samples_leaf=9, random_state=0).fit(rows, values)
+    )
     again = Trees.model_validate_json(trees.model_dump_json())
     assert again == trees
     assert again(rows).tolist() == trees(rows).tolist()
 
 
 def test_by_hand():
-    """A row goes left where its value is at most the threshold, else right; base comes on top, and trees add up."""
+    """A row goes left where its value is at most the threshold, else right; base comes on top, and
+    trees add up."""
     rows = np.array([[9.0, 0.5], [9.0, 0.51]])
     assert Trees(**STUMP, base=10)(rows).tolist() == [9, 11]
     assert Trees(**{**STUMP, "roots": [0, 0, 2]})(rows).tolist() == [-1, 3]
@@ -104,7 +119,8 @@ def test_no_rows():
     ],
 )
 def test_unsound(change, says):
-    """Trees that cannot be walked are refused: nodes that are not there, columns of other lengths, no end of steps."""
+    """Trees that cannot be walked are refused: nodes that are not there, columns of other lengths,
+    no end of steps."""
     with pytest.raises(ValidationError, match=says):
         Trees.model_validate_json(json.dumps({**STUMP, **change}))
 
@@ -122,5 +138,13 @@ def test_fit():
 def test_any_way_ends(children, depth):
     """Whatever leads whereto, in a circle too, it ends after `depth` steps at one of the nodes."""
     left, right = zip(*children, strict=True)
-    trees = Trees(roots=[0], feature=[0] * 6, threshold=[0.5] * 6, left=left, right=right, value=range(6), depth=depth)
+    trees = Trees(
+        roots=[0],
+        feature=[0] * 6,
+        threshold=[0.5] * 6,
+        left=left,
+        right=right,
+        value=range(6),
+        depth=depth,
+    )
     assert set(trees(np.array([[0.0], [1.0]]))) <= set(range(6))

@@ -35,31 +35,42 @@ def test_false_first():
 
 def test_strange_label():
     """Labels are equal whatever their case; one that the truth never has is not looked at."""
-    assert precision({"a": [DOG]}, {"a": [found(0.5, label="Dog"), found(0.9, label="cat")]}).ap50 == 1.0
+    assert (
+        precision({"a": [DOG]}, {"a": [found(0.5, label="Dog"), found(0.9, label="cat")]}).ap50
+        == 1.0
+    )
 
 
 def test_unspoken_label():
-    """Where a photo's truth does not speak of a label, what is found of it there is neither right nor wrong."""
+    """Where a photo's truth does not speak of a label, what is found of it there is neither right
+    nor wrong."""
     truth, answers = {"a": [DOG], "b": []}, {"a": [found(0.5)], "b": [found(0.9)]}
     assert precision(truth, answers).ap50 == 0.5
     assert precision(truth, answers, {"a": frozenset({"Dog"}), "b": frozenset({"cat"})}).ap50 == 1.0
 
 
 def test_crowd():
-    """What lies within a crowd is neither right nor wrong, whatever else lies there; but it may find an object."""
+    """What lies within a crowd is neither right nor wrong, whatever else lies there; but it may
+    find an object."""
     crowd = [Detection("Dog", 1.0, Box(0.5, 0.0, 1.0, 1.0))]
     within, beside = Box(0.6, 0.6, 0.9, 0.9), Box(0.2, 0.6, 0.7, 0.9)
     answers = {"a": [found(0.5), found(0.9, within), found(0.8, within)]}
     assert precision({"a": [DOG]}, answers).ap50 == pytest.approx(1 / 3)
     assert precision({"a": [DOG]}, answers, crowds={"a": crowd}) == (1.0, 1.0)
-    assert precision({"a": [DOG]}, {"a": [found(0.5), found(0.9, beside)]}, crowds={"a": crowd}).ap50 == 0.5
+    assert (
+        precision({"a": [DOG]}, {"a": [found(0.5), found(0.9, beside)]}, crowds={"a": crowd}).ap50
+        == 0.5
+    )
     assert precision({"a": [DOG]}, {"a": [found(0.5)]}, crowds={"a": [DOG]}).ap50 == 1.0
 
 
 def test_agreement():
-    """Agreement is the mean F1 of what scores 0.5 or more: faint boxes on either side do not count."""
+    """Agreement is the mean F1 of what scores 0.5 or more: faint boxes on either side do not
+    count."""
     reference = {"a": [found(0.9)], "b": [], "c": [found(0.9)]}
-    assert agreement(reference, {"a": [found(0.6)], "b": [found(0.4)], "c": [found(0.4)]}) == pytest.approx(2 / 3)
+    assert agreement(
+        reference, {"a": [found(0.6)], "b": [found(0.4)], "c": [found(0.4)]}
+    ) == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -94,7 +105,9 @@ def large(rng):
 
 
 def moved(rng, each):
-    return Detection(each.label, rng.random(), Box(*(side + rng.uniform(-0.04, 0.04) for side in each.box)))
+    return Detection(
+        each.label, rng.random(), Box(*(side + rng.uniform(-0.04, 0.04) for side in each.box))
+    )
 
 
 def coco(truth, answers, crowds=None):
@@ -105,17 +118,32 @@ def coco(truth, answers, crowds=None):
 
     def rows(by_photo, crowd=0):
         return [
-            {"image_id": int(photo), "category_id": names[each.label], "score": each.score, "iscrowd": crowd,
-             "bbox": [1e3 * each.box.x0, 1e3 * each.box.y0, 1e3 * (each.box.x1 - each.box.x0),
-                      1e3 * (each.box.y1 - each.box.y0)], "area": 1e6 * each.box.area}
-            for photo, objects in by_photo.items() for each in objects
-        ]  # fmt: skip
+            {
+                "image_id": int(photo),
+                "category_id": names[each.label],
+                "score": each.score,
+                "iscrowd": crowd,
+                "bbox": [
+                    1e3 * each.box.x0,
+                    1e3 * each.box.y0,
+                    1e3 * (each.box.x1 - each.box.x0),
+                    1e3 * (each.box.y1 - each.box.y0),
+                ],
+                "area": 1e6 * each.box.area,
+            }
+            for photo, objects in by_photo.items()
+            for each in objects
+        ]
 
     images = [{"id": int(photo), "width": 1000, "height": 1000} for photo in truth]
     categories = [{"id": number, "name": name} for name, number in names.items()]
-    annotations = [{**row, "id": number} for number, row in enumerate(rows(truth) + rows(crowds or {}, 1), 1)]
+    annotations = [
+        {**row, "id": number} for number, row in enumerate(rows(truth) + rows(crowds or {}, 1), 1)
+    ]
     known = COCO({"images": images, "annotations": annotations, "categories": categories})
-    evaluation = COCOeval_faster(known, known.loadRes(rows(answers)), "bbox", print_function=lambda *_: None)
+    evaluation = COCOeval_faster(
+        known, known.loadRes(rows(answers)), "bbox", print_function=lambda *_: None
+    )
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
@@ -123,7 +151,8 @@ def coco(truth, answers, crowds=None):
 
 
 def test_likeness():
-    """One photo's agreement, and that of each label that either answer is sure of, whatever its case."""
+    """One photo's agreement, and that of each label that either answer is sure of, whatever its
+    case."""
     reference = [found(0.9, label="Cat"), found(0.8, label="owl"), found(0.4)]
     answer = [found(0.6, label="cat"), found(0.9, label="fox")]
     assert likeness(reference, answer) == pytest.approx(0.5)

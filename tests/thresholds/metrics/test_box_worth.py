@@ -15,12 +15,17 @@ from thresholds.metrics.box_worth import Ranking, average_precision, hits
 
 def thing(rng, score=1.0):
     x, y = rng.uniform(0, 0.7), rng.uniform(0, 0.7)
-    return Detection(rng.choice(["dog", "cat", "cow"]), score,
-                     Box(x, y, x + rng.uniform(0.1, 0.3), y + rng.uniform(0.1, 0.3)))  # fmt: skip
+    return Detection(
+        rng.choice(["dog", "cat", "cow"]),
+        score,
+        Box(x, y, x + rng.uniform(0.1, 0.3), y + rng.uniform(0.1, 0.3)),
+    )
 
 
 def moved(rng, each):
-    return Detection(each.label, rng.random(), Box(*(side + rng.uniform(-0.04, 0.04) for side in each.box)))
+    return Detection(
+        each.label, rng.random(), Box(*(side + rng.uniform(-0.04, 0.04) for side in each.box))
+    )
 
 
 def chance(seed, photos=40):
@@ -37,7 +42,8 @@ def chance(seed, photos=40):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_as_precision(seed):
-    """Average precision of arrays is that of detections, which is COCO's own (see test_precision)."""
+    """Average precision of arrays is that of detections, which is COCO's own (see
+    test_precision)."""
     truth, answers = chance(seed)
     labels = Labels(["dog", "cat", "cow", "never"])
     objects = [labels.found(each) for each in truth]
@@ -45,18 +51,25 @@ def test_as_precision(seed):
     true = np.concatenate([hits(*pair, IOUS) for pair in zip(found, objects, strict=True)], axis=1)
     counts = np.bincount(Boxes.of_all(objects).found.labels, minlength=4)
     table = average_precision(Boxes.of_all(found).found, true, counts)
-    wanted = precision({str(n): each for n, each in enumerate(truth)}, {str(n): each for n, each in enumerate(answers)})
+    wanted = precision(
+        {str(n): each for n, each in enumerate(truth)},
+        {str(n): each for n, each in enumerate(answers)},
+    )
     assert table[0] == pytest.approx(wanted.ap50)
     assert table.mean() == pytest.approx(wanted.mean)
 
 
 def test_hits(seen):
-    """The surest detection takes the object; a second one of the same, and one of another label, are mistakes."""
+    """The surest detection takes the object; a second one of the same, and one of another label,
+    are mistakes."""
     labels = Labels()
     objects = labels.found([seen("cat", 1.0)])
     found = labels.found([seen("dog", 0.9), seen("CAT", 0.8, 0, 0, 0.7, 1), seen("cat", 0.7)])
     assert hits(found, objects).tolist() == [[False, True, False]]
-    assert hits(found, objects, (0.5, 0.75)).tolist() == [[False, True, False], [False, False, True]]
+    assert hits(found, objects, (0.5, 0.75)).tolist() == [
+        [False, True, False],
+        [False, False, True],
+    ]
 
 
 def test_no_hits():
@@ -78,7 +91,8 @@ def ranked(flags):
 
 @given(FLAGS)
 def test_worths_sum_up(flags):
-    """All worths of a ranking together are the sum of the precisions at its true detections, label by label."""
+    """All worths of a ranking together are the sum of the precisions at its true detections, label
+    by label."""
     found, true = ranked(flags)
     total = 0.0
     for label in range(3):
@@ -89,11 +103,14 @@ def test_worths_sum_up(flags):
 
 @given(FLAGS)
 def test_signs(flags):
-    """A true detection is worth more than nothing, and than a mistake at its place; a mistake never more than
-    nothing."""
+    """A true detection is worth more than nothing, and than a mistake at its place; a mistake never
+    more than nothing."""
     found, true = ranked(flags)
     ranking = Ranking(found, true)
-    gains, losses = ranking.worths(found, np.ones_like(true)), ranking.worths(found, np.zeros_like(true))
+    gains, losses = (
+        ranking.worths(found, np.ones_like(true)),
+        ranking.worths(found, np.zeros_like(true)),
+    )
     assert (losses <= 0).all()
     assert (ranking.worths(found, true)[true] > 0).all()
     assert (gains >= losses).all()
@@ -109,7 +126,8 @@ def test_surer_is_more(flags):
 
 
 def test_strangers():
-    """A detection of a label that the ranking has none of is worth nothing; others go by the score next below."""
+    """A detection of a label that the ranking has none of is worth nothing; others go by the score
+    next below."""
     found, true = ranked([(True, 0), (False, 0), (True, 0)])
     other = Found(np.array([1, 0]), np.array([0.9, 0.9]), np.zeros((2, 4)))
     worth = Ranking(found, true).worths(other, np.array([True, True]))
@@ -126,9 +144,9 @@ def test_one_more_mistake(seed):
     for place in (10, 100, 250):
         after = np.insert(true, place, False)
         loss = _precisions(after) - _precisions(true)
-        assert Ranking(found, true).worths(found.take(slice(place, place + 1)), np.array([False]))[0] == pytest.approx(
-            loss, rel=0.1
-        )
+        assert Ranking(found, true).worths(found.take(slice(place, place + 1)), np.array([False]))[
+            0
+        ] == pytest.approx(loss, rel=0.1)
 
 
 def _precisions(true):

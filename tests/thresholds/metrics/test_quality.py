@@ -22,8 +22,13 @@ def counted(measured, sample, kind, grouping=0):
     """Detections that count, by photo, and which of them are true."""
     boxes = sample.look(kind, grouping)
     orders = [boxes.of(photo) for photo in range(len(sample))]
-    found = [measured.counted(each.take(np.argsort(-each.scores)), photo) for photo, each in enumerate(orders)]
-    return found, np.concatenate([measured.true(each, photo) for photo, each in enumerate(found)], axis=1)
+    found = [
+        measured.counted(each.take(np.argsort(-each.scores)), photo)
+        for photo, each in enumerate(orders)
+    ]
+    return found, np.concatenate(
+        [measured.true(each, photo) for photo, each in enumerate(found)], axis=1
+    )
 
 
 def told(sample, boxes):
@@ -44,7 +49,8 @@ def test_value(sample, metric, kind):
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_agreement(sample, kind):
-    """Agreement is F1 with the provider's own answer about the photo alone, of what is sure, photo by photo."""
+    """Agreement is F1 with the provider's own answer about the photo alone, of what is sure, photo
+    by photo."""
     measured = quality(sample, "agreement")
     found, true = counted(measured, sample, kind)
     each = measured.f1(np.array([len(own) for own in found]), true, np.arange(len(sample)))
@@ -56,8 +62,8 @@ def test_agreement(sample, kind):
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_parts_are_the_metric(sample, kind):
-    """Weighted, worths of a photo's boxes are its part in the metric: their mean is the metric, but for its
-    envelope."""
+    """Weighted, worths of a photo's boxes are its part in the metric: their mean is the metric, but
+    for its envelope."""
     measured, photos = quality(sample, "ap50"), np.arange(len(sample))
     found, true = counted(measured, sample, kind)
     boxes = Boxes.of_all(found).found
@@ -71,12 +77,17 @@ def test_labels_not_spoken_of(seen, sample):
     measured = quality(sample, "ap50")
     known = measured.known.copy()
     known[0, 1] = False
-    found = sample.look(ITSELF, 0).of(0).labelled(np.array([0, 1] * 20)[: len(sample.look(ITSELF, 0).of(0))])
+    found = (
+        sample.look(ITSELF, 0)
+        .of(0)
+        .labelled(np.array([0, 1] * 20)[: len(sample.look(ITSELF, 0).of(0))])
+    )
     assert set(type(measured)("ap50", measured.objects, known).counted(found, 0).labels) <= {0}
 
 
 def test_weights(sample):
-    """A label's objects weigh the more the fewer there are; one that there are none of weighs nothing."""
+    """A label's objects weigh the more the fewer there are; one that there are none of weighs
+    nothing."""
     measured, photos = quality(sample, "ap50"), np.arange(len(sample))
     objects, weights = measured.by_label(photos), measured.weights(photos)
     assert objects.sum() == len(sample.truth.found)
@@ -88,8 +99,8 @@ def test_weights(sample):
 
 
 def test_tamed(sample):
-    """For learning, weights differ by their square roots, and a label of hardly any objects weighs no more than one of
-    a few."""
+    """For learning, weights differ by their square roots, and a label of hardly any objects weighs
+    no more than one of a few."""
     measured, photos = quality(sample, "ap50"), np.arange(len(sample))
     exact, tamed = measured.weights(photos), measured.tamed(photos)
     there = exact > 0
@@ -100,7 +111,8 @@ def test_tamed(sample):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_by_the_truth_or_alone(metric):
-    """Where there is ground truth it counts, but for agreement; without, the answers alone that are sure."""
+    """Where there is ground truth it counts, but for agreement; without, the answers alone that are
+    sure."""
     for known in (True, False):
         sample = made_up(20, known=known)
         measured = quality(sample, metric)
@@ -113,7 +125,8 @@ def test_by_the_truth_or_alone(metric):
 
 @pytest.mark.parametrize("known", [True, False])
 def test_nothing_to_compare_with(known):
-    """Without answers alone there is nothing to compare with, even where there is a truth, and it says what to do."""
+    """Without answers alone there is nothing to compare with, even where there is a truth, and it
+    says what to do."""
     for metric in METRICS:
         with pytest.raises(ValueError, match="add 1x1 to --shapes"):
             quality(made_up(5, kinds=KINDS[1:], known=known), metric)
@@ -122,6 +135,8 @@ def test_nothing_to_compare_with(known):
 def test_truth_without_objects(seen):
     """A truth without any object gives no precision, and it says what to take."""
     empty = made_up(4)
-    nothing = type(empty)(**{**empty.__dict__, "truth": Boxes.of_all([empty.truth.found.take(slice(0, 0))] * 4)})
+    nothing = type(empty)(
+        **{**empty.__dict__, "truth": Boxes.of_all([empty.truth.found.take(slice(0, 0))] * 4)}
+    )
     with pytest.raises(ValueError, match="--metric agreement"):
         quality(nothing, "map")

@@ -38,7 +38,8 @@ RUNS = 600
 @pytest.mark.parametrize("drawn", DISTRIBUTIONS)
 @pytest.mark.parametrize("count", [20, 150])
 def test_p_values(drawn, count):
-    """Where the mean is just what should be refuted, a p-value is under any level in no larger share of runs."""
+    """Where the mean is just what should be refuted, a p-value is under any level in no larger
+    share of runs."""
     rng = np.random.default_rng(1)
     values = np.array([p_value(drawn(rng, 0.05, count), 0.05, -1, 1) for _ in range(RUNS)])
     for level in (0.01, 0.05, 0.1, 0.3):
@@ -54,7 +55,8 @@ def test_upper_bound(drawn):
 
 
 def test_kept():
-    """In a share of runs of at most delta an option passes that loses too much, however many are tested."""
+    """In a share of runs of at most delta an option passes that loses too much, however many are
+    tested."""
     rng = np.random.default_rng(3)
     wrong = 0
     for _ in range(300):
@@ -78,7 +80,8 @@ def test_more_photos(drawn):
     """With more photos like these the bound is nearer to the mean."""
     rng = np.random.default_rng(4)
     bounds = [
-        np.mean([upper_bound(drawn(rng, 0.02, count), 0.1, -1, 1) for _ in range(15)]) for count in (50, 200, 800)
+        np.mean([upper_bound(drawn(rng, 0.02, count), 0.1, -1, 1) for _ in range(15)])
+        for count in (50, 200, 800)
     ]
     assert bounds[0] > bounds[1] > bounds[2] > 0.02
 
@@ -128,7 +131,8 @@ def test_photos_needed(most):
 
 
 def test_more_is_needed_for_less():
-    """A narrower margin takes more photos; where the photos' own mean is over it, none are enough."""
+    """A narrower margin takes more photos; where the photos' own mean is over it, none are
+    enough."""
     losses = rare(np.random.default_rng(6), 0.02, 100)
     needed = [photos_needed(losses, most, 0.1, -1, 1) for most in (0.3, 0.1, 0.05)]
     assert needed == sorted(needed)

@@ -17,7 +17,8 @@ CELLS = st.integers(1, 36)
 
 
 def simulated(rate, wait, cells, photos=40_000):
-    """Photos a canvas where they come by chance: one begins a canvas, which leaves when it is full or its wait over."""
+    """Photos a canvas where they come by chance: one begins a canvas, which leaves when it is full
+    or its wait over."""
     rng, now, canvases, held, due = random.Random(1), 0.0, 0, 0, 0.0
     for _ in range(photos):
         now += rng.expovariate(rate)
@@ -27,7 +28,9 @@ def simulated(rate, wait, cells, photos=40_000):
     return photos / canvases
 
 
-@pytest.mark.parametrize(("rate", "cells"), [(2, 6), (10, 6), (40, 6), (40, 25), (200, 25), (10, 2), (1, 1)])
+@pytest.mark.parametrize(
+    ("rate", "cells"), [(2, 6), (10, 6), (40, 6), (40, 25), (200, 25), (10, 2), (1, 1)]
+)
 def test_fill(rate, cells):
     """The mean number of photos on a canvas is that of a simulation, at any traffic."""
     assert Traffic(rate, 0.15).fill(cells) == pytest.approx(simulated(rate, 0.15, cells), rel=0.02)
@@ -35,7 +38,8 @@ def test_fill(rate, cells):
 
 @pytest.mark.parametrize("portrait", [0.3, 0.5])
 def test_fill_of_two_orientations(portrait):
-    """Portrait and landscape photos fill canvases of their own, each with its part of the traffic."""
+    """Portrait and landscape photos fill canvases of their own, each with its part of the
+    traffic."""
     each = [(part, simulated(30 * part, 0.15, 6)) for part in (portrait, 1 - portrait)]
     images = sum(part / fill for part, fill in each)
     assert Traffic(30, 0.15, portrait).fill(6) == pytest.approx(1 / images, rel=0.02)
@@ -49,7 +53,8 @@ def test_between(rate, cells, share, portrait):
 
 @given(RATES, RATES, CELLS)
 def test_more_traffic_costs_no_more(rate, more, cells):
-    """The more photos come, the less each costs; so too the larger a share of them goes to a stage."""
+    """The more photos come, the less each costs; so too the larger a share of them goes to a
+    stage."""
     kind = Kind(Shape(cells, 1))
     busy, quiet = Costs(traffic=Traffic(rate + more)), Costs(traffic=Traffic(rate))
     assert busy.images(kind) <= quiet.images(kind) + 1e-9
@@ -70,7 +75,8 @@ def test_companions():
 
 
 def test_other_providers():
-    """Another provider's image counts by its price, in images of the route's own; as one where a price is not known."""
+    """Another provider's image counts by its price, in images of the route's own; as one where a
+    price is not known."""
     costs = Costs({"": Price(0.001), "dear": Price(0.003), "unpaid": Price()})
     assert costs.images(Kind(ALONE, "dear")) == pytest.approx(3)
     assert costs.images(Kind(Shape(3, 2), "dear")) == pytest.approx(0.5)

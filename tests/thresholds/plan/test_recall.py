@@ -1,4 +1,5 @@
-"""From which score on a canvas counts as flagged: thresholds that keep a recall on photos not in the sample."""
+"""From which score on a canvas counts as flagged: thresholds that keep a recall on photos not in
+the sample."""
 
 from __future__ import annotations
 
@@ -38,7 +39,10 @@ def test_way_of_few():
 def drawn(rng: np.random.Generator, count: int, groupings: int = 3) -> dict[Shape, np.ndarray]:
     """Scores of positives at two shapes: a photo's own, with some chance for each look."""
     own = rng.beta(2, 1, (count, 1))
-    return {S(shape): np.clip(own + rng.normal(0, 0.1, (count, groupings)), 0.001, 1) for shape in ("2x2", "2x1")}
+    return {
+        S(shape): np.clip(own + rng.normal(0, 0.1, (count, groupings)), 0.001, 1)
+        for shape in ("2x2", "2x1")
+    }
 
 
 @pytest.mark.parametrize(("target", "positives"), [(0.95, 40), (0.9, 150), (0.99, 150)])
@@ -98,7 +102,8 @@ def test_false_flags():
 
 
 def test_options():
-    """Each first shape that holds the target is a cascade: rules clean with what was measured, and 1x1 at the end."""
+    """Each first shape that holds the target is a cascade: rules clean with what was measured, and
+    1x1 at the end."""
     rng = np.random.default_rng(4)
     scores = drawn(rng, 120)
     scores[S("3x3")] = np.zeros((120, 3))
@@ -108,5 +113,7 @@ def test_options():
     rule = made[0].cascade.stages[0].rule
     assert (rule.threshold, rule.positive, rule.rate) == (made[0].threshold.value, 0.6, 0.01)
     assert made[0].cascade.stages[1].rule.threshold == rule.threshold
-    assert rule.false_flags == pytest.approx(false_flags(negatives[S("2x2")], 4, rule.threshold), abs=1e-4)
+    assert rule.false_flags == pytest.approx(
+        false_flags(negatives[S("2x2")], 4, rule.threshold), abs=1e-4
+    )
     assert made[0].images(0.001) < made[0].images(0.2)

@@ -1,4 +1,5 @@
-"""Options over stored answers: what they would cost and reach, and that a gateway would do as they say."""
+"""Options over stored answers: what they would cost and reach, and that a gateway would do as they
+say."""
 
 from collections import Counter
 from itertools import pairwise
@@ -29,8 +30,12 @@ ALONE, PAIR, GRID = KINDS
 @pytest.fixture(scope="module")
 def options(study, measured):
     """Of every sort of option those that a plan would look at."""
-    return {"flat": list(study.flat()), "gated": list(study.gated()), "chosen": list(study.chosen()),
-            "seeded": list(study.seeded(measured))}  # fmt: skip
+    return {
+        "flat": list(study.flat()),
+        "gated": list(study.gated()),
+        "chosen": list(study.chosen()),
+        "seeded": list(study.seeded(measured)),
+    }
 
 
 def replayed(study, cascade, photos, grouping):
@@ -47,7 +52,8 @@ def told(study, boxes, photos):
 @pytest.mark.parametrize("sort", ["gated", "chosen"])
 @pytest.mark.parametrize("which", range(0, 2 * PRICES, 5))
 def test_gated_as_simulated(study, options, tmp_path, sort, which):
-    """A cascade with gates, written to its file, sends each photo that no model has seen the way its option says."""
+    """A cascade with gates, written to its file, sends each photo that no model has seen the way
+    its option says."""
     gated = options[sort]
     option = gated[which % len(gated)]
     cascades.save(study.cascade(option), tmp_path / "c.json")
@@ -71,21 +77,34 @@ def test_seeded_as_simulated(study, measured, options, which):
 def every_sort(options):
     """One option of each sort, and among those with gates one that uses several."""
     gated, chosen = (
-        max(options[sort], key=lambda option: len(set(option.choice.ravel().tolist()))) for sort in ("gated", "chosen")
+        max(options[sort], key=lambda option: len(set(option.choice.ravel().tolist())))
+        for sort in ("gated", "chosen")
     )
     fused = next(option for option in options["seeded"] if option.merge == "fuse")
-    return [*options["flat"], gated, chosen, fused, next(o for o in options["seeded"] if o.merge == "discard")]
+    return [
+        *options["flat"],
+        gated,
+        chosen,
+        fused,
+        next(o for o in options["seeded"] if o.merge == "discard"),
+    ]
 
 
 def test_costs_as_simulated(study, measured, options):
-    """What the cascade pays over photos that no model has seen is what its option says that they cost."""
+    """What the cascade pays over photos that no model has seen is what its option says that they
+    cost."""
     photos = held_out(study)
     for option in every_sort(options):
         cascade = study.cascade(option, measured)
         looks = Counter(
-            kind for grouping in range(2) for each in replayed(study, cascade, photos, grouping) for kind in each.looks
+            kind
+            for grouping in range(2)
+            for each in replayed(study, cascade, photos, grouping)
+            for kind in each.looks
         )
-        paid = sum(count * study.costs.images(kind) for kind, count in looks.items()) / (2 * len(photos))
+        paid = sum(count * study.costs.images(kind) for kind, count in looks.items()) / (
+            2 * len(photos)
+        )
         assert paid == pytest.approx(study.images(option, photos), abs=1e-9)
 
 
@@ -103,11 +122,16 @@ def test_answers_as_simulated(study, measured, options):
 
 
 def test_agreement_as_simulated(agreed):
-    """So too where agreement was planned for: photo by photo, fused, rescored and calibrated, or as it came."""
+    """So too where agreement was planned for: photo by photo, fused, rescored and calibrated, or as
+    it came."""
     photos, sample = held_out(agreed), agreed.sample
     measured = of_sample(sample)
     gated = max(agreed.gated(), key=lambda option: len(set(option.choice.ravel().tolist())))
-    seeded = [option for option in agreed.seeded(measured) if option.factor == 1.0 and option.paths[0] == (GRID,)]
+    seeded = [
+        option
+        for option in agreed.seeded(measured)
+        if option.factor == 1.0 and option.paths[0] == (GRID,)
+    ]
     for option in (*agreed.flat(), gated, *seeded):
         cascade = agreed.cascade(option, measured)
         shares = np.zeros(len(photos))
@@ -115,27 +139,39 @@ def test_agreement_as_simulated(agreed):
             found = [each.found for each in replayed(agreed, cascade, photos, grouping)]
             alone = [detections(sample, sample.look(ITSELF, 0).of(photo)) for photo in photos]
             shares += [likeness(*pair) / 2 for pair in zip(alone, found, strict=True)]
-        assert shares.mean() == pytest.approx(agreed.parts(option)[photos].mean(), abs=0.01), option.name
+        assert shares.mean() == pytest.approx(agreed.parts(option)[photos].mean(), abs=0.01), (
+            option.name
+        )
 
 
 # -- what there is to choose from
 
 
 def test_flat(study, options):
-    """Every kind that is paid for is an option for all photos: as it comes, and rescored with the companion's."""
+    """Every kind that is paid for is an option for all photos: as it comes, and rescored with the
+    companion's."""
     assert [option.name for option in options["flat"]] == [
-        "3x2", "free:1x1,3x2 (rescored)", "2x1", "free:1x1,2x1 (rescored)", "1x1", "free:1x1,1x1 (rescored)",
-    ]  # fmt: skip
+        "3x2",
+        "free:1x1,3x2 (rescored)",
+        "2x1",
+        "free:1x1,2x1 (rescored)",
+        "1x1",
+        "free:1x1,1x1 (rescored)",
+    ]
     assert [option.is_reference for option in options["flat"]] == [True, False] * 3
 
 
 def test_gated(study, options):
-    """With gates, whatever shows photos at least twice as large can come second, the price deciding how often."""
+    """With gates, whatever shows photos at least twice as large can come second, the price deciding
+    how often."""
     ways = {tuple(path[-1] for path in option.paths) for option in options["gated"]}
     assert ways == {(GRID, PAIR, ALONE), (PAIR, ALONE)}
     assert all(option.price > 0 and not option.is_reference for option in options["gated"])
     for way in ways:
-        own = sorted((o for o in options["gated"] if tuple(p[-1] for p in o.paths) == way), key=lambda o: o.price)
+        own = sorted(
+            (o for o in options["gated"] if tuple(p[-1] for p in o.paths) == way),
+            key=lambda o: o.price,
+        )
         again = [(option.choice > 0).mean() for option in own]
         assert again == sorted(again, reverse=True)
         assert again[0] > again[-1]
@@ -143,7 +179,8 @@ def test_gated(study, options):
 
 
 def test_chosen(study, options):
-    """With a companion its answer may be enough, or choose how a photo is shown first; then it may be asked again."""
+    """With a companion its answer may be enough, or choose how a photo is shown first; then it may
+    be asked again."""
     ways = {tuple(path[1:] for path in option.paths) for option in options["chosen"]}
     assert ways == {
         ((), (GRID,), (PAIR,), (ALONE,), (GRID, PAIR), (GRID, ALONE), (PAIR, ALONE)),
@@ -154,26 +191,37 @@ def test_chosen(study, options):
 
 
 def test_few_shapes(study):
-    """Where photos come slowly there are cascades of few shapes as well, which fill their canvases sooner."""
+    """Where photos come slowly there are cascades of few shapes as well, which fill their canvases
+    sooner."""
     slow = Study(
-        study.lesson, Costs(companions=study.costs.companions, traffic=Traffic(10.0)), study.paths, study.gates
+        study.lesson,
+        Costs(companions=study.costs.companions, traffic=Traffic(10.0)),
+        study.paths,
+        study.gates,
     )
     ways = {tuple(path[-1] for path in option.paths) for option in slow.gated()}
     assert ways == {(GRID, PAIR, ALONE), (GRID, ALONE), (PAIR, ALONE)}
-    chosen = {tuple(path[-1] for path in option.paths if len(path) == 2) for option in slow.chosen()}
+    chosen = {
+        tuple(path[-1] for path in option.paths if len(path) == 2) for option in slow.chosen()
+    }
     assert chosen == {(GRID, PAIR, ALONE), (GRID, ALONE), (PAIR,), (ALONE,)}
 
 
 def test_of_one_price():
-    """Providers of one price stand side by side: each may be asked after the other, first, or never."""
+    """Providers of one price stand side by side: each may be asked after the other, first, or
+    never."""
     other = [Kind(kind.shape, "other") for kind in (GRID, ALONE)]
     sample = made_up(40, kinds=(ALONE, GRID, *other, COMPANION), groupings=1, companions=("free",))
     lesson = Lesson(sample, quality(sample, "ap50"), folds(40, np.arange(40)), ("free",))
     one = Study(lesson, Costs(companions=("free",)), {}, {})
     learn(one, jobs=1)
-    afters = {option.paths[0][-1]: {path[-1] for path in option.paths[1:]} for option in one.gated()}
+    afters = {
+        option.paths[0][-1]: {path[-1] for path in option.paths[1:]} for option in one.gated()
+    }
     assert afters == {GRID: {ALONE, other[1]}, other[0]: {ALONE, other[1]}}
-    (kinds,) = {tuple(path[-1] for path in option.paths if len(path) == 2) for option in one.chosen()}
+    (kinds,) = {
+        tuple(path[-1] for path in option.paths if len(path) == 2) for option in one.chosen()
+    }
     assert set(kinds) == {GRID, ALONE, *other}
     for option in (*one.gated(), *one.chosen()):
         assert one.cascade(option).stages
@@ -186,10 +234,18 @@ def test_chosen_by_nobody(agreed):
 
 
 def test_gates_for_whoever_is_shown_larger(study, options):
-    """Every stage that a photo may be seen at first, as on a canvas that is not full, judges what comes after."""
-    option = next(o for o in options["gated"] if [path[-1] for path in o.paths] == [GRID, PAIR, ALONE])
+    """Every stage that a photo may be seen at first, as on a canvas that is not full, judges what
+    comes after."""
+    option = next(
+        o for o in options["gated"] if [path[-1] for path in o.paths] == [GRID, PAIR, ALONE]
+    )
     companion, first, middle, last = study.cascade(option).stages
-    assert [stage.rule.kind for stage in (companion, first, middle, last)] == ["onward", "gain", "gain", "always"]
+    assert [stage.rule.kind for stage in (companion, first, middle, last)] == [
+        "onward",
+        "gain",
+        "gain",
+        "always",
+    ]
     assert (first.rule.path, middle.rule.path) == ("free:1x1,3x2", "free:1x1,2x1")
     assert [target.ahead for target in first.rule.targets] == [1, 2]
     assert [target.ahead for target in middle.rule.targets] == [1]
@@ -197,7 +253,8 @@ def test_gates_for_whoever_is_shown_larger(study, options):
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0, 2.0])
 def test_so_little_traffic_that_shapes_cost_the_same(rate):
-    """Where canvases hold a photo or two whatever their shape, nothing is asked again that costs no more."""
+    """Where canvases hold a photo or two whatever their shape, nothing is asked again that costs no
+    more."""
     kinds = (ALONE, PAIR, GRID, Kind(Shape(5, 5)))
     one = quick(made_up(40, kinds=kinds, groupings=1), Costs(traffic=Traffic(rate)))
     for option in (*one.flat(), *one.gated(), *one.seeded(of_sample(one.sample))):
@@ -207,21 +264,34 @@ def test_so_little_traffic_that_shapes_cost_the_same(rate):
 
 
 def test_calibrated_for_whom_it_serves(study, options):
-    """Scores are mapped to scores alone by the photos that each path is for: a path that nobody goes has no say."""
-    option = next(o for o in options["gated"] if [path[-1] for path in o.paths] == [GRID, PAIR, ALONE])
+    """Scores are mapped to scores alone by the photos that each path is for: a path that nobody
+    goes has no say."""
+    option = next(
+        o for o in options["gated"] if [path[-1] for path in o.paths] == [GRID, PAIR, ALONE]
+    )
     nobody = option._replace(choice=np.zeros_like(option.choice))
     flat = Option(option.paths[:1], nobody.choice)
-    curves = [next(iter(study.cascade(each).fusion.calibration.values())) for each in (option, nobody, flat)]
+    curves = [
+        next(iter(study.cascade(each).fusion.calibration.values()))
+        for each in (option, nobody, flat)
+    ]
     assert curves[1] == curves[2] != curves[0]
 
 
 def test_seeded(study, options):
-    """The seed's cascades of two shapes are there by each of its thresholds, discarding and fusing; the higher these
-    are, the more is asked again."""
+    """The seed's cascades of two shapes are there by each of its thresholds, discarding and fusing;
+    the higher these are, the more is asked again."""
     assert len(options["seeded"]) == 3 * len(THRESHOLDS) * 2
-    pair = [o for o in options["seeded"] if [p[-1] for p in o.paths] == [GRID, ALONE] and o.merge == "discard"]
+    pair = [
+        o
+        for o in options["seeded"]
+        if [p[-1] for p in o.paths] == [GRID, ALONE] and o.merge == "discard"
+    ]
     for own in ([o for o in pair if not o.deviations], [o for o in pair if o.factor == 1.0]):
-        again = [option.choice.mean() for option in sorted(own, key=lambda each: (each.factor, each.deviations))]
+        again = [
+            option.choice.mean()
+            for option in sorted(own, key=lambda each: (each.factor, each.deviations))
+        ]
         assert again == sorted(again)
         assert again[0] < again[-1]
     assert [option.name for option in pair if option.is_reference] == ["3x2 then 1x1 (imgrid x1)"]
@@ -232,29 +302,36 @@ def test_alone(study):
     point = study.point(study.alone)
     assert (point.images, point.change) == (1, 0)
     truth, answers = (
-        told(study, boxes, study.lesson.fit) for boxes in (study.sample.truth, study.sample.look(ALONE, 0))
+        told(study, boxes, study.lesson.fit)
+        for boxes in (study.sample.truth, study.sample.look(ALONE, 0))
     )
     assert point.value == pytest.approx(precision(truth, answers).ap50)
 
 
 def test_points(study, options):
-    """An option's figures are of the photos that it was made from: images by share, value over groupings."""
+    """An option's figures are of the photos that it was made from: images by share, value over
+    groupings."""
     option = options["gated"][3]
     point, fit = study.point(option), study.lesson.fit
     shares = [(option.choice[:, fit] == index).mean() for index in range(len(option.paths))]
     paid = 1 / 6 + sum(
-        share * study.costs.images(path[-1]) for share, path in zip(shares[1:], option.paths[1:], strict=True)
+        share * study.costs.images(path[-1])
+        for share, path in zip(shares[1:], option.paths[1:], strict=True)
     )
     assert point.images == pytest.approx(paid)
     assert point.change == pytest.approx(point.value - study.base)
 
 
 def test_traffic(study, options):
-    """With little traffic canvases stay half empty: all costs more, and most of all the few photos that are asked
-    again."""
+    """With little traffic canvases stay half empty: all costs more, and most of all the few photos
+    that are asked again."""
     option = min(options["gated"], key=lambda option: abs((option.choice > 0).mean() - 0.3))
-    costs = [Costs(companions=study.costs.companions, traffic=Traffic(rate)) for rate in (1.0, 20.0, 1e5)]
-    images = [Study(study.lesson, each, study.paths, study.gates).point(option).images for each in costs]
+    costs = [
+        Costs(companions=study.costs.companions, traffic=Traffic(rate)) for rate in (1.0, 20.0, 1e5)
+    ]
+    images = [
+        Study(study.lesson, each, study.paths, study.gates).point(option).images for each in costs
+    ]
     assert images == sorted(images, reverse=True)
     assert images[0] > 1
     assert images[2] == pytest.approx(study.point(option).images)
@@ -264,20 +341,26 @@ def test_parts(study, options):
     """Photos' parts in the metric have it as their mean, but for its envelope."""
     fit = study.lesson.fit
     for option in every_sort(options):
-        assert study.parts(option)[fit].mean() == pytest.approx(study.point(option).value, abs=0.012)
+        assert study.parts(option)[fit].mean() == pytest.approx(
+            study.point(option).value, abs=0.012
+        )
 
 
 def test_gates_pay(study, options):
-    """On this sample, where facts tell which photos a grid loses, the front is made of gates between its ends."""
+    """On this sample, where facts tell which photos a grid loses, the front is made of gates
+    between its ends."""
     every = [study.point(option) for each in options.values() for option in each]
     best = front(every)
     assert {point.option.price is not None for point in best[:-1]} == {True}
 
 
 def test_learned_as_counted(study):
-    """It is known beforehand how many things there are to learn, and each is told of when it is learned."""
+    """It is known beforehand how many things there are to learn, and each is told of when it is
+    learned."""
     sample = made_up(40, kinds=(ALONE, GRID), groupings=1)
-    small = Study(Lesson(sample, quality(sample, "ap50"), folds(40, np.arange(40))), Costs(), {}, {})
+    small = Study(
+        Lesson(sample, quality(sample, "ap50"), folds(40, np.arange(40))), Costs(), {}, {}
+    )
     heard = []
     learn(small, jobs=1, on_each=lambda: heard.append(1))
     assert len(heard) == needed(small) == len(small.paths) + len(small.gates) == 4
@@ -288,7 +371,10 @@ def test_learned_as_counted(study):
 
 def quick(sample, costs=None):
     one = Study(
-        Lesson(sample, quality(sample, "ap50"), folds(len(sample), np.arange(len(sample)))), costs or Costs(), {}, {}
+        Lesson(sample, quality(sample, "ap50"), folds(len(sample), np.arange(len(sample)))),
+        costs or Costs(),
+        {},
+        {},
     )
     learn(one, jobs=1)
     return one
@@ -304,7 +390,9 @@ def test_shapes_of_as_many_cells():
 
 def test_a_shape_that_sees_nothing(study, measured):
     """A shape at which the profile saw nothing has no rule of the seed's, and all others have."""
-    blind = measured.model_copy(update={"groups": tuple(g for g in measured.groups if g.shape != GRID.shape)})
+    blind = measured.model_copy(
+        update={"groups": tuple(g for g in measured.groups if g.shape != GRID.shape)}
+    )
     firsts = {option.paths[0][-1] for option in study.seeded(blind)}
     assert firsts == {PAIR}
 
@@ -312,12 +400,22 @@ def test_a_shape_that_sees_nothing(study, measured):
 def test_another_provider():
     """Another provider may be asked after the route's own at any shape, where it costs more."""
     dear = Kind(Shape(1, 1), "dear")
-    one = quick(made_up(40, kinds=(ALONE, GRID, dear), groupings=1), Costs({"": Price(0.001), "dear": Price(0.004)}))
+    one = quick(
+        made_up(40, kinds=(ALONE, GRID, dear), groupings=1),
+        Costs({"": Price(0.001), "dear": Price(0.004)}),
+    )
     option = next(o for o in one.gated() if [p[-1] for p in o.paths] == [ALONE, dear])
     cascade = one.cascade(option)
-    assert [(str(stage.shape), stage.provider) for stage in cascade.stages] == [("1x1", None), ("1x1", "dear")]
-    assert one.point(next(o for o in one.flat() if o.paths == ((dear,),))).images == pytest.approx(4)
-    assert [option.paths[0][-1] for option in one.seeded(of_sample(one.sample))] == [GRID] * 2 * len(THRESHOLDS)
+    assert [(str(stage.shape), stage.provider) for stage in cascade.stages] == [
+        ("1x1", None),
+        ("1x1", "dear"),
+    ]
+    assert one.point(next(o for o in one.flat() if o.paths == ((dear,),))).images == pytest.approx(
+        4
+    )
+    assert [option.paths[0][-1] for option in one.seeded(of_sample(one.sample))] == [
+        GRID
+    ] * 2 * len(THRESHOLDS)
 
 
 # -- the front
@@ -332,7 +430,8 @@ POINTS = st.lists(st.builds(point, st.floats(0, 2), st.floats(0, 1)), max_size=1
 
 @given(POINTS)
 def test_front(points):
-    """On the front each costs more than the one before and reaches more; all others are beaten by one of them."""
+    """On the front each costs more than the one before and reaches more; all others are beaten by
+    one of them."""
     best = front(points)
     assert all(a.images < b.images and a.value < b.value for a, b in pairwise(best))
     for each in points:

@@ -20,7 +20,9 @@ NOBODY = np.zeros(0, np.int64)
 @pytest.fixture(scope="module")
 def best(study, measured):
     """The front of all options."""
-    return front([study.point(option) for option in (*study.flat(), *study.gated(), *study.seeded(measured))])
+    return front(
+        [study.point(option) for option in (*study.flat(), *study.gated(), *study.seeded(measured))]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,9 @@ def taken(study, best, **goal):
 
 
 def priced(study, usd):
-    return Study(study.lesson, replace(study.costs, prices={"": Price(usd)}), study.paths, study.gates)
+    return Study(
+        study.lesson, replace(study.costs, prices={"": Price(usd)}), study.paths, study.gates
+    )
 
 
 # -- by the estimate
@@ -42,8 +46,8 @@ def priced(study, usd):
 @pytest.mark.parametrize("most", [0.0, 0.01, 0.05, 0.3])
 @pytest.mark.parametrize("held", [True, False])
 def test_by_the_estimate(study, best, most, held):
-    """With a delta of 1, or no photo held out, it is the cheapest option that loses no more, and nothing is
-    promised."""
+    """With a delta of 1, or no photo held out, it is the cheapest option that loses no more, and
+    nothing is promised."""
     goal = Goal(max_drop=most, delta=1.0 if held else 0.1)
     picked = pick(study, best, goal, held_out(study) if held else NOBODY)
     assert picked.held is None
@@ -65,7 +69,9 @@ def test_save(study, best, save):
     """It is the best option that saves so much, and the held-out photos say how much that loses."""
     picked = taken(study, best, save=save)
     assert picked.point.images <= 1 - save + 1e-9
-    assert picked.point.value == max(point.value for point in best if point.images <= 1 - save + 1e-9)
+    assert picked.point.value == max(
+        point.value for point in best if point.images <= 1 - save + 1e-9
+    )
     assert picked.held.photos == 60
     assert picked.held.bound > picked.held.drop
 
@@ -77,7 +83,8 @@ def test_save_more_than_can_be(study, best):
 
 @pytest.mark.parametrize("budget", [250, 500, 900])
 def test_budget(study, best, budget):
-    """It is the best option that costs no more for so many photos a month; less than any costs, and there is none."""
+    """It is the best option that costs no more for so many photos a month; less than any costs, and
+    there is none."""
     paid = priced(study, 0.001)
     picked = taken(paid, best, budget_usd=budget, photos_per_month=1e6)
     assert paid.costs.usd_per_month(1e6 * picked.point.images) <= budget
@@ -92,7 +99,9 @@ def test_affordable(study, best):
     cheapest = best[0]
     assert affordable(study, cheapest, Goal(save=1 - cheapest.images))
     assert not affordable(study, cheapest, Goal(save=1.01 - cheapest.images))
-    assert affordable(priced(study, 1.0), cheapest, Goal(budget_usd=cheapest.images, photos_per_month=1))
+    assert affordable(
+        priced(study, 1.0), cheapest, Goal(budget_usd=cheapest.images, photos_per_month=1)
+    )
 
 
 def test_a_bound_for_what_was_bought(study, best):
@@ -104,7 +113,8 @@ def test_a_bound_for_what_was_bought(study, best):
 
 
 def test_promised(agreed, agreed_best):
-    """What is taken was found to lose less on photos held out, and its bound is under what may be lost."""
+    """What is taken was found to lose less on photos held out, and its bound is under what may be
+    lost."""
     picked = taken(agreed, agreed_best, max_drop=0.2, delta=0.1)
     assert picked.point.images < 1
     assert picked.held.photos == 50
@@ -112,16 +122,24 @@ def test_promised(agreed, agreed_best):
 
 
 def test_less_is_promised_of_more(agreed, agreed_best):
-    """The more may be lost, and the oftener a promise may be wrong, the cheaper is what is taken."""
-    by_drop = [taken(agreed, agreed_best, max_drop=most).point.images for most in (0.02, 0.1, 0.2, 0.4, 0.9)]
+    """The more may be lost, and the oftener a promise may be wrong, the cheaper is what is
+    taken."""
+    by_drop = [
+        taken(agreed, agreed_best, max_drop=most).point.images
+        for most in (0.02, 0.1, 0.2, 0.4, 0.9)
+    ]
     assert by_drop == sorted(by_drop, reverse=True)
     assert by_drop[0] > by_drop[-1]
-    by_delta = [taken(agreed, agreed_best, max_drop=0.2, delta=delta).point.images for delta in (0.01, 0.1, 0.5)]
+    by_delta = [
+        taken(agreed, agreed_best, max_drop=0.2, delta=delta).point.images
+        for delta in (0.01, 0.1, 0.5)
+    ]
     assert by_delta == sorted(by_delta, reverse=True)
 
 
 def test_too_small_a_sample(agreed, agreed_best):
-    """Where so few photos can promise nothing, photos are asked about alone, and it says how many more would do."""
+    """Where so few photos can promise nothing, photos are asked about alone, and it says how many
+    more would do."""
     picked = taken(agreed, agreed_best, max_drop=0.01, delta=0.01)
     assert picked.point.option is agreed.alone
     assert picked.held[1:] == (0.0, 0.0, 1.0)
@@ -146,13 +164,18 @@ def many(studied):
 
 @pytest.mark.parametrize("most", [0.1, 0.12, 0.2])
 def test_promises_are_kept(many, most):
-    """Promised from a few photos by chance, again and again, what is taken loses more than it may, over all photos, in
-    a share of at most delta; and it is not always 1x1 that is taken."""
+    """Promised from a few photos by chance, again and again, what is taken loses more than it may,
+    over all photos, in a share of at most delta; and it is not always 1x1 that is taken."""
     one, best = many
     rng, everyone = np.random.default_rng(1), held_out(one)
     loses = {id(point.option): lost(one, point.option) for point in (*best, one.point(one.alone))}
-    picked = [pick(one, best, Goal(max_drop=most, delta=0.1), rng.choice(everyone, 80)).point for _ in range(150)]
-    assert np.mean([loses[id(point.option)] > most for point in picked]) <= 0.1 + 2.5 * np.sqrt(0.09 / 150)
+    picked = [
+        pick(one, best, Goal(max_drop=most, delta=0.1), rng.choice(everyone, 80)).point
+        for _ in range(150)
+    ]
+    assert np.mean([loses[id(point.option)] > most for point in picked]) <= 0.1 + 2.5 * np.sqrt(
+        0.09 / 150
+    )
     assert np.mean([point.images for point in picked]) < 1
 
 

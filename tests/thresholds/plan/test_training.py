@@ -1,4 +1,5 @@
-"""What is learned from a sample: which boxes are objects, what asking again gains; and from whom it is not."""
+"""What is learned from a sample: which boxes are objects, what asking again gains; and from whom it
+is not."""
 
 from dataclasses import replace
 from random import Random
@@ -62,14 +63,16 @@ def with_looks(sample, photo, other):
 
 
 def chances(one, fit, photo):
-    """What the whole model says of a photo's boxes, and what the photo's own answer, rescored, says."""
+    """What the whole model says of a photo's boxes, and what the photo's own answer, rescored,
+    says."""
     looks = one.looks(FIRST, 0, photo)
     joined = cluster(looks, weights(FIRST, one.companions))
     return logistic(fit.trees(features(joined))), fit.answers[0].boxes.of(photo).scores
 
 
 def test_folds():
-    """Photos to learn from are spread over the folds as evenly as can be; the others are in none."""
+    """Photos to learn from are spread over the folds as evenly as can be; the others are in
+    none."""
     fold = folds(50, np.arange(0, 50, 2))
     assert (fold[1::2] == -1).all()
     assert sorted(np.bincount(fold[::2])) == [6, 6, 6, 7]
@@ -78,17 +81,25 @@ def test_folds():
 
 
 def test_its_own_truth_has_no_influence(sample, taught):
-    """What is said of a photo's boxes comes from models that have not seen the photo: were something else true of it,
-    the same would be said."""
+    """What is said of a photo's boxes comes from models that have not seen the photo: were
+    something else true of it, the same would be said."""
     _, before, _, _ = taught
     photo = 7
-    other = learn_path(lesson(with_truth(sample, photo, sample.truth.of(photo).take(slice(0, 0)))), FIRST)
-    assert other.answers[0].boxes.of(photo).scores.tolist() == before.answers[0].boxes.of(photo).scores.tolist()
-    assert not np.array_equal(other.answers[0].boxes.found.scores, before.answers[0].boxes.found.scores)
+    other = learn_path(
+        lesson(with_truth(sample, photo, sample.truth.of(photo).take(slice(0, 0)))), FIRST
+    )
+    assert (
+        other.answers[0].boxes.of(photo).scores.tolist()
+        == before.answers[0].boxes.of(photo).scores.tolist()
+    )
+    assert not np.array_equal(
+        other.answers[0].boxes.found.scores, before.answers[0].boxes.found.scores
+    )
 
 
 def test_held_out_photos_have_no_influence(sample, taught):
-    """Nothing of a photo that is held out gets into what is said of the others, nor into what a cascade carries."""
+    """Nothing of a photo that is held out gets into what is said of the others, nor into what a
+    cascade carries."""
     one, before, after, gate = taught
     changed = with_looks(with_truth(sample, 80, sample.truth.of(70)), 80, 75)
     two, its_before, its_after, its_gate = learned(lesson(changed))
@@ -102,7 +113,8 @@ def test_held_out_photos_have_no_influence(sample, taught):
 
 
 def test_held_out_as_in_service(taught):
-    """Of a photo that is held out just that is said what a gateway says with the model that the cascade carries."""
+    """Of a photo that is held out just that is said what a gateway says with the model that the
+    cascade carries."""
     one, before, _, gate = taught
     for photo in range(60, 90):
         chance, scores = chances(one, before, photo)
@@ -132,8 +144,8 @@ def test_parts_are_the_metric(taught):
 
 
 def told_by_bytes():
-    """Photos with one object each. Where there are many bytes per pixel the coarse look makes a mistake at another
-    place, or, on one in four, finds nothing; alone, all are found."""
+    """Photos with one object each. Where there are many bytes per pixel the coarse look makes a
+    mistake at another place, or, on one in four, finds nothing; alone, all are found."""
     rng = Random(1)
     facts, looks, truth = {}, {ITSELF: {}, COARSE: {}}, {}
     for number in range(480):
@@ -154,8 +166,8 @@ def telling():
 
 
 def test_the_gate_finds_it(telling):
-    """Where a fact of the photo tells what a coarse look loses, the gate expects to gain there, and hardly
-    elsewhere."""
+    """Where a fact of the photo tells what a coarse look loses, the gate expects to gain there, and
+    hardly elsewhere."""
     one, _, _, gate = telling
     fine = np.arange(len(one.sample)) % 3 == 0
     assert gate.gains[0, fine].min() > gate.gains[0, ~fine].max()
@@ -163,11 +175,14 @@ def test_the_gate_finds_it(telling):
 
 
 def test_rescoring(telling):
-    """Rescored, the same boxes are worth more, on photos that no model has seen too: mistakes that can be told, here
-    by their place, come after all that is right."""
+    """Rescored, the same boxes are worth more, on photos that no model has seen too: mistakes that
+    can be told, here by their place, come after all that is right."""
     one, before, _, _ = telling
     for photos in (one.fit, np.flatnonzero(one.folds < 0)):
-        plain, better = (one.quality.value(*kept(each[0], photos), photos) for each in (before.plain, before.answers))
+        plain, better = (
+            one.quality.value(*kept(each[0], photos), photos)
+            for each in (before.plain, before.answers)
+        )
         assert better > plain + 0.03
 
 
@@ -181,14 +196,23 @@ def accompanied():
 
 def test_given(accompanied):
     """Labels are given that a paid provider gives."""
-    named = [name for name, given in zip(accompanied.sample.labels, accompanied.given, strict=True) if given]
+    named = [
+        name
+        for name, given in zip(accompanied.sample.labels, accompanied.given, strict=True)
+        if given
+    ]
     assert sorted(named) == sorted(LABELS)
 
 
 def test_aliases(accompanied):
-    """What the companion calls by another name in the same places is taken for the same; what it alone sees is not."""
+    """What the companion calls by another name in the same places is taken for the same; what it
+    alone sees is not."""
     names = accompanied.sample.labels
-    meant = {name: names[to] for name, to in zip(names, accompanied.aliases, strict=True) if names[to] != name}
+    meant = {
+        name: names[to]
+        for name, to in zip(names, accompanied.aliases, strict=True)
+        if names[to] != name
+    }
     assert meant == {"ox": "cow"}
 
 
@@ -223,29 +247,37 @@ def agreeing():
 
 
 def test_alone(agreeing):
-    """A photo that is asked about alone agrees with itself, whatever came before; for that answer leaves as it came."""
+    """A photo that is asked about alone agrees with itself, whatever came before; for that answer
+    leaves as it came."""
     answers = learn_path(agreeing, THEN)
     assert answers.answers[0].part.tolist() == [1.0] * len(agreeing.sample)
     assert carried(agreeing, {THEN: answers}).verbatim
 
 
 def test_fused_alone(agreeing):
-    """But where answers are only fused, the one about the photo alone is changed by those before it."""
+    """But where answers are only fused, the one about the photo alone is changed by those before
+    it."""
     assert learn_path(agreeing, THEN).plain[0].part.mean() < 0.98
     assert learn_path(agreeing, (ITSELF,)).plain[0].part.mean() == 1.0
 
 
 def test_calibrated(agreeing):
-    """Scores are calibrated, by a curve of each path, so that a box scores what it would alone, in the mean."""
+    """Scores are calibrated, by a curve of each path, so that a box scores what it would alone, in
+    the mean."""
     coarse = learn_path(agreeing, FIRST)
     knots = carried(agreeing, {FIRST: coarse}).calibration["3x2"]
     here, alone, _ = coarse.pairs.T
     assert len(here) > 50
-    assert abs(np.interp(here, *np.array(knots).T).mean() - alone.mean()) < 0.03 < abs(here.mean() - alone.mean())
+    assert (
+        abs(np.interp(here, *np.array(knots).T).mean() - alone.mean())
+        < 0.03
+        < abs(here.mean() - alone.mean())
+    )
 
 
 def test_calibrated_alike(taught):
-    """By precision, where scores of all paths are ranked together, it is one curve for all of them."""
+    """By precision, where scores of all paths are ranked together, it is one curve for all of
+    them."""
     one, before, after, _ = taught
     curves = carried(one, {FIRST: before, THEN: after}).calibration
     assert curves["3x2"] == curves["3x2,1x1"]

@@ -15,7 +15,8 @@ PHOTOS = [str(number) for number in range(40)]
 
 @pytest.fixture
 def probed(seen):
-    """`probed((10, 40, 40), known=True)`: of 40 photos with a cat each, how many are found by size of canvas."""
+    """`probed((10, 40, 40), known=True)`: of 40 photos with a cat each, how many are found by size
+    of canvas."""
 
     def probing(counts, *, known):
         cat = seen("cat", 0.9, 0.2, 0.2, 0.6, 0.6)
@@ -30,16 +31,20 @@ def probed(seen):
 
 
 @pytest.mark.parametrize("known", [False, True])
-@pytest.mark.parametrize(("counts", "enough"), [((10, 30, 30), 1), ((30, 30, 30), 0), ((5, 20, 40), 2)])
+@pytest.mark.parametrize(
+    ("counts", "enough"), [((10, 30, 30), 1), ((30, 30, 30), 0), ((5, 20, 40), 2)]
+)
 def test_enough(probed, counts, enough, known):
-    """The smallest canvas whose answers are about as good as any is enough, with ground truth and without."""
+    """The smallest canvas whose answers are about as good as any is enough, with ground truth and
+    without."""
     made = probed(counts, known=known)
     assert (made.enough, made.photos, made.shape) == (enough, 40, Shape(2, 2))
     assert [size.width_px for size in made.sizes] == list(SIDES)
 
 
 def test_figures(probed):
-    """Each size has its average precision and its distance's error, and agreement with the largest."""
+    """Each size has its average precision and its distance's error, and agreement with the
+    largest."""
     small, middle, large = probed((0, 20, 40), known=True).sizes
     assert (small.ap50, middle.ap50, large.ap50) == pytest.approx((0, 51 / 101, 1))
     assert (small.agreement, middle.agreement, large.agreement) == (0, 0.5, 1)

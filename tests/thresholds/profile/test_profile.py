@@ -53,10 +53,13 @@ def test_gap(seen):
 
 
 def test_means(seen):
-    """A group's score has the mean, the population's deviation and the number of its objects' scores."""
+    """A group's score has the mean, the population's deviation and the number of its objects'
+    scores."""
     scores = [0.4, 0.5, 0.9]
     truth = {name: [seen("cat", 1.0)] for name in "abc"}
-    answers = {TWO: {name: [[seen("cat", score)]] for name, score in zip("abc", scores, strict=True)}}
+    answers = {
+        TWO: {name: [[seen("cat", score)]] for name, score in zip("abc", scores, strict=True)}
+    }
     (group,) = profile(truth, answers).groups
     assert group.score.mean == pytest.approx(0.6)
     assert group.score.std == pytest.approx(((0.04 + 0.01 + 0.09) / 3) ** 0.5)
@@ -64,8 +67,14 @@ def test_means(seen):
 
 
 def test_area(seen):
-    """The mean area is that of the true boxes, overlaps counted twice, and photos without any count as nothing."""
-    truth = {"a": [seen("cat", 1.0, *LEFT), seen("cat", 1.0, *LEFT)], "b": [seen("cat", 1.0, *RIGHT)], "c": [], "d": []}
+    """The mean area is that of the true boxes, overlaps counted twice, and photos without any count
+    as nothing."""
+    truth = {
+        "a": [seen("cat", 1.0, *LEFT), seen("cat", 1.0, *LEFT)],
+        "b": [seen("cat", 1.0, *RIGHT)],
+        "c": [],
+        "d": [],
+    }
     made = profile(truth, {})
     assert made.photos == 4
     assert made.area.mean == pytest.approx(1.5 / 4)
@@ -85,11 +94,16 @@ def test_never_found(seen):
 
 
 def test_own_answers_as_truth(seen):
-    """Where there is no truth, the provider's answer alone stands in: each of its objects is found at 1x1."""
+    """Where there is no truth, the provider's answer alone stands in: each of its objects is found
+    at 1x1."""
     alone = [seen("cat", 0.8, *LEFT), seen("dog", 0.6, *RIGHT)]
     answers = {ALONE: {"a": [alone]}, TWO: {"a": [[seen("cat", 0.7, *LEFT)]]}}
     made = profile({"a": alone}, answers)
-    assert groups(made) == {("cat", "1x1", "2x2"): 0.8, ("cat", "2x2", "2x2"): 0.7, ("dog", "1x1", "1x1"): 0.6}
+    assert groups(made) == {
+        ("cat", "1x1", "2x2"): 0.8,
+        ("cat", "2x2", "2x2"): 0.7,
+        ("dog", "1x1", "1x1"): 0.6,
+    }
     assert made.area.mean == 1.0
 
 
@@ -101,13 +115,17 @@ def test_floor(seen):
     assert made.rule(ALONE).floor == 0.4
 
 
-@pytest.mark.parametrize(("hits", "groupings", "found"), [(1, 1, True), (1, 2, False), (2, 3, True), (2, 4, False)])
+@pytest.mark.parametrize(
+    ("hits", "groupings", "found"), [(1, 1, True), (1, 2, False), (2, 3, True), (2, 4, False)]
+)
 def test_groupings(seen, hits, groupings, found):
-    """Asked among several sets of neighbours, an object counts as found if more than half of the answers have it, with
-    the mean of their scores."""
+    """Asked among several sets of neighbours, an object counts as found if more than half of the
+    answers have it, with the mean of their scores."""
     asked = [[seen("cat", 0.4 + 0.2 * index)] if index < hits else [] for index in range(groupings)]
     made = profile({"a": [seen("cat", 1.0)]}, {TWO: {"a": asked}})
-    assert groups(made) == ({("cat", "2x2", "2x2"): pytest.approx(fmean([0.4, 0.6][:hits]))} if found else {})
+    assert groups(made) == (
+        {("cat", "2x2", "2x2"): pytest.approx(fmean([0.4, 0.6][:hits]))} if found else {}
+    )
 
 
 def test_places_and_labels(seen):
@@ -117,15 +135,21 @@ def test_places_and_labels(seen):
 
 
 def test_provider_label(seen):
-    """Groups bear the label as the provider writes it, for it is the provider's answers that rules will see."""
+    """Groups bear the label as the provider writes it, for it is the provider's answers that rules
+    will see."""
     made = profile({"a": [seen("cat", 1.0)]}, {ALONE: {"a": [[seen("Cat", 0.9)]]}})
     assert [group.label for group in made.groups] == ["Cat"]
 
 
 @pytest.fixture
 def made(seen):
-    """Cats to 2x2 at .6 and .8 there, a dog to 2x2 at .4 there, an owl to 5x5 at .9 in 2x2 and .5 in 5x5."""
-    truth = {"a": [seen("cat", 1.0, *LEFT), seen("dog", 1.0, *RIGHT)], "b": [seen("cat", 1.0)], "c": [seen("owl", 1.0)]}
+    """Cats to 2x2 at .6 and .8 there, a dog to 2x2 at .4 there, an owl to 5x5 at .9 in 2x2 and .5
+    in 5x5."""
+    truth = {
+        "a": [seen("cat", 1.0, *LEFT), seen("dog", 1.0, *RIGHT)],
+        "b": [seen("cat", 1.0)],
+        "c": [seen("owl", 1.0)],
+    }
     answers = {
         TWO: {
             "a": [[seen("cat", 0.6, *LEFT), seen("dog", 0.4, *RIGHT)]],
@@ -141,7 +165,9 @@ def test_rule(made):
     """The rule of a shape has the mean scores there of what no larger shape finds."""
     rule = made.rule(TWO, factor=0.9, deviations=-0.5)
     assert rule.area.mean == pytest.approx(1.0)
-    assert {label: score.mean for label, score in rule.scores.items()} == pytest.approx({"cat": 0.7, "dog": 0.4})
+    assert {label: score.mean for label, score in rule.scores.items()} == pytest.approx(
+        {"cat": 0.7, "dog": 0.4}
+    )
     assert (rule.factor, rule.deviations, rule.floor) == (0.9, -0.5, 0.3)
 
 
@@ -161,7 +187,8 @@ def test_not_profiled(made, shape):
 
 
 def test_cascade(made):
-    """A cascade holds every stage but the last to its rule; the last need not have been profiled."""
+    """A cascade holds every stage but the last to its rule; the last need not have been
+    profiled."""
     cascade = made.cascade([FIVE, TWO, ALONE], factor=1.2)
     assert cascade.shapes == "5x5, 2x2, 1x1"
     assert [stage.rule.kind for stage in cascade.stages] == ["imgrid", "imgrid", "always"]
@@ -177,11 +204,15 @@ def test_saved(made, tmp_path):
 def test_no_profile(tmp_path):
     """A file that is not there, or something else, is named, with how to make one."""
     file = tmp_path / "profile.json"
-    with pytest.raises(ValueError, match=r"profile\.json: cannot be read \(No such file.*imgrid profile"):
+    with pytest.raises(
+        ValueError, match=r"profile\.json: cannot be read \(No such file.*imgrid profile"
+    ):
         Profile.load(file)
     for content in (b"{", b'{"photos": 3}', b"\xff"):
         file.write_bytes(content)
-        with pytest.raises(ValueError, match=r"profile\.json: is no profile; make it anew with: imgrid profile"):
+        with pytest.raises(
+            ValueError, match=r"profile\.json: is no profile; make it anew with: imgrid profile"
+        ):
             Profile.load(file)
 
 
@@ -196,9 +227,15 @@ def test_order_of_photos(scores, seed):
     names = [str(index) for index in range(len(scores))]
     shuffled = random.Random(seed).sample(names, len(names))
     whole = Box(0, 0, 1, 1)
-    answers = {TWO: {name: [[Detection("cat", score, whole)]] for name, score in zip(names, scores, strict=True)}}
+    answers = {
+        TWO: {
+            name: [[Detection("cat", score, whole)]]
+            for name, score in zip(names, scores, strict=True)
+        }
+    }
     one, other = (
-        profile({name: [Detection("cat", 1, whole)] for name in order}, answers) for order in (names, shuffled)
+        profile({name: [Detection("cat", 1, whole)] for name in order}, answers)
+        for order in (names, shuffled)
     )
     assert one.groups[0].score.mean == pytest.approx(other.groups[0].score.mean)
     assert one.groups[0].score.count == other.groups[0].score.count == len(scores)

@@ -33,7 +33,9 @@ def at_two(of, canvases=()):
 def test_ap50(seen):
     """Average precision is that of each grouping, and the mean of both."""
     cat = seen("cat", 0.9, *CENTRE)
-    of = made({"a": [cat], "b": [cat]}, {"a": [[cat], []], "b": [[cat], [cat]]}, {"a": [cat], "b": [cat]})
+    of = made(
+        {"a": [cat], "b": [cat]}, {"a": [[cat], []], "b": [[cat], [cat]]}, {"a": [cat], "b": [cat]}
+    )
     first, second = (each.ap50() for each in judge(of, TWO, reference(of, 0.3)))
     assert (first, second) == (1.0, pytest.approx(51 / 101))
     assert at_two(of).ap50 == pytest.approx((first + second) / 2)
@@ -53,14 +55,20 @@ def test_photos_that_count_twice(seen):
 def test_labels_together(seen):
     """Taken together, labels count by how many objects they have; what is true stays so."""
     cat, dog = seen("cat", 0.9, *CENTRE), seen("dog", 0.8, *TOP)
-    of = made({"a": [], "b": []}, {"a": [[cat]], "b": [[cat]]}, {"a": [cat, dog], "b": [cat]}, ("cat", "dog"))
+    of = made(
+        {"a": [], "b": []},
+        {"a": [[cat]], "b": [[cat]]},
+        {"a": [cat, dog], "b": [cat]},
+        ("cat", "dog"),
+    )
     (judged,) = judge(of, TWO, reference(of, 0.3))
     assert judged.ap50() == pytest.approx((1 + 0) / 2)
     assert judged.together().ap50() == pytest.approx(67 / 101)
 
 
 def test_unspoken_labels(seen):
-    """What is found of a label that a photo's truth does not speak of is neither right nor wrong."""
+    """What is found of a label that a photo's truth does not speak of is neither right nor
+    wrong."""
     cat, dog = seen("cat", 0.5, *CENTRE), seen("dog", 0.9, *CENTRE)
     of = made({"a": [cat]}, {"a": [[cat, dog]]}, {"a": [cat]})
     assert at_two(of).ap50 == 1.0
@@ -68,7 +76,8 @@ def test_unspoken_labels(seen):
 
 
 def test_without_truth(seen):
-    """Where nothing else is known the answer alone counts as true, of what scores enough; there is no AP50 then."""
+    """Where nothing else is known the answer alone counts as true, of what scores enough; there is
+    no AP50 then."""
     strong, faint = seen("cat", 0.9, *CENTRE), seen("cat", 0.1, *TOP)
     of = made({"a": [strong, faint]}, {"a": [[strong, faint]]})
     at = at_two(of)
@@ -77,7 +86,8 @@ def test_without_truth(seen):
 
 
 def test_agreement(seen):
-    """Agreement with the answer alone is the mean F1 of what scores one half or more, and 1 where both see nothing."""
+    """Agreement with the answer alone is the mean F1 of what scores one half or more, and 1 where
+    both see nothing."""
     cat, other, faint = seen("cat", 0.9, *CENTRE), seen("cat", 0.9, *TOP), seen("cat", 0.4, *TOP)
     of = made({"a": [cat], "b": [], "c": [cat]}, {"a": [[cat, other]], "b": [[faint]], "c": [[]]})
     assert agreement(of, TWO) == pytest.approx((2 / 3 + 1 + 0) / 3)
@@ -89,11 +99,15 @@ def test_reliability(seen):
     truth = {"a": [seen("cat", 1, *CENTRE)]}
     found = [seen("cat", 0.85, *CENTRE), seen("cat", 0.81, *TOP), seen("cat", 1.0, *BOTTOM)]
     of = made({"a": []}, {"a": [found]}, truth)
-    assert reliability(judge(of, TWO, reference(of, 0.3))) == [(pytest.approx(0.83), 0.5, 2), (1.0, 0.0, 1)]
+    assert reliability(judge(of, TWO, reference(of, 0.3))) == [
+        (pytest.approx(0.83), 0.5, 2),
+        (1.0, 0.0, 1),
+    ]
 
 
 def test_scores_alone(seen):
-    """A shape's scores lead to those that the same objects have alone, if there are enough of them."""
+    """A shape's scores lead to those that the same objects have alone, if there are enough of
+    them."""
     alone = {str(n): [seen("cat", 0.8, *CENTRE)] for n in range(LEAST_PAIRS)}
     gridded = {key: [[seen("cat", 0.4, *CENTRE), seen("cat", 0.9, *TOP)]] for key in alone}
     of = made(alone, gridded)
@@ -112,9 +126,12 @@ def test_smallest(seen):
     assert at_two(made({"a": [cat]}, {"a": [[]]})).smallest is None
 
 
-@pytest.mark.parametrize(("shape", "width"), [(Shape(1, 1), 400), (Shape(2, 1), 400), (Shape(2, 2), 200)])
+@pytest.mark.parametrize(
+    ("shape", "width"), [(Shape(1, 1), 400), (Shape(2, 1), 400), (Shape(2, 2), 200)]
+)
 def test_drawn(shape, width):
-    """Photos are drawn as large as their cell allows, portrait ones in the grid turned towards them."""
+    """Photos are drawn as large as their cell allows, portrait ones in the grid turned towards
+    them."""
     landscape, portrait = drawn_px([FACTS, Facts(200, 400, 1)], shape, (400, 400))
     assert landscape == portrait == pytest.approx((width * width / 2) ** 0.5)
 
@@ -134,34 +151,50 @@ class TestLosses:
         """Losses of one object a photo, found alone: its box, and whether the grid found it."""
         objects = [seen("cat", 0.9, *box) for box, _ in pairs]
         alone = {str(n): [cat] for n, cat in enumerate(objects)}
-        gridded = {str(n): [[cat] if hit else []] for n, (cat, (_, hit)) in enumerate(zip(objects, pairs, strict=True))}
+        gridded = {
+            str(n): [[cat] if hit else []]
+            for n, (cat, (_, hit)) in enumerate(zip(objects, pairs, strict=True))
+        }
         return at_two(made(alone, gridded)).losses
 
     def test_shares(self, seen):
         """Each is the share that a grid loses."""
-        lost = self.lost(seen, (self.EDGE, True), (self.EDGE, False), (self.INSIDE, True), (self.INSIDE, True))
+        lost = self.lost(
+            seen, (self.EDGE, True), (self.EDGE, False), (self.INSIDE, True), (self.INSIDE, True)
+        )
         assert lost == (2, 0.5, 0.0)
 
     def test_sizes(self, seen):
         """Objects of other sizes are not compared with."""
         large = (0.1, 0.1, 0.9, 0.9)
-        assert self.lost(seen, (self.EDGE, False), (self.INSIDE, True), (large, False)) == (1, 1.0, 0.0)
+        assert self.lost(seen, (self.EDGE, False), (self.INSIDE, True), (large, False)) == (
+            1,
+            1.0,
+            0.0,
+        )
 
     def test_nothing_to_compare(self, seen):
         """Where none touch an edge, or all do, nothing is told."""
         assert self.lost(seen, (self.INSIDE, True)) is None
         assert self.lost(seen, (self.EDGE, True)) is None
-        assert losses(Boxes.of_all([]).found.xyxy, Boxes.of_all([]).found.labels.astype(bool)) is None
+        assert (
+            losses(Boxes.of_all([]).found.xyxy, Boxes.of_all([]).found.labels.astype(bool)) is None
+        )
 
 
 class TestLeaks:
     """Two photos, one above the other: what the lower one's neighbour puts into it."""
 
     def count(self, above, below, alone_below=(), true_below=(), others=None, alone_above=None):
-        """Leaks into the photo below, where the grid found `below` there; alone the photo above shows `above`."""
+        """Leaks into the photo below, where the grid found `below` there; alone the photo above
+        shows `above`."""
         labels = Labels()
-        found = [labels.found(each) for each in (above if alone_above is None else alone_above, below)]
-        alone = Boxes.of_all([labels.found(above), labels.found(alone_below), labels.found(others or ())])
+        found = [
+            labels.found(each) for each in (above if alone_above is None else alone_above, below)
+        ]
+        alone = Boxes.of_all(
+            [labels.found(above), labels.found(alone_below), labels.found(others or ())]
+        )
         objects = Boxes.of_all([labels.found(()), labels.found(true_below), labels.found(())])
         canvases = [Cells(TWO.shape, TWO.shape, (0, 1), tuple(found))]
         if others is not None:
@@ -169,7 +202,8 @@ class TestLeaks:
         return leaks(canvases, alone, objects, 0.3)
 
     def test_leaked(self, seen):
-        """A box at the seam that nothing in its own photo bears out, opposite its neighbour's, has leaked in."""
+        """A box at the seam that nothing in its own photo bears out, opposite its neighbour's, has
+        leaked in."""
         assert self.count([seen("cat", 0.9, *BOTTOM)], [seen("cat", 0.5, *TOP)]) == (2, 1, 1, 1)
 
     @pytest.mark.parametrize(
@@ -182,7 +216,8 @@ class TestLeaks:
         ids=["seen alone", "true", "faint"],
     )
     def test_no_stranger(self, seen, change):
-        """What the photo's own answer alone has, or its truth, or what scores little, is no stranger."""
+        """What the photo's own answer alone has, or its truth, or what scores little, is no
+        stranger."""
         settings = {"below": [seen("cat", 0.5, *TOP)]} | change
         assert self.count([seen("cat", 0.9, *BOTTOM)], **settings)[1:3] == (0, 0)
 
@@ -195,11 +230,20 @@ class TestLeaks:
             (("cat", BOTTOM), ("cat", (0.4, 0.1, 0.6, 0.3))),
             (("cat", BOTTOM), ("cat", BOTTOM)),
         ],
-        ids=["another label", "away from the seam", "at another height", "beside the seam", "at another edge"],
+        ids=[
+            "another label",
+            "away from the seam",
+            "at another height",
+            "beside the seam",
+            "at another edge",
+        ],
     )
     def test_stranger_only(self, seen, above, below):
-        """Without the neighbour's object of that label right across the seam, a stranger has not leaked."""
-        assert self.count([seen(above[0], 0.9, *above[1])], [seen(below[0], 0.5, *below[1])])[1:3] == (1, 0)
+        """Without the neighbour's object of that label right across the seam, a stranger has not
+        leaked."""
+        assert self.count([seen(above[0], 0.9, *above[1])], [seen(below[0], 0.5, *below[1])])[
+            1:3
+        ] == (1, 0)
 
     def test_chance(self, seen):
         """What other photos in the neighbours' places would account for is chance."""

@@ -6,8 +6,10 @@ import pytest
 
 from thresholds.samples.ground_truth import read_coco
 
-IMAGES = [{"id": 1, "file_name": "a.jpg", "width": 200, "height": 100}, {"id": 2, "file_name": "b.jpg", "width": 10,
-                                                                        "height": 10}]  # fmt: skip
+IMAGES = [
+    {"id": 1, "file_name": "a.jpg", "width": 200, "height": 100},
+    {"id": 2, "file_name": "b.jpg", "width": 10, "height": 10},
+]
 CATEGORIES = [{"id": 3, "name": "sofa"}, {"id": 4, "name": "dog"}]
 
 
@@ -15,14 +17,17 @@ CATEGORIES = [{"id": 3, "name": "sofa"}, {"id": 4, "name": "dog"}]
 def read(tmp_path):
     def reading(*annotations):
         file = tmp_path / "truth.json"
-        file.write_text(json.dumps({"images": IMAGES, "categories": CATEGORIES, "annotations": annotations}))
+        file.write_text(
+            json.dumps({"images": IMAGES, "categories": CATEGORIES, "annotations": annotations})
+        )
         return read_coco(file)
 
     return reading
 
 
 def test_objects(read):
-    """Boxes are fractions of their image, labels those that COCO uses, and a crowd is apart from objects."""
+    """Boxes are fractions of their image, labels those that COCO uses, and a crowd is apart from
+    objects."""
     known = read(
         {"image_id": 1, "category_id": 3, "bbox": [20, 10, 100, 50]},
         {"image_id": 1, "category_id": 4, "bbox": [0, 0, 10, 10], "iscrowd": 1},
@@ -34,7 +39,8 @@ def test_objects(read):
 
 
 def test_labels(read):
-    """The file speaks of all its categories on every image, found there or not, under the same names."""
+    """The file speaks of all its categories on every image, found there or not, under the same
+    names."""
     assert {known.labels for known in read().values()} == {frozenset({"couch", "dog"})}
 
 

@@ -17,8 +17,13 @@ LARGE = rules.read({"kind": "imgrid", "area": {"mean": 0.5}})
 
 @pytest.fixture
 def stored(seen):
-    """Photo 0 is accepted at the grid in the first grouping and not in the second; photo 1 never is."""
-    large, small, alone = seen("cat", 0.9), seen("cat", 0.8, 0, 0, 0.2, 1), seen("dog", 0.7, 0, 0, 0.1, 1)
+    """Photo 0 is accepted at the grid in the first grouping and not in the second; photo 1 never
+    is."""
+    large, small, alone = (
+        seen("cat", 0.9),
+        seen("cat", 0.8, 0, 0, 0.2, 1),
+        seen("dog", 0.7, 0, 0, 0.1, 1),
+    )
     answers = {
         GRID: {"a": [[large], [small]], "b": [[small], [small]]},
         PAIR: {"a": [[small], [large]], "b": [[], []]},
@@ -29,8 +34,10 @@ def stored(seen):
 
 
 def staged(*stages, **more):
-    made = [Stage(shape=kind.shape, provider=kind.provider or None, **({"rule": rule} if rule else {}))
-            for kind, rule in stages]  # fmt: skip
+    made = [
+        Stage(shape=kind.shape, provider=kind.provider or None, **({"rule": rule} if rule else {}))
+        for kind, rule in stages
+    ]
     return Cascade(stages=made, **more)
 
 
@@ -43,8 +50,15 @@ def test_asked_again(stored, seen):
     """What it does not is asked at the next stage; the last one's answer stands."""
     dog = [seen("dog", 0.7, 0, 0, 0.1, 1)]
     for photo, grouping in ((0, 1), (1, 0)):
-        assert replay(staged((GRID, LARGE), (ITSELF, None)), stored, photo, grouping) == (dog, (GRID, ITSELF))
-    assert replay(staged((GRID, LARGE), (PAIR, LARGE), (ITSELF, LARGE)), stored, 1).looks == (GRID, PAIR, ITSELF)
+        assert replay(staged((GRID, LARGE), (ITSELF, None)), stored, photo, grouping) == (
+            dog,
+            (GRID, ITSELF),
+        )
+    assert replay(staged((GRID, LARGE), (PAIR, LARGE), (ITSELF, LARGE)), stored, 1).looks == (
+        GRID,
+        PAIR,
+        ITSELF,
+    )
 
 
 def test_groupings(stored):
@@ -56,7 +70,11 @@ def test_groupings(stored):
 
 def test_skipped(stored):
     """A rule may skip stages, never beyond the last; a companion's stage only adds its answer."""
-    far = gain.Rule(path="4x4,5x5", price=0.0, targets=[gain.Target(ahead=3, cost=1.0, gain=Trees.constant(0.0))])
+    far = gain.Rule(
+        path="4x4,5x5",
+        price=0.0,
+        targets=[gain.Target(ahead=3, cost=1.0, gain=Trees.constant(0.0))],
+    )
     cascade = staged((FREE, onward.Rule()), (GRID, far), (PAIR, None), (ITSELF, None), merge="fuse")
     assert replay(cascade, stored, 0).looks == (FREE, GRID, ITSELF)
 

@@ -27,7 +27,11 @@ def small(seen):
             ITSELF: {"a": [[cat]], "b": [[]], "c": [[dog]]},
             GRID: {"a": [[cat], [dog]], "b": [[dog], []]},
         },
-        {"a": ([cat], frozenset({"cat", "Dog"})), "b": ([], frozenset({"cat"})), "c": ([], frozenset())},
+        {
+            "a": ([cat], frozenset({"cat", "Dog"})),
+            "b": ([], frozenset({"cat"})),
+            "c": ([], frozenset()),
+        },
         provider="own",
     )
 
@@ -47,13 +51,18 @@ def alike(one, other):
             for photo in range(len(one)):
                 mine, its = told(one, kind, grouping, photo), told(other, kind, grouping, photo)
                 assert [each[0] for each in mine] == [each[0] for each in its]
-                assert [each[1] for each in mine] == pytest.approx([each[1] for each in its], abs=1e-6)
-                assert [each[2] for each in mine] == [pytest.approx(each[2], abs=1e-6) for each in its]
+                assert [each[1] for each in mine] == pytest.approx(
+                    [each[1] for each in its], abs=1e-6
+                )
+                assert [each[2] for each in mine] == [
+                    pytest.approx(each[2], abs=1e-6) for each in its
+                ]
     return True
 
 
 def test_of_detections(small, seen):
-    """Answers become arrays by kind and grouping, and say which photos were asked; truth says of which labels."""
+    """Answers become arrays by kind and grouping, and say which photos were asked; truth says of
+    which labels."""
     assert small.labels == ("cat", "dog")
     assert told(small, GRID, 1, 0) == [("dog", 0.5, (0, 0, 1, 1))]
     assert told(small, ITSELF, 0, 1) == []
@@ -72,12 +81,18 @@ def test_groupings_in_turn(small):
 def test_round_trip(small, tmp_path):
     """What is saved is loaded as it was, prices, companions and truth too."""
     price = Price(0.001, date(2026, 1, 2), (Tier(1000, 0.0005),))
-    made = made_up(12, kinds=(*KINDS, COMPANION), companions=("free",), provider="own", prices={"": price})
+    made = made_up(
+        12, kinds=(*KINDS, COMPANION), companions=("free",), provider="own", prices={"": price}
+    )
     for number, each in enumerate((small, made, made_up(6, known=False))):
         each.save(tmp_path / f"{number}.npz")
         again = Sample.load(tmp_path / f"{number}.npz")
         assert alike(again, each)
-        assert (again.provider, dict(again.prices), again.labels) == (each.provider, dict(each.prices), each.labels)
+        assert (again.provider, dict(again.prices), again.labels) == (
+            each.provider,
+            dict(each.prices),
+            each.labels,
+        )
         assert (again.truth is None) == (each.truth is None)
         if each.truth is not None:
             assert np.array_equal(again.covered, each.covered)
@@ -105,18 +120,25 @@ def test_without_companions():
 class TestJoined:
     @pytest.fixture
     def other(self, seen):
-        """Another provider's, who has seen `c`, `a` and a photo of its own, and speaks of owls too."""
+        """Another provider's, who has seen `c`, `a` and a photo of its own, and speaks of owls
+        too."""
         found = [[seen("OWL", 0.7), seen("Cat", 0.6)]]
         looks = {ITSELF: {"c": [[]], "a": found, "z": [[]]}, Kind(Shape(1, 1), "free"): {"c": [[]]}}
         facts = {"c": FACTS["c"], "a": FACTS["a"], "z": Facts(9, 9, 9)}
-        return sample(facts, looks, provider="dear", prices={"": Price(0.005)}, companions=("free",))
+        return sample(
+            facts, looks, provider="dear", prices={"": Price(0.005)}, companions=("free",)
+        )
 
     def test_joined(self, small, other):
-        """Its looks are named after its provider, labels are one list, and only photos that both have seen are left."""
+        """Its looks are named after its provider, labels are one list, and only photos that both
+        have seen are left."""
         both = small.joined(other)
         assert both.photos == ("a", "c")
         assert list(both.looks) == [ITSELF, GRID, Kind(Shape(1, 1), "dear")]
-        assert told(both, Kind(Shape(1, 1), "dear"), 0, 0) == [("OWL", 0.7, (0, 0, 1, 1)), ("cat", 0.6, (0, 0, 1, 1))]
+        assert told(both, Kind(Shape(1, 1), "dear"), 0, 0) == [
+            ("OWL", 0.7, (0, 0, 1, 1)),
+            ("cat", 0.6, (0, 0, 1, 1)),
+        ]
         assert told(both, ITSELF, 0, 1) == told(small, ITSELF, 0, 2)
         assert both.prices == {"dear": Price(0.005)}
 
@@ -153,7 +175,8 @@ def test_not_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"PK\x03\x04 and nothing", "half", "flipped", "array", "other", "json", "keys"]
+    "content",
+    [b"", b"{}", b"PK\x03\x04 and nothing", "half", "flipped", "array", "other", "json", "keys"],
 )
 def test_malformed(small, tmp_path, content):
     """A file that is something else, or a part of one, is named."""

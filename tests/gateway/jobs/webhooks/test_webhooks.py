@@ -1,4 +1,5 @@
-"""Webhooks: signed as the specification says, delivered at least once, and no receiver delays another."""
+"""Webhooks: signed as the specification says, delivered at least once, and no receiver delays
+another."""
 
 import asyncio
 import base64
@@ -34,7 +35,8 @@ SECONDS, MINUTE, HOUR = 1, 60, 3600
 
 @dataclass
 class Store:
-    """A DeliveryStore in memory, which keeps what it was told: the deliveries, their leases, the dead ones."""
+    """A DeliveryStore in memory, which keeps what it was told: the deliveries, their leases, the
+    dead ones."""
 
     waiting: dict[str, Delivery] = field(default_factory=dict)
     buried: dict[str, Delivery] = field(default_factory=dict)
@@ -78,11 +80,14 @@ class Store:
 
 def delivery(name="d1", url="http://receiver.example/hook", **changes):
     fixed = {"tenant": "shop", "job": "job-1", "kind": "job.done", "index": 0, "attempts": 0}
-    return Delivery(**{"id": name, "url": url, "due_at": START, "created_at": START, **fixed, **changes})
+    return Delivery(
+        **{"id": name, "url": url, "due_at": START, "created_at": START, **fixed, **changes}
+    )
 
 
 class Posted:
-    """A Post that keeps what is sent, and answers with the statuses in turn, or raises them; the last one stays."""
+    """A Post that keeps what is sent, and answers with the statuses in turn, or raises them; the
+    last one stays."""
 
     def __init__(self, *statuses):
         self.sent = []
@@ -131,7 +136,9 @@ async def said(delivery):
 
 
 @asynccontextmanager
-async def running(post, *deliveries, body=said, secrets=lambda tenant: [SECRET], pace=QUICK, store=None, **more):
+async def running(
+    post, *deliveries, body=said, secrets=lambda tenant: [SECRET], pace=QUICK, store=None, **more
+):
     """A bench whose deliverer runs as long as the block lasts."""
     store = store or Store()
     store.waiting.update({each.id: each for each in deliveries})
@@ -150,7 +157,8 @@ async def running(post, *deliveries, body=said, secrets=lambda tenant: [SECRET],
 
 @dataclass
 class Receiver:
-    """A real HTTP server on loopback. Verifies what it takes, with the package that receivers use."""
+    """A real HTTP server on loopback. Verifies what it takes, with the package that receivers
+    use."""
 
     secret: str = SECRET
     status: int = 204
@@ -164,7 +172,9 @@ class Receiver:
         self.knocked += 1
         if self.opened is not None:
             await self.opened.wait()
-        told = standardwebhooks.Webhook(self.secret).verify(await request.read(), dict(request.headers))
+        told = standardwebhooks.Webhook(self.secret).verify(
+            await request.read(), dict(request.headers)
+        )
         self.got.append((request.headers["webhook-id"], told))
         return web.Response(status=self.status)
 
@@ -197,7 +207,8 @@ async def guard():
 
 @given(st.text(st.characters(codec="utf-8")), st.integers(24, 64))
 def test_signatures_are_the_specifications(body, length):
-    """The package that receivers verify with accepts what is signed here, whatever the body and the secret."""
+    """The package that receivers verify with accepts what is signed here, whatever the body and the
+    secret."""
     secret = signing.PREFIX + base64.b64encode(b"k" * length).decode()
     ours = signing.headers([secret], "msg_1", int(time.time()), body.encode())
     standardwebhooks.Webhook(secret).verify(body, ours, json_parse=False)
@@ -266,7 +277,9 @@ def test_what_is_no_secret(secret, message):
     with pytest.raises(ValueError, match=message) as refused:
         signing.parse_secret(secret)
     assert "imgrid webhooks secret" in str(refused.value)
-    assert not secret.removeprefix("whsec_") or secret.removeprefix("whsec_") not in str(refused.value)
+    assert not secret.removeprefix("whsec_") or secret.removeprefix("whsec_") not in str(
+        refused.value
+    )
 
 
 # The schedule.
@@ -274,7 +287,8 @@ def test_what_is_no_secret(secret, message):
 
 @given(st.integers(0, 20), st.randoms(use_true_random=False))
 def test_schedule(attempts, rng):
-    """Pauses grow from seconds to hours, each up to a tenth longer by chance; the eighth attempt is the last."""
+    """Pauses grow from seconds to hours, each up to a tenth longer by chance; the eighth attempt is
+    the last."""
     again = again_at(attempts, START, rng)
     if attempts >= 7:
         assert again is None
@@ -290,12 +304,16 @@ async def test_first_attempt():
         assert (attempt.result, attempt.error, attempt.again_at) == (Result.MADE, "", None)
         assert (bench.store.taken, bench.store.waiting) == (["d1"], {})
     ((url, body, headers),) = post.sent
-    assert (url, json.loads(body)) == ("http://receiver.example/hook", {"type": "job.done", "data": {"job": "job-1"}})
+    assert (url, json.loads(body)) == (
+        "http://receiver.example/hook",
+        {"type": "job.done", "data": {"job": "job-1"}},
+    )
     standardwebhooks.Webhook(SECRET).verify(body, headers)
 
 
 async def test_retries():
-    """After 5 seconds, 5 and 30 minutes, 2, 5, 10 and 10 hours it is tried again, always under the same id."""
+    """After 5 seconds, 5 and 30 minutes, 2, 5, 10 and 10 hours it is tried again, always under the
+    same id."""
     post = Posted(500)
     async with running(post, delivery()) as bench:
         pauses = (5 * SECONDS, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 10 * HOUR)
@@ -311,7 +329,11 @@ async def test_retries():
         await bench.quiet()
         assert len(post.sent) == 8
         (dead,) = await bench.store.dead()
-        assert (dead.id, dead.attempts, dead.last_error) == ("d1", 8, "The receiver answered with status 500.")
+        assert (dead.id, dead.attempts, dead.last_error) == (
+            "d1",
+            8,
+            "The receiver answered with status 500.",
+        )
     assert {headers["webhook-id"] for _, _, headers in post.sent} == {"d1"}
 
 
@@ -325,8 +347,21 @@ async def test_what_is_signed_again_has_its_own_time():
     assert [headers["webhook-timestamp"] for _, _, headers in post.sent] == ["1000", "2000"]
 
 
-@pytest.mark.parametrize("status", [301, 400, 404, 408, 429, 500, 503, FetchFailed("no", passing=False),
-                                    FetchFailed("no", passing=True), RuntimeError("a bug")])  # fmt: skip
+@pytest.mark.parametrize(
+    "status",
+    [
+        301,
+        400,
+        404,
+        408,
+        429,
+        500,
+        503,
+        FetchFailed("no", passing=False),
+        FetchFailed("no", passing=True),
+        RuntimeError("a bug"),
+    ],
+)
 async def test_failures_that_may_pass(status):
     """Whatever is no success, redirects too, is tried again."""
     async with running(Posted(status, 204), delivery()) as bench:
@@ -338,10 +373,12 @@ async def test_failures_that_may_pass(status):
 
 
 @pytest.mark.parametrize(
-    ("status", "why"), [(410, "status 410"), (UrlRefused("That address is not allowed."), "not allowed")]
+    ("status", "why"),
+    [(410, "status 410"), (UrlRefused("That address is not allowed."), "not allowed")],
 )
 async def test_failures_that_do_not_pass(status, why):
-    """A receiver that is gone, and an address that is refused, are not tried again; the list says why."""
+    """A receiver that is gone, and an address that is refused, are not tried again; the list says
+    why."""
     async with running(Posted(status), delivery()) as bench:
         (attempt,) = await bench.attempts(1)
         assert attempt.result is Result.DEAD
@@ -363,7 +400,8 @@ async def test_forgotten_job():
 
 
 async def test_no_secret():
-    """Nothing is sent unsigned: while a tenant has no secret, its deliveries wait as if the receiver failed."""
+    """Nothing is sent unsigned: while a tenant has no secret, its deliveries wait as if the
+    receiver failed."""
     post = Posted(200)
     async with running(post, delivery(), secrets=lambda tenant: []) as bench:
         (attempt,) = await bench.attempts(1)
@@ -374,7 +412,9 @@ async def test_no_secret():
 async def test_each_tenants_own_secret():
     """A delivery is signed with its own tenant's secret."""
     secrets, post = {"shop": [SECRET], "farm": [OTHER]}, Posted(200)
-    async with running(post, delivery(), delivery("d2", tenant="farm"), secrets=secrets.get) as bench:
+    async with running(
+        post, delivery(), delivery("d2", tenant="farm"), secrets=secrets.get
+    ) as bench:
         await bench.attempts(2)
     for _, body, headers in post.sent:
         secret = SECRET if headers["webhook-id"] == "d1" else OTHER
@@ -385,7 +425,8 @@ async def test_each_tenants_own_secret():
 
 
 async def test_replay():
-    """A dead delivery that is replayed is due at once, under its own id, with the whole schedule before it again."""
+    """A dead delivery that is replayed is due at once, under its own id, with the whole schedule
+    before it again."""
     post = Posted(410, 500, 200)
     async with running(post, delivery()) as bench:
         await bench.attempts(1)
@@ -406,14 +447,16 @@ async def test_replay_says_what(ids, everything):
 
 
 async def test_replay_of_all():
-    """All dead deliveries can be replayed at once; those that are no longer there are not counted."""
+    """All dead deliveries can be replayed at once; those that are no longer there are not
+    counted."""
     store = Store(buried={name: delivery(name) for name in "abc"})
     assert await replay(store, ["a", "gone"], everything=False) == 1
     assert await replay(store, [], everything=True) == 2
 
 
 def test_list():
-    """The list of dead deliveries says what they are about, where they were to go and why they did not."""
+    """The list of dead deliveries says what they are about, where they were to go and why they did
+    not."""
     dead = [
         delivery("d1", attempts=8, last_error="The receiver answered with status [500]."),
         delivery("d2", kind="photo.settled", index=7, attempts=1, last_error="status 410"),
@@ -421,8 +464,16 @@ def test_list():
     console = Console(width=200, record=True, file=StringIO())
     console.print(table(dead))
     shown = console.export_text()
-    for text in ("2 dead deliveries", "d1", "job-1", "photo.settled 7", "http://receiver.example/hook", "2027-01-15",
-                 "status [500]", "status 410"):  # fmt: skip
+    for text in (
+        "2 dead deliveries",
+        "d1",
+        "job-1",
+        "photo.settled 7",
+        "http://receiver.example/hook",
+        "2027-01-15",
+        "status [500]",
+        "status 410",
+    ):
         assert text in shown
 
 
@@ -437,7 +488,8 @@ async def test_store_away():
 
 
 async def test_process_died():
-    """What a process had in hand when it died is due again when its lease ends, under the same id."""
+    """What a process had in hand when it died is due again when its lease ends, under the same
+    id."""
     died = delivery(due_at=START + 60)
     post = Posted(200)
     async with running(post, died) as bench:
@@ -449,7 +501,8 @@ async def test_process_died():
 
 
 async def test_body_away():
-    """Where what is to be said cannot be read for the moment, that is no attempt: it is due when the lease ends."""
+    """Where what is to be said cannot be read for the moment, that is no attempt: it is due when
+    the lease ends."""
     fails = [BufferAway("gone for a moment")]
 
     async def body(delivery):
@@ -465,7 +518,8 @@ async def test_body_away():
 
 
 async def test_not_written_down(caplog):
-    """A delivery that was made and could not be marked so is made again: at least once, never less."""
+    """A delivery that was made and could not be marked so is made again: at least once, never
+    less."""
 
     class Forgetful(Store):
         async def made(self, delivery_id):
@@ -516,7 +570,8 @@ async def test_cancelled():
 
 
 async def test_real_receiver():
-    """A receiver on the network verifies each message and sees each id once; one that fails sees it again."""
+    """A receiver on the network verifies each message and sees each id once; one that fails sees it
+    again."""
     async with Receiver().listening() as receiver, guard() as post:
         first = [delivery(name, receiver.url) for name in "abcdefghij"]
         async with running(post, *first) as bench:
@@ -578,7 +633,11 @@ async def test_many_receivers_that_hang():
             await opened.wait()
         return 200
 
-    slow = [delivery(f"s{host}-{n}", f"http://slow{host}.example/") for host in range(10) for n in range(30)]
+    slow = [
+        delivery(f"s{host}-{n}", f"http://slow{host}.example/")
+        for host in range(10)
+        for n in range(30)
+    ]
     pace = replace(QUICK, concurrency=32, per_host=2)
     async with running(post, *slow, pace=pace) as bench:
         await bench.until(lambda: sum(turns.values()) == 20)
@@ -590,7 +649,8 @@ async def test_many_receivers_that_hang():
 
 
 async def test_too_late_for_its_lease():
-    """A delivery whose turn comes when its lease has nearly ended is left to the next claim, not sent twice over."""
+    """A delivery whose turn comes when its lease has nearly ended is left to the next claim, not
+    sent twice over."""
     opened, sent = asyncio.Event(), []
 
     async def post(url, body, headers):
@@ -598,7 +658,9 @@ async def test_too_late_for_its_lease():
         await opened.wait()
         return 200
 
-    async with running(post, delivery("a"), delivery("b"), pace=replace(QUICK, per_host=1)) as bench:
+    async with running(
+        post, delivery("a"), delivery("b"), pace=replace(QUICK, per_host=1)
+    ) as bench:
         await bench.until(lambda: sent == ["a"])
         bench.now += Pace().held_s + 1
         opened.set()
@@ -632,7 +694,8 @@ async def test_woken():
 
 
 async def test_tenant_of_many_hosts():
-    """A tenant whose many hosts all hang leaves some of all turns to others: their deliveries arrive."""
+    """A tenant whose many hosts all hang leaves some of all turns to others: their deliveries
+    arrive."""
     opened, made = asyncio.Event(), []
 
     async def post(url, body, headers):
@@ -641,7 +704,9 @@ async def test_tenant_of_many_hosts():
         made.append(url)
         return 200
 
-    slow = [replace(delivery(f"s{n}", f"http://slow{n}.example/"), tenant="greedy") for n in range(60)]
+    slow = [
+        replace(delivery(f"s{n}", f"http://slow{n}.example/"), tenant="greedy") for n in range(60)
+    ]
     fine = [delivery(f"q{n}", "http://quick.example/", due_at=START + 0.5) for n in range(10)]
     async with running(post, *slow, *fine, pace=replace(QUICK, concurrency=16)) as bench:
         bench.turn(1)

@@ -43,12 +43,15 @@ ROUTE = {
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twelve photos, two of them portraits, each with one shape and some with a second, small one."""
+    """Twelve photos, two of them portraits, each with one shape and some with a second, small
+    one."""
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(12):
         size = (150, 200) if number < 2 else (200, 150)
-        blocks = [Block("red", 20, 20, 100 + number, 100)] + [Block("blue", 120, 110, 132, 122)] * (number % 3 == 0)
+        blocks = [Block("red", 20, 20, 100 + number, 100)] + [Block("blue", 120, 110, 132, 122)] * (
+            number % 3 == 0
+        )
         (photos / f"{number:02d}.png").write_bytes(encoded(drawn(size, *blocks)))
     return photos
 
@@ -60,7 +63,9 @@ def quiet():
 
 def truth_of(folder, names=None):
     names = names or sorted(path.name for path in folder.glob("*.png"))
-    images = [{"id": i, "file_name": name, "width": 200, "height": 150} for i, name in enumerate(names)]
+    images = [
+        {"id": i, "file_name": name, "width": 200, "height": 150} for i, name in enumerate(names)
+    ]
     boxes = [{"image_id": i, "category_id": 7, "bbox": [20, 20, 85, 80]} for i in range(len(names))]
     file = folder.parent / "truth.json"
     document = {"images": images, "annotations": boxes, "categories": [{"id": 7, "name": "Red"}]}
@@ -75,7 +80,9 @@ def sample(folder, shapes="1x1,2x2", truths=(), **how):
 class TestQuestions:
     """Which canvases a profile asks about."""
 
-    SIZES = {f"l{n}": Size(200, 100) for n in range(10)} | {f"p{n}": Size(100, 200) for n in range(3)}
+    SIZES = {f"l{n}": Size(200, 100) for n in range(10)} | {
+        f"p{n}": Size(100, 200) for n in range(3)
+    }
 
     def test_every_photo_is_asked_at_every_shape(self):
         """At each shape, each photo is on a canvas, and every canvas is full."""
@@ -97,7 +104,8 @@ class TestQuestions:
         assert len(questions(self.SIZES, [Shape(1, 1)], 5)) == len(self.SIZES)
 
     def test_groupings_that_come_out_the_same(self, tmp_path):
-        """A question that several groupings have is paid for once, and its answer is all of theirs."""
+        """A question that several groupings have is paid for once, and its answer is all of
+        theirs."""
         sizes = {"only": Size(100, 200)}
         asked = questions(sizes, [Shape(2, 2)], 3)
         errand = Errand(ScriptedProvider(), asked, Store(tmp_path, MADE_WITH))
@@ -106,7 +114,8 @@ class TestQuestions:
         assert len(errand.answered(sizes)) == 3
 
     def test_the_same_sample_gives_the_same_questions(self):
-        """The order in which photos are found makes no difference: what was paid for is found again."""
+        """The order in which photos are found makes no difference: what was paid for is found
+        again."""
         backwards = dict(reversed(self.SIZES.items()))
         assert questions(self.SIZES, [Shape(3, 2)], 2) == questions(backwards, [Shape(3, 2)], 2)
 
@@ -114,17 +123,27 @@ class TestQuestions:
 class TestStore:
     """What is kept of what was paid for."""
 
-    FOUND = [Detection("dog", 0.5, Box(0.1, 0.2, 0.3, 0.4), kind="x", polygon=((0.1, 0.2), (0.3, 0.4)), key=3)]
+    FOUND = [
+        Detection(
+            "dog", 0.5, Box(0.1, 0.2, 0.3, 0.4), kind="x", polygon=((0.1, 0.2), (0.3, 0.4)), key=3
+        )
+    ]
     QUESTION = Question(Shape(2, 1), ("a", "b"))
 
     def test_answers_survive(self, tmp_path):
         """What one store was given, the next one has."""
         Store(tmp_path, MADE_WITH).put(self.QUESTION, self.FOUND)
         (kept,) = Store(tmp_path, MADE_WITH).get(self.QUESTION)
-        assert (kept.label, kept.score, kept.box, kept.key) == ("dog", 0.5, Box(0.1, 0.2, 0.3, 0.4), 3)
+        assert (kept.label, kept.score, kept.box, kept.key) == (
+            "dog",
+            0.5,
+            Box(0.1, 0.2, 0.3, 0.4),
+            3,
+        )
 
     def test_a_line_cut_short_is_passed_over(self, tmp_path):
-        """A crash in the middle of a line costs that line only, even when writing goes on after it."""
+        """A crash in the middle of a line costs that line only, even when writing goes on after
+        it."""
         store = Store(tmp_path, MADE_WITH)
         store.put(self.QUESTION, self.FOUND)
         with (tmp_path / "responses.jsonl").open("a") as file:
@@ -157,7 +176,9 @@ class TestAsking:
 
     @pytest.fixture
     def asked(self, photos):
-        return questions({key: one.size for key, one in photos.items()}, [Shape(1, 1), Shape(2, 2)], 1)
+        return questions(
+            {key: one.size for key, one in photos.items()}, [Shape(1, 1), Shape(2, 2)], 1
+        )
 
     def test_an_answer_is_never_paid_for_twice(self, tmp_path, photos, asked):
         """A second run over the same folder asks nothing."""
@@ -176,8 +197,11 @@ class TestAsking:
         assert rest.calls == len(asked) - (broken.calls - 1)
 
     def test_silence_is_not_asked_again(self, tmp_path, photos, asked):
-        """A call that may have been billed without an answer is the last one, and what was answered is kept."""
-        silent = ScriptedProvider(introduced=about(concurrency=1), errors=[None, None, NoAnswer("20 s")])
+        """A call that may have been billed without an answer is the last one, and what was answered
+        is kept."""
+        silent = ScriptedProvider(
+            introduced=about(concurrency=1), errors=[None, None, NoAnswer("20 s")]
+        )
         with pytest.raises(NoAnswer):
             self.ask(tmp_path, silent, photos, asked)
         assert silent.calls == 3
@@ -186,12 +210,16 @@ class TestAsking:
         assert rest.calls == len(asked) - 2
 
     def test_silence_is_told_before_other_failures(self, tmp_path, photos, asked):
-        """Of several failures at a time, one that may have been billed is raised; all such are noted."""
+        """Of several failures at a time, one that may have been billed is raised; all such are
+        noted."""
         errors = [Misconfigured("no credit"), NoAnswer("20 s"), NoAnswer("20 s")]
         profiler = Profiler(
             ScriptedProvider(introduced=about(concurrency=3), errors=errors),
-            Task.OBJECTS, photos, Store(tmp_path, MADE_WITH), Studio(1),
-        )  # fmt: skip
+            Task.OBJECTS,
+            photos,
+            Store(tmp_path, MADE_WITH),
+            Studio(1),
+        )
         with pytest.raises(NoAnswer):
             asyncio.run(profiler.ask(asked, lambda: None))
         assert len(profiler.unanswered) == 2
@@ -208,19 +236,26 @@ class TestAsking:
         """Photos of a grid have the border that the profile was given; a photo alone has none."""
         plain, bordered = ScriptedProvider(), ScriptedProvider()
         for name, border, provider in (("plain", "none", plain), ("bordered", "black", bordered)):
-            profiler = Profiler(provider, Task.OBJECTS, photos, Store(tmp_path / name, MADE_WITH), Studio(1), border)
+            profiler = Profiler(
+                provider, Task.OBJECTS, photos, Store(tmp_path / name, MADE_WITH), Studio(1), border
+            )
             asyncio.run(profiler.ask(asked, lambda: None))
         alone = sum(len(question.photos) == 1 for question in asked)
-        both = {picture.data for picture in plain.asked} & {picture.data for picture in bordered.asked}
+        both = {picture.data for picture in plain.asked} & {
+            picture.data for picture in bordered.asked
+        }
         assert 0 < alone == len(both) < len(asked)
 
     def test_what_is_under_way_is_kept(self, tmp_path, photos, asked):
-        """When it is interrupted, answers that are on their way are waited for: they will be billed."""
+        """When it is interrupted, answers that are on their way are waited for: they will be
+        billed."""
         provider = ScriptedProvider(introduced=about(concurrency=2))
         profiler = Profiler(provider, Task.OBJECTS, photos, Store(tmp_path, MADE_WITH), Studio(1))
 
         async def interrupted():
-            asking = asyncio.create_task(profiler.ask(asked, lambda: asking.cancelling() or asking.cancel()))
+            asking = asyncio.create_task(
+                profiler.ask(asked, lambda: asking.cancelling() or asking.cancel())
+            )
             await asyncio.gather(asking, return_exceptions=True)
 
         asyncio.run(interrupted())
@@ -229,7 +264,9 @@ class TestAsking:
 
     def test_a_refused_canvas_is_noted(self, tmp_path, photos, asked):
         """A canvas that the provider refuses is left out, and the others are asked."""
-        profiler = self.ask(tmp_path, ScriptedProvider(errors=[PictureRefused("no")]), photos, asked)
+        profiler = self.ask(
+            tmp_path, ScriptedProvider(errors=[PictureRefused("no")]), photos, asked
+        )
         assert len(profiler.refused) == 1
         assert len((tmp_path / "responses.jsonl").read_text().splitlines()) == len(asked) - 1
 
@@ -250,7 +287,9 @@ class TestCommand:
     def run(self, tmp_path, wanted, quiet, provider=None, friend=None, **route):
         both = {"here": {"kind": "shapes"}, "friend": {"kind": "shapes"}}
         config = {"providers": both, "routes": [{**ROUTE["routes"][0], **route}]}
-        standing_in = {name: each for name, each in (("here", provider), ("friend", friend)) if each}
+        standing_in = {
+            name: each for name, each in (("here", provider), ("friend", friend)) if each
+        }
         parts = parts_of(tmp_path, config, standing_in)
         return profile.run(
             parts,
@@ -271,15 +310,19 @@ class TestCommand:
         assert "red" in rule.scores
 
     def test_what_may_have_been_billed_is_said(self, tmp_path, folder, quiet):
-        """After a call without an answer the command stops, and says what may be paid twice and what is kept."""
+        """After a call without an answer the command stops, and says what may be paid twice and
+        what is kept."""
         silent = ScriptedProvider(introduced=about(concurrency=1), errors=[None, NoAnswer("20 s")])
-        with pytest.raises(ConfigError, match=r"20 s.*1 image may have been billed.*is kept.*that one once more"):
+        with pytest.raises(
+            ConfigError, match=r"20 s.*1 image may have been billed.*is kept.*that one once more"
+        ):
             self.run(tmp_path, sample(folder), quiet, silent)
         assert silent.calls == 2
         assert len((tmp_path / "out/responses.jsonl").read_text().splitlines()) == 1
 
     def test_its_cascades_keep_the_border(self, tmp_path, folder, quiet):
-        """The route's border is noted with the answers, and is that of the cascades made of them."""
+        """The route's border is noted with the answers, and is that of the cascades made of
+        them."""
         result = self.run(tmp_path, sample(folder), quiet, border="blurred")
         result.write([parse_shapes("2x2,1x1")], factor=1, deviations=0, console=quiet)
         assert load(tmp_path / "out/cascade-2x2-1x1.json").border == "blurred"
@@ -292,31 +335,43 @@ class TestCommand:
             self.run(tmp_path, sample(folder), quiet, border="black")
 
     def test_truth_makes_the_area(self, tmp_path, folder, quiet):
-        """With ground truth, the mean area is the true boxes', and only listed photos are asked about."""
-        result = self.run(tmp_path, sample(folder, truths=[truth_of(folder, ["03.png", "04.png"])]), quiet)
+        """With ground truth, the mean area is the true boxes', and only listed photos are asked
+        about."""
+        result = self.run(
+            tmp_path, sample(folder, truths=[truth_of(folder, ["03.png", "04.png"])]), quiet
+        )
         assert result.profile.photos == 2
         assert result.profile.area.mean == pytest.approx(85 * 80 / (200 * 150))
 
     @pytest.mark.parametrize("known", [False, True])
     def test_alone_is_always_asked(self, tmp_path, folder, quiet, known):
-        """The answer alone is asked for whatever shapes were named: all else is compared with it."""
+        """The answer alone is asked for whatever shapes were named: all else is compared with
+        it."""
         truths = [truth_of(folder)] if known else []
         result = self.run(tmp_path, sample(folder, shapes="2x2", truths=truths), quiet)
         assert {str(group.shape) for group in result.profile.groups} == {"1x1", "2x2"}
 
     def test_the_sample_is_kept(self, tmp_path, folder, quiet):
-        """Beside the profile lies the sample: facts and answers of every photo that was opened, by shape, each grouping
-        by itself."""
-        self.run(tmp_path, replace(sample(folder), groupings=2), quiet).write([], factor=1, deviations=0, console=quiet)
+        """Beside the profile lies the sample: facts and answers of every photo that was opened, by
+        shape, each grouping by itself."""
+        self.run(tmp_path, replace(sample(folder), groupings=2), quiet).write(
+            [], factor=1, deviations=0, console=quiet
+        )
         kept = samples.Sample.load(tmp_path / "out" / samples.FILE)
         assert len(kept) == len(kept.complete) == 12
         assert {str(kind): len(looks) for kind, looks in kept.looks.items()} == {"1x1": 1, "2x2": 2}
-        assert sorted({(fact.width_px, fact.height_px) for fact in kept.facts}) == [(150, 200), (200, 150)]
-        assert sorted(fact.bytes for fact in kept.facts) == sorted(len(f.read_bytes()) for f in folder.iterdir())
+        assert sorted({(fact.width_px, fact.height_px) for fact in kept.facts}) == [
+            (150, 200),
+            (200, 150),
+        ]
+        assert sorted(fact.bytes for fact in kept.facts) == sorted(
+            len(f.read_bytes()) for f in folder.iterdir()
+        )
         assert (kept.truth, kept.covered) == (None, None)
 
     def test_the_sample_knows_what_its_truth_speaks_of(self, tmp_path, folder, quiet):
-        """Labels that are no category of a photo's own truth file are not covered, whatever other files speak of."""
+        """Labels that are no category of a photo's own truth file are not covered, whatever other
+        files speak of."""
         other = folder.parent / "other"
         other.mkdir()
         (other / "one.png").write_bytes(encoded(drawn((200, 150), Block("blue", 20, 20, 100, 100))))
@@ -324,23 +379,29 @@ class TestCommand:
         image = {"id": 1, "file_name": "one.png", "width": 200, "height": 150}
         box = {"image_id": 1, "category_id": 1, "bbox": [20, 20, 80, 80]}
         categories = [{"id": 1, "name": "blue"}, {"id": 2, "name": "red"}]
-        second.write_text(json.dumps({"images": [image], "annotations": [box], "categories": categories}))
+        second.write_text(
+            json.dumps({"images": [image], "annotations": [box], "categories": categories})
+        )
         wanted = Sample([folder, other], [truth_of(folder), second], parse_shapes("1x1"), 1, 0.3)
         kept = self.run(tmp_path, wanted, quiet).sample
-        spoken_of = Counter(tuple(n for n, c in zip(kept.labels, row, strict=True) if c) for row in kept.covered)
+        spoken_of = Counter(
+            tuple(n for n, c in zip(kept.labels, row, strict=True) if c) for row in kept.covered
+        )
         assert spoken_of == {("red",): 12, ("red", "blue"): 1}
         assert len(kept.truth.found) == 13
 
     def test_a_companion_is_asked_alone(self, tmp_path, folder, quiet):
-        """A companion's answers about each photo alone are looks of their own, kept in a folder of their own; the same
-        again asks nobody."""
+        """A companion's answers about each photo alone are looks of their own, kept in a folder of
+        their own; the same again asks nobody."""
         seen = ScriptedProvider(), ScriptedProvider()
         for provider in seen:
             result = self.run(tmp_path, sample(folder, companion="friend"), quiet, friend=provider)
         assert [provider.calls for provider in seen] == [12, 0]
         assert {str(kind) for kind in result.sample.looks} == {"1x1", "2x2", "friend:1x1"}
         assert result.sample.asked[Kind(Shape(1, 1), "friend")].all()
-        assert len((tmp_path / "out/companion-friend/responses.jsonl").read_text().splitlines()) == 12
+        assert (
+            len((tmp_path / "out/companion-friend/responses.jsonl").read_text().splitlines()) == 12
+        )
 
     def test_a_companion_must_be_there(self, tmp_path, folder, quiet):
         """One that is not configured is an error that names those that are."""
@@ -358,7 +419,9 @@ class TestCommand:
         with pytest.raises(ConfigError, match="3x3"):
             result.write([parse_shapes("3x3,1x1")], factor=1, deviations=0, console=quiet)
 
-    @pytest.mark.parametrize(("truths", "message"), [(2, "one truth for each"), (1, "which is not there")])
+    @pytest.mark.parametrize(
+        ("truths", "message"), [(2, "one truth for each"), (1, "which is not there")]
+    )
     def test_truth_that_does_not_fit_is_refused(self, folder, truths, message):
         """Too many truths, or one that lists a photo that is missing, is an error that says so."""
         file = truth_of(folder, ["03.png", "nowhere.png"])
@@ -391,13 +454,20 @@ class TestFiles:
             file = tmp_path / "imgrid.yaml"
             out = tmp_path / "out"
             return profile.run(
-                parts, parts.routes["objects"], sample(folder), out, console=quiet, confirmed=True, config_file=file
+                parts,
+                parts.routes["objects"],
+                sample(folder),
+                out,
+                console=quiet,
+                confirmed=True,
+                config_file=file,
             )
 
         return running
 
     def test_the_same_files_go_on(self, tmp_path, run):
-        """Files that were written again with the same content are the same model; their digests are noted."""
+        """Files that were written again with the same content are the same model; their digests are
+        noted."""
         run(ScriptedProvider())
         (tmp_path / "det.onnx").write_bytes(b"weights")
         again = ScriptedProvider()
@@ -427,5 +497,8 @@ def test_groups_repeat_photos_only_to_fill():
     """Photos are repeated only in the last canvas of a grouping."""
     sizes = {str(number): Size(10, 10) for number in range(10)}
     *whole, last = questions(sizes, [Shape(2, 2)], 1)
-    assert all(count == 1 for count in Counter(key for question in whole for key in question.photos).values())
+    assert all(
+        count == 1
+        for count in Counter(key for question in whole for key in question.photos).values()
+    )
     assert len(set(last.photos)) == 4

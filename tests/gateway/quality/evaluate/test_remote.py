@@ -30,16 +30,22 @@ def photos(tmp_path):
     images, boxes = [], []
     for number in range(COUNT):
         side = 50 + 4 * number
-        (folder / f"{number}.png").write_bytes(encoded(drawn((120, 90), Block("red", 10, 10, 10 + side, 40))))
+        (folder / f"{number}.png").write_bytes(
+            encoded(drawn((120, 90), Block("red", 10, 10, 10 + side, 40)))
+        )
         images.append({"id": number, "file_name": f"{number}.png", "width": 120, "height": 90})
-        boxes.append({"id": number + 1, "image_id": number, "category_id": 1, "bbox": [10, 10, side, 30]})
+        boxes.append(
+            {"id": number + 1, "image_id": number, "category_id": 1, "bbox": [10, 10, side, 30]}
+        )
     truth = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "red"}]}
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     return ["--photos", str(folder), "--truth", str(tmp_path / "truth.json")]
 
 
 def evaluate(*words, answer="y\n", **environment):
-    return CliRunner().invoke(main.app, ["evaluate", *words], input=answer, env={"COLUMNS": "200", **environment})
+    return CliRunner().invoke(
+        main.app, ["evaluate", *words], input=answer, env={"COLUMNS": "200", **environment}
+    )
 
 
 def gateway(folder, eye=None, **changes):
@@ -54,7 +60,8 @@ def lines(result):
 
 
 def test_table(tmp_path, photos):
-    """The target and exact of the same gateway are asked, and stand in one table by what was billed."""
+    """The target and exact of the same gateway are asked, and stand in one table by what was
+    billed."""
     with gateway(tmp_path) as url:
         told = lines(evaluate("--url", url, *photos, "--clients", str(COUNT)))
     (exact,) = [row for row in told if row[:2] == ["exact", "1.000"]]
@@ -76,11 +83,15 @@ def test_price_first(tmp_path, photos):
 
 def test_qualities(tmp_path, photos):
     """Several qualities are as many rows; the companion's stage is not counted in the price."""
-    route = {**ROUTE, "companion": "det", "stages": [
-        {"shape": "1x1", "provider": "det", "rule": {"kind": "onward"}},
-        {"shape": "2x2", "rule": {"kind": "imgrid", "area": {"mean": 0.9}}},
-        {"shape": "1x1"},
-    ]}  # fmt: skip
+    route = {
+        **ROUTE,
+        "companion": "det",
+        "stages": [
+            {"shape": "1x1", "provider": "det", "rule": {"kind": "onward"}},
+            {"shape": "2x2", "rule": {"kind": "imgrid", "area": {"mean": 0.9}}},
+            {"shape": "1x1"},
+        ],
+    }
     providers = {"eye": {"kind": "shapes"}, "det": {"kind": "shapes"}}
     with gateway(tmp_path, routes=[route], providers=providers) as url:
         words = ["--quality", "target", "--quality", "cheapest", "--clients", str(COUNT)]
@@ -99,7 +110,8 @@ def test_unknown_quality(photos):
 
 
 def test_key(tmp_path, photos):
-    """The key comes from the option or the environment; without one, or with another, it says how to give it."""
+    """The key comes from the option or the environment; without one, or with another, it says how
+    to give it."""
     with gateway(tmp_path, tenants=KEYS) as url:
         words = ["--url", url, *photos, "--clients", str(COUNT), "--quality", "exact"]
         assert evaluate(*words, "--key", "sesame").exit_code == 0
@@ -125,7 +137,9 @@ def test_another_server(photos):
     """What is no gateway is not taken for one."""
     with server.serving(FastAPI()) as url:
         result = evaluate("--url", url, *photos)
-    with pytest.raises(ConfigError, match=r"does not answer as a gateway does \(GET /v1/routes: 404\)"):
+    with pytest.raises(
+        ConfigError, match=r"does not answer as a gateway does \(GET /v1/routes: 404\)"
+    ):
         raise result.exception
 
 
@@ -133,7 +147,9 @@ def test_no_route(tmp_path, photos):
     """A route that is not there for this client is named, with those that are."""
     with gateway(tmp_path) as url:
         result = evaluate("--url", url, "--route", "faces", *photos)
-    with pytest.raises(ConfigError, match="there is no route 'faces' for this client; there are objects"):
+    with pytest.raises(
+        ConfigError, match="there is no route 'faces' for this client; there are objects"
+    ):
         raise result.exception
 
 
@@ -144,7 +160,8 @@ def test_its_own_cascades(photos):
 
 
 def test_failing(tmp_path, photos):
-    """Photos without an answer are counted by what they got instead, and those with one by what they waited."""
+    """Photos without an answer are counted by what they got instead, and those with one by what
+    they waited."""
     eye = ScriptedProvider(errors=[Misconfigured("no")] * 3, introduced=about("eye"))
     with gateway(tmp_path, eye) as url:
         told = lines(evaluate("--url", url, *photos, "--quality", "exact", "--clients", "1"))

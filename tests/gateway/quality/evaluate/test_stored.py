@@ -31,10 +31,16 @@ def cat(score=0.9, side=0.5):
 
 
 def profile(folder, *, truth=True, **changes):
-    """A profile of eight photos of a cat each. In a 2x2 grid it is found whole on six photos in both groupings, and
-    small on two; the companion misses it."""
-    found = {photo: [[cat()], [cat()]] for photo in PHOTOS[:6]} | {photo: [[cat(side=0.1)]] * 2 for photo in PHOTOS[6:]}
-    answers = {ITSELF: {photo: [[cat()]] for photo in PHOTOS}, TWO: found, FREE: {photo: [[]] for photo in PHOTOS}}
+    """A profile of eight photos of a cat each. In a 2x2 grid it is found whole on six photos in
+    both groupings, and small on two; the companion misses it."""
+    found = {photo: [[cat()], [cat()]] for photo in PHOTOS[:6]} | {
+        photo: [[cat(side=0.1)]] * 2 for photo in PHOTOS[6:]
+    }
+    answers = {
+        ITSELF: {photo: [[cat()]] for photo in PHOTOS},
+        TWO: found,
+        FREE: {photo: [[]] for photo in PHOTOS},
+    }
     known = {photo: Known([cat(1.0)], frozenset({"cat"})) for photo in PHOTOS} if truth else None
     about = {"prices": {"": Price(0.5)}, "provider": "eye", "companions": ("det",), **changes}
     folder.mkdir()
@@ -72,15 +78,19 @@ def rows(result):
     """The strategies' rows: what follows the name of each."""
     assert result.exit_code == 0, result.exception
     lines = map(str.split, click.unstyle(result.output).splitlines())
-    return {words[0]: words[1:] for words in lines if len(words) > 3 and re.fullmatch(r"\d\.\d{3}", words[1])}
+    return {
+        words[0]: words[1:]
+        for words in lines
+        if len(words) > 3 and re.fullmatch(r"\d\.\d{3}", words[1])
+    }
 
 
 TWICE = ({"shape": "2x2", "rule": SURE}, {"shape": "1x1"})
 
 
 def test_table(evaluate, cascade):
-    """A cascade is a row next to 1x1: what it costs in full canvases, its precision and its agreement; no config is
-    read, nobody is asked."""
+    """A cascade is a row next to 1x1: what it costs in full canvases, its precision and its
+    agreement; no config is read, nobody is asked."""
     told = rows(evaluate("--cascade", cascade(*TWICE)))
     assert told["1x1"][:4] == ["1.000", "0.0%", "1.000", "+0.000"]
     assert told["some"][:4] == ["0.500", "50.0%", "1.000", "+0.000"]
@@ -88,9 +98,13 @@ def test_table(evaluate, cascade):
 
 
 def test_says_so(evaluate, cascade):
-    """It says over how many groupings figures are means, and that they favour what was made from these photos."""
+    """It says over how many groupings figures are means, and that they favour what was made from
+    these photos."""
     output = " ".join(click.unstyle(evaluate("--cascade", cascade(*TWICE)).output).split())
-    assert "mean over 2 groupings, in full canvases; a cascade made from these photos looks better here" in output
+    assert (
+        "mean over 2 groupings, in full canvases; a cascade made from these photos looks better here"
+        in output
+    )
 
 
 def test_paths(evaluate, cascade):
@@ -102,7 +116,8 @@ def test_paths(evaluate, cascade):
 
 
 def test_flat(evaluate, cascade):
-    """Each shape for all photos is told where no cascade is named, or with --flat; companions' looks are none."""
+    """Each shape for all photos is told where no cascade is named, or with --flat; companions'
+    looks are none."""
     assert rows(evaluate())["2x2"][:2] == ["0.250", "75.0%"]
 
 
@@ -172,11 +187,16 @@ def test_another_provider(tmp_path, cascade):
             r"some\.json: stages\[1\]: far:1x1 was not profiled",
         ),
         (TWICE, {"crossing": "discard"}, r"some\.json: crossing"),
-        (TWICE, {"border": "black"}, r"some\.json: border: black: the profile was asked with border none"),
+        (
+            TWICE,
+            {"border": "black"},
+            r"some\.json: border: black: the profile was asked with border none",
+        ),
     ],
 )
 def test_not_profiled(evaluate, cascade, stages, more, message):
-    """A cascade that asks what was not profiled, or in another way, is named, and what is wrong with it."""
+    """A cascade that asks what was not profiled, or in another way, is named, and what is wrong
+    with it."""
     result = evaluate("--cascade", cascade(*stages, **more))
     with pytest.raises(ConfigError, match=message):
         raise result.exception
@@ -190,7 +210,10 @@ def test_border_alone(evaluate, cascade):
 def test_unfinished(tmp_path):
     """Photos without an answer at every shape are left out; a profile of nothing else says so."""
     made = profile(tmp_path / "profile")
-    some = {ITSELF: {photo: [[cat()]] for photo in PHOTOS}, TWO: {photo: [[cat()]] for photo in PHOTOS[:5]}}
+    some = {
+        ITSELF: {photo: [[cat()]] for photo in PHOTOS},
+        TWO: {photo: [[cat()]] for photo in PHOTOS[:5]},
+    }
     sample(dict(zip(PHOTOS, made.facts, strict=True)), some).save(tmp_path / "profile" / FILE)
     assert stored.read([tmp_path / "profile"]).photos == tuple(PHOTOS[:5])
     made.of_photos(np.zeros(0, np.int64)).save(tmp_path / "profile" / FILE)
@@ -205,7 +228,9 @@ def test_no_profile(tmp_path):
     assert str(tmp_path) in str(result.exception)
 
 
-@pytest.mark.parametrize("words", [("--photos", "."), ("--truth", "a.json"), ("--url", "http://127.0.0.1:1")])
+@pytest.mark.parametrize(
+    "words", [("--photos", "."), ("--truth", "a.json"), ("--url", "http://127.0.0.1:1")]
+)
 def test_apart(evaluate, words):
     """A profile has photos and answers of its own: it goes with no others, and with no gateway."""
     with pytest.raises(ConfigError, match="--profile has photos and answers of its own"):

@@ -27,8 +27,11 @@ CONFIG = {
 
 
 def test_page_stands_alone(tmp_path):
-    """The page names nothing that would have to be fetched; its pictures are in it, and beside it as files."""
-    file = report.write(tmp_path / "new/page.html", "t", "l", [Section("s", "x", [Picture("dot", DOT, "A dot.")])])
+    """The page names nothing that would have to be fetched; its pictures are in it, and beside it
+    as files."""
+    file = report.write(
+        tmp_path / "new/page.html", "t", "l", [Section("s", "x", [Picture("dot", DOT, "A dot.")])]
+    )
     text = file.read_text()
     assert not re.search(r"(?:src|href)=\"(?!data:)|url\(|@import|<script", text)
     assert 'src="data:image/png;base64,' in text
@@ -60,7 +63,11 @@ class TestShow:
         """`folder("1x1,2x2", probe=True)`: where the profile of nine photos lies."""
         (tmp_path / "photos").mkdir()
         for number in range(9):
-            image = drawn((200, 150), Block("red", 20, 20, 100 + number, 100), Block("blue", 120, 110, 150, 140))
+            image = drawn(
+                (200, 150),
+                Block("red", 20, 20, 100 + number, 100),
+                Block("blue", 120, 110, 150, 140),
+            )
             (tmp_path / f"photos/{number}.png").write_bytes(encoded(image))
 
         def profiled(shapes, **how):
@@ -96,7 +103,11 @@ class TestShow:
     def test_what_there_is(self, folder):
         """What was not asked is not drawn: no probe, no grids."""
         page = profile_page.show(folder("1x1"))
-        assert {file.stem for file in page.parent.glob("*.png")} == {"quality", "reliability", "scores-by-label"}
+        assert {file.stem for file in page.parent.glob("*.png")} == {
+            "quality",
+            "reliability",
+            "scores-by-label",
+        }
 
     def test_nothing_found(self, folder):
         """Where nothing is found there is still a page."""
@@ -107,8 +118,8 @@ class TestShow:
         assert not (profile_page.show(made).parent / "scores-by-label.png").exists()
 
     def test_no_profile(self, tmp_path):
-        """A folder without a profile, with something else, or with one from before there was anything to draw is an
-        error that says what to do."""
+        """A folder without a profile, with something else, or with one from before there was
+        anything to draw is an error that says what to do."""
         with pytest.raises(ConfigError, match=r"profile\.json: cannot be read.*imgrid profile"):
             profile_page.show(tmp_path)
         (tmp_path / "profile.json").write_text("{}")

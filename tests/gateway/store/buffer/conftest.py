@@ -1,4 +1,5 @@
-"""The buffers that the conformance suite runs over. To put another through it, add a function to FACTORIES."""
+"""The buffers that the conformance suite runs over. To put another through it, add a function to
+FACTORIES."""
 
 from __future__ import annotations
 
@@ -32,7 +33,10 @@ async def redis(room: Room, server: RedisServer) -> AsyncIterator[Buffer]:
 
 
 Open = Callable[[Room], AbstractAsyncContextManager[Buffer]]
-FACTORIES: Mapping[str, Callable[..., AbstractAsyncContextManager[Buffer]]] = {"memory": memory, "redis": redis}
+FACTORIES: Mapping[str, Callable[..., AbstractAsyncContextManager[Buffer]]] = {
+    "memory": memory,
+    "redis": redis,
+}
 """Each opens an empty buffer of that room and leaves nothing behind when it is left."""
 
 

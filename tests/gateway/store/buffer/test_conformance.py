@@ -1,4 +1,5 @@
-"""What every buffer does: it holds photos from the moment they are accepted until they are settled."""
+"""What every buffer does: it holds photos from the moment they are accepted until they are
+settled."""
 
 import asyncio
 import time
@@ -29,11 +30,24 @@ ALL = 1e12
 
 
 def entry(
-    name: str, lane: Lane = BIG, put_at: float = 0.0, data: bytes = b"12345", size=(4, 3), wait_s=1.0, **changes
+    name: str,
+    lane: Lane = BIG,
+    put_at: float = 0.0,
+    data: bytes = b"12345",
+    size=(4, 3),
+    wait_s=1.0,
+    **changes,
 ) -> Entry:
     photo = Photo(name, data, "JPEG", Size(*size))
     usual = {"route": "route", "tenant": "tenant", "deadline_at": LATE}
-    return Entry(photo=photo, lane=lane, accepted_at=put_at, put_at=put_at, due_at=put_at + wait_s, **usual | changes)
+    return Entry(
+        photo=photo,
+        lane=lane,
+        accepted_at=put_at,
+        put_at=put_at,
+        due_at=put_at + wait_s,
+        **usual | changes,
+    )
 
 
 NOTHING_SEEN = Outcome(None)
@@ -64,7 +78,13 @@ async def test_empty(buffer):
 
 async def test_waiting(buffer):
     """Each lane that holds photos tells how many, since when, and until when the first may wait."""
-    await buffer.put([entry("a", put_at=5, wait_s=9), entry("b", put_at=6, wait_s=1), entry("c", OTHER, put_at=7)])
+    await buffer.put(
+        [
+            entry("a", put_at=5, wait_s=9),
+            entry("b", put_at=6, wait_s=1),
+            entry("c", OTHER, put_at=7),
+        ]
+    )
     assert await buffer.waiting() == {BIG: (2, 5, 7, True), OTHER: (1, 7, 8, True)}
 
 
@@ -82,7 +102,9 @@ async def test_waiting_is_kept_up(buffer):
     assert await buffer.waiting() == {SMALL: (5, 0, 1, True)}
     await buffer.claim(SMALL, 0)
     assert await buffer.waiting() == {SMALL: (1, 4, 5, True)}
-    await buffer.put([entry("f", SMALL, put_at=9, wait_s=0), entry("g", SMALL, put_at=10, wait_s=0)])
+    await buffer.put(
+        [entry("f", SMALL, put_at=9, wait_s=0), entry("g", SMALL, put_at=10, wait_s=0)]
+    )
     assert await buffer.waiting() == {SMALL: (3, 4, 5, True)}
     await buffer.commit(Commit(gone=["e"]))
     assert await buffer.waiting() == {SMALL: (2, 9, 9, True)}
@@ -101,7 +123,8 @@ async def test_full_grids(buffer):
 
 
 async def test_part_filled(buffer):
-    """What fills no grid is claimed when one of its photos is out of time, and not before: then all of it."""
+    """What fills no grid is claimed when one of its photos is out of time, and not before: then all
+    of it."""
     await buffer.put([entry("a", put_at=0, wait_s=9), entry("b", put_at=1, wait_s=2)])
     assert await buffer.claim(BIG, 2.9) == []
     assert names(await buffer.claim(BIG, 3)) == "ab"
@@ -123,7 +146,8 @@ async def test_turns(buffer):
 
 
 async def test_jobs_last(buffer):
-    """Photos whose clients wait are claimed before those of jobs, which fill what is left of the grid."""
+    """Photos whose clients wait are claimed before those of jobs, which fill what is left of the
+    grid."""
     jobs = [entry(f"j{number}", SMALL, number, job="job", index=number) for number in range(5)]
     await buffer.put(jobs)
     assert await buffer.waiting() == {SMALL: (5, 0, 1, False)}
@@ -135,38 +159,58 @@ async def test_jobs_last(buffer):
 
 async def test_watched_last(buffer):
     """Photos that are only watched wait as those of jobs do, and take turns with them."""
-    await buffer.put([entry("w", SMALL, watched=True), entry("j", SMALL, tenant="other", job="job")])
+    await buffer.put(
+        [entry("w", SMALL, watched=True), entry("j", SMALL, tenant="other", job="job")]
+    )
     assert (await buffer.waiting())[SMALL].urgent is False
     await buffer.put([entry("a", SMALL, 9)])
     assert [one.photo.id for one in await buffer.claim(SMALL, ALL)] == ["a", "w", "j"]
 
 
 async def test_watched_outcomes(buffer):
-    """Their outcome is told where they were put; in the ledger they are nobody's photos, whether they are answered,
-    fail or leave, and only what is charged for them counts."""
+    """Their outcome is told where they were put; in the ledger they are nobody's photos, whether
+    they are answered, fail or leave, and only what is charged for them counts."""
     heard = Heard()
     async with buffer.serving(heard):
         await buffer.put([entry(name, tenant="ann", watched=True) for name in "abc"])
         a, b, c = await buffer.claim(BIG, ALL)
-        ends = [Settlement(a, NOTHING_SEEN, 0.001), Settlement(b, Outcome(None, error=UpstreamFailed("no")), 0.001)]
-        await buffer.commit(Commit(settled=ends, gone=[c.photo.id], charges=billed([a, b, c], 0.002)))
+        ends = [
+            Settlement(a, NOTHING_SEEN, 0.001),
+            Settlement(b, Outcome(None, error=UpstreamFailed("no")), 0.001),
+        ]
+        await buffer.commit(
+            Commit(settled=ends, gone=[c.photo.id], charges=billed([a, b, c], 0.002))
+        )
         await heard.until(lambda: len(heard.outcomes) == 2)
     assert await buffer.held() == Held(0, 0, 0)
-    assert await buffer.accounts() == {"ann": Account(billed=pytest.approx(1), paid_usd=pytest.approx(0.002))}
+    assert await buffer.accounts() == {
+        "ann": Account(billed=pytest.approx(1), paid_usd=pytest.approx(0.002))
+    }
 
 
 async def test_as_it_was_put(buffer):
-    """A photo comes out as it was put: its bytes, its times, and what was asked of it before; only its turn is new."""
-    found = (Detection("cat", 0.5, Box(0, 0, 1, 1), details={"a": [1]}, polygon=((0.0, 1.0),), key=1),)
+    """A photo comes out as it was put: its bytes, its times, and what was asked of it before; only
+    its turn is new."""
+    found = (
+        Detection("cat", 0.5, Box(0, 0, 1, 1), details={"a": [1]}, polygon=((0.0, 1.0),), key=1),
+    )
     step = Step(0, "one", "c", SMALL.shape, 4, 1, 0.1, 0.2, 0.3, found, "unsure")
     free = replace(step, provider="det", free=True)
-    put = replace(entry("a", data=bytes(range(256))), stage=1, steps=(free, step), job="j", index=3, variant="strict")
+    put = replace(
+        entry("a", data=bytes(range(256))),
+        stage=1,
+        steps=(free, step),
+        job="j",
+        index=3,
+        variant="strict",
+    )
     await buffer.put([put])
     assert await buffer.claim(BIG, ALL) == [replace(put, turn=1)]
 
 
 async def test_held(buffer):
-    """What is held is counted in photos, bytes and pixels, claimed photos among them, until they are settled."""
+    """What is held is counted in photos, bytes and pixels, claimed photos among them, until they
+    are settled."""
     await buffer.put([entry("a", data=b"123", size=(2, 2)), entry("b", data=b"4567", size=(5, 1))])
     assert await buffer.held() == Held(2, 7, 9)
     a, b = await buffer.claim(BIG, ALL)
@@ -206,10 +250,13 @@ async def test_wanted(buffer):
 
 
 async def test_again(buffer):
-    """A claimed photo that is put again waits in its new lane, behind those that were there, and counts once."""
+    """A claimed photo that is put again waits in its new lane, behind those that were there, and
+    counts once."""
     await buffer.put([*entries("a"), *entries("x", SMALL, 1)])
     (claimed,) = await buffer.claim(BIG, ALL)
-    assert await buffer.commit(Commit(again=[replace(claimed, lane=SMALL, put_at=2, stage=1)])) == {"a"}
+    assert await buffer.commit(Commit(again=[replace(claimed, lane=SMALL, put_at=2, stage=1)])) == {
+        "a"
+    }
     assert (await buffer.held()).photos == 2
     assert BIG not in await buffer.waiting()
     taken = await buffer.claim(SMALL, ALL)
@@ -218,7 +265,8 @@ async def test_again(buffer):
 
 
 async def test_other_bytes(buffer):
-    """A photo that is put again with other bytes, as a URL that was fetched, has these from then on."""
+    """A photo that is put again with other bytes, as a URL that was fetched, has these from then
+    on."""
     await buffer.put([entry("a", data=b"https://", size=(0, 0))])
     (claimed,) = await buffer.claim(BIG, ALL)
     fetched = Photo("a", b"0123456789", "PNG", Size(4, 3))
@@ -266,7 +314,8 @@ async def test_outcomes(buffer):
 
 
 async def test_earlier_turns(buffer):
-    """Whoever holds a photo by an earlier turn can neither settle it nor put it again: it is somebody else's now."""
+    """Whoever holds a photo by an earlier turn can neither settle it nor put it again: it is
+    somebody else's now."""
     await buffer.put(entries("a"))
     (first,) = await buffer.claim(BIG, ALL)
     await buffer.commit(Commit(again=[first]))
@@ -278,7 +327,8 @@ async def test_earlier_turns(buffer):
 
 
 async def test_ledger(buffer):
-    """The ledger grows by what is paid, whoever is left by then, and by each photo that is settled or leaves, once."""
+    """The ledger grows by what is paid, whoever is left by then, and by each photo that is settled
+    or leaves, once."""
     await buffer.put([entry("a", tenant="ann"), entry("b", tenant="bob")])
     taken = await buffer.claim(BIG, ALL)
     ends = [Settlement(one, Outcome(None), 0.001) for one in taken]
@@ -316,7 +366,8 @@ ROOMS = [Room(photos=3), Room(bytes=15), Room(pixels=36)]
 
 @pytest.mark.parametrize("room", ROOMS)
 async def test_full(opened, room):
-    """Over the limit of photos, bytes or pixels all of a put is refused, with when to come back; nothing is taken."""
+    """Over the limit of photos, bytes or pixels all of a put is refused, with when to come back;
+    nothing is taken."""
     async with opened(room) as buffer:
         await buffer.put(entries("ab"))
         with pytest.raises(Busy) as caught:
@@ -352,7 +403,8 @@ async def test_full_put_again(opened, room):
 
 @pytest.mark.parametrize("room", ROOMS)
 async def test_jobs_room(opened, room):
-    """Photos of jobs have a room of their own: however many there are, a client that waits is not turned away."""
+    """Photos of jobs have a room of their own: however many there are, a client that waits is not
+    turned away."""
     async with opened(room) as buffer:
         await buffer.put([entry(name, job="job") for name in "abc"])
         with pytest.raises(Busy):
@@ -374,7 +426,8 @@ async def test_larger_than_the_room(opened):
 
 
 async def test_company(buffer):
-    """For company there are up to so many of a lane's photos, due or not, oldest first; never one that is patient."""
+    """For company there are up to so many of a lane's photos, due or not, oldest first; never one
+    that is patient."""
     await buffer.put([*entries("abcd"), entry("j", job="job"), entry("k", OTHER)])
     assert names(await buffer.claim(BIG, 0.0)) == ""
     first = await buffer.claim(BIG, 0.0, most=3)
@@ -382,7 +435,10 @@ async def test_company(buffer):
     assert {one.turn for one in first} == {1}
     assert names(await buffer.claim(BIG, 0.0, most=3)) == "d"
     assert names(await buffer.claim(BIG, 0.0, most=3)) == ""
-    assert {lane: held.photos for lane, held in (await buffer.waiting()).items()} == {BIG: 1, OTHER: 1}
+    assert {lane: held.photos for lane, held in (await buffer.waiting()).items()} == {
+        BIG: 1,
+        OTHER: 1,
+    }
     assert await settle(buffer, *first) == set("abc")
     assert names(await buffer.claim(BIG, ALL)) == "j"
     assert names(await buffer.claim(SMALL, 0.0, most=3)) == ""
@@ -437,7 +493,8 @@ class Model:
 @settings(max_examples=150, deadline=None)
 @given(actions=ACTIONS, room=st.integers(2, 8))
 def test_any_interleaving(opened, actions, room):
-    """Put, claimed, put again, settled and withdrawn in any order, no photo is lost or doubled, and all adds up."""
+    """Put, claimed, put again, settled and withdrawn in any order, no photo is lost or doubled, and
+    all adds up."""
     asyncio.run(_play(opened, actions, room))
 
 
@@ -450,7 +507,9 @@ async def _play(opened, actions, room):
             assert {lane: held.photos for lane, held in waiting.items()} == {
                 lane: len(queue) for lane, queue in model.queues.items() if queue
             }
-            assert await buffer.held() == Held(len(model.held), 5 * len(model.held), 12 * len(model.held))
+            assert await buffer.held() == Held(
+                len(model.held), 5 * len(model.held), 12 * len(model.held)
+            )
         await buffer.commit(Commit(gone=list("abcdefgh")))
         assert await buffer.held() == Held()
         assert await buffer.waiting() == {}
@@ -469,7 +528,9 @@ async def _act(buffer, model, claimed, *, what, how, now):
         model.held.discard(how)
     elif what == "again" and how[0] in claimed:
         name, lane = how
-        assert await buffer.commit(Commit(again=[replace(claimed.pop(name), lane=lane, put_at=now)])) == {name}
+        assert await buffer.commit(
+            Commit(again=[replace(claimed.pop(name), lane=lane, put_at=now)])
+        ) == {name}
         model.queues[lane].append(name)
     elif what == "gone":
         await buffer.commit(Commit(gone=[how]))

@@ -1,4 +1,5 @@
-"""What only a shared buffer has: replicas that die, clients elsewhere, and a Redis that goes away."""
+"""What only a shared buffer has: replicas that die, clients elsewhere, and a Redis that goes
+away."""
 
 import asyncio
 import random
@@ -36,7 +37,9 @@ ANSWERED_WITHIN_S = 2.0
 
 
 @asynccontextmanager
-async def replica(server: RedisServer, rule: str = "retry", room: Room | None = None) -> AsyncIterator[RedisBuffer]:
+async def replica(
+    server: RedisServer, rule: str = "retry", room: Room | None = None
+) -> AsyncIterator[RedisBuffer]:
     commands = Commands(connect(server.url))
     try:
         yield RedisBuffer(commands, room or Room(), room or Room(), clock=steady(), rule=rule)
@@ -46,9 +49,16 @@ async def replica(server: RedisServer, rule: str = "retry", room: Room | None = 
 
 @pytest.fixture
 async def keys(server):
-    """The keys that are in Redis now, but for the ledger and what living replicas say of themselves."""
+    """The keys that are in Redis now, but for the ledger and what living replicas say of
+    themselves."""
     commands = Commands(connect(server.url))
-    standing = ("{imgrid}:ledger", "{imgrid}:tenants", "{imgrid}:alive", "{imgrid}:beat", "{imgrid}:commits")
+    standing = (
+        "{imgrid}:ledger",
+        "{imgrid}:tenants",
+        "{imgrid}:alive",
+        "{imgrid}:beat",
+        "{imgrid}:commits",
+    )
 
     async def now() -> set[str]:
         found = {key.decode() for key in await commands.client.keys("*")}
@@ -72,8 +82,16 @@ def rounds_of(buffer: RedisBuffer, provider: ScriptedProvider) -> Rounds:
     async def fetch(url):
         raise AssertionError(url)
 
-    canvases = Canvases({"route": route}, {"one": asker}, buffer, Studio(1), Events([]), clock, Rules(),
-                        lambda name, error: None)  # fmt: skip
+    canvases = Canvases(
+        {"route": route},
+        {"one": asker},
+        buffer,
+        Studio(1),
+        Events([]),
+        clock,
+        Rules(),
+        lambda name, error: None,
+    )
     return Rounds(canvases, fetch)
 
 
@@ -88,13 +106,21 @@ async def die(buffer: RedisBuffer) -> None:
 
 class TestReplicas:
     async def test_answered_elsewhere(self, server, keys):
-        """A client is answered by the replica that it waits at, whichever replica its photo was composed at."""
+        """A client is answered by the replica that it waits at, whichever replica its photo was
+        composed at."""
         heard, others = Heard(), Heard()
-        async with replica(server) as one, replica(server) as two, one.serving(heard), two.serving(others):
+        async with (
+            replica(server) as one,
+            replica(server) as two,
+            one.serving(heard),
+            two.serving(others),
+        ):
             await one.put([entry("a"), entry("b")])
             taken = await two.claim(LANE, ALL)
             found = (Detection("cat", 0.5, Box(0, 0, 1, 1)),)
-            await two.commit(Commit(settled=[Settlement(each, Outcome(each.photo, found)) for each in taken]))
+            await two.commit(
+                Commit(settled=[Settlement(each, Outcome(each.photo, found)) for each in taken])
+            )
             await heard.until(lambda: len(heard.outcomes) == 2)
             assert heard.outcomes["a"].found == found
             assert others.outcomes == {}
@@ -121,7 +147,8 @@ class TestReplicas:
                 assert time.monotonic() - began < 0.4  # less than a heartbeat
 
     async def test_killed_in_earnest(self, server, keys):
-        """What a replica held that was not heard of again is another's within ten seconds, without anybody's help."""
+        """What a replica held that was not heard of again is another's within ten seconds, without
+        anybody's help."""
         heard = Heard()
         async with replica(server) as one, replica(server) as two, two.serving(heard):
             serving = one.serving(Heard())
@@ -135,13 +162,16 @@ class TestReplicas:
                 await asyncio.sleep(0.1)
                 taken = await two.claim(LANE, ALL)
             assert LEASE_S - 1 < time.monotonic() - began < 10
-            await two.commit(Commit(settled=[Settlement(each, Outcome(each.photo)) for each in taken]))
+            await two.commit(
+                Commit(settled=[Settlement(each, Outcome(each.photo)) for each in taken])
+            )
             await heard.until(lambda: "a" in heard.outcomes)
             await serving.__aexit__(None, None, None)
         assert await keys() == set()
 
     async def test_late_replica(self, server):
-        """A replica that comes back from the dead can do nothing about photos that are others' now."""
+        """A replica that comes back from the dead can do nothing about photos that are others'
+        now."""
         heard = Heard()
         async with replica(server) as one, replica(server) as two, two.serving(heard):
             await two.put([entry("a")])
@@ -150,12 +180,15 @@ class TestReplicas:
             await two._once()
             assert await one.ask("canvas", [mine]) == []
             assert (await two.held()).photos == 1
-            assert await one.commit(Commit(settled=[Settlement(mine, Outcome(None))])) == frozenset()
+            assert (
+                await one.commit(Commit(settled=[Settlement(mine, Outcome(None))])) == frozenset()
+            )
             (theirs,) = await two.claim(LANE, ALL)
             assert await two.commit(Commit(settled=[Settlement(theirs, Outcome(None))])) == {"a"}
 
     async def test_late_canvas(self, server):
-        """A canvas that a replica had begun before it was taken for dead touches nothing of what is another's now."""
+        """A canvas that a replica had begun before it was taken for dead touches nothing of what is
+        another's now."""
         heard, provider = Heard(), ScriptedProvider()
         async with replica(server) as one, replica(server) as two, two.serving(heard):
             await two.put([replace(entry("a"), photo=replace(photo(drawn((64, 64))), id="a"))])
@@ -170,7 +203,8 @@ class TestReplicas:
             assert len(await two.claim(LANE, ALL)) == 1  # its bytes are there too
 
     async def test_unknown_replica(self, server):
-        """A replica that is not known to live says so before it takes photos; one that has gone takes none."""
+        """A replica that is not known to live says so before it takes photos; one that has gone
+        takes none."""
         async with replica(server) as one, replica(server) as two:
             await one.put([entry("a")])
             await one._commands.client.delete("{imgrid}:alive")
@@ -191,7 +225,8 @@ class TestReplicas:
             assert held == [700, 200, 0]
 
     async def test_many_clients_are_told(self, server):
-        """A replica that was taken for dead and lives tells its clients, though not all of their photos have left."""
+        """A replica that was taken for dead and lives tells its clients, though not all of their
+        photos have left."""
         heard = Heard()
         async with replica(server) as one, replica(server) as two:
             one._listener = heard
@@ -213,7 +248,8 @@ class TestReplicas:
             assert names(await two.claim(LANE, ALL)) == "a"
 
     async def test_clients_of_the_dead(self, server, keys):
-        """Photos whose clients waited at a replica that died are nobody's: they leave. Those of jobs stay."""
+        """Photos whose clients waited at a replica that died are nobody's: they leave. Those of
+        jobs stay."""
         async with replica(server) as one, replica(server) as two:
             await one.put([entry("a"), entry("j", job="job")])
             await die(one)
@@ -224,21 +260,25 @@ class TestReplicas:
             assert await keys() == set()
 
     async def test_redis_was_away(self, server):
-        """Where no replica could be heard for a while, Redis was away itself, and none is taken for dead."""
+        """Where no replica could be heard for a while, Redis was away itself, and none is taken for
+        dead."""
         async with replica(server) as one, replica(server) as two:
             await one._once()
             await two._once()
             await one.put([entry("a")])
             ago = time.time() - 60
             await one._commands.client.set("{imgrid}:beat", ago)
-            await one._commands.client.zadd("{imgrid}:alive", {one.replica: ago + 3, two.replica: ago + 3})
+            await one._commands.client.zadd(
+                "{imgrid}:alive", {one.replica: ago + 3, two.replica: ago + 3}
+            )
             await two._once()
             assert (await two.held()).photos == 1
 
 
 class TestLostReplies:
     async def test_claim(self, own_server):
-        """Photos that a replica claimed without learning of it go to whoever claims next, though it lives."""
+        """Photos that a replica claimed without learning of it go to whoever claims next, though it
+        lives."""
         heard = Heard()
         async with replica(own_server) as one, one.serving(heard):
             await one.claim(LANE, ALL)  # so that Redis knows the script
@@ -258,7 +298,8 @@ class TestLostReplies:
             assert await one.commit(Commit(settled=[Settlement(taken[0], Outcome(None))])) == {"a"}
 
     async def test_put(self, own_server):
-        """Photos that could not be put, and arrive all the same when Redis is back, are taken out again."""
+        """Photos that could not be put, and arrive all the same when Redis is back, are taken out
+        again."""
         heard = Heard()
         async with replica(own_server) as one, one.serving(heard):
             await one.put([entry("a")])
@@ -273,20 +314,24 @@ class TestLostReplies:
 
 class TestDeliveries:
     async def test_read_at_once(self, server):
-        """An outcome is told once, though the heartbeat and the bell look into the inbox at the same time."""
+        """An outcome is told once, though the heartbeat and the bell look into the inbox at the
+        same time."""
         heard = Heard()
         async with replica(server) as one:
             one._listener = heard
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)
             await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
-            await asyncio.gather(*(one.held() for _ in range(3)))  # each finds a connection of its own from now on
+            await asyncio.gather(
+                *(one.held() for _ in range(3))
+            )  # each finds a connection of its own from now on
             await asyncio.gather(*(one._read() for _ in range(3)))
             assert heard.outcomes == {"a": Outcome(None)}
             one._listener = None
 
     async def test_not_taken_out(self, own_server):
-        """An outcome is told once, though it could not be taken out of the inbox when it had been told."""
+        """An outcome is told once, though it could not be taken out of the inbox when it had been
+        told."""
         heard = Heard()
         async with replica(own_server) as one:
             one._listener = heard
@@ -303,7 +348,8 @@ class TestDeliveries:
             one._listener = None
 
     async def test_dead_letter(self, server, keys):
-        """A photo whose holders died five times is answered with an error, and kept on the list of dead letters."""
+        """A photo whose holders died five times is answered with an error, and kept on the list of
+        dead letters."""
         heard = Heard()
         async with replica(server) as home, home.serving(heard):
             await home.put([entry("a", job="")])
@@ -322,7 +368,8 @@ class TestDeliveries:
         assert await keys() == {"{imgrid}:dead"}
 
     async def test_progress_counts_anew(self, server):
-        """Claims count only until a photo has got further: a long cascade is no reason to give up."""
+        """Claims count only until a photo has got further: a long cascade is no reason to give
+        up."""
         async with replica(server) as one:
             await one.put([entry("a")])
             for _ in range(2 * MOST_CLAIMS):
@@ -334,7 +381,8 @@ class TestDeliveries:
                 assert await two.dead() == ()
 
     async def test_culprit_alone(self, server):
-        """Photos that were on two canvases whose replicas died are asked alone: the culprit harms no other then."""
+        """Photos that were on two canvases whose replicas died are asked alone: the culprit harms
+        no other then."""
         async with replica(server) as home, home.serving(Heard()):
             await home.put([entry(name) for name in "abcd"])
             for _ in range(2):
@@ -351,12 +399,15 @@ FETCH = Lane(FETCHING, Task.OBJECTS, "us", ALONE)
 
 def url(name: str) -> Entry:
     """A photo of a job that is still to be fetched."""
-    return replace(entry(name, FETCH, job="job"), photo=Photo(name, b"https://shop.example/", URL, Size(0, 0)))
+    return replace(
+        entry(name, FETCH, job="job"), photo=Photo(name, b"https://shop.example/", URL, Size(0, 0))
+    )
 
 
 class TestUrls:
     async def test_leave(self, server, keys):
-        """A URL that is never fetched leaves as any other photo does: failed, withdrawn, or with its replica."""
+        """A URL that is never fetched leaves as any other photo does: failed, withdrawn, or with
+        its replica."""
         async with replica(server) as one, replica(server) as two:
             await one.put([url(name) for name in "abcd"])
             (a,) = await one.claim(FETCH, ALL)
@@ -407,7 +458,8 @@ class TestUrls:
 class TestBills:
     @pytest.mark.parametrize("rule", ["retry", "fail"])
     async def test_died_while_asking(self, server, rule):
-        """What a replica had asked about when it died may be billed: the ledger says so, and the rule decides."""
+        """What a replica had asked about when it died may be billed: the ledger says so, and the
+        rule decides."""
         heard = Heard()
         async with replica(server, rule) as one, replica(server, rule) as two, two.serving(heard):
             await two.put([entry("a"), entry("b", tenant="bob"), entry("c")])
@@ -422,10 +474,13 @@ class TestBills:
                 assert names(await two.claim(LANE, ALL)) == "abc"
             else:
                 await heard.until(lambda: len(heard.outcomes) == 3)
-                assert all(isinstance(outcome.error, BilledUnknown) for outcome in heard.outcomes.values())
+                assert all(
+                    isinstance(outcome.error, BilledUnknown) for outcome in heard.outcomes.values()
+                )
 
     async def test_answered_after_all(self, server):
-        """A replica that was taken for dead while it asked, and has its answer all the same, is billed for it once."""
+        """A replica that was taken for dead while it asked, and has its answer all the same, is
+        billed for it once."""
         async with replica(server) as one, replica(server) as two, two.serving(Heard()):
             await two.put([entry("a"), entry("b", tenant="bob")])
             taken = await one.claim(LANE, ALL)
@@ -439,8 +494,13 @@ class TestBills:
             assert (account.billed, account.unknown) == (pytest.approx(1), pytest.approx(0))
 
     async def test_died_asking_for_nothing(self, server):
-        """A replica that dies while it asks what nobody is billed for leaves no bill; its photos are another's."""
-        async with replica(server, "fail") as one, replica(server, "fail") as two, two.serving(Heard()):
+        """A replica that dies while it asks what nobody is billed for leaves no bill; its photos
+        are another's."""
+        async with (
+            replica(server, "fail") as one,
+            replica(server, "fail") as two,
+            two.serving(Heard()),
+        ):
             await two.put([entry("a")])
             assert names(await one.ask("", await one.claim(LANE, ALL))) == "a"
             await die(one)
@@ -459,8 +519,13 @@ class TestBills:
             assert total(await two.accounts()).photos == 0
 
     async def test_died_before_asking(self, server):
-        """Nothing is billed where nothing was asked, or where it is known that a failed call was not."""
-        async with replica(server, "fail") as one, replica(server, "fail") as two, two.serving(Heard()):
+        """Nothing is billed where nothing was asked, or where it is known that a failed call was
+        not."""
+        async with (
+            replica(server, "fail") as one,
+            replica(server, "fail") as two,
+            two.serving(Heard()),
+        ):
             await two.put([entry("a")])
             taken = await one.claim(LANE, ALL)
             await one.ask("canvas", taken)
@@ -471,7 +536,8 @@ class TestBills:
             assert names(await two.claim(LANE, ALL)) == "a"
 
     async def test_died_after_the_answer(self, server):
-        """An answer is kept and its photos settled in one step: a replica that dies then leaves nothing to ask."""
+        """An answer is kept and its photos settled in one step: a replica that dies then leaves
+        nothing to ask."""
         heard = Heard()
         async with replica(server) as one, replica(server) as two, two.serving(heard):
             await two.put([entry("a")])
@@ -491,7 +557,9 @@ class TestBills:
         async with replica(server) as one:
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)
-            commit = Commit(settled=[Settlement(taken[0], Outcome(None))], charges=billed(taken, 0.001))
+            commit = Commit(
+                settled=[Settlement(taken[0], Outcome(None))], charges=billed(taken, 0.001)
+            )
             assert await one.commit(commit) == await one.commit(commit) == {"a"}
             assert total(await one.accounts()).billed == 1
             late = Commit(settled=[Settlement(taken[0], Outcome(None))])
@@ -510,7 +578,11 @@ class TestNothingRemains:
             while taken := await one.claim(LANE, ALL):
                 await one.ask("c", taken)
                 again = [replace(each, lane=LANE._replace(shape=ALONE)) for each in taken[1:2]]
-                ends = [Settlement(each, Outcome(None)) for each in taken if each.photo.id != taken[1].photo.id]
+                ends = [
+                    Settlement(each, Outcome(None))
+                    for each in taken
+                    if each.photo.id != taken[1].photo.id
+                ]
                 await one.commit(Commit(settled=ends, again=again, ended="c"))
                 for alone in await one.claim(LANE._replace(shape=ALONE), ALL):
                     await one.commit(Commit(settled=[Settlement(alone, Outcome(None))]))
@@ -536,15 +608,21 @@ class TestNothingRemains:
     async def test_large_jobs(self, server):
         """A job of many megabytes is put in portions, and found whole."""
         async with replica(server) as one:
-            large = [replace(entry(f"{n}", job="job"), photo=Photo(f"{n}", bytes(6 << 20), "JPEG", Size(4, 3)))
-                     for n in range(8)]  # fmt: skip
+            large = [
+                replace(
+                    entry(f"{n}", job="job"),
+                    photo=Photo(f"{n}", bytes(6 << 20), "JPEG", Size(4, 3)),
+                )
+                for n in range(8)
+            ]
             await one.put(large)
             taken = await one.claim(LANE, ALL) + await one.claim(LANE, ALL)
             assert [len(each.photo.data) for each in taken] == [6 << 20] * 8
             await one.commit(Commit(gone=[each.photo.id for each in large]))
 
     async def test_bytes_expire(self, server):
-        """A photo's bytes go by themselves a while after its deadline, whatever happens to the replicas."""
+        """A photo's bytes go by themselves a while after its deadline, whatever happens to the
+        replicas."""
         async with replica(server) as one:
             await one.put([replace(entry("a"), deadline_at=time.time() + 5)])
             assert 5 < await one._commands.client.ttl("imgrid:photo:a") <= 66
@@ -577,7 +655,8 @@ async def recovered(buffer: RedisBuffer, heard: Heard) -> None:
 
 class TestAway:
     async def test_paused(self, own_server):
-        """While Redis is paused photos are refused in time and the replica says why; then all goes on."""
+        """While Redis is paused photos are refused in time and the replica says why; then all goes
+        on."""
         heard = Heard()
         async with replica(own_server) as one, one.serving(heard):
             await heard.until(lambda: one._joined)
@@ -593,7 +672,8 @@ class TestAway:
             await recovered(one, heard)
 
     async def test_killed(self, own_server):
-        """A Redis that was killed and restarted empty is used again, and whoever waited for a photo in it is told."""
+        """A Redis that was killed and restarted empty is used again, and whoever waited for a photo
+        in it is told."""
         heard = Heard()
         async with replica(own_server) as one, one.serving(heard):
             await heard.until(lambda: one._joined)
@@ -630,7 +710,8 @@ class TestAway:
             assert heard.losses
 
     async def test_paused_under_load(self, own_server):
-        """However much is asked of a Redis that is away, little of it piles up, and all goes on when it is back."""
+        """However much is asked of a Redis that is away, little of it piles up, and all goes on
+        when it is back."""
         heard = Heard()
         async with replica(own_server) as one, one.serving(heard):
             await heard.until(lambda: one._joined)
@@ -648,7 +729,8 @@ class TestAway:
             assert (await one.held()).photos == 1
 
     async def test_full(self, own_server):
-        """A Redis that is full refuses photos, still takes outcomes, and says that it is not ready."""
+        """A Redis that is full refuses photos, still takes outcomes, and says that it is not
+        ready."""
         heard = Heard()
         async with replica(own_server) as one, one.serving(heard):
             await one.put([entry("a")])
@@ -665,7 +747,8 @@ class TestAway:
 class TestCancelled:
     @pytest.mark.parametrize("seed", range(3))
     async def test_own_replies(self, server, seed):
-        """However commands are cancelled, each reply reaches whoever asked for it, and nobody else."""
+        """However commands are cancelled, each reply reaches whoever asked for it, and nobody
+        else."""
         rng = random.Random(seed)
         commands = Commands(connect(server.url))
         client = commands.client

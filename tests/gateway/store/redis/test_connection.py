@@ -1,4 +1,5 @@
-"""How Redis is found: by itself, with TLS, behind Sentinels, or as a cluster; and what a wrong URL is told."""
+"""How Redis is found: by itself, with TLS, behind Sentinels, or as a cluster; and what a wrong URL
+is told."""
 
 import asyncio
 import shutil
@@ -31,7 +32,8 @@ def entry(name: str) -> Entry:
 
 
 async def serves(url: str) -> None:
-    """A buffer at that URL takes photos, gives them out, and tells what became of them; replies are kept there."""
+    """A buffer at that URL takes photos, gives them out, and tells what became of them; replies are
+    kept there."""
     commands, heard = Commands(connect(url)), Heard()
     try:
         buffer = RedisBuffer(commands, Room(), clock=steady())
@@ -93,13 +95,40 @@ async def test_tls(tmp_path):
     """rediss:// is TLS, and the server's certificate is checked."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(  # noqa: ASYNC221  nothing else runs meanwhile
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        ],
+        check=True,
+        capture_output=True,
+    )
     port = free_port()
-    options = ["--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key),
-               "--tls-auth-clients", "no", "--tls-ca-cert-file", str(certificate)]  # fmt: skip
+    options = [
+        "--tls-port",
+        str(port),
+        "--tls-cert-file",
+        str(certificate),
+        "--tls-key-file",
+        str(key),
+        "--tls-auth-clients",
+        "no",
+        "--tls-ca-cert-file",
+        str(certificate),
+    ]
     with started(tmp_path, *options):
         await serves(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}")
         commands = Commands(connect(f"rediss://127.0.0.1:{port}/0"))
@@ -109,7 +138,8 @@ async def test_tls(tmp_path):
 
 
 class Deaf:
-    """A client to whose subscriptions a cancellation is a time that is over, once, as it can be in redis-py."""
+    """A client to whose subscriptions a cancellation is a time that is over, once, as it can be in
+    redis-py."""
 
     def __init__(self, client):
         self._real = client
@@ -153,8 +183,9 @@ async def test_sentinel(tmp_path):
         port = free_port()
         config.write_text(f"port {port}\nsentinel monitor main 127.0.0.1 {leader.port} 1\n")
         sentinel = subprocess.Popen(  # noqa: ASYNC220  nothing else runs meanwhile
-                                    [shutil.which("redis-server") or "valkey-server", config, "--sentinel"],
-                                    stdout=subprocess.DEVNULL)  # fmt: skip
+            [shutil.which("redis-server") or "valkey-server", config, "--sentinel"],
+            stdout=subprocess.DEVNULL,
+        )
         try:
             await serves(f"redis+sentinel://127.0.0.1:{port},127.0.0.1:1/main/0")
         finally:
@@ -163,7 +194,8 @@ async def test_sentinel(tmp_path):
 
 
 async def test_cluster(tmp_path):
-    """redis+cluster:// is a cluster: what scripts touch is in one slot, photos' bytes are wherever they fall."""
+    """redis+cluster:// is a cluster: what scripts touch is in one slot, photos' bytes are wherever
+    they fall."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     buses = free_port(), free_port()
@@ -194,7 +226,9 @@ def _join(one: RedisServer, two: RedisServer, bus: int) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("url", ["http://host", "redis:", "host:6379", "redis+sentinel://host:26379", ""])
+@pytest.mark.parametrize(
+    "url", ["http://host", "redis:", "host:6379", "redis+sentinel://host:26379", ""]
+)
 def test_wrong_urls(url):
     """What is no Redis URL is refused with the forms that are."""
     with pytest.raises(ValueError, match="redis"):
@@ -202,7 +236,8 @@ def test_wrong_urls(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://127.0.0.1:1/0", "redis+cluster://127.0.0.1:1", "redis+sentinel://127.0.0.1:1/m"]
+    "url",
+    ["redis://127.0.0.1:1/0", "redis+cluster://127.0.0.1:1", "redis+sentinel://127.0.0.1:1/m"],
 )
 async def test_nobody_there(url):
     """Where nobody answers, a command fails in time."""

@@ -1,4 +1,5 @@
-"""The stores that the conformance suite runs over. To put another through it, add a function to FACTORIES."""
+"""The stores that the conformance suite runs over. To put another through it, add a function to
+FACTORIES."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ async def memory(**settings: float) -> AsyncIterator[list[Replies]]:
 
 
 @asynccontextmanager
-async def redis(server: RedisServer, keep_s: float = 60, lease_s: float = 60) -> AsyncIterator[list[Replies]]:
+async def redis(
+    server: RedisServer, keep_s: float = 60, lease_s: float = 60
+) -> AsyncIterator[list[Replies]]:
     both = [Commands(connect(server.url)) for _ in range(2)]
     await both[0].client.flushall()
     try:
@@ -49,12 +52,14 @@ FACTORIES: Mapping[str, Callable[..., AbstractAsyncContextManager[list[Replies]]
     "redis": redis,
     "both": near_and_shared,
 }
-"""Each opens what two replicas see of one empty store, and leaves nothing behind when it is left."""
+"""Each opens what two replicas see of one empty store, and leaves nothing behind when it is
+left."""
 
 
 @pytest.fixture(scope="session", params=FACTORIES)
 def opening(request: pytest.FixtureRequest) -> Open:
-    """`async with opening(keep_s=1, lease_s=1) as (here, there)`: two replicas' views of a store of each kind."""
+    """`async with opening(keep_s=1, lease_s=1) as (here, there)`: two replicas' views of a store of
+    each kind."""
     if request.param == "memory":
         return memory
     return partial(FACTORIES[request.param], request.getfixturevalue("redis_server"))

@@ -7,7 +7,9 @@ import asyncio
 from gateway.core.exchange import Reply
 
 X, Y, Z = ("x" * 64, "y" * 64, "z" * 64)
-FIRST = Reply(200, b'{"first": "\xff"}', {"Content-Type": "application/json", "x-amzn-RequestId": "1"})
+FIRST = Reply(
+    200, b'{"first": "\xff"}', {"Content-Type": "application/json", "x-amzn-RequestId": "1"}
+)
 SECOND = Reply(400, b"second", {})
 
 
@@ -68,7 +70,8 @@ async def test_more_ids(opening):
 
 
 async def test_lapsed(opening):
-    """The call of a run that is not heard of any more is another's to run; one that goes on keeps it."""
+    """The call of a run that is not heard of any more is another's to run; one that goes on keeps
+    it."""
     async with opening(lease_s=0.05) as (here, there):
         await here.begin([X], "dead")
         assert await until_begun(there, [X], "two") is True

@@ -1,4 +1,5 @@
-"""What the stores of replies do at their limits: bounds in memory, large replies and outages in Redis."""
+"""What the stores of replies do at their limits: bounds in memory, large replies and outages in
+Redis."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ async def test_most_replies():
 
 
 async def test_too_large_for_redis(server):
-    """A reply that is too large for Redis stays with the replica that made it; another begins anew."""
+    """A reply that is too large for Redis stays with the replica that made it; another begins
+    anew."""
     commands = Commands(connect(server.url))
     shared = RedisReplies(commands, keep_s=60)
     near = MemoryReplies(clock=steady(), keep_s=60, max_bytes=1 << 30)
@@ -66,8 +68,8 @@ async def test_too_large_for_redis(server):
 
 
 async def test_away(own_server):
-    """While Redis is away a replica answers from its own memory and never waits for long; when it is back they share
-    again."""
+    """While Redis is away a replica answers from its own memory and never waits for long; when it
+    is back they share again."""
     turned = [0.0]
     commands = Commands(connect(own_server.url))
     shared = RedisReplies(commands, keep_s=60)
