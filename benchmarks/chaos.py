@@ -290,7 +290,7 @@ async def messages(
 ) -> None:
     """All are there, each under one id, properly signed, and none that nobody asked for."""
     expected, until = expected_messages(jobs), time.monotonic() + patience_s
-    while expected - receiver.ids.keys() and time.monotonic() < until:  # noqa: ASYNC110  the receiver is none of ours
+    while expected - receiver.ids.keys() and time.monotonic() < until:
         await asyncio.sleep(0.2)
     missing, strange = expected - receiver.ids.keys(), receiver.ids.keys() - expected
     repeated = sum(ids.total() - 1 for ids in receiver.ids.values())
@@ -340,7 +340,7 @@ async def leftovers(report: Report, crowd: Crowd, patience_s: float) -> None:
     """Nothing is left where photos wait: neither one that was answered nor one whose client has
     gone."""
     until = time.monotonic() + patience_s
-    while any(left := await crowd.metrics("imgrid_buffer_photos")) and time.monotonic() < until:  # noqa: ASYNC110
+    while any(left := await crowd.metrics("imgrid_buffer_photos")) and time.monotonic() < until:
         await asyncio.sleep(0.5)
     dead, survived = (
         await crowd.metrics("imgrid_dead_letters"),

@@ -27,7 +27,7 @@ from gateway.app import running
 from gateway.core.events import Compared, Overlooked
 from gateway.core.model import Outcome, Tenant
 from gateway.testing.gateway import parts_of
-from gateway.testing.listeners import Told
+from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import photo
 from thresholds.metrics.average_precision import likeness
 
@@ -99,7 +99,7 @@ class World:
             folder, {"providers": {"det": model}, "routes": [route], "jobs": {"max_wait_ms": 0}}
         )
         self.route = self.parts.routes["objects"]
-        self.told = Told()
+        self.told = EventRecorder()
         self.parts.events.listeners.append(self.told)
         self._alone: dict[bytes, Outcome] = {}
 
@@ -115,7 +115,7 @@ class World:
             for data in files
         )
         outcomes = [outcome for (outcome,) in await asyncio.gather(*asked)]
-        while self._done < expected:  # noqa: ASYNC110  nobody tells of it
+        while self._done < expected:
             await asyncio.sleep(0.005)
         return outcomes
 

@@ -18,17 +18,17 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.quality import plan
-from gateway.quality.plan import Wish
+from gateway.quality.plan import PlanOptions
 from thresholds.fusion.arrays import Floats
-from thresholds.fusion.looks import Kind
-from thresholds.plan.candidates import Option, Point, front
+from thresholds.fusion.looks import LookKind
+from thresholds.plan.candidates import Candidate, OperatingPoint, front
 from thresholds.plan.search import Study
 
 SPENT = (0.1, 0.17, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 PRICES = np.geomspace(0.001, 30, 120)
 
 
-def oracle(study: Study, *, plain: bool) -> Iterator[Point]:
+def oracle(study: Study, *, plain: bool) -> Iterator[OperatingPoint]:
     """One look a photo, chosen by its true part in the metric: cheating, to see what there is to
     gain."""
     paths = tuple((kind,) if plain else (*study.prefix, kind) for kind in study.paid)
@@ -36,10 +36,10 @@ def oracle(study: Study, *, plain: bool) -> Iterator[Point]:
     parts = np.stack([_parts(study, path, plain=plain) for path in paths])
     for price in PRICES:
         choice = (parts - price * costs[:, None, None]).argmax(axis=0)
-        yield study.point(Option(paths, choice, plain=plain))
+        yield study.point(Candidate(paths, choice, plain=plain))
 
 
-def _parts(study: Study, path: tuple[Kind, ...], *, plain: bool) -> Floats:
+def _parts(study: Study, path: tuple[LookKind, ...], *, plain: bool) -> Floats:
     """(groupings, photos)"""
     answers = study.paths[path].plain if plain else study.paths[path].answers
     return np.stack(
@@ -47,7 +47,7 @@ def _parts(study: Study, path: tuple[Kind, ...], *, plain: bool) -> Floats:
     )
 
 
-def reached(points: list[Point], images: float) -> str:
+def reached(points: list[OperatingPoint], images: float) -> str:
     """The change at that price, between the two points of the front around it."""
     best = front(points)
     if not best[0].images <= images <= best[-1].images:
@@ -65,7 +65,7 @@ def main() -> None:
     options = parser.parse_args()
     console = Console(width=110)
     sample, floor = plan.read([options.profile], companion=options.companion)
-    explored = plan.explore(sample, floor, Wish(held=0.0), console)
+    explored = plan.explore(sample, floor, PlanOptions(held=0.0), console)
     study = explored.study
     columns = {
         "flat": [

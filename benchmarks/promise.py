@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.quality import plan
-from gateway.quality.plan import Explored, Goal, Wish
+from gateway.quality.plan import Exploration, Goal, PlanOptions
 from thresholds.fusion.arrays import Ints
-from thresholds.plan.candidates import Option
+from thresholds.plan.candidates import Candidate
 from thresholds.plan.selection import held_out, pick
 
 DROPS = (0.01, 0.02, 0.05)
@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
 
 
 def outcomes(
-    explored: Explored, goal: Goal, splits: int, rng: np.random.Generator
+    explored: Exploration, goal: Goal, splits: int, rng: np.random.Generator
 ) -> Iterator[Outcome]:
     study = explored.study
     for _ in range(splits):
@@ -51,7 +51,7 @@ def outcomes(
         yield _outcome(explored, picked.point.option, test)
 
 
-def _outcome(explored: Explored, option: Option, test: Ints) -> Outcome:
+def _outcome(explored: Exploration, option: Candidate, test: Ints) -> Outcome:
     study = explored.study
     worth = (study.parts(study.alone) - study.parts(option))[test].mean()
     metric = study.value(study.alone, test) - study.value(option, test)
@@ -74,7 +74,7 @@ def main() -> None:
         if companion and not sample.companions:
             break
         for seed in range(options.halves):
-            explored = plan.explore(sample, floor, Wish(held=0.5, seed=seed), console)
+            explored = plan.explore(sample, floor, PlanOptions(held=0.5, seed=seed), console)
             for drop in DROPS:
                 goal = Goal(max_drop=drop, delta=options.delta)
                 found[companion, drop] += outcomes(

@@ -31,7 +31,7 @@ from rich.table import Table
 from upstream import load
 
 from gateway.quality import plan as planning
-from gateway.quality.plan import Goal, Traffic, Wish
+from gateway.quality.plan import Goal, PlanOptions, Traffic
 from gateway.testing.redis_server import free_port
 from thresholds import cascade as cascades
 from thresholds.cascade import Cascade, Stage
@@ -234,7 +234,7 @@ def planned(profile: Path, out: Path, console: Console, *, companion: bool) -> d
     files[base] = out / f"alone{suffix}.json".replace(" ", "")
     if not all(file.exists() for file in files.values()):
         sample, floor = planning.read([profile], companion=companion)
-        explored = planning.explore(sample, floor, Wish(held=0.0, traffic=TRAFFIC), console)
+        explored = planning.explore(sample, floor, PlanOptions(held=0.0, traffic=TRAFFIC), console)
         for name, goal in names.items():
             plan = planning.settle(explored, goal)
             console.print(
@@ -248,7 +248,7 @@ def planned(profile: Path, out: Path, console: Console, *, companion: bool) -> d
             if len(point.option.paths) == 1
             and not point.option.plain
             and point.option.paths[0][-1].shape.cells == 1
-        )  # noqa: E501
+        )
         cascades.save(explored.study.cascade(alone.option), files[base])
     return files
 

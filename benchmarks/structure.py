@@ -26,9 +26,51 @@ MAX_COMPLEXITY = 10
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 NO_NOUNS = frozenset(
-    """its their own other others each whose who what them these those mine theirs
-    told asked found wanted given made kept seen known held taken settled served spoken heard said
-    shown drawn broken fallen judged learned measured planned added left gone lost dead""".split()
+    [
+        "its",
+        "their",
+        "own",
+        "other",
+        "others",
+        "each",
+        "whose",
+        "who",
+        "what",
+        "them",
+        "these",
+        "those",
+        "mine",
+        "theirs",
+        "told",
+        "asked",
+        "found",
+        "wanted",
+        "given",
+        "made",
+        "kept",
+        "seen",
+        "known",
+        "held",
+        "taken",
+        "settled",
+        "served",
+        "spoken",
+        "heard",
+        "said",
+        "shown",
+        "drawn",
+        "broken",
+        "fallen",
+        "judged",
+        "learned",
+        "measured",
+        "planned",
+        "added",
+        "left",
+        "gone",
+        "lost",
+        "dead",
+    ]
 )
 """Participles and pronouns that have stood as names of variables here."""
 

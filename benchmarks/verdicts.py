@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.quality import plan
-from gateway.quality.plan import Wish
+from gateway.quality.plan import PlanOptions
 from thresholds import cascade as cascades
 from thresholds.cascade import Cascade
-from thresholds.fusion.looks import Kind, Look, Seen
+from thresholds.fusion.looks import Evidence, Look, LookKind
 from thresholds.samples.replay import detections
 from thresholds.samples.sample import Sample
 
@@ -29,16 +29,16 @@ def verdicts(cascade: Cascade, sample: Sample) -> dict[str, list[float]]:
     """Milliseconds of each call, by path: every photo is taken along all paths that a verdict could
     send it."""
     took: dict[str, list[float]] = defaultdict(list)
-    kinds = [Kind(stage.shape, stage.provider or "") for stage in cascade.stages]
+    kinds = [LookKind(stage.shape, stage.provider or "") for stage in cascade.stages]
     for photo, path in product(
         range(len(sample)), cascade.fusion.rescore if cascade.fusion else map(str, kinds)
     ):
-        way = [Kind.parse(each) for each in path.split(",")]
+        way = [LookKind.parse(each) for each in path.split(",")]
         looks = (
             Look(kind.shape, detections(sample, sample.look(kind, 0).of(photo)), kind.provider)
             for kind in way
         )
-        seen = Seen(sample.facts[photo], tuple(looks))
+        seen = Evidence(sample.facts[photo], tuple(looks))
         began = time.perf_counter()
         cascade.conclude(kinds.index(way[-1]), seen)
         took[path].append(1000 * (time.perf_counter() - began))
@@ -66,7 +66,7 @@ def main() -> None:
     console.print(made)
     if options.plan:
         began = time.perf_counter()
-        explored = plan.explore(sample, floor, Wish(held=0.0), console)
+        explored = plan.explore(sample, floor, PlanOptions(held=0.0), console)
         console.print(
             f"a plan over {len(sample)} photos and {len(sample.looks)} kinds of looks: "
             f"{time.perf_counter() - began:.0f} s, {len(explored.points)} cascades"

@@ -13,10 +13,10 @@ from starlette.routing import Route as HttpRoute
 
 from gateway.api.endpoint import Endpoint
 from gateway.api.intake import Intake
-from gateway.api.resources.openapi import describe
 from gateway.api.resources.health import Operations, Ready
 from gateway.api.resources.jobs import Api
 from gateway.api.resources.not_found import unserved
+from gateway.api.resources.openapi import describe
 from gateway.api.resources.routes import Routes
 from gateway.dialects.registry import load_all
 from gateway.wiring.parts import Parts

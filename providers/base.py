@@ -139,7 +139,7 @@ class Provider(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ForwardCall:
     """A client's whole call, as the vendor is to get it.
 
     `target` is what the vendor calls it: an operation of Rekognition's ("CompareFaces"), a path of
@@ -155,7 +155,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Forwarded:
+class ForwardReply:
     """What the vendor answered, be it an error; `headers` are those that clients go by, in lower
     case."""
 
@@ -168,7 +168,7 @@ class Forwarded:
 class Forwarder(Protocol):
     """A provider that can hand a client's call on to its vendor."""
 
-    async def forward(self, call: Call) -> Forwarded:
+    async def forward(self, call: ForwardCall) -> ForwardReply:
         """The vendor's answer to the call, sent once with the gateway's credentials in place of the
         client's.
 

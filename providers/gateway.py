@@ -22,7 +22,7 @@ from providers.base import About, Limits, Picture, Price, Provider
 from providers.detection import Box, Detection, Landmark, Task
 from providers.errors import NoAnswer, PictureRefused, ProviderError, Unavailable
 from providers.options import Options as ProviderOptions
-from providers.remote.http import GREET_S, Answer, Web, refusal
+from providers.remote.http import GREET_S, HttpAnswer, HttpProvider, refusal
 
 LIMITS = Limits(
     formats=frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}),
@@ -125,11 +125,11 @@ class _Failure(Struct):
     error: _Problem
 
 
-def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG001  it has no files
-    return Gateway(name, options)
+def create(name: str, options: Options, folder: Path) -> Provider:
+    return GatewayProvider(name, options)
 
 
-class Gateway(Web):
+class GatewayProvider(HttpProvider):
     """Holds what every provider over HTTP holds."""
 
     def __init__(
@@ -152,7 +152,7 @@ class Gateway(Web):
         self._quality = options.quality
         self._deadline_ms = min(max(int(options.timeout_ms * SPARE), 1), LONGEST_DEADLINE_MS)
 
-    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:  # noqa: ARG002
+    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
         query = {"task": task.value, "quality": self._quality, "deadline_ms": self._deadline_ms}
         headers = {
             "Content-Type": "application/octet-stream",
@@ -188,7 +188,7 @@ class Gateway(Web):
             )
 
 
-def _translated(answer: Answer) -> ProviderError:
+def _translated(answer: HttpAnswer) -> ProviderError:
     """By the code of the gateway's error, or by the status where something in between answered."""
     try:
         problem = msgspec.json.decode(answer.body, type=_Failure).error

@@ -15,8 +15,8 @@ from providers.base import Provider
 from providers.detection import Detection, Task
 from providers.engine import detector, heads
 from providers.engine.detector import (
+    NetworkReader,
     Outputs,
-    Reader,
     file_of,
     grey,
     input_size,
@@ -26,7 +26,7 @@ from providers.engine.detector import (
     takes_pictures,
 )
 from providers.engine.vocabulary import vocabulary
-from providers.engine.worker import Local, introduce, need
+from providers.engine.worker import LocalProvider, introduce, need
 from providers.errors import Misconfigured
 from providers.options import Canvas
 
@@ -69,11 +69,11 @@ class Network(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Detector:
+class OnnxDetector:
     """A network and how to read it; a `Look`."""
 
     network: Network
-    reader: Reader
+    reader: NetworkReader
 
     def __call__(self, image: Image.Image) -> list[Detection]:
         return self.reader.detections(self.network.run(self.reader.tensor(image)), image)
@@ -96,7 +96,7 @@ def create(name: str, options: Options, folder: Path) -> Provider:
     about = replace(
         introduce(name, options, Task.OBJECTS), vocabulary=vocabulary(options.vocabulary, labels)
     )
-    return Local(about, Detector(network, reader), options.timeout_ms)
+    return LocalProvider(about, OnnxDetector(network, reader), options.timeout_ms)
 
 
 def _input_size(tensor: Any, options: Options) -> Canvas:

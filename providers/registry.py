@@ -12,7 +12,7 @@ from providers.plugins import load_plugin, plugin_names
 GROUP = "imgrid.providers"
 
 
-class Kind(Protocol):
+class ProviderKind(Protocol):
     """The module (or other object) that an entry point names."""
 
     Options: type[ProviderOptions]
@@ -30,8 +30,8 @@ def kinds() -> list[str]:
     return plugin_names(GROUP)
 
 
-def load(kind: str) -> Kind:
+def load(kind: str) -> ProviderKind:
     """The kind of that name. Raises LookupError naming the kinds there are."""
     if kind not in kinds():
         raise LookupError(f"there is no provider kind {kind!r}; known: {', '.join(kinds())}")
-    return cast(Kind, load_plugin(GROUP, kind))
+    return cast(ProviderKind, load_plugin(GROUP, kind))

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from providers.base import Provider
 from providers.detection import Box, Detection, Task
-from providers.engine.worker import Local, introduce
+from providers.engine.worker import LocalProvider, introduce
 from providers.options import Options as ProviderOptions
 
 Codes = NDArray[np.uint8]
@@ -87,9 +87,9 @@ class Spot(NamedTuple):
         return min(1.0, self.shorter_px / SURE_SIDE_PX)
 
 
-def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG001 - it reads no files
+def create(name: str, options: Options, folder: Path) -> Provider:
     about = introduce(name, options, Task.OBJECTS, options.wants)
-    return Local(about, partial(_look, options), options.timeout_ms)
+    return LocalProvider(about, partial(_look, options), options.timeout_ms)
 
 
 def _look(options: Options, image: Image.Image) -> list[Detection]:

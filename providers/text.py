@@ -19,7 +19,7 @@ from pydantic import Field
 
 from providers.base import Provider
 from providers.detection import Box, Detection, Task
-from providers.engine.worker import Local, introduce, need
+from providers.engine.worker import LocalProvider, introduce, need
 from providers.errors import Misconfigured
 from providers.options import Canvas, CanvasSize
 from providers.options import Options as ProviderOptions
@@ -53,23 +53,23 @@ class Options(ProviderOptions):
     )
 
 
-class Word(NamedTuple):
+class OcrWord(NamedTuple):
     """A word read; `corners_px` are four, clockwise from its top left."""
 
     text: str
     corners_px: Sequence[Sequence[float]]
 
 
-class Line(NamedTuple):
+class OcrLine(NamedTuple):
     """A line read, and its words as far as they are known."""
 
     text: str
     score: float
     corners_px: Sequence[Sequence[float]]
-    words: tuple[Word, ...]
+    words: tuple[OcrWord, ...]
 
 
-class Reader:
+class OcrReader:
     """Reads with whichever engine is free, for an engine keeps settings of the last call and is
     lent to one at a time.
 
@@ -94,7 +94,7 @@ class Reader:
         ]
 
 
-def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG001 - its networks lie in its package
+def create(name: str, options: Options, folder: Path) -> Provider:
     """The provider, its networks loaded. Raises Misconfigured where RapidOCR is missing or has no
     networks."""
     need("onnxruntime", "ocr")
@@ -103,8 +103,8 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
         engines = [_load(package, options) for _ in range(options.concurrency)]
     except Exception as error:  # whatever RapidOCR raises here, it cannot be used
         raise Misconfigured(f"{name}: RapidOCR could not load its networks: {error}") from error
-    return Local(
-        introduce(name, options, Task.TEXT), Reader(engines, options.floor), options.timeout_ms
+    return LocalProvider(
+        introduce(name, options, Task.TEXT), OcrReader(engines, options.floor), options.timeout_ms
     )
 
 
@@ -126,7 +126,7 @@ def _load(package: Any, options: Options) -> Engine:
     return engine
 
 
-def read(engine: Engine, image: Image.Image) -> list[Line]:
+def read(engine: Engine, image: Image.Image) -> list[OcrLine]:
     """The lines of an RGB image. Words are left out where RapidOCR stumbles over a line's words (an
     IndexError)."""
     bgr = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
@@ -136,17 +136,17 @@ def read(engine: Engine, image: Image.Image) -> list[Line]:
         return list(_lines(engine(bgr, use_det=True, return_word_box=False)))
 
 
-def _lines(output: Any) -> Iterator[Line]:
+def _lines(output: Any) -> Iterator[OcrLine]:
     if not output.txts:
         return
     words = _words(output.txts, output.word_results)
     for text, score, corners, of_line in zip(
         output.txts, output.scores, output.boxes, words, strict=True
     ):
-        yield Line(text, float(score), corners.tolist(), of_line)
+        yield OcrLine(text, float(score), corners.tolist(), of_line)
 
 
-def _words(texts: Sequence[str], groups: Sequence[Any]) -> Iterator[tuple[Word, ...]]:
+def _words(texts: Sequence[str], groups: Sequence[Any]) -> Iterator[tuple[OcrWord, ...]]:
     """Each line's words. RapidOCR leaves lines without words out; where it did, text tells which
     lines are missing."""
     known = [words for words in map(_group, groups) if words]
@@ -158,7 +158,7 @@ def _words(texts: Sequence[str], groups: Sequence[Any]) -> Iterator[tuple[Word, 
         yield known.pop(0) if fits else ()
 
 
-def _group(group: Any) -> tuple[Word, ...]:
+def _group(group: Any) -> tuple[OcrWord, ...]:
     """One line's words: RapidOCR's triples of text, score and corners, or something else where it
     found none.
 
@@ -168,11 +168,13 @@ def _group(group: Any) -> tuple[Word, ...]:
         return ()
     triples = (item for item in group if isinstance(item, list | tuple) and len(item) == 3)
     return tuple(
-        Word(text, corners) for text, _, corners in triples if text.strip() and corners is not None
+        OcrWord(text, corners)
+        for text, _, corners in triples
+        if text.strip() and corners is not None
     )
 
 
-def _detections(key: int, line: Line, size_px: tuple[int, int]) -> Iterator[Detection]:
+def _detections(key: int, line: OcrLine, size_px: tuple[int, int]) -> Iterator[Detection]:
     """The line and then its words, which take over its score."""
     polygon = _fractions(line.corners_px, size_px)
     yield Detection(line.text, line.score, _bounds(polygon), kind="LINE", polygon=polygon, key=key)

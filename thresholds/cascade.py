@@ -22,10 +22,10 @@ from pydantic import (
 from providers.detection import Detection
 from thresholds.fusion.boxes import fuse
 from thresholds.fusion.fusion import Fusion
-from thresholds.fusion.looks import Seen
+from thresholds.fusion.looks import Evidence
 from thresholds.rules import always, clean
-from thresholds.rules.registry import read
 from thresholds.rules.base import Rule, Verdict
+from thresholds.rules.registry import read
 from thresholds.shape import ALONE, Shape
 
 AnyRule = Annotated[
@@ -162,7 +162,7 @@ class Cascade(BaseModel):
             stage += 1
         return stage
 
-    def conclude(self, stage: int, seen: Seen) -> tuple[Verdict, Sequence[Detection]]:
+    def conclude(self, stage: int, seen: Evidence) -> tuple[Verdict, Sequence[Detection]]:
         """The stage's verdict, and the answer that leaves if the photo ends here: the last one, or
         all of them fused."""
         if self.fusion is not None:

@@ -80,7 +80,7 @@ class Mean:
 
 
 @dataclass(frozen=True, slots=True)
-class Detector:
+class DropDetector:
     """Evidence that a mean of values in [0, 1], so far at least `promised`, has fallen below it;
     with `rises`, that one so far at most `promised` has risen above it.
 
@@ -94,7 +94,7 @@ class Detector:
     rises: bool = False
     parts: tuple[float, ...] = (0.0,) * len(BETS)
 
-    def add(self, value: float) -> Detector:
+    def add(self, value: float) -> DropDetector:
         """The evidence with one more value."""
         gain = value - self.promised if self.rises else self.promised - value
         room = max(self.promised if self.rises else 1 - self.promised, LEAST_ROOM)
@@ -123,8 +123,8 @@ class Record:
     level: int = 0
     whole: Mean = field(default_factory=lambda: Mean(0.05))
     labels: Mapping[str, Mean] = field(default_factory=dict)
-    falls: Detector | None = None
-    rises: Detector | None = None
+    falls: DropDetector | None = None
+    rises: DropDetector | None = None
 
     @classmethod
     def begun(cls, delta: float, promised: float | None, since: float, level: int = 0) -> Record:
@@ -132,7 +132,7 @@ class Record:
         detectors = (
             (None, None)
             if promised is None
-            else (Detector(promised), Detector(promised, rises=True))
+            else (DropDetector(promised), DropDetector(promised, rises=True))
         )
         return cls(delta, promised, since, level, Mean(delta), {}, *detectors)
 
@@ -160,5 +160,5 @@ class Record:
             return self.level - 1
         return self.level
 
-    def _alarmed(self, detector: Detector | None) -> bool:
+    def _alarmed(self, detector: DropDetector | None) -> bool:
         return detector is not None and detector.evidence >= 1 / self.delta

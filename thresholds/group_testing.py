@@ -138,20 +138,20 @@ def _chance(cascade: Cascade, stage: int, rate: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class FlagRate:
     """The share of photos that are flagged alone: of the last ones, each weighing a little less
     than the one after it; of as many as `PRIOR` before any was seen."""
 
     share: float
     photos: int = PRIOR
 
-    def add(self, *, flagged: bool) -> Rate:
+    def add(self, *, flagged: bool) -> FlagRate:
         """The rate with one more photo."""
         photos = min(self.photos + 1, MEMORY)
         return replace(self, share=self.share + (flagged - self.share) / photos, photos=photos)
 
 
-def expected(cascade: Cascade) -> Rate:
+def expected(cascade: Cascade) -> FlagRate:
     """What its profile expects."""
     rules = [stage.rule for stage in cascade.stages if isinstance(stage.rule, Rule)]
-    return Rate(rules[0].rate if rules else 0.0)
+    return FlagRate(rules[0].rate if rules else 0.0)

@@ -13,14 +13,14 @@ from random import Random
 from typing import Any
 
 from providers.detection import Box, Detection
-from thresholds.fusion.looks import ITSELF, Facts, Kind
+from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.samples.ground_truth import Known
 from thresholds.samples.sample import Sample, sample
 from thresholds.shape import ALONE, Shape
 
 LABELS = ("cat", "dog", "cow")
-KINDS = (ITSELF, Kind(Shape(2, 1)), Kind(Shape(3, 2)))
-COMPANION = Kind(ALONE, "free")
+KINDS = (ITSELF, LookKind(Shape(2, 1)), LookKind(Shape(3, 2)))
+COMPANION = LookKind(ALONE, "free")
 ALIASES = {"cow": "ox"}
 """What the companion calls things by another name; it also sees `shadow`s, which the provider has
 no name for."""
@@ -29,7 +29,7 @@ no name for."""
 def made_up(
     photos: int = 120,
     *,
-    kinds: Sequence[Kind] = KINDS,
+    kinds: Sequence[LookKind] = KINDS,
     groupings: int = 2,
     seed: int = 0,
     known: bool = True,
@@ -44,10 +44,10 @@ def made_up(
         truth[str(number)] = [
             _thing(rng, small=fine) for _ in range(rng.choice([1, 2, 3]) + 2 * fine)
         ]
-        facts[str(number)] = Facts(
+        facts[str(number)] = PhotoFacts(
             640, rng.choice([480, 640]), rng.randrange(150_000, 200_000) // (1 if fine else 4)
         )
-    answers: Mapping[Kind, Mapping[str, Sequence[Sequence[Detection]]]] = {
+    answers: Mapping[LookKind, Mapping[str, Sequence[Sequence[Detection]]]] = {
         kind: {
             photo: [
                 look(rng, objects, kind) for _ in range(1 if kind.shape == ALONE else groupings)
@@ -70,7 +70,7 @@ def _thing(rng: Random, *, small: bool) -> Detection:
     return Detection(rng.choice(LABELS), 1.0, Box(x, y, x + side, y + side))
 
 
-def look(rng: Random, objects: Sequence[Detection], kind: Kind) -> list[Detection]:
+def look(rng: Random, objects: Sequence[Detection], kind: LookKind) -> list[Detection]:
     """One answer: an object is found with a chance that falls with its size x scale, and scores by
     it; a mistake or two as well."""
     found = []
@@ -89,5 +89,5 @@ def look(rng: Random, objects: Sequence[Detection], kind: Kind) -> list[Detectio
     return found
 
 
-def _called(label: str, kind: Kind) -> str:
+def _called(label: str, kind: LookKind) -> str:
     return ALIASES.get(label, label) if kind == COMPANION else label

@@ -11,7 +11,7 @@ from gateway.core.errors import Busy
 
 
 @dataclass
-class Budget:
+class ByteQuota:
     """So many bytes at a time. Holds how many are taken; `what` is too much where they are not
     enough."""
 

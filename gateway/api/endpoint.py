@@ -12,9 +12,9 @@ from math import inf
 from fastapi import Request, Response
 
 from gateway.api.authenticate import check_local, head
-from gateway.api.idempotency import Call, Desk, Made, Work, call_of, lasts
+from gateway.api.idempotency import CallRegistry, ClientCall, FirstReply, Work, call_of, lasts
 from gateway.api.intake import ClientLeft, Intake, while_connected
-from gateway.api.passthrough import Forwarding, stands
+from gateway.api.passthrough import Passthrough, stands
 from gateway.api.service import Service
 from gateway.core.errors import (
     BadRequest,
@@ -24,7 +24,7 @@ from gateway.core.errors import (
 from gateway.core.events import Events, Refused
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
-from gateway.core.question import Answered, Forward, Question
+from gateway.core.question import Forward, ItemAnswer, Question
 from gateway.dialects.base import Dialect
 from gateway.dialects.headers import DEADLINE_HEADER, quality_of
 from gateway.security.keyring import Keyring
@@ -45,8 +45,8 @@ class Endpoint:
     keyring: Keyring
     events: Events
     intake: Intake
-    desk: Desk
-    forwarding: Forwarding
+    desk: CallRegistry
+    forwarding: Passthrough
 
     async def __call__(self, request: Request) -> Response:
         """The dialect's answer, or its form of whatever went wrong."""
@@ -64,7 +64,7 @@ class Endpoint:
             reply = self.dialect.render_error(GatewayError())
         return Response(reply.body, reply.status, reply.headers)
 
-    async def _call(self, request: Request) -> tuple[Call, Work]:
+    async def _call(self, request: Request) -> tuple[ClientCall, Work]:
         greeting = head(request)
         self.greet(greeting)
         return self.call(replace(greeting, body=await self.intake.read(request)))
@@ -76,7 +76,7 @@ class Endpoint:
             check_local(greeting)
         self.dialect.authenticate(greeting, self.keyring)
 
-    def call(self, incoming: Incoming, within_s: float = inf) -> tuple[Call, Work]:
+    def call(self, incoming: Incoming, within_s: float = inf) -> tuple[ClientCall, Work]:
         """Which call a request is, and how to answer it; its photos have so long at most.
 
         Raises Unauthenticated or BadRequest.
@@ -85,20 +85,20 @@ class Endpoint:
         call = call_of(tenant, self.dialect.name, self.dialect.call_ids(incoming))
         return call, partial(self._made, incoming, tenant, within_s)
 
-    async def _made(self, incoming: Incoming, tenant: Tenant, within_s: float) -> Made:
+    async def _made(self, incoming: Incoming, tenant: Tenant, within_s: float) -> FirstReply:
         asked = self.dialect.parse(incoming)
         if isinstance(asked, Forward):
             reply = await self.forwarding.reply(asked, incoming, tenant, self.dialect.name)
-            return Made(reply, stands(reply))
+            return FirstReply(reply, stands(reply))
         question = _within(_with_headers(asked, incoming), within_s)
         del (
             incoming,
             asked,
         )  # photos are in the question: while they wait, their base64 is not held as well
         answers = await self.service.answer(question, tenant, self.dialect)
-        return Made(self._rendered(question, answers), lasts(answers))
+        return FirstReply(self._rendered(question, answers), lasts(answers))
 
-    def _rendered(self, question: Question, answers: Sequence[Answered]) -> Reply:
+    def _rendered(self, question: Question, answers: Sequence[ItemAnswer]) -> Reply:
         try:
             return self.dialect.render(question, answers)
         except (

@@ -18,13 +18,13 @@ from gateway.core.errors import Busy, GatewayError, SourceAway, Stopping, Upstre
 from gateway.core.events import Events, Repeated
 from gateway.core.exchange import Reply
 from gateway.core.model import Tenant
-from gateway.core.question import Answered
+from gateway.core.question import ItemAnswer
 from gateway.store.replies import LEASE_S, Replies
 
 log = logging.getLogger("imgrid")
 
 
-class Call(NamedTuple):
+class ClientCall(NamedTuple):
     """A client's call, however often it is sent: known by any of its ids; without one it is like no
     other."""
 
@@ -32,10 +32,10 @@ class Call(NamedTuple):
     ids: tuple[str, ...]
 
 
-def call_of(tenant: Tenant, dialect: str, marks: Sequence[str]) -> Call:
+def call_of(tenant: Tenant, dialect: str, marks: Sequence[str]) -> ClientCall:
     """The call that a dialect knows by these marks. Its ids are no other tenant's and no other
     dialect's, and of one length whatever a client sends."""
-    return Call(dialect, tuple(_digest(tenant.name, dialect, mark) for mark in marks))
+    return ClientCall(dialect, tuple(_digest(tenant.name, dialect, mark) for mark in marks))
 
 
 def _digest(*parts: str) -> str:
@@ -43,7 +43,7 @@ def _digest(*parts: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class FirstReply:
     """A run's reply; `lasts` says whether later tries of the call get it too, instead of a run of
     their own."""
 
@@ -51,7 +51,7 @@ class Made:
     lasts: bool = True
 
 
-def lasts(answers: Sequence[Answered]) -> bool:
+def lasts(answers: Sequence[ItemAnswer]) -> bool:
     """Whether to answer a later try as this one: something was answered, or refused for good, or
     may be billed.
 
@@ -71,14 +71,14 @@ def _passes(error: GatewayError, share: float) -> bool:
     )
 
 
-Work = Callable[[], Awaitable[Made]]
+Work = Callable[[], Awaitable[FirstReply]]
 MOST_IDS = 16
 """Ids by which one run is known: of its first try, and of those that joined with others of their
 own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RunPace:
     """Seconds: how long a run goes on for a client that left, as SDKs pause that long before they
     try again; how often one looks for the end of another replica's run; how often a run says that
     it goes on."""
@@ -100,10 +100,10 @@ class _Run:
     giving_up: asyncio.TimerHandle | None = None
 
 
-class Desk:
+class CallRegistry:
     """Holds the runs under way, by the ids of their calls."""
 
-    def __init__(self, replies: Replies, events: Events, pace: Pace = Pace()) -> None:
+    def __init__(self, replies: Replies, events: Events, pace: RunPace = RunPace()) -> None:
         """`replies` raise nothing: they do without a store that is away."""
         self._replies = replies
         self._events = events
@@ -111,7 +111,7 @@ class Desk:
         self._runs: dict[str, _Run] = {}
         self._tasks: dict[_Run, asyncio.Task[tuple[Reply, bool]]] = {}
 
-    async def reply(self, call: Call, work: Work) -> Reply:
+    async def reply(self, call: ClientCall, work: Work) -> Reply:
         """What the call's run came to; `work` is done unless another try of the call has or had it
         done.
 
@@ -149,7 +149,7 @@ class Desk:
 
     # -- who waits
 
-    def _join(self, run: _Run, call: Call) -> None:
+    def _join(self, run: _Run, call: ClientCall) -> None:
         """One more waits for the run, which is known by its ids too from now on."""
         run.waiting += 1
         if run.giving_up:
@@ -181,7 +181,7 @@ class Desk:
 
     # -- runs
 
-    def _start(self, call: Call, work: Work) -> _Run:
+    def _start(self, call: ClientCall, work: Work) -> _Run:
         run = _Run(list(call.ids))
         self._tasks[run] = task = asyncio.create_task(self._run(run, work))
         task.add_done_callback(lambda done: self._ended(run, done))
@@ -219,7 +219,7 @@ class Desk:
 
     async def _begun(self, run: _Run) -> Reply | None:
         """An earlier run's reply, when there is one; None when this run is the one to make it."""
-        while (begun := await self._replies.begin(run.ids, run.name)) is False:  # noqa: ASYNC110  it is elsewhere
+        while (begun := await self._replies.begin(run.ids, run.name)) is False:
             await asyncio.sleep(self._pace.look_s)
         return None if begun is True else begun
 

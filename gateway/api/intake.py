@@ -10,7 +10,7 @@ from typing import TypeVar
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from gateway.api.byte_quota import Budget
+from gateway.api.byte_quota import ByteQuota
 from gateway.core.errors import (
     TooManyBytes,
     TooSlow,
@@ -31,10 +31,10 @@ class Intake:
     max_request_bytes: int
     max_reading_bytes: int
     timeout_s: float
-    reading: Budget = field(init=False)
+    reading: ByteQuota = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reading = Budget(self.max_reading_bytes, "sent")
+        self.reading = ByteQuota(self.max_reading_bytes, "sent")
 
     async def read(self, request: Request) -> bytes:
         """The whole body.
@@ -72,7 +72,7 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
     """The result of `work`, which is cancelled if the client goes away first; then raises
     ClientLeft."""
     working = asyncio.current_task()
-    assert working is not None  # noqa: S101  a coroutine runs in a task
+    assert working is not None
     left = False
 
     async def watch() -> None:

@@ -14,16 +14,16 @@ from gateway.core.model import Route, Tenant
 from gateway.core.question import Forward
 from gateway.ledger.accounts import Account, Charges
 from gateway.upstream.errors import translate
-from providers.base import Call, Forwarded, Price
+from providers.base import ForwardCall, ForwardReply, Price
 from providers.detection import Task
 from providers.errors import NoAnswer, ProviderError
 
-Send = Callable[[str, Call, float], Awaitable[Forwarded]]
+Send = Callable[[str, ForwardCall, float], Awaitable[ForwardReply]]
 """Has a provider, by its name, hand a call on within so many seconds; raises ProviderError."""
 
 
 @dataclass(frozen=True, slots=True)
-class Forwarding:
+class Passthrough:
     """Hands calls on. `prices` are providers' usual ones, by name; `charge` adds to the ledger."""
 
     routes: Sequence[Route]
@@ -42,7 +42,7 @@ class Forwarding:
         route = self._route(asked.operation, tenant, dialect)
         query = parse_qsl(incoming.query, keep_blank_values=True)
         kind = incoming.headers.get("content-type", "application/json")
-        call = Call(
+        call = ForwardCall(
             asked.target or asked.operation, incoming.body or b"", incoming.method, query, kind
         )
         try:

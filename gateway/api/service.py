@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast, get_args
 
-from gateway.api.byte_quota import Budget
+from gateway.api.byte_quota import ByteQuota
 from gateway.core.errors import GatewayError, NotServed
 from gateway.core.events import Events, Refused
-from gateway.core.limits import House
+from gateway.core.limits import PhotoLimits
 from gateway.core.model import Entry, Outcome, Photo, Quality, Route, Tenant, Way
-from gateway.core.question import Answered, Ask, Item, Question, Source
+from gateway.core.question import Ask, Item, ItemAnswer, Question, Source
 from gateway.dialects.base import Dialect
 from gateway.intake.admission import admit
-from gateway.pipeline.scheduler import Flow
-from gateway.vocabulary.translate import Names
+from gateway.pipeline.scheduler import Scheduler
+from gateway.vocabulary.translate import Translator
 from providers.base import Limits
 from providers.detection import Task, Vocabulary
 
@@ -34,16 +34,18 @@ class Service:
     the buffer does."""
 
     routes: Sequence[Route]
-    flow: Flow
-    house: House
+    flow: Scheduler
+    house: PhotoLimits
     events: Events
     level: Callable[[str], str]
-    names: Names
+    names: Translator
     spoken: Mapping[str, Vocabulary]
     fetch: Callable[[str, Tenant, int], Awaitable[bytes]]
-    fetched: Budget
+    fetched: ByteQuota
 
-    async def answer(self, question: Question, tenant: Tenant, dialect: Dialect) -> list[Answered]:
+    async def answer(
+        self, question: Question, tenant: Tenant, dialect: Dialect
+    ) -> list[ItemAnswer]:
         """What came of each photo, in order; one that is refused costs the others nothing.
 
         Raises NotServed or BadRequest where nothing at all of what is asked is served, Busy where
@@ -120,7 +122,7 @@ class Service:
     def _variant(self, route: Route, quality: Quality) -> str:
         return self.level(route.name) if quality == "target" else quality
 
-    def _in_words(self, answer: Answered, to: Vocabulary) -> Answered:
+    def _in_words(self, answer: ItemAnswer, to: Vocabulary) -> ItemAnswer:
         """An answer in the vocabulary of the client's dialect; in that of whoever said it last,
         until then."""
         told = {
@@ -186,7 +188,7 @@ class Service:
         ways: Sequence[Ways | GatewayError],
         tenant: Tenant,
         question: Question,
-    ) -> list[Answered]:
+    ) -> list[ItemAnswer]:
         """Each thing that is asked of a photo goes its own way, under an id of its own."""
         asked = [
             (replace(photo, id=uuid.uuid4().hex, hops=question.hops), way)
@@ -209,8 +211,8 @@ def _vocabulary(dialect: str) -> Vocabulary:
 
 def _answered(
     photo: Photo | GatewayError, ways: Ways | GatewayError, outcomes: Iterator[Outcome]
-) -> Answered:
+) -> ItemAnswer:
     if isinstance(photo, GatewayError):
-        return Answered(None, refusal=photo)
-    assert not isinstance(ways, GatewayError)  # noqa: S101  such a photo is not admitted
-    return Answered(photo, {task: next(outcomes) for task in ways})
+        return ItemAnswer(None, refusal=photo)
+    assert not isinstance(ways, GatewayError)
+    return ItemAnswer(photo, {task: next(outcomes) for task in ways})

@@ -20,7 +20,7 @@ from gateway.config.settings import Settings
 from gateway.config.tenants import RekognitionKey
 from gateway.security import key_file, key_generate
 from gateway.security.key_file import AT_ONCE, Keys, PairKey, StoredKey, StoreError
-from gateway.security.key_generate import Dialect, Fresh, Terms
+from gateway.security.key_generate import KeyDialect, KeyTerms, NewKey
 
 app = typer.Typer(
     help="Keys of tenants, in the file that key_store names: running gateways go by it within a second or two.",
@@ -34,7 +34,7 @@ _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 @app.command("create")
 def create(
     tenant: Annotated[str, typer.Option(help="Whose key it is: one of the config's tenants.")],
-    dialect: Annotated[Dialect, typer.Option(help="Which API its holder speaks.")],
+    dialect: Annotated[KeyDialect, typer.Option(help="Which API its holder speaks.")],
     expires: Annotated[
         str, typer.Option(help="How long it is good, such as 30d, 12h or 45m; else until revoked.")
     ] = "",
@@ -65,12 +65,12 @@ def create(
             f"{config}: there is no tenant {tenant!r}; there are {', '.join(known)}; add it to tenants "
             "first, it needs no keys there"
         )
-    if region and dialect != Dialect.REKOGNITION:
+    if region and dialect != KeyDialect.REKOGNITION:
         raise ConfigError(
             f"--region is for keys of dialect rekognition, whose clients name one; {dialect} has none"
         )
     now = datetime.now(UTC).replace(microsecond=0)
-    terms = Terms(
+    terms = KeyTerms(
         f"key_{_draw(key_generate.HEX, 8)}", tenant, now, _until(expires, now), tuple(region or ())
     )
     made = key_generate.fresh(dialect, _draw)
@@ -207,7 +207,7 @@ def _out(row: _Row) -> str:
 
 
 def _told(
-    made: Fresh, terms: Terms, before: Sequence[_Row], found: Settings, url: str
+    made: NewKey, terms: KeyTerms, before: Sequence[_Row], found: Settings, url: str
 ) -> Iterator[str]:
     """What is shown of a new key, line by line."""
     expiry = (
@@ -227,7 +227,7 @@ def _told(
 
 def _address(found: Settings) -> str:
     """Where the gateway listens, as seen from its own machine."""
-    host = "127.0.0.1" if found.host in ("0.0.0.0", "::") else found.host  # noqa: S104  it is asked, not listened on
+    host = "127.0.0.1" if found.host in ("0.0.0.0", "::") else found.host
     return f"http://{f'[{host}]' if ':' in host else host}:{found.port}"
 
 

@@ -16,7 +16,7 @@ from gateway.quality import profile as profiling
 from gateway.quality import profile_groups
 from gateway.quality.evaluate import live, remote, score_table, stored
 from gateway.quality.evaluate.score_table import Strategy
-from gateway.quality.profile import Sample, parse_shapes
+from gateway.quality.profile import ProfileOptions, parse_shapes
 from gateway.quality.report import page as report
 from gateway.wiring.parts import build
 from providers.detection import BOXED
@@ -130,7 +130,7 @@ def profile(
     _check_options(context, named)
     if named.task not in BOXED:
         listed = tuple(label.strip() for label in labels.split(",") if label.strip())
-        whole = profile_groups.Sample(
+        whole = profile_groups.GroupProfileOptions(
             photos,
             parse_shapes(shapes or profile_groups.SHAPES),
             groupings,
@@ -143,7 +143,7 @@ def profile(
             parts, named, whole, out_dir, console=out, confirmed=yes, config_file=config
         )
         return
-    sample = Sample(
+    sample = ProfileOptions(
         photos, truth, parse_shapes(shapes or SHAPES), groupings, floor, companion, probe
     )
     wanted = [parse_shapes(text) for text in cascade] or [
@@ -262,7 +262,9 @@ def plan(
         )
     goal = planning.Goal(max_drop, save, budget_usd, photos_per_month, delta)
     traffic = planning.Traffic(photos_per_second, max_wait_ms / 1000)
-    wish = planning.Wish(planning.metric_of(metric), held_out if delta < 1 else 0.0, traffic, seed)
+    wish = planning.PlanOptions(
+        planning.metric_of(metric), held_out if delta < 1 else 0.0, traffic, seed
+    )
     sample, floor = planning.read(profiles, companion=companion)
     made = planning.settle(planning.explore(sample, floor, wish, out), goal)
     out.print(planning.table(made))
@@ -351,7 +353,7 @@ def evaluate(
             "--url: the gateway there goes by its own cascades: leave out --cascade, or --url"
         )
     remote.check(quality)
-    place = remote.Place(url, key)
+    place = remote.GatewayAddress(url, key)
     serving = remote.route_of(place, route)
     sample = live.read_sample(photos, truth, out)
     return _visit(place, serving, sample, [EXACT, *quality], clients=clients, yes=yes)
@@ -367,7 +369,13 @@ def _replay(profiles: list[Path], files: list[Path], *, flat: bool) -> None:
 
 
 def _evaluate(
-    sample: live.Sample, name: str, files: list[Path], *, clients: int, yes: bool, config: Path
+    sample: live.LabelledPhotos,
+    name: str,
+    files: list[Path],
+    *,
+    clients: int,
+    yes: bool,
+    config: Path,
 ) -> None:
     found = read(config)
     parts = build(found, config)
@@ -388,9 +396,9 @@ def _evaluate(
 
 
 def _visit(
-    place: remote.Place,
+    place: remote.GatewayAddress,
     route: RouteOut,
-    sample: live.Sample,
+    sample: live.LabelledPhotos,
     qualities: list[str],
     *,
     clients: int,

@@ -17,7 +17,7 @@ from gateway.config.settings import Settings
 from gateway.core.clock import steady
 from gateway.core.errors import BufferAway
 from gateway.core.model import Lane
-from gateway.store.buffer import Dead, Held, Waiting
+from gateway.store.buffer import DeadPhoto, Occupancy, Waiting
 from gateway.store.codec import lane_of
 from gateway.wiring.stores import Stores, open_stores
 
@@ -50,7 +50,7 @@ async def buffer_report(stores: Stores) -> RenderableType:
     return Group(_held(held), _lanes(lanes, steady()()), _dead(dead))
 
 
-def _held(held: Held) -> str:
+def _held(held: Occupancy) -> str:
     return f"{held.photos} photos held, {held.bytes / 2**20:.1f} MiB, waiting and in flight"
 
 
@@ -65,7 +65,7 @@ def _lanes(lanes: Mapping[Lane, Waiting], now: float) -> Table:
     return made
 
 
-def _dead(dead: Sequence[Dead]) -> Table:
+def _dead(dead: Sequence[DeadPhoto]) -> Table:
     made = Table(title=f"{len(dead)} dead letters: their holders died, time after time")
     for column in ("photo", "tenant", "job", "provider", "shape", "claims", "since"):
         made.add_column(column, overflow="fold")

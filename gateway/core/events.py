@@ -17,7 +17,7 @@ log = logging.getLogger("imgrid")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CanvasAnswered:
     """A canvas was answered, and billed: one image, unless it was `free`. `entries` are its photos
     in the layout's order; the cells of the `broken` ones, by index, are empty."""
 
@@ -149,7 +149,7 @@ class GroupsChanged:
 
 
 Event = (
-    Asked
+    CanvasAnswered
     | CallFailed
     | BreakerChanged
     | FellBack

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class PhotoLimits:
     """Limits that this gateway sets for itself, whatever an API would take."""
 
     max_bytes: int = 20 * 1024 * 1024

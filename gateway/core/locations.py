@@ -18,7 +18,7 @@ _BUCKET = re.compile(
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """A photo's place: of one on the web the URL alone counts, of an object the rest, decoded.
     Schemes are in lower case, keys as the store has them."""
 
@@ -37,13 +37,13 @@ class Folder(NamedTuple):
     bucket: str
     key: str
 
-    def holds(self, place: Place) -> bool:
+    def holds(self, place: Location) -> bool:
         return (place.scheme, place.bucket) == (self.scheme, self.bucket) and place.key.startswith(
             self.key
         )
 
 
-def place_of(url: str) -> Place:
+def place_of(url: str) -> Location:
     """Reads http and https URLs (which are not judged here), `s3://bucket/key?versionId=…` with the
     key and the version percent-encoded, and `gs://bucket/object` with the object's name as it is,
     as Google's own clients write it.
@@ -55,7 +55,7 @@ def place_of(url: str) -> Place:
     if not mark or scheme not in WEB | STORES:
         raise ValueError("The URL is none of https, http, s3 and gs.")
     if scheme in WEB:
-        return Place(url, scheme)
+        return Location(url, scheme)
     if len(url) > MAX_CHARS:
         raise ValueError(f"The URL is longer than {MAX_CHARS} characters.")
     bucket, _, key = rest.partition("/")
@@ -64,7 +64,7 @@ def place_of(url: str) -> Place:
         raise ValueError(
             f"The URL names no object that is read here; write {scheme}://BUCKET/NAME."
         )
-    return Place(url, scheme, bucket, key, version)
+    return Location(url, scheme, bucket, key, version)
 
 
 def s3_url(bucket: str, key: str, version: str = "") -> str:

@@ -68,7 +68,7 @@ def about_all(task: Task, photos: Sequence[bytes | Source | GatewayError], **mor
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class ItemAnswer:
     """What came of one photo: an outcome for each task that it was asked for, or one error for all.
 
     `photo` is the photo as it was admitted, None where it was not.

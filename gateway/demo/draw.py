@@ -42,7 +42,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Mark:
+class BoxMark:
     """One detection, in pixels of the canvas (x0, y0, x1, y1)."""
 
     rect: Rect
@@ -59,14 +59,14 @@ class Tag(NamedTuple):
     size_px: float
 
 
-def annotate(picture: Image.Image, cells: Sequence[Cell], boxes: Sequence[Mark]) -> Image.Image:
+def annotate(picture: Image.Image, cells: Sequence[Cell], boxes: Sequence[BoxMark]) -> Image.Image:
     """An RGB copy with cells and boxes drawn on it, twice the size if the picture is small."""
     zoom = 2 if max(picture.size) < SMALL_PX else 1
     canvas = picture.convert("RGB").resize(
         (picture.width * zoom, picture.height * zoom), Image.Resampling.LANCZOS
     )
     cells = [Cell(_zoomed(cell.rect, zoom), cell.caption) for cell in cells]
-    marks = [Mark(_zoomed(mark.rect, zoom), mark.label, mark.score) for mark in boxes]
+    marks = [BoxMark(_zoomed(mark.rect, zoom), mark.label, mark.score) for mark in boxes]
     pen = ImageDraw.Draw(canvas, "RGBA")
     for cell in cells:
         _dashed(pen, cell.rect)
@@ -99,7 +99,7 @@ def _dashed(pen: ImageDraw.ImageDraw, rect: Rect, dash_px: int = 9, gap_px: int 
             pen.line((x, y, x, min(y + dash_px, y1)), LINE)
 
 
-def _outline(pen: ImageDraw.ImageDraw, mark: Mark) -> None:
+def _outline(pen: ImageDraw.ImageDraw, mark: BoxMark) -> None:
     """A tinted box; a dark hairline around it keeps it visible on its own colour."""
     x0, y0, x1, y1 = mark.rect
     ink = colour(mark.label)
@@ -107,7 +107,7 @@ def _outline(pen: ImageDraw.ImageDraw, mark: Mark) -> None:
     pen.rectangle(mark.rect, (*ink, 26), (*ink, 255), 2)
 
 
-def _tags(cells: Sequence[Cell], marks: Sequence[Mark], whole: Rect) -> list[Tag]:
+def _tags(cells: Sequence[Cell], marks: Sequence[BoxMark], whole: Rect) -> list[Tag]:
     """Captions first, then the surest marks: who comes later goes where there is still room."""
     tags = [_caption(cell) for cell in cells]
     boxes = [mark.rect for mark in marks]
@@ -118,7 +118,7 @@ def _tags(cells: Sequence[Cell], marks: Sequence[Mark], whole: Rect) -> list[Tag
     return tags
 
 
-def _home(mark: Mark, cells: Sequence[Cell], whole: Rect) -> Rect:
+def _home(mark: BoxMark, cells: Sequence[Cell], whole: Rect) -> Rect:
     """The cell that holds the box's midpoint, or the whole canvas: a tag never strays into a
     neighbour's photo."""
     x, y = (mark.rect[0] + mark.rect[2]) / 2, (mark.rect[1] + mark.rect[3]) / 2
@@ -136,7 +136,7 @@ def _caption(cell: Cell) -> Tag:
     return Tag((x0 + 3, y0 + 3, x0 + 3 + width, y0 + 3 + height), cell.caption, CAPTION, 13)
 
 
-def _placed(mark: Mark, home: Rect, *, taken: Sequence[Rect], boxes: Sequence[Rect]) -> Tag:
+def _placed(mark: BoxMark, home: Rect, *, taken: Sequence[Rect], boxes: Sequence[Rect]) -> Tag:
     """Above the box, below, beside or inside it, where it hides least: other tags weigh more than
     boxes."""
     text = f"{mark.label} {mark.score:.2f}"

@@ -19,7 +19,7 @@ MONTHLY = 1_000_000
 
 
 @dataclass(frozen=True)
-class Sheet:
+class CanvasSheet:
     """One canvas as it was sent, drawn on by `annotate`. `png` may hold a JPEG as well, which is
     far smaller."""
 
@@ -64,7 +64,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Answer:
+class AnswerRow:
     """What one photo's client got back. `share` is its part of the bill, in images: 0.25 for a cell
     of a full 2x2."""
 
@@ -80,7 +80,7 @@ class Answer:
     asked_ms: float
 
 
-def page(summary: Summary, sheets: Sequence[Sheet], answers: Sequence[Answer]) -> str:
+def page(summary: Summary, sheets: Sequence[CanvasSheet], answers: Sequence[AnswerRow]) -> str:
     """A page that stands alone: it can be opened from a disk, mailed, or served as it is."""
     template = Template(files(__package__).joinpath("page.html").read_text("utf-8"))
     return template.substitute(
@@ -169,7 +169,7 @@ def _facts(summary: Summary) -> str:
     )
 
 
-def _sheet(number: int, sheet: Sheet) -> str:
+def _sheet(number: int, sheet: CanvasSheet) -> str:
     alt = escape(f"Canvas {number}, {sheet.title}: {sheet.caption}")
     return (
         f'<figure class="sheet card" id="canvas-{number}"><a href="#canvas-{number}" title="Enlarge">'
@@ -178,7 +178,7 @@ def _sheet(number: int, sheet: Sheet) -> str:
     )
 
 
-def _row(answer: Answer) -> str:
+def _row(answer: AnswerRow) -> str:
     times = (answer.waited_ms, answer.composed_ms, answer.asked_ms)
     return (
         f'<tr><th scope="row">{escape(answer.client)}</th>'

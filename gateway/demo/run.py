@@ -23,10 +23,10 @@ from gateway import app as composition
 from gateway.api.server import serving
 from gateway.config import settings
 from gateway.config.errors import ConfigError
-from gateway.core.events import Asked, Event, Settled
+from gateway.core.events import CanvasAnswered, Event, Settled
 from gateway.core.model import Outcome
-from gateway.demo.draw import Cell, Mark, annotate
-from gateway.demo.report import Answer, Sheet, Summary, page
+from gateway.demo.draw import BoxMark, Cell, annotate
+from gateway.demo.report import AnswerRow, CanvasSheet, Summary, page
 from gateway.demo.signs import draw
 from gateway.wiring.parts import Parts, build
 
@@ -44,7 +44,7 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DemoPlan:
     """What a demo asks, of whom, and how."""
 
     task: str
@@ -55,21 +55,21 @@ class Plan:
 
 
 @dataclass
-class Seen:
+class SeenCanvas:
     """What the gateway told of a run. Holds canvases and outcomes by the photo's bytes."""
 
-    canvases: list[Asked] = field(default_factory=list)
+    canvases: list[CanvasAnswered] = field(default_factory=list)
     outcomes: dict[bytes, Outcome] = field(default_factory=dict)
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Asked):
+        if isinstance(event, CanvasAnswered):
             self.canvases.append(event)
         elif isinstance(event, Settled):
             self.outcomes[event.entry.photo.data] = event.outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ClientReply:
     """What one client got for one photo: what boto3 returned, or the error it raised."""
 
     client: str
@@ -79,13 +79,15 @@ class Reply:
     error: str = ""
 
 
-def text_plan(clients: int, count: int) -> Plan:
+def text_plan(clients: int, count: int) -> DemoPlan:
     """Signs, receipts and labels, read by the OCR that runs here."""
     shots = [Shot(sign.name, sign.jpeg, sign.words) for sign in draw(count)]
-    return Plan("text", shots, {"kind": "text"}, [{"shape": "3x3"}], clients)
+    return DemoPlan("text", shots, {"kind": "text"}, [{"shape": "3x3"}], clients)
 
 
-def objects_plan(photos: Path, model: Path, labels: Path | None, clients: int, count: int) -> Plan:
+def objects_plan(
+    photos: Path, model: Path, labels: Path | None, clients: int, count: int
+) -> DemoPlan:
     """Photos of a folder, looked at by a detector that runs here. Raises ConfigError for what is
     missing."""
     files = sorted(
@@ -105,7 +107,7 @@ def objects_plan(photos: Path, model: Path, labels: Path | None, clients: int, c
         {"shape": "2x2", "rule": hardly_anything_found},
         {"shape": "1x1"},
     ]
-    return Plan(
+    return DemoPlan(
         "objects", [Shot(file.name, file.read_bytes()) for file in files], provider, stages, clients
     )
 
@@ -120,7 +122,7 @@ def _labels(model: Path, given: Path | None) -> Path:
     return given or beside[0]
 
 
-def run(plan: Plan, folder: Path, console: Console) -> Path:
+def run(plan: DemoPlan, folder: Path, console: Console) -> Path:
     """Runs the plan, writes pictures and page into the folder, prints what happened; returns the
     page's path."""
     if find_spec("boto3") is None:
@@ -134,7 +136,7 @@ def run(plan: Plan, folder: Path, console: Console) -> Path:
         f"\n[bold]{plan.task}[/]: {len(plan.shots)} pictures, {plan.clients} clients, "
         f"cells of {plan.stages[0]['shape']}; starting the gateway …"
     )
-    seen = Seen()
+    seen = SeenCanvas()
     parts = _parts(plan, folder, seen)
     with serving(composition.create_app(parts)) as url:
         replies, seconds = _ask_all(plan, url, console)
@@ -144,7 +146,7 @@ def run(plan: Plan, folder: Path, console: Console) -> Path:
     return _write(folder, summary, seen, replies)
 
 
-def _parts(plan: Plan, folder: Path, seen: Seen) -> Parts:
+def _parts(plan: DemoPlan, folder: Path, seen: SeenCanvas) -> Parts:
     """The gateway of a config file that stays in the folder, to be looked at and used again."""
     tenants = [
         {
@@ -180,7 +182,7 @@ def _names(clients: int) -> list[str]:
     return [f"client-{number:02d}" for number in range(1, clients + 1)]
 
 
-def _ask_all(plan: Plan, url: str, console: Console) -> tuple[list[Reply], float]:
+def _ask_all(plan: DemoPlan, url: str, console: Console) -> tuple[list[ClientReply], float]:
     columns = (TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("asking", total=len(plan.shots))
@@ -193,7 +195,7 @@ def _ask_all(plan: Plan, url: str, console: Console) -> tuple[list[Reply], float
         return [reply for turn in turns for reply in turn.result()], time.perf_counter() - began
 
 
-def _ask(plan: Plan, url: str, number: int, on_reply: Callable[[], None]) -> list[Reply]:
+def _ask(plan: DemoPlan, url: str, number: int, on_reply: Callable[[], None]) -> list[ClientReply]:
     """One client's turn: its photos one after the other, each the moment the one before is
     answered."""
     import boto3
@@ -214,12 +216,12 @@ def _ask(plan: Plan, url: str, number: int, on_reply: Callable[[], None]) -> lis
             answer = call(Image={"Bytes": shot.data})
         except (ClientError, BotoCoreError) as raised:
             error = str(raised)
-        replies.append(Reply(name, shot, answer, time.perf_counter() - began, error))
+        replies.append(ClientReply(name, shot, answer, time.perf_counter() - began, error))
         on_reply()
     return replies
 
 
-def found(reply: Reply) -> list[str]:
+def found(reply: ClientReply) -> list[str]:
     """What a client was told, in short: lines of text, or labels with how many of each."""
     if reply.error:
         return [reply.error]
@@ -231,7 +233,7 @@ def found(reply: Reply) -> list[str]:
     return [f"{len(label['Instances'])} {label['Name']}" for label in labels if label["Instances"]]
 
 
-def _table(replies: Sequence[Reply], seen: Seen) -> Table:
+def _table(replies: Sequence[ClientReply], seen: SeenCanvas) -> Table:
     table = Table(title="Who asked for what, and its share of the bill in images", expand=True)
     for column, width in (
         ("client", 9),
@@ -252,7 +254,9 @@ def _table(replies: Sequence[Reply], seen: Seen) -> Table:
     return table
 
 
-def _summary(plan: Plan, seen: Seen, replies: Sequence[Reply], seconds: float) -> Summary:
+def _summary(
+    plan: DemoPlan, seen: SeenCanvas, replies: Sequence[ClientReply], seconds: float
+) -> Summary:
     times = sorted(1000 * reply.seconds for reply in replies)
     return Summary(
         title=f"{plan.task.capitalize()} through the gateway",
@@ -272,7 +276,7 @@ def _summary(plan: Plan, seen: Seen, replies: Sequence[Reply], seconds: float) -
     )
 
 
-def _quality(replies: Sequence[Reply]) -> str:
+def _quality(replies: Sequence[ClientReply]) -> str:
     failed = sum(bool(reply.error) for reply in replies)
     if failed:
         return f"{failed} of {len(replies)} pictures were not answered."
@@ -283,7 +287,7 @@ def _quality(replies: Sequence[Reply]) -> str:
     return f"{read} of the {written} words on the pictures were read exactly as written."
 
 
-def _read(reply: Reply) -> int:
+def _read(reply: ClientReply) -> int:
     rows = reply.answer.get("TextDetections", ())
     words = Counter(
         word for row in rows if row["Type"] == "LINE" for word in row["DetectedText"].split()
@@ -299,7 +303,9 @@ def _print_summary(summary: Summary, console: Console) -> None:
     )
 
 
-def _write(folder: Path, summary: Summary, seen: Seen, replies: Sequence[Reply]) -> Path:
+def _write(
+    folder: Path, summary: Summary, seen: SeenCanvas, replies: Sequence[ClientReply]
+) -> Path:
     sheets = []
     for number, asked in enumerate(seen.canvases, 1):
         picture = _annotated(asked)
@@ -311,13 +317,15 @@ def _write(folder: Path, summary: Summary, seen: Seen, replies: Sequence[Reply])
         )
         jpeg = io.BytesIO()
         picture.save(jpeg, "JPEG", quality=85)
-        sheets.append(Sheet(jpeg.getvalue(), title + (" · asked again" if again else ""), caption))
+        sheets.append(
+            CanvasSheet(jpeg.getvalue(), title + (" · asked again" if again else ""), caption)
+        )
     file = folder / "index.html"
     file.write_text(page(summary, sheets, [_row(reply, seen) for reply in replies]), "utf-8")
     return file
 
 
-def _annotated(asked: Asked) -> Image.Image:
+def _annotated(asked: CanvasAnswered) -> Image.Image:
     """The canvas as it was sent, with its photos' places and all that was found."""
     image = asked.picture.pixels or Image.open(io.BytesIO(asked.picture.data))
     width, height = image.size
@@ -326,7 +334,7 @@ def _annotated(asked: Asked) -> Image.Image:
         for place, entry in zip(asked.layout.photos, asked.entries, strict=True)
     ]
     marks = [
-        Mark(
+        BoxMark(
             (d.box.x0 * width, d.box.y0 * height, d.box.x1 * width, d.box.y1 * height),
             d.label,
             d.score,
@@ -337,7 +345,7 @@ def _annotated(asked: Asked) -> Image.Image:
     return annotate(image.convert("RGB"), cells, marks)
 
 
-def _row(reply: Reply, seen: Seen) -> Answer:
+def _row(reply: ClientReply, seen: SeenCanvas) -> AnswerRow:
     outcome = seen.outcomes[reply.shot.data]
     thumbnail = io.BytesIO()
     with Image.open(io.BytesIO(reply.shot.data)) as image:
@@ -349,7 +357,7 @@ def _row(reply: Reply, seen: Seen) -> Answer:
         1000 * sum(getattr(step, name) for step in outcome.steps)
         for name in ("waited_s", "composed_s", "asked_s")
     )
-    return Answer(
+    return AnswerRow(
         client=reply.client,
         photo=reply.shot.name,
         thumbnail=thumbnail.getvalue(),

@@ -66,14 +66,14 @@ class Text(NamedTuple):
     bold: bool = True
 
 
-class Block(NamedTuple):
+class TextBlock(NamedTuple):
     rect: tuple[float, float, float, float]
     fill: Rgb
     radius_px: float = 0
     edge: Rgb | None = None
 
 
-Design = tuple[Text | Block, ...]
+Design = tuple[Text | TextBlock, ...]
 
 
 def draw(count: int, seed: int = 7) -> list[Sign]:
@@ -91,7 +91,7 @@ def _sign(number: int, rng: Random) -> Sign:
 
 def _photograph(design: Design, rng: Random) -> bytes:
     scale = LARGE if rng.random() < 0.25 else 1.0
-    tall = any(part.rect[3] > 480 for part in design if isinstance(part, Block))
+    tall = any(part.rect[3] > 480 for part in design if isinstance(part, TextBlock))
     size = (
         (round(480 * scale), round(640 * scale))
         if tall
@@ -139,8 +139,8 @@ def _sheet(design: Design, size: tuple[int, int], scale: float) -> Image.Image:
     return sheet
 
 
-def _paint(pen: ImageDraw.ImageDraw, part: Text | Block, zoom: float) -> None:
-    if isinstance(part, Block):
+def _paint(pen: ImageDraw.ImageDraw, part: Text | TextBlock, zoom: float) -> None:
+    if isinstance(part, TextBlock):
         rect = [side * zoom for side in part.rect]
         pen.rounded_rectangle(
             rect, part.radius_px * zoom, part.fill, part.edge, round(6 * zoom) if part.edge else 0
@@ -178,9 +178,9 @@ def _goods(rng: Random, count: int) -> list[tuple[str, int]]:
 
 def street(rng: Random) -> Design:
     return (
-        Block((296, 300, 344, 480), STEEL),
-        Block((34, 76, 606, 356), board := rng.choice((GREEN, BLUE, BROWN, PLUM)), 26),
-        Block((44, 86, 596, 346), board, 20, WHITE),
+        TextBlock((296, 300, 344, 480), STEEL),
+        TextBlock((34, 76, 606, 356), board := rng.choice((GREEN, BLUE, BROWN, PLUM)), 26),
+        TextBlock((44, 86, 596, 346), board, 20, WHITE),
         Text(
             f"{_one(rng, STREETS)} {_one(rng, 'Street,Avenue,Road,Lane')}",
             (320, 160),
@@ -188,7 +188,7 @@ def street(rng: Random) -> Design:
             WHITE,
             room_px=490,
         ),
-        Block((84, 218, 556, 222), WHITE),
+        TextBlock((84, 218, 556, 222), WHITE),
         Text(f"{_one(rng, CITIES)} {rng.randint(12, 88)} km", (84, 280), 48, WHITE, "lm", 290),
         Text(f"Exit {rng.randint(12, 98)}", (556, 280), 48, WHITE, "rm", 160),
     )
@@ -199,12 +199,15 @@ def shop(rng: Random) -> Design:
         ((NAVY, AMBER), (TEAL, WHITE), (RED, WHITE), (INK, AMBER), (PLUM, WHITE))
     )
     return (
-        Block((20, 40, 620, 262), board, 12),
-        *(Block((20 + 75 * i, 262, 95 + 75 * i, 332), board if i % 2 else WHITE) for i in range(8)),
-        Block((14, 254, 626, 266), trim),
+        TextBlock((20, 40, 620, 262), board, 12),
+        *(
+            TextBlock((20 + 75 * i, 262, 95 + 75 * i, 332), board if i % 2 else WHITE)
+            for i in range(8)
+        ),
+        TextBlock((14, 254, 626, 266), trim),
         Text(f"{_one(rng, SHOPS)} {_one(rng, TRADES)}", (320, 122), 86, trim, room_px=540),
         Text(f"Family shop since {rng.randint(1880, 1990)}", (320, 206), 38, WHITE),
-        Block((110, 364, 530, 444), PAPER, 14),
+        TextBlock((110, 364, 530, 444), PAPER, 14),
         Text(
             f"Open {rng.randint(7, 10)} AM to {rng.randint(5, 9)} PM", (320, 404), 44, room_px=390
         ),
@@ -215,16 +218,16 @@ def receipt(rng: Random) -> Design:
     goods = _goods(rng, rng.randint(4, 6))
     end_y = 184 + 50 * len(goods)
     return (
-        Block((48, 16, 432, end_y + 140), PAPER),
+        TextBlock((48, 16, 432, end_y + 140), PAPER),
         Text(f"{_one(rng, SHOPS)} Market", (240, 68), 46, room_px=350),
         Text(f"{rng.randint(12, 28)} {_one(rng, MONTHS)} 2025", (240, 118), 32, bold=False),
-        Block((72, 150, 408, 153), INK),
+        TextBlock((72, 150, 408, 153), INK),
         *(
             part
             for row, good in enumerate(goods)
             for part in _priced(*good, (72, 408, 188 + 50 * row))
         ),
-        Block((72, end_y, 408, end_y + 3), INK),
+        TextBlock((72, end_y, 408, end_y + 3), INK),
         *_priced("TOTAL", sum(cents for _, cents in goods), (72, 408, end_y + 44), 44),
         Text("Thank you", (240, end_y + 102), 34, bold=False),
     )
@@ -245,10 +248,10 @@ def label(rng: Random) -> Design:
         ((GREEN, (214, 176, 92)), (RED, (206, 214, 216)), (NAVY, (196, 150, 110)), (TEAL, AMBER))
     )
     return (
-        Block((130, 14, 350, 90), band, 16),
-        Block((60, 70, 420, 626), glass, 54),
-        Block((60, 156, 420, 560), PAPER),
-        Block((60, 176, 420, 296), band),
+        TextBlock((130, 14, 350, 90), band, 16),
+        TextBlock((60, 70, 420, 626), glass, 54),
+        TextBlock((60, 156, 420, 560), PAPER),
+        TextBlock((60, 176, 420, 296), band),
         Text(_one(rng, SHOPS).upper(), (240, 236), 66, WHITE, room_px=320),
         Text(_one(rng, FLAVOURS), (240, 350), 52, room_px=320),
         Text(
@@ -264,11 +267,11 @@ def label(rng: Random) -> Design:
 
 def parking(rng: Random) -> Design:
     return (
-        Block((222, 520, 258, 640), STEEL),
-        Block((70, 24, 410, 590), WHITE, 28),
-        Block((80, 34, 400, 580), WHITE, 22, ink := rng.choice((RED, INK, BLUE))),
-        Block((170, 62, 310, 202), RED, 70),
-        Block((194, 117, 286, 147), WHITE),
+        TextBlock((222, 520, 258, 640), STEEL),
+        TextBlock((70, 24, 410, 590), WHITE, 28),
+        TextBlock((80, 34, 400, 580), WHITE, 22, ink := rng.choice((RED, INK, BLUE))),
+        TextBlock((170, 62, 310, 202), RED, 70),
+        TextBlock((194, 117, 286, 147), WHITE),
         Text(
             _one(rng, "No parking,No stopping,Tow away zone,No entry"),
             (240, 262),
@@ -295,15 +298,15 @@ def boarding(rng: Random) -> Design:
         ("Boards", f"{rng.randint(10, 22)}:{rng.randint(10, 59)}", 344),
     )
     return (
-        Block((16, 50, 624, 430), PAPER, 24),
-        Block((16, 50, 624, 126), band := rng.choice((NAVY, TEAL, RED, PLUM)), 24),
+        TextBlock((16, 50, 624, 430), PAPER, 24),
+        TextBlock((16, 50, 624, 126), band := rng.choice((NAVY, TEAL, RED, PLUM)), 24),
         Text(f"{_one(rng, SHOPS)} Air", (44, 88), 44, WHITE, "lm"),
         Text("Boarding pass", (596, 88), 36, WHITE, "rm", bold=False),
         Text(_one(rng, PEOPLE), (44, 168), 38, anchor="lm", bold=False, room_px=430),
         Text(f"{start} to {end}", (44, 238), 58, band, "lm", 430),
         *(Text(name, (x, 312), 34, (92, 94, 100), "lm", bold=False) for name, _, x in columns),
         *(Text(value, (x, 368), 52, INK, "lm") for _, value, x in columns),
-        *(Block((510, y, 590, y + rng.choice((3, 5, 8))), INK) for y in range(150, 400, 13)),
+        *(TextBlock((510, y, 590, y + rng.choice((3, 5, 8))), INK) for y in range(150, 400, 13)),
     )
 
 
@@ -311,10 +314,10 @@ def menu(rng: Random) -> Design:
     chalk = rng.choice(((244, 240, 226), AMBER, (190, 226, 214)))
     dishes = [(f"{good} {_one(rng, 'soup,salad,toast')}", cents) for good, cents in _goods(rng, 3)]
     return (
-        Block((24, 24, 616, 456), (142, 98, 58), 10),
-        Block((42, 42, 598, 438), (38, 50, 46)),
+        TextBlock((24, 24, 616, 456), (142, 98, 58), 10),
+        TextBlock((42, 42, 598, 438), (38, 50, 46)),
         Text(f"Lunch at {_one(rng, SHOPS)}", (320, 104), 62, chalk, room_px=500),
-        Block((80, 150, 560, 154), chalk),
+        TextBlock((80, 150, 560, 154), chalk),
         *(
             part
             for row, dish in enumerate(dishes)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from gateway.core.errors import GatewayError
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
-from gateway.core.question import Answered, Forward, Question
+from gateway.core.question import Forward, ItemAnswer, Question
 from gateway.security.keyring import Keyring
 from providers.base import Limits
 
@@ -38,7 +38,7 @@ class Dialect(Protocol):
         """
         ...
 
-    def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
+    def render(self, question: Question, answers: Sequence[ItemAnswer]) -> Reply:
         """The answer to a question; a dialect of one photo a call raises that photo's error."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from gateway.core.question import Answered
+from gateway.core.question import ItemAnswer
 from providers.detection import WHOLE, Detection, Task
 
 FROM_BOXES = {"X-Imgrid-Labels": "boxes"}
@@ -24,7 +24,7 @@ def labels_of(found: Sequence[Detection]) -> list[Detection]:
     return list(best.values())
 
 
-def marked(answers: Sequence[Answered]) -> Mapping[str, str]:
+def marked(answers: Sequence[ItemAnswer]) -> Mapping[str, str]:
     """The header for an answer in which labels are those of boxes."""
     asked = [
         outcome

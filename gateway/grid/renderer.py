@@ -30,7 +30,7 @@ is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class RenderedCanvas:
     """A canvas ready to be asked about. `broken` holds, by index, the photos that could not be
     drawn; their cells are empty. `picture` is None where all are broken."""
 
@@ -49,7 +49,7 @@ class _Started(NamedTuple):
         return 3 * self.size.width_px * self.size.height_px
 
 
-class Studio:
+class Renderer:
     """Draws photos while they wait, and puts canvases together.
 
     A photo is drawn as large as the full grid of its lane would show it; where its canvas turns out
@@ -100,7 +100,7 @@ class Studio:
         about: About,
         *,
         kept: bool = False,
-    ) -> Sheet:
+    ) -> RenderedCanvas:
         """The canvas of these photos, each within its own border, at the best shape for them within
         the lane's; with `kept` at the lane's, however few they are.
 
@@ -122,11 +122,11 @@ class Studio:
 
     async def _sheet(
         self, photos: Sequence[Photo], borders: Sequence[Border], shape: Shape, about: About
-    ) -> Sheet:
+    ) -> RenderedCanvas:
         sizes = [photo.size for photo in photos]
         whole = as_it_came(photos[0], about) if shape == ALONE else None
         if whole:
-            return Sheet(Layout(ALONE, sizes[0], (Rect(0, 0, *sizes[0]),)), whole, {})
+            return RenderedCanvas(Layout(ALONE, sizes[0], (Rect(0, 0, *sizes[0]),)), whole, {})
         layout = lay_out(sizes, shape, about.canvas_px, least_px=about.limits.min_side_px)
         places = [Size(place.width, place.height) for place in layout.photos]
         tiles = await asyncio.gather(
@@ -136,10 +136,10 @@ class Studio:
             index: image for index, image in enumerate(tiles) if isinstance(image, GatewayError)
         }
         if len(broken) == len(photos):
-            return Sheet(layout, None, broken)
+            return RenderedCanvas(layout, None, broken)
         images = [None if isinstance(image, GatewayError) else image for image in tiles]
         loop = asyncio.get_running_loop()
-        return Sheet(
+        return RenderedCanvas(
             layout,
             await loop.run_in_executor(self._composers, compose, layout, images, about),
             broken,

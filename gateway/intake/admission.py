@@ -8,9 +8,9 @@ import io
 from PIL import ExifTags, Image
 
 from gateway.core.errors import BadDimensions, BadFormat, NoPhoto, TooManyBytes
-from gateway.core.limits import House
+from gateway.core.limits import PhotoLimits
 from gateway.core.model import SIDEWAYS, Photo, Size
-from gateway.intake.image_headers import crowded
+from gateway.intake.image_headers import excess
 from providers.base import Limits
 
 Image.MAX_IMAGE_PIXELS = None
@@ -18,7 +18,7 @@ Image.MAX_IMAGE_PIXELS = None
 # before any decode.
 
 
-def admit(photo_id: str, data: bytes, api: Limits, house: House) -> Photo:
+def admit(photo_id: str, data: bytes, api: Limits, house: PhotoLimits) -> Photo:
     """The photo, if the API that the client speaks would take it and this house can hold it.
 
     Raises NoPhoto, TooManyBytes, BadFormat or BadDimensions; messages are for the client.
@@ -28,7 +28,7 @@ def admit(photo_id: str, data: bytes, api: Limits, house: House) -> Photo:
     most = min(api.max_bytes, house.max_bytes)
     if len(data) > most:
         raise TooManyBytes(f"The photo has {len(data)} bytes; at most {most} are taken.")
-    too_much = crowded(data)
+    too_much = excess(data)
     if too_much:
         raise BadFormat(
             f"The photo has {too_much}: it is taken for an attempt to keep this server busy."
@@ -66,7 +66,7 @@ def _orientation(image: Image.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def _check(size: Size, api: Limits, house: House) -> None:
+def _check(size: Size, api: Limits, house: PhotoLimits) -> None:
     width, height = size
     if min(size) < api.min_side_px:
         raise BadDimensions(

@@ -56,7 +56,7 @@ BARE = frozenset({0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)})
 """Markers that Pillow reads no length after."""
 
 
-def crowded(data: bytes) -> str | None:
+def excess(data: bytes) -> str | None:
     """What the header has too much of, in words that follow "The photo has"; None for every
     ordinary picture."""
     if data.startswith(b"\xff\xd8"):

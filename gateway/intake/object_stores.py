@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from gateway.config.sections import GsSettings, S3Settings
 from gateway.core.errors import NotFetched, SourceAway, SourceMissing, SourceTooLarge
-from gateway.core.locations import Place
+from gateway.core.locations import Location
 from gateway.intake.sources import AT_ONCE
 from providers.errors import Misconfigured
 
@@ -57,7 +57,7 @@ class Bucket(ABC):
     def __init__(self, scheme: str) -> None:
         self._threads = ThreadPoolExecutor(AT_ONCE, f"{scheme}-read")
 
-    async def read(self, place: Place, max_bytes: int) -> bytes:
+    async def read(self, place: Location, max_bytes: int) -> bytes:
         left = Event()
         run = asyncio.get_running_loop().run_in_executor
         try:
@@ -70,7 +70,7 @@ class Bucket(ABC):
         self.hang_up()
 
     @abstractmethod
-    def get(self, place: Place, max_bytes: int, left: Callable[[], bool]) -> bytes:
+    def get(self, place: Location, max_bytes: int, left: Callable[[], bool]) -> bytes:
         """Reads it, in one of the threads, until `left` says that nobody waits. Raises NotFetched
         and nothing else."""
 
@@ -106,7 +106,7 @@ class S3(Bucket):
         super().__init__("s3")
         self._client = client
 
-    def get(self, place: Place, max_bytes: int, left: Callable[[], bool]) -> bytes:
+    def get(self, place: Location, max_bytes: int, left: Callable[[], bool]) -> bytes:
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
         from botocore.parsers import ResponseParserError
 
@@ -139,7 +139,7 @@ class Gs(Bucket):
         self._endpoint = endpoint.rstrip("/")
         self._timeouts_s = timeouts_s
 
-    def get(self, place: Place, max_bytes: int, left: Callable[[], bool]) -> bytes:
+    def get(self, place: Location, max_bytes: int, left: Callable[[], bool]) -> bytes:
         from google.auth.exceptions import GoogleAuthError, TransportError
         from requests import RequestException
         from urllib3.exceptions import HTTPError

@@ -21,19 +21,19 @@ from gateway.core.errors import (
     SourceNotAllowed,
     SourceTooLarge,
 )
-from gateway.core.locations import WEB, Folder, Place, place_of
+from gateway.core.locations import WEB, Folder, Location, place_of
 from gateway.core.model import Tenant
-from gateway.security.egress import FetchFailed, Guard, NotThere, TooLarge, UrlRefused
+from gateway.security.egress import EgressGuard, FetchFailed, NotThere, TooLarge, UrlRefused
 
 AT_ONCE = 16
 """Photos being fetched at a time; so many times the largest photo are the bytes that are held
 meanwhile."""
 
 
-class Reader(Protocol):
+class SourceReader(Protocol):
     """Reads what lies at places of one scheme, whoever asks."""
 
-    async def read(self, place: Place, max_bytes: int) -> bytes:
+    async def read(self, place: Location, max_bytes: int) -> bytes:
         """All bytes. Raises NotFetched, which is SourceTooLarge where there are more, and holds no
         more than one byte more to find out."""
         ...
@@ -52,7 +52,7 @@ class Sources:
 
     def __init__(
         self,
-        readers: Mapping[str, Reader],
+        readers: Mapping[str, SourceReader],
         shared: Sequence[Folder] = (),
         own: Mapping[str, Sequence[Folder]] | None = None,
         *,
@@ -86,7 +86,7 @@ class Sources:
         for reader in dict.fromkeys(self._readers.values()):
             await reader.close()
 
-    def _allowed(self, url: str, tenant: Tenant) -> Place:
+    def _allowed(self, url: str, tenant: Tenant) -> Location:
         try:
             place = place_of(url)
         except ValueError as error:
@@ -116,19 +116,19 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
-class Web:
+class WebSource:
     """Reads from http and https URLs, behind the guard, which is closed by whoever opened it."""
 
-    guard: Guard
+    guard: EgressGuard
 
-    async def read(self, place: Place, max_bytes: int) -> bytes:
+    async def read(self, place: Location, max_bytes: int) -> bytes:
         return await from_web(self.guard, place.url, max_bytes)
 
     async def close(self) -> None:
         pass
 
 
-async def from_web(guard: Guard, url: str, max_bytes: int) -> bytes:
+async def from_web(guard: EgressGuard, url: str, max_bytes: int) -> bytes:
     """What the guard fetches from the URL; SourceAway is raised where trying again later may
     help."""
     try:

@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.core.errors import SourceAway
-from gateway.core.limits import House
+from gateway.core.limits import PhotoLimits
 from gateway.core.model import Photo
 from gateway.intake.admission import admit
 from gateway.intake.sources import from_web
-from gateway.security.egress import Guard
+from gateway.security.egress import EgressGuard
 from providers.base import Limits
 
 TRIES = 3
@@ -22,9 +22,9 @@ PAUSE_S = 1.0
 class Fetcher:
     """Fetches photos behind the address guard, and admits them."""
 
-    guard: Guard
+    guard: EgressGuard
     limits: Limits
-    house: House
+    house: PhotoLimits
 
     async def __call__(self, photo: Photo) -> Photo:
         """The photo that is found at the URL in place of its bytes.

@@ -25,7 +25,7 @@ from gateway.dialects.native.parse import (
     task_of,
 )
 from gateway.dialects.native.schemas import Options
-from gateway.store.jobs import Hook
+from gateway.store.jobs import WebhookTarget
 from providers.detection import Task
 
 MAX_PHOTOS = 1000
@@ -69,13 +69,13 @@ Item = bytes | str
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestOptions:
     """A job that is asked for."""
 
     options: Options
     names: tuple[str, ...]
     items: tuple[Item, ...] = field(repr=False)
-    hook: Hook | None = None
+    hook: WebhookTarget | None = None
     key: str = ""
     quality: Quality = "target"
 
@@ -102,7 +102,7 @@ class Asked:
         return hashlib.sha256(msgspec.msgpack.encode(asked)).hexdigest()
 
 
-def read(incoming: Incoming) -> Asked:
+def read(incoming: Incoming) -> RequestOptions:
     """The job that a request asks for. Raises BadRequest or NotServed; nothing else, whatever the
     bytes."""
     key = key_of(incoming)
@@ -119,14 +119,16 @@ def read(incoming: Incoming) -> Asked:
     if max(map(len, names)) > MAX_NAME_CHARS:
         raise BadRequest(f"A photo's name may have {MAX_NAME_CHARS} characters.")
     quality = quality_of(incoming, asked.quality)
-    return Asked(asked.options, names, tuple(item for _, item in photos), asked.hook, key, quality)
+    return RequestOptions(
+        asked.options, names, tuple(item for _, item in photos), asked.hook, key, quality
+    )
 
 
 class _Wanted(NamedTuple):
     """What is asked of whatever photos."""
 
     options: Options
-    hook: Hook | None
+    hook: WebhookTarget | None
     quality: Quality
 
 
@@ -138,7 +140,7 @@ def _json(incoming: Incoming) -> _Read:
         raise BadRequest("With a JSON body, options are members of it; the query must be empty.")
     asked = read_json(incoming.body or b"", JobBody)
     photos = [(photo.name, _item(photo, index)) for index, photo in enumerate(asked.photos)]
-    hook = Hook(asked.webhook.url, asked.webhook.each_photo) if asked.webhook else None
+    hook = WebhookTarget(asked.webhook.url, asked.webhook.each_photo) if asked.webhook else None
     return _Wanted(_plain(asked), hook, asked.quality), photos
 
 
@@ -177,5 +179,5 @@ def _options(fields: Mapping[str, list[str]]) -> _Wanted:
     asked = read_options(fields, JobFields)
     if asked.webhook_each_photo and not asked.webhook:
         raise BadRequest("webhook_each_photo needs a webhook.")
-    hook = Hook(asked.webhook, asked.webhook_each_photo) if asked.webhook else None
+    hook = WebhookTarget(asked.webhook, asked.webhook_each_photo) if asked.webhook else None
     return _Wanted(_plain(asked), hook, asked.quality)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from gateway.core.errors import NotFound
 from gateway.dialects.native.render import photo_out
 from gateway.dialects.native.schemas import Options, PhotoOut
-from gateway.store.jobs import Delivery, Job, JobStore, Page, Result
+from gateway.store.jobs import Delivery, Job, JobResult, JobStore, Page
 
 PATH = "/v1/jobs"
 
@@ -65,7 +65,7 @@ class JobsPage(Struct):
     next: str
 
 
-class Told(JobOut, kw_only=True):
+class WebhookData(JobOut, kw_only=True):
     """What a webhook tells: the job so far, where to read it and, of photo.settled, the photo's
     result."""
 
@@ -78,7 +78,7 @@ class Message(Struct):
 
     type: str
     timestamp: str
-    data: Told
+    data: WebhookData
 
 
 def iso(at: float) -> str:
@@ -103,13 +103,13 @@ def job_out(job: Job) -> JobOut:
     )
 
 
-def result_out(job: Job, result: Result) -> JobPhotoOut:
+def result_out(job: Job, result: JobResult) -> JobPhotoOut:
     options = msgspec.json.decode(job.options, type=Options)
     photo = photo_out(job.names[result.index], result.outcome, result.size, options)
     return JobPhotoOut(**_fields(photo), number=result.number, index=result.index)
 
 
-def job_page(job: Job, results: Sequence[Result], after: int) -> JobPage:
+def job_page(job: Job, results: Sequence[JobResult], after: int) -> JobPage:
     """`after` is what was asked for."""
     last = results[-1].number if results else after
     return JobPage(
@@ -121,12 +121,12 @@ def jobs_page(page: Page) -> JobsPage:
     return JobsPage([job_out(job) for job in page.jobs], page.next)
 
 
-def payload(delivery: Delivery, job: Job, results: Sequence[Result] = ()) -> bytes:
+def payload(delivery: Delivery, job: Job, results: Sequence[JobResult] = ()) -> bytes:
     """A webhook's body. Of photo.settled, the photo's result must be among the results."""
     photo = next(
         (result_out(job, result) for result in results if result.number == delivery.number), None
     )
-    data = Told(**_fields(job_out(job)), path=f"{PATH}/{job.id}", photo=photo)
+    data = WebhookData(**_fields(job_out(job)), path=f"{PATH}/{job.id}", photo=photo)
     return msgspec.json.encode(Message(delivery.kind, iso(delivery.created_at), data))
 
 

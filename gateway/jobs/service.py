@@ -15,16 +15,16 @@ from gateway.core.clock import Clock
 from gateway.core.errors import BadRequest, GatewayError
 from gateway.core.events import Events, Refused
 from gateway.core.exchange import Incoming
-from gateway.core.limits import House
+from gateway.core.limits import PhotoLimits
 from gateway.core.model import URL, Entry, Photo, Quality, Size, Tenant, Way
 from gateway.core.question import Ask
 from gateway.dialects.native.dialect import DIALECT
 from gateway.dialects.native.parse import ask_of
 from gateway.intake.admission import admit
 from gateway.jobs import request
-from gateway.jobs.request import Asked
+from gateway.jobs.request import RequestOptions
 from gateway.security.egress import UrlRefused
-from gateway.store.jobs import Hook, Job, JobStore
+from gateway.store.jobs import Job, JobStore, WebhookTarget
 
 NAME = "jobs"
 """What refusals are told under, where a dialect's name would stand."""
@@ -64,10 +64,10 @@ class Jobs:
     way: Callable[[Ask, Tenant, Quality], Way]
     enter: Enter
     check_url: Callable[[str], object]
-    house: House
+    house: PhotoLimits
     events: Events
     clock: Clock
-    hooks: Mapping[str, Hook] = field(default_factory=dict)
+    hooks: Mapping[str, WebhookTarget] = field(default_factory=dict)
     signs: Callable[[str], object] = bool
     """Whether there is a secret to sign a tenant's webhooks with."""
 
@@ -101,7 +101,7 @@ class Jobs:
                 self.events.tell(Refused(NAME, error.code))
         return kept
 
-    def _check_urls(self, wanted: Asked) -> None:
+    def _check_urls(self, wanted: RequestOptions) -> None:
         """Raises BadRequest naming the URL that may not be asked for."""
         urls = {
             f"photos[{index}].url": item
@@ -116,12 +116,12 @@ class Jobs:
             except UrlRefused as error:
                 raise BadRequest(f"{where}: {error}") from None
 
-    def _job(self, wanted: Asked, tenant: Tenant) -> Job:
+    def _job(self, wanted: RequestOptions, tenant: Tenant) -> Job:
         now, hook = self.clock(), wanted.hook or self.hooks.get(tenant.name)
         options = msgspec.json.encode(wanted.options)
         return Job(job_id(now), tenant.name, wanted.task, wanted.names, options, now, hook)
 
-    def _admit(self, wanted: Asked, job_id: str) -> list[Photo | GatewayError]:
+    def _admit(self, wanted: RequestOptions, job_id: str) -> list[Photo | GatewayError]:
         """Each photo, or why it is refused."""
         admitted: list[Photo | GatewayError] = []
         for index, item in enumerate(wanted.items):

@@ -36,7 +36,7 @@ Ask = Callable[[Photo, Way, Tenant], Awaitable[Outcome]]
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class DriftTerms:
     """How a route is watched: the share of its photos, the chance of being wrong, and the mean
     agreement that it is held to; held to none, it is only told."""
 
@@ -45,7 +45,7 @@ class Terms:
     promised: float | None = None
 
 
-class Sample(NamedTuple):
+class ComparedPhoto(NamedTuple):
     """A photo that was answered, and what is known of it: its answer by the route's cascade, and
     alone."""
 
@@ -57,14 +57,14 @@ class Sample(NamedTuple):
     wanted: tuple[str, ...] = ()
 
 
-class Watcher:
+class DriftMonitor:
     """Listens to what is settled. Holds each route's record and level, and the photos that wait to
     be asked about."""
 
     def __init__(
         self,
         routes: Mapping[str, Route],
-        terms: Mapping[str, Terms],
+        terms: Mapping[str, DriftTerms],
         ask: Ask,
         events: Events,
         *,
@@ -77,7 +77,7 @@ class Watcher:
         self._events = events
         self._clock = clock
         self._rng = rng
-        self._waiting: asyncio.Queue[Sample] = asyncio.Queue(WAITING)
+        self._waiting: asyncio.Queue[ComparedPhoto] = asyncio.Queue(WAITING)
         self.records = {name: self._begun(name, 0) for name in routes}
 
     def level(self, route: str) -> str:
@@ -136,7 +136,7 @@ class Watcher:
         try:
             alone = _alone(route, outcome)
             self._waiting.put_nowait(
-                Sample(entry.photo, route, tenant, target, alone, entry.wanted)
+                ComparedPhoto(entry.photo, route, tenant, target, alone, entry.wanted)
             )
         except asyncio.QueueFull:
             self._events.tell(Overlooked(route.name))
@@ -162,7 +162,7 @@ class Watcher:
                 log.debug("a photo of route %s is not compared: %r", sample.route.name, error)
                 self._events.tell(Overlooked(sample.route.name))
 
-    async def _answer(self, sample: Sample, variant: str) -> Found:
+    async def _answer(self, sample: ComparedPhoto, variant: str) -> Found:
         photo = replace(sample.photo, id=uuid.uuid4().hex)
         outcome = await self._ask(photo, Way(sample.route, variant, sample.wanted), sample.tenant)
         if outcome.error is not None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import logging
 
 from gateway.core.events import (
-    Asked,
     BreakerChanged,
     CallFailed,
+    CanvasAnswered,
     Event,
     FellBack,
     GroupsChanged,
@@ -75,7 +75,7 @@ def write(event: Event) -> None:
                 event.entry.tenant,
                 event.outcome.error.code,
             )
-        case Asked():
+        case CanvasAnswered():
             log.debug(
                 "canvas %s: %s, %d photos of %s, %.0f ms",
                 event.canvas,

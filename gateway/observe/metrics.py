@@ -6,9 +6,9 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.core.events import (
-    Asked,
     BreakerChanged,
     CallFailed,
+    CanvasAnswered,
     Compared,
     Event,
     FellBack,
@@ -193,7 +193,7 @@ class Metrics:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Asked():
+            case CanvasAnswered():
                 self._on_asked(event)
             case Settled() if event.entry.watched:
                 self._watched.labels(event.entry.route).inc(event.outcome.share)
@@ -228,7 +228,7 @@ class Metrics:
         self._webhooks.labels(attempt.result).inc()
         self._tardy.observe(attempt.took_s)
 
-    def _on_asked(self, event: Asked) -> None:
+    def _on_asked(self, event: CanvasAnswered) -> None:
         lane, count = event.lane, len(event.billed)
         where = (lane.provider, lane.task, str(event.layout.shape))
         self._composed.labels(lane.provider).observe(event.composed_s)

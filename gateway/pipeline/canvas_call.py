@@ -12,17 +12,17 @@ from typing import Literal, NamedTuple, TypeVar
 
 from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway, GatewayError
-from gateway.core.events import Asked, CallFailed, Events, Settled
+from gateway.core.events import CallFailed, CanvasAnswered, Events, Settled
 from gateway.core.layout import Layout
 from gateway.core.model import Entry, Lane, Outcome, Photo, Route, Step
-from gateway.grid.renderer import Sheet, Studio
+from gateway.grid.renderer import RenderedCanvas, Renderer
 from gateway.ledger.accounts import billed, shares, unknown
-from gateway.pipeline.detection_cap import Crowds, doubted
-from gateway.pipeline.fallback import Aftermath, fallen
+from gateway.pipeline.detection_cap import DetectionCap, doubted
+from gateway.pipeline.fallback import FallbackPolicy, fallen
 from gateway.store.buffer import Buffer, Commit, Settlement
-from gateway.upstream.client import Answer, Asker
+from gateway.upstream.client import UpstreamAnswer, UpstreamClient
 from gateway.upstream.errors import translate
-from gateway.upstream.faults import Retrying
+from gateway.upstream.faults import RetryPolicy
 from providers.base import About
 from providers.detection import Task
 from providers.errors import NoAnswer, ProviderError
@@ -35,7 +35,7 @@ BUFFER_PAUSE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class PipelineRules:
     """What an operator decides, whatever the route. Seconds.
 
     For a canvas of which only jobs wait passing faults are retried for `job_tries_s`; then it makes
@@ -51,7 +51,7 @@ class Rules:
     """While the buffer holds fewer bytes, URLs are fetched."""
 
 
-class Looked(NamedTuple):
+class AnsweredCanvas(NamedTuple):
     """A canvas that was answered, and billed unless it was `free`: its photos with their places in
     the layout, less those that could not be drawn; when it was claimed, and how long composing took
     (seconds)."""
@@ -60,7 +60,7 @@ class Looked(NamedTuple):
     lane: Lane
     layout: Layout
     photos: Sequence[tuple[int, Entry]]
-    answer: Answer
+    answer: UpstreamAnswer
     claimed_at: float
     composed_s: float
     free: bool
@@ -81,20 +81,20 @@ async def insist(command: Callable[[], Awaitable[T]]) -> T:
 
 
 @dataclass(frozen=True, slots=True)
-class Canvases:
+class CanvasCall:
     """Asks about canvases. `on_trouble` hears what went wrong for a photo that is tried again."""
 
     routes: Mapping[str, Route]
-    askers: Mapping[str, Asker]
+    askers: Mapping[str, UpstreamClient]
     buffer: Buffer
-    studio: Studio
+    studio: Renderer
     events: Events
     clock: Clock
-    rules: Rules
+    rules: PipelineRules
     on_trouble: Callable[[str, GatewayError], None]
-    crowds: Crowds = field(default_factory=Crowds)
+    crowds: DetectionCap = field(default_factory=DetectionCap)
 
-    async def look(self, lane: Lane, entries: Sequence[Entry]) -> Looked | None:
+    async def look(self, lane: Lane, entries: Sequence[Entry]) -> AnsweredCanvas | None:
         """Composes a canvas and asks about it; what cannot be drawn fails. None where that is all
         of them.
 
@@ -112,7 +112,7 @@ class Canvases:
         canvas, free = uuid.uuid4().hex[:12], self.is_free(lane, entries)
         answer = await self._ask(canvas, lane, entries, sheet)
         self.events.tell(
-            Asked(
+            CanvasAnswered(
                 canvas,
                 lane,
                 sheet.layout,
@@ -130,9 +130,11 @@ class Canvases:
         self.crowds.saw(
             self.askers[lane.provider].provider.about, lane.task, answer.found, len(seen)
         )
-        return Looked(canvas, lane, sheet.layout, seen, answer, claimed_at, composed_s, free)
+        return AnsweredCanvas(
+            canvas, lane, sheet.layout, seen, answer, claimed_at, composed_s, free
+        )
 
-    def steps(self, looked: Looked) -> list[Step]:
+    def steps(self, looked: AnsweredCanvas) -> list[Step]:
         """What a canvas was to each of its photos; what they have of it is not told yet."""
         answer, entries, lane = looked.answer, looked.entries, looked.lane
         return [
@@ -154,12 +156,12 @@ class Canvases:
             for entry, owes in zip(entries, shares(entries), strict=True)
         ]
 
-    def doubts(self, looked: Looked) -> Mapping[int, str]:
+    def doubts(self, looked: AnsweredCanvas) -> Mapping[int, str]:
         """The photos of which the canvas cannot tell, by their places, and why."""
         most = self.askers[looked.lane.provider].provider.about.most.get(looked.lane.task)
         return doubted(looked.layout, looked.lane.task, looked.answer.found, most)
 
-    def charged(self, looked: Looked, commit: Commit) -> Commit:
+    def charged(self, looked: AnsweredCanvas, commit: Commit) -> Commit:
         """The commit that ends a canvas, with its bill."""
         if looked.free:
             return commit
@@ -211,11 +213,13 @@ class Canvases:
         return about.price_of(entry.lane.task, entry.wanted).usd_per_image
 
     @property
-    def aftermath(self) -> Aftermath:
-        retrying = Retrying(billed_twice=self.rules.billed_unknown == "retry")
-        return Aftermath(self.routes, self.askers, self.crowds, retrying, self.rules.job_pause_s)
+    def aftermath(self) -> FallbackPolicy:
+        retrying = RetryPolicy(billed_twice=self.rules.billed_unknown == "retry")
+        return FallbackPolicy(
+            self.routes, self.askers, self.crowds, retrying, self.rules.job_pause_s
+        )
 
-    async def _sheet(self, lane: Lane, entries: Sequence[Entry]) -> Sheet:
+    async def _sheet(self, lane: Lane, entries: Sequence[Entry]) -> RenderedCanvas:
         about = self.about(lane, entries[0].photo)
         borders = [self.cascade(entry).border for entry in entries]
         photos = [entry.photo for entry in entries]
@@ -226,8 +230,10 @@ class Canvases:
         )
         return await self.studio.sheet(photos, borders, lane.shape, about, kept=kept)
 
-    async def _ask(self, canvas: str, lane: Lane, entries: Sequence[Entry], sheet: Sheet) -> Answer:
-        assert sheet.picture is not None  # noqa: S101  for the type checker: the caller has looked
+    async def _ask(
+        self, canvas: str, lane: Lane, entries: Sequence[Entry], sheet: RenderedCanvas
+    ) -> UpstreamAnswer:
+        assert sheet.picture is not None
         seen = [entry for index, entry in enumerate(entries) if index not in sheet.broken]
         free = self.is_free(lane, seen)
 

@@ -15,15 +15,15 @@ from gateway.core.errors import BadFormat, BilledUnknown, DeadlineExceeded, Gate
 from gateway.core.events import FellBack
 from gateway.core.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Step
 from gateway.grid.ungrid import ungrid
-from gateway.pipeline.canvas_call import Canvases, Looked
+from gateway.pipeline.canvas_call import AnsweredCanvas, CanvasCall
 from gateway.pipeline.group_size import coarsest
 from gateway.store.buffer import Commit, Settlement
-from gateway.upstream.client import Unwanted
+from gateway.upstream.client import Abandoned
 from gateway.upstream.errors import translate
 from gateway.upstream.faults import fault_of
 from providers.errors import NoAnswer, PictureRefused, ProviderError
 from thresholds.cascade import Cascade
-from thresholds.fusion.looks import Facts, Look, Seen
+from thresholds.fusion.looks import Evidence, Look, PhotoFacts
 from thresholds.rules.base import Verdict
 from thresholds.shape import ALONE
 
@@ -37,10 +37,10 @@ is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rounds:
+class CascadeStep:
     """Sees canvases through; nothing that happens to one leaves it."""
 
-    canvases: Canvases
+    canvases: CanvasCall
     fetch: Fetch
     first: First = coarsest
 
@@ -74,7 +74,7 @@ class Rounds:
                 await asyncio.gather(*map(self._fetched, in_time))
             elif in_time:
                 await self._round(lane, in_time)
-        except Unwanted:  # they are gone, or another replica's
+        except Abandoned:  # they are gone, or another replica's
             for entry in entries:
                 self.canvases.studio.drop(entry.photo.id)
         except ProviderError as error:
@@ -240,7 +240,7 @@ class Rounds:
         half = len(entries) // 2
         await asyncio.gather(self.canvas(lane, entries[:half]), self.canvas(lane, entries[half:]))
 
-    async def _judge(self, looked: Looked) -> None:
+    async def _judge(self, looked: AnsweredCanvas) -> None:
         found = looked.answer.found
         crossings = {self.canvases.cascade(entry).crossing for entry in looked.entries}
         own = {crossing: ungrid(looked.layout, found, crossing=crossing) for crossing in crossings}
@@ -325,10 +325,10 @@ class Rounds:
         return Verdict(later - stage, reason)
 
 
-def _seen(photo: Photo, cascade: Cascade, steps: Sequence[Step]) -> Seen:
+def _seen(photo: Photo, cascade: Cascade, steps: Sequence[Step]) -> Evidence:
     stages = cascade.stages
     looks = (
         Look(stages[step.stage].shape, step.found, stages[step.stage].provider or "")
         for step in steps
     )
-    return Seen(Facts(*photo.size, len(photo.data)), tuple(looks))
+    return Evidence(PhotoFacts(*photo.size, len(photo.data)), tuple(looks))

@@ -46,7 +46,7 @@ def doubted(
     )
 
 
-class Crowds:
+class DetectionCap:
     """Holds how many detections photos have on average, lately, by provider and task; none to begin
     with."""
 

@@ -11,25 +11,25 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from gateway.core.model import Entry, Fallback, Lane, Route
-from gateway.pipeline.detection_cap import Crowds
-from gateway.upstream.client import Asker
-from gateway.upstream.faults import Resting, Retrying
+from gateway.pipeline.detection_cap import DetectionCap
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.faults import Resting, RetryPolicy
 from providers.detection import BOXED
 from providers.errors import ProviderError
 from thresholds.shape import ALONE
 
 
 @dataclass(frozen=True, slots=True)
-class Aftermath:
+class FallbackPolicy:
     """Decides. `job_pause_s` is how long photos of jobs stay away after a fault that passes."""
 
     routes: Mapping[str, Route]
-    askers: Mapping[str, Asker]
-    crowds: Crowds
-    retrying: Retrying
+    askers: Mapping[str, UpstreamClient]
+    crowds: DetectionCap
+    retrying: RetryPolicy
     job_pause_s: float
 
-    def retrying_of(self, entries: Sequence[Entry]) -> Retrying:
+    def retrying_of(self, entries: Sequence[Entry]) -> RetryPolicy:
         """How a canvas's provider is insisted on: less after the faults for which all its photos
         have a fallback."""
         others = [left(entry, self.routes[entry.route]) for entry in entries if not entry.watched]
@@ -84,7 +84,7 @@ def left(entry: Entry, route: Route) -> Fallback | None:
     return None if there else route.fallback
 
 
-def rests_until(lane: Lane, routes: Iterable[Route], askers: Mapping[str, Asker]) -> float:
+def rests_until(lane: Lane, routes: Iterable[Route], askers: Mapping[str, UpstreamClient]) -> float:
     """Until when photos that no client waits for had better stay in their lane: they would only
     come back.
 
@@ -104,7 +104,7 @@ def _may_hold(lane: Lane, route: Route) -> bool:
     return route.task == lane.task and lane.provider in asked
 
 
-def _elsewhere_at(lane: Lane, route: Route, askers: Mapping[str, Asker]) -> float:
+def _elsewhere_at(lane: Lane, route: Route, askers: Mapping[str, UpstreamClient]) -> float:
     """When the route's photos in the lane may be asked about by its fallback; never where they have
     none."""
     name = _name(route)

@@ -9,13 +9,13 @@ from gateway.core.events import Event, Events, GroupsChanged, Settled
 from gateway.core.model import Route, concerning
 from providers.detection import Detection
 from thresholds.cascade import Cascade
-from thresholds.group_testing import Choice, Rate, choose, expected
+from thresholds.group_testing import Choice, FlagRate, choose, expected
 
 TELLING = 1.25
 """A rate that moved by so much is told anew."""
 
 
-class Sizes:
+class GroupSizer:
     """Listens to what is settled. Holds, by route, the share of photos that were flagged, and what
     was last told of it."""
 
@@ -40,7 +40,7 @@ class Sizes:
             return len(cascade.stages) - 1
         return self._choose(route.name, cascade).stage
 
-    def choice(self, route: str) -> tuple[Rate, Choice] | None:
+    def choice(self, route: str) -> tuple[FlagRate, Choice] | None:
         """A route's rate, and how its photos go by it; None where they never go in groups."""
         if route not in self._routes:
             return None

@@ -22,15 +22,15 @@ from gateway.core.layout import Layout
 from gateway.core.model import Entry, Lane, Outcome, Step, concerning
 from gateway.grid.layout import drawn
 from gateway.grid.ungrid import ungrid
-from gateway.pipeline.canvas_call import Looked
-from gateway.pipeline.cascade_step import Rounds
+from gateway.pipeline.canvas_call import AnsweredCanvas
+from gateway.pipeline.cascade_step import CascadeStep
 from gateway.store.buffer import Commit, Settlement
-from gateway.upstream.client import Unwanted
+from gateway.upstream.client import Abandoned
 from gateway.upstream.errors import translate
 from providers.detection import Detection
 from providers.errors import PictureRefused, ProviderError
 from thresholds.cascade import Cascade
-from thresholds.fusion.looks import Facts, Look, Seen
+from thresholds.fusion.looks import Evidence, Look, PhotoFacts
 from thresholds.group_testing import half
 from thresholds.rules.base import Verdict
 from thresholds.shape import ALONE, Shape
@@ -42,14 +42,14 @@ Hand = dict[str, Entry]
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
+class GroupTester:
     """Sees groups through; nothing that happens to one leaves it.
 
     Each canvas is committed as it is answered, bill and all: should this process die, others have
     the photos that are left, and nothing that was paid is forgotten.
     """
 
-    rounds: Rounds
+    rounds: CascadeStep
 
     async def canvas(self, lane: Lane, entries: list[Entry]) -> None:
         """Sees to claimed photos. Those that cannot be cleared together go alone, side by side."""
@@ -80,7 +80,7 @@ class Groups:
         hand = {entry.photo.id: entry for entry in entries}
         try:
             await self._sort(lane, hand, _ordered(entries), known=False)
-        except Unwanted:  # they are gone, or another replica's
+        except Abandoned:  # they are gone, or another replica's
             for photo_id in hand:
                 self.rounds.canvases.studio.drop(photo_id)
         except PictureRefused as error:
@@ -146,7 +146,7 @@ class Groups:
         canvases = self.rounds.canvases
         try:
             looked = await canvases.look(lane, asked)
-        except (Unwanted, ProviderError):
+        except (Abandoned, ProviderError):
             if rest:
                 await self.rounds.put_again(Commit(again=[self._let_go(entry) for entry in rest]))
                 _drop(hand, rest)
@@ -171,7 +171,7 @@ class Groups:
         return flagged, shown
 
     def _judged(
-        self, looked: Looked, index: int, entry: Entry, step: Step, *, doubt: str
+        self, looked: AnsweredCanvas, index: int, entry: Entry, step: Step, *, doubt: str
     ) -> tuple[bool, Settlement | Entry]:
         """Whether nothing was seen that concerns the photo; and its end, or the photo as it is
         asked about again. In `doubt` it is not cleared: what is missing may be what is looked for.
@@ -255,7 +255,7 @@ def shown_as(
 def _verdict(cascade: Cascade, stage: int, entry: Entry, found: Sequence[Detection]) -> Verdict:
     asked, photo = cascade.stages[stage], entry.photo
     look = Look(asked.shape, concerning(found, entry.wanted), asked.provider or "")
-    return asked.rule.judge(Seen(Facts(*photo.size, len(photo.data)), (look,)))
+    return asked.rule.judge(Evidence(PhotoFacts(*photo.size, len(photo.data)), (look,)))
 
 
 def _ordered(entries: Sequence[Entry]) -> list[Entry]:

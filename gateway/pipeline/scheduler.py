@@ -25,19 +25,19 @@ from gateway.core.errors import (
 )
 from gateway.core.events import BreakerChanged, Events, Left, LoopFailed, Settled
 from gateway.core.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Tenant, Way
-from gateway.grid.renderer import Studio
+from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import Charges
-from gateway.pipeline.canvas_call import BUFFER_PAUSE_S, Canvases, Rules, insist
-from gateway.pipeline.cascade_step import Fetch, First, Rounds
+from gateway.pipeline.canvas_call import BUFFER_PAUSE_S, CanvasCall, PipelineRules, insist
+from gateway.pipeline.cascade_step import CascadeStep, Fetch, First
 from gateway.pipeline.fallback import rests_until
 from gateway.pipeline.group_size import coarsest
-from gateway.pipeline.group_testing import Groups
+from gateway.pipeline.group_testing import GroupTester
 from gateway.pipeline.packer import company, due
 from gateway.store.buffer import Buffer, Commit, Settlement, Waiting
-from gateway.upstream.breaker import Breaker
-from gateway.upstream.client import Asker
+from gateway.upstream.breaker import CircuitBreaker
+from gateway.upstream.client import UpstreamClient
 from gateway.upstream.faults import Resting
-from providers.base import Call, Forwarded, Provider
+from providers.base import ForwardCall, ForwardReply, Provider
 from providers.detection import BOXED
 from thresholds.shape import ALONE
 from thresholds.variants import TARGET
@@ -51,11 +51,11 @@ FETCHES = 16
 """Photos fetched from URLs at the same time."""
 
 
-async def no_fetch(photo: Photo) -> Photo:  # noqa: ARG001  it fetches none
+async def no_fetch(photo: Photo) -> Photo:
     raise NotServed("Photos by URL are not taken here.")
 
 
-class Flow:
+class Scheduler:
     """Answers photos. Holds who waits here for which photo, what last went wrong for it, the
     canvases under way, and the order in which pools were served."""
 
@@ -65,29 +65,29 @@ class Flow:
         providers: Mapping[str, Provider],
         buffer: Buffer,
         *,
-        studio: Studio,
+        studio: Renderer,
         events: Events,
         clock: Clock,
         rng: random.Random,
-        rules: Rules = Rules(),
+        rules: PipelineRules = PipelineRules(),
         fetch: Fetch = no_fetch,
         first: First = coarsest,
     ) -> None:
         self._askers = {
-            name: Asker(
+            name: UpstreamClient(
                 provider,
                 clock,
                 rng,
-                Breaker(provider.about.calls.breaker),
+                CircuitBreaker(provider.about.calls.breaker),
                 partial(self._broke, name),
             )
             for name, provider in providers.items()
         }
-        self._seeing = Canvases(
+        self._seeing = CanvasCall(
             routes, self._askers, buffer, studio, events, clock, rules, self._trouble
         )
-        self._rounds = Rounds(self._seeing, fetch, first)
-        self._groups = Groups(self._rounds)
+        self._rounds = CascadeStep(self._seeing, fetch, first)
+        self._groups = GroupTester(self._rounds)
         self._buffer = buffer
         self._studio = studio
         self._events = events
@@ -209,7 +209,7 @@ class Flow:
                     self._events.tell(LoopFailed(repr(error)))
                     await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
 
-    async def forward(self, provider: str, call: Call, within_s: float) -> Forwarded:
+    async def forward(self, provider: str, call: ForwardCall, within_s: float) -> ForwardReply:
         """A provider's answer to a client's whole call, which is made within so many seconds.
         Raises ProviderError."""
         return await self._askers[provider].forward(call, self._clock() + within_s)
@@ -374,7 +374,7 @@ class Flow:
 
         task.add_done_callback(done)
 
-    def _broke(self, name: str, asker: Asker) -> None:
+    def _broke(self, name: str, asker: UpstreamClient) -> None:
         rests_s = (
             max(asker.broken_until - self._clock(), 0.0) if asker.breaker.state == "open" else 0.0
         )

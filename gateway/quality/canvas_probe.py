@@ -10,13 +10,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gateway.core.model import Route, Size
-from gateway.quality.collect.collector import Store, collect, questions
-from gateway.quality.collect.purchase import Errand, made_with
+from gateway.quality.collect.collector import AnswerStore, collect, questions
+from gateway.quality.collect.purchase import Purchase, made_with
 from gateway.wiring.parts import Parts
 from providers.base import About, Picture, Provider
 from providers.detection import Detection, Task
 from providers.options import Canvas
-from thresholds.fusion.looks import Facts, Kind
+from thresholds.fusion.looks import LookKind, PhotoFacts
 from thresholds.profile.input_size import Probe
 from thresholds.profile.input_size import probe as judge
 from thresholds.samples.ground_truth import Known
@@ -82,7 +82,7 @@ def errands(
     config_file: Path,
     *,
     wanted: bool,
-) -> list[Errand]:
+) -> list[Purchase]:
     """One for each size of canvas, its answers in a folder of its own; where no probe is wanted,
     those that were all answered before."""
     provider, border = parts.providers[route.provider], route.cascade.border
@@ -97,10 +97,10 @@ def errands(
             )
             purpose = f" in canvases of {name}"
             made.append(
-                Errand(
+                Purchase(
                     Resized(provider, canvas),
                     asked,
-                    Store(place, note),
+                    AnswerStore(place, note),
                     border,
                     purpose,
                     route.task,
@@ -110,18 +110,18 @@ def errands(
 
 
 def result(
-    errands: Sequence[Errand],
-    facts: Mapping[str, Facts],
+    errands: Sequence[Purchase],
+    facts: Mapping[str, PhotoFacts],
     sizes: Mapping[str, Size],
     known: Mapping[str, Known],
 ) -> Probe | None:
     """What the answers say; None where there are none."""
-    looks: dict[Kind, Mapping[str, list[list[Detection]]]] = {}
-    sides: dict[Kind, tuple[int, int]] = {}
+    looks: dict[LookKind, Mapping[str, list[list[Detection]]]] = {}
+    sides: dict[LookKind, tuple[int, int]] = {}
     for errand in errands:
         canvas = errand.provider.about.canvas_px
         if by_photo := collect(errand.answered(sizes)).get(SHAPE):
-            kind = Kind(SHAPE, "x".join(map(str, canvas)))
+            kind = LookKind(SHAPE, "x".join(map(str, canvas)))
             looks[kind], sides[kind] = by_photo, canvas
     probed = {key for by_photo in looks.values() for key in by_photo}
     if not probed:

@@ -22,10 +22,10 @@ from thresholds.fusion.looks import ITSELF
 from thresholds.metrics.average_precision import likeness
 from thresholds.metrics.quality import METRICS, Metric, quality
 from thresholds.plan.bounds import upper_bound
-from thresholds.plan.candidates import Point, front
+from thresholds.plan.candidates import OperatingPoint, front
 from thresholds.plan.cost import Costs, Traffic
 from thresholds.plan.search import Study, learn, needed
-from thresholds.plan.selection import Goal, Held, Picked, held_out, pick
+from thresholds.plan.selection import Goal, HeldOutResult, Selection, held_out, pick
 from thresholds.plan.training import Lesson, folds
 from thresholds.profile.profile import FILE as PROFILE
 from thresholds.profile.profile import Profile, of_sample
@@ -39,7 +39,7 @@ NAMES: Mapping[str, str] = {"ap50": "AP50", "map": "mAP", "agreement": "agreemen
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PlanOptions:
     """What to plan for, beside the goal. `metric` is chosen by what there is where it is None;
     `held` is the share of photos that options never see, for the promise; 0 where there is to be
     none."""
@@ -51,17 +51,17 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Explored:
+class Exploration:
     """All that could be done with a profile: `points` are all options, `front` the best of them,
     `references` what they are held against."""
 
     study: Study
     profile: Profile
-    points: Sequence[Point]
-    front: Sequence[Point]
+    points: Sequence[OperatingPoint]
+    front: Sequence[OperatingPoint]
 
     @property
-    def references(self) -> list[Point]:
+    def references(self) -> list[OperatingPoint]:
         """Every shape for all photos, and the seed paper's own cascades from the coarsest."""
         flat = [
             point
@@ -110,13 +110,13 @@ def read(folders: Sequence[Path], *, companion: bool) -> tuple[Sample, float]:
 class Plan:
     """What was done with it: the option picked for a goal, and its cascade."""
 
-    explored: Explored
+    explored: Exploration
     goal: Goal
-    picked: Picked
+    picked: Selection
     cascade: Cascade
 
 
-def explore(sample: Sample, floor: float, wish: Wish, console: Console) -> Explored:
+def explore(sample: Sample, floor: float, wish: PlanOptions, console: Console) -> Exploration:
     """Learns and simulates, with progress; the seed paper's rules go by detections of `floor` and
     more.
 
@@ -136,10 +136,10 @@ def explore(sample: Sample, floor: float, wish: Wish, console: Console) -> Explo
     _learn(study, console)
     options = (*study.flat(), *study.gated(), *study.chosen(), *study.seeded(seen))
     points = [study.point(option) for option in options]
-    return Explored(study, seen, points, front(points))
+    return Exploration(study, seen, points, front(points))
 
 
-def settle(explored: Explored, goal: Goal) -> Plan:
+def settle(explored: Exploration, goal: Goal) -> Plan:
     """Picks. Raises ConfigError where the goal cannot be met."""
     picked = pick(explored.study, explored.front, goal, held_out(explored.study))
     if picked is None:
@@ -147,7 +147,7 @@ def settle(explored: Explored, goal: Goal) -> Plan:
     return Plan(explored, goal, picked, _finished(explored, picked, goal))
 
 
-def _seen(sample: Sample, wish: Wish) -> Ints:
+def _seen(sample: Sample, wish: PlanOptions) -> Ints:
     """The photos that options may be made from."""
     everyone = np.random.default_rng(wish.seed).permutation(len(sample))
     return np.sort(everyone[round(len(sample) * wish.held) :])
@@ -160,7 +160,7 @@ def _learn(study: Study, console: Console) -> None:
         learn(study, on_each=lambda: progress.advance(bar))
 
 
-def _unmet(explored: Explored, goal: Goal) -> str:
+def _unmet(explored: Exploration, goal: Goal) -> str:
     least = explored.front[0]
     usd = explored.study.costs.usd_per_month(goal.photos_per_month * least.images)
     if goal.save is not None:
@@ -171,7 +171,7 @@ def _unmet(explored: Explored, goal: Goal) -> str:
     )
 
 
-def _finished(explored: Explored, picked: Picked, goal: Goal) -> Cascade:
+def _finished(explored: Exploration, picked: Selection, goal: Goal) -> Cascade:
     """The cascade with its promise, where there is one."""
     study, held = explored.study, picked.held
     made = study.cascade(picked.point.option, explored.profile)
@@ -188,7 +188,7 @@ def _finished(explored: Explored, picked: Picked, goal: Goal) -> Cascade:
     return made.model_copy(update={"promise": promise})
 
 
-def _most(held: Held, goal: Goal) -> float:
+def _most(held: HeldOutResult, goal: Goal) -> float:
     """What is promised: what was asked for, or what the held-out photos allow, rounded up."""
     return min(
         goal.max_drop if goal.max_drop is not None else ceil(1e4 * max(held.bound, 0.0)) / 1e4, 1.0
@@ -234,7 +234,7 @@ def _title(study: Study) -> str:
     return f"estimated on {fit} photos, cross-fitted" + (f"; {held} held out" if held else "")
 
 
-def cells(point: Point) -> list[str]:
+def cells(point: OperatingPoint) -> list[str]:
     """A row of a table: cascade, images a photo, saved, the metric and its change."""
     return [
         point.option.name,
@@ -245,7 +245,7 @@ def cells(point: Point) -> list[str]:
     ]
 
 
-def _thinned(points: Sequence[Point], picked: Point) -> list[Point]:
+def _thinned(points: Sequence[OperatingPoint], picked: OperatingPoint) -> list[OperatingPoint]:
     """At most so many, evenly by what they cost, the ends and the one picked among them."""
     if len(points) <= MOST_ROWS:
         return list(points)
@@ -277,7 +277,7 @@ def verdict(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _promised(plan: Plan, held: Held) -> str:
+def _promised(plan: Plan, held: HeldOutResult) -> str:
     study, goal = plan.explored.study, plan.goal
     name = NAMES[study.lesson.quality.metric]
     if plan.picked.point.option is study.alone:
@@ -300,8 +300,8 @@ def _promised(plan: Plan, held: Held) -> str:
 __all__ = [
     "Goal",
     "Plan",
+    "PlanOptions",
     "Traffic",
-    "Wish",
     "explore",
     "metric_of",
     "read",

@@ -15,15 +15,22 @@ from gateway.config.errors import ConfigError
 from gateway.core.model import Photo, Route, Size
 from gateway.quality import canvas_probe
 from gateway.quality.collect import purchase
-from gateway.quality.collect.collector import Answered, Question, Store, alone, collect, questions
+from gateway.quality.collect.collector import (
+    AnswerStore,
+    CanvasQuestion,
+    StoredAnswer,
+    alone,
+    collect,
+    questions,
+)
 from gateway.quality.collect.photos import read_photos
-from gateway.quality.collect.purchase import Errand, made_with
+from gateway.quality.collect.purchase import Purchase, made_with
 from gateway.wiring.parts import Parts
 from providers.base import Price
 from thresholds import cascade as cascades
 from thresholds.cascade import Border
 from thresholds.fusion.arrays import Labels
-from thresholds.fusion.looks import Facts, Kind
+from thresholds.fusion.looks import LookKind, PhotoFacts
 from thresholds.profile import profile as profiles
 from thresholds.profile.profile import Profile
 from thresholds.profile.profile import profile as make_profile
@@ -36,7 +43,7 @@ from thresholds.shape import ALONE, Shape
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ProfileOptions:
     """What to profile: folders, a truth for each or none at all, and how. `companion` is a
     provider's name; `probe` asks about canvases of several sizes as well."""
 
@@ -50,7 +57,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ProfileResult:
     """A finished profile, where it lies, and the border that its cascades need for what they were
     measured with."""
 
@@ -92,13 +99,13 @@ def parse_shapes(text: str) -> list[Shape]:
 def run(
     parts: Parts,
     route: Route,
-    sample: Sample,
+    sample: ProfileOptions,
     folder: Path,
     *,
     console: Console,
     confirmed: bool = False,
     config_file: Path = settings.DEFAULT_FILE,
-) -> Result:
+) -> ProfileResult:
     """Asks what was not asked before, once the price is agreed to. Raises ConfigError for whatever
     is in the way."""
     companion = sample.companion or route.companion
@@ -134,15 +141,15 @@ def run(
 
 
 def _result(
-    own: Errand,
-    companions: Mapping[str, Errand],
+    own: Purchase,
+    companions: Mapping[str, Purchase],
     photos: Mapping[str, Photo],
     known: Mapping[str, Known],
     floor: float,
     folder: Path,
     *,
     price: Price,
-) -> Result:
+) -> ProfileResult:
     """What the answers say, less what a probe does."""
     sizes, about = (
         {key: photo.size for key, photo in photos.items()},
@@ -151,8 +158,8 @@ def _result(
     every = own.answered(sizes)
     answers = collect(every)
     free = {name: errand.answered(sizes) for name, errand in companions.items()}
-    looks = {Kind(shape): by_photo for shape, by_photo in answers.items()}
-    looks |= {Kind(ALONE, name): collect(each)[ALONE] for name, each in free.items() if each}
+    looks = {LookKind(shape): by_photo for shape, by_photo in answers.items()}
+    looks |= {LookKind(ALONE, name): collect(each)[ALONE] for name, each in free.items() if each}
     named = tuple(kind.provider for kind in looks if kind.provider)
     sample = make_sample(
         _facts(photos),
@@ -170,14 +177,14 @@ def _result(
         "canvas": "x".join(map(str, about.canvas_px)),
         "shapes": measure(sample, cells(sample, every), about.canvas_px, floor),
     }
-    return Result(made.model_copy(update=more), sample, folder, own.border)
+    return ProfileResult(made.model_copy(update=more), sample, folder, own.border)
 
 
-def _facts(photos: Mapping[str, Photo]) -> dict[str, Facts]:
-    return {key: Facts(*photo.size, len(photo.data)) for key, photo in photos.items()}
+def _facts(photos: Mapping[str, Photo]) -> dict[str, PhotoFacts]:
+    return {key: PhotoFacts(*photo.size, len(photo.data)) for key, photo in photos.items()}
 
 
-def cells(sample: samples.Sample, every: Sequence[Answered]) -> list[Cells]:
+def cells(sample: samples.Sample, every: Sequence[StoredAnswer]) -> list[Cells]:
     """Canvases as arrays, their photos by their places in the sample."""
     labels, place = Labels(sample.labels), {key: index for index, key in enumerate(sample.photos)}
     return [
@@ -194,19 +201,19 @@ def cells(sample: samples.Sample, every: Sequence[Answered]) -> list[Cells]:
 def _own(
     parts: Parts,
     route: Route,
-    sample: Sample,
+    sample: ProfileOptions,
     sizes: Mapping[str, Size],
     folder: Path,
     config_file: Path,
-) -> Errand:
+) -> Purchase:
     """Every photo at every shape. Alone is always among them: everything else is compared with
     it."""
     border = route.cascade.border
     shapes = list(dict.fromkeys([*sample.shapes, ALONE]))
-    store = Store(
+    store = AnswerStore(
         folder, made_with(parts.settings, route.provider, route.task, config_file, border=border)
     )
-    return Errand(
+    return Purchase(
         parts.providers[route.provider],
         questions(sizes, shapes, sample.groupings),
         store,
@@ -222,7 +229,7 @@ def _companion(
     sizes: Mapping[str, Size],
     folder: Path,
     config_file: Path,
-) -> Errand:
+) -> Purchase:
     """Every photo alone, of a provider whose answers join the route's own; they are kept in a
     folder of theirs.
 
@@ -234,10 +241,10 @@ def _companion(
         )
     if route.task not in parts.providers[name].about.tasks:
         raise ConfigError(f"--companion: provider {name} does not serve {route.task}")
-    store = Store(
+    store = AnswerStore(
         folder / f"companion-{name}", made_with(parts.settings, name, route.task, config_file)
     )
-    return Errand(
+    return Purchase(
         parts.providers[name],
         questions(sizes, [ALONE], 1),
         store,
@@ -246,7 +253,7 @@ def _companion(
     )
 
 
-def _table(profile: Profile, asked: Sequence[Question]) -> Table:
+def _table(profile: Profile, asked: Sequence[CanvasQuestion]) -> Table:
     """By shape; it fits 80 columns. Without ground truth there is no AP50."""
     table = Table(
         title=f"{profile.photos} photos, mean box area {profile.area.mean:.3f} of a photo",

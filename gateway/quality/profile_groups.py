@@ -17,16 +17,16 @@ from rich.table import Table
 from gateway.config.errors import ConfigError
 from gateway.core.model import Photo, Route, concerning
 from gateway.quality.collect import purchase
-from gateway.quality.collect.collector import Question, Store, questions
+from gateway.quality.collect.collector import AnswerStore, CanvasQuestion, questions
 from gateway.quality.collect.photos import read_photos
-from gateway.quality.collect.purchase import Errand, made_with
+from gateway.quality.collect.purchase import Purchase, made_with
 from gateway.wiring.parts import Parts
 from providers.detection import Detection, Task
 from thresholds import cascade as cascades
 from thresholds.cascade import Border
 from thresholds.fusion.arrays import Floats
 from thresholds.group_testing import WORTH_IT
-from thresholds.plan.recall import LEAST_POSITIVES, Option, needed, options
+from thresholds.plan.recall import LEAST_POSITIVES, RecallCascade, needed, options
 from thresholds.shape import ALONE, Shape
 
 SHAPES = "4x3,3x3,3x2,2x2,2x1"
@@ -34,7 +34,7 @@ RATES = (0.005, 0.02, 0.05, 0.2)
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class GroupProfileOptions:
     """What to profile, and how: `labels` are those that clients will ask about, of a route for
     labels; a photo is positive that scores `positive` alone; `rate` is the share of positives to
     expect of traffic."""
@@ -51,7 +51,7 @@ class Sample:
 def run(
     parts: Parts,
     route: Route,
-    sample: Sample,
+    sample: GroupProfileOptions,
     folder: Path,
     *,
     console: Console,
@@ -67,15 +67,15 @@ def run(
     border, provider = route.cascade.border, parts.providers[route.provider]
     try:
         _, photos = read_photos(sample.folders, (), console)
-        store = Store(
+        store = AnswerStore(
             folder,
             made_with(parts.settings, route.provider, route.task, config_file, border=border),
         )
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from None
 
-    def ask(asked: Sequence[Question], purpose: str) -> None:
-        errand = Errand(provider, asked, store, border, purpose)
+    def ask(asked: Sequence[CanvasQuestion], purpose: str) -> None:
+        errand = Purchase(provider, asked, store, border, purpose)
         purchase.run(
             [errand], route.task, photos, parts.studio, console=console, confirmed=confirmed
         )
@@ -83,7 +83,7 @@ def run(
     sizes = {key: photo.size for key, photo in photos.items()}
     alone = questions(sizes, [ALONE], 1)
     ask(alone, ", each photo alone")
-    seen = Seen.of(alone, store, sample)
+    seen = PhotoAnswers.of(alone, store, sample)
     _check(seen, sample)
     asked = grouped(photos, seen, sample)
     ask([each.question for each in asked], " in groups")
@@ -98,7 +98,7 @@ def run(
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PhotoAnswers:
     """What photos alone show: which are positive, of which labels (one that stands for all where
     none is named), and which are not."""
 
@@ -106,7 +106,9 @@ class Seen:
     negatives: Sequence[str]
 
     @classmethod
-    def of(cls, alone: Sequence[Question], store: Store, sample: Sample) -> Seen:
+    def of(
+        cls, alone: Sequence[CanvasQuestion], store: AnswerStore, sample: GroupProfileOptions
+    ) -> PhotoAnswers:
         positives: dict[str, tuple[str, ...]] = {}
         negatives = []
         for question in alone:
@@ -129,16 +131,18 @@ def score(found: Sequence[Detection], label: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class GroupCanvas:
     """A canvas to ask about, which grouping it is of, and its one positive photo; none where it is
     empty."""
 
-    question: Question
+    question: CanvasQuestion
     grouping: int
     positive: str = ""
 
 
-def grouped(photos: Mapping[str, Photo], seen: Seen, sample: Sample) -> list[Group]:
+def grouped(
+    photos: Mapping[str, Photo], seen: PhotoAnswers, sample: GroupProfileOptions
+) -> list[GroupCanvas]:
     """At each shape, `groupings` times: each positive among negatives, and all negatives among
     themselves. Neighbours are of one orientation where there are any, as in lanes; the places of
     positives vary."""
@@ -152,25 +156,30 @@ def grouped(photos: Mapping[str, Photo], seen: Seen, sample: Sample) -> list[Gro
 
 
 def _grouping(
-    photos: Mapping[str, Photo], seen: Seen, shape: Shape, grouping: int
-) -> Iterator[Group]:
+    photos: Mapping[str, Photo], seen: PhotoAnswers, shape: Shape, grouping: int
+) -> Iterator[GroupCanvas]:
     rng = random.Random(f"{shape} {grouping}")
     for portrait in (False, True):
         like = sorted(key for key in seen.negatives if photos[key].size.portrait == portrait)
         rng.shuffle(like)
         for start in range(0, len(like) - shape.cells + 1, shape.cells):
-            yield Group(Question(shape, tuple(like[start : start + shape.cells])), grouping)
+            yield GroupCanvas(
+                CanvasQuestion(shape, tuple(like[start : start + shape.cells])), grouping
+            )
         neighbours = cycle(like or sorted(seen.negatives))
         for positive in sorted(
             key for key in seen.positives if photos[key].size.portrait == portrait
         ):
             group = [positive, *islice(neighbours, shape.cells - 1)]
             rng.shuffle(group)
-            yield Group(Question(shape, tuple(group)), grouping, positive)
+            yield GroupCanvas(CanvasQuestion(shape, tuple(group)), grouping, positive)
 
 
 def _scores(
-    asked: Sequence[Group], seen: Seen, store: Store, sample: Sample
+    asked: Sequence[GroupCanvas],
+    seen: PhotoAnswers,
+    store: AnswerStore,
+    sample: GroupProfileOptions,
 ) -> tuple[Mapping[Shape, Floats], Mapping[Shape, Floats]]:
     """By shape, the scores of canvases with a positive, (positives, groupings), and of those
     without one. A positive photo of several labels counts as its faintest; one of which a canvas
@@ -216,7 +225,7 @@ def _shown(found: Sequence[Detection], label: str) -> float:
     return score(found, label)
 
 
-def _check_wish(route: Route, sample: Sample) -> None:
+def _check_wish(route: Route, sample: GroupProfileOptions) -> None:
     """What can be told before anything is paid for."""
     if route.task == Task.EXTRAS:
         raise ConfigError("extras are asked about alone: there is nothing to profile")
@@ -232,7 +241,7 @@ def _check_wish(route: Route, sample: Sample) -> None:
         )
 
 
-def _check(seen: Seen, sample: Sample) -> None:
+def _check(seen: PhotoAnswers, sample: GroupProfileOptions) -> None:
     count, least = len(seen.positives), max(shape.cells for shape in sample.shapes)
     if count < LEAST_POSITIVES:
         every = count + len(seen.negatives)
@@ -248,7 +257,7 @@ def _check(seen: Seen, sample: Sample) -> None:
         )
 
 
-def _table(made: Sequence[Option], seen: Seen, sample: Sample) -> Table:
+def _table(made: Sequence[RecallCascade], seen: PhotoAnswers, sample: GroupProfileOptions) -> Table:
     """By first shape; it fits 80 columns. Images a photo at several shares of positives, in full
     groups."""
     count = len(seen.positives)
@@ -281,9 +290,9 @@ def _table(made: Sequence[Option], seen: Seen, sample: Sample) -> Table:
 
 
 def _write(
-    made: Sequence[Option],
-    seen: Seen,
-    sample: Sample,
+    made: Sequence[RecallCascade],
+    seen: PhotoAnswers,
+    sample: GroupProfileOptions,
     folder: Path,
     *,
     border: Border,

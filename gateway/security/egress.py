@@ -96,7 +96,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the signature is httpcore's
+        timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
@@ -133,7 +133,7 @@ def _in_turn(addresses: list[str]) -> list[str]:
     return [address for pair in zip_longest(first, second) for address in pair if address]
 
 
-class Guard:
+class EgressGuard:
     """Fetches from and posts to URLs that callers name; raises UrlRefused and FetchFailed, and
     nothing else.
 

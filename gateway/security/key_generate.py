@@ -23,7 +23,7 @@ LETTERS = string.ascii_letters + string.digits
 BASE32 = string.ascii_uppercase + "234567"
 
 
-class Dialect(StrEnum):
+class KeyDialect(StrEnum):
     """What keys are for."""
 
     NATIVE = "native"
@@ -32,28 +32,30 @@ class Dialect(StrEnum):
     REKOGNITION = "rekognition"
 
 
-class Fresh(NamedTuple):
+class NewKey(NamedTuple):
     """A key as its holder gets it, once: `secret` is an AWS pair's other half."""
 
-    dialect: Dialect
+    dialect: KeyDialect
     key: str
     secret: str = ""
 
 
-def fresh(dialect: Dialect, draw: Draw) -> Fresh:
+def fresh(dialect: KeyDialect, draw: Draw) -> NewKey:
     """A key that nobody has: at least 128 bits of chance, so that its plain digest tells
     nothing."""
-    if dialect == Dialect.REKOGNITION:
-        return Fresh(dialect, "IMGR" + draw(BASE32, 16), draw(LETTERS, 40))
-    if dialect == Dialect.AZURE:
-        return Fresh(dialect, draw(HEX, 32))
-    return Fresh(
+    if dialect == KeyDialect.REKOGNITION:
+        return NewKey(dialect, "IMGR" + draw(BASE32, 16), draw(LETTERS, 40))
+    if dialect == KeyDialect.AZURE:
+        return NewKey(dialect, draw(HEX, 32))
+    return NewKey(
         dialect,
-        "ImGr" + draw(LETTERS, 35) if dialect == Dialect.GOOGLE else "imgrid_" + draw(LETTERS, 40),
+        "ImGr" + draw(LETTERS, 35)
+        if dialect == KeyDialect.GOOGLE
+        else "imgrid_" + draw(LETTERS, 40),
     )
 
 
-class Terms(NamedTuple):
+class KeyTerms(NamedTuple):
     """Whose a key is, and until when and where it is good."""
 
     key_id: str
@@ -63,7 +65,7 @@ class Terms(NamedTuple):
     regions: Sequence[str] = ()
 
 
-def stored(made: Fresh, terms: Terms) -> StoredKey:
+def stored(made: NewKey, terms: KeyTerms) -> StoredKey:
     """What the key store keeps of it."""
     key_id, tenant, created, expires, regions = terms
     if made.secret:
@@ -86,7 +88,7 @@ def stored(made: Fresh, terms: Terms) -> StoredKey:
     )
 
 
-def lines(made: Fresh, url: str, *, task: str, region: str) -> str:
+def lines(made: NewKey, url: str, *, task: str, region: str) -> str:
     """What a client of that dialect writes to use the key at a gateway of that address."""
     return _LINES[made.dialect].format(
         key=made.key, secret=made.secret, url=url, task=task, region=region

@@ -35,7 +35,7 @@ class _Known(NamedTuple):
 
 
 @dataclass
-class LiveKeys:
+class KeyWatch:
     """The keys of `file` that are those of `tenants`, by name. Looks whether the file is another
     when somebody asks, at most once a second. `signing` says whether AWS signatures can be verified
     here.

@@ -50,7 +50,7 @@ class KeyPair:
     expires: datetime | None = None
 
 
-class Store(Protocol):
+class KeySource(Protocol):
     """Keys that are given out and taken back while the gateway runs."""
 
     @property
@@ -75,7 +75,7 @@ class Keyring:
     bearer: Mapping[bytes, Tenant] = field(default_factory=dict)
     pairs: Mapping[str, KeyPair] = field(default_factory=dict)
     open: bool = False
-    store: Store | None = None
+    store: KeySource | None = None
 
     def holder(self, dialect: str, key: str) -> Tenant | None:
         """Whose key of that dialect this is, if it is anybody's.

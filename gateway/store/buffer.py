@@ -18,7 +18,7 @@ letters."""
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Capacity:
     """How much a buffer holds, waiting and in flight together. Patient photos, of jobs mostly, have
     a room of their own."""
 
@@ -28,7 +28,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Occupancy:
     """What is in a buffer now, waiting and in flight together."""
 
     photos: int = 0
@@ -76,7 +76,7 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class Dead:
+class DeadPhoto:
     """A photo that was given up: its holders died, time after time."""
 
     photo: str
@@ -87,7 +87,7 @@ class Dead:
     claims: int
 
 
-class Listener(Protocol):
+class BufferListener(Protocol):
     """Whom a buffer tells."""
 
     def outcome(self, photo_id: str, outcome: Outcome) -> None:
@@ -140,7 +140,7 @@ class Buffer(Protocol):
         """Does all of it, and returns the photos whose settlement or new round counted."""
         ...
 
-    async def held(self) -> Held:
+    async def held(self) -> Occupancy:
         """How full it is."""
         ...
 
@@ -148,11 +148,11 @@ class Buffer(Protocol):
         """The ledger, by tenant."""
         ...
 
-    async def dead(self) -> Sequence[Dead]:
+    async def dead(self) -> Sequence[DeadPhoto]:
         """The photos that were given up, latest first."""
         ...
 
-    def serving(self, listener: Listener) -> AbstractAsyncContextManager[None]:
+    def serving(self, listener: BufferListener) -> AbstractAsyncContextManager[None]:
         """While it lasts, the listener is told what happens, and what belonged to others who died
         is seen to."""
         ...

@@ -31,7 +31,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
+class WebhookTarget:
     """Where a job's end is told, or each of its photos."""
 
     url: str
@@ -52,7 +52,7 @@ class Job:
     names: tuple[str, ...]
     options: bytes
     created_at: float
-    hook: Hook | None = None
+    hook: WebhookTarget | None = None
     state: State = State.RUNNING
     settled: int = 0
     failed: int = 0
@@ -65,7 +65,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class JobResult:
     """What became of one photo of a job: `number` counts results in the order in which they came,
     from 1."""
 
@@ -112,7 +112,9 @@ class JobStore(Protocol):
         """The tenant's jobs from the cursor on, latest first."""
         ...
 
-    async def results(self, job_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Result]:
+    async def results(
+        self, job_id: str, *, after: int = 0, limit: int = 1000
+    ) -> Sequence[JobResult]:
         """Results with a number over `after`, in their order."""
         ...
 

@@ -20,7 +20,7 @@ PAUSE_S = 2.0
 it."""
 
 
-class Both:
+class TieredReplies:
     """While the store that is `shared` is away, this process answers from what it has itself. Holds
     until when the other is left alone."""
 

@@ -16,7 +16,7 @@ E = TypeVar("E", bound=Event)
 
 
 @dataclass
-class Told:
+class EventRecorder:
     """A listener that keeps the events it is told."""
 
     events: list[Event] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Told:
 
 
 @dataclass
-class Heard:
+class BufferRecorder:
     """Listens to a buffer, and keeps what it is told: outcomes by photo, each once, and losses."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from PIL import ExifTags, Image, ImageDraw
 
-from gateway.core.limits import House
+from gateway.core.limits import PhotoLimits
 from gateway.core.model import Photo
 from gateway.intake.admission import admit
 from providers.base import Limits
@@ -74,7 +74,7 @@ def photo(image: Image.Image | bytes, **settings: Any) -> Photo:
     """A photo as admission makes it, of an image (`settings` are those of `encoded`) or of a file's
     bytes."""
     data = image if isinstance(image, bytes) else encoded(image, **settings)
-    return admit(uuid.uuid4().hex, data, Limits(), House())
+    return admit(uuid.uuid4().hex, data, Limits(), PhotoLimits())
 
 
 DIGITS = tuple(PURE)

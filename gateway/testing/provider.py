@@ -29,7 +29,7 @@ def image_of(picture: Picture) -> Image.Image:
         raise PictureRefused(str(error)) from error
 
 
-def see_shapes(picture: Picture, task: Task) -> Sequence[Detection]:  # noqa: ARG001  a script is told the task
+def see_shapes(picture: Picture, task: Task) -> Sequence[Detection]:
     """The coloured shapes that are on the picture."""
     return find(image_of(picture))
 

@@ -58,7 +58,7 @@ class RedisServer:
     def start(self) -> None:
         """Returns when it answers. Raises RuntimeError with its log where it does not."""
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)  # noqa: S603  our own arguments
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
         until = time.monotonic() + 20
         while not self._answers():
             if time.monotonic() > until or self.process.poll() is not None:
@@ -67,7 +67,7 @@ class RedisServer:
 
     def signal(self, number: signal.Signals) -> None:
         """SIGSTOP pauses it, SIGCONT has it go on, SIGKILL is the worst that can happen."""
-        assert self.process is not None  # noqa: S101  it was started
+        assert self.process is not None
         self.process.send_signal(number)
         if number in (signal.SIGKILL, signal.SIGTERM):
             self.process.wait()

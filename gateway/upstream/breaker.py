@@ -15,7 +15,7 @@ PROBES = 3
 then."""
 
 
-class Breaker:
+class CircuitBreaker:
     """A circuit breaker over a provider's last calls. Holds how they ended, its state, and how long
     it was last open.
 

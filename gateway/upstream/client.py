@@ -11,10 +11,10 @@ from math import isfinite
 from typing import TypeVar
 
 from gateway.core.clock import Clock
-from gateway.upstream.breaker import Breaker
-from gateway.upstream.faults import Queued, Resting, Retrying, fault_of
-from gateway.upstream.rate_limit import Rate
-from providers.base import Call, Forwarded, Forwarder, Picture, Provider
+from gateway.upstream.breaker import CircuitBreaker
+from gateway.upstream.faults import Queued, Resting, RetryPolicy, fault_of
+from gateway.upstream.rate_limit import RateLimit
+from providers.base import ForwardCall, Forwarder, ForwardReply, Picture, Provider
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, ProviderError, Throttled
 
@@ -26,7 +26,7 @@ PROBED_S = 1.0
 """When to come back while probes are under way."""
 
 
-class Unwanted(Exception):
+class Abandoned(Exception):
     """Nobody waits for the answer any more: nothing was asked, or not again."""
 
 
@@ -39,7 +39,7 @@ async def _unheard(_: ProviderError) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class UpstreamAnswer:
     """What a provider saw, how many calls it took, and how long all of it lasted, pauses
     included."""
 
@@ -48,7 +48,7 @@ class Answer:
     asked_s: float
 
 
-class Asker:
+class UpstreamClient:
     """Asks one provider, as often as its rate allows and its breaker lets it. Holds the number of
     pictures under way, how long an answer usually takes, and the line in which calls wait for their
     turn.
@@ -61,19 +61,19 @@ class Asker:
         provider: Provider,
         clock: Clock,
         rng: random.Random,
-        breaker: Breaker | None = None,
-        on_change: Callable[[Asker], None] = lambda _: None,
+        breaker: CircuitBreaker | None = None,
+        on_change: Callable[[UpstreamClient], None] = lambda _: None,
     ) -> None:
         """Without a breaker it is asked however often it fails."""
         self.provider = provider
-        self.breaker = breaker or Breaker()
+        self.breaker = breaker or CircuitBreaker()
         self.under_way = 0
         self.typical_s = 0.5
         self._clock = clock
         self._rng = rng
         self._on_change = on_change
         self._slots = asyncio.Semaphore(provider.about.concurrency)
-        self._rate = Rate(provider.about.calls.rate_per_s)
+        self._rate = RateLimit(provider.about.calls.rate_per_s)
         self._line = asyncio.Lock()
         self._in_line = 0
 
@@ -110,8 +110,8 @@ class Asker:
         extras: Sequence[str] = (),
         wanted: Callable[[], Awaitable[bool]] = _always,
         on_failure: Callable[[ProviderError], Awaitable[None]] = _unheard,
-        retrying: Retrying = Retrying(),
-    ) -> Answer:
+        retrying: RetryPolicy = RetryPolicy(),
+    ) -> UpstreamAnswer:
         """The provider's answer.
 
         Before every call it is asked whether the answer is still `wanted`; raises Unwanted if not.
@@ -137,9 +137,9 @@ class Asker:
                     raise
                 await asyncio.sleep(pause)
             else:
-                return Answer(found, calls, self._clock() - began)
+                return UpstreamAnswer(found, calls, self._clock() - began)
 
-    async def forward(self, call: Call, until: float) -> Forwarded:
+    async def forward(self, call: ForwardCall, until: float) -> ForwardReply:
         """The answer to a client's whole call, made once, in its turn. Raises ProviderError, Queued
         or Resting as `ask` does, and Misconfigured where the provider hands nothing on."""
         if not isinstance(self.provider, Forwarder):
@@ -161,7 +161,7 @@ class Asker:
             number, failed = self._enter(), None
             try:
                 if not await wanted():
-                    raise Unwanted
+                    raise Abandoned
                 done = await work()
                 failed = False
             except ProviderError as error:
@@ -188,7 +188,7 @@ class Asker:
         self._in_line += 1
         try:
             async with self._line:  # first come, first served
-                while (wait_s := self._rate.wait_s(self._clock())) > 0:  # noqa: ASYNC110  a sleep may end too soon
+                while (wait_s := self._rate.wait_s(self._clock())) > 0:
                     await asyncio.sleep(wait_s)
                 self._rate.take(self._clock())
         finally:

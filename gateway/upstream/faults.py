@@ -72,7 +72,7 @@ def fault_of(error: ProviderError) -> Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Retrying:
+class RetryPolicy:
     """What is done about faults: `billed_twice` says whether what may be billed is asked again,
     anywhere; `elsewhere` names the faults after which another provider is asked, so that this one
     is not insisted on."""

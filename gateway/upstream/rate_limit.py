@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Rate:
+class RateLimit:
     """A token bucket that fills `per_s` times a second and holds one second's tokens, one at least;
     None: no bound.
 

@@ -32,7 +32,7 @@ FORM = "write 'between: [coco, rekognition]', and under 'names' rows such as '- 
 Pair = tuple[Vocabulary, Vocabulary]
 
 
-class Table(NamedTuple):
+class NameTable(NamedTuple):
     """One direction between two vocabularies. Names are looked up as `key` has them."""
 
     answers: Mapping[str, str]
@@ -41,7 +41,7 @@ class Table(NamedTuple):
     """All that a name may be called there, the answer first."""
 
 
-class Row(NamedTuple):
+class NameRow(NamedTuple):
     """One thing's names in either vocabulary, and where they stand."""
 
     left: tuple[str, ...]
@@ -49,11 +49,11 @@ class Row(NamedTuple):
     line: int
 
 
-class Names(NamedTuple):
+class NameFile(NamedTuple):
     """What a file holds."""
 
     between: Pair
-    rows: Sequence[Row]
+    rows: Sequence[NameRow]
 
 
 class Kin(NamedTuple):
@@ -70,7 +70,7 @@ def key(name: str) -> str:
     return name.casefold()
 
 
-def shipped() -> list[Names]:
+def shipped() -> list[NameFile]:
     """The files of this package, one for each two vocabularies."""
     return [read(DATA / f"{left}-{right}.yaml") for left, right in combinations(VOCABULARIES, 2)]
 
@@ -94,10 +94,10 @@ def ids() -> dict[str, str]:
 
 
 def _content(file: Path) -> Any:
-    return yaml.load(file.read_text("utf-8"), LOADER)  # noqa: S506  it is a SafeLoader
+    return yaml.load(file.read_text("utf-8"), LOADER)
 
 
-def tables(files: Sequence[Names]) -> dict[Pair, Table]:
+def tables(files: Sequence[NameFile]) -> dict[Pair, NameTable]:
     """Both directions of each two vocabularies; an earlier file's names go before a later one's."""
     answers: dict[Pair, dict[str, str]] = {}
     meant: dict[Pair, dict[str, tuple[str, ...]]] = {}
@@ -111,10 +111,10 @@ def tables(files: Sequence[Names]) -> dict[Pair, Table]:
                     answers.setdefault(pair, {}).setdefault(key(name), theirs[0])
                     known = meant.setdefault(pair, {}).get(key(name), ())
                     meant[pair][key(name)] = tuple(dict.fromkeys((*known, *theirs)))
-    return {pair: Table(answers[pair], meant[pair]) for pair in answers}
+    return {pair: NameTable(answers[pair], meant[pair]) for pair in answers}
 
 
-def read(file: Path) -> Names:
+def read(file: Path) -> NameFile:
     """Raises ValueError naming file and line for what is not of the form above, and for a name that
     stands twice."""
     try:
@@ -131,7 +131,7 @@ def read(file: Path) -> Names:
         _once(((name, row.line) for row in rows for name in row.right), right)
     except _Misplaced as error:
         raise ValueError(f"{file}{f', line {error.line}' if error.line else ''}: {error}") from None
-    return Names((left, right), rows)
+    return NameFile((left, right), rows)
 
 
 class _Misplaced(Exception):
@@ -182,12 +182,12 @@ def _items(node: yaml.Node, where: str) -> list[yaml.Node]:
     return list(node.value)
 
 
-def _row(node: yaml.Node) -> Row:
+def _row(node: yaml.Node) -> NameRow:
     sides = _items(node, "names")
     if len(sides) != 2:
         raise _Misplaced(f"names: a row has two sides, this one {len(sides)}; {FORM}", _line(node))
     left, right = (_side(side) for side in sides)
-    return Row(left, right, _line(node))
+    return NameRow(left, right, _line(node))
 
 
 def _side(node: yaml.Node) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.vocabulary import faces, files, moderation
-from gateway.vocabulary.files import Kin, Pair, Table, key
+from gateway.vocabulary.files import Kin, NameTable, Pair, key
 from providers.detection import Detection, Task, Vocabulary
 
 WORDED = frozenset({Task.OBJECTS, Task.PEOPLE, Task.LABELS})
@@ -30,10 +30,10 @@ FACES: Mapping[Pair, Callable[[Detection], Detection]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class Translator:
     """The tables; `kin` are Rekognition's labels, `ids` Google's, both by `key`."""
 
-    tables: Mapping[Pair, Table]
+    tables: Mapping[Pair, NameTable]
     kin: Mapping[str, Kin]
     ids: Mapping[str, str]
 
@@ -115,7 +115,7 @@ class Names:
         return label.lower()
 
 
-def load(own: Sequence[Path] = ()) -> Names:
+def load(own: Sequence[Path] = ()) -> Translator:
     """The shipped tables, after an operator's own files. Raises ValueError naming file and line."""
     given = [files.read(file) for file in own]
-    return Names(files.tables([*given, *files.shipped()]), files.kin(), files.ids())
+    return Translator(files.tables([*given, *files.shipped()]), files.kin(), files.ids())

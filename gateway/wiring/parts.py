@@ -9,40 +9,40 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from gateway.api.byte_quota import Budget
+from gateway.api.byte_quota import ByteQuota
 from gateway.api.endpoint import Endpoint
 from gateway.api.grpc import Rpc
-from gateway.api.idempotency import Desk
-from gateway.api.passthrough import Forwarding
+from gateway.api.idempotency import CallRegistry
+from gateway.api.passthrough import Passthrough
 from gateway.api.server import Tls
 from gateway.api.service import Service
 from gateway.config.errors import ConfigError
 from gateway.config.settings import Settings
 from gateway.core.clock import Clock, steady
 from gateway.core.events import Events, Listener
-from gateway.core.limits import House
+from gateway.core.limits import PhotoLimits
 from gateway.core.locations import WEB, folder_of
 from gateway.core.model import Route
 from gateway.dialects.native.dialect import DIALECT as NATIVE
-from gateway.grid.renderer import Studio
+from gateway.grid.renderer import Renderer
 from gateway.intake.object_stores import open_gs, open_s3
-from gateway.intake.sources import Reader, Sources, Web
+from gateway.intake.sources import SourceReader, Sources, WebSource
 from gateway.intake.url_fetcher import Fetcher
 from gateway.jobs import response
 from gateway.jobs.service import Jobs
-from gateway.jobs.webhooks.deliverer import Deliverer, Pace
+from gateway.jobs.webhooks.deliverer import Deliverer, DeliveryPace
 from gateway.observe import log
-from gateway.observe.drift import Watcher
+from gateway.observe.drift import DriftMonitor
 from gateway.observe.metrics import Metrics
-from gateway.pipeline.canvas_call import Rules
-from gateway.pipeline.group_size import Sizes
-from gateway.pipeline.scheduler import FETCHES, Flow
-from gateway.security.egress import Guard
+from gateway.pipeline.canvas_call import PipelineRules
+from gateway.pipeline.group_size import GroupSizer
+from gateway.pipeline.scheduler import FETCHES, Scheduler
+from gateway.security.egress import EgressGuard
 from gateway.security.keyring import Keyring
 from gateway.store.buffer import Buffer
-from gateway.store.jobs import Hook
+from gateway.store.jobs import WebhookTarget
 from gateway.vocabulary import translate
-from gateway.vocabulary.translate import Names
+from gateway.vocabulary.translate import Translator
 from gateway.wiring.listeners import open_rpc, tls
 from gateway.wiring.routes import drift_terms, make_provider, make_routes
 from gateway.wiring.stores import Stores, open_stores
@@ -60,21 +60,21 @@ class Parts:
     routes: Mapping[str, Route]
     keyring: Keyring
     stores: Stores
-    studio: Studio
+    studio: Renderer
     events: Events
-    flow: Flow
-    watcher: Watcher
+    flow: Scheduler
+    watcher: DriftMonitor
     metrics: Metrics
     service: Service
     jobs: Jobs
-    guard: Guard
+    guard: EgressGuard
     sources: Sources
     deliverer: Deliverer
     clock: Clock
-    desk: Desk
-    forwarding: Forwarding
+    desk: CallRegistry
+    forwarding: Passthrough
     rpc: Rpc | None
-    sizes: Sizes
+    sizes: GroupSizer
     tls: Tls | None = None
 
     @property
@@ -102,25 +102,27 @@ def build(
     clock, metrics = steady(), Metrics()
     stores = open_stores(config, file, clock)
     # what a replica draws ahead is mostly composed by another
-    studio = Studio(
+    studio = Renderer(
         config.threads, ahead_bytes=0 if config.redis else config.buffer.max_drawn_bytes
     )
     events = Events([metrics, log.write, *listeners])
-    house = House(config.limits.max_photo_bytes, config.limits.max_photo_pixels)
+    house = PhotoLimits(config.limits.max_photo_bytes, config.limits.max_photo_pixels)
     urls = config.fetch
-    guard = Guard(urls.allow, timeout_s=urls.timeout_ms / 1000, max_redirects=urls.max_redirects)
+    guard = EgressGuard(
+        urls.allow, timeout_s=urls.timeout_ms / 1000, max_redirects=urls.max_redirects
+    )
     held_bytes = config.jobs.max_bytes if config.redis else config.buffer.max_bytes
-    rules = Rules(
+    rules = PipelineRules(
         config.billed_unknown,
         config.jobs.max_wait_ms / 1000,
         config.jobs.deadline_ms / 1000,
         fetch_below_bytes=max(held_bytes - FETCHES * config.limits.max_photo_bytes, 1),
     )
     fetch = Fetcher(guard, NATIVE.limits, house)
-    sizes = Sizes(routes, events)
+    sizes = GroupSizer(routes, events)
     events.listeners.append(sizes)
     sizes.tell_all()
-    flow = Flow(
+    flow = Scheduler(
         routes,
         made,
         stores.buffer,
@@ -132,7 +134,7 @@ def build(
         fetch=fetch,
         first=sizes.first,
     )
-    watcher = Watcher(
+    watcher = DriftMonitor(
         routes, drift_terms(config, routes), flow.watch, events, clock=clock, rng=random.Random()
     )
     events.listeners.append(watcher)
@@ -147,11 +149,11 @@ def build(
         names,
         spoken,
         sources.fetch,
-        Budget(config.limits.max_reading_bytes, "fetched"),
+        ByteQuota(config.limits.max_reading_bytes, "fetched"),
     )
     signing = signing_secrets(config, file)
     hooks = {
-        each.name: Hook(each.webhook.url, each.webhook.each_photo)
+        each.name: WebhookTarget(each.webhook.url, each.webhook.each_photo)
         for each in config.tenants
         if each.webhook.url
     }
@@ -164,12 +166,14 @@ def build(
         partial(response.body, stores.jobs),
         signing,
         observe=metrics.attempted,
-        pace=Pace(attempt_s=urls.timeout_ms / 1000, concurrency=config.webhooks.concurrency),
+        pace=DeliveryPace(
+            attempt_s=urls.timeout_ms / 1000, concurrency=config.webhooks.concurrency
+        ),
         clock=clock,
     )
-    keyring, desk = make_keyring(config, file, clock), Desk(stores.replies, events)
+    keyring, desk = make_keyring(config, file, clock), CallRegistry(stores.replies, events)
     prices = {name: provider.about.price for name, provider in made.items()}
-    forwarding = Forwarding(service.routes, flow.forward, prices, flow.charge)
+    forwarding = Passthrough(service.routes, flow.forward, prices, flow.charge)
     grpc = open_rpc(
         config,
         file,
@@ -202,24 +206,24 @@ def build(
     )
 
 
-def _names(config: Settings, file: Path) -> Names:
+def _names(config: Settings, file: Path) -> Translator:
     try:
         return translate.load([file.parent / each for each in config.names])
     except ValueError as error:
         raise ConfigError(f"{file}: names: {error}") from None
 
 
-def _sources(config: Settings, file: Path, guard: Guard) -> Sources:
+def _sources(config: Settings, file: Path, guard: EgressGuard) -> Sources:
     """A store's library is needed, and looked for, where a folder of that store is open to
     somebody."""
     shared = [folder_of(each) for each in config.fetch.sources]
     own = {tenant.name: [folder_of(each) for each in tenant.sources] for tenant in config.tenants}
     timeout_s = config.fetch.timeout_ms / 1000
-    openers: dict[str, Callable[[], Reader]] = {
+    openers: dict[str, Callable[[], SourceReader]] = {
         "s3": lambda: open_s3(config.fetch.s3, timeout_s),
         "gs": lambda: open_gs(config.fetch.gs, timeout_s),
     }
-    readers: dict[str, Reader] = dict.fromkeys(WEB, Web(guard))
+    readers: dict[str, SourceReader] = dict.fromkeys(WEB, WebSource(guard))
     for scheme in sorted({folder.scheme for folder in chain(shared, *own.values())}):
         try:
             readers[scheme] = openers[scheme]()

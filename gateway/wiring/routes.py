@@ -11,21 +11,21 @@ from gateway.config.route_checks import check_route
 from gateway.config.routes import RouteSettings, cascade_of
 from gateway.config.settings import Settings
 from gateway.core.model import Fallback, Route
-from gateway.observe.drift import Terms
+from gateway.observe.drift import DriftTerms
 from providers.base import Provider
 from providers.errors import Misconfigured
 from providers.registry import load
 
 
-def drift_terms(config: Settings, routes: Mapping[str, Route]) -> dict[str, Terms]:
+def drift_terms(config: Settings, routes: Mapping[str, Route]) -> dict[str, DriftTerms]:
     """How each route is watched: what its settings promise goes before what its cascade does."""
-    terms: dict[str, Terms] = {}
+    terms: dict[str, DriftTerms] = {}
     for route, settled in zip(routes.values(), config.routes, strict=True):
         promise, watch = route.cascade.promise, settled.watch
         promised = (
             watch.agreement if watch.agreement is not None or promise is None else promise.agreement
         )
-        terms[route.name] = Terms(watch.share, watch.delta, promised)
+        terms[route.name] = DriftTerms(watch.share, watch.delta, promised)
     return terms
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from gateway.config.errors import ConfigError
 from gateway.config.settings import Settings
 from gateway.core.clock import Steady
-from gateway.store.buffer import Buffer, Room
+from gateway.store.buffer import Buffer, Capacity
 from gateway.store.jobs import DeliveryStore, JobStore
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.memory.replies import MemoryReplies
 from gateway.store.replies import Replies
 from gateway.store.sqlite.jobs import SqliteStore
-from gateway.store.tiered_replies import Both
+from gateway.store.tiered_replies import TieredReplies
 
 WINDOW = 500
 """Photos of jobs that are in the memory's buffer at a time."""
@@ -35,8 +35,8 @@ class Stores:
 
 def open_stores(config: Settings, file: Path, clock: Steady) -> Stores:
     """Unstarted, and not yet connected. Raises ConfigError naming file and key."""
-    room = Room(config.buffer.max_photos, config.buffer.max_bytes, config.buffer.max_pixels)
-    jobs_room = Room(config.jobs.max_photos, config.jobs.max_bytes, 10**18)
+    room = Capacity(config.buffer.max_photos, config.buffer.max_bytes, config.buffer.max_pixels)
+    jobs_room = Capacity(config.jobs.max_photos, config.jobs.max_bytes, 10**18)
     if config.redis is not None:
         return _shared(config, file, clock, room, jobs_room)
     store = SqliteStore(
@@ -46,7 +46,7 @@ def open_stores(config: Settings, file: Path, clock: Steady) -> Stores:
         room=jobs_room,
         window=WINDOW,
     )
-    window = Room(WINDOW, max(config.buffer.max_bytes, config.limits.max_photo_bytes), 10**18)
+    window = Capacity(WINDOW, max(config.buffer.max_bytes, config.limits.max_photo_bytes), 10**18)
     buffer = MemoryBuffer(room, window, keep=store.settle)
     return Stores(buffer, store, store, _replies(config, clock), store.close)
 
@@ -58,7 +58,9 @@ def _replies(config: Settings, clock: Steady) -> MemoryReplies:
     )
 
 
-def _shared(config: Settings, file: Path, clock: Steady, room: Room, jobs_room: Room) -> Stores:
+def _shared(
+    config: Settings, file: Path, clock: Steady, room: Capacity, jobs_room: Capacity
+) -> Stores:
     try:
         from gateway.store.redis.buffer import RedisBuffer
         from gateway.store.redis.connection import Commands, connect
@@ -77,5 +79,5 @@ def _shared(config: Settings, file: Path, clock: Steady, room: Room, jobs_room: 
     )
     store = RedisStore(commands, buffer, clock=clock, keep_s=config.jobs.keep_ms / 1000)
     shared = RedisReplies(commands, keep_s=config.limits.keep_replies_ms / 1000)
-    replies = Both(_replies(config, clock), shared, clock=clock)
+    replies = TieredReplies(_replies(config, clock), shared, clock=clock)
     return Stores(buffer, store, store, replies, commands.close)

@@ -16,7 +16,7 @@ from gateway.core.clock import Clock
 from gateway.core.model import Tenant
 from gateway.jobs.webhooks.signing import parse_secret
 from gateway.security.key_file import StoreError
-from gateway.security.key_watch import NO_SIGNER, LiveKeys
+from gateway.security.key_watch import NO_SIGNER, KeyWatch
 from gateway.security.keyring import KeyPair, Keyring, kept
 
 
@@ -65,7 +65,7 @@ def make_keyring(config: Settings, file: Path, clock: Clock) -> Keyring:
     if pairs and not signing:
         raise ConfigError(f"{file}: tenants: {NO_SIGNER}")
     live = (
-        LiveKeys(store, tenants, clock, signing)
+        KeyWatch(store, tenants, clock, signing)
         if (store := settings.key_store_of(config, file))
         else None
     )

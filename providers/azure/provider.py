@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 from pydantic import Field, SecretStr
 
 from providers.azure import responses as answers
-from providers.base import About, Call, Forwarded, Limits, Picture, Price, Provider, Tier
+from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Price, Provider, Tier
 from providers.detection import Detection, Task
 from providers.engine.worker import need
 from providers.errors import (
@@ -30,7 +30,15 @@ from providers.errors import (
     Unavailable,
 )
 from providers.options import Options as ProviderOptions
-from providers.remote.sdk import Item, Remote, forwarded, items_of, pause_s, pooled, read
+from providers.remote.sdk import (
+    CloudProvider,
+    ExtraItem,
+    forwarded,
+    items_of,
+    pause_s,
+    pooled,
+    read,
+)
 
 FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP"})
 """TIFF is taken too, but nothing says whether it is turned as its orientation says."""
@@ -75,7 +83,7 @@ class Options(ProviderOptions):
     key: SecretStr
 
 
-def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG001  it has no files
+def create(name: str, options: Options, folder: Path) -> Provider:
     """Raises Misconfigured where azure-ai-vision-imageanalysis is not installed."""
     analysis = need("azure.ai.vision.imageanalysis", "azure")
     from azure.core.credentials import AzureKeyCredential
@@ -95,10 +103,10 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
         retry_total=0,
         http_logging_policy=SansIOHTTPPolicy(),  # its own writes several lines about every call
     )
-    return Azure(name, options, client)
+    return AzureProvider(name, options, client)
 
 
-class Azure(Remote):
+class AzureProvider(CloudProvider):
     """Holds the client, and what every remote provider holds."""
 
     def __init__(
@@ -138,7 +146,7 @@ class Azure(Remote):
                 return answers.extras(answer, items)
             return READERS[task](answer, (answer.metadata.width, answer.metadata.height))
 
-    def send(self, call: Call) -> Forwarded:
+    def send(self, call: ForwardCall) -> ForwardReply:
         from azure.core.rest import HttpRequest
 
         if not NAMED.fullmatch(call.target):
@@ -163,7 +171,7 @@ class Azure(Remote):
         self._client.close()
 
 
-def _options(items: Sequence[Item]) -> dict[str, str]:
+def _options(items: Sequence[ExtraItem]) -> dict[str, str]:
     """The options of all, as a query has them: the SDK writes it as it is given."""
     return {
         option: quote(value, safe=",") for item in items for option, value in item.options.items()

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from providers.detection import WHOLE, Box, Detection
-from providers.remote.sdk import Item, bounds, fractions
+from providers.remote.sdk import ExtraItem, bounds, fractions
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -33,7 +33,7 @@ def people(answer: Any, size: Size) -> list[Detection]:
     ]
 
 
-def labels(answer: Any, size: Size) -> list[Detection]:  # noqa: ARG001  these have no place
+def labels(answer: Any, size: Size) -> list[Detection]:
     return [Detection(tag.name, tag.confidence, WHOLE, "LABEL") for tag in answer.tags.list]
 
 
@@ -67,14 +67,14 @@ def _box(box: Any, size: Size) -> Box:
     )
 
 
-def extras(answer: Any, items: Sequence[Item]) -> list[Detection]:
+def extras(answer: Any, items: Sequence[ExtraItem]) -> list[Detection]:
     """As they come by the wire, places in pixels. Raises LookupError where one is missing."""
     return [
         Detection(item.name, 1.0, WHOLE, details={"raw": _said(answer, item)}) for item in items
     ]
 
 
-def _said(answer: Any, item: Item) -> Any:
+def _said(answer: Any, item: ExtraItem) -> Any:
     if (said := answer.as_dict().get(f"{item.name}Result")) is None:
         raise LookupError(f"nothing is said of {item.name}")
     return said

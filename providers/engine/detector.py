@@ -80,7 +80,7 @@ class Options(ProviderOptions):
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class NetworkReader:
     """What goes into one network, and what comes out of it."""
 
     size: Canvas
@@ -114,17 +114,17 @@ class Reader:
             if self.labels[at]
         ]
 
-    def _place(self, image: Image.Image) -> heads.Place:
+    def _place(self, image: Image.Image) -> heads.PicturePlace:
         return heads.place(image.size, self.size, self.feed.fit)
 
-    def _decode(self, outputs: Outputs) -> heads.Seen:
+    def _decode(self, outputs: Outputs) -> heads.HeadOutput:
         if self.layout == "detr":
             head = heads.detr_softmax if self.activation == "softmax" else heads.detr_sigmoid
             logits, boxes = (outputs[key][0].astype(np.float32) for key in ("logits", "pred_boxes"))
             return head(logits, boxes, self.size, self.floor)
         return heads.suppress(self._doubled(outputs), self.iou)
 
-    def _doubled(self, outputs: Outputs) -> heads.Seen:
+    def _doubled(self, outputs: Outputs) -> heads.HeadOutput:
         """What the heads see that see one thing in several cells."""
         if self.layout == "nanodet":
             parts = (
@@ -140,7 +140,7 @@ class Reader:
 
 def reader_of(
     options: Options, model: object, labels: Sequence[str], size: Canvas, outputs: Outputs
-) -> Reader:
+) -> NetworkReader:
     """By what a network of that input puts out about any picture. Raises Misconfigured naming the
     setting."""
     layout = options.layout if options.layout != "auto" else _layout(outputs, size)
@@ -148,7 +148,7 @@ def reader_of(
     feed = _feed(
         layout, options.normalise if options.normalise != "auto" else NORMALISED[activation]
     )
-    return Reader(size, layout, activation, feed, labels, options.floor, options.iou)
+    return NetworkReader(size, layout, activation, feed, labels, options.floor, options.iou)
 
 
 def grey(size: Canvas) -> heads.Floats:

@@ -42,7 +42,7 @@ class Feed(NamedTuple):
     padding: tuple[int, int, int] = PADDING
 
 
-class Place(NamedTuple):
+class PicturePlace(NamedTuple):
     """Where the picture lies in the network's input, in pixels."""
 
     x: int
@@ -51,30 +51,30 @@ class Place(NamedTuple):
     height: int
 
 
-class Seen(NamedTuple):
+class HeadOutput(NamedTuple):
     """What a head saw: boxes (n, 4), scores (n,) and indices of classes (n,)."""
 
     xyxy: Floats
     scores: Floats
     classes: NDArray[np.intp]
 
-    def take(self, which: NDArray[Any]) -> Seen:
-        return Seen(self.xyxy[which], self.scores[which], self.classes[which])
+    def take(self, which: NDArray[Any]) -> HeadOutput:
+        return HeadOutput(self.xyxy[which], self.scores[which], self.classes[which])
 
 
-def place(picture: Size, into: Size, fit: str) -> Place:
+def place(picture: Size, into: Size, fit: str) -> PicturePlace:
     """Where a picture goes in an input: stretched over it, or as large as its proportions let it
     be."""
     if fit == "stretch":
-        return Place(0, 0, *into)
+        return PicturePlace(0, 0, *into)
     scale = min(into[0] / picture[0], into[1] / picture[1])
     width, height = (max(round(side * scale), 1) for side in picture)
     if fit == "corner":
-        return Place(0, 0, width, height)
-    return Place((into[0] - width) // 2, (into[1] - height) // 2, width, height)
+        return PicturePlace(0, 0, width, height)
+    return PicturePlace((into[0] - width) // 2, (into[1] - height) // 2, width, height)
 
 
-def tensor(image: Image.Image, where: Place, into: Size, feed: Feed) -> NDArray[np.float32]:
+def tensor(image: Image.Image, where: PicturePlace, into: Size, feed: Feed) -> NDArray[np.float32]:
     """The network's input (1, 3, h, w): the RGB image at its place, padded."""
     canvas = Image.new("RGB", into, feed.padding)
     canvas.paste(
@@ -87,7 +87,7 @@ def tensor(image: Image.Image, where: Place, into: Size, feed: Feed) -> NDArray[
     return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], dtype=np.float32)
 
 
-def fractions(xyxy: Floats, where: Place) -> Floats:
+def fractions(xyxy: Floats, where: PicturePlace) -> Floats:
     """Boxes in pixels of the input as fractions of the picture that lies at `where` in it."""
     return np.asarray(
         (xyxy - np.tile([where.x, where.y], 2)) / np.tile([where.width, where.height], 2)
@@ -105,7 +105,7 @@ def per_stride(size: Size) -> list[int]:
     return [(size[0] // stride) * (size[1] // stride) for stride in STRIDES_PX]
 
 
-def yolox(raw: Floats, size: Size, floor: float) -> Seen:
+def yolox(raw: Floats, size: Size, floor: float) -> HeadOutput:
     """Raw output (a, 5 + classes), a = anchors(size): offsets, log sides, objectness, class scores.
 
     Ge et al., YOLOX (arXiv 2107.08430), section 2.1: centre = (offset + cell) * stride, side =
@@ -117,14 +117,14 @@ def yolox(raw: Floats, size: Size, floor: float) -> Seen:
     return _surest(_corners(centres, sides), raw[:, 4:5] * raw[:, 5:], floor)
 
 
-def yolov8(raw: Floats, floor: float) -> Seen:
+def yolov8(raw: Floats, floor: float) -> HeadOutput:
     """Output (4 + classes, a): centre and sides in pixels, then class scores (Ultralytics' export
     without NMS)."""
     columns = raw.T
     return _surest(_corners(columns[:, :2], columns[:, 2:4]), columns[:, 4:], floor)
 
 
-def nanodet(scores: Floats, bins: Floats, size: Size, floor: float) -> Seen:
+def nanodet(scores: Floats, bins: Floats, size: Size, floor: float) -> HeadOutput:
     """Scores (a, classes) of 0..1 and logits of distances (a, 4 * bins), a = anchors(size).
 
     NanoDet (https://github.com/RangiLyu/nanodet): how far left, top, right and bottom lie from the middle of the cell,
@@ -140,7 +140,7 @@ def nanodet(scores: Floats, bins: Floats, size: Size, floor: float) -> Seen:
     )
 
 
-def detr_softmax(logits: Floats, cxcywh: Floats, size: Size, floor: float) -> Seen:
+def detr_softmax(logits: Floats, cxcywh: Floats, size: Size, floor: float) -> HeadOutput:
     """Logits (q, classes + 1) whose last is "no object", boxes (q, 4) as fractions.
 
     Carion et al., End-to-end object detection with transformers (arXiv 2005.12872): one class a
@@ -149,7 +149,7 @@ def detr_softmax(logits: Floats, cxcywh: Floats, size: Size, floor: float) -> Se
     return _surest(_of_fractions(cxcywh, size), _softmax(logits)[:, :-1], floor)
 
 
-def detr_sigmoid(logits: Floats, cxcywh: Floats, size: Size, floor: float) -> Seen:
+def detr_sigmoid(logits: Floats, cxcywh: Floats, size: Size, floor: float) -> HeadOutput:
     """Logits (q, classes), each class a yes or no of its own, boxes (q, 4) as fractions.
 
     Zhao et al., DETRs beat YOLOs on real-time object detection (arXiv 2304.08069): of all pairs of
@@ -158,11 +158,11 @@ def detr_sigmoid(logits: Floats, cxcywh: Floats, size: Size, floor: float) -> Se
     scores = 0.5 * (1 + np.tanh(logits / 2))  # the logistic function, without overflow
     best = np.argsort(-scores, axis=None, kind="stable")[: len(scores)]
     queries, classes = np.unravel_index(best, scores.shape)
-    seen = Seen(_of_fractions(cxcywh, size)[queries], scores[queries, classes], classes)
+    seen = HeadOutput(_of_fractions(cxcywh, size)[queries], scores[queries, classes], classes)
     return seen.take(seen.scores >= floor)
 
 
-def suppress(seen: Seen, iou: float) -> Seen:
+def suppress(seen: HeadOutput, iou: float) -> HeadOutput:
     """Greedy suppression: a box goes that overlaps a surer one of its class by more than `iou`.
     Surest first."""
     left = seen.take(np.argsort(-seen.scores, kind="stable")[:MOST_CANDIDATES])
@@ -211,8 +211,8 @@ def _corners(centres: Floats, sides: Floats) -> Floats:
     return np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
 
 
-def _surest(xyxy: Floats, scores: Floats, floor: float) -> Seen:
+def _surest(xyxy: Floats, scores: Floats, floor: float) -> HeadOutput:
     """Each box with its surest class, those under the floor left out."""
     classes = scores.argmax(axis=1)
-    seen = Seen(xyxy, scores[np.arange(len(scores)), classes], classes)
+    seen = HeadOutput(xyxy, scores[np.arange(len(scores)), classes], classes)
     return seen.take(seen.scores >= floor)

@@ -1,7 +1,7 @@
 """What providers share that compute on this machine: threads, a time limit, decoding, and faults in
 the common words.
 
-A local provider is a `Look` wrapped in `Local`.
+A local provider is a `Look` wrapped in `LocalProvider`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def rgb(picture: Picture) -> Image.Image:
         ) from error
 
 
-class Local:
+class LocalProvider:
     """A provider that looks in threads of its own, one for each picture asked about at the same
     time.
 
@@ -89,8 +89,11 @@ class Local:
         return self._about
 
     async def detect(
-        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
-    ) -> Sequence[Detection]:  # noqa: ARG002  it has no extras
+        self,
+        picture: Picture,
+        task: Task,
+        wanted: Sequence[str] = (),  # noqa: ARG002  it has no extras
+    ) -> Sequence[Detection]:
         await self.ready()
         if task not in self._about.tasks:
             raise Misconfigured(

@@ -9,7 +9,7 @@ from typing import Any
 
 from providers.detection import WHOLE, Detection
 from providers.errors import PictureRefused
-from providers.remote.sdk import Item, items_of, number
+from providers.remote.sdk import ExtraItem, items_of, number
 
 MEMBERS = {
     "LANDMARK_DETECTION": "landmarkAnnotations",
@@ -23,12 +23,12 @@ OPTIONS = ("max_results", "model", "context")
 """What a `Feature` has beside its type, and the `ImageContext` as JSON."""
 
 
-def items(wanted: Sequence[str]) -> list[Item]:
+def items(wanted: Sequence[str]) -> list[ExtraItem]:
     """Raises PictureRefused where one has other options."""
     return items_of(wanted, OPTIONS)
 
 
-def asked(items: Sequence[Item]) -> dict[str, Any]:
+def asked(items: Sequence[ExtraItem]) -> dict[str, Any]:
     """What each extra is asked for, and the contexts of all of them as one: an image has one
     only."""
     context: dict[str, Any] = {}
@@ -37,7 +37,7 @@ def asked(items: Sequence[Item]) -> dict[str, Any]:
     return {"features": [_feature(item) for item in items], "image_context": _message(context)}
 
 
-def _feature(item: Item) -> dict[str, Any]:
+def _feature(item: ExtraItem) -> dict[str, Any]:
     """As many results as were asked for; where nothing was said, as many as Google gives by
     itself."""
     return {
@@ -47,7 +47,7 @@ def _feature(item: Item) -> dict[str, Any]:
     }
 
 
-def _context(item: Item) -> Mapping[str, Any]:
+def _context(item: ExtraItem) -> Mapping[str, Any]:
     try:
         context = json.loads(item.options.get("context", "{}"))
     except (ValueError, RecursionError) as error:
@@ -67,7 +67,7 @@ def _message(context: Mapping[str, Any]) -> Any:
         raise PictureRefused(f"the context is no ImageContext: {error}") from None
 
 
-def found(items: Sequence[Item], response: Any) -> list[Detection]:
+def found(items: Sequence[ExtraItem], response: Any) -> list[Detection]:
     """As the JSON that a client by REST gets; what Google has nothing to say of has no member."""
     from google.protobuf.json_format import MessageToDict
 

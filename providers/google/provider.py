@@ -16,7 +16,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
-from providers.base import About, Call, Forwarded, Limits, Picture, Price, Provider, Tier
+from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Price, Provider, Tier
 from providers.detection import Detection, Task
 from providers.engine.worker import need
 from providers.errors import (
@@ -30,7 +30,7 @@ from providers.errors import (
 from providers.google import extras
 from providers.google import responses as answers
 from providers.options import Options as ProviderOptions
-from providers.remote.sdk import Remote, forwarded, pause_s, pooled, read
+from providers.remote.sdk import CloudProvider, forwarded, pause_s, pooled, read
 
 HOST = "vision.googleapis.com"
 SCOPES = (
@@ -117,7 +117,7 @@ class Options(ProviderOptions):
         return self
 
 
-def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG001  it has no files
+def create(name: str, options: Options, folder: Path) -> Provider:
     """Raises Misconfigured where google-cloud-vision is not installed or finds no credentials."""
     vision = need("google.cloud.vision", "google")
     from google.auth.exceptions import GoogleAuthError
@@ -138,7 +138,7 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
     session = AuthorizedSession(  # type: ignore[no-untyped-call]
         credentials, max_refresh_attempts=0, default_host=HOST
     )
-    return Google(name, options, client, pooled(session, options.concurrency))
+    return GoogleProvider(name, options, client, pooled(session, options.concurrency))
 
 
 def _credentials(options: Options, endpoint: str) -> Any:
@@ -162,7 +162,7 @@ def _of_google(endpoint: str) -> bool:
     return f".{host}".endswith(".googleapis.com")
 
 
-class Google(Remote):
+class GoogleProvider(CloudProvider):
     """Holds the client, a session with its credentials for what is handed on, and what every remote
     provider holds."""
 
@@ -214,7 +214,7 @@ class Google(Remote):
                 return extras.found(items, response)
             return READERS[task](response, (picture.width_px, picture.height_px))
 
-    def send(self, call: Call) -> Forwarded:
+    def send(self, call: ForwardCall) -> ForwardReply:
         """By REST, whatever the transport: the session speaks nothing else."""
         path = call.target
         if not PATHS.fullmatch(path) or ".." in path:

@@ -43,7 +43,7 @@ ENDS = {3, 4, 5}
 SURE_SPACE."""
 
 
-def objects(response: Any, size: Size) -> list[Detection]:  # noqa: ARG001  these come as fractions
+def objects(response: Any, size: Size) -> list[Detection]:
     return [
         Detection(
             row.name,
@@ -118,7 +118,7 @@ def logos(response: Any, size: Size) -> list[Detection]:
     return found
 
 
-def labels(response: Any, size: Size) -> list[Detection]:  # noqa: ARG001  these have no place
+def labels(response: Any, size: Size) -> list[Detection]:
     return [
         Detection(
             row.description,
@@ -131,7 +131,7 @@ def labels(response: Any, size: Size) -> list[Detection]:  # noqa: ARG001  these
     ]
 
 
-def moderation(response: Any, size: Size) -> list[Detection]:  # noqa: ARG001  these have no place
+def moderation(response: Any, size: Size) -> list[Detection]:
     """Always five. Raises ValueError where nothing was said: silence clears no picture."""
     if not response.HasField("safe_search_annotation"):
         raise ValueError("nothing is said of safe search")

@@ -51,7 +51,7 @@ class Server(Struct):
     extensions: list[str] = []
 
 
-class Body(NamedTuple):
+class InferRequest(NamedTuple):
     """A request's content and headers."""
 
     content: bytes
@@ -76,7 +76,7 @@ class _Failure(Struct):
 
 def question(
     feeds: Sequence[tuple[Tensor, NDArray[Any]]], outputs: Sequence[str], *, binary: bool
-) -> Body:
+) -> InferRequest:
     """Asks for these outputs of these inputs, both in binary or both in JSON."""
     arrays = [
         np.ascontiguousarray(array, dtype=DATATYPES[tensor.datatype]) for tensor, array in feeds
@@ -96,9 +96,9 @@ def question(
     ]
     head = msgspec.json.encode({"inputs": inputs, "outputs": wanted})
     if not binary:
-        return Body(head, {"Content-Type": "application/json"})
+        return InferRequest(head, {"Content-Type": "application/json"})
     headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
-    return Body(b"".join([head, *(array.tobytes() for array in arrays)]), headers)
+    return InferRequest(b"".join([head, *(array.tobytes() for array in arrays)]), headers)
 
 
 def _data(array: NDArray[Any], *, binary: bool) -> dict[str, Any]:

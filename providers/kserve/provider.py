@@ -23,13 +23,20 @@ from pydantic import Field, SecretStr
 from providers.base import Picture, Provider
 from providers.detection import Detection, Task
 from providers.engine import detector, heads
-from providers.engine.detector import Reader, grey, input_size, labels_of, reader_of, takes_pictures
+from providers.engine.detector import (
+    NetworkReader,
+    grey,
+    input_size,
+    labels_of,
+    reader_of,
+    takes_pictures,
+)
 from providers.engine.vocabulary import vocabulary
 from providers.engine.worker import introduce, rgb
 from providers.errors import Misconfigured, NoAnswer, ProviderError, Unavailable
 from providers.kserve import protocol
 from providers.options import Canvas
-from providers.remote.http import GREET_S, MOST_GREETING_BYTES, Answer, Web, refusal
+from providers.remote.http import GREET_S, MOST_GREETING_BYTES, HttpAnswer, HttpProvider, refusal
 
 TAKEN = ("FP32", "FP16")
 MASKS = ("INT64", "BOOL", "FP32")
@@ -67,7 +74,7 @@ class Model(NamedTuple):
     """A model as it was found: how it is read, and of which shapes its outputs are."""
 
     served: Served
-    reader: Reader
+    reader: NetworkReader
     shapes: Mapping[str, tuple[int, ...]]
 
     @property
@@ -79,12 +86,12 @@ def create(name: str, options: Options, folder: Path) -> Provider:
     """The provider; its server need not be there yet. Raises Misconfigured where the labels are
     not."""
     try:
-        return KServe(name, options, labels_of(options, folder))
+        return KServeProvider(name, options, labels_of(options, folder))
     except Misconfigured as error:
         raise Misconfigured(f"provider {name}: {error}") from error
 
 
-class KServe(Web):
+class KServeProvider(HttpProvider):
     """Holds what every provider over HTTP holds, and the model as it was found; it is looked for
     again once an answer does not fit, for another version may be served by then."""
 
@@ -113,7 +120,7 @@ class KServe(Web):
         self._model: Model | None = None
         self._one_looks = threading.Lock()
 
-    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:  # noqa: ARG002
+    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
         image, model = rgb(picture), self._found()
         try:
             outputs = self._infer(model.served, model.reader.tensor(image), model.numbers)
@@ -220,7 +227,7 @@ class KServe(Web):
             ) from error
 
 
-def _refused(answer: Answer) -> ProviderError:
+def _refused(answer: HttpAnswer) -> ProviderError:
     return refusal(answer, protocol.problem(answer.body))
 
 

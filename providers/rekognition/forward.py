@@ -11,7 +11,7 @@ import re
 import time
 from typing import Any
 
-from providers.base import Call, Forwarded
+from providers.base import ForwardCall, ForwardReply
 from providers.errors import PictureRefused
 from providers.remote.sdk import forwarded, read
 
@@ -20,7 +20,7 @@ NAMED = re.compile(r"[A-Za-z]{1,64}")
 HEADERS = {"Content-Type": "application/x-amz-json-1.1", "Accept-Encoding": "identity"}
 
 
-class Line:
+class SignedConnection:
     """Holds the credentials, which renew themselves, and the connections."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Line:
             max_pool_connections=connections,
         )
 
-    def send(self, call: Call) -> Forwarded:
+    def send(self, call: ForwardCall) -> ForwardReply:
         """Once. Raises PictureRefused where there can be no such operation, NoAnswer, and errors of
         botocore's."""
         from botocore.response import StreamingBody
@@ -58,7 +58,7 @@ class Line:
         finally:
             answer.raw.release_conn()
 
-    def _signed(self, call: Call) -> Any:
+    def _signed(self, call: ForwardCall) -> Any:
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, SecretStr
 
-from providers.base import About, Call, Forwarded, Limits, Picture, Price, Provider, Tier
+from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Price, Provider, Tier
 from providers.detection import Detection, Task
 from providers.errors import (
     Misconfigured,
@@ -26,8 +26,8 @@ from providers.errors import (
 )
 from providers.options import Options as ProviderOptions
 from providers.rekognition import responses as answers
-from providers.rekognition.forward import Line
-from providers.remote.sdk import Item, Remote, items_of, number
+from providers.rekognition.forward import SignedConnection
+from providers.remote.sdk import CloudProvider, ExtraItem, items_of, number
 
 LIMITS = Limits(5_242_880, min_side_px=80, max_side_px=10_000, max_pixels=100_000_000)
 OWN_LIMITS = {
@@ -82,7 +82,7 @@ class Options(ProviderOptions):
     )
 
 
-def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG001  it has no files
+def create(name: str, options: Options, folder: Path) -> Provider:
     """Raises Misconfigured where boto3 is not installed or finds no credentials."""
     try:
         import boto3
@@ -118,13 +118,13 @@ def create(name: str, options: Options, folder: Path) -> Provider:  # noqa: ARG0
         client = session.client("rekognition", endpoint_url=options.endpoint, config=config)
     except BotoCoreError as error:
         raise Misconfigured(str(error)) from None
-    line = Line(
+    line = SignedConnection(
         client, credentials, timeout_s, options.concurrency, core.get_config_variable("ca_bundle")
     )
-    return Rekognition(name, options, client, line)
+    return RekognitionProvider(name, options, client, line)
 
 
-class Question(NamedTuple):
+class Operation(NamedTuple):
     """One operation of the client's, what else it is told than the image, and what makes detections
     of its answer."""
 
@@ -133,7 +133,7 @@ class Question(NamedTuple):
     read: Callable[[answers.Answer], list[Detection]]
 
 
-class Rekognition(Remote):
+class RekognitionProvider(CloudProvider):
     """Holds the client, the line for what is handed on, and what every remote provider holds."""
 
     def __init__(
@@ -141,7 +141,7 @@ class Rekognition(Remote):
         name: str,
         options: Options,
         client: Any,
-        line: Line,
+        line: SignedConnection,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -174,26 +174,26 @@ class Rekognition(Remote):
         with _translating():
             return question.read(ask(Image={"Bytes": picture.data}, **question.settings))
 
-    def _question(self, task: Task, wanted: Sequence[str]) -> Question:
+    def _question(self, task: Task, wanted: Sequence[str]) -> Operation:
         """Everything is asked for, however faint: what is left out of it is the rules' and the
         clients' to say."""
         least = {"MinConfidence": self._options.min_confidence}
         most = {"MaxLabels": 1000, **least}
         if task == Task.EXTRAS:
             (item,) = items_of(wanted, [COLOURS])
-            return Question("detect_labels", _properties(item), answers.properties)
+            return Operation("detect_labels", _properties(item), answers.properties)
         return {
-            Task.OBJECTS: Question("detect_labels", most, answers.objects),
-            Task.PEOPLE: Question("detect_labels", most, answers.people),
-            Task.LABELS: Question("detect_labels", most, answers.labels),
-            Task.TEXT: Question("detect_text", {}, answers.text),
-            Task.FACES: Question("detect_faces", {"Attributes": ["ALL"]}, answers.faces),
-            Task.CELEBRITIES: Question("recognize_celebrities", {}, answers.celebrities),
-            Task.EQUIPMENT: Question("detect_protective_equipment", {}, answers.equipment),
-            Task.MODERATION: Question("detect_moderation_labels", least, answers.moderation),
+            Task.OBJECTS: Operation("detect_labels", most, answers.objects),
+            Task.PEOPLE: Operation("detect_labels", most, answers.people),
+            Task.LABELS: Operation("detect_labels", most, answers.labels),
+            Task.TEXT: Operation("detect_text", {}, answers.text),
+            Task.FACES: Operation("detect_faces", {"Attributes": ["ALL"]}, answers.faces),
+            Task.CELEBRITIES: Operation("recognize_celebrities", {}, answers.celebrities),
+            Task.EQUIPMENT: Operation("detect_protective_equipment", {}, answers.equipment),
+            Task.MODERATION: Operation("detect_moderation_labels", least, answers.moderation),
         }[task]
 
-    def send(self, call: Call) -> Forwarded:
+    def send(self, call: ForwardCall) -> ForwardReply:
         with _translating():
             return self._line.send(call)
 
@@ -202,7 +202,7 @@ class Rekognition(Remote):
         self._line.close()
 
 
-def _properties(item: Item) -> dict[str, Any]:
+def _properties(item: ExtraItem) -> dict[str, Any]:
     """How DetectLabels is asked for nothing else; of labels it takes no settings then."""
     colours = number(item, COLOURS)
     settings = {} if colours is None else {"Settings": {"ImageProperties": {COLOURS: colours}}}

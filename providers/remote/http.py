@@ -14,7 +14,7 @@ import httpx
 from providers.base import About, Picture
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, ProviderError, Throttled, Unavailable
-from providers.remote.sdk import Threaded, pause_s
+from providers.remote.sdk import ThreadedProvider, pause_s
 
 CONNECT_S = 5.0
 GREET_S = 3.0
@@ -23,7 +23,7 @@ LONGEST_MESSAGE = 300
 MOST_GREETING_BYTES = 64 * 1024
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """What came back; names of headers in any case."""
 
     status: int
@@ -31,7 +31,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class Web(Threaded):
+class HttpProvider(ThreadedProvider):
     """Calls in threads over one pool, one try a call. Holds the pool, and what everything threaded
     holds.
 
@@ -89,7 +89,7 @@ class Web(Threaded):
         headers: Mapping[str, str] | None = None,
         most_bytes: int = MOST_GREETING_BYTES,
         timeout_s: float | None = None,
-    ) -> Answer:
+    ) -> HttpAnswer:
         """One request to a path below the endpoint, and its answer, whatever its status.
 
         Raises Unavailable where nothing was sent, and NoAnswer where something was and no whole
@@ -107,7 +107,7 @@ class Web(Threaded):
                 body = self._body(answer, most_bytes, until)
                 if body is None:
                     raise self._late(limit_s)
-                return Answer(answer.status_code, answer.headers, body)
+                return HttpAnswer(answer.status_code, answer.headers, body)
         except (
             httpx.ConnectError,
             httpx.ConnectTimeout,
@@ -147,7 +147,7 @@ class Web(Threaded):
         self._client.close()
 
 
-def refusal(answer: Answer, message: str) -> ProviderError:
+def refusal(answer: HttpAnswer, message: str) -> ProviderError:
     """What an answer without what was asked for means by its status, where nothing says more."""
     said = f"{answer.status}: {message[:LONGEST_MESSAGE]}"
     if answer.status == 429:

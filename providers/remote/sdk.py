@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from providers.base import About, Call, Forwarded, Picture, feature
+from providers.base import About, ForwardCall, ForwardReply, Picture, feature
 from providers.detection import Box, Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Unavailable
 
@@ -33,7 +33,7 @@ HANDED_ON = (
 account."""
 
 
-class Threaded(ABC):
+class ThreadedProvider(ABC):
     """Calls in threads, one try a call: trying again is the gateway's to decide.
 
     `url` is where the SDK sends its calls; https where it names no scheme. Holds its threads,
@@ -121,36 +121,36 @@ class Threaded(ABC):
         self.hang_up()
 
 
-class Remote(Threaded):
+class CloudProvider(ThreadedProvider):
     """One that can hand on clients' calls, for the same vendor is at both ends."""
 
     @abstractmethod
-    def send(self, call: Call) -> Forwarded:
+    def send(self, call: ForwardCall) -> ForwardReply:
         """Hands a client's call on, once, in one of the threads. Raises what `Forwarder.forward`
         does."""
 
-    async def forward(self, call: Call) -> Forwarded:
+    async def forward(self, call: ForwardCall) -> ForwardReply:
         """Of calls that are handed on nothing is concluded: what is wrong with one may be its
         client's doing."""
         self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.send, call)
 
 
-class Item(NamedTuple):
+class ExtraItem(NamedTuple):
     """One of what EXTRAS are `wanted`: the vendor's name of it, and the vendor's own options."""
 
     name: str
     options: Mapping[str, str]
 
 
-def items_of(wanted: Sequence[str], options: Iterable[str]) -> list[Item]:
+def items_of(wanted: Sequence[str], options: Iterable[str]) -> list[ExtraItem]:
     """Each once, in their order; `"CROP_HINTS?max_results=3"` is one with an option.
 
     Raises PictureRefused where one has other options than those.
     """
-    found: dict[str, Item] = {}
+    found: dict[str, ExtraItem] = {}
     for each in wanted:
-        item = Item(feature(each), dict(parse_qsl(each.partition("?")[2])))
+        item = ExtraItem(feature(each), dict(parse_qsl(each.partition("?")[2])))
         if unknown := sorted(item.options.keys() - set(options)):
             raise PictureRefused(
                 f"{item.name} has no option {', '.join(unknown)}, but {', '.join(sorted(options))}"
@@ -159,7 +159,7 @@ def items_of(wanted: Sequence[str], options: Iterable[str]) -> list[Item]:
     return list(found.values())
 
 
-def number(item: Item, option: str) -> int | None:
+def number(item: ExtraItem, option: str) -> int | None:
     """An option that is a whole number; None where it is not given. Raises PictureRefused where it
     is none."""
     if (written := item.options.get(option)) is None:
@@ -184,10 +184,10 @@ def read(
     return bytes(body)
 
 
-def forwarded(status: int, headers: Mapping[str, str], body: bytes) -> Forwarded:
+def forwarded(status: int, headers: Mapping[str, str], body: bytes) -> ForwardReply:
     """An answer with the headers of it that are `HANDED_ON`."""
     lower = {name.lower(): value for name, value in headers.items()}
-    return Forwarded(status, {name: lower[name] for name in HANDED_ON if name in lower}, body)
+    return ForwardReply(status, {name: lower[name] for name in HANDED_ON if name in lower}, body)
 
 
 def pooled(session: Any, connections: int) -> Any:

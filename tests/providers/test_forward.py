@@ -13,7 +13,7 @@ from gateway.core.exchange import Incoming
 from gateway.core.model import Tenant
 from gateway.security.keyring import KeyPair
 from gateway.security.sigv4 import verify
-from providers.base import Call, Forwarder
+from providers.base import ForwardCall, Forwarder
 from providers.errors import NoAnswer, PictureRefused, Unavailable
 from providers.remote.sdk import MOST_BYTES, read
 
@@ -23,19 +23,21 @@ class Vendor(NamedTuple):
     posted."""
 
     settings: dict
-    call: Call
+    call: ForwardCall
     path: str
 
 
 BODY = b'{"Image": {"S3Object": {"Bucket": "b", "Name": "a.jpg"}}}'
 VENDORS = {
     "rekognition": Vendor(
-        {"access_key": "AKID", "secret_key": "hush"}, Call("CompareFaces", BODY), "/"
+        {"access_key": "AKID", "secret_key": "hush"}, ForwardCall("CompareFaces", BODY), "/"
     ),
-    "google": Vendor({"api_key": "AIza"}, Call("/v1/files:annotate", BODY), "/v1/files:annotate"),
+    "google": Vendor(
+        {"api_key": "AIza"}, ForwardCall("/v1/files:annotate", BODY), "/v1/files:annotate"
+    ),
     "azure": Vendor(
         {"key": "secret"},
-        Call("imageanalysis:analyze", BODY),
+        ForwardCall("imageanalysis:analyze", BODY),
         "/computervision/imageanalysis:analyze",
     ),
 }
@@ -135,7 +137,7 @@ def test_nobody_there(forward, vendor):
 def test_other_targets(cloud, forward, vendor, target):
     """What cannot be a call of the vendor's goes nowhere."""
     with pytest.raises(PictureRefused):
-        forward(vendor, Call(target))
+        forward(vendor, ForwardCall(target))
     assert not cloud.requests
 
 
@@ -151,7 +153,7 @@ async def test_it_stays_ready(cloud, make, tmp_path):
     """A call that is refused for want of permission says nothing of the tasks."""
     cloud.reply = 400, {}, {"__type": "AccessDeniedException"}
     provider = make("rekognition", tmp_path, endpoint=cloud.url, **VENDORS["rekognition"].settings)
-    await provider.forward(Call("ListCollections", b"{}"))
+    await provider.forward(ForwardCall("ListCollections", b"{}"))
     await provider.ready()
     await provider.close()
 
@@ -159,7 +161,7 @@ async def test_it_stays_ready(cloud, make, tmp_path):
 def test_signed_anew(cloud, forward):
     """Rekognition gets the operation by name, signed with the gateway's own keys for its own
     address."""
-    forward("rekognition", Call("ListCollections", b'{"MaxResults": 3}'))
+    forward("rekognition", ForwardCall("ListCollections", b'{"MaxResults": 3}'))
     (asked,) = cloud.requests
     headers = {name.lower(): value for name, value in asked.headers.items()}
     assert headers["x-amz-target"] == "RekognitionService.ListCollections"
@@ -193,7 +195,7 @@ class TestGoogle:
             ("access_token", "t"),
             ("fields", "a,b"),
         )
-        forward("google", Call(path, method=method, query=query))
+        forward("google", ForwardCall(path, method=method, query=query))
         (asked,) = cloud.requests
         url = urlsplit(asked.path)
         assert (asked.method, url.path) == (method, path)
@@ -214,7 +216,7 @@ class TestGoogle:
         """Others are not: what a client of images may do is not all that the gateway's account
         may."""
         with pytest.raises(PictureRefused):
-            forward("google", Call(path))
+            forward("google", ForwardCall(path))
         assert not cloud.requests
 
     def test_packed(self, cloud, forward):
@@ -235,7 +237,7 @@ def test_azures_query(cloud, forward):
     )
     forward(
         "azure",
-        Call(
+        ForwardCall(
             "imageanalysis:analyze",
             b"\xff\xd8",
             query=query,

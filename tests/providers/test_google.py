@@ -22,7 +22,7 @@ from gateway.testing.pictures import drawn, encoded
 from providers.base import Picture
 from providers.detection import WHOLE, Box, Landmark, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
-from providers.google.provider import Google, Options
+from providers.google.provider import GoogleProvider, Options
 
 PICTURE = Picture(200, 100, data=encoded(drawn((200, 100)), "JPEG"))
 
@@ -525,7 +525,9 @@ def call():
         service.answer = answer
         channel = grpc.insecure_channel(f"127.0.0.1:{port}")  # the SDK itself speaks TLS only
         client = vision.ImageAnnotatorClient(transport=ImageAnnotatorGrpcTransport(channel=channel))
-        provider = Google("g", Options(kind="google", timeout_ms=timeout_ms), client, Session())
+        provider = GoogleProvider(
+            "g", Options(kind="google", timeout_ms=timeout_ms), client, Session()
+        )
         return asyncio.run(once(provider, task, wanted))
 
     yield calling

@@ -14,7 +14,7 @@ import os
 
 import pytest
 
-from providers.base import Call, feature
+from providers.base import ForwardCall, feature
 from providers.detection import Task
 
 pytestmark = pytest.mark.live
@@ -30,9 +30,9 @@ WANTED = {
     "azure": ("caption?language=en", "denseCaptions", "smartCrops?smartcrops-aspect-ratios=1.5"),
 }
 UNBILLED = {
-    "rekognition": Call("ListCollections", b"{}"),
-    "google": Call("/v1/images:annotate", b'{"requests": []}'),
-    "azure": Call(
+    "rekognition": ForwardCall("ListCollections", b"{}"),
+    "google": ForwardCall("/v1/images:annotate", b'{"requests": []}'),
+    "azure": ForwardCall(
         "imageanalysis:analyze", b"{}", query=(("api-version", "2023-10-01"), ("features", "tags"))
     ),
 }

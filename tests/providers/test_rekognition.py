@@ -22,8 +22,8 @@ from providers.errors import (
     Throttled,
     Unavailable,
 )
-from providers.rekognition.forward import Line
-from providers.rekognition.provider import Options, Rekognition
+from providers.rekognition.forward import SignedConnection
+from providers.rekognition.provider import Options, RekognitionProvider
 from providers.remote.sdk import UNREADY_S
 
 PICTURE = Picture(100, 100, data=encoded(drawn((100, 100)), "JPEG"))
@@ -481,8 +481,8 @@ class TestReady:
         clock = SimpleNamespace(now=1000.0)
         session = boto3.Session("any", "any", region_name="us-east-1")
         client = session.client("rekognition", endpoint_url=cloud.url)
-        line = Line(client, session.get_credentials(), 5, 1, None)
-        provider = Rekognition(
+        line = SignedConnection(client, session.get_credentials(), 5, 1, None)
+        provider = RekognitionProvider(
             "aws", Options(kind="rekognition"), client, line, clock=lambda: clock.now
         )
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from providers.detection import Task
-from providers.text import Reader, read
+from providers.text import OcrReader, read
 
 LINES = [("STOP Exit 42", 40, 60), ("Hello, world", 120, 250)]
 SIDE_PX = 400
@@ -81,7 +81,7 @@ def output(texts, words):
 def test_floor():
     """Lines under the floor go, with their words."""
     words = (((("sure", 0.9, square(0)),)), ((("not", 0.9, square(20)),)))
-    found = Reader([lambda *_, **__: output(("sure", "not"), words)], floor=0.5)(
+    found = OcrReader([lambda *_, **__: output(("sure", "not"), words)], floor=0.5)(
         Image.new("RGB", (100, 10))
     )
     assert [(one.label, one.kind, one.key, one.parent) for one in found] == [
@@ -125,7 +125,7 @@ def test_engine_is_given_back():
             raise answer
         return answer
 
-    reader = Reader([engine], floor=0)
+    reader = OcrReader([engine], floor=0)
     with pytest.raises(RuntimeError):
         reader(Image.new("RGB", (4, 4)))
     assert reader(Image.new("RGB", (4, 4))) == []

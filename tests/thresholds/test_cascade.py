@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from providers.detection import Box, Detection
 from thresholds.cascade import Cascade, Promise, Stage, load, save
 from thresholds.fusion.fusion import Fusion
-from thresholds.fusion.looks import Facts, Look, Seen
+from thresholds.fusion.looks import Evidence, Look, PhotoFacts
 from thresholds.fusion.trees import Trees
 from thresholds.rules import always, clean, gain, onward
 from thresholds.rules import registry as rules
@@ -225,8 +225,8 @@ def test_fusion_needs_fusing():
 
 
 def seen(*found, shapes=("3x2", "1x1")):
-    return Seen(
-        Facts(64, 48, 999),
+    return Evidence(
+        PhotoFacts(64, 48, 999),
         tuple(Look(Shape.parse(s), each) for s, each in zip(shapes, found, strict=False)),
     )
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresholds.drift import MOST_LABELS, Detector, Mean, Record
+from thresholds.drift import MOST_LABELS, DropDetector, Mean, Record
 
 VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=60)
 MEANS = st.floats(0, 1)
@@ -91,15 +91,15 @@ class TestDetector:
         higher = [
             max(value, more) if number == at else value for number, value in enumerate(values)
         ]
-        falls, rises = Detector(promised), Detector(promised, rises=True)
+        falls, rises = DropDetector(promised), DropDetector(promised, rises=True)
         assert seen(falls, higher).evidence <= seen(falls, values).evidence * (1 + 1e-9)
         assert seen(rises, higher).evidence >= seen(rises, values).evidence * (1 - 1e-9)
 
     @given(values=VALUES, promised=MEANS)
     def test_positive(self, values, promised):
         """Whatever comes, evidence stays over 0: no single value decides for ever."""
-        assert seen(Detector(promised), values).evidence > 0
-        assert seen(Detector(promised, rises=True), values).evidence > 0
+        assert seen(DropDetector(promised), values).evidence > 0
+        assert seen(DropDetector(promised, rises=True), values).evidence > 0
 
     @pytest.mark.parametrize("rises", [False, True])
     @pytest.mark.parametrize("promised", [0.6, 0.9])
@@ -108,7 +108,7 @@ class TestDetector:
         values on average or later."""
         rng = random.Random(3)
         runs = [
-            alarm_after(Detector(promised, rises), agreements(rng, promised), most=2000)
+            alarm_after(DropDetector(promised, rises), agreements(rng, promised), most=2000)
             for _ in range(60)
         ]
         assert sum(runs) / len(runs) >= 20
@@ -116,7 +116,9 @@ class TestDetector:
     def test_margin(self):
         """Where the mean is well above what was promised, false alarms are rare."""
         rng = random.Random(4)
-        runs = [alarm_after(Detector(0.85), agreements(rng, 0.95), most=2000) for _ in range(30)]
+        runs = [
+            alarm_after(DropDetector(0.85), agreements(rng, 0.95), most=2000) for _ in range(30)
+        ]
         assert sum(run < 2000 for run in runs) <= 1
 
     @pytest.mark.parametrize(("mean", "within"), [(0.3, 15), (0.6, 40), (0.8, 250)])
@@ -125,7 +127,7 @@ class TestDetector:
         it."""
         rng, runs = random.Random(5), []
         for _ in range(30):
-            good = seen(Detector(0.9), [1.0] * 500)
+            good = seen(DropDetector(0.9), [1.0] * 500)
             runs.append(alarm_after(good, agreements(rng, mean)))
         assert sum(runs) / len(runs) <= within
 
@@ -133,8 +135,8 @@ class TestDetector:
     def test_extremes(self, promised):
         """All or nothing can be promised too; one value alone raises no alarm, and a few do."""
         for value, rises in ((0.0, False), (1.0, True)):
-            assert Detector(promised, rises=rises).add(value).evidence < 20
-        broken = Detector(promised, rises=promised == 0.0)
+            assert DropDetector(promised, rises=rises).add(value).evidence < 20
+        broken = DropDetector(promised, rises=promised == 0.0)
         assert seen(broken, [1 - promised] * 3).evidence > 20
 
 

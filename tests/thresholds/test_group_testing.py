@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thresholds.cascade import Cascade, Stage
-from thresholds.group_testing import MEMORY, Rate, choose, cycle, expected, half, images
+from thresholds.group_testing import MEMORY, FlagRate, choose, cycle, expected, half, images
 from thresholds.rules.clean import Rule
 from thresholds.shape import ALONE, Shape
 
@@ -99,7 +99,7 @@ def test_false_flags_count():
 def test_sizes_do_not_waver(rate):
     """A rate that wavers about where two sizes cost the same, or a size and photos alone, changes
     the size seldom in 20,000 photos."""
-    cascade, seen, present = groups("3x3", "3x2", "2x2", "2x1", falsely=0.035), Rate(rate), None
+    cascade, seen, present = groups("3x3", "3x2", "2x2", "2x1", falsely=0.035), FlagRate(rate), None
     changes, rng = -1, random.Random(1)
     for _ in range(20_000):
         seen = seen.add(flagged=rng.random() < rate)
@@ -125,7 +125,7 @@ def test_rate_begins():
 @given(st.lists(st.booleans(), max_size=60), st.floats(0, 1))
 def test_rate_stays_a_share(flags, share):
     """Whatever is counted, a rate is between none and all."""
-    rate = Rate(share)
+    rate = FlagRate(share)
     for flagged in flags:
         rate = rate.add(flagged=flagged)
     assert -1e-12 <= rate.share <= 1 + 1e-12
@@ -133,7 +133,7 @@ def test_rate_stays_a_share(flags, share):
 
 def test_rate_follows():
     """A rate follows what comes, and forgets what was long ago."""
-    rate, rng = Rate(0.02), random.Random(3)
+    rate, rng = FlagRate(0.02), random.Random(3)
     for _ in range(5 * MEMORY):
         rate = rate.add(flagged=rng.random() < 0.3)
     assert rate.share == pytest.approx(0.3, abs=0.05)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from providers.detection import Box, Detection
 from thresholds.fusion.fusion import Fusion
-from thresholds.fusion.looks import Facts, Look, Seen
+from thresholds.fusion.looks import Evidence, Look, PhotoFacts
 from thresholds.fusion.trees import Trees
 from thresholds.rules import clean, gain
 from thresholds.rules import registry as rules
@@ -33,7 +33,7 @@ FUSION = Fusion(labels=("cat", "dog"), weights=(1.0, 1.5), rescore={})
 
 def seen_once(found):
     """A photo with this answer alone, and what a fusion makes of it."""
-    seen = Seen(Facts(640, 480, 50_000), (Look(Shape(2, 2), found),))
+    seen = Evidence(PhotoFacts(640, 480, 50_000), (Look(Shape(2, 2), found),))
     return replace(seen, belief=FUSION.believe(seen))
 
 
@@ -206,10 +206,10 @@ def test_gain_of_a_longer_path(seen):
         Look(Shape(1, 1), [], "free"),
         *(Look(Shape.parse(text), [seen("cat", 0.2)]) for text in ("3x2", "2x2")),
     ]
-    rule, facts = priced(0.0, (0.5, 0.2), path="free:1x1,2x2"), Facts(640, 480, 50_000)
-    assert rule.judge(Seen(facts, tuple(looks))).accepted
-    assert rule.judge(Seen(facts, tuple(looks[2:]))).skip == 1
-    assert priced(0.0, (0.5, 0.2), path="2x2").judge(Seen(facts, tuple(looks[1:]))).accepted
+    rule, facts = priced(0.0, (0.5, 0.2), path="free:1x1,2x2"), PhotoFacts(640, 480, 50_000)
+    assert rule.judge(Evidence(facts, tuple(looks))).accepted
+    assert rule.judge(Evidence(facts, tuple(looks[2:]))).skip == 1
+    assert priced(0.0, (0.5, 0.2), path="2x2").judge(Evidence(facts, tuple(looks[1:]))).accepted
 
 
 def test_gain_of_features_that_are_not_there(examples):
@@ -238,8 +238,8 @@ def test_gain_features(looks):
     whatever labels are called."""
     fusion = Fusion(labels=("cat", "dog", "owl"), weights=(1.0, 1.0, 1.0), rescore={})
     other = Fusion(labels=("owl", "dog", "cat"), weights=(1.0, 1.0, 1.0), rescore={})
-    seen = Seen(
-        Facts(640, 480, 50_000),
+    seen = Evidence(
+        PhotoFacts(640, 480, 50_000),
         tuple(Look(Shape(4 - n, 1), found) for n, found in enumerate(looks)),
     )
     row = gain.features(seen.facts, fusion.believe(seen))

@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-class Found(NamedTuple):
+class BoxArray(NamedTuple):
     """Detections of one photo: indices of labels (n,), scores (n,), corners as fractions of the
     photo (n, 4)."""
 
@@ -26,26 +26,26 @@ class Found(NamedTuple):
     def __len__(self) -> int:  # of detections, not of fields
         return len(self.scores)
 
-    def joined(self, others: Sequence[Found]) -> Found:
+    def joined(self, others: Sequence[BoxArray]) -> BoxArray:
         """With the detections of others behind its own."""
         every = (self, *others)
-        return Found(
+        return BoxArray(
             np.concatenate([found.labels for found in every]),
             np.concatenate([found.scores for found in every]),
             np.concatenate([found.xyxy for found in every]),
         )
 
-    def labelled(self, labels: Ints) -> Found:
-        return Found(labels, self.scores, self.xyxy)
+    def labelled(self, labels: Ints) -> BoxArray:
+        return BoxArray(labels, self.scores, self.xyxy)
 
-    def scored(self, scores: Floats) -> Found:
-        return Found(self.labels, scores, self.xyxy)
+    def scored(self, scores: Floats) -> BoxArray:
+        return BoxArray(self.labels, scores, self.xyxy)
 
-    def take(self, which: NDArray[Any] | slice) -> Found:
-        return Found(self.labels[which], self.scores[which], self.xyxy[which])
+    def take(self, which: NDArray[Any] | slice) -> BoxArray:
+        return BoxArray(self.labels[which], self.scores[which], self.xyxy[which])
 
 
-NOTHING = Found(np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 4)))
+NOTHING = BoxArray(np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 4)))
 
 
 class Labels:
@@ -69,33 +69,33 @@ class Labels:
     def __contains__(self, name: str) -> bool:
         return name.casefold() in self._numbers
 
-    def found(self, detections: Sequence[Detection]) -> Found:
+    def found(self, detections: Sequence[Detection]) -> BoxArray:
         """Detections as arrays."""
         if not detections:
             return NOTHING
         numbers = np.array([self.number(each.label) for each in detections], np.int64)
-        return Found(
+        return BoxArray(
             numbers, np.array([d.score for d in detections]), np.array([d.box for d in detections])
         )
 
 
-class Boxes(NamedTuple):
+class BoxTable(NamedTuple):
     """Detections of many photos, sorted by photo: photo i's are those from `starts[i]` up to
     `starts[i + 1]`."""
 
     starts: Ints
-    found: Found
+    found: BoxArray
 
-    def of(self, photo: int) -> Found:
+    def of(self, photo: int) -> BoxArray:
         return self.found.take(slice(self.starts[photo], self.starts[photo + 1]))
 
-    def at(self, photos: Ints) -> Boxes:
+    def at(self, photos: Ints) -> BoxTable:
         """Those of these photos, in their order."""
-        return Boxes.of_all([self.of(photo) for photo in photos])
+        return BoxTable.of_all([self.of(photo) for photo in photos])
 
-    def labelled(self, numbers: Ints) -> Boxes:
+    def labelled(self, numbers: Ints) -> BoxTable:
         """With each label's number replaced by that at its place."""
-        return Boxes(self.starts, self.found.labelled(numbers[self.found.labels]))
+        return BoxTable(self.starts, self.found.labelled(numbers[self.found.labels]))
 
     @property
     def photos(self) -> Ints:
@@ -103,7 +103,7 @@ class Boxes(NamedTuple):
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
     @classmethod
-    def of_all(cls, each: Sequence[Found]) -> Boxes:
+    def of_all(cls, each: Sequence[BoxArray]) -> BoxTable:
         """The detections of photo 0, photo 1, and so on, as one."""
         starts = np.concatenate([[0], np.cumsum([len(found) for found in each])]).astype(np.int64)
         return cls(starts, NOTHING.joined(each))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from thresholds.fusion.arrays import Bools, Floats, Found, Ints
+from thresholds.fusion.arrays import Bools, BoxArray, Floats, Ints
 
 LEAST_IOU = 0.6
 FLOOR = 0.001
@@ -38,10 +38,10 @@ class Clusters(NamedTuple):
     def take(self, which: NDArray[Any]) -> Clusters:
         return Clusters(self.labels[which], self.xyxy[which], self.fused[which], self.best[which])
 
-    def scored(self, scores: Floats) -> Found:
+    def scored(self, scores: Floats) -> BoxArray:
         """With other scores, surest first."""
         order = np.argsort(-scores, kind="stable")
-        return Found(self.labels[order], scores[order], self.xyxy[order])
+        return BoxArray(self.labels[order], scores[order], self.xyxy[order])
 
 
 def overlaps(a: Floats, b: Floats) -> Floats:
@@ -61,7 +61,7 @@ def areas(xyxy: Floats) -> Floats:
     return np.asarray(sides[:, 0] * sides[:, 1])
 
 
-def cluster(looks: Sequence[Found], weights: Sequence[float]) -> Clusters:
+def cluster(looks: Sequence[BoxArray], weights: Sequence[float]) -> Clusters:
     """Weighted box fusion of several answers about one photo, each with a weight.
 
     Solovyev, Wang, Gabruseva, "Weighted boxes fusion" (2021), section 3: a cluster's box is the
@@ -100,7 +100,7 @@ def cluster(looks: Sequence[Found], weights: Sequence[float]) -> Clusters:
     )
 
 
-def _surest(found: Found) -> Found:
+def _surest(found: BoxArray) -> BoxArray:
     order = np.argsort(-found.scores, kind="stable")[:MOST]
     return found.take(order[found.scores[order] >= FLOOR])
 

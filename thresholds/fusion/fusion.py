@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from providers.detection import Box, Detection
-from thresholds.fusion.arrays import Floats, Found, Labels
+from thresholds.fusion.arrays import BoxArray, Floats, Labels
 from thresholds.fusion.clusters import FEATURES, Clusters, cluster, features
-from thresholds.fusion.looks import ITSELF, Belief, Look, Path, Seen, path_text
+from thresholds.fusion.looks import ITSELF, Belief, Evidence, Look, Path, path_text
 from thresholds.fusion.trees import Trees
 
 COMPANION_WEIGHT = 0.6
@@ -77,7 +77,7 @@ class Fusion(BaseModel):
                 raise ValueError(f"fusion: the calibration of {path} is no curve that rises")
         return self
 
-    def believe(self, seen: Seen) -> Belief:
+    def believe(self, seen: Evidence) -> Belief:
         """What the looks come to. A path that was never profiled is fused all the same, and each
         cluster's chance is its score."""
         looks, labels = self._arrays(seen.looks)
@@ -91,7 +91,7 @@ class Fusion(BaseModel):
             tuple(labels.names),
         )
 
-    def answer(self, seen: Seen, belief: Belief) -> list[Detection]:
+    def answer(self, seen: Evidence, belief: Belief) -> list[Detection]:
         """What leaves, surest first."""
         if self.verbatim and seen.looks[-1].kind == ITSELF:
             return list(seen.last)
@@ -112,7 +112,7 @@ class Fusion(BaseModel):
             return joined.fused
         return logistic(trees(features(joined)))
 
-    def _arrays(self, looks: Sequence[Look]) -> tuple[tuple[Found, ...], Labels]:
+    def _arrays(self, looks: Sequence[Look]) -> tuple[tuple[BoxArray, ...], Labels]:
         """The looks as arrays, and the numbers of their labels. What a paid answer calls a label is
         one, profiled or not; of a companion's those count that are known by then."""
         labels = Labels(self.labels)

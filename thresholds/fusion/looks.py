@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from providers.detection import Detection
-from thresholds.fusion.arrays import Floats, Found
+from thresholds.fusion.arrays import BoxArray, Floats
 from thresholds.fusion.clusters import Clusters
 from thresholds.shape import ALONE, Shape
 
 
-class Facts(NamedTuple):
+class PhotoFacts(NamedTuple):
     """What a photo's header tells: its sides, upright, and the length of its file."""
 
     width_px: int
@@ -21,7 +21,7 @@ class Facts(NamedTuple):
     bytes: int
 
 
-class Kind(NamedTuple):
+class LookKind(NamedTuple):
     """Of which kind a look is: at which shape, and of whom: `provider` is as a stage names it,
     empty for the route's own."""
 
@@ -32,16 +32,16 @@ class Kind(NamedTuple):
         return f"{self.provider}:{self.shape}" if self.provider else str(self.shape)
 
     @classmethod
-    def parse(cls, text: str) -> Kind:
+    def parse(cls, text: str) -> LookKind:
         """Raises ValueError where it does not end in a shape."""
         provider, _, shape = text.rpartition(":")
         return cls(Shape.parse(shape), provider)
 
 
-ITSELF = Kind(ALONE)
+ITSELF = LookKind(ALONE)
 """The route's own provider asked about a photo alone: what everything is compared with."""
 
-Path = tuple[Kind, ...]
+Path = tuple[LookKind, ...]
 """The looks that a photo had, in the order in which they were taken."""
 
 
@@ -59,8 +59,8 @@ class Look(NamedTuple):
     provider: str = ""
 
     @property
-    def kind(self) -> Kind:
-        return Kind(self.shape, self.provider)
+    def kind(self) -> LookKind:
+        return LookKind(self.shape, self.provider)
 
 
 class Belief(NamedTuple):
@@ -68,7 +68,7 @@ class Belief(NamedTuple):
     joined box the chance that it is an object (n,) and how much its label weighs (n,). `labels` are
     the names by number."""
 
-    looks: tuple[Found, ...]
+    looks: tuple[BoxArray, ...]
     clusters: Clusters
     chance: Floats
     weight: Floats
@@ -76,11 +76,11 @@ class Belief(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Evidence:
     """A photo and its looks, at least one, in the order in which they were taken. The last is to be
     judged. `belief` is there where the cascade fuses with a model of its own."""
 
-    facts: Facts
+    facts: PhotoFacts
     looks: tuple[Look, ...]
     belief: Belief | None = None
 

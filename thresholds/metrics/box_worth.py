@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from thresholds.fusion.arrays import Bools, Floats, Found, Ints
+from thresholds.fusion.arrays import Bools, BoxArray, Floats, Ints
 from thresholds.fusion.clusters import overlaps
 from thresholds.metrics.average_precision import IOUS, RECALLS
 
 
-def hits(found: Found, objects: Found, ious: tuple[float, ...] = (0.5,)) -> Bools:
+def hits(found: BoxArray, objects: BoxArray, ious: tuple[float, ...] = (0.5,)) -> Bools:
     """Which detections, given surest first, find an object of their label that none before found:
     by IoU (rows) and detection (columns). COCO's greedy matching."""
     table = np.zeros((len(ious), len(found)), bool)
@@ -28,7 +28,7 @@ def hits(found: Found, objects: Found, ious: tuple[float, ...] = (0.5,)) -> Bool
     return table
 
 
-def average_precision(found: Found, true: Bools, objects: Ints) -> Floats:
+def average_precision(found: BoxArray, true: Bools, objects: Ints) -> Floats:
     """COCO's average precision (https://cocodataset.org/#detection-eval) by IoU, the mean over the
     labels that there are `objects` of (by label, how many).
 
@@ -63,7 +63,7 @@ class Ranking:
     ranking sum up to it (Euler). Holds, by label, scores and both amounts, surest first.
     """
 
-    def __init__(self, found: Found, true: Bools) -> None:
+    def __init__(self, found: BoxArray, true: Bools) -> None:
         order = np.lexsort((-found.scores, found.labels))
         labels = found.labels[order]
         self._spans: dict[int, tuple[Floats, Floats, Floats]] = {}
@@ -78,7 +78,7 @@ class Ranking:
             loss = -_onward(flags * precise / rank)
             self._spans[int(label)] = (-found.scores[part], gain, loss)
 
-    def worths(self, found: Found, true: Bools) -> Floats:
+    def worths(self, found: BoxArray, true: Bools) -> Floats:
         """What each detection is worth among these, in average precision times the number of its
         label's objects."""
         worth = np.zeros(len(found))

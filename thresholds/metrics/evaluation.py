@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from thresholds.fusion.arrays import Bools, Boxes, Floats, Found, Ints
+from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Floats, Ints
 from thresholds.fusion.clusters import overlaps
-from thresholds.fusion.looks import ITSELF, Kind
+from thresholds.fusion.looks import ITSELF, LookKind
 from thresholds.metrics.average_precision import SURE
 from thresholds.metrics.box_worth import average_precision
 from thresholds.samples.sample import Sample
@@ -21,7 +21,7 @@ class Reference(NamedTuple):
     """What counts as true: each photo's objects, and of which labels (photos x labels) anything is
     known there."""
 
-    objects: Boxes
+    objects: BoxTable
     covered: Bools
 
 
@@ -32,16 +32,16 @@ def reference(sample: Sample, floor: float) -> Reference:
         return Reference(sample.truth, sample.covered)
     alone = sample.look(ITSELF, 0)
     strong = [over(alone.of(photo), floor) for photo in range(len(sample))]
-    return Reference(Boxes.of_all(strong), np.ones((len(sample), len(sample.labels)), bool))
+    return Reference(BoxTable.of_all(strong), np.ones((len(sample), len(sample.labels)), bool))
 
 
-def over(found: Found, floor: float) -> Found:
+def over(found: BoxArray, floor: float) -> BoxArray:
     """What scores so much or more, surest first."""
     order = np.argsort(-found.scores, kind="stable")
     return found.take(order[found.scores[order] >= floor])
 
 
-def matched(found: Found, objects: Found, least: float = 0.5) -> Ints:
+def matched(found: BoxArray, objects: BoxArray, least: float = 0.5) -> Ints:
     """For each detection, given surest first, the object of its label that it finds and none before
     it found; -1 where there is none. COCO's greedy matching."""
     chosen = np.full(len(found), -1)
@@ -58,20 +58,20 @@ def matched(found: Found, objects: Found, least: float = 0.5) -> Ints:
     return chosen
 
 
-def answers(sample: Sample, kind: Kind) -> Iterator[tuple[int, int, Found]]:
+def answers(sample: Sample, kind: LookKind) -> Iterator[tuple[int, int, BoxArray]]:
     """Every answer of that kind: grouping, photo, and what was found, surest first."""
     for grouping, boxes in enumerate(sample.looks[kind]):
         for photo in np.flatnonzero(sample.asked[kind][grouping]):
             yield grouping, int(photo), over(boxes.of(int(photo)), 0.0)
 
 
-class Judged(NamedTuple):
+class JudgedDetections(NamedTuple):
     """One grouping's detections of labels that something is known of: whose photo's (n,), and which
     are true (n,). `objects` (photos x labels) counts what there is to find on the photos that were
     asked about."""
 
     photos: Ints
-    found: Found
+    found: BoxArray
     true: Bools
     objects: Ints
 
@@ -88,16 +88,18 @@ class Judged(NamedTuple):
             return 0.0
         return float(average_precision(self.found.take(rows), self.true[None, rows], wanted)[0])
 
-    def together(self) -> Judged:
+    def together(self) -> JudgedDetections:
         """As if there were one label, of which it is still told what is true: of few photos the
         mean over labels is mostly the luck of rare ones."""
-        found = Found(np.zeros_like(self.found.labels), self.found.scores, self.found.xyxy)
-        return Judged(self.photos, found, self.true, self.objects.sum(axis=1, keepdims=True))
+        found = BoxArray(np.zeros_like(self.found.labels), self.found.scores, self.found.xyxy)
+        return JudgedDetections(
+            self.photos, found, self.true, self.objects.sum(axis=1, keepdims=True)
+        )
 
 
-def judge(sample: Sample, kind: Kind, against: Reference) -> list[Judged]:
+def judge(sample: Sample, kind: LookKind, against: Reference) -> list[JudgedDetections]:
     """Each grouping's answers of that kind against what counts as true."""
-    rows: list[list[tuple[int, Found, Bools]]] = [[] for _ in sample.looks[kind]]
+    rows: list[list[tuple[int, BoxArray, Bools]]] = [[] for _ in sample.looks[kind]]
     objects = np.zeros((len(rows), len(sample), len(sample.labels)), np.int64)
     for grouping, photo, found in answers(sample, kind):
         known = found.take(against.covered[photo][found.labels])
@@ -107,17 +109,17 @@ def judge(sample: Sample, kind: Kind, against: Reference) -> list[Judged]:
     return [_judged(each, counts) for each, counts in zip(rows, objects, strict=True)]
 
 
-def _judged(rows: list[tuple[int, Found, Bools]], objects: Ints) -> Judged:
+def _judged(rows: list[tuple[int, BoxArray, Bools]], objects: Ints) -> JudgedDetections:
     photos = np.repeat(
         [photo for photo, _, _ in rows], [len(found) for _, found, _ in rows]
     ).astype(np.int64)
-    found = Boxes.of_all([found for _, found, _ in rows]).found
-    return Judged(
+    found = BoxTable.of_all([found for _, found, _ in rows]).found
+    return JudgedDetections(
         photos, found, np.concatenate([np.zeros(0, bool), *(true for _, _, true in rows)]), objects
     )
 
 
-def agreement(sample: Sample, kind: Kind, other: Kind = ITSELF) -> float | None:
+def agreement(sample: Sample, kind: LookKind, other: LookKind = ITSELF) -> float | None:
     """Mean F1 at an IoU of 0.5, of the boxes that score 0.5 or more, against the other kind's first
     grouping; of photos that have both answers, 1 for one on which neither has any. None where there
     are no such photos."""
@@ -130,12 +132,12 @@ def agreement(sample: Sample, kind: Kind, other: Kind = ITSELF) -> float | None:
     return float(np.mean(each)) if each else None
 
 
-def _f1(found: Found, objects: Found) -> float:
+def _f1(found: BoxArray, objects: BoxArray) -> float:
     both = len(found) + len(objects)
     return 2 * int((matched(found, objects) >= 0).sum()) / both if both else 1.0
 
 
-def reliability(judged: list[Judged]) -> list[tuple[float, float, int]]:
+def reliability(judged: list[JudgedDetections]) -> list[tuple[float, float, int]]:
     """By tenths of the score, from below: mean score, share that is true, and how many; tenths
     without any left out."""
     scores = np.concatenate([each.found.scores for each in judged])

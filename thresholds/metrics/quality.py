@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from thresholds.fusion.arrays import Bools, Boxes, Floats, Found, Ints
+from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Floats, Ints
 from thresholds.fusion.looks import ITSELF
 from thresholds.metrics.average_precision import IOUS, SURE
 from thresholds.metrics.box_worth import Ranking, average_precision, hits
@@ -28,7 +28,7 @@ class Quality:
     photo alone is sure of."""
 
     metric: Metric
-    objects: Boxes
+    objects: BoxTable
     known: Bools
 
     @cached_property
@@ -36,17 +36,17 @@ class Quality:
         return IOUS if self.metric == "map" else (0.5,)
 
     @cached_property
-    def each(self) -> tuple[Found, ...]:
+    def each(self) -> tuple[BoxArray, ...]:
         """The objects, by photo."""
         return tuple(self.objects.of(photo) for photo in range(len(self.known)))
 
-    def counted(self, found: Found, photo: int) -> Found:
+    def counted(self, found: BoxArray, photo: int) -> BoxArray:
         """The detections whose label is known of, on that photo; for agreement, those that are
         sure."""
         kept = self.known[photo, found.labels]
         return found.take(kept & (found.scores >= SURE) if self.metric == "agreement" else kept)
 
-    def true(self, found: Found, photo: int) -> Bools:
+    def true(self, found: BoxArray, photo: int) -> Bools:
         """Which of a photo's detections, given surest first, find an object: (ious, n)."""
         return hits(found, self.each[photo], self.ious)
 
@@ -71,7 +71,7 @@ class Quality:
         mean = weights[weights > 0].mean() if weights.any() else 1.0
         return np.sqrt(weights / mean)
 
-    def value(self, found: Found, true: Bools, photos: Ints) -> float:
+    def value(self, found: BoxArray, true: Bools, photos: Ints) -> float:
         """The metric of these photos; for agreement see `f1`."""
         return float(average_precision(found, true, self.by_label(photos)).mean())
 
@@ -85,7 +85,7 @@ class Quality:
             np.where(counts + wanted > 0, 2 * found / np.maximum(counts + wanted, 1), 1.0)
         )
 
-    def rankings(self, found: Found, true: Bools) -> list[Ranking]:
+    def rankings(self, found: BoxArray, true: Bools) -> list[Ranking]:
         """One for each IoU."""
         return [Ranking(found, row) for row in true]
 
@@ -109,5 +109,5 @@ def quality(sample: Sample, metric: Metric) -> Quality:
             )
         return Quality(metric, sample.truth, sample.covered)
     alone = [sample.look(ITSELF, 0).of(photo) for photo in range(len(sample))]
-    sure = Boxes.of_all([found.take(found.scores >= SURE) for found in alone])
+    sure = BoxTable.of_all([found.take(found.scores >= SURE) for found in alone])
     return Quality(metric, sure, np.ones((len(sample), len(sample.labels)), bool))

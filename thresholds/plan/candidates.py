@@ -10,7 +10,7 @@ from thresholds.fusion.arrays import Ints
 from thresholds.fusion.looks import Path, path_text
 
 
-class Option(NamedTuple):
+class Candidate(NamedTuple):
     """Which of its paths each photo goes (groupings, photos), and what makes it so: the price of a
     gate, or a factor of the seed's rule with the deviations added. `plain` answers are not
     rescored."""
@@ -53,19 +53,19 @@ class Option(NamedTuple):
         )
 
 
-class Point(NamedTuple):
+class OperatingPoint(NamedTuple):
     """What an option costs, in images a photo, and the metric that it reaches, against 1x1's."""
 
-    option: Option
+    option: Candidate
     images: float
     value: float
     change: float
 
 
-def front(points: Sequence[Point]) -> list[Point]:
+def front(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
     """Those that nothing costs less than and reaches as much: the Pareto front, the cheapest
     first."""
-    best: list[Point] = []
+    best: list[OperatingPoint] = []
     for point in sorted(points, key=lambda point: (point.images, -point.value)):
         if not best or point.value > best[-1].value:
             best.append(point)

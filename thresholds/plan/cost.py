@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from providers.base import Price
-from thresholds.fusion.looks import ITSELF, Kind
+from thresholds.fusion.looks import ITSELF, LookKind
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Costs:
     companions: tuple[str, ...] = ()
     traffic: Traffic = Traffic()
 
-    def images(self, kind: Kind, share: float = 1.0) -> float:
+    def images(self, kind: LookKind, share: float = 1.0) -> float:
         """What a photo owes for a look of that kind, in images of the route's own provider asked
         alone."""
         if kind.provider in self.companions:

@@ -95,7 +95,7 @@ def false_flags(tops: Floats, cells: int, value: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class RecallCascade:
     """A way of shapes that holds the target, as a cascade, and what is known of it."""
 
     cascade: Cascade
@@ -124,7 +124,7 @@ def options(
     target: float,
     positive: float,
     rate: float,
-) -> list[Option]:
+) -> list[RecallCascade]:
     """A cascade for each first shape that holds the target. `negatives` are the scores of canvases
     without a positive, by shape."""
     made = []
@@ -144,5 +144,5 @@ def options(
             stages = [
                 Stage(shape=shape, rule=rule) for shape, rule in zip(shapes, rules, strict=True)
             ]
-            made.append(Option(Cascade(stages=(*stages, Stage(shape=ALONE))), found))
+            made.append(RecallCascade(Cascade(stages=(*stages, Stage(shape=ALONE))), found))
     return made

@@ -19,10 +19,10 @@ from typing import TypeVar
 import numpy as np
 
 from thresholds.cascade import Cascade, Merge, Stage
-from thresholds.fusion.arrays import Bools, Floats, Found, Ints
-from thresholds.fusion.looks import ITSELF, Kind, Look, Path, Seen, path_text
+from thresholds.fusion.arrays import Bools, BoxArray, Floats, Ints
+from thresholds.fusion.looks import ITSELF, Evidence, Look, LookKind, Path, path_text
 from thresholds.metrics.quality import LEAST_OBJECTS
-from thresholds.plan.candidates import Option, Point
+from thresholds.plan.candidates import Candidate, OperatingPoint
 from thresholds.plan.cost import Costs
 from thresholds.plan.training import (
     Answers,
@@ -66,8 +66,8 @@ class Study:
     lesson: Lesson
     costs: Costs
     paths: dict[Path, PathFit]
-    gates: dict[tuple[Path, Kind], Gate]
-    _known: dict[int, tuple[Option, Floats]] = field(default_factory=dict, repr=False)
+    gates: dict[tuple[Path, LookKind], Gate]
+    _known: dict[int, tuple[Candidate, Floats]] = field(default_factory=dict, repr=False)
 
     @property
     def sample(self) -> Sample:
@@ -80,34 +80,36 @@ class Study:
         return self.value(self.alone, self.lesson.fit)
 
     @cached_property
-    def alone(self) -> Option:
+    def alone(self) -> Candidate:
         """Each photo alone, as the provider answers it."""
-        return Option(((ITSELF,),), self._everyone(0), plain=True)
+        return Candidate(((ITSELF,),), self._everyone(0), plain=True)
 
     @property
     def prefix(self) -> Path:
         """The looks that are free, before any other."""
         return tuple(kind for kind in self.sample.looks if kind.provider in self.lesson.companions)
 
-    def point(self, option: Option) -> Point:
+    def point(self, option: Candidate) -> OperatingPoint:
         value = self.value(option, self.lesson.fit)
-        return Point(option, self.images(option, self.lesson.fit), value, value - self.base)
+        return OperatingPoint(
+            option, self.images(option, self.lesson.fit), value, value - self.base
+        )
 
-    def images(self, option: Option, photos: Ints) -> float:
+    def images(self, option: Candidate, photos: Ints) -> float:
         """Images that one photo costs, over these photos."""
         shares = self._shares(option, option.choice[:, photos])
         return sum(share * self.costs.images(kind, share) for kind, share in shares.items())
 
-    def _shares(self, option: Option, choice: Ints) -> Mapping[Kind, float]:
+    def _shares(self, option: Candidate, choice: Ints) -> Mapping[LookKind, float]:
         """By kind, the share of photos that are looked at so."""
-        shares: dict[Kind, float] = {}
+        shares: dict[LookKind, float] = {}
         for index, path in enumerate(option.paths):
             share = float((choice == index).mean())
             for kind in path:
                 shares[kind] = shares.get(kind, 0.0) + share
         return shares
 
-    def parts(self, option: Option) -> Floats:
+    def parts(self, option: Candidate) -> Floats:
         """Every photo's part in the metric (photos,), the mean over groupings.
 
         In average precision that is what its boxes are worth in the ranking of the option's own
@@ -121,7 +123,7 @@ class Study:
             self._known[id(option)] = option, np.asarray(np.mean(each, axis=0))
         return self._known[id(option)][1]
 
-    def _worths(self, option: Option, grouping: int) -> Floats:
+    def _worths(self, option: Candidate, grouping: int) -> Floats:
         quality = self.lesson.quality
         weights = quality.weights(self.lesson.fit, least=LEAST_OBJECTS)
         found, true, photos = self._given(option, grouping, np.ones(len(self.sample), bool))
@@ -134,11 +136,11 @@ class Study:
             np.bincount(photos, worth * weights[found.labels], len(self.sample)), float
         )
 
-    def _agreements(self, option: Option, grouping: int) -> Floats:
+    def _agreements(self, option: Candidate, grouping: int) -> Floats:
         each = [self._answers(option, path, grouping).part for path in option.paths]
         return np.asarray(np.stack(each)[option.choice[grouping], np.arange(len(self.sample))])
 
-    def value(self, option: Option, photos: Ints) -> float:
+    def value(self, option: Candidate, photos: Ints) -> float:
         """The metric over these photos, the mean over groupings."""
         quality = self.lesson.quality
         if quality.metric == "agreement":
@@ -148,11 +150,13 @@ class Study:
         each = [self._given(option, grouping, wanted) for grouping in range(len(option.choice))]
         return float(np.mean([quality.value(found, true, photos) for found, true, _ in each]))
 
-    def _given(self, option: Option, grouping: int, wanted: Bools) -> tuple[Found, Bools, Ints]:
+    def _given(
+        self, option: Candidate, grouping: int, wanted: Bools
+    ) -> tuple[BoxArray, Bools, Ints]:
         """The option's detections on the wanted photos, which are true (ious, n), and each one's
         photo."""
         choice = option.choice[grouping]
-        found, true, photos = list[Found](), list[Bools](), list[Ints]()
+        found, true, photos = list[BoxArray](), list[Bools](), list[Ints]()
         for index, path in enumerate(option.paths):
             answers = self._answers(option, path, grouping)
             its = answers.boxes.photos
@@ -162,7 +166,7 @@ class Study:
             photos.append(its[chosen])
         return found[0].joined(found[1:]), np.concatenate(true, axis=1), np.concatenate(photos)
 
-    def _answers(self, option: Option, path: Path, grouping: int) -> Answers:
+    def _answers(self, option: Candidate, path: Path, grouping: int) -> Answers:
         if option.plain and option.merge == "discard":
             path = path[-1:]
         fit = self.paths[path]
@@ -174,30 +178,32 @@ class Study:
 
     # -- what could be
 
-    def flat(self) -> Iterator[Option]:
+    def flat(self) -> Iterator[Candidate]:
         """Every kind of look for all photos, plain and rescored."""
         for kind in self.paid:
             yield (
-                self.alone if kind == ITSELF else Option(((kind,),), self._everyone(0), plain=True)
+                self.alone
+                if kind == ITSELF
+                else Candidate(((kind,),), self._everyone(0), plain=True)
             )
-            yield Option(((*self.prefix, kind),), self._everyone(0))
+            yield Candidate(((*self.prefix, kind),), self._everyone(0))
 
     @cached_property
-    def paid(self) -> list[Kind]:
+    def paid(self) -> list[LookKind]:
         """Kinds of looks that are paid for, the cheapest first."""
         paid = [kind for kind in self.sample.looks if kind.provider not in self.lesson.companions]
         return sorted(paid, key=lambda kind: (self.costs.images(kind), -kind.shape.cells, kind))
 
-    def targets(self, first: Kind) -> list[Kind]:
+    def targets(self, first: LookKind) -> list[LookKind]:
         """What may be asked after a first look, the cheapest first; of a provider's shapes of as
         many cells one, for a cascade becomes finer."""
-        targets: dict[tuple[str, int], Kind] = {}
+        targets: dict[tuple[str, int], LookKind] = {}
         for kind in self.paid:
             if self.costs.images(kind) > self.costs.images(first) and _finer(first, kind):
                 targets.setdefault((kind.provider, kind.shape.cells), kind)
         return list(targets.values())
 
-    def gated(self) -> Iterator[Option]:
+    def gated(self) -> Iterator[Candidate]:
         """Cascades that ask again where a gate foresees enough, at a range of prices."""
         for start, first in enumerate(self.paid):
             every, thin = self.targets(first), self._ladder(start, THIN)
@@ -205,7 +211,7 @@ class Study:
             for after in _unlike([every, few] if THIN in self._steps else [every]):
                 yield from self._priced((*self.prefix, first), after)
 
-    def chosen(self) -> Iterator[Option]:
+    def chosen(self) -> Iterator[Candidate]:
         """Cascades in which a companion's answer decides how each photo is shown first, or that it
         is enough; after that gates ask again as ever. Without a companion there are none."""
         starts = range(len(self.paid)) if self.prefix else ()
@@ -229,7 +235,7 @@ class Study:
         coarsest = max(kind.shape.cells for kind in self.paid)
         return (1,) if self.costs.traffic.fill(coarsest) > FULL * coarsest else (1, THIN)
 
-    def _ladder(self, start: int, step: int) -> list[Kind]:
+    def _ladder(self, start: int, step: int) -> list[LookKind]:
         """Kinds of looks to choose from, each finer than the one before by so many times, or
         another provider's."""
         kinds = [self.paid[start]]
@@ -241,9 +247,9 @@ class Study:
     def _priced(
         self,
         first: Path,
-        targets: Sequence[Kind],
-        then: Mapping[Kind, Sequence[Kind]] | None = None,
-    ) -> Iterator[Option]:
+        targets: Sequence[LookKind],
+        then: Mapping[LookKind, Sequence[LookKind]] | None = None,
+    ) -> Iterator[Candidate]:
         """After a first path whatever target gains most at a price; and after a target `then` once
         more, likewise."""
         gains, costs = self._gains(first, targets)
@@ -264,9 +270,9 @@ class Study:
                     asked = (choice == targets.index(kind) + 1) & (more > 0)
                     choice[asked] = at - 1 + more[asked]
                     at += len(finer)
-                yield Option(paths, choice, price=float(price))
+                yield Candidate(paths, choice, price=float(price))
 
-    def _gains(self, first: Path, targets: Sequence[Kind]) -> tuple[Floats, Floats]:
+    def _gains(self, first: Path, targets: Sequence[LookKind]) -> tuple[Floats, Floats]:
         """What each target is foreseen to gain (targets, groupings, photos), and what it costs
         (targets, 1, 1)."""
         shape = (self.lesson.groupings, len(self.sample))
@@ -275,7 +281,7 @@ class Study:
         )
         return gains, np.array([self.costs.images(kind) for kind in targets])[:, None, None]
 
-    def seeded(self, profile: Profile) -> Iterator[Option]:
+    def seeded(self, profile: Profile) -> Iterator[Candidate]:
         """The seed paper's cascades of two shapes, discarding and fusing, its thresholds scaled;
         none from a shape at which the profile saw nothing."""
         own = [kind for kind in self.paid if not kind.provider]
@@ -293,7 +299,7 @@ class Study:
                     [[int(not rule.judge(each).accepted) for each in row] for row in seen if rule]
                 )
                 for then, merge in product(after, MERGES):
-                    yield Option(
+                    yield Candidate(
                         ((first,), (first, then)),
                         choice,
                         plain=True,
@@ -302,11 +308,11 @@ class Study:
                         deviations=deviations,
                     )
 
-    def _seen(self, first: Kind) -> list[list[Seen]]:
+    def _seen(self, first: LookKind) -> list[list[Evidence]]:
         """By grouping and photo, what a rule would judge after that look."""
         return [
             [
-                Seen(facts, (Look(first.shape, detections(self.sample, boxes.of(photo))),))
+                Evidence(facts, (Look(first.shape, detections(self.sample, boxes.of(photo))),))
                 for photo, facts in enumerate(self.sample.facts)
             ]
             for boxes in (
@@ -316,12 +322,12 @@ class Study:
 
     # -- what comes of it
 
-    def cascade(self, option: Option, profile: Profile | None = None) -> Cascade:
+    def cascade(self, option: Candidate, profile: Profile | None = None) -> Cascade:
         """The option as a cascade that a gateway can run, with the border that it was measured
         with."""
         return self._stages(option, profile).model_copy(update={"border": self.sample.border})
 
-    def _stages(self, option: Option, profile: Profile | None) -> Cascade:
+    def _stages(self, option: Candidate, profile: Profile | None) -> Cascade:
         if option.factor is not None and profile is not None:
             first, *others = option.paths
             shapes = [first[-1].shape, *(path[-1].shape for path in others)]
@@ -356,7 +362,7 @@ class Study:
         )
 
     def _rule(
-        self, option: Option, path: Path, then: Sequence[Kind], kinds: Sequence[Kind]
+        self, option: Candidate, path: Path, then: Sequence[LookKind], kinds: Sequence[LookKind]
     ) -> gain.Rule:
         """What judges photos that were looked at so, in a cascade whose stages are of these kinds.
         It is there for every stage that a photo may be seen at first: a canvas that is not full
@@ -371,7 +377,7 @@ class Study:
         )
         return gain.Rule(path=path_text(path), price=option.price or 0.0, targets=targets)
 
-    def _pairs(self, option: Option) -> Floats:
+    def _pairs(self, option: Candidate) -> Floats:
         """Scores here and alone (n, 2) of the photos that each path is for, to calibrate by."""
         each = [
             (self.paths[path].pairs, option.choice[0] == index)
@@ -387,12 +393,12 @@ LEAST_COST = 1e-6
 MERGES: tuple[Merge, ...] = ("discard", "fuse")
 
 
-def _stage(kind: Kind, rule: Rule | None = None) -> Stage:
+def _stage(kind: LookKind, rule: Rule | None = None) -> Stage:
     stage = Stage(shape=kind.shape, provider=kind.provider or None)
     return stage if rule is None else stage.model_copy(update={"rule": rule})
 
 
-def _unlike(each: Iterable[list[Kind]]) -> list[list[Kind]]:
+def _unlike(each: Iterable[list[LookKind]]) -> list[list[LookKind]]:
     """Each that is not empty, once."""
     return [list(kinds) for kinds in dict.fromkeys(map(tuple, each)) if kinds]
 
@@ -403,7 +409,7 @@ def _best(nets: Floats) -> Ints:
     return np.where(nets.max(axis=0) > 0, nets.argmax(axis=0) + 1, 0)
 
 
-def _finer(first: Kind, then: Kind, times: int = FINER) -> bool:
+def _finer(first: LookKind, then: LookKind, times: int = FINER) -> bool:
     cells = then.shape.cells
     return first.provider != then.provider or first.shape.cells >= max(times * cells, cells + 1)
 
@@ -445,7 +451,7 @@ def _paths(study: Study) -> list[Path]:
     return paths
 
 
-def _gates(study: Study) -> list[tuple[Path, Kind]]:
+def _gates(study: Study) -> list[tuple[Path, LookKind]]:
     first = [(study.prefix, kind) for kind in study.paid] if study.prefix else []
     return first + [
         ((*study.prefix, kind), finer) for kind in study.paid for finer in study.targets(kind)

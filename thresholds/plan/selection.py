@@ -15,7 +15,7 @@ import numpy as np
 
 from thresholds.fusion.arrays import Floats, Ints
 from thresholds.plan.bounds import kept, photos_needed, upper_bound
-from thresholds.plan.candidates import Option, Point
+from thresholds.plan.candidates import Candidate, OperatingPoint
 from thresholds.plan.search import Study
 
 
@@ -35,7 +35,7 @@ class Goal:
     delta: float = 0.1
 
 
-class Held(NamedTuple):
+class HeldOutResult(NamedTuple):
     """What the held-out photos say of an option: how much of the metric it loses in the mean, the
     bound that the mean is under but for a chance of delta, and images a photo."""
 
@@ -45,17 +45,17 @@ class Held(NamedTuple):
     images: float
 
 
-class Picked(NamedTuple):
+class Selection(NamedTuple):
     """The option taken. `held` is what is known of it from photos held out, None where none are.
     `needed` is about how many photos a profile would need for the next cheaper option to be sure
     of, 0 where that cannot be told."""
 
-    point: Point
-    held: Held | None
+    point: OperatingPoint
+    held: HeldOutResult | None
     needed: int = 0
 
 
-def pick(study: Study, front: Sequence[Point], goal: Goal, held: Ints) -> Picked | None:
+def pick(study: Study, front: Sequence[OperatingPoint], goal: Goal, held: Ints) -> Selection | None:
     """The cheapest option that loses no more than it may; or the best that costs no more; None
     where there is none.
 
@@ -64,17 +64,17 @@ def pick(study: Study, front: Sequence[Point], goal: Goal, held: Ints) -> Picked
     if goal.max_drop is None:
         able = [point for point in front if affordable(study, point, goal)]
         return (
-            Picked(able[-1], _held(study, able[-1].option, goal, held, _limit(study, front)))
+            Selection(able[-1], _held(study, able[-1].option, goal, held, _limit(study, front)))
             if able
             else None
         )
     if goal.delta >= 1 or not len(held):
         able = [point for point in front if point.change >= -goal.max_drop]
-        return Picked(able[0], None) if able else Picked(study.point(study.alone), None)
+        return Selection(able[0], None) if able else Selection(study.point(study.alone), None)
     return _promised(study, front, goal, held)
 
 
-def affordable(study: Study, point: Point, goal: Goal) -> bool:
+def affordable(study: Study, point: OperatingPoint, goal: Goal) -> bool:
     if goal.save is not None:
         return point.images <= 1 - goal.save + 1e-9
     usd = study.costs.usd_per_month(goal.photos_per_month * point.images)
@@ -85,7 +85,7 @@ def held_out(study: Study) -> Ints:
     return np.flatnonzero(study.lesson.folds < 0)
 
 
-def _promised(study: Study, front: Sequence[Point], goal: Goal, held: Ints) -> Picked:
+def _promised(study: Study, front: Sequence[OperatingPoint], goal: Goal, held: Ints) -> Selection:
     """The safest first, each is tested on the held-out photos, until one fails; the last before it
     is taken. What costs as much as asking about each photo alone, or is estimated to lose more than
     it may, is not tested."""
@@ -95,7 +95,7 @@ def _promised(study: Study, front: Sequence[Point], goal: Goal, held: Ints) -> P
     sequence = sorted(able, key=lambda point: -point.value)
     limit = _limit(study, front)
     if not sequence:
-        return Picked(alone, _held(study, alone.option, goal, held, limit))
+        return Selection(alone, _held(study, alone.option, goal, held, limit))
     losses = np.clip(_losses(study, [point.option for point in sequence], held), -limit, limit)
     count = kept(losses, most, goal.delta, -limit, limit)
     taken = sequence[count - 1] if count else alone
@@ -105,12 +105,12 @@ def _promised(study: Study, front: Sequence[Point], goal: Goal, held: Ints) -> P
         else None
     )
     share = len(held) / (len(held) + len(study.lesson.fit))
-    return Picked(
+    return Selection(
         taken, _held(study, taken.option, goal, held, limit), round((needed or 0) / share)
     )
 
 
-def _losses(study: Study, options: Sequence[Option], held: Ints) -> Floats:
+def _losses(study: Study, options: Sequence[Candidate], held: Ints) -> Floats:
     """What each option loses on each held-out photo, in an order by chance."""
     photos = np.random.default_rng(0).permutation(held)
     return np.stack([study.parts(study.alone) - study.parts(option) for option in options])[
@@ -118,7 +118,7 @@ def _losses(study: Study, options: Sequence[Option], held: Ints) -> Floats:
     ]
 
 
-def _limit(study: Study, front: Sequence[Point]) -> float:
+def _limit(study: Study, front: Sequence[OperatingPoint]) -> float:
     """The most that a photo may lose or gain, at which losses are cut off: in agreement all; in
     average precision, which has no end but where a photo has the only objects of their label, the
     most that any cascade of the front loses or gains on any photo that these were made from."""
@@ -130,11 +130,13 @@ def _limit(study: Study, front: Sequence[Point]) -> float:
     )
 
 
-def _held(study: Study, option: Option, goal: Goal, held: Ints, limit: float) -> Held | None:
+def _held(
+    study: Study, option: Candidate, goal: Goal, held: Ints, limit: float
+) -> HeldOutResult | None:
     if not len(held) or goal.delta >= 1:
         return None
     losses = np.clip(_losses(study, [option], held)[0], -limit, limit)
     bound = upper_bound(losses, goal.delta, -limit, limit)
     if option is study.alone:  # which loses nothing against itself
         bound = 0.0
-    return Held(len(held), float(losses.mean()), bound, study.images(option, held))
+    return HeldOutResult(len(held), float(losses.mean()), bound, study.images(option, held))

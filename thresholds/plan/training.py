@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from thresholds.fusion.arrays import Bools, Boxes, Floats, Found, Ints
+from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Floats, Ints
 from thresholds.fusion.calibration import Knots, rising
 from thresholds.fusion.clusters import Clusters, cluster, features, overlaps
 from thresholds.fusion.fusion import Fusion, blended, logistic, weights
@@ -68,7 +68,7 @@ class Answers(NamedTuple):
     them are true, and each photo's part in the metric (its mean is the metric) and worth for
     learning."""
 
-    boxes: Boxes
+    boxes: BoxTable
     true: Bools
     part: Floats
     worth: Floats
@@ -138,7 +138,7 @@ class Lesson:
                     meant[label] = other
         return meant
 
-    def looks(self, path: Path, grouping: int, photo: int) -> tuple[Found, ...]:
+    def looks(self, path: Path, grouping: int, photo: int) -> tuple[BoxArray, ...]:
         """A photo's looks, a companion's labels in the provider's words and others of it left
         out."""
         looks = []
@@ -201,7 +201,7 @@ def fuse_path(lesson: Lesson, path: Path) -> PathFit:
     return PathFit(Trees.constant(0.0), plain, plain, rows, pairs)
 
 
-def _fused(lesson: Lesson, path: Path, grouping: int, photo: int, joined: Clusters) -> Found:
+def _fused(lesson: Lesson, path: Path, grouping: int, photo: int, joined: Clusters) -> BoxArray:
     """A photo's boxes with the scores that fusing gives them; a single look's own."""
     if len(path) > 1:
         return joined.scored(joined.fused)
@@ -214,8 +214,8 @@ def learn_path(lesson: Lesson, path: Path) -> PathFit:
     them."""
     table = _table(lesson, path)
     chance, trees = _chances(lesson, table)
-    found: list[Found] = []
-    plain: list[Found] = []
+    found: list[BoxArray] = []
+    plain: list[BoxArray] = []
     beliefs, at = [], 0
     for grouping, clusters in enumerate(table.clusters):
         for photo, joined in enumerate(clusters):
@@ -301,14 +301,14 @@ def _boosted(table: _Table, which: Bools) -> tuple[Says, Trees]:
 
 
 def _answers(
-    lesson: Lesson, found: Sequence[Sequence[Found]], *, verbatim: bool
+    lesson: Lesson, found: Sequence[Sequence[BoxArray]], *, verbatim: bool
 ) -> tuple[Answers, ...]:
     """`verbatim` ones leave as the provider's own answer about the photo alone, with which they
     then agree."""
     quality, photos = lesson.quality, range(len(lesson.sample))
     counted = [[quality.counted(found[photo], photo) for photo in photos] for found in found]
     true = [[quality.true(own, photo) for photo, own in enumerate(each)] for each in counted]
-    boxes = [Boxes.of_all(each) for each in counted]
+    boxes = [BoxTable.of_all(each) for each in counted]
     flags = [np.concatenate(each, axis=1) for each in true]
     if quality.metric == "agreement":
         everyone = np.arange(len(lesson.sample))
@@ -319,7 +319,7 @@ def _answers(
         return tuple(
             Answers(own, flag, part, part) for own, flag, part in zip(boxes, flags, f1, strict=True)
         )
-    pooled = Boxes.of_all([own for each in counted for own in _at(each, lesson.fit)]).found
+    pooled = BoxTable.of_all([own for each in counted for own in _at(each, lesson.fit)]).found
     rankings = quality.rankings(
         pooled, np.concatenate([own for each in true for own in _at(each, lesson.fit)], axis=1)
     )
@@ -338,11 +338,11 @@ def _at(each: Sequence[T], photos: Ints) -> list[T]:
     return [each[photo] for photo in photos]
 
 
-def _by_photo(boxes: Boxes, values: Floats) -> Floats:
+def _by_photo(boxes: BoxTable, values: Floats) -> Floats:
     return np.asarray(np.bincount(boxes.photos, values, len(boxes.starts) - 1), np.float64)
 
 
-def _pairs(lesson: Lesson, found: Sequence[Found]) -> Floats:
+def _pairs(lesson: Lesson, found: Sequence[BoxArray]) -> Floats:
     """Scores here and alone of the boxes that are found in both, and their photo."""
     pairs = []
     for photo in lesson.fit:
@@ -358,7 +358,7 @@ def _pairs(lesson: Lesson, found: Sequence[Found]) -> Floats:
     return np.concatenate(pairs) if pairs else np.zeros((0, 3))
 
 
-def _matched(mine: Found, its: Found) -> Floats:
+def _matched(mine: BoxArray, its: BoxArray) -> Floats:
     """Greedily, surest first, at an IoU of 0.5."""
     left, pairs = overlaps(mine.xyxy, its.xyxy), []
     if not left.size:

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from thresholds.fusion.arrays import Floats
-from thresholds.fusion.looks import Kind
-from thresholds.metrics.evaluation import Judged, agreement, judge, reference
+from thresholds.fusion.looks import LookKind
+from thresholds.metrics.evaluation import JudgedDetections, agreement, judge, reference
 from thresholds.samples.sample import Sample
 from thresholds.shape import Shape
 
@@ -46,7 +46,7 @@ class Probe(BaseModel):
     enough: int
 
 
-def probe(sample: Sample, sizes: Mapping[Kind, tuple[int, int]]) -> Probe:
+def probe(sample: Sample, sizes: Mapping[LookKind, tuple[int, int]]) -> Probe:
     """From answers at one shape, each kind of another size of canvas (width, height). Raises
     ValueError where there are none."""
     kinds = sorted(
@@ -84,7 +84,7 @@ def _agreeing(agreed: Sequence[float]) -> int:
     return next((index for index, each in enumerate(agreed) if each >= near), len(agreed) - 1)
 
 
-def _precisions(judged: Sequence[Judged], photos: int) -> tuple[Floats, Floats]:
+def _precisions(judged: Sequence[JudgedDetections], photos: int) -> tuple[Floats, Floats]:
     """Each size's AP50, and the standard error of what it is behind the best, by drawing photos
     again and again.
 

@@ -31,7 +31,7 @@ Answers = Mapping[Shape, Mapping[str, Sequence[Sequence[Detection]]]]
 """Per shape and photo, its own detections in each grouping that it was asked in."""
 
 
-class Group(BaseModel):
+class LabelScores(BaseModel):
     """Scores of one label at one shape, of the objects that are found up to the shape `largest` and
     no further."""
 
@@ -55,7 +55,7 @@ class Profile(BaseModel):
     photos: int
     floor: float
     area: Spread
-    groups: tuple[Group, ...]
+    groups: tuple[LabelScores, ...]
     shapes: tuple[AtShape, ...] = ()
     probe: Probe | None = None
 
@@ -146,7 +146,7 @@ def profile(
                 if largest is not None:
                     groups[sighting.label, sighting.shape, largest].append(sighting.score)
     rows = (
-        Group(label=k[0], shape=k[1], largest=k[2], score=spread(v))
+        LabelScores(label=k[0], shape=k[1], largest=k[2], score=spread(v))
         for k, v in sorted(groups.items())
     )
     return Profile(photos=len(truth), floor=floor, area=spread(areas), groups=tuple(rows))

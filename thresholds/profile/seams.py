@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from thresholds.fusion.arrays import Bools, Boxes, Floats, Found
+from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Floats
 from thresholds.fusion.clusters import overlaps
 from thresholds.metrics.evaluation import matched, over
 from thresholds.shape import Shape
@@ -27,7 +27,7 @@ class Cells(NamedTuple):
     shape: Shape
     laid_out: Shape
     photos: tuple[int, ...]
-    found: tuple[Found, ...]
+    found: tuple[BoxArray, ...]
 
 
 class Leaks(NamedTuple):
@@ -40,7 +40,7 @@ class Leaks(NamedTuple):
     by_chance: int = 0
 
 
-def leaks(canvases: Sequence[Cells], alone: Boxes, objects: Boxes, floor: float) -> Leaks:
+def leaks(canvases: Sequence[Cells], alone: BoxTable, objects: BoxTable, floor: float) -> Leaks:
     """Counts over canvases of one shape.
 
     A *stranger* is a box in the grid that scores `floor` or more and is at an IoU of 0.5 neither a
@@ -65,7 +65,7 @@ def leaks(canvases: Sequence[Cells], alone: Boxes, objects: Boxes, floor: float)
     return Leaks(**total)
 
 
-def _strangers(found: Found, alone: Found, objects: Found) -> Found:
+def _strangers(found: BoxArray, alone: BoxArray, objects: BoxArray) -> BoxArray:
     borne_out = np.zeros(len(found), bool)
     for others in (over(alone, FAINT), objects):
         same = found.labels[:, None] == others.labels[None, :]
@@ -74,7 +74,12 @@ def _strangers(found: Found, alone: Found, objects: Found) -> Found:
 
 
 def _leaked(
-    strangers: Found, canvas: Cells, index: int, photos: Sequence[int], alone: Boxes, floor: float
+    strangers: BoxArray,
+    canvas: Cells,
+    index: int,
+    photos: Sequence[int],
+    alone: BoxTable,
+    floor: float,
 ) -> Bools:
     """Which strangers of a cell have a ground in a neighbouring cell, if these are the photos in
     the cells."""
@@ -144,7 +149,7 @@ def losses(xyxy: Floats, seen: Bools) -> Losses | None:
     return Losses(total, float(counts @ lost / total), float(counts @ lost_inside / total))
 
 
-def found_too(found: Found, objects: Found, floor: float) -> Bools:
+def found_too(found: BoxArray, objects: BoxArray, floor: float) -> Bools:
     """Which objects one of the detections that score `floor` or more finds."""
     hit = np.zeros(len(objects), bool)
     chosen = matched(over(found, floor), objects)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from thresholds.fusion.arrays import Bools, Floats
 from thresholds.fusion.calibration import Knots, first_reaching, fit
-from thresholds.fusion.looks import ITSELF, Facts, Kind
+from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.metrics.evaluation import (
     Reference,
     agreement,
@@ -91,7 +91,7 @@ def measure(
 
 def _at(
     sample: Sample,
-    kind: Kind,
+    kind: LookKind,
     against: Reference,
     canvases: Sequence[Cells],
     canvas: tuple[int, int],
@@ -115,7 +115,7 @@ def _at(
     )
 
 
-def to_alone(sample: Sample, kind: Kind) -> Knots:
+def to_alone(sample: Sample, kind: LookKind) -> Knots:
     """From scores of that kind to scores alone, by the objects that both have; none where they are
     too few."""
     alone = sample.look(ITSELF, 0)
@@ -130,7 +130,7 @@ def to_alone(sample: Sample, kind: Kind) -> Knots:
 
 
 def _also_alone(
-    sample: Sample, kind: Kind, against: Reference, floor: float
+    sample: Sample, kind: LookKind, against: Reference, floor: float
 ) -> tuple[list[int], Floats, Bools]:
     """The objects that are found alone, once for each answer of that kind about their photo: the
     photo, the box, and whether that answer has them too."""
@@ -146,7 +146,7 @@ def _also_alone(
     return photos, np.concatenate(boxes), np.concatenate(seen)
 
 
-def drawn_px(facts: Sequence[Facts], shape: Shape, canvas: tuple[int, int]) -> Floats:
+def drawn_px(facts: Sequence[PhotoFacts], shape: Shape, canvas: tuple[int, int]) -> Floats:
     """How large photos are drawn on the canvas in a grid of that shape: the square roots of their
     areas, in pixels."""
     sizes = []

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from thresholds.fusion.looks import Seen
+from thresholds.fusion.looks import Evidence
 from thresholds.rules.base import ACCEPT, Verdict
 
 
@@ -20,7 +20,7 @@ class Rule(BaseModel):
     def reach(self) -> int:
         return 0
 
-    def judge(self, seen: Seen) -> Verdict:  # noqa: ARG002  what was found does not matter here
+    def judge(self, seen: Evidence) -> Verdict:
         """Accepts whatever was found."""
         return ACCEPT
 

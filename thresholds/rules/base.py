@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from thresholds.fusion.looks import Seen
+from thresholds.fusion.looks import Evidence
 
 
 class Verdict(NamedTuple):
@@ -37,7 +37,7 @@ class Rule(Protocol):
         """The most stages that a verdict skips; 0 where every answer is accepted."""
         ...
 
-    def judge(self, seen: Seen) -> Verdict:
+    def judge(self, seen: Evidence) -> Verdict:
         """The verdict on a photo's last answer, in the light of those before it."""
         ...
 

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from providers.detection import Detection
-from thresholds.fusion.looks import Seen
+from thresholds.fusion.looks import Evidence
 from thresholds.rules.base import ACCEPT, Verdict
 
 STRICTER = 0.5
@@ -45,7 +45,7 @@ class Rule(BaseModel):
     def reach(self) -> int:
         return 1
 
-    def judge(self, seen: Seen) -> Verdict:
+    def judge(self, seen: Evidence) -> Verdict:
         """Accepts, or asks again. The reason names nothing that was seen: it may be another's photo
         that shows it."""
         own = {label.casefold(): threshold for label, threshold in self.labels.items()}

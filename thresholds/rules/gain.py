@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from thresholds.fusion.arrays import Floats, Found
+from thresholds.fusion.arrays import BoxArray, Floats
 from thresholds.fusion.clusters import areas
-from thresholds.fusion.looks import Belief, Facts, Seen, path_text
+from thresholds.fusion.looks import Belief, Evidence, PhotoFacts, path_text
 from thresholds.fusion.trees import Trees
 from thresholds.rules.base import ACCEPT, Verdict
 
@@ -66,7 +66,7 @@ class Rule(BaseModel):
         """At half the price."""
         return self.model_copy(update={"price": self.price / 2})
 
-    def judge(self, seen: Seen) -> Verdict:
+    def judge(self, seen: Evidence) -> Verdict:
         """Accepts, or asks the stage that is worth most, and says what it is expected to gain."""
         path = path_text(seen.path)
         if path.count(",") > self.path.count(","):
@@ -91,7 +91,7 @@ def width(looks: int) -> int:
     return 4 + 17 * looks + 15
 
 
-def features(facts: Facts, belief: Belief) -> Floats:
+def features(facts: PhotoFacts, belief: Belief) -> Floats:
     """What a gain can be foreseen from, (4 + 17 x looks + 15,): the photo's sides and detail, each
     look's scores and sizes, and where the belief is unsure."""
     pixels = facts.width_px * facts.height_px
@@ -99,7 +99,7 @@ def features(facts: Facts, belief: Belief) -> Floats:
     return np.concatenate([free, *map(_of_look, belief.looks), _of_belief(belief)])
 
 
-def _of_look(found: Found) -> Floats:
+def _of_look(found: BoxArray) -> Floats:
     scores, sizes = found.scores, areas(found.xyxy)
     bands = np.bincount(np.searchsorted(BANDS, scores, "right"), minlength=len(BANDS) + 1)[1:]
     sure, likely = scores > 0.3, scores > 0.1

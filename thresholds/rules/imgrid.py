@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from thresholds.fusion.looks import Seen
+from thresholds.fusion.looks import Evidence
 from thresholds.rules.base import ACCEPT, Verdict
 
 STRICTER = 1.25
@@ -53,7 +53,7 @@ class Rule(BaseModel):
     def reach(self) -> int:
         return 1
 
-    def judge(self, seen: Seen) -> Verdict:
+    def judge(self, seen: Evidence) -> Verdict:
         """Accepts, or asks the next stage and says which of the two conditions failed."""
         sure = [detection for detection in seen.last if detection.score >= self.floor]
         area, needed = sum(detection.box.area for detection in sure), self._threshold(self.area)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from thresholds.fusion.looks import Seen
+from thresholds.fusion.looks import Evidence
 from thresholds.rules.base import Verdict
 
 
@@ -24,6 +24,6 @@ class Rule(BaseModel):
     def stricter(self) -> Rule:
         return self
 
-    def judge(self, seen: Seen) -> Verdict:  # noqa: ARG002  what was found does not matter here
+    def judge(self, seen: Evidence) -> Verdict:
         """Asks the next stage whatever was found."""
         return Verdict(1, "a companion's answer alone is never enough")

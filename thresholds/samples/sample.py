@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from providers.base import Price, Tier
 from providers.detection import Detection
 from thresholds.cascade import Border
-from thresholds.fusion.arrays import NOTHING, Bools, Boxes, Found, Ints, Labels
-from thresholds.fusion.looks import Facts, Kind
+from thresholds.fusion.arrays import NOTHING, Bools, BoxArray, BoxTable, Ints, Labels
+from thresholds.fusion.looks import LookKind, PhotoFacts
 from thresholds.samples.ground_truth import Known
 
 FILE = "sample.npz"
@@ -31,7 +31,7 @@ class Sample:
     """Photos and their looks.
 
     `truth` holds each photo's objects where there is ground truth. It speaks of some labels only,
-    `covered` (photos x labels): of others nothing is known. `looks` has, by kind, one `Boxes` a
+    `covered` (photos x labels): of others nothing is known. `looks` has, by kind, one `BoxTable` a
     grouping, and `asked` (groupings x photos) says which photos each grouping has an answer for.
     `prices` are those of the providers when they were asked, as kinds name them, and `provider` is
     the name of the route's own. `companions` are those whose looks are free. `border` was painted
@@ -39,11 +39,11 @@ class Sample:
     """
 
     photos: tuple[str, ...]
-    facts: tuple[Facts, ...]
+    facts: tuple[PhotoFacts, ...]
     labels: tuple[str, ...]
-    looks: Mapping[Kind, tuple[Boxes, ...]]
-    asked: Mapping[Kind, Bools]
-    truth: Boxes | None = None
+    looks: Mapping[LookKind, tuple[BoxTable, ...]]
+    asked: Mapping[LookKind, Bools]
+    truth: BoxTable | None = None
     covered: Bools | None = None
     prices: Mapping[str, Price] = field(default_factory=dict)
     provider: str = ""
@@ -53,7 +53,7 @@ class Sample:
     def __len__(self) -> int:
         return len(self.photos)
 
-    def look(self, kind: Kind, grouping: int) -> Boxes:
+    def look(self, kind: LookKind, grouping: int) -> BoxTable:
         """That grouping's answers; where there are fewer groupings, they are taken in turn."""
         return self.looks[kind][grouping % len(self.looks[kind])]
 
@@ -62,7 +62,7 @@ class Sample:
         """The photos that have an answer in every grouping of every kind."""
         return np.flatnonzero(np.all([asked.all(axis=0) for asked in self.asked.values()], axis=0))
 
-    def of_kinds(self, wanted: Callable[[Kind], bool]) -> Sample:
+    def of_kinds(self, wanted: Callable[[LookKind], bool]) -> Sample:
         """Only those looks."""
         return replace(
             self,
@@ -113,7 +113,9 @@ class Sample:
         theirs = other.of_photos(np.array([places[photo] for photo in mine.photos]))
         labels = Labels(self.labels)
         numbers = np.array([labels.number(name) for name in other.labels], np.int64)
-        own = {kind: Kind(kind.shape, other.provider) for kind in other.looks if not kind.provider}
+        own = {
+            kind: LookKind(kind.shape, other.provider) for kind in other.looks if not kind.provider
+        }
         looks = {
             named: tuple(boxes.labelled(numbers) for boxes in theirs.looks[kind])
             for kind, named in own.items()
@@ -165,7 +167,7 @@ class Sample:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 about = json.loads(str(arrays["about"]))
-                kinds = [(Kind.parse(text), count) for text, count in about["kinds"]]
+                kinds = [(LookKind.parse(text), count) for text, count in about["kinds"]]
                 looks = {
                     kind: tuple(
                         _unpacked(f"{number}/{grouping}", arrays) for grouping in range(count)
@@ -176,7 +178,7 @@ class Sample:
                 known = "covered" in arrays
                 return cls(
                     tuple(about["photos"]),
-                    tuple(Facts(*each) for each in about["facts"]),
+                    tuple(PhotoFacts(*each) for each in about["facts"]),
                     tuple(about["labels"]),
                     looks,
                     asked,
@@ -211,7 +213,7 @@ def _price(plain: list[Any]) -> Price:
     )
 
 
-def _packed(name: str, boxes: Boxes) -> dict[str, NDArray[Any]]:
+def _packed(name: str, boxes: BoxTable) -> dict[str, NDArray[Any]]:
     found = boxes.found
     return {
         f"{name}/starts": boxes.starts,
@@ -221,30 +223,32 @@ def _packed(name: str, boxes: Boxes) -> dict[str, NDArray[Any]]:
     }
 
 
-def _unpacked(name: str, arrays: Mapping[str, NDArray[Any]]) -> Boxes:
-    found = Found(
+def _unpacked(name: str, arrays: Mapping[str, NDArray[Any]]) -> BoxTable:
+    found = BoxArray(
         arrays[f"{name}/labels"].astype(np.int64),
         arrays[f"{name}/scores"].astype(np.float64),
         arrays[f"{name}/xyxy"].astype(np.float64),
     )
-    return Boxes(arrays[f"{name}/starts"], found)
+    return BoxTable(arrays[f"{name}/starts"], found)
 
 
 def sample(
-    facts: Mapping[str, Facts],
-    answers: Mapping[Kind, Mapping[str, Sequence[Sequence[Detection]]]],
+    facts: Mapping[str, PhotoFacts],
+    answers: Mapping[LookKind, Mapping[str, Sequence[Sequence[Detection]]]],
     truth: Mapping[str, Known] | None = None,
     **about: Any,
 ) -> Sample:
     """From detections to arrays. `answers` has, by kind and photo, a list of detections a grouping;
     crowds of the `truth` are not kept. `about` are further fields."""
     labels, photos = Labels(), tuple(facts)
-    looks: dict[Kind, tuple[Boxes, ...]] = {}
-    asked: dict[Kind, Bools] = {}
+    looks: dict[LookKind, tuple[BoxTable, ...]] = {}
+    asked: dict[LookKind, Bools] = {}
     for kind, by_photo in answers.items():
         groupings = _full_groupings(by_photo)
         looks[kind] = tuple(
-            Boxes.of_all([_grouping(labels, by_photo.get(photo, ()), number) for photo in photos])
+            BoxTable.of_all(
+                [_grouping(labels, by_photo.get(photo, ()), number) for photo in photos]
+            )
             for number in range(groupings)
         )
         asked[kind] = np.array(
@@ -255,7 +259,7 @@ def sample(
         )
     if truth is None:
         return Sample(photos, tuple(facts.values()), tuple(labels.names), looks, asked, **about)
-    objects = Boxes.of_all([labels.found(truth[photo][0]) for photo in photos])
+    objects = BoxTable.of_all([labels.found(truth[photo][0]) for photo in photos])
     covered = [[labels.number(name) for name in sorted(truth[photo][1])] for photo in photos]
     table = np.zeros((len(photos), len(labels.names)), bool)
     for row, numbers in enumerate(covered):
@@ -272,5 +276,5 @@ def _full_groupings(by_photo: Mapping[str, Sequence[Sequence[Detection]]]) -> in
     return max(counts[len(counts) // 10], 1)
 
 
-def _grouping(labels: Labels, groupings: Sequence[Sequence[Detection]], number: int) -> Found:
+def _grouping(labels: Labels, groupings: Sequence[Sequence[Detection]], number: int) -> BoxArray:
     return labels.found(groupings[number]) if number < len(groupings) else NOTHING

@@ -18,8 +18,8 @@ from gateway.dialects.native.dialect import DIALECT
 from gateway.dialects.native.render import json_reply
 from gateway.dialects.native.schemas import Failure
 from gateway.dialects.openapi_parts import SECURED, answered, refused
-from gateway.observe.drift import Watcher
-from gateway.pipeline.group_size import Sizes
+from gateway.observe.drift import DriftMonitor
+from gateway.pipeline.group_size import GroupSizer
 from gateway.security.keyring import Keyring
 from thresholds.cascade import Promise
 from thresholds.drift import Mean
@@ -94,9 +94,9 @@ class Routes:
     """The endpoint. Keys and errors are those of the native dialect."""
 
     routes: Sequence[Route]
-    watcher: Watcher
+    watcher: DriftMonitor
     keyring: Keyring
-    sizes: Sizes
+    sizes: GroupSizer
 
     def add_to(self, app: FastAPI) -> None:
         """Adds the endpoint; `describe_routes` adds its description."""

@@ -34,7 +34,7 @@ from gateway.core.errors import (
 )
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Size, Tenant
-from gateway.core.question import Answered, Question
+from gateway.core.question import ItemAnswer, Question
 from gateway.dialects.azure.request import (
     API_VERSIONS,
     BYTES,
@@ -105,7 +105,7 @@ ERRORS: list[tuple[type[GatewayError] | tuple[type[GatewayError], ...], Form]] =
 """The first row whose class fits."""
 
 
-class Azure:
+class AzureDialect:
     """Whatever features of one photo."""
 
     name = "azure"
@@ -149,11 +149,11 @@ class Azure:
     def parse(self, incoming: Incoming) -> Question:
         return read(incoming)
 
-    def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
+    def render(self, question: Question, answers: Sequence[ItemAnswer]) -> Reply:
         (answer,) = answers
         if answer.error is not None:
             raise answer.error
-        assert answer.photo is not None  # noqa: S101  what was answered was admitted
+        assert answer.photo is not None
         size, found = (
             answer.photo.size,
             {task: outcome.found for task, outcome in answer.outcomes.items()},
@@ -201,7 +201,7 @@ def _people(found: Sequence[Detection], size: Size) -> dict[str, Any]:
     }
 
 
-def _tags(found: Sequence[Detection], size: Size) -> dict[str, Any]:  # noqa: ARG001  they lie nowhere
+def _tags(found: Sequence[Detection], size: Size) -> dict[str, Any]:
     labels = [label for label in labels_of(found) if label.score >= LEAST_SCORE]
     return {"values": [{"name": label.label, "confidence": label.score} for label in labels]}
 
@@ -272,4 +272,4 @@ def _reply(status: int, answer: Any, extra: Mapping[str, str] | None = None) -> 
     return Reply(status, msgspec.json.encode(answer), headers)
 
 
-DIALECT = Azure()
+DIALECT = AzureDialect()

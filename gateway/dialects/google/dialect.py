@@ -35,7 +35,7 @@ from gateway.core.errors import (
 )
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
-from gateway.core.question import Answered, Forward, Question
+from gateway.core.question import Forward, ItemAnswer, Question
 from gateway.dialects.call_ids import marks
 from gateway.dialects.credentials import holder_of
 from gateway.dialects.google import request
@@ -107,7 +107,7 @@ def _places(call: str) -> Iterator[str]:
         yield "/{prefix:path}" + place
 
 
-class Google:
+class GoogleDialect:
     """All features of up to 16 photos; what is no question about photos is handed on, where the
     operator lets it."""
 
@@ -143,7 +143,7 @@ class Google:
             return Forward(call[1], request.billed(incoming.body or b"{}"), target=call[0])
         return request.question(request.read(incoming.body or b"{}"), mask_asked(incoming))
 
-    def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
+    def render(self, question: Question, answers: Sequence[ItemAnswer]) -> Reply:
         return _reply(200, answer_of(question, answers), marked(answers))
 
     def render_error(self, error: GatewayError) -> Reply:
@@ -165,7 +165,7 @@ def mask_asked(incoming: Incoming) -> Mask:
     return mask_of((*given, incoming.headers.get(MASK_HEADER, ""))[0])
 
 
-def answer_of(question: Question, answers: Sequence[Answered]) -> dict[str, Any]:
+def answer_of(question: Question, answers: Sequence[ItemAnswer]) -> dict[str, Any]:
     """The whole answer, in proto3's JSON."""
     asked: request.Options = question.options
     responses = [_response(answer, most) for answer, most in zip(answers, asked.most, strict=True)]
@@ -189,7 +189,7 @@ def details_of(error: GatewayError) -> list[Mapping[str, Any]]:
     return details
 
 
-def _response(answer: Answered, most: Mapping[Task, int]) -> dict[str, Any]:
+def _response(answer: ItemAnswer, most: Mapping[Task, int]) -> dict[str, Any]:
     """One photo's answer, with its error where there is one; empty where nothing was found."""
     told: dict[str, Any] = {}
     for task, outcome in answer.outcomes.items():
@@ -206,4 +206,4 @@ def _reply(status: int, answer: Any, extra: Mapping[str, str] | None = None) -> 
     return Reply(status, msgspec.json.encode(answer), headers)
 
 
-DIALECT = Google()
+DIALECT = GoogleDialect()

@@ -12,15 +12,21 @@ from typing import Any
 
 from gateway.core.errors import BadRequest, GatewayError
 from gateway.core.exchange import Incoming, Reply
-from gateway.core.question import Answered, Question
+from gateway.core.question import ItemAnswer, Question
 from gateway.dialects.google import request
-from gateway.dialects.google.dialect import Google, answer_of, details_of, mask_asked, status_of
+from gateway.dialects.google.dialect import (
+    GoogleDialect,
+    answer_of,
+    details_of,
+    mask_asked,
+    status_of,
+)
 from gateway.dialects.google.image_context import Context, check_bytes, context_of
 from gateway.dialects.headers import retry_after
 from gateway.dialects.labels import marked
 
 SERVICE, METHOD = "google.cloud.vision.v1.ImageAnnotator", "BatchAnnotateImages"
-MAX_MESSAGE_BYTES = Google.limits.max_bytes + 2**20
+MAX_MESSAGE_BYTES = GoogleDialect.limits.max_bytes + 2**20
 """A photo of the largest kind, and what goes with it."""
 MAX_TEXT = 1000
 """Of an error's message: clients take a few kilobytes of metadata in all."""
@@ -37,7 +43,7 @@ CODES = {
 Fields = Mapping[str, tuple[str, Any]]
 
 
-class GoogleGrpc(Google):
+class GoogleGrpc(GoogleDialect):
     """Google's dialect in messages. Holds their classes, and by message the names of its fields."""
 
     paths: tuple[str, ...] = (f"/{SERVICE}/{METHOD}",)
@@ -63,7 +69,7 @@ class GoogleGrpc(Google):
         request.check_photos(len(asked.requests))
         return request.question([_wanted(each) for each in asked.requests], mask_asked(incoming))
 
-    def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
+    def render(self, question: Question, answers: Sequence[ItemAnswer]) -> Reply:
         told = answer_of(question, answers)
         message = self._answer()
         for each in told.get("responses", ()):
@@ -129,7 +135,7 @@ OWN = frozenset(
 """Members that are made here."""
 
 
-def _wanted(asked: Any) -> request.Wanted:
+def _wanted(asked: Any) -> request.RequestedFeature:
     request.check_features(len(asked.features))
     features = [
         request.Feature(
@@ -139,7 +145,7 @@ def _wanted(asked: Any) -> request.Wanted:
         )
         for each in asked.features
     ]
-    return request.Wanted(_photo(asked.image), features, _context(asked))
+    return request.RequestedFeature(_photo(asked.image), features, _context(asked))
 
 
 def _photo(image: Any) -> Any:

@@ -73,7 +73,7 @@ class Feature(NamedTuple):
     model: str = ""
 
 
-class Wanted(NamedTuple):
+class RequestedFeature(NamedTuple):
     """One photo, or where it lies, and what is wanted of it, whichever way it came."""
 
     photo: bytes | Source | GatewayError
@@ -89,7 +89,7 @@ class Options(NamedTuple):
     mask: Mask
 
 
-def question(wanted: Sequence[Wanted], mask: Mask) -> Question:
+def question(wanted: Sequence[RequestedFeature], mask: Mask) -> Question:
     """What is asked of all photos of a call. Raises BadRequest."""
     return Question(tuple(map(_item, wanted)), Options(tuple(map(_most, wanted)), mask))
 
@@ -120,7 +120,7 @@ def source(url: str) -> Source | GatewayError:
     return Source(url)
 
 
-def _item(wanted: Wanted) -> Item:
+def _item(wanted: RequestedFeature) -> Item:
     """A photo and what is asked of it, or why it is not."""
     names = [feature.name for feature in wanted.features]
     if not names:
@@ -133,7 +133,7 @@ def _item(wanted: Wanted) -> Item:
     return Item(wanted.photo, tuple(_ask(task, wanted) for task in tasks))
 
 
-def _ask(task: Task, wanted: Wanted) -> Ask:
+def _ask(task: Task, wanted: RequestedFeature) -> Ask:
     if task == Task.EXTRAS:
         named = {
             feature.name: feature for feature in wanted.features if FEATURES[feature.name] == task
@@ -162,7 +162,7 @@ def _extra(feature: Feature, context: Context) -> str:
     return feature.name + ("?" + urlencode(given) if given else "")
 
 
-def _most(wanted: Wanted) -> dict[Task, int]:
+def _most(wanted: RequestedFeature) -> dict[Task, int]:
     return {FEATURES[each.name]: each.most for each in wanted.features if each.name in FEATURES}
 
 
@@ -208,7 +208,7 @@ class Batch(Struct, frozen=True):
     requests: list[JsonWanted] | None = None
 
 
-def read(body: bytes) -> list[Wanted]:
+def read(body: bytes) -> list[RequestedFeature]:
     """What is wanted of each photo. Raises BadRequest."""
     if len(body) > MAX_REQUEST_BYTES:
         raise BadRequest(f"Request payload size exceeds the limit: {MAX_REQUEST_BYTES} bytes.")
@@ -224,11 +224,11 @@ def _decoded(body: bytes, form: type[Any]) -> Any:
         raise BadRequest(f"Invalid JSON payload received. {error}") from None
 
 
-def _wanted(index: int, each: JsonWanted) -> Wanted:
+def _wanted(index: int, each: JsonWanted) -> RequestedFeature:
     check_features(len(each.features or ()))
     features = [feature.feature for feature in each.features or ()]
     context = contexts.read(bytes(each.context) or bytes(each.image_context))
-    return Wanted(_photo(index, each.image or JsonImage()), features, context)
+    return RequestedFeature(_photo(index, each.image or JsonImage()), features, context)
 
 
 def _photo(index: int, image: JsonImage) -> bytes | Source | GatewayError:

@@ -74,7 +74,7 @@ def told_of(task: Task, found: Found, size: Size, most: int) -> Told:
     return ANSWERS[task](found, size, most)
 
 
-def _objects(found: Found, size: Size, most: int) -> Told:  # noqa: ARG001  these are in fractions
+def _objects(found: Found, size: Size, most: int) -> Told:
     """Objects in the corners of their boxes, from the top left clockwise."""
     rows = [
         {
@@ -93,7 +93,7 @@ def _objects(found: Found, size: Size, most: int) -> Told:  # noqa: ARG001  thes
     return {"localizedObjectAnnotations": rows} if rows else {}
 
 
-def _labels(found: Found, size: Size, most: int) -> Told:  # noqa: ARG001  these have no place
+def _labels(found: Found, size: Size, most: int) -> Told:
     rows = []
     for each in _ranked(labels_of(found), most):
         if each.score >= LEAST_SCORE:
@@ -122,7 +122,7 @@ def _logos(found: Found, size: Size, most: int) -> Told:
     return {"logoAnnotations": rows} if rows else {}
 
 
-def _safe_search(found: Found, size: Size, most: int) -> Told:  # noqa: ARG001  it has no place and no number
+def _safe_search(found: Found, size: Size, most: int) -> Told:
     """All five, always. A photo of which nothing is told was cleared together with others."""
     graded = {
         each.label: _grade(each.details.get("likelihood", likelihood(unit(each.score))))
@@ -181,7 +181,7 @@ def _grade(likelihood: Any) -> str:
     return LIKELIHOODS[likelihood if known else UNKNOWN]
 
 
-def _extras(found: Found, size: Size, most: int) -> Told:  # noqa: ARG001  the vendor did what was asked
+def _extras(found: Found, size: Size, most: int) -> Told:
     """The vendor's own members, as they are."""
     told: Told = {}
     for each in found:

@@ -20,7 +20,7 @@ Corners = tuple[Point, Point, Point, Point]
 """From the text's own top left clockwise, as fractions of the photo."""
 
 
-class Word(NamedTuple):
+class TextWord(NamedTuple):
     """A word, and what follows it in Google's names: SPACE, LINE_BREAK, or nothing."""
 
     text: str
@@ -29,10 +29,10 @@ class Word(NamedTuple):
     follows: str
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """A line, of one word at least."""
 
-    words: tuple[Word, ...]
+    words: tuple[TextWord, ...]
     corners: Corners
     score: float
 
@@ -61,7 +61,7 @@ def unit(value: float) -> float:
     return min(max(0.0, value), 1.0)
 
 
-def _lines(found: Sequence[Detection]) -> Iterator[Line]:
+def _lines(found: Sequence[Detection]) -> Iterator[TextLine]:
     """Lines in their order, each with the words that name it."""
     words: dict[int | None, list[Detection]] = {}
     for each in found:
@@ -70,30 +70,32 @@ def _lines(found: Sequence[Detection]) -> Iterator[Line]:
     for each in found:
         if each.kind == "LINE":
             own = words.get(each.key, []) if each.key is not None else []
-            yield Line(
+            yield TextLine(
                 _known(each, own) if own else _parted(each), _corners(each), unit(each.score)
             )
 
 
-def _known(line: Detection, words: Sequence[Detection]) -> tuple[Word, ...]:
+def _known(line: Detection, words: Sequence[Detection]) -> tuple[TextWord, ...]:
     """The line's words; there is a space between two of them unless the line's text shows that
     there is none."""
-    made: list[Word] = []
+    made: list[TextWord] = []
     rest = line.label
     for word in words:
         rest = rest.lstrip()
         rest = rest[len(word.label) :] if rest.startswith(word.label) else ""
         follows = "SPACE" if not rest or rest[0].isspace() else ""
-        made.append(Word(word.label, _corners(word), unit(word.score), follows))
+        made.append(TextWord(word.label, _corners(word), unit(word.score), follows))
     return *made[:-1], made[-1]._replace(follows="LINE_BREAK")
 
 
-def _parted(line: Detection) -> tuple[Word, ...]:
+def _parted(line: Detection) -> tuple[TextWord, ...]:
     """The words of a line that came without any, where they would be if all characters were of one
     width."""
     corners, score, length = _corners(line), unit(line.score), len(line.label)
     made = [
-        Word(match[0], _part(corners, match.start() / length, match.end() / length), score, "SPACE")
+        TextWord(
+            match[0], _part(corners, match.start() / length, match.end() / length), score, "SPACE"
+        )
         for match in re.finditer(r"\S+", line.label)
     ]
     return *made[:-1], *(word._replace(follows="LINE_BREAK") for word in made[-1:])
@@ -137,7 +139,7 @@ def _along(a: Point, b: Point, fraction: float) -> Point:
     return a[0] + (b[0] - a[0]) * fraction, a[1] + (b[1] - a[1]) * fraction
 
 
-def _around(lines: Sequence[Line]) -> Corners:
+def _around(lines: Sequence[TextLine]) -> Corners:
     """The upright rectangle around all lines."""
     xs, ys = zip(*(point for line in lines for point in line.corners), strict=True)
     x0, y0, x1, y1 = min(xs), min(ys), max(xs), max(ys)
@@ -148,7 +150,7 @@ def _entity(text: str, corners: Corners, size: Size) -> dict[str, Any]:
     return {"description": text, "boundingPoly": poly(corners, size)}
 
 
-def _block(lines: Sequence[Line], size: Size) -> dict[str, Any]:
+def _block(lines: Sequence[TextLine], size: Size) -> dict[str, Any]:
     return {
         "blockType": "TEXT",
         "confidence": sum(line.score for line in lines) / len(lines),
@@ -157,19 +159,19 @@ def _block(lines: Sequence[Line], size: Size) -> dict[str, Any]:
     }
 
 
-def _paragraph(line: Line, size: Size) -> dict[str, Any]:
+def _paragraph(line: TextLine, size: Size) -> dict[str, Any]:
     words = [_word(word, size) for word in line.words]
     return {"confidence": line.score, "boundingBox": poly(line.corners, size), "words": words}
 
 
-def _word(word: Word, size: Size) -> dict[str, Any]:
+def _word(word: TextWord, size: Size) -> dict[str, Any]:
     symbols = [_symbol(word, place, size) for place in range(len(word.text))]
     if word.follows:
         symbols[-1]["property"] = {"detectedBreak": {"type": word.follows}}
     return {"confidence": word.score, "boundingBox": poly(word.corners, size), "symbols": symbols}
 
 
-def _symbol(word: Word, place: int, size: Size) -> dict[str, Any]:
+def _symbol(word: TextWord, place: int, size: Size) -> dict[str, Any]:
     length = len(word.text)
     corners = _part(word.corners, place / length, (place + 1) / length)
     return {"text": word.text[place], "confidence": word.score, "boundingBox": poly(corners, size)}

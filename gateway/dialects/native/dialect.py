@@ -13,7 +13,7 @@ from python_multipart.multipart import parse_options_header
 from gateway.core.errors import BadRequest, GatewayError
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
-from gateway.core.question import Answered, Item, Question
+from gateway.core.question import Item, ItemAnswer, Question
 from gateway.dialects.call_ids import MAX_ID_CHARS, marks
 from gateway.dialects.credentials import holder_of
 from gateway.dialects.headers import retry_after
@@ -129,7 +129,7 @@ class Native:
         items = tuple(Item(data, asks) for _, data in photos)
         return Question(items, _Named(wanted, names), deadline_s, wanted.quality)
 
-    def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
+    def render(self, question: Question, answers: Sequence[ItemAnswer]) -> Reply:
         if len(answers) == 1 and answers[0].error is not None:
             raise answers[0].error
         options: _Named = question.options

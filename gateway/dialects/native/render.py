@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from gateway.core.exchange import Reply
 from gateway.core.model import Outcome, Size, Step, concerning
-from gateway.core.question import Answered
+from gateway.core.question import ItemAnswer
 from gateway.dialects.native.schemas import BoxOut, Found, Mark, Options, PhotoOut, Problem, Trail
 from providers.detection import Box, Detection, Task
 
 
-def outcome_of(answer: Answered, task: Task) -> Outcome:
+def outcome_of(answer: ItemAnswer, task: Task) -> Outcome:
     """Of a photo that was asked one thing."""
     return answer.outcomes.get(task) or Outcome(None, error=answer.refusal)
 

@@ -31,7 +31,7 @@ from gateway.core.errors import (
 )
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
-from gateway.core.question import Answered, Forward, Question
+from gateway.core.question import Forward, ItemAnswer, Question
 from gateway.dialects.call_ids import marks
 from gateway.dialects.headers import QUALITY_HEADER
 from gateway.dialects.rekognition import request
@@ -66,7 +66,7 @@ ERRORS: list[tuple[type[GatewayError], int, str]] = [
 and to retry."""
 
 
-class Rekognition:
+class RekognitionDialect:
     """Every operation that looks at one photo and keeps nothing; others are handed on, where the
     operator lets them."""
 
@@ -95,7 +95,7 @@ class Rekognition:
             )
         return request.read(operation, incoming.body or b"")
 
-    def render(self, question: Question, answers: Sequence[Answered]) -> Reply:
+    def render(self, question: Question, answers: Sequence[ItemAnswer]) -> Reply:
         (answer,) = answers
         if answer.error is not None:
             raise answer.error
@@ -129,4 +129,4 @@ def _reply(status: int, answer: Any, extra: dict[str, str] | None = None) -> Rep
     return Reply(status, msgspec.json.encode(answer), headers)
 
 
-DIALECT = Rekognition()
+DIALECT = RekognitionDialect()

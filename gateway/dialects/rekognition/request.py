@@ -103,7 +103,7 @@ class ImageProperties(Struct, rename="pascal", frozen=True):
     max_dominant_colors: Annotated[int, Meta(ge=0, le=20)] | None = None
 
 
-class Settings(Struct, rename="pascal", frozen=True):
+class LabelSettings(Struct, rename="pascal", frozen=True):
     general_labels: GeneralLabels | None = None
     image_properties: ImageProperties | None = None
 
@@ -113,7 +113,7 @@ class DetectLabels(Operation, rename="pascal", frozen=True, kw_only=True):
     min_confidence: Percent | None = None
     features: Annotated[tuple[Feature, ...], Meta(max_length=2)] = ()
     """General labels, where none is named."""
-    settings: Settings = Settings()
+    settings: LabelSettings = LabelSettings()
 
     @property
     def filters(self) -> GeneralLabels:
@@ -215,14 +215,14 @@ class BoundingBox(Struct, rename="pascal", frozen=True):
         return Box(self.left, self.top, self.left + self.width, self.top + self.height)
 
 
-class Point(Struct, rename="pascal", frozen=True):
+class PointFields(Struct, rename="pascal", frozen=True):
     x: Fraction
     y: Fraction
 
 
 class Region(Struct, rename="pascal", frozen=True):
     bounding_box: BoundingBox | None = None
-    polygon: Annotated[tuple[Point, ...], Meta(max_length=10)] = ()
+    polygon: Annotated[tuple[PointFields, ...], Meta(max_length=10)] = ()
 
     def holds(self, x: float, y: float) -> bool:
         """Whether a point lies in the region; by the even-odd rule in a polygon."""

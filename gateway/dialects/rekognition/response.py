@@ -211,7 +211,7 @@ def _told_of(face: Detection) -> Mapping[str, Any]:
     return told
 
 
-def celebrities(asked: request.RecognizeCelebrities, found: Mapping[Task, Found]) -> Told:  # noqa: ARG001
+def celebrities(asked: request.RecognizeCelebrities, found: Mapping[Task, Found]) -> Told:
     """Who was recognised, and the faces of those who were not."""
     every = found[Task.CELEBRITIES]
     members = ("Emotions", "Smile")

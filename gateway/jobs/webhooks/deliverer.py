@@ -38,7 +38,7 @@ Secrets = Callable[[str], Sequence[str]]
 """A tenant's secrets, the one in force first."""
 
 
-class Result(StrEnum):
+class DeliveryResult(StrEnum):
     MADE = "made"
     AGAIN = "again"
     DEAD = "dead"
@@ -51,14 +51,14 @@ class Attempt:
     there will."""
 
     delivery: Delivery
-    result: Result
+    result: DeliveryResult
     took_s: float
     error: str = ""
     again_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class DeliveryPace:
     """How much is done at a time.
 
     `attempt_s` is how long one attempt may take; `concurrency` and `per_host` how many are under
@@ -103,13 +103,13 @@ def again_at(attempts: int, now: float, rng: random.Random) -> float | None:
     return now + PAUSES_S[attempts] * (1 + rng.uniform(0, JITTER))
 
 
-def judged(status: int) -> tuple[Result, str]:
+def judged(status: int) -> tuple[DeliveryResult, str]:
     """What a receiver's status means. A redirect is a failure: the client is to name the place
     itself."""
     if 200 <= status < 300:
-        return Result.MADE, ""
+        return DeliveryResult.MADE, ""
     return (
-        Result.DEAD if status == GONE else Result.AGAIN
+        DeliveryResult.DEAD if status == GONE else DeliveryResult.AGAIN
     ), f"The receiver answered with status {status}."
 
 
@@ -127,8 +127,8 @@ class Deliverer:
         body: Body,
         secrets: Secrets,
         *,
-        observe: Callable[[Attempt], None] = lambda attempt: None,  # noqa: ARG005  nobody listens
-        pace: Pace | None = None,
+        observe: Callable[[Attempt], None] = lambda attempt: None,
+        pace: DeliveryPace | None = None,
         clock: Clock | None = None,
         wall: Clock = time.time,
         rng: random.Random | None = None,
@@ -136,7 +136,7 @@ class Deliverer:
         """`clock` is the store's; `wall` the clock that receivers compare with theirs."""
         self._store, self._post, self._body, self._secrets = store, post, body, secrets
         self._observe = observe
-        self._pace = pace or Pace()
+        self._pace = pace or DeliveryPace()
         self._clock, self._wall, self._rng = clock or steady(), wall, rng or random.Random()
         self._woken = asyncio.Event()
         self._slots = asyncio.Semaphore(self._pace.concurrency)
@@ -197,38 +197,40 @@ class Deliverer:
         began = self._clock()
         result, error = await self._tried(delivery)
         now = self._clock()
-        again = again_at(delivery.attempts, now, self._rng) if result is Result.AGAIN else None
-        if result is Result.AGAIN and again is None:
-            result = Result.DEAD
-        if result in (Result.MADE, Result.DROPPED):
+        again = (
+            again_at(delivery.attempts, now, self._rng) if result is DeliveryResult.AGAIN else None
+        )
+        if result is DeliveryResult.AGAIN and again is None:
+            result = DeliveryResult.DEAD
+        if result in (DeliveryResult.MADE, DeliveryResult.DROPPED):
             await self._store.made(delivery.id)
         else:
             await self._store.failed(delivery.id, error, again)
         self._observe(Attempt(delivery, result, now - began, error, again))
 
-    async def _tried(self, delivery: Delivery) -> tuple[Result, str]:
+    async def _tried(self, delivery: Delivery) -> tuple[DeliveryResult, str]:
         try:
             async with asyncio.timeout(self._pace.attempt_s):
                 return await self._send(delivery)
         except UrlRefused as error:
-            return Result.DEAD, str(error)
+            return DeliveryResult.DEAD, str(error)
         except FetchFailed as error:
-            return Result.AGAIN, str(error)
+            return DeliveryResult.AGAIN, str(error)
         except TimeoutError:
-            return Result.AGAIN, "The receiver took too long."
+            return DeliveryResult.AGAIN, "The receiver took too long."
         except GatewayError:
             raise  # the buffer is away: that was no attempt
         except Exception:
             log.exception("webhook %s", delivery.id)
-            return Result.AGAIN, "Something went wrong here; the operator's log says what."
+            return DeliveryResult.AGAIN, "Something went wrong here; the operator's log says what."
 
-    async def _send(self, delivery: Delivery) -> tuple[Result, str]:
+    async def _send(self, delivery: Delivery) -> tuple[DeliveryResult, str]:
         body = await self._body(delivery)
         if body is None:
-            return Result.DROPPED, ""
+            return DeliveryResult.DROPPED, ""
         known = self._secrets(delivery.tenant)
         if not known:
-            return Result.AGAIN, "There is no secret to sign with."
+            return DeliveryResult.AGAIN, "There is no secret to sign with."
         headers = signing.headers(known, delivery.id, int(self._wall()), body)
         return judged(await self._post(delivery.url, body, headers))
 

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 
 from gateway.core.model import Photo, Size
 from gateway.grid.layout import lay_out
-from gateway.grid.renderer import Studio
+from gateway.grid.renderer import Renderer
 from gateway.grid.ungrid import ungrid
-from gateway.upstream.client import Asker
+from gateway.upstream.client import UpstreamClient
 from providers.base import Provider
 from providers.detection import Box, Detection, Task
 from providers.errors import NoAnswer, PictureRefused
@@ -39,7 +39,7 @@ KEEP_TRYING_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CanvasQuestion:
     """One canvas to ask about: a full grid of `shape`, turned towards the photos' orientation when
     it is laid out."""
 
@@ -51,7 +51,7 @@ class Question:
         return hashlib.sha256(f"{self.shape} {' '.join(self.photos)}".encode()).hexdigest()
 
 
-class Store:
+class AnswerStore:
     """The answers of one profile, in a folder: one JSON object a line, appended and synced one by
     one.
 
@@ -72,10 +72,10 @@ class Store:
         _end_last_line(self._file)
         self._answers: dict[str, Sequence[Detection]] = dict(_read_lines(self._file))
 
-    def get(self, question: Question) -> Sequence[Detection] | None:
+    def get(self, question: CanvasQuestion) -> Sequence[Detection] | None:
         return self._answers.get(question.key)
 
-    def put(self, question: Question, found: Sequence[Detection]) -> None:
+    def put(self, question: CanvasQuestion, found: Sequence[Detection]) -> None:
         row = {
             "key": question.key,
             "shape": str(question.shape),
@@ -121,7 +121,7 @@ def _plain(detection: Detection) -> dict[str, Any]:
 
 def questions(
     sizes: Mapping[str, Size], shapes: Sequence[Shape], groupings: int, seed: int = 0
-) -> list[Question]:
+) -> list[CanvasQuestion]:
     """Every canvas that a profile asks about.
 
     At each shape photos are grouped at random with others of their orientation, `groupings` times,
@@ -129,14 +129,14 @@ def questions(
     asked: a shape is profiled full. A question that two groupings have stands twice; its one answer
     is both's.
     """
-    asked: list[Question] = []
+    asked: list[CanvasQuestion] = []
     for shape in shapes:
         for grouping in range(groupings if shape.cells > 1 else 1):
             rng = random.Random(f"{seed} {shape} {grouping}")
             for portrait in (False, True):
                 keys = sorted(key for key, size in sizes.items() if size.portrait == portrait)
                 rng.shuffle(keys)
-                asked += [Question(shape, group) for group in _groups(keys, shape.cells)]
+                asked += [CanvasQuestion(shape, group) for group in _groups(keys, shape.cells)]
     return asked
 
 
@@ -147,7 +147,7 @@ def _groups(keys: Sequence[str], cells: int) -> Iterator[tuple[str, ...]]:
 
 
 @dataclass
-class Profiler:
+class Collector:
     """Asks what is missing, with the route's border around each photo. Holds what became of it
     beside answers.
 
@@ -158,14 +158,14 @@ class Profiler:
     provider: Provider
     task: Task
     photos: Mapping[str, Photo]
-    store: Store
-    studio: Studio
+    store: AnswerStore
+    studio: Renderer
     border: Border = "none"
-    refused: list[Question] = field(default_factory=list)
-    unanswered: list[Question] = field(default_factory=list)
+    refused: list[CanvasQuestion] = field(default_factory=list)
+    unanswered: list[CanvasQuestion] = field(default_factory=list)
     stopping: bool = False
 
-    async def ask(self, missing: Sequence[Question], on_answer: Callable[[], None]) -> None:
+    async def ask(self, missing: Sequence[CanvasQuestion], on_answer: Callable[[], None]) -> None:
         """Asks all of them, as many at a time as the provider takes; each answer is stored before
         the next is asked.
 
@@ -173,7 +173,7 @@ class Profiler:
         cannot answer at all, NoAnswer before any other; then, and when cancelled, what is under way
         is still waited for and stored, for it will be billed.
         """
-        asker = Asker(self.provider, time.monotonic, random.Random())
+        asker = UpstreamClient(self.provider, time.monotonic, random.Random())
         left = iter(missing)
 
         async def worker() -> None:
@@ -193,7 +193,7 @@ class Profiler:
         for failure in failures:
             raise failure
 
-    async def _one(self, asker: Asker, question: Question) -> None:
+    async def _one(self, asker: UpstreamClient, question: CanvasQuestion) -> None:
         photos = [self.photos[key] for key in question.photos]
         shape = question.shape.towards(portrait=photos[0].size.portrait)
         about = self.provider.about.for_task(self.task)
@@ -212,23 +212,23 @@ class Profiler:
             self.store.put(question, answer.found)
 
 
-class Answered(NamedTuple):
+class StoredAnswer(NamedTuple):
     """A question with its answer taken apart: the shape as it was laid out, and each photo's own
     detections."""
 
-    question: Question
+    question: CanvasQuestion
     laid_out: Shape
     found: list[list[Detection]]
 
 
 def answered(
-    asked: Sequence[Question],
+    asked: Sequence[CanvasQuestion],
     sizes: Mapping[str, Size],
-    store: Store,
+    store: AnswerStore,
     canvas: tuple[int, int],
     *,
     least_px: int = 1,
-) -> Iterator[Answered]:
+) -> Iterator[StoredAnswer]:
     """Those of the questions that the store has an answer to, in their order."""
     for question in asked:
         found = store.get(question)
@@ -237,10 +237,10 @@ def answered(
             layout = lay_out(
                 [sizes[key] for key in question.photos], shape, canvas, least_px=least_px
             )
-            yield Answered(question, shape, ungrid(layout, found))
+            yield StoredAnswer(question, shape, ungrid(layout, found))
 
 
-def collect(every: Iterable[Answered]) -> dict[Shape, dict[str, list[list[Detection]]]]:
+def collect(every: Iterable[StoredAnswer]) -> dict[Shape, dict[str, list[list[Detection]]]]:
     """Each photo's own detections, by shape and photo, one list a grouping."""
     answers: dict[Shape, dict[str, list[list[Detection]]]] = defaultdict(lambda: defaultdict(list))
     for question, _, found in every:

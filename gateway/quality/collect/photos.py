@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from gateway.core.errors import PhotoError
-from gateway.core.limits import House
+from gateway.core.limits import PhotoLimits
 from gateway.core.model import Photo
 from gateway.intake.admission import admit
 from providers.base import Limits
@@ -21,14 +21,14 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 FORMATS = frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"})
 
 
-class Sampled(NamedTuple):
+class SamplePhoto(NamedTuple):
     """A photo's file, and what is true of it where there is ground truth."""
 
     path: Path
     known: Known | None
 
 
-def find_photos(folders: Sequence[Path], truths: Sequence[Path]) -> dict[str, Sampled]:
+def find_photos(folders: Sequence[Path], truths: Sequence[Path]) -> dict[str, SamplePhoto]:
     """The sample, by the digest of each photo's content: all photos in the folders, or those that
     the truths list.
 
@@ -40,7 +40,7 @@ def find_photos(folders: Sequence[Path], truths: Sequence[Path]) -> dict[str, Sa
             f"{len(folders)} --photos and {len(truths)} --truth: give one truth for each folder, in the "
             "same order, or none"
         )
-    found: dict[str, Sampled] = {}
+    found: dict[str, SamplePhoto] = {}
     for folder, truth in zip_longest(folders, truths):
         for sampled in _listed(folder, read_coco(truth)) if truth else _all(folder):
             found[digest(sampled.path)] = sampled
@@ -54,29 +54,31 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:20]
 
 
-def _listed(folder: Path, truth: Mapping[str, Known]) -> Iterator[Sampled]:
+def _listed(folder: Path, truth: Mapping[str, Known]) -> Iterator[SamplePhoto]:
     for name, known in truth.items():
         places = [place for place in (folder / name, folder / "images" / name) if place.is_file()]
         if not places:
             raise ValueError(f"{folder}: the ground truth lists {name}, which is not there")
-        yield Sampled(places[0], known)
+        yield SamplePhoto(places[0], known)
 
 
-def _all(folder: Path) -> Iterator[Sampled]:
+def _all(folder: Path) -> Iterator[SamplePhoto]:
     return (
-        Sampled(path, None) for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES
+        SamplePhoto(path, None)
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES
     )
 
 
 def open_photos(
-    files: Mapping[str, Sampled], limits: Limits
+    files: Mapping[str, SamplePhoto], limits: Limits
 ) -> tuple[dict[str, Photo], dict[Path, str]]:
     """The photos that can be looked at, and why the others cannot."""
     photos: dict[str, Photo] = {}
     refused: dict[Path, str] = {}
     for key, (path, _) in files.items():
         try:
-            photos[key] = admit(key, path.read_bytes(), limits, House())
+            photos[key] = admit(key, path.read_bytes(), limits, PhotoLimits())
         except PhotoError as error:
             refused[path] = str(error)
     return photos, refused

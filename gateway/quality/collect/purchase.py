@@ -19,8 +19,14 @@ from gateway.config import settings
 from gateway.config.errors import ConfigError
 from gateway.config.settings import Settings
 from gateway.core.model import Photo, Size
-from gateway.grid.renderer import Studio
-from gateway.quality.collect.collector import Answered, Profiler, Question, Store, answered
+from gateway.grid.renderer import Renderer
+from gateway.quality.collect.collector import (
+    AnswerStore,
+    CanvasQuestion,
+    Collector,
+    StoredAnswer,
+    answered,
+)
 from providers.base import Price, Provider
 from providers.detection import Task
 from providers.errors import NoAnswer, ProviderError
@@ -44,18 +50,18 @@ VOLATILE = {
 
 
 @dataclass(frozen=True)
-class Errand:
+class Purchase:
     """Questions to one provider, where its answers are kept, and what they are for."""
 
     provider: Provider
-    questions: Sequence[Question]
-    store: Store
+    questions: Sequence[CanvasQuestion]
+    store: AnswerStore
     border: Border = "none"
     purpose: str = ""
     task: Task = Task.OBJECTS
 
     @cached_property
-    def missing(self) -> list[Question]:
+    def missing(self) -> list[CanvasQuestion]:
         """What was not paid for when it was looked at first, each question once."""
         return list(
             dict.fromkeys(
@@ -68,7 +74,7 @@ class Errand:
         """How many are paid for in all."""
         return len(set(self.questions))
 
-    def answered(self, sizes: Mapping[str, Size]) -> list[Answered]:
+    def answered(self, sizes: Mapping[str, Size]) -> list[StoredAnswer]:
         """What there is an answer to, photos' sizes given."""
         about = self.provider.about.for_task(self.task)
         least_px = about.limits.min_side_px
@@ -76,10 +82,10 @@ class Errand:
 
 
 def run(
-    errands: Sequence[Errand],
+    errands: Sequence[Purchase],
     task: Task,
     photos: Mapping[str, Photo],
-    studio: Studio,
+    studio: Renderer,
     *,
     console: Console,
     confirmed: bool,
@@ -108,7 +114,7 @@ def run(
     asyncio.run(_ask_all(left, task, photos, studio, console))
 
 
-def _what(errand: Errand) -> str:
+def _what(errand: Purchase) -> str:
     missing, everything = len(errand.missing), errand.images
     about = f"{missing} images to ask {errand.provider.about.name} about{errand.purpose}"
     return f"{about} ({everything - missing} of {everything} are paid for already)"
@@ -126,19 +132,19 @@ def confirm(*, confirmed: bool) -> None:
 
 
 async def _ask_all(
-    errands: Sequence[Errand],
+    errands: Sequence[Purchase],
     task: Task,
     photos: Mapping[str, Photo],
-    studio: Studio,
+    studio: Renderer,
     console: Console,
 ) -> None:
     """One after the other, all in one event loop: a provider's connections belong to it."""
     for errand in errands:
-        profiler = Profiler(errand.provider, task, photos, errand.store, studio, errand.border)
+        profiler = Collector(errand.provider, task, photos, errand.store, studio, errand.border)
         await _ask(profiler, errand, console)
 
 
-async def _ask(profiler: Profiler, errand: Errand, console: Console) -> None:
+async def _ask(profiler: Collector, errand: Purchase, console: Console) -> None:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -162,7 +168,7 @@ async def _ask(profiler: Profiler, errand: Errand, console: Console) -> None:
         console.print(f"[yellow]{len(profiler.refused)} canvases were refused and are left out[/]")
 
 
-def _unanswered(profiler: Profiler, error: NoAnswer) -> str:
+def _unanswered(profiler: Collector, error: NoAnswer) -> str:
     count = len(profiler.unanswered)
     return (
         f"{profiler.provider.about.name} did not answer in time ({error}): {count} "

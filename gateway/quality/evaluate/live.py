@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,7 +37,7 @@ WHO = Tenant("evaluate", "evaluate")
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LabelledPhotos:
     """Photos by the digest of their content, and what is true of each where there is ground
     truth."""
 
@@ -45,7 +46,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class StrategyResult:
     """What came of one strategy: each photo's detections, what was billed in images of the route's
     own provider, and how many photos failed."""
 
@@ -59,7 +60,9 @@ class Result:
         return self.billed / max(len(self.found), 1)
 
 
-def read_sample(folders: Sequence[Path], truths: Sequence[Path], console: Console) -> Sample:
+def read_sample(
+    folders: Sequence[Path], truths: Sequence[Path], console: Console
+) -> LabelledPhotos:
     """Raises ConfigError for what cannot be read; photos that cannot be decoded are left out, and
     named."""
     try:
@@ -68,7 +71,7 @@ def read_sample(folders: Sequence[Path], truths: Sequence[Path], console: Consol
         raise ConfigError(str(error)) from None
     if not photos:
         raise ConfigError("none of the photos can be looked at")
-    return Sample(photos, known)
+    return LabelledPhotos(photos, known)
 
 
 def full_images(strategies: Sequence[Strategy], route: Route, photos: int) -> dict[str, int]:
@@ -134,7 +137,7 @@ def build(
 
 async def ask(
     parts: Parts, photos: Mapping[str, Photo], clients: int, on_answer: Callable[[], None]
-) -> Result:
+) -> StrategyResult:
     """Every photo's answer, of so many clients that each ask about one photo after another."""
     (route,) = parts.routes.values()
     left = iter(photos.items())
@@ -161,7 +164,7 @@ async def ask(
     costs = Costs({**prices, "": prices[route.provider]})
     steps = (step for outcome in outcomes.values() for step in outcome.steps)
     billed = sum(step.share * costs.relative(step.provider) for step in steps)
-    return Result(found, billed, len(outcomes) - len(found))
+    return StrategyResult(found, billed, len(outcomes) - len(found))
 
 
 async def _answer(parts: Parts, photo: Photo, route: Route) -> Outcome:
@@ -173,8 +176,12 @@ async def _answer(parts: Parts, photo: Photo, route: Route) -> Outcome:
 
 
 def run(
-    tried: Sequence[tuple[Strategy, Parts]], sample: Sample, *, clients: int, console: Console
-) -> list[tuple[Strategy, Result]]:
+    tried: Sequence[tuple[Strategy, Parts]],
+    sample: LabelledPhotos,
+    *,
+    clients: int,
+    console: Console,
+) -> list[tuple[Strategy, StrategyResult]]:
     """Asks by every strategy in turn, with progress."""
     columns = (
         TextColumn("{task.description}"),
@@ -182,22 +189,20 @@ def run(
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    results: list[tuple[Strategy, Result]] = []
+    results: list[tuple[Strategy, StrategyResult]] = []
 
     async def all_of_them() -> None:
         with Progress(*columns, console=console) as progress:
             for strategy, parts in tried:
                 bar = progress.add_task(strategy.name, total=len(sample.photos))
-                result = await ask(
-                    parts, sample.photos, clients, lambda bar=bar: progress.advance(bar)
-                )  # type: ignore[misc]
+                result = await ask(parts, sample.photos, clients, partial(progress.advance, bar))
                 results.append((strategy, result))
 
     asyncio.run(all_of_them())
     return results
 
 
-def table(results: Sequence[tuple[Strategy, Result]], sample: Sample) -> Table:
+def table(results: Sequence[tuple[Strategy, StrategyResult]], sample: LabelledPhotos) -> Table:
     """The strategies, next to the first."""
     _, base = results[0]
     rows = [

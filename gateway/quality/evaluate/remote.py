@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, get_args
 
 import httpx
@@ -37,7 +38,7 @@ TIMEOUT_S = 600.0
 """The most that a gateway lets any client wait."""
 
 
-class Place(NamedTuple):
+class GatewayAddress(NamedTuple):
     """A gateway: its address, and a key of a tenant's where it has tenants."""
 
     url: str
@@ -54,7 +55,7 @@ class Place(NamedTuple):
         }
 
 
-class Reply(NamedTuple):
+class PhotoReply(NamedTuple):
     """What came of one photo: what was found and billed, or instead the code of what went wrong;
     and the time it took."""
 
@@ -65,14 +66,14 @@ class Reply(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Visited:
+class QualityResult:
     """What came of one quality, by photo."""
 
     quality: str
-    replies: Mapping[str, Reply]
+    replies: Mapping[str, PhotoReply]
 
     @property
-    def answered(self) -> dict[str, Reply]:
+    def answered(self) -> dict[str, PhotoReply]:
         return {photo: reply for photo, reply in self.replies.items() if not reply.code}
 
     @property
@@ -88,7 +89,7 @@ def check(qualities: Sequence[str]) -> None:
             raise ConfigError(f"--quality {quality}: there are {', '.join(get_args(Quality))}")
 
 
-def route_of(place: Place, name: str) -> RouteOut:
+def route_of(place: GatewayAddress, name: str) -> RouteOut:
     """Raises ConfigError where nobody answers, the key is not taken, or there is no such route for
     it."""
     try:
@@ -130,7 +131,7 @@ def full_images(route: RouteOut, quality: str, photos: int) -> int:
 
 
 def quote(
-    place: Place,
+    place: GatewayAddress,
     route: RouteOut,
     qualities: Sequence[str],
     photos: int,
@@ -149,14 +150,14 @@ def quote(
 
 
 def run(
-    place: Place,
+    place: GatewayAddress,
     task: str,
     qualities: Sequence[str],
     photos: Mapping[str, Photo],
     *,
     clients: int,
     console: Console,
-) -> list[Visited]:
+) -> list[QualityResult]:
     """Asks at every quality in turn, with progress."""
     columns = (
         TextColumn("{task.description}"),
@@ -164,7 +165,7 @@ def run(
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    done: list[Visited] = []
+    done: list[QualityResult] = []
     with Progress(*columns, console=console) as progress:
         for quality in qualities:
             bar = progress.add_task(quality, total=len(photos))
@@ -174,23 +175,23 @@ def run(
                 quality,
                 photos,
                 clients=clients,
-                on_reply=lambda bar=bar: progress.advance(bar),
-            )  # type: ignore[misc]
-            done.append(Visited(quality, asyncio.run(asking)))
+                on_reply=partial(progress.advance, bar),
+            )
+            done.append(QualityResult(quality, asyncio.run(asking)))
     return done
 
 
 async def ask(
-    place: Place,
+    place: GatewayAddress,
     task: str,
     quality: str,
     photos: Mapping[str, Photo],
     *,
     clients: int,
     on_reply: Callable[[], None],
-) -> dict[str, Reply]:
+) -> dict[str, PhotoReply]:
     """Every photo's reply, of so many clients that each ask about one photo after another."""
-    left, replies = iter(photos.items()), dict[str, Reply]()
+    left, replies = iter(photos.items()), dict[str, PhotoReply]()
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
 
     async def client() -> None:
@@ -203,7 +204,7 @@ async def ask(
     return replies
 
 
-async def _ask(http: httpx.AsyncClient, quality: str, data: bytes) -> Reply:
+async def _ask(http: httpx.AsyncClient, quality: str, data: bytes) -> PhotoReply:
     began = time.perf_counter()
     try:
         response = await http.post(
@@ -211,18 +212,18 @@ async def _ask(http: httpx.AsyncClient, quality: str, data: bytes) -> Reply:
         )
     except httpx.TransportError as error:
         code = "timeout" if isinstance(error, httpx.TimeoutException) else "no_connection"
-        return Reply((), 0.0, time.perf_counter() - began, code)
+        return PhotoReply((), 0.0, time.perf_counter() - began, code)
     return reply(response, time.perf_counter() - began)
 
 
-def reply(response: httpx.Response, seconds: float) -> Reply:
+def reply(response: httpx.Response, seconds: float) -> PhotoReply:
     """What an answer to one photo says."""
     try:
         answer = msgspec.json.decode(response.content, type=Answer)
     except msgspec.DecodeError:
-        return Reply((), 0.0, seconds, _problem(response)[0])
+        return PhotoReply((), 0.0, seconds, _problem(response)[0])
     (photo,) = answer.photos
-    return Reply([_detection(each) for each in photo.detections], answer.billed, seconds)
+    return PhotoReply([_detection(each) for each in photo.detections], answer.billed, seconds)
 
 
 def _detection(found: Found) -> Detection:
@@ -241,7 +242,7 @@ def _problem(response: httpx.Response) -> tuple[str, str]:
 
 
 def table(
-    visits: Sequence[Visited], known: Mapping[str, Known], route: RouteOut, photos: int
+    visits: Sequence[QualityResult], known: Mapping[str, Known], route: RouteOut, photos: int
 ) -> Table:
     """The qualities, next to the first."""
     found = [{photo: reply.found for photo, reply in visit.answered.items()} for visit in visits]
@@ -252,14 +253,14 @@ def table(
     return score_table.table(rows, f"{photos} photos")
 
 
-def _named(visit: Visited, route: RouteOut) -> str:
+def _named(visit: QualityResult, route: RouteOut) -> str:
     if visit.quality == EXACT:
         return EXACT
     shapes = ", ".join(stage.shape for stage in route.stages if stage.provider != route.companion)
     return f"{visit.quality}: {shapes}" if visit.quality == TARGET else visit.quality
 
 
-def delays(visits: Sequence[Visited]) -> Table:
+def delays(visits: Sequence[QualityResult]) -> Table:
     """How long clients waited for an answer, and what they had instead of one."""
     made = Table(box=SIMPLE_HEAD)
     made.add_column("quality")

@@ -28,7 +28,7 @@ class Strategy:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ScoreRow:
     """What came of one strategy: images billed for a photo, and its quality; no precision without
     ground truth."""
 
@@ -60,7 +60,7 @@ def precise(known: Mapping[str, Known], found: By) -> Precision | None:
 
 def row(
     name: str, images: float, found: Sequence[By], *, base: By, known: Mapping[str, Known]
-) -> Row:
+) -> ScoreRow:
     """`found` are the answers in each grouping, which the figures are the means over; `base` the
     answers alone."""
     each = [figures for answers in found if (figures := precise(known, answers)) is not None]
@@ -69,12 +69,12 @@ def row(
         if each
         else None
     )
-    return Row(
+    return ScoreRow(
         name, images, mean, fmean(agreement(base, answers) for answers in found) if base else 0.0
     )
 
 
-def table(rows: Sequence[Row], title: str, caption: str | None = None) -> Table:
+def table(rows: Sequence[ScoreRow], title: str, caption: str | None = None) -> Table:
     """The seed paper's table (EECS-2023-182, section 4): strategy, inferences per photo, saved,
     precision and change.
 

@@ -18,7 +18,7 @@ from gateway.quality.evaluate import score_table
 from gateway.quality.evaluate.score_table import Strategy
 from providers.detection import Detection
 from thresholds.cascade import Cascade, Stage
-from thresholds.fusion.looks import ITSELF, Kind
+from thresholds.fusion.looks import ITSELF, LookKind
 from thresholds.plan.cost import Costs
 from thresholds.samples.ground_truth import Known
 from thresholds.samples.replay import detections, kinds_of, replay
@@ -33,7 +33,7 @@ class Replay:
 
     found: Sequence[Mapping[str, Sequence[Detection]]]
     images: float
-    paths: Counter[tuple[Kind, ...]]
+    paths: Counter[tuple[LookKind, ...]]
 
 
 def read(folders: Sequence[Path]) -> Sample:
@@ -63,7 +63,7 @@ def strategies(sample: Sample, cascades: Sequence[Strategy], *, flat: bool) -> l
     return [_one(ITSELF), *(map(_one, paid) if flat else ()), *cascades]
 
 
-def _one(kind: Kind) -> Strategy:
+def _one(kind: LookKind) -> Strategy:
     return Strategy(
         str(kind), Cascade(stages=(Stage(shape=kind.shape, provider=kind.provider or None),))
     )
@@ -113,7 +113,7 @@ def over(cascade: Cascade, sample: Sample, on_each: Callable[[], None] = lambda:
     """One cascade. What a photo costs is its part of full canvases, in images of the route's own
     provider; companions are free."""
     costs = Costs(sample.prices, sample.companions)
-    found, paths, images = [], Counter[tuple[Kind, ...]](), 0.0
+    found, paths, images = [], Counter[tuple[LookKind, ...]](), 0.0
     for grouping in range(_groupings(cascade, sample)):
         answers = {}
         for index, photo in enumerate(sample.photos):

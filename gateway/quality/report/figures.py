@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from thresholds.profile.input_size import Probe
-from thresholds.profile.profile import Group, Profile
+from thresholds.profile.profile import LabelScores, Profile
 from thresholds.profile.shape_stats import AtShape
 from thresholds.shape import Shape
 
@@ -75,7 +75,7 @@ def heat(profile: Profile) -> Figure:
 
 
 def _table(
-    groups: Sequence[Group], shapes: Sequence[Shape]
+    groups: Sequence[LabelScores], shapes: Sequence[Shape]
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """Means (largest x shape x 2) and counts, NaN where nothing was seen."""
     table = np.full((len(shapes), len(shapes), 2), np.nan)
@@ -87,7 +87,7 @@ def _table(
     return table
 
 
-def _key(group: Group) -> tuple[Shape, Shape]:
+def _key(group: LabelScores) -> tuple[Shape, Shape]:
     return group.largest, group.shape
 
 

@@ -29,7 +29,7 @@ MOST_COLOURS = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class PageTable:
     """Rows under headings, cells as text; the first column names the row, the others are
     numbers."""
 
@@ -38,7 +38,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class FigureImage:
     """A figure as PNG, the name of its file without the ending, and in words what it shows."""
 
     name: str
@@ -47,13 +47,13 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class PageSection:
     """A heading, a sentence or two on how to read what follows, and tables and pictures in their
     order."""
 
     title: str
     text: str
-    parts: Sequence[Table | Picture] = ()
+    parts: Sequence[PageTable | FigureImage] = ()
 
 
 def need(package: str) -> None:
@@ -65,7 +65,7 @@ def need(package: str) -> None:
         raise ConfigError(f"{error}; install it: pip install 'imgrid-gateway[plan]'") from None
 
 
-def picture(name: str, figure: Figure, alt: str) -> Picture:
+def picture(name: str, figure: Figure, alt: str) -> FigureImage:
     """Draws the figure; in few colours, which flat figures do not need more of, so that files stay
     small."""
     from PIL import Image
@@ -76,41 +76,41 @@ def picture(name: str, figure: Figure, alt: str) -> Picture:
         image.convert("RGB").quantize(MOST_COLOURS, dither=Image.Dither.NONE).save(
             small, "PNG", optimize=True
         )
-    return Picture(name, small.getvalue(), alt)
+    return FigureImage(name, small.getvalue(), alt)
 
 
-def write(file: Path, title: str, lead: str, sections: Sequence[Section]) -> Path:
+def write(file: Path, title: str, lead: str, sections: Sequence[PageSection]) -> Path:
     """Writes the page, and the pictures beside it; the page's path. Raises OSError."""
     folder = file.parent
     folder.mkdir(parents=True, exist_ok=True)
     for section in sections:
         for part in section.parts:
-            if isinstance(part, Picture):
+            if isinstance(part, FigureImage):
                 (folder / f"{part.name}.png").write_bytes(part.png)
     file.write_text(page(title, lead, sections), "utf-8")
     return file
 
 
-def page(title: str, lead: str, sections: Sequence[Section]) -> str:
+def page(title: str, lead: str, sections: Sequence[PageSection]) -> str:
     """The page alone."""
     template = Template(files(__package__).joinpath("page.html").read_text("utf-8"))
     body = "\n".join(map(_section, sections))
     return template.substitute(title=escape(title), lead=escape(lead), sections=body)
 
 
-def _section(section: Section) -> str:
+def _section(section: PageSection) -> str:
     parts = "\n".join(
-        _table(part) if isinstance(part, Table) else _figure(part) for part in section.parts
+        _table(part) if isinstance(part, PageTable) else _figure(part) for part in section.parts
     )
     return f'<section><h2>{escape(section.title)}</h2><p class="soft lead">{escape(section.text)}</p>{parts}</section>'
 
 
-def _table(table: Table) -> str:
+def _table(table: PageTable) -> str:
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
     return f'<div class="scroll card"><table><thead><tr>{head}</tr></thead><tbody>{_rows(table)}</tbody></table></div>'
 
 
-def _rows(table: Table) -> str:
+def _rows(table: PageTable) -> str:
     made = []
     for name, *cells in table.rows:
         made.append(
@@ -119,6 +119,6 @@ def _rows(table: Table) -> str:
     return "\n".join(made)
 
 
-def _figure(part: Picture) -> str:
+def _figure(part: FigureImage) -> str:
     source = f"data:image/png;base64,{b64encode(part.png).decode()}"
     return f'<figure class="card"><img src="{source}" alt="{escape(part.alt)}"></figure>'

@@ -8,11 +8,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from gateway.config.errors import ConfigError
-from gateway.quality.plan import NAMES, Explored, Plan, cells, verdict
+from gateway.quality.plan import NAMES, Exploration, Plan, cells, verdict
 from gateway.quality.report import page as report
 from gateway.quality.report.figures import BLUE, GREEN, GREY, ORANGE, figure_of, tidy
-from gateway.quality.report.page import Section, Table, picture
-from thresholds.plan.candidates import Point
+from gateway.quality.report.page import PageSection, PageTable, picture
+from thresholds.plan.candidates import OperatingPoint
 from thresholds.plan.selection import held_out
 
 
@@ -32,31 +32,33 @@ def show(plan: Plan, page: Path) -> Path:
         raise ConfigError(f"--report {page}: cannot be written ({error.strerror})") from None
 
 
-def _sections(plan: Plan) -> Iterator[Section]:
+def _sections(plan: Plan) -> Iterator[PageSection]:
     explored, name = plan.explored, NAMES[plan.explored.study.lesson.quality.metric]
     plain = verdict(plan).replace("[bold]", "").replace("[/]", "").replace("[yellow]", "")
-    yield Section("What was picked", plain.replace("\n", ". ") + ".")
-    yield Section(
+    yield PageSection("What was picked", plain.replace("\n", ". ") + ".")
+    yield PageSection(
         "What saving costs",
         "Each dot is a cascade. To the left is cheaper, up is better; the line joins those that nothing beats. "
         f"{name} is estimated by models that had not seen the photo that they judged, but the best of many estimates "
         "flatter.",
         [picture("plan-front", front(plan), f"Dots of {name} over images a photo.")],
     )
-    yield Section(
+    yield PageSection(
         "The front",
         "All cascades that nothing beats, the cheapest first. One image a photo is what asking about each alone costs.",
         [_table(explored.front, name)],
     )
-    yield Section(
+    yield PageSection(
         "What it is held against",
         "Flat grids, and the seed paper's cascades.",
         [_table(explored.references, name)],
     )
 
 
-def _table(points: Sequence[Point], name: str) -> Table:
-    return Table(("cascade", "images", "saved", name, "change"), [cells(point) for point in points])
+def _table(points: Sequence[OperatingPoint], name: str) -> PageTable:
+    return PageTable(
+        ("cascade", "images", "saved", name, "change"), [cells(point) for point in points]
+    )
 
 
 def front(plan: Plan) -> Figure:
@@ -104,7 +106,7 @@ def front(plan: Plan) -> Figure:
     return figure
 
 
-def _groups(explored: Explored) -> Iterator[tuple[str, list[Point], str, str]]:
+def _groups(explored: Exploration) -> Iterator[tuple[str, list[OperatingPoint], str, str]]:
     """By what asks again: name, points, colour and marker."""
     points = explored.points
     yield "asks again by gain", [p for p in points if p.option.price is not None], BLUE, "o"

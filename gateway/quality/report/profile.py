@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.config.errors import ConfigError
 from gateway.quality.canvas_probe import advice
 from gateway.quality.report import figures, page
-from gateway.quality.report.page import Picture, Section, Table, picture
+from gateway.quality.report.page import FigureImage, PageSection, PageTable, picture
 from providers.options import parse_size
 from thresholds.profile.profile import FILE, Profile
 from thresholds.profile.shape_stats import AtShape
@@ -44,12 +44,12 @@ def _read(file: Path) -> Profile:
     return profile
 
 
-def sections(profile: Profile) -> Iterator[Section]:
+def sections(profile: Profile) -> Iterator[PageSection]:
     """What there is to show, the most telling first."""
     shapes = sorted(profile.shapes, key=lambda at: at.shape.cells)
     known = any(at.ap50 is not None for at in shapes)
     truth = "the ground truth" if known else "the answer alone (there was no ground truth)"
-    yield Section(
+    yield PageSection(
         "How good answers are",
         "The more photos share a canvas, the less is paid for each and the fewer of their objects are found. AP50 is "
         "COCO's average precision at an IoU of 0.5; agreement is the mean F1, at the same IoU, of boxes that score 0.5 "
@@ -61,14 +61,14 @@ def sections(profile: Profile) -> Iterator[Section]:
     )
     if profile.probe:
         alt = "Lines of AP50 and agreement by size of canvas."
-        yield Section(
+        yield PageSection(
             "How large a canvas has to be",
             "Providers scale pictures to a size of their own, which they do not tell. What is sent beyond it is lost "
             f"on the way in: {advice(profile.probe, parse_size(profile.canvas))}.",
             [picture("canvas", figures.canvas(profile.probe, profile.canvas), alt)],
         )
     if profile.groups:
-        yield Section(
+        yield PageSection(
             "What an object scores, and where it is lost",
             "Each panel has a label's objects, and how many there are. A row holds those that are found up to one "
             "shape and no larger one: from left to right, what they score at each shape up to that. The last number of "
@@ -81,7 +81,7 @@ def sections(profile: Profile) -> Iterator[Section]:
                 )
             ],
         )
-    yield Section(
+    yield PageSection(
         "What scores mean",
         f"First: of detections with such a score, the share that is true by {truth}; on the dotted line a score would "
         "be that share. Then: what the same object scores alone, on average; above the dotted line a grid takes away "
@@ -89,7 +89,7 @@ def sections(profile: Profile) -> Iterator[Section]:
         list(_meanings(shapes)),
     )
     if any(at.leaks for at in shapes):
-        yield Section(
+        yield PageSection(
             "What neighbours do",
             "Left: of objects that are found alone, the share that a grid loses, where they touch their photo's edge "
             "and where others of their sizes do not. Right: boxes that are found in the grid and not alone, and are "
@@ -105,7 +105,7 @@ def sections(profile: Profile) -> Iterator[Section]:
         )
 
 
-def _meanings(shapes: list[AtShape]) -> Iterator[Picture]:
+def _meanings(shapes: list[AtShape]) -> Iterator[FigureImage]:
     yield picture(
         "reliability",
         figures.reliability(shapes),
@@ -119,7 +119,7 @@ def _meanings(shapes: list[AtShape]) -> Iterator[Picture]:
         )
 
 
-def _numbers(shapes: list[AtShape]) -> Table:
+def _numbers(shapes: list[AtShape]) -> PageTable:
     columns = (
         "shape",
         "answers",
@@ -129,7 +129,7 @@ def _numbers(shapes: list[AtShape]) -> Table:
         "the same in canvas pixels",
         "half are found from, canvas pixels",
     )
-    return Table(columns, [_row(at) for at in shapes])
+    return PageTable(columns, [_row(at) for at in shapes])
 
 
 def _row(at: AtShape) -> list[str]:

@@ -10,8 +10,16 @@ from dataclasses import replace
 from gateway.core.errors import Busy
 from gateway.core.model import Entry, Lane, Outcome, Size
 from gateway.ledger.accounts import Account, Charges
-from gateway.store.buffer import Commit, Dead, Held, Listener, Room, Settlement, Waiting
-from gateway.store.memory.fair_queue import Line
+from gateway.store.buffer import (
+    BufferListener,
+    Capacity,
+    Commit,
+    DeadPhoto,
+    Occupancy,
+    Settlement,
+    Waiting,
+)
+from gateway.store.memory.fair_queue import FairQueue
 
 Keep = Callable[[str, int, Outcome, Size | None], Awaitable[None]]
 """Writes down what became of a job's photo: job, index, outcome, size."""
@@ -23,14 +31,16 @@ class MemoryBuffer:
 
     problem = ""
 
-    def __init__(self, room: Room, jobs: Room = Room(), *, keep: Keep | None = None) -> None:
+    def __init__(
+        self, room: Capacity, jobs: Capacity = Capacity(), *, keep: Keep | None = None
+    ) -> None:
         self._rooms = (room, jobs)
         self._keep = keep
         self._entries: dict[str, Entry] = {}
-        self._lines: dict[Lane, Line] = {}
-        self._held = [Held(), Held()]
+        self._lines: dict[Lane, FairQueue] = {}
+        self._held = [Occupancy(), Occupancy()]
         self._accounts: dict[str, Account] = defaultdict(Account)
-        self._listener: Listener | None = None
+        self._listener: BufferListener | None = None
 
     async def put(self, entries: Sequence[Entry]) -> None:
         new: dict[str, Entry] = {}
@@ -66,7 +76,7 @@ class MemoryBuffer:
             del self._lines[lane]
         return taken
 
-    async def ask(self, canvas: str, entries: Sequence[Entry]) -> list[Entry]:  # noqa: ARG002  a process that dies takes its photos along
+    async def ask(self, canvas: str, entries: Sequence[Entry]) -> list[Entry]:
         return [entry for entry in entries if self._is_current(entry)]
 
     async def commit(self, commit: Commit) -> frozenset[str]:
@@ -95,18 +105,20 @@ class MemoryBuffer:
             [each.entry.photo.id for each in settled] + [entry.photo.id for entry in again]
         )
 
-    async def held(self) -> Held:
+    async def held(self) -> Occupancy:
         one, other = self._held
-        return Held(one.photos + other.photos, one.bytes + other.bytes, one.pixels + other.pixels)
+        return Occupancy(
+            one.photos + other.photos, one.bytes + other.bytes, one.pixels + other.pixels
+        )
 
     async def accounts(self) -> Charges:
         return dict(self._accounts)
 
-    async def dead(self) -> Sequence[Dead]:
+    async def dead(self) -> Sequence[DeadPhoto]:
         return ()
 
     @asynccontextmanager
-    async def serving(self, listener: Listener) -> AsyncIterator[None]:
+    async def serving(self, listener: BufferListener) -> AsyncIterator[None]:
         self._listener = listener
         try:
             yield
@@ -132,7 +144,7 @@ class MemoryBuffer:
 
     def _wait(self, entry: Entry) -> None:
         self._entries[entry.photo.id] = entry
-        self._lines.setdefault(entry.lane, Line()).add(entry)
+        self._lines.setdefault(entry.lane, FairQueue()).add(entry)
 
     def _leave(self, photo_id: str) -> None:
         if photo_id in self._entries:
@@ -149,16 +161,16 @@ class MemoryBuffer:
                 del self._lines[entry.lane]
         return entry
 
-    def _with(self, kind: int, entries: Collection[Entry], sign: int) -> Held:
+    def _with(self, kind: int, entries: Collection[Entry], sign: int) -> Occupancy:
         held = self._held[kind]
-        return Held(
+        return Occupancy(
             held.photos + sign * len(entries),
             held.bytes + sign * sum(len(entry.photo.data) for entry in entries),
             held.pixels + sign * sum(entry.photo.pixels for entry in entries),
         )
 
 
-def _check(room: Room, held: Held) -> None:
+def _check(room: Capacity, held: Occupancy) -> None:
     for what in ("photos", "bytes", "pixels"):
         most = getattr(room, what)
         if getattr(held, what) > most:

@@ -10,7 +10,7 @@ from gateway.core.model import Entry
 from gateway.store.buffer import Waiting
 
 
-class Line:
+class FairQueue:
     """Photos whose clients wait come before patient ones; among each, tenants take turns.
 
     Turns are start-time fair queueing (Goyal, Vin, Cheng: SIGCOMM 1996, equation 4) with photos of

@@ -25,11 +25,11 @@ from gateway.ledger.accounts import Account
 from gateway.store import codec
 from gateway.store.buffer import (
     MOST_CLAIMS,
+    BufferListener,
+    Capacity,
     Commit,
-    Dead,
-    Held,
-    Listener,
-    Room,
+    DeadPhoto,
+    Occupancy,
     Settlement,
     Waiting,
 )
@@ -74,11 +74,11 @@ class RedisBuffer:
     def __init__(
         self,
         commands: Commands,
-        room: Room,
-        jobs: Room = Room(),
+        room: Capacity,
+        jobs: Capacity = Capacity(),
         *,
         clock: Clock,
-        agree: Callable[[float], None] = lambda now: None,  # noqa: ARG005  a clock that needs nobody's
+        agree: Callable[[float], None] = lambda now: None,
         rule: str = "retry",
     ) -> None:
         """`agree` is told the time of Redis now and then: the clock is to go by it."""
@@ -88,7 +88,7 @@ class RedisBuffer:
         self._rooms = (*astuple(room), *astuple(jobs))
         self._clock = clock
         self._agree = agree
-        self._listener: Listener | None = None
+        self._listener: BufferListener | None = None
         self._joined = False
         self._tasks: list[asyncio.Task[None]] = []
         self._bytes: dict[str, tuple[int, bytes]] = {}
@@ -222,8 +222,8 @@ class RedisBuffer:
         """The turn that it was claimed under here, and its bytes."""
         return self._bytes.get(entry.photo.id, (0, b""))
 
-    async def held(self) -> Held:
-        return Held(*await self._run(self._held))
+    async def held(self) -> Occupancy:
+        return Occupancy(*await self._run(self._held))
 
     async def accounts(self) -> Mapping[str, Account]:
         accounts = await self._run(self._accounts)
@@ -232,14 +232,14 @@ class RedisBuffer:
             for tenant, photos, answered, *amounts in accounts
         }
 
-    async def dead(self) -> Sequence[Dead]:
+    async def dead(self) -> Sequence[DeadPhoto]:
         letters = await self._commands.do(self._client.lrange(f"{PREFIX}dead", 0, -1))
-        return tuple(msgspec.json.decode(letter, type=Dead) for letter in letters)
+        return tuple(msgspec.json.decode(letter, type=DeadPhoto) for letter in letters)
 
     # -- replicas
 
     @asynccontextmanager
-    async def serving(self, listener: Listener) -> AsyncIterator[None]:
+    async def serving(self, listener: BufferListener) -> AsyncIterator[None]:
         self._listener = listener
         tasks = self._tasks = [
             asyncio.create_task(self._beats()),

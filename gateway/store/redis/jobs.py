@@ -27,11 +27,11 @@ from gateway.store.jobs import (
     KEY_LASTS_S,
     NONE_REFUSED,
     Delivery,
-    Hook,
     Job,
+    JobResult,
     Page,
-    Result,
     State,
+    WebhookTarget,
     host_of,
 )
 from gateway.store.redis.buffer import PREFIX
@@ -186,7 +186,9 @@ class RedisStore:
         jobs = [_job(row) for row in rows[:limit]]
         return Page(jobs, jobs[-1].id if len(rows) > limit else "")
 
-    async def results(self, job_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Result]:
+    async def results(
+        self, job_id: str, *, after: int = 0, limit: int = 1000
+    ) -> Sequence[JobResult]:
         rows = await self._commands.do(
             self._client.lrange(f"{PREFIX}results:{job_id}", after, after + limit - 1)
         )
@@ -212,7 +214,7 @@ class RedisStore:
         )
 
     @asynccontextmanager
-    async def running(self, buffer: Buffer) -> AsyncIterator[None]:  # noqa: ARG002  photos are in the shared one
+    async def running(self, buffer: Buffer) -> AsyncIterator[None]:
         forgetting = asyncio.create_task(self._forget_at_times())
         try:
             yield
@@ -283,7 +285,7 @@ def _key_name(tenant: str, key: str) -> str:
 
 def _fields(job: Job, entries: Sequence[Entry], key: str) -> list[Any]:
     """A new job's hash: names and values in turns."""
-    hook = job.hook or Hook("")
+    hook = job.hook or WebhookTarget("")
     fields = {
         "id": job.id,
         "tenant": job.tenant,
@@ -316,7 +318,7 @@ def _job(values: Sequence[bytes]) -> Job:
         names=msgspec.msgpack.decode(of["names"], type=tuple[str, ...]),
         options=of["options"],
         created_at=float(text["created_at"]),
-        hook=Hook(text["url"], text["each"] == "1") if text["url"] else None,
+        hook=WebhookTarget(text["url"], text["each"] == "1") if text["url"] else None,
         state=State(text["state"]),
         settled=int(text["settled"]),
         failed=int(text["failed"]),
@@ -325,9 +327,9 @@ def _job(values: Sequence[bytes]) -> Job:
     )
 
 
-def _result(number: int, row: bytes) -> Result:
+def _result(number: int, row: bytes) -> JobResult:
     index, _, packed = row.partition(b":")
-    return Result(number, int(index), *unpack_outcome(packed))
+    return JobResult(number, int(index), *unpack_outcome(packed))
 
 
 def _delivery(values: Sequence[bytes]) -> Delivery:

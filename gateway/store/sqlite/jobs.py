@@ -19,8 +19,8 @@ from typing import TypeVar
 from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway, GatewayError
 from gateway.core.model import Entry, Outcome, Size
-from gateway.store.buffer import Buffer, Room
-from gateway.store.jobs import NONE_REFUSED, PER_HOST, Delivery, Job, Page, Result, State
+from gateway.store.buffer import Buffer, Capacity
+from gateway.store.jobs import NONE_REFUSED, PER_HOST, Delivery, Job, JobResult, Page, State
 from gateway.store.sqlite import tables
 from gateway.store.sqlite.feeder import Feeder
 
@@ -36,7 +36,7 @@ class SqliteStore:
     thread that uses it: until a job is handed in, there is no file. Close it when done."""
 
     def __init__(
-        self, file: Path, *, clock: Clock, keep_s: float, room: Room, window: int = 500
+        self, file: Path, *, clock: Clock, keep_s: float, room: Capacity, window: int = 500
     ) -> None:
         """`keep_s` is how long jobs are kept that have ended; `room` what may wait here; `window`
         how many of these photos are in the buffer at a time."""
@@ -79,7 +79,9 @@ class SqliteStore:
     async def page(self, tenant: str, *, after: str = "", limit: int = 50) -> Page:
         return await self._do(lambda db: tables.page(db, tenant, after, limit))
 
-    async def results(self, job_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Result]:
+    async def results(
+        self, job_id: str, *, after: int = 0, limit: int = 1000
+    ) -> Sequence[JobResult]:
         return await self._do(lambda db: tables.results(db, job_id, after, limit))
 
     async def abort(self, tenant: str, job_id: str) -> Job:

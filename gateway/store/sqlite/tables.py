@@ -15,9 +15,18 @@ import msgspec
 
 from gateway.core.errors import Busy, Conflict, GatewayError, NotFound
 from gateway.core.model import Entry, Outcome, Size
-from gateway.store.buffer import Room
+from gateway.store.buffer import Capacity
 from gateway.store.codec import pack_entry, pack_outcome, unpack_outcome
-from gateway.store.jobs import KEY_LASTS_S, Delivery, Hook, Job, Page, Result, State, host_of
+from gateway.store.jobs import (
+    KEY_LASTS_S,
+    Delivery,
+    Job,
+    JobResult,
+    Page,
+    State,
+    WebhookTarget,
+    host_of,
+)
 
 VERSION = 1
 BUSY_TIMEOUT_MS = 10_000
@@ -124,7 +133,7 @@ def keep_key(db: Connection, job: Job, key: str, digest: str, now: float) -> Non
     )
 
 
-def check_room(db: Connection, entries: Sequence[Entry], room: Room) -> None:
+def check_room(db: Connection, entries: Sequence[Entry], room: Capacity) -> None:
     """Raises Busy where the photos that wait would become too many."""
     waiting = "SELECT total(photos - settled), total(held) FROM jobs WHERE state = 'running'"
     photos, held = db.execute(waiting).fetchone()
@@ -140,7 +149,7 @@ def check_room(db: Connection, entries: Sequence[Entry], room: Room) -> None:
 
 
 def add(db: Connection, job: Job, entries: Sequence[Entry]) -> None:
-    hook, names = job.hook or Hook(""), msgspec.msgpack.encode(job.names)
+    hook, names = job.hook or WebhookTarget(""), msgspec.msgpack.encode(job.names)
     held = sum(len(entry.photo.data) for entry in entries)
     db.execute(
         "INSERT INTO jobs (id, tenant, task, names, options, created_at, hook_url, hook_each, state, photos, held)"
@@ -187,7 +196,7 @@ def page(db: Connection, tenant: str, after: str, limit: int) -> Page:
     return Page(jobs, jobs[-1].id if len(rows) > limit else "")
 
 
-def results(db: Connection, job_id: str, after: int, limit: int) -> list[Result]:
+def results(db: Connection, job_id: str, after: int, limit: int) -> list[JobResult]:
     rows = db.execute(
         "SELECT place, result, width, height, outcome FROM photos WHERE job = ? AND result > ? ORDER BY result LIMIT ?",
         (job_id, after, limit),
@@ -252,7 +261,7 @@ def forget(db: Connection, *, ended_before: float, now: float) -> None:
 
 def _job(row: Row) -> Job:
     names = msgspec.msgpack.decode(row["names"], type=tuple[str, ...])
-    hook = Hook(row["hook_url"], bool(row["hook_each"])) if row["hook_url"] else None
+    hook = WebhookTarget(row["hook_url"], bool(row["hook_each"])) if row["hook_url"] else None
     return Job(
         row["id"],
         row["tenant"],
@@ -269,10 +278,10 @@ def _job(row: Row) -> Job:
     )
 
 
-def _result(row: Row) -> Result:
+def _result(row: Row) -> JobResult:
     outcome, _ = unpack_outcome(row["outcome"])
     size = Size(row["width"], row["height"]) if row["width"] is not None else None
-    return Result(row["result"], row["place"], outcome, size)
+    return JobResult(row["result"], row["place"], outcome, size)
 
 
 # -- deliveries

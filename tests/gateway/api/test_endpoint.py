@@ -29,7 +29,7 @@ from gateway.api.resources.health import Ready
 from gateway.app import create_app
 from gateway.core.errors import Busy, TooSlow
 from gateway.core.exchange import Incoming
-from gateway.store.buffer import Room
+from gateway.store.buffer import Capacity
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
@@ -214,7 +214,7 @@ class TestIntake:
         done."""
         intake = Intake(10, 10, 60)
         slow = asyncio.create_task(intake.read(self.request(b"123456", more=True)))
-        while intake.reading.taken != 6:  # noqa: ASYNC110  it has no event for this
+        while intake.reading.taken != 6:
             await asyncio.sleep(0)
         with pytest.raises(Busy):
             await intake.read(self.request(b"12345"))
@@ -353,7 +353,7 @@ class TestOperations:
                 await asyncio.sleep(0)
 
         provider = Slow()
-        looking = Ready({"eye": provider}, MemoryBuffer(Room(1, 1, 1)), dict)
+        looking = Ready({"eye": provider}, MemoryBuffer(Capacity(1, 1, 1)), dict)
         assert await asyncio.gather(*(looking.look() for _ in range(3))) == [(True, {})] * 3
         assert provider.looks == 1
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.api.idempotency import Call, Desk, Made, Pace, call_of, lasts
+from gateway.api.idempotency import CallRegistry, ClientCall, FirstReply, RunPace, call_of, lasts
 from gateway.core.clock import steady
 from gateway.core.errors import (
     BadFormat,
@@ -29,15 +29,15 @@ from gateway.core.errors import (
 from gateway.core.events import Events, Repeated
 from gateway.core.exchange import Reply
 from gateway.core.model import Outcome, Step, Tenant
-from gateway.core.question import Answered
+from gateway.core.question import ItemAnswer
 from gateway.store.memory.replies import MemoryReplies
-from gateway.testing.listeners import Told
+from gateway.testing.listeners import EventRecorder
 from providers.detection import Task
 from thresholds.shape import ALONE
 
-QUICK = Pace(grace_s=0.05, look_s=0.005, renew_s=0.005)
-PATIENT = Pace(grace_s=60, look_s=0.005, renew_s=0.005)
-CALL = Call("native", ("a", "b"))
+QUICK = RunPace(grace_s=0.05, look_s=0.005, renew_s=0.005)
+PATIENT = RunPace(grace_s=60, look_s=0.005, renew_s=0.005)
+CALL = ClientCall("native", ("a", "b"))
 
 
 class Work:
@@ -45,7 +45,7 @@ class Work:
     was cancelled."""
 
     def __init__(self, body=b"answer", error=None, last=True, opened=True):
-        self.made = Made(Reply(200, body, {}), last)
+        self.made = FirstReply(Reply(200, body, {}), last)
         self.error = error
         self.gate = asyncio.Event()
         if opened:
@@ -70,13 +70,13 @@ class Place:
     """A replica's desk, and what it told; `beside` is one whose store it shares."""
 
     def __init__(self, pace=QUICK, beside=None):
-        self.told = Told()
+        self.told = EventRecorder()
         self.replies = (
             beside.replies
             if beside
             else MemoryReplies(clock=steady(), keep_s=60, max_bytes=1 << 20)
         )
-        self.desk = Desk(self.replies, Events([self.told]), pace)
+        self.desk = CallRegistry(self.replies, Events([self.told]), pace)
 
     def ask(self, work, call=CALL):
         return asyncio.create_task(self.desk.reply(call, work))
@@ -94,7 +94,7 @@ async def left(asking):
 
 async def until(true):
     async with asyncio.timeout(15):
-        while not true():  # noqa: ASYNC110  it has no event
+        while not true():
             await asyncio.sleep(0.001)
 
 
@@ -131,14 +131,14 @@ class TestOneRun:
         """A try is known by any of its ids, and from then on its call by all of them."""
         place, work = Place(), Work()
         for ids in (("a", "b"), ("b", "c"), ("c", "d"), ("d",)):
-            assert (await place.ask(work, Call("native", ids))).body == b"answer"
+            assert (await place.ask(work, ClientCall("native", ids))).body == b"answer"
         assert work.begun == 1
 
     async def test_without_id(self):
         """A call that nothing marks is run each time, and cancelled as soon as its client
         leaves."""
         place, work = Place(PATIENT), Work(opened=False)
-        tries = [place.ask(work, Call("native", ())) for _ in range(2)]
+        tries = [place.ask(work, ClientCall("native", ())) for _ in range(2)]
         await until(lambda: work.begun == 2)
         await left(tries[0])
         assert work.cancelled == 1
@@ -172,7 +172,7 @@ class TestOneRun:
     async def test_many_ids(self):
         """A run is known by so many ids and no more, however many tries join it."""
         place, work = Place(), Work(opened=False)
-        tries = [place.ask(work, Call("native", ("a", f"own-{n}"))) for n in range(100)]
+        tries = [place.ask(work, ClientCall("native", ("a", f"own-{n}"))) for n in range(100)]
         await work.began.wait()
         assert len(place.desk._runs) == 16
         work.gate.set()
@@ -218,7 +218,7 @@ class TestLeaving:
 
     async def test_other_waits(self):
         """A run goes on as long as anybody waits for it."""
-        place, work = Place(Pace(0, 0.005, 0.005)), Work(opened=False)
+        place, work = Place(RunPace(0, 0.005, 0.005)), Work(opened=False)
         tries = [place.ask(work) for _ in range(2)]
         await work.began.wait()
         await left(tries[0])
@@ -240,7 +240,7 @@ class TestLeaving:
     async def test_close(self):
         """Closing ends what is under way; who still waits is told that the gateway goes down."""
         place, work = Place(PATIENT), Work(opened=False)
-        gone, waiting = place.ask(work, Call("native", ("x",))), place.ask(work)
+        gone, waiting = place.ask(work, ClientCall("native", ("x",))), place.ask(work)
         await until(lambda: work.begun == 2)
         await left(gone)
         await place.desk.close()
@@ -265,7 +265,7 @@ class TestReplicas:
 
     async def test_wanted(self):
         """A run whose client left is not given up while its next try waits at another replica."""
-        here = Place(Pace(0.05, 0.005, 0.005))
+        here = Place(RunPace(0.05, 0.005, 0.005))
         there, work = Place(PATIENT, here), Work(opened=False)
         first = here.ask(work)
         await work.began.wait()
@@ -289,11 +289,11 @@ class TestReplicas:
 
 
 STEP = Step(0, "eye", "c", ALONE, 2, 1, 0.0, 0.0, 0.0, ())
-FINE = Answered(None, {Task.OBJECTS: Outcome(None, steps=(STEP,))})
+FINE = ItemAnswer(None, {Task.OBJECTS: Outcome(None, steps=(STEP,))})
 
 
 def failed(error, *steps):
-    return Answered(None, {Task.OBJECTS: Outcome(None, steps=steps, error=error)})
+    return ItemAnswer(None, {Task.OBJECTS: Outcome(None, steps=steps, error=error)})
 
 
 PASSING = [Busy, UpstreamThrottled, Stopping, BufferAway, UpstreamFailed, SourceAway, GatewayError]
@@ -306,7 +306,7 @@ class TestLasts:
     def test_definite(self, kind):
         """A refusal for good, and what may be billed, is the answer of later tries too."""
         assert lasts([failed(kind("x"))])
-        assert lasts([Answered(None, refusal=kind("x"))])
+        assert lasts([ItemAnswer(None, refusal=kind("x"))])
 
     @pytest.mark.parametrize("kind", PASSING)
     def test_passing(self, kind):
@@ -360,8 +360,8 @@ def test_never_anothers(asking, comes_to):
     call that came to a lasting one is not run again."""
 
     async def play():
-        here = Place(Pace(0.001, 0.001, 0.001))
-        places = [here, Place(Pace(0.001, 0.001, 0.001), here)]
+        here = Place(RunPace(0.001, 0.001, 0.001))
+        places = [here, Place(RunPace(0.001, 0.001, 0.001), here)]
         done: list[int] = []
 
         async def work(number, turns, last):
@@ -370,12 +370,12 @@ def test_never_anothers(asking, comes_to):
             if last:
                 assert number not in done
                 done.append(number)
-            return Made(Reply(200, b"%d" % number, {}), last)
+            return FirstReply(Reply(200, b"%d" % number, {}), last)
 
         async def client(number, place, after, leaves):
             for _ in range(after):
                 await asyncio.sleep(0)
-            call = Call("native", (f"{number}-x", f"{number}-{place}"))
+            call = ClientCall("native", (f"{number}-x", f"{number}-{place}"))
             task = places[place].ask(partial(work, number, *comes_to[number % len(comes_to)]), call)
             for _ in range(leaves or 0):
                 await asyncio.sleep(0)

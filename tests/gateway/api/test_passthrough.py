@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.provider import ScriptedProvider, about
-from providers.base import Call, Forwarded, Price
+from providers.base import ForwardCall, ForwardReply, Price
 from providers.detection import Task
 from providers.errors import NoAnswer, Throttled
 
@@ -49,7 +49,7 @@ class Vendor(ScriptedProvider):
         super().__init__(
             introduced=about("aws", task=Task.EXTRAS, kind="rekognition", price=Price(0.001))
         )
-        self.calls_made: list[Call] = []
+        self.calls_made: list[ForwardCall] = []
         self._answers = iter(answers)
 
     async def forward(self, call):
@@ -58,7 +58,7 @@ class Vendor(ScriptedProvider):
         if isinstance(answer, Exception):
             raise answer
         status, body = answer
-        return Forwarded(status, KIND, json.dumps(body).encode())
+        return ForwardReply(status, KIND, json.dumps(body).encode())
 
 
 @pytest.fixture

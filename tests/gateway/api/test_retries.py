@@ -22,7 +22,7 @@ from azure.core.credentials import AzureKeyCredential
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from gateway.api.idempotency import Desk, Pace
+from gateway.api.idempotency import CallRegistry, RunPace
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider
@@ -56,7 +56,7 @@ class Gate:
         self._open.set()
 
     async def wait(self) -> None:
-        while not self._open.is_set():  # noqa: ASYNC110  the event is a thread's
+        while not self._open.is_set():
             await asyncio.sleep(0.005)
 
 
@@ -75,7 +75,8 @@ def serve(tmp_path_factory) -> Iterator[Callable[..., str]]:
             }
             parts = parts_of(tmp_path_factory.mktemp("gateway"), content, {"eye": provider})
             parts = replace(
-                parts, desk=Desk(parts.stores.replies, parts.events, Pace(grace_s=grace_s))
+                parts,
+                desk=CallRegistry(parts.stores.replies, parts.events, RunPace(grace_s=grace_s)),
             )
             return stack.enter_context(serving(parts))
 
@@ -334,7 +335,9 @@ class TestLeaving:
             "tenants": TENANTS,
         }
         parts = parts_of(tmp_path, content, {"eye": ScriptedProvider()})
-        parts = replace(parts, desk=Desk(parts.stores.replies, parts.events, Pace(grace_s=0.2)))
+        parts = replace(
+            parts, desk=CallRegistry(parts.stores.replies, parts.events, RunPace(grace_s=0.2))
+        )
         running = serving(parts)
         self.leave(running.__enter__())
         with ThreadPoolExecutor(1) as pool:

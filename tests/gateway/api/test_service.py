@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.api.byte_quota import Budget
+from gateway.api.byte_quota import ByteQuota
 from gateway.core.errors import BadFormat, Busy, NotServed, SourceAway
 from gateway.core.question import Ask, Source, about_all
 from gateway.dialects.google.dialect import DIALECT
@@ -126,7 +126,7 @@ class Bytes:
     def __init__(self, service, most, *, error=None):
         self.waiting = 0
         self.open = asyncio.Event()
-        self.budget = Budget(most, "fetched")
+        self.budget = ByteQuota(most, "fetched")
         self.error = error
         self.service = replace(service(("objects", GRID)), fetch=self.fetch, fetched=self.budget)
 
@@ -143,7 +143,7 @@ class Bytes:
 
     async def until_waiting(self, count):
         async with asyncio.timeout(15):
-            while self.waiting < count:  # noqa: ASYNC110  what is waited for are the loop's own next steps
+            while self.waiting < count:
                 await asyncio.sleep(0)
 
 

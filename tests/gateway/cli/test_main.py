@@ -457,8 +457,8 @@ class TestEvaluate:
         """Photos without an answer are told of by strategy, and not counted among those that cost
         so much each."""
         strategy = Strategy("4x4", ALONE_CASCADE)
-        result = live.Result({"a": []}, billed=0.5, failed=2)
-        table = live.table([(strategy, result)], live.Sample({}, {}))
+        result = live.StrategyResult({"a": []}, billed=0.5, failed=2)
+        table = live.table([(strategy, result)], live.LabelledPhotos({}, {}))
         assert table.caption == "photos without an answer: 2 of 4x4"
         assert result.per_photo == 0.5
 

@@ -18,7 +18,7 @@ from gateway.core.model import Entry, Lane, Outcome, Photo, Size
 from gateway.jobs.webhooks.signing import parse_secret
 from gateway.store.buffer import MOST_CLAIMS, Settlement
 from gateway.store.buffer import Commit as Step
-from gateway.store.jobs import Hook, Job
+from gateway.store.jobs import Job, WebhookTarget
 from gateway.wiring.stores import open_stores
 from providers.detection import Task
 from thresholds.shape import Shape
@@ -146,11 +146,11 @@ def test_webhooks(imgrid, tmp_path, redis_server, kind):
             ("a", "b"),
             b"{}",
             time.time(),
-            Hook("https://shop.example/hook", True),
+            WebhookTarget("https://shop.example/hook", True),
         )
         async with stores.jobs.running(stores.buffer):
             await stores.jobs.submit(job, photos)
-            while (await stores.buffer.held()).photos < 2:  # noqa: ASYNC110  a feeder of its own puts them
+            while (await stores.buffer.held()).photos < 2:
                 await asyncio.sleep(0.02)
             taken = await stores.buffer.claim(LANE, 1e12)
             await stores.buffer.commit(

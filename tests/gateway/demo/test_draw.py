@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from gateway.demo.draw import PALETTE, Cell, Mark, annotate, colour
+from gateway.demo.draw import PALETTE, BoxMark, Cell, annotate, colour
 
 GREY = (120, 120, 120)
 
@@ -41,7 +41,9 @@ def test_the_canvas_is_left_alone() -> None:
     """What is drawn on is a copy, in RGB whatever came in."""
     given_one = Image.new("L", (1000, 600), 120)
     drawn = annotate(
-        given_one, [Cell((0, 0, 500, 600), "client 01")], [Mark((600, 100, 700, 200), "cat", 0.9)]
+        given_one,
+        [Cell((0, 0, 500, 600), "client 01")],
+        [BoxMark((600, 100, 700, 200), "cat", 0.9)],
     )
     assert given_one.getextrema() == (120, 120)
     assert drawn.mode == "RGB"
@@ -55,7 +57,7 @@ def test_nothing_to_draw() -> None:
 def test_a_box_in_its_labels_colour() -> None:
     """A box is outlined in its label's colour and lightly tinted; beyond it and its tag nothing
     changes."""
-    drawn = annotate(canvas(), [], [Mark((300, 200, 500, 400), "cat", 0.9)])
+    drawn = annotate(canvas(), [], [BoxMark((300, 200, 500, 400), "cat", 0.9)])
     assert (
         drawn.getpixel((300, 300))
         == drawn.getpixel((500, 300))
@@ -70,7 +72,7 @@ def test_a_box_in_its_labels_colour() -> None:
 
 def test_boxes_of_small_canvases_grow_too() -> None:
     """On a doubled canvas the box is where its thing is: at twice its pixels."""
-    drawn = annotate(canvas(400, 300), [], [Mark((100, 100, 200, 200), "cat", 0.9)])
+    drawn = annotate(canvas(400, 300), [], [BoxMark((100, 100, 200, 200), "cat", 0.9)])
     assert drawn.getpixel((200, 300)) == drawn.getpixel((400, 300)) == colour("cat")
 
 
@@ -87,7 +89,10 @@ def test_cells_are_dashed_and_named() -> None:
 def test_tags_keep_out_of_each_others_way() -> None:
     """Two boxes side by side have two tags that can be read: together they take the room of
     both."""
-    marks = [Mark((300, 200, 340, 230), "seven", 0.9), Mark((342, 200, 380, 230), "words", 0.8)]
+    marks = [
+        BoxMark((300, 200, 340, 230), "seven", 0.9),
+        BoxMark((342, 200, 380, 230), "words", 0.8),
+    ]
     apart = [inked(annotate(canvas(), [], [mark])) for mark in marks]
     assert inked(annotate(canvas(), [], marks)) > 0.98 * sum(apart)
 
@@ -96,7 +101,7 @@ def test_tags_stay_in_their_cell() -> None:
     """A box at the edge of its cell has its tag in that cell, not on a neighbour's photo."""
     cells = [Cell((0, 0, 500, 300), "client 01"), Cell((0, 300, 500, 600), "client 02")]
     bare = annotate(canvas(), cells, [])
-    drawn = annotate(canvas(), cells, [Mark((200, 302, 260, 330), "umbrella", 0.51)])
+    drawn = annotate(canvas(), cells, [BoxMark((200, 302, 260, 330), "umbrella", 0.51)])
     _, top, _, _ = ImageChops.difference(bare, drawn).getbbox() or (0, 0, 0, 0)
     assert top >= 300
 
@@ -116,12 +121,12 @@ sides = st.floats(-200, 1200, allow_nan=False)
 @given(
     st.lists(
         st.builds(
-            Mark, st.tuples(sides, sides, sides, sides), st.text(max_size=12), st.floats(0, 1)
+            BoxMark, st.tuples(sides, sides, sides, sides), st.text(max_size=12), st.floats(0, 1)
         ),
         max_size=6,
     )
 )
-def test_any_boxes_can_be_drawn(marks: list[Mark]) -> None:
+def test_any_boxes_can_be_drawn(marks: list[BoxMark]) -> None:
     """Boxes that reach outside, are empty or upside down, and labels of any text, are drawn without
     complaint."""
     assert annotate(canvas(), [Cell((0, 0, 1000, 600), "client 01")], marks).size == (1000, 600)

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from gateway.demo.report import Answer, Sheet, Summary, page
+from gateway.demo.report import AnswerRow, CanvasSheet, Summary, page
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 HOSTILE = """<script>alert("1")</script>'&$title"""
@@ -38,8 +38,8 @@ def encoded(kind: str) -> bytes:
     return out.getvalue()
 
 
-SHEET = Sheet(encoded("PNG"), "2x2 · stage 1 · 4 photos · 812 ms", "client 01, client 02")
-ANSWER = Answer(
+SHEET = CanvasSheet(encoded("PNG"), "2x2 · stage 1 · 4 photos · 812 ms", "client 01, client 02")
+ANSWER = AnswerRow(
     "client 07", "receipt-02", encoded("JPEG"), "2x2", 1, "TOTAL 35.76", 0.25, 41.2, 12.6, 2513.0
 )
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from gateway.demo.run import Plan, Shot, run, text_plan
+from gateway.demo.run import DemoPlan, Shot, run, text_plan
 from gateway.testing.pictures import Block, drawn, encoded
 
 
@@ -18,7 +18,7 @@ def shapes_plan():
         for n in range(6)
     ]
     rule = {"kind": "imgrid", "area": {"mean": 0.16}, "floor": 0.1}
-    return Plan(
+    return DemoPlan(
         "objects",
         shots,
         {"kind": "shapes", "canvas": "320x320"},

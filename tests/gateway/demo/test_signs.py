@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from PIL import Image
 
-from gateway.demo.signs import KINDS, Block, Design, Sign, Text, draw
+from gateway.demo.signs import KINDS, Design, Sign, Text, TextBlock, draw
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_texts_survive_shrinking(design_of: Callable[[Random], Design]) -> None:
     for seed in range(20):
         design = design_of(Random(seed))
         texts = [part for part in design if isinstance(part, Text)]
-        reach_y = max(part.rect[3] for part in design if isinstance(part, Block))
+        reach_y = max(part.rect[3] for part in design if isinstance(part, TextBlock))
         width, height = (480, 640) if reach_y > 480 else (640, 480)
         assert all(text.size_px >= 32 for text in texts)
         assert all(20 < text.xy[0] < width - 20 and 20 < text.xy[1] < height - 20 for text in texts)

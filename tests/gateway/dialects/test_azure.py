@@ -30,7 +30,7 @@ from gateway.core.errors import (
     UpstreamThrottled,
 )
 from gateway.core.model import Outcome, Photo, Size
-from gateway.core.question import Answered, about_all
+from gateway.core.question import ItemAnswer, about_all
 from gateway.dialects.azure.dialect import DIALECT
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about
@@ -658,7 +658,7 @@ class TestRetries:
 
 
 def answered(photo, task, found):
-    return Answered(photo, {task: Outcome(photo, found)})
+    return ItemAnswer(photo, {task: Outcome(photo, found)})
 
 
 boxes = st.tuples(*[st.floats(-2, 3) | st.just(float("nan"))] * 4).map(lambda sides: Box(*sides))

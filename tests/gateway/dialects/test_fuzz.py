@@ -32,7 +32,7 @@ from gateway.dialects.registry import load_all
 from gateway.dialects.rekognition.request import OPERATIONS
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
-from providers.base import Forwarded
+from providers.base import ForwardReply
 from providers.detection import WHOLE, Box, Detection, Landmark, Task
 
 PHOTO = encoded(drawn((90, 90), Block("red", 10, 10, 60, 60)), "PNG")
@@ -413,9 +413,9 @@ class Vendor(ScriptedProvider):
             Detection(each.partition("?")[0], 1.0, WHOLE, details={"raw": {}}) for each in wanted
         ]
 
-    async def forward(self, call: Any) -> Forwarded:
+    async def forward(self, call: Any) -> ForwardReply:
         told = {"__type": "InvalidParameterException", "Message": "Request has invalid parameters"}
-        return Forwarded(400, {"Content-Type": AWS_JSON}, json.dumps(told).encode())
+        return ForwardReply(400, {"Content-Type": AWS_JSON}, json.dumps(told).encode())
 
 
 @pytest.fixture(scope="module")

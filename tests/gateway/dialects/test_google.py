@@ -30,7 +30,7 @@ from gateway.core.errors import (
     UpstreamFailed,
 )
 from gateway.core.model import Outcome, Photo, Size
-from gateway.core.question import Answered, about_all
+from gateway.core.question import ItemAnswer, about_all
 from gateway.dialects.google.dialect import DIALECT
 from gateway.dialects.google.request import FEATURES, NUMBERS, Options
 from gateway.testing.pictures import Block, drawn, encoded
@@ -302,7 +302,7 @@ class TestText:
 def told(task, *found, size=SQUARE, most=0):
     """What is told of detections, as the SDK reads it."""
     photo = Photo("id", b"", "JPEG", size)
-    answer = Answered(photo, {task: Outcome(photo, found)})
+    answer = ItemAnswer(photo, {task: Outcome(photo, found)})
     reply = DIALECT.render(about_all(task, [b""], options=Options(({task: most},), {})), [answer])
     (answer,) = vision.BatchAnnotateImagesResponse.from_json(
         reply.body, ignore_unknown_fields=False

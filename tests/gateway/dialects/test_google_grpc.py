@@ -47,7 +47,7 @@ class Gate:
         self.opened = False
 
     async def wait(self):
-        while not self.opened:  # noqa: ASYNC110  an event of asyncio's is of one loop
+        while not self.opened:
             await asyncio.sleep(0.01)
 
 

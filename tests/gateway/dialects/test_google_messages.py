@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import GatewayError
 from gateway.core.exchange import Incoming
 from gateway.core.model import Outcome, Photo, Size
-from gateway.core.question import Answered, about_all
+from gateway.core.question import ItemAnswer, about_all
 from gateway.dialects.google.dialect import DIALECT
 from gateway.dialects.google.grpc import METHOD, SERVICE, GoogleGrpc
 from gateway.dialects.google.request import Options
@@ -141,7 +141,7 @@ def test_told_alike(task, found, size):
     are the same; no pixel lies outside the photo."""
     photo = Photo("id", b"", "JPEG", size)
     question = about_all(task, [b""], options=Options(({task: 0},), {}))
-    answers = [Answered(photo, {task: Outcome(photo, tuple(found))})]
+    answers = [ItemAnswer(photo, {task: Outcome(photo, tuple(found))})]
     by_rest = vision.BatchAnnotateImagesResponse.pb()()
     body = DIALECT.render(question, answers).body
     json_format.Parse(body, by_rest, ignore_unknown_fields=False)

@@ -26,7 +26,7 @@ from gateway.dialects.google.dialect import DIALECT, status_of
 from gateway.dialects.google.field_mask import mask_of, masked
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
-from providers.base import Forwarded
+from providers.base import ForwardReply
 from providers.detection import WHOLE, Box, Detection, Landmark, Task
 
 PHOTO = encoded(
@@ -608,7 +608,7 @@ class TestWholeCalls:
 
             async def forward(self, call):
                 self.handed.append(call)
-                return Forwarded(
+                return ForwardReply(
                     200, {"content-type": "application/json"}, b'{"responses": [{"totalPages": 2}]}'
                 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.model import Outcome
-from gateway.core.question import Answered
+from gateway.core.question import ItemAnswer
 from gateway.dialects.labels import labels_of, marked
 from providers.detection import WHOLE, Box, Detection, Task
 
@@ -19,7 +19,7 @@ INSTANCE = Detection("Animal", 0.99, Box(0, 0, 1, 1), kind="INSTANCE")
 
 
 def answered(*found, task=Task.LABELS):
-    return Answered(None, {task: Outcome(None, found)})
+    return ItemAnswer(None, {task: Outcome(None, found)})
 
 
 def test_told():

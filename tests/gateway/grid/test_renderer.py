@@ -9,7 +9,7 @@ from PIL import Image
 
 from gateway.core.errors import BadFormat
 from gateway.grid.compose import GREY
-from gateway.grid.renderer import Studio
+from gateway.grid.renderer import Renderer
 from gateway.testing.pictures import encoded, photo
 from gateway.testing.provider import about
 from providers.base import Limits
@@ -23,7 +23,7 @@ COLOURS = ["red", "lime", "blue", "yellow"]
 
 @pytest.fixture
 def studio():
-    studio = Studio(2)
+    studio = Renderer(2)
     yield studio
     studio.close()
 
@@ -152,7 +152,7 @@ async def test_dropped(studio):
 @pytest.mark.parametrize("turns", range(4))
 async def test_dropped_meanwhile(turns):
     """A photo dropped while its canvas is made takes nobody else's away."""
-    studio = Studio(1)
+    studio = Renderer(1)
     photos = [plain(colour, (1000, 750)) for colour in COLOURS]
     for one in photos:
         studio.start(one, FOUR, PIXELS, "none")
@@ -223,7 +223,7 @@ BYTES_EACH = 3 * 160 * 120
 @pytest.mark.parametrize("room", [0, 1, 2])
 async def test_ahead_bytes(room):
     """No more is drawn ahead than there is room for; the rest is drawn with its canvas."""
-    studio = Studio(2, ahead_bytes=room * BYTES_EACH)
+    studio = Renderer(2, ahead_bytes=room * BYTES_EACH)
     photos = [plain(colour) for colour in COLOURS]
     begun = [studio.start(one, FOUR, PIXELS, "none") for one in photos]
     assert [image is not None for image in begun] == [number < room for number in range(4)]
@@ -233,7 +233,7 @@ async def test_ahead_bytes(room):
 
 async def test_room_given_back():
     """A photo that was dropped, or begun again, or composed makes room for another."""
-    studio = Studio(2, ahead_bytes=BYTES_EACH)
+    studio = Renderer(2, ahead_bytes=BYTES_EACH)
     one, other = plain("red"), plain("lime")
     assert studio.start(one, FOUR, PIXELS, "none")
     assert studio.start(one, FOUR, PIXELS, "none")
@@ -248,7 +248,7 @@ async def test_room_given_back():
 
 async def test_large_photos():
     """Large photos that cannot be decoded smaller are drawn as any other, one at a time."""
-    studio = Studio(2)
+    studio = Renderer(2)
     large = [plain(colour, (4000, 2200)) for colour in COLOURS]
     assert colours(await sheet(studio, large)) == RGB
     studio.close()

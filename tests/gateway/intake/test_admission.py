@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
 from gateway.core.errors import BadDimensions, BadFormat, NoPhoto, PhotoError, TooManyBytes
-from gateway.core.limits import House
+from gateway.core.limits import PhotoLimits
 from gateway.dialects.native.dialect import DIALECT as NATIVE
 from gateway.intake.admission import admit
 from providers.base import Limits
 
-API, HOUSE = Limits(), House()
+API, HOUSE = Limits(), PhotoLimits()
 EVERY = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"})
 
 
@@ -71,7 +71,7 @@ def test_empty():
     ("api", "house"),
     [
         (Limits(max_bytes=len(JPEG) - 1), HOUSE),
-        (API, House(max_bytes=len(JPEG) - 1)),
+        (API, PhotoLimits(max_bytes=len(JPEG) - 1)),
     ],
 )
 def test_bytes(api, house):
@@ -79,7 +79,7 @@ def test_bytes(api, house):
     taken."""
     with pytest.raises(TooManyBytes, match=f"{len(JPEG)} bytes; at most {len(JPEG) - 1} "):
         admit("p", JPEG, api, house)
-    assert admit("p", JPEG, Limits(max_bytes=len(JPEG)), House(max_bytes=len(JPEG)))
+    assert admit("p", JPEG, Limits(max_bytes=len(JPEG)), PhotoLimits(max_bytes=len(JPEG)))
 
 
 def test_bytes_before_format():
@@ -107,13 +107,13 @@ def test_large_side(size):
 
 
 @pytest.mark.parametrize(
-    ("api", "house"), [(Limits(max_pixels=1199), HOUSE), (API, House(max_pixels=1199))]
+    ("api", "house"), [(Limits(max_pixels=1199), HOUSE), (API, PhotoLimits(max_pixels=1199))]
 )
 def test_pixels(api, house):
     """More pixels than the API or the house takes are refused; just as many are taken."""
     with pytest.raises(BadDimensions, match="40 x 30 pixels; at most 1199 pixels"):
         admit("p", JPEG, api, house)
-    assert admit("p", JPEG, Limits(max_pixels=1200), House(max_pixels=1200))
+    assert admit("p", JPEG, Limits(max_pixels=1200), PhotoLimits(max_pixels=1200))
 
 
 @pytest.mark.parametrize("api", [Limits(max_side_px=65_500), Limits()])

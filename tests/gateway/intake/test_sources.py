@@ -36,11 +36,11 @@ from gateway.core.errors import (
     SourceTooLarge,
     TooManyBytes,
 )
-from gateway.core.locations import Place, folder_of, s3_url
+from gateway.core.locations import Location, folder_of, s3_url
 from gateway.core.model import Tenant
 from gateway.intake.object_stores import Bucket, Gs, gather, open_gs, open_s3
-from gateway.intake.sources import Sources, Web
-from gateway.security.egress import Guard
+from gateway.intake.sources import Sources, WebSource
+from gateway.security.egress import EgressGuard
 from gateway.security.keyring import ANYBODY
 from gateway.testing.gateway import parts_of
 from gateway.testing.redis_server import free_port
@@ -382,8 +382,8 @@ class TestWeb:
     @pytest.fixture
     async def web(self):
         """Nothing is open but the web, with loopback allowed to the guard."""
-        guard = Guard([ip_network("127.0.0.0/8")])
-        sources = Sources({"http": Web(guard), "https": Web(guard)}, timeout_s=20)
+        guard = EgressGuard([ip_network("127.0.0.0/8")])
+        sources = Sources({"http": WebSource(guard), "https": WebSource(guard)}, timeout_s=20)
         yield sources
         await sources.close()
         await guard.close()
@@ -395,9 +395,9 @@ class TestWeb:
 
     async def test_refused(self, answers):
         """Which addresses may be asked, the guard decides."""
-        guard = Guard()
+        guard = EgressGuard()
         with pytest.raises(SourceNotAllowed, match="loopback"):
-            await Sources({"http": Web(guard)}, timeout_s=20).fetch(
+            await Sources({"http": WebSource(guard)}, timeout_s=20).fetch(
                 f"{answers.url}/a.jpg", SHOP, MOST
             )
         assert answers.asked == []
@@ -432,14 +432,14 @@ class Shelf:
     is reading."""
 
     def __init__(self, *, closed: bool = False) -> None:
-        self.asked: list[Place] = []
+        self.asked: list[Location] = []
         self.reading = 0
         self.most = 0
         self.open = asyncio.Event()
         if not closed:
             self.open.set()
 
-    async def read(self, place: Place, max_bytes: int) -> bytes:
+    async def read(self, place: Location, max_bytes: int) -> bytes:
         self.asked.append(place)
         self.reading += 1
         self.most = max(self.most, self.reading)
@@ -542,7 +542,7 @@ class TestWhoMayRead:
 
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(15):
-        while not true():  # noqa: ASYNC110  what is waited for are the loop's own next steps
+        while not true():
             await asyncio.sleep(0)
 
 
@@ -599,7 +599,9 @@ class TestBounds:
     async def test_threads_end(self):
         """A thread whose client left reads no further than the part that is under way."""
         store = Dripping()
-        fetching = asyncio.create_task(store.read(Place("s3://shop/a", "s3", "shop", "a"), 1 << 60))
+        fetching = asyncio.create_task(
+            store.read(Location("s3://shop/a", "s3", "shop", "a"), 1 << 60)
+        )
         await asyncio.to_thread(store.begun.wait, 15)
         fetching.cancel()
         assert await asyncio.to_thread(store.ended.wait, 15)
@@ -614,7 +616,7 @@ class Dripping(Bucket):
         super().__init__("drip")
         self.begun, self.ended = threading.Event(), threading.Event()
 
-    def get(self, place: Place, max_bytes: int, left: Callable[[], bool]) -> bytes:
+    def get(self, place: Location, max_bytes: int, left: Callable[[], bool]) -> bytes:
         try:
             return gather(self._part, None, max_bytes, left)
         finally:

@@ -21,20 +21,20 @@ from gateway.api.resources.jobs import Api
 from gateway.core.clock import steady
 from gateway.core.errors import NotServed
 from gateway.core.events import Events
-from gateway.core.limits import House
+from gateway.core.limits import PhotoLimits
 from gateway.core.model import Entry, Lane, Outcome, Photo, Quality, Route, Size, Step, Tenant, Way
 from gateway.core.question import Ask
 from gateway.jobs.service import Jobs
 from gateway.security.egress import check_url
 from gateway.security.keyring import Keyring, digest
-from gateway.store.buffer import Buffer, Commit, Room, Settlement
-from gateway.store.jobs import Hook, Job, JobStore
+from gateway.store.buffer import Buffer, Capacity, Commit, Settlement
+from gateway.store.jobs import Job, JobStore, WebhookTarget
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, connect
 from gateway.store.redis.jobs import RedisStore
 from gateway.store.sqlite.jobs import SqliteStore
-from gateway.testing.listeners import Told
+from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.redis_server import RedisServer
 from providers.detection import Task
@@ -44,7 +44,7 @@ from thresholds.shape import ALONE, Shape
 NOON = 1_800_000_000.0
 PATIENCE_S = 30.0
 """After which a test fails that waits for what does not come."""
-ROOM = Room(photos=100, bytes=10_000)
+ROOM = Capacity(photos=100, bytes=10_000)
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Setting:
 
     clock: Hands = field(default_factory=Hands)
     keep_s: float = 3600.0
-    room: Room = ROOM
+    room: Capacity = ROOM
 
 
 @asynccontextmanager
@@ -81,7 +81,7 @@ async def sqlite(folder: Path, setting: Setting) -> AsyncIterator[Opened]:
         folder / "jobs.db", clock=setting.clock, keep_s=setting.keep_s, room=setting.room
     )
     try:
-        yield Opened(store, MemoryBuffer(Room(), keep=store.settle), setting.clock)
+        yield Opened(store, MemoryBuffer(Capacity(), keep=store.settle), setting.clock)
     finally:
         await store.close()
 
@@ -93,7 +93,7 @@ async def redis(folder: Path, setting: Setting, server: RedisServer) -> AsyncIte
         if not known.exists():
             await commands.client.flushall()
             known.touch()
-        buffer = RedisBuffer(commands, Room(), setting.room, clock=setting.clock)
+        buffer = RedisBuffer(commands, Capacity(), setting.room, clock=setting.clock)
         store = RedisStore(commands, buffer, clock=setting.clock, keep_s=setting.keep_s)
         yield Opened(store, buffer, setting.clock)
     finally:
@@ -148,7 +148,11 @@ class Make:
         self._ids = (f"job_{number:027d}" for number in itertools.count(1))
 
     def job(
-        self, photos: int = 3, tenant: str = "shop", hook: Hook | None = None, at: float = NOON
+        self,
+        photos: int = 3,
+        tenant: str = "shop",
+        hook: WebhookTarget | None = None,
+        at: float = NOON,
     ) -> Job:
         names = tuple(f"photo-{index}" for index in range(photos))
         return Job(next(self._ids), tenant, "objects", names, b'{"task":"objects"}', at, hook)
@@ -216,7 +220,7 @@ def until():
 
     async def until(check):
         async with asyncio.timeout(PATIENCE_S):
-            while not (seen := await check()):  # noqa: ASYNC110  what it waits for has no event
+            while not (seen := await check()):
                 await asyncio.sleep(0)
         return seen
 
@@ -249,19 +253,19 @@ class World:
     made."""
 
     def __init__(
-        self, folder, *, open_to_all=False, room=Room(), hooks=None, signs=bool, **settings
+        self, folder, *, open_to_all=False, room=Capacity(), hooks=None, signs=bool, **settings
     ):
         self.entered: list[Entry] = []
-        self.told = Told()
+        self.told = EventRecorder()
         self.stopping = False
         self.store = SqliteStore(folder / "jobs.db", clock=steady(), keep_s=60, room=room)
-        self.buffer = MemoryBuffer(Room(), keep=self.store.settle)
+        self.buffer = MemoryBuffer(Capacity(), keep=self.store.settle)
         self.jobs = Jobs(
             self.store,
             way,
             self.enter,
             check_url,
-            House(max_bytes=100_000),
+            PhotoLimits(max_bytes=100_000),
             Events([self.told]),
             steady(),
             hooks or {},

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import BadFormat
-from gateway.store.buffer import Room
-from gateway.store.jobs import Hook
+from gateway.store.buffer import Capacity
+from gateway.store.jobs import WebhookTarget
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, connect
 from gateway.store.redis.jobs import RedisStore
@@ -58,10 +58,10 @@ async def play(server, folder, make, steps):
         commands = Commands(connect(server.url))
         stack.push_async_callback(commands.close)
         await commands.client.flushall()
-        buffer = RedisBuffer(commands, Room(), clock=lambda: now)
+        buffer = RedisBuffer(commands, Capacity(), clock=lambda: now)
         stores = [
             RedisStore(commands, buffer, clock=lambda: now, keep_s=60),
-            SqliteStore(folder / "jobs.db", clock=lambda: now, keep_s=60, room=Room()),
+            SqliteStore(folder / "jobs.db", clock=lambda: now, keep_s=60, room=Capacity()),
         ]
         stack.push_async_callback(stores[1].close)
         seen = []
@@ -71,7 +71,7 @@ async def play(server, folder, make, steps):
                 now += first
             elif what == "end":
                 for _ in range(second):
-                    job = make.job(1, hook=Hook(f"https://{HOSTS[first]}"))
+                    job = make.job(1, hook=WebhookTarget(f"https://{HOSTS[first]}"))
                     for store in stores:
                         await store.submit(job, [], {0: BadFormat("no")})
                     now += 0.25

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import BadFormat, NotFound
 from gateway.core.model import Outcome
-from gateway.store.jobs import Hook, State
+from gateway.store.jobs import State, WebhookTarget
 
 SHARES = (0.25, 0.5, 1.0)
 STEPS = st.lists(
@@ -35,7 +35,10 @@ def test_counts_are_consistent(factory_of, make, steps, at_once):
 
 
 async def play(opening, make, steps, *, at_once):
-    jobs = [make.job(4, hook=Hook("https://shop.example", each_photo=bool(n))) for n in range(3)]
+    jobs = [
+        make.job(4, hook=WebhookTarget("https://shop.example", each_photo=bool(n)))
+        for n in range(3)
+    ]
     async with opening as opened:
         moves = [move(opened.store, make, jobs, *step) for step in steps]
         if at_once:

@@ -3,10 +3,10 @@
 import pytest
 
 from gateway.core.errors import BadFormat
-from gateway.store.jobs import Hook
+from gateway.store.jobs import WebhookTarget
 
-HOOK = Hook("https://shop.example/hook")
-EACH = Hook("https://shop.example/hook", each_photo=True)
+HOOK = WebhookTarget("https://shop.example/hook")
+EACH = WebhookTarget("https://shop.example/hook", each_photo=True)
 
 
 @pytest.fixture
@@ -89,9 +89,9 @@ class TestClaim:
         """Of one host only a few are under way at a time, and do not hold up another's that came
         later."""
         for _ in range(20):
-            await ended(Hook("https://slow.example/hook"))
+            await ended(WebhookTarget("https://slow.example/hook"))
         clock.now += 1
-        other = await ended(Hook("https://quick.example/hook"))
+        other = await ended(WebhookTarget("https://quick.example/hook"))
         first = await store.claim(clock.now, 60, 100)
         assert other.id in {due.job for due in first}
         assert 1 < len(first) < 20
@@ -104,10 +104,10 @@ class TestClaim:
         """A host that has no place left holds up nobody, however few are asked for, and has some
         when leases end."""
         for _ in range(20):
-            await ended(Hook("https://slow.example/hook"))
+            await ended(WebhookTarget("https://slow.example/hook"))
         clock.now += 1
         first = await store.claim(clock.now, 60, 100)
-        other = await ended(Hook("https://quick.example/hook"))
+        other = await ended(WebhookTarget("https://quick.example/hook"))
         assert [due.job for due in await store.claim(clock.now, 60, 1)] == [other.id]
         again = await store.claim(clock.now + 60, 60, 100)
         assert len(again) == len(first) + 1
@@ -116,7 +116,7 @@ class TestClaim:
         """Those of several hosts are claimed in the order in which they became due."""
         jobs = []
         for host in ("one", "two", "one", "two"):
-            jobs.append(await ended(Hook(f"https://{host}.example/hook")))
+            jobs.append(await ended(WebhookTarget(f"https://{host}.example/hook")))
             clock.now += 1
         for pair in (jobs[:2], jobs[2:]):
             assert [due.job for due in await store.claim(clock.now, 60, 2)] == [

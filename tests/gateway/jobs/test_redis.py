@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.core.errors import BadFormat, BilledUnknown, BufferAway, Busy, DeadLetter, NotFound
-from gateway.store.buffer import MOST_CLAIMS, Commit, Room, Settlement
-from gateway.store.jobs import Hook, State
+from gateway.store.buffer import MOST_CLAIMS, Capacity, Commit, Settlement
+from gateway.store.jobs import State, WebhookTarget
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, connect
 from gateway.store.redis.jobs import ACCEPTED_WITHIN_S, RedisStore
 
-HOOK = Hook("https://shop.example/hook", each_photo=True)
+HOOK = WebhookTarget("https://shop.example/hook", each_photo=True)
 ALL = 1e12
 STANDING = (
     "{imgrid}:ledger",
@@ -66,7 +66,7 @@ class Replica:
 
 
 @asynccontextmanager
-async def replica(server, clock=None, *, rule="retry", room=Room()):
+async def replica(server, clock=None, *, rule="retry", room=Capacity()):
     clock = clock or Hands()
     commands = Commands(connect(server.url))
     try:
@@ -113,7 +113,7 @@ class Interrupted(RedisBuffer):
 
 def interrupted(one, **when):
     """The replica's store, whose submitting ends halfway."""
-    buffer = Interrupted(one.commands, Room(), Room(), clock=one.clock)
+    buffer = Interrupted(one.commands, Capacity(), Capacity(), clock=one.clock)
     vars(buffer).update(when)
     return RedisStore(one.commands, buffer, clock=one.clock, keep_s=60)
 
@@ -270,7 +270,7 @@ class TestAccepting:
                 await other.store.submit(again, make.entries(again), key="k", digest="d")
                 await super().put(entries)
 
-        buffer = Slow(one.commands, Room(), Room(), clock=one.clock)
+        buffer = Slow(one.commands, Capacity(), Capacity(), clock=one.clock)
         slow = RedisStore(one.commands, buffer, clock=one.clock, keep_s=60)
         with pytest.raises(Busy):
             await slow.submit(job, make.entries(job), key="k", digest="d")
@@ -362,7 +362,7 @@ class TestNothingRemains:
 
     async def test_full(self, server, make):
         """Nothing is left of a job for which there was no room."""
-        async with replica(server, room=Room(photos=1)) as one:
+        async with replica(server, room=Capacity(photos=1)) as one:
             job = fresh(make, 2)
             with pytest.raises(Busy):
                 await one.store.submit(job, make.entries(job), key="k", digest="d")
@@ -371,7 +371,7 @@ class TestNothingRemains:
     async def test_replayed(self, two, make):
         """A job is kept from when one of its dead deliveries is replayed until that is made."""
         one, _ = two
-        store, job = one.store, fresh(make, 1, hook=Hook("https://shop.example/hook"))
+        store, job = one.store, fresh(make, 1, hook=WebhookTarget("https://shop.example/hook"))
         await store.submit(job, [], {0: BadFormat("no")})
         (due,) = await store.claim(time.time() + 1, 60, 9)
         await store.failed(due.id, "gone", None)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from gateway.store.buffer import Room
+from gateway.store.buffer import Capacity
 from gateway.testing.pictures import Block, drawn, encoded
 
 PHOTO = encoded(drawn((40, 30), Block("red", 4, 4, 20, 20)))
@@ -154,7 +154,7 @@ class TestErrors:
 
     async def test_busy(self, world):
         """Where there is no room, 429 says when to come back."""
-        each = world(room=Room(photos=1))
+        each = world(room=Capacity(photos=1))
         reply = await each.client.post("/v1/jobs", json={"photos": [{"content": B64}] * 2})
         problem(reply, 429, "busy")
         assert int(reply.headers["Retry-After"]) >= 1

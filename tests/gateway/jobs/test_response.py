@@ -9,10 +9,10 @@ from gateway.core.errors import BadFormat
 from gateway.core.model import Size
 from gateway.jobs.response import body, iso, job_out, payload
 from gateway.jobs.service import ID_CHARS, job_id
-from gateway.store.jobs import Delivery, Hook, Result, State
+from gateway.store.jobs import Delivery, JobResult, State, WebhookTarget
 
 NOON = 1_800_000_000.0
-HOOK = Hook("https://shop.example/hook", each_photo=True)
+HOOK = WebhookTarget("https://shop.example/hook", each_photo=True)
 
 
 def delivery(kind, job, *, number=0):
@@ -48,7 +48,7 @@ class TestPayload:
     def test_photo(self, make):
         """A photo is told with its result."""
         job = replace(make.job(2, hook=HOOK), settled=1)
-        result = Result(1, 1, make.outcome(0.25), Size(40, 30))
+        result = JobResult(1, 1, make.outcome(0.25), Size(40, 30))
         told = json.loads(payload(delivery("photo.settled", job, number=1), job, [result]))
         photo = told["data"]["photo"]
         assert (photo["index"], photo["number"], photo["name"], photo["billed"]) == (

@@ -13,7 +13,7 @@ from collections import Counter
 import pytest
 
 from gateway.core.errors import BufferAway, GatewayError
-from gateway.store.buffer import Commit, Room, Settlement
+from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.jobs import State
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.sqlite.jobs import SqliteStore
@@ -27,7 +27,7 @@ async def open_store(tmp_path):
     def start(file=None, **settings):
         made = SqliteStore(
             file or tmp_path / "jobs.db",
-            **{"clock": lambda: 1_800_000_100.0, "keep_s": 60, "room": Room(), **settings},
+            **{"clock": lambda: 1_800_000_100.0, "keep_s": 60, "room": Capacity(), **settings},
         )
         opened.append(made)
         return made
@@ -64,7 +64,7 @@ class TestFeeding:
         """No more than the window's photos are in the buffer at a time, and all of them come
         through it."""
         store = open_store(window=3)
-        buffer = Watched(Room(), keep=store.settle)
+        buffer = Watched(Capacity(), keep=store.settle)
         job = make.job(20)
         await store.submit(job, make.entries(job))
         async with store.running(buffer):
@@ -75,7 +75,7 @@ class TestFeeding:
     async def test_oldest_first(self, open_store, make, answer):
         """A tenant's photos come in the order of its jobs, and of the photos in them."""
         store = open_store(window=2)
-        buffer = MemoryBuffer(Room(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), keep=store.settle)
         jobs = [make.job(3), make.job(3)]
         for job in reversed(jobs):
             await store.submit(job, make.entries(job))
@@ -86,7 +86,7 @@ class TestFeeding:
     async def test_tenants_in_turns(self, open_store, make, until):
         """Tenants share the window, whoever came first and however many photos it has."""
         store = open_store(window=6)
-        buffer = MemoryBuffer(Room(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), keep=store.settle)
         large, small = make.job(50), [make.job(5, tenant=name) for name in ("one", "two")]
         for job in (large, *small):
             await store.submit(job, make.entries(job))
@@ -105,7 +105,7 @@ class TestFeeding:
     async def test_latecomer(self, open_store, make, until):
         """Places that become free go to the tenant that has fewest."""
         store = open_store(window=4)
-        buffer = MemoryBuffer(Room(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), keep=store.settle)
         large, small = make.job(50), make.job(2, tenant="press")
 
         async def full():
@@ -123,7 +123,7 @@ class TestFeeding:
     async def test_until_they_are_even(self, open_store, make, until):
         """Places that become free together make the tenants even, and are shared from there."""
         store = open_store(window=12)
-        buffer = MemoryBuffer(Room(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), keep=store.settle)
         first, more, other = make.job(4), make.job(20), make.job(20, tenant="press")
 
         async def held():
@@ -145,7 +145,7 @@ class TestFeeding:
     async def test_more_tenants_than_places(self, open_store, make, answer):
         """Where there are more tenants than places, they take turns."""
         store = open_store(window=1)
-        buffer = MemoryBuffer(Room(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), keep=store.settle)
         jobs = [make.job(2, tenant=name) for name in "abc"]
         for job in jobs:
             await store.submit(job, make.entries(job))
@@ -157,7 +157,7 @@ class TestFeeding:
         """Where the buffer has room for fewer photos than the window, they come as there is
         room."""
         store = open_store(window=50)
-        buffer = MemoryBuffer(Room(), Room(photos=2), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), Capacity(photos=2), keep=store.settle)
         job = make.job(12)
         await store.submit(job, make.entries(job))
         async with store.running(buffer):
@@ -168,7 +168,7 @@ class TestFeeding:
         have."""
         now = 1_800_000_100.0
         store = open_store()
-        buffer = MemoryBuffer(Room(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), keep=store.settle)
         job = make.job(1)
         await store.submit(job, make.entries(job))
 
@@ -192,7 +192,7 @@ class TestFeeding:
                     raise self.errors.pop()
                 await super().put(entries)
 
-        buffer = Failing(Room(), keep=store.settle)
+        buffer = Failing(Capacity(), keep=store.settle)
         job = make.job(2)
         await store.submit(job, make.entries(job))
         async with store.running(buffer):
@@ -225,14 +225,14 @@ class TestFile:
         with pytest.raises(BufferAway):
             await store.page("shop")
         with pytest.raises(BufferAway):
-            async with store.running(MemoryBuffer(Room())):
+            async with store.running(MemoryBuffer(Capacity())):
                 pass
 
     async def test_lazy(self, open_store, make, answer, tmp_path):
         """Until a job is handed in there is no file, whoever looks for work; from then on its
         photos are fed."""
         store = open_store(tmp_path / "jobs.db")
-        buffer = MemoryBuffer(Room(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), keep=store.settle)
         async with store.running(buffer):
             await store.forget()
             assert (
@@ -251,7 +251,7 @@ class TestFile:
         (tmp_path / "a file").touch()
         store = open_store(tmp_path / "a file" / "jobs.db")
         job = make.job(1)
-        async with store.running(MemoryBuffer(Room())):
+        async with store.running(MemoryBuffer(Capacity())):
             with pytest.raises(BufferAway, match="jobs' store cannot be used"):
                 await store.submit(job, make.entries(job))
 
@@ -344,7 +344,7 @@ async def test_killed(open_store, answer, tmp_path, settled):
     store = open_store(file)
     before = await store.results("job_1")
     assert {int(index) for _, index in told[1:]} <= {each.index for each in before}
-    buffer = MemoryBuffer(Room(), keep=store.settle)
+    buffer = MemoryBuffer(Capacity(), keep=store.settle)
     async with store.running(buffer):
         again = await answer(buffer, 40 - len(before))
     job = await store.find("shop", "job_1")

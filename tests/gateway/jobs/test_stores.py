@@ -7,10 +7,10 @@ import pytest
 
 from gateway.core.errors import BadFormat, Busy, Conflict, NotFound
 from gateway.core.model import Outcome, Size
-from gateway.store.buffer import Room
-from gateway.store.jobs import KEY_LASTS_S, Hook, State
+from gateway.store.buffer import Capacity
+from gateway.store.jobs import KEY_LASTS_S, State, WebhookTarget
 
-HOOK = Hook("https://shop.example/hook")
+HOOK = WebhookTarget("https://shop.example/hook")
 
 
 class TestSubmit:
@@ -70,7 +70,7 @@ class TestSubmit:
 
     async def test_room_for_bytes(self, opening, make, answer):
         """Bytes of photos that were settled, or whose job has ended, take up no room."""
-        async with opening(room=Room(photos=100, bytes=100)) as opened:
+        async with opening(room=Capacity(photos=100, bytes=100)) as opened:
             store = opened.store
             jobs = [make.job(2) for _ in range(4)]
             async with store.running(opened.buffer):
@@ -130,7 +130,7 @@ class TestIdempotency:
     async def test_after_busy(self, opening, make):
         """A key whose request found no room is still unused."""
         first, second = make.job(2), make.job(1)
-        async with opening(room=Room(photos=1)) as opened:
+        async with opening(room=Capacity(photos=1)) as opened:
             with pytest.raises(Busy):
                 await opened.store.submit(first, make.entries(first), key="k", digest="d")
             assert (

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from gateway.core.events import Refused
-from gateway.store.jobs import Hook
+from gateway.store.jobs import WebhookTarget
 from gateway.testing.pictures import Block, drawn, encoded
 from providers.detection import Box, Detection
 
@@ -140,7 +140,7 @@ class TestSubmit:
 
     async def test_own_hook(self, world):
         """A tenant's own hook is told of its jobs that name no other."""
-        each = world(hooks={"shop": Hook("https://shop.example/own", each_photo=True)})
+        each = world(hooks={"shop": WebhookTarget("https://shop.example/own", each_photo=True)})
         assert (await each.submit())["webhook"] == {
             "url": "https://shop.example/own",
             "each_photo": True,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.core.errors import GatewayError
-from gateway.core.events import Asked, Settled
+from gateway.core.events import CanvasAnswered, Settled
 from gateway.core.model import Entry, Lane, Outcome, Photo, Size, Step
 from gateway.grid.layout import lay_out
 from providers.base import Picture
@@ -24,11 +24,11 @@ def an_entry(tenant: str, lane: Lane) -> Entry:
 
 def an_answer(
     *tenants: str, provider: str = "dear", shape: str = "2x2", broken: tuple[int, ...] = ()
-) -> Asked:
+) -> CanvasAnswered:
     lane = Lane(provider, Task.OBJECTS, "us", Shape.parse(shape))
     layout = lay_out([SIZE] * len(tenants), lane.shape, (80, 80))
     photos = [an_entry(tenant, lane) for tenant in tenants]
-    return Asked(
+    return CanvasAnswered(
         "c",
         lane,
         layout,
@@ -56,7 +56,7 @@ def an_outcome(
 
 
 @pytest.fixture(scope="session")
-def asked() -> Callable[..., Asked]:
+def asked() -> Callable[..., CanvasAnswered]:
     """`asked(*tenants, provider, shape, broken)`: a canvas of one photo of each was answered."""
     return an_answer
 

@@ -14,12 +14,12 @@ import pytest
 
 from gateway.app import running
 from gateway.core.errors import Busy, UpstreamFailed
-from gateway.core.events import Asked, Compared, Events, LevelChanged, Overlooked, Settled
+from gateway.core.events import CanvasAnswered, Compared, Events, LevelChanged, Overlooked, Settled
 from gateway.core.model import Entry, Lane, Outcome, Route, Step, Tenant, Way
 from gateway.ledger.accounts import Account
-from gateway.observe.drift import AT_ONCE, WAITING, Terms, Watcher
+from gateway.observe.drift import AT_ONCE, WAITING, DriftMonitor, DriftTerms
 from gateway.testing.gateway import parts_of
-from gateway.testing.listeners import Told
+from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.base import Price
@@ -57,7 +57,7 @@ def dark():
 
 
 async def until(true):
-    while not true():  # noqa: ASYNC110  fakes tell nobody when they change
+    while not true():
         await asyncio.sleep(0)
 
 
@@ -66,7 +66,7 @@ class World:
     says otherwise."""
 
     def __init__(self, folder, provider=None, **watch):
-        self.told = Told()
+        self.told = EventRecorder()
         self.eye = provider or ScriptedProvider(
             short_sighted, introduced=about("eye", price=Price(1.0))
         )
@@ -102,12 +102,12 @@ class World:
         flow = self.parts.flow
         asked = [flow.answer([kind()], self.route, ANN, variant=self.level) for _ in range(photos)]
         outcomes = [outcome for (outcome,) in await asyncio.gather(*asked)]
-        while len(self.compared) < before + photos:  # noqa: ASYNC110  what is watched tells nobody here
+        while len(self.compared) < before + photos:
             await asyncio.sleep(0.001)
         return outcomes
 
     async def holds(self, photos):
-        while (await self.parts.buffer.held()).photos < photos:  # noqa: ASYNC110  it has no event for this
+        while (await self.parts.buffer.held()).photos < photos:
             await asyncio.sleep(0)
 
     @property
@@ -260,11 +260,11 @@ class Bench:
     photo."""
 
     def __init__(self, answer=lambda variant: [CAT], promised=0.5, share=1.0, chance=0.5):
-        self.told, self.asked, self.now = Told(), [], 5.0
+        self.told, self.asked, self.now = EventRecorder(), [], 5.0
         self.photos = []
-        terms = {route.name: Terms(share, 0.05, promised) for route in (ROUTE, TEXT, PLAIN)}
+        terms = {route.name: DriftTerms(share, 0.05, promised) for route in (ROUTE, TEXT, PLAIN)}
         self.answer = answer
-        self.watcher = Watcher(
+        self.watcher = DriftMonitor(
             {route.name: route for route in (ROUTE, TEXT, PLAIN)},
             terms,
             self.ask,
@@ -455,7 +455,7 @@ class TestHarmless:
         async with world() as each:
             outcome = await each.parts.flow.watch(tiny(), Way(each.route), ANN)
             assert outcome.found == ()
-            assert [str(asked.layout.shape) for asked in each.told.of(Asked)] == ["3x3"]
+            assert [str(asked.layout.shape) for asked in each.told.of(CanvasAnswered)] == ["3x3"]
 
     async def test_stopping(self, world):
         """A process that stops waits for no photo that is only watched."""

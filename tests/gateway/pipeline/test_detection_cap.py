@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.core.model import Size
 from gateway.grid.layout import lay_out
-from gateway.pipeline.detection_cap import MARGIN, Crowds, count, doubted
+from gateway.pipeline.detection_cap import MARGIN, DetectionCap, count, doubted
 from gateway.testing.provider import about
 from providers.detection import WHOLE, Box, Detection, Task
 from thresholds.shape import ALONE, Shape
@@ -55,7 +55,7 @@ def test_full_alone():
 def test_adapts():
     """Crowded photos share canvases with fewer others; when they are few again, with as many as
     before."""
-    crowds, shape = Crowds(), Shape(5, 5)
+    crowds, shape = DetectionCap(), Shape(5, 5)
     assert crowds.bound(shape, LIMITED, Task.FACES) == shape
     for _ in range(10):
         crowds.saw(LIMITED, Task.FACES, some(25 * 15), 25)
@@ -68,14 +68,14 @@ def test_adapts():
 
 def test_one_photo():
     """A single crowded photo among many others moves little."""
-    crowds = Crowds()
+    crowds = DetectionCap()
     crowds.saw(LIMITED, Task.FACES, some(60), 1)
     assert crowds.bound(Shape(5, 5), LIMITED, Task.FACES) == Shape(5, 5)
 
 
 def test_unlimited():
     """Where no limit is known, or for another task or provider, shapes stay as they are."""
-    crowds = Crowds()
+    crowds = DetectionCap()
     crowds.saw(LIMITED, Task.FACES, some(5000), 10)
     crowds.saw(about(), Task.OBJECTS, some(5000), 10)
     other = about("other", task=Task.FACES, most={Task.FACES: 100})
@@ -91,7 +91,7 @@ def test_unlimited():
 def test_bound(seen, rows, cols):
     """Whatever was seen, the shape is within the one asked for, and what its photos should hold is
     under the limit."""
-    crowds = Crowds()
+    crowds = DetectionCap()
     for found, photos in seen:
         crowds.saw(LIMITED, Task.FACES, [Detection("one", 1.0, WHOLE)] * found, photos)
     bound = crowds.bound(Shape(rows, cols), LIMITED, Task.FACES)

@@ -24,26 +24,26 @@ from hypothesis import strategies as st
 
 from gateway.core.clock import steady
 from gateway.core.errors import BadFormat, BilledUnknown, UpstreamFailed
-from gateway.core.events import Asked, Compared, Events, GroupsChanged, Settled
+from gateway.core.events import CanvasAnswered, Compared, Events, GroupsChanged, Settled
 from gateway.core.model import Entry, Lane, Outcome, Photo, Route, Tenant, Way
-from gateway.grid.renderer import Studio
+from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import total
-from gateway.observe.drift import Terms, Watcher
-from gateway.pipeline.canvas_call import Canvases, Rules
-from gateway.pipeline.cascade_step import Rounds
-from gateway.pipeline.group_size import Sizes
-from gateway.pipeline.group_testing import Groups
-from gateway.pipeline.scheduler import Flow, no_fetch
-from gateway.store.buffer import Held, Room
+from gateway.observe.drift import DriftMonitor, DriftTerms
+from gateway.pipeline.canvas_call import CanvasCall, PipelineRules
+from gateway.pipeline.cascade_step import CascadeStep
+from gateway.pipeline.group_size import GroupSizer
+from gateway.pipeline.group_testing import GroupTester
+from gateway.pipeline.scheduler import Scheduler, no_fetch
+from gateway.store.buffer import Capacity, Occupancy
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, connect
 from gateway.testing.gateway import parts_of, serving
-from gateway.testing.listeners import Heard, Told
+from gateway.testing.listeners import BufferRecorder, EventRecorder
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about, image_of
 from gateway.testing.redis_server import RedisServer
-from gateway.upstream.client import Asker
+from gateway.upstream.client import UpstreamClient
 from providers.base import Picture, Price
 from providers.detection import WHOLE, Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
@@ -122,7 +122,7 @@ def bad(side: int = 60, size: tuple[int, int] = (320, 320), colour: str = "magen
 async def replica(server: RedisServer) -> AsyncIterator[RedisBuffer]:
     commands = Commands(connect(server.url))
     try:
-        yield RedisBuffer(commands, Room(), Room(), clock=steady())
+        yield RedisBuffer(commands, Capacity(), Capacity(), clock=steady())
     finally:
         await commands.close()
 
@@ -134,11 +134,11 @@ async def die(buffer: RedisBuffer) -> None:
 
 @dataclass
 class Bench:
-    flow: Flow
+    flow: Scheduler
     buffer: MemoryBuffer
-    told: Told
+    told: EventRecorder
     route: Route
-    sizes: Sizes
+    sizes: GroupSizer
 
     async def ask(
         self, *photos: Photo, tenants: Sequence[Tenant] = (ANN,), **how: object
@@ -152,7 +152,7 @@ class Bench:
 
     @property
     def shapes(self) -> list[str]:
-        return [str(each.layout.shape) for each in self.told.of(Asked)]
+        return [str(each.layout.shape) for each in self.told.of(CanvasAnswered)]
 
     async def billed(self) -> float:
         return total(await self.buffer.accounts()).billed
@@ -164,15 +164,20 @@ async def running(
     route: Route | None = None,
     *,
     sized: bool = False,
-    rules: Rules = Rules(),
+    rules: PipelineRules = PipelineRules(),
 ) -> AsyncIterator[Bench]:
     route = route or moderation()
-    routes, told, studio, buffer = {route.name: route}, Told(), Studio(2), MemoryBuffer(Room())
+    routes, told, studio, buffer = (
+        {route.name: route},
+        EventRecorder(),
+        Renderer(2),
+        MemoryBuffer(Capacity()),
+    )
     events = Events([told])
-    sizes = Sizes(routes, events)
+    sizes = GroupSizer(routes, events)
     events.listeners.append(sizes)
     more = {"first": sizes.first} if sized else {}
-    flow = Flow(
+    flow = Scheduler(
         routes,
         {"eye": provider, "free": eye()},
         buffer,
@@ -194,7 +199,7 @@ async def running(
 
 
 async def until(true: Callable[[], object]) -> None:
-    while not true():  # noqa: ASYNC110  fakes tell nobody when they change
+    while not true():
         await asyncio.sleep(0.001)
 
 
@@ -428,7 +433,7 @@ class TestProperties:
             assert provider.calls <= len(sides) * (2 + biggest.bit_length())
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(provider.calls)
             assert await bench.billed() == pytest.approx(provider.calls)
-            assert await bench.buffer.held() == Held()
+            assert await bench.buffer.held() == Occupancy()
 
     @given(seed=st.integers(0, 10**9), rule=st.sampled_from(["retry", "fail"]))
     @examples(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
@@ -456,7 +461,9 @@ class TestProperties:
 
         route = moderation(cascade=cascade("3x3", "2x2", "2x1", threshold=0.1), max_wait_s=0.002)
         async with running(
-            eye(script, about={"canvas_px": (160, 160)}), route, rules=Rules(billed_unknown=rule)
+            eye(script, about={"canvas_px": (160, 160)}),
+            route,
+            rules=PipelineRules(billed_unknown=rule),
         ) as bench:
             sides = rng.choices([0, 60, 80], [3, 1, 1], k=rng.randint(1, 20))
             asking = [
@@ -473,11 +480,11 @@ class TestProperties:
                     ) == [own]
             await until(lambda: not bench.flow._canvases and not bench.flow._errands)
             assert await bench.billed() == pytest.approx(answered)
-            assert await bench.buffer.held() == Held()
+            assert await bench.buffer.held() == Occupancy()
             assert bench.flow._studio._started == {}
 
 
-def count(sizes: Sizes, route: Route, *, flagged: int = 0, clean: int = 0) -> None:
+def count(sizes: GroupSizer, route: Route, *, flagged: int = 0, clean: int = 0) -> None:
     """So many photos were settled."""
     one = photo(drawn((8, 8)))
     entry = Entry(one, route.name, "ann", Lane("eye", route.task, "ann", ALONE), 0, 0, 0, 60)
@@ -505,8 +512,8 @@ class TestSizes:
 
     def test_told_once(self):
         """What has not changed is not told again; how it begins is told once it is asked for."""
-        told, route = Told(), moderation()
-        sizes = Sizes({route.name: route}, Events([told]))
+        told, route = EventRecorder(), moderation()
+        sizes = GroupSizer({route.name: route}, Events([told]))
         sizes.tell_all()
         (first,) = told.of(GroupsChanged)
         assert (first.before, first.rate, str(first.shape)) == (None, 0.02, "3x3")
@@ -517,7 +524,7 @@ class TestSizes:
         """Photos that are watched, fail, or are asked about without a list say nothing of the
         rate."""
         route = TestLabels.ROUTE
-        sizes = Sizes({"labels": route}, Events([]))
+        sizes = GroupSizer({"labels": route}, Events([]))
         before = sizes.choice("labels")
         lane = Lane("eye", Task.LABELS, "ann", ALONE)
         entry = Entry(clean(), "labels", "ann", lane, 0, 0, 0, 60, wanted=("red",))
@@ -534,7 +541,7 @@ class TestSizes:
     def test_no_groups(self):
         """A route that asks about each photo alone has no size."""
         route = Route("objects", Task.OBJECTS, "eye", Cascade(stages=[Stage(shape="2x2")]))
-        assert Sizes({"objects": route}, Events([])).choice("objects") is None
+        assert GroupSizer({"objects": route}, Events([])).choice("objects") is None
 
 
 class TestTrouble:
@@ -607,7 +614,7 @@ class TestTrouble:
             assert labels([one, two, four]) == [[], [], ["Unsafe"]]
             assert isinstance(three.error, UpstreamFailed)
             assert [len(each.steps) for each in (three, four)] == [1, 2]
-            assert await bench.buffer.held() == Held()
+            assert await bench.buffer.held() == Occupancy()
 
     async def test_let_go_is_not_lost(self):
         """Photos that were let go of are answered, whatever becomes of those that were held."""
@@ -628,7 +635,7 @@ class TestTrouble:
         `fail` none of what it was about is asked again."""
         provider = eye(errors=[NoAnswer("silence")])
         async with running(
-            provider, moderation("2x2", "2x1"), rules=Rules(billed_unknown="fail")
+            provider, moderation("2x2", "2x1"), rules=PipelineRules(billed_unknown="fail")
         ) as bench:
             outcomes = await bench.ask(*(clean() for _ in range(4)))
             assert [type(outcome.error).__name__ for outcome in outcomes] == ["BilledUnknown"] * 4
@@ -690,7 +697,7 @@ class TestTrouble:
             outcomes = await asyncio.gather(*asking, return_exceptions=True)
             assert labels([outcome for (outcome,) in outcomes[2:]]) == [[], ["Unsafe"]]
             assert bench.shapes == ["2x2", "2x1", "1x1", "1x1"]
-            assert await bench.buffer.held() == Held()
+            assert await bench.buffer.held() == Occupancy()
 
     async def test_half_unanswered(self):
         """By the rule `fail` only those fail of which it is not known whether they are billed; the
@@ -703,7 +710,7 @@ class TestTrouble:
 
         provider = eye(silent)
         async with running(
-            provider, moderation("2x2", "2x1"), rules=Rules(billed_unknown="fail")
+            provider, moderation("2x2", "2x1"), rules=PipelineRules(billed_unknown="fail")
         ) as bench:
             *lost, three, four = await bench.ask(clean(), clean(), clean(), bad())
             assert [type(each.error).__name__ for each in lost] == ["BilledUnknown"] * 2
@@ -714,7 +721,7 @@ class TestWays:
     async def test_watched(self):
         """A watched photo is shown as small as in full groups, and compared by whether it is
         flagged."""
-        async with running(eye(), rules=Rules(job_wait_s=0.05)) as bench:
+        async with running(eye(), rules=PipelineRules(job_wait_s=0.05)) as bench:
             outcome = await bench.flow.watch(bad(), Way(bench.route), ANN)
             assert [str(step.shape) for step in outcome.steps] == ["3x3", "1x1"]
             assert labels([outcome]) == [["Unsafe"]]
@@ -751,7 +758,7 @@ class TestWays:
             await asyncio.sleep(0.05)
             await bench.ask(clean(), clean(), clean())
             await other
-            assert sorted(len(each.entries) for each in bench.told.of(Asked)) == [1, 3]
+            assert sorted(len(each.entries) for each in bench.told.of(CanvasAnswered)) == [1, 3]
 
 
 class TestTold:
@@ -786,10 +793,10 @@ class TestTold:
             assert (way.variant, way.wanted) == ("exact", ("red",))
             return Outcome(one, found)
 
-        told = Told()
-        watcher = Watcher(
+        told = EventRecorder()
+        watcher = DriftMonitor(
             {"labels": route},
-            {"labels": Terms(share=1)},
+            {"labels": DriftTerms(share=1)},
             ask,
             Events([told]),
             clock=time.monotonic,
@@ -811,21 +818,21 @@ class TestTold:
 LANE = Lane("eye", Task.MODERATION, "shared", Shape(2, 2))
 
 
-def groups_at(buffer: RedisBuffer, provider: ScriptedProvider) -> Groups:
+def groups_at(buffer: RedisBuffer, provider: ScriptedProvider) -> GroupTester:
     """What sees to groups at a replica."""
     route, clock = moderation("2x2", "2x1"), steady()
-    asker = Asker(provider, clock, random.Random(1))
-    canvases = Canvases(
+    asker = UpstreamClient(provider, clock, random.Random(1))
+    canvases = CanvasCall(
         {route.name: route},
         {"eye": asker},
         buffer,
-        Studio(1),
+        Renderer(1),
         Events([]),
         clock,
-        Rules(),
+        PipelineRules(),
         lambda name, error: None,
     )
-    return Groups(Rounds(canvases, no_fetch))
+    return GroupTester(CascadeStep(canvases, no_fetch))
 
 
 async def test_a_replica_dies_amid_splitting(server):
@@ -842,7 +849,7 @@ async def test_a_replica_dies_amid_splitting(server):
                 await asyncio.Event().wait()
             return await super().detect(picture, task, wanted)
 
-    heard, mortal, other = Heard(), Mortal(unsafe, introduced=eye().about), eye()
+    heard, mortal, other = BufferRecorder(), Mortal(unsafe, introduced=eye().about), eye()
     async with replica(server) as one, replica(server) as two, two.serving(heard):
         now = time.time()
         photos = [

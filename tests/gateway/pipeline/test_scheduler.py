@@ -25,15 +25,15 @@ from gateway.core.errors import (
     UpstreamFailed,
     UpstreamThrottled,
 )
-from gateway.core.events import Asked, CallFailed, Events, Left, LoopFailed, Settled
+from gateway.core.events import CallFailed, CanvasAnswered, Events, Left, LoopFailed, Settled
 from gateway.core.model import Outcome, Photo, Route, Tenant, Way
-from gateway.grid.renderer import Studio
+from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import total
-from gateway.pipeline.canvas_call import Rules
-from gateway.pipeline.scheduler import Flow
-from gateway.store.buffer import Held, Room
+from gateway.pipeline.canvas_call import PipelineRules
+from gateway.pipeline.scheduler import Scheduler
+from gateway.store.buffer import Capacity, Occupancy
 from gateway.store.memory.buffer import MemoryBuffer
-from gateway.testing.listeners import Told
+from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, encoded, number_on, numbered, photo
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers import registry as kinds
@@ -44,7 +44,7 @@ from thresholds.cascade import Cascade, Stage
 from thresholds.rules import always, imgrid
 
 ANN, BOB = Tenant("ann", "ann"), Tenant("bob", "bob")
-RETRY, FAIL = Rules(), Rules(billed_unknown="fail")
+RETRY, FAIL = PipelineRules(), PipelineRules(billed_unknown="fail")
 NEVER_S = 60.0
 """A wait that no test sees the end of."""
 SURE = imgrid.Rule(area=imgrid.Spread(mean=0), unknown=imgrid.Spread(mean=0.9), floor=0)
@@ -53,10 +53,10 @@ SURE = imgrid.Rule(area=imgrid.Spread(mean=0), unknown=imgrid.Spread(mean=0.9), 
 
 @dataclass
 class Bench:
-    flow: Flow
+    flow: Scheduler
     buffer: MemoryBuffer
-    studio: Studio
-    told: Told
+    studio: Renderer
+    told: EventRecorder
     routes: Mapping[str, Route]
 
     async def ask(
@@ -79,25 +79,25 @@ class Bench:
 
     async def holds(self, photos: int) -> None:
         """Returns once the buffer holds so many."""
-        while (await self.buffer.held()).photos != photos:  # noqa: ASYNC110  it has no event for this
+        while (await self.buffer.held()).photos != photos:
             await asyncio.sleep(0.001)
 
     async def is_empty(self) -> None:
         """Nothing of any photo is held anywhere, once the errands of those that left are done."""
         await until(lambda: not self.flow._errands)
-        assert await self.buffer.held() == Held()
+        assert await self.buffer.held() == Occupancy()
         assert await self.buffer.waiting() == {}
         assert (self.flow._waiters, self.flow._troubles) == ({}, {})
         assert self.studio._started == {}
 
     @property
     def shapes(self) -> list[str]:
-        return [str(asked.layout.shape) for asked in self.told.of(Asked)]
+        return [str(asked.layout.shape) for asked in self.told.of(CanvasAnswered)]
 
 
 async def until(true: Callable[[], bool]) -> None:
     """Returns soon after something has come true."""
-    while not true():  # noqa: ASYNC110  fakes tell nobody when they change
+    while not true():
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.001)
 
@@ -128,12 +128,12 @@ async def running(
     *routes: Route,
     buffer: MemoryBuffer | None = None,
     threads: int = 2,
-    rules: Rules = RETRY,
+    rules: PipelineRules = RETRY,
 ) -> AsyncIterator[Bench]:
-    held, studio, told = buffer or MemoryBuffer(Room()), Studio(threads), Told()
+    held, studio, told = buffer or MemoryBuffer(Capacity()), Renderer(threads), EventRecorder()
     by_name = providers if isinstance(providers, Mapping) else {"fake": providers}
     by_route = {route.name: route for route in routes}
-    flow = Flow(
+    flow = Scheduler(
         by_route,
         by_name,
         held,
@@ -203,7 +203,7 @@ class TestGathering:
         provider = ScriptedProvider()
         async with running(provider, served("3x3", max_wait_s=0.1)) as bench:
             outcomes = await bench.each(*(block("red") for _ in range(count)))
-            (asked,) = bench.told.of(Asked)
+            (asked,) = bench.told.of(CanvasAnswered)
             assert asked.layout.shape.cells in cells
             assert len(asked.entries) == count
             assert outcomes[0].steps[0].waited_s >= 0.1
@@ -213,7 +213,7 @@ class TestGathering:
         """What is left beside full grids waits on for company."""
         async with running(ScriptedProvider(), served("2x2", max_wait_s=0.1)) as bench:
             await bench.each(*(block("red") for _ in range(6)))
-            assert sorted(len(asked.entries) for asked in bench.told.of(Asked)) == [2, 4]
+            assert sorted(len(asked.entries) for asked in bench.told.of(CanvasAnswered)) == [2, 4]
 
     async def test_short_deadline(self):
         """A photo without time to wait for company goes alone and at once."""
@@ -228,7 +228,7 @@ class TestGathering:
             reds, blues = [block("red") for _ in range(2)], [block("blue") for _ in range(2)]
             await asyncio.gather(bench.each(*reds, tenant=ANN), bench.each(*blues, tenant=BOB))
             assert sorted(
-                tuple(e.tenant for e in asked.entries) for asked in bench.told.of(Asked)
+                tuple(e.tenant for e in asked.entries) for asked in bench.told.of(CanvasAnswered)
             ) == [
                 ("ann", "ann"),
                 ("bob", "bob"),
@@ -258,7 +258,7 @@ class TestGathering:
             await bench.each(*photos)
             by_shape = {
                 str(a.layout.shape): {e.photo.size.portrait for e in a.entries}
-                for a in bench.told.of(Asked)
+                for a in bench.told.of(CanvasAnswered)
             }
             assert by_shape == {"2x1": {False}, "1x2": {True}}
 
@@ -301,7 +301,7 @@ class TestGathering:
             served("2x2", name="fine", max_wait_s=0.05),
             served("5x5", name="coarse", max_wait_s=0.2),
         )
-        async with running(ScriptedProvider(), *lanes, buffer=Failing(Room())) as bench:
+        async with running(ScriptedProvider(), *lanes, buffer=Failing(Capacity())) as bench:
             both = await asyncio.gather(
                 *(bench.ask(block("red"), route=name) for name in ("fine", "coarse"))
             )
@@ -589,7 +589,7 @@ class TestBadPhotos:
                     assert isinstance(outcome.error, BadFormat)
                 else:
                     assert labels(outcome) == ["red"]
-            assert sorted(len(asked.entries) for asked in bench.told.of(Asked)) == [1, 2]
+            assert sorted(len(asked.entries) for asked in bench.told.of(CanvasAnswered)) == [1, 2]
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(2)
             assert provider.calls == 5
             await bench.is_empty()
@@ -599,7 +599,7 @@ class TestBadPhotos:
         async with running(ScriptedProvider(refuse_magenta), served("2x2")) as bench:
             outcomes = await bench.each(*(block("magenta") for _ in range(4)))
             assert all(isinstance(outcome.error, BadFormat) for outcome in outcomes)
-            assert bench.told.of(Asked) == []
+            assert bench.told.of(CanvasAnswered) == []
 
 
 def refuse_magenta(picture: Picture, task: Task) -> Sequence[Detection]:
@@ -737,7 +737,7 @@ class TestUpstream:
                     raise RuntimeError("the disk is full")
                 return await super().waiting()
 
-        async with running(ScriptedProvider(), served("1x1"), buffer=Flaky(Room())) as bench:
+        async with running(ScriptedProvider(), served("1x1"), buffer=Flaky(Capacity())) as bench:
             (outcome,) = await bench.ask(block("red"))
             assert labels(outcome) == ["red"]
             assert len(bench.told.of(LoopFailed)) == 1
@@ -830,7 +830,9 @@ class TestLeaving:
     async def test_busy(self):
         """Where the buffer has no room nothing is taken, and nothing of it is left."""
         provider = ScriptedProvider()
-        async with running(provider, served("1x1"), buffer=MemoryBuffer(Room(photos=1))) as bench:
+        async with running(
+            provider, served("1x1"), buffer=MemoryBuffer(Capacity(photos=1))
+        ) as bench:
             with pytest.raises(Busy):
                 await bench.ask(block("red"), block("blue"))
             await bench.is_empty()

@@ -12,15 +12,15 @@ import pytest
 
 from gateway.core.clock import steady
 from gateway.core.errors import DeadlineExceeded, NotServed, UpstreamFailed
-from gateway.core.events import Asked, Events
+from gateway.core.events import CanvasAnswered, Events
 from gateway.core.model import URL, Outcome, Photo, Route, Size, Tenant
-from gateway.grid.renderer import Studio
-from gateway.pipeline.canvas_call import Rules
+from gateway.grid.renderer import Renderer
+from gateway.pipeline.canvas_call import PipelineRules
 from gateway.pipeline.cascade_step import Fetch
-from gateway.pipeline.scheduler import Flow, no_fetch
-from gateway.store.buffer import Room
+from gateway.pipeline.scheduler import Scheduler, no_fetch
+from gateway.store.buffer import Capacity
 from gateway.store.memory.buffer import MemoryBuffer
-from gateway.testing.listeners import Told
+from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import encoded, number_on, numbered, photo
 from gateway.testing.provider import ScriptedProvider, about
 from providers.detection import Task
@@ -33,9 +33,9 @@ NUMBER_42 = encoded(numbered(42))
 
 @dataclass
 class Bench:
-    flow: Flow
+    flow: Scheduler
     buffer: MemoryBuffer
-    told: Told
+    told: EventRecorder
     route: Route
     kept: dict[int, Outcome]
     finished: asyncio.Event
@@ -61,7 +61,7 @@ class Bench:
 
     def canvas_of(self, tenant: str) -> int:
         """Which canvas, counted from 1, was the first with a photo of the tenant."""
-        asked = self.told.of(Asked)
+        asked = self.told.of(CanvasAnswered)
         return next(
             n for n, each in enumerate(asked, 1) if any(e.tenant == tenant for e in each.entries)
         )
@@ -81,9 +81,13 @@ async def running(
     route = Route(
         "objects", Task.OBJECTS, "fake", Cascade(stages=[Stage(shape=shape)]), max_wait_s=0.05
     )
-    buffer, told, studio = MemoryBuffer(Room(20_000), Room(20_000), keep=keep), Told(), Studio(2)
-    rule = Rules(**{"job_wait_s": 0.05, **rules})
-    flow = Flow(
+    buffer, told, studio = (
+        MemoryBuffer(Capacity(20_000), Capacity(20_000), keep=keep),
+        EventRecorder(),
+        Renderer(2),
+    )
+    rule = PipelineRules(**{"job_wait_s": 0.05, **rules})
+    flow = Scheduler(
         {"objects": route},
         {"fake": provider},
         buffer,
@@ -106,7 +110,7 @@ async def running(
 
 async def held_up(provider: ScriptedProvider) -> None:
     """Returns when the provider is busy, so that everything else has to wait."""
-    while not provider.under_way:  # noqa: ASYNC110  it has no event for this
+    while not provider.under_way:
         await asyncio.sleep(0.001)
 
 
@@ -138,7 +142,7 @@ async def test_jobs_fill_the_grid():
         (outcome,) = await asking
         assert outcome.steps[0].photos == 4
         await bench.results(7)
-        assert len(bench.told.of(Asked)) == 2
+        assert len(bench.told.of(CanvasAnswered)) == 2
 
 
 @pytest.mark.parametrize("pool", ["", "shared"], ids=["pools of their own", "one pool"])

@@ -14,22 +14,22 @@ import pytest
 
 from gateway.core.clock import steady
 from gateway.core.errors import BilledUnknown, UpstreamFailed, UpstreamThrottled
-from gateway.core.events import Asked, BreakerChanged, Events, FellBack
+from gateway.core.events import BreakerChanged, CanvasAnswered, Events, FellBack
 from gateway.core.fault_names import FAULTS
 from gateway.core.model import Fallback, Outcome, Photo, Route, Size, Tenant
-from gateway.grid.renderer import Studio
+from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import total
-from gateway.pipeline.canvas_call import Rules
-from gateway.pipeline.scheduler import Flow
-from gateway.store.buffer import Buffer, Room
+from gateway.pipeline.canvas_call import PipelineRules
+from gateway.pipeline.scheduler import Scheduler
+from gateway.store.buffer import Buffer, Capacity
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, connect
-from gateway.testing.listeners import Told
+from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from gateway.testing.redis_server import RedisServer
-from gateway.upstream.client import Asker
+from gateway.upstream.client import UpstreamClient
 from providers.base import BreakerOptions, Calls, Picture, Price, Provider
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
@@ -53,9 +53,9 @@ NEVER = imgrid.Rule(area=imgrid.Spread(mean=9), unknown=imgrid.Spread(mean=2), f
 
 @dataclass
 class Bench:
-    flow: Flow
+    flow: Scheduler
     buffer: Buffer
-    told: Told
+    told: EventRecorder
     routes: Mapping[str, Route]
     kept: dict[int, Outcome] = field(default_factory=dict)
 
@@ -70,14 +70,16 @@ class Bench:
         await self.buffer.put(entries)
 
     async def results(self, count: int) -> Sequence[Outcome]:
-        while len(self.kept) < count:  # noqa: ASYNC110  it is told by whoever keeps them
+        while len(self.kept) < count:
             await asyncio.sleep(0.005)
         return list(self.kept.values())
 
     @property
     def asked(self) -> list[tuple[str, str]]:
         """Who was asked, at which shape."""
-        return [(asked.lane.provider, str(asked.layout.shape)) for asked in self.told.of(Asked)]
+        return [
+            (asked.lane.provider, str(asked.layout.shape)) for asked in self.told.of(CanvasAnswered)
+        ]
 
 
 def fake(
@@ -117,9 +119,9 @@ async def running(
 
     by_route = {route.name: route for route in routes}
     by_name = providers if isinstance(providers, Mapping) else {"one": providers}
-    held, told, studio = buffer or MemoryBuffer(Room(), keep=keep), Told(), Studio(2)
-    rule = Rules(**{"job_wait_s": 0.02, "job_pause_s": 0.02, "job_tries_s": 0.2, **rules})
-    flow = Flow(
+    held, told, studio = buffer or MemoryBuffer(Capacity(), keep=keep), EventRecorder(), Renderer(2)
+    rule = PipelineRules(**{"job_wait_s": 0.02, "job_pause_s": 0.02, "job_tries_s": 0.2, **rules})
+    flow = Scheduler(
         by_route,
         by_name,
         held,
@@ -166,7 +168,7 @@ class TestRate:
 
         at_once = Calls(rate_per_s=50)
         one = ScriptedProvider(note, introduced=about(calls=at_once, concurrency=60))
-        asker = Asker(one, steady(), random.Random(1))
+        asker = UpstreamClient(one, steady(), random.Random(1))
         pictures = [Picture(width, 1, b"any") for width in range(1, 56)]
         async with asyncio.timeout(20):
             await asyncio.gather(
@@ -415,7 +417,7 @@ class TestFallback:
         replica may ask."""
         commands = [Commands(connect(server.url)) for _ in range(2)]
         one, two = fake(errors=repeat(NO_KEY)), fake("two", price=Price(0.004))
-        buffers = [RedisBuffer(each, Room(), Room(), clock=steady()) for each in commands]
+        buffers = [RedisBuffer(each, Capacity(), Capacity(), clock=steady()) for each in commands]
         async with (
             running({"one": one, "two": two}, served("2x2"), buffer=buffers[0]) as bench,
             running({"one": one, "two": two}, served("2x2"), buffer=buffers[1]) as other,

@@ -8,12 +8,12 @@ import pytest
 
 from gateway.app import running
 from gateway.core.errors import BadFormat, UpstreamFailed
-from gateway.core.events import Asked, CallFailed
+from gateway.core.events import CallFailed, CanvasAnswered
 from gateway.core.model import Tenant
 from gateway.ledger.accounts import Account
 from gateway.store.codec import pack_entry, unpack_entry
 from gateway.testing.gateway import parts_of
-from gateway.testing.listeners import Told
+from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about
 from providers.base import Price
@@ -42,7 +42,7 @@ class World:
     before it."""
 
     def __init__(self, folder, det, eye, **route):
-        self.told = Told()
+        self.told = EventRecorder()
         self.det = det
         self.eye = eye
         route = {
@@ -118,7 +118,7 @@ class TestCompanion:
             (outcome,) = await each.ask(large())
             assert (outcome.share, outcome.steps[0].share) == (0, 0)
             assert await each.account() == Account(photos=1, answered=1, alone_usd=0.5)
-            (told,) = each.told.of(Asked)
+            (told,) = each.told.of(CanvasAnswered)
             assert told.free
             assert (
                 each.value(

@@ -5,7 +5,7 @@ from PIL import Image
 from rich.console import Console
 
 from gateway.quality import canvas_probe, profile
-from gateway.quality.profile import Sample, parse_shapes
+from gateway.quality.profile import ProfileOptions, parse_shapes
 from gateway.testing.gateway import parts_of
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, image_of
@@ -72,7 +72,7 @@ class TestProbe:
 
         def running(provider, **how):
             parts = parts_of(tmp_path, CONFIG, {"here": provider})
-            wanted = Sample([tmp_path / "photos"], [], parse_shapes("1x1"), 1, 0.3, **how)
+            wanted = ProfileOptions([tmp_path / "photos"], [], parse_shapes("1x1"), 1, 0.3, **how)
             return profile.run(
                 parts,
                 parts.routes["objects"],

@@ -16,7 +16,7 @@ from rich.console import Console
 from gateway.config.errors import ConfigError
 from gateway.quality import profile_groups
 from gateway.quality.profile import parse_shapes
-from gateway.quality.profile_groups import Sample, Seen, grouped
+from gateway.quality.profile_groups import GroupProfileOptions, PhotoAnswers, grouped
 from gateway.testing.gateway import parts_of
 from gateway.testing.pictures import Block, drawn, encoded, photo
 from gateway.testing.provider import ScriptedProvider, about, image_of
@@ -82,7 +82,7 @@ class Bench:
     def profile(self, task: str = "moderation", **changes: object) -> str:
         """What it says."""
         console = Console(file=self.said, width=100)
-        sample = Sample([self.folder], **{**self.usual, **changes})
+        sample = GroupProfileOptions([self.folder], **{**self.usual, **changes})
         route = replace(self.parts.routes["moderation"], name=task, task=Task(task))
         profile_groups.run(
             self.parts,
@@ -135,8 +135,8 @@ def test_what_is_asked(folder):
     """At each shape and grouping each positive is on one full canvas, the only one there, among
     photos of its orientation; and clean ones are among themselves."""
     photos = {f"{n}": photo(drawn((32, 24) if n % 3 else (24, 32))) for n in range(40)}
-    seen = Seen(dict.fromkeys(list(photos)[:9], ("",)), list(photos)[9:])
-    sample = Sample([], parse_shapes("1x1,2x2,2x1"), 2, 0.99, 0.02)
+    seen = PhotoAnswers(dict.fromkeys(list(photos)[:9], ("",)), list(photos)[9:])
+    sample = GroupProfileOptions([], parse_shapes("1x1,2x2,2x1"), 2, 0.99, 0.02)
     asked = grouped(photos, seen, sample)
     where = Counter(
         (str(each.question.shape), each.grouping, each.positive) for each in asked if each.positive

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.security.addresses import refused
-from gateway.security.egress import CheckedBackend, FetchFailed, Guard, UrlRefused, check_url
+from gateway.security.egress import CheckedBackend, EgressGuard, FetchFailed, UrlRefused, check_url
 
 LOOPBACK = [IPv4Network("127.0.0.1/32")]
 
@@ -263,7 +263,7 @@ async def guarding(trusting):
     async with AsyncExitStack() as stack:
 
         def make(allow=LOOPBACK, **options):
-            guard = Guard(allow, **{"tls": trusting, **options})
+            guard = EgressGuard(allow, **{"tls": trusting, **options})
             stack.push_async_callback(guard.close)
             return guard
 

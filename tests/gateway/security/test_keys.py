@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from gateway.core.model import Tenant
 from gateway.security import key_file, key_generate
 from gateway.security.key_file import BearerKey, Keys, PairKey, StoreError
-from gateway.security.key_generate import Dialect, Terms
-from gateway.security.key_watch import LOOK_EVERY_S, LiveKeys
+from gateway.security.key_generate import KeyDialect, KeyTerms
+from gateway.security.key_watch import LOOK_EVERY_S, KeyWatch
 from gateway.security.keyring import KeyPair, Keyring, digest, kept, sha256_of
 
 SHOP, PRESS = Tenant("shop", "tenant:shop"), Tenant("press", "tenant:press")
@@ -74,7 +74,7 @@ def clock():
 @pytest.fixture
 def live(file, clock):
     """The keys of the file, as a gateway with two tenants sees them."""
-    return LiveKeys(file, TENANTS, clock)
+    return KeyWatch(file, TENANTS, clock)
 
 
 def put(file, *keys):
@@ -150,23 +150,23 @@ class TestNewKeys:
     @pytest.mark.parametrize(
         ("dialect", "form"),
         [
-            (Dialect.NATIVE, r"imgrid_[A-Za-z0-9]{40}"),
-            (Dialect.AZURE, r"[0-9a-f]{32}"),
-            (Dialect.GOOGLE, r"ImGr[A-Za-z0-9]{35}"),
-            (Dialect.REKOGNITION, r"IMGR[A-Z2-7]{16}"),
+            (KeyDialect.NATIVE, r"imgrid_[A-Za-z0-9]{40}"),
+            (KeyDialect.AZURE, r"[0-9a-f]{32}"),
+            (KeyDialect.GOOGLE, r"ImGr[A-Za-z0-9]{35}"),
+            (KeyDialect.REKOGNITION, r"IMGR[A-Z2-7]{16}"),
         ],
     )
     def test_form(self, dialect, form):
         """A key has the length and the letters of that cloud's own, without passing for one."""
         made = key_generate.fresh(dialect, lambda alphabet, count: alphabet[-1] * count)
         assert re.fullmatch(form, made.key)
-        assert len(made.secret) == (40 if dialect == Dialect.REKOGNITION else 0)
+        assert len(made.secret) == (40 if dialect == KeyDialect.REKOGNITION else 0)
 
-    @pytest.mark.parametrize("dialect", list(Dialect))
+    @pytest.mark.parametrize("dialect", list(KeyDialect))
     def test_stored(self, dialect):
         """Of what is sent as it is only the digest is kept; of a pair both halves."""
         made = key_generate.fresh(dialect, lambda alphabet, count: alphabet[:1] * count)
-        stored = key_generate.stored(made, Terms("key_1", "shop", START, None, ("eu-west-1",)))
+        stored = key_generate.stored(made, KeyTerms("key_1", "shop", START, None, ("eu-west-1",)))
         text = json.dumps(
             [stored.id, getattr(stored, "sha256", ""), getattr(stored, "secret_key", "")]
         )
@@ -379,12 +379,12 @@ class TestLive:
         )
         assert "imgrid keys revoke key_k3" in live.problem
         with pytest.raises(StoreError, match="key_k3 is a key of tenant 'gone'"):
-            LiveKeys(file, TENANTS, clock).start()
+            KeyWatch(file, TENANTS, clock).start()
 
     def test_no_signer(self, file, clock):
         """Without what verifies signatures, pairs open nothing; the message says what to
         install."""
         put(file, pair(), bearer())
-        live = LiveKeys(file, TENANTS, clock, signing=False)
+        live = KeyWatch(file, TENANTS, clock, signing=False)
         assert (live.pair("AK"), opens(live, "k1")) == (None, SHOP)
         assert "imgrid-gateway[rekognition]" in live.problem

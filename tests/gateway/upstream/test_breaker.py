@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.breaker import PROBES, Breaker
+from gateway.upstream.breaker import PROBES, CircuitBreaker
 from providers.base import BreakerOptions
 
 OPTIONS = BreakerOptions(failures=0.5, calls=4, open_ms=1000, max_open_ms=3000)
 
 
-def call(breaker: Breaker, now: float, failed: bool | None) -> bool:
+def call(breaker: CircuitBreaker, now: float, failed: bool | None) -> bool:
     """Whether a call was made, which then ended so."""
     number = breaker.enter(now)
     if number is not None:
@@ -22,8 +22,8 @@ def call(breaker: Breaker, now: float, failed: bool | None) -> bool:
     return number is not None
 
 
-def opened(now: float = 0.0) -> Breaker:
-    breaker = Breaker(OPTIONS)
+def opened(now: float = 0.0) -> CircuitBreaker:
+    breaker = CircuitBreaker(OPTIONS)
     for _ in range(4):
         call(breaker, now, True)
     return breaker
@@ -42,7 +42,7 @@ def opened(now: float = 0.0) -> Breaker:
 )
 def test_opens(ended, state):
     """It opens when of the last calls a share has failed, and not before so many were made."""
-    breaker = Breaker(OPTIONS)
+    breaker = CircuitBreaker(OPTIONS)
     for failed in ended:
         assert breaker.state == "closed"
         call(breaker, 0.0, failed)
@@ -96,7 +96,7 @@ def test_probe_that_says_nothing():
 
 def test_late_calls():
     """Calls that began before it opened say nothing of what is now."""
-    breaker = Breaker(OPTIONS)
+    breaker = CircuitBreaker(OPTIONS)
     late = [breaker.enter(0.0) for _ in range(6)]
     for number in late[:4]:
         breaker.leave(number, 0.0, True)
@@ -115,7 +115,7 @@ def test_clock_set_back():
 
 def test_none():
     """Without options it lets every call through, whatever comes of them."""
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     assert all(call(breaker, 0.0, True) for _ in range(100))
 
 
@@ -123,7 +123,7 @@ def test_none():
 def test_never_for_ever(calls):
     """Whatever happens, there comes a time at which a call is made again, and calls that succeed
     close it."""
-    breaker, now = Breaker(OPTIONS), 0.0
+    breaker, now = CircuitBreaker(OPTIONS), 0.0
     for later, failed in calls:
         now += later
         call(breaker, now, failed)

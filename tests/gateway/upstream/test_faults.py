@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.fault_names import FAULTS
-from gateway.upstream.faults import TABLE, TRIES, Queued, Resting, Retrying, fault_of
+from gateway.upstream.faults import TABLE, TRIES, Queued, Resting, RetryPolicy, fault_of
 from providers.errors import (
     Misconfigured,
     NoAnswer,
@@ -15,7 +15,7 @@ from providers.errors import (
     Unavailable,
 )
 
-CAREFUL, BOLD = Retrying(), Retrying(billed_twice=True)
+CAREFUL, BOLD = RetryPolicy(), RetryPolicy(billed_twice=True)
 RESTING, QUEUED = Resting("open", 3), Queued("later", 3)
 
 
@@ -76,7 +76,7 @@ def test_falls_back(error, on, careful, bold):
 def test_not_insisted_on():
     """Where another provider is asked, this one is after a few calls, or half of the time, no
     more."""
-    retrying = Retrying(elsewhere={"unavailable"})
+    retrying = RetryPolicy(elsewhere={"unavailable"})
     assert retrying.again(Unavailable("down"), TRIES - 1)
     assert not retrying.again(Unavailable("down"), TRIES)
     assert retrying.again(Throttled("slow"), 99)

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.rate_limit import Rate
+from gateway.upstream.rate_limit import RateLimit
 
 RATES = st.floats(0.1, 50)
 
 
-def taken(rate: Rate, asked: list[float]) -> list[float]:
+def taken(rate: RateLimit, asked: list[float]) -> list[float]:
     """When calls begin that are asked for at these times, each as soon as it may, in their
     order."""
     began: list[float] = []
@@ -26,22 +26,22 @@ def taken(rate: Rate, asked: list[float]) -> list[float]:
 
 def test_burst():
     """A second's calls may be made at once; the next ones come one by one."""
-    assert taken(Rate(4), [0.0] * 6) == pytest.approx([0, 0, 0, 0, 0.25, 0.5])
+    assert taken(RateLimit(4), [0.0] * 6) == pytest.approx([0, 0, 0, 0, 0.25, 0.5])
 
 
 def test_slow():
     """Where less than one call a second is allowed, one is there at once, and the others wait."""
-    assert taken(Rate(0.5), [0.0, 0.0, 0.5, 100.0]) == pytest.approx([0, 2, 4, 100])
+    assert taken(RateLimit(0.5), [0.0, 0.0, 0.5, 100.0]) == pytest.approx([0, 2, 4, 100])
 
 
 def test_unlimited():
     """Without a rate nobody waits."""
-    assert taken(Rate(None), [3.0] * 1000) == [3.0] * 1000
+    assert taken(RateLimit(None), [3.0] * 1000) == [3.0] * 1000
 
 
 def test_ahead():
     """Whoever stands behind others is told how long the wait is with them."""
-    rate = Rate(2)
+    rate = RateLimit(2)
     assert [rate.wait_s(9.0, ahead=ahead) for ahead in range(4)] == pytest.approx([0, 0, 0.5, 1])
 
 
@@ -49,7 +49,7 @@ def test_ahead():
 def test_quota(per_s, asked):
     """However calls are asked for, no span of time holds more than a second's calls and what its
     length allows."""
-    began = taken(Rate(per_s), asked)
+    began = taken(RateLimit(per_s), asked)
     for first in range(len(began)):
         for last in range(first, len(began)):
             allowed = max(1.0, per_s) + per_s * (began[last] - began[first])
@@ -59,6 +59,6 @@ def test_quota(per_s, asked):
 @given(per_s=RATES, back_s=st.floats(0, 1e6))
 def test_clock_set_back(per_s, back_s):
     """A clock that is set back keeps nobody waiting for longer than an empty bucket does."""
-    rate = Rate(per_s)
+    rate = RateLimit(per_s)
     taken(rate, [1e6] * 60)
     assert rate.wait_s(1e6 - back_s) <= 1 / per_s + 1e-6

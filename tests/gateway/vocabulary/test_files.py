@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from gateway.vocabulary import files
-from gateway.vocabulary.files import DATA, VOCABULARIES, Names, Row, key, read
+from gateway.vocabulary.files import DATA, VOCABULARIES, NameFile, NameRow, key, read
 from providers.engine.vocabulary import COCO
 
 PAIRS = list(combinations(VOCABULARIES, 2))
@@ -84,9 +84,9 @@ def test_a_file_is_read_as_it_is_written(tmp_path):
     file.write_text(
         "between: [coco, google]\nnames:\n  - [hard hat, Helmet]\n  - [[on, 'off'], [Switch, 7]]\n"
     )
-    assert read(file) == Names(
+    assert read(file) == NameFile(
         ("coco", "google"),
-        [Row(("hard hat",), ("Helmet",), 3), Row(("on", "off"), ("Switch", "7"), 4)],
+        [NameRow(("hard hat",), ("Helmet",), 3), NameRow(("on", "off"), ("Switch", "7"), 4)],
     )
 
 

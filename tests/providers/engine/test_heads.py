@@ -47,7 +47,9 @@ def test_tensor_yolox():
 def test_tensor_padding():
     """What surrounds a picture has the colour that the network was trained with."""
     feed = heads.Feed("centre", bgr=True, unit=1.0, padding=(1, 2, 3))
-    tensor = heads.tensor(Image.new("RGB", (64, 32)), heads.Place(0, 8, 32, 16), (32, 32), feed)
+    tensor = heads.tensor(
+        Image.new("RGB", (64, 32)), heads.PicturePlace(0, 8, 32, 16), (32, 32), feed
+    )
     assert tensor[0, :, 0, 0].tolist() == tensor[0, :, 31, 31].tolist() == [3, 2, 1]
     assert tensor[0, :, 16, 16].tolist() == [0, 0, 0]
 
@@ -60,7 +62,7 @@ def test_tensor_imagenet():
             round(255 * (m + deviations * s)) for m, s in zip(feed.mean, feed.spread, strict=True)
         )
         tensor = heads.tensor(
-            Image.new("RGB", (5, 5), colour), heads.Place(0, 0, 8, 4), (8, 4), feed
+            Image.new("RGB", (5, 5), colour), heads.PicturePlace(0, 0, 8, 4), (8, 4), feed
         )
         assert tensor.shape == (1, 3, 4, 8)
         assert np.allclose(tensor, deviations, atol=0.02)
@@ -141,7 +143,7 @@ def test_suppress(points, sureness, classes, iou):
     """What is left comes surest first, none too near another of its class; what went was too near a
     surer one."""
     boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
-    left = heads.suppress(heads.Seen(boxes, sureness, classes), iou)
+    left = heads.suppress(heads.HeadOutput(boxes, sureness, classes), iou)
     assert left.scores.tolist() == sorted(left.scores, reverse=True)
     for at, (box, label) in enumerate(zip(left.xyxy, left.classes, strict=True)):
         assert (
@@ -156,5 +158,5 @@ def test_suppress(points, sureness, classes, iou):
 
 def test_nothing_seen():
     """Nothing in, nothing out."""
-    nothing = heads.Seen(np.empty((0, 4)), np.empty(0), np.empty(0, dtype=np.intp))
+    nothing = heads.HeadOutput(np.empty((0, 4)), np.empty(0), np.empty(0, dtype=np.intp))
     assert len(heads.suppress(nothing, 0.5).scores) == 0

@@ -8,7 +8,7 @@ from PIL import Image
 
 from providers.base import Picture
 from providers.detection import Task
-from providers.engine.worker import Local, introduce, need, rgb
+from providers.engine.worker import LocalProvider, introduce, need, rgb
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Unavailable
 from providers.options import Options
 
@@ -17,7 +17,7 @@ PICTURE = Picture(4, 4, pixels=Image.new("RGB", (4, 4)))
 
 def local(look, **settings):
     options = Options(kind="test", **settings)
-    return Local(introduce("mine", options, Task.OBJECTS), look, options.timeout_ms)
+    return LocalProvider(introduce("mine", options, Task.OBJECTS), look, options.timeout_ms)
 
 
 def test_about():

@@ -8,12 +8,12 @@ import pytest
 from providers.base import About, Picture
 from providers.detection import Task
 from providers.errors import NoAnswer, Unavailable
-from providers.remote.http import Web
+from providers.remote.http import HttpProvider
 
 PICTURE = Picture(1, 1, data=b"x")
 
 
-class Plain(Web):
+class Plain(HttpProvider):
     """Answers with nothing, once the server has said anything at all."""
 
     def call(self, picture, task, wanted=()):

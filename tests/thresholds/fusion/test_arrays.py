@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresholds.fusion.arrays import NOTHING, Boxes, Found, Labels
+from thresholds.fusion.arrays import NOTHING, BoxArray, BoxTable, Labels
 
 COUNTS = st.lists(st.integers(0, 4), max_size=6)
 
@@ -13,7 +13,7 @@ COUNTS = st.lists(st.integers(0, 4), max_size=6)
 def numbered(start, count):
     """So many detections, told apart by their scores."""
     at = np.arange(start, start + count)
-    return Found(at % 3, at / 100, np.repeat(at[:, None] / 100, 4, axis=1))
+    return BoxArray(at % 3, at / 100, np.repeat(at[:, None] / 100, 4, axis=1))
 
 
 def all_of(counts):
@@ -64,7 +64,7 @@ def test_boxes(counts, data):
     """Each photo has its own detections back, however many the others have, and in whatever order
     they are taken."""
     each = all_of(counts)
-    boxes = Boxes.of_all(each)
+    boxes = BoxTable.of_all(each)
     assert boxes.photos.tolist() == [
         photo for photo, count in enumerate(counts) for _ in range(count)
     ]
@@ -78,7 +78,7 @@ def test_boxes(counts, data):
 def test_boxes_labelled(counts):
     """Labels' numbers are replaced by those at their places, for when two profiles' labels become
     one list."""
-    boxes = Boxes.of_all(all_of(counts))
+    boxes = BoxTable.of_all(all_of(counts))
     moved = boxes.labelled(np.array([7, 5, 6]))
     assert moved.found.labels.tolist() == [[7, 5, 6][label] for label in boxes.found.labels]
     assert np.array_equal(moved.starts, boxes.starts)

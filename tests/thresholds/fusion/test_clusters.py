@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.detection import Box, Detection
-from thresholds.fusion.arrays import NOTHING, Found, Labels
+from thresholds.fusion.arrays import NOTHING, BoxArray, Labels
 from thresholds.fusion.boxes import fuse, iou
 from thresholds.fusion.clusters import FEATURES, FLOOR, LEAST_IOU, MOST, cluster, features, overlaps
 
@@ -25,7 +25,9 @@ def answers(seed, looks=3, most=8):
         corner = places[rng.integers(0, 4, count)] + rng.normal(0, 0.02, (count, 2))
         sides = 0.3 + rng.normal(0, 0.02, (count, 2))
         each.append(
-            Found(rng.integers(0, 3, count), rng.random(count), np.hstack([corner, corner + sides]))
+            BoxArray(
+                rng.integers(0, 3, count), rng.random(count), np.hstack([corner, corner + sides])
+            )
         )
     return each
 

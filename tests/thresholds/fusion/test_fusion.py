@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from providers.detection import Box, Detection
 from thresholds.fusion.fusion import COMPANION_WEIGHT, Fusion, blended, logistic, weights
-from thresholds.fusion.looks import ITSELF, Facts, Kind, Look, Seen
+from thresholds.fusion.looks import ITSELF, Evidence, Look, LookKind, PhotoFacts
 from thresholds.fusion.trees import Trees
 from thresholds.shape import ALONE, Shape
 
-FACTS = Facts(640, 480, 50_000)
-COARSE, FREE = Kind(Shape(3, 2)), Kind(ALONE, "free")
+FACTS = PhotoFacts(640, 480, 50_000)
+COARSE, FREE = LookKind(Shape(3, 2)), LookKind(ALONE, "free")
 SIDES = st.floats(-0.2, 1.2)
 BOXES = st.tuples(SIDES, SIDES, SIDES, SIDES).map(
     lambda c: Box(min(c[0], c[1]), min(c[2], c[3]), max(c[0], c[1]), max(c[2], c[3]))
@@ -29,7 +29,7 @@ LEVEL = Trees.constant(0.0)
 
 def looked(*looks):
     """A photo with these looks: pairs of kind and detections."""
-    return Seen(FACTS, tuple(Look(kind.shape, found, kind.provider) for kind, found in looks))
+    return Evidence(FACTS, tuple(Look(kind.shape, found, kind.provider) for kind, found in looks))
 
 
 def learned(**more):
@@ -162,7 +162,9 @@ def test_calibration(answer):
 def test_calibration_of_another_path(seen):
     """Each path has a calibration of its own; without one scores stay."""
     fusion = learned(calibration={"3x2": CURVE})
-    assert told(answered(fusion, looked((Kind(Shape(2, 1)), [seen("cat", 0.2)])))) == [("cat", 0.2)]
+    assert told(answered(fusion, looked((LookKind(Shape(2, 1)), [seen("cat", 0.2)])))) == [
+        ("cat", 0.2)
+    ]
 
 
 def test_verbatim(seen):
@@ -177,7 +179,7 @@ def test_verbatim(seen):
 def test_verbatim_only_of_its_own(seen):
     """A companion's answer about the photo alone, or one about a grid, is fused all the same."""
     fusion = learned(verbatim=True)
-    for kind in (FREE, COARSE, Kind(ALONE, "other")):
+    for kind in (FREE, COARSE, LookKind(ALONE, "other")):
         photo = looked((kind, [replace(seen("dog", 0.7), details={"breed": "pug"})]))
         assert [each.label for each in answered(fusion, photo)] == ["Dog"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from thresholds.fusion.looks import ITSELF, Facts, Kind, Look, Seen, path_text
+from thresholds.fusion.looks import ITSELF, Evidence, Look, LookKind, PhotoFacts, path_text
 from thresholds.shape import ALONE, Shape
 
 
@@ -10,14 +10,14 @@ from thresholds.shape import ALONE, Shape
     ("text", "kind"),
     [
         ("1x1", ITSELF),
-        ("3x2", Kind(Shape(3, 2))),
-        ("free:1x1", Kind(ALONE, "free")),
-        ("a:b:2x1", Kind(Shape(2, 1), "a:b")),
+        ("3x2", LookKind(Shape(3, 2))),
+        ("free:1x1", LookKind(ALONE, "free")),
+        ("a:b:2x1", LookKind(Shape(2, 1), "a:b")),
     ],
 )
 def test_kind(text, kind):
     """A kind of look is a shape, and the provider before a colon unless it is the route's own."""
-    assert Kind.parse(text) == kind
+    assert LookKind.parse(text) == kind
     assert str(kind) == text
 
 
@@ -25,11 +25,13 @@ def test_kind(text, kind):
 def test_no_kind(text):
     """What does not end in a shape is none."""
     with pytest.raises(ValueError, match="is no shape"):
-        Kind.parse(text)
+        LookKind.parse(text)
 
 
 def test_path(seen):
     """A photo's path is what its looks were, in their order; the last of them is to be judged."""
-    one = Seen(Facts(4, 3, 12), (Look(ALONE, [], "free"), Look(Shape(3, 2), [seen("cat", 0.5)])))
+    one = Evidence(
+        PhotoFacts(4, 3, 12), (Look(ALONE, [], "free"), Look(Shape(3, 2), [seen("cat", 0.5)]))
+    )
     assert path_text(one.path) == "free:1x1,3x2"
     assert one.last == [seen("cat", 0.5)]

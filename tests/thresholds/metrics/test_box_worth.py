@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.detection import Box, Detection
-from thresholds.fusion.arrays import NOTHING, Boxes, Found, Labels
+from thresholds.fusion.arrays import NOTHING, BoxArray, BoxTable, Labels
 from thresholds.metrics.average_precision import IOUS, precision
 from thresholds.metrics.box_worth import Ranking, average_precision, hits
 
@@ -49,8 +49,8 @@ def test_as_precision(seed):
     objects = [labels.found(each) for each in truth]
     found = [labels.found(each) for each in answers]
     true = np.concatenate([hits(*pair, IOUS) for pair in zip(found, objects, strict=True)], axis=1)
-    counts = np.bincount(Boxes.of_all(objects).found.labels, minlength=4)
-    table = average_precision(Boxes.of_all(found).found, true, counts)
+    counts = np.bincount(BoxTable.of_all(objects).found.labels, minlength=4)
+    table = average_precision(BoxTable.of_all(found).found, true, counts)
     wanted = precision(
         {str(n): each for n, each in enumerate(truth)},
         {str(n): each for n, each in enumerate(answers)},
@@ -74,7 +74,7 @@ def test_hits(seen):
 
 def test_no_hits():
     """Where nothing was found, or there is nothing, nothing is true."""
-    some = Found(np.array([0]), np.array([0.5]), np.array([[0.0, 0, 1, 1]]))
+    some = BoxArray(np.array([0]), np.array([0.5]), np.array([[0.0, 0, 1, 1]]))
     assert hits(NOTHING, some, IOUS).shape == (10, 0)
     assert hits(some, NOTHING, IOUS).tolist() == [[False]] * 10
 
@@ -86,7 +86,7 @@ def ranked(flags):
     """Detections in that order, of labels with their own rankings; and which of them are true."""
     true, labels = (np.array(column) for column in zip(*flags, strict=True))
     scores = np.linspace(1, 0.1, len(flags))
-    return Found(labels, scores, np.zeros((len(flags), 4))), true
+    return BoxArray(labels, scores, np.zeros((len(flags), 4))), true
 
 
 @given(FLAGS)
@@ -129,7 +129,7 @@ def test_strangers():
     """A detection of a label that the ranking has none of is worth nothing; others go by the score
     next below."""
     found, true = ranked([(True, 0), (False, 0), (True, 0)])
-    other = Found(np.array([1, 0]), np.array([0.9, 0.9]), np.zeros((2, 4)))
+    other = BoxArray(np.array([1, 0]), np.array([0.9, 0.9]), np.zeros((2, 4)))
     worth = Ranking(found, true).worths(other, np.array([True, True]))
     assert worth[0] == 0
     assert worth[1] == Ranking(found, true).worths(found, np.array([True, True, True]))[1]

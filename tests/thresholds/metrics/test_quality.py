@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from thresholds.fusion.arrays import Boxes
+from thresholds.fusion.arrays import BoxTable
 from thresholds.fusion.looks import ITSELF
 from thresholds.metrics.average_precision import agreement, precision
 from thresholds.metrics.quality import LEAST_OBJECTS, METRICS, quality
@@ -42,7 +42,7 @@ def test_value(sample, metric, kind):
     """The metric over arrays is the one over detections."""
     measured = quality(sample, metric)
     found, true = counted(measured, sample, kind)
-    value = measured.value(Boxes.of_all(found).found, true, np.arange(len(sample)))
+    value = measured.value(BoxTable.of_all(found).found, true, np.arange(len(sample)))
     wanted = precision(told(sample, sample.truth), told(sample, sample.look(kind, 0)))
     assert value == pytest.approx(wanted.ap50 if metric == "ap50" else wanted.mean)
 
@@ -66,7 +66,7 @@ def test_parts_are_the_metric(sample, kind):
     for its envelope."""
     measured, photos = quality(sample, "ap50"), np.arange(len(sample))
     found, true = counted(measured, sample, kind)
-    boxes = Boxes.of_all(found).found
+    boxes = BoxTable.of_all(found).found
     (ranking,) = measured.rankings(boxes, true)
     parts = ranking.worths(boxes, true[0]) * measured.weights(photos)[boxes.labels]
     assert parts.sum() / len(photos) == pytest.approx(measured.value(boxes, true, photos), abs=0.02)
@@ -136,7 +136,7 @@ def test_truth_without_objects(seen):
     """A truth without any object gives no precision, and it says what to take."""
     empty = made_up(4)
     nothing = type(empty)(
-        **{**empty.__dict__, "truth": Boxes.of_all([empty.truth.found.take(slice(0, 0))] * 4)}
+        **{**empty.__dict__, "truth": BoxTable.of_all([empty.truth.found.take(slice(0, 0))] * 4)}
     )
     with pytest.raises(ValueError, match="--metric agreement"):
         quality(nothing, "map")

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.base import Price, Tier
-from thresholds.fusion.looks import ITSELF, Kind
+from thresholds.fusion.looks import ITSELF, LookKind
 from thresholds.plan.cost import Costs, Traffic
 from thresholds.shape import ALONE, Shape
 
-GRID = Kind(Shape(3, 2))
+GRID = LookKind(Shape(3, 2))
 RATES = st.floats(0, 1e5)
 CELLS = st.integers(1, 36)
 
@@ -55,7 +55,7 @@ def test_between(rate, cells, share, portrait):
 def test_more_traffic_costs_no_more(rate, more, cells):
     """The more photos come, the less each costs; so too the larger a share of them goes to a
     stage."""
-    kind = Kind(Shape(cells, 1))
+    kind = LookKind(Shape(cells, 1))
     busy, quiet = Costs(traffic=Traffic(rate + more)), Costs(traffic=Traffic(rate))
     assert busy.images(kind) <= quiet.images(kind) + 1e-9
     assert quiet.images(kind) <= quiet.images(kind, 0.4) + 1e-9
@@ -71,17 +71,17 @@ def test_full():
 
 def test_companions():
     """A companion's look is free."""
-    assert Costs(companions=("free",)).images(Kind(ALONE, "free")) == 0
+    assert Costs(companions=("free",)).images(LookKind(ALONE, "free")) == 0
 
 
 def test_other_providers():
     """Another provider's image counts by its price, in images of the route's own; as one where a
     price is not known."""
     costs = Costs({"": Price(0.001), "dear": Price(0.003), "unpaid": Price()})
-    assert costs.images(Kind(ALONE, "dear")) == pytest.approx(3)
-    assert costs.images(Kind(Shape(3, 2), "dear")) == pytest.approx(0.5)
-    assert costs.images(Kind(ALONE, "unpaid")) == 0
-    assert Costs({"dear": Price(0.003)}).images(Kind(ALONE, "dear")) == 1
+    assert costs.images(LookKind(ALONE, "dear")) == pytest.approx(3)
+    assert costs.images(LookKind(Shape(3, 2), "dear")) == pytest.approx(0.5)
+    assert costs.images(LookKind(ALONE, "unpaid")) == 0
+    assert Costs({"dear": Price(0.003)}).images(LookKind(ALONE, "dear")) == 1
 
 
 def test_usd_per_month():

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from providers.base import Price
 from thresholds import cascade as cascades
-from thresholds.fusion.looks import ITSELF, Kind
+from thresholds.fusion.looks import ITSELF, LookKind
 from thresholds.metrics.average_precision import likeness, precision
 from thresholds.metrics.quality import quality
-from thresholds.plan.candidates import Option, Point, front
+from thresholds.plan.candidates import Candidate, OperatingPoint, front
 from thresholds.plan.cost import Costs, Traffic
 from thresholds.plan.search import PRICES, THRESHOLDS, Study, learn, needed
 from thresholds.plan.selection import held_out
@@ -210,7 +210,7 @@ def test_few_shapes(study):
 def test_of_one_price():
     """Providers of one price stand side by side: each may be asked after the other, first, or
     never."""
-    other = [Kind(kind.shape, "other") for kind in (GRID, ALONE)]
+    other = [LookKind(kind.shape, "other") for kind in (GRID, ALONE)]
     sample = made_up(40, kinds=(ALONE, GRID, *other, COMPANION), groupings=1, companions=("free",))
     lesson = Lesson(sample, quality(sample, "ap50"), folds(40, np.arange(40)), ("free",))
     one = Study(lesson, Costs(companions=("free",)), {}, {})
@@ -255,7 +255,7 @@ def test_gates_for_whoever_is_shown_larger(study, options):
 def test_so_little_traffic_that_shapes_cost_the_same(rate):
     """Where canvases hold a photo or two whatever their shape, nothing is asked again that costs no
     more."""
-    kinds = (ALONE, PAIR, GRID, Kind(Shape(5, 5)))
+    kinds = (ALONE, PAIR, GRID, LookKind(Shape(5, 5)))
     one = quick(made_up(40, kinds=kinds, groupings=1), Costs(traffic=Traffic(rate)))
     for option in (*one.flat(), *one.gated(), *one.seeded(of_sample(one.sample))):
         assert one.cascade(option, of_sample(one.sample)).stages
@@ -270,7 +270,7 @@ def test_calibrated_for_whom_it_serves(study, options):
         o for o in options["gated"] if [path[-1] for path in o.paths] == [GRID, PAIR, ALONE]
     )
     nobody = option._replace(choice=np.zeros_like(option.choice))
-    flat = Option(option.paths[:1], nobody.choice)
+    flat = Candidate(option.paths[:1], nobody.choice)
     curves = [
         next(iter(study.cascade(each).fusion.calibration.values()))
         for each in (option, nobody, flat)
@@ -382,7 +382,7 @@ def quick(sample, costs=None):
 
 def test_shapes_of_as_many_cells():
     """Shapes of as many cells are never asked one after the other: a cascade would refuse that."""
-    tall, wide = Kind(Shape(2, 1)), Kind(Shape(1, 2))
+    tall, wide = LookKind(Shape(2, 1)), LookKind(Shape(1, 2))
     one = quick(made_up(40, kinds=(ALONE, tall, wide, GRID), groupings=1))
     for option in (*one.flat(), *one.gated()):
         assert one.cascade(option).stages
@@ -399,7 +399,7 @@ def test_a_shape_that_sees_nothing(study, measured):
 
 def test_another_provider():
     """Another provider may be asked after the route's own at any shape, where it costs more."""
-    dear = Kind(Shape(1, 1), "dear")
+    dear = LookKind(Shape(1, 1), "dear")
     one = quick(
         made_up(40, kinds=(ALONE, GRID, dear), groupings=1),
         Costs({"": Price(0.001), "dear": Price(0.004)}),
@@ -422,7 +422,7 @@ def test_another_provider():
 
 
 def point(images, value):
-    return Point(Option(((ALONE,),), np.zeros((1, 1), int)), images, value, value)
+    return OperatingPoint(Candidate(((ALONE,),), np.zeros((1, 1), int)), images, value, value)
 
 
 POINTS = st.lists(st.builds(point, st.floats(0, 2), st.floats(0, 1)), max_size=12)

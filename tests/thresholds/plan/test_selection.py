@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from providers.base import Price
-from thresholds.fusion.looks import ITSELF, Kind
+from thresholds.fusion.looks import ITSELF, LookKind
 from thresholds.plan.candidates import front
 from thresholds.plan.search import Study
 from thresholds.plan.selection import Goal, affordable, held_out, pick
 from thresholds.shape import Shape
 from thresholds.testing import made_up
 
-GRID = Kind(Shape(3, 2))
+GRID = LookKind(Shape(3, 2))
 NOBODY = np.zeros(0, np.int64)
 
 

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from providers.detection import Box, Detection
-from thresholds.fusion.arrays import Boxes
+from thresholds.fusion.arrays import BoxTable
 from thresholds.fusion.clusters import cluster, features
 from thresholds.fusion.fusion import logistic, weights
-from thresholds.fusion.looks import ITSELF, Facts, Kind
+from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.metrics.quality import quality
 from thresholds.plan.training import FOLDS, Lesson, folds, fusion, learn_gate, learn_path
 from thresholds.samples.sample import sample as from_answers
 from thresholds.shape import Shape
 from thresholds.testing import COMPANION, KINDS, LABELS, made_up
 
-COARSE = Kind(Shape(3, 2))
+COARSE = LookKind(Shape(3, 2))
 FIRST, THEN = (COARSE,), (COARSE, ITSELF)
 HELD = 30
 
@@ -49,7 +49,7 @@ def with_truth(sample, photo, objects):
     """The sample where something else is true of a photo."""
     each = [sample.truth.of(number) for number in range(len(sample))]
     each[photo] = objects
-    return replace(sample, truth=Boxes.of_all(each))
+    return replace(sample, truth=BoxTable.of_all(each))
 
 
 def with_looks(sample, photo, other):
@@ -58,7 +58,7 @@ def with_looks(sample, photo, other):
     for kind, groupings in sample.looks.items():
         each = [groupings[0].of(number) for number in range(len(sample))]
         each[photo] = each[other]
-        looks[kind] = (Boxes.of_all(each),)
+        looks[kind] = (BoxTable.of_all(each),)
     return replace(sample, looks=looks)
 
 
@@ -150,7 +150,7 @@ def told_by_bytes():
     facts, looks, truth = {}, {ITSELF: {}, COARSE: {}}, {}
     for number in range(480):
         photo, fine = str(number), number % 3 == 0
-        facts[photo] = Facts(640, 480, 300_000 if fine else 60_000)
+        facts[photo] = PhotoFacts(640, 480, 300_000 if fine else 60_000)
         cat = Detection("cat", 1.0, Box(0.1, 0.1, 0.5, 0.5))
         truth[photo] = ([cat], frozenset({"cat"}))
         looks[ITSELF][photo] = [[replace(cat, score=rng.uniform(0.6, 0.9))]]

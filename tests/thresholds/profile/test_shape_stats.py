@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from providers.detection import Box, Detection
-from thresholds.fusion.arrays import Boxes, Labels
-from thresholds.fusion.looks import ITSELF, Facts, Kind
-from thresholds.metrics.evaluation import Judged, agreement, judge, reference, reliability
+from thresholds.fusion.arrays import BoxTable, Labels
+from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
+from thresholds.metrics.evaluation import JudgedDetections, agreement, judge, reference, reliability
 from thresholds.profile.seams import Cells, leaks, losses
 from thresholds.profile.shape_stats import LEAST_PAIRS, drawn_px, measure, to_alone
 from thresholds.samples.ground_truth import Known
 from thresholds.samples.sample import sample
 from thresholds.shape import ALONE, Shape
 
-TWO = Kind(Shape(2, 1))
-FACTS = Facts(400, 200, 1000)
+TWO = LookKind(Shape(2, 1))
+FACTS = PhotoFacts(400, 200, 1000)
 CENTRE, TOP, BOTTOM = (0.4, 0.4, 0.6, 0.6), (0.4, 0.0, 0.6, 0.2), (0.4, 0.8, 0.6, 1.0)
 
 
@@ -46,7 +46,7 @@ def test_photos_that_count_twice(seen):
     cat, missed = seen("cat", 0.9, *CENTRE), seen("cat", 0.9, *TOP)
     of = made({"a": [], "b": []}, {"a": [[cat]], "b": [[]]}, {"a": [cat], "b": [missed]})
     (judged,) = judge(of, TWO, reference(of, 0.3))
-    assert isinstance(judged, Judged)
+    assert isinstance(judged, JudgedDetections)
     assert judged.ap50(np.array([1, 1])) == judged.ap50()
     assert judged.ap50(np.array([1, 0])) == 1.0
     assert judged.ap50(np.array([0, 1])) == judged.ap50(np.array([0, 0])) == 0.0
@@ -132,7 +132,7 @@ def test_smallest(seen):
 def test_drawn(shape, width):
     """Photos are drawn as large as their cell allows, portrait ones in the grid turned towards
     them."""
-    landscape, portrait = drawn_px([FACTS, Facts(200, 400, 1)], shape, (400, 400))
+    landscape, portrait = drawn_px([FACTS, PhotoFacts(200, 400, 1)], shape, (400, 400))
     assert landscape == portrait == pytest.approx((width * width / 2) ** 0.5)
 
 
@@ -178,7 +178,8 @@ class TestLosses:
         assert self.lost(seen, (self.INSIDE, True)) is None
         assert self.lost(seen, (self.EDGE, True)) is None
         assert (
-            losses(Boxes.of_all([]).found.xyxy, Boxes.of_all([]).found.labels.astype(bool)) is None
+            losses(BoxTable.of_all([]).found.xyxy, BoxTable.of_all([]).found.labels.astype(bool))
+            is None
         )
 
 
@@ -192,10 +193,10 @@ class TestLeaks:
         found = [
             labels.found(each) for each in (above if alone_above is None else alone_above, below)
         ]
-        alone = Boxes.of_all(
+        alone = BoxTable.of_all(
             [labels.found(above), labels.found(alone_below), labels.found(others or ())]
         )
-        objects = Boxes.of_all([labels.found(()), labels.found(true_below), labels.found(())])
+        objects = BoxTable.of_all([labels.found(()), labels.found(true_below), labels.found(())])
         canvases = [Cells(TWO.shape, TWO.shape, (0, 1), tuple(found))]
         if others is not None:
             canvases.append(Cells(TWO.shape, TWO.shape, (2, 2), (labels.found(()),) * 2))

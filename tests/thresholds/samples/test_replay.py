@@ -3,7 +3,7 @@
 import pytest
 
 from thresholds.cascade import Cascade, Stage
-from thresholds.fusion.looks import ITSELF, Facts, Kind
+from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.fusion.trees import Trees
 from thresholds.rules import gain, onward
 from thresholds.rules import registry as rules
@@ -11,7 +11,7 @@ from thresholds.samples.replay import detections, replay
 from thresholds.samples.sample import sample
 from thresholds.shape import ALONE, Shape
 
-GRID, PAIR, FREE = Kind(Shape(2, 2)), Kind(Shape(2, 1)), Kind(ALONE, "free")
+GRID, PAIR, FREE = LookKind(Shape(2, 2)), LookKind(Shape(2, 1)), LookKind(ALONE, "free")
 LARGE = rules.read({"kind": "imgrid", "area": {"mean": 0.5}})
 
 
@@ -30,7 +30,7 @@ def stored(seen):
         ITSELF: {"a": [[alone]], "b": [[alone]]},
         FREE: {"a": [[]], "b": [[large]]},
     }
-    return sample({"a": Facts(4, 3, 9), "b": Facts(4, 3, 9)}, answers, provider="own")
+    return sample({"a": PhotoFacts(4, 3, 9), "b": PhotoFacts(4, 3, 9)}, answers, provider="own")
 
 
 def staged(*stages, **more):
@@ -81,13 +81,13 @@ def test_skipped(stored):
 
 def test_by_name(stored):
     """A stage may name the provider that the profile is of."""
-    assert replay(staged((Kind(GRID.shape, "own"), None)), stored, 0).looks == (GRID,)
+    assert replay(staged((LookKind(GRID.shape, "own"), None)), stored, 0).looks == (GRID,)
 
 
 def test_not_profiled(stored):
     """A stage that was not profiled has no answers."""
     with pytest.raises(KeyError):
-        replay(staged((Kind(Shape(3, 3)), None)), stored, 0)
+        replay(staged((LookKind(Shape(3, 3)), None)), stored, 0)
 
 
 def test_detections(stored, seen):

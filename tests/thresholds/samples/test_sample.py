@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from providers.base import Price, Tier
-from thresholds.fusion.looks import ITSELF, Facts, Kind
+from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.samples.replay import detections
 from thresholds.samples.sample import FILE, Sample, sample
 from thresholds.shape import Shape
 from thresholds.testing import COMPANION, KINDS, made_up
 
-GRID = Kind(Shape(2, 2))
-FACTS = {name: Facts(640, 480, 1000 * size) for size, name in enumerate("abc", 1)}
+GRID = LookKind(Shape(2, 2))
+FACTS = {name: PhotoFacts(640, 480, 1000 * size) for size, name in enumerate("abc", 1)}
 
 
 @pytest.fixture
@@ -123,8 +123,11 @@ class TestJoined:
         """Another provider's, who has seen `c`, `a` and a photo of its own, and speaks of owls
         too."""
         found = [[seen("OWL", 0.7), seen("Cat", 0.6)]]
-        looks = {ITSELF: {"c": [[]], "a": found, "z": [[]]}, Kind(Shape(1, 1), "free"): {"c": [[]]}}
-        facts = {"c": FACTS["c"], "a": FACTS["a"], "z": Facts(9, 9, 9)}
+        looks = {
+            ITSELF: {"c": [[]], "a": found, "z": [[]]},
+            LookKind(Shape(1, 1), "free"): {"c": [[]]},
+        }
+        facts = {"c": FACTS["c"], "a": FACTS["a"], "z": PhotoFacts(9, 9, 9)}
         return sample(
             facts, looks, provider="dear", prices={"": Price(0.005)}, companions=("free",)
         )
@@ -134,8 +137,8 @@ class TestJoined:
         have seen are left."""
         both = small.joined(other)
         assert both.photos == ("a", "c")
-        assert list(both.looks) == [ITSELF, GRID, Kind(Shape(1, 1), "dear")]
-        assert told(both, Kind(Shape(1, 1), "dear"), 0, 0) == [
+        assert list(both.looks) == [ITSELF, GRID, LookKind(Shape(1, 1), "dear")]
+        assert told(both, LookKind(Shape(1, 1), "dear"), 0, 0) == [
             ("OWL", 0.7, (0, 0, 1, 1)),
             ("cat", 0.6, (0, 0, 1, 1)),
         ]

@@ -23,8 +23,15 @@ from rich.console import Console
 from gateway.core.errors import BufferAway
 from gateway.jobs.webhooks import signing
 from gateway.jobs.webhooks.dead_letters import replay, table
-from gateway.jobs.webhooks.deliverer import PAUSES_S, Attempt, Deliverer, Pace, Result, again_at
-from gateway.security.egress import FetchFailed, Guard, UrlRefused
+from gateway.jobs.webhooks.deliverer import (
+    PAUSES_S,
+    Attempt,
+    Deliverer,
+    DeliveryPace,
+    DeliveryResult,
+    again_at,
+)
+from gateway.security.egress import EgressGuard, FetchFailed, UrlRefused
 from gateway.store.jobs import Delivery
 
 SECRET = signing.PREFIX + base64.b64encode(bytes(range(32))).decode()
@@ -112,7 +119,7 @@ class Bench:
 
     async def until(self, done):
         async with asyncio.timeout(20):
-            while not done():  # noqa: ASYNC110  what is waited for is whatever the test names
+            while not done():
                 await asyncio.sleep(0.002)
 
     async def attempts(self, count):
@@ -128,7 +135,7 @@ class Bench:
         self.deliverer.wake()
 
 
-QUICK = Pace(poll_s=0.01, busy_s=0.01)
+QUICK = DeliveryPace(poll_s=0.01, busy_s=0.01)
 
 
 async def said(delivery):
@@ -195,7 +202,7 @@ class Receiver:
 
 @asynccontextmanager
 async def guard():
-    made = Guard([ip_network("127.0.0.0/8")])
+    made = EgressGuard([ip_network("127.0.0.0/8")])
     try:
         yield made.post
     finally:
@@ -301,7 +308,7 @@ async def test_first_attempt():
     post = Posted(200)
     async with running(post, delivery()) as bench:
         (attempt,) = await bench.attempts(1)
-        assert (attempt.result, attempt.error, attempt.again_at) == (Result.MADE, "", None)
+        assert (attempt.result, attempt.error, attempt.again_at) == (DeliveryResult.MADE, "", None)
         assert (bench.store.taken, bench.store.waiting) == (["d1"], {})
     ((url, body, headers),) = post.sent
     assert (url, json.loads(body)) == (
@@ -324,7 +331,7 @@ async def test_retries():
             assert len(post.sent) == number, "not before its time"
             bench.turn(0.1 * pause + 0.002)
         results = [attempt.result for attempt in await bench.attempts(8)]
-        assert results == [Result.AGAIN] * 7 + [Result.DEAD]
+        assert results == [DeliveryResult.AGAIN] * 7 + [DeliveryResult.DEAD]
         bench.turn(100 * HOUR)
         await bench.quiet()
         assert len(post.sent) == 8
@@ -366,10 +373,10 @@ async def test_failures_that_may_pass(status):
     """Whatever is no success, redirects too, is tried again."""
     async with running(Posted(status, 204), delivery()) as bench:
         (attempt,) = await bench.attempts(1)
-        assert attempt.result is Result.AGAIN
+        assert attempt.result is DeliveryResult.AGAIN
         assert attempt.error
         bench.turn(6)
-        assert (await bench.attempts(2))[1].result is Result.MADE
+        assert (await bench.attempts(2))[1].result is DeliveryResult.MADE
 
 
 @pytest.mark.parametrize(
@@ -381,7 +388,7 @@ async def test_failures_that_do_not_pass(status, why):
     why."""
     async with running(Posted(status), delivery()) as bench:
         (attempt,) = await bench.attempts(1)
-        assert attempt.result is Result.DEAD
+        assert attempt.result is DeliveryResult.DEAD
         (dead,) = await bench.store.dead()
         assert why in dead.last_error
 
@@ -395,7 +402,7 @@ async def test_forgotten_job():
     post = Posted(200)
     async with running(post, delivery(), body=nothing) as bench:
         (attempt,) = await bench.attempts(1)
-        assert attempt.result is Result.DROPPED
+        assert attempt.result is DeliveryResult.DROPPED
         assert (bench.store.waiting, bench.store.buried, post.sent) == ({}, {}, [])
 
 
@@ -405,7 +412,7 @@ async def test_no_secret():
     post = Posted(200)
     async with running(post, delivery(), secrets=lambda tenant: []) as bench:
         (attempt,) = await bench.attempts(1)
-        assert (attempt.result, post.sent) == (Result.AGAIN, [])
+        assert (attempt.result, post.sent) == (DeliveryResult.AGAIN, [])
         assert "secret" in attempt.error
 
 
@@ -435,7 +442,7 @@ async def test_replay():
         await bench.attempts(2)
         assert bench.seen[1].again_at == pytest.approx(bench.now + 5.25, abs=0.25)
         bench.turn(6)
-        assert (await bench.attempts(3))[2].result is Result.MADE
+        assert (await bench.attempts(3))[2].result is DeliveryResult.MADE
     assert [headers["webhook-id"] for _, _, headers in post.sent] == ["d1"] * 3
 
 
@@ -484,7 +491,7 @@ async def test_store_away():
     """A store that is away for a while, or a bug in it, delays deliveries and ends nothing."""
     errors = [RuntimeError("a bug"), BufferAway("gone for a moment")]
     async with running(Posted(200), delivery(), store=Store(errors=errors)) as bench:
-        assert (await bench.attempts(1))[0].result is Result.MADE
+        assert (await bench.attempts(1))[0].result is DeliveryResult.MADE
 
 
 async def test_process_died():
@@ -514,7 +521,7 @@ async def test_body_away():
         await bench.until(lambda: not fails)
         assert bench.store.waiting["d1"].attempts == 0
         bench.turn(61)
-        assert (await bench.attempts(1))[0].result is Result.MADE
+        assert (await bench.attempts(1))[0].result is DeliveryResult.MADE
 
 
 async def test_not_written_down(caplog):
@@ -562,7 +569,7 @@ async def test_cancelled():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert store.waiting["d1"] == delivery(due_at=START + Pace().lease_s)
+    assert store.waiting["d1"] == delivery(due_at=START + DeliveryPace().lease_s)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -582,7 +589,7 @@ async def test_real_receiver():
             await bench.attempts(11)
             receiver.status = 200
             bench.turn(6)
-            assert (await bench.attempts(12))[11].result is Result.MADE
+            assert (await bench.attempts(12))[11].result is DeliveryResult.MADE
     assert [name for name, _ in receiver.got[10:]] == ["k", "k"]
 
 
@@ -591,15 +598,15 @@ async def test_nobody_listens():
     async with Receiver().listening() as receiver:
         url = receiver.url
     async with guard() as post, running(post, delivery(url=url)) as bench:
-        assert (await bench.attempts(1))[0].result is Result.AGAIN
+        assert (await bench.attempts(1))[0].result is DeliveryResult.AGAIN
 
 
 async def test_refused_address():
     """An address that the guard refuses is never asked, and the delivery is dead at once."""
     async with Receiver().listening() as receiver:
-        strict = Guard()
+        strict = EgressGuard()
         async with running(strict.post, delivery(url=receiver.url)) as bench:
-            assert (await bench.attempts(1))[0].result is Result.DEAD
+            assert (await bench.attempts(1))[0].result is DeliveryResult.DEAD
         await strict.close()
     assert receiver.knocked == 0
 
@@ -662,7 +669,7 @@ async def test_too_late_for_its_lease():
         post, delivery("a"), delivery("b"), pace=replace(QUICK, per_host=1)
     ) as bench:
         await bench.until(lambda: sent == ["a"])
-        bench.now += Pace().held_s + 1
+        bench.now += DeliveryPace().held_s + 1
         opened.set()
         await bench.until(lambda: bench.store.taken == ["a"])
         await bench.quiet()
@@ -680,7 +687,10 @@ async def test_slow_receiver_is_cut_off():
 
     async with running(post, delivery(), pace=replace(QUICK, attempt_s=0.02)) as bench:
         (attempt,) = await bench.attempts(1)
-        assert (attempt.result, attempt.error) == (Result.AGAIN, "The receiver took too long.")
+        assert (attempt.result, attempt.error) == (
+            DeliveryResult.AGAIN,
+            "The receiver took too long.",
+        )
 
 
 async def test_woken():

@@ -11,26 +11,26 @@ from rich.console import Console
 
 from gateway.config.errors import ConfigError
 from gateway.core.model import Size
-from gateway.grid.renderer import Studio
+from gateway.grid.renderer import Renderer
 from gateway.quality import profile
 from gateway.quality.collect.collector import (
-    Profiler,
-    Question,
-    Store,
+    AnswerStore,
+    CanvasQuestion,
+    Collector,
     answered,
     collect,
     questions,
 )
 from gateway.quality.collect.photos import find_photos
-from gateway.quality.collect.purchase import Errand
-from gateway.quality.profile import Sample, parse_shapes
+from gateway.quality.collect.purchase import Purchase
+from gateway.quality.profile import ProfileOptions, parse_shapes
 from gateway.testing.gateway import parts_of
 from gateway.testing.pictures import Block, drawn, encoded, photo
 from gateway.testing.provider import ScriptedProvider, about
 from providers.detection import Box, Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from thresholds.cascade import load
-from thresholds.fusion.looks import Kind
+from thresholds.fusion.looks import LookKind
 from thresholds.samples import sample as samples
 from thresholds.shape import Shape
 
@@ -74,7 +74,7 @@ def truth_of(folder, names=None):
 
 
 def sample(folder, shapes="1x1,2x2", truths=(), **how):
-    return Sample([folder], list(truths), parse_shapes(shapes), 1, 0.3, **how)
+    return ProfileOptions([folder], list(truths), parse_shapes(shapes), 1, 0.3, **how)
 
 
 class TestQuestions:
@@ -108,7 +108,7 @@ class TestQuestions:
         theirs."""
         sizes = {"only": Size(100, 200)}
         asked = questions(sizes, [Shape(2, 2)], 3)
-        errand = Errand(ScriptedProvider(), asked, Store(tmp_path, MADE_WITH))
+        errand = Purchase(ScriptedProvider(), asked, AnswerStore(tmp_path, MADE_WITH))
         assert (len(asked), errand.images, len(errand.missing)) == (3, 1, 1)
         errand.store.put(asked[0], [])
         assert len(errand.answered(sizes)) == 3
@@ -128,12 +128,12 @@ class TestStore:
             "dog", 0.5, Box(0.1, 0.2, 0.3, 0.4), kind="x", polygon=((0.1, 0.2), (0.3, 0.4)), key=3
         )
     ]
-    QUESTION = Question(Shape(2, 1), ("a", "b"))
+    QUESTION = CanvasQuestion(Shape(2, 1), ("a", "b"))
 
     def test_answers_survive(self, tmp_path):
         """What one store was given, the next one has."""
-        Store(tmp_path, MADE_WITH).put(self.QUESTION, self.FOUND)
-        (kept,) = Store(tmp_path, MADE_WITH).get(self.QUESTION)
+        AnswerStore(tmp_path, MADE_WITH).put(self.QUESTION, self.FOUND)
+        (kept,) = AnswerStore(tmp_path, MADE_WITH).get(self.QUESTION)
         assert (kept.label, kept.score, kept.box, kept.key) == (
             "dog",
             0.5,
@@ -144,28 +144,30 @@ class TestStore:
     def test_a_line_cut_short_is_passed_over(self, tmp_path):
         """A crash in the middle of a line costs that line only, even when writing goes on after
         it."""
-        store = Store(tmp_path, MADE_WITH)
+        store = AnswerStore(tmp_path, MADE_WITH)
         store.put(self.QUESTION, self.FOUND)
         with (tmp_path / "responses.jsonl").open("a") as file:
             file.write('{"key": "cut sh')
-        other = Question(Shape(1, 1), ("c",))
-        Store(tmp_path, MADE_WITH).put(other, [])
-        again = Store(tmp_path, MADE_WITH)
+        other = CanvasQuestion(Shape(1, 1), ("c",))
+        AnswerStore(tmp_path, MADE_WITH).put(other, [])
+        again = AnswerStore(tmp_path, MADE_WITH)
         assert again.get(self.QUESTION) is not None
         assert again.get(other) == []
 
     def test_other_providers_answers_are_not_mixed_in(self, tmp_path):
         """A folder of another provider's answers is refused, and the way out named."""
-        Store(tmp_path, MADE_WITH)
+        AnswerStore(tmp_path, MADE_WITH)
         with pytest.raises(ValueError, match=r"another provider.*--out"):
-            Store(tmp_path, {"task": "objects", "provider": {"kind": "other"}})
+            AnswerStore(tmp_path, {"task": "objects", "provider": {"kind": "other"}})
 
 
 class TestAsking:
     """The profiler at work."""
 
     def ask(self, folder, provider, photos, asked):
-        profiler = Profiler(provider, Task.OBJECTS, photos, Store(folder, MADE_WITH), Studio(1))
+        profiler = Collector(
+            provider, Task.OBJECTS, photos, AnswerStore(folder, MADE_WITH), Renderer(1)
+        )
         asyncio.run(profiler.ask([q for q in asked if profiler.store.get(q) is None], lambda: None))
         return profiler
 
@@ -213,12 +215,12 @@ class TestAsking:
         """Of several failures at a time, one that may have been billed is raised; all such are
         noted."""
         errors = [Misconfigured("no credit"), NoAnswer("20 s"), NoAnswer("20 s")]
-        profiler = Profiler(
+        profiler = Collector(
             ScriptedProvider(introduced=about(concurrency=3), errors=errors),
             Task.OBJECTS,
             photos,
-            Store(tmp_path, MADE_WITH),
-            Studio(1),
+            AnswerStore(tmp_path, MADE_WITH),
+            Renderer(1),
         )
         with pytest.raises(NoAnswer):
             asyncio.run(profiler.ask(asked, lambda: None))
@@ -236,8 +238,13 @@ class TestAsking:
         """Photos of a grid have the border that the profile was given; a photo alone has none."""
         plain, bordered = ScriptedProvider(), ScriptedProvider()
         for name, border, provider in (("plain", "none", plain), ("bordered", "black", bordered)):
-            profiler = Profiler(
-                provider, Task.OBJECTS, photos, Store(tmp_path / name, MADE_WITH), Studio(1), border
+            profiler = Collector(
+                provider,
+                Task.OBJECTS,
+                photos,
+                AnswerStore(tmp_path / name, MADE_WITH),
+                Renderer(1),
+                border,
             )
             asyncio.run(profiler.ask(asked, lambda: None))
         alone = sum(len(question.photos) == 1 for question in asked)
@@ -250,7 +257,9 @@ class TestAsking:
         """When it is interrupted, answers that are on their way are waited for: they will be
         billed."""
         provider = ScriptedProvider(introduced=about(concurrency=2))
-        profiler = Profiler(provider, Task.OBJECTS, photos, Store(tmp_path, MADE_WITH), Studio(1))
+        profiler = Collector(
+            provider, Task.OBJECTS, photos, AnswerStore(tmp_path, MADE_WITH), Renderer(1)
+        )
 
         async def interrupted():
             asking = asyncio.create_task(
@@ -382,7 +391,9 @@ class TestCommand:
         second.write_text(
             json.dumps({"images": [image], "annotations": [box], "categories": categories})
         )
-        wanted = Sample([folder, other], [truth_of(folder), second], parse_shapes("1x1"), 1, 0.3)
+        wanted = ProfileOptions(
+            [folder, other], [truth_of(folder), second], parse_shapes("1x1"), 1, 0.3
+        )
         kept = self.run(tmp_path, wanted, quiet).sample
         spoken_of = Counter(
             tuple(n for n, c in zip(kept.labels, row, strict=True) if c) for row in kept.covered
@@ -398,7 +409,7 @@ class TestCommand:
             result = self.run(tmp_path, sample(folder, companion="friend"), quiet, friend=provider)
         assert [provider.calls for provider in seen] == [12, 0]
         assert {str(kind) for kind in result.sample.looks} == {"1x1", "2x2", "friend:1x1"}
-        assert result.sample.asked[Kind(Shape(1, 1), "friend")].all()
+        assert result.sample.asked[LookKind(Shape(1, 1), "friend")].all()
         assert (
             len((tmp_path / "out/companion-friend/responses.jsonl").read_text().splitlines()) == 12
         )

@@ -14,14 +14,14 @@ from gateway.quality.evaluate import score_table, stored
 from providers.base import Price
 from providers.detection import Box, Detection
 from thresholds.cascade import Cascade
-from thresholds.fusion.looks import ITSELF, Facts, Kind
+from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.samples.ground_truth import Known
 from thresholds.samples.sample import FILE, sample
 from thresholds.shape import Shape
 
 PHOTOS = [f"photo-{number}" for number in range(8)]
-TWO = Kind(Shape(2, 2))
-FREE = Kind(Shape(1, 1), "det")
+TWO = LookKind(Shape(2, 2))
+FREE = LookKind(Shape(1, 1), "det")
 SURE = {"kind": "imgrid", "area": {"mean": 0.1}}
 """Content with a photo whose boxes cover a tenth of it."""
 
@@ -44,7 +44,7 @@ def profile(folder, *, truth=True, **changes):
     known = {photo: Known([cat(1.0)], frozenset({"cat"})) for photo in PHOTOS} if truth else None
     about = {"prices": {"": Price(0.5)}, "provider": "eye", "companions": ("det",), **changes}
     folder.mkdir()
-    made = sample({photo: Facts(640, 480, 1000) for photo in PHOTOS}, answers, known, **about)
+    made = sample({photo: PhotoFacts(640, 480, 1000) for photo in PHOTOS}, answers, known, **about)
     made.save(folder / FILE)
     (folder / "made-with.json").write_text(json.dumps({"border": "none"}))
     return made

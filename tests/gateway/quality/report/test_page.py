@@ -10,10 +10,10 @@ from rich.console import Console
 
 from gateway.config.errors import ConfigError
 from gateway.quality import profile
-from gateway.quality.profile import Sample, parse_shapes
+from gateway.quality.profile import ProfileOptions, parse_shapes
 from gateway.quality.report import page as report
 from gateway.quality.report import profile as profile_page
-from gateway.quality.report.page import Picture, Section, Table
+from gateway.quality.report.page import FigureImage, PageSection, PageTable
 from gateway.testing.gateway import parts_of
 from gateway.testing.pictures import Block, drawn, encoded
 from thresholds.profile.profile import Profile
@@ -30,7 +30,10 @@ def test_page_stands_alone(tmp_path):
     """The page names nothing that would have to be fetched; its pictures are in it, and beside it
     as files."""
     file = report.write(
-        tmp_path / "new/page.html", "t", "l", [Section("s", "x", [Picture("dot", DOT, "A dot.")])]
+        tmp_path / "new/page.html",
+        "t",
+        "l",
+        [PageSection("s", "x", [FigureImage("dot", DOT, "A dot.")])],
     )
     text = file.read_text()
     assert not re.search(r"(?:src|href)=\"(?!data:)|url\(|@import|<script", text)
@@ -42,8 +45,8 @@ def test_page_stands_alone(tmp_path):
 def test_texts_are_escaped():
     """Whatever a label or a name holds, it is text on the page."""
     evil = "<script>alert('x')</script>&\""
-    parts = [Table([evil], [[evil, evil]]), Picture("p", DOT, evil)]
-    text = report.page(evil, evil, [Section(evil, evil, parts)])
+    parts = [PageTable([evil], [[evil, evil]]), FigureImage("p", DOT, evil)]
+    text = report.page(evil, evil, [PageSection(evil, evil, parts)])
     assert "<script" not in text
     assert text.count("&lt;script&gt;") == 9
 
@@ -72,7 +75,7 @@ class TestShow:
 
         def profiled(shapes, **how):
             parts = parts_of(tmp_path, CONFIG)
-            wanted = Sample([tmp_path / "photos"], [], parse_shapes(shapes), 2, 0.3, **how)
+            wanted = ProfileOptions([tmp_path / "photos"], [], parse_shapes(shapes), 2, 0.3, **how)
             result = profile.run(
                 parts,
                 parts.routes["objects"],

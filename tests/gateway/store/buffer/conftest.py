@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from gateway.core.clock import steady
-from gateway.store.buffer import Buffer, Room
+from gateway.store.buffer import Buffer, Capacity
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, connect
@@ -18,12 +18,12 @@ from gateway.testing.redis_server import RedisServer
 
 
 @asynccontextmanager
-async def memory(room: Room) -> AsyncIterator[Buffer]:
+async def memory(room: Capacity) -> AsyncIterator[Buffer]:
     yield MemoryBuffer(room, room)
 
 
 @asynccontextmanager
-async def redis(room: Room, server: RedisServer) -> AsyncIterator[Buffer]:
+async def redis(room: Capacity, server: RedisServer) -> AsyncIterator[Buffer]:
     commands = Commands(connect(server.url))
     await commands.client.flushall()
     try:
@@ -32,7 +32,7 @@ async def redis(room: Room, server: RedisServer) -> AsyncIterator[Buffer]:
         await commands.close()
 
 
-Open = Callable[[Room], AbstractAsyncContextManager[Buffer]]
+Open = Callable[[Capacity], AbstractAsyncContextManager[Buffer]]
 FACTORIES: Mapping[str, Callable[..., AbstractAsyncContextManager[Buffer]]] = {
     "memory": memory,
     "redis": redis,
@@ -51,5 +51,5 @@ def opened(request: pytest.FixtureRequest) -> Open:
 @pytest.fixture
 async def buffer(opened: Open) -> AsyncIterator[Buffer]:
     """An empty buffer of each kind, with room enough."""
-    async with opened(Room()) as empty:
+    async with opened(Capacity()) as empty:
         yield empty

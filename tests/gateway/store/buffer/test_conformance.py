@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from gateway.core.errors import Busy, UpstreamFailed
 from gateway.core.model import Entry, Lane, Outcome, Photo, Size, Step
 from gateway.ledger.accounts import Account, billed
-from gateway.store.buffer import Commit, Held, Room, Settlement
-from gateway.testing.listeners import Heard
+from gateway.store.buffer import Capacity, Commit, Occupancy, Settlement
+from gateway.testing.listeners import BufferRecorder
 from providers.detection import Box, Detection, Task
 from thresholds.shape import Shape
 
@@ -69,7 +69,7 @@ def names(taken: Sequence[Entry]) -> str:
 async def test_empty(buffer):
     """At first nothing waits and nothing is held."""
     assert await buffer.waiting() == {}
-    assert await buffer.held() == Held(0, 0, 0)
+    assert await buffer.held() == Occupancy(0, 0, 0)
     assert await buffer.claim(BIG, ALL) == []
     assert await buffer.accounts() == {}
     assert await buffer.dead() == ()
@@ -170,7 +170,7 @@ async def test_watched_last(buffer):
 async def test_watched_outcomes(buffer):
     """Their outcome is told where they were put; in the ledger they are nobody's photos, whether
     they are answered, fail or leave, and only what is charged for them counts."""
-    heard = Heard()
+    heard = BufferRecorder()
     async with buffer.serving(heard):
         await buffer.put([entry(name, tenant="ann", watched=True) for name in "abc"])
         a, b, c = await buffer.claim(BIG, ALL)
@@ -182,7 +182,7 @@ async def test_watched_outcomes(buffer):
             Commit(settled=ends, gone=[c.photo.id], charges=billed([a, b, c], 0.002))
         )
         await heard.until(lambda: len(heard.outcomes) == 2)
-    assert await buffer.held() == Held(0, 0, 0)
+    assert await buffer.held() == Occupancy(0, 0, 0)
     assert await buffer.accounts() == {
         "ann": Account(billed=pytest.approx(1), paid_usd=pytest.approx(0.002))
     }
@@ -212,13 +212,13 @@ async def test_held(buffer):
     """What is held is counted in photos, bytes and pixels, claimed photos among them, until they
     are settled."""
     await buffer.put([entry("a", data=b"123", size=(2, 2)), entry("b", data=b"4567", size=(5, 1))])
-    assert await buffer.held() == Held(2, 7, 9)
+    assert await buffer.held() == Occupancy(2, 7, 9)
     a, b = await buffer.claim(BIG, ALL)
-    assert await buffer.held() == Held(2, 7, 9)
+    assert await buffer.held() == Occupancy(2, 7, 9)
     await settle(buffer, a)
-    assert await buffer.held() == Held(1, 4, 5)
+    assert await buffer.held() == Occupancy(1, 4, 5)
     await settle(buffer, b)
-    assert await buffer.held() == Held(0, 0, 0)
+    assert await buffer.held() == Occupancy(0, 0, 0)
 
 
 async def test_gone(buffer):
@@ -271,22 +271,22 @@ async def test_other_bytes(buffer):
     (claimed,) = await buffer.claim(BIG, ALL)
     fetched = Photo("a", b"0123456789", "PNG", Size(4, 3))
     await buffer.commit(Commit(again=[replace(claimed, photo=fetched, lane=SMALL)]))
-    assert await buffer.held() == Held(1, 10, 12)
+    assert await buffer.held() == Occupancy(1, 10, 12)
     (claimed,) = await buffer.claim(SMALL, ALL)
     assert claimed.photo == fetched
     await settle(buffer, claimed)
-    assert await buffer.held() == Held()
+    assert await buffer.held() == Occupancy()
 
 
 async def test_same_photo_twice(buffer):
     """The same photo twice in one put, or put while it is held, is held once, where it was."""
     await buffer.put([entry("a"), entry("a")])
     await buffer.put([entry("a", SMALL)])
-    assert await buffer.held() == Held(1, 5, 12)
+    assert await buffer.held() == Occupancy(1, 5, 12)
     (claimed,) = await buffer.claim(BIG, ALL)
     assert await buffer.waiting() == {}
     await settle(buffer, claimed)
-    assert await buffer.held() == Held(0, 0, 0)
+    assert await buffer.held() == Occupancy(0, 0, 0)
 
 
 async def test_put_nothing(buffer):
@@ -297,7 +297,7 @@ async def test_put_nothing(buffer):
 
 async def test_outcomes(buffer):
     """Who put a photo is told its outcome, once; a job's photo is nobody's to be told here."""
-    heard = Heard()
+    heard = BufferRecorder()
     async with buffer.serving(heard):
         await buffer.put([*entries("ab"), entry("j", put_at=9, job="job")])
         a, b, job = await buffer.claim(BIG, ALL)
@@ -350,7 +350,7 @@ async def test_ledger_of_failures(buffer):
 
 async def test_wakes(buffer):
     """A photo that waits again, or that fills a grid, is worth waking whoever listens."""
-    heard = Heard()
+    heard = BufferRecorder()
     async with buffer.serving(heard):
         await buffer.put(entries("abcd", SMALL))
         taken = await buffer.claim(SMALL, 0)
@@ -360,7 +360,7 @@ async def test_wakes(buffer):
             await heard.woken.wait()
 
 
-ROOMS = [Room(photos=3), Room(bytes=15), Room(pixels=36)]
+ROOMS = [Capacity(photos=3), Capacity(bytes=15), Capacity(pixels=36)]
 """Room for three photos of 5 bytes and 12 pixels, each by another measure."""
 
 
@@ -415,11 +415,11 @@ async def test_jobs_room(opened, room):
 
 async def test_larger_than_the_room(opened):
     """A photo that alone is more than all the room is refused, each time."""
-    async with opened(Room(bytes=4)) as buffer:
+    async with opened(Capacity(bytes=4)) as buffer:
         for _ in range(2):
             with pytest.raises(Busy):
                 await buffer.put(entries("a"))
-        assert await buffer.held() == Held()
+        assert await buffer.held() == Occupancy()
 
 
 # -- any interleaving
@@ -500,18 +500,18 @@ def test_any_interleaving(opened, actions, room):
 
 async def _play(opened, actions, room):
     model, claimed = Model(room), {}
-    async with opened(Room(photos=room)) as buffer:
+    async with opened(Capacity(photos=room)) as buffer:
         for now, (what, how) in enumerate(actions, 1):
             await _act(buffer, model, claimed, what=what, how=how, now=float(now))
             waiting = await buffer.waiting()
             assert {lane: held.photos for lane, held in waiting.items()} == {
                 lane: len(queue) for lane, queue in model.queues.items() if queue
             }
-            assert await buffer.held() == Held(
+            assert await buffer.held() == Occupancy(
                 len(model.held), 5 * len(model.held), 12 * len(model.held)
             )
         await buffer.commit(Commit(gone=list("abcdefgh")))
-        assert await buffer.held() == Held()
+        assert await buffer.held() == Occupancy()
         assert await buffer.waiting() == {}
 
 

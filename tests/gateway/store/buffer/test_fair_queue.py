@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gateway.core.model import Entry, Lane, Photo, Size
-from gateway.store.memory.fair_queue import Line
+from gateway.store.memory.fair_queue import FairQueue
 from providers.detection import Task
 from thresholds.shape import Shape
 
@@ -14,8 +14,8 @@ def entry(name: str, tenant: str = "ann", job: str = "") -> Entry:
     return Entry(Photo(name, b"1", "JPEG", Size(4, 3)), "route", tenant, LANE, 0, 0, 1, 30, job=job)
 
 
-def line(*entries: Entry) -> Line:
-    made = Line()
+def line(*entries: Entry) -> FairQueue:
+    made = FairQueue()
     for one in entries:
         made.add(one)
     return made
@@ -27,7 +27,7 @@ def names(taken) -> list[str]:
 
 def test_departed_leave_nothing():
     """Photos that leave without being taken do not pile up."""
-    made = Line()
+    made = FairQueue()
     for number in range(10_000):
         made.add(entry(str(number)))
         made.drop(str(number))

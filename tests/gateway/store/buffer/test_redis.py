@@ -15,18 +15,18 @@ from gateway.core.clock import steady
 from gateway.core.errors import BilledUnknown, BufferAway, DeadLetter
 from gateway.core.events import Events
 from gateway.core.model import FETCHING, URL, Entry, Lane, Outcome, Photo, Route, Size
-from gateway.grid.renderer import Studio
+from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import billed, total
-from gateway.pipeline.canvas_call import Canvases, Rules
-from gateway.pipeline.cascade_step import Rounds
-from gateway.store.buffer import MOST_CLAIMS, Commit, Held, Room, Settlement
+from gateway.pipeline.canvas_call import CanvasCall, PipelineRules
+from gateway.pipeline.cascade_step import CascadeStep
+from gateway.store.buffer import MOST_CLAIMS, Capacity, Commit, Occupancy, Settlement
 from gateway.store.redis.buffer import LEASE_S, RedisBuffer
 from gateway.store.redis.connection import Commands, Script, connect
-from gateway.testing.listeners import Heard
+from gateway.testing.listeners import BufferRecorder
 from gateway.testing.pictures import drawn, photo
 from gateway.testing.provider import ScriptedProvider
 from gateway.testing.redis_server import RedisServer
-from gateway.upstream.client import Asker
+from gateway.upstream.client import UpstreamClient
 from providers.detection import Box, Detection, Task
 from thresholds.cascade import Cascade, Stage
 from thresholds.shape import ALONE, Shape
@@ -38,11 +38,13 @@ ANSWERED_WITHIN_S = 2.0
 
 @asynccontextmanager
 async def replica(
-    server: RedisServer, rule: str = "retry", room: Room | None = None
+    server: RedisServer, rule: str = "retry", room: Capacity | None = None
 ) -> AsyncIterator[RedisBuffer]:
     commands = Commands(connect(server.url))
     try:
-        yield RedisBuffer(commands, room or Room(), room or Room(), clock=steady(), rule=rule)
+        yield RedisBuffer(
+            commands, room or Capacity(), room or Capacity(), clock=steady(), rule=rule
+        )
     finally:
         await commands.close()
 
@@ -74,25 +76,25 @@ def entry(name: str, lane: Lane = LANE, tenant: str = "ann", **changes) -> Entry
     return Entry(photo, "route", tenant, lane, now, now, now, now + 600, **changes)
 
 
-def rounds_of(buffer: RedisBuffer, provider: ScriptedProvider) -> Rounds:
+def rounds_of(buffer: RedisBuffer, provider: ScriptedProvider) -> CascadeStep:
     """What sees to canvases at a replica."""
-    asker, clock = Asker(provider, steady(), random.Random(1)), steady()
+    asker, clock = UpstreamClient(provider, steady(), random.Random(1)), steady()
     route = Route("route", Task.OBJECTS, "one", Cascade(stages=[Stage(shape="2x2")]))
 
     async def fetch(url):
         raise AssertionError(url)
 
-    canvases = Canvases(
+    canvases = CanvasCall(
         {"route": route},
         {"one": asker},
         buffer,
-        Studio(1),
+        Renderer(1),
         Events([]),
         clock,
-        Rules(),
+        PipelineRules(),
         lambda name, error: None,
     )
-    return Rounds(canvases, fetch)
+    return CascadeStep(canvases, fetch)
 
 
 def names(entries) -> str:
@@ -108,7 +110,7 @@ class TestReplicas:
     async def test_answered_elsewhere(self, server, keys):
         """A client is answered by the replica that it waits at, whichever replica its photo was
         composed at."""
-        heard, others = Heard(), Heard()
+        heard, others = BufferRecorder(), BufferRecorder()
         async with (
             replica(server) as one,
             replica(server) as two,
@@ -137,7 +139,7 @@ class TestReplicas:
     async def test_rings(self, server):
         """A replica is woken when another fills a grid, or puts the first photo into a lane."""
         async with replica(server) as one, replica(server) as two:
-            heard = Heard()
+            heard = BufferRecorder()
             async with two.serving(heard):
                 await asyncio.sleep(0.2)  # until it listens
                 heard.told.clear()
@@ -149,9 +151,9 @@ class TestReplicas:
     async def test_killed_in_earnest(self, server, keys):
         """What a replica held that was not heard of again is another's within ten seconds, without
         anybody's help."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(server) as one, replica(server) as two, two.serving(heard):
-            serving = one.serving(Heard())
+            serving = one.serving(BufferRecorder())
             await serving.__aenter__()
             await two.put([entry("a")])
             began = time.monotonic()
@@ -172,7 +174,7 @@ class TestReplicas:
     async def test_late_replica(self, server):
         """A replica that comes back from the dead can do nothing about photos that are others'
         now."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(server) as one, replica(server) as two, two.serving(heard):
             await two.put([entry("a")])
             (mine,) = await one.claim(LANE, ALL)
@@ -189,7 +191,7 @@ class TestReplicas:
     async def test_late_canvas(self, server):
         """A canvas that a replica had begun before it was taken for dead touches nothing of what is
         another's now."""
-        heard, provider = Heard(), ScriptedProvider()
+        heard, provider = BufferRecorder(), ScriptedProvider()
         async with replica(server) as one, replica(server) as two, two.serving(heard):
             await two.put([replace(entry("a"), photo=replace(photo(drawn((64, 64))), id="a"))])
             entries = await one.claim(LANE, ALL)
@@ -227,7 +229,7 @@ class TestReplicas:
     async def test_many_clients_are_told(self, server):
         """A replica that was taken for dead and lives tells its clients, though not all of their
         photos have left."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(server) as one, replica(server) as two:
             one._listener = heard
             await one._once()
@@ -242,7 +244,7 @@ class TestReplicas:
     async def test_goes_in_peace(self, server):
         """A replica that stops gives back what it holds at once."""
         async with replica(server) as one, replica(server) as two:
-            async with one.serving(Heard()):
+            async with one.serving(BufferRecorder()):
                 await two.put([entry("a")])
                 await one.claim(LANE, ALL)
             assert names(await two.claim(LANE, ALL)) == "a"
@@ -279,7 +281,7 @@ class TestLostReplies:
     async def test_claim(self, own_server):
         """Photos that a replica claimed without learning of it go to whoever claims next, though it
         lives."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(own_server) as one, one.serving(heard):
             await one.claim(LANE, ALL)  # so that Redis knows the script
             await one.put([entry("a")])
@@ -300,7 +302,7 @@ class TestLostReplies:
     async def test_put(self, own_server):
         """Photos that could not be put, and arrive all the same when Redis is back, are taken out
         again."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(own_server) as one, one.serving(heard):
             await one.put([entry("a")])
             await one.commit(Commit(gone=["a"]))
@@ -309,14 +311,14 @@ class TestLostReplies:
             own_server.signal(signal.SIGCONT)
             await heard.until(lambda: not one.problem)
             await asyncio.sleep(1)
-            assert await one.held() == Held()
+            assert await one.held() == Occupancy()
 
 
 class TestDeliveries:
     async def test_read_at_once(self, server):
         """An outcome is told once, though the heartbeat and the bell look into the inbox at the
         same time."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(server) as one:
             one._listener = heard
             await one.put([entry("a")])
@@ -332,7 +334,7 @@ class TestDeliveries:
     async def test_not_taken_out(self, own_server):
         """An outcome is told once, though it could not be taken out of the inbox when it had been
         told."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(own_server) as one:
             one._listener = heard
             await one.put([entry("a")])
@@ -350,7 +352,7 @@ class TestDeliveries:
     async def test_dead_letter(self, server, keys):
         """A photo whose holders died five times is answered with an error, and kept on the list of
         dead letters."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(server) as home, home.serving(heard):
             await home.put([entry("a", job="")])
             for claims in range(MOST_CLAIMS):
@@ -363,7 +365,7 @@ class TestDeliveries:
             assert isinstance(heard.outcomes["a"].error, DeadLetter)
             (letter,) = await home.dead()
             assert (letter.photo, letter.tenant, letter.claims) == ("a", "ann", MOST_CLAIMS)
-            assert await home.held() == Held()
+            assert await home.held() == Occupancy()
             assert (await home.accounts())["ann"].photos == 1
         assert await keys() == {"{imgrid}:dead"}
 
@@ -383,7 +385,7 @@ class TestDeliveries:
     async def test_culprit_alone(self, server):
         """Photos that were on two canvases whose replicas died are asked alone: the culprit harms
         no other then."""
-        async with replica(server) as home, home.serving(Heard()):
+        async with replica(server) as home, home.serving(BufferRecorder()):
             await home.put([entry(name) for name in "abcd"])
             for _ in range(2):
                 async with replica(server) as victim:
@@ -421,7 +423,7 @@ class TestUrls:
                 one._bytes.clear()
                 await die(one)
                 await two._once()
-            assert await two.held() == Held()
+            assert await two.held() == Occupancy()
             assert total(await two.accounts()).photos == 4
             await two._commands.client.delete("{imgrid}:dead")
             assert await keys() == set()
@@ -460,7 +462,7 @@ class TestBills:
     async def test_died_while_asking(self, server, rule):
         """What a replica had asked about when it died may be billed: the ledger says so, and the
         rule decides."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(server, rule) as one, replica(server, rule) as two, two.serving(heard):
             await two.put([entry("a"), entry("b", tenant="bob"), entry("c")])
             taken = await one.claim(LANE, ALL)
@@ -481,7 +483,7 @@ class TestBills:
     async def test_answered_after_all(self, server):
         """A replica that was taken for dead while it asked, and has its answer all the same, is
         billed for it once."""
-        async with replica(server) as one, replica(server) as two, two.serving(Heard()):
+        async with replica(server) as one, replica(server) as two, two.serving(BufferRecorder()):
             await two.put([entry("a"), entry("b", tenant="bob")])
             taken = await one.claim(LANE, ALL)
             await one.ask("canvas", taken)
@@ -499,7 +501,7 @@ class TestBills:
         async with (
             replica(server, "fail") as one,
             replica(server, "fail") as two,
-            two.serving(Heard()),
+            two.serving(BufferRecorder()),
         ):
             await two.put([entry("a")])
             assert names(await one.ask("", await one.claim(LANE, ALL))) == "a"
@@ -524,7 +526,7 @@ class TestBills:
         async with (
             replica(server, "fail") as one,
             replica(server, "fail") as two,
-            two.serving(Heard()),
+            two.serving(BufferRecorder()),
         ):
             await two.put([entry("a")])
             taken = await one.claim(LANE, ALL)
@@ -538,7 +540,7 @@ class TestBills:
     async def test_died_after_the_answer(self, server):
         """An answer is kept and its photos settled in one step: a replica that dies then leaves
         nothing to ask."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(server) as one, replica(server) as two, two.serving(heard):
             await two.put([entry("a")])
             taken = await one.claim(LANE, ALL)
@@ -569,8 +571,8 @@ class TestBills:
 class TestNothingRemains:
     async def test_keys(self, server, keys):
         """After all is answered, withdrawn or refused, nothing of any photo remains."""
-        heard = Heard()
-        async with replica(server, room=Room(photos=30)) as one, one.serving(heard):
+        heard = BufferRecorder()
+        async with replica(server, room=Capacity(photos=30)) as one, one.serving(heard):
             await one.put([entry(f"p{number}", tenant=f"t{number % 3}") for number in range(30)])
             with pytest.raises(Exception, match="full"):
                 await one.put([entry("q")])
@@ -595,7 +597,7 @@ class TestNothingRemains:
 
     async def test_bytes_that_could_not_be_put(self, server, keys):
         """Bytes of a job that could not be put do not stay, for it may never be accepted."""
-        async with replica(server) as one, one.serving(Heard()):
+        async with replica(server) as one, one.serving(BufferRecorder()):
             await one._once()
             one._put = Script("#!lua\nreturn redis.error_reply('ERR no')")
             with pytest.raises(BufferAway):
@@ -629,7 +631,7 @@ class TestNothingRemains:
 
     async def test_bytes_gone(self, server):
         """A photo whose bytes are gone fails by itself; its neighbours are claimed."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(server) as one, one.serving(heard):
             await one.put([entry("a"), entry("b")])
             await one._commands.client.delete("imgrid:photo:a")
@@ -646,7 +648,7 @@ async def refused(buffer: RedisBuffer, name: str) -> float:
     return time.monotonic() - began
 
 
-async def recovered(buffer: RedisBuffer, heard: Heard) -> None:
+async def recovered(buffer: RedisBuffer, heard: BufferRecorder) -> None:
     """It takes photos again, by itself."""
     await heard.until(lambda: not buffer.problem)
     await buffer.put([entry("after")])
@@ -657,7 +659,7 @@ class TestAway:
     async def test_paused(self, own_server):
         """While Redis is paused photos are refused in time and the replica says why; then all goes
         on."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(own_server) as one, one.serving(heard):
             await heard.until(lambda: one._joined)
             await one.put([entry("before")])
@@ -674,7 +676,7 @@ class TestAway:
     async def test_killed(self, own_server):
         """A Redis that was killed and restarted empty is used again, and whoever waited for a photo
         in it is told."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(own_server) as one, one.serving(heard):
             await heard.until(lambda: one._joined)
             await one.put([entry("before")])
@@ -684,12 +686,12 @@ class TestAway:
             own_server.start()
             await heard.until(lambda: not one.problem)
             assert heard.losses
-            assert await one.held() == Held()
+            assert await one.held() == Occupancy()
             await recovered(one, heard)
 
     async def test_emptied(self, server):
         """Whoever waits for a photo in a Redis that was emptied is told within a second or two."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(server) as one, one.serving(heard):
             await heard.until(lambda: one._joined)
             await one.put([entry("before")])
@@ -699,7 +701,7 @@ class TestAway:
 
     async def test_emptied_under_load(self, server):
         """So it is where other photos keep coming."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(server) as one, one.serving(heard):
             await heard.until(lambda: one._joined)
             await one.put([entry("before")])
@@ -712,7 +714,7 @@ class TestAway:
     async def test_paused_under_load(self, own_server):
         """However much is asked of a Redis that is away, little of it piles up, and all goes on
         when it is back."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(own_server) as one, one.serving(heard):
             await heard.until(lambda: one._joined)
             own_server.signal(signal.SIGSTOP)
@@ -731,7 +733,7 @@ class TestAway:
     async def test_full(self, own_server):
         """A Redis that is full refuses photos, still takes outcomes, and says that it is not
         ready."""
-        heard = Heard()
+        heard = BufferRecorder()
         async with replica(own_server) as one, one.serving(heard):
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)

@@ -13,11 +13,11 @@ from gateway.core.clock import steady
 from gateway.core.errors import BufferAway
 from gateway.core.exchange import Reply
 from gateway.core.model import Entry, Lane, Outcome, Photo, Size
-from gateway.store.buffer import Commit, Room, Settlement
+from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, check_url, connect
 from gateway.store.redis.replies import RedisReplies
-from gateway.testing.listeners import Heard
+from gateway.testing.listeners import BufferRecorder
 from gateway.testing.redis_server import RedisServer, free_port
 from providers.detection import Task
 from thresholds.shape import Shape
@@ -34,9 +34,9 @@ def entry(name: str) -> Entry:
 async def serves(url: str) -> None:
     """A buffer at that URL takes photos, gives them out, and tells what became of them; replies are
     kept there."""
-    commands, heard = Commands(connect(url)), Heard()
+    commands, heard = Commands(connect(url)), BufferRecorder()
     try:
-        buffer = RedisBuffer(commands, Room(), clock=steady())
+        buffer = RedisBuffer(commands, Capacity(), clock=steady())
         async with buffer.serving(heard), asyncio.timeout(15):
             while True:
                 try:
@@ -94,7 +94,7 @@ async def test_unix_socket(tmp_path):
 async def test_tls(tmp_path):
     """rediss:// is TLS, and the server's certificate is checked."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(  # noqa: ASYNC221  nothing else runs meanwhile
+    subprocess.run(
         [
             "openssl",
             "req",
@@ -168,7 +168,10 @@ async def test_stops(redis_server):
     """A buffer stops serving though its client took the first word of it for something else."""
     client = Deaf(connect(redis_server.url))
     commands = Commands(client)
-    async with asyncio.timeout(15), RedisBuffer(commands, Room(), clock=steady()).serving(Heard()):
+    async with (
+        asyncio.timeout(15),
+        RedisBuffer(commands, Capacity(), clock=steady()).serving(BufferRecorder()),
+    ):
         await asyncio.sleep(0.1)
     assert client.cancelled == 2
     await commands.close()
@@ -182,7 +185,7 @@ async def test_sentinel(tmp_path):
         config = tmp_path / "sentinel" / "sentinel.conf"
         port = free_port()
         config.write_text(f"port {port}\nsentinel monitor main 127.0.0.1 {leader.port} 1\n")
-        sentinel = subprocess.Popen(  # noqa: ASYNC220  nothing else runs meanwhile
+        sentinel = subprocess.Popen(
             [shutil.which("redis-server") or "valkey-server", config, "--sentinel"],
             stdout=subprocess.DEVNULL,
         )
@@ -244,6 +247,6 @@ async def test_nobody_there(url):
     commands = Commands(connect(url))
     began = time.monotonic()
     with pytest.raises(BufferAway):
-        await RedisBuffer(commands, Room(), clock=steady()).put([entry("a")])
+        await RedisBuffer(commands, Capacity(), clock=steady()).put([entry("a")])
     assert time.monotonic() - began < 2
     await commands.close()

@@ -14,7 +14,7 @@ from gateway.store.memory.replies import MemoryReplies
 from gateway.store.redis.connection import Commands, connect
 from gateway.store.redis.replies import RedisReplies
 from gateway.store.replies import Replies
-from gateway.store.tiered_replies import Both
+from gateway.store.tiered_replies import TieredReplies
 from gateway.testing.redis_server import RedisServer
 
 
@@ -43,7 +43,7 @@ async def redis(
 @asynccontextmanager
 async def near_and_shared(server: RedisServer, **settings: float) -> AsyncIterator[list[Replies]]:
     async with redis(server, **settings) as shared:
-        yield [Both(in_memory(**settings), each, clock=steady()) for each in shared]
+        yield [TieredReplies(in_memory(**settings), each, clock=steady()) for each in shared]
 
 
 Open = Callable[..., AbstractAsyncContextManager[list[Replies]]]

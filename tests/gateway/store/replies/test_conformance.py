@@ -15,7 +15,7 @@ SECOND = Reply(400, b"second", {})
 
 async def until_begun(replies, ids, run):
     async with asyncio.timeout(15):
-        while (begun := await replies.begin(ids, run)) is False:  # noqa: ASYNC110  it has no event
+        while (begun := await replies.begin(ids, run)) is False:
             await asyncio.sleep(0.01)
     return begun
 
@@ -102,7 +102,7 @@ async def test_forgotten(opening):
             await here.begin([X, Y], "one")
             await here.end([X, Y], "one", FIRST)
             async with asyncio.timeout(15):
-                while await there.begin([X, Y], "two") is not True:  # noqa: ASYNC110  it has no event
+                while await there.begin([X, Y], "two") is not True:
                     await asyncio.sleep(0.01)
 
 

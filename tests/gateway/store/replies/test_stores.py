@@ -12,7 +12,7 @@ from gateway.core.exchange import Reply
 from gateway.store.memory.replies import OVERHEAD_BYTES, MemoryReplies
 from gateway.store.redis.connection import Commands, connect
 from gateway.store.redis.replies import MAX_BYTES, RedisReplies
-from gateway.store.tiered_replies import Both
+from gateway.store.tiered_replies import TieredReplies
 
 
 def reply(size):
@@ -61,7 +61,7 @@ async def test_too_large_for_redis(server):
     commands = Commands(connect(server.url))
     shared = RedisReplies(commands, keep_s=60)
     near = MemoryReplies(clock=steady(), keep_s=60, max_bytes=1 << 30)
-    await keep(Both(near, shared, clock=steady()), "a", MAX_BYTES)
+    await keep(TieredReplies(near, shared, clock=steady()), "a", MAX_BYTES)
     assert await kept(near, "a") == "a"
     assert await shared.begin(["a"], "elsewhere") is True
     await commands.close()
@@ -74,7 +74,7 @@ async def test_away(own_server):
     commands = Commands(connect(own_server.url))
     shared = RedisReplies(commands, keep_s=60)
     near = MemoryReplies(clock=steady(), keep_s=60, max_bytes=1 << 30)
-    both = Both(near, shared, clock=lambda: turned[0])
+    both = TieredReplies(near, shared, clock=lambda: turned[0])
     own_server.signal(signal.SIGSTOP)
     try:
         await keep(both, "a")
@@ -82,7 +82,7 @@ async def test_away(own_server):
     finally:
         own_server.signal(signal.SIGCONT)
     async with asyncio.timeout(15):
-        while not await answers(shared):  # noqa: ASYNC110  it has no event
+        while not await answers(shared):
             await asyncio.sleep(0.01)
     turned[0] = 1000.0
     await keep(both, "b")
