@@ -219,7 +219,7 @@ class CallRegistry:
 
     async def _begun(self, run: _Run) -> Reply | None:
         """An earlier run's reply, when there is one; None when this run is the one to make it."""
-        while (begun := await self._replies.begin(run.ids, run.name)) is False:
+        while (begun := await self._replies.begin(run.ids, run.name)) is False:  # noqa: ASYNC110  it runs elsewhere
             await asyncio.sleep(self._pace.look_s)
         return None if begun is True else begun
 

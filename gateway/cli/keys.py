@@ -227,7 +227,7 @@ def _told(
 
 def _address(found: Settings) -> str:
     """Where the gateway listens, as seen from its own machine."""
-    host = "127.0.0.1" if found.host in ("0.0.0.0", "::") else found.host
+    host = "127.0.0.1" if found.host in ("0.0.0.0", "::") else found.host  # noqa: S104  recognised, not bound
     return f"http://{f'[{host}]' if ':' in host else host}:{found.port}"
 
 

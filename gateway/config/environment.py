@@ -24,7 +24,7 @@ class _Loader(yaml.SafeLoader):
 
 def load(text: str) -> Any:
     """What a YAML text says. Raises yaml.YAMLError."""
-    return yaml.load(text, _Loader)
+    return yaml.load(text, _Loader)  # noqa: S506  it is a SafeLoader
 
 
 def variables(environment: Mapping[str, str], prefix: str) -> Iterator[tuple[list[str], str, Any]]:

@@ -58,7 +58,7 @@ class RedisServer:
     def start(self) -> None:
         """Returns when it answers. Raises RuntimeError with its log where it does not."""
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)  # noqa: S603  our own arguments
         until = time.monotonic() + 20
         while not self._answers():
             if time.monotonic() > until or self.process.poll() is not None:

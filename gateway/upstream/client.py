@@ -188,7 +188,7 @@ class UpstreamClient:
         self._in_line += 1
         try:
             async with self._line:  # first come, first served
-                while (wait_s := self._rate.wait_s(self._clock())) > 0:
+                while (wait_s := self._rate.wait_s(self._clock())) > 0:  # noqa: ASYNC110  a sleep may end too soon
                     await asyncio.sleep(wait_s)
                 self._rate.take(self._clock())
         finally:

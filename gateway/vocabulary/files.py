@@ -94,7 +94,7 @@ def ids() -> dict[str, str]:
 
 
 def _content(file: Path) -> Any:
-    return yaml.load(file.read_text("utf-8"), LOADER)
+    return yaml.load(file.read_text("utf-8"), LOADER)  # noqa: S506  it is a SafeLoader
 
 
 def tables(files: Sequence[NameFile]) -> dict[Pair, NameTable]:

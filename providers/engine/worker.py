@@ -92,7 +92,7 @@ class LocalProvider:
         self,
         picture: Picture,
         task: Task,
-        wanted: Sequence[str] = (),  # noqa: ARG002  it has no extras
+        wanted: Sequence[str] = (),
     ) -> Sequence[Detection]:
         await self.ready()
         if task not in self._about.tasks:
