@@ -291,12 +291,12 @@ def held(file):
 ACCEPTS = """
 import asyncio, sys
 from pathlib import Path
-from gateway.store.buffer import Commit, Room, Settlement
+from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.memory.buffer import MemoryBuffer
-from gateway.store.jobs import Hook, Job
+from gateway.store.jobs import Job, WebhookTarget
 from gateway.store.sqlite.jobs import SqliteStore
 from gateway.core.model import Entry, Lane, Outcome, Photo, Size
-from providers.base import Task
+from providers.detection import Task
 from thresholds.shape import ALONE
 
 LANE = Lane("eye", Task.OBJECTS, "pool", ALONE)
@@ -306,10 +306,10 @@ def entry(index):
     return Entry(photo, "objects", "shop", LANE, 0, 0, 0, 60, job="job_1", index=index)
 
 async def main():
-    store = SqliteStore(Path(sys.argv[1]), clock=lambda: 1_800_000_000.0, keep_s=60, room=Room())
-    buffer = MemoryBuffer(Room(), keep=store.settle)
+    store = SqliteStore(Path(sys.argv[1]), clock=lambda: 1_800_000_000.0, keep_s=60, room=Capacity())
+    buffer = MemoryBuffer(Capacity(), keep=store.settle)
     names = tuple(str(index) for index in range(40))
-    job = Job("job_1", "shop", "objects", names, b"{}", 0.0, Hook("https://shop.example"))
+    job = Job("job_1", "shop", "objects", names, b"{}", 0.0, WebhookTarget("https://shop.example"))
     await store.submit(job, [entry(index) for index in range(40)], key="k", digest="d")
     print("accepted", flush=True)
     async with store.running(buffer):
