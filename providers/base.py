@@ -13,12 +13,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 from PIL import Image
 
-from providers.call_limits import BreakerOptions as BreakerOptions
-from providers.call_limits import Calls as Calls
+from providers.call_limits import Calls
 from providers.detection import Detection, Task, Vocabulary
-from providers.prices import Price as Price
-from providers.prices import PriceList as PriceList
-from providers.prices import Tier as Tier
+from providers.prices import Price
 
 
 @dataclass(frozen=True, slots=True)

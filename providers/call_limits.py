@@ -1,5 +1,4 @@
-"""How often a provider may be called, and when it is left alone. Known to others as part of
-`providers.base`."""
+"""How often a provider may be called, and when it is left alone."""
 
 from __future__ import annotations
 

@@ -7,12 +7,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
-from providers.call_limits import BreakerOptions as BreakerOptions
-from providers.call_limits import Calls as Calls
-from providers.prices import Price as Price
-from providers.prices import PriceList as PriceList
-from providers.prices import Tier as Tier
-
 
 class Task(StrEnum):
     """What can be asked about a photo.

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from providers.call_limits import BreakerOptions as BreakerOptions
-from providers.call_limits import Calls as Calls
-from providers.prices import Price as Price
-from providers.prices import PriceList as PriceList
-from providers.prices import Tier as Tier
-
 
 class ProviderError(Exception):
     """Something went wrong upstream. Nothing was billed unless a subclass says otherwise."""

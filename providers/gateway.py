@@ -18,10 +18,11 @@ from msgspec import Meta, Struct
 from PIL import ExifTags, Image
 from pydantic import Field, SecretStr, field_validator
 
-from providers.base import About, Limits, Picture, Price, Provider
+from providers.base import About, Limits, Picture, Provider
 from providers.detection import Box, Detection, Landmark, Task
 from providers.errors import NoAnswer, PictureRefused, ProviderError, Unavailable
 from providers.options import Options as ProviderOptions
+from providers.prices import Price
 from providers.remote.http import GREET_S, HttpAnswer, HttpProvider, refusal
 
 LIMITS = Limits(

@@ -6,11 +6,8 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from providers.call_limits import BreakerOptions as BreakerOptions
-from providers.call_limits import Calls as Calls
-from providers.prices import Price as Price
-from providers.prices import PriceList as PriceList
-from providers.prices import Tier as Tier
+from providers.call_limits import BreakerOptions, Calls
+from providers.prices import PriceList
 
 
 class Canvas(NamedTuple):

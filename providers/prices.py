@@ -1,5 +1,4 @@
-"""What images cost, by how many of a month came before. Known to others as part of
-`providers.base`."""
+"""What images cost, by how many of a month came before."""
 
 from __future__ import annotations
 

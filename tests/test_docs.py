@@ -13,7 +13,8 @@ from gateway.config.routes import FallbackSettings, RouteSettings, WatchSettings
 from gateway.config.tenants import HookSettings, PlainKey, RekognitionKey, TenantSettings
 from gateway.core import errors
 from gateway.observe.metrics import Metrics
-from providers import base, registry
+from providers import registry
+from providers.call_limits import BreakerOptions
 from providers.options import Options
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +32,7 @@ WITHIN_A_ROW = {"keys": KEYS, "webhook": (HookSettings,)}
 TABLES = {
     "Top level": {"": settings.Settings},
     "`providers.NAME`": {"": Options},
-    "`providers.NAME.breaker`": {"": base.BreakerOptions},
+    "`providers.NAME.breaker`": {"": BreakerOptions},
     "`routes[]`": {"": RouteSettings},
     "`routes[].fallback`": {"": FallbackSettings},
     "`routes[].watch`": {"": WatchSettings},

@@ -14,9 +14,10 @@ from gateway.core.model import Route, Tenant
 from gateway.core.question import Forward
 from gateway.ledger.accounts import Account, Charges
 from gateway.upstream.errors import translate
-from providers.base import ForwardCall, ForwardReply, Price
+from providers.base import ForwardCall, ForwardReply
 from providers.detection import Task
 from providers.errors import NoAnswer, ProviderError
+from providers.prices import Price
 
 Send = Callable[[str, ForwardCall, float], Awaitable[ForwardReply]]
 """Has a provider, by its name, hand a call on within so many seconds; raises ProviderError."""

@@ -26,7 +26,7 @@ from gateway.quality.collect.collector import (
 from gateway.quality.collect.photos import read_photos
 from gateway.quality.collect.purchase import Purchase, made_with
 from gateway.wiring.parts import Parts
-from providers.base import Price
+from providers.prices import Price
 from thresholds import cascade as cascades
 from thresholds.cascade import Border
 from thresholds.fusion.arrays import Labels

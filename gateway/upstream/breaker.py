@@ -7,7 +7,7 @@ from collections import deque
 from math import inf
 from typing import Literal
 
-from providers.base import BreakerOptions
+from providers.call_limits import BreakerOptions
 
 State = Literal["closed", "open", "probing"]
 PROBES = 3

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 from pydantic import Field, SecretStr
 
 from providers.azure import responses as answers
-from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Price, Provider, Tier
+from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Provider
 from providers.detection import Detection, Task
 from providers.engine.worker import need
 from providers.errors import (
@@ -30,6 +30,7 @@ from providers.errors import (
     Unavailable,
 )
 from providers.options import Options as ProviderOptions
+from providers.prices import Price, Tier
 from providers.remote.sdk import (
     CloudProvider,
     ExtraItem,

@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from providers.base import About, Picture, Price
+from providers.base import About, Picture
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, ProviderError, Unavailable
 from providers.options import Options
+from providers.prices import Price
 
 Look = Callable[[Image.Image], Sequence[Detection]]
 """RGB pixels in, all detections out. Called in several threads at once, as many as

@@ -16,7 +16,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
-from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Price, Provider, Tier
+from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Provider
 from providers.detection import Detection, Task
 from providers.engine.worker import need
 from providers.errors import (
@@ -30,6 +30,7 @@ from providers.errors import (
 from providers.google import extras
 from providers.google import responses as answers
 from providers.options import Options as ProviderOptions
+from providers.prices import Price, Tier
 from providers.remote.sdk import CloudProvider, forwarded, pause_s, pooled, read
 
 HOST = "vision.googleapis.com"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic import Field, SecretStr
 
-from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Price, Provider, Tier
+from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Provider
 from providers.detection import Detection, Task
 from providers.errors import (
     Misconfigured,
@@ -25,6 +25,7 @@ from providers.errors import (
     Unavailable,
 )
 from providers.options import Options as ProviderOptions
+from providers.prices import Price, Tier
 from providers.rekognition import responses as answers
 from providers.rekognition.forward import SignedConnection
 from providers.remote.sdk import CloudProvider, ExtraItem, items_of, number

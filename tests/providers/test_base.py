@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.base import About, Limits, Price, Tier
+from providers.base import About, Limits
 from providers.detection import Task
 from providers.options import Options
-from providers.prices import parse_price
+from providers.prices import Price, Tier, parse_price
 from providers.rekognition.provider import PRICE
 
 LIST = Price(0.001, tiers=(Tier(1_000, 0.0008), Tier(5_000, 0.0006)))

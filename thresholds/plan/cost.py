@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from providers.base import Price
+from providers.prices import Price
 from thresholds.fusion.looks import ITSELF, LookKind
 
 

@@ -16,8 +16,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from providers.base import Price, Tier
 from providers.detection import Detection
+from providers.prices import Price, Tier
 from thresholds.cascade import Border
 from thresholds.fusion.arrays import NOTHING, Bools, BoxArray, BoxTable, Ints, Labels
 from thresholds.fusion.looks import LookKind, PhotoFacts

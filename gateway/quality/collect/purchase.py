@@ -27,9 +27,10 @@ from gateway.quality.collect.collector import (
     StoredAnswer,
     answered,
 )
-from providers.base import Price, Provider
+from providers.base import Provider
 from providers.detection import Task
 from providers.errors import NoAnswer, ProviderError
+from providers.prices import Price
 from thresholds.cascade import Border
 
 FILES = ("model", "labels")

@@ -34,7 +34,7 @@ from gateway.store.memory.buffer import MemoryBuffer
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about
-from providers.base import BreakerOptions, Calls
+from providers.call_limits import BreakerOptions, Calls
 from providers.errors import Misconfigured, Unavailable
 
 PHOTO = encoded(drawn((200, 200), Block("red", 40, 40, 160, 160)))

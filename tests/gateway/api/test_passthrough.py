@@ -11,9 +11,10 @@ from botocore.exceptions import ClientError
 
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.provider import ScriptedProvider, about
-from providers.base import ForwardCall, ForwardReply, Price
+from providers.base import ForwardCall, ForwardReply
 from providers.detection import Task
 from providers.errors import NoAnswer, Throttled
+from providers.prices import Price
 
 KIND = {"content-type": "application/x-amz-json-1.1"}
 MATCH = {"FaceMatches": [{"Similarity": 99.5}], "UnmatchedFaces": []}

@@ -18,7 +18,7 @@ from gateway.core.model import Fallback
 from gateway.security.keyring import digest, sha256_of
 from gateway.testing.provider import ScriptedProvider, about
 from gateway.wiring.parts import build
-from providers.base import BreakerOptions, Calls
+from providers.call_limits import BreakerOptions, Calls
 from providers.detection import Task
 from thresholds.cascade import Cascade, Stage, save
 from thresholds.rules import imgrid

@@ -22,9 +22,9 @@ from gateway.testing.gateway import parts_of
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
-from providers.base import Price
 from providers.detection import Box, Detection, Task
 from providers.errors import Unavailable
+from providers.prices import Price
 from thresholds.cascade import Cascade, Promise, Stage
 from thresholds.shape import ALONE, Shape
 

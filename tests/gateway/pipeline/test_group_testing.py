@@ -44,9 +44,10 @@ from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about, image_of
 from gateway.testing.redis_server import RedisServer
 from gateway.upstream.client import UpstreamClient
-from providers.base import Picture, Price
+from providers.base import Picture
 from providers.detection import WHOLE, Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
+from providers.prices import Price
 from providers.shapes import find
 from thresholds.cascade import Cascade, Stage
 from thresholds.rules import onward

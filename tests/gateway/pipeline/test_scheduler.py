@@ -37,9 +37,10 @@ from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, encoded, number_on, numbered, photo
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers import registry as kinds
-from providers.base import Limits, Picture, Price, Provider
+from providers.base import Limits, Picture, Provider
 from providers.detection import Box, Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
+from providers.prices import Price
 from thresholds.cascade import Cascade, Stage
 from thresholds.rules import always, imgrid
 

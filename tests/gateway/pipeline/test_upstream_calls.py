@@ -30,9 +30,11 @@ from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from gateway.testing.redis_server import RedisServer
 from gateway.upstream.client import UpstreamClient
-from providers.base import BreakerOptions, Calls, Picture, Price, Provider
+from providers.base import Picture, Provider
+from providers.call_limits import BreakerOptions, Calls
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
+from providers.prices import Price
 from thresholds.cascade import Cascade, Stage
 from thresholds.rules import clean, imgrid
 from thresholds.shape import Shape

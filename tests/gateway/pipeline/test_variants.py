@@ -16,8 +16,8 @@ from gateway.testing.gateway import parts_of
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about
-from providers.base import Price
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled
+from providers.prices import Price
 
 ANN = Tenant("ann", "ann")
 SURE = {"kind": "imgrid", "area": {"mean": 0.2}}

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from gateway.cli import main
 from gateway.config.errors import ConfigError
 from gateway.testing.gateway import parts_of
-from providers.base import Price
+from providers.prices import Price
 from thresholds.cascade import load
 from thresholds.profile.profile import FILE as PROFILE
 from thresholds.profile.profile import of_sample

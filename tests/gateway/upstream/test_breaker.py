@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.upstream.breaker import PROBES, CircuitBreaker
-from providers.base import BreakerOptions
+from providers.call_limits import BreakerOptions
 
 OPTIONS = BreakerOptions(failures=0.5, calls=4, open_ms=1000, max_open_ms=3000)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.base import Price, Tier
+from providers.prices import Price, Tier
 from thresholds.fusion.looks import ITSELF, LookKind
 from thresholds.plan.cost import Costs, Traffic
 from thresholds.shape import ALONE, Shape

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.base import Price
+from providers.prices import Price
 from thresholds import cascade as cascades
 from thresholds.fusion.looks import ITSELF, LookKind
 from thresholds.metrics.average_precision import likeness, precision

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from providers.base import Price
+from providers.prices import Price
 from thresholds.fusion.looks import ITSELF, LookKind
 from thresholds.plan.candidates import front
 from thresholds.plan.search import Study

@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from providers.base import Price, Tier
+from providers.prices import Price, Tier
 from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.samples.replay import detections
 from thresholds.samples.sample import FILE, Sample, sample

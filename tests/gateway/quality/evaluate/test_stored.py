@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from gateway.cli import main
 from gateway.config.errors import ConfigError
 from gateway.quality.evaluate import score_table, stored
-from providers.base import Price
 from providers.detection import Box, Detection
+from providers.prices import Price
 from thresholds.cascade import Cascade
 from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.samples.ground_truth import Known
