@@ -1,4 +1,4 @@
-"""Which kinds of provider there are, found by the entry points `imgrid.providers`."""
+"""The kinds of provider there are, found by the entry points `imgrid.providers`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Protocol, cast
 
 from providers.base import Provider
 from providers.options import Options as ProviderOptions
-from providers.plugins import load_plugin, plugin_names
-
-GROUP = "imgrid.providers"
+from providers.plugins import PluginError, PluginGroup, members_of
 
 
 class ProviderKind(Protocol):
@@ -25,13 +23,19 @@ class ProviderKind(Protocol):
         ...
 
 
+PROVIDERS = PluginGroup("imgrid.providers", "provider kind", members_of(ProviderKind))
+
+
 def kinds() -> list[str]:
     """The names of all kinds that are installed, sorted."""
-    return plugin_names(GROUP)
+    return PROVIDERS.names()
 
 
 def load(kind: str) -> ProviderKind:
-    """The kind of that name. Raises LookupError naming the kinds there are."""
-    if kind not in kinds():
-        raise LookupError(f"there is no provider kind {kind!r}; known: {', '.join(kinds())}")
-    return cast(ProviderKind, load_plugin(GROUP, kind))
+    """The kind of that name. Raises PluginError where there is none, or it cannot be used."""
+    plugin = cast(ProviderKind, PROVIDERS.load(kind))
+    if not (isinstance(plugin.Options, type) and issubclass(plugin.Options, ProviderOptions)):
+        raise PluginError(
+            f"provider kind {kind!r}: its Options must derive from providers.options.Options"
+        )
+    return plugin

@@ -24,6 +24,7 @@ from gateway.config.errors import ConfigError
 from gateway.jobs.webhooks import dead_letters, signing
 from gateway.wiring.parts import Parts, build
 from gateway.wiring.stores import Stores
+from providers.plugins import PluginError
 
 app = typer.Typer(
     help="Pay vision APIs for a fraction of your images: many photos in one billed canvas, boxes mapped back to each.",
@@ -49,7 +50,7 @@ def main() -> None:
     )  # onnxruntime's own, which would tell its maker of its use
     try:
         app()
-    except ConfigError as error:
+    except (ConfigError, PluginError) as error:
         err.print(f"[bold red]imgrid:[/] {escape(str(error))}")
         raise SystemExit(2) from None
 

@@ -30,6 +30,7 @@ from gateway.security.keyring import is_loopback
 from providers import registry
 from providers.detection import Task
 from providers.options import Options
+from providers.plugins import PluginError
 
 PREFIX = "IMGRID_"
 DEFAULT_FILE = Path("imgrid.yaml")
@@ -297,12 +298,8 @@ def options_of(settings: Settings, name: str, file: Path) -> Options:
     given = settings.providers[name]
     try:
         return registry.load(str(given.get("kind", ""))).Options(**given)
-    except LookupError as error:
-        raise ConfigError(f"{file}: providers.{name}.kind: {error.args[0]}") from None
-    except ImportError as error:
-        raise ConfigError(
-            f"{file}: providers.{name}: its kind needs a missing package: {error}"
-        ) from None
+    except PluginError as error:
+        raise ConfigError(f"{file}: providers.{name}.kind: {error}") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])

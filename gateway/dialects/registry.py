@@ -1,15 +1,15 @@
-"""Which dialects there are, found by the entry points `imgrid.dialects`."""
+"""The dialects there are, found by the entry points `imgrid.dialects`."""
 
 from __future__ import annotations
 
 from typing import cast
 
 from gateway.dialects.base import Dialect
-from providers.plugins import load_plugin, plugin_names
+from providers.plugins import PluginGroup, members_of
 
-GROUP = "imgrid.dialects"
+DIALECTS = PluginGroup("imgrid.dialects", "dialect", members_of(Dialect))
 
 
 def load_all() -> list[Dialect]:
-    """Every dialect that is installed, by name."""
-    return [cast(Dialect, load_plugin(GROUP, name)) for name in plugin_names(GROUP)]
+    """Every dialect that is installed, by name. Raises PluginError where one cannot be used."""
+    return [cast(Dialect, DIALECTS.load(name)) for name in DIALECTS.names()]

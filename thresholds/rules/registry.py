@@ -1,4 +1,4 @@
-"""Which kinds of rule there are, found by the entry points `imgrid.rules`.
+"""The kinds of rule there are, found by the entry points `imgrid.rules`.
 
 An entry point names a frozen pydantic model with a `kind`, whose fields are what a cascade file
 stores.
@@ -10,15 +10,15 @@ from typing import cast
 
 from pydantic import BaseModel
 
-from providers.plugins import load_plugin, plugin_names
+from providers.plugins import PluginError, PluginGroup
 from thresholds.rules.base import Rule
 
-GROUP = "imgrid.rules"
+RULES = PluginGroup("imgrid.rules", "rule kind", ("model_validate", "reach", "judge", "stricter"))
 
 
 def kinds() -> list[str]:
     """The names of all kinds that are installed, sorted."""
-    return plugin_names(GROUP)
+    return RULES.names()
 
 
 def read(value: object) -> Rule:
@@ -28,8 +28,8 @@ def read(value: object) -> Rule:
         if isinstance(value, BaseModel):
             return cast(Rule, value)
         raise ValueError(f"a rule is an object with a kind, not {value!r}")
-    kind = value.get("kind")
-    if kind not in kinds():
-        raise ValueError(f"there is no rule kind {kind!r}; known: {', '.join(kinds())}")
-    model = cast(type[BaseModel], load_plugin(GROUP, str(kind)))
+    try:
+        model = cast(type[BaseModel], RULES.load(value.get("kind")))
+    except PluginError as error:
+        raise ValueError(str(error)) from error
     return cast(Rule, model.model_validate(value))
