@@ -44,7 +44,7 @@ from gateway.store.jobs import WebhookTarget
 from gateway.vocabulary import translate
 from gateway.vocabulary.translate import Translator
 from gateway.wiring.listeners import open_rpc, tls
-from gateway.wiring.routes import drift_terms, make_provider, make_routes
+from gateway.wiring.routes import drift_terms, make_routing
 from gateway.wiring.stores import Stores, open_stores
 from gateway.wiring.tenants import make_keyring, signing_secrets
 from providers.base import Provider
@@ -93,12 +93,8 @@ def build(
 
     Raises ConfigError naming file and key for whatever cannot be built.
     """
-    given = providers or {}
-    made = {
-        name: given[name] if name in given else make_provider(config, name, file)
-        for name in config.providers
-    }
-    routes = make_routes(config, file, made)
+    routing = make_routing(config, file, providers)
+    made, routes = routing.providers, routing.routes
     clock, metrics = steady(), Metrics()
     stores = open_stores(config, file, clock)
     # what a replica draws ahead is mostly composed by another

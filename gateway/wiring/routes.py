@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.config import settings
@@ -15,6 +16,32 @@ from gateway.observe.drift import DriftTerms
 from providers.base import Provider
 from providers.errors import Misconfigured
 from providers.registry import load
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """The providers and routes of a configuration, without the gateway around them."""
+
+    settings: Settings
+    file: Path
+    providers: Mapping[str, Provider]
+    routes: Mapping[str, Route]
+
+
+def make_routing(
+    config: Settings, file: Path, substitutes: Mapping[str, Provider] | None = None
+) -> Routing:
+    """Providers and routes, unstarted; `substitutes` replace the configured providers of their
+    names.
+
+    Raises ConfigError naming file and key for whatever cannot be built.
+    """
+    substitutes = substitutes or {}
+    providers = {}
+    for name in config.providers:
+        substitute = substitutes.get(name)
+        providers[name] = substitute or make_provider(config, name, file)
+    return Routing(config, file, providers, make_routes(config, file, providers))
 
 
 def drift_terms(config: Settings, routes: Mapping[str, Route]) -> dict[str, DriftTerms]:
