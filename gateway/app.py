@@ -46,8 +46,10 @@ def create_app(parts: Parts) -> FastAPI:
             app.router.routes.append(door)
     handing_in = Intake(parts.settings.jobs.max_request_bytes, limits.max_reading_bytes, timeout_s)
     Api(parts.jobs, parts.keyring, handing_in, lambda: _is_stopping(app)).add_to(app)
-    ready = Ready(parts.providers, parts.buffer, parts.flow.resting)
-    Operations(ready, parts.buffer, parts.metrics, parts.keyring, parts.clock).add_to(app)
+    ready = Ready(parts.providers, parts.stores.inspection, parts.flow.resting)
+    inspection, ledger = parts.stores.inspection, parts.stores.ledger
+    operations = Operations(ready, inspection, ledger, parts.metrics, parts.keyring, parts.clock)
+    operations.add_to(app)
     Routes(parts.service.routes, parts.watcher, parts.keyring, parts.sizes).add_to(app)
     app.add_exception_handler(HTTPException, unserved)
     describe(app)

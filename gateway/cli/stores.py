@@ -17,8 +17,8 @@ from gateway.config.settings import Settings
 from gateway.core.clock import steady
 from gateway.core.errors import BufferAway
 from gateway.core.model import Lane
-from gateway.store.buffer import DeadPhoto, Occupancy, Waiting
 from gateway.store.codec import lane_of
+from gateway.store.inspection import DeadPhoto, Occupancy, Waiting
 from gateway.wiring.stores import Stores, open_stores
 
 T = TypeVar("T")
@@ -43,9 +43,9 @@ def with_stores(config: Settings, file: Path, work: Callable[[Stores], Awaitable
 async def buffer_report(stores: Stores) -> RenderableType:
     """What waits and is held in a shared buffer, who serves it, and its dead letters."""
     held, lanes, dead = (
-        await stores.buffer.held(),
-        await stores.buffer.waiting(),
-        await stores.buffer.dead(),
+        await stores.inspection.held(),
+        await stores.inspection.waiting(),
+        await stores.inspection.dead(),
     )
     return Group(_held(held), _lanes(lanes, steady()()), _dead(dead))
 

@@ -9,7 +9,7 @@ from math import inf
 from typing import NamedTuple
 
 from gateway.core.model import Lane
-from gateway.store.buffer import Waiting
+from gateway.store.inspection import Waiting
 from providers.detection import BOXED
 
 

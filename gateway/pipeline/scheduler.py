@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import uuid
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -33,7 +34,9 @@ from gateway.pipeline.fallback import rests_until
 from gateway.pipeline.group_size import coarsest
 from gateway.pipeline.group_testing import GroupTester
 from gateway.pipeline.packer import company, due
-from gateway.store.buffer import Buffer, Commit, Settlement, Waiting
+from gateway.store.buffer import Buffer, Commit, Settlement
+from gateway.store.inspection import Inspection, Waiting
+from gateway.store.ledger import Ledger
 from gateway.upstream.breaker import CircuitBreaker
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.faults import Resting
@@ -65,6 +68,8 @@ class Scheduler:
         providers: Mapping[str, Provider],
         buffer: Buffer,
         *,
+        inspection: Inspection,
+        ledger: Ledger,
         studio: Renderer,
         events: Events,
         clock: Clock,
@@ -89,6 +94,8 @@ class Scheduler:
         self._rounds = CascadeStep(self._seeing, fetch, first)
         self._groups = GroupTester(self._rounds)
         self._buffer = buffer
+        self._inspection = inspection
+        self._ledger = ledger
         self._studio = studio
         self._events = events
         self._clock = clock
@@ -216,7 +223,7 @@ class Scheduler:
 
     def charge(self, charges: Charges) -> None:
         """Adds to the ledger what was billed beside photos."""
-        self._errand(insist(partial(self._buffer.commit, Commit(charges=charges))))
+        self._errand(insist(partial(self._ledger.charge, charges, charge_id=uuid.uuid4().hex)))
 
     def resting(self) -> Mapping[str, str]:
         """The providers that are left alone for a while, and why."""
@@ -234,7 +241,7 @@ class Scheduler:
         time is over."""
         self._stopping = True
         until = self._clock() + grace_s
-        while (self._waiters or not self._buffer.problem) and self._clock() < until:
+        while (self._waiters or not self._inspection.problem) and self._clock() < until:
             under_way: list[asyncio.Future[Any]] = [
                 *self._waiters.values(),
                 *self._canvases,
@@ -305,7 +312,7 @@ class Scheduler:
             self._changed.clear()
             if self._stopping and not self._waiters:
                 return None  # what is left is for others, or for later
-            waiting = await self._buffer.waiting()
+            waiting = await self._inspection.waiting()
             free = await self._free(waiting)
             self._served = {
                 lane.pool: turn for lane in waiting if (turn := self._served.get(lane.pool))
@@ -349,7 +356,7 @@ class Scheduler:
         free = {lane.provider: 1 for lane in waiting}
         free |= {name: asker.free for name, asker in self._askers.items()}
         if FETCHING in free:
-            room = (await self._buffer.held()).bytes < self._rules.fetch_below_bytes
+            room = (await self._inspection.held()).bytes < self._rules.fetch_below_bytes
             free[FETCHING] = FETCHES - self._fetching if room else 0
         return free
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from gateway.core.errors import GatewayError
 from gateway.core.model import Entry, Lane, Outcome
@@ -25,15 +25,6 @@ class Capacity:
     photos: int = 5_000
     bytes: int = 1 << 30
     pixels: int = 20_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Occupancy:
-    """What is in a buffer now, waiting and in flight together."""
-
-    photos: int = 0
-    bytes: int = 0
-    pixels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +66,6 @@ class Commit:
     charges: Charges = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class DeadPhoto:
-    """A photo that was given up: its holders died, time after time."""
-
-    photo: str
-    tenant: str
-    lane: str
-    job: str
-    at: float
-    claims: int
-
-
 class BufferListener(Protocol):
     """Whom a buffer tells."""
 
@@ -113,10 +92,6 @@ class Buffer(Protocol):
         """Takes all of them or, raising Busy, none."""
         ...
 
-    async def waiting(self) -> Mapping[Lane, Waiting]:
-        """The lanes that hold photos."""
-        ...
-
     async def claim(self, lane: Lane, now: float, *, most: int | None = None) -> list[Entry]:
         """One canvas's photos of the lane: a full grid or, where a photo is out of time, what there
         is; else none.
@@ -140,38 +115,7 @@ class Buffer(Protocol):
         """Does all of it, and returns the photos whose settlement or new round counted."""
         ...
 
-    async def held(self) -> Occupancy:
-        """How full it is."""
-        ...
-
-    async def accounts(self) -> Mapping[str, Account]:
-        """The ledger, by tenant."""
-        ...
-
-    async def dead(self) -> Sequence[DeadPhoto]:
-        """The photos that were given up, latest first."""
-        ...
-
     def serving(self, listener: BufferListener) -> AbstractAsyncContextManager[None]:
         """While it lasts, the listener is told what happens, and what belonged to others who died
         is seen to."""
         ...
-
-    @property
-    def problem(self) -> str:
-        """Why it takes nothing now; empty where all is well."""
-        ...
-
-
-class Waiting(NamedTuple):
-    """How many photos wait in a lane, when the first of them came, and when one will wait no longer
-    (seconds).
-
-    `urgent` where the client of one of them waits for the answer; photos of jobs alone are in no
-    hurry.
-    """
-
-    photos: int
-    oldest_at: float
-    due_at: float
-    urgent: bool = True

@@ -122,6 +122,8 @@ def build(
         routes,
         made,
         stores.buffer,
+        inspection=stores.inspection,
+        ledger=stores.ledger,
         studio=studio,
         events=events,
         clock=clock,

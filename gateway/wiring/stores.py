@@ -11,7 +11,9 @@ from gateway.config.errors import ConfigError
 from gateway.config.settings import Settings
 from gateway.core.clock import Steady
 from gateway.store.buffer import Buffer, Capacity
+from gateway.store.inspection import Inspection
 from gateway.store.jobs import DeliveryStore, JobStore
+from gateway.store.ledger import Ledger
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.memory.replies import MemoryReplies
 from gateway.store.replies import Replies
@@ -27,6 +29,8 @@ class Stores:
     """What is kept, and how to close it."""
 
     buffer: Buffer
+    inspection: Inspection
+    ledger: Ledger
     jobs: JobStore
     deliveries: DeliveryStore
     replies: Replies
@@ -48,7 +52,7 @@ def open_stores(config: Settings, file: Path, clock: Steady) -> Stores:
     )
     window = Capacity(WINDOW, max(config.buffer.max_bytes, config.limits.max_photo_bytes), 10**18)
     buffer = MemoryBuffer(room, window, keep=store.settle)
-    return Stores(buffer, store, store, _replies(config, clock), store.close)
+    return Stores(buffer, buffer, buffer.ledger, store, store, _replies(config, clock), store.close)
 
 
 def _replies(config: Settings, clock: Steady) -> MemoryReplies:
@@ -80,4 +84,4 @@ def _shared(
     store = RedisStore(commands, buffer, clock=clock, keep_s=config.jobs.keep_ms / 1000)
     shared = RedisReplies(commands, keep_s=config.limits.keep_replies_ms / 1000)
     replies = TieredReplies(_replies(config, clock), shared, clock=clock)
-    return Stores(buffer, store, store, replies, commands.close)
+    return Stores(buffer, buffer, buffer.ledger, store, store, replies, commands.close)

@@ -20,7 +20,8 @@ from gateway.dialects.openapi_parts import SECURED, answered, refused
 from gateway.ledger.accounts import Account
 from gateway.observe.metrics import Metrics
 from gateway.security.keyring import Keyring
-from gateway.store.buffer import Buffer
+from gateway.store.inspection import Inspection
+from gateway.store.ledger import Ledger
 from providers.base import Provider
 from providers.errors import ProviderError
 
@@ -66,7 +67,7 @@ class Ready:
     why."""
 
     providers: Mapping[str, Provider]
-    buffer: Buffer
+    inspection: Inspection
     resting: Callable[[], Mapping[str, str]]
     looked_at: float = -READY_FOR_S
     problems: Mapping[str, str] | None = None
@@ -85,10 +86,10 @@ class Ready:
                 }
                 self.looked_at = now
             problems = {**self.problems, **self.resting()}
-        able = len(problems) < len(self.providers) and not self.buffer.problem
+        able = len(problems) < len(self.providers) and not self.inspection.problem
         return able, {
             **problems,
-            **({"buffer": self.buffer.problem} if self.buffer.problem else {}),
+            **({"buffer": self.inspection.problem} if self.inspection.problem else {}),
         }
 
     async def _problem(self, provider: Provider) -> str:
@@ -104,7 +105,8 @@ class Operations:
     """The endpoints."""
 
     ready: Ready
-    buffer: Buffer
+    inspection: Inspection
+    ledger: Ledger
     metrics: Metrics
     keyring: Keyring
     clock: Clock
@@ -137,10 +139,10 @@ class Operations:
         return JSONResponse({"ready": able, "problems": dict(problems)}, 200 if able else 503)
 
     async def _metrics(self) -> Response:
-        self.metrics.up.set(not self.buffer.problem)
+        self.metrics.up.set(not self.inspection.problem)
         try:
-            held, lanes = await self.buffer.held(), await self.buffer.waiting()
-            self.metrics.dead.set(len(await self.buffer.dead()))
+            held, lanes = await self.inspection.held(), await self.inspection.waiting()
+            self.metrics.dead.set(len(await self.inspection.dead()))
         except BufferAway:
             self.metrics.up.set(0)
         else:
@@ -158,7 +160,7 @@ class Operations:
             if self.keyring.open:
                 check_local(greeting)
             tenant = DIALECT.authenticate(greeting, self.keyring)
-            account = (await self.buffer.accounts()).get(tenant.name, Account())
+            account = (await self.ledger.accounts()).get(tenant.name, Account())
         except GatewayError as error:
             reply = DIALECT.render_error(error)
             return Response(reply.body, reply.status, reply.headers)

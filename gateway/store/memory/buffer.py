@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from gateway.core.errors import Busy
 from gateway.core.model import Entry, Lane, Outcome, Size
-from gateway.ledger.accounts import Account, Charges
+from gateway.ledger.accounts import Account
 from gateway.store.buffer import (
     BufferListener,
     Capacity,
     Commit,
-    DeadPhoto,
-    Occupancy,
     Settlement,
-    Waiting,
 )
+from gateway.store.inspection import DeadPhoto, Occupancy, Waiting
 from gateway.store.memory.fair_queue import FairQueue
+from gateway.store.memory.ledger import MemoryLedger
 
 Keep = Callable[[str, int, Outcome, Size | None], Awaitable[None]]
 """Writes down what became of a job's photo: job, index, outcome, size."""
@@ -36,10 +34,10 @@ class MemoryBuffer:
     ) -> None:
         self._rooms = (room, jobs)
         self._keep = keep
+        self.ledger = MemoryLedger()
         self._entries: dict[str, Entry] = {}
         self._lines: dict[Lane, FairQueue] = {}
         self._held = [Occupancy(), Occupancy()]
-        self._accounts: dict[str, Account] = defaultdict(Account)
         self._listener: BufferListener | None = None
 
     async def put(self, entries: Sequence[Entry]) -> None:
@@ -84,8 +82,7 @@ class MemoryBuffer:
             await self._keep_result(
                 each
             )  # may fail, and be tried again: so nothing else is done before
-        for tenant, account in commit.charges.items():
-            self._accounts[tenant] += account
+        self.ledger.add(commit.charges)
         settled = [each for each in commit.settled if self._is_current(each.entry)]
         again = [entry for entry in commit.again if self._is_current(entry)]
         for each in settled:
@@ -97,7 +94,7 @@ class MemoryBuffer:
             self._wait(entry)
         for photo_id in commit.gone:
             if photo_id in self._entries and not self._entries[photo_id].watched:
-                self._accounts[self._entries[photo_id].tenant] += Account(photos=1)
+                self.ledger.add({self._entries[photo_id].tenant: Account(photos=1)})
             self._leave(photo_id)
         if again and self._listener:
             self._listener.changed()
@@ -110,9 +107,6 @@ class MemoryBuffer:
         return Occupancy(
             one.photos + other.photos, one.bytes + other.bytes, one.pixels + other.pixels
         )
-
-    async def accounts(self) -> Charges:
-        return dict(self._accounts)
 
     async def dead(self) -> Sequence[DeadPhoto]:
         return ()
@@ -138,7 +132,7 @@ class MemoryBuffer:
     def _settle(self, each: Settlement) -> None:
         entry, outcome = each.entry, each.outcome
         self._leave(entry.photo.id)
-        self._accounts[entry.tenant] += each.account
+        self.ledger.add({entry.tenant: each.account})
         if not entry.job and self._listener:
             self._listener.outcome(entry.photo.id, outcome)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 
 from gateway.core.model import Entry
-from gateway.store.buffer import Waiting
+from gateway.store.inspection import Waiting
 
 
 class FairQueue:

@@ -21,21 +21,19 @@ import msgspec
 from gateway.core.clock import TOLERATED_S, Clock
 from gateway.core.errors import BilledUnknown, BufferAway, Busy, DeadLetter
 from gateway.core.model import URL, Entry, Lane, Outcome, Photo
-from gateway.ledger.accounts import Account
 from gateway.store import codec
 from gateway.store.buffer import (
     MOST_CLAIMS,
     BufferListener,
     Capacity,
     Commit,
-    DeadPhoto,
-    Occupancy,
     Settlement,
-    Waiting,
 )
 from gateway.store.codec import lane_key, lane_of
+from gateway.store.inspection import DeadPhoto, Occupancy, Waiting
 from gateway.store.redis import arguments as rows
 from gateway.store.redis.connection import AWAY, Commands, Script
+from gateway.store.redis.ledger import RedisLedger
 
 log = logging.getLogger("imgrid")
 
@@ -110,8 +108,11 @@ class RedisBuffer:
         self._put, self._waiting, self._claim = script("put"), script("waiting"), script("claim")
         self._ask, self._commit = script("ask"), script("commit")
         self._beat, self._leave = script("beat", "reclaim"), script("leave", "reclaim")
-        self._accounts, self._held = script("accounts"), script("held")
+        self._held = script("held")
         self._missing = script("orphans")
+        self.ledger = RedisLedger(
+            self._run, self.replica, commit=self._commit, accounts=script("accounts")
+        )
 
     # -- photos
 
@@ -224,13 +225,6 @@ class RedisBuffer:
 
     async def held(self) -> Occupancy:
         return Occupancy(*await self._run(self._held))
-
-    async def accounts(self) -> Mapping[str, Account]:
-        accounts = await self._run(self._accounts)
-        return {
-            tenant.decode(): Account(int(photos), int(answered), *map(float, amounts))
-            for tenant, photos, answered, *amounts in accounts
-        }
 
     async def dead(self) -> Sequence[DeadPhoto]:
         letters = await self._commands.do(self._client.lrange(f"{PREFIX}dead", 0, -1))

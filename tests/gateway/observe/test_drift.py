@@ -107,7 +107,7 @@ class World:
         return outcomes
 
     async def holds(self, photos):
-        while (await self.parts.buffer.held()).photos < photos:
+        while (await self.parts.stores.inspection.held()).photos < photos:
             await asyncio.sleep(0)
 
     @property
@@ -217,7 +217,7 @@ class TestBill:
         """What is watched is on the bill of the photo's tenant, and is no photo of its."""
         async with world() as each:
             await each.grid(ordinary)
-            account = (await each.parts.buffer.accounts())["ann"]
+            account = (await each.parts.stores.ledger.accounts())["ann"]
             assert account == Account(
                 photos=9, answered=9, billed=10.0, paid_usd=10.0, alone_usd=9.0
             )

@@ -34,7 +34,8 @@ from gateway.pipeline.cascade_step import CascadeStep
 from gateway.pipeline.group_size import GroupSizer
 from gateway.pipeline.group_testing import GroupTester
 from gateway.pipeline.scheduler import Scheduler, no_fetch
-from gateway.store.buffer import Capacity, Occupancy
+from gateway.store.buffer import Capacity
+from gateway.store.inspection import Occupancy
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, connect
@@ -156,7 +157,7 @@ class Bench:
         return [str(each.layout.shape) for each in self.told.of(CanvasAnswered)]
 
     async def billed(self) -> float:
-        return total(await self.buffer.accounts()).billed
+        return total(await self.buffer.ledger.accounts()).billed
 
 
 @asynccontextmanager
@@ -182,6 +183,8 @@ async def running(
         routes,
         {"eye": provider, "free": eye()},
         buffer,
+        inspection=buffer,
+        ledger=buffer.ledger,
         studio=studio,
         events=events,
         clock=time.monotonic,
@@ -321,7 +324,7 @@ class TestClearing:
         provider = eye()
         async with running(provider) as bench:
             outcomes = await bench.ask(bad(), *(clean() for _ in range(8)), tenants=(ANN, BOB))
-            accounts = await bench.buffer.accounts()
+            accounts = await bench.buffer.ledger.accounts()
             assert accounts["ann"].billed + accounts["bob"].billed == pytest.approx(provider.calls)
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(provider.calls)
             assert accounts["bob"].alone_usd == pytest.approx(4 * 0.001)
@@ -640,7 +643,7 @@ class TestTrouble:
         ) as bench:
             outcomes = await bench.ask(*(clean() for _ in range(4)))
             assert [type(outcome.error).__name__ for outcome in outcomes] == ["BilledUnknown"] * 4
-            assert total(await bench.buffer.accounts()).unknown == pytest.approx(1)
+            assert total(await bench.buffer.ledger.accounts()).unknown == pytest.approx(1)
 
     async def test_broken(self):
         """A photo that cannot be drawn fails alone, and its group goes on."""
@@ -877,6 +880,6 @@ async def test_a_replica_dies_amid_splitting(server):
             name: [each.label for each in outcome.found] for name, outcome in heard.outcomes.items()
         }
         assert found == {"a": [], "b": [], "c": ["Unsafe"], "d": []}
-        account = total(await two.accounts())
+        account = total(await two.ledger.accounts())
         assert account.billed == pytest.approx(2 + other.calls)
         assert account.unknown == pytest.approx(1)

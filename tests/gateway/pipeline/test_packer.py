@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.core.model import Lane
 from gateway.pipeline.packer import company, due
-from gateway.store.buffer import Waiting
+from gateway.store.inspection import Waiting
 from providers.detection import Task
 from thresholds.shape import Shape
 

@@ -31,7 +31,8 @@ from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import total
 from gateway.pipeline.canvas_call import PipelineRules
 from gateway.pipeline.scheduler import Scheduler
-from gateway.store.buffer import Capacity, Occupancy
+from gateway.store.buffer import Capacity
+from gateway.store.inspection import Occupancy
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, encoded, number_on, numbered, photo
@@ -138,6 +139,8 @@ async def running(
         by_route,
         by_name,
         held,
+        inspection=held,
+        ledger=held.ledger,
         studio=studio,
         events=Events([told]),
         clock=time.monotonic,
@@ -534,7 +537,7 @@ class TestBadPhotos:
                 bench.ask(block("red"), broken(), tenant=ann),
                 bench.ask(block("green"), block("blue"), tenant=bob),
             )
-            accounts = await bench.buffer.accounts()
+            accounts = await bench.buffer.ledger.accounts()
             for name, outcomes in zip(("ann", "bob"), both, strict=True):
                 assert accounts[name].billed == pytest.approx(
                     sum(outcome.share for outcome in outcomes)
@@ -548,7 +551,7 @@ class TestBadPhotos:
         introduced = about(price=Price(9.0), prices={Task.OBJECTS: Price(0.25)})
         async with running(ScriptedProvider(introduced=introduced), served("2x2")) as bench:
             await bench.each(*(block("red") for _ in range(4)))
-            account = total(await bench.buffer.accounts())
+            account = total(await bench.buffer.ledger.accounts())
             assert (account.paid_usd, account.alone_usd) == (pytest.approx(0.25), pytest.approx(1))
 
     async def test_ledger_of_extras(self):
@@ -562,7 +565,7 @@ class TestBadPhotos:
             wanted = ("hue?colours=3", "mood")
             await bench.flow.answer_all([(block("red"), Way(route, wanted=wanted))], ANN)
             assert provider.wanted == [wanted]
-            account = total(await bench.buffer.accounts())
+            account = total(await bench.buffer.ledger.accounts())
             assert (account.paid_usd, account.alone_usd) == (
                 pytest.approx(0.75),
                 pytest.approx(0.75),
@@ -630,7 +633,7 @@ class TestUpstream:
         async with running(ScriptedProvider(errors=[NoAnswer("lost")]), served("1x1")) as bench:
             (outcome,) = await bench.ask(block("red"))
             assert labels(outcome) == ["red"]
-            account = (await bench.buffer.accounts())["ann"]
+            account = (await bench.buffer.ledger.accounts())["ann"]
             assert (account.billed, account.unknown) == (1, 1)
 
     async def test_billed_unknown_fails(self):
@@ -640,7 +643,7 @@ class TestUpstream:
             (outcome,) = await bench.ask(block("red"))
             assert isinstance(outcome.error, BilledUnknown)
             assert provider.calls == 1
-            account = (await bench.buffer.accounts())["ann"]
+            account = (await bench.buffer.ledger.accounts())["ann"]
             assert (account.billed, account.unknown) == (0, 1)
 
     @pytest.mark.parametrize(

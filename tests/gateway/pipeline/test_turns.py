@@ -91,6 +91,8 @@ async def running(
         {"objects": route},
         {"fake": provider},
         buffer,
+        inspection=buffer,
+        ledger=buffer.ledger,
         studio=studio,
         events=Events([told]),
         clock=steady(),

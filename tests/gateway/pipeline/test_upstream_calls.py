@@ -127,6 +127,8 @@ async def running(
         by_route,
         by_name,
         held,
+        inspection=held,
+        ledger=held.ledger,
         studio=studio,
         events=Events([told]),
         clock=steady(),
@@ -299,7 +301,7 @@ class TestFallback:
                 "fallback",
                 True,
             )
-            account = total(await bench.buffer.accounts())
+            account = total(await bench.buffer.ledger.accounts())
             assert (account.billed, account.paid_usd) == (1, pytest.approx(0.004))
             assert account.unknown == (calls if error is LOST else 0)
             told = bench.told.of(FellBack)
@@ -427,7 +429,7 @@ class TestFallback:
             both = await asyncio.gather(bench.ask(red(), red()), other.ask(red(), red()))
             assert [labels(outcome) for outcomes in both for outcome in outcomes] == [["red"]] * 4
             assert all(outcome.steps[-1].fallback for outcomes in both for outcome in outcomes)
-            account = total(await bench.buffer.accounts())
+            account = total(await bench.buffer.ledger.accounts())
             assert account.billed == pytest.approx(two.calls)
             assert account.paid_usd == pytest.approx(0.004 * two.calls)
         for each in commands:

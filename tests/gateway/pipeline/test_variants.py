@@ -69,7 +69,7 @@ class World:
         return [outcome for (outcome,) in await asyncio.gather(*asked)]
 
     async def account(self):
-        return (await self.parts.buffer.accounts()).get("ann", Account())
+        return (await self.parts.stores.ledger.accounts()).get("ann", Account())
 
     def value(self, name, **labels):
         return self.parts.metrics.registry.get_sample_value(name, labels)

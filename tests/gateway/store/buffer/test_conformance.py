@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from gateway.core.errors import Busy, UpstreamFailed
 from gateway.core.model import Entry, Lane, Outcome, Photo, Size, Step
 from gateway.ledger.accounts import Account, billed
-from gateway.store.buffer import Capacity, Commit, Occupancy, Settlement
+from gateway.store.buffer import Capacity, Commit, Settlement
+from gateway.store.inspection import Occupancy
 from gateway.testing.listeners import BufferRecorder
 from providers.detection import Box, Detection, Task
 from thresholds.shape import Shape
@@ -71,7 +72,7 @@ async def test_empty(buffer):
     assert await buffer.waiting() == {}
     assert await buffer.held() == Occupancy(0, 0, 0)
     assert await buffer.claim(BIG, ALL) == []
-    assert await buffer.accounts() == {}
+    assert await buffer.ledger.accounts() == {}
     assert await buffer.dead() == ()
     assert buffer.problem == ""
 
@@ -183,7 +184,7 @@ async def test_watched_outcomes(buffer):
         )
         await heard.until(lambda: len(heard.outcomes) == 2)
     assert await buffer.held() == Occupancy(0, 0, 0)
-    assert await buffer.accounts() == {
+    assert await buffer.ledger.accounts() == {
         "ann": Account(billed=pytest.approx(1), paid_usd=pytest.approx(0.002))
     }
 
@@ -335,7 +336,7 @@ async def test_ledger(buffer):
     await buffer.commit(Commit(gone=["b"]))
     await buffer.commit(Commit(settled=ends, charges=billed(taken, 0.002)))
     await buffer.commit(Commit(settled=ends, charges={"ann": Account(unknown=1)}))
-    accounts = await buffer.accounts()
+    accounts = await buffer.ledger.accounts()
     assert accounts["ann"] == Account(1, 1, 0.5, 1, 0.001, 0.001)
     assert accounts["bob"] == Account(1, 0, 0.5, 0, 0.001, 0)
 
@@ -345,7 +346,7 @@ async def test_ledger_of_failures(buffer):
     await buffer.put(entries("a"))
     taken = await buffer.claim(BIG, ALL)
     await settle(buffer, *taken, outcome=Outcome(None, error=UpstreamFailed("no")))
-    assert await buffer.accounts() == {"tenant": Account(photos=1)}
+    assert await buffer.ledger.accounts() == {"tenant": Account(photos=1)}
 
 
 async def test_wakes(buffer):

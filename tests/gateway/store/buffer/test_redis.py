@@ -19,7 +19,8 @@ from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import billed, total
 from gateway.pipeline.canvas_call import CanvasCall, PipelineRules
 from gateway.pipeline.cascade_step import CascadeStep
-from gateway.store.buffer import MOST_CLAIMS, Capacity, Commit, Occupancy, Settlement
+from gateway.store.buffer import MOST_CLAIMS, Capacity, Commit, Settlement
+from gateway.store.inspection import Occupancy
 from gateway.store.redis.buffer import LEASE_S, RedisBuffer
 from gateway.store.redis.connection import Commands, Script, connect
 from gateway.testing.listeners import BufferRecorder
@@ -366,7 +367,7 @@ class TestDeliveries:
             (letter,) = await home.dead()
             assert (letter.photo, letter.tenant, letter.claims) == ("a", "ann", MOST_CLAIMS)
             assert await home.held() == Occupancy()
-            assert (await home.accounts())["ann"].photos == 1
+            assert (await home.ledger.accounts())["ann"].photos == 1
         assert await keys() == {"{imgrid}:dead"}
 
     async def test_progress_counts_anew(self, server):
@@ -424,7 +425,7 @@ class TestUrls:
                 await die(one)
                 await two._once()
             assert await two.held() == Occupancy()
-            assert total(await two.accounts()).photos == 4
+            assert total(await two.ledger.accounts()).photos == 4
             await two._commands.client.delete("{imgrid}:dead")
             assert await keys() == set()
 
@@ -469,7 +470,7 @@ class TestBills:
             assert names(await one.ask("canvas", taken)) == "abc"
             await die(one)
             await two._once()
-            accounts = await two.accounts()
+            accounts = await two.ledger.accounts()
             assert accounts["ann"].unknown == pytest.approx(2 / 3)
             assert accounts["bob"].unknown == pytest.approx(1 / 3)
             if rule == "retry":
@@ -489,10 +490,10 @@ class TestBills:
             await one.ask("canvas", taken)
             await die(one)
             await two._once()
-            assert total(await two.accounts()).unknown == pytest.approx(1)
+            assert total(await two.ledger.accounts()).unknown == pytest.approx(1)
             await one._once()
             await one.commit(Commit(ended="canvas", charges=billed(taken, 0.001)))
-            account = total(await two.accounts())
+            account = total(await two.ledger.accounts())
             assert (account.billed, account.unknown) == (pytest.approx(1), pytest.approx(0))
 
     async def test_died_asking_for_nothing(self, server):
@@ -507,7 +508,7 @@ class TestBills:
             assert names(await one.ask("", await one.claim(LANE, ALL))) == "a"
             await die(one)
             await two._once()
-            assert total(await two.accounts()).unknown == 0
+            assert total(await two.ledger.accounts()).unknown == 0
             assert names(await two.claim(LANE, ALL)) == "a"
 
     async def test_died_while_watching(self, server):
@@ -518,7 +519,7 @@ class TestBills:
             await die(one)
             await two._once()
             assert (await two.held()).photos == 0
-            assert total(await two.accounts()).photos == 0
+            assert total(await two.ledger.accounts()).photos == 0
 
     async def test_died_before_asking(self, server):
         """Nothing is billed where nothing was asked, or where it is known that a failed call was
@@ -534,7 +535,7 @@ class TestBills:
             await one.commit(Commit(ended="canvas"))
             await die(one)
             await two._once()
-            assert total(await two.accounts()).unknown == 0
+            assert total(await two.ledger.accounts()).unknown == 0
             assert names(await two.claim(LANE, ALL)) == "a"
 
     async def test_died_after_the_answer(self, server):
@@ -551,7 +552,7 @@ class TestBills:
             await two._once()
             await heard.until(lambda: "a" in heard.outcomes)
             assert await two.waiting() == {}
-            account = total(await two.accounts())
+            account = total(await two.ledger.accounts())
             assert (account.photos, account.billed, account.unknown) == (1, 1, 0)
 
     async def test_committed_twice(self, server):
@@ -563,7 +564,7 @@ class TestBills:
                 settled=[Settlement(taken[0], Outcome(None))], charges=billed(taken, 0.001)
             )
             assert await one.commit(commit) == await one.commit(commit) == {"a"}
-            assert total(await one.accounts()).billed == 1
+            assert total(await one.ledger.accounts()).billed == 1
             late = Commit(settled=[Settlement(taken[0], Outcome(None))])
             assert await one.commit(late) == await one.commit(late) == frozenset()
 

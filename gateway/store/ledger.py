@@ -1,0 +1,22 @@
+"""The contract of the ledger: one account a tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from gateway.ledger.accounts import Account, Charges
+
+
+class Ledger(Protocol):
+    """Holds the accounts. A buffer charges it within its commits, in the same atomic step. Every
+    method may raise BufferAway."""
+
+    async def charge(self, charges: Charges, *, charge_id: str) -> None:
+        """Adds the charges to the accounts, once per id: a caller that got no reply may repeat
+        the call."""
+        ...
+
+    async def accounts(self) -> Mapping[str, Account]:
+        """The accounts by tenant."""
+        ...
