@@ -1,6 +1,7 @@
 """Pictures, tiny networks and the providers that the conformance suite runs over.
 
-To put another provider through the suite, add a function to FACTORIES and what it answers to TASKS.
+A provider of another distribution that is installed here runs through the suite by itself, if it
+needs no settings. To put another one through, add a function to FACTORIES and its tasks to TASKS.
 """
 
 from __future__ import annotations
@@ -174,7 +175,19 @@ def make_kserve(folder: Path, task: Task, models: str) -> Subject:
     return Subject(provider, task, Image.new("RGB", (200, 100)))
 
 
-FACTORIES: Mapping[str, Callable[..., Subject]] = {
+def maker_of(kind: str) -> Callable[..., Subject]:
+    """Makes subjects of a kind that needs no settings and sees a red rectangle."""
+    return lambda folder, task: Subject(create(kind, folder), task, red_box())
+
+
+def tasks_of(kind: str) -> tuple[Task, ...]:
+    """The tasks that a provider of this kind says it answers, without settings."""
+    provider = create(kind, Path())
+    asyncio.run(provider.close())
+    return tuple(sorted(provider.about.tasks))
+
+
+FACTORIES: dict[str, Callable[..., Subject]] = {
     "azure": make_azure,
     "gateway": make_gateway,
     "google": make_google,
@@ -185,7 +198,7 @@ FACTORIES: Mapping[str, Callable[..., Subject]] = {
     "text": make_text,
 }
 
-TASKS: Mapping[str, tuple[Task, ...]] = {
+TASKS: dict[str, tuple[Task, ...]] = {
     "azure": (Task.OBJECTS, Task.PEOPLE, Task.TEXT, Task.LABELS, Task.EXTRAS),
     "gateway": (Task.OBJECTS,),
     "google": (
@@ -215,6 +228,10 @@ TASKS: Mapping[str, tuple[Task, ...]] = {
     "text": (Task.TEXT,),
 }
 """What each kind answers; of its other tasks it says that it does not."""
+
+for foreign_kind in set(registry.kinds()) - set(FACTORIES):
+    FACTORIES[foreign_kind] = maker_of(foreign_kind)
+    TASKS[foreign_kind] = tasks_of(foreign_kind)
 
 
 @pytest.fixture(scope="session")
