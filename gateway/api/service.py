@@ -66,17 +66,16 @@ class Service:
     def way(self, ask: Ask, tenant: Tenant, quality: Quality, dialect: str = "") -> Way:
         """How one thing that is asked is served. Raises NotServed."""
         route = self._route(ask, tenant, dialect, exact=ask.alone or quality == "exact")
-        spoken, wanted = self.spoken[route.provider], ask.wanted
+        spoken, only_labels = self.spoken[route.provider], ask.only_labels
         if ask.task == Task.LABELS:
-            wanted = self.names.asked(wanted, _vocabulary(dialect), spoken)
+            only_labels = self.names.asked(only_labels, _vocabulary(dialect), spoken)
         alone = ask.alone or self._is_below(ask, route, spoken)
-        return Way(route, self._variant(route, "exact" if alone else quality), wanted)
+        variant = self._variant(route, "exact" if alone else quality)
+        return Way(route, variant, ask.extras, only_labels)
 
     def enter(self, photo: Photo, way: Way, tenant: Tenant, job: str, /, *, index: int) -> Entry:
         """A job's photo, ready to be put."""
-        return self.flow.entry(
-            photo, way.route, tenant, job, index, variant=way.variant, wanted=way.wanted
-        )
+        return self.flow.entry(photo, way, tenant, job=job, index=index)
 
     def _ways(
         self, item: Item, tenant: Tenant, dialect: str, quality: Quality
@@ -113,7 +112,7 @@ class Service:
             own = objects or own
         if own is not None:
             return own
-        what = f"{task} ({', '.join(ask.wanted)})" if task == Task.EXTRAS else task
+        what = f"{task} ({', '.join(ask.extras)})" if task == Task.EXTRAS else task
         there = ", ".join(sorted({route.task for route in mine}))
         raise NotServed(
             f"No route serves the task {what} for you; there are routes for {there or 'nothing'}."

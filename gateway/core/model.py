@@ -84,26 +84,29 @@ class Route:
         each photo has its own answer."""
         return self.cascade.positive
 
-    def in_groups(self, wanted: Sequence[str]) -> bool:
-        """Whether photos may be cleared together, of which this is wanted: labels only where they
-        are named."""
-        return bool(self.cascade.groups) and (self.task != Task.LABELS or bool(wanted))
+    def in_groups(self, only_labels: Sequence[str]) -> bool:
+        """Whether photos whose client asks about `only_labels` may be cleared together. A route for
+        labels clears photos only of labels that are named."""
+        return bool(self.cascade.groups) and (self.task != Task.LABELS or bool(only_labels))
 
 
 class Way(NamedTuple):
-    """How one thing that is asked of a photo is served: by which route, by which variant of it, and
-    what of it is wanted (as in `Entry`)."""
+    """How one task of a photo is served: its route, the variant of the route's cascade, and what
+    the client asks for, as in `Entry`."""
 
     route: Route
     variant: str = TARGET
-    wanted: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    only_labels: tuple[str, ...] = ()
 
 
-def concerning(found: Sequence[Detection], wanted: Sequence[str]) -> list[Detection]:
-    """What of it concerns a photo of whose labels only these are wanted; all of it where none is
+def concerning(detections: Sequence[Detection], only_labels: Sequence[str]) -> list[Detection]:
+    """The detections whose label is among `only_labels`, in any case; all of them where no label is
     named."""
-    names = {label.casefold() for label in wanted}
-    return [each for each in found if not names or each.label.casefold() in names]
+    labels = {label.casefold() for label in only_labels}
+    return [
+        detection for detection in detections if not labels or detection.label.casefold() in labels
+    ]
 
 
 class Size(NamedTuple):
@@ -207,8 +210,10 @@ class Entry:
     turn: int = 0
     variant: str = TARGET
     watched: bool = False
-    wanted: tuple[str, ...] = ()
-    """Of EXTRAS, what to say; of LABELS, the only ones that its client asks about."""
+    extras: tuple[str, ...] = ()
+    """For the task EXTRAS: the vendor's names of the features that the client asks for."""
+    only_labels: tuple[str, ...] = ()
+    """The only labels that the client asks about; empty for all."""
 
     @property
     def patient(self) -> bool:

@@ -22,16 +22,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One thing that is asked of a photo.
+    """One task that a client asks of a photo.
 
-    `wanted` names, of EXTRAS, what the vendor is to say, and of LABELS the only ones that the
-    client asks about; of those and of MODERATION the client is told nothing that scores less than
-    `least_score`; None leaves it to the route. `alone`: the photo shares no canvas for it, whatever
-    the route does otherwise.
+    `extras` are for the task EXTRAS: the vendor's names of the features that it shall return.
+    `only_labels` are for LABELS: the only labels that the client asks about, empty for all. The
+    client gets no label and no moderation label that scores less than `least_score`; None leaves
+    the bound to the route. With `alone` the photo shares no canvas, whatever the route does.
     """
 
     task: Task
-    wanted: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    only_labels: tuple[str, ...] = ()
     least_score: float | None = None
     alone: bool = False
 

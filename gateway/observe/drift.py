@@ -54,7 +54,8 @@ class ComparedPhoto(NamedTuple):
     tenant: Tenant
     target: Found | None
     alone: Found | None
-    wanted: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    only_labels: tuple[str, ...] = ()
 
 
 class DriftMonitor:
@@ -118,7 +119,7 @@ class DriftMonitor:
             or event.outcome.fell_back
         ):
             return False
-        if route.cascade.groups and not route.in_groups(entry.wanted):
+        if route.cascade.groups and not route.in_groups(entry.only_labels):
             return False
         return entry.variant in route.levels and (
             entry.variant != EXACT or self.level(route.name) == EXACT
@@ -136,7 +137,9 @@ class DriftMonitor:
         try:
             alone = _alone(route, outcome)
             self._waiting.put_nowait(
-                ComparedPhoto(entry.photo, route, tenant, target, alone, entry.wanted)
+                ComparedPhoto(
+                    entry.photo, route, tenant, target, alone, entry.extras, entry.only_labels
+                )
             )
         except asyncio.QueueFull:
             self._events.tell(Overlooked(route.name))
@@ -156,7 +159,8 @@ class DriftMonitor:
                     else await self._answer(sample, TARGET)
                 )
                 self._compare(
-                    sample.route, *(concerning(found, sample.wanted) for found in (target, alone))
+                    sample.route,
+                    *(concerning(found, sample.only_labels) for found in (target, alone)),
                 )
             except Exception as error:
                 log.debug("a photo of route %s is not compared: %r", sample.route.name, error)
@@ -164,7 +168,8 @@ class DriftMonitor:
 
     async def _answer(self, sample: ComparedPhoto, variant: str) -> Found:
         photo = replace(sample.photo, id=uuid.uuid4().hex)
-        outcome = await self._ask(photo, Way(sample.route, variant, sample.wanted), sample.tenant)
+        way = Way(sample.route, variant, sample.extras, sample.only_labels)
+        outcome = await self._ask(photo, way, sample.tenant)
         if outcome.error is not None:
             raise outcome.error
         return outcome.found

@@ -210,7 +210,7 @@ class CanvasCall:
     def usd(self, provider: str, entry: Entry) -> float:
         """What a picture costs there that shows the entry's photo."""
         about = self.askers[provider].provider.about
-        return about.price_of(entry.lane.task, entry.wanted).usd_per_image
+        return about.price_of(entry.lane.task, entry.extras).usd_per_image
 
     @property
     def aftermath(self) -> FallbackPolicy:
@@ -252,12 +252,11 @@ class CanvasCall:
         clients = [entry.deadline_at for entry in seen if not entry.patient]
         until = 0.0 if free else max(clients, default=self.clock() + self.rules.job_tries_s)
         asker = self.askers[lane.provider]
-        extras = entries[0].wanted if lane.task == Task.EXTRAS else ()  # they are always alone
         return await asker.ask(
             sheet.picture,
             lane.task,
             until,
-            extras=extras,
+            extras=entries[0].extras,  # a photo of EXTRAS is always alone
             wanted=wanted,
             on_failure=on_failure,
             retrying=self.aftermath.retrying_of(seen),

@@ -32,8 +32,8 @@ log = logging.getLogger("imgrid")
 Fetch = Callable[[Photo], Awaitable[Photo]]
 """The photo behind a URL; raises GatewayError."""
 First = Callable[[Route, str, Sequence[str]], int]
-"""The stage at which a photo of the route, by a variant of it, is asked about first, of which this
-is wanted."""
+"""The stage at which a photo of the route, by a variant of it, is asked about first, whose client
+asks about these labels only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,14 @@ class CascadeStep:
         pool: str,
         variant: str,
         *,
-        wanted: Sequence[str] = (),
+        only_labels: Sequence[str] = (),
         stage: int = 0,
     ) -> Lane:
         """Where a photo waits for that stage; the stages of groups are one, at which its size is
         chosen."""
         cascade = route.variant(variant)
         asked = cascade.stages[
-            self.first(route, variant, wanted) if stage in cascade.groups else stage
+            self.first(route, variant, only_labels) if stage in cascade.groups else stage
         ]
         provider = asked.provider or route.provider
         about = self.canvases.askers[provider].provider.about
@@ -184,7 +184,7 @@ class CascadeStep:
                     lane
                     if fetching
                     else self.lane(
-                        entry.photo, route, lane.pool, entry.variant, wanted=entry.wanted
+                        entry.photo, route, lane.pool, entry.variant, only_labels=entry.only_labels
                     )
                 )
                 return replace(
@@ -207,7 +207,9 @@ class CascadeStep:
             await self.canvases.fail([entry], error)
             return
         route = self.canvases.routes[entry.route]
-        lane = self.lane(photo, route, entry.lane.pool, entry.variant, wanted=entry.wanted)
+        lane = self.lane(
+            photo, route, entry.lane.pool, entry.variant, only_labels=entry.only_labels
+        )
         now = self.canvases.clock()
         due_at = now + self.canvases.rules.job_wait_s
         await self.canvases.commit(
@@ -294,7 +296,12 @@ class CascadeStep:
         """The photo as it waits for that stage."""
         route = self.canvases.routes[entry.route]
         lane = self.lane(
-            entry.photo, route, entry.lane.pool, entry.variant, wanted=entry.wanted, stage=stage
+            entry.photo,
+            route,
+            entry.lane.pool,
+            entry.variant,
+            only_labels=entry.only_labels,
+            stage=stage,
         )
         return self.again(replace(entry, lane=lane, stage=stage))
 

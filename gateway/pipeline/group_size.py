@@ -28,15 +28,15 @@ class GroupSizer:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Settled) and (route := self._routes.get(event.entry.route)):
             entry, outcome = event.entry, event.outcome
-            if outcome.error is None and not entry.watched and route.in_groups(entry.wanted):
-                flagged = _flagged(concerning(outcome.found, entry.wanted), route.cascade)
+            if outcome.error is None and not entry.watched and route.in_groups(entry.only_labels):
+                flagged = _flagged(concerning(outcome.found, entry.only_labels), route.cascade)
                 self._rates[route.name] = self._rates[route.name].add(flagged=flagged)
                 self._tell(route)
 
-    def first(self, route: Route, variant: str, wanted: Sequence[str] = ()) -> int:
+    def first(self, route: Route, variant: str, only_labels: Sequence[str] = ()) -> int:
         """The stage at which a photo is asked about first, by that variant of the route."""
         cascade = route.variant(variant)
-        if not route.in_groups(wanted):
+        if not route.in_groups(only_labels):
             return len(cascade.stages) - 1
         return self._choose(route.name, cascade).stage
 
@@ -68,11 +68,13 @@ class GroupSizer:
             self._events.tell(event)
 
 
-def coarsest(route: Route, variant: str, wanted: Sequence[str] = ()) -> int:
+def coarsest(route: Route, variant: str, only_labels: Sequence[str] = ()) -> int:
     """The first stage for groups there is, whatever the rate."""
     cascade = route.variant(variant)
     return (
-        cascade.groups[0] if cascade.groups and route.in_groups(wanted) else len(cascade.stages) - 1
+        cascade.groups[0]
+        if cascade.groups and route.in_groups(only_labels)
+        else len(cascade.stages) - 1
     )
 
 

@@ -72,7 +72,7 @@ class GroupTester:
         route = self.rounds.canvases.routes[entry.route]
         cascade = self.rounds.canvases.cascade(entry)
         stages = [cascade.stages[at].provider or route.provider for at in cascade.groups]
-        return route.in_groups(entry.wanted) and lane.provider in stages
+        return route.in_groups(entry.only_labels) and lane.provider in stages
 
     async def _see(self, lane: Lane, entries: Sequence[Entry]) -> None:
         """A group of which nothing is known. What goes wrong with a canvas befalls those that it
@@ -205,11 +205,16 @@ class GroupTester:
 
     def _let_go(self, entry: Entry) -> Entry:
         """The photo as it waits for company again."""
-        canvases, wanted = self.rounds.canvases, entry.wanted
+        canvases = self.rounds.canvases
         stage = canvases.cascade(entry).groups[0]
         route = canvases.routes[entry.route]
         lane = self.rounds.lane(
-            entry.photo, route, entry.lane.pool, entry.variant, wanted=wanted, stage=stage
+            entry.photo,
+            route,
+            entry.lane.pool,
+            entry.variant,
+            only_labels=entry.only_labels,
+            stage=stage,
         )
         return self.rounds.again(replace(entry, lane=lane, stage=stage))
 
@@ -254,7 +259,7 @@ def shown_as(
 
 def _verdict(cascade: Cascade, stage: int, entry: Entry, found: Sequence[Detection]) -> Verdict:
     asked, photo = cascade.stages[stage], entry.photo
-    look = Look(asked.shape, concerning(found, entry.wanted), asked.provider or "")
+    look = Look(asked.shape, concerning(found, entry.only_labels), asked.provider or "")
     return asked.rule.judge(Evidence(PhotoFacts(*photo.size, len(photo.data)), (look,)))
 
 
@@ -273,7 +278,10 @@ def _ordered(entries: Sequence[Entry]) -> list[Entry]:
 def _told(entry: Entry) -> float:
     """The highest score of what a companion saw that concerns the photo."""
     found = (
-        each for step in entry.steps if step.free for each in concerning(step.found, entry.wanted)
+        each
+        for step in entry.steps
+        if step.free
+        for each in concerning(step.found, entry.only_labels)
     )
     return max((each.score for each in found), default=0.0)
 

@@ -167,25 +167,21 @@ class Scheduler:
     def entry(
         self,
         photo: Photo,
-        route: Route,
+        way: Way,
         tenant: Tenant,
+        *,
         job: str,
         index: int,
-        *,
-        variant: str = TARGET,
-        wanted: tuple[str, ...] = (),
     ) -> Entry:
         """A job's photo, ready to be put. A URL is to be fetched first."""
-        return replace(
-            self._patient(photo, Way(route, variant, wanted), tenant), job=job, index=index
-        )
+        return replace(self._patient(photo, way, tenant), job=job, index=index)
 
     def _patient(self, photo: Photo, way: Way, tenant: Tenant) -> Entry:
         """A photo with no client that waits."""
-        route, variant, wanted = way
+        route, variant, extras, only_labels = way
         now = self._clock()
         fetched = photo.pixels > 0
-        lane = self._rounds.lane(photo, route, tenant.pool, variant, wanted=wanted)
+        lane = self._rounds.lane(photo, route, tenant.pool, variant, only_labels=only_labels)
         lane = lane if fetched else Lane(FETCHING, route.task, tenant.pool, ALONE)
         due_at = now + self._rules.job_wait_s if fetched and lane.shape != ALONE else now
         deadline_at = now + self._rules.job_deadline_s
@@ -199,7 +195,8 @@ class Scheduler:
             due_at,
             deadline_at,
             variant=variant,
-            wanted=wanted,
+            extras=extras,
+            only_labels=only_labels,
         )
 
     async def run(self) -> None:
@@ -275,10 +272,10 @@ class Scheduler:
     # -- in
 
     def _enter(self, photo: Photo, way: Way, tenant: Tenant, deadline_s: float | None) -> Entry:
-        route, variant, wanted = way
+        route, variant, extras, only_labels = way
         now = self._clock()
         deadline_at = now + (deadline_s if deadline_s is not None else route.deadline_s)
-        lane = self._rounds.lane(photo, route, tenant.pool, variant, wanted=wanted)
+        lane = self._rounds.lane(photo, route, tenant.pool, variant, only_labels=only_labels)
         spare_s = deadline_at - now - self._askers[lane.provider].typical_s
         if spare_s < route.max_wait_s:
             lane = lane._replace(shape=ALONE)
@@ -293,7 +290,8 @@ class Scheduler:
             due_at,
             deadline_at,
             variant=variant,
-            wanted=wanted,
+            extras=extras,
+            only_labels=only_labels,
         )
 
     def _broken(self, entry: Entry, error: GatewayError) -> None:

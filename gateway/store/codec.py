@@ -9,9 +9,10 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.errors import GatewayError, named
-from gateway.core.model import Entry, Lane, Outcome, Size, Step
+from gateway.core.model import Entry, Lane, Outcome, Photo, Size, Step
 from providers.detection import Detection, Task
 from thresholds.shape import Shape
+from thresholds.variants import TARGET
 
 
 class _Outcome(Struct, array_like=True):
@@ -22,8 +23,30 @@ class _Outcome(Struct, array_like=True):
     size: tuple[int, int] | None
 
 
+class _Entry(Struct):
+    """An entry as it is written: `wanted` holds its extras for the task EXTRAS, its labels for any
+    other. The names of the fields and their order are the file format."""
+
+    photo: Photo
+    route: str
+    tenant: str
+    lane: Lane
+    accepted_at: float
+    put_at: float
+    due_at: float
+    deadline_at: float
+    stage: int = 0
+    steps: tuple[Step, ...] = ()
+    job: str = ""
+    index: int = 0
+    turn: int = 0
+    variant: str = TARGET
+    watched: bool = False
+    wanted: tuple[str, ...] = ()
+
+
 _encode = msgspec.msgpack.Encoder().encode
-_entries = msgspec.msgpack.Decoder(Entry)
+_entries = msgspec.msgpack.Decoder(_Entry)
 _outcomes = msgspec.msgpack.Decoder(_Outcome)
 
 
@@ -38,14 +61,53 @@ def lane_of(key: bytes) -> Lane:
 
 
 def pack_entry(entry: Entry) -> bytes:
-    """All but the photo's bytes."""
-    return _encode(replace(entry, photo=replace(entry.photo, data=b"")))
+    """The entry without the photo's bytes."""
+    is_extras = entry.lane.task == Task.EXTRAS
+    return _encode(
+        _Entry(
+            photo=replace(entry.photo, data=b""),
+            route=entry.route,
+            tenant=entry.tenant,
+            lane=entry.lane,
+            accepted_at=entry.accepted_at,
+            put_at=entry.put_at,
+            due_at=entry.due_at,
+            deadline_at=entry.deadline_at,
+            stage=entry.stage,
+            steps=entry.steps,
+            job=entry.job,
+            index=entry.index,
+            turn=entry.turn,
+            variant=entry.variant,
+            watched=entry.watched,
+            wanted=entry.extras if is_extras else entry.only_labels,
+        )
+    )
 
 
 def unpack_entry(packed: bytes, data: bytes) -> Entry:
     """The entry of a photo with these bytes."""
-    entry = _entries.decode(packed)
-    return replace(entry, photo=replace(entry.photo, data=data))
+    row = _entries.decode(packed)
+    is_extras = row.lane.task == Task.EXTRAS
+    return Entry(
+        photo=replace(row.photo, data=data),
+        route=row.route,
+        tenant=row.tenant,
+        lane=row.lane,
+        accepted_at=row.accepted_at,
+        put_at=row.put_at,
+        due_at=row.due_at,
+        deadline_at=row.deadline_at,
+        stage=row.stage,
+        steps=row.steps,
+        job=row.job,
+        index=row.index,
+        turn=row.turn,
+        variant=row.variant,
+        watched=row.watched,
+        extras=row.wanted if is_extras else (),
+        only_labels=() if is_extras else row.wanted,
+    )
 
 
 def pack_outcome(outcome: Outcome) -> bytes:

@@ -36,8 +36,8 @@ def key_of(incoming: Incoming) -> str:
 
 def ask_of(options: Options, task: Task) -> Ask:
     """What the options come to."""
-    wanted = tuple(options.labels) if task == Task.LABELS else ()
-    return Ask(task, wanted, options.min_score or None)
+    only_labels = tuple(options.labels) if task == Task.LABELS else ()
+    return Ask(task, only_labels=only_labels, least_score=options.min_score or None)
 
 
 def task_of(options: Options) -> Task:

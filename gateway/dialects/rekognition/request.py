@@ -148,7 +148,7 @@ class DetectLabels(Operation, rename="pascal", frozen=True, kw_only=True):
             if not self.filters.label_category_inclusion_filters
             else ()
         )
-        return Ask(Task.LABELS, only, self.least / 100)
+        return Ask(Task.LABELS, only_labels=only, least_score=self.least / 100)
 
     def _colors(self) -> Ask:
         most = (
@@ -169,7 +169,7 @@ class DetectModerationLabels(Operation, rename="pascal", frozen=True, kw_only=Tr
 
     @property
     def asks(self) -> tuple[Ask, ...]:
-        return (Ask(Task.MODERATION, (), self.min_confidence / 100),)
+        return (Ask(Task.MODERATION, least_score=self.min_confidence / 100),)
 
     @property
     def whole(self) -> bool:

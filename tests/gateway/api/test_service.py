@@ -105,9 +105,9 @@ class TestLabels:
         """The labels that a client names are asked about in the provider's words."""
         labels = {"labels": "listed", **CLEAN}
         found = service(("labels", labels), vocabulary="coco").way(
-            Ask(Task.LABELS, ("Couch",)), ANYBODY, "target", "rekognition"
+            Ask(Task.LABELS, only_labels=("Couch",)), ANYBODY, "target", "rekognition"
         )
-        assert "couch" in found.wanted
+        assert "couch" in found.only_labels
 
 
 def test_extras(service):

@@ -348,7 +348,9 @@ class TestLabels:
         photos = [bad(colour="red"), bad(colour="red"), clean(), clean()]
         wanted = [("Red",), ("Green",), ("Red", "Green"), ("Green",)]
         async with running(provider, self.ROUTE) as bench:
-            asked = [bench.ask(one, wanted=want) for one, want in zip(photos, wanted, strict=True)]
+            asked = [
+                bench.ask(one, only_labels=want) for one, want in zip(photos, wanted, strict=True)
+            ]
             outcomes = [outcome for (outcome,) in await asyncio.gather(*asked)]
             # the third shared its canvas with red ones: it has its own answer, all of it
             assert labels(outcomes) == [["red"], [], ["blue"], []]
@@ -363,7 +365,7 @@ class TestLabels:
         async with running(eye(coloured), self.ROUTE) as bench:
             assert labels(await bench.ask(bad(colour="red"), clean())) == [["red"], ["blue"]]
             assert labels(
-                await bench.ask(bad(colour="red"), wanted=("Green",), variant="exact")
+                await bench.ask(bad(colour="red"), only_labels=("Green",), variant="exact")
             ) == [["red"]]
             assert bench.shapes == ["1x1"] * 3
 
@@ -374,12 +376,12 @@ class TestLabels:
         made = Cascade(stages=[Stage(shape="2x1", rule=rule), Stage(shape=ALONE)])
         async with running(eye(coloured), replace(self.ROUTE, cascade=made)) as bench:
             found = await bench.ask(
-                bad(16, colour="red"), bad(16, colour="green"), wanted=("red", "green")
+                bad(16, colour="red"), bad(16, colour="green"), only_labels=("red", "green")
             )
             assert found[0].steps[-1].shape == ALONE
         async with running(eye(coloured), replace(self.ROUTE, cascade=made)) as bench:
             found = await bench.ask(
-                bad(16, colour="green"), bad(16, colour="green"), wanted=("red", "green")
+                bad(16, colour="green"), bad(16, colour="green"), only_labels=("red", "green")
             )
             assert labels(found) == [[], []]
 
@@ -399,7 +401,7 @@ class TestLabels:
                 bad(40, colour="red"),
                 clean(),
             ]
-            outcomes = await bench.ask(*bright, wanted=("red",))
+            outcomes = await bench.ask(*bright, only_labels=("red",))
             assert ["red"] in labels(outcomes)
             assert outcomes[2].steps[0].reason == "the answer ends after 2 detections"
 
@@ -531,13 +533,13 @@ class TestSizes:
         sizes = GroupSizer({"labels": route}, Events([]))
         before = sizes.choice("labels")
         lane = Lane("eye", Task.LABELS, "ann", ALONE)
-        entry = Entry(clean(), "labels", "ann", lane, 0, 0, 0, 60, wanted=("red",))
+        entry = Entry(clean(), "labels", "ann", lane, 0, 0, 0, 60, only_labels=("red",))
         red = (Detection("red", 0.9, WHOLE),)
-        sizes(Settled(replace(entry, wanted=()), Outcome(entry.photo, red), 0.1))
+        sizes(Settled(replace(entry, only_labels=()), Outcome(entry.photo, red), 0.1))
         sizes(Settled(replace(entry, watched=True), Outcome(entry.photo, red), 0.1))
         sizes(Settled(entry, Outcome(entry.photo, error=UpstreamFailed("no")), 0.1))
         assert sizes.choice("labels") == before
-        sizes(Settled(replace(entry, wanted=("blue",)), Outcome(entry.photo, red), 0.1))
+        sizes(Settled(replace(entry, only_labels=("blue",)), Outcome(entry.photo, red), 0.1))
         assert sizes.choice("labels")[0].share < before[0].share
         sizes(Settled(entry, Outcome(entry.photo, red), 0.1))
         assert sizes.choice("labels")[0].share > before[0].share
@@ -794,7 +796,7 @@ class TestTold:
         found = (Detection("red", alone, WHOLE), Detection("blue", 1.0, WHOLE))
 
         async def ask(one: Photo, way: Way, tenant: Tenant) -> Outcome:
-            assert (way.variant, way.wanted) == ("exact", ("red",))
+            assert (way.variant, way.only_labels) == ("exact", ("red",))
             return Outcome(one, found)
 
         told = EventRecorder()
@@ -810,7 +812,7 @@ class TestTold:
             clean(), "labels", "ann", Lane("eye", Task.LABELS, "ann", Shape(2, 2)), 0, 0, 0, 60
         )
         watcher(Settled(entry, Outcome(entry.photo), 0.1))  # without a list it is no group's
-        watcher(Settled(replace(entry, wanted=("red",)), Outcome(entry.photo), 0.1))
+        watcher(Settled(replace(entry, only_labels=("red",)), Outcome(entry.photo), 0.1))
         watching = asyncio.create_task(watcher.run())
         await until(lambda: told.of(Compared))
         watching.cancel()

@@ -563,7 +563,7 @@ class TestBadPhotos:
         route = replace(served("1x1"), task=Task.EXTRAS)
         async with running(provider, route) as bench:
             wanted = ("hue?colours=3", "mood")
-            await bench.flow.answer_all([(block("red"), Way(route, wanted=wanted))], ANN)
+            await bench.flow.answer_all([(block("red"), Way(route, extras=wanted))], ANN)
             assert provider.wanted == [wanted]
             account = total(await bench.buffer.ledger.accounts())
             assert (account.paid_usd, account.alone_usd) == (

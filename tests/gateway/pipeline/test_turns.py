@@ -13,7 +13,7 @@ import pytest
 from gateway.core.clock import steady
 from gateway.core.errors import DeadlineExceeded, NotServed, UpstreamFailed
 from gateway.core.events import CanvasAnswered, Events
-from gateway.core.model import URL, Outcome, Photo, Route, Size, Tenant
+from gateway.core.model import URL, Outcome, Photo, Route, Size, Tenant, Way
 from gateway.grid.renderer import Renderer
 from gateway.pipeline.canvas_call import PipelineRules
 from gateway.pipeline.cascade_step import Fetch
@@ -44,7 +44,7 @@ class Bench:
         photos = [photo(NUMBER_42) for _ in range(count)]
         await self.buffer.put(
             [
-                self.flow.entry(one, self.route, tenant, "job", index)
+                self.flow.entry(one, Way(self.route), tenant, job="job", index=index)
                 for index, one in enumerate(photos)
             ]
         )
@@ -173,7 +173,7 @@ async def test_jobs_take_turns():
     async with running(provider) as bench:
         await bench.job(400)
         await held_up(provider)
-        late = bench.flow.entry(photo(NUMBER_42), bench.route, ANN, "other", 1000)
+        late = bench.flow.entry(photo(NUMBER_42), Way(bench.route), ANN, job="other", index=1000)
         await bench.buffer.put([late])
         await asyncio.sleep(0.1)
         gate.set()
@@ -216,7 +216,7 @@ async def test_providers_that_are_gone():
     provider = ScriptedProvider()
     async with running(provider) as bench:
         old = [
-            bench.flow.entry(photo(NUMBER_42), bench.route, CROWD, "job", index)
+            bench.flow.entry(photo(NUMBER_42), Way(bench.route), CROWD, job="job", index=index)
             for index in range(2)
         ]
         lost = old[0].lane._replace(provider="gone")
@@ -228,7 +228,7 @@ async def test_providers_that_are_gone():
 async def test_routes_that_are_gone():
     """Where there is none for its task, its result says so."""
     async with running(ScriptedProvider()) as bench:
-        old = bench.flow.entry(photo(NUMBER_42), bench.route, CROWD, "job", 0)
+        old = bench.flow.entry(photo(NUMBER_42), Way(bench.route), CROWD, job="job", index=0)
         await bench.buffer.put([replace(old, lane=old.lane._replace(task=Task.TEXT), route="text")])
         (outcome,) = (await bench.results(1)).values()
         assert isinstance(outcome.error, NotServed)
@@ -259,7 +259,7 @@ async def test_no_room_to_fetch():
         await bench.job(1)
         await held_up(provider)
         url = Photo("url", b"https://shop.example/42.png", URL, Size(0, 0))
-        await bench.buffer.put([bench.flow.entry(url, bench.route, CROWD, "job", 1)])
+        await bench.buffer.put([bench.flow.entry(url, Way(bench.route), CROWD, job="job", index=1)])
         await asyncio.sleep(0.2)
         assert fetched == []
         gate.set()

@@ -16,7 +16,7 @@ from gateway.core.clock import steady
 from gateway.core.errors import BilledUnknown, UpstreamFailed, UpstreamThrottled
 from gateway.core.events import BreakerChanged, CanvasAnswered, Events, FellBack
 from gateway.core.fault_names import FAULTS
-from gateway.core.model import Fallback, Outcome, Photo, Route, Size, Tenant
+from gateway.core.model import Fallback, Outcome, Photo, Route, Size, Tenant, Way
 from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import total
 from gateway.pipeline.canvas_call import PipelineRules
@@ -68,7 +68,10 @@ class Bench:
 
     async def job(self, count: int) -> None:
         route = self.routes["objects"]
-        entries = [self.flow.entry(red(), route, ANN, "job", index) for index in range(count)]
+        entries = [
+            self.flow.entry(red(), Way(route), ANN, job="job", index=index)
+            for index in range(count)
+        ]
         await self.buffer.put(entries)
 
     async def results(self, count: int) -> Sequence[Outcome]:

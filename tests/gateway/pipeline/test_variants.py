@@ -9,7 +9,7 @@ import pytest
 from gateway.app import running
 from gateway.core.errors import BadFormat, UpstreamFailed
 from gateway.core.events import CallFailed, CanvasAnswered
-from gateway.core.model import Tenant
+from gateway.core.model import Tenant, Way
 from gateway.ledger.accounts import Account
 from gateway.store.codec import pack_entry, unpack_entry
 from gateway.testing.gateway import parts_of
@@ -235,7 +235,7 @@ class TestVariants:
         target."""
         async with world() as each:
             entry = each.parts.flow.entry(
-                large(), each.parts.routes["objects"], ANN, "job", 3, variant="finer"
+                large(), Way(each.parts.routes["objects"], "finer"), ANN, job="job", index=3
             )
             assert unpack_entry(pack_entry(entry), entry.photo.data) == entry
             old = pack_entry(entry).replace(b"\xa7variant\xa5finer", b"\xa7changed\xa5finer")

@@ -1,0 +1,110 @@
+"""Entries are written with the fields that Redis and the files of earlier versions hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.core.model import Entry, Lane, Photo, Size, Step
+from gateway.store.codec import pack_entry, unpack_entry
+from providers.detection import WHOLE, Detection, Task
+from thresholds.shape import ALONE, Shape
+
+DETECTION = {
+    "label": "red",
+    "score": 0.5,
+    "box": [0.0, 0.0, 1.0, 1.0],
+    "kind": "",
+    "polygon": [],
+    "key": None,
+    "parent": None,
+    "details": {},
+    "landmarks": [],
+}
+STEP = {
+    "stage": 0,
+    "provider": "eye",
+    "canvas": "c0ffee",
+    "shape": [2, 2],
+    "photos": 4,
+    "calls": 1,
+    "waited_s": 0.25,
+    "composed_s": 0.125,
+    "asked_s": 1.5,
+    "found": [DETECTION],
+    "reason": "unsure",
+    "free": False,
+    "owes": None,
+    "fallback": False,
+}
+
+
+def written(task: str, wanted: list[str]) -> dict[str, Any]:
+    """The fields of an entry as earlier versions wrote them, in their order."""
+    return {
+        "photo": {
+            "id": "p",
+            "data": b"",
+            "format": "PNG",
+            "size": [4, 3],
+            "orientation": 1,
+            "hops": 0,
+        },
+        "route": "r",
+        "tenant": "ann",
+        "lane": ["eye", task, "us", [1, 1]],
+        "accepted_at": 1.0,
+        "put_at": 2.0,
+        "due_at": 3.0,
+        "deadline_at": 4.0,
+        "stage": 1,
+        "steps": [STEP],
+        "job": "job",
+        "index": 7,
+        "turn": 2,
+        "variant": "finer",
+        "watched": False,
+        "wanted": wanted,
+    }
+
+
+def entry(task: Task) -> Entry:
+    """The same entry, of a client that names no extras and no labels."""
+    detections = (Detection("red", 0.5, WHOLE),)
+    step = Step(0, "eye", "c0ffee", Shape(2, 2), 4, 1, 0.25, 0.125, 1.5, detections, "unsure")
+    photo, lane = Photo("p", b"abc", "PNG", Size(4, 3)), Lane("eye", task, "us", ALONE)
+    more = {"job": "job", "index": 7, "turn": 2, "variant": "finer"}
+    return Entry(photo, "r", "ann", lane, 1.0, 2.0, 3.0, 4.0, 1, (step,), **more)
+
+
+ENTRIES = [
+    (replace(entry(Task.EXTRAS), extras=("hue?n=3", "mood")), ["hue?n=3", "mood"]),
+    (replace(entry(Task.LABELS), only_labels=("cat",)), ["cat"]),
+    (replace(entry(Task.OBJECTS), only_labels=("cat",)), ["cat"]),
+    (entry(Task.MODERATION), []),
+]
+
+
+@pytest.mark.parametrize(("entry", "wanted"), ENTRIES)
+def test_an_entry_is_written_as_earlier_versions_wrote_it(entry: Entry, wanted: list[str]) -> None:
+    """The bytes of an entry are those that earlier versions wrote for it."""
+    fields = written(entry.lane.task, wanted)
+    assert pack_entry(entry) == msgspec.msgpack.encode(fields)
+
+
+@pytest.mark.parametrize(("entry", "wanted"), ENTRIES)
+def test_an_entry_of_an_earlier_version_is_read(entry: Entry, wanted: list[str]) -> None:
+    """What an earlier version wrote under `wanted` is read by the task: extras, or labels."""
+    packed = msgspec.msgpack.encode(written(entry.lane.task, wanted))
+    assert unpack_entry(packed, b"abc") == entry
+
+
+def test_an_entry_without_later_fields_is_read() -> None:
+    """An entry from before variants, watched photos and lists has the defaults of these."""
+    later = ("variant", "watched", "wanted")
+    fields = {name: value for name, value in written("labels", []).items() if name not in later}
+    read = unpack_entry(msgspec.msgpack.encode(fields), b"abc")
+    assert read == replace(entry(Task.LABELS), variant="target")
