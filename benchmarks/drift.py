@@ -126,7 +126,7 @@ class World:
     async def agreement(self, data: bytes, outcome: Outcome) -> float:
         if data not in self._alone:
             self._alone[data] = await self.parts.flow.watch(photo(data), self.route, WHO, "exact")
-        return likeness(self._alone[data].found, outcome.found)
+        return likeness(self._alone[data].detections, outcome.detections)
 
     async def phase(self, files: Sequence[bytes], photos: int) -> Phase:
         """So many photos, one after another of the files."""

@@ -127,7 +127,9 @@ class Service:
         told = {
             task: replace(
                 outcome,
-                found=tuple(self.names.translate(outcome.found, task, self._spoken(outcome), to)),
+                detections=tuple(
+                    self.names.translate(outcome.detections, task, self._spoken(outcome), to)
+                ),
             )
             for task, outcome in answer.outcomes.items()
         }

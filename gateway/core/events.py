@@ -26,7 +26,7 @@ class CanvasAnswered:
     layout: Layout
     picture: Picture
     entries: Sequence[Entry]
-    found: Sequence[Detection]
+    detections: Sequence[Detection]
     calls: int
     composed_s: float
     asked_s: float

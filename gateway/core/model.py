@@ -166,7 +166,7 @@ class Step:
     waited_s: float
     composed_s: float
     asked_s: float
-    found: tuple[Detection, ...]
+    detections: tuple[Detection, ...]
     reason: str = ""
     free: bool = False
     """Asked of the route's companion: nobody is billed."""
@@ -226,7 +226,7 @@ class Outcome:
     """What became of a photo: detections as fractions of it, or an error."""
 
     photo: Photo | None
-    found: tuple[Detection, ...] = ()
+    detections: tuple[Detection, ...] = ()
     steps: tuple[Step, ...] = ()
     error: GatewayError | None = None
 

@@ -339,7 +339,7 @@ def _annotated(asked: CanvasAnswered) -> Image.Image:
             d.label,
             d.score,
         )
-        for d in asked.found
+        for d in asked.detections
         if d.kind != "WORD" and d.score >= 0.3
     ]
     return annotate(image.convert("RGB"), cells, marks)

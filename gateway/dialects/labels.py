@@ -33,6 +33,7 @@ def marked(answers: Sequence[ItemAnswer]) -> Mapping[str, str]:
         if task == Task.LABELS
     ]
     boxed = any(
-        outcome.found and not any(d.kind == "LABEL" for d in outcome.found) for outcome in asked
+        outcome.detections and not any(d.kind == "LABEL" for d in outcome.detections)
+        for outcome in asked
     )
     return FROM_BOXES if boxed else {}

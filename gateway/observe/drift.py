@@ -132,7 +132,7 @@ class DriftMonitor:
         """Those of which all is known wait with the others: overlooked more seldom, they would
         speak too loudly."""
         route = self._routes[entry.route]
-        target = outcome.found if entry.variant == TARGET else None
+        target = outcome.detections if entry.variant == TARGET else None
         tenant = Tenant(entry.tenant, entry.lane.pool)
         try:
             alone = _alone(route, outcome)
@@ -172,7 +172,7 @@ class DriftMonitor:
         outcome = await self._ask(photo, way, sample.tenant)
         if outcome.error is not None:
             raise outcome.error
-        return outcome.found
+        return outcome.detections
 
     # -- what comes of it
 
@@ -199,7 +199,7 @@ def _alone(route: Route, outcome: Outcome) -> Found | None:
     """What the provider said of the photo alone, where it was asked so on the way: that is not paid
     for twice."""
     alone = (
-        step.found
+        step.detections
         for step in outcome.steps
         if step.shape == ALONE and step.provider == route.provider
     )

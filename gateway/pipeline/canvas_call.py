@@ -118,7 +118,7 @@ class CanvasCall:
                 sheet.layout,
                 sheet.picture,
                 entries,
-                answer.found,
+                answer.detections,
                 answer.calls,
                 composed_s,
                 answer.asked_s,
@@ -128,7 +128,7 @@ class CanvasCall:
         )
         seen = [(index, entry) for index, entry in enumerate(entries) if index not in sheet.broken]
         self.crowds.saw(
-            self.askers[lane.provider].provider.about, lane.task, answer.found, len(seen)
+            self.askers[lane.provider].provider.about, lane.task, answer.detections, len(seen)
         )
         return AnsweredCanvas(
             canvas, lane, sheet.layout, seen, answer, claimed_at, composed_s, free
@@ -159,7 +159,7 @@ class CanvasCall:
     def doubts(self, looked: AnsweredCanvas) -> Mapping[int, str]:
         """The photos of which the canvas cannot tell, by their places, and why."""
         most = self.askers[looked.lane.provider].provider.about.most.get(looked.lane.task)
-        return doubted(looked.layout, looked.lane.task, looked.answer.found, most)
+        return doubted(looked.layout, looked.lane.task, looked.answer.detections, most)
 
     def charged(self, looked: AnsweredCanvas, commit: Commit) -> Commit:
         """The commit that ends a canvas, with its bill."""

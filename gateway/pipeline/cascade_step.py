@@ -243,7 +243,7 @@ class CascadeStep:
         await asyncio.gather(self.canvas(lane, entries[:half]), self.canvas(lane, entries[half:]))
 
     async def _judge(self, looked: AnsweredCanvas) -> None:
-        found = looked.answer.found
+        found = looked.answer.detections
         crossings = {self.canvases.cascade(entry).crossing for entry in looked.entries}
         own = {crossing: ungrid(looked.layout, found, crossing=crossing) for crossing in crossings}
         doubts = self.canvases.doubts(looked)
@@ -252,7 +252,7 @@ class CascadeStep:
         for (index, entry), step in zip(looked.photos, self.canvases.steps(looked), strict=True):
             await asyncio.sleep(0)  # a verdict may take a millisecond, and others wait for the loop
             its = tuple(own[self.canvases.cascade(entry).crossing][index])
-            after = self._concluded(entry, replace(step, found=its), doubts.get(index, ""))
+            after = self._concluded(entry, replace(step, detections=its), doubts.get(index, ""))
             if isinstance(after, Settlement):
                 ends.append(after)
             else:
@@ -276,7 +276,7 @@ class CascadeStep:
         stage = entry.stage if step.fallback else cascade.reached(entry.stage, step.shape.cells)
         steps = (*entry.steps, replace(step, stage=stage))
         if step.fallback:
-            verdict, found = Verdict(0, "fallback"), tuple(step.found)
+            verdict, found = Verdict(0, "fallback"), tuple(step.detections)
         else:
             verdict, seen = cascade.conclude(stage, _seen(entry.photo, cascade, steps))
             verdict, found = self._within(verdict, entry, cascade, stage), tuple(seen)
@@ -287,7 +287,7 @@ class CascadeStep:
                 replace(entry, lane=entry.lane._replace(shape=ALONE), stage=stage, steps=steps)
             )
         if verdict.accepted:
-            answer = Outcome(entry.photo, found=found, steps=steps)
+            answer = Outcome(entry.photo, detections=found, steps=steps)
             provider = self.canvases.routes[entry.route].provider if step.free else step.provider
             return Settlement(entry, answer, self.canvases.usd(provider, entry))
         return self._later(replace(entry, steps=steps), stage + verdict.skip)
@@ -335,7 +335,7 @@ class CascadeStep:
 def _seen(photo: Photo, cascade: Cascade, steps: Sequence[Step]) -> Evidence:
     stages = cascade.stages
     looks = (
-        Look(stages[step.stage].shape, step.found, stages[step.stage].provider or "")
+        Look(stages[step.stage].shape, step.detections, stages[step.stage].provider or "")
         for step in steps
     )
     return Evidence(PhotoFacts(*photo.size, len(photo.data)), tuple(looks))

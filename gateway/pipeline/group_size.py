@@ -29,7 +29,7 @@ class GroupSizer:
         if isinstance(event, Settled) and (route := self._routes.get(event.entry.route)):
             entry, outcome = event.entry, event.outcome
             if outcome.error is None and not entry.watched and route.in_groups(entry.only_labels):
-                flagged = _flagged(concerning(outcome.found, entry.only_labels), route.cascade)
+                flagged = _flagged(concerning(outcome.detections, entry.only_labels), route.cascade)
                 self._rates[route.name] = self._rates[route.name].add(flagged=flagged)
                 self._tell(route)
 

@@ -181,15 +181,17 @@ class GroupTester:
         """
         cascade = self.rounds.canvases.cascade(entry)
         if looked.layout.shape == ALONE:
-            (own,) = ungrid(looked.layout, looked.answer.found)
+            (own,) = ungrid(looked.layout, looked.answer.detections)
             step = replace(
-                step, stage=len(cascade.stages) - 1, found=tuple(own), reason="last stage"
+                step, stage=len(cascade.stages) - 1, detections=tuple(own), reason="last stage"
             )
             clean = not cascade.groups or _verdict(cascade, cascade.groups[-1], entry, own).accepted
             return clean, self._end(entry, step, own)
         stage = shown_as(cascade, entry, looked.layout, index, self._canvas_px(looked.lane))
         verdict = (
-            _verdict(cascade, stage, entry, looked.answer.found) if stage is not None else UNKNOWN
+            _verdict(cascade, stage, entry, looked.answer.detections)
+            if stage is not None
+            else UNKNOWN
         )
         verdict = Verdict(1, doubt) if doubt else verdict
         at = cascade.groups[0] if stage is None else stage
@@ -281,7 +283,7 @@ def _told(entry: Entry) -> float:
         each
         for step in entry.steps
         if step.free
-        for each in concerning(step.found, entry.only_labels)
+        for each in concerning(step.detections, entry.only_labels)
     )
     return max((each.score for each in found), default=0.0)
 

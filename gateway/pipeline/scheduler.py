@@ -405,7 +405,7 @@ class Scheduler:
         return (
             outcome
             if outcome.photo
-            else Outcome(entry.photo, outcome.found, outcome.steps, outcome.error)
+            else Outcome(entry.photo, outcome.detections, outcome.steps, outcome.error)
         )
 
     def _too_late(self, entry: Entry) -> Outcome:

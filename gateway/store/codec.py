@@ -3,7 +3,8 @@ travel beside."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 
 import msgspec
 from msgspec import Struct
@@ -15,9 +16,28 @@ from thresholds.shape import Shape
 from thresholds.variants import TARGET
 
 
+class _Step(Struct):
+    """A step as it is written: the fields of `Step` in its order, `found` holds the detections."""
+
+    stage: int
+    provider: str
+    canvas: str
+    shape: Shape
+    photos: int
+    calls: int
+    waited_s: float
+    composed_s: float
+    asked_s: float
+    found: tuple[Detection, ...]
+    reason: str = ""
+    free: bool = False
+    owes: float | None = None
+    fallback: bool = False
+
+
 class _Outcome(Struct, array_like=True):
     found: tuple[Detection, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[_Step, ...]
     code: str
     message: str
     size: tuple[int, int] | None
@@ -36,7 +56,7 @@ class _Entry(Struct):
     due_at: float
     deadline_at: float
     stage: int = 0
-    steps: tuple[Step, ...] = ()
+    steps: tuple[_Step, ...] = ()
     job: str = ""
     index: int = 0
     turn: int = 0
@@ -45,6 +65,7 @@ class _Entry(Struct):
     wanted: tuple[str, ...] = ()
 
 
+_STEP_FIELDS = [field.name for field in fields(Step)]
 _encode = msgspec.msgpack.Encoder().encode
 _entries = msgspec.msgpack.Decoder(_Entry)
 _outcomes = msgspec.msgpack.Decoder(_Outcome)
@@ -74,7 +95,7 @@ def pack_entry(entry: Entry) -> bytes:
             due_at=entry.due_at,
             deadline_at=entry.deadline_at,
             stage=entry.stage,
-            steps=entry.steps,
+            steps=_written(entry.steps),
             job=entry.job,
             index=entry.index,
             turn=entry.turn,
@@ -99,7 +120,7 @@ def unpack_entry(packed: bytes, data: bytes) -> Entry:
         due_at=row.due_at,
         deadline_at=row.deadline_at,
         stage=row.stage,
-        steps=row.steps,
+        steps=_read(row.steps),
         job=row.job,
         index=row.index,
         turn=row.turn,
@@ -116,11 +137,20 @@ def pack_outcome(outcome: Outcome) -> bytes:
         (outcome.error.code, str(outcome.error)) if outcome.error is not None else ("", "")
     )
     size = outcome.photo.size if outcome.photo is not None and outcome.photo.pixels else None
-    return _encode(_Outcome(outcome.found, outcome.steps, code, message, size))
+    return _encode(_Outcome(outcome.detections, _written(outcome.steps), code, message, size))
 
 
 def unpack_outcome(packed: bytes) -> tuple[Outcome, Size | None]:
     """The outcome, without its photo, and the photo's size where it is a picture."""
     out = _outcomes.decode(packed)
     error: GatewayError | None = named(out.code, out.message) if out.code else None
-    return Outcome(None, out.found, out.steps, error), Size(*out.size) if out.size else None
+    size = Size(*out.size) if out.size else None
+    return Outcome(None, out.found, _read(out.steps), error), size
+
+
+def _written(steps: Sequence[Step]) -> tuple[_Step, ...]:
+    return tuple(_Step(*(getattr(step, name) for name in _STEP_FIELDS)) for step in steps)
+
+
+def _read(rows: Sequence[_Step]) -> tuple[Step, ...]:
+    return tuple(Step(*msgspec.structs.astuple(row)) for row in rows)

@@ -43,7 +43,7 @@ class UpstreamAnswer:
     """What a provider saw, how many calls it took, and how long all of it lasted, pauses
     included."""
 
-    found: Sequence[Detection]
+    detections: Sequence[Detection]
     calls: int
     asked_s: float
 

@@ -156,7 +156,7 @@ class AzureDialect:
         assert answer.photo is not None
         size, found = (
             answer.photo.size,
-            {task: outcome.found for task, outcome in answer.outcomes.items()},
+            {task: outcome.detections for task, outcome in answer.outcomes.items()},
         )
         extras = {each.label: each.details["raw"] for each in found.pop(Task.EXTRAS, ())}
         told = {

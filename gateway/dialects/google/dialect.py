@@ -194,7 +194,7 @@ def _response(answer: ItemAnswer, most: Mapping[Task, int]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for task, outcome in answer.outcomes.items():
         if answer.photo is not None and outcome.error is None:
-            told |= told_of(task, outcome.found, answer.photo.size, most.get(task, 0))
+            told |= told_of(task, outcome.detections, answer.photo.size, most.get(task, 0))
     if answer.error is not None:
         status, message = status_of(answer.error)
         told["error"] = {"code": status.code, "message": message}

@@ -25,9 +25,9 @@ def photo_out(name: str, outcome: Outcome, size: Size | None, options: Options) 
     problem = Problem(outcome.error.code, str(outcome.error)) if outcome.error is not None else None
     width, height = size or (0, 0)
     ordered = (
-        outcome.found
+        outcome.detections
         if options.task == Task.TEXT
-        else sorted(outcome.found, key=lambda d: -d.score)
+        else sorted(outcome.detections, key=lambda d: -d.score)
     )
     chosen = [d for d in concerning(ordered, options.labels) if d.score >= options.min_score]
     found = [_found(d, width, height) for d in chosen[: options.max_results]]

@@ -99,7 +99,7 @@ class RekognitionDialect:
         (answer,) = answers
         if answer.error is not None:
             raise answer.error
-        found = {task: outcome.found for task, outcome in answer.outcomes.items()}
+        found = {task: outcome.detections for task, outcome in answer.outcomes.items()}
         return _reply(200, ANSWERS[type(question.options)](question.options, found))
 
     def render_error(self, error: GatewayError) -> Reply:

@@ -209,7 +209,7 @@ class Collector:
             self.unanswered.append(question)
             raise
         else:
-            self.store.put(question, answer.found)
+            self.store.put(question, answer.detections)
 
 
 class StoredAnswer(NamedTuple):

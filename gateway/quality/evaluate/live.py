@@ -157,7 +157,7 @@ async def ask(
         await asyncio.gather(serving, return_exceptions=True)
         parts.studio.close()
         await parts.stores.close()
-    found = {key: outcome.found for key, outcome in outcomes.items() if outcome.error is None}
+    found = {key: outcome.detections for key, outcome in outcomes.items() if outcome.error is None}
     prices = {
         name: provider.about.price_of(route.task) for name, provider in parts.providers.items()
     }

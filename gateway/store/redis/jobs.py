@@ -206,7 +206,10 @@ class RedisStore:
         """Photos in the buffer are settled by its commits, and stay there if they are settled
         here."""
         sized = Outcome(
-            Photo("", b"", "", size) if size else None, outcome.found, outcome.steps, outcome.error
+            Photo("", b"", "", size) if size else None,
+            outcome.detections,
+            outcome.steps,
+            outcome.error,
         )
         failed = int(outcome.error is not None)
         await self._run(

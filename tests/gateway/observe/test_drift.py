@@ -160,10 +160,10 @@ class TestDrift:
         async with world(agreement=0.5) as each:
             for _ in range(3):
                 await each.grid(ordinary)
-            assert not any(outcome.found for outcome in await each.grid(kind))
+            assert not any(outcome.detections for outcome in await each.grid(kind))
             await each.until("exact", kind, grids=12)
             assert each.way == ["strict", "finer", "exact"]
-            assert all(len(outcome.found) == 1 for outcome in await each.grid(kind, photos=2))
+            assert all(len(outcome.detections) == 1 for outcome in await each.grid(kind, photos=2))
             await each.until("target", ordinary, grids=40)
             assert each.way == ["strict", "finer", "exact", "finer", "strict", "target"]
         told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
@@ -428,7 +428,7 @@ class TestHarmless:
         eye = ScriptedProvider(once, introduced=about("eye"))
         async with world(eye, share=1) as each:
             asked = [each.parts.flow.answer([ordinary()], each.route, ANN) for _ in range(9)]
-            assert all(outcome.found for (outcome,) in await asyncio.gather(*asked))
+            assert all(outcome.detections for (outcome,) in await asyncio.gather(*asked))
 
     async def test_clients_first(self, world):
         """What is watched waits until no client's photo does."""
@@ -454,7 +454,7 @@ class TestHarmless:
         at a time."""
         async with world() as each:
             outcome = await each.parts.flow.watch(tiny(), Way(each.route), ANN)
-            assert outcome.found == ()
+            assert outcome.detections == ()
             assert [str(asked.layout.shape) for asked in each.told.of(CanvasAnswered)] == ["3x3"]
 
     async def test_stopping(self, world):

@@ -209,7 +209,7 @@ async def until(true: Callable[[], object]) -> None:
 
 def labels(outcomes: Iterable[Outcome]) -> list[list[str]]:
     assert not [outcome.error for outcome in outcomes if outcome.error]
-    return [[each.label for each in outcome.found] for outcome in outcomes]
+    return [[each.label for each in outcome.detections] for outcome in outcomes]
 
 
 class TestClearing:
@@ -229,11 +229,11 @@ class TestClearing:
         async with running(eye()) as bench:
             outcomes = await bench.ask(*(clean() for _ in range(8)), bad())
             assert labels(outcomes) == [[]] * 8 + [["Unsafe"]]
-            assert outcomes[-1].found[0].score == 1.0
-            assert outcomes[-1].found[0].details == {"level": 1}
+            assert outcomes[-1].detections[0].score == 1.0
+            assert outcomes[-1].detections[0].details == {"level": 1}
             assert outcomes[-1].steps[-1].shape == ALONE
             for outcome in outcomes:
-                assert all(step.found == () for step in outcome.steps if step.shape != ALONE)
+                assert all(step.detections == () for step in outcome.steps if step.shape != ALONE)
                 assert all("Unsafe" not in step.reason for step in outcome.steps)
 
     async def test_halving(self):
@@ -280,7 +280,7 @@ class TestClearing:
         ) as bench:
             outcomes = await bench.ask(faint, clean())
             assert bench.shapes[:2] == ["2x1", "1x1"]
-            assert [outcome.found[0].score for outcome in outcomes[:1]] == [
+            assert [outcome.detections[0].score for outcome in outcomes[:1]] == [
                 pytest.approx(0.35, abs=0.03)
             ]
             assert labels(outcomes) == [["Unsafe"], []]
@@ -308,8 +308,8 @@ class TestClearing:
             eye(graded), moderation("2x2", "2x1", cascade=cascade("2x2", "2x1", threshold=1.0))
         ) as bench:
             outcomes = await bench.ask(bad(side=12), clean(), clean(), clean())
-            assert outcomes[0].found[0].details["likelihood"] == 2
-            assert [outcome.found for outcome in outcomes[1:]] == [()] * 3
+            assert outcomes[0].detections[0].details["likelihood"] == 2
+            assert [outcome.detections for outcome in outcomes[1:]] == [()] * 3
 
     async def test_orientation(self):
         """Photos of both orientations in one square grid are all shown no smaller than their
@@ -433,7 +433,8 @@ class TestProperties:
             assert labels(outcomes) == [["Unsafe"] if side else [] for side in sides]
             for side, outcome in zip(sides, outcomes, strict=True):
                 assert not side or (
-                    outcome.steps[-1].shape == ALONE and outcome.found == outcome.steps[-1].found
+                    outcome.steps[-1].shape == ALONE
+                    and outcome.detections == outcome.steps[-1].detections
                 )
             biggest = Shape.parse(shapes[0]).cells
             assert provider.calls <= len(sides) * (2 + biggest.bit_length())
@@ -879,7 +880,8 @@ async def test_a_replica_dies_amid_splitting(server):
             await groups_at(two, other).canvas(LANE, left)
         await heard.until(lambda: len(heard.outcomes) == 4)
         found = {
-            name: [each.label for each in outcome.found] for name, outcome in heard.outcomes.items()
+            name: [each.label for each in outcome.detections]
+            for name, outcome in heard.outcomes.items()
         }
         assert found == {"a": [], "b": [], "c": ["Unsafe"], "d": []}
         account = total(await two.ledger.accounts())

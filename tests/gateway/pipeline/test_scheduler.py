@@ -166,7 +166,7 @@ def block(colour: str, size: tuple[int, int] = (320, 320), side: int = 60) -> Ph
 
 def labels(outcome: Outcome) -> list[str]:
     assert outcome.error is None
-    return [detection.label for detection in outcome.found]
+    return [detection.label for detection in outcome.detections]
 
 
 def broken() -> Photo:
@@ -197,7 +197,7 @@ class TestGathering:
         ]
         async with running(ScriptedProvider(), served("2x2")) as bench:
             for outcome in await bench.each(*map(photo, data)):
-                (seen,) = outcome.found
+                (seen,) = outcome.detections
                 assert seen.box == pytest.approx((0.25, 0.25, 0.75, 0.75), abs=0.02)
 
     @pytest.mark.parametrize(("count", "cells"), [(1, {1}), (2, {2}), (3, {3, 4})])
@@ -329,8 +329,8 @@ class TestJudging:
                 (0, "2x2"),
                 (1, "1x1"),
             ]
-            assert again.found == again.steps[-1].found
-            assert again.found[0].score == 1.0
+            assert again.detections == again.steps[-1].detections
+            assert again.detections[0].score == 1.0
             assert again.share == 1.25
             assert "blue 0.75 under 0.90" in again.steps[0].reason
 
@@ -455,7 +455,7 @@ class TestText:
         async with running(provider, route) as bench:
             first, second = await bench.each(*(block(c, (300, 310)) for c in ("red", "blue")))
             for outcome in (first, second):
-                assert [d.label for d in outcome.found] == ["12", "12"]
+                assert [d.label for d in outcome.detections] == ["12", "12"]
                 assert [str(step.shape) for step in outcome.steps][1:] == ["1x1"]
                 assert outcome.steps[0].reason == "text mixed with a neighbour's"
                 assert outcome.share == 1.5
@@ -472,7 +472,7 @@ class TestText:
         provider = ScriptedProvider(slowly, introduced=introduced)
         async with running(provider, replace(route, max_wait_s=0.0)) as bench:
             asking = bench.ask(*(block(c, (300, 310)) for c in ("red", "blue")), deadline_s=0.52)
-            assert all(outcome.found == () for outcome in await asking)
+            assert all(outcome.detections == () for outcome in await asking)
 
     async def test_reading_ended(self):
         """Photos of a canvas with as many words as the provider tells at most are asked about
@@ -480,7 +480,9 @@ class TestText:
         provider, route = self.reader(most={Task.TEXT: 1})
         async with running(provider, route) as bench:
             outcomes = await bench.each(*(block(c, (300, 310)) for c in ("red", "blue")))
-            assert all([d.label for d in outcome.found] == ["12", "12"] for outcome in outcomes)
+            assert all(
+                [d.label for d in outcome.detections] == ["12", "12"] for outcome in outcomes
+            )
 
 
 class TestBadPhotos:
@@ -884,7 +886,7 @@ class TestLeaving:
             except asyncio.CancelledError:
                 return None
             assert outcome.error is None
-            return number_on(outcome.found)
+            return number_on(outcome.detections)
 
         async with running(provider, route) as bench:
             read = await asyncio.gather(*map(client, range(clients)))

@@ -56,7 +56,9 @@ async def test_text_edge_to_edge(tmp_path, left, right):
         )
     parts.studio.close()
     await parts.providers["ocr"].close()
-    read = [" ".join(d.label for d in outcome.found if d.kind == "LINE") for outcome in outcomes]
+    read = [
+        " ".join(d.label for d in outcome.detections if d.kind == "LINE") for outcome in outcomes
+    ]
     assert parts.routes["text"].task == Task.TEXT
     assert read == [left, right]
     assert [str(step.shape) for step in outcomes[0].steps] == ["1x2", "1x1"]

@@ -189,7 +189,7 @@ async def test_jobs_are_patient():
     async with running(provider, job_tries_s=0, job_pause_s=0.05) as bench:
         await bench.job(4)
         results = await bench.results(4)
-        assert [number_on(outcome.found) for outcome in results.values()] == [42] * 4
+        assert [number_on(outcome.detections) for outcome in results.values()] == [42] * 4
         assert provider.calls == 5
 
 
@@ -222,7 +222,7 @@ async def test_providers_that_are_gone():
         lost = old[0].lane._replace(provider="gone")
         await bench.buffer.put([replace(old[0], lane=lost), replace(old[1], route="renamed")])
         results = await bench.results(2)
-        assert [number_on(outcome.found) for outcome in results.values()] == [42, 42]
+        assert [number_on(outcome.detections) for outcome in results.values()] == [42, 42]
 
 
 async def test_routes_that_are_gone():
@@ -265,4 +265,4 @@ async def test_no_room_to_fetch():
         gate.set()
         results = await bench.results(2)
         assert fetched == ["url"]
-        assert number_on(results[1].found) == 42
+        assert number_on(results[1].detections) == 42

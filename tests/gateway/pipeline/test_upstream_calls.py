@@ -150,7 +150,7 @@ async def running(
 
 def labels(outcome: Outcome) -> list[str]:
     assert outcome.error is None
-    return [detection.label for detection in outcome.found]
+    return [detection.label for detection in outcome.detections]
 
 
 class TestRate:

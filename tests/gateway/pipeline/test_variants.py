@@ -100,7 +100,7 @@ class TestCompanion:
         async with world() as each:
             (outcome,) = await each.ask(large())
             assert asked(outcome) == [("det", "1x1")]
-            assert [d.label for d in outcome.found] == ["red"]
+            assert [d.label for d in outcome.detections] == ["red"]
             assert each.eye.calls == 0
 
     async def test_joins(self, world):

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.core.model import Entry, Lane, Photo, Size, Step
-from gateway.store.codec import pack_entry, unpack_entry
+from gateway.core.model import Entry, Lane, Outcome, Photo, Size, Step
+from gateway.store.codec import pack_entry, pack_outcome, unpack_entry, unpack_outcome
 from providers.detection import WHOLE, Detection, Task
 from thresholds.shape import ALONE, Shape
 
@@ -108,3 +108,12 @@ def test_an_entry_without_later_fields_is_read() -> None:
     fields = {name: value for name, value in written("labels", []).items() if name not in later}
     read = unpack_entry(msgspec.msgpack.encode(fields), b"abc")
     assert read == replace(entry(Task.LABELS), variant="target")
+
+
+def test_an_outcome_is_written_and_read_as_earlier_versions_did() -> None:
+    """The bytes of an outcome are those that earlier versions wrote for it, and are read again."""
+    each = entry(Task.LABELS)
+    outcome = Outcome(each.photo, each.steps[0].detections, each.steps)
+    packed = pack_outcome(outcome)
+    assert packed == msgspec.msgpack.encode([[DETECTION], [STEP], "", "", [4, 3]])
+    assert unpack_outcome(packed) == (replace(outcome, photo=None), Size(4, 3))

@@ -308,7 +308,7 @@ async def test_outcomes(buffer):
         await settle(buffer, b, outcome=Outcome(b.photo, error=UpstreamFailed("no answer")))
         await heard.until(lambda: len(heard.outcomes) == 2, 5)
         assert heard.losses == []
-    assert heard.outcomes["a"].found == found
+    assert heard.outcomes["a"].detections == found
     assert isinstance(heard.outcomes["b"].error, UpstreamFailed)
     assert str(heard.outcomes["b"].error) == "no answer"
     assert "j" not in heard.outcomes

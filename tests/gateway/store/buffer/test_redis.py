@@ -125,7 +125,7 @@ class TestReplicas:
                 Commit(settled=[Settlement(each, Outcome(each.photo, found)) for each in taken])
             )
             await heard.until(lambda: len(heard.outcomes) == 2)
-            assert heard.outcomes["a"].found == found
+            assert heard.outcomes["a"].detections == found
             assert others.outcomes == {}
         assert await keys() == set()
 
