@@ -7,7 +7,7 @@ SHARED ?= ../shared
 JS     := tests/js
 
 .DEFAULT_GOAL := help
-.PHONY: help install redis javascript demo run test lint bench grade quality chaos soak clean
+.PHONY: help install redis javascript demo run test unit coverage lint bench grade quality chaos soak clean
 
 MINUTES ?= 30
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
@@ -77,8 +77,17 @@ endif
 run: install ## start the gateway as imgrid.yaml says
 	$(BIN)/imgrid serve
 
+# One process a core, two at least. Compiled modules are kept, or every process would compile them all again.
+PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n auto --dist worksteal
+
 test: install redis javascript ## the tests
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
+
+unit: install ## the tests that need neither Redis nor an SDK: under a minute
+	$(PYTEST) -m unit
+
+coverage: install redis javascript ## the tests, and which lines and branches they do not reach: bench-out/coverage
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html:bench-out/coverage
 
 lint: install ## lint, format and types
 	$(BIN)/ruff check

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from gateway.store.redis.connection import Commands, connect
 from gateway.testing.redis_server import RedisServer
+from tests.support import markers
 
 os.environ["COLUMNS"] = "120"  # tables that the command prints do not depend on the terminal
 
@@ -16,6 +17,18 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    markers.mark(items)
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes `-n auto` starts: two at least, as many tests wait rather than compute."""
+    return max(
+        2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+    )
 
 
 @pytest.fixture(scope="session")

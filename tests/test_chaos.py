@@ -5,15 +5,15 @@ import asyncio
 import sys
 from collections import Counter
 from io import BytesIO
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from providers.shapes import find
+from tests.support.paths import ROOT
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+BENCHMARKS = ROOT / "benchmarks"
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gateway.config import settings
 from gateway.testing.redis_server import free_port
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE, COMPOSE, CONFIG = (
     ROOT / "docker/Dockerfile",
     ROOT / "docker-compose.yml",

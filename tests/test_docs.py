@@ -1,7 +1,6 @@
 """What the documentation says is there, is there; and what is there is documented."""
 
 import re
-from pathlib import Path
 
 import pytest
 import typer
@@ -16,8 +15,8 @@ from gateway.observe.metrics import Metrics
 from providers import registry
 from providers.call_limits import BreakerOptions
 from providers.options import Options
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [
     ROOT / "README.md",

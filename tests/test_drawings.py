@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from tests.test_layers import MODULES, imports, room_of
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "how-it-works.md"
+PAGE = ROOT / "docs" / "how-it-works.md"
 PHOTO_WAY, ROOMS = re.findall(r"```mermaid\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 

@@ -35,8 +35,7 @@ from providers import registry
 from providers.base import Picture, Provider
 from providers.detection import Detection, Task
 from providers.shapes import find
-
-SHARED = Path(__file__).resolve().parents[3] / "shared"
+from tests.support.paths import SHARED
 
 SAID = {
     vendor: json.loads((Path(__file__).parent / "answers" / f"{vendor}.json").read_text())

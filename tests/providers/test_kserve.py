@@ -2,7 +2,6 @@
 here."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +12,8 @@ from PIL import Image
 from providers.detection import Task
 from providers.errors import Misconfigured, NoAnswer, Throttled, Unavailable
 from providers.kserve import protocol
+from tests.support.paths import MODELS, VOC
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
-MODELS, PHOTOS = SHARED / "models", SHARED / "data" / "voc-dev" / "images"
 DETR = {
     "logits": [[[9.0, 0.0, 0.0], [0.0, 2.0, 1.0]]],
     "pred_boxes": [[[0.5, 0.5, 0.4, 0.2], [0.3, 0.3, 0.1, 0.1]]],
@@ -117,7 +115,7 @@ class TestAnswers:
         assert len(await ask(provider, picture)) == 1
 
     @pytest.mark.skipif(
-        not (MODELS.exists() and PHOTOS.exists()), reason="needs ../shared with models and voc-dev"
+        not (MODELS.exists() and VOC.exists()), reason="needs ../shared with models and voc-dev"
     )
     @pytest.mark.parametrize(
         ("model", "size"), [("yolox_nano", "416x416"), ("nanodet_m_320", None)]
@@ -126,7 +124,7 @@ class TestAnswers:
         """A real network on a server sees on a real photo what it sees here."""
         url, _ = inference(MODELS / f"{model}.onnx")
         files = {"labels": MODELS / "coco80.txt", "input_size": size}
-        with Image.open(min(PHOTOS.iterdir())) as photo:
+        with Image.open(min((VOC / "images").iterdir())) as photo:
             shown = picture(photo.convert("RGB"))
         there = await asking(url, **files).detect(shown, Task.OBJECTS)
         here = await make("onnx", MODELS, model=f"{model}.onnx", **files).detect(

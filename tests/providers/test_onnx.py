@@ -2,7 +2,6 @@
 labels."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +11,10 @@ from providers.detection import Task
 from providers.engine.heads import anchors, overlap
 from providers.engine.vocabulary import COCO
 from providers.errors import Misconfigured
+from tests.support.paths import MODELS, VOC
 
 WIDE, TALL = (400, 200), (100, 200)
 HALF = (0.25, 0.25, 0.75, 0.75)
-SHARED = Path(__file__).resolve().parents[3] / "shared"
-MODELS, PHOTOS = SHARED / "models", SHARED / "data" / "voc-dev"
 
 
 @pytest.fixture
@@ -303,7 +301,7 @@ def test_cuda_missing(detector):
 
 
 @pytest.mark.skipif(
-    not (MODELS.exists() and PHOTOS.exists()), reason="needs ../shared with models and voc-dev"
+    not (MODELS.exists() and VOC.exists()), reason="needs ../shared with models and voc-dev"
 )
 @pytest.mark.parametrize(
     ("model", "settings"),
@@ -325,7 +323,7 @@ async def test_real_photos(make, picture, model, settings):
 
 def animals():
     """File, name and box in fractions of photos that show just one large animal."""
-    marks = json.loads((PHOTOS / "annotations.json").read_text())
+    marks = json.loads((VOC / "annotations.json").read_text())
     names = {category["id"]: category["name"] for category in marks["categories"]}
     by_photo = {photo["id"]: [] for photo in marks["images"]}
     for mark in marks["annotations"]:
@@ -350,7 +348,7 @@ def animals():
 
 
 async def finds(provider, picture, file, name, box):
-    with Image.open(PHOTOS / "images" / file) as image:
+    with Image.open(VOC / "images" / file) as image:
         seen = await provider.detect(picture(image.convert("RGB")), Task.OBJECTS)
     own = [one.box for one in seen if one.label == name and one.score > 0.3]
     return bool(own) and overlap(box, np.array(own)).max() > 0.5

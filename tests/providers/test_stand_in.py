@@ -2,14 +2,13 @@
 their formats."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from providers.detection import Task
+from tests.support.paths import VOC
 
-PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "data" / "voc-dev" / "images"
 CLOUDS = {
     "rekognition": {"access_key": "any", "secret_key": "any"},
     "google": {"transport": "rest"},
@@ -20,7 +19,7 @@ CLOUDS = {
 @pytest.fixture
 def answers(stand_in, make, picture, tmp_path):
     """By kind, what is surely seen on one photo: label, score and box in pixels, best first."""
-    with Image.open(min(PHOTOS.iterdir())) as photo:
+    with Image.open(min((VOC / "images").iterdir())) as photo:
         shown = picture(photo.convert("RGB"), "bytes")
 
     async def asked(kind):

@@ -14,7 +14,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from itertools import repeat
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import botocore.session
@@ -27,8 +26,9 @@ from gateway.testing.pictures import Block, drawn, encoded, number_on, numbered
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.detection import WHOLE, Box, Detection, Task
 from providers.errors import Misconfigured, Throttled
+from tests.support.paths import ROOT
 
-PROGRAMS = Path(__file__).resolve().parents[2] / "js"
+PROGRAMS = ROOT / "tests" / "js"
 NODE = shutil.which("node") or shutil.which("nodejs")
 pytestmark = pytest.mark.skipif(
     NODE is None or not (PROGRAMS / "node_modules").is_dir(),

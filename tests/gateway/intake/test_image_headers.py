@@ -4,7 +4,6 @@ import io
 import struct
 import time
 import zlib
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +11,9 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from gateway.intake.image_headers import excess
+from tests.support.paths import SHARED
 
-PHOTOS = sorted(Path(__file__).resolve().parents[4].glob("shared/data/*/images/*"))
+PHOTOS = sorted(SHARED.glob("data/*/images/*"))
 PICTURE = Image.linear_gradient("L").resize((40, 30))
 
 

@@ -1,0 +1,68 @@
+"""The markers that a test gets by what it uses: `redis`, `sdk`, or `unit` where it has no other.
+
+`slow`, `live` and `browser` are written at the tests themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import ModuleType
+
+import pytest
+
+SDK_PACKAGES = frozenset({"azure", "boto3", "botocore", "google", "googleapiclient", "grpc"})
+SDK_FIXTURES = frozenset({"cloud", "clouds", "rekognition", "stand_in"})
+"""Fixtures that call a vendor's SDK, or answer one."""
+CLOUD_KINDS = frozenset({"azure", "google", "rekognition"})
+"""Kinds of provider whose calls go through the vendor's SDK."""
+REDIS_FIXTURES = frozenset({"own_server", "redis_server", "server", "start_redis"})
+OTHER_THAN_UNIT = frozenset({"browser", "live", "redis", "sdk", "slow"})
+
+
+def packages_used(module: ModuleType) -> set[str]:
+    """The top-level packages from which a module has taken its globals."""
+    packages = set()
+    for value in vars(module).values():
+        name = value.__name__ if isinstance(value, ModuleType) else value.__class__.__module__
+        if isinstance(value, type) or callable(value):
+            name = getattr(value, "__module__", None) or name
+        packages.add(name.partition(".")[0])
+    return packages
+
+
+def parameters(item: pytest.Function) -> Iterator[object]:
+    """The values that a test is parametrised with; tuples are taken apart."""
+    callspec = getattr(item, "callspec", None)
+    for value in callspec.params.values() if callspec else ():
+        yield from value if isinstance(value, tuple) else (value,)
+
+
+def names_among(values: Iterable[object], names: frozenset[str]) -> bool:
+    """Whether one of the values is one of the names."""
+    return any(isinstance(value, str) and value in names for value in values)
+
+
+def uses_redis(item: pytest.Function) -> bool:
+    fixtures = REDIS_FIXTURES.intersection(item.fixturenames)
+    return bool(fixtures) or names_among(parameters(item), frozenset({"redis", "both"}))
+
+
+def uses_an_sdk(item: pytest.Function) -> bool:
+    if SDK_FIXTURES.intersection(item.fixturenames):
+        return True
+    if "tests/providers/" in item.nodeid and names_among(parameters(item), CLOUD_KINDS):
+        return True
+    return bool(SDK_PACKAGES & packages_used(item.module))
+
+
+def mark(items: Iterable[pytest.Item]) -> None:
+    """Marks each test by what it uses."""
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        if uses_redis(item):
+            item.add_marker("redis")
+        if uses_an_sdk(item):
+            item.add_marker("sdk")
+        if OTHER_THAN_UNIT.isdisjoint(marker.name for marker in item.iter_markers()):
+            item.add_marker("unit")
