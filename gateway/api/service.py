@@ -13,7 +13,16 @@ from gateway.api.byte_quota import ByteQuota
 from gateway.core.errors import GatewayError, NotServed
 from gateway.core.events import Events, Refused
 from gateway.core.limits import PhotoLimits
-from gateway.core.model import Entry, Outcome, Photo, Quality, Route, Tenant, Way
+from gateway.core.model import (
+    BufferEntry,
+    Outcome,
+    Photo,
+    Quality,
+    RemotePhoto,
+    Route,
+    Tenant,
+    Way,
+)
 from gateway.core.question import Ask, Item, ItemAnswer, Question, Source
 from gateway.dialects.base import Dialect
 from gateway.intake.admission import admit
@@ -73,7 +82,9 @@ class Service:
         variant = self._variant(route, "exact" if alone else quality)
         return Way(route, variant, ask.extras, only_labels)
 
-    def enter(self, photo: Photo, way: Way, tenant: Tenant, job: str, /, *, index: int) -> Entry:
+    def enter(
+        self, photo: Photo | RemotePhoto, way: Way, tenant: Tenant, job: str, /, *, index: int
+    ) -> BufferEntry:
         """A job's photo, ready to be put."""
         return self.flow.entry(photo, way, tenant, job=job, index=index)
 

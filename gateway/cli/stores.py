@@ -16,7 +16,7 @@ from gateway.config.errors import ConfigError
 from gateway.config.settings import Settings
 from gateway.core.clock import steady
 from gateway.core.errors import BufferAway
-from gateway.core.model import Lane
+from gateway.core.model import BufferLane
 from gateway.store.codec import lane_of
 from gateway.store.inspection import DeadPhoto, Occupancy, Waiting
 from gateway.wiring.stores import Stores, open_stores
@@ -54,7 +54,7 @@ def _held(held: Occupancy) -> str:
     return f"{held.photos} photos held, {held.bytes / 2**20:.1f} MiB, waiting and in flight"
 
 
-def _lanes(lanes: Mapping[Lane, Waiting], now: float) -> Table:
+def _lanes(lanes: Mapping[BufferLane, Waiting], now: float) -> Table:
     made = Table(title="lanes")
     for column in ("provider", "task", "pool", "shape", "waiting", "oldest", "client waits"):
         made.add_column(column)

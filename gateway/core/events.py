@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.layout import Layout
-from gateway.core.model import Entry, Lane, Outcome
+from gateway.core.model import BufferEntry, Entry, Lane, Outcome
 from providers.base import Picture
 from providers.detection import Detection
 from thresholds.drift import Record
@@ -72,7 +72,7 @@ class FellBack:
 class Settled:
     """A photo has its answer or its error; `total_s` is from its acceptance until now."""
 
-    entry: Entry
+    entry: BufferEntry
     outcome: Outcome
     total_s: float
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from gateway.core.errors import GatewayError
 from providers.detection import Detection, Task
 from thresholds.cascade import Cascade
-from thresholds.shape import Shape
+from thresholds.shape import ALONE, Shape
 from thresholds.variants import TARGET, ladder, variants
 
 Quality = Literal["exact", "target", "cheapest"]
@@ -134,14 +134,28 @@ class Photo:
     def pixels(self) -> int:
         return self.size.width_px * self.size.height_px
 
+    @property
+    def payload(self) -> bytes:
+        """The bytes that a buffer holds of the photo."""
+        return self.data
 
-FETCHING = "fetch"
-"""In a lane's place for a provider: its photos are still URLs, to be fetched. A photo that is one
-has the format URL, no pixels, and the URL for bytes."""
 
+@dataclass(frozen=True, slots=True)
+class RemotePhoto:
+    """A photo of a job that is still to be fetched from its URL."""
 
-URL = "URL"
-"""The format of a photo that is still to be fetched."""
+    id: str
+    url: str
+
+    @property
+    def pixels(self) -> int:
+        """No pixels: a URL takes no room among the decoded photos."""
+        return 0
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes that a buffer holds of the photo: its URL."""
+        return self.url.encode()
 
 
 class Lane(NamedTuple):
@@ -151,6 +165,28 @@ class Lane(NamedTuple):
     task: Task
     pool: str
     shape: Shape
+
+
+FETCH = "fetch"
+"""The name under which fetch lanes stand beside the providers, in buffers and in the packer."""
+
+
+class FetchLane(NamedTuple):
+    """Remote photos of one task and pool. Each is fetched by itself."""
+
+    task: Task
+    pool: str
+
+    @property
+    def provider(self) -> str:
+        return FETCH
+
+    @property
+    def shape(self) -> Shape:
+        return ALONE
+
+
+BufferLane = Lane | FetchLane
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,21 +220,21 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A photo in the buffer: in which lane, since when, until when, and what was asked before.
+class BufferEntry:
+    """What a buffer holds of one photo: either an `Entry` or a `FetchEntry`.
 
-    Times are seconds of the buffer's clock. `put_at` is when it came into this lane; `due_at` when
-    it no longer waits for company; `deadline_at` when its client no longer waits for an answer. A
-    photo of a job names the job and its place in it; one that is `watched` the gateway asks about
-    for itself, and it counts as nobody's; any other is some client's that waits for the answer now.
-    `variant` names which of the route's cascades it goes by. `turn` counts its claims: whoever
-    holds an earlier turn has lost the photo to another.
+    Times are seconds of the buffer's clock. `put_at` is when the photo came into its lane, `due_at`
+    when it no longer waits for company, and `deadline_at` when its client no longer waits for an
+    answer. A photo of a job names the job and its `index` there. The gateway itself asks about a
+    `watched` photo, which counts as no client's. For any other photo a client waits now. `variant`
+    names a variant of the route's cascade. `turn` counts the claims of the photo: the holder of an
+    earlier turn has lost the photo to another.
     """
 
-    photo: Photo
+    photo: Photo | RemotePhoto
     route: str
     tenant: str
-    lane: Lane
+    lane: BufferLane
     accepted_at: float
     put_at: float
     due_at: float
@@ -217,8 +253,43 @@ class Entry:
 
     @property
     def patient(self) -> bool:
-        """Whether clients' photos go before it."""
+        """Whether photos of waiting clients go first."""
         return bool(self.job) or self.watched
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(BufferEntry):
+    """A photo that waits to be asked about, with the steps it has behind it."""
+
+    photo: Photo
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True)
+class FetchEntry(BufferEntry):
+    """A photo of a job that waits to be fetched. No step was made for it yet."""
+
+    photo: RemotePhoto
+    lane: FetchLane
+
+    def photo_entry(self, photo: Photo, lane: Lane, *, put_at: float, due_at: float) -> Entry:
+        """The entry of the fetched photo, which waits in this lane from `put_at` on."""
+        return Entry(
+            photo=photo,
+            route=self.route,
+            tenant=self.tenant,
+            lane=lane,
+            accepted_at=self.accepted_at,
+            put_at=put_at,
+            due_at=due_at,
+            deadline_at=self.deadline_at,
+            job=self.job,
+            index=self.index,
+            turn=self.turn,
+            variant=self.variant,
+            extras=self.extras,
+            only_labels=self.only_labels,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class SeenCanvas:
         if isinstance(event, CanvasAnswered):
             self.canvases.append(event)
         elif isinstance(event, Settled):
-            self.outcomes[event.entry.photo.data] = event.outcome
+            self.outcomes[event.entry.photo.payload] = event.outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.core.errors import SourceAway
 from gateway.core.limits import PhotoLimits
-from gateway.core.model import Photo
+from gateway.core.model import Photo, RemotePhoto
 from gateway.intake.admission import admit
 from gateway.intake.sources import from_web
 from gateway.security.egress import EgressGuard
@@ -26,12 +26,12 @@ class Fetcher:
     limits: Limits
     house: PhotoLimits
 
-    async def __call__(self, photo: Photo) -> Photo:
-        """The photo that is found at the URL in place of its bytes.
+    async def __call__(self, photo: RemotePhoto) -> Photo:
+        """The photo at the URL.
 
         Raises NotFetched where there is none to be had after a few tries, and what `admit` raises.
         """
-        data = await self._bytes(photo.data.decode())
+        data = await self._bytes(photo.url)
         return await asyncio.to_thread(admit, photo.id, data, self.limits, self.house)
 
     async def _bytes(self, url: str) -> bytes:

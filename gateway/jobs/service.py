@@ -16,7 +16,7 @@ from gateway.core.errors import BadRequest, GatewayError
 from gateway.core.events import Events, Refused
 from gateway.core.exchange import Incoming
 from gateway.core.limits import PhotoLimits
-from gateway.core.model import URL, Entry, Photo, Quality, Size, Tenant, Way
+from gateway.core.model import BufferEntry, Photo, Quality, RemotePhoto, Tenant, Way
 from gateway.core.question import Ask
 from gateway.dialects.native.dialect import DIALECT
 from gateway.dialects.native.parse import ask_of
@@ -48,8 +48,8 @@ class Enter(Protocol):
     """Makes an entry of the photo at that place in a job."""
 
     def __call__(
-        self, photo: Photo, way: Way, tenant: Tenant, job: str, /, *, index: int
-    ) -> Entry: ...
+        self, photo: Photo | RemotePhoto, way: Way, tenant: Tenant, job: str, /, *, index: int
+    ) -> BufferEntry: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Jobs:
         entries = [
             self.enter(photo, way, tenant, job.id, index=index)
             for index, photo in enumerate(admitted)
-            if isinstance(photo, Photo)
+            if isinstance(photo, Photo | RemotePhoto)
         ]
         refused = {
             index: error for index, error in enumerate(admitted) if isinstance(error, GatewayError)
@@ -121,14 +121,16 @@ class Jobs:
         options = msgspec.json.encode(wanted.options)
         return Job(job_id(now), tenant.name, wanted.task, wanted.names, options, now, hook)
 
-    def _admit(self, wanted: RequestOptions, job_id: str) -> list[Photo | GatewayError]:
+    def _admit(
+        self, wanted: RequestOptions, job_id: str
+    ) -> list[Photo | RemotePhoto | GatewayError]:
         """Each photo, or why it is refused."""
-        admitted: list[Photo | GatewayError] = []
+        admitted: list[Photo | RemotePhoto | GatewayError] = []
         for index, item in enumerate(wanted.items):
             photo_id = f"{job_id}-{index}"
             try:
                 admitted.append(
-                    Photo(photo_id, item.encode(), URL, Size(0, 0))
+                    RemotePhoto(photo_id, item)
                     if isinstance(item, str)
                     else admit(photo_id, item, DIALECT.limits, self.house)
                 )

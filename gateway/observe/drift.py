@@ -88,6 +88,7 @@ class DriftMonitor:
     def __call__(self, event: Event) -> None:
         if (
             isinstance(event, Settled)
+            and isinstance(event.entry, Entry)
             and self._concerns(event)
             and self._rng.random() < self._share(event.entry)
         ):

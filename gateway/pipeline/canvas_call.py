@@ -14,7 +14,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway, GatewayError
 from gateway.core.events import CallFailed, CanvasAnswered, Events, Settled
 from gateway.core.layout import Layout
-from gateway.core.model import Entry, Lane, Outcome, Photo, Route, Step
+from gateway.core.model import BufferEntry, Entry, Lane, Outcome, Photo, Route, Step
 from gateway.grid.renderer import RenderedCanvas, Renderer
 from gateway.ledger.accounts import billed, shares, unknown
 from gateway.pipeline.detection_cap import DetectionCap, doubted
@@ -178,14 +178,15 @@ class CanvasCall:
                 self.events.tell(Settled(each.entry, each.outcome, now - each.entry.accepted_at))
         return counted
 
-    async def fail(self, entries: Sequence[Entry], error: GatewayError) -> None:
+    async def fail(self, entries: Sequence[BufferEntry], error: GatewayError) -> None:
         if entries:
             await self.commit(Commit(settled=[self.failed(entry, error) for entry in entries]))
 
-    def failed(self, entry: Entry, error: GatewayError) -> Settlement:
-        return Settlement(entry, Outcome(entry.photo, steps=entry.steps, error=error))
+    def failed(self, entry: BufferEntry, error: GatewayError) -> Settlement:
+        photo = entry.photo if isinstance(entry.photo, Photo) else None
+        return Settlement(entry, Outcome(photo, steps=entry.steps, error=error))
 
-    def cascade(self, entry: Entry) -> Cascade:
+    def cascade(self, entry: BufferEntry) -> Cascade:
         return self.routes[entry.route].variant(entry.variant)
 
     def is_free(self, lane: Lane, entries: Sequence[Entry]) -> bool:

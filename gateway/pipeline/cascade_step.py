@@ -8,12 +8,25 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from PIL import Image
 
 from gateway.core.errors import BadFormat, BilledUnknown, DeadlineExceeded, GatewayError, NotServed
 from gateway.core.events import FellBack
-from gateway.core.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Step
+from gateway.core.model import (
+    BufferEntry,
+    BufferLane,
+    Entry,
+    FetchEntry,
+    FetchLane,
+    Lane,
+    Outcome,
+    Photo,
+    RemotePhoto,
+    Route,
+    Step,
+)
 from gateway.grid.ungrid import ungrid
 from gateway.pipeline.canvas_call import AnsweredCanvas, CanvasCall
 from gateway.pipeline.group_size import coarsest
@@ -28,8 +41,9 @@ from thresholds.rules.base import Verdict
 from thresholds.shape import ALONE
 
 log = logging.getLogger("imgrid")
+E = TypeVar("E", bound=BufferEntry)
 
-Fetch = Callable[[Photo], Awaitable[Photo]]
+Fetch = Callable[[RemotePhoto], Awaitable[Photo]]
 """The photo behind a URL; raises GatewayError."""
 First = Callable[[Route, str, Sequence[str]], int]
 """The stage at which a photo of the route, by a variant of it, is asked about first, whose client
@@ -70,9 +84,7 @@ class CascadeStep:
         in_time = entries
         try:
             in_time = await self.in_time(lane, entries)
-            if in_time and lane.provider == FETCHING:
-                await asyncio.gather(*map(self._fetched, in_time))
-            elif in_time:
+            if in_time:
                 await self._round(lane, in_time)
         except Abandoned:  # they are gone, or another replica's
             for entry in entries:
@@ -88,7 +100,18 @@ class CascadeStep:
                 log.exception("a canvas failed")
             await self.canvases.fail(in_time, translate(error))
 
-    async def in_time(self, lane: Lane, entries: Sequence[Entry]) -> list[Entry]:
+    async def fetch_all(self, lane: FetchLane, entries: list[FetchEntry]) -> None:
+        """Fetches claimed photos side by side."""
+        in_time = entries
+        try:
+            in_time = await self.in_time(lane, entries)
+            await asyncio.gather(*map(self._fetched, in_time))
+        except Exception as error:
+            if not isinstance(error, GatewayError):
+                log.exception("a canvas failed")
+            await self.canvases.fail(in_time, translate(error))
+
+    async def in_time(self, lane: BufferLane, entries: Sequence[E]) -> list[E]:
         """Those that can still be seen to here; the others are told, or begin anew elsewhere."""
         now = self.canvases.clock()
         late = [entry for entry in entries if entry.deadline_at <= now]
@@ -101,8 +124,6 @@ class CascadeStep:
     def draw(self, entry: Entry, on_broken: Callable[[Entry, GatewayError], None]) -> None:
         """Has the photo drawn while it waits; one that turns out to be undecodable fails before it
         takes a cell."""
-        if entry.lane.provider == FETCHING:
-            return
         about = self.canvases.about(entry.lane, entry.photo)
         border = self.canvases.cascade(entry).border
         image = self.canvases.studio.start(entry.photo, entry.lane.shape, about, border)
@@ -155,10 +176,10 @@ class CascadeStep:
 
     # -- what waited here longer than its configuration lasted
 
-    async def _at_home(self, lane: Lane, entries: Sequence[Entry]) -> list[Entry]:
+    async def _at_home(self, lane: BufferLane, entries: Sequence[E]) -> list[E]:
         """Those whose route and provider are still there. The others begin anew on today's route,
         if there is one."""
-        able = lane.provider == FETCHING or lane.provider in self.canvases.askers
+        able = isinstance(lane, FetchLane) or lane.provider in self.canvases.askers
         home = [entry for entry in entries if able and self._has_stage(entry)]
         strange = [entry for entry in entries if entry not in home]
         if strange:
@@ -172,17 +193,16 @@ class CascadeStep:
             )
         return home
 
-    def _has_stage(self, entry: Entry) -> bool:
+    def _has_stage(self, entry: BufferEntry) -> bool:
         route = self.canvases.routes.get(entry.route)
         return route is not None and entry.stage < len(self.canvases.cascade(entry).stages)
 
-    def _moved(self, entry: Entry, lane: Lane) -> Entry | None:
+    def _moved(self, entry: BufferEntry, lane: BufferLane) -> BufferEntry | None:
         for route in self.canvases.routes.values():
             if route.task == lane.task and (not route.tenants or entry.tenant in route.tenants):
-                fetching = lane.provider == FETCHING
                 to = (
                     lane
-                    if fetching
+                    if not isinstance(entry, Entry)
                     else self.lane(
                         entry.photo, route, lane.pool, entry.variant, only_labels=entry.only_labels
                     )
@@ -199,7 +219,7 @@ class CascadeStep:
 
     # -- URLs
 
-    async def _fetched(self, entry: Entry) -> None:
+    async def _fetched(self, entry: FetchEntry) -> None:
         """Fetches the photo and has it asked about; or it fails, and harms no other."""
         try:
             photo = await self.fetch(entry.photo)
@@ -213,7 +233,7 @@ class CascadeStep:
         now = self.canvases.clock()
         due_at = now + self.canvases.rules.job_wait_s
         await self.canvases.commit(
-            Commit(again=[replace(entry, photo=photo, lane=lane, put_at=now, due_at=due_at)])
+            Commit(again=[entry.photo_entry(photo, lane, put_at=now, due_at=due_at)])
         )
 
     # -- one canvas
@@ -263,7 +283,7 @@ class CascadeStep:
         """Commits, and has those that wait anew drawn meanwhile."""
         counted = await self.canvases.commit(commit)
         for entry in commit.again:
-            if entry.photo.id in counted:
+            if isinstance(entry, Entry) and entry.photo.id in counted:
                 self.draw(
                     entry, lambda *_: None
                 )  # it is drawn again with its canvas, and fails there

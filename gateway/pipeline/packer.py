@@ -8,7 +8,7 @@ from itertools import count
 from math import inf
 from typing import NamedTuple
 
-from gateway.core.model import Lane
+from gateway.core.model import BufferLane, Lane
 from gateway.store.inspection import Waiting
 from providers.detection import BOXED
 
@@ -17,12 +17,12 @@ class Due(NamedTuple):
     """The lanes of which to claim a canvas's worth now, in this order, each as often as it is
     named; then sleep until `wake_at`, or until something changes where it is None."""
 
-    claims: list[Lane]
+    claims: list[BufferLane]
     wake_at: float | None
 
 
 def due(
-    waiting: Mapping[Lane, Waiting],
+    waiting: Mapping[BufferLane, Waiting],
     now: float,
     free: Mapping[str, int],
     served: Mapping[str, int] | None = None,
@@ -44,7 +44,7 @@ def due(
     canvases = {lane: more for lane, more in canvases.items() if more and lane not in later}
     left, turns = dict(free), dict(served or {})
     number = count(max(turns.values(), default=0) + 1)
-    claims: list[Lane] = []
+    claims: list[BufferLane] = []
     while able := [
         lane for lane, more in canvases.items() if more and left.get(lane.provider, 0) > 0
     ]:
@@ -58,7 +58,7 @@ def due(
     return Due(claims, min(wakes, default=None))
 
 
-def company(lane: Lane, waiting: Mapping[Lane, Waiting]) -> list[Lane]:
+def company(lane: Lane, waiting: Mapping[BufferLane, Waiting]) -> list[Lane]:
     """The lanes whose photos may take the cells that a canvas of this lane has left, the finest
     first: those that show photos no larger, hold photos of clients, and no full grid, which goes by
     itself. None where photos are only cleared together: the size of a group is chosen, and one more
@@ -67,7 +67,8 @@ def company(lane: Lane, waiting: Mapping[Lane, Waiting]) -> list[Lane]:
     coarser = [
         other
         for other, held in waiting.items()
-        if other != lane
+        if isinstance(other, Lane)
+        and other != lane
         and other[:3] == lane[:3]
         and other.shape.rows >= rows
         and other.shape.cols >= cols
@@ -81,7 +82,7 @@ def company(lane: Lane, waiting: Mapping[Lane, Waiting]) -> list[Lane]:
     )
 
 
-def _canvases(lane: Lane, held: Waiting, now: float) -> int:
+def _canvases(lane: BufferLane, held: Waiting, now: float) -> int:
     full = held.photos // lane.shape.cells
     return full or int(held.photos > 0 and held.due_at <= now)
 
@@ -90,7 +91,9 @@ def _order(held: Waiting, turns: int) -> tuple[bool, int, float]:
     return not held.urgent, turns, held.oldest_at
 
 
-def _wakes(waiting: Mapping[Lane, Waiting], now: float, left: Mapping[str, int]) -> list[float]:
+def _wakes(
+    waiting: Mapping[BufferLane, Waiting], now: float, left: Mapping[str, int]
+) -> list[float]:
     """When a lane that is not full now will be out of time, where its provider has room."""
     return [
         held.due_at

@@ -25,7 +25,21 @@ from gateway.core.errors import (
     Stopping,
 )
 from gateway.core.events import BreakerChanged, Events, Left, LoopFailed, Settled
-from gateway.core.model import FETCHING, Entry, Lane, Outcome, Photo, Route, Tenant, Way
+from gateway.core.model import (
+    FETCH,
+    BufferEntry,
+    BufferLane,
+    Entry,
+    FetchEntry,
+    FetchLane,
+    Lane,
+    Outcome,
+    Photo,
+    RemotePhoto,
+    Route,
+    Tenant,
+    Way,
+)
 from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import Charges
 from gateway.pipeline.canvas_call import BUFFER_PAUSE_S, CanvasCall, PipelineRules, insist
@@ -54,7 +68,7 @@ FETCHES = 16
 """Photos fetched from URLs at the same time."""
 
 
-async def no_fetch(photo: Photo) -> Photo:
+async def no_fetch(photo: RemotePhoto) -> Photo:
     raise NotServed("Photos by URL are not taken here.")
 
 
@@ -166,24 +180,39 @@ class Scheduler:
 
     def entry(
         self,
-        photo: Photo,
+        photo: Photo | RemotePhoto,
         way: Way,
         tenant: Tenant,
         *,
         job: str,
         index: int,
-    ) -> Entry:
+    ) -> BufferEntry:
         """A job's photo, ready to be put. A URL is to be fetched first."""
-        return replace(self._patient(photo, way, tenant), job=job, index=index)
+        if isinstance(photo, Photo):
+            return replace(self._patient(photo, way, tenant), job=job, index=index)
+        now = self._clock()
+        return FetchEntry(
+            photo,
+            way.route.name,
+            tenant.name,
+            FetchLane(way.route.task, tenant.pool),
+            now,
+            now,
+            now,
+            now + self._rules.job_deadline_s,
+            job=job,
+            index=index,
+            variant=way.variant,
+            extras=way.extras,
+            only_labels=way.only_labels,
+        )
 
     def _patient(self, photo: Photo, way: Way, tenant: Tenant) -> Entry:
         """A photo with no client that waits."""
         route, variant, extras, only_labels = way
         now = self._clock()
-        fetched = photo.pixels > 0
         lane = self._rounds.lane(photo, route, tenant.pool, variant, only_labels=only_labels)
-        lane = lane if fetched else Lane(FETCHING, route.task, tenant.pool, ALONE)
-        due_at = now + self._rules.job_wait_s if fetched and lane.shape != ALONE else now
+        due_at = now + self._rules.job_wait_s if lane.shape != ALONE else now
         deadline_at = now + self._rules.job_deadline_s
         return Entry(
             photo,
@@ -319,6 +348,7 @@ class Scheduler:
             rests = {
                 lane: rests_until(lane, self._seeing.routes.values(), self._askers)
                 for lane in patient
+                if isinstance(lane, Lane)
             }
             claims, wake_at = due(waiting, self._clock(), free, self._served, rests)
             if not claims:
@@ -326,11 +356,20 @@ class Scheduler:
             for lane in claims:
                 self._served[lane.pool] = max(self._served.values(), default=0) + 1
                 entries = await self._buffer.claim(lane, self._clock())
-                if entries:
-                    self._start(lane, entries + await self._company(lane, entries, waiting))
+                if not entries:
+                    continue
+                if isinstance(lane, FetchLane):
+                    remote = [entry for entry in entries if isinstance(entry, FetchEntry)]
+                    self._start(lane, self._rounds.fetch_all(lane, remote))
+                    continue
+                photos = [entry for entry in entries if isinstance(entry, Entry)]
+                photos += await self._company(lane, photos, waiting)
+                apart = lane.task in BOXED or lane.shape == ALONE
+                see = (self._rounds if apart else self._groups).canvas
+                self._start(lane, see(lane, photos))
 
     async def _company(
-        self, lane: Lane, entries: Sequence[Entry], waiting: Mapping[Lane, Waiting]
+        self, lane: Lane, entries: Sequence[Entry], waiting: Mapping[BufferLane, Waiting]
     ) -> list[Entry]:
         """Photos of coarser lanes, for the cells that a canvas has left. Photos that are only
         watched keep to themselves: they are to be seen as small as their lane says."""
@@ -341,21 +380,22 @@ class Scheduler:
             for other in company(lane, waiting):
                 left = lane.shape.cells - len(entries) - len(more)
                 if left:
-                    more += await self._buffer.claim(other, self._clock(), most=left)
+                    claimed = await self._buffer.claim(other, self._clock(), most=left)
+                    more += [entry for entry in claimed if isinstance(entry, Entry)]
         except BufferAway as error:
             log.debug("no company for a canvas: %s", error)
         except Exception:  # those that are claimed already go on, whatever it is
             log.exception("looking for company failed")
         return more
 
-    async def _free(self, waiting: Mapping[Lane, Waiting]) -> Mapping[str, int]:
+    async def _free(self, waiting: Mapping[BufferLane, Waiting]) -> Mapping[str, int]:
         """How many canvases each provider may be asked about now; those of providers that there are
         no more are seen to as they are due, and nothing is fetched for which there is no room."""
         free = {lane.provider: 1 for lane in waiting}
         free |= {name: asker.free for name, asker in self._askers.items()}
-        if FETCHING in free:
+        if FETCH in free:
             room = (await self._inspection.held()).bytes < self._rules.fetch_below_bytes
-            free[FETCHING] = FETCHES - self._fetching if room else 0
+            free[FETCH] = FETCHES - self._fetching if room else 0
         return free
 
     async def _sleep(self, wake_at: float | None) -> None:
@@ -366,10 +406,9 @@ class Scheduler:
         except TimeoutError:
             pass
 
-    def _start(self, lane: Lane, entries: list[Entry]) -> None:
+    def _start(self, lane: BufferLane, work: Coroutine[Any, Any, None]) -> None:
         self._count(lane, 1)
-        apart = lane.task in BOXED or lane.shape == ALONE
-        task = asyncio.create_task((self._rounds if apart else self._groups).canvas(lane, entries))
+        task = asyncio.create_task(work)
         self._canvases.add(task)
 
         def done(finished: asyncio.Task[None]) -> None:
@@ -386,8 +425,8 @@ class Scheduler:
         self._events.tell(BreakerChanged(name, asker.breaker.state, rests_s))
         self._changed.set()
 
-    def _count(self, lane: Lane, more: int) -> None:
-        if lane.provider == FETCHING:
+    def _count(self, lane: BufferLane, more: int) -> None:
+        if isinstance(lane, FetchLane):
             self._fetching += more
         elif lane.provider in self._askers:
             self._askers[lane.provider].under_way += more

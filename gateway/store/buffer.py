@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.core.errors import GatewayError
-from gateway.core.model import Entry, Lane, Outcome
+from gateway.core.model import BufferEntry, BufferLane, Entry, Outcome
 from gateway.ledger.accounts import Account, Charges
 
 MOST_CLAIMS = 5
@@ -32,7 +32,7 @@ class Settlement:
     """A photo's end. `alone_usd` is what its answer would have cost alone, for the ledger; a
     watched photo adds nothing to it but its bill."""
 
-    entry: Entry
+    entry: BufferEntry
     outcome: Outcome
     alone_usd: float = 0.0
 
@@ -59,7 +59,7 @@ class Commit:
     """
 
     settled: Sequence[Settlement] = ()
-    again: Sequence[Entry] = ()
+    again: Sequence[BufferEntry] = ()
     gone: Sequence[str] = ()
     ended: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -88,11 +88,13 @@ class Buffer(Protocol):
     A claimed photo still takes up room. Every method may raise BufferAway.
     """
 
-    async def put(self, entries: Sequence[Entry]) -> None:
+    async def put(self, entries: Sequence[BufferEntry]) -> None:
         """Takes all of them or, raising Busy, none."""
         ...
 
-    async def claim(self, lane: Lane, now: float, *, most: int | None = None) -> list[Entry]:
+    async def claim(
+        self, lane: BufferLane, now: float, *, most: int | None = None
+    ) -> list[BufferEntry]:
         """One canvas's photos of the lane: a full grid or, where a photo is out of time, what there
         is; else none.
 

@@ -10,7 +10,20 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.errors import GatewayError, named
-from gateway.core.model import Entry, Lane, Outcome, Photo, Size, Step
+from gateway.core.model import (
+    FETCH,
+    BufferEntry,
+    BufferLane,
+    Entry,
+    FetchEntry,
+    FetchLane,
+    Lane,
+    Outcome,
+    Photo,
+    RemotePhoto,
+    Size,
+    Step,
+)
 from providers.detection import Detection, Task
 from thresholds.shape import Shape
 from thresholds.variants import TARGET
@@ -65,31 +78,41 @@ class _Entry(Struct):
     wanted: tuple[str, ...] = ()
 
 
+_URL = "URL"
+"""The format under which remote photos are written."""
 _STEP_FIELDS = [field.name for field in fields(Step)]
 _encode = msgspec.msgpack.Encoder().encode
 _entries = msgspec.msgpack.Decoder(_Entry)
 _outcomes = msgspec.msgpack.Decoder(_Outcome)
 
 
-def lane_key(lane: Lane) -> str:
+def lane_key(lane: BufferLane) -> str:
     """A lane in one word."""
     return msgspec.json.encode([lane.provider, lane.task, lane.pool, *lane.shape]).decode()
 
 
-def lane_of(key: bytes) -> Lane:
+def lane_of(key: bytes) -> BufferLane:
     provider, task, pool, rows, cols = msgspec.json.decode(key)
+    if provider == FETCH:
+        return FetchLane(Task(task), pool)
     return Lane(provider, Task(task), pool, Shape(rows, cols))
 
 
-def pack_entry(entry: Entry) -> bytes:
-    """The entry without the photo's bytes."""
+def pack_entry(entry: BufferEntry) -> bytes:
+    """The entry without the photo's payload. A remote photo is written as one of the format URL
+    with no pixels."""
+    photo = (
+        replace(entry.photo, data=b"")
+        if isinstance(entry.photo, Photo)
+        else Photo(entry.photo.id, b"", _URL, Size(0, 0))
+    )
     is_extras = entry.lane.task == Task.EXTRAS
     return _encode(
         _Entry(
-            photo=replace(entry.photo, data=b""),
+            photo=photo,
             route=entry.route,
             tenant=entry.tenant,
-            lane=entry.lane,
+            lane=Lane(entry.lane.provider, entry.lane.task, entry.lane.pool, entry.lane.shape),
             accepted_at=entry.accepted_at,
             put_at=entry.put_at,
             due_at=entry.due_at,
@@ -106,15 +129,17 @@ def pack_entry(entry: Entry) -> bytes:
     )
 
 
-def unpack_entry(packed: bytes, data: bytes) -> Entry:
-    """The entry of a photo with these bytes."""
+def unpack_entry(packed: bytes, payload: bytes) -> BufferEntry:
+    """The entry of a photo with this payload."""
     row = _entries.decode(packed)
     is_extras = row.lane.task == Task.EXTRAS
-    return Entry(
-        photo=replace(row.photo, data=data),
+    is_remote = row.photo.format == _URL
+    kind: type[BufferEntry] = FetchEntry if is_remote else Entry
+    return kind(
+        photo=_filled(RemotePhoto(row.photo.id, "") if is_remote else row.photo, payload),
         route=row.route,
         tenant=row.tenant,
-        lane=row.lane,
+        lane=FetchLane(row.lane.task, row.lane.pool) if is_remote else row.lane,
         accepted_at=row.accepted_at,
         put_at=row.put_at,
         due_at=row.due_at,
@@ -129,6 +154,17 @@ def unpack_entry(packed: bytes, data: bytes) -> Entry:
         extras=row.wanted if is_extras else (),
         only_labels=() if is_extras else row.wanted,
     )
+
+
+def with_payload(entry: BufferEntry, payload: bytes) -> BufferEntry:
+    """The entry with this payload of its photo."""
+    return replace(entry, photo=_filled(entry.photo, payload))
+
+
+def _filled(photo: Photo | RemotePhoto, payload: bytes) -> Photo | RemotePhoto:
+    if isinstance(photo, RemotePhoto):
+        return replace(photo, url=payload.decode())
+    return replace(photo, data=payload)
 
 
 def pack_outcome(outcome: Outcome) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from gateway.core.model import Lane
+from gateway.core.model import BufferLane
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Waiting(NamedTuple):
 class Inspection(Protocol):
     """Reads the state of a buffer. Every method may raise BufferAway."""
 
-    async def waiting(self) -> Mapping[Lane, Waiting]:
+    async def waiting(self) -> Mapping[BufferLane, Waiting]:
         """The lanes that hold photos."""
         ...
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from gateway.core.errors import GatewayError
-from gateway.core.model import Entry, Outcome, Size
+from gateway.core.model import BufferEntry, Outcome, Size
 from gateway.store.buffer import Buffer
 
 PER_HOST = 8
@@ -89,7 +89,7 @@ class JobStore(Protocol):
     async def submit(
         self,
         job: Job,
-        entries: Sequence[Entry],
+        entries: Sequence[BufferEntry],
         refused: Mapping[int, GatewayError] = NONE_REFUSED,
         *,
         key: str = "",

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from gateway.core.errors import Busy
-from gateway.core.model import Entry, Lane, Outcome, Size
+from gateway.core.model import BufferEntry, BufferLane, Entry, Outcome, Photo, Size
 from gateway.ledger.accounts import Account
 from gateway.store.buffer import (
     BufferListener,
@@ -35,13 +35,13 @@ class MemoryBuffer:
         self._rooms = (room, jobs)
         self._keep = keep
         self.ledger = MemoryLedger()
-        self._entries: dict[str, Entry] = {}
-        self._lines: dict[Lane, FairQueue] = {}
+        self._entries: dict[str, BufferEntry] = {}
+        self._lines: dict[BufferLane, FairQueue] = {}
         self._held = [Occupancy(), Occupancy()]
         self._listener: BufferListener | None = None
 
-    async def put(self, entries: Sequence[Entry]) -> None:
-        new: dict[str, Entry] = {}
+    async def put(self, entries: Sequence[BufferEntry]) -> None:
+        new: dict[str, BufferEntry] = {}
         for entry in entries:
             if entry.photo.id not in self._entries:
                 new.setdefault(entry.photo.id, entry)
@@ -58,10 +58,12 @@ class MemoryBuffer:
         if new and self._listener:
             self._listener.changed()
 
-    async def waiting(self) -> Mapping[Lane, Waiting]:
+    async def waiting(self) -> Mapping[BufferLane, Waiting]:
         return {lane: line.waiting() for lane, line in self._lines.items()}
 
-    async def claim(self, lane: Lane, now: float, *, most: int | None = None) -> list[Entry]:
+    async def claim(
+        self, lane: BufferLane, now: float, *, most: int | None = None
+    ) -> list[BufferEntry]:
         line = self._lines.get(lane)
         if line is None:
             return []
@@ -119,14 +121,14 @@ class MemoryBuffer:
         finally:
             self._listener = None
 
-    def _is_current(self, entry: Entry) -> bool:
+    def _is_current(self, entry: BufferEntry) -> bool:
         held = self._entries.get(entry.photo.id)
         return held is not None and held.turn == entry.turn
 
     async def _keep_result(self, each: Settlement) -> None:
         entry = each.entry
         if entry.job and self._keep and self._is_current(entry):
-            size = entry.photo.size if entry.photo.pixels else None
+            size = entry.photo.size if isinstance(entry.photo, Photo) else None
             await self._keep(entry.job, entry.index, each.outcome, size)
 
     def _settle(self, each: Settlement) -> None:
@@ -136,7 +138,7 @@ class MemoryBuffer:
         if not entry.job and self._listener:
             self._listener.outcome(entry.photo.id, outcome)
 
-    def _wait(self, entry: Entry) -> None:
+    def _wait(self, entry: BufferEntry) -> None:
         self._entries[entry.photo.id] = entry
         self._lines.setdefault(entry.lane, FairQueue()).add(entry)
 
@@ -146,7 +148,7 @@ class MemoryBuffer:
             kind = int(entry.patient)
             self._held[kind] = self._with(kind, [entry], -1)
 
-    def _forget(self, photo_id: str) -> Entry:
+    def _forget(self, photo_id: str) -> BufferEntry:
         entry = self._entries.pop(photo_id)
         line = self._lines.get(entry.lane)
         if line is not None:
@@ -155,11 +157,11 @@ class MemoryBuffer:
                 del self._lines[entry.lane]
         return entry
 
-    def _with(self, kind: int, entries: Collection[Entry], sign: int) -> Occupancy:
+    def _with(self, kind: int, entries: Collection[BufferEntry], sign: int) -> Occupancy:
         held = self._held[kind]
         return Occupancy(
             held.photos + sign * len(entries),
-            held.bytes + sign * sum(len(entry.photo.data) for entry in entries),
+            held.bytes + sign * sum(len(entry.photo.payload) for entry in entries),
             held.pixels + sign * sum(entry.photo.pixels for entry in entries),
         )
 

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 from itertools import count
 
-from gateway.core.model import Entry
+from gateway.core.model import BufferEntry
 from gateway.store.inspection import Waiting
 
 
@@ -20,7 +20,7 @@ class FairQueue:
     """
 
     def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, BufferEntry] = {}
         self._heaps: tuple[list[tuple[float, int, str]], ...] = ([], [])
         self._places: dict[str, int] = {}
         self._tags: dict[tuple[bool, str], float] = {}
@@ -28,7 +28,7 @@ class FairQueue:
         self._numbers = count()
         self._seen: Waiting | None = None
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: BufferEntry) -> None:
         kind, key = int(entry.patient), (entry.patient, entry.tenant)
         tag = max(self._time[kind], self._tags.get(key, 0.0)) + 1
         self._tags[key] = tag
@@ -51,7 +51,7 @@ class FairQueue:
             self._seen = None
             self._tidy()
 
-    def take(self, most: int, *, patient: bool = True) -> list[Entry]:
+    def take(self, most: int, *, patient: bool = True) -> list[BufferEntry]:
         """The first; without `patient` only of those whose clients wait."""
         taken = []
         for photo_id in self._first(most, self._heaps if patient else self._heaps[:1]):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from gateway.core.model import FETCHING, Entry, Lane
+from gateway.core.model import BufferEntry, BufferLane, Lane, Photo
 from gateway.ledger.accounts import Account
 from gateway.store import codec
 from gateway.store.buffer import Settlement
@@ -14,12 +14,12 @@ from gateway.store.codec import lane_key
 from thresholds.shape import ALONE
 
 
-def _alone(lane: Lane) -> str:
+def _alone(lane: BufferLane) -> str:
     """The lane of a photo that killed its holders."""
-    return lane_key(lane if lane.provider == FETCHING else lane._replace(shape=ALONE))
+    return lane_key(lane._replace(shape=ALONE) if isinstance(lane, Lane) else lane)
 
 
-def described(entry: Entry) -> tuple[Any, ...]:
+def described(entry: BufferEntry) -> tuple[Any, ...]:
     """As put.lua reads it."""
     lane, photo = entry.lane, entry.photo
     return (
@@ -31,7 +31,7 @@ def described(entry: Entry) -> tuple[Any, ...]:
         entry.tenant,
         repr(entry.put_at),
         repr(entry.due_at),
-        len(photo.data),
+        len(photo.payload),
         photo.pixels,
         entry.job,
         entry.index,
@@ -41,7 +41,8 @@ def described(entry: Entry) -> tuple[Any, ...]:
 
 def settled(each: Settlement) -> tuple[Any, ...]:
     entry, outcome = each.entry, each.outcome
-    kept = outcome if outcome.photo else replace(outcome, photo=entry.photo)
+    photo = entry.photo if isinstance(entry.photo, Photo) else None
+    kept = outcome if outcome.photo else replace(outcome, photo=photo)
     return (
         entry.photo.id,
         entry.turn,
@@ -53,7 +54,7 @@ def settled(each: Settlement) -> tuple[Any, ...]:
     )
 
 
-def again(entry: Entry) -> tuple[Any, ...]:
+def again(entry: BufferEntry) -> tuple[Any, ...]:
     photo, lane = entry.photo, entry.lane
     return (
         photo.id,
@@ -62,7 +63,7 @@ def again(entry: Entry) -> tuple[Any, ...]:
         lane.shape.cells,
         repr(entry.put_at),
         repr(entry.due_at),
-        len(photo.data),
+        len(photo.payload),
         photo.pixels,
         codec.pack_entry(entry),
         _alone(lane),

@@ -20,7 +20,7 @@ import msgspec
 
 from gateway.core.clock import TOLERATED_S, Clock
 from gateway.core.errors import BilledUnknown, BufferAway, Busy, DeadLetter
-from gateway.core.model import URL, Entry, Lane, Outcome, Photo
+from gateway.core.model import BufferEntry, BufferLane, Entry, Outcome, Photo, RemotePhoto
 from gateway.store import codec
 from gateway.store.buffer import (
     MOST_CLAIMS,
@@ -116,7 +116,7 @@ class RedisBuffer:
 
     # -- photos
 
-    async def put(self, entries: Sequence[Entry]) -> None:
+    async def put(self, entries: Sequence[BufferEntry]) -> None:
         if not self._reachable:
             raise BufferAway(AWAY)
         if not entries:
@@ -142,14 +142,16 @@ class RedisBuffer:
         if self._listener:
             self._listener.changed()
 
-    async def waiting(self) -> Mapping[Lane, Waiting]:
+    async def waiting(self) -> Mapping[BufferLane, Waiting]:
         lanes = await self._run(self._waiting)
         return {
             lane_of(key): Waiting(count, float(oldest), float(due), bool(urgent))
             for key, count, oldest, due, urgent in lanes
         }
 
-    async def claim(self, lane: Lane, now: float, *, most: int | None = None) -> list[Entry]:
+    async def claim(
+        self, lane: BufferLane, now: float, *, most: int | None = None
+    ) -> list[BufferEntry]:
         wanted = (lane.shape.cells, now, "") if most is None else (most, now, "company")
         claimed = await self._registered(self._claim, self.replica, lane_key(lane), *wanted)
         bare = [replace(codec.unpack_entry(meta, b""), turn=turn) for _, turn, meta, _ in claimed]
@@ -158,11 +160,11 @@ class RedisBuffer:
             bare, sizes
         )  # failing that, the heartbeat gives back what is not known to be held
         all_ = [
-            replace(entry, photo=replace(entry.photo, data=data or b""))
+            codec.with_payload(entry, data or b"")
             for entry, data in zip(bare, contents, strict=True)
         ]
         taken = [entry for entry, data in zip(all_, contents, strict=True) if data is not None]
-        self._bytes.update((entry.photo.id, (entry.turn, entry.photo.data)) for entry in taken)
+        self._bytes.update((entry.photo.id, (entry.turn, entry.photo.payload)) for entry in taken)
         if len(taken) < len(all_):
             gone = Outcome(
                 None,
@@ -196,7 +198,7 @@ class RedisBuffer:
         return await self._commit_once(replace(commit, gone=commit.gone[:AT_ONCE]))
 
     async def _commit_once(self, commit: Commit) -> frozenset[str]:
-        fetched = [entry for entry in commit.again if entry.photo.data is not self._known(entry)[1]]
+        fetched = [entry for entry in commit.again if entry.photo.payload != self._known(entry)[1]]
         await self._store(fetched)
         arguments = [
             *rows.listed([rows.settled(each) for each in commit.settled]),
@@ -219,7 +221,7 @@ class RedisBuffer:
         await self._drop([*commit.gone, *(photo_id for photo_id in ended if photo_id in ids)])
         return ids
 
-    def _known(self, entry: Entry) -> tuple[int, bytes]:
+    def _known(self, entry: BufferEntry) -> tuple[int, bytes]:
         """The turn that it was claimed under here, and its bytes."""
         return self._bytes.get(entry.photo.id, (0, b""))
 
@@ -371,16 +373,16 @@ class RedisBuffer:
             raise BufferAway(AWAY)
         return reply
 
-    async def _store(self, entries: Sequence[Entry], new: list[str] | None = None) -> None:
+    async def _store(self, entries: Sequence[BufferEntry], new: list[str] | None = None) -> None:
         """Writes the photos' bytes, some megabytes at a time. With `new`, those that are there
         already stay, and the names of the others are added to it."""
-        for some in _portions(entries, [len(entry.photo.data) for entry in entries]):
+        for some in _portions(entries, [len(entry.photo.payload) for entry in entries]):
             pipe = self._client.pipeline(transaction=False)
             for entry in some:
                 lasts_s = max(entry.deadline_at - self._clock(), 0) + SLACK_S
                 pipe.set(
                     _photo_key(entry.photo),
-                    entry.photo.data,
+                    entry.photo.payload,
                     px=int(1000 * lasts_s),
                     nx=new is not None,
                 )
@@ -393,7 +395,9 @@ class RedisBuffer:
                 }
                 new[:] = [photo_id for photo_id in new if photo_id not in there]
 
-    async def _contents(self, entries: Sequence[Entry], sizes: Sequence[int]) -> list[bytes | None]:
+    async def _contents(
+        self, entries: Sequence[BufferEntry], sizes: Sequence[int]
+    ) -> list[bytes | None]:
         contents: list[bytes | None] = []
         for some in _portions(entries, sizes):
             pipe = self._client.pipeline(transaction=False)
@@ -418,9 +422,9 @@ def _pairs(reply: Any) -> Mapping[bytes, bytes]:
     return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
-def _portions(entries: Sequence[Entry], sizes: Sequence[int]) -> Iterator[list[Entry]]:
+def _portions(entries: Sequence[BufferEntry], sizes: Sequence[int]) -> Iterator[list[BufferEntry]]:
     """As many as make some megabytes: one command has only so much time."""
-    some: list[Entry] = []
+    some: list[BufferEntry] = []
     held = 0
     for entry, size in zip(entries, sizes, strict=True):
         some.append(entry)
@@ -432,9 +436,9 @@ def _portions(entries: Sequence[Entry], sizes: Sequence[int]) -> Iterator[list[E
         yield some
 
 
-def _photo_key(photo: Photo) -> str:
+def _photo_key(photo: Photo | RemotePhoto) -> str:
     """A URL and the picture that was fetched from it never take each other's place."""
-    return f"imgrid:photo:{photo.id}{':url' if photo.format == URL else ''}"
+    return f"imgrid:photo:{photo.id}{':url' if isinstance(photo, RemotePhoto) else ''}"
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:

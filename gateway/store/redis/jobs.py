@@ -20,7 +20,7 @@ import msgspec
 
 from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway, Busy, Conflict, GatewayError, NotFound
-from gateway.core.model import Entry, Outcome, Photo, Size
+from gateway.core.model import BufferEntry, Outcome, Photo, Size
 from gateway.store.buffer import Buffer, Commit
 from gateway.store.codec import pack_outcome, unpack_outcome
 from gateway.store.jobs import (
@@ -109,7 +109,7 @@ class RedisStore:
     async def submit(
         self,
         job: Job,
-        entries: Sequence[Entry],
+        entries: Sequence[BufferEntry],
         refused: Mapping[int, GatewayError] = NONE_REFUSED,
         *,
         key: str = "",
@@ -138,7 +138,7 @@ class RedisStore:
     async def _begin(
         self,
         job: Job,
-        entries: Sequence[Entry],
+        entries: Sequence[BufferEntry],
         refused: Mapping[int, GatewayError],
         key: str,
         digest: str,
@@ -286,7 +286,7 @@ def _key_name(tenant: str, key: str) -> str:
     )
 
 
-def _fields(job: Job, entries: Sequence[Entry], key: str) -> list[Any]:
+def _fields(job: Job, entries: Sequence[BufferEntry], key: str) -> list[Any]:
     """A new job's hash: names and values in turns."""
     hook = job.hook or WebhookTarget("")
     fields = {

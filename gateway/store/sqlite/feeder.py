@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway, Busy
-from gateway.core.model import Entry
+from gateway.core.model import BufferEntry
 from gateway.store.buffer import Buffer, Commit
 from gateway.store.codec import unpack_entry
 
@@ -99,7 +99,7 @@ class Feeder:
             await buffer.commit(Commit(gone=[photo_id for _, photo_id in gone]))
             await self.do(lambda db: _take_back(db, [number for number, _ in gone]))
 
-    def _choose(self, db: Connection, count: int) -> tuple[list[int], list[Entry]]:
+    def _choose(self, db: Connection, count: int) -> tuple[list[int], list[BufferEntry]]:
         """The next photos, and notes that they are fed: each of the tenant that has fewest in the
         buffer; among equals, of the one whose turn is longest ago; and of its oldest job."""
         held = dict(db.execute("SELECT tenant, count(*) FROM fed GROUP BY tenant").fetchall())
@@ -111,7 +111,7 @@ class Feeder:
         heap = [(held.get(tenant, 0), self._served[tenant], tenant) for tenant in tenants]
         heapq.heapify(heap)
         numbers: list[int] = []
-        entries: list[Entry] = []
+        entries: list[BufferEntry] = []
         while heap and len(entries) < min(count, self.window - sum(held.values())):
             has, _, tenant = heapq.heappop(heap)
             row = _next(db, tenant)
@@ -129,7 +129,7 @@ class Feeder:
             heapq.heappush(heap, (has + 1, turn, tenant))
         return numbers, entries
 
-    def _now(self, entry: Entry) -> Entry:
+    def _now(self, entry: BufferEntry) -> BufferEntry:
         """The entry as if it came just now: however long it lay in the file, it may wait for
         company."""
         late_s = self.clock() - entry.put_at

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway, GatewayError
-from gateway.core.model import Entry, Outcome, Size
+from gateway.core.model import BufferEntry, Outcome, Size
 from gateway.store.buffer import Buffer, Capacity
 from gateway.store.jobs import NONE_REFUSED, PER_HOST, Delivery, Job, JobResult, Page, State
 from gateway.store.sqlite import tables
@@ -53,7 +53,7 @@ class SqliteStore:
     async def submit(
         self,
         job: Job,
-        entries: Sequence[Entry],
+        entries: Sequence[BufferEntry],
         refused: Mapping[int, GatewayError] = NONE_REFUSED,
         *,
         key: str = "",

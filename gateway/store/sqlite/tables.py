@@ -14,7 +14,7 @@ from sqlite3 import Connection, Row, connect
 import msgspec
 
 from gateway.core.errors import Busy, Conflict, GatewayError, NotFound
-from gateway.core.model import Entry, Outcome, Size
+from gateway.core.model import BufferEntry, Outcome, Size
 from gateway.store.buffer import Capacity
 from gateway.store.codec import pack_entry, pack_outcome, unpack_outcome
 from gateway.store.jobs import (
@@ -133,11 +133,11 @@ def keep_key(db: Connection, job: Job, key: str, digest: str, now: float) -> Non
     )
 
 
-def check_room(db: Connection, entries: Sequence[Entry], room: Capacity) -> None:
+def check_room(db: Connection, entries: Sequence[BufferEntry], room: Capacity) -> None:
     """Raises Busy where the photos that wait would become too many."""
     waiting = "SELECT total(photos - settled), total(held) FROM jobs WHERE state = 'running'"
     photos, held = db.execute(waiting).fetchone()
-    more = sum(len(entry.photo.data) for entry in entries)
+    more = sum(len(entry.photo.payload) for entry in entries)
     for what, now, added, most in (
         ("photos", photos, len(entries), room.photos),
         ("bytes", held, more, room.bytes),
@@ -148,9 +148,9 @@ def check_room(db: Connection, entries: Sequence[Entry], room: Capacity) -> None
             )
 
 
-def add(db: Connection, job: Job, entries: Sequence[Entry]) -> None:
+def add(db: Connection, job: Job, entries: Sequence[BufferEntry]) -> None:
     hook, names = job.hook or WebhookTarget(""), msgspec.msgpack.encode(job.names)
-    held = sum(len(entry.photo.data) for entry in entries)
+    held = sum(len(entry.photo.payload) for entry in entries)
     db.execute(
         "INSERT INTO jobs (id, tenant, task, names, options, created_at, hook_url, hook_each, state, photos, held)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -171,7 +171,7 @@ def add(db: Connection, job: Job, entries: Sequence[Entry]) -> None:
     waiting = {entry.index: entry for entry in entries}
     for place in range(job.photos):
         entry = waiting.get(place)
-        data = entry.photo.data if entry else None
+        data = entry.photo.payload if entry else None
         db.execute(
             "INSERT INTO photos (job, place, bytes, entry, data) VALUES (?, ?, ?, ?, ?)",
             (job.id, place, len(data or b""), entry and pack_entry(entry), data),

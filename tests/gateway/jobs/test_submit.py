@@ -72,14 +72,11 @@ class TestSubmit:
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         job = accepted(await each.client.post("/v1/jobs", content=body, headers=headers))
         assert job["photos"] == 3
-        assert [(entry.photo.format, entry.photo.pixels > 0) for entry in each.entered] == [
-            ("URL", False),
-            ("PNG", True),
-            ("URL", False),
-        ]
-        assert [entry.photo.data for entry in each.entered if entry.photo.format == "URL"] == [
-            b"https://pictures.example/1.jpg",
-            b"https://pictures.example/2.jpg",
+        first, second, third = (entry.photo for entry in each.entered)
+        assert (second.format, second.pixels > 0) == ("PNG", True)
+        assert [(photo.url, photo.pixels) for photo in (first, third)] == [
+            ("https://pictures.example/1.jpg", 0),
+            ("https://pictures.example/2.jpg", 0),
         ]
         await each.settle(job, 1, RED, BLUE)
         (photo,) = ok(await each.client.get(f"/v1/jobs/{job['id']}"))["results"]

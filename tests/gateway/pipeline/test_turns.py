@@ -13,7 +13,7 @@ import pytest
 from gateway.core.clock import steady
 from gateway.core.errors import DeadlineExceeded, NotServed, UpstreamFailed
 from gateway.core.events import CanvasAnswered, Events
-from gateway.core.model import URL, Outcome, Photo, Route, Size, Tenant, Way
+from gateway.core.model import Outcome, Photo, RemotePhoto, Route, Size, Tenant, Way
 from gateway.grid.renderer import Renderer
 from gateway.pipeline.canvas_call import PipelineRules
 from gateway.pipeline.cascade_step import Fetch
@@ -249,7 +249,7 @@ async def test_no_room_to_fetch():
     """While the buffer holds enough bytes no URL is fetched; one is as soon as there is room."""
     fetched: list[str] = []
 
-    async def fetch(url: Photo) -> Photo:
+    async def fetch(url: RemotePhoto) -> Photo:
         fetched.append(url.id)
         return replace(photo(NUMBER_42), id=url.id)
 
@@ -258,7 +258,7 @@ async def test_no_room_to_fetch():
     async with running(provider, "1x1", fetch, fetch_below_bytes=len(NUMBER_42)) as bench:
         await bench.job(1)
         await held_up(provider)
-        url = Photo("url", b"https://shop.example/42.png", URL, Size(0, 0))
+        url = RemotePhoto("url", "https://shop.example/42.png")
         await bench.buffer.put([bench.flow.entry(url, Way(bench.route), CROWD, job="job", index=1)])
         await asyncio.sleep(0.2)
         assert fetched == []

@@ -8,8 +8,25 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.core.model import Entry, Lane, Outcome, Photo, Size, Step
-from gateway.store.codec import pack_entry, pack_outcome, unpack_entry, unpack_outcome
+from gateway.core.model import (
+    Entry,
+    FetchEntry,
+    FetchLane,
+    Lane,
+    Outcome,
+    Photo,
+    RemotePhoto,
+    Size,
+    Step,
+)
+from gateway.store.codec import (
+    lane_key,
+    lane_of,
+    pack_entry,
+    pack_outcome,
+    unpack_entry,
+    unpack_outcome,
+)
 from providers.detection import WHOLE, Detection, Task
 from thresholds.shape import ALONE, Shape
 
@@ -108,6 +125,22 @@ def test_an_entry_without_later_fields_is_read() -> None:
     fields = {name: value for name, value in written("labels", []).items() if name not in later}
     read = unpack_entry(msgspec.msgpack.encode(fields), b"abc")
     assert read == replace(entry(Task.LABELS), variant="target")
+
+
+def test_a_remote_photo_is_written_and_read_as_earlier_versions_did() -> None:
+    """A photo to be fetched is written as one of the format URL in the lane of a provider `fetch`."""
+    lane = FetchLane(Task.OBJECTS, "us")
+    remote = FetchEntry(
+        RemotePhoto("p", "https://x.example/"), "r", "ann", lane, 1.0, 2.0, 3.0, 4.0
+    )
+    photo = {**written("objects", [])["photo"], "format": "URL", "size": [0, 0]}
+    changed = {"photo": photo, "lane": ["fetch", "objects", "us", [1, 1]], "steps": [], "stage": 0}
+    more = {"job": "", "index": 0, "turn": 0, "variant": "target"}
+    packed = msgspec.msgpack.encode({**written("objects", []), **changed, **more})
+    assert pack_entry(remote) == packed
+    assert unpack_entry(packed, b"https://x.example/") == remote
+    assert lane_key(lane) == '["fetch","objects","us",1,1]'
+    assert lane_of(lane_key(lane).encode()) == lane
 
 
 def test_an_outcome_is_written_and_read_as_earlier_versions_did() -> None:

@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import Busy, UpstreamFailed
-from gateway.core.model import Entry, Lane, Outcome, Photo, Size, Step
+from gateway.core.model import (
+    Entry,
+    FetchEntry,
+    FetchLane,
+    Lane,
+    Outcome,
+    Photo,
+    RemotePhoto,
+    Size,
+    Step,
+)
 from gateway.ledger.accounts import Account, billed
 from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.inspection import Occupancy
@@ -268,10 +278,14 @@ async def test_again(buffer):
 async def test_other_bytes(buffer):
     """A photo that is put again with other bytes, as a URL that was fetched, has these from then
     on."""
-    await buffer.put([entry("a", data=b"https://", size=(0, 0))])
-    (claimed,) = await buffer.claim(BIG, ALL)
+    lane = FetchLane(Task.OBJECTS, "pool")
+    remote = FetchEntry(RemotePhoto("a", "https://"), "route", "ann", lane, 0, 0, 0, LATE)
+    await buffer.put([remote])
+    assert await buffer.held() == Occupancy(1, 8, 0)
+    (claimed,) = await buffer.claim(lane, ALL)
+    assert claimed == replace(remote, turn=1)
     fetched = Photo("a", b"0123456789", "PNG", Size(4, 3))
-    await buffer.commit(Commit(again=[replace(claimed, photo=fetched, lane=SMALL)]))
+    await buffer.commit(Commit(again=[claimed.photo_entry(fetched, SMALL, put_at=0, due_at=0)]))
     assert await buffer.held() == Occupancy(1, 10, 12)
     (claimed,) = await buffer.claim(SMALL, ALL)
     assert claimed.photo == fetched

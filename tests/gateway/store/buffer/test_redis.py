@@ -14,7 +14,17 @@ import pytest
 from gateway.core.clock import steady
 from gateway.core.errors import BilledUnknown, BufferAway, DeadLetter
 from gateway.core.events import Events
-from gateway.core.model import FETCHING, URL, Entry, Lane, Outcome, Photo, Route, Size
+from gateway.core.model import (
+    Entry,
+    FetchEntry,
+    FetchLane,
+    Lane,
+    Outcome,
+    Photo,
+    RemotePhoto,
+    Route,
+    Size,
+)
 from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import billed, total
 from gateway.pipeline.canvas_call import CanvasCall, PipelineRules
@@ -397,14 +407,13 @@ class TestDeliveries:
             assert len(await home.claim(LANE._replace(shape=ALONE), ALL)) == 1
 
 
-FETCH = Lane(FETCHING, Task.OBJECTS, "us", ALONE)
+FETCH = FetchLane(Task.OBJECTS, "us")
 
 
-def url(name: str) -> Entry:
+def url(name: str) -> FetchEntry:
     """A photo of a job that is still to be fetched."""
-    return replace(
-        entry(name, FETCH, job="job"), photo=Photo(name, b"https://shop.example/", URL, Size(0, 0))
-    )
+    now, photo = time.time(), RemotePhoto(name, "https://shop.example/")
+    return FetchEntry(photo, "route", "ann", FETCH, now, now, now, now + 600, job="job")
 
 
 class TestUrls:
@@ -434,7 +443,8 @@ class TestUrls:
         async with replica(server) as one, replica(server) as two:
             await one.put([url("a")])
             (claimed,) = await one.claim(FETCH, ALL)
-            fetched = replace(claimed, photo=Photo("a", b"JPEG", "JPEG", Size(4, 3)), lane=LANE)
+            photo = Photo("a", b"JPEG", "JPEG", Size(4, 3))
+            fetched = claimed.photo_entry(photo, LANE, put_at=claimed.put_at, due_at=claimed.due_at)
             await one.commit(Commit(again=[fetched]))
             for _ in range(2):
                 await one._once()
@@ -451,10 +461,11 @@ class TestUrls:
             (claimed,) = await one.claim(FETCH, ALL)
             await die(one)
             await two._once()
-            fetched = replace(claimed, photo=Photo("a", b"JPEG", "JPEG", Size(4, 3)), lane=LANE)
+            photo = Photo("a", b"JPEG", "JPEG", Size(4, 3))
+            fetched = claimed.photo_entry(photo, LANE, put_at=claimed.put_at, due_at=claimed.due_at)
             assert await one.commit(Commit(again=[fetched])) == frozenset()
             (still,) = await two.claim(FETCH, ALL)
-            assert still.photo.data == b"https://shop.example/"
+            assert still.photo.url == "https://shop.example/"
             assert "a" in one._orphans
 
 
