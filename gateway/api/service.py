@@ -23,7 +23,7 @@ from gateway.core.model import (
     Tenant,
     Way,
 )
-from gateway.core.question import Ask, Item, ItemAnswer, Question, Source
+from gateway.core.question import Item, ItemAnswer, Question, Source, TaskRequest
 from gateway.dialects.base import Dialect
 from gateway.intake.admission import admit
 from gateway.pipeline.scheduler import Scheduler
@@ -72,12 +72,11 @@ class Service:
         to = _vocabulary(dialect.name)
         return [self._in_words(answer, to) for answer in answers] if to else answers
 
-    def way(self, ask: Ask, tenant: Tenant, quality: Quality, dialect: str = "") -> Way:
+    def way(self, ask: TaskRequest, tenant: Tenant, quality: Quality, dialect: str = "") -> Way:
         """How one thing that is asked is served. Raises NotServed."""
         route = self._route(ask, tenant, dialect, exact=ask.alone or quality == "exact")
-        spoken, only_labels = self.spoken[route.provider], ask.only_labels
-        if ask.task == Task.LABELS:
-            only_labels = self.names.asked(only_labels, _vocabulary(dialect), spoken)
+        spoken = self.spoken[route.provider]
+        only_labels = self.names.labels_in(ask.only_labels, _vocabulary(dialect), spoken)
         alone = ask.alone or self._is_below(ask, route, spoken)
         variant = self._variant(route, "exact" if alone else quality)
         return Way(route, variant, ask.extras, only_labels)
@@ -91,23 +90,23 @@ class Service:
     def _ways(
         self, item: Item, tenant: Tenant, dialect: str, quality: Quality
     ) -> Ways | GatewayError:
-        if isinstance(item.photo, GatewayError) and not item.asks:
+        if isinstance(item.photo, GatewayError) and not item.requests:
             return item.photo
         try:
-            return {ask.task: self.way(ask, tenant, quality, dialect) for ask in item.asks}
+            return {ask.task: self.way(ask, tenant, quality, dialect) for ask in item.requests}
         except NotServed as refusal:
             return refusal
 
-    def _is_below(self, ask: Ask, route: Route, spoken: Vocabulary) -> bool:
+    def _is_below(self, ask: TaskRequest, route: Route, spoken: Vocabulary) -> bool:
         """Whether the client is told of what scores less than groups are promised to show. Of
         likelihoods, Google's words, groups show all: a canvas with the lowest of each is the bound
         of every photo on it."""
-        least, positive = ask.least_score, route.positive
+        least, positive = ask.min_score, route.positive
         return (
             least is not None and positive is not None and least < positive and spoken != "google"
         )
 
-    def _route(self, ask: Ask, tenant: Tenant, dialect: str, *, exact: bool) -> Route:
+    def _route(self, ask: TaskRequest, tenant: Tenant, dialect: str, *, exact: bool) -> Route:
         """The first route for the task and the tenant. What a vendor alone can say is asked of that
         vendor; labels that no route is for, or one that takes those of boxes for them, are those of
         the objects on a photo."""

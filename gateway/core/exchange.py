@@ -1,4 +1,4 @@
-"""A request and a reply, whatever the protocol."""
+"""A request and its reply, independent of the protocol."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A request as it came; header names are in lower case, `path` and `query` as on the wire.
+    """A client's request. Header names are in lower case; `path` and `query` are as on the wire.
 
-    `body` is None before it is read, when only who asks is of interest.
+    `body` is None until it is read: headers are enough to authenticate the client.
     """
 
     method: str
@@ -22,7 +22,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP answer."""
+    """An HTTP response; for gRPC, `status` is the gRPC code and `headers` are trailing metadata."""
 
     status: int
     body: bytes

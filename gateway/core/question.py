@@ -1,4 +1,4 @@
-"""A client's question about photos, and the answers to it, whatever the dialect."""
+"""A client's question about photos, and the answers to it, independent of the dialect."""
 
 from __future__ import annotations
 
@@ -14,65 +14,66 @@ from providers.detection import Task
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A photo that is named by where it lies: an `http` or `https` URL, `s3://bucket/key`,
+    """The address of a photo: an `http` or `https` URL, `s3://bucket/key` or
     `gs://bucket/object`."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One task that a client asks of a photo.
-
-    `extras` are for the task EXTRAS: the vendor's names of the features that it shall return.
-    `only_labels` are for LABELS: the only labels that the client asks about, empty for all. The
-    client gets no label and no moderation label that scores less than `least_score`; None leaves
-    the bound to the route. With `alone` the photo shares no canvas, whatever the route does.
-    """
+class TaskRequest:
+    """One task that is requested for a photo."""
 
     task: Task
     extras: tuple[str, ...] = ()
+    """For the task EXTRAS: the vendor's features, in the form of `providers.base.Provider`."""
     only_labels: tuple[str, ...] = ()
-    least_score: float | None = None
+    """For the task LABELS: the only labels that the client asks about. Empty means all labels."""
+    min_score: float | None = None
+    """For LABELS and MODERATION: the client gets nothing that scores less. None leaves the minimum
+    to the route."""
     alone: bool = False
+    """Whether the photo shares no canvas for this task, whatever the route says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A photo, or where it lies, and what is asked of it: each task once.
+    """A photo, or its address, and the tasks that are requested for it, each task once.
 
-    In a photo's place may stand why it is not asked about: it is refused so, and the others are
-    answered.
+    An error in the photo's place refuses this photo; the others are answered.
     """
 
     photo: bytes | Source | GatewayError = field(repr=False)
-    asks: tuple[Ask, ...]
+    requests: tuple[TaskRequest, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a client asks of which photos; `options` are the dialect's own, for its `render`."""
+    """The photos of one call. `options` belong to the dialect, for its `render`."""
 
     items: tuple[Item, ...]
     options: Any = None
     deadline_s: float | None = None
     quality: Quality = "target"
     limits: Limits | None = None
-    """What the API takes of a photo that is asked so, where that is not what it takes otherwise."""
+    """The API's limits for these photos, where they differ from the dialect's usual ones."""
     hops: int = 0
-    """How many gateways it came through before this one."""
+    """The number of gateways that the call passed before this one."""
 
 
-def about_all(task: Task, photos: Sequence[bytes | Source | GatewayError], **more: Any) -> Question:
-    """The same one thing asked of every photo; `more` are the question's other fields."""
-    return Question(tuple(Item(photo, (Ask(task),)) for photo in photos), **more)
+def uniform_question(
+    task: Task, photos: Sequence[bytes | Source | GatewayError], **fields: Any
+) -> Question:
+    """A question that requests one task for every photo; `fields` are other fields of Question."""
+    requests = (TaskRequest(task),)
+    return Question(tuple(Item(photo, requests) for photo in photos), **fields)
 
 
 @dataclass(frozen=True, slots=True)
 class ItemAnswer:
-    """What came of one photo: an outcome for each task that it was asked for, or one error for all.
+    """The answer for one photo: an outcome for each requested task, or one refusal for all.
 
-    `photo` is the photo as it was admitted, None where it was not.
+    `photo` is the photo as it was admitted, None where it was refused.
     """
 
     photo: Photo | None
@@ -81,23 +82,24 @@ class ItemAnswer:
 
     @property
     def error(self) -> GatewayError | None:
-        """What went wrong first, None where nothing did."""
-        failed = (outcome.error for outcome in self.outcomes.values() if outcome.error is not None)
-        return self.refusal or next(failed, None)
+        """The refusal, or else the first task's error; None where there is neither."""
+        errors = (outcome.error for outcome in self.outcomes.values() if outcome.error is not None)
+        return self.refusal or next(errors, None)
 
     @property
     def share(self) -> float:
-        """Its part of the bill, in images."""
+        """The photo's part of the bill, in images."""
         return sum(outcome.share for outcome in self.outcomes.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A call that is no question about photos here: it is handed on whole to the vendor, if the
-    operator allows `operation` to be, and answered as the vendor answers it.
+    """A call that the gateway cannot answer itself. It is forwarded whole to the vendor if the
+    operator allows `operation`, and gets the vendor's reply.
 
-    `images` are billed for it, as far as can be told. `target` is what the vendor calls it
-    (`providers.base.Call`), where that is not the operation's name.
+    `images` is the number of images that are billed for it, as far as the request shows. `target`
+    is the vendor's name for it (`providers.base.ForwardCall`) where that is not the operation's
+    name.
     """
 
     operation: str

@@ -1,4 +1,8 @@
-"""What a dialect does: read a request, write its answer or its error."""
+"""The contract of a dialect: a wire format that clients speak.
+
+A dialect reads requests and writes replies, without I/O. The parts of the contract are Protocols of
+their own, so that a caller can ask for what it uses.
+"""
 
 from __future__ import annotations
 
@@ -13,41 +17,60 @@ from gateway.security.keyring import Keyring
 from providers.base import Limits
 
 
-class Dialect(Protocol):
-    """One wire format. Reading and writing are pure."""
+class DialectSpec(Protocol):
+    """The fixed facts about a dialect."""
 
     name: str
     paths: tuple[str, ...]
-    """Where it is served, as the router writes paths, with `{name:path}` for what may be anything;
-    the first is the one to tell. Methods are POST, or what stands before a path: `GET
-    /v1/operations/{name:path}`."""
+    """The paths of the endpoint in the router's form; `{name:path}` matches any path.
+
+    The first one is documented. The method is POST unless it stands before the path, as in
+    `GET /v1/operations/{name:path}`.
+    """
     limits: Limits
-    """What the API takes of one photo."""
+    """The API's limits for one photo."""
     openapi: Mapping[str, Any]
-    """Its operation in OpenAPI's form."""
+    """The operation in OpenAPI's form."""
+
+
+class RequestReader(Protocol):
+    """Reads requests."""
 
     def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:
-        """Who asks; without a body, who claims to, as far as headers can tell. Raises
-        Unauthenticated."""
-        ...
+        """The tenant that sent the request. Raises Unauthenticated.
 
-    def parse(self, incoming: Incoming) -> Question | Forward:
-        """What is asked, by a request whose body was read.
-
-        Raises BadRequest, NotServed or a PhotoError; nothing else, whatever the bytes.
+        Without a body: the tenant that the headers claim, as far as they can be verified.
         """
         ...
 
+    def call_ids(self, incoming: Incoming) -> tuple[str, ...]:
+        """The ids of the call that a request with its body belongs to, as
+        `call_ids.digests_of_call_ids` makes them.
+
+        Requests that share an id are tries of the same call. Empty where the client sends no id.
+        Raises BadRequest.
+        """
+        ...
+
+    def parse(self, incoming: Incoming) -> Question | Forward:
+        """The question in a request with its body.
+
+        Raises BadRequest, NotServed or a PhotoError, and nothing else whatever the bytes are.
+        """
+        ...
+
+
+class ReplyWriter(Protocol):
+    """Writes replies."""
+
     def render(self, question: Question, answers: Sequence[ItemAnswer]) -> Reply:
-        """The answer to a question; a dialect of one photo a call raises that photo's error."""
+        """The reply to a question. A dialect with one photo a call raises that photo's error."""
         ...
 
     def render_error(self, error: GatewayError) -> Reply:
-        """The dialect's own form of an error."""
+        """The reply for an error, in the dialect's form."""
         ...
 
-    def call_ids(self, incoming: Incoming) -> tuple[str, ...]:
-        """What marks a request whose body was read as a try of one call, as `marks` makes it:
-        requests that have one of these in common are tries of one call. None where the client marks
-        none. Raises BadRequest."""
-        ...
+
+class Dialect(DialectSpec, RequestReader, ReplyWriter, Protocol):
+    """One wire format."""

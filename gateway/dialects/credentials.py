@@ -1,4 +1,4 @@
-"""The tenant behind a presented key."""
+"""Authentication by an API key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.core.model import Tenant
 from gateway.security.keyring import ANYBODY, Keyring
 
 
-def holder_of(
+def tenant_of(
     incoming: Incoming,
     keyring: Keyring,
     dialect: str,
@@ -19,11 +19,14 @@ def holder_of(
     *,
     parameters: Sequence[str] = (),
 ) -> Tenant:
-    """Whose key of that dialect stands in `header`, in one of the query's `parameters`, or else
-    after `Authorization: Bearer`. Raises Unauthenticated, which is NoKey where none does."""
+    """The tenant whose key of that dialect the request carries.
+
+    The key stands in `header`, in one of the query's `parameters`, or after `Authorization:
+    Bearer`, in this order. Raises NoKey without a key and Unauthenticated for an unknown one.
+    """
     if keyring.open:
         return ANYBODY
-    key = _key(incoming, header, parameters)
+    key = _key_of(incoming, header, parameters)
     if not key:
         raise NoKey(f"Send your key as 'Authorization: Bearer KEY' or '{header}: KEY'.")
     tenant = keyring.holder(dialect, key)
@@ -32,12 +35,13 @@ def holder_of(
     return tenant
 
 
-def _key(incoming: Incoming, header: str, parameters: Sequence[str]) -> str:
-    scheme, _, token = incoming.headers.get("authorization", "").partition(" ")
+def _key_of(incoming: Incoming, header: str, parameters: Sequence[str]) -> str:
+    """The key that the request carries; empty where it carries none."""
+    if key := incoming.headers.get(header.lower()):
+        return key
     query = parse_qs(incoming.query) if parameters else {}
-    asked = next((query[name][-1] for name in parameters if name in query), "")
-    return (
-        incoming.headers.get(header.lower())
-        or asked
-        or (token.strip() if scheme.lower() == "bearer" else "")
-    )
+    for name in parameters:
+        if name in query:
+            return query[name][-1]
+    scheme, _, token = incoming.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -1,4 +1,4 @@
-"""Headers that every dialect knows."""
+"""Headers that all dialects share."""
 
 from __future__ import annotations
 
@@ -9,31 +9,26 @@ from gateway.core.exchange import Incoming
 from gateway.core.model import Quality
 
 QUALITY_HEADER = "x-imgrid-quality"
-
-
 DEADLINE_HEADER = "x-imgrid-deadline-ms"
+QUESTION_HEADERS = ("content-type", QUALITY_HEADER, DEADLINE_HEADER)
+"""Headers that can change the answer to a body, in dialects that read them."""
 
 
-ASKING = ("content-type", QUALITY_HEADER, DEADLINE_HEADER)
-"""Headers that say what is asked of a body, in dialects that read them."""
-
-
-def quality_of(incoming: Incoming, otherwise: Quality = "target") -> Quality:
-    """What the header that every dialect knows asks for. Raises BadRequest for what it cannot."""
-    given = incoming.headers.get(QUALITY_HEADER)
-    if given is None:
-        return otherwise
-    if given not in get_args(Quality):
+def quality_of(incoming: Incoming, default: Quality = "target") -> Quality:
+    """The quality that the request's header names. Raises BadRequest for an unknown one."""
+    value = incoming.headers.get(QUALITY_HEADER)
+    if value is None:
+        return default
+    qualities = get_args(Quality)
+    if value not in qualities:
         raise BadRequest(
-            f"{QUALITY_HEADER} must be {', '.join(get_args(Quality)[:-1])} or {get_args(Quality)[-1]}."
+            f"{QUALITY_HEADER} must be {', '.join(qualities[:-1])} or {qualities[-1]}."
         )
-    return cast(Quality, given)
+    return cast(Quality, value)
 
 
 def retry_after(error: GatewayError) -> dict[str, str]:
-    """The header that says when to come back, in whole seconds, where coming back can help."""
-    return (
-        {}
-        if error.retry_after_s is None
-        else {"Retry-After": str(max(1, round(error.retry_after_s)))}
-    )
+    """The `Retry-After` header in whole seconds; no header where a retry cannot help."""
+    if error.retry_after_s is None:
+        return {}
+    return {"Retry-After": str(max(1, round(error.retry_after_s)))}

@@ -1,39 +1,42 @@
-"""Labels of a whole photo, for the dialects whose labels lie nowhere."""
+"""Labels of a whole photo, for dialects whose labels have no boxes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from gateway.core.model import Outcome
 from gateway.core.question import ItemAnswer
+from gateway.dialects.detections import by_score
 from providers.detection import WHOLE, Detection, Task
 
 FROM_BOXES = {"X-Imgrid-Labels": "boxes"}
-"""What an answer says whose labels are those of what has a box: of nothing else was asked."""
+"""The header of an answer whose labels are those of the boxes: no other labels were asked for."""
 
 
-def labels_of(found: Sequence[Detection]) -> list[Detection]:
-    """Best first, each name once: those that a provider told of the whole photo or, where it told
-    none, those of what has a box (EECS-2023-182: classification by detection)."""
-    told = [each for each in found if each.kind == "LABEL"] or found
+def labels_of(detections: Sequence[Detection]) -> list[Detection]:
+    """The labels of the whole photo, highest score first, each name once.
+
+    Where the provider gave no labels of the whole photo, they are those of the boxes
+    (EECS-2023-182: classification by detection).
+    """
+    labels = [detection for detection in detections if detection.kind == "LABEL"]
     best: dict[str, Detection] = {}
-    for each in sorted(told, key=lambda detection: -detection.score):
-        best.setdefault(
-            each.label, replace(each, kind="LABEL", box=WHOLE, polygon=(), key=None, parent=None)
-        )
+    for detection in by_score(labels or detections):
+        label = replace(detection, kind="LABEL", box=WHOLE, polygon=(), key=None, parent=None)
+        best.setdefault(detection.label, label)
     return list(best.values())
 
 
-def marked(answers: Sequence[ItemAnswer]) -> Mapping[str, str]:
-    """The header for an answer in which labels are those of boxes."""
-    asked = [
-        outcome
-        for answer in answers
-        for task, outcome in answer.outcomes.items()
-        if task == Task.LABELS
-    ]
-    boxed = any(
-        outcome.detections and not any(d.kind == "LABEL" for d in outcome.detections)
-        for outcome in asked
-    )
-    return FROM_BOXES if boxed else {}
+def label_source_header(answers: Sequence[ItemAnswer]) -> Mapping[str, str]:
+    """`FROM_BOXES` where the labels of any photo are those of its boxes, else no header."""
+    for answer in answers:
+        outcome = answer.outcomes.get(Task.LABELS)
+        if outcome is not None and _has_boxes_only(outcome):
+            return FROM_BOXES
+    return {}
+
+
+def _has_boxes_only(outcome: Outcome) -> bool:
+    kinds = {detection.kind for detection in outcome.detections}
+    return bool(kinds) and "LABEL" not in kinds

@@ -11,47 +11,61 @@ from python_multipart.multipart import FormParser
 from gateway.core.errors import BadRequest
 
 MAX_FIELDS = 100
-"""Fields of one form, beside its photos."""
+"""Fields of one form, not counting its photos."""
 
 
 class Part(NamedTuple):
-    """One part of a form: a file with its name, or a field, whose filename is None."""
+    """One part of a form: a file with its name, or a field, whose `filename` is None."""
 
     field: str
     filename: str | None
     value: bytes
 
 
-def read_form(body: bytes, boundary: bytes | None, most: int) -> list[Part]:
-    """The parts of a multipart body in their order, at most so many photos among them. Raises
-    BadRequest."""
+def read_form(body: bytes, boundary: bytes | None, max_photos: int) -> list[Part]:
+    """The parts of a multipart body, in order. Raises BadRequest."""
     if not boundary:
         raise BadRequest("A multipart body needs a boundary in its Content-Type.")
-    parts: list[Part] = []
-
-    def add(part: Part) -> None:
-        parts.append(part)
-        if len(parts) > most + MAX_FIELDS:
-            raise ValueError(f"it has over {most + MAX_FIELDS} parts")
-
-    def on_field(field: Any) -> None:
-        add(Part((field.field_name or b"").decode(errors="replace"), None, field.value or b""))
-
-    def on_file(file: Any) -> None:
-        file.file_object.seek(0)
-        name = (file.file_name or b"").decode(errors="replace")
-        add(Part((file.field_name or b"").decode(errors="replace"), name, file.file_object.read()))
-
+    collector = _PartCollector(max_photos + MAX_FIELDS)
+    # files are kept in memory, and an unknown Content-Transfer-Encoding is ignored
     config = {"MAX_MEMORY_FILE_SIZE": len(body) + 1, "UPLOAD_ERROR_ON_BAD_CTE": False}
     try:
         parser = FormParser(
-            "multipart/form-data", on_field, on_file, boundary=boundary, config=config
+            "multipart/form-data",
+            collector.add_field,
+            collector.add_file,
+            boundary=boundary,
+            config=config,
         )
         parser.write(body)
         parser.finalize()
     except (FormParserError, ValueError) as error:
         raise BadRequest(f"The multipart body cannot be read: {error}") from None
-    return parts
+    return collector.parts
+
+
+class _PartCollector:
+    """The callbacks of python-multipart's parser. Holds the parts so far."""
+
+    def __init__(self, max_parts: int) -> None:
+        self.parts: list[Part] = []
+        self._max_parts = max_parts
+
+    def add_field(self, field: Any) -> None:
+        self._add(Part(_text(field.field_name), None, field.value or b""))
+
+    def add_file(self, file: Any) -> None:
+        file.file_object.seek(0)
+        self._add(Part(_text(file.field_name), _text(file.file_name), file.file_object.read()))
+
+    def _add(self, part: Part) -> None:
+        self.parts.append(part)
+        if len(self.parts) > self._max_parts:
+            raise ValueError(f"it has over {self._max_parts} parts")
+
+
+def _text(name: bytes | None) -> str:
+    return (name or b"").decode(errors="replace")
 
 
 def fields_of(parts: Sequence[Part]) -> dict[str, list[str]]:

@@ -1,5 +1,5 @@
-"""Parts of the OpenAPI document that more than one endpoint has, made from the types that the
-endpoints read."""
+"""Parts of the OpenAPI document that several endpoints share, made from the types that the
+endpoints read and write."""
 
 from __future__ import annotations
 
@@ -14,36 +14,41 @@ KEYS = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
 }
-"""How a client of the native API says who it is; a gateway without tenants asks nobody."""
+"""The security schemes of the native API. A gateway without tenants authenticates nobody."""
 SECURED: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
 """An operation's `security`: either of `KEYS`."""
 
 
-def query_of(form: type[Struct], texts: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The query's parameters that are read into `form`, with what is said of each."""
-    _, parts = msgspec.json.schema_components([form])
-    given = parts[form.__name__]["properties"]
+def query_parameters(form: type[Struct], descriptions: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The query parameters that are read into the members of `form`."""
+    _, components = msgspec.json.schema_components([form])
+    members = components[form.__name__]["properties"]
     return [
-        {"name": name, "in": "query", "description": texts[name], **_valued(given[name])}
-        for name in given
+        {"name": name, "in": "query", "description": descriptions[name], **_value_of(schema)}
+        for name, schema in members.items()
     ]
 
 
-def _valued(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter's value, which is never null. A list is one value with commas, as long as a URL
-    may be."""
-    (said,) = (each for each in schema.get("anyOf", [schema]) if each.get("type") != "null")
-    if said.get("type") != "array":
-        return {"schema": said}
-    unbounded = {name: value for name, value in said.items() if name != "maxItems"}
+def _value_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema and style of a parameter's value, which is never null.
+
+    A list is one value with commas; only the length of a URL limits it.
+    """
+    alternatives = schema.get("anyOf", [schema])
+    (value,) = (each for each in alternatives if each.get("type") != "null")
+    if value.get("type") != "array":
+        return {"schema": value}
+    unbounded = {name: item for name, item in value.items() if name != "maxItems"}
     return {"schema": unbounded, "style": "form", "explode": False}
 
 
-def answered(schema: Mapping[str, Any], text: str = "Answered", kind: str = JSON) -> dict[str, Any]:
+def response_of(
+    schema: Mapping[str, Any], description: str = "Answered", content_type: str = JSON
+) -> dict[str, Any]:
     """A response of one content type."""
-    return {"description": text, "content": {kind: {"schema": schema}}}
+    return {"description": description, "content": {content_type: {"schema": schema}}}
 
 
-def refused(failure: Mapping[str, Any]) -> dict[int | str, Any]:
-    """The responses that every operation has beside its answer."""
-    return {"4XX": answered(failure, "Refused"), "5XX": answered(failure, "Failed")}
+def error_responses(failure: Mapping[str, Any]) -> dict[int | str, Any]:
+    """The error responses of every operation, by status."""
+    return {"4XX": response_of(failure, "Refused"), "5XX": response_of(failure, "Failed")}

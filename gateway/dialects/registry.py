@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import cast
 
-from gateway.dialects.base import Dialect
+from gateway.dialects.base import Dialect, DialectSpec, ReplyWriter, RequestReader
 from providers.plugins import PluginGroup, members_of
 
-DIALECTS = PluginGroup("imgrid.dialects", "dialect", members_of(Dialect))
+_MEMBERS = (*members_of(DialectSpec), *members_of(RequestReader), *members_of(ReplyWriter))
+DIALECTS = PluginGroup("imgrid.dialects", "dialect", _MEMBERS)
 
 
 def load_all() -> list[Dialect]:

@@ -17,14 +17,14 @@ from gateway.core.model import Quality
 from gateway.dialects.headers import quality_of
 from gateway.dialects.multipart import Part, fields_of, read_form
 from gateway.dialects.native.parse import (
-    key_of,
-    named_in_turn,
+    idempotency_key_of,
+    names_or_numbers,
     read_json,
     read_options,
-    read_query,
     task_of,
 )
 from gateway.dialects.native.schemas import Options
+from gateway.dialects.query import values_of
 from gateway.store.jobs import WebhookTarget
 from providers.detection import Task
 
@@ -105,17 +105,17 @@ class RequestOptions:
 def read(incoming: Incoming) -> RequestOptions:
     """The job that a request asks for. Raises BadRequest or NotServed; nothing else, whatever the
     bytes."""
-    key = key_of(incoming)
+    key = idempotency_key_of(incoming)
     kind, parameters = parse_options_header(incoming.headers.get("content-type", ""))
     if kind == b"application/json":
         asked, photos = _json(incoming)
     elif kind == b"multipart/form-data":
         parts = read_form(incoming.body or b"", parameters.get(b"boundary"), MAX_PHOTOS)
-        asked, photos = _form(parts, read_query(incoming.query))
+        asked, photos = _form(parts, values_of(incoming.query))
     else:
-        asked, photos = _options(read_query(incoming.query)), [("", incoming.body or b"")]
+        asked, photos = _options(values_of(incoming.query)), [("", incoming.body or b"")]
     task_of(asked.options)
-    names = tuple(named_in_turn([name for name, _ in photos]))
+    names = tuple(names_or_numbers([name for name, _ in photos]))
     if max(map(len, names)) > MAX_NAME_CHARS:
         raise BadRequest(f"A photo's name may have {MAX_NAME_CHARS} characters.")
     quality = quality_of(incoming, asked.quality)

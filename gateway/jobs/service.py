@@ -17,9 +17,9 @@ from gateway.core.events import Events, Refused
 from gateway.core.exchange import Incoming
 from gateway.core.limits import PhotoLimits
 from gateway.core.model import BufferEntry, Photo, Quality, RemotePhoto, Tenant, Way
-from gateway.core.question import Ask
+from gateway.core.question import TaskRequest
 from gateway.dialects.native.dialect import DIALECT
-from gateway.dialects.native.parse import ask_of
+from gateway.dialects.native.parse import task_request_of
 from gateway.intake.admission import admit
 from gateway.jobs import request
 from gateway.jobs.request import RequestOptions
@@ -61,7 +61,7 @@ class Jobs:
     """
 
     store: JobStore
-    way: Callable[[Ask, Tenant, Quality], Way]
+    way: Callable[[TaskRequest, Tenant, Quality], Way]
     enter: Enter
     check_url: Callable[[str], object]
     house: PhotoLimits
@@ -83,7 +83,7 @@ class Jobs:
             raise BadRequest(
                 "webhook: there is no secret to sign it with; the operator sets webhooks.secrets."
             )
-        way = self.way(ask_of(wanted.options, wanted.task), tenant, wanted.quality)
+        way = self.way(task_request_of(wanted.options, wanted.task), tenant, wanted.quality)
         job = self._job(wanted, tenant)
         admitted = await asyncio.to_thread(self._admit, wanted, job.id)
         entries = [

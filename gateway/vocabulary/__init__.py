@@ -1,2 +1,2 @@
-"""What one vendor calls a thing, in another's words: labels, moderation, faces. Pure; its tables
-are data files."""
+"""Translation between the vocabularies of vendors: labels, moderation, faces. Pure; its tables are
+data files."""

@@ -1,15 +1,15 @@
-"""Rekognition's faces as Google's, and the other way: landmarks, pose, emotions.
+"""Rekognition's faces as Google's, and the reverse: landmarks, pose, emotions.
 
-Both vendors name left and right as a viewer of the picture sees them, and turn their angles the
-same way: roll about the axis that looks out of the picture, yaw (Google's pan) to the sides, pitch
-(Google's tilt) up and down.
+Both vendors name left and right as a viewer of the picture sees them, and their angles have the
+same sign: roll about the axis out of the picture, yaw (Google's pan) to the sides, pitch (Google's
+tilt) up and down.
 https://docs.aws.amazon.com/rekognition/latest/APIReference/API_FaceDetail.html
 https://cloud.google.com/vision/docs/reference/rest/v1/AnnotateImageResponse#FaceAnnotation
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,65 +48,74 @@ TO_GOOGLE = {
     "midJawlineRight": "CHIN_RIGHT_GONION",
     "upperJawlineRight": "RIGHT_EAR_TRAGION",
 }
-"""All of Rekognition's; six of Google's have no like there."""
+"""All of Rekognition's landmarks. Six of Google's have no counterpart."""
 TO_REKOGNITION = {google: rekognition for rekognition, google in TO_GOOGLE.items()}
 EMOTIONS = {"joy": "HAPPY", "sorrow": "SAD", "anger": "ANGRY", "surprise": "SURPRISED"}
-UNTOLD = ("underExposed", "blurred", "headwear")
-"""What Google says of a face and Rekognition does not."""
+"""Rekognition's types of Google's emotions."""
+GOOGLE_ONLY = ("underExposed", "blurred", "headwear")
+"""Google's likelihoods that Rekognition has no member for."""
 
 
 def to_google(face: Detection) -> Detection:
-    """The face with Google's landmarks and attributes; landmarks without a name there are left
+    """The face with Google's landmarks and attributes. Landmarks without a counterpart are left
     out."""
-    details, feelings = face.details, face.details.get("emotions", {})
-    roll, yaw, pitch = details.get("pose", (0.0, 0.0, 0.0))
+    emotions = face.details.get("emotions", {})
+    roll, yaw, pitch = face.details.get("pose", (0.0, 0.0, 0.0))
     raw = {
         "rollAngle": roll,
         "panAngle": yaw,
         "tiltAngle": pitch,
         "landmarkingConfidence": face.score,
-        **{f"{name}Likelihood": likelihood(feelings.get(name)) for name in EMOTIONS},
-        **{f"{name}Likelihood": UNKNOWN for name in UNTOLD},
+        **{f"{name}Likelihood": likelihood(emotions.get(name)) for name in EMOTIONS},
+        **{f"{name}Likelihood": UNKNOWN for name in GOOGLE_ONLY},
     }
-    return _retold(face, "google", raw, TO_GOOGLE)
+    return _translated(face, "google", raw, TO_GOOGLE)
 
 
 def to_rekognition(face: Detection) -> Detection:
-    """The face with Rekognition's landmarks, and what Google says of it in Rekognition's words.
-
-    Sharpness and brightness are as far from 100 as Google finds the face blurred or badly lit.
-    """
-    details = face.details
-    feelings = sorted(details.get("emotions", {}).items(), key=lambda each: -each[1])
+    """The face with Rekognition's landmarks and attributes."""
     raw: dict[str, Any] = {
-        "Emotions": [
-            {"Type": EMOTIONS[name], "Confidence": 100 * value}
-            for name, value in feelings
-            if name in EMOTIONS
-        ],
-        "Quality": _quality(details.get("raw", {})),
+        "Emotions": rekognition_emotions(face.details.get("emotions", {})),
+        "Quality": _quality_of(face.details.get("raw", {})),
     }
-    if "pose" in details:
-        raw["Pose"] = dict(zip(("Roll", "Yaw", "Pitch"), details["pose"], strict=True))
-    return _retold(
-        face, "rekognition", {name: value for name, value in raw.items() if value}, TO_REKOGNITION
-    )
+    if "pose" in face.details:
+        raw["Pose"] = rekognition_pose(face.details["pose"])
+    known = {name: value for name, value in raw.items() if value}
+    return _translated(face, "rekognition", known, TO_REKOGNITION)
 
 
-def _quality(google: Mapping[str, Any]) -> dict[str, float]:
-    told = {
+def rekognition_emotions(scores: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Rekognition's `Emotions`, highest confidence first, from scores by Google's names."""
+    ranked = sorted(scores.items(), key=lambda item: -item[1])
+    return [
+        {"Type": EMOTIONS[name], "Confidence": 100 * value}
+        for name, value in ranked
+        if name in EMOTIONS
+    ]
+
+
+def rekognition_pose(angles: Sequence[float]) -> dict[str, float]:
+    """Rekognition's `Pose` from roll, yaw and pitch in degrees."""
+    return dict(zip(("Roll", "Yaw", "Pitch"), angles, strict=True))
+
+
+def _quality_of(google: Mapping[str, Any]) -> dict[str, float]:
+    """Rekognition's `Quality`: 100 minus the score of Google's likelihood that the face is blurred
+    or underexposed, in percent."""
+    likelihoods = {
         "Brightness": google.get("underExposedLikelihood"),
         "Sharpness": google.get("blurredLikelihood"),
     }
-    return {name: 100 * (1 - score(grade)) for name, grade in told.items() if grade}
+    return {name: 100 * (1 - score(grade)) for name, grade in likelihoods.items() if grade}
 
 
-def _retold(
-    face: Detection, vendor: str, raw: Mapping[str, Any], landmarks: Mapping[str, str]
+def _translated(
+    face: Detection, vendor: str, raw: Mapping[str, Any], landmark_names: Mapping[str, str]
 ) -> Detection:
-    points = tuple(
-        point._replace(name=landmarks[point.name])
-        for point in face.landmarks
-        if point.name in landmarks
+    landmarks = tuple(
+        landmark._replace(name=landmark_names[landmark.name])
+        for landmark in face.landmarks
+        if landmark.name in landmark_names
     )
-    return replace(face, details={**face.details, "vendor": vendor, "raw": raw}, landmarks=points)
+    details = {**face.details, "vendor": vendor, "raw": raw}
+    return replace(face, details=details, landmarks=landmarks)

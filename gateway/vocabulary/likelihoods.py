@@ -1,13 +1,15 @@
 """Google's likelihoods as scores, and scores as likelihoods.
 
-| likelihood | score | from a score of |
+| likelihood | score | scores from |
 |---|---|---|
-| 0 UNKNOWN | 0 | none |
+| 0 UNKNOWN | 0 | no score |
 | 1 VERY_UNLIKELY | 0 | 0 |
 | 2 UNLIKELY | 0.25 | 0.125 |
 | 3 POSSIBLE | 0.5 | 0.375 |
 | 4 LIKELY | 0.75 | 0.625 |
 | 5 VERY_LIKELY | 1 | 0.875 |
+
+https://cloud.google.com/vision/docs/reference/rest/v1/Likelihood
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ UNKNOWN, VERY_UNLIKELY, VERY_LIKELY = 0, 1, 5
 
 
 def likelihood(score: float | None) -> int:
-    """The likelihood, 1 to 5, whose score is the nearest, the higher of two; UNKNOWN where there is
-    no score.
+    """The likelihood, 1 to 5, whose score is nearest, the higher one of two; UNKNOWN without a
+    score.
 
-    What is no number counts as 0.
+    NaN counts as 0.
     """
     if score is None:
         return UNKNOWN
@@ -29,5 +31,5 @@ def likelihood(score: float | None) -> int:
 
 
 def score(likelihood: int) -> float:
-    """The score, 0 to 1, of a likelihood; 0 for UNKNOWN."""
+    """The score of a likelihood, 0 to 1; 0 for UNKNOWN."""
     return (min(max(likelihood, VERY_UNLIKELY), VERY_LIKELY) - VERY_UNLIKELY) / 4

@@ -1,4 +1,4 @@
-"""Answers and questions, from one vocabulary's words into another's."""
+"""Translation of answers and questions from one vocabulary to another."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from gateway.vocabulary import faces, files, moderation
-from gateway.vocabulary.files import Kin, NameTable, Pair, key
+from gateway.vocabulary.files import Direction, NameTable, TaxonomyLabel, lookup_key
 from providers.detection import Detection, Task, Vocabulary
 
-WORDED = frozenset({Task.OBJECTS, Task.PEOPLE, Task.LABELS})
-"""Whose labels are names of a vocabulary; text is what was read, logos and celebrities have names
+NAMED_TASKS = frozenset({Task.OBJECTS, Task.PEOPLE, Task.LABELS})
+"""Tasks whose labels are names of a vocabulary. Text is not, and logos and celebrities have names
 of their own."""
-KIN_KEYS = ("parents", "aliases", "categories")
-ONE_VENDORS = (*KIN_KEYS, "mid")
-"""Details of a name that only one vendor has."""
+TAXONOMY_DETAILS = ("parents", "aliases", "categories")
+VENDOR_DETAILS = (*TAXONOMY_DETAILS, "mid")
+"""Details of a label that only one vendor has."""
 
-Judged = Callable[[Sequence[Detection]], list[Detection]]
-JUDGED: Mapping[Pair, Judged] = {
+MODERATION: Mapping[Direction, Callable[[Sequence[Detection]], list[Detection]]] = {
     ("rekognition", "google"): moderation.to_google,
     ("google", "rekognition"): moderation.to_rekognition,
 }
-FACES: Mapping[Pair, Callable[[Detection], Detection]] = {
+FACES: Mapping[Direction, Callable[[Detection], Detection]] = {
     ("rekognition", "google"): faces.to_google,
     ("google", "rekognition"): faces.to_rekognition,
 }
@@ -31,91 +30,130 @@ FACES: Mapping[Pair, Callable[[Detection], Detection]] = {
 
 @dataclass(frozen=True, slots=True)
 class Translator:
-    """The tables; `kin` are Rekognition's labels, `ids` Google's, both by `key`."""
+    """Holds the tables: names by direction, Rekognition's labels and Google's ids by `lookup_key`.
 
-    tables: Mapping[Pair, NameTable]
-    kin: Mapping[str, Kin]
-    ids: Mapping[str, str]
+    Where either vocabulary is unknown, or both are the same, nothing is translated.
+    """
+
+    tables: Mapping[Direction, NameTable]
+    taxonomy: Mapping[str, TaxonomyLabel]
+    mids: Mapping[str, str]
 
     def translate(
-        self, found: Sequence[Detection], task: Task, of: Vocabulary, to: Vocabulary
+        self, detections: Sequence[Detection], task: Task, source: Vocabulary, target: Vocabulary
     ) -> Sequence[Detection]:
-        """What was found, as a client of `to` expects it; unchanged where either vocabulary is
-        unknown or both are one.
+        """The detections as a client of the vocabulary `target` expects them.
 
-        Objects, people and labels keep their number, order, places and scores, whatever they are
-        called; a face keeps its place. Moderation is told in the other vendor's categories. Other
-        tasks have nothing to translate.
+        Objects, people and labels keep their number, order, boxes and scores; a face keeps its box.
+        Moderation becomes the target's categories. Other tasks are returned unchanged.
         """
-        if not of or not to or of == to:
-            return found
-        if task in WORDED:
-            return [self._renamed(each, of, to) for each in found]
-        if task == Task.MODERATION and (judged := JUDGED.get((of, to))):
-            return judged(found)
-        if task == Task.FACES and (retold := FACES.get((of, to))):
-            return [
-                each if each.details.get("vendor", of) == to else retold(each) for each in found
-            ]
-        return found
+        if _are_same(source, target):
+            return detections
+        if task in NAMED_TASKS:
+            return [self._renamed(detection, source, target) for detection in detections]
+        if task == Task.MODERATION:
+            translate = MODERATION.get((source, target))
+            return translate(detections) if translate else detections
+        if task == Task.FACES:
+            return _translated_faces(detections, source, target)
+        return detections
 
-    def asked(self, labels: Sequence[str], of: Vocabulary, to: Vocabulary) -> tuple[str, ...]:
-        """The names to look for in `to` where a client of `of` asks for these: all that each of
-        them may be called there, and what belongs under it: who asks Rekognition for Vehicle is
-        told of cars."""
-        if not of or not to or of == to:
+    def labels_in(
+        self, labels: Sequence[str], source: Vocabulary, target: Vocabulary
+    ) -> tuple[str, ...]:
+        """The names in `target` to look for when a client of `source` asks for these labels.
+
+        They are all names that each label may have there, and those of its descendants: a client
+        that asks Rekognition for Vehicle is told about cars too.
+        """
+        if _are_same(source, target):
             return tuple(labels)
-        table = self.tables.get((of, to))
-        wanted = [name for label in labels for name in (label, *self._under(label, of))]
-        known = [table.meant.get(key(name), ()) if table else () for name in wanted]
-        named = [
-            each or (self.name(name, of, to),) for name, each in zip(wanted, known, strict=True)
-        ]
-        return tuple(dict.fromkeys(name for each in named for name in each))
+        table = self.tables.get((source, target), {})
+        names: list[str] = []
+        for label in labels:
+            for name in (label, *self._descendants_of(label, source)):
+                names += table.get(lookup_key(name)) or [self.name_in(name, source, target)]
+        return tuple(dict.fromkeys(names))
 
-    def name(self, label: str, of: Vocabulary, to: Vocabulary) -> str:
-        """What `to` calls it: by the tables, else as it is, spelled as names are there."""
-        table = self.tables.get((of, to))
-        told = table.answers.get(key(label)) if table else None
-        return told or self._spelled(label, to)
+    def name_in(self, label: str, source: Vocabulary, target: Vocabulary) -> str:
+        """The label's name in `target`: from the tables, else the label itself in the target's
+        spelling."""
+        names = self.tables.get((source, target), {}).get(lookup_key(label))
+        return names[0] if names else self._spelling_of(label, target)
 
-    def _renamed(self, detection: Detection, of: Vocabulary, to: Vocabulary) -> Detection:
-        label = self.name(detection.label, of, to)
-        kept = {name: value for name, value in detection.details.items() if name not in ONE_VENDORS}
-        return replace(detection, label=label, details={**kept, **self._facts(label, to)})
+    def _renamed(self, detection: Detection, source: Vocabulary, target: Vocabulary) -> Detection:
+        label = self.name_in(detection.label, source, target)
+        details = {
+            name: value for name, value in detection.details.items() if name not in VENDOR_DETAILS
+        }
+        return replace(
+            detection, label=label, details={**details, **self._details_of(label, target)}
+        )
 
-    def _facts(self, label: str, to: Vocabulary) -> dict[str, Any]:
-        if to == "google":
-            return {"mid": self.ids[key(label)]} if key(label) in self.ids else {}
-        if to == "rekognition" and (kin := self.kin.get(key(label))):
-            return {name: getattr(kin, name) for name in KIN_KEYS}
+    def _details_of(self, label: str, vocabulary: Vocabulary) -> dict[str, Any]:
+        """The details that only the vendor of this vocabulary has of a label."""
+        name = lookup_key(label)
+        if vocabulary == "google" and name in self.mids:
+            return {"mid": self.mids[name]}
+        if vocabulary == "rekognition" and name in self.taxonomy:
+            entry = self.taxonomy[name]
+            return {detail: getattr(entry, detail) for detail in TAXONOMY_DETAILS}
         return {}
 
-    def _under(self, label: str, of: Vocabulary) -> list[str]:
-        if of != "rekognition":
+    def _descendants_of(self, label: str, vocabulary: Vocabulary) -> list[str]:
+        """The names of the labels below this one; only Rekognition's have any."""
+        if vocabulary != "rekognition":
             return []
-        return [each.name for each in self.kin.values() if key(label) in map(key, each.parents)]
+        name = lookup_key(label)
+        return [
+            entry.name for entry in self.taxonomy.values() if name in map(lookup_key, entry.parents)
+        ]
 
-    def _spelled(self, label: str, to: Vocabulary) -> str:
-        """In Title Case for Rekognition, Google's first word only, lower case for the others;
-        acronyms stay."""
-        if to == "rekognition":
-            kin = self.kin.get(key(label))
-            return (
-                kin.name
-                if kin
-                else " ".join(word[:1].upper() + word[1:] for word in label.split(" "))
-            )
-        if to == "google":
-            low = " ".join(
-                word if word.isupper() and len(word) > 1 else word.lower()
-                for word in label.split(" ")
-            )
-            return low[:1].upper() + low[1:]
+    def _spelling_of(self, label: str, vocabulary: Vocabulary) -> str:
+        """The label in Title Case for Rekognition, in sentence case for Google (acronyms stay), and
+        in lower case for others."""
+        if vocabulary == "rekognition":
+            entry = self.taxonomy.get(lookup_key(label))
+            return entry.name if entry else " ".join(map(_capitalized, label.split(" ")))
+        if vocabulary == "google":
+            return _capitalized(" ".join(map(_lower_unless_acronym, label.split(" "))))
         return label.lower()
 
 
-def load(own: Sequence[Path] = ()) -> Translator:
-    """The shipped tables, after an operator's own files. Raises ValueError naming file and line."""
-    given = [files.read(file) for file in own]
-    return Translator(files.tables([*given, *files.shipped()]), files.kin(), files.ids())
+def load(operator_files: Sequence[Path] = ()) -> Translator:
+    """The translator of an operator's own files and the shipped ones; the operator's win.
+
+    Raises ValueError naming file and line.
+    """
+    name_files = [files.read(file) for file in operator_files]
+    return Translator(
+        files.tables_of([*name_files, *files.shipped_files()]),
+        files.rekognition_taxonomy(),
+        files.google_mids(),
+    )
+
+
+def _are_same(source: Vocabulary, target: Vocabulary) -> bool:
+    return not source or not target or source == target
+
+
+def _translated_faces(
+    detections: Sequence[Detection], source: Vocabulary, target: Vocabulary
+) -> Sequence[Detection]:
+    """The faces, but for those that are of the target's vendor already."""
+    translate = FACES.get((source, target))
+    if translate is None:
+        return detections
+    return [
+        face if face.details.get("vendor", source) == target else translate(face)
+        for face in detections
+    ]
+
+
+def _capitalized(text: str) -> str:
+    """The text with its first letter in upper case, the rest unchanged."""
+    return text[:1].upper() + text[1:]
+
+
+def _lower_unless_acronym(word: str) -> str:
+    return word if word.isupper() and len(word) > 1 else word.lower()

@@ -16,7 +16,7 @@ from gateway.api.authenticate import check_local, head
 from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway, GatewayError
 from gateway.dialects.native.dialect import DIALECT
-from gateway.dialects.openapi_parts import SECURED, answered, refused
+from gateway.dialects.openapi_parts import SECURED, error_responses, response_of
 from gateway.ledger.accounts import Account
 from gateway.observe.metrics import Metrics
 from gateway.security.keyring import Keyring
@@ -36,8 +36,8 @@ _READY = {
     "required": ["ready", "problems"],
 }
 READINESS: dict[int | str, dict[str, Any]] = {
-    200: answered(_READY, "Yes"),
-    503: answered(_READY, "No"),
+    200: response_of(_READY, "Yes"),
+    503: response_of(_READY, "No"),
 }
 _FIGURES = (
     "photos",
@@ -54,8 +54,10 @@ _USAGE = {
     "required": list(_FIGURES),
 }
 USAGE: dict[int | str, dict[str, Any]] = {
-    200: answered(_USAGE),
-    **refused({"$ref": "#/components/schemas/Failure"}),  # native's, which stands in every document
+    200: response_of(_USAGE),
+    **error_responses(
+        {"$ref": "#/components/schemas/Failure"}
+    ),  # native's, which stands in every document
 }
 
 

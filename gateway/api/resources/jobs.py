@@ -19,9 +19,10 @@ from gateway.core.errors import BadRequest, GatewayError
 from gateway.core.events import Refused
 from gateway.core.exchange import Reply
 from gateway.core.model import Tenant
+from gateway.dialects.json_messages import json_reply
 from gateway.dialects.native.dialect import DIALECT
-from gateway.dialects.native.parse import read_options, read_query
-from gateway.dialects.native.render import json_reply
+from gateway.dialects.native.parse import read_options
+from gateway.dialects.query import values_of
 from gateway.jobs.response import PATH, job_out, job_page, jobs_page, result_out
 from gateway.jobs.service import ID_CHARS, NAME, Jobs
 from gateway.security.keyring import Keyring
@@ -182,7 +183,7 @@ def _after(request: Request) -> int:
 
 
 def _wanted(request: Request, form: type[T]) -> T:
-    return read_options(read_query(head(request).query), form)
+    return read_options(values_of(head(request).query), form)
 
 
 def _json(answer: Struct, status: int = 200, extra: Mapping[str, str] | None = None) -> Response:

@@ -8,10 +8,15 @@ from typing import Any
 import msgspec
 
 from gateway.api.resources.jobs import EventsWanted, JobsWanted, ResultsWanted
-from gateway.dialects.native import dialect
-from gateway.dialects.native.dialect import BINARY
+from gateway.dialects.native.openapi import BINARY, IDEMPOTENCY_KEY, OPTION_DESCRIPTIONS
 from gateway.dialects.native.schemas import Failure
-from gateway.dialects.openapi_parts import JSON, SECURED, answered, query_of, refused
+from gateway.dialects.openapi_parts import (
+    JSON,
+    SECURED,
+    error_responses,
+    query_parameters,
+    response_of,
+)
 from gateway.jobs.request import MAX_PHOTOS, JobBody, JobFields
 from gateway.jobs.response import PATH, JobOut, JobPage, JobPhotoOut, JobsPage, Message
 from gateway.jobs.service import ID_CHARS
@@ -39,7 +44,7 @@ _WEBHOOKS = {
 }
 
 _OPTIONS = {
-    **dialect.OPTIONS,
+    **OPTION_DESCRIPTIONS,
     "webhook": "the URL to tell when the job has ended",
     "webhook_each_photo": "true to tell it each photo as well",
 }
@@ -60,26 +65,29 @@ _LAST = {
 
 
 def _paths(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
-    options = query_of(JobFields, _OPTIONS)
-    key = {**dialect.KEPT, "description": "the same gives the same job for 24 hours"}
-    events = query_of(EventsWanted, {"after": "the same as Last-Event-ID"})
+    options = query_parameters(JobFields, _OPTIONS)
+    key = {**IDEMPOTENCY_KEY, "description": "the same gives the same job for 24 hours"}
+    events = query_parameters(EventsWanted, {"after": "the same as Last-Event-ID"})
     return {
         PATH: {
             "post": {
                 **_operation("submitJob", f"Take 1 to {MAX_PHOTOS} photos, and answer later", refs),
                 "parameters": [*options, key],
                 "requestBody": {"required": True, "content": _bodies(refs)},
-                "responses": {"202": answered(refs[JobOut], "Accepted"), **refused(refs[Failure])},
+                "responses": {
+                    "202": response_of(refs[JobOut], "Accepted"),
+                    **error_responses(refs[Failure]),
+                },
             },
             "get": {
                 **_operation("listJobs", "Your jobs, latest first", refs, JobsPage),
-                "parameters": query_of(JobsWanted, _PAGE),
+                "parameters": query_parameters(JobsWanted, _PAGE),
             },
         },
         PATH + "/{id}": {
             "get": {
                 **_operation("readJob", "A job so far, and its results", refs, JobPage),
-                "parameters": [_ID, *query_of(ResultsWanted, _PAGE)],
+                "parameters": [_ID, *query_parameters(ResultsWanted, _PAGE)],
             },
             "delete": {
                 **_operation(
@@ -95,8 +103,8 @@ def _paths(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
                 "event `end`, whose data is the job.",
                 "parameters": [_ID, _LAST, *events],
                 "responses": {
-                    "200": answered(_event(refs), kind="text/event-stream"),
-                    **refused(refs[Failure]),
+                    "200": response_of(_event(refs), content_type="text/event-stream"),
+                    **error_responses(refs[Failure]),
                 },
             },
         },
@@ -106,13 +114,13 @@ def _paths(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
 def _operation(
     name: str, summary: str, refs: Mapping[type, dict[str, Any]], answer: type | None = None
 ) -> dict[str, Any]:
-    told = {"200": answered(refs[answer])} if answer else {}
+    told = {"200": response_of(refs[answer])} if answer else {}
     return {
         "operationId": name,
         "tags": ["jobs"],
         "summary": summary,
         "security": SECURED,
-        "responses": {**told, **refused(refs[Failure])},
+        "responses": {**told, **error_responses(refs[Failure])},
     }
 
 
@@ -134,7 +142,7 @@ def _bodies(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
     fields = {
         "photo": {"type": "array", "items": BINARY},
         "url": {"type": "array", "items": {"type": "string", "format": "uri"}},
-        **{each["name"]: each["schema"] for each in query_of(JobFields, _OPTIONS)},
+        **{each["name"]: each["schema"] for each in query_parameters(JobFields, _OPTIONS)},
     }
     return {
         "application/octet-stream": {"schema": BINARY},

@@ -14,10 +14,10 @@ from msgspec import Struct
 from gateway.api.authenticate import check_local, head
 from gateway.core.errors import GatewayError
 from gateway.core.model import Route, Tenant
+from gateway.dialects.json_messages import json_reply
 from gateway.dialects.native.dialect import DIALECT
-from gateway.dialects.native.render import json_reply
 from gateway.dialects.native.schemas import Failure
-from gateway.dialects.openapi_parts import SECURED, answered, refused
+from gateway.dialects.openapi_parts import SECURED, error_responses, response_of
 from gateway.observe.drift import DriftMonitor
 from gateway.pipeline.group_size import GroupSizer
 from gateway.security.keyring import Keyring
@@ -180,6 +180,6 @@ def describe_routes(document: dict[str, Any]) -> None:
             "tags": ["native"],
             "summary": "How your photos are asked about now, and how well that agrees with asking each alone",
             "security": SECURED,
-            "responses": {"200": answered(refs[0]), **refused(refs[1])},
+            "responses": {"200": response_of(refs[0]), **error_responses(refs[1])},
         }
     }

@@ -1,4 +1,4 @@
-"""What a request of Azure Image Analysis 4.0 asks for: its query, and the photo or its URL.
+"""From a request of Azure Image Analysis 4.0 to a question: its query, and the photo or its URL.
 
 https://learn.microsoft.com/azure/ai-services/computer-vision/how-to/call-analyze-image-40
 """
@@ -6,133 +6,165 @@ https://learn.microsoft.com/azure/ai-services/computer-vision/how-to/call-analyz
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Annotated
 from urllib.parse import urlencode
 
-import msgspec
 from msgspec import Meta, Struct
 
 from gateway.core.errors import BadRequest, NotServed
 from gateway.core.exchange import Incoming
-from gateway.core.question import Ask, Item, Question, Source
-from gateway.dialects.native.parse import read_query
+from gateway.core.question import Item, Question, Source, TaskRequest
+from gateway.dialects.json_messages import decode_json
+from gateway.dialects.query import values_of
 from providers.detection import Task
 
 API_VERSIONS = ("2023-10-01", "2024-02-01")
 MODEL_VERSION = "2023-10-01"
 BYTES = "application/octet-stream"
-FEATURES = {"objects": Task.OBJECTS, "people": Task.PEOPLE, "read": Task.TEXT, "tags": Task.LABELS}
-"""Those that are answered by a task."""
-OPTIONS = {
+TASK_FEATURES = {
+    "objects": Task.OBJECTS,
+    "people": Task.PEOPLE,
+    "read": Task.TEXT,
+    "tags": Task.LABELS,
+}
+"""The features that a task answers."""
+AZURE_FEATURES = {
     "caption": ("gender-neutral-caption", "language"),
     "densecaptions": ("gender-neutral-caption", "language"),
     "smartcrops": ("smartcrops-aspect-ratios",),
 }
-"""Those that Azure alone answers, in lower case, with the parameters that go along."""
-SPELLED = {"densecaptions": "denseCaptions", "smartcrops": "smartCrops"}
-ENGLISH = {"objects": "Objects are", "tags": "Tags are"}
-RATIOS = 0.75, 1.8
-MAX_RATIOS = 16
+"""The features that only Azure answers, in lower case, with their parameters."""
+SPELLINGS = {"densecaptions": "denseCaptions", "smartcrops": "smartCrops"}
+ENGLISH_ONLY = {"objects": "Objects are", "tags": "Tags are"}
+MIN_ASPECT_RATIO, MAX_ASPECT_RATIO = 0.75, 1.8
+MAX_ASPECT_RATIOS = 16
+
+Query = Mapping[str, list[str]]
 
 
 class BadArgument(BadRequest):
-    """A parameter of the query is missing, or is not what is served here."""
+    """A parameter of the query is missing, or has a value that is not served."""
 
 
 class LanguageNotServed(NotServed):
-    """Labels are asked for in another language than the providers'."""
+    """The request asks for labels in another language than the providers'."""
 
 
-class ByUrl(Struct, frozen=True):
+class PhotoUrl(Struct, frozen=True):
     url: Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
-def read(incoming: Incoming) -> Question:
-    """The question; its options are the features that are asked for, as Azure spells them. Raises
-    BadRequest or NotServed."""
-    asked = read_query(incoming.query)
-    _check_versions(asked)
-    features = _features(asked)
-    language = _last(asked, "language", "en").lower()
-    for feature in features:
-        if feature in ENGLISH and language != "en":
-            raise LanguageNotServed(f"{ENGLISH[feature]} named in English, not in {language!r}.")
-    _check_ratios(_last(asked, "smartcrops-aspect-ratios"))
-    extras = tuple(_extra(feature, asked) for feature in features if feature in OPTIONS)
-    asks = [Ask(FEATURES[feature]) for feature in features if feature in FEATURES]
-    item = Item(_photo(incoming), (*asks, *([Ask(Task.EXTRAS, extras)] if extras else ())))
-    return Question((item,), tuple(SPELLED.get(feature, feature) for feature in features))
+def question_of(incoming: Incoming) -> Question:
+    """The question in a request. Its options are the requested features in Azure's spelling.
+
+    Raises BadRequest or NotServed.
+    """
+    query = values_of(incoming.query)
+    _check_versions(query)
+    features = _features_of(query)
+    _check_language(features, query)
+    _check_aspect_ratios(_value_of(query, "smartcrops-aspect-ratios"))
+    requests = [
+        TaskRequest(TASK_FEATURES[feature]) for feature in features if feature in TASK_FEATURES
+    ]
+    extras = tuple(_extra_of(feature, query) for feature in features if feature in AZURE_FEATURES)
+    if extras:
+        requests.append(TaskRequest(Task.EXTRAS, extras))
+    item = Item(_photo_of(incoming), tuple(requests))
+    return Question((item,), tuple(map(_spelling_of, features)))
 
 
-def _last(asked: Mapping[str, list[str]], name: str, otherwise: str = "") -> str:
-    return asked.get(name, [otherwise])[-1]
+def _value_of(query: Query, name: str, default: str = "") -> str:
+    """The last value of a parameter."""
+    return query.get(name, [default])[-1]
 
 
-def _check_versions(asked: Mapping[str, list[str]]) -> None:
-    version, model = _last(asked, "api-version"), _last(asked, "model-version", "latest")
+def _spelling_of(feature: str) -> str:
+    """Azure's spelling of a feature in lower case."""
+    return SPELLINGS.get(feature, feature)
+
+
+def _check_versions(query: Query) -> None:
+    version, model = _value_of(query, "api-version"), _value_of(query, "model-version", "latest")
     if version not in API_VERSIONS:
-        given = (
+        reason = (
             f"The api-version {version!r} is not served here"
             if version
             else "The query has no api-version"
         )
-        raise BadArgument(f"{given}; {' and '.join(API_VERSIONS)} are served.")
+        raise BadArgument(f"{reason}; {' and '.join(API_VERSIONS)} are served.")
     if model.lower() not in ("latest", MODEL_VERSION):
         raise BadArgument(
             f"The model-version {model!r} is not served here; latest and {MODEL_VERSION} are."
         )
-    if "model-name" in asked:
+    if "model-name" in query:
         raise BadArgument("Models of your own (model-name) are not served here.")
 
 
-def _features(asked: Mapping[str, list[str]]) -> Sequence[str]:
-    """The features that are asked for, in lower case, each once. Raises BadRequest for none,
-    NotServed for others."""
-    given = [name.strip() for value in asked.get("features", ()) for name in value.split(",")]
-    names = {name.lower(): name for name in given if name}
-    served = f"{', '.join([*FEATURES, *(SPELLED.get(name, name) for name in OPTIONS)])} are."
-    if not names:
-        raise BadRequest(f"The query names no features to look for; {served}")
-    if other := [name for key, name in names.items() if key not in FEATURES and key not in OPTIONS]:
-        raise NotServed(f"Not served here: {', '.join(other)}; {served}")
-    return tuple(names)
+def _features_of(query: Query) -> Sequence[str]:
+    """The requested features in lower case, each once.
+
+    Raises BadRequest without a feature, NotServed for an unknown one.
+    """
+    values = ",".join(query.get("features", ())).split(",")
+    spellings = {value.strip().lower(): value.strip() for value in values if value.strip()}
+    known = [*TASK_FEATURES, *map(_spelling_of, AZURE_FEATURES)]
+    if not spellings:
+        raise BadRequest(f"The query names no features to look for; {', '.join(known)} are.")
+    unknown = [
+        spelling
+        for feature, spelling in spellings.items()
+        if feature not in TASK_FEATURES and feature not in AZURE_FEATURES
+    ]
+    if unknown:
+        raise NotServed(f"Not served here: {', '.join(unknown)}; {', '.join(known)} are.")
+    return tuple(spellings)
 
 
-def _check_ratios(given: str) -> None:
+def _check_language(features: Sequence[str], query: Query) -> None:
+    language = _value_of(query, "language", "en").lower()
+    if language == "en":
+        return
+    for feature in features:
+        if feature in ENGLISH_ONLY:
+            raise LanguageNotServed(
+                f"{ENGLISH_ONLY[feature]} named in English, not in {language!r}."
+            )
+
+
+def _check_aspect_ratios(text: str) -> None:
     """https://learn.microsoft.com/azure/ai-services/computer-vision/concept-generate-thumbnails-40"""
-    least, most = RATIOS
-    try:
-        ratios = [float(ratio) for ratio in given.split(",")] if given else []
-    except ValueError:
-        ratios = [0.0]
-    if len(ratios) > MAX_RATIOS or not all(
-        isfinite(ratio) and least <= ratio <= most for ratio in ratios
-    ):
+    ratios = text.split(",") if text else []
+    if len(ratios) > MAX_ASPECT_RATIOS or not all(map(_is_aspect_ratio, ratios)):
         raise BadArgument(
-            f"smartcrops-aspect-ratios are {MAX_RATIOS} numbers at most, each {least} to {most}."
+            f"smartcrops-aspect-ratios are {MAX_ASPECT_RATIOS} numbers at most, "
+            f"each {MIN_ASPECT_RATIO} to {MAX_ASPECT_RATIO}."
         )
 
 
-def _extra(feature: str, asked: Mapping[str, list[str]]) -> str:
-    """The feature with its options, as providers take it (`Task.EXTRAS`)."""
-    options = {name: _last(asked, name) for name in OPTIONS[feature] if _last(asked, name)}
-    name = SPELLED.get(feature, feature)
-    return f"{name}?{urlencode(options)}" if options else name
+def _is_aspect_ratio(text: str) -> bool:
+    try:
+        return MIN_ASPECT_RATIO <= float(text) <= MAX_ASPECT_RATIO
+    except ValueError:
+        return False
 
 
-def _photo(incoming: Incoming) -> bytes | Source:
-    kind = incoming.headers.get("content-type", BYTES).partition(";")[0].strip().lower()
+def _extra_of(feature: str, query: Query) -> str:
+    """The feature with its parameters, in the form that providers take (`Task.EXTRAS`)."""
+    parameters = {name: _value_of(query, name) for name in AZURE_FEATURES[feature]}
+    given = {name: value for name, value in parameters.items() if value}
+    return _spelling_of(feature) + (f"?{urlencode(given)}" if given else "")
+
+
+def _photo_of(incoming: Incoming) -> bytes | Source:
+    content_type = incoming.headers.get("content-type", BYTES).partition(";")[0].strip().lower()
     body = incoming.body or b""
-    if kind == "application/json":
-        try:
-            return Source(msgspec.json.decode(body, type=ByUrl).url)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadRequest(
-                f'The body must be {{"url": "https://…"}}, the photo\'s address: {error}'
-            ) from None
-    if kind != BYTES and not kind.startswith("image/"):
+    if content_type == "application/json":
+        refusal = 'The body must be {"url": "https://…"}, the photo\'s address: '
+        return Source(decode_json(body, PhotoUrl, refusal).url)
+    if content_type != BYTES and not content_type.startswith("image/"):
         raise BadRequest(
-            f"The content type {kind!r} is not supported; send the photo's bytes as {BYTES}."
+            f"The content type {content_type!r} is not supported; "
+            f"send the photo's bytes as {BYTES}."
         )
     return body

@@ -1,5 +1,4 @@
-"""Partial answers: Google's parameter `fields`, which names the members of an answer that a client
-wants.
+"""Partial responses: Google's parameter `fields` selects members of an answer.
 
 https://developers.google.com/discovery/v1/performance#partial-response
 """
@@ -12,57 +11,58 @@ from typing import Any
 
 from gateway.core.errors import BadRequest
 
-Mask = Mapping[str, Any]
-"""The members that are wanted, each with the mask of what is in it; empty: all. A `*` is any
-member."""
+FieldMask = Mapping[str, Any]
+"""The selected members, each with the mask of its content. An empty mask selects all; `*` stands
+for any member."""
 
-MAX_LENGTH = 1000
+MAX_CHARS = 1000
 PARTS = re.compile(r"[\w*]+|[/.,()]", re.ASCII)
 
 
-def mask_of(fields: str) -> Mask:
-    """`responses(labelAnnotations/description,error)` as a mask. Names may be spelled with
-    underscores.
+def field_mask_of(fields: str) -> FieldMask:
+    """The mask that a text such as `responses(labelAnnotations/description,error)` stands for.
 
-    Raises BadRequest for what is no such list.
+    Names may be in snake_case. Raises BadRequest for another form.
     """
-    if len(fields) > MAX_LENGTH or PARTS.sub("", fields):
-        raise _unfit(fields)
+    if len(fields) > MAX_CHARS or PARTS.sub("", fields):
+        raise _invalid(fields)
     root: dict[str, Any] = {}
-    here, opened = root, [root]
+    current, parents = root, [root]
     for part in PARTS.findall(fields):
         if part == "(":
-            opened.append(here)
-        elif part == ",":
-            here = opened[-1]
-        elif part == ")" and len(opened) > 1:
-            here = opened.pop()
+            parents.append(current)
         elif part == ")":
-            raise _unfit(fields)
+            if len(parents) == 1:
+                raise _invalid(fields)
+            current = parents.pop()
+        elif part == ",":
+            current = parents[-1]
         elif part not in "/.":
-            here = here.setdefault(camel(part), {})
-    if len(opened) > 1:
-        raise _unfit(fields)
+            current = current.setdefault(camel_case(part), {})
+    if len(parents) > 1:
+        raise _invalid(fields)
     return root
 
 
-def masked(value: Any, mask: Mask) -> Any:
-    """What the mask leaves of a value."""
+def selected(value: Any, mask: FieldMask) -> Any:
+    """The parts of a value that the mask selects."""
     if not mask:
         return value
     if isinstance(value, list):
-        return [masked(each, mask) for each in value]
+        return [selected(item, mask) for item in value]
     if not isinstance(value, dict):
         return value
-    kept = {name: mask.get(name, mask.get("*")) for name in value}
-    return {name: masked(value[name], inner) for name, inner in kept.items() if inner is not None}
+    masks = {name: mask.get(name, mask.get("*")) for name in value}
+    return {
+        name: selected(value[name], inner) for name, inner in masks.items() if inner is not None
+    }
 
 
-def camel(name: str) -> str:
-    """A member's name as proto3's JSON spells it."""
-    first, *others = name.split("_")
-    return first + "".join(word[:1].upper() + word[1:] for word in others)
+def camel_case(name: str) -> str:
+    """A member's name in proto3's JSON."""
+    first, *rest = name.split("_")
+    return first + "".join(word[:1].upper() + word[1:] for word in rest)
 
 
-def _unfit(fields: str) -> BadRequest:
+def _invalid(fields: str) -> BadRequest:
     return BadRequest(f"Invalid field selection {fields[:100]}")

@@ -1,4 +1,4 @@
-"""An image's `imageContext`: how its client wants it looked at.
+"""An image's `imageContext`: parameters and hints for its features.
 
 https://cloud.google.com/vision/docs/reference/rest/v1/ImageContext
 """
@@ -12,13 +12,14 @@ import msgspec
 from msgspec import Meta, Struct
 
 from gateway.core.errors import BadRequest
-from gateway.dialects.google.field_mask import camel
+from gateway.dialects.google.field_mask import camel_case
+from gateway.dialects.json_messages import decode_json
 
 MAX_BYTES = 65_536
-"""Of a context; Google says of no limit."""
+"""Of a context. Google documents no limit."""
 MAX_DEPTH = 8
 """No message of Google's in a context is nested deeper."""
-UNFIT = "Invalid JSON payload received. imageContext"
+REFUSAL = "Invalid JSON payload received. imageContext"
 
 Words = Annotated[list[Annotated[str, Meta(max_length=512)]], Meta(max_length=100)]
 Int32 = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
@@ -34,11 +35,11 @@ class LatLongRect(Struct, rename="camel", omit_defaults=True, frozen=True):
     max_lat_lng: LatLng | None = None
 
 
-class CropHints(Struct, rename="camel", omit_defaults=True, frozen=True):
+class CropHintsParams(Struct, rename="camel", omit_defaults=True, frozen=True):
     aspect_ratios: Annotated[list[float], Meta(max_length=16)] = []
 
 
-class WebDetection(Struct, rename="camel", omit_defaults=True, frozen=True):
+class WebDetectionParams(Struct, rename="camel", omit_defaults=True, frozen=True):
     include_geo_results: bool = False
 
 
@@ -57,70 +58,73 @@ class BoundingPoly(Struct, rename="camel", omit_defaults=True, frozen=True):
     normalized_vertices: Annotated[list[NormalizedVertex], Meta(max_length=100)] = []
 
 
-class ProductSearch(Struct, rename="camel", omit_defaults=True, frozen=True):
+class ProductSearchParams(Struct, rename="camel", omit_defaults=True, frozen=True):
     bounding_poly: BoundingPoly | None = None
     product_set: Annotated[str, Meta(max_length=512)] = ""
     product_categories: Words = []
     filter: Annotated[str, Meta(max_length=4096)] = ""
 
 
-class Context(Struct, rename="camel", omit_defaults=True, frozen=True):
-    """What has a bearing on an answer here; other members are let by."""
+class ImageContext(Struct, rename="camel", omit_defaults=True, frozen=True):
+    """The members that can change an answer. Others are ignored."""
 
     language_hints: Words = []
     lat_long_rect: LatLongRect | None = None
-    crop_hints_params: CropHints | None = None
-    web_detection_params: WebDetection | None = None
-    product_search_params: ProductSearch | None = None
+    crop_hints_params: CropHintsParams | None = None
+    web_detection_params: WebDetectionParams | None = None
+    product_search_params: ProductSearchParams | None = None
 
 
-USED: Mapping[str, tuple[str, ...]] = {
+MEMBERS_OF_FEATURE: Mapping[str, tuple[str, ...]] = {
     "LANDMARK_DETECTION": ("language_hints", "lat_long_rect"),
     "IMAGE_PROPERTIES": (),
     "CROP_HINTS": ("crop_hints_params",),
     "WEB_DETECTION": ("language_hints", "lat_long_rect", "web_detection_params"),
     "PRODUCT_SEARCH": ("product_search_params",),
 }
-"""Of a context, what bears on each feature that the vendor alone can answer."""
+"""The members that concern each feature that only Google answers."""
 
 
-def read(text: bytes) -> Context:
-    """A context as JSON; an empty text, or null, is an empty one. Raises BadRequest."""
-    check_bytes(len(text))
-    try:
-        return context_of(msgspec.json.decode(text or b"{}"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"{UNFIT}: {error}") from None
+def read_context(text: bytes) -> ImageContext:
+    """A context from JSON. An empty text or null is an empty context. Raises BadRequest."""
+    check_context_bytes(len(text))
+    return context_of(decode_json(text or b"{}", object, f"{REFUSAL}: "))
 
 
-def check_bytes(count: int) -> None:
-    """Raises BadRequest where a context has too many bytes to be looked at."""
+def check_context_bytes(count: int) -> None:
+    """Raises BadRequest where a context is too large."""
     if count > MAX_BYTES:
-        raise BadRequest(f"{UNFIT} has {count} bytes; at most {MAX_BYTES} are taken.")
+        raise BadRequest(f"{REFUSAL} has {count} bytes; at most {MAX_BYTES} are taken.")
 
 
-def context_of(given: Any) -> Context:
-    """A context from the values of proto3's JSON. Raises BadRequest."""
+def context_of(value: object) -> ImageContext:
+    """A context from a value of proto3's JSON. Raises BadRequest."""
+    members = _normalised({} if value is None else value)
     try:
-        return msgspec.convert(_tidy({} if given is None else given), Context, strict=False)
+        return msgspec.convert(members, ImageContext, strict=False)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"{UNFIT}: {error}") from None
+        raise BadRequest(f"{REFUSAL}: {error}") from None
 
 
-def part_of(context: Context, feature: str) -> str:
-    """What bears on a feature, as JSON; nothing where there is nothing."""
-    used = {name: value for name in USED[feature] if (value := getattr(context, name))}
-    return msgspec.json.encode(Context(**used)).decode() if used else ""
+def context_for(feature: str, context: ImageContext) -> str:
+    """The part of a context that concerns a feature, as JSON; empty where none does."""
+    members: dict[str, Any] = {}
+    for name in MEMBERS_OF_FEATURE[feature]:
+        if value := getattr(context, name):
+            members[name] = value
+    return msgspec.json.encode(ImageContext(**members)).decode() if members else ""
 
 
-def _tidy(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Members by their names in camelCase, without those that are null."""
-    if depth < 0:
-        raise BadRequest(f"{UNFIT} is nested deeper than it can be.")
+def _normalised(value: Any, levels_left: int = MAX_DEPTH) -> Any:
+    """The value with members' names in camelCase and without members that are null."""
+    if levels_left < 0:
+        raise BadRequest(f"{REFUSAL} is nested deeper than it can be.")
     if isinstance(value, list):
-        return [_tidy(each, depth - 1) for each in value]
+        return [_normalised(item, levels_left - 1) for item in value]
     if isinstance(value, dict):
         return {
-            camel(name): _tidy(each, depth - 1) for name, each in value.items() if each is not None
+            camel_case(name): _normalised(item, levels_left - 1)
+            for name, item in value.items()
+            if item is not None
         }
     return value

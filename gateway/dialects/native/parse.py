@@ -3,29 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
-from urllib.parse import parse_qs
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
+from python_multipart.multipart import parse_options_header
 
 from gateway.core.errors import BadRequest, NotServed
 from gateway.core.exchange import Incoming
-from gateway.core.question import Ask
+from gateway.core.question import Item, Question, TaskRequest
 from gateway.dialects.call_ids import MAX_ID_CHARS
-from gateway.dialects.multipart import Part, fields_of
-from gateway.dialects.native.schemas import MAX_PHOTOS, TASKS, Options
+from gateway.dialects.json_messages import decode_json
+from gateway.dialects.multipart import Part, fields_of, read_form
+from gateway.dialects.native.schemas import MAX_PHOTOS, TASKS, Body, DetectOptions, Options
+from gateway.dialects.query import values_of
 from providers.detection import Task
 
 KEY_HEADER = "idempotency-key"
 
-
 T = TypeVar("T", bound=Struct)
+NamedPhoto = tuple[str, bytes]
+"""A photo's name, which may be empty, and its bytes."""
 
 
-def key_of(incoming: Incoming) -> str:
-    """The request's idempotency key; empty where it has none. Raises BadRequest for one that is
-    none."""
+class NativeReplyOptions(NamedTuple):
+    """The parts of a request that shape the reply; `names` are those of the photos."""
+
+    options: DetectOptions
+    names: Sequence[str]
+
+
+def question_of(incoming: Incoming) -> Question:
+    """The question in a request. Raises BadRequest or NotServed."""
+    options, photos = _options_and_photos(incoming)
+    task = task_of(options)
+    requests = (task_request_of(options, task),)
+    return Question(
+        tuple(Item(data, requests) for _, data in photos),
+        NativeReplyOptions(options, names_or_numbers([name for name, _ in photos])),
+        deadline_s=options.deadline_ms / 1000 if options.deadline_ms else None,
+        quality=options.quality,
+    )
+
+
+def _options_and_photos(incoming: Incoming) -> tuple[DetectOptions, Sequence[NamedPhoto]]:
+    content_type, parameters = parse_options_header(incoming.headers.get("content-type", ""))
+    body = incoming.body or b""
+    if content_type == b"application/json":
+        if incoming.query:
+            raise BadRequest(
+                "With a JSON body, options are members of it; the query must be empty."
+            )
+        message = read_json(body, Body)
+        return message, [(photo.name, photo.content) for photo in message.photos]
+    if content_type == b"multipart/form-data":
+        parts = read_form(body, parameters.get(b"boundary"), MAX_PHOTOS)
+        photos = _files_of(parts)
+        fields = {**values_of(incoming.query), **fields_of(parts)}
+        return read_options(fields, DetectOptions), photos
+    return read_options(values_of(incoming.query), DetectOptions), [("", body)]
+
+
+def _files_of(parts: Sequence[Part]) -> Sequence[NamedPhoto]:
+    photos = [(part.filename, part.value) for part in parts if part.filename is not None]
+    if not 1 <= len(photos) <= MAX_PHOTOS:
+        raise BadRequest(
+            f"The multipart body has {len(photos)} files; send 1 to {MAX_PHOTOS}, each with a "
+            "filename."
+        )
+    return photos
+
+
+def idempotency_key_of(incoming: Incoming) -> str:
+    """The request's idempotency key; empty where it has none. Raises BadRequest for an invalid
+    one."""
     key = incoming.headers.get(KEY_HEADER)
     if key is not None and not 1 <= len(key) <= MAX_ID_CHARS:
         raise BadRequest(
@@ -34,62 +85,44 @@ def key_of(incoming: Incoming) -> str:
     return key or ""
 
 
-def ask_of(options: Options, task: Task) -> Ask:
-    """What the options come to."""
+def task_request_of(options: Options, task: Task) -> TaskRequest:
+    """The task with the options that concern it."""
     only_labels = tuple(options.labels) if task == Task.LABELS else ()
-    return Ask(task, only_labels=only_labels, least_score=options.min_score or None)
+    return TaskRequest(task, only_labels=only_labels, min_score=options.min_score or None)
 
 
 def task_of(options: Options) -> Task:
-    """Raises NotServed for one that there is none of; what a vendor alone can say is for its own
-    clients."""
+    """The task that the options name. Raises NotServed for an unknown one."""
     if options.task not in TASKS:
         raise NotServed(f"There is no task {options.task!r}; there are {', '.join(TASKS)}.")
     return Task(options.task)
 
 
-def named_in_turn(names: Sequence[str]) -> list[str]:
-    """The names; photos without one are numbered."""
+def names_or_numbers(names: Sequence[str]) -> list[str]:
+    """The names of photos; those without a name are numbered."""
     return [name or f"photo-{number}" for number, name in enumerate(names)]
 
 
 def read_json(body: bytes, form: type[T]) -> T:
     """A JSON body of that form. Raises BadRequest."""
-    try:
-        return msgspec.json.decode(body, type=form)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"The JSON body is not what is expected here: {error}") from None
-
-
-def _files(parts: Sequence[Part]) -> tuple[dict[str, list[str]], list[tuple[str, bytes]]]:
-    photos = [(part.filename, part.value) for part in parts if part.filename is not None]
-    if not 1 <= len(photos) <= MAX_PHOTOS:
-        raise BadRequest(
-            f"The multipart body has {len(photos)} files; send 1 to {MAX_PHOTOS}, each with a filename."
-        )
-    return fields_of(parts), photos
-
-
-def read_query(query: str) -> Mapping[str, list[str]]:
-    """The values of each parameter of a query. Raises BadRequest."""
-    try:
-        return parse_qs(query, keep_blank_values=True, max_num_fields=50)
-    except ValueError as error:
-        raise BadRequest(f"The query cannot be read: {error}") from None
+    return decode_json(body, form, "The JSON body is not what is expected here: ")
 
 
 def read_options(fields: Mapping[str, list[str]], form: type[T]) -> T:
-    """Options that came as text; several `labels`, or one with commas. Raises BadRequest."""
-    given: dict[str, Any] = {name: values[-1] for name, values in fields.items()}
-    if nothing := [name for name, value in given.items() if value.lower() == "null"]:
-        raise BadRequest(
-            f"An option is not what is expected here: {nothing[0]} is null; leave it out."
-        )
-    if "labels" in given:
-        given["labels"] = [
-            label for value in fields["labels"] for label in value.split(",") if label
-        ]
+    """Options from form fields or a query. Raises BadRequest.
+
+    Of several values of one option the last counts; `labels` may be several, or one with commas.
+    """
+    options: dict[str, Any] = {name: values[-1] for name, values in fields.items()}
+    for name, value in options.items():
+        if value.lower() == "null":
+            raise BadRequest(
+                f"An option is not what is expected here: {name} is null; leave it out."
+            )
+    if "labels" in options:
+        labels = ",".join(fields["labels"]).split(",")
+        options["labels"] = [label for label in labels if label]
     try:
-        return msgspec.convert(given, form, strict=False)
+        return msgspec.convert(options, form, strict=False)
     except msgspec.ValidationError as error:
         raise BadRequest(f"An option is not what is expected here: {error}") from None

@@ -2,78 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import msgspec
-from msgspec import Struct
+from collections.abc import Sequence
 
 from gateway.core.exchange import Reply
 from gateway.core.model import Outcome, Size, Step, concerning
 from gateway.core.question import ItemAnswer
-from gateway.dialects.native.schemas import BoxOut, Found, Mark, Options, PhotoOut, Problem, Trail
+from gateway.dialects.detections import by_score
+from gateway.dialects.json_messages import json_reply
+from gateway.dialects.native.parse import NativeReplyOptions
+from gateway.dialects.native.schemas import (
+    Answer,
+    BoxOut,
+    Found,
+    Mark,
+    Options,
+    PhotoOut,
+    Problem,
+    Trail,
+)
 from providers.detection import Box, Detection, Task
 
 
-def outcome_of(answer: ItemAnswer, task: Task) -> Outcome:
-    """Of a photo that was asked one thing."""
-    return answer.outcomes.get(task) or Outcome(None, error=answer.refusal)
+def reply_of(answers: Sequence[ItemAnswer], options: NativeReplyOptions) -> Reply:
+    """The reply to a request. Raises the photo's error where there is one photo only."""
+    if len(answers) == 1 and answers[0].error is not None:
+        raise answers[0].error
+    task = Task(options.options.task)
+    photos: list[PhotoOut] = []
+    for name, answer in zip(options.names, answers, strict=True):
+        outcome = answer.outcomes.get(task) or Outcome(None, error=answer.refusal)
+        size = answer.photo.size if answer.photo else None
+        photos.append(photo_out(name, outcome, size, options.options))
+    return json_reply(200, Answer(task, sum(answer.share for answer in answers), photos))
 
 
 def photo_out(name: str, outcome: Outcome, size: Size | None, options: Options) -> PhotoOut:
-    """Best first; of text, in the order in which it came, as text reads. `size` is the photo's,
-    upright."""
+    """The answer for one photo, best detections first; text in reading order, as it came.
+
+    `size` is the photo's, upright.
+    """
     problem = Problem(outcome.error.code, str(outcome.error)) if outcome.error is not None else None
-    width, height = size or (0, 0)
-    ordered = (
-        outcome.detections
-        if options.task == Task.TEXT
-        else sorted(outcome.detections, key=lambda d: -d.score)
+    size = size or Size(0, 0)
+    ranked = outcome.detections if options.task == Task.TEXT else by_score(outcome.detections)
+    candidates = concerning(ranked, options.labels)
+    detections = [each for each in candidates if each.score >= options.min_score]
+    return PhotoOut(
+        name,
+        [_detection_out(detection, size) for detection in detections[: options.max_results]],
+        billed=outcome.share,
+        trail=[_trail_of(step) for step in outcome.steps],
+        width=size.width_px,
+        height=size.height_px,
+        error=problem,
     )
-    chosen = [d for d in concerning(ordered, options.labels) if d.score >= options.min_score]
-    found = [_found(d, width, height) for d in chosen[: options.max_results]]
-    trail = [_trail(step) for step in outcome.steps]
-    return PhotoOut(name, found, outcome.share, trail, width, height, problem)
 
 
-def _found(detection: Detection, width: int, height: int) -> Found:
-    box = detection.box
+def _detection_out(detection: Detection, size: Size) -> Found:
+    box, (width, height) = detection.box, size
     pixels = Box(box.x0 * width, box.y0 * height, box.x1 * width, box.y1 * height)
-    marks = [Mark(*mark) for mark in detection.landmarks]
     return Found(
-        detection.label,
-        detection.score,
-        BoxOut(*box),
-        BoxOut(*pixels),
-        detection.kind,
-        list(detection.polygon),
-        detection.key,
-        detection.parent,
-        marks,
-        dict(detection.details),
+        label=detection.label,
+        score=detection.score,
+        box=BoxOut(*box),
+        pixels=BoxOut(*pixels),
+        kind=detection.kind,
+        polygon=list(detection.polygon),
+        key=detection.key,
+        parent=detection.parent,
+        landmarks=[Mark(*landmark) for landmark in detection.landmarks],
+        details=dict(detection.details),
     )
 
 
-def _trail(step: Step) -> Trail:
-    waited, composed, asked = (
-        round(1000 * s, 3) for s in (step.waited_s, step.composed_s, step.asked_s)
-    )
+def _trail_of(step: Step) -> Trail:
     return Trail(
-        step.provider,
-        step.canvas,
-        str(step.shape),
-        step.stage,
-        step.photos,
-        step.calls,
-        step.share,
-        waited,
-        composed,
-        asked,
-        step.reason,
+        provider=step.provider,
+        canvas=step.canvas,
+        shape=str(step.shape),
+        stage=step.stage,
+        photos=step.photos,
+        attempts=step.calls,
+        share=step.share,
+        waited_ms=_ms(step.waited_s),
+        composed_ms=_ms(step.composed_s),
+        asked_ms=_ms(step.asked_s),
+        reason=step.reason,
     )
 
 
-def json_reply(status: int, answer: Struct, extra: Mapping[str, str] | None = None) -> Reply:
-    """An answer in JSON, with `extra` headers."""
-    return Reply(
-        status, msgspec.json.encode(answer), {"Content-Type": "application/json", **(extra or {})}
-    )
+def _ms(seconds: float) -> float:
+    return round(1000 * seconds, 3)

@@ -1,4 +1,8 @@
-"""The shapes of native requests and replies."""
+"""The JSON objects of native requests and replies.
+
+Class names are component names of the OpenAPI document, and docstrings are its descriptions: both
+are public.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,8 @@ from providers.detection import Task
 
 MAX_PHOTOS = 100
 """Photos in one request."""
-
-
 TASKS = tuple(task for task in Task if task != Task.EXTRAS)
+"""The tasks of this dialect. What only one vendor answers is for that vendor's clients."""
 
 
 class PhotoIn(Struct, forbid_unknown_fields=True):
@@ -24,7 +27,7 @@ class PhotoIn(Struct, forbid_unknown_fields=True):
 
 
 class Options(Struct, forbid_unknown_fields=True):
-    """What a client may ask of any photos: query parameters, form fields or JSON members."""
+    """The options of any photos: query parameters, form fields or JSON members."""
 
     task: Annotated[str, Meta(extra_json_schema={"enum": list(TASKS)})] = "objects"
     min_score: Annotated[float, Meta(ge=0, le=1)] = 0.0
@@ -32,14 +35,14 @@ class Options(Struct, forbid_unknown_fields=True):
     labels: Annotated[list[Annotated[str, Meta(max_length=255)]], Meta(max_length=1000)] = []
 
 
-class Wanted(Options, forbid_unknown_fields=True):
-    """The same of photos whose client waits for the answer."""
+class DetectOptions(Options, forbid_unknown_fields=True):
+    """The options of a client that waits for the answer."""
 
     deadline_ms: Annotated[float, Meta(gt=0, le=600_000)] | None = None
     quality: Quality = "target"
 
 
-class Body(Wanted, forbid_unknown_fields=True, kw_only=True):
+class Body(DetectOptions, forbid_unknown_fields=True, kw_only=True):
     """The JSON form of a request."""
 
     photos: Annotated[list[PhotoIn], Meta(min_length=1, max_length=MAX_PHOTOS)]

@@ -1,337 +1,89 @@
-"""What Amazon Rekognition's operations answer, from detections: the output shapes of its service
-model 2016-06-27."""
+"""From detections to the outputs of Amazon Rekognition's operations, by its service model
+2016-06-27."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gateway.dialects.detections import box_corners
 from gateway.dialects.rekognition import request
-from providers.detection import Box, Detection, Task
+from gateway.dialects.rekognition.equipment import detect_protective_equipment_output
+from gateway.dialects.rekognition.faces import (
+    detect_faces_output,
+    recognize_celebrities_output,
+)
+from gateway.dialects.rekognition.geometry import bounding_box, polygon
+from gateway.dialects.rekognition.labels import detect_labels_output
+from providers.detection import Detection, Task
 
-Found = Sequence[Detection]
-Told = dict[str, Any]
-
-MEMBERS = {
-    "AGE_RANGE": "AgeRange",
-    "BEARD": "Beard",
-    "EMOTIONS": "Emotions",
-    "EYE_DIRECTION": "EyeDirection",
-    "EYEGLASSES": "Eyeglasses",
-    "EYES_OPEN": "EyesOpen",
-    "GENDER": "Gender",
-    "MOUTH_OPEN": "MouthOpen",
-    "MUSTACHE": "Mustache",
-    "FACE_OCCLUDED": "FaceOccluded",
-    "SMILE": "Smile",
-    "SUNGLASSES": "Sunglasses",
-}
-"""Of a face, by the attribute that asks for it."""
-ALWAYS = ("Pose", "Quality")
-EMOTIONS = {"joy": "HAPPY", "sorrow": "SAD", "anger": "ANGRY", "surprise": "SURPRISED"}
-"""Rekognition's names of what other vendors tell of a face."""
-PARTS = {
-    "FACE_COVER": ("FACE",),
-    "HEAD_COVER": ("HEAD",),
-    "HAND_COVER": ("LEFT_HAND", "RIGHT_HAND"),
-}
-"""The parts of a body that each type of equipment is for."""
+Detections = Mapping[Task, Sequence[Detection]]
+Output = dict[str, Any]
 
 
-def labels(asked: request.DetectLabels, found: Mapping[Task, Found]) -> Told:
-    """Labels, what the photo's colours are, or both."""
-    told: Told = {}
-    if Task.LABELS in found:
-        told |= {"Labels": _labels(asked, found[Task.LABELS]), "LabelModelVersion": "3.0"}
-    for each in found.get(Task.EXTRAS, ()):
-        told["ImageProperties"] = each.details["raw"]
-    return told
+def output_of(call: request.Operation, detections: Detections) -> Output:
+    """The output of a call, from the detections of each of its tasks."""
+    return OUTPUTS[type(call)](call, detections)
 
 
-def _labels(asked: request.DetectLabels, found: Found) -> list[Told]:
-    """Labels with their instances, and the ancestors of each, which Rekognition lists as labels of
-    their own."""
-    rows: dict[str, Told] = {}
-    for detection in sorted(found, key=lambda d: (d.kind != "LABEL", -d.score)):
-        if 100 * detection.score < asked.least:
-            continue
-        row = rows.setdefault(detection.label, _label(detection.label, detection))
-        if not row["Instances"]:
-            row.update(
-                _family(detection)
-            )  # it may be here as another's ancestor, of which less is known
-        if detection.kind != "LABEL":
-            row["Instances"].append(
-                {"BoundingBox": _box(detection.box), "Confidence": 100 * detection.score}
-            )
-        for parent in detection.details.get("parents", ()):
-            rows.setdefault(parent, {**_label(parent, detection), "Parents": [], "Aliases": []})
-    ranked = sorted(
-        filter(_chooser(asked.filters), rows.values()), key=lambda row: -row["Confidence"]
-    )
-    return ranked[: request.MAX_LABELS if asked.max_labels is None else asked.max_labels]
-
-
-def _label(name: str, detection: Detection) -> Told:
-    return {
-        "Name": name,
-        "Confidence": 100 * detection.score,
-        "Instances": [],
-        **_family(detection),
-    }
-
-
-def _family(detection: Detection) -> Told:
-    details = detection.details
-    return {
-        "Parents": [{"Name": parent} for parent in details.get("parents", ())],
-        "Aliases": [{"Name": alias} for alias in details.get("aliases", ())],
-        "Categories": [{"Name": category} for category in details.get("categories", ())],
-    }
-
-
-def _chooser(filters: request.GeneralLabels) -> Callable[[Told], bool]:
-    """Whether a label passes the client's inclusion and exclusion filters, which may name an alias;
-    exclusion wins."""
-
-    def chosen(label: Told) -> bool:
-        names = {label["Name"], *(alias["Name"] for alias in label["Aliases"])}
-        categories = {category["Name"] for category in label["Categories"]}
-        wanted, wanted_categories = (
-            filters.label_inclusion_filters,
-            filters.label_category_inclusion_filters,
-        )
-        included = not (wanted or wanted_categories) or bool(
-            names & {*wanted} or categories & {*wanted_categories}
-        )
-        return included and not (
-            names & {*filters.label_exclusion_filters}
-            or categories & {*filters.label_category_exclusion_filters}
-        )
-
-    return chosen
-
-
-def text(asked: request.DetectText, found: Mapping[Task, Found]) -> Told:
-    """Lines first, then words, numbered through from 0; a word names its line by number."""
-    read = found[Task.TEXT]
-    lines = [d for d in read if d.kind == "LINE" and _in_regions(asked, d)]
-    numbers = {line.key: number for number, line in enumerate(lines)}
-    words = [d for d in read if d.kind == "WORD" and d.parent in numbers and _wanted(asked, d)]
-    rows = [_text_row(line, number, None) for number, line in enumerate(lines)]
-    rows += [
-        _text_row(word, number, numbers[word.parent])
-        for number, word in enumerate(words, len(lines))
-    ]
+def _detect_text_output(call: request.DetectText, detections: Detections) -> Output:
+    """Lines, then words, numbered from 0. A word's ParentId is its line's number."""
+    lines: list[Detection] = []
+    numbers: dict[int | None, int] = {}
+    for detection in detections[Task.TEXT]:
+        if detection.kind == "LINE" and call.filters.passes_line(detection):
+            numbers[detection.key] = len(lines)
+            lines.append(detection)
+    rows = [_text_detection(line, number) for number, line in enumerate(lines)]
+    for word in detections[Task.TEXT]:
+        if word.kind == "WORD" and word.parent in numbers and call.filters.passes_word(word):
+            row = _text_detection(word, len(rows))
+            rows.append({**row, "ParentId": numbers[word.parent]})
     return {"TextDetections": rows, "TextModelVersion": "3.0"}
 
 
-def _in_regions(asked: request.DetectText, detection: Detection) -> bool:
-    regions = asked.filters.regions_of_interest
-    return not regions or any(region.holds(*detection.box.midpoint) for region in regions)
-
-
-def _wanted(asked: request.DetectText, word: Detection) -> bool:
-    least, box = asked.filters.word_filter, word.box
-    return (
-        100 * word.score >= least.min_confidence
-        and box.x1 - box.x0 >= least.min_bounding_box_width
-        and box.y1 - box.y0 >= least.min_bounding_box_height
-        and _in_regions(asked, word)
-    )
-
-
-def _text_row(detection: Detection, number: int, parent: int | None) -> Told:
-    box = detection.box
-    corners = detection.polygon or (
-        (box.x0, box.y0),
-        (box.x1, box.y0),
-        (box.x1, box.y1),
-        (box.x0, box.y1),
-    )
-    row = {
+def _text_detection(detection: Detection, number: int) -> Output:
+    """A TextDetection."""
+    corners = detection.polygon or box_corners(detection.box)
+    return {
         "DetectedText": detection.label,
         "Type": detection.kind,
         "Id": number,
         "Confidence": 100 * detection.score,
-        "Geometry": {"BoundingBox": _box(box), "Polygon": [{"X": x, "Y": y} for x, y in corners]},
+        "Geometry": {"BoundingBox": bounding_box(detection.box), "Polygon": polygon(corners)},
     }
-    return row if parent is None else {**row, "ParentId": parent}
 
 
-def moderation(asked: request.DetectModerationLabels, found: Mapping[Task, Found]) -> Told:
-    """What was flagged, a label's parent among it; nothing where the photo is clean."""
-    seen = [each for each in found[Task.MODERATION] if 100 * each.score >= asked.min_confidence]
-    rows = [
-        {
-            "Confidence": 100 * each.score,
-            "Name": each.label,
-            "ParentName": each.details.get("parent", ""),
-            "TaxonomyLevel": each.details.get("level", 1),
-        }
-        for each in seen
+def _detect_moderation_labels_output(
+    call: request.DetectModerationLabels, detections: Detections
+) -> Output:
+    """The labels, parents among them; none for a clean photo."""
+    labels = [
+        label for label in detections[Task.MODERATION] if 100 * label.score >= call.min_confidence
     ]
-    version = next((each.details["version"] for each in seen if each.details.get("version")), "7.0")
-    return {"ModerationLabels": rows, "ModerationModelVersion": version, "ContentTypes": []}
-
-
-def faces(asked: request.DetectFaces, found: Mapping[Task, Found]) -> Told:
-    """The largest first, each with what was asked to be told of it."""
-    members = [MEMBERS[each] for each in asked.attributes if each in MEMBERS]
-    if "ALL" in asked.attributes:
-        members = list(MEMBERS.values())
-    ranked = sorted(found[Task.FACES], key=lambda face: -face.box.area)
-    return {"FaceDetails": [_face(face, _told_of(face), members) for face in ranked]}
-
-
-def _face(face: Detection, told: Mapping[str, Any], members: Iterable[str]) -> Told:
-    """A face's place, and what of the rest is wanted and known."""
+    versions = [label.details["version"] for label in labels if label.details.get("version")]
     return {
-        "BoundingBox": _box(face.box),
-        "Confidence": told.get("Confidence", 100 * face.score),
-        "Landmarks": [{"Type": mark.name, "X": mark.x, "Y": mark.y} for mark in face.landmarks],
-        **{name: told[name] for name in (*ALWAYS, *members) if name in told},
+        "ModerationLabels": [_moderation_label(label) for label in labels],
+        "ModerationModelVersion": versions[0] if versions else "7.0",
+        "ContentTypes": [],
     }
 
 
-def _told_of(face: Detection) -> Mapping[str, Any]:
-    """What Rekognition said of it, or what another vendor did, in Rekognition's members."""
-    details = face.details
-    if details.get("vendor") == "rekognition":
-        raw: Mapping[str, Any] = details["raw"]
-        return raw
-    told: Told = {}
-    if "pose" in details:
-        told["Pose"] = dict(zip(("Roll", "Yaw", "Pitch"), details["pose"], strict=True))
-    if "emotions" in details:
-        seen = sorted(details["emotions"].items(), key=lambda emotion: -emotion[1])
-        told["Emotions"] = [
-            {"Type": EMOTIONS[name], "Confidence": 100 * score} for name, score in seen
-        ]
-    return told
-
-
-def celebrities(asked: request.RecognizeCelebrities, found: Mapping[Task, Found]) -> Told:
-    """Who was recognised, and the faces of those who were not."""
-    every = found[Task.CELEBRITIES]
-    members = ("Emotions", "Smile")
-    rows = []
-    for each in (each for each in every if each.kind == "CELEBRITY"):
-        raw = each.details.get("raw", {})
-        known = {name: raw[name] for name in ("Id", "Urls", "KnownGender") if name in raw}
-        face = _face(each, raw.get("Face", {}), members)
-        rows.append(
-            {"Name": each.label, "MatchConfidence": 100 * each.score, **known, "Face": face}
-        )
-    others = [
-        _face(each, each.details.get("raw", {}).get("Face", {}), members)
-        for each in every
-        if each.kind != "CELEBRITY"
-    ]
-    return {"CelebrityFaces": rows, "UnrecognizedFaces": others}
-
-
-def equipment(asked: request.DetectProtectiveEquipment, found: Mapping[Task, Found]) -> Told:
-    """Persons, numbered from 0, each with the parts of the body that are seen and what is worn on
-    them; and a summary of who wears all that is required, where one is asked for."""
-    every = found[Task.EQUIPMENT]
-    persons = [each for each in every if each.kind == "PERSON"]
-    rows = [
-        _person(
-            number,
-            person,
-            [each for each in every if each.parent is not None and each.parent == person.key],
-        )
-        for number, person in enumerate(persons)
-    ]
-    told: Told = {"ProtectiveEquipmentModelVersion": "1.0", "Persons": rows}
-    if asked.summarization_attributes is not None:
-        told["Summary"] = _summary(asked.summarization_attributes, rows)
-    return told
-
-
-def _person(number: int, person: Detection, worn: Found) -> Told:
-    parts = [
-        {
-            "Name": part["name"],
-            "Confidence": 100 * part["confidence"],
-            "EquipmentDetections": [
-                _item(each) for each in worn if each.details.get("part") == part["name"]
-            ],
-        }
-        for part in person.details.get("parts", ())
-    ]
+def _moderation_label(label: Detection) -> Output:
+    """A ModerationLabel."""
     return {
-        "Id": number,
-        "BoundingBox": _box(person.box),
-        "Confidence": 100 * person.score,
-        "BodyParts": parts,
+        "Confidence": 100 * label.score,
+        "Name": label.label,
+        "ParentName": label.details.get("parent", ""),
+        "TaxonomyLevel": label.details.get("level", 1),
     }
 
 
-def _item(worn: Detection) -> Told:
-    covers = worn.details["covers"]
-    return {
-        "BoundingBox": _box(worn.box),
-        "Confidence": 100 * worn.score,
-        "Type": worn.label,
-        "CoversBodyPart": {"Value": covers["value"], "Confidence": 100 * covers["confidence"]},
-    }
-
-
-def _summary(asked: request.Summarization, persons: Sequence[Told]) -> Told:
-    """https://docs.aws.amazon.com/rekognition/latest/APIReference/API_ProtectiveEquipmentSummary.html"""
-    by: dict[bool | None, list[int]] = {True: [], False: [], None: []}
-    for person in persons:
-        by[_wears_all(person, asked)].append(person["Id"])
-    return {
-        "PersonsWithRequiredEquipment": by[True],
-        "PersonsWithoutRequiredEquipment": by[False],
-        "PersonsIndeterminate": by[None],
-    }
-
-
-def _wears_all(person: Told, asked: request.Summarization) -> bool | None:
-    """None where it cannot be told."""
-    if person["Confidence"] < asked.min_confidence:
-        return None
-    worn = [_wears(person, kind, asked.min_confidence) for kind in asked.required_equipment_types]
-    return False if False in worn else None if None in worn else True
-
-
-def _wears(person: Told, kind: str, least: float) -> bool | None:
-    """Whether every part that the equipment is for, and that is seen surely enough, is covered by
-    it."""
-    parts = [
-        part
-        for part in person["BodyParts"]
-        if part["Name"] in PARTS[kind] and part["Confidence"] >= least
-    ]
-    covered = [_covered(part, kind, least) for part in parts]
-    return False if False in covered else None if None in covered or not covered else True
-
-
-def _covered(part: Told, kind: str, least: float) -> bool | None:
-    items = [item for item in part["EquipmentDetections"] if item["Type"] == kind]
-    sure = [
-        item
-        for item in items
-        if item["Confidence"] >= least and item["CoversBodyPart"]["Confidence"] >= least
-    ]
-    if any(item["CoversBodyPart"]["Value"] for item in sure):
-        return True
-    return None if len(sure) < len(items) else False
-
-
-def _box(box: Box) -> dict[str, float]:
-    return {"Width": box.x1 - box.x0, "Height": box.y1 - box.y0, "Left": box.x0, "Top": box.y0}
-
-
-ANSWERS: Mapping[type[request.Operation], Callable[[Any, Mapping[Task, Found]], Told]] = {
-    request.DetectLabels: labels,
-    request.DetectText: text,
-    request.DetectModerationLabels: moderation,
-    request.DetectFaces: faces,
-    request.RecognizeCelebrities: celebrities,
-    request.DetectProtectiveEquipment: equipment,
+OUTPUTS: Mapping[type[request.Operation], Callable[[Any, Detections], Output]] = {
+    request.DetectLabels: detect_labels_output,
+    request.DetectText: _detect_text_output,
+    request.DetectModerationLabels: _detect_moderation_labels_output,
+    request.DetectFaces: detect_faces_output,
+    request.RecognizeCelebrities: recognize_celebrities_output,
+    request.DetectProtectiveEquipment: detect_protective_equipment_output,
 }

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.api.byte_quota import ByteQuota
 from gateway.core.errors import BadFormat, Busy, NotServed, SourceAway
-from gateway.core.question import Ask, Source, about_all
+from gateway.core.question import Source, TaskRequest, uniform_question
 from gateway.dialects.google.dialect import DIALECT
 from gateway.security.keyring import ANYBODY
 from gateway.testing.gateway import parts_of
@@ -56,13 +56,13 @@ class TestGroups:
     )
     def test_below(self, service, least, variant):
         """Who asks for less than groups are promised to show is asked for alone."""
-        asked = Ask(Task.MODERATION, least_score=least)
+        asked = TaskRequest(Task.MODERATION, min_score=least)
         assert way(service(("moderation", CLEAN)), asked) == ("moderation-0", variant)
 
     def test_graded(self, service):
         """Likelihoods are told of every grade: alone, unless the provider grades and its lowest
         clears a canvas."""
-        asked = Ask(Task.MODERATION, least_score=0.0)
+        asked = TaskRequest(Task.MODERATION, min_score=0.0)
         assert way(service(("moderation", CLEAN)), asked, dialect="google")[1] == EXACT
         assert (
             way(service(("moderation", CLEAN), vocabulary="google"), asked, dialect="google")[1]
@@ -74,38 +74,39 @@ class TestGroups:
         for."""
         alone = {"stages": [{"shape": "1x1"}]}
         assert (
-            way(service(("moderation", alone)), Ask(Task.MODERATION, least_score=0.1))[1] == TARGET
+            way(service(("moderation", alone)), TaskRequest(Task.MODERATION, min_score=0.1))[1]
+            == TARGET
         )
 
 
 class TestLabels:
     def test_without_a_route(self, service):
         """Labels that no route is for are those of the objects."""
-        assert way(service(("objects", GRID)), Ask(Task.LABELS))[0] == "objects-0"
+        assert way(service(("objects", GRID)), TaskRequest(Task.LABELS))[0] == "objects-0"
 
     def test_alone(self, service):
         """A route for labels serves them."""
         both = service(("objects", GRID), ("labels", {"stages": [{"shape": "1x1"}]}))
-        assert way(both, Ask(Task.LABELS))[0] == "labels-1"
+        assert way(both, TaskRequest(Task.LABELS))[0] == "labels-1"
 
     def test_boxes(self, service):
         """One that takes those of boxes sends them to the objects, but for clients that want them
         exactly."""
         both = service(("objects", GRID), ("labels", {"labels": "boxes"}))
-        assert way(both, Ask(Task.LABELS))[0] == "objects-0"
-        assert way(both, Ask(Task.LABELS), quality="exact") == ("labels-1", EXACT)
-        assert way(both, Ask(Task.LABELS, alone=True)) == ("labels-1", EXACT)
+        assert way(both, TaskRequest(Task.LABELS))[0] == "objects-0"
+        assert way(both, TaskRequest(Task.LABELS), quality="exact") == ("labels-1", EXACT)
+        assert way(both, TaskRequest(Task.LABELS, alone=True)) == ("labels-1", EXACT)
 
     def test_neither(self, service):
         """Where there are neither labels nor objects they are refused by name."""
         with pytest.raises(NotServed, match="labels"):
-            way(service(("moderation", CLEAN)), Ask(Task.LABELS))
+            way(service(("moderation", CLEAN)), TaskRequest(Task.LABELS))
 
     def test_words(self, service):
         """The labels that a client names are asked about in the provider's words."""
         labels = {"labels": "listed", **CLEAN}
         found = service(("labels", labels), vocabulary="coco").way(
-            Ask(Task.LABELS, only_labels=("Couch",)), ANYBODY, "target", "rekognition"
+            TaskRequest(Task.LABELS, only_labels=("Couch",)), ANYBODY, "target", "rekognition"
         )
         assert "couch" in found.only_labels
 
@@ -113,10 +114,10 @@ class TestLabels:
 def test_extras(service):
     """What a vendor alone can say is asked of that vendor, whichever is named first."""
     two = service(("extras", {"kind": "azure"}), ("extras", {"kind": "rekognition"}))
-    assert way(two, Ask(Task.EXTRAS, ("IMAGE_PROPERTIES",)))[0] == "extras-1"
-    assert way(two, Ask(Task.EXTRAS, ("caption",)), dialect="azure")[0] == "extras-0"
+    assert way(two, TaskRequest(Task.EXTRAS, ("IMAGE_PROPERTIES",)))[0] == "extras-1"
+    assert way(two, TaskRequest(Task.EXTRAS, ("caption",)), dialect="azure")[0] == "extras-0"
     with pytest.raises(NotServed, match=r"extras \(CROP_HINTS\)"):
-        way(two, Ask(Task.EXTRAS, ("CROP_HINTS",)), dialect="google")
+        way(two, TaskRequest(Task.EXTRAS, ("CROP_HINTS",)), dialect="google")
 
 
 class Bytes:
@@ -138,7 +139,7 @@ class Bytes:
         return b"x" * 10
 
     def ask(self, *photos):
-        asked = about_all(Task.OBJECTS, [Source("https://example.com/a.jpg"), *photos])
+        asked = uniform_question(Task.OBJECTS, [Source("https://example.com/a.jpg"), *photos])
         return asyncio.create_task(self.service.answer(asked, ANYBODY, DIALECT))
 
     async def until_waiting(self, count):
@@ -176,7 +177,9 @@ class TestFetched:
     async def test_sent(self, service):
         """Where none is fetched, nothing is held here."""
         web = Bytes(service, 0)
-        (told,) = await web.service.answer(about_all(Task.OBJECTS, [b"xxx"]), ANYBODY, DIALECT)
+        (told,) = await web.service.answer(
+            uniform_question(Task.OBJECTS, [b"xxx"]), ANYBODY, DIALECT
+        )
         assert isinstance(told.error, BadFormat)
 
     @pytest.mark.parametrize("error", [SourceAway("away"), RuntimeError("a bug")])

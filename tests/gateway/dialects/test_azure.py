@@ -30,7 +30,7 @@ from gateway.core.errors import (
     UpstreamThrottled,
 )
 from gateway.core.model import Outcome, Photo, Size
-from gateway.core.question import ItemAnswer, about_all
+from gateway.core.question import ItemAnswer, uniform_question
 from gateway.dialects.azure.dialect import DIALECT
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about
@@ -671,7 +671,7 @@ def test_boxes_lie_inside(box, size):
     found = tuple(Detection("x", 1.0, box, kind=kind, key=1) for kind in ("", "LINE"))
     for task, feature in ((Task.OBJECTS, "objects"), (Task.PEOPLE, "people")):
         reply = DIALECT.render(
-            about_all(task, [b""], options=(feature,)), [answered(photo, task, found[:1])]
+            uniform_question(task, [b""], options=(feature,)), [answered(photo, task, found[:1])]
         )
         (value,) = json.loads(reply.body)[f"{feature}Result"]["values"]
         x, y, w, h = (value["boundingBox"][side] for side in "xywh")
@@ -679,7 +679,8 @@ def test_boxes_lie_inside(box, size):
         assert x + w <= size.width_px
         assert y + h <= size.height_px
     reply = DIALECT.render(
-        about_all(Task.TEXT, [b""], options=("read",)), [answered(photo, Task.TEXT, found[1:])]
+        uniform_question(Task.TEXT, [b""], options=("read",)),
+        [answered(photo, Task.TEXT, found[1:])],
     )
     (line,) = json.loads(reply.body)["readResult"]["blocks"][0]["lines"]
     assert len(line["boundingPolygon"]) == 4

@@ -30,9 +30,9 @@ from gateway.core.errors import (
     UpstreamFailed,
 )
 from gateway.core.model import Outcome, Photo, Size
-from gateway.core.question import ItemAnswer, about_all
+from gateway.core.question import ItemAnswer, uniform_question
 from gateway.dialects.google.dialect import DIALECT
-from gateway.dialects.google.request import FEATURES, NUMBERS, Options
+from gateway.dialects.google.request import FEATURE_TYPES, TASK_OF_FEATURE, GoogleReplyOptions
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider
 from providers.detection import Box, Detection, Task
@@ -303,7 +303,9 @@ def told(task, *found, size=SQUARE, most=0):
     """What is told of detections, as the SDK reads it."""
     photo = Photo("id", b"", "JPEG", size)
     answer = ItemAnswer(photo, {task: Outcome(photo, found)})
-    reply = DIALECT.render(about_all(task, [b""], options=Options(({task: most},), {})), [answer])
+    reply = DIALECT.render(
+        uniform_question(task, [b""], options=GoogleReplyOptions(({task: most},), {})), [answer]
+    )
     (answer,) = vision.BatchAnnotateImagesResponse.from_json(
         reply.body, ignore_unknown_fields=False
     ).responses
@@ -430,16 +432,16 @@ class TestBatches:
 
 
 class TestFeatures:
-    @pytest.mark.parametrize(("number", "name"), NUMBERS.items())
+    @pytest.mark.parametrize(("number", "name"), FEATURE_TYPES.items())
     def test_numbers(self, post, number, name):
         """Features are named by the service's numbers or names."""
         assert vision.Feature.Type(int(number)).name == name
         asked = [{**ASKED, "features": [{"type": kind}]} for kind in (name, int(number), number)]
         replies = [post(each) for each in asked]
         assert len({reply.text for reply in replies}) == 1
-        if name not in FEATURES:
+        if name not in TASK_OF_FEATURE:
             assert name in refusal(replies[0])
-        elif FEATURES[name] == Task.EXTRAS:
+        elif TASK_OF_FEATURE[name] == Task.EXTRAS:
             assert f"the task extras ({name})" in refusal(replies[0])
 
     @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from gateway.core.errors import GatewayError
 from gateway.core.exchange import Incoming
 from gateway.core.model import Outcome, Photo, Size
-from gateway.core.question import ItemAnswer, about_all
+from gateway.core.question import ItemAnswer, uniform_question
 from gateway.dialects.google.dialect import DIALECT
 from gateway.dialects.google.grpc import METHOD, SERVICE, GoogleGrpc
-from gateway.dialects.google.request import Options
+from gateway.dialects.google.request import GoogleReplyOptions
 from providers.detection import Box, Detection, Landmark, Task
 
 PATH = f"/{SERVICE}/{METHOD}"
@@ -71,7 +71,7 @@ def parsed(dialect, body):
     except GatewayError as error:
         return repr(error)
     items = [
-        (repr(item.photo) if isinstance(item.photo, GatewayError) else item.photo, item.asks)
+        (repr(item.photo) if isinstance(item.photo, GatewayError) else item.photo, item.requests)
         for item in question.items
     ]
     return items, question.options
@@ -140,7 +140,7 @@ def test_told_alike(task, found, size):
     """Whatever a provider tells, both forms of the answer can be read, have no unknown member, and
     are the same; no pixel lies outside the photo."""
     photo = Photo("id", b"", "JPEG", size)
-    question = about_all(task, [b""], options=Options(({task: 0},), {}))
+    question = uniform_question(task, [b""], options=GoogleReplyOptions(({task: 0},), {}))
     answers = [ItemAnswer(photo, {task: Outcome(photo, tuple(found))})]
     by_rest = vision.BatchAnnotateImagesResponse.pb()()
     body = DIALECT.render(question, answers).body

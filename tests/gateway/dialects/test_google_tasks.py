@@ -22,8 +22,9 @@ from gateway.core import errors
 from gateway.core.errors import BadRequest, PhotoError
 from gateway.core.exchange import Incoming
 from gateway.core.question import Forward, Source
-from gateway.dialects.google.dialect import DIALECT, status_of
-from gateway.dialects.google.field_mask import mask_of, masked
+from gateway.dialects.google.dialect import DIALECT
+from gateway.dialects.google.errors import status_of
+from gateway.dialects.google.field_mask import field_mask_of, selected
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.base import ForwardReply
@@ -685,13 +686,13 @@ class TestMask:
     )
     def test_masked(self, fields, left):
         """Of an answer there is left what the mask names, with dots, slashes or brackets."""
-        assert masked(self.ANSWER, mask_of(fields)) == left
+        assert selected(self.ANSWER, field_mask_of(fields)) == left
 
     @pytest.mark.parametrize("fields", ["a(b", "a)", "a b", "ä", "x" * 1001, "a(b))", "a;b"])
     def test_wrong(self, fields):
         """What is no mask is a bad request."""
         with pytest.raises(BadRequest, match="Invalid field selection"):
-            mask_of(fields)
+            field_mask_of(fields)
 
     @pytest.mark.parametrize(
         "where",

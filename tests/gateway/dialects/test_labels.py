@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core.model import Outcome
 from gateway.core.question import ItemAnswer
-from gateway.dialects.labels import labels_of, marked
+from gateway.dialects.labels import label_source_header, labels_of
 from providers.detection import WHOLE, Box, Detection, Task
 
 CAT, DOG, BETTER_CAT = (
@@ -40,5 +40,9 @@ def test_boxes():
 def test_marked():
     """An answer is marked where any photo's labels are those of boxes; none is for what else was
     asked."""
-    assert marked([answered(SUNSET, INSTANCE), answered(CAT)]) == {"X-Imgrid-Labels": "boxes"}
-    assert not marked([answered(SUNSET, INSTANCE), answered(), answered(CAT, task=Task.OBJECTS)])
+    assert label_source_header([answered(SUNSET, INSTANCE), answered(CAT)]) == {
+        "X-Imgrid-Labels": "boxes"
+    }
+    assert not label_source_header(
+        [answered(SUNSET, INSTANCE), answered(), answered(CAT, task=Task.OBJECTS)]
+    )

@@ -23,7 +23,7 @@ from gateway.core.errors import NotServed
 from gateway.core.events import Events
 from gateway.core.limits import PhotoLimits
 from gateway.core.model import Entry, Lane, Outcome, Photo, Quality, Route, Size, Step, Tenant, Way
-from gateway.core.question import Ask
+from gateway.core.question import TaskRequest
 from gateway.jobs.service import Jobs
 from gateway.security.egress import check_url
 from gateway.security.keyring import Keyring, digest
@@ -240,7 +240,7 @@ ROUTE = Route("objects", Task.OBJECTS, "eye", Cascade(stages=(Stage(shape=ALONE)
 KEYS = {name: {"Authorization": f"Bearer key-{name}"} for name in ("shop", "press")}
 
 
-def way(ask: Ask, tenant: Tenant, quality: Quality) -> Way:
+def way(ask: TaskRequest, tenant: Tenant, quality: Quality) -> Way:
     if ask.task != Task.OBJECTS:
         raise NotServed(
             f"No route serves the task {ask.task} for you; there are routes for objects."

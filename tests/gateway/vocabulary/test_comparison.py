@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.vocabulary import faces
-from gateway.vocabulary.moderation import AS_CATEGORY, CATEGORIES, NUDITY
+from gateway.vocabulary.moderation import CATEGORIES, CATEGORY_OF_LABEL, NUDITY
 from gateway.vocabulary.translate import load
 from providers.detection import WHOLE, Box, Detection, Landmark, Task
 
@@ -84,7 +84,7 @@ def test_googles_likelihoods_are_confidences_of_labels():
 
 @given(
     st.lists(
-        st.builds(rekognition, st.sampled_from([*AS_CATEGORY, "Gambling"]), st.floats(0, 1)),
+        st.builds(rekognition, st.sampled_from([*CATEGORY_OF_LABEL, "Gambling"]), st.floats(0, 1)),
         max_size=5,
     )
 )

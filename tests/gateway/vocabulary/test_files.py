@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from gateway.vocabulary import files
-from gateway.vocabulary.files import DATA, VOCABULARIES, NameFile, NameRow, key, read
+from gateway.vocabulary.files import DATA, VOCABULARIES, NameFile, NameRow, lookup_key, read
 from providers.engine.vocabulary import COCO
 
 PAIRS = list(combinations(VOCABULARIES, 2))
@@ -25,11 +25,11 @@ def test_there_is_a_file_for_every_two_vocabularies(pair):
 
 def test_answers_of_a_row_lead_to_each_other(pair):
     """The first name on one side is answered with the first on the other, in both directions."""
-    tables = files.tables([pair])
+    tables = files.tables_of([pair])
     left, right = pair.between
     for row in pair.rows:
-        assert tables[left, right].answers[key(row.left[0])] == row.right[0]
-        assert tables[right, left].answers[key(row.right[0])] == row.left[0]
+        assert tables[left, right][lookup_key(row.left[0])][0] == row.right[0]
+        assert tables[right, left][lookup_key(row.right[0])][0] == row.left[0]
 
 
 def test_names_are_spelled_as_their_vocabulary_spells_them(pair):
@@ -54,25 +54,36 @@ def test_every_class_of_coco_has_a_name_elsewhere(vocabulary):
 
 def test_rekognition_has_a_family_for_every_class_of_coco():
     """Each class's label is in the taxonomy, and no label is its own ancestor."""
-    kin = files.kin()
-    assert {key(row.right[0]) for row in read(DATA / "coco-rekognition.yaml").rows} <= kin.keys()
+    kin = files.rekognition_taxonomy()
+    assert {
+        lookup_key(row.right[0]) for row in read(DATA / "coco-rekognition.yaml").rows
+    } <= kin.keys()
     assert not [each.name for each in kin.values() if each.name in each.parents]
 
 
 def test_ancestors_have_their_own_ancestors_among_a_labels():
     """`Parents` lists all ancestors: a known parent's parents are the label's too."""
-    kin = files.kin()
+    kin = files.rekognition_taxonomy()
     for each in kin.values():
         for parent in each.parents:
-            if key(parent) in kin:
-                assert set(kin[key(parent)].parents) <= set(each.parents), (each.name, parent)
+            if lookup_key(parent) in kin:
+                assert set(kin[lookup_key(parent)].parents) <= set(each.parents), (
+                    each.name,
+                    parent,
+                )
 
 
 def test_googles_ids_are_one_for_each_name():
     """No id stands for two names, and each is for a name that a file of pairs has."""
-    ids = files.ids()
-    named = {key(name) for row in read(DATA / "rekognition-google.yaml").rows for name in row.right}
-    named |= {key(name) for row in read(DATA / "coco-google.yaml").rows for name in row.right}
+    ids = files.google_mids()
+    named = {
+        lookup_key(name)
+        for row in read(DATA / "rekognition-google.yaml").rows
+        for name in row.right
+    }
+    named |= {
+        lookup_key(name) for row in read(DATA / "coco-google.yaml").rows for name in row.right
+    }
     assert len(set(ids.values())) == len(ids)
     assert all(each.startswith("/m/") for each in ids.values())
     assert ids.keys() <= named

@@ -24,17 +24,17 @@ def named(label, of, to, details=None, task=Task.OBJECTS):
 def test_every_class_of_coco_comes_back(label, vocabulary):
     """A class of COCO's that is told in a vendor's words is the same class when it is told in
     COCO's again."""
-    assert NAMES.name(NAMES.name(label, "coco", vocabulary), vocabulary, "coco") == label
+    assert NAMES.name_in(NAMES.name_in(label, "coco", vocabulary), vocabulary, "coco") == label
 
 
 @pytest.mark.parametrize("label", sorted(COCO))
 def test_vendors_agree_on_every_class_of_coco(label):
     """A class goes round all three vendors and comes back."""
-    rekognition = NAMES.name(label, "coco", "rekognition")
-    google = NAMES.name(rekognition, "rekognition", "google")
-    azure = NAMES.name(google, "google", "azure")
-    assert NAMES.name(azure, "azure", "coco") == label
-    assert NAMES.name(azure, "azure", "rekognition") == rekognition
+    rekognition = NAMES.name_in(label, "coco", "rekognition")
+    google = NAMES.name_in(rekognition, "rekognition", "google")
+    azure = NAMES.name_in(google, "google", "azure")
+    assert NAMES.name_in(azure, "azure", "coco") == label
+    assert NAMES.name_in(azure, "azure", "rekognition") == rekognition
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_vendors_agree_on_every_class_of_coco(label):
 def test_cocos_names_are_rekognitions_where_it_has_them(of, spelled):
     """Whoever calls things as COCO does, in whatever case, is told to Rekognition's clients by the
     same words, but for three that Rekognition calls otherwise."""
-    told = {label: NAMES.name(spelled(label), of, "rekognition") for label in COCO}
+    told = {label: NAMES.name_in(spelled(label), of, "rekognition") for label in COCO}
     assert {label: name for label, name in told.items() if name.lower() != label} == {
         "stop sign": "Stopsign",
         "sports ball": "Ball",
@@ -64,8 +64,8 @@ def test_cocos_names_are_rekognitions_where_it_has_them(of, spelled):
 )
 def test_vocs_names_are_understood(voc, coco):
     """Models that learned VOC's names are translated like those that learned COCO's."""
-    assert [NAMES.name(voc, "coco", to) for to in OTHERS] == [
-        NAMES.name(coco, "coco", to) for to in OTHERS
+    assert [NAMES.name_in(voc, "coco", to) for to in OTHERS] == [
+        NAMES.name_in(coco, "coco", to) for to in OTHERS
     ]
 
 
@@ -105,15 +105,15 @@ def test_an_object_comes_with_its_id_for_google():
 )
 def test_a_name_that_nobody_mapped_is_passed_on(label, of, to, told):
     """It is spelled as the client's vendor spells names, and acronyms stay as they are."""
-    assert NAMES.name(label, of, to) == told
+    assert NAMES.name_in(label, of, to) == told
 
 
 def test_finer_names_are_the_class_they_belong_to():
     """Where the other vocabulary has no such thing, the name above it is the answer; where it has,
     the thing itself."""
-    assert NAMES.name("Woman", "google", "coco") == "person"
-    assert NAMES.name("Woman", "google", "rekognition") == "Woman"
-    assert NAMES.name("Puppy", "rekognition", "google") == "Dog"
+    assert NAMES.name_in("Woman", "google", "coco") == "person"
+    assert NAMES.name_in("Woman", "google", "rekognition") == "Woman"
+    assert NAMES.name_in("Puppy", "rekognition", "google") == "Dog"
 
 
 @pytest.mark.parametrize(("of", "to"), [("", "google"), ("coco", ""), ("azure", "azure")])
@@ -121,7 +121,7 @@ def test_nothing_is_translated_between_the_unknown_and_the_same(of, to):
     """Answers and questions stay as they are."""
     found = [Detection("tv", 0.5, BOX)]
     assert NAMES.translate(found, Task.OBJECTS, of, to) is found
-    assert NAMES.asked(["tv", "tv"], of, to) == ("tv", "tv")
+    assert NAMES.labels_in(["tv", "tv"], of, to) == ("tv", "tv")
 
 
 @pytest.mark.parametrize(
@@ -141,20 +141,23 @@ def test_people_and_labels_are_translated_like_objects(task):
 def test_who_asks_for_a_name_asks_for_all_that_it_may_be_called():
     """A question's labels are told in the provider's words: the answer first, then the others, each
     once."""
-    assert NAMES.asked(["sofa", "couch"], "coco", "google") == (
+    assert NAMES.labels_in(["sofa", "couch"], "coco", "google") == (
         "Couch",
         "Sofa",
         "Studio couch",
         "Sofa bed",
         "Loveseat",
     )
-    assert NAMES.asked(["Mobile Phone"], "rekognition", "coco") == ("cell phone", "mobile phone")
-    assert NAMES.asked(["Garden Gnome"], "rekognition", "azure") == ("garden gnome",)
+    assert NAMES.labels_in(["Mobile Phone"], "rekognition", "coco") == (
+        "cell phone",
+        "mobile phone",
+    )
+    assert NAMES.labels_in(["Garden Gnome"], "rekognition", "azure") == ("garden gnome",)
 
 
 def test_who_asks_rekognition_for_a_family_asks_for_its_members():
     """Rekognition's clients may filter by an ancestor: it is found where what belongs to it is."""
-    asked = NAMES.asked(["Vehicle"], "rekognition", "coco")
+    asked = NAMES.labels_in(["Vehicle"], "rekognition", "coco")
     assert {"bicycle", "car", "truck", "airplane"} <= set(asked)
     assert "dog" not in asked
 
@@ -192,7 +195,7 @@ def test_nothing_is_dropped_or_moved(found, task, of, to):
 @given(st.text(max_size=30), st.sampled_from(VOCABULARIES), st.sampled_from(VOCABULARIES))
 def test_a_question_is_never_emptied(label, of, to):
     """Every label that is asked for is asked for somehow."""
-    assert NAMES.asked([label], of, to)
+    assert NAMES.labels_in([label], of, to)
 
 
 def test_an_operators_names_go_before_the_shipped_ones(tmp_path):
@@ -202,12 +205,12 @@ def test_an_operators_names_go_before_the_shipped_ones(tmp_path):
         "between: [coco, rekognition]\nnames:\n  - [remote, Remote]\n  - [hard hat, [Hardhat, Helmet]]\n"
     )
     names = load([own])
-    assert names.name("remote", "coco", "rekognition") == "Remote"
-    assert names.name("Remote Control", "rekognition", "coco") == "remote"
-    assert names.name("hard hat", "coco", "rekognition") == "Hardhat"
-    assert names.name("Helmet", "rekognition", "coco") == "hard hat"
-    assert names.name("hard hat", "coco", "google") == "Hard hat"
-    assert names.name("stop sign", "coco", "rekognition") == "Stopsign"
+    assert names.name_in("remote", "coco", "rekognition") == "Remote"
+    assert names.name_in("Remote Control", "rekognition", "coco") == "remote"
+    assert names.name_in("hard hat", "coco", "rekognition") == "Hardhat"
+    assert names.name_in("Helmet", "rekognition", "coco") == "hard hat"
+    assert names.name_in("hard hat", "coco", "google") == "Hard hat"
+    assert names.name_in("stop sign", "coco", "rekognition") == "Stopsign"
 
 
 def test_the_first_of_two_files_goes_first(tmp_path):
@@ -215,6 +218,6 @@ def test_the_first_of_two_files_goes_first(tmp_path):
     for name, told in (("first", "Sofa Bed"), ("second", "Settee")):
         (tmp_path / name).write_text(f"between: [rekognition, coco]\nnames:\n  - [{told}, couch]\n")
     assert (
-        load([tmp_path / "first", tmp_path / "second"]).name("couch", "coco", "rekognition")
+        load([tmp_path / "first", tmp_path / "second"]).name_in("couch", "coco", "rekognition")
         == "Sofa Bed"
     )
