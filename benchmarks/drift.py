@@ -105,13 +105,13 @@ class World:
 
     @property
     def level(self) -> str:
-        return self.parts.watcher.level("objects")
+        return self.parts.pipeline.drift_monitor.level("objects")
 
     async def ask(self, files: Sequence[bytes]) -> list[Outcome]:
         """Of clients that ask at the same time; when all their photos are compared."""
         expected = self._done + len(files)
         asked = (
-            self.parts.flow.answer([photo(data)], self.route, WHO, variant=self.level)
+            self.parts.pipeline.scheduler.answer([photo(data)], self.route, WHO, variant=self.level)
             for data in files
         )
         outcomes = [outcome for (outcome,) in await asyncio.gather(*asked)]
@@ -125,7 +125,9 @@ class World:
 
     async def agreement(self, data: bytes, outcome: Outcome) -> float:
         if data not in self._alone:
-            self._alone[data] = await self.parts.flow.watch(photo(data), self.route, WHO, "exact")
+            self._alone[data] = await self.parts.pipeline.scheduler.watch(
+                photo(data), self.route, WHO, "exact"
+            )
         return likeness(self._alone[data].detections, outcome.detections)
 
     async def phase(self, files: Sequence[bytes], photos: int) -> Phase:

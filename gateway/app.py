@@ -1,10 +1,9 @@
-"""Composition root: settings become parts, parts become an app. The only file that builds
-things."""
+"""The app: HTTP endpoints around the parts of a gateway, and the lifespan that runs them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from fastapi import FastAPI
@@ -13,94 +12,118 @@ from starlette.routing import Route as HttpRoute
 
 from gateway.api.endpoint import Endpoint
 from gateway.api.intake import Intake
-from gateway.api.resources.health import Operations, Ready
-from gateway.api.resources.jobs import Api
-from gateway.api.resources.not_found import unserved
+from gateway.api.resources.health import Operations, ReadinessProbe
+from gateway.api.resources.jobs import JobsApi
+from gateway.api.resources.not_found import not_found
 from gateway.api.resources.openapi import describe
-from gateway.api.resources.routes import Routes
+from gateway.api.resources.routes import RoutesApi
 from gateway.dialects.registry import load_all
 from gateway.wiring.parts import Parts
 
 
 def create_app(parts: Parts) -> FastAPI:
-    """The app around the parts; its lifespan runs them and closes what was opened."""
+    """The app around the parts. Its lifespan runs them and closes them in the end."""
     app = FastAPI(
         title="ImGrid gateway", version="1", lifespan=lambda _: running(parts), redoc_url=None
     )
-    limits, timeout_s = parts.settings.limits, parts.settings.limits.body_timeout_ms / 1000
-    intake = Intake(limits.max_request_bytes, limits.max_reading_bytes, timeout_s)
-    for dialect in load_all():
-        endpoint = Endpoint(
-            dialect,
-            parts.service,
-            parts.keyring,
-            parts.events,
-            intake,
-            parts.desk,
-            parts.forwarding,
-        )
-        for place in dialect.paths:
-            method, path = place.split(" ") if " " in place else ("POST", place)
-            door = HttpRoute(path, endpoint.__call__, methods=[method], include_in_schema=False)
-            door.methods = {method}  # of itself it would take HEAD with every GET
-            app.router.routes.append(door)
-    handing_in = Intake(parts.settings.jobs.max_request_bytes, limits.max_reading_bytes, timeout_s)
-    Api(parts.jobs, parts.keyring, handing_in, lambda: _is_stopping(app)).add_to(app)
-    ready = Ready(parts.providers, parts.stores.inspection, parts.flow.resting)
-    inspection, ledger = parts.stores.inspection, parts.stores.ledger
-    operations = Operations(ready, inspection, ledger, parts.metrics, parts.keyring, parts.clock)
-    operations.add_to(app)
-    Routes(parts.service.routes, parts.watcher, parts.keyring, parts.sizes).add_to(app)
-    app.add_exception_handler(HTTPException, unserved)
+    _add_dialects(app, parts)
+    _add_resources(app, parts)
+    app.add_exception_handler(HTTPException, not_found)
     describe(app)
     return app
 
 
+def _add_dialects(app: FastAPI, parts: Parts) -> None:
+    intake = _intake(parts, parts.settings.limits.max_request_bytes)
+    for dialect in load_all():
+        endpoint = parts.endpoint(dialect, intake)
+        for method_and_path in dialect.paths:
+            app.router.routes.append(_http_route(method_and_path, endpoint))
+
+
+def _http_route(method_and_path: str, endpoint: Endpoint) -> HttpRoute:
+    """The route of one entry of `Dialect.paths`: a path, or a method and a path."""
+    method, path = (
+        method_and_path.split(" ") if " " in method_and_path else ("POST", method_and_path)
+    )
+    route = HttpRoute(path, endpoint.__call__, methods=[method], include_in_schema=False)
+    route.methods = {method}  # Starlette adds HEAD to every GET
+    return route
+
+
+def _add_resources(app: FastAPI, parts: Parts) -> None:
+    """Adds the gateway's own endpoints."""
+    job_intake = _intake(parts, parts.settings.jobs.max_request_bytes)
+    JobsApi(parts.jobs, parts.keyring, job_intake, lambda: _is_stopping(app)).add_to(app)
+    inspection, ledger = parts.stores.inspection, parts.stores.ledger
+    readiness = ReadinessProbe(parts.providers, inspection, parts.pipeline.scheduler.resting)
+    Operations(
+        readiness,
+        inspection,
+        ledger,
+        metrics=parts.metrics,
+        keyring=parts.keyring,
+        clock=parts.clock,
+    ).add_to(app)
+    RoutesApi(
+        tuple(parts.routes.values()),
+        parts.pipeline.drift_monitor,
+        parts.pipeline.group_sizer,
+        parts.keyring,
+    ).add_to(app)
+
+
+def _intake(parts: Parts, max_request_bytes: int) -> Intake:
+    limits = parts.settings.limits
+    return Intake(max_request_bytes, limits.max_reading_bytes, limits.body_timeout_ms / 1000)
+
+
 def _is_stopping(app: FastAPI) -> bool:
-    """Whether its server was told to stop: open streams have to end before the lifespan does."""
+    """Whether the app's server was told to stop. Open streams must end before the lifespan does."""
     server = getattr(app.state, "server", None)
     return bool(server and server.should_exit)
 
 
 @asynccontextmanager
 async def running(parts: Parts) -> AsyncIterator[None]:
-    """While it lasts, photos are answered, jobs done and webhooks delivered; then what was taken is
-    finished."""
-    async with AsyncExitStack() as stack:
+    """While it lasts, photos are answered, jobs are done and webhooks are delivered. In the end the
+    photos that were accepted are finished and everything is closed."""
+    scheduler = parts.pipeline.scheduler
+    async with AsyncExitStack() as stack:  # unwound from the bottom
         for provider in parts.providers.values():
             stack.push_async_callback(provider.close)
-        stack.callback(parts.studio.close)
+        stack.callback(parts.pipeline.renderer.close)
         stack.push_async_callback(parts.stores.close)
-        stack.push_async_callback(parts.guard.close)
-        stack.push_async_callback(parts.sources.close)
-        serving = asyncio.create_task(parts.flow.run())
-        stack.push_async_callback(_cancelled, serving)
-        delivering = asyncio.create_task(parts.deliverer.run())
-        stack.push_async_callback(_cancelled, delivering)
-        stack.push_async_callback(parts.desk.close)
-        stack.push_async_callback(
-            parts.flow.drain, max(route.deadline_s for route in parts.routes.values())
-        )
-        watching = asyncio.create_task(parts.watcher.run())
-        stack.push_async_callback(
-            _cancelled, watching
-        )  # what is watched keeps no process from stopping
+        stack.push_async_callback(parts.network.close)
+        _run_in_background(stack, scheduler.run())
+        _run_in_background(stack, parts.deliverer.run())
+        stack.push_async_callback(parts.calls.close)
+        stack.push_async_callback(scheduler.drain, _longest_deadline_s(parts))
+        # cancelled before the drain: comparisons do not delay the end
+        _run_in_background(stack, parts.pipeline.drift_monitor.run())
         await stack.enter_async_context(parts.stores.jobs.running(parts.buffer))
-        if parts.rpc is not None:
-            await stack.enter_async_context(parts.rpc.serving(grace_s(parts)))
+        if parts.grpc is not None:
+            await stack.enter_async_context(parts.grpc.serving(grace_s(parts)))
         yield
 
 
 def grace_s(parts: Parts) -> float:
-    """How long calls under way may go on when the gateway is told to stop: until none can have an
-    answer."""
-    return (
-        max(route.deadline_s for route in parts.routes.values())
-        + parts.settings.limits.body_timeout_ms / 1000
-    )
+    """How long requests under way may go on when the gateway stops: after that none can still be
+    answered."""
+    return _longest_deadline_s(parts) + parts.settings.limits.body_timeout_ms / 1000
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
+def _longest_deadline_s(parts: Parts) -> float:
+    return max(route.deadline_s for route in parts.routes.values())
+
+
+def _run_in_background(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
+    """Runs the work in a task, which the stack cancels when it is unwound."""
+    task = asyncio.create_task(work)
+    stack.push_async_callback(_cancel, task)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

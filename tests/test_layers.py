@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "gateway.store": CORE | {"gateway.ledger"},
     "gateway.dialects": EDGE,
     "gateway.config": CORE | {"gateway.security"},
-    "gateway.observe": CORE | {"gateway.jobs.webhooks", "gateway.ledger"},
+    "gateway.observe": CORE | {"gateway.ledger"},
     "gateway.intake": CORE | {"gateway.config", "gateway.security"},
     "gateway.pipeline": PIPELINE,
     "gateway.jobs": EDGE | {"gateway.dialects", "gateway.intake", "gateway.store"},

@@ -1,5 +1,4 @@
-"""Bytes that calls may hold together while they are on their way to the buffer, which counts them
-from there on."""
+"""A limit on the bytes that all calls hold together before the buffer counts them."""
 
 from __future__ import annotations
 
@@ -12,29 +11,30 @@ from gateway.core.errors import Busy
 
 @dataclass
 class ByteQuota:
-    """So many bytes at a time. Holds how many are taken; `what` is too much where they are not
-    enough."""
+    """At most `max_bytes` at a time. Holds how many are in use. `verb` says in the error what
+    happens to them: "sent" or "fetched"."""
 
-    most: int
-    what: str
-    taken: int = 0
+    max_bytes: int
+    verb: str
+    used_bytes: int = 0
 
     @contextmanager
-    def taking(self) -> Iterator[Callable[[int], None]]:
-        """A way to take bytes, all of which are given back in the end. It raises Busy, and takes
-        none, where there are not so many."""
-        own = 0
+    def reserving(self) -> Iterator[Callable[[int], None]]:
+        """A function that reserves bytes until the block ends. It raises Busy, and reserves none,
+        where too few are free."""
+        reserved_bytes = 0
 
-        def take(count: int) -> None:
-            nonlocal own
-            if self.taken + count > self.most:
+        def reserve(count: int) -> None:
+            nonlocal reserved_bytes
+            if self.used_bytes + count > self.max_bytes:
                 raise Busy(
-                    f"Too much is being {self.what} at once (limits.max_reading_bytes); come back in a second."
+                    f"Too much is being {self.verb} at once (limits.max_reading_bytes); "
+                    "come back in a second."
                 )
-            self.taken += count
-            own += count
+            self.used_bytes += count
+            reserved_bytes += count
 
         try:
-            yield take
+            yield reserve
         finally:
-            self.taken -= own
+            self.used_bytes -= reserved_bytes

@@ -1,5 +1,5 @@
-"""HTTP around the dialects: reading bodies, noticing clients that leave, and turning every error
-into a reply."""
+"""A dialect's HTTP endpoint: reads requests, notices clients that leave, and turns every error into
+a reply."""
 
 from __future__ import annotations
 
@@ -11,16 +11,12 @@ from math import inf
 
 from fastapi import Request, Response
 
-from gateway.api.authenticate import check_local, head
-from gateway.api.idempotency import CallRegistry, ClientCall, FirstReply, Work, call_of, lasts
+from gateway.api.authenticate import head_of, tenant_of
+from gateway.api.idempotency import CallRegistry, ClientCall, FirstReply, Work, call_of, is_final
 from gateway.api.intake import ClientLeft, Intake, while_connected
-from gateway.api.passthrough import Passthrough, stands
+from gateway.api.passthrough import Passthrough, is_final_reply
 from gateway.api.service import Service
-from gateway.core.errors import (
-    BadRequest,
-    GatewayError,
-    TooManyHops,
-)
+from gateway.core.errors import BadRequest, GatewayError, TooManyHops
 from gateway.core.events import Events, Refused
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
@@ -33,27 +29,27 @@ log = logging.getLogger("imgrid")
 
 HOPS_HEADER = "x-imgrid-hops"
 MOST_HOPS = 3
-"""Gateways that a request may come through before this one. A longer chain is taken for a loop."""
+"""Gateways that a request may have passed before this one. A longer chain is taken for a loop."""
+MAX_DEADLINE_MS = 600_000
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One dialect's endpoint."""
+    """One dialect's endpoint, for HTTP and for gRPC."""
 
     dialect: Dialect
+    intake: Intake
     service: Service
+    passthrough: Passthrough
+    calls: CallRegistry
     keyring: Keyring
     events: Events
-    intake: Intake
-    desk: CallRegistry
-    forwarding: Passthrough
 
     async def __call__(self, request: Request) -> Response:
-        """The dialect's answer, or its form of whatever went wrong."""
+        """The dialect's reply to an HTTP request, or its form of the error."""
         try:
-            # handed over in one, so that the photos are held by who asks about them and by nobody
-            # else
-            reply = await while_connected(request, self.desk.reply(*await self._call(request)))
+            # one expression, so that no frame here keeps the photos alive
+            reply = await while_connected(request, self.calls.reply(*await self._call(request)))
         except ClientLeft:
             return Response(status_code=499)
         except GatewayError as error:
@@ -65,61 +61,57 @@ class Endpoint:
         return Response(reply.body, reply.status, reply.headers)
 
     async def _call(self, request: Request) -> tuple[ClientCall, Work]:
-        greeting = head(request)
-        self.greet(greeting)
-        return self.call(replace(greeting, body=await self.intake.read(request)))
+        head = head_of(request)
+        self.tenant(head)  # before a stranger's body takes up room
+        return self.call(replace(head, body=await self.intake.read(request)))
 
-    def greet(self, greeting: Incoming) -> None:
-        """Lets a request in whose body is not read yet, before a stranger's takes up room. Raises
-        Unauthenticated."""
-        if self.keyring.open:
-            check_local(greeting)
-        self.dialect.authenticate(greeting, self.keyring)
+    def tenant(self, incoming: Incoming) -> Tenant:
+        """The tenant of a request; its body need not be read yet. Raises Unauthenticated."""
+        return tenant_of(incoming, self.dialect, self.keyring)
 
-    def call(self, incoming: Incoming, within_s: float = inf) -> tuple[ClientCall, Work]:
-        """Which call a request is, and how to answer it; its photos have so long at most.
+    def call(self, incoming: Incoming, deadline_s: float = inf) -> tuple[ClientCall, Work]:
+        """The call that a request is a try of, and the work that answers it. No photo is given more
+        time than `deadline_s`.
 
         Raises Unauthenticated or BadRequest.
         """
-        tenant = self.dialect.authenticate(incoming, self.keyring)
+        tenant = self.tenant(incoming)
         call = call_of(tenant, self.dialect.name, self.dialect.call_ids(incoming))
-        return call, partial(self._made, incoming, tenant, within_s)
+        return call, partial(self._reply, incoming, tenant, deadline_s)
 
-    async def _made(self, incoming: Incoming, tenant: Tenant, within_s: float) -> FirstReply:
-        asked = self.dialect.parse(incoming)
-        if isinstance(asked, Forward):
-            reply = await self.forwarding.reply(asked, incoming, tenant, self.dialect.name)
-            return FirstReply(reply, stands(reply))
-        question = _within(_with_headers(asked, incoming), within_s)
-        del (
-            incoming,
-            asked,
-        )  # photos are in the question: while they wait, their base64 is not held as well
+    async def _reply(self, incoming: Incoming, tenant: Tenant, deadline_s: float) -> FirstReply:
+        request = self.dialect.parse(incoming)
+        if isinstance(request, Forward):
+            reply = await self.passthrough.reply(request, incoming, tenant, self.dialect.name)
+            return FirstReply(reply, is_final_reply(reply))
+        question = _with_deadline(_with_headers(request, incoming), deadline_s)
+        # The question holds the photos: while they wait, their base64 is not held as well.
+        del incoming, request
         answers = await self.service.answer(question, tenant, self.dialect)
-        return FirstReply(self._rendered(question, answers), lasts(answers))
+        return FirstReply(self._rendered(question, answers), is_final(answers))
 
     def _rendered(self, question: Question, answers: Sequence[ItemAnswer]) -> Reply:
         try:
             return self.dialect.render(question, answers)
-        except (
-            GatewayError
-        ) as error:  # the only photo's, which was told when it was refused or settled
+        except GatewayError as error:
+            # the only photo's error, which was an event already when it was refused or settled
             return self.dialect.render_error(error)
 
 
 def _with_headers(question: Question, incoming: Incoming) -> Question:
-    """The headers that every dialect knows, for clients whose own format has no field for them."""
+    """The question with what the gateway's own headers say, which clients of every dialect may
+    send. Raises BadRequest or TooManyHops."""
     question = replace(
         question, quality=quality_of(incoming, question.quality), hops=_hops(incoming)
     )
-    given = incoming.headers.get(DEADLINE_HEADER)
-    if given is None:
+    text = incoming.headers.get(DEADLINE_HEADER)
+    if text is None:
         return question
     try:
-        deadline_ms = float(given)
+        deadline_ms = float(text)
     except ValueError:
         deadline_ms = 0.0
-    if not 0 < deadline_ms <= 600_000:
+    if not 0 < deadline_ms <= MAX_DEADLINE_MS:
         raise BadRequest(
             f"{DEADLINE_HEADER} must be a number of milliseconds, over 0 and at most 600000."
         )
@@ -127,22 +119,23 @@ def _with_headers(question: Question, incoming: Incoming) -> Question:
 
 
 def _hops(incoming: Incoming) -> int:
-    """How many gateways it came through before this one. Raises TooManyHops."""
-    given = incoming.headers.get(HOPS_HEADER, "0")
-    if not (given.isascii() and given.isdigit()):
+    """The number of gateways that the request passed before this one. Raises BadRequest or
+    TooManyHops."""
+    text = incoming.headers.get(HOPS_HEADER, "0")
+    if not (text.isascii() and text.isdigit()):
         raise BadRequest(
             f"{HOPS_HEADER} must be a whole number: how many gateways the request came through."
         )
-    if len(given) > 3 or int(given) > MOST_HOPS:
+    if len(text) > 3 or int(text) > MOST_HOPS:
         raise TooManyHops(
-            f"The request came through over {MOST_HOPS} other gateways, so they seem to ask each other "
-            "in a circle: look at the endpoints of their providers of kind gateway."
+            f"The request came through over {MOST_HOPS} other gateways, so they seem to ask each "
+            "other in a circle: look at the endpoints of their providers of kind gateway."
         )
-    return int(given)
+    return int(text)
 
 
-def _within(question: Question, most_s: float) -> Question:
-    """With a deadline that is no later than that."""
-    if most_s == inf:
+def _with_deadline(question: Question, deadline_s: float) -> Question:
+    """The question with a deadline that is no later than the given one."""
+    if deadline_s == inf:
         return question
-    return replace(question, deadline_s=min(most_s, question.deadline_s or inf))
+    return replace(question, deadline_s=min(deadline_s, question.deadline_s or inf))

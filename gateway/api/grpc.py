@@ -1,7 +1,7 @@
-"""gRPC around a dialect of messages: reading them, noticing clients that leave, and every error as
-a status.
+"""A dialect's gRPC server: reads messages, notices clients that leave, and turns every error into a
+status.
 
-It runs in the loop of the app, and ends before the app does: calls under way are finished.
+It runs in the event loop of the app and stops before the app does; calls under way are finished.
 """
 
 from __future__ import annotations
@@ -22,47 +22,45 @@ from gateway.core.exchange import Incoming, Reply
 log = logging.getLogger("imgrid")
 
 MAX_STREAMS = 100
-"""Calls under way on one connection; a client's library keeps others back."""
+"""Calls under way on one connection; client libraries queue further ones."""
 MAX_CALLS = 1000
-"""On all connections; others are refused as exhausted."""
-IN_TIME = 0.95
-"""Of the time that a client waits, what its photos have: what was found by then is to reach it."""
+"""Calls under way on all connections; further ones are refused as RESOURCE_EXHAUSTED."""
+ANSWER_SHARE = 0.95
+"""The share of a client's own deadline that its photos get; the rest is for the way back."""
 DETAILS = "grpc-status-details-bin"
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """Where to listen, and with TLS what to show: a private key and its chain of certificates, both
+class GrpcAddress:
+    """The address to listen on, and for TLS a private key and its chain of certificates, both
     PEM."""
 
     listen: str
     tls: tuple[bytes, bytes] | None = field(default=None, repr=False)
 
 
-class Rpc:
-    """The server of one endpoint, whose dialect is one of messages. Holds how many are being read,
-    and the address once it listens."""
+class GrpcServer:
+    """The server of one endpoint, whose dialect is one of messages. Holds the slots for reading
+    messages, and the address once it listens."""
 
-    def __init__(self, endpoint: Endpoint, door: Door) -> None:
-        """No message is larger than the endpoint's intake takes a request, and as many are read at
-        a time as fit."""
+    def __init__(self, endpoint: Endpoint, address: GrpcAddress) -> None:
+        """The endpoint's intake limits the size of one message, and how many are read at a time."""
         intake = endpoint.intake
         self._endpoint = endpoint
-        self._door = door
+        self._address = address
         self._timeout_s = intake.timeout_s
-        self._readings = asyncio.Semaphore(
+        self._reading_slots = asyncio.Semaphore(
             max(intake.max_reading_bytes // intake.max_request_bytes, 1)
         )
         self.address = ""
 
     @property
     def secure(self) -> bool:
-        return self._door.tls is not None
+        return self._address.tls is not None
 
     @asynccontextmanager
     async def serving(self, grace_s: float) -> AsyncIterator[None]:
-        """Calls are answered while it lasts; those under way at its end have so long to be
-        finished.
+        """Answers calls while the block lasts; calls under way at its end have `grace_s` to finish.
 
         Raises RuntimeError where it cannot listen.
         """
@@ -70,19 +68,17 @@ class Rpc:
 
         server = grpc.aio.server(options=self._options(), maximum_concurrent_rpcs=MAX_CALLS)
         _, service, method = self._endpoint.dialect.paths[0].split("/")
-        # Read as a stream, so that who asks is known before its message takes up room. On the wire
-        # it is the same.
+        # A stream of requests, so that the tenant is known before the message takes up room; on the
+        # wire it is the same as a single request.
         handler = grpc.stream_unary_rpc_method_handler(self._call)
         server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(service, {method: handler})]
         )
-        host = self._door.listen.rpartition(":")[0]
+        listen = self._address.listen
         try:
-            self.address = f"{host}:{self._bind(server)}"
+            self.address = f"{listen.rpartition(':')[0]}:{self._bind(server)}"
         except RuntimeError as error:
-            raise RuntimeError(
-                f"cannot listen on {self._door.listen} (grpc.listen): {error}"
-            ) from None
+            raise RuntimeError(f"cannot listen on {listen} (grpc.listen): {error}") from None
         await server.start()
         try:
             yield
@@ -90,31 +86,30 @@ class Rpc:
             await server.stop(grace_s)
 
     def _bind(self, server: Any) -> int:
+        """Binds the server to its address and returns the port."""
         import grpc
 
-        if self._door.tls is None:
-            port: int = server.add_insecure_port(self._door.listen)
+        if self._address.tls is None:
+            port: int = server.add_insecure_port(self._address.listen)
         else:
-            port = server.add_secure_port(
-                self._door.listen, grpc.ssl_server_credentials([self._door.tls])
-            )
+            credentials = grpc.ssl_server_credentials([self._address.tls])
+            port = server.add_secure_port(self._address.listen, credentials)
         return port
 
     def _options(self) -> Sequence[tuple[str, int]]:
-        """Nothing that is compressed is taken: it is limited by its length before it is
-        unpacked."""
+        """The server's options. Compressed messages are refused, because the size limit applies
+        before decompression."""
         return [
             ("grpc.max_receive_message_length", self._endpoint.intake.max_request_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_concurrent_streams", MAX_STREAMS),
             ("grpc.compression_enabled_algorithms_bitset", 1),
             ("grpc.per_message_decompression", 0),
-            ("grpc.so_reuseport", 0),  # a port that another gateway has is taken
+            ("grpc.so_reuseport", 0),  # a port that another gateway listens on is an error
         ]
 
     async def _call(self, messages: Any, context: Any) -> bytes:
-        """The answer to one call. When the client leaves, or its deadline passes, it is
-        cancelled."""
+        """The reply to one call. gRPC cancels it when the client leaves or its deadline passes."""
         dialect = self._endpoint.dialect
         try:
             reply = await self._reply(messages, context)
@@ -125,42 +120,45 @@ class Rpc:
             log.exception("a call failed")
             reply = dialect.render_error(GatewayError())
         if reply.status:
-            await _refuse(context, reply)
+            await _abort(context, reply)
         context.set_trailing_metadata(tuple(reply.headers.items()))
         return reply.body
 
     async def _reply(self, messages: Any, context: Any) -> Reply:
-        greeting = self._greeting(context)
-        self._endpoint.greet(greeting)
-        # handed over in one, so that the photos are held by who asks about them and by nobody else
-        return await self._endpoint.desk.reply(
+        head = self._head(context)
+        self._endpoint.tenant(head)  # before a stranger's message takes up room
+        # one expression, so that no frame here keeps the photos alive
+        return await self._endpoint.calls.reply(
             *self._endpoint.call(
-                replace(greeting, body=await self._read(messages)), self._within_s(context)
+                replace(head, body=await self._read(messages)), self._deadline_s(context)
             )
         )
 
-    def _greeting(self, context: Any) -> Incoming:
+    def _head(self, context: Any) -> Incoming:
+        """The call without its message."""
         metadata = context.invocation_metadata() or ()
         headers = {name: value for name, value in metadata if isinstance(value, str)}
         return Incoming("POST", self._endpoint.dialect.paths[0], "", headers, None)
 
-    def _within_s(self, context: Any) -> float:
-        """A client's own deadline shortens what its photos have. One that is longer than any
-        route's leaves it to theirs: Google's clients wait ten minutes by themselves."""
+    def _deadline_s(self, context: Any) -> float:
+        """The time that the client's own deadline leaves its photos; `inf` where it is longer than
+        every route's, because Google's clients wait ten minutes by default."""
         remaining_s = context.time_remaining()
+        if remaining_s is None:
+            return inf
         longest_s = max(route.deadline_s for route in self._endpoint.service.routes)
-        return (
-            inf
-            if remaining_s is None or remaining_s * IN_TIME >= longest_s
-            else remaining_s * IN_TIME
-        )
+        deadline_s: float = remaining_s * ANSWER_SHARE
+        return inf if deadline_s >= longest_s else deadline_s
 
     async def _read(self, messages: Any) -> bytes:
-        """The call's message. Raises BadRequest where there is none, TooSlow, and Busy where too
-        many are being read for as long as one may take."""
+        """The call's message.
+
+        Raises BadRequest where there is none, TooSlow where it takes too long, and Busy where no
+        slot for reading became free in that time.
+        """
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._readings.acquire()
+                await self._reading_slots.acquire()
         except TimeoutError:
             raise Busy(
                 "Too much is being sent at once (limits.max_reading_bytes); come back in a second."
@@ -176,12 +174,12 @@ class Rpc:
                 f"The message did not arrive within {self._timeout_s:g} s (limits.body_timeout_ms)."
             ) from None
         finally:
-            self._readings.release()
+            self._reading_slots.release()
 
 
-async def _refuse(context: Any, reply: Reply) -> None:
-    """Ends the call with an error, of which the reply's body tells programs; raises what ends a
-    call."""
+async def _abort(context: Any, reply: Reply) -> None:
+    """Ends the call with an error. The reply's body is its google.rpc.Status. Raises the exception
+    that ends a call."""
     import grpc
     from google.rpc.status_pb2 import Status
 

@@ -1,5 +1,4 @@
-"""The desk where calls come in: the first try of a call has it run, the others join that run or get
-what it came to."""
+"""Idempotency: the first try of a call runs it, and later tries join that run or get its reply."""
 
 from __future__ import annotations
 
@@ -25,16 +24,16 @@ log = logging.getLogger("imgrid")
 
 
 class ClientCall(NamedTuple):
-    """A client's call, however often it is sent: known by any of its ids; without one it is like no
-    other."""
+    """A client's call. All its tries share at least one id; without ids a request is a call of its
+    own."""
 
     dialect: str
     ids: tuple[str, ...]
 
 
 def call_of(tenant: Tenant, dialect: str, marks: Sequence[str]) -> ClientCall:
-    """The call that a dialect knows by these marks. Its ids are no other tenant's and no other
-    dialect's, and of one length whatever a client sends."""
+    """The call that a dialect recognises by these marks. Its ids differ between tenants and between
+    dialects, and have one length whatever a client sends."""
     return ClientCall(dialect, tuple(_digest(tenant.name, dialect, mark) for mark in marks))
 
 
@@ -44,67 +43,70 @@ def _digest(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FirstReply:
-    """A run's reply; `lasts` says whether later tries of the call get it too, instead of a run of
-    their own."""
+    """A run's reply. Where it is `final`, later tries of the call get it too; otherwise they run
+    the call again."""
 
     reply: Reply
-    lasts: bool = True
+    final: bool = True
 
 
-def lasts(answers: Sequence[ItemAnswer]) -> bool:
-    """Whether to answer a later try as this one: something was answered, or refused for good, or
-    may be billed.
+def is_final(answers: Sequence[ItemAnswer]) -> bool:
+    """Whether later tries get the same answers: a photo was answered, or refused for good, or may
+    be billed.
 
-    A passing fault that cost nothing, and any word to come back later, is what SDKs send a call
-    again for.
+    SDKs retry after passing faults, so faults that cost nothing and errors that ask to come back
+    later are not final.
     """
     errors = [answer.error for answer in answers if answer.error is not None]
-    share = sum(answer.share for answer in answers)
-    return len(errors) < len(answers) or not any(_passes(error, share) for error in errors)
+    billed_images = sum(answer.share for answer in answers)
+    if len(errors) < len(answers):
+        return True
+    return not any(_is_passing(error, billed_images) for error in errors)
 
 
-def _passes(error: GatewayError, share: float) -> bool:
+def _is_passing(error: GatewayError, billed_images: float) -> bool:
     if isinstance(error, Busy | Stopping):
         return True
-    return not share and (
-        isinstance(error, UpstreamFailed | SourceAway) or type(error) is GatewayError
-    )
+    is_fault = isinstance(error, UpstreamFailed | SourceAway) or type(error) is GatewayError
+    return is_fault and not billed_images
 
 
 Work = Callable[[], Awaitable[FirstReply]]
 MOST_IDS = 16
-"""Ids by which one run is known: of its first try, and of those that joined with others of their
-own."""
+"""Ids that one run keeps: of its first try, and of tries that joined it by another id."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunPace:
-    """Seconds: how long a run goes on for a client that left, as SDKs pause that long before they
-    try again; how often one looks for the end of another replica's run; how often a run says that
-    it goes on."""
+    """Intervals of runs, in seconds.
+
+    `grace_s` is how long a run goes on after its last client left, because SDKs pause before they
+    retry. `poll_s` is how often the store is asked for the end of another replica's run. `renew_s`
+    is how often a run renews its lease.
+    """
 
     grace_s: float = 5.0
-    look_s: float = 0.1
+    poll_s: float = 0.1
     renew_s: float = LEASE_S / 5
 
 
 @dataclass(eq=False)
 class _Run:
-    """One run of a call. Holds who waits for it here, whether somebody does elsewhere, and when it
-    is given up."""
+    """One run of a call. Holds its ids, how many tries wait for it here, whether one waits at
+    another replica, and the timer that cancels it."""
 
     ids: list[str]
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     waiting: int = 0
-    wanted: bool = False
-    giving_up: asyncio.TimerHandle | None = None
+    awaited_elsewhere: bool = False
+    cancel_timer: asyncio.TimerHandle | None = None
 
 
 class CallRegistry:
-    """Holds the runs under way, by the ids of their calls."""
+    """Joins the tries of a call. Holds the runs under way, by the ids of their calls."""
 
     def __init__(self, replies: Replies, events: Events, pace: RunPace = RunPace()) -> None:
-        """`replies` raise nothing: they do without a store that is away."""
+        """`replies` raise nothing: without its store it remembers within this process."""
         self._replies = replies
         self._events = events
         self._pace = pace
@@ -112,21 +114,21 @@ class CallRegistry:
         self._tasks: dict[_Run, asyncio.Task[tuple[Reply, bool]]] = {}
 
     async def reply(self, call: ClientCall, work: Work) -> Reply:
-        """What the call's run came to; `work` is done unless another try of the call has or had it
-        done.
+        """The reply of the call's run. `work` is done unless another try's was done or is under
+        way.
 
-        When cancelled, a call without an id has its work cancelled; that of another goes on for a
-        while, for the next try to join. Raises what `work` raised in the run that was joined, and
-        Stopping where that was ended.
+        When cancelled, a call without an id cancels its work; another call's work goes on for a
+        while, for the next try to join. Raises what `work` raised in the run, and Stopping where
+        the run was cancelled.
         """
         if not call.ids:
-            making = work()
-            del work  # what it was made of is up to itself to hold
-            return (await making).reply
-        run = next((self._runs[each] for each in call.ids if each in self._runs), None)
+            running = work()
+            del work  # the coroutine decides itself how long it holds the photos
+            return (await running).reply
+        run = next((self._runs[call_id] for call_id in call.ids if call_id in self._runs), None)
         joined = run is not None
         run = run or self._start(call, work)
-        del work  # who joins a run holds no photos meanwhile
+        del work  # a try that joins a run holds no photos meanwhile
         self._join(run, call)
         task = self._tasks[run]
         try:
@@ -135,46 +137,45 @@ class CallRegistry:
             self._leave(run, task)
         if task.cancelled():
             raise Stopping("The gateway is going down; ask another one.")
-        reply, kept = task.result()
-        if joined or kept:
+        reply, from_store = task.result()
+        if joined or from_store:
             self._events.tell(Repeated(call.dialect))
         return reply
 
     async def close(self) -> None:
-        """Ends what is still under way."""
+        """Cancels the runs that are still under way."""
         tasks = [*self._tasks.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # -- who waits
+    # -- tries that wait for a run
 
     def _join(self, run: _Run, call: ClientCall) -> None:
-        """One more waits for the run, which is known by its ids too from now on."""
+        """Counts one more try that waits, whose ids are the run's too from now on."""
         run.waiting += 1
-        if run.giving_up:
-            run.giving_up.cancel()
-            run.giving_up = None
-        for each in call.ids:
-            if each not in run.ids and len(run.ids) < MOST_IDS:
-                run.ids.append(each)
-        for each in run.ids:
-            self._runs.setdefault(each, run)
+        if run.cancel_timer:
+            run.cancel_timer.cancel()
+            run.cancel_timer = None
+        for call_id in call.ids:
+            if call_id not in run.ids and len(run.ids) < MOST_IDS:
+                run.ids.append(call_id)
+        for call_id in run.ids:
+            self._runs.setdefault(call_id, run)
 
     def _leave(self, run: _Run, task: asyncio.Task[tuple[Reply, bool]]) -> None:
         run.waiting -= 1
         if not run.waiting and not task.done():
-            self._give_up_later(run)
+            self._cancel_later(run)
 
-    def _give_up_later(self, run: _Run) -> None:
-        run.giving_up = asyncio.get_running_loop().call_later(
-            self._pace.grace_s, self._give_up, run
-        )
+    def _cancel_later(self, run: _Run) -> None:
+        loop = asyncio.get_running_loop()
+        run.cancel_timer = loop.call_later(self._pace.grace_s, self._cancel_unawaited, run)
 
-    def _give_up(self, run: _Run) -> None:
-        """Nobody came: the work is cancelled, and its photos leave the buffer."""
-        if run.wanted:
-            self._give_up_later(run)
+    def _cancel_unawaited(self, run: _Run) -> None:
+        """Cancels a run that no try came back for, so that its photos leave the buffer."""
+        if run.awaited_elsewhere:
+            self._cancel_later(run)
             return
         self._forget(run)
         self._tasks[run].cancel()
@@ -184,51 +185,52 @@ class CallRegistry:
     def _start(self, call: ClientCall, work: Work) -> _Run:
         run = _Run(list(call.ids))
         self._tasks[run] = task = asyncio.create_task(self._run(run, work))
-        task.add_done_callback(lambda done: self._ended(run, done))
+        task.add_done_callback(lambda task: self._on_end(run, task))
         return run
 
-    def _ended(self, run: _Run, task: asyncio.Task[tuple[Reply, bool]]) -> None:
+    def _on_end(self, run: _Run, task: asyncio.Task[tuple[Reply, bool]]) -> None:
         self._forget(run)
         del self._tasks[run]
-        if run.giving_up:
-            run.giving_up.cancel()
+        if run.cancel_timer:
+            run.cancel_timer.cancel()
         error = None if task.cancelled() else task.exception()
         if error and not run.waiting and not isinstance(error, GatewayError):
             log.error("a call failed whose client had left", exc_info=error)
 
     def _forget(self, run: _Run) -> None:
-        for each in run.ids:
-            if self._runs.get(each) is run:
-                del self._runs[each]
+        for call_id in run.ids:
+            if self._runs.get(call_id) is run:
+                del self._runs[call_id]
 
     async def _run(self, run: _Run, work: Work) -> tuple[Reply, bool]:
-        """The reply, and whether an earlier run made it."""
-        lasting: Reply | None = None
+        """The reply, and whether it is the stored reply of an earlier run."""
+        final_reply: Reply | None = None
         try:
-            lasting = await self._begun(run)
-            if lasting is not None:
-                return lasting, True
-            making = work()
+            final_reply = await self._stored_reply(run)
+            if final_reply is not None:
+                return final_reply, True
+            running = work()
             del work
-            async with self._renewing(run):
-                made = await making
-            lasting = made.reply if made.lasts else None
-            return made.reply, False
+            async with self._renewing_lease(run):
+                first = await running
+            final_reply = first.reply if first.final else None
+            return first.reply, False
         finally:
-            await self._replies.end(run.ids, run.name, lasting)
+            await self._replies.end(run.ids, run.name, final_reply)
 
-    async def _begun(self, run: _Run) -> Reply | None:
-        """An earlier run's reply, when there is one; None when this run is the one to make it."""
-        while (begun := await self._replies.begin(run.ids, run.name)) is False:  # noqa: ASYNC110  it runs elsewhere
-            await asyncio.sleep(self._pace.look_s)
-        return None if begun is True else begun
+    async def _stored_reply(self, run: _Run) -> Reply | None:
+        """The reply of an earlier run, waiting for one that is under way at another replica; None
+        where this run is the first."""
+        while (reply := await self._replies.begin(run.ids, run.name)) is False:  # noqa: ASYNC110  it runs elsewhere
+            await asyncio.sleep(self._pace.poll_s)
+        return None if reply is True else reply
 
     @asynccontextmanager
-    async def _renewing(self, run: _Run) -> AsyncIterator[None]:
+    async def _renewing_lease(self, run: _Run) -> AsyncIterator[None]:
         async def renew() -> None:
             while True:
                 await asyncio.sleep(self._pace.renew_s)
-                run.wanted = await self._replies.renew(run.ids, run.name)
+                run.awaited_elsewhere = await self._replies.renew(run.ids, run.name)
 
         renewing = asyncio.create_task(renew())
         try:

@@ -1,5 +1,4 @@
-"""Calls that are no questions about photos: handed on whole, to the vendor whose dialect they are
-in."""
+"""Passthrough: calls that are no questions about photos go whole to the vendor of their dialect."""
 
 from __future__ import annotations
 
@@ -20,71 +19,73 @@ from providers.errors import NoAnswer, ProviderError
 from providers.prices import Price
 
 Send = Callable[[str, ForwardCall, float], Awaitable[ForwardReply]]
-"""Has a provider, by its name, hand a call on within so many seconds; raises ProviderError."""
+"""Sends a call to a provider, by its name, within so many seconds. Raises ProviderError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passthrough:
-    """Hands calls on. `prices` are providers' usual ones, by name; `charge` adds to the ledger."""
+    """Hands calls on to vendors. `prices` are the providers' usual ones, by name; `charge` adds to
+    the ledger."""
 
     routes: Sequence[Route]
     send: Send
     prices: Mapping[str, Price]
     charge: Callable[[Charges], None]
 
-    async def reply(
-        self, asked: Forward, incoming: Incoming, tenant: Tenant, dialect: str
-    ) -> Reply:
-        """The vendor's answer as it came, be it an error. What it billed is the tenant's.
+    async def reply(self, call: Forward, incoming: Incoming, tenant: Tenant, dialect: str) -> Reply:
+        """The vendor's reply as it came, errors included. Its bill is charged to the tenant.
 
-        Raises NotServed where no route lets the tenant have this handed on, and what becomes of a
-        provider's fault.
+        Raises NotServed where no route allows the tenant this operation, and the translation of a
+        ProviderError.
         """
-        route = self._route(asked.operation, tenant, dialect)
-        query = parse_qsl(incoming.query, keep_blank_values=True)
-        kind = incoming.headers.get("content-type", "application/json")
-        call = ForwardCall(
-            asked.target or asked.operation, incoming.body or b"", incoming.method, query, kind
-        )
+        route = self._route(call.operation, tenant, dialect)
         try:
-            answer = await self.send(route.provider, call, route.deadline_s)
+            answer = await self.send(
+                route.provider, _forward_call(call, incoming), route.deadline_s
+            )
         except ProviderError as error:
             if isinstance(error, NoAnswer):
-                self.charge({tenant.name: Account(photos=asked.images, unknown=asked.images)})
+                self.charge({tenant.name: Account(photos=call.images, unknown=call.images)})
             raise translate(error) from error
         if answer.status < 300:
-            self.charge({tenant.name: self._bill(route, asked.images)})
+            self.charge({tenant.name: self._bill(route, call.images)})
         return Reply(answer.status, answer.body, answer.headers)
 
     def _route(self, operation: str, tenant: Tenant, dialect: str) -> Route:
         for route in self.routes:
-            mine = not route.tenants or tenant.name in route.tenants
             if (
-                mine
-                and route.task == Task.EXTRAS
+                route.task == Task.EXTRAS
                 and route.kind == dialect
                 and operation in route.operations
+                and (not route.tenants or tenant.name in route.tenants)
             ):
                 return route
         raise NotServed(
-            f"{operation} is not handed on here: no route of task extras names it in its operations."
+            f"{operation} is not handed on here: "
+            "no route of task extras names it in its operations."
         )
 
     def _bill(self, route: Route, images: int) -> Account:
-        """Asked alone and paid alone: nothing is saved on it."""
+        """The charge for images that were sent alone: nothing is saved on them."""
         usd = images * self.prices[route.provider].usd_per_image
         return Account(photos=images, answered=images, billed=images, paid_usd=usd, alone_usd=usd)
 
 
-PASSING = re.compile(rb"Throttl|ThroughputExceeded|LimitExceeded")
-"""In the names of what AWS answers with a status of 400 and its SDKs send again."""
-
-
-def stands(reply: Reply) -> bool:
-    """Whether a later try of the call gets the same: not where the vendor's SDK is to send it
-    anew."""
-    return (
-        reply.status != 429
-        and reply.status < 500
-        and not (reply.status == 400 and PASSING.search(reply.body[:512]))
+def _forward_call(call: Forward, incoming: Incoming) -> ForwardCall:
+    query = parse_qsl(incoming.query, keep_blank_values=True)
+    content_type = incoming.headers.get("content-type", "application/json")
+    return ForwardCall(
+        call.target or call.operation, incoming.body or b"", incoming.method, query, content_type
     )
+
+
+THROTTLED = re.compile(rb"Throttl|ThroughputExceeded|LimitExceeded")
+"""Names of AWS errors that have the status 400 and that AWS SDKs retry."""
+
+
+def is_final_reply(reply: Reply) -> bool:
+    """Whether later tries of the call get the same reply: not where the vendor's SDK retries to get
+    another one."""
+    if reply.status == 400:
+        return not THROTTLED.search(reply.body[:512])
+    return reply.status != 429 and reply.status < 500

@@ -1,4 +1,5 @@
-"""Runs an app until it is told to stop; what was taken by then is finished first."""
+"""The HTTP server: runs an app until it is told to stop, and then finishes the requests under
+way."""
 
 from __future__ import annotations
 
@@ -18,15 +19,15 @@ from fastapi import FastAPI
 
 
 class Tls(NamedTuple):
-    """Files: a chain of certificates and its private key, PEM, without a password."""
+    """The files of a chain of certificates and of its private key, PEM, without a password."""
 
     cert: Path
     key: Path
 
 
 def tls_of(cert: Path, key: Path) -> tuple[bytes, bytes]:
-    """A private key and its chain, once they are found to fit. Raises ValueError naming the
-    files."""
+    """The contents of a private key and of its chain of certificates. Raises ValueError naming the
+    files where they do not fit."""
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, password="")
         return key.read_bytes(), cert.read_bytes()
@@ -38,7 +39,7 @@ def tls_of(cert: Path, key: Path) -> tuple[bytes, bytes]:
 
 
 class _Server(uvicorn.Server):
-    """Tells its address once it listens."""
+    """A uvicorn server that reports its address once it listens."""
 
     def __init__(self, config: uvicorn.Config, on_listening: Callable[[str], None]) -> None:
         super().__init__(config)
@@ -61,10 +62,10 @@ def server(
     grace_s: float | None = None,
     tls: Tls | None = None,
 ) -> uvicorn.Server:
-    """A server, not yet running; port 0 is any free one. Set its `should_exit` to stop it from
-    another thread.
+    """A server that is not running yet; port 0 is any free port. Set its `should_exit` to stop it
+    from another thread.
 
-    When it stops, requests under way have `grace_s` to be finished, or as long as they take.
+    When it stops, requests under way have `grace_s` to finish, or unlimited time for None.
     """
     config = uvicorn.Config(
         app,
@@ -78,27 +79,27 @@ def server(
         ssl_certfile=tls.cert if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )
-    running = app.state.server = _Server(config, on_listening)
-    return running
+    uvicorn_server = app.state.server = _Server(config, on_listening)
+    return uvicorn_server
 
 
 @contextmanager
 def serving(app: FastAPI, tls: Tls | None = None) -> Iterator[str]:
-    """The address, on loopback and a free port, of an app that runs in a thread of its own while
-    the block lasts.
+    """The address of the app, which runs in a thread, on loopback and a free port, while the block
+    lasts.
 
     Raises RuntimeError where it does not start within a minute.
     """
-    listening: SimpleQueue[str] = SimpleQueue()
-    running = server(app, "127.0.0.1", 0, listening.put, tls=tls)
-    thread = threading.Thread(target=running.run, name="gateway")
+    addresses: SimpleQueue[str] = SimpleQueue()
+    uvicorn_server = server(app, "127.0.0.1", 0, addresses.put, tls=tls)
+    thread = threading.Thread(target=uvicorn_server.run, name="gateway")
     thread.start()
     try:
-        yield listening.get(timeout=60)
+        yield addresses.get(timeout=60)
     except Empty:
         raise RuntimeError("the gateway did not start within a minute") from None
     finally:
-        running.should_exit = True
+        uvicorn_server.should_exit = True
         thread.join()
 
 
@@ -111,13 +112,10 @@ def serve(
     grace_s: float | None = None,
     tls: Tls | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT, finishes what was taken, and returns; exits with 3 if it
-    cannot listen there.
-
-    uvicorn raises the signal again when it is done; being stopped is no failure, so by then nothing
-    heeds it.
-    """
-    running = server(app, host, port, on_listening, grace_s=grace_s, tls=tls)
+    """Serves until SIGTERM or SIGINT, finishes the requests under way, and returns. Exits with 3
+    where it cannot listen."""
+    uvicorn_server = server(app, host, port, on_listening, grace_s=grace_s, tls=tls)
+    # uvicorn raises the signal again when it is done, and being stopped is no failure
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    running.run()
+    uvicorn_server.run()

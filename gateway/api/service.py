@@ -1,5 +1,8 @@
-"""From a client's question to the outcomes of its photos: the ways they go, where they lie,
-admission, and the flow."""
+"""The service: from a client's question to the answers of its photos.
+
+It finds the route of each task request, fetches photos that are named by URL, admits them, and has the
+scheduler answer them.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,7 @@ from gateway.api.byte_quota import ByteQuota
 from gateway.core.errors import GatewayError, NotServed
 from gateway.core.events import Events, Refused
 from gateway.core.limits import PhotoLimits
-from gateway.core.model import (
-    BufferEntry,
-    Outcome,
-    Photo,
-    Quality,
-    RemotePhoto,
-    Route,
-    Tenant,
-    Way,
-)
+from gateway.core.model import Outcome, Photo, Quality, Route, Tenant, Way
 from gateway.core.question import Item, ItemAnswer, Question, Source, TaskRequest
 from gateway.dialects.base import Dialect
 from gateway.intake.admission import admit
@@ -32,121 +26,110 @@ from providers.base import Limits
 from providers.detection import Task, Vocabulary
 
 Ways = Mapping[Task, Way]
+Fetch = Callable[[str], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What every dialect's endpoint calls. `level` names the variant that a route's photos go by
-    now; `spoken` is each provider's vocabulary, by its name, and `names` puts it in the words of
-    the client's. `fetch` brings the bytes of a photo that is named by where it lies, so many at
-    most; it raises GatewayError. `fetched` is for what calls that have photos fetched hold before
-    the buffer does."""
+    """What every dialect's endpoint calls.
+
+    `level` names the variant that a route's photos currently go by. `vocabularies` are the
+    providers', by their names; the `translator` puts their words into those of the client's
+    dialect. `read_source` reads at most so many bytes of a photo that is named by URL for a tenant,
+    and raises GatewayError. `fetch_quota` limits what calls with such photos hold before the buffer
+    counts it.
+    """
 
     routes: Sequence[Route]
-    flow: Scheduler
-    house: PhotoLimits
+    scheduler: Scheduler
+    photo_limits: PhotoLimits
     events: Events
     level: Callable[[str], str]
-    names: Translator
-    spoken: Mapping[str, Vocabulary]
-    fetch: Callable[[str, Tenant, int], Awaitable[bytes]]
-    fetched: ByteQuota
+    translator: Translator
+    vocabularies: Mapping[str, Vocabulary]
+    read_source: Callable[[str, Tenant, int], Awaitable[bytes]]
+    fetch_quota: ByteQuota
 
     async def answer(
         self, question: Question, tenant: Tenant, dialect: Dialect
     ) -> list[ItemAnswer]:
-        """What came of each photo, in order; one that is refused costs the others nothing.
+        """The answer for each photo, in order; one that is refused costs the others nothing.
 
-        Raises NotServed or BadRequest where nothing at all of what is asked is served, Busy where
-        the buffer is full or too much is being fetched, Stopping where the process goes down.
+        Raises NotServed or BadRequest where no photo's requests are served, Busy where the buffer is
+        full or too much is being fetched, and Stopping where the process goes down.
         """
         ways = [self._ways(item, tenant, dialect.name, question.quality) for item in question.items]
-        refused = [way for way in ways if isinstance(way, GatewayError)]
-        if refused and len(refused) == len(ways):
-            raise refused[0]
+        refusals = [way for way in ways if isinstance(way, GatewayError)]
+        if refusals and len(refusals) == len(ways):
+            raise refusals[0]
         photos = await self._photos(question.items, ways, tenant, question.limits or dialect.limits)
         for photo in photos:
             if isinstance(photo, GatewayError):
                 self.events.tell(Refused(dialect.name, photo.code))
         answers = await self._answers(photos, ways, tenant, question)
-        to = _vocabulary(dialect.name)
-        return [self._in_words(answer, to) for answer in answers] if to else answers
+        vocabulary = _vocabulary(dialect.name)
+        if not vocabulary:
+            return answers
+        return [self._translated(answer, vocabulary) for answer in answers]
 
-    def way(self, ask: TaskRequest, tenant: Tenant, quality: Quality, dialect: str = "") -> Way:
-        """How one thing that is asked is served. Raises NotServed."""
-        route = self._route(ask, tenant, dialect, exact=ask.alone or quality == "exact")
-        spoken = self.spoken[route.provider]
-        only_labels = self.names.labels_in(ask.only_labels, _vocabulary(dialect), spoken)
-        alone = ask.alone or self._is_below(ask, route, spoken)
+    # -- the way of a task request
+
+    def way(self, request: TaskRequest, tenant: Tenant, quality: Quality, dialect: str = "") -> Way:
+        """The route and the variant by which a task request is served. Raises NotServed."""
+        route = self._route(request, tenant, dialect, exact=request.alone or quality == "exact")
+        vocabulary = self.vocabularies[route.provider]
+        only_labels = self.translator.labels_in(
+            request.only_labels, _vocabulary(dialect), vocabulary
+        )
+        alone = request.alone or _is_below_promise(request, route, vocabulary)
         variant = self._variant(route, "exact" if alone else quality)
-        return Way(route, variant, ask.extras, only_labels)
-
-    def enter(
-        self, photo: Photo | RemotePhoto, way: Way, tenant: Tenant, job: str, /, *, index: int
-    ) -> BufferEntry:
-        """A job's photo, ready to be put."""
-        return self.flow.entry(photo, way, tenant, job=job, index=index)
+        return Way(route, variant, request.extras, only_labels)
 
     def _ways(
         self, item: Item, tenant: Tenant, dialect: str, quality: Quality
     ) -> Ways | GatewayError:
+        """The way of each request of one photo, by task; the error where one of them is not served."""
         if isinstance(item.photo, GatewayError) and not item.requests:
             return item.photo
         try:
-            return {ask.task: self.way(ask, tenant, quality, dialect) for ask in item.requests}
+            return {
+                request.task: self.way(request, tenant, quality, dialect)
+                for request in item.requests
+            }
         except NotServed as refusal:
             return refusal
 
-    def _is_below(self, ask: TaskRequest, route: Route, spoken: Vocabulary) -> bool:
-        """Whether the client is told of what scores less than groups are promised to show. Of
-        likelihoods, Google's words, groups show all: a canvas with the lowest of each is the bound
-        of every photo on it."""
-        least, positive = ask.min_score, route.positive
-        return (
-            least is not None and positive is not None and least < positive and spoken != "google"
-        )
+    def _route(self, request: TaskRequest, tenant: Tenant, dialect: str, *, exact: bool) -> Route:
+        """The first route for the request's task and the tenant. Raises NotServed.
 
-    def _route(self, ask: TaskRequest, tenant: Tenant, dialect: str, *, exact: bool) -> Route:
-        """The first route for the task and the tenant. What a vendor alone can say is asked of that
-        vendor; labels that no route is for, or one that takes those of boxes for them, are those of
-        the objects on a photo."""
-        task = ask.task
-        mine = [route for route in self.routes if not route.tenants or tenant.name in route.tenants]
-        by_task = {
-            route.task: route
-            for route in reversed(mine)
-            if task != Task.EXTRAS or route.kind == dialect
-        }
-        own, objects = by_task.get(task), by_task.get(Task.OBJECTS)
-        if task == Task.LABELS and (own is None or (own.labels == "boxes" and not exact)):
-            own = objects or own
-        if own is not None:
-            return own
-        what = f"{task} ({', '.join(ask.extras)})" if task == Task.EXTRAS else task
-        there = ", ".join(sorted({route.task for route in mine}))
+        Extras go to a provider of the client's own vendor. Labels without a route of their own are
+        the labels of the photo's objects, as are labels of a route with `labels: boxes` unless
+        exact answers are wanted.
+        """
+        tenant_routes = [
+            route for route in self.routes if not route.tenants or tenant.name in route.tenants
+        ]
+        route = _first_route(tenant_routes, request.task, dialect)
+        if request.task == Task.LABELS and (
+            route is None or (route.labels == "boxes" and not exact)
+        ):
+            route = _first_route(tenant_routes, Task.OBJECTS, dialect) or route
+        if route is not None:
+            return route
+        name = (
+            f"{request.task} ({', '.join(request.extras)})"
+            if request.task == Task.EXTRAS
+            else request.task
+        )
+        served = ", ".join(sorted({route.task for route in tenant_routes}))
         raise NotServed(
-            f"No route serves the task {what} for you; there are routes for {there or 'nothing'}."
+            f"No route serves the task {name} for you; there are routes for {served or 'nothing'}."
         )
 
     def _variant(self, route: Route, quality: Quality) -> str:
         return self.level(route.name) if quality == "target" else quality
 
-    def _in_words(self, answer: ItemAnswer, to: Vocabulary) -> ItemAnswer:
-        """An answer in the vocabulary of the client's dialect; in that of whoever said it last,
-        until then."""
-        told = {
-            task: replace(
-                outcome,
-                detections=tuple(
-                    self.names.translate(outcome.detections, task, self._spoken(outcome), to)
-                ),
-            )
-            for task, outcome in answer.outcomes.items()
-        }
-        return replace(answer, outcomes=told)
-
-    def _spoken(self, outcome: Outcome) -> Vocabulary:
-        return self.spoken.get(outcome.steps[-1].provider, "") if outcome.steps else ""
+    # -- photos
 
     async def _photos(
         self,
@@ -155,35 +138,35 @@ class Service:
         tenant: Tenant,
         limits: Limits,
     ) -> list[Photo | GatewayError]:
-        """Each photo as it is admitted, or why it is not. While some are fetched the others are
-        held as well."""
-        with self.fetched.taking() as take:
+        """Each photo as it is admitted, or the error that refuses it.
+
+        Photos that came with the request count against the quota too while others are fetched.
+        """
+        with self.fetch_quota.reserving() as reserve:
             if any(isinstance(item.photo, Source) for item in items):
-                take(sum(len(item.photo) for item in items if isinstance(item.photo, bytes)))
+                reserve(sum(len(item.photo) for item in items if isinstance(item.photo, bytes)))
 
             async def fetch(url: str) -> bytes:
-                data = await self.fetch(url, tenant, min(limits.max_bytes, self.house.max_bytes))
-                take(len(data))
+                max_bytes = min(limits.max_bytes, self.photo_limits.max_bytes)
+                data = await self.read_source(url, tenant, max_bytes)
+                reserve(len(data))
                 return data
 
-            admitting = (
-                self._photo(item, its, limits, fetch) for item, its in zip(items, ways, strict=True)
-            )
-            photos = list[Photo | GatewayError]()
-            for photo in await asyncio.gather(
-                *admitting, return_exceptions=True
-            ):  # so that none takes any more
-                if not isinstance(photo, Photo | GatewayError):
-                    raise photo
-                photos.append(photo)
-            return photos
+            admissions = [
+                self._photo(item, item_ways, limits, fetch)
+                for item, item_ways in zip(items, ways, strict=True)
+            ]
+            # with return_exceptions all have ended when the quota is given back
+            results = await asyncio.gather(*admissions, return_exceptions=True)
+        photos: list[Photo | GatewayError] = []
+        for result in results:
+            if not isinstance(result, Photo | GatewayError):
+                raise result
+            photos.append(result)
+        return photos
 
     async def _photo(
-        self,
-        item: Item,
-        ways: Ways | GatewayError,
-        limits: Limits,
-        fetch: Callable[[str], Awaitable[bytes]],
+        self, item: Item, ways: Ways | GatewayError, limits: Limits, fetch: Fetch
     ) -> Photo:
         if isinstance(ways, GatewayError):
             raise ways
@@ -191,7 +174,9 @@ class Service:
         if isinstance(data, GatewayError):
             raise data
         data = await fetch(data.url) if isinstance(data, Source) else data
-        return admit(uuid.uuid4().hex, data, limits, self.house)
+        return admit(uuid.uuid4().hex, data, limits, self.photo_limits)
+
+    # -- answers
 
     async def _answers(
         self,
@@ -200,29 +185,68 @@ class Service:
         tenant: Tenant,
         question: Question,
     ) -> list[ItemAnswer]:
-        """Each thing that is asked of a photo goes its own way, under an id of its own."""
-        asked = [
-            (replace(photo, id=uuid.uuid4().hex, hops=question.hops), way)
-            for photo, its in zip(photos, ways, strict=True)
-            if isinstance(photo, Photo) and not isinstance(its, GatewayError)
-            for way in its.values()
+        """The answer for each photo. Every request of a photo is scheduled by itself, under an id of
+        its own."""
+        scheduled: list[tuple[Photo, Way]] = []
+        for photo, photo_ways in zip(photos, ways, strict=True):
+            if isinstance(photo, Photo) and not isinstance(photo_ways, GatewayError):
+                for way in photo_ways.values():
+                    copy = replace(photo, id=uuid.uuid4().hex, hops=question.hops)
+                    scheduled.append((copy, way))
+        outcomes: Iterator[Outcome] = iter(())
+        if scheduled:
+            outcomes = iter(
+                await self.scheduler.answer_all(scheduled, tenant, deadline_s=question.deadline_s)
+            )
+        return [
+            _item_answer(photo, photo_ways, outcomes)
+            for photo, photo_ways in zip(photos, ways, strict=True)
         ]
-        outcomes = iter(
-            await self.flow.answer_all(asked, tenant, deadline_s=question.deadline_s)
-            if asked
-            else ()
-        )
-        return [_answered(photo, its, outcomes) for photo, its in zip(photos, ways, strict=True)]
+
+    def _translated(self, answer: ItemAnswer, vocabulary: Vocabulary) -> ItemAnswer:
+        """The answer in the words of a vocabulary."""
+        outcomes: dict[Task, Outcome] = {}
+        for task, outcome in answer.outcomes.items():
+            detections = self.translator.translate(
+                outcome.detections, task, self._vocabulary_of(outcome), vocabulary
+            )
+            outcomes[task] = replace(outcome, detections=tuple(detections))
+        return replace(answer, outcomes=outcomes)
+
+    def _vocabulary_of(self, outcome: Outcome) -> Vocabulary:
+        """The vocabulary of the provider that answered last."""
+        return self.vocabularies.get(outcome.steps[-1].provider, "") if outcome.steps else ""
+
+
+def _first_route(routes: Sequence[Route], task: Task, dialect: str) -> Route | None:
+    for route in routes:
+        if route.task == task and (task != Task.EXTRAS or route.kind == dialect):
+            return route
+    return None
+
+
+def _is_below_promise(request: TaskRequest, route: Route, vocabulary: Vocabulary) -> bool:
+    """Whether the client asks for scores below those that group testing is promised to find.
+
+    Google's likelihoods are found at every score: a canvas's lowest likelihoods bound those of each
+    photo on it.
+    """
+    least, positive = request.min_score, route.positive
+    if least is None or positive is None:
+        return False
+    return least < positive and vocabulary != "google"
 
 
 def _vocabulary(dialect: str) -> Vocabulary:
-    """A vendor's own, in its dialect; natively a provider's own words are told."""
+    """A vendor dialect's vocabulary; none for the native dialect, which keeps the provider's
+    words."""
     return cast(Vocabulary, dialect) if dialect in get_args(Vocabulary) else ""
 
 
-def _answered(
+def _item_answer(
     photo: Photo | GatewayError, ways: Ways | GatewayError, outcomes: Iterator[Outcome]
 ) -> ItemAnswer:
+    """The answer for one photo, which takes its outcomes from the iterator."""
     if isinstance(photo, GatewayError):
         return ItemAnswer(None, refusal=photo)
     assert not isinstance(ways, GatewayError)

@@ -182,9 +182,9 @@ def greeting(parts: Parts, url: str) -> str:
     lines = [
         f"[bold]imgrid {metadata.version('imgrid-gateway')}[/] listens on [bold]{url}[/]  (API: {url}/docs)"
     ]
-    if parts.rpc is not None:
+    if parts.grpc is not None:
         lines.append(
-            f"gRPC for Google's clients on [bold]{parts.rpc.address}[/] ({'TLS' if parts.rpc.secure else 'no TLS'})"
+            f"gRPC for Google's clients on [bold]{parts.grpc.address}[/] ({'TLS' if parts.grpc.secure else 'no TLS'})"
         )
     lines.append("")
     for route in parts.routes.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from gateway.core.layout import Layout
 from gateway.core.model import BufferEntry, Entry, Lane, Outcome
@@ -148,6 +149,28 @@ class GroupsChanged:
     before: Shape | None
 
 
+class DeliveryResult(StrEnum):
+    """The result of one attempt to deliver a webhook; RETRY where another attempt follows. The
+    values are a metric's labels."""
+
+    DELIVERED = "made"
+    RETRY = "again"
+    DEAD = "dead"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAttempted:
+    """One attempt to deliver a webhook ended after `elapsed_s`; `error` says why it failed, and
+    `retry_at` (Unix seconds) when the next attempt follows."""
+
+    delivery_id: str
+    result: DeliveryResult
+    elapsed_s: float
+    error: str = ""
+    retry_at: float | None = None
+
+
 Event = (
     CanvasAnswered
     | CallFailed
@@ -162,6 +185,7 @@ Event = (
     | Overlooked
     | LevelChanged
     | GroupsChanged
+    | WebhookAttempted
 )
 Listener = Callable[[Event], None]
 

@@ -1,4 +1,4 @@
-"""What a client asks of a job: raw bytes, a form or JSON, as one value. Pure."""
+"""A client's request for a job: raw bytes, a form or JSON, as one value. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAX_NAME_CHARS = 255
 
 
 class JobPhotoIn(Struct, forbid_unknown_fields=True):
-    """One photo: its bytes in base64, or where to fetch it."""
+    """One photo: its bytes in base64, or the URL to fetch it from."""
 
     content: bytes | None = None
     url: str | None = None
@@ -42,7 +42,7 @@ class JobPhotoIn(Struct, forbid_unknown_fields=True):
 
 
 class HookIn(Struct, forbid_unknown_fields=True):
-    """Where to tell that the job has ended, or also each of its photos."""
+    """The URL to call when the job has ended, or also for each of its photos."""
 
     url: str
     each_photo: bool = False
@@ -64,18 +64,19 @@ class JobFields(Options, forbid_unknown_fields=True):
     quality: Quality = "target"
 
 
-Item = bytes | str
+PhotoContent = bytes | str
 """A photo's bytes, or its URL."""
 
 
 @dataclass(frozen=True, slots=True)
-class RequestOptions:
-    """A job that is asked for."""
+class JobRequest:
+    """A request for a job. `names` are the client's names of the photos; `key` is the idempotency
+    key."""
 
     options: Options
     names: tuple[str, ...]
-    items: tuple[Item, ...] = field(repr=False)
-    hook: WebhookTarget | None = None
+    photos: tuple[PhotoContent, ...] = field(repr=False)
+    webhook: WebhookTarget | None = None
     key: str = ""
     quality: Quality = "target"
 
@@ -85,71 +86,81 @@ class RequestOptions:
 
     @property
     def digest(self) -> str:
-        """Of all that is asked, however it was written: the same photos as a form and as JSON are
-        the same request."""
+        """A digest of the request that does not depend on its form: the same photos and options
+        have the same digest as a form and as JSON."""
         photos = [
-            hashlib.sha256(item).digest() if isinstance(item, bytes) else item
-            for item in self.items
+            hashlib.sha256(photo).digest() if isinstance(photo, bytes) else photo
+            for photo in self.photos
         ]
-        hook = (self.hook.url, self.hook.each_photo) if self.hook else None
-        asked = (
-            self.options,
-            self.names,
-            photos,
-            hook,
-            *([self.quality] if self.quality != "target" else []),
-        )
-        return hashlib.sha256(msgspec.msgpack.encode(asked)).hexdigest()
+        webhook = (self.webhook.url, self.webhook.each_photo) if self.webhook else None
+        content: list[object] = [self.options, self.names, photos, webhook]
+        if self.quality != "target":
+            content.append(self.quality)
+        return hashlib.sha256(msgspec.msgpack.encode(content)).hexdigest()
 
 
-def read(incoming: Incoming) -> RequestOptions:
-    """The job that a request asks for. Raises BadRequest or NotServed; nothing else, whatever the
-    bytes."""
+def read(incoming: Incoming) -> JobRequest:
+    """The job that a request asks for. Raises BadRequest or NotServed, and no other error whatever
+    the bytes."""
     key = idempotency_key_of(incoming)
-    kind, parameters = parse_options_header(incoming.headers.get("content-type", ""))
-    if kind == b"application/json":
-        asked, photos = _json(incoming)
-    elif kind == b"multipart/form-data":
+    content_type, parameters = parse_options_header(incoming.headers.get("content-type", ""))
+    if content_type == b"application/json":
+        settings, photos = _json(incoming)
+    elif content_type == b"multipart/form-data":
         parts = read_form(incoming.body or b"", parameters.get(b"boundary"), MAX_PHOTOS)
-        asked, photos = _form(parts, values_of(incoming.query))
+        settings, photos = _form(parts, values_of(incoming.query))
     else:
-        asked, photos = _options(values_of(incoming.query)), [("", incoming.body or b"")]
-    task_of(asked.options)
-    names = tuple(names_or_numbers([name for name, _ in photos]))
+        settings = _settings(values_of(incoming.query))
+        photos = [_NamedPhoto("", incoming.body or b"")]
+    task_of(settings.options)
+    names = tuple(names_or_numbers([photo.name for photo in photos]))
     if max(map(len, names)) > MAX_NAME_CHARS:
         raise BadRequest(f"A photo's name may have {MAX_NAME_CHARS} characters.")
-    quality = quality_of(incoming, asked.quality)
-    return RequestOptions(
-        asked.options, names, tuple(item for _, item in photos), asked.hook, key, quality
+    return JobRequest(
+        options=settings.options,
+        names=names,
+        photos=tuple(photo.content for photo in photos),
+        webhook=settings.webhook,
+        key=key,
+        quality=quality_of(incoming, settings.quality),
     )
 
 
-class _Wanted(NamedTuple):
-    """What is asked of whatever photos."""
+class _JobSettings(NamedTuple):
+    """The request apart from its photos."""
 
     options: Options
-    hook: WebhookTarget | None
+    webhook: WebhookTarget | None
     quality: Quality
 
 
-_Read = tuple[_Wanted, list[tuple[str, Item]]]
+class _NamedPhoto(NamedTuple):
+    """A photo with the client's name of it, which may be empty."""
+
+    name: str
+    content: PhotoContent
 
 
-def _json(incoming: Incoming) -> _Read:
+_RequestParts = tuple[_JobSettings, list[_NamedPhoto]]
+
+
+def _json(incoming: Incoming) -> _RequestParts:
     if incoming.query:
         raise BadRequest("With a JSON body, options are members of it; the query must be empty.")
-    asked = read_json(incoming.body or b"", JobBody)
-    photos = [(photo.name, _item(photo, index)) for index, photo in enumerate(asked.photos)]
-    hook = WebhookTarget(asked.webhook.url, asked.webhook.each_photo) if asked.webhook else None
-    return _Wanted(_plain(asked), hook, asked.quality), photos
+    body = read_json(incoming.body or b"", JobBody)
+    photos = [
+        _NamedPhoto(photo.name, _content(photo, index)) for index, photo in enumerate(body.photos)
+    ]
+    webhook = WebhookTarget(body.webhook.url, body.webhook.each_photo) if body.webhook else None
+    return _JobSettings(_options(body), webhook, body.quality), photos
 
 
-def _plain(asked: Options) -> Options:
-    """Of what is asked, what is kept with the job."""
-    return Options(asked.task, asked.min_score, asked.max_results, asked.labels)
+def _options(form: Options) -> Options:
+    """The options that are stored with the job, out of a form that has more fields."""
+    return Options(form.task, form.min_score, form.max_results, form.labels)
 
 
-def _item(photo: JobPhotoIn, index: int) -> Item:
+def _content(photo: JobPhotoIn, index: int) -> PhotoContent:
     if photo.url is not None and photo.content is None:
         return photo.url
     if photo.content is None or photo.url is not None:
@@ -157,27 +168,29 @@ def _item(photo: JobPhotoIn, index: int) -> Item:
     return photo.content
 
 
-def _form(parts: Sequence[Part], query: Mapping[str, list[str]]) -> _Read:
-    """Files and `url` fields are the photos, in their order; other fields are options, and go
-    before the query's."""
-    photos: list[tuple[str, Item]] = []
+def _form(parts: Sequence[Part], query: Mapping[str, list[str]]) -> _RequestParts:
+    """Files and `url` fields are the photos, in their order. The other fields are options; they
+    override the query's."""
+    photos: list[_NamedPhoto] = []
+    option_parts: list[Part] = []
     for part in parts:
         if part.filename is not None:
-            photos.append((part.filename, part.value))
+            photos.append(_NamedPhoto(part.filename, part.value))
         elif part.field == "url":
-            photos.append(("", part.value.decode(errors="replace")))
+            photos.append(_NamedPhoto("", part.value.decode(errors="replace")))
+        else:
+            option_parts.append(part)
     if not 1 <= len(photos) <= MAX_PHOTOS:
         raise BadRequest(
             f"The multipart body has {len(photos)} photos; send 1 to {MAX_PHOTOS}: "
             "files, each with a filename, or url fields."
         )
-    fields = fields_of([part for part in parts if part.filename is not None or part.field != "url"])
-    return _options({**query, **fields}), photos
+    return _settings({**query, **fields_of(option_parts)}), photos
 
 
-def _options(fields: Mapping[str, list[str]]) -> _Wanted:
-    asked = read_options(fields, JobFields)
-    if asked.webhook_each_photo and not asked.webhook:
+def _settings(fields: Mapping[str, list[str]]) -> _JobSettings:
+    form = read_options(fields, JobFields)
+    if form.webhook_each_photo and not form.webhook:
         raise BadRequest("webhook_each_photo needs a webhook.")
-    hook = WebhookTarget(asked.webhook, asked.webhook_each_photo) if asked.webhook else None
-    return _Wanted(_plain(asked), hook, asked.quality)
+    webhook = WebhookTarget(form.webhook, form.webhook_each_photo) if form.webhook else None
+    return _JobSettings(_options(form), webhook, form.quality)

@@ -1,5 +1,4 @@
-"""From what a client asks of a job to an accepted one: checks, the route, admission, and the
-store."""
+"""Accepting jobs: checks a request, finds its route, admits its photos and stores the job."""
 
 from __future__ import annotations
 
@@ -22,21 +21,21 @@ from gateway.dialects.native.dialect import DIALECT
 from gateway.dialects.native.parse import task_request_of
 from gateway.intake.admission import admit
 from gateway.jobs import request
-from gateway.jobs.request import RequestOptions
+from gateway.jobs.request import JobRequest, PhotoContent
 from gateway.security.egress import UrlRefused
 from gateway.store.jobs import Job, JobStore, WebhookTarget
 
 NAME = "jobs"
-"""What refusals are told under, where a dialect's name would stand."""
+"""What refusals are counted under, in place of a dialect's name."""
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-"""Crockford's base 32: in the order of ASCII, so that ids go with the time."""
+"""Crockford's base 32, whose digits are in ASCII order, so that ids sort by time."""
 ID_CHARS = len("job_") + 11 + 16
 
 
 def job_id(now: float, token: Callable[[int], bytes] = secrets.token_bytes) -> str:
-    """`job_`, then the time in microseconds and 80 random bits in base 32: later ids are greater;
-    none is guessed."""
+    """A new job id: `job_`, the time in microseconds and 80 random bits, both in base 32. Later ids
+    are greater, and none can be guessed."""
     return f"job_{_base32(int(now * 1e6), 11)}{_base32(int.from_bytes(token(10), 'big'), 16)}"
 
 
@@ -44,11 +43,11 @@ def _base32(number: int, digits: int) -> str:
     return "".join(_DIGITS[(number >> 5 * place) & 31] for place in reversed(range(digits)))
 
 
-class Enter(Protocol):
-    """Makes an entry of the photo at that place in a job."""
+class MakeEntry(Protocol):
+    """Makes the buffer's entry for the photo at `index` of a job."""
 
     def __call__(
-        self, photo: Photo | RemotePhoto, way: Way, tenant: Tenant, job: str, /, *, index: int
+        self, photo: Photo | RemotePhoto, way: Way, tenant: Tenant, *, job: str, index: int
     ) -> BufferEntry: ...
 
 
@@ -56,20 +55,20 @@ class Enter(Protocol):
 class Jobs:
     """What the jobs' endpoints call.
 
-    `way` finds how an ask is served to a tenant, raising NotServed. `check_url` raises where a URL
-    may not be asked for. `hooks` are the tenants' own, for jobs that name none.
+    `way` finds the way of a task request and raises NotServed. `check_url` raises UrlRefused where a URL
+    must not be called. `webhooks` are the tenants' own, for jobs that name none. `has_secret` says
+    whether there is a secret to sign a tenant's webhooks with.
     """
 
     store: JobStore
     way: Callable[[TaskRequest, Tenant, Quality], Way]
-    enter: Enter
+    entry: MakeEntry
     check_url: Callable[[str], object]
-    house: PhotoLimits
+    photo_limits: PhotoLimits
     events: Events
     clock: Clock
-    hooks: Mapping[str, WebhookTarget] = field(default_factory=dict)
-    signs: Callable[[str], object] = bool
-    """Whether there is a secret to sign a tenant's webhooks with."""
+    webhooks: Mapping[str, WebhookTarget] = field(default_factory=dict)
+    has_secret: Callable[[str], object] = bool
 
     async def submit(self, incoming: Incoming, tenant: Tenant) -> Job:
         """The job that the request asks for, accepted. A photo that is refused costs the others
@@ -77,63 +76,79 @@ class Jobs:
 
         Raises BadRequest, NotServed, Conflict, Busy or BufferAway.
         """
-        wanted = await asyncio.to_thread(request.read, incoming)
-        self._check_urls(wanted)
-        if wanted.hook and not self.signs(tenant.name):
+        job_request = await asyncio.to_thread(request.read, incoming)
+        self._check_urls(job_request)
+        if job_request.webhook and not self.has_secret(tenant.name):
             raise BadRequest(
                 "webhook: there is no secret to sign it with; the operator sets webhooks.secrets."
             )
-        way = self.way(task_request_of(wanted.options, wanted.task), tenant, wanted.quality)
-        job = self._job(wanted, tenant)
-        admitted = await asyncio.to_thread(self._admit, wanted, job.id)
-        entries = [
-            self.enter(photo, way, tenant, job.id, index=index)
-            for index, photo in enumerate(admitted)
-            if isinstance(photo, Photo | RemotePhoto)
-        ]
-        refused = {
-            index: error for index, error in enumerate(admitted) if isinstance(error, GatewayError)
-        }
-        digest = await asyncio.to_thread(lambda: wanted.digest) if wanted.key else ""
-        kept = await self.store.submit(job, entries, refused, key=wanted.key, digest=digest)
-        if kept.id == job.id:
-            for error in refused.values():
+        task_request = task_request_of(job_request.options, job_request.task)
+        way = self.way(task_request, tenant, job_request.quality)
+        job = self._job(job_request, tenant)
+        entries, refusals = await self._admit(job_request, job, way, tenant)
+        digest = ""
+        if job_request.key:
+            digest = await asyncio.to_thread(lambda: job_request.digest)
+        stored = await self.store.submit(job, entries, refusals, key=job_request.key, digest=digest)
+        if stored.id == job.id:  # otherwise the idempotency key gave an earlier job
+            for error in refusals.values():
                 self.events.tell(Refused(NAME, error.code))
-        return kept
+        return stored
 
-    def _check_urls(self, wanted: RequestOptions) -> None:
-        """Raises BadRequest naming the URL that may not be asked for."""
+    def _check_urls(self, job_request: JobRequest) -> None:
+        """Raises BadRequest naming the first URL that must not be called."""
         urls = {
-            f"photos[{index}].url": item
-            for index, item in enumerate(wanted.items)
-            if isinstance(item, str)
+            f"photos[{index}].url": photo
+            for index, photo in enumerate(job_request.photos)
+            if isinstance(photo, str)
         }
-        if wanted.hook:
-            urls["webhook"] = wanted.hook.url
-        for where, url in urls.items():
+        if job_request.webhook:
+            urls["webhook"] = job_request.webhook.url
+        for place, url in urls.items():
             try:
                 self.check_url(url)
             except UrlRefused as error:
-                raise BadRequest(f"{where}: {error}") from None
+                raise BadRequest(f"{place}: {error}") from None
 
-    def _job(self, wanted: RequestOptions, tenant: Tenant) -> Job:
-        now, hook = self.clock(), wanted.hook or self.hooks.get(tenant.name)
-        options = msgspec.json.encode(wanted.options)
-        return Job(job_id(now), tenant.name, wanted.task, wanted.names, options, now, hook)
+    def _job(self, job_request: JobRequest, tenant: Tenant) -> Job:
+        now = self.clock()
+        return Job(
+            id=job_id(now),
+            tenant=tenant.name,
+            task=job_request.task,
+            names=job_request.names,
+            options=msgspec.json.encode(job_request.options),
+            created_at=now,
+            hook=job_request.webhook or self.webhooks.get(tenant.name),
+        )
 
-    def _admit(
-        self, wanted: RequestOptions, job_id: str
+    async def _admit(
+        self, job_request: JobRequest, job: Job, way: Way, tenant: Tenant
+    ) -> tuple[list[BufferEntry], dict[int, GatewayError]]:
+        """The entries of the photos that are admitted, and the errors of the others by index."""
+        entries: list[BufferEntry] = []
+        refusals: dict[int, GatewayError] = {}
+        photos = await asyncio.to_thread(self._photos, job_request, job.id)
+        for index, photo in enumerate(photos):
+            if isinstance(photo, GatewayError):
+                refusals[index] = photo
+            else:
+                entries.append(self.entry(photo, way, tenant, job=job.id, index=index))
+        return entries, refusals
+
+    def _photos(
+        self, job_request: JobRequest, job_id: str
     ) -> list[Photo | RemotePhoto | GatewayError]:
-        """Each photo, or why it is refused."""
-        admitted: list[Photo | RemotePhoto | GatewayError] = []
-        for index, item in enumerate(wanted.items):
-            photo_id = f"{job_id}-{index}"
+        """Each photo, or the error that refuses it."""
+        photos: list[Photo | RemotePhoto | GatewayError] = []
+        for index, content in enumerate(job_request.photos):
             try:
-                admitted.append(
-                    RemotePhoto(photo_id, item)
-                    if isinstance(item, str)
-                    else admit(photo_id, item, DIALECT.limits, self.house)
-                )
+                photos.append(self._photo(f"{job_id}-{index}", content))
             except GatewayError as refusal:
-                admitted.append(refusal)
-        return admitted
+                photos.append(refusal)
+        return photos
+
+    def _photo(self, photo_id: str, content: PhotoContent) -> Photo | RemotePhoto:
+        if isinstance(content, str):
+            return RemotePhoto(photo_id, content)
+        return admit(photo_id, content, DIALECT.limits, self.photo_limits)

@@ -20,8 +20,8 @@ from gateway.core.events import (
     Refused,
     Repeated,
     Settled,
+    WebhookAttempted,
 )
-from gateway.jobs.webhooks.deliverer import Attempt
 from gateway.ledger.accounts import shares
 from thresholds.drift import Interval
 
@@ -222,11 +222,9 @@ class Metrics:
             case GroupsChanged():
                 self._group.labels(event.route).set(event.shape.cells)
                 self._rate.labels(event.route).set(event.rate)
-
-    def attempted(self, attempt: Attempt) -> None:
-        """A webhook was delivered, or was not."""
-        self._webhooks.labels(attempt.result).inc()
-        self._tardy.observe(attempt.took_s)
+            case WebhookAttempted():
+                self._webhooks.labels(event.result).inc()
+                self._tardy.observe(event.elapsed_s)
 
     def _on_asked(self, event: CanvasAnswered) -> None:
         lane, count = event.lane, len(event.billed)

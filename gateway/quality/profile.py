@@ -125,7 +125,7 @@ def run(
         [own, *others.values(), *probes],
         route.task,
         photos,
-        parts.studio,
+        parts.pipeline.renderer,
         console=console,
         confirmed=confirmed,
     )

@@ -77,7 +77,12 @@ def run(
     def ask(asked: Sequence[CanvasQuestion], purpose: str) -> None:
         errand = Purchase(provider, asked, store, border, purpose)
         purchase.run(
-            [errand], route.task, photos, parts.studio, console=console, confirmed=confirmed
+            [errand],
+            route.task,
+            photos,
+            parts.pipeline.renderer,
+            console=console,
+            confirmed=confirmed,
         )
 
     sizes = {key: photo.size for key, photo in photos.items()}

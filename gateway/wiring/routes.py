@@ -1,4 +1,4 @@
-"""Routes and providers from settings."""
+"""Providers and routes from settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.config import settings
 from gateway.config.errors import ConfigError
 from gateway.config.route_checks import check_route
-from gateway.config.routes import RouteSettings, cascade_of
+from gateway.config.routes import FallbackSettings, cascade_of
 from gateway.config.settings import Settings
 from gateway.core.model import Fallback, Route
 from gateway.observe.drift import DriftTerms
@@ -31,7 +31,7 @@ class Routing:
 def make_routing(
     config: Settings, file: Path, substitutes: Mapping[str, Provider] | None = None
 ) -> Routing:
-    """Providers and routes, unstarted; `substitutes` replace the configured providers of their
+    """The providers and routes, by name; `substitutes` replace the configured providers of the same
     names.
 
     Raises ConfigError naming file and key for whatever cannot be built.
@@ -44,19 +44,8 @@ def make_routing(
     return Routing(config, file, providers, make_routes(config, file, providers))
 
 
-def drift_terms(config: Settings, routes: Mapping[str, Route]) -> dict[str, DriftTerms]:
-    """How each route is watched: what its settings promise goes before what its cascade does."""
-    terms: dict[str, DriftTerms] = {}
-    for route, settled in zip(routes.values(), config.routes, strict=True):
-        promise, watch = route.cascade.promise, settled.watch
-        promised = (
-            watch.agreement if watch.agreement is not None or promise is None else promise.agreement
-        )
-        terms[route.name] = DriftTerms(watch.share, watch.delta, promised)
-    return terms
-
-
 def make_provider(config: Settings, name: str, file: Path) -> Provider:
+    """One configured provider. Raises ConfigError."""
     options = settings.options_of(config, name, file)
     try:
         return load(options.kind).create(name, options, file.resolve().parent)
@@ -64,31 +53,46 @@ def make_provider(config: Settings, name: str, file: Path) -> Provider:
         raise ConfigError(f"{file}: providers.{name}: {error}") from None
 
 
-def make_routes(config: Settings, file: Path, made: Mapping[str, Provider]) -> dict[str, Route]:
+def make_routes(
+    config: Settings, file: Path, providers: Mapping[str, Provider]
+) -> dict[str, Route]:
+    """The configured routes by name, in their order. Raises ConfigError where one does not fit its
+    providers."""
     routes: dict[str, Route] = {}
     for index, route in enumerate(config.routes):
         name = route.name or (route.task if route.task not in routes else f"{route.task}-{index}")
         if name in routes:
             raise ConfigError(f"{file}: routes[{index}].name: there is another route {name!r}")
         cascade = cascade_of(route, index, file)
-        check_route(config, index, cascade, made, file=file)
+        check_route(config, index, cascade, providers, file=file)
         routes[name] = Route(
-            name,
-            route.task,
-            route.provider,
-            cascade,
-            route.max_wait_ms / 1000,
-            route.deadline_ms / 1000,
-            frozenset(route.tenants),
-            route.companion,
-            made[route.provider].about.kind,
-            frozenset(route.operations),
-            _fallback(route),
-            route.labels,
+            name=name,
+            task=route.task,
+            provider=route.provider,
+            cascade=cascade,
+            max_wait_s=route.max_wait_ms / 1000,
+            deadline_s=route.deadline_ms / 1000,
+            tenants=frozenset(route.tenants),
+            companion=route.companion,
+            kind=providers[route.provider].about.kind,
+            operations=frozenset(route.operations),
+            fallback=_fallback(route.fallback),
+            labels=route.labels,
         )
     return routes
 
 
-def _fallback(route: RouteSettings) -> Fallback | None:
-    other = route.fallback
-    return Fallback(other.provider, frozenset(other.on)) if other is not None else None
+def _fallback(fallback: FallbackSettings | None) -> Fallback | None:
+    return Fallback(fallback.provider, frozenset(fallback.on)) if fallback is not None else None
+
+
+def drift_terms(routing: Routing) -> dict[str, DriftTerms]:
+    """How each route is watched, by its name. The agreement that its settings demand overrides the
+    one that its cascade promises."""
+    terms: dict[str, DriftTerms] = {}
+    for route, route_settings in zip(routing.routes.values(), routing.settings.routes, strict=True):
+        watch, agreement = route_settings.watch, route_settings.watch.agreement
+        if agreement is None and route.cascade.promise is not None:
+            agreement = route.cascade.promise.agreement
+        terms[route.name] = DriftTerms(watch.share, watch.delta, agreement)
+    return terms

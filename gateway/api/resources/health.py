@@ -1,4 +1,4 @@
-"""What operators ask: /healthz, /readyz, /metrics; and what clients may: /v1/usage."""
+"""Endpoints for operators: /healthz, /readyz, /metrics; and for clients: /v1/usage."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from gateway.api.authenticate import check_local, head
+from gateway.api.resources.tenant_endpoint import tenant_endpoint
 from gateway.core.clock import Clock
-from gateway.core.errors import BufferAway, GatewayError
-from gateway.dialects.native.dialect import DIALECT
+from gateway.core.errors import BufferAway
+from gateway.core.model import Tenant
 from gateway.dialects.openapi_parts import SECURED, error_responses, response_of
 from gateway.ledger.accounts import Account
 from gateway.observe.metrics import Metrics
@@ -26,7 +26,7 @@ from providers.base import Provider
 from providers.errors import ProviderError
 
 READY_FOR_S = 5.0
-"""How long a provider's word that it could be asked is believed."""
+"""How long a provider's report that it is ready, or why not, is reused."""
 _READY = {
     "type": "object",
     "properties": {
@@ -55,58 +55,60 @@ _USAGE = {
 }
 USAGE: dict[int | str, dict[str, Any]] = {
     200: response_of(_USAGE),
-    **error_responses(
-        {"$ref": "#/components/schemas/Failure"}
-    ),  # native's, which stands in every document
+    # the native dialect's type, which is in every document
+    **error_responses({"$ref": "#/components/schemas/Failure"}),
 }
 
 
 @dataclass
-class Ready:
-    """Whether a photo could be answered: the buffer takes it and a provider can be asked. Remembers
-    what providers said for a few seconds; who asks meanwhile waits for that, or gateways that ask
-    each other would ask without end. `resting` are those that are left alone for a while, and
-    why."""
+class ReadinessProbe:
+    """Tells whether a photo could be answered now. `resting` are the providers whose breaker is
+    open, with the reason.
+
+    Holds the providers' last reports for a few seconds. Concurrent probes share one round of
+    reports; otherwise gateways that are each other's providers would probe each other without end.
+    """
 
     providers: Mapping[str, Provider]
     inspection: Inspection
     resting: Callable[[], Mapping[str, str]]
-    looked_at: float = -READY_FOR_S
+    probed_at: float = -READY_FOR_S
     problems: Mapping[str, str] | None = None
-    one_looks: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
-    async def look(self) -> tuple[bool, Mapping[str, str]]:
-        """Whether one could, and what is wrong, by provider; `buffer` is the buffer's."""
-        async with self.one_looks:
+    async def probe(self) -> tuple[bool, Mapping[str, str]]:
+        """Whether the buffer and at least one provider are ready, and the problems by provider; the
+        buffer's problem has the name `buffer`."""
+        async with self.lock:
             now = time.monotonic()
-            if self.problems is None or now - self.looked_at >= READY_FOR_S:
-                found = await asyncio.gather(
-                    *(self._problem(provider) for provider in self.providers.values())
-                )
-                self.problems = {
-                    name: text for name, text in zip(self.providers, found, strict=True) if text
-                }
-                self.looked_at = now
+            if self.problems is None or now - self.probed_at >= READY_FOR_S:
+                self.problems = await self._provider_problems()
+                self.probed_at = now
             problems = {**self.problems, **self.resting()}
-        able = len(problems) < len(self.providers) and not self.inspection.problem
-        return able, {
-            **problems,
-            **({"buffer": self.inspection.problem} if self.inspection.problem else {}),
-        }
+        ready = len(problems) < len(self.providers) and not self.inspection.problem
+        if self.inspection.problem:
+            problems["buffer"] = self.inspection.problem
+        return ready, problems
 
-    async def _problem(self, provider: Provider) -> str:
-        try:
-            await provider.ready()
-        except ProviderError as error:
-            return f"{type(error).__name__}: {error}"
-        return ""
+    async def _provider_problems(self) -> dict[str, str]:
+        texts = await asyncio.gather(*map(_problem, self.providers.values()))
+        return {name: text for name, text in zip(self.providers, texts, strict=True) if text}
+
+
+async def _problem(provider: Provider) -> str:
+    """The reason why the provider is not ready; empty where it is."""
+    try:
+        await provider.ready()
+    except ProviderError as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Operations:
     """The endpoints."""
 
-    ready: Ready
+    readiness: ReadinessProbe
     inspection: Inspection
     ledger: Ledger
     metrics: Metrics
@@ -114,6 +116,7 @@ class Operations:
     clock: Clock
 
     def add_to(self, app: FastAPI) -> None:
+        """Adds the endpoints and their descriptions."""
         app.get("/healthz", tags=["operations"], summary="Is the process alive?")(_healthz)
         app.get(
             "/readyz", tags=["operations"], summary="Can a photo be answered?", responses=READINESS
@@ -130,15 +133,17 @@ class Operations:
             summary="What was answered, paid and saved for you",
             openapi_extra={"security": SECURED},
             responses=USAGE,
-        )(self._usage)
+            name="_usage",  # a part of the document's operationId
+        )(tenant_endpoint(self._usage, self.keyring))
 
     async def _readyz(self) -> JSONResponse:
-        able, problems = await self.ready.look()
-        if (
-            self.keyring.store and self.keyring.store.problem
-        ):  # whose last good keys go on being good
-            problems = {**problems, "keys": self.keyring.store.problem}
-        return JSONResponse({"ready": able, "problems": dict(problems)}, 200 if able else 503)
+        ready, problems = await self.readiness.probe()
+        key_store = self.keyring.store
+        if key_store and key_store.problem:
+            # a problem, but ready: the last good keys stay valid
+            problems = {**problems, "keys": key_store.problem}
+        content = {"ready": ready, "problems": dict(problems)}
+        return JSONResponse(content, 200 if ready else 503)
 
     async def _metrics(self) -> Response:
         self.metrics.up.set(not self.inspection.problem)
@@ -151,29 +156,20 @@ class Operations:
             self.metrics.waiting.set(held.photos)
             self.metrics.bytes.set(held.bytes)
             now = self.clock()
-            self.metrics.oldest.set(
-                max((now - lane.oldest_at for lane in lanes.values()), default=0.0)
-            )
+            oldest_s = max((now - lane.oldest_at for lane in lanes.values()), default=0.0)
+            self.metrics.oldest.set(oldest_s)
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    async def _usage(self, request: Request) -> Response:
-        greeting = head(request)
-        try:
-            if self.keyring.open:
-                check_local(greeting)
-            tenant = DIALECT.authenticate(greeting, self.keyring)
-            account = (await self.ledger.accounts()).get(tenant.name, Account())
-        except GatewayError as error:
-            reply = DIALECT.render_error(error)
-            return Response(reply.body, reply.status, reply.headers)
-        return JSONResponse(_told(account))
+    async def _usage(self, _: Request, tenant: Tenant) -> Response:
+        accounts = await self.ledger.accounts()
+        return JSONResponse(_usage_out(accounts.get(tenant.name, Account())))
 
 
 async def _healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-def _told(account: Account) -> dict[str, Any]:
+def _usage_out(account: Account) -> dict[str, Any]:
     figures = (
         account.photos,
         account.answered,

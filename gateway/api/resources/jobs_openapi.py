@@ -1,4 +1,4 @@
-"""The jobs' endpoints in OpenAPI's form, made from the types that they read and write."""
+"""The OpenAPI description of the jobs' endpoints, made from the types that they read and write."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.api.resources.jobs import EventsWanted, JobsWanted, ResultsWanted
+from gateway.api.resources.jobs import EventsQuery, JobsQuery, ResultsQuery
 from gateway.dialects.native.openapi import BINARY, IDEMPOTENCY_KEY, OPTION_DESCRIPTIONS
 from gateway.dialects.native.schemas import Failure
 from gateway.dialects.openapi_parts import (
@@ -24,16 +24,20 @@ from gateway.jobs.service import ID_CHARS
 _FORMS = (JobBody, JobOut, JobPage, JobsPage, JobPhotoOut, Message, Failure)
 
 
-def describe(document: dict[str, Any]) -> None:
+Refs = Mapping[type, dict[str, Any]]
+"""A reference to the component of each type."""
+
+
+def describe_jobs(document: dict[str, Any]) -> None:
     """Adds the endpoints, the webhooks and their types to an OpenAPI document."""
-    found, parts = msgspec.json.schema_components(
+    forms, components = msgspec.json.schema_components(
         _FORMS, ref_template="#/components/schemas/{name}"
     )
-    refs: dict[type, dict[str, Any]] = dict(zip(_FORMS, found, strict=True))
-    document.setdefault("components", {}).setdefault("schemas", {}).update(parts)
+    refs: Refs = dict(zip(_FORMS, forms, strict=True))
+    document.setdefault("components", {}).setdefault("schemas", {}).update(components)
     document.setdefault("paths", {}).update(_paths(refs))
     document.setdefault("webhooks", {}).update(
-        {kind: {"post": _told(text, refs)} for kind, text in _WEBHOOKS.items()},
+        {kind: {"post": _webhook(text, refs)} for kind, text in _WEBHOOKS.items()},
     )
 
 
@@ -64,10 +68,10 @@ _LAST = {
 }
 
 
-def _paths(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
+def _paths(refs: Refs) -> dict[str, Any]:
     options = query_parameters(JobFields, _OPTIONS)
     key = {**IDEMPOTENCY_KEY, "description": "the same gives the same job for 24 hours"}
-    events = query_parameters(EventsWanted, {"after": "the same as Last-Event-ID"})
+    events = query_parameters(EventsQuery, {"after": "the same as Last-Event-ID"})
     return {
         PATH: {
             "post": {
@@ -81,13 +85,13 @@ def _paths(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
             },
             "get": {
                 **_operation("listJobs", "Your jobs, latest first", refs, JobsPage),
-                "parameters": query_parameters(JobsWanted, _PAGE),
+                "parameters": query_parameters(JobsQuery, _PAGE),
             },
         },
         PATH + "/{id}": {
             "get": {
                 **_operation("readJob", "A job so far, and its results", refs, JobPage),
-                "parameters": [_ID, *query_parameters(ResultsWanted, _PAGE)],
+                "parameters": [_ID, *query_parameters(ResultsQuery, _PAGE)],
             },
             "delete": {
                 **_operation(
@@ -99,8 +103,8 @@ def _paths(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
         PATH + "/{id}/events": {
             "get": {
                 **_operation("jobEvents", "Each photo of a job as it is settled", refs),
-                "description": "Events `photo`, whose data is a result and whose id is its number, and in the end one "
-                "event `end`, whose data is the job.",
+                "description": "Events `photo`, whose data is a result and whose id is its number, "
+                "and in the end one event `end`, whose data is the job.",
                 "parameters": [_ID, _LAST, *events],
                 "responses": {
                     "200": response_of(_event(refs), content_type="text/event-stream"),
@@ -111,20 +115,18 @@ def _paths(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _operation(
-    name: str, summary: str, refs: Mapping[type, dict[str, Any]], answer: type | None = None
-) -> dict[str, Any]:
-    told = {"200": response_of(refs[answer])} if answer else {}
+def _operation(name: str, summary: str, refs: Refs, answer: type | None = None) -> dict[str, Any]:
+    success = {"200": response_of(refs[answer])} if answer else {}
     return {
         "operationId": name,
         "tags": ["jobs"],
         "summary": summary,
         "security": SECURED,
-        "responses": {**told, **error_responses(refs[Failure])},
+        "responses": {**success, **error_responses(refs[Failure])},
     }
 
 
-def _event(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
+def _event(refs: Refs) -> dict[str, Any]:
     """One event of a stream."""
     data = {
         "type": "string",
@@ -138,7 +140,7 @@ def _event(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _bodies(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
+def _bodies(refs: Refs) -> dict[str, Any]:
     fields = {
         "photo": {"type": "array", "items": BINARY},
         "url": {"type": "array", "items": {"type": "string", "format": "uri"}},
@@ -152,7 +154,7 @@ def _bodies(refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _told(summary: str, refs: Mapping[type, dict[str, Any]]) -> dict[str, Any]:
+def _webhook(summary: str, refs: Refs) -> dict[str, Any]:
     return {
         "tags": ["jobs"],
         "summary": summary,

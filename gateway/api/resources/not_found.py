@@ -1,5 +1,4 @@
-"""What is answered where no endpoint is: native's form of that there is nothing there, or not for
-that method."""
+"""The reply where no endpoint is: native's form of "nothing there", or "not for this method"."""
 
 from __future__ import annotations
 
@@ -7,30 +6,31 @@ from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from gateway.api.resources.tenant_endpoint import http_response
 from gateway.core.errors import GatewayError, NotFound, WrongMethod
 from gateway.dialects.native.dialect import DIALECT
 
 
-async def unserved(request: Request, error: Exception) -> Response:
-    """The reply to a request that the router sent away; `Allow` has all methods that the path is
-    served for."""
+async def not_found(request: Request, error: Exception) -> Response:
+    """The reply to a request that the router refused. `Allow` lists every method that its path is
+    served for. Raises any other error again."""
     if not isinstance(error, HTTPException) or error.status_code not in (404, 405):
         raise error
     method, path = request.method, request.url.path
-    allowed = sorted(_methods(request, path))
-    there = f"{path} does not take {method}, but {', '.join(allowed)}."
-    refusal: GatewayError = (
-        WrongMethod(there) if allowed else NotFound(f"There is nothing at {path}.")
-    )
-    reply = DIALECT.render_error(refusal)
-    headers = {**reply.headers, "Allow": ", ".join(allowed)} if allowed else reply.headers
-    return Response(reply.body, reply.status, headers)
+    methods = sorted(_methods(request, path))
+    refusal: GatewayError = NotFound(f"There is nothing at {path}.")
+    if methods:
+        refusal = WrongMethod(f"{path} does not take {method}, but {', '.join(methods)}.")
+    response = http_response(DIALECT.render_error(refusal))
+    if methods:
+        response.headers["Allow"] = ", ".join(methods)
+    return response
 
 
 def _methods(request: Request, path: str) -> set[str]:
-    routes = (
-        route
-        for route in request.app.routes
-        if isinstance(route, Route) and route.path_regex.match(path)
-    )
-    return {method for route in routes for method in route.methods or ()}
+    """The methods of all routes to the path."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.path_regex.match(path):
+            methods.update(route.methods or ())
+    return methods

@@ -1,9 +1,9 @@
-"""`GET /v1/routes`: how a tenant's photos are asked about now, and how well that agrees with asking
-each alone."""
+"""`GET /v1/routes`: how a tenant's photos are currently asked about, and how well the answers agree
+with those of photos alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,15 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from msgspec import Struct
 
-from gateway.api.authenticate import check_local, head
-from gateway.core.errors import GatewayError
+from gateway.api.resources.tenant_endpoint import http_response, tenant_endpoint
 from gateway.core.model import Route, Tenant
 from gateway.dialects.json_messages import json_reply
-from gateway.dialects.native.dialect import DIALECT
 from gateway.dialects.native.schemas import Failure
 from gateway.dialects.openapi_parts import SECURED, error_responses, response_of
 from gateway.observe.drift import DriftMonitor
 from gateway.pipeline.group_size import GroupSizer
 from gateway.security.keyring import Keyring
+from providers.detection import Task
 from thresholds.cascade import Promise
 from thresholds.drift import Mean
 
@@ -28,7 +27,7 @@ PATH = "/v1/routes"
 
 
 class StageOut(Struct):
-    """One question: to whom, at which shape, and by which kind of rule its answer is accepted."""
+    """One stage: its provider, its shape, and the kind of rule that accepts its answers."""
 
     provider: str
     shape: str
@@ -36,7 +35,7 @@ class StageOut(Struct):
 
 
 class PromiseOut(Struct):
-    """What the cascade's plan promised, and from how many photos it knew."""
+    """What the cascade's plan promised, and the number of photos that it was made from."""
 
     metric: str
     max_drop: float
@@ -46,8 +45,8 @@ class PromiseOut(Struct):
 
 
 class AgreementOut(Struct):
-    """Mean agreement with photos alone, between what it lies, and on how many photos it was
-    seen."""
+    """The mean agreement with photos alone, its confidence interval, and the number of photos
+    compared."""
 
     photos: int
     mean: float
@@ -56,8 +55,8 @@ class AgreementOut(Struct):
 
 
 class GroupOut(Struct):
-    """How photos are cleared together: the share of them that was flagged lately, here; the shape
-    that they are asked about at first, and why: 1x1 where groups do not pay."""
+    """How photos are cleared in groups: the share that was flagged lately at this replica; the
+    shape that photos are asked about at first, and why. The shape is 1x1 where groups cost more."""
 
     rate: float
     shape: str
@@ -65,9 +64,9 @@ class GroupOut(Struct):
 
 
 class RouteOut(Struct):
-    """One route. `level` is target, or how far it is tightened, since when (Unix seconds) at this
-    replica; `agreement` is the target's since then, null where nothing was compared yet; `promised`
-    is what the route is held to."""
+    """One route. `level` is target, or how far the route is tightened, at this replica since the
+    Unix time `since`. `agreement` is measured since then, and null where nothing was compared yet;
+    `promised` is the agreement that the route must keep."""
 
     name: str
     task: str
@@ -90,95 +89,93 @@ class RoutesOut(Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Routes:
+class RoutesApi:
     """The endpoint. Keys and errors are those of the native dialect."""
 
     routes: Sequence[Route]
-    watcher: DriftMonitor
+    drift_monitor: DriftMonitor
+    group_sizer: GroupSizer
     keyring: Keyring
-    sizes: GroupSizer
 
     def add_to(self, app: FastAPI) -> None:
         """Adds the endpoint; `describe_routes` adds its description."""
-        app.add_route(PATH, self._answer, methods=["GET"], include_in_schema=False)
+        endpoint = tenant_endpoint(self._list, self.keyring)
+        app.add_route(PATH, endpoint, methods=["GET"], include_in_schema=False)
 
-    async def _answer(self, request: Request) -> Response:
-        greeting = head(request)
-        try:
-            if self.keyring.open:
-                check_local(greeting)
-            tenant = DIALECT.authenticate(greeting, self.keyring)
-            reply = json_reply(
-                200, RoutesOut([self._told(route) for route in self._serving(tenant)])
-            )
-        except GatewayError as error:
-            reply = DIALECT.render_error(error)
-        return Response(reply.body, reply.status, reply.headers)
+    async def _list(self, _: Request, tenant: Tenant) -> Response:
+        routes = [self._route_out(route) for route in self._serving(tenant)]
+        return http_response(json_reply(200, RoutesOut(routes)))
 
     def _serving(self, tenant: Tenant) -> Iterator[Route]:
-        """Of each task the first route that is for the tenant, which is the one that serves it."""
-        seen: set[str] = set()
+        """For each task the tenant's first route, which is the one that serves it."""
+        tasks: set[Task] = set()
         for route in self.routes:
-            if route.task not in seen and (not route.tenants or tenant.name in route.tenants):
-                seen.add(route.task)
+            if route.task not in tasks and (not route.tenants or tenant.name in route.tenants):
+                tasks.add(route.task)
                 yield route
 
-    def _told(self, route: Route) -> RouteOut:
-        level, record = self.watcher.level(route.name), self.watcher.records[route.name]
-        stages = [
-            StageOut(stage.provider or route.provider, str(stage.shape), stage.rule.kind)
-            for stage in route.variant(level).stages
-        ]
-        labels = {
-            label: told for label, mean in record.labels.items() if (told := _agreement(mean))
-        }
+    def _route_out(self, route: Route) -> RouteOut:
+        level = self.drift_monitor.level(route.name)
+        record = self.drift_monitor.records[route.name]
         return RouteOut(
-            route.name,
-            route.task,
-            route.provider,
-            route.companion or None,
-            level,
-            round(record.since, 3),
-            stages,
-            _promise(route.cascade.promise),
-            record.promised,
-            _agreement(record.whole),
-            labels,
-            self._group(route),
+            name=route.name,
+            task=route.task,
+            provider=route.provider,
+            companion=route.companion or None,
+            level=level,
+            since=round(record.since, 3),
+            stages=_stages_out(route, level),
+            promise=_promise_out(route.cascade.promise),
+            promised=record.promised,
+            agreement=_agreement_out(record.whole),
+            labels=_label_agreements(record.labels),
+            group=self._group_out(route),
         )
 
-    def _group(self, route: Route) -> GroupOut | None:
-        chosen = self.sizes.choice(route.name)
-        if chosen is None:
+    def _group_out(self, route: Route) -> GroupOut | None:
+        size = self.group_sizer.choice(route.name)
+        if size is None:
             return None
-        rate, choice = chosen
+        rate, choice = size
         return GroupOut(round(rate.share, 6), str(choice.shape), choice.reason)
 
 
-def _promise(promise: Promise | None) -> PromiseOut | None:
+def _stages_out(route: Route, level: str) -> list[StageOut]:
+    return [
+        StageOut(stage.provider or route.provider, str(stage.shape), stage.rule.kind)
+        for stage in route.variant(level).stages
+    ]
+
+
+def _promise_out(promise: Promise | None) -> PromiseOut | None:
     return PromiseOut(**promise.model_dump()) if promise is not None else None
 
 
-def _agreement(mean: Mean) -> AgreementOut | None:
+def _label_agreements(means: Mapping[str, Mean]) -> dict[str, AgreementOut]:
+    """The agreement of each label that was compared often enough for an interval."""
+    agreements = {label: _agreement_out(mean) for label, mean in means.items()}
+    return {label: agreement for label, agreement in agreements.items() if agreement is not None}
+
+
+def _agreement_out(mean: Mean) -> AgreementOut | None:
     interval = mean.interval
-    return (
-        AgreementOut(mean.count, *(round(side, 6) for side in interval))
-        if interval is not None
-        else None
-    )
+    if interval is None:
+        return None
+    return AgreementOut(mean.count, *(round(bound, 6) for bound in interval))
 
 
 def describe_routes(document: dict[str, Any]) -> None:
     """Adds the endpoint and its types to an OpenAPI document."""
-    refs, parts = msgspec.json.schema_components(
+    refs, components = msgspec.json.schema_components(
         [RoutesOut, Failure], ref_template="#/components/schemas/{name}"
     )
-    document["components"]["schemas"].update(parts)
+    document["components"]["schemas"].update(components)
     document["paths"][PATH] = {
         "get": {
             "operationId": "routes",
             "tags": ["native"],
-            "summary": "How your photos are asked about now, and how well that agrees with asking each alone",
+            "summary": "How your photos are asked about now, "
+            "and how well that agrees with asking each alone",
             "security": SECURED,
             "responses": {"200": response_of(refs[0]), **error_responses(refs[1])},
         }

@@ -1,5 +1,7 @@
-"""Makes deliveries: each at least once and under one id, again and again for hours, and no receiver
-delays another."""
+"""The deliverer: sends webhooks at least once, each under one id, and retries for hours.
+
+A slow receiver does not delay the deliveries of other receivers.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,10 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 
 from gateway.core.clock import Clock, steady
 from gateway.core.errors import GatewayError
+from gateway.core.events import DeliveryResult, Events, WebhookAttempted
 from gateway.jobs.webhooks import signing
 from gateway.security.egress import FetchFailed, UrlRefused
 from gateway.store.jobs import PER_HOST, Delivery, DeliveryStore, host_of
@@ -22,102 +24,82 @@ from gateway.store.jobs import PER_HOST, Delivery, DeliveryStore, host_of
 log = logging.getLogger("imgrid")
 
 PAUSES_S = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
-"""Between one attempt and the next; after the last of them a delivery is dead. The specification's
-own example."""
+"""Pauses between attempts; after the last attempt a delivery is dead. The example schedule of the
+Standard Webhooks specification."""
 JITTER = 0.1
-"""By up to which share a pause is longer, so that what failed together does not come back
-together."""
+"""The largest share by which a pause is lengthened, so that deliveries that failed together are not
+retried together."""
 GONE = 410
 
 Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
-"""Sends a body with headers to a URL: the status. Raises UrlRefused or FetchFailed."""
+"""Sends a body with headers to a URL and returns the status. Raises UrlRefused or FetchFailed."""
 Body = Callable[[Delivery], Awaitable[bytes | None]]
-"""What a delivery says; None where there is nothing to say any more, because its job has been
-forgotten."""
+"""A delivery's body; None where its job has been forgotten."""
 Secrets = Callable[[str], Sequence[str]]
-"""A tenant's secrets, the one in force first."""
-
-
-class DeliveryResult(StrEnum):
-    MADE = "made"
-    AGAIN = "again"
-    DEAD = "dead"
-    DROPPED = "dropped"
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What came of an attempt: for `error` where it failed, and when there will be another where
-    there will."""
-
-    delivery: Delivery
-    result: DeliveryResult
-    took_s: float
-    error: str = ""
-    again_at: float | None = None
+"""A tenant's secrets by its name, the current one first."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPace:
-    """How much is done at a time.
+    """Limits and intervals of the deliverer.
 
-    `attempt_s` is how long one attempt may take; `concurrency` and `per_host` how many are under
-    way in all and for one host; `held_per_host` how many of one host are held until it is their
-    turn (what is over is due again when its lease ends). `poll_s` is how often it is looked for
-    what others created, `busy_s` the same while much is due.
+    `attempt_s` is how long one attempt may take. `concurrency` and `per_host` limit the attempts
+    under way, in all and for one host. `queued_per_host` limits the claimed deliveries that wait for
+    their host; the store makes further ones due again when their lease ends. `poll_s` is how often
+    the store is asked for deliveries that other processes created, `busy_s` the same while some are
+    due.
     """
 
     attempt_s: float = 10.0
     concurrency: int = 64
     per_host: int = PER_HOST
-    held_per_host: int = 500
+    queued_per_host: int = 500
     poll_s: float = 1.0
     busy_s: float = 0.2
 
     @property
     def lease_s(self) -> float:
-        """How long what was claimed is nobody else's; and so how long it rests when its holder
-        died."""
+        """How long a claimed delivery is reserved. If its process dies, it is due again after
+        that."""
         return max(4 * self.attempt_s, 10.0)
 
     @property
-    def held_s(self) -> float:
-        """How long a delivery may be held before its attempt: what is left of the lease is enough
-        to write it down."""
+    def max_wait_s(self) -> float:
+        """How long a claimed delivery may wait for its attempt: the rest of the lease suffices to
+        make the attempt and to record its result."""
         return self.lease_s - 1.5 * self.attempt_s
 
 
 @dataclass
 class _Host:
-    """One receiver: whose turn it is, and how many are in hand."""
+    """One receiver's host. Holds its free attempts, and the number of its claimed deliveries."""
 
-    turn: asyncio.Semaphore
-    in_hand: int = 0
+    slots: asyncio.Semaphore
+    claimed: int = 0
 
 
-def again_at(attempts: int, now: float, rng: random.Random) -> float | None:
-    """When a delivery is due again that failed now, after so many attempts before; None where it
-    was the last."""
+def retry_at(attempts: int, now: float, rng: random.Random) -> float | None:
+    """The time of the next attempt at a delivery that failed now and `attempts` times before; None
+    where no attempt is left."""
     if attempts >= len(PAUSES_S):
         return None
     return now + PAUSES_S[attempts] * (1 + rng.uniform(0, JITTER))
 
 
-def judged(status: int) -> tuple[DeliveryResult, str]:
-    """What a receiver's status means. A redirect is a failure: the client is to name the place
-    itself."""
+def result_of(status: int) -> tuple[DeliveryResult, str]:
+    """What a receiver's HTTP status means, and the error to record. A redirect is a failure: the
+    client must name the final URL itself."""
     if 200 <= status < 300:
-        return DeliveryResult.MADE, ""
-    return (
-        DeliveryResult.DEAD if status == GONE else DeliveryResult.AGAIN
-    ), f"The receiver answered with status {status}."
+        return DeliveryResult.DELIVERED, ""
+    result = DeliveryResult.DEAD if status == GONE else DeliveryResult.RETRY
+    return result, f"The receiver answered with status {status}."
 
 
 class Deliverer:
-    """Claims what is due and sends it, each in a task of its own.
+    """Claims deliveries that are due and sends each in a task of its own.
 
-    Holds what is in hand, by host, and each tenant's turns. A delivery in hand when the process
-    dies is due again when its lease ends.
+    Holds the claimed deliveries' hosts and the free attempts of each tenant. A delivery that is
+    claimed when the process dies is due again when its lease ends.
     """
 
     def __init__(
@@ -127,31 +109,38 @@ class Deliverer:
         body: Body,
         secrets: Secrets,
         *,
-        observe: Callable[[Attempt], None] = lambda attempt: None,
+        events: Events,
         pace: DeliveryPace | None = None,
         clock: Clock | None = None,
-        wall: Clock = time.time,
+        wall_clock: Clock = time.time,
         rng: random.Random | None = None,
     ) -> None:
-        """`clock` is the store's; `wall` the clock that receivers compare with theirs."""
-        self._store, self._post, self._body, self._secrets = store, post, body, secrets
-        self._observe = observe
+        """`clock` is the store's clock; `wall_clock` is the one that receivers compare with their
+        own."""
+        self._store = store
+        self._post = post
+        self._body = body
+        self._secrets = secrets
+        self._events = events
         self._pace = pace or DeliveryPace()
-        self._clock, self._wall, self._rng = clock or steady(), wall, rng or random.Random()
+        self._clock = clock or steady()
+        self._wall_clock = wall_clock
+        self._rng = rng or random.Random()
         self._woken = asyncio.Event()
         self._slots = asyncio.Semaphore(self._pace.concurrency)
         self._hosts: dict[str, _Host] = {}
-        share = max(
-            3 * self._pace.concurrency // 4, 1
-        )  # a tenant of many hosts that hang leaves others the rest
-        self._tenants: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(share))
+        # a tenant whose many hosts all hang leaves a quarter of the attempts to the other tenants
+        per_tenant = max(3 * self._pace.concurrency // 4, 1)
+        self._tenant_slots: dict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(per_tenant)
+        )
 
     def wake(self) -> None:
-        """There may be something to deliver now."""
+        """Makes the deliverer ask the store at once."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Delivers until it is cancelled; then what is under way is cancelled too."""
+        """Delivers until it is cancelled, which also cancels the attempts under way."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._woken.clear()
@@ -161,83 +150,88 @@ class Deliverer:
                         await self._woken.wait()
 
     async def _claim(self, tasks: asyncio.TaskGroup) -> bool:
-        """Takes in hand what is due. Whether anything was."""
+        """Starts a task for each delivery that is due. Returns whether any was."""
         now = self._clock()
         try:
-            claimed = await self._store.claim(now, self._pace.lease_s, self._pace.concurrency)
+            deliveries = await self._store.claim(now, self._pace.lease_s, self._pace.concurrency)
         except Exception as error:
-            _report("deliveries cannot be claimed", error)
+            _log_error("deliveries cannot be claimed", error)
             return False
-        for delivery in claimed:
+        for delivery in deliveries:
             name = host_of(delivery.url)
             host = self._hosts.setdefault(name, _Host(asyncio.Semaphore(self._pace.per_host)))
-            if host.in_hand < self._pace.held_per_host:
-                host.in_hand += 1
-                tasks.create_task(self._see_to(delivery, name, now + self._pace.held_s))
-        return bool(claimed)
+            if host.claimed < self._pace.queued_per_host:
+                host.claimed += 1
+                tasks.create_task(self._deliver(delivery, name, now + self._pace.max_wait_s))
+        return bool(deliveries)
 
-    async def _see_to(self, delivery: Delivery, name: str, latest: float) -> None:
-        """Waits for the host's turn and the tenant's, and makes an attempt unless it came too late
-        for the lease."""
-        host = self._hosts[name]
+    async def _deliver(self, delivery: Delivery, host_name: str, latest: float) -> None:
+        """Makes an attempt when the host, the tenant and the deliverer have one free; after
+        `latest` the lease is too short for it and the delivery is left to a later claim."""
+        host = self._hosts[host_name]
         try:
-            async with host.turn, self._tenants[delivery.tenant], self._slots:
+            async with host.slots, self._tenant_slots[delivery.tenant], self._slots:
                 if self._clock() <= latest:
                     await self._attempt(delivery)
         except Exception as error:
-            _report(f"webhook {delivery.id} is left until its lease ends", error)
+            _log_error(f"webhook {delivery.id} is left until its lease ends", error)
         finally:
-            host.in_hand -= 1
-            if not host.in_hand:
-                del self._hosts[name]
-            if host.in_hand < self._pace.per_host:
-                self.wake()  # sooner would only pile up
+            host.claimed -= 1
+            if not host.claimed:
+                del self._hosts[host_name]
+            if host.claimed < self._pace.per_host:
+                self.wake()  # earlier, more deliveries of a slow host would only pile up
 
     async def _attempt(self, delivery: Delivery) -> None:
-        began = self._clock()
-        result, error = await self._tried(delivery)
+        """Sends the delivery once and records the result."""
+        started_at = self._clock()
+        result, error = await self._send_within_limit(delivery)
         now = self._clock()
-        again = (
-            again_at(delivery.attempts, now, self._rng) if result is DeliveryResult.AGAIN else None
-        )
-        if result is DeliveryResult.AGAIN and again is None:
-            result = DeliveryResult.DEAD
-        if result in (DeliveryResult.MADE, DeliveryResult.DROPPED):
+        next_at = None
+        if result is DeliveryResult.RETRY:
+            next_at = retry_at(delivery.attempts, now, self._rng)
+            result = DeliveryResult.DEAD if next_at is None else result
+        if result in (DeliveryResult.DELIVERED, DeliveryResult.DROPPED):
             await self._store.made(delivery.id)
         else:
-            await self._store.failed(delivery.id, error, again)
-        self._observe(Attempt(delivery, result, now - began, error, again))
+            await self._store.failed(delivery.id, error, next_at)
+        self._events.tell(WebhookAttempted(delivery.id, result, now - started_at, error, next_at))
 
-    async def _tried(self, delivery: Delivery) -> tuple[DeliveryResult, str]:
+    async def _send_within_limit(self, delivery: Delivery) -> tuple[DeliveryResult, str]:
+        """The result of one attempt, and the error of one that failed.
+
+        Raises GatewayError where the store cannot be read: then no attempt was made.
+        """
         try:
             async with asyncio.timeout(self._pace.attempt_s):
                 return await self._send(delivery)
         except UrlRefused as error:
             return DeliveryResult.DEAD, str(error)
         except FetchFailed as error:
-            return DeliveryResult.AGAIN, str(error)
+            return DeliveryResult.RETRY, str(error)
         except TimeoutError:
-            return DeliveryResult.AGAIN, "The receiver took too long."
+            return DeliveryResult.RETRY, "The receiver took too long."
         except GatewayError:
-            raise  # the buffer is away: that was no attempt
+            raise
         except Exception:
             log.exception("webhook %s", delivery.id)
-            return DeliveryResult.AGAIN, "Something went wrong here; the operator's log says what."
+            return DeliveryResult.RETRY, "Something went wrong here; the operator's log says what."
 
     async def _send(self, delivery: Delivery) -> tuple[DeliveryResult, str]:
         body = await self._body(delivery)
         if body is None:
             return DeliveryResult.DROPPED, ""
-        known = self._secrets(delivery.tenant)
-        if not known:
-            return DeliveryResult.AGAIN, "There is no secret to sign with."
-        headers = signing.headers(known, delivery.id, int(self._wall()), body)
-        return judged(await self._post(delivery.url, body, headers))
+        secrets = self._secrets(delivery.tenant)
+        if not secrets:
+            return DeliveryResult.RETRY, "There is no secret to sign with."
+        headers = signing.headers(secrets, delivery.id, int(self._wall_clock()), body)
+        return result_of(await self._post(delivery.url, body, headers))
 
 
-def _report(what: str, error: Exception) -> None:
-    """Errors of the tree are weather, others are bugs."""
+def _log_error(message: str, error: Exception) -> None:
+    """Logs a GatewayError as a warning, since it passes, and any other error with its traceback,
+    since it is a bug."""
     if isinstance(error, GatewayError):
-        log.warning("%s: %s", what, error)
+        log.warning("%s: %s", message, error)
     else:
-        log.error(what, exc_info=error)
+        log.error(message, exc_info=error)

@@ -148,14 +148,14 @@ async def ask(
             outcomes[key] = await _answer(parts, photo, route)
             on_answer()
 
-    serving = asyncio.create_task(parts.flow.run())
+    serving = asyncio.create_task(parts.pipeline.scheduler.run())
     try:
         await asyncio.gather(*(client() for _ in range(clients)))
-        await parts.flow.drain()
+        await parts.pipeline.scheduler.drain()
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
-        parts.studio.close()
+        parts.pipeline.renderer.close()
         await parts.stores.close()
     found = {key: outcome.detections for key, outcome in outcomes.items() if outcome.error is None}
     prices = {
@@ -169,7 +169,7 @@ async def ask(
 
 async def _answer(parts: Parts, photo: Photo, route: Route) -> Outcome:
     try:
-        (outcome,) = await parts.flow.answer([photo], route, WHO)
+        (outcome,) = await parts.pipeline.scheduler.answer([photo], route, WHO)
     except GatewayError as error:
         return Outcome(photo, error=error)
     return outcome

@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 
 from gateway.api.intake import ClientLeft, Intake
-from gateway.api.resources.health import Ready
+from gateway.api.resources.health import ReadinessProbe
 from gateway.app import create_app
 from gateway.core.errors import Busy, TooSlow
 from gateway.core.exchange import Incoming
@@ -181,7 +181,7 @@ class TestLeaving:
         intake = Intake(100, 100, 60)
         with pytest.raises(ClientLeft):
             await intake.read(Request({"type": "http", "headers": []}, receive))
-        assert intake.reading.taken == 0
+        assert intake.quota.used_bytes == 0
 
 
 class TestIntake:
@@ -207,14 +207,14 @@ class TestIntake:
         intake = Intake(10, 10, 0.01)
         with pytest.raises(TooSlow):
             await intake.read(self.request(b"ab", more=True))
-        assert intake.reading.taken == 0
+        assert intake.quota.used_bytes == 0
 
     async def test_too_much_at_once(self):
         """Bodies share a budget: one that would go over it is turned away, until another is
         done."""
         intake = Intake(10, 10, 60)
         slow = asyncio.create_task(intake.read(self.request(b"123456", more=True)))
-        while intake.reading.taken != 6:
+        while intake.quota.used_bytes != 6:
             await asyncio.sleep(0)
         with pytest.raises(Busy):
             await intake.read(self.request(b"12345"))
@@ -353,8 +353,8 @@ class TestOperations:
                 await asyncio.sleep(0)
 
         provider = Slow()
-        looking = Ready({"eye": provider}, MemoryBuffer(Capacity(1, 1, 1)), dict)
-        assert await asyncio.gather(*(looking.look() for _ in range(3))) == [(True, {})] * 3
+        looking = ReadinessProbe({"eye": provider}, MemoryBuffer(Capacity(1, 1, 1)), dict)
+        assert await asyncio.gather(*(looking.probe() for _ in range(3))) == [(True, {})] * 3
         assert provider.looks == 1
 
     def test_metrics(self, serve):

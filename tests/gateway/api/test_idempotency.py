@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.api.idempotency import CallRegistry, ClientCall, FirstReply, RunPace, call_of, lasts
+from gateway.api.idempotency import CallRegistry, ClientCall, FirstReply, RunPace, call_of, is_final
 from gateway.core.clock import steady
 from gateway.core.errors import (
     BadFormat,
@@ -35,8 +35,8 @@ from gateway.testing.listeners import EventRecorder
 from providers.detection import Task
 from thresholds.shape import ALONE
 
-QUICK = RunPace(grace_s=0.05, look_s=0.005, renew_s=0.005)
-PATIENT = RunPace(grace_s=60, look_s=0.005, renew_s=0.005)
+QUICK = RunPace(grace_s=0.05, poll_s=0.005, renew_s=0.005)
+PATIENT = RunPace(grace_s=60, poll_s=0.005, renew_s=0.005)
 CALL = ClientCall("native", ("a", "b"))
 
 
@@ -270,7 +270,7 @@ class TestReplicas:
         first = here.ask(work)
         await work.began.wait()
         second = there.ask(Work(b"other"))
-        await until(lambda: any(run.wanted for run in here.desk._tasks))
+        await until(lambda: any(run.awaited_elsewhere for run in here.desk._tasks))
         await left(first)
         await asyncio.sleep(0.15)
         work.gate.set()
@@ -305,26 +305,26 @@ class TestLasts:
     )
     def test_definite(self, kind):
         """A refusal for good, and what may be billed, is the answer of later tries too."""
-        assert lasts([failed(kind("x"))])
-        assert lasts([ItemAnswer(None, refusal=kind("x"))])
+        assert is_final([failed(kind("x"))])
+        assert is_final([ItemAnswer(None, refusal=kind("x"))])
 
     @pytest.mark.parametrize("kind", PASSING)
     def test_passing(self, kind):
         """What may be otherwise a moment later is not."""
-        assert not lasts([failed(kind("x"))])
-        assert not lasts([failed(kind("x")), failed(BadFormat("x"))])
+        assert not is_final([failed(kind("x"))])
+        assert not is_final([failed(kind("x")), failed(BadFormat("x"))])
 
     def test_paid(self):
         """A fault after something was paid for is not paid for again, unless the client is asked to
         come back."""
-        assert lasts([failed(UpstreamFailed("x"), STEP)])
-        assert not lasts([failed(UpstreamThrottled("x"), STEP)])
+        assert is_final([failed(UpstreamFailed("x"), STEP)])
+        assert not is_final([failed(UpstreamThrottled("x"), STEP)])
 
     def test_answered(self):
         """An answer lasts, also one of which a part failed."""
-        assert lasts([FINE])
-        assert lasts([FINE, failed(UpstreamFailed("x"))])
-        assert lasts([])
+        assert is_final([FINE])
+        assert is_final([FINE, failed(UpstreamFailed("x"))])
+        assert is_final([])
 
 
 TENANTS = st.sampled_from([Tenant("shop", "shop"), Tenant("press", "press")])

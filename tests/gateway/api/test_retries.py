@@ -76,7 +76,7 @@ def serve(tmp_path_factory) -> Iterator[Callable[..., str]]:
             parts = parts_of(tmp_path_factory.mktemp("gateway"), content, {"eye": provider})
             parts = replace(
                 parts,
-                desk=CallRegistry(parts.stores.replies, parts.events, RunPace(grace_s=grace_s)),
+                calls=CallRegistry(parts.stores.replies, parts.events, RunPace(grace_s=grace_s)),
             )
             return stack.enter_context(serving(parts))
 
@@ -336,7 +336,7 @@ class TestLeaving:
         }
         parts = parts_of(tmp_path, content, {"eye": ScriptedProvider()})
         parts = replace(
-            parts, desk=CallRegistry(parts.stores.replies, parts.events, RunPace(grace_s=0.2))
+            parts, calls=CallRegistry(parts.stores.replies, parts.events, RunPace(grace_s=0.2))
         )
         running = serving(parts)
         self.leave(running.__enter__())

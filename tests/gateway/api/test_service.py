@@ -129,7 +129,9 @@ class Bytes:
         self.open = asyncio.Event()
         self.budget = ByteQuota(most, "fetched")
         self.error = error
-        self.service = replace(service(("objects", GRID)), fetch=self.fetch, fetched=self.budget)
+        self.service = replace(
+            service(("objects", GRID)), read_source=self.fetch, fetch_quota=self.budget
+        )
 
     async def fetch(self, url, tenant, max_bytes):
         self.waiting += 1
@@ -160,7 +162,7 @@ class TestFetched:
         for _ in range(2):
             told = await web.ask(*[Source("https://example.com/b.jpg")] * 3)
             assert [type(answer.error) for answer in told] == [BadFormat, BadFormat, Busy, Busy]
-            assert web.budget.taken == 0
+            assert web.budget.used_bytes == 0
 
     async def test_beside(self, service):
         """Photos that were sent count while others of their call are fetched; where they are too
@@ -172,7 +174,7 @@ class TestFetched:
             await web.ask(b"x" * 6)
         web.open.set()
         assert [type(answer.error) for answer in await first] == [Busy, BadFormat]
-        assert web.budget.taken == 0
+        assert web.budget.used_bytes == 0
 
     async def test_sent(self, service):
         """Where none is fetched, nothing is held here."""
@@ -188,9 +190,9 @@ class TestFetched:
         web = Bytes(service, 100, error=error)
         leaving, failing = web.ask(b"x"), web.ask(b"x")
         await web.until_waiting(2)
-        assert web.budget.taken == 2
+        assert web.budget.used_bytes == 2
         leaving.cancel()
         web.open.set()
         await asyncio.gather(leaving, failing, return_exceptions=True)
         assert leaving.cancelled()
-        assert web.budget.taken == 0
+        assert web.budget.used_bytes == 0

@@ -156,7 +156,7 @@ def test_greeting_with_tenants(tmp_path):
 async def test_greeting_with_grpc(tmp_path):
     """Where Google's clients are served by gRPC it names the address, and whether they need TLS."""
     parts = parts_of(tmp_path, {**CONFIG, "grpc": {"listen": "127.0.0.1:0"}})
-    async with parts.rpc.serving(0):
+    async with parts.grpc.serving(0):
         text = main.greeting(parts, "http://127.0.0.1:1")
     assert re.search(
         r"gRPC for Google's clients on \[bold\]127\.0\.0\.1:[1-9]\d*\[/\] \(no TLS\)", text

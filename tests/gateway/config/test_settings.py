@@ -702,7 +702,7 @@ class TestNames:
             "between: [coco, rekognition]\nnames:\n  - [couch, Settee]\n"
         )
         file = write(names=["own.yaml"])
-        names = build(settings.read(file, {}), file).service.names
+        names = build(settings.read(file, {}), file).service.translator
         assert names.name("couch", "coco", "rekognition") == "Settee"
         assert names.name("tv", "coco", "google") == "Television"
 

@@ -430,7 +430,7 @@ def doors(started):
         forwarding={"operations": ["CompareFaces", "DetectModerationLabels"]},
         grpc={"listen": "127.0.0.1:0"},
     )
-    return address, parts.rpc.address
+    return address, parts.grpc.address
 
 
 @pytest.fixture(scope="module")

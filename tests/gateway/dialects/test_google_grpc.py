@@ -72,7 +72,7 @@ def serve(started):
 
     def start(*given, **config):
         address, parts = started(*given, **{"grpc": ANY_PORT, **config})
-        return address, parts.rpc.address
+        return address, parts.grpc.address
 
     return start
 
@@ -430,7 +430,7 @@ class TestTime:
         }
         parts = parts_of(tmp_path, content, {"eye": provider})
         with serving(parts):
-            call = channel(parts.rpc.address).unary_unary(PATH).future(message(of(PHOTO)))
+            call = channel(parts.grpc.address).unary_unary(PATH).future(message(of(PHOTO)))
             until(lambda: provider.calls)
             opening = threading.Timer(0.2, setattr, (gate, "opened", True))
             opening.start()  # by then the gateway was told to stop
@@ -504,5 +504,5 @@ class TestIntake:
         with pytest.raises(
             RuntimeError, match=r"cannot listen on 127\.0\.0\.1:\d+ \(grpc\.listen\)"
         ):
-            async with parts_of(tmp_path, content).rpc.serving(0):
+            async with parts_of(tmp_path, content).grpc.serving(0):
                 pass

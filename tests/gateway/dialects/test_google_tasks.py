@@ -151,7 +151,7 @@ def sdk():
                 transport="rest", client_options=options, credentials=AnonymousCredentials()
             )
         else:
-            channel = grpc.insecure_channel(parts.rpc.address)
+            channel = grpc.insecure_channel(parts.grpc.address)
             each = vision.ImageAnnotatorClient(
                 transport=ImageAnnotatorGrpcTransport(channel=channel)
             )

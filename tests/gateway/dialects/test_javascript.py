@@ -188,7 +188,7 @@ def doors(started):
         introduced=about("google", task=Task.EXTRAS, kind="google"),
     )
     address, parts = started(**SEEN, extras={"google": hints}, route=ALONE, tenants=TENANTS, **RPC)
-    return {"rest": address, "grpc": f"http://{parts.rpc.address}"}
+    return {"rest": address, "grpc": f"http://{parts.grpc.address}"}
 
 
 @pytest.fixture(scope="module")
@@ -364,7 +364,7 @@ class TestGoogle:
 
         def start(*given, **config):
             address, parts = started(*given, **RPC, **config)
-            return {"rest": address, "grpc": f"http://{parts.rpc.address}"}
+            return {"rest": address, "grpc": f"http://{parts.grpc.address}"}
 
         return start
 

@@ -677,7 +677,7 @@ class TestSettings:
             "s3": {"endpoint": s3_endpoint, **pair},
         }
         parts = parts_of(tmp_path, {**CONFIG, "tenants": TENANTS, "fetch": fetch})
-        read = parts.sources.fetch
+        read = parts.network.sources.fetch
         assert await read("s3://shop/a.jpg", SHOP, MOST) == PHOTO
         assert await read("s3://shop2/a.jpg", PRESS, MOST) == b"secret"
         assert await read("gs://shop/a.jpg", PRESS, MOST) == b"gs"
@@ -689,8 +689,8 @@ class TestSettings:
         ]:
             with pytest.raises(SourceNotAllowed):
                 await read(url, tenant, MOST)
-        await parts.sources.close()
-        await parts.guard.close()
+        await parts.network.sources.close()
+        await parts.network.guard.close()
 
     @pytest.mark.parametrize(
         ("changes", "message"),

@@ -17,7 +17,7 @@ import pytest
 from fastapi import FastAPI
 
 from gateway.api.intake import Intake
-from gateway.api.resources.jobs import Api
+from gateway.api.resources.jobs import JobsApi
 from gateway.core.clock import steady
 from gateway.core.errors import NotServed
 from gateway.core.events import Events
@@ -273,7 +273,7 @@ class World:
         )
         bearer = {digest("native", f"key-{name}"): Tenant(name, name) for name in KEYS}
         keyring = Keyring(open=True) if open_to_all else Keyring(bearer)
-        self.api = Api(
+        self.api = JobsApi(
             self.jobs,
             keyring,
             Intake(1_000_000, 2_000_000, 60),

@@ -109,7 +109,7 @@ class TestEvents:
     async def test_alive(self, world):
         """Where nothing happens, comments show that the stream lives; a client may leave at any
         time."""
-        each = world(alive_s=0.0)
+        each = world(keep_alive_s=0.0)
         job = await each.submit()
         stream = Stream(each.app, f"/v1/jobs/{job['id']}/events")
         await stream.start()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.api.resources.jobs_openapi import describe
+from gateway.api.resources.jobs_openapi import describe_jobs
 from gateway.core.errors import NotServed
 from gateway.core.model import Outcome, Size
 from providers.detection import Box, Detection
@@ -93,7 +93,7 @@ class TestDocument:
     async def test_refs(self):
         """The description has every endpoint, and every type that it refers to."""
         document = {}
-        describe(document)
+        describe_jobs(document)
         assert {path: set(methods) for path, methods in document["paths"].items()} == {
             "/v1/jobs": {"post", "get"},
             "/v1/jobs/{id}": {"get", "delete"},
@@ -106,7 +106,7 @@ class TestDocument:
     async def test_answers(self, world):
         """Answers have the members that the description gives them."""
         document = {}
-        describe(document)
+        describe_jobs(document)
         schemas = document["components"]["schemas"]
         each = world()
         job = await each.submit()

@@ -171,7 +171,7 @@ class TestErrors:
         def broken(*_, **__):
             raise RuntimeError("a bug")
 
-        api = replace(each.api, jobs=replace(each.jobs, enter=broken))
+        api = replace(each.api, jobs=replace(each.jobs, entry=broken))
         app = FastAPI()
         api.add_to(app)
         async with httpx.AsyncClient(

@@ -92,14 +92,14 @@ class World:
 
     @property
     def level(self):
-        return self.parts.watcher.level("objects")
+        return self.parts.pipeline.drift_monitor.level("objects")
 
     async def grid(self, kind, photos=None):
         """Photos of a kind at the same time, as the route's clients would ask, so many that they
         fill grids; when all are compared."""
         photos = photos or (8 if self.level == "finer" else 9)
         before = len(self.compared)
-        flow = self.parts.flow
+        flow = self.parts.pipeline.scheduler
         asked = [flow.answer([kind()], self.route, ANN, variant=self.level) for _ in range(photos)]
         outcomes = [outcome for (outcome,) in await asyncio.gather(*asked)]
         while len(self.compared) < before + photos:
@@ -148,7 +148,7 @@ class TestDrift:
             for _ in range(20):
                 await each.grid(ordinary)
             assert (each.level, each.way) == ("target", [])
-            interval = each.parts.watcher.records["objects"].whole.interval
+            interval = each.parts.pipeline.drift_monitor.records["objects"].whole.interval
             assert interval.mean == 1
             assert interval.low > 0.9
 
@@ -187,7 +187,7 @@ class TestDrift:
         async with world(agreement=None) as each:
             for _ in range(5):
                 await each.grid(tiny)
-            record = each.parts.watcher.records["objects"]
+            record = each.parts.pipeline.drift_monitor.records["objects"]
             assert (record.whole.interval.mean, record.whole.count) == (0, 45)
             assert each.way == []
 
@@ -208,8 +208,8 @@ class TestDrift:
             parts = parts_of(
                 tmp_path, {"providers": {"eye": {"kind": "shapes"}}, "routes": [{**route, **watch}]}
             )
-            assert parts.watcher.records["objects"].promised == promised
-            parts.studio.close()
+            assert parts.pipeline.drift_monitor.records["objects"].promised == promised
+            parts.pipeline.renderer.close()
 
 
 class TestBill:
@@ -427,7 +427,10 @@ class TestHarmless:
 
         eye = ScriptedProvider(once, introduced=about("eye"))
         async with world(eye, share=1) as each:
-            asked = [each.parts.flow.answer([ordinary()], each.route, ANN) for _ in range(9)]
+            asked = [
+                each.parts.pipeline.scheduler.answer([ordinary()], each.route, ANN)
+                for _ in range(9)
+            ]
             assert all(outcome.detections for (outcome,) in await asyncio.gather(*asked))
 
     async def test_clients_first(self, world):
@@ -435,7 +438,7 @@ class TestHarmless:
         gate = asyncio.Event()
         eye = ScriptedProvider(short_sighted, introduced=about("eye", concurrency=1), gate=gate)
         async with world(eye) as each:
-            flow = each.parts.flow
+            flow = each.parts.pipeline.scheduler
             first = asyncio.create_task(flow.answer([ordinary()], each.route, ANN, variant="exact"))
             await until(lambda: eye.calls)
             watched = asyncio.create_task(flow.watch(tiny(), Way(each.route, "exact"), ANN))
@@ -453,7 +456,7 @@ class TestHarmless:
         """A watched photo is shown as small as in its route's full grids, however few are watched
         at a time."""
         async with world() as each:
-            outcome = await each.parts.flow.watch(tiny(), Way(each.route), ANN)
+            outcome = await each.parts.pipeline.scheduler.watch(tiny(), Way(each.route), ANN)
             assert outcome.detections == ()
             assert [str(asked.layout.shape) for asked in each.told.of(CanvasAnswered)] == ["3x3"]
 
@@ -463,7 +466,7 @@ class TestHarmless:
         eye = ScriptedProvider(short_sighted, introduced=about("eye"), gate=gate)
         async with world(eye) as each:
             for _ in range(AT_ONCE):
-                each.parts.watcher(settled(CAT, route=each.route))
+                each.parts.pipeline.drift_monitor(settled(CAT, route=each.route))
             await until(lambda: eye.calls == AT_ONCE)
             began = asyncio.get_running_loop().time()
             asyncio.get_running_loop().call_later(0.3, gate.set)

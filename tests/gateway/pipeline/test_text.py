@@ -50,11 +50,11 @@ async def test_text_edge_to_edge(tmp_path, left, right):
         ],
     }
     parts = parts_of(tmp_path, config)
-    async with running(parts.flow):
-        outcomes = await parts.flow.answer(
+    async with running(parts.pipeline.scheduler):
+        outcomes = await parts.pipeline.scheduler.answer(
             [page(left, "rm"), page(right, "lm")], parts.routes["text"], Tenant("one", "one")
         )
-    parts.studio.close()
+    parts.pipeline.renderer.close()
     await parts.providers["ocr"].close()
     read = [
         " ".join(d.label for d in outcome.detections if d.kind == "LINE") for outcome in outcomes

@@ -64,7 +64,7 @@ class World:
         self.parts.events.listeners.append(self.told)
 
     async def ask(self, *photos, variant="target", **more):
-        flow, route = self.parts.flow, self.parts.routes["objects"]
+        flow, route = self.parts.pipeline.scheduler, self.parts.routes["objects"]
         asked = (flow.answer([each], route, ANN, variant=variant, **more) for each in photos)
         return [outcome for (outcome,) in await asyncio.gather(*asked)]
 
@@ -234,7 +234,7 @@ class TestVariants:
         """The variant travels with a photo to other replicas; one that came without goes by the
         target."""
         async with world() as each:
-            entry = each.parts.flow.entry(
+            entry = each.parts.pipeline.scheduler.entry(
                 large(), Way(each.parts.routes["objects"], "finer"), ANN, job="job", index=3
             )
             assert unpack_entry(pack_entry(entry), entry.photo.data) == entry

@@ -21,15 +21,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from gateway.core.errors import BufferAway
+from gateway.core.events import DeliveryResult, Events, WebhookAttempted
 from gateway.jobs.webhooks import signing
 from gateway.jobs.webhooks.dead_letters import replay, table
 from gateway.jobs.webhooks.deliverer import (
     PAUSES_S,
-    Attempt,
     Deliverer,
     DeliveryPace,
-    DeliveryResult,
-    again_at,
+    retry_at,
 )
 from gateway.security.egress import EgressGuard, FetchFailed, UrlRefused
 from gateway.store.jobs import Delivery
@@ -114,7 +113,7 @@ class Bench:
 
     deliverer: Deliverer
     store: Store
-    seen: list[Attempt]
+    seen: list[WebhookAttempted]
     now: float = START
 
     async def until(self, done):
@@ -150,7 +149,7 @@ async def running(
     store = store or Store()
     store.waiting.update({each.id: each for each in deliveries})
     seen = []
-    parts = {"observe": seen.append, "rng": random.Random(1), **more}
+    parts = {"events": Events([seen.append]), "rng": random.Random(1), **more}
     deliverer = Deliverer(store, post, body, secrets, pace=pace, clock=lambda: bench.now, **parts)
     bench = Bench(deliverer, store, seen)
     task = asyncio.create_task(deliverer.run())
@@ -296,7 +295,7 @@ def test_what_is_no_secret(secret, message):
 def test_schedule(attempts, rng):
     """Pauses grow from seconds to hours, each up to a tenth longer by chance; the eighth attempt is
     the last."""
-    again = again_at(attempts, START, rng)
+    again = retry_at(attempts, START, rng)
     if attempts >= 7:
         assert again is None
     else:
@@ -308,7 +307,11 @@ async def test_first_attempt():
     post = Posted(200)
     async with running(post, delivery()) as bench:
         (attempt,) = await bench.attempts(1)
-        assert (attempt.result, attempt.error, attempt.again_at) == (DeliveryResult.MADE, "", None)
+        assert (attempt.result, attempt.error, attempt.retry_at) == (
+            DeliveryResult.DELIVERED,
+            "",
+            None,
+        )
         assert (bench.store.taken, bench.store.waiting) == (["d1"], {})
     ((url, body, headers),) = post.sent
     assert (url, json.loads(body)) == (
@@ -331,7 +334,7 @@ async def test_retries():
             assert len(post.sent) == number, "not before its time"
             bench.turn(0.1 * pause + 0.002)
         results = [attempt.result for attempt in await bench.attempts(8)]
-        assert results == [DeliveryResult.AGAIN] * 7 + [DeliveryResult.DEAD]
+        assert results == [DeliveryResult.RETRY] * 7 + [DeliveryResult.DEAD]
         bench.turn(100 * HOUR)
         await bench.quiet()
         assert len(post.sent) == 8
@@ -347,7 +350,7 @@ async def test_retries():
 async def test_what_is_signed_again_has_its_own_time():
     """Every attempt is signed with the time at which it is made: receivers refuse old ones."""
     post, times = Posted(503, 200), iter((1000.9, 2000.1))
-    async with running(post, delivery(), wall=lambda: next(times)) as bench:
+    async with running(post, delivery(), wall_clock=lambda: next(times)) as bench:
         await bench.attempts(1)
         bench.turn(6)
         await bench.attempts(2)
@@ -373,10 +376,10 @@ async def test_failures_that_may_pass(status):
     """Whatever is no success, redirects too, is tried again."""
     async with running(Posted(status, 204), delivery()) as bench:
         (attempt,) = await bench.attempts(1)
-        assert attempt.result is DeliveryResult.AGAIN
+        assert attempt.result is DeliveryResult.RETRY
         assert attempt.error
         bench.turn(6)
-        assert (await bench.attempts(2))[1].result is DeliveryResult.MADE
+        assert (await bench.attempts(2))[1].result is DeliveryResult.DELIVERED
 
 
 @pytest.mark.parametrize(
@@ -412,7 +415,7 @@ async def test_no_secret():
     post = Posted(200)
     async with running(post, delivery(), secrets=lambda tenant: []) as bench:
         (attempt,) = await bench.attempts(1)
-        assert (attempt.result, post.sent) == (DeliveryResult.AGAIN, [])
+        assert (attempt.result, post.sent) == (DeliveryResult.RETRY, [])
         assert "secret" in attempt.error
 
 
@@ -440,9 +443,9 @@ async def test_replay():
         assert await replay(bench.store, ["d1"], everything=False) == 1
         bench.deliverer.wake()
         await bench.attempts(2)
-        assert bench.seen[1].again_at == pytest.approx(bench.now + 5.25, abs=0.25)
+        assert bench.seen[1].retry_at == pytest.approx(bench.now + 5.25, abs=0.25)
         bench.turn(6)
-        assert (await bench.attempts(3))[2].result is DeliveryResult.MADE
+        assert (await bench.attempts(3))[2].result is DeliveryResult.DELIVERED
     assert [headers["webhook-id"] for _, _, headers in post.sent] == ["d1"] * 3
 
 
@@ -491,7 +494,7 @@ async def test_store_away():
     """A store that is away for a while, or a bug in it, delays deliveries and ends nothing."""
     errors = [RuntimeError("a bug"), BufferAway("gone for a moment")]
     async with running(Posted(200), delivery(), store=Store(errors=errors)) as bench:
-        assert (await bench.attempts(1))[0].result is DeliveryResult.MADE
+        assert (await bench.attempts(1))[0].result is DeliveryResult.DELIVERED
 
 
 async def test_process_died():
@@ -521,7 +524,7 @@ async def test_body_away():
         await bench.until(lambda: not fails)
         assert bench.store.waiting["d1"].attempts == 0
         bench.turn(61)
-        assert (await bench.attempts(1))[0].result is DeliveryResult.MADE
+        assert (await bench.attempts(1))[0].result is DeliveryResult.DELIVERED
 
 
 async def test_not_written_down(caplog):
@@ -550,7 +553,9 @@ async def test_observer_fails():
     def observe(attempt):
         raise RuntimeError("a bug")
 
-    async with running(Posted(200), delivery("d1"), delivery("d2"), observe=observe) as bench:
+    async with running(
+        Posted(200), delivery("d1"), delivery("d2"), events=Events([observe])
+    ) as bench:
         await bench.until(lambda: len(bench.store.taken) == 2)
 
 
@@ -563,7 +568,9 @@ async def test_cancelled():
         await asyncio.Event().wait()
 
     store = Store(waiting={"d1": delivery()})
-    deliverer = Deliverer(store, hang, said, lambda tenant: [SECRET], clock=lambda: START)
+    deliverer = Deliverer(
+        store, hang, said, lambda tenant: [SECRET], events=Events(), clock=lambda: START
+    )
     task = asyncio.create_task(deliverer.run())
     await knocked.wait()
     task.cancel()
@@ -589,7 +596,7 @@ async def test_real_receiver():
             await bench.attempts(11)
             receiver.status = 200
             bench.turn(6)
-            assert (await bench.attempts(12))[11].result is DeliveryResult.MADE
+            assert (await bench.attempts(12))[11].result is DeliveryResult.DELIVERED
     assert [name for name, _ in receiver.got[10:]] == ["k", "k"]
 
 
@@ -598,7 +605,7 @@ async def test_nobody_listens():
     async with Receiver().listening() as receiver:
         url = receiver.url
     async with guard() as post, running(post, delivery(url=url)) as bench:
-        assert (await bench.attempts(1))[0].result is DeliveryResult.AGAIN
+        assert (await bench.attempts(1))[0].result is DeliveryResult.RETRY
 
 
 async def test_refused_address():
@@ -669,7 +676,7 @@ async def test_too_late_for_its_lease():
         post, delivery("a"), delivery("b"), pace=replace(QUICK, per_host=1)
     ) as bench:
         await bench.until(lambda: sent == ["a"])
-        bench.now += DeliveryPace().held_s + 1
+        bench.now += DeliveryPace().max_wait_s + 1
         opened.set()
         await bench.until(lambda: bench.store.taken == ["a"])
         await bench.quiet()
@@ -688,7 +695,7 @@ async def test_slow_receiver_is_cut_off():
     async with running(post, delivery(), pace=replace(QUICK, attempt_s=0.02)) as bench:
         (attempt,) = await bench.attempts(1)
         assert (attempt.result, attempt.error) == (
-            DeliveryResult.AGAIN,
+            DeliveryResult.RETRY,
             "The receiver took too long.",
         )
 

@@ -1,4 +1,4 @@
-"""What a gateway listens on beside HTTP, from its settings: for the composition root."""
+"""The gateway's ports from settings: TLS for the HTTP port, and the gRPC port."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.api.endpoint import Endpoint
-from gateway.api.grpc import Door, Rpc
+from gateway.api.grpc import GrpcAddress, GrpcServer
 from gateway.api.intake import Intake
 from gateway.api.server import Tls, tls_of
 from gateway.config.errors import ConfigError
@@ -15,8 +15,11 @@ from gateway.dialects.base import Dialect
 from gateway.dialects.google.grpc import MAX_MESSAGE_BYTES, GoogleGrpc
 
 
-def tls(config: Settings, file: Path) -> Tls | None:
-    """The certificate's and the key's files, where clients must use https. Raises ConfigError."""
+def tls_files(config: Settings, file: Path) -> Tls | None:
+    """The files of the HTTP port's certificate and key; None where it speaks plain HTTP.
+
+    Raises ConfigError where they do not fit.
+    """
     if config.tls is None:
         return None
     files = Tls(file.parent / config.tls.cert, file.parent / config.tls.key)
@@ -27,22 +30,22 @@ def tls(config: Settings, file: Path) -> Tls | None:
     return files
 
 
-def open_rpc(
+def open_grpc(
     config: Settings, file: Path, endpoint: Callable[[Dialect, Intake], Endpoint]
-) -> Rpc | None:
-    """Google's clients by gRPC, where that is configured; `endpoint` is what asks for them.
+) -> GrpcServer | None:
+    """The server for Google's gRPC clients, not yet running; None where it is not configured.
 
-    Raises ConfigError naming file and key for what cannot be had.
+    `endpoint` makes the endpoint of a dialect. Raises ConfigError naming file and key.
     """
     if config.grpc is None:
         return None
     listen, cert, key = config.grpc.listen, config.grpc.cert, config.grpc.key
     limits = config.limits
-    most = min(MAX_MESSAGE_BYTES, limits.max_request_bytes)
-    intake = Intake(most, limits.max_reading_bytes, limits.body_timeout_ms / 1000)
+    max_message_bytes = min(MAX_MESSAGE_BYTES, limits.max_request_bytes)
+    intake = Intake(max_message_bytes, limits.max_reading_bytes, limits.body_timeout_ms / 1000)
     try:
-        door = Door(listen, tls_of(file.parent / cert, file.parent / key) if cert and key else None)
-        return Rpc(endpoint(GoogleGrpc(), intake), door)
+        tls = tls_of(file.parent / cert, file.parent / key) if cert and key else None
+        return GrpcServer(endpoint(GoogleGrpc(), intake), GrpcAddress(listen, tls))
     except ImportError:
         raise ConfigError(
             f"{file}: grpc: it needs google-cloud-vision; pip install 'imgrid-gateway[google]'"

@@ -1,0 +1,51 @@
+"""Endpoints of the gateway's own API: the tenant first, then the answer, errors in native form."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from fastapi import Request, Response
+
+from gateway.api.authenticate import head_of, tenant_of
+from gateway.api.intake import ClientLeft
+from gateway.core.errors import GatewayError
+from gateway.core.exchange import Reply
+from gateway.core.model import Tenant
+from gateway.dialects.native.dialect import DIALECT
+from gateway.security.keyring import Keyring
+
+log = logging.getLogger("imgrid")
+
+TenantHandler = Callable[[Request, Tenant], Awaitable[Response]]
+HttpHandler = Callable[[Request], Awaitable[Response]]
+
+
+def tenant_endpoint(
+    handler: TenantHandler,
+    keyring: Keyring,
+    on_refusal: Callable[[GatewayError], None] = lambda error: None,
+) -> HttpHandler:
+    """An HTTP handler that authenticates each request and hands it to `handler` with its tenant.
+
+    Errors become native's form of them; `on_refusal` is called with each GatewayError.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await handler(request, tenant_of(head_of(request), DIALECT, keyring))
+        except ClientLeft:
+            return Response(status_code=499)
+        except GatewayError as error:
+            on_refusal(error)
+            return http_response(DIALECT.render_error(error))
+        except Exception:
+            log.exception("a request failed")
+            return http_response(DIALECT.render_error(GatewayError()))
+
+    return endpoint
+
+
+def http_response(reply: Reply) -> Response:
+    """The reply as Starlette sends it."""
+    return Response(reply.body, reply.status, reply.headers)

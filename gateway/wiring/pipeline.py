@@ -1,0 +1,86 @@
+"""The pipeline's parts from settings: what answers photos once they are admitted."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from gateway.config.settings import Settings
+from gateway.core.clock import Clock
+from gateway.core.events import Events
+from gateway.core.limits import PhotoLimits
+from gateway.dialects.native.dialect import DIALECT as NATIVE
+from gateway.grid.renderer import Renderer
+from gateway.intake.url_fetcher import Fetcher
+from gateway.observe.drift import DriftMonitor
+from gateway.pipeline.canvas_call import PipelineRules
+from gateway.pipeline.group_size import GroupSizer
+from gateway.pipeline.scheduler import FETCHES, Scheduler
+from gateway.security.egress import EgressGuard
+from gateway.wiring.routes import Routing, drift_terms
+from gateway.wiring.stores import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The scheduler, and what works beside it."""
+
+    renderer: Renderer
+    scheduler: Scheduler
+    group_sizer: GroupSizer
+    drift_monitor: DriftMonitor
+
+
+def make_pipeline(
+    routing: Routing, stores: Stores, *, guard: EgressGuard, events: Events, clock: Clock
+) -> Pipeline:
+    """The pipeline, not yet running and not yet listening to events."""
+    config, routes = routing.settings, routing.routes
+    renderer = make_renderer(config)
+    group_sizer = GroupSizer(routes, events)
+    scheduler = Scheduler(
+        routes,
+        routing.providers,
+        stores.buffer,
+        inspection=stores.inspection,
+        ledger=stores.ledger,
+        studio=renderer,
+        events=events,
+        clock=clock,
+        rng=random.Random(),
+        rules=_rules(config),
+        fetch=Fetcher(guard, NATIVE.limits, photo_limits(config)),
+        first=group_sizer.first,
+    )
+    drift_monitor = DriftMonitor(
+        routes,
+        drift_terms(routing),
+        scheduler.watch,
+        events,
+        clock=clock,
+        rng=random.Random(),
+    )
+    return Pipeline(renderer, scheduler, group_sizer, drift_monitor)
+
+
+def make_renderer(config: Settings) -> Renderer:
+    """The renderer. With a shared buffer it draws nothing ahead, because another replica composes
+    most of the photos that this one takes."""
+    ahead_bytes = 0 if config.redis else config.buffer.max_drawn_bytes
+    return Renderer(config.threads, ahead_bytes=ahead_bytes)
+
+
+def photo_limits(config: Settings) -> PhotoLimits:
+    """The operator's limits for one photo."""
+    return PhotoLimits(config.limits.max_photo_bytes, config.limits.max_photo_pixels)
+
+
+def _rules(config: Settings) -> PipelineRules:
+    capacity_bytes = config.jobs.max_bytes if config.redis else config.buffer.max_bytes
+    fetching_bytes = FETCHES * config.limits.max_photo_bytes
+    return PipelineRules(
+        billed_unknown=config.billed_unknown,
+        job_wait_s=config.jobs.max_wait_ms / 1000,
+        job_deadline_s=config.jobs.deadline_ms / 1000,
+        fetch_below_bytes=max(capacity_bytes - fetching_bytes, 1),
+    )
