@@ -36,6 +36,7 @@ from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about
 from providers.call_limits import BreakerOptions, Calls
 from providers.errors import Misconfigured, Unavailable
+from tests.support.waiting import block_until, wait_until
 
 PHOTO = encoded(drawn((200, 200), Block("red", 40, 40, 160, 160)))
 ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}
@@ -78,12 +79,9 @@ def only_route(client, headers):
     return route
 
 
-def until_held(client, photos):
+def wait_until_held(client, photos):
     """Returns once the gateway holds so many photos."""
-    end = time.monotonic() + 20
-    while metrics(client)[("imgrid_buffer_photos",)] != photos:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    block_until(lambda: metrics(client)[("imgrid_buffer_photos",)] == photos)
 
 
 class TestLimits:
@@ -145,7 +143,7 @@ def test_bodies_are_not_kept(serve, headers):
     asked = {"photos": [{"content": content.decode()}]}
     with ThreadPoolExecutor() as pool:
         answer = pool.submit(client.post, "/v1/detect", json=asked, headers=headers)
-        until_held(client, 1)
+        wait_until_held(client, 1)
         requests = [each for each in gc.get_objects() if isinstance(each, Incoming)]
         assert not [each for each in requests if content in (each.body or b"")]
         assert answer.result().status_code == 200
@@ -159,8 +157,8 @@ class TestLeaving:
         with socket.create_connection((url.hostname, url.port)) as raw:
             head = f"POST /v1/detect HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(PHOTO)}\r\n\r\n"
             raw.sendall(head.encode() + PHOTO)
-            until_held(client, 1)
-        until_held(client, 0)
+            wait_until_held(client, 1)
+        wait_until_held(client, 0)
         seen = metrics(client)
         assert seen[("imgrid_clients_left_total",)] == 1
         assert seen[("imgrid_buffer_bytes",)] == 0
@@ -214,8 +212,7 @@ class TestIntake:
         done."""
         intake = Intake(10, 10, 60)
         slow = asyncio.create_task(intake.read(self.request(b"123456", more=True)))
-        while intake.quota.used_bytes != 6:
-            await asyncio.sleep(0)
+        await wait_until(lambda: intake.quota.used_bytes == 6)
         with pytest.raises(Busy):
             await intake.read(self.request(b"12345"))
         slow.cancel()
@@ -482,7 +479,7 @@ def test_stop(tmp_path):
                     pool.submit(httpx.post, f"{address}/v1/detect", content=PHOTO, timeout=30)
                     for _ in range(2)
                 ]
-                until_held(client, 2)
+                wait_until_held(client, 2)
                 process.send_signal(signal.SIGTERM)
                 for reply in waiting:
                     (photo,) = reply.result().json()["photos"]

@@ -33,6 +33,7 @@ from gateway.core.question import ItemAnswer
 from gateway.store.memory.replies import MemoryReplies
 from gateway.testing.listeners import EventRecorder
 from providers.detection import Task
+from tests.support.waiting import wait_until
 from thresholds.shape import ALONE
 
 QUICK = RunPace(grace_s=0.05, poll_s=0.005, renew_s=0.005)
@@ -92,12 +93,6 @@ async def left(asking):
     await asyncio.gather(asking, return_exceptions=True)
 
 
-async def until(true):
-    async with asyncio.timeout(15):
-        while not true():
-            await asyncio.sleep(0.001)
-
-
 class TestOneRun:
     async def test_joined(self):
         """A try that comes while an earlier one is under way gets the reply of that one, and is
@@ -139,7 +134,7 @@ class TestOneRun:
         leaves."""
         place, work = Place(PATIENT), Work(opened=False)
         tries = [place.ask(work, ClientCall("native", ())) for _ in range(2)]
-        await until(lambda: work.begun == 2)
+        await wait_until(lambda: work.begun == 2)
         await left(tries[0])
         assert work.cancelled == 1
         work.gate.set()
@@ -200,7 +195,7 @@ class TestLeaving:
         await work.began.wait()
         await left(first)
         work.gate.set()
-        await until(lambda: not place.desk._tasks)
+        await wait_until(lambda: not place.desk._tasks)
         assert (await place.ask(work)).body == b"answer"
         assert work.begun == 1
 
@@ -211,7 +206,7 @@ class TestLeaving:
         first = place.ask(work)
         await work.began.wait()
         await left(first)
-        await until(lambda: work.cancelled)
+        await wait_until(lambda: work.cancelled)
         work.gate.set()
         assert (await place.ask(work)).body == b"answer"
         assert work.begun == 2
@@ -234,14 +229,14 @@ class TestLeaving:
         await work.began.wait()
         await left(first)
         work.gate.set()
-        await until(lambda: not place.desk._tasks)
+        await wait_until(lambda: not place.desk._tasks)
         assert "a call failed whose client had left" in caplog.text
 
     async def test_close(self):
         """Closing ends what is under way; who still waits is told that the gateway goes down."""
         place, work = Place(PATIENT), Work(opened=False)
         gone, waiting = place.ask(work, ClientCall("native", ("x",))), place.ask(work)
-        await until(lambda: work.begun == 2)
+        await wait_until(lambda: work.begun == 2)
         await left(gone)
         await place.desk.close()
         with pytest.raises(Stopping):
@@ -270,7 +265,7 @@ class TestReplicas:
         first = here.ask(work)
         await work.began.wait()
         second = there.ask(Work(b"other"))
-        await until(lambda: any(run.awaited_elsewhere for run in here.desk._tasks))
+        await wait_until(lambda: any(run.awaited_elsewhere for run in here.desk._tasks))
         await left(first)
         await asyncio.sleep(0.15)
         work.gate.set()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -27,6 +24,7 @@ from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider
 from providers.errors import Misconfigured, NoAnswer
+from tests.support.waiting import ThreadGate, block_until
 
 PHOTO = encoded(drawn((200, 200), Block("red", 40, 40, 160, 160)), "JPEG")
 OTHER = encoded(drawn((200, 200), Block("blue", 40, 40, 160, 160)), "JPEG")
@@ -44,20 +42,6 @@ TENANTS = [
     for name in ("shop", "press")
 ]
 OBJECTS = [VisualFeatures.OBJECTS]
-
-
-class Gate:
-    """One that any thread may open."""
-
-    def __init__(self) -> None:
-        self._open = threading.Event()
-
-    def set(self) -> None:
-        self._open.set()
-
-    async def wait(self) -> None:
-        while not self._open.is_set():
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -131,17 +115,10 @@ def metric(address, name):
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
-def until(true):
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def test_read_timeout(serve, aws):
     """boto3 whose read times out sends its call again; that joins the first run, and one image is
     billed."""
-    gate = Gate()
+    gate = ThreadGate()
     provider = ScriptedProvider(gate=gate)
     address = serve(provider)
     client = aws(address, lambda _, number: gate.set() if number == 2 else None, read_timeout=0.5)
@@ -159,14 +136,14 @@ def test_read_timeout(serve, aws):
 def test_read_timeout_for_good(serve, aws):
     """A call whose answer came while nobody waited is answered from there, by the same id; another
     call is not."""
-    gate = Gate()
+    gate = ThreadGate()
     provider = ScriptedProvider(gate=gate)
     address = serve(provider)
 
     def send(request, number):
         if number == 2:
             gate.set()
-            until(lambda: metric(address, "imgrid_photos_total") == 1)
+            block_until(lambda: metric(address, "imgrid_photos_total") == 1)
 
     client = aws(address, send, read_timeout=0.5)
     assert names(client.detect_labels(Image={"Bytes": PHOTO})) == ["red"]
@@ -228,7 +205,7 @@ def test_azure_failed(serve, azure):
 def test_azure_read_timeout(serve, azure):
     """Azure's SDK, where it is to try again after a read timed out, joins the first run by its
     request's id."""
-    gate, ids = Gate(), []
+    gate, ids = ThreadGate(), []
     provider = ScriptedProvider(gate=gate)
     address = serve(provider)
 
@@ -317,14 +294,14 @@ class TestLeaving:
         ]
         with socket.create_connection((url.hostname, url.port)) as raw:
             raw.sendall("\r\n".join(head).encode() + PHOTO)
-            until(lambda: metric(address, "imgrid_buffer_photos") == held)
+            block_until(lambda: metric(address, "imgrid_buffer_photos") == held)
 
     def test_grace(self, serve):
         """The photo of a client that left and does not come again leaves the buffer, a while
         later."""
         address = serve(ScriptedProvider(), grace_s=0.1, routes=[PATIENT])
         self.leave(address)
-        until(lambda: metric(address, "imgrid_buffer_photos") == 0)
+        block_until(lambda: metric(address, "imgrid_buffer_photos") == 0)
         assert metric(address, "imgrid_clients_left_total") == 1
 
     def test_stop(self, tmp_path):
@@ -348,7 +325,7 @@ class TestLeaving:
 def test_other_replica(own_server, serve, aws, opened_at):
     """A try that a load balancer sends to another replica is answered from the first run, which is
     under way or done at the first."""
-    gate = Gate()
+    gate = ThreadGate()
     provider = ScriptedProvider(gate=gate)
     here, there = (serve(provider, tenants=[], redis=own_server.url) for _ in range(2))
 
@@ -357,7 +334,7 @@ def test_other_replica(own_server, serve, aws, opened_at):
             request.url = request.url.replace(here, there)
             gate.set()
             if opened_at == "before":
-                until(
+                block_until(
                     lambda: (
                         metric(here, "imgrid_photos_total") + metric(there, "imgrid_photos_total")
                         == 1

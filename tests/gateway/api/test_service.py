@@ -15,6 +15,7 @@ from gateway.security.keyring import ANYBODY
 from gateway.testing.gateway import parts_of
 from gateway.testing.provider import ScriptedProvider, about
 from providers.detection import Task
+from tests.support.waiting import wait_until
 from thresholds.variants import EXACT, TARGET
 
 CLEAN = {
@@ -144,11 +145,6 @@ class Bytes:
         asked = uniform_question(Task.OBJECTS, [Source("https://example.com/a.jpg"), *photos])
         return asyncio.create_task(self.service.answer(asked, ANYBODY, DIALECT))
 
-    async def until_waiting(self, count):
-        async with asyncio.timeout(15):
-            while self.waiting < count:
-                await asyncio.sleep(0)
-
 
 class TestFetched:
     """What calls hold of the photos that they have fetched is bounded, until the buffer counts
@@ -169,7 +165,7 @@ class TestFetched:
         much it is refused."""
         web = Bytes(service, 25)
         first = web.ask(b"x" * 20)
-        await web.until_waiting(1)
+        await wait_until(lambda: web.waiting >= 1)
         with pytest.raises(Busy, match=r"limits\.max_reading_bytes"):
             await web.ask(b"x" * 6)
         web.open.set()
@@ -189,7 +185,7 @@ class TestFetched:
         """Whatever becomes of it, and when its client leaves, it is given back."""
         web = Bytes(service, 100, error=error)
         leaving, failing = web.ask(b"x"), web.ask(b"x")
-        await web.until_waiting(2)
+        await wait_until(lambda: web.waiting >= 2)
         assert web.budget.used_bytes == 2
         leaving.cancel()
         web.open.set()

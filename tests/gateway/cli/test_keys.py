@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import time
 from contextlib import closing
 
 import httpx
@@ -20,6 +19,7 @@ from gateway.config.errors import ConfigError
 from gateway.security import key_file
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
+from tests.support.waiting import block_until
 
 CONFIG = {
     "providers": {"eye": {"kind": "shapes"}},
@@ -60,14 +60,6 @@ def create(keys, dialect="native", *more, tenant="shop"):
     said = keys("create", "--tenant", tenant, "--dialect", dialect, *more)
     first, _, key, *_ = said.splitlines()
     return first.split()[0], key, said
-
-
-def eventually(true):
-    """Waits until it is so, for at most ten seconds; a gateway looks at its keys once a second."""
-    until = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 class TestCreate:
@@ -252,7 +244,7 @@ class TestLive:
                     f"{url}/v1/usage", headers={"X-Api-Key": made["native"][1]}
                 ).status_code
 
-            eventually(lambda: usage() == 200)
+            block_until(lambda: usage() == 200)
             (curl,) = [
                 shlex.split(line)
                 for line in made["native"][2].splitlines()
@@ -277,7 +269,7 @@ class TestLive:
                 )
                 for key_id, *_ in made.values():
                     keys("revoke", key_id)
-                eventually(lambda: usage() == 401)
+                block_until(lambda: usage() == 401)
                 with pytest.raises(
                     rekognition.exceptions.ClientError, match="UnrecognizedClientException"
                 ):
@@ -289,7 +281,7 @@ class TestLive:
         with serving(parts_of(tmp_path, CONFIG)) as url:
             assert httpx.get(f"{url}/readyz").json() == {"ready": True, "problems": {}}
             (tmp_path / "keys.json").write_text("{")
-            eventually(
+            block_until(
                 lambda: (
                     "no key store" in httpx.get(f"{url}/readyz").json()["problems"].get("keys", "")
                 )

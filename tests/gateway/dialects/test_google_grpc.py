@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from contextlib import ExitStack
 
 import grpc
@@ -28,6 +27,7 @@ from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider
 from providers.detection import WHOLE, Detection
 from providers.errors import Misconfigured, Throttled
+from tests.support.waiting import ThreadGate, block_until
 
 PHOTO = encoded(
     drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG"
@@ -38,17 +38,6 @@ PATH = f"/{SERVICE}/{METHOD}"
 OBJECTS, TEXT = vision.Feature.Type.OBJECT_LOCALIZATION, vision.Feature.Type.TEXT_DETECTION
 ALONE = {"stages": [{"shape": "1x1"}]}
 MESSAGES = GoogleGrpc()
-
-
-class Gate:
-    """Opened from any thread, waited for in any loop."""
-
-    def __init__(self):
-        self.opened = False
-
-    async def wait(self):
-        while not self.opened:
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -225,16 +214,15 @@ class TestKeys:
 
     def test_early(self, channel, closed):
         """Who has no key is told so before any message is read."""
-        never = Gate()
+        never = ThreadGate()
 
         def requests():
-            while not never.opened:
-                time.sleep(0.01)
+            never.block()
             yield b""
 
         with pytest.raises(grpc.RpcError) as caught:
             channel(closed).stream_unary(PATH)(requests())
-        never.opened = True
+        never.set()
         assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
     def test_origin(self, channel, gateway):
@@ -364,19 +352,12 @@ class TestFailures:
         assert refused in http.get(address + "/metrics").text
 
 
-def until(true):
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 class TestTime:
     @pytest.fixture
     def waiting(self, serve, http):
         """A gateway whose provider answers when the gate is opened, and how many photos it
         holds."""
-        gate = Gate()
+        gate = ThreadGate()
         address, rpc = serve(ScriptedProvider(gate=gate), route={**ALONE, "deadline_ms": 60_000})
 
         def held():
@@ -388,7 +369,7 @@ class TestTime:
             return float(line.split()[1])
 
         yield rpc, gate, held
-        gate.opened = True
+        gate.set()
 
     def test_deadline(self, sdk, waiting):
         """A client's own deadline is its photos', who then leave; by then or a little before it is
@@ -403,11 +384,11 @@ class TestTime:
             assert response.error.code == 4
         except exceptions.DeadlineExceeded:
             pass
-        until(lambda: held() == 0)
+        block_until(lambda: held() == 0)
 
     def test_longer_deadline(self, sdk, serve):
         """One that is longer than the route's, as the SDK has by itself, leaves it to the route."""
-        address = serve(ScriptedProvider(gate=Gate()), route={"deadline_ms": 200})[1]
+        address = serve(ScriptedProvider(gate=ThreadGate()), route={"deadline_ms": 200})[1]
         (response,) = sdk(address).batch_annotate_images(requests=[of(PHOTO)]).responses
         assert response.error.code == 4
 
@@ -415,13 +396,13 @@ class TestTime:
         """The photos of a client that goes away leave."""
         address, _, held = waiting
         call = channel(address).unary_unary(PATH).future(message(of(PHOTO)))
-        until(lambda: held() == 1)
+        block_until(lambda: held() == 1)
         call.cancel()
-        until(lambda: held() == 0)
+        block_until(lambda: held() == 0)
 
     def test_stopping(self, tmp_path, channel):
         """A gateway that is told to stop finishes the calls under way."""
-        gate = Gate()
+        gate = ThreadGate()
         provider = ScriptedProvider(gate=gate)
         content = {
             "grpc": ANY_PORT,
@@ -431,8 +412,8 @@ class TestTime:
         parts = parts_of(tmp_path, content, {"eye": provider})
         with serving(parts):
             call = channel(parts.grpc.address).unary_unary(PATH).future(message(of(PHOTO)))
-            until(lambda: provider.calls)
-            opening = threading.Timer(0.2, setattr, (gate, "opened", True))
+            block_until(lambda: provider.calls)
+            opening = threading.Timer(0.2, gate.set)
             opening.start()  # by then the gateway was told to stop
         assert names(
             vision.BatchAnnotateImagesResponse.deserialize(call.result()).responses[0]
@@ -477,17 +458,16 @@ class TestIntake:
     def test_slow(self, channel, tight):
         """A message that does not arrive is not waited for; who wants to send one meanwhile waits
         for its turn."""
-        gate = Gate()
+        gate = ThreadGate()
 
         def never():
-            while not gate.opened:
-                time.sleep(0.01)
+            gate.block()
             yield b""
 
         link = channel(tight)
         slow = [link.stream_unary(PATH).future(never()) for _ in range(4)]
         told = sorted(str(call.exception().details()).partition(" (")[0] for call in slow)
-        gate.opened = True
+        gate.set()
         assert set(told) <= {
             "The message did not arrive within 0.3 s",
             "Too much is being sent at once",

@@ -6,12 +6,10 @@ Each runs in a process of its own for all of these tests (`tests/js`), which is 
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -27,6 +25,7 @@ from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.detection import WHOLE, Box, Detection, Task
 from providers.errors import Misconfigured, Throttled
 from tests.support.paths import ROOT
+from tests.support.waiting import ThreadGate
 
 PROGRAMS = ROOT / "tests" / "js"
 NODE = shutil.which("node") or shutil.which("nodejs")
@@ -107,19 +106,6 @@ def running(name: str, **always: Any) -> Iterator[Program]:
     program = Program(name, **always)
     yield program
     program.close()
-
-
-class Gate:
-    """Opened from any thread, waited for in any loop."""
-
-    def __init__(self) -> None:
-        self._open = threading.Event()
-
-    def set(self) -> None:
-        self._open.set()
-
-    async def wait(self) -> None:
-        await asyncio.to_thread(self._open.wait)
 
 
 def face(box: Box) -> Detection:
@@ -302,7 +288,7 @@ class TestRekognition:
     def test_sent_again(self, aws, serve):
         """A call whose answer is late is sent again, which joins the first run: it is asked about
         once."""
-        gate = Gate()
+        gate = ThreadGate()
         provider = ScriptedProvider(gate=gate)
         address = serve(provider, route={**ALONE, "deadline_ms": 60_000})
         call = {"operation": "DetectLabels", "input": {"Image": {"Bytes": b64(PHOTO)}}}

@@ -45,6 +45,7 @@ from gateway.security.keyring import ANYBODY
 from gateway.testing.gateway import parts_of
 from gateway.testing.redis_server import free_port
 from providers.errors import Misconfigured
+from tests.support.waiting import wait_until
 
 SHOP, PRESS = Tenant("shop", "shop"), Tenant("press", "press")
 PHOTO = bytes(range(256)) * 4
@@ -540,12 +541,6 @@ class TestWhoMayRead:
             await over(Shelf(), "s3://shop/").fetch(url, SHOP, MOST)
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
-        while not true():
-            await asyncio.sleep(0)
-
-
 class TestBounds:
     async def test_at_once(self):
         """So many are read at a time; the others wait, and are read then."""
@@ -554,7 +549,7 @@ class TestBounds:
         fetching = [
             asyncio.create_task(sources.fetch(f"s3://shop/{n}", SHOP, MOST)) for n in range(8)
         ]
-        await until(lambda: shelf.reading == 3)
+        await wait_until(lambda: shelf.reading == 3)
         for _ in range(20):
             await asyncio.sleep(0)
         assert len(shelf.asked) == 3
@@ -587,10 +582,10 @@ class TestBounds:
         first, second, third = (
             asyncio.create_task(sources.fetch(f"s3://shop/{n}", SHOP, MOST)) for n in range(3)
         )
-        await until(lambda: shelf.reading == 1)
+        await wait_until(lambda: shelf.reading == 1)
         second.cancel()
         first.cancel()
-        await until(lambda: [place.key for place in shelf.asked] == ["0", "2"])
+        await wait_until(lambda: [place.key for place in shelf.asked] == ["0", "2"])
         shelf.open.set()
         assert await third == b"2"
         assert first.cancelled()

@@ -38,23 +38,13 @@ from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.redis_server import RedisServer
 from providers.detection import Task
+from tests.support.clocks import NOON, HandClock
 from thresholds.cascade import Cascade, Stage
 from thresholds.shape import ALONE, Shape
 
-NOON = 1_800_000_000.0
 PATIENCE_S = 30.0
 """After which a test fails that waits for what does not come."""
 ROOM = Capacity(photos=100, bytes=10_000)
-
-
-@dataclass
-class Hands:
-    """A clock that is turned by hand."""
-
-    now: float = NOON
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass(frozen=True)
@@ -63,14 +53,14 @@ class Opened:
 
     store: JobStore
     buffer: Buffer
-    clock: Hands
+    clock: HandClock
 
 
 @dataclass(frozen=True)
 class Setting:
     """What a store is opened with."""
 
-    clock: Hands = field(default_factory=Hands)
+    clock: HandClock = field(default_factory=HandClock)
     keep_s: float = 3600.0
     room: Capacity = ROOM
 
@@ -135,7 +125,7 @@ def store(opened: Opened) -> JobStore:
 
 
 @pytest.fixture
-def clock(opened: Opened) -> Hands:
+def clock(opened: Opened) -> HandClock:
     return opened.clock
 
 
@@ -212,19 +202,6 @@ async def claim(buffer: Buffer) -> list[Entry]:
             if entries := await buffer.claim(lane, NOON * 2):
                 return entries
         await asyncio.sleep(0)
-
-
-@pytest.fixture
-def until():
-    """`await until(check)`: returns what the check comes to, once that is true."""
-
-    async def until(check):
-        async with asyncio.timeout(PATIENCE_S):
-            while not (seen := await check()):
-                await asyncio.sleep(0)
-        return seen
-
-    return until
 
 
 @pytest.fixture(scope="session")

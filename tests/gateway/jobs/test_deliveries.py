@@ -4,6 +4,7 @@ import pytest
 
 from gateway.core.errors import BadFormat
 from gateway.store.jobs import WebhookTarget
+from tests.support.waiting import wait_until
 
 HOOK = WebhookTarget("https://shop.example/hook")
 EACH = WebhookTarget("https://shop.example/hook", each_photo=True)
@@ -192,7 +193,7 @@ class TestReplay:
         assert await store.replay([]) == 0
 
 
-async def test_keeps_the_job(opening, make, until):
+async def test_keeps_the_job(opening, make):
     """A job is not forgotten while something of it is still to be delivered."""
     told, silent = make.job(1, hook=HOOK), make.job(1)
     async with opening(keep_s=10) as opened:
@@ -205,7 +206,7 @@ async def test_keeps_the_job(opening, make, until):
             return [job.id for job in (await store.page("shop")).jobs] == [told.id]
 
         async with store.running(opened.buffer):
-            await until(one_left)
+            await wait_until(one_left)
 
 
 async def test_restart(opening, make):

@@ -6,8 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import encoded, number_on, numbered
 from gateway.testing.redis_server import free_port
 from providers.detection import Box, Detection
+from tests.support.waiting import block_until
 
 SECRET = new_secret()
 CONFIG = {
@@ -74,13 +74,6 @@ def receiver() -> Iterator[Client]:
         thread.join()
 
 
-def until(true: Callable[[], bool], within_s: float = 20) -> None:
-    end = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def seen(result: dict) -> int | None:
     return number_on(
         Detection(one["label"], one["score"], Box(**one["box"])) for one in result["detections"]
@@ -132,7 +125,7 @@ def test_guarded(tmp_path, target):
         handed = client.post("/v1/jobs", json={"photos": [{"url": target}]})
         if handed.status_code == 202:
             place = handed.headers["Location"]
-            until(lambda: client.get(place).json()["state"] == "done")
+            block_until(lambda: client.get(place).json()["state"] == "done")
             (result,) = client.get(place).json()["results"]
             unresolved = (
                 target.startswith("http://localhost.")
@@ -158,12 +151,12 @@ def test_killed(tmp_path, receiver):
         place = client.post("/v1/jobs", files=files, data={"webhook": receiver.url}).headers[
             "Location"
         ]
-        until(lambda: client.get(place).json()["settled"] >= 4)
+        block_until(lambda: client.get(place).json()["settled"] >= 4)
         process.kill()
         process.wait()
         process = _started(file, client)
         try:
-            until(lambda: client.get(place).json()["state"] == "done")
+            block_until(lambda: client.get(place).json()["state"] == "done")
             job = client.get(place).json()
             assert receiver.came.wait(20)
         finally:
@@ -185,5 +178,5 @@ def _started(file: Path, client: httpx.Client) -> subprocess.Popen[bytes]:
         except httpx.TransportError:
             return False
 
-    until(answers)
+    block_until(answers)
     return process

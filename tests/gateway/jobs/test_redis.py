@@ -15,6 +15,8 @@ from gateway.store.jobs import State, WebhookTarget
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, connect
 from gateway.store.redis.jobs import ACCEPTED_WITHIN_S, RedisStore
+from tests.support.clocks import ClockAhead
+from tests.support.waiting import wait_until
 
 HOOK = WebhookTarget("https://shop.example/hook", each_photo=True)
 ALL = 1e12
@@ -29,22 +31,12 @@ STANDING = (
 """Keys that are no job's: what the buffer keeps for good, or replicas say of themselves."""
 
 
-class Hands:
-    """A clock that is turned by hand, from now on."""
-
-    def __init__(self):
-        self.ahead = 0.0
-
-    def __call__(self):
-        return time.time() + self.ahead
-
-
 @dataclass
 class Replica:
     store: RedisStore
     buffer: RedisBuffer
     commands: Commands
-    clock: Hands
+    clock: ClockAhead
 
     async def take(self, count=1):
         """So many photos, each from whichever lane it waits in."""
@@ -67,7 +59,7 @@ class Replica:
 
 @asynccontextmanager
 async def replica(server, clock=None, *, rule="retry", room=Capacity()):
-    clock = clock or Hands()
+    clock = clock or ClockAhead()
     commands = Commands(connect(server.url))
     try:
         buffer = RedisBuffer(commands, room, room, clock=clock, rule=rule)
@@ -208,7 +200,7 @@ class TestAccepting:
         assert (await other.store.page("shop")).jobs == []
         with pytest.raises(Busy):
             await other.store.submit(again, make.entries(again), key="k", digest="d")
-        one.clock.ahead += ACCEPTED_WITHIN_S + 1
+        one.clock.ahead_s += ACCEPTED_WITHIN_S + 1
         await other.store.forget()
         assert await keys(other) == []
         assert (
@@ -252,7 +244,7 @@ class TestAccepting:
         job, again = fresh(make, 2), fresh(make, 2)
         with pytest.raises(BufferAway):
             await interrupted(one, before=True).submit(job, make.entries(job), key="k", digest="d")
-        one.clock.ahead += 11
+        one.clock.ahead_s += 11
         assert (
             await other.store.submit(again, make.entries(again), key="k", digest="d")
         ).id == again.id
@@ -266,7 +258,7 @@ class TestAccepting:
 
         class Slow(RedisBuffer):
             async def put(self, entries):
-                one.clock.ahead += 11
+                one.clock.ahead_s += 11
                 await other.store.submit(again, make.entries(again), key="k", digest="d")
                 await super().put(entries)
 
@@ -276,19 +268,19 @@ class TestAccepting:
             await slow.submit(job, make.entries(job), key="k", digest="d")
         assert (await other.buffer.held()).photos == 2
 
-    async def test_after_a_minute(self, two, make, until):
+    async def test_after_a_minute(self, two, make):
         """So it is after a minute, whatever happens."""
         one, other = two
         job = fresh(make, 2)
         with pytest.raises(BufferAway):
             await interrupted(one, after=True).submit(job, make.entries(job))
-        one.clock.ahead += ACCEPTED_WITHIN_S + 1
+        one.clock.ahead_s += ACCEPTED_WITHIN_S + 1
 
         async def listed():
             return (await other.store.page("shop")).jobs
 
         async with other.store.running(other.buffer):
-            await until(listed)
+            await wait_until(listed)
         assert (await other.store.find("shop", job.id)).settled == 0
 
     async def test_client_left(self, two, make):
@@ -301,7 +293,7 @@ class TestAccepting:
         with suppress(asyncio.CancelledError):
             await submitting
         await asyncio.sleep(0.2)  # commands that were sent are done
-        one.clock.ahead += ACCEPTED_WITHIN_S + 1
+        one.clock.ahead_s += ACCEPTED_WITHIN_S + 1
         await other.store.forget()
         held = (await other.buffer.held()).photos
         assert (held, len((await other.store.page("shop")).jobs)) in ((20, 1), (0, 0))
@@ -355,7 +347,7 @@ class TestNothingRemains:
             for due in more:
                 await store.made(due.id)
         assert all(key.startswith("{imgrid}:") for key in await keys(one))
-        one.clock.ahead += 61
+        one.clock.ahead_s += 61
         await other.store.forget()
         assert await keys(one) == []
         assert await store.dead() == []
@@ -376,7 +368,7 @@ class TestNothingRemains:
         (due,) = await store.claim(time.time() + 1, 60, 9)
         await store.failed(due.id, "gone", None)
         assert await store.replay([]) == 1
-        one.clock.ahead += 61
+        one.clock.ahead_s += 61
         await store.forget()
         assert (await store.find("shop", job.id)).state is State.DONE
         await store.made(due.id)
@@ -428,7 +420,7 @@ class TestRedis:
             due = await one.store.claim(time.time() + 1, 60, 9)
             for each in due:
                 await one.store.made(each.id)
-            one.clock.ahead += 61
+            one.clock.ahead_s += 61
             await one.store.forget()
             assert (len(due), await keys(one)) == (3, [])
 

@@ -17,6 +17,7 @@ from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.jobs import State
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.sqlite.jobs import SqliteStore
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ class Watched(MemoryBuffer):
 
 
 class TestFeeding:
-    async def test_window(self, open_store, make, answer, until):
+    async def test_window(self, open_store, make, answer):
         """No more than the window's photos are in the buffer at a time, and all of them come
         through it."""
         store = open_store(window=3)
@@ -83,7 +84,7 @@ class TestFeeding:
             settled = await answer(buffer, 6)
         assert settled == [f"{job.id}-{index}" for job in jobs for index in range(3)]
 
-    async def test_tenants_in_turns(self, open_store, make, until):
+    async def test_tenants_in_turns(self, open_store, make):
         """Tenants share the window, whoever came first and however many photos it has."""
         store = open_store(window=6)
         buffer = MemoryBuffer(Capacity(), keep=store.settle)
@@ -95,14 +96,14 @@ class TestFeeding:
             return len(waiting(buffer)) == 6
 
         async with store.running(buffer):
-            await until(full)
+            await wait_until(full)
             assert Counter(entry.tenant for entry in waiting(buffer)) == {
                 "shop": 2,
                 "one": 2,
                 "two": 2,
             }
 
-    async def test_latecomer(self, open_store, make, until):
+    async def test_latecomer(self, open_store, make):
         """Places that become free go to the tenant that has fewest."""
         store = open_store(window=4)
         buffer = MemoryBuffer(Capacity(), keep=store.settle)
@@ -113,14 +114,14 @@ class TestFeeding:
 
         await store.submit(large, make.entries(large))
         async with store.running(buffer):
-            await until(full)
+            await wait_until(full)
             await store.submit(small, make.entries(small))
             for _ in range(2):
                 await settle_first(buffer, make)
-                await until(full)
+                await wait_until(full)
             assert Counter(entry.tenant for entry in waiting(buffer)) == {"shop": 2, "press": 2}
 
-    async def test_until_they_are_even(self, open_store, make, until):
+    async def test_until_they_are_even(self, open_store, make):
         """Places that become free together make the tenants even, and are shared from there."""
         store = open_store(window=12)
         buffer = MemoryBuffer(Capacity(), keep=store.settle)
@@ -137,9 +138,9 @@ class TestFeeding:
 
         await store.submit(first, make.entries(first))
         async with store.running(buffer):
-            await until(all_of_the_first)
+            await wait_until(all_of_the_first)
             await asyncio.gather(*(store.submit(job, make.entries(job)) for job in (more, other)))
-            await until(full)
+            await wait_until(full)
             assert await held() == {"shop": 6, "press": 6}
 
     async def test_more_tenants_than_places(self, open_store, make, answer):
@@ -163,7 +164,7 @@ class TestFeeding:
         async with store.running(buffer):
             assert len(await answer(buffer, 12)) == 12
 
-    async def test_as_if_they_came_now(self, open_store, make, until):
+    async def test_as_if_they_came_now(self, open_store, make):
         """However long a photo lay in the file, it may wait for company as long as it might
         have."""
         now = 1_800_000_100.0
@@ -176,7 +177,7 @@ class TestFeeding:
             return waiting(buffer)
 
         async with store.running(buffer):
-            (entry,) = await until(fed)
+            (entry,) = await wait_until(fed)
         assert (entry.put_at, entry.due_at, entry.deadline_at) == (now, now + 2, now + 60)
         assert (entry.accepted_at, entry.photo.data) == (job.created_at, b"bytes")
 

@@ -9,6 +9,7 @@ from gateway.core.errors import BadFormat, Busy, Conflict, NotFound
 from gateway.core.model import Outcome, Size
 from gateway.store.buffer import Capacity
 from gateway.store.jobs import KEY_LASTS_S, State, WebhookTarget
+from tests.support.waiting import wait_until
 
 HOOK = WebhookTarget("https://shop.example/hook")
 
@@ -276,7 +277,7 @@ class TestPage:
 
 
 class TestRunning:
-    async def test_finishes(self, opened, make, answer, until):
+    async def test_finishes(self, opened, make, answer):
         """While it runs, photos of accepted jobs come into the buffer, and what is settled there
         becomes results."""
         early, late = make.job(2), make.job(3)
@@ -289,7 +290,7 @@ class TestRunning:
             found = await opened.store.find("shop", job.id)
             assert (found.state, found.billed) == (State.DONE, job.photos / 4)
 
-    async def test_withdrawn(self, opened, make, until):
+    async def test_withdrawn(self, opened, make):
         """Photos of an aborted job leave the buffer."""
         job = make.job(4)
         await opened.store.submit(job, make.entries(job))
@@ -301,9 +302,9 @@ class TestRunning:
             return not await held()
 
         async with opened.store.running(opened.buffer):
-            await until(held)
+            await wait_until(held)
             await opened.store.abort("shop", job.id)
-            await until(empty)
+            await wait_until(empty)
 
     async def test_restart(self, opening, make, answer):
         """What was accepted and not settled when a process ended is finished by the next one, and
@@ -319,7 +320,7 @@ class TestRunning:
             assert (await opened.store.find("shop", job.id)).state is State.DONE
             assert [each.number for each in await opened.store.results(job.id)] == [1, 2, 3]
 
-    async def test_forgets_a_key(self, opening, make, until):
+    async def test_forgets_a_key(self, opening, make):
         """A job is forgotten with its key, unless that is another job's by then."""
         first, second, other = make.job(1), make.job(1), make.job(1)
         refused = {0: BadFormat("no")}
@@ -334,11 +335,11 @@ class TestRunning:
                 return len((await store.page("shop")).jobs) == 1
 
             async with store.running(opened.buffer):
-                await until(one_left)
+                await wait_until(one_left)
             assert (await store.submit(first, [], refused, key="k", digest="d")).id == second.id
             assert (await store.submit(other, [], refused, key="l", digest="e")).id == other.id
 
-    async def test_forgets(self, opening, make, until):
+    async def test_forgets(self, opening, make):
         """Jobs that ended long ago are forgotten, with their results; those that run are not,
         however old."""
         old, running, fresh = make.job(1), make.job(1), make.job(1)
@@ -354,7 +355,7 @@ class TestRunning:
                 return len((await store.page("shop")).jobs) == 2
 
             async with store.running(opened.buffer):
-                await until(two_left)
+                await wait_until(two_left)
             assert [job.id for job in (await store.page("shop")).jobs] == [fresh.id, running.id]
             assert await store.results(old.id) == []
 

@@ -25,6 +25,7 @@ from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.detection import Box, Detection, Task
 from providers.errors import Unavailable
 from providers.prices import Price
+from tests.support.waiting import wait_until
 from thresholds.cascade import Cascade, Promise, Stage
 from thresholds.shape import ALONE, Shape
 
@@ -54,11 +55,6 @@ def tiny():
 def dark():
     """One that is as good as black where it is small: nothing is told from its paper but alone."""
     return photo(drawn((320, 320), Block("blue", 150, 40, 170, 280)))
-
-
-async def until(true):
-    while not true():
-        await asyncio.sleep(0)
 
 
 class World:
@@ -102,8 +98,7 @@ class World:
         flow = self.parts.pipeline.scheduler
         asked = [flow.answer([kind()], self.route, ANN, variant=self.level) for _ in range(photos)]
         outcomes = [outcome for (outcome,) in await asyncio.gather(*asked)]
-        while len(self.compared) < before + photos:
-            await asyncio.sleep(0.001)
+        await wait_until(lambda: len(self.compared) >= before + photos)
         return outcomes
 
     async def holds(self, photos):
@@ -289,7 +284,7 @@ class Bench:
         for event in events:
             self.watcher(event)
         working = asyncio.create_task(self.watcher.run())
-        await until(self.watcher._waiting.empty)
+        await wait_until(self.watcher._waiting.empty)
         for _ in range(5):
             await asyncio.sleep(0)
         working.cancel()
@@ -440,7 +435,7 @@ class TestHarmless:
         async with world(eye) as each:
             flow = each.parts.pipeline.scheduler
             first = asyncio.create_task(flow.answer([ordinary()], each.route, ANN, variant="exact"))
-            await until(lambda: eye.calls)
+            await wait_until(lambda: eye.calls)
             watched = asyncio.create_task(flow.watch(tiny(), Way(each.route, "exact"), ANN))
             await each.holds(2)
             second = asyncio.create_task(
@@ -467,7 +462,7 @@ class TestHarmless:
         async with world(eye) as each:
             for _ in range(AT_ONCE):
                 each.parts.pipeline.drift_monitor(settled(CAT, route=each.route))
-            await until(lambda: eye.calls == AT_ONCE)
+            await wait_until(lambda: eye.calls == AT_ONCE)
             began = asyncio.get_running_loop().time()
             asyncio.get_running_loop().call_later(0.3, gate.set)
         assert asyncio.get_running_loop().time() - began < 5

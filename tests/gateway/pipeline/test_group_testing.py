@@ -50,6 +50,7 @@ from providers.detection import WHOLE, Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from providers.prices import Price
 from providers.shapes import find
+from tests.support.waiting import wait_until
 from thresholds.cascade import Cascade, Stage
 from thresholds.rules import onward
 from thresholds.rules.clean import Rule
@@ -200,11 +201,6 @@ async def running(
         loop.cancel()
         await asyncio.gather(loop, return_exceptions=True)
         studio.close()
-
-
-async def until(true: Callable[[], object]) -> None:
-    while not true():
-        await asyncio.sleep(0.001)
 
 
 def labels(outcomes: Iterable[Outcome]) -> list[list[str]]:
@@ -485,7 +481,7 @@ class TestProperties:
                     assert isinstance(outcome.error, BadFormat | BilledUnknown) or labels(
                         [outcome]
                     ) == [own]
-            await until(lambda: not bench.flow._canvases and not bench.flow._errands)
+            await wait_until(lambda: not bench.flow._canvases and not bench.flow._errands)
             assert await bench.billed() == pytest.approx(answered)
             assert await bench.buffer.held() == Occupancy()
             assert bench.flow._studio._started == {}
@@ -677,13 +673,13 @@ class TestTrouble:
         provider = eye(gate=gate)
         async with running(provider, moderation("2x2", "2x1")) as bench:
             asking = [asyncio.create_task(bench.ask(bad())) for _ in range(4)]
-            await until(lambda: provider.under_way)
+            await wait_until(lambda: provider.under_way)
             for each in asking:
                 each.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
-            await until(lambda: not bench.flow._waiters and not bench.flow._errands)
+            await wait_until(lambda: not bench.flow._waiters and not bench.flow._errands)
             gate.set()
-            await until(lambda: not bench.flow._canvases)
+            await wait_until(lambda: not bench.flow._canvases)
             assert provider.calls == 1
 
     async def test_half_left(self):
@@ -815,7 +811,7 @@ class TestTold:
         watcher(Settled(entry, Outcome(entry.photo), 0.1))  # without a list it is no group's
         watcher(Settled(replace(entry, only_labels=("red",)), Outcome(entry.photo), 0.1))
         watching = asyncio.create_task(watcher.run())
-        await until(lambda: told.of(Compared))
+        await wait_until(lambda: told.of(Compared))
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         (compared,) = told.of(Compared)

@@ -23,6 +23,7 @@ from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded, number_on, numbered
 from gateway.testing.redis_server import RedisServer
 from providers.detection import Box, Detection
+from tests.support.waiting import block_until
 
 ROUTE = {
     "task": "objects",
@@ -127,10 +128,7 @@ def test_watched(replica):
         told = [client.get("/v1/routes").json()["routes"][0]["agreement"] for client in clients]
         return sum(each["photos"] for each in told if each)
 
-    end = time.monotonic() + 30
-    while compared() < 4:
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    block_until(lambda: compared() >= 4)
     usage = clients[0].get("/v1/usage").json()
     assert (usage["photos"], usage["answered"], usage["billed_images"]) == (4, 4, 5)
 
@@ -165,10 +163,10 @@ def test_redis_away(replica, own_server, kind):
             asked(client)
             assert time.monotonic() - began < 2
         assert client.get("/healthz").status_code == 200
-        reply = _until(lambda: client.get("/readyz"), 503)
+        reply = block_until(lambda: answered_with(client, 503))
         assert "buffer" in reply.json()["problems"]
         assert client.get("/metrics").status_code == 200
-    _until(lambda: client.get("/readyz"), 200)
+    block_until(lambda: answered_with(client, 200))
     assert client.post("/v1/detect", content=PHOTO).status_code == 200
 
 
@@ -195,12 +193,10 @@ def rekognition(client: httpx.Client) -> None:
     sdk.close()
 
 
-def _until(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
-    end = time.monotonic() + 15
-    while (reply := ask()).status_code != status:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return reply
+def answered_with(client: httpx.Client, status: int) -> httpx.Response | None:
+    """What `/readyz` answers, if that is the status."""
+    reply = client.get("/readyz")
+    return reply if reply.status_code == status else None
 
 
 @pytest.mark.parametrize("kind", ["paused", "killed"])
@@ -209,8 +205,7 @@ def test_waiting_when_redis_goes(replica, own_server, kind):
     client = replica()
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(client.post, "/v1/detect", content=PHOTO)
-        while not client.get("/metrics").text.count("imgrid_buffer_photos 1.0"):
-            time.sleep(0.02)
+        block_until(lambda: "imgrid_buffer_photos 1.0" in client.get("/metrics").text)
         with outage(own_server, kind):
             began = time.monotonic()
             reply = asking.result(timeout=10)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -42,6 +42,7 @@ from providers.base import Limits, Picture, Provider
 from providers.detection import Box, Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from providers.prices import Price
+from tests.support.waiting import wait_until
 from thresholds.cascade import Cascade, Stage
 from thresholds.rules import always, imgrid
 
@@ -86,7 +87,7 @@ class Bench:
 
     async def is_empty(self) -> None:
         """Nothing of any photo is held anywhere, once the errands of those that left are done."""
-        await until(lambda: not self.flow._errands)
+        await wait_until(lambda: not self.flow._errands)
         assert await self.buffer.held() == Occupancy()
         assert await self.buffer.waiting() == {}
         assert (self.flow._waiters, self.flow._troubles) == ({}, {})
@@ -95,13 +96,6 @@ class Bench:
     @property
     def shapes(self) -> list[str]:
         return [str(asked.layout.shape) for asked in self.told.of(CanvasAnswered)]
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Returns soon after something has come true."""
-    while not true():
-        await asyncio.sleep(0.001)
-    await asyncio.sleep(0.001)
 
 
 def served(
@@ -278,7 +272,7 @@ class TestGathering:
             (fine, other) = await asyncio.gather(
                 *(bench.ask(block("red"), route="fine") for _ in range(2))
             )
-            await until(lambda: sum(each.done() for each in coarse) == 2)
+            await wait_until(lambda: sum(each.done() for each in coarse) == 2)
             early = [each.result() for each in coarse if each.done()]
             assert [labels(outcome) for (outcome,) in (fine, other, *early)] == [["red"]] * 2 + [
                 ["blue"]
@@ -717,7 +711,7 @@ class TestUpstream:
         async with running(provider, served("1x1")) as bench:
             asking = asyncio.gather(*(bench.ask(block("red")) for _ in range(7)))
             await bench.holds(7)
-            await until(lambda: provider.under_way == 2)
+            await wait_until(lambda: provider.under_way == 2)
             await asyncio.sleep(0.05)
             assert provider.under_way == 2
             gate.set()
@@ -755,10 +749,10 @@ class TestLeaving:
         provider = ScriptedProvider(errors=[Throttled("slow down", 0.05)] * 9)
         async with running(provider, served("1x1")) as bench:
             asking = asyncio.create_task(bench.ask(block("red")))
-            await until(lambda: provider.calls == 1)
+            await wait_until(lambda: provider.calls == 1)
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
-            await until(lambda: not bench.flow._canvases)
+            await wait_until(lambda: not bench.flow._canvases)
             assert provider.calls == 1
 
     async def test_while_waiting(self):
@@ -780,7 +774,7 @@ class TestLeaving:
             asking = [
                 asyncio.create_task(bench.ask(block(c))) for c in ("red", "green", "blue", "cyan")
             ]
-            await until(lambda: provider.under_way == 1)
+            await wait_until(lambda: provider.under_way == 1)
             asking[0].cancel()
             await asyncio.gather(asking[0], return_exceptions=True)
             await bench.holds(3)
@@ -794,7 +788,7 @@ class TestLeaving:
         large = encoded(drawn((3000, 3000), Block("red", 500, 500, 2500, 2500)), "JPEG")
         async with running(ScriptedProvider(), served("2x2"), threads=1) as bench:
             asking = [asyncio.create_task(bench.ask(photo(large))) for _ in range(4)]
-            await until(lambda: len(bench.flow._canvases) == 1)
+            await wait_until(lambda: len(bench.flow._canvases) == 1)
             asking[-1].cancel()
             assert [labels(*await one) for one in asking[:3]] == [["red"]] * 3
             await asyncio.gather(asking[-1], return_exceptions=True)
@@ -824,13 +818,13 @@ class TestLeaving:
         ) as bench:
             photos = [block("red", (320, 160), side) for side in (120, 120, 120, 20)]
             asking = [asyncio.create_task(bench.ask(one)) for one in photos]
-            await until(lambda: provider.under_way == 1)
+            await wait_until(lambda: provider.under_way == 1)
             gate.set()
             for _ in range(steps):
                 await asyncio.sleep(0)
             asking[3].cancel()
             await asyncio.gather(*asking, return_exceptions=True)
-            await until(lambda: not bench.flow._canvases)
+            await wait_until(lambda: not bench.flow._canvases)
             await bench.is_empty()
 
     async def test_busy(self):

@@ -25,6 +25,7 @@ from gateway.testing.pictures import encoded, number_on, numbered, photo
 from gateway.testing.provider import ScriptedProvider, about
 from providers.detection import Task
 from providers.errors import Misconfigured, Unavailable
+from tests.support.waiting import wait_until
 from thresholds.cascade import Cascade, Stage
 
 ANN, CROWD = Tenant("ann", "ann"), Tenant("crowd", "crowd")
@@ -110,19 +111,13 @@ async def running(
         studio.close()
 
 
-async def held_up(provider: ScriptedProvider) -> None:
-    """Returns when the provider is busy, so that everything else has to wait."""
-    while not provider.under_way:
-        await asyncio.sleep(0.001)
-
-
 async def test_clients_before_jobs():
     """A client that waits goes before all the jobs that came earlier."""
     gate = asyncio.Event()
     provider = ScriptedProvider(introduced=about(concurrency=1), gate=gate)
     async with running(provider) as bench:
         await bench.job(40)
-        await held_up(provider)
+        await wait_until(lambda: provider.under_way)
         asking = asyncio.create_task(bench.ask(ANN))
         await asyncio.sleep(0.1)
         gate.set()
@@ -137,7 +132,7 @@ async def test_jobs_fill_the_grid():
     provider = ScriptedProvider(introduced=about(concurrency=1), gate=gate)
     async with running(provider) as bench:
         await bench.job(7, ANN)
-        await held_up(provider)
+        await wait_until(lambda: provider.under_way)
         asking = asyncio.create_task(bench.ask(ANN))
         await asyncio.sleep(0.1)
         gate.set()
@@ -156,7 +151,7 @@ async def test_tenants_take_turns(pool):
     ann, crowd = (replace(tenant, pool=pool or tenant.pool) for tenant in (ANN, CROWD))
     async with running(provider, "2x2") as bench:
         waiting = asyncio.create_task(bench.ask(crowd, 2000))
-        await held_up(provider)
+        await wait_until(lambda: provider.under_way)
         asking = asyncio.create_task(bench.ask(ann))
         await asyncio.sleep(0.1)
         gate.set()
@@ -172,7 +167,7 @@ async def test_jobs_take_turns():
     provider = ScriptedProvider(introduced=about(concurrency=1), gate=gate)
     async with running(provider) as bench:
         await bench.job(400)
-        await held_up(provider)
+        await wait_until(lambda: provider.under_way)
         late = bench.flow.entry(photo(NUMBER_42), Way(bench.route), ANN, job="other", index=1000)
         await bench.buffer.put([late])
         await asyncio.sleep(0.1)
@@ -239,7 +234,7 @@ async def test_drain_ends():
     provider = ScriptedProvider(gate=asyncio.Event())
     async with running(provider) as bench:
         await bench.job(4)
-        await held_up(provider)
+        await wait_until(lambda: provider.under_way)
         await bench.flow.drain(0.2)
         await asyncio.sleep(0.01)
         assert not provider.under_way
@@ -257,7 +252,7 @@ async def test_no_room_to_fetch():
     provider = ScriptedProvider(introduced=about(concurrency=1), gate=gate)
     async with running(provider, "1x1", fetch, fetch_below_bytes=len(NUMBER_42)) as bench:
         await bench.job(1)
-        await held_up(provider)
+        await wait_until(lambda: provider.under_way)
         url = RemotePhoto("url", "https://shop.example/42.png")
         await bench.buffer.put([bench.flow.entry(url, Way(bench.route), CROWD, job="job", index=1)])
         await asyncio.sleep(0.2)

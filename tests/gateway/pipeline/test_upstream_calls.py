@@ -35,6 +35,7 @@ from providers.call_limits import BreakerOptions, Calls
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from providers.prices import Price
+from tests.support.waiting import wait_until
 from thresholds.cascade import Cascade, Stage
 from thresholds.rules import clean, imgrid
 from thresholds.shape import Shape
@@ -75,8 +76,7 @@ class Bench:
         await self.buffer.put(entries)
 
     async def results(self, count: int) -> Sequence[Outcome]:
-        while len(self.kept) < count:
-            await asyncio.sleep(0.005)
+        await wait_until(lambda: len(self.kept) >= count)
         return list(self.kept.values())
 
     @property

@@ -32,6 +32,7 @@ from gateway.jobs.webhooks.deliverer import (
 )
 from gateway.security.egress import EgressGuard, FetchFailed, UrlRefused
 from gateway.store.jobs import Delivery
+from tests.support.waiting import wait_until
 
 SECRET = signing.PREFIX + base64.b64encode(bytes(range(32))).decode()
 OTHER = signing.new_secret()
@@ -116,13 +117,8 @@ class Bench:
     seen: list[WebhookAttempted]
     now: float = START
 
-    async def until(self, done):
-        async with asyncio.timeout(20):
-            while not done():
-                await asyncio.sleep(0.002)
-
     async def attempts(self, count):
-        await self.until(lambda: len(self.seen) >= count)
+        await wait_until(lambda: len(self.seen) >= count)
         return self.seen
 
     async def quiet(self):
@@ -521,7 +517,7 @@ async def test_body_away():
         return b"{}"
 
     async with running(Posted(200), delivery(), body=body) as bench:
-        await bench.until(lambda: not fails)
+        await wait_until(lambda: not fails)
         assert bench.store.waiting["d1"].attempts == 0
         bench.turn(61)
         assert (await bench.attempts(1))[0].result is DeliveryResult.DELIVERED
@@ -540,7 +536,7 @@ async def test_not_written_down(caplog):
 
     post = Posted(200)
     async with running(post, delivery(), store=Forgetful()) as bench:
-        await bench.until(lambda: post.sent)
+        await wait_until(lambda: post.sent)
         bench.turn(61)
         await bench.attempts(1)
     assert [headers["webhook-id"] for _, _, headers in post.sent] == ["d1", "d1"]
@@ -556,7 +552,7 @@ async def test_observer_fails():
     async with running(
         Posted(200), delivery("d1"), delivery("d2"), events=Events([observe])
     ) as bench:
-        await bench.until(lambda: len(bench.store.taken) == 2)
+        await wait_until(lambda: len(bench.store.taken) == 2)
 
 
 async def test_cancelled():
@@ -629,12 +625,12 @@ async def test_receiver_that_hangs():
         fine = [delivery(f"q{number}", quick.url, due_at=START + 0.5) for number in range(200)]
         pace = replace(QUICK, concurrency=64)
         async with running(post, *stuck, *fine, pace=pace) as bench:
-            await bench.until(lambda: hanging.knocked == 8)
+            await wait_until(lambda: hanging.knocked == 8)
             bench.turn(1)
-            await bench.until(lambda: len(quick.got) == 200)
+            await wait_until(lambda: len(quick.got) == 200)
             assert (hanging.knocked, hanging.got) == (8, [])
             hanging.opened.set()
-            await bench.until(lambda: len(hanging.got) >= 64)
+            await wait_until(lambda: len(hanging.got) >= 64)
 
 
 async def test_many_receivers_that_hang():
@@ -654,10 +650,10 @@ async def test_many_receivers_that_hang():
     ]
     pace = replace(QUICK, concurrency=32, per_host=2)
     async with running(post, *slow, pace=pace) as bench:
-        await bench.until(lambda: sum(turns.values()) == 20)
+        await wait_until(lambda: sum(turns.values()) == 20)
         bench.store.waiting["q"] = delivery("q", "http://quick.example/")
         bench.deliverer.wake()
-        await bench.until(lambda: bench.store.taken == ["q"])
+        await wait_until(lambda: bench.store.taken == ["q"])
         assert set(turns.values()) == {1, 2}
         opened.set()
 
@@ -675,14 +671,14 @@ async def test_too_late_for_its_lease():
     async with running(
         post, delivery("a"), delivery("b"), pace=replace(QUICK, per_host=1)
     ) as bench:
-        await bench.until(lambda: sent == ["a"])
+        await wait_until(lambda: sent == ["a"])
         bench.now += DeliveryPace().max_wait_s + 1
         opened.set()
-        await bench.until(lambda: bench.store.taken == ["a"])
+        await wait_until(lambda: bench.store.taken == ["a"])
         await bench.quiet()
         assert sent == ["a"]
         bench.turn(60)
-        await bench.until(lambda: bench.store.taken == ["a", "b"])
+        await wait_until(lambda: bench.store.taken == ["a", "b"])
         assert sent == ["a", "b"]
 
 
@@ -727,5 +723,5 @@ async def test_tenant_of_many_hosts():
     fine = [delivery(f"q{n}", "http://quick.example/", due_at=START + 0.5) for n in range(10)]
     async with running(post, *slow, *fine, pace=replace(QUICK, concurrency=16)) as bench:
         bench.turn(1)
-        await bench.until(lambda: sum("quick" in url for url in made) == 10)
+        await wait_until(lambda: sum("quick" in url for url in made) == 10)
         opened.set()
