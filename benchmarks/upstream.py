@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from providers.shapes import find
+from providers.shapes import shapes_on
 
 
 def load(shared: Path, name: str = "vision_upstream") -> ModuleType:
@@ -31,7 +31,7 @@ def load(shared: Path, name: str = "vision_upstream") -> ModuleType:
 
 def see(image: Image.Image) -> list[tuple[str, float, tuple[float, float, float, float]]]:
     """What is drawn, in the form of the stand-in's own detector."""
-    return [(each.label, each.score, tuple(each.box)) for each in find(image)]  # type: ignore[misc]
+    return [(each.label, each.score, tuple(each.box)) for each in shapes_on(image)]  # type: ignore[misc]
 
 
 def server(module: ModuleType, port: int, parallel: int, hang_s: float) -> Any:

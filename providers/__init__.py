@@ -1,2 +1,2 @@
-"""Providers: each answers one picture with detections. Found by the entry points
-`imgrid.providers`."""
+"""Providers: each answers one picture with detections. The entry points `imgrid.providers` name
+them."""

@@ -1,8 +1,8 @@
-"""What every provider speaks: a picture in, detections out.
+"""The contract of providers: a picture in, detections out.
 
-A provider knows nothing of grids and thresholds. It is asked about one picture, answers with what
-it sees in it, and tells the world beforehand what it can be asked (`About`). Each lives in a file
-of its own named after its `kind`.
+A provider knows nothing of grids and thresholds. It gets one picture and returns what it detects.
+Before any call, its `About` says what it can be asked. Each lives in a module or folder named after
+its `kind`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Literal, Protocol, runtime_checkable
 
 from PIL import Image
 
-from providers.call_limits import Calls
+from providers.call_limits import CallLimits
 from providers.detection import Detection, Task, Vocabulary
 from providers.prices import Price
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a provider is asked about: encoded bytes or RGB pixels, as its `About.wants` says.
+    """One picture for a provider: encoded bytes or RGB pixels, as its `About.wants` says.
 
-    `hops` is how many gateways asked another about it before this one did.
+    `hops` counts the gateways that the request has come through.
     """
 
     width_px: int
@@ -34,7 +34,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an API takes: bytes of one picture, its sides and pixels, and its formats in Pillow's
+    """The pictures an API accepts: their bytes, sides and pixels, and their formats in Pillow's
     names.
 
     `turned` are the formats whose EXIF orientation counts. TIFF is never among them: its
@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What can be said of a provider before it is asked."""
+    """The properties of a provider, known before it is asked."""
 
     name: str
     kind: str
@@ -60,38 +60,36 @@ class About:
     limits: Limits = Limits()
     price: Price = Price()
     prices: Mapping[Task, Price] = field(default_factory=dict)
-    """Of the tasks that cost something else than `price`."""
+    """Prices of the tasks that do not cost `price`."""
     extras: Mapping[str, Price] = field(default_factory=dict)
-    """What EXTRAS can say, by the vendor's own names, and what each of it costs."""
+    """The features that EXTRAS can name, in the vendor's words, and the price of each."""
     own_limits: Mapping[Task, Limits] = field(default_factory=dict)
-    """Of the tasks that take something else than `limits`."""
+    """Limits of the tasks to which `limits` does not apply."""
     canvas_px: tuple[int, int] = (1280, 1280)
     concurrency: int = 8
-    calls: Calls = Calls()
+    calls: CallLimits = CallLimits()
     most: Mapping[Task, int] = field(default_factory=dict)
-    """How many detections an answer holds at most, however many more there are on the picture, and
-    whosever photos are on it: words of TEXT, persons of EQUIPMENT, and of the other tasks whatever
-    the answer consists of."""
+    """The most detections that one answer can hold, for all photos on the picture together: words
+    of TEXT, persons of EQUIPMENT, and whatever an answer consists of for other tasks."""
     applies_exif: bool = False
-    """True where JPEGs are turned upright by their EXIF before they are looked at."""
+    """True if the provider turns JPEGs upright by their EXIF before it looks at them."""
     vocabulary: Vocabulary = ""
-    """Whose names its labels are; they are translated for clients who expect another's."""
+    """The vocabulary of the labels. They are translated for clients of another vendor's API."""
 
     def price_of(self, task: Task, wanted: Sequence[str] = ()) -> Price:
-        """What a picture costs that is asked about for that task; of EXTRAS all that is wanted,
-        each of it once."""
+        """The price of one picture for a task. For EXTRAS, the prices of all features in `wanted`
+        are added; each feature counts once."""
         if task != Task.EXTRAS:
             return self.prices.get(task, self.price)
-        return Price.together(
-            [self.extras.get(name, self.price) for name in dict.fromkeys(map(feature, wanted))]
-        )
+        names = dict.fromkeys(map(feature_name, wanted))
+        return Price.total([self.extras.get(name, self.price) for name in names])
 
     def limits_of(self, task: Task) -> Limits:
-        """What may be sent for that task."""
+        """The limits of pictures for a task."""
         return self.own_limits.get(task, self.limits)
 
     def for_task(self, task: Task) -> About:
-        """The same as it is for that task alone: with its limits, and canvases within them."""
+        """These properties narrowed to one task: its limits, and a canvas size within them."""
         if task not in self.own_limits:
             return self
         limits = self.own_limits[task]
@@ -99,14 +97,14 @@ class About:
         return replace(self, limits=limits, own_limits={}, canvas_px=(width, height))
 
 
-def feature(item: str) -> str:
-    """The vendor's name of what an item of `wanted` asks for, without the options behind its
-    "?"."""
+def feature_name(item: str) -> str:
+    """The vendor's name of the feature that an item of `wanted` asks for, without the options
+    behind "?"."""
     return item.partition("?")[0]
 
 
 class Provider(Protocol):
-    """Answers one picture."""
+    """Answers one picture at a time; calls may overlap."""
 
     @property
     def about(self) -> About: ...
@@ -114,33 +112,33 @@ class Provider(Protocol):
     async def detect(
         self, picture: Picture, task: Task, wanted: Sequence[str] = ()
     ) -> Sequence[Detection]:
-        """All that is seen, in any order; boxes are fractions of the picture and may reach outside
+        """All detections, in any order. Boxes are fractions of the picture and may reach outside
         it.
 
-        `wanted` is for EXTRAS: the vendor's own names of what to say. Of each comes one detection
-        with that name for its label, the box WHOLE, and the vendor's own words, as JSON has them,
-        for `details`.
+        `wanted` is for EXTRAS: the features to return, by the vendor's names. Each gives one
+        detection, with the feature's name as label, the box WHOLE, and the vendor's JSON in
+        `details`.
 
-        Raises one of the `ProviderError`s and nothing else.
+        Raises a `ProviderError` and nothing else.
         """
         ...
 
     async def ready(self) -> None:
-        """Returns if the provider could be asked now, without asking anything that is billed; else
-        raises."""
+        """Returns if the provider could be asked now, else raises a `ProviderError`. It makes no
+        billed call."""
         ...
 
     async def close(self) -> None:
-        """Gives back what the provider holds."""
+        """Releases threads and connections. May be called again."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardCall:
-    """A client's whole call, as the vendor is to get it.
+    """A client's whole call, to be forwarded to the vendor.
 
-    `target` is what the vendor calls it: an operation of Rekognition's ("CompareFaces"), a path of
-    Google's ("/v1/files:annotate") or what stands behind `/computervision/` in Azure's
+    `target` is the vendor's name of the call: an operation of Rekognition ("CompareFaces"), a path
+    of Google's ("/v1/files:annotate"), or the part after `/computervision/` of Azure's
     ("imageanalysis:analyze").
     """
 
@@ -153,7 +151,7 @@ class ForwardCall:
 
 @dataclass(frozen=True, slots=True)
 class ForwardReply:
-    """What the vendor answered, be it an error; `headers` are those that clients go by, in lower
+    """The vendor's response, errors included. `headers` are those that clients use, in lower
     case."""
 
     status: int
@@ -163,13 +161,13 @@ class ForwardReply:
 
 @runtime_checkable
 class Forwarder(Protocol):
-    """A provider that can hand a client's call on to its vendor."""
+    """A provider that can forward a client's call to its vendor."""
 
     async def forward(self, call: ForwardCall) -> ForwardReply:
-        """The vendor's answer to the call, sent once with the gateway's credentials in place of the
-        client's.
+        """The vendor's response to the call, sent once with the gateway's credentials in place of
+        the client's.
 
-        Raises PictureRefused where the target is none of the vendor's, and NoAnswer or Unavailable
-        where no answer came; what the vendor itself refuses is an answer.
+        A refusal by the vendor is a response too. Raises PictureRefused if the vendor has no such
+        target, and NoAnswer or Unavailable if no response came.
         """
         ...

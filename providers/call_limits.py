@@ -1,4 +1,4 @@
-"""How often a provider may be called, and when it is left alone."""
+"""The limits on calls to a provider: their rate, and the circuit breaker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class BreakerOptions(BaseModel):
-    """When a provider that fails is left alone for a while."""
+    """Settings of the circuit breaker: when it opens, and for how long."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -22,7 +22,7 @@ class BreakerOptions(BaseModel):
     max_open_ms: float = Field(60_000, gt=0, description="and at most so long")
 
     @model_validator(mode="after")
-    def _grows(self) -> BreakerOptions:
+    def _check_order(self) -> BreakerOptions:
         if self.max_open_ms < self.open_ms:
             raise ValueError(
                 f"max_open_ms ({self.max_open_ms:g}) must be at least open_ms ({self.open_ms:g})"
@@ -31,9 +31,8 @@ class BreakerOptions(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
-    """How a provider may be called: so many times a second, None as often as one likes; and when it
-    is left alone, None never."""
+class CallLimits:
+    """Calls per second (None: no limit) and the circuit breaker (None: it never opens)."""
 
     rate_per_s: float | None = None
     breaker: BreakerOptions | None = None

@@ -1,20 +1,20 @@
-"""What a provider answers: detections with boxes, landmarks and vocabularies."""
+"""Tasks, and the detections that answer them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
 
 class Task(StrEnum):
-    """What can be asked about a photo.
+    """A question about a photo.
 
-    Those of `BOXED` answer with boxes, which can be taken apart by photo. LABELS and MODERATION
-    judge a whole picture: a canvas can only be cleared of what was not seen on it, and what was is
-    asked about in smaller groups. EXTRAS is what a vendor alone can say, named one by one as
-    `wanted`: always about one photo, and handed on as it came.
+    Answers to the tasks of `BOXED` have boxes, so the detections on a canvas can be sorted by
+    photo. LABELS and MODERATION judge a whole picture: a canvas without a finding clears all its
+    photos, and one with a finding is asked again in smaller groups. EXTRAS are features of one
+    vendor, named in `wanted`: always about one photo, and returned as they came.
     """
 
     OBJECTS = "objects"
@@ -33,7 +33,7 @@ BOXED = frozenset(Task) - {Task.LABELS, Task.MODERATION, Task.EXTRAS}
 
 
 Vocabulary = Literal["", "coco", "rekognition", "google", "azure"]
-"""Whose names labels are; "": unknown."""
+"""The vocabulary that labels are taken from; "" if unknown."""
 
 
 class Box(NamedTuple):
@@ -46,7 +46,7 @@ class Box(NamedTuple):
 
     @property
     def area(self) -> float:
-        """Share of the picture, 0 for an empty box."""
+        """The box's share of the picture, 0 for an empty box."""
         return max(self.x1 - self.x0, 0.0) * max(self.y1 - self.y0, 0.0)
 
     @property
@@ -54,16 +54,22 @@ class Box(NamedTuple):
         return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
 
     def clip(self) -> Box:
-        """The part of the box that lies inside the picture; its area is 0 where none does."""
+        """The part of the box inside the picture. Its area is 0 if there is none."""
         return Box(*(min(max(side, 0.0), 1.0) for side in self))
+
+    @classmethod
+    def around(cls, points: Iterable[tuple[float, float]]) -> Box:
+        """The smallest box that holds all points (x, y). Raises ValueError if there are none."""
+        xs, ys = zip(*points, strict=True)
+        return cls(min(xs), min(ys), max(xs), max(ys))
 
 
 WHOLE = Box(0.0, 0.0, 1.0, 1.0)
-"""The box of what is true of a picture and lies nowhere on it."""
+"""The box of a detection that is true of the whole picture and has no place on it."""
 
 
 class Landmark(NamedTuple):
-    """A named point, such as an eye's: fractions of a picture; `z` is a depth in the unit of
+    """A named point, such as an eye, in fractions of a picture. `z` is a depth in the unit of
     `x`."""
 
     name: str
@@ -74,12 +80,11 @@ class Landmark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One thing seen: for text the label is what was read.
+    """One detected thing. For text, the label is the text.
 
     `key` and `parent` tie parts to a whole: a word's `parent` is the `key` of its line, a helmet's
-    that of who wears it. `details` is whatever else the provider said of it, kept for dialects that
-    can pass it on; nothing in it is a place on the picture, for it is not mapped from canvas to
-    photo.
+    that of the person. `details` holds everything else that the provider returned, for dialects
+    that can pass it on. It holds no coordinates, because it is not mapped from canvas to photo.
     """
 
     label: str
@@ -89,7 +94,5 @@ class Detection:
     polygon: tuple[tuple[float, float], ...] = ()
     key: int | None = None
     parent: int | None = None
-    details: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # Python 3.11 takes no mapping as a default
+    details: Mapping[str, Any] = field(default_factory=dict)  # no mapping may be a default
     landmarks: tuple[Landmark, ...] = ()

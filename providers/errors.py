@@ -1,18 +1,26 @@
-"""What can go wrong with a provider."""
+"""The errors of providers. Each says what the gateway may do next:
+
+ProviderError
+├── PictureRefused    the picture is at fault
+├── Throttled         wait, then try again
+├── Unavailable       try again
+├── NoAnswer          may be billed: try again only if the configuration allows it
+└── Misconfigured     fails until the operator changes something
+"""
 
 from __future__ import annotations
 
 
 class ProviderError(Exception):
-    """Something went wrong upstream. Nothing was billed unless a subclass says otherwise."""
+    """A call failed. Nothing was billed unless a subclass says otherwise."""
 
 
 class PictureRefused(ProviderError):
-    """The provider will not look at this picture, now or later; another picture may pass."""
+    """The provider will never accept this picture; another one may pass."""
 
 
 class Throttled(ProviderError):
-    """Too many requests; `retry_after_s` where the provider said how long to wait."""
+    """Too many requests. `retry_after_s` is the wait the provider asked for, if it did."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -20,13 +28,13 @@ class Throttled(ProviderError):
 
 
 class Unavailable(ProviderError):
-    """A passing fault: an internal error, no connection."""
+    """A temporary fault: an internal error, no connection."""
 
 
 class NoAnswer(ProviderError):
-    """The request was sent and no answer came in time: it may or may not have been billed."""
+    """The request was sent and no answer came in time. It may have been billed."""
 
 
 class Misconfigured(ProviderError):
-    """The provider will refuse every picture until somebody changes something: credentials,
+    """The provider will refuse every picture until the operator changes something: credentials,
     permissions, a file."""

@@ -1,7 +1,7 @@
 """Kind `gateway`: another of these gateways, through its own API (`POST /v1/detect`, docs/api.md).
 
-It keeps the bill, and its own shapes are asked for only where the operator says so: what comes from
-here is a canvas already, and gridded again its photos would be too small to see.
+The other gateway keeps the ledger. By default it answers each picture alone: a picture from here is
+a canvas already, and in another grid its photos would be too small to recognise.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from providers.detection import Box, Detection, Landmark, Task
 from providers.errors import NoAnswer, PictureRefused, ProviderError, Unavailable
 from providers.options import Options as ProviderOptions
 from providers.prices import Price
-from providers.remote.http import GREET_S, HttpAnswer, HttpProvider, refusal
+from providers.remote.http import READY_TIMEOUT_S, HttpProvider, HttpResponse, response_error
 
 LIMITS = Limits(
     formats=frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}),
     turned=frozenset({"JPEG", "PNG", "WEBP"}),
 )
-MOST_BYTES = 8 * 1024 * 1024
-"""Of an answer: a page of ten thousand words."""
-LONGEST_DEADLINE_MS = 600_000
-SPARE = 0.9
-"""Of the time-out is the other's deadline, so that its own word for being late arrives."""
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+"""A page of ten thousand words."""
+MAX_DEADLINE_MS = 600_000
+DEADLINE_SHARE = 0.9
+"""The other gateway's deadline as a share of the timeout, so that its own error for a late answer
+still arrives."""
 
-OF_THE_PICTURE = frozenset(
+PICTURE_CODES = frozenset(
     {
         "empty_photo",
         "photo_too_large",
@@ -45,10 +46,10 @@ OF_THE_PICTURE = frozenset(
         "not_fetched",
     }
 )
-PERHAPS_BILLED = frozenset(
+PERHAPS_BILLED_CODES = frozenset(
     {"billed_unknown", "upstream_failed", "deadline_exceeded", "dead_letter", "internal"}
 )
-"""What the other says after it has asked, or may have: whether it was billed only its own ledger
+"""Error codes after which the picture may have been billed: only the other gateway's ledger
 knows."""
 
 
@@ -68,14 +69,13 @@ class Options(ProviderOptions):
         "exact",
         description="exact: each picture alone; else it may grid again what is a canvas already",
     )
-
     vocabulary: Literal["none", "coco", "rekognition", "google", "azure"] = Field(
         "none", description="whose names its labels are: its own API tells its providers' words"
     )
 
     @field_validator("tasks")
     @classmethod
-    def _not_extras(cls, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+    def _check_tasks(cls, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
         if Task.EXTRAS in tasks:
             raise ValueError(
                 "extras are a vendor's own; the gateways' API has none, so name other tasks"
@@ -83,47 +83,47 @@ class Options(ProviderOptions):
         return tasks
 
 
-class _Box(Struct):
+class _BoxJson(Struct):
     x0: float
     y0: float
     x1: float
     y1: float
 
 
-class _Landmark(Struct):
+class _LandmarkJson(Struct):
     name: str
     x: float
     y: float
     z: float = 0.0
 
 
-class _Found(Struct):
+class _DetectionJson(Struct):
     label: str
     score: Annotated[float, Meta(ge=0, le=1)]
-    box: _Box
+    box: _BoxJson
     kind: str = ""
     polygon: list[tuple[float, float]] = []
     key: int | None = None
     parent: int | None = None
-    landmarks: list[_Landmark] = []
+    landmarks: list[_LandmarkJson] = []
     details: dict[str, Any] = {}
 
 
-class _Photo(Struct):
-    detections: list[_Found]
+class _PhotoJson(Struct):
+    detections: list[_DetectionJson]
 
 
-class _Said(Struct):
-    photos: Annotated[list[_Photo], Meta(min_length=1, max_length=1)]
+class _AnswerJson(Struct):
+    photos: Annotated[list[_PhotoJson], Meta(min_length=1, max_length=1)]
 
 
-class _Problem(Struct):
+class _ErrorJson(Struct):
     code: str = ""
     message: str = ""
 
 
-class _Failure(Struct):
-    error: _Problem
+class _ErrorBodyJson(Struct):
+    error: _ErrorJson
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
@@ -131,7 +131,7 @@ def create(name: str, options: Options, folder: Path) -> Provider:
 
 
 class GatewayProvider(HttpProvider):
-    """Holds what every provider over HTTP holds."""
+    """State: that of HttpProvider."""
 
     def __init__(
         self, name: str, options: Options, *, clock: Callable[[], float] = time.monotonic
@@ -151,7 +151,7 @@ class GatewayProvider(HttpProvider):
         key = {"Authorization": f"Bearer {options.key.get_secret_value()}"} if options.key else {}
         super().__init__(about, options.endpoint, options.timeout_ms, headers=key, clock=clock)
         self._quality = options.quality
-        self._deadline_ms = min(max(int(options.timeout_ms * SPARE), 1), LONGEST_DEADLINE_MS)
+        self._deadline_ms = min(max(int(options.timeout_ms * DEADLINE_SHARE), 1), MAX_DEADLINE_MS)
 
     def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
         query = {"task": task.value, "quality": self._quality, "deadline_ms": self._deadline_ms}
@@ -159,81 +159,86 @@ class GatewayProvider(HttpProvider):
             "Content-Type": "application/octet-stream",
             "X-Imgrid-Hops": str(picture.hops + 1),
         }
-        answer = self.exchange(
+        response = self.request(
             "POST",
             f"/v1/detect?{urlencode(query)}",
-            content=_unturned(picture.data),
+            content=_without_orientation(picture.data),
             headers=headers,
-            most_bytes=MOST_BYTES,
+            max_bytes=MAX_ANSWER_BYTES,
         )
-        if answer.status != 200:
-            raise _translated(answer)
+        if response.status != 200:
+            raise _error_of(response)
         try:
-            (photo,) = msgspec.json.decode(answer.body, type=_Said).photos
+            (photo,) = msgspec.json.decode(response.body, type=_AnswerJson).photos
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise NoAnswer(
                 f"an answer that is not a gateway's, and may be billed: {error}"
             ) from error
-        return [_detection(found) for found in photo.detections]
+        return [_detection(row) for row in photo.detections]
 
-    def greet(self) -> None:
-        """What stands in front of it may let only its API through: that there is no /readyz is no
-        fault."""
+    def check_ready(self) -> None:
+        """Returns if the other gateway is ready, or has no /readyz: a proxy in front of it may let
+        only its API through."""
         try:
-            answer = self.exchange("GET", "/readyz", timeout_s=GREET_S)
-        except NoAnswer as error:  # a greeting is never billed
+            response = self.request("GET", "/readyz", timeout_s=READY_TIMEOUT_S)
+        except NoAnswer as error:  # this request is never billed
             raise Unavailable(str(error)) from error
-        if answer.status not in (200, 401, 403, 404):
+        if response.status not in (200, 401, 403, 404):
             raise Unavailable(
-                f"the gateway is not ready ({answer.status}): {answer.body[:300].decode(errors='replace')}"
+                f"the gateway is not ready ({response.status}): "
+                f"{response.body[:300].decode(errors='replace')}"
             )
 
 
-def _translated(answer: HttpAnswer) -> ProviderError:
-    """By the code of the gateway's error, or by the status where something in between answered."""
+def _error_of(response: HttpResponse) -> ProviderError:
+    """The error by the gateway's code, or by the status if the response is a proxy's."""
     try:
-        problem = msgspec.json.decode(answer.body, type=_Failure).error
+        problem = msgspec.json.decode(response.body, type=_ErrorBodyJson).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        problem = _Problem("", answer.body.decode(errors="replace"))
+        problem = _ErrorJson("", response.body.decode(errors="replace"))
     message = f"{problem.code} {problem.message}".strip()
-    if problem.code in OF_THE_PICTURE or (answer.status == 413 and not problem.code):
+    if problem.code in PICTURE_CODES or (response.status == 413 and not problem.code):
         return PictureRefused(message)
-    if problem.code in PERHAPS_BILLED:
+    if problem.code in PERHAPS_BILLED_CODES:
         return NoAnswer(message)
-    return refusal(answer, message)
+    return response_error(response, message)
 
 
-def _detection(found: _Found) -> Detection:
-    box = found.box
-    landmarks = tuple(Landmark(mark.name, mark.x, mark.y, mark.z) for mark in found.landmarks)
+def _detection(row: _DetectionJson) -> Detection:
+    box = row.box
     return Detection(
-        found.label,
-        found.score,
+        row.label,
+        row.score,
         Box(box.x0, box.y0, box.x1, box.y1),
-        found.kind,
-        tuple(found.polygon),
-        found.key,
-        found.parent,
-        found.details,
-        landmarks,
+        row.kind,
+        tuple(row.polygon),
+        row.key,
+        row.parent,
+        row.details,
+        tuple(Landmark(mark.name, mark.x, mark.y, mark.z) for mark in row.landmarks),
     )
 
 
-def _unturned(data: bytes) -> bytes:
-    """The picture, where it is a PNG or WebP without the EXIF by which the other gateway would turn
-    it: they come here only from clients whose API does not turn them."""
+def _without_orientation(data: bytes) -> bytes:
+    """The picture without the EXIF by which the other gateway would turn it, if it is a PNG or
+    WebP: these come only from clients whose API does not turn them."""
     if not data.startswith((b"\x89PNG", b"RIFF")):
         return data
     try:
         with Image.open(BytesIO(data), formats=("PNG", "WEBP")) as image:
-            if "exif" not in image.info or image.getexif().get(
-                ExifTags.Base.Orientation, 1
-            ) not in range(2, 9):
+            if not _is_turned(image):
                 return data
-            out = BytesIO()
-            image.save(out, "PNG", exif=b"")
-            return out.getvalue()
+            buffer = BytesIO()
+            image.save(buffer, "PNG", exif=b"")
+            return buffer.getvalue()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PictureRefused(
             f"these {len(data)} bytes cannot be decoded as a picture: {error}"
         ) from error
+
+
+def _is_turned(image: Image.Image) -> bool:
+    """Whether the EXIF asks for another orientation than upright, which is 1."""
+    if "exif" not in image.info:
+        return False
+    return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)

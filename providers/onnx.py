@@ -8,32 +8,26 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
 from providers.base import Provider
 from providers.detection import Detection, Task
-from providers.engine import detector, heads
-from providers.engine.detector import (
-    NetworkReader,
-    Outputs,
-    file_of,
-    grey,
-    input_size,
-    labels_of,
-    reader_of,
-    sides,
-    takes_pictures,
-)
-from providers.engine.vocabulary import vocabulary
-from providers.engine.worker import LocalProvider, introduce, need
+from providers.engine import detector
+from providers.engine.detector import existing_file, mask_shape, read_labels, size_text
+from providers.engine.layouts import NetworkReader, Outputs, reader_of
+from providers.engine.preprocess import Floats, grey_tensor
+from providers.engine.vocabulary import vocabulary_of
+from providers.engine.worker import LocalProvider, about_of, import_package
 from providers.errors import Misconfigured
 from providers.options import Canvas
 
 CUDA = "CUDAExecutionProvider"
-NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-MASKS = {"tensor(int64)": np.int64, "tensor(bool)": np.bool_, "tensor(float)": np.float32}
-QUIET = 3
+CPU = "CPUExecutionProvider"
+IMAGE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+MASK_TYPES = {"tensor(int64)": np.int64, "tensor(bool)": np.bool_, "tensor(float)": np.float32}
+LOG_ERRORS = 3
 """ONNX Runtime's severity "error"; its warnings are about how a file was exported."""
 
 
@@ -51,26 +45,28 @@ class Options(detector.Options):
 
 
 class Network(NamedTuple):
-    """A session, and what its first input takes. Safe to call from several threads."""
+    """A session and the size of its first input. Safe to call from several threads."""
 
     session: Any
     size: Canvas
 
-    def run(self, tensor: heads.Floats) -> Outputs:
-        """Outputs for one input (1, 3, h, w); a `pixel_mask` is told that all of it is picture."""
-        image, *others = self.session.get_inputs()
-        feeds = {image.name: tensor.astype(NUMBERS[image.type])}
-        feeds |= {mask.name: self._whole(mask) for mask in others if mask.name == "pixel_mask"}
+    def run(self, tensor: Floats) -> Outputs:
+        """The outputs for one input (1, 3, h, w). A `pixel_mask` covers the whole input."""
+        image, *further = self.session.get_inputs()
+        feeds = {image.name: tensor.astype(IMAGE_TYPES[image.type])}
+        for mask in further:
+            if mask.name == "pixel_mask":
+                feeds[mask.name] = self._full_mask(mask)
         names = [output.name for output in self.session.get_outputs()]
         return dict(zip(names, self.session.run(names, feeds), strict=True))
 
-    def _whole(self, mask: Any) -> Any:
-        return np.ones(detector.whole(mask.shape, self.size), dtype=MASKS[mask.type])
+    def _full_mask(self, mask: Any) -> NDArray[Any]:
+        return np.ones(mask_shape(mask.shape, self.size), dtype=MASK_TYPES[mask.type])
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxDetector:
-    """A network and how to read it; a `Look`."""
+    """A `Detector`: a network and its reader."""
 
     network: Network
     reader: NetworkReader
@@ -80,59 +76,67 @@ class OnnxDetector:
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
-    """The provider, its network loaded and run once on a grey picture to learn what its outputs
-    look like.
+    """The provider. Its network is loaded, and run once on a grey picture to learn the shapes of
+    its outputs.
 
     Raises Misconfigured naming the setting: a file that is missing or no network, outputs of no
-    known layout, labels that do not fit, CUDA that is not there.
+    known layout, labels that do not fit, or CUDA that is not available.
     """
-    runtime = need("onnxruntime", "onnx")
+    runtime = import_package("onnxruntime", "onnx")
     try:
-        labels = labels_of(options, folder)
-        network = _network(runtime, options, file_of(folder, options.model, "model"))
-        reader = reader_of(options, options.model, labels, network.size, _trial(network, options))
+        labels = read_labels(options, folder)
+        network = _load(runtime, options, existing_file(folder, options.model, "model"))
+        outputs = _trial_outputs(network, options)
+        reader = reader_of(options, options.model, labels, size=network.size, outputs=outputs)
     except Misconfigured as error:
         raise Misconfigured(f"provider {name}: {error}") from error
     about = replace(
-        introduce(name, options, Task.OBJECTS), vocabulary=vocabulary(options.vocabulary, labels)
+        about_of(name, options, Task.OBJECTS), vocabulary=vocabulary_of(options.vocabulary, labels)
     )
     return LocalProvider(about, OnnxDetector(network, reader), options.timeout_ms)
 
 
-def _input_size(tensor: Any, options: Options) -> Canvas:
-    if tensor.type not in NUMBERS or not takes_pictures(tensor.shape):
-        raise Misconfigured(
-            f"model: its input is {tensor.type} {tensor.shape}; expected {' or '.join(NUMBERS)} (n, 3, height, width)"
-        )
-    return input_size(tensor.shape, options)
-
-
-def _network(runtime: Any, options: Options, model: Path) -> Network:
-    """The session. ONNX Runtime falls back to the CPU without a word where CUDA's libraries are
-    missing: checked."""
+def _load(runtime: Any, options: Options, model: Path) -> Network:
+    """The network of a file. If CUDA's libraries are missing, ONNX Runtime silently falls back to
+    the CPU, so that is checked."""
     cuda = options.execution == "cuda"
     if cuda and CUDA not in runtime.get_available_providers():
         raise Misconfigured(
             "execution: cuda is not in this ONNX Runtime; pip install onnxruntime-gpu in its place"
         )
     settings = runtime.SessionOptions()
-    settings.intra_op_num_threads, settings.log_severity_level = options.threads, QUIET
+    settings.intra_op_num_threads = options.threads
+    settings.log_severity_level = LOG_ERRORS
     try:
-        places = [CUDA, "CPUExecutionProvider"] if cuda else ["CPUExecutionProvider"]
-        session = runtime.InferenceSession(str(model), settings, providers=places)
+        session = runtime.InferenceSession(
+            str(model), settings, providers=[CUDA, CPU] if cuda else [CPU]
+        )
     except Exception as error:  # ONNX Runtime's exceptions share no base of their own
         raise Misconfigured(f"model: {model} cannot be loaded by ONNX Runtime: {error}") from error
     if cuda and CUDA not in session.get_providers():
         raise Misconfigured(
-            "execution: cuda could not be started; onnxruntime-gpu needs the CUDA and cuDNN it names"
+            "execution: cuda could not be started; "
+            "onnxruntime-gpu needs the CUDA and cuDNN it names"
         )
     return Network(session, _input_size(session.get_inputs()[0], options))
 
 
-def _trial(network: Network, options: Options) -> Outputs:
-    try:
-        return network.run(grey(network.size))
-    except Exception as error:  # as above
+def _input_size(image: Any, options: Options) -> Canvas:
+    """The size of the network's first input. Raises Misconfigured if it takes no pictures."""
+    if image.type not in IMAGE_TYPES or not detector.takes_pictures(image.shape):
         raise Misconfigured(
-            f"model: {options.model} fails on an input of {sides(network.size)} (input_size sets another): {error}"
+            f"model: its input is {image.type} {image.shape}; "
+            f"expected {' or '.join(IMAGE_TYPES)} (n, 3, height, width)"
+        )
+    return detector.input_size(image.shape, options)
+
+
+def _trial_outputs(network: Network, options: Options) -> Outputs:
+    """The outputs for a grey picture. Raises Misconfigured if the network fails on it."""
+    try:
+        return network.run(grey_tensor(network.size))
+    except Exception as error:  # ONNX Runtime's exceptions share no base of their own
+        raise Misconfigured(
+            f"model: {options.model} fails on an input of {size_text(network.size)} "
+            f"(input_size sets another): {error}"
         ) from error

@@ -1,4 +1,4 @@
-"""Settings that providers share."""
+"""Settings that all providers share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from providers.call_limits import BreakerOptions, Calls
+from providers.call_limits import BreakerOptions, CallLimits
 from providers.prices import PriceList
 
 
@@ -18,11 +18,11 @@ class Canvas(NamedTuple):
 
 
 def parse_size(value: object) -> Canvas:
-    """`"640x480"` (width x height) or a pair, as a `Canvas`. Raises ValueError with the form
-    expected."""
+    """The `Canvas` written as `"640x480"` (width x height) or as a pair. Raises ValueError with the
+    form expected."""
     parts = value.lower().split("x") if isinstance(value, str) else value
     try:
-        width, height = (int(part) for part in parts)  # type: ignore[attr-defined]
+        width, height = (int(part) for part in parts)  # type: ignore[attr-defined]  # else TypeError
     except (TypeError, ValueError):
         raise ValueError(
             f"{value!r} is no size; write width x height in pixels, such as 1280x1280"
@@ -30,7 +30,7 @@ def parse_size(value: object) -> Canvas:
     return Canvas(width, height)
 
 
-def _sane_canvas(canvas: Canvas) -> Canvas:
+def _check_sides(canvas: Canvas) -> Canvas:
     if not (min(canvas) >= 80 and max(canvas) <= 8192):
         raise ValueError("each side must be between 80 and 8192 pixels")
     return canvas
@@ -39,13 +39,13 @@ def _sane_canvas(canvas: Canvas) -> Canvas:
 CanvasSize = Annotated[
     Canvas,
     BeforeValidator(parse_size),
-    AfterValidator(_sane_canvas),
+    AfterValidator(_check_sides),
     PlainSerializer(lambda canvas: f"{canvas[0]}x{canvas[1]}"),
 ]
 
 
 class Options(BaseModel):
-    """The settings every provider has; a provider's own `Options` adds to them."""
+    """The settings of every provider; each kind's `Options` adds its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,9 +61,10 @@ class Options(BaseModel):
     breaker: BreakerOptions | None = BreakerOptions()
     usd_per_image: PriceList | None = Field(
         None,
-        description="overrides the list price; one, or by the number of images a month from which it counts",
+        description="overrides the list price; "
+        "one, or by the number of images a month from which it counts",
     )
 
     @property
-    def calls(self) -> Calls:
-        return Calls(self.rate_per_s, self.breaker)
+    def calls(self) -> CallLimits:
+        return CallLimits(self.rate_per_s, self.breaker)

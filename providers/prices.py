@@ -1,4 +1,4 @@
-"""What images cost, by how many of a month came before."""
+"""Prices of images, by the number of images already billed in the month."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, PlainSerializer
 
 
 class Tier(NamedTuple):
-    """What each image of a month costs that comes after so many others."""
+    """The price of each image that follows the first `from_images` of a month."""
 
     from_images: int
     usd_per_image: float
@@ -21,79 +21,82 @@ class Tier(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """List price of one image, the day it was read, and what further images of a month cost.
+    """List price of one image, the day it was read, and the tiers of further images of a month.
 
-    Quotes and ledger go by `usd_per_image`, the price of the first: what else an account asks about
-    in a month is not known here. Raises ValueError where tiers do not begin one after the other or
-    a price is no amount of money.
+    Quotes and ledger use `usd_per_image`, the price of the first image: the gateway does not know
+    the account's other calls of the month. Raises ValueError if the tiers do not ascend or a price
+    is no amount of money.
     """
 
     usd_per_image: float = 0.0
     as_of: date | None = None
     tiers: tuple[Tier, ...] = ()
-    """Those after the first, which begins at 0."""
+    """The tiers after the first, which starts at 0 images."""
 
     def __post_init__(self) -> None:
-        if any(later.from_images <= tier.from_images for tier, later in pairwise(self._all)):
+        tiers = self._all_tiers
+        if any(later.from_images <= tier.from_images for tier, later in pairwise(tiers)):
             raise ValueError(
                 "tiers must begin above 0 images, each at more of them than the one before"
             )
-        if not all(0 <= tier.usd_per_image < inf for tier in self._all):
+        if not all(0 <= tier.usd_per_image < inf for tier in tiers):
             raise ValueError("a price must be 0 or more")
 
     def usd_per_month(self, images: float) -> float:
-        """What so many images in one month cost; a tier's price is for the images within it and no
-        others."""
+        """The cost of this many images in one month. Each tier's price applies to the images within
+        it only."""
+        tiers = self._all_tiers
         ends = [*(tier.from_images for tier in self.tiers), inf]
-        within = (
-            max(min(images, end) - tier.from_images, 0)
-            for tier, end in zip(self._all, ends, strict=True)
-        )
-        return sum(
-            count * tier.usd_per_image for count, tier in zip(within, self._all, strict=True)
-        )
+        usd = 0.0
+        for tier, end in zip(tiers, ends, strict=True):
+            usd += max(min(images, end) - tier.from_images, 0) * tier.usd_per_image
+        return usd
 
     @classmethod
-    def together(cls, prices: Sequence[Price]) -> Price:
-        """What one image costs that is billed by all of them, each counting its own images of a
-        month."""
-        begins = sorted({tier.from_images for price in prices for tier in price._all} | {0})
-        first, *later = (Tier(begin, sum(price._at(begin) for price in prices)) for begin in begins)
+    def total(cls, prices: Sequence[Price]) -> Price:
+        """The price of an image that is billed once by each of these; each counts its own images of
+        a month."""
+        starts = {0}
+        for price in prices:
+            starts.update(tier.from_images for tier in price.tiers)
+        tiers = [
+            Tier(start, sum(price._usd_at(start) for price in prices)) for start in sorted(starts)
+        ]
         dates = [price.as_of for price in prices if price.as_of]
-        return cls(first.usd_per_image, min(dates, default=None), tuple(later))
+        return cls(tiers[0].usd_per_image, min(dates, default=None), tuple(tiers[1:]))
 
-    def _at(self, images: int) -> float:
-        """Of the image that comes after so many."""
-        return [tier.usd_per_image for tier in self._all if tier.from_images <= images][-1]
+    def _usd_at(self, images: int) -> float:
+        """The price of the image that follows this many others."""
+        return [tier.usd_per_image for tier in self._all_tiers if tier.from_images <= images][-1]
 
     @property
-    def _all(self) -> tuple[Tier, ...]:
+    def _all_tiers(self) -> tuple[Tier, ...]:
         return Tier(0, self.usd_per_image), *self.tiers
 
 
 def parse_price(value: Any) -> Price:
-    """`0.001`, or `{0: 0.001, 1000000: 0.0008}` by how many images of a month come before, as a
-    `Price`.
+    """The price written as `0.001`, or as `{0: 0.001, 1000000: 0.0008}`: by tier, each with its
+    first image.
 
     Raises ValueError with the form expected.
     """
     if isinstance(value, Price):
         return value
     try:
-        given = value.items() if isinstance(value, Mapping) else [(0, value)]
-        first, *later = sorted(Tier(int(str(images)), float(usd)) for images, usd in given)
+        pairs = value.items() if isinstance(value, Mapping) else [(0, value)]
+        first, *later = sorted(Tier(int(str(images)), float(usd)) for images, usd in pairs)
     except (TypeError, ValueError):
         raise ValueError(
-            f"{value!r} is no price; write US dollars an image, such as 0.001, or from how many images of "
-            "a month on, such as {0: 0.001, 1000000: 0.0008}"
+            f"{value!r} is no price; write US dollars an image, such as 0.001, or from how many "
+            "images of a month on, such as {0: 0.001, 1000000: 0.0008}"
         ) from None
     if first.from_images != 0:
         raise ValueError(f"the first price must be from 0 images on, not from {first.from_images}")
     return Price(first.usd_per_image, tiers=tuple(later))
 
 
-def _written_price(price: Price) -> float | dict[int, float]:
+def _written(price: Price) -> float | dict[int, float]:
     return {0: price.usd_per_image, **dict(price.tiers)} if price.tiers else price.usd_per_image
 
 
-PriceList = Annotated[Price, BeforeValidator(parse_price), PlainSerializer(_written_price)]
+PriceList = Annotated[Price, BeforeValidator(parse_price), PlainSerializer(_written)]

@@ -1,8 +1,8 @@
-"""Kind `shapes`: finds plain coloured rectangles and ellipses, without any model.
+"""Kind `shapes`: detects plain coloured rectangles and ellipses, without any model.
 
-For tests, trials and demos: it answers as a paid API would (bytes in, boxes out, a pause if asked
-for), always the same for the same picture, and less surely the smaller a shape is, so that grids
-and cascades have something to do.
+For tests, trials and demos. It answers as a paid API does: bytes in, boxes out, after a pause if
+one is set. The same picture always gets the same answer. Smaller shapes get lower scores, so that
+grids and cascades make a difference.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ from pydantic import Field
 
 from providers.base import Provider
 from providers.detection import Box, Detection, Task
-from providers.engine.worker import LocalProvider, introduce
+from providers.engine.worker import LocalProvider, about_of
 from providers.options import Options as ProviderOptions
 
 Codes = NDArray[np.uint8]
 Ints = NDArray[np.intp]
 
 COLOURS = {1: "red", 2: "green", 3: "yellow", 4: "blue", 5: "magenta", 6: "cyan"}
-"""By code: which of red (1), green (2) and blue (4) are strong."""
+"""Colour names by code, the sum of the strong channels: red (1), green (2) and blue (4)."""
 
-SMALLEST_SIDE_PX = 4
-SURE_SIDE_PX = 40
-LEAST_RANGE = 110
-"""Strongest less weakest channel of a coloured pixel. A pure colour (255) mixed half and half into
-grey has 127, so that a shape ends about where its edge pixels are half covered."""
-LEAST_FILL = 0.6
+MIN_SIDE_PX = 4
+FULL_SCORE_SIDE_PX = 40
+MIN_CHROMA = 110
+"""The least difference between the strongest and the weakest channel of a coloured pixel. A pure
+colour (255) mixed half and half into grey has 127, so a shape ends about where its edge pixels are
+half covered."""
+MIN_FILL = 0.6
 RECTANGLE_FILL = 0.9
-"""Of its bounds a rectangle fills all and an ellipse pi / 4 = 0.785; this lies between."""
+"""A rectangle fills all of its bounds, an ellipse pi / 4 = 0.785; this lies between."""
 
 
 class Options(ProviderOptions):
@@ -53,7 +54,7 @@ class Options(ProviderOptions):
 
 
 class Runs(NamedTuple):
-    """Stretches of one colour within a row, by row and then column; `ends` are exclusive. All of
+    """Horizontal runs of one colour, by row and then column; `ends` are exclusive. Each array has
     shape (n,)."""
 
     rows: Ints
@@ -62,9 +63,9 @@ class Runs(NamedTuple):
     codes: Codes
 
 
-class Spot(NamedTuple):
-    """Pixels of one colour that touch: their bounds (`x1`, `y1` exclusive) and how many they
-    are."""
+class Blob(NamedTuple):
+    """A connected component of one colour: its bounds (`x1`, `y1` exclusive) and its number of
+    pixels."""
 
     code: int
     x0: int
@@ -74,72 +75,73 @@ class Spot(NamedTuple):
     pixels: int
 
     @property
-    def shorter_px(self) -> int:
+    def shorter_side_px(self) -> int:
         return min(self.x1 - self.x0, self.y1 - self.y0)
 
     @property
     def fill(self) -> float:
+        """The share of its bounds that it fills."""
         return self.pixels / ((self.x1 - self.x0) * (self.y1 - self.y0))
 
     @property
     def score(self) -> float:
-        """Shorter side over 40 px, at most 1: what is small is seen less surely."""
-        return min(1.0, self.shorter_px / SURE_SIDE_PX)
+        """Shorter side over 40 px, at most 1."""
+        return min(1.0, self.shorter_side_px / FULL_SCORE_SIDE_PX)
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
-    about = introduce(name, options, Task.OBJECTS, options.wants)
-    return LocalProvider(about, partial(_look, options), options.timeout_ms)
+    about = about_of(name, options, Task.OBJECTS, options.wants)
+    return LocalProvider(about, partial(_detect, options), options.timeout_ms)
 
 
-def _look(options: Options, image: Image.Image) -> list[Detection]:
+def _detect(options: Options, image: Image.Image) -> list[Detection]:
     time.sleep(options.latency_ms / 1000)
-    return find(image, options.floor)
+    return shapes_on(image, options.floor)
 
 
-def find(image: Image.Image, floor: float = 0.0) -> list[Detection]:
-    """The shapes in an RGB image, from the top down: label = colour, kind = rectangle or ellipse.
+def shapes_on(image: Image.Image, min_score: float = 0.0) -> list[Detection]:
+    """The shapes on an RGB image, from the top down: label = colour, kind = rectangle or ellipse.
 
-    A shape needs a shorter side of 4 px and to fill 0.6 of its bounds. Two that touch and have one
-    colour are one.
+    A shape has a shorter side of at least 4 px and fills at least 0.6 of its bounds. Two shapes of
+    one colour that touch count as one.
     """
-    found = (
-        spot
-        for spot in spots(codes_of(np.asarray(image)))
-        if _is_shape(spot) and spot.score >= floor
-    )
-    return [_detection(spot, image.width, image.height) for spot in found]
+    blobs = blobs_of(codes_of(np.asarray(image)))
+    return [
+        _detection(blob, image.width, image.height)
+        for blob in blobs
+        if _is_shape(blob) and blob.score >= min_score
+    ]
 
 
 def codes_of(pixels: NDArray[np.uint8]) -> Codes:
-    """(h, w, 3) RGB -> (h, w) colour codes, 0 where a pixel is greyish or of a mixed hue such as
-    orange."""
+    """The colour codes (h, w) of RGB pixels (h, w, 3); 0 for a pixel that is greyish or of a mixed
+    hue such as orange."""
     channels = pixels.astype(np.int16)
     low, high = channels.min(axis=2), channels.max(axis=2)
-    middle, spread = channels.sum(axis=2) - low - high, high - low
-    pure = np.minimum(middle - low, high - middle) * 3 <= spread
-    strong = (channels - low[..., None]) * 2 > spread[..., None]
+    middle, chroma = channels.sum(axis=2) - low - high, high - low
+    pure = np.minimum(middle - low, high - middle) * 3 <= chroma
+    strong = (channels - low[..., None]) * 2 > chroma[..., None]
     codes = strong @ np.array([1, 2, 4])
-    return np.where(pure & (spread >= LEAST_RANGE), codes, 0).astype(np.uint8)
+    return np.where(pure & (chroma >= MIN_CHROMA), codes, 0).astype(np.uint8)
 
 
-def spots(codes: Codes) -> list[Spot]:
-    """Touching pixels (by sides) of the same code, code 0 left out; ordered by their first pixel in
-    reading order."""
-    runs = _runs(codes)
-    firsts, which = np.unique(_components(runs), return_inverse=True)
-    x0, y0 = np.full((2, len(firsts)), np.iinfo(np.intp).max)
-    x1, y1, pixels = np.zeros((3, len(firsts)), dtype=np.intp)
-    np.minimum.at(x0, which, runs.starts)
-    np.minimum.at(y0, which, runs.rows)
-    np.maximum.at(x1, which, runs.ends)
-    np.maximum.at(y1, which, runs.rows + 1)
-    np.add.at(pixels, which, runs.ends - runs.starts)
-    columns: tuple[NDArray[Any], ...] = (runs.codes[firsts], x0, y0, x1, y1, pixels)
-    return [Spot(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+def blobs_of(codes: Codes) -> list[Blob]:
+    """The connected components of equal codes (pixels that share a side), without code 0, ordered
+    by their first pixel in reading order."""
+    runs = _runs_of(codes)
+    first_runs, blob_of_run = np.unique(_component_labels(runs), return_inverse=True)
+    x0, y0 = np.full((2, len(first_runs)), np.iinfo(np.intp).max)
+    x1, y1, pixels = np.zeros((3, len(first_runs)), dtype=np.intp)
+    np.minimum.at(x0, blob_of_run, runs.starts)
+    np.minimum.at(y0, blob_of_run, runs.rows)
+    np.maximum.at(x1, blob_of_run, runs.ends)
+    np.maximum.at(y1, blob_of_run, runs.rows + 1)
+    np.add.at(pixels, blob_of_run, runs.ends - runs.starts)
+    columns: tuple[NDArray[Any], ...] = (runs.codes[first_runs], x0, y0, x1, y1, pixels)
+    return [Blob(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def _runs(codes: Codes) -> Runs:
+def _runs_of(codes: Codes) -> Runs:
     padded = np.pad(codes, ((0, 0), (1, 1)))
     before, after = padded[:, :-1], padded[:, 1:]
     rows, starts = np.nonzero((before != after) & (after != 0))
@@ -147,51 +149,48 @@ def _runs(codes: Codes) -> Runs:
     return Runs(rows, starts, ends, codes[rows, starts])
 
 
-def _components(runs: Runs) -> Ints:
-    """For each run the least index of those it hangs together with, by passing on the least label
-    until none changes.
+def _component_labels(runs: Runs) -> Ints:
+    """For each run, the least index of the runs connected to it: the least label is passed on until
+    no label changes.
 
-    Each round also follows labels one step on (pointer jumping), so that the rounds grow with the
-    logarithm of a component's size: Shiloach and Vishkin, An O(log n) parallel connectivity
-    algorithm, J. Algorithms 3 (1982).
+    Each round also follows every label one step on (pointer jumping), so the number of rounds grows
+    with the logarithm of a component's size: Shiloach and Vishkin, An O(log n) parallel
+    connectivity algorithm, J. Algorithms 3 (1982).
     """
-    upper, lower = _touching(runs)
+    upper, lower = _touching_pairs(runs)
     labels = np.arange(len(runs.rows))
     while True:
-        passed = labels.copy()
-        np.minimum.at(passed, upper, labels[lower])
-        np.minimum.at(passed, lower, labels[upper])
-        passed = passed[passed]
-        if np.array_equal(passed, labels):
+        new_labels = labels.copy()
+        np.minimum.at(new_labels, upper, labels[lower])
+        np.minimum.at(new_labels, lower, labels[upper])
+        new_labels = new_labels[new_labels]
+        if np.array_equal(new_labels, labels):
             return labels
-        labels = passed
+        labels = new_labels
 
 
-def _touching(runs: Runs) -> tuple[Ints, Ints]:
-    """Indices of the pairs of runs in neighbouring rows that share a column and a code."""
+def _touching_pairs(runs: Runs) -> tuple[Ints, Ints]:
+    """The indices of all pairs of runs in neighbouring rows that share a column and a code."""
     stride = int(runs.ends.max(initial=0)) + 1
     here, below = runs.rows * stride, (runs.rows + 1) * stride
     first = np.searchsorted(here + runs.ends, below + runs.starts, side="right")
-    beyond = np.searchsorted(here + runs.starts, below + runs.ends, side="left")
-    counts = np.maximum(beyond - first, 0)
+    end = np.searchsorted(here + runs.starts, below + runs.ends, side="left")
+    counts = np.maximum(end - first, 0)
     upper = np.repeat(np.arange(len(counts)), counts)
-    lower = (
-        np.arange(len(upper))
-        - np.repeat(np.cumsum(counts) - counts, counts)
-        + np.repeat(first, counts)
-    )
-    same = runs.codes[upper] == runs.codes[lower]
-    return upper[same], lower[same]
+    rank = np.arange(len(upper)) - np.repeat(np.cumsum(counts) - counts, counts)
+    lower = rank + np.repeat(first, counts)
+    same_code = runs.codes[upper] == runs.codes[lower]
+    return upper[same_code], lower[same_code]
 
 
-def _is_shape(spot: Spot) -> bool:
-    return spot.shorter_px >= SMALLEST_SIDE_PX and spot.fill >= LEAST_FILL
+def _is_shape(blob: Blob) -> bool:
+    return blob.shorter_side_px >= MIN_SIDE_PX and blob.fill >= MIN_FILL
 
 
-def _detection(spot: Spot, width_px: int, height_px: int) -> Detection:
+def _detection(blob: Blob, width_px: int, height_px: int) -> Detection:
     return Detection(
-        label=COLOURS[spot.code],
-        score=spot.score,
-        box=Box(spot.x0 / width_px, spot.y0 / height_px, spot.x1 / width_px, spot.y1 / height_px),
-        kind="rectangle" if spot.fill > RECTANGLE_FILL else "ellipse",
+        label=COLOURS[blob.code],
+        score=blob.score,
+        box=Box(blob.x0 / width_px, blob.y0 / height_px, blob.x1 / width_px, blob.y1 / height_px),
+        kind="rectangle" if blob.fill > RECTANGLE_FILL else "ellipse",
     )

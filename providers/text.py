@@ -1,8 +1,7 @@
 """Kind `text`: reads text with RapidOCR (PP-OCR networks in ONNX), which ships its networks in its
 own package.
 
-Loading them takes about three seconds and is done in `create`, so that the first picture need not
-wait.
+Loading them takes about three seconds. `create` does it, so that the first picture need not wait.
 """
 
 from __future__ import annotations
@@ -13,25 +12,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
 from providers.base import Provider
 from providers.detection import Box, Detection, Task
-from providers.engine.worker import LocalProvider, introduce, need
+from providers.engine.worker import LocalProvider, about_of, import_package
 from providers.errors import Misconfigured
 from providers.options import Canvas, CanvasSize
 from providers.options import Options as ProviderOptions
 
 Engine = Callable[..., Any]
-"""`RapidOCR()`: a BGR array (h, w, 3) in; out an object with txts, scores, boxes (n, 4, 2) in px
-and word_results."""
+"""`RapidOCR()`: takes a BGR array (h, w, 3) and returns an object with txts, scores, boxes
+(n, 4, 2) in px and word_results."""
 
 Polygon = tuple[tuple[float, float], ...]
 
-DOWNSCALED_BEYOND_PX = 2000
-"""RapidOCR's own limit of a picture's longer side; a wider canvas lifts it."""
+DEFAULT_MAX_SIDE_PX = 2000
+"""RapidOCR's own limit of a picture's longer side. A wider canvas raises it."""
 
 
 class Options(ProviderOptions):
@@ -54,14 +52,14 @@ class Options(ProviderOptions):
 
 
 class OcrWord(NamedTuple):
-    """A word read; `corners_px` are four, clockwise from its top left."""
+    """One word; `corners_px` are four, clockwise from its top left."""
 
     text: str
     corners_px: Sequence[Sequence[float]]
 
 
 class OcrLine(NamedTuple):
-    """A line read, and its words as far as they are known."""
+    """One line and its words, as far as they are known."""
 
     text: str
     score: float
@@ -70,53 +68,52 @@ class OcrLine(NamedTuple):
 
 
 class OcrReader:
-    """Reads with whichever engine is free, for an engine keeps settings of the last call and is
-    lent to one at a time.
+    """A `Detector` that reads text. An engine keeps settings of its last call, so each call borrows
+    an idle engine for itself.
 
-    State: the engines that are free.
+    State: the idle engines.
     """
 
-    def __init__(self, engines: Sequence[Engine], floor: float) -> None:
-        self._free: queue.SimpleQueue[Engine] = queue.SimpleQueue()
-        self._floor = floor
+    def __init__(self, engines: Sequence[Engine], min_score: float) -> None:
+        self._idle: queue.SimpleQueue[Engine] = queue.SimpleQueue()
+        self._min_score = min_score
         for engine in engines:
-            self._free.put(engine)
+            self._idle.put(engine)
 
     def __call__(self, image: Image.Image) -> list[Detection]:
-        engine = self._free.get()
+        engine = self._idle.get()
         try:
-            lines = read(engine, image)
+            lines = read_lines(engine, image)
         finally:
-            self._free.put(engine)
-        kept = (line for line in lines if line.score >= self._floor)
-        return [
-            found for key, line in enumerate(kept) for found in _detections(key, line, image.size)
-        ]
+            self._idle.put(engine)
+        detections: list[Detection] = []
+        for key, line in enumerate(line for line in lines if line.score >= self._min_score):
+            detections += _detections(key, line, image.size)
+        return detections
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
-    """The provider, its networks loaded. Raises Misconfigured where RapidOCR is missing or has no
-    networks."""
-    need("onnxruntime", "ocr")
-    package = need("rapidocr", "ocr")
+    """The provider, its networks loaded. Raises Misconfigured if RapidOCR or its networks are
+    missing."""
+    import_package("onnxruntime", "ocr")
+    package = import_package("rapidocr", "ocr")
     try:
         engines = [_load(package, options) for _ in range(options.concurrency)]
-    except Exception as error:  # whatever RapidOCR raises here, it cannot be used
+    except Exception as error:  # RapidOCR documents no exceptions
         raise Misconfigured(f"{name}: RapidOCR could not load its networks: {error}") from error
-    return LocalProvider(
-        introduce(name, options, Task.TEXT), OcrReader(engines, options.floor), options.timeout_ms
-    )
+    reader = OcrReader(engines, options.floor)
+    return LocalProvider(about_of(name, options, Task.TEXT), reader, options.timeout_ms)
 
 
 def _load(package: Any, options: Options) -> Engine:
-    """An engine that has run once: RapidOCR reads each network's file at its first use. It logs
-    errors only."""
+    """An engine that has run once, because RapidOCR reads the file of a network at its first use.
+    It logs errors only."""
     engine: Engine = package.RapidOCR(
         params={
             "Global.log_level": "error",
             "Global.text_score": 0.0,
             "Global.use_cls": options.rotated,
-            "Global.max_side_len": max(DOWNSCALED_BEYOND_PX, *options.canvas),
+            "Global.max_side_len": max(DEFAULT_MAX_SIDE_PX, *options.canvas),
             "EngineConfig.onnxruntime.intra_op_num_threads": options.threads,
         }
     )
@@ -126,9 +123,9 @@ def _load(package: Any, options: Options) -> Engine:
     return engine
 
 
-def read(engine: Engine, image: Image.Image) -> list[OcrLine]:
-    """The lines of an RGB image. Words are left out where RapidOCR stumbles over a line's words (an
-    IndexError)."""
+def read_lines(engine: Engine, image: Image.Image) -> list[OcrLine]:
+    """The lines of an RGB image. They have no words if RapidOCR fails on the words of a line, with
+    an IndexError."""
     bgr = np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
     try:
         return list(_lines(engine(bgr, use_det=True, return_word_box=True)))
@@ -139,56 +136,52 @@ def read(engine: Engine, image: Image.Image) -> list[OcrLine]:
 def _lines(output: Any) -> Iterator[OcrLine]:
     if not output.txts:
         return
-    words = _words(output.txts, output.word_results)
-    for text, score, corners, of_line in zip(
-        output.txts, output.scores, output.boxes, words, strict=True
+    words_by_line = _words_by_line(output.txts, output.word_results)
+    for text, score, corners, words in zip(
+        output.txts, output.scores, output.boxes, words_by_line, strict=True
     ):
-        yield OcrLine(text, float(score), corners.tolist(), of_line)
+        yield OcrLine(text, float(score), corners.tolist(), words)
 
 
-def _words(texts: Sequence[str], groups: Sequence[Any]) -> Iterator[tuple[OcrWord, ...]]:
-    """Each line's words. RapidOCR leaves lines without words out; where it did, text tells which
-    lines are missing."""
-    known = [words for words in map(_group, groups) if words]
-    complete = len(known) == len(texts)
+def _words_by_line(texts: Sequence[str], groups: Sequence[Any]) -> Iterator[tuple[OcrWord, ...]]:
+    """The words of each line. RapidOCR leaves out lines without words; if it did, the text of the
+    words tells which lines are missing."""
+    word_groups = [words for words in map(_words, groups) if words]
+    complete = len(word_groups) == len(texts)
     for text in texts:
-        fits = known and (
-            complete or "".join(word.text for word in known[0]) == "".join(text.split())
-        )
-        yield known.pop(0) if fits else ()
+        fits = word_groups and (complete or _joined(word_groups[0]) == "".join(text.split()))
+        yield word_groups.pop(0) if fits else ()
 
 
-def _group(group: Any) -> tuple[OcrWord, ...]:
-    """One line's words: RapidOCR's triples of text, score and corners, or something else where it
-    found none.
+def _joined(words: Sequence[OcrWord]) -> str:
+    return "".join(word.text for word in words)
 
-    Its score of the k-th word is that of the k-th character (3.10), so it is not taken.
+
+def _words(group: Any) -> tuple[OcrWord, ...]:
+    """The words of one line, from RapidOCR's triples of text, score and corners. If it found none,
+    the group is something else.
+
+    The score of the k-th word is that of the k-th character (RapidOCR 3.10), so it is not used.
     """
     if not isinstance(group, list | tuple):
         return ()
-    triples = (item for item in group if isinstance(item, list | tuple) and len(item) == 3)
-    return tuple(
-        OcrWord(text, corners)
-        for text, _, corners in triples
-        if text.strip() and corners is not None
-    )
+    words: list[OcrWord] = []
+    for item in group:
+        if isinstance(item, list | tuple) and len(item) == 3:
+            text, _, corners = item
+            if text.strip() and corners is not None:
+                words.append(OcrWord(text, corners))
+    return tuple(words)
 
 
 def _detections(key: int, line: OcrLine, size_px: tuple[int, int]) -> Iterator[Detection]:
     """The line and then its words, which take over its score."""
-    polygon = _fractions(line.corners_px, size_px)
-    yield Detection(line.text, line.score, _bounds(polygon), kind="LINE", polygon=polygon, key=key)
+    corners = _fractions(line.corners_px, size_px)
+    yield Detection(line.text, line.score, Box.around(corners), "LINE", corners, key=key)
     for word in line.words:
-        polygon = _fractions(word.corners_px, size_px)
-        yield Detection(
-            word.text, line.score, _bounds(polygon), kind="WORD", polygon=polygon, parent=key
-        )
+        corners = _fractions(word.corners_px, size_px)
+        yield Detection(word.text, line.score, Box.around(corners), "WORD", corners, parent=key)
 
 
 def _fractions(corners_px: Sequence[Sequence[float]], size_px: tuple[int, int]) -> Polygon:
     return tuple((float(x) / size_px[0], float(y) / size_px[1]) for x, y in corners_px)
-
-
-def _bounds(polygon: Polygon) -> Box:
-    corners: NDArray[np.float64] = np.array(polygon)
-    return Box(*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())

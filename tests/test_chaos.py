@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from providers.shapes import find
+from providers.shapes import shapes_on
 from tests.support.paths import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
@@ -44,7 +44,7 @@ def test_photos_name_themselves(chaos):
     import drawings
 
     for number in (0, 1, 5, 1295, 1296, 12_345, drawings.NUMBERS - 1):
-        found = find(Image.open(BytesIO(drawings.picture(number))))
+        found = shapes_on(Image.open(BytesIO(drawings.picture(number))))
         seen = [(each.label.title(), *each.box.midpoint) for each in found]
         assert drawings.read(seen) == number
         assert drawings.read(seen[1:]) is None
@@ -81,7 +81,7 @@ def result(index, number, **more):
     with Image.open(BytesIO(drawings.picture(number))) as image:
         boxes = [
             (each.label, dict(zip(("x0", "y0", "x1", "y1"), each.box, strict=True)))
-            for each in find(image)
+            for each in shapes_on(image)
         ]
     found = [{"label": label, "box": box} for label, box in boxes]
     return {"index": index, "name": str(number), "detections": found, **more}

@@ -12,7 +12,7 @@ from PIL import Image
 from providers.base import About, Picture
 from providers.detection import Detection, Task
 from providers.errors import PictureRefused, ProviderError
-from providers.shapes import find
+from providers.shapes import shapes_on
 
 Script = Callable[[Picture, Task], Sequence[Detection]]
 
@@ -31,7 +31,7 @@ def image_of(picture: Picture) -> Image.Image:
 
 def see_shapes(picture: Picture, task: Task) -> Sequence[Detection]:
     """The coloured shapes that are on the picture."""
-    return find(image_of(picture))
+    return shapes_on(image_of(picture))
 
 
 def about(name: str = "fake", *, task: Task = Task.OBJECTS, **changes: Any) -> About:

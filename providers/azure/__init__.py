@@ -1,1 +1,1 @@
-"""Azure Image Analysis as a provider."""
+"""Azure AI Vision Image Analysis as a provider."""

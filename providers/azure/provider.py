@@ -1,4 +1,4 @@
-"""Azure AI Vision Image Analysis 4.0, or anything that answers like it, through
+"""Kind `azure`: Azure AI Vision Image Analysis 4.0, or a service with the same API, through
 azure-ai-vision-imageanalysis.
 
 https://learn.microsoft.com/azure/ai-services/computer-vision/concept-object-detection-40
@@ -17,10 +17,10 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field, SecretStr
 
-from providers.azure import responses as answers
+from providers.azure import responses
 from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Provider
 from providers.detection import Detection, Task
-from providers.engine.worker import need
+from providers.engine.worker import import_package
 from providers.errors import (
     Misconfigured,
     NoAnswer,
@@ -34,15 +34,17 @@ from providers.prices import Price, Tier
 from providers.remote.sdk import (
     CloudProvider,
     ExtraItem,
-    forwarded,
-    items_of,
-    pause_s,
-    pooled,
-    read,
+    Size,
+    enlarge_pool,
+    extra_items,
+    extra_prices,
+    forward_reply,
+    read_body,
 )
+from providers.remote.threaded import retry_after_s
 
 FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP"})
-"""TIFF is taken too, but nothing says whether it is turned as its orientation says."""
+"""Azure also takes TIFF, but does not document whether it applies a TIFF's orientation."""
 LIMITS = Limits(
     20_971_520, min_side_px=50, max_side_px=16_000, max_pixels=256_000_000, formats=FORMATS
 )
@@ -51,31 +53,36 @@ AS_OF = date(2026, 11, 20)
 PRICE = Price(
     0.001, AS_OF, (Tier(1_000_000, 0.00065), Tier(10_000_000, 0.0006), Tier(100_000_000, 0.0004))
 )
-GENERATIVE = Price(0.0015, AS_OF, (Tier(1_000_000, 0.0006),))
-PRICES = {Task.TEXT: GENERATIVE}
-EXTRAS = {"caption": GENERATIVE, "denseCaptions": GENERATIVE, "smartCrops": PRICE}
-"""Tier S1, as others quote it: nobody here has read Microsoft's own page. A feature is billed as
-one image, however many are asked for at once; one source says that a call is."""
+GENERATIVE_PRICE = Price(0.0015, AS_OF, (Tier(1_000_000, 0.0006),))
+PRICES = {Task.TEXT: GENERATIVE_PRICE}
+EXTRAS = {"caption": GENERATIVE_PRICE, "denseCaptions": GENERATIVE_PRICE, "smartCrops": PRICE}
+"""Prices of tier S1 as third parties quote them; Microsoft's own page was not read. Each feature is
+billed as one image, also if one call asks for several; one source says that a call is."""
 
 FEATURES = {Task.OBJECTS: "objects", Task.PEOPLE: "people", Task.TEXT: "read", Task.LABELS: "tags"}
-READERS: dict[Task, Callable[[Any, answers.Size], list[Detection]]] = {
-    Task.OBJECTS: answers.objects,
-    Task.PEOPLE: answers.people,
-    Task.TEXT: answers.text,
-    Task.LABELS: answers.labels,
+READERS: dict[Task, Callable[[Any, Size], list[Detection]]] = {
+    Task.OBJECTS: responses.objects,
+    Task.PEOPLE: responses.people,
+    Task.TEXT: responses.text,
+    Task.LABELS: responses.labels,
 }
-OPTIONS = ("language", "gender-neutral-caption", "smartcrops-aspect-ratios", "model-version")
-"""Of extras: they are the whole call's."""
+EXTRA_OPTIONS = (
+    "language",
+    "gender-neutral-caption",
+    "smartcrops-aspect-ratios",
+    "model-version",
+)
+"""Options of extras. Azure applies each to the whole call."""
 
-NAMED = re.compile(r"[A-Za-z]{1,64}:[A-Za-z]{1,64}")
-"""What may be handed on, such as "imageanalysis:analyze"."""
-CLIENTS_OWN = {"subscription-key"}
-"""In a query: whom the gateway knows its client by."""
+CALL_NAME = re.compile(r"[A-Za-z]{1,64}:[A-Za-z]{1,64}")
+"""The calls that may be forwarded, such as "imageanalysis:analyze"."""
+CLIENT_CREDENTIALS = {"subscription-key"}
+"""Query parameters that hold the client's key of this gateway; they are not forwarded."""
 
 
 class Options(ProviderOptions):
-    """Credentials are a key; both are found in the portal, at the resource's "Keys and
-    Endpoint"."""
+    """Settings of kind `azure`. Endpoint and key are on the resource's page "Keys and Endpoint" in
+    the portal."""
 
     endpoint: str = Field(
         pattern=r"^https?://",
@@ -85,30 +92,30 @@ class Options(ProviderOptions):
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
-    """Raises Misconfigured where azure-ai-vision-imageanalysis is not installed."""
-    analysis = need("azure.ai.vision.imageanalysis", "azure")
+    """The provider. Raises Misconfigured if azure-ai-vision-imageanalysis is not installed."""
+    sdk = import_package("azure.ai.vision.imageanalysis", "azure")
     from azure.core.credentials import AzureKeyCredential
     from azure.core.pipeline.policies import SansIOHTTPPolicy
     from azure.core.pipeline.transport import RequestsTransport
     from requests import Session
 
     timeout_s = options.timeout_ms / 1000
-    client = analysis.ImageAnalysisClient(
+    session = Session()
+    enlarge_pool(session, options.concurrency)
+    client = sdk.ImageAnalysisClient(
         options.endpoint,
         AzureKeyCredential(options.key.get_secret_value()),
         transport=RequestsTransport(
-            session=pooled(Session(), options.concurrency),
-            connection_timeout=min(timeout_s, 5),
-            read_timeout=timeout_s,
+            session=session, connection_timeout=min(timeout_s, 5), read_timeout=timeout_s
         ),
         retry_total=0,
-        http_logging_policy=SansIOHTTPPolicy(),  # its own writes several lines about every call
+        http_logging_policy=SansIOHTTPPolicy(),  # the default logs several lines for each call
     )
     return AzureProvider(name, options, client)
 
 
 class AzureProvider(CloudProvider):
-    """Holds the client, and what every remote provider holds."""
+    """State: the SDK's client, and that of CloudProvider."""
 
     def __init__(
         self,
@@ -125,9 +132,7 @@ class AzureProvider(CloudProvider):
             limits=LIMITS,
             price=options.usd_per_image or PRICE,
             prices={} if options.usd_per_image else PRICES,
-            extras=dict.fromkeys(EXTRAS, options.usd_per_image)
-            if options.usd_per_image
-            else EXTRAS,
+            extras=extra_prices(options, EXTRAS),
             canvas_px=options.canvas,
             concurrency=options.concurrency,
             vocabulary="azure",
@@ -138,86 +143,88 @@ class AzureProvider(CloudProvider):
         self._client = client
 
     def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
-        """One feature of Analyze, or as many as extras are wanted."""
-        items = items_of(wanted, OPTIONS) if task == Task.EXTRAS else []
+        """The detections of one Analyze call, with one feature or with all extras."""
+        items = extra_items(wanted, EXTRA_OPTIONS) if task == Task.EXTRAS else []
         features = [item.name for item in items] or [FEATURES[task]]
-        with _translating(task):
-            answer = self._client.analyze(picture.data, features, params=_options(items))
+        with _translate_errors(task):
+            response = self._client.analyze(picture.data, features, params=_params(items))
             if items:
-                return answers.extras(answer, items)
-            return READERS[task](answer, (answer.metadata.width, answer.metadata.height))
+                return responses.extras(response, items)
+            return READERS[task](response, (response.metadata.width, response.metadata.height))
 
     def send(self, call: ForwardCall) -> ForwardReply:
         from azure.core.rest import HttpRequest
 
-        if not NAMED.fullmatch(call.target):
+        if not CALL_NAME.fullmatch(call.target):
             raise PictureRefused(
                 f"{call.target[:200]!r} is none of Azure's calls, such as imageanalysis:analyze"
             )
-        query = urlencode(
-            [pair for pair in call.query if pair[0].lower() not in CLIENTS_OWN], safe=","
-        )
-        headers = {"Content-Type": call.content_type, "Accept": "application/json"}
+        pairs = [pair for pair in call.query if pair[0].lower() not in CLIENT_CREDENTIALS]
         request = HttpRequest(
-            call.method, f"/{call.target}?{query}", headers=headers, content=call.body
+            call.method,
+            f"/{call.target}?{urlencode(pairs, safe=',')}",
+            headers={"Content-Type": call.content_type, "Accept": "application/json"},
+            content=call.body,
         )
-        until = time.monotonic() + self._timeout_s
+        deadline_s = time.monotonic() + self._timeout_s
         with (
-            _translating(),
-            self._client.send_request(request, stream=True, permit_redirects=False) as answer,
+            _translate_errors(),
+            self._client.send_request(request, stream=True, permit_redirects=False) as response,
         ):
-            return forwarded(answer.status_code, answer.headers, read(answer.iter_bytes(), until))
+            body = read_body(response.iter_bytes(), deadline_s)
+            return forward_reply(response.status_code, response.headers, body)
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         self._client.close()
 
 
-def _options(items: Sequence[ExtraItem]) -> dict[str, str]:
-    """The options of all, as a query has them: the SDK writes it as it is given."""
-    return {
-        option: quote(value, safe=",") for item in items for option, value in item.options.items()
-    }
+def _params(items: Sequence[ExtraItem]) -> dict[str, str]:
+    """The options of all extras, quoted: the SDK writes them into the query unchanged."""
+    params: dict[str, str] = {}
+    for item in items:
+        for option, value in item.options.items():
+            params[option] = quote(value, safe=",")
+    return params
 
 
 @contextmanager
-def _translating(task: Task | None = None) -> Iterator[None]:
-    """Whatever goes wrong with a call, as one of the `ProviderError`s."""
+def _translate_errors(task: Task | None = None) -> Iterator[None]:
+    """Translates the SDK's errors, and those of reading its response, into a `ProviderError`."""
     from azure.core.exceptions import AzureError, HttpResponseError, ServiceResponseError
     from requests import RequestException
 
     try:
         yield
-    except (
-        ServiceResponseError,
-        RequestException,
-    ) as error:  # the latter while an answer came bit by bit
-        raise NoAnswer(
-            str(error)
-        ) from error  # it was sent, or part of it: nobody here knows whether it is billed
-    except HttpResponseError as error:  # also of an answer that came and cannot be read
-        raise _translated(error, optional=task == Task.EXTRAS) from error
+    except (ServiceResponseError, RequestException) as error:
+        # the request was sent, at least in part; requests fails while a response is streamed
+        raise NoAnswer(str(error)) from error
+    except HttpResponseError as error:  # also for a response that cannot be read
+        raise _error_of(error, client_options=task == Task.EXTRAS) from error
     except AzureError as error:
         raise Unavailable(str(error)) from error
     except (AttributeError, LookupError, TypeError, ValueError, ZeroDivisionError) as error:
         raise NoAnswer(f"an answer that is not Azure's, and may be billed: {error!r}") from error
 
 
-def _translated(error: Any, *, optional: bool) -> ProviderError:
-    """By HTTP status, and whom a 400 is about by its code; `optional`: by a client's own options,
-    which went out."""
+def _error_of(error: Any, *, client_options: bool) -> ProviderError:
+    """The error by HTTP status; for a 400, the code tells whether the picture is at fault. With
+    `client_options` in the call, a 400 is the client's fault."""
     message, status = str(error.message), error.status_code or 200
-    if status == 413 or (status == 400 and (optional or _of_the_picture(error.error))):
+    if status == 400:
+        at_fault = client_options or _is_about_picture(error.error)
+        return PictureRefused(message) if at_fault else Misconfigured(message)
+    if status == 413:
         return PictureRefused(message)
     if status == 429:
-        return Throttled(message, pause_s(error.response.headers))
+        return Throttled(message, retry_after_s(error.response.headers))
     if status < 400 or status == 504:
         return NoAnswer(message)
     return Unavailable(message) if status >= 500 or status == 408 else Misconfigured(message)
 
 
-def _of_the_picture(error: Any) -> bool:
-    """Whether the picture is at fault; where there is no inner code only the text tells."""
+def _is_about_picture(error: Any) -> bool:
+    """Whether the picture is at fault. Without an inner code, only the text tells."""
     if error is None or error.code != "InvalidRequest":
         return False
-    inner = (error.innererror or {}).get("code")
-    return inner.startswith("InvalidImage") if inner else "image" in error.message.lower()
+    inner_code = (error.innererror or {}).get("code")
+    return inner_code.startswith("InvalidImage") if inner_code else "image" in error.message.lower()

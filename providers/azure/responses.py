@@ -1,5 +1,5 @@
-"""What Image Analysis 4.0 answers, as detections. Boxes come as pixels of the picture that Azure
-says it saw.
+"""Detections from the responses of Image Analysis 4.0. Azure's boxes are pixels of the picture,
+whose size the response gives.
 
 https://learn.microsoft.com/rest/api/computervision/image-analysis/analyze
 """
@@ -11,70 +11,72 @@ from statistics import fmean
 from typing import Any
 
 from providers.detection import WHOLE, Box, Detection
-from providers.remote.sdk import ExtraItem, bounds, fractions
-
-Size = tuple[int, int]
-"""Width and height in pixels."""
+from providers.remote.sdk import ExtraItem, Size, point_fractions
 
 
-def objects(answer: Any, size: Size) -> list[Detection]:
+def objects(response: Any, size: Size) -> list[Detection]:
+    """One detection an object, with its first tag."""
     return [
         Detection(tag.name, tag.confidence, _box(row.bounding_box, size))
-        for row in answer.objects.list
+        for row in response.objects.list
         for tag in row.tags[:1]
     ]
 
 
-def people(answer: Any, size: Size) -> list[Detection]:
-    """However unsure: Azure has no threshold of its own here."""
+def people(response: Any, size: Size) -> list[Detection]:
+    """All persons, of any score: Azure applies no threshold here."""
     return [
         Detection("Person", row.confidence, _box(row.bounding_box, size))
-        for row in answer.people.list
+        for row in response.people.list
     ]
 
 
-def labels(answer: Any, size: Size) -> list[Detection]:
-    return [Detection(tag.name, tag.confidence, WHOLE, "LABEL") for tag in answer.tags.list]
+def labels(response: Any, size: Size) -> list[Detection]:
+    """The tags of the whole picture."""
+    return [Detection(tag.name, tag.confidence, WHOLE, "LABEL") for tag in response.tags.list]
 
 
-def text(answer: Any, size: Size) -> list[Detection]:
-    """Lines first, then their words. Azure scores words only."""
-    rows = [line for block in answer.read.blocks for line in block.lines if line.words]
-    lines = [_line(row, size, number) for number, row in enumerate(rows)]
-    return lines + [
-        _word(word, size, number) for number, row in enumerate(rows) for word in row.words
-    ]
+def text(response: Any, size: Size) -> list[Detection]:
+    """All lines, then their words. Azure scores words only; lines without words are left out."""
+    lines, words = list[Detection](), list[Detection]()
+    for block in response.read.blocks:
+        for row in block.lines:
+            if row.words:
+                key = len(lines)
+                lines.append(_line(row, size, key))
+                words += [_word(word, size, key) for word in row.words]
+    return lines + words
 
 
-def _line(row: Any, size: Size, number: int) -> Detection:
-    corners = fractions(row.bounding_polygon, size)
+def extras(response: Any, items: Sequence[ExtraItem]) -> list[Detection]:
+    """One detection an extra, with Azure's JSON, places in pixels. Raises LookupError if one is
+    missing."""
+    results = response.as_dict()
+    detections: list[Detection] = []
+    for item in items:
+        if (result := results.get(f"{item.name}Result")) is None:
+            raise LookupError(f"nothing is said of {item.name}")
+        detections.append(Detection(item.name, 1.0, WHOLE, details={"raw": result}))
+    return detections
+
+
+def _line(row: Any, size: Size, key: int) -> Detection:
+    """A line; its score is the mean of its words' scores."""
+    corners = point_fractions(row.bounding_polygon, size)
     score = fmean(word.confidence for word in row.words)
-    return Detection(row.text, score, bounds(corners), kind="LINE", polygon=corners, key=number)
+    return Detection(row.text, score, Box.around(corners), "LINE", corners, key=key)
 
 
-def _word(word: Any, size: Size, line: int) -> Detection:
-    corners = fractions(word.bounding_polygon, size)
+def _word(word: Any, size: Size, line_key: int) -> Detection:
+    corners = point_fractions(word.bounding_polygon, size)
     return Detection(
-        word.text, word.confidence, bounds(corners), kind="WORD", polygon=corners, parent=line
+        word.text, word.confidence, Box.around(corners), "WORD", corners, parent=line_key
     )
 
 
 def _box(box: Any, size: Size) -> Box:
-    """Pixels of the picture that Azure saw, as fractions of it."""
+    """A box in pixels, as fractions of the picture."""
     width, height = size
     return Box(
         box.x / width, box.y / height, (box.x + box.width) / width, (box.y + box.height) / height
     )
-
-
-def extras(answer: Any, items: Sequence[ExtraItem]) -> list[Detection]:
-    """As they come by the wire, places in pixels. Raises LookupError where one is missing."""
-    return [
-        Detection(item.name, 1.0, WHOLE, details={"raw": _said(answer, item)}) for item in items
-    ]
-
-
-def _said(answer: Any, item: ExtraItem) -> Any:
-    if (said := answer.as_dict().get(f"{item.name}Result")) is None:
-        raise LookupError(f"nothing is said of {item.name}")
-    return said

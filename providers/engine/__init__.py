@@ -1,1 +1,1 @@
-"""The local providers' runtime: models, their outputs, and the worker that runs them."""
+"""The runtime of local providers, and the reading of detection networks."""

@@ -1,7 +1,7 @@
-"""What providers share that compute on this machine: threads, a time limit, decoding, and faults in
-the common words.
+"""The frame of every provider that computes on this machine: threads, a time limit, decoding, and
+the translation of errors.
 
-A local provider is a `Look` wrapped in `LocalProvider`.
+A local provider is a `Detector` wrapped in `LocalProvider`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ from providers.errors import Misconfigured, NoAnswer, PictureRefused, ProviderEr
 from providers.options import Options
 from providers.prices import Price
 
-Look = Callable[[Image.Image], Sequence[Detection]]
-"""RGB pixels in, all detections out. Called in several threads at once, as many as
-`About.concurrency`."""
+Detector = Callable[[Image.Image], Sequence[Detection]]
+"""RGB pixels in, all detections out. Called from `About.concurrency` threads at once."""
 
 
-def introduce(
+def about_of(
     name: str, options: Options, task: Task, wants: Literal["bytes", "pixels"] = "pixels"
 ) -> About:
-    """What a provider of one task says of itself: free of charge unless its options put a price on
-    it."""
+    """The `About` of a provider of one task. It is free of charge unless its options set a
+    price."""
     return About(
         name=name,
         kind=options.kind,
@@ -43,8 +42,8 @@ def introduce(
     )
 
 
-def need(package: str, extra: str) -> Any:
-    """The imported package. Raises Misconfigured naming the extra of this project that brings
+def import_package(package: str, extra: str) -> Any:
+    """The imported package. Raises Misconfigured naming the extra of this project that installs
     it."""
     try:
         return importlib.import_module(package)
@@ -54,14 +53,14 @@ def need(package: str, extra: str) -> Any:
         ) from error
 
 
-def rgb(picture: Picture) -> Image.Image:
-    """The pixels of a picture, decoded where it holds bytes only. Raises PictureRefused where it
-    holds no picture."""
+def rgb_image(picture: Picture) -> Image.Image:
+    """The RGB pixels of a picture, decoded if it holds bytes only. Raises PictureRefused if the
+    bytes are no picture."""
     if picture.pixels is not None:
         return picture.pixels if picture.pixels.mode == "RGB" else picture.pixels.convert("RGB")
     try:
-        with Image.open(BytesIO(picture.data)) as opened:
-            return opened.convert("RGB")
+        with Image.open(BytesIO(picture.data)) as image:
+            return image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise PictureRefused(
             f"these {len(picture.data)} bytes cannot be decoded as a picture: {error}"
@@ -69,16 +68,15 @@ def rgb(picture: Picture) -> Image.Image:
 
 
 class LocalProvider:
-    """A provider that looks in threads of its own, one for each picture asked about at the same
-    time.
+    """A provider that runs its detector in threads of its own, one for each concurrent picture.
 
-    State: the thread pool. A call that runs out of time is given up, but its thread goes on until
-    the look is over: a thread cannot be stopped from outside.
+    State: the thread pool, and whether it was closed. A call beyond the time limit is abandoned,
+    but its thread runs on: a thread cannot be stopped from outside.
     """
 
-    def __init__(self, about: About, look: Look, timeout_ms: int) -> None:
+    def __init__(self, about: About, detector: Detector, timeout_ms: int) -> None:
         self._about = about
-        self._look = look
+        self._detector = detector
         self._timeout_s = timeout_ms / 1000
         self._pool = ThreadPoolExecutor(
             about.concurrency, thread_name_prefix=f"provider-{about.name}"
@@ -90,21 +88,17 @@ class LocalProvider:
         return self._about
 
     async def detect(
-        self,
-        picture: Picture,
-        task: Task,
-        wanted: Sequence[str] = (),
+        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
     ) -> Sequence[Detection]:
         await self.ready()
         if task not in self._about.tasks:
             raise Misconfigured(
                 f"{self._about.name} answers {', '.join(sorted(self._about.tasks))}, not {task}"
             )
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await asyncio.get_running_loop().run_in_executor(
-                    self._pool, self._answer, picture
-                )
+                return await loop.run_in_executor(self._pool, self._detect, picture)
         except TimeoutError:
             raise NoAnswer(
                 f"{self._about.name} gave no answer within {self._timeout_s:g} s (timeout_ms)"
@@ -115,18 +109,16 @@ class LocalProvider:
             raise Unavailable(f"{self._about.name} has been closed")
 
     async def close(self) -> None:
-        """Returns once the looks under way are over."""
+        """Returns once all running calls have ended."""
         self._closed = True
         await asyncio.to_thread(self._pool.shutdown)
 
-    def _answer(self, picture: Picture) -> Sequence[Detection]:
+    def _detect(self, picture: Picture) -> Sequence[Detection]:
         try:
-            return self._look(rgb(picture))
+            return self._detector(rgb_image(picture))
         except ProviderError:
             raise
-        except Exception as error:
-            # A network's runtime raises types of its own; whatever it was, this picture has no
-            # answer now.
+        except Exception as error:  # a network's runtime raises types of its own
             raise Unavailable(
                 f"{self._about.name} failed: {type(error).__name__}: {error}"
             ) from error

@@ -1,5 +1,5 @@
-"""What Cloud Vision says of a picture that is handed on as it came: landmarks, colours, crops, the
-web, products."""
+"""Features of Cloud Vision whose JSON is returned unchanged: landmarks, colours, crops, web and
+product search."""
 
 from __future__ import annotations
 
@@ -9,45 +9,58 @@ from typing import Any
 
 from providers.detection import WHOLE, Detection
 from providers.errors import PictureRefused
-from providers.remote.sdk import ExtraItem, items_of, number
+from providers.remote.sdk import ExtraItem, extra_items, int_option
 
-MEMBERS = {
+RESPONSE_FIELDS = {
     "LANDMARK_DETECTION": "landmarkAnnotations",
     "IMAGE_PROPERTIES": "imagePropertiesAnnotation",
     "CROP_HINTS": "cropHintsAnnotation",
     "WEB_DETECTION": "webDetection",
     "PRODUCT_SEARCH": "productSearchResults",
 }
-"""Where the answer of each extra stands in a response."""
+"""The field of a response that holds each feature's answer."""
 OPTIONS = ("max_results", "model", "context")
-"""What a `Feature` has beside its type, and the `ImageContext` as JSON."""
+"""The fields of a `Feature` besides its type, and the `ImageContext` as JSON."""
 
 
-def items(wanted: Sequence[str]) -> list[ExtraItem]:
-    """Raises PictureRefused where one has other options."""
-    return items_of(wanted, OPTIONS)
+def items_of(wanted: Sequence[str]) -> list[ExtraItem]:
+    """The features to ask for. Raises PictureRefused if one has other options."""
+    return extra_items(wanted, OPTIONS)
 
 
-def asked(items: Sequence[ExtraItem]) -> dict[str, Any]:
-    """What each extra is asked for, and the contexts of all of them as one: an image has one
-    only."""
+def request_of(items: Sequence[ExtraItem]) -> dict[str, Any]:
+    """The request's features, and the contexts of all of them merged: an image has one only."""
     context: dict[str, Any] = {}
     for item in items:
         context |= _context(item)
     return {"features": [_feature(item) for item in items], "image_context": _message(context)}
 
 
+def detections_of(items: Sequence[ExtraItem], response: Any) -> list[Detection]:
+    """One detection a feature, with the JSON of Google's REST API. A feature without a result has
+    no field in it."""
+    from google.protobuf.json_format import MessageToDict
+
+    fields = MessageToDict(response)
+    detections: list[Detection] = []
+    for item in items:
+        name = RESPONSE_FIELDS[item.name]
+        result = {name: fields[name]} if name in fields else {}
+        detections.append(Detection(item.name, 1.0, WHOLE, details={"raw": result}))
+    return detections
+
+
 def _feature(item: ExtraItem) -> dict[str, Any]:
-    """As many results as were asked for; where nothing was said, as many as Google gives by
-    itself."""
+    """The `Feature`. With 0 as its most results, Google uses its own default."""
     return {
         "type_": item.name,
-        "max_results": number(item, "max_results") or 0,
+        "max_results": int_option(item, "max_results") or 0,
         "model": item.options.get("model", ""),
     }
 
 
 def _context(item: ExtraItem) -> Mapping[str, Any]:
+    """The `ImageContext` of one feature. Raises PictureRefused if it is no JSON object."""
     try:
         context = json.loads(item.options.get("context", "{}"))
     except (ValueError, RecursionError) as error:
@@ -58,6 +71,7 @@ def _context(item: ExtraItem) -> Mapping[str, Any]:
 
 
 def _message(context: Mapping[str, Any]) -> Any:
+    """The context as a protobuf message. Raises PictureRefused if it has other fields."""
     from google.cloud.vision import ImageContext
     from google.protobuf.json_format import ParseDict, ParseError
 
@@ -65,18 +79,3 @@ def _message(context: Mapping[str, Any]) -> Any:
         return ParseDict(context, ImageContext.pb()())
     except ParseError as error:
         raise PictureRefused(f"the context is no ImageContext: {error}") from None
-
-
-def found(items: Sequence[ExtraItem], response: Any) -> list[Detection]:
-    """As the JSON that a client by REST gets; what Google has nothing to say of has no member."""
-    from google.protobuf.json_format import MessageToDict
-
-    said = MessageToDict(response)
-    return [
-        Detection(item.name, 1.0, WHOLE, details={"raw": _member(said, MEMBERS[item.name])})
-        for item in items
-    ]
-
-
-def _member(said: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {name: said[name]} if name in said else {}

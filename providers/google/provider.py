@@ -1,4 +1,4 @@
-"""Google Cloud Vision, or anything that answers like it, through google-cloud-vision.
+"""Kind `google`: Google Cloud Vision, or a service with the same API, through google-cloud-vision.
 
 https://cloud.google.com/vision/docs/reference/rest/v1/images/annotate
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -18,20 +17,20 @@ from pydantic import Field, SecretStr, model_validator
 
 from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Provider
 from providers.detection import Detection, Task
-from providers.engine.worker import need
-from providers.errors import (
-    Misconfigured,
-    NoAnswer,
-    PictureRefused,
-    ProviderError,
-    Throttled,
-    Unavailable,
-)
-from providers.google import extras
-from providers.google import responses as answers
+from providers.engine.worker import import_package
+from providers.errors import Misconfigured, PictureRefused
+from providers.google import extras, responses
+from providers.google.faults import image_error, translate_errors
 from providers.options import Options as ProviderOptions
 from providers.prices import Price, Tier
-from providers.remote.sdk import CloudProvider, forwarded, pause_s, pooled, read
+from providers.remote.sdk import (
+    CloudProvider,
+    Size,
+    enlarge_pool,
+    extra_prices,
+    forward_reply,
+    read_body,
+)
 
 HOST = "vision.googleapis.com"
 SCOPES = (
@@ -39,16 +38,16 @@ SCOPES = (
     "https://www.googleapis.com/auth/cloud-vision",
 )
 FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP"})
-"""TIFF is taken too, but nothing says whether it is turned as its orientation says."""
+"""Google also takes TIFF, but does not document whether it applies a TIFF's orientation."""
 MAX_BYTES = {"grpc": 20_000_000, "rest": 7_000_000}
-"""An image may have 20 MB, a JSON request 10 MB: base64 makes a third more of the image."""
+"""An image may have 20 MB, a JSON request 10 MB: base64 makes an image larger by a third."""
 
 AS_OF = date(2026, 5, 28)
 PRICE = Price(0.0015, AS_OF, (Tier(5_000_000, 0.0006),))
-OF_OBJECTS = Price(0.00225, AS_OF, (Tier(5_000_000, 0.0015),))
+OBJECT_PRICE = Price(0.00225, AS_OF, (Tier(5_000_000, 0.0015),))
 PRICES = {
-    Task.OBJECTS: OF_OBJECTS,
-    Task.PEOPLE: OF_OBJECTS,
+    Task.OBJECTS: OBJECT_PRICE,
+    Task.PEOPLE: OBJECT_PRICE,
     Task.LABELS: Price(0.0015, AS_OF, (Tier(5_000_000, 0.001),)),
 }
 EXTRAS = {
@@ -58,10 +57,9 @@ EXTRAS = {
     "WEB_DETECTION": Price(0.0035, AS_OF),
     "PRODUCT_SEARCH": Price(0.0045, AS_OF),
 }
-"""Each feature's first thousand images of a month are free. They are left out: ledger and quotes go
-by the first price, and would find everything free. Left out as well is what one feature makes free
-of another (crop hints beside image properties). What product search costs is a guess: nobody here
-has read it."""
+"""The free first thousand images of a month are left out: ledger and quotes use the first price,
+and would count everything as free. Discounts of one feature beside another (crop hints beside image
+properties) are left out as well. The price of product search is a guess; its page was not read."""
 
 FEATURES = {
     Task.OBJECTS: "OBJECT_LOCALIZATION",
@@ -72,38 +70,31 @@ FEATURES = {
     Task.LABELS: "LABEL_DETECTION",
     Task.MODERATION: "SAFE_SEARCH_DETECTION",
 }
-READERS: dict[Task, Callable[[Any, answers.Size], list[Detection]]] = {
-    Task.OBJECTS: answers.objects,
-    Task.PEOPLE: answers.people,
-    Task.FACES: answers.faces,
-    Task.TEXT: answers.text,
-    Task.LOGOS: answers.logos,
-    Task.LABELS: answers.labels,
-    Task.MODERATION: answers.moderation,
+READERS: dict[Task, Callable[[Any, Size], list[Detection]]] = {
+    Task.OBJECTS: responses.objects,
+    Task.PEOPLE: responses.people,
+    Task.FACES: responses.faces,
+    Task.TEXT: responses.text,
+    Task.LOGOS: responses.logos,
+    Task.LABELS: responses.labels,
+    Task.MODERATION: responses.moderation,
 }
-MOST = 1000
-"""Always sent, and heeded for all but text: without it ten are answered."""
+MAX_RESULTS = 1000
+"""Sent with every feature; without it Google returns ten results. TEXT_DETECTION ignores it."""
 
-PATHS = re.compile(
-    r"/v1(p[1-4]beta1)?(/projects/[\w.:-]+)?(/locations/[\w-]+)?/((images|files):\w+|operations/[\w-]+)",
+FORWARD_PATHS = re.compile(
+    r"/v1(p[1-4]beta1)?(/projects/[\w.:-]+)?(/locations/[\w-]+)?"
+    r"/((images|files):\w+|operations/[\w-]+)",
     re.ASCII,
 )
-"""Of the calls that are handed on: images, files and operations, within a project or not."""
-CLIENTS_OWN = {"key", "access_token", "oauth_token"}
-"""In a query: whom the gateway knows its client by."""
-
-OF_THE_PICTURE = re.compile(r"image|payload size", re.IGNORECASE)
-CALLED = re.compile(r"^POST \S+: ")
-"""What the SDK puts before a message that came by REST. It must go: the URL ends in
-`images:annotate`."""
-CUT_OFF = re.compile(
-    r"socket closed|reset by peer|stream removed|rst_stream|broken pipe|cancelling", re.IGNORECASE
-)
-"""How gRPC says UNAVAILABLE of a call that was under way."""
+"""The calls that may be forwarded: images, files and operations, within a project or not."""
+CLIENT_CREDENTIALS = {"key", "access_token", "oauth_token"}
+"""Query parameters that hold the client's key of this gateway; they are not forwarded."""
 
 
 class Options(ProviderOptions):
-    """Without a key, credentials are the application's default ones; none for a stand-in."""
+    """Settings of kind `google`. Without a key, the credentials are the application's default ones,
+    or none for an endpoint that is not Google's."""
 
     transport: Literal["grpc", "rest"] = Field(
         "grpc", description="rest where only HTTP/1.1 passes, or plain http"
@@ -112,15 +103,16 @@ class Options(ProviderOptions):
     api_key: SecretStr | None = None
 
     @model_validator(mode="after")
-    def _speaks(self) -> Options:
+    def _check_transport(self) -> Options:
         if self.transport == "grpc" and (self.endpoint or "").startswith("http://"):
             raise ValueError("gRPC needs TLS; an endpoint of http://… needs transport: rest")
         return self
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
-    """Raises Misconfigured where google-cloud-vision is not installed or finds no credentials."""
-    vision = need("google.cloud.vision", "google")
+    """The provider. Raises Misconfigured if google-cloud-vision is not installed or finds no
+    credentials."""
+    vision = import_package("google.cloud.vision", "google")
     from google.auth.exceptions import GoogleAuthError
     from google.auth.transport.requests import AuthorizedSession
 
@@ -136,36 +128,38 @@ def create(name: str, options: Options, folder: Path) -> Provider:
         )
     except (GoogleAuthError, ValueError) as error:
         raise Misconfigured(f"{error} (or set api_key)") from None
-    session = AuthorizedSession(  # type: ignore[no-untyped-call]
+    session = AuthorizedSession(  # type: ignore[no-untyped-call]  # google-auth has no types
         credentials, max_refresh_attempts=0, default_host=HOST
     )
-    return GoogleProvider(name, options, client, pooled(session, options.concurrency))
+    enlarge_pool(session, options.concurrency)
+    return GoogleProvider(name, options, client, session)
 
 
 def _credentials(options: Options, endpoint: str) -> Any:
-    """A key, those of the application, or none. Raises GoogleAuthError where Google needs some and
-    none are found."""
+    """The API key, the application's default credentials, or none for an endpoint that is not
+    Google's. Raises GoogleAuthError if Google needs credentials and there are none."""
     from google.auth import api_key, default
     from google.auth.credentials import AnonymousCredentials
 
     if options.api_key:
-        return api_key.Credentials(options.api_key.get_secret_value())  # type: ignore[no-untyped-call]
-    if not _of_google(endpoint):
-        return AnonymousCredentials()  # type: ignore[no-untyped-call]
+        key = options.api_key.get_secret_value()
+        return api_key.Credentials(key)  # type: ignore[no-untyped-call]  # google-auth: no types
+    if not _is_google(endpoint):
+        return AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth has no types
     credentials, _ = default(default_scopes=SCOPES)
     return credentials
 
 
-def _of_google(endpoint: str) -> bool:
-    """Whether it is one of Google's own, such as eu-vision.googleapis.com, where nobody may ask
-    without credentials."""
+def _is_google(endpoint: str) -> bool:
+    """Whether the endpoint is Google's, such as eu-vision.googleapis.com. Those all need
+    credentials."""
     host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or ""
     return f".{host}".endswith(".googleapis.com")
 
 
 class GoogleProvider(CloudProvider):
-    """Holds the client, a session with its credentials for what is handed on, and what every remote
-    provider holds."""
+    """State: the SDK's client, a session with the same credentials for forwarded calls, and that of
+    CloudProvider."""
 
     def __init__(
         self,
@@ -183,14 +177,12 @@ class GoogleProvider(CloudProvider):
             limits=Limits(MAX_BYTES[options.transport], max_pixels=75_000_000, formats=FORMATS),
             price=options.usd_per_image or PRICE,
             prices={} if options.usd_per_image else PRICES,
-            extras=dict.fromkeys(EXTRAS, options.usd_per_image)
-            if options.usd_per_image
-            else EXTRAS,
+            extras=extra_prices(options, EXTRAS),
             canvas_px=options.canvas,
             concurrency=options.concurrency,
             vocabulary="google",
             calls=options.calls,
-            most=dict.fromkeys(FEATURES.keys() - {Task.TEXT}, MOST),
+            most=dict.fromkeys(FEATURES.keys() - {Task.TEXT}, MAX_RESULTS),
         )
         super().__init__(about, options.endpoint or HOST, clock=clock)
         self._timeout_s = options.timeout_ms / 1000
@@ -198,128 +190,56 @@ class GoogleProvider(CloudProvider):
         self._session = session
 
     def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
-        """One image; one feature, or as many as extras are wanted."""
-        items = extras.items(wanted) if task == Task.EXTRAS else []
-        asked = {
-            "image": {"content": picture.data},
-            **(extras.asked(items) if items else _asked(task)),
-        }
-        with _translating(task):
-            answer = self._client.batch_annotate_images(
-                {"requests": [asked]}, retry=None, timeout=self._timeout_s
+        """The detections of one annotate call for one image, with one feature or with all
+        extras."""
+        items = extras.items_of(wanted) if task == Task.EXTRAS else []
+        question = extras.request_of(items) if items else _request_of(task)
+        request = {"image": {"content": picture.data}, **question}
+        with translate_errors(task):
+            batch = self._client.batch_annotate_images(
+                {"requests": [request]}, retry=None, timeout=self._timeout_s
             )
-            (response,) = type(answer).pb(answer).responses
+            (response,) = type(batch).pb(batch).responses
             if response.error.code:
-                raise _refused(response.error.code, response.error.message)
+                raise image_error(response.error.code, response.error.message)
             if items:
-                return extras.found(items, response)
+                return extras.detections_of(items, response)
             return READERS[task](response, (picture.width_px, picture.height_px))
 
     def send(self, call: ForwardCall) -> ForwardReply:
-        """By REST, whatever the transport: the session speaks nothing else."""
+        """The response to a forwarded call. It goes by REST, whatever the transport: the session
+        speaks nothing else."""
         path = call.target
-        if not PATHS.fullmatch(path) or ".." in path:
+        if not FORWARD_PATHS.fullmatch(path) or ".." in path:
             raise PictureRefused(f"{path[:200]!r} is no path of images, files or operations")
-        query = urlencode([(key, value) for key, value in call.query if key not in CLIENTS_OWN])
-        until = time.monotonic() + self._timeout_s
+        pairs = [pair for pair in call.query if pair[0] not in CLIENT_CREDENTIALS]
+        query = f"?{urlencode(pairs)}" if pairs else ""
+        deadline_s = time.monotonic() + self._timeout_s
         with (
-            _translating(),
+            translate_errors(),
             self._session.request(
                 call.method,
-                f"{self._url.geturl().rstrip('/')}{path}{'?' if query else ''}{query}",
+                f"{self._url.geturl().rstrip('/')}{path}{query}",
                 data=call.body,
                 headers={"Content-Type": call.content_type},
                 timeout=(min(self._timeout_s, 5), self._timeout_s),
                 allow_redirects=False,
                 stream=True,
-            ) as answer,
+            ) as response,
         ):
-            return forwarded(
-                answer.status_code, answer.headers, read(answer.iter_content(65536), until)
-            )
+            body = read_body(response.iter_content(65536), deadline_s)
+            return forward_reply(response.status_code, response.headers, body)
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         self._client.transport.close()
         self._session.close()
 
 
-def _asked(task: Task) -> dict[str, Any]:
-    """Scores of words are told only where they are asked for."""
+def _request_of(task: Task) -> dict[str, Any]:
+    """The request's feature and context. Google scores words only on demand."""
     return {
-        "features": [{"type_": FEATURES[task], "max_results": MOST}],
+        "features": [{"type_": FEATURES[task], "max_results": MAX_RESULTS}],
         "image_context": {
             "text_detection_params": {"enable_text_detection_confidence_score": task == Task.TEXT}
         },
     }
-
-
-@contextmanager
-def _translating(task: Task | None = None) -> Iterator[None]:
-    """Whatever goes wrong with a call, as one of the `ProviderError`s."""
-    from google.api_core.exceptions import GoogleAPICallError
-    from google.auth.exceptions import GoogleAuthError, TransportError
-    from google.protobuf.json_format import ParseError
-    from requests import RequestException
-
-    try:
-        yield
-    except GoogleAPICallError as error:
-        raise _translated(error, optional=task == Task.EXTRAS) from error
-    except (
-        GoogleAuthError
-    ) as error:  # no token was to be had, or a 401 was answered; its text is lost by then
-        passing = error.retryable or isinstance(error, TransportError)
-        raise (Unavailable if passing else Misconfigured)(
-            f"no valid credentials: {error}"
-        ) from error
-    except RequestException as error:
-        raise _lost(error) from error
-    except (ParseError, AttributeError, TypeError, ValueError) as error:
-        raise NoAnswer(f"an answer that is not Google's, and may be billed: {error!r}") from error
-
-
-def _translated(error: Any, *, optional: bool) -> ProviderError:
-    """By HTTP status, which errors of gRPC have too. https://cloud.google.com/apis/design/errors
-
-    `optional`: a client's own options went out, and are what is wrong unless a reason is given.
-    """
-    message, status = CALLED.sub("", error.message), error.code or 500
-    if status == 413 or (
-        status == 400 and not error.reason and (optional or OF_THE_PICTURE.search(message))
-    ):
-        return PictureRefused(message)
-    if status == 429:
-        return Throttled(message, pause_s(getattr(error.response, "headers", {})))
-    if status in (499, 504) or (status == 503 and CUT_OFF.search(message)):
-        return NoAnswer(message)
-    return (
-        Unavailable(message)
-        if status in (408, 409) or (status >= 500 and status != 501)
-        else Misconfigured(message)
-    )
-
-
-def _refused(code: int, message: str) -> ProviderError:
-    """By the google.rpc.Code of one image, in an answer that was a good one otherwise."""
-    kinds: dict[int, type[ProviderError]]
-    kinds = {
-        3: PictureRefused,
-        4: NoAnswer,
-        7: Misconfigured,
-        8: Throttled,
-        12: Misconfigured,
-        16: Misconfigured,
-    }
-    return kinds.get(code, Unavailable)(message or f"google.rpc.Code {code}")
-
-
-def _lost(error: Exception) -> ProviderError:
-    """Whether a call by REST was cut off before or after it was sent."""
-    from requests import ConnectionError
-    from urllib3.exceptions import ProtocolError, ReadTimeoutError
-
-    inner = error.args[0] if error.args else None
-    sent = not isinstance(error, ConnectionError) or isinstance(
-        inner, ProtocolError | ReadTimeoutError
-    )
-    return NoAnswer(str(error)) if sent else Unavailable(str(error))

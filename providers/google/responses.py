@@ -1,6 +1,6 @@
-"""What Cloud Vision answers about one image, as detections.
+"""Detections from Cloud Vision's response for one image.
 
-The messages are bare protobuf: the SDK's wrappers around them are slow, word by word.
+The messages are bare protobuf, because the SDK's wrappers around them are slow, word by word.
 https://cloud.google.com/vision/docs/reference/rest/v1/AnnotateImageResponse
 """
 
@@ -11,15 +11,12 @@ from itertools import chain
 from statistics import fmean
 from typing import Any
 
-from providers.detection import WHOLE, Detection, Landmark
-from providers.remote.sdk import bounds, fractions
-
-Size = tuple[int, int]
-"""Width and height of the picture that was asked about, in pixels."""
+from providers.detection import WHOLE, Box, Detection, Landmark
+from providers.remote.sdk import Size, point_fractions
 
 PERSONS = {"person", "man", "woman", "boy", "girl"}
 
-FACIAL = (
+FACE_FIELDS = (
     "roll_angle",
     "pan_angle",
     "tilt_angle",
@@ -32,93 +29,88 @@ FACIAL = (
     "blurred_likelihood",
     "headwear_likelihood",
 )
-"""What is said of a face beside where it is."""
+"""The fields of a face that hold no coordinates."""
 EMOTIONS = ("joy", "sorrow", "anger", "surprise")
 
-UNSAFE = ("adult", "spoof", "medical", "violence", "racy")
+UNSAFE_CATEGORIES = ("adult", "spoof", "medical", "violence", "racy")
 
-SPACES = {1, 2}
-ENDS = {3, 4, 5}
-"""Of a line: `DetectedBreak.BreakType` EOL_SURE_SPACE, HYPHEN and LINE_BREAK; spaces are SPACE and
-SURE_SPACE."""
+SPACE_BREAKS = {1, 2}
+LINE_BREAKS = {3, 4, 5}
+"""`DetectedBreak.BreakType`: SPACE and SURE_SPACE; EOL_SURE_SPACE, HYPHEN and LINE_BREAK."""
 
 
 def objects(response: Any, size: Size) -> list[Detection]:
-    return [
-        Detection(
-            row.name,
-            row.score,
-            bounds(fractions(row.bounding_poly.normalized_vertices, (1, 1))),
-            details={"mid": row.mid},
-        )
-        for row in response.localized_object_annotations
-    ]
+    """The localized objects."""
+    detections: list[Detection] = []
+    for row in response.localized_object_annotations:
+        corners = point_fractions(row.bounding_poly.normalized_vertices, (1, 1))
+        box = Box.around(corners)
+        detections.append(Detection(row.name, row.score, box, details={"mid": row.mid}))
+    return detections
 
 
 def people(response: Any, size: Size) -> list[Detection]:
-    """Whatever Google calls them: each object has one name only."""
+    """The objects that Google calls a person, man, woman, boy or girl: each object has one name
+    only."""
     return [
-        Detection("Person", each.score, each.box, details=each.details)
-        for each in objects(response, size)
-        if each.label.lower() in PERSONS
+        Detection("Person", person.score, person.box, details=person.details)
+        for person in objects(response, size)
+        if person.label.lower() in PERSONS
     ]
 
 
 def faces(response: Any, size: Size) -> list[Detection]:
-    """The box is the whole head's, the polygon the skin's."""
+    """The faces. The box is that of the whole head, the polygon that of the skin."""
     return [
         Detection(
             "Face",
             row.detection_confidence,
-            bounds(fractions(row.bounding_poly.vertices, size)),
-            polygon=fractions(row.fd_bounding_poly.vertices, size),
-            details=_facial(row),
-            landmarks=tuple(_landmark(each, size) for each in row.landmarks),
+            Box.around(point_fractions(row.bounding_poly.vertices, size)),
+            polygon=point_fractions(row.fd_bounding_poly.vertices, size),
+            details=_face_details(row),
+            landmarks=tuple(_landmark(landmark, size) for landmark in row.landmarks),
         )
         for row in response.face_annotations
     ]
 
 
-def _facial(row: Any) -> dict[str, Any]:
-    names = {each.name: each.json_name for each in row.DESCRIPTOR.fields}
+def _face_details(row: Any) -> dict[str, Any]:
+    json_names = {field.name: field.json_name for field in row.DESCRIPTOR.fields}
     return {
         "vendor": "google",
-        "raw": {names[name]: getattr(row, name) for name in FACIAL},
+        "raw": {json_names[name]: getattr(row, name) for name in FACE_FIELDS},
         "pose": [row.roll_angle, row.pan_angle, row.tilt_angle],
-        "emotions": {name: _likely(getattr(row, f"{name}_likelihood")) for name in EMOTIONS},
+        "emotions": {name: _score(getattr(row, f"{name}_likelihood")) for name in EMOTIONS},
     }
 
 
 def _landmark(row: Any, size: Size) -> Landmark:
-    """Depth is in pixels as the rest."""
-    kinds = row.DESCRIPTOR.fields_by_name["type_"].enum_type.values_by_number
-    name = kinds[row.type_].name if row.type_ in kinds else str(row.type_)
-    at = row.position
-    return Landmark(name, at.x / size[0], at.y / size[1], at.z / size[0])
+    """A landmark. Its depth is in pixels too, and becomes a fraction of the width."""
+    types = row.DESCRIPTOR.fields_by_name["type_"].enum_type.values_by_number
+    name = types[row.type_].name if row.type_ in types else str(row.type_)
+    position = row.position
+    return Landmark(name, position.x / size[0], position.y / size[1], position.z / size[0])
 
 
-def _likely(likelihood: int) -> float:
-    """`Likelihood` from VERY_UNLIKELY (1) to VERY_LIKELY (5) as 0 to 1; UNKNOWN is 0."""
+def _score(likelihood: int) -> float:
+    """A `Likelihood` from VERY_UNLIKELY (1) to VERY_LIKELY (5) as 0 to 1; UNKNOWN is 0."""
     return max(likelihood - 1, 0) / 4
 
 
 def logos(response: Any, size: Size) -> list[Detection]:
-    found = []
+    """The logos, each with its polygon."""
+    detections: list[Detection] = []
     for row in response.logo_annotations:
-        corners = fractions(row.bounding_poly.vertices, size)
-        found.append(
-            Detection(
-                row.description,
-                row.score,
-                bounds(corners),
-                polygon=corners,
-                details={"mid": row.mid},
-            )
+        corners = point_fractions(row.bounding_poly.vertices, size)
+        box, details = Box.around(corners), {"mid": row.mid}
+        detections.append(
+            Detection(row.description, row.score, box, polygon=corners, details=details)
         )
-    return found
+    return detections
 
 
 def labels(response: Any, size: Size) -> list[Detection]:
+    """The labels of the whole picture."""
     return [
         Detection(
             row.description,
@@ -132,37 +124,37 @@ def labels(response: Any, size: Size) -> list[Detection]:
 
 
 def moderation(response: Any, size: Size) -> list[Detection]:
-    """Always five. Raises ValueError where nothing was said: silence clears no picture."""
+    """The five categories of safe search. Raises ValueError if the response has none: that does not
+    clear a picture."""
     if not response.HasField("safe_search_annotation"):
         raise ValueError("nothing is said of safe search")
-    said = {name: getattr(response.safe_search_annotation, name) for name in UNSAFE}
-    return [
-        Detection(
-            name, _likely(likelihood), WHOLE, details={"likelihood": likelihood, "graded": True}
-        )
-        for name, likelihood in said.items()
-    ]
+    detections: list[Detection] = []
+    for name in UNSAFE_CATEGORIES:
+        likelihood = getattr(response.safe_search_annotation, name)
+        details = {"likelihood": likelihood, "graded": True}
+        detections.append(Detection(name, _score(likelihood), WHOLE, details=details))
+    return detections
 
 
-def text(response: Any, size: tuple[int, int]) -> list[Detection]:
-    """Lines first, then their words."""
+def text(response: Any, size: Size) -> list[Detection]:
+    """All lines, then their words."""
     lines, words = list[Detection](), list[Detection]()
     for page in response.full_text_annotation.pages:
-        seen = page.width or size[0], page.height or size[1]
+        page_size = page.width or size[0], page.height or size[1]
         for paragraph in chain.from_iterable(block.paragraphs for block in page.blocks):
             for row in _rows(paragraph.words):
-                own = [_word(word, seen, len(lines)) for word in row]
-                lines.append(_line(row, own))
-                words += own
+                line_words = [_word(word, page_size, len(lines)) for word in row]
+                lines.append(_line(row, line_words))
+                words += line_words
     return lines + words
 
 
 def _rows(words: Sequence[Any]) -> Iterator[list[Any]]:
-    """A paragraph's words, line by line; those that nothing was read of are left out."""
-    row = []
-    for word in filter(_read, words):
+    """The words of a paragraph, line by line, without words that have no text."""
+    row: list[Any] = []
+    for word in filter(_text_of, words):
         row.append(word)
-        if _break(word) in ENDS:
+        if _break_after(word) in LINE_BREAKS:
             yield row
             row = []
     if row:
@@ -170,32 +162,25 @@ def _rows(words: Sequence[Any]) -> Iterator[list[Any]]:
 
 
 def _line(row: Sequence[Any], words: Sequence[Detection]) -> Detection:
-    """Words that no break parts, such as a comma and what it follows, stand together."""
-    text = "".join(_read(word) + " " * (_break(word) in SPACES) for word in row).strip()
-    around = bounds(chain.from_iterable((word.box[:2], word.box[2:]) for word in words))
-    return Detection(
-        text, fmean(word.score for word in words), around, kind="LINE", key=words[0].parent
-    )
+    """The line of these words. Words without a break between them, such as a word and its comma,
+    are joined."""
+    text = "".join(_text_of(word) + " " * (_break_after(word) in SPACE_BREAKS) for word in row)
+    corners = chain.from_iterable((word.box[:2], word.box[2:]) for word in words)
+    score = fmean(word.score for word in words)
+    return Detection(text.strip(), score, Box.around(corners), "LINE", key=words[0].parent)
 
 
-def _word(word: Any, size: tuple[int, int], line: int) -> Detection:
-    """One that says nothing of its confidence was read for sure: some models of Google's never
-    say."""
-    corners = fractions(word.bounding_box.vertices, size)
-    return Detection(
-        _read(word),
-        word.confidence or 1.0,
-        bounds(corners),
-        kind="WORD",
-        polygon=corners,
-        parent=line,
-    )
+def _word(word: Any, size: Size, line_key: int) -> Detection:
+    """A word. Its score is 1 if it has no confidence: some of Google's models never give one."""
+    corners = point_fractions(word.bounding_box.vertices, size)
+    score = word.confidence or 1.0
+    return Detection(_text_of(word), score, Box.around(corners), "WORD", corners, parent=line_key)
 
 
-def _read(word: Any) -> str:
+def _text_of(word: Any) -> str:
     return "".join(symbol.text for symbol in word.symbols)
 
 
-def _break(word: Any) -> int:
+def _break_after(word: Any) -> int:
     """The `BreakType` after the word, 0 for none."""
     return int(word.symbols[-1].property.detected_break.type_)

@@ -1,1 +1,1 @@
-"""A model behind a KServe v2 (Open Inference Protocol) server as a provider."""
+"""A detector on an inference server as a provider."""

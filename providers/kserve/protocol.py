@@ -1,8 +1,8 @@
-"""Tensors on the wire of the Open Inference Protocol v2 over HTTP, in JSON or behind it as they lie
-in memory. Pure.
+"""The messages of the Open Inference Protocol v2 over HTTP, their tensors as JSON or in binary
+behind it. Pure.
 
-https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol and, for tensors
-in binary,
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol and, for binary
+tensors,
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
 """
 
@@ -18,47 +18,50 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-"""Names the bytes of JSON before the tensors in binary."""
-EXTENSION = "binary_tensor_data"
-"""What a server that takes and gives tensors in binary has among its extensions."""
+"""The header that gives the length of the JSON before the binary tensors, in bytes."""
+BINARY_EXTENSION = "binary_tensor_data"
+"""The extension that a server with binary tensors lists."""
 FLOATS = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
 DATATYPES = {**FLOATS, "INT64": "<i8", "BOOL": "?"}
 
-HEADING_BYTES = 64 * 1024
-"""For what an answer says beside its numbers."""
-LONGEST_BINARY, LONGEST_WRITTEN = 8, 32
-"""Bytes of one number; written, with a comma and a space."""
+MAX_OVERHEAD_BYTES = 64 * 1024
+"""Room for everything in a response but its numbers."""
+MAX_BINARY_NUMBER_BYTES = 8
+MAX_JSON_NUMBER_BYTES = 32
+"""Bytes of one number, with a comma and a space."""
+MAX_SIDE = 2**31
+MAX_AXES = 8
 
 
 class Tensor(Struct):
-    """An input or an output as a model's metadata names it; sides of -1 may be any."""
+    """An input or output in a model's metadata. Sides of -1 may vary."""
 
     name: str
     datatype: str
     shape: list[int]
 
 
-class Metadata(Struct):
-    """What a model takes and gives."""
+class ModelMetadata(Struct):
+    """The inputs and outputs of a model."""
 
     inputs: list[Tensor]
     outputs: list[Tensor]
 
 
-class Server(Struct):
-    """What a server can do."""
+class ServerMetadata(Struct):
+    """The capabilities of a server."""
 
     extensions: list[str] = []
 
 
 class InferRequest(NamedTuple):
-    """A request's content and headers."""
+    """The content and headers of an inference request."""
 
     content: bytes
     headers: Mapping[str, str]
 
 
-class _Output(Struct):
+class _OutputTensor(Struct):
     name: str
     datatype: str
     shape: list[int]
@@ -66,111 +69,110 @@ class _Output(Struct):
     parameters: dict[str, Any] | None = None
 
 
-class _Answer(Struct):
-    outputs: list[_Output]
+class _InferResponse(Struct):
+    outputs: list[_OutputTensor]
 
 
-class _Failure(Struct):
+class _ErrorResponse(Struct):
     error: str
 
 
-def question(
-    feeds: Sequence[tuple[Tensor, NDArray[Any]]], outputs: Sequence[str], *, binary: bool
+def infer_request(
+    feeds: Sequence[tuple[Tensor, NDArray[Any]]], output_names: Sequence[str], *, binary: bool
 ) -> InferRequest:
-    """Asks for these outputs of these inputs, both in binary or both in JSON."""
-    arrays = [
-        np.ascontiguousarray(array, dtype=DATATYPES[tensor.datatype]) for tensor, array in feeds
-    ]
-    inputs = [
-        {
-            "name": tensor.name,
-            "datatype": tensor.datatype,
-            "shape": list(array.shape),
-            **_data(array, binary=binary),
-        }
-        for (tensor, _), array in zip(feeds, arrays, strict=True)
-    ]
-    wanted = [
-        {"name": name, **({"parameters": {"binary_data": True}} if binary else {})}
-        for name in outputs
-    ]
-    head = msgspec.json.encode({"inputs": inputs, "outputs": wanted})
+    """The request for these outputs from these inputs, both in binary or both in JSON."""
+    arrays: list[NDArray[Any]] = []
+    inputs: list[dict[str, Any]] = []
+    for tensor, values in feeds:
+        array = np.ascontiguousarray(values, dtype=DATATYPES[tensor.datatype])
+        arrays.append(array)
+        row: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype}
+        row["shape"] = list(array.shape)
+        if binary:
+            row["parameters"] = {"binary_data_size": array.nbytes}
+        else:
+            row["data"] = array.ravel().tolist()
+        inputs.append(row)
+    parameters = {"parameters": {"binary_data": True}} if binary else {}
+    outputs = [{"name": name, **parameters} for name in output_names]
+    head = msgspec.json.encode({"inputs": inputs, "outputs": outputs})
     if not binary:
         return InferRequest(head, {"Content-Type": "application/json"})
     headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
     return InferRequest(b"".join([head, *(array.tobytes() for array in arrays)]), headers)
 
 
-def _data(array: NDArray[Any], *, binary: bool) -> dict[str, Any]:
-    return (
-        {"parameters": {"binary_data_size": array.nbytes}}
-        if binary
-        else {"data": array.ravel().tolist()}
-    )
-
-
-def most_bytes(numbers: int, *, binary: bool) -> int:
-    """Of an answer with so many numbers."""
-    return HEADING_BYTES + (LONGEST_BINARY if binary else LONGEST_WRITTEN) * numbers
+def max_response_bytes(numbers: int, *, binary: bool) -> int:
+    """The most bytes of a response with this many numbers."""
+    number_bytes = MAX_BINARY_NUMBER_BYTES if binary else MAX_JSON_NUMBER_BYTES
+    return MAX_OVERHEAD_BYTES + number_bytes * numbers
 
 
 def outputs_of(
-    body: bytes, headers: Mapping[str, str], wanted: Sequence[str], most: int
+    body: bytes, headers: Mapping[str, str], output_names: Sequence[str], max_numbers: int
 ) -> dict[str, NDArray[Any]]:
-    """The outputs by name, in the order in which they were wanted; at most so many numbers in all.
+    """The arrays of a response by output, in the order of `output_names`; at most `max_numbers`
+    numbers in all.
 
-    Raises ValueError, saying what is wrong with the answer.
+    Raises ValueError that says what is wrong with the response.
     """
-    length = headers.get(HEADER_LENGTH, str(len(body)))
-    head = (
-        int(length) if length.isascii() and length.isdigit() and len(length) < 12 else len(body) + 1
-    )
-    if head > len(body):
-        raise ValueError(f"{HEADER_LENGTH} is {length[:20]!r}, of a body of {len(body)} bytes")
-    if (
-        body.count(b",", 0, head) > most + HEADING_BYTES // 8
-    ):  # a number of two bytes would become one of thirty-two
-        raise ValueError(f"it has more than {most} numbers")
+    head_bytes = _head_bytes(body, headers)
+    # checked before decoding: a number of two bytes grows to thirty-two
+    if body.count(b",", 0, head_bytes) > max_numbers + MAX_OVERHEAD_BYTES // 8:
+        raise ValueError(f"it has more than {max_numbers} numbers")
+    content = memoryview(body)
     try:
-        said = msgspec.json.decode(memoryview(body)[:head], type=_Answer)
+        response = msgspec.json.decode(content[:head_bytes], type=_InferResponse)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"its JSON is no answer of the protocol: {error}") from None
-    found = dict(_arrays(said.outputs, memoryview(body)[head:], most))
-    if not found.keys() >= set(wanted):
+    arrays = _arrays(response.outputs, content[head_bytes:], max_numbers)
+    if not arrays.keys() >= set(output_names):
         raise ValueError(
-            f"it has the outputs {', '.join(found) or 'none'}, not {', '.join(wanted)}"
+            f"it has the outputs {', '.join(arrays) or 'none'}, not {', '.join(output_names)}"
         )
-    return {name: found[name] for name in wanted}
+    return {name: arrays[name] for name in output_names}
+
+
+def _head_bytes(body: bytes, headers: Mapping[str, str]) -> int:
+    """The length of the JSON part. Raises ValueError if it is no length, or beyond the body."""
+    text = headers.get(HEADER_LENGTH, str(len(body)))
+    is_number = text.isascii() and text.isdigit() and len(text) < 12
+    if not is_number or int(text) > len(body):
+        raise ValueError(f"{HEADER_LENGTH} is {text[:20]!r}, of a body of {len(body)} bytes")
+    return int(text)
 
 
 def _arrays(
-    outputs: Sequence[_Output], tail: memoryview, most: int
-) -> list[tuple[str, NDArray[Any]]]:
-    arrays: list[tuple[str, NDArray[Any]]] = []
+    outputs: Sequence[_OutputTensor], binary: memoryview, max_numbers: int
+) -> dict[str, NDArray[Any]]:
+    """The arrays of all outputs by name. Binary ones lie in `binary` one after the other."""
+    arrays: dict[str, NDArray[Any]] = {}
     for output in outputs:
-        count = _count(output)
-        most -= count
-        if most < 0:
+        count = _number_count(output)
+        max_numbers -= count
+        if max_numbers < 0:
             raise ValueError("it has more numbers than such a network can give")
         if output.data is not None:
-            array = _written(output)
+            array = _json_array(output)
         else:
             size = np.dtype(FLOATS[output.datatype]).itemsize * count
-            if (output.parameters or {}).get("binary_data_size") != size or size > len(tail):
+            if (output.parameters or {}).get("binary_data_size") != size or size > len(binary):
                 raise ValueError(
                     f"output {output.name} has not the bytes that its shape {output.shape} needs"
                 )
-            array, tail = np.frombuffer(tail[:size], dtype=FLOATS[output.datatype]), tail[size:]
+            array = np.frombuffer(binary[:size], dtype=FLOATS[output.datatype])
+            binary = binary[size:]
         if array.size != count:
             raise ValueError(
-                f"output {output.name} has {array.size} numbers, its shape {output.shape} needs {count}"
+                f"output {output.name} has {array.size} numbers, "
+                f"its shape {output.shape} needs {count}"
             )
-        arrays.append((output.name, array.reshape(output.shape)))
+        arrays[output.name] = array.reshape(output.shape)
     return arrays
 
 
-def _written(output: _Output) -> NDArray[Any]:
-    """Numbers in JSON, flat or in lists of lists."""
+def _json_array(output: _OutputTensor) -> NDArray[Any]:
+    """The numbers of an output in JSON, flat or in nested lists."""
     try:
         with np.errstate(all="ignore"):
             return np.asarray(output.data, dtype=np.float32).ravel()
@@ -178,17 +180,18 @@ def _written(output: _Output) -> NDArray[Any]:
         raise ValueError(f"output {output.name} is no array of numbers: {error}") from None
 
 
-def _count(output: _Output) -> int:
+def _number_count(output: _OutputTensor) -> int:
     if output.datatype not in FLOATS:
         raise ValueError(f"output {output.name} is {output.datatype}, not {', '.join(FLOATS)}")
-    if len(output.shape) > 8 or any(side < 0 or side > 2**31 for side in output.shape):
+    sides_fit = all(0 <= side <= MAX_SIDE for side in output.shape)
+    if len(output.shape) > MAX_AXES or not sides_fit:
         raise ValueError(f"output {output.name} has a strange shape")
     return prod(output.shape)
 
 
-def problem(body: bytes) -> str:
-    """What an error says went wrong."""
+def error_message(body: bytes) -> str:
+    """The message of an error response."""
     try:
-        return msgspec.json.decode(body, type=_Failure).error
+        return msgspec.json.decode(body, type=_ErrorResponse).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body.decode(errors="replace")

@@ -1,7 +1,6 @@
-"""How a client's call of any operation of Rekognition's is handed on: signed anew by botocore, over
-its own HTTP.
+"""Forwarded calls of any operation of Rekognition: signed anew by botocore and sent over its own
+HTTP, because boto3's client takes no body that is JSON already.
 
-boto3's client has no way in for a body that is JSON already.
 https://docs.aws.amazon.com/rekognition/latest/APIReference/API_Operations.html
 """
 
@@ -13,21 +12,27 @@ from typing import Any
 
 from providers.base import ForwardCall, ForwardReply
 from providers.errors import PictureRefused
-from providers.remote.sdk import forwarded, read
+from providers.remote.sdk import forward_reply, read_body
 
-NAMED = re.compile(r"[A-Za-z]{1,64}")
-"""What an operation may be called."""
+OPERATION_NAME = re.compile(r"[A-Za-z]{1,64}")
 HEADERS = {"Content-Type": "application/x-amz-json-1.1", "Accept-Encoding": "identity"}
+CHUNK_BYTES = 65536
 
 
 class SignedConnection:
-    """Holds the credentials, which renew themselves, and the connections."""
+    """Sends signed calls to the address and region of a boto3 client. State: the credentials, which
+    renew themselves, and the connection pool."""
 
     def __init__(
-        self, client: Any, credentials: Any, timeout_s: float, connections: int, bundle: str | None
+        self,
+        client: Any,
+        credentials: Any,
+        timeout_s: float,
+        *,
+        connections: int,
+        ca_bundle: str | None,
     ) -> None:
-        """To the address and region of a boto3 client; `bundle` is a file of certificates to trust
-        in place of botocore's own."""
+        """`ca_bundle` is a file of certificates to trust in place of botocore's own."""
         from botocore.httpsession import URLLib3Session
         from botocore.utils import get_environ_proxies
 
@@ -35,30 +40,33 @@ class SignedConnection:
         self._credentials = credentials
         self._timeout_s = timeout_s
         self._http = URLLib3Session(
-            verify=bundle or True,
+            verify=ca_bundle or True,
             proxies=get_environ_proxies(client.meta.endpoint_url),
             timeout=(min(timeout_s, 5), timeout_s),
             max_pool_connections=connections,
         )
 
     def send(self, call: ForwardCall) -> ForwardReply:
-        """Once. Raises PictureRefused where there can be no such operation, NoAnswer, and errors of
-        botocore's."""
+        """The response to the call, sent once. Raises PictureRefused if the target is no operation,
+        NoAnswer, and botocore's errors."""
         from botocore.response import StreamingBody
 
-        if not NAMED.fullmatch(call.target):
+        if not OPERATION_NAME.fullmatch(call.target):
             raise PictureRefused(f"{call.target[:64]!r} is no operation of Rekognition's")
-        until = time.monotonic() + self._timeout_s
-        answer = self._http.send(self._signed(call))
+        deadline_s = time.monotonic() + self._timeout_s
+        response = self._http.send(self._sign(call))
         try:
-            chunks = StreamingBody(answer.raw, answer.headers.get("Content-Length")).iter_chunks(
-                65536
-            )
-            return forwarded(answer.status_code, answer.headers, read(chunks, until))
+            stream = StreamingBody(response.raw, response.headers.get("Content-Length"))
+            body = read_body(stream.iter_chunks(CHUNK_BYTES), deadline_s)
+            return forward_reply(response.status_code, response.headers, body)
         finally:
-            answer.raw.release_conn()
+            response.raw.release_conn()
 
-    def _signed(self, call: ForwardCall) -> Any:
+    def close(self) -> None:
+        self._http.close()
+
+    def _sign(self, call: ForwardCall) -> Any:
+        """The signed request of a call, as botocore sends it."""
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
 
@@ -68,6 +76,3 @@ class SignedConnection:
         credentials = self._credentials.get_frozen_credentials()
         SigV4Auth(credentials, "rekognition", self._meta.region_name).add_auth(request)
         return request.prepare()
-
-    def close(self) -> None:
-        self._http.close()

@@ -1,4 +1,4 @@
-"""Amazon Rekognition, or anything that answers like it, through boto3.
+"""Kind `rekognition`: Amazon Rekognition, or a service with the same API, through boto3.
 
 https://docs.aws.amazon.com/rekognition/latest/APIReference/API_DetectLabels.html
 """
@@ -26,12 +26,12 @@ from providers.errors import (
 )
 from providers.options import Options as ProviderOptions
 from providers.prices import Price, Tier
-from providers.rekognition import responses as answers
+from providers.rekognition import responses
 from providers.rekognition.forward import SignedConnection
-from providers.remote.sdk import CloudProvider, ExtraItem, items_of, number
+from providers.remote.sdk import CloudProvider, ExtraItem, extra_items, extra_prices, int_option
 
 LIMITS = Limits(5_242_880, min_side_px=80, max_side_px=10_000, max_pixels=100_000_000)
-OWN_LIMITS = {
+TASK_LIMITS = {
     Task.EQUIPMENT: Limits(4_194_304, min_side_px=64, max_side_px=4096, max_pixels=4096**2)
 }
 """https://docs.aws.amazon.com/rekognition/latest/dg/limits.html"""
@@ -39,8 +39,8 @@ OWN_LIMITS = {
 AS_OF = date(2026, 10, 7)
 TIERS = Tier(1_000_000, 0.0008), Tier(5_000_000, 0.0006), Tier(35_000_000, 0.0004)
 PRICE = Price(0.001, AS_OF, TIERS)
-"""Group 2 APIs, us-east-1, their images of a month counted together; what is beyond 5 million was
-read 2025-12-03."""
+"""Group 2 APIs, us-east-1; the images of a month are counted together. The tiers beyond 5 million
+were read on 2025-12-03."""
 EXTRAS = {
     "IMAGE_PROPERTIES": Price(
         0.00075,
@@ -48,22 +48,28 @@ EXTRAS = {
         (Tier(1_000_000, 0.0006), Tier(5_000_000, 0.00045), Tier(35_000_000, 0.0003)),
     )
 }
-"""Of DetectLabels; what is beyond 5 million nobody here has read: it falls as the others do."""
+"""A feature of DetectLabels. The tiers beyond 5 million were not read: they fall as the others
+do."""
 
-MOST = {
-    Task.OBJECTS: 1000,
-    Task.LABELS: 1000,
+MAX_LABELS = 1000
+MAX_DETECTIONS = {
+    Task.OBJECTS: MAX_LABELS,
+    Task.LABELS: MAX_LABELS,
     Task.TEXT: 100,
     Task.FACES: 100,
     Task.CELEBRITIES: 64,
     Task.EQUIPMENT: 15,
 }
-"""Labels that are asked for, which is as many as may be; words, largest faces and persons (model
-2016-06-27)."""
+"""For labels, the most that can be asked for; the others are words, the largest faces and persons
+(model 2016-06-27)."""
 
-COLOURS = "MaxDominantColors"
-REFUSED = {"InvalidImageFormatException", "ImageTooLargeException", "InvalidParameterException"}
-THROTTLED = {
+MAX_COLOURS = "MaxDominantColors"
+REFUSED_CODES = {
+    "InvalidImageFormatException",
+    "ImageTooLargeException",
+    "InvalidParameterException",
+}
+THROTTLED_CODES = {
     "ThrottlingException",
     "ProvisionedThroughputExceededException",
     "LimitExceededException",
@@ -71,7 +77,7 @@ THROTTLED = {
 
 
 class Options(ProviderOptions):
-    """Credentials are found as boto3 finds them, unless they are given here."""
+    """Settings of kind `rekognition`. Without keys here, boto3 looks for credentials."""
 
     region: str = "us-east-1"
     endpoint: str | None = Field(None, description="another address than AWS's own")
@@ -84,7 +90,7 @@ class Options(ProviderOptions):
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
-    """Raises Misconfigured where boto3 is not installed or finds no credentials."""
+    """The provider. Raises Misconfigured if boto3 is not installed or finds no credentials."""
     try:
         import boto3
         import botocore.session
@@ -101,48 +107,52 @@ def create(name: str, options: Options, folder: Path) -> Provider:
         max_pool_connections=options.concurrency,
         retries={"total_max_attempts": 1, "mode": "standard"},
     )
-    secret = options.secret_key.get_secret_value() if options.secret_key else None
+    secret_key = options.secret_key.get_secret_value() if options.secret_key else None
     try:
         core = botocore.session.get_session()
         session = boto3.Session(
             options.access_key,
-            secret,
+            secret_key,
             region_name=options.region,
             botocore_session=core,
             profile_name=options.profile,
         )
         if (credentials := session.get_credentials()) is None:
             raise Misconfigured(
-                "no AWS credentials were found; set access_key and secret_key, a profile, or AWS_… in "
-                "the environment (a stand-in takes any)"
+                "no AWS credentials were found; set access_key and secret_key, a profile, or "
+                "AWS_… in the environment (a stand-in takes any)"
             )
         client = session.client("rekognition", endpoint_url=options.endpoint, config=config)
     except BotoCoreError as error:
         raise Misconfigured(str(error)) from None
-    line = SignedConnection(
-        client, credentials, timeout_s, options.concurrency, core.get_config_variable("ca_bundle")
+    connection = SignedConnection(
+        client,
+        credentials,
+        timeout_s,
+        connections=options.concurrency,
+        ca_bundle=core.get_config_variable("ca_bundle"),
     )
-    return RekognitionProvider(name, options, client, line)
+    return RekognitionProvider(name, options, client, connection)
 
 
 class Operation(NamedTuple):
-    """One operation of the client's, what else it is told than the image, and what makes detections
-    of its answer."""
+    """A method of boto3's client, its parameters besides the image, and the reader of its
+    response."""
 
-    operation: str
-    settings: Mapping[str, Any]
-    read: Callable[[answers.Answer], list[Detection]]
+    method: str
+    parameters: Mapping[str, Any]
+    read: Callable[[responses.Row], list[Detection]]
 
 
 class RekognitionProvider(CloudProvider):
-    """Holds the client, the line for what is handed on, and what every remote provider holds."""
+    """State: the SDK's client, the connection for forwarded calls, and that of CloudProvider."""
 
     def __init__(
         self,
         name: str,
         options: Options,
         client: Any,
-        line: SignedConnection,
+        connection: SignedConnection,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -151,68 +161,73 @@ class RekognitionProvider(CloudProvider):
             options.kind,
             frozenset(Task) - {Task.LOGOS},
             limits=LIMITS,
-            own_limits=OWN_LIMITS,
+            own_limits=TASK_LIMITS,
             price=options.usd_per_image or PRICE,
-            extras=dict.fromkeys(EXTRAS, options.usd_per_image)
-            if options.usd_per_image
-            else EXTRAS,
+            extras=extra_prices(options, EXTRAS),
             canvas_px=options.canvas,
             concurrency=options.concurrency,
             calls=options.calls,
-            most=MOST,
+            most=MAX_DETECTIONS,
             applies_exif=True,
             vocabulary="rekognition",
         )
         super().__init__(about, client.meta.endpoint_url, clock=clock)
         self._options = options
         self._client = client
-        self._line = line
+        self._connection = connection
 
     def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
-        """One operation."""
-        question = self._question(task, wanted)
-        ask = getattr(self._client, question.operation)
-        with _translating():
-            return question.read(ask(Image={"Bytes": picture.data}, **question.settings))
-
-    def _question(self, task: Task, wanted: Sequence[str]) -> Operation:
-        """Everything is asked for, however faint: what is left out of it is the rules' and the
-        clients' to say."""
-        least = {"MinConfidence": self._options.min_confidence}
-        most = {"MaxLabels": 1000, **least}
-        if task == Task.EXTRAS:
-            (item,) = items_of(wanted, [COLOURS])
-            return Operation("detect_labels", _properties(item), answers.properties)
-        return {
-            Task.OBJECTS: Operation("detect_labels", most, answers.objects),
-            Task.PEOPLE: Operation("detect_labels", most, answers.people),
-            Task.LABELS: Operation("detect_labels", most, answers.labels),
-            Task.TEXT: Operation("detect_text", {}, answers.text),
-            Task.FACES: Operation("detect_faces", {"Attributes": ["ALL"]}, answers.faces),
-            Task.CELEBRITIES: Operation("recognize_celebrities", {}, answers.celebrities),
-            Task.EQUIPMENT: Operation("detect_protective_equipment", {}, answers.equipment),
-            Task.MODERATION: Operation("detect_moderation_labels", least, answers.moderation),
-        }[task]
+        """The detections of one operation."""
+        operation = self._operation(task, wanted)
+        method = getattr(self._client, operation.method)
+        with _translate_errors():
+            response = method(Image={"Bytes": picture.data}, **operation.parameters)
+            return operation.read(response)
 
     def send(self, call: ForwardCall) -> ForwardReply:
-        with _translating():
-            return self._line.send(call)
+        with _translate_errors():
+            return self._connection.send(call)
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         self._client.close()
-        self._line.close()
+        self._connection.close()
+
+    def _operation(self, task: Task, wanted: Sequence[str]) -> Operation:
+        """The operation of a task. It asks for detections of any score; rules and clients apply
+        their own limits."""
+        confidence = {"MinConfidence": self._options.min_confidence}
+        limits = {"MaxLabels": MAX_LABELS, **confidence}
+        if task == Task.EXTRAS:
+            (item,) = extra_items(wanted, [MAX_COLOURS])
+            return Operation("detect_labels", _property_parameters(item), responses.properties)
+        return {
+            Task.OBJECTS: Operation("detect_labels", limits, responses.objects),
+            Task.PEOPLE: Operation("detect_labels", limits, responses.people),
+            Task.LABELS: Operation("detect_labels", limits, responses.labels),
+            Task.TEXT: Operation("detect_text", {}, responses.text),
+            Task.FACES: Operation("detect_faces", {"Attributes": ["ALL"]}, responses.faces),
+            Task.CELEBRITIES: Operation("recognize_celebrities", {}, responses.celebrities),
+            Task.EQUIPMENT: Operation("detect_protective_equipment", {}, responses.equipment),
+            Task.MODERATION: Operation(
+                "detect_moderation_labels", confidence, responses.moderation
+            ),
+        }[task]
 
 
-def _properties(item: ExtraItem) -> dict[str, Any]:
-    """How DetectLabels is asked for nothing else; of labels it takes no settings then."""
-    colours = number(item, COLOURS)
-    settings = {} if colours is None else {"Settings": {"ImageProperties": {COLOURS: colours}}}
-    return {"Features": [item.name], **settings}
+def _property_parameters(item: ExtraItem) -> dict[str, Any]:
+    """DetectLabels' parameters for image properties alone. It takes no label settings then."""
+    colours = int_option(item, MAX_COLOURS)
+    if colours is None:
+        return {"Features": [item.name]}
+    return {
+        "Features": [item.name],
+        "Settings": {"ImageProperties": {MAX_COLOURS: colours}},
+    }
 
 
 @contextmanager
-def _translating() -> Iterator[None]:
-    """Whatever goes wrong with a call, as one of the `ProviderError`s."""
+def _translate_errors() -> Iterator[None]:
+    """Translates botocore's errors, and those of reading its response, into a `ProviderError`."""
     from botocore.exceptions import (
         BotoCoreError,
         ClientError,
@@ -223,7 +238,7 @@ def _translating() -> Iterator[None]:
     )
     from botocore.parsers import ResponseParserError
 
-    lost = (
+    sent_errors = (
         ReadTimeoutError,
         ConnectionClosedError,
         IncompleteReadError,
@@ -233,11 +248,9 @@ def _translating() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise _translated(error.response, str(error)) from error
-    except lost as error:
-        raise NoAnswer(
-            str(error)
-        ) from error  # it was sent, or part of it: nobody here knows whether it is billed
+        raise _error_of(error.response, str(error)) from error
+    except sent_errors as error:  # the request was sent, at least in part
+        raise NoAnswer(str(error)) from error
     except BotoCoreError as error:
         raise Unavailable(str(error)) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -246,14 +259,17 @@ def _translating() -> Iterator[None]:
         ) from error
 
 
-def _translated(response: dict[str, Any], message: str) -> ProviderError:
-    """https://docs.aws.amazon.com/rekognition/latest/dg/error-handling.html"""
+def _error_of(response: dict[str, Any], message: str) -> ProviderError:
+    """The error by Rekognition's code and the HTTP status.
+
+    https://docs.aws.amazon.com/rekognition/latest/dg/error-handling.html
+    """
     code = response.get("Error", {}).get("Code", "")
-    meta = response.get("ResponseMetadata", {})
-    status = meta.get("HTTPStatusCode", 500)
-    if code in REFUSED:
+    metadata = response.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode", 500)
+    if code in REFUSED_CODES:
         return PictureRefused(message)
-    if code in THROTTLED or status == 429:
-        wait_ms = meta.get("HTTPHeaders", {}).get("x-amz-retry-after", "")
+    if code in THROTTLED_CODES or status == 429:
+        wait_ms = metadata.get("HTTPHeaders", {}).get("x-amz-retry-after", "")
         return Throttled(message, int(wait_ms) / 1000 if wait_ms.isdigit() else None)
     return Unavailable(message) if status >= 500 else Misconfigured(message)

@@ -1,146 +1,159 @@
-"""What Rekognition's operations answer, as detections.
+"""Detections from the responses of Rekognition's operations.
 
 https://docs.aws.amazon.com/rekognition/latest/APIReference/API_Operations.html
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from providers.detection import WHOLE, Box, Detection, Landmark
 
-Answer = Mapping[str, Any]
+Row = Mapping[str, Any]
+"""A JSON object: a response or a part of it."""
 
-PLACES = ("BoundingBox", "Landmarks")
-"""Of a face: what `Detection` has fields of its own for."""
+PLACE_KEYS = ("BoundingBox", "Landmarks")
+"""The keys of a face that `Detection` has fields of its own for."""
 
 EMOTIONS = {"HAPPY": "joy", "SAD": "sorrow", "ANGRY": "anger", "SURPRISED": "surprise"}
-"""Those that Google tells too."""
+"""Those of Rekognition's emotions that Google has too, by their names in `details`."""
 
 
-def objects(answer: Answer) -> list[Detection]:
-    """Labels without instances belong to no place and are left out."""
-    return [each for label in answer["Labels"] for each in _instances(label)]
+def objects(response: Row) -> list[Detection]:
+    """The instances of all labels. Labels without instances have no place and are left out."""
+    detections: list[Detection] = []
+    for label in response["Labels"]:
+        detections += _instances(label)
+    return detections
 
 
-def people(answer: Answer) -> list[Detection]:
-    """Men, women and children are left out: each of them is an instance of Person as well."""
+def people(response: Row) -> list[Detection]:
+    """The instances of Person. Man, Woman and the like are left out, because each of them is an
+    instance of Person as well."""
     return [
-        Detection("Person", each.score, each.box, details=each.details)
-        for each in objects(answer)
-        if each.label.lower() == "person"
+        Detection("Person", person.score, person.box, details=person.details)
+        for person in objects(response)
+        if person.label.lower() == "person"
     ]
 
 
-def labels(answer: Answer) -> list[Detection]:
-    """Every label, and behind it its instances."""
-    found = []
-    for label in answer["Labels"]:
-        found.append(
-            Detection(
-                label["Name"], label["Confidence"] / 100, WHOLE, "LABEL", details=_relatives(label)
-            )
-        )
-        found += _instances(label, "INSTANCE")
-    return found
+def labels(response: Row) -> list[Detection]:
+    """Every label, followed by its instances."""
+    detections: list[Detection] = []
+    for label in response["Labels"]:
+        score, details = label["Confidence"] / 100, _relatives(label)
+        detections.append(Detection(label["Name"], score, WHOLE, "LABEL", details=details))
+        detections += _instances(label, "INSTANCE")
+    return detections
 
 
-def _instances(label: Answer, kind: str = "") -> list[Detection]:
+def _instances(label: Row, kind: str = "") -> list[Detection]:
     details = _relatives(label)
     return [
         Detection(
             label["Name"],
-            each["Confidence"] / 100,
-            _box(each["BoundingBox"]),
+            instance["Confidence"] / 100,
+            _box(instance["BoundingBox"]),
             kind,
             details=details,
         )
-        for each in label.get("Instances", ())
+        for instance in label.get("Instances", ())
     ]
 
 
-def _relatives(label: Answer) -> dict[str, tuple[str, ...]]:
-    return {
-        key.lower(): tuple(each["Name"] for each in label.get(key) or ())
-        for key in ("Parents", "Aliases", "Categories")
-    }
+def _relatives(label: Row) -> dict[str, tuple[str, ...]]:
+    """The names of a label's parents, aliases and categories."""
+    relatives: dict[str, tuple[str, ...]] = {}
+    for key in ("Parents", "Aliases", "Categories"):
+        relatives[key.lower()] = tuple(relative["Name"] for relative in label.get(key) or ())
+    return relatives
 
 
-def text(answer: Answer) -> list[Detection]:
+def text(response: Row) -> list[Detection]:
+    """Lines and words; a word's parent is the key of its line."""
+    return [_text(row) for row in response["TextDetections"]]
+
+
+def _text(row: Row) -> Detection:
+    geometry = row["Geometry"]
+    return Detection(
+        row["DetectedText"],
+        row["Confidence"] / 100,
+        _box(geometry["BoundingBox"]),
+        kind=row["Type"],
+        polygon=tuple((point["X"], point["Y"]) for point in geometry.get("Polygon", ())),
+        key=row["Id"] if row["Type"] == "LINE" else None,
+        parent=row.get("ParentId"),
+    )
+
+
+def faces(response: Row) -> list[Detection]:
+    """The faces with all their attributes."""
     return [
-        Detection(
-            row["DetectedText"],
-            row["Confidence"] / 100,
-            _box(row["Geometry"]["BoundingBox"]),
-            kind=row["Type"],
-            polygon=tuple((point["X"], point["Y"]) for point in row["Geometry"].get("Polygon", ())),
-            key=row["Id"] if row["Type"] == "LINE" else None,
-            parent=row.get("ParentId"),
+        _face(
+            face, {"raw": _without(face, (*PLACE_KEYS, "Confidence")), **_pose_and_emotions(face)}
         )
-        for row in answer["TextDetections"]
+        for face in response["FaceDetails"]
     ]
 
 
-def faces(answer: Answer) -> list[Detection]:
-    return [
-        _face(face, {"raw": _without(face, (*PLACES, "Confidence")), **_neutral(face)})
-        for face in answer["FaceDetails"]
-    ]
-
-
-def celebrities(answer: Answer) -> list[Detection]:
-    """Those that are recognised, and then the faces that are not."""
-    known = [
+def celebrities(response: Row) -> list[Detection]:
+    """The celebrities, then the faces that were not recognised."""
+    celebrities = [
         Detection(
-            each["Name"],
-            each["MatchConfidence"] / 100,
-            _box(each["Face"]["BoundingBox"]),
+            celebrity["Name"],
+            celebrity["MatchConfidence"] / 100,
+            _box(celebrity["Face"]["BoundingBox"]),
             "CELEBRITY",
-            details={"vendor": "rekognition", "raw": _celebrity(each)},
-            landmarks=_landmarks(each["Face"]),
+            details={"vendor": "rekognition", "raw": _celebrity_json(celebrity)},
+            landmarks=_landmarks(celebrity["Face"]),
         )
-        for each in answer["CelebrityFaces"]
+        for celebrity in response["CelebrityFaces"]
     ]
-    unknown = answer.get("UnrecognizedFaces") or ()
-    return known + [
-        _face(face, {"raw": {"Face": _without(face, PLACES)}}, "FACE") for face in unknown
+    faces = [
+        _face(face, {"raw": {"Face": _without(face, PLACE_KEYS)}}, "FACE")
+        for face in response.get("UnrecognizedFaces") or ()
     ]
+    return celebrities + faces
 
 
-def _celebrity(each: Answer) -> dict[str, Any]:
-    said = {key: each[key] for key in ("Id", "Urls", "KnownGender") if key in each}
-    return {**said, "Face": _without(each["Face"], PLACES)}
+def _celebrity_json(celebrity: Row) -> dict[str, Any]:
+    keys = ("Id", "Urls", "KnownGender")
+    fields = {key: celebrity[key] for key in keys if key in celebrity}
+    return {**fields, "Face": _without(celebrity["Face"], PLACE_KEYS)}
 
 
-def _face(face: Answer, details: Mapping[str, Any], kind: str = "") -> Detection:
+def _face(face: Row, details: Row, kind: str = "") -> Detection:
     box, score = _box(face["BoundingBox"]), face["Confidence"] / 100
     details = {"vendor": "rekognition", **details}
     return Detection("Face", score, box, kind, details=details, landmarks=_landmarks(face))
 
 
-def _landmarks(face: Answer) -> tuple[Landmark, ...]:
-    return tuple(
-        Landmark(each["Type"], each["X"], each["Y"]) for each in face.get("Landmarks") or ()
-    )
+def _landmarks(face: Row) -> tuple[Landmark, ...]:
+    return tuple(Landmark(row["Type"], row["X"], row["Y"]) for row in face.get("Landmarks") or ())
 
 
-def _neutral(face: Answer) -> dict[str, Any]:
-    """What every vendor can say of a face. A pose is told where Rekognition tells it."""
-    sure = {each["Type"]: each["Confidence"] / 100 for each in face.get("Emotions") or ()}
-    pose = face.get("Pose")
-    return {
-        **({"pose": [pose["Roll"], pose["Yaw"], pose["Pitch"]]} if pose else {}),
-        "emotions": {name: sure.get(emotion, 0.0) for emotion, name in EMOTIONS.items()},
-    }
+def _pose_and_emotions(face: Row) -> dict[str, Any]:
+    """The details of a face that all vendors share. The pose is left out if Rekognition gives
+    none."""
+    scores = {row["Type"]: row["Confidence"] / 100 for row in face.get("Emotions") or ()}
+    emotions = {name: scores.get(emotion, 0.0) for emotion, name in EMOTIONS.items()}
+    if not (pose := face.get("Pose")):
+        return {"emotions": emotions}
+    return {"pose": [pose["Roll"], pose["Yaw"], pose["Pitch"]], "emotions": emotions}
 
 
-def equipment(answer: Answer) -> list[Detection]:
-    """Persons, each before what is worn."""
-    return [each for person in answer["Persons"] for each in (_person(person), *_worn(person))]
+def equipment(response: Row) -> list[Detection]:
+    """The persons, each followed by the equipment on it."""
+    detections: list[Detection] = []
+    for person in response["Persons"]:
+        detections.append(_person(person))
+        detections += _equipment_on(person)
+    return detections
 
 
-def _person(person: Answer) -> Detection:
+def _person(person: Row) -> Detection:
     parts = [
         {"name": part["Name"], "confidence": part["Confidence"] / 100}
         for part in person.get("BodyParts") or ()
@@ -149,25 +162,24 @@ def _person(person: Answer) -> Detection:
     return Detection("Person", score, box, "PERSON", key=person["Id"], details={"parts": parts})
 
 
-def _worn(person: Answer) -> Iterable[Detection]:
+def _equipment_on(person: Row) -> Iterator[Detection]:
     for part in person.get("BodyParts") or ():
         for item in part.get("EquipmentDetections") or ():
             covers = item["CoversBodyPart"]
-            told = {"value": covers["Value"], "confidence": covers["Confidence"] / 100}
+            cover = {"value": covers["Value"], "confidence": covers["Confidence"] / 100}
             yield Detection(
                 item["Type"],
                 item["Confidence"] / 100,
                 _box(item["BoundingBox"]),
                 "EQUIPMENT",
                 parent=person["Id"],
-                details={"part": part["Name"], "covers": told},
+                details={"part": part["Name"], "covers": cover},
             )
 
 
-def moderation(answer: Answer) -> list[Detection]:
-    """Models before version 7 tell no levels: what belongs to nothing is the first, all else the
-    second."""
-    version = answer.get("ModerationModelVersion", "")
+def moderation(response: Row) -> list[Detection]:
+    """The moderation labels of all levels."""
+    version = response.get("ModerationModelVersion", "")
     return [
         Detection(
             label["Name"],
@@ -175,21 +187,23 @@ def moderation(answer: Answer) -> list[Detection]:
             WHOLE,
             details={"parent": label["ParentName"], "level": _level(label), "version": version},
         )
-        for label in answer["ModerationLabels"]
+        for label in response["ModerationLabels"]
     ]
 
 
-def _level(label: Answer) -> int:
-    told: int = label.get("TaxonomyLevel", 2 if label["ParentName"] else 1)
-    return told
+def _level(label: Row) -> int:
+    """The level in the taxonomy. Models before version 7 give none: a label without a parent is of
+    level 1, all others of level 2."""
+    level: int = label.get("TaxonomyLevel", 2 if label["ParentName"] else 1)
+    return level
 
 
-def properties(answer: Answer) -> list[Detection]:
-    """Rekognition's only extra."""
-    return [Detection("IMAGE_PROPERTIES", 1.0, WHOLE, details={"raw": answer["ImageProperties"]})]
+def properties(response: Row) -> list[Detection]:
+    """The image properties, Rekognition's only extra."""
+    return [Detection("IMAGE_PROPERTIES", 1.0, WHOLE, details={"raw": response["ImageProperties"]})]
 
 
-def _without(face: Answer, keys: Iterable[str]) -> dict[str, Any]:
+def _without(face: Row, keys: Iterable[str]) -> dict[str, Any]:
     return {key: value for key, value in face.items() if key not in keys}
 
 

@@ -1,1 +1,1 @@
-"""What the providers behind a network share: SDK calls, HTTP."""
+"""The frame of every provider behind a network: threads, HTTP, and the vendors' SDKs."""

@@ -1,5 +1,5 @@
-"""What providers share that speak HTTP themselves: one pool of connections, answers of bounded size
-and time, and faults in the common words."""
+"""Providers that speak HTTP themselves: one connection pool, responses of bounded size and time,
+and the translation of errors."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ import httpx
 from providers.base import About, Picture
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, ProviderError, Throttled, Unavailable
-from providers.remote.sdk import ThreadedProvider, pause_s
+from providers.remote.threaded import ThreadedProvider, retry_after_s
 
-CONNECT_S = 5.0
-GREET_S = 3.0
-LONGEST_MESSAGE = 300
-"""Characters of what a server says went wrong."""
-MOST_GREETING_BYTES = 64 * 1024
+CONNECT_TIMEOUT_S = 5.0
+READY_TIMEOUT_S = 3.0
+MAX_MESSAGE_CHARS = 300
+"""The part of a server's error message that is passed on."""
+MAX_STATUS_BYTES = 64 * 1024
+"""The largest response without detections: a server's state or metadata."""
 
 
-class HttpAnswer(NamedTuple):
-    """What came back; names of headers in any case."""
+class HttpResponse(NamedTuple):
+    """A response; header names may be in any case."""
 
     status: int
     headers: Mapping[str, str]
@@ -32,11 +33,10 @@ class HttpAnswer(NamedTuple):
 
 
 class HttpProvider(ThreadedProvider):
-    """Calls in threads over one pool, one try a call. Holds the pool, and what everything threaded
-    holds.
+    """A provider that calls an HTTP endpoint from threads. It never repeats a call.
 
-    `headers` go with every request. Nothing is redirected: what is sent is meant for the endpoint,
-    keys included.
+    `headers` go with every request. Redirects are not followed: the request, its keys included, is
+    meant for the endpoint. State: the connection pool, and that of ThreadedProvider.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class HttpProvider(ThreadedProvider):
         self._base = endpoint.rstrip("/")
         self._timeout_s = timeout_ms / 1000
         self._client = httpx.Client(
-            # what comes compressed may be a thousand times as large as its bytes
+            # a compressed response may grow to a thousand times its bytes
             headers={"Accept-Encoding": "identity", **(headers or {})},
             limits=httpx.Limits(
                 max_connections=about.concurrency + 1, max_keepalive_connections=about.concurrency
@@ -60,54 +60,52 @@ class HttpProvider(ThreadedProvider):
         )
 
     @abstractmethod
-    def greet(self) -> None:
-        """Asks whether it could be asked now, in a thread. Raises one of the `ProviderError`s and
+    def check_ready(self) -> None:
+        """Returns if the server could be asked now. Runs in a thread. Raises a `ProviderError` and
         nothing else."""
 
     async def detect(
         self, picture: Picture, task: Task, wanted: Sequence[str] = ()
     ) -> Sequence[Detection]:
-        """A server that sends its headers byte by byte is given up too; its thread goes on until it
-        is done."""
+        """All detections. The time limit holds even for a server that sends its headers byte by
+        byte, but then the thread runs on until the server has finished."""
         try:
             async with asyncio.timeout(2 * self._timeout_s):
                 return await super().detect(picture, task, wanted)
         except TimeoutError:
-            raise self._late(self._timeout_s) from None
+            raise self._timeout_error(self._timeout_s) from None
 
     async def ready(self) -> None:
         self._check_open()
-        self._check_refused()
-        await asyncio.to_thread(self.greet)
+        self._check_configured()
+        await asyncio.to_thread(self.check_ready)
 
-    def exchange(
+    def request(
         self,
         method: str,
         path: str,
         *,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        most_bytes: int = MOST_GREETING_BYTES,
+        max_bytes: int = MAX_STATUS_BYTES,
         timeout_s: float | None = None,
-    ) -> HttpAnswer:
-        """One request to a path below the endpoint, and its answer, whatever its status.
+    ) -> HttpResponse:
+        """The response to one request to a path below the endpoint, whatever its status.
 
-        Raises Unavailable where nothing was sent, and NoAnswer where something was and no whole
-        answer of at most `most_bytes` came in time.
+        Raises Unavailable if nothing was sent, and NoAnswer if no whole response of at most
+        `max_bytes` came in time.
         """
         limit_s = timeout_s or self._timeout_s
-        until, limits = (
-            self._clock() + limit_s,
-            httpx.Timeout(limit_s, connect=min(limit_s, CONNECT_S)),
-        )
+        deadline_s = self._clock() + limit_s
+        timeout = httpx.Timeout(limit_s, connect=min(limit_s, CONNECT_TIMEOUT_S))
         try:
             with self._client.stream(
-                method, f"{self._base}{path}", content=content, headers=headers, timeout=limits
-            ) as answer:
-                body = self._body(answer, most_bytes, until)
+                method, f"{self._base}{path}", content=content, headers=headers, timeout=timeout
+            ) as response:
+                body = self._read_body(response, max_bytes, deadline_s)
                 if body is None:
-                    raise self._late(limit_s)
-                return HttpAnswer(answer.status_code, answer.headers, body)
+                    raise self._timeout_error(limit_s)
+                return HttpResponse(response.status_code, response.headers, body)
         except (
             httpx.ConnectError,
             httpx.ConnectTimeout,
@@ -118,42 +116,41 @@ class HttpProvider(ThreadedProvider):
                 f"{self._base} takes no connection ({error or 'no answer in time'})"
             ) from error
         except httpx.TimeoutException as error:
-            raise self._late(limit_s) from error
+            raise self._timeout_error(limit_s) from error
         except httpx.HTTPError as error:
             raise NoAnswer(f"{self._base} hung up: {error}") from error
-        except RuntimeError as error:  # httpx's word for a client that was closed meanwhile
+        except RuntimeError as error:  # httpx raises it if the client was closed meanwhile
             raise Unavailable(f"{self.about.name} has been closed") from error
 
-    def _body(self, answer: httpx.Response, most_bytes: int, until: float) -> bytes | None:
-        """None where it is not there by then."""
-        if answer.headers.get("Content-Encoding", "identity") != "identity":
-            raise NoAnswer(f"{self._base} answers compressed, though nobody asked it to")
-        parts: list[bytes] = []
-        left = most_bytes
-        for part in answer.iter_raw():
-            left -= len(part)
-            if left < 0:
-                raise NoAnswer(f"{self._base} answers with more than {most_bytes} bytes")
-            if self._clock() > until:
-                return None
-            parts.append(part)
-        return b"".join(parts)
+    def disconnect(self) -> None:
+        self._client.close()
 
-    def _late(self, limit_s: float) -> NoAnswer:
+    def _read_body(
+        self, response: httpx.Response, max_bytes: int, deadline_s: float
+    ) -> bytes | None:
+        """The body; None if it is not complete at the deadline."""
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise NoAnswer(f"{self._base} answers compressed, though nobody asked it to")
+        body = bytearray()
+        for chunk in response.iter_raw():
+            body += chunk
+            if len(body) > max_bytes:
+                raise NoAnswer(f"{self._base} answers with more than {max_bytes} bytes")
+            if self._clock() > deadline_s:
+                return None
+        return bytes(body)
+
+    def _timeout_error(self, limit_s: float) -> NoAnswer:
         setting = " (timeout_ms)" if limit_s == self._timeout_s else ""
         return NoAnswer(f"{self.about.name} gave no answer within {limit_s:g} s{setting}")
 
-    def hang_up(self) -> None:
-        self._client.close()
 
-
-def refusal(answer: HttpAnswer, message: str) -> ProviderError:
-    """What an answer without what was asked for means by its status, where nothing says more."""
-    said = f"{answer.status}: {message[:LONGEST_MESSAGE]}"
-    if answer.status == 429:
-        return Throttled(said, pause_s(answer.headers))
-    if answer.status < 300 or answer.status == 504:
-        return NoAnswer(said)
-    return (
-        Unavailable(said) if answer.status >= 500 or answer.status == 408 else Misconfigured(said)
-    )
+def response_error(response: HttpResponse, message: str) -> ProviderError:
+    """The error that a response without the expected content means, by its status alone."""
+    status = response.status
+    text = f"{status}: {message[:MAX_MESSAGE_CHARS]}"
+    if status == 429:
+        return Throttled(text, retry_after_s(response.headers))
+    if status < 300 or status == 504:
+        return NoAnswer(text)
+    return Unavailable(text) if status >= 500 or status == 408 else Misconfigured(text)

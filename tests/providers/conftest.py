@@ -34,7 +34,7 @@ from gateway.testing.gateway import parts_of, serving
 from providers import registry
 from providers.base import Picture, Provider
 from providers.detection import Detection, Task
-from providers.shapes import find
+from providers.shapes import shapes_on
 from tests.support.paths import SHARED
 
 SAID = {
@@ -314,7 +314,7 @@ def cloud() -> Iterator[SimpleNamespace]:
 def look(data: bytes) -> tuple[Image.Image, Sequence[Detection]]:
     """The picture, and the shapes on it. Raises OSError where it is none."""
     image = Image.open(BytesIO(data)).convert("RGB")
-    return image, find(image)
+    return image, shapes_on(image)
 
 
 def as_rekognition(asked: Asked) -> Reply:

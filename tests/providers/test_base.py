@@ -68,7 +68,7 @@ def test_concave(price, some, others):
 def test_together(several, images):
     """What is billed by several price lists costs what each of them asks, however many images there
     are."""
-    together = Price.together(several)
+    together = Price.total(several)
     assert together.usd_per_month(images) == pytest.approx(
         sum(price.usd_per_month(images) for price in several)
     )
@@ -77,7 +77,7 @@ def test_together(several, images):
 def test_together_is_as_old_as_the_oldest():
     """Prices that were read on several days are no younger than the first of them."""
     days = date(2026, 5, 1), date(2026, 6, 1), None
-    assert Price.together([Price(1, day) for day in days]).as_of == days[0]
+    assert Price.total([Price(1, day) for day in days]).as_of == days[0]
 
 
 def test_price_of():

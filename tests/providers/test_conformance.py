@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from providers import registry
-from providers.base import Picture, feature
+from providers.base import Picture, feature_name
 from providers.detection import BOXED, WHOLE, Task
 from providers.errors import Misconfigured, PictureRefused, Unavailable
 
@@ -106,7 +106,7 @@ def test_whole(subject, seen):
 def test_extras(subject, seen):
     """Of each extra that is wanted comes one detection, called as it was wanted, with the vendor's
     own words."""
-    assert [each.label for each in seen] == list(map(feature, subject.wanted))
+    assert [each.label for each in seen] == list(map(feature_name, subject.wanted))
     assert all(each.details["raw"] for each in seen)
 
 

@@ -15,7 +15,7 @@ from gateway.security.keyring import KeyPair
 from gateway.security.sigv4 import verify
 from providers.base import ForwardCall, Forwarder
 from providers.errors import NoAnswer, PictureRefused, Unavailable
-from providers.remote.sdk import MOST_BYTES, read
+from providers.remote.sdk import MAX_FORWARD_BYTES, read_body
 
 
 class Vendor(NamedTuple):
@@ -259,16 +259,16 @@ class TestRead:
 
     def test_whole(self):
         """All of it, where it is small enough and in time."""
-        assert read([b"a", b"b"], 1.0, lambda: 1.0) == b"ab"
+        assert read_body([b"a", b"b"], 1.0, lambda: 1.0) == b"ab"
 
     def test_too_large(self):
         """One that is too large is read no further."""
-        chunks = iter([b"x" * MOST_BYTES, b"y", b"z"])
-        with pytest.raises(NoAnswer, match=str(MOST_BYTES)):
-            read(chunks, 1.0, lambda: 0.0)
+        chunks = iter([b"x" * MAX_FORWARD_BYTES, b"y", b"z"])
+        with pytest.raises(NoAnswer, match=str(MAX_FORWARD_BYTES)):
+            read_body(chunks, 1.0, lambda: 0.0)
         assert list(chunks) == [b"z"]
 
     def test_too_slow(self):
         """One that trickles on is given up."""
         with pytest.raises(NoAnswer, match="timeout_ms"):
-            read([b"a", b"b"], 1.0, iter([0.5, 1.5]).__next__)
+            read_body([b"a", b"b"], 1.0, iter([0.5, 1.5]).__next__)

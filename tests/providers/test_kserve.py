@@ -341,7 +341,7 @@ class TestTensors:
         """In binary numbers follow the JSON as they lie in memory, little-endian, row by row; in
         JSON they are flat."""
         tensor, array = protocol.Tensor("x", datatype, [-1, 2]), np.array([[1.5, 2.0], [3.0, 4.0]])
-        content, headers = protocol.question([(tensor, array)], ["y"], binary=True)
+        content, headers = protocol.infer_request([(tensor, array)], ["y"], binary=True)
         head, tail = content[: int(headers[LENGTH])], content[int(headers[LENGTH]) :]
         kind = "<f2" if datatype == "FP16" else "<f4"
         assert json.loads(head) == {
@@ -356,7 +356,7 @@ class TestTensors:
             "outputs": [{"name": "y", "parameters": {"binary_data": True}}],
         }
         assert np.frombuffer(tail, kind).tolist() == [1.5, 2, 3, 4]
-        content, headers = protocol.question([(tensor, array)], ["y"], binary=False)
+        content, headers = protocol.infer_request([(tensor, array)], ["y"], binary=False)
         assert json.loads(content)["inputs"][0]["data"] == [1.5, 2, 3, 4]
         assert LENGTH not in headers
 

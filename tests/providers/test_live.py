@@ -5,7 +5,8 @@ Nobody runs it by accident: it goes by variables of its own, and skips the cloud
 not set.
 
 - `LIVE_AWS_REGION`: Rekognition in that region, with credentials as boto3 finds them
-- `LIVE_GOOGLE_KEY`: Cloud Vision with that API key; `default` for the application's default credentials
+- `LIVE_GOOGLE_KEY`: Cloud Vision with that API key; `default` for the application's default
+  credentials
 - `LIVE_AZURE_ENDPOINT` and `LIVE_AZURE_KEY`: Image Analysis in a region that has captions
 """
 
@@ -14,7 +15,7 @@ import os
 
 import pytest
 
-from providers.base import ForwardCall, feature
+from providers.base import ForwardCall, feature_name
 from providers.detection import Task
 
 pytestmark = pytest.mark.live
@@ -77,7 +78,7 @@ def test_tasks(provider, paper, picture):
 
     answers = asyncio.run(ask())
     assert "open late" in {each.label.lower() for each in answers[Task.TEXT] if each.kind == "LINE"}
-    assert [each.label for each in answers[Task.EXTRAS]] == list(map(feature, wanted))
+    assert [each.label for each in answers[Task.EXTRAS]] == list(map(feature_name, wanted))
     assert all(0 <= each.score <= 1 for found in answers.values() for each in found)
 
 

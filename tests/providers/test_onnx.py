@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from providers.detection import Task
-from providers.engine.heads import anchors, overlap
+from providers.engine.heads import anchor_count, box_iou
 from providers.engine.vocabulary import COCO
 from providers.errors import Misconfigured
 from tests.support.paths import MODELS, VOC
@@ -41,7 +41,7 @@ def near(seen, box):
 def yolox(*found, size=(64, 64), classes=2):
     """Raw output: each of `found` is anchor, (cx, cy, w, h) in cells and logs, objectness, class,
     score."""
-    raw = np.zeros((1, anchors(size), 5 + classes), dtype=np.float32)
+    raw = np.zeros((1, anchor_count(size), 5 + classes), dtype=np.float32)
     for anchor, box, objectness, label, score in found:
         raw[0, anchor, :5], raw[0, anchor, 5 + label] = (*box, objectness), score
     return {"output": raw}
@@ -49,7 +49,7 @@ def yolox(*found, size=(64, 64), classes=2):
 
 def yolov8(*found, size=(64, 64), classes=2):
     """Each of `found` is (cx, cy, w, h) in pixels, class, score."""
-    raw = np.zeros((1, 4 + classes, anchors(size)), dtype=np.float32)
+    raw = np.zeros((1, 4 + classes, anchor_count(size)), dtype=np.float32)
     for anchor, (box, label, score) in enumerate(found):
         raw[0, :4, anchor], raw[0, 4 + label, anchor] = box, score
     return {"output0": raw}
@@ -351,4 +351,4 @@ async def finds(provider, picture, file, name, box):
     with Image.open(VOC / "images" / file) as image:
         seen = await provider.detect(picture(image.convert("RGB")), Task.OBJECTS)
     own = [one.box for one in seen if one.label == name and one.score > 0.3]
-    return bool(own) and overlap(box, np.array(own)).max() > 0.5
+    return bool(own) and box_iou(box, np.array(own)).max() > 0.5

@@ -24,7 +24,7 @@ from providers.errors import (
 )
 from providers.rekognition.forward import SignedConnection
 from providers.rekognition.provider import Options, RekognitionProvider
-from providers.remote.sdk import UNREADY_S
+from providers.remote.threaded import MISCONFIGURED_FOR_S
 
 PICTURE = Picture(100, 100, data=encoded(drawn((100, 100)), "JPEG"))
 
@@ -481,7 +481,7 @@ class TestReady:
         clock = SimpleNamespace(now=1000.0)
         session = boto3.Session("any", "any", region_name="us-east-1")
         client = session.client("rekognition", endpoint_url=cloud.url)
-        line = SignedConnection(client, session.get_credentials(), 5, 1, None)
+        line = SignedConnection(client, session.get_credentials(), 5, connections=1, ca_bundle=None)
         provider = RekognitionProvider(
             "aws", Options(kind="rekognition"), client, line, clock=lambda: clock.now
         )
@@ -506,7 +506,7 @@ class TestReady:
         async def steps(provider, clock):
             await provider.ready()
             await self.fail(provider)
-            clock.now += UNREADY_S - 1
+            clock.now += MISCONFIGURED_FOR_S - 1
             with pytest.raises(Misconfigured, match="said UnrecognizedClientException"):
                 await provider.ready()
             clock.now += 1
@@ -520,7 +520,7 @@ class TestReady:
 
         async def steps(provider, clock):
             await self.fail(provider)
-            clock.now += UNREADY_S
+            clock.now += MISCONFIGURED_FOR_S
             await self.fail(provider)
             with pytest.raises(Misconfigured):
                 await provider.ready()

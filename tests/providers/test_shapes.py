@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from providers.base import Picture
 from providers.detection import Task
 from providers.errors import NoAnswer, PictureRefused
-from providers.shapes import codes_of, find, spots
+from providers.shapes import blobs_of, codes_of, shapes_on
 
 NAMES = ["red", "green", "blue", "yellow", "cyan", "magenta"]
 PURE = {"green": "lime"}  # Pillow's green is half as bright
@@ -32,15 +32,15 @@ def drawn(*shapes, size=(200, 100), ground=(128, 128, 128)):
 @pytest.mark.parametrize("ground", [(0, 0, 0), (128, 128, 128), (230, 235, 240)])
 def test_colours(name, ground):
     """Each of six colours is told on any greyish ground."""
-    assert [seen.label for seen in find(drawn(("rectangle", name, 20, 20, 30), ground=ground))] == [
-        name
-    ]
+    assert [
+        seen.label for seen in shapes_on(drawn(("rectangle", name, 20, 20, 30), ground=ground))
+    ] == [name]
 
 
 @pytest.mark.parametrize("form", ["rectangle", "ellipse"])
 def test_boxes(form):
     """A shape's kind is its form and its box are its bounds."""
-    (seen,) = find(drawn((form, "red", 50, 25, 50)))
+    (seen,) = shapes_on(drawn((form, "red", 50, 25, 50)))
     assert seen.kind == form
     assert seen.box == (0.25, 0.25, 0.5, 0.75)
 
@@ -53,26 +53,26 @@ def test_scores():
             for x, side in ((10, 60), (80, 20), (110, 4), (120, 3))
         )
     )
-    assert [seen.score for seen in find(image)] == [1.0, 0.5, 0.1]
+    assert [seen.score for seen in shapes_on(image)] == [1.0, 0.5, 0.1]
 
 
 def test_floor():
     """Nothing under the floor is reported."""
     image = drawn(("rectangle", "blue", 10, 10, 60), ("rectangle", "red", 80, 20, 20))
-    assert [seen.label for seen in find(image, floor=0.6)] == ["blue"]
+    assert [seen.label for seen in shapes_on(image, min_score=0.6)] == ["blue"]
 
 
 def test_neighbours():
     """Shapes that touch are apart where their colours differ."""
     image = drawn(("rectangle", "red", 10, 10, 20), ("rectangle", "blue", 30, 10, 20))
-    assert [seen.label for seen in find(image)] == ["red", "blue"]
+    assert [seen.label for seen in shapes_on(image)] == ["red", "blue"]
 
 
 def test_photos_are_not_shapes():
     """Greys, soft colours, orange and thin lines are no shapes."""
     image = drawn(("rectangle", "pink", 10, 10, 30), ("rectangle", "orange", 60, 10, 30))
     ImageDraw.Draw(image).line((100, 10, 180, 90), fill="red", width=3)
-    assert find(image) == []
+    assert shapes_on(image) == []
 
 
 @pytest.mark.parametrize("quality", [60, 90])
@@ -89,10 +89,12 @@ async def test_jpeg(make, encoded, tmp_path, quality, form, name):
 
 
 @given(arrays(np.uint8, (9, 8), elements=st.sampled_from([0, 0, 1, 2])))
-def test_spots(codes):
+def test_blobs_of(codes):
     """Every coloured pixel is in just one spot, together with just those it can be walked to
     from."""
-    found = [(spot.code, spot.x0, spot.y0, spot.x1, spot.y1, spot.pixels) for spot in spots(codes)]
+    found = [
+        (spot.code, spot.x0, spot.y0, spot.x1, spot.y1, spot.pixels) for spot in blobs_of(codes)
+    ]
     assert found == walked(codes)
 
 

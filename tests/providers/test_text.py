@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from providers.detection import Task
-from providers.text import OcrReader, read
+from providers.text import OcrReader, read_lines
 
 LINES = [("STOP Exit 42", 40, 60), ("Hello, world", 120, 250)]
 SIDE_PX = 400
@@ -81,7 +81,7 @@ def output(texts, words):
 def test_floor():
     """Lines under the floor go, with their words."""
     words = (((("sure", 0.9, square(0)),)), ((("not", 0.9, square(20)),)))
-    found = OcrReader([lambda *_, **__: output(("sure", "not"), words)], floor=0.5)(
+    found = OcrReader([lambda *_, **__: output(("sure", "not"), words)], min_score=0.5)(
         Image.new("RGB", (100, 10))
     )
     assert [(one.label, one.kind, one.key, one.parent) for one in found] == [
@@ -93,7 +93,7 @@ def test_floor():
 def test_missing_words():
     """Where RapidOCR gives no words for a line, the lines after it keep theirs."""
     texts, words = ("one", "a b", "two"), ((("one", 1, square(0)),), (("two", 1, square(40)),))
-    lines = read(lambda *_, **__: output(texts, words), Image.new("RGB", (100, 10)))
+    lines = read_lines(lambda *_, **__: output(texts, words), Image.new("RGB", (100, 10)))
     assert [[word.text for word in line.words] for line in lines] == [["one"], [], ["two"]]
 
 
@@ -105,14 +105,16 @@ def test_stumbling():
             raise IndexError
         return output(("one", "two"), (("", 1.0, None),))
 
-    lines = read(engine, Image.new("RGB", (100, 10)))
+    lines = read_lines(engine, Image.new("RGB", (100, 10)))
     assert [(line.text, line.words) for line in lines] == [("one", ()), ("two", ())]
 
 
 def test_colour_order():
     """The engine is given BGR."""
     given = []
-    read(lambda bgr, **_: given.append(bgr) or output((), ()), Image.new("RGB", (2, 1), (1, 2, 3)))
+    read_lines(
+        lambda bgr, **_: given.append(bgr) or output((), ()), Image.new("RGB", (2, 1), (1, 2, 3))
+    )
     assert given[0].tolist() == [[[3, 2, 1], [3, 2, 1]]]
 
 
@@ -125,7 +127,7 @@ def test_engine_is_given_back():
             raise answer
         return answer
 
-    reader = OcrReader([engine], floor=0)
+    reader = OcrReader([engine], min_score=0)
     with pytest.raises(RuntimeError):
         reader(Image.new("RGB", (4, 4)))
     assert reader(Image.new("RGB", (4, 4))) == []

@@ -34,7 +34,7 @@ from gateway.store.memory.buffer import MemoryBuffer
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about
-from providers.call_limits import BreakerOptions, Calls
+from providers.call_limits import BreakerOptions, CallLimits
 from providers.errors import Misconfigured, Unavailable
 from tests.support.waiting import block_until, wait_until
 
@@ -328,7 +328,7 @@ class TestOperations:
         """It is not ready, and says why, while the only provider fails too often and is left
         alone."""
         breaker = BreakerOptions(failures=1, calls=1, open_ms=60_000)
-        introduced = about("eye", calls=Calls(breaker=breaker))
+        introduced = about("eye", calls=CallLimits(breaker=breaker))
         client = serve(ScriptedProvider(introduced=introduced, errors=[Misconfigured("no key")]))
         assert client.post("/v1/detect", content=PHOTO).status_code == 502
         reply = client.get("/readyz")

@@ -18,7 +18,7 @@ from gateway.core.model import Fallback
 from gateway.security.keyring import digest, sha256_of
 from gateway.testing.provider import ScriptedProvider, about
 from gateway.wiring.parts import build
-from providers.call_limits import BreakerOptions, Calls
+from providers.call_limits import BreakerOptions, CallLimits
 from providers.detection import Task
 from thresholds.cascade import Cascade, Stage, save
 from thresholds.rules import imgrid
@@ -513,7 +513,7 @@ class TestRoutes:
         """A breaker can be switched off; without a word there is one, and no rate."""
         for given, breaker in (({"breaker": None}, None), ({}, BreakerOptions())):
             file = write(providers={"eye": {"kind": "shapes", **given}})
-            assert build(settings.read(file, {}), file).providers["eye"].about.calls == Calls(
+            assert build(settings.read(file, {}), file).providers["eye"].about.calls == CallLimits(
                 None, breaker
             )
 

@@ -49,7 +49,7 @@ from providers.base import Picture
 from providers.detection import WHOLE, Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from providers.prices import Price
-from providers.shapes import find
+from providers.shapes import shapes_on
 from tests.support.waiting import wait_until
 from thresholds.cascade import Cascade, Stage
 from thresholds.rules import onward
@@ -62,7 +62,7 @@ NEVER_S = 60.0
 
 def unsafe(picture: Picture, task: Task) -> Sequence[Detection]:
     """What a moderation API says of the whole picture: the surest of what is magenta."""
-    found = [each for each in find(image_of(picture)) if each.label == "magenta"]
+    found = [each for each in shapes_on(image_of(picture)) if each.label == "magenta"]
     best = max((each.score for each in found), default=0.0)
     return [Detection("Unsafe", best, WHOLE, details={"level": 1})] if best else []
 
@@ -70,7 +70,7 @@ def unsafe(picture: Picture, task: Task) -> Sequence[Detection]:
 def coloured(picture: Picture, task: Task) -> Sequence[Detection]:
     """The labels of a whole picture: its colours."""
     best: dict[str, float] = {}
-    for each in find(image_of(picture)):
+    for each in shapes_on(image_of(picture)):
         best[each.label] = max(best.get(each.label, 0.0), each.score)
     return [Detection(label, score, WHOLE, "LABEL") for label, score in best.items()]
 
@@ -553,7 +553,7 @@ class TestTrouble:
         others are cleared or found."""
 
         def touchy(picture: Picture, task: Task) -> Sequence[Detection]:
-            if any(each.label == "yellow" for each in find(image_of(picture))):
+            if any(each.label == "yellow" for each in shapes_on(image_of(picture))):
                 raise PictureRefused("yellow")
             return unsafe(picture, task)
 

@@ -31,7 +31,7 @@ from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from gateway.testing.redis_server import RedisServer
 from gateway.upstream.client import UpstreamClient
 from providers.base import Picture, Provider
-from providers.call_limits import BreakerOptions, Calls
+from providers.call_limits import BreakerOptions, CallLimits
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from providers.prices import Price
@@ -157,7 +157,7 @@ class TestRate:
     async def test_too_late(self):
         """A photo whose turn would come after its deadline is told so at once, and when to come
         back."""
-        one = fake(calls=Calls(rate_per_s=1 / 60))
+        one = fake(calls=CallLimits(rate_per_s=1 / 60))
         async with running(one, served("1x1", on=())) as bench:
             assert labels(*await bench.ask(red())) == ["red"]
             (late,) = await bench.ask(red(), deadline_s=10)
@@ -173,7 +173,7 @@ class TestRate:
             seen.append(picture.width_px)
             return []
 
-        at_once = Calls(rate_per_s=50)
+        at_once = CallLimits(rate_per_s=50)
         one = ScriptedProvider(note, introduced=about(calls=at_once, concurrency=60))
         asker = UpstreamClient(one, steady(), random.Random(1))
         pictures = [Picture(width, 1, b"any") for width in range(1, 56)]
@@ -185,7 +185,7 @@ class TestRate:
 
     async def test_others_go_on(self):
         """Whoever waits for one provider's turn holds nobody up who asks another."""
-        one, two = fake(calls=Calls(rate_per_s=1 / 60), concurrency=1), fake("two")
+        one, two = fake(calls=CallLimits(rate_per_s=1 / 60), concurrency=1), fake("two")
         route, other = (
             served("1x1", on=()),
             Route("two", Task.OBJECTS, "two", Cascade(stages=[Stage(shape="1x1")])),
@@ -201,7 +201,7 @@ class TestRate:
     async def test_jobs_wait_in_their_lane(self):
         """Photos of jobs are claimed when there is a turn for them: until then they gather, and
         clients go first."""
-        one = fake(calls=Calls(rate_per_s=10))
+        one = fake(calls=CallLimits(rate_per_s=10))
         async with running(one, served("2x2", on=())) as bench:
             for _ in range(10):
                 await bench.ask(red())
@@ -211,7 +211,7 @@ class TestRate:
 
     async def test_falls_back(self):
         """Where there is a fallback for it, a photo whose turn comes too late goes there."""
-        one, two = fake(calls=Calls(rate_per_s=1 / 60)), fake("two")
+        one, two = fake(calls=CallLimits(rate_per_s=1 / 60)), fake("two")
         async with running({"one": one, "two": two}, served("1x1")) as bench:
             await bench.ask(red(), red())
             assert (one.calls, two.calls) == (1, 1)
@@ -221,7 +221,7 @@ class TestBreaker:
     async def test_fails_at_once(self):
         """While the breaker is open nothing is sent: a photo fails at once, and is told when to
         come back."""
-        one = fake(errors=[NO_KEY, NO_KEY], calls=Calls(breaker=TOUCHY))
+        one = fake(errors=[NO_KEY, NO_KEY], calls=CallLimits(breaker=TOUCHY))
         async with running(one, served("1x1", on=())) as bench:
             for _ in range(2):
                 await bench.ask(red())
@@ -235,7 +235,7 @@ class TestBreaker:
 
     async def test_opens_while_asking(self):
         """Whoever asks again and again ends when it opens, long before the deadline."""
-        one = fake(errors=repeat(DOWN), calls=Calls(breaker=TOUCHY))
+        one = fake(errors=repeat(DOWN), calls=CallLimits(breaker=TOUCHY))
         async with running(one, served("1x1", on=())) as bench:
             (outcome,) = await bench.ask(red())
             assert isinstance(outcome.error, UpstreamFailed)
@@ -243,7 +243,7 @@ class TestBreaker:
 
     async def test_closes(self):
         """When its time is over calls are made again; they are told, as is that it is well."""
-        one = fake(errors=[NO_KEY, NO_KEY], calls=Calls(breaker=QUICK))
+        one = fake(errors=[NO_KEY, NO_KEY], calls=CallLimits(breaker=QUICK))
         async with running(one, served("1x1", on=())) as bench:
             for _ in range(2):
                 await bench.ask(red())
@@ -260,7 +260,7 @@ class TestBreaker:
     @pytest.mark.parametrize("error", [PictureRefused("ugly"), Throttled("slow down")])
     async def test_not_its_fault(self, error):
         """Pictures that are refused do not open it, and neither does throttling."""
-        one = fake(errors=[error] * 4, calls=Calls(breaker=TOUCHY))
+        one = fake(errors=[error] * 4, calls=CallLimits(breaker=TOUCHY))
         async with running(one, served("1x1", on=())) as bench:
             for _ in range(4):
                 await bench.ask(red())
@@ -269,7 +269,7 @@ class TestBreaker:
 
     async def test_jobs_wait(self):
         """Photos of jobs wait until it lets calls through, and are answered then."""
-        one = fake(errors=[DOWN] * 6, calls=Calls(breaker=QUICK))
+        one = fake(errors=[DOWN] * 6, calls=CallLimits(breaker=QUICK))
         async with running(one, served("2x2", on=())) as bench:
             await bench.job(12)
             outcomes = await bench.results(12)
@@ -344,7 +344,7 @@ class TestFallback:
 
     async def test_while_open(self):
         """While the breaker is open it is asked at once, whatever faults the route names."""
-        one, two = fake(errors=[NO_KEY] * 2, calls=Calls(breaker=TOUCHY)), fake("two")
+        one, two = fake(errors=[NO_KEY] * 2, calls=CallLimits(breaker=TOUCHY)), fake("two")
         async with running({"one": one, "two": two}, served("1x1", on=["throttled"])) as bench:
             for _ in range(2):
                 assert isinstance((await bench.ask(red()))[0].error, UpstreamFailed)
@@ -379,7 +379,7 @@ class TestFallback:
     async def test_both_open(self):
         """One that is left alone itself is not asked: clients fail, photos of jobs wait for whoever
         is well first."""
-        breaker = Calls(breaker=BreakerOptions(failures=1, calls=1, open_ms=150, max_open_ms=150))
+        breaker = CallLimits(breaker=BreakerOptions(failures=1, calls=1, open_ms=150, max_open_ms=150))
         one, two = fake(errors=[NO_KEY], calls=breaker), fake("two", errors=[NO_KEY], calls=breaker)
         async with running({"one": one, "two": two}, served("1x1")) as bench:
             await bench.ask(red())

@@ -10,7 +10,7 @@ from gateway.testing.gateway import parts_of
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, image_of
 from providers.base import Limits
-from providers.shapes import find
+from providers.shapes import shapes_on
 from thresholds.profile.input_size import AtCanvas, Probe
 from thresholds.shape import Shape
 
@@ -25,7 +25,7 @@ def squeezed(picture, task):
     """What a provider sees that scales pictures down to 640 pixels."""
     image = image_of(picture)
     scale = min(HIDDEN_PX / max(image.size), 1)
-    return find(
+    return shapes_on(
         image.resize(
             (round(image.width * scale), round(image.height * scale)), Image.Resampling.NEAREST
         )

@@ -2,23 +2,23 @@
 
 import pytest
 
-from providers.engine.vocabulary import COCO, vocabulary
+from providers.engine.vocabulary import COCO, vocabulary_of
 
 
 def test_cocos_own_list_is_known_by_itself():
     """The 80 classes are COCO's in whatever order and case, with or without the blanks of its 91
     ids."""
     assert len(COCO) == 80
-    assert vocabulary("auto", sorted(COCO)) == "coco"
-    assert vocabulary("auto", ["", *(label.title() for label in COCO), ""]) == "coco"
+    assert vocabulary_of("auto", sorted(COCO)) == "coco"
+    assert vocabulary_of("auto", ["", *(label.title() for label in COCO), ""]) == "coco"
 
 
 @pytest.mark.parametrize("labels", [[], [""], ["person"], [*COCO, "tree"]])
 def test_other_lists_are_nobodys(labels):
     """Fewer or more names are another list: nothing is translated unless the option says whose they
     are."""
-    assert vocabulary("auto", labels) == ""
-    assert vocabulary("google", labels) == "google"
+    assert vocabulary_of("auto", labels) == ""
+    assert vocabulary_of("google", labels) == "google"
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_clouds_speak_their_own(make, tmp_path, kind, settings):
 
 def test_an_option_goes_before_what_the_labels_look_like():
     """COCO's names may be told as they are."""
-    assert vocabulary("none", sorted(COCO)) == ""
+    assert vocabulary_of("none", sorted(COCO)) == ""

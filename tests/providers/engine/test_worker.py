@@ -8,7 +8,7 @@ from PIL import Image
 
 from providers.base import Picture
 from providers.detection import Task
-from providers.engine.worker import LocalProvider, introduce, need, rgb
+from providers.engine.worker import LocalProvider, about_of, import_package, rgb_image
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Unavailable
 from providers.options import Options
 
@@ -17,13 +17,13 @@ PICTURE = Picture(4, 4, pixels=Image.new("RGB", (4, 4)))
 
 def local(look, **settings):
     options = Options(kind="test", **settings)
-    return LocalProvider(introduce("mine", options, Task.OBJECTS), look, options.timeout_ms)
+    return LocalProvider(about_of("mine", options, Task.OBJECTS), look, options.timeout_ms)
 
 
 def test_about():
     """A provider is free unless its options name a price, and says what its options say."""
-    assert introduce("mine", Options(kind="test"), Task.TEXT).price.usd_per_image == 0
-    about = introduce(
+    assert about_of("mine", Options(kind="test"), Task.TEXT).price.usd_per_image == 0
+    about = about_of(
         "mine", Options(kind="test", usd_per_image=0.5, canvas="640x480", concurrency=3), Task.TEXT
     )
     assert (about.price.usd_per_image, about.canvas_px, about.concurrency) == (0.5, (640, 480), 3)
@@ -83,9 +83,9 @@ async def test_time_limit():
 def test_modes(mode, encoded):
     """Pictures of every mode become RGB, from pixels and from bytes."""
     image = Image.new(mode, (3, 2))
-    assert rgb(Picture(3, 2, pixels=image)).mode == "RGB"
+    assert rgb_image(Picture(3, 2, pixels=image)).mode == "RGB"
     data = encoded(image, "TIFF")
-    assert (rgb(Picture(3, 2, data=data)).mode, rgb(Picture(3, 2, data=data)).size) == (
+    assert (rgb_image(Picture(3, 2, data=data)).mode, rgb_image(Picture(3, 2, data=data)).size) == (
         "RGB",
         (3, 2),
     )
@@ -94,4 +94,4 @@ def test_modes(mode, encoded):
 def test_package_missing():
     """A package that is not installed is named together with the extra that brings it."""
     with pytest.raises(Misconfigured, match=r"no_such_reader.*pip install 'imgrid-gateway\[ocr\]'"):
-        need("no_such_reader", "ocr")
+        import_package("no_such_reader", "ocr")

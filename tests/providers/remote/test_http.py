@@ -17,10 +17,10 @@ class Plain(HttpProvider):
     """Answers with nothing, once the server has said anything at all."""
 
     def call(self, picture, task, wanted=()):
-        self.exchange("POST", "/", content=picture.data, most_bytes=100)
+        self.request("POST", "/", content=picture.data, max_bytes=100)
         return []
 
-    def greet(self):
+    def check_ready(self):
         pass
 
 
@@ -94,7 +94,7 @@ async def test_redirect(asking, cloud):
 async def test_closed_meanwhile(asking, cloud):
     """A call whose provider is closed before it sends anything is not sent."""
     provider = asking(cloud.url)
-    provider.hang_up()
+    provider.disconnect()
     with pytest.raises(Unavailable, match="closed"):
         await provider.detect(PICTURE, Task.OBJECTS)
     assert cloud.requests == []
