@@ -59,9 +59,9 @@ class Price:
         starts = {0}
         for price in prices:
             starts.update(tier.from_images for tier in price.tiers)
-        tiers = [
-            Tier(start, sum(price._usd_at(start) for price in prices)) for start in sorted(starts)
-        ]
+        tiers: list[Tier] = []
+        for start in sorted(starts):
+            tiers.append(Tier(start, sum(price._usd_at(start) for price in prices)))
         dates = [price.as_of for price in prices if price.as_of]
         return cls(tiers[0].usd_per_image, min(dates, default=None), tuple(tiers[1:]))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,8 +137,8 @@ def blobs_of(codes: Codes) -> list[Blob]:
     np.maximum.at(x1, blob_of_run, runs.ends)
     np.maximum.at(y1, blob_of_run, runs.rows + 1)
     np.add.at(pixels, blob_of_run, runs.ends - runs.starts)
-    columns: tuple[NDArray[Any], ...] = (runs.codes[first_runs], x0, y0, x1, y1, pixels)
-    return [Blob(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    rows = np.column_stack([runs.codes[first_runs], x0, y0, x1, y1, pixels])
+    return [Blob(*row) for row in rows.tolist()]
 
 
 def _runs_of(codes: Codes) -> Runs:

@@ -22,11 +22,9 @@ from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Pr
 from providers.detection import Detection, Task
 from providers.engine.worker import import_package
 from providers.errors import (
-    Misconfigured,
     NoAnswer,
     PictureRefused,
     ProviderError,
-    Throttled,
     Unavailable,
 )
 from providers.options import Options as ProviderOptions
@@ -41,7 +39,7 @@ from providers.remote.sdk import (
     forward_reply,
     read_body,
 )
-from providers.remote.threaded import retry_after_s
+from providers.remote.status import status_error
 
 FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP"})
 """Azure also takes TIFF, but does not document whether it applies a TIFF's orientation."""
@@ -210,16 +208,13 @@ def _error_of(error: Any, *, client_options: bool) -> ProviderError:
     """The error by HTTP status; for a 400, the code tells whether the picture is at fault. With
     `client_options` in the call, a 400 is the client's fault."""
     message, status = str(error.message), error.status_code or 200
-    if status == 400:
-        at_fault = client_options or _is_about_picture(error.error)
-        return PictureRefused(message) if at_fault else Misconfigured(message)
     if status == 413:
         return PictureRefused(message)
-    if status == 429:
-        return Throttled(message, retry_after_s(error.response.headers))
-    if status < 400 or status == 504:
+    if status == 400 and (client_options or _is_about_picture(error.error)):
+        return PictureRefused(message)
+    if status < 400:
         return NoAnswer(message)
-    return Unavailable(message) if status >= 500 or status == 408 else Misconfigured(message)
+    return status_error(status, message, getattr(error.response, "headers", {}))
 
 
 def _is_about_picture(error: Any) -> bool:

@@ -19,7 +19,7 @@ from providers.errors import (
     Throttled,
     Unavailable,
 )
-from providers.remote.threaded import retry_after_s
+from providers.remote.status import retry_after_s
 
 PICTURE_MESSAGE = re.compile(r"image|payload size", re.IGNORECASE)
 """The messages of a 400 that are about the picture."""
@@ -86,13 +86,15 @@ def _call_error(error: Any, *, client_options: bool) -> ProviderError:
         return PictureRefused(message)
     if status == 429:
         return Throttled(message, retry_after_s(getattr(error.response, "headers", {})))
+    return _status_kind(status, message)(message)
+
+
+def _status_kind(status: int, message: str) -> type[ProviderError]:
     if status in NO_ANSWER_STATUSES or (status == 503 and CONNECTION_LOST.search(message)):
-        return NoAnswer(message)
-    return Unavailable(message) if _is_temporary(status) else Misconfigured(message)
-
-
-def _is_temporary(status: int) -> bool:
-    return status in TEMPORARY_STATUSES or (status >= 500 and status != NOT_IMPLEMENTED)
+        return NoAnswer
+    if status in TEMPORARY_STATUSES or (status >= 500 and status != NOT_IMPLEMENTED):
+        return Unavailable
+    return Misconfigured
 
 
 def _connection_error(error: Exception) -> ProviderError:

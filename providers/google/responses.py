@@ -61,17 +61,18 @@ def people(response: Any, size: Size) -> list[Detection]:
 
 def faces(response: Any, size: Size) -> list[Detection]:
     """The faces. The box is that of the whole head, the polygon that of the skin."""
-    return [
-        Detection(
-            "Face",
-            row.detection_confidence,
-            Box.around(point_fractions(row.bounding_poly.vertices, size)),
-            polygon=point_fractions(row.fd_bounding_poly.vertices, size),
-            details=_face_details(row),
-            landmarks=tuple(_landmark(landmark, size) for landmark in row.landmarks),
-        )
-        for row in response.face_annotations
-    ]
+    return [_face(row, size) for row in response.face_annotations]
+
+
+def _face(row: Any, size: Size) -> Detection:
+    return Detection(
+        "Face",
+        row.detection_confidence,
+        Box.around(point_fractions(row.bounding_poly.vertices, size)),
+        polygon=point_fractions(row.fd_bounding_poly.vertices, size),
+        details=_face_details(row),
+        landmarks=tuple(_landmark(landmark, size) for landmark in row.landmarks),
+    )
 
 
 def _face_details(row: Any) -> dict[str, Any]:

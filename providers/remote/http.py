@@ -13,8 +13,9 @@ import httpx
 
 from providers.base import About, Picture
 from providers.detection import Detection, Task
-from providers.errors import Misconfigured, NoAnswer, ProviderError, Throttled, Unavailable
-from providers.remote.threaded import ThreadedProvider, retry_after_s
+from providers.errors import NoAnswer, ProviderError, Unavailable
+from providers.remote.status import status_error
+from providers.remote.threaded import ThreadedProvider
 
 CONNECT_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 3.0
@@ -147,10 +148,5 @@ class HttpProvider(ThreadedProvider):
 
 def response_error(response: HttpResponse, message: str) -> ProviderError:
     """The error that a response without the expected content means, by its status alone."""
-    status = response.status
-    text = f"{status}: {message[:MAX_MESSAGE_CHARS]}"
-    if status == 429:
-        return Throttled(text, retry_after_s(response.headers))
-    if status < 300 or status == 504:
-        return NoAnswer(text)
-    return Unavailable(text) if status >= 500 or status == 408 else Misconfigured(text)
+    text = f"{response.status}: {message[:MAX_MESSAGE_CHARS]}"
+    return status_error(response.status, text, response.headers)

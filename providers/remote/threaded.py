@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -110,9 +110,3 @@ class ThreadedProvider(ABC):
     def _check_open(self) -> None:
         if self._closed:
             raise Unavailable(f"{self.about.name} has been closed")
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """The seconds that `Retry-After` asks to wait; None if it is missing or a date."""
-    wait_s = headers.get("Retry-After", "")
-    return float(wait_s) if wait_s.isdigit() else None
