@@ -379,7 +379,9 @@ class TestFallback:
     async def test_both_open(self):
         """One that is left alone itself is not asked: clients fail, photos of jobs wait for whoever
         is well first."""
-        breaker = CallLimits(breaker=BreakerOptions(failures=1, calls=1, open_ms=150, max_open_ms=150))
+        breaker = CallLimits(
+            breaker=BreakerOptions(failures=1, calls=1, open_ms=150, max_open_ms=150)
+        )
         one, two = fake(errors=[NO_KEY], calls=breaker), fake("two", errors=[NO_KEY], calls=breaker)
         async with running({"one": one, "two": two}, served("1x1")) as bench:
             await bench.ask(red())
