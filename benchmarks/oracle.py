@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
+from gateway.cli.progress import Bars
 from gateway.quality import plan
 from gateway.quality.plan import PlanOptions
 from thresholds.fusion.arrays import Floats
@@ -65,7 +67,7 @@ def main() -> None:
     options = parser.parse_args()
     console = Console(width=110)
     sample, floor = plan.read([options.profile], companion=options.companion)
-    explored = plan.explore(sample, floor, PlanOptions(held=0.0), console)
+    explored = plan.explore(sample, floor, PlanOptions(held=0.0), Bars(console, TimeElapsedColumn))
     study = explored.study
     columns = {
         "flat": [

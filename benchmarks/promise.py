@@ -18,13 +18,15 @@ from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
+from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
+from gateway.cli.progress import Bars
 from gateway.quality import plan
-from gateway.quality.plan import Exploration, Goal, PlanOptions
+from gateway.quality.plan import Exploration, PlanOptions
 from thresholds.fusion.arrays import Ints
 from thresholds.plan.candidates import Candidate
-from thresholds.plan.selection import held_out, pick
+from thresholds.plan.selection import Goal, held_out, pick
 
 DROPS = (0.01, 0.02, 0.05)
 
@@ -74,7 +76,9 @@ def main() -> None:
         if companion and not sample.companions:
             break
         for seed in range(options.halves):
-            explored = plan.explore(sample, floor, PlanOptions(held=0.5, seed=seed), console)
+            explored = plan.explore(
+                sample, floor, PlanOptions(held=0.5, seed=seed), Bars(console, TimeElapsedColumn)
+            )
             for drop in DROPS:
                 goal = Goal(max_drop=drop, delta=options.delta)
                 found[companion, drop] += outcomes(

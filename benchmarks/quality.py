@@ -27,14 +27,18 @@ from typing import Any
 import yaml
 from grade import halves, process
 from rich.console import Console
+from rich.progress import TimeElapsedColumn
 from rich.table import Table
 from upstream import load
 
+from gateway.cli.progress import Bars
 from gateway.quality import plan as planning
-from gateway.quality.plan import Goal, PlanOptions, Traffic
+from gateway.quality.plan import PlanOptions
 from gateway.testing.redis_server import free_port
 from thresholds import cascade as cascades
 from thresholds.cascade import Cascade, Stage
+from thresholds.plan.cost import Traffic
+from thresholds.plan.selection import Goal
 from thresholds.shape import Shape
 
 FLAT = ("1x1", "2x1", "2x2", "3x2", "3x3", "4x4", "5x5")
@@ -234,7 +238,9 @@ def planned(profile: Path, out: Path, console: Console, *, companion: bool) -> d
     files[base] = out / f"alone{suffix}.json".replace(" ", "")
     if not all(file.exists() for file in files.values()):
         sample, floor = planning.read([profile], companion=companion)
-        explored = planning.explore(sample, floor, PlanOptions(held=0.0, traffic=TRAFFIC), console)
+        explored = planning.explore(
+            sample, floor, PlanOptions(held=0.0, traffic=TRAFFIC), Bars(console, TimeElapsedColumn)
+        )
         for name, goal in names.items():
             plan = planning.settle(explored, goal)
             console.print(

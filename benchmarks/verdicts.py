@@ -14,8 +14,10 @@ from pathlib import Path
 
 from common import percentile
 from rich.console import Console
+from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
+from gateway.cli.progress import Bars
 from gateway.quality import plan
 from gateway.quality.plan import PlanOptions
 from thresholds import cascade as cascades
@@ -66,7 +68,9 @@ def main() -> None:
     console.print(made)
     if options.plan:
         began = time.perf_counter()
-        explored = plan.explore(sample, floor, PlanOptions(held=0.0), console)
+        explored = plan.explore(
+            sample, floor, PlanOptions(held=0.0), Bars(console, TimeElapsedColumn)
+        )
         console.print(
             f"a plan over {len(sample)} photos and {len(sample.looks)} kinds of looks: "
             f"{time.perf_counter() - began:.0f} s, {len(explored.points)} cascades"

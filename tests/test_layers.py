@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "gateway.wiring": WIRED - {"gateway.app"},
     "gateway.app": WIRED,
     "gateway.quality": WIRED,
-    "gateway.demo": WIRED,
+    "gateway.demo": WIRED | {"gateway.quality.progress", "gateway.quality.report"},
     "gateway.testing": WIRED,
     "gateway.cli": WIRED | {"gateway.demo", "gateway.quality"},
 }
@@ -57,6 +57,7 @@ MAY_IMPORT = {
 itself."""
 
 READS_ENVIRONMENT = {"gateway.cli.main", "gateway.cli.console"}
+CONSOLE = {"rich", "typer"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -72,8 +73,8 @@ def modules() -> Iterator[tuple[str, Path]]:
 MODULES = dict(modules())
 
 
-def imports(path: Path) -> set[str]:
-    """The project's modules that a file imports, wherever in it."""
+def imported_names(path: Path) -> set[str]:
+    """The modules that a file imports, wherever in it."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -82,7 +83,12 @@ def imports(path: Path) -> set[str]:
             for alias in node.names:
                 submodule = f"{node.module}.{alias.name}"
                 names.add(submodule if submodule in MODULES else node.module)
-    return {name for name in names if name.split(".")[0] in PACKAGES}
+    return names
+
+
+def imports(path: Path) -> set[str]:
+    """The project's modules that a file imports, wherever in it."""
+    return {name for name in imported_names(path) if name.split(".")[0] in PACKAGES}
 
 
 def within(name: str, rooms: set[str]) -> bool:
@@ -144,6 +150,13 @@ def test_only_the_command_reads_the_environment(name: str) -> None:
     text = MODULES[name].read_text()
     reads = "os.environ" in text or "getenv" in text
     assert not reads or name in READS_ENVIRONMENT
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_only_the_command_uses_the_console(name: str) -> None:
+    """Modules outside of `gateway.cli` import neither rich nor typer: they return values."""
+    packages = {imported.split(".")[0] for imported in imported_names(MODULES[name])}
+    assert within(name, {"gateway.cli"}) or packages.isdisjoint(CONSOLE)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,19 +1,22 @@
-"""What commands share: where they print, and how they read the config file."""
+"""What commands share: the consoles, the option for the config file, and how it is read."""
 
 from __future__ import annotations
 
+import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
-from gateway.config import settings
 from gateway.config.errors import ConfigError
-from gateway.config.settings import Settings
-from gateway.core.model import Route
-from gateway.wiring.parts import Parts
+
+if TYPE_CHECKING:
+    from gateway.config.settings import Settings
+    from gateway.core.model import Route
+    from gateway.wiring.routes import Routing
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -26,19 +29,37 @@ ConfigFile = Annotated[
         "--config", "-c", envvar=CONFIG, help="The config file; each of its keys also as IMGRID_…"
     ),
 ]
+Command = TypeVar("Command", bound=Callable[..., Any])
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
+
+
+def paragraph_help(command: Command) -> Command:
+    """The command with each paragraph of its docstring on one line. Typer would keep the line
+    breaks in its help."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    command.__doc__ = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    return command
 
 
 def read(file: Path) -> Settings:
-    """The settings, the environment's among them. Raises ConfigError."""
-    return settings.read(
-        file, {name: value for name, value in os.environ.items() if name not in (CONFIG, KEY)}
-    )
+    """The settings of a config file and the environment. Raises ConfigError."""
+    from gateway.config import settings
+
+    variables = {name: value for name, value in os.environ.items() if name not in (CONFIG, KEY)}
+    return settings.read(file, variables)
 
 
-def route_of(parts: Parts, name: str, config: Path) -> Route:
-    """Raises ConfigError where there is no route of that name."""
-    if name not in parts.routes:
+def read_routing(file: Path) -> Routing:
+    """The providers and routes of a config file. Raises ConfigError."""
+    from gateway.wiring.routes import make_routing
+
+    return make_routing(read(file), file)
+
+
+def route_of(routing: Routing, name: str) -> Route:
+    """The route of that name. Raises ConfigError where there is none."""
+    if name not in routing.routes:
         raise ConfigError(
-            f"{config}: there is no route {name!r}; there are {', '.join(parts.routes)}"
+            f"{routing.file}: there is no route {name!r}; there are {', '.join(routing.routes)}"
         )
-    return parts.routes[name]
+    return routing.routes[name]

@@ -1,63 +1,66 @@
-"""The command `imgrid`."""
+"""The command `imgrid`.
+
+Commands import what they need when they run, so that each starts quickly.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Awaitable
-from importlib import metadata, resources
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
-from rich.logging import RichHandler
-from rich.markup import escape
 
-from gateway import app as composition
-from gateway.api.server import serve as serve_app
-from gateway.cli import keys, quality
-from gateway.cli import stores as operating
-from gateway.cli.console import ConfigFile, err, out, read
-from gateway.config import settings
+from gateway.cli import keys, profile
+from gateway.cli.console import ConfigFile, err, out, paragraph_help, read
+from gateway.cli.evaluate import evaluate
+from gateway.cli.plan import plan
+from gateway.config.defaults import DEFAULT_FILE
 from gateway.config.errors import ConfigError
-from gateway.jobs.webhooks import dead_letters, signing
-from gateway.wiring.parts import Parts, build
-from gateway.wiring.stores import Stores
-from providers.plugins import PluginError
+
+if TYPE_CHECKING:
+    from gateway.wiring.stores import Stores
 
 app = typer.Typer(
-    help="Pay vision APIs for a fraction of your images: many photos in one billed canvas, boxes mapped back to each.",
+    help="Pay vision APIs for a fraction of your images: many photos in one billed canvas, boxes "
+    "mapped back to each.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(quality.app)
-app.add_typer(keys.app, name="keys")
 config_app = typer.Typer(help="Show the configuration, or an example of one.", no_args_is_help=True)
-app.add_typer(config_app, name="config")
 webhooks_app = typer.Typer(
     help="Deliveries to clients' webhooks that failed, and secrets.", no_args_is_help=True
 )
-app.add_typer(webhooks_app, name="webhooks")
 
 
 def main() -> None:
-    """Runs the command; whatever is wrong with the configuration is one message, not a
-    traceback."""
-    os.environ.setdefault(
-        "ORT_DISABLE_TELEMETRY", "1"
-    )  # onnxruntime's own, which would tell its maker of its use
+    """Runs the command. An unusable configuration is one message, not a traceback."""
+    # onnxruntime would otherwise report its use to its maker
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         app()
-    except (ConfigError, PluginError) as error:
+    except ConfigError as error:
+        from rich.markup import escape
+
         err.print(f"[bold red]imgrid:[/] {escape(str(error))}")
         raise SystemExit(2) from None
 
 
 @app.command()
-def serve(config: ConfigFile = settings.DEFAULT_FILE) -> None:
+@paragraph_help
+def serve(config: ConfigFile = DEFAULT_FILE) -> None:
     """Start the gateway."""
+    import logging
+
+    from rich.logging import RichHandler
+
+    from gateway import app as composition
+    from gateway.api.server import serve as serve_app
+    from gateway.cli.greeting import greeting
+    from gateway.wiring.parts import build
+
     parts = build(read(config), config)
     logging.basicConfig(
         level="INFO", format="%(message)s", handlers=[RichHandler(console=err, show_path=False)]
@@ -74,6 +77,7 @@ def serve(config: ConfigFile = settings.DEFAULT_FILE) -> None:
 
 
 @app.command()
+@paragraph_help
 def demo(
     photos: Annotated[
         Path | None, typer.Option(help="Find objects on the photos of this folder instead …")
@@ -95,128 +99,109 @@ def demo(
     By default the demo draws signs, receipts and labels, and the local OCR reads them: no keys, no
     network.
     """
-    from gateway.demo import run
-
     if (photos is None) != (model is None):
         raise ConfigError(
             "--photos and --model go together: a folder of photos and a detector in ONNX"
         )
-    plan = run.text_plan(clients, count)
+
+    from gateway.cli.demo import run_demo
+    from gateway.demo.plans import objects_plan, text_plan
+
+    demo_plan = text_plan(clients, count)
     if photos is not None and model is not None:
-        plan = run.objects_plan(photos, model, labels, clients, count)
-    file = run.run(plan, out_dir / plan.task, out)
+        demo_plan = objects_plan(photos, model, labels, clients, count)
+    file = run_demo(demo_plan, out_dir / demo_plan.task, out)
     out.print(f"canvases and page: [bold]{file}[/]")
 
 
 @app.command()
-def buffer(config: ConfigFile = settings.DEFAULT_FILE) -> None:
+@paragraph_help
+def buffer(config: ConfigFile = DEFAULT_FILE) -> None:
     """Show what waits in the shared buffer, and its dead letters: photos whose holders died, time
     after time."""
-    found = read(config)
-    if found.redis is None:
+    from gateway.cli import stores
+
+    settings = read(config)
+    if settings.redis is None:
         raise ConfigError(
-            f"{config}: there is no redis: without it the buffer is in the gateway's own memory; its "
-            "/metrics tell how full it is"
+            f"{config}: there is no redis: without it the buffer is in the gateway's own memory; "
+            "its /metrics tell how full it is"
         )
-    out.print(operating.with_stores(found, config, operating.buffer_report))
+    out.print(stores.with_stores(settings, config, stores.buffer_report))
+
+
+app.command()(paragraph_help(plan))
+app.command()(paragraph_help(evaluate))
+app.add_typer(profile.app, name="profile")
+app.add_typer(keys.app, name="keys")
+app.add_typer(config_app, name="config")
+app.add_typer(webhooks_app, name="webhooks")
 
 
 @webhooks_app.command("list")
-def webhooks_list(config: ConfigFile = settings.DEFAULT_FILE) -> None:
+@paragraph_help
+def webhooks_list(config: ConfigFile = DEFAULT_FILE) -> None:
     """List the dead deliveries: those that no receiver took, however often they were tried."""
-    out.print(
-        dead_letters.table(
-            operating.with_stores(read(config), config, lambda stores: stores.deliveries.dead())
-        )
-    )
+    from gateway.cli.stores import with_stores
+    from gateway.cli.webhook_table import delivery_table
+
+    dead = with_stores(read(config), config, lambda stores: stores.deliveries.dead())
+    out.print(delivery_table(dead))
 
 
 @webhooks_app.command("replay")
+@paragraph_help
 def webhooks_replay(
     ids: Annotated[
         list[str] | None, typer.Argument(help="The deliveries, as `list` names them.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All dead ones.")] = False,
-    config: ConfigFile = settings.DEFAULT_FILE,
+    config: ConfigFile = DEFAULT_FILE,
 ) -> None:
     """Send dead deliveries again, under the same ids; a running gateway does it."""
+    from gateway.cli.stores import with_stores
+    from gateway.jobs.webhooks.dead_letters import replay
 
     def work(stores: Stores) -> Awaitable[int]:
-        return dead_letters.replay(stores.deliveries, ids or [], everything=everything)
+        return replay(stores.deliveries, ids or [], everything=everything)
 
     try:
-        count = operating.with_stores(read(config), config, work)
+        count = with_stores(read(config), config, work)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     out.print(f"{count} {'delivery is' if count == 1 else 'deliveries are'} due again")
 
 
 @webhooks_app.command("secret")
+@paragraph_help
 def webhooks_secret() -> None:
     """Print a new secret for `webhooks.secrets` or a tenant's webhook; receivers verify with the
     same one."""
-    typer.echo(signing.new_secret())
+    from gateway.jobs.webhooks.signing import new_secret
+
+    typer.echo(new_secret())
 
 
 @config_app.command("show")
-def config_show(config: ConfigFile = settings.DEFAULT_FILE) -> None:
+@paragraph_help
+def config_show(config: ConfigFile = DEFAULT_FILE) -> None:
     """Print the configuration in force, defaults and environment included, secrets masked."""
-    found = read(config)
-    parts = {
-        name: settings.options_of(found, name, config).model_dump(mode="json")
-        for name in found.providers
-    }
-    plain = found.model_dump(mode="json", exclude_none=True) | {"providers": parts}
-    typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).rstrip())
+    import yaml
+
+    from gateway.config.settings import options_of
+
+    settings = read(config)
+    providers = {}
+    for name in settings.providers:
+        providers[name] = options_of(settings, name, config).model_dump(mode="json")
+    content = settings.model_dump(mode="json", exclude_none=True) | {"providers": providers}
+    typer.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True).rstrip())
 
 
 @config_app.command("example")
+@paragraph_help
 def config_example() -> None:
     """Print a config file to start from."""
+    from importlib import resources
+
     typer.echo(resources.files("gateway.cli").joinpath("example.yaml").read_text().rstrip())
-
-
-def greeting(parts: Parts, url: str) -> str:
-    """What an operator sees when the gateway listens: where, which tasks, who may ask, and what to
-    try."""
-    lines = [
-        f"[bold]imgrid {metadata.version('imgrid-gateway')}[/] listens on [bold]{url}[/]  (API: {url}/docs)"
-    ]
-    if parts.grpc is not None:
-        lines.append(
-            f"gRPC for Google's clients on [bold]{parts.grpc.address}[/] ({'TLS' if parts.grpc.secure else 'no TLS'})"
-        )
-    lines.append("")
-    for route in parts.routes.values():
-        about = parts.providers[route.provider].about
-        who = f" for {', '.join(sorted(route.tenants))}" if route.tenants else ""
-        wait = f"waits up to {1000 * route.max_wait_s:g} ms for company"
-        lines.append(
-            f"  {route.task:<11} {about.name} ({about.kind}), {route.cascade.shapes}, {wait}{who}"
-        )
-    lines += ["", _door(parts), "", "Try it:", *(f"  {line}" for line in _trials(parts, url))]
-    return "\n".join(lines)
-
-
-def _door(parts: Parts) -> str:
-    if parts.keyring.open:
-        return (
-            "[yellow]It is open: no tenants are configured, so anybody on this machine may ask.[/]"
-        )
-    return f"Tenants: {', '.join(tenant.name for tenant in parts.settings.tenants)}."
-
-
-def _trials(parts: Parts, url: str) -> list[str]:
-    task = next(iter(parts.routes.values())).task
-    operation = "detect_text" if task == "text" else "detect_labels"
-    key = "" if parts.keyring.open else " -H 'Authorization: Bearer KEY'"
-    access, secret = ("any", "any") if parts.keyring.open else ("ACCESS_KEY", "SECRET_KEY")
-    code = (
-        f"import boto3; print(boto3.client('rekognition', endpoint_url='{url}', region_name='us-east-1', "
-        f"aws_access_key_id='{access}', aws_secret_access_key='{secret}')"
-        f".{operation}(Image={{'Bytes': open('photo.jpg', 'rb').read()}}))"
-    )
-    return [
-        escape(f"curl --data-binary @photo.jpg{key} '{url}/v1/detect?task={task}'"),
-        escape(f'python -c "{code}"'),
-    ]

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.config import environment as overlay
+from gateway.config.defaults import DEFAULT_FILE
 from gateway.config.errors import ConfigError
 from gateway.config.routes import FallbackSettings, RouteSettings, WatchSettings
 from gateway.config.sections import (
@@ -33,7 +34,6 @@ from providers.options import Options
 from providers.plugins import PluginError
 
 PREFIX = "IMGRID_"
-DEFAULT_FILE = Path("imgrid.yaml")
 
 
 class BufferSettings(_Section):

@@ -1,40 +1,39 @@
-"""The demo's page: what was asked, what was billed, the canvases, and every client's answer, in one
-HTML file.
-
-Nothing is fetched: pictures are data URIs, styles and the few lines of script are in the page, and
-a content security policy holds it to that. Every text that comes from outside is escaped.
-"""
+"""The demo's page: what was billed, the canvases, and every client's answer."""
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
-from string import Template
+
+from gateway.quality.report.document import (
+    DocumentParts,
+    data_uri,
+    document,
+    resource,
+    template,
+)
 
 MONTHLY = 1_000_000
-"""Photos a month that the costs are told for."""
+"""Photos a month that costs are given for."""
 
 
 @dataclass(frozen=True)
 class CanvasSheet:
-    """One canvas as it was sent, drawn on by `annotate`. `png` may hold a JPEG as well, which is
-    far smaller."""
+    """One canvas as it was sent, drawn on by `annotate`, as PNG or JPEG."""
 
-    png: bytes
+    image: bytes
     title: str
     caption: str
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The run as a whole. `billed` counts images paid for, `alone` those that one call a photo
-    would have paid for.
+    """A run in figures. `billed` is the number of images paid for, `alone` that of one call a
+    photo.
 
-    `shapes` counts canvases by their shape ("2x2"); `asked_again` counts photos that went to a
-    later stage; `quality` is one sentence on how good the answers were.
+    `shapes` counts canvases by shape; `asked_again` counts photos that reached a later stage;
+    `quality` is one sentence on how good the answers were.
     """
 
     title: str
@@ -54,26 +53,25 @@ class Summary:
 
     @property
     def saved(self) -> float:
-        """Share of the bill that was not paid: 0.75 where four photos cost one image; below 0 if it
-        cost more."""
+        """The share of the bill that was saved, such as 0.75 for four photos in one image; negative
+        where the gateway cost more."""
         return 1 - self.billed / self.alone if self.alone else 0.0
 
     def monthly_usd(self, images: int) -> float:
-        """What a million photos cost where this run's photos take so many billed images."""
+        """The costs of a million photos, where this run's photos take that many images."""
         return MONTHLY * images / self.photos * self.usd_per_1000 / 1000 if self.photos else 0.0
 
 
 @dataclass(frozen=True)
 class AnswerRow:
-    """What one photo's client got back. `share` is its part of the bill, in images: 0.25 for a cell
-    of a full 2x2."""
+    """One client's answer about one photo. `share` is the photo's part of the bill, in images."""
 
     client: str
     photo: str
     thumbnail: bytes
     shape: str
     stage: int
-    found: str
+    detections: str
     share: float
     waited_ms: float
     composed_ms: float
@@ -81,47 +79,43 @@ class AnswerRow:
 
 
 def page(summary: Summary, sheets: Sequence[CanvasSheet], answers: Sequence[AnswerRow]) -> str:
-    """A page that stands alone: it can be opened from a disk, mailed, or served as it is."""
-    template = Template(files(__package__).joinpath("page.html").read_text("utf-8"))
-    return template.substitute(
-        title=escape(summary.title),
-        lead=_lead(summary),
+    """The page as HTML, which stands alone."""
+    body = template("gateway.demo", "body.html").substitute(
         numbers=_numbers(summary),
         bars=_bars(summary),
         facts=_facts(summary),
         sheets=_lines(_sheet(number, sheet) for number, sheet in enumerate(sheets, 1)),
-        answers=_lines(_row(answer) for answer in answers),
+        answers=_lines(map(_row, answers)),
         note=_note(summary),
     )
+    style, scripts = resource("gateway.demo", "page.css"), resource("gateway.demo", "zoom.html")
+    return document(summary.title, _lead(summary), DocumentParts(body, style, scripts))
 
 
 def _lead(summary: Summary) -> str:
-    asked = f"{_count(summary.clients, 'client')} asked for {summary.task} in {_count(summary.photos, 'photo')}."
-    packed = f"The gateway packed photos into shared pictures and asked {summary.provider} once a picture."
-    return escape(f"{asked} {packed} Each client got the part that was theirs.")
+    clients, photos = _count(summary.clients, "client"), _count(summary.photos, "photo")
+    return (
+        f"{clients} asked for {summary.task} in {photos}. "
+        f"The gateway packed photos into shared pictures and asked {summary.provider} once a "
+        "picture. Each client got the part that was theirs."
+    )
 
 
 def _numbers(summary: Summary) -> str:
     alone, through = summary.monthly_usd(summary.alone), summary.monthly_usd(summary.billed)
     price = f"${summary.usd_per_1000:,.2f} per 1,000"
-    kept = (
+    note = (
         f"on a million photos at {price}: {_usd(alone)} alone, {_usd(through)} through the gateway"
     )
+    saved, clients = f"{100 * summary.saved:.3g}%", _count(summary.clients, "client")
     return _lines(
         (
             _number(
-                "Saved",
-                f"{100 * summary.saved:.3g}%",
-                "of the images that would have been billed",
-                "number chief card",
+                "Saved", saved, "of the images that would have been billed", "number chief card"
             ),
-            _number(
-                "Photos asked about",
-                f"{summary.photos:,}",
-                f"by {_count(summary.clients, 'client')}",
-            ),
+            _number("Photos asked about", f"{summary.photos:,}", f"by {clients}"),
             _number("Images billed", f"{summary.billed:,}", f"instead of {summary.alone:,}"),
-            _number("Saved a month", _usd(alone - through), kept),
+            _number("Saved a month", _usd(alone - through), note),
         )
     )
 
@@ -144,13 +138,15 @@ def _bars(summary: Summary) -> str:
 
 
 def _bar(name: str, images: int, most: int, css: str) -> str:
-    """One bar; the number beside it says the same, so the drawing itself is hidden from screen
-    readers."""
+    """One bar. The drawing is hidden from screen readers, because the number beside it says the
+    same."""
     width = 100 * images / most
     return (
-        f'<div class="bar"><span>{escape(name)}</span><svg viewBox="0 0 100 10" preserveAspectRatio="none" '
-        f'aria-hidden="true"><rect class="track" width="100" height="10"></rect>'
-        f'<rect class="{css}" width="{width:.2f}" height="10"></rect></svg><b>{_count(images, "image")}</b></div>'
+        f'<div class="bar"><span>{escape(name)}</span>'
+        '<svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="track" width="100" height="10"></rect>'
+        f'<rect class="{css}" width="{width:.2f}" height="10"></rect></svg>'
+        f"<b>{_count(images, 'image')}</b></div>"
     )
 
 
@@ -170,45 +166,53 @@ def _facts(summary: Summary) -> str:
 
 
 def _sheet(number: int, sheet: CanvasSheet) -> str:
+    title, caption = escape(sheet.title), escape(sheet.caption)
     alt = escape(f"Canvas {number}, {sheet.title}: {sheet.caption}")
     return (
-        f'<figure class="sheet card" id="canvas-{number}"><a href="#canvas-{number}" title="Enlarge">'
-        f'<img src="{_data_uri(sheet.png)}" alt="{alt}"></a>'
-        f"<figcaption><h3>{escape(sheet.title)}</h3><p>{escape(sheet.caption)}</p></figcaption></figure>"
+        f'<figure class="sheet card" id="canvas-{number}">'
+        f'<a href="#canvas-{number}" title="Enlarge">'
+        f'<img src="{data_uri(sheet.image)}" alt="{alt}"></a>'
+        f"<figcaption><h3>{title}</h3><p>{caption}</p></figcaption></figure>"
     )
 
 
 def _row(answer: AnswerRow) -> str:
+    photo = escape(answer.photo)
+    detections = escape(answer.detections) or "nothing"
     times = (answer.waited_ms, answer.composed_ms, answer.asked_ms)
-    return (
-        f'<tr><th scope="row">{escape(answer.client)}</th>'
-        f'<td><img src="{_data_uri(answer.thumbnail)}" alt="{escape(answer.photo)}"></td>'
-        f'<td class="name">{escape(answer.photo)}</td><td><span class="pill">{escape(answer.shape)}</span></td>'
-        f'<td class="n">{answer.stage}</td><td class="found">{escape(answer.found) or "nothing"}</td>'
-        f'<td class="n">{answer.share:.3g}</td>{"".join(f"""<td class="n">{_ms(time)}</td>""" for time in times)}</tr>'
+    cells = (
+        f'<th scope="row">{escape(answer.client)}</th>',
+        f'<td><img src="{data_uri(answer.thumbnail)}" alt="{photo}"></td>',
+        f'<td class="name">{photo}</td>',
+        f'<td><span class="pill">{escape(answer.shape)}</span></td>',
+        _number_cell(str(answer.stage)),
+        f'<td class="found">{detections}</td>',
+        _number_cell(f"{answer.share:.3g}"),
+        *(_number_cell(_ms(time_ms)) for time_ms in times),
     )
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _number_cell(number: str) -> str:
+    return f'<td class="n">{number}</td>'
 
 
 def _note(summary: Summary) -> str:
     return escape(
-        f"The costs are this run's share of billed images at the list price of ${summary.usd_per_1000:,.2f} per 1,000 "
-        f"images, for {MONTHLY:,} photos a month. Volume discounts and free tiers are left out."
+        "The costs are this run's share of billed images at the list price of "
+        f"${summary.usd_per_1000:,.2f} per 1,000 images, for {MONTHLY:,} photos a month. "
+        "Volume discounts and free tiers are left out."
     )
 
 
-def _data_uri(image: bytes) -> str:
-    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{b64encode(image).decode()}"
-
-
 def _usd(amount: float) -> str:
-    """Whole dollars, with cents where they still matter; a loss keeps its sign in front."""
+    """Whole dollars, with cents below 100; a loss has its sign in front."""
     sign, size = "-" if amount < 0 else "", abs(amount)
     return f"{sign}${size:,.0f}" if size >= 100 or size == 0 else f"{sign}${size:,.2f}"
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _ms(time_ms: float) -> str:

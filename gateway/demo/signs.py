@@ -32,14 +32,26 @@ TEAL, PLUM, NAVY, AMBER, STEEL = (
     (136, 140, 146),
 )
 GROUNDS = "#96b6ce #5c6e68,#ac8e6e #604a3a,#7c808a #464a54,#c4b8a6 #807870,#708674 #3a4c48"
-STREETS = "Maple,Harbor,Castle,Garden,Mill,Station,River,Market,Chapel,Orchard,Bridge,Meadow,Cedar,Winter,King"
-SHOPS = "Luna,Atlas,Marigold,Copper,Juniper,Hudson,Olive,Saffron,Willow,Pepper,Indigo,Harvest,Lantern,Nordic"
+STREETS = (
+    "Maple,Harbor,Castle,Garden,Mill,Station,River,Market,Chapel,Orchard,Bridge,Meadow,Cedar,"
+    "Winter,King"
+)
+SHOPS = (
+    "Luna,Atlas,Marigold,Copper,Juniper,Hudson,Olive,Saffron,Willow,Pepper,Indigo,Harvest,"
+    "Lantern,Nordic"
+)
 TRADES = "Bakery,Books,Coffee,Flowers,Records,Pharmacy,Optics,Cycles,Tailor,Cinema,Hardware,Grocer"
-GOODS = "Bread,Coffee,Butter,Apples,Cheese,Honey,Pasta,Lemons,Yogurt,Tomato,Olives,Muffin,Salmon,Mustard"
+GOODS = (
+    "Bread,Coffee,Butter,Apples,Cheese,Honey,Pasta,Lemons,Yogurt,Tomato,Olives,Muffin,Salmon,"
+    "Mustard"
+)
 FLAVOURS = (
     "Wild Berry,Sea Salt,Dark Roast,Green Tea,Smoked Chili,Sweet Orange,Black Pepper,Forest Honey"
 )
-CITIES = "Lisbon,Oslo,Vienna,Nairobi,Boston,Kyoto,Prague,Sydney,Denver,Athens,Quito,Geneva,Dublin,Tallinn"
+CITIES = (
+    "Lisbon,Oslo,Vienna,Nairobi,Boston,Kyoto,Prague,Sydney,Denver,Athens,Quito,Geneva,Dublin,"
+    "Tallinn"
+)
 PEOPLE = "Anna Berg,Omar Haddad,Julia Stone,Peter Novak,Mei Tanaka,Rosa Delgado,Samuel Grant"
 MONTHS = "JAN,FEB,MAR,APR,MAY,JUN,JUL,AUG,SEP,OCT,NOV,DEC"
 

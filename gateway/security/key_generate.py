@@ -9,9 +9,9 @@ from __future__ import annotations
 import string
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import NamedTuple, cast
 
+from gateway.security.key_dialects import KeyDialect
 from gateway.security.key_file import BearerDialect, BearerKey, PairKey, StoredKey
 from gateway.security.keyring import sha256_of
 
@@ -21,15 +21,6 @@ Draw = Callable[[str, int], str]
 HEX = "0123456789abcdef"
 LETTERS = string.ascii_letters + string.digits
 BASE32 = string.ascii_uppercase + "234567"
-
-
-class KeyDialect(StrEnum):
-    """What keys are for."""
-
-    NATIVE = "native"
-    AZURE = "azure"
-    GOOGLE = "google"
-    REKOGNITION = "rekognition"
 
 
 class NewKey(NamedTuple):

@@ -18,6 +18,7 @@ from gateway.api import server
 from gateway.app import create_app
 from gateway.config import settings
 from gateway.wiring.parts import Parts, build
+from gateway.wiring.routes import Routing, make_routing
 from providers.base import Provider
 
 
@@ -27,10 +28,23 @@ def parts_of(
     """A gateway's parts from a config written into `folder`; `providers` stand in for those of
     their names. Routes that do not say how they are watched are not, so that what is billed leaves
     nothing to chance."""
+    file = _write(folder, config)
+    return build(settings.read(file, {}), file, providers=providers)
+
+
+def routing_of(
+    folder: Path, config: Mapping[str, Any], providers: Mapping[str, Provider] | None = None
+) -> Routing:
+    """The providers and routes of a gateway as `parts_of` builds it."""
+    file = _write(folder, config)
+    return make_routing(settings.read(file, {}), file, providers)
+
+
+def _write(folder: Path, config: Mapping[str, Any]) -> Path:
     file = folder / "imgrid.yaml"
     routes = [{"watch": {"share": 0}, **route} for route in config["routes"]]
     file.write_text(yaml.safe_dump({**config, "routes": routes}))
-    return build(settings.read(file, {}), file, providers=providers)
+    return file
 
 
 def serving(parts: Parts) -> AbstractContextManager[str]:

@@ -1,18 +1,18 @@
-"""The photos of a sample: where they lie, what is true of them, and which can be looked at."""
+"""The photos of a sample: their files, their ground truth, and those that cannot be decoded."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
-
+from gateway.config.errors import ConfigError
 from gateway.core.errors import PhotoError
 from gateway.core.limits import PhotoLimits
-from gateway.core.model import Photo
+from gateway.core.model import Photo, Size
 from gateway.intake.admission import admit
 from providers.base import Limits
 from thresholds.samples.ground_truth import Known, read_coco
@@ -22,81 +22,91 @@ FORMATS = frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"})
 
 
 class SamplePhoto(NamedTuple):
-    """A photo's file, and what is true of it where there is ground truth."""
+    """A photo's file, and its ground truth where there is any."""
 
     path: Path
     known: Known | None
 
 
-def find_photos(folders: Sequence[Path], truths: Sequence[Path]) -> dict[str, SamplePhoto]:
-    """The sample, by the digest of each photo's content: all photos in the folders, or those that
-    the truths list.
+@dataclass(frozen=True, slots=True)
+class LabelledPhotos:
+    """Photos and their ground truth, by the digest of the photo's content.
 
-    Raises ValueError where a listed file is missing, a truth cannot be read, or nothing is found at
-    all.
+    `unreadable` has the files that were left out, with the reason for each.
+    """
+
+    photos: Mapping[str, Photo]
+    known: Mapping[str, Known]
+    unreadable: Mapping[Path, str] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> dict[str, Size]:
+        return {key: photo.size for key, photo in self.photos.items()}
+
+
+def read_photos(folders: Sequence[Path], truths: Sequence[Path]) -> LabelledPhotos:
+    """The photos of the folders. Raises ConfigError where a file cannot be read at all."""
+    try:
+        files = find_photos(folders, truths)
+        photos, unreadable = open_photos(files, Limits(formats=FORMATS))
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from None
+    known = {}
+    for key, sampled in files.items():
+        if key in photos and sampled.known is not None:
+            known[key] = sampled.known
+    return LabelledPhotos(photos, known, unreadable)
+
+
+def find_photos(folders: Sequence[Path], truths: Sequence[Path]) -> dict[str, SamplePhoto]:
+    """The files of the sample, by the digest of each photo's content: all photos in the folders,
+    or only those that the truths list.
+
+    Raises ValueError where a listed file is missing, a truth cannot be read, or there is no photo.
     """
     if truths and len(truths) != len(folders):
         raise ValueError(
-            f"{len(folders)} --photos and {len(truths)} --truth: give one truth for each folder, in the "
-            "same order, or none"
+            f"{len(folders)} --photos and {len(truths)} --truth: give one truth for each folder, "
+            "in the same order, or none"
         )
-    found: dict[str, SamplePhoto] = {}
+    files: dict[str, SamplePhoto] = {}
     for folder, truth in zip_longest(folders, truths):
         for sampled in _listed(folder, read_coco(truth)) if truth else _all(folder):
-            found[digest(sampled.path)] = sampled
-    if not found:
+            files[digest(sampled.path)] = sampled
+    if not files:
         raise ValueError(f"no photos in {', '.join(map(str, folders))}")
-    return found
+    return files
 
 
 def digest(path: Path) -> str:
-    """What a photo is known by in a profile: its content, wherever its file lies."""
+    """A photo's key in a profile. It depends on the content only, not on the file's place."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:20]
 
 
 def _listed(folder: Path, truth: Mapping[str, Known]) -> Iterator[SamplePhoto]:
     for name, known in truth.items():
-        places = [place for place in (folder / name, folder / "images" / name) if place.is_file()]
-        if not places:
+        candidates = (folder / name, folder / "images" / name)
+        path = next((candidate for candidate in candidates if candidate.is_file()), None)
+        if path is None:
             raise ValueError(f"{folder}: the ground truth lists {name}, which is not there")
-        yield SamplePhoto(places[0], known)
+        yield SamplePhoto(path, known)
 
 
 def _all(folder: Path) -> Iterator[SamplePhoto]:
-    return (
-        SamplePhoto(path, None)
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
-    )
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES:
+            yield SamplePhoto(path, None)
 
 
 def open_photos(
     files: Mapping[str, SamplePhoto], limits: Limits
 ) -> tuple[dict[str, Photo], dict[Path, str]]:
-    """The photos that can be looked at, and why the others cannot."""
+    """The photos whose headers can be read, by key, and the reason for each other file."""
     photos: dict[str, Photo] = {}
-    refused: dict[Path, str] = {}
+    unreadable: dict[Path, str] = {}
     for key, (path, _) in files.items():
         try:
             photos[key] = admit(key, path.read_bytes(), limits, PhotoLimits())
         except PhotoError as error:
-            refused[path] = str(error)
-    return photos, refused
-
-
-def read_photos(
-    folders: Sequence[Path], truths: Sequence[Path], console: Console
-) -> tuple[dict[str, Known], dict[str, Photo]]:
-    """What is true, where that is known, and photos; both by the photos' digests. Photos that
-    cannot be looked at are named and left out. Raises ValueError and OSError for what cannot be
-    read."""
-    files = find_photos(folders, truths)
-    photos, refused = open_photos(files, Limits(formats=FORMATS))
-    for path, reason in refused.items():
-        console.print(f"[yellow]left out:[/] {path}: {reason}")
-    known = {
-        key: sampled.known
-        for key, sampled in files.items()
-        if key in photos and sampled.known is not None
-    }
-    return known, photos
+            unreadable[path] = str(error)
+    return photos, unreadable

@@ -1,24 +1,17 @@
-"""`imgrid evaluate --url`: photos through a gateway that runs, in its native dialect, next to its
-own `exact`."""
+"""Evaluates the qualities of a running gateway, compared with its own `exact`. Photos are sent in
+the native dialect."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple, get_args
 
 import httpx
 import msgspec
-import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from gateway.api.resources import routes
 from gateway.api.resources.routes import RouteOut, RoutesOut
@@ -27,26 +20,26 @@ from gateway.core.model import Photo, Quality
 from gateway.dialects.headers import QUALITY_HEADER
 from gateway.dialects.native.dialect import DIALECT
 from gateway.dialects.native.schemas import Answer, Failure, Found
-from gateway.quality.collect.purchase import confirm
-from gateway.quality.evaluate import score_table
+from gateway.quality.evaluate.scores import ScoreTable, score_row
+from gateway.quality.progress import Advance, Progress
 from providers.detection import Box, Detection
 from thresholds.samples.ground_truth import Known
 from thresholds.shape import Shape
 from thresholds.variants import CHEAPEST, EXACT, TARGET
 
 TIMEOUT_S = 600.0
-"""The most that a gateway lets any client wait."""
+"""The longest that a gateway lets any client wait."""
 
 
 class GatewayAddress(NamedTuple):
-    """A gateway: its address, and a key of a tenant's where it has tenants."""
+    """A gateway's URL, and a tenant's key where it has tenants."""
 
     url: str
     key: str = ""
 
     @property
-    def client(self) -> dict[str, Any]:
-        """What an httpx client needs for it."""
+    def client_options(self) -> dict[str, Any]:
+        """The options of an httpx client for the gateway."""
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         return {
             "base_url": self.url,
@@ -56,10 +49,10 @@ class GatewayAddress(NamedTuple):
 
 
 class PhotoReply(NamedTuple):
-    """What came of one photo: what was found and billed, or instead the code of what went wrong;
-    and the time it took."""
+    """The reply to one photo: detections and images billed, or the code of an error; and the
+    time it took."""
 
-    found: Sequence[Detection]
+    detections: Sequence[Detection]
     billed: float
     seconds: float
     code: str = ""
@@ -67,7 +60,7 @@ class PhotoReply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class QualityResult:
-    """What came of one quality, by photo."""
+    """The replies at one quality, by photo."""
 
     quality: str
     replies: Mapping[str, PhotoReply]
@@ -77,163 +70,144 @@ class QualityResult:
         return {photo: reply for photo, reply in self.replies.items() if not reply.code}
 
     @property
+    def detections(self) -> dict[str, Sequence[Detection]]:
+        return {photo: reply.detections for photo, reply in self.answered.items()}
+
+    @property
     def images(self) -> float:
-        """Billed for each photo that was answered."""
+        """Images billed for each photo that was answered."""
         return sum(reply.billed for reply in self.answered.values()) / max(len(self.answered), 1)
 
 
 def check(qualities: Sequence[str]) -> None:
-    """Raises ConfigError for one that there is none of."""
+    """Raises ConfigError for an unknown quality."""
     for quality in qualities:
         if quality not in get_args(Quality):
             raise ConfigError(f"--quality {quality}: there are {', '.join(get_args(Quality))}")
 
 
-def route_of(place: GatewayAddress, name: str) -> RouteOut:
-    """Raises ConfigError where nobody answers, the key is not taken, or there is no such route for
-    it."""
+def route_of(address: GatewayAddress, name: str) -> RouteOut:
+    """The route of that name. Raises ConfigError where there is no gateway, it refuses the key, or
+    it has no such route for this client."""
+    response = _get_routes(address)
     try:
-        with httpx.Client(**place.client) as client:
-            response = client.get(routes.PATH)
-    except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise ConfigError(
-            f"--url {place.url}: nobody answers there ({error}); is imgrid serve running?"
-        ) from None
-    if response.status_code == 401:
-        raise ConfigError(
-            f"--url {place.url}: {_problem(response)[1]} Give a tenant's with --key or IMGRID_KEY."
-        )
-    try:
-        told = msgspec.json.decode(response.content, type=RoutesOut).routes
+        served = msgspec.json.decode(response.content, type=RoutesOut).routes
     except msgspec.DecodeError:
         raise ConfigError(
-            f"--url {place.url}: this does not answer as a gateway does (GET {routes.PATH}: "
+            f"--url {address.url}: this does not answer as a gateway does (GET {routes.PATH}: "
             f"{response.status_code})"
         ) from None
-    for route in told:
+    for route in served:
         if route.name == name:
             return route
     raise ConfigError(
-        f"--url {place.url}: there is no route {name!r} for this client; there are "
-        f"{', '.join(route.name for route in told) or 'none'}"
+        f"--url {address.url}: there is no route {name!r} for this client; there are "
+        f"{', '.join(route.name for route in served) or 'none'}"
     )
+
+
+def _get_routes(address: GatewayAddress) -> httpx.Response:
+    try:
+        with httpx.Client(**address.client_options) as client:
+            response = client.get(routes.PATH)
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise ConfigError(
+            f"--url {address.url}: nobody answers there ({error}); is imgrid serve running?"
+        ) from None
+    if response.status_code == 401:
+        _, message = _error_of(response)
+        raise ConfigError(
+            f"--url {address.url}: {message} Give a tenant's with --key or IMGRID_KEY."
+        )
+    return response
 
 
 def full_images(route: RouteOut, quality: str, photos: int) -> int:
-    """What a quality asks where every photo goes through all stages, and every canvas is full."""
+    """The images billed where every photo goes through all stages, and every canvas is full."""
     if quality == EXACT:
         return photos
-    paid = [stage for stage in route.stages if stage.provider != route.companion]
-    return sum(
-        math.ceil(photos / Shape.parse(stage.shape).cells)
-        for stage in (paid[:1] if quality == CHEAPEST else paid)
-    )
-
-
-def quote(
-    place: GatewayAddress,
-    route: RouteOut,
-    qualities: Sequence[str],
-    photos: int,
-    *,
-    console: Console,
-    confirmed: bool,
-) -> None:
-    """Names the price, in images, and asks. Raises typer.Exit where it is not agreed to."""
-    images = sum(full_images(route, quality, photos) for quality in qualities)
-    what = f"{photos} photos by {' and '.join(qualities)} through {place.url}: about [bold]{images} images[/]"
-    console.print(
-        f"{what}, in full canvases and where no photo ends before its last stage; what an image costs is "
-        "known there alone"
-    )
-    confirm(confirmed=confirmed)
+    stages = [stage for stage in route.stages if stage.provider != route.companion]
+    if quality == CHEAPEST:
+        stages = stages[:1]
+    return sum(math.ceil(photos / Shape.parse(stage.shape).cells) for stage in stages)
 
 
 def run(
-    place: GatewayAddress,
+    address: GatewayAddress,
     task: str,
     qualities: Sequence[str],
     photos: Mapping[str, Photo],
     *,
     clients: int,
-    console: Console,
+    progress: Progress,
 ) -> list[QualityResult]:
-    """Asks at every quality in turn, with progress."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    done: list[QualityResult] = []
-    with Progress(*columns, console=console) as progress:
-        for quality in qualities:
-            bar = progress.add_task(quality, total=len(photos))
-            asking = ask(
-                place,
-                task,
-                quality,
-                photos,
-                clients=clients,
-                on_reply=partial(progress.advance, bar),
+    """The results at each quality, one after the other, with so many clients at a time."""
+    results: list[QualityResult] = []
+    for quality in qualities:
+        with progress.stage(quality, len(photos)) as advance:
+            replies = asyncio.run(
+                ask(address, task, quality, photos, clients=clients, on_reply=advance)
             )
-            done.append(QualityResult(quality, asyncio.run(asking)))
-    return done
+        results.append(QualityResult(quality, replies))
+    return results
 
 
 async def ask(
-    place: GatewayAddress,
+    address: GatewayAddress,
     task: str,
     quality: str,
     photos: Mapping[str, Photo],
     *,
     clients: int,
-    on_reply: Callable[[], None],
+    on_reply: Advance,
 ) -> dict[str, PhotoReply]:
-    """Every photo's reply, of so many clients that each ask about one photo after another."""
-    left, replies = iter(photos.items()), dict[str, PhotoReply]()
+    """Sends each photo once, from so many clients that each wait for a reply before the next
+    photo."""
+    remaining, replies = iter(photos.items()), dict[str, PhotoReply]()
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
 
     async def client() -> None:
-        for key, photo in left:
+        for key, photo in remaining:
             replies[key] = await _ask(http, quality, photo.data)
             on_reply()
 
-    async with httpx.AsyncClient(**place.client, limits=limits, params={"task": task}) as http:
+    options = {**address.client_options, "limits": limits, "params": {"task": task}}
+    async with httpx.AsyncClient(**options) as http:
         await asyncio.gather(*(client() for _ in range(clients)))
     return replies
 
 
 async def _ask(http: httpx.AsyncClient, quality: str, data: bytes) -> PhotoReply:
     began = time.perf_counter()
+    headers = {QUALITY_HEADER: quality}
     try:
-        response = await http.post(
-            DIALECT.paths[0], content=data, headers={QUALITY_HEADER: quality}
-        )
+        response = await http.post(DIALECT.paths[0], content=data, headers=headers)
     except httpx.TransportError as error:
         code = "timeout" if isinstance(error, httpx.TimeoutException) else "no_connection"
         return PhotoReply((), 0.0, time.perf_counter() - began, code)
-    return reply(response, time.perf_counter() - began)
+    return reply_of(response, time.perf_counter() - began)
 
 
-def reply(response: httpx.Response, seconds: float) -> PhotoReply:
-    """What an answer to one photo says."""
+def reply_of(response: httpx.Response, seconds: float) -> PhotoReply:
+    """The reply in a response to one photo."""
     try:
         answer = msgspec.json.decode(response.content, type=Answer)
     except msgspec.DecodeError:
-        return PhotoReply((), 0.0, seconds, _problem(response)[0])
+        code, _ = _error_of(response)
+        return PhotoReply((), 0.0, seconds, code)
     (photo,) = answer.photos
-    return PhotoReply([_detection(each) for each in photo.detections], answer.billed, seconds)
+    detections = [_detection(row) for row in photo.detections]
+    return PhotoReply(detections, answer.billed, seconds)
 
 
-def _detection(found: Found) -> Detection:
-    box = found.box
-    return Detection(found.label, found.score, Box(box.x0, box.y0, box.x1, box.y1))
+def _detection(row: Found) -> Detection:
+    box = row.box
+    return Detection(row.label, row.score, Box(box.x0, box.y0, box.x1, box.y1))
 
 
-def _problem(response: httpx.Response) -> tuple[str, str]:
-    """The code and the message of a refusal; of one that is not the gateway's own, such as a
-    proxy's, the status."""
+def _error_of(response: httpx.Response) -> tuple[str, str]:
+    """The code and the message of a refusal. Where it is not the gateway's own, such as a proxy's,
+    the code is made from the status."""
     try:
         error = msgspec.json.decode(response.content, type=Failure).error
     except msgspec.DecodeError:
@@ -241,38 +215,22 @@ def _problem(response: httpx.Response) -> tuple[str, str]:
     return error.code, error.message
 
 
-def table(
-    visits: Sequence[QualityResult], known: Mapping[str, Known], route: RouteOut, photos: int
-) -> Table:
-    """The qualities, next to the first."""
-    found = [{photo: reply.found for photo, reply in visit.answered.items()} for visit in visits]
+def score_table(
+    results: Sequence[QualityResult], known: Mapping[str, Known], route: RouteOut, photos: int
+) -> ScoreTable:
+    """The qualities, compared with the first."""
+    base = results[0].detections
     rows = [
-        score_table.row(_named(visit, route), visit.images, [each], base=found[0], known=known)
-        for visit, each in zip(visits, found, strict=True)
-    ]
-    return score_table.table(rows, f"{photos} photos")
-
-
-def _named(visit: QualityResult, route: RouteOut) -> str:
-    if visit.quality == EXACT:
-        return EXACT
-    shapes = ", ".join(stage.shape for stage in route.stages if stage.provider != route.companion)
-    return f"{visit.quality}: {shapes}" if visit.quality == TARGET else visit.quality
-
-
-def delays(visits: Sequence[QualityResult]) -> Table:
-    """How long clients waited for an answer, and what they had instead of one."""
-    made = Table(box=SIMPLE_HEAD)
-    made.add_column("quality")
-    for column in ("answered", "p50 ms", "p99 ms"):
-        made.add_column(column, justify="right", no_wrap=True)
-    made.add_column("without an answer", overflow="fold")
-    for visit in visits:
-        waited = [1000 * reply.seconds for reply in visit.answered.values()]
-        p50, p99 = (
-            (f"{each:.0f}" for each in np.percentile(waited, [50, 99])) if waited else ("", "")
+        score_row(
+            _row_name(result, route), result.images, [result.detections], base=base, known=known
         )
-        codes = Counter(reply.code for reply in visit.replies.values() if reply.code)
-        failed = ", ".join(f"{count} {code}" for code, count in codes.most_common())
-        made.add_row(visit.quality, str(len(waited)), p50, p99, failed)
-    return made
+        for result in results
+    ]
+    return ScoreTable(rows, f"{photos} photos")
+
+
+def _row_name(result: QualityResult, route: RouteOut) -> str:
+    if result.quality != TARGET:
+        return result.quality
+    shapes = ", ".join(stage.shape for stage in route.stages if stage.provider != route.companion)
+    return f"{TARGET}: {shapes}"

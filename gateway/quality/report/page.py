@@ -1,24 +1,17 @@
-"""Reports: sections of text, tables and figures, as one HTML page that stands alone and a PNG file
-for each figure.
-
-Nothing is fetched: pictures are data URIs, styles are in the page, and a content security policy
-holds it to that. Every text is escaped.
-"""
+"""Pages of sections: text, tables and figures. The pictures are also written beside the page."""
 
 from __future__ import annotations
 
 import importlib
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 
 from gateway.config.errors import ConfigError
+from gateway.quality.report.document import DocumentParts, data_uri, document, resource
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,8 +23,7 @@ MOST_COLOURS = 128
 
 @dataclass(frozen=True, slots=True)
 class PageTable:
-    """Rows under headings, cells as text; the first column names the row, the others are
-    numbers."""
+    """Rows of text under headings. The first column names the row, the others are numbers."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -39,7 +31,7 @@ class PageTable:
 
 @dataclass(frozen=True, slots=True)
 class FigureImage:
-    """A figure as PNG, the name of its file without the ending, and in words what it shows."""
+    """A figure as PNG, its file name without the suffix, and its alternative text."""
 
     name: str
     png: bytes
@@ -48,8 +40,7 @@ class FigureImage:
 
 @dataclass(frozen=True, slots=True)
 class PageSection:
-    """A heading, a sentence or two on how to read what follows, and tables and pictures in their
-    order."""
+    """A heading, a few sentences on how to read the section, and its tables and figures."""
 
     title: str
     text: str
@@ -57,8 +48,7 @@ class PageSection:
 
 
 def need(package: str) -> None:
-    """Raises ConfigError, saying how to get it, where a package that reports are made with is not
-    installed."""
+    """Raises ConfigError, naming the extra to install, where a package is missing."""
     try:
         importlib.import_module(package)
     except ImportError as error:
@@ -66,21 +56,19 @@ def need(package: str) -> None:
 
 
 def picture(name: str, figure: Figure, alt: str) -> FigureImage:
-    """Draws the figure; in few colours, which flat figures do not need more of, so that files stay
-    small."""
+    """The figure as a PNG of few colours, which is enough for flat areas and makes small files."""
     from PIL import Image
 
-    drawn, small = BytesIO(), BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI, facecolor="white")
-    with Image.open(drawn) as image:
-        image.convert("RGB").quantize(MOST_COLOURS, dither=Image.Dither.NONE).save(
-            small, "PNG", optimize=True
-        )
+    full, small = BytesIO(), BytesIO()
+    figure.savefig(full, format="png", dpi=DPI, facecolor="white")
+    with Image.open(full) as image:
+        palette = image.convert("RGB").quantize(MOST_COLOURS, dither=Image.Dither.NONE)
+    palette.save(small, "PNG", optimize=True)
     return FigureImage(name, small.getvalue(), alt)
 
 
 def write(file: Path, title: str, lead: str, sections: Sequence[PageSection]) -> Path:
-    """Writes the page, and the pictures beside it; the page's path. Raises OSError."""
+    """Writes the page and its pictures, and returns the page's path. Raises OSError."""
     folder = file.parent
     folder.mkdir(parents=True, exist_ok=True)
     for section in sections:
@@ -92,33 +80,36 @@ def write(file: Path, title: str, lead: str, sections: Sequence[PageSection]) ->
 
 
 def page(title: str, lead: str, sections: Sequence[PageSection]) -> str:
-    """The page alone."""
-    template = Template(files(__package__).joinpath("page.html").read_text("utf-8"))
+    """The page as HTML."""
     body = "\n".join(map(_section, sections))
-    return template.substitute(title=escape(title), lead=escape(lead), sections=body)
+    return document(
+        title, lead, DocumentParts(body, resource("gateway.quality.report", "page.css"))
+    )
 
 
 def _section(section: PageSection) -> str:
-    parts = "\n".join(
-        _table(part) if isinstance(part, PageTable) else _figure(part) for part in section.parts
-    )
-    return f'<section><h2>{escape(section.title)}</h2><p class="soft lead">{escape(section.text)}</p>{parts}</section>'
+    title, text = escape(section.title), escape(section.text)
+    parts = "\n".join(map(_part, section.parts))
+    return f'<section><h2>{title}</h2><p class="soft lead">{text}</p>{parts}</section>'
+
+
+def _part(part: PageTable | FigureImage) -> str:
+    if isinstance(part, PageTable):
+        return _table(part)
+    image = f'<img src="{data_uri(part.png)}" alt="{escape(part.alt)}">'
+    return f'<figure class="card">{image}</figure>'
 
 
 def _table(table: PageTable) -> str:
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
-    return f'<div class="scroll card"><table><thead><tr>{head}</tr></thead><tbody>{_rows(table)}</tbody></table></div>'
+    rows = "\n".join(map(_row, table.rows))
+    return (
+        f'<div class="scroll card"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
 
 
-def _rows(table: PageTable) -> str:
-    made = []
-    for name, *cells in table.rows:
-        made.append(
-            f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
-        )
-    return "\n".join(made)
-
-
-def _figure(part: FigureImage) -> str:
-    source = f"data:image/png;base64,{b64encode(part.png).decode()}"
-    return f'<figure class="card"><img src="{source}" alt="{escape(part.alt)}"></figure>'
+def _row(row: Sequence[str]) -> str:
+    name, *numbers = row
+    cells = "".join(f"<td>{escape(number)}</td>" for number in numbers)
+    return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'

@@ -16,10 +16,13 @@ import yaml
 from typer.testing import CliRunner
 
 from gateway.cli import main
+from gateway.cli.evaluate_tables import score_table
+from gateway.cli.greeting import greeting
 from gateway.config.errors import ConfigError
+from gateway.quality.collect.photos import LabelledPhotos
 from gateway.quality.evaluate import live
-from gateway.quality.evaluate.score_table import Strategy
-from gateway.testing.gateway import parts_of
+from gateway.quality.evaluate.scores import Strategy
+from gateway.testing.gateway import parts_of, routing_of
 from gateway.testing.pictures import Block, drawn, encoded
 from thresholds.cascade import Cascade
 from thresholds.variants import ALONE_CASCADE
@@ -135,7 +138,7 @@ def test_example():
 def test_greeting(tmp_path):
     """The greeting names address, tasks, providers and shapes, says that it is open, and shows what
     to try."""
-    text = main.greeting(parts_of(tmp_path, CONFIG), "http://127.0.0.1:1")
+    text = greeting(parts_of(tmp_path, CONFIG), "http://127.0.0.1:1")
     for word in ("http://127.0.0.1:1", "objects", "eye (shapes)", "3x3", "70 ms", "open"):
         assert word in text
     assert "curl --data-binary @photo.jpg 'http://127.0.0.1:1/v1/detect?task=objects'" in text
@@ -145,7 +148,7 @@ def test_greeting(tmp_path):
 
 def test_greeting_with_tenants(tmp_path):
     """With tenants it names them and not their keys, and what to try has places for them."""
-    text = main.greeting(parts_of(tmp_path, SECRET), "http://127.0.0.1:1")
+    text = greeting(parts_of(tmp_path, SECRET), "http://127.0.0.1:1")
     assert "Tenants: shop" in text
     assert "Authorization: Bearer KEY" in text
     assert "aws_access_key_id='ACCESS_KEY'" in text
@@ -157,7 +160,7 @@ async def test_greeting_with_grpc(tmp_path):
     """Where Google's clients are served by gRPC it names the address, and whether they need TLS."""
     parts = parts_of(tmp_path, {**CONFIG, "grpc": {"listen": "127.0.0.1:0"}})
     async with parts.grpc.serving(0):
-        text = main.greeting(parts, "http://127.0.0.1:1")
+        text = greeting(parts, "http://127.0.0.1:1")
     assert re.search(
         r"gRPC for Google's clients on \[bold\]127\.0\.0\.1:[1-9]\d*\[/\] \(no TLS\)", text
     )
@@ -439,12 +442,10 @@ class TestEvaluate:
             "fusion": fusion,
         }
         cascade = Cascade.model_validate(content)
-        parts = parts_of(
+        routing = routing_of(
             tmp_path, {**CONFIG, "routes": [{**CONFIG["routes"][0], "crossing": "discard"}]}
         )
-        made = live.build(
-            parts.settings, tmp_path / "imgrid.yaml", 0, Strategy("some", cascade), parts.providers
-        )
+        made = live.build(routing, 0, Strategy("some", cascade))
         assert made.routes["objects"].cascade == cascade
 
     def test_photos_are_needed(self):
@@ -458,7 +459,7 @@ class TestEvaluate:
         so much each."""
         strategy = Strategy("4x4", ALONE_CASCADE)
         result = live.StrategyResult({"a": []}, billed=0.5, failed=2)
-        table = live.table([(strategy, result)], live.LabelledPhotos({}, {}))
+        table = score_table(live.score_table([(strategy, result)], LabelledPhotos({}, {})))
         assert table.caption == "photos without an answer: 2 of 4x4"
         assert result.per_photo == 0.5
 

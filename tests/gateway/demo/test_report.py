@@ -162,13 +162,13 @@ def test_how_it_went() -> None:
 def test_canvases_as_cards() -> None:
     """Each canvas is shown once, with its title, its caption, and an alternative text that has
     both."""
-    seen = Page(page(SUMMARY, [SHEET, replace(SHEET, png=encoded("JPEG"))], []))
+    seen = Page(page(SUMMARY, [SHEET, replace(SHEET, image=encoded("JPEG"))], []))
     pictures = [image for image in seen.all("img") if image.get("src")]
     assert [image["src"].split(";")[0] for image in pictures] == [
         "data:image/png",
         "data:image/jpeg",
     ]
-    assert base64.b64decode(pictures[0]["src"].split(",")[1]) == SHEET.png
+    assert base64.b64decode(pictures[0]["src"].split(",")[1]) == SHEET.image
     assert pictures[1]["alt"] == "Canvas 2, 2x2 · stage 1 · 4 photos · 812 ms: client 01, client 02"
     assert seen.text.count(SHEET.title) == 2
 
@@ -181,7 +181,7 @@ def test_a_row_an_answer() -> None:
 
 def test_nothing_found_is_said() -> None:
     """An answer without anything in it says so."""
-    assert "nothing 0.25" in Page(page(SUMMARY, [], [replace(ANSWER, found="")])).text
+    assert "nothing 0.25" in Page(page(SUMMARY, [], [replace(ANSWER, detections="")])).text
 
 
 def test_hostile_texts_are_shown_as_they_are() -> None:
@@ -189,7 +189,7 @@ def test_hostile_texts_are_shown_as_they_are() -> None:
     summary = replace(
         SUMMARY, title=HOSTILE, task=HOSTILE, provider=HOSTILE, quality=HOSTILE, shapes={HOSTILE: 1}
     )
-    answer = replace(ANSWER, client=HOSTILE, photo=HOSTILE, shape=HOSTILE, found=HOSTILE)
+    answer = replace(ANSWER, client=HOSTILE, photo=HOSTILE, shape=HOSTILE, detections=HOSTILE)
     seen = Page(page(summary, [replace(SHEET, title=HOSTILE, caption=HOSTILE)], [answer]))
     assert len(seen.all("script")) == 1
     assert seen.open == []

@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from gateway.cli.demo import run_demo
 from gateway.cli.main import app
-from gateway.demo.run import DemoPlan, Shot, run, text_plan
+from gateway.demo.plans import DemoPlan, Shot, text_plan
 from gateway.testing.pictures import Block, drawn, encoded
 
 
@@ -31,7 +32,7 @@ def test_it_shows_who_got_what(tmp_path, shapes_plan):
     """It prints each client's picture, shapes and share, and what was billed; pictures and page are
     written."""
     console = Console(record=True, width=120, file=io.StringIO())
-    page = run(shapes_plan, tmp_path / "out", console)
+    page = run_demo(shapes_plan, tmp_path / "out", console)
     told = console.export_text()
     assert told.count("client-0") == 6
     assert "images billed for 6 pictures" in told
@@ -42,7 +43,7 @@ def test_it_shows_who_got_what(tmp_path, shapes_plan):
 
 def test_the_config_it_leaves_behind_is_usable(tmp_path, shapes_plan):
     """The config file that it ran with can be shown and used again."""
-    run(shapes_plan, tmp_path / "out", Console(quiet=True))
+    run_demo(shapes_plan, tmp_path / "out", Console(quiet=True))
     shown = CliRunner().invoke(
         app, ["config", "show", "--config", str(tmp_path / "out/imgrid.yaml")]
     )
@@ -56,7 +57,7 @@ def test_text_is_read_off_the_canvases(tmp_path):
     in ten."""
     console = Console(record=True, width=120, file=io.StringIO())
     plan = text_plan(clients=4, count=4)
-    run(plan, tmp_path / "out", console)
+    run_demo(plan, tmp_path / "out", console)
     words = sum(len(shot.words) for shot in plan.shots)
     told = console.export_text()
     read = next(line for line in told.splitlines() if f"of the {words} words" in line)

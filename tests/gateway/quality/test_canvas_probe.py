@@ -2,11 +2,12 @@
 
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from gateway.quality import canvas_probe, profile
+from gateway.quality.collect.photos import read_photos
 from gateway.quality.profile import ProfileOptions, parse_shapes
-from gateway.testing.gateway import parts_of
+from gateway.quality.progress import NoProgress
+from gateway.testing.gateway import routing_of
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, image_of
 from providers.base import Limits
@@ -71,16 +72,15 @@ class TestProbe:
             (tmp_path / f"photos/{number}.png").write_bytes(encoded(drawn((400, 300), *blocks)))
 
         def running(provider, **how):
-            parts = parts_of(tmp_path, CONFIG, {"here": provider})
-            wanted = ProfileOptions([tmp_path / "photos"], [], parse_shapes("1x1"), 1, 0.3, **how)
+            routing = routing_of(tmp_path, CONFIG, {"here": provider})
             return profile.run(
-                parts,
-                parts.routes["objects"],
-                wanted,
-                tmp_path / "out",
-                console=Console(quiet=True),
-                confirmed=True,
-                config_file=tmp_path / "imgrid.yaml",
+                routing,
+                routing.routes["objects"],
+                read_photos([tmp_path / "photos"], []),
+                ProfileOptions(parse_shapes("1x1"), 1, 0.3, **how),
+                folder=tmp_path / "out",
+                confirm=lambda quote: True,
+                progress=NoProgress(),
             ).profile
 
         return running

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from gateway.cli.profile_runs import run_group_profile
 from gateway.config.errors import ConfigError
-from gateway.quality import profile_groups
+from gateway.quality.group_canvases import PhotoAnswers, group_canvases
 from gateway.quality.profile import parse_shapes
-from gateway.quality.profile_groups import GroupProfileOptions, PhotoAnswers, grouped
-from gateway.testing.gateway import parts_of
+from gateway.quality.profile_groups import GroupProfileOptions
+from gateway.testing.gateway import parts_of, routing_of
 from gateway.testing.pictures import Block, drawn, encoded, photo
 from gateway.testing.provider import ScriptedProvider, about, image_of
-from gateway.wiring.parts import Parts
+from gateway.wiring.routes import Routing
 from providers.base import Picture
 from providers.detection import WHOLE, Detection, Task
 from providers.errors import PictureRefused
@@ -71,7 +72,7 @@ def eye() -> ScriptedProvider:
 class Bench:
     def __init__(self, folder: Path, eye: ScriptedProvider, **changes: object) -> None:
         self.folder, self.said, self.out = folder, StringIO(), folder.parent / "profile"
-        self.parts: Parts = parts_of(folder.parent, CONFIG, {"eye": eye})
+        self.routing: Routing = routing_of(folder.parent, CONFIG, {"eye": eye})
         self.usual = {
             "shapes": parse_shapes("3x3,2x2,2x1"),
             "groupings": 2,
@@ -82,16 +83,16 @@ class Bench:
     def profile(self, task: str = "moderation", **changes: object) -> str:
         """What it says."""
         console = Console(file=self.said, width=100)
-        sample = GroupProfileOptions([self.folder], **{**self.usual, **changes})
-        route = replace(self.parts.routes["moderation"], name=task, task=Task(task))
-        profile_groups.run(
-            self.parts,
+        options = GroupProfileOptions(**{**self.usual, **changes})
+        route = replace(self.routing.routes["moderation"], name=task, task=Task(task))
+        run_group_profile(
+            self.routing,
             route,
-            sample,
-            self.out,
+            [self.folder],
+            options,
+            folder=self.out,
             console=console,
             confirmed=True,
-            config_file=self.folder.parent / "imgrid.yaml",
         )
         return self.said.getvalue()
 
@@ -136,8 +137,7 @@ def test_what_is_asked(folder):
     photos of its orientation; and clean ones are among themselves."""
     photos = {f"{n}": photo(drawn((32, 24) if n % 3 else (24, 32))) for n in range(40)}
     seen = PhotoAnswers(dict.fromkeys(list(photos)[:9], ("",)), list(photos)[9:])
-    sample = GroupProfileOptions([], parse_shapes("1x1,2x2,2x1"), 2, 0.99, 0.02)
-    asked = grouped(photos, seen, sample)
+    asked = group_canvases(photos, seen, parse_shapes("1x1,2x2,2x1"), 2)
     where = Counter(
         (str(each.question.shape), each.grouping, each.positive) for each in asked if each.positive
     )

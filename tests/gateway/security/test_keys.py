@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from gateway.core.model import Tenant
 from gateway.security import key_file, key_generate
+from gateway.security.key_dialects import KeyDialect
 from gateway.security.key_file import BearerKey, Keys, PairKey, StoreError
-from gateway.security.key_generate import KeyDialect, KeyTerms
+from gateway.security.key_generate import KeyTerms
 from gateway.security.key_watch import LOOK_EVERY_S, KeyWatch
 from gateway.security.keyring import KeyPair, Keyring, digest, kept, sha256_of
 

@@ -20,10 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from gateway.cli.webhook_table import delivery_table
 from gateway.core.errors import BufferAway
 from gateway.core.events import DeliveryResult, Events, WebhookAttempted
 from gateway.jobs.webhooks import signing
-from gateway.jobs.webhooks.dead_letters import replay, table
+from gateway.jobs.webhooks.dead_letters import replay
 from gateway.jobs.webhooks.deliverer import (
     PAUSES_S,
     Deliverer,
@@ -468,7 +469,7 @@ def test_list():
         delivery("d2", kind="photo.settled", index=7, attempts=1, last_error="status 410"),
     ]
     console = Console(width=200, record=True, file=StringIO())
-    console.print(table(dead))
+    console.print(delivery_table(dead))
     shown = console.export_text()
     for text in (
         "2 dead deliveries",

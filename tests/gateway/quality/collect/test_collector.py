@@ -7,24 +7,19 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from gateway.config.errors import ConfigError
 from gateway.core.model import Size
 from gateway.grid.renderer import Renderer
 from gateway.quality import profile
-from gateway.quality.collect.collector import (
-    AnswerStore,
-    CanvasQuestion,
-    Collector,
-    answered,
-    collect,
-    questions,
-)
-from gateway.quality.collect.photos import find_photos
+from gateway.quality.collect.answer_store import AnswerStore, answers_by_shape, stored_answers
+from gateway.quality.collect.collector import Collector
+from gateway.quality.collect.photos import find_photos, read_photos
 from gateway.quality.collect.purchase import Purchase
+from gateway.quality.collect.questions import CanvasQuestion, questions
 from gateway.quality.profile import ProfileOptions, parse_shapes
-from gateway.testing.gateway import parts_of
+from gateway.quality.progress import NoProgress
+from gateway.testing.gateway import routing_of
 from gateway.testing.pictures import Block, drawn, encoded, photo
 from gateway.testing.provider import ScriptedProvider, about
 from providers.detection import Box, Detection, Task
@@ -56,11 +51,6 @@ def folder(tmp_path):
     return photos
 
 
-@pytest.fixture
-def quiet():
-    return Console(quiet=True)
-
-
 def truth_of(folder, names=None):
     names = names or sorted(path.name for path in folder.glob("*.png"))
     images = [
@@ -73,8 +63,21 @@ def truth_of(folder, names=None):
     return file
 
 
-def sample(folder, shapes="1x1,2x2", truths=(), **how):
-    return ProfileOptions([folder], list(truths), parse_shapes(shapes), 1, 0.3, **how)
+def options(shapes="1x1,2x2", **how):
+    return ProfileOptions(parse_shapes(shapes), 1, 0.3, **how)
+
+
+def profiled(routing, folders, truths, wanted):
+    """The profile of the route `objects`, beside the config file."""
+    return profile.run(
+        routing,
+        routing.routes["objects"],
+        read_photos(folders, truths),
+        wanted,
+        folder=routing.file.parent / "out",
+        confirm=lambda quote: True,
+        progress=NoProgress(),
+    )
 
 
 class TestQuestions:
@@ -111,7 +114,7 @@ class TestQuestions:
         errand = Purchase(ScriptedProvider(), asked, AnswerStore(tmp_path, MADE_WITH))
         assert (len(asked), errand.images, len(errand.missing)) == (3, 1, 1)
         errand.store.put(asked[0], [])
-        assert len(errand.answered(sizes)) == 3
+        assert len(errand.answers(sizes)) == 3
 
     def test_the_same_sample_gives_the_same_questions(self):
         """The order in which photos are found makes no difference: what was paid for is found
@@ -283,7 +286,9 @@ class TestAsking:
         """What is collected of a 2x2 grid is where it was alone."""
         profiler = self.ask(tmp_path, ScriptedProvider(), photos, asked)
         sizes = {key: one.size for key, one in photos.items()}
-        answers = collect(answered(asked, sizes, profiler.store, (320, 320)))
+        answers = answers_by_shape(
+            stored_answers(asked, sizes, profiler.store, about(canvas_px=(320, 320)))
+        )
         for key in photos:
             ((alone,),) = answers[Shape(1, 1)][key]
             for (gridded,) in answers[Shape(2, 2)][key]:
@@ -293,79 +298,67 @@ class TestAsking:
 class TestCommand:
     """`imgrid profile`, without the typing."""
 
-    def run(self, tmp_path, wanted, quiet, provider=None, friend=None, **route):
+    def run(self, folder, provider=None, friend=None, truths=(), wanted=None, **route):
         both = {"here": {"kind": "shapes"}, "friend": {"kind": "shapes"}}
         config = {"providers": both, "routes": [{**ROUTE["routes"][0], **route}]}
         standing_in = {
             name: each for name, each in (("here", provider), ("friend", friend)) if each
         }
-        parts = parts_of(tmp_path, config, standing_in)
-        return profile.run(
-            parts,
-            parts.routes["objects"],
-            wanted,
-            tmp_path / "out",
-            console=quiet,
-            confirmed=True,
-            config_file=tmp_path / "imgrid.yaml",
-        )
+        routing = routing_of(folder.parent, config, standing_in)
+        return profiled(routing, [folder], truths, wanted or options())
 
-    def test_it_writes_a_cascade_that_loads(self, tmp_path, folder, quiet):
+    def test_it_writes_a_cascade_that_loads(self, tmp_path, folder):
         """Its cascades can be loaded, and hold what the sample showed."""
-        result = self.run(tmp_path, sample(folder), quiet)
-        result.write([parse_shapes("2x2,1x1")], factor=0.9, deviations=0.5, console=quiet)
+        result = self.run(folder)
+        result.write_cascade(parse_shapes("2x2,1x1"), factor=0.9, deviations=0.5)
         rule = load(tmp_path / "out/cascade-2x2-1x1.json").stages[0].rule
         assert (rule.kind, rule.factor, rule.deviations) == ("imgrid", 0.9, 0.5)
         assert "red" in rule.scores
 
-    def test_what_may_have_been_billed_is_said(self, tmp_path, folder, quiet):
+    def test_what_may_have_been_billed_is_said(self, tmp_path, folder):
         """After a call without an answer the command stops, and says what may be paid twice and
         what is kept."""
         silent = ScriptedProvider(introduced=about(concurrency=1), errors=[None, NoAnswer("20 s")])
         with pytest.raises(
             ConfigError, match=r"20 s.*1 image may have been billed.*is kept.*that one once more"
         ):
-            self.run(tmp_path, sample(folder), quiet, silent)
+            self.run(folder, silent)
         assert silent.calls == 2
         assert len((tmp_path / "out/responses.jsonl").read_text().splitlines()) == 1
 
-    def test_its_cascades_keep_the_border(self, tmp_path, folder, quiet):
+    def test_its_cascades_keep_the_border(self, tmp_path, folder):
         """The route's border is noted with the answers, and is that of the cascades made of
         them."""
-        result = self.run(tmp_path, sample(folder), quiet, border="blurred")
-        result.write([parse_shapes("2x2,1x1")], factor=1, deviations=0, console=quiet)
+        result = self.run(folder, border="blurred")
+        result.write_cascade(parse_shapes("2x2,1x1"), factor=1, deviations=0)
         assert load(tmp_path / "out/cascade-2x2-1x1.json").border == "blurred"
         assert json.loads((tmp_path / "out/made-with.json").read_text())["border"] == "blurred"
 
-    def test_another_border_is_another_profile(self, tmp_path, folder, quiet):
+    def test_another_border_is_another_profile(self, tmp_path, folder):
         """Answers about photos with another border are refused."""
-        self.run(tmp_path, sample(folder), quiet)
+        self.run(folder)
         with pytest.raises(ConfigError, match="border"):
-            self.run(tmp_path, sample(folder), quiet, border="black")
+            self.run(folder, border="black")
 
-    def test_truth_makes_the_area(self, tmp_path, folder, quiet):
+    def test_truth_makes_the_area(self, tmp_path, folder):
         """With ground truth, the mean area is the true boxes', and only listed photos are asked
         about."""
-        result = self.run(
-            tmp_path, sample(folder, truths=[truth_of(folder, ["03.png", "04.png"])]), quiet
-        )
+        result = self.run(folder, truths=[truth_of(folder, ["03.png", "04.png"])])
         assert result.profile.photos == 2
         assert result.profile.area.mean == pytest.approx(85 * 80 / (200 * 150))
 
     @pytest.mark.parametrize("known", [False, True])
-    def test_alone_is_always_asked(self, tmp_path, folder, quiet, known):
+    def test_alone_is_always_asked(self, tmp_path, folder, known):
         """The answer alone is asked for whatever shapes were named: all else is compared with
         it."""
         truths = [truth_of(folder)] if known else []
-        result = self.run(tmp_path, sample(folder, shapes="2x2", truths=truths), quiet)
+        result = self.run(folder, truths=truths, wanted=options(shapes="2x2"))
         assert {str(group.shape) for group in result.profile.groups} == {"1x1", "2x2"}
 
-    def test_the_sample_is_kept(self, tmp_path, folder, quiet):
+    def test_the_sample_is_kept(self, tmp_path, folder):
         """Beside the profile lies the sample: facts and answers of every photo that was opened, by
         shape, each grouping by itself."""
-        self.run(tmp_path, replace(sample(folder), groupings=2), quiet).write(
-            [], factor=1, deviations=0, console=quiet
-        )
+        self.run(folder, wanted=replace(options(), groupings=2)).save()
         kept = samples.Sample.load(tmp_path / "out" / samples.FILE)
         assert len(kept) == len(kept.complete) == 12
         assert {str(kind): len(looks) for kind, looks in kept.looks.items()} == {"1x1": 1, "2x2": 2}
@@ -378,7 +371,7 @@ class TestCommand:
         )
         assert (kept.truth, kept.covered) == (None, None)
 
-    def test_the_sample_knows_what_its_truth_speaks_of(self, tmp_path, folder, quiet):
+    def test_the_sample_knows_what_its_truth_speaks_of(self, tmp_path, folder):
         """Labels that are no category of a photo's own truth file are not covered, whatever other
         files speak of."""
         other = folder.parent / "other"
@@ -391,22 +384,20 @@ class TestCommand:
         second.write_text(
             json.dumps({"images": [image], "annotations": [box], "categories": categories})
         )
-        wanted = ProfileOptions(
-            [folder, other], [truth_of(folder), second], parse_shapes("1x1"), 1, 0.3
-        )
-        kept = self.run(tmp_path, wanted, quiet).sample
+        routing = routing_of(tmp_path, ROUTE)
+        kept = profiled(routing, [folder, other], [truth_of(folder), second], options("1x1")).sample
         spoken_of = Counter(
             tuple(n for n, c in zip(kept.labels, row, strict=True) if c) for row in kept.covered
         )
         assert spoken_of == {("red",): 12, ("red", "blue"): 1}
         assert len(kept.truth.found) == 13
 
-    def test_a_companion_is_asked_alone(self, tmp_path, folder, quiet):
+    def test_a_companion_is_asked_alone(self, tmp_path, folder):
         """A companion's answers about each photo alone are looks of their own, kept in a folder of
         their own; the same again asks nobody."""
         seen = ScriptedProvider(), ScriptedProvider()
         for provider in seen:
-            result = self.run(tmp_path, sample(folder, companion="friend"), quiet, friend=provider)
+            result = self.run(folder, friend=provider, wanted=options(companion="friend"))
         assert [provider.calls for provider in seen] == [12, 0]
         assert {str(kind) for kind in result.sample.looks} == {"1x1", "2x2", "friend:1x1"}
         assert result.sample.asked[LookKind(Shape(1, 1), "friend")].all()
@@ -414,21 +405,21 @@ class TestCommand:
             len((tmp_path / "out/companion-friend/responses.jsonl").read_text().splitlines()) == 12
         )
 
-    def test_a_companion_must_be_there(self, tmp_path, folder, quiet):
+    def test_a_companion_must_be_there(self, tmp_path, folder):
         """One that is not configured is an error that names those that are."""
         with pytest.raises(ConfigError, match=r"no provider 'nobody'; there are friend, here"):
-            self.run(tmp_path, sample(folder, companion="nobody"), quiet)
+            self.run(folder, wanted=options(companion="nobody"))
 
-    def test_photos_that_cannot_be_read_are_left_out(self, tmp_path, folder, quiet):
+    def test_photos_that_cannot_be_read_are_left_out(self, tmp_path, folder):
         """A file that is no picture costs only itself."""
         (folder / "broken.jpg").write_bytes(b"no picture")
-        assert self.run(tmp_path, sample(folder), quiet).profile.photos == 12
+        assert self.run(folder).profile.photos == 12
 
-    def test_shapes_that_were_not_profiled_are_named(self, tmp_path, folder, quiet):
+    def test_shapes_that_were_not_profiled_are_named(self, tmp_path, folder):
         """A cascade of a shape that was never asked is an error that names it."""
-        result = self.run(tmp_path, sample(folder), quiet)
+        result = self.run(folder)
         with pytest.raises(ConfigError, match="3x3"):
-            result.write([parse_shapes("3x3,1x1")], factor=1, deviations=0, console=quiet)
+            result.write_cascade(parse_shapes("3x3,1x1"), factor=1, deviations=0)
 
     @pytest.mark.parametrize(
         ("truths", "message"), [(2, "one truth for each"), (1, "which is not there")]
@@ -454,25 +445,15 @@ class TestFiles:
     """A model is known by what is in its files, which lie where the config file says."""
 
     @pytest.fixture
-    def run(self, tmp_path, folder, quiet):
+    def run(self, tmp_path, folder):
         (tmp_path / "det.onnx").write_bytes(b"weights")
         (tmp_path / "names.txt").write_text("red\nblue\n")
-        options = {"kind": "onnx", "model": "det.onnx", "labels": "names.txt"}
-        config = {**ROUTE, "providers": {"here": options}}
+        detector = {"kind": "onnx", "model": "det.onnx", "labels": "names.txt"}
+        config = {**ROUTE, "providers": {"here": detector}}
 
         def running(provider):
-            parts = parts_of(tmp_path, config, {"here": provider})
-            file = tmp_path / "imgrid.yaml"
-            out = tmp_path / "out"
-            return profile.run(
-                parts,
-                parts.routes["objects"],
-                sample(folder),
-                out,
-                console=quiet,
-                confirmed=True,
-                config_file=file,
-            )
+            routing = routing_of(tmp_path, config, {"here": provider})
+            return profiled(routing, [folder], [], options())
 
         return running
 

@@ -180,4 +180,4 @@ def test_failing(tmp_path, photos):
 )
 def test_refusals(response, code):
     """A refusal counts by its code; what is no gateway's, such as a proxy's, by its status."""
-    assert remote.reply(response, 0.5) == remote.PhotoReply((), 0.0, 0.5, code)
+    assert remote.reply_of(response, 0.5) == remote.PhotoReply((), 0.0, 0.5, code)

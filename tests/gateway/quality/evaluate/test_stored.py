@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from gateway.cli import main
 from gateway.config.errors import ConfigError
-from gateway.quality.evaluate import score_table, stored
+from gateway.quality.evaluate import stored
+from gateway.quality.evaluate.scores import score_row
 from providers.detection import Box, Detection
 from providers.prices import Price
 from thresholds.cascade import Cascade
@@ -136,9 +137,9 @@ def test_groupings(tmp_path):
     answers = {ITSELF: {photo: [[cat()]] for photo in PHOTOS}, TWO: half}
     known = {photo: Known([cat(1.0)], frozenset({"cat"})) for photo in PHOTOS}
     made = sample(dict(zip(PHOTOS, made.facts, strict=True)), answers, known)
-    done = stored.over(Cascade.model_validate({"stages": [{"shape": "2x2"}]}), made)
+    done = stored.replay_all(Cascade.model_validate({"stages": [{"shape": "2x2"}]}), made)
     base = {photo: [cat()] for photo in PHOTOS}
-    row = score_table.row("2x2", done.images, done.found, base=base, known=stored.known(made))
+    row = score_row("2x2", done.images, done.detections, base=base, known=stored.known(made))
     assert (row.precision, row.agrees, row.images) == ((0.5, 0.5), 0.5, 0.25)
 
 

@@ -6,15 +6,16 @@ from io import BytesIO
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from rich.console import Console
 
 from gateway.config.errors import ConfigError
 from gateway.quality import profile
+from gateway.quality.collect.photos import read_photos
 from gateway.quality.profile import ProfileOptions, parse_shapes
+from gateway.quality.progress import NoProgress
 from gateway.quality.report import page as report
 from gateway.quality.report import profile as profile_page
 from gateway.quality.report.page import FigureImage, PageSection, PageTable
-from gateway.testing.gateway import parts_of
+from gateway.testing.gateway import routing_of
 from gateway.testing.pictures import Block, drawn, encoded
 from thresholds.profile.profile import Profile
 from thresholds.rules.imgrid import Spread
@@ -74,18 +75,17 @@ class TestShow:
             (tmp_path / f"photos/{number}.png").write_bytes(encoded(image))
 
         def profiled(shapes, **how):
-            parts = parts_of(tmp_path, CONFIG)
-            wanted = ProfileOptions([tmp_path / "photos"], [], parse_shapes(shapes), 2, 0.3, **how)
+            routing = routing_of(tmp_path, CONFIG)
             result = profile.run(
-                parts,
-                parts.routes["objects"],
-                wanted,
-                tmp_path / "out",
-                console=Console(quiet=True),
-                confirmed=True,
-                config_file=tmp_path / "imgrid.yaml",
+                routing,
+                routing.routes["objects"],
+                read_photos([tmp_path / "photos"], []),
+                ProfileOptions(parse_shapes(shapes), 2, 0.3, **how),
+                folder=tmp_path / "out",
+                confirm=lambda quote: True,
+                progress=NoProgress(),
             )
-            result.write([], factor=1, deviations=0, console=Console(quiet=True))
+            result.save()
             return tmp_path / "out"
 
         return profiled

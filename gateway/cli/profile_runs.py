@@ -1,0 +1,94 @@
+"""Profiles on the console: photos that are left out, prices, progress, tables and files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import TimeRemainingColumn
+
+from gateway.cli.profile_tables import groups_table, probe_table, profile_table
+from gateway.cli.progress import Bars, confirmation, print_unreadable
+from gateway.core.model import Route
+from gateway.quality import canvas_probe, profile, profile_groups
+from gateway.quality.collect.photos import LabelledPhotos, read_photos
+from gateway.quality.profile import ProfileOptions, ProfileResult
+from gateway.quality.profile_groups import GroupProfileOptions
+from gateway.wiring.routes import Routing
+from thresholds.plan.recall import needed
+
+
+def run_profile(
+    routing: Routing,
+    route: Route,
+    photos: tuple[Sequence[Path], Sequence[Path]],
+    options: ProfileOptions,
+    *,
+    folder: Path,
+    confirmed: bool,
+    console: Console,
+) -> ProfileResult:
+    """Profiles a route of a task with boxes, and prints what was measured. `photos` are folders
+    and their truths."""
+    result = profile.run(
+        routing,
+        route,
+        _read_photos(*photos, console),
+        options,
+        folder=folder,
+        confirm=confirmation(console, confirmed=confirmed),
+        progress=Bars(console, TimeRemainingColumn),
+    )
+    console.print(profile_table(result))
+    if (probe := result.profile.probe) is not None:
+        console.print(probe_table(probe), canvas_probe.advice(probe, result.canvas_px))
+    return result
+
+
+def run_group_profile(
+    routing: Routing,
+    route: Route,
+    folders: Sequence[Path],
+    options: GroupProfileOptions,
+    *,
+    folder: Path,
+    confirmed: bool,
+    console: Console,
+) -> None:
+    """Profiles a route of a task that judges a whole picture, and writes its cascade."""
+    profile_groups.check_options(route, options)
+    result = profile_groups.run(
+        routing,
+        route,
+        _read_photos(folders, (), console),
+        options,
+        folder=folder,
+        confirm=confirmation(console, confirmed=confirmed),
+        progress=Bars(console, TimeRemainingColumn),
+    )
+    console.print(groups_table(result))
+    best, count = result.best, len(result.answers.positives)
+    if best.threshold.promised < options.recall:
+        least = needed(options.recall)
+        console.print(
+            f"[yellow]a recall of {best.threshold.promised:.3f} is promised, for {count} photos "
+            f"are flagged alone; {options.recall:g} takes {least} of them, {least - count} more[/]"
+        )
+    file = result.write_cascade()
+    images = f"{best.images(options.rate):.2f} images a photo"
+    console.print(f"expected: {images} at {options.rate:.1%} flagged photos")
+    print_cascade(file, console)
+
+
+def print_cascade(file: Path, console: Console) -> None:
+    console.print(f"wrote {file}; use it in a route as  [bold]cascade: {file}[/]")
+
+
+def _read_photos(
+    folders: Sequence[Path], truths: Sequence[Path], console: Console
+) -> LabelledPhotos:
+    """The photos of the folders. Those that are left out are named."""
+    photos = read_photos(folders, truths)
+    print_unreadable(photos, console)
+    return photos
