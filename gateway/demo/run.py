@@ -34,7 +34,7 @@ class Recorder:
         if isinstance(event, CanvasAnswered):
             self.canvases.append(event)
         elif isinstance(event, Settled):
-            self.outcomes[event.entry.photo.data] = event.outcome
+            self.outcomes[event.entry.photo.payload] = event.outcome
 
 
 @dataclass(frozen=True, slots=True)
