@@ -18,7 +18,7 @@ from gateway.core.events import Events, Refused
 from gateway.core.limits import PhotoLimits
 from gateway.core.model import Outcome, Photo, Quality, Route, Tenant, Way
 from gateway.core.question import Item, ItemAnswer, Question, Source, TaskRequest
-from gateway.dialects.base import Dialect
+from gateway.dialects.base import DialectSpec
 from gateway.intake.admission import admit
 from gateway.pipeline.scheduler import Scheduler
 from gateway.vocabulary.translate import Translator
@@ -51,7 +51,7 @@ class Service:
     fetch_quota: ByteQuota
 
     async def answer(
-        self, question: Question, tenant: Tenant, dialect: Dialect
+        self, question: Question, tenant: Tenant, dialect: DialectSpec
     ) -> list[ItemAnswer]:
         """The answer for each photo, in order; one that is refused costs the others nothing.
 

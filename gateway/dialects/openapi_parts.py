@@ -35,7 +35,7 @@ def _value_of(schema: Mapping[str, Any]) -> dict[str, Any]:
     A list is one value with commas; only the length of a URL limits it.
     """
     alternatives = schema.get("anyOf", [schema])
-    (value,) = (each for each in alternatives if each.get("type") != "null")
+    (value,) = (schema for schema in alternatives if schema.get("type") != "null")
     if value.get("type") != "array":
         return {"schema": value}
     unbounded = {name: item for name, item in value.items() if name != "maxItems"}

@@ -69,7 +69,7 @@ def to_google(face: Detection) -> Detection:
         **{f"{name}Likelihood": likelihood(emotions.get(name)) for name in EMOTIONS},
         **{f"{name}Likelihood": UNKNOWN for name in GOOGLE_ONLY},
     }
-    return _translated(face, "google", raw, TO_GOOGLE)
+    return _translation_of(face, "google", raw, TO_GOOGLE)
 
 
 def to_rekognition(face: Detection) -> Detection:
@@ -80,8 +80,8 @@ def to_rekognition(face: Detection) -> Detection:
     }
     if "pose" in face.details:
         raw["Pose"] = rekognition_pose(face.details["pose"])
-    known = {name: value for name, value in raw.items() if value}
-    return _translated(face, "rekognition", known, TO_REKOGNITION)
+    attributes = {name: value for name, value in raw.items() if value}
+    return _translation_of(face, "rekognition", attributes, TO_REKOGNITION)
 
 
 def rekognition_emotions(scores: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ def _quality_of(google: Mapping[str, Any]) -> dict[str, float]:
     return {name: 100 * (1 - score(grade)) for name, grade in likelihoods.items() if grade}
 
 
-def _translated(
+def _translation_of(
     face: Detection, vendor: str, raw: Mapping[str, Any], landmark_names: Mapping[str, str]
 ) -> Detection:
     landmarks = tuple(

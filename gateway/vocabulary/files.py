@@ -111,8 +111,8 @@ def _add_names(
     table: dict[str, tuple[str, ...]], names: Sequence[str], translations: Sequence[str]
 ) -> None:
     for name in names:
-        known = table.get(lookup_key(name), ())
-        table[lookup_key(name)] = tuple(dict.fromkeys((*known, *translations)))
+        earlier = table.get(lookup_key(name), ())
+        table[lookup_key(name)] = tuple(dict.fromkeys((*earlier, *translations)))
 
 
 def read(file: Path) -> NameFile:
@@ -165,18 +165,18 @@ def _sections_of(root: yaml.Node | None) -> dict[str, yaml.Node]:
 
 def _direction_of(node: yaml.Node) -> Direction:
     names = [item.value for item in _items_of(node, "between")]
-    known = {str(vocabulary): vocabulary for vocabulary in VOCABULARIES}
-    if unknown := [name for name in names if name not in known]:
+    vocabularies = {str(vocabulary): vocabulary for vocabulary in VOCABULARIES}
+    if unknown := [name for name in names if name not in vocabularies]:
         listing = ", ".join(map(repr, unknown))
         raise _FormError(
-            f"between: there is no vocabulary {listing}; there are {', '.join(known)}",
+            f"between: there is no vocabulary {listing}; there are {', '.join(vocabularies)}",
             _line_of(node),
         )
     if len(names) != 2 or names[0] == names[1]:
         raise _FormError(
             "between: it takes two vocabularies, such as [coco, rekognition]", _line_of(node)
         )
-    return known[names[0]], known[names[1]]
+    return vocabularies[names[0]], vocabularies[names[1]]
 
 
 def _items_of(node: yaml.Node, section: str) -> list[yaml.Node]:

@@ -50,12 +50,12 @@ class Translator:
         if _are_same(source, target):
             return detections
         if task in NAMED_TASKS:
-            return [self._renamed(detection, source, target) for detection in detections]
+            return [self._translation_of(detection, source, target) for detection in detections]
         if task == Task.MODERATION:
             translate = MODERATION.get((source, target))
             return translate(detections) if translate else detections
         if task == Task.FACES:
-            return _translated_faces(detections, source, target)
+            return _face_translations(detections, source, target)
         return detections
 
     def labels_in(
@@ -81,7 +81,9 @@ class Translator:
         names = self.tables.get((source, target), {}).get(lookup_key(label))
         return names[0] if names else self._spelling_of(label, target)
 
-    def _renamed(self, detection: Detection, source: Vocabulary, target: Vocabulary) -> Detection:
+    def _translation_of(
+        self, detection: Detection, source: Vocabulary, target: Vocabulary
+    ) -> Detection:
         label = self.name_in(detection.label, source, target)
         details = {
             name: value for name, value in detection.details.items() if name not in VENDOR_DETAILS
@@ -114,9 +116,9 @@ class Translator:
         in lower case for others."""
         if vocabulary == "rekognition":
             entry = self.taxonomy.get(lookup_key(label))
-            return entry.name if entry else " ".join(map(_capitalized, label.split(" ")))
+            return entry.name if entry else " ".join(map(_upper_first, label.split(" ")))
         if vocabulary == "google":
-            return _capitalized(" ".join(map(_lower_unless_acronym, label.split(" "))))
+            return _upper_first(" ".join(map(_lower_unless_acronym, label.split(" "))))
         return label.lower()
 
 
@@ -137,10 +139,10 @@ def _are_same(source: Vocabulary, target: Vocabulary) -> bool:
     return not source or not target or source == target
 
 
-def _translated_faces(
+def _face_translations(
     detections: Sequence[Detection], source: Vocabulary, target: Vocabulary
 ) -> Sequence[Detection]:
-    """The faces, but for those that are of the target's vendor already."""
+    """The faces in the words of `target`; faces from its own vendor are unchanged."""
     translate = FACES.get((source, target))
     if translate is None:
         return detections
@@ -150,7 +152,7 @@ def _translated_faces(
     ]
 
 
-def _capitalized(text: str) -> str:
+def _upper_first(text: str) -> str:
     """The text with its first letter in upper case, the rest unchanged."""
     return text[:1].upper() + text[1:]
 

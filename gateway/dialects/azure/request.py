@@ -85,6 +85,7 @@ def _spelling_of(feature: str) -> str:
 
 
 def _check_versions(query: Query) -> None:
+    """Raises BadArgument for an API or model version that is not served."""
     version, model = _value_of(query, "api-version"), _value_of(query, "model-version", "latest")
     if version not in API_VERSIONS:
         reason = (
@@ -108,20 +109,21 @@ def _features_of(query: Query) -> Sequence[str]:
     """
     values = ",".join(query.get("features", ())).split(",")
     spellings = {value.strip().lower(): value.strip() for value in values if value.strip()}
-    known = [*TASK_FEATURES, *map(_spelling_of, AZURE_FEATURES)]
+    served = [*TASK_FEATURES, *map(_spelling_of, AZURE_FEATURES)]
     if not spellings:
-        raise BadRequest(f"The query names no features to look for; {', '.join(known)} are.")
+        raise BadRequest(f"The query names no features to look for; {', '.join(served)} are.")
     unknown = [
         spelling
         for feature, spelling in spellings.items()
         if feature not in TASK_FEATURES and feature not in AZURE_FEATURES
     ]
     if unknown:
-        raise NotServed(f"Not served here: {', '.join(unknown)}; {', '.join(known)} are.")
+        raise NotServed(f"Not served here: {', '.join(unknown)}; {', '.join(served)} are.")
     return tuple(spellings)
 
 
 def _check_language(features: Sequence[str], query: Query) -> None:
+    """Raises LanguageNotServed where a feature has English names only."""
     language = _value_of(query, "language", "en").lower()
     if language == "en":
         return
@@ -133,7 +135,10 @@ def _check_language(features: Sequence[str], query: Query) -> None:
 
 
 def _check_aspect_ratios(text: str) -> None:
-    """https://learn.microsoft.com/azure/ai-services/computer-vision/concept-generate-thumbnails-40"""
+    """Raises BadArgument for ratios outside Azure's limits.
+
+    https://learn.microsoft.com/azure/ai-services/computer-vision/concept-generate-thumbnails-40
+    """
     ratios = text.split(",") if text else []
     if len(ratios) > MAX_ASPECT_RATIOS or not all(map(_is_aspect_ratio, ratios)):
         raise BadArgument(
@@ -149,14 +154,15 @@ def _is_aspect_ratio(text: str) -> bool:
         return False
 
 
-def _extra_of(feature: str, query: Query) -> str:
+def _extra_of(feature: str, request_query: Query) -> str:
     """The feature with its parameters, in the form that providers take (`Task.EXTRAS`)."""
-    parameters = {name: _value_of(query, name) for name in AZURE_FEATURES[feature]}
-    given = {name: value for name, value in parameters.items() if value}
-    return _spelling_of(feature) + (f"?{urlencode(given)}" if given else "")
+    parameters = {name: _value_of(request_query, name) for name in AZURE_FEATURES[feature]}
+    query = urlencode({name: value for name, value in parameters.items() if value})
+    return f"{_spelling_of(feature)}?{query}" if query else _spelling_of(feature)
 
 
 def _photo_of(incoming: Incoming) -> bytes | Source:
+    """The photo's bytes or its address. Raises BadRequest."""
     content_type = incoming.headers.get("content-type", BYTES).partition(";")[0].strip().lower()
     body = incoming.body or b""
     if content_type == "application/json":

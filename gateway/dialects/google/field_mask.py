@@ -44,17 +44,17 @@ def field_mask_of(fields: str) -> FieldMask:
     return root
 
 
-def selected(value: Any, mask: FieldMask) -> Any:
+def selection_of(value: Any, mask: FieldMask) -> Any:
     """The parts of a value that the mask selects."""
     if not mask:
         return value
     if isinstance(value, list):
-        return [selected(item, mask) for item in value]
+        return [selection_of(item, mask) for item in value]
     if not isinstance(value, dict):
         return value
     masks = {name: mask.get(name, mask.get("*")) for name in value}
     return {
-        name: selected(value[name], inner) for name, inner in masks.items() if inner is not None
+        name: selection_of(value[name], inner) for name, inner in masks.items() if inner is not None
     }
 
 

@@ -99,7 +99,7 @@ def check_context_bytes(count: int) -> None:
 
 def context_of(value: object) -> ImageContext:
     """A context from a value of proto3's JSON. Raises BadRequest."""
-    members = _normalised({} if value is None else value)
+    members = _canonical_form({} if value is None else value)
     try:
         return msgspec.convert(members, ImageContext, strict=False)
     except msgspec.ValidationError as error:
@@ -115,15 +115,15 @@ def context_for(feature: str, context: ImageContext) -> str:
     return msgspec.json.encode(ImageContext(**members)).decode() if members else ""
 
 
-def _normalised(value: Any, levels_left: int = MAX_DEPTH) -> Any:
+def _canonical_form(value: Any, levels_left: int = MAX_DEPTH) -> Any:
     """The value with members' names in camelCase and without members that are null."""
     if levels_left < 0:
         raise BadRequest(f"{REFUSAL} is nested deeper than it can be.")
     if isinstance(value, list):
-        return [_normalised(item, levels_left - 1) for item in value]
+        return [_canonical_form(item, levels_left - 1) for item in value]
     if isinstance(value, dict):
         return {
-            camel_case(name): _normalised(item, levels_left - 1)
+            camel_case(name): _canonical_form(item, levels_left - 1)
             for name, item in value.items()
             if item is not None
         }

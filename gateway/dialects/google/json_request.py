@@ -86,7 +86,7 @@ def read_batch(body: bytes) -> list[AnnotateImageRequest]:
     """The photos of a call. Raises BadRequest."""
     if len(body) > MAX_REQUEST_BYTES:
         raise BadRequest(f"Request payload size exceeds the limit: {MAX_REQUEST_BYTES} bytes.")
-    requests = _decoded(body, JsonImageBatch).requests or []
+    requests = _message_of(body, JsonImageBatch).requests or []
     check_photo_count(len(requests))
     return [_image_request_of(request, index) for index, request in enumerate(requests)]
 
@@ -95,12 +95,12 @@ def billed_images(body: bytes) -> int:
     """The images that Google bills for a call about files, or about images whose answers go to a
     bucket: one for each feature of each named page, or of each image. Raises BadRequest."""
     images = 0
-    for request in _decoded(body, JsonFileBatch).requests or []:
+    for request in _message_of(body, JsonFileBatch).requests or []:
         images += len(request.features or ()) * max(len(request.pages or ()), 1)
     return images
 
 
-def _decoded(body: bytes, form: type[T]) -> T:
+def _message_of(body: bytes, form: type[T]) -> T:
     return decode_json(body, form, "Invalid JSON payload received. ", strict=False)
 
 

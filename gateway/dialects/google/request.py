@@ -116,8 +116,8 @@ def _item_of(request: AnnotateImageRequest) -> Item:
     if not types:
         return Item(BadRequest(UNSPECIFIED), ())
     if unknown := [name for name in types if name not in TASK_OF_FEATURE]:
-        known = ", ".join(TASK_OF_FEATURE)
-        return Item(NotServed(f"Not served here: {', '.join(unknown)}; {known} are."), ())
+        served = ", ".join(TASK_OF_FEATURE)
+        return Item(NotServed(f"Not served here: {', '.join(unknown)}; {served} are."), ())
     tasks = dict.fromkeys(TASK_OF_FEATURE[name] for name in types)
     return Item(request.photo, tuple(_task_request_of(task, request) for task in tasks))
 
@@ -154,8 +154,8 @@ def _extra_of(feature: Feature, context: ImageContext) -> str:
         "model": feature.model,
         "context": context_for(feature.type, context),
     }
-    given = {name: value for name, value in options.items() if value}
-    return feature.type + ("?" + urlencode(given) if given else "")
+    query = urlencode({name: value for name, value in options.items() if value})
+    return f"{feature.type}?{query}" if query else feature.type
 
 
 def _max_results_of(request: AnnotateImageRequest) -> dict[Task, int]:

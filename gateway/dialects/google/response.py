@@ -13,7 +13,7 @@ from gateway.core.question import ItemAnswer
 from gateway.dialects.detections import box_corners, by_score, quad_corners, unit_clamp
 from gateway.dialects.google.errors import status_of
 from gateway.dialects.google.face_annotations import face_annotation
-from gateway.dialects.google.field_mask import selected
+from gateway.dialects.google.field_mask import selection_of
 from gateway.dialects.google.request import MIN_SCORE, GoogleReplyOptions
 from gateway.dialects.google.text_annotations import text_members
 from gateway.dialects.google.values import bounding_poly, finite, likelihood_name
@@ -33,7 +33,9 @@ def batch_response(answers: Sequence[ItemAnswer], options: GoogleReplyOptions) -
         _image_response(answer, max_results)
         for answer, max_results in zip(answers, options.max_results, strict=True)
     ]
-    response: dict[str, Any] = selected({"responses": responses} if responses else {}, options.mask)
+    response: dict[str, Any] = selection_of(
+        {"responses": responses} if responses else {}, options.mask
+    )
     return response
 
 

@@ -21,8 +21,8 @@ OPTION_DESCRIPTIONS = {
     "min_score": "leave out what scores less",
     "max_results": "at most this many a photo, best first",
     "labels": "only these, comma-separated",
-    "deadline_ms": "answer within this time; too little to wait for company means going alone",
-    "quality": "exact: each photo alone; cheapest: no second question that is paid for; target",
+    "deadline_ms": "answer within this time; a photo with too little time to wait shares no canvas",
+    "quality": "exact: each photo alone; cheapest: no second billed call; target: as the route promises",
 }
 BINARY = {"type": "string", "format": "binary"}
 IDEMPOTENCY_KEY = {

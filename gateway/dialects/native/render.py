@@ -23,16 +23,17 @@ from gateway.dialects.native.schemas import (
 from providers.detection import Box, Detection, Task
 
 
-def reply_of(answers: Sequence[ItemAnswer], options: NativeReplyOptions) -> Reply:
+def reply_of(answers: Sequence[ItemAnswer], reply_options: NativeReplyOptions) -> Reply:
     """The reply to a request. Raises the photo's error where there is one photo only."""
     if len(answers) == 1 and answers[0].error is not None:
         raise answers[0].error
-    task = Task(options.options.task)
+    options, names = reply_options
+    task = Task(options.task)
     photos: list[PhotoOut] = []
-    for name, answer in zip(options.names, answers, strict=True):
+    for name, answer in zip(names, answers, strict=True):
         outcome = answer.outcomes.get(task) or Outcome(None, error=answer.refusal)
         size = answer.photo.size if answer.photo else None
-        photos.append(photo_out(name, outcome, size, options.options))
+        photos.append(photo_out(name, outcome, size, options))
     return json_reply(200, Answer(task, sum(answer.share for answer in answers), photos))
 
 
@@ -45,7 +46,7 @@ def photo_out(name: str, outcome: Outcome, size: Size | None, options: Options) 
     size = size or Size(0, 0)
     ranked = outcome.detections if options.task == Task.TEXT else by_score(outcome.detections)
     candidates = concerning(ranked, options.labels)
-    detections = [each for each in candidates if each.score >= options.min_score]
+    detections = [candidate for candidate in candidates if candidate.score >= options.min_score]
     return PhotoOut(
         name,
         [_detection_out(detection, size) for detection in detections[: options.max_results]],

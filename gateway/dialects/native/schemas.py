@@ -49,7 +49,7 @@ class Body(DetectOptions, forbid_unknown_fields=True, kw_only=True):
 
 
 class BoxOut(Struct):
-    """Corners, from the top left: fractions of the photo, or pixels of it."""
+    """Top left and bottom right corners, as fractions of the photo or in pixels."""
 
     x0: float
     y0: float
@@ -58,7 +58,7 @@ class BoxOut(Struct):
 
 
 class Mark(Struct):
-    """A named point, such as an eye's: fractions of the photo; `z` is a depth in the unit of
+    """A named point, such as an eye, as fractions of the photo. `z` is a depth in the unit of
     `x`."""
 
     name: str
@@ -68,10 +68,10 @@ class Mark(Struct):
 
 
 class Found(Struct, omit_defaults=True):
-    """One thing seen. For text, `label` is what was read and `kind` LINE or WORD.
+    """One detection. For text, `label` is the text and `kind` is LINE or WORD.
 
-    A part's `parent` is the `key` of its whole: a word's of its line. `details` are the provider's
-    own.
+    The `parent` of a part is the `key` of its whole: a word's parent is its line. `details` are the
+    provider's own.
     """
 
     label: str
@@ -87,8 +87,8 @@ class Found(Struct, omit_defaults=True):
 
 
 class Trail(Struct):
-    """One canvas that the photo was asked on. `share` is its part of the bill, in images; times in
-    milliseconds."""
+    """One canvas on which the photo was asked about. `share` is the photo's part of the bill, in
+    images; times are in milliseconds."""
 
     provider: str
     canvas: str
@@ -104,15 +104,15 @@ class Trail(Struct):
 
 
 class Problem(Struct):
-    """Why there is no answer."""
+    """The reason why there is no answer."""
 
     code: str
     message: str
 
 
 class PhotoOut(Struct, omit_defaults=True):
-    """The answer for one photo; `width` and `height` are its own, upright, in pixels, where it is a
-    picture."""
+    """The answer for one photo. `width` and `height` are the photo's, upright, in pixels; absent
+    where it is no picture."""
 
     name: str
     detections: list[Found]
@@ -124,8 +124,8 @@ class PhotoOut(Struct, omit_defaults=True):
 
 
 class Answer(Struct):
-    """One entry a photo, in the order of the request; `billed` is their part of the bill, in
-    images."""
+    """The answer for all photos, in the order of the request. `billed` is their part of the bill,
+    in images."""
 
     task: str
     billed: float
@@ -133,6 +133,6 @@ class Answer(Struct):
 
 
 class Failure(Struct):
-    """Why the request as a whole was refused."""
+    """The reason why the whole request was refused."""
 
     error: Problem

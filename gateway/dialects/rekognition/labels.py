@@ -31,7 +31,8 @@ def detect_labels_output(
 def _labels(call: DetectLabels, detections: Sequence[Detection]) -> list[dict[str, Any]]:
     """Labels with their instances, and the ancestors of each as labels of their own."""
     labels: dict[str, dict[str, Any]] = {}
-    for detection in sorted(detections, key=lambda each: (each.kind != "LABEL", -each.score)):
+    labels_first = sorted(detections, key=lambda item: (item.kind != "LABEL", -item.score))
+    for detection in labels_first:
         if 100 * detection.score < call.confidence_threshold:
             continue
         _add_label(labels, detection)

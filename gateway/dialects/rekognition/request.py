@@ -73,7 +73,7 @@ class Image(Struct, rename="pascal", frozen=True):
         return self.data or b""
 
 
-class Operation(Struct, rename="pascal", frozen=True, kw_only=True):
+class OperationInput(Struct, rename="pascal", frozen=True, kw_only=True):
     """The input of an operation on one photo."""
 
     image: Image
@@ -106,7 +106,7 @@ class LabelSettings(Struct, rename="pascal", frozen=True):
     image_properties: ImageProperties | None = None
 
 
-class DetectLabels(Operation, rename="pascal", frozen=True, kw_only=True):
+class DetectLabels(OperationInput, rename="pascal", frozen=True, kw_only=True):
     max_labels: Annotated[int, Meta(ge=0)] | None = None
     min_confidence: Percent | None = None
     features: Annotated[tuple[FeatureName, ...], Meta(max_length=2)] = ()
@@ -162,7 +162,7 @@ class DetectLabels(Operation, rename="pascal", frozen=True, kw_only=True):
         return TaskRequest(Task.EXTRAS, (feature,))
 
 
-class DetectModerationLabels(Operation, rename="pascal", frozen=True, kw_only=True):
+class DetectModerationLabels(OperationInput, rename="pascal", frozen=True, kw_only=True):
     min_confidence: Percent = MODERATION_MIN_CONFIDENCE
     human_loop_config: Any = None
     project_version: str | None = None
@@ -176,7 +176,7 @@ class DetectModerationLabels(Operation, rename="pascal", frozen=True, kw_only=Tr
         return self.human_loop_config is not None or self.project_version is not None
 
 
-class DetectFaces(Operation, rename="pascal", frozen=True, kw_only=True):
+class DetectFaces(OperationInput, rename="pascal", frozen=True, kw_only=True):
     attributes: Annotated[tuple[Attribute, ...], Meta(max_length=MAX_NAMES)] = ("DEFAULT",)
 
     @property
@@ -184,7 +184,7 @@ class DetectFaces(Operation, rename="pascal", frozen=True, kw_only=True):
         return (TaskRequest(Task.FACES),)
 
 
-class RecognizeCelebrities(Operation, rename="pascal", frozen=True, kw_only=True):
+class RecognizeCelebrities(OperationInput, rename="pascal", frozen=True, kw_only=True):
     @property
     def task_requests(self) -> tuple[TaskRequest, ...]:
         return (TaskRequest(Task.CELEBRITIES),)
@@ -195,7 +195,7 @@ class SummarizationAttributes(Struct, rename="pascal", frozen=True):
     required_equipment_types: Annotated[tuple[EquipmentType, ...], Meta(max_length=MAX_NAMES)]
 
 
-class DetectProtectiveEquipment(Operation, rename="pascal", frozen=True, kw_only=True):
+class DetectProtectiveEquipment(OperationInput, rename="pascal", frozen=True, kw_only=True):
     summarization_attributes: SummarizationAttributes | None = None
     limits: ClassVar[Limits] = EQUIPMENT_LIMITS
 
@@ -204,7 +204,7 @@ class DetectProtectiveEquipment(Operation, rename="pascal", frozen=True, kw_only
         return (TaskRequest(Task.EQUIPMENT),)
 
 
-class DetectText(Operation, rename="pascal", frozen=True, kw_only=True):
+class DetectText(OperationInput, rename="pascal", frozen=True, kw_only=True):
     filters: TextFilters = TextFilters()
 
     @property
@@ -212,7 +212,7 @@ class DetectText(Operation, rename="pascal", frozen=True, kw_only=True):
         return (TaskRequest(Task.TEXT),)
 
 
-OPERATIONS: Mapping[str, type[Operation]] = {
+OPERATIONS: Mapping[str, type[OperationInput]] = {
     form.__name__: form
     for form in (
         DetectLabels,

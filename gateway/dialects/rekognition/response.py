@@ -21,7 +21,7 @@ Detections = Mapping[Task, Sequence[Detection]]
 Output = dict[str, Any]
 
 
-def output_of(call: request.Operation, detections: Detections) -> Output:
+def output_of(call: request.OperationInput, detections: Detections) -> Output:
     """The output of a call, from the detections of each of its tasks."""
     return OUTPUTS[type(call)](call, detections)
 
@@ -79,7 +79,7 @@ def _moderation_label(label: Detection) -> Output:
     }
 
 
-OUTPUTS: Mapping[type[request.Operation], Callable[[Any, Detections], Output]] = {
+OUTPUTS: Mapping[type[request.OperationInput], Callable[[Any, Detections], Output]] = {
     request.DetectLabels: detect_labels_output,
     request.DetectText: _detect_text_output,
     request.DetectModerationLabels: _detect_moderation_labels_output,

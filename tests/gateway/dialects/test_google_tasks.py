@@ -24,7 +24,7 @@ from gateway.core.exchange import Incoming
 from gateway.core.question import Forward, Source
 from gateway.dialects.google.dialect import DIALECT
 from gateway.dialects.google.errors import status_of
-from gateway.dialects.google.field_mask import field_mask_of, selected
+from gateway.dialects.google.field_mask import field_mask_of, selection_of
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.base import ForwardReply
@@ -686,7 +686,7 @@ class TestMask:
     )
     def test_masked(self, fields, left):
         """Of an answer there is left what the mask names, with dots, slashes or brackets."""
-        assert selected(self.ANSWER, field_mask_of(fields)) == left
+        assert selection_of(self.ANSWER, field_mask_of(fields)) == left
 
     @pytest.mark.parametrize("fields", ["a(b", "a)", "a b", "ä", "x" * 1001, "a(b))", "a;b"])
     def test_wrong(self, fields):
