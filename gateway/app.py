@@ -101,7 +101,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         stack.push_async_callback(scheduler.drain, _longest_deadline_s(parts))
         # cancelled before the drain: comparisons do not delay the end
         _run_in_background(stack, parts.pipeline.drift_monitor.run())
-        await stack.enter_async_context(parts.stores.jobs.running(parts.buffer))
+        await stack.enter_async_context(parts.stores.job_feed.running(parts.buffer))
         if parts.grpc is not None:
             await stack.enter_async_context(parts.grpc.serving(grace_s(parts)))
         yield

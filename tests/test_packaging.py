@@ -37,6 +37,7 @@ FILES: Mapping[str, str] = dict(
 
 PACKAGE_DATA = {
     "Lua scripts": "gateway/store/redis/lua/**/*.lua",
+    "the schema of the jobs' file": "gateway/store/sqlite/schema.sql",
     "pages": "gateway/**/*.html",
     "the example of a configuration": "gateway/**/example.yaml",
     "names of things": "gateway/vocabulary/**/*.yaml",

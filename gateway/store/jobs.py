@@ -15,8 +15,13 @@ from gateway.core.model import BufferEntry, Outcome, Size
 from gateway.store.buffer import Buffer
 
 PER_HOST = 8
-"""Deliveries of one host that are under way at a time, so that a slow receiver delays no other. The
-same number is in gateway/store/redis/lua/jobs/settle.lua."""
+"""Deliveries of one host that are under way at a time, so that a slow receiver delays no other."""
+JOB_EVENT = "job."
+"""Before the state in which a job ended: the kind of the delivery about it."""
+PHOTO_EVENT = "photo.settled"
+"""The kind of a delivery about a photo."""
+END_SUFFIX = "end"
+"""In the id of the delivery about a job's end, where others have the photo's index."""
 KEY_LASTS_S = 24 * 3600.0
 """How long an idempotency key gives the same job."""
 
@@ -122,6 +127,10 @@ class JobStore(Protocol):
         """Withdraws what is not settled; keeps what is. A job that has ended stays as it is. Raises
         NotFound."""
         ...
+
+
+class JobFeed(Protocol):
+    """Connects the jobs with the buffer. Every method may raise BufferAway."""
 
     async def settle(self, job_id: str, index: int, outcome: Outcome, size: Size | None) -> None:
         """Writes down what became of a photo, once: a second time does nothing. The last one ends

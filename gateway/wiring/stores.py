@@ -1,4 +1,4 @@
-"""Where photos, jobs and replies are kept: in memory and SQLite, or in a Redis that replicas
+"""Opens the stores of photos, jobs and replies: in memory and SQLite, or in a Redis that replicas
 share."""
 
 from __future__ import annotations
@@ -12,63 +12,69 @@ from gateway.config.settings import Settings
 from gateway.core.clock import Steady
 from gateway.store.buffer import Buffer, Capacity
 from gateway.store.inspection import Inspection
-from gateway.store.jobs import DeliveryStore, JobStore
+from gateway.store.jobs import DeliveryStore, JobFeed, JobStore
 from gateway.store.ledger import Ledger
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.memory.replies import MemoryReplies
 from gateway.store.replies import Replies
-from gateway.store.sqlite.jobs import SqliteStore
+from gateway.store.sqlite.jobs import SqliteJobStore
 from gateway.store.tiered_replies import TieredReplies
 
 WINDOW = 500
-"""Photos of jobs that are in the memory's buffer at a time."""
+"""Photos of jobs that are in the buffer in memory at a time."""
+MAX_PATIENT_PIXELS = 10**18
+"""Pixels of patient photos are not limited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What is kept, and how to close it."""
+    """The stores of a gateway, each by its contract, and how to close them."""
 
     buffer: Buffer
     inspection: Inspection
     ledger: Ledger
     jobs: JobStore
+    job_feed: JobFeed
     deliveries: DeliveryStore
     replies: Replies
     close: Callable[[], Awaitable[None]]
 
 
 def open_stores(config: Settings, file: Path, clock: Steady) -> Stores:
-    """Unstarted, and not yet connected. Raises ConfigError naming file and key."""
-    room = Capacity(config.buffer.max_photos, config.buffer.max_bytes, config.buffer.max_pixels)
-    jobs_room = Capacity(config.jobs.max_photos, config.jobs.max_bytes, 10**18)
+    """The stores, not started and not yet connected. Raises ConfigError naming file and key."""
     if config.redis is not None:
-        return _shared(config, file, clock, room, jobs_room)
-    store = SqliteStore(
+        return _redis_stores(config, file, clock)
+    return _local_stores(config, file, clock)
+
+
+def _local_stores(config: Settings, file: Path, clock: Steady) -> Stores:
+    job_store = SqliteJobStore(
         file.resolve().parent / config.jobs.file,
         clock=clock,
         keep_s=config.jobs.keep_ms / 1000,
-        room=jobs_room,
+        room=_job_room(config),
         window=WINDOW,
     )
-    window = Capacity(WINDOW, max(config.buffer.max_bytes, config.limits.max_photo_bytes), 10**18)
-    buffer = MemoryBuffer(room, window, keep=store.settle)
-    return Stores(buffer, buffer, buffer.ledger, store, store, _replies(config, clock), store.close)
-
-
-def _replies(config: Settings, clock: Steady) -> MemoryReplies:
-    limits = config.limits
-    return MemoryReplies(
-        clock=clock, keep_s=limits.keep_replies_ms / 1000, max_bytes=limits.max_replies_bytes
+    max_bytes = max(config.buffer.max_bytes, config.limits.max_photo_bytes)
+    window = Capacity(WINDOW, max_bytes, MAX_PATIENT_PIXELS)
+    buffer = MemoryBuffer(_client_room(config), window, keep=job_store.settle)
+    return Stores(
+        buffer=buffer,
+        inspection=buffer,
+        ledger=buffer.ledger,
+        jobs=job_store,
+        job_feed=job_store,
+        deliveries=job_store.deliveries,
+        replies=_memory_replies(config, clock),
+        close=job_store.close,
     )
 
 
-def _shared(
-    config: Settings, file: Path, clock: Steady, room: Capacity, jobs_room: Capacity
-) -> Stores:
+def _redis_stores(config: Settings, file: Path, clock: Steady) -> Stores:
     try:
         from gateway.store.redis.buffer import RedisBuffer
         from gateway.store.redis.connection import Commands, connect
-        from gateway.store.redis.jobs import RedisStore
+        from gateway.store.redis.jobs import RedisJobStore
         from gateway.store.redis.replies import RedisReplies
     except ImportError:
         raise ConfigError(
@@ -79,9 +85,40 @@ def _shared(
     except ValueError as error:
         raise ConfigError(f"{file}: redis: {error}") from None
     buffer = RedisBuffer(
-        commands, room, jobs_room, clock=clock, agree=clock.agree, rule=config.billed_unknown
+        commands,
+        _client_room(config),
+        _job_room(config),
+        clock=clock,
+        agree=clock.agree,
+        rule=config.billed_unknown,
     )
-    store = RedisStore(commands, buffer, clock=clock, keep_s=config.jobs.keep_ms / 1000)
+    job_store = RedisJobStore(commands, buffer, clock=clock, keep_s=config.jobs.keep_ms / 1000)
     shared = RedisReplies(commands, keep_s=config.limits.keep_replies_ms / 1000)
-    replies = TieredReplies(_replies(config, clock), shared, clock=clock)
-    return Stores(buffer, buffer, buffer.ledger, store, store, replies, commands.close)
+    return Stores(
+        buffer=buffer,
+        inspection=buffer,
+        ledger=buffer.ledger,
+        jobs=job_store,
+        job_feed=job_store,
+        deliveries=job_store.deliveries,
+        replies=TieredReplies(_memory_replies(config, clock), shared, clock=clock),
+        close=commands.close,
+    )
+
+
+def _client_room(config: Settings) -> Capacity:
+    """The room for photos whose clients wait."""
+    limits = config.buffer
+    return Capacity(limits.max_photos, limits.max_bytes, limits.max_pixels)
+
+
+def _job_room(config: Settings) -> Capacity:
+    """The room for photos of jobs."""
+    return Capacity(config.jobs.max_photos, config.jobs.max_bytes, MAX_PATIENT_PIXELS)
+
+
+def _memory_replies(config: Settings, clock: Steady) -> MemoryReplies:
+    limits = config.limits
+    return MemoryReplies(
+        clock=clock, keep_s=limits.keep_replies_ms / 1000, max_bytes=limits.max_replies_bytes
+    )

@@ -171,5 +171,6 @@ def _check(room: Capacity, held: Occupancy) -> None:
         most = getattr(room, what)
         if getattr(held, what) > most:
             raise Busy(
-                f"The buffer is full ({what}: at most {most}). Nothing was taken; come back in a second."
+                f"The buffer is full ({what}: at most {most}). Nothing was taken; "
+                "come back in a second."
             )

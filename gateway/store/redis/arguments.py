@@ -1,86 +1,171 @@
-"""Entries, settlements and charges as the scripts in gateway/store/redis/lua/buffer read them."""
+"""Entries, settlements and charges as rows of arguments. The scripts read them by the same
+fields."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, replace
+from typing import Any, NamedTuple
 
 from gateway.core.model import BufferEntry, BufferLane, Lane, Photo
-from gateway.ledger.accounts import Account
+from gateway.ledger.accounts import Account, Charges
 from gateway.store import codec
 from gateway.store.buffer import Settlement
 from gateway.store.codec import lane_key
+from gateway.store.redis.layouts import PRIORITIES
 from thresholds.shape import ALONE
 
 
-def _alone(lane: BufferLane) -> str:
-    """The lane of a photo that killed its holders."""
-    return lane_key(lane._replace(shape=ALONE) if isinstance(lane, Lane) else lane)
+class PhotoRow(NamedTuple):
+    """A photo that is put. `cells` are those of the lane's shape; `job` is '' for a client's
+    photo."""
+
+    id: str
+    lane: str
+    alone_lane: str
+    cells: int
+    priority: str
+    tenant: str
+    put_at: str
+    due_at: str
+    byte_count: int
+    pixels: int
+    job: str
+    job_index: int
+    meta: bytes
 
 
-def described(entry: BufferEntry) -> tuple[Any, ...]:
-    """As put.lua reads it."""
+class CallRow(NamedTuple):
+    """A photo on a canvas that is about to be asked about."""
+
+    id: str
+    turn: int
+    tenant: str
+
+
+class SettlementRow(NamedTuple):
+    """A photo that leaves with an outcome. `failed` and `answered` are 0 or 1; `billed` is in
+    images."""
+
+    id: str
+    turn: int
+    outcome: bytes
+    failed: int
+    billed: float
+    answered: int
+    alone_usd: float
+
+
+class RequeueRow(NamedTuple):
+    """A photo that waits again, in a new lane."""
+
+    id: str
+    turn: int
+    lane: str
+    cells: int
+    put_at: str
+    due_at: str
+    byte_count: int
+    pixels: int
+    meta: bytes
+    alone_lane: str
+
+
+class ChargeRow(NamedTuple):
+    """What is added to a tenant's account. The fields are those of Account."""
+
+    tenant: str
+    photos: int
+    answered: int
+    billed: float
+    unknown: float
+    paid_usd: float
+    alone_usd: float
+
+
+ROWS: Mapping[str, Any] = {
+    "PHOTO_ROW": PhotoRow,
+    "CALL_ROW": CallRow,
+    "SETTLEMENT_ROW": SettlementRow,
+    "REQUEUE_ROW": RequeueRow,
+    "CHARGE_ROW": ChargeRow,
+}
+"""By their names in Lua."""
+
+
+def photo_row(entry: BufferEntry) -> PhotoRow:
     lane, photo = entry.lane, entry.photo
-    return (
-        photo.id,
-        lane_key(lane),
-        _alone(lane),
-        lane.shape.cells,
-        int(entry.patient),
-        entry.tenant,
-        repr(entry.put_at),
-        repr(entry.due_at),
-        len(photo.payload),
-        photo.pixels,
-        entry.job,
-        entry.index,
-        codec.pack_entry(entry),
+    return PhotoRow(
+        id=photo.id,
+        lane=lane_key(lane),
+        alone_lane=_alone_lane(lane),
+        cells=lane.shape.cells,
+        priority=PRIORITIES[entry.patient],
+        tenant=entry.tenant,
+        put_at=repr(entry.put_at),
+        due_at=repr(entry.due_at),
+        byte_count=len(photo.payload),
+        pixels=photo.pixels,
+        job=entry.job,
+        job_index=entry.index,
+        meta=codec.pack_entry(entry),
     )
 
 
-def settled(each: Settlement) -> tuple[Any, ...]:
-    entry, outcome = each.entry, each.outcome
+def call_row(entry: BufferEntry) -> CallRow:
+    return CallRow(entry.photo.id, entry.turn, entry.tenant)
+
+
+def settlement_row(settlement: Settlement) -> SettlementRow:
+    entry, outcome = settlement.entry, settlement.outcome
     photo = entry.photo if isinstance(entry.photo, Photo) else None
-    kept = outcome if outcome.photo else replace(outcome, photo=photo)
-    return (
-        entry.photo.id,
-        entry.turn,
-        codec.pack_outcome(kept),
-        int(outcome.error is not None),
-        outcome.share,
-        each.account.answered,
-        each.account.alone_usd,
+    stored = outcome if outcome.photo else replace(outcome, photo=photo)
+    account = settlement.account
+    return SettlementRow(
+        id=entry.photo.id,
+        turn=entry.turn,
+        outcome=codec.pack_outcome(stored),
+        failed=int(outcome.error is not None),
+        billed=outcome.share,
+        answered=account.answered,
+        alone_usd=account.alone_usd,
     )
 
 
-def again(entry: BufferEntry) -> tuple[Any, ...]:
-    photo, lane = entry.photo, entry.lane
-    return (
-        photo.id,
-        entry.turn,
-        lane_key(lane),
-        lane.shape.cells,
-        repr(entry.put_at),
-        repr(entry.due_at),
-        len(photo.payload),
-        photo.pixels,
-        codec.pack_entry(entry),
-        _alone(lane),
+def requeue_row(entry: BufferEntry) -> RequeueRow:
+    lane, photo = entry.lane, entry.photo
+    return RequeueRow(
+        id=photo.id,
+        turn=entry.turn,
+        lane=lane_key(lane),
+        cells=lane.shape.cells,
+        put_at=repr(entry.put_at),
+        due_at=repr(entry.due_at),
+        byte_count=len(photo.payload),
+        pixels=photo.pixels,
+        meta=codec.pack_entry(entry),
+        alone_lane=_alone_lane(lane),
     )
 
 
-def charged(tenant: str, account: Account) -> tuple[Any, ...]:
-    return (
-        tenant,
-        account.billed,
-        account.unknown,
-        account.paid_usd,
-        account.photos,
-        account.answered,
-        account.alone_usd,
-    )
+def charge_rows(charges: Charges) -> list[ChargeRow]:
+    return [_charge_row(tenant, account) for tenant, account in charges.items()]
 
 
-def listed(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-    return [len(rows), *(value for row in rows for value in row)]
+def _charge_row(tenant: str, account: Account) -> ChargeRow:
+    return ChargeRow(tenant, *astuple(account))
+
+
+def flat(rows: Iterable[Sequence[Any]]) -> list[Any]:
+    """The rows' values, one row after the other."""
+    return [value for row in rows for value in row]
+
+
+def flat_list(rows: Sequence[Sequence[Any]]) -> list[Any]:
+    """The number of rows, then their values."""
+    return [len(rows), *flat(rows)]
+
+
+def _alone_lane(lane: BufferLane) -> str:
+    """The lane in which a photo is asked about alone."""
+    return lane_key(lane._replace(shape=ALONE) if isinstance(lane, Lane) else lane)

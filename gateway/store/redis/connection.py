@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Coroutine, Sequence
-from importlib.resources.abc import Traversable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from gateway.core.errors import BufferAway
+from gateway.store.redis.scripts import Script
 
 T = TypeVar("T")
 
@@ -45,8 +44,8 @@ def check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in KINDS or not (parts.netloc or parts.path):
         raise ValueError(
-            "write redis://host:6379/0, rediss://…, redis+sentinel://host:26379,host:26379/service/0 or "
-            "redis+cluster://host:6379,host:6379"
+            "write redis://host:6379/0, rediss://…, "
+            "redis+sentinel://host:26379,host:26379/service/0 or redis+cluster://host:6379,host:6379"
         )
     if "sentinel" in parts.scheme and not parts.path.strip("/"):
         raise ValueError("name the service after the hosts: redis+sentinel://host:26379/service/0")
@@ -99,7 +98,7 @@ class Commands:
     """
 
     def __init__(self, client: Redis | RedisCluster) -> None:
-        self.client = client
+        self.client: Any = client  # its commands are typed as sync or async, which no await takes
         self._under_way: set[asyncio.Task[Any]] = set()
         self._connections = asyncio.Semaphore(CONNECTIONS)
 
@@ -151,18 +150,3 @@ class Commands:
         pool = getattr(self.client, "connection_pool", None)
         for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):
             await sentinel.aclose()
-
-
-class Script:
-    """A Lua script, and the name that Redis knows it by."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-    @classmethod
-    def of(cls, *files: Traversable, at_maxmemory: bool) -> Script:
-        """One script of these files, in their order; whether it may run where Redis has no memory
-        left."""
-        flags = " flags=allow-oom" if at_maxmemory else ""
-        return cls("\n".join([f"#!lua{flags}", *(file.read_text() for file in files)]))

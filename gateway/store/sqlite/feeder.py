@@ -1,59 +1,49 @@
-"""From the file into the buffer: some photos at a time, tenants in turns, and out again what was
-withdrawn.
-
-Which photos are in the buffer is known to a temporary table, that ends with the connection as the
-memory buffer does with the process: after a restart, what was not settled is fed again.
-"""
+"""Feeds photos from the database into the buffer, a few at a time and tenants in turns, and removes
+withdrawn photos from there."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from sqlite3 import Connection, Row
-from typing import Protocol, TypeVar
 
 from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway, Busy
 from gateway.core.model import BufferEntry
 from gateway.store.buffer import Buffer, Commit
 from gateway.store.codec import unpack_entry
-
-T = TypeVar("T")
+from gateway.store.sqlite.database import Database
 
 log = logging.getLogger("imgrid")
 
 BATCH = 16
 PAUSE_S = 0.25
-"""Until a buffer that was full is tried again, unless a photo is settled before."""
+"""Until a full buffer is tried again, unless a photo is settled before."""
 
 _JOBS = "SELECT id FROM jobs WHERE tenant = ? AND state = 'running' ORDER BY id"
 _NEXT = """
 SELECT number, entry, data FROM photos
 WHERE job = ? AND entry IS NOT NULL AND number NOT IN (SELECT photo FROM fed) ORDER BY place LIMIT 1
 """
+_TENANTS = "SELECT DISTINCT tenant FROM jobs WHERE state = 'running'"
+_FED_BY_TENANT = "SELECT tenant, count(*) FROM fed GROUP BY tenant"
+_INSERT_FED = "INSERT INTO fed (photo, tenant, id) VALUES (?, ?, ?)"
 _WITHDRAWN = "SELECT photo, id FROM fed WHERE withdrawn"
-
-
-class Do(Protocol):
-    """Runs work in a transaction of its own."""
-
-    def __call__(self, work: Callable[[Connection], T], /) -> Awaitable[T]: ...
 
 
 @dataclass
 class Feeder:
-    """Keeps at most `window` photos in the buffer. Holds how often tenants were served, and whether
-    there is news."""
+    """Keeps at most `window` photos in the buffer. Holds each tenant's last turn, and whether there
+    may be photos to feed or to withdraw."""
 
-    do: Do
+    database: Database
     clock: Clock
     window: int
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-    _served: dict[str, int] = field(default_factory=dict)
+    _last_turns: dict[str, int] = field(default_factory=dict)
 
     async def run(self, buffer: Buffer) -> None:
         """Feeds until cancelled."""
@@ -81,57 +71,55 @@ class Feeder:
                 await self.woken.wait()
 
     async def _feed(self, buffer: Buffer, count: int) -> bool:
-        """Whether there was anything to feed, and room in the window."""
-        numbers, entries = await self.do(lambda db: self._choose(db, count))
+        """Whether there was a photo to feed, and room in the window."""
+        numbers, entries = await self.database.run(lambda db: self._choose(db, count))
         if not entries:
             return False
         try:
             await buffer.put(entries)
         except BaseException:
-            await self.do(lambda db: _take_back(db, numbers))
+            await self.database.run(lambda db: _unmark(db, numbers))
             raise
         return True
 
     async def _withdraw(self, buffer: Buffer) -> None:
-        """What was withdrawn here leaves the buffer too."""
-        gone = await self.do(lambda db: db.execute(_WITHDRAWN).fetchall())
-        if gone:
-            await buffer.commit(Commit(gone=[photo_id for _, photo_id in gone]))
-            await self.do(lambda db: _take_back(db, [number for number, _ in gone]))
+        """Removes withdrawn photos from the buffer."""
+        rows = await self.database.run(lambda db: db.execute(_WITHDRAWN).fetchall())
+        if rows:
+            await buffer.commit(Commit(gone=[photo_id for _, photo_id in rows]))
+            await self.database.run(lambda db: _unmark(db, [number for number, _ in rows]))
 
     def _choose(self, db: Connection, count: int) -> tuple[list[int], list[BufferEntry]]:
-        """The next photos, and notes that they are fed: each of the tenant that has fewest in the
-        buffer; among equals, of the one whose turn is longest ago; and of its oldest job."""
-        held = dict(db.execute("SELECT tenant, count(*) FROM fed GROUP BY tenant").fetchall())
-        tenants = [
-            tenant
-            for (tenant,) in db.execute("SELECT DISTINCT tenant FROM jobs WHERE state = 'running'")
-        ]
-        self._served = {tenant: self._served.get(tenant, 0) for tenant in tenants}
-        heap = [(held.get(tenant, 0), self._served[tenant], tenant) for tenant in tenants]
+        """Numbers and entries of the next photos, which are marked as fed.
+
+        Each photo is one of the tenant that has the fewest in the buffer; among equals, of the one
+        whose turn is longest ago; and of that tenant's oldest job.
+        """
+        fed_counts = dict(db.execute(_FED_BY_TENANT).fetchall())
+        room = min(count, self.window - sum(fed_counts.values()))
+        tenants = [tenant for (tenant,) in db.execute(_TENANTS)]
+        self._last_turns = {tenant: self._last_turns.get(tenant, 0) for tenant in tenants}
+        heap = [(fed_counts.get(tenant, 0), self._last_turns[tenant], tenant) for tenant in tenants]
         heapq.heapify(heap)
         numbers: list[int] = []
         entries: list[BufferEntry] = []
-        while heap and len(entries) < min(count, self.window - sum(held.values())):
-            has, _, tenant = heapq.heappop(heap)
-            row = _next(db, tenant)
+        while heap and len(entries) < room:
+            fed_count, _, tenant = heapq.heappop(heap)
+            row = _next_photo(db, tenant)
             if row is None:
                 continue
             number, packed, data = row
-            entry = self._now(unpack_entry(packed, data))
-            db.execute(
-                "INSERT INTO fed (photo, tenant, id) VALUES (?, ?, ?)",
-                (number, tenant, entry.photo.id),
-            )
+            entry = self._restarted(unpack_entry(packed, data))
+            db.execute(_INSERT_FED, (number, tenant, entry.photo.id))
             numbers.append(number)
             entries.append(entry)
-            turn = self._served[tenant] = max(self._served.values()) + 1
-            heapq.heappush(heap, (has + 1, turn, tenant))
+            turn = self._last_turns[tenant] = max(self._last_turns.values()) + 1
+            heapq.heappush(heap, (fed_count + 1, turn, tenant))
         return numbers, entries
 
-    def _now(self, entry: BufferEntry) -> BufferEntry:
-        """The entry as if it came just now: however long it lay in the file, it may wait for
-        company."""
+    def _restarted(self, entry: BufferEntry) -> BufferEntry:
+        """The entry with its times counted from now: however long it lay in the file, it may wait
+        for company."""
         late_s = self.clock() - entry.put_at
         return replace(
             entry,
@@ -141,7 +129,7 @@ class Feeder:
         )
 
 
-def _next(db: Connection, tenant: str) -> Row | None:
+def _next_photo(db: Connection, tenant: str) -> Row | None:
     """The tenant's next photo that is not in the buffer."""
     for (job_id,) in db.execute(_JOBS, (tenant,)):
         row: Row | None = db.execute(_NEXT, (job_id,)).fetchone()
@@ -150,5 +138,6 @@ def _next(db: Connection, tenant: str) -> Row | None:
     return None
 
 
-def _take_back(db: Connection, numbers: list[int]) -> None:
+def _unmark(db: Connection, numbers: list[int]) -> None:
+    """Notes that these photos are not in the buffer."""
     db.executemany("DELETE FROM fed WHERE photo = ?", [(number,) for number in numbers])

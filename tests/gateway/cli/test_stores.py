@@ -80,18 +80,18 @@ def test_buffer(imgrid, tmp_path, redis_server):
 
     async def fill():
         stores = opened(tmp_path, redis=redis_server.url)
-        client = stores.buffer._commands.client
+        client = stores.buffer.replica.commands.client
         await client.flushall()
         await stores.buffer.put([entry("given-up", job="job-1")])
         for _ in range(MOST_CLAIMS):
             (lane,) = await stores.buffer.waiting()
             await stores.buffer.claim(lane, 1e12)
-            stores.buffer._bytes.clear()
-            await client.zadd("{imgrid}:alive", {stores.buffer.replica: time.time() - 1})
+            stores.buffer._claims.clear()
+            await client.zadd("{imgrid}:alive", {stores.buffer.replica.name: time.time() - 1})
             other = opened(tmp_path, redis=redis_server.url)
-            await other.buffer._once()
+            await other.buffer.heartbeat.beat()
             await other.close()
-        await stores.buffer._once()
+        await stores.buffer.heartbeat.beat()
         await stores.buffer.put([entry("waits"), entry("too", job="job-2")])
         await stores.close()
 
@@ -137,7 +137,7 @@ def test_webhooks(imgrid, tmp_path, redis_server, kind):
     async def fill():
         stores = opened(tmp_path, **config)
         if kind == "redis":
-            await stores.buffer._commands.client.flushall()
+            await stores.buffer.replica.commands.client.flushall()
         photos = [entry(f"job_1-{index}", job="job_1", index=index) for index in range(2)]
         job = Job(
             "job_1",
@@ -148,7 +148,7 @@ def test_webhooks(imgrid, tmp_path, redis_server, kind):
             time.time(),
             WebhookTarget("https://shop.example/hook", True),
         )
-        async with stores.jobs.running(stores.buffer):
+        async with stores.job_feed.running(stores.buffer):
             await stores.jobs.submit(job, photos)
             while (await stores.buffer.held()).photos < 2:
                 await asyncio.sleep(0.02)

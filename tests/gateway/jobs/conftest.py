@@ -32,8 +32,8 @@ from gateway.store.jobs import Job, JobStore, WebhookTarget
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, connect
-from gateway.store.redis.jobs import RedisStore
-from gateway.store.sqlite.jobs import SqliteStore
+from gateway.store.redis.jobs import RedisJobStore
+from gateway.store.sqlite.jobs import SqliteJobStore
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.redis_server import RedisServer
@@ -67,7 +67,7 @@ class Setting:
 
 @asynccontextmanager
 async def sqlite(folder: Path, setting: Setting) -> AsyncIterator[Opened]:
-    store = SqliteStore(
+    store = SqliteJobStore(
         folder / "jobs.db", clock=setting.clock, keep_s=setting.keep_s, room=setting.room
     )
     try:
@@ -84,7 +84,7 @@ async def redis(folder: Path, setting: Setting, server: RedisServer) -> AsyncIte
             await commands.client.flushall()
             known.touch()
         buffer = RedisBuffer(commands, Capacity(), setting.room, clock=setting.clock)
-        store = RedisStore(commands, buffer, clock=setting.clock, keep_s=setting.keep_s)
+        store = RedisJobStore(commands, buffer, clock=setting.clock, keep_s=setting.keep_s)
         yield Opened(store, buffer, setting.clock)
     finally:
         await commands.close()
@@ -235,7 +235,7 @@ class World:
         self.entered: list[Entry] = []
         self.told = EventRecorder()
         self.stopping = False
-        self.store = SqliteStore(folder / "jobs.db", clock=steady(), keep_s=60, room=room)
+        self.store = SqliteJobStore(folder / "jobs.db", clock=steady(), keep_s=60, room=room)
         self.buffer = MemoryBuffer(Capacity(), keep=self.store.settle)
         self.jobs = Jobs(
             self.store,

@@ -13,8 +13,8 @@ from gateway.store.buffer import Capacity
 from gateway.store.jobs import WebhookTarget
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, connect
-from gateway.store.redis.jobs import RedisStore
-from gateway.store.sqlite.jobs import SqliteStore
+from gateway.store.redis.jobs import RedisJobStore
+from gateway.store.sqlite.jobs import SqliteJobStore
 
 HOSTS = ("one.example", "two.example", "three.example")
 STEPS = st.lists(
@@ -60,8 +60,8 @@ async def play(server, folder, make, steps):
         await commands.client.flushall()
         buffer = RedisBuffer(commands, Capacity(), clock=lambda: now)
         stores = [
-            RedisStore(commands, buffer, clock=lambda: now, keep_s=60),
-            SqliteStore(folder / "jobs.db", clock=lambda: now, keep_s=60, room=Capacity()),
+            RedisJobStore(commands, buffer, clock=lambda: now, keep_s=60),
+            SqliteJobStore(folder / "jobs.db", clock=lambda: now, keep_s=60, room=Capacity()),
         ]
         stack.push_async_callback(stores[1].close)
         seen = []
@@ -76,19 +76,25 @@ async def play(server, folder, make, steps):
                         await store.submit(job, [], {0: BadFormat("no")})
                     now += 0.25
             elif what == "claim":
-                mine, theirs = [await store.claim(now, second, first) for store in stores]
+                mine, theirs = [
+                    await store.deliveries.claim(now, second, first) for store in stores
+                ]
                 assert [each.id for each in mine] == [each.id for each in theirs]
                 seen += [each.id for each in mine]
             elif what == "made":
                 for store in stores:
-                    await store.made(named)
+                    await store.deliveries.made(named)
             elif what == "replay":
-                mine, theirs = [await store.replay([named] if second else []) for store in stores]
+                mine, theirs = [
+                    await store.deliveries.replay([named] if second else []) for store in stores
+                ]
                 assert mine == theirs
-            elif named not in {each.id for each in await stores[0].dead()}:
+            elif named not in {each.id for each in await stores[0].deliveries.dead()}:
                 for store in stores:
-                    await store.failed(named, "why", now + second if what == "failed" else None)
-            mine, theirs = [await store.dead() for store in stores]
+                    await store.deliveries.failed(
+                        named, "why", now + second if what == "failed" else None
+                    )
+            mine, theirs = [await store.deliveries.dead() for store in stores]
             assert [(each.id, each.attempts) for each in mine] == [
                 (each.id, each.attempts) for each in theirs
             ]

@@ -47,10 +47,10 @@ async def play(opening, make, steps, *, at_once):
             for one in moves:
                 await one
         due = []
-        while more := await opened.store.claim(opened.clock.now, 60, 99):
+        while more := await opened.store.deliveries.claim(opened.clock.now, 60, 99):
             due += more
             for each in more:
-                await opened.store.made(each.id)
+                await opened.store.deliveries.made(each.id)
         for job in (await opened.store.page("shop")).jobs:
             check(
                 job,

@@ -28,10 +28,10 @@ class TestCreated:
         job = make.job(2, hook=HOOK)
         await store.submit(job, make.entries(job))
         await store.settle(job.id, 0, make.outcome(), None)
-        assert await store.claim(clock.now, 60, 9) == []
+        assert await store.deliveries.claim(clock.now, 60, 9) == []
         await store.settle(job.id, 1, make.outcome(), None)
         await store.settle(job.id, 1, make.outcome(), None)
-        (due,) = await store.claim(clock.now, 60, 9)
+        (due,) = await store.deliveries.claim(clock.now, 60, 9)
         assert (due.kind, due.tenant, due.job, due.url) == ("job.done", "shop", job.id, HOOK.url)
         assert (due.attempts, due.created_at, due.last_error, due.number) == (0, clock.now, "", 0)
 
@@ -41,14 +41,16 @@ class TestCreated:
         await store.submit(job, make.entries(job))
         await store.abort("shop", job.id)
         await store.abort("shop", job.id)
-        assert [due.kind for due in await store.claim(clock.now, 60, 9)] == ["job.aborted"]
+        assert [due.kind for due in await store.deliveries.claim(clock.now, 60, 9)] == [
+            "job.aborted"
+        ]
 
     async def test_each_photo(self, store, make, clock):
         """A hook for each photo is told each as well, by its index and its result's number."""
         job = make.job(2, hook=EACH)
         await store.submit(job, [make.entry(job, 0)], {1: BadFormat("no picture")})
         await store.settle(job.id, 0, make.outcome(), None)
-        due = await store.claim(clock.now, 60, 9)
+        due = await store.deliveries.claim(clock.now, 60, 9)
         assert sorted((each.kind, each.index, each.number) for each in due) == [
             ("job.done", 0, 0),
             ("photo.settled", 0, 2),
@@ -59,7 +61,7 @@ class TestCreated:
     async def test_no_hook(self, store, ended, clock):
         """A job without a hook is told nobody."""
         await ended(hook=None)
-        assert await store.claim(clock.now, 60, 9) == []
+        assert await store.deliveries.claim(clock.now, 60, 9) == []
 
 
 class TestClaim:
@@ -67,9 +69,9 @@ class TestClaim:
         """Who claims a delivery has it to itself until the lease ends; then it is due again, under
         the same id."""
         await ended()
-        (first,) = await store.claim(clock.now, 60, 9)
-        assert await store.claim(clock.now + 59, 60, 9) == []
-        (again,) = await store.claim(clock.now + 61, 60, 9)
+        (first,) = await store.deliveries.claim(clock.now, 60, 9)
+        assert await store.deliveries.claim(clock.now + 59, 60, 9) == []
+        (again,) = await store.deliveries.claim(clock.now + 61, 60, 9)
         assert (again.id, again.attempts) == (first.id, 0)
 
     async def test_earliest_first(self, store, ended, clock):
@@ -78,13 +80,13 @@ class TestClaim:
         for _ in range(3):
             jobs.append(await ended())
             clock.now += 1
-        claimed = [(await store.claim(clock.now, 60, 1))[0].job for _ in jobs]
+        claimed = [(await store.deliveries.claim(clock.now, 60, 1))[0].job for _ in jobs]
         assert claimed == [job.id for job in jobs]
 
     async def test_not_yet(self, store, ended, clock):
         """What is not due is not claimed."""
         await ended()
-        assert await store.claim(clock.now - 1, 60, 9) == []
+        assert await store.deliveries.claim(clock.now - 1, 60, 9) == []
 
     async def test_hosts(self, store, ended, clock):
         """Of one host only a few are under way at a time, and do not hold up another's that came
@@ -93,13 +95,13 @@ class TestClaim:
             await ended(WebhookTarget("https://slow.example/hook"))
         clock.now += 1
         other = await ended(WebhookTarget("https://quick.example/hook"))
-        first = await store.claim(clock.now, 60, 100)
+        first = await store.deliveries.claim(clock.now, 60, 100)
         assert other.id in {due.job for due in first}
         assert 1 < len(first) < 20
-        assert await store.claim(clock.now, 60, 100) == []
+        assert await store.deliveries.claim(clock.now, 60, 100) == []
         slow = next(due for due in first if due.job != other.id)
-        await store.made(slow.id)
-        assert len(await store.claim(clock.now, 60, 100)) == 1
+        await store.deliveries.made(slow.id)
+        assert len(await store.deliveries.claim(clock.now, 60, 100)) == 1
 
     async def test_one_host_is_full(self, store, ended, clock):
         """A host that has no place left holds up nobody, however few are asked for, and has some
@@ -107,10 +109,10 @@ class TestClaim:
         for _ in range(20):
             await ended(WebhookTarget("https://slow.example/hook"))
         clock.now += 1
-        first = await store.claim(clock.now, 60, 100)
+        first = await store.deliveries.claim(clock.now, 60, 100)
         other = await ended(WebhookTarget("https://quick.example/hook"))
-        assert [due.job for due in await store.claim(clock.now, 60, 1)] == [other.id]
-        again = await store.claim(clock.now + 60, 60, 100)
+        assert [due.job for due in await store.deliveries.claim(clock.now, 60, 1)] == [other.id]
+        again = await store.deliveries.claim(clock.now + 60, 60, 100)
         assert len(again) == len(first) + 1
 
     async def test_in_turns(self, store, ended, clock):
@@ -120,7 +122,7 @@ class TestClaim:
             jobs.append(await ended(WebhookTarget(f"https://{host}.example/hook")))
             clock.now += 1
         for pair in (jobs[:2], jobs[2:]):
-            assert [due.job for due in await store.claim(clock.now, 60, 2)] == [
+            assert [due.job for due in await store.deliveries.claim(clock.now, 60, 2)] == [
                 job.id for job in pair
             ]
 
@@ -129,19 +131,19 @@ class TestOutcome:
     async def test_made(self, store, ended, clock):
         """What the receiver took is never due again."""
         await ended()
-        (due,) = await store.claim(clock.now, 60, 9)
-        await store.made(due.id)
-        assert await store.claim(clock.now + 9e9, 60, 9) == []
-        assert await store.dead() == []
+        (due,) = await store.deliveries.claim(clock.now, 60, 9)
+        await store.deliveries.made(due.id)
+        assert await store.deliveries.claim(clock.now + 9e9, 60, 9) == []
+        assert await store.deliveries.dead() == []
 
     async def test_failed(self, store, ended, clock):
         """What failed is due again when it is said to be, with what was tried, and why it
         failed."""
         await ended()
-        (due,) = await store.claim(clock.now, 60, 9)
-        await store.failed(due.id, "status 500", clock.now + 30)
-        assert await store.claim(clock.now + 29, 60, 9) == []
-        (again,) = await store.claim(clock.now + 30, 60, 9)
+        (due,) = await store.deliveries.claim(clock.now, 60, 9)
+        await store.deliveries.failed(due.id, "status 500", clock.now + 30)
+        assert await store.deliveries.claim(clock.now + 29, 60, 9) == []
+        (again,) = await store.deliveries.claim(clock.now + 30, 60, 9)
         assert (again.id, again.attempts, again.last_error) == (due.id, 1, "status 500")
 
     async def test_dead(self, store, ended, clock):
@@ -150,21 +152,21 @@ class TestOutcome:
         for _ in range(3):
             jobs.append(await ended())
             clock.now += 1
-        for due in await store.claim(clock.now, 60, 9):
-            await store.failed(due.id, "gone", None)
-        assert await store.claim(clock.now + 9e9, 60, 9) == []
-        listed = await store.dead()
+        for due in await store.deliveries.claim(clock.now, 60, 9):
+            await store.deliveries.failed(due.id, "gone", None)
+        assert await store.deliveries.claim(clock.now + 9e9, 60, 9) == []
+        listed = await store.deliveries.dead()
         assert [(each.job, each.attempts, each.last_error) for each in listed] == [
             (job.id, 1, "gone") for job in reversed(jobs)
         ]
-        assert len(await store.dead(limit=2)) == 2
+        assert len(await store.deliveries.dead(limit=2)) == 2
 
     async def test_unknown(self, store):
         """Word of a delivery that is not there is dropped."""
-        await store.made("none")
-        await store.failed("none", "why", None)
-        await store.failed("none", "why", 1.0)
-        assert await store.dead() == []
+        await store.deliveries.made("none")
+        await store.deliveries.failed("none", "why", None)
+        await store.deliveries.failed("none", "why", 1.0)
+        assert await store.deliveries.dead() == []
 
 
 class TestReplay:
@@ -172,25 +174,25 @@ class TestReplay:
         """Dead deliveries that are named are due now, as if they had not been tried."""
         for _ in range(3):
             await ended()
-        for due in await store.claim(clock.now, 60, 9):
-            await store.failed(due.id, "gone", None)
-        wanted = [each.id for each in await store.dead()][:2]
+        for due in await store.deliveries.claim(clock.now, 60, 9):
+            await store.deliveries.failed(due.id, "gone", None)
+        wanted = [each.id for each in await store.deliveries.dead()][:2]
         clock.now += 100
-        assert await store.replay([*wanted, "none"]) == 2
-        again = await store.claim(clock.now, 60, 9)
+        assert await store.deliveries.replay([*wanted, "none"]) == 2
+        again = await store.deliveries.claim(clock.now, 60, 9)
         assert {each.id for each in again} == set(wanted)
         assert {each.attempts for each in again} == {0}
-        assert len(await store.dead()) == 1
+        assert len(await store.deliveries.dead()) == 1
 
     async def test_all(self, store, ended, clock):
         """Where none is named all dead ones are, and those alive are left as they are."""
         await ended()
-        (due,) = await store.claim(clock.now, 60, 9)
-        await store.failed(due.id, "gone", None)
+        (due,) = await store.deliveries.claim(clock.now, 60, 9)
+        await store.deliveries.failed(due.id, "gone", None)
         await ended()
-        assert await store.replay([]) == 1
-        assert len(await store.claim(clock.now, 60, 9)) == 2
-        assert await store.replay([]) == 0
+        assert await store.deliveries.replay([]) == 1
+        assert len(await store.deliveries.claim(clock.now, 60, 9)) == 2
+        assert await store.deliveries.replay([]) == 0
 
 
 async def test_keeps_the_job(opening, make):
@@ -215,4 +217,6 @@ async def test_restart(opening, make):
     async with opening() as opened:
         await opened.store.submit(job, [], {0: BadFormat("no picture")})
     async with opening() as opened:
-        assert [due.job for due in await opened.store.claim(opened.clock.now, 60, 9)] == [job.id]
+        assert [
+            due.job for due in await opened.store.deliveries.claim(opened.clock.now, 60, 9)
+        ] == [job.id]

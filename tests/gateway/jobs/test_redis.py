@@ -14,7 +14,7 @@ from gateway.store.buffer import MOST_CLAIMS, Capacity, Commit, Settlement
 from gateway.store.jobs import State, WebhookTarget
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, connect
-from gateway.store.redis.jobs import ACCEPTED_WITHIN_S, RedisStore
+from gateway.store.redis.jobs import ACCEPTED_WITHIN_S, RedisJobStore
 from tests.support.clocks import ClockAhead
 from tests.support.waiting import wait_until
 
@@ -33,7 +33,7 @@ STANDING = (
 
 @dataclass
 class Replica:
-    store: RedisStore
+    store: RedisJobStore
     buffer: RedisBuffer
     commands: Commands
     clock: ClockAhead
@@ -53,8 +53,10 @@ class Replica:
 
     async def die(self, witness):
         """It is not heard of for as long as it takes to be dead, and the witness notices."""
-        await self.commands.client.zadd("{imgrid}:alive", {self.buffer.replica: time.time() - 1})
-        await witness.buffer._once()
+        await self.commands.client.zadd(
+            "{imgrid}:alive", {self.buffer.replica.name: time.time() - 1}
+        )
+        await witness.buffer.heartbeat.beat()
 
 
 @asynccontextmanager
@@ -63,7 +65,9 @@ async def replica(server, clock=None, *, rule="retry", room=Capacity()):
     commands = Commands(connect(server.url))
     try:
         buffer = RedisBuffer(commands, room, room, clock=clock, rule=rule)
-        yield Replica(RedisStore(commands, buffer, clock=clock, keep_s=60), buffer, commands, clock)
+        yield Replica(
+            RedisJobStore(commands, buffer, clock=clock, keep_s=60), buffer, commands, clock
+        )
     finally:
         await commands.close()
 
@@ -107,7 +111,7 @@ def interrupted(one, **when):
     """The replica's store, whose submitting ends halfway."""
     buffer = Interrupted(one.commands, Capacity(), Capacity(), clock=one.clock)
     vars(buffer).update(when)
-    return RedisStore(one.commands, buffer, clock=one.clock, keep_s=60)
+    return RedisJobStore(one.commands, buffer, clock=one.clock, keep_s=60)
 
 
 class TestReplicas:
@@ -131,7 +135,7 @@ class TestReplicas:
             assert [result.number for result in results] == [1, 2, 3]
             assert [result.size for result in results] == [None, (40, 30), (40, 30)]
             assert {result.index for result in results} == {0, 1, 2}
-        kinds = [due.kind for due in await other.store.claim(time.time() + 1, 60, 9)]
+        kinds = [due.kind for due in await other.store.deliveries.claim(time.time() + 1, 60, 9)]
         assert sorted(kinds) == ["job.done"] + 3 * ["photo.settled"]
 
     async def test_died_having_accepted(self, two, make):
@@ -224,7 +228,7 @@ class TestAccepting:
         assert [each.id for each in (await other.store.page("shop")).jobs] == [job.id]
         await other.settle(await other.take(), make.outcome())
         assert (await other.store.find("shop", job.id)).state is State.DONE
-        assert len(await other.store.claim(time.time() + 1, 60, 9)) == 4
+        assert len(await other.store.deliveries.claim(time.time() + 1, 60, 9)) == 4
 
     async def test_asked_again(self, two, make):
         """So it is when its client asks again with the same key."""
@@ -263,7 +267,7 @@ class TestAccepting:
                 await super().put(entries)
 
         buffer = Slow(one.commands, Capacity(), Capacity(), clock=one.clock)
-        slow = RedisStore(one.commands, buffer, clock=one.clock, keep_s=60)
+        slow = RedisJobStore(one.commands, buffer, clock=one.clock, keep_s=60)
         with pytest.raises(Busy):
             await slow.submit(job, make.entries(job), key="k", digest="d")
         assert (await other.buffer.held()).photos == 2
@@ -317,11 +321,11 @@ class TestAbort:
         one, other = two
         job = fresh(make, 3, hook=HOOK)
         await one.store.submit(job, make.entries(job))
-        await one.store._run("abort", "shop", job.id, repr(time.time()))
+        await one.store._run(one.store._abort, "shop", job.id, repr(time.time()))
         assert (await other.buffer.held()).photos == 3
         assert (await one.store.abort("shop", job.id)).state is State.ABORTED
         assert (await other.buffer.held()).photos == 0
-        assert len(await one.store.claim(time.time() + 1, 60, 9)) == 1
+        assert len(await one.store.deliveries.claim(time.time() + 1, 60, 9)) == 1
 
 
 class TestNothingRemains:
@@ -337,20 +341,20 @@ class TestNothingRemains:
             )
         await store.abort("shop", aborted.id)
         await other.settle(await other.take(4), make.outcome())
-        for due in await store.claim(time.time() + 1, 60, 99):
+        for due in await store.deliveries.claim(time.time() + 1, 60, 99):
             await (
-                store.failed(due.id, "gone", None)
+                store.deliveries.failed(due.id, "gone", None)
                 if due.job == undelivered.id
-                else store.made(due.id)
+                else store.deliveries.made(due.id)
             )
-        while more := await store.claim(time.time() + 1, 60, 99):
+        while more := await store.deliveries.claim(time.time() + 1, 60, 99):
             for due in more:
-                await store.made(due.id)
+                await store.deliveries.made(due.id)
         assert all(key.startswith("{imgrid}:") for key in await keys(one))
         one.clock.ahead_s += 61
         await other.store.forget()
         assert await keys(one) == []
-        assert await store.dead() == []
+        assert await store.deliveries.dead() == []
 
     async def test_full(self, server, make):
         """Nothing is left of a job for which there was no room."""
@@ -365,13 +369,13 @@ class TestNothingRemains:
         one, _ = two
         store, job = one.store, fresh(make, 1, hook=WebhookTarget("https://shop.example/hook"))
         await store.submit(job, [], {0: BadFormat("no")})
-        (due,) = await store.claim(time.time() + 1, 60, 9)
-        await store.failed(due.id, "gone", None)
-        assert await store.replay([]) == 1
+        (due,) = await store.deliveries.claim(time.time() + 1, 60, 9)
+        await store.deliveries.failed(due.id, "gone", None)
+        assert await store.deliveries.replay([]) == 1
         one.clock.ahead_s += 61
         await store.forget()
         assert (await store.find("shop", job.id)).state is State.DONE
-        await store.made(due.id)
+        await store.deliveries.made(due.id)
         await store.forget()
         assert await keys(one) == []
 
@@ -392,11 +396,11 @@ class TestRedis:
                 store.results(job.id),
                 store.abort("shop", job.id),
                 store.settle(job.id, 0, make.outcome(), None),
-                store.claim(0, 1, 1),
-                store.made("x"),
-                store.failed("x", "", None),
-                store.dead(),
-                store.replay([]),
+                store.deliveries.claim(0, 1, 1),
+                store.deliveries.made("x"),
+                store.deliveries.failed("x", "", None),
+                store.deliveries.dead(),
+                store.deliveries.replay([]),
             )
             began = time.monotonic()
             said = await asyncio.gather(*calls, return_exceptions=True)
@@ -417,9 +421,9 @@ class TestRedis:
                 await one.store.submit(more, make.entries(more), key="k", digest="d")
             await one.settle(await one.take(2), make.outcome())
             assert (await one.store.find("shop", job.id)).state is State.DONE
-            due = await one.store.claim(time.time() + 1, 60, 9)
+            due = await one.store.deliveries.claim(time.time() + 1, 60, 9)
             for each in due:
-                await one.store.made(each.id)
+                await one.store.deliveries.made(each.id)
             one.clock.ahead_s += 61
             await one.store.forget()
             assert (len(due), await keys(one)) == (3, [])
@@ -440,4 +444,4 @@ class TestRedis:
             assert (await other.store.results(job.id), len(before)) == (before, 2)
             await other.settle(await other.take(2), make.outcome())
             assert (await other.store.submit(job, [], key="k", digest="d")).state is State.DONE
-            assert len(await other.store.claim(time.time() + 1, 60, 9)) == 5
+            assert len(await other.store.deliveries.claim(time.time() + 1, 60, 9)) == 5

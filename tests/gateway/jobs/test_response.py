@@ -66,7 +66,10 @@ class TestPayload:
             job, [make.entry(job, 0), make.entry(job, 2)], {1: BadFormat("no picture")}
         )
         await store.settle(job.id, 2, make.outcome(), Size(4, 3))
-        bodies = [json.loads(await body(store, due)) for due in await store.claim(clock.now, 60, 9)]
+        bodies = [
+            json.loads(await body(store, due))
+            for due in await store.deliveries.claim(clock.now, 60, 9)
+        ]
         assert sorted(
             (each["data"]["photo"]["number"], each["data"]["photo"]["index"]) for each in bodies
         ) == [
@@ -74,7 +77,7 @@ class TestPayload:
             (2, 2),
         ]
         await store.abort("shop", job.id)
-        (due,) = await store.claim(clock.now, 60, 9)
+        (due,) = await store.deliveries.claim(clock.now, 60, 9)
         told = json.loads(await body(store, due))
         assert (told["type"], told["data"]["state"], "photo" in told["data"]) == (
             "job.aborted",

@@ -16,7 +16,7 @@ from gateway.core.errors import BufferAway, GatewayError
 from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.jobs import State
 from gateway.store.memory.buffer import MemoryBuffer
-from gateway.store.sqlite.jobs import SqliteStore
+from gateway.store.sqlite.jobs import SqliteJobStore
 from tests.support.waiting import wait_until
 
 
@@ -26,7 +26,7 @@ async def open_store(tmp_path):
     opened = []
 
     def start(file=None, **settings):
-        made = SqliteStore(
+        made = SqliteJobStore(
             file or tmp_path / "jobs.db",
             **{"clock": lambda: 1_800_000_100.0, "keep_s": 60, "room": Capacity(), **settings},
         )
@@ -237,9 +237,9 @@ class TestFile:
         async with store.running(buffer):
             await store.forget()
             assert (
-                await store.claim(2e9, 60, 9),
-                await store.dead(),
-                await store.replay(["x"]),
+                await store.deliveries.claim(2e9, 60, 9),
+                await store.deliveries.dead(),
+                await store.deliveries.replay(["x"]),
             ) == ((), (), 0)
             assert not list(tmp_path.iterdir())
             job = make.job(3)
@@ -295,7 +295,7 @@ from pathlib import Path
 from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.jobs import Job, WebhookTarget
-from gateway.store.sqlite.jobs import SqliteStore
+from gateway.store.sqlite.jobs import SqliteJobStore
 from gateway.core.model import Entry, Lane, Outcome, Photo, Size
 from providers.detection import Task
 from thresholds.shape import ALONE
@@ -307,7 +307,8 @@ def entry(index):
     return Entry(photo, "objects", "shop", LANE, 0, 0, 0, 60, job="job_1", index=index)
 
 async def main():
-    store = SqliteStore(Path(sys.argv[1]), clock=lambda: 1_800_000_000.0, keep_s=60, room=Capacity())
+    file, clock = Path(sys.argv[1]), lambda: 1_800_000_000.0
+    store = SqliteJobStore(file, clock=clock, keep_s=60, room=Capacity())
     buffer = MemoryBuffer(Capacity(), keep=store.settle)
     names = tuple(str(index) for index in range(40))
     job = Job("job_1", "shop", "objects", names, b"{}", 0.0, WebhookTarget("https://shop.example"))
@@ -354,4 +355,4 @@ async def test_killed(open_store, answer, tmp_path, settled):
     assert list(results[: len(before)]) == list(before)
     assert {f"job_1-{each.index}" for each in before}.isdisjoint(again)
     assert (await store.submit(job, [], key="k", digest="d")).id == "job_1"
-    assert [due.kind for due in await store.claim(2e9, 60, 9)] == ["job.done"]
+    assert [due.kind for due in await store.deliveries.claim(2e9, 60, 9)] == ["job.done"]

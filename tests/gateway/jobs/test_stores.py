@@ -49,7 +49,9 @@ class TestSubmit:
         job = make.job(1, hook=HOOK)
         kept = await store.submit(job, [], {0: BadFormat("no picture")})
         assert (kept.state, kept.finished_at) == (State.DONE, clock.now)
-        assert [each.kind for each in await store.claim(clock.now, 60, 9)] == ["job.done"]
+        assert [each.kind for each in await store.deliveries.claim(clock.now, 60, 9)] == [
+            "job.done"
+        ]
 
     async def test_room(self, opening, make):
         """A job for whose photos or bytes there is no room is refused as a whole; settled ones make

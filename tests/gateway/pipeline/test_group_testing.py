@@ -132,7 +132,9 @@ async def replica(server: RedisServer) -> AsyncIterator[RedisBuffer]:
 
 async def die(buffer: RedisBuffer) -> None:
     """Its lease is over."""
-    await buffer._commands.client.zadd("{imgrid}:alive", {buffer.replica: time.time() - 1})
+    await buffer.replica.commands.client.zadd(
+        "{imgrid}:alive", {buffer.replica.name: time.time() - 1}
+    )
 
 
 @dataclass
@@ -870,7 +872,7 @@ async def test_a_replica_dies_amid_splitting(server):
         splitting.cancel()
         await asyncio.gather(splitting, return_exceptions=True)
         await die(one)
-        await two._once()
+        await two.heartbeat.beat()
         await groups_at(two, other).canvas(LANE, await two.claim(LANE, now + 1))
         while left := await two.claim(LANE, now + 60):
             await groups_at(two, other).canvas(LANE, left)

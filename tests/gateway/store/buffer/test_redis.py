@@ -31,8 +31,10 @@ from gateway.pipeline.canvas_call import CanvasCall, PipelineRules
 from gateway.pipeline.cascade_step import CascadeStep
 from gateway.store.buffer import MOST_CLAIMS, Capacity, Commit, Settlement
 from gateway.store.inspection import Occupancy
-from gateway.store.redis.buffer import LEASE_S, RedisBuffer
-from gateway.store.redis.connection import Commands, Script, connect
+from gateway.store.redis.buffer import RedisBuffer
+from gateway.store.redis.connection import Commands, connect
+from gateway.store.redis.limits import LEASE_S
+from gateway.store.redis.scripts import Script
 from gateway.testing.listeners import BufferRecorder
 from gateway.testing.pictures import drawn, photo
 from gateway.testing.provider import ScriptedProvider
@@ -114,7 +116,8 @@ def names(entries) -> str:
 
 async def die(buffer: RedisBuffer) -> None:
     """The replica is not heard of for as long as it takes to be dead: its lease is over."""
-    await buffer._commands.client.zadd("{imgrid}:alive", {buffer.replica: time.time() - 1})
+    client = buffer.replica.commands.client
+    await client.zadd("{imgrid}:alive", {buffer.replica.name: time.time() - 1})
 
 
 class TestReplicas:
@@ -169,7 +172,7 @@ class TestReplicas:
             await two.put([entry("a")])
             began = time.monotonic()
             assert names(await one.claim(LANE, ALL)) == "a"
-            one._tasks[0].cancel()
+            one.tasks[0].cancel()
             taken = []
             while not taken and time.monotonic() - began < 20:
                 await asyncio.sleep(0.1)
@@ -190,7 +193,7 @@ class TestReplicas:
             await two.put([entry("a")])
             (mine,) = await one.claim(LANE, ALL)
             await die(one)
-            await two._once()
+            await two.heartbeat.beat()
             assert await one.ask("canvas", [mine]) == []
             assert (await two.held()).photos == 1
             assert (
@@ -207,7 +210,7 @@ class TestReplicas:
             await two.put([replace(entry("a"), photo=replace(photo(drawn((64, 64))), id="a"))])
             entries = await one.claim(LANE, ALL)
             await die(one)
-            await two._once()
+            await two.heartbeat.beat()
             (theirs,) = await two.claim(LANE, ALL)
             await rounds_of(one, provider).canvas(LANE, entries)
             assert provider.calls == 0
@@ -220,20 +223,20 @@ class TestReplicas:
         takes none."""
         async with replica(server) as one, replica(server) as two:
             await one.put([entry("a")])
-            await one._commands.client.delete("{imgrid}:alive")
+            await one.replica.commands.client.delete("{imgrid}:alive")
             assert names(await two.claim(LANE, ALL)) == "a"
-            assert await two._commands.client.zscore("{imgrid}:alive", two.replica)
+            assert await two.replica.commands.client.zscore("{imgrid}:alive", two.replica.name)
 
     async def test_many_clients_of_the_dead(self, server):
         """However many photos a replica leaves behind, they leave a few hundred at a time."""
         async with replica(server) as one, replica(server) as two:
-            await two._once()
+            await two.heartbeat.beat()
             for first in range(0, 1200, 200):
                 await one.put([entry(f"{number}") for number in range(first, first + 200)])
             await die(one)
             held = []
             while not held or held[-1]:
-                await two._once()
+                await two.heartbeat.beat()
                 held.append((await two.held()).photos)
             assert held == [700, 200, 0]
 
@@ -242,15 +245,15 @@ class TestReplicas:
         photos have left."""
         heard = BufferRecorder()
         async with replica(server) as one, replica(server) as two:
-            one._listener = heard
-            await one._once()
+            one.replica.listener = heard
+            await one.heartbeat.beat()
             for first in range(0, 600, 200):
                 await one.put([entry(f"{number}") for number in range(first, first + 200)])
             await die(one)
-            await two._once()
-            await one._once()
+            await two.heartbeat.beat()
+            await one.heartbeat.beat()
             assert heard.losses
-            one._listener = None
+            one.replica.listener = None
 
     async def test_goes_in_peace(self, server):
         """A replica that stops gives back what it holds at once."""
@@ -266,7 +269,7 @@ class TestReplicas:
         async with replica(server) as one, replica(server) as two:
             await one.put([entry("a"), entry("j", job="job")])
             await die(one)
-            await two._once()
+            await two.heartbeat.beat()
             assert (await two.held()).photos == 1
             assert names(await two.claim(LANE, ALL)) == "j"
             await two.commit(Commit(gone=["j"]))
@@ -276,15 +279,15 @@ class TestReplicas:
         """Where no replica could be heard for a while, Redis was away itself, and none is taken for
         dead."""
         async with replica(server) as one, replica(server) as two:
-            await one._once()
-            await two._once()
+            await one.heartbeat.beat()
+            await two.heartbeat.beat()
             await one.put([entry("a")])
             ago = time.time() - 60
-            await one._commands.client.set("{imgrid}:beat", ago)
-            await one._commands.client.zadd(
-                "{imgrid}:alive", {one.replica: ago + 3, two.replica: ago + 3}
+            await one.replica.commands.client.set("{imgrid}:beat", ago)
+            await one.replica.commands.client.zadd(
+                "{imgrid}:alive", {one.replica.name: ago + 3, two.replica.name: ago + 3}
             )
-            await two._once()
+            await two.heartbeat.beat()
             assert (await two.held()).photos == 1
 
 
@@ -331,34 +334,35 @@ class TestDeliveries:
         same time."""
         heard = BufferRecorder()
         async with replica(server) as one:
-            one._listener = heard
+            one.replica.listener = heard
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)
             await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
             await asyncio.gather(
                 *(one.held() for _ in range(3))
             )  # each finds a connection of its own from now on
-            await asyncio.gather(*(one._read() for _ in range(3)))
+            await asyncio.gather(*(one.heartbeat.inbox.read() for _ in range(3)))
             assert heard.outcomes == {"a": Outcome(None)}
-            one._listener = None
+            one.replica.listener = None
 
     async def test_not_taken_out(self, own_server):
         """An outcome is told once, though it could not be taken out of the inbox when it had been
         told."""
         heard = BufferRecorder()
         async with replica(own_server) as one:
-            one._listener = heard
+            one.replica.listener = heard
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)
             await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
-            await one._commands.client.acl_setuser("default", enabled=True, commands=["-hdel"])
+            client = one.replica.commands.client
+            await client.acl_setuser("default", enabled=True, commands=["-hdel"])
             with pytest.raises(BufferAway):
-                await one._read()
-            await one._commands.client.acl_setuser("default", enabled=True, commands=["+hdel"])
-            await one._read()
+                await one.heartbeat.inbox.read()
+            await client.acl_setuser("default", enabled=True, commands=["+hdel"])
+            await one.heartbeat.inbox.read()
             assert heard.outcomes == {"a": Outcome(None)}
-            assert not await one._commands.client.exists(f"{{imgrid}}:inbox:{one.replica}")
-            one._listener = None
+            assert not await client.exists(f"{{imgrid}}:inbox:{one.replica.name}")
+            one.replica.listener = None
 
     async def test_dead_letter(self, server, keys):
         """A photo whose holders died five times is answered with an error, and kept on the list of
@@ -371,7 +375,7 @@ class TestDeliveries:
                     lane = LANE if claims < 2 else LANE._replace(shape=ALONE)
                     assert names(await victim.claim(lane, ALL)) == "a", claims
                     await die(victim)
-                    await home._once()
+                    await home.heartbeat.beat()
             await heard.until(lambda: "a" in heard.outcomes)
             assert isinstance(heard.outcomes["a"].error, DeadLetter)
             (letter,) = await home.dead()
@@ -390,7 +394,7 @@ class TestDeliveries:
             await one.claim(LANE, ALL)
             async with replica(server) as two:
                 await die(one)
-                await two._once()
+                await two.heartbeat.beat()
                 assert await two.dead() == ()
 
     async def test_culprit_alone(self, server):
@@ -402,7 +406,7 @@ class TestDeliveries:
                 async with replica(server) as victim:
                     assert len(await victim.claim(LANE, ALL)) == 4
                     await die(victim)
-                    await home._once()
+                    await home.heartbeat.beat()
             assert await home.claim(LANE, ALL) == []
             assert len(await home.claim(LANE._replace(shape=ALONE), ALL)) == 1
 
@@ -428,14 +432,14 @@ class TestUrls:
             await one.commit(Commit(gone=left[:2]))
             assert (await one.held()).photos == 1
             for _ in range(MOST_CLAIMS):
-                await one._once()
+                await one.heartbeat.beat()
                 assert await one.claim(FETCH, ALL)
-                one._bytes.clear()
+                one._claims.clear()
                 await die(one)
-                await two._once()
+                await two.heartbeat.beat()
             assert await two.held() == Occupancy()
             assert total(await two.ledger.accounts()).photos == 4
-            await two._commands.client.delete("{imgrid}:dead")
+            await two.replica.commands.client.delete("{imgrid}:dead")
             assert await keys() == set()
 
     async def test_fetched_and_taken_back(self, server):
@@ -447,10 +451,10 @@ class TestUrls:
             fetched = claimed.photo_entry(photo, LANE, put_at=claimed.put_at, due_at=claimed.due_at)
             await one.commit(Commit(again=[fetched]))
             for _ in range(2):
-                await one._once()
+                await one.heartbeat.beat()
                 assert await one.claim(LANE, ALL)
                 await die(one)
-                await two._once()
+                await two.heartbeat.beat()
             (alone,) = await two.claim(LANE._replace(shape=ALONE), ALL)
             assert alone.photo.data == b"JPEG"
 
@@ -460,13 +464,13 @@ class TestUrls:
             await one.put([url("a")])
             (claimed,) = await one.claim(FETCH, ALL)
             await die(one)
-            await two._once()
+            await two.heartbeat.beat()
             photo = Photo("a", b"JPEG", "JPEG", Size(4, 3))
             fetched = claimed.photo_entry(photo, LANE, put_at=claimed.put_at, due_at=claimed.due_at)
             assert await one.commit(Commit(again=[fetched])) == frozenset()
             (still,) = await two.claim(FETCH, ALL)
             assert still.photo.url == "https://shop.example/"
-            assert "a" in one._orphans
+            assert "a" in one._bytes.orphans
 
 
 class TestBills:
@@ -480,7 +484,7 @@ class TestBills:
             taken = await one.claim(LANE, ALL)
             assert names(await one.ask("canvas", taken)) == "abc"
             await die(one)
-            await two._once()
+            await two.heartbeat.beat()
             accounts = await two.ledger.accounts()
             assert accounts["ann"].unknown == pytest.approx(2 / 3)
             assert accounts["bob"].unknown == pytest.approx(1 / 3)
@@ -500,9 +504,9 @@ class TestBills:
             taken = await one.claim(LANE, ALL)
             await one.ask("canvas", taken)
             await die(one)
-            await two._once()
+            await two.heartbeat.beat()
             assert total(await two.ledger.accounts()).unknown == pytest.approx(1)
-            await one._once()
+            await one.heartbeat.beat()
             await one.commit(Commit(ended="canvas", charges=billed(taken, 0.001)))
             account = total(await two.ledger.accounts())
             assert (account.billed, account.unknown) == (pytest.approx(1), pytest.approx(0))
@@ -518,17 +522,17 @@ class TestBills:
             await two.put([entry("a")])
             assert names(await one.ask("", await one.claim(LANE, ALL))) == "a"
             await die(one)
-            await two._once()
+            await two.heartbeat.beat()
             assert total(await two.ledger.accounts()).unknown == 0
             assert names(await two.claim(LANE, ALL)) == "a"
 
     async def test_died_while_watching(self, server):
         """Photos that a replica only watched leave with it, and were nobody's."""
         async with replica(server) as one, replica(server) as two:
-            await two._once()
+            await two.heartbeat.beat()
             await one.put([entry("a", watched=True)])
             await die(one)
-            await two._once()
+            await two.heartbeat.beat()
             assert (await two.held()).photos == 0
             assert total(await two.ledger.accounts()).photos == 0
 
@@ -545,7 +549,7 @@ class TestBills:
             await one.ask("canvas", taken)
             await one.commit(Commit(ended="canvas"))
             await die(one)
-            await two._once()
+            await two.heartbeat.beat()
             assert total(await two.ledger.accounts()).unknown == 0
             assert names(await two.claim(LANE, ALL)) == "a"
 
@@ -560,7 +564,7 @@ class TestBills:
             ends = [Settlement(each, Outcome(each.photo), 0.001) for each in taken]
             await one.commit(Commit(settled=ends, ended="canvas", charges=billed(taken, 0.001)))
             await die(one)
-            await two._once()
+            await two.heartbeat.beat()
             await heard.until(lambda: "a" in heard.outcomes)
             assert await two.waiting() == {}
             account = total(await two.ledger.accounts())
@@ -604,19 +608,19 @@ class TestNothingRemains:
                     break
             await one.commit(Commit(gone=[f"p{number}" for number in range(30)]))
             await heard.until(lambda: len(heard.outcomes) >= 20)
-            await one._once()
+            await one.heartbeat.beat()
             assert await keys() == set()
 
     async def test_bytes_that_could_not_be_put(self, server, keys):
         """Bytes of a job that could not be put do not stay, for it may never be accepted."""
         async with replica(server) as one, one.serving(BufferRecorder()):
-            await one._once()
+            await one.heartbeat.beat()
             one._put = Script("#!lua\nreturn redis.error_reply('ERR no')")
             with pytest.raises(BufferAway):
                 await one.put([entry("j", job="job")])
             assert await keys() == {"imgrid:photo:j"}
-            one._orphans = dict.fromkeys(one._orphans, 0.0)  # long enough ago
-            await one._once()
+            one._bytes.orphans = dict.fromkeys(one._bytes.orphans, 0.0)  # long enough ago
+            await one.heartbeat.beat()
             assert await keys() == set()
 
     async def test_large_jobs(self, server):
@@ -639,14 +643,14 @@ class TestNothingRemains:
         replicas."""
         async with replica(server) as one:
             await one.put([replace(entry("a"), deadline_at=time.time() + 5)])
-            assert 5 < await one._commands.client.ttl("imgrid:photo:a") <= 66
+            assert 5 < await one.replica.commands.client.ttl("imgrid:photo:a") <= 66
 
     async def test_bytes_gone(self, server):
         """A photo whose bytes are gone fails by itself; its neighbours are claimed."""
         heard = BufferRecorder()
         async with replica(server) as one, one.serving(heard):
             await one.put([entry("a"), entry("b")])
-            await one._commands.client.delete("imgrid:photo:a")
+            await one.replica.commands.client.delete("imgrid:photo:a")
             assert names(await one.claim(LANE, ALL)) == "b"
             await heard.until(lambda: "a" in heard.outcomes)
             assert isinstance(heard.outcomes["a"].error, BufferAway)
@@ -673,7 +677,7 @@ class TestAway:
         on."""
         heard = BufferRecorder()
         async with replica(own_server) as one, one.serving(heard):
-            await heard.until(lambda: one._joined)
+            await heard.until(lambda: one.heartbeat.has_registered)
             await one.put([entry("before")])
             own_server.signal(signal.SIGSTOP)
             assert await refused(one, "while") < ANSWERED_WITHIN_S
@@ -690,7 +694,7 @@ class TestAway:
         in it is told."""
         heard = BufferRecorder()
         async with replica(own_server) as one, one.serving(heard):
-            await heard.until(lambda: one._joined)
+            await heard.until(lambda: one.heartbeat.has_registered)
             await one.put([entry("before")])
             own_server.signal(signal.SIGKILL)
             assert await refused(one, "while") < ANSWERED_WITHIN_S
@@ -705,9 +709,9 @@ class TestAway:
         """Whoever waits for a photo in a Redis that was emptied is told within a second or two."""
         heard = BufferRecorder()
         async with replica(server) as one, one.serving(heard):
-            await heard.until(lambda: one._joined)
+            await heard.until(lambda: one.heartbeat.has_registered)
             await one.put([entry("before")])
-            await one._commands.client.flushall()
+            await one.replica.commands.client.flushall()
             await heard.until(lambda: heard.losses, 2)
             await recovered(one, heard)
 
@@ -715,9 +719,9 @@ class TestAway:
         """So it is where other photos keep coming."""
         heard = BufferRecorder()
         async with replica(server) as one, one.serving(heard):
-            await heard.until(lambda: one._joined)
+            await heard.until(lambda: one.heartbeat.has_registered)
             await one.put([entry("before")])
-            await one._commands.client.flushall()
+            await one.replica.commands.client.flushall()
             for number in range(20):
                 await one.put([entry(f"{number}")])
                 await asyncio.sleep(0.01)
@@ -728,14 +732,14 @@ class TestAway:
         when it is back."""
         heard = BufferRecorder()
         async with replica(own_server) as one, one.serving(heard):
-            await heard.until(lambda: one._joined)
+            await heard.until(lambda: one.heartbeat.has_registered)
             own_server.signal(signal.SIGSTOP)
             asked = []
             for number in range(400):
                 asked.append(asyncio.create_task(one.put([entry(f"{number}")])))
                 await asyncio.sleep(0.01)
             await asyncio.gather(*asked, return_exceptions=True)
-            assert len(one._commands._under_way) <= 70
+            assert len(one.replica.commands._under_way) <= 70
             own_server.signal(signal.SIGCONT)
             await heard.until(lambda: not one.problem, 4)
             await one.put([entry("after")])
@@ -749,12 +753,12 @@ class TestAway:
         async with replica(own_server) as one, one.serving(heard):
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)
-            await one._commands.client.config_set("maxmemory", 1)
+            await one.replica.commands.client.config_set("maxmemory", 1)
             assert await refused(one, "b") < ANSWERED_WITHIN_S
             await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
             await heard.until(lambda: one.problem, 4)
             assert "memory" in one.problem
-            await one._commands.client.config_set("maxmemory", 0)
+            await one.replica.commands.client.config_set("maxmemory", 0)
             await recovered(one, heard)
 
 

@@ -1,15 +1,23 @@
--- ARGV: replica, canvas, then id, turn and tenant of each of its photos. Notes that it is about to be asked about, for
--- whoever finds this replica dead, and returns those that are still wanted. A canvas '' is nobody's bill.
-local replica, canvas = ARGV[1], ARGV[2]
-local wanted, shares, seen = {}, {}, (#ARGV - 2) / 3
-for i = 3, #ARGV, 3 do
-  if redis.call('HGET', entry_key(ARGV[i]), 'turn') == ARGV[i + 1] then wanted[#wanted + 1] = ARGV[i] end
-  shares[ARGV[i + 2]] = (shares[ARGV[i + 2]] or 0) + 1 / seen
+#!lua flags=allow-oom
+-- Notes that a canvas is about to be asked about, in case this replica dies before the answer.
+-- ARGV: the replica; the canvas, or '' for a call that nobody is billed for; a CALL_ROW for each of
+-- its photos.
+-- Returns the ids of the photos that the replica still holds.
+require 'shared/arguments'
+require 'shared/entries'
+
+local replica, canvas = argument(), argument()
+local rows = other_rows(CALL_ROW)
+local ids, shares = {}, {}
+for _, photo in ipairs(rows) do
+  local turn = redis.call('HGET', entry_key(photo.id), ENTRY_TURN)
+  if turn == photo.turn then ids[#ids + 1] = photo.id end
+  shares[photo.tenant] = (shares[photo.tenant] or 0) + 1 / #rows
 end
-for _, id in ipairs(wanted) do redis.call('HSET', entry_key(id), 'asked', canvas) end
-if #wanted > 0 and canvas ~= '' then
-  redis.call('HSET', P .. 'asked:' .. replica, canvas, cjson.encode(shares))
+for _, id in ipairs(ids) do redis.call('HSET', entry_key(id), ENTRY_ASKED, canvas) end
+if #ids > 0 and canvas ~= '' then
+  redis.call('HSET', KEY_CALLS .. replica, canvas, cjson.encode(shares))
 else
-  redis.call('HDEL', P .. 'asked:' .. replica, canvas)
+  redis.call('HDEL', KEY_CALLS .. replica, canvas)
 end
-return wanted
+return ids

@@ -1,26 +1,32 @@
--- This replica lives. Where no replica could say so for a while, Redis was away itself: then all leases last longer.
--- Returns whether it was known, the photos of dead replicas that are gone, and Redis' time.
-local AWAY_S = 3
-local CLAIM_LOST_S = 5  -- longer than any reply is waited for
-local time = now()
-local last = tonumber(redis.call('GET', P .. 'beat') or time)
-if time - last > AWAY_S then
-  for _, other in ipairs(redis.call('ZRANGE', P .. 'alive', 0, -1)) do
-    redis.call('ZINCRBY', P .. 'alive', time - last, other)
+#!lua flags=allow-oom
+-- Registers this replica for another lease, and takes over from replicas whose lease has ended.
+-- ARGV: as in shared/reclaim.lua; then the ids of the photos that the replica knows it holds.
+-- Returns 1 if the replica was registered before, the ids of photos that left the buffer, and the
+-- time of Redis.
+require 'shared/reclaim'
+require 'shared/replicas'
+
+local now = redis_time()
+local last_beat = tonumber(redis.call('GET', KEY_BEAT) or now)
+if now - last_beat > OUTAGE_S then
+  for _, other in ipairs(redis.call('ZRANGE', KEY_ALIVE, 0, -1)) do
+    redis.call('ZINCRBY', KEY_ALIVE, now - last_beat, other)
   end
 end
-redis.call('SET', P .. 'beat', string.format('%.6f', time))
-local known = lives(replica)
-redis.call('ZADD', P .. 'alive', time + lease, replica)
-local left = {}
-for _, dead in ipairs(redis.call('ZRANGEBYSCORE', P .. 'alive', '-inf', time)) do
-  for _, id in ipairs(reclaim(dead)) do left[#left + 1] = id end
+redis.call('SET', KEY_BEAT, time_text(now))
+local was_registered = is_registered(replica)
+redis.call('ZADD', KEY_ALIVE, now + LEASE_S, replica)
+
+local removed = {}
+for _, dead_replica in ipairs(redis.call('ZRANGEBYSCORE', KEY_ALIVE, '-inf', now)) do
+  for _, id in ipairs(reclaim(dead_replica)) do removed[#removed + 1] = id end
 end
--- Photos that it claimed and does not know of, for the reply was lost, go to whoever claims next.
-local knows = {}
-for i = 7, #ARGV do knows[ARGV[i]] = true end
-for _, id in ipairs(redis.call('SMEMBERS', P .. 'held:' .. replica)) do
-  local e = not knows[id] and read(id)
-  if e and time - tonumber(e.claimed_at) > CLAIM_LOST_S then take_back(id, e) end
+
+-- Claims whose reply was lost are given back.
+local known = {}
+for i = 5, #ARGV do known[ARGV[i]] = true end
+for _, id in ipairs(redis.call('SMEMBERS', KEY_CLAIMS .. replica)) do
+  local entry = not known[id] and read_entry(id)
+  if entry and now - tonumber(entry.claimed_at) > LOST_CLAIM_S then give_back(id, entry) end
 end
-return {known and 1 or 0, left, string.format('%.6f', time)}
+return {was_registered and 1 or 0, removed, time_text(now)}

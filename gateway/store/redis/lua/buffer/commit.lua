@@ -1,89 +1,79 @@
--- ARGV: the commit's own id, the replica, the canvas whose call has ended (or ''), then four lists, each with its length
--- before it:
---   settled: id, turn, outcome, failed, images billed, answered, what it would have cost alone
---   again:   id, turn, lane, its cells, put_at, due_at, bytes, pixels, entry, the lane of a photo alone
---   gone:    id
---   charges: tenant, images billed, images that may be, dollars, photos, answered, dollars alone
--- Returns the photos that were settled or put again, and were not somebody else's meanwhile.
-local at = 1
-local function take(count)
-  local values = {unpack(ARGV, at, at + count - 1)}
-  at = at + count
-  return values
-end
-local function list(width)
-  local rows = {}
-  for i = 1, tonumber(take(1)[1]) do rows[i] = take(width) end
-  return rows
-end
-local commit, replica, ended = unpack(take(3))
-local settled, again, gone, charges = list(7), list(10), list(1), list(7)
+#!lua flags=allow-oom
+-- Does all that follows from one answer, or from one failure.
+-- ARGV: the commit's id; the replica; the canvas whose call has ended, or ''; then four lists, each
+-- with its length before it: a SETTLEMENT_ROW for each photo that leaves with an outcome, a
+-- REQUEUE_ROW for each photo that waits again, the ids of photos that leave without an outcome, and
+-- a CHARGE_ROW for each tenant.
+-- Returns the ids of the photos that were settled or wait again. A photo that another replica
+-- claimed meanwhile is left alone.
+require 'shared/arguments'
+require 'shared/commits'
+require 'shared/entries'
+require 'shared/ledger'
 
--- Sent twice, because the first reply was lost, it counts once, and is answered as it was the first time.
-local REMEMBERED_S = 900
-local before = redis.call('HGET', P .. 'commits:counted', commit)
-if before then
-  local counted = {}
-  for id in string.gmatch(before, '[^\n]+') do counted[#counted + 1] = id end
-  return counted
-end
-for _, old in ipairs(redis.call('ZRANGE', P .. 'commits', '-inf', now() - REMEMBERED_S, 'BYSCORE', 'LIMIT', 0, 100)) do
-  redis.call('ZREM', P .. 'commits', old)
-  redis.call('HDEL', P .. 'commits:counted', old)
+local commit, replica, canvas = argument(), argument(), argument()
+local settlements, requeues = row_list(SETTLEMENT_ROW), row_list(REQUEUE_ROW)
+local gone_ids = {}
+for i = 1, tonumber(argument()) do gone_ids[i] = argument() end
+local charges = row_list(CHARGE_ROW)
+
+local earlier_ids = earlier_result(commit)
+if earlier_ids then return earlier_ids end
+
+local function entry_of_turn(id, turn)
+  local entry = read_entry(id)
+  if entry and entry.turn == turn then return entry end
 end
 
-for _, row in ipairs(charges) do
-  charge(row[1], {billed = tonumber(row[2]), unknown = tonumber(row[3]), paid_usd = tonumber(row[4]),
-                  photos = tonumber(row[5]), answered = tonumber(row[6]), alone_usd = tonumber(row[7])})
-end
+for _, tenant_charges in ipairs(charges) do charge(tenant_charges.tenant, tenant_charges) end
 
-local counted = {}
-local function current(id, turn)
-  local e = read(id)
-  if e and e.turn == turn then return e end
-end
-
-for _, row in ipairs(settled) do
-  local id = row[1]
-  local e = current(id, row[2])
-  if e then
-    deliver(id, e, row[3], tonumber(row[4]), tonumber(row[5]))
-    leave(id, e)
-    charge(e.tenant, {photos = counts(e), answered = tonumber(row[6]), alone_usd = tonumber(row[7])})
-    counted[#counted + 1] = id
+local counted_ids = {}
+for _, settlement in ipairs(settlements) do
+  local id = settlement.id
+  local entry = entry_of_turn(id, settlement.turn)
+  if entry then
+    local failed, billed = tonumber(settlement.failed), tonumber(settlement.billed)
+    deliver_outcome(id, entry, settlement.outcome, failed, billed)
+    remove_entry(id, entry)
+    charge(entry.tenant, {photos = photo_count(entry), answered = settlement.answered,
+                          alone_usd = settlement.alone_usd})
+    counted_ids[#counted_ids + 1] = id
   end
 end
 
-for _, row in ipairs(again) do
-  local id, lane, cells = row[1], row[3], tonumber(row[4])
-  local e = current(id, row[2])
-  if e then
-    unwait(id, e.lane)
-    redis.call('SREM', P .. 'held:' .. e.holder, id)
-    add_room(e.kind, 0, tonumber(row[7]) - tonumber(e.bytes), tonumber(row[8]) - tonumber(e.pixels))
-    e.lane, e.put_at, e.due_at = lane, row[5], row[6]
-    redis.call('HSET', entry_key(id), 'lane', lane, 'put_at', row[5], 'due_at', row[6], 'bytes', row[7],
-               'pixels', row[8], 'meta', row[9], 'alone', row[10], 'tries', 0, 'holder', '', 'asked', '')
-    local before = lane_count(lane)
-    wait(id, e)
-    wake(lane, cells, before)
-    counted[#counted + 1] = id
+for _, requeue in ipairs(requeues) do
+  local id, lane = requeue.id, requeue.lane
+  local entry = entry_of_turn(id, requeue.turn)
+  if entry then
+    dequeue(id, entry.lane)
+    redis.call('SREM', KEY_CLAIMS .. entry.holder, id)
+    add_occupancy(entry.kind, 0, requeue.byte_count - entry.bytes, requeue.pixels - entry.pixels)
+    entry.lane, entry.put_at, entry.due_at = lane, requeue.put_at, requeue.due_at
+    redis.call('HSET', entry_key(id), ENTRY_LANE, lane, ENTRY_PUT_AT, requeue.put_at,
+               ENTRY_DUE_AT, requeue.due_at, ENTRY_BYTES, requeue.byte_count,
+               ENTRY_PIXELS, requeue.pixels, ENTRY_META, requeue.meta,
+               ENTRY_ALONE, requeue.alone_lane, ENTRY_TRIES, 0, ENTRY_HOLDER, '', ENTRY_ASKED, '')
+    local size_before = lane_size(lane)
+    enqueue(id, entry)
+    wake_replicas(lane, tonumber(requeue.cells), size_before)
+    counted_ids[#counted_ids + 1] = id
   end
 end
 
-for _, row in ipairs(gone) do
-  local e = read(row[1])
-  if e then
-    leave(row[1], e)
-    charge(e.tenant, {photos = counts(e)})
+for _, id in ipairs(gone_ids) do
+  local entry = read_entry(id)
+  if entry then
+    remove_entry(id, entry)
+    charge(entry.tenant, {photos = photo_count(entry)})
   end
 end
--- Whoever took this replica for dead has counted the canvas among those that may be billed.
-if ended ~= '' and redis.call('HDEL', P .. 'asked:' .. replica, ended) == 0 then
-  local shares = redis.call('HGET', P .. 'unsure', ended)
+
+-- A replica that took this one for dead has charged the call as one that may be billed: that charge
+-- is taken back.
+if canvas ~= '' and redis.call('HDEL', KEY_CALLS .. replica, canvas) == 0 then
+  local shares = redis.call('HGET', KEY_UNSURE_CALLS, canvas)
   for tenant, share in pairs(cjson.decode(shares or '{}')) do charge(tenant, {unknown = -share}) end
-  redis.call('HDEL', P .. 'unsure', ended)
+  redis.call('HDEL', KEY_UNSURE_CALLS, canvas)
 end
-redis.call('ZADD', P .. 'commits', now(), commit)
-redis.call('HSET', P .. 'commits:counted', commit, table.concat(counted, '\n'))
-return counted
+remember_result(commit, counted_ids)
+return counted_ids

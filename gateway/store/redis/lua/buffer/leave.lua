@@ -1,3 +1,8 @@
--- This replica goes: what it held is for others now.
-redis.call('ZADD', P .. 'alive', 0, replica)
+#!lua flags=allow-oom
+-- Takes this replica off the list of the living: other replicas take its photos over.
+-- ARGV: as in shared/reclaim.lua.
+-- Returns the ids of photos that left the buffer.
+require 'shared/reclaim'
+
+redis.call('ZADD', KEY_ALIVE, 0, replica)
 return reclaim(replica)

@@ -1,40 +1,57 @@
--- ARGV: replica, the room of each kind (photos, bytes, pixels; twice), then 13 for each photo.
--- Returns '' or, having taken nothing, what there is no room for; 'unknown' where the replica has not said that it lives.
-local replica = ARGV[1]
-if not lives(replica) then return 'unknown' end
-local EACH, first = 13, 8
-local MEASURES = {'photos', 'bytes', 'pixels'}
+#!lua
+-- Puts photos into the buffer: all of them, or none. A photo that is in the buffer already is left
+-- as it is.
+-- ARGV: the replica; the most photos, bytes and pixels, for each of the PRIORITIES; then a
+-- PHOTO_ROW for each photo.
+-- Returns '' or, having put none, the measure that has no room left; UNREGISTERED if the replica is
+-- not registered.
+require 'shared/arguments'
+require 'shared/entries'
+require 'shared/replicas'
 
-local new, seen, more = {}, {}, {['0'] = {0, 0, 0}, ['1'] = {0, 0, 0}}
-for i = first, #ARGV, EACH do
-  local id = ARGV[i]
-  if not seen[id] and redis.call('EXISTS', entry_key(id)) == 0 then
-    seen[id] = true
-    new[#new + 1] = i
-    local sum = more[ARGV[i + 4]]
-    sum[1], sum[2], sum[3] = sum[1] + 1, sum[2] + tonumber(ARGV[i + 8]), sum[3] + tonumber(ARGV[i + 9])
-  end
-end
-for kind = 0, 1 do
-  local sum, key = more[tostring(kind)], P .. 'room:' .. kind
-  for m, measure in ipairs(MEASURES) do
-    local held = tonumber(redis.call('HGET', key, measure) or '0')
-    if sum[1] > 0 and held + sum[m] > tonumber(ARGV[1 + 3 * kind + m]) then return measure end
-  end
+local replica = argument()
+if not is_registered(replica) then return UNREGISTERED end
+local limits, increases = {}, {}
+for _, priority in ipairs(PRIORITIES) do
+  limits[priority] = row(MEASURES)
+  increases[priority] = {photos = 0, bytes = 0, pixels = 0}
 end
 
-for _, i in ipairs(new) do
-  local id, cells = ARGV[i], tonumber(ARGV[i + 3])
-  local e = {lane = ARGV[i + 1], alone = ARGV[i + 2], kind = ARGV[i + 4], tenant = ARGV[i + 5], put_at = ARGV[i + 6],
-             due_at = ARGV[i + 7], bytes = ARGV[i + 8], pixels = ARGV[i + 9], job = ARGV[i + 10], index = ARGV[i + 11]}
-  local owner = e.job == '' and replica or ''
-  redis.call('HSET', entry_key(id), 'lane', e.lane, 'alone', e.alone, 'kind', e.kind, 'tenant', e.tenant,
-             'put_at', e.put_at, 'due_at', e.due_at, 'bytes', e.bytes, 'pixels', e.pixels, 'job', e.job,
-             'index', e.index, 'meta', ARGV[i + 12], 'owner', owner, 'turn', 0, 'tries', 0, 'holder', '', 'asked', '')
-  if owner ~= '' then redis.call('SADD', P .. 'own:' .. owner, id) end
-  add_room(e.kind, 1, tonumber(e.bytes), tonumber(e.pixels))
-  local before = lane_count(e.lane)
-  wait(id, e)
-  wake(e.lane, cells, before)
+local new_photos, new_ids = {}, {}
+for _, photo in ipairs(other_rows(PHOTO_ROW)) do
+  if not new_ids[photo.id] and redis.call('EXISTS', entry_key(photo.id)) == 0 then
+    new_ids[photo.id] = true
+    new_photos[#new_photos + 1] = photo
+    local increase = increases[photo.priority]
+    increase.photos = increase.photos + 1
+    increase.bytes = increase.bytes + photo.byte_count
+    increase.pixels = increase.pixels + photo.pixels
+  end
+end
+for _, priority in ipairs(PRIORITIES) do
+  local increase = increases[priority]
+  if increase.photos > 0 then
+    local sums = redis.call('HMGET', KEY_OCCUPANCY .. priority, unpack(MEASURES))
+    for i, measure in ipairs(MEASURES) do
+      local sum = (sums[i] or 0) + increase[measure]
+      if sum > tonumber(limits[priority][measure]) then return measure end
+    end
+  end
+end
+
+for _, photo in ipairs(new_photos) do
+  local id, lane, job = photo.id, photo.lane, photo.job
+  local owner = job == '' and replica or ''
+  redis.call('HSET', entry_key(id), ENTRY_LANE, lane, ENTRY_ALONE, photo.alone_lane,
+             ENTRY_KIND, photo.priority, ENTRY_TENANT, photo.tenant, ENTRY_PUT_AT, photo.put_at,
+             ENTRY_DUE_AT, photo.due_at, ENTRY_BYTES, photo.byte_count, ENTRY_PIXELS, photo.pixels,
+             ENTRY_JOB, job, ENTRY_INDEX, photo.job_index, ENTRY_META, photo.meta,
+             ENTRY_OWNER, owner, ENTRY_TURN, 0, ENTRY_TRIES, 0, ENTRY_HOLDER, '', ENTRY_ASKED, '')
+  if owner ~= '' then redis.call('SADD', KEY_CLIENT_PHOTOS .. owner, id) end
+  add_occupancy(photo.priority, 1, photo.byte_count, photo.pixels)
+  local size_before = lane_size(lane)
+  enqueue(id, {lane = lane, kind = photo.priority, tenant = photo.tenant, put_at = photo.put_at,
+               due_at = photo.due_at})
+  wake_replicas(lane, tonumber(photo.cells), size_before)
 end
 return ''

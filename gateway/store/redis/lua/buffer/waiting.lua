@@ -1,9 +1,13 @@
--- Returns, for each lane that holds photos: lane, how many, when the first came, when one is out of time, whether a
--- client waits for one.
+#!lua flags=allow-oom
+-- Returns, for each lane that holds photos: the lane, how many photos, when the first was put, when
+-- the first waits no longer for company, and 1 if a client waits for one of them.
+require 'shared/lanes'
+
 local lanes = {}
-for _, lane in ipairs(redis.call('SMEMBERS', P .. 'lanes')) do
-  local oldest = redis.call('ZRANGE', P .. 'came:' .. lane, 0, 0, 'WITHSCORES')
-  local due = redis.call('ZRANGE', P .. 'due:' .. lane, 0, 0, 'WITHSCORES')
-  lanes[#lanes + 1] = {lane, lane_count(lane), oldest[2], due[2], redis.call('EXISTS', queue_key('0', lane))}
+for _, lane in ipairs(redis.call('SMEMBERS', KEY_LANES)) do
+  local oldest = redis.call('ZRANGE', KEY_ARRIVALS .. lane, 0, 0, 'WITHSCORES')
+  local first_due = redis.call('ZRANGE', KEY_DUE_TIMES .. lane, 0, 0, 'WITHSCORES')
+  local is_urgent = redis.call('EXISTS', queue_key(PRIORITIES[1], lane))
+  lanes[#lanes + 1] = {lane, lane_size(lane), oldest[2], first_due[2], is_urgent}
 end
 return lanes

@@ -1,2 +1,6 @@
--- ARGV: the id of a job whose photos were not taken.
-if redis.call('HGET', jobs_key('job', ARGV[1]), 'state') == 'accepting' then remove(ARGV[1]) end
+#!lua flags=allow-oom
+-- Removes a job for whose photos the buffer has no room.
+-- ARGV: the job's id.
+require 'shared/remove_job'
+
+if redis.call('HGET', KEY_JOB .. ARGV[1], JOB_STATE) == ACCEPTING then remove_job(ARGV[1]) end

@@ -1,7 +1,12 @@
--- ARGV: the tenant, the id before which to begin (or ''), how many, then fields. Returns these of each job, latest first.
-local from = ARGV[2] == '' and '+' or '(' .. ARGV[2]
+#!lua flags=allow-oom
+-- ARGV: the tenant, the id after which the page begins or '', how many jobs, then the fields.
+-- Returns the fields of each job, latest first.
+local tenant, after, count = ARGV[1], ARGV[2], ARGV[3]
+local start = after == '' and '+' or '(' .. after
+local ids = redis.call('ZRANGE', KEY_TENANT_JOBS .. tenant, start, '-', 'BYLEX', 'REV',
+                       'LIMIT', 0, count)
 local rows = {}
-for _, id in ipairs(redis.call('ZRANGE', jobs_key('jobs', ARGV[1]), from, '-', 'BYLEX', 'REV', 'LIMIT', 0, ARGV[3])) do
-  rows[#rows + 1] = redis.call('HMGET', jobs_key('job', id), unpack(ARGV, 4))
+for _, id in ipairs(ids) do
+  rows[#rows + 1] = redis.call('HMGET', KEY_JOB .. id, unpack(ARGV, 4))
 end
 return rows

@@ -1,15 +1,18 @@
--- KEYS: a call's ids. ARGV: the run, its lease in ms, and for how many ms it is known that somebody waits.
--- A key holds '?' and the run that is at the call, or '=' and the reply.
--- Returns '=' and the reply, '?' while another run is at it, or '' where this run is the one to make it.
-local other = false
+#!lua
+-- KEYS: the keys of a call's ids. ARGV: the run, its lease in ms, for how many ms a waiter is
+-- remembered.
+-- Returns REPLY_MARK and the reply; RUN_MARK while another run is at the call; '' if this run is to
+-- make the reply.
+local run, lease_ms, waiter_ms = ARGV[1], ARGV[2], ARGV[3]
+local is_taken = false
 for _, key in ipairs(KEYS) do
-  local known = redis.call('GET', key)
-  if known and known:sub(1, 1) == '=' then return known end
-  if known and known ~= '?' .. ARGV[1] then other = key end
+  local value = redis.call('GET', key)
+  if value and value:sub(1, #REPLY_MARK) == REPLY_MARK then return value end
+  if value and value ~= RUN_MARK .. run then is_taken = true end
 end
-if other then
-  for _, key in ipairs(KEYS) do redis.call('SET', key .. ':wanted', '', 'PX', ARGV[3]) end
-  return '?'
+if is_taken then
+  for _, key in ipairs(KEYS) do redis.call('SET', key .. KEY_WAITER_SUFFIX, '', 'PX', waiter_ms) end
+  return RUN_MARK
 end
-for _, key in ipairs(KEYS) do redis.call('SET', key, '?' .. ARGV[1], 'PX', ARGV[2]) end
+for _, key in ipairs(KEYS) do redis.call('SET', key, RUN_MARK .. run, 'PX', lease_ms) end
 return ''

@@ -1,9 +1,14 @@
--- KEYS: a call's ids. ARGV: the run that is at it, its lease in ms.
--- Returns 1 where another waits for its end.
-local wanted = 0
+#!lua
+-- Extends the lease of a run.
+-- KEYS: the keys of a call's ids. ARGV: the run, its lease in ms.
+-- Returns 1 if another run waits for the end of this one, or else 0.
+local run, lease_ms = ARGV[1], ARGV[2]
+local has_waiter = 0
 for _, key in ipairs(KEYS) do
-  local known = redis.call('GET', key)
-  if not known or known == '?' .. ARGV[1] then redis.call('SET', key, '?' .. ARGV[1], 'PX', ARGV[2]) end
-  if redis.call('EXISTS', key .. ':wanted') == 1 then wanted = 1 end
+  local value = redis.call('GET', key)
+  if not value or value == RUN_MARK .. run then
+    redis.call('SET', key, RUN_MARK .. run, 'PX', lease_ms)
+  end
+  if redis.call('EXISTS', key .. KEY_WAITER_SUFFIX) == 1 then has_waiter = 1 end
 end
-return wanted
+return has_waiter
