@@ -22,7 +22,7 @@ OPTION_DESCRIPTIONS = {
     "max_results": "at most this many a photo, best first",
     "labels": "only these, comma-separated",
     "deadline_ms": "answer within this time; a photo with too little time to wait shares no canvas",
-    "quality": "exact: each photo alone; cheapest: no second billed call; target: as the route promises",
+    "quality": "exact: each photo alone; cheapest: no second billed call; target: the default",
 }
 BINARY = {"type": "string", "format": "binary"}
 IDEMPOTENCY_KEY = {
