@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from gateway.cli.main import app
 from gateway.config import routes, sections, settings, tenants
 from gateway.config.routes import FallbackSettings, RouteSettings, WatchSettings
-from gateway.config.tenants import HookSettings, PlainKey, RekognitionKey, TenantSettings
+from gateway.config.tenants import PlainKey, RekognitionKey, TenantSettings, TenantWebhookSettings
 from gateway.core import errors
 from gateway.observe.metrics import Metrics
 from providers import registry
@@ -26,7 +26,7 @@ PAGES = [
 ]
 
 KEYS = (RekognitionKey, PlainKey)
-WITHIN_A_ROW = {"keys": KEYS, "webhook": (HookSettings,)}
+WITHIN_A_ROW = {"keys": KEYS, "webhook": (TenantWebhookSettings,)}
 """Sections that have no table, but a row of a tenant's."""
 TABLES = {
     "Top level": {"": settings.Settings},
@@ -37,20 +37,20 @@ TABLES = {
     "`routes[].watch`": {"": WatchSettings},
     "`tenants[]`": {"": TenantSettings},
     "`buffer` and `limits`": {
-        "buffer.": settings.BufferSettings,
-        "limits.": settings.LimitSettings,
+        "buffer.": sections.BufferSettings,
+        "limits.": sections.LimitSettings,
     },
     "`jobs`, `webhooks` and `fetch`": {
-        "jobs.": settings.JobSettings,
-        "webhooks.": settings.WebhookSettings,
-        "fetch.": settings.FetchSettings,
+        "jobs.": sections.JobSettings,
+        "webhooks.": sections.WebhookSettings,
+        "fetch.": sections.FetchSettings,
     },
     "`fetch.s3` and `fetch.gs`": {
-        "fetch.s3.": settings.S3Settings,
-        "fetch.gs.": settings.GsSettings,
+        "fetch.s3.": sections.S3Settings,
+        "fetch.gs.": sections.GsSettings,
     },
-    "`tls`": {"": settings.TlsSettings},
-    "`grpc`": {"": settings.GrpcSettings},
+    "`tls`": {"": sections.TlsSettings},
+    "`grpc`": {"": sections.GrpcSettings},
     **{f"`{kind}`": {"": registry.load(kind).Options} for kind in registry.kinds()},
 }
 """By the heading of a table in docs/configuration.md (for a kind of provider, the word its text

@@ -1,1 +1,1 @@
-"""The configuration: what file and environment may say, and the checks of it."""
+"""The configuration: its keys, how file and environment are read, and its checks."""

@@ -1,73 +1,89 @@
-"""A config file's content with the environment's variables laid over it, before anybody looks at
-what it says."""
+"""A config file's content, and the environment's variables that override it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose mappings name each key once; plain YAML lets the last one win without a word."""
+    """A YAML loader that refuses a key which stands twice in a mapping; by default the last one
+    wins silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [name for index, name in enumerate(names) if name in names[:index]]
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {twice[0]!r} stands twice", node.start_mark
-            )
+        names: list[Any] = []
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if name in names:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {name!r} stands twice", node.start_mark
+                )
+            names.append(name)
         return super().construct_mapping(node, deep)
 
 
 def load(text: str) -> Any:
-    """What a YAML text says. Raises yaml.YAMLError."""
+    """The content of a YAML text. Raises yaml.YAMLError."""
     return yaml.load(text, _Loader)  # noqa: S506  it is a SafeLoader
 
 
-def variables(environment: Mapping[str, str], prefix: str) -> Iterator[tuple[list[str], str, Any]]:
-    """The variables that begin so: the path of keys that each is about, its own name, its value.
-    Raises ValueError."""
-    for name, text in sorted(environment.items()):
+class Variable(NamedTuple):
+    """A variable of the environment: the path of the key that it sets, its name, and its value."""
+
+    path: list[str]
+    name: str
+    value: Any
+
+
+def variables(environ: Mapping[str, str], prefix: str) -> Iterator[Variable]:
+    """The variables whose names begin with the prefix. Raises ValueError for a value that is no
+    YAML."""
+    for name, text in sorted(environ.items()):
         if name.startswith(prefix):
+            path = name.removeprefix(prefix).lower().split("__")
             try:
-                yield name.removeprefix(prefix).lower().split("__"), name, _value(text)
+                yield Variable(path, name, _value(text))
             except yaml.YAMLError as error:
                 raise ValueError(f"{name} in the environment is no YAML value: {error}") from None
 
 
 def _value(text: str) -> Any:
-    """A variable's value as YAML; but a plain string as it stands, with what YAML takes for a
-    comment."""
+    """A variable's value, read as YAML. An unquoted string is taken literally, so that `#` begins
+    no comment in it."""
     value = load(text)
     return text if isinstance(value, str) and text[:1] not in ("'", '"') else value
 
 
-def put(content: Any, path: list[str], name: str, value: Any) -> None:
-    """Sets one value within nested mappings and lists; names match whatever their case. Raises
-    ValueError where there is no such place."""
+def put(content: Any, variable: Variable) -> None:
+    """Sets the variable's value within nested mappings and lists. Keys match in any case.
+
+    Raises ValueError where its path leads nowhere.
+    """
+    path, name, value = variable
     *parents, last = path
-    for part, after in zip(parents, path[1:], strict=True):
-        content = _child(content, part, name, {} if not after.isdigit() else [])
+    for part, following in zip(parents, path[1:], strict=True):
+        content = _child(content, part, name, [] if following.isdigit() else {})
     _child(content, last, name, None)  # raises where there is no such place
-    content[int(last) if isinstance(content, list) else _spelled(content, last)] = value
+    content[int(last) if isinstance(content, list) else _key_of(content, last)] = value
 
 
-def _child(content: Any, part: str, name: str, fresh: Any) -> Any:
+def _child(content: Any, part: str, name: str, default: Any) -> Any:
+    """The value at one part of a path, which is created as `default` where it is missing."""
     if isinstance(content, list):
         if not part.isdigit() or int(part) > len(content):
             raise ValueError(
                 f"{name} in the environment: {part!r} is no index of a list of {len(content)}"
             )
         if int(part) == len(content):
-            content.append(fresh)
+            content.append(default)
         return content[int(part)]
     if not isinstance(content, dict):
         raise ValueError(f"{name} in the environment: {part!r} cannot be set within a single value")
-    return content.setdefault(_spelled(content, part), fresh)
+    return content.setdefault(_key_of(content, part), default)
 
 
-def _spelled(content: Mapping[str, Any], part: str) -> str:
+def _key_of(content: Mapping[str, Any], part: str) -> str:
+    """The key that the content has for the lower-case part; the part itself for a new key."""
     return next((key for key in content if str(key).lower() == part), part)

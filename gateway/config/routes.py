@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import get_args
 
 from pydantic import Field, ValidationError
 
 from gateway.config.errors import ConfigError
-from gateway.config.sections import Section as _Section
+from gateway.config.sections import Section
 from gateway.core.fault_names import FaultName
 from gateway.core.model import Labels
 from providers.detection import Task
@@ -16,13 +17,12 @@ from thresholds.cascade import Border, Cascade, Crossing, Merge, Stage, load
 from thresholds.shape import ALONE
 
 
-class WatchSettings(_Section):
-    """How a route is held to its promise: by a share of its photos that is asked about alone as
-    well."""
+class WatchSettings(Section):
+    """How a route is watched: a share of its photos is also asked about alone, for comparison."""
 
-    share: float = Field(0.01, ge=0, le=1, description="of photos; 0: it is not watched")
+    share: float = Field(0.01, ge=0, le=1, description="of the photos; 0 for no watching")
     delta: float = Field(
-        0.05, gt=0, lt=1, description="chance of being wrong: of intervals, and behind alarms"
+        0.05, gt=0, lt=1, description="the chance that an interval or an alarm is wrong"
     )
     agreement: float | None = Field(
         None,
@@ -32,26 +32,25 @@ class WatchSettings(_Section):
     )
 
 
-class FallbackSettings(_Section):
-    """Who is asked where a route's provider cannot answer."""
+class FallbackSettings(Section):
+    """The provider that answers where a route's own cannot."""
 
     provider: str
     on: list[FaultName] = Field(
         default_factory=lambda: list(get_args(FaultName)),
         min_length=1,
-        description="after which faults; while the provider's breaker is open in any case",
+        description="after which faults; an open breaker of the provider always counts",
     )
 
 
-class RouteSettings(_Section):
-    """How one task is served: by whom, in which shapes, and how long a photo may wait for
-    company."""
+class RouteSettings(Section):
+    """How one task is served: the provider, the cascade, and how long a photo may wait."""
 
     task: Task
     provider: str
     name: str = ""
     tenants: list[str] = Field(
-        default_factory=list, description="for these tenants only; none named: for all"
+        default_factory=list, description="the tenants it is for; all if empty"
     )
     cascade: Path | None = Field(None, description="a cascade file, as `imgrid profile` writes it")
     stages: tuple[Stage, ...] | None = Field(
@@ -67,19 +66,19 @@ class RouteSettings(_Section):
         None, description="overrides the cascade's: none, black or blurred"
     )
     companion: str = Field(
-        "", description="a free local provider that sees every photo whole, at stage 0"
+        "", description="a free local provider that gets every photo alone, at stage 0"
     )
     labels: Labels = Field(
         "alone",
-        description="of task labels: alone; boxes: those of the photo's boxes, by the route for objects; or listed: in "
-        "groups where the client asks about a list of labels",
+        description="for task labels: alone; boxes: the labels of the photo's boxes, by the route "
+        "for objects; or listed: in groups where the client asks about a list of labels",
     )
     operations: list[str] = Field(
         default_factory=list,
-        description="of task extras: calls that are handed on to the vendor whole, by name",
+        description="for task extras: the names of calls that are passed to the vendor whole",
     )
     fallback: FallbackSettings | None = Field(
-        None, description="who is asked where the provider cannot answer"
+        None, description="the provider that answers where the route's own cannot"
     )
     watch: WatchSettings = WatchSettings()
     max_wait_ms: float = Field(
@@ -89,41 +88,74 @@ class RouteSettings(_Section):
 
 
 def cascade_of(route: RouteSettings, index: int, file: Path) -> Cascade:
-    """A route's cascade, from its file or written in place. Raises ConfigError naming file and
+    """The cascade of a route, from its file or from its stages. Raises ConfigError naming file and
     key."""
     where = f"{file}: routes[{index}]"
+    _check_task_keys(route, where)
+    has_cascade = route.cascade is not None or route.stages is not None
+    if route.task == Task.EXTRAS or (route.labels == "boxes" and not has_cascade):
+        return Cascade(stages=(Stage(shape=ALONE),))
+    if (route.cascade is None) == (route.stages is None):
+        raise ConfigError(
+            f"{where}: write either cascade (a file) or stages, such as stages: [{{shape: 2x2}}]"
+        )
+    overrides = {
+        key: value
+        for key in ("merge", "crossing", "border")
+        if (value := getattr(route, key)) is not None
+    }
+    return _load_cascade(route, where, file).model_copy(update=overrides)
+
+
+def _check_task_keys(route: RouteSettings, where: str) -> None:
+    """Checks that keys which are for one task are not given for another."""
     if route.task == Task.EXTRAS:
         if route.cascade is not None or route.stages is not None:
             raise ConfigError(
-                f"{where}: extras are always asked about one photo alone; leave cascade and stages out"
+                f"{where}: extras are always asked about one photo alone; "
+                "leave cascade and stages out"
             )
-        return Cascade(stages=(Stage(shape=ALONE),))
+        return
     if route.operations:
         raise ConfigError(
             f"{where}.operations: calls are handed on by a route of task extras; write them there"
         )
     if route.labels != "alone" and route.task != Task.LABELS:
         raise ConfigError(f"{where}.labels: is for a route of task labels, not of {route.task}")
-    if route.labels == "boxes" and route.cascade is None and route.stages is None:
-        return Cascade(stages=(Stage(shape=ALONE),))  # asked for exact answers
-    if (route.cascade is None) == (route.stages is None):
-        raise ConfigError(
-            f"{where}: write either cascade (a file) or stages, such as stages: [{{shape: 2x2}}]"
-        )
-    changes = {
-        key: value
-        for key in ("merge", "crossing", "border")
-        if (value := getattr(route, key)) is not None
-    }
+
+
+def _load_cascade(route: RouteSettings, where: str, file: Path) -> Cascade:
     try:
-        base = (
-            load(file.parent / route.cascade)
-            if route.cascade
-            else Cascade(stages=route.stages or ())
-        )
-        return base.model_copy(update=changes)
+        if route.cascade:
+            return load(file.parent / route.cascade)
+        return Cascade(stages=route.stages or ())
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{where}.stages: {first}") from None
+        message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{where}.stages: {message}") from None
     except ValueError as error:
         raise ConfigError(f"{where}.cascade: {error}") from None
+
+
+def check_reachable(
+    routes: Sequence[RouteSettings], tenants: Set[str], kinds: Mapping[str, str], file: Path
+) -> None:
+    """Checks that every route names known tenants and can serve at least one request. `kinds` are
+    the kinds of the providers, by name. Raises ConfigError.
+
+    The first route for a task and a tenant serves it. Extras are answered by the client's own
+    vendor, so that each vendor has its first route.
+    """
+    served_tenants: dict[tuple[Task, str], set[str] | None] = {}  # None: every tenant
+    for index, route in enumerate(routes):
+        where = f"{file}: routes[{index}]"
+        if unknown := set(route.tenants) - tenants:
+            raise ConfigError(f"{where}.tenants: there is no tenant {', '.join(sorted(unknown))}")
+        kind = kinds.get(route.provider, "") if route.task == Task.EXTRAS else ""
+        served = served_tenants.get((route.task, kind), set())
+        route_tenants = set(route.tenants) or tenants
+        if served is None or (route_tenants and route_tenants <= served):
+            raise ConfigError(
+                f"{where}: nothing can match it: an earlier route serves {route.task} for the same "
+                "tenants; remove one, or name other tenants"
+            )
+        served_tenants[route.task, kind] = served | set(route.tenants) if route.tenants else None

@@ -1,4 +1,4 @@
-"""Sections of the configuration that other parts are built from as they are."""
+"""The sections of the configuration, except routes and tenants."""
 
 from __future__ import annotations
 
@@ -12,33 +12,45 @@ from gateway.core.locations import folder_of
 
 
 class Section(BaseModel):
+    """The base of every section: unknown keys are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _address(listen: str) -> str:
+def _check_address(listen: str) -> str:
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
         raise ValueError("write address:port, such as 127.0.0.1:8080")
     return listen
 
 
-Listen = Annotated[str, AfterValidator(_address)]
-"""Where to listen: an address and a port."""
+Listen = Annotated[str, AfterValidator(_check_address)]
+"""An address to listen on: host and port."""
 
 
 def host_of(listen: Listen) -> str:
+    """The host of an address, without the brackets of IPv6."""
     return listen.rpartition(":")[0].strip("[]")
 
 
+def _check_folder(text: str) -> str:
+    folder_of(text)
+    return text
+
+
+SourceFolder = Annotated[str, AfterValidator(_check_folder)]
+"""A bucket or a folder in one, as `folder_of` reads it."""
+
+
 class TlsSettings(Section):
-    """TLS where nothing in front has it. The files are read at the start."""
+    """TLS on the HTTP port, where no proxy terminates it. The files are read at start."""
 
     cert: Path = Field(description="chain of certificates, PEM")
     key: Path = Field(description="its private key, PEM, without a password")
 
 
 class GrpcSettings(Section):
-    """Google's clients by gRPC, which most of them speak by themselves."""
+    """The port for Google's gRPC clients; gRPC is the default transport of most of them."""
 
     listen: Listen = Field("127.0.0.1:8081", description="address and port")
     cert: Path | None = Field(
@@ -47,23 +59,53 @@ class GrpcSettings(Section):
     key: Path | None = Field(None, description="its private key, PEM, without a password")
 
     @model_validator(mode="after")
-    def _pair(self) -> GrpcSettings:
+    def _check_pair(self) -> GrpcSettings:
         if (self.cert is None) != (self.key is None):
             raise ValueError("cert and key go together; leave both out for no TLS")
         return self
 
 
-def _folder(text: str) -> str:
-    folder_of(text)
-    return text
+class BufferSettings(Section):
+    """Limits for the photos that are held, waiting and in flight together. Photos beyond them are
+    refused with 429."""
+
+    max_photos: int = Field(5_000, ge=1)
+    max_bytes: int = Field(1 << 30, ge=1)
+    max_pixels: int = Field(20_000_000_000, ge=1)
+    max_drawn_bytes: int = Field(
+        256 * 1024 * 1024, ge=0, description="pixels of photos that are drawn while they wait"
+    )
 
 
-Source = Annotated[str, AfterValidator(_folder)]
-"""A folder, as `folder_of` reads it."""
+class JobSettings(Section):
+    """Jobs: photos that are handed in together and answered later."""
+
+    file: Path = Field(
+        Path("imgrid-jobs.sqlite3"), description="the jobs' database when there is no Redis"
+    )
+    max_photos: int = Field(100_000, ge=1, description="waiting photos of jobs")
+    max_bytes: int = Field(4 << 30, ge=1, description="their bytes")
+    max_request_bytes: int = Field(256 << 20, ge=1, description="one request for a job")
+    max_wait_ms: float = Field(
+        2_000, ge=0, description="how long a photo waits for company at each stage"
+    )
+    deadline_ms: float = Field(86_400_000, gt=0, description="how long an answer may take")
+    keep_ms: float = Field(
+        86_400_000, gt=0, description="how long a job's results are kept after its end"
+    )
+
+
+class WebhookSettings(Section):
+    """Webhooks for the ends of jobs."""
+
+    secrets: list[SecretStr] = Field(
+        default_factory=list, description="whsec_…; for tenants that have none"
+    )
+    concurrency: int = Field(64, ge=1, description="deliveries under way at the same time")
 
 
 class S3Settings(Section):
-    """How the gateway itself reads from S3. What is not said here is found as boto3 finds it."""
+    """How the gateway itself reads from S3. boto3 finds what is left out in its usual places."""
 
     region: str | None = None
     endpoint: str | None = Field(None, description="another address than AWS's own")
@@ -72,32 +114,52 @@ class S3Settings(Section):
     profile: str | None = Field(None, description="a profile of the AWS config files")
 
     @model_validator(mode="after")
-    def _pair(self) -> S3Settings:
+    def _check_pair(self) -> S3Settings:
         if (self.access_key is None) != (self.secret_key is None):
             raise ValueError("access_key and secret_key go together")
         return self
 
 
 class GsSettings(Section):
-    """How the gateway itself reads from Google Cloud Storage: with the application's default
-    credentials, which are sent to Google's own addresses only."""
+    """How the gateway itself reads from Google Cloud Storage: with application default credentials,
+    which are sent to Google's own addresses only."""
 
     endpoint: str = Field("https://storage.googleapis.com", pattern="^https?://")
-    anonymous: bool = Field(False, description="without credentials: what is public")
+    anonymous: bool = Field(False, description="read without credentials what is public")
 
 
 class FetchSettings(Section):
-    """URLs that clients name: photos to fetch, and webhooks; and places in stores where photos
-    lie."""
+    """URLs that clients name: photos to fetch and webhooks to call; and the stores that photos are
+    read from."""
 
     allow: list[IPv4Network | IPv6Network] = Field(
-        default_factory=list, description="private networks it may go to"
+        default_factory=list, description="private networks that may be connected to"
     )
     timeout_ms: float = Field(10_000, gt=0, description="how long one photo or delivery may take")
     max_redirects: int = Field(3, ge=0)
-    sources: list[Source] = Field(
+    sources: list[SourceFolder] = Field(
         default_factory=list,
-        description="buckets and folders that are read for everybody: gs://bucket/folder/",
+        description="buckets and folders that every tenant may name: gs://bucket/folder/",
     )
     s3: S3Settings = S3Settings()
     gs: GsSettings = GsSettings()
+
+
+class LimitSettings(Section):
+    """The operator's limits for one photo and one request, which apply beside an API's own."""
+
+    max_photo_bytes: int = Field(20 * 1024 * 1024, ge=1)
+    max_photo_pixels: int = Field(50_000_000, ge=1)
+    max_request_bytes: int = Field(64 * 1024 * 1024, ge=1)
+    max_reading_bytes: int = Field(
+        512 * 1024 * 1024,
+        ge=1,
+        description="all bodies that are being read, and all photos that are being fetched",
+    )
+    body_timeout_ms: float = Field(30_000, gt=0, description="how long a body may take to arrive")
+    keep_replies_ms: float = Field(
+        120_000, ge=0, description="how long retries of a call get the same reply"
+    )
+    max_replies_bytes: int = Field(
+        64 * 1024 * 1024, ge=0, description="replies kept for retries; the oldest go first"
+    )

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from gateway.config.sections import Section as _Section
-from gateway.config.sections import (
-    Source,
-)
+from gateway.config.errors import ConfigError
+from gateway.config.sections import Section, SourceFolder
 from gateway.security.keyring import sha256_of
 
 
-class RekognitionKey(_Section):
-    """A key pair for AWS SDKs, made up by the operator; it has nothing to do with AWS's own."""
+class RekognitionKey(Section):
+    """A key pair for AWS SDKs. The operator makes it up; it is no key of an AWS account."""
 
     dialect: Literal["rekognition"]
     access_key: str = Field(min_length=1)
     secret_key: SecretStr = Field(min_length=1)
-    regions: tuple[str, ...] = Field((), description="it signs for these only; none named: for any")
+    regions: tuple[str, ...] = Field(
+        (), description="the regions that it may sign for; any if empty"
+    )
 
 
-class PlainKey(_Section):
+class PlainKey(Section):
     """A key that clients send as it is."""
 
     dialect: Literal["native", "azure", "google"]
@@ -32,52 +34,71 @@ class PlainKey(_Section):
     )
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> PlainKey:
+    def _check_one(self) -> PlainKey:
         if (self.key is None) == (self.sha256 is None):
             raise ValueError("write either key, or sha256: its SHA-256 in hex")
         return self
 
     @property
     def digest(self) -> str:
-        """In lower-case hex, whichever of both was written."""
-        return (
-            sha256_of(self.key.get_secret_value())
-            if self.key is not None
-            else str(self.sha256).lower()
-        )
+        """The key's SHA-256 in lower-case hex, whether the key or its digest is configured."""
+        if self.key is not None:
+            return sha256_of(self.key.get_secret_value())
+        return str(self.sha256).lower()
 
 
 KEY_KINDS = ("rekognition", "native", "azure", "google")
-"""What pydantic names, within a key's place, to say which kind of key it took it for."""
+"""The names that pydantic inserts into an error's location to say which kind of key it read."""
+
+TenantKey = Annotated[RekognitionKey | PlainKey, Field(discriminator="dialect")]
 
 
-Key = Annotated[RekognitionKey | PlainKey, Field(discriminator="dialect")]
-
-
-class HookSettings(_Section):
-    """Where a tenant's jobs are told of, where they name no webhook of their own, and what signs
-    what is told."""
+class TenantWebhookSettings(Section):
+    """The webhook for a tenant's jobs that name none, and the secrets that sign all webhooks of the
+    tenant."""
 
     url: str = ""
-    each_photo: bool = Field(False, description="tell of each photo, not only of the job's end")
+    each_photo: bool = Field(False, description="call it for each photo, not only at a job's end")
     secrets: list[SecretStr] = Field(
         default_factory=list,
-        description="whsec_…, as `imgrid webhooks secret` makes them; with two, both sign: for changing them. None: "
-        "those of `webhooks`",
+        description="whsec_…, as `imgrid webhooks secret` makes them; to change one, list the new "
+        "and the old, which both sign. If empty, those of `webhooks`",
     )
 
 
-class TenantSettings(_Section):
+class TenantSettings(Section):
     """One client of this gateway."""
 
     name: str = Field(min_length=1)
-    keys: list[Key] = Field(default_factory=list, description="none: those of `key_store` only")
-    webhook: HookSettings = HookSettings()
+    keys: list[TenantKey] = Field(
+        default_factory=list, description="if empty, those of `key_store` only"
+    )
+    webhook: TenantWebhookSettings = TenantWebhookSettings()
     share: bool = Field(
-        False,
-        description="its photos may share canvases with those of other tenants who agreed too",
+        False, description="its photos may share canvases with those of other such tenants"
     )
-    sources: list[Source] = Field(
+    sources: list[SourceFolder] = Field(
         default_factory=list,
-        description="buckets and folders that are read for it: s3://shop-photos/",
+        description="buckets and folders that only it may name: s3://shop-photos/",
     )
+
+
+def check_tenants(tenants: Sequence[TenantSettings], key_store: Path | None, file: Path) -> None:
+    """Checks that names and keys identify one tenant each. Raises ConfigError."""
+    if len({tenant.name for tenant in tenants}) < len(tenants):
+        raise ConfigError(f"{file}: tenants: two of them have the same name")
+    keys: set[tuple[str, str]] = set()
+    for index, tenant in enumerate(tenants):
+        if not tenant.keys and key_store is None:
+            raise ConfigError(
+                f"{file}: tenants[{index}].keys: there are none; write one, or name a file in "
+                "key_store and make one with: imgrid keys create"
+            )
+        for number, key in enumerate(tenant.keys):
+            key_id = key.access_key if isinstance(key, RekognitionKey) else key.digest
+            if (key.dialect, key_id) in keys:
+                raise ConfigError(
+                    f"{file}: tenants[{index}].keys[{number}]: "
+                    f"the same {key.dialect} key is given above"
+                )
+            keys.add((key.dialect, key_id))

@@ -703,8 +703,8 @@ class TestNames:
         )
         file = write(names=["own.yaml"])
         names = build(settings.read(file, {}), file).service.translator
-        assert names.name("couch", "coco", "rekognition") == "Settee"
-        assert names.name("tv", "coco", "google") == "Television"
+        assert names.name_in("couch", "coco", "rekognition") == "Settee"
+        assert names.name_in("tv", "coco", "google") == "Television"
 
     def test_bad_file(self, write, tmp_path):
         """What is wrong with one is told with the key, the file and the line."""
