@@ -7,7 +7,7 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -15,9 +15,11 @@ PATIENCE_S = 60.0
 """How long a test waits for what does not come before it fails, on however busy a machine."""
 
 
-async def wait_until(
-    condition: Callable[[], T | Awaitable[T]], patience_s: float = PATIENCE_S
-) -> T:
+@overload
+async def wait_until(condition: Callable[[], Awaitable[T]], patience_s: float = ...) -> T: ...
+@overload
+async def wait_until(condition: Callable[[], T], patience_s: float = ...) -> T: ...
+async def wait_until(condition: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
     """The value of the condition, once that is true. Raises TimeoutError."""
     async with asyncio.timeout(patience_s):
         while True:

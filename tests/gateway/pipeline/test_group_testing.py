@@ -12,9 +12,9 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Literal
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -33,10 +33,9 @@ from gateway.pipeline.canvas_call import CanvasCall, PipelineRules
 from gateway.pipeline.cascade_step import CascadeStep
 from gateway.pipeline.group_size import GroupSizer
 from gateway.pipeline.group_testing import GroupTester
-from gateway.pipeline.scheduler import Scheduler, no_fetch
+from gateway.pipeline.scheduler import no_fetch
 from gateway.store.buffer import Capacity
 from gateway.store.inspection import Occupancy
-from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, connect
 from gateway.testing.gateway import parts_of, serving
@@ -50,6 +49,7 @@ from providers.detection import WHOLE, Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from providers.prices import Price
 from providers.shapes import shapes_on
+from tests.support.pipeline import NEVER_S, PipelineHarness, labels_of, run_pipeline
 from tests.support.waiting import wait_until
 from thresholds.cascade import Cascade, Stage
 from thresholds.rules import onward
@@ -57,7 +57,6 @@ from thresholds.rules.clean import Rule
 from thresholds.shape import ALONE, Shape
 
 ANN, BOB = Tenant("ann", "shared"), Tenant("bob", "shared")
-NEVER_S = 60.0
 
 
 def unsafe(picture: Picture, task: Task) -> Sequence[Detection]:
@@ -137,95 +136,33 @@ async def die(buffer: RedisBuffer) -> None:
     )
 
 
-@dataclass
-class Bench:
-    flow: Scheduler
-    buffer: MemoryBuffer
-    told: EventRecorder
-    route: Route
-    sizes: GroupSizer
-
-    async def ask(
-        self, *photos: Photo, tenants: Sequence[Tenant] = (ANN,), **how: object
-    ) -> list[Outcome]:
-        """As from so many clients, all at once; `tenants` take turns."""
-        asked = [
-            self.flow.answer_all([(one, Way(self.route, **how))], tenants[n % len(tenants)])
-            for n, one in enumerate(photos)
-        ]
-        return [outcome for (outcome,) in await asyncio.gather(*asked)]
-
-    @property
-    def shapes(self) -> list[str]:
-        return [str(each.layout.shape) for each in self.told.of(CanvasAnswered)]
-
-    async def billed(self) -> float:
-        return total(await self.buffer.ledger.accounts()).billed
-
-
-@asynccontextmanager
-async def running(
-    provider: ScriptedProvider,
-    route: Route | None = None,
-    *,
-    sized: bool = False,
-    rules: PipelineRules = PipelineRules(),
-) -> AsyncIterator[Bench]:
-    route = route or moderation()
-    routes, told, studio, buffer = (
-        {route.name: route},
-        EventRecorder(),
-        Renderer(2),
-        MemoryBuffer(Capacity()),
-    )
-    events = Events([told])
-    sizes = GroupSizer(routes, events)
-    events.listeners.append(sizes)
-    more = {"first": sizes.first} if sized else {}
-    flow = Scheduler(
-        routes,
-        {"eye": provider, "free": eye()},
-        buffer,
-        inspection=buffer,
-        ledger=buffer.ledger,
-        studio=studio,
-        events=events,
-        clock=time.monotonic,
-        rng=random.Random(1),
-        rules=rules,
-        **more,
-    )
-    loop = asyncio.create_task(flow.run())
-    try:
-        async with asyncio.timeout(30):
-            yield Bench(flow, buffer, told, route, sizes)
-    finally:
-        loop.cancel()
-        await asyncio.gather(loop, return_exceptions=True)
-        studio.close()
+def run_groups(
+    provider: ScriptedProvider, route: Route | None = None, **options: Any
+) -> AbstractAsyncContextManager[PipelineHarness]:
+    """A pipeline with one route: of moderation, where none is given."""
+    return run_pipeline({"eye": provider, "free": eye()}, route or moderation(), **options)
 
 
 def labels(outcomes: Iterable[Outcome]) -> list[list[str]]:
-    assert not [outcome.error for outcome in outcomes if outcome.error]
-    return [[each.label for each in outcome.detections] for outcome in outcomes]
+    return [labels_of(outcome) for outcome in outcomes]
 
 
 class TestClearing:
     async def test_clean(self):
         """One clean canvas clears all its photos, each for its part of one image; their answers are
         empty."""
-        async with running(eye()) as bench:
-            outcomes = await bench.ask(*(clean() for _ in range(9)))
+        async with run_groups(eye()) as pipeline:
+            outcomes = await pipeline.answer_each(*(clean() for _ in range(9)))
             assert labels(outcomes) == [[]] * 9
-            assert bench.shapes == ["3x3"]
+            assert pipeline.shapes == ["3x3"]
             assert [outcome.share for outcome in outcomes] == [pytest.approx(1 / 9)] * 9
             assert {outcome.steps[0].reason for outcome in outcomes} == {"clean"}
 
     async def test_flagged(self):
         """What is flagged ends with its own answer alone, and nobody else has what was seen of it
         in theirs, nor in what is told of the way there."""
-        async with running(eye()) as bench:
-            outcomes = await bench.ask(*(clean() for _ in range(8)), bad())
+        async with run_groups(eye()) as pipeline:
+            outcomes = await pipeline.answer_each(*(clean() for _ in range(8)), bad())
             assert labels(outcomes) == [[]] * 8 + [["Unsafe"]]
             assert outcomes[-1].detections[0].score == 1.0
             assert outcomes[-1].detections[0].details == {"level": 1}
@@ -237,9 +174,9 @@ class TestClearing:
     async def test_halving(self):
         """A flagged group is halved: what a clean half leaves is not asked about as a whole, for it
         must hold one."""
-        async with running(eye(), moderation("2x2", "2x1")) as bench:
-            one, two, three, four = await bench.ask(clean(), clean(), clean(), bad())
-            assert bench.shapes == ["2x2", "2x1", "1x1", "1x1"]
+        async with run_groups(eye(), moderation("2x2", "2x1")) as pipeline:
+            one, two, three, four = await pipeline.answer_each(clean(), clean(), clean(), bad())
+            assert pipeline.shapes == ["2x2", "2x1", "1x1", "1x1"]
             assert labels([one, two, three, four]) == [[], [], [], ["Unsafe"]]
             assert [[str(step.shape) for step in each.steps] for each in (one, three, four)] == [
                 ["2x2", "2x1"],
@@ -250,13 +187,13 @@ class TestClearing:
     async def test_let_go(self):
         """Of what a flagged half leaves nothing is known: it waits again, with the way that it
         went."""
-        async with running(eye(), moderation("2x2", "2x1")) as bench:
-            outcomes = await bench.ask(bad(), clean(), clean(), clean())
+        async with run_groups(eye(), moderation("2x2", "2x1")) as pipeline:
+            outcomes = await pipeline.answer_each(bad(), clean(), clean(), clean())
             assert labels(outcomes) == [["Unsafe"], [], [], []]
             # the pair is flagged, its first photo accounts for it: the second one waits with the
             # other pair
-            assert bench.shapes[:3] == ["2x2", "2x1", "1x1"]
-            assert len(bench.shapes) == 4
+            assert pipeline.shapes[:3] == ["2x2", "2x1", "1x1"]
+            assert len(pipeline.shapes) == 4
             assert [step.photos for step in outcomes[3].steps] == [4, 3]
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(4)
 
@@ -264,8 +201,8 @@ class TestClearing:
         """Those that were let go of come first in their next group, the oldest before all: it is
         settled there."""
         wide = [bad(size=(320, 200)) for _ in range(11)]
-        async with running(eye(), moderation("2x2", "2x1")) as bench:
-            tall, *others = await bench.ask(clean((200, 320)), *wide)
+        async with run_groups(eye(), moderation("2x2", "2x1")) as pipeline:
+            tall, *others = await pipeline.answer_each(clean((200, 320)), *wide)
             assert labels([tall, *others]) == [[]] + [["Unsafe"]] * 11
             assert len([step for step in tall.steps if step.photos > 2]) == 2
 
@@ -273,11 +210,11 @@ class TestClearing:
         """A photo that flags its group and is not flagged alone still accounts for the flag; it has
         its own answer."""
         faint = bad(side=14)  # 0.35 alone: over the threshold of groups, and no positive
-        async with running(
+        async with run_groups(
             eye(), moderation("2x1", cascade=cascade("2x1", threshold=0.1))
-        ) as bench:
-            outcomes = await bench.ask(faint, clean())
-            assert bench.shapes[:2] == ["2x1", "1x1"]
+        ) as pipeline:
+            outcomes = await pipeline.answer_each(faint, clean())
+            assert pipeline.shapes[:2] == ["2x1", "1x1"]
             assert [outcome.detections[0].score for outcome in outcomes[:1]] == [
                 pytest.approx(0.35, abs=0.03)
             ]
@@ -292,20 +229,20 @@ class TestClearing:
         ]
         made = Cascade(stages=[*stages, Stage(shape=ALONE)])
         faint = [bad(side=40) for _ in range(2)]  # 0.33 in a 3x3 grid, 0.5 in a 2x1 one
-        async with running(eye(), moderation(cascade=made)) as bench:
-            assert labels(await bench.ask(*faint)) == [[], []]
-            assert bench.shapes == ["2x1"]
-        async with running(eye(), moderation(cascade=made)) as bench:
-            outcomes = await bench.ask(*faint, *(clean() for _ in range(7)))
+        async with run_groups(eye(), moderation(cascade=made)) as pipeline:
+            assert labels(await pipeline.answer_each(*faint)) == [[], []]
+            assert pipeline.shapes == ["2x1"]
+        async with run_groups(eye(), moderation(cascade=made)) as pipeline:
+            outcomes = await pipeline.answer_each(*faint, *(clean() for _ in range(7)))
             assert outcomes[0].steps[0].reason == "flagged together"
 
     async def test_graded(self):
         """Of graded answers the lowest grade alone clears: a canvas one grade up is halved,
         whatever the threshold."""
-        async with running(
+        async with run_groups(
             eye(graded), moderation("2x2", "2x1", cascade=cascade("2x2", "2x1", threshold=1.0))
-        ) as bench:
-            outcomes = await bench.ask(bad(side=12), clean(), clean(), clean())
+        ) as pipeline:
+            outcomes = await pipeline.answer_each(bad(side=12), clean(), clean(), clean())
             assert outcomes[0].detections[0].details["likelihood"] == 2
             assert [outcome.detections for outcome in outcomes[1:]] == [()] * 3
 
@@ -313,16 +250,18 @@ class TestClearing:
         """Photos of both orientations in one square grid are all shown no smaller than their
         thresholds are for."""
         photos = [clean((320, 200)), bad(60, (200, 320)), clean((200, 320)), bad(60, (320, 200))]
-        async with running(eye(), moderation("2x2", "2x1")) as bench:
-            assert labels(await bench.ask(*photos)) == [[], ["Unsafe"], [], ["Unsafe"]]
+        async with run_groups(eye(), moderation("2x2", "2x1")) as pipeline:
+            assert labels(await pipeline.answer_each(*photos)) == [[], ["Unsafe"], [], ["Unsafe"]]
 
     async def test_tenants(self):
         """In a shared pool each tenant pays for its own photos' parts, and all parts are the whole
         bill."""
         provider = eye()
-        async with running(provider) as bench:
-            outcomes = await bench.ask(bad(), *(clean() for _ in range(8)), tenants=(ANN, BOB))
-            accounts = await bench.buffer.ledger.accounts()
+        async with run_groups(provider) as pipeline:
+            outcomes = await pipeline.answer_each(
+                bad(), *(clean() for _ in range(8)), tenants=(ANN, BOB)
+            )
+            accounts = await pipeline.buffer.ledger.accounts()
             assert accounts["ann"].billed + accounts["bob"].billed == pytest.approx(provider.calls)
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(provider.calls)
             assert accounts["bob"].alone_usd == pytest.approx(4 * 0.001)
@@ -345,9 +284,10 @@ class TestLabels:
         provider = eye(coloured)
         photos = [bad(colour="red"), bad(colour="red"), clean(), clean()]
         wanted = [("Red",), ("Green",), ("Red", "Green"), ("Green",)]
-        async with running(provider, self.ROUTE) as bench:
+        async with run_groups(provider, self.ROUTE) as pipeline:
             asked = [
-                bench.ask(one, only_labels=want) for one, want in zip(photos, wanted, strict=True)
+                pipeline.answer_each(one, only_labels=want)
+                for one, want in zip(photos, wanted, strict=True)
             ]
             outcomes = [outcome for (outcome,) in await asyncio.gather(*asked)]
             # the third shared its canvas with red ones: it has its own answer, all of it
@@ -360,25 +300,30 @@ class TestLabels:
     async def test_no_list(self):
         """Without a list all labels are wanted, so the photo is asked about alone; so it is for an
         exact answer."""
-        async with running(eye(coloured), self.ROUTE) as bench:
-            assert labels(await bench.ask(bad(colour="red"), clean())) == [["red"], ["blue"]]
+        async with run_groups(eye(coloured), self.ROUTE) as pipeline:
+            assert labels(await pipeline.answer_each(bad(colour="red"), clean())) == [
+                ["red"],
+                ["blue"],
+            ]
             assert labels(
-                await bench.ask(bad(colour="red"), only_labels=("Green",), variant="exact")
+                await pipeline.answer_each(
+                    bad(colour="red"), only_labels=("Green",), variant="exact"
+                )
             ) == [["red"]]
-            assert bench.shapes == ["1x1"] * 3
+            assert pipeline.shapes == ["1x1"] * 3
 
     async def test_own_thresholds(self):
         """A label may have a threshold of its own."""
         made = cascade("2x1", threshold=0.9)
         rule = made.stages[0].rule.model_copy(update={"labels": {"RED": 0.2}})
         made = Cascade(stages=[Stage(shape="2x1", rule=rule), Stage(shape=ALONE)])
-        async with running(eye(coloured), replace(self.ROUTE, cascade=made)) as bench:
-            found = await bench.ask(
+        async with run_groups(eye(coloured), replace(self.ROUTE, cascade=made)) as pipeline:
+            found = await pipeline.answer_each(
                 bad(16, colour="red"), bad(16, colour="green"), only_labels=("red", "green")
             )
             assert found[0].steps[-1].shape == ALONE
-        async with running(eye(coloured), replace(self.ROUTE, cascade=made)) as bench:
-            found = await bench.ask(
+        async with run_groups(eye(coloured), replace(self.ROUTE, cascade=made)) as pipeline:
+            found = await pipeline.answer_each(
                 bad(16, colour="green"), bad(16, colour="green"), only_labels=("red", "green")
             )
             assert labels(found) == [[], []]
@@ -392,14 +337,14 @@ class TestLabels:
             return sorted(found, key=lambda each: -each.score)[:2]
 
         provider = eye(two, about={"most": {Task.LABELS: 2}})
-        async with running(provider, self.ROUTE) as bench:
+        async with run_groups(provider, self.ROUTE) as pipeline:
             bright = [
                 bad(120, colour="green"),
                 bad(120, colour="cyan"),
                 bad(40, colour="red"),
                 clean(),
             ]
-            outcomes = await bench.ask(*bright, only_labels=("red",))
+            outcomes = await pipeline.answer_each(*bright, only_labels=("red",))
             assert ["red"] in labels(outcomes)
             assert outcomes[2].steps[0].reason == "the answer ends after 2 detections"
 
@@ -426,8 +371,10 @@ class TestProperties:
     async def _played(self, sides: list[int], shapes: tuple[str, ...]) -> None:
         provider = eye(about={"canvas_px": (160, 160)})
         route = moderation(cascade=cascade(*shapes, threshold=0.1), max_wait_s=0.002)
-        async with running(provider, route) as bench:
-            outcomes = await bench.ask(*(bad(side) if side else clean() for side in sides))
+        async with run_groups(provider, route) as pipeline:
+            outcomes = await pipeline.answer_each(
+                *(bad(side) if side else clean() for side in sides)
+            )
             assert labels(outcomes) == [["Unsafe"] if side else [] for side in sides]
             for side, outcome in zip(sides, outcomes, strict=True):
                 assert not side or (
@@ -437,8 +384,8 @@ class TestProperties:
             biggest = Shape.parse(shapes[0]).cells
             assert provider.calls <= len(sides) * (2 + biggest.bit_length())
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(provider.calls)
-            assert await bench.billed() == pytest.approx(provider.calls)
-            assert await bench.buffer.held() == Occupancy()
+            assert await pipeline.billed_images() == pytest.approx(provider.calls)
+            assert await pipeline.buffer.held() == Occupancy()
 
     @given(seed=st.integers(0, 10**9), rule=st.sampled_from(["retry", "fail"]))
     @examples(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
@@ -465,14 +412,15 @@ class TestProperties:
             return unsafe(picture, task)
 
         route = moderation(cascade=cascade("3x3", "2x2", "2x1", threshold=0.1), max_wait_s=0.002)
-        async with running(
+        async with run_groups(
             eye(script, about={"canvas_px": (160, 160)}),
             route,
-            rules=PipelineRules(billed_unknown=rule),
-        ) as bench:
+            billed_unknown=rule,
+        ) as pipeline:
             sides = rng.choices([0, 60, 80], [3, 1, 1], k=rng.randint(1, 20))
             asking = [
-                asyncio.create_task(bench.ask(bad(side) if side else clean())) for side in sides
+                asyncio.create_task(pipeline.answer_each(bad(side) if side else clean()))
+                for side in sides
             ]
             for side, told in zip(
                 sides, await asyncio.gather(*asking, return_exceptions=True), strict=True
@@ -483,10 +431,12 @@ class TestProperties:
                     assert isinstance(outcome.error, BadFormat | BilledUnknown) or labels(
                         [outcome]
                     ) == [own]
-            await wait_until(lambda: not bench.flow._canvases and not bench.flow._errands)
-            assert await bench.billed() == pytest.approx(answered)
-            assert await bench.buffer.held() == Occupancy()
-            assert bench.flow._studio._started == {}
+            await wait_until(
+                lambda: not pipeline.scheduler._canvases and not pipeline.scheduler._errands
+            )
+            assert await pipeline.billed_images() == pytest.approx(answered)
+            assert await pipeline.buffer.held() == Occupancy()
+            assert pipeline.scheduler._studio._started == {}
 
 
 def count(sizes: GroupSizer, route: Route, *, flagged: int = 0, clean: int = 0) -> None:
@@ -501,17 +451,17 @@ class TestSizes:
     async def test_too_many(self):
         """Where too many photos are flagged each is asked about alone, and that is told; when they
         are few again groups come back."""
-        async with running(eye(), sized=True) as bench:
-            count(bench.sizes, bench.route, flagged=200)
-            _, choice = bench.sizes.choice("moderation")
+        async with run_groups(eye(), sized_groups=True) as pipeline:
+            count(pipeline.group_sizer, pipeline.route, flagged=200)
+            _, choice = pipeline.group_sizer.choice("moderation")
             assert choice.shape == ALONE
             assert "groups would cost" in choice.reason
-            assert labels(await bench.ask(bad(), clean())) == [["Unsafe"], []]
-            assert bench.shapes == ["1x1"] * 2
-            count(bench.sizes, bench.route, clean=4000)
-            await bench.ask(*(clean() for _ in range(9)))
-            assert bench.shapes[2:] == ["3x3"]
-            told = [str(event.shape) for event in bench.told.of(GroupsChanged)]
+            assert labels(await pipeline.answer_each(bad(), clean())) == [["Unsafe"], []]
+            assert pipeline.shapes == ["1x1"] * 2
+            count(pipeline.group_sizer, pipeline.route, clean=4000)
+            await pipeline.answer_each(*(clean() for _ in range(9)))
+            assert pipeline.shapes[2:] == ["3x3"]
+            told = [str(event.shape) for event in pipeline.events.of(GroupsChanged)]
             assert "1x1" in told
             assert told[-1] == "3x3"
 
@@ -559,8 +509,8 @@ class TestTrouble:
                 raise PictureRefused("yellow")
             return unsafe(picture, task)
 
-        async with running(eye(touchy)) as bench:
-            *others, refused = await bench.ask(
+        async with run_groups(eye(touchy)) as pipeline:
+            *others, refused = await pipeline.answer_each(
                 bad(), *(clean() for _ in range(7)), bad(colour="yellow")
             )
             assert labels(others) == [["Unsafe"]] + [[]] * 7
@@ -577,8 +527,8 @@ class TestTrouble:
                 raise PictureRefused("not today")
             return unsafe(picture, task)
 
-        async with running(eye(later), moderation("2x2", "2x1")) as bench:
-            assert labels(await bench.ask(bad(), clean(), clean(), bad())) == [
+        async with run_groups(eye(later), moderation("2x2", "2x1")) as pipeline:
+            assert labels(await pipeline.answer_each(bad(), clean(), clean(), bad())) == [
                 ["Unsafe"],
                 [],
                 [],
@@ -594,15 +544,15 @@ class TestTrouble:
             return unsafe(picture, task)
 
         provider = eye(script)
-        async with running(provider, moderation("2x2", "2x1")) as bench:
-            assert labels(await bench.ask(clean(), clean(), clean(), bad())) == [
+        async with run_groups(provider, moderation("2x2", "2x1")) as pipeline:
+            assert labels(await pipeline.answer_each(clean(), clean(), clean(), bad())) == [
                 [],
                 [],
                 [],
                 ["Unsafe"],
             ]
             assert provider.calls == 6
-            assert await bench.billed() == pytest.approx(4)
+            assert await pipeline.billed_images() == pytest.approx(4)
 
     async def test_fault_amid_splitting(self):
         """A fault that does not pass befalls those that were asked about; who was cleared, stays
@@ -614,12 +564,12 @@ class TestTrouble:
             return unsafe(picture, task)
 
         provider = eye(breaks)
-        async with running(provider, moderation("2x2", "2x1")) as bench:
-            one, two, three, four = await bench.ask(clean(), clean(), clean(), bad())
+        async with run_groups(provider, moderation("2x2", "2x1")) as pipeline:
+            one, two, three, four = await pipeline.answer_each(clean(), clean(), clean(), bad())
             assert labels([one, two, four]) == [[], [], ["Unsafe"]]
             assert isinstance(three.error, UpstreamFailed)
             assert [len(each.steps) for each in (three, four)] == [1, 2]
-            assert await bench.buffer.held() == Occupancy()
+            assert await pipeline.buffer.held() == Occupancy()
 
     async def test_let_go_is_not_lost(self):
         """Photos that were let go of are answered, whatever becomes of those that were held."""
@@ -631,26 +581,26 @@ class TestTrouble:
 
         provider = eye(breaks)
         route = moderation("2x2", "2x1", deadline_s=1.2)
-        async with running(provider, route) as bench:
-            outcomes = await bench.ask(bad(), clean(), clean(), clean())
+        async with run_groups(provider, route) as pipeline:
+            outcomes = await pipeline.answer_each(bad(), clean(), clean(), clean())
             assert labels(outcomes) == [["Unsafe"], [], [], []]
 
     async def test_no_answer(self):
         """A question without an answer may have been billed, and is told as such; by the rule
         `fail` none of what it was about is asked again."""
         provider = eye(errors=[NoAnswer("silence")])
-        async with running(
-            provider, moderation("2x2", "2x1"), rules=PipelineRules(billed_unknown="fail")
-        ) as bench:
-            outcomes = await bench.ask(*(clean() for _ in range(4)))
+        async with run_groups(
+            provider, moderation("2x2", "2x1"), billed_unknown="fail"
+        ) as pipeline:
+            outcomes = await pipeline.answer_each(*(clean() for _ in range(4)))
             assert [type(outcome.error).__name__ for outcome in outcomes] == ["BilledUnknown"] * 4
-            assert total(await bench.buffer.ledger.accounts()).unknown == pytest.approx(1)
+            assert total(await pipeline.buffer.ledger.accounts()).unknown == pytest.approx(1)
 
     async def test_broken(self):
         """A photo that cannot be drawn fails alone, and its group goes on."""
         broken = photo(bad().data[: len(bad().data) // 2])
-        async with running(eye(), moderation("2x2", "2x1")) as bench:
-            *others, failed = await bench.ask(clean(), bad(), clean(), broken)
+        async with run_groups(eye(), moderation("2x2", "2x1")) as pipeline:
+            *others, failed = await pipeline.answer_each(clean(), bad(), clean(), broken)
             assert labels(others) == [[], ["Unsafe"], []]
             assert isinstance(failed.error, BadFormat)
 
@@ -658,30 +608,34 @@ class TestTrouble:
         """A photo whose client cannot wait for all the questions that may come is asked about
         alone, beside the rest of its group."""
         provider = eye()
-        async with running(provider, moderation("2x2", "2x1")) as bench:
-            bench.flow._askers["eye"].typical_s = 1.0
-            calm = [bench.ask(clean()) for _ in range(3)]
-            hurried = bench.flow.answer_all([(bad(), Way(bench.route))], ANN, deadline_s=2.5)
+        async with run_groups(provider, moderation("2x2", "2x1")) as pipeline:
+            pipeline.scheduler._askers["eye"].typical_s = 1.0
+            calm = [pipeline.answer_each(clean()) for _ in range(3)]
+            hurried = pipeline.scheduler.answer_all(
+                [(bad(), Way(pipeline.route))], ANN, deadline_s=2.5
+            )
             (late,), *others = await asyncio.gather(hurried, *calm)
             assert labels([late]) == [["Unsafe"]]
             assert [step.photos for step in late.steps] == [1]
             assert labels([each for (each,) in others]) == [[]] * 3
-            assert sorted(bench.shapes)[0] == "1x1"
+            assert sorted(pipeline.shapes)[0] == "1x1"
 
     async def test_left(self):
         """Nobody pays for photos whose clients have gone amid splitting."""
         gate = asyncio.Event()
 
         provider = eye(gate=gate)
-        async with running(provider, moderation("2x2", "2x1")) as bench:
-            asking = [asyncio.create_task(bench.ask(bad())) for _ in range(4)]
+        async with run_groups(provider, moderation("2x2", "2x1")) as pipeline:
+            asking = [asyncio.create_task(pipeline.answer_each(bad())) for _ in range(4)]
             await wait_until(lambda: provider.under_way)
             for each in asking:
                 each.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
-            await wait_until(lambda: not bench.flow._waiters and not bench.flow._errands)
+            await wait_until(
+                lambda: not pipeline.scheduler._waiters and not pipeline.scheduler._errands
+            )
             gate.set()
-            await wait_until(lambda: not bench.flow._canvases)
+            await wait_until(lambda: not pipeline.scheduler._canvases)
             assert provider.calls == 1
 
     async def test_half_left(self):
@@ -695,14 +649,15 @@ class TestTrouble:
             return unsafe(picture, task)
 
         provider = eye(leave)
-        async with running(provider, moderation("2x2", "2x1", deadline_s=3)) as bench:
+        async with run_groups(provider, moderation("2x2", "2x1", deadline_s=3)) as pipeline:
             asking = [
-                asyncio.create_task(bench.ask(each)) for each in (clean(), clean(), clean(), bad())
+                asyncio.create_task(pipeline.answer_each(each))
+                for each in (clean(), clean(), clean(), bad())
             ]
             outcomes = await asyncio.gather(*asking, return_exceptions=True)
             assert labels([outcome for (outcome,) in outcomes[2:]]) == [[], ["Unsafe"]]
-            assert bench.shapes == ["2x2", "2x1", "1x1", "1x1"]
-            assert await bench.buffer.held() == Occupancy()
+            assert pipeline.shapes == ["2x2", "2x1", "1x1", "1x1"]
+            assert await pipeline.buffer.held() == Occupancy()
 
     async def test_half_unanswered(self):
         """By the rule `fail` only those fail of which it is not known whether they are billed; the
@@ -714,10 +669,10 @@ class TestTrouble:
             return unsafe(picture, task)
 
         provider = eye(silent)
-        async with running(
-            provider, moderation("2x2", "2x1"), rules=PipelineRules(billed_unknown="fail")
-        ) as bench:
-            *lost, three, four = await bench.ask(clean(), clean(), clean(), bad())
+        async with run_groups(
+            provider, moderation("2x2", "2x1"), billed_unknown="fail"
+        ) as pipeline:
+            *lost, three, four = await pipeline.answer_each(clean(), clean(), clean(), bad())
             assert [type(each.error).__name__ for each in lost] == ["BilledUnknown"] * 2
             assert labels([three, four]) == [[], ["Unsafe"]]
 
@@ -726,15 +681,17 @@ class TestWays:
     async def test_watched(self):
         """A watched photo is shown as small as in full groups, and compared by whether it is
         flagged."""
-        async with running(eye(), rules=PipelineRules(job_wait_s=0.05)) as bench:
-            outcome = await bench.flow.watch(bad(), Way(bench.route), ANN)
+        async with run_groups(eye(), job_wait_s=0.05) as pipeline:
+            outcome = await pipeline.scheduler.watch(bad(), Way(pipeline.route), ANN)
             assert [str(step.shape) for step in outcome.steps] == ["3x3", "1x1"]
             assert labels([outcome]) == [["Unsafe"]]
 
     async def test_cheapest(self):
         """Cheapest is no cheaper: what a canvas shows is nobody's answer."""
-        async with running(eye()) as bench:
-            outcomes = await bench.ask(bad(), *(clean() for _ in range(8)), variant="cheapest")
+        async with run_groups(eye()) as pipeline:
+            outcomes = await pipeline.answer_each(
+                bad(), *(clean() for _ in range(8)), variant="cheapest"
+            )
             assert labels(outcomes) == [["Unsafe"]] + [[]] * 8
             assert outcomes[0].steps[-1].shape == ALONE
 
@@ -746,8 +703,8 @@ class TestWays:
             cascade=made.model_copy(update={"stages": (first, *made.stages)}), companion="free"
         )
         provider = eye()
-        async with running(provider, route) as bench:
-            outcomes = await bench.ask(clean(), clean(), clean(), bad())
+        async with run_groups(provider, route) as pipeline:
+            outcomes = await pipeline.answer_each(clean(), clean(), clean(), bad())
             assert labels(outcomes) == [[], [], [], ["Unsafe"]]
             assert [[str(step.shape) for step in each.steps][1:] for each in outcomes[3:]] == [
                 ["2x2", "2x1", "1x1"]
@@ -757,13 +714,16 @@ class TestWays:
         """Photos of coarser groups do not fill up finer ones: each size was chosen."""
         route, coarse = moderation("2x2", "2x1"), moderation("3x3", name="coarse", max_wait_s=0.4)
         provider = eye()
-        async with running(provider, route) as bench:
-            bench.flow._seeing.routes["coarse"] = coarse
-            other = asyncio.create_task(bench.flow.answer([clean()], coarse, ANN))
+        async with run_groups(provider, route) as pipeline:
+            pipeline.scheduler._seeing.routes["coarse"] = coarse
+            other = asyncio.create_task(pipeline.scheduler.answer([clean()], coarse, ANN))
             await asyncio.sleep(0.05)
-            await bench.ask(clean(), clean(), clean())
+            await pipeline.answer_each(clean(), clean(), clean())
             await other
-            assert sorted(len(each.entries) for each in bench.told.of(CanvasAnswered)) == [1, 3]
+            assert sorted(len(each.entries) for each in pipeline.events.of(CanvasAnswered)) == [
+                1,
+                3,
+            ]
 
 
 class TestTold:

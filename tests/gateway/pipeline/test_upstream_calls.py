@@ -5,42 +5,35 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from itertools import repeat
+from typing import Any
 
 import pytest
 
 from gateway.core.clock import steady
 from gateway.core.errors import BilledUnknown, UpstreamFailed, UpstreamThrottled
-from gateway.core.events import BreakerChanged, CanvasAnswered, Events, FellBack
+from gateway.core.events import BreakerChanged, FellBack
 from gateway.core.fault_names import FAULTS
-from gateway.core.model import Fallback, Outcome, Photo, Route, Size, Tenant, Way
-from gateway.grid.renderer import Renderer
+from gateway.core.model import Fallback, Photo, Route
 from gateway.ledger.accounts import total
-from gateway.pipeline.canvas_call import PipelineRules
-from gateway.pipeline.scheduler import Scheduler
-from gateway.store.buffer import Buffer, Capacity
-from gateway.store.memory.buffer import MemoryBuffer
+from gateway.store.buffer import Capacity
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands, connect
-from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from gateway.testing.redis_server import RedisServer
 from gateway.upstream.client import UpstreamClient
-from providers.base import Picture, Provider
+from providers.base import Picture
 from providers.call_limits import BreakerOptions, CallLimits
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from providers.prices import Price
-from tests.support.waiting import wait_until
+from tests.support.pipeline import labels_of, route_of, run_pipeline
 from thresholds.cascade import Cascade, Stage
 from thresholds.rules import clean, imgrid
 from thresholds.shape import Shape
 
-ANN = Tenant("ann", "ann")
 DOWN, LOST, SLOW, NO_KEY = (
     Unavailable("down"),
     NoAnswer("lost"),
@@ -54,54 +47,20 @@ NEVER = imgrid.Rule(area=imgrid.Spread(mean=9), unknown=imgrid.Spread(mean=2), f
 """Never content."""
 
 
-@dataclass
-class Bench:
-    flow: Scheduler
-    buffer: Buffer
-    told: EventRecorder
-    routes: Mapping[str, Route]
-    kept: dict[int, Outcome] = field(default_factory=dict)
-
-    async def ask(
-        self, *photos: Photo, deadline_s: float | None = None, route: str = "objects"
-    ) -> list[Outcome]:
-        return await self.flow.answer(photos, self.routes[route], ANN, deadline_s=deadline_s)
-
-    async def job(self, count: int) -> None:
-        route = self.routes["objects"]
-        entries = [
-            self.flow.entry(red(), Way(route), ANN, job="job", index=index)
-            for index in range(count)
-        ]
-        await self.buffer.put(entries)
-
-    async def results(self, count: int) -> Sequence[Outcome]:
-        await wait_until(lambda: len(self.kept) >= count)
-        return list(self.kept.values())
-
-    @property
-    def asked(self) -> list[tuple[str, str]]:
-        """Who was asked, at which shape."""
-        return [
-            (asked.lane.provider, str(asked.layout.shape)) for asked in self.told.of(CanvasAnswered)
-        ]
-
-
 def fake(
     name: str = "one", errors: Sequence[Exception] | Iterator[Exception] = (), **changes
 ) -> ScriptedProvider:
     return ScriptedProvider(introduced=about(name, **changes), errors=errors)
 
 
-def served(
-    *stages: Stage | str, on: Sequence[str] = sorted(FAULTS), task: Task = Task.OBJECTS, **changes
+def fallback_route(
+    *stages: Stage | str, on: Sequence[str] = sorted(FAULTS), **fields: Any
 ) -> Route:
     """A route to provider `one`, which falls back to `two` on these faults; on none it has no
     fallback."""
-    cascade = Cascade(stages=[Stage(shape=s) if isinstance(s, str) else s for s in stages])
-    other = Fallback("two", frozenset(on)) if on else None
-    changes = {"max_wait_s": 0.02, "deadline_s": 20.0, "fallback": other, **changes}
-    return Route("objects", task, "one", cascade, **changes)
+    fallback = Fallback("two", frozenset(on)) if on else None
+    usual = {"provider": "one", "max_wait_s": 0.02, "deadline_s": 20.0, "fallback": fallback}
+    return route_of(*stages, **{**usual, **fields})
 
 
 def red(size: tuple[int, int] = (320, 320), blocks: int = 1) -> Photo:
@@ -110,57 +69,14 @@ def red(size: tuple[int, int] = (320, 320), blocks: int = 1) -> Photo:
     )
 
 
-@asynccontextmanager
-async def running(
-    providers: Mapping[str, Provider] | Provider,
-    *routes: Route,
-    buffer: Buffer | None = None,
-    **rules,
-) -> AsyncIterator[Bench]:
-    kept: dict[int, Outcome] = {}
-
-    async def keep(job: str, index: int, outcome: Outcome, size: Size | None) -> None:
-        kept[index] = outcome
-
-    by_route = {route.name: route for route in routes}
-    by_name = providers if isinstance(providers, Mapping) else {"one": providers}
-    held, told, studio = buffer or MemoryBuffer(Capacity(), keep=keep), EventRecorder(), Renderer(2)
-    rule = PipelineRules(**{"job_wait_s": 0.02, "job_pause_s": 0.02, "job_tries_s": 0.2, **rules})
-    flow = Scheduler(
-        by_route,
-        by_name,
-        held,
-        inspection=held,
-        ledger=held.ledger,
-        studio=studio,
-        events=Events([told]),
-        clock=steady(),
-        rng=random.Random(1),
-        rules=rule,
-    )
-    loop = asyncio.create_task(flow.run())
-    try:
-        async with asyncio.timeout(20):
-            yield Bench(flow, held, told, by_route, kept)
-    finally:
-        loop.cancel()
-        await asyncio.gather(loop, return_exceptions=True)
-        studio.close()
-
-
-def labels(outcome: Outcome) -> list[str]:
-    assert outcome.error is None
-    return [detection.label for detection in outcome.detections]
-
-
 class TestRate:
     async def test_too_late(self):
         """A photo whose turn would come after its deadline is told so at once, and when to come
         back."""
         one = fake(calls=CallLimits(rate_per_s=1 / 60))
-        async with running(one, served("1x1", on=())) as bench:
-            assert labels(*await bench.ask(red())) == ["red"]
-            (late,) = await bench.ask(red(), deadline_s=10)
+        async with run_pipeline(one, fallback_route("1x1", on=())) as pipeline:
+            assert labels_of(*await pipeline.answer(red())) == ["red"]
+            (late,) = await pipeline.answer(red(), deadline_s=10)
             assert isinstance(late.error, UpstreamThrottled)
             assert 10 < (late.error.retry_after_s or 0) <= 60
             assert one.calls == 1
@@ -187,13 +103,13 @@ class TestRate:
         """Whoever waits for one provider's turn holds nobody up who asks another."""
         one, two = fake(calls=CallLimits(rate_per_s=1 / 60), concurrency=1), fake("two")
         route, other = (
-            served("1x1", on=()),
+            fallback_route("1x1", on=()),
             Route("two", Task.OBJECTS, "two", Cascade(stages=[Stage(shape="1x1")])),
         )
-        async with running({"one": one, "two": two}, route, other) as bench:
-            await bench.ask(red())
-            waiting = asyncio.create_task(bench.ask(red(), deadline_s=90))
-            assert labels(*await bench.ask(red(), route="two")) == ["red"]
+        async with run_pipeline({"one": one, "two": two}, route, other) as pipeline:
+            await pipeline.answer(red())
+            waiting = asyncio.create_task(pipeline.answer(red(), deadline_s=90))
+            assert labels_of(*await pipeline.answer(red(), route="two")) == ["red"]
             assert not waiting.done()
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
@@ -202,18 +118,18 @@ class TestRate:
         """Photos of jobs are claimed when there is a turn for them: until then they gather, and
         clients go first."""
         one = fake(calls=CallLimits(rate_per_s=10))
-        async with running(one, served("2x2", on=())) as bench:
+        async with run_pipeline(one, fallback_route("2x2", on=())) as pipeline:
             for _ in range(10):
-                await bench.ask(red())
-            await bench.job(3)
-            await bench.results(3)
-            assert bench.asked[10:] == [("one", "2x2")]
+                await pipeline.answer(red())
+            await pipeline.submit_job([red() for _ in range(3)])
+            await pipeline.wait_for_job(3)
+            assert pipeline.canvases[10:] == [("one", "2x2")]
 
     async def test_falls_back(self):
         """Where there is a fallback for it, a photo whose turn comes too late goes there."""
         one, two = fake(calls=CallLimits(rate_per_s=1 / 60)), fake("two")
-        async with running({"one": one, "two": two}, served("1x1")) as bench:
-            await bench.ask(red(), red())
+        async with run_pipeline({"one": one, "two": two}, fallback_route("1x1")) as pipeline:
+            await pipeline.answer(red(), red())
             assert (one.calls, two.calls) == (1, 1)
 
 
@@ -222,67 +138,69 @@ class TestBreaker:
         """While the breaker is open nothing is sent: a photo fails at once, and is told when to
         come back."""
         one = fake(errors=[NO_KEY, NO_KEY], calls=CallLimits(breaker=TOUCHY))
-        async with running(one, served("1x1", on=())) as bench:
+        async with run_pipeline(one, fallback_route("1x1", on=())) as pipeline:
             for _ in range(2):
-                await bench.ask(red())
-            (outcome,) = await bench.ask(red())
+                await pipeline.answer(red())
+            (outcome,) = await pipeline.answer(red())
             assert isinstance(outcome.error, UpstreamFailed)
             assert 50 < (outcome.error.retry_after_s or 0) <= 60
             assert one.calls == 2
-            assert "left alone" in bench.flow.resting()["one"]
-            (changed,) = bench.told.of(BreakerChanged)
+            assert "left alone" in pipeline.scheduler.resting()["one"]
+            (changed,) = pipeline.events.of(BreakerChanged)
             assert (changed.provider, changed.state) == ("one", "open")
 
     async def test_opens_while_asking(self):
         """Whoever asks again and again ends when it opens, long before the deadline."""
         one = fake(errors=repeat(DOWN), calls=CallLimits(breaker=TOUCHY))
-        async with running(one, served("1x1", on=())) as bench:
-            (outcome,) = await bench.ask(red())
+        async with run_pipeline(one, fallback_route("1x1", on=())) as pipeline:
+            (outcome,) = await pipeline.answer(red())
             assert isinstance(outcome.error, UpstreamFailed)
             assert one.calls == 2
 
     async def test_closes(self):
         """When its time is over calls are made again; they are told, as is that it is well."""
         one = fake(errors=[NO_KEY, NO_KEY], calls=CallLimits(breaker=QUICK))
-        async with running(one, served("1x1", on=())) as bench:
+        async with run_pipeline(one, fallback_route("1x1", on=())) as pipeline:
             for _ in range(2):
-                await bench.ask(red())
-            while not [each for each in bench.told.of(BreakerChanged) if each.state == "closed"]:
-                await bench.ask(red())
-            assert [each.state for each in bench.told.of(BreakerChanged)] == [
+                await pipeline.answer(red())
+            while not [
+                each for each in pipeline.events.of(BreakerChanged) if each.state == "closed"
+            ]:
+                await pipeline.answer(red())
+            assert [each.state for each in pipeline.events.of(BreakerChanged)] == [
                 "open",
                 "probing",
                 "closed",
             ]
-            assert bench.flow.resting() == {}
-            assert labels(*await bench.ask(red())) == ["red"]
+            assert pipeline.scheduler.resting() == {}
+            assert labels_of(*await pipeline.answer(red())) == ["red"]
 
     @pytest.mark.parametrize("error", [PictureRefused("ugly"), Throttled("slow down")])
     async def test_not_its_fault(self, error):
         """Pictures that are refused do not open it, and neither does throttling."""
         one = fake(errors=[error] * 4, calls=CallLimits(breaker=TOUCHY))
-        async with running(one, served("1x1", on=())) as bench:
+        async with run_pipeline(one, fallback_route("1x1", on=())) as pipeline:
             for _ in range(4):
-                await bench.ask(red())
-            assert labels(*await bench.ask(red())) == ["red"]
-            assert bench.told.of(BreakerChanged) == []
+                await pipeline.answer(red())
+            assert labels_of(*await pipeline.answer(red())) == ["red"]
+            assert pipeline.events.of(BreakerChanged) == []
 
     async def test_jobs_wait(self):
         """Photos of jobs wait until it lets calls through, and are answered then."""
         one = fake(errors=[DOWN] * 6, calls=CallLimits(breaker=QUICK))
-        async with running(one, served("2x2", on=())) as bench:
-            await bench.job(12)
-            outcomes = await bench.results(12)
-            assert [labels(outcome) for outcome in outcomes] == [["red"]] * 12
+        async with run_pipeline(one, fallback_route("2x2", on=())) as pipeline:
+            await pipeline.submit_job([red() for _ in range(12)])
+            outcomes = await pipeline.wait_for_job(12)
+            assert [labels_of(outcome) for outcome in outcomes] == [["red"]] * 12
             assert one.calls == 9
 
     async def test_without(self):
         """Without a breaker a provider is asked however often it has failed."""
         one = fake(errors=[NO_KEY] * 50)
-        async with running(one, served("1x1", on=())) as bench:
+        async with run_pipeline(one, fallback_route("1x1", on=())) as pipeline:
             for _ in range(50):
-                await bench.ask(red())
-            assert labels(*await bench.ask(red())) == ["red"]
+                await pipeline.answer(red())
+            assert labels_of(*await pipeline.answer(red())) == ["red"]
 
 
 class TestFallback:
@@ -292,11 +210,11 @@ class TestFallback:
         at the same shape, at that one's price, and their steps say so."""
         one = fake(errors=repeat(error), price=Price(0.001))
         two = fake("two", price=Price(0.004))
-        async with running({"one": one, "two": two}, served("2x2")) as bench:
-            outcomes = await bench.ask(*(red() for _ in range(4)))
-            assert [labels(outcome) for outcome in outcomes] == [["red"]] * 4
+        async with run_pipeline({"one": one, "two": two}, fallback_route("2x2")) as pipeline:
+            outcomes = await pipeline.answer(*(red() for _ in range(4)))
+            assert [labels_of(outcome) for outcome in outcomes] == [["red"]] * 4
             assert (one.calls, two.calls) == (calls, 1)
-            assert bench.asked == [("two", "2x2")]
+            assert pipeline.canvases == [("two", "2x2")]
             (step,) = outcomes[0].steps
             assert (step.provider, step.fallback, step.reason, outcomes[0].fell_back) == (
                 "two",
@@ -304,10 +222,10 @@ class TestFallback:
                 "fallback",
                 True,
             )
-            account = total(await bench.buffer.ledger.accounts())
+            account = total(await pipeline.buffer.ledger.accounts())
             assert (account.billed, account.paid_usd) == (1, pytest.approx(0.004))
             assert account.unknown == (calls if error is LOST else 0)
-            told = bench.told.of(FellBack)
+            told = pipeline.events.of(FellBack)
             assert [(each.provider, each.entry.lane.provider) for each in told] == [
                 ("one", "two")
             ] * 4
@@ -317,9 +235,11 @@ class TestFallback:
         provider's scores."""
         two = fake("two")
         stages = Stage(shape="2x2", rule=NEVER), "1x1"
-        async with running({"one": fake(errors=[NO_KEY]), "two": two}, served(*stages)) as bench:
-            assert labels((await bench.ask(*(red() for _ in range(4))))[0]) == ["red"]
-            assert bench.asked == [("two", "2x2")]
+        async with run_pipeline(
+            {"one": fake(errors=[NO_KEY]), "two": two}, fallback_route(*stages)
+        ) as pipeline:
+            assert labels_of((await pipeline.answer(*(red() for _ in range(4))))[0]) == ["red"]
+            assert pipeline.canvases == [("two", "2x2")]
 
     async def test_at_a_later_stage(self):
         """It stands in at any stage; what was paid for before is not lost from the bill."""
@@ -335,9 +255,9 @@ class TestFallback:
 
         stages = Stage(shape="2x2", rule=NEVER), "1x1"
         providers = {"one": Second(introduced=about("one")), "two": fake("two")}
-        async with running(providers, served(*stages)) as bench:
-            outcomes = await bench.ask(*(red() for _ in range(4)))
-            assert bench.asked == [("one", "2x2"), *[("two", "1x1")] * 4]
+        async with run_pipeline(providers, fallback_route(*stages)) as pipeline:
+            outcomes = await pipeline.answer(*(red() for _ in range(4)))
+            assert pipeline.canvases == [("one", "2x2"), *[("two", "1x1")] * 4]
             assert [[step.fallback for step in outcome.steps] for outcome in outcomes] == [
                 [False, True]
             ] * 4
@@ -345,17 +265,21 @@ class TestFallback:
     async def test_while_open(self):
         """While the breaker is open it is asked at once, whatever faults the route names."""
         one, two = fake(errors=[NO_KEY] * 2, calls=CallLimits(breaker=TOUCHY)), fake("two")
-        async with running({"one": one, "two": two}, served("1x1", on=["throttled"])) as bench:
+        async with run_pipeline(
+            {"one": one, "two": two}, fallback_route("1x1", on=["throttled"])
+        ) as pipeline:
             for _ in range(2):
-                assert isinstance((await bench.ask(red()))[0].error, UpstreamFailed)
-            assert labels(*await bench.ask(red())) == ["red"]
+                assert isinstance((await pipeline.answer(red()))[0].error, UpstreamFailed)
+            assert labels_of(*await pipeline.answer(red())) == ["red"]
             assert (one.calls, two.calls) == (2, 1)
 
     async def test_not_named(self):
         """After other faults than those named it is not asked."""
         one, two = fake(errors=[NO_KEY]), fake("two")
-        async with running({"one": one, "two": two}, served("1x1", on=["throttled"])) as bench:
-            (outcome,) = await bench.ask(red())
+        async with run_pipeline(
+            {"one": one, "two": two}, fallback_route("1x1", on=["throttled"])
+        ) as pipeline:
+            (outcome,) = await pipeline.answer(red())
             assert isinstance(outcome.error, UpstreamFailed)
             assert two.calls == 0
 
@@ -363,16 +287,18 @@ class TestFallback:
         """Where the operator forbids asking again what may be billed, nobody else is asked
         either."""
         one, two = fake(errors=[LOST]), fake("two")
-        async with running({"one": one, "two": two}, served("1x1"), billed_unknown="fail") as bench:
-            (outcome,) = await bench.ask(red())
+        async with run_pipeline(
+            {"one": one, "two": two}, fallback_route("1x1"), billed_unknown="fail"
+        ) as pipeline:
+            (outcome,) = await pipeline.answer(red())
             assert isinstance(outcome.error, BilledUnknown)
             assert two.calls == 0
 
     async def test_no_loop(self):
         """Where it fails too, that is the photo's error: nobody goes back."""
         one, two = fake(errors=repeat(NO_KEY)), fake("two", errors=repeat(NO_KEY))
-        async with running({"one": one, "two": two}, served("1x1")) as bench:
-            (outcome,) = await bench.ask(red())
+        async with run_pipeline({"one": one, "two": two}, fallback_route("1x1")) as pipeline:
+            (outcome,) = await pipeline.answer(red())
             assert isinstance(outcome.error, UpstreamFailed)
             assert (one.calls, two.calls) == (1, 1)
 
@@ -383,43 +309,51 @@ class TestFallback:
             breaker=BreakerOptions(failures=1, calls=1, open_ms=150, max_open_ms=150)
         )
         one, two = fake(errors=[NO_KEY], calls=breaker), fake("two", errors=[NO_KEY], calls=breaker)
-        async with running({"one": one, "two": two}, served("1x1")) as bench:
-            await bench.ask(red())
-            await bench.job(3)
-            assert isinstance((await bench.ask(red()))[0].error, UpstreamFailed)
-            assert [labels(outcome) for outcome in await bench.results(3)] == [["red"]] * 3
+        async with run_pipeline({"one": one, "two": two}, fallback_route("1x1")) as pipeline:
+            await pipeline.answer(red())
+            await pipeline.submit_job([red() for _ in range(3)])
+            assert isinstance((await pipeline.answer(red()))[0].error, UpstreamFailed)
+            assert [labels_of(outcome) for outcome in await pipeline.wait_for_job(3)] == [
+                ["red"]
+            ] * 3
             assert one.calls + two.calls == 5
 
     @pytest.mark.parametrize("errors", [[NO_KEY], [DOWN] * 3])
     async def test_jobs(self, errors):
         """Photos of jobs fall back as those of clients do."""
         one, two = fake(errors=[*errors, *[NO_KEY] * 9]), fake("two")
-        async with running({"one": one, "two": two}, served("2x2")) as bench:
-            await bench.job(4)
-            assert [labels(outcome) for outcome in await bench.results(4)] == [["red"]] * 4
-            assert bench.asked == [("two", "2x2")]
+        async with run_pipeline({"one": one, "two": two}, fallback_route("2x2")) as pipeline:
+            await pipeline.submit_job([red() for _ in range(4)])
+            assert [labels_of(outcome) for outcome in await pipeline.wait_for_job(4)] == [
+                ["red"]
+            ] * 4
+            assert pipeline.canvases == [("two", "2x2")]
 
     async def test_jobs_go_back(self):
         """Photos of jobs whose fallback fails for a while wait for their own provider again, which
         may be well."""
         one, two = fake(errors=[NO_KEY]), fake("two", errors=repeat(DOWN))
-        async with running({"one": one, "two": two}, served("2x2"), job_tries_s=0.05) as bench:
-            await bench.job(4)
-            assert [labels(outcome) for outcome in await bench.results(4)] == [["red"]] * 4
-            assert bench.asked == [("one", "2x2")]
-            assert len(bench.told.of(FellBack)) == 4
+        async with run_pipeline(
+            {"one": one, "two": two}, fallback_route("2x2"), job_tries_s=0.05
+        ) as pipeline:
+            await pipeline.submit_job([red() for _ in range(4)])
+            assert [labels_of(outcome) for outcome in await pipeline.wait_for_job(4)] == [
+                ["red"]
+            ] * 4
+            assert pipeline.canvases == [("one", "2x2")]
+            assert len(pipeline.events.of(FellBack)) == 4
 
     async def test_whole_pictures(self):
         """What is true of a whole picture is asked of each photo alone: nobody sorts out whose it
         is afterwards."""
         one, two = fake(errors=[NO_KEY], task=Task.MODERATION), fake("two", task=Task.MODERATION)
         groups = Stage(shape="2x2", rule=clean.Rule(threshold=0.5))
-        async with running(
-            {"one": one, "two": two}, served(groups, "1x1", task=Task.MODERATION)
-        ) as bench:
-            outcomes = await bench.ask(*(red() for _ in range(4)))
-            assert [labels(outcome) for outcome in outcomes] == [["red"]] * 4
-            assert bench.asked == [("two", "1x1")] * 4
+        async with run_pipeline(
+            {"one": one, "two": two}, fallback_route(groups, "1x1", task=Task.MODERATION)
+        ) as pipeline:
+            outcomes = await pipeline.answer(*(red() for _ in range(4)))
+            assert [labels_of(outcome) for outcome in outcomes] == [["red"]] * 4
+            assert pipeline.canvases == [("two", "1x1")] * 4
 
     async def test_with_redis(self, server: RedisServer):
         """With the shared buffer, too: a photo waits in a lane of the other provider, which any
@@ -428,13 +362,19 @@ class TestFallback:
         one, two = fake(errors=repeat(NO_KEY)), fake("two", price=Price(0.004))
         buffers = [RedisBuffer(each, Capacity(), Capacity(), clock=steady()) for each in commands]
         async with (
-            running({"one": one, "two": two}, served("2x2"), buffer=buffers[0]) as bench,
-            running({"one": one, "two": two}, served("2x2"), buffer=buffers[1]) as other,
+            run_pipeline(
+                {"one": one, "two": two}, fallback_route("2x2"), buffer=buffers[0]
+            ) as pipeline,
+            run_pipeline(
+                {"one": one, "two": two}, fallback_route("2x2"), buffer=buffers[1]
+            ) as other,
         ):
-            both = await asyncio.gather(bench.ask(red(), red()), other.ask(red(), red()))
-            assert [labels(outcome) for outcomes in both for outcome in outcomes] == [["red"]] * 4
+            both = await asyncio.gather(pipeline.answer(red(), red()), other.answer(red(), red()))
+            assert [labels_of(outcome) for outcomes in both for outcome in outcomes] == [
+                ["red"]
+            ] * 4
             assert all(outcome.steps[-1].fallback for outcomes in both for outcome in outcomes)
-            account = total(await bench.buffer.ledger.accounts())
+            account = total(await pipeline.buffer.ledger.accounts())
             assert account.billed == pytest.approx(two.calls)
             assert account.paid_usd == pytest.approx(0.004 * two.calls)
         for each in commands:
@@ -448,41 +388,43 @@ class TestFullAnswers:
         """Photos of a canvas whose answer holds as much as it can are asked about again, each
         alone."""
         crowded = ScriptedProvider(capped, introduced=about("one", **self.FACES))
-        async with running(crowded, served("2x2", on=(), task=Task.FACES)) as bench:
-            outcomes = await bench.ask(*(red(blocks=2) for _ in range(4)))
-            assert [labels(outcome) for outcome in outcomes] == [["red", "red"]] * 4
+        async with run_pipeline(crowded, fallback_route("2x2", on=(), task=Task.FACES)) as pipeline:
+            outcomes = await pipeline.answer(*(red(blocks=2) for _ in range(4)))
+            assert [labels_of(outcome) for outcome in outcomes] == [["red", "red"]] * 4
             assert outcomes[0].steps[0].reason == "the answer ends after 6 detections"
-            assert bench.asked == [("one", "2x2"), *[("one", "1x1")] * 4]
+            assert pipeline.canvases == [("one", "2x2"), *[("one", "1x1")] * 4]
 
     async def test_room_left(self):
         """Others are not."""
         crowded = ScriptedProvider(capped, introduced=about("one", **self.FACES))
-        async with running(crowded, served("2x2", on=(), task=Task.FACES)) as bench:
-            await bench.ask(*(red() for _ in range(4)))
-            assert bench.asked == [("one", "2x2")]
+        async with run_pipeline(crowded, fallback_route("2x2", on=(), task=Task.FACES)) as pipeline:
+            await pipeline.answer(*(red() for _ in range(4)))
+            assert pipeline.canvases == [("one", "2x2")]
 
     async def test_adapts(self):
         """Where photos are crowded, later ones share canvases with fewer others, so that answers
         are not full."""
         crowded = ScriptedProvider(capped, introduced=about("one", **self.FACES))
-        async with running(crowded, served("2x2", on=(), task=Task.FACES)) as bench:
-            while bench.flow._seeing.crowds.bound(Shape(2, 2), crowded.about, Task.FACES) == Shape(
-                2, 2
-            ):
-                await bench.ask(*(red(blocks=2) for _ in range(4)))
-            before = len(bench.asked)
-            outcomes = await bench.ask(*(red(blocks=2) for _ in range(4)))
-            assert [labels(outcome) for outcome in outcomes] == [["red", "red"]] * 4
-            assert {shape for _, shape in bench.asked[before:]} == {"2x1"}
+        async with run_pipeline(crowded, fallback_route("2x2", on=(), task=Task.FACES)) as pipeline:
+            while pipeline.scheduler._seeing.crowds.bound(
+                Shape(2, 2), crowded.about, Task.FACES
+            ) == Shape(2, 2):
+                await pipeline.answer(*(red(blocks=2) for _ in range(4)))
+            before = len(pipeline.canvases)
+            outcomes = await pipeline.answer(*(red(blocks=2) for _ in range(4)))
+            assert [labels_of(outcome) for outcome in outcomes] == [["red", "red"]] * 4
+            assert {shape for _, shape in pipeline.canvases[before:]} == {"2x1"}
 
     async def test_fallback_is_bounded(self):
         """A fallback's answers are limited as its own are."""
         two = ScriptedProvider(capped, introduced=about("two", **self.FACES))
         one = fake(errors=[NO_KEY], task=Task.FACES)
-        async with running({"one": one, "two": two}, served("2x2", task=Task.FACES)) as bench:
-            outcomes = await bench.ask(*(red(blocks=2) for _ in range(4)))
-            assert [labels(outcome) for outcome in outcomes] == [["red", "red"]] * 4
-            assert bench.asked == [("two", "2x2"), *[("two", "1x1")] * 4]
+        async with run_pipeline(
+            {"one": one, "two": two}, fallback_route("2x2", task=Task.FACES)
+        ) as pipeline:
+            outcomes = await pipeline.answer(*(red(blocks=2) for _ in range(4)))
+            assert [labels_of(outcome) for outcome in outcomes] == [["red", "red"]] * 4
+            assert pipeline.canvases == [("two", "2x2"), *[("two", "1x1")] * 4]
 
 
 def capped(picture: Picture, task: Task) -> Sequence[Detection]:
