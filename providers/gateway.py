@@ -127,6 +127,7 @@ class _ErrorBodyJson(Struct):
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
+    """The provider; the other gateway need not run yet."""
     return GatewayProvider(name, options)
 
 

@@ -56,11 +56,11 @@ class PluginGroup:
         if not isinstance(name, str) or name not in points:
             close = difflib.get_close_matches(str(name), points, n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
-            known = ", ".join(self.names())
-            raise PluginError(f"there is no {self.noun} {name!r}{hint}; known: {known}")
+            names = ", ".join(self.names())
+            raise PluginError(f"there is no {self.noun} {name!r}{hint}; known: {names}")
         point, *duplicates = points[name]
         if duplicates:
-            values = " and ".join(f"{each.value} of {_owner(each)}" for each in points[name])
+            values = " and ".join(f"{same.value} of {_owner(same)}" for same in points[name])
             raise PluginError(
                 f"two installed distributions declare {self.noun} {name!r}: {values}; "
                 "uninstall one of them"
@@ -70,19 +70,8 @@ class PluginGroup:
     def _import(self, point: EntryPoint) -> object:
         try:
             return point.load()
-        except ModuleNotFoundError as error:
-            module = error.name or ""
-            if f"{point.module}.".startswith(f"{module}."):
-                reason = f"its entry point names {point.value}, but there is no module {module}"
-            else:
-                package = module.partition(".")[0]
-                reason = f"it needs the package {package}, which is not installed"
-            raise PluginError(f"{self._title(point)}: {reason}") from error
         except Exception as error:  # the module is foreign: it may raise anything
-            raise PluginError(
-                f"{self._title(point)}: {point.value} cannot be imported: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+            raise PluginError(f"{self._title(point)}: {_import_problem(point, error)}") from error
 
     def _title(self, point: EntryPoint) -> str:
         return f"{self.noun} {point.name!r} of {_owner(point)}"
@@ -106,6 +95,16 @@ def _entry_points(group: str, path: tuple[str, ...]) -> Mapping[str, list[EntryP
         if point.value not in {other.value for other in same_name}:
             same_name.append(point)
     return points
+
+
+def _import_problem(point: EntryPoint, error: Exception) -> str:
+    """The reason why the import failed: a module that the entry point names, a package that the
+    plugin needs, or any other error."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return f"{point.value} cannot be imported: {type(error).__name__}: {error}"
+    if f"{point.module}.".startswith(f"{error.name}."):
+        return f"its entry point names {point.value}, but there is no module {error.name}"
+    return f"it needs the package {error.name.partition('.')[0]}, which is not installed"
 
 
 def _owner(point: EntryPoint) -> str:

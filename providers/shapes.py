@@ -90,6 +90,7 @@ class Blob(NamedTuple):
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
+    """The provider."""
     about = about_of(name, options, Task.OBJECTS, options.wants)
     return LocalProvider(about, partial(_detect, options), options.timeout_ms)
 
@@ -142,8 +143,8 @@ def blobs_of(codes: Codes) -> list[Blob]:
 
 
 def _runs_of(codes: Codes) -> Runs:
-    padded = np.pad(codes, ((0, 0), (1, 1)))
-    before, after = padded[:, :-1], padded[:, 1:]
+    frame = np.pad(codes, ((0, 0), (1, 1)))
+    before, after = frame[:, :-1], frame[:, 1:]
     rows, starts = np.nonzero((before != after) & (after != 0))
     _, ends = np.nonzero((before != after) & (before != 0))
     return Runs(rows, starts, ends, codes[rows, starts])
@@ -172,9 +173,9 @@ def _component_labels(runs: Runs) -> Ints:
 def _touching_pairs(runs: Runs) -> tuple[Ints, Ints]:
     """The indices of all pairs of runs in neighbouring rows that share a column and a code."""
     stride = int(runs.ends.max(initial=0)) + 1
-    here, below = runs.rows * stride, (runs.rows + 1) * stride
-    first = np.searchsorted(here + runs.ends, below + runs.starts, side="right")
-    end = np.searchsorted(here + runs.starts, below + runs.ends, side="left")
+    row, next_row = runs.rows * stride, (runs.rows + 1) * stride
+    first = np.searchsorted(row + runs.ends, next_row + runs.starts, side="right")
+    end = np.searchsorted(row + runs.starts, next_row + runs.ends, side="left")
     counts = np.maximum(end - first, 0)
     upper = np.repeat(np.arange(len(counts)), counts)
     rank = np.arange(len(upper)) - np.repeat(np.cumsum(counts) - counts, counts)

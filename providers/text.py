@@ -149,11 +149,11 @@ def _words_by_line(texts: Sequence[str], groups: Sequence[Any]) -> Iterator[tupl
     word_groups = [words for words in map(_words, groups) if words]
     complete = len(word_groups) == len(texts)
     for text in texts:
-        fits = word_groups and (complete or _joined(word_groups[0]) == "".join(text.split()))
+        fits = word_groups and (complete or _text_of(word_groups[0]) == "".join(text.split()))
         yield word_groups.pop(0) if fits else ()
 
 
-def _joined(words: Sequence[OcrWord]) -> str:
+def _text_of(words: Sequence[OcrWord]) -> str:
     return "".join(word.text for word in words)
 
 

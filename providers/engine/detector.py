@@ -87,13 +87,13 @@ def input_size(shape: Sequence[Any], options: Options) -> Canvas:
     """
     size = options.input_size or Canvas(*(_multiple_of_cell(side) for side in options.canvas))
     height, width = (side if _is_fixed(side) else 0 for side in shape[2:4])
-    fixed = Canvas(width or size.width_px, height or size.height_px)
-    if options.input_size not in (None, fixed):
+    model_size = Canvas(width or size.width_px, height or size.height_px)
+    if options.input_size not in (None, model_size):
         raise Misconfigured(
-            f"input_size: {size_text(size)}, but the model's input is fixed at {size_text(fixed)}; "
-            "leave input_size out"
+            f"input_size: {size_text(size)}, but the model's input is fixed at "
+            f"{size_text(model_size)}; leave input_size out"
         )
-    return fixed
+    return model_size
 
 
 def takes_pictures(shape: Sequence[Any]) -> bool:
@@ -106,8 +106,8 @@ def mask_shape(shape: Sequence[Any], size: Canvas) -> tuple[int, ...]:
     """The shape (1, height, width) of a mask over the whole input, for a mask declared as
     `shape`."""
     height, width = (
-        fixed if _is_fixed(fixed) else side
-        for fixed, side in zip(shape[1:], (size.height_px, size.width_px), strict=True)
+        mask_side if _is_fixed(mask_side) else side
+        for mask_side, side in zip(shape[1:], (size.height_px, size.width_px), strict=True)
     )
     return 1, height, width
 

@@ -108,15 +108,15 @@ def detr_sigmoid(logits: Floats, cxcywh: Floats, size: Size, min_score: float) -
 def nms(output: HeadOutput, max_iou: float) -> HeadOutput:
     """The output after greedy non-maximum suppression, highest score first: a box goes if a box of
     its class with a higher score overlaps it by more than `max_iou`."""
-    ranked = output.take(np.argsort(-output.scores, kind="stable")[:MAX_CANDIDATES])
-    candidates, survivors = np.arange(len(ranked.scores)), list[int]()
+    by_score = output.take(np.argsort(-output.scores, kind="stable")[:MAX_CANDIDATES])
+    candidates, survivors = np.arange(len(by_score.scores)), list[int]()
     while candidates.size:
         best, rest = int(candidates[0]), candidates[1:]
         survivors.append(best)
-        overlaps = box_iou(ranked.boxes_xyxy[best], ranked.boxes_xyxy[rest]) > max_iou
-        same_class = ranked.class_ids[rest] == ranked.class_ids[best]
+        overlaps = box_iou(by_score.boxes_xyxy[best], by_score.boxes_xyxy[rest]) > max_iou
+        same_class = by_score.class_ids[rest] == by_score.class_ids[best]
         candidates = rest[~(overlaps & same_class)]
-    return ranked.take(np.array(survivors, dtype=np.intp))
+    return by_score.take(np.array(survivors, dtype=np.intp))
 
 
 def box_iou(box_xyxy: Floats, boxes_xyxy: Floats) -> Floats:

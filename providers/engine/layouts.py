@@ -182,9 +182,9 @@ def _nanodet_class_count(outputs: Outputs, size: Canvas) -> int:
         classes = outputs[NANODET_CLASSES[0]].shape[-1:]
         bins = outputs[NANODET_DISTANCES[0]].shape[-1:]
         cells = heads.cells_per_stride(size)
-        expected = [(1, count, *classes) for count in cells]
-        expected += [(1, count, *bins) for count in cells]
-        if [outputs[name].shape for name in names] == expected and bins[0] % 4 == 0:
+        shapes = [(1, count, *classes) for count in cells]
+        shapes += [(1, count, *bins) for count in cells]
+        if [outputs[name].shape for name in names] == shapes and bins[0] % 4 == 0:
             return int(classes[0])
     raise Misconfigured(
         "layout: a nanodet has outputs cls_pred_stride_N and dis_pred_stride_N for N of 8, 16 and "
@@ -209,13 +209,13 @@ def _activation_of(
     for activation, count in label_counts.items():
         if count == labels:
             return activation
-    expected = [
+    class_counts = [
         f"{count} ({activation})" if layout == "detr" else f"{count}"
         for activation, count in label_counts.items()
     ]
     raise Misconfigured(
         f"labels: {options.labels} has {labels} lines, but the outputs of {model} have classes for "
-        f"{' or '.join(expected)}; give it as many lines, one a class in the model's order, "
+        f"{' or '.join(class_counts)}; give it as many lines, one a class in the model's order, "
         "N/A for those never to be reported"
     )
 

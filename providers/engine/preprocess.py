@@ -64,8 +64,8 @@ def input_tensor(
 ) -> NDArray[np.float32]:
     """The network's input (1, 3, h, w): the RGB image at its place, padded."""
     canvas = Image.new("RGB", network_input, preprocessing.padding_rgb)
-    resized = image.resize((place.width, place.height), Image.Resampling.BILINEAR)
-    canvas.paste(resized, (place.x, place.y))
+    content = image.resize((place.width, place.height), Image.Resampling.BILINEAR)
+    canvas.paste(content, (place.x, place.y))
     pixels = np.asarray(canvas, dtype=np.float32)
     if preprocessing.bgr:
         pixels = pixels[:, :, ::-1]

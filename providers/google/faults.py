@@ -103,7 +103,7 @@ def _connection_error(error: Exception) -> ProviderError:
     from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
     cause = error.args[0] if error.args else None
-    sent = not isinstance(error, ConnectionError) or isinstance(
+    after_sending = not isinstance(error, ConnectionError) or isinstance(
         cause, ProtocolError | ReadTimeoutError
     )
-    return NoAnswer(str(error)) if sent else Unavailable(str(error))
+    return NoAnswer(str(error)) if after_sending else Unavailable(str(error))

@@ -77,6 +77,7 @@ class Model(NamedTuple):
 
     @property
     def output_numbers(self) -> int:
+        """The count of numbers in all outputs."""
         return sum(map(prod, self.shapes.values()))
 
 

@@ -64,17 +64,18 @@ def extra_prices(options: Options, list_prices: Mapping[str, Price]) -> Mapping[
     return dict.fromkeys(list_prices, options.usd_per_image)
 
 
-def extra_items(wanted: Sequence[str], allowed: Iterable[str]) -> list[ExtraItem]:
+def extra_items(wanted: Sequence[str], option_names: Iterable[str]) -> list[ExtraItem]:
     """The items in their order, each feature once; `"CROP_HINTS?max_results=3"` has one option.
 
-    Raises PictureRefused if an item has an option that is not allowed.
+    Raises PictureRefused if an item has an option of another name.
     """
     items: dict[str, ExtraItem] = {}
     for text in wanted:
         item = ExtraItem(feature_name(text), dict(parse_qsl(text.partition("?")[2])))
-        if unknown := sorted(item.options.keys() - set(allowed)):
+        if unknown := sorted(item.options.keys() - set(option_names)):
             raise PictureRefused(
-                f"{item.name} has no option {', '.join(unknown)}, but {', '.join(sorted(allowed))}"
+                f"{item.name} has no option {', '.join(unknown)}, "
+                f"but {', '.join(sorted(option_names))}"
             )
         items.setdefault(item.name, item)
     return list(items.values())
