@@ -28,7 +28,6 @@ from thresholds.shape import Shape
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("gateway", "providers", "thresholds")
-PYPROJECT = ROOT / "pyproject.toml"
 PAGE = (ROOT / "docs" / "extending.md").read_text()
 FILES: Mapping[str, str] = dict(
     re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.M | re.S)
