@@ -1,9 +1,9 @@
 """Loads the Lua scripts.
 
-A script is a file below lua/. `require 'shared/NAME'` at the head of a line stands for that file,
-which is put in its place once. A name in capitals is a constant of this package: the loader
-declares those that a script mentions at its head, so that each constant stands in Python only.
-Whether a script may run where Redis has no memory left is written in its first line.
+A script is a file below lua/. `require 'shared/NAME'` on a line of its own stands for that file,
+which is put in its place once. A name in capitals is a constant of this package: the loader writes
+its value in its place, so that each constant stands in Python only and costs nothing when a script
+runs. Whether a script may run where Redis has no memory left is written in its first line.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from gateway.store.redis import arguments, keys, layouts, limits
 Constant = str | int | float | Sequence[str]
 
 _REQUIRE = re.compile(r"^require '([a-z_/]+)'$", re.MULTILINE)
-_CONSTANT = re.compile(r"\b[A-Z][A-Z_]{2,}\b")
 _COMMENT = re.compile(r"--.*")
-_STRING = re.compile(r"'[^'\n]*'")
+_STRING_OR_NAME = re.compile(r"'[^'\n]*'|\b[A-Z][A-Z_]{2,}\b")
+_OF_LUA = {"ARGV", "KEYS"}
 
 
 class Script:
@@ -34,14 +34,22 @@ class Script:
 
 
 def load(name: str) -> Script:
-    """The script of that path below lua/, without its suffix."""
+    """The script of that path below lua/, without its suffix. Raises KeyError for a constant that
+    does not exist."""
     first_line, _, body = source(name).partition("\n")
-    body = _with_parts(body, set())
+    code = _COMMENT.sub("", _with_parts(body, set()))
     values = constants()
-    declarations = [
-        f"local {constant} = {_literal(values[constant])}" for constant in mentioned(body)
+    tables = [
+        f"local {constant} = {_table(value)}"
+        for constant in mentioned(code)
+        if not isinstance(value := values[constant], str | int | float)
     ]
-    return Script("\n".join([first_line, *declarations, body]))
+
+    def written(match: re.Match[str]) -> str:
+        value = values.get(match[0])
+        return _literal(value) if isinstance(value, str | int | float) else match[0]
+
+    return Script("\n".join([first_line, *tables, _STRING_OR_NAME.sub(written, code)]))
 
 
 def source(name: str) -> str:
@@ -52,8 +60,8 @@ def source(name: str) -> str:
 
 def mentioned(text: str) -> list[str]:
     """The names of constants in a Lua text, without those in comments and strings."""
-    code = _STRING.sub("", _COMMENT.sub("", text))
-    return sorted(set(_CONSTANT.findall(code)) - {"ARGV", "KEYS"})
+    words = _STRING_OR_NAME.findall(_COMMENT.sub("", text))
+    return sorted({word for word in words if not word.startswith("'")} - _OF_LUA)
 
 
 def constants() -> Mapping[str, Constant]:
@@ -101,9 +109,9 @@ def _with_parts(text: str, included: set[str]) -> str:
     return _REQUIRE.sub(part, text)
 
 
-def _literal(value: Constant) -> str:
-    if isinstance(value, str):
-        return f"'{value}'"
-    if isinstance(value, int | float):
-        return repr(value)
-    return "{" + ", ".join(f"'{each}'" for each in value) + "}"
+def _literal(value: str | int | float) -> str:
+    return f"'{value}'" if isinstance(value, str) else repr(value)
+
+
+def _table(values: Sequence[str]) -> str:
+    return "{" + ", ".join(_literal(value) for value in values) + "}"

@@ -19,6 +19,7 @@ WORD = re.compile(r"[A-Za-z]")
 REDIS_WORD = re.compile(r"[A-Z]+|-inf|%[.0-9]*[a-z]|\[\^\\n\]\+|\\n|shared/[a-z_]+")
 """Commands and options of Redis, formats and patterns of Lua, and names of files."""
 
+LUA_FUNCTIONS = ("ipairs", "pairs", "tonumber", "unpack")
 POSITIONS = set(range(8))
 """In ARGV and in replies; and 0, 1 and 2 for what they are."""
 UNITS = {1e6, 1e7}
@@ -66,16 +67,25 @@ def test_every_key_name_is_used() -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_loaded_script_is_whole(name: str) -> None:
-    """A script begins with its own first line, then declares what it mentions, and holds each part
-    once."""
+    """A script begins with its own first line, holds each part once, and no name of a constant that
+    is no table."""
     text = load(name).text
     assert text.startswith("#!lua")
     assert text.count("#!lua") == 1
     assert "require " not in text
     definitions = re.findall(r"^local function (\w+)", text, re.MULTILINE)
     assert len(definitions) == len(set(definitions))
-    declarations = re.findall(r"^local ([A-Z_]+) = ", text, re.MULTILINE)
-    assert declarations == sorted(set(declarations))
+    tables = re.findall(r"^local ([A-Z_]+) = {", text, re.MULTILINE)
+    assert mentioned(text) == tables
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_requires_what_it_calls(name: str) -> None:
+    """Every function that a loaded script calls is one of Lua's or is defined above."""
+    text = load(name).text
+    calls = set(re.findall(r"(?<![\w.:])([a-z_]+)\(", re.sub(r"'[^'\n]*'", "", text)))
+    definitions = set(re.findall(r"^local function (\w+)", text, re.MULTILINE))
+    assert calls <= definitions | {"function", "if", "and", "or", *LUA_FUNCTIONS}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,7 +6,9 @@
 -- Returns id, turn, packed entry and number of bytes of each photo, those whose clients wait first;
 -- UNREGISTERED if the replica is not registered, for its photos could not be given back.
 require 'shared/entries'
+require 'shared/lanes'
 require 'shared/replicas'
+require 'shared/time'
 
 local replica, lane, most, now = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local is_company = ARGV[5] == '1'

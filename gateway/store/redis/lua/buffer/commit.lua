@@ -8,8 +8,8 @@
 -- claimed meanwhile is left alone.
 require 'shared/arguments'
 require 'shared/commits'
-require 'shared/entries'
 require 'shared/ledger'
+require 'shared/removal'
 
 local commit, replica, canvas = argument(), argument(), argument()
 local settlements, requeues = row_list(SETTLEMENT_ROW), row_list(REQUEUE_ROW)

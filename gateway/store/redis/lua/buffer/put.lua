@@ -7,6 +7,8 @@
 -- not registered.
 require 'shared/arguments'
 require 'shared/entries'
+require 'shared/lanes'
+require 'shared/occupancy'
 require 'shared/replicas'
 
 local replica = argument()

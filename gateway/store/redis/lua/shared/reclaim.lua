@@ -2,8 +2,8 @@
 -- for them any more; photos that it claimed wait again, or become dead letters.
 -- ARGV: the replica that runs this, 1 if photos fail whose call may be billed, the outcomes of dead
 -- letters and of photos whose call may be billed.
-require 'shared/entries'
 require 'shared/ledger'
+require 'shared/removal'
 
 local replica, fails_unsure = ARGV[1], ARGV[2] == '1'
 local dead_letter_outcome, unsure_outcome = ARGV[3], ARGV[4]
