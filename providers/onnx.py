@@ -31,7 +31,7 @@ LOG_ERRORS = 3
 """ONNX Runtime's severity "error"; its warnings are about how a file was exported."""
 
 
-class Options(detector.Options):
+class Options(detector.NetworkOptions):
     """Settings of kind `onnx`."""
 
     model: Path = Field(description="the network's .onnx file")
@@ -44,7 +44,7 @@ class Options(detector.Options):
     )
 
 
-class Network(NamedTuple):
+class OnnxNetwork(NamedTuple):
     """A session and the size of its first input. Safe to call from several threads."""
 
     session: Any
@@ -68,7 +68,7 @@ class Network(NamedTuple):
 class OnnxDetector:
     """A `Detector`: a network and its reader."""
 
-    network: Network
+    network: OnnxNetwork
     reader: NetworkReader
 
     def __call__(self, image: Image.Image) -> list[Detection]:
@@ -96,7 +96,7 @@ def create(name: str, options: Options, folder: Path) -> Provider:
     return LocalProvider(about, OnnxDetector(network, reader), options.timeout_ms)
 
 
-def _load(runtime: Any, options: Options, model: Path) -> Network:
+def _load(runtime: Any, options: Options, model: Path) -> OnnxNetwork:
     """The network of a file. If CUDA's libraries are missing, ONNX Runtime silently falls back to
     the CPU, so that is checked."""
     cuda = options.execution == "cuda"
@@ -118,7 +118,7 @@ def _load(runtime: Any, options: Options, model: Path) -> Network:
             "execution: cuda could not be started; "
             "onnxruntime-gpu needs the CUDA and cuDNN it names"
         )
-    return Network(session, _input_size(session.get_inputs()[0], options))
+    return OnnxNetwork(session, _input_size(session.get_inputs()[0], options))
 
 
 def _input_size(image: Any, options: Options) -> Canvas:
@@ -131,7 +131,7 @@ def _input_size(image: Any, options: Options) -> Canvas:
     return detector.input_size(image.shape, options)
 
 
-def _trial_outputs(network: Network, options: Options) -> Outputs:
+def _trial_outputs(network: OnnxNetwork, options: Options) -> Outputs:
     """The outputs for a grey picture. Raises Misconfigured if the network fails on it."""
     try:
         return network.run(grey_tensor(network.size))

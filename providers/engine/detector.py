@@ -17,7 +17,7 @@ CELL_PX = 32
 """The coarsest stride: an input's sides are multiples of it."""
 
 
-class Options(ProviderOptions):
+class NetworkOptions(ProviderOptions):
     """Settings of every kind with a detection network."""
 
     labels: Path = Field(
@@ -58,7 +58,7 @@ class Options(ProviderOptions):
     )
 
 
-def read_labels(options: Options, folder: Path) -> list[str]:
+def read_labels(options: NetworkOptions, folder: Path) -> list[str]:
     """The class names by class id; "" for those never reported, such as the 11 of COCO's 91 ids
     that are unused (N/A). Raises Misconfigured if the file is missing or no UTF-8 text."""
     file = existing_file(folder, options.labels, "labels")
@@ -79,7 +79,7 @@ def existing_file(folder: Path, path: Path, key: str) -> Path:
     return file
 
 
-def input_size(shape: Sequence[Any], options: Options) -> Canvas:
+def input_size(shape: Sequence[Any], options: NetworkOptions) -> Canvas:
     """The input size of a network whose input (n, 3, height, width) has this shape. A side that may
     vary is no positive number in it, and comes from the options.
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from providers.detection import Box, Detection
 from providers.engine import heads, preprocess
-from providers.engine.detector import CELL_PX, Options, size_text
+from providers.engine.detector import CELL_PX, NetworkOptions, size_text
 from providers.engine.preprocess import Floats, Preprocessing
 from providers.errors import Misconfigured
 from providers.options import Canvas
@@ -111,7 +111,7 @@ class NetworkReader:
 
 
 def reader_of(
-    options: Options, model: object, labels: Sequence[str], *, size: Canvas, outputs: Outputs
+    options: NetworkOptions, model: object, labels: Sequence[str], *, size: Canvas, outputs: Outputs
 ) -> NetworkReader:
     """The reader of a network with this input size, from its outputs for any picture. `model` is
     its name in messages. Raises Misconfigured naming the setting."""
@@ -197,7 +197,7 @@ def _shapes(outputs: Outputs) -> str:
 
 
 def _activation_of(
-    options: Options, model: object, layout: Layout, *, classes: int, labels: int
+    options: NetworkOptions, model: object, layout: Layout, *, classes: int, labels: int
 ) -> Activation:
     """The activation that the number of labels fits; for a DETR, the options may exclude one.
     Raises Misconfigured if the labels fit none."""
@@ -220,7 +220,9 @@ def _activation_of(
     )
 
 
-def _preprocessing_of(layout: Layout, options: Options, activation: Activation) -> Preprocessing:
+def _preprocessing_of(
+    layout: Layout, options: NetworkOptions, activation: Activation
+) -> Preprocessing:
     """The preprocessing of a layout. By default DETR, which has a softmax, takes the input of its
     ImageNet backbone, and RT-DETR plain fractions."""
     if layout == "yolox":

@@ -44,7 +44,7 @@ MAX_NUMBERS_BESIDE_CLASSES = 160
 """Numbers of an anchor besides its classes: the sides of a NanoDet have 4 x 33."""
 
 
-class Options(detector.Options):
+class Options(detector.NetworkOptions):
     """Settings of kind `kserve`."""
 
     endpoint: str = Field(
