@@ -6,34 +6,34 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route as HttpRoute
 
 from gateway.api.endpoint import Endpoint
 from gateway.api.intake import Intake
+from gateway.api.resources.documentation import Documentation
 from gateway.api.resources.health import Operations, ReadinessProbe
 from gateway.api.resources.jobs import JobsApi
 from gateway.api.resources.not_found import not_found
-from gateway.api.resources.openapi import describe
 from gateway.api.resources.routes import RoutesApi
 from gateway.dialects.registry import load_all
 from gateway.wiring.parts import Parts
 
 
-def create_app(parts: Parts) -> FastAPI:
+def create_app(parts: Parts) -> Starlette:
     """The app around the parts. Its lifespan runs them and closes them in the end."""
-    app = FastAPI(
-        title="ImGrid gateway", version="1", lifespan=lambda _: running(parts), redoc_url=None
-    )
+    app = Starlette(lifespan=lambda _: running(parts))
+    operations = _operations(parts)
+    Documentation(operations.describe).add_to(app)
     _add_dialects(app, parts)
+    operations.add_to(app)
     _add_resources(app, parts)
     app.add_exception_handler(HTTPException, not_found)
-    describe(app)
     return app
 
 
-def _add_dialects(app: FastAPI, parts: Parts) -> None:
+def _add_dialects(app: Starlette, parts: Parts) -> None:
     intake = _intake(parts, parts.settings.limits.max_request_bytes)
     for dialect in load_all():
         endpoint = parts.endpoint(dialect, intake)
@@ -51,20 +51,10 @@ def _http_route(method_and_path: str, endpoint: Endpoint) -> HttpRoute:
     return route
 
 
-def _add_resources(app: FastAPI, parts: Parts) -> None:
+def _add_resources(app: Starlette, parts: Parts) -> None:
     """Adds the gateway's own endpoints."""
     job_intake = _intake(parts, parts.settings.jobs.max_request_bytes)
     JobsApi(parts.jobs, parts.keyring, job_intake, lambda: _is_stopping(app)).add_to(app)
-    inspection, ledger = parts.stores.inspection, parts.stores.ledger
-    readiness = ReadinessProbe(parts.providers, inspection, parts.pipeline.scheduler.resting)
-    Operations(
-        readiness,
-        inspection,
-        ledger,
-        metrics=parts.metrics,
-        keyring=parts.keyring,
-        clock=parts.clock,
-    ).add_to(app)
     RoutesApi(
         tuple(parts.routes.values()),
         parts.pipeline.drift_monitor,
@@ -73,12 +63,25 @@ def _add_resources(app: FastAPI, parts: Parts) -> None:
     ).add_to(app)
 
 
+def _operations(parts: Parts) -> Operations:
+    inspection, ledger = parts.stores.inspection, parts.stores.ledger
+    readiness = ReadinessProbe(parts.providers, inspection, parts.pipeline.scheduler.resting)
+    return Operations(
+        readiness,
+        inspection,
+        ledger,
+        metrics=parts.metrics,
+        keyring=parts.keyring,
+        clock=parts.clock,
+    )
+
+
 def _intake(parts: Parts, max_request_bytes: int) -> Intake:
     limits = parts.settings.limits
     return Intake(max_request_bytes, limits.max_reading_bytes, limits.body_timeout_ms / 1000)
 
 
-def _is_stopping(app: FastAPI) -> bool:
+def _is_stopping(app: Starlette) -> bool:
     """Whether the app's server was told to stop. Open streams must end before the lifespan does."""
     server = getattr(app.state, "server", None)
     return bool(server and server.should_exit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from fastapi import Request
+from starlette.requests import Request
 
 from gateway.core.errors import Unauthenticated
 from gateway.core.exchange import Incoming

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 
-from fastapi import Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from gateway.api.authenticate import head_of, tenant_of
 from gateway.api.idempotency import CallRegistry, ClientCall, FirstReply, Work, call_of, is_final

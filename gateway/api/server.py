@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 
 class Tls(NamedTuple):
@@ -54,7 +54,7 @@ class _Server(uvicorn.Server):
 
 
 def server(
-    app: FastAPI,
+    app: Starlette,
     host: str,
     port: int,
     on_listening: Callable[[str], None],
@@ -84,7 +84,7 @@ def server(
 
 
 @contextmanager
-def serving(app: FastAPI, tls: Tls | None = None) -> Iterator[str]:
+def serving(app: Starlette, tls: Tls | None = None) -> Iterator[str]:
     """The address of the app, which runs in a thread, on loopback and a free port, while the block
     lasts.
 
@@ -104,7 +104,7 @@ def serving(app: FastAPI, tls: Tls | None = None) -> Iterator[str]:
 
 
 def serve(
-    app: FastAPI,
+    app: Starlette,
     host: str,
     port: int,
     on_listening: Callable[[str], None],

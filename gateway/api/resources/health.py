@@ -6,11 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from gateway.api.resources.tenant_endpoint import tenant_endpoint
 from gateway.core.clock import Clock
@@ -24,6 +26,9 @@ from gateway.store.inspection import Inspection
 from gateway.store.ledger import Ledger
 from providers.base import Provider
 from providers.errors import ProviderError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 READY_FOR_S = 5.0
 """How long a provider's report that it is ready, or why not, is reused."""
@@ -115,19 +120,36 @@ class Operations:
     keyring: Keyring
     clock: Clock
 
-    def add_to(self, app: FastAPI) -> None:
-        """Adds the endpoints and their descriptions."""
-        app.get("/healthz", tags=["operations"], summary="Is the process alive?")(_healthz)
-        app.get(
+    def add_to(self, app: Starlette) -> None:
+        """Adds the endpoints."""
+        for path, handler in (
+            ("/healthz", _healthz),
+            ("/readyz", self._readyz),
+            ("/metrics", self._metrics),
+            ("/v1/usage", tenant_endpoint(self._usage, self.keyring)),
+        ):
+            route = Route(path, handler, include_in_schema=False)
+            route.methods = {"GET"}  # Starlette adds HEAD
+            app.router.routes.append(route)
+
+    def describe(self, api: FastAPI) -> None:
+        """Adds the endpoints' descriptions."""
+        api.get(
+            "/healthz",
+            tags=["operations"],
+            summary="Is the process alive?",
+            response_model=dict[str, str],
+        )(_healthz)
+        api.get(
             "/readyz", tags=["operations"], summary="Can a photo be answered?", responses=READINESS
         )(self._readyz)
-        app.get(
+        api.get(
             "/metrics",
             tags=["operations"],
             summary="Prometheus metrics",
             response_class=PlainTextResponse,
         )(self._metrics)
-        app.get(
+        api.get(
             "/v1/usage",
             tags=["native"],
             summary="What was answered, paid and saved for you",
@@ -136,7 +158,7 @@ class Operations:
             name="_usage",  # a part of the document's operationId
         )(tenant_endpoint(self._usage, self.keyring))
 
-    async def _readyz(self) -> JSONResponse:
+    async def _readyz(self, _: Request) -> JSONResponse:
         ready, problems = await self.readiness.probe()
         key_store = self.keyring.store
         if key_store and key_store.problem:
@@ -145,7 +167,7 @@ class Operations:
         content = {"ready": ready, "problems": dict(problems)}
         return JSONResponse(content, 200 if ready else 503)
 
-    async def _metrics(self) -> Response:
+    async def _metrics(self, _: Request) -> Response:
         self.metrics.up.set(not self.inspection.problem)
         try:
             held, lanes = await self.inspection.held(), await self.inspection.waiting()
@@ -165,8 +187,8 @@ class Operations:
         return JSONResponse(_usage_out(accounts.get(tenant.name, Account())))
 
 
-async def _healthz() -> dict[str, str]:
-    return {"status": "ok"}
+async def _healthz(_: Request) -> JSONResponse:
+    return JSONResponse({"status": "ok"})
 
 
 def _usage_out(account: Account) -> dict[str, Any]:

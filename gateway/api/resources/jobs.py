@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Annotated, TypeVar
 
 import msgspec
-from fastapi import FastAPI, Request, Response
 from msgspec import Meta, Struct
-from starlette.responses import StreamingResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
 from gateway.api.authenticate import head_of
 from gateway.api.intake import Intake
@@ -73,7 +74,7 @@ class JobsApi:
     poll_s: float = 0.25
     keep_alive_s: float = 15.0
 
-    def add_to(self, app: FastAPI) -> None:
+    def add_to(self, app: Starlette) -> None:
         """Adds the endpoints; `openapi.describe` adds their description."""
         for path, method, handler in (
             (PATH, "POST", self._submit),

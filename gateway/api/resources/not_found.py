@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import Request, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.api.resources.tenant_endpoint import http_response

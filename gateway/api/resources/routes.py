@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI, Request, Response
 from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 
 from gateway.api.resources.tenant_endpoint import http_response, tenant_endpoint
 from gateway.core.model import Route, Tenant
@@ -97,7 +99,7 @@ class RoutesApi:
     group_sizer: GroupSizer
     keyring: Keyring
 
-    def add_to(self, app: FastAPI) -> None:
+    def add_to(self, app: Starlette) -> None:
         """Adds the endpoint; `describe_routes` adds its description."""
         endpoint = tenant_endpoint(self._list, self.keyring)
         app.add_route(PATH, endpoint, methods=["GET"], include_in_schema=False)

@@ -1,0 +1,49 @@
+"""`/docs` and `/openapi.json`. FastAPI makes them, and is imported with the first request for one,
+because the import takes as long as a quarter of the gateway's start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+PATHS = ("/openapi.json", "/docs", "/docs/oauth2-redirect")
+
+
+@dataclass
+class Documentation:
+    """The endpoints of the documentation. `describe_operations` adds those of operators.
+
+    Holds the FastAPI app that makes it, once it was asked for.
+    """
+
+    describe_operations: Callable[[FastAPI], None]
+    api: FastAPI | None = None
+
+    def add_to(self, app: Starlette) -> None:
+        """Adds the endpoints."""
+        for path in PATHS:
+            app.router.routes.append(Route(path, self, methods=["GET"], include_in_schema=False))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.api is None:
+            self.api = await asyncio.to_thread(self._make_api)
+        await self.api(scope, receive, send)
+
+    def _make_api(self) -> FastAPI:
+        from fastapi import FastAPI
+
+        from gateway.api.resources.openapi import describe
+
+        api = FastAPI(title="ImGrid gateway", version="1", redoc_url=None)
+        self.describe_operations(api)
+        describe(api)
+        return api
