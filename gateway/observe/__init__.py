@@ -1,1 +1,1 @@
-"""Listeners to events: metrics, log, drift monitor. The pipeline knows none of them."""
+"""Listeners to events: metrics, log and drift monitor. The pipeline imports none of them."""

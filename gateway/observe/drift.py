@@ -1,8 +1,8 @@
-"""Whether grids still say what photos alone say: a few photos are asked about alone as well, and
-routes tighten by it.
+"""The drift monitor: whether grids still give the answers that photos alone give.
 
-Everything here is beside the way of clients' photos: what fails or comes too late is left out, and
-told.
+A share of the photos is asked about alone as well, and a route whose answers agree too little is
+tightened. Clients' photos go first: a comparison that fails or comes too late is dropped, and
+counted.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ from thresholds.variants import EXACT, TARGET
 log = logging.getLogger("imgrid")
 
 WAITING = 16
-"""Photos that wait here, with their bytes; more are overlooked."""
+"""Photos that wait here for their comparison, with their bytes; further ones are dropped."""
 AT_ONCE = 2
+"""Comparisons under way at a time."""
 
-Found = Sequence[Detection]
+Detections = Sequence[Detection]
 Ask = Callable[[Photo, Way, Tenant], Awaitable[Outcome]]
-"""Asks about a photo by one of its route's variants, when nobody else wants anything."""
+"""Answers a photo by one variant of its route, after the photos of all clients."""
 
 
 @dataclass(frozen=True, slots=True)
 class DriftTerms:
-    """How a route is watched: the share of its photos, the chance of being wrong, and the mean
-    agreement that it is held to; held to none, it is only told."""
+    """How a route is watched: the share of its photos that is compared, the chance that an interval
+    or an alarm is wrong, and the mean agreement that it must keep. With None it is only measured."""
 
     share: float = 0.01
     delta: float = 0.05
@@ -46,21 +47,21 @@ class DriftTerms:
 
 
 class ComparedPhoto(NamedTuple):
-    """A photo that was answered, and what is known of it: its answer by the route's cascade, and
-    alone."""
+    """A photo to compare, with its answers by the route's cascade (`target`) and alone. Each is
+    None where it is still to be asked for."""
 
     photo: Photo
     route: Route
     tenant: Tenant
-    target: Found | None
-    alone: Found | None
+    target: Detections | None
+    alone: Detections | None
     extras: tuple[str, ...] = ()
     only_labels: tuple[str, ...] = ()
 
 
 class DriftMonitor:
-    """Listens to what is settled. Holds each route's record and level, and the photos that wait to
-    be asked about."""
+    """Listens to settled photos. Holds each route's record and level, and the photos that wait for
+    their comparison."""
 
     def __init__(
         self,
@@ -79,129 +80,124 @@ class DriftMonitor:
         self._clock = clock
         self._rng = rng
         self._waiting: asyncio.Queue[ComparedPhoto] = asyncio.Queue(WAITING)
-        self.records = {name: self._begun(name, 0) for name in routes}
+        self.records = {name: self._new_record(name, 0) for name in routes}
 
     def level(self, route: str) -> str:
-        """The variant of its cascade that the route's photos go by now."""
+        """The variant of its cascade that the route's photos currently go by."""
         return self._routes[route].levels[self.records[route].level]
 
     def __call__(self, event: Event) -> None:
-        if (
-            isinstance(event, Settled)
-            and isinstance(event.entry, Entry)
-            and self._concerns(event)
-            and self._rng.random() < self._share(event.entry)
-        ):
-            self._take(event.entry, event.outcome)
+        """Queues a share of the settled photos for comparison."""
+        if not isinstance(event, Settled) or not isinstance(event.entry, Entry):
+            return
+        entry, outcome = event.entry, event.outcome
+        if not self._is_comparable(entry, outcome):
+            return
+        if self._rng.random() < self._terms[entry.route].share:
+            self._queue(entry, outcome)
 
     async def run(self) -> None:
-        """Asks until cancelled."""
+        """Compares queued photos until cancelled."""
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
                 group.create_task(self._work())
 
-    # -- which photos
+    # -- choosing photos
 
-    def _concerns(self, event: Settled) -> bool:
-        """Whether it is a client's photo that went by a level of its route, where there are
-        several.
+    def _is_comparable(self, entry: Entry, outcome: Outcome) -> bool:
+        """Whether a client's photo was answered by a level of its route, and the route has several.
 
-        What a fallback answered says nothing of grids, nor do photos that cannot go in groups of
-        those. At the level `exact` photos whose clients asked for it are among them: nothing tells
-        them apart.
+        A fallback's answer says nothing about grids, nor does a photo that cannot go in groups about
+        groups. At the level `exact`, photos whose clients asked for exact answers count too, because
+        nothing distinguishes them.
         """
-        entry = event.entry
         route = self._routes.get(entry.route)
-        if (
-            route is None
-            or len(route.levels) == 1
-            or entry.watched
-            or event.outcome.error
-            or event.outcome.fell_back
-        ):
+        if route is None or len(route.levels) == 1 or entry.watched:
+            return False
+        if outcome.error or outcome.fell_back:
             return False
         if route.cascade.groups and not route.in_groups(entry.only_labels):
             return False
-        return entry.variant in route.levels and (
-            entry.variant != EXACT or self.level(route.name) == EXACT
-        )
+        if entry.variant == EXACT and self.level(route.name) != EXACT:
+            return False
+        return entry.variant in route.levels
 
-    def _share(self, entry: Entry) -> float:
-        return self._terms[entry.route].share
+    def _queue(self, entry: Entry, outcome: Outcome) -> None:
+        """Queues the photo, or drops it where too many wait.
 
-    def _take(self, entry: Entry, outcome: Outcome) -> None:
-        """Those of which all is known wait with the others: overlooked more seldom, they would
-        speak too loudly."""
+        A photo of which both answers are known waits like the others: if it were dropped less often,
+        its kind would weigh too much in the mean.
+        """
         route = self._routes[entry.route]
-        target = outcome.detections if entry.variant == TARGET else None
-        tenant = Tenant(entry.tenant, entry.lane.pool)
+        photo = ComparedPhoto(
+            photo=entry.photo,
+            route=route,
+            tenant=Tenant(entry.tenant, entry.lane.pool),
+            target=outcome.detections if entry.variant == TARGET else None,
+            alone=_alone_detections(route, outcome),
+            extras=entry.extras,
+            only_labels=entry.only_labels,
+        )
         try:
-            alone = _alone(route, outcome)
-            self._waiting.put_nowait(
-                ComparedPhoto(
-                    entry.photo, route, tenant, target, alone, entry.extras, entry.only_labels
-                )
-            )
+            self._waiting.put_nowait(photo)
         except asyncio.QueueFull:
             self._events.tell(Overlooked(route.name))
 
-    # -- what is still to be asked
+    # -- missing answers
 
     async def _work(self) -> None:
         while True:
-            sample = await self._waiting.get()
+            photo = await self._waiting.get()
             try:
-                alone = (
-                    sample.alone if sample.alone is not None else await self._answer(sample, EXACT)
-                )
-                target = (
-                    sample.target
-                    if sample.target is not None
-                    else await self._answer(sample, TARGET)
-                )
+                alone, target = photo.alone, photo.target
+                if alone is None:
+                    alone = await self._answer(photo, EXACT)
+                if target is None:
+                    target = await self._answer(photo, TARGET)
+                only_labels = photo.only_labels
                 self._compare(
-                    sample.route,
-                    *(concerning(found, sample.only_labels) for found in (target, alone)),
+                    photo.route, concerning(target, only_labels), concerning(alone, only_labels)
                 )
             except Exception as error:
-                log.debug("a photo of route %s is not compared: %r", sample.route.name, error)
-                self._events.tell(Overlooked(sample.route.name))
+                log.debug("a photo of route %s is not compared: %r", photo.route.name, error)
+                self._events.tell(Overlooked(photo.route.name))
 
-    async def _answer(self, sample: ComparedPhoto, variant: str) -> Found:
-        photo = replace(sample.photo, id=uuid.uuid4().hex)
-        way = Way(sample.route, variant, sample.extras, sample.only_labels)
-        outcome = await self._ask(photo, way, sample.tenant)
+    async def _answer(self, photo: ComparedPhoto, variant: str) -> Detections:
+        """The answer by one variant of the route. Raises the error of a photo that fails."""
+        copy = replace(photo.photo, id=uuid.uuid4().hex)
+        way = Way(photo.route, variant, photo.extras, photo.only_labels)
+        outcome = await self._ask(copy, way, photo.tenant)
         if outcome.error is not None:
             raise outcome.error
         return outcome.detections
 
-    # -- what comes of it
+    # -- comparison
 
-    def _compare(self, route: Route, target: Found, alone: Found) -> None:
-        sure = SURE if route.positive is None else route.positive
-        by_label = (
-            {} if route.task == Task.TEXT else likeness_by_label(alone, target, sure)
-        )  # every text is a label
-        record = self.records[route.name].add(likeness(alone, target, sure), by_label)
+    def _compare(self, route: Route, target: Detections, alone: Detections) -> None:
+        """Adds the agreement of both answers to the route's record, and changes the route's level
+        where the record demands it."""
+        min_score = SURE if route.positive is None else route.positive
+        by_label: Mapping[str, float] = {}
+        if route.task != Task.TEXT:  # whose labels are the texts themselves
+            by_label = likeness_by_label(alone, target, min_score)
+        record = self.records[route.name].add(likeness(alone, target, min_score), by_label)
         self.records[route.name] = record
         self._events.tell(Compared(route.name, record))
         level = record.due(len(route.levels) - 1)
         if level != record.level:
-            self.records[route.name] = self._begun(route.name, level)
+            self.records[route.name] = self._new_record(route.name, level)
             before, after = route.levels[record.level], route.levels[level]
             self._events.tell(LevelChanged(route.name, before, after, level, record))
 
-    def _begun(self, name: str, level: int) -> Record:
-        terms = self._terms[name]
+    def _new_record(self, route: str, level: int) -> Record:
+        terms = self._terms[route]
         return Record.begun(terms.delta, terms.promised, self._clock(), level)
 
 
-def _alone(route: Route, outcome: Outcome) -> Found | None:
-    """What the provider said of the photo alone, where it was asked so on the way: that is not paid
-    for twice."""
-    alone = (
-        step.detections
-        for step in outcome.steps
-        if step.shape == ALONE and step.provider == route.provider
-    )
-    return next(alone, None)
+def _alone_detections(route: Route, outcome: Outcome) -> Detections | None:
+    """The provider's answer for the photo alone, where one of the steps asked for it; it need not
+    be paid for twice."""
+    for step in outcome.steps:
+        if step.shape == ALONE and step.provider == route.provider:
+            return step.detections
+    return None

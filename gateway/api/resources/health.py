@@ -168,19 +168,25 @@ class Operations:
         return JSONResponse(content, 200 if ready else 503)
 
     async def _metrics(self, _: Request) -> Response:
-        self.metrics.up.set(not self.inspection.problem)
+        await self._measure_buffer()
+        text = generate_latest(self.metrics.registry)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+    async def _measure_buffer(self) -> None:
+        """Sets the gauges of the buffer, which tells no events."""
+        instruments = self.metrics.instruments
+        instruments.buffer_up.set(not self.inspection.problem)
         try:
             held, lanes = await self.inspection.held(), await self.inspection.waiting()
-            self.metrics.dead.set(len(await self.inspection.dead()))
+            instruments.dead_letters.set(len(await self.inspection.dead()))
         except BufferAway:
-            self.metrics.up.set(0)
-        else:
-            self.metrics.waiting.set(held.photos)
-            self.metrics.bytes.set(held.bytes)
-            now = self.clock()
-            oldest_s = max((now - lane.oldest_at for lane in lanes.values()), default=0.0)
-            self.metrics.oldest.set(oldest_s)
-        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+            instruments.buffer_up.set(0)
+            return
+        instruments.buffer_photos.set(held.photos)
+        instruments.buffer_bytes.set(held.bytes)
+        now = self.clock()
+        oldest_s = max((now - lane.oldest_at for lane in lanes.values()), default=0.0)
+        instruments.oldest_wait_seconds.set(oldest_s)
 
     async def _usage(self, _: Request, tenant: Tenant) -> Response:
         accounts = await self.ledger.accounts()

@@ -142,9 +142,9 @@ def test_breaker(metrics, state, open_):
 
 def test_gauges(metrics):
     """What the buffer holds is shown as it was last set."""
-    metrics.waiting.set(7)
-    metrics.bytes.set(1000)
-    metrics.oldest.set(0.25)
+    metrics.instruments.buffer_photos.set(7)
+    metrics.instruments.buffer_bytes.set(1000)
+    metrics.instruments.oldest_wait_seconds.set(0.25)
     assert value(metrics, "imgrid_buffer_photos") == 7
     assert value(metrics, "imgrid_buffer_bytes") == 1000
     assert value(metrics, "imgrid_oldest_wait_seconds") == 0.25
