@@ -44,8 +44,8 @@ def tenant_of(incoming: Incoming, dialect: Authenticator, keyring: Keyring) -> T
 def check_local(incoming: Incoming) -> None:
     """Refuses requests that do not come from a program on this machine.
 
-    A gateway without tenants is open to local programs only. A web page in a local browser sends its
-    own `Origin`; a foreign name that resolves to this machine shows in `Host`. Raises
+    A gateway without tenants is open to local programs only. A web page in a local browser sends
+    its own `Origin`; a foreign name that resolves to this machine shows in `Host`. Raises
     Unauthenticated.
     """
     for header in ("host", "origin"):

@@ -1,7 +1,7 @@
 """The service: from a client's question to the answers of its photos.
 
-It finds the route of each task request, fetches photos that are named by URL, admits them, and has the
-scheduler answer them.
+It finds the route of each task request, fetches photos that are named by URL, admits them, and has
+the scheduler answer them.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Service:
     ) -> list[ItemAnswer]:
         """The answer for each photo, in order; one that is refused costs the others nothing.
 
-        Raises NotServed or BadRequest where no photo's requests are served, Busy where the buffer is
-        full or too much is being fetched, and Stopping where the process goes down.
+        Raises NotServed or BadRequest where no photo's requests are served, Busy where the buffer
+        is full or too much is being fetched, and Stopping where the process goes down.
         """
         ways = [self._ways(item, tenant, dialect.name, question.quality) for item in question.items]
         refusals = [way for way in ways if isinstance(way, GatewayError)]
@@ -88,7 +88,8 @@ class Service:
     def _ways(
         self, item: Item, tenant: Tenant, dialect: str, quality: Quality
     ) -> Ways | GatewayError:
-        """The way of each request of one photo, by task; the error where one of them is not served."""
+        """The way of each request of one photo, by task; the error where one of them is not
+        served."""
         if isinstance(item.photo, GatewayError) and not item.requests:
             return item.photo
         try:
@@ -185,8 +186,8 @@ class Service:
         tenant: Tenant,
         question: Question,
     ) -> list[ItemAnswer]:
-        """The answer for each photo. Every request of a photo is scheduled by itself, under an id of
-        its own."""
+        """The answer for each photo. Every request of a photo is scheduled by itself, under an id
+        of its own."""
         scheduled: list[tuple[Photo, Way]] = []
         for photo, photo_ways in zip(photos, ways, strict=True):
             if isinstance(photo, Photo) and not isinstance(photo_ways, GatewayError):

@@ -55,9 +55,9 @@ class MakeEntry(Protocol):
 class Jobs:
     """What the jobs' endpoints call.
 
-    `way` finds the way of a task request and raises NotServed. `check_url` raises UrlRefused where a URL
-    must not be called. `webhooks` are the tenants' own, for jobs that name none. `has_secret` says
-    whether there is a secret to sign a tenant's webhooks with.
+    `way` finds the way of a task request and raises NotServed. `check_url` raises UrlRefused where
+    a URL must not be called. `webhooks` are the tenants' own, for jobs that name none. `has_secret`
+    says whether there is a secret to sign a tenant's webhooks with.
     """
 
     store: JobStore

@@ -39,7 +39,8 @@ Ask = Callable[[Photo, Way, Tenant], Awaitable[Outcome]]
 @dataclass(frozen=True, slots=True)
 class DriftTerms:
     """How a route is watched: the share of its photos that is compared, the chance that an interval
-    or an alarm is wrong, and the mean agreement that it must keep. With None it is only measured."""
+    or an alarm is wrong, and the mean agreement that it must keep. With None it is only
+    measured."""
 
     share: float = 0.01
     delta: float = 0.05
@@ -107,9 +108,9 @@ class DriftMonitor:
     def _is_comparable(self, entry: Entry, outcome: Outcome) -> bool:
         """Whether a client's photo was answered by a level of its route, and the route has several.
 
-        A fallback's answer says nothing about grids, nor does a photo that cannot go in groups about
-        groups. At the level `exact`, photos whose clients asked for exact answers count too, because
-        nothing distinguishes them.
+        A fallback's answer says nothing about grids, nor does a photo that cannot go in groups
+        about groups. At the level `exact`, photos whose clients asked for exact answers count too,
+        because nothing distinguishes them.
         """
         route = self._routes.get(entry.route)
         if route is None or len(route.levels) == 1 or entry.watched:
@@ -125,8 +126,8 @@ class DriftMonitor:
     def _queue(self, entry: Entry, outcome: Outcome) -> None:
         """Queues the photo, or drops it where too many wait.
 
-        A photo of which both answers are known waits like the others: if it were dropped less often,
-        its kind would weigh too much in the mean.
+        A photo of which both answers are known waits like the others: if it were dropped less
+        often, its kind would weigh too much in the mean.
         """
         route = self._routes[entry.route]
         photo = ComparedPhoto(

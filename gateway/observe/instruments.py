@@ -1,5 +1,5 @@
-"""The Prometheus instruments of a gateway. docs/metrics.md lists their names and meanings, and a test
-compares the two."""
+"""The Prometheus instruments of a gateway. docs/metrics.md lists their names and meanings, and a
+test compares the two."""
 
 from __future__ import annotations
 

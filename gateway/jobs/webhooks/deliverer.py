@@ -44,10 +44,10 @@ class DeliveryPace:
     """Limits and intervals of the deliverer.
 
     `attempt_s` is how long one attempt may take. `concurrency` and `per_host` limit the attempts
-    under way, in all and for one host. `queued_per_host` limits the claimed deliveries that wait for
-    their host; the store makes further ones due again when their lease ends. `poll_s` is how often
-    the store is asked for deliveries that other processes created, `busy_s` the same while some are
-    due.
+    under way, in all and for one host. `queued_per_host` limits the claimed deliveries that wait
+    for their host; the store makes further ones due again when their lease ends. `poll_s` is how
+    often the store is asked for deliveries that other processes created, `busy_s` the same while
+    some are due.
     """
 
     attempt_s: float = 10.0
