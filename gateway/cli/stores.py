@@ -18,7 +18,7 @@ from gateway.core.clock import steady
 from gateway.core.errors import BufferAway
 from gateway.core.model import BufferLane
 from gateway.store.codec import lane_of
-from gateway.store.inspection import DeadPhoto, Occupancy, Waiting
+from gateway.store.inspection import Backlog, DeadPhoto, Occupancy
 from gateway.wiring.stores import Stores, open_stores
 
 T = TypeVar("T")
@@ -43,9 +43,9 @@ def with_stores(config: Settings, file: Path, work: Callable[[Stores], Awaitable
 async def buffer_report(stores: Stores) -> RenderableType:
     """What waits and is held in a shared buffer, who serves it, and its dead letters."""
     held, lanes, dead = (
-        await stores.inspection.held(),
-        await stores.inspection.waiting(),
-        await stores.inspection.dead(),
+        await stores.inspection.occupancy(),
+        await stores.inspection.backlogs(),
+        await stores.inspection.dead_letters(),
     )
     return Group(_held(held), _lanes(lanes, steady()()), _dead(dead))
 
@@ -54,7 +54,7 @@ def _held(held: Occupancy) -> str:
     return f"{held.photos} photos held, {held.bytes / 2**20:.1f} MiB, waiting and in flight"
 
 
-def _lanes(lanes: Mapping[BufferLane, Waiting], now: float) -> Table:
+def _lanes(lanes: Mapping[BufferLane, Backlog], now: float) -> Table:
     made = Table(title="lanes")
     for column in ("provider", "task", "pool", "shape", "waiting", "oldest", "client waits"):
         made.add_column(column)

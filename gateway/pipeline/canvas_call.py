@@ -16,7 +16,7 @@ from gateway.core.events import CallFailed, CanvasAnswered, Events, Settled
 from gateway.core.layout import Layout
 from gateway.core.model import BufferEntry, Entry, Lane, Outcome, Photo, Route, Step
 from gateway.grid.renderer import RenderedCanvas, Renderer
-from gateway.ledger.accounts import billed, shares, unknown
+from gateway.ledger.accounts import billed_charges, shares, unsure_charges
 from gateway.pipeline.detection_cap import DetectionCap, doubted
 from gateway.pipeline.fallback import FallbackPolicy, fallen
 from gateway.store.buffer import Buffer, Commit, Settlement
@@ -165,7 +165,7 @@ class CanvasCall:
         """The commit that ends a canvas, with its bill."""
         if looked.free:
             return commit
-        charges = billed(looked.entries, self.usd(looked.lane.provider, looked.entries[0]))
+        charges = billed_charges(looked.entries, self.usd(looked.lane.provider, looked.entries[0]))
         return replace(commit, ended=looked.canvas, charges=charges)
 
     async def commit(self, commit: Commit) -> frozenset[str]:
@@ -247,7 +247,7 @@ class CanvasCall:
                 return
             for entry in seen:
                 self.on_trouble(entry.photo.id, translate(error))
-            charges = unknown(seen) if isinstance(error, NoAnswer) else {}
+            charges = unsure_charges(seen) if isinstance(error, NoAnswer) else {}
             await insist(partial(self.buffer.commit, Commit(ended=canvas, charges=charges)))
 
         clients = [entry.deadline_at for entry in seen if not entry.patient]

@@ -9,7 +9,7 @@ from math import inf
 from typing import NamedTuple
 
 from gateway.core.model import BufferLane, Lane
-from gateway.store.inspection import Waiting
+from gateway.store.inspection import Backlog
 from providers.detection import BOXED
 
 
@@ -22,7 +22,7 @@ class Due(NamedTuple):
 
 
 def due(
-    waiting: Mapping[BufferLane, Waiting],
+    waiting: Mapping[BufferLane, Backlog],
     now: float,
     free: Mapping[str, int],
     served: Mapping[str, int] | None = None,
@@ -58,7 +58,7 @@ def due(
     return Due(claims, min(wakes, default=None))
 
 
-def company(lane: Lane, waiting: Mapping[BufferLane, Waiting]) -> list[Lane]:
+def company(lane: Lane, waiting: Mapping[BufferLane, Backlog]) -> list[Lane]:
     """The lanes whose photos may take the cells that a canvas of this lane has left, the finest
     first: those that show photos no larger, hold photos of clients, and no full grid, which goes by
     itself. None where photos are only cleared together: the size of a group is chosen, and one more
@@ -82,17 +82,17 @@ def company(lane: Lane, waiting: Mapping[BufferLane, Waiting]) -> list[Lane]:
     )
 
 
-def _canvases(lane: BufferLane, held: Waiting, now: float) -> int:
+def _canvases(lane: BufferLane, held: Backlog, now: float) -> int:
     full = held.photos // lane.shape.cells
     return full or int(held.photos > 0 and held.due_at <= now)
 
 
-def _order(held: Waiting, turns: int) -> tuple[bool, int, float]:
+def _order(held: Backlog, turns: int) -> tuple[bool, int, float]:
     return not held.urgent, turns, held.oldest_at
 
 
 def _wakes(
-    waiting: Mapping[BufferLane, Waiting], now: float, left: Mapping[str, int]
+    waiting: Mapping[BufferLane, Backlog], now: float, left: Mapping[str, int]
 ) -> list[float]:
     """When a lane that is not full now will be out of time, where its provider has room."""
     return [

@@ -49,7 +49,7 @@ from gateway.pipeline.group_size import coarsest
 from gateway.pipeline.group_testing import GroupTester
 from gateway.pipeline.packer import company, due
 from gateway.store.buffer import Buffer, Commit, Settlement
-from gateway.store.inspection import Inspection, Waiting
+from gateway.store.inspection import Backlog, Inspection
 from gateway.store.ledger import Ledger
 from gateway.upstream.breaker import CircuitBreaker
 from gateway.upstream.client import UpstreamClient
@@ -339,7 +339,7 @@ class Scheduler:
             self._changed.clear()
             if self._stopping and not self._waiters:
                 return None  # what is left is for others, or for later
-            waiting = await self._inspection.waiting()
+            waiting = await self._inspection.backlogs()
             free = await self._free(waiting)
             self._served = {
                 lane.pool: turn for lane in waiting if (turn := self._served.get(lane.pool))
@@ -369,7 +369,7 @@ class Scheduler:
                 self._start(lane, see(lane, photos))
 
     async def _company(
-        self, lane: Lane, entries: Sequence[Entry], waiting: Mapping[BufferLane, Waiting]
+        self, lane: Lane, entries: Sequence[Entry], waiting: Mapping[BufferLane, Backlog]
     ) -> list[Entry]:
         """Photos of coarser lanes, for the cells that a canvas has left. Photos that are only
         watched keep to themselves: they are to be seen as small as their lane says."""
@@ -388,13 +388,13 @@ class Scheduler:
             log.exception("looking for company failed")
         return more
 
-    async def _free(self, waiting: Mapping[BufferLane, Waiting]) -> Mapping[str, int]:
+    async def _free(self, waiting: Mapping[BufferLane, Backlog]) -> Mapping[str, int]:
         """How many canvases each provider may be asked about now; those of providers that there are
         no more are seen to as they are due, and nothing is fetched for which there is no room."""
         free = {lane.provider: 1 for lane in waiting}
         free |= {name: asker.free for name, asker in self._askers.items()}
         if FETCH in free:
-            room = (await self._inspection.held()).bytes < self._rules.fetch_below_bytes
+            room = (await self._inspection.occupancy()).bytes < self._rules.fetch_below_bytes
             free[FETCH] = FETCHES - self._fetching if room else 0
         return free
 

@@ -30,7 +30,7 @@ class DeadPhoto:
     claims: int
 
 
-class Waiting(NamedTuple):
+class Backlog(NamedTuple):
     """How many photos wait in a lane, when the first of them came, and when one will wait no longer
     (seconds).
 
@@ -47,15 +47,15 @@ class Waiting(NamedTuple):
 class Inspection(Protocol):
     """Reads the state of a buffer. Every method may raise BufferAway."""
 
-    async def waiting(self) -> Mapping[BufferLane, Waiting]:
+    async def backlogs(self) -> Mapping[BufferLane, Backlog]:
         """The lanes that hold photos."""
         ...
 
-    async def held(self) -> Occupancy:
+    async def occupancy(self) -> Occupancy:
         """How full the buffer is."""
         ...
 
-    async def dead(self) -> Sequence[DeadPhoto]:
+    async def dead_letters(self) -> Sequence[DeadPhoto]:
         """The dead letters, latest first."""
         ...
 

@@ -178,15 +178,15 @@ class DeliveryStore(Protocol):
         for the caller to see to within the lease; after that they are due again."""
         ...
 
-    async def made(self, delivery_id: str) -> None:
+    async def complete(self, delivery_id: str) -> None:
         """The receiver took it: it is forgotten."""
         ...
 
-    async def failed(self, delivery_id: str, error: str, again_at: float | None) -> None:
+    async def add_failure(self, delivery_id: str, error: str, again_at: float | None) -> None:
         """It is due again then; with None it is dead, and listed as such."""
         ...
 
-    async def dead(self, limit: int = 100) -> Sequence[Delivery]:
+    async def dead_deliveries(self, limit: int = 100) -> Sequence[Delivery]:
         """The dead ones, latest first."""
         ...
 

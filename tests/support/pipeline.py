@@ -101,15 +101,15 @@ class PipelineHarness:
         """Returns once the buffer holds so many."""
 
         async def held() -> bool:
-            return (await self.buffer.held()).photos == photos
+            return (await self.buffer.occupancy()).photos == photos
 
         await wait_until(held)
 
     async def assert_empty(self) -> None:
         """Nothing of any photo is held anywhere, once those that left have been seen to."""
         await wait_until(lambda: not self.scheduler._errands)
-        assert await self.buffer.held() == Occupancy()
-        assert await self.buffer.waiting() == {}
+        assert await self.buffer.occupancy() == Occupancy()
+        assert await self.buffer.backlogs() == {}
         assert (self.scheduler._waiters, self.scheduler._troubles) == ({}, {})
         assert self.renderer._started == {}
 

@@ -177,8 +177,8 @@ class Operations:
         instruments = self.metrics.instruments
         instruments.buffer_up.set(not self.inspection.problem)
         try:
-            held, lanes = await self.inspection.held(), await self.inspection.waiting()
-            instruments.dead_letters.set(len(await self.inspection.dead()))
+            held, lanes = await self.inspection.occupancy(), await self.inspection.backlogs()
+            instruments.dead_letters.set(len(await self.inspection.dead_letters()))
         except BufferAway:
             instruments.buffer_up.set(0)
             return

@@ -192,9 +192,9 @@ class Deliverer:
             next_at = retry_at(delivery.attempts, now, self._rng)
             result = DeliveryResult.DEAD if next_at is None else result
         if result in (DeliveryResult.DELIVERED, DeliveryResult.DROPPED):
-            await self._store.made(delivery.id)
+            await self._store.complete(delivery.id)
         else:
-            await self._store.failed(delivery.id, error, next_at)
+            await self._store.add_failure(delivery.id, error, next_at)
         self._events.tell(WebhookAttempted(delivery.id, result, now - started_at, error, next_at))
 
     async def _send_within_limit(self, delivery: Delivery) -> tuple[DeliveryResult, str]:

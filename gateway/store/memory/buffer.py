@@ -15,7 +15,7 @@ from gateway.store.buffer import (
     Commit,
     Settlement,
 )
-from gateway.store.inspection import DeadPhoto, Occupancy, Waiting
+from gateway.store.inspection import Backlog, DeadPhoto, Occupancy
 from gateway.store.memory.fair_queue import FairQueue
 from gateway.store.memory.ledger import MemoryLedger
 
@@ -58,8 +58,8 @@ class MemoryBuffer:
         if new and self._listener:
             self._listener.changed()
 
-    async def waiting(self) -> Mapping[BufferLane, Waiting]:
-        return {lane: line.waiting() for lane, line in self._lines.items()}
+    async def backlogs(self) -> Mapping[BufferLane, Backlog]:
+        return {lane: line.backlog() for lane, line in self._lines.items()}
 
     async def claim(
         self, lane: BufferLane, now: float, *, most: int | None = None
@@ -67,7 +67,7 @@ class MemoryBuffer:
         line = self._lines.get(lane)
         if line is None:
             return []
-        if most is None and len(line.entries) < lane.shape.cells and line.waiting().due_at > now:
+        if most is None and len(line.entries) < lane.shape.cells and line.backlog().due_at > now:
             return []
         first = line.take(lane.shape.cells) if most is None else line.take(most, patient=False)
         taken = [replace(entry, turn=entry.turn + 1) for entry in first]
@@ -104,13 +104,13 @@ class MemoryBuffer:
             [each.entry.photo.id for each in settled] + [entry.photo.id for entry in again]
         )
 
-    async def held(self) -> Occupancy:
+    async def occupancy(self) -> Occupancy:
         one, other = self._held
         return Occupancy(
             one.photos + other.photos, one.bytes + other.bytes, one.pixels + other.pixels
         )
 
-    async def dead(self) -> Sequence[DeadPhoto]:
+    async def dead_letters(self) -> Sequence[DeadPhoto]:
         return ()
 
     @asynccontextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 
 from gateway.core.model import BufferEntry
-from gateway.store.inspection import Waiting
+from gateway.store.inspection import Backlog
 
 
 class FairQueue:
@@ -26,7 +26,7 @@ class FairQueue:
         self._tags: dict[tuple[bool, str], float] = {}
         self._time = [0.0, 0.0]
         self._numbers = count()
-        self._seen: Waiting | None = None
+        self._seen: Backlog | None = None
 
     def add(self, entry: BufferEntry) -> None:
         kind, key = int(entry.patient), (entry.patient, entry.tenant)
@@ -37,7 +37,7 @@ class FairQueue:
         self.entries[entry.photo.id] = entry
         if self._seen is not None:
             photos, oldest_at, due_at, urgent = self._seen
-            self._seen = Waiting(
+            self._seen = Backlog(
                 photos + 1,
                 min(oldest_at, entry.put_at),
                 min(due_at, entry.due_at),
@@ -60,10 +60,10 @@ class FairQueue:
         self._seen = None
         return taken
 
-    def waiting(self) -> Waiting:
+    def backlog(self) -> Backlog:
         if self._seen is None:
             held = self.entries.values()
-            self._seen = Waiting(
+            self._seen = Backlog(
                 len(held),
                 min(e.put_at for e in held),
                 min(e.due_at for e in held),

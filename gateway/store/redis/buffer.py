@@ -20,7 +20,7 @@ from gateway.core.model import BufferEntry, BufferLane, Entry, Outcome
 from gateway.store import codec
 from gateway.store.buffer import BufferListener, Capacity, Commit, Settlement
 from gateway.store.codec import lane_key, lane_of
-from gateway.store.inspection import DeadPhoto, Occupancy, Waiting
+from gateway.store.inspection import Backlog, DeadPhoto, Occupancy
 from gateway.store.redis import arguments, keys
 from gateway.store.redis.connection import AWAY, Commands
 from gateway.store.redis.heartbeat import Heartbeat
@@ -68,7 +68,7 @@ class RedisBuffer:
         self._put, self._claim, self._ask, self._commit = (
             load(f"buffer/{name}") for name in ("put", "claim", "ask", "commit")
         )
-        self._waiting, self._occupancy = load("buffer/waiting"), load("buffer/occupancy")
+        self._backlogs, self._occupancy = load("buffer/backlogs"), load("buffer/occupancy")
 
     # -- Buffer
 
@@ -212,16 +212,16 @@ class RedisBuffer:
     def problem(self) -> str:
         return self.heartbeat.problem
 
-    async def waiting(self) -> Mapping[BufferLane, Waiting]:
-        lanes: dict[BufferLane, Waiting] = {}
-        for key, count, oldest_at, due_at, urgent in await self.replica.run(self._waiting):
-            lanes[lane_of(key)] = Waiting(count, float(oldest_at), float(due_at), bool(urgent))
+    async def backlogs(self) -> Mapping[BufferLane, Backlog]:
+        lanes: dict[BufferLane, Backlog] = {}
+        for key, count, oldest_at, due_at, urgent in await self.replica.run(self._backlogs):
+            lanes[lane_of(key)] = Backlog(count, float(oldest_at), float(due_at), bool(urgent))
         return lanes
 
-    async def held(self) -> Occupancy:
+    async def occupancy(self) -> Occupancy:
         return Occupancy(*await self.replica.run(self._occupancy))
 
-    async def dead(self) -> Sequence[DeadPhoto]:
+    async def dead_letters(self) -> Sequence[DeadPhoto]:
         commands = self.replica.commands
         letters = await commands.do(commands.client.lrange(keys.DEAD_LETTERS, 0, -1))
         return tuple(msgspec.json.decode(letter, type=DeadPhoto) for letter in letters)

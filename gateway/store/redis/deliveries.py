@@ -21,8 +21,9 @@ class RedisDeliveryStore:
     def __init__(self, commands: Commands, *, clock: Clock) -> None:
         self._commands = commands
         self._clock = clock
-        self._claim, self._made, self._failed, self._dead, self._replay = (
-            load(f"deliveries/{name}") for name in ("claim", "made", "failed", "dead", "replay")
+        self._claim, self._complete, self._add_failure, self._dead_deliveries, self._replay = (
+            load(f"deliveries/{name}")
+            for name in ("claim", "complete", "add_failure", "dead_deliveries", "replay")
         )
 
     async def claim(self, now: float, lease_s: float, count: int) -> Sequence[Delivery]:
@@ -30,15 +31,15 @@ class RedisDeliveryStore:
         rows = await self._run(self._claim, *times, count, *DELIVERY_FIELDS)
         return [delivery_of(row) for row in rows]
 
-    async def made(self, delivery_id: str) -> None:
-        await self._run(self._made, delivery_id)
+    async def complete(self, delivery_id: str) -> None:
+        await self._run(self._complete, delivery_id)
 
-    async def failed(self, delivery_id: str, error: str, again_at: float | None) -> None:
+    async def add_failure(self, delivery_id: str, error: str, again_at: float | None) -> None:
         due_at = "" if again_at is None else repr(again_at)
-        await self._run(self._failed, delivery_id, error, due_at)
+        await self._run(self._add_failure, delivery_id, error, due_at)
 
-    async def dead(self, limit: int = 100) -> Sequence[Delivery]:
-        rows = await self._run(self._dead, limit, *DELIVERY_FIELDS)
+    async def dead_deliveries(self, limit: int = 100) -> Sequence[Delivery]:
+        rows = await self._run(self._dead_deliveries, limit, *DELIVERY_FIELDS)
         return [delivery_of(row) for row in rows]
 
     async def replay(self, delivery_ids: Sequence[str]) -> int:

@@ -23,15 +23,15 @@ class SqliteDeliveryStore:
             default=(),
         )
 
-    async def made(self, delivery_id: str) -> None:
+    async def complete(self, delivery_id: str) -> None:
         await self._database.run(lambda db: delivery_tables.remove(db, delivery_id))
 
-    async def failed(self, delivery_id: str, error: str, again_at: float | None) -> None:
+    async def add_failure(self, delivery_id: str, error: str, again_at: float | None) -> None:
         await self._database.run(
             lambda db: delivery_tables.add_failure(db, delivery_id, error, again_at)
         )
 
-    async def dead(self, limit: int = 100) -> Sequence[Delivery]:
+    async def dead_deliveries(self, limit: int = 100) -> Sequence[Delivery]:
         return await self._database.run_if_exists(
             lambda db: delivery_tables.dead_deliveries(db, limit), default=()
         )

@@ -84,7 +84,7 @@ def test_buffer(imgrid, tmp_path, redis_server):
         await client.flushall()
         await stores.buffer.put([entry("given-up", job="job-1")])
         for _ in range(MOST_CLAIMS):
-            (lane,) = await stores.buffer.waiting()
+            (lane,) = await stores.buffer.backlogs()
             await stores.buffer.claim(lane, 1e12)
             stores.buffer._claims.clear()
             await client.zadd("{imgrid}:alive", {stores.buffer.replica.name: time.time() - 1})
@@ -150,14 +150,14 @@ def test_webhooks(imgrid, tmp_path, redis_server, kind):
         )
         async with stores.job_feed.running(stores.buffer):
             await stores.jobs.submit(job, photos)
-            while (await stores.buffer.held()).photos < 2:
+            while (await stores.buffer.occupancy()).photos < 2:
                 await asyncio.sleep(0.02)
             taken = await stores.buffer.claim(LANE, 1e12)
             await stores.buffer.commit(
                 Step(settled=[Settlement(one, Outcome(None)) for one in taken])
             )
             for each in await stores.deliveries.claim(time.time() + 1, 60, 9):
-                await stores.deliveries.failed(each.id, "refused the connection", None)
+                await stores.deliveries.add_failure(each.id, "refused the connection", None)
         await stores.close()
 
     asyncio.run(fill())

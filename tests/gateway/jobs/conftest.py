@@ -198,7 +198,7 @@ def answer(make: Make):
 async def claim(buffer: Buffer) -> list[Entry]:
     """The next canvas, when there is one."""
     while True:
-        for lane in await buffer.waiting():
+        for lane in await buffer.backlogs():
             if entries := await buffer.claim(lane, NOON * 2):
                 return entries
         await asyncio.sleep(0)

@@ -83,18 +83,18 @@ async def play(server, folder, make, steps):
                 seen += [each.id for each in mine]
             elif what == "made":
                 for store in stores:
-                    await store.deliveries.made(named)
+                    await store.deliveries.complete(named)
             elif what == "replay":
                 mine, theirs = [
                     await store.deliveries.replay([named] if second else []) for store in stores
                 ]
                 assert mine == theirs
-            elif named not in {each.id for each in await stores[0].deliveries.dead()}:
+            elif named not in {each.id for each in await stores[0].deliveries.dead_deliveries()}:
                 for store in stores:
-                    await store.deliveries.failed(
+                    await store.deliveries.add_failure(
                         named, "why", now + second if what == "failed" else None
                     )
-            mine, theirs = [await store.deliveries.dead() for store in stores]
+            mine, theirs = [await store.deliveries.dead_deliveries() for store in stores]
             assert [(each.id, each.attempts) for each in mine] == [
                 (each.id, each.attempts) for each in theirs
             ]

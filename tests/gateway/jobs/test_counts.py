@@ -50,7 +50,7 @@ async def play(opening, make, steps, *, at_once):
         while more := await opened.store.deliveries.claim(opened.clock.now, 60, 99):
             due += more
             for each in more:
-                await opened.store.deliveries.made(each.id)
+                await opened.store.deliveries.complete(each.id)
         for job in (await opened.store.page("shop")).jobs:
             check(
                 job,

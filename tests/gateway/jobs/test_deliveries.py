@@ -100,7 +100,7 @@ class TestClaim:
         assert 1 < len(first) < 20
         assert await store.deliveries.claim(clock.now, 60, 100) == []
         slow = next(due for due in first if due.job != other.id)
-        await store.deliveries.made(slow.id)
+        await store.deliveries.complete(slow.id)
         assert len(await store.deliveries.claim(clock.now, 60, 100)) == 1
 
     async def test_one_host_is_full(self, store, ended, clock):
@@ -132,16 +132,16 @@ class TestOutcome:
         """What the receiver took is never due again."""
         await ended()
         (due,) = await store.deliveries.claim(clock.now, 60, 9)
-        await store.deliveries.made(due.id)
+        await store.deliveries.complete(due.id)
         assert await store.deliveries.claim(clock.now + 9e9, 60, 9) == []
-        assert await store.deliveries.dead() == []
+        assert await store.deliveries.dead_deliveries() == []
 
     async def test_failed(self, store, ended, clock):
         """What failed is due again when it is said to be, with what was tried, and why it
         failed."""
         await ended()
         (due,) = await store.deliveries.claim(clock.now, 60, 9)
-        await store.deliveries.failed(due.id, "status 500", clock.now + 30)
+        await store.deliveries.add_failure(due.id, "status 500", clock.now + 30)
         assert await store.deliveries.claim(clock.now + 29, 60, 9) == []
         (again,) = await store.deliveries.claim(clock.now + 30, 60, 9)
         assert (again.id, again.attempts, again.last_error) == (due.id, 1, "status 500")
@@ -153,20 +153,20 @@ class TestOutcome:
             jobs.append(await ended())
             clock.now += 1
         for due in await store.deliveries.claim(clock.now, 60, 9):
-            await store.deliveries.failed(due.id, "gone", None)
+            await store.deliveries.add_failure(due.id, "gone", None)
         assert await store.deliveries.claim(clock.now + 9e9, 60, 9) == []
-        listed = await store.deliveries.dead()
+        listed = await store.deliveries.dead_deliveries()
         assert [(each.job, each.attempts, each.last_error) for each in listed] == [
             (job.id, 1, "gone") for job in reversed(jobs)
         ]
-        assert len(await store.deliveries.dead(limit=2)) == 2
+        assert len(await store.deliveries.dead_deliveries(limit=2)) == 2
 
     async def test_unknown(self, store):
         """Word of a delivery that is not there is dropped."""
-        await store.deliveries.made("none")
-        await store.deliveries.failed("none", "why", None)
-        await store.deliveries.failed("none", "why", 1.0)
-        assert await store.deliveries.dead() == []
+        await store.deliveries.complete("none")
+        await store.deliveries.add_failure("none", "why", None)
+        await store.deliveries.add_failure("none", "why", 1.0)
+        assert await store.deliveries.dead_deliveries() == []
 
 
 class TestReplay:
@@ -175,20 +175,20 @@ class TestReplay:
         for _ in range(3):
             await ended()
         for due in await store.deliveries.claim(clock.now, 60, 9):
-            await store.deliveries.failed(due.id, "gone", None)
-        wanted = [each.id for each in await store.deliveries.dead()][:2]
+            await store.deliveries.add_failure(due.id, "gone", None)
+        wanted = [each.id for each in await store.deliveries.dead_deliveries()][:2]
         clock.now += 100
         assert await store.deliveries.replay([*wanted, "none"]) == 2
         again = await store.deliveries.claim(clock.now, 60, 9)
         assert {each.id for each in again} == set(wanted)
         assert {each.attempts for each in again} == {0}
-        assert len(await store.deliveries.dead()) == 1
+        assert len(await store.deliveries.dead_deliveries()) == 1
 
     async def test_all(self, store, ended, clock):
         """Where none is named all dead ones are, and those alive are left as they are."""
         await ended()
         (due,) = await store.deliveries.claim(clock.now, 60, 9)
-        await store.deliveries.failed(due.id, "gone", None)
+        await store.deliveries.add_failure(due.id, "gone", None)
         await ended()
         assert await store.deliveries.replay([]) == 1
         assert len(await store.deliveries.claim(clock.now, 60, 9)) == 2

@@ -42,7 +42,7 @@ class Replica:
         """So many photos, each from whichever lane it waits in."""
         taken = []
         while len(taken) < count:
-            (lane, *_) = await self.buffer.waiting()
+            (lane, *_) = await self.buffer.backlogs()
             taken += await self.buffer.claim(lane, ALL)
         return taken
 
@@ -239,7 +239,7 @@ class TestAccepting:
         assert (
             await other.store.submit(again, make.entries(again), key="k", digest="d")
         ).id == job.id
-        assert (await other.buffer.held()).photos == 2
+        assert (await other.buffer.occupancy()).photos == 2
 
     async def test_overtaken(self, two, make):
         """A client that asks again with the same key need not wait that long for what nobody is
@@ -270,7 +270,7 @@ class TestAccepting:
         slow = RedisJobStore(one.commands, buffer, clock=one.clock, keep_s=60)
         with pytest.raises(Busy):
             await slow.submit(job, make.entries(job), key="k", digest="d")
-        assert (await other.buffer.held()).photos == 2
+        assert (await other.buffer.occupancy()).photos == 2
 
     async def test_after_a_minute(self, two, make):
         """So it is after a minute, whatever happens."""
@@ -299,7 +299,7 @@ class TestAccepting:
         await asyncio.sleep(0.2)  # commands that were sent are done
         one.clock.ahead_s += ACCEPTED_WITHIN_S + 1
         await other.store.forget()
-        held = (await other.buffer.held()).photos
+        held = (await other.buffer.occupancy()).photos
         assert (held, len((await other.store.page("shop")).jobs)) in ((20, 1), (0, 0))
 
 
@@ -312,7 +312,7 @@ class TestAbort:
         await one.store.submit(job, make.entries(job))
         under_way = await other.take()
         await one.store.abort("shop", job.id)
-        assert (await other.buffer.held()).photos == 0
+        assert (await other.buffer.occupancy()).photos == 0
         assert await other.settle(under_way, make.outcome()) == frozenset()
         assert await other.store.results(job.id) == []
 
@@ -322,9 +322,9 @@ class TestAbort:
         job = fresh(make, 3, hook=HOOK)
         await one.store.submit(job, make.entries(job))
         await one.store._run(one.store._abort, "shop", job.id, repr(time.time()))
-        assert (await other.buffer.held()).photos == 3
+        assert (await other.buffer.occupancy()).photos == 3
         assert (await one.store.abort("shop", job.id)).state is State.ABORTED
-        assert (await other.buffer.held()).photos == 0
+        assert (await other.buffer.occupancy()).photos == 0
         assert len(await one.store.deliveries.claim(time.time() + 1, 60, 9)) == 1
 
 
@@ -343,18 +343,18 @@ class TestNothingRemains:
         await other.settle(await other.take(4), make.outcome())
         for due in await store.deliveries.claim(time.time() + 1, 60, 99):
             await (
-                store.deliveries.failed(due.id, "gone", None)
+                store.deliveries.add_failure(due.id, "gone", None)
                 if due.job == undelivered.id
-                else store.deliveries.made(due.id)
+                else store.deliveries.complete(due.id)
             )
         while more := await store.deliveries.claim(time.time() + 1, 60, 99):
             for due in more:
-                await store.deliveries.made(due.id)
+                await store.deliveries.complete(due.id)
         assert all(key.startswith("{imgrid}:") for key in await keys(one))
         one.clock.ahead_s += 61
         await other.store.forget()
         assert await keys(one) == []
-        assert await store.deliveries.dead() == []
+        assert await store.deliveries.dead_deliveries() == []
 
     async def test_full(self, server, make):
         """Nothing is left of a job for which there was no room."""
@@ -370,12 +370,12 @@ class TestNothingRemains:
         store, job = one.store, fresh(make, 1, hook=WebhookTarget("https://shop.example/hook"))
         await store.submit(job, [], {0: BadFormat("no")})
         (due,) = await store.deliveries.claim(time.time() + 1, 60, 9)
-        await store.deliveries.failed(due.id, "gone", None)
+        await store.deliveries.add_failure(due.id, "gone", None)
         assert await store.deliveries.replay([]) == 1
         one.clock.ahead_s += 61
         await store.forget()
         assert (await store.find("shop", job.id)).state is State.DONE
-        await store.deliveries.made(due.id)
+        await store.deliveries.complete(due.id)
         await store.forget()
         assert await keys(one) == []
 
@@ -397,9 +397,9 @@ class TestRedis:
                 store.abort("shop", job.id),
                 store.settle(job.id, 0, make.outcome(), None),
                 store.deliveries.claim(0, 1, 1),
-                store.deliveries.made("x"),
-                store.deliveries.failed("x", "", None),
-                store.deliveries.dead(),
+                store.deliveries.complete("x"),
+                store.deliveries.add_failure("x", "", None),
+                store.deliveries.dead_deliveries(),
                 store.deliveries.replay([]),
             )
             began = time.monotonic()
@@ -423,7 +423,7 @@ class TestRedis:
             assert (await one.store.find("shop", job.id)).state is State.DONE
             due = await one.store.deliveries.claim(time.time() + 1, 60, 9)
             for each in due:
-                await one.store.deliveries.made(each.id)
+                await one.store.deliveries.complete(each.id)
             one.clock.ahead_s += 61
             await one.store.forget()
             assert (len(due), await keys(one)) == (3, [])

@@ -44,7 +44,7 @@ def waiting(buffer):
 
 
 async def settle_first(buffer, make):
-    (lane,) = await buffer.waiting()
+    (lane,) = await buffer.backlogs()
     (entry,) = await buffer.claim(lane, 9e9)
     await buffer.commit(Commit(settled=[Settlement(entry, make.outcome())]))
     return entry
@@ -57,7 +57,7 @@ class Watched(MemoryBuffer):
 
     async def put(self, entries):
         await super().put(entries)
-        self.most = max(self.most, (await self.held()).photos)
+        self.most = max(self.most, (await self.occupancy()).photos)
 
 
 class TestFeeding:
@@ -238,7 +238,7 @@ class TestFile:
             await store.forget()
             assert (
                 await store.deliveries.claim(2e9, 60, 9),
-                await store.deliveries.dead(),
+                await store.deliveries.dead_deliveries(),
                 await store.deliveries.replay(["x"]),
             ) == ((), (), 0)
             assert not list(tmp_path.iterdir())
@@ -316,7 +316,7 @@ async def main():
     print("accepted", flush=True)
     async with store.running(buffer):
         while True:
-            if await buffer.waiting():
+            if await buffer.backlogs():
                 (taken,) = await buffer.claim(LANE, 1.0)
                 await buffer.commit(Commit(settled=[Settlement(taken, Outcome(None))]))
                 print("settled", taken.index, flush=True)

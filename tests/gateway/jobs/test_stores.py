@@ -298,7 +298,7 @@ class TestRunning:
         await opened.store.submit(job, make.entries(job))
 
         async def held():
-            return (await opened.buffer.held()).photos
+            return (await opened.buffer.occupancy()).photos
 
         async def empty():
             return not await held()

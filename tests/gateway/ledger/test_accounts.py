@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.model import Entry, Lane, Photo, Size
-from gateway.ledger.accounts import Account, added, billed, shares, total, unknown
+from gateway.ledger.accounts import (
+    Account,
+    billed_charges,
+    charges_of,
+    shares,
+    total,
+    unsure_charges,
+)
 from providers.detection import Task
 from thresholds.shape import Shape
 
@@ -21,7 +28,7 @@ def entries(*tenants: str) -> list[Entry]:
 
 def test_shares():
     """Each tenant owes its photos' part of the canvas."""
-    charges = billed(entries("ann", "ann", "ann", "bob"), 0.001)
+    charges = billed_charges(entries("ann", "ann", "ann", "bob"), 0.001)
     assert (charges["ann"].billed, charges["bob"].billed) == (0.75, 0.25)
     assert charges["ann"].paid_usd == pytest.approx(0.00075)
 
@@ -33,7 +40,7 @@ def test_company():
         replace(entry, lane=LANE._replace(shape=Shape(5, 5))) for entry in entries("bob", "bob")
     ]
     assert shares([*entries("ann", "ann"), *along]) == pytest.approx([0.46, 0.46, 0.04, 0.04])
-    charges = billed([*entries("ann", "ann"), *along], 0.001)
+    charges = billed_charges([*entries("ann", "ann"), *along], 0.001)
     assert (charges["ann"].billed, charges["bob"].billed) == (
         pytest.approx(0.92),
         pytest.approx(0.08),
@@ -43,7 +50,7 @@ def test_company():
 
 def test_nobody():
     """A canvas without photos costs nobody anything."""
-    assert billed([], 1) == {}
+    assert billed_charges([], 1) == {}
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), st.integers(0, 3), st.floats(0, 1))
@@ -53,9 +60,9 @@ def test_one_image(tenants, along, usd):
     photos += [replace(photos[0], lane=LANE._replace(shape=Shape(3, 3)))] * min(
         along, 4 - len(tenants)
     )
-    assert total(billed(photos, usd)).billed == pytest.approx(1)
-    assert total(billed(photos, usd)).paid_usd == pytest.approx(usd)
-    maybe = total(unknown(photos))
+    assert total(billed_charges(photos, usd)).billed == pytest.approx(1)
+    assert total(billed_charges(photos, usd)).paid_usd == pytest.approx(usd)
+    maybe = total(unsure_charges(photos))
     assert (maybe.unknown, maybe.billed, maybe.paid_usd) == (pytest.approx(1), 0, 0)
 
 
@@ -76,7 +83,7 @@ def test_saved(account, saved):
 
 def test_sums():
     """Charges to one tenant add up."""
-    charges = added(
+    charges = charges_of(
         [("ann", Account(photos=1, billed=0.5)), ("bob", Account()), ("ann", Account(answered=1))]
     )
     assert charges == {"ann": Account(1, 1, 0.5), "bob": Account()}

@@ -102,7 +102,7 @@ class World:
         return outcomes
 
     async def holds(self, photos):
-        while (await self.parts.stores.inspection.held()).photos < photos:
+        while (await self.parts.stores.inspection.occupancy()).photos < photos:
             await asyncio.sleep(0)
 
     @property

@@ -385,7 +385,7 @@ class TestProperties:
             assert provider.calls <= len(sides) * (2 + biggest.bit_length())
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(provider.calls)
             assert await pipeline.billed_images() == pytest.approx(provider.calls)
-            assert await pipeline.buffer.held() == Occupancy()
+            assert await pipeline.buffer.occupancy() == Occupancy()
 
     @given(seed=st.integers(0, 10**9), rule=st.sampled_from(["retry", "fail"]))
     @examples(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
@@ -435,7 +435,7 @@ class TestProperties:
                 lambda: not pipeline.scheduler._canvases and not pipeline.scheduler._errands
             )
             assert await pipeline.billed_images() == pytest.approx(answered)
-            assert await pipeline.buffer.held() == Occupancy()
+            assert await pipeline.buffer.occupancy() == Occupancy()
             assert pipeline.scheduler._studio._started == {}
 
 
@@ -569,7 +569,7 @@ class TestTrouble:
             assert labels([one, two, four]) == [[], [], ["Unsafe"]]
             assert isinstance(three.error, UpstreamFailed)
             assert [len(each.steps) for each in (three, four)] == [1, 2]
-            assert await pipeline.buffer.held() == Occupancy()
+            assert await pipeline.buffer.occupancy() == Occupancy()
 
     async def test_let_go_is_not_lost(self):
         """Photos that were let go of are answered, whatever becomes of those that were held."""
@@ -657,7 +657,7 @@ class TestTrouble:
             outcomes = await asyncio.gather(*asking, return_exceptions=True)
             assert labels([outcome for (outcome,) in outcomes[2:]]) == [[], ["Unsafe"]]
             assert pipeline.shapes == ["2x2", "2x1", "1x1", "1x1"]
-            assert await pipeline.buffer.held() == Occupancy()
+            assert await pipeline.buffer.occupancy() == Occupancy()
 
     async def test_half_unanswered(self):
         """By the rule `fail` only those fail of which it is not known whether they are billed; the

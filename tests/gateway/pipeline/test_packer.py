@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.core.model import Lane
 from gateway.pipeline.packer import company, due
-from gateway.store.inspection import Waiting
+from gateway.store.inspection import Backlog
 from providers.detection import Task
 from thresholds.shape import Shape
 
@@ -43,7 +43,7 @@ def lane(shape="2x2", provider="one", pool="us"):
 def test_one_lane(shape, photos, due_at, claims, wake_at):
     """Full grids go at once; what fills no grid goes when its time is up, which is when to wake."""
     where = lane(shape)
-    decided = due({where: Waiting(photos, NOW - 1, due_at)}, NOW, {"one": 8})
+    decided = due({where: Backlog(photos, NOW - 1, due_at)}, NOW, {"one": 8})
     assert decided == ([where] * claims, wake_at)
 
 
@@ -56,7 +56,7 @@ def test_oldest_first():
     """Lanes are served in the order of their oldest photo."""
     lanes = [lane(pool=name) for name in "abc"]
     waiting = {
-        where: Waiting(4, oldest_at, LATER)
+        where: Backlog(4, oldest_at, LATER)
         for where, oldest_at in zip(lanes, (3.0, 1.0, 2.0), strict=True)
     }
     assert [claim.pool for claim in due(waiting, NOW, {"one": 2}).claims] == ["b", "c"]
@@ -65,7 +65,7 @@ def test_oldest_first():
 def test_wakes_at_the_earliest():
     """It wakes for whichever lane is due first."""
     waiting = {
-        lane(pool=name): Waiting(1, NOW, NOW + wait)
+        lane(pool=name): Backlog(1, NOW, NOW + wait)
         for name, wait in (("a", 3), ("b", 0.5), ("c", 2))
     }
     assert due(waiting, NOW, {"one": 8}) == ([], NOW + 0.5)
@@ -76,27 +76,27 @@ def test_wakes_at_the_earliest():
 def test_no_slot(photos, free):
     """While the provider has no room, nothing is claimed and nothing wakes: a slot that falls free
     will."""
-    assert due({lane(): Waiting(photos, NOW - 1, NOW)}, NOW, free) == ([], None)
-    assert due({lane(): Waiting(photos, NOW - 1, LATER)}, NOW, free) == ([], None)
+    assert due({lane(): Backlog(photos, NOW - 1, NOW)}, NOW, free) == ([], None)
+    assert due({lane(): Backlog(photos, NOW - 1, LATER)}, NOW, free) == ([], None)
 
 
 def test_last_slot():
     """What the last slot leaves behind gathers company, without a time to wake at."""
-    assert due({lane(): Waiting(9, NOW - 1, NOW)}, NOW, {"one": 1}) == ([lane()], None)
-    assert due({lane(): Waiting(9, NOW - 1, LATER)}, NOW, {"one": 1}) == ([lane()], None)
+    assert due({lane(): Backlog(9, NOW - 1, NOW)}, NOW, {"one": 1}) == ([lane()], None)
+    assert due({lane(): Backlog(9, NOW - 1, LATER)}, NOW, {"one": 1}) == ([lane()], None)
 
 
 def test_each_provider_its_own():
     """A provider without room keeps nobody waiting at another."""
     busy, idle = lane(provider="busy"), lane(provider="idle")
-    waiting = {busy: Waiting(4, 1.0, NOW), idle: Waiting(4, 2.0, NOW)}
+    waiting = {busy: Backlog(4, 1.0, NOW), idle: Backlog(4, 2.0, NOW)}
     assert due(waiting, NOW, {"busy": 0, "idle": 1}).claims == [idle]
 
 
 def test_free_is_untouched():
     """What it was told of free slots is left as it was."""
     free = {"one": 1}
-    due({lane(): Waiting(4, NOW, LATER)}, NOW, free)
+    due({lane(): Backlog(4, NOW, LATER)}, NOW, free)
     assert free == {"one": 1}
 
 
@@ -108,7 +108,7 @@ LANES = st.builds(
     st.builds(Shape, st.integers(1, 3), st.integers(1, 3)),
 )
 TIMES = st.floats(NOW - 5, NOW + 5)
-WAITING = st.dictionaries(LANES, st.builds(Waiting, st.integers(1, 30), TIMES, TIMES), max_size=6)
+WAITING = st.dictionaries(LANES, st.builds(Backlog, st.integers(1, 30), TIMES, TIMES), max_size=6)
 FREE = st.dictionaries(st.sampled_from(["one", "two"]), st.integers(0, 6))
 
 
@@ -151,7 +151,7 @@ def test_rests_without_end():
     """What rests until something changes is not woken for; a time that has passed holds nobody
     up."""
     one, two = lane(), lane(pool="them")
-    waiting = {one: Waiting(4, NOW, NOW), two: Waiting(4, NOW, NOW)}
+    waiting = {one: Backlog(4, NOW, NOW), two: Backlog(4, NOW, NOW)}
     assert due(waiting, NOW, {"one": 8}, rests={one: inf, two: NOW}) == ([two], None)
 
 
@@ -159,7 +159,7 @@ def test_turns():
     """Pools take turns, a canvas each, however many photos one of them has and however long they
     have waited."""
     crowd, one = lane(pool="crowd"), lane(pool="one")
-    waiting = {crowd: Waiting(10_000, NOW - 60, LATER), one: Waiting(1, NOW - 1, NOW)}
+    waiting = {crowd: Backlog(10_000, NOW - 60, LATER), one: Backlog(1, NOW - 1, NOW)}
     assert due(waiting, NOW, {"one": 3}).claims == [crowd, one, crowd]
     assert due(waiting, NOW, {"one": 1}, {"crowd": 7, "one": 3}).claims == [one]
     assert due(waiting, NOW, {"one": 1}, {"crowd": 7, "one": 8}).claims == [crowd]
@@ -179,11 +179,11 @@ def test_turns():
 def test_company(shape, coarser):
     """Cells that are left may go to photos of lanes that show them no larger."""
     waiting = {
-        lane(each): Waiting(1, NOW, LATER)
+        lane(each): Backlog(1, NOW, LATER)
         for each in ("1x1", "2x1", "2x2", "3x2", "4x3", "5x5", "2x6")
     }
-    waiting[lane("6x6")] = Waiting(36, NOW, LATER)  # a full grid
-    waiting[lane("7x7")] = Waiting(3, NOW, LATER, urgent=False)  # jobs'
+    waiting[lane("6x6")] = Backlog(36, NOW, LATER)  # a full grid
+    waiting[lane("7x7")] = Backlog(3, NOW, LATER, urgent=False)  # jobs'
     others = [str(other.shape) for other in company(lane(shape), waiting)]
     assert [each for each in others if each != "2x6"] == coarser
     assert ("2x6" in others) is (shape in ("2x1", "1x2", "2x2"))
@@ -192,9 +192,9 @@ def test_company(shape, coarser):
 def test_no_company_of_others():
     """Never to photos of another provider, task or pool."""
     waiting = {
-        each: Waiting(1, NOW, LATER) for each in (lane("5x5", "two"), lane("5x5", pool="them"))
+        each: Backlog(1, NOW, LATER) for each in (lane("5x5", "two"), lane("5x5", pool="them"))
     }
-    waiting[Lane("one", Task.TEXT, "us", Shape(5, 5))] = Waiting(1, NOW, LATER)
+    waiting[Lane("one", Task.TEXT, "us", Shape(5, 5))] = Backlog(1, NOW, LATER)
     assert company(lane("2x2"), waiting) == []
 
 
@@ -203,4 +203,4 @@ def test_no_company_in_groups():
     one, other = (
         Lane("one", Task.MODERATION, "us", Shape.parse(shape)) for shape in ("2x2", "5x5")
     )
-    assert company(one, {other: Waiting(1, NOW, LATER)}) == []
+    assert company(one, {other: Backlog(1, NOW, LATER)}) == []

@@ -648,11 +648,11 @@ class TestUpstream:
         class Flaky(MemoryBuffer):
             failures = 1
 
-            async def waiting(self):
+            async def backlogs(self):
                 self.failures -= 1
                 if self.failures >= 0:
                     raise RuntimeError("the disk is full")
-                return await super().waiting()
+                return await super().backlogs()
 
         async with run_pipeline(
             ScriptedProvider(), route_of("1x1"), buffer=Flaky(Capacity())
@@ -722,7 +722,9 @@ class TestLeaving:
             asking = [asyncio.create_task(pipeline.answer(one)) for one in photos]
             await asyncio.gather(*asking[:3])
             await pipeline.wait_for_held(1)
-            assert [waiting.photos for waiting in (await pipeline.buffer.waiting()).values()] == [1]
+            assert [waiting.photos for waiting in (await pipeline.buffer.backlogs()).values()] == [
+                1
+            ]
             asking[3].cancel()
             await asyncio.gather(asking[3], return_exceptions=True)
             await pipeline.assert_empty()

@@ -64,11 +64,11 @@ class Store:
                 self.waiting[each.id] = replace(each, due_at=now + lease_s)
         return claimed
 
-    async def made(self, delivery_id):
+    async def complete(self, delivery_id):
         del self.waiting[delivery_id]
         self.taken.append(delivery_id)
 
-    async def failed(self, delivery_id, error, again_at):
+    async def add_failure(self, delivery_id, error, again_at):
         delivery = self.waiting.pop(delivery_id)
         delivery = replace(delivery, attempts=delivery.attempts + 1, last_error=error)
         if again_at is None:
@@ -76,7 +76,7 @@ class Store:
         else:
             self.waiting[delivery_id] = replace(delivery, due_at=again_at)
 
-    async def dead(self, limit=100):
+    async def dead_deliveries(self, limit=100):
         return [*reversed(self.buried.values())][:limit]
 
     async def replay(self, delivery_ids):
@@ -335,7 +335,7 @@ async def test_retries():
         bench.turn(100 * HOUR)
         await bench.quiet()
         assert len(post.sent) == 8
-        (dead,) = await bench.store.dead()
+        (dead,) = await bench.store.dead_deliveries()
         assert (dead.id, dead.attempts, dead.last_error) == (
             "d1",
             8,
@@ -389,7 +389,7 @@ async def test_failures_that_do_not_pass(status, why):
     async with running(Posted(status), delivery()) as bench:
         (attempt,) = await bench.attempts(1)
         assert attempt.result is DeliveryResult.DEAD
-        (dead,) = await bench.store.dead()
+        (dead,) = await bench.store.dead_deliveries()
         assert why in dead.last_error
 
 
@@ -529,11 +529,11 @@ async def test_not_written_down(caplog):
     less."""
 
     class Forgetful(Store):
-        async def made(self, delivery_id):
+        async def complete(self, delivery_id):
             if not self.taken:
                 self.taken.append("")
                 raise BufferAway("gone for a moment")
-            await super().made(delivery_id)
+            await super().complete(delivery_id)
 
     post = Posted(200)
     async with running(post, delivery(), store=Forgetful()) as bench:

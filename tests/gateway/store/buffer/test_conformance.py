@@ -22,7 +22,7 @@ from gateway.core.model import (
     Size,
     Step,
 )
-from gateway.ledger.accounts import Account, billed
+from gateway.ledger.accounts import Account, billed_charges
 from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.inspection import Occupancy
 from gateway.testing.listeners import BufferRecorder
@@ -79,11 +79,11 @@ def names(taken: Sequence[Entry]) -> str:
 
 async def test_empty(buffer):
     """At first nothing waits and nothing is held."""
-    assert await buffer.waiting() == {}
-    assert await buffer.held() == Occupancy(0, 0, 0)
+    assert await buffer.backlogs() == {}
+    assert await buffer.occupancy() == Occupancy(0, 0, 0)
     assert await buffer.claim(BIG, ALL) == []
     assert await buffer.ledger.accounts() == {}
-    assert await buffer.dead() == ()
+    assert await buffer.dead_letters() == ()
     assert buffer.problem == ""
 
 
@@ -96,31 +96,31 @@ async def test_waiting(buffer):
             entry("c", OTHER, put_at=7),
         ]
     )
-    assert await buffer.waiting() == {BIG: (2, 5, 7, True), OTHER: (1, 7, 8, True)}
+    assert await buffer.backlogs() == {BIG: (2, 5, 7, True), OTHER: (1, 7, 8, True)}
 
 
 async def test_out_of_time_first(buffer):
     """A photo that may wait for less long than those before it makes its lane due earlier."""
     await buffer.put([entry("a", put_at=0, wait_s=9)])
-    assert await buffer.waiting() == {BIG: (1, 0, 9, True)}
+    assert await buffer.backlogs() == {BIG: (1, 0, 9, True)}
     await buffer.put([entry("b", put_at=1, wait_s=2)])
-    assert await buffer.waiting() == {BIG: (2, 0, 3, True)}
+    assert await buffer.backlogs() == {BIG: (2, 0, 3, True)}
 
 
 async def test_waiting_is_kept_up(buffer):
     """What is told of a lane follows every photo that comes and goes."""
     await buffer.put(entries("abcde", SMALL))
-    assert await buffer.waiting() == {SMALL: (5, 0, 1, True)}
+    assert await buffer.backlogs() == {SMALL: (5, 0, 1, True)}
     await buffer.claim(SMALL, 0)
-    assert await buffer.waiting() == {SMALL: (1, 4, 5, True)}
+    assert await buffer.backlogs() == {SMALL: (1, 4, 5, True)}
     await buffer.put(
         [entry("f", SMALL, put_at=9, wait_s=0), entry("g", SMALL, put_at=10, wait_s=0)]
     )
-    assert await buffer.waiting() == {SMALL: (3, 4, 5, True)}
+    assert await buffer.backlogs() == {SMALL: (3, 4, 5, True)}
     await buffer.commit(Commit(gone=["e"]))
-    assert await buffer.waiting() == {SMALL: (2, 9, 9, True)}
+    assert await buffer.backlogs() == {SMALL: (2, 9, 9, True)}
     await buffer.claim(SMALL, 9)
-    assert await buffer.waiting() == {}
+    assert await buffer.backlogs() == {}
 
 
 async def test_full_grids(buffer):
@@ -161,11 +161,11 @@ async def test_jobs_last(buffer):
     grid."""
     jobs = [entry(f"j{number}", SMALL, number, job="job", index=number) for number in range(5)]
     await buffer.put(jobs)
-    assert await buffer.waiting() == {SMALL: (5, 0, 1, False)}
+    assert await buffer.backlogs() == {SMALL: (5, 0, 1, False)}
     await buffer.put([entry("a", SMALL, 9)])
-    assert await buffer.waiting() == {SMALL: (6, 0, 1, True)}
+    assert await buffer.backlogs() == {SMALL: (6, 0, 1, True)}
     assert [one.photo.id for one in await buffer.claim(SMALL, ALL)] == ["a", "j0", "j1", "j2"]
-    assert await buffer.waiting() == {SMALL: (2, 3, 4, False)}
+    assert await buffer.backlogs() == {SMALL: (2, 3, 4, False)}
 
 
 async def test_watched_last(buffer):
@@ -173,7 +173,7 @@ async def test_watched_last(buffer):
     await buffer.put(
         [entry("w", SMALL, watched=True), entry("j", SMALL, tenant="other", job="job")]
     )
-    assert (await buffer.waiting())[SMALL].urgent is False
+    assert (await buffer.backlogs())[SMALL].urgent is False
     await buffer.put([entry("a", SMALL, 9)])
     assert [one.photo.id for one in await buffer.claim(SMALL, ALL)] == ["a", "w", "j"]
 
@@ -190,10 +190,10 @@ async def test_watched_outcomes(buffer):
             Settlement(b, Outcome(None, error=UpstreamFailed("no")), 0.001),
         ]
         await buffer.commit(
-            Commit(settled=ends, gone=[c.photo.id], charges=billed([a, b, c], 0.002))
+            Commit(settled=ends, gone=[c.photo.id], charges=billed_charges([a, b, c], 0.002))
         )
         await heard.until(lambda: len(heard.outcomes) == 2)
-    assert await buffer.held() == Occupancy(0, 0, 0)
+    assert await buffer.occupancy() == Occupancy(0, 0, 0)
     assert await buffer.ledger.accounts() == {
         "ann": Account(billed=pytest.approx(1), paid_usd=pytest.approx(0.002))
     }
@@ -223,20 +223,20 @@ async def test_held(buffer):
     """What is held is counted in photos, bytes and pixels, claimed photos among them, until they
     are settled."""
     await buffer.put([entry("a", data=b"123", size=(2, 2)), entry("b", data=b"4567", size=(5, 1))])
-    assert await buffer.held() == Occupancy(2, 7, 9)
+    assert await buffer.occupancy() == Occupancy(2, 7, 9)
     a, b = await buffer.claim(BIG, ALL)
-    assert await buffer.held() == Occupancy(2, 7, 9)
+    assert await buffer.occupancy() == Occupancy(2, 7, 9)
     await settle(buffer, a)
-    assert await buffer.held() == Occupancy(1, 4, 5)
+    assert await buffer.occupancy() == Occupancy(1, 4, 5)
     await settle(buffer, b)
-    assert await buffer.held() == Occupancy(0, 0, 0)
+    assert await buffer.occupancy() == Occupancy(0, 0, 0)
 
 
 async def test_gone(buffer):
     """A photo whose client leaves while it waits is never claimed, and takes up no room."""
     await buffer.put(entries("abc"))
     await buffer.commit(Commit(gone=["b"]))
-    assert (await buffer.held()).photos == 2
+    assert (await buffer.occupancy()).photos == 2
     assert names(await buffer.claim(BIG, ALL)) == "ac"
 
 
@@ -245,7 +245,7 @@ async def test_gone_unknown(buffer):
     await buffer.put(entries("ab"))
     await buffer.commit(Commit(gone=["z", "a"]))
     await buffer.commit(Commit(gone=["a"]))
-    assert (await buffer.held()).photos == 1
+    assert (await buffer.occupancy()).photos == 1
     assert names(await buffer.claim(BIG, ALL)) == "b"
 
 
@@ -268,8 +268,8 @@ async def test_again(buffer):
     assert await buffer.commit(Commit(again=[replace(claimed, lane=SMALL, put_at=2, stage=1)])) == {
         "a"
     }
-    assert (await buffer.held()).photos == 2
-    assert BIG not in await buffer.waiting()
+    assert (await buffer.occupancy()).photos == 2
+    assert BIG not in await buffer.backlogs()
     taken = await buffer.claim(SMALL, ALL)
     assert names(taken) == "xa"
     assert (taken[1].stage, taken[1].turn) == (1, 2)
@@ -281,33 +281,33 @@ async def test_other_bytes(buffer):
     lane = FetchLane(Task.OBJECTS, "pool")
     remote = FetchEntry(RemotePhoto("a", "https://"), "route", "ann", lane, 0, 0, 0, LATE)
     await buffer.put([remote])
-    assert await buffer.held() == Occupancy(1, 8, 0)
+    assert await buffer.occupancy() == Occupancy(1, 8, 0)
     (claimed,) = await buffer.claim(lane, ALL)
     assert claimed == replace(remote, turn=1)
     fetched = Photo("a", b"0123456789", "PNG", Size(4, 3))
     await buffer.commit(Commit(again=[claimed.photo_entry(fetched, SMALL, put_at=0, due_at=0)]))
-    assert await buffer.held() == Occupancy(1, 10, 12)
+    assert await buffer.occupancy() == Occupancy(1, 10, 12)
     (claimed,) = await buffer.claim(SMALL, ALL)
     assert claimed.photo == fetched
     await settle(buffer, claimed)
-    assert await buffer.held() == Occupancy()
+    assert await buffer.occupancy() == Occupancy()
 
 
 async def test_same_photo_twice(buffer):
     """The same photo twice in one put, or put while it is held, is held once, where it was."""
     await buffer.put([entry("a"), entry("a")])
     await buffer.put([entry("a", SMALL)])
-    assert await buffer.held() == Occupancy(1, 5, 12)
+    assert await buffer.occupancy() == Occupancy(1, 5, 12)
     (claimed,) = await buffer.claim(BIG, ALL)
-    assert await buffer.waiting() == {}
+    assert await buffer.backlogs() == {}
     await settle(buffer, claimed)
-    assert await buffer.held() == Occupancy(0, 0, 0)
+    assert await buffer.occupancy() == Occupancy(0, 0, 0)
 
 
 async def test_put_nothing(buffer):
     """Putting no photos changes nothing."""
     await buffer.put([])
-    assert await buffer.waiting() == {}
+    assert await buffer.backlogs() == {}
 
 
 async def test_outcomes(buffer):
@@ -348,7 +348,7 @@ async def test_ledger(buffer):
     taken = await buffer.claim(BIG, ALL)
     ends = [Settlement(one, Outcome(None), 0.001) for one in taken]
     await buffer.commit(Commit(gone=["b"]))
-    await buffer.commit(Commit(settled=ends, charges=billed(taken, 0.002)))
+    await buffer.commit(Commit(settled=ends, charges=billed_charges(taken, 0.002)))
     await buffer.commit(Commit(settled=ends, charges={"ann": Account(unknown=1)}))
     accounts = await buffer.ledger.accounts()
     assert accounts["ann"] == Account(1, 1, 0.5, 1, 0.001, 0.001)
@@ -388,8 +388,8 @@ async def test_full(opened, room):
         with pytest.raises(Busy) as caught:
             await buffer.put(entries("cd", SMALL))
         assert caught.value.retry_after_s > 0
-        assert (await buffer.held()).photos == 2
-        assert list(await buffer.waiting()) == [BIG]
+        assert (await buffer.occupancy()).photos == 2
+        assert list(await buffer.backlogs()) == [BIG]
         await buffer.put(entries("c"))
 
 
@@ -425,7 +425,7 @@ async def test_jobs_room(opened, room):
         with pytest.raises(Busy):
             await buffer.put([entry("d", job="job")])
         await buffer.put(entries("xyz"))
-        assert (await buffer.held()).photos == 6
+        assert (await buffer.occupancy()).photos == 6
 
 
 async def test_larger_than_the_room(opened):
@@ -434,7 +434,7 @@ async def test_larger_than_the_room(opened):
         for _ in range(2):
             with pytest.raises(Busy):
                 await buffer.put(entries("a"))
-        assert await buffer.held() == Occupancy()
+        assert await buffer.occupancy() == Occupancy()
 
 
 # -- any interleaving
@@ -450,7 +450,7 @@ async def test_company(buffer):
     assert {one.turn for one in first} == {1}
     assert names(await buffer.claim(BIG, 0.0, most=3)) == "d"
     assert names(await buffer.claim(BIG, 0.0, most=3)) == ""
-    assert {lane: held.photos for lane, held in (await buffer.waiting()).items()} == {
+    assert {lane: held.photos for lane, held in (await buffer.backlogs()).items()} == {
         BIG: 1,
         OTHER: 1,
     }
@@ -518,16 +518,16 @@ async def _play(opened, actions, room):
     async with opened(Capacity(photos=room)) as buffer:
         for now, (what, how) in enumerate(actions, 1):
             await _act(buffer, model, claimed, what=what, how=how, now=float(now))
-            waiting = await buffer.waiting()
+            waiting = await buffer.backlogs()
             assert {lane: held.photos for lane, held in waiting.items()} == {
                 lane: len(queue) for lane, queue in model.queues.items() if queue
             }
-            assert await buffer.held() == Occupancy(
+            assert await buffer.occupancy() == Occupancy(
                 len(model.held), 5 * len(model.held), 12 * len(model.held)
             )
         await buffer.commit(Commit(gone=list("abcdefgh")))
-        assert await buffer.held() == Occupancy()
-        assert await buffer.waiting() == {}
+        assert await buffer.occupancy() == Occupancy()
+        assert await buffer.backlogs() == {}
 
 
 async def _act(buffer, model, claimed, *, what, how, now):

@@ -54,9 +54,9 @@ def test_idle_tenants_save_no_turns():
 def test_urgent():
     """A line tells whether somebody waits for a photo in it."""
     made = line(entry("j", job="job"))
-    assert not made.waiting().urgent
+    assert not made.backlog().urgent
     made.add(entry("a"))
-    assert made.waiting().urgent
+    assert made.backlog().urgent
     made.drop("a")
-    assert not made.waiting().urgent
+    assert not made.backlog().urgent
     assert names([replace(one) for one in made.take(1)]) == ["j"]

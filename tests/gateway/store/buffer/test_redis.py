@@ -26,7 +26,7 @@ from gateway.core.model import (
     Size,
 )
 from gateway.grid.renderer import Renderer
-from gateway.ledger.accounts import billed, total
+from gateway.ledger.accounts import billed_charges, total
 from gateway.pipeline.canvas_call import CanvasCall, PipelineRules
 from gateway.pipeline.cascade_step import CascadeStep
 from gateway.store.buffer import MOST_CLAIMS, Capacity, Commit, Settlement
@@ -195,7 +195,7 @@ class TestReplicas:
             await die(one)
             await two.heartbeat.beat()
             assert await one.ask("canvas", [mine]) == []
-            assert (await two.held()).photos == 1
+            assert (await two.occupancy()).photos == 1
             assert (
                 await one.commit(Commit(settled=[Settlement(mine, Outcome(None))])) == frozenset()
             )
@@ -237,7 +237,7 @@ class TestReplicas:
             held = []
             while not held or held[-1]:
                 await two.heartbeat.beat()
-                held.append((await two.held()).photos)
+                held.append((await two.occupancy()).photos)
             assert held == [700, 200, 0]
 
     async def test_many_clients_are_told(self, server):
@@ -270,7 +270,7 @@ class TestReplicas:
             await one.put([entry("a"), entry("j", job="job")])
             await die(one)
             await two.heartbeat.beat()
-            assert (await two.held()).photos == 1
+            assert (await two.occupancy()).photos == 1
             assert names(await two.claim(LANE, ALL)) == "j"
             await two.commit(Commit(gone=["j"]))
             assert await keys() == set()
@@ -288,7 +288,7 @@ class TestReplicas:
                 "{imgrid}:alive", {one.replica.name: ago + 3, two.replica.name: ago + 3}
             )
             await two.heartbeat.beat()
-            assert (await two.held()).photos == 1
+            assert (await two.occupancy()).photos == 1
 
 
 class TestLostReplies:
@@ -325,7 +325,7 @@ class TestLostReplies:
             own_server.signal(signal.SIGCONT)
             await heard.until(lambda: not one.problem)
             await asyncio.sleep(1)
-            assert await one.held() == Occupancy()
+            assert await one.occupancy() == Occupancy()
 
 
 class TestDeliveries:
@@ -339,7 +339,7 @@ class TestDeliveries:
             taken = await one.claim(LANE, ALL)
             await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
             await asyncio.gather(
-                *(one.held() for _ in range(3))
+                *(one.occupancy() for _ in range(3))
             )  # each finds a connection of its own from now on
             await asyncio.gather(*(one.heartbeat.inbox.read() for _ in range(3)))
             assert heard.outcomes == {"a": Outcome(None)}
@@ -378,9 +378,9 @@ class TestDeliveries:
                     await home.heartbeat.beat()
             await heard.until(lambda: "a" in heard.outcomes)
             assert isinstance(heard.outcomes["a"].error, DeadLetter)
-            (letter,) = await home.dead()
+            (letter,) = await home.dead_letters()
             assert (letter.photo, letter.tenant, letter.claims) == ("a", "ann", MOST_CLAIMS)
-            assert await home.held() == Occupancy()
+            assert await home.occupancy() == Occupancy()
             assert (await home.ledger.accounts())["ann"].photos == 1
         assert await keys() == {"{imgrid}:dead"}
 
@@ -395,7 +395,7 @@ class TestDeliveries:
             async with replica(server) as two:
                 await die(one)
                 await two.heartbeat.beat()
-                assert await two.dead() == ()
+                assert await two.dead_letters() == ()
 
     async def test_culprit_alone(self, server):
         """Photos that were on two canvases whose replicas died are asked alone: the culprit harms
@@ -430,14 +430,14 @@ class TestUrls:
             assert await one.commit(Commit(settled=[Settlement(a, Outcome(None))])) == {a.photo.id}
             left = [name for name in "abcd" if name != a.photo.id]
             await one.commit(Commit(gone=left[:2]))
-            assert (await one.held()).photos == 1
+            assert (await one.occupancy()).photos == 1
             for _ in range(MOST_CLAIMS):
                 await one.heartbeat.beat()
                 assert await one.claim(FETCH, ALL)
                 one._claims.clear()
                 await die(one)
                 await two.heartbeat.beat()
-            assert await two.held() == Occupancy()
+            assert await two.occupancy() == Occupancy()
             assert total(await two.ledger.accounts()).photos == 4
             await two.replica.commands.client.delete("{imgrid}:dead")
             assert await keys() == set()
@@ -507,7 +507,7 @@ class TestBills:
             await two.heartbeat.beat()
             assert total(await two.ledger.accounts()).unknown == pytest.approx(1)
             await one.heartbeat.beat()
-            await one.commit(Commit(ended="canvas", charges=billed(taken, 0.001)))
+            await one.commit(Commit(ended="canvas", charges=billed_charges(taken, 0.001)))
             account = total(await two.ledger.accounts())
             assert (account.billed, account.unknown) == (pytest.approx(1), pytest.approx(0))
 
@@ -533,7 +533,7 @@ class TestBills:
             await one.put([entry("a", watched=True)])
             await die(one)
             await two.heartbeat.beat()
-            assert (await two.held()).photos == 0
+            assert (await two.occupancy()).photos == 0
             assert total(await two.ledger.accounts()).photos == 0
 
     async def test_died_before_asking(self, server):
@@ -562,11 +562,13 @@ class TestBills:
             taken = await one.claim(LANE, ALL)
             await one.ask("canvas", taken)
             ends = [Settlement(each, Outcome(each.photo), 0.001) for each in taken]
-            await one.commit(Commit(settled=ends, ended="canvas", charges=billed(taken, 0.001)))
+            await one.commit(
+                Commit(settled=ends, ended="canvas", charges=billed_charges(taken, 0.001))
+            )
             await die(one)
             await two.heartbeat.beat()
             await heard.until(lambda: "a" in heard.outcomes)
-            assert await two.waiting() == {}
+            assert await two.backlogs() == {}
             account = total(await two.ledger.accounts())
             assert (account.photos, account.billed, account.unknown) == (1, 1, 0)
 
@@ -576,7 +578,7 @@ class TestBills:
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)
             commit = Commit(
-                settled=[Settlement(taken[0], Outcome(None))], charges=billed(taken, 0.001)
+                settled=[Settlement(taken[0], Outcome(None))], charges=billed_charges(taken, 0.001)
             )
             assert await one.commit(commit) == await one.commit(commit) == {"a"}
             assert total(await one.ledger.accounts()).billed == 1
@@ -702,7 +704,7 @@ class TestAway:
             own_server.start()
             await heard.until(lambda: not one.problem)
             assert heard.losses
-            assert await one.held() == Occupancy()
+            assert await one.occupancy() == Occupancy()
             await recovered(one, heard)
 
     async def test_emptied(self, server):
@@ -744,7 +746,7 @@ class TestAway:
             await heard.until(lambda: not one.problem, 4)
             await one.put([entry("after")])
             await asyncio.sleep(1)  # a heartbeat or two
-            assert (await one.held()).photos == 1
+            assert (await one.occupancy()).photos == 1
 
     async def test_full(self, own_server):
         """A Redis that is full refuses photos, still takes outcomes, and says that it is not

@@ -48,7 +48,7 @@ async def serves(url: str) -> None:
             assert [one.photo.data for one in taken] == [b"12345"] * 2
             await buffer.commit(Commit(settled=[Settlement(one, Outcome(None)) for one in taken]))
             await heard.until(lambda: heard.outcomes.keys() == {"a", "b"})
-            assert (await buffer.held()).photos == 0
+            assert (await buffer.occupancy()).photos == 0
             replies, reply = RedisReplies(commands, keep_s=60), Reply(200, b"reply", {})
             assert await replies.begin(["x", "y"], "run") in (True, reply)
             await replies.end(["x", "y"], "run", reply)
