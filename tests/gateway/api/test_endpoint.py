@@ -13,9 +13,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -48,7 +50,7 @@ TENANTS = [
 
 
 @pytest.fixture
-def serve(tmp_path):
+def serve(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """`serve(fake, eye=settings, **config)`: a client of a gateway with one provider, a fake or one
     of the settings."""
     with ExitStack() as stack:
@@ -86,7 +88,9 @@ def wait_until_held(client, photos):
 
 class TestLimits:
     @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
-    def test_native(self, serve, chunked):
+    def test_a_too_large_body_is_413_natively(
+        self, serve: Callable[..., Any], chunked: bool
+    ) -> None:
         """A body over the limit is refused in the dialect's form, whether or not its length was
         declared."""
         client = serve(limits={"max_request_bytes": 1000})
@@ -97,16 +101,20 @@ class TestLimits:
         assert "max_request_bytes" in reply.json()["error"]["message"]
 
     @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
-    def test_rekognition(self, serve, chunked):
-        """The same to an AWS SDK is its ImageTooLargeException."""
+    def test_a_too_large_body_is_an_image_too_large_exception(
+        self, serve: Callable[..., Any], chunked: bool
+    ) -> None:
+        """For an AWS SDK a body over the limit is its ImageTooLargeException."""
         client = serve(limits={"max_request_bytes": 1000})
         body = bytes(1001)
         reply = client.post("/", content=iter([body]) if chunked else body)
         assert (reply.status_code, reply.json()["__type"]) == (400, "ImageTooLargeException")
 
     @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
-    def test_azure(self, serve, chunked):
-        """The same to an Azure SDK is an InvalidRequest, whose JSON it can read."""
+    def test_a_too_large_body_is_an_azure_invalid_request(
+        self, serve: Callable[..., Any], chunked: bool
+    ) -> None:
+        """For an Azure SDK a body over the limit is an InvalidRequest, whose JSON it can read."""
         client = serve(limits={"max_request_bytes": 1000})
         body = bytes(1001)
         reply = client.post(
@@ -115,8 +123,8 @@ class TestLimits:
         assert (reply.status_code, reply.json()["error"]["code"]) == (400, "InvalidRequest")
         assert reply.headers["Content-Type"].startswith("application/json")
 
-    def test_just_fits(self, serve):
-        """A body of just the limit is taken."""
+    def test_a_body_of_just_the_limit_is_accepted(self, serve: Callable[..., Any]) -> None:
+        """A body of just the limit is accepted."""
         assert (
             serve(limits={"max_request_bytes": len(PHOTO)})
             .post("/v1/detect", content=PHOTO)
@@ -124,7 +132,9 @@ class TestLimits:
             == 200
         )
 
-    def test_house(self, serve):
+    def test_a_photo_over_the_gateways_own_limits_is_refused(
+        self, serve: Callable[..., Any]
+    ) -> None:
         """A photo over this gateway's own limits is refused, though the request is not."""
         client = serve(limits={"max_photo_pixels": 39_999})
         reply = client.post("/v1/detect", content=PHOTO)
@@ -136,7 +146,9 @@ class TestLimits:
 @pytest.mark.parametrize(
     "headers", [{}, {"Idempotency-Key": "one"}], ids=["once", "may come again"]
 )
-def test_bodies_are_not_kept(serve, headers):
+def test_bodies_are_not_held_while_photos_wait(
+    serve: Callable[..., Any], headers: dict[Any, Any] | dict[str, str]
+) -> None:
     """While its photos wait, a request's body is not held beside them."""
     client = serve(routes=[{**PATIENT, "max_wait_ms": 500}])
     content = base64.b64encode(PHOTO)
@@ -150,7 +162,7 @@ def test_bodies_are_not_kept(serve, headers):
 
 
 class TestLeaving:
-    def test_while_waiting(self, serve):
+    def test_a_waiting_client_that_leaves_frees_its_place(self, serve: Callable[..., Any]) -> None:
         """A client that disconnects while its photo waits frees its place at once."""
         client = serve(routes=[PATIENT])
         url = urlsplit(str(client.base_url))
@@ -163,9 +175,9 @@ class TestLeaving:
         assert seen[("imgrid_clients_left_total",)] == 1
         assert seen[("imgrid_buffer_bytes",)] == 0
 
-    async def test_within_body(self):
-        """A client that disconnects before the end of its request has left; that is no failure of
-        ours."""
+    async def test_a_client_that_leaves_within_its_body_is_no_failure(self) -> None:
+        """A client that disconnects before the end of its request has left; that is not a failure
+        of the gateway."""
         messages = iter(
             [
                 {"type": "http.request", "body": b"half", "more_body": True},
@@ -196,20 +208,19 @@ class TestIntake:
 
         return Request({"type": "http", "headers": []}, receive)
 
-    async def test_whole(self):
-        """A body is put together from its parts."""
+    async def test_a_body_is_joined_from_its_parts(self) -> None:
+        """A body is joined from its parts."""
         assert await Intake(10, 10, 60).read(self.request(b"ab", b"cd")) == b"abcd"
 
-    async def test_too_slow(self):
-        """A body that does not end in time is given up."""
+    async def test_a_body_that_does_not_end_in_time_is_refused(self) -> None:
+        """A body that does not end in time is refused."""
         intake = Intake(10, 10, 0.01)
         with pytest.raises(TooSlow):
             await intake.read(self.request(b"ab", more=True))
         assert intake.quota.used_bytes == 0
 
-    async def test_too_much_at_once(self):
-        """Bodies share a budget: one that would go over it is turned away, until another is
-        done."""
+    async def test_bodies_share_a_quota_of_bytes(self) -> None:
+        """Bodies share a quota: one that would exceed it is refused until another is done."""
         intake = Intake(10, 10, 60)
         slow = asyncio.create_task(intake.read(self.request(b"123456", more=True)))
         await wait_until(lambda: intake.quota.used_bytes == 6)
@@ -219,8 +230,8 @@ class TestIntake:
         await asyncio.gather(slow, return_exceptions=True)
         assert await intake.read(self.request(b"12345")) == b"12345"
 
-    def test_strangers_first(self, serve):
-        """Who has no key is told so before the body is read."""
+    def test_a_missing_key_is_refused_before_the_body(self, serve: Callable[..., Any]) -> None:
+        """A client without a key is refused before the body is read."""
         client = serve(tenants=TENANTS)
         url = urlsplit(str(client.base_url))
         with socket.create_connection((url.hostname, url.port), timeout=10) as raw:
@@ -242,16 +253,20 @@ class TestOpenness:
             ({"Host": "127.0.0.1.evil.example"}, False),
         ],
     )
-    def test_web_pages(self, serve, headers, taken):
-        """An open gateway takes nothing from web pages of elsewhere, nor under a name that was bent
-        to point here."""
+    def test_an_open_gateway_refuses_foreign_web_pages(
+        self, serve: Callable[..., Any], headers: dict[Any, Any] | dict[str, str], taken: bool
+    ) -> None:
+        """An open gateway accepts nothing from foreign web pages, nor under a foreign name that
+        points here."""
         reply = serve().post("/v1/detect", content=PHOTO, headers=headers)
         assert reply.status_code == (200 if taken else 401)
 
     OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/docs/oauth2-redirect"}
 
-    def test_every_route(self, serve, tmp_path):
-        """With tenants, nothing but health, metrics and the documentation answers without a key."""
+    def test_every_closed_route_needs_a_key(
+        self, serve: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        """With tenants, only health, metrics and the documentation answer without a key."""
         client = serve(tenants=TENANTS)
         config = {"providers": {"eye": {"kind": "shapes"}}, "routes": [ROUTE], "tenants": TENANTS}
         routes = create_app(parts_of(tmp_path, config)).routes
@@ -277,24 +292,26 @@ class TestOpenness:
                         "photo_too_large",  # /v1/usage and /v1/routes take no body
                     )
 
-    def test_operations(self, serve):
-        """Those that are open answer, with tenants too."""
+    def test_health_metrics_and_documents_stay_open(self, serve: Callable[..., Any]) -> None:
+        """Open paths answer, with tenants too."""
         client = serve(tenants=TENANTS)
         assert [
             client.get(path).status_code for path in ("/healthz", "/readyz", "/metrics", "/docs")
         ] == [200] * 4
 
-    def test_unknown(self, serve):
-        """What is not there is 404, and the wrong method 405."""
+    def test_an_unknown_path_is_404_and_a_wrong_method_405(self, serve: Callable[..., Any]) -> None:
+        """An unknown path is 404, and a wrong method 405."""
         client = serve()
         assert client.get("/v2/detect").status_code == 404
         assert client.get("/v1/detect").status_code == 405
 
 
 class TestOperations:
-    def test_unreachable(self, serve):
-        """Ready is false, with the reason, where the provider cannot be reached; the process is
-        alive all the same."""
+    def test_an_unreachable_provider_makes_the_gateway_unready(
+        self, serve: Callable[..., Any]
+    ) -> None:
+        """If the provider cannot be reached, the gateway is not ready and gives the reason; its
+        process is alive all the same."""
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
@@ -311,8 +328,8 @@ class TestOperations:
         assert str(port) in reply.json()["problems"]["eye"]
         assert client.get("/healthz").status_code == 200
 
-    def test_partly_ready(self, tmp_path):
-        """It is ready as long as any provider can be asked."""
+    def test_one_ready_provider_is_enough(self, tmp_path: Path) -> None:
+        """The gateway is ready as long as any provider can be asked."""
         config = {
             "providers": {"eye": {"kind": "shapes"}, "nose": {"kind": "shapes"}},
             "routes": [ROUTE],
@@ -324,9 +341,11 @@ class TestOperations:
         assert reply.json()["problems"] == {"nose": "Unavailable: blocked"}
         assert nose.closed
 
-    def test_left_alone(self, serve):
-        """It is not ready, and says why, while the only provider fails too often and is left
-        alone."""
+    def test_an_open_circuit_breaker_makes_the_gateway_unready(
+        self, serve: Callable[..., Any]
+    ) -> None:
+        """The gateway is not ready, and gives the reason, while the circuit breaker of its only
+        provider is open."""
         breaker = BreakerOptions(failures=1, calls=1, open_ms=60_000)
         introduced = about("eye", calls=CallLimits(breaker=breaker))
         client = serve(ScriptedProvider(introduced=introduced, errors=[Misconfigured("no key")]))
@@ -339,8 +358,8 @@ class TestOperations:
         assert 50 < int(reply.headers["Retry-After"]) <= 60
         assert 'imgrid_breaker_open{provider="eye"} 1.0' in client.get("/metrics").text
 
-    async def test_asked_meanwhile(self):
-        """Whoever asks while providers are asked is told what they say then: each is asked once."""
+    async def test_probes_at_the_same_time_ask_each_provider_once(self) -> None:
+        """Probes at the same time share one result: each provider is asked once."""
 
         class Slow(ScriptedProvider):
             looks = 0
@@ -354,7 +373,9 @@ class TestOperations:
         assert await asyncio.gather(*(looking.probe() for _ in range(3))) == [(True, {})] * 3
         assert provider.looks == 1
 
-    def test_metrics(self, serve):
+    def test_metrics_count_photos_canvases_failures_and_refusals(
+        self, serve: Callable[..., Any]
+    ) -> None:
         """Metrics can be read by Prometheus, and count photos, canvases, failures and refusals."""
         fake = ScriptedProvider(errors=[Unavailable("once")])
         client = serve(fake, routes=[{**PATIENT, "max_wait_ms": 20}])
@@ -383,9 +404,9 @@ class TestOperations:
         assert seen[("imgrid_refusals_total", ("code", "not_served"), ("dialect", "native"))] == 1
         assert seen[("imgrid_buffer_photos",)] == 0
 
-    def test_routes(self, serve):
-        """Every tenant sees the routes that serve it, how they ask now, and how well that agrees
-        with photos alone."""
+    def test_a_tenant_sees_its_routes_and_their_agreement(self, serve: Callable[..., Any]) -> None:
+        """Every tenant sees the routes that serve it, their current stages, and how well their
+        answers agree with photos alone."""
         stages = [
             {"shape": "2x2", "rule": {"kind": "imgrid", "area": {"mean": 0}}},
             {"shape": "1x1"},
@@ -434,8 +455,8 @@ class TestOperations:
         )
         assert client.get("/v1/usage", headers=shop).json()["photos"] == 4
 
-    def test_usage(self, serve):
-        """Every tenant sees what was answered, paid and saved for it, and nobody else's."""
+    def test_a_tenant_sees_only_its_own_usage(self, serve: Callable[..., Any]) -> None:
+        """Every tenant sees what was answered, paid and saved for it, and for no other tenant."""
         eye = {"kind": "shapes", "usd_per_image": 0.001}
         client = serve(eye=eye, routes=[{**PATIENT, "max_wait_ms": 20}], tenants=TENANTS)
         shop, press = ({"Authorization": f"Bearer key-{name}"} for name in ("shop", "press"))
@@ -454,9 +475,9 @@ class TestOperations:
         assert client.get("/v1/usage").status_code == 401
 
 
-def test_stop(tmp_path):
-    """Told to stop, `imgrid serve` answers what it has taken, takes no more, and ends with status
-    0."""
+def test_a_stopping_server_answers_accepted_photos(tmp_path: Path) -> None:
+    """A stopping `imgrid serve` answers the photos that it has accepted, accepts no more, and ends
+    with status 0."""
     file = tmp_path / "imgrid.yaml"
     config = {"listen": "127.0.0.1:0", "providers": {"eye": {"kind": "shapes"}}}
     file.write_text(yaml.safe_dump({**config, "routes": [{**PATIENT, "max_wait_ms": 1500}]}))

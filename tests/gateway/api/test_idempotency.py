@@ -94,7 +94,7 @@ async def left(asking):
 
 
 class TestOneRun:
-    async def test_joined(self):
+    async def test_a_second_try_joins_the_run_under_way(self) -> None:
         """A try that comes while an earlier one is under way gets the reply of that one, and is
         counted."""
         place, work = Place(), Work(opened=False)
@@ -104,8 +104,8 @@ class TestOneRun:
         assert [(await each).body for each in tries] == [b"answer"] * 3
         assert (work.begun, place.repeated) == (1, 2)
 
-    async def test_holds_nothing(self):
-        """Who joins a run holds no photos meanwhile, however many join."""
+    async def test_a_try_that_joins_a_run_holds_no_photos(self) -> None:
+        """A try that joins a run holds no photos meanwhile, however many join."""
         place, work = Place(), Work(opened=False)
         first, other = place.ask(work), Work()
         seen, second = weakref.ref(other), place.ask(other)
@@ -115,23 +115,22 @@ class TestOneRun:
         work.gate.set()
         assert await first == await second
 
-    async def test_kept(self):
+    async def test_a_later_try_gets_the_stored_reply(self) -> None:
         """A try that comes after the end gets the same reply."""
         place, work = Place(), Work()
         first = await place.ask(work)
         assert await place.ask(work) == first
         assert (work.begun, place.repeated) == (1, 1)
 
-    async def test_other_id(self):
-        """A try is known by any of its ids, and from then on its call by all of them."""
+    async def test_a_call_is_known_by_any_of_its_ids(self) -> None:
+        """A try is recognised by any of its ids, and from then on its call by all of them."""
         place, work = Place(), Work()
         for ids in (("a", "b"), ("b", "c"), ("c", "d"), ("d",)):
             assert (await place.ask(work, ClientCall("native", ids))).body == b"answer"
         assert work.begun == 1
 
-    async def test_without_id(self):
-        """A call that nothing marks is run each time, and cancelled as soon as its client
-        leaves."""
+    async def test_a_call_without_an_id_runs_each_time(self) -> None:
+        """A call without an id is run each time, and cancelled as soon as its client leaves."""
         place, work = Place(PATIENT), Work(opened=False)
         tries = [place.ask(work, ClientCall("native", ())) for _ in range(2)]
         await wait_until(lambda: work.begun == 2)
@@ -140,9 +139,9 @@ class TestOneRun:
         work.gate.set()
         assert (await tries[1]).body == b"answer"
 
-    async def test_passing(self):
-        """A reply that does not last is told to those who waited for it; the next try has a run of
-        its own."""
+    async def test_a_temporary_reply_is_not_stored(self) -> None:
+        """A temporary reply goes to the tries that waited for it; the next try has a run of its
+        own."""
         place, work = Place(), Work(last=False, opened=False)
         tries = [place.ask(work) for _ in range(2)]
         await work.began.wait()
@@ -151,8 +150,9 @@ class TestOneRun:
         await place.ask(work)
         assert work.begun == 2
 
-    async def test_raised(self):
-        """What a run raises, whoever waits for it is told; the next try has a run of its own."""
+    async def test_an_error_of_a_run_reaches_every_waiter(self) -> None:
+        """The error that a run raises reaches every try that waits for it; the next try has a run
+        of its own."""
         place, work = Place(), Work(error=Busy("full"), opened=False)
         tries = [place.ask(work) for _ in range(2)]
         await work.began.wait()
@@ -164,8 +164,8 @@ class TestOneRun:
             await place.ask(work)
         assert work.begun == 2
 
-    async def test_many_ids(self):
-        """A run is known by so many ids and no more, however many tries join it."""
+    async def test_a_run_has_at_most_16_ids(self) -> None:
+        """A run is known by at most 16 ids, however many tries join it."""
         place, work = Place(), Work(opened=False)
         tries = [place.ask(work, ClientCall("native", ("a", f"own-{n}"))) for n in range(100)]
         await work.began.wait()
@@ -176,7 +176,7 @@ class TestOneRun:
 
 
 class TestLeaving:
-    async def test_joined_again(self):
+    async def test_a_returning_client_joins_its_run(self) -> None:
         """When a client leaves, its run goes on for a while, and its next try joins it."""
         place, work = Place(PATIENT), Work(opened=False)
         first = place.ask(work)
@@ -188,8 +188,8 @@ class TestLeaving:
         assert (await second).body == b"answer"
         assert (work.begun, work.cancelled, place.repeated) == (1, 0, 1)
 
-    async def test_ends_meanwhile(self):
-        """What the run comes to while nobody waits is there for the next try."""
+    async def test_a_run_without_a_waiter_keeps_its_reply(self) -> None:
+        """The reply of a run that ends while nobody waits is there for the next try."""
         place, work = Place(PATIENT), Work(opened=False)
         first = place.ask(work)
         await work.began.wait()
@@ -199,9 +199,9 @@ class TestLeaving:
         assert (await place.ask(work)).body == b"answer"
         assert work.begun == 1
 
-    async def test_nobody_comes(self):
-        """Where none comes in time the work is cancelled; a try that is later still has a run of
-        its own."""
+    async def test_a_run_without_a_waiter_is_cancelled_in_the_end(self) -> None:
+        """If no try comes in time, the work is cancelled; a later try still has a run of its
+        own."""
         place, work = Place(), Work(opened=False)
         first = place.ask(work)
         await work.began.wait()
@@ -211,7 +211,7 @@ class TestLeaving:
         assert (await place.ask(work)).body == b"answer"
         assert work.begun == 2
 
-    async def test_other_waits(self):
+    async def test_a_run_goes_on_while_anybody_waits(self) -> None:
         """A run goes on as long as anybody waits for it."""
         place, work = Place(RunPace(0, 0.005, 0.005)), Work(opened=False)
         tries = [place.ask(work) for _ in range(2)]
@@ -222,8 +222,10 @@ class TestLeaving:
         assert (await tries[1]).body == b"answer"
         assert work.cancelled == 0
 
-    async def test_failed_meanwhile(self, caplog):
-        """What goes wrong in a run while nobody waits is logged if nobody foresaw it."""
+    async def test_an_unexpected_failure_without_a_waiter_is_logged(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An unexpected failure of a run is logged if nobody waits for it."""
         place, work = Place(PATIENT), Work(error=ZeroDivisionError("a bug"), opened=False)
         first = place.ask(work)
         await work.began.wait()
@@ -232,8 +234,9 @@ class TestLeaving:
         await wait_until(lambda: not place.desk._tasks)
         assert "a call failed whose client had left" in caplog.text
 
-    async def test_close(self):
-        """Closing ends what is under way; who still waits is told that the gateway goes down."""
+    async def test_closing_ends_all_runs_as_stopping(self) -> None:
+        """Closing ends all runs; tries that still wait get the error that the gateway is
+        stopping."""
         place, work = Place(PATIENT), Work(opened=False)
         gone, waiting = place.ask(work, ClientCall("native", ("x",))), place.ask(work)
         await wait_until(lambda: work.begun == 2)
@@ -246,7 +249,7 @@ class TestLeaving:
 
 
 class TestReplicas:
-    async def test_waits(self):
+    async def test_a_try_at_another_replica_waits_for_the_run(self) -> None:
         """A try at another replica waits for the run's end and gets its reply."""
         here = Place(PATIENT)
         there, work, other = Place(PATIENT, here), Work(opened=False), Work(b"other")
@@ -258,8 +261,8 @@ class TestReplicas:
         assert (await first, (await second).body) == (work.made.reply, b"answer")
         assert (other.begun, there.repeated) == (0, 1)
 
-    async def test_wanted(self):
-        """A run whose client left is not given up while its next try waits at another replica."""
+    async def test_a_run_goes_on_for_a_waiter_elsewhere(self) -> None:
+        """A run whose client left goes on while its next try waits at another replica."""
         here = Place(RunPace(0.05, 0.005, 0.005))
         there, work = Place(PATIENT, here), Work(opened=False)
         first = here.ask(work)
@@ -271,8 +274,9 @@ class TestReplicas:
         work.gate.set()
         assert (await second).body == b"answer"
 
-    async def test_fails(self):
-        """Where the run at the other replica came to nothing that lasts, the try has its own."""
+    async def test_a_temporary_reply_elsewhere_starts_a_new_run(self) -> None:
+        """If the run at the other replica ended in a temporary reply, the try has a run of its
+        own."""
         here = Place(PATIENT)
         there, work, other = Place(PATIENT, here), Work(last=False, opened=False), Work(b"other")
         first = here.ask(work)
@@ -298,25 +302,26 @@ class TestLasts:
     @pytest.mark.parametrize(
         "kind", [BadFormat, NotServed, BilledUnknown, DeadlineExceeded, DeadLetter]
     )
-    def test_definite(self, kind):
-        """A refusal for good, and what may be billed, is the answer of later tries too."""
+    def test_final_refusals_and_billed_failures_last(self, kind: type) -> None:
+        """A final refusal, and a failure that may have been billed, is the answer of later tries
+        too."""
         assert is_final([failed(kind("x"))])
         assert is_final([ItemAnswer(None, refusal=kind("x"))])
 
     @pytest.mark.parametrize("kind", PASSING)
-    def test_passing(self, kind):
-        """What may be otherwise a moment later is not."""
+    def test_temporary_failures_do_not_last(self, kind: type) -> None:
+        """A failure that may pass a moment later is not the answer of later tries."""
         assert not is_final([failed(kind("x"))])
         assert not is_final([failed(kind("x")), failed(BadFormat("x"))])
 
-    def test_paid(self):
-        """A fault after something was paid for is not paid for again, unless the client is asked to
-        come back."""
+    def test_a_failure_after_a_payment_lasts(self) -> None:
+        """A failure after a payment lasts, so it is not paid again, unless the client is asked to
+        retry."""
         assert is_final([failed(UpstreamFailed("x"), STEP)])
         assert not is_final([failed(UpstreamThrottled("x"), STEP)])
 
-    def test_answered(self):
-        """An answer lasts, also one of which a part failed."""
+    def test_an_answer_lasts(self) -> None:
+        """An answer lasts, also if a part of it failed."""
         assert is_final([FINE])
         assert is_final([FINE, failed(UpstreamFailed("x"))])
         assert is_final([])
@@ -329,8 +334,8 @@ calls = st.tuples(
 
 
 @given(calls, calls)
-def test_ids(one, other):
-    """Tries have an id in common only where tenant, dialect and a mark are the same; ids are of one
+def test_ids_meet_only_for_the_same_tenant_and_mark(one, other) -> None:
+    """Tries have an id in common only if tenant, dialect and a mark are the same; ids are of one
     length."""
     ids = [call_of(*each).ids for each in (one, other)]
     met = bool(set(ids[0]) & set(ids[1]))
@@ -350,9 +355,9 @@ its client leaves."""
     st.lists(asked, min_size=1, max_size=25),
     st.lists(st.tuples(st.integers(0, 25), st.booleans()), min_size=4),
 )
-def test_never_anothers(asking, comes_to):
+def test_no_call_ever_gets_anothers_reply(asking, comes_to) -> None:
     """However tries come and leave, at whichever replica, each gets its own call's reply, and a
-    call that came to a lasting one is not run again."""
+    call with a lasting reply is not run again."""
 
     async def play():
         here = Place(RunPace(0.001, 0.001, 0.001))

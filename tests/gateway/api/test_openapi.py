@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -27,7 +29,7 @@ not_a_server_error.expected-statuses = ["2XX", "3XX", "4XX", "504"]  # clients m
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A gateway that finds coloured shapes for one tenant."""
     content = {
         "providers": {"eye": {"kind": "shapes", "canvas": "640x640"}},
@@ -41,10 +43,10 @@ def address(tmp_path_factory):
         yield address
 
 
-def test_as_described(address, tmp_path):
-    """Whatever is asked, as described or not, is answered as described: with a status, a content
-    type and a body that the document has, never with a failure of the gateway's; what is not as
-    described is refused, and so is who has no key."""
+def test_the_native_api_answers_as_documented(address: str, tmp_path: Path) -> None:
+    """Any request, as described or not, is answered with a status, a content type and a body that
+    the document has, and never with a failure of the gateway; a request that is not as described,
+    or has no key, is refused."""
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     command = [
         sys.executable,
@@ -78,9 +80,11 @@ def test_as_described(address, tmp_path):
         ("POST", "/v2/detect", 404, "not_found", None),
     ],
 )
-def test_unserved(address, method, path, status, code, allow):
-    """Where nothing is, and where another method is needed, is told in the native form, with the
-    methods there are."""
+def test_an_unknown_path_or_method_is_refused_natively(
+    address: str, method: str, path: str, status: int, code: str, allow: str | None
+) -> None:
+    """An unknown path and a wrong method are refused in the native form, with the methods that
+    exist."""
     reply = httpx.request(method, address + path)
     assert (reply.status_code, reply.json()["error"]["code"], reply.headers.get("Allow")) == (
         status,

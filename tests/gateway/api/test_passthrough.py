@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from httpx import Client
 
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.provider import ScriptedProvider, about
@@ -63,7 +67,7 @@ class Vendor(ScriptedProvider):
 
 
 @pytest.fixture
-def gateway(tmp_path):
+def gateway(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """`gateway(answers)`: the vendor, a boto3 client by its tenant's name, and the tenant's
     account."""
     started = []
@@ -96,16 +100,18 @@ def usage(http, address):
 
 
 @pytest.fixture(scope="module")
-def http():
+def http() -> Iterator[Client]:
     import httpx
 
     with httpx.Client() as client:
         yield client
 
 
-def test_handed_on(gateway, http):
-    """A call that the operator named is made with its own body, answered as the vendor answers it,
-    and billed."""
+def test_a_named_operation_is_forwarded_and_billed(
+    gateway: Callable[..., Any], http: Client
+) -> None:
+    """A call that the operator named is forwarded with its own body, answered as the vendor answers
+    it, and billed."""
     vendor, client, address = gateway((200, MATCH))
     assert client().compare_faces(**PAIR)["FaceMatches"] == MATCH["FaceMatches"]
     (call,) = vendor.calls_made
@@ -120,15 +126,17 @@ def test_handed_on(gateway, http):
     )
 
 
-def test_nothing_billed(gateway, http):
-    """What looks at no image costs nothing."""
+def test_a_call_without_images_costs_nothing(gateway: Callable[..., Any], http: Client) -> None:
+    """A call without images costs nothing."""
     _, client, address = gateway((200, {"CollectionIds": ["a"]}))
     assert client().list_collections()["CollectionIds"] == ["a"]
     assert usage(http, address)["billed_images"] == 0
 
 
-def test_refused_by_vendor(gateway, http):
-    """The vendor's own error is the client's, and nothing is billed."""
+def test_a_vendors_error_reaches_the_client_unbilled(
+    gateway: Callable[..., Any], http: Client
+) -> None:
+    """The client gets the vendor's own error, and nothing is billed."""
     refusal = {"__type": "InvalidParameterException", "Message": "Request has invalid parameters"}
     _, client, address = gateway((400, refusal))
     with pytest.raises(
@@ -142,8 +150,8 @@ def test_refused_by_vendor(gateway, http):
     "code",
     ["ProvisionedThroughputExceededException", "LimitExceededException", "InternalServerError"],
 )
-def test_sent_again(gateway, code):
-    """Where boto3 sends a call again after what the vendor answered, the vendor is asked again."""
+def test_a_retried_call_is_forwarded_again(gateway: Callable[..., Any], code: str) -> None:
+    """If boto3 sends a call again after the vendor's answer, the vendor is asked again."""
     refusal = (
         500 if code == "InternalServerError" else 400,
         {"__type": code, "Message": "Slow down"},
@@ -160,9 +168,11 @@ def test_sent_again(gateway, code):
         (Throttled("slow"), "ThrottlingException", 0),
     ],
 )
-def test_unreached(gateway, http, fault, code, unknown):
-    """A vendor that gives no answer is told in the dialect's words; what may be billed is counted
-    as such."""
+def test_a_vendor_without_an_answer_may_have_billed(
+    gateway: Callable[..., Any], http: Client, fault: NoAnswer | Throttled, code: str, unknown: int
+) -> None:
+    """A vendor that gives no answer is an error in the dialect's words; a call that may be billed
+    is counted as such."""
     _, client, address = gateway(fault)
     with pytest.raises(ClientError) as caught:
         client().compare_faces(**PAIR)
@@ -170,9 +180,8 @@ def test_unreached(gateway, http, fault, code, unknown):
     assert usage(http, address)["maybe_billed_images"] == unknown
 
 
-def test_not_named(gateway):
-    """An operation that the operator did not name is refused by name, and so is one of another
-    tenant's."""
+def test_an_operation_that_is_not_named_is_refused(gateway: Callable[..., Any]) -> None:
+    """An operation that the operator did not name for the tenant is refused by name."""
     vendor, client, _ = gateway()
     with pytest.raises(ClientError, match="DeleteCollection is not handed on"):
         client().delete_collection(CollectionId="a")

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import repeat
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -23,6 +25,7 @@ from gateway.api.idempotency import CallRegistry, RunPace
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider
+from gateway.testing.redis_server import RedisServer
 from providers.errors import Misconfigured, NoAnswer
 from tests.support.waiting import ThreadGate, block_until
 
@@ -45,7 +48,7 @@ OBJECTS = [VisualFeatures.OBJECTS]
 
 
 @pytest.fixture
-def serve(tmp_path_factory) -> Iterator[Callable[..., str]]:
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
     """`serve(provider, **config)`: the address of a gateway with tenants, behind which is that
     provider."""
     with ExitStack() as stack:
@@ -115,9 +118,11 @@ def metric(address, name):
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
-def test_read_timeout(serve, aws):
-    """boto3 whose read times out sends its call again; that joins the first run, and one image is
-    billed."""
+def test_a_call_after_a_read_timeout_joins_the_first_run(
+    serve: Callable[..., Any], aws: Callable[..., Any]
+) -> None:
+    """boto3 sends a call again whose read times out; the second try joins the first run, and one
+    image is billed."""
     gate = ThreadGate()
     provider = ScriptedProvider(gate=gate)
     address = serve(provider)
@@ -133,9 +138,11 @@ def test_read_timeout(serve, aws):
     assert metric(address, "imgrid_clients_left_total") == 0
 
 
-def test_read_timeout_for_good(serve, aws):
-    """A call whose answer came while nobody waited is answered from there, by the same id; another
-    call is not."""
+def test_an_answer_that_nobody_waited_for_is_stored(
+    serve: Callable[..., Any], aws: Callable[..., Any]
+) -> None:
+    """A call whose answer came while nobody waited gets the stored answer, by the same id; another
+    call does not."""
     gate = ThreadGate()
     provider = ScriptedProvider(gate=gate)
     address = serve(provider)
@@ -152,7 +159,9 @@ def test_read_timeout_for_good(serve, aws):
     assert provider.calls == 2
 
 
-def test_failed_unbilled(serve, aws):
+def test_an_unbilled_failure_is_run_again(
+    serve: Callable[..., Any], aws: Callable[..., Any]
+) -> None:
     """After a failure that nobody was billed for, boto3's next try has a run of its own."""
     provider = ScriptedProvider(errors=[Misconfigured("no such region")])
     answer = aws(serve(provider)).detect_labels(Image={"Bytes": PHOTO})
@@ -160,8 +169,10 @@ def test_failed_unbilled(serve, aws):
     assert provider.calls == 2
 
 
-def test_billed_unknown(serve, aws):
-    """What may have been billed, and is not to be asked again, boto3's tries do not ask again
+def test_a_failure_that_may_be_billed_is_not_run_again(
+    serve: Callable[..., Any], aws: Callable[..., Any]
+) -> None:
+    """If a call may have been billed and must not be repeated, boto3's tries do not repeat it
     either."""
     provider = ScriptedProvider(errors=repeat(NoAnswer("cut off")))
     client = aws(serve(provider, billed_unknown="fail"))
@@ -171,9 +182,11 @@ def test_billed_unknown(serve, aws):
     assert provider.calls == 1
 
 
-def test_replayed(serve, aws):
-    """A signed request that somebody sends once more is answered from the first run, whatever they
-    say beside it that is not signed."""
+def test_a_replayed_signed_request_gets_the_first_answer(
+    serve: Callable[..., Any], aws: Callable[..., Any]
+) -> None:
+    """A signed request that somebody sends once more is answered from the first run, whatever
+    unsigned headers it has."""
     provider, requests = ScriptedProvider(), []
     address = serve(provider)
     first = aws(address, lambda request, _: requests.append(request)).detect_labels(
@@ -195,15 +208,19 @@ def test_replayed(serve, aws):
     assert provider.calls == 1
 
 
-def test_azure_failed(serve, azure):
-    """After a 500 that nobody was billed for, Azure's SDK's next try has a run of its own."""
+def test_azures_sdk_runs_an_unbilled_failure_again(
+    serve: Callable[..., Any], azure: Callable[..., Any]
+) -> None:
+    """After a 500 that nobody was billed for, the next try of Azure's SDK has a run of its own."""
     provider = ScriptedProvider(errors=[ZeroDivisionError("a bug")])
     assert azure(serve(provider)).analyze(PHOTO, OBJECTS).objects.list
     assert provider.calls == 2
 
 
-def test_azure_read_timeout(serve, azure):
-    """Azure's SDK, where it is to try again after a read timed out, joins the first run by its
+def test_azures_sdk_joins_the_first_run_by_id(
+    serve: Callable[..., Any], azure: Callable[..., Any]
+) -> None:
+    """Azure's SDK, if it is set to try again after a read timeout, joins the first run by its
     request's id."""
     gate, ids = ThreadGate(), []
     provider = ScriptedProvider(gate=gate)
@@ -221,9 +238,10 @@ def test_azure_read_timeout(serve, azure):
     assert metric(address, "imgrid_repeated_calls_total") == 1
 
 
-def test_same_id(serve, azure):
-    """The same id for another photo, another feature's options, or by another tenant, is another
-    call's."""
+def test_the_same_id_with_another_request_is_another_call(
+    serve: Callable[..., Any], azure: Callable[..., Any]
+) -> None:
+    """The same id with another photo, other options, or by another tenant, marks another call."""
     provider = ScriptedProvider()
     address = serve(provider)
 
@@ -243,9 +261,9 @@ def test_same_id(serve, azure):
     assert provider.calls == 4
 
 
-def test_native(serve):
-    """Natively an Idempotency-Key marks the tries of a call, to the byte; without one each is a
-    call of its own."""
+def test_an_idempotency_key_marks_native_tries(serve: Callable[..., Any]) -> None:
+    """In the native API an Idempotency-Key marks the tries of a call, to the byte; without one each
+    try is a call of its own."""
     provider = ScriptedProvider()
     address = serve(provider)
 
@@ -268,8 +286,10 @@ def test_native(serve):
 @pytest.mark.parametrize(
     "keep", [{"keep_replies_ms": 0}, {"max_replies_bytes": 0}], ids=lambda keep: next(iter(keep))
 )
-def test_not_kept(serve, keep):
-    """Where nothing is kept, a try that comes after the end is billed again."""
+def test_without_stored_replies_a_later_try_is_billed(
+    serve: Callable[..., Any], keep: dict[str, int]
+) -> None:
+    """If no replies are stored, a try that comes after the end is billed again."""
     provider = ScriptedProvider()
     address = serve(provider, limits=keep)
     for _ in range(2):
@@ -296,15 +316,15 @@ class TestLeaving:
             raw.sendall("\r\n".join(head).encode() + PHOTO)
             block_until(lambda: metric(address, "imgrid_buffer_photos") == held)
 
-    def test_grace(self, serve):
-        """The photo of a client that left and does not come again leaves the buffer, a while
+    def test_the_photo_of_a_client_that_left_leaves_later(self, serve: Callable[..., Any]) -> None:
+        """The photo of a client that left and does not come again leaves the buffer a while
         later."""
         address = serve(ScriptedProvider(), grace_s=0.1, routes=[PATIENT])
         self.leave(address)
         block_until(lambda: metric(address, "imgrid_buffer_photos") == 0)
         assert metric(address, "imgrid_clients_left_total") == 1
 
-    def test_stop(self, tmp_path):
+    def test_a_stopping_gateway_waits_only_briefly(self, tmp_path: Path) -> None:
         """A gateway that is told to stop does not wait long for clients that left."""
         content = {
             "providers": {"eye": {"kind": "shapes"}},
@@ -322,7 +342,9 @@ class TestLeaving:
 
 
 @pytest.mark.parametrize("opened_at", ["once sent again", "before"])
-def test_other_replica(own_server, serve, aws, opened_at):
+def test_a_try_at_another_replica_gets_the_first_answer(
+    own_server: RedisServer, serve: Callable[..., Any], aws: Callable[..., Any], opened_at: str
+) -> None:
     """A try that a load balancer sends to another replica is answered from the first run, which is
     under way or done at the first."""
     gate = ThreadGate()

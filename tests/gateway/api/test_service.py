@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +28,7 @@ GRID = {"stages": [{"shape": "2x2"}]}
 
 
 @pytest.fixture
-def service(tmp_path):
+def service(tmp_path: Path) -> Callable[..., Any]:
     """`service(routes, vocabulary)`: the service of a gateway with these routes, of one provider
     that speaks so."""
 
@@ -55,14 +58,19 @@ class TestGroups:
     @pytest.mark.parametrize(
         ("least", "variant"), [(None, TARGET), (0.5, TARGET), (0.9, TARGET), (0.3, EXACT)]
     )
-    def test_below(self, service, least, variant):
-        """Who asks for less than groups are promised to show is asked for alone."""
+    def test_a_minimum_below_the_promise_is_asked_alone(
+        self, service: Callable[..., Any], least: float | None, variant: str
+    ) -> None:
+        """A photo whose minimum score is below the one that groups are promised to show is asked
+        alone."""
         asked = TaskRequest(Task.MODERATION, min_score=least)
         assert way(service(("moderation", CLEAN)), asked) == ("moderation-0", variant)
 
-    def test_graded(self, service):
-        """Likelihoods are told of every grade: alone, unless the provider grades and its lowest
-        clears a canvas."""
+    def test_likelihoods_need_a_grading_provider_to_share(
+        self, service: Callable[..., Any]
+    ) -> None:
+        """Likelihoods need every grade, so a photo is asked alone unless the provider grades and
+        its lowest grade clears a canvas."""
         asked = TaskRequest(Task.MODERATION, min_score=0.0)
         assert way(service(("moderation", CLEAN)), asked, dialect="google")[1] == EXACT
         assert (
@@ -70,9 +78,8 @@ class TestGroups:
             == TARGET
         )
 
-    def test_no_groups(self, service):
-        """Where each photo has its own answer anyway, it matters to nobody how little a client asks
-        for."""
+    def test_without_groups_the_minimum_does_not_matter(self, service: Callable[..., Any]) -> None:
+        """If each photo has its own answer anyway, a client's minimum makes no difference."""
         alone = {"stages": [{"shape": "1x1"}]}
         assert (
             way(service(("moderation", alone)), TaskRequest(Task.MODERATION, min_score=0.1))[1]
@@ -81,30 +88,36 @@ class TestGroups:
 
 
 class TestLabels:
-    def test_without_a_route(self, service):
-        """Labels that no route is for are those of the objects."""
+    def test_labels_without_a_route_are_those_of_objects(self, service: Callable[..., Any]) -> None:
+        """Labels that no route serves are those of the objects."""
         assert way(service(("objects", GRID)), TaskRequest(Task.LABELS))[0] == "objects-0"
 
-    def test_alone(self, service):
+    def test_a_labels_route_serves_labels(self, service: Callable[..., Any]) -> None:
         """A route for labels serves them."""
         both = service(("objects", GRID), ("labels", {"stages": [{"shape": "1x1"}]}))
         assert way(both, TaskRequest(Task.LABELS))[0] == "labels-1"
 
-    def test_boxes(self, service):
-        """One that takes those of boxes sends them to the objects, but for clients that want them
-        exactly."""
+    def test_a_boxes_route_sends_only_exact_labels_to_itself(
+        self, service: Callable[..., Any]
+    ) -> None:
+        """A route that takes labels from boxes sends them to the objects, except for clients that
+        want them exactly."""
         both = service(("objects", GRID), ("labels", {"labels": "boxes"}))
         assert way(both, TaskRequest(Task.LABELS))[0] == "objects-0"
         assert way(both, TaskRequest(Task.LABELS), quality="exact") == ("labels-1", EXACT)
         assert way(both, TaskRequest(Task.LABELS, alone=True)) == ("labels-1", EXACT)
 
-    def test_neither(self, service):
-        """Where there are neither labels nor objects they are refused by name."""
+    def test_labels_without_labels_or_objects_are_refused(
+        self, service: Callable[..., Any]
+    ) -> None:
+        """If no route serves labels or objects, labels are refused by name."""
         with pytest.raises(NotServed, match="labels"):
             way(service(("moderation", CLEAN)), TaskRequest(Task.LABELS))
 
-    def test_words(self, service):
-        """The labels that a client names are asked about in the provider's words."""
+    def test_named_labels_are_asked_in_the_providers_words(
+        self, service: Callable[..., Any]
+    ) -> None:
+        """The labels that a client names are requested in the provider's words."""
         labels = {"labels": "listed", **CLEAN}
         found = service(("labels", labels), vocabulary="coco").way(
             TaskRequest(Task.LABELS, only_labels=("Couch",)), ANYBODY, "target", "rekognition"
@@ -112,8 +125,9 @@ class TestLabels:
         assert "couch" in found.only_labels
 
 
-def test_extras(service):
-    """What a vendor alone can say is asked of that vendor, whichever is named first."""
+def test_extras_go_to_the_vendor_of_the_dialect(service: Callable[..., Any]) -> None:
+    """Features that only a vendor can answer are requested from that vendor, whichever route is
+    first."""
     two = service(("extras", {"kind": "azure"}), ("extras", {"kind": "rekognition"}))
     assert way(two, TaskRequest(Task.EXTRAS, ("IMAGE_PROPERTIES",)))[0] == "extras-1"
     assert way(two, TaskRequest(Task.EXTRAS, ("caption",)), dialect="azure")[0] == "extras-0"
@@ -150,8 +164,10 @@ class TestFetched:
     """What calls hold of the photos that they have fetched is bounded, until the buffer counts
     it."""
 
-    async def test_too_much(self, service):
-        """Photos beyond that are refused, each for itself, and are there to be asked about
+    async def test_photos_beyond_the_quota_are_refused_singly(
+        self, service: Callable[..., Any]
+    ) -> None:
+        """Photos beyond the quota are refused, each for itself, and may be requested again
         later."""
         web = Bytes(service, 25)
         web.open.set()
@@ -160,9 +176,9 @@ class TestFetched:
             assert [type(answer.error) for answer in told] == [BadFormat, BadFormat, Busy, Busy]
             assert web.budget.used_bytes == 0
 
-    async def test_beside(self, service):
-        """Photos that were sent count while others of their call are fetched; where they are too
-        much it is refused."""
+    async def test_sent_photos_count_beside_fetched_ones(self, service: Callable[..., Any]) -> None:
+        """Photos that were sent count while others of their call are fetched; if they exceed the
+        quota, the call is refused."""
         web = Bytes(service, 25)
         first = web.ask(b"x" * 20)
         await wait_until(lambda: web.waiting >= 1)
@@ -172,8 +188,8 @@ class TestFetched:
         assert [type(answer.error) for answer in await first] == [Busy, BadFormat]
         assert web.budget.used_bytes == 0
 
-    async def test_sent(self, service):
-        """Where none is fetched, nothing is held here."""
+    async def test_a_call_without_fetches_uses_no_quota(self, service: Callable[..., Any]) -> None:
+        """If no photo is fetched, no quota is used."""
         web = Bytes(service, 0)
         (told,) = await web.service.answer(
             uniform_question(Task.OBJECTS, [b"xxx"]), ANYBODY, DIALECT
@@ -181,8 +197,10 @@ class TestFetched:
         assert isinstance(told.error, BadFormat)
 
     @pytest.mark.parametrize("error", [SourceAway("away"), RuntimeError("a bug")])
-    async def test_given_back(self, service, error):
-        """Whatever becomes of it, and when its client leaves, it is given back."""
+    async def test_quota_is_released_after_failures_and_departures(
+        self, service: Callable[..., Any], error: Any
+    ) -> None:
+        """The quota is released when a fetch fails and when its client leaves."""
         web = Bytes(service, 100, error=error)
         leaving, failing = web.ask(b"x"), web.ask(b"x")
         await wait_until(lambda: web.waiting >= 2)

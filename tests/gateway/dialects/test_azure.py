@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import repeat
+from typing import Any
 
 import pytest
 from azure.ai.vision.imageanalysis import ImageAnalysisClient
@@ -15,6 +17,7 @@ from azure.ai.vision.imageanalysis.aio import ImageAnalysisClient as AsyncClient
 from azure.ai.vision.imageanalysis.models import VisualFeatures
 from azure.core.credentials import AccessToken, AzureKeyCredential
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+from httpx import Client
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -47,7 +50,7 @@ RAW = {"Content-Type": "application/octet-stream"}
 
 
 @pytest.fixture(scope="module")
-def azure():
+def azure() -> Iterator[Callable[..., Any]]:
     """`azure(address, key)`: the SDK's client, which tries once."""
     with ExitStack() as stack:
 
@@ -61,7 +64,7 @@ def azure():
 
 
 @pytest.fixture(scope="module")
-def post(gateway, http):
+def post(gateway: str, http: Client) -> Callable[..., Any]:
     """`post(**request)`: the raw reply to a request that asks for the objects of `PHOTO`, but for
     what is given."""
 
@@ -90,7 +93,9 @@ def refusal(reply, status, inner=None):
 
 
 class TestObjects:
-    def test_boxes(self, azure, gateway):
+    def test_boxes_are_pixels_and_the_best_comes_first(
+        self, azure: Callable[..., Any], gateway: str
+    ) -> None:
         """Boxes are whole pixels of the client's photo, confidences are 0 to 1, and the best comes
         first."""
         answer = azure(gateway).analyze(PHOTO, OBJECTS)
@@ -101,9 +106,9 @@ class TestObjects:
         box = red.bounding_box
         assert [box.x, box.y, box.width, box.height] == pytest.approx([40, 20, 80, 160], abs=6)
 
-    def test_raw(self, post):
-        """On the wire there is what was asked for, the photo's own size and the model's version,
-        and nothing else."""
+    def test_the_wire_holds_only_what_was_requested(self, post: Callable[..., Any]) -> None:
+        """The reply on the wire holds the requested features, the photo's size and the model's
+        version, and nothing else."""
         answer = ok(post())
         assert set(answer) == {"modelVersion", "metadata", "objectsResult"}
         assert answer["modelVersion"] == "2023-10-01"
@@ -114,13 +119,17 @@ class TestObjects:
             (tag,) = found["tags"]
             assert set(tag) == {"name", "confidence"}
 
-    def test_nothing(self, azure, serve):
-        """Where nothing is seen the list is there, and empty."""
+    def test_a_photo_without_objects_has_an_empty_list(
+        self, azure: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """If nothing is detected, the list is there, and empty."""
         assert azure(serve(lambda *_: [])).analyze(PHOTO, OBJECTS).objects.list == []
 
-    def test_doubtful(self, azure, serve):
-        """Objects that score less than one half are left out: there is no parameter to ask that
-        with."""
+    def test_objects_below_one_half_are_left_out(
+        self, azure: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """Objects that score less than one half are left out, because the API has no parameter for
+        the minimum."""
         seen = [
             Detection(name, score, Box(0.1, 0.1, 0.5, 0.5))
             for name, score in (("cat", 0.49), ("dog", 0.5))
@@ -128,15 +137,17 @@ class TestObjects:
         answer = azure(serve(lambda *_: seen)).analyze(PHOTO, OBJECTS)
         assert [found.tags[0].name for found in answer.objects.list] == ["dog"]
 
-    def test_upright(self, azure, gateway):
-        """Of a JPEG that is turned by its EXIF, size and boxes are those of the photo as people see
-        it."""
+    def test_boxes_are_those_of_the_upright_photo(
+        self, azure: Callable[..., Any], gateway: str
+    ) -> None:
+        """For a JPEG that is turned by its EXIF, size and boxes are those of the photo as people
+        see it."""
         answer = azure(gateway).analyze(encoded(IMAGE, "JPEG", orientation=6), OBJECTS)
         assert (answer.metadata.width, answer.metadata.height) == (400, 200)
         assert answer.objects.list[0].bounding_box.x == pytest.approx(40, abs=6)
 
-    async def test_async(self, gateway):
-        """The SDK's asynchronous client is answered as well."""
+    async def test_the_asynchronous_client_is_answered(self, gateway: str) -> None:
+        """The SDK's asynchronous client is answered too."""
         async with AsyncClient(gateway, AzureKeyCredential("any")) as client:
             answer = await client.analyze(PHOTO, OBJECTS)
         assert [found.tags[0].name for found in answer.objects.list] == ["red", "blue"]
@@ -163,14 +174,16 @@ READ = [
 
 
 @pytest.fixture(scope="module")
-def versed(serve):
+def versed(serve: Callable[..., Any]) -> str:
     """One that sees people and reads, too."""
     return serve(text=lambda *_: READ, people=lambda *_: PEOPLE)
 
 
 class TestPeople:
-    def test_people(self, azure, versed):
-        """People have boxes and confidences, and no names; all that were seen are told, the surest
+    def test_all_people_come_surest_first_without_names(
+        self, azure: Callable[..., Any], versed: str
+    ) -> None:
+        """People have boxes and confidences but no names; all detections are returned, the surest
         first."""
         answer = azure(versed).analyze(PHOTO, [VisualFeatures.PEOPLE])
         assert [found.confidence for found in answer.people.list] == pytest.approx([0.9, 0.2])
@@ -183,8 +196,10 @@ class TestPeople:
 
 
 class TestRead:
-    def test_lines(self, azure, versed):
-        """There is one block, of lines with their words; only words have confidences."""
+    def test_one_block_holds_lines_and_their_words(
+        self, azure: Callable[..., Any], versed: str
+    ) -> None:
+        """The answer has one block of lines with their words; only words have confidences."""
         answer = azure(versed).analyze(PHOTO, [VisualFeatures.READ])
         (block,) = answer.read.blocks
         assert [line.text for line in block.lines] == ["Hello world", "Bye"]
@@ -199,9 +214,11 @@ class TestRead:
             "words",
         }
 
-    def test_polygons(self, azure, versed):
-        """Lines and words lie within four corners, in whole pixels: the provider's, or those of the
-        box."""
+    def test_lines_and_words_have_four_corners_in_pixels(
+        self, azure: Callable[..., Any], versed: str
+    ) -> None:
+        """Lines and words have four corners in whole pixels: the provider's polygon, or the corners
+        of the box."""
         hello, bye = azure(versed).analyze(PHOTO, [VisualFeatures.READ])["readResult"]["blocks"][0][
             "lines"
         ]
@@ -213,8 +230,10 @@ class TestRead:
         assert [(point["x"], point["y"]) for point in bye["boundingPolygon"]] == corners
         assert type(bye["boundingPolygon"][0]["x"]) is int
 
-    def test_nothing(self, azure, serve):
-        """Where there is no text there is one block without lines."""
+    def test_a_photo_without_text_has_one_empty_block(
+        self, azure: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """A photo without text has one block without lines."""
         client = azure(serve(text=lambda *_: []))
         (block,) = client.analyze(PHOTO, [VisualFeatures.READ]).read.blocks
         assert block.lines == []
@@ -232,14 +251,15 @@ class TestFeatures:
             "features=objects&language=EN&model-version=Latest&gender-neutral-caption=true",
         ],
     )
-    def test_spelled(self, post, query):
-        """Features are named in any case, percent-encoded or not, and more than once if one
-        likes."""
+    def test_features_are_named_in_any_spelling(self, post: Callable[..., Any], query: str) -> None:
+        """Features are named in any case, percent-encoded or not, and optionally more than once."""
         assert "objectsResult" in ok(post(params=f"api-version=2024-02-01&{query}"))
 
     @pytest.mark.parametrize("feature", ["adult", "celebrities"])
-    def test_not_served(self, azure, gateway, feature):
-        """What there is none of is refused by name, with what is served."""
+    def test_an_unknown_feature_is_refused_with_the_served_ones(
+        self, azure: Callable[..., Any], gateway: str, feature: str
+    ) -> None:
+        """An unknown feature is refused by name, with a list of the served features."""
         with pytest.raises(
             HttpResponseError, match=r"objects, people, read, tags, caption.* are"
         ) as caught:
@@ -249,8 +269,8 @@ class TestFeatures:
         assert feature in caught.value.error.message
 
     @pytest.mark.parametrize("feature", ["caption", "denseCaptions", "smartCrops"])
-    def test_no_extras(self, post, feature):
-        """What Azure alone can say is refused by name where no route leads there."""
+    def test_azures_own_features_need_a_route(self, post: Callable[..., Any], feature: str) -> None:
+        """Features that only Azure can answer are refused by name if no route leads there."""
         message = refusal(
             post(params={**QUERY, "features": f"objects,{feature}"}),
             400,
@@ -258,7 +278,9 @@ class TestFeatures:
         )
         assert feature in message
 
-    def test_mixed(self, azure, versed):
+    def test_several_features_share_one_answer(
+        self, azure: Callable[..., Any], versed: str
+    ) -> None:
         """Several features are answered in one answer."""
         answer = azure(versed).analyze(
             PHOTO, [VisualFeatures.OBJECTS, VisualFeatures.READ, VisualFeatures.PEOPLE]
@@ -268,7 +290,9 @@ class TestFeatures:
         assert answer.people.list
         assert answer.tags is None
 
-    def test_no_route(self, azure, gateway):
+    def test_a_feature_without_a_route_is_refused(
+        self, azure: Callable[..., Any], gateway: str
+    ) -> None:
         """A feature that no route serves is refused as one that the region does not have."""
         with pytest.raises(HttpResponseError, match="No route serves the task text") as caught:
             azure(gateway).analyze(PHOTO, [VisualFeatures.READ])
@@ -290,29 +314,41 @@ class TestFeatures:
             ({"smartcrops-aspect-ratios": "wide"}, "BadArgument", "0.75 to 1.8"),
         ],
     )
-    def test_query(self, post, change, inner, said):
-        """What is missing in the query, or cannot be had here, is refused by name."""
+    def test_a_bad_query_is_refused_by_name(
+        self,
+        post: Callable[..., Any],
+        change: dict[str, None] | dict[str, str],
+        inner: str | None,
+        said: str,
+    ) -> None:
+        """A parameter of the query that is missing or not available here is refused by name."""
         query = {name: value for name, value in {**QUERY, **change}.items() if value is not None}
         assert said in refusal(post(params=query), 400, inner)
 
-    def test_language(self, azure, versed):
+    def test_the_language_does_not_matter_for_people(
+        self, azure: Callable[..., Any], versed: str
+    ) -> None:
         """For people and text the language makes no difference."""
         assert azure(versed).analyze(PHOTO, [VisualFeatures.PEOPLE], language="es").people.list
 
 
 class TestEndpoints:
     @pytest.mark.parametrize("suffix", ["", "/", "/azure", "/azure/", "/a/b/", "//"])
-    def test_prefix(self, azure, gateway, suffix):
-        """An endpoint may have a path, and end in a slash or not."""
+    def test_an_endpoint_may_have_a_path(
+        self, azure: Callable[..., Any], gateway: str, suffix: str
+    ) -> None:
+        """An endpoint may have a path, with or without a slash at its end."""
         assert azure(gateway + suffix).analyze(PHOTO, OBJECTS).objects.list
 
     @pytest.mark.parametrize("version", ["2023-10-01", "2024-02-01"])
-    def test_versions(self, azure, gateway, version):
-        """Both versions of the API that are still alive are served."""
+    def test_both_living_api_versions_are_served(
+        self, azure: Callable[..., Any], gateway: str, version: str
+    ) -> None:
+        """Both versions of the API that Azure still runs are served."""
         assert azure(gateway, api_version=version).analyze(PHOTO, OBJECTS).objects.list
 
-    def test_others(self, post):
-        """Other operations and older APIs are not found, and the SDK can read that."""
+    def test_other_operations_are_404_in_json(self, post: Callable[..., Any]) -> None:
+        """Other operations and older APIs are not found, in a form that the SDK can read."""
         for path in (
             "/vision/v3.2/analyze",
             "/computervision/retrieval:vectorizeImage",
@@ -322,12 +358,12 @@ class TestEndpoints:
             assert reply.status_code == 404
             assert reply.headers["Content-Type"] == "application/json"
 
-    def test_method(self, gateway, http):
-        """So is anything but a POST."""
+    def test_only_post_is_allowed(self, gateway: str, http: Client) -> None:
+        """Any method but POST is refused."""
         reply = http.get(f"{gateway}{PATH}", params=QUERY)
         assert (reply.status_code, reply.headers["Content-Type"]) == (405, "application/json")
 
-    def test_described(self, gateway, http):
+    def test_the_operation_is_documented_once(self, gateway: str, http: Client) -> None:
         """The OpenAPI document has the operation once."""
         paths = ok(http.get(f"{gateway}/openapi.json"))["paths"]
         assert [path for path in paths if "imageanalysis" in path] == [PATH]
@@ -350,12 +386,14 @@ BAD = {
 
 class TestPhotos:
     @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
-    def test_formats(self, azure, gateway, form):
-        """The formats that Azure takes are taken, as far as they can be decoded here."""
+    def test_azures_formats_are_accepted(
+        self, azure: Callable[..., Any], gateway: str, form: str
+    ) -> None:
+        """The formats that Azure accepts are accepted, if they can be decoded here."""
         answer = azure(gateway).analyze(encoded(IMAGE, form), OBJECTS)
         assert answer.objects.list[0].tags[0].name == "red"
 
-    def test_smallest(self, azure, gateway):
+    def test_a_side_of_50_pixels_is_enough(self, azure: Callable[..., Any], gateway: str) -> None:
         """A side of 50 pixels is enough."""
         assert azure(gateway).analyze(image(50, 50), OBJECTS).metadata == {
             "width": 50,
@@ -363,8 +401,10 @@ class TestPhotos:
         }
 
     @pytest.mark.parametrize("case", BAD)
-    def test_refused(self, post, case):
-        """What Azure would refuse is refused in its words and under its codes."""
+    def test_bad_photos_have_azures_codes_and_words(
+        self, post: Callable[..., Any], case: str
+    ) -> None:
+        """Photos that Azure would refuse are refused in its words and under its codes."""
         inner, data = BAD[case]
         message = refusal(post(content=data), 400, inner)
         said = {
@@ -375,7 +415,9 @@ class TestPhotos:
             said.get(inner, "The image size is not allowed to be zero or larger than 20971520")
         )
 
-    def test_sdk(self, azure, gateway):
+    def test_the_sdk_shows_the_fault_and_does_not_retry(
+        self, azure: Callable[..., Any], gateway: str
+    ) -> None:
         """The SDK shows what was wrong, and does not ask again."""
         sent = []
         client = azure(gateway, retry_total=10, raw_response_hook=sent.append)
@@ -385,17 +427,19 @@ class TestPhotos:
         assert len(sent) == 1
 
     @pytest.mark.parametrize("body", [b"", b"{}", b'{"url": ""}', b'{"url": 1}', b"[]"])
-    def test_bad_url(self, post, body):
-        """JSON that names no URL is refused with what is expected."""
+    def test_json_without_a_url_is_refused(self, post: Callable[..., Any], body: bytes) -> None:
+        """JSON without a URL is refused with the expected form."""
         message = refusal(post(headers={"Content-Type": "application/json"}, content=body), 400)
         assert '{"url":' in message
 
     @pytest.mark.parametrize(
         "url", ["ftp://example.com/a.jpg", "http://169.254.169.254/a.jpg", "nowhere"]
     )
-    def test_unfetched(self, azure, gateway, url):
-        """A URL that leads to no photo that may be fetched is a bad request, and is not sent
-        again."""
+    def test_a_url_that_may_not_be_fetched_is_refused(
+        self, azure: Callable[..., Any], gateway: str, url: str
+    ) -> None:
+        """A URL that may not be fetched, or leads to no photo, is a bad request, and the SDK does
+        not send it again."""
         with pytest.raises(HttpResponseError) as caught:
             azure(gateway).analyze_from_url(url, OBJECTS)
         assert (caught.value.status_code, caught.value.error.code) == (400, "InvalidRequest")
@@ -403,19 +447,23 @@ class TestPhotos:
     @pytest.mark.parametrize(
         "kind", ["application/octet-stream; x=y", "image/jpeg", "Application/Octet-Stream"]
     )
-    def test_types(self, post, kind):
-        """Bytes are bytes, whatever case or kind of image their type has."""
+    def test_any_type_of_bytes_or_image_is_accepted(
+        self, post: Callable[..., Any], kind: str
+    ) -> None:
+        """Bytes are accepted as octets or as any image type, in any case."""
         ok(post(headers={"Content-Type": kind}))
 
     @pytest.mark.parametrize("kind", ["", "text/plain", "multipart/form-data; boundary=b"])
-    def test_other_types(self, post, kind):
-        """Other types are refused by name."""
+    def test_other_content_types_are_refused(self, post: Callable[..., Any], kind: str) -> None:
+        """Other content types are refused, and the right one is named."""
         assert "application/octet-stream" in refusal(post(headers={"Content-Type": kind}), 400)
 
 
 class TestByUrl:
-    def test_by_url(self, azure, serve):
-        """A photo that is named by its URL is fetched, and answered as its bytes are."""
+    def test_a_photo_at_a_url_is_fetched_and_answered(
+        self, azure: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """A photo that is given by its URL is fetched, and answered as its bytes would be."""
         with web(PHOTO) as url:
             answer = azure(serve(fetch={"allow": ["127.0.0.0/8"]})).analyze_from_url(url, OBJECTS)
         assert [found.tags[0].name for found in answer.objects.list] == ["red", "blue"]
@@ -443,9 +491,11 @@ def web(data):
 
 
 class TestTags:
-    def test_boxes(self, http, gateway, azure):
-        """Where no route serves labels, tags are those of the objects, each once, and the answer
-        says so."""
+    def test_tags_without_a_route_are_those_of_objects(
+        self, http: Client, gateway: str, azure: Callable[..., Any]
+    ) -> None:
+        """If no route serves labels, tags are those of the objects, each once, and the answer is
+        marked so."""
         reply = http.post(
             gateway + PATH, params={**QUERY, "features": "tags"}, headers=RAW, content=PHOTO
         )
@@ -455,8 +505,10 @@ class TestTags:
             0
         ].confidence == pytest.approx(1)
 
-    def test_labels(self, http, serve):
-        """Where one does, they are what the provider says of the whole photo, surest first."""
+    def test_tags_are_a_label_providers_surest_first(
+        self, http: Client, serve: Callable[..., Any]
+    ) -> None:
+        """If a route serves labels, tags are the provider's for the whole photo, surest first."""
         seen = [
             Detection(name, score, WHOLE, kind="LABEL")
             for name, score in (("grass", 0.6), ("outdoor", 0.9))
@@ -478,9 +530,11 @@ CROPS = {"values": [{"aspectRatio": 1.5, "boundingBox": {"x": 0, "y": 0, "w": 30
 
 
 class TestExtras:
-    def test_extras(self, azure, serve):
-        """What Azure alone can say is asked of it about this one photo, as it came, with the
-        options of the call; and is told beside the rest."""
+    def test_azures_own_features_are_requested_once_and_unchanged(
+        self, azure: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """The features that only Azure can answer are requested from it once for this photo alone,
+        with the options of the call, and returned beside the other features."""
         told = {"caption": CAPTION, "denseCaptions": DENSE, "smartCrops": CROPS}
         vendor = ScriptedProvider(
             lambda *_: [
@@ -512,9 +566,11 @@ class TestExtras:
             )
         ]
 
-    def test_own_size(self, azure, serve):
-        """Their places are in pixels of the client's photo, whose size is told beside: a JPEG that
-        is turned by its EXIF is asked about upright, and as large as it is."""
+    def test_places_of_extras_are_pixels_of_the_photo(
+        self, azure: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """Their places are pixels of the client's photo, whose size is returned beside them; a JPEG
+        that is turned by its EXIF is sent upright at its full size."""
         vendor = ScriptedProvider(
             lambda picture, _: [
                 Detection(
@@ -558,16 +614,18 @@ class Token:
 
 
 class TestKeys:
-    def test_right(self, azure, closed):
+    def test_a_tenants_key_is_accepted(self, azure: Callable[..., Any], closed: str) -> None:
         """A request with a tenant's key is answered."""
         assert azure(closed, "az-shop").analyze(PHOTO, OBJECTS).objects.list
 
-    def test_token(self, azure, closed):
+    def test_a_key_may_be_a_bearer_token(self, azure: Callable[..., Any], closed: str) -> None:
         """The key may come as a bearer token."""
         assert azure(closed, Token()).analyze(PHOTO, OBJECTS, enforce_https=False).objects.list
 
     @pytest.mark.parametrize("key", ["wrong", "key-shop", "sk-shop"])
-    def test_wrong(self, azure, closed, key):
+    def test_a_wrong_key_is_refused_as_azure_does(
+        self, azure: Callable[..., Any], closed: str, key: str
+    ) -> None:
         """A wrong key, or one of another dialect, is refused as Azure refuses it."""
         with pytest.raises(
             ClientAuthenticationError, match="Access denied due to invalid subscription key"
@@ -575,7 +633,7 @@ class TestKeys:
             azure(closed, key).analyze(PHOTO, OBJECTS)
         assert (caught.value.status_code, caught.value.error.code) == (401, "401")
 
-    def test_elsewhere(self, closed, http):
+    def test_an_azure_key_opens_no_other_dialect(self, closed: str, http: Client) -> None:
         """A key of this dialect opens no other."""
         reply = http.post(f"{closed}/v1/detect", headers={"X-Api-Key": "az-shop"}, content=PHOTO)
         assert reply.status_code == 401
@@ -583,9 +641,11 @@ class TestKeys:
     @pytest.mark.parametrize(
         "headers", [{}, {"Ocp-Apim-Subscription-Key": ""}, {"Authorization": "Bearer"}]
     )
-    def test_none(self, closed, http, headers):
-        """A request without a key is told the header that it belongs in, before anything else is
-        said of it."""
+    def test_a_missing_key_is_refused_with_its_header(
+        self, closed: str, http: Client, headers: dict[Any, Any] | dict[str, str]
+    ) -> None:
+        """A request without a key is refused with the name of the header that it belongs in, before
+        anything else is checked."""
         reply = http.post(f"{closed}{PATH}", headers=headers)
         assert (reply.status_code, reply.json()["error"]["code"]) == (401, "401")
         assert "Ocp-Apim-Subscription-Key: KEY" in reply.json()["error"]["message"]
@@ -597,7 +657,7 @@ class TestRetries:
     Retry-After."""
 
     @pytest.fixture
-    def sent(self, azure):
+    def sent(self, azure: Callable[..., Any]) -> Callable[..., Any]:
         """`sent(address)`: the statuses that a client of it saw that would ask once again, and its
         error."""
 
@@ -613,23 +673,32 @@ class TestRetries:
 
         return ask
 
-    def test_busy(self, sent, serve):
-        """A full buffer is 429 with the time to wait, and is tried again."""
+    def test_a_full_buffer_is_429_and_tried_again(
+        self, sent: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """A full buffer is 429 with the time to wait, and the SDK tries again."""
         statuses, error = sent(serve(buffer={"max_bytes": 10}))
         assert statuses == [429, 429]
         assert error.error.code == "429"
         assert int(error.response.headers["Retry-After"]) >= 1
 
-    def test_throttled(self, sent, serve):
-        """So is a provider that keeps throttling."""
+    def test_a_throttling_provider_is_429_and_tried_again(
+        self, sent: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """A provider that keeps throttling is 429 too, and the SDK tries again."""
         provider = ScriptedProvider(errors=repeat(Throttled("slow down")))
         statuses, _ = sent(serve(provider, route={"deadline_ms": 300}))
         assert statuses == [429, 429]
 
     @pytest.mark.parametrize("error", [Unavailable("down"), Misconfigured("secret details")])
-    def test_failed(self, sent, serve, error):
-        """A provider that failed for as long as there was time is not asked again, which might be
-        billed again."""
+    def test_a_failed_provider_is_not_tried_again(
+        self,
+        sent: Callable[..., Any],
+        serve: Callable[..., Any],
+        error: Misconfigured | Unavailable,
+    ) -> None:
+        """A provider that failed for as long as there was time is not asked again, because that
+        might be billed again."""
         statuses, caught = sent(
             serve(ScriptedProvider(errors=repeat(error)), route={"deadline_ms": 300})
         )
@@ -637,23 +706,25 @@ class TestRetries:
         assert caught.error.code == "InternalServerError"
         assert "secret details" not in str(caught)
 
-    def test_late(self, sent, serve):
-        """Nor is it once the photo's deadline has passed."""
+    def test_a_passed_deadline_is_not_tried_again(
+        self, sent: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """A photo whose deadline has passed is not sent again."""
         statuses, _ = sent(
             serve(ScriptedProvider(gate=asyncio.Event()), route={"deadline_ms": 200})
         )
         assert statuses == [502]
 
     @pytest.mark.parametrize("kind", [Busy, UpstreamThrottled, Stopping, BufferAway])
-    def test_wanted(self, kind):
-        """Where coming back can help, a reply says when."""
+    def test_a_temporary_error_has_retry_after(self, kind: type) -> None:
+        """If a retry can help, a reply gives the time to wait."""
         assert int(DIALECT.render_error(kind("full")).headers["Retry-After"]) >= 1
 
     @pytest.mark.parametrize(
         "kind", [GatewayError, BilledUnknown, DeadlineExceeded, Unauthenticated]
     )
-    def test_unwanted(self, kind):
-        """Where it cannot, no reply does."""
+    def test_a_lasting_error_has_no_retry_after(self, kind: type) -> None:
+        """If a retry cannot help, a reply gives no time to wait."""
         assert "Retry-After" not in DIALECT.render_error(kind("failed")).headers
 
 
@@ -665,8 +736,8 @@ boxes = st.tuples(*[st.floats(-2, 3) | st.just(float("nan"))] * 4).map(lambda si
 
 
 @given(box=boxes, size=st.builds(Size, st.integers(50, 16_000), st.integers(50, 16_000)))
-def test_boxes_lie_inside(box, size):
-    """Whatever box a provider gives, what is told is whole pixels inside the photo."""
+def test_any_box_lies_in_the_photo_in_whole_pixels(box, size) -> None:
+    """Any box of a provider is returned in whole pixels inside the photo."""
     photo = Photo("id", b"", "JPEG", size)
     found = tuple(Detection("x", 1.0, box, kind=kind, key=1) for kind in ("", "LINE"))
     for task, feature in ((Task.OBJECTS, "objects"), (Task.PEOPLE, "people")):

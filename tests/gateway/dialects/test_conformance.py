@@ -14,7 +14,11 @@ from gateway.core.errors import BadRequest, GatewayError, Unauthenticated
 from gateway.core.exchange import Incoming
 from gateway.core.model import Tenant
 from gateway.core.question import Forward
+from gateway.dialects.azure.dialect import AzureDialect
+from gateway.dialects.google.dialect import GoogleDialect
+from gateway.dialects.native.dialect import NativeDialect
 from gateway.dialects.registry import load_all
+from gateway.dialects.rekognition.dialect import RekognitionDialect
 from gateway.security.keyring import KeyPair, Keyring, digest
 
 DIALECTS = load_all()
@@ -165,9 +169,9 @@ requests = st.builds(Incoming, st.just("POST"), text.map("/".__add__), queries, 
 @pytest.mark.parametrize(**NAMED)
 @given(incoming=requests)
 @SOME
-def test_parse(dialect, incoming):
-    """Whatever arrives, reading a request gives a question or one of the gateway's own errors,
-    which has its reply; so has a question about no photos."""
+def test_any_request_gives_a_question_or_a_gateway_error(dialect, incoming) -> None:
+    """Any request that arrives is read as a question or refused with one of the gateway's own
+    errors, and both have a reply, a question without photos too."""
     try:
         question = dialect.parse(incoming)
         told = isinstance(question, Forward) or question.items or dialect.render(question, []).body
@@ -180,8 +184,10 @@ BROKEN = b'{"task": "\xff", "Image": {"S3Object": {"x": "\xff"}}, "requests": [{
 
 
 @pytest.mark.parametrize(**NAMED)
-def test_parse_no_utf8(dialect):
-    """JSON that is no UTF-8 is refused as any other bad request."""
+def test_json_that_is_not_utf8_is_a_bad_request(
+    dialect: AzureDialect | GoogleDialect | NativeDialect | RekognitionDialect,
+) -> None:
+    """JSON that is not UTF-8 is refused like any other bad request."""
     headers = {
         "content-type": "application/json",
         "x-amz-target": "RekognitionService.DetectLabels",
@@ -193,8 +199,12 @@ def test_parse_no_utf8(dialect):
 @pytest.mark.parametrize("key", ["unknown", "Image", "Filters", "Settings", "photos", "requests"])
 @pytest.mark.parametrize("opening", [b"[", b'{"S3Object":'], ids=["lists", "objects"])
 @pytest.mark.parametrize(**NAMED)
-def test_parse_deep(dialect, key, opening):
-    """JSON nested deeper than a reader can go is refused as any other bad request."""
+def test_too_deeply_nested_json_is_refused(
+    dialect: AzureDialect | GoogleDialect | NativeDialect | RekognitionDialect,
+    key: str,
+    opening: bytes,
+) -> None:
+    """JSON nested deeper than a parser can go is refused like any other bad request."""
     queries = ("", "", "api-version=2023-10-01&features=read")
     for operation, query in zip(("DetectLabels", "DetectText", ""), queries, strict=True):
         kind = {
@@ -233,9 +243,9 @@ ASKS = {
 @pytest.mark.parametrize(**NAMED)
 @given(incoming=requests, given_id=text | st.sampled_from(["x" * 255, "x" * 256, "\0", ""]))
 @settings(SOME, max_examples=40)
-def test_call_ids(dialect, incoming, given_id):
-    """Whatever is sent as a call's id, there are few ids, of one length; what is none is refused or
-    left out."""
+def test_any_call_id_gives_few_ids_of_one_length(dialect, incoming, given_id) -> None:
+    """Any call id gives at most two ids of one length, and an invalid one is refused or left
+    out."""
     headers = {**incoming.headers, **dict.fromkeys(CALL_HEADERS.values(), given_id)}
     try:
         ids = dialect.call_ids(replace(incoming, headers=headers))
@@ -249,9 +259,11 @@ def test_call_ids(dialect, incoming, given_id):
 
 
 @pytest.mark.parametrize(**NAMED)
-def test_call_ids_mean(dialect):
-    """The same id marks the same call only with the same request: body, query, and the headers that
-    ask."""
+def test_a_call_id_depends_on_the_whole_request(
+    dialect: AzureDialect | GoogleDialect | NativeDialect | RekognitionDialect,
+) -> None:
+    """The same id marks the same call only with the same request: the same body, query, and headers
+    that change the answer."""
     headers = {
         CALL_HEADERS[dialect.name]: "id",
         "x-amz-target": "RekognitionService.DetectText",
@@ -288,8 +300,11 @@ signed = st.builds(
 @pytest.mark.parametrize(**NAMED)
 @given(incoming=requests, authorization=signed, host=text)
 @SOME
-def test_authenticate(dialect, incoming, authorization, host):
-    """Whatever the headers, somebody without a key is told so, and nothing else goes wrong."""
+def test_a_caller_without_a_key_is_always_unauthenticated(
+    dialect, incoming, authorization, host
+) -> None:
+    """Whatever the headers are, a caller without a key is refused as unauthenticated, and no other
+    error is raised."""
     asking = {**incoming.headers, "authorization": authorization, "x-amz-date": STAMP, "host": host}
     for given_headers in (incoming.headers, asking):
         request = Incoming("POST", incoming.path, incoming.query, given_headers, incoming.body)
@@ -303,8 +318,10 @@ def every(error):
 
 @pytest.mark.parametrize(**NAMED)
 @pytest.mark.parametrize("kind", every(errors.GatewayError), ids=lambda kind: kind.__name__)
-def test_render_error(dialect, kind):
-    """Every error there is has a status of 400 or more, and a JSON body with its message."""
+def test_every_error_has_a_json_body(
+    dialect: AzureDialect | GoogleDialect | NativeDialect | RekognitionDialect, kind: type
+) -> None:
+    """Every error has a status of 400 or more, and a JSON body with its message."""
     reply = dialect.render_error(kind("what went wrong"))
     assert reply.status >= 400
     assert "json" in reply.headers["Content-Type"]
@@ -313,16 +330,19 @@ def test_render_error(dialect, kind):
 
 @pytest.mark.parametrize(**NAMED)
 @pytest.mark.parametrize("kind", every(errors.GatewayError), ids=lambda kind: kind.__name__)
-def test_blame(dialect, kind):
-    """A client is blamed for its own errors only: 4xx for what it could change or retry, 5xx for
-    the rest."""
+def test_only_client_errors_have_a_4xx_status(
+    dialect: AzureDialect | GoogleDialect | NativeDialect | RekognitionDialect, kind: type
+) -> None:
+    """An error is 4xx only if the client can change or retry its request, and 5xx otherwise."""
     reply = dialect.render_error(kind("what went wrong"))
     assert (reply.status < 500) == (kind.status < 500)
 
 
 @pytest.mark.parametrize(**NAMED)
-def test_described(dialect):
-    """Every dialect is described in OpenAPI's form, and its name is its module's."""
+def test_a_dialect_is_described_and_named_after_its_folder(
+    dialect: AzureDialect | GoogleDialect | NativeDialect | RekognitionDialect,
+) -> None:
+    """Every dialect describes itself for OpenAPI, and its name is its module's."""
     assert dialect.openapi["summary"]
     assert all(path.removeprefix("GET ").startswith("/") for path in dialect.paths)
     assert type(dialect).__module__ == f"gateway.dialects.{dialect.name}.dialect"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from functools import cache
 from typing import Any, NamedTuple
@@ -349,8 +350,9 @@ def right_ones() -> Any:
 
 
 @pytest.mark.parametrize("right", right_ones())
-def test_right(right):
-    """What the others are made of is right: it is a question, or a call to be handed on."""
+def test_the_original_requests_are_valid(right: Any) -> None:
+    """The requests that the others are made from are valid: each is a question, or a call to be
+    forwarded."""
     body = encode(right.body)
     headers = {"content-type": right.kind, "x-amz-target": f"RekognitionService.{right.target}"}
     asked = DIALECTS[right.dialect].parse(
@@ -365,9 +367,8 @@ def test_right(right):
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 @settings(max_examples=300, derandomize=True)
-def test_parse(name, data):
-    """A request in which something is wrong is a question all the same, or refused as what is wrong
-    with it."""
+def test_a_changed_request_is_read_or_refused_for_its_fault(name, data) -> None:
+    """A request with a fault is read as a question all the same, or refused for that fault."""
     dialect = DIALECTS[name]
     try:
         asked: Any = dialect.parse(data.draw(wrong(name)))
@@ -419,7 +420,7 @@ class Vendor(ScriptedProvider):
 
 
 @pytest.fixture(scope="module")
-def doors(started):
+def doors(started: Callable[..., Any]) -> tuple[str, ...]:
     """A gateway that answers all there is, each photo alone and at once: its addresses, by HTTP and
     by gRPC."""
     vendors = {kind: Vendor(kind) for kind in ("rekognition", "google", "azure")}
@@ -434,7 +435,7 @@ def doors(started):
 
 
 @pytest.fixture(scope="module")
-def channels():
+def channels() -> Iterator[Any]:
     """`channels(address)`: a connection without TLS."""
     with ExitStack() as stack:
         yield cache(lambda address: stack.enter_context(grpc.insecure_channel(address)))
@@ -477,9 +478,9 @@ FITS = {"rekognition": fits_aws, "google": fits_google, "azure": fits_azure, "na
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 @settings(max_examples=80, derandomize=True)
-def test_answer(name, data, doors, http):
-    """Whatever is wrong with a request that arrives, its answer has the vendor's own form, and is
-    an error of the client's if it is one."""
+def test_a_changed_request_is_answered_in_the_vendors_form(name, data, doors, http) -> None:
+    """Whatever is wrong with a request, its answer has the vendor's own form, and an error is the
+    client's."""
     asked = data.draw(wrong(name))
     headers = {key: value.encode() for key, value in asked.headers.items()}
     url = f"{doors[0]}{quote(asked.path, safe='/:')}?{asked.query}"
@@ -505,8 +506,8 @@ def messages(draw: Any) -> bytes:
 
 @given(data=messages())
 @settings(max_examples=80, derandomize=True)
-def test_answer_by_grpc(data, doors, channels):
-    """The same by gRPC, where an error is a status."""
+def test_a_changed_message_is_answered_or_an_invalid_argument(data, doors, channels) -> None:
+    """A message with a fault is answered, or its status is an invalid argument."""
     call = channels(doors[1]).unary_unary(f"/{SERVICE}/{METHOD}").with_call
     try:
         told, ended = call(data, timeout=30)

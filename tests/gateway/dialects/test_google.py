@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import repeat
+from typing import Any
 
 import pytest
 from google.api_core import exceptions
@@ -16,6 +18,7 @@ from google.oauth2.credentials import Credentials
 from google.protobuf import json_format
 from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
+from httpx import Client
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -58,7 +61,7 @@ ASKED = {"image": {"content": CONTENT}, "features": [{"type": "OBJECT_LOCALIZATI
 
 
 @pytest.fixture(scope="module")
-def google():
+def google() -> Iterator[Callable[..., Any]]:
     """`google(address, key)`: the SDK's client over REST; without a key it is anonymous."""
     with ExitStack() as stack:
 
@@ -74,7 +77,7 @@ def google():
 
 
 @pytest.fixture(scope="module")
-def discovered():
+def discovered() -> Iterator[Callable[..., Any]]:
     """`discovered(address, key)`: the older client, which is made from the API's discovery
     document."""
     with ExitStack() as stack:
@@ -89,7 +92,7 @@ def discovered():
 
 
 @pytest.fixture(scope="module")
-def post(gateway, http):
+def post(gateway: str, http: Client) -> Callable[..., Any]:
     """`post(*requests, **change)`: the raw reply to a call about these images."""
 
     def ask(*requests, path=PATH, **change):
@@ -127,7 +130,9 @@ def names(response):
 
 
 class TestObjects:
-    def test_boxes(self, google, gateway):
+    def test_boxes_are_fractions_and_the_best_comes_first(
+        self, google: Callable[..., Any], gateway: str
+    ) -> None:
         """Objects have their box as fractions of the client's photo and scores of 0 to 1; the best
         comes first."""
         answer = google(gateway).object_localization(image=vision.Image(content=PHOTO))
@@ -141,8 +146,8 @@ class TestObjects:
         ):
             assert corner == pytest.approx(expected, abs=0.02)
 
-    def test_raw(self, post):
-        """On the wire there are the service's own members and nothing else."""
+    def test_the_wire_holds_only_the_services_members(self, post: Callable[..., Any]) -> None:
+        """The reply on the wire holds the service's own members and nothing else."""
         (answer,) = ok(post(ASKED))
         assert set(answer) == {"localizedObjectAnnotations"}
         assert all(
@@ -150,22 +155,28 @@ class TestObjects:
             for each in answer["localizedObjectAnnotations"]
         )
 
-    def test_nothing(self, serve, http):
-        """Where nothing is seen the response is there, and empty."""
+    def test_a_photo_without_objects_has_an_empty_response(
+        self, serve: Callable[..., Any], http: Client
+    ) -> None:
+        """If nothing is detected, the response is there, and empty."""
         reply = http.post(serve(lambda *_: []) + PATH, json={"requests": [ASKED]})
         assert ok(reply) == [{}]
 
-    def test_doubtful(self, google, serve):
-        """Objects that score less than one half are left out: there is no parameter to ask that
-        with."""
+    def test_objects_below_one_half_are_left_out(
+        self, google: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """Objects that score less than one half are left out, because the API has no parameter for
+        the minimum."""
         seen = [
             Detection(name, score, Box(0.1, 0.1, 0.5, 0.5))
             for name, score in (("cat", 0.49), ("dog", 0.5))
         ]
         assert names(google(serve(lambda *_: seen)).annotate_image(of(PHOTO))) == ["dog"]
 
-    def test_mid(self, google, serve):
-        """Where the provider knows Google's identifier of a kind of object, it is passed on."""
+    def test_googles_identifier_of_a_kind_is_passed_on(
+        self, google: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """If the provider knows Google's identifier of a kind of object, it is passed on."""
         seen = [Detection("Dog", 0.9, Box(0, 0, 1, 1), details={"mid": "/m/0bt9lr"})]
         (found,) = (
             google(serve(lambda *_: seen)).annotate_image(of(PHOTO)).localized_object_annotations
@@ -173,20 +184,27 @@ class TestObjects:
         assert found.mid == "/m/0bt9lr"
 
     @pytest.mark.parametrize(("most", "count"), [(0, 2), (1, 1), (5, 2)])
-    def test_max_results(self, google, gateway, most, count):
-        """A client gets as many results as it asked for, the best ones; without a number all."""
+    def test_max_results_keeps_the_best(
+        self, google: Callable[..., Any], gateway: str, most: int, count: int
+    ) -> None:
+        """A client gets as many results as it requested, the best ones; without a number it gets
+        all."""
         found = names(google(gateway).annotate_image(of(PHOTO, max_results=most)))
         assert found == ["red", "blue"][:count]
 
-    def test_upright(self, google, gateway):
-        """Of a JPEG that is turned by its EXIF, boxes are those of the photo as people see it."""
+    def test_boxes_are_those_of_the_upright_photo(
+        self, google: Callable[..., Any], gateway: str
+    ) -> None:
+        """For a JPEG that is turned by its EXIF, boxes are those of the photo as people see it."""
         answer = google(gateway).annotate_image(of(encoded(IMAGE, "JPEG", orientation=6)))
         (corner, *_) = answer.localized_object_annotations[0].bounding_poly.normalized_vertices
         assert corner.x == pytest.approx(0.1, abs=0.02)
 
     @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
-    def test_formats(self, google, gateway, form):
-        """The formats that Google takes are taken, as far as they can be decoded here."""
+    def test_googles_formats_are_accepted(
+        self, google: Callable[..., Any], gateway: str, form: str
+    ) -> None:
+        """The formats that Google accepts are accepted, if they can be decoded here."""
         assert names(google(gateway).annotate_image(of(encoded(IMAGE, form))))[0] == "red"
 
 
@@ -207,7 +225,7 @@ READ = [
 
 
 @pytest.fixture(scope="module")
-def reader(serve):
+def reader(serve: Callable[..., Any]) -> str:
     """One that reads, too."""
     return serve(text=lambda *_: READ)
 
@@ -233,9 +251,11 @@ def spelled(full):
 
 
 class TestText:
-    def test_annotations(self, google, reader):
-        """First the whole text with the rectangle around it, then each word with its own four
-        corners, in pixels."""
+    def test_the_whole_text_comes_first_and_then_each_word(
+        self, google: Callable[..., Any], reader: str
+    ) -> None:
+        """The whole text comes first, with the rectangle around it, then each word with its own
+        four corners, in pixels."""
         answer = google(reader).text_detection(image=vision.Image(content=PHOTO))
         whole, *words = answer.text_annotations
         assert whole.description == "Hello world\nBye"
@@ -243,7 +263,7 @@ class TestText:
         assert [word.description for word in words] == ["Hello", "world", "Bye"]
         assert corners(words[0].bounding_poly) == [(40, 20), (160, 20), (160, 60), (40, 60)]
 
-    def test_full(self, google, reader):
+    def test_one_page_has_one_block_of_lines(self, google: Callable[..., Any], reader: str) -> None:
         """There is one page, as large as the client's photo, with one block, whose paragraphs are
         the lines."""
         full = (
@@ -264,8 +284,10 @@ class TestText:
             (36, 158),
         ]
 
-    def test_symbols(self, google, reader):
-        """Symbols part their word evenly, and with the breaks after them they spell the text."""
+    def test_symbols_and_breaks_spell_the_text(
+        self, google: Callable[..., Any], reader: str
+    ) -> None:
+        """Symbols divide their word evenly, and with the breaks after them they spell the text."""
         full = (
             google(reader)
             .document_text_detection(image=vision.Image(content=PHOTO))
@@ -277,23 +299,26 @@ class TestText:
         assert corners(hello.symbols[1].bounding_box) == [(64, 20), (88, 20), (88, 60), (64, 60)]
 
     @pytest.mark.parametrize("kinds", [(TEXT,), (DOCUMENT,), (TEXT, DOCUMENT)])
-    def test_same(self, google, reader, kinds):
-        """Text and document text are answered alike, with as many words as there are, whatever
-        `maxResults` says."""
+    def test_text_and_document_text_are_answered_alike(
+        self, google: Callable[..., Any], reader: str, kinds: tuple[Any, ...]
+    ) -> None:
+        """Text and document text are answered alike, with all words, whatever `maxResults` is."""
         answer = google(reader).annotate_image(of(PHOTO, *kinds, max_results=1))
         assert len(answer.text_annotations) == 4
         assert answer.full_text_annotation.text == "Hello world\nBye"
 
-    def test_raw(self, reader, http):
-        """On the wire there are the service's own members, and pixels are whole numbers."""
+    def test_pixels_on_the_wire_are_whole_numbers(self, reader: str, http: Client) -> None:
+        """The reply on the wire holds the service's own members, and pixels are whole numbers."""
         wanted = {**ASKED, "features": [{"type": "DOCUMENT_TEXT_DETECTION"}]}
         (answer,) = ok(http.post(reader + PATH, json={"requests": [wanted]}))
         assert set(answer) == {"textAnnotations", "fullTextAnnotation"}
         vertices = answer["textAnnotations"][0]["boundingPoly"]["vertices"]
         assert {type(number) for point in vertices for number in point.values()} == {int}
 
-    def test_nothing(self, serve, http):
-        """Where there is no text the response is empty."""
+    def test_a_photo_without_text_has_an_empty_response(
+        self, serve: Callable[..., Any], http: Client
+    ) -> None:
+        """If there is no text, the response is empty."""
         address = serve(text=lambda *_: [Detection(" ", 0.9, Box(0, 0, 1, 1), kind="LINE", key=1)])
         wanted = {**ASKED, "features": [{"type": "TEXT_DETECTION"}]}
         assert ok(http.post(address + PATH, json={"requests": [wanted]})) == [{}]
@@ -315,8 +340,8 @@ def told(task, *found, size=SQUARE, most=0):
 class TestLines:
     """How lines become words where a provider says less than Google would."""
 
-    def test_no_words(self):
-        """A line without words is parted where its text has spaces, by the places of its
+    def test_a_line_without_words_is_split_at_its_spaces(self) -> None:
+        """A line without words is split at the spaces of its text, by the places of its
         characters."""
         line = Detection("ab  cd", 0.9, Box(0.2, 0, 0.8, 0.1), kind="LINE", key=1)
         answer = told(Task.TEXT, line)
@@ -325,8 +350,8 @@ class TestLines:
         assert corners(ab.bounding_poly)[:2] == [(20, 0), (40, 0)]
         assert corners(cd.bounding_poly)[:2] == [(60, 0), (80, 0)]
 
-    def test_no_spaces(self):
-        """Words that the line's text has no space between have none between them."""
+    def test_words_without_a_space_between_get_none(self) -> None:
+        """Words that the line's text has no space between get no space."""
         line = Detection("再見世界 ok", 0.9, Box(0, 0, 1, 1), kind="LINE", key=1)
         words = [
             Detection(text, 0.9, Box(0, 0, 1, 1), kind="WORD", parent=1)
@@ -336,8 +361,8 @@ class TestLines:
         assert answer.full_text_annotation.text == "再見世界 ok"
         assert spelled(answer.full_text_annotation) == "再見世界 ok\n"
 
-    def test_other_words(self):
-        """Where words and the line's text differ, the words count."""
+    def test_words_win_over_the_text_of_their_line(self) -> None:
+        """If the words and the line's text differ, the words count."""
         line = Detection("he110 x", 0.9, Box(0, 0, 1, 1), kind="LINE", key=1)
         words = [
             Detection(text, 0.9, Box(0, 0, 1, 1), kind="WORD", parent=1) for text in ("hello", "x")
@@ -346,8 +371,10 @@ class TestLines:
 
 
 class TestBatches:
-    def test_order(self, google, gateway):
-        """Each image of a call is answered by itself, in its place."""
+    def test_each_image_is_answered_in_its_place(
+        self, google: Callable[..., Any], gateway: str
+    ) -> None:
+        """Each image of a call is answered separately, in its place."""
         requests = [
             of(PHOTO, max_results=1),
             of(GREEN),
@@ -362,23 +389,23 @@ class TestBatches:
             ["red", "blue"],
         ]
 
-    def test_sixteen(self, google, gateway):
-        """Sixteen images are taken."""
+    def test_sixteen_images_are_accepted(self, google: Callable[..., Any], gateway: str) -> None:
+        """Sixteen images are accepted."""
         assert len(google(gateway).batch_annotate_images(requests=[of(GREEN)] * 16).responses) == 16
 
-    def test_seventeen(self, google, gateway):
-        """Seventeen are refused in Google's words."""
+    def test_seventeen_images_are_refused(self, google: Callable[..., Any], gateway: str) -> None:
+        """Seventeen images are refused in Google's words."""
         with pytest.raises(exceptions.BadRequest, match="Too many images per request"):
             google(gateway).batch_annotate_images(requests=[of(GREEN)] * 17)
 
     @pytest.mark.parametrize("body", ["{}", '{"requests": []}', '{"requests": null}', ""])
-    def test_none(self, post, body):
-        """A call about nothing has an empty answer, whatever is served."""
+    def test_an_empty_call_has_an_empty_answer(self, post: Callable[..., Any], body: str) -> None:
+        """A call without images has an empty answer, whatever is served."""
         assert post(content=body).content == b"{}"
 
-    def test_bad_ones(self, google, gateway):
-        """Bad images have each its own error, and the others their answers; so have those that ask
-        for what no route serves."""
+    def test_a_bad_image_fails_alone(self, google: Callable[..., Any], gateway: str) -> None:
+        """Bad images, and those that request an unserved feature, each have their own error, and
+        the other images have their answers."""
         source = vision.AnnotateImageRequest(
             image={"source": {"image_uri": "https://example.com/a.jpg"}},
             features=[{"type_": OBJECTS}],
@@ -416,14 +443,18 @@ class TestBatches:
         ]
         assert all(text in message for text, (_, message) in zip(texts, said, strict=True))
 
-    def test_too_large(self, serve, google):
-        """An image with too many pixels is refused in Google's words, whichever limit it is."""
+    def test_too_many_pixels_are_refused_in_googles_words(
+        self, serve: Callable[..., Any], google: Callable[..., Any]
+    ) -> None:
+        """An image with too many pixels is refused in Google's words, whichever limit applies."""
         answer = google(serve(limits={"max_photo_pixels": 79_999})).annotate_image(of(PHOTO))
         assert answer.error.code == 3
         assert answer.error.message.startswith("Image too large. Please limit to 75 megapixels.")
 
-    def test_truncated(self, google, gateway):
-        """So is one that turns out to be broken when it is decoded."""
+    def test_an_image_that_cannot_be_decoded_fails_alone(
+        self, google: Callable[..., Any], gateway: str
+    ) -> None:
+        """An image that cannot be decoded has its own error too."""
         answer = google(gateway).batch_annotate_images(
             requests=[of(GREEN[: len(GREEN) // 2]), of(PHOTO)]
         )
@@ -433,7 +464,9 @@ class TestBatches:
 
 class TestFeatures:
     @pytest.mark.parametrize(("number", "name"), FEATURE_TYPES.items())
-    def test_numbers(self, post, number, name):
+    def test_features_are_named_by_number_or_name(
+        self, post: Callable[..., Any], number: str, name: str
+    ) -> None:
         """Features are named by the service's numbers or names."""
         assert vision.Feature.Type(int(number)).name == name
         asked = [{**ASKED, "features": [{"type": kind}]} for kind in (name, int(number), number)]
@@ -453,27 +486,38 @@ class TestFeatures:
             {"maxResults": 1.0, "model": "x"},
         ],
     )
-    def test_spelled(self, post, feature):
+    def test_members_are_spelled_either_way(
+        self,
+        post: Callable[..., Any],
+        feature: dict[str, float | str] | dict[str, int] | dict[str, str],
+    ) -> None:
         """Members are spelled either way, and numbers may come as text."""
         (answer,) = ok(post({**ASKED, "features": [{"type": "OBJECT_LOCALIZATION", **feature}]}))
         assert len(answer["localizedObjectAnnotations"]) == 1
 
-    def test_not_served(self, post):
-        """What is none of Google's features is refused by name, with what is served."""
+    def test_an_unknown_feature_is_refused_with_the_served_ones(
+        self, post: Callable[..., Any]
+    ) -> None:
+        """A feature that Google does not have is refused by name, with a list of the served
+        features."""
         asked = {**ASKED, "features": [{"type": "MIND_READING"}]}
         assert refusal(post(asked)).startswith(
             "Not served here: MIND_READING; FACE_DETECTION, LOGO_DETECTION,"
         )
 
-    def test_all(self, google, gateway):
-        """A call that names no features, for which the SDK asks for all, is refused where a route
-        is missing."""
+    def test_a_request_for_all_features_needs_all_routes(
+        self, google: Callable[..., Any], gateway: str
+    ) -> None:
+        """The SDK asks for all features if a call names none; that is refused if a route is
+        missing."""
         with pytest.raises(exceptions.BadRequest, match="No route serves the task"):
             google(gateway).annotate_image({"image": {"content": PHOTO}})
 
-    def test_mixed(self, google, serve):
-        """One image may be asked for objects and for text, and the next for text alone; each gets
-        what it asked for."""
+    def test_each_image_gets_the_features_it_requested(
+        self, google: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """One image may request objects and text, and the next text alone; each gets what it
+        requested."""
         address = serve(
             text=lambda *_: [Detection("STOP", 0.9, Box(0, 0, 1, 1), kind="LINE", key=1)]
         )
@@ -484,13 +528,15 @@ class TestFeatures:
         assert (names(both), both.full_text_annotation.text) == (["red", "blue"], "STOP")
         assert (names(one), one.full_text_annotation.text) == ([], "STOP")
 
-    def test_none(self, post):
+    def test_a_call_without_features_is_refused(self, post: Callable[..., Any]) -> None:
         """A call without any features is refused in Google's words."""
         assert refusal(post({"image": {"content": CONTENT}})).startswith(
             "Request must specify image and features."
         )
 
-    def test_no_route(self, google, gateway):
+    def test_a_feature_without_a_route_is_refused(
+        self, google: Callable[..., Any], gateway: str
+    ) -> None:
         """A feature that no route serves is refused by the name of its task."""
         with pytest.raises(exceptions.BadRequest, match="No route serves the task text"):
             google(gateway).text_detection(image=vision.Image(content=PHOTO))
@@ -506,11 +552,15 @@ class TestRequests:
             "/a/b/v1/projects/p/images:annotate",
         ],
     )
-    def test_paths(self, post, path):
+    def test_projects_locations_and_prefixes_are_served(
+        self, post: Callable[..., Any], path: str
+    ) -> None:
         """It is served for projects and their locations, and under any prefix."""
         assert ok(post(ASKED, path=path))[0]["localizedObjectAnnotations"]
 
-    def test_prefix(self, google, gateway):
+    def test_the_sdks_endpoint_may_have_a_path(
+        self, google: Callable[..., Any], gateway: str
+    ) -> None:
         """The SDK's endpoint may have a path, and its call a parent."""
         client = google(gateway, path="/gcv")
         answer = client.batch_annotate_images(
@@ -528,8 +578,10 @@ class TestRequests:
             "prettyPrint=false&fields=&alt=json",
         ],
     )
-    def test_query(self, post, query):
-        """Google's standard parameters are taken, and change nothing."""
+    def test_googles_standard_parameters_change_nothing(
+        self, post: Callable[..., Any], query: str
+    ) -> None:
+        """Google's standard parameters are accepted, and change nothing."""
         assert ok(post(ASKED, path=f"{PATH}?{query}"))[0]["localizedObjectAnnotations"]
 
     @pytest.mark.parametrize(
@@ -540,34 +592,43 @@ class TestRequests:
             CONTENT[:76] + "\r\n" + CONTENT[76:],
         ],
     )
-    def test_base64(self, post, content):
-        """Bytes come in either base64, filled up or not, in lines or not."""
+    def test_both_alphabets_of_base64_are_accepted(
+        self, post: Callable[..., Any], content: str
+    ) -> None:
+        """Bytes come in either alphabet of base64, padded or not, in lines or not."""
         assert ok(post({**ASKED, "image": {"content": content}}))[0]["localizedObjectAnnotations"]
 
     @pytest.mark.parametrize("content", ["data:image/jpeg;base64,AAAA", "AAAAA", "é"])
-    def test_no_base64(self, post, content):
-        """What is no base64 is refused by its place, as Google's own reader of requests does."""
+    def test_bad_base64_is_refused_by_its_place(
+        self, post: Callable[..., Any], content: str
+    ) -> None:
+        """Bad base64 is refused by its place, as Google's own parser does."""
         said = refusal(post(ASKED, {**ASKED, "image": {"content": content}}))
         assert (
             said
             == "Invalid value at 'requests[1].image.content' (TYPE_BYTES), Base64 decoding failed."
         )
 
-    def test_both(self, post):
-        """Of an image with content and source the content counts."""
+    def test_content_wins_over_the_source(self, post: Callable[..., Any]) -> None:
+        """If an image has content and a source, the content counts."""
         image = {"content": CONTENT, "source": {"imageUri": "gs://bucket/photo.jpg"}}
         assert ok(post({**ASKED, "image": image}))[0]["localizedObjectAnnotations"]
 
     @pytest.mark.parametrize(
         "image", [{}, None, {"source": {}}, {"content": ""}, {"content": None, "source": None}]
     )
-    def test_empty(self, post, image):
-        """An image that is nothing has its own error."""
+    def test_an_empty_image_has_its_own_error(
+        self,
+        post: Callable[..., Any],
+        image: dict[Any, Any] | dict[str, None] | dict[str, dict[Any, Any]] | dict[str, str] | None,
+    ) -> None:
+        """An empty image has its own error."""
         (answer,) = ok(post({**ASKED, "image": image}))
         assert answer["error"]["code"] == 3
 
-    def test_ignored(self, post):
-        """What has no bearing on the answer is let by: the parent, labels, contexts and hints."""
+    def test_members_without_effect_are_ignored(self, post: Callable[..., Any]) -> None:
+        """Members that do not affect the answer are ignored: the parent, labels, contexts and
+        hints."""
         asked = {**ASKED, "imageContext": {"languageHints": ["en"]}, "image_context": None}
         assert ok(post(json={"requests": [asked], "parent": "projects/p", "labels": {"a": "b"}}))
 
@@ -584,11 +645,11 @@ class TestRequests:
             f'{{"requests": [{{"features": [{{"type": "{"x" * 65}"}}]}}]}}',
         ],
     )
-    def test_no_request(self, post, body):
-        """JSON that is no such request is refused in Google's words."""
+    def test_json_of_another_form_is_refused(self, post: Callable[..., Any], body: str) -> None:
+        """JSON of another form is refused in Google's words."""
         assert refusal(post(content=body)).startswith("Invalid JSON payload received.")
 
-    def test_too_large(self, post):
+    def test_a_request_over_10_mb_is_refused(self, post: Callable[..., Any]) -> None:
         """A request of over 10 MB is refused in Google's words, with the limit."""
         body = json.dumps({"requests": [ASKED], "parent": "x" * 10_485_760})
         assert (
@@ -599,8 +660,10 @@ class TestRequests:
 class TestDiscovery:
     """google-api-python-client."""
 
-    def test_images(self, discovered, closed):
-        """It sends names for features, and its key in the query."""
+    def test_feature_names_and_a_key_in_the_query_are_accepted(
+        self, discovered: Callable[..., Any], closed: str
+    ) -> None:
+        """This client sends names of features, and its key in the query."""
         answer = (
             discovered(closed, "g-shop").images().annotate(body={"requests": [ASKED]}).execute()
         )
@@ -608,32 +671,36 @@ class TestDiscovery:
             found["name"] for found in answer["responses"][0]["localizedObjectAnnotations"]
         ] == ["red", "blue"]
 
-    def test_locations(self, discovered, closed):
-        """It puts the parent into the path."""
+    def test_the_parent_may_be_in_the_path(
+        self, discovered: Callable[..., Any], closed: str
+    ) -> None:
+        """This client puts the parent into the path."""
         images = discovered(closed, "g-shop").projects().locations().images()
         answer = images.annotate(
             parent="projects/p/locations/eu", body={"requests": [ASKED]}
         ).execute()
         assert answer["responses"][0]["localizedObjectAnnotations"]
 
-    def test_wrong(self, discovered, closed):
-        """A wrong key is refused so that it shows why."""
+    def test_a_wrong_key_shows_why(self, discovered: Callable[..., Any], closed: str) -> None:
+        """This client shows why a wrong key is refused."""
         with pytest.raises(HttpError, match="API key not valid") as caught:
             discovered(closed, "wrong").images().annotate(body={"requests": [ASKED]}).execute()
         assert caught.value.status_code == 400
 
 
 class TestKeys:
-    def test_right(self, google, closed):
+    def test_a_tenants_key_is_accepted(self, google: Callable[..., Any], closed: str) -> None:
         """A request with a tenant's key is answered."""
         assert names(google(closed, "g-shop").annotate_image(of(PHOTO)))
 
-    def test_token(self, google, closed):
+    def test_a_key_may_be_a_bearer_token(self, google: Callable[..., Any], closed: str) -> None:
         """The key may come as a bearer token."""
         assert names(google(closed, credentials=Credentials("g-shop")).annotate_image(of(PHOTO)))
 
     @pytest.mark.parametrize("key", ["wrong", "key-shop", "az-shop"])
-    def test_wrong(self, google, closed, key):
+    def test_a_wrong_key_is_refused_as_google_does(
+        self, google: Callable[..., Any], closed: str, key: str
+    ) -> None:
         """A wrong key, or one of another dialect, is refused as Google refuses it."""
         with pytest.raises(
             exceptions.BadRequest, match=r"API key not valid\. Please pass a valid API key\."
@@ -641,9 +708,11 @@ class TestKeys:
             google(closed, key).annotate_image(of(PHOTO))
         assert (caught.value.reason, caught.value.domain) == ("API_KEY_INVALID", "googleapis.com")
 
-    def test_none(self, google, closed):
-        """A request without a key is told the header that it belongs in, and is no cause to ask for
-        a new token."""
+    def test_a_missing_key_is_403_and_not_401(
+        self, google: Callable[..., Any], closed: str
+    ) -> None:
+        """A request without a key is refused with the name of its header, with a status that makes
+        no client fetch a new token."""
         with pytest.raises(exceptions.Forbidden, match="x-goog-api-key: KEY") as caught:
             google(closed, key="").annotate_image(of(PHOTO))
         assert caught.value.reason == "API_KEY_INVALID"
@@ -651,43 +720,53 @@ class TestKeys:
     @pytest.mark.parametrize(
         "query", ["key=g-shop", "a=b&key=g%2Dshop", "key=other&key=g-shop", "access_token=g-shop"]
     )
-    def test_query(self, closed, http, query):
-        """The key may stand in the query."""
+    def test_a_key_may_be_in_the_query(self, closed: str, http: Client, query: str) -> None:
+        """The key may be in the query."""
         assert ok(http.post(f"{closed}{PATH}?{query}", json={"requests": [ASKED]}))
 
-    def test_early(self, closed, http):
-        """Who has no key is told so before anything else is said of the request."""
+    def test_a_missing_key_is_refused_first(self, closed: str, http: Client) -> None:
+        """A request without a key is refused before anything else is checked."""
         assert "unregistered callers" in refusal(
             http.post(f"{closed}{PATH}?key="), 403, "PERMISSION_DENIED"
         )
         refusal(http.post(f"{closed}{PATH}?key=wrong", content=b"{"))
 
-    def test_elsewhere(self, closed, http):
+    def test_a_google_key_opens_no_other_dialect(self, closed: str, http: Client) -> None:
         """A key of this dialect opens no other."""
         reply = http.post(f"{closed}/v1/detect", headers={"X-Api-Key": "g-shop"}, content=PHOTO)
         assert reply.status_code == 401
 
 
 class TestFailures:
-    def test_full(self, google, serve):
-        """A full buffer is an exhausted resource, which the SDK does not ask for again."""
+    def test_a_full_buffer_is_429_without_a_retry(
+        self, google: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """A full buffer is an exhausted resource, which the SDK does not request again."""
         with pytest.raises(exceptions.TooManyRequests):
             google(serve(buffer={"max_bytes": 10})).batch_annotate_images(requests=[of(PHOTO)])
 
     @pytest.mark.parametrize(
         ("error", "code"), [(Throttled("slow down"), 8), (Misconfigured("secret details"), 13)]
     )
-    def test_upstream(self, google, serve, error, code):
-        """A provider that throttles or fails is an error of each of the images that it was asked
-        about."""
+    def test_a_failed_provider_fails_each_image(
+        self,
+        google: Callable[..., Any],
+        serve: Callable[..., Any],
+        error: Misconfigured | Throttled,
+        code: int,
+    ) -> None:
+        """A provider that throttles or fails is an error of each of the images that were sent to
+        it."""
         provider = ScriptedProvider(errors=repeat(error))
         client = google(serve(provider, route={"deadline_ms": 300}))
         answer = client.batch_annotate_images(requests=[of(PHOTO), of(b"no picture")])
         assert [response.error.code for response in answer.responses] == [code, 3]
         assert "secret details" not in answer.responses[0].error.message
 
-    def test_late(self, google, serve):
-        """So is a deadline that passes."""
+    def test_a_passed_deadline_is_the_images_error(
+        self, google: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """A deadline that passes is an error of the image too."""
         client = google(serve(ScriptedProvider(gate=asyncio.Event()), route={"deadline_ms": 200}))
         assert client.annotate_image(of(PHOTO)).error.code == 4
 
@@ -703,9 +782,9 @@ class TestFailures:
             (DeadLetter, 500, "INTERNAL"),
         ],
     )
-    def test_whole(self, kind, status, name):
-        """What went wrong with a whole call has Google's status; 503, after which the SDK asks
-        again, only where nothing was taken."""
+    def test_a_failed_call_has_googles_status(self, kind: type, status: int, name: str) -> None:
+        """A failed call has Google's status; 503, after which the SDK asks again, only if nothing
+        was accepted."""
         reply = DIALECT.render_error(kind("failed"))
         error = json.loads(reply.body)["error"]
         assert (reply.status, error["code"], error["status"], error["message"]) == (
@@ -724,9 +803,8 @@ labels = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
 @given(box=boxes, score=numbers, label=labels)
-def test_objects_lie_inside(box, score, label):
-    """Whatever box and score a provider gives, what is told lies within 0 and 1 and can be read by
-    the SDK."""
+def test_any_object_lies_inside_the_photo(box, score, label) -> None:
+    """Any box and score of a provider is returned within 0 and 1 and can be read by the SDK."""
     for found in told(Task.OBJECTS, Detection(label, score, box)).localized_object_annotations:
         assert 0.5 <= found.score <= 1
         vertices = found.bounding_poly.normalized_vertices
@@ -738,8 +816,8 @@ def test_objects_lie_inside(box, score, label):
     lines=st.lists(st.tuples(boxes, polygons, labels, st.lists(labels, max_size=3)), max_size=3),
     size=sizes,
 )
-def test_text_lies_inside(lines, size):
-    """Whatever lines and words a provider gives, both forms of the text agree, and all pixels are
+def test_any_text_lies_inside_and_both_forms_agree(lines, size) -> None:
+    """For any lines and words of a provider, both forms of the text agree, and all pixels are
     inside the photo."""
     found = [
         Detection(text, 0.5, box, kind="LINE", key=key, polygon=polygon)

@@ -7,7 +7,10 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -19,6 +22,7 @@ from google.cloud.vision_v1.services.image_annotator.transports import (
     ImageAnnotatorGrpcTransport,
 )
 from google.rpc import error_details_pb2, status_pb2
+from httpx import Client
 
 from gateway.core import errors
 from gateway.dialects.google.grpc import METHOD, SERVICE, GoogleGrpc
@@ -41,14 +45,14 @@ MESSAGES = GoogleGrpc()
 
 
 @pytest.fixture(scope="module")
-def channel():
+def channel() -> Iterator[Callable[..., Any]]:
     """`channel(address)`: a connection without TLS."""
     with ExitStack() as stack:
         yield lambda address: stack.enter_context(grpc.insecure_channel(address))
 
 
 @pytest.fixture(scope="module")
-def sdk(channel):
+def sdk(channel: Callable[..., Any]) -> Callable[..., Any]:
     """`sdk(address)`: the SDK's client over gRPC without TLS."""
     return lambda address: vision.ImageAnnotatorClient(
         transport=ImageAnnotatorGrpcTransport(channel=channel(address))
@@ -56,7 +60,7 @@ def sdk(channel):
 
 
 @pytest.fixture(scope="module")
-def serve(started):
+def serve(started: Callable[..., Any]) -> Callable[..., Any]:
     """`serve(...)`: the REST and gRPC addresses of a gateway as `started` starts it."""
 
     def start(*given, **config):
@@ -67,12 +71,12 @@ def serve(started):
 
 
 @pytest.fixture(scope="module")
-def gateway(serve):
+def gateway(serve: Callable[..., Any]) -> str:
     return serve()[1]
 
 
 @pytest.fixture(scope="module")
-def closed(serve, tenants):
+def closed(serve: Callable[..., Any], tenants: list[dict[str, list[dict[Any, Any]] | str]]) -> str:
     """One that knows two tenants."""
     return serve(tenants=tenants)[1]
 
@@ -92,15 +96,17 @@ def names(response):
 
 
 class TestCalls:
-    def test_helper(self, sdk, gateway):
+    def test_the_sdks_helpers_are_answered(self, sdk: Callable[..., Any], gateway: str) -> None:
         """The SDK's helpers are answered."""
         answer = sdk(gateway).object_localization(image=vision.Image(content=PHOTO))
         assert names(answer) == ["red", "blue"]
         corner = answer.localized_object_annotations[0].bounding_poly.normalized_vertices[0]
         assert (corner.x, corner.y) == (pytest.approx(0.1, abs=0.02), pytest.approx(0.1, abs=0.02))
 
-    def test_batch(self, sdk, gateway):
-        """Each image is answered by itself, in its place, with its own error where there is one."""
+    def test_each_image_is_answered_in_its_place(
+        self, sdk: Callable[..., Any], gateway: str
+    ) -> None:
+        """Each image is answered separately, in its place, with its own error if it has one."""
         requests = [
             of(PHOTO, max_results=1),
             of(b"no picture"),
@@ -121,19 +127,19 @@ class TestCalls:
         assert [response.error.code for response in responses] == [0, 3, 0, 3, 3, 0]
         assert responses[1].error.message.startswith("Bad image data.")
 
-    def test_sixteen(self, sdk, gateway):
-        """Sixteen images are taken, and seventeen refused."""
+    def test_sixteen_images_are_the_most(self, sdk: Callable[..., Any], gateway: str) -> None:
+        """Sixteen images are accepted, and seventeen are refused."""
         client = sdk(gateway)
         assert len(client.batch_annotate_images(requests=[of(GREEN)] * 16).responses) == 16
         with pytest.raises(exceptions.InvalidArgument, match="Too many images per request"):
             client.batch_annotate_images(requests=[of(GREEN)] * 17)
 
-    def test_none(self, sdk, gateway):
-        """A call about nothing has an empty answer."""
+    def test_an_empty_call_has_an_empty_answer(self, sdk: Callable[..., Any], gateway: str) -> None:
+        """A call without images has an empty answer."""
         assert not sdk(gateway).batch_annotate_images(requests=[]).responses
 
-    async def test_asynchronous(self, gateway):
-        """So is the asynchronous client."""
+    async def test_the_asynchronous_client_is_answered(self, gateway: str) -> None:
+        """The asynchronous client is answered too."""
         async with grpc.aio.insecure_channel(gateway) as open_channel:
             client = vision.ImageAnnotatorAsyncClient(
                 transport=ImageAnnotatorGrpcAsyncIOTransport(channel=open_channel)
@@ -147,20 +153,24 @@ class TestCalls:
                     ["green"],
                 ]
 
-    def test_other_methods(self, sdk, gateway):
+    def test_other_methods_are_unimplemented(self, sdk: Callable[..., Any], gateway: str) -> None:
         """Other methods are unimplemented."""
         with pytest.raises(exceptions.MethodNotImplemented):
             sdk(gateway).async_batch_annotate_files(requests=[])
 
-    def test_marked(self, channel, gateway):
-        """Metadata tell, as headers do over REST, where labels are those of boxes."""
+    def test_metadata_mark_labels_made_of_boxes(
+        self, channel: Callable[..., Any], gateway: str
+    ) -> None:
+        """Metadata mark labels that are those of boxes, as headers do over REST."""
         call = channel(gateway).unary_unary(PATH)
         _, told = call.with_call(message(of(PHOTO, vision.Feature.Type.LABEL_DETECTION)))
         assert ("x-imgrid-labels", "boxes") in [tuple(each) for each in told.trailing_metadata()]
 
-    def test_metadata(self, channel, serve):
-        """What REST's clients say in headers is said in metadata: quality, and which members are
-        wanted."""
+    def test_metadata_carry_quality_and_field_mask(
+        self, channel: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """Metadata carry the options that REST clients put in headers: the quality and the field
+        mask."""
         provider = ScriptedProvider()
         call = channel(serve(provider)[1]).unary_unary(PATH)
         call(message(of(PHOTO), of(GREEN)), metadata=[("x-imgrid-quality", "exact")])
@@ -170,7 +180,9 @@ class TestCalls:
             vision.AnnotateImageResponse()
         ]
 
-    def test_sent_again(self, channel, serve):
+    def test_a_repeated_call_is_answered_from_its_first_run(
+        self, channel: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
         """A call that is sent again under its id is answered from its first run."""
         provider = ScriptedProvider()
         call = channel(serve(provider)[1]).unary_unary(PATH)
@@ -190,13 +202,17 @@ class TestKeys:
     @pytest.mark.parametrize(
         "header", [("x-goog-api-key", "g-shop"), ("authorization", "Bearer g-shop")]
     )
-    def test_right(self, sdk, closed, header):
-        """A tenant's key is taken from either place."""
+    def test_a_key_is_accepted_from_either_header(
+        self, sdk: Callable[..., Any], closed: str, header: tuple[str, ...]
+    ) -> None:
+        """A tenant's key is accepted from either place."""
         answer = sdk(closed).batch_annotate_images(requests=[of(PHOTO)], metadata=[header])
         assert names(answer.responses[0]) == ["red", "blue"]
 
     @pytest.mark.parametrize("key", ["wrong", "key-shop", "az-shop"])
-    def test_wrong(self, sdk, closed, key):
+    def test_a_wrong_key_is_refused_as_google_does(
+        self, sdk: Callable[..., Any], closed: str, key: str
+    ) -> None:
         """A wrong key, or one of another dialect, is refused as Google refuses it."""
         with pytest.raises(
             exceptions.InvalidArgument, match=r"API key not valid\. Please pass"
@@ -206,14 +222,18 @@ class TestKeys:
             )
         assert (caught.value.reason, caught.value.domain) == ("API_KEY_INVALID", "googleapis.com")
 
-    def test_none(self, sdk, closed):
-        """A call without a key is told where it belongs."""
+    def test_a_missing_key_is_refused_with_its_place(
+        self, sdk: Callable[..., Any], closed: str
+    ) -> None:
+        """A call without a key is refused with the name of the metadata that it belongs in."""
         with pytest.raises(exceptions.PermissionDenied, match="x-goog-api-key: KEY") as caught:
             sdk(closed).batch_annotate_images(requests=[of(PHOTO)])
         assert caught.value.reason == "API_KEY_INVALID"
 
-    def test_early(self, channel, closed):
-        """Who has no key is told so before any message is read."""
+    def test_a_missing_key_is_refused_before_the_message(
+        self, channel: Callable[..., Any], closed: str
+    ) -> None:
+        """A caller without a key is refused before any message is read."""
         never = ThreadGate()
 
         def requests():
@@ -225,8 +245,10 @@ class TestKeys:
         never.set()
         assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
-    def test_origin(self, channel, gateway):
-        """An open gateway takes nothing from another machine's web pages."""
+    def test_an_open_gateway_refuses_foreign_web_pages(
+        self, channel: Callable[..., Any], gateway: str
+    ) -> None:
+        """An open gateway accepts nothing from another machine's web pages."""
         with pytest.raises(grpc.RpcError) as caught:
             channel(gateway).unary_unary(PATH)(
                 message(of(PHOTO)), metadata=[("origin", "https://example.com")]
@@ -246,12 +268,19 @@ print(*(found.name for found in answer.localized_object_annotations))
 class TestTls:
     @pytest.fixture(scope="class")
     @classmethod
-    def secure(cls, serve, certified, tenants):
+    def secure(
+        cls,
+        serve: Callable[..., Any],
+        certified: Path,
+        tenants: list[dict[str, list[dict[Any, Any]] | str]],
+    ) -> str:
         pair = {"cert": str(certified / "cert.pem"), "key": str(certified / "key.pem")}
         return serve(tenants=tenants, grpc={**ANY_PORT, **pair})[1]
 
-    def test_only_the_endpoint_changes(self, secure, certified, tmp_path):
-        """A client's program changes its endpoint and its key, where its system trusts the
+    def test_only_the_endpoint_and_the_key_change(
+        self, secure: str, certified: Path, tmp_path: Path
+    ) -> None:
+        """A client's program changes its endpoint and its key, if its system trusts the
         certificate."""
         photo = tmp_path / "photo.jpg"
         photo.write_bytes(PHOTO)
@@ -266,8 +295,8 @@ class TestTls:
         )
         assert told.stdout == "red blue\n", told.stderr
 
-    def test_credentials(self, secure, certified):
-        """A program may trust the certificate by itself."""
+    def test_a_program_may_trust_the_certificate_itself(self, secure: str, certified: Path) -> None:
+        """A program may trust the certificate itself."""
         trust = grpc.ssl_channel_credentials((certified / "cert.pem").read_bytes())
         transport = ImageAnnotatorGrpcTransport(
             host=secure, credentials=api_key.Credentials("g-shop"), ssl_channel_credentials=trust
@@ -277,8 +306,10 @@ class TestTls:
         ) == ["red", "blue"]
         transport.close()
 
-    def test_plain(self, sdk, secure):
-        """Without TLS nothing is answered there."""
+    def test_a_client_without_tls_gets_no_answer(
+        self, sdk: Callable[..., Any], secure: str
+    ) -> None:
+        """A client without TLS gets no answer."""
         with pytest.raises(exceptions.ServiceUnavailable):
             sdk(secure).annotate_image(of(PHOTO), timeout=10)
 
@@ -303,16 +334,18 @@ class TestFailures:
             (errors.GatewayError, "INTERNAL"),
         ],
     )
-    def test_codes(self, kind, code):
-        """What went wrong with a whole call has Google's code; UNAVAILABLE, after which the SDK
-        asks again, only where nothing was taken."""
+    def test_a_failed_call_has_googles_code(self, kind: type, code: str) -> None:
+        """A failed call has Google's code; UNAVAILABLE, after which the SDK asks again, only if
+        nothing was accepted."""
         reply = MESSAGES.render_error(kind("failed"))
         status = status_pb2.Status.FromString(reply.body)
         assert reply.status == status.code == getattr(grpc.StatusCode, code).value[0]
         assert status.message.endswith("failed")
 
-    def test_full(self, sdk, serve):
-        """A full buffer is an exhausted resource, with the time to come back in."""
+    def test_a_full_buffer_is_an_exhausted_resource(
+        self, sdk: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """A full buffer is an exhausted resource, with the time to wait."""
         with pytest.raises(exceptions.ResourceExhausted) as caught:
             sdk(serve(buffer={"max_bytes": 10})[1]).batch_annotate_images(requests=[of(PHOTO)])
         (pause,) = caught.value.details
@@ -325,26 +358,35 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("error", "code"), [(Throttled("slow down"), 8), (Misconfigured("secret details"), 13)]
     )
-    def test_upstream(self, sdk, serve, error, code):
-        """A provider that throttles or fails is an error of each of the images that it was asked
-        about."""
+    def test_a_failed_provider_fails_each_image(
+        self,
+        sdk: Callable[..., Any],
+        serve: Callable[..., Any],
+        error: Misconfigured | Throttled,
+        code: int,
+    ) -> None:
+        """A provider that throttles or fails is an error of each of the images that were sent to
+        it."""
         provider = ScriptedProvider(errors=[error] * 1000)
         address = serve(provider, route={"deadline_ms": 300})[1]
         answer = sdk(address).batch_annotate_images(requests=[of(PHOTO), of(b"no picture")])
         assert [response.error.code for response in answer.responses] == [code, 3]
         assert "secret details" not in answer.responses[0].error.message
 
-    def test_internal(self, sdk, serve):
-        """What should not happen is an internal error that tells nothing, and is not asked for
-        again."""
+    def test_a_bug_is_an_internal_error_without_details(
+        self, sdk: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """A bug is an internal error that reveals nothing, and the SDK does not ask again."""
         provider = ScriptedProvider(
             lambda *_: [Detection("x", "high", WHOLE)]
         )  # a score that is no number
         with pytest.raises(exceptions.InternalServerError, match="the operator's log"):
             sdk(serve(provider, route=ALONE)[1]).batch_annotate_images(requests=[of(PHOTO)])
 
-    def test_told(self, sdk, serve, http):
-        """Operators are told of what is refused, as of REST's calls."""
+    def test_a_refused_call_is_counted(
+        self, sdk: Callable[..., Any], serve: Callable[..., Any], http: Client
+    ) -> None:
+        """Refused calls are counted in the metrics, as REST's calls are."""
         address, rpc = serve()
         with pytest.raises(exceptions.InvalidArgument):
             sdk(rpc).batch_annotate_images(requests=[of(GREEN)] * 17)
@@ -354,7 +396,9 @@ class TestFailures:
 
 class TestTime:
     @pytest.fixture
-    def waiting(self, serve, http):
+    def waiting(
+        self, serve: Callable[..., Any], http: Client
+    ) -> Iterator[tuple[Callable[..., Any] | ThreadGate | str, ...]]:
         """A gateway whose provider answers when the gate is opened, and how many photos it
         holds."""
         gate = ThreadGate()
@@ -371,9 +415,11 @@ class TestTime:
         yield rpc, gate, held
         gate.set()
 
-    def test_deadline(self, sdk, waiting):
-        """A client's own deadline is its photos', who then leave; by then or a little before it is
-        told."""
+    def test_a_clients_deadline_is_its_photos(
+        self, sdk: Callable[..., Any], waiting: tuple[Callable[..., Any] | ThreadGate | str, ...]
+    ) -> None:
+        """A client's deadline is its photos' deadline; the client gets the error by then or a
+        little before, and the photos leave the buffer."""
         address, _, held = waiting
         try:
             (response,) = (
@@ -386,21 +432,30 @@ class TestTime:
             pass
         block_until(lambda: held() == 0)
 
-    def test_longer_deadline(self, sdk, serve):
-        """One that is longer than the route's, as the SDK has by itself, leaves it to the route."""
+    def test_a_longer_deadline_leaves_the_routes(
+        self, sdk: Callable[..., Any], serve: Callable[..., Any]
+    ) -> None:
+        """A deadline that is longer than the route's, as the SDK's default is, leaves the route's
+        in force."""
         address = serve(ScriptedProvider(gate=ThreadGate()), route={"deadline_ms": 200})[1]
         (response,) = sdk(address).batch_annotate_images(requests=[of(PHOTO)]).responses
         assert response.error.code == 4
 
-    def test_leaving(self, channel, waiting):
-        """The photos of a client that goes away leave."""
+    def test_a_client_that_cancels_takes_its_photos_along(
+        self,
+        channel: Callable[..., Any],
+        waiting: tuple[Callable[..., Any] | ThreadGate | str, ...],
+    ) -> None:
+        """The photos of a client that disconnects leave the buffer."""
         address, _, held = waiting
         call = channel(address).unary_unary(PATH).future(message(of(PHOTO)))
         block_until(lambda: held() == 1)
         call.cancel()
         block_until(lambda: held() == 0)
 
-    def test_stopping(self, tmp_path, channel):
+    def test_a_stopping_gateway_finishes_its_calls(
+        self, tmp_path: Path, channel: Callable[..., Any]
+    ) -> None:
         """A gateway that is told to stop finishes the calls under way."""
         gate = ThreadGate()
         provider = ScriptedProvider(gate=gate)
@@ -424,7 +479,7 @@ class TestTime:
 class TestIntake:
     @pytest.fixture(scope="class")
     @classmethod
-    def tight(cls, serve):
+    def tight(cls, serve: Callable[..., Any]) -> str:
         limits = {
             "max_request_bytes": 100_000,
             "max_reading_bytes": 100_000,
@@ -432,32 +487,41 @@ class TestIntake:
         }
         return serve(limits=limits)[1]
 
-    def test_too_large(self, sdk, tight):
-        """A message that is too large is refused before it is read, and no cause to ask again."""
+    def test_a_too_large_message_is_refused_unread(
+        self, sdk: Callable[..., Any], tight: str
+    ) -> None:
+        """A message that is too large is refused before it is read, and the SDK does not ask
+        again."""
         with pytest.raises(exceptions.ResourceExhausted, match="larger than max"):
             sdk(tight).batch_annotate_images(requests=[of(bytes(100_001))])
 
-    def test_packed(self, channel, tight):
-        """A message that is compressed is refused: nobody can tell how large it becomes."""
+    def test_a_compressed_message_is_refused(self, channel: Callable[..., Any], tight: str) -> None:
+        """A compressed message is refused, because its size when unpacked is unknown."""
         with pytest.raises(grpc.RpcError) as caught:
             channel(tight).unary_unary(PATH)(bytes(5_000_000), compression=grpc.Compression.Gzip)
         assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
-    def test_no_message(self, channel, tight):
-        """A call that ends without a message is no call."""
+    def test_a_call_without_a_message_is_refused(
+        self, channel: Callable[..., Any], tight: str
+    ) -> None:
+        """A call that ends without a message is refused."""
         with pytest.raises(grpc.RpcError) as caught:
             channel(tight).stream_unary(PATH)(iter(()))
         assert caught.value.details() == "The call has no message."
 
-    def test_no_such_message(self, channel, tight):
-        """Bytes that are no such message are refused."""
+    def test_bytes_of_another_form_are_an_invalid_argument(
+        self, channel: Callable[..., Any], tight: str
+    ) -> None:
+        """Bytes that are not such a message are an invalid argument."""
         with pytest.raises(grpc.RpcError) as caught:
             channel(tight).unary_unary(PATH)(b"\xff\xff")
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
-    def test_slow(self, channel, tight):
-        """A message that does not arrive is not waited for; who wants to send one meanwhile waits
-        for its turn."""
+    def test_a_slow_message_is_not_waited_for(
+        self, channel: Callable[..., Any], tight: str
+    ) -> None:
+        """A message that does not arrive in time is refused, and messages that do not fit beside it
+        wait for their turn."""
         gate = ThreadGate()
 
         def never():
@@ -474,8 +538,8 @@ class TestIntake:
         }
         assert "The message did not arrive within 0.3 s" in told
 
-    async def test_taken(self, tmp_path, gateway):
-        """A port that somebody listens on already is named, with its key."""
+    async def test_a_port_in_use_is_named_with_its_key(self, tmp_path: Path, gateway: str) -> None:
+        """A port that another process listens on is named, with its configuration key."""
         content = {
             "grpc": {"listen": gateway},
             "providers": {"eye": {"kind": "shapes"}},

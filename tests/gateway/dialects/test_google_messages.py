@@ -79,7 +79,7 @@ def parsed(dialect, body):
 
 @given(requests=st.lists(asked, max_size=17))
 @settings(max_examples=60)
-def test_asked_alike(requests):
+def test_a_message_asks_the_same_as_json(requests):
     """The same request asks the same, whether it comes as JSON or as a message."""
     batch = vision.BatchAnnotateImagesRequest(requests=requests)
     body = json_format.MessageToJson(
@@ -95,8 +95,8 @@ def test_asked_alike(requests):
     | st.builds(spliced, asked, st.integers(0, 200), st.binary(max_size=3))
 )
 @settings(max_examples=150)
-def test_parse(body):
-    """Whatever arrives, reading a message gives a question or one of the gateway's own errors."""
+def test_any_message_gives_a_question_or_a_gateway_error(body):
+    """Any message is read as a question or refused with one of the gateway's own errors."""
     assert parsed(MESSAGES, body)
 
 
@@ -136,9 +136,9 @@ tasks = st.sampled_from(
 
 @given(task=tasks, found=found, size=st.builds(Size, st.integers(1, 9000), st.integers(1, 9000)))
 @settings(max_examples=150)
-def test_told_alike(task, found, size):
-    """Whatever a provider tells, both forms of the answer can be read, have no unknown member, and
-    are the same; no pixel lies outside the photo."""
+def test_both_forms_of_an_answer_are_the_same(task, found, size):
+    """Whatever a provider returns, both forms of the answer can be read, have no unknown member,
+    and are the same; no pixel lies outside the photo."""
     photo = Photo("id", b"", "JPEG", size)
     question = uniform_question(task, [b""], options=GoogleReplyOptions(({task: 0},), {}))
     answers = [ItemAnswer(photo, {task: Outcome(photo, tuple(found))})]

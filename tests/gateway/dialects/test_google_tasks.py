@@ -6,8 +6,11 @@ from __future__ import annotations
 import base64
 import json
 import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs
 
 import grpc
@@ -17,6 +20,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import vision
 from google.cloud.vision_v1.services.image_annotator.transports import ImageAnnotatorGrpcTransport
 from google.protobuf import json_format
+from httpx import Client
 
 from gateway.core import errors
 from gateway.core.errors import BadRequest, PhotoError
@@ -27,6 +31,7 @@ from gateway.dialects.google.errors import status_of
 from gateway.dialects.google.field_mask import field_mask_of, selection_of
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
+from gateway.wiring.parts import Parts
 from providers.base import ForwardReply
 from providers.detection import WHOLE, Box, Detection, Landmark, Task
 
@@ -118,12 +123,12 @@ class Says(ScriptedProvider):
 
 
 @pytest.fixture(scope="module")
-def extras():
+def extras() -> Any:
     return Says()
 
 
 @pytest.fixture(scope="module")
-def full(started, extras):
+def full(started: Callable[..., Any], extras: Any) -> tuple[Parts | str, ...]:
     """A gateway that serves every task by both transports: its REST address and its parts."""
     alone = {"stages": [{"shape": "1x1"}]}
     return started(
@@ -139,7 +144,7 @@ def full(started, extras):
 
 
 @pytest.fixture(scope="module")
-def sdk():
+def sdk() -> Iterator[Callable[..., Any]]:
     """`sdk(transport, (address, parts))`: the SDK's client of a gateway that has both."""
     made = []
 
@@ -164,7 +169,9 @@ def sdk():
 
 
 @pytest.fixture(params=["rest", "grpc"])
-def client(request, sdk, full):
+def client(
+    request: pytest.FixtureRequest, sdk: Callable[..., Any], full: tuple[Parts | str, ...]
+) -> Any:
     return sdk(request.param, full)
 
 
@@ -193,7 +200,7 @@ def wanted(names, **more):
 
 
 class TestFaces:
-    def test_places(self, client):
+    def test_faces_have_polygons_and_landmarks_in_pixels(self, client: Any) -> None:
         """Faces have both polygons in whole pixels of the client's photo, and landmarks in pixels
         with their depth."""
         face, small = asked(client, "FACE_DETECTION").face_annotations
@@ -213,9 +220,9 @@ class TestFaces:
         assert eye.position.z == pytest.approx(40)
         assert nose.position.x == 0
 
-    def test_said(self, client):
-        """Angles and likelihoods are those that Google told; what is no number, or no likelihood,
-        is none here."""
+    def test_googles_angles_and_likelihoods_are_passed_on(self, client: Any) -> None:
+        """Angles and likelihoods are those that Google returned; one that is not a number or a
+        likelihood is left out."""
         face = asked(client, "FACE_DETECTION", max_results=1).face_annotations[0]
         assert (face.roll_angle, face.pan_angle, face.tilt_angle) == (1.5, -2.5, 0)
         assert face.landmarking_confidence == 0.75
@@ -233,12 +240,14 @@ class TestFaces:
             face.headwear_likelihood,
         ) == (2, 3, 4)
 
-    def test_max_results(self, client):
-        """No more faces are told than are asked for, the surest first."""
+    def test_max_results_keeps_the_surest_faces(self, client: Any) -> None:
+        """No more faces are returned than were requested, the surest first."""
         assert len(asked(client, "FACE_DETECTION", max_results=1).face_annotations) == 1
 
-    def test_other_vendor(self, serve, http):
-        """What another vendor tells of a face is told in Google's members."""
+    def test_another_vendors_face_has_googles_members(
+        self, serve: Callable[..., Any], http: Client
+    ) -> None:
+        """Another vendor's facts about a face are returned in Google's members."""
         details = {"pose": [1.0, 2.0, 3.0], "emotions": {"joy": 0.9, "sorrow": 0.1}}
         address = serve(
             faces=lambda *_: [Detection("Face", 0.8, Box(0.1, 0.1, 0.5, 0.9), details=details)]
@@ -251,21 +260,23 @@ class TestFaces:
 
 
 class TestLabels:
-    def test_told(self, client):
-        """Labels that a provider told are told with their scores, the surest first, and none that
-        it doubted."""
+    def test_a_providers_labels_come_surest_first(self, client: Any) -> None:
+        """A provider's labels come with their scores, the surest first, without those that score
+        below one half."""
         sunset, dog = asked(client, "LABEL_DETECTION").label_annotations
         assert (sunset.description, dog.description, dog.mid) == ("Sunset", "Dog", "/m/0bt9lr")
         assert (sunset.score, sunset.topicality) == (pytest.approx(0.95), pytest.approx(0.95))
         assert (dog.score, dog.topicality) == (pytest.approx(0.9), pytest.approx(0.6))
 
-    def test_max_results(self, client):
-        """No more are told than are asked for."""
+    def test_max_results_keeps_the_surest_labels(self, client: Any) -> None:
+        """No more labels are returned than were requested."""
         (sunset,) = asked(client, "LABEL_DETECTION", max_results=1).label_annotations
         assert sunset.description == "Sunset"
 
-    def test_boxes(self, serve, http):
-        """Where no route serves labels they are those of the boxes, each once with its best score,
+    def test_labels_without_a_route_are_those_of_boxes(
+        self, serve: Callable[..., Any], http: Client
+    ) -> None:
+        """If no route serves labels, they are those of the boxes, each once with its best score,
         and marked so."""
         seen = [
             Detection(name, score, Box(0.1, 0.1, 0.5, 0.5))
@@ -282,8 +293,10 @@ class TestLabels:
         ]
         assert reply.headers["X-Imgrid-Labels"] == "boxes"
 
-    def test_not_marked(self, full, http):
-        """Labels that a provider told are not marked, nor is an answer without any."""
+    def test_a_providers_labels_are_not_marked(
+        self, full: tuple[Parts | str, ...], http: Client
+    ) -> None:
+        """A provider's labels are not marked, nor is an answer without labels."""
         reply = http.post(
             full[0] + PATH,
             json={"requests": [wanted(["LABEL_DETECTION"]), wanted(["LOGO_DETECTION"])]},
@@ -298,8 +311,8 @@ class TestSafeSearch:
     def graded(self, response):
         return [getattr(response.safe_search_annotation, name).value for name in self.GRADES]
 
-    def test_graded(self, client):
-        """All five likelihoods are those that the provider told."""
+    def test_all_five_likelihoods_are_the_providers(self, client: Any) -> None:
+        """All five likelihoods are those that the provider returned."""
         assert self.graded(asked(client, "SAFE_SEARCH_DETECTION")) == [5, 1, 0, 3, 2]
 
     @pytest.mark.parametrize(
@@ -310,9 +323,15 @@ class TestSafeSearch:
             ([Detection("Weapons", 0.9, WHOLE)], ["UNKNOWN"] * 5),
         ],
     )
-    def test_not_graded(self, serve, http, found, grades):
-        """A photo that was cleared is very unlikely to be any; a score is the likelihood that it is
-        nearest to, and of what nothing was told the likelihood is unknown."""
+    def test_scores_become_the_nearest_likelihoods(
+        self,
+        serve: Callable[..., Any],
+        http: Client,
+        found: list[Any] | list[Detection],
+        grades: list[str],
+    ) -> None:
+        """A cleared photo is very unlikely in every category; a score becomes the nearest
+        likelihood, and a category without a score is unknown."""
         address = serve(moderation=lambda *_: found, route={"stages": [{"shape": "1x1"}]})
         (response,) = ok(
             http.post(address + PATH, json={"requests": [wanted(["SAFE_SEARCH_DETECTION"])]})
@@ -320,7 +339,7 @@ class TestSafeSearch:
         assert response == {"safeSearchAnnotation": dict(zip(self.GRADES, grades, strict=True))}
 
 
-def test_logos(client):
+def test_logos_have_their_corners_in_pixels(client: Any) -> None:
     """Logos have their corners in pixels."""
     (logo,) = asked(client, "LOGO_DETECTION").logo_annotations
     assert (logo.description, logo.mid, logo.score) == ("Acme", "/m/0acme", pytest.approx(0.9))
@@ -334,15 +353,17 @@ def test_logos(client):
 
 class TestExtras:
     @pytest.mark.parametrize("name", EXTRAS)
-    def test_passed_through(self, client, name):
-        """What the vendor alone can say is told as the vendor said it."""
+    def test_the_vendors_own_answers_are_passed_through(self, client: Any, name: str) -> None:
+        """Answers that only the vendor can give are passed through unchanged."""
         expected = vision.AnnotateImageResponse.pb()()
         json_format.ParseDict(EXTRAS[name], expected)
         assert vision.AnnotateImageResponse.pb(asked(client, name)) == expected
 
-    def test_options(self, client, extras):
-        """The vendor is asked about this one photo as it came, once for all, with the options that
-        bear on each."""
+    def test_the_vendor_is_asked_once_with_each_features_options(
+        self, client: Any, extras: Any
+    ) -> None:
+        """The vendor is asked once for all features of this photo, as it came, with the options
+        that apply to each."""
         context = {
             "crop_hints_params": {"aspect_ratios": [1.5]},
             "web_detection_params": {"include_geo_results": True},
@@ -376,8 +397,8 @@ class TestExtras:
             "IMAGE_PROPERTIES": {},
         }
 
-    def test_all(self, client):
-        """A call that names no features is asked for all there are, and has all answers."""
+    def test_a_call_without_features_gets_all_of_them(self, client: Any) -> None:
+        """The SDK asks for all features if a call names none, and gets all answers."""
         response = client.annotate_image({"image": {"content": PHOTO}})
         assert response.error.code == 0
         said = {field.name for field, _ in vision.AnnotateImageResponse.pb(response).ListFields()}
@@ -385,8 +406,10 @@ class TestExtras:
             len(said) == 12
         )  # as many as features: text comes in two forms, of which document text is one
 
-    def test_raw(self, full, http):
-        """On the wire all of it fits the service's messages."""
+    def test_all_features_on_the_wire_fit_the_services_messages(
+        self, full: tuple[Parts | str, ...], http: Client
+    ) -> None:
+        """On the wire the answers to all features fit the service's messages."""
         (response,) = ok(
             http.post(full[0] + PATH, json={"requests": [wanted(list(Feature.__members__)[1:])]})
         )
@@ -400,14 +423,23 @@ class TestExtras:
             ([{"type_": Feature.CROP_HINTS}] * 101, "Too many features per image"),
         ],
     )
-    def test_too_much(self, sdk, full, transport, features, said):
-        """Neither models nor features are without limit."""
+    def test_models_and_features_are_limited(
+        self,
+        sdk: Callable[..., Any],
+        full: tuple[Parts | str, ...],
+        transport: str,
+        features: list[dict[str, Any]],
+        said: str,
+    ) -> None:
+        """The length of a model's name and the number of features are limited."""
         with pytest.raises(exceptions.BadRequest, match=said):
             sdk(transport, full).annotate_image({"image": {"content": PHOTO}, "features": features})
 
 
 class TestContext:
-    def test_language_hints(self, started, sdk):
+    def test_photos_with_language_hints_share_no_text_canvas(
+        self, started: Callable[..., Any], sdk: Callable[..., Any]
+    ) -> None:
         """Photos with language hints share no canvas for their text; for objects they may."""
         reader, finder = (
             ScriptedProvider(introduced=about("text", task=Task.TEXT)),
@@ -439,8 +471,10 @@ class TestContext:
             "en",
         ],
     )
-    def test_wrong(self, full, http, context):
-        """A context that is none of Google's is a bad request."""
+    def test_a_wrong_context_is_a_bad_request(
+        self, full: tuple[Parts | str, ...], http: Client, context: Any
+    ) -> None:
+        """A context of another form than Google's is a bad request."""
         reply = http.post(
             full[0] + PATH, json={"requests": [wanted(["CROP_HINTS"], imageContext=context)]}
         )
@@ -456,7 +490,12 @@ class TestContext:
             {"cropHintsParams": None, "futureParams": {"a": 1}},
         ],
     )
-    def test_spelled(self, full, http, context):
+    def test_members_may_have_underscores_be_null_or_unknown(
+        self,
+        full: tuple[Parts | str, ...],
+        http: Client,
+        context: dict[str, dict[str, int] | None] | dict[str, dict[str, list[str | None]]],
+    ) -> None:
         """Members may be spelled with underscores, be null or be unknown."""
         first = {"aspectRatios": [1.5, 2]}
         cases = (
@@ -473,7 +512,7 @@ class TestContext:
 
 
 @pytest.fixture
-def website(tmp_path):
+def website(tmp_path: Path) -> Iterator[str]:
     """The address of a folder on the web, in which there is the photo."""
     (tmp_path / "photo.jpg").write_bytes(PHOTO)
     handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
@@ -505,20 +544,20 @@ class TestSources:
             ),
         ],
     )
-    def test_where(self, source, url):
-        """A photo may be named by where it lies, in a bucket or on the web; the newer member
+    def test_a_photo_may_be_named_by_its_address(self, source: dict[str, str], url: str) -> None:
+        """A photo may be given by its address, in a bucket or on the web; the newer member
         counts."""
         assert self.parsed({"source": source}) == Source(url)
 
-    def test_content(self):
-        """Content counts where there are both."""
+    def test_content_wins_over_the_source(self) -> None:
+        """Content counts if there are both."""
         assert self.parsed({"content": CONTENT, "source": {"imageUri": "gs://b/a.jpg"}}) == PHOTO
 
     @pytest.mark.parametrize(
         "url", ["ftp://example.com/a.jpg", "a.jpg", "s3://bucket/a.jpg", "gs://" + "a" * 2048]
     )
-    def test_elsewhere(self, url):
-        """What lies elsewhere, or under too long a name, is refused for that photo."""
+    def test_other_addresses_are_refused_for_that_photo(self, url: str) -> None:
+        """An address of another kind, or one that is too long, is refused for that photo."""
         assert isinstance(self.parsed({"source": {"imageUri": url}}), PhotoError)
 
     @pytest.mark.parametrize(
@@ -531,8 +570,10 @@ class TestSources:
             (errors.SourceTooLarge, 3, "because"),
         ],
     )
-    def test_words(self, kind, code, said):
-        """Why a photo was not fetched is told in Google's words and codes."""
+    def test_fetch_failures_have_googles_words_and_codes(
+        self, kind: type, code: int, said: str
+    ) -> None:
+        """The reason why a photo was not fetched is given in Google's words and codes."""
         status, message = status_of(kind("because"))
         assert (status.code, message.startswith(said), message.endswith("because")) == (
             code,
@@ -540,8 +581,10 @@ class TestSources:
             True,
         )
 
-    def test_fetched(self, started, sdk, website):
-        """A photo on the web is fetched and answered; one that is not there has its own error."""
+    def test_a_photo_on_the_web_is_fetched(
+        self, started: Callable[..., Any], sdk: Callable[..., Any], website: str
+    ) -> None:
+        """A photo on the web is fetched and answered; one that does not exist has its own error."""
         gateway = started(fetch={"allow": ["127.0.0.0/8"]}, grpc={"listen": "127.0.0.1:0"})
         features = [{"type_": Feature.OBJECT_LOCALIZATION}]
         requests = [
@@ -568,8 +611,8 @@ class TestWholeCalls:
     @pytest.mark.parametrize(
         "call", ["files:annotate", "files:asyncBatchAnnotate", "images:asyncBatchAnnotate"]
     )
-    def test_named(self, place, call):
-        """Calls about files, and those whose answers go to a bucket, are handed on; a page's
+    def test_calls_about_files_and_buckets_are_forwarded(self, place: str, call: str) -> None:
+        """Calls about files, and those whose answers go to a bucket, are forwarded; a page's
         features are billed."""
         incoming = Incoming("POST", place + call, "", {}, json.dumps(self.FILES).encode())
         assert DIALECT.parse(incoming) == Forward(
@@ -580,15 +623,16 @@ class TestWholeCalls:
         "place",
         ["/v1/operations/x", "/v1/projects/p/operations/x", "/a/v1/projects/p/operations/x/y"],
     )
-    def test_operations(self, place):
-        """So is a question about an operation, which is not billed."""
+    def test_a_question_about_an_operation_is_forwarded_unbilled(self, place: str) -> None:
+        """A question about an operation is forwarded too, and is not billed."""
         assert DIALECT.parse(Incoming("GET", place, "", {}, b"")) == Forward(
             "operations:get", target=place.removeprefix("/a")
         )
 
-    def test_refused(self, full, http):
-        """Where the operator lets none be handed on they are refused by name, wherever they are
-        asked."""
+    def test_calls_that_may_not_be_forwarded_are_refused(
+        self, full: tuple[Parts | str, ...], http: Client
+    ) -> None:
+        """If the operator allows no forwarding, such calls are refused by name under every path."""
         for call in ("files:annotate", "projects/p/locations/eu/images:asyncBatchAnnotate"):
             reply = http.post(f"{full[0]}/v1/{call}", json=self.FILES)
             assert (
@@ -598,9 +642,11 @@ class TestWholeCalls:
         reply = http.get(f"{full[0]}/v1/projects/p/operations/x")
         assert "operations:get is not handed on here" in reply.json()["error"]["message"]
 
-    def test_handed_on(self, started, sdk, http):
-        """Where the operator lets it be handed on, the vendor gets it as it came, and its answer is
-        the client's."""
+    def test_an_allowed_call_reaches_the_vendor_unchanged(
+        self, started: Callable[..., Any], sdk: Callable[..., Any], http: Client
+    ) -> None:
+        """If the operator allows a call to be forwarded, the vendor gets it as it came, and the
+        client gets the vendor's answer."""
 
         class Vendor(Says):
             def __init__(self):
@@ -625,14 +671,16 @@ class TestWholeCalls:
             ("GET", "/v1/projects/p/operations/x"),
         ]
 
-    def test_broken(self, full, http):
-        """JSON that is no such call is refused as any other."""
+    def test_json_of_another_form_is_refused(
+        self, full: tuple[Parts | str, ...], http: Client
+    ) -> None:
+        """JSON of another form is refused as for any other call."""
         reply = http.post(f"{full[0]}/v1/files:annotate", content=b'{"requests": 1}')
         assert reply.json()["error"]["message"].startswith("Invalid JSON payload received.")
 
-    def test_sdk(self, client):
-        """The SDK is told so too: by REST of the operation, by gRPC that there is no such
-        method."""
+    def test_the_sdk_raises_on_calls_that_may_not_be_forwarded(self, client: Any) -> None:
+        """The SDK raises an error too: by REST it names the operation, by gRPC it is that of an
+        unknown method."""
         with pytest.raises((exceptions.BadRequest, exceptions.MethodNotImplemented)):
             client.batch_annotate_files(requests=[{"features": [{"type_": 11}]}])
 
@@ -684,13 +732,13 @@ class TestMask:
             ("other", {}),
         ],
     )
-    def test_masked(self, fields, left):
-        """Of an answer there is left what the mask names, with dots, slashes or brackets."""
+    def test_a_mask_selects_members_of_an_answer(self, fields: str, left: Any) -> None:
+        """A mask selects the members that it names, with dots, slashes or brackets."""
         assert selection_of(self.ANSWER, field_mask_of(fields)) == left
 
     @pytest.mark.parametrize("fields", ["a(b", "a)", "a b", "ä", "x" * 1001, "a(b))", "a;b"])
-    def test_wrong(self, fields):
-        """What is no mask is a bad request."""
+    def test_a_malformed_mask_is_a_bad_request(self, fields: str) -> None:
+        """A malformed mask is a bad request."""
         with pytest.raises(BadRequest, match="Invalid field selection"):
             field_mask_of(fields)
 
@@ -702,7 +750,9 @@ class TestMask:
             {"headers": {"X-Goog-FieldMask": "responses.error"}},
         ],
     )
-    def test_asked(self, full, http, where):
-        """A client asks with a parameter or a header; each photo keeps its place."""
+    def test_a_mask_is_a_parameter_or_a_header(
+        self, full: tuple[Parts | str, ...], http: Client, where: dict[str, dict[str, str]]
+    ) -> None:
+        """A client gives a mask as a parameter or a header; each photo keeps its place."""
         body = {"requests": [wanted(["LABEL_DETECTION"]), wanted(["LOGO_DETECTION"])]}
         assert ok(http.post(full[0] + PATH, json=body, **where)) == [{}, {}]

@@ -165,7 +165,7 @@ RPC = {"grpc": {"listen": "127.0.0.1:0"}}
 
 
 @pytest.fixture(scope="module")
-def doors(started):
+def doors(started: Callable[..., Any]) -> dict[str, str]:
     """The addresses, by transport, of a gateway with a route for every task, and of tenants; each
     photo goes alone."""
     crops = {"cropHintsAnnotation": {"cropHints": [{"confidence": 0.5}]}}
@@ -178,7 +178,7 @@ def doors(started):
 
 
 @pytest.fixture(scope="module")
-def everything(doors):
+def everything(doors: dict[str, str]) -> str:
     return doors["rest"]
 
 
@@ -188,7 +188,7 @@ MANY = range(12)
 class TestRekognition:
     @pytest.fixture(scope="class")
     @classmethod
-    def aws(cls):
+    def aws(cls) -> Iterator[Any]:
         yield from running("rekognition", key=["AKSHOP", "sk-shop"])
 
     @pytest.mark.parametrize(
@@ -211,9 +211,11 @@ class TestRekognition:
             ),
         ],
     )
-    def test_operations(self, aws, everything, operation, more, told):
+    def test_every_operation_is_answered(
+        self, aws: Any, everything: str, operation: str, more: Any, told: str
+    ) -> None:
         """Every operation is answered, in the form of the service's model; its signature, of more
-        headers than Python's, is taken."""
+        headers than Python's, is accepted."""
         answer = aws.answer(
             everything, {"operation": operation, "input": {"Image": {"Bytes": b64(PHOTO)}, **more}}
         )
@@ -247,13 +249,21 @@ class TestRekognition:
             ),
         ],
     )
-    def test_errors(self, aws, everything, operation, wanted, kind):
-        """What is wrong with a photo or a parameter is raised as the SDK's own class for it, after
-        one try."""
+    def test_bad_requests_raise_the_sdks_class_after_one_try(
+        self,
+        aws: Any,
+        everything: str,
+        operation: str,
+        wanted: dict[str, dict[str, dict[str, str]]]
+        | dict[str, dict[str, str] | int]
+        | dict[str, dict[str, str]],
+        kind: str,
+    ) -> None:
+        """A bad photo or parameter is raised as the SDK's own class for it, after one try."""
         error = aws.error(everything, {"operation": operation, "input": wanted})
         assert (error["kind"], error["status"], error["sends"]) == (kind, 400, 1)
 
-    def test_other_operations(self, aws, everything):
+    def test_an_unserved_operation_is_refused_by_name(self, aws: Any, everything: str) -> None:
         """An operation that is not served is refused by name."""
         error = aws.error(everything, {"operation": "ListCollections", "input": {}})
         assert (error["name"], error["status"], error["sends"]) == (
@@ -270,14 +280,17 @@ class TestRekognition:
             (["AKSHOP", "wrong"], "InvalidSignatureException"),
         ],
     )
-    def test_keys(self, aws, everything, key, name):
-        """A key that is not known, and a signature by another secret, are refused as AWS refuses
-        them."""
+    def test_a_wrong_key_pair_is_refused_as_aws_does(
+        self, aws: Any, everything: str, key: list[str], name: str
+    ) -> None:
+        """An unknown key, and a signature by another secret, are refused as AWS refuses them."""
         call = {"operation": "DetectLabels", "input": {"Image": {"Bytes": b64(PHOTO)}}}
         error = aws.error(everything, call, key=key)
         assert (error["name"], error["status"], error["sends"]) == (name, 400, 1)
 
-    def test_throttled(self, aws, serve):
+    def test_a_throttling_provider_is_tried_three_times(
+        self, aws: Any, serve: Callable[..., Any]
+    ) -> None:
         """A provider that keeps throttling is throttling to the client, which sends three times."""
         address = serve(ScriptedProvider(errors=repeat(Throttled("slow down"))), route=SHORT)
         error = aws.error(
@@ -285,9 +298,11 @@ class TestRekognition:
         )
         assert (error["kind"], error["sends"]) == ("ThrottlingException", 3)
 
-    def test_sent_again(self, aws, serve):
-        """A call whose answer is late is sent again, which joins the first run: it is asked about
-        once."""
+    def test_a_late_call_is_sent_again_and_asked_once(
+        self, aws: Any, serve: Callable[..., Any]
+    ) -> None:
+        """A call whose answer is late is sent again and joins the first run, so the provider is
+        asked once."""
         gate = ThreadGate()
         provider = ScriptedProvider(gate=gate)
         address = serve(provider, route={**ALONE, "deadline_ms": 60_000})
@@ -298,7 +313,7 @@ class TestRekognition:
         assert [label["Name"] for label in answer["Labels"]] == ["red", "blue"]
         assert (provider.calls, sends) == (1, 2)
 
-    def test_many(self, aws, serve):
+    def test_many_calls_at_once_share_canvases(self, aws: Any, serve: Callable[..., Any]) -> None:
         """Many calls at once share canvases, and each is answered about its own photo."""
         provider = ScriptedProvider()
         address = serve(provider, route={"stages": [{"shape": "2x2"}], "max_wait_ms": 1000})
@@ -334,18 +349,18 @@ class TestGoogle:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def sdk(cls):
+    def sdk(cls) -> Iterator[Any]:
         yield from running("google", key="g-shop")
 
     @pytest.fixture
-    def google(self, transport, sdk):
+    def google(self, transport: str, sdk: Any) -> Callable[..., Any]:
         """`google(doors, *calls)`: what comes of them."""
         return lambda doors, *calls, **plan: sdk.ask(
             doors[transport], *calls, transport=transport, **plan
         )[0]
 
     @pytest.fixture
-    def open_to_all(self, started):
+    def open_to_all(self, started: Callable[..., Any]) -> Callable[..., Any]:
         """`open_to_all(provider, **config)`: the addresses of a gateway that answers so."""
 
         def start(*given, **config):
@@ -381,22 +396,28 @@ class TestGoogle:
             ("CROP_HINTS", "crop_hints_annotation"),
         ],
     )
-    def test_features(self, google, doors, feature, told):
-        """Every feature is answered, whose numbers and photos the SDK writes in its own way."""
+    def test_every_feature_is_answered(
+        self, google: Callable[..., Any], doors: dict[str, str], feature: str, told: str
+    ) -> None:
+        """Every feature is answered; the SDK writes numbers and photos in its own way."""
         ((answer, error),) = google(doors, self.of(PHOTO, feature=feature))
         assert error is None
         (response,) = self.responses(answer)
         assert told in {field.name for field, _ in response.ListFields()}
 
-    def test_helper(self, google, doors):
+    def test_the_sdks_helpers_are_answered(
+        self, google: Callable[..., Any], doors: dict[str, str]
+    ) -> None:
         """The SDK's helpers for one photo and one feature are answered."""
         ((answer, _),) = google(
             doors, {"method": "objectLocalization", "input": {"image": {"content": b64(PHOTO)}}}
         )
         assert [each["name"] for each in answer["localizedObjectAnnotations"]] == ["red", "blue"]
 
-    def test_photo_errors(self, google, doors):
-        """What is wrong with one photo of a call is that photo's own error."""
+    def test_a_bad_photo_fails_alone(
+        self, google: Callable[..., Any], doors: dict[str, str]
+    ) -> None:
+        """A bad photo of a call has its own error."""
         ((answer, _),) = google(doors, self.of(PHOTO, b"no picture"))
         fine, broken = self.responses(answer)
         assert (fine.error.code, broken.error.code, broken.error.message[:15]) == (
@@ -409,20 +430,32 @@ class TestGoogle:
         ("count", "key", "text"),
         [(17, "g-shop", "Too many images"), (1, "wrong", "API key not valid")],
     )
-    def test_errors(self, google, doors, transport, count, key, text):
-        """What is wrong with a whole call is raised with Google's code for it."""
+    def test_a_bad_call_has_googles_code(
+        self,
+        google: Callable[..., Any],
+        doors: dict[str, str],
+        transport: str,
+        count: int,
+        key: str,
+        text: str,
+    ) -> None:
+        """A fault of a whole call is raised with Google's code for it."""
         ((_, error),) = google(doors, self.of(*[PHOTO] * count), key=key)
         assert error["code"] == CODES[transport]["INVALID_ARGUMENT"]
         assert text in error["message"]
 
-    def test_full(self, sdk, open_to_all, transport):
-        """A full buffer is an exhausted resource, which the SDK does not ask for again."""
+    def test_a_full_buffer_is_not_tried_again(
+        self, sdk: Any, open_to_all: Callable[..., Any], transport: str
+    ) -> None:
+        """A full buffer is an exhausted resource, which the SDK does not request again."""
         doors = open_to_all(buffer={"max_bytes": 10})
         ((_, error),), sends = sdk.ask(doors[transport], self.of(PHOTO), transport=transport)
         assert error["code"] == CODES[transport]["RESOURCE_EXHAUSTED"]
         assert sends == (1 if transport == "rest" else 0)  # gRPC's are not counted
 
-    def test_many(self, google, open_to_all):
+    def test_many_calls_at_once_share_canvases(
+        self, google: Callable[..., Any], open_to_all: Callable[..., Any]
+    ) -> None:
         """Photos of many calls at once share canvases, and each is answered about its own."""
         provider = ScriptedProvider()
         doors = open_to_all(provider, route={"stages": [{"shape": "2x2"}], "max_wait_ms": 1000})
@@ -446,14 +479,16 @@ def _object(found: Any) -> Detection:
 class TestAzure:
     @pytest.fixture(scope="class")
     @classmethod
-    def azure(cls):
+    def azure(cls) -> Iterator[Any]:
         yield from running("azure", key="az-shop")
 
     @staticmethod
     def of(photo, *features, **more):
         return {"data": b64(photo), "parameters": {"features": features, **more}}
 
-    def test_features(self, azure, everything):
+    def test_features_in_any_spelling_are_answered_together(
+        self, azure: Any, everything: str
+    ) -> None:
         """Features are answered together, however the SDK spells and joins them."""
         told = azure.answer(everything, self.of(PHOTO, "Objects", "people", "read", "Tags"))
         assert told["status"] == 200
@@ -473,8 +508,17 @@ class TestAzure:
             (PHOTO, {}, "wrong", 401, None),
         ],
     )
-    def test_errors(self, azure, everything, photo, more, key, status, inner):
-        """An error has Azure's form, and is not asked for again."""
+    def test_an_error_has_azures_form_and_no_retry(
+        self,
+        azure: Any,
+        everything: str,
+        photo: bytes,
+        more: dict[Any, Any] | dict[str, str],
+        key: str,
+        status: int,
+        inner: str | None,
+    ) -> None:
+        """An error has Azure's form, and the SDK does not ask again."""
         (outcome,), sends = azure.ask(everything, self.of(photo, "objects", **more), key=key)
         told = outcome.answer
         assert (told["status"], told["body"]["error"].get("innererror", {}).get("code"), sends) == (
@@ -483,13 +527,13 @@ class TestAzure:
             1,
         )
 
-    def test_url(self, azure, everything):
+    def test_a_url_that_is_not_allowed_is_refused(self, azure: Any, everything: str) -> None:
         """A URL in no folder that is open is refused."""
         call = {"url": "https://example.com/a.jpg", "parameters": {"features": ["objects"]}}
         told = azure.answer(everything, call)
         assert (told["status"], told["body"]["error"]["code"]) == (400, "InvalidRequest")
 
-    def test_throttled(self, azure, serve):
+    def test_a_throttled_call_is_sent_again(self, azure: Any, serve: Callable[..., Any]) -> None:
         """After 429, which has a Retry-After, the SDK sends again."""
         provider = ScriptedProvider(errors=repeat(Throttled("slow down")))
         (outcome,), sends = azure.ask(
@@ -497,9 +541,9 @@ class TestAzure:
         )
         assert (outcome.answer["status"], sends) == (429, 2)
 
-    def test_failed(self, azure, serve):
-        """Unlike Python's it also sends again what has failed upstream; that was billed to
-        nobody."""
+    def test_a_failed_call_is_sent_again(self, azure: Any, serve: Callable[..., Any]) -> None:
+        """Unlike Python's, this SDK also sends a call again that failed upstream; nobody was billed
+        for it."""
         provider = ScriptedProvider(errors=repeat(Misconfigured("secret details")))
         (outcome,), sends = azure.ask(
             serve(provider, route=SHORT), self.of(PHOTO, "objects"), retries=1

@@ -22,14 +22,14 @@ def answered(*found, task=Task.LABELS):
     return ItemAnswer(None, {task: Outcome(None, found)})
 
 
-def test_told():
-    """Of what a provider told the labels are told, the surest first; instances are not labels."""
+def test_a_providers_labels_come_surest_first():
+    """The labels that a provider returned come surest first; instances are not labels."""
     assert labels_of([SUNSET, INSTANCE, ANIMAL]) == [ANIMAL, SUNSET]
 
 
-def test_boxes():
-    """Where there are boxes only, what is in them is told once, with its best score, as of the
-    whole photo."""
+def test_boxes_give_each_label_once():
+    """If there are only boxes, each of their labels comes once, with its best score, for the whole
+    photo."""
     labels = labels_of([CAT, DOG, BETTER_CAT])
     assert [(each.label, each.score, each.box, each.kind) for each in labels] == [
         ("cat", 0.9, WHOLE, "LABEL"),
@@ -37,9 +37,8 @@ def test_boxes():
     ]
 
 
-def test_marked():
-    """An answer is marked where any photo's labels are those of boxes; none is for what else was
-    asked."""
+def test_labels_made_of_boxes_are_marked():
+    """An answer is marked if any photo's labels are those of boxes, and never for another task."""
     assert label_source_header([answered(SUNSET, INSTANCE), answered(CAT)]) == {
         "X-Imgrid-Labels": "boxes"
     }

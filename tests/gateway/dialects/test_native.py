@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from httpx import Client
 
 from gateway.testing.pictures import Block, drawn, encoded
 from providers.detection import Box, Detection, Landmark
@@ -25,7 +28,7 @@ def labels(photo):
 
 
 @pytest.fixture(scope="module")
-def detect(gateway, http):
+def detect(gateway: str, http: Client) -> Callable[..., Any]:
     """`detect(**request)`: the reply of `POST /v1/detect`."""
     return lambda **request: http.post(f"{gateway}/v1/detect", **request)
 
@@ -47,7 +50,7 @@ def b64(data):
 
 
 class TestForms:
-    def test_raw(self, detect):
+    def test_the_bytes_of_a_photo_are_a_request(self, detect: Callable[..., Any]) -> None:
         """A photo's bytes are a request, and need no Content-Type."""
         answer = ok(detect(content=PHOTO))
         assert answer["task"] == "objects"
@@ -55,7 +58,7 @@ class TestForms:
         assert sorted(labels(photo)) == ["blue", "green", "red"]
         assert (photo["width"], photo["height"]) == (400, 200)
 
-    def test_multipart(self, detect):
+    def test_a_form_is_answered_file_by_file(self, detect: Callable[..., Any]) -> None:
         """A form with several files is answered photo by photo, in its order and under its
         names."""
         files = [
@@ -73,8 +76,8 @@ class TestForms:
         assert len(answer["photos"]) == 5
         assert answer["billed"] == pytest.approx(sum(photo["billed"] for photo in answer["photos"]))
 
-    def test_multipart_and_query(self, detect):
-        """Options of a form may stand in the query as well; where both say something, the form
+    def test_a_form_wins_over_the_query(self, detect: Callable[..., Any]) -> None:
+        """The options of a form may also be in the query; if both give an option, the form's
         counts."""
         files = {"photo": ("mine.png", PHOTO)}
         (photo,) = ok(detect(files=files, params={"labels": "red", "max_results": "1"}))["photos"]
@@ -84,14 +87,14 @@ class TestForms:
         ]
         assert labels(photo) == ["blue"]
 
-    def test_json(self, detect):
-        """A JSON body holds photos in base64, with names if one likes."""
+    def test_a_json_body_holds_photos_in_base64(self, detect: Callable[..., Any]) -> None:
+        """A JSON body holds photos in base64, with optional names."""
         photos = [{"content": b64(PHOTO), "name": "mine"}, {"content": b64(PHOTO)}]
         answer = ok(detect(json={"photos": photos, "labels": ["red"], "min_score": 0.9}))
         assert [photo["name"] for photo in answer["photos"]] == ["mine", "photo-1"]
         assert [labels(photo) for photo in answer["photos"]] == [["red"], ["red"]]
 
-    def test_upright(self, detect):
+    def test_boxes_are_those_of_the_upright_photo(self, detect: Callable[..., Any]) -> None:
         """Sizes and boxes are those of the photo as people see it, turned by its EXIF."""
         for orientation in (6, 8, 3):
             (photo,) = ok(detect(content=encoded(IMAGE, "JPEG", orientation=orientation)))["photos"]
@@ -114,12 +117,14 @@ class TestOptions:
             ("max_results=0", []),
         ],
     )
-    def test_query(self, detect, query, seen):
-        """Options of a raw photo are query parameters; the best results come first."""
+    def test_query_parameters_are_the_options_of_a_raw_photo(
+        self, detect: Callable[..., Any], query: str, seen: list[Any] | list[str]
+    ) -> None:
+        """The options of a raw photo are query parameters; the best results come first."""
         (photo,) = ok(detect(params=query, content=PHOTO))["photos"]
         assert labels(photo) == seen
 
-    def test_text_order(self, serve, http):
+    def test_text_keeps_its_reading_order(self, serve: Callable[..., Any], http: Client) -> None:
         """Text stays in its own order, each line before its words."""
         read = [
             Detection("a b", 0.5, Box(0.1, 0.1, 0.5, 0.2), kind="LINE", key=0),
@@ -134,9 +139,9 @@ class TestOptions:
             ("WORD", "b"),
         ]
 
-    def test_whole(self, serve, http):
-        """A part names its whole, and what else the provider said comes along, landmarks and
-        details; what it did not say is left out."""
+    def test_a_part_names_its_whole(self, serve: Callable[..., Any], http: Client) -> None:
+        """A part names its whole, and the provider's landmarks and details are passed on; what the
+        provider did not give is left out."""
         mark, details = Landmark("eyeLeft", 0.25, 0.5), {"raw": {"Smile": {"Value": True}}}
         read = [
             Detection("a", 0.5, Box(0.1, 0.1, 0.5, 0.2), key=0, details=details, landmarks=(mark,)),
@@ -154,7 +159,7 @@ class TestOptions:
         }
         assert part == {"parent": 0}
 
-    def test_pixels(self, detect):
+    def test_pixels_are_fractions_times_the_size(self, detect: Callable[..., Any]) -> None:
         """A detection's pixels are its fractions times the photo's size."""
         (photo,) = ok(detect(content=PHOTO))["photos"]
         for found in photo["detections"]:
@@ -166,8 +171,8 @@ class TestOptions:
                 [200 * box[side] for side in ("y0", "y1")]
             )
 
-    def test_trail(self, detect):
-        """The answer says on which canvases the photo was, what they cost, and where its time
+    def test_the_trail_shows_canvases_costs_and_times(self, detect: Callable[..., Any]) -> None:
+        """The answer shows on which canvases the photo was, what they cost, and where its time
         went."""
         answer = ok(detect(json={"photos": [{"content": b64(PHOTO)}] * 4}))
         trails = [photo["trail"] for photo in answer["photos"]]
@@ -188,8 +193,11 @@ class TestOptions:
         assert answer["billed"] == 1
 
     @pytest.mark.parametrize("way", ["header", "query", "json"])
-    def test_deadline(self, serve, http, way):
-        """A photo that gives no time to wait for company goes alone, whichever way it says so."""
+    def test_a_photo_in_a_hurry_goes_alone(
+        self, serve: Callable[..., Any], http: Client, way: str
+    ) -> None:
+        """A photo whose deadline leaves no time to wait for others goes alone, in whichever way the
+        deadline is given."""
         address = serve(route={"max_wait_ms": 60_000, "deadline_ms": 120_000})
         request = {
             "header": {"headers": {"X-Imgrid-Deadline-Ms": "5000"}, "content": PHOTO},
@@ -200,8 +208,10 @@ class TestOptions:
         assert photo["trail"][0]["shape"] == "1x1"
 
     @pytest.mark.parametrize("way", ["header", "query", "form", "json"])
-    def test_quality(self, serve, http, way):
-        """A client may ask for its photo alone, whichever way it says so."""
+    def test_exact_quality_sends_a_photo_alone(
+        self, serve: Callable[..., Any], http: Client, way: str
+    ) -> None:
+        """A client may ask for its photo alone, in whichever way it asks."""
         request = {
             "header": {"headers": {"X-Imgrid-Quality": "exact"}, "content": PHOTO},
             "query": {"params": {"quality": "exact"}, "content": PHOTO},
@@ -215,13 +225,13 @@ class TestOptions:
 
 
 class TestErrors:
-    def test_one(self, detect):
+    def test_the_error_of_a_single_photo_is_the_requests(self, detect: Callable[..., Any]) -> None:
         """A single photo's error is the request's."""
         assert "format" in problem(detect(content=b"no picture"), 400, "invalid_format")
         problem(detect(content=b""), 400, "empty_photo")
 
-    def test_one_of_several(self, detect):
-        """Among several photos a bad one has its error in its place, and the others their
+    def test_a_bad_photo_among_several_fails_alone(self, detect: Callable[..., Any]) -> None:
+        """A bad photo among several has its error in its place, and the other photos have their
         answers."""
         photos = [
             {"content": b64(data)} for data in (PHOTO, b"no picture", PHOTO[: len(PHOTO) // 2], b"")
@@ -272,23 +282,29 @@ class TestErrors:
             ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, "boundary"),
         ],
     )
-    def test_bad_request(self, detect, request_, says):
-        """What is wrong with a request is named."""
+    def test_a_bad_request_is_refused_with_its_fault(
+        self, detect: Callable[..., Any], request_: Any, says: str
+    ) -> None:
+        """A bad request is refused with a message that names the fault."""
         assert says in problem(detect(**request_), 400, "invalid_request")
 
     @pytest.mark.parametrize("task", ["cats", ""])
-    def test_unknown_task(self, detect, task):
-        """A task that there is none of is refused with those there are."""
+    def test_an_unknown_task_is_refused_with_the_known_ones(
+        self, detect: Callable[..., Any], task: str
+    ) -> None:
+        """An unknown task is refused with a list of the tasks that exist."""
         assert "objects" in problem(detect(params={"task": task}, content=PHOTO), 404, "not_served")
 
-    def test_unserved_task(self, detect):
-        """So is one that no route serves."""
+    def test_a_task_without_a_route_is_refused(self, detect: Callable[..., Any]) -> None:
+        """A task that no route serves is refused with a list of the served tasks."""
         assert "objects" in problem(
             detect(params={"task": "faces"}, content=PHOTO), 404, "not_served"
         )
 
-    def test_busy(self, serve, http):
-        """A full buffer is 429, and Retry-After says in how many seconds to come back."""
+    def test_a_full_buffer_is_429_with_retry_after(
+        self, serve: Callable[..., Any], http: Client
+    ) -> None:
+        """A full buffer is 429, and Retry-After gives the seconds to wait."""
         reply = http.post(
             f"{serve(buffer={'max_photos': 1})}/v1/detect",
             json={"photos": [{"content": b64(PHOTO)}] * 2},
@@ -306,8 +322,10 @@ class TestKeys:
             {"X-Api-Key": "key-press"},
         ],
     )
-    def test_right(self, closed, http, headers):
-        """A key is taken as a bearer token or as X-Api-Key."""
+    def test_a_key_is_a_bearer_token_or_x_api_key(
+        self, closed: str, http: Client, headers: dict[str, str]
+    ) -> None:
+        """A key is accepted as a bearer token or as X-Api-Key."""
         ok(http.post(f"{closed}/v1/detect", headers=headers, content=PHOTO))
 
     @pytest.mark.parametrize(
@@ -322,17 +340,19 @@ class TestKeys:
             {"X-Api-Key": b"\xff\xfe"},
         ],
     )
-    def test_wrong(self, closed, http, headers):
-        """Without a key, or with one that was not given out, a request is refused, and told how to
-        be asked."""
+    def test_a_missing_or_wrong_key_is_401(
+        self, closed: str, http: Client, headers: dict[Any, Any] | dict[str, bytes] | dict[str, str]
+    ) -> None:
+        """A request without a valid key is refused, with the authentication scheme to use."""
         reply = http.post(f"{closed}/v1/detect", headers=headers, content=PHOTO)
         problem(reply, 401, "unauthenticated")
         assert reply.headers["WWW-Authenticate"] == "Bearer"
 
 
 class TestDocument:
-    def test_openapi(self, gateway, http):
-        """The OpenAPI document describes every dialect, and every type it refers to is in it."""
+    def test_the_document_describes_every_dialect(self, gateway: str, http: Client) -> None:
+        """The OpenAPI document describes every dialect, and contains every type that it refers
+        to."""
         document = ok(http.get(f"{gateway}/openapi.json"))
         assert {"/v1/detect", "/", "/v1/usage", "/v1/routes", "/readyz"} <= set(document["paths"])
         assert {"Answer", "PhotoOut", "Found", "Trail", "Problem", "Body"} <= set(
@@ -341,7 +361,9 @@ class TestDocument:
         for ref in refs(document):
             assert ref.removeprefix("#/components/schemas/") in document["components"]["schemas"]
 
-    def test_answer(self, gateway, detect, http):
+    def test_an_answer_has_the_documented_members(
+        self, gateway: str, detect: Callable[..., Any], http: Client
+    ) -> None:
         """An answer has the members that the document gives it."""
         schemas = ok(http.get(f"{gateway}/openapi.json"))["components"]["schemas"]
         answer = ok(detect(content=PHOTO))
@@ -358,8 +380,8 @@ class TestDocument:
                 <= set(schemas[name]["properties"])
             )
 
-    def test_page(self, gateway, http):
-        """People can read it at /docs."""
+    def test_the_document_is_readable_at_docs(self, gateway: str, http: Client) -> None:
+        """People can read the document at /docs."""
         assert http.get(f"{gateway}/docs").status_code == 200
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import repeat
+from typing import Any
 
 import botocore.session
 import pytest
@@ -18,6 +20,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
+from httpx import Client
 from PIL import Image
 
 from gateway.core.errors import Unauthenticated
@@ -48,12 +51,12 @@ def names(answer):
 
 
 @pytest.fixture(scope="module")
-def aws(gateway, rekognition):
+def aws(gateway: str, rekognition: Callable[..., Any]) -> Any:
     return rekognition(gateway)
 
 
 class TestLabels:
-    def test_boxes(self, aws):
+    def test_boxes_are_fractions_and_confidences_percent(self, aws: Any) -> None:
         """Boxes are fractions of the client's photo, confidences are percent."""
         (red, *_) = aws.detect_labels(**MAIN)["Labels"]
         assert red["Name"] == "red"
@@ -64,22 +67,21 @@ class TestLabels:
         )
         assert instance["Confidence"] == pytest.approx(100)
 
-    def test_min_confidence(self, aws):
-        """What is less confident than MinConfidence is left out, and less than 55 where none is
-        given."""
+    def test_min_confidence_is_55_by_default(self, aws: Any) -> None:
+        """Labels below MinConfidence are left out, and below 55 by default."""
         assert names(aws.detect_labels(**MAIN)) == ["red", "blue"]
         assert names(aws.detect_labels(**MAIN, MinConfidence=0)) == ["red", "blue", "green"]
         assert names(aws.detect_labels(**MAIN, MinConfidence=90)) == ["red"]
 
-    def test_order_and_most(self, aws):
-        """Labels come with the most confident first, and MaxLabels keeps the first of them."""
+    def test_max_labels_keeps_the_most_confident(self, aws: Any) -> None:
+        """The most confident labels come first, and MaxLabels keeps the first of them."""
         confidences = [
             label["Confidence"] for label in aws.detect_labels(**MAIN, MinConfidence=0)["Labels"]
         ]
         assert confidences == sorted(confidences, reverse=True)
         assert names(aws.detect_labels(**MAIN, MinConfidence=0, MaxLabels=2)) == ["red", "blue"]
 
-    def test_instances(self, aws):
+    def test_things_of_one_label_are_its_instances(self, aws: Any) -> None:
         """Things of one label are instances of it."""
         image = drawn((300, 100), Block("red", 20, 20, 80, 80), Block("red", 200, 30, 240, 70))
         (label,) = aws.detect_labels(Image={"Bytes": encoded(image)})["Labels"]
@@ -88,7 +90,7 @@ class TestLabels:
             0.7,
         ]
 
-    def test_name_filters(self, aws):
+    def test_exclusion_filters_win_over_inclusion_filters(self, aws: Any) -> None:
         """Inclusion filters keep the labels they name, exclusion filters drop them and win."""
 
         def chosen(**filters):
@@ -102,7 +104,9 @@ class TestLabels:
             "blue"
         ]
 
-    def test_families(self, serve, rekognition):
+    def test_ancestors_are_labels_and_categories_are_filters(
+        self, serve: Callable[..., Any], rekognition: Callable[..., Any]
+    ) -> None:
         """A label's ancestors are labels of their own; categories can be filtered by."""
         car = {
             "parents": ("Vehicle",),
@@ -127,8 +131,10 @@ class TestLabels:
         filters = {"GeneralLabels": {"LabelCategoryInclusionFilters": ["Animals and Pets"]}}
         assert names(client.detect_labels(**MAIN, Settings=filters)) == ["Dog"]
 
-    def test_seen_parent(self, serve, rekognition):
-        """An ancestor that was itself seen keeps its own box and its own parents."""
+    def test_a_detected_ancestor_keeps_its_box_and_parents(
+        self, serve: Callable[..., Any], rekognition: Callable[..., Any]
+    ) -> None:
+        """An ancestor that was itself detected keeps its own box and its own parents."""
         seen = [
             Detection(
                 "Car",
@@ -156,18 +162,18 @@ READ = [
 
 
 @pytest.fixture(scope="module")
-def reader(serve):
+def reader(serve: Callable[..., Any]) -> str:
     return serve(text=lambda *_: READ)
 
 
 @pytest.fixture(scope="module")
-def read(reader, rekognition):
+def read(reader: str, rekognition: Callable[..., Any]) -> Callable[..., Any]:
     client = rekognition(reader)
     return lambda **filters: client.detect_text(**MAIN, Filters=filters)["TextDetections"]
 
 
 class TestText:
-    def test_rows(self, read):
+    def test_lines_come_before_words_with_running_ids(self, read: Callable[..., Any]) -> None:
         """Lines come first, then words; ids count up from 0 across both, and a word names its line
         by id."""
         rows = read()
@@ -180,7 +186,7 @@ class TestText:
         }
         assert words == {"Hello": "Hello world", "world": "Hello world", "Bye": "Bye"}
 
-    def test_geometry(self, read):
+    def test_geometry_is_in_fractions_of_the_photo(self, read: Callable[..., Any]) -> None:
         """A row's box and polygon are fractions of the client's photo."""
         first = next(row for row in read() if row["DetectedText"] == "Hello world")
         box = {"Left": 0.1, "Top": 0.1, "Width": 0.8, "Height": 0.2}
@@ -190,7 +196,7 @@ class TestText:
             pytest.approx(corner) for corner in ((0.1, 0.1), (0.9, 0.1), (0.9, 0.3), (0.1, 0.3))
         ]
 
-    def test_word_filter(self, read):
+    def test_words_are_filtered_by_confidence_and_size(self, read: Callable[..., Any]) -> None:
         """Words are filtered by confidence and size."""
         rows = read(WordFilter={"MinConfidence": 80})
         assert [row["DetectedText"] for row in rows if row["Type"] == "WORD"] == ["Hello"]
@@ -204,16 +210,20 @@ class TestText:
             {"Polygon": [{"X": 0.0, "Y": 0.5}, {"X": 1.0, "Y": 0.5}, {"X": 0.0, "Y": 1.0}]},
         ],
     )
-    def test_regions(self, read, region):
-        """Only what lies in a region of interest is returned, be it a box or a polygon."""
+    def test_only_text_in_a_region_of_interest_comes(
+        self,
+        read: Callable[..., Any],
+        region: dict[str, dict[str, float]] | dict[str, list[dict[str, float]]],
+    ) -> None:
+        """Only text in a region of interest is returned, be it a box or a polygon."""
         rows = read(RegionsOfInterest=[region])
         assert [(row["Type"], row["DetectedText"]) for row in rows] == [
             ("LINE", "Bye"),
             ("WORD", "Bye"),
         ]
 
-    def test_strict(self, http, reader):
-        """The raw answer has just the members and types of the service's own model."""
+    def test_the_raw_answer_fits_the_services_model(self, http: Client, reader: str) -> None:
+        """The raw answer has exactly the members and types of the service's own model."""
         check(http, reader, "DetectText")
 
 
@@ -236,28 +246,30 @@ def check(http, address, operation, **headers):
 
 
 class TestReplies:
-    def test_strict(self, http, gateway):
-        """The raw answer has just the members and types of the service's own model."""
+    def test_the_raw_answer_fits_the_services_model(self, http: Client, gateway: str) -> None:
+        """The raw answer has exactly the members and types of the service's own model."""
         check(http, gateway, "DetectLabels")
 
-    def test_headers(self, http, gateway):
+    def test_replies_are_uncompressed_json_with_a_request_id(
+        self, http: Client, gateway: str
+    ) -> None:
         """Replies are AWS JSON 1.1 with a request id, and never compressed, whatever the client
-        would take."""
+        accepts."""
         reply = check(http, gateway, "DetectLabels", **{"Accept-Encoding": "gzip, deflate, br"})
         assert reply.headers["Content-Type"] == "application/x-amz-json-1.1"
         assert reply.headers["x-amzn-RequestId"]
         assert "Content-Encoding" not in reply.headers
 
-    def test_request_id(self, aws):
+    def test_boto3_shows_the_request_id(self, aws: Any) -> None:
         """boto3 shows the request id."""
         assert aws.detect_labels(**MAIN)["ResponseMetadata"]["RequestId"]
 
-    def test_only_the_root(self, http, gateway):
+    def test_only_the_root_path_is_served(self, http: Client, gateway: str) -> None:
         """Only `/` is served; an endpoint with a path prefix is not found."""
         assert http.post(f"{gateway}/rek/v1", content=b"{}").status_code == 404
 
-    def test_many_clients(self, aws):
-        """Clients that ask at the same time get each their own photo's answer."""
+    def test_clients_at_the_same_time_get_their_own_answers(self, aws: Any) -> None:
+        """Clients that ask at the same time each get their own photo's answer."""
         colours = ["red", "green", "blue", "cyan", "magenta", "yellow"] * 4
         data = [encoded(drawn((200, 200), Block(colour, 40, 40, 160, 160))) for colour in colours]
         with ThreadPoolExecutor(8) as pool:
@@ -293,22 +305,26 @@ BAD = {
 
 class TestErrors:
     @pytest.mark.parametrize("case", BAD)
-    def test_modelled(self, aws, case):
-        """What Rekognition would refuse is refused with the same exception class."""
+    def test_bad_requests_have_rekognitions_exception_class(self, aws: Any, case: str) -> None:
+        """Requests that Rekognition would refuse are refused with the same exception class."""
         kind, request = BAD[case]
         with pytest.raises(getattr(aws.exceptions, kind)) as caught:
             aws.detect_labels(**request)
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
         assert caught.value.response["Error"]["Message"]
 
-    def test_text_only(self, serve, rekognition):
+    def test_an_operation_without_a_route_is_refused(
+        self, serve: Callable[..., Any], rekognition: Callable[..., Any]
+    ) -> None:
         """An operation that no route serves is refused by name."""
         with pytest.raises(ClientError, match="UnknownOperationException"):
             rekognition(serve()).detect_text(**MAIN)
 
-    def test_unknown_operation(self, aws, http, gateway):
-        """An operation that nobody here may have handed on is refused by name, and so is what is no
-        operation."""
+    def test_an_operation_that_may_not_be_forwarded_is_refused(
+        self, aws: Any, http: Client, gateway: str
+    ) -> None:
+        """An operation that may not be forwarded is refused by name, and so is a name that is not
+        an operation's."""
         with pytest.raises(ClientError, match="ListCollections is not") as caught:
             aws.list_collections()
         assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
@@ -317,20 +333,24 @@ class TestErrors:
             assert reply.json()["__type"] == "UnknownOperationException"
             assert "DetectLabels" in reply.json()["Message"]
 
-    def test_image_properties(self, aws):
+    def test_a_feature_without_a_route_is_refused(self, aws: Any) -> None:
         """A feature that no route serves is refused by name."""
         with pytest.raises(ClientError, match="IMAGE_PROPERTIES"):
             aws.detect_labels(**MAIN, Features=["IMAGE_PROPERTIES"])
 
-    def test_throttled(self, serve, rekognition):
+    def test_a_throttling_provider_is_a_throttling_exception(
+        self, serve: Callable[..., Any], rekognition: Callable[..., Any]
+    ) -> None:
         """A provider that keeps throttling is throttling to the client, which may retry."""
         provider = ScriptedProvider(errors=repeat(Throttled("slow down")))
         client = rekognition(serve(provider, route={"deadline_ms": 300}))
         with pytest.raises(client.exceptions.ThrottlingException):
             client.detect_labels(**MAIN)
 
-    def test_quality(self, serve, rekognition):
-        """The gateway's own header asks for a photo alone; what it cannot be is an invalid
+    def test_the_gateways_header_sets_the_quality(
+        self, serve: Callable[..., Any], rekognition: Callable[..., Any]
+    ) -> None:
+        """The gateway's own header asks for a photo alone; an unknown value is an invalid
         parameter."""
         provider = ScriptedProvider()
         client = rekognition(serve(provider, route={"max_wait_ms": 60_000, "deadline_ms": 120_000}))
@@ -345,7 +365,9 @@ class TestErrors:
         with pytest.raises(client.exceptions.InvalidParameterException, match="cheapest"):
             client.detect_labels(**MAIN)
 
-    def test_full(self, serve, rekognition):
+    def test_a_full_buffer_is_an_exceeded_throughput(
+        self, serve: Callable[..., Any], rekognition: Callable[..., Any]
+    ) -> None:
         """A full buffer is an exceeded throughput, with the time to wait in milliseconds."""
         client = rekognition(serve(buffer={"max_bytes": 10}))
         with pytest.raises(client.exceptions.ProvisionedThroughputExceededException) as caught:
@@ -355,8 +377,10 @@ class TestErrors:
             >= 1000
         )
 
-    def test_failed(self, serve, rekognition):
-        """A provider that fails is an internal error, of which the client learns no more."""
+    def test_a_failed_provider_is_an_internal_error(
+        self, serve: Callable[..., Any], rekognition: Callable[..., Any]
+    ) -> None:
+        """A provider that fails is an internal error, which shows the client no details."""
         provider = ScriptedProvider(errors=repeat(Misconfigured("secret details")))
         client = rekognition(serve(provider))
         with pytest.raises(client.exceptions.InternalServerError) as caught:
@@ -366,7 +390,9 @@ class TestErrors:
 
 
 class TestKeys:
-    def test_right(self, closed, rekognition):
+    def test_a_tenants_signature_is_accepted(
+        self, closed: str, rekognition: Callable[..., Any]
+    ) -> None:
         """A request signed with a tenant's key pair is answered."""
         assert names(rekognition(closed, "AKSHOP", "sk-shop").detect_labels(**MAIN)) == [
             "red",
@@ -380,7 +406,9 @@ class TestKeys:
             (("AKNOBODY", "sk-shop"), "UnrecognizedClientException"),
         ],
     )
-    def test_wrong(self, closed, rekognition, keys, code):
+    def test_a_wrong_key_pair_is_refused_as_aws_does(
+        self, closed: str, rekognition: Callable[..., Any], keys: tuple[str, ...], code: str
+    ) -> None:
         """A wrong secret and an unknown access key are refused as AWS refuses them."""
         with pytest.raises(ClientError) as caught:
             rekognition(closed, *keys).detect_labels(**MAIN)
@@ -402,9 +430,15 @@ class TestKeys:
             ({"Authorization": None}, "MissingAuthenticationTokenException"),
         ],
     )
-    def test_changed(self, closed, rekognition, change, code):
-        """What is changed on the way to the gateway is refused with AWS's code, as boto3's users
-        look for it."""
+    def test_a_request_changed_on_the_way_is_refused(
+        self,
+        closed: str,
+        rekognition: Callable[..., Any],
+        change: dict[str, None] | dict[str, str],
+        code: str,
+    ) -> None:
+        """A request that is changed on its way to the gateway is refused with AWS's code, which
+        boto3's users check."""
         client = rekognition(closed, "AKSHOP", "sk-shop")
 
         def tamper(request, **_):
@@ -419,8 +453,10 @@ class TestKeys:
         assert caught.value.response["Error"]["Code"] == code
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
-    def test_region(self, serve, rekognition):
-        """A key pair of some regions is refused where boto3 is set to another."""
+    def test_a_key_pair_of_other_regions_is_refused(
+        self, serve: Callable[..., Any], rekognition: Callable[..., Any]
+    ) -> None:
+        """A key pair of some regions is refused if boto3 is set to another."""
         key = {
             "dialect": "rekognition",
             "access_key": "AKEU",
@@ -433,7 +469,9 @@ class TestKeys:
             rekognition(address, "AKEU", "sk-eu").detect_labels(**MAIN)
         assert caught.value.response["Error"]["Code"] == "InvalidSignatureException"
 
-    def test_unsigned(self, closed, rekognition, http):
+    def test_a_request_without_a_signature_is_refused(
+        self, closed: str, rekognition: Callable[..., Any], http: Client
+    ) -> None:
         """A request without a signature is refused."""
         reply = http.post(
             closed, headers={"X-Amz-Target": "RekognitionService.DetectLabels"}, content=b"{}"
@@ -441,8 +479,8 @@ class TestKeys:
         assert reply.status_code == 400
         assert reply.json()["__type"] == "MissingAuthenticationTokenException"
 
-    def test_unsigned_client(self, closed):
-        """So is boto3's own unsigned request."""
+    def test_boto3s_unsigned_request_is_refused(self, closed: str) -> None:
+        """boto3's own unsigned request is refused too."""
         client = botocore.session.get_session().create_client(
             "rekognition",
             region_name="us-east-1",
@@ -505,19 +543,19 @@ def sha256(body):
 
 
 class TestSignatures:
-    def test_right(self):
-        """A good signature names its tenant, whatever the region it is scoped to."""
+    def test_a_good_signature_names_its_tenant(self) -> None:
+        """A good signature names its tenant, whatever region it is scoped to."""
         assert Signed().verify() == SHOP
         assert Signed(region="moon-north-9").verify() == SHOP
 
-    def test_body(self):
+    def test_a_changed_body_is_refused(self) -> None:
         """A changed body is refused."""
         request = Signed()
         request.body = b'{"a": 2}'
         assert request.refused() == "InvalidSignatureException"
 
     @pytest.mark.parametrize("name", ["x-amz-target", "content-type", "host", "x-amz-date"])
-    def test_header(self, name):
+    def test_a_changed_signed_header_is_refused(self, name: str) -> None:
         """A changed signed header is refused."""
         request = Signed()
         request.headers[name] = {"x-amz-date": "20200101T000000Z"}.get(
@@ -525,13 +563,14 @@ class TestSignatures:
         )
         assert request.refused() == "InvalidSignatureException"
 
-    def test_port(self):
-        """The host is signed as it was sent, with its port: without it the signature is another."""
+    def test_the_port_of_the_host_is_signed(self) -> None:
+        """The host is signed as it was sent, with its port: without the port the signature
+        differs."""
         request = Signed()
         request.headers["host"] = "127.0.0.1"
         assert request.refused() == "InvalidSignatureException"
 
-    def test_query(self):
+    def test_the_query_is_signed_in_any_order(self) -> None:
         """The query is signed, in any order; a changed one is refused."""
         request = Signed(query="b=2&a=1%2F1&c")
         assert request.verify() == SHOP
@@ -541,8 +580,8 @@ class TestSignatures:
         assert request.refused() == "InvalidSignatureException"
 
     @pytest.mark.parametrize("late_s", [-301, 301])
-    def test_clock(self, late_s):
-        """A clock that is over five minutes off, either way, is refused, and the message tells both
+    def test_a_clock_over_five_minutes_off_is_refused(self, late_s: int) -> None:
+        """A clock that is over five minutes off, either way, is refused, and the message gives both
         times."""
         assert Signed().verify(late_s=late_s - late_s / 301) == SHOP
         request = Signed()
@@ -551,11 +590,11 @@ class TestSignatures:
         assert caught.value.scheme_error == "InvalidSignatureException"
         assert request.headers["x-amz-date"] in str(caught.value)
 
-    def test_service(self):
+    def test_a_signature_for_another_service_is_refused(self) -> None:
         """A signature for another service is refused."""
         assert Signed(service="s3").refused() == "InvalidSignatureException"
 
-    def test_region(self):
+    def test_a_key_of_some_regions_signs_only_for_those(self) -> None:
         """A key of some regions signs for those only; the message names them."""
         assert Signed(key="AKEU", region="eu-central-1").verify() == SHOP
         with pytest.raises(
@@ -564,17 +603,17 @@ class TestSignatures:
             Signed(key="AKEU", region="us-east-1").verify()
         assert caught.value.scheme_error == "InvalidSignatureException"
 
-    def test_day(self):
-        """A scope of another day than the request's is refused, though the request be of now."""
+    def test_a_scope_of_another_day_is_refused(self) -> None:
+        """A scope of another day than the request's is refused, though the request itself is
+        recent."""
         request = Signed()
         request.authorize(f"/{request.at:%Y%m%d}/", "/20200101/")
         with pytest.raises(Unauthenticated, match="20200101") as caught:
             request.verify()
         assert caught.value.scheme_error == "InvalidSignatureException"
 
-    def test_expired(self):
-        """A key is refused as expired from the moment on at which it does, before the body is
-        read."""
+    def test_a_key_is_refused_from_its_expiry_on(self) -> None:
+        """A key is refused as expired from the moment of its expiry, before the body is read."""
         request = Signed()
         request.body = None
         assert (
@@ -585,8 +624,8 @@ class TestSignatures:
             request.verify({"AK": KeyPair("SK", SHOP, expires=request.at)})
         assert caught.value.scheme_error == "ExpiredTokenException"
 
-    def test_head_first(self):
-        """Before the body is there the head alone is judged: who claims to sign, and when."""
+    def test_the_headers_are_checked_before_the_body(self) -> None:
+        """Before the body is there, the headers alone are checked: the signer and the time."""
         request = Signed()
         request.body = None
         assert request.verify() == SHOP
@@ -594,9 +633,9 @@ class TestSignatures:
         assert request.refused() == "UnrecognizedClientException"
 
     @pytest.mark.parametrize("name", ["host", "x-amz-date", "x-amz-target"])
-    def test_must_be_signed(self, name):
-        """A signature that leaves out host, time or operation could be used for another, and is
-        refused."""
+    def test_host_time_and_operation_must_be_signed(self, name: str) -> None:
+        """A signature that leaves out the host, the time or the operation could be used for another
+        request, and is refused."""
         request = Signed()
         names = request.headers["authorization"].split("SignedHeaders=")[1].split(",")[0]
         request.authorize(names, ";".join(each for each in names.split(";") if each != name))
@@ -605,16 +644,16 @@ class TestSignatures:
         assert caught.value.scheme_error == "InvalidSignatureException"
 
     @pytest.mark.parametrize("name", ["x-amz-security-token", "x-amz-content-sha256"])
-    def test_signed_if_sent(self, name):
-        """So is one that leaves out a token or a hash that is sent along."""
+    def test_a_token_or_hash_must_be_signed_if_sent(self, name: str) -> None:
+        """A signature that leaves out a token or a hash that the request has is refused too."""
         request = Signed()
         assert request.verify() == SHOP
         request.headers[name] = sha256(request.body)
         assert request.refused() == "InvalidSignatureException"
 
-    def test_content_type_unsigned(self):
-        """The SDK for PHP does not sign the content type, by which nothing goes; its requests are
-        good."""
+    def test_the_content_type_may_be_unsigned(self) -> None:
+        """The SDK for PHP does not sign the content type, which nothing depends on; its requests
+        are accepted."""
         request = Signed(Content_Type=None)
         assert "content-type" not in request.headers["authorization"]
         request.headers["content-type"] = "application/x-amz-json-1.1"
@@ -627,25 +666,25 @@ class TestSignatures:
             "content-type;host;host;x-amz-date;x-amz-target",
         ],
     )
-    def test_order(self, names):
-        """Signed headers are named once each and in order, or it is refused though the signature be
-        right."""
+    def test_signed_headers_are_named_once_and_in_order(self, names: str) -> None:
+        """Signed headers are named once each and in order, or the request is refused though its
+        signature is right."""
         request = Signed()
         request.authorize("content-type;host;x-amz-date;x-amz-target", names)
         with pytest.raises(Unauthenticated, match="once, in alphabetical order") as caught:
             request.verify()
         assert caught.value.scheme_error == "InvalidSignatureException"
 
-    def test_lost_header(self):
-        """A signed header that did not arrive is named: it is a proxy's doing."""
+    def test_a_lost_signed_header_is_named(self) -> None:
+        """A signed header that did not arrive is named, because a proxy removed it."""
         request = Signed(X_Odd="a")
         del request.headers["x-odd"]
         with pytest.raises(Unauthenticated, match="'x-odd' is signed and did not arrive"):
             request.verify()
 
     @pytest.mark.parametrize("bare", [True, False], ids=["instead", "beside"])
-    def test_presigned(self, bare):
-        """A signature in the query is none, instead of the header or beside it."""
+    def test_a_signature_in_the_query_does_not_count(self, bare: bool) -> None:
+        """A signature in the query does not count, neither instead of the header nor beside it."""
         request = AWSRequest("POST", "http://127.0.0.1:8080/", data=b"{}")
         SigV4QueryAuth(Credentials("AK", "SK"), "rekognition", "us-east-1").add_auth(request)
         signed = Signed(b"{}")
@@ -654,7 +693,7 @@ class TestSignatures:
             del signed.headers["authorization"]
         assert signed.refused() == "MissingAuthenticationTokenException"
 
-    def test_like_javascript(self):
+    def test_javascripts_many_signed_headers_are_accepted(self) -> None:
         """The AWS SDK for JavaScript signs more headers: the length, the body's hash, its own name,
         the invocation."""
         body = b'{"Image":{"Bytes":"/9j/2Q=="},"MaxLabels":3}'
@@ -675,16 +714,16 @@ class TestSignatures:
         request.headers["amz-sdk-invocation-id"] = "cae63cd2-0000-4000-8000-000000000001"
         assert request.refused() == "InvalidSignatureException"
 
-    def test_temporary(self):
+    def test_a_signed_session_token_does_not_matter(self) -> None:
         """A session token, which is signed, does not matter."""
         assert Signed(X_Amz_Security_Token="token").verify() == SHOP
 
     @pytest.mark.parametrize("declared", [sha256(b"another"), "UNSIGNED-PAYLOAD", "é"])
-    def test_wrong_hash(self, declared):
-        """A declared hash that is not the body's is refused, though it be signed."""
+    def test_a_wrong_declared_hash_is_refused(self, declared: str) -> None:
+        """A declared hash that is not the body's is refused, though it is signed."""
         assert Signed(X_Amz_Content_Sha256=declared).refused() == "InvalidSignatureException"
 
-    def test_spaces(self):
+    def test_spaces_in_a_header_do_not_matter(self) -> None:
         """Spaces around a header's value, and several within it, do not matter."""
         request = Signed(X_Odd="  a   b  ")
         assert request.verify() == SHOP
@@ -696,21 +735,21 @@ class TestSignatures:
     @pytest.mark.parametrize(
         "header", ["", "Basic abc", "AWS4-HMAC-SHA256 Credential=AK", "AWS4-HMAC-SHA256 " * 100]
     )
-    def test_half_signed(self, header):
-        """An Authorization that is none of AWS's is refused as incomplete."""
+    def test_a_malformed_authorization_is_incomplete(self, header: str) -> None:
+        """An Authorization that does not have AWS's form is refused as incomplete."""
         request = Signed()
         request.headers["authorization"] = header
         assert request.refused() == "IncompleteSignatureException"
 
-    def test_no_date(self):
-        """So is one without a date."""
+    def test_a_request_without_a_date_is_incomplete(self) -> None:
+        """A request without a date is refused as incomplete too."""
         request = Signed()
         del request.headers["x-amz-date"]
         assert request.refused() == "IncompleteSignatureException"
 
     @pytest.mark.parametrize("host", ["[", "a b", "", "::", "http://[::1"])
-    def test_odd_host(self, host):
-        """Whatever the Host header holds, a wrong signature is no more than that."""
+    def test_an_odd_host_is_only_a_wrong_signature(self, host: str) -> None:
+        """Whatever the Host header holds, the error is only a wrong signature."""
         request = Signed()
         request.headers["host"] = host
         assert request.refused() == "InvalidSignatureException"

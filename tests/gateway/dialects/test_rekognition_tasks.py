@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import boto3
 import botocore.session
@@ -76,10 +78,10 @@ def faces(picture, task):
 class TestFaces:
     @pytest.fixture(scope="class")
     @classmethod
-    def aws(cls, serve, rekognition):
+    def aws(cls, serve: Callable[..., Any], rekognition: Callable[..., Any]) -> Any:
         return rekognition(serve(faces=faces))
 
-    def test_places(self, aws):
+    def test_faces_come_largest_first_in_fractions(self, aws: Any) -> None:
         """Faces come largest first, with boxes and landmarks as fractions of the client's own
         photo."""
         told = fits("DetectFaces", aws.detect_faces(**MAIN))
@@ -105,19 +107,22 @@ class TestFaces:
             ({"Attributes": ["ALL"]}, {"Smile", "AgeRange", "Emotions", "Gender"}),
         ],
     )
-    def test_attributes(self, aws, attributes, more):
-        """What is always told is told, and beside it the attributes that are asked for, as far as
-        they are known."""
+    def test_a_face_has_the_requested_attributes(
+        self, aws: Any, attributes: dict[Any, Any] | dict[str, list[str]], more: set[Any] | set[str]
+    ) -> None:
+        """A face has the default attributes, and those that are requested if they are known."""
         (face, *_) = fits("DetectFaces", aws.detect_faces(**MAIN, **attributes))["FaceDetails"]
         assert set(face) == {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality"} | more
 
-    def test_unknown_attribute(self, aws):
-        """An attribute that there is none of is an invalid parameter."""
+    def test_an_unknown_attribute_is_an_invalid_parameter(self, aws: Any) -> None:
+        """An unknown attribute is an invalid parameter."""
         with pytest.raises(aws.exceptions.InvalidParameterException, match="Attributes"):
             aws.detect_faces(**MAIN, Attributes=["HAIR"])
 
-    def test_other_vendor(self, serve, rekognition):
-        """What another vendor tells of a face is told in Rekognition's members."""
+    def test_another_vendors_face_has_rekognitions_members(
+        self, serve: Callable[..., Any], rekognition: Callable[..., Any]
+    ) -> None:
+        """Another vendor's facts about a face are returned in Rekognition's members."""
         details = {"pose": [1.0, 2.0, 3.0], "emotions": {"joy": 0.9, "sorrow": 0.1}}
         address = serve(
             faces=lambda *_: [Detection("Face", 0.8, Box(0.1, 0.1, 0.5, 0.9), details=details)]
@@ -133,8 +138,11 @@ class TestFaces:
 
 
 class TestCelebrities:
-    def test_both(self, serve, rekognition):
-        """Who is recognised is told by name with links, and the faces of others are told beside."""
+    def test_celebrities_come_by_name_and_other_faces_beside(
+        self, serve: Callable[..., Any], rekognition: Callable[..., Any]
+    ) -> None:
+        """A recognised person is returned by name with links, and other faces are returned
+        beside."""
 
         def seen(*_):
             face = {
@@ -188,14 +196,13 @@ class TestModeration:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def aws(cls, serve, rekognition):
+    def aws(cls, serve: Callable[..., Any], rekognition: Callable[..., Any]) -> Any:
         return rekognition(
             serve(moderation=lambda *_: cls.FOUND, route={"stages": [{"shape": "1x1"}]})
         )
 
-    def test_flagged(self, aws):
-        """What is flagged is told with its parents and their level, from 50 percent on where
-        nothing else is asked."""
+    def test_labels_come_with_parents_from_50_percent(self, aws: Any) -> None:
+        """Labels come with their parents and their level, from 50 percent by default."""
         told = fits("DetectModerationLabels", aws.detect_moderation_labels(**MAIN))
         assert [
             (row["Name"], row["ParentName"], row["TaxonomyLevel"])
@@ -206,15 +213,15 @@ class TestModeration:
         ]
         assert told["ModerationModelVersion"] == "7.1"
 
-    def test_min_confidence(self, aws):
-        """MinConfidence decides what is told."""
+    def test_min_confidence_decides_which_labels_come(self, aws: Any) -> None:
+        """MinConfidence decides which labels are returned."""
         for least, count in ((20, 3), (95, 0)):
             told = fits(
                 "DetectModerationLabels", aws.detect_moderation_labels(**MAIN, MinConfidence=least)
             )
             assert len(told["ModerationLabels"]) == count
 
-    def test_whole_calls(self, aws):
+    def test_a_call_with_an_adapter_is_refused(self, aws: Any) -> None:
         """A call that only the vendor can answer, with an adapter or reviewers, is refused by name
         here."""
         with pytest.raises(ClientError, match="DetectModerationLabels is not handed on"):
@@ -265,13 +272,13 @@ class TestEquipment:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def aws(cls, serve, rekognition):
+    def aws(cls, serve: Callable[..., Any], rekognition: Callable[..., Any]) -> Any:
         return rekognition(
             serve(equipment=TestEquipment.seen, route={"stages": [{"shape": "1x1"}]})
         )
 
-    def test_persons(self, aws):
-        """Persons are numbered from 0, with the parts of their bodies and what is worn on each."""
+    def test_persons_are_numbered_with_parts_and_equipment(self, aws: Any) -> None:
+        """Persons are numbered from 0, with the parts of their bodies and the equipment on each."""
         told = fits("DetectProtectiveEquipment", aws.detect_protective_equipment(**MAIN))
         assert [person["Id"] for person in told["Persons"]] == [0, 1, 2]
         head, hand = told["Persons"][0]["BodyParts"]
@@ -292,9 +299,11 @@ class TestEquipment:
             (["FACE_COVER"], ([], [], [0, 1, 2])),
         ],
     )
-    def test_summary(self, aws, required, summary):
-        """Who wears all that is required, who does not, and of whom it cannot be told is reckoned
-        for each client."""
+    def test_a_summary_counts_the_required_equipment(
+        self, aws: Any, required: list[str], summary: tuple[list[Any] | list[int], ...]
+    ) -> None:
+        """The persons with all required equipment, those without, and those that are uncertain are
+        computed for each client."""
         wanted = {"MinConfidence": 80, "RequiredEquipmentTypes": required}
         told = fits(
             "DetectProtectiveEquipment",
@@ -307,8 +316,8 @@ class TestEquipment:
         )
         assert tuple(told[kind] for kind in kinds) == summary
 
-    def test_limits(self, aws):
-        """Its limits are its own: photos from 64 pixels on, and no more than 4 MB."""
+    def test_equipment_has_limits_of_its_own(self, aws: Any) -> None:
+        """Its limits differ: photos need 64 pixels, and have at most 4 MB."""
         assert aws.detect_protective_equipment(Image={"Bytes": SMALL})["Persons"]
         with pytest.raises(aws.exceptions.ImageTooLargeException):
             aws.detect_protective_equipment(Image={"Bytes": PHOTO + bytes(4_194_304)})
@@ -334,7 +343,7 @@ class TestLabels:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def aws(cls, serve, rekognition):
+    def aws(cls, serve: Callable[..., Any], rekognition: Callable[..., Any]) -> Any:
         raw = {"Quality": {"Brightness": 1.0, "Sharpness": 2.0, "Contrast": 3.0}}
         cls.colours = ScriptedProvider(
             lambda *_: [Detection("IMAGE_PROPERTIES", 1.0, WHOLE, details={"raw": raw})],
@@ -348,9 +357,9 @@ class TestLabels:
             )
         )
 
-    def test_scene(self, aws):
-        """Where a route serves labels, those that lie nowhere are told too, and a label's
-        confidence is its own."""
+    def test_labels_without_boxes_come_from_a_labels_route(self, aws: Any) -> None:
+        """If a route serves labels, those without a box come too, and a label's confidence is its
+        own."""
         told = fits("DetectLabels", aws.detect_labels(**MAIN))
         assert [(row["Name"], len(row["Instances"])) for row in told["Labels"]] == [
             ("Dog", 1),
@@ -360,8 +369,8 @@ class TestLabels:
         dog = told["Labels"][0]
         assert (dog["Confidence"], dog["Instances"][0]["Confidence"]) == (98.0, 70.0)
 
-    def test_image_properties(self, aws):
-        """Colours are told beside labels, or alone; the vendor is asked about this one photo as it
+    def test_image_properties_come_beside_labels_or_alone(self, aws: Any) -> None:
+        """Image properties come beside labels, or alone; the vendor gets this one photo as it
         came."""
         both = fits(
             "DetectLabels",
@@ -376,8 +385,8 @@ class TestLabels:
         )
         assert set(fits("DetectLabels", alone)) == {"ImageProperties"}
 
-    def test_no_features(self, aws):
-        """Where no feature is named, labels are told."""
+    def test_labels_are_the_default_feature(self, aws: Any) -> None:
+        """If no feature is named, labels are returned."""
         told = aws.detect_labels(**MAIN, Features=[], MaxLabels=1)
         assert [row["Name"] for row in told["Labels"]] == ["Dog"]
 
@@ -395,9 +404,16 @@ class TestLabels:
             {"Features": ["GENERAL_LABELS"] * 3},
         ],
     )
-    def test_wrong_options(self, aws, wrong):
-        """Options of a feature that is not asked for, and values that Rekognition would not take,
-        are invalid."""
+    def test_options_of_unrequested_features_are_invalid(
+        self,
+        aws: Any,
+        wrong: dict[str, dict[str, dict[str, int]] | list[str]]
+        | dict[str, dict[str, dict[str, int]]]
+        | dict[str, int | list[str]]
+        | dict[str, list[str]],
+    ) -> None:
+        """Options of a feature that is not requested, and values that Rekognition would refuse, are
+        invalid."""
         with pytest.raises(aws.exceptions.InvalidParameterException):
             aws.detect_labels(**MAIN, **wrong)
 
@@ -421,8 +437,13 @@ class TestLabels:
         ),
     ],
 )
-def test_long_lists(operation, asked):
-    """What is gone through for each thing that is found is not longer than it can need to be."""
+def test_long_lists_of_options_are_refused(
+    operation: str,
+    asked: dict[str, dict[str, int | list[str]]]
+    | dict[str, dict[str, list[dict[Any, Any]]]]
+    | dict[str, list[str]],
+) -> None:
+    """Lists that are searched for each detection are limited to the length that they can need."""
     with pytest.raises(BadRequest, match="length <="):
         read(operation, json.dumps({"Image": {"Bytes": ""}, **asked}).encode())
 
@@ -432,7 +453,7 @@ class TestOtherVendors:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def aws(cls, serve, rekognition):
+    def aws(cls, serve: Callable[..., Any], rekognition: Callable[..., Any]) -> Any:
         seen = [
             Detection("couch", 0.9, Box(0.1, 0.1, 0.4, 0.6)),
             Detection("tv", 0.8, Box(0.5, 0.1, 0.9, 0.6)),
@@ -440,7 +461,7 @@ class TestOtherVendors:
         local = ScriptedProvider(lambda *_: seen, introduced=about(vocabulary="coco"))
         return rekognition(serve(local, route={"stages": [{"shape": "1x1"}]}))
 
-    def test_names(self, aws):
+    def test_labels_have_rekognitions_names_and_ancestors(self, aws: Any) -> None:
         """Labels have Rekognition's names, with their ancestors and categories."""
         told = fits("DetectLabels", aws.detect_labels(**MAIN))["Labels"]
         rows = {row["Name"]: row for row in told}
@@ -448,7 +469,7 @@ class TestOtherVendors:
         assert {"Name": "Furniture"} in rows["Couch"]["Parents"]
         assert rows["Couch"]["Categories"] == [{"Name": "Furniture and Furnishings"}]
 
-    def test_filters(self, aws):
+    def test_filters_are_in_rekognitions_names(self, aws: Any) -> None:
         """A client's filters are in Rekognition's names."""
         general = {"GeneralLabels": {"LabelInclusionFilters": ["Couch"]}}
         told = fits("DetectLabels", aws.detect_labels(**MAIN, Settings=general))["Labels"]
@@ -458,7 +479,7 @@ class TestOtherVendors:
 class TestObjectsOfS3:
     @pytest.fixture(scope="class")
     @classmethod
-    def aws(cls, serve, rekognition):
+    def aws(cls, serve: Callable[..., Any], rekognition: Callable[..., Any]) -> Iterator[Any]:
         """A gateway whose clients may name photos in `s3://shop/photos/`, before moto's S3."""
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -485,20 +506,20 @@ class TestObjectsOfS3:
         s3.close()
         server.stop()
 
-    def test_object(self, aws):
-        """A photo that is named by its bucket and key is answered as its bytes would be."""
+    def test_a_photo_in_a_bucket_is_answered(self, aws: Any) -> None:
+        """A photo that is given by its bucket and key is answered as its bytes would be."""
         named = aws.detect_labels(Image={"S3Object": {"Bucket": "shop", "Name": "photos/ä b.jpg"}})
         assert fits("DetectLabels", named) == fits("DetectLabels", aws.detect_labels(**MAIN))
 
     @pytest.mark.parametrize("key", ["photos/none.jpg", "secret.jpg", "photos/../secret.jpg"])
-    def test_not_there(self, aws, key):
-        """One that is not there, or in no folder that is open, is refused as S3's refusal would
-        be."""
+    def test_an_object_outside_the_open_folder_is_refused(self, aws: Any, key: str) -> None:
+        """An object that does not exist, or is in no folder that is open, is refused with S3's
+        error."""
         with pytest.raises(aws.exceptions.InvalidS3ObjectException):
             aws.detect_labels(Image={"S3Object": {"Bucket": "shop", "Name": key}})
 
-    def test_too_large(self, aws):
-        """One may be larger than bytes that are sent along, up to 15 MB."""
+    def test_an_object_may_have_15_mb(self, aws: Any) -> None:
+        """An object may be larger than bytes in the request, up to 15 MB."""
         assert aws.detect_labels(
             Image={"S3Object": {"Bucket": "shop", "Name": "photos/large.jpg"}}
         )["Labels"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import boto3
 import httpx
 import pytest
@@ -24,13 +28,13 @@ CONFIG = {
 
 
 @pytest.fixture(scope="module")
-def secure(serve, certified):
+def secure(serve: Callable[..., Any], certified: Path) -> str:
     """The address of a gateway with TLS."""
     return serve(tls={"cert": str(certified / "cert.pem"), "key": str(certified / "key.pem")})
 
 
 @pytest.fixture(scope="module")
-def trusted(certified):
+def trusted(certified: Path) -> str:
     return str(certified / "cert.pem")
 
 
@@ -52,28 +56,30 @@ class Token:
         return AccessToken("any", 2_000_000_000)
 
 
-def test_address(secure):
-    """The address that is told says https."""
+def test_the_printed_address_is_https(secure: str) -> None:
+    """The address that the gateway gives begins with https."""
     assert secure.startswith("https://")
 
 
-def test_rekognition(secure, trusted):
-    """boto3 is answered where it trusts the certificate, and calls nothing where it does not."""
+def test_boto3_is_answered_if_it_trusts_the_certificate(secure: str, trusted: str) -> None:
+    """boto3 is answered if it trusts the certificate, and calls nothing if it does not."""
     labels = aws(secure, verify=trusted).detect_labels(Image={"Bytes": PHOTO})["Labels"]
     assert [label["Name"] for label in labels] == ["red"]
     with pytest.raises(SSLError):
         aws(secure).detect_labels(Image={"Bytes": PHOTO})
 
 
-def test_azure(secure, trusted):
-    """Azure's SDK is answered with a token too, which it sends over https without being told to."""
+def test_azures_sdk_sends_its_token_over_https(secure: str, trusted: str) -> None:
+    """Azure's SDK is answered with a token too, which it sends over https by default."""
     with ImageAnalysisClient(secure, Token(), connection_verify=trusted) as client:
         (found,) = client.analyze(PHOTO, [VisualFeatures.OBJECTS]).objects.list
     assert found.tags[0].name == "red"
 
 
-def test_google(secure, trusted, monkeypatch):
-    """Google's SDK over REST needs no more than the endpoint."""
+def test_googles_rest_sdk_needs_only_the_endpoint(
+    secure: str, trusted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Google's SDK over REST needs only the endpoint."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
     client = vision.ImageAnnotatorClient(
         transport="rest",
@@ -86,15 +92,17 @@ def test_google(secure, trusted, monkeypatch):
     assert found.name == "red"
 
 
-def test_plain(secure):
-    """A client that does not use TLS is told nothing."""
+def test_a_client_without_tls_gets_no_answer(secure: str) -> None:
+    """A client that does not use TLS gets no answer."""
     with pytest.raises(httpx.TransportError):
         httpx.get(secure.replace("https://", "http://") + "/healthz")
 
 
 @pytest.mark.parametrize(("cert", "key"), [("cert.pem", "nowhere.pem"), ("key.pem", "cert.pem")])
-def test_bad_files(certified, tmp_path, cert, key):
-    """Files that are not there, or are no certificate and its key, are named before anything
+def test_wrong_certificate_files_are_named_before_the_start(
+    certified: Path, tmp_path: Path, cert: str, key: str
+) -> None:
+    """Files that do not exist, or are not a certificate and its key, are named before anything
     starts."""
     files = {"cert": str(certified / cert), "key": str(certified / key)}
     with pytest.raises(ConfigError, match=rf"imgrid.yaml: tls: .*{cert} and .*{key}"):

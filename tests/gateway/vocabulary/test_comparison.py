@@ -1,5 +1,7 @@
 """Moderation and faces between Rekognition and Google."""
 
+from __future__ import annotations
+
 import pytest
 from google.cloud import vision
 from hypothesis import given
@@ -35,12 +37,13 @@ def graded(found):
     return {each.label: each.details["likelihood"] for each in told}
 
 
-def test_a_clean_photo_of_rekognitions_is_very_unlikely_to_be_anything():
-    """No label at all is Rekognition's clean answer; what it does not look for is unknown."""
+def test_a_clean_rekognition_photo_is_very_unlikely_everywhere() -> None:
+    """No label at all is Rekognition's clean answer; categories that it does not check are
+    unknown."""
     assert graded([]) == {"adult": 1, "spoof": 0, "medical": 0, "violence": 1, "racy": 1}
 
 
-def test_a_finding_of_rekognitions_is_graded_by_its_surest_label():
+def test_a_rekognition_finding_is_graded_by_its_surest_label() -> None:
     """A finer label counts for its parent's category, and confidence becomes the nearest
     likelihood."""
     found = [
@@ -53,9 +56,9 @@ def test_a_finding_of_rekognitions_is_graded_by_its_surest_label():
     assert graded([rekognition("Explicit", 0.5), rekognition(NUDITY, 0.7)])["racy"] == 4
 
 
-def test_scores_of_translated_categories_are_their_likelihoods():
-    """A translated answer is of the form that Google's own has, UNKNOWN marked as what no grade was
-    given to."""
+def test_scores_of_translated_categories_are_their_likelihoods() -> None:
+    """A translated answer has the form of Google's own, and UNKNOWN categories are marked as not
+    graded."""
     told = NAMES.translate([rekognition("Violence", 0.7)], Task.MODERATION, "rekognition", "google")
     assert {each.label: each.score for each in told} == dict.fromkeys(CATEGORIES, 0.0) | {
         "violence": 0.75
@@ -63,15 +66,15 @@ def test_scores_of_translated_categories_are_their_likelihoods():
     assert {each.label for each in told if not each.details["graded"]} == {"spoof", "medical"}
 
 
-def test_a_clean_photo_of_googles_is_an_empty_list():
-    """Rekognition's clients take any label for a finding: very unlikely, spoof and medical are
-    none."""
+def test_a_clean_google_photo_is_an_empty_list() -> None:
+    """Rekognition's clients take any label for a finding, so very unlikely, spoof and medical give
+    no label."""
     found = safe_search(spoof=5, medical=4)
     assert NAMES.translate(found, Task.MODERATION, "google", "rekognition") == []
 
 
-def test_googles_likelihoods_are_confidences_of_labels():
-    """Each category is a label of Rekognition's first level, its likelihood the confidence."""
+def test_googles_likelihoods_are_confidences_of_labels() -> None:
+    """Each category is a label of Rekognition's first level, with its likelihood as confidence."""
     found = safe_search(adult=2, violence=5, racy=4)
     told = NAMES.translate(found, Task.MODERATION, "google", "rekognition")
     assert {each.label: each.score for each in told} == {
@@ -88,21 +91,21 @@ def test_googles_likelihoods_are_confidences_of_labels():
         max_size=5,
     )
 )
-def test_google_is_always_told_all_five(found):
+def test_google_clients_always_get_all_five_categories(found) -> None:
     """Whatever Rekognition found, there are five categories in Google's order."""
     told = NAMES.translate(found, Task.MODERATION, "rekognition", "google")
     assert [each.label for each in told] == list(CATEGORIES)
 
 
-def test_moderation_is_handed_on_where_a_vendor_has_none():
-    """Azure's own categories are not served: nothing is made up."""
+def test_moderation_is_unchanged_for_a_vendor_without_it() -> None:
+    """Azure's own categories are not served, so nothing is invented."""
     found = [rekognition("Violence", 0.9)]
     assert NAMES.translate(found, Task.MODERATION, "rekognition", "azure") is found
 
 
-def test_landmarks_are_named_by_both_vendors():
-    """All 30 of Rekognition's have their like among Google's, as Google's own SDK and botocore name
-    them."""
+def test_both_vendors_name_the_same_30_landmarks() -> None:
+    """All 30 of Rekognition's landmarks have a counterpart among Google's, as Google's own SDK and
+    botocore name them."""
     botocore = pytest.importorskip("botocore.session").get_session()
     types = set(botocore.get_service_model("rekognition").shape_for("LandmarkType").enum)
     assert set(faces.TO_GOOGLE) == types
@@ -117,9 +120,9 @@ def face(vendor, raw, landmarks, **details):
     )
 
 
-def test_a_face_of_rekognitions_is_told_as_google_does():
-    """Angles keep their order and signs, emotions become likelihoods, and what Rekognition does not
-    say is unknown."""
+def test_a_rekognition_face_becomes_a_google_face() -> None:
+    """Angles keep their order and signs, emotions become likelihoods, and facts that Rekognition
+    does not give are unknown."""
     found = face(
         "rekognition",
         {"Smile": {}},
@@ -149,7 +152,7 @@ def test_a_face_of_rekognitions_is_told_as_google_does():
     assert (told.label, told.score, told.box) == ("Face", 0.9, BOX)
 
 
-def test_a_face_of_googles_is_told_as_rekognition_does():
+def test_a_google_face_becomes_a_rekognition_face() -> None:
     """Emotions come surest first; landmarks that Rekognition has no name for are left out."""
     raw = {"blurredLikelihood": 2, "underExposedLikelihood": 0}
     found = face(
@@ -169,14 +172,15 @@ def test_a_face_of_googles_is_told_as_rekognition_does():
     assert [point.name for point in told.landmarks] == ["nose"]
 
 
-def test_a_face_that_speaks_the_clients_words_already_is_left_alone():
-    """What another gateway handed on in the client's own vendor's words is not translated again."""
+def test_a_face_in_the_clients_words_is_unchanged() -> None:
+    """A face that another gateway passed on in the words of the client's vendor is not translated
+    again."""
     found = face("google", {"rollAngle": 1}, ["NOSE_TIP"])
     assert NAMES.translate([found], Task.FACES, "rekognition", "google") == [found]
 
 
 @pytest.mark.parametrize(("of", "to"), [("rekognition", "google"), ("google", "rekognition")])
-def test_a_face_of_which_nothing_is_said_is_a_face(of, to):
+def test_a_face_without_details_is_translated(of: str, to: str) -> None:
     """A bare box is translated like any other."""
     (told,) = NAMES.translate([Detection("Face", 0.9, BOX)], Task.FACES, of, to)
     assert (told.label, told.score, told.box, told.landmarks) == ("Face", 0.9, BOX, ())

@@ -1,6 +1,9 @@
 """Files of names: those that are shipped, and what is wrong with others."""
 
+from __future__ import annotations
+
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 
@@ -12,18 +15,19 @@ PAIRS = list(combinations(VOCABULARIES, 2))
 
 
 @pytest.fixture(params=PAIRS, ids="-".join)
-def pair(request):
+def pair(request: pytest.FixtureRequest) -> NameFile:
     left, right = request.param
     return read(DATA / f"{left}-{right}.yaml")
 
 
-def test_there_is_a_file_for_every_two_vocabularies(pair):
-    """Each is about what its name says, and has hardly less than COCO's classes."""
+def test_every_two_vocabularies_have_a_file(pair: NameFile) -> None:
+    """Each file is about the vocabularies in its name, and has at least about as many rows as COCO
+    has classes."""
     assert pair.between in PAIRS
     assert len(pair.rows) >= 80
 
 
-def test_answers_of_a_row_lead_to_each_other(pair):
+def test_answers_of_a_row_lead_to_each_other(pair: NameFile) -> None:
     """The first name on one side is answered with the first on the other, in both directions."""
     tables = files.tables_of([pair])
     left, right = pair.between
@@ -32,8 +36,9 @@ def test_answers_of_a_row_lead_to_each_other(pair):
         assert tables[right, left][lookup_key(row.right[0])][0] == row.left[0]
 
 
-def test_names_are_spelled_as_their_vocabulary_spells_them(pair):
-    """Rekognition's words begin large, Google's first does, all others are small."""
+def test_names_are_spelled_as_their_vocabulary_spells_them(pair: NameFile) -> None:
+    """All of Rekognition's words are capitalised, Google's first word is, and all others are lower
+    case."""
     for vocabulary, side in zip(pair.between, ("left", "right"), strict=True):
         for name in (name for row in pair.rows for name in getattr(row, side)):
             if vocabulary == "rekognition":
@@ -45,14 +50,14 @@ def test_names_are_spelled_as_their_vocabulary_spells_them(pair):
 
 
 @pytest.mark.parametrize("vocabulary", VOCABULARIES[1:])
-def test_every_class_of_coco_has_a_name_elsewhere(vocabulary):
+def test_every_coco_class_has_a_name_elsewhere(vocabulary: str) -> None:
     """The 80 classes are the answers of COCO's side, each on a row of its own."""
     rows = read(DATA / f"coco-{vocabulary}.yaml").rows
     assert [row.left[0] for row in rows if row.left[0] in COCO] == [row.left[0] for row in rows]
     assert {row.left[0] for row in rows} == COCO
 
 
-def test_rekognition_has_a_family_for_every_class_of_coco():
+def test_every_coco_class_has_rekognition_ancestors() -> None:
     """Each class's label is in the taxonomy, and no label is its own ancestor."""
     kin = files.rekognition_taxonomy()
     assert {
@@ -61,7 +66,7 @@ def test_rekognition_has_a_family_for_every_class_of_coco():
     assert not [each.name for each in kin.values() if each.name in each.parents]
 
 
-def test_ancestors_have_their_own_ancestors_among_a_labels():
+def test_ancestors_of_ancestors_are_ancestors_of_a_label() -> None:
     """`Parents` lists all ancestors: a known parent's parents are the label's too."""
     kin = files.rekognition_taxonomy()
     for each in kin.values():
@@ -73,7 +78,7 @@ def test_ancestors_have_their_own_ancestors_among_a_labels():
                 )
 
 
-def test_googles_ids_are_one_for_each_name():
+def test_each_google_id_has_one_name() -> None:
     """No id stands for two names, and each is for a name that a file of pairs has."""
     ids = files.google_mids()
     named = {
@@ -89,8 +94,8 @@ def test_googles_ids_are_one_for_each_name():
     assert ids.keys() <= named
 
 
-def test_a_file_is_read_as_it_is_written(tmp_path):
-    """A side is one name or several; words that mean something else in YAML are names as well."""
+def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
+    """A side is one name or several; words with another meaning in YAML are names as well."""
     file = tmp_path / "own.yaml"
     file.write_text(
         "between: [coco, google]\nnames:\n  - [hard hat, Helmet]\n  - [[on, 'off'], [Switch, 7]]\n"
@@ -144,9 +149,9 @@ def test_a_file_is_read_as_it_is_written(tmp_path):
         ("between: [coco, google", "cannot be read"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told_with_its_line(tmp_path, text, said):
-    """A file of another form, an unknown vocabulary and a name that stands twice are refused, by
-    file and line."""
+def test_a_bad_file_is_refused_by_its_line(tmp_path: Path, text: str, said: str) -> None:
+    """A file of another form, an unknown vocabulary and a repeated name are refused, by file and
+    line."""
     file = tmp_path / "own.yaml"
     file.write_text(text)
     with pytest.raises(ValueError, match=r"own\.yaml") as refused:
@@ -154,8 +159,8 @@ def test_what_is_wrong_with_a_file_is_told_with_its_line(tmp_path, text, said):
     assert said in str(refused.value)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path):
-    """A missing file is named, and so is one that is no text."""
+def test_a_missing_or_binary_file_is_named(tmp_path: Path) -> None:
+    """A missing file is named, and so is one that is not text."""
     with pytest.raises(ValueError, match=r"there is no .*own\.yaml"):
         read(tmp_path / "own.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\xfa")

@@ -1,5 +1,10 @@
 """From one vocabulary's words into another's."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,15 +26,14 @@ def named(label, of, to, details=None, task=Task.OBJECTS):
 
 @pytest.mark.parametrize("vocabulary", OTHERS)
 @pytest.mark.parametrize("label", sorted(COCO))
-def test_every_class_of_coco_comes_back(label, vocabulary):
-    """A class of COCO's that is told in a vendor's words is the same class when it is told in
-    COCO's again."""
+def test_every_coco_class_comes_back_from_a_vendor(label: str, vocabulary: str) -> None:
+    """A class of COCO's that is translated into a vendor's words and back is the same class."""
     assert NAMES.name_in(NAMES.name_in(label, "coco", vocabulary), vocabulary, "coco") == label
 
 
 @pytest.mark.parametrize("label", sorted(COCO))
-def test_vendors_agree_on_every_class_of_coco(label):
-    """A class goes round all three vendors and comes back."""
+def test_vendors_agree_on_every_coco_class(label: str) -> None:
+    """A class that is translated through all three vendors comes back."""
     rekognition = NAMES.name_in(label, "coco", "rekognition")
     google = NAMES.name_in(rekognition, "rekognition", "google")
     azure = NAMES.name_in(google, "google", "azure")
@@ -40,9 +44,9 @@ def test_vendors_agree_on_every_class_of_coco(label):
 @pytest.mark.parametrize(
     ("of", "spelled"), [("coco", str.lower), ("google", str.capitalize), ("azure", str.lower)]
 )
-def test_cocos_names_are_rekognitions_where_it_has_them(of, spelled):
-    """Whoever calls things as COCO does, in whatever case, is told to Rekognition's clients by the
-    same words, but for three that Rekognition calls otherwise."""
+def test_coco_names_are_rekognitions_if_it_has_them(of: str, spelled: Any) -> None:
+    """COCO's names, in whatever case, are the same words for Rekognition's clients, except for
+    three that Rekognition calls otherwise."""
     told = {label: NAMES.name_in(spelled(label), of, "rekognition") for label in COCO}
     assert {label: name for label, name in told.items() if name.lower() != label} == {
         "stop sign": "Stopsign",
@@ -62,16 +66,16 @@ def test_cocos_names_are_rekognitions_where_it_has_them(of, spelled):
         ("pottedplant", "potted plant"),
     ],
 )
-def test_vocs_names_are_understood(voc, coco):
+def test_voc_names_are_translated_like_cocos(voc: str, coco: str) -> None:
     """Models that learned VOC's names are translated like those that learned COCO's."""
     assert [NAMES.name_in(voc, "coco", to) for to in OTHERS] == [
         NAMES.name_in(coco, "coco", to) for to in OTHERS
     ]
 
 
-def test_a_label_comes_with_what_rekognition_says_of_it():
+def test_a_label_comes_with_rekognitions_ancestors_and_category() -> None:
     """Ancestors, other names and the category are Rekognition's own; the other vendor's details of
-    the name go."""
+    the name are dropped."""
     dog = named("Dog", "google", "rekognition", {"mid": "/m/0bt9lr", "topicality": 0.5})
     assert dog.label == "Dog"
     assert dog.details == {
@@ -82,8 +86,8 @@ def test_a_label_comes_with_what_rekognition_says_of_it():
     }
 
 
-def test_an_object_comes_with_its_id_for_google():
-    """The id is the Knowledge Graph's, where it is known."""
+def test_an_object_for_google_comes_with_its_id() -> None:
+    """The id is the Knowledge Graph's, if it is known."""
     assert named("Dog", "rekognition", "google", {"parents": ("Animal",)}).details == {
         "mid": "/m/0bt9lr"
     }
@@ -103,22 +107,24 @@ def test_an_object_comes_with_its_id_for_google():
         ("", "coco", "rekognition", ""),
     ],
 )
-def test_a_name_that_nobody_mapped_is_passed_on(label, of, to, told):
-    """It is spelled as the client's vendor spells names, and acronyms stay as they are."""
+def test_an_unmapped_name_is_passed_on(label: str, of: str, to: str, told: str) -> None:
+    """An unmapped name is spelled as the client's vendor spells names, and acronyms stay as they
+    are."""
     assert NAMES.name_in(label, of, to) == told
 
 
-def test_finer_names_are_the_class_they_belong_to():
-    """Where the other vocabulary has no such thing, the name above it is the answer; where it has,
-    the thing itself."""
+def test_a_finer_name_becomes_its_class() -> None:
+    """If the other vocabulary has no such thing, the name above it is the answer; if it has, the
+    thing itself."""
     assert NAMES.name_in("Woman", "google", "coco") == "person"
     assert NAMES.name_in("Woman", "google", "rekognition") == "Woman"
     assert NAMES.name_in("Puppy", "rekognition", "google") == "Dog"
 
 
 @pytest.mark.parametrize(("of", "to"), [("", "google"), ("coco", ""), ("azure", "azure")])
-def test_nothing_is_translated_between_the_unknown_and_the_same(of, to):
-    """Answers and questions stay as they are."""
+def test_unknown_and_equal_vocabularies_translate_nothing(of: str, to: str) -> None:
+    """Between an unknown vocabulary and any other, or one and the same, answers and questions stay
+    as they are."""
     found = [Detection("tv", 0.5, BOX)]
     assert NAMES.translate(found, Task.OBJECTS, of, to) is found
     assert NAMES.labels_in(["tv", "tv"], of, to) == ("tv", "tv")
@@ -127,20 +133,20 @@ def test_nothing_is_translated_between_the_unknown_and_the_same(of, to):
 @pytest.mark.parametrize(
     "task", [Task.TEXT, Task.LOGOS, Task.CELEBRITIES, Task.EQUIPMENT, Task.EXTRAS]
 )
-def test_only_names_of_things_are_translated(task):
-    """What was read on a sign stays what was read, and a logo is called as it is."""
+def test_only_names_of_things_are_translated(task: Task) -> None:
+    """Text that was read on a sign is unchanged, and so is the name of a logo."""
     assert named("sofa", "azure", "rekognition", task=task).label == "sofa"
 
 
 @pytest.mark.parametrize("task", [Task.PEOPLE, Task.LABELS, Task.OBJECTS])
-def test_people_and_labels_are_translated_like_objects(task):
+def test_people_and_labels_are_translated_like_objects(task: Task) -> None:
     """All three are names of one vocabulary."""
     assert named("Person", "rekognition", "azure", task=task).label == "person"
 
 
-def test_who_asks_for_a_name_asks_for_all_that_it_may_be_called():
-    """A question's labels are told in the provider's words: the answer first, then the others, each
-    once."""
+def test_a_requested_name_becomes_all_its_synonyms() -> None:
+    """A question's labels are translated into the provider's words: the answer first, then its
+    synonyms, each once."""
     assert NAMES.labels_in(["sofa", "couch"], "coco", "google") == (
         "Couch",
         "Sofa",
@@ -155,8 +161,8 @@ def test_who_asks_for_a_name_asks_for_all_that_it_may_be_called():
     assert NAMES.labels_in(["Garden Gnome"], "rekognition", "azure") == ("garden gnome",)
 
 
-def test_who_asks_rekognition_for_a_family_asks_for_its_members():
-    """Rekognition's clients may filter by an ancestor: it is found where what belongs to it is."""
+def test_a_requested_rekognition_family_includes_its_members() -> None:
+    """Rekognition's clients may filter by an ancestor: it matches every label below it."""
     asked = NAMES.labels_in(["Vehicle"], "rekognition", "coco")
     assert {"bicycle", "car", "truck", "airplane"} <= set(asked)
     assert "dog" not in asked
@@ -183,9 +189,9 @@ detections = st.lists(
     st.sampled_from(VOCABULARIES),
     st.sampled_from(VOCABULARIES),
 )
-def test_nothing_is_dropped_or_moved(found, task, of, to):
-    """Whatever things are called, as many come out as went in, in order, with their places and
-    scores."""
+def test_translation_drops_and_moves_nothing(found, task, of, to) -> None:
+    """Whatever the labels are, as many detections come out as went in, in order, with their places
+    and scores."""
     told = NAMES.translate(found, task, of, to)
     assert [(d.score, d.box, d.kind, d.landmarks) for d in told] == [
         (d.score, d.box, d.kind, d.landmarks) for d in found
@@ -193,13 +199,14 @@ def test_nothing_is_dropped_or_moved(found, task, of, to):
 
 
 @given(st.text(max_size=30), st.sampled_from(VOCABULARIES), st.sampled_from(VOCABULARIES))
-def test_a_question_is_never_emptied(label, of, to):
-    """Every label that is asked for is asked for somehow."""
+def test_a_translated_question_is_never_empty(label, of, to) -> None:
+    """Every requested label has at least one translation."""
     assert NAMES.labels_in([label], of, to)
 
 
-def test_an_operators_names_go_before_the_shipped_ones(tmp_path):
-    """They answer in both directions, and whatever they do not name stays as it is shipped."""
+def test_an_operators_names_win_over_the_shipped_ones(tmp_path: Path) -> None:
+    """An operator's names answer in both directions, and all other names stay as they are
+    shipped."""
     own = tmp_path / "own.yaml"
     own.write_text(
         "between: [coco, rekognition]\nnames:\n  - [remote, Remote]\n  - [hard hat, [Hardhat, Helmet]]\n"
@@ -213,8 +220,8 @@ def test_an_operators_names_go_before_the_shipped_ones(tmp_path):
     assert names.name_in("stop sign", "coco", "rekognition") == "Stopsign"
 
 
-def test_the_first_of_two_files_goes_first(tmp_path):
-    """Files stand in the order in which they are looked into."""
+def test_the_first_of_two_files_wins(tmp_path: Path) -> None:
+    """Files are searched in the order in which they are listed."""
     for name, told in (("first", "Sofa Bed"), ("second", "Settee")):
         (tmp_path / name).write_text(f"between: [rekognition, coco]\nnames:\n  - [{told}, couch]\n")
     assert (
