@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.core.clock import steady
 from gateway.core.events import CanvasAnswered, Events
 from gateway.core.model import Outcome, Photo, Route, Size, Tenant, Way
 from gateway.grid.renderer import Renderer
@@ -25,6 +24,7 @@ from gateway.store.redis.buffer import RedisBuffer
 from gateway.testing.listeners import EventRecorder
 from providers.base import Provider
 from providers.detection import Task
+from tests.support.clocks import ClockAhead
 from tests.support.waiting import PATIENCE_S, wait_until
 from thresholds.cascade import Cascade, Stage
 
@@ -54,6 +54,7 @@ class PipelineHarness:
     renderer: Renderer
     events: EventRecorder
     routes: Mapping[str, Route]
+    clock: ClockAhead
     group_sizer: GroupSizer
     job_outcomes: dict[int, Outcome]
 
@@ -105,6 +106,11 @@ class PipelineHarness:
 
         await wait_until(held)
 
+    def turn_clock(self, seconds: float) -> None:
+        """Time has passed, for all but the photos' clients: what is due by now is done."""
+        self.clock.ahead_s += seconds
+        self.scheduler.changed()
+
     async def assert_empty(self) -> None:
         """Nothing of any photo is held anywhere, once those that left have been seen to."""
         await wait_until(lambda: not self.scheduler._errands)
@@ -147,7 +153,7 @@ async def run_pipeline(
 ) -> AsyncIterator[PipelineHarness]:
     """A pipeline that runs as long as the block lasts. One provider alone is that of the first
     route; `rules` are fields of PipelineRules."""
-    events, job_outcomes = EventRecorder(), JobOutcomes()
+    events, job_outcomes, clock = EventRecorder(), JobOutcomes(), ClockAhead()
     by_name = {route.name: route for route in routes}
     if buffer is None:
         room = Capacity(20_000)
@@ -164,7 +170,7 @@ async def run_pipeline(
         ledger=buffer.ledger,
         studio=renderer,
         events=listeners,
-        clock=steady(),
+        clock=clock,
         rng=random.Random(1),
         rules=PipelineRules(**{**QUICK_JOBS, **rules}),
         fetch=fetch,
@@ -179,6 +185,7 @@ async def run_pipeline(
                 renderer,
                 events,
                 by_name,
+                clock,
                 group_sizer,
                 job_outcomes.by_index,
             )

@@ -580,8 +580,7 @@ class TestTrouble:
             return unsafe(picture, task)
 
         provider = eye(breaks)
-        route = moderation("2x2", "2x1", deadline_s=1.2)
-        async with run_groups(provider, route) as pipeline:
+        async with run_groups(provider, moderation("2x2", "2x1")) as pipeline:
             outcomes = await pipeline.answer_each(bad(), clean(), clean(), clean())
             assert labels(outcomes) == [["Unsafe"], [], [], []]
 
@@ -609,10 +608,10 @@ class TestTrouble:
         alone, beside the rest of its group."""
         provider = eye()
         async with run_groups(provider, moderation("2x2", "2x1")) as pipeline:
-            pipeline.scheduler._askers["eye"].typical_s = 1.0
+            pipeline.scheduler._askers["eye"].typical_s = 10.0
             calm = [pipeline.answer_each(clean()) for _ in range(3)]
             hurried = pipeline.scheduler.answer_all(
-                [(bad(), Way(pipeline.route))], ANN, deadline_s=2.5
+                [(bad(), Way(pipeline.route))], ANN, deadline_s=25
             )
             (late,), *others = await asyncio.gather(hurried, *calm)
             assert labels([late]) == [["Unsafe"]]
@@ -649,7 +648,7 @@ class TestTrouble:
             return unsafe(picture, task)
 
         provider = eye(leave)
-        async with run_groups(provider, moderation("2x2", "2x1", deadline_s=3)) as pipeline:
+        async with run_groups(provider, moderation("2x2", "2x1")) as pipeline:
             asking = [
                 asyncio.create_task(pipeline.answer_each(each))
                 for each in (clean(), clean(), clean(), bad())
@@ -717,7 +716,7 @@ class TestWays:
         async with run_groups(provider, route) as pipeline:
             pipeline.scheduler._seeing.routes["coarse"] = coarse
             other = asyncio.create_task(pipeline.scheduler.answer([clean()], coarse, ANN))
-            await asyncio.sleep(0.05)
+            await pipeline.wait_for_held(1)
             await pipeline.answer_each(clean(), clean(), clean())
             await other
             assert sorted(len(each.entries) for each in pipeline.events.of(CanvasAnswered)) == [

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import repeat
@@ -312,10 +311,10 @@ class TestJudging:
             provider, route_of(Stage(shape="2x2", rule=SURE), "1x1", max_wait_s=0.01)
         ) as pipeline:
             asking = asyncio.gather(
-                *(pipeline.answer(block("red", side=30), deadline_s=0.9) for _ in range(4))
+                *(pipeline.answer(block("red", side=30), deadline_s=100) for _ in range(4))
             )
-            await pipeline.wait_for_held(4)
-            await asyncio.sleep(0.5)
+            await wait_until(lambda: provider.under_way)
+            pipeline.turn_clock(90)  # another call is expected to take longer than is left
             gate.set()
             for (outcome,) in await asking:
                 assert len(outcome.steps) == 1
@@ -365,14 +364,14 @@ class TestText:
         """Where there is no time for that, the word is left out."""
 
         def slowly(picture: Picture, task: Task) -> Sequence[Detection]:
-            time.sleep(0.15)
+            pipeline.turn_clock(90)
             return words_across(picture, task)
 
         introduced, (_, route) = about(task=Task.TEXT, canvas_px=(640, 320)), self.reader()
         provider = ScriptedProvider(slowly, introduced=introduced)
         async with run_pipeline(provider, replace(route, max_wait_s=0.0)) as pipeline:
             asking = pipeline.answer(
-                *(block(c, (300, 310)) for c in ("red", "blue")), deadline_s=0.52
+                *(block(c, (300, 310)) for c in ("red", "blue")), deadline_s=100
             )
             assert all(outcome.detections == () for outcome in await asking)
 
@@ -565,9 +564,14 @@ class TestUpstream:
     )
     async def test_lasting_fault(self, error, raised):
         """A fault that lasts until the photo's deadline is the photo's error."""
-        provider = ScriptedProvider(errors=repeat(error))
+
+        def fails(picture: Picture, task: Task) -> Sequence[Detection]:
+            pipeline.turn_clock(30)
+            raise error
+
+        provider = ScriptedProvider(fails)
         async with run_pipeline(provider, route_of("1x1")) as pipeline:
-            (outcome,) = await pipeline.answer(block("red"), deadline_s=0.7)
+            (outcome,) = await pipeline.answer(block("red"), deadline_s=50)
             assert type(outcome.error) is raised
             assert provider.calls > 1
             await pipeline.assert_empty()
@@ -577,7 +581,7 @@ class TestUpstream:
         that is too long."""
         provider = ScriptedProvider(errors=repeat(Throttled("slow down", retry_after_s=9)))
         async with run_pipeline(provider, route_of("1x1")) as pipeline:
-            (outcome,) = await pipeline.answer(block("red"), deadline_s=1)
+            (outcome,) = await pipeline.answer(block("red"), deadline_s=8)
             assert isinstance(outcome.error, UpstreamThrottled)
             assert outcome.error.retry_after_s == 9
             assert provider.calls == 1
@@ -764,7 +768,7 @@ class TestLeaving:
 
     async def test_drain(self):
         """Draining refuses what is new and returns when what was taken is settled."""
-        async with run_pipeline(ScriptedProvider(), route_of("2x2", max_wait_s=0.2)) as pipeline:
+        async with run_pipeline(ScriptedProvider(), route_of("2x2", max_wait_s=30)) as pipeline:
             asking = asyncio.create_task(pipeline.answer(block("red")))
             await pipeline.wait_for_held(1)
             draining = asyncio.create_task(pipeline.scheduler.drain())
@@ -772,6 +776,7 @@ class TestLeaving:
             with pytest.raises(Stopping):
                 await pipeline.answer(block("blue"))
             assert not draining.done()
+            pipeline.turn_clock(30)
             await draining
             assert labels_of(*await asking) == ["red"]
             await pipeline.assert_empty()

@@ -43,7 +43,8 @@ async def test_clients_before_jobs():
         await pipeline.submit_job(photos_42(40), CROWD)
         await wait_until(lambda: provider.under_way)
         asking = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ANN))
-        await asyncio.sleep(0.1)
+        await pipeline.wait_for_held(41)
+        pipeline.turn_clock(1)  # by now everybody has waited long enough
         gate.set()
         await asking
         assert pipeline.first_canvas_of("ann") == 2
@@ -58,7 +59,8 @@ async def test_jobs_fill_the_grid():
         await pipeline.submit_job(photos_42(7), ANN)
         await wait_until(lambda: provider.under_way)
         asking = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ANN))
-        await asyncio.sleep(0.1)
+        await pipeline.wait_for_held(8)
+        pipeline.turn_clock(1)  # by now everybody has waited long enough
         gate.set()
         (outcome,) = await asking
         assert outcome.steps[0].photos == 4
@@ -77,7 +79,8 @@ async def test_tenants_take_turns(pool):
         waiting = asyncio.create_task(pipeline.answer(*photos_42(2000), tenant=crowd))
         await wait_until(lambda: provider.under_way)
         asking = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ann))
-        await asyncio.sleep(0.1)
+        await pipeline.wait_for_held(2001)
+        pipeline.turn_clock(1)  # by now everybody has waited long enough
         gate.set()
         await asking
         assert pipeline.first_canvas_of("ann") <= 3
@@ -96,7 +99,8 @@ async def test_jobs_take_turns():
             photo(NUMBER_42), Way(pipeline.route), ANN, job="other", index=1000
         )
         await pipeline.buffer.put([late])
-        await asyncio.sleep(0.1)
+        await pipeline.wait_for_held(401)
+        pipeline.turn_clock(1)  # by now everybody has waited long enough
         gate.set()
         await wait_until(lambda: 1000 in pipeline.job_outcomes)
         assert pipeline.first_canvas_of("ann") <= 3

@@ -30,6 +30,7 @@ from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from providers.prices import Price
 from tests.support.pipeline import labels_of, route_of, run_pipeline
+from tests.support.waiting import PATIENCE_S
 from thresholds.cascade import Cascade, Stage
 from thresholds.rules import clean, imgrid
 from thresholds.shape import Shape
@@ -93,9 +94,9 @@ class TestRate:
         one = ScriptedProvider(note, introduced=about(calls=at_once, concurrency=60))
         asker = UpstreamClient(one, steady(), random.Random(1))
         pictures = [Picture(width, 1, b"any") for width in range(1, 56)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(
-                *(asker.ask(each, Task.OBJECTS, steady()() + 20) for each in pictures)
+                *(asker.ask(each, Task.OBJECTS, steady()() + PATIENCE_S) for each in pictures)
             )
         assert seen == list(range(1, 56))
 
@@ -305,14 +306,13 @@ class TestFallback:
     async def test_both_open(self):
         """One that is left alone itself is not asked: clients fail, photos of jobs wait for whoever
         is well first."""
-        breaker = CallLimits(
-            breaker=BreakerOptions(failures=1, calls=1, open_ms=150, max_open_ms=150)
-        )
+        breaker = CallLimits(breaker=BreakerOptions(failures=1, calls=1, open_ms=60_000))
         one, two = fake(errors=[NO_KEY], calls=breaker), fake("two", errors=[NO_KEY], calls=breaker)
         async with run_pipeline({"one": one, "two": two}, fallback_route("1x1")) as pipeline:
             await pipeline.answer(red())
             await pipeline.submit_job([red() for _ in range(3)])
             assert isinstance((await pipeline.answer(red()))[0].error, UpstreamFailed)
+            pipeline.turn_clock(60)
             assert [labels_of(outcome) for outcome in await pipeline.wait_for_job(3)] == [
                 ["red"]
             ] * 3
