@@ -1,4 +1,4 @@
-"""What a buffer does."""
+"""The contract of buffers, which hold photos from their acceptance to their end."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from gateway.core.model import BufferEntry, BufferLane, Entry, Outcome
 from gateway.ledger.accounts import Account, Charges
 
 MOST_CLAIMS = 5
-"""A photo whose holders died so many times is answered with an error and kept on the list of dead
-letters."""
+"""A photo fails and becomes a dead letter after so many claims whose holders died."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """How much a buffer holds, waiting and in flight together. Patient photos, of jobs mostly, have
-    a room of their own."""
+    """How much a buffer may hold, waiting and claimed photos together. Patient photos, mostly those
+    of jobs, have a capacity of their own."""
 
     photos: int = 5_000
     bytes: int = 1 << 30
@@ -29,8 +28,7 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A photo's end. `alone_usd` is what its answer would have cost alone, for the ledger; a
-    watched photo adds nothing to it but its bill."""
+    """The end of a photo. `alone_usd` is what its answer would have cost alone, for the ledger."""
 
     entry: BufferEntry
     outcome: Outcome
@@ -38,24 +36,27 @@ class Settlement:
 
     @property
     def account(self) -> Account:
+        """What the photo adds to its tenant's account, besides its bill; nothing for a watched
+        photo."""
         if self.entry.watched:
             return Account()
-        answered = self.outcome.error is None
-        return Account(
-            photos=1, answered=int(answered), alone_usd=self.alone_usd if answered else 0.0
-        )
+        if self.outcome.error is not None:
+            return Account(photos=1)
+        return Account(photos=1, answered=1, alone_usd=self.alone_usd)
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one answer (or one failure) comes to: it happens all at once, or not at all.
+    """All that follows from one answer or one failure, as one atomic step.
 
-    Photos that are `settled` leave; those put `again` wait in their new lanes; those `gone` leave
-    without an outcome: their clients have left, which counts as photos that were not answered. The
-    call about the canvas that `ended` is charged here, or was not billed. `charges` are added to
-    the ledger. A settlement or another round of a photo that was given to somebody else meanwhile,
-    or has left, does nothing; the charges count all the same, for they were paid. Tried again
-    because no reply came, it is done once: by its `id`.
+    Photos that are `settled` leave. Photos that go `again` wait in their new lanes. Photos that are
+    `gone` leave without an outcome, for their clients have left; they count as not answered.
+    `ended` is the canvas whose call has ended: its bill is among the charges, or it was not billed.
+    `charges` are added to the ledger.
+
+    A photo that another replica has claimed meanwhile, or that has left, is neither settled nor put
+    again; the charges count all the same, for they were paid. A commit that is repeated because no
+    reply came is done once, by its `id`.
     """
 
     settled: Sequence[Settlement] = ()
@@ -67,57 +68,54 @@ class Commit:
 
 
 class BufferListener(Protocol):
-    """Whom a buffer tells."""
+    """A listener to a buffer: what happens to photos that were put here."""
 
     def outcome(self, photo_id: str, outcome: Outcome) -> None:
-        """A photo that was put here, by a client that waits here, is settled. Told once."""
+        """Takes the outcome of a photo whose client waits here. Called once a photo."""
         ...
 
     def changed(self) -> None:
-        """A lane may be due now."""
+        """Learns that a lane may be due."""
         ...
 
     def lost(self, error: GatewayError) -> None:
-        """Every photo that was put here by a client that waits is lost, or out of reach."""
+        """Learns that all photos whose clients wait here are lost, or out of reach."""
         ...
 
 
 class Buffer(Protocol):
-    """Holds photos from the moment they are accepted until they are settled.
-
-    A claimed photo still takes up room. Every method may raise BufferAway.
-    """
+    """Holds photos, waiting and claimed, until they are settled or leave. Every method may raise
+    BufferAway."""
 
     async def put(self, entries: Sequence[BufferEntry]) -> None:
-        """Takes all of them or, raising Busy, none."""
+        """Accepts all photos; or none, raising Busy."""
         ...
 
     async def claim(
         self, lane: BufferLane, now: float, *, most: int | None = None
     ) -> list[BufferEntry]:
-        """One canvas's photos of the lane: a full grid or, where a photo is out of time, what there
-        is; else none.
+        """The photos of one canvas of the lane: a full grid; fewer if a photo is due; else none.
 
-        Those whose clients wait come before patient ones; among each, tenants take turns, and a
-        tenant's own come oldest first. They are the caller's until it commits what became of them,
-        or dies.
+        Photos whose clients wait come before patient ones. Within each kind tenants take turns, and
+        a tenant's oldest photo comes first. The caller holds the photos until it commits their
+        outcome, or dies.
 
-        `most` asks for company on a canvas of another lane: up to so many whose clients wait, due
-        or not.
+        With `most`, the photos are company for a canvas of another lane: at most so many whose
+        clients wait, whether due or not.
         """
         ...
 
     async def ask(self, canvas: str, entries: Sequence[Entry]) -> list[Entry]:
-        """Notes that the canvas is about to be asked about, and returns those of its photos that
-        are still wanted. A question that nobody is billed for names no canvas, and nothing is
-        noted."""
+        """Those of the canvas's photos that the caller still holds, for a call that is about to
+        begin. The call is noted, in case the caller dies before the answer; one that nobody is
+        billed for has '' for its canvas and is not noted."""
         ...
 
     async def commit(self, commit: Commit) -> frozenset[str]:
-        """Does all of it, and returns the photos whose settlement or new round counted."""
+        """Does all of the commit. The ids of the photos that were settled or put again."""
         ...
 
     def serving(self, listener: BufferListener) -> AbstractAsyncContextManager[None]:
-        """While it lasts, the listener is told what happens, and what belonged to others who died
-        is seen to."""
+        """A context in which the listener is called, and photos of dead replicas are taken
+        over."""
         ...

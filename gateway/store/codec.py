@@ -1,5 +1,5 @@
-"""Entries and outcomes as bytes, for buffers and stores outside this process. A photo's own bytes
-travel beside."""
+"""Entries, lanes and outcomes as bytes, for stores outside this process. A photo's own bytes are
+stored beside them."""
 
 from __future__ import annotations
 
@@ -49,6 +49,9 @@ class _Step(Struct):
 
 
 class _Outcome(Struct, array_like=True):
+    """An outcome as it is written: `found` holds the detections; `code` and `message` are empty
+    without an error."""
+
     found: tuple[Detection, ...]
     steps: tuple[_Step, ...]
     code: str
@@ -87,11 +90,12 @@ _outcomes = msgspec.msgpack.Decoder(_Outcome)
 
 
 def lane_key(lane: BufferLane) -> str:
-    """A lane in one word."""
+    """A lane as JSON text."""
     return msgspec.json.encode([lane.provider, lane.task, lane.pool, *lane.shape]).decode()
 
 
 def lane_of(key: bytes) -> BufferLane:
+    """The lane of its key."""
     provider, task, pool, rows, cols = msgspec.json.decode(key)
     if provider == FETCH:
         return FetchLane(Task(task), pool)
@@ -168,20 +172,19 @@ def _filled(photo: Photo | RemotePhoto, payload: bytes) -> Photo | RemotePhoto:
 
 
 def pack_outcome(outcome: Outcome) -> bytes:
-    """All but the photo; of it, its size."""
-    code, message = (
-        (outcome.error.code, str(outcome.error)) if outcome.error is not None else ("", "")
-    )
-    size = outcome.photo.size if outcome.photo is not None and outcome.photo.pixels else None
+    """The outcome with the size of its photo in the photo's place."""
+    error, photo = outcome.error, outcome.photo
+    code, message = (error.code, str(error)) if error is not None else ("", "")
+    size = photo.size if photo is not None and photo.pixels else None
     return _encode(_Outcome(outcome.detections, _written(outcome.steps), code, message, size))
 
 
 def unpack_outcome(packed: bytes) -> tuple[Outcome, Size | None]:
-    """The outcome, without its photo, and the photo's size where it is a picture."""
-    out = _outcomes.decode(packed)
-    error: GatewayError | None = named(out.code, out.message) if out.code else None
-    size = Size(*out.size) if out.size else None
-    return Outcome(None, out.found, _read(out.steps), error), size
+    """The outcome without its photo, and the photo's size; None if its size is not known."""
+    row = _outcomes.decode(packed)
+    error: GatewayError | None = named(row.code, row.message) if row.code else None
+    size = Size(*row.size) if row.size else None
+    return Outcome(None, row.found, _read(row.steps), error), size
 
 
 def _written(steps: Sequence[Step]) -> tuple[_Step, ...]:

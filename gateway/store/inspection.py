@@ -1,4 +1,4 @@
-"""What a buffer shows of itself: the contract of its readers, which change nothing."""
+"""The contract of inspection: the state of a buffer, for readers that change nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.core.model import BufferLane
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """What is in a buffer now, waiting and in flight together."""
+    """What is in a buffer, waiting and claimed photos together."""
 
     photos: int = 0
     bytes: int = 0
@@ -20,7 +20,8 @@ class Occupancy:
 
 @dataclass(frozen=True, slots=True)
 class DeadPhoto:
-    """A photo that was given up: its holders died, time after time."""
+    """A dead letter: a photo that failed because its holders died, time after time. The fields are
+    those of the JSON in Redis."""
 
     photo: str
     tenant: str
@@ -31,12 +32,8 @@ class DeadPhoto:
 
 
 class Backlog(NamedTuple):
-    """How many photos wait in a lane, when the first of them came, and when one will wait no longer
-    (seconds).
-
-    `urgent` where the client of one of them waits for the answer; photos of jobs alone are in no
-    hurry.
-    """
+    """The photos that wait in a lane: how many, when the first was put, and when the first waits no
+    longer for company, in seconds. `urgent` if the client of one of them waits for the answer."""
 
     photos: int
     oldest_at: float
@@ -48,11 +45,11 @@ class Inspection(Protocol):
     """Reads the state of a buffer. Every method may raise BufferAway."""
 
     async def backlogs(self) -> Mapping[BufferLane, Backlog]:
-        """The lanes that hold photos."""
+        """The backlog of each lane in which photos wait."""
         ...
 
     async def occupancy(self) -> Occupancy:
-        """How full the buffer is."""
+        """What is in the buffer."""
         ...
 
     async def dead_letters(self) -> Sequence[DeadPhoto]:

@@ -1,4 +1,4 @@
-"""What a job is, and what keeps jobs."""
+"""Jobs and deliveries, and the contracts of their stores."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ PHOTO_EVENT = "photo.settled"
 END_SUFFIX = "end"
 """In the id of the delivery about a job's end, where others have the photo's index."""
 KEY_LASTS_S = 24 * 3600.0
-"""How long an idempotency key gives the same job."""
-
-
+"""How long an idempotency key leads to the same job."""
 NONE_REFUSED: Mapping[int, GatewayError] = MappingProxyType({})
 
 
@@ -37,7 +35,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookTarget:
-    """Where a job's end is told, or each of its photos."""
+    """The URL to which the end of a job is delivered; with `each_photo`, every result too."""
 
     url: str
     each_photo: bool = False
@@ -45,10 +43,11 @@ class WebhookTarget:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Photos that were handed in together. `options` are the client's, as the dialect wrote them
-    down.
+    """Photos that were submitted together.
 
-    Times are Unix seconds. `photos` is how many there are; `names` what the client calls them.
+    `names` are the client's names of the photos; `options` the client's options, as the dialect
+    packed them. `settled` and `failed` count results; `billed` is in images. Times are Unix
+    seconds.
     """
 
     id: str
@@ -66,13 +65,14 @@ class Job:
 
     @property
     def photos(self) -> int:
+        """The number of photos."""
         return len(self.names)
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What became of one photo of a job: `number` counts results in the order in which they came,
-    from 1."""
+    """The result of one photo of a job. `number` counts results from 1, in the order of their
+    coming; `index` is the photo's place in the request."""
 
     number: int
     index: int
@@ -82,14 +82,14 @@ class JobResult:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some jobs, latest first, and where the next page begins; empty after the last."""
+    """Some jobs, latest first. `next` is the cursor of the next page; empty after the last."""
 
     jobs: Sequence[Job]
     next: str
 
 
 class JobStore(Protocol):
-    """Keeps jobs, and survives the process. Every method may raise BufferAway."""
+    """Holds jobs beyond the life of the process. Every method may raise BufferAway."""
 
     async def submit(
         self,
@@ -100,32 +100,32 @@ class JobStore(Protocol):
         key: str = "",
         digest: str = "",
     ) -> Job:
-        """The job, now accepted: none of its photos is lost from here on. Each is either among the
-        entries or, by its index, `refused` and thereby settled.
+        """The accepted job: from here on none of its photos is lost. Each photo has an entry or,
+        by its index, a refusal, which is its result.
 
-        Under an idempotency `key` that this tenant used before, for a request of the same `digest`,
-        it is the earlier job, and nothing new is accepted. Raises Conflict where the digest
-        differs, Busy where there is no room.
+        If the tenant used the idempotency `key` before for a request of the same `digest`, it is
+        the earlier job, and nothing new is accepted. Raises Conflict if the digest differs, Busy if
+        there is no room.
         """
         ...
 
     async def find(self, tenant: str, job_id: str) -> Job:
-        """Raises NotFound where the tenant has none of that id."""
+        """The job. Raises NotFound if the tenant has no job of that id."""
         ...
 
     async def page(self, tenant: str, *, after: str = "", limit: int = 50) -> Page:
-        """The tenant's jobs from the cursor on, latest first."""
+        """The tenant's jobs after the cursor, latest first."""
         ...
 
     async def results(
         self, job_id: str, *, after: int = 0, limit: int = 1000
     ) -> Sequence[JobResult]:
-        """Results with a number over `after`, in their order."""
+        """The job's results with a number over `after`, in their order."""
         ...
 
     async def abort(self, tenant: str, job_id: str) -> Job:
-        """Withdraws what is not settled; keeps what is. A job that has ended stays as it is. Raises
-        NotFound."""
+        """The job, aborted: photos that are not settled are withdrawn, results stay. A job that has
+        ended stays as it is. Raises NotFound."""
         ...
 
 
@@ -133,21 +133,23 @@ class JobFeed(Protocol):
     """Connects the jobs with the buffer. Every method may raise BufferAway."""
 
     async def settle(self, job_id: str, index: int, outcome: Outcome, size: Size | None) -> None:
-        """Writes down what became of a photo, once: a second time does nothing. The last one ends
-        the job."""
+        """Records a photo's outcome, once. The last one ends the job."""
         ...
 
     def running(self, buffer: Buffer) -> AbstractAsyncContextManager[None]:
-        """While it lasts, photos of accepted jobs find their way into the buffer, and old jobs are
+        """A context in which photos of accepted jobs get into the buffer, and old jobs are
         forgotten."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message to a client's URL. Its `id` stays the same however often it is sent; `kind` is
-    job.done, job.aborted or photo.settled; `index` is the photo's and `number` its result's, where
-    it is about one. `attempts` are those that failed."""
+    """One message to a client's URL.
+
+    `id` is the same for every attempt. `kind` is job.done, job.aborted or photo.settled. For
+    photo.settled, `index` is the photo's and `number` its result's. `attempts` counts failed
+    attempts.
+    """
 
     id: str
     tenant: str
@@ -163,7 +165,7 @@ class Delivery:
 
 
 def host_of(url: str) -> str:
-    """Whose turns a URL shares: its host's, whatever the port."""
+    """The host of a URL, without its port: deliveries of one host share its leases."""
     try:
         return (urlsplit(url).hostname or "").lower()
     except ValueError:
@@ -171,26 +173,28 @@ def host_of(url: str) -> str:
 
 
 class DeliveryStore(Protocol):
-    """Keeps deliveries that are not made yet, and survives the process. Times are Unix seconds."""
+    """Holds deliveries until they are made, beyond the life of the process. Times are Unix
+    seconds. Every method may raise BufferAway."""
 
     async def claim(self, now: float, lease_s: float, count: int) -> Sequence[Delivery]:
-        """Up to so many that are due, the earliest first and no more than a few of one URL's host,
-        for the caller to see to within the lease; after that they are due again."""
+        """At most `count` due deliveries, the earliest first and at most PER_HOST of one host. The
+        caller is to make them within the lease; after it they are due again."""
         ...
 
     async def complete(self, delivery_id: str) -> None:
-        """The receiver took it: it is forgotten."""
+        """Removes a delivery that was made."""
         ...
 
     async def add_failure(self, delivery_id: str, error: str, again_at: float | None) -> None:
-        """It is due again then; with None it is dead, and listed as such."""
+        """Counts a failed attempt. The delivery is due again at that time; with None it is
+        dead."""
         ...
 
     async def dead_deliveries(self, limit: int = 100) -> Sequence[Delivery]:
-        """The dead ones, latest first."""
+        """The dead deliveries, latest first."""
         ...
 
     async def replay(self, delivery_ids: Sequence[str]) -> int:
-        """Makes dead deliveries due now, with attempts counted from 0; all of them where none is
-        named. How many."""
+        """How many dead deliveries are due again, with no attempts: those of the ids, or all if no
+        id is given."""
         ...

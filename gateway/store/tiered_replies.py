@@ -1,4 +1,4 @@
-"""Replies in memory first, and then in what replicas share."""
+"""Replies in two tiers: first those in memory, then those that replicas share."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ log = logging.getLogger("imgrid")
 
 T = TypeVar("T")
 PAUSE_S = 2.0
-"""For how long a store that was away is not asked again: clients have their answer sooner without
-it."""
+"""How long the shared store is left alone after it was away: clients are answered sooner
+without."""
 
 
 class TieredReplies:
-    """While the store that is `shared` is away, this process answers from what it has itself. Holds
-    until when the other is left alone."""
+    """Answers from the near store alone while the shared one is away. Holds the end of that
+    pause."""
 
     def __init__(self, near: Replies, shared: Replies, *, clock: Clock) -> None:
         self._near = near
         self._shared = shared
         self._clock = clock
-        self._alone_until = 0.0
+        self._pause_end = 0.0
 
     async def begin(self, ids: Sequence[str], run: str) -> Reply | bool:
-        begun = await self._near.begin(ids, run)
-        return (
-            begun
-            if begun is not True
-            else await self._ask(partial(self._shared.begin, ids, run), True)
-        )
+        reply = await self._near.begin(ids, run)
+        if reply is not True:
+            return reply
+        return await self._try_shared(partial(self._shared.begin, ids, run), default=True)
 
     async def renew(self, ids: Sequence[str], run: str) -> bool:
-        wanted = await self._near.renew(ids, run)
-        return await self._ask(partial(self._shared.renew, ids, run), False) or wanted
+        near_waiter = await self._near.renew(ids, run)
+        command = partial(self._shared.renew, ids, run)
+        return await self._try_shared(command, default=False) or near_waiter
 
     async def end(self, ids: Sequence[str], run: str, reply: Reply | None) -> None:
         await self._near.end(ids, run, reply)
-        await self._ask(partial(self._shared.end, ids, run, reply), None)
+        await self._try_shared(partial(self._shared.end, ids, run, reply), default=None)
 
-    async def _ask(self, command: Callable[[], Awaitable[T]], otherwise: T) -> T:
-        if self._clock() < self._alone_until:
-            return otherwise
+    async def _try_shared(self, command: Callable[[], Awaitable[T]], *, default: T) -> T:
+        """The result of a command to the shared store; the default while that is away."""
+        if self._clock() < self._pause_end:
+            return default
         try:
             return await command()
         except BufferAway as error:
             log.debug("replies are not shared for now: %s", error.__cause__ or error)
-            self._alone_until = self._clock() + PAUSE_S
-            return otherwise
+            self._pause_end = self._clock() + PAUSE_S
+            return default

@@ -1,4 +1,4 @@
-"""One lane's photos in the order in which they are taken. Pure."""
+"""The queue of one lane, in which tenants take turns. Pure."""
 
 from __future__ import annotations
 
@@ -9,80 +9,95 @@ from itertools import count
 from gateway.core.model import BufferEntry
 from gateway.store.inspection import Backlog
 
+_Item = tuple[float, int, str]
+"""In the heap: tag, arrival, photo id."""
+
 
 class FairQueue:
-    """Photos whose clients wait come before patient ones; among each, tenants take turns.
+    """Holds the entries that wait, by photo id. Photos whose clients wait come before patient ones;
+    within each kind, tenants take turns.
 
     Turns are start-time fair queueing (Goyal, Vin, Cheng: SIGCOMM 1996, equation 4) with photos of
-    equal size: a photo is tagged with the later of the line's time and its tenant's last tag plus
-    one, and the lowest tag goes first; the line's time is the tag that went last. A tenant's own
-    photos so keep their order, and one tenant alone is first in, first out.
+    equal size. The tag of a photo is one more than the later of the virtual time and its tenant's
+    last tag. The lowest tag goes first, and becomes the virtual time. So a tenant's photos keep
+    their order, and the photos of a tenant alone are first in, first out.
     """
 
     def __init__(self) -> None:
-        self.entries: dict[str, BufferEntry] = {}
-        self._heaps: tuple[list[tuple[float, int, str]], ...] = ([], [])
-        self._places: dict[str, int] = {}
-        self._tags: dict[tuple[bool, str], float] = {}
-        self._time = [0.0, 0.0]
-        self._numbers = count()
-        self._seen: Backlog | None = None
+        self._entries: dict[str, BufferEntry] = {}
+        self._heaps: tuple[list[_Item], list[_Item]] = ([], [])
+        self._arrivals: dict[str, int] = {}
+        self._last_tags: dict[tuple[bool, str], float] = {}
+        self._virtual_times = [0.0, 0.0]
+        self._next_arrival = count()
+        self._backlog: Backlog | None = None
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def add(self, entry: BufferEntry) -> None:
-        kind, key = int(entry.patient), (entry.patient, entry.tenant)
-        tag = max(self._time[kind], self._tags.get(key, 0.0)) + 1
-        self._tags[key] = tag
-        place = self._places[entry.photo.id] = next(self._numbers)
-        heapq.heappush(self._heaps[kind], (tag, place, entry.photo.id))
-        self.entries[entry.photo.id] = entry
-        if self._seen is not None:
-            photos, oldest_at, due_at, urgent = self._seen
-            self._seen = Backlog(
-                photos + 1,
-                min(oldest_at, entry.put_at),
-                min(due_at, entry.due_at),
-                urgent or not entry.patient,
-            )
+        """Adds a photo."""
+        last_tag = self._last_tags.get((entry.patient, entry.tenant), 0.0)
+        tag = max(self._virtual_times[entry.patient], last_tag) + 1
+        self._last_tags[entry.patient, entry.tenant] = tag
+        arrival = self._arrivals[entry.photo.id] = next(self._next_arrival)
+        heapq.heappush(self._heaps[entry.patient], (tag, arrival, entry.photo.id))
+        self._entries[entry.photo.id] = entry
+        if self._backlog is not None:
+            self._backlog = _with_entry(self._backlog, entry)
 
-    def drop(self, photo_id: str) -> None:
-        """Nothing happens where it is not here."""
-        if self.entries.pop(photo_id, None) is not None:
-            del self._places[photo_id]  # what the heaps hold of it is passed over
-            self._seen = None
+    def remove(self, photo_id: str) -> None:
+        """Removes a photo, if it is here. Its item in a heap stays, and is skipped."""
+        if self._entries.pop(photo_id, None) is not None:
+            del self._arrivals[photo_id]
+            self._backlog = None
             self._tidy()
 
     def take(self, most: int, *, patient: bool = True) -> list[BufferEntry]:
-        """The first; without `patient` only of those whose clients wait."""
-        taken = []
-        for photo_id in self._first(most, self._heaps if patient else self._heaps[:1]):
-            taken.append(self.entries.pop(photo_id))
-            del self._places[photo_id]
-        self._seen = None
+        """Removes and returns the first photos; without `patient` only of those whose clients
+        wait."""
+        heaps = self._heaps if patient else self._heaps[:1]
+        taken: list[BufferEntry] = []
+        for photo_id in self._first_ids(most, heaps):
+            taken.append(self._entries.pop(photo_id))
+            del self._arrivals[photo_id]
+        self._backlog = None
         return taken
 
     def backlog(self) -> Backlog:
-        if self._seen is None:
-            held = self.entries.values()
-            self._seen = Backlog(
-                len(held),
-                min(e.put_at for e in held),
-                min(e.due_at for e in held),
-                not all(e.patient for e in held),
+        """What waits; there must be an entry."""
+        if self._backlog is None:
+            entries = self._entries.values()
+            self._backlog = Backlog(
+                photos=len(entries),
+                oldest_at=min(entry.put_at for entry in entries),
+                due_at=min(entry.due_at for entry in entries),
+                urgent=not all(entry.patient for entry in entries),
             )
-        return self._seen
+        return self._backlog
 
-    def _first(self, most: int, heaps: Sequence[list[tuple[float, int, str]]]) -> Iterator[str]:
+    def _first_ids(self, most: int, heaps: Sequence[list[_Item]]) -> Iterator[str]:
+        """The ids of the first photos, at most so many, which leave their heaps."""
         for kind, heap in enumerate(heaps):
             while heap and most:
-                tag, place, photo_id = heapq.heappop(heap)
-                if self._places.get(photo_id) == place:
-                    self._time[kind] = tag
+                tag, arrival, photo_id = heapq.heappop(heap)
+                if self._arrivals.get(photo_id) == arrival:
+                    self._virtual_times[kind] = tag
                     most -= 1
                     yield photo_id
 
     def _tidy(self) -> None:
-        """Photos that left without being taken do not pile up."""
-        if sum(map(len, self._heaps)) > 2 * len(self.entries) + 64:
+        """Removes the items of removed photos where they have become many."""
+        if sum(map(len, self._heaps)) > 2 * len(self._entries) + 64:
             for heap in self._heaps:
-                heap[:] = [item for item in heap if self._places.get(item[2]) == item[1]]
+                heap[:] = [item for item in heap if self._arrivals.get(item[2]) == item[1]]
                 heapq.heapify(heap)
+
+
+def _with_entry(backlog: Backlog, entry: BufferEntry) -> Backlog:
+    return Backlog(
+        photos=backlog.photos + 1,
+        oldest_at=min(backlog.oldest_at, entry.put_at),
+        due_at=min(backlog.due_at, entry.due_at),
+        urgent=backlog.urgent or not entry.patient,
+    )

@@ -1,23 +1,29 @@
-"""Replies in this process' memory, within bounds; the oldest go first."""
+"""Replies in the memory of this process, within bounds; the oldest go first."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from gateway.core.clock import Clock
 from gateway.core.exchange import Reply
-from gateway.store.replies import LEASE_S, WANTED_S
+from gateway.store.replies import LEASE_S, WAITER_S
 
 MOST = 50_000
-"""Replies kept at most, each under one id."""
+"""The most replies, each counted under every id."""
 OVERHEAD_BYTES = 1024
 """What a reply takes beside its body: headers, id, tables. Rather too much than too little."""
 
 
+class _Lease(NamedTuple):
+    run: str
+    until: float
+
+
 class MemoryReplies:
-    """Holds what is kept, by id in the order in which it came and so in which it expires; its
-    bytes; who is at which call until when; and until when it is known that another waits."""
+    """Holds replies by id, in the order in which they came and so in which they expire; their size
+    in bytes; the lease of the run that is at each call; and until when each run has a waiter."""
 
     def __init__(
         self,
@@ -34,52 +40,56 @@ class MemoryReplies:
         self._max_bytes = max_bytes
         self._most = most
         self._lease_s = lease_s
-        self._kept: OrderedDict[str, tuple[float, Reply]] = OrderedDict()
-        self._held: dict[str, tuple[str, float]] = {}
-        self._wanted: dict[str, float] = {}
+        self._replies: OrderedDict[str, tuple[float, Reply]] = OrderedDict()
+        self._leases: dict[str, _Lease] = {}
+        self._waiters: dict[str, float] = {}
 
     async def begin(self, ids: Sequence[str], run: str) -> Reply | bool:
         now = self._clock()
         self._make_room(now)
-        for each in ids:
-            if each in self._kept:
-                return self._kept[each][1]
-        for each in ids:
-            if self._others(each, run, now):
-                self._wanted[each] = now + WANTED_S
+        for call_id in ids:
+            if call_id in self._replies:
+                return self._replies[call_id][1]
+        for call_id in ids:
+            if self._has_other_run(call_id, run, now):
+                self._waiters[call_id] = now + WAITER_S
                 return False
-        self._held.update((each, (run, now + self._lease_s)) for each in ids)
+        for call_id in ids:
+            self._leases[call_id] = _Lease(run, now + self._lease_s)
         return True
 
     async def renew(self, ids: Sequence[str], run: str) -> bool:
         now = self._clock()
-        self._held.update(
-            (each, (run, now + self._lease_s)) for each in ids if not self._others(each, run, now)
-        )
-        return any(self._wanted.get(each, 0.0) > now for each in ids)
+        for call_id in ids:
+            if not self._has_other_run(call_id, run, now):
+                self._leases[call_id] = _Lease(run, now + self._lease_s)
+        return any(self._waiters.get(call_id, 0.0) > now for call_id in ids)
 
     async def end(self, ids: Sequence[str], run: str, reply: Reply | None) -> None:
         now = self._clock()
-        for each in ids:
-            if not self._others(each, run, now):
-                self._held.pop(each, None)
-                self._wanted.pop(each, None)
-                if reply is not None and each not in self._kept:
-                    self._kept[each] = (now + self._keep_s, reply)
-                    self.bytes += _size(reply)
+        for call_id in ids:
+            if self._has_other_run(call_id, run, now):
+                continue
+            self._leases.pop(call_id, None)
+            self._waiters.pop(call_id, None)
+            if reply is not None and call_id not in self._replies:
+                self._replies[call_id] = (now + self._keep_s, reply)
+                self.bytes += _size(reply)
         self._make_room(now)
 
-    def _others(self, each: str, run: str, now: float) -> bool:
+    def _has_other_run(self, call_id: str, run: str, now: float) -> bool:
         """Whether another run is at the call."""
-        holder, until = self._held.get(each, (run, now))
-        return holder != run and until > now
+        lease = self._leases.get(call_id)
+        return lease is not None and lease.run != run and lease.until > now
 
     def _make_room(self, now: float) -> None:
-        while self._kept:
-            until, reply = next(iter(self._kept.values()))
-            if until > now and self.bytes <= self._max_bytes and len(self._kept) <= self._most:
+        """Removes replies that have expired, and the oldest while there are too many."""
+        while self._replies:
+            until, reply = next(iter(self._replies.values()))
+            has_room = self.bytes <= self._max_bytes and len(self._replies) <= self._most
+            if until > now and has_room:
                 return
-            self._kept.popitem(last=False)
+            self._replies.popitem(last=False)
             self.bytes -= _size(reply)
 
 

@@ -18,7 +18,7 @@ from gateway.store.redis import keys
 from gateway.store.redis.connection import AWAY, Commands
 from gateway.store.redis.layouts import REPLY_MARK
 from gateway.store.redis.scripts import Script, load
-from gateway.store.replies import LEASE_S, WANTED_S
+from gateway.store.replies import LEASE_S, WAITER_S
 
 MAX_BYTES = 256 * 1024
 """A larger reply stays with the replica that made it."""
@@ -41,7 +41,7 @@ class RedisReplies:
         )
 
     async def begin(self, ids: Sequence[str], run: str) -> Reply | bool:
-        value = await self._run(self._begin, ids, run, self._lease_ms, round(1000 * WANTED_S))
+        value = await self._run(self._begin, ids, run, self._lease_ms, round(1000 * WAITER_S))
         if value.startswith(REPLY_MARK.encode()):
             return _unpack(value[len(REPLY_MARK) :])
         return bool(value == b"")

@@ -30,14 +30,14 @@ def test_departed_leave_nothing():
     made = FairQueue()
     for number in range(10_000):
         made.add(entry(str(number)))
-        made.drop(str(number))
+        made.remove(str(number))
     assert sum(map(len, made._heaps)) < 100
 
 
 def test_again():
     """A photo that left and came back goes by its new place."""
     made = line(entry("a"), entry("b"))
-    made.drop("a")
+    made.remove("a")
     made.add(entry("a"))
     assert names(made.take(9)) == ["b", "a"]
 
@@ -57,6 +57,6 @@ def test_urgent():
     assert not made.backlog().urgent
     made.add(entry("a"))
     assert made.backlog().urgent
-    made.drop("a")
+    made.remove("a")
     assert not made.backlog().urgent
     assert names([replace(one) for one in made.take(1)]) == ["j"]
