@@ -84,14 +84,15 @@ def _check_stage(
     if min(width, height) < MIN_CELL_PX:
         raise ConfigError(
             f"{where}: cells of a {stage.shape} grid on {name}'s canvas would be "
-            f"{width} x {height} pixels, {MIN_CELL_PX} is the least; take fewer cells or a larger canvas"
+            f"{width} x {height} pixels, {MIN_CELL_PX} is the least; "
+            "take fewer cells or a larger canvas"
         )
     max_detections = about.most.get(route.task)
     if max_detections is not None and stage.shape.cells > max_detections:
         raise ConfigError(
             f"{where}: a {stage.shape} grid has {stage.shape.cells} photos, and an answer of "
-            f"{name} holds at most {max_detections} detections of {route.task}, of all of them together; "
-            f"take at most {max_detections} cells"
+            f"{name} holds at most {max_detections} detections of {route.task}, "
+            f"of all of them together; take at most {max_detections} cells"
         )
 
 

@@ -1,2 +1,1 @@
-"""From what a client sent or named to an admitted photo: header checks, limits, URLs, object
-stores."""
+"""Admission: from the bytes or the URL that a client sent to an admitted photo."""

@@ -1,5 +1,7 @@
-"""From bytes to a photo, or a refusal that names the reason. Reads headers only: nothing is decoded
-here."""
+"""Admission: from bytes to a photo, or to a refusal that names the reason.
+
+Only headers are read; nothing is decoded here.
+"""
 
 from __future__ import annotations
 
@@ -13,72 +15,75 @@ from gateway.core.model import SIDEWAYS, Photo, Size
 from gateway.intake.image_headers import excess
 from providers.base import Limits
 
+# Pillow's own guard warns or raises above a number of its own. `admit` has refused by our limit
+# before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
-# Pillow's own guard warns or raises by a number of its own; `admit` has already refused by ours,
-# before any decode.
 
 
-def admit(photo_id: str, data: bytes, api: Limits, house: PhotoLimits) -> Photo:
-    """The photo, if the API that the client speaks would take it and this house can hold it.
+def admit(photo_id: str, data: bytes, api_limits: Limits, photo_limits: PhotoLimits) -> Photo:
+    """The photo, if both the API that the client speaks and the operator's limits allow it.
 
-    Raises NoPhoto, TooManyBytes, BadFormat or BadDimensions; messages are for the client.
+    Raises NoPhoto, TooManyBytes, BadFormat or BadDimensions, whose messages are for the client.
     """
     if not data:
         raise NoPhoto("The photo is empty: no bytes arrived.")
-    most = min(api.max_bytes, house.max_bytes)
-    if len(data) > most:
-        raise TooManyBytes(f"The photo has {len(data)} bytes; at most {most} are taken.")
-    too_much = excess(data)
-    if too_much:
+    max_bytes = min(api_limits.max_bytes, photo_limits.max_bytes)
+    if len(data) > max_bytes:
+        raise TooManyBytes(f"The photo has {len(data)} bytes; at most {max_bytes} are taken.")
+    if excess_text := excess(data):
         raise BadFormat(
-            f"The photo has {too_much}: it is taken for an attempt to keep this server busy."
+            f"The photo has {excess_text}: it is taken for an attempt to keep this server busy."
         )
-    size, kind, orientation = _header(data, api)
-    _check(size, api, house)
+    size, image_format, orientation = _read_header(data, api_limits)
+    _check_size(size, api_limits, photo_limits)
     upright = Size(size.height_px, size.width_px) if orientation in SIDEWAYS else size
-    return Photo(photo_id, data, kind, upright, orientation)
+    return Photo(photo_id, data, image_format, upright, orientation)
 
 
-def _header(data: bytes, api: Limits) -> tuple[Size, str, int]:
+def _read_header(data: bytes, api_limits: Limits) -> tuple[Size, str, int]:
+    """The size as stored, the format, and the EXIF orientation where the API applies it. Raises
+    BadFormat."""
     try:
-        with Image.open(io.BytesIO(data), formats=tuple(api.formats)) as image:
-            kind = (
-                "JPEG" if image.format == "MPO" else str(image.format)
-            )  # several JPEGs in one; the first counts
-            return Size(*image.size), kind, _orientation(image) if kind in api.turned else 1
-    except MemoryError:  # says nothing of the photo
+        with Image.open(io.BytesIO(data), formats=tuple(api_limits.formats)) as image:
+            # MPO is several JPEGs in one file, of which the first one counts
+            image_format = "JPEG" if image.format == "MPO" else str(image.format)
+            orientation = _orientation(image) if image_format in api_limits.turned else 1
+            return Size(*image.size), image_format, orientation
+    except MemoryError:  # says nothing about the photo
         raise
-    except Exception:  # a decoder's exceptions on hostile bytes are of every kind
-        taken = ", ".join(sorted(api.formats))
+    except Exception:  # decoders raise errors of every kind on hostile bytes
+        formats = ", ".join(sorted(api_limits.formats))
         raise BadFormat(
-            f"The photo is not a picture of a format that is taken here ({taken})."
+            f"The photo is not a picture of a format that is taken here ({formats})."
         ) from None
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 where there is none or it makes no sense."""
+    """The EXIF orientation; 1 where there is none or it is invalid."""
     if image.format == "PNG" and "exif" not in image.info:
         return 1  # Pillow would decode the whole picture to look for EXIF behind it
     try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # broken EXIF is no reason to refuse a photo
         return 1
-    return value if value in range(1, 9) else 1
+    return orientation if orientation in range(1, 9) else 1
 
 
-def _check(size: Size, api: Limits, house: PhotoLimits) -> None:
+def _check_size(size: Size, api_limits: Limits, photo_limits: PhotoLimits) -> None:
+    """Raises BadDimensions."""
     width, height = size
-    if min(size) < api.min_side_px:
+    if min(size) < api_limits.min_side_px:
         raise BadDimensions(
-            f"The photo is {width} x {height} pixels; each side must have {api.min_side_px} or more."
+            f"The photo is {width} x {height} pixels; "
+            f"each side must have {api_limits.min_side_px} or more."
         )
-    if max(size) > api.max_side_px:
+    if max(size) > api_limits.max_side_px:
         raise BadDimensions(
             f"Input image dimensions {width} x {height} exceed maximum dimension size of "
-            f"{api.max_side_px} pixels."
+            f"{api_limits.max_side_px} pixels."
         )
-    most = min(api.max_pixels, house.max_pixels)
-    if width * height > most:
+    max_pixels = min(api_limits.max_pixels, photo_limits.max_pixels)
+    if width * height > max_pixels:
         raise BadDimensions(
-            f"The photo is {width} x {height} pixels; at most {most} pixels are taken in all."
+            f"The photo is {width} x {height} pixels; at most {max_pixels} pixels are taken in all."
         )

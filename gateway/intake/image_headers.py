@@ -1,8 +1,8 @@
 """Whether a picture's header is built to keep its reader busy. Pure, and done in milliseconds
 whatever the bytes are.
 
-Pillow walks headers in Python, entry by entry: 20 MB of empty chunks take it 9 s. What is counted
-here is what it would walk, in its own way of reading damaged files, and counting ends at the first
+Pillow walks headers in Python, entry by entry: 20 MB of empty chunks take it 9 s. The functions
+here count what Pillow would walk, follow its way of reading damaged files, and stop at the first
 number that is too large.
 """
 
@@ -10,25 +10,26 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-MOST_SEGMENTS = 1_000
+MAX_SEGMENTS = 1_000
 """JPEG segments, PNG chunks or GIF sub-blocks before the pixels, and tags of a TIFF or of EXIF.
 Photos have 5 to 60."""
-MOST_CHUNKS = 20_000
+MAX_CHUNKS = 20_000
 """PNG chunks in all: pixels come in chunks of 8 KB and more."""
-MOST_JUNK_BYTES = 65_536
-"""Between segments, where readers skip it byte by byte."""
-MOST_NUMBERS = 131_072
-"""In the tags of one directory: offsets and lengths of 16,000 rows in four planes."""
+MAX_JUNK_BYTES = 65_536
+"""Bytes between segments, which readers skip one by one."""
+MAX_NUMBERS = 131_072
+"""Numbers in the tags of one directory: offsets and lengths of 16,000 rows in four planes."""
 
 HEAVY = 60
-"""An EXIF segment or a colour profile weighs as much as so many others: it is copied or unpacked.
-There is one."""
+"""The segments that an EXIF segment or a colour profile counts for, because it is copied or
+unpacked. Photos have one."""
 RATIONAL = 64
-"""A fraction takes its reader as long as so many whole numbers."""
+"""The whole numbers that a fraction counts for: it takes its reader as long."""
 
-BYTES_OF = {
+VALUE_BYTES = {
     1: 1,
     2: 1,
     3: 2,
@@ -46,177 +47,248 @@ BYTES_OF = {
     17: 8,
     18: 8,
 }
-"""By TIFF's types of values (TIFF 6.0, section 2; the last three are BigTIFF's)."""
-AS_BYTES, RATIONALS = frozenset({1, 2, 6, 7}), frozenset({5, 10})
+"""Bytes of one value, by TIFF's types (TIFF 6.0, section 2; the last three are BigTIFF's)."""
+BYTE_TYPES, RATIONAL_TYPES = frozenset({1, 2, 6, 7}), frozenset({5, 10})
 
-MARKER = re.compile(rb"\xff[\x01-\xfe]")
+JPEG_MARKER = re.compile(rb"\xff[\x01-\xfe]")
 GIF_BLOCK = re.compile(rb"[!,;]")
 START_OF_SCAN, APP1, APP13 = 0xDA, 0xE1, 0xED
-BARE = frozenset({0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)})
-"""Markers that Pillow reads no length after."""
+FIRST_MARKER = 0xC0
+"""Pillow takes smaller markers for the end of the header."""
+BARE_MARKERS = frozenset({0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)})
+"""Markers after which Pillow reads no length."""
 
 
 def excess(data: bytes) -> str | None:
     """What the header has too much of, in words that follow "The photo has"; None for every
     ordinary picture."""
     if data.startswith(b"\xff\xd8"):
-        return _jpeg(data)
+        return _jpeg_excess(data)
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _png(data)
+        return _png_excess(data)
     if data.startswith(b"GIF8"):
-        return _gif(data)
+        return _gif_excess(data)
     if data.startswith(b"RIFF"):
-        return _webp(data)
-    return _directory(data)
+        return _webp_excess(data)
+    return _directory_excess(data)
 
 
 def _segments() -> str:
-    return f"more than {MOST_SEGMENTS} header segments"
+    return f"more than {MAX_SEGMENTS} header segments"
 
 
-def _junk() -> str:
-    return f"more than {MOST_JUNK_BYTES} bytes between its header segments"
+class _Junk:
+    """Finds the next block behind bytes that readers skip. Holds how many were skipped in all."""
+
+    def __init__(self) -> None:
+        self._skipped = 0
+
+    def skip_to(
+        self, pattern: re.Pattern[bytes], data: bytes, start: int
+    ) -> re.Match[bytes] | None:
+        """The next match; None at the end of the data or of the junk that is allowed."""
+        match = pattern.search(data, start, start + MAX_JUNK_BYTES)
+        end = match.start() if match else min(start + MAX_JUNK_BYTES, len(data))
+        self._skipped += end - start
+        return match
+
+    @property
+    def excess(self) -> str | None:
+        if self._skipped >= MAX_JUNK_BYTES:
+            return f"more than {MAX_JUNK_BYTES} bytes between its header segments"
+        return None
 
 
-def _jpeg(data: bytes) -> str | None:
-    """Up to the first scan. EXIF may lie in several segments, which are one directory."""
+# -- JPEG
+
+
+def _jpeg_excess(data: bytes) -> str | None:
+    """Counts segments up to the first scan. EXIF may lie in several segments, which are one
+    directory."""
     exif: list[bytes] = []
-    at, weight, junk = 2, 0, 0
-    while weight <= MOST_SEGMENTS:
-        marker = MARKER.search(data, at, at + MOST_JUNK_BYTES)
-        junk += (marker.start() if marker else min(at + MOST_JUNK_BYTES, len(data))) - at
-        if junk >= MOST_JUNK_BYTES:
-            return _junk()
-        if (
-            marker is None
-            or data[marker.start() + 1] == START_OF_SCAN
-            or data[marker.start() + 1] < 0xC0
-        ):
-            return _exif(b"".join(exif))
-        start, kind = marker.end(), data[marker.start() + 1]
-        at = start if kind in BARE else start + max(_number(data, start, 2), 2)
+    junk, position, weight = _Junk(), 2, 0
+    while weight <= MAX_SEGMENTS:
+        marker = junk.skip_to(JPEG_MARKER, data, position)
+        if junk.excess:
+            return junk.excess
+        kind = marker.group()[1] if marker else START_OF_SCAN
+        if marker is None or kind == START_OF_SCAN or kind < FIRST_MARKER:
+            return _exif_excess(b"".join(exif))
+        start = position = marker.end()
+        if kind not in BARE_MARKERS:
+            position += max(_number(data, start, 2), 2)
         weight += 1
         if kind == APP1 and data.startswith(b"Exif\0", start + 2):
             weight += HEAVY
-            exif.append(data[start + 8 : at])
+            exif.append(data[start + 8 : position])
         elif kind == APP13:
-            weight += data.count(b"8BIM", start, at)
+            weight += data.count(b"8BIM", start, position)
     return _segments()
 
 
-def _png(data: bytes) -> str | None:
-    at, weight, chunks, exif, pixels = 8, 0, 0, b"", False
-    while at + 8 <= len(data):
-        length, kind = _number(data, at, 4), data[at + 4 : at + 8]
-        pixels = pixels or kind == b"IDAT"
-        if not pixels:
+# -- PNG
+
+
+def _png_excess(data: bytes) -> str | None:
+    """Counts the chunks before the pixels by weight, and all chunks by number."""
+    position, weight, chunks, exif, in_pixels = 8, 0, 0, b"", False
+    while position + 8 <= len(data):
+        length, kind = _number(data, position, 4), data[position + 4 : position + 8]
+        in_pixels = in_pixels or kind == b"IDAT"
+        if not in_pixels:
             weight += HEAVY if kind == b"iCCP" else 1
-            exif = data[at + 8 : at + 8 + length] if kind == b"eXIf" else exif
+            if kind == b"eXIf":
+                exif = data[position + 8 : position + 8 + length]
         chunks += 1
-        if weight > MOST_SEGMENTS:
+        if weight > MAX_SEGMENTS:
             return _segments()
-        if chunks > MOST_CHUNKS:
-            return f"more than {MOST_CHUNKS} chunks"
-        at += 12 + length
-    return _exif(exif)
+        if chunks > MAX_CHUNKS:
+            return f"more than {MAX_CHUNKS} chunks"
+        position += 12 + length
+    return _exif_excess(exif)
 
 
-def _gif(data: bytes) -> str | None:
-    """Up to the first frame: extensions, each of them sub-blocks that end with an empty one."""
-    flags = data[10] if len(data) > 10 else 0
-    at, junk, blocks = 13 + (3 << (flags & 7) + 1 if flags & 128 else 0), 0, 0
-    while blocks <= MOST_SEGMENTS:
-        block = GIF_BLOCK.search(data, at, at + MOST_JUNK_BYTES)
-        junk += (block.start() if block else min(at + MOST_JUNK_BYTES, len(data))) - at
-        if junk >= MOST_JUNK_BYTES:
-            return _junk()
+# -- GIF
+
+
+def _gif_excess(data: bytes) -> str | None:
+    """Counts sub-blocks up to the first frame: extensions consist of sub-blocks and end with an
+    empty one."""
+    junk, position, blocks = _Junk(), _gif_header_end(data), 0
+    while blocks <= MAX_SEGMENTS:
+        block = junk.skip_to(GIF_BLOCK, data, position)
+        if junk.excess:
+            return junk.excess
         if block is None or block.group() != b"!":
             return None
-        at, blocks = _gif_start(data, block.end()), blocks + 1
-        while blocks <= MOST_SEGMENTS and at < len(data) and data[at]:
-            at, blocks = at + 1 + data[at], blocks + 1
-        at += 1
+        position, blocks = _sub_blocks_start(data, block.end()), blocks + 1
+        while blocks <= MAX_SEGMENTS and position < len(data) and data[position]:
+            position, blocks = position + 1 + data[position], blocks + 1
+        position += 1
     return _segments()
 
 
-def _gif_start(data: bytes, label: int) -> int:
-    """Where the sub-blocks of an extension begin that run to an empty one. Pillow reads over one
-    empty block where it wants the first of any extension, or of a loop's, though it ends there."""
-    at = label + 1
+def _gif_header_end(data: bytes) -> int:
+    """The end of the header and of the global colour table, if there is one."""
+    flags = data[10] if len(data) > 10 else 0
+    return 13 + (3 << (flags & 7) + 1 if flags & 128 else 0)
+
+
+def _sub_blocks_start(data: bytes, label: int) -> int:
+    """Where the sub-blocks of an extension begin that end with an empty one.
+
+    An extension ends with its first sub-block where that is empty, but Pillow reads on behind an
+    empty first sub-block of any extension, and behind one of a loop.
+    """
+    position = label + 1
     if data[label : label + 1] == b"\xfe":
-        return at
-    if data[label : label + 1] == b"\xff" and data.startswith(b"NETSCAPE2.0", at + 1):
-        at += 1 + data[at]
-    return at + 1 if data[at : at + 1] == b"\0" else at
+        return position
+    if data[label : label + 1] == b"\xff" and data.startswith(b"NETSCAPE2.0", position + 1):
+        position += 1 + data[position]
+    return position + 1 if data[position : position + 1] == b"\0" else position
 
 
-def _webp(data: bytes) -> str | None:
-    for chunks, (at, length) in enumerate(_riff(data)):
-        if chunks >= MOST_CHUNKS:
-            return f"more than {MOST_CHUNKS} chunks"
-        if data.startswith(b"EXIF", at):
-            return _exif(data[at + 8 : at + 8 + length])
+# -- WebP
+
+
+def _webp_excess(data: bytes) -> str | None:
+    for index, chunk in enumerate(_riff_chunks(data)):
+        if index >= MAX_CHUNKS:
+            return f"more than {MAX_CHUNKS} chunks"
+        if data.startswith(b"EXIF", chunk.start):
+            return _exif_excess(data[chunk.start + 8 : chunk.start + 8 + chunk.length])
     return None
 
 
-def _riff(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where each chunk begins and how many bytes follow its 8 of header."""
-    at = 12
-    while at + 8 <= len(data):
-        length = int.from_bytes(data[at + 4 : at + 8], "little")
-        yield at, length
-        at += 8 + length + length % 2
+class _Chunk(NamedTuple):
+    """Where a RIFF chunk begins, and the number of bytes behind its header of 8."""
+
+    start: int
+    length: int
 
 
-def _exif(data: bytes) -> str | None:
-    """Pillow takes prefixes away one by one, and copies all the rest each time."""
-    bare = data.removeprefix(b"Exif\0\0").removeprefix(b"Exif\0\0")
-    return "EXIF that begins again and again" if bare.startswith(b"Exif\0\0") else _directory(bare)
+def _riff_chunks(data: bytes) -> Iterator[_Chunk]:
+    start = 12
+    while start + 8 <= len(data):
+        length = int.from_bytes(data[start + 4 : start + 8], "little")
+        yield _Chunk(start, length)
+        start += 8 + length + length % 2
 
 
-def _directory(data: bytes) -> str | None:
-    """The first directory of tags of a TIFF, a BigTIFF or EXIF; nothing else has one."""
+# -- TIFF and EXIF
+
+
+def _exif_excess(data: bytes) -> str | None:
+    """Checks the directory behind up to two prefixes. Pillow removes prefixes one by one and copies
+    the rest each time."""
+    directory = data.removeprefix(b"Exif\0\0").removeprefix(b"Exif\0\0")
+    if directory.startswith(b"Exif\0\0"):
+        return "EXIF that begins again and again"
+    return _directory_excess(directory)
+
+
+def _directory_excess(data: bytes) -> str | None:
+    """Checks the first directory of tags of a TIFF, a BigTIFF or EXIF; other data has none."""
     if data[:2] not in (b"II", b"MM") or len(data) < 16:
         return None
-    big = 43 in data[2:4]
-    either = data.startswith(b"MM\0+")  # BigTIFF that Pillow reads as if it were none
-    return (_tags(data, big=True) if big else None) or (
-        _tags(data, big=False) if not big or either else None
-    )
+    is_big = 43 in data[2:4]
+    is_ambiguous = data.startswith(b"MM\0+")  # a BigTIFF that Pillow reads as a plain TIFF
+    text = _tags_excess(data, big=True) if is_big else None
+    if text is None and (not is_big or is_ambiguous):
+        text = _tags_excess(data, big=False)
+    return text
 
 
-def _tags(data: bytes, *, big: bool) -> str | None:
+class _Tag(NamedTuple):
+    """An entry of a directory: `values` values of a type, at an offset."""
+
+    tag: int
+    type: int
+    values: int
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """The bytes of the values."""
+        return self.values * VALUE_BYTES.get(self.type, 0)
+
+    @property
+    def weight(self) -> int:
+        """The whole numbers that reading the values takes as long as; bytes are read at once."""
+        if self.type in BYTE_TYPES:
+            return 0
+        return self.values * RATIONAL if self.type in RATIONAL_TYPES else self.values
+
+
+def _tags_excess(data: bytes, *, big: bool) -> str | None:
+    """Checks the tags of a directory; `big` for BigTIFF's form."""
     order = "<" if data.startswith(b"II") else ">"
     (offset,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, 8 if big else 4)
-    head, entry = (f"{order}Q", f"{order}HHQQ") if big else (f"{order}H", f"{order}HHII")
-    start, step = offset + struct.calcsize(head), struct.calcsize(entry)
+    head_format, tag_format = (
+        (f"{order}Q", f"{order}HHQQ") if big else (f"{order}H", f"{order}HHII")
+    )
+    start, step = offset + struct.calcsize(head_format), struct.calcsize(tag_format)
     if start > len(data):
         return None
-    (tags,) = struct.unpack_from(head, data, offset)
-    if tags > MOST_SEGMENTS:
-        return f"more than {MOST_SEGMENTS} tags"
-    places = range(start, min(start + tags * step, len(data) - step + 1), step)
-    return _values([struct.unpack_from(entry, data, place) for place in places], len(data))
+    (count,) = struct.unpack_from(head_format, data, offset)
+    if count > MAX_SEGMENTS:
+        return f"more than {MAX_SEGMENTS} tags"
+    offsets = range(start, min(start + count * step, len(data) - step + 1), step)
+    tags = [_Tag(*struct.unpack_from(tag_format, data, place)) for place in offsets]
+    return _values_excess(tags, len(data))
 
 
-def _values(entries: list[tuple[int, int, int, int]], length: int) -> str | None:
-    """Of a directory's entries (tag, type, count, place) in a file of that length: what their
-    values come to. Those that lie over each other are counted each, as a reader copies them
-    each."""
-    sizes = [(kind, count, count * BYTES_OF.get(kind, 0)) for _, kind, count, _ in entries]
-    read = [
-        (kind, count, size) for kind, count, size in sizes if size <= length
-    ]  # the others cannot be there
-    if sum(size for _, _, size in read) > 2 * length + 8 * MOST_SEGMENTS:
+def _values_excess(tags: Sequence[_Tag], data_bytes: int) -> str | None:
+    """Checks the values of a directory's tags. Values that overlap count for each tag, because
+    readers copy them for each."""
+    readable = [tag for tag in tags if tag.size <= data_bytes]  # larger ones cannot be there
+    if sum(tag.size for tag in readable) > 2 * data_bytes + 8 * MAX_SEGMENTS:
         return "tags that lie over each other"
-    if sum(
-        count * (RATIONAL if kind in RATIONALS else 1)
-        for kind, count, _ in read
-        if kind not in AS_BYTES
-    ) > (MOST_NUMBERS):
-        return f"more than {MOST_NUMBERS} numbers in its tags"
+    if sum(tag.weight for tag in readable) > MAX_NUMBERS:
+        return f"more than {MAX_NUMBERS} numbers in its tags"
     return None
 
 
-def _number(data: bytes, at: int, length: int) -> int:
-    return int.from_bytes(data[at : at + length], "big")
+def _number(data: bytes, position: int, length: int) -> int:
+    """The big-endian number in so many bytes."""
+    return int.from_bytes(data[position : position + length], "big")

@@ -1,5 +1,4 @@
-"""Objects of S3 and of Google Cloud Storage, read in threads through the vendors' libraries with
-the gateway's rights.
+"""Readers of S3 and Google Cloud Storage, by the vendors' libraries and with the gateway's rights.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 https://cloud.google.com/storage/docs/json_api/v1/objects/get
@@ -27,6 +26,7 @@ log = logging.getLogger("imgrid")
 
 CHUNK_BYTES = 256 * 1024
 GS_SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
+MAX_CONNECT_S = 5.0
 
 MISSING = frozenset(
     {
@@ -41,96 +41,102 @@ MISSING = frozenset(
         "NoSuchVersion",
     }
 )
-"""S3's codes for what is not there for us: MethodNotAllowed stands for a version that marks a
-deletion, InvalidArgument for a version that cannot be one, InvalidObjectState for what lies in an
-archive."""
+"""S3's error codes for objects that the gateway cannot have. MethodNotAllowed is the code of a
+version that marks a deletion, InvalidArgument of a malformed version, InvalidObjectState of an
+archived object."""
 PASSING = frozenset({408, 429})
-"""Statuses below 500 that do not say that nothing is there."""
+"""Statuses below 500 that do not say that the object is missing."""
 
 
-class Bucket(ABC):
-    """A reader of one store, each read in a thread of its own.
+class ObjectStoreReader(ABC):
+    """A reader of one kind of store, with a thread for each read. Holds its threads.
 
-    A read that nobody waits for any more ends with the part that is under way. Holds its threads.
+    A read that was cancelled ends after the part that is under way.
     """
 
     def __init__(self, scheme: str) -> None:
         self._threads = ThreadPoolExecutor(AT_ONCE, f"{scheme}-read")
 
-    async def read(self, place: Location, max_bytes: int) -> bytes:
-        left = Event()
+    async def read(self, location: Location, max_bytes: int) -> bytes:
+        cancelled = Event()
         run = asyncio.get_running_loop().run_in_executor
         try:
-            return await run(self._threads, self.get, place, max_bytes, left.is_set)
+            return await run(self._threads, self.get, location, max_bytes, cancelled.is_set)
         finally:
-            left.set()
+            cancelled.set()
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self.hang_up()
+        self.close_client()
 
     @abstractmethod
-    def get(self, place: Location, max_bytes: int, left: Callable[[], bool]) -> bytes:
-        """Reads it, in one of the threads, until `left` says that nobody waits. Raises NotFetched
-        and nothing else."""
+    def get(self, location: Location, max_bytes: int, is_cancelled: Callable[[], bool]) -> bytes:
+        """The object's bytes, read in the calling thread until the read is cancelled. Raises
+        NotFetched and nothing else."""
 
     @abstractmethod
-    def hang_up(self) -> None:
-        """Gives back the library's connections."""
+    def close_client(self) -> None:
+        """Closes the library's connections."""
 
 
-def gather(
-    read: Callable[[int], bytes], length: int | None, max_bytes: int, left: Callable[[], bool]
+def read_all(
+    read: Callable[[int], bytes],
+    length: int | None,
+    max_bytes: int,
+    is_cancelled: Callable[[], bool],
 ) -> bytes:
-    """All that `read(at most so many)` has. `length` is what the store says of it, None where it
-    says nothing; of what is too large by that nothing is read, and otherwise one byte too many at
-    most."""
+    """All bytes that `read(at most so many)` returns until it returns none.
+
+    `length` is the store's figure for the object, None where it gives none. Raises SourceTooLarge,
+    having read nothing where the length says so and one byte too many at most otherwise; and
+    SourceAway for an object that is cut short or a read that is cancelled.
+    """
     too_large = SourceTooLarge(f"The photo was not fetched: it is larger than {max_bytes} bytes.")
     if (length or 0) > max_bytes:
         raise too_large
     body = bytearray()
-    while not left() and (part := read(min(CHUNK_BYTES, max_bytes + 1 - len(body)))):
+    while not is_cancelled() and (part := read(min(CHUNK_BYTES, max_bytes + 1 - len(body)))):
         body += part
         if len(body) > max_bytes:
             raise too_large
-    if left() or len(body) < (length or 0):
+    if is_cancelled() or len(body) < (length or 0):
         raise SourceAway("The photo was not fetched: it arrived in part only.")
     return bytes(body)
 
 
-class S3(Bucket):
-    """Amazon S3, or what speaks like it, by boto3's client, which follows a bucket to its region
+class S3Reader(ObjectStoreReader):
+    """Reads Amazon S3 or a compatible store with boto3's client, which finds a bucket's region
     itself."""
 
     def __init__(self, client: Any) -> None:
         super().__init__("s3")
         self._client = client
 
-    def get(self, place: Location, max_bytes: int, left: Callable[[], bool]) -> bytes:
+    def get(self, location: Location, max_bytes: int, is_cancelled: Callable[[], bool]) -> bytes:
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
         from botocore.parsers import ResponseParserError
 
-        version = {"VersionId": place.version} if place.version else {}
+        version = {"VersionId": location.version} if location.version else {}
         try:
-            found = self._client.get_object(Bucket=place.bucket, Key=place.key, **version)
-            with closing(found["Body"]) as body:
-                return gather(body.read, found.get("ContentLength"), max_bytes, left)
+            response = self._client.get_object(Bucket=location.bucket, Key=location.key, **version)
+            with closing(response["Body"]) as body:
+                return read_all(body.read, response.get("ContentLength"), max_bytes, is_cancelled)
         except ClientError as error:
-            raise _refused_by_s3(error.response, str(error)) from error
+            raise _s3_error(error.response, str(error)) from error
         except NoCredentialsError as error:
-            raise _not_ours(f"s3: {error}") from error
+            raise _no_access(f"s3: {error}") from error
         except (BotoCoreError, ResponseParserError) as error:
             raise _no_answer(f"s3: {error}") from error
 
-    def hang_up(self) -> None:
+    def close_client(self) -> None:
         self._client.close()
 
 
-class Gs(Bucket):
-    """Google Cloud Storage, or what speaks like it, by a session of requests which has the
+class GsReader(ObjectStoreReader):
+    """Reads Google Cloud Storage or a compatible store with a session of requests that has the
     credentials.
 
-    `timeouts_s` are how long connecting may take, and each part of the answer.
+    `timeouts_s` are for connecting and for each part of the answer.
     """
 
     def __init__(self, session: Any, endpoint: str, timeouts_s: tuple[float, float]) -> None:
@@ -139,57 +145,56 @@ class Gs(Bucket):
         self._endpoint = endpoint.rstrip("/")
         self._timeouts_s = timeouts_s
 
-    def get(self, place: Location, max_bytes: int, left: Callable[[], bool]) -> bytes:
+    def get(self, location: Location, max_bytes: int, is_cancelled: Callable[[], bool]) -> bytes:
         from google.auth.exceptions import GoogleAuthError, TransportError
         from requests import RequestException
         from urllib3.exceptions import HTTPError
 
-        url = (
-            f"{self._endpoint}/storage/v1/b/{place.bucket}/o/{quote(place.key, safe='')}?alt=media"
-        )
-        headers = {"Accept-Encoding": "identity"}
+        path = f"/storage/v1/b/{location.bucket}/o/{quote(location.key, safe='')}"
         try:
-            # a redirect would lead anywhere, and has no use here
+            # the API never redirects, and a redirect could lead anywhere
             with self._session.get(
-                url, headers=headers, stream=True, allow_redirects=False, timeout=self._timeouts_s
-            ) as answer:
-                if answer.status_code != 200:
-                    raise _refused_by_gs(answer.status_code)
-                return gather(answer.raw.read, _length(answer.headers), max_bytes, left)
+                f"{self._endpoint}{path}?alt=media",
+                headers={"Accept-Encoding": "identity"},
+                stream=True,
+                allow_redirects=False,
+                timeout=self._timeouts_s,
+            ) as response:
+                if response.status_code != 200:
+                    raise _gs_error(response.status_code)
+                length = _content_length(response.headers)
+                return read_all(response.raw.read, length, max_bytes, is_cancelled)
         except (RequestException, HTTPError, TransportError) as error:
             raise _no_answer(f"gs: {error}") from error
         except GoogleAuthError as error:
-            raise _not_ours(f"gs: {error}") from error
+            raise _no_access(f"gs: {error}") from error
 
-    def hang_up(self) -> None:
+    def close_client(self) -> None:
         self._session.close()
 
 
-def _length(headers: Any) -> int | None:
-    length = headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
+def _content_length(headers: Any) -> int | None:
+    text = headers.get("Content-Length", "")
+    return int(text) if text.isdecimal() else None
 
 
-def _refused_by_s3(response: Any, message: str) -> NotFetched:
-    code, status = (
-        response["Error"].get("Code", ""),
-        response["ResponseMetadata"].get("HTTPStatusCode", 500),
-    )
+def _s3_error(response: Any, message: str) -> NotFetched:
+    code = response["Error"].get("Code", "")
+    status = response["ResponseMetadata"].get("HTTPStatusCode", 500)
     if code in MISSING or status == 404:
         return _missing(f"s3: {message}")
-    return (
-        _no_answer(f"s3: {message}")
-        if status in PASSING or status >= 500
-        else _not_ours(f"s3: {message}")
-    )
+    if status in PASSING or status >= 500:
+        return _no_answer(f"s3: {message}")
+    return _no_access(f"s3: {message}")
 
 
-def _refused_by_gs(status: int) -> NotFetched:
-    """Without credentials, what is not public is 401."""
+def _gs_error(status: int) -> NotFetched:
+    """Every status from 400 says that the object is missing, also 401: without credentials that is
+    the status of all that is not public."""
     message = f"gs: status {status}"
-    return (
-        _missing(message) if 400 <= status < 500 and status not in PASSING else _no_answer(message)
-    )
+    if 400 <= status < 500 and status not in PASSING:
+        return _missing(message)
+    return _no_answer(message)
 
 
 def _missing(message: str) -> NotFetched:
@@ -206,16 +211,19 @@ def _no_answer(message: str) -> NotFetched:
     )
 
 
-def _not_ours(message: str) -> NotFetched:
-    """The client can do nothing about it, and nothing about it is the client's to know."""
+def _no_access(message: str) -> NotFetched:
+    """The error where the gateway itself has no access. Only the operator's log has the reason,
+    since clients can do nothing about it."""
     log.warning("%s", message)
     return SourceAway(
-        "The photo was not fetched: the gateway has no way to the store; its operator's log says why."
+        "The photo was not fetched: the gateway has no way to the store; "
+        "its operator's log says why."
     )
 
 
-def open_s3(given: S3Settings, timeout_s: float) -> S3:
-    """Raises Misconfigured where boto3 is not installed or finds no credentials."""
+def open_s3(settings: S3Settings, timeout_s: float) -> S3Reader:
+    """A reader of S3. Raises Misconfigured where boto3 is not installed or finds no
+    credentials."""
     try:
         import boto3
         from botocore.config import Config
@@ -225,29 +233,32 @@ def open_s3(given: S3Settings, timeout_s: float) -> S3:
             "boto3 is not installed; pip install 'imgrid-gateway[rekognition]'"
         ) from None
     config = Config(
-        connect_timeout=min(timeout_s / 2, 5),
+        connect_timeout=min(timeout_s / 2, MAX_CONNECT_S),
         read_timeout=timeout_s,
         max_pool_connections=AT_ONCE,
         retries={"total_max_attempts": 2, "mode": "standard"},
     )
-    secret = given.secret_key.get_secret_value() if given.secret_key else None
+    secret = settings.secret_key.get_secret_value() if settings.secret_key else None
     try:
         session = boto3.Session(
-            given.access_key, secret, region_name=given.region, profile_name=given.profile
+            settings.access_key, secret, region_name=settings.region, profile_name=settings.profile
         )
         if session.get_credentials() is None:
             raise Misconfigured(
-                "no AWS credentials were found; set access_key and secret_key, a profile, or AWS_… in "
-                "the environment (a stand-in takes any)"
+                "no AWS credentials were found; set access_key and secret_key, a profile, or AWS_… "
+                "in the environment (a stand-in takes any)"
             )
-        return S3(session.client("s3", endpoint_url=given.endpoint, config=config))
+        return S3Reader(session.client("s3", endpoint_url=settings.endpoint, config=config))
     except (BotoCoreError, ValueError) as error:
         raise Misconfigured(str(error)) from None
 
 
-def open_gs(given: GsSettings, timeout_s: float) -> Gs:
-    """With the application's default credentials, which only Google gets to see. Raises
-    Misconfigured where google-auth is not installed or finds none."""
+def open_gs(settings: GsSettings, timeout_s: float) -> GsReader:
+    """A reader of Google Cloud Storage with application default credentials, which only Google's
+    own addresses receive.
+
+    Raises Misconfigured where google-auth is not installed or finds no credentials.
+    """
     try:
         import google.auth
         import requests
@@ -260,17 +271,17 @@ def open_gs(given: GsSettings, timeout_s: float) -> Gs:
         ) from None
     session = requests.Session()
     try:
-        if _of_google(given.endpoint) and not given.anonymous:
+        if _is_googles(settings.endpoint) and not settings.anonymous:
             credentials, _ = google.auth.default(scopes=[GS_SCOPE])
             session = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
     except GoogleAuthError as error:
         raise Misconfigured(f"{error} (or set anonymous: true, for what is public)") from None
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=AT_ONCE))
-    return Gs(session, given.endpoint, (min(timeout_s / 2, 5), timeout_s))
+    return GsReader(session, settings.endpoint, (min(timeout_s / 2, MAX_CONNECT_S), timeout_s))
 
 
-def _of_google(endpoint: str) -> bool:
-    """Whether it is one of Google's own, over TLS."""
+def _is_googles(endpoint: str) -> bool:
+    """Whether the endpoint is one of Google's own, over TLS."""
     parts = urlsplit(endpoint)
     return parts.scheme == "https" and f".{parts.hostname}".endswith(".googleapis.com")

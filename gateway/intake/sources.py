@@ -1,8 +1,8 @@
-"""Photos that clients name by where they lie, read with the gateway's own rights.
+"""Sources: photos that clients name by URL, on the web or in an object store.
 
-These rights are not everybody's: an object of a store is read only for tenants to whom the operator
-opened its folder. What is on the web is anybody's, and which addresses that means the guard
-decides.
+Stores are read with the gateway's own rights, which are not its clients': an object is read only
+for tenants to whom the operator opened its folder. Photos on the web are public; the egress guard
+decides which addresses that covers.
 """
 
 from __future__ import annotations
@@ -26,82 +26,84 @@ from gateway.core.model import Tenant
 from gateway.security.egress import EgressGuard, FetchFailed, NotThere, TooLarge, UrlRefused
 
 AT_ONCE = 16
-"""Photos being fetched at a time; so many times the largest photo are the bytes that are held
-meanwhile."""
+"""Photos being fetched at a time, which bounds the bytes held meanwhile."""
 
 
 class SourceReader(Protocol):
-    """Reads what lies at places of one scheme, whoever asks."""
+    """Reads photos at locations of one scheme, for any tenant."""
 
-    async def read(self, place: Location, max_bytes: int) -> bytes:
-        """All bytes. Raises NotFetched, which is SourceTooLarge where there are more, and holds no
-        more than one byte more to find out."""
+    async def read(self, location: Location, max_bytes: int) -> bytes:
+        """All bytes at the location. Raises NotFetched; SourceTooLarge where there are more than
+        `max_bytes`, of which it reads one byte too many at most."""
         ...
 
     async def close(self) -> None:
-        """Nothing is read any more; what is under way is not waited for."""
+        """Closes the reader without waiting for reads under way."""
         ...
 
 
 class Sources:
-    """Fetches photos, so many at a time and in so much time each. Holds how many more may begin.
+    """Fetches photos within a time each and a number at a time. Holds the free slots.
 
-    `shared` is open to everybody, `own` by a tenant's name to that tenant. `readers` are by scheme,
-    and there is one for each scheme of a folder.
+    `shared_folders` are open to every tenant, `tenant_folders` to the tenant of that name.
+    `readers` are by scheme; every folder's scheme must have one.
     """
 
     def __init__(
         self,
         readers: Mapping[str, SourceReader],
-        shared: Sequence[Folder] = (),
-        own: Mapping[str, Sequence[Folder]] | None = None,
+        shared_folders: Sequence[Folder] = (),
+        tenant_folders: Mapping[str, Sequence[Folder]] | None = None,
         *,
         timeout_s: float,
         at_once: int = AT_ONCE,
     ) -> None:
         self._readers = readers
-        self._shared = tuple(shared)
-        self._own = own or {}
+        self._shared_folders = tuple(shared_folders)
+        self._tenant_folders = tenant_folders or {}
         self._timeout_s = timeout_s
         self._slots = asyncio.Semaphore(at_once)
 
     async def fetch(self, url: str, tenant: Tenant, max_bytes: int) -> bytes:
-        """The photo at a URL that `place_of` reads.
+        """The photo at a URL, as `place_of` reads URLs.
 
         Raises SourceNotAllowed, SourceMissing, SourceTooLarge, SourceAway or, for other reasons, a
-        plain NotFetched; and Busy where no slot became free within the time limit. All messages are
-        for the client.
+        plain NotFetched; and Busy where no slot became free in time. Messages are for the client.
         """
-        place = self._allowed(url, tenant)
+        location = self._location(url, tenant)
         async with self._slot():
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    return await self._readers[place.scheme].read(place, max_bytes)
+                    return await self._readers[location.scheme].read(location, max_bytes)
             except TimeoutError:
                 raise SourceAway(
                     f"The photo did not arrive within {self._timeout_s:g} s (fetch.timeout_ms)."
                 ) from None
 
     async def close(self) -> None:
+        """Closes the readers, each once."""
         for reader in dict.fromkeys(self._readers.values()):
             await reader.close()
 
-    def _allowed(self, url: str, tenant: Tenant) -> Location:
+    def _location(self, url: str, tenant: Tenant) -> Location:
+        """The location of a URL that the tenant may name. Raises NotFetched or
+        SourceNotAllowed."""
         try:
-            place = place_of(url)
+            location = place_of(url)
         except ValueError as error:
             raise NotFetched(f"The photo was not fetched: {error}") from None
-        folders = (*self._shared, *self._own.get(tenant.name, ()))
-        if place.scheme not in WEB and not any(folder.holds(place) for folder in folders):
+        folders = (*self._shared_folders, *self._tenant_folders.get(tenant.name, ()))
+        if location.scheme not in WEB and not any(folder.holds(location) for folder in folders):
             raise SourceNotAllowed(
-                f"The photo was not fetched: this gateway reads nothing for you where it is said to lie. Its operator "
-                f"can add {place.scheme}://{place.bucket}/, or a folder in it, to your tenant's sources or to "
-                "fetch.sources."
+                "The photo was not fetched: this gateway reads nothing for you where it is said to "
+                f"lie. Its operator can add {location.scheme}://{location.bucket}/, or a folder in "
+                "it, to your tenant's sources or to fetch.sources."
             )
-        return place
+        return location
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
+        """Takes a slot while the block lasts. Raises Busy."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._slots.acquire()
@@ -117,27 +119,27 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class WebSource:
-    """Reads from http and https URLs, behind the guard, which is closed by whoever opened it."""
+    """Reads http and https URLs behind the egress guard, which it does not close."""
 
     guard: EgressGuard
 
-    async def read(self, place: Location, max_bytes: int) -> bytes:
-        return await from_web(self.guard, place.url, max_bytes)
+    async def read(self, location: Location, max_bytes: int) -> bytes:
+        return await read_url(self.guard, location.url, max_bytes)
 
     async def close(self) -> None:
         pass
 
 
-async def from_web(guard: EgressGuard, url: str, max_bytes: int) -> bytes:
-    """What the guard fetches from the URL; SourceAway is raised where trying again later may
-    help."""
+async def read_url(guard: EgressGuard, url: str, max_bytes: int) -> bytes:
+    """The bytes that the guard fetches from the URL. Raises NotFetched; SourceAway where a later
+    try may succeed."""
     try:
         return await guard.fetch(url, max_bytes=max_bytes)
     except (UrlRefused, FetchFailed) as error:
-        raise _translated(error) from None
+        raise _not_fetched(error) from None
 
 
-def _translated(error: UrlRefused | FetchFailed) -> NotFetched:
+def _not_fetched(error: UrlRefused | FetchFailed) -> NotFetched:
     message = f"The photo was not fetched: {error}"
     match error:
         case UrlRefused():

@@ -1,1 +1,1 @@
-"""Work that is handed in, and answered later."""
+"""Jobs: photos that are handed in together and answered later."""

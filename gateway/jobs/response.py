@@ -1,5 +1,4 @@
-"""What clients are told of jobs, by answer, by event and by webhook: JSON, the same everywhere.
-Pure."""
+"""What clients read about jobs, in answers, events and webhooks alike: JSON. Pure."""
 
 from __future__ import annotations
 
@@ -19,16 +18,16 @@ PATH = "/v1/jobs"
 
 
 class WebhookOut(Struct):
-    """Where the job's end is told, or each of its photos."""
+    """The URL that is called at the job's end, or also for each of its photos."""
 
     url: str
     each_photo: bool
 
 
 class JobOut(Struct, omit_defaults=True):
-    """A job so far. `settled` photos have a result, `failed` of these an error. `billed` is in
-    images; `saved` the share of images not paid for among the answered photos. `state` is running,
-    done or aborted."""
+    """A job so far. `settled` photos have a result, and `failed` ones of these an error. `billed`
+    is in images; `saved` is the share of the answered photos' images that was not paid for. `state`
+    is running, done or aborted."""
 
     id: str
     state: str
@@ -44,37 +43,38 @@ class JobOut(Struct, omit_defaults=True):
 
 
 class JobPhotoOut(PhotoOut, kw_only=True):
-    """A photo's result: `number` counts results in the order in which they came, `index` is the
-    photo's place in the request, both from the first: 1 and 0."""
+    """A photo's result. `number` counts the results in the order in which they came, from 1;
+    `index` is the photo's index in the request, from 0."""
 
     number: int
     index: int
 
 
 class JobPage(JobOut, kw_only=True):
-    """A job with some of its results. `next` is what to ask for `after`, to go on from here."""
+    """A job with some of its results. Pass `next` as `after` to read on."""
 
     results: list[JobPhotoOut]
     next: int
 
 
 class JobsPage(Struct):
-    """Some jobs, latest first; `next` is what to ask for `after`, and empty after the last."""
+    """Some jobs, latest first. Pass `next` as `after` to read on; it is empty on the last page."""
 
     jobs: list[JobOut]
     next: str
 
 
 class WebhookData(JobOut, kw_only=True):
-    """What a webhook tells: the job so far, where to read it and, of photo.settled, the photo's
-    result."""
+    """The data of a webhook: the job so far, the path to read it and, for photo.settled, the
+    photo's result."""
 
     path: str
     photo: JobPhotoOut | None = None
 
 
 class Message(Struct):
-    """What a webhook's body is. `timestamp` is when it happened, however late it is delivered."""
+    """The body of a webhook. `timestamp` is the time of what happened, however late the webhook is
+    delivered."""
 
     type: str
     timestamp: str
@@ -87,6 +87,7 @@ def iso(at: float) -> str:
 
 
 def job_out(job: Job) -> JobOut:
+    """The job without its results."""
     answered = job.settled - job.failed
     return JobOut(
         id=job.id,
@@ -104,13 +105,14 @@ def job_out(job: Job) -> JobOut:
 
 
 def result_out(job: Job, result: JobResult) -> JobPhotoOut:
+    """One result of the job, filtered by the options of its request."""
     options = msgspec.json.decode(job.options, type=Options)
     photo = photo_out(job.names[result.index], result.outcome, result.size, options)
     return JobPhotoOut(**_fields(photo), number=result.number, index=result.index)
 
 
 def job_page(job: Job, results: Sequence[JobResult], after: int) -> JobPage:
-    """`after` is what was asked for."""
+    """The job with the results behind the number `after`."""
     last = results[-1].number if results else after
     return JobPage(
         **_fields(job_out(job)), results=[result_out(job, result) for result in results], next=last
@@ -118,11 +120,12 @@ def job_page(job: Job, results: Sequence[JobResult], after: int) -> JobPage:
 
 
 def jobs_page(page: Page) -> JobsPage:
+    """A page of a tenant's jobs."""
     return JobsPage([job_out(job) for job in page.jobs], page.next)
 
 
 def payload(delivery: Delivery, job: Job, results: Sequence[JobResult] = ()) -> bytes:
-    """A webhook's body. Of photo.settled, the photo's result must be among the results."""
+    """The body of a webhook. For photo.settled, `results` must contain the photo's."""
     photo = next(
         (result_out(job, result) for result in results if result.number == delivery.number), None
     )
@@ -131,14 +134,15 @@ def payload(delivery: Delivery, job: Job, results: Sequence[JobResult] = ()) -> 
 
 
 async def body(store: JobStore, delivery: Delivery) -> bytes | None:
-    """A webhook's body from what is kept; None where the job has been forgotten. Raises
+    """The body of a webhook, from the stored job; None where the job has been forgotten. Raises
     BufferAway."""
     try:
         job = await store.find(delivery.tenant, delivery.job)
     except NotFound:
         return None
-    about_one = delivery.number > 0
-    results = await store.results(job.id, after=delivery.number - 1, limit=1) if about_one else ()
+    results: Sequence[JobResult] = ()
+    if delivery.number > 0:  # about one photo
+        results = await store.results(job.id, after=delivery.number - 1, limit=1)
     return payload(delivery, job, results)
 
 

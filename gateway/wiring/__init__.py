@@ -1,1 +1,1 @@
-"""Settings become parts. Nothing else in the project builds any."""
+"""Builds the parts of a gateway from its settings. Nothing else in the project builds any."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,57 +21,65 @@ from gateway.security.keyring import KeyPair, Keyring, kept
 
 
 def signing_secrets(config: Settings, file: Path) -> Callable[[str], Sequence[str]]:
-    """A tenant's webhook secrets, by its name: its own, or everybody's."""
-    usual = _secrets(config.webhooks.secrets, f"{file}: webhooks.secrets")
-    own = {
-        tenant.name: _secrets(tenant.webhook.secrets, f"{file}: tenants[{index}].webhook.secrets")
-        for index, tenant in enumerate(config.tenants)
-    }
+    """A function that returns a tenant's webhook secrets, by its name: its own or, if it has none,
+    those of `webhooks`. Raises ConfigError."""
+    default = _secrets(config.webhooks.secrets, f"{file}: webhooks.secrets")
+    by_tenant: dict[str, Sequence[str]] = {}
     for index, tenant in enumerate(config.tenants):
-        if tenant.webhook.url and not (own[tenant.name] or usual):
+        where = f"{file}: tenants[{index}].webhook"
+        by_tenant[tenant.name] = _secrets(tenant.webhook.secrets, f"{where}.secrets")
+    for index, tenant in enumerate(config.tenants):
+        if tenant.webhook.url and not (by_tenant[tenant.name] or default):
             raise ConfigError(
                 f"{file}: tenants[{index}].webhook: there are no secrets to sign with; "
                 "make one with: imgrid webhooks secret"
             )
-    return lambda name: own.get(name) or usual
+    return lambda name: by_tenant.get(name) or default
 
 
-def _secrets(given: Sequence[SecretStr], where: str) -> list[str]:
-    known = [secret.get_secret_value() for secret in given]
-    for index, secret in enumerate(known):
+def _secrets(masked: Sequence[SecretStr], where: str) -> list[str]:
+    """The secrets in the clear. Raises ConfigError for one that is malformed."""
+    secrets = [secret.get_secret_value() for secret in masked]
+    for index, secret in enumerate(secrets):
         try:
             parse_secret(secret)
         except ValueError as error:
             raise ConfigError(f"{where}[{index}]: {error}") from None
-    return known
+    return secrets
 
 
 def make_keyring(config: Settings, file: Path, clock: Clock) -> Keyring:
+    """The configured keys and the key store's, which is watched from now on. Raises ConfigError."""
     bearer: dict[bytes, Tenant] = {}
     pairs: dict[str, KeyPair] = {}
     tenants = {
-        each.name: Tenant(each.name, "shared" if each.share else f"tenant:{each.name}")
-        for each in config.tenants
+        tenant.name: Tenant(tenant.name, "shared" if tenant.share else f"tenant:{tenant.name}")
+        for tenant in config.tenants
     }
-    for each in config.tenants:
-        for key in each.keys:
+    for tenant in config.tenants:
+        for key in tenant.keys:
             if isinstance(key, RekognitionKey):
-                pairs[key.access_key] = KeyPair(
-                    key.secret_key.get_secret_value(), tenants[each.name], key.regions
-                )
+                secret = key.secret_key.get_secret_value()
+                pairs[key.access_key] = KeyPair(secret, tenants[tenant.name], key.regions)
             else:
-                bearer[kept(key.dialect, key.digest)] = tenants[each.name]
-    signing = find_spec("botocore") is not None
-    if pairs and not signing:
+                bearer[kept(key.dialect, key.digest)] = tenants[tenant.name]
+    can_sign = find_spec("botocore") is not None
+    if pairs and not can_sign:
         raise ConfigError(f"{file}: tenants: {NO_SIGNER}")
-    live = (
-        KeyWatch(store, tenants, clock, signing)
-        if (store := settings.key_store_of(config, file))
-        else None
-    )
+    key_watch = _key_watch(config, file, tenants, clock=clock, can_sign=can_sign)
+    return Keyring(bearer, pairs, open=not config.tenants, store=key_watch)
+
+
+def _key_watch(
+    config: Settings, file: Path, tenants: Mapping[str, Tenant], *, clock: Clock, can_sign: bool
+) -> KeyWatch | None:
+    """The watch over the key store, started; None where none is configured. Raises ConfigError."""
+    store = settings.key_store_of(config, file)
+    if store is None:
+        return None
+    key_watch = KeyWatch(store, tenants, clock, can_sign)
     try:
-        if live is not None:
-            live.start()
+        key_watch.start()
     except StoreError as error:
         raise ConfigError(f"{file}: key_store: {error}") from None
-    return Keyring(bearer, pairs, open=not config.tenants, store=live)
+    return key_watch

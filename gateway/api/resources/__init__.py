@@ -1,2 +1,1 @@
-"""Endpoints of the gateway's own: health and operations, routes, jobs, and paths that are not
-served."""
+"""The gateway's own endpoints: health and operations, routes, jobs, and unknown paths."""

@@ -1,2 +1,1 @@
-"""What is told to clients' URLs: signed as the Standard Webhooks specification says, at least once,
-for hours."""
+"""Webhooks: signed as the Standard Webhooks specification says, and delivered at least once."""

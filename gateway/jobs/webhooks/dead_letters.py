@@ -8,8 +8,8 @@ from gateway.store.jobs import DeliveryStore
 
 
 async def replay(store: DeliveryStore, ids: Sequence[str], *, everything: bool) -> int:
-    """Makes these due now, or all. Raises ValueError unless it is one or the other: none named is
-    not all."""
+    """Makes the named dead deliveries due now, or all of them, and returns how many. Raises
+    ValueError unless ids are named or `everything` is set, but not both."""
     if bool(ids) == everything:
         raise ValueError("name the deliveries to replay, or say --all")
     return await store.replay(ids)

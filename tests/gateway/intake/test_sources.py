@@ -38,7 +38,7 @@ from gateway.core.errors import (
 )
 from gateway.core.locations import Location, folder_of, s3_url
 from gateway.core.model import Tenant
-from gateway.intake.object_stores import Bucket, Gs, gather, open_gs, open_s3
+from gateway.intake.object_stores import GsReader, ObjectStoreReader, open_gs, open_s3, read_all
 from gateway.intake.sources import Sources, WebSource
 from gateway.security.egress import EgressGuard
 from gateway.security.keyring import ANYBODY
@@ -100,7 +100,7 @@ async def shop(s3: Any, s3_endpoint: str) -> Any:
     """A tenant whose folder is the bucket `shop`, before moto's S3."""
     sources = Sources(
         {"s3": open_s3(settings_of(s3_endpoint), 20)},
-        own={"shop": [folder_of("s3://shop/")]},
+        tenant_folders={"shop": [folder_of("s3://shop/")]},
         timeout_s=20,
     )
     yield sources
@@ -311,7 +311,7 @@ class TestGs:
         session = AuthorizedSession(Credentials("token-of-the-gateway"))
         answers.answers[A] = _says()
         sources = Sources(
-            {"gs": Gs(session, answers.url, (5, 5))}, [folder_of("gs://shop/")], timeout_s=20
+            {"gs": GsReader(session, answers.url, (5, 5))}, [folder_of("gs://shop/")], timeout_s=20
         )
         assert await sources.fetch("gs://shop/a.jpg", SHOP, MOST) == PHOTO
         assert answers.asked[0][1]["Authorization"] == "Bearer token-of-the-gateway"
@@ -323,7 +323,7 @@ class TestGs:
         answers.answers[A] = _says(b"", 401)
         session = AuthorizedSession(Credentials("old"))
         sources = Sources(
-            {"gs": Gs(session, answers.url, (5, 5))}, [folder_of("gs://shop/")], timeout_s=20
+            {"gs": GsReader(session, answers.url, (5, 5))}, [folder_of("gs://shop/")], timeout_s=20
         )
         with pytest.raises(SourceAway, match="operator's log"):
             await sources.fetch("gs://shop/a.jpg", SHOP, MOST)
@@ -440,13 +440,13 @@ class Shelf:
         if not closed:
             self.open.set()
 
-    async def read(self, place: Location, max_bytes: int) -> bytes:
-        self.asked.append(place)
+    async def read(self, location: Location, max_bytes: int) -> bytes:
+        self.asked.append(location)
         self.reading += 1
         self.most = max(self.most, self.reading)
         try:
             await self.open.wait()
-            return place.key.encode()
+            return location.key.encode()
         finally:
             self.reading -= 1
 
@@ -604,16 +604,16 @@ class TestBounds:
         assert fetching.cancelled()
 
 
-class Dripping(Bucket):
+class Dripping(ObjectStoreReader):
     """A store whose objects have no end."""
 
     def __init__(self) -> None:
         super().__init__("drip")
         self.begun, self.ended = threading.Event(), threading.Event()
 
-    def get(self, place: Location, max_bytes: int, left: Callable[[], bool]) -> bytes:
+    def get(self, location: Location, max_bytes: int, left: Callable[[], bool]) -> bytes:
         try:
-            return gather(self._part, None, max_bytes, left)
+            return read_all(self._part, None, max_bytes, left)
         finally:
             self.ended.set()
 
@@ -621,7 +621,7 @@ class Dripping(Bucket):
         self.begun.set()
         return b"."
 
-    def hang_up(self) -> None:
+    def close_client(self) -> None:
         pass
 
 
@@ -630,24 +630,24 @@ class TestGather:
     def test_all(self, length):
         """Parts are put together until there are none."""
         parts = iter([b"01234", b"56789", b""])
-        assert gather(lambda most: next(parts), length, 10, lambda: False) == b"0123456789"
+        assert read_all(lambda most: next(parts), length, 10, lambda: False) == b"0123456789"
 
     def test_no_more_than_one_too_many(self):
         """Of what does not end no more is read than tells that it is too large."""
         read = []
         with pytest.raises(SourceTooLarge):
-            gather(lambda most: read.append(bytes(most)) or read[-1], None, 10, lambda: False)
+            read_all(lambda most: read.append(bytes(most)) or read[-1], None, 10, lambda: False)
         assert sum(map(len, read)) == 11
 
     def test_nothing_of_what_is_too_large_by_its_length(self):
         """Nothing is read where the length says enough."""
         with pytest.raises(SourceTooLarge):
-            gather(lambda most: pytest.fail("it was read"), 11, 10, lambda: False)
+            read_all(lambda most: pytest.fail("it was read"), 11, 10, lambda: False)
 
     def test_left(self):
         """What nobody waits for is no photo, however much of it is there."""
         with pytest.raises(SourceAway):
-            gather(lambda most: b"", None, 10, lambda: True)
+            read_all(lambda most: b"", None, 10, lambda: True)
 
 
 CONFIG = {
