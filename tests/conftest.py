@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from gateway.store.redis.connection import Commands, connect
 from gateway.testing.redis_server import RedisServer
 from tests.support import markers
+from tests.support.redis import patient_commands
 
 os.environ["COLUMNS"] = "120"  # tables that the command prints do not depend on the terminal
 
@@ -43,7 +43,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 @pytest.fixture
 async def server(redis_server: RedisServer) -> RedisServer:
     """The same, with nothing in it."""
-    commands = Commands(connect(redis_server.url))
+    commands = patient_commands(redis_server)
     await commands.client.flushall()
     await commands.close()
     return redis_server

@@ -7,7 +7,7 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -56,3 +56,44 @@ class ThreadGate:
     async def wait(self) -> None:
         while not self._event.is_set():
             await asyncio.sleep(0.002)
+
+
+class Stopwatch:
+    """Measures a block in seconds, less those in which this process got no processor time.
+
+    A thread that only sleeps tells how long it is kept from waking: a busy machine makes no
+    promise look broken that is about waiting.
+    """
+
+    TICK_S = 0.01
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._stalled_s = 0.0
+        self._elapsed_s: float | None = None
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._began = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._elapsed_s = time.monotonic() - self._began
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def elapsed_s(self) -> float:
+        """The time so far, or that the block took."""
+        elapsed_s = self._elapsed_s
+        if elapsed_s is None:
+            elapsed_s = time.monotonic() - self._began
+        return elapsed_s - self._stalled_s
+
+    def _watch(self) -> None:
+        before = time.monotonic()
+        while not self._stop.wait(self.TICK_S):
+            now = time.monotonic()
+            self._stalled_s += max(now - before - self.TICK_S, 0.0)
+            before = now

@@ -97,18 +97,19 @@ class Commands:
     same, or it would be taken for the reply to the next one's (redis-py #2624, #2665).
     """
 
-    def __init__(self, client: Redis | RedisCluster) -> None:
+    def __init__(self, client: Redis | RedisCluster, *, command_s: float = COMMAND_S) -> None:
         self.client: Any = client  # its commands are typed as sync or async, which no await takes
+        self.command_s = command_s
         self._under_way: set[asyncio.Task[Any]] = set()
         self._connections = asyncio.Semaphore(CONNECTIONS)
 
     async def do(self, command: Coroutine[Any, Any, T], *, urgent: bool = False) -> T:
         """The command's reply. Raises BufferAway where it fails or takes too long; one whose turn
         did not come is not sent. An `urgent` one takes no turn."""
-        until = time.monotonic() + COMMAND_S
+        until = time.monotonic() + self.command_s
         if not urgent:
             try:
-                async with asyncio.timeout(COMMAND_S):
+                async with asyncio.timeout(self.command_s):
                     await self._connections.acquire()
             except BaseException as error:
                 command.close()
@@ -145,7 +146,7 @@ class Commands:
 
     async def close(self) -> None:
         if self._under_way:
-            await asyncio.wait(self._under_way, timeout=2 * COMMAND_S)
+            await asyncio.wait(self._under_way, timeout=2 * self.command_s)
         await self.client.aclose()
         pool = getattr(self.client, "connection_pool", None)
         for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", ()):

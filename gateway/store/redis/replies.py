@@ -32,10 +32,18 @@ class RedisReplies:
     """Holds no replies: all are in Redis. The owner of `commands` closes them. The scripts do not
     run where Redis has no memory left: its memory is for photos then."""
 
-    def __init__(self, commands: Commands, *, keep_s: float, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self,
+        commands: Commands,
+        *,
+        keep_s: float,
+        lease_s: float = LEASE_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._commands = commands
         self._keep_ms = round(1000 * keep_s)
         self._lease_ms = round(1000 * lease_s)
+        self._patience_s = patience_s
         self._begin, self._renew, self._end = (
             load(f"replies/{name}") for name in ("begin", "renew", "end")
         )
@@ -56,7 +64,7 @@ class RedisReplies:
 
     async def _run(self, script: Script, ids: Sequence[str], *arguments: Any) -> Any:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(self._patience_s):
                 return await self._commands.run(
                     script, [keys.REPLY + call_id for call_id in ids], *arguments
                 )

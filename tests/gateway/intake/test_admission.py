@@ -119,10 +119,10 @@ def test_pixels(api, house):
 @pytest.mark.parametrize("api", [Limits(max_side_px=65_500), Limits()])
 def test_bomb(api):
     """A few bytes that would unpack to 2.7 GB are refused by their header, in no time."""
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(BadDimensions, match="30000 x 30000"):
         admit("p", png_header(30_000, 30_000), api, HOUSE)
-    assert time.perf_counter() - began < 0.2
+    assert time.thread_time() - began < 0.2
 
 
 @pytest.mark.parametrize("size", [(0, 10), (10, 0)])
@@ -198,10 +198,10 @@ def test_exif_behind_the_pixels():
 @pytest.mark.parametrize("segments", [1_000_000])
 def test_crowded(segments):
     """A header of a million empty segments is refused for it, in no time."""
-    began = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(BadFormat, match="has more than 1000 header segments"):
         admit("p", JPEG[:2] + segments * b"\xff\xfe\0\2" + JPEG[2:], API, HOUSE)
-    assert time.perf_counter() - began < 0.2
+    assert time.thread_time() - began < 0.2
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "BMP", "TIFF"])

@@ -117,9 +117,9 @@ HOSTILE = {
 def test_hostile(data, said):
     """A header of hundreds of thousands of entries is named for what it has too much of, in a few
     milliseconds."""
-    began = time.perf_counter()
+    began = time.thread_time()
     assert said in excess(data)
-    assert time.perf_counter() - began < 0.1
+    assert time.thread_time() - began < 0.1
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])

@@ -31,7 +31,6 @@ from gateway.store.buffer import Buffer, Capacity, Commit, Settlement
 from gateway.store.jobs import Job, JobStore, WebhookTarget
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.redis.buffer import RedisBuffer
-from gateway.store.redis.connection import Commands, connect
 from gateway.store.redis.jobs import RedisJobStore
 from gateway.store.sqlite.jobs import SqliteJobStore
 from gateway.testing.listeners import EventRecorder
@@ -39,6 +38,7 @@ from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.redis_server import RedisServer
 from providers.detection import Task
 from tests.support.clocks import NOON, HandClock
+from tests.support.redis import patient_commands
 from thresholds.cascade import Cascade, Stage
 from thresholds.shape import ALONE, Shape
 
@@ -78,7 +78,7 @@ async def sqlite(folder: Path, setting: Setting) -> AsyncIterator[Opened]:
 
 @asynccontextmanager
 async def redis(folder: Path, setting: Setting, server: RedisServer) -> AsyncIterator[Opened]:
-    commands, known = Commands(connect(server.url)), folder / "redis"
+    commands, known = patient_commands(server), folder / "redis"
     try:
         if not known.exists():
             await commands.client.flushall()

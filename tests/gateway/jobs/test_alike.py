@@ -12,9 +12,9 @@ from gateway.core.errors import BadFormat
 from gateway.store.buffer import Capacity
 from gateway.store.jobs import WebhookTarget
 from gateway.store.redis.buffer import RedisBuffer
-from gateway.store.redis.connection import Commands, connect
 from gateway.store.redis.jobs import RedisJobStore
 from gateway.store.sqlite.jobs import SqliteJobStore
+from tests.support.redis import patient_commands
 
 HOSTS = ("one.example", "two.example", "three.example")
 STEPS = st.lists(
@@ -55,7 +55,7 @@ def test_the_same_deliveries(redis_server, make, steps):
 async def play(server, folder, make, steps):
     now = 1_800_000_000.0
     async with AsyncExitStack() as stack:
-        commands = Commands(connect(server.url))
+        commands = patient_commands(server)
         stack.push_async_callback(commands.close)
         await commands.client.flushall()
         buffer = RedisBuffer(commands, Capacity(), clock=lambda: now)

@@ -37,7 +37,6 @@ from gateway.pipeline.scheduler import no_fetch
 from gateway.store.buffer import Capacity
 from gateway.store.inspection import Occupancy
 from gateway.store.redis.buffer import RedisBuffer
-from gateway.store.redis.connection import Commands, connect
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.listeners import BufferRecorder, EventRecorder
 from gateway.testing.pictures import Block, drawn, photo
@@ -50,6 +49,7 @@ from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled,
 from providers.prices import Price
 from providers.shapes import shapes_on
 from tests.support.pipeline import NEVER_S, PipelineHarness, labels_of, run_pipeline
+from tests.support.redis import patient_commands
 from tests.support.waiting import wait_until
 from thresholds.cascade import Cascade, Stage
 from thresholds.rules import onward
@@ -122,7 +122,7 @@ def bad(side: int = 60, size: tuple[int, int] = (320, 320), colour: str = "magen
 
 @asynccontextmanager
 async def replica(server: RedisServer) -> AsyncIterator[RedisBuffer]:
-    commands = Commands(connect(server.url))
+    commands = patient_commands(server)
     try:
         yield RedisBuffer(commands, Capacity(), Capacity(), clock=steady())
     finally:

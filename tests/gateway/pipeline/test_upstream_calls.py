@@ -19,7 +19,6 @@ from gateway.core.model import Fallback, Photo, Route
 from gateway.ledger.accounts import total
 from gateway.store.buffer import Capacity
 from gateway.store.redis.buffer import RedisBuffer
-from gateway.store.redis.connection import Commands, connect
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from gateway.testing.redis_server import RedisServer
@@ -30,6 +29,7 @@ from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from providers.prices import Price
 from tests.support.pipeline import labels_of, route_of, run_pipeline
+from tests.support.redis import patient_commands
 from tests.support.waiting import PATIENCE_S
 from thresholds.cascade import Cascade, Stage
 from thresholds.rules import clean, imgrid
@@ -358,7 +358,7 @@ class TestFallback:
     async def test_with_redis(self, server: RedisServer):
         """With the shared buffer, too: a photo waits in a lane of the other provider, which any
         replica may ask."""
-        commands = [Commands(connect(server.url)) for _ in range(2)]
+        commands = [patient_commands(server) for _ in range(2)]
         one, two = fake(errors=repeat(NO_KEY)), fake("two", price=Price(0.004))
         buffers = [RedisBuffer(each, Capacity(), Capacity(), clock=steady()) for each in commands]
         async with (

@@ -13,8 +13,8 @@ from gateway.core.clock import steady
 from gateway.store.buffer import Buffer, Capacity
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.redis.buffer import RedisBuffer
-from gateway.store.redis.connection import Commands, connect
 from gateway.testing.redis_server import RedisServer
+from tests.support.redis import patient_commands
 
 
 @asynccontextmanager
@@ -24,7 +24,7 @@ async def memory(room: Capacity) -> AsyncIterator[Buffer]:
 
 @asynccontextmanager
 async def redis(room: Capacity, server: RedisServer) -> AsyncIterator[Buffer]:
-    commands = Commands(connect(server.url))
+    commands = patient_commands(server)
     await commands.client.flushall()
     try:
         yield RedisBuffer(commands, room, room, clock=steady())

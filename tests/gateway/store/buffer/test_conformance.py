@@ -27,6 +27,7 @@ from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.inspection import Occupancy
 from gateway.testing.listeners import BufferRecorder
 from providers.detection import Box, Detection, Task
+from tests.support.waiting import wait_until
 from thresholds.shape import Shape
 
 BIG = Lane("one", Task.OBJECTS, "us", Shape(5, 5))
@@ -320,7 +321,7 @@ async def test_outcomes(buffer):
         assert await settle(buffer, a, outcome=Outcome(a.photo, found)) == {"a"}
         assert await settle(buffer, a, job, outcome=Outcome(None)) == {"j"}
         await settle(buffer, b, outcome=Outcome(b.photo, error=UpstreamFailed("no answer")))
-        await heard.until(lambda: len(heard.outcomes) == 2, 5)
+        await heard.until(lambda: len(heard.outcomes) == 2)
         assert heard.losses == []
     assert heard.outcomes["a"].detections == found
     assert isinstance(heard.outcomes["b"].error, UpstreamFailed)
@@ -371,8 +372,7 @@ async def test_wakes(buffer):
         taken = await buffer.claim(SMALL, 0)
         heard.woken.clear()
         await buffer.commit(Commit(again=taken))
-        async with asyncio.timeout(5):
-            await heard.woken.wait()
+        await wait_until(heard.woken.is_set)
 
 
 ROOMS = [Capacity(photos=3), Capacity(bytes=15), Capacity(pixels=36)]

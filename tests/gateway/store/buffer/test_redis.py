@@ -5,9 +5,10 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -32,7 +33,7 @@ from gateway.pipeline.cascade_step import CascadeStep
 from gateway.store.buffer import MOST_CLAIMS, Capacity, Commit, Settlement
 from gateway.store.inspection import Occupancy
 from gateway.store.redis.buffer import RedisBuffer
-from gateway.store.redis.connection import Commands, connect
+from gateway.store.redis.connection import Commands
 from gateway.store.redis.limits import LEASE_S
 from gateway.store.redis.scripts import Script
 from gateway.testing.listeners import BufferRecorder
@@ -41,6 +42,8 @@ from gateway.testing.provider import ScriptedProvider
 from gateway.testing.redis_server import RedisServer
 from gateway.upstream.client import UpstreamClient
 from providers.detection import Box, Detection, Task
+from tests.support.redis import hasty_commands, patient_commands
+from tests.support.waiting import Stopwatch, wait_until
 from thresholds.cascade import Cascade, Stage
 from thresholds.shape import ALONE, Shape
 
@@ -51,9 +54,13 @@ ANSWERED_WITHIN_S = 2.0
 
 @asynccontextmanager
 async def replica(
-    server: RedisServer, rule: str = "retry", room: Capacity | None = None
+    server: RedisServer,
+    rule: str = "retry",
+    room: Capacity | None = None,
+    *,
+    open_commands: Callable[[RedisServer], Commands] = patient_commands,
 ) -> AsyncIterator[RedisBuffer]:
-    commands = Commands(connect(server.url))
+    commands = open_commands(server)
     try:
         yield RedisBuffer(
             commands, room or Capacity(), room or Capacity(), clock=steady(), rule=rule
@@ -66,7 +73,7 @@ async def replica(
 async def keys(server):
     """The keys that are in Redis now, but for the ledger and what living replicas say of
     themselves."""
-    commands = Commands(connect(server.url))
+    commands = patient_commands(server)
     standing = (
         "{imgrid}:ledger",
         "{imgrid}:tenants",
@@ -155,12 +162,12 @@ class TestReplicas:
         async with replica(server) as one, replica(server) as two:
             heard = BufferRecorder()
             async with two.serving(heard):
-                await asyncio.sleep(0.2)  # until it listens
+                await wait_until(partial(listens, two))
                 heard.told.clear()
-                began = time.monotonic()
-                await one.put([entry("a")])
-                await heard.told.wait()
-                assert time.monotonic() - began < 0.4  # less than a heartbeat
+                with Stopwatch() as watch:
+                    await one.put([entry("a")])
+                    await heard.told.wait()
+                assert watch.elapsed_s < 0.4  # less than a heartbeat
 
     async def test_killed_in_earnest(self, server, keys):
         """What a replica held that was not heard of again is another's within ten seconds, without
@@ -171,13 +178,12 @@ class TestReplicas:
             await serving.__aenter__()
             await two.put([entry("a")])
             began = time.monotonic()
-            assert names(await one.claim(LANE, ALL)) == "a"
-            one.tasks[0].cancel()
-            taken = []
-            while not taken and time.monotonic() - began < 20:
-                await asyncio.sleep(0.1)
-                taken = await two.claim(LANE, ALL)
-            assert LEASE_S - 1 < time.monotonic() - began < 10
+            with Stopwatch() as watch:
+                assert names(await one.claim(LANE, ALL)) == "a"
+                one.tasks[0].cancel()
+                taken = await wait_until(lambda: two.claim(LANE, ALL))
+            assert time.monotonic() - began > LEASE_S - 1
+            assert watch.elapsed_s < 10
             await two.commit(
                 Commit(settled=[Settlement(each, Outcome(each.photo)) for each in taken])
             )
@@ -296,19 +302,20 @@ class TestLostReplies:
         """Photos that a replica claimed without learning of it go to whoever claims next, though it
         lives."""
         heard = BufferRecorder()
-        async with replica(own_server) as one, one.serving(heard):
+        async with replica(own_server, open_commands=hasty_commands) as one, one.serving(heard):
             await one.claim(LANE, ALL)  # so that Redis knows the script
             await one.put([entry("a")])
             own_server.signal(signal.SIGSTOP)
             with pytest.raises(BufferAway):
                 await one.claim(LANE, ALL)
             own_server.signal(signal.SIGCONT)
-            began, taken = time.monotonic(), []
-            while not taken:
-                assert time.monotonic() - began < 10
-                await asyncio.sleep(0.1)
-                with suppress(BufferAway):
-                    taken = await one.claim(LANE, ALL)
+            taken = []
+            with Stopwatch() as watch:
+                while not taken:
+                    await asyncio.sleep(0.1)
+                    with suppress(BufferAway):
+                        taken = await one.claim(LANE, ALL)
+            assert watch.elapsed_s < 10
             assert names(taken) == "a"
             await asyncio.sleep(1)  # known by now: it stays with whoever holds it
             assert await one.commit(Commit(settled=[Settlement(taken[0], Outcome(None))])) == {"a"}
@@ -317,7 +324,7 @@ class TestLostReplies:
         """Photos that could not be put, and arrive all the same when Redis is back, are taken out
         again."""
         heard = BufferRecorder()
-        async with replica(own_server) as one, one.serving(heard):
+        async with replica(own_server, open_commands=hasty_commands) as one, one.serving(heard):
             await one.put([entry("a")])
             await one.commit(Commit(gone=["a"]))
             own_server.signal(signal.SIGSTOP)
@@ -349,7 +356,7 @@ class TestDeliveries:
         """An outcome is told once, though it could not be taken out of the inbox when it had been
         told."""
         heard = BufferRecorder()
-        async with replica(own_server) as one:
+        async with replica(own_server, open_commands=hasty_commands) as one:
             one.replica.listener = heard
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)
@@ -658,12 +665,24 @@ class TestNothingRemains:
             assert isinstance(heard.outcomes["a"].error, BufferAway)
 
 
+async def within(most_s: float, condition: Callable[[], object]) -> None:
+    """Returns once the condition is true, which takes no longer than that."""
+    with Stopwatch() as watch:
+        await wait_until(condition)
+    assert watch.elapsed_s < most_s
+
+
 async def refused(buffer: RedisBuffer, name: str) -> float:
     """How long a photo takes to be refused."""
-    began = time.monotonic()
-    with pytest.raises(BufferAway):
+    with Stopwatch() as watch, pytest.raises(BufferAway):
         await buffer.put([entry(name)])
-    return time.monotonic() - began
+    return watch.elapsed_s
+
+
+async def listens(buffer: RedisBuffer) -> bool:
+    """Whether the replica hears when another one rings."""
+    client = buffer.replica.commands.client
+    return buffer.replica.name in str(await client.pubsub_channels())
 
 
 async def recovered(buffer: RedisBuffer, heard: BufferRecorder) -> None:
@@ -678,12 +697,12 @@ class TestAway:
         """While Redis is paused photos are refused in time and the replica says why; then all goes
         on."""
         heard = BufferRecorder()
-        async with replica(own_server) as one, one.serving(heard):
+        async with replica(own_server, open_commands=hasty_commands) as one, one.serving(heard):
             await heard.until(lambda: one.heartbeat.has_registered)
             await one.put([entry("before")])
             own_server.signal(signal.SIGSTOP)
             assert await refused(one, "while") < ANSWERED_WITHIN_S
-            await heard.until(lambda: one.problem, 4)
+            await within(4, lambda: one.problem)
             assert await refused(one, "still") < 0.1  # known by now
             assert heard.losses  # whoever waits is told
             own_server.signal(signal.SIGCONT)
@@ -695,12 +714,12 @@ class TestAway:
         """A Redis that was killed and restarted empty is used again, and whoever waited for a photo
         in it is told."""
         heard = BufferRecorder()
-        async with replica(own_server) as one, one.serving(heard):
+        async with replica(own_server, open_commands=hasty_commands) as one, one.serving(heard):
             await heard.until(lambda: one.heartbeat.has_registered)
             await one.put([entry("before")])
             own_server.signal(signal.SIGKILL)
             assert await refused(one, "while") < ANSWERED_WITHIN_S
-            await heard.until(lambda: one.problem, 4)
+            await within(4, lambda: one.problem)
             own_server.start()
             await heard.until(lambda: not one.problem)
             assert heard.losses
@@ -714,7 +733,7 @@ class TestAway:
             await heard.until(lambda: one.heartbeat.has_registered)
             await one.put([entry("before")])
             await one.replica.commands.client.flushall()
-            await heard.until(lambda: heard.losses, 2)
+            await within(2, lambda: heard.losses)
             await recovered(one, heard)
 
     async def test_emptied_under_load(self, server):
@@ -733,7 +752,7 @@ class TestAway:
         """However much is asked of a Redis that is away, little of it piles up, and all goes on
         when it is back."""
         heard = BufferRecorder()
-        async with replica(own_server) as one, one.serving(heard):
+        async with replica(own_server, open_commands=hasty_commands) as one, one.serving(heard):
             await heard.until(lambda: one.heartbeat.has_registered)
             own_server.signal(signal.SIGSTOP)
             asked = []
@@ -743,7 +762,7 @@ class TestAway:
             await asyncio.gather(*asked, return_exceptions=True)
             assert len(one.replica.commands._under_way) <= 70
             own_server.signal(signal.SIGCONT)
-            await heard.until(lambda: not one.problem, 4)
+            await within(4, lambda: not one.problem)
             await one.put([entry("after")])
             await asyncio.sleep(1)  # a heartbeat or two
             assert (await one.occupancy()).photos == 1
@@ -752,13 +771,13 @@ class TestAway:
         """A Redis that is full refuses photos, still takes outcomes, and says that it is not
         ready."""
         heard = BufferRecorder()
-        async with replica(own_server) as one, one.serving(heard):
+        async with replica(own_server, open_commands=hasty_commands) as one, one.serving(heard):
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)
             await one.replica.commands.client.config_set("maxmemory", 1)
             assert await refused(one, "b") < ANSWERED_WITHIN_S
             await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
-            await heard.until(lambda: one.problem, 4)
+            await within(4, lambda: one.problem)
             assert "memory" in one.problem
             await one.replica.commands.client.config_set("maxmemory", 0)
             await recovered(one, heard)
@@ -770,7 +789,7 @@ class TestCancelled:
         """However commands are cancelled, each reply reaches whoever asked for it, and nobody
         else."""
         rng = random.Random(seed)
-        commands = Commands(connect(server.url))
+        commands = patient_commands(server)
         client = commands.client
 
         async def ask(number: int) -> None:

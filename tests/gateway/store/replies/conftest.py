@@ -11,11 +11,12 @@ import pytest
 
 from gateway.core.clock import steady
 from gateway.store.memory.replies import MemoryReplies
-from gateway.store.redis.connection import Commands, connect
 from gateway.store.redis.replies import RedisReplies
 from gateway.store.replies import Replies
 from gateway.store.tiered_replies import TieredReplies
 from gateway.testing.redis_server import RedisServer
+from tests.support.redis import patient_commands
+from tests.support.waiting import PATIENCE_S
 
 
 def in_memory(keep_s: float = 60, lease_s: float = 60) -> MemoryReplies:
@@ -31,10 +32,13 @@ async def memory(**settings: float) -> AsyncIterator[list[Replies]]:
 async def redis(
     server: RedisServer, keep_s: float = 60, lease_s: float = 60
 ) -> AsyncIterator[list[Replies]]:
-    both = [Commands(connect(server.url)) for _ in range(2)]
+    both = [patient_commands(server) for _ in range(2)]
     await both[0].client.flushall()
     try:
-        yield [RedisReplies(commands, keep_s=keep_s, lease_s=lease_s) for commands in both]
+        yield [
+            RedisReplies(commands, keep_s=keep_s, lease_s=lease_s, patience_s=PATIENCE_S)
+            for commands in both
+        ]
     finally:
         for commands in both:
             await commands.close()

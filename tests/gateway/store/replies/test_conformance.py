@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
 
 from gateway.core.exchange import Reply
+from gateway.store.replies import Replies
+from tests.support.waiting import wait_until
 
 X, Y, Z = ("x" * 64, "y" * 64, "z" * 64)
 FIRST = Reply(
@@ -13,11 +17,8 @@ FIRST = Reply(
 SECOND = Reply(400, b"second", {})
 
 
-async def until_begun(replies, ids, run):
-    async with asyncio.timeout(15):
-        while (begun := await replies.begin(ids, run)) is False:
-            await asyncio.sleep(0.01)
-    return begun
+async def begins(replies: Replies, ids: Sequence[str], run: str) -> bool:
+    return await replies.begin(ids, run) is True
 
 
 async def test_kept(opening):
@@ -74,7 +75,7 @@ async def test_lapsed(opening):
     it."""
     async with opening(lease_s=0.05) as (here, there):
         await here.begin([X], "dead")
-        assert await until_begun(there, [X], "two") is True
+        assert await wait_until(lambda: there.begin([X], "two")) is True
     async with opening(lease_s=30) as (here, there):
         await here.begin([X], "alive")
         assert await there.begin([X], "two") is False
@@ -84,7 +85,7 @@ async def test_overtaken(opening):
     """A run that was taken for dead neither ends the other's nor replaces what it came to."""
     async with opening(lease_s=0.05) as (here, there):
         await here.begin([X], "late")
-        assert await until_begun(there, [X], "two") is True
+        assert await wait_until(lambda: there.begin([X], "two")) is True
         await there.end([X], "two", FIRST)
         await here.end([X], "late", SECOND)
         assert await there.begin([X], "three") == FIRST
@@ -101,9 +102,7 @@ async def test_forgotten(opening):
         async with opening(keep_s=keep_s) as (here, there):
             await here.begin([X, Y], "one")
             await here.end([X, Y], "one", FIRST)
-            async with asyncio.timeout(15):
-                while await there.begin([X, Y], "two") is not True:
-                    await asyncio.sleep(0.01)
+            await wait_until(partial(begins, there, [X, Y], "two"))
 
 
 async def test_one_of_many(opening):

@@ -3,7 +3,6 @@ Redis."""
 
 from __future__ import annotations
 
-import asyncio
 import signal
 
 from gateway.core.clock import steady
@@ -13,6 +12,8 @@ from gateway.store.memory.replies import OVERHEAD_BYTES, MemoryReplies
 from gateway.store.redis.connection import Commands, connect
 from gateway.store.redis.replies import MAX_BYTES, RedisReplies
 from gateway.store.tiered_replies import TieredReplies
+from tests.support.redis import patient_commands
+from tests.support.waiting import wait_until
 
 
 def reply(size):
@@ -58,7 +59,7 @@ async def test_most_replies():
 async def test_too_large_for_redis(server):
     """A reply that is too large for Redis stays with the replica that made it; another begins
     anew."""
-    commands = Commands(connect(server.url))
+    commands = patient_commands(server)
     shared = RedisReplies(commands, keep_s=60)
     near = MemoryReplies(clock=steady(), keep_s=60, max_bytes=1 << 30)
     await keep(TieredReplies(near, shared, clock=steady()), "a", MAX_BYTES)
@@ -81,9 +82,7 @@ async def test_away(own_server):
         assert await kept(both, "a") == "a"
     finally:
         own_server.signal(signal.SIGCONT)
-    async with asyncio.timeout(15):
-        while not await answers(shared):
-            await asyncio.sleep(0.01)
+    await wait_until(lambda: answers(shared))
     turned[0] = 1000.0
     await keep(both, "b")
     assert await kept(shared, "b") == "b"
