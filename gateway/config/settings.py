@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from gateway.config import environment
 from gateway.config.defaults import DEFAULT_FILE
@@ -37,10 +36,10 @@ from providers.plugins import PluginError
 PREFIX = "IMGRID_"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The whole configuration."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     listen: Listen = Field("127.0.0.1:8080", description="address and port")
     tls: TlsSettings | None = Field(None, description="clients must use https")
@@ -101,19 +100,6 @@ class Settings(BaseSettings):
     @property
     def port(self) -> int:
         return int(self.listen.rpartition(":")[2])
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The arguments only: `read` has merged file and environment, so that an unknown key in
-        either is an error that names its source."""
-        return (init_settings,)
 
 
 def read(file: Path, environ: Mapping[str, str]) -> Settings:

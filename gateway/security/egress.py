@@ -15,6 +15,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from functools import cached_property
 from itertools import zip_longest
 
 import httpcore
@@ -155,12 +156,18 @@ class EgressGuard:
         self._timeout_s = timeout_s
         self._max_redirects = max_redirects
         self._threads = ThreadPoolExecutor(16, thread_name_prefix="resolve")
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls or httpx.create_ssl_context(trust_env=False),
+        self._lookup = resolve or self._resolve
+        self._tls = tls
+
+    @cached_property
+    def _pool(self) -> httpcore.AsyncConnectionPool:
+        """Made with the first call: reading the machine's certificates takes a while."""
+        return httpcore.AsyncConnectionPool(
+            ssl_context=self._tls or httpx.create_ssl_context(trust_env=False),
             max_connections=None,  # or hosts that never answer would keep the others waiting
             max_keepalive_connections=20,
             keepalive_expiry=5,
-            network_backend=CheckedBackend(resolve or self._resolve, self._allow),
+            network_backend=CheckedBackend(self._lookup, self._allow),
         )
 
     def check(self, url: str) -> httpx.URL:
@@ -205,7 +212,8 @@ class EgressGuard:
 
     async def close(self) -> None:
         """Calls still under way fail; a name that is still being resolved is not waited for."""
-        await self._pool.aclose()
+        if "_pool" in vars(self):
+            await self._pool.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _resolve(self, host: str, port: int) -> Sequence[str]:
