@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,14 +59,6 @@ class Question:
     """The API's limits for these photos, where they differ from the dialect's usual ones."""
     hops: int = 0
     """The number of gateways that the call passed before this one."""
-
-
-def uniform_question(
-    task: Task, photos: Sequence[bytes | Source | GatewayError], **fields: Any
-) -> Question:
-    """A question that requests one task for every photo; `fields` are other fields of Question."""
-    requests = (TaskRequest(task),)
-    return Question(tuple(Item(photo, requests) for photo in photos), **fields)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
+from starlette.types import Message
 
 from gateway.api.intake import ClientLeft, Intake
 from gateway.api.resources.health import ReadinessProbe
@@ -36,6 +37,7 @@ from gateway.store.memory.buffer import MemoryBuffer
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about
+from providers.base import Provider
 from providers.call_limits import BreakerOptions, CallLimits
 from providers.errors import Misconfigured, Unavailable
 from tests.support.waiting import block_until, wait_until
@@ -50,12 +52,14 @@ TENANTS = [
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+def serve(tmp_path: Path) -> Iterator[Callable[..., httpx.Client]]:
     """`serve(fake, eye=settings, **config)`: a client of a gateway with one provider, a fake or one
     of the settings."""
     with ExitStack() as stack:
 
-        def start(fake=None, eye=None, **config):
+        def start(
+            fake: Provider | None = None, eye: dict[str, Any] | None = None, **config: Any
+        ) -> httpx.Client:
             content = {"providers": {"eye": eye or {"kind": "shapes"}}, "routes": [ROUTE], **config}
             address = stack.enter_context(
                 serving(parts_of(tmp_path, content, {"eye": fake} if fake else None))
@@ -65,7 +69,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Any]]:
         yield start
 
 
-def metrics(client):
+def metrics(client: httpx.Client) -> dict[tuple[Any, ...], float]:
     """Samples by name and labels."""
     reply = client.get("/metrics")
     assert reply.headers["Content-Type"].startswith("text/plain")
@@ -76,12 +80,12 @@ def metrics(client):
     }
 
 
-def only_route(client, headers):
+def only_route(client: httpx.Client, headers: dict[str, str]) -> dict[str, Any]:
     (route,) = client.get("/v1/routes", headers=headers).json()["routes"]
     return route
 
 
-def wait_until_held(client, photos):
+def wait_until_held(client: httpx.Client, photos: int) -> None:
     """Returns once the gateway holds so many photos."""
     block_until(lambda: metrics(client)[("imgrid_buffer_photos",)] == photos)
 
@@ -89,7 +93,7 @@ def wait_until_held(client, photos):
 class TestLimits:
     @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
     def test_a_too_large_body_is_413_natively(
-        self, serve: Callable[..., Any], chunked: bool
+        self, serve: Callable[..., httpx.Client], chunked: bool
     ) -> None:
         """A body over the limit is refused in the dialect's form, whether or not its length was
         declared."""
@@ -102,7 +106,7 @@ class TestLimits:
 
     @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
     def test_a_too_large_body_is_an_image_too_large_exception(
-        self, serve: Callable[..., Any], chunked: bool
+        self, serve: Callable[..., httpx.Client], chunked: bool
     ) -> None:
         """For an AWS SDK a body over the limit is its ImageTooLargeException."""
         client = serve(limits={"max_request_bytes": 1000})
@@ -112,7 +116,7 @@ class TestLimits:
 
     @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
     def test_a_too_large_body_is_an_azure_invalid_request(
-        self, serve: Callable[..., Any], chunked: bool
+        self, serve: Callable[..., httpx.Client], chunked: bool
     ) -> None:
         """For an Azure SDK a body over the limit is an InvalidRequest, whose JSON it can read."""
         client = serve(limits={"max_request_bytes": 1000})
@@ -123,7 +127,7 @@ class TestLimits:
         assert (reply.status_code, reply.json()["error"]["code"]) == (400, "InvalidRequest")
         assert reply.headers["Content-Type"].startswith("application/json")
 
-    def test_a_body_of_just_the_limit_is_accepted(self, serve: Callable[..., Any]) -> None:
+    def test_a_body_of_just_the_limit_is_accepted(self, serve: Callable[..., httpx.Client]) -> None:
         """A body of just the limit is accepted."""
         assert (
             serve(limits={"max_request_bytes": len(PHOTO)})
@@ -133,7 +137,7 @@ class TestLimits:
         )
 
     def test_a_photo_over_the_gateways_own_limits_is_refused(
-        self, serve: Callable[..., Any]
+        self, serve: Callable[..., httpx.Client]
     ) -> None:
         """A photo over this gateway's own limits is refused, though the request is not."""
         client = serve(limits={"max_photo_pixels": 39_999})
@@ -147,7 +151,7 @@ class TestLimits:
     "headers", [{}, {"Idempotency-Key": "one"}], ids=["once", "may come again"]
 )
 def test_bodies_are_not_held_while_photos_wait(
-    serve: Callable[..., Any], headers: dict[Any, Any] | dict[str, str]
+    serve: Callable[..., httpx.Client], headers: dict[str, str]
 ) -> None:
     """While its photos wait, a request's body is not held beside them."""
     client = serve(routes=[{**PATIENT, "max_wait_ms": 500}])
@@ -162,12 +166,15 @@ def test_bodies_are_not_held_while_photos_wait(
 
 
 class TestLeaving:
-    def test_a_waiting_client_that_leaves_frees_its_place(self, serve: Callable[..., Any]) -> None:
+    def test_a_waiting_client_that_leaves_frees_its_place(
+        self, serve: Callable[..., httpx.Client]
+    ) -> None:
         """A client that disconnects while its photo waits frees its place at once."""
         client = serve(routes=[PATIENT])
         url = urlsplit(str(client.base_url))
         with socket.create_connection((url.hostname, url.port)) as raw:
-            head = f"POST /v1/detect HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(PHOTO)}\r\n\r\n"
+            length = f"Content-Length: {len(PHOTO)}"
+            head = f"POST /v1/detect HTTP/1.1\r\nHost: 127.0.0.1\r\n{length}\r\n\r\n"
             raw.sendall(head.encode() + PHOTO)
             wait_until_held(client, 1)
         wait_until_held(client, 0)
@@ -185,7 +192,7 @@ class TestLeaving:
             ]
         )
 
-        async def receive():
+        async def receive() -> Message:
             return next(messages)
 
         intake = Intake(100, 100, 60)
@@ -196,13 +203,13 @@ class TestLeaving:
 
 class TestIntake:
     @staticmethod
-    def request(*parts, more=False):
+    def request(*parts: bytes, more: bool = False) -> Request:
         """A request whose body comes in these parts; with `more`, its end never does."""
         left = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
         end = [] if more else [{"type": "http.request", "body": b"", "more_body": False}]
         messages = iter([*left, *end])
 
-        async def receive():
+        async def receive() -> Message:
             message = next(messages, None)
             return message or await asyncio.Event().wait()
 
@@ -230,7 +237,9 @@ class TestIntake:
         await asyncio.gather(slow, return_exceptions=True)
         assert await intake.read(self.request(b"12345")) == b"12345"
 
-    def test_a_missing_key_is_refused_before_the_body(self, serve: Callable[..., Any]) -> None:
+    def test_a_missing_key_is_refused_before_the_body(
+        self, serve: Callable[..., httpx.Client]
+    ) -> None:
         """A client without a key is refused before the body is read."""
         client = serve(tenants=TENANTS)
         url = urlsplit(str(client.base_url))
@@ -254,7 +263,7 @@ class TestOpenness:
         ],
     )
     def test_an_open_gateway_refuses_foreign_web_pages(
-        self, serve: Callable[..., Any], headers: dict[Any, Any] | dict[str, str], taken: bool
+        self, serve: Callable[..., httpx.Client], headers: dict[str, str], taken: bool
     ) -> None:
         """An open gateway accepts nothing from foreign web pages, nor under a foreign name that
         points here."""
@@ -264,7 +273,7 @@ class TestOpenness:
     OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/docs/oauth2-redirect"}
 
     def test_every_closed_route_needs_a_key(
-        self, serve: Callable[..., Any], tmp_path: Path
+        self, serve: Callable[..., httpx.Client], tmp_path: Path
     ) -> None:
         """With tenants, only health, metrics and the documentation answer without a key."""
         client = serve(tenants=TENANTS)
@@ -292,14 +301,18 @@ class TestOpenness:
                         "photo_too_large",  # /v1/usage and /v1/routes take no body
                     )
 
-    def test_health_metrics_and_documents_stay_open(self, serve: Callable[..., Any]) -> None:
+    def test_health_metrics_and_documents_stay_open(
+        self, serve: Callable[..., httpx.Client]
+    ) -> None:
         """Open paths answer, with tenants too."""
         client = serve(tenants=TENANTS)
         assert [
             client.get(path).status_code for path in ("/healthz", "/readyz", "/metrics", "/docs")
         ] == [200] * 4
 
-    def test_an_unknown_path_is_404_and_a_wrong_method_405(self, serve: Callable[..., Any]) -> None:
+    def test_an_unknown_path_is_404_and_a_wrong_method_405(
+        self, serve: Callable[..., httpx.Client]
+    ) -> None:
         """An unknown path is 404, and a wrong method 405."""
         client = serve()
         assert client.get("/v2/detect").status_code == 404
@@ -308,7 +321,7 @@ class TestOpenness:
 
 class TestOperations:
     def test_an_unreachable_provider_makes_the_gateway_unready(
-        self, serve: Callable[..., Any]
+        self, serve: Callable[..., httpx.Client]
     ) -> None:
         """If the provider cannot be reached, the gateway is not ready and gives the reason; its
         process is alive all the same."""
@@ -342,7 +355,7 @@ class TestOperations:
         assert nose.closed
 
     def test_an_open_circuit_breaker_makes_the_gateway_unready(
-        self, serve: Callable[..., Any]
+        self, serve: Callable[..., httpx.Client]
     ) -> None:
         """The gateway is not ready, and gives the reason, while the circuit breaker of its only
         provider is open."""
@@ -364,7 +377,7 @@ class TestOperations:
         class Slow(ScriptedProvider):
             looks = 0
 
-            async def ready(self):
+            async def ready(self) -> None:
                 self.looks += 1
                 await asyncio.sleep(0)
 
@@ -374,7 +387,7 @@ class TestOperations:
         assert provider.looks == 1
 
     def test_metrics_count_photos_canvases_failures_and_refusals(
-        self, serve: Callable[..., Any]
+        self, serve: Callable[..., httpx.Client]
     ) -> None:
         """Metrics can be read by Prometheus, and count photos, canvases, failures and refusals."""
         fake = ScriptedProvider(errors=[Unavailable("once")])
@@ -404,7 +417,9 @@ class TestOperations:
         assert seen[("imgrid_refusals_total", ("code", "not_served"), ("dialect", "native"))] == 1
         assert seen[("imgrid_buffer_photos",)] == 0
 
-    def test_a_tenant_sees_its_routes_and_their_agreement(self, serve: Callable[..., Any]) -> None:
+    def test_a_tenant_sees_its_routes_and_their_agreement(
+        self, serve: Callable[..., httpx.Client]
+    ) -> None:
         """Every tenant sees the routes that serve it, their current stages, and how well their
         answers agree with photos alone."""
         stages = [
@@ -455,7 +470,7 @@ class TestOperations:
         )
         assert client.get("/v1/usage", headers=shop).json()["photos"] == 4
 
-    def test_a_tenant_sees_only_its_own_usage(self, serve: Callable[..., Any]) -> None:
+    def test_a_tenant_sees_only_its_own_usage(self, serve: Callable[..., httpx.Client]) -> None:
         """Every tenant sees what was answered, paid and saved for it, and for no other tenant."""
         eye = {"kind": "shapes", "usd_per_image": 0.001}
         client = serve(eye=eye, routes=[{**PATIENT, "max_wait_ms": 20}], tenants=TENANTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
@@ -45,7 +46,13 @@ class Work:
     """What a call comes to, when its gate is open. Holds how often it was begun and how often it
     was cancelled."""
 
-    def __init__(self, body=b"answer", error=None, last=True, opened=True):
+    def __init__(
+        self,
+        body: bytes = b"answer",
+        error: Exception | None = None,
+        last: bool = True,
+        opened: bool = True,
+    ) -> None:
         self.made = FirstReply(Reply(200, body, {}), last)
         self.error = error
         self.gate = asyncio.Event()
@@ -54,7 +61,7 @@ class Work:
         self.began = asyncio.Event()
         self.begun = self.cancelled = 0
 
-    async def __call__(self):
+    async def __call__(self) -> FirstReply:
         self.begun += 1
         self.began.set()
         try:
@@ -70,7 +77,7 @@ class Work:
 class Place:
     """A replica's desk, and what it told; `beside` is one whose store it shares."""
 
-    def __init__(self, pace=QUICK, beside=None):
+    def __init__(self, pace: RunPace = QUICK, beside: Place | None = None) -> None:
         self.told = EventRecorder()
         self.replies = (
             beside.replies
@@ -79,15 +86,17 @@ class Place:
         )
         self.desk = CallRegistry(self.replies, Events([self.told]), pace)
 
-    def ask(self, work, call=CALL):
+    def ask(
+        self, work: Callable[[], Awaitable[FirstReply]], call: ClientCall = CALL
+    ) -> asyncio.Task[Reply]:
         return asyncio.create_task(self.desk.reply(call, work))
 
     @property
-    def repeated(self):
+    def repeated(self) -> int:
         return len(self.told.of(Repeated))
 
 
-async def left(asking):
+async def left(asking: asyncio.Task[Reply]) -> None:
     """The client of it goes away."""
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
@@ -291,7 +300,7 @@ STEP = Step(0, "eye", "c", ALONE, 2, 1, 0.0, 0.0, 0.0, ())
 FINE = ItemAnswer(None, {Task.OBJECTS: Outcome(None, steps=(STEP,))})
 
 
-def failed(error, *steps):
+def failed(error: GatewayError, *steps: Step) -> ItemAnswer:
     return ItemAnswer(None, {Task.OBJECTS: Outcome(None, steps=steps, error=error)})
 
 
@@ -302,14 +311,14 @@ class TestLasts:
     @pytest.mark.parametrize(
         "kind", [BadFormat, NotServed, BilledUnknown, DeadlineExceeded, DeadLetter]
     )
-    def test_final_refusals_and_billed_failures_last(self, kind: type) -> None:
+    def test_final_refusals_and_billed_failures_last(self, kind: type[GatewayError]) -> None:
         """A final refusal, and a failure that may have been billed, is the answer of later tries
         too."""
         assert is_final([failed(kind("x"))])
         assert is_final([ItemAnswer(None, refusal=kind("x"))])
 
     @pytest.mark.parametrize("kind", PASSING)
-    def test_temporary_failures_do_not_last(self, kind: type) -> None:
+    def test_temporary_failures_do_not_last(self, kind: type[GatewayError]) -> None:
         """A failure that may pass a moment later is not the answer of later tries."""
         assert not is_final([failed(kind("x"))])
         assert not is_final([failed(kind("x")), failed(BadFormat("x"))])
@@ -327,6 +336,8 @@ class TestLasts:
         assert is_final([])
 
 
+Marks = tuple[Tenant, str, list[str]]
+"""A call's tenant and dialect, and the marks that its client sent."""
 TENANTS = st.sampled_from([Tenant("shop", "shop"), Tenant("press", "press")])
 calls = st.tuples(
     TENANTS, st.sampled_from(["native", "azure"]), st.lists(st.sampled_from("abc"), max_size=2)
@@ -334,7 +345,7 @@ calls = st.tuples(
 
 
 @given(calls, calls)
-def test_ids_meet_only_for_the_same_tenant_and_mark(one, other) -> None:
+def test_ids_meet_only_for_the_same_tenant_and_mark(one: Marks, other: Marks) -> None:
     """Tries have an id in common only if tenant, dialect and a mark are the same; ids are of one
     length."""
     ids = [call_of(*each).ids for each in (one, other)]
@@ -355,16 +366,18 @@ its client leaves."""
     st.lists(asked, min_size=1, max_size=25),
     st.lists(st.tuples(st.integers(0, 25), st.booleans()), min_size=4),
 )
-def test_no_call_ever_gets_anothers_reply(asking, comes_to) -> None:
+def test_no_call_ever_gets_anothers_reply(
+    asking: list[tuple[int, int, int, int | None]], comes_to: list[tuple[int, bool]]
+) -> None:
     """However tries come and leave, at whichever replica, each gets its own call's reply, and a
     call with a lasting reply is not run again."""
 
-    async def play():
+    async def play() -> None:
         here = Place(RunPace(0.001, 0.001, 0.001))
         places = [here, Place(RunPace(0.001, 0.001, 0.001), here)]
         done: list[int] = []
 
-        async def work(number, turns, last):
+        async def work(number: int, turns: int, last: bool) -> FirstReply:
             for _ in range(turns):
                 await asyncio.sleep(0)
             if last:
@@ -372,7 +385,7 @@ def test_no_call_ever_gets_anothers_reply(asking, comes_to) -> None:
                 done.append(number)
             return FirstReply(Reply(200, b"%d" % number, {}), last)
 
-        async def client(number, place, after, leaves):
+        async def client(number: int, place: int, after: int, leaves: int | None) -> None:
             for _ in range(after):
                 await asyncio.sleep(0)
             call = ClientCall("native", (f"{number}-x", f"{number}-{place}"))

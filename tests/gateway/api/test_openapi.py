@@ -23,8 +23,10 @@ max-examples = 15
 enabled = true
 
 [checks]
-positive_data_acceptance.enabled = false  # whether bytes are a picture, and a job is one's own, no schema says
-not_a_server_error.expected-statuses = ["2XX", "3XX", "4XX", "504"]  # clients may ask for an answer within no time
+# No schema says whether bytes are a picture, or whose job it is.
+positive_data_acceptance.enabled = false
+# Clients may ask for an answer within no time.
+not_a_server_error.expected-statuses = ["2XX", "3XX", "4XX", "504"]
 """
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
+import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from httpx import Client
 
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.provider import ScriptedProvider, about
 from providers.base import ForwardCall, ForwardReply
 from providers.detection import Task
-from providers.errors import NoAnswer, Throttled
+from providers.errors import NoAnswer, ProviderError, Throttled
 from providers.prices import Price
 
 KIND = {"content-type": "application/x-amz-json-1.1"}
@@ -50,14 +51,14 @@ CONFIG = {
 class Vendor(ScriptedProvider):
     """Answers whole calls with what it is told to; holds the calls."""
 
-    def __init__(self, *answers):
+    def __init__(self, *answers: tuple[int, dict[str, Any]] | Exception) -> None:
         super().__init__(
             introduced=about("aws", task=Task.EXTRAS, kind="rekognition", price=Price(0.001))
         )
         self.calls_made: list[ForwardCall] = []
         self._answers = iter(answers)
 
-    async def forward(self, call):
+    async def forward(self, call: ForwardCall) -> ForwardReply:
         self.calls_made.append(call)
         answer = next(self._answers)
         if isinstance(answer, Exception):
@@ -66,49 +67,50 @@ class Vendor(ScriptedProvider):
         return ForwardReply(status, KIND, json.dumps(body).encode())
 
 
+class Gateway(NamedTuple):
+    """A running gateway before a vendor; `client(tenant)` is boto3's client of a tenant."""
+
+    vendor: Vendor
+    client: Callable[..., Any]
+    address: str
+
+
 @pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """`gateway(answers)`: the vendor, a boto3 client by its tenant's name, and the tenant's
-    account."""
-    started = []
+def gateway(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
+    """`gateway(*answers, tries=1)`: a gateway before a vendor that gives these answers."""
+    with ExitStack() as stack:
 
-    def start(*answers, tries=1):
-        vendor = Vendor(*answers)
-        running = serving(parts_of(tmp_path, CONFIG, {"aws": vendor}))
-        address = running.__enter__()
-        started.append(running)
+        def start(*answers: tuple[int, dict[str, Any]] | Exception, tries: int = 1) -> Gateway:
+            vendor = Vendor(*answers)
+            address = stack.enter_context(serving(parts_of(tmp_path, CONFIG, {"aws": vendor})))
 
-        def client(name="shop"):
-            return boto3.client(
-                "rekognition",
-                endpoint_url=address,
-                region_name="eu-west-1",
-                aws_access_key_id=name,
-                aws_secret_access_key=name,
-                config=Config(retries={"total_max_attempts": tries, "mode": "standard"}),
-            )
+            def client(name: str = "shop") -> Any:
+                return boto3.client(
+                    "rekognition",
+                    endpoint_url=address,
+                    region_name="eu-west-1",
+                    aws_access_key_id=name,
+                    aws_secret_access_key=name,
+                    config=Config(retries={"total_max_attempts": tries, "mode": "standard"}),
+                )
 
-        return vendor, client, address
+            return Gateway(vendor, client, address)
 
-    yield start
-    for running in started:
-        running.__exit__(None, None, None)
+        yield start
 
 
-def usage(http, address):
+def usage(http: httpx.Client, address: str) -> dict[str, Any]:
     return http.get(f"{address}/v1/usage", headers={"X-Api-Key": "shop"}).json()
 
 
 @pytest.fixture(scope="module")
-def http() -> Iterator[Client]:
-    import httpx
-
+def http() -> Iterator[httpx.Client]:
     with httpx.Client() as client:
         yield client
 
 
 def test_a_named_operation_is_forwarded_and_billed(
-    gateway: Callable[..., Any], http: Client
+    gateway: Callable[..., Gateway], http: httpx.Client
 ) -> None:
     """A call that the operator named is forwarded with its own body, answered as the vendor answers
     it, and billed."""
@@ -126,7 +128,9 @@ def test_a_named_operation_is_forwarded_and_billed(
     )
 
 
-def test_a_call_without_images_costs_nothing(gateway: Callable[..., Any], http: Client) -> None:
+def test_a_call_without_images_costs_nothing(
+    gateway: Callable[..., Gateway], http: httpx.Client
+) -> None:
     """A call without images costs nothing."""
     _, client, address = gateway((200, {"CollectionIds": ["a"]}))
     assert client().list_collections()["CollectionIds"] == ["a"]
@@ -134,7 +138,7 @@ def test_a_call_without_images_costs_nothing(gateway: Callable[..., Any], http: 
 
 
 def test_a_vendors_error_reaches_the_client_unbilled(
-    gateway: Callable[..., Any], http: Client
+    gateway: Callable[..., Gateway], http: httpx.Client
 ) -> None:
     """The client gets the vendor's own error, and nothing is billed."""
     refusal = {"__type": "InvalidParameterException", "Message": "Request has invalid parameters"}
@@ -150,7 +154,7 @@ def test_a_vendors_error_reaches_the_client_unbilled(
     "code",
     ["ProvisionedThroughputExceededException", "LimitExceededException", "InternalServerError"],
 )
-def test_a_retried_call_is_forwarded_again(gateway: Callable[..., Any], code: str) -> None:
+def test_a_retried_call_is_forwarded_again(gateway: Callable[..., Gateway], code: str) -> None:
     """If boto3 sends a call again after the vendor's answer, the vendor is asked again."""
     refusal = (
         500 if code == "InternalServerError" else 400,
@@ -169,7 +173,11 @@ def test_a_retried_call_is_forwarded_again(gateway: Callable[..., Any], code: st
     ],
 )
 def test_a_vendor_without_an_answer_may_have_billed(
-    gateway: Callable[..., Any], http: Client, fault: NoAnswer | Throttled, code: str, unknown: int
+    gateway: Callable[..., Gateway],
+    http: httpx.Client,
+    fault: ProviderError,
+    code: str,
+    unknown: int,
 ) -> None:
     """A vendor that gives no answer is an error in the dialect's words; a call that may be billed
     is counted as such."""
@@ -180,7 +188,7 @@ def test_a_vendor_without_an_answer_may_have_billed(
     assert usage(http, address)["maybe_billed_images"] == unknown
 
 
-def test_an_operation_that_is_not_named_is_refused(gateway: Callable[..., Any]) -> None:
+def test_an_operation_that_is_not_named_is_refused(gateway: Callable[..., Gateway]) -> None:
     """An operation that the operator did not name for the tenant is refused by name."""
     vendor, client, _ = gateway()
     with pytest.raises(ClientError, match="DeleteCollection is not handed on"):

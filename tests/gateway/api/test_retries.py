@@ -18,6 +18,8 @@ import pytest
 from azure.ai.vision.imageanalysis import ImageAnalysisClient
 from azure.ai.vision.imageanalysis.models import VisualFeatures
 from azure.core.credentials import AzureKeyCredential
+from azure.core.pipeline import PipelineRequest
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -26,6 +28,7 @@ from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider
 from gateway.testing.redis_server import RedisServer
+from providers.base import Provider
 from providers.errors import Misconfigured, NoAnswer
 from tests.support.waiting import ThreadGate, block_until
 
@@ -53,7 +56,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
     provider."""
     with ExitStack() as stack:
 
-        def start(provider, grace_s=30.0, **config) -> str:
+        def start(provider: Provider, grace_s: float = 30.0, **config: Any) -> str:
             content = {
                 "providers": {"eye": {"kind": "shapes"}},
                 "routes": [ROUTE],
@@ -71,12 +74,18 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
 
 
 @pytest.fixture
-def aws() -> Iterator[Callable[..., object]]:
+def aws() -> Iterator[Callable[..., Any]]:
     """`aws(address, on_send, **config)`: boto3's client, which calls `on_send` with each try's
     request and number."""
     with ExitStack() as stack:
 
-        def client(address, on_send=lambda *_: None, *, name="shop", **config):
+        def client(
+            address: str,
+            on_send: Callable[[AWSPreparedRequest, int], object] = lambda *_: None,
+            *,
+            name: str = "shop",
+            **config: Any,
+        ) -> Any:
             made = boto3.client(
                 "rekognition",
                 endpoint_url=address,
@@ -99,7 +108,7 @@ def aws() -> Iterator[Callable[..., object]]:
 def azure() -> Iterator[Callable[..., ImageAnalysisClient]]:
     with ExitStack() as stack:
 
-        def client(address, key="az-shop", **options):
+        def client(address: str, key: str = "az-shop", **options: Any) -> ImageAnalysisClient:
             made = ImageAnalysisClient(
                 address, AzureKeyCredential(key), retry_backoff_factor=0.01, **options
             )
@@ -108,18 +117,18 @@ def azure() -> Iterator[Callable[..., ImageAnalysisClient]]:
         yield client
 
 
-def names(answer):
+def names(answer: dict[str, Any]) -> list[str]:
     return [label["Name"] for label in answer["Labels"]]
 
 
-def metric(address, name):
+def metric(address: str, name: str) -> float:
     """All of a metric's samples together."""
     lines = httpx.get(f"{address}/metrics").text.splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
 def test_a_call_after_a_read_timeout_joins_the_first_run(
-    serve: Callable[..., Any], aws: Callable[..., Any]
+    serve: Callable[..., str], aws: Callable[..., Any]
 ) -> None:
     """boto3 sends a call again whose read times out; the second try joins the first run, and one
     image is billed."""
@@ -139,7 +148,7 @@ def test_a_call_after_a_read_timeout_joins_the_first_run(
 
 
 def test_an_answer_that_nobody_waited_for_is_stored(
-    serve: Callable[..., Any], aws: Callable[..., Any]
+    serve: Callable[..., str], aws: Callable[..., Any]
 ) -> None:
     """A call whose answer came while nobody waited gets the stored answer, by the same id; another
     call does not."""
@@ -147,7 +156,7 @@ def test_an_answer_that_nobody_waited_for_is_stored(
     provider = ScriptedProvider(gate=gate)
     address = serve(provider)
 
-    def send(request, number):
+    def send(request: AWSPreparedRequest, number: int) -> None:
         if number == 2:
             gate.set()
             block_until(lambda: metric(address, "imgrid_photos_total") == 1)
@@ -160,7 +169,7 @@ def test_an_answer_that_nobody_waited_for_is_stored(
 
 
 def test_an_unbilled_failure_is_run_again(
-    serve: Callable[..., Any], aws: Callable[..., Any]
+    serve: Callable[..., str], aws: Callable[..., Any]
 ) -> None:
     """After a failure that nobody was billed for, boto3's next try has a run of its own."""
     provider = ScriptedProvider(errors=[Misconfigured("no such region")])
@@ -170,7 +179,7 @@ def test_an_unbilled_failure_is_run_again(
 
 
 def test_a_failure_that_may_be_billed_is_not_run_again(
-    serve: Callable[..., Any], aws: Callable[..., Any]
+    serve: Callable[..., str], aws: Callable[..., Any]
 ) -> None:
     """If a call may have been billed and must not be repeated, boto3's tries do not repeat it
     either."""
@@ -183,7 +192,7 @@ def test_a_failure_that_may_be_billed_is_not_run_again(
 
 
 def test_a_replayed_signed_request_gets_the_first_answer(
-    serve: Callable[..., Any], aws: Callable[..., Any]
+    serve: Callable[..., str], aws: Callable[..., Any]
 ) -> None:
     """A signed request that somebody sends once more is answered from the first run, whatever
     unsigned headers it has."""
@@ -209,7 +218,7 @@ def test_a_replayed_signed_request_gets_the_first_answer(
 
 
 def test_azures_sdk_runs_an_unbilled_failure_again(
-    serve: Callable[..., Any], azure: Callable[..., Any]
+    serve: Callable[..., str], azure: Callable[..., ImageAnalysisClient]
 ) -> None:
     """After a 500 that nobody was billed for, the next try of Azure's SDK has a run of its own."""
     provider = ScriptedProvider(errors=[ZeroDivisionError("a bug")])
@@ -218,7 +227,7 @@ def test_azures_sdk_runs_an_unbilled_failure_again(
 
 
 def test_azures_sdk_joins_the_first_run_by_id(
-    serve: Callable[..., Any], azure: Callable[..., Any]
+    serve: Callable[..., str], azure: Callable[..., ImageAnalysisClient]
 ) -> None:
     """Azure's SDK, if it is set to try again after a read timeout, joins the first run by its
     request's id."""
@@ -226,7 +235,7 @@ def test_azures_sdk_joins_the_first_run_by_id(
     provider = ScriptedProvider(gate=gate)
     address = serve(provider)
 
-    def send(request):
+    def send(request: PipelineRequest[Any]) -> None:
         ids.append(request.http_request.headers["x-ms-client-request-id"])
         if len(ids) == 2:
             gate.set()
@@ -239,13 +248,13 @@ def test_azures_sdk_joins_the_first_run_by_id(
 
 
 def test_the_same_id_with_another_request_is_another_call(
-    serve: Callable[..., Any], azure: Callable[..., Any]
+    serve: Callable[..., str], azure: Callable[..., ImageAnalysisClient]
 ) -> None:
     """The same id with another photo, other options, or by another tenant, marks another call."""
     provider = ScriptedProvider()
     address = serve(provider)
 
-    def ask(photo=PHOTO, key="az-shop", **options):
+    def ask(photo: bytes = PHOTO, key: str = "az-shop", **options: Any) -> list[str]:
         client = azure(address, key)
         answer = client.analyze(photo, OBJECTS, headers={"x-ms-client-request-id": "1"}, **options)
         return [found.tags[0].name for found in answer.objects.list]
@@ -261,13 +270,13 @@ def test_the_same_id_with_another_request_is_another_call(
     assert provider.calls == 4
 
 
-def test_an_idempotency_key_marks_native_tries(serve: Callable[..., Any]) -> None:
+def test_an_idempotency_key_marks_native_tries(serve: Callable[..., str]) -> None:
     """In the native API an Idempotency-Key marks the tries of a call, to the byte; without one each
     try is a call of its own."""
     provider = ScriptedProvider()
     address = serve(provider)
 
-    def ask(tenant="shop", **headers):
+    def ask(tenant: str = "shop", **headers: str) -> httpx.Response:
         headers = {"X-Api-Key": f"key-{tenant}", **headers}
         return httpx.post(f"{address}/v1/detect", content=PHOTO, headers=headers)
 
@@ -287,7 +296,7 @@ def test_an_idempotency_key_marks_native_tries(serve: Callable[..., Any]) -> Non
     "keep", [{"keep_replies_ms": 0}, {"max_replies_bytes": 0}], ids=lambda keep: next(iter(keep))
 )
 def test_without_stored_replies_a_later_try_is_billed(
-    serve: Callable[..., Any], keep: dict[str, int]
+    serve: Callable[..., str], keep: dict[str, int]
 ) -> None:
     """If no replies are stored, a try that comes after the end is billed again."""
     provider = ScriptedProvider()
@@ -300,7 +309,7 @@ def test_without_stored_replies_a_later_try_is_billed(
 
 class TestLeaving:
     @staticmethod
-    def leave(address, held=1):
+    def leave(address: str, held: int = 1) -> None:
         """A client asks with an id of its own and goes away while its photo waits."""
         url = urlsplit(address)
         head = [
@@ -316,7 +325,7 @@ class TestLeaving:
             raw.sendall("\r\n".join(head).encode() + PHOTO)
             block_until(lambda: metric(address, "imgrid_buffer_photos") == held)
 
-    def test_the_photo_of_a_client_that_left_leaves_later(self, serve: Callable[..., Any]) -> None:
+    def test_the_photo_of_a_client_that_left_leaves_later(self, serve: Callable[..., str]) -> None:
         """The photo of a client that left and does not come again leaves the buffer a while
         later."""
         address = serve(ScriptedProvider(), grace_s=0.1, routes=[PATIENT])
@@ -343,7 +352,7 @@ class TestLeaving:
 
 @pytest.mark.parametrize("opened_at", ["once sent again", "before"])
 def test_a_try_at_another_replica_gets_the_first_answer(
-    own_server: RedisServer, serve: Callable[..., Any], aws: Callable[..., Any], opened_at: str
+    own_server: RedisServer, serve: Callable[..., str], aws: Callable[..., Any], opened_at: str
 ) -> None:
     """A try that a load balancer sends to another replica is answered from the first run, which is
     under way or done at the first."""
@@ -351,7 +360,7 @@ def test_a_try_at_another_replica_gets_the_first_answer(
     provider = ScriptedProvider(gate=gate)
     here, there = (serve(provider, tenants=[], redis=own_server.url) for _ in range(2))
 
-    def send(request, number):
+    def send(request: AWSPreparedRequest, number: int) -> None:
         if number == 2:
             request.url = request.url.replace(here, there)
             gate.set()

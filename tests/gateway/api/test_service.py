@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 
 from gateway.api.byte_quota import ByteQuota
+from gateway.api.service import Service
 from gateway.core.errors import BadFormat, Busy, NotServed, SourceAway
-from gateway.core.question import Source, TaskRequest, uniform_question
+from gateway.core.model import Quality, Tenant
+from gateway.core.question import ItemAnswer, Source, TaskRequest
 from gateway.dialects.google.dialect import DIALECT
 from gateway.security.keyring import ANYBODY
 from gateway.testing.gateway import parts_of
 from gateway.testing.provider import ScriptedProvider, about
 from providers.detection import Task
+from tests.support.questions import uniform_question
 from tests.support.waiting import wait_until
 from thresholds.variants import EXACT, TARGET
 
@@ -28,11 +31,11 @@ GRID = {"stages": [{"shape": "2x2"}]}
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Callable[..., Any]:
+def service(tmp_path: Path) -> Callable[..., Service]:
     """`service(routes, vocabulary)`: the service of a gateway with these routes, of one provider
     that speaks so."""
 
-    def build(*routes, vocabulary=""):
+    def build(*routes: tuple[str, dict[str, Any]], vocabulary: str = "") -> Service:
         fakes, content, kinds = {}, [], {}
         for index, (task, more) in enumerate(routes):
             name, more = f"p{index}", dict(more)
@@ -49,7 +52,9 @@ def service(tmp_path: Path) -> Callable[..., Any]:
     return build
 
 
-def way(service, ask, quality="target", dialect="rekognition"):
+def way(
+    service: Service, ask: TaskRequest, quality: Quality = "target", dialect: str = "rekognition"
+) -> tuple[str, str]:
     found = service.way(ask, ANYBODY, quality, dialect)
     return found.route.name, found.variant
 
@@ -59,7 +64,7 @@ class TestGroups:
         ("least", "variant"), [(None, TARGET), (0.5, TARGET), (0.9, TARGET), (0.3, EXACT)]
     )
     def test_a_minimum_below_the_promise_is_asked_alone(
-        self, service: Callable[..., Any], least: float | None, variant: str
+        self, service: Callable[..., Service], least: float | None, variant: str
     ) -> None:
         """A photo whose minimum score is below the one that groups are promised to show is asked
         alone."""
@@ -67,7 +72,7 @@ class TestGroups:
         assert way(service(("moderation", CLEAN)), asked) == ("moderation-0", variant)
 
     def test_likelihoods_need_a_grading_provider_to_share(
-        self, service: Callable[..., Any]
+        self, service: Callable[..., Service]
     ) -> None:
         """Likelihoods need every grade, so a photo is asked alone unless the provider grades and
         its lowest grade clears a canvas."""
@@ -78,7 +83,9 @@ class TestGroups:
             == TARGET
         )
 
-    def test_without_groups_the_minimum_does_not_matter(self, service: Callable[..., Any]) -> None:
+    def test_without_groups_the_minimum_does_not_matter(
+        self, service: Callable[..., Service]
+    ) -> None:
         """If each photo has its own answer anyway, a client's minimum makes no difference."""
         alone = {"stages": [{"shape": "1x1"}]}
         assert (
@@ -88,17 +95,19 @@ class TestGroups:
 
 
 class TestLabels:
-    def test_labels_without_a_route_are_those_of_objects(self, service: Callable[..., Any]) -> None:
+    def test_labels_without_a_route_are_those_of_objects(
+        self, service: Callable[..., Service]
+    ) -> None:
         """Labels that no route serves are those of the objects."""
         assert way(service(("objects", GRID)), TaskRequest(Task.LABELS))[0] == "objects-0"
 
-    def test_a_labels_route_serves_labels(self, service: Callable[..., Any]) -> None:
+    def test_a_labels_route_serves_labels(self, service: Callable[..., Service]) -> None:
         """A route for labels serves them."""
         both = service(("objects", GRID), ("labels", {"stages": [{"shape": "1x1"}]}))
         assert way(both, TaskRequest(Task.LABELS))[0] == "labels-1"
 
     def test_a_boxes_route_sends_only_exact_labels_to_itself(
-        self, service: Callable[..., Any]
+        self, service: Callable[..., Service]
     ) -> None:
         """A route that takes labels from boxes sends them to the objects, except for clients that
         want them exactly."""
@@ -108,14 +117,14 @@ class TestLabels:
         assert way(both, TaskRequest(Task.LABELS, alone=True)) == ("labels-1", EXACT)
 
     def test_labels_without_labels_or_objects_are_refused(
-        self, service: Callable[..., Any]
+        self, service: Callable[..., Service]
     ) -> None:
         """If no route serves labels or objects, labels are refused by name."""
         with pytest.raises(NotServed, match="labels"):
             way(service(("moderation", CLEAN)), TaskRequest(Task.LABELS))
 
     def test_named_labels_are_asked_in_the_providers_words(
-        self, service: Callable[..., Any]
+        self, service: Callable[..., Service]
     ) -> None:
         """The labels that a client names are requested in the provider's words."""
         labels = {"labels": "listed", **CLEAN}
@@ -125,7 +134,7 @@ class TestLabels:
         assert "couch" in found.only_labels
 
 
-def test_extras_go_to_the_vendor_of_the_dialect(service: Callable[..., Any]) -> None:
+def test_extras_go_to_the_vendor_of_the_dialect(service: Callable[..., Service]) -> None:
     """Features that only a vendor can answer are requested from that vendor, whichever route is
     first."""
     two = service(("extras", {"kind": "azure"}), ("extras", {"kind": "rekognition"}))
@@ -139,7 +148,9 @@ class Bytes:
     """Brings so many bytes of no picture from any URL, or raises; all at once, when it is told to.
     Holds how many are waited for, and the budget of a service that fetches with it."""
 
-    def __init__(self, service, most, *, error=None):
+    def __init__(
+        self, service: Callable[..., Service], most: int, *, error: Exception | None = None
+    ) -> None:
         self.waiting = 0
         self.open = asyncio.Event()
         self.budget = ByteQuota(most, "fetched")
@@ -148,14 +159,14 @@ class Bytes:
             service(("objects", GRID)), read_source=self.fetch, fetch_quota=self.budget
         )
 
-    async def fetch(self, url, tenant, max_bytes):
+    async def fetch(self, url: str, tenant: Tenant, max_bytes: int) -> bytes:
         self.waiting += 1
         await self.open.wait()
         if self.error:
             raise self.error
         return b"x" * 10
 
-    def ask(self, *photos):
+    def ask(self, *photos: bytes | Source) -> asyncio.Task[list[ItemAnswer]]:
         asked = uniform_question(Task.OBJECTS, [Source("https://example.com/a.jpg"), *photos])
         return asyncio.create_task(self.service.answer(asked, ANYBODY, DIALECT))
 
@@ -165,7 +176,7 @@ class TestFetched:
     it."""
 
     async def test_photos_beyond_the_quota_are_refused_singly(
-        self, service: Callable[..., Any]
+        self, service: Callable[..., Service]
     ) -> None:
         """Photos beyond the quota are refused, each for itself, and may be requested again
         later."""
@@ -176,7 +187,9 @@ class TestFetched:
             assert [type(answer.error) for answer in told] == [BadFormat, BadFormat, Busy, Busy]
             assert web.budget.used_bytes == 0
 
-    async def test_sent_photos_count_beside_fetched_ones(self, service: Callable[..., Any]) -> None:
+    async def test_sent_photos_count_beside_fetched_ones(
+        self, service: Callable[..., Service]
+    ) -> None:
         """Photos that were sent count while others of their call are fetched; if they exceed the
         quota, the call is refused."""
         web = Bytes(service, 25)
@@ -188,7 +201,9 @@ class TestFetched:
         assert [type(answer.error) for answer in await first] == [Busy, BadFormat]
         assert web.budget.used_bytes == 0
 
-    async def test_a_call_without_fetches_uses_no_quota(self, service: Callable[..., Any]) -> None:
+    async def test_a_call_without_fetches_uses_no_quota(
+        self, service: Callable[..., Service]
+    ) -> None:
         """If no photo is fetched, no quota is used."""
         web = Bytes(service, 0)
         (told,) = await web.service.answer(
@@ -198,7 +213,7 @@ class TestFetched:
 
     @pytest.mark.parametrize("error", [SourceAway("away"), RuntimeError("a bug")])
     async def test_quota_is_released_after_failures_and_departures(
-        self, service: Callable[..., Any], error: Any
+        self, service: Callable[..., Service], error: Exception
     ) -> None:
         """The quota is released when a fetch fails and when its client leaves."""
         web = Bytes(service, 100, error=error)

@@ -11,18 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import grpc
 import httpx
 import pytest
+from azure.ai.vision.imageanalysis import ImageAnalysisClient
+from azure.core.credentials import AzureKeyCredential, TokenCredential
 from botocore.config import Config
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from google.auth.credentials import AnonymousCredentials, Credentials
+from google.cloud import vision
+from google.cloud.vision_v1.services.image_annotator.transports import ImageAnnotatorGrpcTransport
 
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.provider import Script, ScriptedProvider, about
 from gateway.wiring.parts import Parts
 from providers.base import Provider
 from providers.detection import Task
+from tests.support import azure_vision, google_vision
 
 TENANTS = [
     {
@@ -142,6 +149,96 @@ def rekognition() -> Iterator[Callable[..., Any]]:
             return made
 
         yield client
+
+
+@pytest.fixture(scope="session")
+def azure() -> Iterator[Callable[..., ImageAnalysisClient]]:
+    """`azure(address, key)`: the SDK's client, which tries once."""
+    with ExitStack() as stack:
+
+        def client(
+            address: str, key: str | TokenCredential = "any", **options: Any
+        ) -> ImageAnalysisClient:
+            credential = AzureKeyCredential(key) if isinstance(key, str) else key
+            return stack.enter_context(
+                ImageAnalysisClient(address, credential, **{"retry_total": 0, **options})
+            )
+
+        yield client
+
+
+@pytest.fixture(scope="session")
+def analyze(gateway: str, http: httpx.Client) -> Callable[..., httpx.Response]:
+    """`analyze(**request)`: the raw reply to Azure's request for the objects of its `PHOTO`, except
+    for what is given."""
+
+    def send(path: str = azure_vision.PATH, **request: Any) -> httpx.Response:
+        defaults = {
+            "params": azure_vision.QUERY,
+            "headers": azure_vision.RAW,
+            "content": azure_vision.PHOTO,
+        }
+        return http.post(gateway + path, **{**defaults, **request})
+
+    return send
+
+
+@pytest.fixture(scope="session")
+def google() -> Iterator[Callable[..., vision.ImageAnnotatorClient]]:
+    """`google(address, key)`: the SDK's client over REST; without a key it is anonymous."""
+    with ExitStack() as stack:
+
+        def client(
+            address: str, key: str = "any", credentials: Credentials | None = None, path: str = ""
+        ) -> vision.ImageAnnotatorClient:
+            options = {"api_endpoint": address + path}
+            identity = {"credentials": credentials or AnonymousCredentials()}
+            if key and not credentials:
+                options["api_key"], identity = key, {}
+            return stack.enter_context(
+                vision.ImageAnnotatorClient(transport="rest", client_options=options, **identity)
+            )
+
+        yield client
+
+
+@pytest.fixture(scope="session")
+def google_client() -> Iterator[Callable[[str, tuple[str, Parts]], vision.ImageAnnotatorClient]]:
+    """`google_client(transport, (address, parts))`: the SDK's client over "rest" or "grpc"."""
+    clients = []
+
+    def client(transport: str, gateway: tuple[str, Parts]) -> vision.ImageAnnotatorClient:
+        address, parts = gateway
+        if transport == "rest":
+            clients.append(
+                vision.ImageAnnotatorClient(
+                    transport="rest",
+                    client_options={"api_endpoint": address},
+                    credentials=AnonymousCredentials(),
+                )
+            )
+        else:
+            channel = grpc.insecure_channel(parts.grpc.address)
+            clients.append(
+                vision.ImageAnnotatorClient(transport=ImageAnnotatorGrpcTransport(channel=channel))
+            )
+        return clients[-1]
+
+    yield client
+    for each in clients:
+        each.transport.close()
+
+
+@pytest.fixture(scope="session")
+def annotate(gateway: str, http: httpx.Client) -> Callable[..., httpx.Response]:
+    """`annotate(*requests, **change)`: the raw reply to Google's call about these images."""
+
+    def send(
+        *requests: dict[str, Any], path: str = google_vision.PATH, **change: Any
+    ) -> httpx.Response:
+        return http.post(gateway + path, **{"json": {"requests": requests}, **change})
+
+    return send
 
 
 @pytest.fixture(scope="session")

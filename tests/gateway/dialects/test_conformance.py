@@ -14,11 +14,8 @@ from gateway.core.errors import BadRequest, GatewayError, Unauthenticated
 from gateway.core.exchange import Incoming
 from gateway.core.model import Tenant
 from gateway.core.question import Forward
-from gateway.dialects.azure.dialect import AzureDialect
-from gateway.dialects.google.dialect import GoogleDialect
-from gateway.dialects.native.dialect import NativeDialect
+from gateway.dialects.base import Dialect
 from gateway.dialects.registry import load_all
-from gateway.dialects.rekognition.dialect import RekognitionDialect
 from gateway.security.keyring import KeyPair, Keyring, digest
 
 DIALECTS = load_all()
@@ -169,7 +166,9 @@ requests = st.builds(Incoming, st.just("POST"), text.map("/".__add__), queries, 
 @pytest.mark.parametrize(**NAMED)
 @given(incoming=requests)
 @SOME
-def test_any_request_gives_a_question_or_a_gateway_error(dialect, incoming) -> None:
+def test_any_request_gives_a_question_or_a_gateway_error(
+    dialect: Dialect, incoming: Incoming
+) -> None:
     """Any request that arrives is read as a question or refused with one of the gateway's own
     errors, and both have a reply, a question without photos too."""
     try:
@@ -180,12 +179,16 @@ def test_any_request_gives_a_question_or_a_gateway_error(dialect, incoming) -> N
     assert told
 
 
-BROKEN = b'{"task": "\xff", "Image": {"S3Object": {"x": "\xff"}}, "requests": [{"image": {"content": "\xff"}}]}'
+BROKEN = (
+    b'{"task": "\xff", "Image": {"S3Object": {"x": "\xff"}}, '
+    b'"requests": [{"image": {"content": "\xff"}}]}'
+)
+"""Every dialect's members, with bytes that are not UTF-8."""
 
 
 @pytest.mark.parametrize(**NAMED)
 def test_json_that_is_not_utf8_is_a_bad_request(
-    dialect: AzureDialect | GoogleDialect | NativeDialect | RekognitionDialect,
+    dialect: Dialect,
 ) -> None:
     """JSON that is not UTF-8 is refused like any other bad request."""
     headers = {
@@ -200,7 +203,7 @@ def test_json_that_is_not_utf8_is_a_bad_request(
 @pytest.mark.parametrize("opening", [b"[", b'{"S3Object":'], ids=["lists", "objects"])
 @pytest.mark.parametrize(**NAMED)
 def test_too_deeply_nested_json_is_refused(
-    dialect: AzureDialect | GoogleDialect | NativeDialect | RekognitionDialect,
+    dialect: Dialect,
     key: str,
     opening: bytes,
 ) -> None:
@@ -243,7 +246,9 @@ ASKS = {
 @pytest.mark.parametrize(**NAMED)
 @given(incoming=requests, given_id=text | st.sampled_from(["x" * 255, "x" * 256, "\0", ""]))
 @settings(SOME, max_examples=40)
-def test_any_call_id_gives_few_ids_of_one_length(dialect, incoming, given_id) -> None:
+def test_any_call_id_gives_few_ids_of_one_length(
+    dialect: Dialect, incoming: Incoming, given_id: str
+) -> None:
     """Any call id gives at most two ids of one length, and an invalid one is refused or left
     out."""
     headers = {**incoming.headers, **dict.fromkeys(CALL_HEADERS.values(), given_id)}
@@ -260,7 +265,7 @@ def test_any_call_id_gives_few_ids_of_one_length(dialect, incoming, given_id) ->
 
 @pytest.mark.parametrize(**NAMED)
 def test_a_call_id_depends_on_the_whole_request(
-    dialect: AzureDialect | GoogleDialect | NativeDialect | RekognitionDialect,
+    dialect: Dialect,
 ) -> None:
     """The same id marks the same call only with the same request: the same body, query, and headers
     that change the answer."""
@@ -289,8 +294,8 @@ def test_a_call_id_depends_on_the_whole_request(
 
 STAMP = "20261121T060000Z"
 signed = st.builds(
-    "AWS4-HMAC-SHA256 Credential=AK/{}/r/rekognition/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target{}, "
-    "Signature={}".format,
+    "AWS4-HMAC-SHA256 Credential=AK/{}/r/rekognition/aws4_request, "
+    "SignedHeaders=host;x-amz-date;x-amz-target{}, Signature={}".format,
     st.sampled_from(["20261121", "20260230"]),
     st.sampled_from(["", ";x-amz-content-sha256", ";;", ";authorization"]),
     st.just("0" * 64),
@@ -301,7 +306,7 @@ signed = st.builds(
 @given(incoming=requests, authorization=signed, host=text)
 @SOME
 def test_a_caller_without_a_key_is_always_unauthenticated(
-    dialect, incoming, authorization, host
+    dialect: Dialect, incoming: Incoming, authorization: str, host: str
 ) -> None:
     """Whatever the headers are, a caller without a key is refused as unauthenticated, and no other
     error is raised."""
@@ -312,15 +317,13 @@ def test_a_caller_without_a_key_is_always_unauthenticated(
             dialect.authenticate(request, KEYRING)
 
 
-def every(error):
+def every(error: type[GatewayError]) -> list[type[GatewayError]]:
     return [error, *(below for child in error.__subclasses__() for below in every(child))]
 
 
 @pytest.mark.parametrize(**NAMED)
 @pytest.mark.parametrize("kind", every(errors.GatewayError), ids=lambda kind: kind.__name__)
-def test_every_error_has_a_json_body(
-    dialect: AzureDialect | GoogleDialect | NativeDialect | RekognitionDialect, kind: type
-) -> None:
+def test_every_error_has_a_json_body(dialect: Dialect, kind: type[GatewayError]) -> None:
     """Every error has a status of 400 or more, and a JSON body with its message."""
     reply = dialect.render_error(kind("what went wrong"))
     assert reply.status >= 400
@@ -330,9 +333,7 @@ def test_every_error_has_a_json_body(
 
 @pytest.mark.parametrize(**NAMED)
 @pytest.mark.parametrize("kind", every(errors.GatewayError), ids=lambda kind: kind.__name__)
-def test_only_client_errors_have_a_4xx_status(
-    dialect: AzureDialect | GoogleDialect | NativeDialect | RekognitionDialect, kind: type
-) -> None:
+def test_only_client_errors_have_a_4xx_status(dialect: Dialect, kind: type[GatewayError]) -> None:
     """An error is 4xx only if the client can change or retry its request, and 5xx otherwise."""
     reply = dialect.render_error(kind("what went wrong"))
     assert (reply.status < 500) == (kind.status < 500)
@@ -340,7 +341,7 @@ def test_only_client_errors_have_a_4xx_status(
 
 @pytest.mark.parametrize(**NAMED)
 def test_a_dialect_is_described_and_named_after_its_folder(
-    dialect: AzureDialect | GoogleDialect | NativeDialect | RekognitionDialect,
+    dialect: Dialect,
 ) -> None:
     """Every dialect describes itself for OpenAPI, and its name is its module's."""
     assert dialect.openapi["summary"]

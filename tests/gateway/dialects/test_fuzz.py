@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import cache
 from typing import Any, NamedTuple
@@ -18,12 +18,15 @@ from urllib.parse import quote, urlencode
 
 import botocore.session
 import grpc
+import httpx
 import pytest
+from _pytest.mark.structures import ParameterSet
 from botocore.validate import ParamValidator
 from google.cloud import vision
 from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import DataObject, DrawFn
 
 from gateway.core.errors import BadRequest, GatewayError, NotServed, PhotoError
 from gateway.core.exchange import Incoming
@@ -33,7 +36,8 @@ from gateway.dialects.registry import load_all
 from gateway.dialects.rekognition.request import OPERATIONS
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
-from providers.base import ForwardReply
+from gateway.wiring.parts import Parts
+from providers.base import ForwardCall, ForwardReply, Picture
 from providers.detection import WHOLE, Box, Detection, Landmark, Task
 
 PHOTO = encoded(drawn((90, 90), Block("red", 10, 10, 60, 60)), "PNG")
@@ -62,7 +66,12 @@ def aws(operation: str, **body: Any) -> Right:
     return Right("rekognition", "/", AWS_JSON, {"Image": {"Bytes": CONTENT}, **body}, {}, operation)
 
 
-def google(*features: Any, context: Any = None, source: Any = None, **more: Any) -> Right:
+def google(
+    *features: dict[str, Any],
+    context: dict[str, Any] | None = None,
+    source: dict[str, str] | None = None,
+    **more: Any,
+) -> Right:
     image = {"source": source} if source else {"content": CONTENT}
     request = {
         "image": image,
@@ -253,7 +262,7 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @st.composite
-def changed(draw: Any, value: Any) -> Any:
+def changed(draw: DrawFn, value: Any) -> Any:
     """The JSON value with something in one place of it another, gone, twice, wrapped, or called
     otherwise."""
     made = json.loads(json.dumps(value))
@@ -284,7 +293,7 @@ def changed(draw: Any, value: Any) -> Any:
 
 
 @st.composite
-def spoiled(draw: Any, data: bytes) -> bytes:
+def spoiled(draw: DrawFn, data: bytes) -> bytes:
     """The bytes cut, or with some of them others."""
     at = draw(st.integers(0, len(data)))
     return (
@@ -295,7 +304,7 @@ def spoiled(draw: Any, data: bytes) -> bytes:
 
 
 @st.composite
-def bodies(draw: Any, body: Any) -> bytes:
+def bodies(draw: DrawFn, body: Any) -> bytes:
     if isinstance(body, bytes):
         return draw(st.just(body) | spoiled(body) | st.binary(max_size=20))
     for _ in range(draw(st.integers(0, 3))):
@@ -305,7 +314,7 @@ def bodies(draw: Any, body: Any) -> bytes:
 
 
 @st.composite
-def queries(draw: Any, query: dict[str, Any]) -> str:
+def queries(draw: DrawFn, query: dict[str, Any]) -> str:
     made = [(name, str(value)) for name, value in query.items()]
     for _ in range(draw(st.integers(0, 2))):
         name = draw(st.sampled_from([*query, "features", "key", "unknown"]))
@@ -320,7 +329,7 @@ def queries(draw: Any, query: dict[str, Any]) -> str:
 
 
 @st.composite
-def wrong(draw: Any, name: str) -> Incoming:
+def wrong(draw: DrawFn, name: str) -> Incoming:
     """A request of that dialect which was right."""
     right = draw(st.sampled_from([each for each in RIGHT if each.dialect == name]))
     kinds = st.sampled_from(
@@ -345,12 +354,12 @@ def wrong(draw: Any, name: str) -> Incoming:
     )
 
 
-def right_ones() -> Any:
+def right_ones() -> list[ParameterSet]:
     return [pytest.param(each, id=f"{each.dialect}-{number}") for number, each in enumerate(RIGHT)]
 
 
 @pytest.mark.parametrize("right", right_ones())
-def test_the_original_requests_are_valid(right: Any) -> None:
+def test_the_original_requests_are_valid(right: Right) -> None:
     """The requests that the others are made from are valid: each is a question, or a call to be
     forwarded."""
     body = encode(right.body)
@@ -367,7 +376,7 @@ def test_the_original_requests_are_valid(right: Any) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 @settings(max_examples=300, derandomize=True)
-def test_a_changed_request_is_read_or_refused_for_its_fault(name, data) -> None:
+def test_a_changed_request_is_read_or_refused_for_its_fault(name: str, data: DataObject) -> None:
     """A request with a fault is read as a question all the same, or refused for that fault."""
     dialect = DIALECTS[name]
     try:
@@ -409,18 +418,20 @@ class Vendor(ScriptedProvider):
     def __init__(self, kind: str) -> None:
         super().__init__(introduced=about(kind, task=Task.EXTRAS, kind=kind))
 
-    async def detect(self, picture: Any, task: Task, wanted: Any = ()) -> list[Detection]:
+    async def detect(
+        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+    ) -> list[Detection]:
         return [
             Detection(each.partition("?")[0], 1.0, WHOLE, details={"raw": {}}) for each in wanted
         ]
 
-    async def forward(self, call: Any) -> ForwardReply:
+    async def forward(self, call: ForwardCall) -> ForwardReply:
         told = {"__type": "InvalidParameterException", "Message": "Request has invalid parameters"}
         return ForwardReply(400, {"Content-Type": AWS_JSON}, json.dumps(told).encode())
 
 
 @pytest.fixture(scope="module")
-def doors(started: Callable[..., Any]) -> tuple[str, ...]:
+def doors(started: Callable[..., tuple[str, Parts]]) -> tuple[str, str]:
     """A gateway that answers all there is, each photo alone and at once: its addresses, by HTTP and
     by gRPC."""
     vendors = {kind: Vendor(kind) for kind in ("rekognition", "google", "azure")}
@@ -435,13 +446,13 @@ def doors(started: Callable[..., Any]) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def channels() -> Iterator[Any]:
+def channels() -> Iterator[Callable[[str], grpc.Channel]]:
     """`channels(address)`: a connection without TLS."""
     with ExitStack() as stack:
         yield cache(lambda address: stack.enter_context(grpc.insecure_channel(address)))
 
 
-def fits_aws(told: Any, status: int, operation: str) -> None:
+def fits_aws(told: dict[str, Any], status: int, operation: str) -> None:
     if status != 200:
         assert told["__type"].endswith("Exception")
         assert told["Message"]
@@ -450,7 +461,7 @@ def fits_aws(told: Any, status: int, operation: str) -> None:
         assert ParamValidator().validate(told, shape).generate_report() == ""
 
 
-def fits_google(told: Any, status: int, _: str) -> None:
+def fits_google(told: dict[str, Any], status: int, _: str) -> None:
     if status != 200:
         assert told["error"]["code"] == status
         assert {"message", "status"} <= set(told["error"])
@@ -460,7 +471,7 @@ def fits_google(told: Any, status: int, _: str) -> None:
         )
 
 
-def fits_azure(told: Any, status: int, _: str) -> None:
+def fits_azure(told: dict[str, Any], status: int, _: str) -> None:
     assert (
         {"code", "message"} <= set(told["error"])
         if status != 200
@@ -468,7 +479,7 @@ def fits_azure(told: Any, status: int, _: str) -> None:
     )
 
 
-def fits_native(told: Any, status: int, _: str) -> None:
+def fits_native(told: dict[str, Any], status: int, _: str) -> None:
     assert {"code", "message"} == set(told["error"]) if status != 200 else told["photos"]
 
 
@@ -478,7 +489,9 @@ FITS = {"rekognition": fits_aws, "google": fits_google, "azure": fits_azure, "na
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 @settings(max_examples=80, derandomize=True)
-def test_a_changed_request_is_answered_in_the_vendors_form(name, data, doors, http) -> None:
+def test_a_changed_request_is_answered_in_the_vendors_form(
+    name: str, data: DataObject, doors: tuple[str, str], http: httpx.Client
+) -> None:
     """Whatever is wrong with a request, its answer has the vendor's own form, and an error is the
     client's."""
     asked = data.draw(wrong(name))
@@ -493,7 +506,7 @@ def test_a_changed_request_is_answered_in_the_vendors_form(name, data, doors, ht
 
 
 @st.composite
-def messages(draw: Any) -> bytes:
+def messages(draw: DrawFn) -> bytes:
     """A call's message by gRPC, with something in it changed."""
     right = draw(st.sampled_from([each for each in RIGHT if each.dialect == "google"]))
     message = vision.BatchAnnotateImagesRequest.pb()()
@@ -506,7 +519,9 @@ def messages(draw: Any) -> bytes:
 
 @given(data=messages())
 @settings(max_examples=80, derandomize=True)
-def test_a_changed_message_is_answered_or_an_invalid_argument(data, doors, channels) -> None:
+def test_a_changed_message_is_answered_or_an_invalid_argument(
+    data: bytes, doors: tuple[str, str], channels: Callable[[str], grpc.Channel]
+) -> None:
     """A message with a fault is answered, or its status is an invalid argument."""
     call = channels(doors[1]).unary_unary(f"/{SERVICE}/{METHOD}").with_call
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from google.api_core import exceptions
 from google.auth import api_key
@@ -22,37 +23,38 @@ from google.cloud.vision_v1.services.image_annotator.transports import (
     ImageAnnotatorGrpcTransport,
 )
 from google.rpc import error_details_pb2, status_pb2
-from httpx import Client
 
 from gateway.core import errors
 from gateway.dialects.google.grpc import METHOD, SERVICE, GoogleGrpc
 from gateway.testing.gateway import parts_of, serving
-from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider
+from gateway.wiring.parts import Parts
 from providers.detection import WHOLE, Detection
-from providers.errors import Misconfigured, Throttled
+from providers.errors import Misconfigured, ProviderError, Throttled
+from tests.support.google_vision import GREEN, PHOTO, TEXT, image_request, object_names
 from tests.support.waiting import ThreadGate, block_until
 
-PHOTO = encoded(
-    drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG"
-)
-GREEN = encoded(drawn((200, 200), Block("green", 20, 20, 180, 180)))
 ANY_PORT = {"listen": "127.0.0.1:0"}
+
+
 PATH = f"/{SERVICE}/{METHOD}"
-OBJECTS, TEXT = vision.Feature.Type.OBJECT_LOCALIZATION, vision.Feature.Type.TEXT_DETECTION
+
+
 ALONE = {"stages": [{"shape": "1x1"}]}
+
+
 MESSAGES = GoogleGrpc()
 
 
 @pytest.fixture(scope="module")
-def channel() -> Iterator[Callable[..., Any]]:
+def channel() -> Iterator[Callable[[str], grpc.Channel]]:
     """`channel(address)`: a connection without TLS."""
     with ExitStack() as stack:
         yield lambda address: stack.enter_context(grpc.insecure_channel(address))
 
 
 @pytest.fixture(scope="module")
-def sdk(channel: Callable[..., Any]) -> Callable[..., Any]:
+def sdk(channel: Callable[[str], grpc.Channel]) -> Callable[[str], vision.ImageAnnotatorClient]:
     """`sdk(address)`: the SDK's client over gRPC without TLS."""
     return lambda address: vision.ImageAnnotatorClient(
         transport=ImageAnnotatorGrpcTransport(channel=channel(address))
@@ -60,10 +62,10 @@ def sdk(channel: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="module")
-def serve(started: Callable[..., Any]) -> Callable[..., Any]:
+def serve(started: Callable[..., tuple[str, Parts]]) -> Callable[..., tuple[str, str]]:
     """`serve(...)`: the REST and gRPC addresses of a gateway as `started` starts it."""
 
-    def start(*given, **config):
+    def start(*given: Any, **config: Any) -> tuple[str, str]:
         address, parts = started(*given, **{"grpc": ANY_PORT, **config})
         return address, parts.grpc.address
 
@@ -71,52 +73,44 @@ def serve(started: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="module")
-def gateway(serve: Callable[..., Any]) -> str:
+def gateway(serve: Callable[..., tuple[str, str]]) -> str:
     return serve()[1]
 
 
 @pytest.fixture(scope="module")
-def closed(serve: Callable[..., Any], tenants: list[dict[str, list[dict[Any, Any]] | str]]) -> str:
+def closed(serve: Callable[..., tuple[str, str]], tenants: list[dict[str, Any]]) -> str:
     """One that knows two tenants."""
     return serve(tenants=tenants)[1]
 
 
-def of(content, *kinds, **feature):
-    """The SDK's request about one photo."""
-    features = [vision.Feature(type_=kind, **feature) for kind in kinds or (OBJECTS,)]
-    return vision.AnnotateImageRequest(image=vision.Image(content=content), features=features)
-
-
-def message(*requests):
+def message(*requests: vision.AnnotateImageRequest) -> bytes:
     return vision.BatchAnnotateImagesRequest.serialize({"requests": requests})
 
 
-def names(response):
-    return [found.name for found in response.localized_object_annotations]
-
-
 class TestCalls:
-    def test_the_sdks_helpers_are_answered(self, sdk: Callable[..., Any], gateway: str) -> None:
+    def test_the_sdks_helpers_are_answered(
+        self, sdk: Callable[[str], vision.ImageAnnotatorClient], gateway: str
+    ) -> None:
         """The SDK's helpers are answered."""
         answer = sdk(gateway).object_localization(image=vision.Image(content=PHOTO))
-        assert names(answer) == ["red", "blue"]
+        assert object_names(answer) == ["red", "blue"]
         corner = answer.localized_object_annotations[0].bounding_poly.normalized_vertices[0]
         assert (corner.x, corner.y) == (pytest.approx(0.1, abs=0.02), pytest.approx(0.1, abs=0.02))
 
     def test_each_image_is_answered_in_its_place(
-        self, sdk: Callable[..., Any], gateway: str
+        self, sdk: Callable[[str], vision.ImageAnnotatorClient], gateway: str
     ) -> None:
         """Each image is answered separately, in its place, with its own error if it has one."""
         requests = [
-            of(PHOTO, max_results=1),
-            of(b"no picture"),
-            of(GREEN),
-            of(b""),
-            of(PHOTO, TEXT),
-            of(PHOTO),
+            image_request(PHOTO, max_results=1),
+            image_request(b"no picture"),
+            image_request(GREEN),
+            image_request(b""),
+            image_request(PHOTO, TEXT),
+            image_request(PHOTO),
         ]
         responses = sdk(gateway).batch_annotate_images(requests=requests).responses
-        assert [names(response) for response in responses] == [
+        assert [object_names(response) for response in responses] == [
             ["red"],
             [],
             ["green"],
@@ -127,14 +121,20 @@ class TestCalls:
         assert [response.error.code for response in responses] == [0, 3, 0, 3, 3, 0]
         assert responses[1].error.message.startswith("Bad image data.")
 
-    def test_sixteen_images_are_the_most(self, sdk: Callable[..., Any], gateway: str) -> None:
+    def test_sixteen_images_are_the_most(
+        self, sdk: Callable[[str], vision.ImageAnnotatorClient], gateway: str
+    ) -> None:
         """Sixteen images are accepted, and seventeen are refused."""
         client = sdk(gateway)
-        assert len(client.batch_annotate_images(requests=[of(GREEN)] * 16).responses) == 16
+        assert (
+            len(client.batch_annotate_images(requests=[image_request(GREEN)] * 16).responses) == 16
+        )
         with pytest.raises(exceptions.InvalidArgument, match="Too many images per request"):
-            client.batch_annotate_images(requests=[of(GREEN)] * 17)
+            client.batch_annotate_images(requests=[image_request(GREEN)] * 17)
 
-    def test_an_empty_call_has_an_empty_answer(self, sdk: Callable[..., Any], gateway: str) -> None:
+    def test_an_empty_call_has_an_empty_answer(
+        self, sdk: Callable[[str], vision.ImageAnnotatorClient], gateway: str
+    ) -> None:
         """A call without images has an empty answer."""
         assert not sdk(gateway).batch_annotate_images(requests=[]).responses
 
@@ -145,54 +145,62 @@ class TestCalls:
                 transport=ImageAnnotatorGrpcAsyncIOTransport(channel=open_channel)
             )
             calls = [
-                client.batch_annotate_images(requests=[of(PHOTO), of(GREEN)]) for _ in range(5)
+                client.batch_annotate_images(requests=[image_request(PHOTO), image_request(GREEN)])
+                for _ in range(5)
             ]
             for answer in await asyncio.gather(*calls):
-                assert [names(response) for response in answer.responses] == [
+                assert [object_names(response) for response in answer.responses] == [
                     ["red", "blue"],
                     ["green"],
                 ]
 
-    def test_other_methods_are_unimplemented(self, sdk: Callable[..., Any], gateway: str) -> None:
+    def test_other_methods_are_unimplemented(
+        self, sdk: Callable[[str], vision.ImageAnnotatorClient], gateway: str
+    ) -> None:
         """Other methods are unimplemented."""
         with pytest.raises(exceptions.MethodNotImplemented):
             sdk(gateway).async_batch_annotate_files(requests=[])
 
     def test_metadata_mark_labels_made_of_boxes(
-        self, channel: Callable[..., Any], gateway: str
+        self, channel: Callable[[str], grpc.Channel], gateway: str
     ) -> None:
         """Metadata mark labels that are those of boxes, as headers do over REST."""
         call = channel(gateway).unary_unary(PATH)
-        _, told = call.with_call(message(of(PHOTO, vision.Feature.Type.LABEL_DETECTION)))
+        _, told = call.with_call(message(image_request(PHOTO, vision.Feature.Type.LABEL_DETECTION)))
         assert ("x-imgrid-labels", "boxes") in [tuple(each) for each in told.trailing_metadata()]
 
     def test_metadata_carry_quality_and_field_mask(
-        self, channel: Callable[..., Any], serve: Callable[..., Any]
+        self, channel: Callable[[str], grpc.Channel], serve: Callable[..., tuple[str, str]]
     ) -> None:
         """Metadata carry the options that REST clients put in headers: the quality and the field
         mask."""
         provider = ScriptedProvider()
         call = channel(serve(provider)[1]).unary_unary(PATH)
-        call(message(of(PHOTO), of(GREEN)), metadata=[("x-imgrid-quality", "exact")])
+        call(
+            message(image_request(PHOTO), image_request(GREEN)),
+            metadata=[("x-imgrid-quality", "exact")],
+        )
         assert {picture.data for picture in provider.asked} == {PHOTO, GREEN}
-        body = call(message(of(PHOTO)), metadata=[("x-goog-fieldmask", "responses.error")])
+        body = call(
+            message(image_request(PHOTO)), metadata=[("x-goog-fieldmask", "responses.error")]
+        )
         assert vision.BatchAnnotateImagesResponse.deserialize(body).responses == [
             vision.AnnotateImageResponse()
         ]
 
     def test_a_repeated_call_is_answered_from_its_first_run(
-        self, channel: Callable[..., Any], serve: Callable[..., Any]
+        self, channel: Callable[[str], grpc.Channel], serve: Callable[..., tuple[str, str]]
     ) -> None:
         """A call that is sent again under its id is answered from its first run."""
         provider = ScriptedProvider()
         call = channel(serve(provider)[1]).unary_unary(PATH)
         told = {
-            call(message(of(PHOTO)), metadata=[("x-goog-request-id", name)])
+            call(message(image_request(PHOTO)), metadata=[("x-goog-request-id", name)])
             for name in ("a", "a", "a")
         }
         assert (len(told), provider.calls) == (1, 1)
         call(
-            message(of(PHOTO)),
+            message(image_request(PHOTO)),
             metadata=[("x-goog-request-id", "a"), ("x-goog-fieldmask", "responses.error")],
         )
         assert provider.calls == 2
@@ -203,40 +211,45 @@ class TestKeys:
         "header", [("x-goog-api-key", "g-shop"), ("authorization", "Bearer g-shop")]
     )
     def test_a_key_is_accepted_from_either_header(
-        self, sdk: Callable[..., Any], closed: str, header: tuple[str, ...]
+        self,
+        sdk: Callable[[str], vision.ImageAnnotatorClient],
+        closed: str,
+        header: tuple[str, str],
     ) -> None:
         """A tenant's key is accepted from either place."""
-        answer = sdk(closed).batch_annotate_images(requests=[of(PHOTO)], metadata=[header])
-        assert names(answer.responses[0]) == ["red", "blue"]
+        answer = sdk(closed).batch_annotate_images(
+            requests=[image_request(PHOTO)], metadata=[header]
+        )
+        assert object_names(answer.responses[0]) == ["red", "blue"]
 
     @pytest.mark.parametrize("key", ["wrong", "key-shop", "az-shop"])
     def test_a_wrong_key_is_refused_as_google_does(
-        self, sdk: Callable[..., Any], closed: str, key: str
+        self, sdk: Callable[[str], vision.ImageAnnotatorClient], closed: str, key: str
     ) -> None:
         """A wrong key, or one of another dialect, is refused as Google refuses it."""
         with pytest.raises(
             exceptions.InvalidArgument, match=r"API key not valid\. Please pass"
         ) as caught:
             sdk(closed).batch_annotate_images(
-                requests=[of(PHOTO)], metadata=[("x-goog-api-key", key)]
+                requests=[image_request(PHOTO)], metadata=[("x-goog-api-key", key)]
             )
         assert (caught.value.reason, caught.value.domain) == ("API_KEY_INVALID", "googleapis.com")
 
     def test_a_missing_key_is_refused_with_its_place(
-        self, sdk: Callable[..., Any], closed: str
+        self, sdk: Callable[[str], vision.ImageAnnotatorClient], closed: str
     ) -> None:
         """A call without a key is refused with the name of the metadata that it belongs in."""
         with pytest.raises(exceptions.PermissionDenied, match="x-goog-api-key: KEY") as caught:
-            sdk(closed).batch_annotate_images(requests=[of(PHOTO)])
+            sdk(closed).batch_annotate_images(requests=[image_request(PHOTO)])
         assert caught.value.reason == "API_KEY_INVALID"
 
     def test_a_missing_key_is_refused_before_the_message(
-        self, channel: Callable[..., Any], closed: str
+        self, channel: Callable[[str], grpc.Channel], closed: str
     ) -> None:
         """A caller without a key is refused before any message is read."""
         never = ThreadGate()
 
-        def requests():
+        def requests() -> Iterator[bytes]:
             never.block()
             yield b""
 
@@ -246,12 +259,12 @@ class TestKeys:
         assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
     def test_an_open_gateway_refuses_foreign_web_pages(
-        self, channel: Callable[..., Any], gateway: str
+        self, channel: Callable[[str], grpc.Channel], gateway: str
     ) -> None:
         """An open gateway accepts nothing from another machine's web pages."""
         with pytest.raises(grpc.RpcError) as caught:
             channel(gateway).unary_unary(PATH)(
-                message(of(PHOTO)), metadata=[("origin", "https://example.com")]
+                message(image_request(PHOTO)), metadata=[("origin", "https://example.com")]
             )
         assert "open to this machine only" in caught.value.details()
 
@@ -259,7 +272,8 @@ class TestKeys:
 PROGRAM = """
 import sys
 from google.cloud import vision
-client = vision.ImageAnnotatorClient(client_options={"api_endpoint": sys.argv[1], "api_key": "g-shop"})
+options = {"api_endpoint": sys.argv[1], "api_key": "g-shop"}
+client = vision.ImageAnnotatorClient(client_options=options)
 answer = client.object_localization(image=vision.Image(content=open(sys.argv[2], "rb").read()))
 print(*(found.name for found in answer.localized_object_annotations))
 """
@@ -270,9 +284,9 @@ class TestTls:
     @classmethod
     def secure(
         cls,
-        serve: Callable[..., Any],
+        serve: Callable[..., tuple[str, str]],
         certified: Path,
-        tenants: list[dict[str, list[dict[Any, Any]] | str]],
+        tenants: list[dict[str, Any]],
     ) -> str:
         pair = {"cert": str(certified / "cert.pem"), "key": str(certified / "key.pem")}
         return serve(tenants=tenants, grpc={**ANY_PORT, **pair})[1]
@@ -301,17 +315,17 @@ class TestTls:
         transport = ImageAnnotatorGrpcTransport(
             host=secure, credentials=api_key.Credentials("g-shop"), ssl_channel_credentials=trust
         )
-        assert names(
-            vision.ImageAnnotatorClient(transport=transport).annotate_image(of(PHOTO))
+        assert object_names(
+            vision.ImageAnnotatorClient(transport=transport).annotate_image(image_request(PHOTO))
         ) == ["red", "blue"]
         transport.close()
 
     def test_a_client_without_tls_gets_no_answer(
-        self, sdk: Callable[..., Any], secure: str
+        self, sdk: Callable[[str], vision.ImageAnnotatorClient], secure: str
     ) -> None:
         """A client without TLS gets no answer."""
         with pytest.raises(exceptions.ServiceUnavailable):
-            sdk(secure).annotate_image(of(PHOTO), timeout=10)
+            sdk(secure).annotate_image(image_request(PHOTO), timeout=10)
 
 
 class TestFailures:
@@ -334,7 +348,9 @@ class TestFailures:
             (errors.GatewayError, "INTERNAL"),
         ],
     )
-    def test_a_failed_call_has_googles_code(self, kind: type, code: str) -> None:
+    def test_a_failed_call_has_googles_code(
+        self, kind: type[errors.GatewayError], code: str
+    ) -> None:
         """A failed call has Google's code; UNAVAILABLE, after which the SDK asks again, only if
         nothing was accepted."""
         reply = MESSAGES.render_error(kind("failed"))
@@ -343,11 +359,15 @@ class TestFailures:
         assert status.message.endswith("failed")
 
     def test_a_full_buffer_is_an_exhausted_resource(
-        self, sdk: Callable[..., Any], serve: Callable[..., Any]
+        self,
+        sdk: Callable[[str], vision.ImageAnnotatorClient],
+        serve: Callable[..., tuple[str, str]],
     ) -> None:
         """A full buffer is an exhausted resource, with the time to wait."""
         with pytest.raises(exceptions.ResourceExhausted) as caught:
-            sdk(serve(buffer={"max_bytes": 10})[1]).batch_annotate_images(requests=[of(PHOTO)])
+            sdk(serve(buffer={"max_bytes": 10})[1]).batch_annotate_images(
+                requests=[image_request(PHOTO)]
+            )
         (pause,) = caught.value.details
         assert isinstance(pause, error_details_pb2.RetryInfo)
         assert pause.retry_delay.seconds == 1
@@ -360,36 +380,45 @@ class TestFailures:
     )
     def test_a_failed_provider_fails_each_image(
         self,
-        sdk: Callable[..., Any],
-        serve: Callable[..., Any],
-        error: Misconfigured | Throttled,
+        sdk: Callable[[str], vision.ImageAnnotatorClient],
+        serve: Callable[..., tuple[str, str]],
+        error: ProviderError,
         code: int,
     ) -> None:
         """A provider that throttles or fails is an error of each of the images that were sent to
         it."""
         provider = ScriptedProvider(errors=[error] * 1000)
         address = serve(provider, route={"deadline_ms": 300})[1]
-        answer = sdk(address).batch_annotate_images(requests=[of(PHOTO), of(b"no picture")])
+        answer = sdk(address).batch_annotate_images(
+            requests=[image_request(PHOTO), image_request(b"no picture")]
+        )
         assert [response.error.code for response in answer.responses] == [code, 3]
         assert "secret details" not in answer.responses[0].error.message
 
     def test_a_bug_is_an_internal_error_without_details(
-        self, sdk: Callable[..., Any], serve: Callable[..., Any]
+        self,
+        sdk: Callable[[str], vision.ImageAnnotatorClient],
+        serve: Callable[..., tuple[str, str]],
     ) -> None:
         """A bug is an internal error that reveals nothing, and the SDK does not ask again."""
         provider = ScriptedProvider(
             lambda *_: [Detection("x", "high", WHOLE)]
         )  # a score that is no number
         with pytest.raises(exceptions.InternalServerError, match="the operator's log"):
-            sdk(serve(provider, route=ALONE)[1]).batch_annotate_images(requests=[of(PHOTO)])
+            sdk(serve(provider, route=ALONE)[1]).batch_annotate_images(
+                requests=[image_request(PHOTO)]
+            )
 
     def test_a_refused_call_is_counted(
-        self, sdk: Callable[..., Any], serve: Callable[..., Any], http: Client
+        self,
+        sdk: Callable[[str], vision.ImageAnnotatorClient],
+        serve: Callable[..., tuple[str, str]],
+        http: httpx.Client,
     ) -> None:
         """Refused calls are counted in the metrics, as REST's calls are."""
         address, rpc = serve()
         with pytest.raises(exceptions.InvalidArgument):
-            sdk(rpc).batch_annotate_images(requests=[of(GREEN)] * 17)
+            sdk(rpc).batch_annotate_images(requests=[image_request(GREEN)] * 17)
         refused = 'imgrid_refusals_total{code="invalid_request",dialect="google"} 1.0'
         assert refused in http.get(address + "/metrics").text
 
@@ -397,14 +426,14 @@ class TestFailures:
 class TestTime:
     @pytest.fixture
     def waiting(
-        self, serve: Callable[..., Any], http: Client
-    ) -> Iterator[tuple[Callable[..., Any] | ThreadGate | str, ...]]:
+        self, serve: Callable[..., tuple[str, str]], http: httpx.Client
+    ) -> Iterator[tuple[str, ThreadGate, Callable[[], float]]]:
         """A gateway whose provider answers when the gate is opened, and how many photos it
         holds."""
         gate = ThreadGate()
         address, rpc = serve(ScriptedProvider(gate=gate), route={**ALONE, "deadline_ms": 60_000})
 
-        def held():
+        def held() -> float:
             (line,) = (
                 line
                 for line in http.get(address + "/metrics").text.splitlines()
@@ -416,7 +445,9 @@ class TestTime:
         gate.set()
 
     def test_a_clients_deadline_is_its_photos(
-        self, sdk: Callable[..., Any], waiting: tuple[Callable[..., Any] | ThreadGate | str, ...]
+        self,
+        sdk: Callable[[str], vision.ImageAnnotatorClient],
+        waiting: tuple[str, ThreadGate, Callable[[], float]],
     ) -> None:
         """A client's deadline is its photos' deadline; the client gets the error by then or a
         little before, and the photos leave the buffer."""
@@ -424,7 +455,7 @@ class TestTime:
         try:
             (response,) = (
                 sdk(address)
-                .batch_annotate_images(requests=[of(PHOTO)], timeout=0.3, retry=None)
+                .batch_annotate_images(requests=[image_request(PHOTO)], timeout=0.3, retry=None)
                 .responses
             )
             assert response.error.code == 4
@@ -433,28 +464,30 @@ class TestTime:
         block_until(lambda: held() == 0)
 
     def test_a_longer_deadline_leaves_the_routes(
-        self, sdk: Callable[..., Any], serve: Callable[..., Any]
+        self,
+        sdk: Callable[[str], vision.ImageAnnotatorClient],
+        serve: Callable[..., tuple[str, str]],
     ) -> None:
         """A deadline that is longer than the route's, as the SDK's default is, leaves the route's
         in force."""
         address = serve(ScriptedProvider(gate=ThreadGate()), route={"deadline_ms": 200})[1]
-        (response,) = sdk(address).batch_annotate_images(requests=[of(PHOTO)]).responses
+        (response,) = sdk(address).batch_annotate_images(requests=[image_request(PHOTO)]).responses
         assert response.error.code == 4
 
     def test_a_client_that_cancels_takes_its_photos_along(
         self,
-        channel: Callable[..., Any],
-        waiting: tuple[Callable[..., Any] | ThreadGate | str, ...],
+        channel: Callable[[str], grpc.Channel],
+        waiting: tuple[str, ThreadGate, Callable[[], float]],
     ) -> None:
         """The photos of a client that disconnects leave the buffer."""
         address, _, held = waiting
-        call = channel(address).unary_unary(PATH).future(message(of(PHOTO)))
+        call = channel(address).unary_unary(PATH).future(message(image_request(PHOTO)))
         block_until(lambda: held() == 1)
         call.cancel()
         block_until(lambda: held() == 0)
 
     def test_a_stopping_gateway_finishes_its_calls(
-        self, tmp_path: Path, channel: Callable[..., Any]
+        self, tmp_path: Path, channel: Callable[[str], grpc.Channel]
     ) -> None:
         """A gateway that is told to stop finishes the calls under way."""
         gate = ThreadGate()
@@ -466,11 +499,13 @@ class TestTime:
         }
         parts = parts_of(tmp_path, content, {"eye": provider})
         with serving(parts):
-            call = channel(parts.grpc.address).unary_unary(PATH).future(message(of(PHOTO)))
+            call = (
+                channel(parts.grpc.address).unary_unary(PATH).future(message(image_request(PHOTO)))
+            )
             block_until(lambda: provider.calls)
             opening = threading.Timer(0.2, gate.set)
             opening.start()  # by then the gateway was told to stop
-        assert names(
+        assert object_names(
             vision.BatchAnnotateImagesResponse.deserialize(call.result()).responses[0]
         ) == ["red", "blue"]
         opening.join()
@@ -479,7 +514,7 @@ class TestTime:
 class TestIntake:
     @pytest.fixture(scope="class")
     @classmethod
-    def tight(cls, serve: Callable[..., Any]) -> str:
+    def tight(cls, serve: Callable[..., tuple[str, str]]) -> str:
         limits = {
             "max_request_bytes": 100_000,
             "max_reading_bytes": 100_000,
@@ -488,21 +523,23 @@ class TestIntake:
         return serve(limits=limits)[1]
 
     def test_a_too_large_message_is_refused_unread(
-        self, sdk: Callable[..., Any], tight: str
+        self, sdk: Callable[[str], vision.ImageAnnotatorClient], tight: str
     ) -> None:
         """A message that is too large is refused before it is read, and the SDK does not ask
         again."""
         with pytest.raises(exceptions.ResourceExhausted, match="larger than max"):
-            sdk(tight).batch_annotate_images(requests=[of(bytes(100_001))])
+            sdk(tight).batch_annotate_images(requests=[image_request(bytes(100_001))])
 
-    def test_a_compressed_message_is_refused(self, channel: Callable[..., Any], tight: str) -> None:
+    def test_a_compressed_message_is_refused(
+        self, channel: Callable[[str], grpc.Channel], tight: str
+    ) -> None:
         """A compressed message is refused, because its size when unpacked is unknown."""
         with pytest.raises(grpc.RpcError) as caught:
             channel(tight).unary_unary(PATH)(bytes(5_000_000), compression=grpc.Compression.Gzip)
         assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
     def test_a_call_without_a_message_is_refused(
-        self, channel: Callable[..., Any], tight: str
+        self, channel: Callable[[str], grpc.Channel], tight: str
     ) -> None:
         """A call that ends without a message is refused."""
         with pytest.raises(grpc.RpcError) as caught:
@@ -510,7 +547,7 @@ class TestIntake:
         assert caught.value.details() == "The call has no message."
 
     def test_bytes_of_another_form_are_an_invalid_argument(
-        self, channel: Callable[..., Any], tight: str
+        self, channel: Callable[[str], grpc.Channel], tight: str
     ) -> None:
         """Bytes that are not such a message are an invalid argument."""
         with pytest.raises(grpc.RpcError) as caught:
@@ -518,13 +555,13 @@ class TestIntake:
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
     def test_a_slow_message_is_not_waited_for(
-        self, channel: Callable[..., Any], tight: str
+        self, channel: Callable[[str], grpc.Channel], tight: str
     ) -> None:
         """A message that does not arrive in time is refused, and messages that do not fit beside it
         wait for their turn."""
         gate = ThreadGate()
 
-        def never():
+        def never() -> Iterator[bytes]:
             gate.block()
             yield b""
 

@@ -3,6 +3,8 @@ told."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from google.cloud import vision
 from google.protobuf import json_format
 from hypothesis import given, settings
@@ -10,12 +12,14 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import GatewayError
 from gateway.core.exchange import Incoming
-from gateway.core.model import Outcome, Photo, Size
-from gateway.core.question import ItemAnswer, uniform_question
+from gateway.core.model import Photo, Size
+from gateway.core.question import TaskRequest
+from gateway.dialects.base import Dialect
 from gateway.dialects.google.dialect import DIALECT
 from gateway.dialects.google.grpc import METHOD, SERVICE, GoogleGrpc
 from gateway.dialects.google.request import GoogleReplyOptions
 from providers.detection import Box, Detection, Landmark, Task
+from tests.support.questions import answered, uniform_question
 
 PATH = f"/{SERVICE}/{METHOD}"
 MESSAGES = GoogleGrpc()
@@ -58,13 +62,15 @@ asked = st.builds(
 )
 
 
-def spliced(request, place, more):
+def spliced(request: vision.AnnotateImageRequest, place: int, more: bytes) -> bytes:
     """A good message with something in it that does not belong there."""
     good = vision.BatchAnnotateImagesRequest.serialize({"requests": [request]})
     return good[:place] + more + good[place:]
 
 
-def parsed(dialect, body):
+def parsed(
+    dialect: Dialect | GoogleGrpc, body: bytes
+) -> tuple[list[tuple[Any, tuple[TaskRequest, ...]]], Any] | str:
     """What is asked, errors by what they say; or why nothing is."""
     try:
         question = dialect.parse(Incoming("POST", PATH, "", {}, body))
@@ -79,7 +85,7 @@ def parsed(dialect, body):
 
 @given(requests=st.lists(asked, max_size=17))
 @settings(max_examples=60)
-def test_a_message_asks_the_same_as_json(requests):
+def test_a_message_asks_the_same_as_json(requests: list[vision.AnnotateImageRequest]) -> None:
     """The same request asks the same, whether it comes as JSON or as a message."""
     batch = vision.BatchAnnotateImagesRequest(requests=requests)
     body = json_format.MessageToJson(
@@ -95,7 +101,7 @@ def test_a_message_asks_the_same_as_json(requests):
     | st.builds(spliced, asked, st.integers(0, 200), st.binary(max_size=3))
 )
 @settings(max_examples=150)
-def test_any_message_gives_a_question_or_a_gateway_error(body):
+def test_any_message_gives_a_question_or_a_gateway_error(body: bytes) -> None:
     """Any message is read as a question or refused with one of the gateway's own errors."""
     assert parsed(MESSAGES, body)
 
@@ -136,12 +142,14 @@ tasks = st.sampled_from(
 
 @given(task=tasks, found=found, size=st.builds(Size, st.integers(1, 9000), st.integers(1, 9000)))
 @settings(max_examples=150)
-def test_both_forms_of_an_answer_are_the_same(task, found, size):
+def test_both_forms_of_an_answer_are_the_same(
+    task: Task, found: list[Detection], size: Size
+) -> None:
     """Whatever a provider returns, both forms of the answer can be read, have no unknown member,
     and are the same; no pixel lies outside the photo."""
     photo = Photo("id", b"", "JPEG", size)
     question = uniform_question(task, [b""], options=GoogleReplyOptions(({task: 0},), {}))
-    answers = [ItemAnswer(photo, {task: Outcome(photo, tuple(found))})]
+    answers = [answered(photo, task, found)]
     by_rest = vision.BatchAnnotateImagesResponse.pb()()
     body = DIALECT.render(question, answers).body
     json_format.Parse(body, by_rest, ignore_unknown_fields=False)

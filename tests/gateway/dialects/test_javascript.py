@@ -10,7 +10,7 @@ import base64
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from google.protobuf import json_format
 
 from gateway.testing.pictures import Block, drawn, encoded, number_on, numbered
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
+from gateway.wiring.parts import Parts
 from providers.detection import WHOLE, Box, Detection, Task
 from providers.errors import Misconfigured, Throttled
 from tests.support.paths import ROOT
@@ -165,7 +166,7 @@ RPC = {"grpc": {"listen": "127.0.0.1:0"}}
 
 
 @pytest.fixture(scope="module")
-def doors(started: Callable[..., Any]) -> dict[str, str]:
+def doors(started: Callable[..., tuple[str, Parts]]) -> dict[str, str]:
     """The addresses, by transport, of a gateway with a route for every task, and of tenants; each
     photo goes alone."""
     crops = {"cropHintsAnnotation": {"cropHints": [{"confidence": 0.5}]}}
@@ -188,7 +189,7 @@ MANY = range(12)
 class TestRekognition:
     @pytest.fixture(scope="class")
     @classmethod
-    def aws(cls) -> Iterator[Any]:
+    def aws(cls) -> Iterator[Program]:
         yield from running("rekognition", key=["AKSHOP", "sk-shop"])
 
     @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ class TestRekognition:
         ],
     )
     def test_every_operation_is_answered(
-        self, aws: Any, everything: str, operation: str, more: Any, told: str
+        self, aws: Program, everything: str, operation: str, more: dict[str, Any], told: str
     ) -> None:
         """Every operation is answered, in the form of the service's model; its signature, of more
         headers than Python's, is accepted."""
@@ -251,19 +252,17 @@ class TestRekognition:
     )
     def test_bad_requests_raise_the_sdks_class_after_one_try(
         self,
-        aws: Any,
+        aws: Program,
         everything: str,
         operation: str,
-        wanted: dict[str, dict[str, dict[str, str]]]
-        | dict[str, dict[str, str] | int]
-        | dict[str, dict[str, str]],
+        wanted: dict[str, Any],
         kind: str,
     ) -> None:
         """A bad photo or parameter is raised as the SDK's own class for it, after one try."""
         error = aws.error(everything, {"operation": operation, "input": wanted})
         assert (error["kind"], error["status"], error["sends"]) == (kind, 400, 1)
 
-    def test_an_unserved_operation_is_refused_by_name(self, aws: Any, everything: str) -> None:
+    def test_an_unserved_operation_is_refused_by_name(self, aws: Program, everything: str) -> None:
         """An operation that is not served is refused by name."""
         error = aws.error(everything, {"operation": "ListCollections", "input": {}})
         assert (error["name"], error["status"], error["sends"]) == (
@@ -281,7 +280,7 @@ class TestRekognition:
         ],
     )
     def test_a_wrong_key_pair_is_refused_as_aws_does(
-        self, aws: Any, everything: str, key: list[str], name: str
+        self, aws: Program, everything: str, key: list[str], name: str
     ) -> None:
         """An unknown key, and a signature by another secret, are refused as AWS refuses them."""
         call = {"operation": "DetectLabels", "input": {"Image": {"Bytes": b64(PHOTO)}}}
@@ -289,7 +288,7 @@ class TestRekognition:
         assert (error["name"], error["status"], error["sends"]) == (name, 400, 1)
 
     def test_a_throttling_provider_is_tried_three_times(
-        self, aws: Any, serve: Callable[..., Any]
+        self, aws: Program, serve: Callable[..., str]
     ) -> None:
         """A provider that keeps throttling is throttling to the client, which sends three times."""
         address = serve(ScriptedProvider(errors=repeat(Throttled("slow down"))), route=SHORT)
@@ -299,7 +298,7 @@ class TestRekognition:
         assert (error["kind"], error["sends"]) == ("ThrottlingException", 3)
 
     def test_a_late_call_is_sent_again_and_asked_once(
-        self, aws: Any, serve: Callable[..., Any]
+        self, aws: Program, serve: Callable[..., str]
     ) -> None:
         """A call whose answer is late is sent again and joins the first run, so the provider is
         asked once."""
@@ -313,7 +312,9 @@ class TestRekognition:
         assert [label["Name"] for label in answer["Labels"]] == ["red", "blue"]
         assert (provider.calls, sends) == (1, 2)
 
-    def test_many_calls_at_once_share_canvases(self, aws: Any, serve: Callable[..., Any]) -> None:
+    def test_many_calls_at_once_share_canvases(
+        self, aws: Program, serve: Callable[..., str]
+    ) -> None:
         """Many calls at once share canvases, and each is answered about its own photo."""
         provider = ScriptedProvider()
         address = serve(provider, route={"stages": [{"shape": "2x2"}], "max_wait_ms": 1000})
@@ -349,35 +350,37 @@ class TestGoogle:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def sdk(cls) -> Iterator[Any]:
+    def sdk(cls) -> Iterator[Program]:
         yield from running("google", key="g-shop")
 
     @pytest.fixture
-    def google(self, transport: str, sdk: Any) -> Callable[..., Any]:
+    def google(self, transport: str, sdk: Program) -> Callable[..., list[Outcome]]:
         """`google(doors, *calls)`: what comes of them."""
         return lambda doors, *calls, **plan: sdk.ask(
             doors[transport], *calls, transport=transport, **plan
         )[0]
 
     @pytest.fixture
-    def open_to_all(self, started: Callable[..., Any]) -> Callable[..., Any]:
+    def open_to_all(
+        self, started: Callable[..., tuple[str, Parts]]
+    ) -> Callable[..., dict[str, str]]:
         """`open_to_all(provider, **config)`: the addresses of a gateway that answers so."""
 
-        def start(*given, **config):
+        def start(*given: Any, **config: Any) -> dict[str, str]:
             address, parts = started(*given, **RPC, **config)
             return {"rest": address, "grpc": f"http://{parts.grpc.address}"}
 
         return start
 
     @staticmethod
-    def of(*photos, feature="OBJECT_LOCALIZATION"):
+    def of(*photos: bytes, feature: str = "OBJECT_LOCALIZATION") -> dict[str, Any]:
         requests = [
             {"image": {"content": b64(photo)}, "features": [{"type": feature}]} for photo in photos
         ]
         return {"method": "batchAnnotateImages", "input": {"requests": requests}}
 
     @staticmethod
-    def responses(answer):
+    def responses(answer: dict[str, Any]) -> Sequence[Any]:
         """The responses, held to the service's own messages."""
         message = vision.BatchAnnotateImagesResponse.pb()()
         json_format.ParseDict(answer, message, ignore_unknown_fields=False)
@@ -397,7 +400,7 @@ class TestGoogle:
         ],
     )
     def test_every_feature_is_answered(
-        self, google: Callable[..., Any], doors: dict[str, str], feature: str, told: str
+        self, google: Callable[..., list[Outcome]], doors: dict[str, str], feature: str, told: str
     ) -> None:
         """Every feature is answered; the SDK writes numbers and photos in its own way."""
         ((answer, error),) = google(doors, self.of(PHOTO, feature=feature))
@@ -406,7 +409,7 @@ class TestGoogle:
         assert told in {field.name for field, _ in response.ListFields()}
 
     def test_the_sdks_helpers_are_answered(
-        self, google: Callable[..., Any], doors: dict[str, str]
+        self, google: Callable[..., list[Outcome]], doors: dict[str, str]
     ) -> None:
         """The SDK's helpers for one photo and one feature are answered."""
         ((answer, _),) = google(
@@ -415,7 +418,7 @@ class TestGoogle:
         assert [each["name"] for each in answer["localizedObjectAnnotations"]] == ["red", "blue"]
 
     def test_a_bad_photo_fails_alone(
-        self, google: Callable[..., Any], doors: dict[str, str]
+        self, google: Callable[..., list[Outcome]], doors: dict[str, str]
     ) -> None:
         """A bad photo of a call has its own error."""
         ((answer, _),) = google(doors, self.of(PHOTO, b"no picture"))
@@ -432,7 +435,7 @@ class TestGoogle:
     )
     def test_a_bad_call_has_googles_code(
         self,
-        google: Callable[..., Any],
+        google: Callable[..., list[Outcome]],
         doors: dict[str, str],
         transport: str,
         count: int,
@@ -445,7 +448,7 @@ class TestGoogle:
         assert text in error["message"]
 
     def test_a_full_buffer_is_not_tried_again(
-        self, sdk: Any, open_to_all: Callable[..., Any], transport: str
+        self, sdk: Program, open_to_all: Callable[..., dict[str, str]], transport: str
     ) -> None:
         """A full buffer is an exhausted resource, which the SDK does not request again."""
         doors = open_to_all(buffer={"max_bytes": 10})
@@ -454,7 +457,7 @@ class TestGoogle:
         assert sends == (1 if transport == "rest" else 0)  # gRPC's are not counted
 
     def test_many_calls_at_once_share_canvases(
-        self, google: Callable[..., Any], open_to_all: Callable[..., Any]
+        self, google: Callable[..., list[Outcome]], open_to_all: Callable[..., dict[str, str]]
     ) -> None:
         """Photos of many calls at once share canvases, and each is answered about its own."""
         provider = ScriptedProvider()
@@ -479,15 +482,15 @@ def _object(found: Any) -> Detection:
 class TestAzure:
     @pytest.fixture(scope="class")
     @classmethod
-    def azure(cls) -> Iterator[Any]:
+    def azure(cls) -> Iterator[Program]:
         yield from running("azure", key="az-shop")
 
     @staticmethod
-    def of(photo, *features, **more):
+    def of(photo: bytes, *features: str, **more: Any) -> dict[str, Any]:
         return {"data": b64(photo), "parameters": {"features": features, **more}}
 
     def test_features_in_any_spelling_are_answered_together(
-        self, azure: Any, everything: str
+        self, azure: Program, everything: str
     ) -> None:
         """Features are answered together, however the SDK spells and joins them."""
         told = azure.answer(everything, self.of(PHOTO, "Objects", "people", "read", "Tags"))
@@ -510,10 +513,10 @@ class TestAzure:
     )
     def test_an_error_has_azures_form_and_no_retry(
         self,
-        azure: Any,
+        azure: Program,
         everything: str,
         photo: bytes,
-        more: dict[Any, Any] | dict[str, str],
+        more: dict[str, Any],
         key: str,
         status: int,
         inner: str | None,
@@ -527,13 +530,15 @@ class TestAzure:
             1,
         )
 
-    def test_a_url_that_is_not_allowed_is_refused(self, azure: Any, everything: str) -> None:
+    def test_a_url_that_is_not_allowed_is_refused(self, azure: Program, everything: str) -> None:
         """A URL in no folder that is open is refused."""
         call = {"url": "https://example.com/a.jpg", "parameters": {"features": ["objects"]}}
         told = azure.answer(everything, call)
         assert (told["status"], told["body"]["error"]["code"]) == (400, "InvalidRequest")
 
-    def test_a_throttled_call_is_sent_again(self, azure: Any, serve: Callable[..., Any]) -> None:
+    def test_a_throttled_call_is_sent_again(
+        self, azure: Program, serve: Callable[..., str]
+    ) -> None:
         """After 429, which has a Retry-After, the SDK sends again."""
         provider = ScriptedProvider(errors=repeat(Throttled("slow down")))
         (outcome,), sends = azure.ask(
@@ -541,7 +546,7 @@ class TestAzure:
         )
         assert (outcome.answer["status"], sends) == (429, 2)
 
-    def test_a_failed_call_is_sent_again(self, azure: Any, serve: Callable[..., Any]) -> None:
+    def test_a_failed_call_is_sent_again(self, azure: Program, serve: Callable[..., str]) -> None:
         """Unlike Python's, this SDK also sends a call again that failed upstream; nobody was billed
         for it."""
         provider = ScriptedProvider(errors=repeat(Misconfigured("secret details")))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.core.model import Outcome
 from gateway.core.question import ItemAnswer
 from gateway.dialects.labels import label_source_header, labels_of
 from providers.detection import WHOLE, Box, Detection, Task
+from tests.support.questions import answered
 
 CAT, DOG, BETTER_CAT = (
     Detection(name, score, Box(0.1, 0.1, 0.5, 0.5))
@@ -18,16 +18,16 @@ SUNSET, ANIMAL = (
 INSTANCE = Detection("Animal", 0.99, Box(0, 0, 1, 1), kind="INSTANCE")
 
 
-def answered(*found, task=Task.LABELS):
-    return ItemAnswer(None, {task: Outcome(None, found)})
+def labels_answer(*detections: Detection, task: Task = Task.LABELS) -> ItemAnswer:
+    return answered(None, task, detections)
 
 
-def test_a_providers_labels_come_surest_first():
+def test_a_providers_labels_come_surest_first() -> None:
     """The labels that a provider returned come surest first; instances are not labels."""
     assert labels_of([SUNSET, INSTANCE, ANIMAL]) == [ANIMAL, SUNSET]
 
 
-def test_boxes_give_each_label_once():
+def test_boxes_give_each_label_once() -> None:
     """If there are only boxes, each of their labels comes once, with its best score, for the whole
     photo."""
     labels = labels_of([CAT, DOG, BETTER_CAT])
@@ -37,11 +37,11 @@ def test_boxes_give_each_label_once():
     ]
 
 
-def test_labels_made_of_boxes_are_marked():
+def test_labels_made_of_boxes_are_marked() -> None:
     """An answer is marked if any photo's labels are those of boxes, and never for another task."""
-    assert label_source_header([answered(SUNSET, INSTANCE), answered(CAT)]) == {
+    assert label_source_header([labels_answer(SUNSET, INSTANCE), labels_answer(CAT)]) == {
         "X-Imgrid-Labels": "boxes"
     }
     assert not label_source_header(
-        [answered(SUNSET, INSTANCE), answered(), answered(CAT, task=Task.OBJECTS)]
+        [labels_answer(SUNSET, INSTANCE), labels_answer(), labels_answer(CAT, task=Task.OBJECTS)]
     )

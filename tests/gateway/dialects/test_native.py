@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
-from httpx import Client
 
 from gateway.testing.pictures import Block, drawn, encoded
 from providers.detection import Box, Detection, Landmark
@@ -23,34 +23,36 @@ PHOTO = encoded(IMAGE)
 first."""
 
 
-def labels(photo):
+def labels(photo: dict[str, Any]) -> list[str]:
     return [found["label"] for found in photo["detections"]]
 
 
 @pytest.fixture(scope="module")
-def detect(gateway: str, http: Client) -> Callable[..., Any]:
+def detect(gateway: str, http: httpx.Client) -> Callable[..., httpx.Response]:
     """`detect(**request)`: the reply of `POST /v1/detect`."""
     return lambda **request: http.post(f"{gateway}/v1/detect", **request)
 
 
-def ok(reply):
+def ok(reply: httpx.Response) -> dict[str, Any]:
     assert reply.status_code == 200, reply.text
     return reply.json()
 
 
-def problem(reply, status, code):
+def problem(reply: httpx.Response, status: int, code: str) -> str:
     """The message of a refusal."""
     assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
     assert reply.headers["Content-Type"] == "application/json"
     return reply.json()["error"]["message"]
 
 
-def b64(data):
+def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
 class TestForms:
-    def test_the_bytes_of_a_photo_are_a_request(self, detect: Callable[..., Any]) -> None:
+    def test_the_bytes_of_a_photo_are_a_request(
+        self, detect: Callable[..., httpx.Response]
+    ) -> None:
         """A photo's bytes are a request, and need no Content-Type."""
         answer = ok(detect(content=PHOTO))
         assert answer["task"] == "objects"
@@ -58,7 +60,7 @@ class TestForms:
         assert sorted(labels(photo)) == ["blue", "green", "red"]
         assert (photo["width"], photo["height"]) == (400, 200)
 
-    def test_a_form_is_answered_file_by_file(self, detect: Callable[..., Any]) -> None:
+    def test_a_form_is_answered_file_by_file(self, detect: Callable[..., httpx.Response]) -> None:
         """A form with several files is answered photo by photo, in its order and under its
         names."""
         files = [
@@ -76,7 +78,7 @@ class TestForms:
         assert len(answer["photos"]) == 5
         assert answer["billed"] == pytest.approx(sum(photo["billed"] for photo in answer["photos"]))
 
-    def test_a_form_wins_over_the_query(self, detect: Callable[..., Any]) -> None:
+    def test_a_form_wins_over_the_query(self, detect: Callable[..., httpx.Response]) -> None:
         """The options of a form may also be in the query; if both give an option, the form's
         counts."""
         files = {"photo": ("mine.png", PHOTO)}
@@ -87,14 +89,18 @@ class TestForms:
         ]
         assert labels(photo) == ["blue"]
 
-    def test_a_json_body_holds_photos_in_base64(self, detect: Callable[..., Any]) -> None:
+    def test_a_json_body_holds_photos_in_base64(
+        self, detect: Callable[..., httpx.Response]
+    ) -> None:
         """A JSON body holds photos in base64, with optional names."""
         photos = [{"content": b64(PHOTO), "name": "mine"}, {"content": b64(PHOTO)}]
         answer = ok(detect(json={"photos": photos, "labels": ["red"], "min_score": 0.9}))
         assert [photo["name"] for photo in answer["photos"]] == ["mine", "photo-1"]
         assert [labels(photo) for photo in answer["photos"]] == [["red"], ["red"]]
 
-    def test_boxes_are_those_of_the_upright_photo(self, detect: Callable[..., Any]) -> None:
+    def test_boxes_are_those_of_the_upright_photo(
+        self, detect: Callable[..., httpx.Response]
+    ) -> None:
         """Sizes and boxes are those of the photo as people see it, turned by its EXIF."""
         for orientation in (6, 8, 3):
             (photo,) = ok(detect(content=encoded(IMAGE, "JPEG", orientation=orientation)))["photos"]
@@ -118,13 +124,15 @@ class TestOptions:
         ],
     )
     def test_query_parameters_are_the_options_of_a_raw_photo(
-        self, detect: Callable[..., Any], query: str, seen: list[Any] | list[str]
+        self, detect: Callable[..., httpx.Response], query: str, seen: list[str]
     ) -> None:
         """The options of a raw photo are query parameters; the best results come first."""
         (photo,) = ok(detect(params=query, content=PHOTO))["photos"]
         assert labels(photo) == seen
 
-    def test_text_keeps_its_reading_order(self, serve: Callable[..., Any], http: Client) -> None:
+    def test_text_keeps_its_reading_order(
+        self, serve: Callable[..., str], http: httpx.Client
+    ) -> None:
         """Text stays in its own order, each line before its words."""
         read = [
             Detection("a b", 0.5, Box(0.1, 0.1, 0.5, 0.2), kind="LINE", key=0),
@@ -139,7 +147,7 @@ class TestOptions:
             ("WORD", "b"),
         ]
 
-    def test_a_part_names_its_whole(self, serve: Callable[..., Any], http: Client) -> None:
+    def test_a_part_names_its_whole(self, serve: Callable[..., str], http: httpx.Client) -> None:
         """A part names its whole, and the provider's landmarks and details are passed on; what the
         provider did not give is left out."""
         mark, details = Landmark("eyeLeft", 0.25, 0.5), {"raw": {"Smile": {"Value": True}}}
@@ -159,7 +167,9 @@ class TestOptions:
         }
         assert part == {"parent": 0}
 
-    def test_pixels_are_fractions_times_the_size(self, detect: Callable[..., Any]) -> None:
+    def test_pixels_are_fractions_times_the_size(
+        self, detect: Callable[..., httpx.Response]
+    ) -> None:
         """A detection's pixels are its fractions times the photo's size."""
         (photo,) = ok(detect(content=PHOTO))["photos"]
         for found in photo["detections"]:
@@ -171,7 +181,9 @@ class TestOptions:
                 [200 * box[side] for side in ("y0", "y1")]
             )
 
-    def test_the_trail_shows_canvases_costs_and_times(self, detect: Callable[..., Any]) -> None:
+    def test_the_trail_shows_canvases_costs_and_times(
+        self, detect: Callable[..., httpx.Response]
+    ) -> None:
         """The answer shows on which canvases the photo was, what they cost, and where its time
         went."""
         answer = ok(detect(json={"photos": [{"content": b64(PHOTO)}] * 4}))
@@ -194,7 +206,7 @@ class TestOptions:
 
     @pytest.mark.parametrize("way", ["header", "query", "json"])
     def test_a_photo_in_a_hurry_goes_alone(
-        self, serve: Callable[..., Any], http: Client, way: str
+        self, serve: Callable[..., str], http: httpx.Client, way: str
     ) -> None:
         """A photo whose deadline leaves no time to wait for others goes alone, in whichever way the
         deadline is given."""
@@ -209,7 +221,7 @@ class TestOptions:
 
     @pytest.mark.parametrize("way", ["header", "query", "form", "json"])
     def test_exact_quality_sends_a_photo_alone(
-        self, serve: Callable[..., Any], http: Client, way: str
+        self, serve: Callable[..., str], http: httpx.Client, way: str
     ) -> None:
         """A client may ask for its photo alone, in whichever way it asks."""
         request = {
@@ -225,12 +237,16 @@ class TestOptions:
 
 
 class TestErrors:
-    def test_the_error_of_a_single_photo_is_the_requests(self, detect: Callable[..., Any]) -> None:
+    def test_the_error_of_a_single_photo_is_the_requests(
+        self, detect: Callable[..., httpx.Response]
+    ) -> None:
         """A single photo's error is the request's."""
         assert "format" in problem(detect(content=b"no picture"), 400, "invalid_format")
         problem(detect(content=b""), 400, "empty_photo")
 
-    def test_a_bad_photo_among_several_fails_alone(self, detect: Callable[..., Any]) -> None:
+    def test_a_bad_photo_among_several_fails_alone(
+        self, detect: Callable[..., httpx.Response]
+    ) -> None:
         """A bad photo among several has its error in its place, and the other photos have their
         answers."""
         photos = [
@@ -283,26 +299,26 @@ class TestErrors:
         ],
     )
     def test_a_bad_request_is_refused_with_its_fault(
-        self, detect: Callable[..., Any], request_: Any, says: str
+        self, detect: Callable[..., httpx.Response], request_: dict[str, Any], says: str
     ) -> None:
         """A bad request is refused with a message that names the fault."""
         assert says in problem(detect(**request_), 400, "invalid_request")
 
     @pytest.mark.parametrize("task", ["cats", ""])
     def test_an_unknown_task_is_refused_with_the_known_ones(
-        self, detect: Callable[..., Any], task: str
+        self, detect: Callable[..., httpx.Response], task: str
     ) -> None:
         """An unknown task is refused with a list of the tasks that exist."""
         assert "objects" in problem(detect(params={"task": task}, content=PHOTO), 404, "not_served")
 
-    def test_a_task_without_a_route_is_refused(self, detect: Callable[..., Any]) -> None:
+    def test_a_task_without_a_route_is_refused(self, detect: Callable[..., httpx.Response]) -> None:
         """A task that no route serves is refused with a list of the served tasks."""
         assert "objects" in problem(
             detect(params={"task": "faces"}, content=PHOTO), 404, "not_served"
         )
 
     def test_a_full_buffer_is_429_with_retry_after(
-        self, serve: Callable[..., Any], http: Client
+        self, serve: Callable[..., str], http: httpx.Client
     ) -> None:
         """A full buffer is 429, and Retry-After gives the seconds to wait."""
         reply = http.post(
@@ -323,7 +339,7 @@ class TestKeys:
         ],
     )
     def test_a_key_is_a_bearer_token_or_x_api_key(
-        self, closed: str, http: Client, headers: dict[str, str]
+        self, closed: str, http: httpx.Client, headers: dict[str, str | bytes]
     ) -> None:
         """A key is accepted as a bearer token or as X-Api-Key."""
         ok(http.post(f"{closed}/v1/detect", headers=headers, content=PHOTO))
@@ -341,7 +357,7 @@ class TestKeys:
         ],
     )
     def test_a_missing_or_wrong_key_is_401(
-        self, closed: str, http: Client, headers: dict[Any, Any] | dict[str, bytes] | dict[str, str]
+        self, closed: str, http: httpx.Client, headers: dict[str, str | bytes]
     ) -> None:
         """A request without a valid key is refused, with the authentication scheme to use."""
         reply = http.post(f"{closed}/v1/detect", headers=headers, content=PHOTO)
@@ -350,7 +366,7 @@ class TestKeys:
 
 
 class TestDocument:
-    def test_the_document_describes_every_dialect(self, gateway: str, http: Client) -> None:
+    def test_the_document_describes_every_dialect(self, gateway: str, http: httpx.Client) -> None:
         """The OpenAPI document describes every dialect, and contains every type that it refers
         to."""
         document = ok(http.get(f"{gateway}/openapi.json"))
@@ -362,7 +378,7 @@ class TestDocument:
             assert ref.removeprefix("#/components/schemas/") in document["components"]["schemas"]
 
     def test_an_answer_has_the_documented_members(
-        self, gateway: str, detect: Callable[..., Any], http: Client
+        self, gateway: str, detect: Callable[..., httpx.Response], http: httpx.Client
     ) -> None:
         """An answer has the members that the document gives it."""
         schemas = ok(http.get(f"{gateway}/openapi.json"))["components"]["schemas"]
@@ -380,12 +396,12 @@ class TestDocument:
                 <= set(schemas[name]["properties"])
             )
 
-    def test_the_document_is_readable_at_docs(self, gateway: str, http: Client) -> None:
+    def test_the_document_is_readable_at_docs(self, gateway: str, http: httpx.Client) -> None:
         """People can read the document at /docs."""
         assert http.get(f"{gateway}/docs").status_code == 200
 
 
-def refs(node):
+def refs(node: object) -> Iterator[str]:
     if isinstance(node, dict):
         for key, value in node.items():
             yield from [value] if key == "$ref" else refs(value)

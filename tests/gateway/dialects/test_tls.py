@@ -11,7 +11,6 @@ import httpx
 import pytest
 from azure.ai.vision.imageanalysis import ImageAnalysisClient
 from azure.ai.vision.imageanalysis.models import VisualFeatures
-from azure.core.credentials import AccessToken
 from botocore.exceptions import SSLError
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import vision
@@ -19,8 +18,11 @@ from google.cloud import vision
 from gateway.config.errors import ConfigError
 from gateway.testing.gateway import parts_of
 from gateway.testing.pictures import Block, drawn, encoded
+from tests.support.credentials import EntraToken
 
 PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180)), "JPEG")
+
+
 CONFIG = {
     "providers": {"eye": {"kind": "shapes"}},
     "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}],
@@ -28,7 +30,7 @@ CONFIG = {
 
 
 @pytest.fixture(scope="module")
-def secure(serve: Callable[..., Any], certified: Path) -> str:
+def secure(serve: Callable[..., str], certified: Path) -> str:
     """The address of a gateway with TLS."""
     return serve(tls={"cert": str(certified / "cert.pem"), "key": str(certified / "key.pem")})
 
@@ -38,7 +40,7 @@ def trusted(certified: Path) -> str:
     return str(certified / "cert.pem")
 
 
-def aws(address, **more):
+def aws(address: str, **more: Any) -> Any:
     return boto3.client(
         "rekognition",
         endpoint_url=address,
@@ -47,13 +49,6 @@ def aws(address, **more):
         aws_secret_access_key="any",
         **more,
     )
-
-
-class Token:
-    """A credential like those of Microsoft Entra, which SDKs send over https only."""
-
-    def get_token(self, *scopes, **options):
-        return AccessToken("any", 2_000_000_000)
 
 
 def test_the_printed_address_is_https(secure: str) -> None:
@@ -71,7 +66,7 @@ def test_boto3_is_answered_if_it_trusts_the_certificate(secure: str, trusted: st
 
 def test_azures_sdk_sends_its_token_over_https(secure: str, trusted: str) -> None:
     """Azure's SDK is answered with a token too, which it sends over https by default."""
-    with ImageAnalysisClient(secure, Token(), connection_verify=trusted) as client:
+    with ImageAnalysisClient(secure, EntraToken("any"), connection_verify=trusted) as client:
         (found,) = client.analyze(PHOTO, [VisualFeatures.OBJECTS]).objects.list
     assert found.tags[0].name == "red"
 

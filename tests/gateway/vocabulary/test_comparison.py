@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from google.cloud import vision
 from hypothesis import given
@@ -16,7 +19,7 @@ NAMES = load()
 BOX = Box(0.1, 0.2, 0.3, 0.4)
 
 
-def rekognition(label, score, parent=""):
+def rekognition(label: str, score: float, parent: str = "") -> Detection:
     return Detection(
         label,
         score,
@@ -25,14 +28,14 @@ def rekognition(label, score, parent=""):
     )
 
 
-def safe_search(**likelihoods):
+def safe_search(**likelihoods: int) -> list[Detection]:
     return [
         Detection(name, max(grade - 1, 0) / 4, WHOLE, details={"likelihood": grade, "graded": True})
         for name, grade in (dict.fromkeys(CATEGORIES, 1) | likelihoods).items()
     ]
 
 
-def graded(found):
+def graded(found: Sequence[Detection]) -> dict[str, int]:
     told = NAMES.translate(found, Task.MODERATION, "rekognition", "google")
     return {each.label: each.details["likelihood"] for each in told}
 
@@ -91,7 +94,7 @@ def test_googles_likelihoods_are_confidences_of_labels() -> None:
         max_size=5,
     )
 )
-def test_google_clients_always_get_all_five_categories(found) -> None:
+def test_google_clients_always_get_all_five_categories(found: list[Detection]) -> None:
     """Whatever Rekognition found, there are five categories in Google's order."""
     told = NAMES.translate(found, Task.MODERATION, "rekognition", "google")
     assert [each.label for each in told] == list(CATEGORIES)
@@ -113,7 +116,7 @@ def test_both_vendors_name_the_same_30_landmarks() -> None:
     assert len(faces.TO_REKOGNITION) == len(faces.TO_GOOGLE) == 30
 
 
-def face(vendor, raw, landmarks, **details):
+def face(vendor: str, raw: dict[str, Any], landmarks: Sequence[str], **details: Any) -> Detection:
     points = tuple(Landmark(name, 0.5, 0.25, 0.125) for name in landmarks)
     return Detection(
         "Face", 0.9, BOX, details={"vendor": vendor, "raw": raw, **details}, landmarks=points

@@ -43,7 +43,7 @@ def test_unknown_scores_zero() -> None:
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-def test_a_higher_score_is_never_less_likely(one, other) -> None:
+def test_a_higher_score_is_never_less_likely(one: float, other: float) -> None:
     """Likelihoods keep the order of scores."""
     low, high = sorted((one, other))
     assert likelihood(low) <= likelihood(high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ BOX = Box(0.1, 0.2, 0.3, 0.4)
 OTHERS = VOCABULARIES[1:]
 
 
-def named(label, of, to, details=None, task=Task.OBJECTS):
+def named(
+    label: str, of: str, to: str, details: dict[str, Any] | None = None, task: Task = Task.OBJECTS
+) -> Detection:
     (found,) = NAMES.translate([Detection(label, 0.5, BOX, details=details or {})], task, of, to)
     return found
 
@@ -44,7 +47,7 @@ def test_vendors_agree_on_every_coco_class(label: str) -> None:
 @pytest.mark.parametrize(
     ("of", "spelled"), [("coco", str.lower), ("google", str.capitalize), ("azure", str.lower)]
 )
-def test_coco_names_are_rekognitions_if_it_has_them(of: str, spelled: Any) -> None:
+def test_coco_names_are_rekognitions_if_it_has_them(of: str, spelled: Callable[[str], str]) -> None:
     """COCO's names, in whatever case, are the same words for Rekognition's clients, except for
     three that Rekognition calls otherwise."""
     told = {label: NAMES.name_in(spelled(label), of, "rekognition") for label in COCO}
@@ -189,7 +192,9 @@ detections = st.lists(
     st.sampled_from(VOCABULARIES),
     st.sampled_from(VOCABULARIES),
 )
-def test_translation_drops_and_moves_nothing(found, task, of, to) -> None:
+def test_translation_drops_and_moves_nothing(
+    found: list[Detection], task: Task, of: str, to: str
+) -> None:
     """Whatever the labels are, as many detections come out as went in, in order, with their places
     and scores."""
     told = NAMES.translate(found, task, of, to)
@@ -199,7 +204,7 @@ def test_translation_drops_and_moves_nothing(found, task, of, to) -> None:
 
 
 @given(st.text(max_size=30), st.sampled_from(VOCABULARIES), st.sampled_from(VOCABULARIES))
-def test_a_translated_question_is_never_empty(label, of, to) -> None:
+def test_a_translated_question_is_never_empty(label: str, of: str, to: str) -> None:
     """Every requested label has at least one translation."""
     assert NAMES.labels_in([label], of, to)
 
@@ -209,7 +214,8 @@ def test_an_operators_names_win_over_the_shipped_ones(tmp_path: Path) -> None:
     shipped."""
     own = tmp_path / "own.yaml"
     own.write_text(
-        "between: [coco, rekognition]\nnames:\n  - [remote, Remote]\n  - [hard hat, [Hardhat, Helmet]]\n"
+        "between: [coco, rekognition]\nnames:\n"
+        "  - [remote, Remote]\n  - [hard hat, [Hardhat, Helmet]]\n"
     )
     names = load([own])
     assert names.name_in("remote", "coco", "rekognition") == "Remote"
