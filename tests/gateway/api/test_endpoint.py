@@ -261,6 +261,16 @@ class TestOpenness:
             ({"Origin": "null"}, False),
             ({"Host": "127.0.0.1.evil.example"}, False),
         ],
+        ids=[
+            "no header",
+            "localhost",
+            "IPv6",
+            "local origin",
+            "foreign host",
+            "foreign origin",
+            "null origin",
+            "local prefix",
+        ],
     )
     def test_an_open_gateway_refuses_foreign_web_pages(
         self, serve: Callable[..., httpx.Client], headers: dict[str, str], taken: bool

@@ -171,6 +171,7 @@ def test_a_retried_call_is_forwarded_again(gateway: Callable[..., Gateway], code
         (NoAnswer("cut off"), "InternalServerError", 1),
         (Throttled("slow"), "ThrottlingException", 0),
     ],
+    ids=["no answer", "throttled"],
 )
 def test_a_vendor_without_an_answer_may_have_billed(
     gateway: Callable[..., Gateway],

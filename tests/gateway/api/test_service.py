@@ -211,7 +211,9 @@ class TestFetched:
         )
         assert isinstance(told.error, BadFormat)
 
-    @pytest.mark.parametrize("error", [SourceAway("away"), RuntimeError("a bug")])
+    @pytest.mark.parametrize(
+        "error", [SourceAway("away"), RuntimeError("a bug")], ids=["away", "bug"]
+    )
     async def test_quota_is_released_after_failures_and_departures(
         self, service: Callable[..., Service], error: Exception
     ) -> None:

@@ -253,6 +253,19 @@ class TestFeatures:
             ({"smartcrops-aspect-ratios": "1,nan"}, "BadArgument", "0.75 to 1.8"),
             ({"smartcrops-aspect-ratios": "wide"}, "BadArgument", "0.75 to 1.8"),
         ],
+        ids=[
+            "no features",
+            "empty features",
+            "no api-version",
+            "old api-version",
+            "old model-version",
+            "model-name",
+            "language of objects",
+            "language of tags",
+            "narrow crop",
+            "crop that is nan",
+            "crop in words",
+        ],
     )
     def test_a_bad_query_is_refused_by_name(
         self,

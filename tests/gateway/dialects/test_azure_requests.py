@@ -227,7 +227,9 @@ class TestKeys:
         assert reply.status_code == 401
 
     @pytest.mark.parametrize(
-        "headers", [{}, {"Ocp-Apim-Subscription-Key": ""}, {"Authorization": "Bearer"}]
+        "headers",
+        [{}, {"Ocp-Apim-Subscription-Key": ""}, {"Authorization": "Bearer"}],
+        ids=["no header", "empty key", "bare Bearer"],
     )
     def test_a_missing_key_is_refused_with_its_header(
         self, closed: str, http: httpx.Client, headers: dict[str, str]
@@ -280,7 +282,11 @@ class TestRetries:
         statuses, _ = sent(serve(provider, route={"deadline_ms": 300}))
         assert statuses == [429, 429]
 
-    @pytest.mark.parametrize("error", [Unavailable("down"), Misconfigured("secret details")])
+    @pytest.mark.parametrize(
+        "error",
+        [Unavailable("down"), Misconfigured("secret details")],
+        ids=["unavailable", "misconfigured"],
+    )
     def test_a_failed_provider_is_not_tried_again(
         self,
         sent: Callable[[str], tuple[list[int], HttpResponseError]],

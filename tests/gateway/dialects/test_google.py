@@ -262,6 +262,7 @@ class TestFeatures:
             {"maxResults": "1"},
             {"maxResults": 1.0, "model": "x"},
         ],
+        ids=["maxResults", "max_results", "as text", "as a float"],
     )
     def test_members_are_spelled_either_way(
         self,

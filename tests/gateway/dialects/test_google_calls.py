@@ -89,6 +89,7 @@ class TestSources:
                 "http://example.com",
             ),
         ],
+        ids=["imageUri", "image_uri", "gcsImageUri", "both"],
     )
     def test_a_photo_may_be_named_by_its_address(self, source: dict[str, str], url: str) -> None:
         """A photo may be given by its address, in a bucket or on the web; the newer member
@@ -287,6 +288,17 @@ class TestMask:
             ),
             ("other", {}),
         ],
+        ids=[
+            "empty",
+            "star",
+            "all",
+            "member",
+            "nested member",
+            "brackets and slash",
+            "nested brackets",
+            "star inside",
+            "unknown",
+        ],
     )
     def test_a_mask_selects_members_of_an_answer(self, fields: str, left: dict[str, Any]) -> None:
         """A mask selects the members that it names, with dots, slashes or brackets."""
@@ -305,6 +317,7 @@ class TestMask:
             {"params": {"$fields": "responses.error"}},
             {"headers": {"X-Goog-FieldMask": "responses.error"}},
         ],
+        ids=["fields", "$fields", "header"],
     )
     def test_a_mask_is_a_parameter_or_a_header(
         self, full: tuple[str, Parts], http: httpx.Client, where: dict[str, dict[str, str]]

@@ -208,7 +208,9 @@ class TestCalls:
 
 class TestKeys:
     @pytest.mark.parametrize(
-        "header", [("x-goog-api-key", "g-shop"), ("authorization", "Bearer g-shop")]
+        "header",
+        [("x-goog-api-key", "g-shop"), ("authorization", "Bearer g-shop")],
+        ids=["api key", "bearer token"],
     )
     def test_a_key_is_accepted_from_either_header(
         self,
@@ -376,7 +378,9 @@ class TestFailures:
         ]
 
     @pytest.mark.parametrize(
-        ("error", "code"), [(Throttled("slow down"), 8), (Misconfigured("secret details"), 13)]
+        ("error", "code"),
+        [(Throttled("slow down"), 8), (Misconfigured("secret details"), 13)],
+        ids=["throttled", "misconfigured"],
     )
     def test_a_failed_provider_fails_each_image(
         self,

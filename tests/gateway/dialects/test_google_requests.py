@@ -108,6 +108,7 @@ class TestRequests:
             CONTENT.replace("+", "-").replace("/", "_"),
             CONTENT[:76] + "\r\n" + CONTENT[76:],
         ],
+        ids=["not padded", "URL alphabet", "in lines"],
     )
     def test_both_alphabets_of_base64_are_accepted(
         self, annotate: Callable[..., httpx.Response], content: str
@@ -138,7 +139,9 @@ class TestRequests:
         ]
 
     @pytest.mark.parametrize(
-        "image", [{}, None, {"source": {}}, {"content": ""}, {"content": None, "source": None}]
+        "image",
+        [{}, None, {"source": {}}, {"content": ""}, {"content": None, "source": None}],
+        ids=["no members", "null", "empty source", "empty content", "null members"],
     )
     def test_an_empty_image_has_its_own_error(
         self,
@@ -174,6 +177,16 @@ class TestRequests:
             '{"requests": [1]}',
             f'{{"requests": [{{"features": [{{"type": 1{"0" * 5000}}}]}}]}}',
             f'{{"requests": [{{"features": [{{"type": "{"x" * 65}"}}]}}]}}',
+        ],
+        ids=[
+            "list",
+            "cut off",
+            "half a text",
+            "null",
+            "object of requests",
+            "number as request",
+            "huge number",
+            "long type",
         ],
     )
     def test_json_of_another_form_is_refused(
@@ -297,7 +310,9 @@ class TestFailures:
             )
 
     @pytest.mark.parametrize(
-        ("error", "code"), [(Throttled("slow down"), 8), (Misconfigured("secret details"), 13)]
+        ("error", "code"),
+        [(Throttled("slow down"), 8), (Misconfigured("secret details"), 13)],
+        ids=["throttled", "misconfigured"],
     )
     def test_a_failed_provider_fails_each_image(
         self,

@@ -275,6 +275,7 @@ class TestSafeSearch:
             ([Detection("adult", 0.75, WHOLE)], ["LIKELY", *["UNKNOWN"] * 4]),
             ([Detection("Weapons", 0.9, WHOLE)], ["UNKNOWN"] * 5),
         ],
+        ids=["cleared", "score", "other label"],
     )
     def test_scores_become_the_nearest_likelihoods(
         self,
@@ -383,6 +384,7 @@ class TestExtras:
             ([{"type_": Feature.CROP_HINTS, "model": "x" * 65}], "at most 64 are taken"),
             ([{"type_": Feature.CROP_HINTS}] * 101, "Too many features per image"),
         ],
+        ids=["long model", "many features"],
     )
     def test_models_and_features_are_limited(
         self,
@@ -435,6 +437,18 @@ class TestContext:
             [],
             "en",
         ],
+        ids=[
+            "hints as text",
+            "number as hint",
+            "17 ratios",
+            "params as list",
+            "latitude as text",
+            "half a pixel",
+            "too deep",
+            "too long",
+            "list",
+            "text",
+        ],
     )
     def test_a_wrong_context_is_a_bad_request(
         self, full: tuple[str, Parts], http: httpx.Client, context: Any
@@ -455,6 +469,7 @@ class TestContext:
             {"crop_hints_params": {"aspect_ratios": ["1.5", None]}},
             {"cropHintsParams": None, "futureParams": {"a": 1}},
         ],
+        ids=["underscores", "null and unknown"],
     )
     def test_members_may_have_underscores_be_null_or_unknown(
         self,

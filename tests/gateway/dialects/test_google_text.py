@@ -112,7 +112,9 @@ class TestText:
         assert [symbol.text for symbol in hello.symbols] == list("Hello")
         assert corners(hello.symbols[1].bounding_box) == [(64, 20), (88, 20), (88, 60), (64, 60)]
 
-    @pytest.mark.parametrize("kinds", [(TEXT,), (DOCUMENT,), (TEXT, DOCUMENT)])
+    @pytest.mark.parametrize(
+        "kinds", [(TEXT,), (DOCUMENT,), (TEXT, DOCUMENT)], ids=["text", "document", "both"]
+    )
     def test_text_and_document_text_are_answered_alike(
         self,
         google: Callable[..., vision.ImageAnnotatorClient],

@@ -211,6 +211,14 @@ class TestRekognition:
                 "Persons",
             ),
         ],
+        ids=[
+            "DetectLabels",
+            "DetectText",
+            "DetectFaces",
+            "DetectModerationLabels",
+            "RecognizeCelebrities",
+            "DetectProtectiveEquipment",
+        ],
     )
     def test_every_operation_is_answered(
         self, aws: Program, everything: str, operation: str, more: dict[str, Any], told: str
@@ -249,6 +257,7 @@ class TestRekognition:
                 "InvalidS3ObjectException",
             ),
         ],
+        ids=["not a picture", "too small", "too large", "MinConfidence", "S3"],
     )
     def test_bad_requests_raise_the_sdks_class_after_one_try(
         self,
@@ -278,6 +287,7 @@ class TestRekognition:
             (["AKOTHER", "sk-shop"], "UnrecognizedClientException"),
             (["AKSHOP", "wrong"], "InvalidSignatureException"),
         ],
+        ids=["unknown key", "wrong secret"],
     )
     def test_a_wrong_key_pair_is_refused_as_aws_does(
         self, aws: Program, everything: str, key: list[str], name: str
@@ -510,6 +520,7 @@ class TestAzure:
             (PHOTO, {"language": "de"}, "az-shop", 400, "NotSupportedLanguage"),
             (PHOTO, {}, "wrong", 401, None),
         ],
+        ids=["not a picture", "too small", "language", "wrong key"],
     )
     def test_an_error_has_azures_form_and_no_retry(
         self,

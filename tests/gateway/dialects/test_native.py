@@ -122,6 +122,14 @@ class TestOptions:
             ("max_results=2", ["red", "blue"]),
             ("max_results=0", []),
         ],
+        ids=[
+            "min_score",
+            "labels",
+            "labels in any case",
+            "labels twice",
+            "max_results",
+            "no results",
+        ],
     )
     def test_query_parameters_are_the_options_of_a_raw_photo(
         self, detect: Callable[..., httpx.Response], query: str, seen: list[str]
@@ -297,6 +305,30 @@ class TestErrors:
             ({"files": {"photo": ("", b"x")}}, "filename"),
             ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, "boundary"),
         ],
+        ids=[
+            "unknown member",
+            "unknown member of a photo",
+            "bad base64",
+            "no photos",
+            "101 photos",
+            "empty object",
+            "query beside JSON",
+            "min_score over 1",
+            "broken JSON",
+            "unknown parameter",
+            "min_score in words",
+            "min_score nan",
+            "max_results below 0",
+            "deadline 0",
+            "deadline nan",
+            "deadline too long",
+            "deadline header in words",
+            "deadline header nan",
+            "quality header",
+            "quality parameter",
+            "no file name",
+            "no boundary",
+        ],
     )
     def test_a_bad_request_is_refused_with_its_fault(
         self, detect: Callable[..., httpx.Response], request_: dict[str, Any], says: str
@@ -337,6 +369,7 @@ class TestKeys:
             {"authorization": "bearer  key-shop"},
             {"X-Api-Key": "key-press"},
         ],
+        ids=["bearer", "lower case", "X-Api-Key"],
     )
     def test_a_key_is_a_bearer_token_or_x_api_key(
         self, closed: str, http: httpx.Client, headers: dict[str, str | bytes]
@@ -355,6 +388,7 @@ class TestKeys:
             {"X-Api-Key": "sk-shop"},
             {"X-Api-Key": b"\xff\xfe"},
         ],
+        ids=["no key", "cut key", "bare Bearer", "Basic", "no scheme", "secret key", "not ASCII"],
     )
     def test_a_missing_or_wrong_key_is_401(
         self, closed: str, http: httpx.Client, headers: dict[str, str | bytes]

@@ -208,6 +208,7 @@ class TestText:
             {"BoundingBox": {"Left": 0.0, "Top": 0.5, "Width": 1.0, "Height": 0.5}},
             {"Polygon": [{"X": 0.0, "Y": 0.5}, {"X": 1.0, "Y": 0.5}, {"X": 0.0, "Y": 1.0}]},
         ],
+        ids=["box", "polygon"],
     )
     def test_only_text_in_a_region_of_interest_comes(
         self,
@@ -400,6 +401,7 @@ class TestKeys:
             (("AKSHOP", "wrong"), "InvalidSignatureException"),
             (("AKNOBODY", "sk-shop"), "UnrecognizedClientException"),
         ],
+        ids=["wrong secret", "unknown key"],
     )
     def test_a_wrong_key_pair_is_refused_as_aws_does(
         self, closed: str, rekognition: Callable[..., Any], keys: tuple[str, str], code: str
@@ -423,6 +425,15 @@ class TestKeys:
                 "IncompleteSignatureException",
             ),
             ({"Authorization": None}, "MissingAuthenticationTokenException"),
+        ],
+        ids=[
+            "date",
+            "operation",
+            "host",
+            "token",
+            "no date",
+            "half an authorization",
+            "no authorization",
         ],
     )
     def test_a_request_changed_on_the_way_is_refused(

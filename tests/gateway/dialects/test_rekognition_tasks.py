@@ -108,6 +108,7 @@ class TestFaces:
             ({"Attributes": ["DEFAULT", "EMOTIONS"]}, {"Emotions"}),
             ({"Attributes": ["ALL"]}, {"Smile", "AgeRange", "Emotions", "Gender"}),
         ],
+        ids=["default", "DEFAULT", "two", "DEFAULT and one", "ALL"],
     )
     def test_a_face_has_the_requested_attributes(
         self, aws: Any, attributes: dict[str, list[str]], more: set[str]
@@ -300,6 +301,7 @@ class TestEquipment:
             (["HEAD_COVER", "HAND_COVER"], ([], [0], [1, 2])),
             (["FACE_COVER"], ([], [], [0, 1, 2])),
         ],
+        ids=["head", "head and hands", "face"],
     )
     def test_a_summary_counts_the_required_equipment(
         self, aws: Any, required: list[str], summary: tuple[list[int], list[int], list[int]]
@@ -405,6 +407,14 @@ class TestLabels:
             {"Features": ["X"]},
             {"Features": ["GENERAL_LABELS"] * 3},
         ],
+        ids=[
+            "MaxLabels",
+            "MinConfidence",
+            "colours without the feature",
+            "21 colours",
+            "unknown feature",
+            "three features",
+        ],
     )
     def test_options_of_unrequested_features_are_invalid(
         self,
@@ -435,6 +445,7 @@ class TestLabels:
             },
         ),
     ],
+    ids=["polygon", "attributes", "equipment"],
 )
 def test_long_lists_of_options_are_refused(
     operation: str,

@@ -193,6 +193,7 @@ class TestSignatures:
             "host;content-type;x-amz-date;x-amz-target",
             "content-type;host;host;x-amz-date;x-amz-target",
         ],
+        ids=["out of order", "twice"],
     )
     def test_signed_headers_are_named_once_and_in_order(self, names: str) -> None:
         """Signed headers are named once each and in order, or the request is refused though its
@@ -246,7 +247,11 @@ class TestSignatures:
         """A session token, which is signed, does not matter."""
         assert Signed(X_Amz_Security_Token="token").verify() == SHOP
 
-    @pytest.mark.parametrize("declared", [sha256(b"another"), "UNSIGNED-PAYLOAD", "é"])
+    @pytest.mark.parametrize(
+        "declared",
+        [sha256(b"another"), "UNSIGNED-PAYLOAD", "é"],
+        ids=["another body's", "unsigned payload", "not ASCII"],
+    )
     def test_a_wrong_declared_hash_is_refused(self, declared: str) -> None:
         """A declared hash that is not the body's is refused, though it is signed."""
         assert Signed(X_Amz_Content_Sha256=declared).refused() == "InvalidSignatureException"
@@ -261,7 +266,9 @@ class TestSignatures:
         assert request.refused() == "InvalidSignatureException"
 
     @pytest.mark.parametrize(
-        "header", ["", "Basic abc", "AWS4-HMAC-SHA256 Credential=AK", "AWS4-HMAC-SHA256 " * 100]
+        "header",
+        ["", "Basic abc", "AWS4-HMAC-SHA256 Credential=AK", "AWS4-HMAC-SHA256 " * 100],
+        ids=["empty", "Basic", "half", "repeated"],
     )
     def test_a_malformed_authorization_is_incomplete(self, header: str) -> None:
         """An Authorization that does not have AWS's form is refused as incomplete."""

@@ -148,6 +148,25 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
         ),
         ("between: [coco, google", "cannot be read"),
     ],
+    ids=[
+        "empty",
+        "list",
+        "no names",
+        "no between",
+        "unknown key",
+        "repeated key",
+        "unknown vocabulary",
+        "one vocabulary",
+        "same vocabulary twice",
+        "between as text",
+        "names as object",
+        "row of one side",
+        "object as name",
+        "no name",
+        "blank name",
+        "repeated name",
+        "broken YAML",
+    ],
 )
 def test_a_bad_file_is_refused_by_its_line(tmp_path: Path, text: str, said: str) -> None:
     """A file of another form, an unknown vocabulary and a repeated name are refused, by file and
