@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.core.errors import BadFormat
 from gateway.core.model import Size
-from gateway.jobs.response import body, iso, job_out, payload
+from gateway.jobs.response import iso, job_out, payload
 from gateway.jobs.service import ID_CHARS, job_id
 from gateway.store.jobs import Delivery, JobResult, State, WebhookTarget
 
@@ -58,36 +57,6 @@ class TestPayload:
             0.25,
         )
         assert told["data"]["state"] == "running"
-
-    async def test_from_the_store(self, store, make, clock):
-        """A delivery's body is made of what the store keeps of its job."""
-        job = make.job(3, hook=HOOK)
-        await store.submit(
-            job, [make.entry(job, 0), make.entry(job, 2)], {1: BadFormat("no picture")}
-        )
-        await store.settle(job.id, 2, make.outcome(), Size(4, 3))
-        bodies = [
-            json.loads(await body(store, due))
-            for due in await store.deliveries.claim(clock.now, 60, 9)
-        ]
-        assert sorted(
-            (each["data"]["photo"]["number"], each["data"]["photo"]["index"]) for each in bodies
-        ) == [
-            (1, 1),
-            (2, 2),
-        ]
-        await store.abort("shop", job.id)
-        (due,) = await store.deliveries.claim(clock.now, 60, 9)
-        told = json.loads(await body(store, due))
-        assert (told["type"], told["data"]["state"], "photo" in told["data"]) == (
-            "job.aborted",
-            "aborted",
-            False,
-        )
-
-    async def test_forgotten(self, store, make):
-        """There is nothing to tell of a job that is no longer there."""
-        assert await body(store, delivery("job.done", make.job())) is None
 
 
 class TestSaved:
