@@ -27,7 +27,7 @@ def notice(
         f"{terms.key_id} of {terms.tenant}, dialect {key.dialect}, {expiry}. It is shown this once:"
     )
     yield f"\n{key.key} {key.secret}".rstrip()
-    yield f"\n{key_generate.lines(key, url.rstrip('/'), task=task, region=region)}\n"
+    yield f"\n{key_generate.client_lines(key, url.rstrip('/'), task=task, region=region)}\n"
     if key.secret:
         yield (
             f"The secret is kept in the clear in {settings.key_store}: signatures cannot be "

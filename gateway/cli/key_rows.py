@@ -59,7 +59,7 @@ def is_configured(name: str) -> bool:
 def stored_rows(store: Path) -> list[KeyRow]:
     """The keys of the key store. Raises ConfigError where it cannot be read."""
     try:
-        return [_row_of(key) for key in key_file.held(store).all]
+        return [_row_of(key) for key in key_file.read_or_empty(store).all]
     except StoreError as error:
         raise ConfigError(str(error)) from None
 
@@ -106,7 +106,7 @@ def add_key(
                 f"{', '.join(row.name for row in valid)}, and may have {AT_ONCE}, one to replace "
                 f"the other; first {removal(valid[0])}"
             )
-        return keys.having(key)
+        return keys.with_key(key)
 
     try:
         key_file.change(store, add)

@@ -73,11 +73,11 @@ def create(
     now = datetime.now(UTC).replace(microsecond=0)
     key_id = f"key_{_random_text(key_generate.HEX, 8)}"
     terms = KeyTerms(key_id, tenant, now, _expiry(expires, now), tuple(region or ()))
-    new_key = key_generate.fresh(dialect, _random_text)
+    new_key = key_generate.generate(dialect, _random_text)
     configured = [
         row for row in configured_rows(settings) if (row.tenant, row.dialect) == (tenant, dialect)
     ]
-    valid = add_key(store, key_generate.stored(new_key, terms), configured, now)
+    valid = add_key(store, key_generate.stored_key(new_key, terms), configured, now)
     for line in notice(new_key, terms, valid, settings, url=url or gateway_url(settings)):
         typer.echo(line)
 

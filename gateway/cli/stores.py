@@ -1,4 +1,4 @@
-"""What operators ask of a gateway's stores by command, beside the gateway or in its stead."""
+"""Reports on a gateway's stores, for operators: beside a running gateway or without one."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 def with_stores(config: Settings, file: Path, work: Callable[[Stores], Awaitable[T]]) -> T:
-    """What comes of the work on the stores, which are closed after it. Raises ConfigError where
-    they are away."""
+    """The result of work on the stores, which are closed after it. Raises ConfigError where they
+    are away."""
 
-    async def opened() -> T:
+    async def run() -> T:
         stores = open_stores(config, file, steady())
         try:
             return await work(stores)
@@ -37,39 +37,48 @@ def with_stores(config: Settings, file: Path, work: Callable[[Stores], Awaitable
         finally:
             await stores.close()
 
-    return asyncio.run(opened())
+    return asyncio.run(run())
 
 
 async def buffer_report(stores: Stores) -> RenderableType:
-    """What waits and is held in a shared buffer, who serves it, and its dead letters."""
-    held, lanes, dead = (
-        await stores.inspection.occupancy(),
-        await stores.inspection.backlogs(),
-        await stores.inspection.dead_letters(),
+    """How full a shared buffer is, the backlogs of its lanes, and its dead letters."""
+    inspection = stores.inspection
+    occupancy, backlogs = await inspection.occupancy(), await inspection.backlogs()
+    letters = await inspection.dead_letters()
+    return Group(
+        _occupancy_line(occupancy), _lane_table(backlogs, steady()()), _dead_letter_table(letters)
     )
-    return Group(_held(held), _lanes(lanes, steady()()), _dead(dead))
 
 
-def _held(held: Occupancy) -> str:
-    return f"{held.photos} photos held, {held.bytes / 2**20:.1f} MiB, waiting and in flight"
+def _occupancy_line(occupancy: Occupancy) -> str:
+    mib = occupancy.bytes / 2**20
+    return f"{occupancy.photos} photos held, {mib:.1f} MiB, waiting and in flight"
 
 
-def _lanes(lanes: Mapping[BufferLane, Backlog], now: float) -> Table:
-    made = Table(title="lanes")
+def _lane_table(backlogs: Mapping[BufferLane, Backlog], now: float) -> Table:
+    table = Table(title="lanes")
     for column in ("provider", "task", "pool", "shape", "waiting", "oldest", "client waits"):
-        made.add_column(column)
-    for lane, waiting in sorted(lanes.items()):
-        oldest = f"{max(now - waiting.oldest_at, 0):.1f} s"
-        cells = (lane.provider, lane.task, lane.pool, str(lane.shape), str(waiting.photos), oldest)
-        made.add_row(*map(escape, cells), "yes" if waiting.urgent else "no, jobs only")
-    return made
+        table.add_column(column)
+    for lane, backlog in sorted(backlogs.items()):
+        oldest = f"{max(now - backlog.oldest_at, 0):.1f} s"
+        cells = (
+            lane.provider,
+            lane.task,
+            lane.pool,
+            str(lane.shape),
+            str(backlog.photos),
+            oldest,
+            "yes" if backlog.urgent else "no, jobs only",
+        )
+        table.add_row(*map(escape, cells))
+    return table
 
 
-def _dead(dead: Sequence[DeadPhoto]) -> Table:
-    made = Table(title=f"{len(dead)} dead letters: their holders died, time after time")
+def _dead_letter_table(letters: Sequence[DeadPhoto]) -> Table:
+    table = Table(title=f"{len(letters)} dead letters: their holders died, time after time")
     for column in ("photo", "tenant", "job", "provider", "shape", "claims", "since"):
-        made.add_column(column, overflow="fold")
-    for letter in dead:
+        table.add_column(column, overflow="fold")
+    for letter in letters:
         lane = lane_of(letter.lane.encode())
         since = datetime.fromtimestamp(letter.at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         cells = (
@@ -81,5 +90,5 @@ def _dead(dead: Sequence[DeadPhoto]) -> Table:
             str(letter.claims),
             since,
         )
-        made.add_row(*map(escape, cells))
-    return made
+        table.add_row(*map(escape, cells))
+    return table

@@ -148,4 +148,4 @@ def _not_fetched(error: UrlRefused | FetchFailed) -> NotFetched:
             return SourceTooLarge(message)
         case NotThere():
             return SourceMissing(message)
-    return SourceAway(message) if error.passing else NotFetched(message)
+    return SourceAway(message) if error.transient else NotFetched(message)

@@ -1,9 +1,9 @@
-"""The only way out to a URL that a caller names: to public addresses, and to networks that the
-operator named.
+"""Requests to URLs that callers name: only to public addresses, and to networks that the operator
+permits.
 
-The address that is judged is the one that is connected to: a name is resolved once, by the part
-that connects, all of its addresses are judged, and the connection is made to one of these. TLS and
-the Host header keep the name.
+The address that is checked is the one that is connected to. The part that connects resolves a name
+once, checks all of its addresses, and connects to one of them. TLS and the Host header keep the
+name.
 """
 
 from __future__ import annotations
@@ -16,54 +16,54 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import cached_property
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 import httpcore
 import httpx
 
-from gateway.security.addresses import Network, literal, refused
+from gateway.security.addresses import Network, address_of, refusal
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""From a host's name and a port to all its addresses; raises OSError where there are none."""
+"""All addresses of a host's name, for a port. Raises OSError where there are none."""
 
 MAX_URL_CHARS = 2048
-MAX_TRIED = 4  # of the addresses of one name; all are judged
+MAX_TRIED = 4
+"""Addresses of one name that are tried; all are checked."""
 MAX_DRAINED_BYTES = 4096
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NOT_THERE = frozenset({401, 403, 404, 410})
 
 
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
-# Not a name is what ends in a number: resolvers read 2130706433, 0x7f.1 and the like as addresses.
+# A name does not end in a number: resolvers read 2130706433, 0x7f.1 and the like as addresses.
 _NAME = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*(?!([0-9]+|0x[0-9a-f]*)\.?$){_LABEL}\.?")
 _USERINFO = re.compile(r"[^/?#]*//[^/?#]*@")
 
 
 class UrlRefused(Exception):
-    """The URL, or the address that it leads to, is not allowed. The message is safe for who named
-    it."""
+    """The URL, or the address that it leads to, is not allowed. The message is safe to show to the
+    caller."""
 
 
 class FetchFailed(Exception):
-    """It was allowed, and failed; `passing` says whether trying again later may help. The message
-    is safe too."""
+    """The request was allowed and failed. `transient` if a later attempt may succeed. The message
+    is safe to show to the caller."""
 
-    def __init__(self, message: str, *, passing: bool) -> None:
+    def __init__(self, message: str, *, transient: bool) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.transient = transient
 
 
 class TooLarge(FetchFailed):
-    """There are more bytes than are wanted."""
+    """The answer has more bytes than the limit."""
 
 
 class NotThere(FetchFailed):
-    """The server has nothing there, or not for us."""
+    """The server has nothing at the URL, or not for us."""
 
 
 def check_url(url: str) -> httpx.URL:
-    """The URL, if its form is allowed; which address it leads to is not judged here. Raises
-    UrlRefused."""
+    """The parsed URL. Checks its form, not the address that it leads to. Raises UrlRefused."""
     if len(url) > MAX_URL_CHARS:
         raise UrlRefused(f"The URL is longer than {MAX_URL_CHARS} characters.")
     if not url.isprintable() or " " in url:
@@ -77,16 +77,16 @@ def check_url(url: str) -> httpx.URL:
     if parsed.scheme not in ("http", "https"):
         raise UrlRefused("The URL is neither http nor https.")
     host, port = parsed.raw_host.decode("ascii"), parsed.port
-    if not (port is None or 0 < port < 65536) or (
-        literal(host) is None and not _NAME.fullmatch(host)
-    ):
+    is_valid_host = address_of(host) is not None or _NAME.fullmatch(host)
+    is_valid_port = port is None or 0 < port < 65536
+    if not is_valid_host or not is_valid_port:
         raise UrlRefused("The URL's host or port is not a valid one.")
     return parsed
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to judged addresses only; whatever a connection pool sends passes here, redirects
-    too."""
+    """Connects to allowed addresses only. All that a connection pool sends comes through here,
+    redirects too."""
 
     def __init__(self, resolve: Resolve, allow: Sequence[Network] = ()) -> None:
         self._resolve = resolve
@@ -101,9 +101,9 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raises UrlRefused if one of the host's addresses is refused, be the others as they
-        may."""
-        addresses = _in_turn(await self._judged(host, port))[:MAX_TRIED]
+        """A connection to one of the host's addresses. Raises UrlRefused if any of them is not
+        allowed."""
+        addresses = _alternating(await self._allowed_addresses(host, port))[:MAX_TRIED]
         each_s = None if timeout is None else timeout / len(addresses)
         for address in addresses[:-1]:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
@@ -117,30 +117,32 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
     async def connect_unix_socket(self, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
         raise UrlRefused("The URL leads to no network.")
 
-    async def _judged(self, host: str, port: int) -> list[str]:
-        found = [host] if literal(host) else list(dict.fromkeys(await self._resolve(host, port)))
-        if not found:
+    async def _allowed_addresses(self, host: str, port: int) -> list[str]:
+        """All addresses of the host, each once. Raises UrlRefused if any is not allowed."""
+        resolved = [host] if address_of(host) else await self._resolve(host, port)
+        addresses = list(dict.fromkeys(resolved))
+        if not addresses:
             raise OSError("the name has no address")
-        for address in map(literal, found):
-            if address is None or refused(address, self._allow):
+        for address in map(address_of, addresses):
+            if address is None or refusal(address, self._allow):
                 raise UrlRefused("The URL's host leads to an address that is not allowed.")
-        return found
+        return addresses
 
 
-def _in_turn(addresses: list[str]) -> list[str]:
-    """Both families by turns, in the resolver's order: one of them may have no way out here."""
-    first = [address for address in addresses if (":" in address) == (":" in addresses[0])]
-    second = [address for address in addresses if (":" in address) != (":" in addresses[0])]
-    return [address for pair in zip_longest(first, second) for address in pair if address]
+def _alternating(addresses: list[str]) -> list[str]:
+    """The addresses of both families in turns, each in the resolver's order: one of the families
+    may have no route here."""
+    is_v6_first = ":" in addresses[0]
+    first_family = [address for address in addresses if (":" in address) == is_v6_first]
+    second_family = [address for address in addresses if (":" in address) != is_v6_first]
+    pairs = zip_longest(first_family, second_family)
+    return [address for address in chain.from_iterable(pairs) if address]
 
 
 class EgressGuard:
-    """Fetches from and posts to URLs that callers name; raises UrlRefused and FetchFailed, and
-    nothing else.
-
-    Its state is a pool of connections, and threads that resolve. `timeout_s` is for all of a call:
-    resolving, connecting, every redirect and the last byte. How many calls run at a time is up to
-    who calls.
+    """Fetches from and posts to URLs that callers name. Raises UrlRefused and FetchFailed only.
+    Holds a pool of connections, and threads that resolve names. Callers limit the number of calls
+    at a time.
     """
 
     def __init__(
@@ -152,6 +154,8 @@ class EgressGuard:
         resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        """`timeout_s` is for all of a call: resolving, connecting, every redirect and the last
+        byte."""
         self._allow = tuple(allow)
         self._timeout_s = timeout_s
         self._max_redirects = max_redirects
@@ -171,37 +175,35 @@ class EgressGuard:
         )
 
     def check(self, url: str) -> httpx.URL:
-        """What can be said before a name is resolved. Raises UrlRefused."""
+        """The parsed URL. Checks its form, and its address if the host is one; names are checked
+        when they are resolved. Raises UrlRefused."""
         parsed = check_url(url)
-        address = literal(parsed.raw_host.decode("ascii"))
-        if address and (reason := refused(address, self._allow)):
+        address = address_of(parsed.raw_host.decode("ascii"))
+        if address and (reason := refusal(address, self._allow)):
             raise UrlRefused(f"The URL's address is not allowed: {reason}.")
         return parsed
 
     async def fetch(self, url: str, *, max_bytes: int) -> bytes:
-        """What a GET is answered with status 200, byte for byte: an answer that is compressed is
+        """The body of an answer of status 200 to a GET, byte for byte: a compressed answer is
         refused."""
-        async with self._bounded():
+        async with self._time_limited():
             target = self.check(url)
             for _ in range(self._max_redirects + 1):
-                async with self._ask("GET", target) as response:
+                async with self._request("GET", target) as response:
                     if response.status not in REDIRECTS:
                         return await _body(response, max_bytes)
                     location = httpx.Headers(response.headers).get("Location", "")
                     target = self.check(str(target.join(location)))
-            raise FetchFailed("The URL redirects too often.", passing=False)
+            raise FetchFailed("The URL redirects too often.", transient=False)
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """The status of the answer, whichever it is; a redirect is not followed.
-
-        Once there is a status it counts, whatever becomes of the rest of the answer: who posts
-        again posts twice.
-        """
+        """The status of the answer; a redirect is not followed. Once there is a status, a failure
+        of the rest of the answer is ignored, for a repeated post would arrive twice."""
         status = 0
         try:
             async with (
-                self._bounded(),
-                self._ask("POST", self.check(url), body, headers) as response,
+                self._time_limited(),
+                self._request("POST", self.check(url), body, headers) as response,
             ):
                 status = response.status
                 await _read(response, MAX_DRAINED_BYTES)  # so that the connection can serve again
@@ -211,30 +213,31 @@ class EgressGuard:
         return status
 
     async def close(self) -> None:
-        """Calls still under way fail; a name that is still being resolved is not waited for."""
+        """Calls under way fail. Does not wait for names that are being resolved."""
         if "_pool" in vars(self):
             await self._pool.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _resolve(self, host: str, port: int) -> Sequence[str]:
-        """On threads that serve nothing else: a name that is slow to resolve keeps only other names
-        waiting."""
+        """The addresses of a name, from threads that do nothing else: a name that is slow to
+        resolve delays other names only."""
         run = asyncio.get_running_loop().run_in_executor
-        found = await run(
+        infos = await run(
             self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         )
-        return [str(address[0]) for *_, address in found]
+        return [str(address[0]) for *_, address in infos]
 
     @asynccontextmanager
-    async def _ask(
+    async def _request(
         self,
         method: str,
         url: httpx.URL,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[httpcore.Response]:
-        sent = httpx.Headers({"Accept": "*/*", **(headers or {})})
-        sent.update(
+        """A context with the answer to a request."""
+        all_headers = httpx.Headers({"Accept": "*/*", **(headers or {})})
+        all_headers.update(
             {
                 "Host": url.netloc.decode("ascii"),
                 "User-Agent": "imgrid-gateway",
@@ -246,52 +249,53 @@ class EgressGuard:
         )
         limits = {"timeout": {"connect": self._timeout_s / 2}}
         async with self._pool.stream(
-            method, target, headers=sent.raw, content=body, extensions=limits
+            method, target, headers=all_headers.raw, content=body, extensions=limits
         ) as response:
             yield response
 
     @asynccontextmanager
-    async def _bounded(self) -> AsyncIterator[None]:
-        """Within the time limit; every foreign error becomes one of the two of this file."""
+    async def _time_limited(self) -> AsyncIterator[None]:
+        """A context with the time limit, in which foreign errors become FetchFailed."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 yield
         except (UrlRefused, FetchFailed):
             raise
         except Exception as error:
-            raise _translated(error) from error
+            raise _fetch_failure(error) from error
 
 
-def _translated(error: Exception) -> FetchFailed:
-    """Foreign messages stay in the cause: they tell which addresses a name leads to."""
+def _fetch_failure(error: Exception) -> FetchFailed:
+    """The failure of a foreign error. Its message stays in the cause, for it may tell which
+    addresses a name leads to."""
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in (error, *error.args)):
-        return FetchFailed("The server's certificate is not valid for the URL.", passing=False)
+        return FetchFailed("The server's certificate is not valid for the URL.", transient=False)
     if isinstance(error, (TimeoutError, httpcore.TimeoutException)):
-        return FetchFailed("The server took too long.", passing=True)
+        return FetchFailed("The server took too long.", transient=True)
     if isinstance(error, socket.gaierror):
         return FetchFailed(
-            "The URL's host has no address.", passing=error.errno != socket.EAI_NONAME
+            "The URL's host has no address.", transient=error.errno != socket.EAI_NONAME
         )
     if isinstance(error, (OSError, httpcore.NetworkError, httpcore.RemoteProtocolError)):
-        return FetchFailed("The connection failed.", passing=True)
-    return FetchFailed("The request could not be made.", passing=False)
+        return FetchFailed("The connection failed.", transient=True)
+    return FetchFailed("The request could not be made.", transient=False)
 
 
 async def _body(response: httpcore.Response, max_bytes: int) -> bytes:
+    """The body of an answer of status 200. Raises FetchFailed."""
     if response.status != 200:
-        passing = response.status == 429 or response.status >= 500
+        transient = response.status == 429 or response.status >= 500
         kind = NotThere if response.status in NOT_THERE else FetchFailed
-        raise kind(f"The server answered with status {response.status}.", passing=passing)
-    if (
-        httpx.Headers(response.headers).get("Content-Encoding", "identity").strip().lower()
-        != "identity"
-    ):
-        raise FetchFailed("The server's answer is compressed, unasked.", passing=False)
+        raise kind(f"The server answered with status {response.status}.", transient=transient)
+    encoding = httpx.Headers(response.headers).get("Content-Encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise FetchFailed("The server's answer is compressed, unasked.", transient=False)
     return await _read(response, max_bytes)
 
 
 async def _read(response: httpcore.Response, max_bytes: int) -> bytes:
-    too_large = TooLarge(f"The server's answer is larger than {max_bytes} bytes.", passing=False)
+    """The body of an answer. Raises TooLarge."""
+    too_large = TooLarge(f"The server's answer is larger than {max_bytes} bytes.", transient=False)
     if int(httpx.Headers(response.headers).get("Content-Length", "0")) > max_bytes:
         raise too_large
     body = bytearray()

@@ -1,7 +1,7 @@
-"""The key store: one file of keys that are given out and taken back while gateways run.
+"""The key store: one file of keys that are created and revoked while gateways run.
 
-JSON, mode 0600. Of a key that clients send as it is only the SHA-256 is kept; of an AWS key pair
-the secret itself, because SigV4 signatures cannot be verified without it.
+JSON, mode 0600. For a key that clients send as it is, the file holds only the SHA-256; for an AWS
+key pair, the secret itself, because SigV4 signatures cannot be verified without it.
 """
 
 from __future__ import annotations
@@ -17,39 +17,40 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from gateway.security.keyring import kept
+from gateway.security.keyring import digest_of
 
 BearerDialect = Literal["native", "azure", "google"]
 Word = Annotated[str, Meta(min_length=1)]
 Moment = Annotated[datetime, Meta(tz=True)]
 AT_ONCE = 2
-"""Keys of one tenant and dialect that are valid at the same time: the one in use and the one that
-replaces it."""
+"""The most keys of one tenant and dialect that are valid at the same time: the one in use and the
+one that replaces it."""
 
 
 class StoreError(Exception):
-    """The key store cannot be used; the message names the file, and the way out."""
+    """The key store cannot be used. The message names the file and the remedy."""
 
 
-class _Given(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: Word
     tenant: Word
     created: Moment
     expires: Moment | None = None
 
     def valid(self, now: datetime) -> bool:
+        """Whether the key has not expired."""
         return self.expires is None or now < self.expires
 
 
-class BearerKey(_Given, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key that clients send as it is; `sha256` in lower-case hex."""
+class BearerKey(_Key, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key that clients send as it is. `sha256` is its digest in lower-case hex."""
 
     dialect: BearerDialect
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
-class PairKey(_Given, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An AWS key pair; without `regions` it signs for any."""
+class PairKey(_Key, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An AWS key pair. It signs for its `regions`; without any, for all."""
 
     dialect: Literal["rekognition"] = "rekognition"
     access_key: Word
@@ -67,7 +68,7 @@ StoredKey = BearerKey | PairKey
 
 
 class Keys(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the file holds, in the order it was given out."""
+    """The content of the file: keys in the order of their creation."""
 
     version: Literal[1] = 1
     bearer: tuple[BearerKey, ...] = ()
@@ -75,24 +76,25 @@ class Keys(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def all(self) -> tuple[StoredKey, ...]:
+        """All keys."""
         return (*self.bearer, *self.pairs)
 
     def valid(self, tenant: str, dialect: str, now: datetime) -> list[StoredKey]:
-        """Those of one tenant and dialect that open anything now."""
+        """The keys of one tenant and dialect that have not expired."""
         return [
             key
             for key in self.all
             if (key.tenant, key.dialect) == (tenant, dialect) and key.valid(now)
         ]
 
-    def having(self, key: StoredKey) -> Keys:
-        """These and another."""
+    def with_key(self, key: StoredKey) -> Keys:
+        """These keys and another."""
         if isinstance(key, PairKey):
             return Keys(bearer=self.bearer, pairs=(*self.pairs, key))
         return Keys(bearer=(*self.bearer, key), pairs=self.pairs)
 
     def without(self, key_id: str) -> Keys:
-        """These but one. Raises LookupError where it is not among them."""
+        """These keys without one. Raises LookupError if it is not among them."""
         if all(key.id != key_id for key in self.all):
             raise LookupError(key_id)
         return Keys(
@@ -102,8 +104,8 @@ class Keys(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read(file: Path) -> Keys:
-    """What the file holds. Raises FileNotFoundError where there is none, and StoreError where it is
-    no key store or cannot be read."""
+    """The keys in the file. Raises FileNotFoundError if there is none, and StoreError if it is no
+    key store or cannot be read."""
     try:
         keys = msgspec.json.decode(file.read_bytes(), type=Keys)
     except FileNotFoundError:
@@ -112,18 +114,17 @@ def read(file: Path) -> Keys:
         raise StoreError(f"{file} cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise StoreError(f"{file} is no key store: {error}; bring back a copy that was") from None
-    names = [
-        *(key.id for key in keys.all),
-        *(pair.access_key for pair in keys.pairs),
-        *(kept(key.dialect, key.sha256) for key in keys.bearer),
-    ]
-    if len(set(names)) < len(names):
+    ids = [key.id for key in keys.all]
+    access_keys = [pair.access_key for pair in keys.pairs]
+    digests = [digest_of(key.dialect, key.sha256) for key in keys.bearer]
+    unique = {*ids, *access_keys, *digests}
+    if len(unique) < len(ids) + len(access_keys) + len(digests):
         raise StoreError(f"{file} holds the same key or id twice; remove one of them")
     return keys
 
 
-def held(file: Path) -> Keys:
-    """The same; nothing where there is no file yet."""
+def read_or_empty(file: Path) -> Keys:
+    """The keys in the file; none if there is no file yet. Raises StoreError."""
     try:
         return read(file)
     except FileNotFoundError:
@@ -131,29 +132,29 @@ def held(file: Path) -> Keys:
 
 
 def change(file: Path, work: Callable[[Keys], Keys]) -> Keys:
-    """Makes of the file's keys what `work` makes of them, one process at a time, and returns that.
-    Whoever reads the file meanwhile finds either the old keys or the new ones.
+    """The keys that `work` returns for those of the file, which they replace. One process at a time
+    changes the file; readers find either the old keys or the new ones.
 
-    Raises StoreError where that cannot be done, and whatever `work` raises; then nothing is
+    Raises StoreError if the file cannot be changed, and what `work` raises; then nothing is
     changed.
     """
-    file = Path(os.path.realpath(file))  # a link stays one
+    file = Path(os.path.realpath(file))  # a link stays a link
     try:
         with _locked(file):
-            changed = work(held(file))
+            changed = work(read_or_empty(file))
             _write(file, msgspec.json.format(msgspec.json.encode(changed), indent=2) + b"\n")
     except OSError as error:
         raise StoreError(
-            f"{file} cannot be changed: {error.strerror}; change it as the user whose file it is, where "
-            "its folder can be written to"
+            f"{file} cannot be changed: {error.strerror}; change it as the user whose file it is, "
+            "where its folder can be written to"
         ) from None
     return changed
 
 
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
-    """A lock on a file beside it, which stays: a lock on the file itself would go with it when it
-    is replaced."""
+    """A context with a lock on a file beside it, which stays: a lock on the file itself would be
+    lost when the file is replaced."""
     try:
         import fcntl
     except ImportError:
@@ -165,25 +166,24 @@ def _locked(file: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)  # which unlocks it
+        os.close(handle)  # this unlocks it
 
 
 def _write(file: Path, data: bytes) -> None:
-    """Puts a whole new file, of mode 0600 and of the same owner, in the old one's place."""
-    handle, fresh = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # of mode 0600
+    """Replaces the file by a new one, of mode 0600 and of the same owner."""
+    handle, new_file = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # of mode 0600
     try:
         with os.fdopen(handle, "wb") as opened:
             opened.write(data)
             opened.flush()
             os.fsync(handle)
         with suppress(FileNotFoundError):
-            before = file.stat()
-            os.chown(
-                fresh, before.st_uid, before.st_gid
-            )  # the gateway may be another user than who changes keys
-        os.replace(fresh, file)
+            # the gateway may run as another user than the command that changes keys
+            old = file.stat()
+            os.chown(new_file, old.st_uid, old.st_gid)
+        os.replace(new_file, file)
     except BaseException:
-        Path(fresh).unlink(missing_ok=True)
+        Path(new_file).unlink(missing_ok=True)
         raise
     folder = os.open(file.parent, os.O_RDONLY)
     try:

@@ -1,7 +1,7 @@
-"""New keys: what they are made of, what is kept of them, and what their holder is told.
+"""New keys: their generation, what the key store holds of them, and how a client uses them.
 
-They have the length and the letters of each cloud's own, which is what SDKs and the tools around
-them expect, and begin so that nobody takes them for a cloud's own.
+Keys have the length and the alphabet of each cloud's own keys, for SDKs and tools expect them. They
+begin differently, so that they are not mistaken for a cloud's own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.security.key_file import BearerDialect, BearerKey, PairKey, StoredK
 from gateway.security.keyring import sha256_of
 
 Draw = Callable[[str, int], str]
-"""So many characters at random out of those."""
+"""Random characters of an alphabet: alphabet, count."""
 
 HEX = "0123456789abcdef"
 LETTERS = string.ascii_letters + string.digits
@@ -24,30 +24,27 @@ BASE32 = string.ascii_uppercase + "234567"
 
 
 class NewKey(NamedTuple):
-    """A key as its holder gets it, once: `secret` is an AWS pair's other half."""
+    """A key as it is shown once. `key` is an AWS pair's access key if there is a `secret`."""
 
     dialect: KeyDialect
     key: str
     secret: str = ""
 
 
-def fresh(dialect: KeyDialect, draw: Draw) -> NewKey:
-    """A key that nobody has: at least 128 bits of chance, so that its plain digest tells
-    nothing."""
+def generate(dialect: KeyDialect, draw: Draw) -> NewKey:
+    """A new key with at least 128 random bits, so that it cannot be found from its plain
+    digest."""
     if dialect == KeyDialect.REKOGNITION:
         return NewKey(dialect, "IMGR" + draw(BASE32, 16), draw(LETTERS, 40))
     if dialect == KeyDialect.AZURE:
         return NewKey(dialect, draw(HEX, 32))
-    return NewKey(
-        dialect,
-        "ImGr" + draw(LETTERS, 35)
-        if dialect == KeyDialect.GOOGLE
-        else "imgrid_" + draw(LETTERS, 40),
-    )
+    if dialect == KeyDialect.GOOGLE:
+        return NewKey(dialect, "ImGr" + draw(LETTERS, 35))
+    return NewKey(dialect, "imgrid_" + draw(LETTERS, 40))
 
 
 class KeyTerms(NamedTuple):
-    """Whose a key is, and until when and where it is good."""
+    """The tenant of a key, and when and in which regions it is valid."""
 
     key_id: str
     tenant: str
@@ -56,17 +53,17 @@ class KeyTerms(NamedTuple):
     regions: Sequence[str] = ()
 
 
-def stored(made: NewKey, terms: KeyTerms) -> StoredKey:
-    """What the key store keeps of it."""
+def stored_key(new_key: NewKey, terms: KeyTerms) -> StoredKey:
+    """What the key store holds of a new key."""
     key_id, tenant, created, expires, regions = terms
-    if made.secret:
+    if new_key.secret:
         return PairKey(
             id=key_id,
             tenant=tenant,
             created=created,
             expires=expires,
-            access_key=made.key,
-            secret_key=made.secret,
+            access_key=new_key.key,
+            secret_key=new_key.secret,
             regions=tuple(regions),
         )
     return BearerKey(
@@ -74,15 +71,15 @@ def stored(made: NewKey, terms: KeyTerms) -> StoredKey:
         tenant=tenant,
         created=created,
         expires=expires,
-        dialect=cast(BearerDialect, made.dialect.value),
-        sha256=sha256_of(made.key),
+        dialect=cast(BearerDialect, new_key.dialect.value),
+        sha256=sha256_of(new_key.key),
     )
 
 
-def lines(made: NewKey, url: str, *, task: str, region: str) -> str:
-    """What a client of that dialect writes to use the key at a gateway of that address."""
-    return _LINES[made.dialect].format(
-        key=made.key, secret=made.secret, url=url, task=task, region=region
+def client_lines(new_key: NewKey, url: str, *, task: str, region: str) -> str:
+    """The lines with which a client of the key's dialect uses it at a gateway of that URL."""
+    return _LINES[new_key.dialect].format(
+        key=new_key.key, secret=new_key.secret, url=url, task=task, region=region
     )
 
 

@@ -1,4 +1,4 @@
-"""A key store as a running gateway goes by it: keys that are made or revoked count a second
+"""The keys of a key store in a running gateway: keys that are created or revoked count a second
 later."""
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from gateway.core.clock import Clock
 from gateway.core.model import Tenant
-from gateway.security.key_file import Keys, StoreError, read
-from gateway.security.keyring import KeyPair, kept
+from gateway.security.key_file import BearerKey, Keys, PairKey, StoreError, read
+from gateway.security.keyring import KeyPair, digest_of
 
 log = logging.getLogger("imgrid")
 
@@ -26,8 +26,8 @@ class _Holder(NamedTuple):
     expires_at: float
 
 
-class _Known(NamedTuple):
-    """What a gateway makes of a store's keys; `problem` names those that it can do nothing with."""
+class _KnownKeys(NamedTuple):
+    """The keys that this gateway can use. `problem` names the others."""
 
     bearer: Mapping[bytes, _Holder]
     pairs: Mapping[str, KeyPair]
@@ -36,101 +36,102 @@ class _Known(NamedTuple):
 
 @dataclass
 class KeyWatch:
-    """The keys of `file` that are those of `tenants`, by name. Looks whether the file is another
-    when somebody asks, at most once a second. `signing` says whether AWS signatures can be verified
-    here.
+    """A KeySource: the keys of a file that belong to `tenants`, which are by name. Looks for a
+    change of the file when a key is looked up, at most once a second. `signing` says whether AWS
+    signatures can be verified here.
 
-    Holds the last keys that were good: those of a file that is broken or gone stay valid, and
-    `problem` tells of it.
+    Holds the last good keys: they stay valid while the file is broken or gone, and `problem` says
+    so.
     """
 
     file: Path
     tenants: Mapping[str, Tenant]
     clock: Clock
     signing: bool = True
-    _known: _Known = field(default=_Known({}, {}, ""), init=False, repr=False)
-    _mark: object = field(default=None, init=False)
+    _keys: _KnownKeys = field(default=_KnownKeys({}, {}, ""), init=False, repr=False)
+    _file_version: object = field(default=None, init=False)
     _looked_at: float = field(default=float("-inf"), init=False)
     _problem: str = field(default="", init=False)
 
     def start(self) -> None:
-        """Reads the file, where there is one already. Raises StoreError for what a running gateway
-        would tell of."""
+        """Reads the file, if there is one. Raises StoreError for what is a `problem` in a running
+        gateway."""
         try:
             self._read()
         except FileNotFoundError:
             return
-        if self._known.problem:
-            raise StoreError(f"{self.file}: {self._known.problem}")
+        if self._keys.problem:
+            raise StoreError(f"{self.file}: {self._keys.problem}")
 
     @property
     def problem(self) -> str:
         self._refresh()
         return self._problem
 
-    def holder(self, presented: bytes) -> Tenant | None:
+    def holder(self, key_digest: bytes) -> Tenant | None:
         self._refresh()
-        found = self._known.bearer.get(presented)
-        return found.tenant if found is not None and self.clock() < found.expires_at else None
+        holder = self._keys.bearer.get(key_digest)
+        return holder.tenant if holder is not None and self.clock() < holder.expires_at else None
 
     def pair(self, access_key: str) -> KeyPair | None:
         self._refresh()
-        return self._known.pairs.get(access_key)
+        return self._keys.pairs.get(access_key)
 
     def _refresh(self) -> None:
         now = self.clock()
-        if now - self._looked_at >= LOOK_EVERY_S:
-            self._looked_at = now
-            problem = self._look()
-            if problem and problem != self._problem:
-                log.warning("keys: %s", problem)
-            self._problem = problem
+        if now - self._looked_at < LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        problem = self._look()
+        if problem and problem != self._problem:
+            log.warning("keys: %s", problem)
+        self._problem = problem
 
     def _look(self) -> str:
-        """What is wrong with the file, once its keys are taken; where they cannot be, it is tried
-        again."""
+        """The problem with the file, after its keys are taken. A file that cannot be read is read
+        again the next time."""
         try:
             self._read()
         except FileNotFoundError:
-            problem = f"there is no {self.file.name}; make a key with `imgrid keys create`, or bring the file back"
+            problem = (
+                f"there is no {self.file.name}; make a key with `imgrid keys create`, "
+                "or bring the file back"
+            )
         except (OSError, StoreError) as error:
             problem = str(error)
         else:
-            return self._known.problem
-        self._mark = None
-        return problem + (
-            "; the last good keys stay valid" if self._known.bearer or self._known.pairs else ""
-        )
+            return self._keys.problem
+        self._file_version = None
+        has_keys = self._keys.bearer or self._keys.pairs
+        return problem + ("; the last good keys stay valid" if has_keys else "")
 
     def _read(self) -> None:
-        """Goes by what the file holds, if it is another than it was."""
-        now = self.file.stat()
-        mark = (now.st_mtime_ns, now.st_ctime_ns, now.st_size, now.st_ino)
-        if mark != self._mark:
-            self._known = _known(read(self.file), self.tenants, signing=self.signing)
-            self._mark = mark
+        """Takes the keys of the file, if it has changed."""
+        stat = self.file.stat()
+        file_version = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
+        if file_version != self._file_version:
+            self._keys = _known_keys(read(self.file), self.tenants, signing=self.signing)
+            self._file_version = file_version
 
 
-def _known(keys: Keys, tenants: Mapping[str, Tenant], *, signing: bool) -> _Known:
-    bearer = {
-        kept(key.dialect, key.sha256): _Holder(tenants[key.tenant], _seconds(key.expires))
-        for key in keys.bearer
-        if key.tenant in tenants
-    }
-    pairs = {
-        key.access_key: KeyPair(key.secret_key, tenants[key.tenant], key.regions, key.expires)
-        for key in keys.pairs
-        if key.tenant in tenants and signing
-    }
-    strangers = {key.id: key.tenant for key in keys.all if key.tenant not in tenants}
-    problems = [
-        f"{key_id} is a key of tenant {name!r}, which the config does not name: add the tenant and restart, or "
-        f"`imgrid keys revoke {key_id}`"
-        for key_id, name in strangers.items()
-    ]
-    return _Known(
-        bearer, pairs, "; ".join([*problems, *([NO_SIGNER] if keys.pairs and not signing else [])])
-    )
+def _known_keys(keys: Keys, tenants: Mapping[str, Tenant], *, signing: bool) -> _KnownKeys:
+    bearer: dict[bytes, _Holder] = {}
+    pairs: dict[str, KeyPair] = {}
+    problems: list[str] = []
+    for key in keys.all:
+        tenant = tenants.get(key.tenant)
+        if tenant is None:
+            problems.append(
+                f"{key.id} is a key of tenant {key.tenant!r}, which the config does not name: "
+                f"add the tenant and restart, or `imgrid keys revoke {key.id}`"
+            )
+        elif isinstance(key, BearerKey):
+            bearer[digest_of(key.dialect, key.sha256)] = _Holder(tenant, _seconds(key.expires))
+        elif isinstance(key, PairKey) and signing:
+            pairs[key.access_key] = KeyPair(key.secret_key, tenant, key.regions, key.expires)
+    if keys.pairs and not signing:
+        problems.append(NO_SIGNER)
+    return _KnownKeys(bearer, pairs, "; ".join(problems))
 
 
 def _seconds(moment: datetime | None) -> float:

@@ -1,4 +1,4 @@
-"""Who may ask: the keys that this gateway gave out."""
+"""The keys of this gateway and the tenants that they belong to."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ ANYBODY = Tenant("open", "open")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is this machine's own, as far as can be told without looking
-    it up."""
+    """Whether a host's name or address is this machine's, without looking the name up."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -24,25 +23,25 @@ def is_loopback(host: str) -> bool:
 
 
 def sha256_of(key: str) -> str:
-    """A key's digest in hex, as config files and key stores keep it in the key's place."""
+    """The digest of a key in hex, as config files and key stores hold it."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def kept(dialect: str, sha256: str) -> bytes:
-    """What a dialect's key is looked up by, from the hex of its digest: the same key may open two
-    dialects for two."""
+def digest_of(dialect: str, sha256: str) -> bytes:
+    """The name under which a dialect's key is looked up, from its digest in hex. It includes the
+    dialect, for the same key may belong to two tenants in two dialects."""
     return dialect.encode() + b"\0" + bytes.fromhex(sha256)
 
 
 def digest(dialect: str, key: str) -> bytes:
-    """What a dialect's key is looked up by, from the key itself."""
-    return kept(dialect, sha256_of(key))
+    """The name under which a dialect's key is looked up, from the key itself."""
+    return digest_of(dialect, sha256_of(key))
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """An access key's secret, held in the clear because SigV4 needs it to compute the signature
-    again. It signs for `regions`, or for any where none is named, until it expires."""
+    """The secret of an access key, in the clear because SigV4 needs it to compute the signature
+    again. It signs for its `regions`, or for all without any, until it expires."""
 
     secret: str = field(repr=False)
     tenant: Tenant
@@ -51,26 +50,26 @@ class KeyPair:
 
 
 class KeySource(Protocol):
-    """Keys that are given out and taken back while the gateway runs."""
+    """Keys that are created and revoked while the gateway runs."""
 
     @property
     def problem(self) -> str:
-        """What is wrong with it, for operators; empty where nothing is."""
+        """What is wrong with the source, for operators; empty if nothing is."""
         ...
 
-    def holder(self, presented: bytes) -> Tenant | None:
-        """Whose key has that digest (`kept`), if it is valid now."""
+    def holder(self, key_digest: bytes) -> Tenant | None:
+        """The tenant of the key with that digest (`digest`), if it is valid now."""
         ...
 
     def pair(self, access_key: str) -> KeyPair | None:
-        """The pair of that access key, expired or not."""
+        """The key pair of that access key, expired or not."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
     """Tenants by key: `bearer` by the digest of a key that is sent as it is, `pairs` by access key;
-    and those of a key store, if there is one. `open` where nobody needs a key."""
+    `store` adds the keys of a key store. `open` if no key is needed."""
 
     bearer: Mapping[bytes, Tenant] = field(default_factory=dict)
     pairs: Mapping[str, KeyPair] = field(default_factory=dict)
@@ -78,16 +77,16 @@ class Keyring:
     store: KeySource | None = None
 
     def holder(self, dialect: str, key: str) -> Tenant | None:
-        """Whose key of that dialect this is, if it is anybody's.
+        """The tenant of a dialect's key, if it is valid.
 
-        A digest is looked up, in both places whatever is found: how long that takes says neither
-        how much of a key was guessed nor whose it is.
+        The digest is looked up in both places in any case: so the time that this takes tells
+        neither how much of a key was guessed nor where it is held.
         """
-        presented = digest(dialect, key)
-        given_out = self.store.holder(presented) if self.store else None
-        return self.bearer.get(presented, given_out)
+        key_digest = digest(dialect, key)
+        store_tenant = self.store.holder(key_digest) if self.store else None
+        return self.bearer.get(key_digest, store_tenant)
 
     def pair(self, access_key: str) -> KeyPair | None:
-        """The pair of that access key, which is no secret; expired or not."""
-        given_out = self.store.pair(access_key) if self.store else None
-        return self.pairs.get(access_key, given_out)
+        """The key pair of that access key, which is no secret; expired or not."""
+        store_pair = self.store.pair(access_key) if self.store else None
+        return self.pairs.get(access_key, store_pair)

@@ -17,7 +17,7 @@ from gateway.core.model import Tenant
 from gateway.jobs.webhooks.signing import parse_secret
 from gateway.security.key_file import StoreError
 from gateway.security.key_watch import NO_SIGNER, KeyWatch
-from gateway.security.keyring import KeyPair, Keyring, kept
+from gateway.security.keyring import KeyPair, Keyring, digest_of
 
 
 def signing_secrets(config: Settings, file: Path) -> Callable[[str], Sequence[str]]:
@@ -62,7 +62,7 @@ def make_keyring(config: Settings, file: Path, clock: Clock) -> Keyring:
                 secret = key.secret_key.get_secret_value()
                 pairs[key.access_key] = KeyPair(secret, tenants[tenant.name], key.regions)
             else:
-                bearer[kept(key.dialect, key.digest)] = tenants[tenant.name]
+                bearer[digest_of(key.dialect, key.digest)] = tenants[tenant.name]
     can_sign = find_spec("botocore") is not None
     if pairs and not can_sign:
         raise ConfigError(f"{file}: tenants: {NO_SIGNER}")

@@ -1,4 +1,4 @@
-"""Redis: how it is found, how long it may take, and what its failures are called here."""
+"""The connection to Redis: its URL, its time limits, and its failures as errors of the gateway."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from gateway.store.redis.scripts import Script
 T = TypeVar("T")
 
 SOCKET_S = 1.0
-"""How long Redis may take to connect, and to answer one command."""
+"""The time limit of connecting, and of one command."""
 COMMAND_S = 1.5
-"""How long a caller waits for one command, a connection included: its client is answered within two
-seconds."""
+"""How long a caller waits for one command, with the wait for a connection: so its client is
+answered within two seconds."""
+DEFAULT_PORT = 6379
 CONNECTIONS = 64
-"""Commands under way at the same time; more take turns."""
+"""The most commands under way at a time."""
 AWAY = "The shared buffer is out of reach; come back in a second."
 KINDS = (
     "redis",
@@ -40,7 +41,7 @@ KINDS = (
 
 
 def check_url(url: str) -> None:
-    """Raises ValueError, saying what is expected, where it is no URL of a Redis."""
+    """Raises ValueError, with what is expected, for a string that is no URL of Redis."""
     parts = urlsplit(url)
     if parts.scheme not in KINDS or not (parts.netloc or parts.path):
         raise ValueError(
@@ -52,10 +53,10 @@ def check_url(url: str) -> None:
 
 
 def connect(url: str) -> Redis | RedisCluster:
-    """A client, not yet connected, whose every socket has its time limits.
+    """A client, not yet connected. All of its sockets have time limits.
 
-    Sentinels and cluster nodes are listed with commas; user, password and TLS are for Redis itself,
-    options such as `ssl_ca_certs` follow as a query. RESP3 unless the URL says `protocol=2`.
+    Sentinels and cluster nodes are separated by commas. User, password and TLS are for Redis
+    itself. Options such as `ssl_ca_certs` are in the query. RESP3 unless the URL says `protocol=2`.
     """
     check_url(url)
     parts = urlsplit(url)
@@ -65,36 +66,38 @@ def connect(url: str) -> Redis | RedisCluster:
         "retry": Retry(NoBackoff(), 0),
         "protocol": 3,
     }
-    kind, _, how = parts.scheme.partition("+")
-    if not how:
-        return Redis.from_url(url, **options)  # what the URL says comes first
+    scheme, _, topology = parts.scheme.partition("+")
+    if not topology:
+        return Redis.from_url(url, **options)  # options in the URL come first
     options |= {
         name: int(value) if value.isdigit() else value for name, value in parse_qsl(parts.query)
     }
-    options |= {"username": parts.username, "password": parts.password, "ssl": kind == "rediss"}
-    hosts = [(host, int(port or 6379)) for host, _, port in _hosts(parts.netloc)]
-    if how == "cluster":
+    options |= {"username": parts.username, "password": parts.password, "ssl": scheme == "rediss"}
+    hosts = _hosts(parts.netloc)
+    if topology == "cluster":
         nodes = [ClusterNode(host, port) for host, port in hosts]
         return RedisCluster(startup_nodes=nodes, **options)
     service, _, db = parts.path.strip("/").partition("/")
-    watch = {"socket_timeout": SOCKET_S, "socket_connect_timeout": SOCKET_S}
-    sentinel = Sentinel(hosts, sentinel_kwargs=watch, **options)  # type: ignore[no-untyped-call]
-    found: Redis = sentinel.master_for(service, db=int(db or 0))
-    return found
+    limits = {"socket_timeout": SOCKET_S, "socket_connect_timeout": SOCKET_S}
+    sentinel = Sentinel(hosts, sentinel_kwargs=limits, **options)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+    client: Redis = sentinel.master_for(service, db=int(db or 0))
+    return client
 
 
-def _hosts(netloc: str) -> list[tuple[str, str, str]]:
-    return [
-        host.rpartition(":") if ":" in host else (host, "", "")
-        for host in netloc.rpartition("@")[2].split(",")
-    ]
+def _hosts(netloc: str) -> list[tuple[str, int]]:
+    """The hosts of a URL with their ports, without user and password."""
+    hosts: list[tuple[str, int]] = []
+    for address in netloc.rpartition("@")[2].split(","):
+        host, colon, port = address.rpartition(":")
+        hosts.append((host, int(port or DEFAULT_PORT)) if colon else (address, DEFAULT_PORT))
+    return hosts
 
 
 class Commands:
-    """Sends commands and scripts. Holds the client and what is under way.
+    """Sends commands and scripts. Holds the client and the commands under way.
 
-    A command is never cancelled: whoever waited for it may leave, but its reply is read all the
-    same, or it would be taken for the reply to the next one's (redis-py #2624, #2665).
+    A command is never cancelled. Its caller may leave, but its reply is read all the same, or it
+    would be taken for the reply to the next command (redis-py #2624, #2665).
     """
 
     def __init__(self, client: Redis | RedisCluster, *, command_s: float = COMMAND_S) -> None:
@@ -104,8 +107,8 @@ class Commands:
         self._connections = asyncio.Semaphore(CONNECTIONS)
 
     async def do(self, command: Coroutine[Any, Any, T], *, urgent: bool = False) -> T:
-        """The command's reply. Raises BufferAway where it fails or takes too long; one whose turn
-        did not come is not sent. An `urgent` one takes no turn."""
+        """The reply to a command. Raises BufferAway if it fails or takes too long; a command that
+        got no connection in time is not sent. An `urgent` command does not wait for one."""
         until = time.monotonic() + self.command_s
         if not urgent:
             try:
@@ -116,7 +119,7 @@ class Commands:
                 raise BufferAway(AWAY) if isinstance(error, TimeoutError) else error from None
         task = asyncio.create_task(command)
         self._under_way.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._forget)
         if not urgent:
             task.add_done_callback(lambda _: self._connections.release())
         await asyncio.wait([task], timeout=until - time.monotonic())
@@ -130,7 +133,7 @@ class Commands:
     async def run(
         self, script: Script, keys: Sequence[str], *arguments: Any, urgent: bool = False
     ) -> Any:
-        """The script's reply; it is sent along where the server does not know it yet."""
+        """The reply to a script. Its text is sent if the server does not know it yet."""
         return await self.do(self._run(script, keys, arguments), urgent=urgent)
 
     async def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -139,12 +142,13 @@ class Commands:
         except NoScriptError:
             return await self.client.eval(script.text, len(keys), *keys, *arguments)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _forget(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
-            task.exception()  # looked at: whoever asked may have left
+            task.exception()  # retrieved here, for the caller may have left
 
     async def close(self) -> None:
+        """Waits for the commands under way, and closes the client."""
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=2 * self.command_s)
         await self.client.aclose()

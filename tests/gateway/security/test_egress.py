@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.security.addresses import refused
+from gateway.security.addresses import refusal
 from gateway.security.egress import CheckedBackend, EgressGuard, FetchFailed, UrlRefused, check_url
 
 LOOPBACK = [IPv4Network("127.0.0.1/32")]
@@ -352,7 +352,7 @@ async def test_hostile_urls_are_refused(guarding, url):
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public_addresses_are_not_refused(address):
     """An address that everyone can reach is not refused, however near it lies to one that is."""
-    assert refused(ip_address(address), ()) == ""
+    assert refusal(ip_address(address), ()) == ""
 
 
 @pytest.mark.parametrize(
@@ -413,15 +413,15 @@ def embedded(address):
 @given(insiders)
 def test_no_form_of_a_private_address_passes(address):
     """An IPv4 address that is refused is refused in all its IPv6 forms."""
-    assert refused(address, ())
-    assert all(refused(form, ()) for form in embedded(address))
+    assert refusal(address, ())
+    assert all(refusal(form, ()) for form in embedded(address))
 
 
 @given(st.ip_addresses())
 def test_what_python_calls_not_global_is_refused(address):
     """The table holds all that the standard library knows to be no public address."""
     mapped = address.version == 6 and address.ipv4_mapped
-    assert (mapped or address).is_global or refused(address, ())
+    assert (mapped or address).is_global or refusal(address, ())
 
 
 # What the operator allows
@@ -432,16 +432,16 @@ def test_an_allowed_network_opens_its_addresses_and_their_mapped_form_only(addre
     """A named network lifts the refusal of its addresses, plain or mapped, and of no other form."""
     allow = [IPv4Network(address)]
     mapped, *others = embedded(address)
-    assert refused(address, allow) == refused(mapped, allow) == ""
-    assert all(refused(form, allow) for form in others)
+    assert refusal(address, allow) == refusal(mapped, allow) == ""
+    assert all(refusal(form, allow) for form in others)
 
 
 def test_an_allowed_network_opens_no_other():
     """Networks beside the named one stay refused, of either version."""
     allow = [ip_network("10.0.0.0/8"), ip_network("fd00:1::/32")]
-    assert not refused(ip_address("10.255.0.1"), allow)
-    assert not refused(ip_address("fd00:1::1"), allow)
-    assert all(refused(ip_address(address), allow) for address in ("127.0.0.1", "fd00:2::1", "::1"))
+    assert not refusal(ip_address("10.255.0.1"), allow)
+    assert not refusal(ip_address("fd00:1::1"), allow)
+    assert all(refusal(ip_address(address), allow) for address in ("127.0.0.1", "fd00:2::1", "::1"))
 
 
 @pytest.mark.parametrize(
@@ -460,8 +460,8 @@ def test_metadata_is_opened_only_by_its_own_address(address, wide):
     """A network around a metadata address does not open it; the address as a network of one
     does."""
     found = ip_address(address)
-    assert refused(found, [ip_network(wide)])
-    assert not refused(found, [ip_network(address)])
+    assert refusal(found, [ip_network(wide)])
+    assert not refusal(found, [ip_network(address)])
 
 
 async def test_an_allowed_server_is_fetched_from(serve, guarding):
@@ -597,7 +597,7 @@ async def test_a_certificate_for_another_name_is_not_taken(secure, guarding, hos
         await guarding(resolve=always("127.0.0.1")).post(
             f"https://{host}:{secure.port}/", b"secret", {}
         )
-    assert not error.value.passing
+    assert not error.value.transient
     assert not secure.asked
 
 
@@ -648,7 +648,7 @@ async def test_a_redirect_that_cannot_be_read_fails(serve, guarding):
     server = await serve(lambda request: [reply(status="302 Found", Location="http://a:b:c/")])
     with pytest.raises(FetchFailed) as error:
         await guarding().fetch(server.url, max_bytes=10)
-    assert not error.value.passing
+    assert not error.value.transient
 
 
 async def test_a_redirect_loop_ends(serve, guarding):
@@ -658,7 +658,7 @@ async def test_a_redirect_loop_ends(serve, guarding):
     with pytest.raises(FetchFailed, match="too often") as error:
         await guarding(max_redirects=2).fetch(server.url, max_bytes=10)
     assert len(server.asked) == 3
-    assert not error.value.passing
+    assert not error.value.transient
 
 
 @pytest.mark.parametrize(("redirects", "arrives"), [(3, True), (4, False)])
@@ -721,7 +721,7 @@ async def test_a_body_has_a_limit(serve, guarding, answer):
     assert await guarding().fetch(server.url, max_bytes=100_000) == bytes(100_000)
     with pytest.raises(FetchFailed, match="99999 bytes") as error:
         await guarding().fetch(server.url, max_bytes=99_999)
-    assert not error.value.passing
+    assert not error.value.transient
 
 
 async def test_a_length_over_the_limit_is_enough(serve, guarding):
@@ -751,7 +751,7 @@ async def test_a_compressed_answer_is_refused(serve, guarding, encoding):
     server = await serve(lambda request: [reply(b"photo", Content_Encoding=encoding)])
     with pytest.raises(FetchFailed, match="compressed") as error:
         await guarding().fetch(server.url, max_bytes=10)
-    assert not error.value.passing
+    assert not error.value.transient
 
 
 async def test_an_answer_that_says_it_is_not_compressed_is_taken(serve, guarding):
@@ -790,7 +790,7 @@ async def test_the_time_limit_is_for_all_of_a_call(serve, guarding, answer):
     server = await serve(answer)
     with pytest.raises(FetchFailed, match="too long") as error:
         await guarding(timeout_s=0.2, max_redirects=100).fetch(server.url, max_bytes=10_000)
-    assert error.value.passing
+    assert error.value.transient
 
 
 async def test_the_time_limit_is_for_resolving_too(guarding):
@@ -824,7 +824,7 @@ async def test_only_200_is_an_answer(serve, guarding, status, passing):
     server = await serve(lambda request: [reply(status=f"{status} So", Content_Length=None)])
     with pytest.raises(FetchFailed, match=f"status {status}") as error:
         await guarding().fetch(server.url, max_bytes=10)
-    assert error.value.passing is passing
+    assert error.value.transient is passing
 
 
 @pytest.mark.parametrize(
@@ -853,7 +853,7 @@ async def test_an_answer_that_is_none_fails(serve, guarding, parts):
     server = await serve(lambda request: parts)
     with pytest.raises(FetchFailed) as error:
         await guarding().fetch(server.url, max_bytes=10)
-    assert error.value.passing
+    assert error.value.transient
 
 
 async def test_a_refused_connection_may_pass_and_names_no_address(guarding):
@@ -861,7 +861,7 @@ async def test_a_refused_connection_may_pass_and_names_no_address(guarding):
     guard = guarding(resolve=always("127.0.0.1"))
     with pytest.raises(FetchFailed) as error:
         await guard.post(f"http://photos.example:{closed_port()}/", b"", {})
-    assert error.value.passing
+    assert error.value.transient
     assert "127" not in str(error.value)
 
 
@@ -880,7 +880,7 @@ async def test_a_resolver_that_fails_is_a_failure(guarding, error, passing):
     """A name that cannot be resolved fails, and may pass where the resolver says so."""
     with pytest.raises(FetchFailed) as failed:
         await guarding(resolve=failing(error)).fetch("http://photos.example/", max_bytes=10)
-    assert failed.value.passing is passing
+    assert failed.value.transient is passing
 
 
 async def test_a_name_without_addresses_is_a_failure(guarding):
@@ -963,7 +963,7 @@ async def test_a_post_without_an_answer_takes_too_long(serve, guarding):
     server = await serve(silence)
     with pytest.raises(FetchFailed, match="too long") as error:
         await guarding(timeout_s=0.1).post(server.url, b"{}", {})
-    assert error.value.passing
+    assert error.value.transient
 
 
 @pytest.mark.parametrize(
@@ -974,5 +974,5 @@ async def test_a_header_cannot_smuggle_another(serve, guarding, headers):
     server = await serve(lambda request: [reply()])
     with pytest.raises(FetchFailed) as error:
         await guarding().post(server.url, b"{}", headers)
-    assert not error.value.passing
+    assert not error.value.transient
     assert not server.asked

@@ -20,7 +20,7 @@ from gateway.security.key_dialects import KeyDialect
 from gateway.security.key_file import BearerKey, Keys, PairKey, StoreError
 from gateway.security.key_generate import KeyTerms
 from gateway.security.key_watch import LOOK_EVERY_S, KeyWatch
-from gateway.security.keyring import KeyPair, Keyring, digest, kept, sha256_of
+from gateway.security.keyring import KeyPair, Keyring, digest, digest_of, sha256_of
 
 SHOP, PRESS = Tenant("shop", "tenant:shop"), Tenant("press", "tenant:press")
 TENANTS = {"shop": SHOP, "press": PRESS}
@@ -84,7 +84,7 @@ def put(file, *keys):
     def work(_):
         made = Keys()
         for key in keys:
-            made = made.having(key)
+            made = made.with_key(key)
         return made
 
     key_file.change(file, work)
@@ -123,7 +123,7 @@ class TestKeyring:
         """A digest of the key, in hex as in `sha256sum`, is as good as the key."""
         known = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"
         assert sha256_of("key") == known
-        assert kept("google", known) == digest("google", "key")
+        assert digest_of("google", known) == digest("google", "key")
 
     def test_one_lookup(self, live, file):
         """A key costs as many lookups, one in the config's keys and one in the store's, whosever it
@@ -131,8 +131,8 @@ class TestKeyring:
         put(file, bearer("stored"))
         config = Counting({digest("native", "first"): SHOP, digest("native", "last"): PRESS})
         live.start()
-        stored = Counting(live._known.bearer)
-        live._known = live._known._replace(bearer=stored)
+        stored = Counting(live._keys.bearer)
+        live._keys = live._keys._replace(bearer=stored)
         ring = Keyring(config, store=live)
         for count, (key, whose) in enumerate(
             {"first": SHOP, "last": PRESS, "stored": SHOP, "no": None}.items(), 1
@@ -159,15 +159,17 @@ class TestNewKeys:
     )
     def test_form(self, dialect, form):
         """A key has the length and the letters of that cloud's own, without passing for one."""
-        made = key_generate.fresh(dialect, lambda alphabet, count: alphabet[-1] * count)
+        made = key_generate.generate(dialect, lambda alphabet, count: alphabet[-1] * count)
         assert re.fullmatch(form, made.key)
         assert len(made.secret) == (40 if dialect == KeyDialect.REKOGNITION else 0)
 
     @pytest.mark.parametrize("dialect", list(KeyDialect))
     def test_stored(self, dialect):
         """Of what is sent as it is only the digest is kept; of a pair both halves."""
-        made = key_generate.fresh(dialect, lambda alphabet, count: alphabet[:1] * count)
-        stored = key_generate.stored(made, KeyTerms("key_1", "shop", START, None, ("eu-west-1",)))
+        made = key_generate.generate(dialect, lambda alphabet, count: alphabet[:1] * count)
+        stored = key_generate.stored_key(
+            made, KeyTerms("key_1", "shop", START, None, ("eu-west-1",))
+        )
         text = json.dumps(
             [stored.id, getattr(stored, "sha256", ""), getattr(stored, "secret_key", "")]
         )
@@ -210,7 +212,7 @@ class TestFile:
         put(file)
         with ThreadPoolExecutor(8) as pool:
             changing = [
-                pool.submit(key_file.change, file, lambda keys, n=n: keys.having(bearer(f"k{n}")))
+                pool.submit(key_file.change, file, lambda keys, n=n: keys.with_key(bearer(f"k{n}")))
                 for n in range(24)
             ]
             while not all(each.done() for each in changing):

@@ -364,8 +364,8 @@ async def test_what_is_signed_again_has_its_own_time():
         429,
         500,
         503,
-        FetchFailed("no", passing=False),
-        FetchFailed("no", passing=True),
+        FetchFailed("no", transient=False),
+        FetchFailed("no", transient=True),
         RuntimeError("a bug"),
     ],
 )
