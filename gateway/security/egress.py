@@ -76,12 +76,17 @@ def check_url(url: str) -> httpx.URL:
         raise UrlRefused("The URL is not well-formed.") from error
     if parsed.scheme not in ("http", "https"):
         raise UrlRefused("The URL is neither http nor https.")
-    host, port = parsed.raw_host.decode("ascii"), parsed.port
-    is_valid_host = address_of(host) is not None or _NAME.fullmatch(host)
-    is_valid_port = port is None or 0 < port < 65536
-    if not is_valid_host or not is_valid_port:
+    if not _is_valid_host(parsed.raw_host.decode("ascii")) or not _is_valid_port(parsed.port):
         raise UrlRefused("The URL's host or port is not a valid one.")
     return parsed
+
+
+def _is_valid_host(host: str) -> bool:
+    return address_of(host) is not None or _NAME.fullmatch(host) is not None
+
+
+def _is_valid_port(port: int | None) -> bool:
+    return port is None or 0 < port < 65536
 
 
 class CheckedBackend(httpcore.AsyncNetworkBackend):

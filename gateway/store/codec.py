@@ -122,7 +122,7 @@ def pack_entry(entry: BufferEntry) -> bytes:
             due_at=entry.due_at,
             deadline_at=entry.deadline_at,
             stage=entry.stage,
-            steps=_written(entry.steps),
+            steps=_step_rows(entry.steps),
             job=entry.job,
             index=entry.index,
             turn=entry.turn,
@@ -140,7 +140,7 @@ def unpack_entry(packed: bytes, payload: bytes) -> BufferEntry:
     is_remote = row.photo.format == _URL
     kind: type[BufferEntry] = FetchEntry if is_remote else Entry
     return kind(
-        photo=_filled(RemotePhoto(row.photo.id, "") if is_remote else row.photo, payload),
+        photo=_photo_with(RemotePhoto(row.photo.id, "") if is_remote else row.photo, payload),
         route=row.route,
         tenant=row.tenant,
         lane=FetchLane(row.lane.task, row.lane.pool) if is_remote else row.lane,
@@ -149,7 +149,7 @@ def unpack_entry(packed: bytes, payload: bytes) -> BufferEntry:
         due_at=row.due_at,
         deadline_at=row.deadline_at,
         stage=row.stage,
-        steps=_read(row.steps),
+        steps=_steps_of(row.steps),
         job=row.job,
         index=row.index,
         turn=row.turn,
@@ -162,10 +162,10 @@ def unpack_entry(packed: bytes, payload: bytes) -> BufferEntry:
 
 def with_payload(entry: BufferEntry, payload: bytes) -> BufferEntry:
     """The entry with this payload of its photo."""
-    return replace(entry, photo=_filled(entry.photo, payload))
+    return replace(entry, photo=_photo_with(entry.photo, payload))
 
 
-def _filled(photo: Photo | RemotePhoto, payload: bytes) -> Photo | RemotePhoto:
+def _photo_with(photo: Photo | RemotePhoto, payload: bytes) -> Photo | RemotePhoto:
     if isinstance(photo, RemotePhoto):
         return replace(photo, url=payload.decode())
     return replace(photo, data=payload)
@@ -176,7 +176,7 @@ def pack_outcome(outcome: Outcome) -> bytes:
     error, photo = outcome.error, outcome.photo
     code, message = (error.code, str(error)) if error is not None else ("", "")
     size = photo.size if photo is not None and photo.pixels else None
-    return _encode(_Outcome(outcome.detections, _written(outcome.steps), code, message, size))
+    return _encode(_Outcome(outcome.detections, _step_rows(outcome.steps), code, message, size))
 
 
 def unpack_outcome(packed: bytes) -> tuple[Outcome, Size | None]:
@@ -184,12 +184,16 @@ def unpack_outcome(packed: bytes) -> tuple[Outcome, Size | None]:
     row = _outcomes.decode(packed)
     error: GatewayError | None = named(row.code, row.message) if row.code else None
     size = Size(*row.size) if row.size else None
-    return Outcome(None, row.found, _read(row.steps), error), size
+    return Outcome(None, row.found, _steps_of(row.steps), error), size
 
 
-def _written(steps: Sequence[Step]) -> tuple[_Step, ...]:
-    return tuple(_Step(*(getattr(step, name) for name in _STEP_FIELDS)) for step in steps)
+def _step_rows(steps: Sequence[Step]) -> tuple[_Step, ...]:
+    return tuple(_step_row(step) for step in steps)
 
 
-def _read(rows: Sequence[_Step]) -> tuple[Step, ...]:
+def _step_row(step: Step) -> _Step:
+    return _Step(*(getattr(step, name) for name in _STEP_FIELDS))
+
+
+def _steps_of(rows: Sequence[_Step]) -> tuple[Step, ...]:
     return tuple(Step(*msgspec.structs.astuple(row)) for row in rows)

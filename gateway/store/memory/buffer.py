@@ -86,12 +86,8 @@ class MemoryBuffer:
         requeued = [entry for entry in commit.again if self._is_current(entry)]
         for settlement in settlements:
             self._settle(settlement)
-        for entry in requeued:
-            self._remove(entry.photo.id)
-            self._add_occupancy(entry, 1)
-            self._enqueue(entry)
-        for photo_id in commit.gone:
-            self._withdraw(photo_id)
+        self._requeue(requeued)
+        self._withdraw(commit.gone)
         if requeued:
             self._notify_changed()
         settled_entries = [settlement.entry for settlement in settlements]
@@ -136,14 +132,19 @@ class MemoryBuffer:
         if not entry.job and self._listener:
             self._listener.outcome(entry.photo.id, settlement.outcome)
 
-    def _withdraw(self, photo_id: str) -> None:
-        """Removes a photo whose client has left, if it is here."""
-        entry = self._entries.get(photo_id)
-        if entry is None:
-            return
-        if not entry.watched:
-            self.ledger.add({entry.tenant: Account(photos=1)})
-        self._remove(photo_id)
+    def _requeue(self, entries: Sequence[BufferEntry]) -> None:
+        for entry in entries:
+            self._remove(entry.photo.id)
+            self._add_occupancy(entry, 1)
+            self._enqueue(entry)
+
+    def _withdraw(self, photo_ids: Sequence[str]) -> None:
+        """Removes photos whose clients have left, those that are here."""
+        for photo_id in photo_ids:
+            entry = self._entries.get(photo_id)
+            if entry is not None and not entry.watched:
+                self.ledger.add({entry.tenant: Account(photos=1)})
+            self._remove(photo_id)
 
     def _enqueue(self, entry: BufferEntry) -> None:
         self._entries[entry.photo.id] = entry

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from gateway.core.model import BufferEntry, BufferLane, Lane, Photo
 from gateway.ledger.accounts import Account, Charges
 from gateway.store import codec
-from gateway.store.buffer import Settlement
+from gateway.store.buffer import Commit, Settlement
 from gateway.store.codec import lane_key
 from gateway.store.redis.layouts import PRIORITIES
 from thresholds.shape import ALONE
@@ -154,6 +154,16 @@ def charge_rows(charges: Charges) -> list[ChargeRow]:
 
 def _charge_row(tenant: str, account: Account) -> ChargeRow:
     return ChargeRow(tenant, *astuple(account))
+
+
+def lists(commit: Commit) -> list[Any]:
+    """The four lists of a commit, each with its length before it."""
+    return [
+        *flat_list([settlement_row(settlement) for settlement in commit.settled]),
+        *flat_list([requeue_row(entry) for entry in commit.again]),
+        *(len(commit.gone), *commit.gone),
+        *flat_list(charge_rows(commit.charges)),
+    ]
 
 
 def flat(rows: Iterable[Sequence[Any]]) -> list[Any]:

@@ -158,29 +158,25 @@ class RedisBuffer:
     async def _commit_once(self, commit: Commit) -> frozenset[str]:
         fetched = [entry for entry in commit.again if entry.photo.payload != self._payload(entry)]
         await self._bytes.write(fetched)
-        lists = (
-            *arguments.flat_list([arguments.settlement_row(each) for each in commit.settled]),
-            *arguments.flat_list([arguments.requeue_row(entry) for entry in commit.again]),
-            *(len(commit.gone), *commit.gone),
-            *arguments.flat_list(arguments.charge_rows(commit.charges)),
-        )
         reply = await self.replica.run(
-            self._commit, commit.id, self.replica.name, commit.ended, *lists
+            self._commit, commit.id, self.replica.name, commit.ended, *arguments.lists(commit)
         )
         counted_ids = frozenset(photo_id.decode() for photo_id in reply)
-        settled_entries = [settlement.entry for settlement in commit.settled]
+        self._release_all(commit)
+        fetched_ids = {entry.photo.id for entry in fetched}
+        self._bytes.add_orphans(fetched_ids - counted_ids)
+        settled_ids = {settlement.entry.photo.id for settlement in commit.settled}
+        await self._bytes.delete([*commit.gone, *(settled_ids & counted_ids)])
+        return counted_ids
+
+    def _release_all(self, commit: Commit) -> None:
+        """Forgets the claims of the photos in the commit."""
         for photo_id in commit.gone:
             self._claims.pop(photo_id, None)
-        for entry in (*settled_entries, *commit.again):
+        for settlement in commit.settled:
+            self._release(settlement.entry)
+        for entry in commit.again:
             self._release(entry)
-        self._bytes.add_orphans(
-            entry.photo.id for entry in fetched if entry.photo.id not in counted_ids
-        )
-        settled_ids = [entry.photo.id for entry in settled_entries]
-        await self._bytes.delete(
-            [*commit.gone, *(photo_id for photo_id in settled_ids if photo_id in counted_ids)]
-        )
-        return counted_ids
 
     def _payload(self, entry: BufferEntry) -> bytes:
         """The bytes that the photo was claimed with here; empty if it was not."""
