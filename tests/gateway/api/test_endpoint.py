@@ -1,5 +1,5 @@
-"""The gateway as a server: limits, clients that leave, what is open, what operators see, and how it
-stops."""
+"""The gateway as a server: limits, clients that leave, open paths, the operator's view, and the
+stop."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ TENANTS = [
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., httpx.Client]]:
-    """`serve(fake, eye=settings, **config)`: a client of a gateway with one provider, a fake or one
-    of the settings."""
+    """`serve(fake, eye=settings, **config)`: a client of a gateway with one provider, a fake or a
+    configured one."""
     with ExitStack() as stack:
 
         def start(
@@ -70,7 +70,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., httpx.Client]]:
 
 
 def metrics(client: httpx.Client) -> dict[tuple[Any, ...], float]:
-    """Samples by name and labels."""
+    """The samples of the metrics, by name and labels."""
     reply = client.get("/metrics")
     assert reply.headers["Content-Type"].startswith("text/plain")
     return {
@@ -156,9 +156,9 @@ def test_bodies_are_not_held_while_photos_wait(
     """While its photos wait, a request's body is not held beside them."""
     client = serve(routes=[{**PATIENT, "max_wait_ms": 500}])
     content = base64.b64encode(PHOTO)
-    asked = {"photos": [{"content": content.decode()}]}
+    body = {"photos": [{"content": content.decode()}]}
     with ThreadPoolExecutor() as pool:
-        answer = pool.submit(client.post, "/v1/detect", json=asked, headers=headers)
+        answer = pool.submit(client.post, "/v1/detect", json=body, headers=headers)
         wait_until_held(client, 1)
         requests = [each for each in gc.get_objects() if isinstance(each, Incoming)]
         assert not [each for each in requests if content in (each.body or b"")]
@@ -178,9 +178,9 @@ class TestLeaving:
             raw.sendall(head.encode() + PHOTO)
             wait_until_held(client, 1)
         wait_until_held(client, 0)
-        seen = metrics(client)
-        assert seen[("imgrid_clients_left_total",)] == 1
-        assert seen[("imgrid_buffer_bytes",)] == 0
+        samples = metrics(client)
+        assert samples[("imgrid_clients_left_total",)] == 1
+        assert samples[("imgrid_buffer_bytes",)] == 0
 
     async def test_a_client_that_leaves_within_its_body_is_no_failure(self) -> None:
         """A client that disconnects before the end of its request has left; that is not a failure
@@ -203,11 +203,13 @@ class TestLeaving:
 
 class TestIntake:
     @staticmethod
-    def request(*parts: bytes, more: bool = False) -> Request:
-        """A request whose body comes in these parts; with `more`, its end never does."""
-        left = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
-        end = [] if more else [{"type": "http.request", "body": b"", "more_body": False}]
-        messages = iter([*left, *end])
+    def request(*parts: bytes, is_endless: bool = False) -> Request:
+        """A request whose body comes in these parts; an endless one never ends."""
+        part_messages = [
+            {"type": "http.request", "body": part, "more_body": True} for part in parts
+        ]
+        end = [] if is_endless else [{"type": "http.request", "body": b"", "more_body": False}]
+        messages = iter([*part_messages, *end])
 
         async def receive() -> Message:
             message = next(messages, None)
@@ -223,13 +225,13 @@ class TestIntake:
         """A body that does not end in time is refused."""
         intake = Intake(10, 10, 0.01)
         with pytest.raises(TooSlow):
-            await intake.read(self.request(b"ab", more=True))
+            await intake.read(self.request(b"ab", is_endless=True))
         assert intake.quota.used_bytes == 0
 
     async def test_bodies_share_a_quota_of_bytes(self) -> None:
         """Bodies share a quota: one that would exceed it is refused until another is done."""
         intake = Intake(10, 10, 60)
-        slow = asyncio.create_task(intake.read(self.request(b"123456", more=True)))
+        slow = asyncio.create_task(intake.read(self.request(b"123456", is_endless=True)))
         await wait_until(lambda: intake.quota.used_bytes == 6)
         with pytest.raises(Busy):
             await intake.read(self.request(b"12345"))
@@ -250,7 +252,7 @@ class TestIntake:
 
 class TestOpenness:
     @pytest.mark.parametrize(
-        ("headers", "taken"),
+        ("headers", "is_accepted"),
         [
             ({}, True),
             ({"Host": "localhost:8080"}, True),
@@ -273,12 +275,12 @@ class TestOpenness:
         ],
     )
     def test_an_open_gateway_refuses_foreign_web_pages(
-        self, serve: Callable[..., httpx.Client], headers: dict[str, str], taken: bool
+        self, serve: Callable[..., httpx.Client], headers: dict[str, str], is_accepted: bool
     ) -> None:
         """An open gateway accepts nothing from foreign web pages, nor under a foreign name that
         points here."""
         reply = serve().post("/v1/detect", content=PHOTO, headers=headers)
-        assert reply.status_code == (200 if taken else 401)
+        assert reply.status_code == (200 if is_accepted else 401)
 
     OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/docs/oauth2-redirect"}
 
@@ -335,9 +337,9 @@ class TestOperations:
     ) -> None:
         """If the provider cannot be reached, the gateway is not ready and gives the reason; its
         process is alive all the same."""
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
+        with socket.socket() as placeholder:
+            placeholder.bind(("127.0.0.1", 0))
+            port = placeholder.getsockname()[1]
         eye = {
             "kind": "rekognition",
             "endpoint": f"http://127.0.0.1:{port}",
@@ -406,26 +408,31 @@ class TestOperations:
         assert client.post("/v1/detect", files=files).status_code == 200
         client.post("/v1/detect", content=b"no picture")
         client.post("/v1/detect?task=text", content=PHOTO)
-        seen = metrics(client)
+        samples = metrics(client)
         where = ("provider", "eye"), ("shape", "2x2"), ("task", "objects")
-        assert seen[("imgrid_billed_images_total", *where)] == 1
-        assert seen[("imgrid_canvas_photos_total", *where)] == 4
+        assert samples[("imgrid_billed_images_total", *where)] == 1
+        assert samples[("imgrid_canvas_photos_total", *where)] == 4
         assert (
-            seen[
+            samples[
                 ("imgrid_photos_total", ("outcome", "ok"), ("task", "objects"), ("tenant", "open"))
             ]
             == 4
         )
-        assert seen[("imgrid_saved_images", ("tenant", "open"))] == 3
+        assert samples[("imgrid_saved_images", ("tenant", "open"))] == 3
         assert (
-            seen[("imgrid_upstream_failures_total", ("provider", "eye"), ("reason", "Unavailable"))]
+            samples[
+                ("imgrid_upstream_failures_total", ("provider", "eye"), ("reason", "Unavailable"))
+            ]
             == 1
         )
         assert (
-            seen[("imgrid_refusals_total", ("code", "invalid_format"), ("dialect", "native"))] == 1
+            samples[("imgrid_refusals_total", ("code", "invalid_format"), ("dialect", "native"))]
+            == 1
         )
-        assert seen[("imgrid_refusals_total", ("code", "not_served"), ("dialect", "native"))] == 1
-        assert seen[("imgrid_buffer_photos",)] == 0
+        assert (
+            samples[("imgrid_refusals_total", ("code", "not_served"), ("dialect", "native"))] == 1
+        )
+        assert samples[("imgrid_buffer_photos",)] == 0
 
     def test_a_tenant_sees_its_routes_and_their_agreement(
         self, serve: Callable[..., httpx.Client]
@@ -436,25 +443,25 @@ class TestOperations:
             {"shape": "2x2", "rule": {"kind": "imgrid", "area": {"mean": 0}}},
             {"shape": "1x1"},
         ]
-        watched = {
+        shared_route = {
             **ROUTE,
             "stages": stages,
             "max_wait_ms": 20,
             "watch": {"share": 1, "agreement": 0.5},
         }
-        own = {**ROUTE, "name": "own", "tenants": ["press"]}
-        client = serve(routes=[own, {**watched, "name": "all"}], tenants=TENANTS)
+        press_route = {**ROUTE, "name": "own", "tenants": ["press"]}
+        client = serve(routes=[press_route, {**shared_route, "name": "all"}], tenants=TENANTS)
         shop, press = ({"Authorization": f"Bearer key-{name}"} for name in ("shop", "press"))
         before = only_route(client, shop)
         assert (before["agreement"], before["labels"], before["level"]) == (None, {}, "target")
         files = [("photo", (str(n), PHOTO)) for n in range(4)]
         assert client.post("/v1/detect", files=files, headers=shop).status_code == 200
         end = time.monotonic() + 20
-        while ((told := only_route(client, shop))["agreement"] or {"photos": 0})["photos"] < 4:
+        while ((route := only_route(client, shop))["agreement"] or {"photos": 0})["photos"] < 4:
             assert time.monotonic() < end
             time.sleep(0.01)
-        since, agreement, labels = told.pop("since"), told.pop("agreement"), told.pop("labels")
-        assert told == {
+        since, agreement, labels = route.pop("since"), route.pop("agreement"), route.pop("labels")
+        assert route == {
             "name": "all",
             "task": "objects",
             "provider": "eye",
@@ -529,7 +536,7 @@ def test_a_stopping_server_answers_accepted_photos(tmp_path: Path) -> None:
                 process.send_signal(signal.SIGTERM)
                 for reply in waiting:
                     (photo,) = reply.result().json()["photos"]
-                    assert [found["label"] for found in photo["detections"]] == ["red"]
+                    assert [detection["label"] for detection in photo["detections"]] == ["red"]
             assert process.wait(20) == 0
             assert "Traceback" not in process.stderr.read()
         finally:

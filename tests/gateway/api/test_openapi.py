@@ -1,4 +1,4 @@
-"""The native API is what its OpenAPI document says, whatever is asked of it."""
+"""The native API behaves as its OpenAPI document says, for any request."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def test_the_native_api_answers_as_documented(address: str, tmp_path: Path) -> N
         f"Authorization: Bearer {KEY}",
         "--no-color",
     ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-20_000:]
-    assert "11 selected" in done.stdout
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout[-20_000:]
+    assert "11 selected" in process.stdout
 
 
 @pytest.mark.parametrize(

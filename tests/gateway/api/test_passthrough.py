@@ -1,4 +1,4 @@
-"""Calls that are handed on whole: by boto3, to a vendor that answers them."""
+"""Calls that are forwarded whole: by boto3, to a vendor that answers them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ CONFIG = {
 
 
 class Vendor(ScriptedProvider):
-    """Answers whole calls with what it is told to; holds the calls."""
+    """Answers forwarded calls with given answers; holds the calls."""
 
     def __init__(self, *answers: tuple[int, dict[str, Any]] | Exception) -> None:
         super().__init__(
@@ -119,8 +119,8 @@ def test_a_named_operation_is_forwarded_and_billed(
     (call,) = vendor.calls_made
     assert call.target == "CompareFaces"
     assert json.loads(call.body)["SourceImage"] == {"Bytes": "b25l"}
-    told = usage(http, address)
-    assert (told["photos"], told["billed_images"], told["paid_usd"], told["saved"]) == (
+    account = usage(http, address)
+    assert (account["photos"], account["billed_images"], account["paid_usd"], account["saved"]) == (
         1,
         1,
         0.001,
@@ -183,9 +183,9 @@ def test_a_vendor_without_an_answer_may_have_billed(
     """A vendor that gives no answer is an error in the dialect's words; a call that may be billed
     is counted as such."""
     _, client, address = gateway(fault)
-    with pytest.raises(ClientError) as caught:
+    with pytest.raises(ClientError) as exc_info:
         client().compare_faces(**PAIR)
-    assert caught.value.response["Error"]["Code"] == code
+    assert exc_info.value.response["Error"]["Code"] == code
     assert usage(http, address)["maybe_billed_images"] == unknown
 
 

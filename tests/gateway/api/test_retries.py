@@ -52,8 +52,7 @@ OBJECTS = [VisualFeatures.OBJECTS]
 
 @pytest.fixture
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """`serve(provider, **config)`: the address of a gateway with tenants, behind which is that
-    provider."""
+    """`serve(provider, **config)`: the address of a gateway with tenants before that provider."""
     with ExitStack() as stack:
 
         def start(provider: Provider, grace_s: float = 30.0, **config: Any) -> str:
@@ -86,7 +85,7 @@ def aws() -> Iterator[Callable[..., Any]]:
             name: str = "shop",
             **config: Any,
         ) -> Any:
-            made = boto3.client(
+            sdk_client = boto3.client(
                 "rekognition",
                 endpoint_url=address,
                 region_name="eu-west-1",
@@ -94,12 +93,13 @@ def aws() -> Iterator[Callable[..., Any]]:
                 aws_secret_access_key="secret",
                 config=Config(**config),
             )
-            stack.callback(made.close)
-            sent = iter(range(1, 100))
-            made.meta.events.register(
-                "before-send.rekognition.*", lambda request, **_: on_send(request, next(sent))
+            stack.callback(sdk_client.close)
+            try_numbers = iter(range(1, 100))
+            sdk_client.meta.events.register(
+                "before-send.rekognition.*",
+                lambda request, **_: on_send(request, next(try_numbers)),
             )
-            return made
+            return sdk_client
 
         yield client
 
@@ -109,10 +109,10 @@ def azure() -> Iterator[Callable[..., ImageAnalysisClient]]:
     with ExitStack() as stack:
 
         def client(address: str, key: str = "az-shop", **options: Any) -> ImageAnalysisClient:
-            made = ImageAnalysisClient(
+            sdk_client = ImageAnalysisClient(
                 address, AzureKeyCredential(key), retry_backoff_factor=0.01, **options
             )
-            return stack.enter_context(made)
+            return stack.enter_context(sdk_client)
 
         yield client
 
@@ -122,7 +122,7 @@ def names(answer: dict[str, Any]) -> list[str]:
 
 
 def metric(address: str, name: str) -> float:
-    """All of a metric's samples together."""
+    """The sum of a metric's samples."""
     lines = httpx.get(f"{address}/metrics").text.splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
@@ -185,9 +185,9 @@ def test_a_failure_that_may_be_billed_is_not_run_again(
     either."""
     provider = ScriptedProvider(errors=repeat(NoAnswer("cut off")))
     client = aws(serve(provider, billed_unknown="fail"))
-    with pytest.raises(ClientError) as caught:
+    with pytest.raises(ClientError) as exc_info:
         client.detect_labels(Image={"Bytes": PHOTO})
-    assert caught.value.response["ResponseMetadata"]["RetryAttempts"] == 2
+    assert exc_info.value.response["ResponseMetadata"]["RetryAttempts"] == 2
     assert provider.calls == 1
 
 
@@ -207,12 +207,12 @@ def test_a_replayed_signed_request_gets_the_first_answer(
         for name, value in request.headers.items()
     }
     spaced = signed["Authorization"].replace("SHA256 ", "SHA256  ")
-    for more in (
+    for unsigned_headers in (
         {"amz-sdk-invocation-id": "another"},
         {"X-Imgrid-Deadline-Ms": "500"},
         {"Authorization": spaced},
     ):
-        reply = httpx.post(address, content=request.body, headers={**signed, **more})
+        reply = httpx.post(address, content=request.body, headers={**signed, **unsigned_headers})
         assert reply.json()["Labels"] == first["Labels"]
     assert provider.calls == 1
 
@@ -242,7 +242,7 @@ def test_azures_sdk_joins_the_first_run_by_id(
 
     client = azure(address, read_timeout=0.5, raw_request_hook=send)
     answer = client.analyze(PHOTO, OBJECTS, retry_on_methods=["POST"])
-    assert [found.tags[0].name for found in answer.objects.list] == ["red"]
+    assert [item.tags[0].name for item in answer.objects.list] == ["red"]
     assert (len(ids), len(set(ids)), provider.calls) == (2, 1, 1)
     assert metric(address, "imgrid_repeated_calls_total") == 1
 
@@ -257,7 +257,7 @@ def test_the_same_id_with_another_request_is_another_call(
     def ask(photo: bytes = PHOTO, key: str = "az-shop", **options: Any) -> list[str]:
         client = azure(address, key)
         answer = client.analyze(photo, OBJECTS, headers={"x-ms-client-request-id": "1"}, **options)
-        return [found.tags[0].name for found in answer.objects.list]
+        return [item.tags[0].name for item in answer.objects.list]
 
     assert [ask(), ask(), ask(OTHER), ask(key="az-press"), ask(language="en"), ask()] == [
         ["red"],
@@ -309,7 +309,7 @@ def test_without_stored_replies_a_later_try_is_billed(
 
 class TestLeaving:
     @staticmethod
-    def leave(address: str, held: int = 1) -> None:
+    def leave(address: str, photo_count: int = 1) -> None:
         """A client asks with an id of its own and goes away while its photo waits."""
         url = urlsplit(address)
         head = [
@@ -323,7 +323,7 @@ class TestLeaving:
         ]
         with socket.create_connection((url.hostname, url.port)) as raw:
             raw.sendall("\r\n".join(head).encode() + PHOTO)
-            block_until(lambda: metric(address, "imgrid_buffer_photos") == held)
+            block_until(lambda: metric(address, "imgrid_buffer_photos") == photo_count)
 
     def test_the_photo_of_a_client_that_left_leaves_later(self, serve: Callable[..., str]) -> None:
         """The photo of a client that left and does not come again leaves the buffer a while
@@ -344,10 +344,10 @@ class TestLeaving:
         parts = replace(
             parts, calls=CallRegistry(parts.stores.replies, parts.events, RunPace(grace_s=0.2))
         )
-        running = serving(parts)
-        self.leave(running.__enter__())
+        context = serving(parts)
+        self.leave(context.__enter__())
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(running.__exit__, None, None, None).result(timeout=20)
+            pool.submit(context.__exit__, None, None, None).result(timeout=20)
 
 
 @pytest.mark.parametrize("opened_at", ["once sent again", "before"])
@@ -358,21 +358,24 @@ def test_a_try_at_another_replica_gets_the_first_answer(
     under way or done at the first."""
     gate = ThreadGate()
     provider = ScriptedProvider(gate=gate)
-    here, there = (serve(provider, tenants=[], redis=own_server.url) for _ in range(2))
+    first_address, second_address = (
+        serve(provider, tenants=[], redis=own_server.url) for _ in range(2)
+    )
 
     def send(request: AWSPreparedRequest, number: int) -> None:
         if number == 2:
-            request.url = request.url.replace(here, there)
+            request.url = request.url.replace(first_address, second_address)
             gate.set()
             if opened_at == "before":
                 block_until(
                     lambda: (
-                        metric(here, "imgrid_photos_total") + metric(there, "imgrid_photos_total")
+                        metric(first_address, "imgrid_photos_total")
+                        + metric(second_address, "imgrid_photos_total")
                         == 1
                     )
                 )
 
-    answer = aws(here, send, read_timeout=0.5).detect_labels(Image={"Bytes": PHOTO})
+    answer = aws(first_address, send, read_timeout=0.5).detect_labels(Image={"Bytes": PHOTO})
     assert (names(answer), provider.calls) == (["red"], 1)
-    assert metric(there, "imgrid_repeated_calls_total") == 1
-    assert httpx.get(f"{there}/v1/usage").json()["billed_images"] == 1
+    assert metric(second_address, "imgrid_repeated_calls_total") == 1
+    assert httpx.get(f"{second_address}/v1/usage").json()["billed_images"] == 1

@@ -1,4 +1,4 @@
-"""Which way each thing goes that is asked of a photo."""
+"""The route and the variant of each task that is requested for a photo."""
 
 from __future__ import annotations
 
@@ -32,54 +32,61 @@ GRID = {"stages": [{"shape": "2x2"}]}
 
 @pytest.fixture
 def service(tmp_path: Path) -> Callable[..., Service]:
-    """`service(routes, vocabulary)`: the service of a gateway with these routes, of one provider
-    that speaks so."""
+    """`service(*routes, vocabulary)`: the service of a gateway with these routes, to providers with
+    this vocabulary."""
 
     def build(*routes: tuple[str, dict[str, Any]], vocabulary: str = "") -> Service:
         fakes, content, kinds = {}, [], {}
-        for index, (task, more) in enumerate(routes):
-            name, more = f"p{index}", dict(more)
-            kind = more.pop("kind", "shapes")
+        for index, (task, settings) in enumerate(routes):
+            name, settings = f"p{index}", dict(settings)
+            kind = settings.pop("kind", "shapes")
             kinds[name] = {"kind": kind}
             fakes[name] = ScriptedProvider(
                 introduced=about(
                     name, task=Task(task), kind=kind, vocabulary=vocabulary, canvas_px=(640, 640)
                 )
             )
-            content.append({"task": task, "provider": name, "name": f"{task}-{index}", **more})
+            content.append({"task": task, "provider": name, "name": f"{task}-{index}", **settings})
         return parts_of(tmp_path, {"providers": kinds, "routes": content}, fakes).service
 
     return build
 
 
-def way(
+def route_and_variant(
     service: Service, ask: TaskRequest, quality: Quality = "target", dialect: str = "rekognition"
 ) -> tuple[str, str]:
-    found = service.way(ask, ANYBODY, quality, dialect)
-    return found.route.name, found.variant
+    result = service.way(ask, ANYBODY, quality, dialect)
+    return result.route.name, result.variant
 
 
 class TestGroups:
     @pytest.mark.parametrize(
-        ("least", "variant"), [(None, TARGET), (0.5, TARGET), (0.9, TARGET), (0.3, EXACT)]
+        ("min_score", "variant"), [(None, TARGET), (0.5, TARGET), (0.9, TARGET), (0.3, EXACT)]
     )
     def test_a_minimum_below_the_promise_is_asked_alone(
-        self, service: Callable[..., Service], least: float | None, variant: str
+        self, service: Callable[..., Service], min_score: float | None, variant: str
     ) -> None:
         """A photo whose minimum score is below the one that groups are promised to show is asked
         alone."""
-        asked = TaskRequest(Task.MODERATION, min_score=least)
-        assert way(service(("moderation", CLEAN)), asked) == ("moderation-0", variant)
+        request = TaskRequest(Task.MODERATION, min_score=min_score)
+        assert route_and_variant(service(("moderation", CLEAN)), request) == (
+            "moderation-0",
+            variant,
+        )
 
     def test_likelihoods_need_a_grading_provider_to_share(
         self, service: Callable[..., Service]
     ) -> None:
         """Likelihoods need every grade, so a photo is asked alone unless the provider grades and
         its lowest grade clears a canvas."""
-        asked = TaskRequest(Task.MODERATION, min_score=0.0)
-        assert way(service(("moderation", CLEAN)), asked, dialect="google")[1] == EXACT
+        request = TaskRequest(Task.MODERATION, min_score=0.0)
         assert (
-            way(service(("moderation", CLEAN), vocabulary="google"), asked, dialect="google")[1]
+            route_and_variant(service(("moderation", CLEAN)), request, dialect="google")[1] == EXACT
+        )
+        assert (
+            route_and_variant(
+                service(("moderation", CLEAN), vocabulary="google"), request, dialect="google"
+            )[1]
             == TARGET
         )
 
@@ -89,7 +96,9 @@ class TestGroups:
         """If each photo has its own answer anyway, a client's minimum makes no difference."""
         alone = {"stages": [{"shape": "1x1"}]}
         assert (
-            way(service(("moderation", alone)), TaskRequest(Task.MODERATION, min_score=0.1))[1]
+            route_and_variant(
+                service(("moderation", alone)), TaskRequest(Task.MODERATION, min_score=0.1)
+            )[1]
             == TARGET
         )
 
@@ -99,64 +108,76 @@ class TestLabels:
         self, service: Callable[..., Service]
     ) -> None:
         """Labels that no route serves are those of the objects."""
-        assert way(service(("objects", GRID)), TaskRequest(Task.LABELS))[0] == "objects-0"
+        assert (
+            route_and_variant(service(("objects", GRID)), TaskRequest(Task.LABELS))[0]
+            == "objects-0"
+        )
 
     def test_a_labels_route_serves_labels(self, service: Callable[..., Service]) -> None:
         """A route for labels serves them."""
-        both = service(("objects", GRID), ("labels", {"stages": [{"shape": "1x1"}]}))
-        assert way(both, TaskRequest(Task.LABELS))[0] == "labels-1"
+        services = service(("objects", GRID), ("labels", {"stages": [{"shape": "1x1"}]}))
+        assert route_and_variant(services, TaskRequest(Task.LABELS))[0] == "labels-1"
 
     def test_a_boxes_route_sends_only_exact_labels_to_itself(
         self, service: Callable[..., Service]
     ) -> None:
         """A route that takes labels from boxes sends them to the objects, except for clients that
         want them exactly."""
-        both = service(("objects", GRID), ("labels", {"labels": "boxes"}))
-        assert way(both, TaskRequest(Task.LABELS))[0] == "objects-0"
-        assert way(both, TaskRequest(Task.LABELS), quality="exact") == ("labels-1", EXACT)
-        assert way(both, TaskRequest(Task.LABELS, alone=True)) == ("labels-1", EXACT)
+        services = service(("objects", GRID), ("labels", {"labels": "boxes"}))
+        assert route_and_variant(services, TaskRequest(Task.LABELS))[0] == "objects-0"
+        assert route_and_variant(services, TaskRequest(Task.LABELS), quality="exact") == (
+            "labels-1",
+            EXACT,
+        )
+        assert route_and_variant(services, TaskRequest(Task.LABELS, alone=True)) == (
+            "labels-1",
+            EXACT,
+        )
 
     def test_labels_without_labels_or_objects_are_refused(
         self, service: Callable[..., Service]
     ) -> None:
         """If no route serves labels or objects, labels are refused by name."""
         with pytest.raises(NotServed, match="labels"):
-            way(service(("moderation", CLEAN)), TaskRequest(Task.LABELS))
+            route_and_variant(service(("moderation", CLEAN)), TaskRequest(Task.LABELS))
 
     def test_named_labels_are_asked_in_the_providers_words(
         self, service: Callable[..., Service]
     ) -> None:
         """The labels that a client names are requested in the provider's words."""
         labels = {"labels": "listed", **CLEAN}
-        found = service(("labels", labels), vocabulary="coco").way(
+        result = service(("labels", labels), vocabulary="coco").way(
             TaskRequest(Task.LABELS, only_labels=("Couch",)), ANYBODY, "target", "rekognition"
         )
-        assert "couch" in found.only_labels
+        assert "couch" in result.only_labels
 
 
 def test_extras_go_to_the_vendor_of_the_dialect(service: Callable[..., Service]) -> None:
     """Features that only a vendor can answer are requested from that vendor, whichever route is
     first."""
     two = service(("extras", {"kind": "azure"}), ("extras", {"kind": "rekognition"}))
-    assert way(two, TaskRequest(Task.EXTRAS, ("IMAGE_PROPERTIES",)))[0] == "extras-1"
-    assert way(two, TaskRequest(Task.EXTRAS, ("caption",)), dialect="azure")[0] == "extras-0"
+    assert route_and_variant(two, TaskRequest(Task.EXTRAS, ("IMAGE_PROPERTIES",)))[0] == "extras-1"
+    assert (
+        route_and_variant(two, TaskRequest(Task.EXTRAS, ("caption",)), dialect="azure")[0]
+        == "extras-0"
+    )
     with pytest.raises(NotServed, match=r"extras \(CROP_HINTS\)"):
-        way(two, TaskRequest(Task.EXTRAS, ("CROP_HINTS",)), dialect="google")
+        route_and_variant(two, TaskRequest(Task.EXTRAS, ("CROP_HINTS",)), dialect="google")
 
 
-class Bytes:
-    """Brings so many bytes of no picture from any URL, or raises; all at once, when it is told to.
-    Holds how many are waited for, and the budget of a service that fetches with it."""
+class SlowWeb:
+    """Returns ten bytes that are not a picture for any URL, or raises; every fetch waits until it
+    is open. Counts the fetches, and holds the quota of a service that fetches with it."""
 
     def __init__(
-        self, service: Callable[..., Service], most: int, *, error: Exception | None = None
+        self, service: Callable[..., Service], max_bytes: int, *, error: Exception | None = None
     ) -> None:
         self.waiting = 0
         self.open = asyncio.Event()
-        self.budget = ByteQuota(most, "fetched")
+        self.quota = ByteQuota(max_bytes, "fetched")
         self.error = error
         self.service = replace(
-            service(("objects", GRID)), read_source=self.fetch, fetch_quota=self.budget
+            service(("objects", GRID)), read_source=self.fetch, fetch_quota=self.quota
         )
 
     async def fetch(self, url: str, tenant: Tenant, max_bytes: int) -> bytes:
@@ -167,49 +188,48 @@ class Bytes:
         return b"x" * 10
 
     def ask(self, *photos: bytes | Source) -> asyncio.Task[list[ItemAnswer]]:
-        asked = uniform_question(Task.OBJECTS, [Source("https://example.com/a.jpg"), *photos])
-        return asyncio.create_task(self.service.answer(asked, ANYBODY, DIALECT))
+        question = uniform_question(Task.OBJECTS, [Source("https://example.com/a.jpg"), *photos])
+        return asyncio.create_task(self.service.answer(question, ANYBODY, DIALECT))
 
 
 class TestFetched:
-    """What calls hold of the photos that they have fetched is bounded, until the buffer counts
-    it."""
+    """The bytes of fetched photos that calls hold are limited, until the buffer counts them."""
 
     async def test_photos_beyond_the_quota_are_refused_singly(
         self, service: Callable[..., Service]
     ) -> None:
         """Photos beyond the quota are refused, each for itself, and may be requested again
         later."""
-        web = Bytes(service, 25)
+        web = SlowWeb(service, 25)
         web.open.set()
         for _ in range(2):
-            told = await web.ask(*[Source("https://example.com/b.jpg")] * 3)
-            assert [type(answer.error) for answer in told] == [BadFormat, BadFormat, Busy, Busy]
-            assert web.budget.used_bytes == 0
+            answers = await web.ask(*[Source("https://example.com/b.jpg")] * 3)
+            assert [type(answer.error) for answer in answers] == [BadFormat, BadFormat, Busy, Busy]
+            assert web.quota.used_bytes == 0
 
     async def test_sent_photos_count_beside_fetched_ones(
         self, service: Callable[..., Service]
     ) -> None:
         """Photos that were sent count while others of their call are fetched; if they exceed the
         quota, the call is refused."""
-        web = Bytes(service, 25)
+        web = SlowWeb(service, 25)
         first = web.ask(b"x" * 20)
         await wait_until(lambda: web.waiting >= 1)
         with pytest.raises(Busy, match=r"limits\.max_reading_bytes"):
             await web.ask(b"x" * 6)
         web.open.set()
         assert [type(answer.error) for answer in await first] == [Busy, BadFormat]
-        assert web.budget.used_bytes == 0
+        assert web.quota.used_bytes == 0
 
     async def test_a_call_without_fetches_uses_no_quota(
         self, service: Callable[..., Service]
     ) -> None:
         """If no photo is fetched, no quota is used."""
-        web = Bytes(service, 0)
-        (told,) = await web.service.answer(
+        web = SlowWeb(service, 0)
+        (answer,) = await web.service.answer(
             uniform_question(Task.OBJECTS, [b"xxx"]), ANYBODY, DIALECT
         )
-        assert isinstance(told.error, BadFormat)
+        assert isinstance(answer.error, BadFormat)
 
     @pytest.mark.parametrize(
         "error", [SourceAway("away"), RuntimeError("a bug")], ids=["away", "bug"]
@@ -218,12 +238,12 @@ class TestFetched:
         self, service: Callable[..., Service], error: Exception
     ) -> None:
         """The quota is released when a fetch fails and when its client leaves."""
-        web = Bytes(service, 100, error=error)
+        web = SlowWeb(service, 100, error=error)
         leaving, failing = web.ask(b"x"), web.ask(b"x")
         await wait_until(lambda: web.waiting >= 2)
-        assert web.budget.used_bytes == 2
+        assert web.quota.used_bytes == 2
         leaving.cancel()
         web.open.set()
         await asyncio.gather(leaving, failing, return_exceptions=True)
         assert leaving.cancelled()
-        assert web.budget.used_bytes == 0
+        assert web.quota.used_bytes == 0

@@ -1,4 +1,4 @@
-"""Gateways that really listen, and the clients that talk to them."""
+"""Gateways that listen on a port, and the clients that call them."""
 
 from __future__ import annotations
 
@@ -46,20 +46,23 @@ TENANTS = [
 
 
 @pytest.fixture(scope="session")
-def serve(started: Callable[..., tuple[str, Parts]]) -> Callable[..., str]:
-    """`serve(...)`: the address of a gateway, as `started` starts it."""
-    return lambda *given, **config: started(*given, **config)[0]
+def serve(start_gateway: Callable[..., tuple[str, Parts]]) -> Callable[..., str]:
+    """`serve(...)`: the address of a gateway that `start_gateway` starts."""
+    return lambda *args, **config: start_gateway(*args, **config)[0]
 
 
 @pytest.fixture(scope="session")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[str, Parts]]]:
-    """`started(objects=script or provider, text=script, faces=provider, **config)`: a gateway that
-    answers so, by task, with its address; `extras=` takes providers by the kind whose they are.
+def start_gateway(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., tuple[str, Parts]]]:
+    """`start_gateway(objects=script or provider, text=script, faces=provider, **config)`: the
+    address and the parts of a gateway with these providers by task; `extras=` takes providers by
+    kind.
 
-    Without scripts it finds coloured shapes, for real. `route=` changes its routes, 2x2 grids that
-    wait 20 ms.
+    Without scripts it really finds coloured shapes. `route=` changes its routes, which are 2x2
+    grids that wait 20 ms.
     """
-    running: list[AbstractContextManager[str]] = []
+    contexts: list[AbstractContextManager[str]] = []
 
     def start(
         objects: Script | Provider | None = None,
@@ -90,14 +93,14 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
         }
         folder: Path = tmp_path_factory.mktemp("gateway")
         parts = parts_of(folder, content, fakes)
-        made = serving(parts)
-        address = made.__enter__()
-        running.append(made)
+        context = serving(parts)
+        address = context.__enter__()
+        contexts.append(context)
         return address, parts
 
     yield start
     with ThreadPoolExecutor(8) as pool:  # each takes a moment to stop
-        list(pool.map(lambda gateway: gateway.__exit__(None, None, None), running))
+        list(pool.map(lambda gateway: gateway.__exit__(None, None, None), contexts))
 
 
 def _provider(task: str, script: Script | Provider) -> Provider:
@@ -108,7 +111,7 @@ def _provider(task: str, script: Script | Provider) -> Provider:
 
 @pytest.fixture(scope="session")
 def gateway(serve: Callable[..., str]) -> str:
-    """One that is open to anybody and finds coloured shapes."""
+    """The address of a gateway without tenants that finds coloured shapes."""
     return serve()
 
 
@@ -119,7 +122,7 @@ def tenants() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def closed(serve: Callable[..., str]) -> str:
-    """One that knows two tenants."""
+    """The address of a gateway with two tenants."""
     return serve(tenants=TENANTS)
 
 
@@ -137,7 +140,7 @@ def rekognition() -> Iterator[Callable[..., Any]]:
             *,
             region: str = "eu-west-1",
         ) -> Any:
-            made = session.client(
+            sdk_client = session.client(
                 "rekognition",
                 endpoint_url=address,
                 region_name=region,
@@ -145,8 +148,8 @@ def rekognition() -> Iterator[Callable[..., Any]]:
                 aws_secret_access_key=secret_key,
                 config=Config(retries={"total_max_attempts": 1}),
             )
-            stack.callback(made.close)
-            return made
+            stack.callback(sdk_client.close)
+            return sdk_client
 
         yield client
 

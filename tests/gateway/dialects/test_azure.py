@@ -1,4 +1,4 @@
-"""Azure Image Analysis' dialect, spoken to by Azure's own SDK."""
+"""Azure Image Analysis' dialect: its features, by Azure's own SDK."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class TestObjects:
         assert set(answer) == {"modelVersion", "metadata", "objectsResult"}
         assert answer["modelVersion"] == "2023-10-01"
         assert answer["metadata"] == {"width": 400, "height": 200}
-        for found in answer["objectsResult"]["values"]:
-            assert set(found) == {"boundingBox", "tags"}
-            assert {type(number) for number in found["boundingBox"].values()} == {int}
-            (tag,) = found["tags"]
+        for item in answer["objectsResult"]["values"]:
+            assert set(item) == {"boundingBox", "tags"}
+            assert {type(number) for number in item["boundingBox"].values()} == {int}
+            (tag,) = item["tags"]
             assert set(tag) == {"name", "confidence"}
 
     def test_a_photo_without_objects_has_an_empty_list(
@@ -64,12 +64,12 @@ class TestObjects:
     ) -> None:
         """Objects that score less than one half are left out, because the API has no parameter for
         the minimum."""
-        seen = [
+        detections = [
             Detection(name, score, Box(0.1, 0.1, 0.5, 0.5))
             for name, score in (("cat", 0.49), ("dog", 0.5))
         ]
-        answer = azure(serve(lambda *_: seen)).analyze(PHOTO, OBJECTS)
-        assert [found.tags[0].name for found in answer.objects.list] == ["dog"]
+        answer = azure(serve(lambda *_: detections)).analyze(PHOTO, OBJECTS)
+        assert [item.tags[0].name for item in answer.objects.list] == ["dog"]
 
     def test_boxes_are_those_of_the_upright_photo(
         self, azure: Callable[..., ImageAnalysisClient], gateway: str
@@ -84,7 +84,7 @@ class TestObjects:
         """The SDK's asynchronous client is answered too."""
         async with AsyncClient(gateway, AzureKeyCredential("any")) as client:
             answer = await client.analyze(PHOTO, OBJECTS)
-        assert [found.tags[0].name for found in answer.objects.list] == ["red", "blue"]
+        assert [item.tags[0].name for item in answer.objects.list] == ["red", "blue"]
 
 
 PEOPLE = [
@@ -111,7 +111,7 @@ READ = [
 
 @pytest.fixture(scope="module")
 def versed(serve: Callable[..., str]) -> str:
-    """One that sees people and reads, too."""
+    """The address of a gateway that detects people and reads text too."""
     return serve(text=lambda *_: READ, people=lambda *_: PEOPLE)
 
 
@@ -122,10 +122,10 @@ class TestPeople:
         """People have boxes and confidences but no names; all detections are returned, the surest
         first."""
         answer = azure(versed).analyze(PHOTO, [VisualFeatures.PEOPLE])
-        assert [found.confidence for found in answer.people.list] == pytest.approx([0.9, 0.2])
+        assert [item.confidence for item in answer.people.list] == pytest.approx([0.9, 0.2])
         assert answer.people.list[0].bounding_box == {"x": 100, "y": 20, "w": 100, "h": 160}
         assert set(answer) == {"modelVersion", "metadata", "peopleResult"}
-        assert {key for found in answer["peopleResult"]["values"] for key in found} == {
+        assert {key for item in answer["peopleResult"]["values"] for key in item} == {
             "boundingBox",
             "confidence",
         }
@@ -200,11 +200,11 @@ class TestFeatures:
         """An unknown feature is refused by name, with a list of the served features."""
         with pytest.raises(
             HttpResponseError, match=r"objects, people, read, tags, caption.* are"
-        ) as caught:
+        ) as exc_info:
             azure(gateway).analyze(PHOTO, [feature])
-        assert (caught.value.status_code, caught.value.error.code) == (400, "InvalidRequest")
-        assert caught.value.error.innererror["code"] == "NotSupportedVisualFeature"
-        assert feature in caught.value.error.message
+        assert (exc_info.value.status_code, exc_info.value.error.code) == (400, "InvalidRequest")
+        assert exc_info.value.error.innererror["code"] == "NotSupportedVisualFeature"
+        assert feature in exc_info.value.error.message
 
     @pytest.mark.parametrize("feature", ["caption", "denseCaptions", "smartCrops"])
     def test_azures_own_features_need_a_route(
@@ -234,12 +234,12 @@ class TestFeatures:
         self, azure: Callable[..., ImageAnalysisClient], gateway: str
     ) -> None:
         """A feature that no route serves is refused as one that the region does not have."""
-        with pytest.raises(HttpResponseError, match="No route serves the task text") as caught:
+        with pytest.raises(HttpResponseError, match="No route serves the task text") as exc_info:
             azure(gateway).analyze(PHOTO, [VisualFeatures.READ])
-        assert caught.value.error.innererror["code"] == "NotSupportedVisualFeature"
+        assert exc_info.value.error.innererror["code"] == "NotSupportedVisualFeature"
 
     @pytest.mark.parametrize(
-        ("change", "inner", "said"),
+        ("change", "inner", "message"),
         [
             ({"features": None}, None, "no features"),
             ({"features": ","}, None, "no features"),
@@ -272,11 +272,11 @@ class TestFeatures:
         analyze: Callable[..., httpx.Response],
         change: dict[str, str | None],
         inner: str | None,
-        said: str,
+        message: str,
     ) -> None:
         """A parameter of the query that is missing or not available here is refused by name."""
         query = {name: value for name, value in {**QUERY, **change}.items() if value is not None}
-        assert said in refusal(analyze(params=query), 400, inner)
+        assert message in refusal(analyze(params=query), 400, inner)
 
     def test_the_language_does_not_matter_for_people(
         self, azure: Callable[..., ImageAnalysisClient], versed: str
@@ -304,11 +304,11 @@ class TestTags:
         self, http: httpx.Client, serve: Callable[..., str]
     ) -> None:
         """If a route serves labels, tags are the provider's for the whole photo, surest first."""
-        seen = [
+        detections = [
             Detection(name, score, WHOLE, kind="LABEL")
             for name, score in (("grass", 0.6), ("outdoor", 0.9))
         ]
-        address = serve(labels=lambda *_: seen, route={"stages": [{"shape": "1x1"}]})
+        address = serve(labels=lambda *_: detections, route={"stages": [{"shape": "1x1"}]})
         reply = http.post(
             address + PATH, params={**QUERY, "features": "tags"}, headers=RAW, content=PHOTO
         )
@@ -334,10 +334,11 @@ class TestExtras:
     ) -> None:
         """The features that only Azure can answer are requested from it once for this photo alone,
         with the options of the call, and returned beside the other features."""
-        told = {"caption": CAPTION, "denseCaptions": DENSE, "smartCrops": CROPS}
+        raw_results = {"caption": CAPTION, "denseCaptions": DENSE, "smartCrops": CROPS}
         vendor = ScriptedProvider(
             lambda *_: [
-                Detection(name, 1.0, WHOLE, details={"raw": raw}) for name, raw in told.items()
+                Detection(name, 1.0, WHOLE, details={"raw": raw})
+                for name, raw in raw_results.items()
             ],
             introduced=about("azure", task=Task.EXTRAS, kind="azure"),
         )
@@ -355,7 +356,7 @@ class TestExtras:
         assert answer.caption.text == "a red tower"
         assert answer.dense_captions.list[0].bounding_box.width == 400
         assert answer.smart_crops.list[0].aspect_ratio == 1.5
-        assert [found.tags[0].name for found in answer.objects.list] == ["red", "blue"]
+        assert [item.tags[0].name for item in answer.objects.list] == ["red", "blue"]
         assert [picture.data for picture in vendor.asked] == [PHOTO]
         assert vendor.wanted == [
             (
@@ -412,10 +413,11 @@ boxes = st.tuples(*[st.floats(-2, 3) | st.just(float("nan"))] * 4).map(lambda si
 def test_any_box_lies_in_the_photo_in_whole_pixels(box: Box, size: Size) -> None:
     """Any box of a provider is returned in whole pixels inside the photo."""
     photo = Photo("id", b"", "JPEG", size)
-    found = tuple(Detection("x", 1.0, box, kind=kind, key=1) for kind in ("", "LINE"))
+    detections = tuple(Detection("x", 1.0, box, kind=kind, key=1) for kind in ("", "LINE"))
     for task, feature in ((Task.OBJECTS, "objects"), (Task.PEOPLE, "people")):
         reply = DIALECT.render(
-            uniform_question(task, [b""], options=(feature,)), [answered(photo, task, found[:1])]
+            uniform_question(task, [b""], options=(feature,)),
+            [answered(photo, task, detections[:1])],
         )
         (value,) = json.loads(reply.body)[f"{feature}Result"]["values"]
         x, y, w, h = (value["boundingBox"][side] for side in "xywh")
@@ -424,7 +426,7 @@ def test_any_box_lies_in_the_photo_in_whole_pixels(box: Box, size: Size) -> None
         assert y + h <= size.height_px
     reply = DIALECT.render(
         uniform_question(Task.TEXT, [b""], options=("read",)),
-        [answered(photo, Task.TEXT, found[1:])],
+        [answered(photo, Task.TEXT, detections[1:])],
     )
     (line,) = json.loads(reply.body)["readResult"]["blocks"][0]["lines"]
     assert len(line["boundingPolygon"]) == 4

@@ -1,4 +1,4 @@
-"""What Azure's SDK may send to the dialect, and what it makes of a refusal."""
+"""Azure's dialect: the requests that it accepts, and the refusals that the SDK shows."""
 
 from __future__ import annotations
 
@@ -106,24 +106,24 @@ class TestPhotos:
         """Photos that Azure would refuse are refused in its words and under its codes."""
         inner, data = BAD[case]
         message = refusal(analyze(content=data), 400, inner)
-        said = {
+        openings = {
             "InvalidImageFormat": "Image format is not valid.",
             "InvalidImageSize": "The image dimension is not",
         }
         assert message.startswith(
-            said.get(inner, "The image size is not allowed to be zero or larger than 20971520")
+            openings.get(inner, "The image size is not allowed to be zero or larger than 20971520")
         )
 
     def test_the_sdk_shows_the_fault_and_does_not_retry(
         self, azure: Callable[..., ImageAnalysisClient], gateway: str
     ) -> None:
         """The SDK shows what was wrong, and does not ask again."""
-        sent = []
-        client = azure(gateway, retry_total=10, raw_response_hook=sent.append)
-        with pytest.raises(HttpResponseError, match="Image format is not valid") as caught:
+        responses = []
+        client = azure(gateway, retry_total=10, raw_response_hook=responses.append)
+        with pytest.raises(HttpResponseError, match="Image format is not valid") as exc_info:
             client.analyze(b"no picture at all", OBJECTS)
-        assert caught.value.error.innererror["code"] == "InvalidImageFormat"
-        assert len(sent) == 1
+        assert exc_info.value.error.innererror["code"] == "InvalidImageFormat"
+        assert len(responses) == 1
 
     @pytest.mark.parametrize("body", [b"", b"{}", b'{"url": ""}', b'{"url": 1}', b"[]"])
     def test_json_without_a_url_is_refused(
@@ -141,9 +141,9 @@ class TestPhotos:
     ) -> None:
         """A URL that may not be fetched, or leads to no photo, is a bad request, and the SDK does
         not send it again."""
-        with pytest.raises(HttpResponseError) as caught:
+        with pytest.raises(HttpResponseError) as exc_info:
             azure(gateway).analyze_from_url(url, OBJECTS)
-        assert (caught.value.status_code, caught.value.error.code) == (400, "InvalidRequest")
+        assert (exc_info.value.status_code, exc_info.value.error.code) == (400, "InvalidRequest")
 
     @pytest.mark.parametrize(
         "kind", ["application/octet-stream; x=y", "image/jpeg", "Application/Octet-Stream"]
@@ -169,7 +169,7 @@ class TestByUrl:
         """A photo that is given by its URL is fetched, and answered as its bytes would be."""
         with web(PHOTO) as url:
             answer = azure(serve(fetch={"allow": ["127.0.0.0/8"]})).analyze_from_url(url, OBJECTS)
-        assert [found.tags[0].name for found in answer.objects.list] == ["red", "blue"]
+        assert [item.tags[0].name for item in answer.objects.list] == ["red", "blue"]
         assert answer.metadata == {"width": 400, "height": 200}
 
 
@@ -217,9 +217,9 @@ class TestKeys:
         """A wrong key, or one of another dialect, is refused as Azure refuses it."""
         with pytest.raises(
             ClientAuthenticationError, match="Access denied due to invalid subscription key"
-        ) as caught:
+        ) as exc_info:
             azure(closed, key).analyze(PHOTO, OBJECTS)
-        assert (caught.value.status_code, caught.value.error.code) == (401, "401")
+        assert (exc_info.value.status_code, exc_info.value.error.code) == (401, "401")
 
     def test_an_azure_key_opens_no_other_dialect(self, closed: str, http: httpx.Client) -> None:
         """A key of this dialect opens no other."""
@@ -243,14 +243,13 @@ class TestKeys:
 
 
 class TestRetries:
-    """What the SDK does of itself: it asks again after 500, 503 and 504, and after whatever has a
-    Retry-After."""
+    """The SDK retries by itself after 500, 503 and 504, and after any reply with a Retry-After."""
 
     @pytest.fixture
-    def sent(
+    def statuses_and_error(
         self, azure: Callable[..., ImageAnalysisClient]
     ) -> Callable[[str], tuple[list[int], HttpResponseError]]:
-        """`sent(address)`: the statuses that a client of it saw that would ask once again, and its
+        """`statuses_and_error(address)`: the statuses that a client with one retry got, and its
         error."""
 
         def ask(address: str) -> tuple[list[int], HttpResponseError]:
@@ -259,27 +258,31 @@ class TestRetries:
                 "raw_response_hook": lambda reply: statuses.append(reply.http_response.status_code)
             }
             client = azure(address, retry_total=1, retry_backoff_factor=0.01, **hook)
-            with pytest.raises(HttpResponseError) as caught:
+            with pytest.raises(HttpResponseError) as exc_info:
                 client.analyze(PHOTO, OBJECTS)
-            return statuses, caught.value
+            return statuses, exc_info.value
 
         return ask
 
     def test_a_full_buffer_is_429_and_tried_again(
-        self, sent: Callable[[str], tuple[list[int], HttpResponseError]], serve: Callable[..., str]
+        self,
+        statuses_and_error: Callable[[str], tuple[list[int], HttpResponseError]],
+        serve: Callable[..., str],
     ) -> None:
         """A full buffer is 429 with the time to wait, and the SDK tries again."""
-        statuses, error = sent(serve(buffer={"max_bytes": 10}))
+        statuses, error = statuses_and_error(serve(buffer={"max_bytes": 10}))
         assert statuses == [429, 429]
         assert error.error.code == "429"
         assert int(error.response.headers["Retry-After"]) >= 1
 
     def test_a_throttling_provider_is_429_and_tried_again(
-        self, sent: Callable[[str], tuple[list[int], HttpResponseError]], serve: Callable[..., str]
+        self,
+        statuses_and_error: Callable[[str], tuple[list[int], HttpResponseError]],
+        serve: Callable[..., str],
     ) -> None:
         """A provider that keeps throttling is 429 too, and the SDK tries again."""
         provider = ScriptedProvider(errors=repeat(Throttled("slow down")))
-        statuses, _ = sent(serve(provider, route={"deadline_ms": 300}))
+        statuses, _ = statuses_and_error(serve(provider, route={"deadline_ms": 300}))
         assert statuses == [429, 429]
 
     @pytest.mark.parametrize(
@@ -289,24 +292,26 @@ class TestRetries:
     )
     def test_a_failed_provider_is_not_tried_again(
         self,
-        sent: Callable[[str], tuple[list[int], HttpResponseError]],
+        statuses_and_error: Callable[[str], tuple[list[int], HttpResponseError]],
         serve: Callable[..., str],
         error: ProviderError,
     ) -> None:
         """A provider that failed for as long as there was time is not asked again, because that
         might be billed again."""
-        statuses, caught = sent(
+        statuses, raised = statuses_and_error(
             serve(ScriptedProvider(errors=repeat(error)), route={"deadline_ms": 300})
         )
         assert statuses == [502]
-        assert caught.error.code == "InternalServerError"
-        assert "secret details" not in str(caught)
+        assert raised.error.code == "InternalServerError"
+        assert "secret details" not in str(raised)
 
     def test_a_passed_deadline_is_not_tried_again(
-        self, sent: Callable[[str], tuple[list[int], HttpResponseError]], serve: Callable[..., str]
+        self,
+        statuses_and_error: Callable[[str], tuple[list[int], HttpResponseError]],
+        serve: Callable[..., str],
     ) -> None:
         """A photo whose deadline has passed is not sent again."""
-        statuses, _ = sent(
+        statuses, _ = statuses_and_error(
             serve(ScriptedProvider(gate=asyncio.Event()), route={"deadline_ms": 200})
         )
         assert statuses == [502]

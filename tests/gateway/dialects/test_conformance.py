@@ -1,4 +1,4 @@
-"""What holds for every dialect, whatever arrives."""
+"""Properties of every dialect, for any request."""
 
 from __future__ import annotations
 
@@ -94,11 +94,11 @@ multipart = st.lists(
     ),
     max_size=20,
 ).map(b"".join)
-features = st.lists(
+feature_lists = st.lists(
     st.fixed_dictionaries({"type": st.integers(0, 20) | likely}, optional={"maxResults": likely})
 )
 images = st.fixed_dictionaries(
-    {"image": st.fixed_dictionaries({"content": likely}) | likely, "features": features}
+    {"image": st.fixed_dictionaries({"content": likely}) | likely, "features": feature_lists}
 )
 batches = st.fixed_dictionaries({"requests": st.lists(images | likely, max_size=18)})
 bodies = st.one_of(
@@ -122,7 +122,7 @@ kinds = st.sampled_from(
     ]
 )
 targets = st.sampled_from(["RekognitionService.DetectLabels", "RekognitionService.DetectText"])
-named = (
+HEADER_NAMES = (
     "authorization",
     "x-api-key",
     "ocp-apim-subscription-key",
@@ -130,9 +130,9 @@ named = (
     "x-amz-content-sha256",
     "host",
 )
-others = dict.fromkeys(named, text)
+other_headers = dict.fromkeys(HEADER_NAMES, text)
 headers = st.fixed_dictionaries(
-    {}, optional={"content-type": kinds | text, "x-amz-target": targets | text, **others}
+    {}, optional={"content-type": kinds | text, "x-amz-target": targets | text, **other_headers}
 )
 pairs = st.tuples(
     st.sampled_from(
@@ -157,7 +157,7 @@ queries = st.one_of(
     st.sampled_from(
         ["task=text&labels=a,b", "min_score=1e999", "&" * 60, "a=1&" * 60, "%ff=%", "=", "task=%00"]
     ),
-    st.lists(pairs, max_size=5).map(lambda given: "&".join(map("=".join, given))),
+    st.lists(pairs, max_size=5).map(lambda pair_list: "&".join(map("=".join, pair_list))),
     pairs.map(lambda pair: f"api-version=2023-10-01&features=objects&{'='.join(pair)}"),
 )
 requests = st.builds(Incoming, st.just("POST"), text.map("/".__add__), queries, headers, bodies)
@@ -173,10 +173,12 @@ def test_any_request_gives_a_question_or_a_gateway_error(
     errors, and both have a reply, a question without photos too."""
     try:
         question = dialect.parse(incoming)
-        told = isinstance(question, Forward) or question.items or dialect.render(question, []).body
+        result = (
+            isinstance(question, Forward) or question.items or dialect.render(question, []).body
+        )
     except GatewayError as error:
-        told = json.loads(dialect.render_error(error).body)
-    assert told
+        result = json.loads(dialect.render_error(error).body)
+    assert result
 
 
 BROKEN = (
@@ -232,7 +234,7 @@ CALL_HEADERS = {
     "native": "idempotency-key",
     "google": "x-goog-request-id",
 }
-"""Which header marks the tries of a call."""
+"""The header that marks the tries of a call."""
 PLAIN = ("content-type", "x-imgrid-quality", "x-imgrid-deadline-ms")
 ASKS = {
     "rekognition": ("x-amz-target", "x-imgrid-quality"),
@@ -240,7 +242,7 @@ ASKS = {
     "google": PLAIN,
     "native": PLAIN,
 }
-"""Which others say what is asked."""
+"""The other headers that change the answer."""
 
 
 @pytest.mark.parametrize(**NAMED)
@@ -274,22 +276,24 @@ def test_a_call_id_depends_on_the_whole_request(
         "x-amz-target": "RekognitionService.DetectText",
         "x-amz-date": STAMP,
     }
-    one = Incoming("POST", "/", "a=1", headers, b"body")
-    others = [
-        replace(one, body=b"other"),
-        replace(one, query="a=2"),
-        replace(one, path="/other"),
+    incoming = Incoming("POST", "/", "a=1", headers, b"body")
+    other_requests = [
+        replace(incoming, body=b"other"),
+        replace(incoming, query="a=2"),
+        replace(incoming, path="/other"),
         *(
-            replace(one, headers={**headers, name: "RekognitionService.DetectLabels"})
+            replace(incoming, headers={**headers, name: "RekognitionService.DetectLabels"})
             for name in ASKS[dialect.name]
         ),
-        replace(one, headers={**headers, CALL_HEADERS[dialect.name]: "other"}),
+        replace(incoming, headers={**headers, CALL_HEADERS[dialect.name]: "other"}),
     ]
-    (known,) = dialect.call_ids(one)
+    (call_id,) = dialect.call_ids(incoming)
     assert dialect.call_ids(
-        replace(one, headers={**headers, "x-amz-date": "later", "user-agent": "x"})
-    ) == (known,)
-    assert all(dialect.call_ids(other) not in ((), (known,)) for other in others)
+        replace(incoming, headers={**headers, "x-amz-date": "later", "user-agent": "x"})
+    ) == (call_id,)
+    assert all(
+        dialect.call_ids(other_request) not in ((), (call_id,)) for other_request in other_requests
+    )
 
 
 STAMP = "20261121T060000Z"
@@ -310,8 +314,13 @@ def test_a_caller_without_a_key_is_always_unauthenticated(
 ) -> None:
     """Whatever the headers are, a caller without a key is refused as unauthenticated, and no other
     error is raised."""
-    asking = {**incoming.headers, "authorization": authorization, "x-amz-date": STAMP, "host": host}
-    for given_headers in (incoming.headers, asking):
+    signed_headers = {
+        **incoming.headers,
+        "authorization": authorization,
+        "x-amz-date": STAMP,
+        "host": host,
+    }
+    for given_headers in (incoming.headers, signed_headers):
         request = Incoming("POST", incoming.path, incoming.query, given_headers, incoming.body)
         with pytest.raises(Unauthenticated):
             dialect.authenticate(request, KEYRING)

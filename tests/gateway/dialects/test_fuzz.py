@@ -1,9 +1,8 @@
-"""Requests that were right and are not any more: every dialect answers them in its own form, and
-blames nobody else.
+"""Valid requests with a fault put in: every dialect answers them in its own form, as the client's
+error.
 
-Where tests/gateway/dialects/test_conformance.py sends anything at all, here something is changed in
-a request of each operation and option that is served: a member's value, its name, its place, a
-byte.
+tests/gateway/dialects/test_conformance.py sends anything at all; here one thing is changed in a
+request of each operation and option that is served: a member's value, its name, its place, a byte.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ AZURE = "/computervision/imageanalysis:analyze"
 
 
 class Right(NamedTuple):
-    """A request that is answered: its body is JSON, or bytes."""
+    """A valid request; its body is JSON, or bytes."""
 
     dialect: str
     path: str
@@ -70,7 +69,7 @@ def google(
     *features: dict[str, Any],
     context: dict[str, Any] | None = None,
     source: dict[str, str] | None = None,
-    **more: Any,
+    **members: Any,
 ) -> Right:
     image = {"source": source} if source else {"content": CONTENT}
     request = {
@@ -82,14 +81,14 @@ def google(
         "google",
         "/v1/images:annotate",
         JSON,
-        {"requests": [request], **more},
+        {"requests": [request], **members},
         {"$alt": "json", "fields": "*"},
     )
 
 
 def azure(features: str, body: Any = PHOTO, **query: str) -> Right:
-    asked = {"api-version": "2023-10-01", "features": features, **query}
-    return Right("azure", AZURE, BYTES if isinstance(body, bytes) else JSON, body, asked)
+    parameters = {"api-version": "2023-10-01", "features": features, **query}
+    return Right("azure", AZURE, BYTES if isinstance(body, bytes) else JSON, body, parameters)
 
 
 def native(body: Any = PHOTO, kind: str = BYTES, **query: Any) -> Right:
@@ -250,7 +249,7 @@ hostile = st.sampled_from(
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where there is something in a JSON value."""
+    """The path of every value inside a JSON value, and the empty path."""
     inner = (
         value.items()
         if isinstance(value, dict)
@@ -262,39 +261,38 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @st.composite
-def changed(draw: DrawFn, value: Any) -> Any:
-    """The JSON value with something in one place of it another, gone, twice, wrapped, or called
-    otherwise."""
-    made = json.loads(json.dumps(value))
-    *way, last = draw(st.sampled_from(places(made)[1:] or [("",)]))
-    inside = made
-    for key in way:
-        inside = inside[key]
-    if inside is made and not made:
+def changed_json(draw: DrawFn, value: Any) -> Any:
+    """The JSON value with the value at one path replaced, removed, doubled, wrapped or renamed."""
+    document = json.loads(json.dumps(value))
+    *path, last = draw(st.sampled_from(places(document)[1:] or [("",)]))
+    container = document
+    for key in path:
+        container = container[key]
+    if container is document and not document:
         return draw(hostile)
     match draw(
         st.sampled_from(["other", "other", "other", "gone", "twice", "wrapped", "called", "beside"])
     ):
         case "other":
-            inside[last] = draw(hostile)
+            container[last] = draw(hostile)
         case "gone":
-            del inside[last]
+            del container[last]
         case "twice":
-            inside[last] = [inside[last], inside[last]]
+            container[last] = [container[last], container[last]]
         case "wrapped":
-            inside[last] = {"value": inside[last]}
-        case "called" if isinstance(inside, dict):
-            inside[
+            container[last] = {"value": container[last]}
+        case "called" if isinstance(container, dict):
+            container[
                 draw(st.sampled_from([str(last).swapcase(), f"{last}\x00", "__proto__", ""]))
-            ] = inside.pop(last)
-        case _ if isinstance(inside, dict):
-            inside[draw(st.text(max_size=5))] = draw(hostile)
-    return made
+            ] = container.pop(last)
+        case _ if isinstance(container, dict):
+            container[draw(st.text(max_size=5))] = draw(hostile)
+    return document
 
 
 @st.composite
-def spoiled(draw: DrawFn, data: bytes) -> bytes:
-    """The bytes cut, or with some of them others."""
+def damaged_bytes(draw: DrawFn, data: bytes) -> bytes:
+    """The bytes cut short, or with some of them replaced."""
     at = draw(st.integers(0, len(data)))
     return (
         data[:at]
@@ -306,31 +304,31 @@ def spoiled(draw: DrawFn, data: bytes) -> bytes:
 @st.composite
 def bodies(draw: DrawFn, body: Any) -> bytes:
     if isinstance(body, bytes):
-        return draw(st.just(body) | spoiled(body) | st.binary(max_size=20))
+        return draw(st.just(body) | damaged_bytes(body) | st.binary(max_size=20))
     for _ in range(draw(st.integers(0, 3))):
-        body = draw(changed(body)) if isinstance(body, dict) and body else body
+        body = draw(changed_json(body)) if isinstance(body, dict) and body else body
     text = json.dumps(body, ensure_ascii=draw(st.booleans())).encode(errors="surrogatepass")
-    return draw(st.just(text) | st.just(text) | spoiled(text))
+    return draw(st.just(text) | st.just(text) | damaged_bytes(text))
 
 
 @st.composite
 def queries(draw: DrawFn, query: dict[str, Any]) -> str:
-    made = [(name, str(value)) for name, value in query.items()]
+    pairs = [(name, str(value)) for name, value in query.items()]
     for _ in range(draw(st.integers(0, 2))):
         name = draw(st.sampled_from([*query, "features", "key", "unknown"]))
         value = draw(
             hostile.map(str)
             | st.sampled_from(["a,b", ",", "denseCaptions", "responses/error", "responses("])
         )
-        made = [*(pair for pair in made if pair[0] != name or draw(st.booleans())), (name, value)]
-    return urlencode(made, errors="replace") + draw(
+        pairs = [*(pair for pair in pairs if pair[0] != name or draw(st.booleans())), (name, value)]
+    return urlencode(pairs, errors="replace") + draw(
         st.sampled_from(["", "", "&", "&=", "&%zz", "&fields=%ff"])
     )
 
 
 @st.composite
 def wrong(draw: DrawFn, name: str) -> Incoming:
-    """A request of that dialect which was right."""
+    """A request of that dialect with a fault."""
     right = draw(st.sampled_from([each for each in RIGHT if each.dialect == name]))
     kinds = st.sampled_from(
         [
@@ -364,12 +362,12 @@ def test_the_original_requests_are_valid(right: Right) -> None:
     forwarded."""
     body = encode(right.body)
     headers = {"content-type": right.kind, "x-amz-target": f"RekognitionService.{right.target}"}
-    asked = DIALECTS[right.dialect].parse(
+    question = DIALECTS[right.dialect].parse(
         Incoming("POST", right.path, urlencode(right.query), headers, body)
     )
-    assert isinstance(asked, Forward) == (right in HANDED_ON)
-    assert isinstance(asked, Forward) or not any(
-        isinstance(item.photo, GatewayError) for item in asked.items
+    assert isinstance(question, Forward) == (right in HANDED_ON)
+    assert isinstance(question, Forward) or not any(
+        isinstance(item.photo, GatewayError) for item in question.items
     )
 
 
@@ -380,10 +378,10 @@ def test_a_changed_request_is_read_or_refused_for_its_fault(name: str, data: Dat
     """A request with a fault is read as a question all the same, or refused for that fault."""
     dialect = DIALECTS[name]
     try:
-        asked: Any = dialect.parse(data.draw(wrong(name)))
+        result: Any = dialect.parse(data.draw(wrong(name)))
     except (BadRequest, NotServed, PhotoError) as error:
-        asked = dialect.render_error(error)
-    assert isinstance(asked, Question | Forward) or 400 <= asked.status < 500
+        result = dialect.render_error(error)
+    assert isinstance(result, Question | Forward) or 400 <= result.status < 500
 
 
 LINE = Detection("ab c", 0.9, Box(0.1, 0.1, 0.5, 0.3), kind="LINE", key=1)
@@ -412,30 +410,29 @@ FOUND = {
 
 
 class Vendor(ScriptedProvider):
-    """Says nothing in each member it is asked for, and knows nothing of calls that are handed on to
-    it."""
+    """Answers each requested member with nothing, and every forwarded call with an error."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(introduced=about(kind, task=Task.EXTRAS, kind=kind))
 
     async def detect(
-        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+        self, picture: Picture, task: Task, extras: Sequence[str] = ()
     ) -> list[Detection]:
         return [
-            Detection(each.partition("?")[0], 1.0, WHOLE, details={"raw": {}}) for each in wanted
+            Detection(each.partition("?")[0], 1.0, WHOLE, details={"raw": {}}) for each in extras
         ]
 
     async def forward(self, call: ForwardCall) -> ForwardReply:
-        told = {"__type": "InvalidParameterException", "Message": "Request has invalid parameters"}
-        return ForwardReply(400, {"Content-Type": AWS_JSON}, json.dumps(told).encode())
+        error = {"__type": "InvalidParameterException", "Message": "Request has invalid parameters"}
+        return ForwardReply(400, {"Content-Type": AWS_JSON}, json.dumps(error).encode())
 
 
 @pytest.fixture(scope="module")
-def doors(started: Callable[..., tuple[str, Parts]]) -> tuple[str, str]:
-    """A gateway that answers all there is, each photo alone and at once: its addresses, by HTTP and
-    by gRPC."""
+def addresses(start_gateway: Callable[..., tuple[str, Parts]]) -> tuple[str, str]:
+    """The addresses, by HTTP and by gRPC, of a gateway with every task, which sends each photo
+    alone and at once."""
     vendors = {kind: Vendor(kind) for kind in ("rekognition", "google", "azure")}
-    address, parts = started(
+    address, parts = start_gateway(
         **FOUND,
         extras=vendors,
         route={"stages": [{"shape": "1x1"}], "max_wait_ms": 0},
@@ -452,35 +449,35 @@ def channels() -> Iterator[Callable[[str], grpc.Channel]]:
         yield cache(lambda address: stack.enter_context(grpc.insecure_channel(address)))
 
 
-def fits_aws(told: dict[str, Any], status: int, operation: str) -> None:
+def fits_aws(answer: dict[str, Any], status: int, operation: str) -> None:
     if status != 200:
-        assert told["__type"].endswith("Exception")
-        assert told["Message"]
+        assert answer["__type"].endswith("Exception")
+        assert answer["Message"]
     else:
         shape = MODEL.operation_model(operation).output_shape
-        assert ParamValidator().validate(told, shape).generate_report() == ""
+        assert ParamValidator().validate(answer, shape).generate_report() == ""
 
 
-def fits_google(told: dict[str, Any], status: int, _: str) -> None:
+def fits_google(answer: dict[str, Any], status: int, _: str) -> None:
     if status != 200:
-        assert told["error"]["code"] == status
-        assert {"message", "status"} <= set(told["error"])
+        assert answer["error"]["code"] == status
+        assert {"message", "status"} <= set(answer["error"])
     else:
         json_format.ParseDict(
-            told, vision.BatchAnnotateImagesResponse.pb()(), ignore_unknown_fields=False
+            answer, vision.BatchAnnotateImagesResponse.pb()(), ignore_unknown_fields=False
         )
 
 
-def fits_azure(told: dict[str, Any], status: int, _: str) -> None:
+def fits_azure(answer: dict[str, Any], status: int, _: str) -> None:
     assert (
-        {"code", "message"} <= set(told["error"])
+        {"code", "message"} <= set(answer["error"])
         if status != 200
-        else told["metadata"]["width"] == 90
+        else answer["metadata"]["width"] == 90
     )
 
 
-def fits_native(told: dict[str, Any], status: int, _: str) -> None:
-    assert {"code", "message"} == set(told["error"]) if status != 200 else told["photos"]
+def fits_native(answer: dict[str, Any], status: int, _: str) -> None:
+    assert {"code", "message"} == set(answer["error"]) if status != 200 else answer["photos"]
 
 
 FITS = {"rekognition": fits_aws, "google": fits_google, "azure": fits_azure, "native": fits_native}
@@ -490,18 +487,18 @@ FITS = {"rekognition": fits_aws, "google": fits_google, "azure": fits_azure, "na
 @given(data=st.data())
 @settings(max_examples=80, derandomize=True)
 def test_a_changed_request_is_answered_in_the_vendors_form(
-    name: str, data: DataObject, doors: tuple[str, str], http: httpx.Client
+    name: str, data: DataObject, addresses: tuple[str, str], http: httpx.Client
 ) -> None:
     """Whatever is wrong with a request, its answer has the vendor's own form, and an error is the
     client's."""
-    asked = data.draw(wrong(name))
-    headers = {key: value.encode() for key, value in asked.headers.items()}
-    url = f"{doors[0]}{quote(asked.path, safe='/:')}?{asked.query}"
-    reply = http.post(url, content=asked.body, headers=headers)
+    incoming = data.draw(wrong(name))
+    headers = {key: value.encode() for key, value in incoming.headers.items()}
+    url = f"{addresses[0]}{quote(incoming.path, safe='/:')}?{incoming.query}"
+    reply = http.post(url, content=incoming.body, headers=headers)
     assert reply.status_code == 200 or 400 <= reply.status_code < 500, reply.text
     assert "json" in reply.headers["Content-Type"]
     FITS[name](
-        reply.json(), reply.status_code, asked.headers.get("x-amz-target", "").rpartition(".")[2]
+        reply.json(), reply.status_code, incoming.headers.get("x-amz-target", "").rpartition(".")[2]
     )
 
 
@@ -510,27 +507,29 @@ def messages(draw: DrawFn) -> bytes:
     """A call's message by gRPC, with something in it changed."""
     right = draw(st.sampled_from([each for each in RIGHT if each.dialect == "google"]))
     message = vision.BatchAnnotateImagesRequest.pb()()
-    text = json.dumps(draw(changed(right.body)), ensure_ascii=False).encode(errors="replace")
+    text = json.dumps(draw(changed_json(right.body)), ensure_ascii=False).encode(errors="replace")
     with suppress(Exception):  # what no message can say, as far as it was read until then
         json_format.Parse(text, message, ignore_unknown_fields=True)
     data = message.SerializeToString()
-    return draw(st.just(data) | spoiled(data))
+    return draw(st.just(data) | damaged_bytes(data))
 
 
 @given(data=messages())
 @settings(max_examples=80, derandomize=True)
 def test_a_changed_message_is_answered_or_an_invalid_argument(
-    data: bytes, doors: tuple[str, str], channels: Callable[[str], grpc.Channel]
+    data: bytes, addresses: tuple[str, str], channels: Callable[[str], grpc.Channel]
 ) -> None:
     """A message with a fault is answered, or its status is an invalid argument."""
-    call = channels(doors[1]).unary_unary(f"/{SERVICE}/{METHOD}").with_call
+    call = channels(addresses[1]).unary_unary(f"/{SERVICE}/{METHOD}").with_call
     try:
-        told, ended = call(data, timeout=30)
+        answer, outcome = call(data, timeout=30)
     except grpc.RpcError as error:
-        told, ended = b"", error
-    assert ended.code() in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT), ended.details()
-    if ended.code() == grpc.StatusCode.OK:
-        asked = vision.BatchAnnotateImagesRequest.deserialize(data)
-        assert len(vision.BatchAnnotateImagesResponse.deserialize(told).responses) == len(
-            asked.requests
+        answer, outcome = b"", error
+    assert outcome.code() in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT), (
+        outcome.details()
+    )
+    if outcome.code() == grpc.StatusCode.OK:
+        request = vision.BatchAnnotateImagesRequest.deserialize(data)
+        assert len(vision.BatchAnnotateImagesResponse.deserialize(answer).responses) == len(
+            request.requests
         )

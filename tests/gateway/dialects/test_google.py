@@ -1,4 +1,4 @@
-"""Google Cloud Vision's dialect, spoken to by Google's own SDKs over REST."""
+"""Google Cloud Vision's dialect: objects, batches and features, by Google's own SDK over REST."""
 
 from __future__ import annotations
 
@@ -73,38 +73,40 @@ class TestObjects:
     ) -> None:
         """Objects that score less than one half are left out, because the API has no parameter for
         the minimum."""
-        seen = [
+        detections = [
             Detection(name, score, Box(0.1, 0.1, 0.5, 0.5))
             for name, score in (("cat", 0.49), ("dog", 0.5))
         ]
         assert object_names(
-            google(serve(lambda *_: seen)).annotate_image(image_request(PHOTO))
+            google(serve(lambda *_: detections)).annotate_image(image_request(PHOTO))
         ) == ["dog"]
 
     def test_googles_identifier_of_a_kind_is_passed_on(
         self, google: Callable[..., vision.ImageAnnotatorClient], serve: Callable[..., str]
     ) -> None:
         """If the provider knows Google's identifier of a kind of object, it is passed on."""
-        seen = [Detection("Dog", 0.9, Box(0, 0, 1, 1), details={"mid": "/m/0bt9lr"})]
-        (found,) = (
-            google(serve(lambda *_: seen))
+        detections = [Detection("Dog", 0.9, Box(0, 0, 1, 1), details={"mid": "/m/0bt9lr"})]
+        (annotation,) = (
+            google(serve(lambda *_: detections))
             .annotate_image(image_request(PHOTO))
             .localized_object_annotations
         )
-        assert found.mid == "/m/0bt9lr"
+        assert annotation.mid == "/m/0bt9lr"
 
-    @pytest.mark.parametrize(("most", "count"), [(0, 2), (1, 1), (5, 2)])
+    @pytest.mark.parametrize(("max_results", "count"), [(0, 2), (1, 1), (5, 2)])
     def test_max_results_keeps_the_best(
         self,
         google: Callable[..., vision.ImageAnnotatorClient],
         gateway: str,
-        most: int,
+        max_results: int,
         count: int,
     ) -> None:
         """A client gets as many results as it requested, the best ones; without a number it gets
         all."""
-        found = object_names(google(gateway).annotate_image(image_request(PHOTO, max_results=most)))
-        assert found == ["red", "blue"][:count]
+        object_list = object_names(
+            google(gateway).annotate_image(image_request(PHOTO, max_results=max_results))
+        )
+        assert object_list == ["red", "blue"][:count]
 
     def test_boxes_are_those_of_the_upright_photo(
         self, google: Callable[..., vision.ImageAnnotatorClient], gateway: str
@@ -202,8 +204,10 @@ class TestBatches:
             [],
             ["green"],
         ]
-        said = [(response.error.code, response.error.message) for response in answer.responses]
-        assert [code for code, _ in said] == [3, 0, 3, 14, 3, 3, 0]
+        response_errors = [
+            (response.error.code, response.error.message) for response in answer.responses
+        ]
+        assert [code for code, _ in response_errors] == [3, 0, 3, 14, 3, 3, 0]
         texts = [
             "Bad image data.",
             "",
@@ -213,7 +217,9 @@ class TestBatches:
             "No route serves the task text",
             "",
         ]
-        assert all(text in message for text, (_, message) in zip(texts, said, strict=True))
+        assert all(
+            text in message for text, (_, message) in zip(texts, response_errors, strict=True)
+        )
 
     def test_too_many_pixels_are_refused_in_googles_words(
         self, serve: Callable[..., str], google: Callable[..., vision.ImageAnnotatorClient]
@@ -243,11 +249,11 @@ class TestFeatures:
     ) -> None:
         """Features are named by the service's numbers or names."""
         assert vision.Feature.Type(int(number)).name == name
-        asked = [
+        requests = [
             {**OBJECTS_REQUEST, "features": [{"type": kind}]}
             for kind in (name, int(number), number)
         ]
-        replies = [annotate(each) for each in asked]
+        replies = [annotate(each) for each in requests]
         assert len({reply.text for reply in replies}) == 1
         if name not in TASK_OF_FEATURE:
             assert name in refusal(replies[0])
@@ -280,8 +286,8 @@ class TestFeatures:
     ) -> None:
         """A feature that Google does not have is refused by name, with a list of the served
         features."""
-        asked = {**OBJECTS_REQUEST, "features": [{"type": "MIND_READING"}]}
-        assert refusal(annotate(asked)).startswith(
+        request = {**OBJECTS_REQUEST, "features": [{"type": "MIND_READING"}]}
+        assert refusal(annotate(request)).startswith(
             "Not served here: MIND_READING; FACE_DETECTION, LOGO_DETECTION,"
         )
 
@@ -304,9 +310,9 @@ class TestFeatures:
         answer = google(address).batch_annotate_images(
             requests=[image_request(PHOTO, OBJECTS, TEXT), image_request(GREEN, TEXT)]
         )
-        both, one = answer.responses
-        assert (object_names(both), both.full_text_annotation.text) == (["red", "blue"], "STOP")
-        assert (object_names(one), one.full_text_annotation.text) == ([], "STOP")
+        first, second = answer.responses
+        assert (object_names(first), first.full_text_annotation.text) == (["red", "blue"], "STOP")
+        assert (object_names(second), second.full_text_annotation.text) == ([], "STOP")
 
     def test_a_call_without_features_is_refused(
         self, annotate: Callable[..., httpx.Response]
@@ -336,8 +342,10 @@ labels = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 @given(box=boxes, score=numbers, label=labels)
 def test_any_object_lies_inside_the_photo(box: Box, score: float, label: str) -> None:
     """Any box and score of a provider is returned within 0 and 1 and can be read by the SDK."""
-    for found in rendered(Task.OBJECTS, Detection(label, score, box)).localized_object_annotations:
-        assert 0.5 <= found.score <= 1
-        vertices = found.bounding_poly.normalized_vertices
+    for annotation in rendered(
+        Task.OBJECTS, Detection(label, score, box)
+    ).localized_object_annotations:
+        assert 0.5 <= annotation.score <= 1
+        vertices = annotation.bounding_poly.normalized_vertices
         assert len(vertices) == 4
         assert all(0 <= point.x <= 1 and 0 <= point.y <= 1 for point in vertices)

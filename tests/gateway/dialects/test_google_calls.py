@@ -37,9 +37,9 @@ from tests.support.google_vision import (
 
 
 @pytest.fixture(scope="module")
-def full(started: Callable[..., tuple[str, Parts]]) -> tuple[str, Parts]:
+def full(start_gateway: Callable[..., tuple[str, Parts]]) -> tuple[str, Parts]:
     """A gateway for labels, logos and extras by both transports: its REST address and its parts."""
-    return started(
+    return start_gateway(
         labels=lambda *_: [Detection("Dog", 0.9, WHOLE, kind="LABEL")],
         logos=lambda *_: [Detection("Acme", 0.9, WHOLE)],
         extras={"google": ExtrasProvider()},
@@ -108,7 +108,7 @@ class TestSources:
         assert isinstance(self.parsed({"source": {"imageUri": url}}), PhotoError)
 
     @pytest.mark.parametrize(
-        ("kind", "code", "said"),
+        ("kind", "code", "opening"),
         [
             (errors.SourceNotAllowed, 7, "We're not allowed to access the URL on your behalf."),
             (errors.SourceAway, 14, "We can not access the URL currently."),
@@ -118,11 +118,11 @@ class TestSources:
         ],
     )
     def test_fetch_failures_have_googles_words_and_codes(
-        self, kind: type[errors.GatewayError], code: int, said: str
+        self, kind: type[errors.GatewayError], code: int, opening: str
     ) -> None:
         """The reason why a photo was not fetched is given in Google's words and codes."""
         status, message = status_of(kind("because"))
-        assert (status.code, message.startswith(said), message.endswith("because")) == (
+        assert (status.code, message.startswith(opening), message.endswith("because")) == (
             code,
             True,
             True,
@@ -130,23 +130,23 @@ class TestSources:
 
     def test_a_photo_on_the_web_is_fetched(
         self,
-        started: Callable[..., tuple[str, Parts]],
+        start_gateway: Callable[..., tuple[str, Parts]],
         google_client: Callable[[str, tuple[str, Parts]], vision.ImageAnnotatorClient],
         website: str,
     ) -> None:
         """A photo on the web is fetched and answered; one that does not exist has its own error."""
-        gateway = started(fetch={"allow": ["127.0.0.0/8"]}, grpc={"listen": "127.0.0.1:0"})
+        gateway = start_gateway(fetch={"allow": ["127.0.0.0/8"]}, grpc={"listen": "127.0.0.1:0"})
         features = [{"type_": OBJECTS}]
         requests = [
             {"image": {"source": {"image_uri": f"{website}/{name}"}}, "features": features}
             for name in ("photo.jpg", "none.jpg")
         ]
         for transport in ("rest", "grpc"):
-            there, away = (
+            photo_response, missing_response = (
                 google_client(transport, gateway).batch_annotate_images(requests=requests).responses
             )
-            assert len(there.localized_object_annotations) == 2
-            assert away.error.code == 14
+            assert len(photo_response.localized_object_annotations) == 2
+            assert missing_response.error.code == 14
 
 
 class TestWholeCalls:
@@ -196,7 +196,7 @@ class TestWholeCalls:
 
     def test_an_allowed_call_reaches_the_vendor_unchanged(
         self,
-        started: Callable[..., tuple[str, Parts]],
+        start_gateway: Callable[..., tuple[str, Parts]],
         google_client: Callable[[str, tuple[str, Parts]], vision.ImageAnnotatorClient],
         http: httpx.Client,
     ) -> None:
@@ -214,8 +214,8 @@ class TestWholeCalls:
                     200, {"content-type": "application/json"}, b'{"responses": [{"totalPages": 2}]}'
                 )
 
-        vendor, allowed = Vendor(), {"operations": ["files:annotate", "operations:get"]}
-        gateway = started(extras={"google": vendor}, forwarding=allowed)
+        vendor, forwarding = Vendor(), {"operations": ["files:annotate", "operations:get"]}
+        gateway = start_gateway(extras={"google": vendor}, forwarding=forwarding)
         answer = google_client("rest", gateway).batch_annotate_files(
             requests=[{"features": [{"type_": 11}], "pages": [1, 2]}]
         )
@@ -254,7 +254,7 @@ class TestMask:
     }
 
     @pytest.mark.parametrize(
-        ("fields", "left"),
+        ("fields", "selection"),
         [
             ("", ANSWER),
             ("*", ANSWER),
@@ -300,9 +300,11 @@ class TestMask:
             "unknown",
         ],
     )
-    def test_a_mask_selects_members_of_an_answer(self, fields: str, left: dict[str, Any]) -> None:
+    def test_a_mask_selects_members_of_an_answer(
+        self, fields: str, selection: dict[str, Any]
+    ) -> None:
         """A mask selects the members that it names, with dots, slashes or brackets."""
-        assert selection_of(self.ANSWER, field_mask_of(fields)) == left
+        assert selection_of(self.ANSWER, field_mask_of(fields)) == selection
 
     @pytest.mark.parametrize("fields", ["a(b", "a)", "a b", "ä", "x" * 1001, "a(b))", "a;b"])
     def test_a_malformed_mask_is_a_bad_request(self, fields: str) -> None:

@@ -1,4 +1,4 @@
-"""Google Cloud Vision's dialect by gRPC, which Google's own SDKs speak by themselves."""
+"""Google Cloud Vision's dialect by gRPC, which Google's own SDKs use by default."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def sdk(channel: Callable[[str], grpc.Channel]) -> Callable[[str], vision.ImageA
 
 
 @pytest.fixture(scope="module")
-def serve(started: Callable[..., tuple[str, Parts]]) -> Callable[..., tuple[str, str]]:
-    """`serve(...)`: the REST and gRPC addresses of a gateway as `started` starts it."""
+def serve(start_gateway: Callable[..., tuple[str, Parts]]) -> Callable[..., tuple[str, str]]:
+    """`serve(...)`: the REST and gRPC addresses of a gateway that `start_gateway` starts."""
 
-    def start(*given: Any, **config: Any) -> tuple[str, str]:
-        address, parts = started(*given, **{"grpc": ANY_PORT, **config})
+    def start(*args: Any, **config: Any) -> tuple[str, str]:
+        address, parts = start_gateway(*args, **{"grpc": ANY_PORT, **config})
         return address, parts.grpc.address
 
     return start
@@ -79,7 +79,7 @@ def gateway(serve: Callable[..., tuple[str, str]]) -> str:
 
 @pytest.fixture(scope="module")
 def closed(serve: Callable[..., tuple[str, str]], tenants: list[dict[str, Any]]) -> str:
-    """One that knows two tenants."""
+    """The gRPC address of a gateway with two tenants."""
     return serve(tenants=tenants)[1]
 
 
@@ -166,8 +166,8 @@ class TestCalls:
     ) -> None:
         """Metadata mark labels that are those of boxes, as headers do over REST."""
         call = channel(gateway).unary_unary(PATH)
-        _, told = call.with_call(message(image_request(PHOTO, vision.Feature.Type.LABEL_DETECTION)))
-        assert ("x-imgrid-labels", "boxes") in [tuple(each) for each in told.trailing_metadata()]
+        _, rpc = call.with_call(message(image_request(PHOTO, vision.Feature.Type.LABEL_DETECTION)))
+        assert ("x-imgrid-labels", "boxes") in [tuple(each) for each in rpc.trailing_metadata()]
 
     def test_metadata_carry_quality_and_field_mask(
         self, channel: Callable[[str], grpc.Channel], serve: Callable[..., tuple[str, str]]
@@ -194,11 +194,11 @@ class TestCalls:
         """A call that is sent again under its id is answered from its first run."""
         provider = ScriptedProvider()
         call = channel(serve(provider)[1]).unary_unary(PATH)
-        told = {
+        replies = {
             call(message(image_request(PHOTO)), metadata=[("x-goog-request-id", name)])
             for name in ("a", "a", "a")
         }
-        assert (len(told), provider.calls) == (1, 1)
+        assert (len(replies), provider.calls) == (1, 1)
         call(
             message(image_request(PHOTO)),
             metadata=[("x-goog-request-id", "a"), ("x-goog-fieldmask", "responses.error")],
@@ -231,19 +231,22 @@ class TestKeys:
         """A wrong key, or one of another dialect, is refused as Google refuses it."""
         with pytest.raises(
             exceptions.InvalidArgument, match=r"API key not valid\. Please pass"
-        ) as caught:
+        ) as exc_info:
             sdk(closed).batch_annotate_images(
                 requests=[image_request(PHOTO)], metadata=[("x-goog-api-key", key)]
             )
-        assert (caught.value.reason, caught.value.domain) == ("API_KEY_INVALID", "googleapis.com")
+        assert (exc_info.value.reason, exc_info.value.domain) == (
+            "API_KEY_INVALID",
+            "googleapis.com",
+        )
 
     def test_a_missing_key_is_refused_with_its_place(
         self, sdk: Callable[[str], vision.ImageAnnotatorClient], closed: str
     ) -> None:
         """A call without a key is refused with the name of the metadata that it belongs in."""
-        with pytest.raises(exceptions.PermissionDenied, match="x-goog-api-key: KEY") as caught:
+        with pytest.raises(exceptions.PermissionDenied, match="x-goog-api-key: KEY") as exc_info:
             sdk(closed).batch_annotate_images(requests=[image_request(PHOTO)])
-        assert caught.value.reason == "API_KEY_INVALID"
+        assert exc_info.value.reason == "API_KEY_INVALID"
 
     def test_a_missing_key_is_refused_before_the_message(
         self, channel: Callable[[str], grpc.Channel], closed: str
@@ -255,20 +258,20 @@ class TestKeys:
             never.block()
             yield b""
 
-        with pytest.raises(grpc.RpcError) as caught:
+        with pytest.raises(grpc.RpcError) as exc_info:
             channel(closed).stream_unary(PATH)(requests())
         never.set()
-        assert caught.value.code() == grpc.StatusCode.PERMISSION_DENIED
+        assert exc_info.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
     def test_an_open_gateway_refuses_foreign_web_pages(
         self, channel: Callable[[str], grpc.Channel], gateway: str
     ) -> None:
         """An open gateway accepts nothing from another machine's web pages."""
-        with pytest.raises(grpc.RpcError) as caught:
+        with pytest.raises(grpc.RpcError) as exc_info:
             channel(gateway).unary_unary(PATH)(
                 message(image_request(PHOTO)), metadata=[("origin", "https://example.com")]
             )
-        assert "open to this machine only" in caught.value.details()
+        assert "open to this machine only" in exc_info.value.details()
 
 
 PROGRAM = """
@@ -301,7 +304,7 @@ class TestTls:
         photo = tmp_path / "photo.jpg"
         photo.write_bytes(PHOTO)
         trusting = {**os.environ, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(certified / "cert.pem")}
-        told = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", PROGRAM, secure, photo],
             env=trusting,
             capture_output=True,
@@ -309,7 +312,7 @@ class TestTls:
             timeout=60,
             check=False,
         )
-        assert told.stdout == "red blue\n", told.stderr
+        assert process.stdout == "red blue\n", process.stderr
 
     def test_a_program_may_trust_the_certificate_itself(self, secure: str, certified: Path) -> None:
         """A program may trust the certificate itself."""
@@ -366,15 +369,15 @@ class TestFailures:
         serve: Callable[..., tuple[str, str]],
     ) -> None:
         """A full buffer is an exhausted resource, with the time to wait."""
-        with pytest.raises(exceptions.ResourceExhausted) as caught:
+        with pytest.raises(exceptions.ResourceExhausted) as exc_info:
             sdk(serve(buffer={"max_bytes": 10})[1]).batch_annotate_images(
                 requests=[image_request(PHOTO)]
             )
-        (pause,) = caught.value.details
+        (pause,) = exc_info.value.details
         assert isinstance(pause, error_details_pb2.RetryInfo)
         assert pause.retry_delay.seconds == 1
         assert ("retry-after", "1") in [
-            tuple(each) for each in caught.value.errors[0].trailing_metadata()
+            tuple(each) for each in exc_info.value.errors[0].trailing_metadata()
         ]
 
     @pytest.mark.parametrize(
@@ -432,12 +435,12 @@ class TestTime:
     def waiting(
         self, serve: Callable[..., tuple[str, str]], http: httpx.Client
     ) -> Iterator[tuple[str, ThreadGate, Callable[[], float]]]:
-        """A gateway whose provider answers when the gate is opened, and how many photos it
-        holds."""
+        """The address of a gateway whose provider waits for a gate, the gate, and a function that
+        returns the number of photos in the buffer."""
         gate = ThreadGate()
         address, rpc = serve(ScriptedProvider(gate=gate), route={**ALONE, "deadline_ms": 60_000})
 
-        def held() -> float:
+        def photo_count() -> float:
             (line,) = (
                 line
                 for line in http.get(address + "/metrics").text.splitlines()
@@ -445,7 +448,7 @@ class TestTime:
             )
             return float(line.split()[1])
 
-        yield rpc, gate, held
+        yield rpc, gate, photo_count
         gate.set()
 
     def test_a_clients_deadline_is_its_photos(
@@ -455,7 +458,7 @@ class TestTime:
     ) -> None:
         """A client's deadline is its photos' deadline; the client gets the error by then or a
         little before, and the photos leave the buffer."""
-        address, _, held = waiting
+        address, _, photo_count = waiting
         try:
             (response,) = (
                 sdk(address)
@@ -465,7 +468,7 @@ class TestTime:
             assert response.error.code == 4
         except exceptions.DeadlineExceeded:
             pass
-        block_until(lambda: held() == 0)
+        block_until(lambda: photo_count() == 0)
 
     def test_a_longer_deadline_leaves_the_routes(
         self,
@@ -484,11 +487,11 @@ class TestTime:
         waiting: tuple[str, ThreadGate, Callable[[], float]],
     ) -> None:
         """The photos of a client that disconnects leave the buffer."""
-        address, _, held = waiting
+        address, _, photo_count = waiting
         call = channel(address).unary_unary(PATH).future(message(image_request(PHOTO)))
-        block_until(lambda: held() == 1)
+        block_until(lambda: photo_count() == 1)
         call.cancel()
-        block_until(lambda: held() == 0)
+        block_until(lambda: photo_count() == 0)
 
     def test_a_stopping_gateway_finishes_its_calls(
         self, tmp_path: Path, channel: Callable[[str], grpc.Channel]
@@ -538,25 +541,25 @@ class TestIntake:
         self, channel: Callable[[str], grpc.Channel], tight: str
     ) -> None:
         """A compressed message is refused, because its size when unpacked is unknown."""
-        with pytest.raises(grpc.RpcError) as caught:
+        with pytest.raises(grpc.RpcError) as exc_info:
             channel(tight).unary_unary(PATH)(bytes(5_000_000), compression=grpc.Compression.Gzip)
-        assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        assert exc_info.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
     def test_a_call_without_a_message_is_refused(
         self, channel: Callable[[str], grpc.Channel], tight: str
     ) -> None:
         """A call that ends without a message is refused."""
-        with pytest.raises(grpc.RpcError) as caught:
+        with pytest.raises(grpc.RpcError) as exc_info:
             channel(tight).stream_unary(PATH)(iter(()))
-        assert caught.value.details() == "The call has no message."
+        assert exc_info.value.details() == "The call has no message."
 
     def test_bytes_of_another_form_are_an_invalid_argument(
         self, channel: Callable[[str], grpc.Channel], tight: str
     ) -> None:
         """Bytes that are not such a message are an invalid argument."""
-        with pytest.raises(grpc.RpcError) as caught:
+        with pytest.raises(grpc.RpcError) as exc_info:
             channel(tight).unary_unary(PATH)(b"\xff\xff")
-        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert exc_info.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
     def test_a_slow_message_is_not_waited_for(
         self, channel: Callable[[str], grpc.Channel], tight: str
@@ -571,13 +574,13 @@ class TestIntake:
 
         link = channel(tight)
         slow = [link.stream_unary(PATH).future(never()) for _ in range(4)]
-        told = sorted(str(call.exception().details()).partition(" (")[0] for call in slow)
+        messages = sorted(str(call.exception().details()).partition(" (")[0] for call in slow)
         gate.set()
-        assert set(told) <= {
+        assert set(messages) <= {
             "The message did not arrive within 0.3 s",
             "Too much is being sent at once",
         }
-        assert "The message did not arrive within 0.3 s" in told
+        assert "The message did not arrive within 0.3 s" in messages
 
     async def test_a_port_in_use_is_named_with_its_key(self, tmp_path: Path, gateway: str) -> None:
         """A port that another process listens on is named, with its configuration key."""

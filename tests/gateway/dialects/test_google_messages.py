@@ -1,5 +1,4 @@
-"""Google's dialect in messages asks and tells the same as in JSON, whatever it is asked and
-told."""
+"""Google's dialect reads and writes the same in messages as in JSON."""
 
 from __future__ import annotations
 
@@ -51,27 +50,27 @@ sources = st.fixed_dictionaries(
         for name in ("image_uri", "gcs_image_uri")
     },
 )
-images = st.fixed_dictionaries({}, optional={"content": photos, "source": sources})
-asked = st.builds(
-    lambda image, wanted, context: vision.AnnotateImageRequest(
-        image=image, features=wanted, image_context=context
+image_members = st.fixed_dictionaries({}, optional={"content": photos, "source": sources})
+sdk_requests = st.builds(
+    lambda image, features, context: vision.AnnotateImageRequest(
+        image=image, features=features, image_context=context
     ),
-    images,
+    image_members,
     st.lists(features, max_size=4),
     contexts,
 )
 
 
-def spliced(request: vision.AnnotateImageRequest, place: int, more: bytes) -> bytes:
-    """A good message with something in it that does not belong there."""
+def spliced(request: vision.AnnotateImageRequest, place: int, insertion: bytes) -> bytes:
+    """A valid message with foreign bytes in the middle."""
     good = vision.BatchAnnotateImagesRequest.serialize({"requests": [request]})
-    return good[:place] + more + good[place:]
+    return good[:place] + insertion + good[place:]
 
 
 def parsed(
     dialect: Dialect | GoogleGrpc, body: bytes
 ) -> tuple[list[tuple[Any, tuple[TaskRequest, ...]]], Any] | str:
-    """What is asked, errors by what they say; or why nothing is."""
+    """The items and options of the question that a body asks, or the error that refuses it."""
     try:
         question = dialect.parse(Incoming("POST", PATH, "", {}, body))
     except GatewayError as error:
@@ -83,7 +82,7 @@ def parsed(
     return items, question.options
 
 
-@given(requests=st.lists(asked, max_size=17))
+@given(requests=st.lists(sdk_requests, max_size=17))
 @settings(max_examples=60)
 def test_a_message_asks_the_same_as_json(requests: list[vision.AnnotateImageRequest]) -> None:
     """The same request asks the same, whether it comes as JSON or as a message."""
@@ -98,7 +97,7 @@ def test_a_message_asks_the_same_as_json(requests: list[vision.AnnotateImageRequ
 
 @given(
     body=st.binary(max_size=60)
-    | st.builds(spliced, asked, st.integers(0, 200), st.binary(max_size=3))
+    | st.builds(spliced, sdk_requests, st.integers(0, 200), st.binary(max_size=3))
 )
 @settings(max_examples=150)
 def test_any_message_gives_a_question_or_a_gateway_error(body: bytes) -> None:
@@ -122,7 +121,7 @@ details = (
     | st.fixed_dictionaries({"vendor": st.just("google"), "raw": raws})
     | st.fixed_dictionaries({"mid": words, "topicality": numbers, "emotions": emotions})
 )
-found = st.lists(
+detection_lists = st.lists(
     st.builds(
         Detection,
         st.sampled_from(["adult", "racy", "red"]) | words,
@@ -140,20 +139,24 @@ tasks = st.sampled_from(
 )
 
 
-@given(task=tasks, found=found, size=st.builds(Size, st.integers(1, 9000), st.integers(1, 9000)))
+@given(
+    task=tasks,
+    detections=detection_lists,
+    size=st.builds(Size, st.integers(1, 9000), st.integers(1, 9000)),
+)
 @settings(max_examples=150)
 def test_both_forms_of_an_answer_are_the_same(
-    task: Task, found: list[Detection], size: Size
+    task: Task, detections: list[Detection], size: Size
 ) -> None:
     """Whatever a provider returns, both forms of the answer can be read, have no unknown member,
     and are the same; no pixel lies outside the photo."""
     photo = Photo("id", b"", "JPEG", size)
     question = uniform_question(task, [b""], options=GoogleReplyOptions(({task: 0},), {}))
-    answers = [answered(photo, task, found)]
+    answers = [answered(photo, task, detections)]
     by_rest = vision.BatchAnnotateImagesResponse.pb()()
     body = DIALECT.render(question, answers).body
     json_format.Parse(body, by_rest, ignore_unknown_fields=False)
-    assert "NaN" not in body.decode() or any("NaN" in each.label for each in found)
+    assert "NaN" not in body.decode() or any("NaN" in each.label for each in detections)
     by_grpc = type(by_rest).FromString(MESSAGES.render(question, answers).body)
     assert by_grpc == by_rest
     for annotation in (

@@ -1,4 +1,4 @@
-"""What Google's clients may send to the dialect over REST, and what they make of a refusal."""
+"""Google's dialect over REST: the requests that it accepts, and the refusals that clients show."""
 
 from __future__ import annotations
 
@@ -44,8 +44,7 @@ from tests.support.google_vision import (
 
 @pytest.fixture(scope="module")
 def discovered() -> Iterator[Callable[[str, str], Any]]:
-    """`discovered(address, key)`: the older client, which is made from the API's discovery
-    document."""
+    """`discovered(address, key)`: the older client, made from the API's discovery document."""
     with ExitStack() as stack:
 
         def client(address: str, key: str) -> Resource:
@@ -123,11 +122,11 @@ class TestRequests:
         self, annotate: Callable[..., httpx.Response], content: str
     ) -> None:
         """Bad base64 is refused by its place, as Google's own parser does."""
-        said = refusal(
+        message = refusal(
             annotate(OBJECTS_REQUEST, {**OBJECTS_REQUEST, "image": {"content": content}})
         )
         assert (
-            said
+            message
             == "Invalid value at 'requests[1].image.content' (TYPE_BYTES), Base64 decoding failed."
         )
 
@@ -157,13 +156,13 @@ class TestRequests:
     ) -> None:
         """Members that do not affect the answer are ignored: the parent, labels, contexts and
         hints."""
-        asked = {
+        request = {
             **OBJECTS_REQUEST,
             "imageContext": {"languageHints": ["en"]},
             "image_context": None,
         }
         assert responses_of(
-            annotate(json={"requests": [asked], "parent": "projects/p", "labels": {"a": "b"}})
+            annotate(json={"requests": [request], "parent": "projects/p", "labels": {"a": "b"}})
         )
 
     @pytest.mark.parametrize(
@@ -218,7 +217,8 @@ class TestDiscovery:
             .execute()
         )
         assert [
-            found["name"] for found in answer["responses"][0]["localizedObjectAnnotations"]
+            annotation["name"]
+            for annotation in answer["responses"][0]["localizedObjectAnnotations"]
         ] == ["red", "blue"]
 
     def test_the_parent_may_be_in_the_path(
@@ -235,11 +235,11 @@ class TestDiscovery:
         self, discovered: Callable[[str, str], Any], closed: str
     ) -> None:
         """This client shows why a wrong key is refused."""
-        with pytest.raises(HttpError, match="API key not valid") as caught:
+        with pytest.raises(HttpError, match="API key not valid") as exc_info:
             discovered(closed, "wrong").images().annotate(
                 body={"requests": [OBJECTS_REQUEST]}
             ).execute()
-        assert caught.value.status_code == 400
+        assert exc_info.value.status_code == 400
 
 
 class TestKeys:
@@ -264,18 +264,21 @@ class TestKeys:
         """A wrong key, or one of another dialect, is refused as Google refuses it."""
         with pytest.raises(
             exceptions.BadRequest, match=r"API key not valid\. Please pass a valid API key\."
-        ) as caught:
+        ) as exc_info:
             google(closed, key).annotate_image(image_request(PHOTO))
-        assert (caught.value.reason, caught.value.domain) == ("API_KEY_INVALID", "googleapis.com")
+        assert (exc_info.value.reason, exc_info.value.domain) == (
+            "API_KEY_INVALID",
+            "googleapis.com",
+        )
 
     def test_a_missing_key_is_403_and_not_401(
         self, google: Callable[..., vision.ImageAnnotatorClient], closed: str
     ) -> None:
         """A request without a key is refused with the name of its header, with a status that makes
         no client fetch a new token."""
-        with pytest.raises(exceptions.Forbidden, match="x-goog-api-key: KEY") as caught:
+        with pytest.raises(exceptions.Forbidden, match="x-goog-api-key: KEY") as exc_info:
             google(closed, key="").annotate_image(image_request(PHOTO))
-        assert caught.value.reason == "API_KEY_INVALID"
+        assert exc_info.value.reason == "API_KEY_INVALID"
 
     @pytest.mark.parametrize(
         "query", ["key=g-shop", "a=b&key=g%2Dshop", "key=other&key=g-shop", "access_token=g-shop"]

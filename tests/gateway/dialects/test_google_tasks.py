@@ -30,7 +30,7 @@ from tests.support.google_vision import (
 Feature, Likelihood = vision.Feature.Type, vision.Likelihood
 
 
-SAID = {
+RAW_FACE = {
     "rollAngle": 1.5,
     "panAngle": -2.5,
     "tiltAngle": float("nan"),
@@ -58,7 +58,7 @@ def faces(picture: Picture, task: Task) -> list[Detection]:
                 Landmark("THIRD_EYE", 0.5, 0.5),
                 Landmark("NOSE_TIP", float("inf"), 0.5),
             ),
-            details={"vendor": "google", "raw": SAID},
+            details={"vendor": "google", "raw": RAW_FACE},
         )
         for each in see_shapes(picture, task)
     ]
@@ -96,10 +96,12 @@ def extras() -> ExtrasProvider:
 
 
 @pytest.fixture(scope="module")
-def full(started: Callable[..., tuple[str, Parts]], extras: ExtrasProvider) -> tuple[str, Parts]:
+def full(
+    start_gateway: Callable[..., tuple[str, Parts]], extras: ExtrasProvider
+) -> tuple[str, Parts]:
     """A gateway that serves every task by both transports: its REST address and its parts."""
     alone = {"stages": [{"shape": "1x1"}]}
-    return started(
+    return start_gateway(
         faces=faces,
         labels=lambda *_: LABELS,
         moderation=lambda *_: SAFE,
@@ -120,7 +122,7 @@ def client(
     return google_client(request.param, full)
 
 
-def asked(
+def response_to(
     client: vision.ImageAnnotatorClient,
     *names: str,
     context: dict[str, Any] | None = None,
@@ -141,7 +143,7 @@ class TestFaces:
     ) -> None:
         """Faces have both polygons in whole pixels of the client's photo, and landmarks in pixels
         with their depth."""
-        face, small = asked(client, "FACE_DETECTION").face_annotations
+        face, small = response_to(client, "FACE_DETECTION").face_annotations
         assert small.detection_confidence < face.detection_confidence == 1
         for poly in (face.bounding_poly, face.fd_bounding_poly):
             corners = [(point.x, point.y) for point in poly.vertices]
@@ -163,7 +165,7 @@ class TestFaces:
     ) -> None:
         """Angles and likelihoods are those that Google returned; one that is not a number or a
         likelihood is left out."""
-        face = asked(client, "FACE_DETECTION", max_results=1).face_annotations[0]
+        face = response_to(client, "FACE_DETECTION", max_results=1).face_annotations[0]
         assert (face.roll_angle, face.pan_angle, face.tilt_angle) == (1.5, -2.5, 0)
         assert face.landmarking_confidence == 0.75
         assert (face.joy_likelihood, face.sorrow_likelihood) == (
@@ -182,7 +184,7 @@ class TestFaces:
 
     def test_max_results_keeps_the_surest_faces(self, client: vision.ImageAnnotatorClient) -> None:
         """No more faces are returned than were requested, the surest first."""
-        assert len(asked(client, "FACE_DETECTION", max_results=1).face_annotations) == 1
+        assert len(response_to(client, "FACE_DETECTION", max_results=1).face_annotations) == 1
 
     def test_another_vendors_face_has_googles_members(
         self, serve: Callable[..., str], http: httpx.Client
@@ -207,14 +209,14 @@ class TestLabels:
     ) -> None:
         """A provider's labels come with their scores, the surest first, without those that score
         below one half."""
-        sunset, dog = asked(client, "LABEL_DETECTION").label_annotations
+        sunset, dog = response_to(client, "LABEL_DETECTION").label_annotations
         assert (sunset.description, dog.description, dog.mid) == ("Sunset", "Dog", "/m/0bt9lr")
         assert (sunset.score, sunset.topicality) == (pytest.approx(0.95), pytest.approx(0.95))
         assert (dog.score, dog.topicality) == (pytest.approx(0.9), pytest.approx(0.6))
 
     def test_max_results_keeps_the_surest_labels(self, client: vision.ImageAnnotatorClient) -> None:
         """No more labels are returned than were requested."""
-        (sunset,) = asked(client, "LABEL_DETECTION", max_results=1).label_annotations
+        (sunset,) = response_to(client, "LABEL_DETECTION", max_results=1).label_annotations
         assert sunset.description == "Sunset"
 
     def test_labels_without_a_route_are_those_of_boxes(
@@ -222,11 +224,11 @@ class TestLabels:
     ) -> None:
         """If no route serves labels, they are those of the boxes, each once with its best score,
         and marked so."""
-        seen = [
+        detections = [
             Detection(name, score, Box(0.1, 0.1, 0.5, 0.5))
             for name, score in (("cat", 0.6), ("dog", 0.8), ("cat", 0.9), ("owl", 0.4))
         ]
-        address = serve(lambda *_: seen)
+        address = serve(lambda *_: detections)
         reply = http.post(
             address + PATH, json={"requests": [features_request(["LABEL_DETECTION"])]}
         )
@@ -259,17 +261,17 @@ class TestLabels:
 class TestSafeSearch:
     GRADES = ("adult", "spoof", "medical", "violence", "racy")
 
-    def graded(self, response: vision.AnnotateImageResponse) -> list[int]:
+    def likelihoods(self, response: vision.AnnotateImageResponse) -> list[int]:
         return [getattr(response.safe_search_annotation, name).value for name in self.GRADES]
 
     def test_all_five_likelihoods_are_the_providers(
         self, client: vision.ImageAnnotatorClient
     ) -> None:
         """All five likelihoods are those that the provider returned."""
-        assert self.graded(asked(client, "SAFE_SEARCH_DETECTION")) == [5, 1, 0, 3, 2]
+        assert self.likelihoods(response_to(client, "SAFE_SEARCH_DETECTION")) == [5, 1, 0, 3, 2]
 
     @pytest.mark.parametrize(
-        ("found", "grades"),
+        ("detections", "grades"),
         [
             ([], ["VERY_UNLIKELY"] * 5),
             ([Detection("adult", 0.75, WHOLE)], ["LIKELY", *["UNKNOWN"] * 4]),
@@ -281,12 +283,12 @@ class TestSafeSearch:
         self,
         serve: Callable[..., str],
         http: httpx.Client,
-        found: list[Detection],
+        detections: list[Detection],
         grades: list[str],
     ) -> None:
         """A cleared photo is very unlikely in every category; a score becomes the nearest
         likelihood, and a category without a score is unknown."""
-        address = serve(moderation=lambda *_: found, route={"stages": [{"shape": "1x1"}]})
+        address = serve(moderation=lambda *_: detections, route={"stages": [{"shape": "1x1"}]})
         (response,) = responses_of(
             http.post(
                 address + PATH, json={"requests": [features_request(["SAFE_SEARCH_DETECTION"])]}
@@ -297,7 +299,7 @@ class TestSafeSearch:
 
 def test_logos_have_their_corners_in_pixels(client: vision.ImageAnnotatorClient) -> None:
     """Logos have their corners in pixels."""
-    (logo,) = asked(client, "LOGO_DETECTION").logo_annotations
+    (logo,) = response_to(client, "LOGO_DETECTION").logo_annotations
     assert (logo.description, logo.mid, logo.score) == ("Acme", "/m/0acme", pytest.approx(0.9))
     assert [(point.x, point.y) for point in logo.bounding_poly.vertices] == [
         (40, 20),
@@ -315,7 +317,7 @@ class TestExtras:
         """Answers that only the vendor can give are passed through unchanged."""
         expected = vision.AnnotateImageResponse.pb()()
         json_format.ParseDict(EXTRAS[name], expected)
-        assert vision.AnnotateImageResponse.pb(asked(client, name)) == expected
+        assert vision.AnnotateImageResponse.pb(response_to(client, name)) == expected
 
     def test_the_vendor_is_asked_once_with_each_features_options(
         self, client: vision.ImageAnnotatorClient, extras: ExtrasProvider
@@ -328,7 +330,7 @@ class TestExtras:
             "lat_long_rect": {"min_lat_lng": {"latitude": 1.5}},
         }
         calls = extras.calls
-        asked(
+        response_to(
             client,
             "CROP_HINTS",
             "WEB_DETECTION",
@@ -361,9 +363,11 @@ class TestExtras:
         """The SDK asks for all features if a call names none, and gets all answers."""
         response = client.annotate_image({"image": {"content": PHOTO}})
         assert response.error.code == 0
-        said = {field.name for field, _ in vision.AnnotateImageResponse.pb(response).ListFields()}
+        members = {
+            field.name for field, _ in vision.AnnotateImageResponse.pb(response).ListFields()
+        }
         assert (
-            len(said) == 12
+            len(members) == 12
         )  # as many as features: text comes in two forms, of which document text is one
 
     def test_all_features_on_the_wire_fit_the_services_messages(
@@ -379,7 +383,7 @@ class TestExtras:
 
     @pytest.mark.parametrize("transport", ["rest", "grpc"])
     @pytest.mark.parametrize(
-        ("features", "said"),
+        ("features", "message"),
         [
             ([{"type_": Feature.CROP_HINTS, "model": "x" * 65}], "at most 64 are taken"),
             ([{"type_": Feature.CROP_HINTS}] * 101, "Too many features per image"),
@@ -392,10 +396,10 @@ class TestExtras:
         full: tuple[str, Parts],
         transport: str,
         features: list[dict[str, Any]],
-        said: str,
+        message: str,
     ) -> None:
         """The length of a model's name and the number of features are limited."""
-        with pytest.raises(exceptions.BadRequest, match=said):
+        with pytest.raises(exceptions.BadRequest, match=message):
             google_client(transport, full).annotate_image(
                 {"image": {"content": PHOTO}, "features": features}
             )
@@ -404,7 +408,7 @@ class TestExtras:
 class TestContext:
     def test_photos_with_language_hints_share_no_text_canvas(
         self,
-        started: Callable[..., tuple[str, Parts]],
+        start_gateway: Callable[..., tuple[str, Parts]],
         google_client: Callable[[str, tuple[str, Parts]], vision.ImageAnnotatorClient],
     ) -> None:
         """Photos with language hints share no canvas for their text; for objects they may."""
@@ -412,7 +416,7 @@ class TestContext:
             ScriptedProvider(introduced=about("text", task=Task.TEXT)),
             ScriptedProvider(),
         )
-        client = google_client("rest", started(objects=finder, text=reader))
+        client = google_client("rest", start_gateway(objects=finder, text=reader))
         features = [{"type_": Feature.TEXT_DETECTION}, {"type_": Feature.OBJECT_LOCALIZATION}]
         hinted = {
             "image": {"content": PHOTO},

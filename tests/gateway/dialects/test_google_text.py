@@ -42,14 +42,14 @@ READ = [
 
 @pytest.fixture(scope="module")
 def reader(serve: Callable[..., str]) -> str:
-    """One that reads, too."""
+    """The address of a gateway that reads text too."""
     return serve(text=lambda *_: READ)
 
 
 BREAKS = {"SPACE": " ", "LINE_BREAK": "\n"}
 
 
-def spelled(full: vision.TextAnnotation) -> str:
+def text_of_symbols(full: vision.TextAnnotation) -> str:
     """The text that the symbols and the breaks after them spell."""
     words = [
         word
@@ -69,9 +69,9 @@ class TestText:
         """The whole text comes first, with the rectangle around it, then each word with its own
         four corners, in pixels."""
         answer = google(reader).text_detection(image=vision.Image(content=PHOTO))
-        whole, *words = answer.text_annotations
-        assert whole.description == "Hello world\nBye"
-        assert corners(whole.bounding_poly) == [(36, 20), (360, 20), (360, 160), (36, 160)]
+        full_text, *words = answer.text_annotations
+        assert full_text.description == "Hello world\nBye"
+        assert corners(full_text.bounding_poly) == [(36, 20), (360, 20), (360, 160), (36, 160)]
         assert [word.description for word in words] == ["Hello", "world", "Bye"]
         assert corners(words[0].bounding_poly) == [(40, 20), (160, 20), (160, 60), (40, 60)]
 
@@ -107,7 +107,7 @@ class TestText:
             .document_text_detection(image=vision.Image(content=PHOTO))
             .full_text_annotation
         )
-        assert spelled(full) == full.text + "\n"
+        assert text_of_symbols(full) == full.text + "\n"
         hello = full.pages[0].blocks[0].paragraphs[0].words[0]
         assert [symbol.text for symbol in hello.symbols] == list("Hello")
         assert corners(hello.symbols[1].bounding_box) == [(64, 20), (88, 20), (88, 60), (64, 60)]
@@ -128,8 +128,8 @@ class TestText:
 
     def test_pixels_on_the_wire_are_whole_numbers(self, reader: str, http: httpx.Client) -> None:
         """The reply on the wire holds the service's own members, and pixels are whole numbers."""
-        wanted = {**OBJECTS_REQUEST, "features": [{"type": "DOCUMENT_TEXT_DETECTION"}]}
-        (answer,) = responses_of(http.post(reader + PATH, json={"requests": [wanted]}))
+        request = {**OBJECTS_REQUEST, "features": [{"type": "DOCUMENT_TEXT_DETECTION"}]}
+        (answer,) = responses_of(http.post(reader + PATH, json={"requests": [request]}))
         assert set(answer) == {"textAnnotations", "fullTextAnnotation"}
         vertices = answer["textAnnotations"][0]["boundingPoly"]["vertices"]
         assert {type(number) for point in vertices for number in point.values()} == {int}
@@ -139,20 +139,20 @@ class TestText:
     ) -> None:
         """If there is no text, the response is empty."""
         address = serve(text=lambda *_: [Detection(" ", 0.9, Box(0, 0, 1, 1), kind="LINE", key=1)])
-        wanted = {**OBJECTS_REQUEST, "features": [{"type": "TEXT_DETECTION"}]}
-        assert responses_of(http.post(address + PATH, json={"requests": [wanted]})) == [{}]
+        request = {**OBJECTS_REQUEST, "features": [{"type": "TEXT_DETECTION"}]}
+        assert responses_of(http.post(address + PATH, json={"requests": [request]})) == [{}]
 
 
 class TestLines:
-    """How lines become words where a provider says less than Google would."""
+    """Lines become words if a provider returns less than Google would."""
 
     def test_a_line_without_words_is_split_at_its_spaces(self) -> None:
         """A line without words is split at the spaces of its text, by the places of its
         characters."""
         line = Detection("ab  cd", 0.9, Box(0.2, 0, 0.8, 0.1), kind="LINE", key=1)
         answer = rendered(Task.TEXT, line)
-        whole, ab, cd = answer.text_annotations
-        assert (whole.description, ab.description, cd.description) == ("ab cd", "ab", "cd")
+        full_text, ab, cd = answer.text_annotations
+        assert (full_text.description, ab.description, cd.description) == ("ab cd", "ab", "cd")
         assert corners(ab.bounding_poly)[:2] == [(20, 0), (40, 0)]
         assert corners(cd.bounding_poly)[:2] == [(60, 0), (80, 0)]
 
@@ -165,7 +165,7 @@ class TestLines:
         ]
         answer = rendered(Task.TEXT, line, *words)
         assert answer.full_text_annotation.text == "再見世界 ok"
-        assert spelled(answer.full_text_annotation) == "再見世界 ok\n"
+        assert text_of_symbols(answer.full_text_annotation) == "再見世界 ok\n"
 
     def test_words_win_over_the_text_of_their_line(self) -> None:
         """If the words and the line's text differ, the words count."""
@@ -200,18 +200,18 @@ def test_any_text_lies_inside_and_both_forms_agree(
 ) -> None:
     """For any lines and words of a provider, both forms of the text agree, and all pixels are
     inside the photo."""
-    found = [
+    detections = [
         Detection(text, 0.5, box, kind="LINE", key=key, polygon=polygon)
         for key, (box, polygon, text, _) in enumerate(lines)
     ]
-    found += [
+    detections += [
         Detection(word, 0.5, box, kind="WORD", parent=key)
         for key, (box, _, _, words) in enumerate(lines)
         for word in words
     ]
-    answer = rendered(Task.TEXT, *found, size=size)
+    answer = rendered(Task.TEXT, *detections, size=size)
     full = answer.full_text_annotation
-    assert spelled(full) == (full.text + "\n" if answer.text_annotations else "")
+    assert text_of_symbols(full) == (full.text + "\n" if answer.text_annotations else "")
     assert [each.description for each in answer.text_annotations[:1]] == (
         [full.text] if full.pages else []
     )

@@ -1,7 +1,7 @@
-"""The vendors' JavaScript SDKs against the dialects: they sign, spell and retry otherwise than the
-Python ones.
+"""The vendors' JavaScript SDKs against the dialects: they sign, spell and retry in other ways than
+Python's.
 
-Each runs in a process of its own for all of these tests (`tests/js`), which is told what to ask.
+Each runs in a process of its own for all of these tests (`tests/js`), which takes plans of calls.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def b64(data: bytes) -> str:
 
 
 class Outcome(NamedTuple):
-    """What came of one call."""
+    """The answer to one call, or its error."""
 
     answer: Any = None
     error: Any = None
@@ -72,18 +72,18 @@ class Program:
         on_send: Callable[[int], None] = lambda _: None,
         **plan: Any,
     ) -> tuple[list[Outcome], int]:
-        """What came of the calls, and how many requests were sent for them; `on_send` is told of
-        each."""
+        """The outcomes of the calls, and the number of requests that were sent; `on_send` gets the
+        number so far at each."""
         assert self._process.stdin
         assert self._process.stdout
-        asked = {"endpoint": endpoint, "calls": calls, **self._always, **plan}
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        plan_line = {"endpoint": endpoint, "calls": calls, **self._always, **plan}
+        self._process.stdin.write(json.dumps(plan_line) + "\n")
         self._process.stdin.flush()
         for line in self._process.stdout:
-            told = json.loads(line)
-            if "outcomes" in told:
-                return [Outcome(**each) for each in told["outcomes"]], told["sends"]
-            on_send(told["sends"])
+            report = json.loads(line)
+            if "outcomes" in report:
+                return [Outcome(**each) for each in report["outcomes"]], report["sends"]
+            on_send(report["sends"])
         raise AssertionError("the program has ended")
 
     def answer(self, endpoint: str, call: Any, **plan: Any) -> Any:
@@ -103,7 +103,7 @@ class Program:
         self._process.communicate()
 
 
-def running(name: str, **always: Any) -> Iterator[Program]:
+def program_of(name: str, **always: Any) -> Iterator[Program]:
     program = Program(name, **always)
     yield program
     program.close()
@@ -137,7 +137,7 @@ def text(*_: Any) -> list[Detection]:
     ]
 
 
-SEEN = {
+SCRIPTS = {
     "objects": see_shapes,
     "people": lambda *_: [Detection("Person", 0.9, Box(0.1, 0.1, 0.4, 0.6))],
     "text": text,
@@ -166,21 +166,23 @@ RPC = {"grpc": {"listen": "127.0.0.1:0"}}
 
 
 @pytest.fixture(scope="module")
-def doors(started: Callable[..., tuple[str, Parts]]) -> dict[str, str]:
-    """The addresses, by transport, of a gateway with a route for every task, and of tenants; each
-    photo goes alone."""
+def addresses(start_gateway: Callable[..., tuple[str, Parts]]) -> dict[str, str]:
+    """The addresses, by transport, of a gateway with tenants and a route for every task, which
+    sends each photo alone."""
     crops = {"cropHintsAnnotation": {"cropHints": [{"confidence": 0.5}]}}
     hints = ScriptedProvider(
         lambda *_: [Detection("CROP_HINTS", 1.0, WHOLE, details={"raw": crops})],
         introduced=about("google", task=Task.EXTRAS, kind="google"),
     )
-    address, parts = started(**SEEN, extras={"google": hints}, route=ALONE, tenants=TENANTS, **RPC)
+    address, parts = start_gateway(
+        **SCRIPTS, extras={"google": hints}, route=ALONE, tenants=TENANTS, **RPC
+    )
     return {"rest": address, "grpc": f"http://{parts.grpc.address}"}
 
 
 @pytest.fixture(scope="module")
-def everything(doors: dict[str, str]) -> str:
-    return doors["rest"]
+def everything(addresses: dict[str, str]) -> str:
+    return addresses["rest"]
 
 
 MANY = range(12)
@@ -190,10 +192,10 @@ class TestRekognition:
     @pytest.fixture(scope="class")
     @classmethod
     def aws(cls) -> Iterator[Program]:
-        yield from running("rekognition", key=["AKSHOP", "sk-shop"])
+        yield from program_of("rekognition", key=["AKSHOP", "sk-shop"])
 
     @pytest.mark.parametrize(
-        ("operation", "more", "told"),
+        ("operation", "options", "member"),
         [
             ("DetectLabels", {"MaxLabels": 5, "MinConfidence": 60}, "Labels"),
             ("DetectText", {"Filters": {"WordFilter": {"MinConfidence": 80}}}, "TextDetections"),
@@ -221,19 +223,20 @@ class TestRekognition:
         ],
     )
     def test_every_operation_is_answered(
-        self, aws: Program, everything: str, operation: str, more: dict[str, Any], told: str
+        self, aws: Program, everything: str, operation: str, options: dict[str, Any], member: str
     ) -> None:
         """Every operation is answered, in the form of the service's model; its signature, of more
         headers than Python's, is accepted."""
         answer = aws.answer(
-            everything, {"operation": operation, "input": {"Image": {"Bytes": b64(PHOTO)}, **more}}
+            everything,
+            {"operation": operation, "input": {"Image": {"Bytes": b64(PHOTO)}, **options}},
         )
         shape = MODEL.operation_model(operation).output_shape
         assert ParamValidator().validate(answer, shape).generate_report() == ""
-        assert answer[told]
+        assert answer[member]
 
     @pytest.mark.parametrize(
-        ("operation", "wanted", "kind"),
+        ("operation", "request_body", "kind"),
         [
             (
                 "DetectLabels",
@@ -264,11 +267,11 @@ class TestRekognition:
         aws: Program,
         everything: str,
         operation: str,
-        wanted: dict[str, Any],
+        request_body: dict[str, Any],
         kind: str,
     ) -> None:
         """A bad photo or parameter is raised as the SDK's own class for it, after one try."""
-        error = aws.error(everything, {"operation": operation, "input": wanted})
+        error = aws.error(everything, {"operation": operation, "input": request_body})
         assert (error["kind"], error["status"], error["sends"]) == (kind, 400, 1)
 
     def test_an_unserved_operation_is_refused_by_name(self, aws: Program, everything: str) -> None:
@@ -333,8 +336,8 @@ class TestRekognition:
             {"operation": "DetectLabels", "input": {"Image": {"Bytes": photo}}} for photo in photos
         ]
         outcomes, _ = aws.ask(address, *calls, together=True)
-        seen = [number_on(list(_boxes(outcome.answer))) for outcome in outcomes]
-        assert seen == list(MANY)
+        numbers = [number_on(list(_boxes(outcome.answer))) for outcome in outcomes]
+        assert numbers == list(MANY)
         assert provider.calls < len(MANY)
 
 
@@ -355,29 +358,28 @@ CODES = {
 
 @pytest.mark.parametrize("transport", ["rest", "grpc"])
 class TestGoogle:
-    """By gRPC, as the SDK speaks by itself, and by REST, which it falls back to where it is told
-    to."""
+    """By gRPC, the SDK's default, and by REST, its fallback."""
 
     @pytest.fixture(scope="class")
     @classmethod
     def sdk(cls) -> Iterator[Program]:
-        yield from running("google", key="g-shop")
+        yield from program_of("google", key="g-shop")
 
     @pytest.fixture
     def google(self, transport: str, sdk: Program) -> Callable[..., list[Outcome]]:
-        """`google(doors, *calls)`: what comes of them."""
-        return lambda doors, *calls, **plan: sdk.ask(
-            doors[transport], *calls, transport=transport, **plan
+        """`google(addresses, *calls)`: the outcomes."""
+        return lambda addresses, *calls, **plan: sdk.ask(
+            addresses[transport], *calls, transport=transport, **plan
         )[0]
 
     @pytest.fixture
     def open_to_all(
-        self, started: Callable[..., tuple[str, Parts]]
+        self, start_gateway: Callable[..., tuple[str, Parts]]
     ) -> Callable[..., dict[str, str]]:
-        """`open_to_all(provider, **config)`: the addresses of a gateway that answers so."""
+        """`open_to_all(provider, **config)`: the addresses of a gateway without tenants."""
 
-        def start(*given: Any, **config: Any) -> dict[str, str]:
-            address, parts = started(*given, **RPC, **config)
+        def start(*args: Any, **config: Any) -> dict[str, str]:
+            address, parts = start_gateway(*args, **RPC, **config)
             return {"rest": address, "grpc": f"http://{parts.grpc.address}"}
 
         return start
@@ -397,7 +399,7 @@ class TestGoogle:
         return message.responses
 
     @pytest.mark.parametrize(
-        ("feature", "told"),
+        ("feature", "member"),
         [
             ("OBJECT_LOCALIZATION", "localized_object_annotations"),
             ("TEXT_DETECTION", "text_annotations"),
@@ -410,28 +412,32 @@ class TestGoogle:
         ],
     )
     def test_every_feature_is_answered(
-        self, google: Callable[..., list[Outcome]], doors: dict[str, str], feature: str, told: str
+        self,
+        google: Callable[..., list[Outcome]],
+        addresses: dict[str, str],
+        feature: str,
+        member: str,
     ) -> None:
         """Every feature is answered; the SDK writes numbers and photos in its own way."""
-        ((answer, error),) = google(doors, self.of(PHOTO, feature=feature))
+        ((answer, error),) = google(addresses, self.of(PHOTO, feature=feature))
         assert error is None
         (response,) = self.responses(answer)
-        assert told in {field.name for field, _ in response.ListFields()}
+        assert member in {field.name for field, _ in response.ListFields()}
 
     def test_the_sdks_helpers_are_answered(
-        self, google: Callable[..., list[Outcome]], doors: dict[str, str]
+        self, google: Callable[..., list[Outcome]], addresses: dict[str, str]
     ) -> None:
         """The SDK's helpers for one photo and one feature are answered."""
         ((answer, _),) = google(
-            doors, {"method": "objectLocalization", "input": {"image": {"content": b64(PHOTO)}}}
+            addresses, {"method": "objectLocalization", "input": {"image": {"content": b64(PHOTO)}}}
         )
         assert [each["name"] for each in answer["localizedObjectAnnotations"]] == ["red", "blue"]
 
     def test_a_bad_photo_fails_alone(
-        self, google: Callable[..., list[Outcome]], doors: dict[str, str]
+        self, google: Callable[..., list[Outcome]], addresses: dict[str, str]
     ) -> None:
         """A bad photo of a call has its own error."""
-        ((answer, _),) = google(doors, self.of(PHOTO, b"no picture"))
+        ((answer, _),) = google(addresses, self.of(PHOTO, b"no picture"))
         fine, broken = self.responses(answer)
         assert (fine.error.code, broken.error.code, broken.error.message[:15]) == (
             0,
@@ -446,14 +452,14 @@ class TestGoogle:
     def test_a_bad_call_has_googles_code(
         self,
         google: Callable[..., list[Outcome]],
-        doors: dict[str, str],
+        addresses: dict[str, str],
         transport: str,
         count: int,
         key: str,
         text: str,
     ) -> None:
         """A fault of a whole call is raised with Google's code for it."""
-        ((_, error),) = google(doors, self.of(*[PHOTO] * count), key=key)
+        ((_, error),) = google(addresses, self.of(*[PHOTO] * count), key=key)
         assert error["code"] == CODES[transport]["INVALID_ARGUMENT"]
         assert text in error["message"]
 
@@ -461,8 +467,8 @@ class TestGoogle:
         self, sdk: Program, open_to_all: Callable[..., dict[str, str]], transport: str
     ) -> None:
         """A full buffer is an exhausted resource, which the SDK does not request again."""
-        doors = open_to_all(buffer={"max_bytes": 10})
-        ((_, error),), sends = sdk.ask(doors[transport], self.of(PHOTO), transport=transport)
+        addresses = open_to_all(buffer={"max_bytes": 10})
+        ((_, error),), sends = sdk.ask(addresses[transport], self.of(PHOTO), transport=transport)
         assert error["code"] == CODES[transport]["RESOURCE_EXHAUSTED"]
         assert sends == (1 if transport == "rest" else 0)  # gRPC's are not counted
 
@@ -471,10 +477,10 @@ class TestGoogle:
     ) -> None:
         """Photos of many calls at once share canvases, and each is answered about its own."""
         provider = ScriptedProvider()
-        doors = open_to_all(provider, route={"stages": [{"shape": "2x2"}], "max_wait_ms": 1000})
+        addresses = open_to_all(provider, route={"stages": [{"shape": "2x2"}], "max_wait_ms": 1000})
         photos = [encoded(numbered(number, side_px=120)) for number in MANY]
         calls = [self.of(*photos[at : at + 3]) for at in range(0, len(photos), 3)]
-        outcomes = google(doors, *calls, together=True)
+        outcomes = google(addresses, *calls, together=True)
         responses = [each for outcome in outcomes for each in self.responses(outcome.answer)]
         assert [
             number_on(map(_object, each.localized_object_annotations)) for each in responses
@@ -482,10 +488,12 @@ class TestGoogle:
         assert provider.calls < len(MANY)
 
 
-def _object(found: Any) -> Detection:
-    corners = found.bounding_poly.normalized_vertices
+def _object(annotation: Any) -> Detection:
+    corners = annotation.bounding_poly.normalized_vertices
     return Detection(
-        found.name, found.score, Box(corners[0].x, corners[0].y, corners[2].x, corners[2].y)
+        annotation.name,
+        annotation.score,
+        Box(corners[0].x, corners[0].y, corners[2].x, corners[2].y),
     )
 
 
@@ -493,27 +501,27 @@ class TestAzure:
     @pytest.fixture(scope="class")
     @classmethod
     def azure(cls) -> Iterator[Program]:
-        yield from running("azure", key="az-shop")
+        yield from program_of("azure", key="az-shop")
 
     @staticmethod
-    def of(photo: bytes, *features: str, **more: Any) -> dict[str, Any]:
-        return {"data": b64(photo), "parameters": {"features": features, **more}}
+    def of(photo: bytes, *features: str, **parameters: Any) -> dict[str, Any]:
+        return {"data": b64(photo), "parameters": {"features": features, **parameters}}
 
     def test_features_in_any_spelling_are_answered_together(
         self, azure: Program, everything: str
     ) -> None:
         """Features are answered together, however the SDK spells and joins them."""
-        told = azure.answer(everything, self.of(PHOTO, "Objects", "people", "read", "Tags"))
-        assert told["status"] == 200
-        assert told["body"]["metadata"] == {"width": 400, "height": 200}
-        assert [each["tags"][0]["name"] for each in told["body"]["objectsResult"]["values"]] == [
+        answer = azure.answer(everything, self.of(PHOTO, "Objects", "people", "read", "Tags"))
+        assert answer["status"] == 200
+        assert answer["body"]["metadata"] == {"width": 400, "height": 200}
+        assert [each["tags"][0]["name"] for each in answer["body"]["objectsResult"]["values"]] == [
             "red",
             "blue",
         ]
-        assert set(told["body"]) >= {"peopleResult", "readResult", "tagsResult"}
+        assert set(answer["body"]) >= {"peopleResult", "readResult", "tagsResult"}
 
     @pytest.mark.parametrize(
-        ("photo", "more", "key", "status", "inner"),
+        ("photo", "parameters", "key", "status", "inner"),
         [
             (b"no picture", {}, "az-shop", 400, "InvalidImageFormat"),
             (SMALL, {}, "az-shop", 400, "InvalidImageSize"),
@@ -527,15 +535,19 @@ class TestAzure:
         azure: Program,
         everything: str,
         photo: bytes,
-        more: dict[str, Any],
+        parameters: dict[str, Any],
         key: str,
         status: int,
         inner: str | None,
     ) -> None:
         """An error has Azure's form, and the SDK does not ask again."""
-        (outcome,), sends = azure.ask(everything, self.of(photo, "objects", **more), key=key)
-        told = outcome.answer
-        assert (told["status"], told["body"]["error"].get("innererror", {}).get("code"), sends) == (
+        (outcome,), sends = azure.ask(everything, self.of(photo, "objects", **parameters), key=key)
+        answer = outcome.answer
+        assert (
+            answer["status"],
+            answer["body"]["error"].get("innererror", {}).get("code"),
+            sends,
+        ) == (
             status,
             inner,
             1,
@@ -544,8 +556,8 @@ class TestAzure:
     def test_a_url_that_is_not_allowed_is_refused(self, azure: Program, everything: str) -> None:
         """A URL in no folder that is open is refused."""
         call = {"url": "https://example.com/a.jpg", "parameters": {"features": ["objects"]}}
-        told = azure.answer(everything, call)
-        assert (told["status"], told["body"]["error"]["code"]) == (400, "InvalidRequest")
+        answer = azure.answer(everything, call)
+        assert (answer["status"], answer["body"]["error"]["code"]) == (400, "InvalidRequest")
 
     def test_a_throttled_call_is_sent_again(
         self, azure: Program, serve: Callable[..., str]

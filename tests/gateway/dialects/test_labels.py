@@ -1,4 +1,4 @@
-"""Labels of a photo, whether a provider told them or they are those of boxes."""
+"""Labels of a photo, from a provider of labels or from boxes."""
 
 from __future__ import annotations
 

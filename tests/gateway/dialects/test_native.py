@@ -24,7 +24,7 @@ first."""
 
 
 def labels(photo: dict[str, Any]) -> list[str]:
-    return [found["label"] for found in photo["detections"]]
+    return [detection["label"] for detection in photo["detections"]]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,9 @@ class TestForms:
         for orientation in (6, 8, 3):
             (photo,) = ok(detect(content=encoded(IMAGE, "JPEG", orientation=orientation)))["photos"]
             assert (photo["width"], photo["height"]) == (400, 200)
-            red = next(found for found in photo["detections"] if found["label"] == "red")
+            red = next(
+                detection for detection in photo["detections"] if detection["label"] == "red"
+            )
             assert red["box"] == pytest.approx(
                 {"x0": 0.1, "y0": 0.1, "x1": 0.3, "y1": 0.9}, abs=0.03
             )
@@ -113,7 +115,7 @@ class TestForms:
 
 class TestOptions:
     @pytest.mark.parametrize(
-        ("query", "seen"),
+        ("query", "expected"),
         [
             ("min_score=0.9", ["red"]),
             ("labels=blue,green", ["blue", "green"]),
@@ -132,24 +134,24 @@ class TestOptions:
         ],
     )
     def test_query_parameters_are_the_options_of_a_raw_photo(
-        self, detect: Callable[..., httpx.Response], query: str, seen: list[str]
+        self, detect: Callable[..., httpx.Response], query: str, expected: list[str]
     ) -> None:
         """The options of a raw photo are query parameters; the best results come first."""
         (photo,) = ok(detect(params=query, content=PHOTO))["photos"]
-        assert labels(photo) == seen
+        assert labels(photo) == expected
 
     def test_text_keeps_its_reading_order(
         self, serve: Callable[..., str], http: httpx.Client
     ) -> None:
         """Text stays in its own order, each line before its words."""
-        read = [
+        detections = [
             Detection("a b", 0.5, Box(0.1, 0.1, 0.5, 0.2), kind="LINE", key=0),
             Detection("a", 0.4, Box(0.1, 0.1, 0.2, 0.2), kind="WORD", parent=0),
             Detection("b", 0.9, Box(0.3, 0.1, 0.5, 0.2), kind="WORD", parent=0),
         ]
-        address = serve(text=lambda *_: read)
+        address = serve(text=lambda *_: detections)
         (photo,) = ok(http.post(f"{address}/v1/detect?task=text", content=PHOTO))["photos"]
-        assert [(found["kind"], found["label"]) for found in photo["detections"]] == [
+        assert [(detection["kind"], detection["label"]) for detection in photo["detections"]] == [
             ("LINE", "a b"),
             ("WORD", "a"),
             ("WORD", "b"),
@@ -159,11 +161,13 @@ class TestOptions:
         """A part names its whole, and the provider's landmarks and details are passed on; what the
         provider did not give is left out."""
         mark, details = Landmark("eyeLeft", 0.25, 0.5), {"raw": {"Smile": {"Value": True}}}
-        read = [
+        detections = [
             Detection("a", 0.5, Box(0.1, 0.1, 0.5, 0.2), key=0, details=details, landmarks=(mark,)),
             Detection("b", 0.4, Box(0.1, 0.1, 0.2, 0.2), parent=0),
         ]
-        (photo,) = ok(http.post(f"{serve(lambda *_: read)}/v1/detect", content=PHOTO))["photos"]
+        (photo,) = ok(http.post(f"{serve(lambda *_: detections)}/v1/detect", content=PHOTO))[
+            "photos"
+        ]
         whole, part = (
             {key: each[key] for key in each.keys() - {"label", "score", "box", "pixels"}}
             for each in photo["detections"]
@@ -180,8 +184,8 @@ class TestOptions:
     ) -> None:
         """A detection's pixels are its fractions times the photo's size."""
         (photo,) = ok(detect(content=PHOTO))["photos"]
-        for found in photo["detections"]:
-            box, pixels = found["box"], found["pixels"]
+        for detection in photo["detections"]:
+            box, pixels = detection["box"], detection["pixels"]
             assert [pixels[side] for side in ("x0", "x1")] == pytest.approx(
                 [400 * box[side] for side in ("x0", "x1")]
             )
@@ -212,9 +216,9 @@ class TestOptions:
         assert all(step[key] >= 0 for key in ("waited_ms", "composed_ms", "asked_ms"))
         assert answer["billed"] == 1
 
-    @pytest.mark.parametrize("way", ["header", "query", "json"])
+    @pytest.mark.parametrize("place", ["header", "query", "json"])
     def test_a_photo_in_a_hurry_goes_alone(
-        self, serve: Callable[..., str], http: httpx.Client, way: str
+        self, serve: Callable[..., str], http: httpx.Client, place: str
     ) -> None:
         """A photo whose deadline leaves no time to wait for others goes alone, in whichever way the
         deadline is given."""
@@ -223,13 +227,13 @@ class TestOptions:
             "header": {"headers": {"X-Imgrid-Deadline-Ms": "5000"}, "content": PHOTO},
             "query": {"params": {"deadline_ms": "5000"}, "content": PHOTO},
             "json": {"json": {"photos": [{"content": b64(PHOTO)}], "deadline_ms": 5000}},
-        }[way]
+        }[place]
         (photo,) = ok(http.post(f"{address}/v1/detect", **request))["photos"]
         assert photo["trail"][0]["shape"] == "1x1"
 
-    @pytest.mark.parametrize("way", ["header", "query", "form", "json"])
+    @pytest.mark.parametrize("place", ["header", "query", "form", "json"])
     def test_exact_quality_sends_a_photo_alone(
-        self, serve: Callable[..., str], http: httpx.Client, way: str
+        self, serve: Callable[..., str], http: httpx.Client, place: str
     ) -> None:
         """A client may ask for its photo alone, in whichever way it asks."""
         request = {
@@ -237,7 +241,7 @@ class TestOptions:
             "query": {"params": {"quality": "exact"}, "content": PHOTO},
             "form": {"data": {"quality": "exact"}, "files": {"photo": ("a", PHOTO)}},
             "json": {"json": {"photos": [{"content": b64(PHOTO)}], "quality": "exact"}},
-        }[way]
+        }[place]
         address = serve(route={"max_wait_ms": 60_000, "deadline_ms": 120_000})
         (photo,) = ok(http.post(f"{address}/v1/detect", **request))["photos"]
         assert photo["trail"][0]["shape"] == "1x1"
@@ -271,7 +275,7 @@ class TestErrors:
         assert answer["billed"] == 1
 
     @pytest.mark.parametrize(
-        ("request_", "says"),
+        ("request_", "fault"),
         [
             ({"json": {"photos": [{"content": ""}], "min_scor": 1}}, "min_scor"),
             ({"json": {"photos": [{"content": "", "nam": ""}]}}, "nam"),
@@ -331,10 +335,10 @@ class TestErrors:
         ],
     )
     def test_a_bad_request_is_refused_with_its_fault(
-        self, detect: Callable[..., httpx.Response], request_: dict[str, Any], says: str
+        self, detect: Callable[..., httpx.Response], request_: dict[str, Any], fault: str
     ) -> None:
         """A bad request is refused with a message that names the fault."""
-        assert says in problem(detect(**request_), 400, "invalid_request")
+        assert fault in problem(detect(**request_), 400, "invalid_request")
 
     @pytest.mark.parametrize("task", ["cats", ""])
     def test_an_unknown_task_is_refused_with_the_known_ones(

@@ -1,4 +1,4 @@
-"""Amazon Rekognition's dialect, spoken to by boto3 itself."""
+"""Amazon Rekognition's dialect: labels, text, errors and keys, by boto3."""
 
 from __future__ import annotations
 
@@ -106,13 +106,13 @@ class TestLabels:
             "categories": ("Cars and More",),
             "aliases": ("Automobile",),
         }
-        seen = [
+        detections = [
             Detection("Car", 0.9, Box(0.1, 0.1, 0.5, 0.5), details=car),
             Detection(
                 "Dog", 0.8, Box(0.5, 0.5, 0.9, 0.9), details={"categories": ("Animals and Pets",)}
             ),
         ]
-        client = rekognition(serve(lambda *_: seen))
+        client = rekognition(serve(lambda *_: detections))
         answer = client.detect_labels(**MAIN)
         by_name = {label["Name"]: label for label in answer["Labels"]}
         assert set(by_name) == {"Car", "Vehicle", "Dog"}
@@ -128,7 +128,7 @@ class TestLabels:
         self, serve: Callable[..., str], rekognition: Callable[..., Any]
     ) -> None:
         """An ancestor that was itself detected keeps its own box and its own parents."""
-        seen = [
+        detections = [
             Detection(
                 "Car",
                 0.9,
@@ -139,7 +139,7 @@ class TestLabels:
                 "Vehicle", 0.7, Box(0.5, 0.5, 0.9, 0.9), details={"parents": ("Transportation",)}
             ),
         ]
-        answer = rekognition(serve(lambda *_: seen)).detect_labels(**MAIN)
+        answer = rekognition(serve(lambda *_: detections)).detect_labels(**MAIN)
         by_name = {label["Name"]: label for label in answer["Labels"]}
         assert len(by_name["Vehicle"]["Instances"]) == 1
         assert by_name["Vehicle"]["Parents"] == [{"Name": "Transportation"}]
@@ -160,18 +160,20 @@ def reader(serve: Callable[..., str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def read(reader: str, rekognition: Callable[..., Any]) -> Callable[..., list[dict[str, Any]]]:
+def detect_text(
+    reader: str, rekognition: Callable[..., Any]
+) -> Callable[..., list[dict[str, Any]]]:
     client = rekognition(reader)
     return lambda **filters: client.detect_text(**MAIN, Filters=filters)["TextDetections"]
 
 
 class TestText:
     def test_lines_come_before_words_with_running_ids(
-        self, read: Callable[..., list[dict[str, Any]]]
+        self, detect_text: Callable[..., list[dict[str, Any]]]
     ) -> None:
         """Lines come first, then words; ids count up from 0 across both, and a word names its line
         by id."""
-        rows = read()
+        rows = detect_text()
         assert [row["Type"] for row in rows] == ["LINE", "LINE", "WORD", "WORD", "WORD"]
         assert [row["Id"] for row in rows] == list(range(5))
         lines = {row["Id"]: row["DetectedText"] for row in rows if row["Type"] == "LINE"}
@@ -182,10 +184,10 @@ class TestText:
         assert words == {"Hello": "Hello world", "world": "Hello world", "Bye": "Bye"}
 
     def test_geometry_is_in_fractions_of_the_photo(
-        self, read: Callable[..., list[dict[str, Any]]]
+        self, detect_text: Callable[..., list[dict[str, Any]]]
     ) -> None:
         """A row's box and polygon are fractions of the client's photo."""
-        first = next(row for row in read() if row["DetectedText"] == "Hello world")
+        first = next(row for row in detect_text() if row["DetectedText"] == "Hello world")
         box = {"Left": 0.1, "Top": 0.1, "Width": 0.8, "Height": 0.2}
         assert first["Geometry"]["BoundingBox"] == pytest.approx(box)
         corners = [(point["X"], point["Y"]) for point in first["Geometry"]["Polygon"]]
@@ -194,12 +196,12 @@ class TestText:
         ]
 
     def test_words_are_filtered_by_confidence_and_size(
-        self, read: Callable[..., list[dict[str, Any]]]
+        self, detect_text: Callable[..., list[dict[str, Any]]]
     ) -> None:
         """Words are filtered by confidence and size."""
-        rows = read(WordFilter={"MinConfidence": 80})
+        rows = detect_text(WordFilter={"MinConfidence": 80})
         assert [row["DetectedText"] for row in rows if row["Type"] == "WORD"] == ["Hello"]
-        rows = read(WordFilter={"MinBoundingBoxWidth": 0.35, "MinBoundingBoxHeight": 0.1})
+        rows = detect_text(WordFilter={"MinBoundingBoxWidth": 0.35, "MinBoundingBoxHeight": 0.1})
         assert [row["DetectedText"] for row in rows if row["Type"] == "WORD"] == ["world"]
 
     @pytest.mark.parametrize(
@@ -212,11 +214,11 @@ class TestText:
     )
     def test_only_text_in_a_region_of_interest_comes(
         self,
-        read: Callable[..., list[dict[str, Any]]],
+        detect_text: Callable[..., list[dict[str, Any]]],
         region: dict[str, Any],
     ) -> None:
         """Only text in a region of interest is returned, be it a box or a polygon."""
-        rows = read(RegionsOfInterest=[region])
+        rows = detect_text(RegionsOfInterest=[region])
         assert [(row["Type"], row["DetectedText"]) for row in rows] == [
             ("LINE", "Bye"),
             ("WORD", "Bye"),
@@ -304,10 +306,10 @@ class TestErrors:
     def test_bad_requests_have_rekognitions_exception_class(self, aws: Any, case: str) -> None:
         """Requests that Rekognition would refuse are refused with the same exception class."""
         kind, request = BAD[case]
-        with pytest.raises(getattr(aws.exceptions, kind)) as caught:
+        with pytest.raises(getattr(aws.exceptions, kind)) as exc_info:
             aws.detect_labels(**request)
-        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
-        assert caught.value.response["Error"]["Message"]
+        assert exc_info.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+        assert exc_info.value.response["Error"]["Message"]
 
     def test_an_operation_without_a_route_is_refused(
         self, serve: Callable[..., str], rekognition: Callable[..., Any]
@@ -321,9 +323,9 @@ class TestErrors:
     ) -> None:
         """An operation that may not be forwarded is refused by name, and so is a name that is not
         an operation's."""
-        with pytest.raises(ClientError, match="ListCollections is not") as caught:
+        with pytest.raises(ClientError, match="ListCollections is not") as exc_info:
             aws.list_collections()
-        assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
+        assert exc_info.value.response["Error"]["Code"] == "UnknownOperationException"
         for target in ("RekognitionService.Detect Labels", "DetectLabels", ""):
             reply = http.post(gateway, headers={"X-Amz-Target": target}, content=b"{}")
             assert reply.json()["__type"] == "UnknownOperationException"
@@ -366,10 +368,10 @@ class TestErrors:
     ) -> None:
         """A full buffer is an exceeded throughput, with the time to wait in milliseconds."""
         client = rekognition(serve(buffer={"max_bytes": 10}))
-        with pytest.raises(client.exceptions.ProvisionedThroughputExceededException) as caught:
+        with pytest.raises(client.exceptions.ProvisionedThroughputExceededException) as exc_info:
             client.detect_labels(**MAIN)
         assert (
-            int(caught.value.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-retry-after"])
+            int(exc_info.value.response["ResponseMetadata"]["HTTPHeaders"]["x-amz-retry-after"])
             >= 1000
         )
 
@@ -379,10 +381,10 @@ class TestErrors:
         """A provider that fails is an internal error, which shows the client no details."""
         provider = ScriptedProvider(errors=repeat(Misconfigured("secret details")))
         client = rekognition(serve(provider))
-        with pytest.raises(client.exceptions.InternalServerError) as caught:
+        with pytest.raises(client.exceptions.InternalServerError) as exc_info:
             client.detect_labels(**MAIN)
-        assert "secret details" not in str(caught.value)
-        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+        assert "secret details" not in str(exc_info.value)
+        assert exc_info.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
 
 
 class TestKeys:
@@ -407,10 +409,10 @@ class TestKeys:
         self, closed: str, rekognition: Callable[..., Any], keys: tuple[str, str], code: str
     ) -> None:
         """A wrong secret and an unknown access key are refused as AWS refuses them."""
-        with pytest.raises(ClientError) as caught:
+        with pytest.raises(ClientError) as exc_info:
             rekognition(closed, *keys).detect_labels(**MAIN)
-        assert caught.value.response["Error"]["Code"] == code
-        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+        assert exc_info.value.response["Error"]["Code"] == code
+        assert exc_info.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
     @pytest.mark.parametrize(
         ("change", "code"),
@@ -454,10 +456,10 @@ class TestKeys:
                     request.headers[name] = value
 
         client.meta.events.register("before-send", tamper)
-        with pytest.raises(ClientError) as caught:
+        with pytest.raises(ClientError) as exc_info:
             client.detect_labels(**MAIN)
-        assert caught.value.response["Error"]["Code"] == code
-        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+        assert exc_info.value.response["Error"]["Code"] == code
+        assert exc_info.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
     def test_a_key_pair_of_other_regions_is_refused(
         self, serve: Callable[..., str], rekognition: Callable[..., Any]
@@ -471,9 +473,9 @@ class TestKeys:
         }
         address = serve(tenants=[{"name": "shop", "keys": [key]}])
         assert rekognition(address, "AKEU", "sk-eu", region="eu-central-1").detect_labels(**MAIN)
-        with pytest.raises(ClientError, match="eu-central-1") as caught:
+        with pytest.raises(ClientError, match="eu-central-1") as exc_info:
             rekognition(address, "AKEU", "sk-eu").detect_labels(**MAIN)
-        assert caught.value.response["Error"]["Code"] == "InvalidSignatureException"
+        assert exc_info.value.response["Error"]["Code"] == "InvalidSignatureException"
 
     def test_a_request_without_a_signature_is_refused(
         self, closed: str, rekognition: Callable[..., Any], http: httpx.Client

@@ -32,17 +32,17 @@ QUALITY = {"Brightness": 70.0, "Sharpness": 90.0}
 POSE = {"Roll": 1.0, "Yaw": -2.0, "Pitch": 3.0}
 
 
-def fits(operation: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer without what boto3 adds to it, once it is found to fit the operation's model."""
-    told = {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+def content_of(operation: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer without boto3's metadata; asserts that it fits the operation's model."""
+    content = {name: value for name, value in answer.items() if name != "ResponseMetadata"}
     shape = MODEL.operation_model(operation).output_shape
-    assert ParamValidator().validate(told, shape).generate_report() == ""
-    assert not list(_wrong(shape, told, operation))
-    return told
+    assert ParamValidator().validate(content, shape).generate_report() == ""
+    assert not list(_wrong(shape, content, operation))
+    return content
 
 
 def _wrong(shape: Shape, value: Any, path: str) -> Iterator[str]:
-    """Enums and unknown members, of which botocore's own validator says nothing."""
+    """The paths of unknown members and of wrong enums, which botocore's own validator ignores."""
     if shape.type_name == "structure":
         yield from (f"{path}.{name}" for name in value if name not in shape.members)
         for name, member in value.items():
@@ -55,8 +55,8 @@ def _wrong(shape: Shape, value: Any, path: str) -> Iterator[str]:
 
 
 def faces(picture: Picture, task: Task) -> list[Detection]:
-    """A face for every shape: its left eye at the shape's upper left corner, and all that
-    Rekognition tells of one."""
+    """A face for every shape, with its left eye at the shape's upper left corner, and Rekognition's
+    own members."""
     raw = {
         "Pose": POSE,
         "Quality": QUALITY,
@@ -86,8 +86,8 @@ class TestFaces:
     def test_faces_come_largest_first_in_fractions(self, aws: Any) -> None:
         """Faces come largest first, with boxes and landmarks as fractions of the client's own
         photo."""
-        told = fits("DetectFaces", aws.detect_faces(**MAIN))
-        large, small = told["FaceDetails"]
+        content = content_of("DetectFaces", aws.detect_faces(**MAIN))
+        large, small = content["FaceDetails"]
         assert large["BoundingBox"] == pytest.approx(
             {"Left": 0.1, "Top": 0.1, "Width": 0.2, "Height": 0.8}, abs=0.02
         )
@@ -100,7 +100,7 @@ class TestFaces:
         assert small["Confidence"] < large["Confidence"] == 100
 
     @pytest.mark.parametrize(
-        ("attributes", "more"),
+        ("attributes", "extra_members"),
         [
             ({}, set()),
             ({"Attributes": ["DEFAULT"]}, set()),
@@ -111,11 +111,16 @@ class TestFaces:
         ids=["default", "DEFAULT", "two", "DEFAULT and one", "ALL"],
     )
     def test_a_face_has_the_requested_attributes(
-        self, aws: Any, attributes: dict[str, list[str]], more: set[str]
+        self, aws: Any, attributes: dict[str, list[str]], extra_members: set[str]
     ) -> None:
         """A face has the default attributes, and those that are requested if they are known."""
-        (face, *_) = fits("DetectFaces", aws.detect_faces(**MAIN, **attributes))["FaceDetails"]
-        assert set(face) == {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality"} | more
+        (face, *_) = content_of("DetectFaces", aws.detect_faces(**MAIN, **attributes))[
+            "FaceDetails"
+        ]
+        assert (
+            set(face)
+            == {"BoundingBox", "Confidence", "Landmarks", "Pose", "Quality"} | extra_members
+        )
 
     def test_an_unknown_attribute_is_an_invalid_parameter(self, aws: Any) -> None:
         """An unknown attribute is an invalid parameter."""
@@ -130,7 +135,7 @@ class TestFaces:
         address = serve(
             faces=lambda *_: [Detection("Face", 0.8, Box(0.1, 0.1, 0.5, 0.9), details=details)]
         )
-        (face,) = fits(
+        (face,) = content_of(
             "DetectFaces", rekognition(address).detect_faces(**MAIN, Attributes=["ALL"])
         )["FaceDetails"]
         assert face["Pose"] == {"Roll": 1.0, "Yaw": 2.0, "Pitch": 3.0}
@@ -147,7 +152,7 @@ class TestCelebrities:
         """A recognised person is returned by name with links, and other faces are returned
         beside."""
 
-        def seen(*_: object) -> list[Detection]:
+        def detections(*_: object) -> list[Detection]:
             face = {
                 "Pose": POSE,
                 "Quality": QUALITY,
@@ -178,16 +183,18 @@ class TestCelebrities:
                 ),
             ]
 
-        address = serve(celebrities=seen, route={"stages": [{"shape": "1x1"}]})
-        told = fits("RecognizeCelebrities", rekognition(address).recognize_celebrities(**MAIN))
-        (ada,), (other,) = told["CelebrityFaces"], told["UnrecognizedFaces"]
+        address = serve(celebrities=detections, route={"stages": [{"shape": "1x1"}]})
+        content = content_of(
+            "RecognizeCelebrities", rekognition(address).recognize_celebrities(**MAIN)
+        )
+        (ada,), (stranger,) = content["CelebrityFaces"], content["UnrecognizedFaces"]
         assert (ada["Name"], ada["MatchConfidence"], ada["Id"], ada["Face"]["Confidence"]) == (
             "Ada",
             97.0,
             "3Ir0du6",
             99.0,
         )
-        assert other["BoundingBox"]["Left"] == pytest.approx(0.6)
+        assert stranger["BoundingBox"]["Left"] == pytest.approx(0.6)
 
 
 class TestModeration:
@@ -206,23 +213,24 @@ class TestModeration:
 
     def test_labels_come_with_parents_from_50_percent(self, aws: Any) -> None:
         """Labels come with their parents and their level, from 50 percent by default."""
-        told = fits("DetectModerationLabels", aws.detect_moderation_labels(**MAIN))
+        content = content_of("DetectModerationLabels", aws.detect_moderation_labels(**MAIN))
         assert [
             (row["Name"], row["ParentName"], row["TaxonomyLevel"])
-            for row in told["ModerationLabels"]
+            for row in content["ModerationLabels"]
         ] == [
             ("Violence", "", 1),
             ("Weapons", "Violence", 2),
         ]
-        assert told["ModerationModelVersion"] == "7.1"
+        assert content["ModerationModelVersion"] == "7.1"
 
     def test_min_confidence_decides_which_labels_come(self, aws: Any) -> None:
         """MinConfidence decides which labels are returned."""
-        for least, count in ((20, 3), (95, 0)):
-            told = fits(
-                "DetectModerationLabels", aws.detect_moderation_labels(**MAIN, MinConfidence=least)
+        for min_confidence, count in ((20, 3), (95, 0)):
+            content = content_of(
+                "DetectModerationLabels",
+                aws.detect_moderation_labels(**MAIN, MinConfidence=min_confidence),
             )
-            assert len(told["ModerationLabels"]) == count
+            assert len(content["ModerationLabels"]) == count
 
     def test_a_call_with_an_adapter_is_refused(self, aws: Any) -> None:
         """A call that only the vendor can answer, with an adapter or reviewers, is refused by name
@@ -236,8 +244,8 @@ class TestModeration:
 class TestEquipment:
     @staticmethod
     def seen(*_: object) -> list[Detection]:
-        """A person with a helmet and bare hands, one of whom no face is seen, and one that may be
-        none."""
+        """A person with a helmet and bare hands, one without visible parts, and one that is
+        uncertain."""
         part = "name", "confidence"
         helmet = {"part": "HEAD", "covers": {"value": True, "confidence": 0.99}}
         parts = [
@@ -282,9 +290,9 @@ class TestEquipment:
 
     def test_persons_are_numbered_with_parts_and_equipment(self, aws: Any) -> None:
         """Persons are numbered from 0, with the parts of their bodies and the equipment on each."""
-        told = fits("DetectProtectiveEquipment", aws.detect_protective_equipment(**MAIN))
-        assert [person["Id"] for person in told["Persons"]] == [0, 1, 2]
-        head, hand = told["Persons"][0]["BodyParts"]
+        content = content_of("DetectProtectiveEquipment", aws.detect_protective_equipment(**MAIN))
+        assert [person["Id"] for person in content["Persons"]] == [0, 1, 2]
+        head, hand = content["Persons"][0]["BodyParts"]
         (cover,) = head["EquipmentDetections"]
         assert (head["Name"], cover["Type"], cover["CoversBodyPart"]["Value"]) == (
             "HEAD",
@@ -292,7 +300,7 @@ class TestEquipment:
             True,
         )
         assert hand["EquipmentDetections"] == []
-        assert "Summary" not in told
+        assert "Summary" not in content
 
     @pytest.mark.parametrize(
         ("required", "summary"),
@@ -308,17 +316,17 @@ class TestEquipment:
     ) -> None:
         """The persons with all required equipment, those without, and those that are uncertain are
         computed for each client."""
-        wanted = {"MinConfidence": 80, "RequiredEquipmentTypes": required}
-        told = fits(
+        attributes = {"MinConfidence": 80, "RequiredEquipmentTypes": required}
+        result = content_of(
             "DetectProtectiveEquipment",
-            aws.detect_protective_equipment(**MAIN, SummarizationAttributes=wanted),
+            aws.detect_protective_equipment(**MAIN, SummarizationAttributes=attributes),
         )["Summary"]
         kinds = (
             "PersonsWithRequiredEquipment",
             "PersonsWithoutRequiredEquipment",
             "PersonsIndeterminate",
         )
-        assert tuple(told[kind] for kind in kinds) == summary
+        assert tuple(result[kind] for kind in kinds) == summary
 
     def test_equipment_has_limits_of_its_own(self, aws: Any) -> None:
         """Its limits differ: photos need 64 pixels, and have at most 4 MB."""
@@ -364,35 +372,35 @@ class TestLabels:
     def test_labels_without_boxes_come_from_a_labels_route(self, aws: Any) -> None:
         """If a route serves labels, those without a box come too, and a label's confidence is its
         own."""
-        told = fits("DetectLabels", aws.detect_labels(**MAIN))
-        assert [(row["Name"], len(row["Instances"])) for row in told["Labels"]] == [
+        content = content_of("DetectLabels", aws.detect_labels(**MAIN))
+        assert [(row["Name"], len(row["Instances"])) for row in content["Labels"]] == [
             ("Dog", 1),
             ("Animal", 0),
             ("Grass", 0),
         ]
-        dog = told["Labels"][0]
+        dog = content["Labels"][0]
         assert (dog["Confidence"], dog["Instances"][0]["Confidence"]) == (98.0, 70.0)
 
     def test_image_properties_come_beside_labels_or_alone(self, aws: Any) -> None:
         """Image properties come beside labels, or alone; the vendor gets this one photo as it
         came."""
-        both = fits(
+        combined = content_of(
             "DetectLabels",
             aws.detect_labels(**MAIN, Features=["GENERAL_LABELS", "IMAGE_PROPERTIES"]),
         )
-        assert both["Labels"]
-        assert both["ImageProperties"]["Quality"]["Contrast"] == 3.0
+        assert combined["Labels"]
+        assert combined["ImageProperties"]["Quality"]["Contrast"] == 3.0
         alone = aws.detect_labels(
             **MAIN,
             Features=["IMAGE_PROPERTIES"],
             Settings={"ImageProperties": {"MaxDominantColors": 5}},
         )
-        assert set(fits("DetectLabels", alone)) == {"ImageProperties"}
+        assert set(content_of("DetectLabels", alone)) == {"ImageProperties"}
 
     def test_labels_are_the_default_feature(self, aws: Any) -> None:
         """If no feature is named, labels are returned."""
-        told = aws.detect_labels(**MAIN, Features=[], MaxLabels=1)
-        assert [row["Name"] for row in told["Labels"]] == ["Dog"]
+        content = aws.detect_labels(**MAIN, Features=[], MaxLabels=1)
+        assert [row["Name"] for row in content["Labels"]] == ["Dog"]
 
     @pytest.mark.parametrize(
         "wrong",
@@ -428,7 +436,7 @@ class TestLabels:
 
 
 @pytest.mark.parametrize(
-    ("operation", "asked"),
+    ("operation", "options"),
     [
         (
             "DetectText",
@@ -449,30 +457,30 @@ class TestLabels:
 )
 def test_long_lists_of_options_are_refused(
     operation: str,
-    asked: dict[str, Any],
+    options: dict[str, Any],
 ) -> None:
     """Lists that are searched for each detection are limited to the length that they can need."""
     with pytest.raises(BadRequest, match="length <="):
-        read(operation, json.dumps({"Image": {"Bytes": ""}, **asked}).encode())
+        read(operation, json.dumps({"Image": {"Bytes": ""}, **options}).encode())
 
 
 class TestOtherVendors:
-    """What a provider with other words says, in Rekognition's."""
+    """A provider with another vocabulary is translated into Rekognition's."""
 
     @pytest.fixture(scope="class")
     @classmethod
     def aws(cls, serve: Callable[..., str], rekognition: Callable[..., Any]) -> Any:
-        seen = [
+        detections = [
             Detection("couch", 0.9, Box(0.1, 0.1, 0.4, 0.6)),
             Detection("tv", 0.8, Box(0.5, 0.1, 0.9, 0.6)),
         ]
-        local = ScriptedProvider(lambda *_: seen, introduced=about(vocabulary="coco"))
+        local = ScriptedProvider(lambda *_: detections, introduced=about(vocabulary="coco"))
         return rekognition(serve(local, route={"stages": [{"shape": "1x1"}]}))
 
     def test_labels_have_rekognitions_names_and_ancestors(self, aws: Any) -> None:
         """Labels have Rekognition's names, with their ancestors and categories."""
-        told = fits("DetectLabels", aws.detect_labels(**MAIN))["Labels"]
-        rows = {row["Name"]: row for row in told}
+        labels = content_of("DetectLabels", aws.detect_labels(**MAIN))["Labels"]
+        rows = {row["Name"]: row for row in labels}
         assert {"Couch", "Furniture"} <= set(rows)
         assert {"Name": "Furniture"} in rows["Couch"]["Parents"]
         assert rows["Couch"]["Categories"] == [{"Name": "Furniture and Furnishings"}]
@@ -480,8 +488,8 @@ class TestOtherVendors:
     def test_filters_are_in_rekognitions_names(self, aws: Any) -> None:
         """A client's filters are in Rekognition's names."""
         general = {"GeneralLabels": {"LabelInclusionFilters": ["Couch"]}}
-        told = fits("DetectLabels", aws.detect_labels(**MAIN, Settings=general))["Labels"]
-        assert [row["Name"] for row in told] == ["Couch"]
+        labels = content_of("DetectLabels", aws.detect_labels(**MAIN, Settings=general))["Labels"]
+        assert [row["Name"] for row in labels] == ["Couch"]
 
 
 class TestObjectsOfS3:
@@ -516,8 +524,10 @@ class TestObjectsOfS3:
 
     def test_a_photo_in_a_bucket_is_answered(self, aws: Any) -> None:
         """A photo that is given by its bucket and key is answered as its bytes would be."""
-        named = aws.detect_labels(Image={"S3Object": {"Bucket": "shop", "Name": "photos/ä b.jpg"}})
-        assert fits("DetectLabels", named) == fits("DetectLabels", aws.detect_labels(**MAIN))
+        answer = aws.detect_labels(Image={"S3Object": {"Bucket": "shop", "Name": "photos/ä b.jpg"}})
+        assert content_of("DetectLabels", answer) == content_of(
+            "DetectLabels", aws.detect_labels(**MAIN)
+        )
 
     @pytest.mark.parametrize("key", ["photos/none.jpg", "secret.jpg", "photos/../secret.jpg"])
     def test_an_object_outside_the_open_folder_is_refused(self, aws: Any, key: str) -> None:

@@ -1,4 +1,4 @@
-"""Clients over https, with the certificate that the gateway has itself."""
+"""Clients over https, with the gateway's own certificate."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def trusted(certified: Path) -> str:
     return str(certified / "cert.pem")
 
 
-def aws(address: str, **more: Any) -> Any:
+def aws(address: str, **options: Any) -> Any:
     return boto3.client(
         "rekognition",
         endpoint_url=address,
         region_name="eu-west-1",
         aws_access_key_id="any",
         aws_secret_access_key="any",
-        **more,
+        **options,
     )
 
 
@@ -67,8 +67,8 @@ def test_boto3_is_answered_if_it_trusts_the_certificate(secure: str, trusted: st
 def test_azures_sdk_sends_its_token_over_https(secure: str, trusted: str) -> None:
     """Azure's SDK is answered with a token too, which it sends over https by default."""
     with ImageAnalysisClient(secure, EntraToken("any"), connection_verify=trusted) as client:
-        (found,) = client.analyze(PHOTO, [VisualFeatures.OBJECTS]).objects.list
-    assert found.tags[0].name == "red"
+        (item,) = client.analyze(PHOTO, [VisualFeatures.OBJECTS]).objects.list
+    assert item.tags[0].name == "red"
 
 
 def test_googles_rest_sdk_needs_only_the_endpoint(
@@ -81,10 +81,10 @@ def test_googles_rest_sdk_needs_only_the_endpoint(
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": secure},
     )
-    (found,) = client.object_localization(
+    (annotation,) = client.object_localization(
         image=vision.Image(content=PHOTO)
     ).localized_object_annotations
-    assert found.name == "red"
+    assert annotation.name == "red"
 
 
 def test_a_client_without_tls_gets_no_answer(secure: str) -> None:

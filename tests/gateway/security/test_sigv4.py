@@ -38,14 +38,14 @@ class Signed:
         **headers: str | None,
     ) -> None:
         url = f"http://127.0.0.1:8080/{'?' + query if query else ''}"
-        given = {
+        sent_headers = {
             "Content-Type": "application/x-amz-json-1.1",
             "X-Amz-Target": "RekognitionService.DetectLabels",
             "Host": "127.0.0.1:8080",
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
-        given = {name: value for name, value in given.items() if value is not None}
-        request = AWSRequest("POST", url, headers=given, data=body)
+        sent_headers = {name: value for name, value in sent_headers.items() if value is not None}
+        request = AWSRequest("POST", url, headers=sent_headers, data=body)
         SigV4Auth(Credentials(key, "SK"), service, region).add_auth(request)
         self.headers = {name.lower(): value for name, value in request.headers.items()}
         self.body, self.query = body, query
@@ -56,9 +56,9 @@ class Signed:
         return sigv4.verify(incoming, pairs.get, "rekognition", self.at + timedelta(seconds=late_s))
 
     def refused(self, **when: Any) -> str:
-        with pytest.raises(Unauthenticated) as caught:
+        with pytest.raises(Unauthenticated) as exc_info:
             self.verify(**when)
-        return caught.value.scheme_error
+        return exc_info.value.scheme_error
 
     def authorize(self, old: str, new: str) -> None:
         """Changes the Authorization header."""
@@ -113,10 +113,10 @@ class TestSignatures:
         times."""
         assert Signed().verify(late_s=late_s - late_s / 301) == SHOP
         request = Signed()
-        with pytest.raises(Unauthenticated, match=r"expired|not yet current") as caught:
+        with pytest.raises(Unauthenticated, match=r"expired|not yet current") as exc_info:
             request.verify(late_s=late_s)
-        assert caught.value.scheme_error == "InvalidSignatureException"
-        assert request.headers["x-amz-date"] in str(caught.value)
+        assert exc_info.value.scheme_error == "InvalidSignatureException"
+        assert request.headers["x-amz-date"] in str(exc_info.value)
 
     def test_a_signature_for_another_service_is_refused(self) -> None:
         """A signature for another service is refused."""
@@ -127,18 +127,18 @@ class TestSignatures:
         assert Signed(key="AKEU", region="eu-central-1").verify() == SHOP
         with pytest.raises(
             Unauthenticated, match=r"eu-west-1, eu-central-1.*'us-east-1'"
-        ) as caught:
+        ) as exc_info:
             Signed(key="AKEU", region="us-east-1").verify()
-        assert caught.value.scheme_error == "InvalidSignatureException"
+        assert exc_info.value.scheme_error == "InvalidSignatureException"
 
     def test_a_scope_of_another_day_is_refused(self) -> None:
         """A scope of another day than the request's is refused, though the request itself is
         recent."""
         request = Signed()
         request.authorize(f"/{request.at:%Y%m%d}/", "/20200101/")
-        with pytest.raises(Unauthenticated, match="20200101") as caught:
+        with pytest.raises(Unauthenticated, match="20200101") as exc_info:
             request.verify()
-        assert caught.value.scheme_error == "InvalidSignatureException"
+        assert exc_info.value.scheme_error == "InvalidSignatureException"
 
     def test_a_key_is_refused_from_its_expiry_on(self) -> None:
         """A key is refused as expired from the moment of its expiry, before the body is read."""
@@ -148,9 +148,9 @@ class TestSignatures:
             request.verify({"AK": KeyPair("SK", SHOP, expires=request.at + timedelta(seconds=1))})
             == SHOP
         )
-        with pytest.raises(Unauthenticated) as caught:
+        with pytest.raises(Unauthenticated) as exc_info:
             request.verify({"AK": KeyPair("SK", SHOP, expires=request.at)})
-        assert caught.value.scheme_error == "ExpiredTokenException"
+        assert exc_info.value.scheme_error == "ExpiredTokenException"
 
     def test_the_headers_are_checked_before_the_body(self) -> None:
         """Before the body is there, the headers alone are checked: the signer and the time."""
@@ -167,9 +167,9 @@ class TestSignatures:
         request = Signed()
         names = request.headers["authorization"].split("SignedHeaders=")[1].split(",")[0]
         request.authorize(names, ";".join(each for each in names.split(";") if each != name))
-        with pytest.raises(Unauthenticated, match=f"'{name}' must be a signed header") as caught:
+        with pytest.raises(Unauthenticated, match=f"'{name}' must be a signed header") as exc_info:
             request.verify()
-        assert caught.value.scheme_error == "InvalidSignatureException"
+        assert exc_info.value.scheme_error == "InvalidSignatureException"
 
     @pytest.mark.parametrize("name", ["x-amz-security-token", "x-amz-content-sha256"])
     def test_a_token_or_hash_must_be_signed_if_sent(self, name: str) -> None:
@@ -200,9 +200,9 @@ class TestSignatures:
         signature is right."""
         request = Signed()
         request.authorize("content-type;host;x-amz-date;x-amz-target", names)
-        with pytest.raises(Unauthenticated, match="once, in alphabetical order") as caught:
+        with pytest.raises(Unauthenticated, match="once, in alphabetical order") as exc_info:
             request.verify()
-        assert caught.value.scheme_error == "InvalidSignatureException"
+        assert exc_info.value.scheme_error == "InvalidSignatureException"
 
     def test_a_lost_signed_header_is_named(self) -> None:
         """A signed header that did not arrive is named, because a proxy removed it."""

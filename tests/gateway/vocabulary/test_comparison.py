@@ -35,57 +35,68 @@ def safe_search(**likelihoods: int) -> list[Detection]:
     ]
 
 
-def graded(found: Sequence[Detection]) -> dict[str, int]:
-    told = NAMES.translate(found, Task.MODERATION, "rekognition", "google")
-    return {each.label: each.details["likelihood"] for each in told}
+def likelihoods(detections: Sequence[Detection]) -> dict[str, int]:
+    translation = NAMES.translate(detections, Task.MODERATION, "rekognition", "google")
+    return {each.label: each.details["likelihood"] for each in translation}
 
 
 def test_a_clean_rekognition_photo_is_very_unlikely_everywhere() -> None:
     """No label at all is Rekognition's clean answer; categories that it does not check are
     unknown."""
-    assert graded([]) == {"adult": 1, "spoof": 0, "medical": 0, "violence": 1, "racy": 1}
+    assert likelihoods([]) == {"adult": 1, "spoof": 0, "medical": 0, "violence": 1, "racy": 1}
 
 
 def test_a_rekognition_finding_is_graded_by_its_surest_label() -> None:
     """A finer label counts for its parent's category, and confidence becomes the nearest
     likelihood."""
-    found = [
+    detections = [
         rekognition("Violence", 0.4),
         rekognition("Graphic Violence", 0.97, "Violence"),
         rekognition("Alcohol", 1),
     ]
-    assert graded(found) == {"adult": 1, "spoof": 0, "medical": 0, "violence": 5, "racy": 1}
-    assert graded([rekognition("Explicit", 0.5), rekognition(NUDITY, 0.7)])["adult"] == 3
-    assert graded([rekognition("Explicit", 0.5), rekognition(NUDITY, 0.7)])["racy"] == 4
+    assert likelihoods(detections) == {
+        "adult": 1,
+        "spoof": 0,
+        "medical": 0,
+        "violence": 5,
+        "racy": 1,
+    }
+    assert likelihoods([rekognition("Explicit", 0.5), rekognition(NUDITY, 0.7)])["adult"] == 3
+    assert likelihoods([rekognition("Explicit", 0.5), rekognition(NUDITY, 0.7)])["racy"] == 4
 
 
 def test_scores_of_translated_categories_are_their_likelihoods() -> None:
     """A translated answer has the form of Google's own, and UNKNOWN categories are marked as not
     graded."""
-    told = NAMES.translate([rekognition("Violence", 0.7)], Task.MODERATION, "rekognition", "google")
-    assert {each.label: each.score for each in told} == dict.fromkeys(CATEGORIES, 0.0) | {
+    translation = NAMES.translate(
+        [rekognition("Violence", 0.7)], Task.MODERATION, "rekognition", "google"
+    )
+    assert {each.label: each.score for each in translation} == dict.fromkeys(CATEGORIES, 0.0) | {
         "violence": 0.75
     }
-    assert {each.label for each in told if not each.details["graded"]} == {"spoof", "medical"}
+    assert {each.label for each in translation if not each.details["graded"]} == {
+        "spoof",
+        "medical",
+    }
 
 
 def test_a_clean_google_photo_is_an_empty_list() -> None:
     """Rekognition's clients take any label for a finding, so very unlikely, spoof and medical give
     no label."""
-    found = safe_search(spoof=5, medical=4)
-    assert NAMES.translate(found, Task.MODERATION, "google", "rekognition") == []
+    detections = safe_search(spoof=5, medical=4)
+    assert NAMES.translate(detections, Task.MODERATION, "google", "rekognition") == []
 
 
 def test_googles_likelihoods_are_confidences_of_labels() -> None:
     """Each category is a label of Rekognition's first level, with its likelihood as confidence."""
-    found = safe_search(adult=2, violence=5, racy=4)
-    told = NAMES.translate(found, Task.MODERATION, "google", "rekognition")
-    assert {each.label: each.score for each in told} == {
+    detections = safe_search(adult=2, violence=5, racy=4)
+    translation = NAMES.translate(detections, Task.MODERATION, "google", "rekognition")
+    assert {each.label: each.score for each in translation} == {
         "Explicit": 0.25,
         "Violence": 1.0,
         NUDITY: 0.75,
     }
-    assert all(each.details == {"parent": "", "level": 1, "version": "7.0"} for each in told)
+    assert all(each.details == {"parent": "", "level": 1, "version": "7.0"} for each in translation)
 
 
 @given(
@@ -94,16 +105,16 @@ def test_googles_likelihoods_are_confidences_of_labels() -> None:
         max_size=5,
     )
 )
-def test_google_clients_always_get_all_five_categories(found: list[Detection]) -> None:
+def test_google_clients_always_get_all_five_categories(detections: list[Detection]) -> None:
     """Whatever Rekognition found, there are five categories in Google's order."""
-    told = NAMES.translate(found, Task.MODERATION, "rekognition", "google")
-    assert [each.label for each in told] == list(CATEGORIES)
+    translation = NAMES.translate(detections, Task.MODERATION, "rekognition", "google")
+    assert [each.label for each in translation] == list(CATEGORIES)
 
 
 def test_moderation_is_unchanged_for_a_vendor_without_it() -> None:
     """Azure's own categories are not served, so nothing is invented."""
-    found = [rekognition("Violence", 0.9)]
-    assert NAMES.translate(found, Task.MODERATION, "rekognition", "azure") is found
+    detections = [rekognition("Violence", 0.9)]
+    assert NAMES.translate(detections, Task.MODERATION, "rekognition", "azure") is detections
 
 
 def test_both_vendors_name_the_same_30_landmarks() -> None:
@@ -126,16 +137,16 @@ def face(vendor: str, raw: dict[str, Any], landmarks: Sequence[str], **details: 
 def test_a_rekognition_face_becomes_a_google_face() -> None:
     """Angles keep their order and signs, emotions become likelihoods, and facts that Rekognition
     does not give are unknown."""
-    found = face(
+    detection = face(
         "rekognition",
         {"Smile": {}},
         ["eyeLeft", "chinBottom"],
         pose=[1.5, -20, 3],
         emotions={"joy": 0.97},
     )
-    (told,) = NAMES.translate([found], Task.FACES, "rekognition", "google")
-    assert told.details["vendor"] == "google"
-    assert told.details["raw"] == {
+    (translation,) = NAMES.translate([detection], Task.FACES, "rekognition", "google")
+    assert translation.details["vendor"] == "google"
+    assert translation.details["raw"] == {
         "rollAngle": 1.5,
         "panAngle": -20,
         "tiltAngle": 3,
@@ -148,42 +159,47 @@ def test_a_rekognition_face_becomes_a_google_face() -> None:
         "blurredLikelihood": 0,
         "headwearLikelihood": 0,
     }
-    assert told.landmarks == (
+    assert translation.landmarks == (
         Landmark("LEFT_EYE", 0.5, 0.25, 0.125),
         Landmark("CHIN_GNATHION", 0.5, 0.25, 0.125),
     )
-    assert (told.label, told.score, told.box) == ("Face", 0.9, BOX)
+    assert (translation.label, translation.score, translation.box) == ("Face", 0.9, BOX)
 
 
 def test_a_google_face_becomes_a_rekognition_face() -> None:
     """Emotions come surest first; landmarks that Rekognition has no name for are left out."""
     raw = {"blurredLikelihood": 2, "underExposedLikelihood": 0}
-    found = face(
+    detection = face(
         "google",
         raw,
         ["NOSE_TIP", "LEFT_CHEEK_CENTER"],
         pose=[1, -2, 3],
         emotions={"anger": 0, "joy": 0.75},
     )
-    (told,) = NAMES.translate([found], Task.FACES, "google", "rekognition")
-    assert told.details["vendor"] == "rekognition"
-    assert told.details["raw"] == {
+    (translation,) = NAMES.translate([detection], Task.FACES, "google", "rekognition")
+    assert translation.details["vendor"] == "rekognition"
+    assert translation.details["raw"] == {
         "Pose": {"Roll": 1, "Yaw": -2, "Pitch": 3},
         "Emotions": [{"Type": "HAPPY", "Confidence": 75}, {"Type": "ANGRY", "Confidence": 0}],
         "Quality": {"Sharpness": 75},
     }
-    assert [point.name for point in told.landmarks] == ["nose"]
+    assert [point.name for point in translation.landmarks] == ["nose"]
 
 
 def test_a_face_in_the_clients_words_is_unchanged() -> None:
     """A face that another gateway passed on in the words of the client's vendor is not translated
     again."""
-    found = face("google", {"rollAngle": 1}, ["NOSE_TIP"])
-    assert NAMES.translate([found], Task.FACES, "rekognition", "google") == [found]
+    detection = face("google", {"rollAngle": 1}, ["NOSE_TIP"])
+    assert NAMES.translate([detection], Task.FACES, "rekognition", "google") == [detection]
 
 
 @pytest.mark.parametrize(("of", "to"), [("rekognition", "google"), ("google", "rekognition")])
 def test_a_face_without_details_is_translated(of: str, to: str) -> None:
     """A bare box is translated like any other."""
-    (told,) = NAMES.translate([Detection("Face", 0.9, BOX)], Task.FACES, of, to)
-    assert (told.label, told.score, told.box, told.landmarks) == ("Face", 0.9, BOX, ())
+    (translation,) = NAMES.translate([Detection("Face", 0.9, BOX)], Task.FACES, of, to)
+    assert (translation.label, translation.score, translation.box, translation.landmarks) == (
+        "Face",
+        0.9,
+        BOX,
+        (),
+    )

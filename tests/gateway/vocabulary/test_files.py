@@ -1,4 +1,4 @@
-"""Files of names: those that are shipped, and what is wrong with others."""
+"""Files of names: the shipped ones, and faults in an operator's."""
 
 from __future__ import annotations
 
@@ -81,17 +81,17 @@ def test_ancestors_of_ancestors_are_ancestors_of_a_label() -> None:
 def test_each_google_id_has_one_name() -> None:
     """No id stands for two names, and each is for a name that a file of pairs has."""
     ids = files.google_mids()
-    named = {
+    known_keys = {
         lookup_key(name)
         for row in read(DATA / "rekognition-google.yaml").rows
         for name in row.right
     }
-    named |= {
+    known_keys |= {
         lookup_key(name) for row in read(DATA / "coco-google.yaml").rows for name in row.right
     }
     assert len(set(ids.values())) == len(ids)
     assert all(each.startswith("/m/") for each in ids.values())
-    assert ids.keys() <= named
+    assert ids.keys() <= known_keys
 
 
 def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "holds no names"),
         ("- a", "holds no names"),
@@ -168,14 +168,14 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
         "broken YAML",
     ],
 )
-def test_a_bad_file_is_refused_by_its_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_bad_file_is_refused_by_its_line(tmp_path: Path, text: str, message: str) -> None:
     """A file of another form, an unknown vocabulary and a repeated name are refused, by file and
     line."""
     file = tmp_path / "own.yaml"
     file.write_text(text)
     with pytest.raises(ValueError, match=r"own\.yaml") as refused:
         read(file)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_missing_or_binary_file_is_named(tmp_path: Path) -> None:

@@ -43,9 +43,9 @@ def test_unknown_scores_zero() -> None:
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-def test_a_higher_score_is_never_less_likely(one: float, other: float) -> None:
+def test_a_higher_score_is_never_less_likely(first: float, second: float) -> None:
     """Likelihoods keep the order of scores."""
-    low, high = sorted((one, other))
+    low, high = sorted((first, second))
     assert likelihood(low) <= likelihood(high)
 
 

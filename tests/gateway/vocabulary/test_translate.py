@@ -1,4 +1,4 @@
-"""From one vocabulary's words into another's."""
+"""Translation of labels from one vocabulary into another."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from providers.engine.vocabulary import COCO
 
 NAMES = load()
 BOX = Box(0.1, 0.2, 0.3, 0.4)
-OTHERS = VOCABULARIES[1:]
+VENDORS = VOCABULARIES[1:]
 
 
-def named(
+def translated(
     label: str, of: str, to: str, details: dict[str, Any] | None = None, task: Task = Task.OBJECTS
 ) -> Detection:
-    (found,) = NAMES.translate([Detection(label, 0.5, BOX, details=details or {})], task, of, to)
-    return found
+    (detection,) = NAMES.translate(
+        [Detection(label, 0.5, BOX, details=details or {})], task, of, to
+    )
+    return detection
 
 
-@pytest.mark.parametrize("vocabulary", OTHERS)
+@pytest.mark.parametrize("vocabulary", VENDORS)
 @pytest.mark.parametrize("label", sorted(COCO))
 def test_every_coco_class_comes_back_from_a_vendor(label: str, vocabulary: str) -> None:
     """A class of COCO's that is translated into a vendor's words and back is the same class."""
@@ -45,13 +47,15 @@ def test_vendors_agree_on_every_coco_class(label: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("of", "spelled"), [("coco", str.lower), ("google", str.capitalize), ("azure", str.lower)]
+    ("of", "spelling"), [("coco", str.lower), ("google", str.capitalize), ("azure", str.lower)]
 )
-def test_coco_names_are_rekognitions_if_it_has_them(of: str, spelled: Callable[[str], str]) -> None:
+def test_coco_names_are_rekognitions_if_it_has_them(
+    of: str, spelling: Callable[[str], str]
+) -> None:
     """COCO's names, in whatever case, are the same words for Rekognition's clients, except for
     three that Rekognition calls otherwise."""
-    told = {label: NAMES.name_in(spelled(label), of, "rekognition") for label in COCO}
-    assert {label: name for label, name in told.items() if name.lower() != label} == {
+    names = {label: NAMES.name_in(spelling(label), of, "rekognition") for label in COCO}
+    assert {label: name for label, name in names.items() if name.lower() != label} == {
         "stop sign": "Stopsign",
         "sports ball": "Ball",
         "remote": "Remote Control",
@@ -71,15 +75,15 @@ def test_coco_names_are_rekognitions_if_it_has_them(of: str, spelled: Callable[[
 )
 def test_voc_names_are_translated_like_cocos(voc: str, coco: str) -> None:
     """Models that learned VOC's names are translated like those that learned COCO's."""
-    assert [NAMES.name_in(voc, "coco", to) for to in OTHERS] == [
-        NAMES.name_in(coco, "coco", to) for to in OTHERS
+    assert [NAMES.name_in(voc, "coco", to) for to in VENDORS] == [
+        NAMES.name_in(coco, "coco", to) for to in VENDORS
     ]
 
 
 def test_a_label_comes_with_rekognitions_ancestors_and_category() -> None:
     """Ancestors, other names and the category are Rekognition's own; the other vendor's details of
     the name are dropped."""
-    dog = named("Dog", "google", "rekognition", {"mid": "/m/0bt9lr", "topicality": 0.5})
+    dog = translated("Dog", "google", "rekognition", {"mid": "/m/0bt9lr", "topicality": 0.5})
     assert dog.label == "Dog"
     assert dog.details == {
         "parents": ("Animal", "Canine", "Mammal", "Pet"),
@@ -91,14 +95,14 @@ def test_a_label_comes_with_rekognitions_ancestors_and_category() -> None:
 
 def test_an_object_for_google_comes_with_its_id() -> None:
     """The id is the Knowledge Graph's, if it is known."""
-    assert named("Dog", "rekognition", "google", {"parents": ("Animal",)}).details == {
+    assert translated("Dog", "rekognition", "google", {"parents": ("Animal",)}).details == {
         "mid": "/m/0bt9lr"
     }
-    assert named("widget", "coco", "google").details == {}
+    assert translated("widget", "coco", "google").details == {}
 
 
 @pytest.mark.parametrize(
-    ("label", "of", "to", "told"),
+    ("label", "of", "to", "expected"),
     [
         ("garden gnome", "coco", "rekognition", "Garden Gnome"),
         ("Garden Gnome", "rekognition", "google", "Garden gnome"),
@@ -110,10 +114,10 @@ def test_an_object_for_google_comes_with_its_id() -> None:
         ("", "coco", "rekognition", ""),
     ],
 )
-def test_an_unmapped_name_is_passed_on(label: str, of: str, to: str, told: str) -> None:
+def test_an_unmapped_name_is_passed_on(label: str, of: str, to: str, expected: str) -> None:
     """An unmapped name is spelled as the client's vendor spells names, and acronyms stay as they
     are."""
-    assert NAMES.name_in(label, of, to) == told
+    assert NAMES.name_in(label, of, to) == expected
 
 
 def test_a_finer_name_becomes_its_class() -> None:
@@ -128,8 +132,8 @@ def test_a_finer_name_becomes_its_class() -> None:
 def test_unknown_and_equal_vocabularies_translate_nothing(of: str, to: str) -> None:
     """Between an unknown vocabulary and any other, or one and the same, answers and questions stay
     as they are."""
-    found = [Detection("tv", 0.5, BOX)]
-    assert NAMES.translate(found, Task.OBJECTS, of, to) is found
+    detections = [Detection("tv", 0.5, BOX)]
+    assert NAMES.translate(detections, Task.OBJECTS, of, to) is detections
     assert NAMES.labels_in(["tv", "tv"], of, to) == ("tv", "tv")
 
 
@@ -138,13 +142,13 @@ def test_unknown_and_equal_vocabularies_translate_nothing(of: str, to: str) -> N
 )
 def test_only_names_of_things_are_translated(task: Task) -> None:
     """Text that was read on a sign is unchanged, and so is the name of a logo."""
-    assert named("sofa", "azure", "rekognition", task=task).label == "sofa"
+    assert translated("sofa", "azure", "rekognition", task=task).label == "sofa"
 
 
 @pytest.mark.parametrize("task", [Task.PEOPLE, Task.LABELS, Task.OBJECTS])
 def test_people_and_labels_are_translated_like_objects(task: Task) -> None:
     """All three are names of one vocabulary."""
-    assert named("Person", "rekognition", "azure", task=task).label == "person"
+    assert translated("Person", "rekognition", "azure", task=task).label == "person"
 
 
 def test_a_requested_name_becomes_all_its_synonyms() -> None:
@@ -166,9 +170,9 @@ def test_a_requested_name_becomes_all_its_synonyms() -> None:
 
 def test_a_requested_rekognition_family_includes_its_members() -> None:
     """Rekognition's clients may filter by an ancestor: it matches every label below it."""
-    asked = NAMES.labels_in(["Vehicle"], "rekognition", "coco")
-    assert {"bicycle", "car", "truck", "airplane"} <= set(asked)
-    assert "dog" not in asked
+    labels = NAMES.labels_in(["Vehicle"], "rekognition", "coco")
+    assert {"bicycle", "car", "truck", "airplane"} <= set(labels)
+    assert "dog" not in labels
 
 
 detections = st.lists(
@@ -193,13 +197,13 @@ detections = st.lists(
     st.sampled_from(VOCABULARIES),
 )
 def test_translation_drops_and_moves_nothing(
-    found: list[Detection], task: Task, of: str, to: str
+    detections: list[Detection], task: Task, of: str, to: str
 ) -> None:
     """Whatever the labels are, as many detections come out as went in, in order, with their places
     and scores."""
-    told = NAMES.translate(found, task, of, to)
-    assert [(d.score, d.box, d.kind, d.landmarks) for d in told] == [
-        (d.score, d.box, d.kind, d.landmarks) for d in found
+    translation = NAMES.translate(detections, task, of, to)
+    assert [(d.score, d.box, d.kind, d.landmarks) for d in translation] == [
+        (d.score, d.box, d.kind, d.landmarks) for d in detections
     ]
 
 
@@ -212,12 +216,12 @@ def test_a_translated_question_is_never_empty(label: str, of: str, to: str) -> N
 def test_an_operators_names_win_over_the_shipped_ones(tmp_path: Path) -> None:
     """An operator's names answer in both directions, and all other names stay as they are
     shipped."""
-    own = tmp_path / "own.yaml"
-    own.write_text(
+    file = tmp_path / "own.yaml"
+    file.write_text(
         "between: [coco, rekognition]\nnames:\n"
         "  - [remote, Remote]\n  - [hard hat, [Hardhat, Helmet]]\n"
     )
-    names = load([own])
+    names = load([file])
     assert names.name_in("remote", "coco", "rekognition") == "Remote"
     assert names.name_in("Remote Control", "rekognition", "coco") == "remote"
     assert names.name_in("hard hat", "coco", "rekognition") == "Hardhat"
@@ -228,8 +232,10 @@ def test_an_operators_names_win_over_the_shipped_ones(tmp_path: Path) -> None:
 
 def test_the_first_of_two_files_wins(tmp_path: Path) -> None:
     """Files are searched in the order in which they are listed."""
-    for name, told in (("first", "Sofa Bed"), ("second", "Settee")):
-        (tmp_path / name).write_text(f"between: [rekognition, coco]\nnames:\n  - [{told}, couch]\n")
+    for name, answer in (("first", "Sofa Bed"), ("second", "Settee")):
+        (tmp_path / name).write_text(
+            f"between: [rekognition, coco]\nnames:\n  - [{answer}, couch]\n"
+        )
     assert (
         load([tmp_path / "first", tmp_path / "second"]).name_in("couch", "coco", "rekognition")
         == "Sofa Bed"
