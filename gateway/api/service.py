@@ -63,14 +63,17 @@ class Service:
         if refusals and len(refusals) == len(ways):
             raise refusals[0]
         photos = await self._photos(question.items, ways, tenant, question.limits or dialect.limits)
-        for photo in photos:
-            if isinstance(photo, GatewayError):
-                self.events.tell(Refused(dialect.name, photo.code))
+        self._tell_refusals(photos, dialect.name)
         answers = await self._answers(photos, ways, tenant, question)
         vocabulary = _vocabulary(dialect.name)
         if not vocabulary:
             return answers
         return [self._translated(answer, vocabulary) for answer in answers]
+
+    def _tell_refusals(self, photos: Sequence[Photo | GatewayError], dialect: str) -> None:
+        for photo in photos:
+            if isinstance(photo, GatewayError):
+                self.events.tell(Refused(dialect, photo.code))
 
     # -- the way of a task request
 
@@ -115,17 +118,9 @@ class Service:
             route is None or (route.labels == "boxes" and not exact)
         ):
             route = _first_route(tenant_routes, Task.OBJECTS, dialect) or route
-        if route is not None:
-            return route
-        name = (
-            f"{request.task} ({', '.join(request.extras)})"
-            if request.task == Task.EXTRAS
-            else request.task
-        )
-        served = ", ".join(sorted({route.task for route in tenant_routes}))
-        raise NotServed(
-            f"No route serves the task {name} for you; there are routes for {served or 'nothing'}."
-        )
+        if route is None:
+            raise _not_served(request, tenant_routes)
+        return route
 
     def _variant(self, route: Route, quality: Quality) -> str:
         return self.level(route.name) if quality == "target" else quality
@@ -224,6 +219,16 @@ def _first_route(routes: Sequence[Route], task: Task, dialect: str) -> Route | N
         if route.task == task and (task != Task.EXTRAS or route.kind == dialect):
             return route
     return None
+
+
+def _not_served(request: TaskRequest, tenant_routes: Sequence[Route]) -> NotServed:
+    task: str = request.task
+    if request.task == Task.EXTRAS:
+        task += f" ({', '.join(request.extras)})"
+    served = ", ".join(sorted({route.task for route in tenant_routes}))
+    return NotServed(
+        f"No route serves the task {task} for you; there are routes for {served or 'nothing'}."
+    )
 
 
 def _is_below_promise(request: TaskRequest, route: Route, vocabulary: Vocabulary) -> bool:

@@ -54,7 +54,7 @@ JPEG_MARKER = re.compile(rb"\xff[\x01-\xfe]")
 GIF_BLOCK = re.compile(rb"[!,;]")
 START_OF_SCAN, APP1, APP13 = 0xDA, 0xE1, 0xED
 FIRST_MARKER = 0xC0
-"""Pillow takes smaller markers for the end of the header."""
+"""The least marker with which Pillow goes on."""
 BARE_MARKERS = frozenset({0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)})
 """Markers after which Pillow reads no length."""
 
@@ -111,8 +111,7 @@ def _jpeg_excess(data: bytes) -> str | None:
         marker = junk.skip_to(JPEG_MARKER, data, position)
         if junk.excess:
             return junk.excess
-        kind = marker.group()[1] if marker else START_OF_SCAN
-        if marker is None or kind == START_OF_SCAN or kind < FIRST_MARKER:
+        if marker is None or _ends_header(kind := marker.group()[1]):
             return _exif_excess(b"".join(exif))
         start = position = marker.end()
         if kind not in BARE_MARKERS:
@@ -124,6 +123,11 @@ def _jpeg_excess(data: bytes) -> str | None:
         elif kind == APP13:
             weight += data.count(b"8BIM", start, position)
     return _segments()
+
+
+def _ends_header(marker: int) -> bool:
+    """Whether the scan follows, or a marker that Pillow takes for the end of the header."""
+    return marker == START_OF_SCAN or marker < FIRST_MARKER
 
 
 # -- PNG

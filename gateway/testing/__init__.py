@@ -1,2 +1,1 @@
-"""For tests of this gateway and of what is built on it: fakes, drawn photos, a gateway that
-runs."""
+"""Fakes and helpers for tests of the gateway and of what is built on it."""

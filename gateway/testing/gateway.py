@@ -1,8 +1,7 @@
-"""For tests of this gateway and of what is built on it: a provider with a script, drawn photos, a
-gateway that runs.
+"""A gateway for tests, which runs in a thread.
 
-The photos hold plain coloured rectangles, which the provider kind `shapes` (and `see_shapes` here)
-really finds.
+Its photos can be those of `gateway.testing.pictures`: plain coloured rectangles, which the provider
+kind `shapes` really detects.
 """
 
 from __future__ import annotations
@@ -25,9 +24,11 @@ from providers.base import Provider
 def parts_of(
     folder: Path, config: Mapping[str, Any], providers: Mapping[str, Provider] | None = None
 ) -> Parts:
-    """A gateway's parts from a config written into `folder`; `providers` stand in for those of
-    their names. Routes that do not say how they are watched are not, so that what is billed leaves
-    nothing to chance."""
+    """The parts of a gateway, from a config that is written into `folder`; `providers` replace
+    those of the same names.
+
+    Routes without a `watch` section are not watched, so that no bill depends on chance.
+    """
     file = _write(folder, config)
     return build(settings.read(file, {}), file, providers=providers)
 
@@ -48,6 +49,5 @@ def _write(folder: Path, config: Mapping[str, Any]) -> Path:
 
 
 def serving(parts: Parts) -> AbstractContextManager[str]:
-    """The address of a gateway of these parts, which runs in a thread of its own as long as the
-    block lasts."""
+    """The address of a gateway of these parts, which runs in a thread while the block lasts."""
     return server.serving(create_app(parts), parts.tls)

@@ -1,4 +1,4 @@
-"""Listeners that keep what they are told."""
+"""Listeners that record what they are told."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ E = TypeVar("E", bound=Event)
 
 @dataclass
 class EventRecorder:
-    """A listener that keeps the events it is told."""
+    """A listener that records events."""
 
     events: list[Event] = field(default_factory=list)
 
@@ -25,39 +25,41 @@ class EventRecorder:
         self.events.append(event)
 
     def of(self, kind: type[E]) -> list[E]:
-        """The events of one kind, in the order they were told."""
+        """The events of one kind, in their order."""
         return [event for event in self.events if isinstance(event, kind)]
 
 
 @dataclass
 class BufferRecorder:
-    """Listens to a buffer, and keeps what it is told: outcomes by photo, each once, and losses."""
+    """A buffer's listener. Holds the outcomes by photo, the errors of losses, and two flags: `work`
+    is set when photos came, `news` by every call. Tests clear them."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     losses: list[GatewayError] = field(default_factory=list)
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
-    told: asyncio.Event = field(default_factory=asyncio.Event)
+    work: asyncio.Event = field(default_factory=asyncio.Event)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def outcome(self, photo_id: str, outcome: Outcome) -> None:
+        """Records an outcome. Raises AssertionError where the photo has one already."""
         if photo_id in self.outcomes:
             raise AssertionError(f"{photo_id} has its outcome already")
         self.outcomes[photo_id] = outcome
-        self.told.set()
+        self.news.set()
 
     def changed(self) -> None:
-        self.woken.set()
-        self.told.set()
+        self.work.set()
+        self.news.set()
 
     def lost(self, error: GatewayError) -> None:
         self.losses.append(error)
-        self.told.set()
+        self.news.set()
 
-    async def until(self, true: Callable[[], object], within_s: float = 15) -> None:
-        """Returns when it is true; looks whenever something is told, and now and then. Raises
-        TimeoutError."""
+    async def until(self, condition: Callable[[], object], within_s: float = 15) -> None:
+        """Returns when the condition is true, which is checked at every call and every 50 ms.
+        Raises TimeoutError."""
         async with asyncio.timeout(within_s):
-            while not true():
-                self.told.clear()
+            while not condition():
+                self.news.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.05):
-                        await self.told.wait()
+                        await self.news.wait()

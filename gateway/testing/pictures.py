@@ -1,4 +1,4 @@
-"""Drawn photos whose contents are known."""
+"""Drawn photos with known contents."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from providers.detection import Detection
 
 GREY = (114, 114, 114)
 
-
-PURE = {
+COLOURS = {
     "red": (255, 0, 0),
     "green": (0, 255, 0),
     "blue": (0, 0, 255),
@@ -26,7 +25,7 @@ PURE = {
     "magenta": (255, 0, 255),
     "cyan": (0, 255, 255),
 }
-"""The colours that kind `shapes` knows, and gives as labels."""
+"""The colours that the provider kind `shapes` detects, by their labels."""
 
 
 class Block(NamedTuple):
@@ -40,14 +39,14 @@ class Block(NamedTuple):
 
 
 def drawn(size: tuple[int, int], *blocks: Block) -> Image.Image:
-    """Grey paper of that width and height with blocks on it."""
+    """A grey image of that width and height with blocks on it."""
     image = Image.new("RGB", size, GREY)
     for colour, x0, y0, x1, y1 in blocks:
-        ImageDraw.Draw(image).rectangle((x0, y0, x1 - 1, y1 - 1), fill=PURE[colour])
+        ImageDraw.Draw(image).rectangle((x0, y0, x1 - 1, y1 - 1), fill=COLOURS[colour])
     return image
 
 
-LAID_DOWN = {
+STORED_BY = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -56,60 +55,58 @@ LAID_DOWN = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-"""How a camera's sensor stored an upright picture, by the EXIF orientation it wrote beside it."""
+"""By EXIF orientation: how an upright picture is stored with it."""
 
 
 def encoded(image: Image.Image, form: str = "PNG", *, orientation: int = 1) -> bytes:
-    """The image as a file in that format. Turned upright by its EXIF `orientation`, it is the image
-    as given."""
-    out = BytesIO()
-    stored = image.transpose(LAID_DOWN[orientation]) if orientation in LAID_DOWN else image
+    """The image as a file of that format. It is stored so that a reader that applies the EXIF
+    `orientation` gets the image as given."""
+    file = BytesIO()
+    stored = image.transpose(STORED_BY[orientation]) if orientation in STORED_BY else image
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    stored.save(out, form, quality=95, **({"exif": exif} if orientation != 1 else {}))
-    return out.getvalue()
+    stored.save(file, form, quality=95, **({"exif": exif} if orientation != 1 else {}))
+    return file.getvalue()
 
 
 def photo(image: Image.Image | bytes, **settings: Any) -> Photo:
-    """A photo as admission makes it, of an image (`settings` are those of `encoded`) or of a file's
-    bytes."""
+    """A photo as admission makes it, from a file's bytes or from an image, which `settings` encode
+    as in `encoded`."""
     data = image if isinstance(image, bytes) else encoded(image, **settings)
     return admit(uuid.uuid4().hex, data, Limits(), PhotoLimits())
 
 
-DIGITS = tuple(PURE)
-
-
-NUMBERS = len(DIGITS) ** 4
+DIGITS = tuple(COLOURS)
+"""The colours of the digits 0 to 5."""
+PLACES = 4
+"""Digits of a number."""
+NUMBERS = len(DIGITS) ** PLACES
 
 
 def numbered(number: int, side_px: int = 96) -> Image.Image:
-    """A picture that no other number below `NUMBERS` has: four blocks, whose colours are its
-    digits."""
-    third = side_px // 3
+    """A square image that shows a number below `NUMBERS`: four blocks, whose colours are its digits
+    in base 6, the least digit first."""
+    block_px, margin_px = side_px // 3, side_px // 12
     blocks = []
-    for place in range(4):
+    for place in range(PLACES):
         number, digit = divmod(number, len(DIGITS))
-        x, y = (
-            (place % 2) * side_px // 2 + side_px // 12,
-            (place // 2) * side_px // 2 + side_px // 12,
-        )
-        blocks.append(Block(DIGITS[digit], x, y, x + third, y + third))
+        x = (place % 2) * side_px // 2 + margin_px
+        y = (place // 2) * side_px // 2 + margin_px
+        blocks.append(Block(DIGITS[digit], x, y, x + block_px, y + block_px))
     return drawn((side_px, side_px), *blocks)
 
 
-def number_on(found: Iterable[Detection]) -> int | None:
-    """The number of a `numbered` picture in which this was found, None where it is not just what
-    one shows."""
+def number_on(detections: Iterable[Detection]) -> int | None:
+    """The number of the `numbered` image with these detections; None where they are not exactly
+    those of one."""
     digits: dict[int, int] = {}
-    for detection in found:
+    for detection in detections:
         x, y = detection.box.midpoint
         place = int(x >= 0.5) + 2 * int(y >= 0.5)
         if place in digits or detection.label not in DIGITS:
             return None
         digits[place] = DIGITS.index(detection.label)
-    return (
-        sum(digit * len(DIGITS) ** place for place, digit in digits.items())
-        if len(digits) == 4
-        else None
-    )
+    if len(digits) < PLACES:
+        return None
+    number: int = sum(digit * len(DIGITS) ** place for place, digit in digits.items())
+    return number

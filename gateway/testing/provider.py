@@ -1,4 +1,4 @@
-"""A provider with a script."""
+"""A fake provider, which answers as a script says."""
 
 from __future__ import annotations
 
@@ -15,61 +15,64 @@ from providers.errors import PictureRefused, ProviderError
 from providers.shapes import shapes_on
 
 Script = Callable[[Picture, Task], Sequence[Detection]]
+"""The answer to a call. May raise a ProviderError."""
 
 
 def image_of(picture: Picture) -> Image.Image:
-    """A picture's pixels, whichever way it holds them. Raises PictureRefused where they cannot be
-    decoded."""
+    """The picture's pixels, which it may hold as an image or as a file. Raises PictureRefused where
+    they cannot be decoded."""
     if picture.pixels is not None:
         return picture.pixels
     try:
-        with Image.open(BytesIO(picture.data)) as opened:
-            return opened.convert("RGB")
+        with Image.open(BytesIO(picture.data)) as image:
+            return image.convert("RGB")
     except (OSError, ValueError, SyntaxError) as error:
         raise PictureRefused(str(error)) from error
 
 
 def see_shapes(picture: Picture, task: Task) -> Sequence[Detection]:
-    """The coloured shapes that are on the picture."""
+    """A script that finds the coloured shapes on the picture."""
     return shapes_on(image_of(picture))
 
 
 def about(name: str = "fake", *, task: Task = Task.OBJECTS, **changes: Any) -> About:
-    """What a fake says of itself; `changes` are fields of `About`."""
-    return About(
-        **{
-            "name": name,
-            "kind": "fake",
-            "tasks": frozenset({task}),
-            "canvas_px": (320, 320),
-            **changes,
-        }
-    )
+    """A fake's description of itself; `changes` are fields of `About`."""
+    fields = {
+        "name": name,
+        "kind": "fake",
+        "tasks": frozenset({task}),
+        "canvas_px": (320, 320),
+        **changes,
+    }
+    return About(**fields)
+
+
+_default_about = about
 
 
 class ScriptedProvider:
-    """Answers with what `script` says of the picture, or raises what it raises.
+    """A provider that answers as its script says.
 
-    `errors` are raised by the first calls, one each. With a `gate`, every call waits until it is
-    set. `problem` is raised by `ready`. Holds every picture it was `asked` about, what was `wanted`
-    of it, and how many calls were under way at most.
+    The first calls raise the `errors`, one each. With a `gate`, every call waits until it is set.
+    `ready` raises the `problem`. Holds the `pictures` and the requested `features` of all calls,
+    and how many calls are active, now and at most.
     """
 
     def __init__(
         self,
         script: Script = see_shapes,
         *,
-        introduced: About | None = None,
+        about: About | None = None,
         errors: Iterable[Exception] = (),
         gate: asyncio.Event | None = None,
         problem: ProviderError | None = None,
     ) -> None:
-        self.asked: list[Picture] = []
-        self.wanted: list[tuple[str, ...]] = []
-        self.under_way = 0
-        self.most_under_way = 0
+        self.pictures: list[Picture] = []
+        self.features: list[tuple[str, ...]] = []
+        self.active_calls = 0
+        self.max_active_calls = 0
         self.closed = False
-        self._about = introduced or about()
+        self._about = about or _default_about()
         self._script = script
         self._errors = iter(errors)
         self._gate = gate
@@ -81,16 +84,16 @@ class ScriptedProvider:
 
     @property
     def calls(self) -> int:
-        """How often it was asked, whatever came of it."""
-        return len(self.asked)
+        """The number of calls, failed ones included."""
+        return len(self.pictures)
 
     async def detect(
         self, picture: Picture, task: Task, wanted: Sequence[str] = ()
     ) -> Sequence[Detection]:
-        self.wanted.append(tuple(wanted))
-        self.asked.append(picture)
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.features.append(tuple(wanted))
+        self.pictures.append(picture)
+        self.active_calls += 1
+        self.max_active_calls = max(self.max_active_calls, self.active_calls)
         try:
             await (self._gate.wait() if self._gate else asyncio.sleep(0))
             error = next(self._errors, None)
@@ -98,7 +101,7 @@ class ScriptedProvider:
                 raise error
             return self._script(picture, task)
         finally:
-            self.under_way -= 1
+            self.active_calls -= 1
 
     async def ready(self) -> None:
         if self._problem is not None:

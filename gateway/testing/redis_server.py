@@ -1,4 +1,4 @@
-"""A Redis of a test's own."""
+"""A Redis server for one test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listened on a moment ago."""
+    """A port of loopback that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -19,16 +19,19 @@ def free_port() -> int:
 
 
 REDIS_SERVERS = ("redis-server", "valkey-server")
+"""Programs that serve Redis, the preferred one first."""
+START_S = 20
 
 
 class RedisServer:
-    """A Redis of one's own, on loopback and a free port, whose files are in `folder`. Holds the
-    process.
-
-    Raises FileNotFoundError, saying how to get one, where there is none on this machine.
-    """
+    """A Redis server on loopback and a free port, with its files in a folder. Holds the process."""
 
     def __init__(self, folder: Path, *options: str) -> None:
+        """`options` are further arguments of the program.
+
+        Raises FileNotFoundError, which says how to install one, where no such program is
+        installed.
+        """
         program = next(filter(None, map(shutil.which, REDIS_SERVERS)), None)
         if program is None:
             raise FileNotFoundError(
@@ -56,23 +59,26 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Returns when it answers. Raises RuntimeError with its log where it does not."""
+        """Starts the server and returns when it answers. Raises RuntimeError with its log where it
+        does not."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(self._command, stdout=log, stderr=log)  # noqa: S603  our own arguments
-        until = time.monotonic() + 20
+        deadline = time.monotonic() + START_S
         while not self._answers():
-            if time.monotonic() > until or self.process.poll() is not None:
+            if time.monotonic() > deadline or self.process.poll() is not None:
                 raise RuntimeError(f"Redis did not start:\n{self._log.read_text()}")
             time.sleep(0.02)
 
     def signal(self, number: signal.Signals) -> None:
-        """SIGSTOP pauses it, SIGCONT has it go on, SIGKILL is the worst that can happen."""
+        """Sends a signal: SIGSTOP pauses the server, SIGCONT resumes it, SIGKILL ends it at
+        once."""
         assert self.process is not None
         self.process.send_signal(number)
         if number in (signal.SIGKILL, signal.SIGTERM):
             self.process.wait()
 
     def stop(self) -> None:
+        """Kills the server, if it runs."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
@@ -80,8 +86,8 @@ class RedisServer:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as link:
-                link.sendall(b"PING\r\n")
-                return link.recv(7) in (b"+PONG\r\n", b"-NOAUTH")
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(7) in (b"+PONG\r\n", b"-NOAUTH")
         except OSError:
             return False

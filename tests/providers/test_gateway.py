@@ -85,7 +85,7 @@ class TestAnswers:
     async def test_whole(self, behind, asking, task, found):
         """What the other's provider saw arrives whole: polygons, words with their lines, landmarks
         and details."""
-        eye = ScriptedProvider(lambda *_: found, introduced=about("eye", task=task))
+        eye = ScriptedProvider(lambda *_: found, about=about("eye", task=task))
         assert await asking(behind(eye, task), tasks=[task]).detect(shown(), task) == list(found)
 
     async def test_exact(self, behind, asking):
@@ -94,7 +94,7 @@ class TestAnswers:
         picture = shown(form="JPEG")
         (red,) = await asking(behind(eye)).detect(picture, Task.OBJECTS)
         assert red.label == "red"
-        assert [each.data for each in eye.asked] == [picture.data]
+        assert [each.data for each in eye.pictures] == [picture.data]
 
     async def test_quality(self, cloud, asking):
         """Unless the operator wants it: the quality asked for is a setting; the deadline leaves
@@ -132,7 +132,7 @@ class TestAnswers:
         eye = ScriptedProvider()
         picture = Picture(*image.size, data=encoded(image, form, orientation=6))
         (red,) = await asking(behind(eye)).detect(picture, Task.OBJECTS)
-        assert (eye.asked[0].width_px, eye.asked[0].height_px) == (100, 200)
+        assert (eye.pictures[0].width_px, eye.pictures[0].height_px) == (100, 200)
         assert red.box == pytest.approx((0.25, 0.25, 0.75, 0.75), abs=0.02)
 
     def test_price(self, tmp_path, make):
@@ -286,7 +286,7 @@ class TestChains:
         assert answer.status_code == 400
         assert code in answer.text or path != "/v1/detect"
         assert "gateways" in answer.text
-        assert eye.asked == []
+        assert eye.pictures == []
 
     def test_loop(self, relay, behind, make, tmp_path):
         """Two gateways that ask each other answer with an error: nothing goes round for ever."""

@@ -52,7 +52,7 @@ class ExtrasProvider(ScriptedProvider):
     """Answers each extra with what `EXTRAS` has."""
 
     def __init__(self) -> None:
-        super().__init__(introduced=about("google", task=Task.EXTRAS, kind="google"))
+        super().__init__(about=about("google", task=Task.EXTRAS, kind="google"))
 
     async def detect(
         self, picture: Picture, task: Task, wanted: Sequence[str] = ()

@@ -31,8 +31,8 @@ def parse_secret(secret: str) -> bytes:
         ) from None
     if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
         raise ValueError(
-            f"a webhook secret holds {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes, this one {len(key)}; "
-            "`imgrid webhooks secret` makes one"
+            f"a webhook secret holds {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes, "
+            f"this one {len(key)}; `imgrid webhooks secret` makes one"
         )
     return key
 

@@ -373,7 +373,7 @@ class TestOperations:
         provider is open."""
         breaker = BreakerOptions(failures=1, calls=1, open_ms=60_000)
         introduced = about("eye", calls=CallLimits(breaker=breaker))
-        client = serve(ScriptedProvider(introduced=introduced, errors=[Misconfigured("no key")]))
+        client = serve(ScriptedProvider(about=introduced, errors=[Misconfigured("no key")]))
         assert client.post("/v1/detect", content=PHOTO).status_code == 502
         reply = client.get("/readyz")
         assert reply.status_code == 503

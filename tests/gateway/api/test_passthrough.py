@@ -53,7 +53,7 @@ class Vendor(ScriptedProvider):
 
     def __init__(self, *answers: tuple[int, dict[str, Any]] | Exception) -> None:
         super().__init__(
-            introduced=about("aws", task=Task.EXTRAS, kind="rekognition", price=Price(0.001))
+            about=about("aws", task=Task.EXTRAS, kind="rekognition", price=Price(0.001))
         )
         self.calls_made: list[ForwardCall] = []
         self._answers = iter(answers)

@@ -42,7 +42,7 @@ def service(tmp_path: Path) -> Callable[..., Service]:
             kind = settings.pop("kind", "shapes")
             kinds[name] = {"kind": kind}
             fakes[name] = ScriptedProvider(
-                introduced=about(
+                about=about(
                     name, task=Task(task), kind=kind, vocabulary=vocabulary, canvas_px=(640, 640)
                 )
             )

@@ -449,14 +449,12 @@ class TestRoutes:
             name: about(name, kind=kind, task=Task.EXTRAS)
             for name, kind in (("eye", "azure"), ("two", "google"))
         }
-        fakes = {
-            name: ScriptedProvider(introduced=introduced) for name, introduced in extras.items()
-        }
+        fakes = {name: ScriptedProvider(about=introduced) for name, introduced in extras.items()}
         with pytest.raises(
             ConfigError, match=r"routes\[0\].fallback.provider: .*another provider of kind azure"
         ):
             build(settings.read(file, {}), file, providers=fakes)
-        fakes["two"] = ScriptedProvider(introduced=replace(extras["two"], kind="azure"))
+        fakes["two"] = ScriptedProvider(about=replace(extras["two"], kind="azure"))
         assert build(settings.read(file, {}), file, providers=fakes)
 
     def test_fallback_without_time(self, write):
@@ -722,7 +720,7 @@ class Judge(ScriptedProvider):
     """Serves every task."""
 
     def __init__(self):
-        super().__init__(introduced=replace(about("eye"), tasks=frozenset(Task)))
+        super().__init__(about=replace(about("eye"), tasks=frozenset(Task)))
 
 
 def built(file):

@@ -105,7 +105,7 @@ def start_gateway(
 
 def _provider(task: str, script: Script | Provider) -> Provider:
     if callable(script):
-        return ScriptedProvider(script, introduced=about(task, task=Task(task)))
+        return ScriptedProvider(script, about=about(task, task=Task(task)))
     return script
 
 

@@ -340,7 +340,7 @@ class TestExtras:
                 Detection(name, 1.0, WHOLE, details={"raw": raw})
                 for name, raw in raw_results.items()
             ],
-            introduced=about("azure", task=Task.EXTRAS, kind="azure"),
+            about=about("azure", task=Task.EXTRAS, kind="azure"),
         )
         answer = azure(serve(extras={"azure": vendor})).analyze(
             PHOTO,
@@ -356,9 +356,15 @@ class TestExtras:
         assert answer.caption.text == "a red tower"
         assert answer.dense_captions.list[0].bounding_box.width == 400
         assert answer.smart_crops.list[0].aspect_ratio == 1.5
+<<<<<<< HEAD
         assert [item.tags[0].name for item in answer.objects.list] == ["red", "blue"]
-        assert [picture.data for picture in vendor.asked] == [PHOTO]
-        assert vendor.wanted == [
+        assert [picture.data for picture in vendor.pictures] == [PHOTO]
+        assert vendor.features == [
+=======
+        assert [found.tags[0].name for found in answer.objects.list] == ["red", "blue"]
+        assert [picture.data for picture in vendor.pictures] == [PHOTO]
+        assert vendor.features == [
+>>>>>>> 6c09642 (Shipped fakes: names are nouns, sentences are plain; functions of the service and of image headers are simpler)
             (
                 "caption?gender-neutral-caption=true",
                 "denseCaptions?gender-neutral-caption=true",
@@ -394,7 +400,7 @@ class TestExtras:
                     },
                 )
             ],
-            introduced=about("azure", task=Task.EXTRAS, kind="azure"),
+            about=about("azure", task=Task.EXTRAS, kind="azure"),
         )
         client = azure(serve(extras={"azure": vendor}))
         turned = encoded(drawn((450, 250), Block("red", 40, 20, 120, 180)), "JPEG", orientation=6)

@@ -413,7 +413,7 @@ class Vendor(ScriptedProvider):
     """Answers each requested member with nothing, and every forwarded call with an error."""
 
     def __init__(self, kind: str) -> None:
-        super().__init__(introduced=about(kind, task=Task.EXTRAS, kind=kind))
+        super().__init__(about=about(kind, task=Task.EXTRAS, kind=kind))
 
     async def detect(
         self, picture: Picture, task: Task, extras: Sequence[str] = ()

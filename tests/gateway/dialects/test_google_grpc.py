@@ -180,7 +180,7 @@ class TestCalls:
             message(image_request(PHOTO), image_request(GREEN)),
             metadata=[("x-imgrid-quality", "exact")],
         )
-        assert {picture.data for picture in provider.asked} == {PHOTO, GREEN}
+        assert {picture.data for picture in provider.pictures} == {PHOTO, GREEN}
         body = call(
             message(image_request(PHOTO)), metadata=[("x-goog-fieldmask", "responses.error")]
         )

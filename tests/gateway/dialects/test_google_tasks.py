@@ -339,9 +339,9 @@ class TestExtras:
             max_results=3,
         )
         assert extras.calls == calls + 1
-        assert extras.asked[-1].data == PHOTO
+        assert extras.pictures[-1].data == PHOTO
         options = {
-            item.partition("?")[0]: parse_qs(item.partition("?")[2]) for item in extras.wanted[-1]
+            item.partition("?")[0]: parse_qs(item.partition("?")[2]) for item in extras.features[-1]
         }
         contexts = {
             name: json.loads(each.pop("context", ["{}"])[0]) for name, each in options.items()
@@ -413,7 +413,7 @@ class TestContext:
     ) -> None:
         """Photos with language hints share no canvas for their text; for objects they may."""
         reader, finder = (
-            ScriptedProvider(introduced=about("text", task=Task.TEXT)),
+            ScriptedProvider(about=about("text", task=Task.TEXT)),
             ScriptedProvider(),
         )
         client = google_client("rest", start_gateway(objects=finder, text=reader))
@@ -424,7 +424,7 @@ class TestContext:
             "image_context": {"language_hints": ["de"]},
         }
         client.batch_annotate_images(requests=[hinted] * 2)
-        assert [picture.data for picture in reader.asked] == [PHOTO] * 2
+        assert [picture.data for picture in reader.pictures] == [PHOTO] * 2
         assert finder.calls == 1
 
     @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def addresses(start_gateway: Callable[..., tuple[str, Parts]]) -> dict[str, str]
     crops = {"cropHintsAnnotation": {"cropHints": [{"confidence": 0.5}]}}
     hints = ScriptedProvider(
         lambda *_: [Detection("CROP_HINTS", 1.0, WHOLE, details={"raw": crops})],
-        introduced=about("google", task=Task.EXTRAS, kind="google"),
+        about=about("google", task=Task.EXTRAS, kind="google"),
     )
     address, parts = start_gateway(
         **SCRIPTS, extras={"google": hints}, route=ALONE, tenants=TENANTS, **RPC

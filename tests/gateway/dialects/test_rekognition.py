@@ -359,7 +359,7 @@ class TestErrors:
 
         client.meta.events.register("before-send.rekognition.*", ask)
         client.detect_labels(**MAIN)
-        assert [picture.data for picture in provider.asked] == [MAIN["Image"]["Bytes"]]
+        assert [picture.data for picture in provider.pictures] == [MAIN["Image"]["Bytes"]]
         with pytest.raises(client.exceptions.InvalidParameterException, match="cheapest"):
             client.detect_labels(**MAIN)
 

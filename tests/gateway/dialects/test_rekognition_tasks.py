@@ -359,7 +359,7 @@ class TestLabels:
         raw = {"Quality": {"Brightness": 1.0, "Sharpness": 2.0, "Contrast": 3.0}}
         cls.colours = ScriptedProvider(
             lambda *_: [Detection("IMAGE_PROPERTIES", 1.0, WHOLE, details={"raw": raw})],
-            introduced=about("rekognition", task=Task.EXTRAS, kind="rekognition"),
+            about=about("rekognition", task=Task.EXTRAS, kind="rekognition"),
         )
         return rekognition(
             serve(
@@ -474,7 +474,11 @@ class TestOtherVendors:
             Detection("couch", 0.9, Box(0.1, 0.1, 0.4, 0.6)),
             Detection("tv", 0.8, Box(0.5, 0.1, 0.9, 0.6)),
         ]
-        local = ScriptedProvider(lambda *_: detections, introduced=about(vocabulary="coco"))
+<<<<<<< HEAD
+        local = ScriptedProvider(lambda *_: detections, about=about(vocabulary="coco"))
+=======
+        local = ScriptedProvider(lambda *_: seen, about=about(vocabulary="coco"))
+>>>>>>> 6c09642 (Shipped fakes: names are nouns, sentences are plain; functions of the service and of image headers are simpler)
         return rekognition(serve(local, route={"stages": [{"shape": "1x1"}]}))
 
     def test_labels_have_rekognitions_names_and_ancestors(self, aws: Any) -> None:

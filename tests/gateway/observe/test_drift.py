@@ -63,9 +63,7 @@ class World:
 
     def __init__(self, folder, provider=None, **watch):
         self.told = EventRecorder()
-        self.eye = provider or ScriptedProvider(
-            short_sighted, introduced=about("eye", price=Price(1.0))
-        )
+        self.eye = provider or ScriptedProvider(short_sighted, about=about("eye", price=Price(1.0)))
         route = {
             "task": "objects",
             "provider": "eye",
@@ -420,7 +418,7 @@ class TestHarmless:
                 raise error
             return short_sighted(picture, task)
 
-        eye = ScriptedProvider(once, introduced=about("eye"))
+        eye = ScriptedProvider(once, about=about("eye"))
         async with world(eye, share=1) as each:
             asked = [
                 each.parts.pipeline.scheduler.answer([ordinary()], each.route, ANN)
@@ -431,7 +429,7 @@ class TestHarmless:
     async def test_clients_first(self, world):
         """What is watched waits until no client's photo does."""
         gate = asyncio.Event()
-        eye = ScriptedProvider(short_sighted, introduced=about("eye", concurrency=1), gate=gate)
+        eye = ScriptedProvider(short_sighted, about=about("eye", concurrency=1), gate=gate)
         async with world(eye) as each:
             flow = each.parts.pipeline.scheduler
             first = asyncio.create_task(flow.answer([ordinary()], each.route, ANN, variant="exact"))
@@ -458,7 +456,7 @@ class TestHarmless:
     async def test_stopping(self, world):
         """A process that stops waits for no photo that is only watched."""
         gate = asyncio.Event()
-        eye = ScriptedProvider(short_sighted, introduced=about("eye"), gate=gate)
+        eye = ScriptedProvider(short_sighted, about=about("eye"), gate=gate)
         async with world(eye) as each:
             for _ in range(AT_ONCE):
                 each.parts.pipeline.drift_monitor(settled(CAT, route=each.route))

@@ -109,7 +109,7 @@ def eye(
 ) -> ScriptedProvider:
     introduced = about("eye", price=Price(0.001), **more.pop("about", {}))
     introduced = replace(introduced, tasks=frozenset(Task))
-    return ScriptedProvider(script, introduced=introduced, **more)
+    return ScriptedProvider(script, about=introduced, **more)
 
 
 def clean(size: tuple[int, int] = (320, 320)) -> Photo:
@@ -626,7 +626,7 @@ class TestTrouble:
         provider = eye(gate=gate)
         async with run_groups(provider, moderation("2x2", "2x1")) as pipeline:
             asking = [asyncio.create_task(pipeline.answer_each(bad())) for _ in range(4)]
-            await wait_until(lambda: provider.under_way)
+            await wait_until(lambda: provider.active_calls)
             for each in asking:
                 each.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
@@ -813,7 +813,7 @@ async def test_a_replica_dies_amid_splitting(server):
                 await asyncio.Event().wait()
             return await super().detect(picture, task, wanted)
 
-    heard, mortal, other = BufferRecorder(), Mortal(unsafe, introduced=eye().about), eye()
+    heard, mortal, other = BufferRecorder(), Mortal(unsafe, about=eye().about), eye()
     async with replica(server) as one, replica(server) as two, two.serving(heard):
         now = time.time()
         photos = [

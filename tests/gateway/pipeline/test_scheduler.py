@@ -281,7 +281,7 @@ class TestJudging:
 
     async def test_other_provider(self):
         """A later stage may ask somebody else, also about a photo that was seen alone."""
-        cheap, dear = ScriptedProvider(lambda *_: []), ScriptedProvider(introduced=about("dear"))
+        cheap, dear = ScriptedProvider(lambda *_: []), ScriptedProvider(about=about("dear"))
         area = imgrid.Rule(area=imgrid.Spread(mean=0.01))
         stages = Stage(shape="1x1", rule=area), Stage(shape="1x1", provider="dear")
         async with run_pipeline({"fake": cheap, "dear": dear}, route_of(*stages)) as pipeline:
@@ -313,7 +313,7 @@ class TestJudging:
             asking = asyncio.gather(
                 *(pipeline.answer(block("red", side=30), deadline_s=100) for _ in range(4))
             )
-            await wait_until(lambda: provider.under_way)
+            await wait_until(lambda: provider.active_calls)
             pipeline.turn_clock(90)  # another call is expected to take longer than is left
             gate.set()
             for (outcome,) in await asking:
@@ -343,7 +343,7 @@ class TestText:
     def reader(self, **changes: object) -> tuple[ScriptedProvider, Route]:
         introduced = about(task=Task.TEXT, canvas_px=(640, 320), **changes)
         route = route_of("2x1", name="objects", max_wait_s=0.05)
-        return ScriptedProvider(words_across, introduced=introduced), replace(route, task=Task.TEXT)
+        return ScriptedProvider(words_across, about=introduced), replace(route, task=Task.TEXT)
 
     async def test_word_across(self):
         """Photos with a word read across both are asked about again, each alone, and get what is
@@ -368,7 +368,7 @@ class TestText:
             return words_across(picture, task)
 
         introduced, (_, route) = about(task=Task.TEXT, canvas_px=(640, 320)), self.reader()
-        provider = ScriptedProvider(slowly, introduced=introduced)
+        provider = ScriptedProvider(slowly, about=introduced)
         async with run_pipeline(provider, replace(route, max_wait_s=0.0)) as pipeline:
             asking = pipeline.answer(
                 *(block(c, (300, 310)) for c in ("red", "blue")), deadline_s=100
@@ -434,7 +434,7 @@ class TestBadPhotos:
         empty."""
         ann, bob = (replace(tenant, pool="shared") for tenant in (ANN, BOB))
         async with run_pipeline(
-            ScriptedProvider(introduced=about(price=Price(0.001))), route_of("2x2")
+            ScriptedProvider(about=about(price=Price(0.001))), route_of("2x2")
         ) as pipeline:
             both = await asyncio.gather(
                 pipeline.answer(block("red"), broken(), tenant=ann),
@@ -452,9 +452,7 @@ class TestBadPhotos:
     async def test_ledger_by_task(self):
         """What a task costs is what its photos are billed at, and would have cost alone."""
         introduced = about(price=Price(9.0), prices={Task.OBJECTS: Price(0.25)})
-        async with run_pipeline(
-            ScriptedProvider(introduced=introduced), route_of("2x2")
-        ) as pipeline:
+        async with run_pipeline(ScriptedProvider(about=introduced), route_of("2x2")) as pipeline:
             await pipeline.answer_each(*(block("red") for _ in range(4)))
             account = total(await pipeline.buffer.ledger.accounts())
             assert (account.paid_usd, account.alone_usd) == (pytest.approx(0.25), pytest.approx(1))
@@ -464,12 +462,12 @@ class TestBadPhotos:
         introduced = about(
             task=Task.EXTRAS, price=Price(9.0), extras={"hue": Price(0.25), "mood": Price(0.5)}
         )
-        provider = ScriptedProvider(lambda picture, task: (), introduced=introduced)
+        provider = ScriptedProvider(lambda picture, task: (), about=introduced)
         route = replace(route_of("1x1"), task=Task.EXTRAS)
         async with run_pipeline(provider, route) as pipeline:
             wanted = ("hue?colours=3", "mood")
             await pipeline.scheduler.answer_all([(block("red"), Way(route, extras=wanted))], ANN)
-            assert provider.wanted == [wanted]
+            assert provider.features == [wanted]
             account = total(await pipeline.buffer.ledger.accounts())
             assert (account.paid_usd, account.alone_usd) == (
                 pytest.approx(0.75),
@@ -479,11 +477,11 @@ class TestBadPhotos:
     async def test_limits_by_task(self):
         """A canvas is no larger than its task allows, whatever others of the provider may be."""
         own = {Task.OBJECTS: Limits(max_side_px=160)}
-        provider = ScriptedProvider(introduced=about(own_limits=own))
+        provider = ScriptedProvider(about=about(own_limits=own))
         async with run_pipeline(provider, route_of("2x2")) as pipeline:
             outcomes = await pipeline.answer_each(*(block("red", side=120) for _ in range(4)))
             assert [labels_of(outcome) for outcome in outcomes] == [["red"]] * 4
-            assert [(each.width_px, each.height_px) for each in provider.asked] == [(160, 160)]
+            assert [(each.width_px, each.height_px) for each in provider.pictures] == [(160, 160)]
 
     @pytest.mark.parametrize("culprit", range(4))
     async def test_refused(self, culprit):
@@ -628,23 +626,23 @@ class TestUpstream:
         """A provider is never asked about more pictures at once than it takes; the others wait and
         are answered."""
         gate = asyncio.Event()
-        provider = ScriptedProvider(introduced=about(concurrency=2), gate=gate)
+        provider = ScriptedProvider(about=about(concurrency=2), gate=gate)
         async with run_pipeline(provider, route_of("1x1")) as pipeline:
             asking = asyncio.gather(*(pipeline.answer(block("red")) for _ in range(7)))
             await pipeline.wait_for_held(7)
-            await wait_until(lambda: provider.under_way == 2)
+            await wait_until(lambda: provider.active_calls == 2)
             await asyncio.sleep(0.05)
-            assert provider.under_way == 2
+            assert provider.active_calls == 2
             gate.set()
             assert all(labels_of(outcome) == ["red"] for (outcome,) in await asking)
-            assert provider.most_under_way == 2
+            assert provider.max_active_calls == 2
 
     async def test_concurrency_when_split(self):
         """That holds for the halves of a refused canvas too."""
-        provider = ScriptedProvider(refuse_magenta, introduced=about(concurrency=1))
+        provider = ScriptedProvider(refuse_magenta, about=about(concurrency=1))
         async with run_pipeline(provider, route_of("2x2")) as pipeline:
             await pipeline.answer_each(*(block("magenta") for _ in range(4)))
-            assert provider.most_under_way == 1
+            assert provider.max_active_calls == 1
 
     async def test_loop_survives(self):
         """The loop survives whatever fails in it, tells so, and goes on."""
@@ -698,7 +696,7 @@ class TestLeaving:
                 asyncio.create_task(pipeline.answer(block(c)))
                 for c in ("red", "green", "blue", "cyan")
             ]
-            await wait_until(lambda: provider.under_way == 1)
+            await wait_until(lambda: provider.active_calls == 1)
             asking[0].cancel()
             await asyncio.gather(asking[0], return_exceptions=True)
             await pipeline.wait_for_held(3)
@@ -744,7 +742,7 @@ class TestLeaving:
         ) as pipeline:
             photos = [block("red", (320, 160), side) for side in (120, 120, 120, 20)]
             asking = [asyncio.create_task(pipeline.answer(one)) for one in photos]
-            await wait_until(lambda: provider.under_way == 1)
+            await wait_until(lambda: provider.active_calls == 1)
             gate.set()
             for _ in range(steps):
                 await asyncio.sleep(0)

@@ -38,10 +38,10 @@ def run_one_route(
 async def test_clients_before_jobs():
     """A client that waits goes before all the jobs that came earlier."""
     gate = asyncio.Event()
-    provider = ScriptedProvider(introduced=about(concurrency=1), gate=gate)
+    provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
     async with run_one_route(provider) as pipeline:
         await pipeline.submit_job(photos_42(40), CROWD)
-        await wait_until(lambda: provider.under_way)
+        await wait_until(lambda: provider.active_calls)
         asking = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ANN))
         await pipeline.wait_for_held(41)
         pipeline.turn_clock(1)  # by now everybody has waited long enough
@@ -54,10 +54,10 @@ async def test_clients_before_jobs():
 async def test_jobs_fill_the_grid():
     """Cells that clients leave free are jobs': a canvas with both is full."""
     gate = asyncio.Event()
-    provider = ScriptedProvider(introduced=about(concurrency=1), gate=gate)
+    provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
     async with run_one_route(provider) as pipeline:
         await pipeline.submit_job(photos_42(7), ANN)
-        await wait_until(lambda: provider.under_way)
+        await wait_until(lambda: provider.active_calls)
         asking = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ANN))
         await pipeline.wait_for_held(8)
         pipeline.turn_clock(1)  # by now everybody has waited long enough
@@ -73,11 +73,11 @@ async def test_tenants_take_turns(pool):
     """One tenant's two thousand photos do not hold another's one: it is on the next canvas but
     one."""
     gate = asyncio.Event()
-    provider = ScriptedProvider(introduced=about(concurrency=1), gate=gate)
+    provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
     ann, crowd = (replace(tenant, pool=pool or tenant.pool) for tenant in (ANN, CROWD))
     async with run_one_route(provider, "2x2") as pipeline:
         waiting = asyncio.create_task(pipeline.answer(*photos_42(2000), tenant=crowd))
-        await wait_until(lambda: provider.under_way)
+        await wait_until(lambda: provider.active_calls)
         asking = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ann))
         await pipeline.wait_for_held(2001)
         pipeline.turn_clock(1)  # by now everybody has waited long enough
@@ -91,10 +91,10 @@ async def test_tenants_take_turns(pool):
 async def test_jobs_take_turns():
     """So it is between two tenants' jobs."""
     gate = asyncio.Event()
-    provider = ScriptedProvider(introduced=about(concurrency=1), gate=gate)
+    provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
     async with run_one_route(provider) as pipeline:
         await pipeline.submit_job(photos_42(400), CROWD)
-        await wait_until(lambda: provider.under_way)
+        await wait_until(lambda: provider.active_calls)
         late = pipeline.scheduler.entry(
             photo(NUMBER_42), Way(pipeline.route), ANN, job="other", index=1000
         )
@@ -169,10 +169,10 @@ async def test_drain_ends():
     provider = ScriptedProvider(gate=asyncio.Event())
     async with run_one_route(provider) as pipeline:
         await pipeline.submit_job(photos_42(4), CROWD)
-        await wait_until(lambda: provider.under_way)
+        await wait_until(lambda: provider.active_calls)
         await pipeline.scheduler.drain(0.2)
         await asyncio.sleep(0.01)
-        assert not provider.under_way
+        assert not provider.active_calls
 
 
 async def test_no_room_to_fetch():
@@ -184,12 +184,12 @@ async def test_no_room_to_fetch():
         return replace(photo(NUMBER_42), id=url.id)
 
     gate = asyncio.Event()
-    provider = ScriptedProvider(introduced=about(concurrency=1), gate=gate)
+    provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
     async with run_one_route(
         provider, "1x1", fetch=fetch, fetch_below_bytes=len(NUMBER_42)
     ) as pipeline:
         await pipeline.submit_job(photos_42(1), CROWD)
-        await wait_until(lambda: provider.under_way)
+        await wait_until(lambda: provider.active_calls)
         url = RemotePhoto("url", "https://shop.example/42.png")
         await pipeline.buffer.put(
             [pipeline.scheduler.entry(url, Way(pipeline.route), CROWD, job="job", index=1)]

@@ -51,7 +51,7 @@ NEVER = imgrid.Rule(area=imgrid.Spread(mean=9), unknown=imgrid.Spread(mean=2), f
 def fake(
     name: str = "one", errors: Sequence[Exception] | Iterator[Exception] = (), **changes
 ) -> ScriptedProvider:
-    return ScriptedProvider(introduced=about(name, **changes), errors=errors)
+    return ScriptedProvider(about=about(name, **changes), errors=errors)
 
 
 def fallback_route(
@@ -91,7 +91,7 @@ class TestRate:
             return []
 
         at_once = CallLimits(rate_per_s=50)
-        one = ScriptedProvider(note, introduced=about(calls=at_once, concurrency=60))
+        one = ScriptedProvider(note, about=about(calls=at_once, concurrency=60))
         asker = UpstreamClient(one, steady(), random.Random(1))
         pictures = [Picture(width, 1, b"any") for width in range(1, 56)]
         async with asyncio.timeout(PATIENCE_S):
@@ -250,12 +250,12 @@ class TestFallback:
                 self, picture: Picture, task: Task, wanted: Sequence[str] = ()
             ) -> Sequence[Detection]:
                 if self.calls:
-                    self.asked.append(picture)
+                    self.pictures.append(picture)
                     raise NO_KEY
                 return await super().detect(picture, task, wanted)
 
         stages = Stage(shape="2x2", rule=NEVER), "1x1"
-        providers = {"one": Second(introduced=about("one")), "two": fake("two")}
+        providers = {"one": Second(about=about("one")), "two": fake("two")}
         async with run_pipeline(providers, fallback_route(*stages)) as pipeline:
             outcomes = await pipeline.answer(*(red() for _ in range(4)))
             assert pipeline.canvases == [("one", "2x2"), *[("two", "1x1")] * 4]
@@ -387,7 +387,7 @@ class TestFullAnswers:
     async def test_asked_alone(self):
         """Photos of a canvas whose answer holds as much as it can are asked about again, each
         alone."""
-        crowded = ScriptedProvider(capped, introduced=about("one", **self.FACES))
+        crowded = ScriptedProvider(capped, about=about("one", **self.FACES))
         async with run_pipeline(crowded, fallback_route("2x2", on=(), task=Task.FACES)) as pipeline:
             outcomes = await pipeline.answer(*(red(blocks=2) for _ in range(4)))
             assert [labels_of(outcome) for outcome in outcomes] == [["red", "red"]] * 4
@@ -396,7 +396,7 @@ class TestFullAnswers:
 
     async def test_room_left(self):
         """Others are not."""
-        crowded = ScriptedProvider(capped, introduced=about("one", **self.FACES))
+        crowded = ScriptedProvider(capped, about=about("one", **self.FACES))
         async with run_pipeline(crowded, fallback_route("2x2", on=(), task=Task.FACES)) as pipeline:
             await pipeline.answer(*(red() for _ in range(4)))
             assert pipeline.canvases == [("one", "2x2")]
@@ -404,7 +404,7 @@ class TestFullAnswers:
     async def test_adapts(self):
         """Where photos are crowded, later ones share canvases with fewer others, so that answers
         are not full."""
-        crowded = ScriptedProvider(capped, introduced=about("one", **self.FACES))
+        crowded = ScriptedProvider(capped, about=about("one", **self.FACES))
         async with run_pipeline(crowded, fallback_route("2x2", on=(), task=Task.FACES)) as pipeline:
             while pipeline.scheduler._seeing.crowds.bound(
                 Shape(2, 2), crowded.about, Task.FACES
@@ -417,7 +417,7 @@ class TestFullAnswers:
 
     async def test_fallback_is_bounded(self):
         """A fallback's answers are limited as its own are."""
-        two = ScriptedProvider(capped, introduced=about("two", **self.FACES))
+        two = ScriptedProvider(capped, about=about("two", **self.FACES))
         one = fake(errors=[NO_KEY], task=Task.FACES)
         async with run_pipeline(
             {"one": one, "two": two}, fallback_route("2x2", task=Task.FACES)

@@ -81,8 +81,8 @@ def world(tmp_path):
 
     @asynccontextmanager
     async def entered(det=None, eye=None, **route):
-        det = det or ScriptedProvider(introduced=about("det", price=Price(0.1)))
-        eye = eye or ScriptedProvider(introduced=about("eye", price=Price(0.5)))
+        det = det or ScriptedProvider(about=about("det", price=Price(0.1)))
+        eye = eye or ScriptedProvider(about=about("eye", price=Price(0.5)))
         each = World(tmp_path, det, eye, **route)
         async with asyncio.timeout(30), running(each.parts):
             yield each
@@ -145,7 +145,7 @@ class TestCompanion:
     async def test_failing(self, world, error):
         """A companion that fails is left out, at once and whatever its failure; that is told, and
         costs nobody."""
-        det = ScriptedProvider(errors=repeat(error), introduced=about("det"))
+        det = ScriptedProvider(errors=repeat(error), about=about("det"))
         async with world(det) as each:
             for outcome in await each.ask(large(), large(), large(), large()):
                 assert asked(outcome) == [("eye", "2x2")]
@@ -158,7 +158,7 @@ class TestCompanion:
 
     async def test_broken_photo(self, world):
         """A photo that cannot be decoded fails as it does without a companion."""
-        det = ScriptedProvider(introduced=about("det", wants="pixels"))
+        det = ScriptedProvider(about=about("det", wants="pixels"))
         data = photo(drawn((64, 64))).data
         async with world(det) as each:
             (outcome,) = await each.ask(photo(data[: len(data) // 2]))
@@ -167,7 +167,7 @@ class TestCompanion:
     async def test_provider_fails(self, world):
         """What the companion says is no answer where the provider was to be asked and fails."""
         async with world(
-            eye=ScriptedProvider(errors=repeat(Misconfigured("no")), introduced=about("eye"))
+            eye=ScriptedProvider(errors=repeat(Misconfigured("no")), about=about("eye"))
         ) as each:
             for outcome in await each.ask(small(), small(), small(), small()):
                 assert isinstance(outcome.error, UpstreamFailed)
@@ -186,7 +186,7 @@ class TestVariants:
         async with world() as each:
             (outcome,) = await each.ask(one := large(), variant="exact")
             assert asked(outcome) == [("eye", "1x1")]
-            assert each.eye.asked[0].data == one.data
+            assert each.eye.pictures[0].data == one.data
 
     async def test_cheapest(self, world):
         """Cheapest asks once that is paid for, whatever the answer; the companion still before

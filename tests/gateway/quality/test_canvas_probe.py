@@ -86,7 +86,7 @@ class TestProbe:
         return running
 
     def provider(self):
-        return ScriptedProvider(squeezed, introduced=about(canvas_px=(640, 640)))
+        return ScriptedProvider(squeezed, about=about(canvas_px=(640, 640)))
 
     def test_it_finds_the_size(self, run):
         """The size that the provider scales pictures to is the one that is enough, and is what is
@@ -110,7 +110,7 @@ class TestProbe:
         """A profile that was not told to probe asks about canvases of one size."""
         provider = self.provider()
         assert run(provider).probe is None
-        assert {max(picture.width_px, picture.height_px) for picture in provider.asked} <= {
+        assert {max(picture.width_px, picture.height_px) for picture in provider.pictures} <= {
             400,
             640,
         }

@@ -64,9 +64,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def eye() -> ScriptedProvider:
-    return ScriptedProvider(
-        judged, introduced=about("eye", task=Task.MODERATION, canvas_px=(160, 160))
-    )
+    return ScriptedProvider(judged, about=about("eye", task=Task.MODERATION, canvas_px=(160, 160)))
 
 
 class Bench:
@@ -203,7 +201,7 @@ def test_no_shape(folder, eye):
     def short_sighted(picture: Picture, task: Task) -> Sequence[Detection]:
         return [each for each in judged(picture, task) if each.score >= 0.6]
 
-    bench = Bench(folder, ScriptedProvider(short_sighted, introduced=eye.about))
+    bench = Bench(folder, ScriptedProvider(short_sighted, about=eye.about))
     with pytest.raises(ConfigError, match="no shape shows all that photos alone do"):
         bench.profile(shapes=parse_shapes("3x3"))
     assert "not seen" in bench.said.getvalue()
@@ -216,9 +214,7 @@ def test_graded(folder):
     """Of grades anything above the lowest flags a canvas."""
     bench = Bench(
         folder,
-        ScriptedProvider(
-            graded, introduced=about("eye", task=Task.MODERATION, canvas_px=(160, 160))
-        ),
+        ScriptedProvider(graded, about=about("eye", task=Task.MODERATION, canvas_px=(160, 160))),
     )
     bench.profile(recall=0.9)
     assert {stage.rule.threshold for stage in bench.cascade.stages[:-1]} == {1.0}
@@ -238,9 +234,7 @@ def test_refused(folder):
 
     bench = Bench(
         folder,
-        ScriptedProvider(
-            touchy, introduced=about("eye", task=Task.MODERATION, canvas_px=(160, 160))
-        ),
+        ScriptedProvider(touchy, about=about("eye", task=Task.MODERATION, canvas_px=(160, 160))),
     )
     assert "1 canvases were refused" in bench.profile()
     assert bench.cascade.groups

@@ -204,9 +204,7 @@ class TestAsking:
     def test_silence_is_not_asked_again(self, tmp_path, photos, asked):
         """A call that may have been billed without an answer is the last one, and what was answered
         is kept."""
-        silent = ScriptedProvider(
-            introduced=about(concurrency=1), errors=[None, None, NoAnswer("20 s")]
-        )
+        silent = ScriptedProvider(about=about(concurrency=1), errors=[None, None, NoAnswer("20 s")])
         with pytest.raises(NoAnswer):
             self.ask(tmp_path, silent, photos, asked)
         assert silent.calls == 3
@@ -219,7 +217,7 @@ class TestAsking:
         noted."""
         errors = [Misconfigured("no credit"), NoAnswer("20 s"), NoAnswer("20 s")]
         profiler = Collector(
-            ScriptedProvider(introduced=about(concurrency=3), errors=errors),
+            ScriptedProvider(about=about(concurrency=3), errors=errors),
             Task.OBJECTS,
             photos,
             AnswerStore(tmp_path, MADE_WITH),
@@ -251,15 +249,15 @@ class TestAsking:
             )
             asyncio.run(profiler.ask(asked, lambda: None))
         alone = sum(len(question.photos) == 1 for question in asked)
-        both = {picture.data for picture in plain.asked} & {
-            picture.data for picture in bordered.asked
+        both = {picture.data for picture in plain.pictures} & {
+            picture.data for picture in bordered.pictures
         }
         assert 0 < alone == len(both) < len(asked)
 
     def test_what_is_under_way_is_kept(self, tmp_path, photos, asked):
         """When it is interrupted, answers that are on their way are waited for: they will be
         billed."""
-        provider = ScriptedProvider(introduced=about(concurrency=2))
+        provider = ScriptedProvider(about=about(concurrency=2))
         profiler = Collector(
             provider, Task.OBJECTS, photos, AnswerStore(tmp_path, MADE_WITH), Renderer(1)
         )
@@ -318,7 +316,7 @@ class TestCommand:
     def test_what_may_have_been_billed_is_said(self, tmp_path, folder):
         """After a call without an answer the command stops, and says what may be paid twice and
         what is kept."""
-        silent = ScriptedProvider(introduced=about(concurrency=1), errors=[None, NoAnswer("20 s")])
+        silent = ScriptedProvider(about=about(concurrency=1), errors=[None, NoAnswer("20 s")])
         with pytest.raises(
             ConfigError, match=r"20 s.*1 image may have been billed.*is kept.*that one once more"
         ):

@@ -162,7 +162,7 @@ def test_its_own_cascades(photos):
 def test_failing(tmp_path, photos):
     """Photos without an answer are counted by what they got instead, and those with one by what
     they waited."""
-    eye = ScriptedProvider(errors=[Misconfigured("no")] * 3, introduced=about("eye"))
+    eye = ScriptedProvider(errors=[Misconfigured("no")] * 3, about=about("eye"))
     with gateway(tmp_path, eye) as url:
         told = lines(evaluate("--url", url, *photos, "--quality", "exact", "--clients", "1"))
     (row,) = [row for row in told if row[:2] == ["exact", "5"]]

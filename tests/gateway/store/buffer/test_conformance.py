@@ -370,9 +370,9 @@ async def test_wakes(buffer):
     async with buffer.serving(heard):
         await buffer.put(entries("abcd", SMALL))
         taken = await buffer.claim(SMALL, 0)
-        heard.woken.clear()
+        heard.work.clear()
         await buffer.commit(Commit(again=taken))
-        await wait_until(heard.woken.is_set)
+        await wait_until(heard.work.is_set)
 
 
 ROOMS = [Capacity(photos=3), Capacity(bytes=15), Capacity(pixels=36)]

@@ -163,10 +163,10 @@ class TestReplicas:
             heard = BufferRecorder()
             async with two.serving(heard):
                 await wait_until(partial(listens, two))
-                heard.told.clear()
+                heard.news.clear()
                 with Stopwatch() as watch:
                     await one.put([entry("a")])
-                    await heard.told.wait()
+                    await heard.news.wait()
                 assert watch.elapsed_s < 0.4  # less than a heartbeat
 
     async def test_killed_in_earnest(self, server, keys):
