@@ -356,15 +356,9 @@ class TestExtras:
         assert answer.caption.text == "a red tower"
         assert answer.dense_captions.list[0].bounding_box.width == 400
         assert answer.smart_crops.list[0].aspect_ratio == 1.5
-<<<<<<< HEAD
         assert [item.tags[0].name for item in answer.objects.list] == ["red", "blue"]
         assert [picture.data for picture in vendor.pictures] == [PHOTO]
         assert vendor.features == [
-=======
-        assert [found.tags[0].name for found in answer.objects.list] == ["red", "blue"]
-        assert [picture.data for picture in vendor.pictures] == [PHOTO]
-        assert vendor.features == [
->>>>>>> 6c09642 (Shipped fakes: names are nouns, sentences are plain; functions of the service and of image headers are simpler)
             (
                 "caption?gender-neutral-caption=true",
                 "denseCaptions?gender-neutral-caption=true",

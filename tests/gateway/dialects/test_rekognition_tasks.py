@@ -474,11 +474,7 @@ class TestOtherVendors:
             Detection("couch", 0.9, Box(0.1, 0.1, 0.4, 0.6)),
             Detection("tv", 0.8, Box(0.5, 0.1, 0.9, 0.6)),
         ]
-<<<<<<< HEAD
         local = ScriptedProvider(lambda *_: detections, about=about(vocabulary="coco"))
-=======
-        local = ScriptedProvider(lambda *_: seen, about=about(vocabulary="coco"))
->>>>>>> 6c09642 (Shipped fakes: names are nouns, sentences are plain; functions of the service and of image headers are simpler)
         return rekognition(serve(local, route={"stages": [{"shape": "1x1"}]}))
 
     def test_labels_have_rekognitions_names_and_ancestors(self, aws: Any) -> None:
