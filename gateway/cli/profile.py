@@ -126,12 +126,16 @@ def profile(
     if not photos:
         raise typer.BadParameter("name a folder of photos", context, param_hint="--photos")
 
-    from gateway.cli.profile_runs import print_cascade, run_group_profile, run_profile
+    from gateway.cli.profile_runs import (
+        default_cascade,
+        print_cascade,
+        run_group_profile,
+        run_profile,
+    )
     from gateway.quality.errors import QuoteDeclined
     from gateway.quality.profile import ProfileOptions, parse_shapes
     from gateway.quality.profile_groups import GroupProfileOptions
     from providers.detection import BOXED
-    from thresholds.shape import ALONE
 
     routing = read_routing(config)
     profiled = route_of(routing, route)
@@ -139,9 +143,13 @@ def profile(
     _check_options(context, profiled, boxed=boxed)
     try:
         if not boxed:
-            names = tuple(label.strip() for label in labels.split(",") if label.strip())
             group_options = GroupProfileOptions(
-                parse_shapes(shapes or GROUP_SHAPES), groupings, recall, rate, positive, names
+                parse_shapes(shapes or GROUP_SHAPES),
+                groupings,
+                recall,
+                rate,
+                positive,
+                _label_names(labels),
             )
             run_group_profile(
                 routing,
@@ -154,10 +162,7 @@ def profile(
             )
             return
         options = ProfileOptions(parse_shapes(shapes or SHAPES), groupings, floor, companion, probe)
-        cascades = [parse_shapes(text) for text in cascade]
-        if not cascades:
-            coarsest = max(options.shapes, key=lambda shape: shape.cells)
-            cascades = [[coarsest, ALONE]]
+        cascades = list(map(parse_shapes, cascade)) or [default_cascade(options.shapes)]
         result = run_profile(
             routing,
             profiled,
@@ -173,6 +178,11 @@ def profile(
     for cascade_shapes in cascades:
         file = result.write_cascade(cascade_shapes, factor=factor, deviations=deviations)
         print_cascade(file, out)
+
+
+def _label_names(text: str) -> tuple[str, ...]:
+    """The labels of a list with commas."""
+    return tuple(label.strip() for label in text.split(",") if label.strip())
 
 
 def _check_options(context: typer.Context, route: Route, *, boxed: bool) -> None:

@@ -17,6 +17,7 @@ from gateway.quality.profile import ProfileOptions, ProfileResult
 from gateway.quality.profile_groups import GroupProfileOptions
 from gateway.wiring.routes import Routing
 from thresholds.plan.recall import needed
+from thresholds.shape import ALONE, Shape
 
 
 def run_profile(
@@ -79,6 +80,11 @@ def run_group_profile(
     images = f"{best.images(options.rate):.2f} images a photo"
     console.print(f"expected: {images} at {options.rate:.1%} flagged photos")
     print_cascade(file, console)
+
+
+def default_cascade(shapes: Sequence[Shape]) -> list[Shape]:
+    """The coarsest shape, then 1x1."""
+    return [max(shapes, key=lambda shape: shape.cells), ALONE]
 
 
 def print_cascade(file: Path, console: Console) -> None:

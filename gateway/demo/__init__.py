@@ -1,2 +1,1 @@
-"""What the demo shows: drawn signs to read, canvases with their boxes, and a page that tells what
-was saved."""
+"""The demo: drawn signs to read, a gateway with many clients, annotated canvases, and a page."""

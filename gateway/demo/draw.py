@@ -1,5 +1,4 @@
-"""A canvas with what was asked and what was answered drawn on it: cells, who asked, boxes, labels
-and scores."""
+"""Draws on a canvas: cells with their clients, and boxes with their labels and scores."""
 
 from __future__ import annotations
 
@@ -29,13 +28,12 @@ PALETTE: tuple[Rgb, ...] = (
 )
 LINE, CAPTION, ON_CAPTION = (255, 255, 255, 210), (18, 22, 30, 205), (255, 255, 255, 255)
 SMALL_PX = 900
-"""Pictures whose longer side is below this are drawn at twice their size, or tags would hide
-them."""
+"""Pictures with a shorter longer side are drawn at twice their size, or tags would hide them."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A photo's rectangle, in pixels of the canvas (x0, y0, x1, y1), and who asked."""
+    """A photo's rectangle, in pixels of the canvas (x0, y0, x1, y1), and its caption."""
 
     rect: Rect
     caption: str
@@ -51,7 +49,7 @@ class BoxMark:
 
 
 class Tag(NamedTuple):
-    """A text on a plate of its own; `rect` is the plate."""
+    """A text on a plate; `rect` is the plate."""
 
     rect: Rect
     text: str
@@ -60,7 +58,7 @@ class Tag(NamedTuple):
 
 
 def annotate(picture: Image.Image, cells: Sequence[Cell], boxes: Sequence[BoxMark]) -> Image.Image:
-    """An RGB copy with cells and boxes drawn on it, twice the size if the picture is small."""
+    """An RGB copy with cells and boxes drawn on it, at twice the size if the picture is small."""
     zoom = 2 if max(picture.size) < SMALL_PX else 1
     canvas = picture.convert("RGB").resize(
         (picture.width * zoom, picture.height * zoom), Image.Resampling.LANCZOS
@@ -78,18 +76,18 @@ def annotate(picture: Image.Image, cells: Sequence[Cell], boxes: Sequence[BoxMar
 
 
 def colour(label: str) -> Rgb:
-    """The same for a label on every canvas and in every run."""
+    """The colour of a label, which is the same on every canvas and in every run."""
     return PALETTE[crc32(label.encode()) % len(PALETTE)]
 
 
 def _zoomed(rect: Rect, zoom: int) -> Rect:
-    """Scaled, with its corners in order."""
+    """The rectangle scaled, with its corners in order."""
     x0, y0, x1, y1 = (side * zoom for side in rect)
     return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
 
 def _dashed(pen: ImageDraw.ImageDraw, rect: Rect, dash_px: int = 9, gap_px: int = 6) -> None:
-    """The border just inside the rectangle, so that neighbours do not draw over each other."""
+    """Draws a border just inside the rectangle, so that neighbours do not overlap."""
     x0, y0, x1, y1 = (round(side) for side in (rect[0], rect[1], rect[2] - 1, rect[3] - 1))
     for x in range(x0, x1 + 1, dash_px + gap_px):
         for y in (y0, y1):
@@ -100,7 +98,7 @@ def _dashed(pen: ImageDraw.ImageDraw, rect: Rect, dash_px: int = 9, gap_px: int 
 
 
 def _outline(pen: ImageDraw.ImageDraw, mark: BoxMark) -> None:
-    """A tinted box; a dark hairline around it keeps it visible on its own colour."""
+    """Draws a tinted box. The dark hairline around it keeps it visible on its own colour."""
     x0, y0, x1, y1 = mark.rect
     ink = colour(mark.label)
     pen.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=(0, 0, 0, 90))
@@ -108,70 +106,73 @@ def _outline(pen: ImageDraw.ImageDraw, mark: BoxMark) -> None:
 
 
 def _tags(cells: Sequence[Cell], marks: Sequence[BoxMark], whole: Rect) -> list[Tag]:
-    """Captions first, then the surest marks: who comes later goes where there is still room."""
+    """Captions, then the tags of boxes by falling score. Later tags go where there is room left."""
     tags = [_caption(cell) for cell in cells]
     boxes = [mark.rect for mark in marks]
     for mark in sorted(marks, key=lambda mark: -mark.score):
-        tags.append(
-            _placed(mark, _home(mark, cells, whole), taken=[tag.rect for tag in tags], boxes=boxes)
-        )
+        home = _home(mark, cells, whole)
+        plates = [tag.rect for tag in tags]
+        tags.append(_tag(mark, home, plates=plates, boxes=boxes))
     return tags
 
 
 def _home(mark: BoxMark, cells: Sequence[Cell], whole: Rect) -> Rect:
-    """The cell that holds the box's midpoint, or the whole canvas: a tag never strays into a
-    neighbour's photo."""
+    """The cell that holds the box's midpoint, or the whole canvas. The box's tag stays inside."""
     x, y = (mark.rect[0] + mark.rect[2]) / 2, (mark.rect[1] + mark.rect[3]) / 2
-    holders = (
-        cell.rect
-        for cell in cells
-        if cell.rect[0] <= x < cell.rect[2] and cell.rect[1] <= y < cell.rect[3]
-    )
-    return next(holders, whole)
+    for cell in cells:
+        x0, y0, x1, y1 = cell.rect
+        if x0 <= x < x1 and y0 <= y < y1:
+            return cell.rect
+    return whole
 
 
 def _caption(cell: Cell) -> Tag:
+    """The cell's caption, in its top left corner."""
     x0, y0 = cell.rect[:2]
     width, height = _plate_px(cell.caption, 13)
     return Tag((x0 + 3, y0 + 3, x0 + 3 + width, y0 + 3 + height), cell.caption, CAPTION, 13)
 
 
-def _placed(mark: BoxMark, home: Rect, *, taken: Sequence[Rect], boxes: Sequence[Rect]) -> Tag:
-    """Above the box, below, beside or inside it, where it hides least: other tags weigh more than
-    boxes."""
+def _tag(mark: BoxMark, home: Rect, *, plates: Sequence[Rect], boxes: Sequence[Rect]) -> Tag:
+    """The tag of a box: above, below, beside or inside it, where it hides least of the plates of
+    other tags and of the boxes. Plates weigh more."""
     text = f"{mark.label} {mark.score:.2f}"
     size_px = min(max((mark.rect[3] - mark.rect[1]) * 0.45, 10), 14)
-    plates = [_inside(plate, home) for plate in _spots(mark.rect, *_plate_px(text, size_px))]
-    best = min(plates, key=lambda plate: 4 * _hidden(plate, taken) + _hidden(plate, boxes))
+    spots = [_inside(spot, home) for spot in _spots(mark.rect, *_plate_px(text, size_px))]
+    best = min(spots, key=lambda spot: 4 * _hidden_px(spot, plates) + _hidden_px(spot, boxes))
     return Tag(best, text, (*colour(mark.label), 235), size_px)
 
 
 def _spots(box: Rect, width: float, height: float) -> list[Rect]:
-    """Where a plate could go, the usual places first."""
+    """The rectangles where a plate could go, the usual places first."""
     x0, y0, x1, y1 = box
     left, right, middle = x0 - 1, x1 + 1 - width, (y0 + y1 - height) / 2
-    corners = ((left, y0 - height), (right, y0 - height), (left, y1), (right, y1))
-    others = ((x1 + 2, middle), (x0 - 2 - width, middle), (left, y0), (right, y0))
-    return [(x, y, x + width, y + height) for x, y in corners + others]
+    outside = ((left, y0 - height), (right, y0 - height), (left, y1), (right, y1))
+    beside = ((x1 + 2, middle), (x0 - 2 - width, middle))
+    inside = ((left, y0), (right, y0))
+    return [(x, y, x + width, y + height) for x, y in outside + beside + inside]
 
 
 def _plate_px(text: str, size_px: float) -> tuple[float, float]:
+    """The width and height of a text's plate."""
     return round(ImageFont.load_default(size_px).getlength(text)) + 8, round(size_px * 1.3) + 2
 
 
 def _inside(rect: Rect, home: Rect) -> Rect:
-    """Moved, never shrunk, to lie within another."""
+    """The rectangle moved into its home, in the same size."""
     dx = max(home[0] - rect[0], 0) or min(home[2] - rect[2], 0)
     dy = max(home[1] - rect[1], 0) or min(home[3] - rect[3], 0)
     return rect[0] + dx, rect[1] + dy, rect[2] + dx, rect[3] + dy
 
 
-def _hidden(plate: Rect, rects: Sequence[Rect]) -> float:
+def _hidden_px(plate: Rect, rects: Sequence[Rect]) -> float:
     """Square pixels of the rectangles that a plate would cover."""
-    x0, y0, x1, y1 = plate
-    return sum(
-        max(min(x1, r[2]) - max(x0, r[0]), 0) * max(min(y1, r[3]) - max(y0, r[1]), 0) for r in rects
-    )
+    area_px = 0.0
+    for x0, y0, x1, y1 in rects:
+        width = max(min(plate[2], x1) - max(plate[0], x0), 0)
+        height = max(min(plate[3], y1) - max(plate[1], y0), 0)
+        area_px += width * height
+    return area_px
 
 
 def _write(pen: ImageDraw.ImageDraw, tag: Tag) -> None:
@@ -187,6 +188,6 @@ def _write(pen: ImageDraw.ImageDraw, tag: Tag) -> None:
 
 
 def _ink_on(plate: tuple[int, ...]) -> tuple[int, ...]:
-    """Black or white, whichever reads better on the plate (perceived brightness, ITU-R BT.601)."""
+    """Black or white, whichever reads better on the plate, by its brightness (ITU-R BT.601)."""
     brightness = 0.299 * plate[0] + 0.587 * plate[1] + 0.114 * plate[2]
     return (16, 18, 24, 255) if brightness > 150 else ON_CAPTION

@@ -1,9 +1,9 @@
-"""Signs, receipts, labels and notices to read: drawn, so that the demo needs no photos and knows
-every word.
+"""Draws signs, receipts, labels and notices to read. The demo needs no photos, and every word on
+them is known.
 
-A design is plain data: texts and blocks on a sheet of 640x480, or 480x640 if a block reaches below
-480. Painting is the same for all: the sheet is drawn at twice its size, tilted, laid with a shadow
-on a blurred ground, lit unevenly and given grain. A kind is called what its function is called.
+A design is plain data: texts and blocks on a sheet of 640x480 pixels, or 480x640 if a block reaches
+below 480. All designs are painted alike: the sheet is drawn at twice its size, tilted, laid with a
+shadow on a blurred ground, lit unevenly and given grain. A kind has the name of its function.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Rgb = tuple[int, int, int]
 
 OVERSAMPLE = 2
 LARGE = 1.875
-"""Takes the sheet of 640x480 to 1200x900; one sign in four is that large."""
+"""Scales a sheet of 640x480 to 1200x900. One sign in four is that large."""
 
 WHITE, PAPER, INK = (255, 255, 255), (250, 247, 238), (34, 36, 42)
 GREEN, BLUE, RED, BROWN = (12, 104, 70), (24, 72, 150), (176, 34, 40), (104, 66, 38)
@@ -66,8 +66,8 @@ class Sign:
 
 
 class Text(NamedTuple):
-    """`anchor` is Pillow's: mm centred on `xy`, lm to its right, rm to its left. Shrunk where wider
-    than `room_px`."""
+    """A text. `anchor` is Pillow's: mm centred on `xy`, lm to its right, rm to its left. A text
+    wider than `room_px` is shrunk."""
 
     value: str
     xy: tuple[float, float]
@@ -79,6 +79,8 @@ class Text(NamedTuple):
 
 
 class TextBlock(NamedTuple):
+    """A filled rectangle (x0, y0, x1, y1), with round corners and an edge where they are given."""
+
     rect: tuple[float, float, float, float]
     fill: Rgb
     radius_px: float = 0
@@ -89,8 +91,8 @@ Design = tuple[Text | TextBlock, ...]
 
 
 def draw(count: int, seed: int = 7) -> list[Sign]:
-    """`count` signs of all kinds in turn; a longer list begins with the shorter one of the same
-    seed."""
+    """`count` signs of all kinds in turn. With the same seed, a longer list begins with the shorter
+    one."""
     return [_sign(number, Random(f"{seed}/{number}")) for number in range(1, count + 1)]
 
 
@@ -102,6 +104,7 @@ def _sign(number: int, rng: Random) -> Sign:
 
 
 def _photograph(design: Design, rng: Random) -> bytes:
+    """The design as a photo, in JPEG."""
     scale = LARGE if rng.random() < 0.25 else 1.0
     tall = any(part.rect[3] > 480 for part in design if isinstance(part, TextBlock))
     size = (
@@ -129,7 +132,7 @@ def _photograph(design: Design, rng: Random) -> bytes:
 
 
 def _ground(size: tuple[int, int], colours: str, grain: np.random.Generator) -> Image.Image:
-    """Something out of focus: from one colour at the top to the other at the bottom, with soft
+    """A background out of focus: from one colour at the top to the other at the bottom, with soft
     blotches."""
     top, bottom = (np.array(ImageColor.getrgb(colour), float) for colour in colours.split())
     blend = np.linspace(0, 1, 5)[:, None, None]
@@ -166,7 +169,7 @@ def _paint(pen: ImageDraw.ImageDraw, part: Text | TextBlock, zoom: float) -> Non
 
 
 def _lit(photo: Image.Image, grain: np.random.Generator) -> Image.Image:
-    """Light that falls off towards one corner, and a sensor's noise."""
+    """The photo with light that falls off towards one corner, and with a sensor's noise."""
     pixels = np.asarray(photo, np.float32)
     height, width = pixels.shape[:2]
     slope_y, slope_x = grain.uniform(-0.09, 0.09, 2)
@@ -184,7 +187,7 @@ def _one(rng: Random, choices: str) -> str:
 
 
 def _goods(rng: Random, count: int) -> list[tuple[str, int]]:
-    """Names, no two alike, and their prices in cents."""
+    """Different names, and their prices in cents."""
     return [(good, rng.randint(110, 990)) for good in rng.sample(GOODS.split(","), count)]
 
 
@@ -248,11 +251,11 @@ def receipt(rng: Random) -> Design:
 def _priced(
     name: str, cents: int, row: tuple[float, float, float], size_px: int = 34, ink: Rgb = INK
 ) -> Design:
-    """A name and its price at the two ends of a row: its left, its right and its middle's
-    height."""
+    """A name and its price at the two ends of a row, which is (left, right, y of its middle)."""
     left, right, y = row
-    named = Text(name, (left, y), size_px, ink, "lm", right - left - 110, bold=False)
-    return named, Text(f"{cents / 100:.2f}", (right, y), size_px, ink, "rm", bold=False)
+    label_text = Text(name, (left, y), size_px, ink, "lm", right - left - 110, bold=False)
+    price_text = Text(f"{cents / 100:.2f}", (right, y), size_px, ink, "rm", bold=False)
+    return label_text, price_text
 
 
 def label(rng: Random) -> Design:

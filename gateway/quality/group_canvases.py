@@ -6,7 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice, product
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -129,33 +129,41 @@ def canvas_scores(
     A photo that is positive for several labels counts with the lowest of their scores. A positive
     photo is left out where one of its canvases was refused.
     """
-    of_positive: dict[tuple[Shape, int, str], float] = {}
-    of_empty: dict[Shape, list[float]] = defaultdict(list)
+    scores: dict[tuple[str, Shape, int], float] = {}
+    negatives: dict[Shape, list[float]] = defaultdict(list)
     for canvas in canvases:
         detections = store.get(canvas.question)
         if detections is None:
             continue
-        shape = canvas.question.shape
-        if canvas.positive:
-            relevant = answers.positives[canvas.positive]
-            lowest = min(_canvas_score(detections, label) for label in relevant)
-            of_positive[shape, canvas.grouping, canvas.positive] = lowest
+        shape, photo = canvas.question.shape, canvas.positive
+        if photo:
+            scores[photo, shape, canvas.grouping] = min(
+                _canvas_score(detections, label) for label in answers.positives[photo]
+            )
         else:
-            highest = max(_canvas_score(detections, label) for label in labels or ("",))
-            of_empty[shape].append(highest)
-
+            negatives[shape].append(
+                max(_canvas_score(detections, label) for label in labels or ("",))
+            )
     grids = [shape for shape in shapes if shape != ALONE]
-    cells = list(product(grids, range(groupings)))
-    complete = sorted(
-        key for key in answers.positives if all((*cell, key) in of_positive for cell in cells)
-    )
-    positives, negatives = {}, {}
-    for shape in grids:
-        table = np.empty((len(complete), groupings))
-        for row, key in enumerate(complete):
-            table[row] = [of_positive[shape, grouping, key] for grouping in range(groupings)]
-        positives[shape], negatives[shape] = table, np.array(of_empty[shape])
-    return positives, negatives
+    positives = _tables(scores, sorted(answers.positives), grids, groupings)
+    return positives, {shape: np.array(negatives[shape]) for shape in grids}
+
+
+def _tables(
+    scores: Mapping[tuple[str, Shape, int], float],
+    photos: Sequence[str],
+    shapes: Sequence[Shape],
+    groupings: int,
+) -> dict[Shape, Floats]:
+    """By shape, the scores of the photos that have one at every shape and grouping, (photos,
+    groupings)."""
+    rows: dict[Shape, list[list[float]]] = {shape: [] for shape in shapes}
+    for photo in photos:
+        keys = [(photo, shape, grouping) for shape in shapes for grouping in range(groupings)]
+        if all(key in scores for key in keys):
+            for shape in shapes:
+                rows[shape].append([scores[photo, shape, number] for number in range(groupings)])
+    return {shape: np.array(table).reshape(-1, groupings) for shape, table in rows.items()}
 
 
 def _canvas_score(detections: Sequence[Detection], label: str) -> float:

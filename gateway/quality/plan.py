@@ -60,13 +60,14 @@ class Exploration:
     @property
     def references(self) -> list[OperatingPoint]:
         """Each shape for all photos, and the seed paper's cascades from the coarsest shape."""
-        references = [point for point in self.points if point.option.is_reference]
-        flat = [point for point in references if len(point.option.paths) == 1]
-        seeds = [point for point in references if len(point.option.paths) > 1]
-        provider_paths = [
-            point.option.paths[0] for point in flat if not point.option.paths[0][-1].provider
-        ]
-        coarsest = max(provider_paths, key=lambda path: path[-1].shape.cells)
+        flat: list[OperatingPoint] = []
+        seeds: list[OperatingPoint] = []
+        for point in self.points:
+            if point.option.is_reference:
+                (flat if len(point.option.paths) == 1 else seeds).append(point)
+        first_paths = [point.option.paths[0] for point in flat]
+        paid_paths = [path for path in first_paths if not path[-1].provider]
+        coarsest = max(paid_paths, key=lambda path: path[-1].shape.cells)
         return flat + [point for point in seeds if point.option.paths[0] == coarsest]
 
 

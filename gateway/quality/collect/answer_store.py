@@ -17,7 +17,7 @@ from gateway.quality.collect.questions import CanvasQuestion
 from providers.base import About
 from providers.detection import Box, Detection
 from thresholds.profile.profile import Answers
-from thresholds.shape import Shape
+from thresholds.shape import ALONE, Shape
 
 RESPONSES = "responses.jsonl"
 PROVENANCE = "made-with.json"
@@ -125,8 +125,7 @@ def answers_by_shape(
 
 def detections_alone(answers: Answers, floor: float) -> dict[str, list[Detection]]:
     """Each photo's detections alone that score `floor` or more: the truth where there is none."""
-    by_photo = answers[Shape(1, 1)]
-    return {
-        key: [detection for detection in groupings[0] if detection.score >= floor]
-        for key, groupings in by_photo.items()
-    }
+    truth: dict[str, list[Detection]] = {}
+    for key, (detections, *_) in answers[ALONE].items():
+        truth[key] = [detection for detection in detections if detection.score >= floor]
+    return truth

@@ -1,10 +1,10 @@
-"""A profile's figures. Colours are told apart by colour-blind eyes as well: Okabe and Ito's, and
-cividis."""
+"""The figures of a profile. Colour-blind readers can tell the colours apart: they are Okabe and
+Ito's, and cividis."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from math import ceil
 
@@ -20,19 +20,22 @@ from thresholds.shape import Shape
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7a828e"
 MOST_LABELS = 11
-"""Panels of the heat map beside the one of all labels: the labels that are seen most."""
+"""Panels of the heat map beside the one of all labels: the labels with the most objects."""
 COLUMNS = 4
 FEW = 5
-"""Objects under which a mean is greyed, and a tenth of the scores not drawn."""
+"""A mean of fewer objects is in italics, and a tenth of the scores with fewer is not drawn."""
+Table = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 def figure_of(title: str, width: float, height: float) -> Figure:
+    """An empty figure with a title; width and height in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(title, fontsize=12, fontweight="bold")
     return figure
 
 
 def tidy(axes: Axes) -> None:
+    """Gives axes the look that all figures share."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e2e6ec", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -40,7 +43,7 @@ def tidy(axes: Axes) -> None:
 
 
 def _shade(index: int, count: int) -> tuple[float, float, float, float]:
-    """From dark for the smallest shape to bright for the largest, short of what cannot be seen on
+    """From dark for the first to bright for the last, but never so bright that it vanishes on
     white."""
     red, green, blue, alpha = colormaps["cividis"](0.9 * index / max(count - 1, 1))
     return red, green, blue, alpha
@@ -49,15 +52,14 @@ def _shade(index: int, count: int) -> tuple[float, float, float, float]:
 def heat(profile: Profile) -> Figure:
     """Mean score by shape and by the largest shape that finds the object, a panel a label."""
     shapes = sorted({group.shape for group in profile.groups}, key=lambda shape: shape.cells)
-    seen = Counter[str]()
+    objects = Counter[str]()
     for group in profile.groups:
         if group.shape == group.largest:
-            seen[group.label] += group.score.count
-    panels = [("all labels", seen.total(), _table(profile.groups, shapes))]
-    for label, count in seen.most_common(MOST_LABELS):
-        panels.append(
-            (label, count, _table([g for g in profile.groups if g.label == label], shapes))
-        )
+            objects[group.label] += group.score.count
+    panels = [("all labels", objects.total(), _table(profile.groups, shapes))]
+    for label, count in objects.most_common(MOST_LABELS):
+        groups = [group for group in profile.groups if group.label == label]
+        panels.append((label, count, _table(groups, shapes)))
     rows = ceil(len(panels) / COLUMNS)
     figure = figure_of(
         "Mean score of objects, by the shape asked and the largest shape that still finds them",
@@ -74,16 +76,15 @@ def heat(profile: Profile) -> Figure:
     return figure
 
 
-def _table(
-    groups: Sequence[LabelScores], shapes: Sequence[Shape]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Means (largest x shape x 2) and counts, NaN where nothing was seen."""
+def _table(groups: Sequence[LabelScores], shapes: Sequence[Shape]) -> Table:
+    """The mean score and the count of objects, (largest shape, shape, 2); NaN where there are
+    none."""
     table = np.full((len(shapes), len(shapes), 2), np.nan)
-    for key, same in groupby(sorted(groups, key=_key), key=_key):
-        each = list(same)
-        count = sum(group.score.count for group in each)
-        mean = sum(group.score.count * group.score.mean for group in each) / max(count, 1)
-        table[shapes.index(key[0]), shapes.index(key[1])] = mean, count
+    for (largest, shape), members in groupby(sorted(groups, key=_key), key=_key):
+        scores = [group.score for group in members]
+        count = sum(score.count for score in scores)
+        mean = sum(score.count * score.mean for score in scores) / max(count, 1)
+        table[shapes.index(largest), shapes.index(shape)] = mean, count
     return table
 
 
@@ -91,12 +92,7 @@ def _key(group: LabelScores) -> tuple[Shape, Shape]:
     return group.largest, group.shape
 
 
-def _panel(
-    axes: Axes,
-    title: str,
-    table: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    shapes: Sequence[Shape],
-) -> None:
+def _panel(axes: Axes, title: str, table: Table, shapes: Sequence[Shape]) -> None:
     axes.imshow(table[..., 0], cmap="cividis", vmin=0.3, vmax=1.0)
     for row, col in np.argwhere(~np.isnan(table[..., 0])):
         mean, count = table[row, col]
@@ -138,18 +134,18 @@ def quality(shapes: Sequence[AtShape]) -> Figure:
 def _line(
     axes: Axes,
     values: Sequence[float | None],
-    others: Sequence[float | None],
+    other_values: Sequence[float | None],
     colour: str,
     marker: str,
     name: str,
 ) -> None:
-    """With its values beside it, on the side away from the other line."""
-    known = [(place, value) for place, value in enumerate(values) if value is not None]
-    if not known:
+    """Draws a line, with its values on the side away from the other line."""
+    points = [(place, value) for place, value in enumerate(values) if value is not None]
+    if not points:
         return
-    axes.plot(*zip(*known, strict=True), color=colour, marker=marker, linewidth=2, label=name)
-    for place, value in known:
-        above = value >= (others[place] or 0.0)
+    axes.plot(*zip(*points, strict=True), color=colour, marker=marker, linewidth=2, label=name)
+    for place, value in points:
+        above = value >= (other_values[place] or 0.0)
         axes.annotate(
             f"{value:.2f}",
             (place, value),
@@ -162,7 +158,7 @@ def _line(
 
 
 def canvas(probe: Probe, configured: str) -> Figure:
-    """AP50 and agreement with the largest, by the longer side of the canvas."""
+    """AP50, and agreement with the largest canvas, by the longer side of the canvas."""
     figure = figure_of(
         f"Answers by canvas size ({probe.photos} photos in grids of {probe.shape})", 8, 4.2
     )
@@ -181,10 +177,9 @@ def canvas(probe: Probe, configured: str) -> Figure:
             capsize=3,
             label="AP50 of all labels (bars: standard error of the distance to the best)",
         )
-    agreed = [size.agreement for size in probe.sizes]
     axes.plot(
         sides,
-        agreed,
+        [size.agreement for size in probe.sizes],
         color=ORANGE,
         marker="s",
         linewidth=2,
@@ -241,13 +236,13 @@ def reliability(shapes: Sequence[AtShape]) -> Figure:
     """Share of true detections by score, a panel a shape."""
 
     def draw(axes: Axes, at: AtShape) -> None:
-        kept = [row for row in at.reliability if row[2] >= FEW]
-        if kept:
-            scores, true, counts = zip(*kept, strict=True)
-            axes.plot(scores, true, color=BLUE, linewidth=1.5)
+        rows = [row for row in at.reliability if row[2] >= FEW]
+        if rows:
+            scores, shares, counts = zip(*rows, strict=True)
+            axes.plot(scores, shares, color=BLUE, linewidth=1.5)
             axes.scatter(
                 scores,
-                true,
+                shares,
                 np.clip(np.sqrt(counts), 3, 20) * 4,
                 color=BLUE,
                 clip_on=False,
@@ -263,7 +258,7 @@ def reliability(shapes: Sequence[AtShape]) -> Figure:
 
 
 def scores(shapes: Sequence[AtShape]) -> Figure:
-    """From the score at a shape to that of the same object alone."""
+    """The same object's score alone by its score at a shape, a panel a shape."""
 
     def draw(axes: Axes, at: AtShape) -> None:
         if at.to_alone:
@@ -280,53 +275,54 @@ def scores(shapes: Sequence[AtShape]) -> Figure:
 
 
 def seams(shapes: Sequence[AtShape]) -> Figure:
-    """Objects lost at edges, and boxes that leak in."""
+    """Objects that grids lose at the edges of photos, and boxes that leak in from neighbours."""
     figure = figure_of("What a grid takes away, and what it adds", 11, 4.2)
-    left, right = figure.subplots(1, 2)
-    at_edges = [at for at in shapes if at.losses]
-    lost = [at.losses for at in at_edges if at.losses]
-    _bars(
-        left,
-        at_edges,
-        {
-            "touching their photo's edge": (ORANGE, [100 * each.lost for each in lost]),
-            "inside, of the same sizes": (BLUE, [100 * each.lost_inside for each in lost]),
-        },
-    )
-    if not at_edges:
-        left.text(
-            0.5, 0.5, "no object touches an edge", transform=left.transAxes, ha="center", color=GREY
-        )
-    left.set_title("Objects that are found alone and lost in the grid", fontsize=10)
-    left.set_ylabel("% of objects")
-    grids = [at for at in shapes if at.leaks]
-    leaks = [at.leaks for at in grids if at.leaks]
-    _bars(
-        right,
-        grids,
-        {
-            "nothing alone bears them out": (
-                GREY,
-                [100 * each.strangers / max(each.cells, 1) for each in leaks],
-            ),
-            "of these leaked in from a neighbour": (
-                ORANGE,
-                [100 * each.leaked / max(each.cells, 1) for each in leaks],
-            ),
-            "called leaked by chance": (
-                BLUE,
-                [100 * each.by_chance / max(each.cells, 1) for each in leaks],
-            ),
-        },
-    )
-    right.set_title("Boxes that are found in the grid only", fontsize=10)
-    right.set_ylabel("boxes in 100 photos")
+    losses, leaks = figure.subplots(1, 2)
+    _draw_losses(losses, shapes)
+    _draw_leaks(leaks, shapes)
     return figure
 
 
+def _draw_losses(axes: Axes, shapes: Sequence[AtShape]) -> None:
+    with_losses = [at for at in shapes if at.losses]
+    losses = [at.losses for at in with_losses if at.losses]
+    bars = {
+        "touching their photo's edge": (ORANGE, [100 * loss.lost for loss in losses]),
+        "inside, of the same sizes": (BLUE, [100 * loss.lost_inside for loss in losses]),
+    }
+    _bars(axes, with_losses, bars)
+    if not losses:
+        message = "no object touches an edge"
+        axes.text(0.5, 0.5, message, transform=axes.transAxes, ha="center", color=GREY)
+    axes.set_title("Objects that are found alone and lost in the grid", fontsize=10)
+    axes.set_ylabel("% of objects")
+
+
+def _draw_leaks(axes: Axes, shapes: Sequence[AtShape]) -> None:
+    with_leaks = [at for at in shapes if at.leaks]
+    leaks = [at.leaks for at in with_leaks if at.leaks]
+
+    def per_100_photos(counts: Sequence[int]) -> list[float]:
+        pairs = zip(counts, leaks, strict=True)
+        return [100 * count / max(leak.cells, 1) for count, leak in pairs]
+
+    bars = {
+        "nothing alone bears them out": (GREY, per_100_photos([leak.strangers for leak in leaks])),
+        "of these leaked in from a neighbour": (
+            ORANGE,
+            per_100_photos([leak.leaked for leak in leaks]),
+        ),
+        "called leaked by chance": (BLUE, per_100_photos([leak.by_chance for leak in leaks])),
+    }
+    _bars(axes, with_leaks, bars)
+    axes.set_title("Boxes that are found in the grid only", fontsize=10)
+    axes.set_ylabel("boxes in 100 photos")
+
+
 def _bars(
-    axes: Axes, shapes: Sequence[AtShape], rows: dict[str, tuple[str, Sequence[float]]]
+    axes: Axes, shapes: Sequence[AtShape], rows: Mapping[str, tuple[str, Sequence[float]]]
 ) -> None:
+    """Draws bars side by side at each shape; `rows` are colours and values by label."""
     width = 0.8 / len(rows)
     for number, (name, (colour, values)) in enumerate(rows.items()):
         places = [place + (number - (len(rows) - 1) / 2) * width for place in range(len(shapes))]
