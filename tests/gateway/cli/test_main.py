@@ -85,6 +85,21 @@ def test_help(words):
     assert "Usage" in click.unstyle(result.output)
 
 
+@pytest.mark.parametrize("package", ["fastapi", "numpy", "PIL", "pydantic"])
+def test_the_help_imports_nothing_heavy(package):
+    """Help for the command is shown without the packages that take long to import."""
+    program = (
+        "import sys; from gateway.cli.main import main\n"
+        "try: main()\n"
+        f"finally: print({package!r} in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert "Usage" in click.unstyle(done.stdout)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 def test_bad_config(config):
     """A configuration that cannot be used is one message on stderr and status 2, without a
     traceback."""
