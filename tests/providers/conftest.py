@@ -134,7 +134,9 @@ def make_onnx(folder: Path, task: Task) -> Subject:
 
 
 def make_text(folder: Path, task: Task) -> Subject:
-    return Subject(create("text", folder), task, words_on((280, 280), ("Two words", 40, 100)))
+    return Subject(
+        create("text", folder, threads=1), task, words_on((280, 280), ("Two words", 40, 100))
+    )
 
 
 def make_rekognition(folder: Path, task: Task, clouds: str, endpoint: str) -> Subject:

@@ -16,7 +16,7 @@ SIDE_PX = 400
 
 @pytest.fixture(scope="module")
 def reader(make, tmp_path_factory):
-    return make("text", tmp_path_factory.mktemp("text"))
+    return make("text", tmp_path_factory.mktemp("text"), threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -251,14 +251,23 @@ def test_gates_for_whoever_is_shown_larger(study, options):
     assert [target.ahead for target in middle.rule.targets] == [1]
 
 
+@pytest.fixture(scope="module")
+def four_shapes():
+    """What is learned of four shapes, whatever the traffic costs."""
+    kinds = (ALONE, PAIR, GRID, LookKind(Shape(5, 5)))
+    return quick(made_up(40, kinds=kinds, groupings=1))
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0, 2.0])
-def test_so_little_traffic_that_shapes_cost_the_same(rate):
+def test_so_little_traffic_that_shapes_cost_the_same(four_shapes, rate):
     """Where canvases hold a photo or two whatever their shape, nothing is asked again that costs no
     more."""
-    kinds = (ALONE, PAIR, GRID, LookKind(Shape(5, 5)))
-    one = quick(made_up(40, kinds=kinds, groupings=1), Costs(traffic=Traffic(rate)))
-    for option in (*one.flat(), *one.gated(), *one.seeded(of_sample(one.sample))):
-        assert one.cascade(option, of_sample(one.sample)).stages
+    one = Study(
+        four_shapes.lesson, Costs(traffic=Traffic(rate)), four_shapes.paths, four_shapes.gates
+    )
+    measured = of_sample(one.sample)
+    for option in (*one.flat(), *one.gated(), *one.seeded(measured)):
+        assert one.cascade(option, measured).stages
         costs = [one.costs.images(path[-1]) for path in option.paths]
         assert all(cost > costs[0] for cost in costs[1:])
 
