@@ -65,7 +65,7 @@ def _add_resources(app: Starlette, parts: Parts) -> None:
 
 def _operations(parts: Parts) -> Operations:
     inspection, ledger = parts.stores.inspection, parts.stores.ledger
-    readiness = ReadinessProbe(parts.providers, inspection, parts.pipeline.scheduler.resting)
+    readiness = ReadinessProbe(parts.providers, inspection, parts.pipeline.upstream.problems)
     return Operations(
         readiness,
         inspection,

@@ -11,6 +11,7 @@ from gateway.core.layout import Layout
 from gateway.core.model import BufferEntry, Entry, Lane, Outcome
 from providers.base import Picture
 from providers.detection import Detection
+from providers.errors import ProviderError
 from thresholds.drift import Record
 from thresholds.shape import Shape
 
@@ -20,7 +21,7 @@ log = logging.getLogger("imgrid")
 @dataclass(frozen=True, slots=True)
 class CanvasAnswered:
     """A canvas was answered, and billed: one image, unless it was `free`. `entries` are its photos
-    in the layout's order; the cells of the `broken` ones, by index, are empty."""
+    in the layout's order; the photos at the indices of `empty_cells` could not be drawn."""
 
     canvas: str
     lane: Lane
@@ -31,32 +32,41 @@ class CanvasAnswered:
     calls: int
     composed_s: float
     asked_s: float
-    broken: frozenset[int] = frozenset()
+    empty_cells: frozenset[int] = frozenset()
     free: bool = False
 
     @property
     def billed(self) -> list[Entry]:
         """The photos that share the bill, if there is one: those that are to be seen."""
-        return [entry for index, entry in enumerate(self.entries) if index not in self.broken]
+        return [entry for index, entry in enumerate(self.entries) if index not in self.empty_cells]
 
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """One call to a provider failed, for `reason` (the error's class) and `message`; it may be made
-    again."""
+    """One call to a provider failed; it may be repeated. `entries` are the photos of the canvas,
+    none for a companion's."""
 
     provider: str
-    reason: str
-    message: str
+    error: ProviderError
+    entries: Sequence[Entry] = ()
+
+    @property
+    def reason(self) -> str:
+        """The error's class."""
+        return type(self.error).__name__
+
+    @property
+    def message(self) -> str:
+        return str(self.error)
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerChanged:
-    """A provider's breaker is closed, open or probing from now on; open for `rests_s`."""
+    """A provider's breaker is closed, open or probing from now on; open for `open_s`."""
 
     provider: str
     state: str
-    rests_s: float
+    open_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class RenderedCanvas:
 
     layout: Layout
     picture: Picture | None
-    broken: dict[int, GatewayError]
+    errors: dict[int, GatewayError]
 
 
 class _Started(NamedTuple):
@@ -92,23 +92,25 @@ class Renderer:
             self._held_bytes -= started.bytes
             started.image.cancel()
 
-    async def sheet(
+    async def render(
         self,
         photos: Sequence[Photo],
         borders: Sequence[Border],
         lane: Shape,
         about: About,
         *,
-        kept: bool = False,
+        keeps_shape: bool = False,
     ) -> RenderedCanvas:
         """The canvas of these photos, each within its own border, at the best shape for them within
-        the lane's; with `kept` at the lane's, however few they are.
+        the lane's; with `keeps_shape` at the lane's, however few they are.
 
         Their tiles are forgotten with it. Raises PictureRefused where no encoding is within the
         provider's limits.
         """
         shape = (
-            lane if kept else best_shape([photo.size for photo in photos], lane, about.canvas_px)
+            lane
+            if keeps_shape
+            else best_shape([photo.size for photo in photos], lane, about.canvas_px)
         )
         made = await self._sheet(photos, borders, shape, about)
         for photo in photos:

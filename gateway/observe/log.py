@@ -41,7 +41,7 @@ def _breaker_changed(event: BreakerChanged) -> None:
         log.warning(
             "provider %s: too many of its last calls failed; nothing is sent to it for %.0f s",
             event.provider,
-            event.rests_s,
+            event.open_s,
         )
     else:
         change = "tried again" if event.state == "probing" else "well again"

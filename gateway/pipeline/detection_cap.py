@@ -1,7 +1,6 @@
-"""How many photos a canvas may show where an answer holds only so many detections, and whose
-answers it cannot tell.
+"""Canvases for providers whose answers hold only so many detections. Pure.
 
-Pure. Such a limit is shared by all photos on a canvas: a crowded one takes its neighbours' places.
+All photos on a canvas share that limit: a crowded photo takes its neighbours' places.
 """
 
 from __future__ import annotations
@@ -15,59 +14,61 @@ from providers.base import About
 from providers.detection import Detection, Task
 from thresholds.shape import ALONE, Shape
 
-COUNTED = {Task.TEXT: "WORD", Task.EQUIPMENT: "PERSON", Task.LABELS: "LABEL"}
-"""The kind of detection that is limited, where not all are."""
+COUNTED_KINDS = {Task.TEXT: "WORD", Task.EQUIPMENT: "PERSON", Task.LABELS: "LABEL"}
+"""The kind of detection that counts against the limit, where not all kinds do."""
 MARGIN = 1.5
-"""Canvases are planned to hold so many times what photos hold on average: they are not all
-alike."""
+"""Canvases are planned for so many times the detections of an average photo."""
 WEIGHT = 0.02
-"""Of one more photo in the mean, which so goes by the last fifty or so."""
+"""The weight of one more photo in the mean, which so follows about the last fifty."""
 
 
-def count(task: Task, found: Sequence[Detection]) -> int:
-    """How many of an answer's detections the provider's limit counts."""
-    kind = COUNTED.get(task)
-    return sum(kind is None or detection.kind == kind for detection in found)
+def count(task: Task, detections: Sequence[Detection]) -> int:
+    """How many detections count against the provider's limit."""
+    kind = COUNTED_KINDS.get(task)
+    return sum(kind is None or detection.kind == kind for detection in detections)
 
 
-def doubted(
-    layout: Layout, task: Task, found: Sequence[Detection], most: int | None
+def doubt_reasons(
+    layout: Layout, task: Task, detections: Sequence[Detection], max_detections: int | None
 ) -> Mapping[int, str]:
-    """The photos whose answer this canvas cannot tell, by index, and why: the answer is full, so
-    that some of it may be missing, or their text was read across a seam."""
+    """The photos whose answer the canvas does not tell for sure, by index, and the reason.
+
+    Either the answer is full, so that detections may be missing; or text was read across two
+    photos.
+    """
     if layout.shape == ALONE:
         return {}
-    if most is not None and count(task, found) >= most:
-        return dict.fromkeys(range(len(layout.photos)), f"the answer ends after {most} detections")
-    return (
-        dict.fromkeys(torn(layout, found), "text mixed with a neighbour's")
-        if task == Task.TEXT
-        else {}
-    )
+    if max_detections is not None and count(task, detections) >= max_detections:
+        reason = f"the answer ends after {max_detections} detections"
+        return dict.fromkeys(range(len(layout.photos)), reason)
+    if task == Task.TEXT:
+        return dict.fromkeys(torn(layout, detections), "text mixed with a neighbour's")
+    return {}
 
 
 class DetectionCap:
-    """Holds how many detections photos have on average, lately, by provider and task; none to begin
-    with."""
+    """Chooses shapes whose photos do not fill an answer. Holds the recent mean of detections in a
+    photo, by provider and task, which begins at zero."""
 
     def __init__(self) -> None:
         self._means: dict[tuple[str, Task], float] = {}
 
-    def saw(self, about: About, task: Task, found: Sequence[Detection], photos: int) -> None:
-        """So many photos had these detections together."""
+    def record(
+        self, about: About, task: Task, detections: Sequence[Detection], photos: int
+    ) -> None:
+        """Counts the detections of one canvas of so many photos."""
         if task in about.most:
             key = about.name, task
-            kept = (1 - WEIGHT) ** photos
-            self._means[key] = (
-                kept * self._means.get(key, 0.0) + (1 - kept) * count(task, found) / photos
-            )
+            old_weight = (1 - WEIGHT) ** photos
+            added = (1 - old_weight) * count(task, detections) / photos
+            self._means[key] = old_weight * self._means.get(key, 0.0) + added
 
     def bound(self, shape: Shape, about: About, task: Task) -> Shape:
-        """The shape, or the largest smaller one whose photos should not fill an answer; a photo
-        alone in any case."""
-        most = about.most.get(task, inf)
-        each = MARGIN * self._means.get((about.name, task), 0.0)
+        """The shape, or the largest smaller one whose photos should not fill an answer; at least
+        1x1."""
+        limit = about.most.get(task, inf)
+        per_photo = MARGIN * self._means.get((about.name, task), 0.0)
         rows, cols = shape
-        while rows * cols > 1 and rows * cols * each > most:
+        while rows * cols > 1 and rows * cols * per_photo > limit:
             rows, cols = (rows - 1, cols) if rows >= cols else (rows, cols - 1)
         return Shape(rows, cols)

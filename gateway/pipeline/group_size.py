@@ -1,5 +1,5 @@
-"""How many photos go on a canvas first where it can only clear them together: by how many were
-flagged lately."""
+"""The size of the groups in which a route's photos are first asked about, chosen by the share of
+photos that were flagged lately."""
 
 from __future__ import annotations
 
@@ -11,73 +11,83 @@ from providers.detection import Detection
 from thresholds.cascade import Cascade
 from thresholds.group_testing import Choice, FlagRate, choose, expected
 
-TELLING = 1.25
-"""A rate that moved by so much is told anew."""
+RATE_CHANGE = 1.25
+"""The factor by which a rate must change to be told again."""
 
 
 class GroupSizer:
-    """Listens to what is settled. Holds, by route, the share of photos that were flagged, and what
-    was last told of it."""
+    """Listens to settled photos. Holds, by route, the share of photos that were flagged, and the
+    last event that was told."""
 
     def __init__(self, routes: Mapping[str, Route], events: Events) -> None:
         self._events = events
         self._routes = {name: route for name, route in routes.items() if route.cascade.groups}
         self._rates = {name: expected(route.cascade) for name, route in self._routes.items()}
-        self._told: dict[str, GroupsChanged] = {}
+        self._last_events: dict[str, GroupsChanged] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Settled) and (route := self._routes.get(event.entry.route)):
             entry, outcome = event.entry, event.outcome
-            if outcome.error is None and not entry.watched and route.in_groups(entry.only_labels):
-                flagged = _flagged(concerning(outcome.detections, entry.only_labels), route.cascade)
+            counts = outcome.error is None and not entry.watched
+            if counts and route.in_groups(entry.only_labels):
+                detections = concerning(outcome.detections, entry.only_labels)
+                flagged = _is_flagged(detections, route.cascade)
                 self._rates[route.name] = self._rates[route.name].add(flagged=flagged)
-                self._tell(route)
+                self._tell_change(route)
 
-    def first(self, route: Route, variant: str, only_labels: Sequence[str] = ()) -> int:
-        """The stage at which a photo is asked about first, by that variant of the route."""
+    def first_stage(self, route: Route, variant: str, only_labels: Sequence[str] = ()) -> int:
+        """The first stage of a photo that goes by that variant of the route's cascade."""
         cascade = route.variant(variant)
         if not route.in_groups(only_labels):
             return len(cascade.stages) - 1
         return self._choose(route.name, cascade).stage
 
     def choice(self, route: str) -> tuple[FlagRate, Choice] | None:
-        """A route's rate, and how its photos go by it; None where they never go in groups."""
+        """A route's rate of flagged photos, and the size that it leads to; None for a route that
+        tests no groups."""
         if route not in self._routes:
             return None
         return self._rates[route], self._choose(route, self._routes[route].cascade)
 
-    def tell_all(self) -> None:
-        """Of every route that has groups, how it begins."""
+    def tell_initial(self) -> None:
+        """Tells the initial size for each route that tests groups."""
         for route in self._routes.values():
-            self._tell(route)
+            self._tell_change(route)
 
     def _choose(self, route: str, cascade: Cascade) -> Choice:
-        told = self._told.get(route)
-        return choose(cascade, self._rates[route].share, told.shape if told else None)
+        last = self._last_events.get(route)
+        return choose(cascade, self._rates[route].share, last.shape if last else None)
 
-    def _tell(self, route: Route) -> None:
+    def _tell_change(self, route: Route) -> None:
+        """Tells the size and the rate, if they changed since they were told last."""
         rate, choice = self._rates[route.name], self._choose(route.name, route.cascade)
-        told = self._told.get(route.name)
-        moved = told is None or not told.rate / TELLING <= rate.share <= told.rate * TELLING
-        before = told.shape if told else None
-        if moved or before != choice.shape:
-            event = GroupsChanged(
-                route.name, choice.shape, rate.share, choice.images, choice.reason, before
-            )
-            self._told[route.name] = event
-            self._events.tell(event)
+        last = self._last_events.get(route.name)
+        if last is not None and last.shape == choice.shape and _is_near(rate.share, last.rate):
+            return
+        event = GroupsChanged(
+            route=route.name,
+            shape=choice.shape,
+            rate=rate.share,
+            images=choice.images,
+            reason=choice.reason,
+            before=last.shape if last else None,
+        )
+        self._last_events[route.name] = event
+        self._events.tell(event)
 
 
-def coarsest(route: Route, variant: str, only_labels: Sequence[str] = ()) -> int:
-    """The first stage for groups there is, whatever the rate."""
+def coarsest_stage(route: Route, variant: str, only_labels: Sequence[str] = ()) -> int:
+    """The first stage of a photo where nothing is known of the rate: the coarsest for groups."""
     cascade = route.variant(variant)
-    return (
-        cascade.groups[0]
-        if cascade.groups and route.in_groups(only_labels)
-        else len(cascade.stages) - 1
-    )
+    if cascade.groups and route.in_groups(only_labels):
+        return cascade.groups[0]
+    return len(cascade.stages) - 1
 
 
-def _flagged(found: Sequence[Detection], cascade: Cascade) -> bool:
+def _is_near(rate: float, last_rate: float) -> bool:
+    return last_rate / RATE_CHANGE <= rate <= last_rate * RATE_CHANGE
+
+
+def _is_flagged(detections: Sequence[Detection], cascade: Cascade) -> bool:
     positive = cascade.positive or 0.0
-    return any(each.score >= positive for each in found)
+    return any(detection.score >= positive for detection in detections)

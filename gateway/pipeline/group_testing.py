@@ -1,12 +1,12 @@
-"""Photos that a canvas can only clear together: asked about as groups, and halved until those that
-it is about stand alone.
+"""Group testing: photos that a canvas can only clear together are asked about in groups, which are
+halved until the flagged photos stand alone.
 
 ImGrid's divide and conquer (EECS-2023-182) in the order of Hwang's generalised binary splitting ("A
-method for detecting all defective members in a population by group testing", JASA 67, 1972). Of a
-group that shows something half is asked about. Shows that nothing, then the rest does, and is
-halved without being asked about as a whole; shows it something, then nothing is known of the rest,
-which goes back to wait with others. One photo left is asked about alone, and that is its answer.
-What a canvas shows never is, for it may be another's photo that shows it.
+method for detecting all defective members in a population by group testing", JASA 67, 1972). Half
+of a flagged group is asked about. If that half is clear, the rest is flagged, and is halved without
+a question about all of it. If that half is flagged, nothing is known of the rest, which goes back to
+wait with others. A photo that is left over is asked about alone, and that is its answer. The answer
+about a canvas of several is never a photo's answer, because another photo may be the cause.
 """
 
 from __future__ import annotations
@@ -17,20 +17,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
+from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.layout import Layout
 from gateway.core.model import Entry, Lane, Outcome, Step, concerning
 from gateway.grid.layout import drawn
 from gateway.grid.ungrid import ungrid
-from gateway.pipeline.canvas_call import AnsweredCanvas
-from gateway.pipeline.cascade_step import CascadeStep
+from gateway.pipeline.canvas_call import AnsweredCanvas, CanvasCall, CanvasPhoto
+from gateway.pipeline.entry_view import Routes, facts_of, price_usd, provider_of, view_of
+from gateway.pipeline.lane_chooser import LaneChooser
+from gateway.pipeline.recovery import Recovery
+from gateway.pipeline.settler import Settler
 from gateway.store.buffer import Commit, Settlement
 from gateway.upstream.client import Abandoned
 from gateway.upstream.errors import translate
+from gateway.upstream.registry import UpstreamRegistry
 from providers.detection import Detection
 from providers.errors import PictureRefused, ProviderError
 from thresholds.cascade import Cascade
-from thresholds.fusion.looks import Evidence, Look, PhotoFacts
+from thresholds.fusion.looks import Evidence, Look
 from thresholds.group_testing import half
 from thresholds.rules.base import Verdict
 from thresholds.shape import ALONE, Shape
@@ -38,263 +43,275 @@ from thresholds.shape import ALONE, Shape
 log = logging.getLogger("imgrid")
 
 Hand = dict[str, Entry]
-"""Photos that were claimed and not let go of, by id, with what was asked of them so far."""
+"""The claimed photos that are neither settled nor put back yet, by id, with their steps so far."""
+
+TOO_SMALL = Verdict(1, "shown smaller than any threshold is for")
 
 
 @dataclass(frozen=True, slots=True)
 class GroupTester:
-    """Sees groups through; nothing that happens to one leaves it.
+    """Tests claimed groups.
 
-    Each canvas is committed as it is answered, bill and all: should this process die, others have
-    the photos that are left, and nothing that was paid is forgotten.
+    Each canvas is committed with its bill as soon as it is answered: if this process dies, another
+    replica goes on with the photos that are left, and nothing that was paid is forgotten.
     """
 
-    rounds: CascadeStep
+    routes: Routes
+    upstream: UpstreamRegistry
+    canvas_call: CanvasCall
+    lanes: LaneChooser
+    settler: Settler
+    recovery: Recovery
+    clock: Clock
 
-    async def canvas(self, lane: Lane, entries: list[Entry]) -> None:
-        """Sees to claimed photos. Those that cannot be cleared together go alone, side by side."""
+    async def run(self, lane: Lane, entries: Sequence[Entry]) -> None:
+        """Claimed photos, to the end of their groups. Photos that no group can clear are asked
+        about alone, side by side. Raises nothing: what goes wrong becomes the photos' outcome."""
         try:
-            ready = await self.rounds.in_time(lane, entries)
+            entries = await self.recovery.drop_stale(lane, entries)
         except Exception:
             log.exception("a group failed")
-            await self._fail(entries, GatewayError())
+            await self.settler.fail(entries, GatewayError())
             return
-        together = [entry for entry in ready if self._in_groups(lane, entry)]
-        apart = [entry for entry in ready if entry not in together]
-        await asyncio.gather(self._see(lane, together), self._alone(lane, apart))
-
-    async def _alone(self, lane: Lane, entries: Sequence[Entry]) -> None:
-        """Each for itself, side by side."""
-        await asyncio.gather(*(self._see(lane._replace(shape=ALONE), [entry]) for entry in entries))
+        group = [entry for entry in entries if self._in_groups(lane, entry)]
+        singles = [entry for entry in entries if entry not in group]
+        await asyncio.gather(self._test(lane, group), self._test_alone(lane, singles))
 
     def _in_groups(self, lane: Lane, entry: Entry) -> bool:
-        """Whether a threshold is known for what this provider says of several photos together."""
-        route = self.rounds.canvases.routes[entry.route]
-        cascade = self.rounds.canvases.cascade(entry)
-        stages = [cascade.stages[at].provider or route.provider for at in cascade.groups]
-        return route.in_groups(entry.only_labels) and lane.provider in stages
+        """Whether the cascade has a threshold for canvases of several photos of this provider."""
+        view = view_of(entry, self.routes)
+        providers = [provider_of(view.route, view.cascade, stage) for stage in view.cascade.groups]
+        return view.route.in_groups(entry.only_labels) and lane.provider in providers
 
-    async def _see(self, lane: Lane, entries: Sequence[Entry]) -> None:
-        """A group of which nothing is known. What goes wrong with a canvas befalls those that it
-        was about."""
+    async def _test_alone(self, lane: Lane, entries: Sequence[Entry]) -> None:
+        alone = lane._replace(shape=ALONE)
+        await asyncio.gather(*(self._test(alone, [entry]) for entry in entries))
+
+    async def _test(self, lane: Lane, entries: Sequence[Entry]) -> None:
+        """A group of which nothing is known, to its end. An error concerns the photos that are
+        still in the hand."""
         hand = {entry.photo.id: entry for entry in entries}
         try:
-            await self._sort(lane, hand, _ordered(entries), known=False)
-        except Abandoned:  # they are gone, or another replica's
-            for photo_id in hand:
-                self.rounds.canvases.studio.drop(photo_id)
+            await self._halve(lane, hand, _in_order(entries), is_flagged=False)
+        except Abandoned:  # withdrawn, or lost to another replica
+            self.settler.drop_tiles(hand)
         except PictureRefused as error:
             await self._split(lane, list(hand.values()), error)
         except ProviderError as error:
-            await self.rounds.give_up(list(hand.values()), error)
+            await self.recovery.give_up(list(hand.values()), error)
         except Exception as error:
             if not isinstance(error, GatewayError):
                 log.exception("a group failed")
-            await self._fail(list(hand.values()), translate(error))
-
-    async def _fail(self, entries: Sequence[Entry], error: GatewayError) -> None:
-        await self.rounds.canvases.fail(entries, error)
+            await self.settler.fail(list(hand.values()), translate(error))
 
     async def _split(self, lane: Lane, entries: Sequence[Entry], error: PictureRefused) -> None:
-        """A canvas was refused as a picture: its halves are seen to, until the culprit is alone."""
+        """After a canvas was refused as a picture: tests its halves, until the culprit is alone."""
         if len(entries) == 1:
-            await self.rounds.refused(entries[0], error)
+            await self.recovery.refuse(entries[0], error)
         elif entries:
             middle = len(entries) // 2
             halves = entries[:middle], entries[middle:]
-            await asyncio.gather(*(self._see(self._lane(lane, each), each) for each in halves))
+            await asyncio.gather(*(self._test(self._lane(lane, part), part) for part in halves))
 
     # -- halving
 
-    async def _sort(self, lane: Lane, hand: Hand, group: list[Entry], *, known: bool) -> None:
-        """Asks until every photo in the hand is settled, or let go. `known` is a group that shows
+    async def _halve(self, lane: Lane, hand: Hand, group: list[Entry], *, is_flagged: bool) -> None:
+        """Asks until no photo is left in the hand. `is_flagged`: a canvas of this group showed
         something."""
         while group:
-            group = await self.rounds.in_time(lane, group)
+            group = await self.recovery.drop_stale(lane, group)
             _keep(hand, group)
-            if len(group) > 1 and (
-                hurried := [entry for entry in group if not self._has_time(lane, entry, len(group))]
-            ):
+            hurried = [entry for entry in group if not self._has_time(lane, entry, len(group))]
+            if len(group) > 1 and hurried:
                 group = [entry for entry in group if entry not in hurried]
                 _keep(hand, group)
-                alone = asyncio.ensure_future(self._alone(lane, hurried))
-                try:
-                    await self._sort(lane, hand, group, known=known)
-                finally:
-                    await alone
+                await self._halve_beside(lane, hand, group, hurried, is_flagged=is_flagged)
                 return
-            first = group[: half(len(group))] if known else group
-            rest = group[len(first) :]
-            flagged, shown = await self._look(
-                self._lane(lane, first) if known else lane, hand, first, rest
-            )
-            group, known = (flagged if shown else rest), True
+            part = group[: half(len(group))] if is_flagged else group
+            rest = group[len(part) :]
+            part_lane = self._lane(lane, part) if is_flagged else lane
+            flagged, shows_something = await self._ask(part_lane, hand, part, rest)
+            group, is_flagged = (flagged if shows_something else rest), True
+
+    async def _halve_beside(
+        self,
+        lane: Lane,
+        hand: Hand,
+        group: list[Entry],
+        hurried: Sequence[Entry],
+        *,
+        is_flagged: bool,
+    ) -> None:
+        """Halves the group while hurried photos are asked about alone."""
+        singles = asyncio.ensure_future(self._test_alone(lane, hurried))
+        try:
+            await self._halve(lane, hand, group, is_flagged=is_flagged)
+        finally:
+            await singles
 
     def _has_time(self, lane: Lane, entry: Entry, size: int) -> bool:
-        """For all the questions that may come, one after the other."""
-        canvases = self.rounds.canvases
-        return (
-            canvases.clock() + size.bit_length() * canvases.askers[lane.provider].typical_s
-            < entry.deadline_at
-        )
+        """Whether the photo has time for all questions about its group that may follow, one after
+        the other."""
+        answers_s = size.bit_length() * self.upstream.typical_s(lane.provider)
+        return view_of(entry, self.routes).has_time(self.clock(), answers_s)
 
-    async def _look(
-        self, lane: Lane, hand: Hand, asked: Sequence[Entry], rest: Sequence[Entry]
+    async def _ask(
+        self, lane: Lane, hand: Hand, part: Sequence[Entry], rest: Sequence[Entry]
     ) -> tuple[list[Entry], bool]:
-        """Asks about some, and lets go of the rest where that shows something, or comes to nothing:
-        those that it may concern, and whether it does."""
-        canvases = self.rounds.canvases
+        """Asks about a part of a group: its flagged photos, and whether the canvas shows something.
+        If it does, or if it is not answered, the rest goes back to wait."""
         try:
-            looked = await canvases.look(lane, asked)
+            answered = await self.canvas_call.ask(lane, part)
         except (Abandoned, ProviderError):
             if rest:
-                await self.rounds.put_again(Commit(again=[self._let_go(entry) for entry in rest]))
+                again = [self._put_back(entry) for entry in rest]
+                await self.settler.commit_and_draw(Commit(again=again))
                 _drop(hand, rest)
             raise
-        if looked is None:
-            _drop(hand, asked)
+        if answered is None:
+            _drop(hand, part)
             return [], False
-        ends: list[Settlement] = []
+        settled: list[Settlement] = []
         flagged: list[Entry] = []
-        shown, doubts = False, canvases.doubts(looked)
-        for (index, entry), step in zip(looked.photos, canvases.steps(looked), strict=True):
-            clean, after = self._judged(looked, index, entry, step, doubt=doubts.get(index, ""))
-            shown = shown or not clean
-            if isinstance(after, Settlement):
-                ends.append(after)
+        shows_something = False
+        for photo in answered.photos:
+            is_clear, result = self._judge(answered, photo)
+            shows_something = shows_something or not is_clear
+            if isinstance(result, Settlement):
+                settled.append(result)
             else:
-                flagged.append(after)
-        again = [self._let_go(entry) for entry in rest] if shown else []
-        await self.rounds.put_again(canvases.charged(looked, Commit(settled=ends, again=again)))
-        _drop(hand, [*asked, *again])
+                flagged.append(result)
+        again = [self._put_back(entry) for entry in rest] if shows_something else []
+        await self.settler.commit_and_draw(answered.commit(settled, again))
+        _drop(hand, [*part, *again])
         hand.update((entry.photo.id, entry) for entry in flagged)
-        return flagged, shown
+        return flagged, shows_something
 
-    def _judged(
-        self, looked: AnsweredCanvas, index: int, entry: Entry, step: Step, *, doubt: str
+    def _judge(
+        self, answered: AnsweredCanvas, photo: CanvasPhoto
     ) -> tuple[bool, Settlement | Entry]:
-        """Whether nothing was seen that concerns the photo; and its end, or the photo as it is
-        asked about again. In `doubt` it is not cleared: what is missing may be what is looked for.
-
-        Seen alone, it is settled with what was seen of it. Whether that accounts for what its group
-        showed is told by the finest threshold that there is for groups.
-        """
-        cascade = self.rounds.canvases.cascade(entry)
-        if looked.layout.shape == ALONE:
-            (own,) = ungrid(looked.layout, looked.answer.detections)
-            step = replace(
-                step, stage=len(cascade.stages) - 1, detections=tuple(own), reason="last stage"
-            )
-            clean = not cascade.groups or _verdict(cascade, cascade.groups[-1], entry, own).accepted
-            return clean, self._end(entry, step, own)
-        stage = shown_as(cascade, entry, looked.layout, index, self._canvas_px(looked.lane))
-        verdict = (
-            _verdict(cascade, stage, entry, looked.answer.detections)
-            if stage is not None
-            else UNKNOWN
+        """Whether the canvas clears the photo; and its settlement, or its entry as it is asked
+        about again. A doubtful answer clears no photo: it may lack the label in question."""
+        if answered.layout.shape == ALONE:
+            return self._judge_alone(answered, photo)
+        entry = photo.entry
+        cascade = view_of(entry, self.routes).cascade
+        about = self.upstream.about(answered.lane.provider).for_task(answered.lane.task)
+        stage = shown_as(cascade, entry, answered.layout, photo.cell, about.canvas_px)
+        if photo.doubt:
+            verdict = Verdict(1, photo.doubt)
+        elif stage is None:
+            verdict = TOO_SMALL
+        else:
+            verdict = _verdict(cascade, stage, entry, answered.detections)
+        step = replace(
+            photo.step,
+            stage=cascade.groups[0] if stage is None else stage,
+            reason="clean" if verdict.accepted else verdict.reason,
         )
-        verdict = Verdict(1, doubt) if doubt else verdict
-        at = cascade.groups[0] if stage is None else stage
-        step = replace(step, stage=at, reason="clean" if verdict.accepted else verdict.reason)
         if verdict.accepted:
-            return True, self._end(entry, step, ())
-        now = self.rounds.canvases.clock()
-        return False, replace(entry, put_at=now, steps=(*entry.steps, step))
+            return True, self._settlement(entry, step)
+        return False, replace(entry, put_at=self.clock(), steps=(*entry.steps, step))
 
-    def _end(self, entry: Entry, step: Step, found: Sequence[Detection]) -> Settlement:
-        usd = self.rounds.canvases.usd(step.provider, entry)
-        return Settlement(entry, Outcome(entry.photo, tuple(found), (*entry.steps, step)), usd)
-
-    def _let_go(self, entry: Entry) -> Entry:
-        """The photo as it waits for company again."""
-        canvases = self.rounds.canvases
-        stage = canvases.cascade(entry).groups[0]
-        route = canvases.routes[entry.route]
-        lane = self.rounds.lane(
-            entry.photo,
-            route,
-            entry.lane.pool,
-            entry.variant,
-            only_labels=entry.only_labels,
-            stage=stage,
+    def _judge_alone(
+        self, answered: AnsweredCanvas, photo: CanvasPhoto
+    ) -> tuple[bool, Settlement | Entry]:
+        """A photo alone is settled with its own answer. Whether that explains what its group showed
+        is judged by the threshold of the finest group."""
+        entry = photo.entry
+        cascade = view_of(entry, self.routes).cascade
+        (detections,) = ungrid(answered.layout, answered.detections)
+        step = replace(
+            photo.step,
+            stage=len(cascade.stages) - 1,
+            detections=tuple(detections),
+            reason="last stage",
         )
-        return self.rounds.again(replace(entry, lane=lane, stage=stage))
+        is_clear = (
+            not cascade.groups or _verdict(cascade, cascade.groups[-1], entry, detections).accepted
+        )
+        return is_clear, self._settlement(entry, step)
 
-    def _lane(self, lane: Lane, asked: Sequence[Entry]) -> Lane:
-        """The claimed lane, at the finest shape of its cascade that holds so many."""
-        if len(asked) == 1:
+    def _settlement(self, entry: Entry, step: Step) -> Settlement:
+        outcome = Outcome(entry.photo, step.detections, (*entry.steps, step))
+        return Settlement(entry, outcome, price_usd(entry, self.upstream.about(step.provider)))
+
+    def _put_back(self, entry: Entry) -> Entry:
+        """The photo as it waits for a group again."""
+        stage = view_of(entry, self.routes).cascade.groups[0]
+        return self.lanes.at_stage(entry, stage, self.clock())
+
+    def _lane(self, lane: Lane, entries: Sequence[Entry]) -> Lane:
+        """The claimed lane, with the finest shape of the cascade that holds these photos."""
+        if len(entries) == 1:
             return lane._replace(shape=ALONE)
-        cascade = self.rounds.canvases.cascade(asked[0])
-        shapes = [
-            cascade.stages[at].shape
-            for at in cascade.groups
-            if cascade.stages[at].shape.cells >= len(asked)
-        ]
-        finest = min(shapes, key=lambda shape: shape.cells, default=lane.shape)
+        cascade = view_of(entries[0], self.routes).cascade
+        shapes = [cascade.stages[stage].shape for stage in cascade.groups]
+        large_enough = [shape for shape in shapes if shape.cells >= len(entries)]
+        finest = min(large_enough, key=lambda shape: shape.cells, default=lane.shape)
         if finest.cells >= lane.shape.cells:
             return lane
-        portraits = sum(entry.photo.size.portrait for entry in asked)
-        return lane._replace(shape=finest.towards(portrait=2 * portraits > len(asked)))
-
-    def _canvas_px(self, lane: Lane) -> tuple[int, int]:
-        return (
-            self.rounds.canvases.askers[lane.provider].provider.about.for_task(lane.task).canvas_px
-        )
-
-
-UNKNOWN = Verdict(1, "shown smaller than any threshold is for")
+        portraits = sum(entry.photo.size.portrait for entry in entries)
+        return lane._replace(shape=finest.towards(portrait=2 * portraits > len(entries)))
 
 
 def shown_as(
     cascade: Cascade, entry: Entry, layout: Layout, index: int, canvas_px: tuple[int, int]
 ) -> int | None:
-    """The finest stage for groups that shows the photo no larger than it lies on this canvas, and
-    whose threshold is meant for it then; None where all show it larger."""
+    """The finest stage for groups whose threshold is meant for the photo as the canvas shows it:
+    one that shows it no larger. None where all stages show it larger."""
     size, place = entry.photo.size, layout.photos[index]
 
     def fits(shape: Shape) -> bool:
-        least = drawn(size, shape.towards(portrait=size.portrait), canvas_px)
-        return least.width_px <= place.width + 1 and least.height_px <= place.height + 1
+        stage_size = drawn(size, shape.towards(portrait=size.portrait), canvas_px)
+        return stage_size.width_px <= place.width + 1 and stage_size.height_px <= place.height + 1
 
-    return max((at for at in cascade.groups if fits(cascade.stages[at].shape)), default=None)
-
-
-def _verdict(cascade: Cascade, stage: int, entry: Entry, found: Sequence[Detection]) -> Verdict:
-    asked, photo = cascade.stages[stage], entry.photo
-    look = Look(asked.shape, concerning(found, entry.only_labels), asked.provider or "")
-    return asked.rule.judge(Evidence(PhotoFacts(*photo.size, len(photo.data)), (look,)))
+    stages = [stage for stage in cascade.groups if fits(cascade.stages[stage].shape)]
+    return max(stages, default=None)
 
 
-def _ordered(entries: Sequence[Entry]) -> list[Entry]:
-    """Those that were let go of before, the oldest first: the first of a group is settled whatever
-    is seen, so nobody is let go of for ever. Then those of which a companion says the most, and
-    else those of one orientation, which halves then show larger."""
-
-    def place(entry: Entry) -> tuple[float, float, bool]:
-        since = entry.accepted_at if any(not step.free for step in entry.steps) else inf
-        return since, -_told(entry), entry.photo.size.portrait
-
-    return sorted(entries, key=place)
+def _verdict(
+    cascade: Cascade, stage_index: int, entry: Entry, detections: Sequence[Detection]
+) -> Verdict:
+    """The verdict of a stage on the detections that concern the photo."""
+    stage = cascade.stages[stage_index]
+    look = Look(stage.shape, concerning(detections, entry.only_labels), stage.provider or "")
+    return stage.rule.judge(Evidence(facts_of(entry.photo), (look,)))
 
 
-def _told(entry: Entry) -> float:
-    """The highest score of what a companion saw that concerns the photo."""
-    found = (
-        each
-        for step in entry.steps
-        if step.free
-        for each in concerning(step.detections, entry.only_labels)
-    )
-    return max((each.score for each in found), default=0.0)
+def _in_order(entries: Sequence[Entry]) -> list[Entry]:
+    """The photos in the order in which they are asked about.
+
+    First those that were put back before, the oldest first: the first photo of a group is always
+    settled, so none is put back for ever. Then those with the highest companion's score. Among
+    equals, photos of one orientation stay together, because a half of them is shown larger.
+    """
+
+    def sort_key(entry: Entry) -> tuple[float, float, bool]:
+        was_put_back = any(not step.free for step in entry.steps)
+        waits_since = entry.accepted_at if was_put_back else inf
+        return waits_since, -_companion_score(entry), entry.photo.size.portrait
+
+    return sorted(entries, key=sort_key)
+
+
+def _companion_score(entry: Entry) -> float:
+    """The companion's highest score among the labels that concern the photo."""
+    scores = [0.0]
+    for step in entry.steps:
+        if step.free:
+            scores += [each.score for each in concerning(step.detections, entry.only_labels)]
+    return max(scores)
 
 
 def _keep(hand: Hand, entries: Sequence[Entry]) -> None:
-    """Lets go of what was settled elsewhere, or goes another way."""
-    kept = {entry.photo.id for entry in entries}
-    for photo_id in hand.keys() - kept:
+    """Takes all other photos out of the hand."""
+    kept_ids = {entry.photo.id for entry in entries}
+    for photo_id in hand.keys() - kept_ids:
         del hand[photo_id]
 
 
 def _drop(hand: Hand, entries: Sequence[Entry]) -> None:
+    """Takes the photos out of the hand."""
     for entry in entries:
         hand.pop(entry.photo.id, None)

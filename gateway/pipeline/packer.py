@@ -1,5 +1,5 @@
-"""Which lanes are due now, whose turn it is, and how long to sleep otherwise. Pure: it sees counts
-and times only."""
+"""Which lanes are due, in which order, and how long to sleep otherwise. Pure: it sees counts and
+times only."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from providers.detection import BOXED
 
 
 class Due(NamedTuple):
-    """The lanes of which to claim a canvas's worth now, in this order, each as often as it is
-    named; then sleep until `wake_at`, or until something changes where it is None."""
+    """The lanes from which to claim one canvas each, in this order; a lane may stand in it several
+    times. Then sleep until `wake_at`, or until something changes where it is None."""
 
     claims: list[BufferLane]
     wake_at: float | None
@@ -24,79 +24,87 @@ class Due(NamedTuple):
 def due(
     waiting: Mapping[BufferLane, Backlog],
     now: float,
-    free: Mapping[str, int],
-    served: Mapping[str, int] | None = None,
-    rests: Mapping[Lane, float] | None = None,
+    slots: Mapping[str, int],
+    turns: Mapping[str, int] | None = None,
+    blocked: Mapping[Lane, float] | None = None,
 ) -> Due:
-    """A lane is due when it holds a full grid, or when a photo in it is out of time; then all it
-    holds goes.
+    """The lanes that are due: those with a full grid, and those with a photo that waits no longer,
+    of which all photos go. Full grids go first; the rest of their lane is looked at afterwards.
 
-    Full grids go first: whether what is left of their lane is due is seen when they are gone.
-
-    `free` says how many more canvases each provider can be asked about now, and `served` numbers
-    the pools in the order in which they were served last. Lanes whose clients wait go before those
-    of jobs; among them the pools take turns, a canvas each: ten thousand photos of one do not hold
-    another's one. A lane whose provider has no room waits for something to change, and gathers
-    photos meanwhile. So does one that `rests` until a later time.
+    `slots` is the number of canvases that each provider can still take, `turns` numbers the pools
+    in the order in which they were served last, and `blocked` lanes wait until the time given.
+    Lanes with waiting clients go before lanes of jobs. Among either the pools take turns, a canvas
+    each, so that a pool with ten thousand photos does not hold up a pool with one. A lane whose
+    provider has no slot waits for a change, and gathers photos meanwhile.
     """
-    later = {lane: at for lane, at in (rests or {}).items() if at > now}
-    canvases = {lane: _canvases(lane, held, now) for lane, held in waiting.items()}
-    canvases = {lane: more for lane, more in canvases.items() if more and lane not in later}
-    left, turns = dict(free), dict(served or {})
-    number = count(max(turns.values(), default=0) + 1)
+    blocked = {lane: until for lane, until in (blocked or {}).items() if until > now}
+    open_lanes = {lane: backlog for lane, backlog in waiting.items() if lane not in blocked}
+    canvases = {lane: _due_canvases(lane, backlog, now) for lane, backlog in open_lanes.items()}
+    free_slots, pool_turns = dict(slots), dict(turns or {})
+    next_turn = count(max(pool_turns.values(), default=0) + 1)
     claims: list[BufferLane] = []
-    while able := [
-        lane for lane, more in canvases.items() if more and left.get(lane.provider, 0) > 0
+    while candidates := [
+        lane for lane in canvases if canvases[lane] and free_slots.get(lane.provider, 0) > 0
     ]:
-        lane = min(able, key=lambda lane: _order(waiting[lane], turns.get(lane.pool, 0)))
+        lane = min(
+            candidates, key=lambda lane: _priority(waiting[lane], pool_turns.get(lane.pool, 0))
+        )
         claims.append(lane)
         canvases[lane] -= 1
-        left[lane.provider] -= 1
-        turns[lane.pool] = next(number)
-    wakes = _wakes({lane: held for lane, held in waiting.items() if lane not in later}, now, left)
-    wakes += [at for at in later.values() if at < inf]
-    return Due(claims, min(wakes, default=None))
+        free_slots[lane.provider] -= 1
+        pool_turns[lane.pool] = next(next_turn)
+    wake_times = _due_times(open_lanes, now, free_slots)
+    wake_times += [until for until in blocked.values() if until < inf]
+    return Due(claims, min(wake_times, default=None))
 
 
-def company(lane: Lane, waiting: Mapping[BufferLane, Backlog]) -> list[Lane]:
+def filler_lanes(lane: Lane, waiting: Mapping[BufferLane, Backlog]) -> list[Lane]:
     """The lanes whose photos may take the cells that a canvas of this lane has left, the finest
-    first: those that show photos no larger, hold photos of clients, and no full grid, which goes by
-    itself. None where photos are only cleared together: the size of a group is chosen, and one more
-    makes it likelier that all are asked again."""
-    rows, cols = lane.shape
-    coarser = [
-        other
-        for other, held in waiting.items()
-        if isinstance(other, Lane)
-        and other != lane
-        and other[:3] == lane[:3]
-        and other.shape.rows >= rows
-        and other.shape.cols >= cols
-        and held.urgent
-        and held.photos < other.shape.cells
-    ]
+    first: coarser lanes of waiting clients, without a full grid of their own.
+
+    None for tasks that test groups: their size is chosen, and one more photo makes it likelier that
+    all are asked about again.
+    """
+    if lane.shape.cells == 1 or lane.task not in BOXED:
+        return []
+    lanes: list[Lane] = []
+    for other, backlog in waiting.items():
+        if (
+            isinstance(other, Lane)
+            and _is_coarser(other, lane)
+            and backlog.urgent
+            and backlog.photos < other.shape.cells
+        ):
+            lanes.append(other)
+    return sorted(lanes, key=lambda other: (other.shape.cells, other.shape))
+
+
+def _is_coarser(other: Lane, lane: Lane) -> bool:
+    """Whether the other lane of the same provider, task and pool shows photos no larger."""
     return (
-        sorted(coarser, key=lambda other: (other.shape.cells, other.shape))
-        if lane.shape.cells > 1 and lane.task in BOXED
-        else []
+        other != lane
+        and other[:3] == lane[:3]
+        and other.shape.rows >= lane.shape.rows
+        and other.shape.cols >= lane.shape.cols
     )
 
 
-def _canvases(lane: BufferLane, held: Backlog, now: float) -> int:
-    full = held.photos // lane.shape.cells
-    return full or int(held.photos > 0 and held.due_at <= now)
+def _due_canvases(lane: BufferLane, backlog: Backlog, now: float) -> int:
+    full_grids = backlog.photos // lane.shape.cells
+    return full_grids or int(backlog.photos > 0 and backlog.due_at <= now)
 
 
-def _order(held: Backlog, turns: int) -> tuple[bool, int, float]:
-    return not held.urgent, turns, held.oldest_at
+def _priority(backlog: Backlog, turn: int) -> tuple[bool, int, float]:
+    return not backlog.urgent, turn, backlog.oldest_at
 
 
-def _wakes(
-    waiting: Mapping[BufferLane, Backlog], now: float, left: Mapping[str, int]
+def _due_times(
+    waiting: Mapping[BufferLane, Backlog], now: float, slots: Mapping[str, int]
 ) -> list[float]:
-    """When a lane that is not full now will be out of time, where its provider has room."""
-    return [
-        held.due_at
-        for lane, held in waiting.items()
-        if held.photos % lane.shape.cells and held.due_at > now and left.get(lane.provider, 0) > 0
-    ]
+    """When each lane that is not full becomes due, where its provider has a slot."""
+    times: list[float] = []
+    for lane, backlog in waiting.items():
+        has_slot = slots.get(lane.provider, 0) > 0
+        if backlog.photos % lane.shape.cells and backlog.due_at > now and has_slot:
+            times.append(backlog.due_at)
+    return times

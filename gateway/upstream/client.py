@@ -1,4 +1,5 @@
-"""One question to one provider, asked again on passing faults."""
+"""The client of one provider: its rate limit, its circuit breaker, and retries after faults that
+pass."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ from math import isfinite
 from typing import TypeVar
 
 from gateway.core.clock import Clock
+from gateway.core.events import BreakerChanged, Events
 from gateway.upstream.breaker import CircuitBreaker
-from gateway.upstream.faults import Queued, Resting, RetryPolicy, fault_of
+from gateway.upstream.faults import CircuitOpen, RateLimited, RetryPolicy, fault_of
 from gateway.upstream.rate_limit import RateLimit
 from providers.base import ForwardCall, Forwarder, ForwardReply, Picture, Provider
 from providers.detection import Detection, Task
@@ -22,26 +24,28 @@ T = TypeVar("T")
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
-PROBED_S = 1.0
-"""When to come back while probes are under way."""
+PROBE_PAUSE_S = 1.0
+"""When to come back while probes are in flight."""
+SMOOTHING = 0.2
+"""The weight of the last answer in the typical duration."""
 
 
 class Abandoned(Exception):
-    """Nobody waits for the answer any more: nothing was asked, or not again."""
+    """No client waits for the answer any more, so the call was not made."""
 
 
 async def _always() -> bool:
     return True
 
 
-async def _unheard(_: ProviderError) -> None:
+async def _ignore(_: ProviderError) -> None:
     pass
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAnswer:
-    """What a provider saw, how many calls it took, and how long all of it lasted, pauses
-    included."""
+    """A provider's detections, the number of calls that they took, and the duration of all calls,
+    pauses included."""
 
     detections: Sequence[Detection]
     calls: int
@@ -49,11 +53,11 @@ class UpstreamAnswer:
 
 
 class UpstreamClient:
-    """Asks one provider, as often as its rate allows and its breaker lets it. Holds the number of
-    pictures under way, how long an answer usually takes, and the line in which calls wait for their
-    turn.
+    """Calls one provider, as often as its rate limit and its breaker allow. Holds the number of
+    pictures in flight, how long an answer typically takes, and the queue of calls that wait for
+    their turn.
 
-    `on_change` is told when the breaker has changed.
+    `name` is the provider's name in events, by default its own.
     """
 
     def __init__(
@@ -61,45 +65,47 @@ class UpstreamClient:
         provider: Provider,
         clock: Clock,
         rng: random.Random,
+        *,
         breaker: CircuitBreaker | None = None,
-        on_change: Callable[[UpstreamClient], None] = lambda _: None,
+        events: Events | None = None,
+        name: str = "",
     ) -> None:
-        """Without a breaker it is asked however often it fails."""
+        """Without a breaker the provider is called however often it fails."""
         self.provider = provider
         self.breaker = breaker or CircuitBreaker()
-        self.under_way = 0
+        self.in_flight = 0
         self.typical_s = 0.5
+        self._name = name or provider.about.name
         self._clock = clock
         self._rng = rng
-        self._on_change = on_change
+        self._events = events or Events()
         self._slots = asyncio.Semaphore(provider.about.concurrency)
         self._rate = RateLimit(provider.about.calls.rate_per_s)
-        self._line = asyncio.Lock()
-        self._in_line = 0
+        self._queue = asyncio.Lock()
+        self._queue_length = 0
 
     @property
-    def free(self) -> int:
-        """How many more pictures may be asked about now. Those that wait for their turn count as
-        under way; and a breaker takes nothing from it, for whoever waits is to be told, or answered
-        by another."""
-        return self.provider.about.concurrency - self.under_way
+    def free_slots(self) -> int:
+        """How many more pictures may be in flight, those that wait for their turn included. An open
+        breaker takes no slot: photos must get their error, or their fallback."""
+        return self.provider.about.concurrency - self.in_flight
 
     @property
-    def broken_until(self) -> float:
-        """When the breaker may let a call through: by now, later, or when probes have ended
-        (inf)."""
-        return self.breaker.rests_until(self._clock())
+    def blocked_until(self) -> float:
+        """When the breaker may let a call through: a time in the past for now, infinity for when
+        probes have ended."""
+        return self.breaker.blocked_until(self._clock())
 
     @property
     def turn_at(self) -> float:
-        """When a call would have its turn that came now."""
+        """When a call that came now would have its turn at the provider's rate."""
         now = self._clock()
-        return now + self._rate.wait_s(now, ahead=self._in_line)
+        return now + self._rate.wait_s(now, ahead=self._queue_length)
 
     def check(self) -> None:
-        """Raises Resting where the breaker would let no call through."""
-        if self.broken_until > self._clock():
-            raise self._resting()
+        """Raises CircuitOpen where the breaker would let no call through."""
+        if self.blocked_until > self._clock():
+            raise self._circuit_open()
 
     async def ask(
         self,
@@ -108,40 +114,43 @@ class UpstreamClient:
         until: float,
         *,
         extras: Sequence[str] = (),
-        wanted: Callable[[], Awaitable[bool]] = _always,
-        on_failure: Callable[[ProviderError], Awaitable[None]] = _unheard,
-        retrying: RetryPolicy = RetryPolicy(),
+        is_needed: Callable[[], Awaitable[bool]] = _always,
+        on_failure: Callable[[ProviderError], Awaitable[None]] = _ignore,
+        retry: RetryPolicy = RetryPolicy(),
     ) -> UpstreamAnswer:
-        """The provider's answer.
+        """The provider's answer about a picture.
 
-        Before every call it is asked whether the answer is still `wanted`; raises Unwanted if not.
-        After faults that pass by `retrying` another call is made after an exponential pause with
-        full jitter (or the pause the provider asks for) as long as it could begin before `until`.
-        Raises the last ProviderError otherwise; every failed call is reported to `on_failure`
-        first. Raises Queued or Resting where no call is made for now.
+        A fault that passes is retried after an exponential pause with full jitter (or after the
+        pause that the provider asks for), as long as the next call could begin before `until`.
+        `is_needed` is awaited before every call, `on_failure` after every failed call.
+
+        Raises Abandoned where the answer is no longer needed, CircuitOpen or RateLimited where no
+        call may be made for now, and else the last ProviderError.
         """
         began, calls = self._clock(), 0
         while True:
             calls += 1
             try:
-                turn_until = retrying.ends_at("throttled", began, until)
-                look = partial(self._look, picture, task, extras)
-                found = await self._call(look, until=turn_until, wanted=wanted)
-            except (Queued, Resting):
+                turn_until = retry.ends_at("throttled", began, until)
+                detect = partial(self._detect, picture, task, extras)
+                detections = await self._call(detect, until=turn_until, is_needed=is_needed)
+            except (RateLimited, CircuitOpen):
                 raise
             except ProviderError as error:
                 await on_failure(error)
-                pause = self._pause(error, calls)
-                ends_at = retrying.ends_at(fault_of(error).name, began, until)
-                if not retrying.again(error, calls) or self._clock() + pause >= ends_at:
+                pause_s = self._pause_s(error, calls)
+                ends_at = retry.ends_at(fault_of(error).name, began, until)
+                if not retry.retries(error, calls) or self._clock() + pause_s >= ends_at:
                     raise
-                await asyncio.sleep(pause)
+                await asyncio.sleep(pause_s)
             else:
-                return UpstreamAnswer(found, calls, self._clock() - began)
+                return UpstreamAnswer(detections, calls, self._clock() - began)
 
     async def forward(self, call: ForwardCall, until: float) -> ForwardReply:
-        """The answer to a client's whole call, made once, in its turn. Raises ProviderError, Queued
-        or Resting as `ask` does, and Misconfigured where the provider hands nothing on."""
+        """The vendor's reply to a client's whole call, which is made once, in its turn.
+
+        Raises the errors of `ask`, and Misconfigured where the provider forwards no calls.
+        """
         if not isinstance(self.provider, Forwarder):
             raise Misconfigured(f"{self.provider.about.name} hands no calls on")
         return await self._call(partial(self.provider.forward, call), until=until)
@@ -151,72 +160,76 @@ class UpstreamClient:
         work: Callable[[], Awaitable[T]],
         *,
         until: float,
-        wanted: Callable[[], Awaitable[bool]] = _always,
+        is_needed: Callable[[], Awaitable[bool]] = _always,
     ) -> T:
-        """One call, when the provider has room for it: the halves of a refused canvas are asked
-        about side by side."""
+        """The result of one call, made when the provider has a slot for it: the halves of a refused
+        canvas are asked about at the same time."""
         async with self._slots:
             self.check()
-            await self._turn(until)
-            number, failed = self._enter(), None
+            await self._wait_turn(until)
+            turn, failed = self._enter(), None
             try:
-                if not await wanted():
+                if not await is_needed():
                     raise Abandoned
-                done = await work()
+                result = await work()
                 failed = False
             except ProviderError as error:
                 failed = fault_of(error).fails
                 raise
             finally:
-                self._leave(number, failed)
-            return done
+                self._leave(turn, failed)
+            return result
 
-    async def _look(
+    async def _detect(
         self, picture: Picture, task: Task, extras: Sequence[str]
     ) -> Sequence[Detection]:
-        called = self._clock()
-        found = await self.provider.detect(picture, task, extras)
-        self.typical_s += 0.2 * (self._clock() - called - self.typical_s)
-        return found
+        began = self._clock()
+        detections = await self.provider.detect(picture, task, extras)
+        self.typical_s += SMOOTHING * (self._clock() - began - self.typical_s)
+        return detections
 
-    async def _turn(self, until: float) -> None:
-        """Waits for a token, behind those who came before. Raises Queued at once where none would
-        come in time."""
+    async def _wait_turn(self, until: float) -> None:
+        """Waits for a token, first come, first served. Raises RateLimited at once where none would
+        come before `until`."""
         wait_s = self.turn_at - self._clock()
         if wait_s > 0 and self._clock() + wait_s >= until:
-            raise Queued(f"rate_per_s is {self.provider.about.calls.rate_per_s:g}", wait_s)
-        self._in_line += 1
+            raise RateLimited(f"rate_per_s is {self.provider.about.calls.rate_per_s:g}", wait_s)
+        self._queue_length += 1
         try:
-            async with self._line:  # first come, first served
+            async with self._queue:
                 while (wait_s := self._rate.wait_s(self._clock())) > 0:  # noqa: ASYNC110  a sleep may end too soon
                     await asyncio.sleep(wait_s)
                 self._rate.take(self._clock())
         finally:
-            self._in_line -= 1
+            self._queue_length -= 1
 
     def _enter(self) -> int:
-        before = self.breaker.state
-        number = self.breaker.enter(self._clock())
-        self._tell(before)
-        if number is None:
-            raise self._resting()
-        return number
+        previous_state = self.breaker.state
+        turn = self.breaker.enter(self._clock())
+        self._tell_change(previous_state)
+        if turn is None:
+            raise self._circuit_open()
+        return turn
 
-    def _resting(self) -> Resting:
-        until = self.broken_until
-        back_s = max(until - self._clock(), 0.0) if isfinite(until) else PROBED_S
-        return Resting(f"too many of its last calls failed; asked again in {back_s:.1f} s", back_s)
+    def _leave(self, turn: int, failed: bool | None) -> None:
+        previous_state = self.breaker.state
+        self.breaker.leave(turn, self._clock(), failed)
+        self._tell_change(previous_state)
 
-    def _leave(self, number: int, failed: bool | None) -> None:
-        before = self.breaker.state
-        self.breaker.leave(number, self._clock(), failed)
-        self._tell(before)
+    def _tell_change(self, previous_state: str) -> None:
+        state = self.breaker.state
+        if state != previous_state:
+            open_s = max(self.blocked_until - self._clock(), 0.0) if state == "open" else 0.0
+            self._events.tell(BreakerChanged(self._name, state, open_s))
 
-    def _tell(self, before: str) -> None:
-        if self.breaker.state != before:
-            self._on_change(self)
+    def _circuit_open(self) -> CircuitOpen:
+        until = self.blocked_until
+        wait_s = max(until - self._clock(), 0.0) if isfinite(until) else PROBE_PAUSE_S
+        return CircuitOpen(
+            f"too many of its last calls failed; asked again in {wait_s:.1f} s", wait_s
+        )
 
-    def _pause(self, error: ProviderError, calls: int) -> float:
-        asked_for = (error.retry_after_s or 0.0) if isinstance(error, Throttled) else 0.0
-        most = min(FIRST_PAUSE_S * 2 ** (calls - 1), LONGEST_PAUSE_S)
-        return asked_for + self._rng.uniform(0, most)
+    def _pause_s(self, error: ProviderError, calls: int) -> float:
+        retry_after_s = (error.retry_after_s or 0.0) if isinstance(error, Throttled) else 0.0
+        max_jitter_s = min(FIRST_PAUSE_S * 2 ** (calls - 1), LONGEST_PAUSE_S)
+        return retry_after_s + self._rng.uniform(0, max_jitter_s)

@@ -1,14 +1,14 @@
-"""From a provider's error to the gateway's."""
+"""Translates a provider's errors into the gateway's."""
 
 from __future__ import annotations
 
 from gateway.core.errors import GatewayError, UpstreamFailed, UpstreamThrottled
-from gateway.upstream.faults import Resting
+from gateway.upstream.faults import CircuitOpen
 from providers.errors import ProviderError, Throttled
 
 
 def translate(error: Exception) -> GatewayError:
-    """What a client is told of an upstream failure; details stay in the log."""
+    """The error that a client gets for an upstream failure. It holds no details; the log does."""
     if isinstance(error, GatewayError):
         return error
     if isinstance(error, Throttled):
@@ -16,7 +16,7 @@ def translate(error: Exception) -> GatewayError:
             "The vision service asked to slow down for longer than this photo could wait.",
             error.retry_after_s or 1.0,
         )
-    if isinstance(error, Resting):
+    if isinstance(error, CircuitOpen):
         return UpstreamFailed(
             "The vision service fails too often, and is asked nothing for a while.",
             error.retry_after_s,

@@ -1,5 +1,5 @@
-"""What becomes of a question that a provider did not answer: one table, for who asks, who gives up
-and what is counted.
+"""The faults of providers, and what follows each: one table for retries, fallbacks, the breaker and
+the bill.
 
 docs/operations.md shows it to operators.
 """
@@ -19,20 +19,19 @@ from providers.errors import (
     Unavailable,
 )
 
-TRIES = 3
-"""Calls to a provider after whose faults another is asked, as many as SDKs make."""
-SHARE = 0.5
-"""Of the time that is left, for a provider after whose faults another is asked: the other half is
-that one's."""
+MAX_CALLS = 3
+"""Calls to a provider that has a fallback for the fault. SDKs make as many by default."""
+FIRST_SHARE = 0.5
+"""The share of the remaining time for a provider that has a fallback for the fault. The fallback
+gets the other half."""
 
 
-class Queued(Throttled):
-    """Calls are made at the provider's rate, and this one's turn would come too late: nothing was
-    sent."""
+class RateLimited(Throttled):
+    """The call's turn at the provider's rate would come too late. Nothing was sent."""
 
 
-class Resting(Unavailable):
-    """The provider fails too often and is left alone for `retry_after_s`: nothing was sent."""
+class CircuitOpen(Unavailable):
+    """The provider's circuit breaker lets no call through for `retry_after_s`. Nothing was sent."""
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
@@ -40,9 +39,13 @@ class Resting(Unavailable):
 
 
 class Fault(NamedTuple):
-    """A row: its name; whether it may be otherwise later, so that photos of jobs come back; whether
-    the call was sent, so that another may follow it now; whether it counts as a failure for the
-    breaker; whether it may be billed; and when another provider is asked in this one's place."""
+    """One row of the table.
+
+    `passes`: the same call may succeed later, so photos of jobs come back. `sent`: the call was
+    sent, so another may follow at once. `fails`: it counts as a failure for the breaker.
+    `maybe_billed`: the vendor may bill the call. `fallback`: when a fallback may be asked instead;
+    `listed` where the route names the fault.
+    """
 
     name: str
     passes: bool
@@ -56,51 +59,50 @@ TABLE: Mapping[type[ProviderError], Fault] = {
     #                         name             passes sent   fails  billed fallback
     PictureRefused: Fault("refused", False, True, False, False, "never"),
     Throttled: Fault("throttled", True, True, False, False, "listed"),
-    Queued: Fault("throttled", True, False, False, False, "listed"),
+    RateLimited: Fault("throttled", True, False, False, False, "listed"),
     Unavailable: Fault("unavailable", True, True, True, False, "listed"),
-    Resting: Fault("resting", True, False, True, False, "always"),
+    CircuitOpen: Fault("resting", True, False, True, False, "always"),
     NoAnswer: Fault("no_answer", True, True, True, True, "listed"),
     Misconfigured: Fault("misconfigured", False, True, True, False, "listed"),
     ProviderError: Fault("unknown", False, True, True, False, "never"),
 }
-"""By what was raised; the nearest class counts."""
+"""By the class of the error; the nearest class in its method resolution order counts."""
 
 
 def fault_of(error: ProviderError) -> Fault:
-    """Its row."""
+    """The table's row for an error."""
     return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """What is done about faults: `billed_twice` says whether what may be billed is asked again,
-    anywhere; `elsewhere` names the faults after which another provider is asked, so that this one
-    is not insisted on."""
+    """When a call is repeated. `billed_twice`: a call that may be billed may be repeated.
+    `fallback_faults`: the faults after which a fallback is asked, so that this provider gets fewer
+    calls."""
 
     billed_twice: bool = False
-    elsewhere: Set[str] = frozenset()
+    fallback_faults: Set[str] = frozenset()
 
     def passes(self, error: ProviderError) -> bool:
-        """Whether the question may be asked again, sooner or later."""
+        """Whether the call may be repeated, now or later."""
         fault = fault_of(error)
         return fault.passes and (self.billed_twice or not fault.maybe_billed)
 
-    def again(self, error: ProviderError, calls: int) -> bool:
-        """Whether it may be asked again now, after so many calls."""
+    def retries(self, error: ProviderError, calls: int) -> bool:
+        """Whether the call may be repeated now, after so many calls."""
         fault = fault_of(error)
-        return (
-            self.passes(error)
-            and fault.sent
-            and (calls < TRIES or fault.name not in self.elsewhere)
-        )
+        has_calls_left = calls < MAX_CALLS or fault.name not in self.fallback_faults
+        return self.passes(error) and fault.sent and has_calls_left
 
     def ends_at(self, fault: str, began: float, until: float) -> float:
-        """Until when a question that may be asked from `began` to `until` is put to this provider
-        after such faults."""
-        return began + SHARE * (until - began) if fault in self.elsewhere else until
+        """When the retries after such faults end, of a call that began at `began` and could be
+        repeated until `until`."""
+        return began + FIRST_SHARE * (until - began) if fault in self.fallback_faults else until
 
-    def falls_back(self, error: ProviderError, on: Set[str]) -> bool:
-        """Whether another provider may be asked, which is there for the faults that `on` names."""
+    def falls_back(self, error: ProviderError, listed: Set[str]) -> bool:
+        """Whether a fallback may be asked that the route has for the `listed` faults."""
         fault = fault_of(error)
-        allowed = fault.fallback == "always" or (fault.fallback == "listed" and fault.name in on)
-        return allowed and (self.billed_twice or not fault.maybe_billed)
+        is_allowed = fault.fallback == "always" or (
+            fault.fallback == "listed" and fault.name in listed
+        )
+        return is_allowed and (self.billed_twice or not fault.maybe_billed)

@@ -112,7 +112,7 @@ def build(
         network=network,
         pipeline=pipeline,
         service=service,
-        passthrough=make_passthrough(routing, pipeline.scheduler),
+        passthrough=make_passthrough(routing, pipeline),
         calls=CallRegistry(stores.replies, events),
         jobs=make_jobs(
             config,
@@ -136,4 +136,4 @@ def _register(
     """Registers every listener to events, and reports the first group sizes to them."""
     events.listeners += [metrics, log.write, *listeners]
     events.listeners += [pipeline.group_sizer, pipeline.drift_monitor]
-    pipeline.group_sizer.tell_all()
+    pipeline.group_sizer.tell_initial()

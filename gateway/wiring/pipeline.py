@@ -13,10 +13,13 @@ from gateway.dialects.native.dialect import DIALECT as NATIVE
 from gateway.grid.renderer import Renderer
 from gateway.intake.url_fetcher import Fetcher
 from gateway.observe.drift import DriftMonitor
-from gateway.pipeline.canvas_call import PipelineRules
+from gateway.pipeline.assembly import make_scheduler
+from gateway.pipeline.fetch_step import MAX_FETCHES
 from gateway.pipeline.group_size import GroupSizer
-from gateway.pipeline.scheduler import FETCHES, Scheduler
+from gateway.pipeline.rules import PipelineRules
+from gateway.pipeline.scheduler import Scheduler
 from gateway.security.egress import EgressGuard
+from gateway.upstream.registry import UpstreamRegistry
 from gateway.wiring.routes import Routing, drift_terms
 from gateway.wiring.stores import Stores
 
@@ -26,6 +29,7 @@ class Pipeline:
     """The scheduler, and what works beside it."""
 
     renderer: Renderer
+    upstream: UpstreamRegistry
     scheduler: Scheduler
     group_sizer: GroupSizer
     drift_monitor: DriftMonitor
@@ -38,19 +42,19 @@ def make_pipeline(
     config, routes = routing.settings, routing.routes
     renderer = make_renderer(config)
     group_sizer = GroupSizer(routes, events)
-    scheduler = Scheduler(
+    upstream = UpstreamRegistry.of(routing.providers, clock, random.Random(), events)
+    scheduler = make_scheduler(
         routes,
-        routing.providers,
+        upstream,
         stores.buffer,
         inspection=stores.inspection,
         ledger=stores.ledger,
-        studio=renderer,
+        renderer=renderer,
         events=events,
         clock=clock,
-        rng=random.Random(),
         rules=_rules(config),
         fetch=Fetcher(guard, NATIVE.limits, photo_limits(config)),
-        first=group_sizer.first,
+        first_stage=group_sizer.first_stage,
     )
     drift_monitor = DriftMonitor(
         routes,
@@ -60,7 +64,7 @@ def make_pipeline(
         clock=clock,
         rng=random.Random(),
     )
-    return Pipeline(renderer, scheduler, group_sizer, drift_monitor)
+    return Pipeline(renderer, upstream, scheduler, group_sizer, drift_monitor)
 
 
 def make_renderer(config: Settings) -> Renderer:
@@ -77,7 +81,7 @@ def photo_limits(config: Settings) -> PhotoLimits:
 
 def _rules(config: Settings) -> PipelineRules:
     capacity_bytes = config.jobs.max_bytes if config.redis else config.buffer.max_bytes
-    fetching_bytes = FETCHES * config.limits.max_photo_bytes
+    fetching_bytes = MAX_FETCHES * config.limits.max_photo_bytes
     return PipelineRules(
         billed_unknown=config.billed_unknown,
         job_wait_s=config.jobs.max_wait_ms / 1000,

@@ -16,7 +16,6 @@ from gateway.core.events import Events
 from gateway.jobs import response
 from gateway.jobs.service import Jobs
 from gateway.jobs.webhooks.deliverer import Deliverer, DeliveryPace
-from gateway.pipeline.scheduler import Scheduler
 from gateway.security.egress import EgressGuard
 from gateway.store.jobs import WebhookTarget
 from gateway.vocabulary import translate
@@ -62,11 +61,11 @@ def make_service(
     )
 
 
-def make_passthrough(routing: Routing, scheduler: Scheduler) -> Passthrough:
+def make_passthrough(routing: Routing, pipeline: Pipeline) -> Passthrough:
     """What hands calls on to vendors whole."""
     prices = {name: provider.about.price for name, provider in routing.providers.items()}
     routes = tuple(routing.routes.values())
-    return Passthrough(routes, scheduler.forward, prices, scheduler.charge)
+    return Passthrough(routes, pipeline.upstream.forward, prices, pipeline.scheduler.charge)
 
 
 def make_jobs(
@@ -88,7 +87,7 @@ def make_jobs(
     return Jobs(
         store=stores.jobs,
         way=service.way,
-        entry=service.scheduler.entry,
+        entry=service.scheduler.entries.job_entry,
         check_url=guard.check,
         photo_limits=photo_limits(config),
         events=events,

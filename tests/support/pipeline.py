@@ -13,15 +13,17 @@ from gateway.core.events import CanvasAnswered, Events
 from gateway.core.model import Outcome, Photo, Route, Size, Tenant, Way
 from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import total
-from gateway.pipeline.canvas_call import PipelineRules
-from gateway.pipeline.cascade_step import Fetch
-from gateway.pipeline.group_size import GroupSizer, coarsest
-from gateway.pipeline.scheduler import Scheduler, no_fetch
+from gateway.pipeline.assembly import make_scheduler
+from gateway.pipeline.fetch_step import Fetch, no_fetch
+from gateway.pipeline.group_size import GroupSizer, coarsest_stage
+from gateway.pipeline.rules import PipelineRules
+from gateway.pipeline.scheduler import Scheduler
 from gateway.store.buffer import Capacity
 from gateway.store.inspection import Occupancy
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.testing.listeners import EventRecorder
+from gateway.upstream.registry import UpstreamRegistry
 from providers.base import Provider
 from providers.detection import Task
 from tests.support.clocks import ClockAhead
@@ -50,6 +52,7 @@ class PipelineHarness:
     """A scheduler that runs, and what is around it."""
 
     scheduler: Scheduler
+    upstream: UpstreamRegistry
     buffer: MemoryBuffer | RedisBuffer
     renderer: Renderer
     events: EventRecorder
@@ -88,7 +91,7 @@ class PipelineHarness:
     async def submit_job(self, photos: Sequence[Photo], tenant: Tenant = ANN) -> None:
         """Puts photos of a job into the buffer; their indices begin at 0."""
         entries = [
-            self.scheduler.entry(photo, Way(self.route), tenant, job="job", index=index)
+            self.scheduler.entries.job_entry(photo, Way(self.route), tenant, job="job", index=index)
             for index, photo in enumerate(photos)
         ]
         await self.buffer.put(entries)
@@ -113,10 +116,11 @@ class PipelineHarness:
 
     async def assert_empty(self) -> None:
         """Nothing of any photo is held anywhere, once those that left have been seen to."""
-        await wait_until(lambda: not self.scheduler._errands)
+        await wait_until(lambda: not self.scheduler._background.running)
         assert await self.buffer.occupancy() == Occupancy()
         assert await self.buffer.backlogs() == {}
-        assert (self.scheduler._waiters, self.scheduler._troubles) == ({}, {})
+        waiters = self.scheduler._waiters
+        assert (waiters._futures, waiters._last_errors) == ({}, {})
         assert self.renderer._started == {}
 
     @property
@@ -162,25 +166,28 @@ async def run_pipeline(
     group_sizer = GroupSizer(by_name, listeners)
     listeners.listeners.append(group_sizer)
     renderer = Renderer(threads)
-    scheduler = Scheduler(
+    if not isinstance(providers, Mapping):
+        providers = {routes[0].provider: providers}
+    upstream = UpstreamRegistry.of(providers, clock, random.Random(1), listeners)
+    scheduler = make_scheduler(
         by_name,
-        providers if isinstance(providers, Mapping) else {routes[0].provider: providers},
+        upstream,
         buffer,
         inspection=buffer,
         ledger=buffer.ledger,
-        studio=renderer,
+        renderer=renderer,
         events=listeners,
         clock=clock,
-        rng=random.Random(1),
         rules=PipelineRules(**{**QUICK_JOBS, **rules}),
         fetch=fetch,
-        first=group_sizer.first if sized_groups else coarsest,
+        first_stage=group_sizer.first_stage if sized_groups else coarsest_stage,
     )
     loop = asyncio.create_task(scheduler.run())
     try:
         async with asyncio.timeout(PATIENCE_S):
             yield PipelineHarness(
                 scheduler,
+                upstream,
                 buffer,
                 renderer,
                 events,

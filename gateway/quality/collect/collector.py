@@ -76,8 +76,8 @@ class Collector:
         shape = question.shape.towards(portrait=photos[0].size.portrait)
         about = self.provider.about.for_task(self.task)
         try:
-            canvas = await self.renderer.sheet(photos, [self.border] * len(photos), shape, about)
-            if canvas.picture is None or canvas.broken:
+            canvas = await self.renderer.render(photos, [self.border] * len(photos), shape, about)
+            if canvas.picture is None or canvas.errors:
                 raise PictureRefused("a photo on it cannot be decoded")
             until = time.monotonic() + KEEP_TRYING_S
             answer = await client.ask(canvas.picture, self.task, until)

@@ -38,7 +38,7 @@ def broken():
 
 
 async def sheet(studio, photos, lane=FOUR, provider=PIXELS, border="none"):
-    return await studio.sheet(photos, [border] * len(photos), lane, provider)
+    return await studio.render(photos, [border] * len(photos), lane, provider)
 
 
 def colours(made):
@@ -59,7 +59,7 @@ async def test_sheet(studio, started):
     made = await sheet(studio, photos)
     assert made.layout.shape == FOUR
     assert colours(made) == RGB
-    assert made.broken == {}
+    assert made.errors == {}
 
 
 @pytest.mark.parametrize("lane", [ALONE, FOUR])
@@ -99,7 +99,7 @@ async def test_borders(studio):
     """Each photo has its own border, and one begun with another is drawn again."""
     photos = [plain("red"), plain("lime")]
     studio.start(photos[0], TWO, PIXELS, "none")
-    made = await studio.sheet(photos, ["black", "none"], TWO, PIXELS)
+    made = await studio.render(photos, ["black", "none"], TWO, PIXELS)
     corners = [made.picture.pixels.getpixel((place.x, place.y)) for place in made.layout.photos]
     assert corners == [(0, 0, 0), (0, 255, 0)]
 
@@ -121,8 +121,8 @@ async def test_broken_photo(studio):
         studio.start(one, Shape(3, 1), PIXELS, "none")
     made = await sheet(studio, photos, Shape(3, 1))
     assert colours(made) == [RGB[0], GREY, RGB[2]]
-    assert list(made.broken) == [1]
-    assert isinstance(made.broken[1], BadFormat)
+    assert list(made.errors) == [1]
+    assert isinstance(made.errors[1], BadFormat)
 
 
 async def test_start_tells_broken(studio):
@@ -135,7 +135,7 @@ async def test_all_broken(studio):
     """Where no photo can be decoded there is no picture to ask about."""
     made = await sheet(studio, [broken(), broken()])
     assert made.picture is None
-    assert sorted(made.broken) == [0, 1]
+    assert sorted(made.errors) == [0, 1]
 
 
 async def test_dropped(studio):
@@ -162,7 +162,7 @@ async def test_dropped_meanwhile(turns):
     studio.drop(photos[3].id)
     made = await making
     assert colours(made)[:3] == RGB[:3]
-    assert set(made.broken) <= {3}
+    assert set(made.errors) <= {3}
     studio.close()
 
 

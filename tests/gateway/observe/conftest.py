@@ -38,7 +38,7 @@ def an_answer(
         calls=1,
         composed_s=0.02,
         asked_s=0.7,
-        broken=frozenset(broken),
+        empty_cells=frozenset(broken),
     )
 
 

@@ -20,6 +20,7 @@ from gateway.core.events import (
 )
 from gateway.observe import log
 from gateway.observe.metrics import Metrics
+from providers.errors import Throttled
 from thresholds.drift import Record
 from thresholds.shape import Shape
 
@@ -118,7 +119,7 @@ def test_failures_save_nothing(metrics, asked, settled):
 def test_the_rest(metrics, settled):
     """Failed calls, refusals, clients that left and the loop's own failures are counted each by its
     labels."""
-    metrics(CallFailed("dear", "Throttled", "slow down"))
+    metrics(CallFailed("dear", Throttled("slow down")))
     metrics(Refused("native", "busy"))
     metrics(Left(settled("ann", "dear").entry))
     metrics(LoopFailed("no"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.core.model import Size
 from gateway.grid.layout import lay_out
-from gateway.pipeline.detection_cap import MARGIN, DetectionCap, count, doubted
+from gateway.pipeline.detection_cap import MARGIN, DetectionCap, count, doubt_reasons
 from gateway.testing.provider import about
 from providers.detection import WHOLE, Box, Detection, Task
 from thresholds.shape import ALONE, Shape
@@ -41,7 +41,7 @@ def test_counted(task, kind, other):
 def test_full(found, most, doubts):
     """An answer that holds as much as it can is trusted for none of its photos."""
     layout = lay_out([Size(100, 100)] * 4, Shape(2, 2), (320, 320))
-    reasons = doubted(layout, Task.FACES, some(found), most)
+    reasons = doubt_reasons(layout, Task.FACES, some(found), most)
     assert list(reasons) == list(range(doubts))
     assert all("5 detections" in reason for reason in reasons.values())
 
@@ -49,7 +49,7 @@ def test_full(found, most, doubts):
 def test_full_alone():
     """A photo alone has nobody to share with: its answer is what there is to be had."""
     layout = lay_out([Size(100, 100)], ALONE, (320, 320))
-    assert doubted(layout, Task.FACES, some(5), 5) == {}
+    assert doubt_reasons(layout, Task.FACES, some(5), 5) == {}
 
 
 def test_adapts():
@@ -58,26 +58,26 @@ def test_adapts():
     crowds, shape = DetectionCap(), Shape(5, 5)
     assert crowds.bound(shape, LIMITED, Task.FACES) == shape
     for _ in range(10):
-        crowds.saw(LIMITED, Task.FACES, some(25 * 15), 25)
+        crowds.record(LIMITED, Task.FACES, some(25 * 15), 25)
     assert crowds.bound(shape, LIMITED, Task.FACES) == Shape(2, 2)
     assert crowds.bound(ALONE, LIMITED, Task.FACES) == ALONE
     for _ in range(300):
-        crowds.saw(LIMITED, Task.FACES, some(1), 1)
+        crowds.record(LIMITED, Task.FACES, some(1), 1)
     assert crowds.bound(shape, LIMITED, Task.FACES) == shape
 
 
 def test_one_photo():
     """A single crowded photo among many others moves little."""
     crowds = DetectionCap()
-    crowds.saw(LIMITED, Task.FACES, some(60), 1)
+    crowds.record(LIMITED, Task.FACES, some(60), 1)
     assert crowds.bound(Shape(5, 5), LIMITED, Task.FACES) == Shape(5, 5)
 
 
 def test_unlimited():
     """Where no limit is known, or for another task or provider, shapes stay as they are."""
     crowds = DetectionCap()
-    crowds.saw(LIMITED, Task.FACES, some(5000), 10)
-    crowds.saw(about(), Task.OBJECTS, some(5000), 10)
+    crowds.record(LIMITED, Task.FACES, some(5000), 10)
+    crowds.record(about(), Task.OBJECTS, some(5000), 10)
     other = about("other", task=Task.FACES, most={Task.FACES: 100})
     for at, task in ((LIMITED, Task.TEXT), (about(), Task.OBJECTS), (other, Task.FACES)):
         assert crowds.bound(Shape(5, 5), at, task) == Shape(5, 5)
@@ -93,7 +93,7 @@ def test_bound(seen, rows, cols):
     under the limit."""
     crowds = DetectionCap()
     for found, photos in seen:
-        crowds.saw(LIMITED, Task.FACES, [Detection("one", 1.0, WHOLE)] * found, photos)
+        crowds.record(LIMITED, Task.FACES, [Detection("one", 1.0, WHOLE)] * found, photos)
     bound = crowds.bound(Shape(rows, cols), LIMITED, Task.FACES)
     assert 1 <= bound.rows <= rows
     assert 1 <= bound.cols <= cols

@@ -29,11 +29,9 @@ from gateway.core.model import Entry, Lane, Outcome, Photo, Route, Tenant, Way
 from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import total
 from gateway.observe.drift import DriftMonitor, DriftTerms
-from gateway.pipeline.canvas_call import CanvasCall, PipelineRules
-from gateway.pipeline.cascade_step import CascadeStep
+from gateway.pipeline.assembly import Steps
 from gateway.pipeline.group_size import GroupSizer
 from gateway.pipeline.group_testing import GroupTester
-from gateway.pipeline.scheduler import no_fetch
 from gateway.store.buffer import Capacity
 from gateway.store.inspection import Occupancy
 from gateway.store.redis.buffer import RedisBuffer
@@ -42,7 +40,7 @@ from gateway.testing.listeners import BufferRecorder, EventRecorder
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about, image_of
 from gateway.testing.redis_server import RedisServer
-from gateway.upstream.client import UpstreamClient
+from gateway.upstream.registry import UpstreamRegistry
 from providers.base import Picture
 from providers.detection import WHOLE, Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
@@ -432,11 +430,14 @@ class TestProperties:
                         [outcome]
                     ) == [own]
             await wait_until(
-                lambda: not pipeline.scheduler._canvases and not pipeline.scheduler._errands
+                lambda: (
+                    not pipeline.scheduler._canvases.running
+                    and not pipeline.scheduler._background.running
+                )
             )
             assert await pipeline.billed_images() == pytest.approx(answered)
             assert await pipeline.buffer.occupancy() == Occupancy()
-            assert pipeline.scheduler._studio._started == {}
+            assert pipeline.renderer._started == {}
 
 
 def count(sizes: GroupSizer, route: Route, *, flagged: int = 0, clean: int = 0) -> None:
@@ -469,7 +470,7 @@ class TestSizes:
         """What has not changed is not told again; how it begins is told once it is asked for."""
         told, route = EventRecorder(), moderation()
         sizes = GroupSizer({route.name: route}, Events([told]))
-        sizes.tell_all()
+        sizes.tell_initial()
         (first,) = told.of(GroupsChanged)
         assert (first.before, first.rate, str(first.shape)) == (None, 0.02, "3x3")
         count(sizes, route, clean=2)
@@ -608,7 +609,7 @@ class TestTrouble:
         alone, beside the rest of its group."""
         provider = eye()
         async with run_groups(provider, moderation("2x2", "2x1")) as pipeline:
-            pipeline.scheduler._askers["eye"].typical_s = 10.0
+            pipeline.upstream["eye"].typical_s = 10.0
             calm = [pipeline.answer_each(clean()) for _ in range(3)]
             hurried = pipeline.scheduler.answer_all(
                 [(bad(), Way(pipeline.route))], ANN, deadline_s=25
@@ -631,10 +632,13 @@ class TestTrouble:
                 each.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
             await wait_until(
-                lambda: not pipeline.scheduler._waiters and not pipeline.scheduler._errands
+                lambda: (
+                    not pipeline.scheduler._waiters.pending
+                    and not pipeline.scheduler._background.running
+                )
             )
             gate.set()
-            await wait_until(lambda: not pipeline.scheduler._canvases)
+            await wait_until(lambda: not pipeline.scheduler._canvases.running)
             assert provider.calls == 1
 
     async def test_half_left(self):
@@ -714,7 +718,7 @@ class TestWays:
         route, coarse = moderation("2x2", "2x1"), moderation("3x3", name="coarse", max_wait_s=0.4)
         provider = eye()
         async with run_groups(provider, route) as pipeline:
-            pipeline.scheduler._seeing.routes["coarse"] = coarse
+            pipeline.routes["coarse"] = coarse
             other = asyncio.create_task(pipeline.scheduler.answer([clean()], coarse, ANN))
             await pipeline.wait_for_held(1)
             await pipeline.answer_each(clean(), clean(), clean())
@@ -785,18 +789,15 @@ LANE = Lane("eye", Task.MODERATION, "shared", Shape(2, 2))
 def groups_at(buffer: RedisBuffer, provider: ScriptedProvider) -> GroupTester:
     """What sees to groups at a replica."""
     route, clock = moderation("2x2", "2x1"), steady()
-    asker = UpstreamClient(provider, clock, random.Random(1))
-    canvases = CanvasCall(
+    events = Events([])
+    return Steps(
         {route.name: route},
-        {"eye": asker},
+        UpstreamRegistry.of({"eye": provider}, clock, random.Random(1), events),
         buffer,
-        Renderer(1),
-        Events([]),
-        clock,
-        PipelineRules(),
-        lambda name, error: None,
-    )
-    return GroupTester(CascadeStep(canvases, no_fetch))
+        renderer=Renderer(1),
+        events=events,
+        clock=clock,
+    ).group_tester
 
 
 async def test_a_replica_dies_amid_splitting(server):
@@ -824,7 +825,7 @@ async def test_a_replica_dies_amid_splitting(server):
             [Entry(each, "moderation", "ann", LANE, now, now, now, now + 600) for each in photos]
         )
         splitting = asyncio.create_task(
-            groups_at(one, mortal).canvas(LANE, await one.claim(LANE, now + 1))
+            groups_at(one, mortal).run(LANE, await one.claim(LANE, now + 1))
         )
         await dying.wait()
         assert set(heard.outcomes) == {"a", "b"}
@@ -832,9 +833,9 @@ async def test_a_replica_dies_amid_splitting(server):
         await asyncio.gather(splitting, return_exceptions=True)
         await die(one)
         await two.heartbeat.beat()
-        await groups_at(two, other).canvas(LANE, await two.claim(LANE, now + 1))
+        await groups_at(two, other).run(LANE, await two.claim(LANE, now + 1))
         while left := await two.claim(LANE, now + 60):
-            await groups_at(two, other).canvas(LANE, left)
+            await groups_at(two, other).run(LANE, left)
         await heard.until(lambda: len(heard.outcomes) == 4)
         found = {
             name: [each.label for each in outcome.detections]

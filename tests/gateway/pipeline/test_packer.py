@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.model import Lane
-from gateway.pipeline.packer import company, due
+from gateway.pipeline.packer import due, filler_lanes
 from gateway.store.inspection import Backlog
 from providers.detection import Task
 from thresholds.shape import Shape
@@ -141,7 +141,7 @@ def test_rests(waiting, free, resting):
     served as if those were not there."""
     rests = {where: NOW + 1 for where in waiting if where in resting}
     others = {where: held for where, held in waiting.items() if where not in rests}
-    with_them, without = due(waiting, NOW, free, rests=rests), due(others, NOW, free)
+    with_them, without = due(waiting, NOW, free, blocked=rests), due(others, NOW, free)
     assert with_them.claims == without.claims
     wakes = [at for at in (without.wake_at, *rests.values()) if at is not None]
     assert with_them.wake_at == min(wakes, default=None)
@@ -152,7 +152,7 @@ def test_rests_without_end():
     up."""
     one, two = lane(), lane(pool="them")
     waiting = {one: Backlog(4, NOW, NOW), two: Backlog(4, NOW, NOW)}
-    assert due(waiting, NOW, {"one": 8}, rests={one: inf, two: NOW}) == ([two], None)
+    assert due(waiting, NOW, {"one": 8}, blocked={one: inf, two: NOW}) == ([two], None)
 
 
 def test_turns():
@@ -184,7 +184,7 @@ def test_company(shape, coarser):
     }
     waiting[lane("6x6")] = Backlog(36, NOW, LATER)  # a full grid
     waiting[lane("7x7")] = Backlog(3, NOW, LATER, urgent=False)  # jobs'
-    others = [str(other.shape) for other in company(lane(shape), waiting)]
+    others = [str(other.shape) for other in filler_lanes(lane(shape), waiting)]
     assert [each for each in others if each != "2x6"] == coarser
     assert ("2x6" in others) is (shape in ("2x1", "1x2", "2x2"))
 
@@ -195,7 +195,7 @@ def test_no_company_of_others():
         each: Backlog(1, NOW, LATER) for each in (lane("5x5", "two"), lane("5x5", pool="them"))
     }
     waiting[Lane("one", Task.TEXT, "us", Shape(5, 5))] = Backlog(1, NOW, LATER)
-    assert company(lane("2x2"), waiting) == []
+    assert filler_lanes(lane("2x2"), waiting) == []
 
 
 def test_no_company_in_groups():
@@ -203,4 +203,4 @@ def test_no_company_in_groups():
     one, other = (
         Lane("one", Task.MODERATION, "us", Shape.parse(shape)) for shape in ("2x2", "5x5")
     )
-    assert company(one, {other: Backlog(1, NOW, LATER)}) == []
+    assert filler_lanes(one, {other: Backlog(1, NOW, LATER)}) == []

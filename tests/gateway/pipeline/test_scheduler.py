@@ -673,7 +673,7 @@ class TestLeaving:
             await wait_until(lambda: provider.calls == 1)
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
-            await wait_until(lambda: not pipeline.scheduler._canvases)
+            await wait_until(lambda: not pipeline.scheduler._canvases.running)
             assert provider.calls == 1
 
     async def test_while_waiting(self):
@@ -710,7 +710,7 @@ class TestLeaving:
         large = encoded(drawn((3000, 3000), Block("red", 500, 500, 2500, 2500)), "JPEG")
         async with run_pipeline(ScriptedProvider(), route_of("2x2"), threads=1) as pipeline:
             asking = [asyncio.create_task(pipeline.answer(photo(large))) for _ in range(4)]
-            await wait_until(lambda: len(pipeline.scheduler._canvases) == 1)
+            await wait_until(lambda: len(pipeline.scheduler._canvases.running) == 1)
             asking[-1].cancel()
             assert [labels_of(*await one) for one in asking[:3]] == [["red"]] * 3
             await asyncio.gather(asking[-1], return_exceptions=True)
@@ -748,7 +748,7 @@ class TestLeaving:
                 await asyncio.sleep(0)
             asking[3].cancel()
             await asyncio.gather(*asking, return_exceptions=True)
-            await wait_until(lambda: not pipeline.scheduler._canvases)
+            await wait_until(lambda: not pipeline.scheduler._canvases.running)
             await pipeline.assert_empty()
 
     async def test_busy(self):

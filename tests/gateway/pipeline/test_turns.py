@@ -95,7 +95,7 @@ async def test_jobs_take_turns():
     async with run_one_route(provider) as pipeline:
         await pipeline.submit_job(photos_42(400), CROWD)
         await wait_until(lambda: provider.active_calls)
-        late = pipeline.scheduler.entry(
+        late = pipeline.scheduler.entries.job_entry(
             photo(NUMBER_42), Way(pipeline.route), ANN, job="other", index=1000
         )
         await pipeline.buffer.put([late])
@@ -140,7 +140,7 @@ async def test_providers_that_are_gone():
     provider = ScriptedProvider()
     async with run_one_route(provider) as pipeline:
         old = [
-            pipeline.scheduler.entry(
+            pipeline.scheduler.entries.job_entry(
                 photo(NUMBER_42), Way(pipeline.route), CROWD, job="job", index=index
             )
             for index in range(2)
@@ -154,7 +154,7 @@ async def test_providers_that_are_gone():
 async def test_routes_that_are_gone():
     """Where there is none for its task, its result says so."""
     async with run_one_route(ScriptedProvider()) as pipeline:
-        old = pipeline.scheduler.entry(
+        old = pipeline.scheduler.entries.job_entry(
             photo(NUMBER_42), Way(pipeline.route), CROWD, job="job", index=0
         )
         await pipeline.buffer.put(
@@ -192,7 +192,11 @@ async def test_no_room_to_fetch():
         await wait_until(lambda: provider.active_calls)
         url = RemotePhoto("url", "https://shop.example/42.png")
         await pipeline.buffer.put(
-            [pipeline.scheduler.entry(url, Way(pipeline.route), CROWD, job="job", index=1)]
+            [
+                pipeline.scheduler.entries.job_entry(
+                    url, Way(pipeline.route), CROWD, job="job", index=1
+                )
+            ]
         )
         await asyncio.sleep(0.2)
         assert fetched == []

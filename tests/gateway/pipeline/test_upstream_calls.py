@@ -146,7 +146,7 @@ class TestBreaker:
             assert isinstance(outcome.error, UpstreamFailed)
             assert 50 < (outcome.error.retry_after_s or 0) <= 60
             assert one.calls == 2
-            assert "left alone" in pipeline.scheduler.resting()["one"]
+            assert "left alone" in pipeline.upstream.problems()["one"]
             (changed,) = pipeline.events.of(BreakerChanged)
             assert (changed.provider, changed.state) == ("one", "open")
 
@@ -173,7 +173,7 @@ class TestBreaker:
                 "probing",
                 "closed",
             ]
-            assert pipeline.scheduler.resting() == {}
+            assert pipeline.upstream.problems() == {}
             assert labels_of(*await pipeline.answer(red())) == ["red"]
 
     @pytest.mark.parametrize("error", [PictureRefused("ugly"), Throttled("slow down")])
@@ -406,7 +406,7 @@ class TestFullAnswers:
         are not full."""
         crowded = ScriptedProvider(capped, about=about("one", **self.FACES))
         async with run_pipeline(crowded, fallback_route("2x2", on=(), task=Task.FACES)) as pipeline:
-            while pipeline.scheduler._seeing.crowds.bound(
+            while pipeline.scheduler.entries.lanes.detection_cap.bound(
                 Shape(2, 2), crowded.about, Task.FACES
             ) == Shape(2, 2):
                 await pipeline.answer(*(red(blocks=2) for _ in range(4)))

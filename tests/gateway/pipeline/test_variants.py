@@ -234,7 +234,7 @@ class TestVariants:
         """The variant travels with a photo to other replicas; one that came without goes by the
         target."""
         async with world() as each:
-            entry = each.parts.pipeline.scheduler.entry(
+            entry = each.parts.pipeline.scheduler.entries.job_entry(
                 large(), Way(each.parts.routes["objects"], "finer"), ANN, job="job", index=3
             )
             assert unpack_entry(pack_entry(entry), entry.photo.data) == entry

@@ -52,7 +52,7 @@ def test_opens(ended, state):
 def test_rests():
     """While it is open no call is made, until its time is over."""
     breaker = opened(now=5.0)
-    assert breaker.rests_until(5.5) == 6.0
+    assert breaker.blocked_until(5.5) == 6.0
     assert not call(breaker, 5.9, False)
     assert call(breaker, 6.0, False)
 
@@ -62,7 +62,7 @@ def test_probes():
     breaker = opened()
     numbers = [breaker.enter(1.0) for _ in range(PROBES + 1)]
     assert numbers[-1] is None
-    assert breaker.rests_until(1.0) == inf
+    assert breaker.blocked_until(1.0) == inf
     for number in numbers[:PROBES]:
         assert breaker.state == "probing"
         breaker.leave(number, 1.5, False)
@@ -76,14 +76,14 @@ def test_doubles():
     anew."""
     breaker, now, rests = opened(), 0.0, []
     for _ in range(4):
-        rests.append(breaker.rests_until(now) - now)
-        now = breaker.rests_until(now)
+        rests.append(breaker.blocked_until(now) - now)
+        now = breaker.blocked_until(now)
         call(breaker, now, True)
     assert rests == [1.0, 2.0, 3.0, 3.0]
-    now = breaker.rests_until(now)
+    now = breaker.blocked_until(now)
     for failed in [False] * PROBES + [True] * 4:
         call(breaker, now, failed)
-    assert breaker.rests_until(now) - now == 1.0
+    assert breaker.blocked_until(now) - now == 1.0
 
 
 def test_probe_that_says_nothing():
@@ -109,7 +109,7 @@ def test_late_calls():
 def test_clock_set_back():
     """A clock that is set back keeps it open for no longer than it was to be."""
     breaker = opened(now=1e6)
-    assert breaker.rests_until(0.0) == 1.0
+    assert breaker.blocked_until(0.0) == 1.0
     assert call(breaker, 1.0, False)
 
 
@@ -127,7 +127,7 @@ def test_never_for_ever(calls):
     for later, failed in calls:
         now += later
         call(breaker, now, failed)
-        assert breaker.rests_until(now) <= now + 3.0
+        assert breaker.blocked_until(now) <= now + 3.0
     for _ in range(2 * PROBES):
         now += 3.0
         assert call(breaker, now, False)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.fault_names import FAULTS
-from gateway.upstream.faults import TABLE, TRIES, Queued, Resting, RetryPolicy, fault_of
+from gateway.upstream.faults import (
+    MAX_CALLS,
+    TABLE,
+    CircuitOpen,
+    RateLimited,
+    RetryPolicy,
+    fault_of,
+)
 from providers.errors import (
     Misconfigured,
     NoAnswer,
@@ -16,7 +23,7 @@ from providers.errors import (
 )
 
 CAREFUL, BOLD = RetryPolicy(), RetryPolicy(billed_twice=True)
-RESTING, QUEUED = Resting("open", 3), Queued("later", 3)
+RESTING, QUEUED = CircuitOpen("open", 3), RateLimited("later", 3)
 
 
 class Odd(Throttled):
@@ -45,14 +52,14 @@ def test_complete():
 def test_again(error, careful, bold):
     """What passes is asked again; what may be billed only where the operator allows it; the rest
     never."""
-    assert (CAREFUL.again(error, 1), BOLD.again(error, 1)) == (careful, bold)
+    assert (CAREFUL.retries(error, 1), BOLD.retries(error, 1)) == (careful, bold)
     assert (CAREFUL.passes(error), BOLD.passes(error)) == (careful, bold)
 
 
 @pytest.mark.parametrize("error", [RESTING, QUEUED])
 def test_unsent(error):
     """What was not sent is not sent a moment later either; photos of jobs come back."""
-    assert (BOLD.again(error, 1), BOLD.passes(error)) == (False, True)
+    assert (BOLD.retries(error, 1), BOLD.passes(error)) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +83,10 @@ def test_falls_back(error, on, careful, bold):
 def test_not_insisted_on():
     """Where another provider is asked, this one is after a few calls, or half of the time, no
     more."""
-    retrying = RetryPolicy(elsewhere={"unavailable"})
-    assert retrying.again(Unavailable("down"), TRIES - 1)
-    assert not retrying.again(Unavailable("down"), TRIES)
-    assert retrying.again(Throttled("slow"), 99)
+    retrying = RetryPolicy(fallback_faults={"unavailable"})
+    assert retrying.retries(Unavailable("down"), MAX_CALLS - 1)
+    assert not retrying.retries(Unavailable("down"), MAX_CALLS)
+    assert retrying.retries(Throttled("slow"), 99)
     assert (retrying.ends_at("unavailable", 10, 30), retrying.ends_at("throttled", 10, 30)) == (
         20,
         30,

@@ -28,7 +28,7 @@ from gateway.core.model import (
 )
 from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import billed_charges, total
-from gateway.pipeline.canvas_call import CanvasCall, PipelineRules
+from gateway.pipeline.assembly import Steps
 from gateway.pipeline.cascade_step import CascadeStep
 from gateway.store.buffer import MOST_CLAIMS, Capacity, Commit, Settlement
 from gateway.store.inspection import Occupancy
@@ -40,7 +40,7 @@ from gateway.testing.listeners import BufferRecorder
 from gateway.testing.pictures import drawn, photo
 from gateway.testing.provider import ScriptedProvider
 from gateway.testing.redis_server import RedisServer
-from gateway.upstream.client import UpstreamClient
+from gateway.upstream.registry import UpstreamRegistry
 from providers.detection import Box, Detection, Task
 from tests.support.redis import hasty_commands, patient_commands
 from tests.support.waiting import Stopwatch, wait_until
@@ -98,23 +98,17 @@ def entry(name: str, lane: Lane = LANE, tenant: str = "ann", **changes) -> Entry
 
 def rounds_of(buffer: RedisBuffer, provider: ScriptedProvider) -> CascadeStep:
     """What sees to canvases at a replica."""
-    asker, clock = UpstreamClient(provider, steady(), random.Random(1)), steady()
+    clock, events = steady(), Events([])
     route = Route("route", Task.OBJECTS, "one", Cascade(stages=[Stage(shape="2x2")]))
 
-    async def fetch(url):
-        raise AssertionError(url)
-
-    canvases = CanvasCall(
+    return Steps(
         {"route": route},
-        {"one": asker},
+        UpstreamRegistry.of({"one": provider}, clock, random.Random(1), events),
         buffer,
-        Renderer(1),
-        Events([]),
-        clock,
-        PipelineRules(),
-        lambda name, error: None,
-    )
-    return CascadeStep(canvases, fetch)
+        renderer=Renderer(1),
+        events=events,
+        clock=clock,
+    ).cascade_step
 
 
 def names(entries) -> str:
@@ -218,7 +212,7 @@ class TestReplicas:
             await die(one)
             await two.heartbeat.beat()
             (theirs,) = await two.claim(LANE, ALL)
-            await rounds_of(one, provider).canvas(LANE, entries)
+            await rounds_of(one, provider).run(LANE, entries)
             assert provider.calls == 0
             assert await two.ask("canvas", [theirs]) == [theirs]
             assert await two.commit(Commit(again=[theirs])) == {"a"}

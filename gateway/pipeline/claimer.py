@@ -1,0 +1,115 @@
+"""Claims from the buffer: which lanes are due, and the photos for one canvas of each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gateway.core.clock import Clock
+from gateway.core.errors import BufferAway
+from gateway.core.model import FETCH, BufferLane, Entry, FetchEntry, FetchLane, Lane
+from gateway.pipeline.entry_view import Routes
+from gateway.pipeline.fallback import lane_blocked_until
+from gateway.pipeline.fetch_step import FetchStep
+from gateway.pipeline.packer import Due, due, filler_lanes
+from gateway.store.buffer import Buffer
+from gateway.store.inspection import Backlog, Inspection
+from gateway.upstream.registry import UpstreamRegistry
+
+log = logging.getLogger("imgrid")
+
+
+class CanvasClaim(NamedTuple):
+    """Claimed photos for one canvas of the lane."""
+
+    lane: Lane
+    entries: list[Entry]
+
+
+class FetchClaim(NamedTuple):
+    """Claimed remote photos."""
+
+    lane: FetchLane
+    entries: list[FetchEntry]
+
+
+@dataclass(slots=True)
+class Claimer:
+    """Claims photos. Holds the order in which pools were served, as a number for each."""
+
+    buffer: Buffer
+    inspection: Inspection
+    routes: Routes
+    upstream: UpstreamRegistry
+    fetch_step: FetchStep
+    fetch_below_bytes: int
+    clock: Clock
+    _served: dict[str, int] = field(default_factory=dict, init=False)
+
+    async def due(self, waiting: Mapping[BufferLane, Backlog]) -> Due:
+        """The lanes to claim from now, and when to look again."""
+        turns: dict[str, int] = {}
+        for lane in waiting:
+            if lane.pool in self._served:
+                turns[lane.pool] = self._served[lane.pool]
+        self._served = turns
+        slots, blocked = await self._free_slots(waiting), self._blocked(waiting)
+        now = self.clock()  # after `blocked`, which may say now
+        return due(waiting, now, slots, self._served, blocked)
+
+    async def claim(
+        self, lane: BufferLane, waiting: Mapping[BufferLane, Backlog]
+    ) -> CanvasClaim | FetchClaim | None:
+        """The photos of one canvas, with those of coarser lanes for the cells that are left; or
+        remote photos. None where others were faster."""
+        self._served[lane.pool] = max(self._served.values(), default=0) + 1
+        entries = await self.buffer.claim(lane, self.clock())
+        if not entries:
+            return None
+        if isinstance(lane, FetchLane):
+            return FetchClaim(lane, [entry for entry in entries if isinstance(entry, FetchEntry)])
+        photos = [entry for entry in entries if isinstance(entry, Entry)]
+        return CanvasClaim(lane, photos + await self._fillers(lane, photos, waiting))
+
+    async def _fillers(
+        self, lane: Lane, entries: Sequence[Entry], waiting: Mapping[BufferLane, Backlog]
+    ) -> list[Entry]:
+        """Photos of coarser lanes for the cells that a canvas has left. Watched photos are shown
+        without others, as small as their lane says."""
+        fillers: list[Entry] = []
+        if all(entry.watched for entry in entries):
+            return fillers
+        try:
+            for coarser_lane in filler_lanes(lane, waiting):
+                free_cells = lane.shape.cells - len(entries) - len(fillers)
+                if free_cells:
+                    claimed = await self.buffer.claim(coarser_lane, self.clock(), most=free_cells)
+                    fillers += [entry for entry in claimed if isinstance(entry, Entry)]
+        except BufferAway as error:
+            log.debug("no company for a canvas: %s", error)
+        except Exception:  # the photos that are claimed already must go on
+            log.exception("looking for company failed")
+        return fillers
+
+    async def _free_slots(self, waiting: Mapping[BufferLane, Backlog]) -> Mapping[str, int]:
+        """How many canvases may be started now, by provider. A provider that the configuration no
+        longer has gets one slot, so that its photos begin anew elsewhere. Nothing is fetched while
+        the buffer has no room for it."""
+        slots = {lane.provider: 1 for lane in waiting}
+        slots |= self.upstream.free_slots()
+        if FETCH in slots:
+            occupancy = await self.inspection.occupancy()
+            has_room = occupancy.bytes < self.fetch_below_bytes
+            slots[FETCH] = self.fetch_step.free_slots if has_room else 0
+        return slots
+
+    def _blocked(self, waiting: Mapping[BufferLane, Backlog]) -> Mapping[Lane, float]:
+        """Until when lanes that hold only patient photos stay as they are."""
+        routes = self.routes.values()
+        return {
+            lane: lane_blocked_until(lane, routes, self.upstream)
+            for lane, backlog in waiting.items()
+            if isinstance(lane, Lane) and not backlog.urgent
+        }

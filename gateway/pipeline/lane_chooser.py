@@ -1,0 +1,52 @@
+"""The lane in which a photo waits, and when it stops waiting for others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.core.model import Entry, Lane, Photo, Route, Way
+from gateway.pipeline.detection_cap import DetectionCap
+from gateway.pipeline.entry_view import Routes, provider_of, view_of
+from gateway.upstream.registry import UpstreamRegistry
+
+FirstStage = Callable[[Route, str, Sequence[str]], int]
+"""The first stage of a photo, by its route, the variant of the cascade, and the only labels that
+its client asks about."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneChooser:
+    """Chooses lanes. `first_stage` chooses among the stages for groups; photos of jobs wait for
+    others for `job_wait_s`."""
+
+    routes: Routes
+    upstream: UpstreamRegistry
+    detection_cap: DetectionCap
+    first_stage: FirstStage
+    job_wait_s: float
+
+    def lane(self, photo: Photo, way: Way, pool: str, *, stage: int = 0) -> Lane:
+        """The lane of a photo that waits for a stage. All stages for groups count as one, of the
+        size that `first_stage` chooses."""
+        route, cascade = way.route, way.route.variant(way.variant)
+        if stage in cascade.groups:
+            stage = self.first_stage(route, way.variant, way.only_labels)
+        provider = provider_of(route, cascade, stage)
+        about = self.upstream.about(provider)
+        shape = self.detection_cap.bound(cascade.stages[stage].shape, about, route.task)
+        return Lane(provider, route.task, pool, shape.towards(portrait=photo.size.portrait))
+
+    def at_stage(self, entry: Entry, stage: int, now: float) -> Entry:
+        """The photo as it begins to wait for a stage."""
+        way = view_of(entry, self.routes).way
+        lane = self.lane(entry.photo, way, entry.lane.pool, stage=stage)
+        return self.waiting(replace(entry, lane=lane, stage=stage), now)
+
+    def waiting(self, entry: Entry, now: float) -> Entry:
+        """The photo as it begins to wait for others in its lane, at most until its answer could
+        just come in time."""
+        route = self.routes[entry.route]
+        wait_s = self.job_wait_s if entry.patient else route.max_wait_s
+        latest_at = entry.deadline_at - self.upstream.typical_s(entry.lane.provider)
+        return replace(entry, put_at=now, due_at=min(now + wait_s, latest_at))
