@@ -1,5 +1,6 @@
 """Settings for all tests."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from gateway.testing.redis_server import RedisServer
-from tests.support import markers
+from tests.support import markers, sdk
 from tests.support.redis import patient_commands
 
 # Several processes run the tests, and take up all cores: threads of OpenMP in each of them would only
@@ -24,6 +25,15 @@ settings.load_profile("any machine")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     markers.mark(items)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was imported for the tests stays: it is parsed once, and no longer searched for
+    garbage."""
+    sdk.parse_models_once()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
