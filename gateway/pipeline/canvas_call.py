@@ -50,8 +50,10 @@ class AnsweredCanvas(NamedTuple):
     def commit(self, settled: Sequence[Settlement], again: Sequence[Entry]) -> Commit:
         """The commit that ends the canvas and charges its bill."""
         if self.charges is None:
-            return Commit(settled=settled, again=again)
-        return Commit(settled=settled, again=again, ended=self.canvas_id, charges=self.charges)
+            return Commit(settlements=settled, requeues=again)
+        return Commit(
+            settlements=settled, requeues=again, ended_canvas=self.canvas_id, charges=self.charges
+        )
 
 
 class _Call(NamedTuple):
@@ -95,7 +97,7 @@ class CanvasCall:
         composed_s = self.clock() - claimed_at
         if rendered.errors:
             failures = [failure(entries[index], error) for index, error in rendered.errors.items()]
-            await self.settler.commit(Commit(settled=failures))
+            await self.settler.commit(Commit(settlements=failures))
         if rendered.picture is None:
             return None
         drawn = [(i, entry) for i, entry in enumerate(entries) if i not in rendered.errors]
@@ -131,7 +133,7 @@ class CanvasCall:
             self.events.tell(CallFailed(call.lane.provider, error, delayed))
             if not call.is_free:
                 charges = unsure_charges(entries) if isinstance(error, NoAnswer) else {}
-                await self.settler.commit(Commit(ended=call.canvas_id, charges=charges))
+                await self.settler.commit(Commit(ended_canvas=call.canvas_id, charges=charges))
 
         return await self.upstream[call.lane.provider].ask(
             picture,

@@ -92,7 +92,7 @@ class CascadeStep:
     async def _skip_companion(self, entries: Sequence[Entry]) -> None:
         """Sends photos to the next stage without the companion's answer, which was only to help."""
         again = [self.lanes.at_stage(entry, entry.stage + 1, self.clock()) for entry in entries]
-        await self.settler.commit_and_draw(Commit(again=again))
+        await self.settler.commit_and_draw(Commit(requeues=again))
 
     async def _judge(self, answered: AnsweredCanvas) -> None:
         """Gives each photo its detections, and settles it or puts it to a later stage."""

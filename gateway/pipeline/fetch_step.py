@@ -73,4 +73,4 @@ class FetchStep:
         now = self.clock()
         due_at = now + self.lanes.job_wait_s
         fetched_entry = entry.photo_entry(photo, lane, put_at=now, due_at=due_at)
-        await self.settler.commit(Commit(again=[fetched_entry]))
+        await self.settler.commit(Commit(requeues=[fetched_entry]))

@@ -165,7 +165,7 @@ class GroupTester:
         except (Abandoned, ProviderError):
             if rest:
                 again = [self._put_back(entry) for entry in rest]
-                await self.settler.commit_and_draw(Commit(again=again))
+                await self.settler.commit_and_draw(Commit(requeues=again))
                 _drop(hand, rest)
             raise
         if answered is None:

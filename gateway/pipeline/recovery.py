@@ -78,7 +78,7 @@ class Recovery:
             if self._falls_back(entry, next_entry):
                 fault = fault_of(error).name
                 self.events.tell(FellBack(next_entry, entry.lane.provider, fault))
-        await self.settler.commit_and_draw(Commit(settled=failures, again=again))
+        await self.settler.commit_and_draw(Commit(settlements=failures, requeues=again))
 
     async def refuse(self, entry: Entry, error: PictureRefused) -> None:
         """Fails a photo that was refused on a canvas of its own."""
@@ -112,7 +112,7 @@ class Recovery:
                 failures.append(failure(entry, error))
             else:
                 again.append(self._restarted(entry, lane, route))
-        await self.settler.commit(Commit(settled=failures, again=again))
+        await self.settler.commit(Commit(settlements=failures, requeues=again))
 
     def _new_route(self, lane: BufferLane, entry: BufferEntry) -> Route | None:
         """The first route of today for the lane's task and the photo's tenant."""

@@ -60,7 +60,7 @@ class Settler:
         settlement or new wait counted: the others were lost to another replica, or withdrawn."""
         counted_ids = await retry_until_stored(partial(self.buffer.commit, commit))
         now = self.clock()
-        for settlement in commit.settled:
+        for settlement in commit.settlements:
             entry = settlement.entry
             self.renderer.drop(entry.photo.id)
             if entry.photo.id in counted_ids:
@@ -70,20 +70,20 @@ class Settler:
     async def fail(self, entries: Sequence[BufferEntry], error: GatewayError) -> None:
         """Settles photos with an error."""
         if entries:
-            await self.commit(Commit(settled=[failure(entry, error) for entry in entries]))
+            await self.commit(Commit(settlements=[failure(entry, error) for entry in entries]))
 
     async def commit_and_draw(self, commit: Commit) -> None:
         """Commits, and has the photos that wait again drawn meanwhile. One that cannot be drawn
         fails with its next canvas."""
         counted_ids = await self.commit(commit)
-        for entry in commit.again:
+        for entry in commit.requeues:
             if isinstance(entry, Entry) and entry.photo.id in counted_ids:
                 self.draw_ahead(entry)
 
     async def withdraw(self, photo_ids: Sequence[str]) -> None:
         """Takes photos out of the buffer. Their tiles are dropped after that: a photo that waited
         again until then was drawn again."""
-        await self.commit(Commit(gone=photo_ids))
+        await self.commit(Commit(withdrawn_ids=photo_ids))
         self.drop_tiles(photo_ids)
 
     async def begin_call(self, canvas_id: str, entries: Sequence[Entry]) -> bool:

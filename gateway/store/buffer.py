@@ -49,20 +49,20 @@ class Settlement:
 class Commit:
     """All that follows from one answer or one failure, as one atomic step.
 
-    Photos that are `settled` leave. Photos that go `again` wait in their new lanes. Photos that are
-    `gone` leave without an outcome, for their clients have left; they count as not answered.
-    `ended` is the canvas whose call has ended: its bill is among the charges, or it was not billed.
-    `charges` are added to the ledger.
+    Photos of `settlements` leave with their outcomes. Photos of `requeues` wait again, in their new
+    lanes. Photos of `withdrawn_ids` leave without an outcome, for their clients have left; they
+    count as not answered. `ended_canvas` is the canvas whose call has ended: its bill is among the
+    charges, or it was not billed. `charges` are added to the ledger.
 
     A photo that another replica has claimed meanwhile, or that has left, is neither settled nor put
     again; the charges count all the same, for they were paid. A commit that is repeated because no
     reply came is done once, by its `id`.
     """
 
-    settled: Sequence[Settlement] = ()
-    again: Sequence[BufferEntry] = ()
-    gone: Sequence[str] = ()
-    ended: str = ""
+    settlements: Sequence[Settlement] = ()
+    requeues: Sequence[BufferEntry] = ()
+    withdrawn_ids: Sequence[str] = ()
+    ended_canvas: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     charges: Charges = field(default_factory=dict)
 

@@ -78,16 +78,16 @@ class MemoryBuffer:
         return [entry for entry in entries if self._is_current(entry)]
 
     async def commit(self, commit: Commit) -> frozenset[str]:
-        for settlement in commit.settled:
+        for settlement in commit.settlements:
             # This may fail and be repeated, so it comes before all other changes.
             await self._keep_result(settlement)
         self.ledger.add(commit.charges)
-        settlements = [each for each in commit.settled if self._is_current(each.entry)]
-        requeued = [entry for entry in commit.again if self._is_current(entry)]
+        settlements = [each for each in commit.settlements if self._is_current(each.entry)]
+        requeued = [entry for entry in commit.requeues if self._is_current(entry)]
         for settlement in settlements:
             self._settle(settlement)
         self._requeue(requeued)
-        self._withdraw(commit.gone)
+        self._withdraw(commit.withdrawn_ids)
         if requeued:
             self._notify_changed()
         settled_entries = [settlement.entry for settlement in settlements]

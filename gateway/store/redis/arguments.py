@@ -159,9 +159,9 @@ def _charge_row(tenant: str, account: Account) -> ChargeRow:
 def lists(commit: Commit) -> list[Any]:
     """The four lists of a commit, each with its length before it."""
     return [
-        *flat_list([settlement_row(settlement) for settlement in commit.settled]),
-        *flat_list([requeue_row(entry) for entry in commit.again]),
-        *(len(commit.gone), *commit.gone),
+        *flat_list([settlement_row(settlement) for settlement in commit.settlements]),
+        *flat_list([requeue_row(entry) for entry in commit.requeues]),
+        *(len(commit.withdrawn_ids), *commit.withdrawn_ids),
         *flat_list(charge_rows(commit.charges)),
     ]
 

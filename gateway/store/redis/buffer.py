@@ -26,7 +26,7 @@ from gateway.store.redis.connection import AWAY, Commands
 from gateway.store.redis.heartbeat import Heartbeat
 from gateway.store.redis.layouts import UNREGISTERED
 from gateway.store.redis.ledger import RedisLedger
-from gateway.store.redis.limits import BEAT_S, GONE_AT_ONCE
+from gateway.store.redis.limits import BEAT_S, WITHDRAWN_AT_ONCE
 from gateway.store.redis.photo_bytes import DOUBT_S, PhotoBytes
 from gateway.store.redis.replica import Replica
 from gateway.store.redis.scripts import Script, load
@@ -135,7 +135,7 @@ class RedisBuffer:
         error = BufferAway("The photo's bytes are gone from the shared buffer; ask again.")
         settlements = [Settlement(entry, Outcome(None, error=error)) for entry in entries]
         with suppress(BufferAway):
-            await self.commit(Commit(settled=settlements))
+            await self.commit(Commit(settlements=settlements))
 
     async def ask(self, canvas: str, entries: Sequence[Entry]) -> list[Entry]:
         rows = [arguments.call_row(entry) for entry in entries]
@@ -150,32 +150,35 @@ class RedisBuffer:
         return current
 
     async def commit(self, commit: Commit) -> frozenset[str]:
-        for first in range(GONE_AT_ONCE, len(commit.gone), GONE_AT_ONCE):
-            portion = commit.gone[first : first + GONE_AT_ONCE]
-            await self._commit_once(Commit(gone=portion, id=f"{commit.id}-{first}"))
-        return await self._commit_once(replace(commit, gone=commit.gone[:GONE_AT_ONCE]))
+        ids = commit.withdrawn_ids
+        for first in range(WITHDRAWN_AT_ONCE, len(ids), WITHDRAWN_AT_ONCE):
+            portion = ids[first : first + WITHDRAWN_AT_ONCE]
+            await self._commit_once(Commit(withdrawn_ids=portion, id=f"{commit.id}-{first}"))
+        return await self._commit_once(replace(commit, withdrawn_ids=ids[:WITHDRAWN_AT_ONCE]))
 
     async def _commit_once(self, commit: Commit) -> frozenset[str]:
-        fetched = [entry for entry in commit.again if entry.photo.payload != self._payload(entry)]
+        fetched: list[BufferEntry] = []
+        for entry in commit.requeues:
+            if entry.photo.payload != self._payload(entry):
+                fetched.append(entry)
         await self._bytes.write(fetched)
-        reply = await self.replica.run(
-            self._commit, commit.id, self.replica.name, commit.ended, *arguments.lists(commit)
-        )
+        names = (commit.id, self.replica.name, commit.ended_canvas)
+        reply = await self.replica.run(self._commit, *names, *arguments.lists(commit))
         counted_ids = frozenset(photo_id.decode() for photo_id in reply)
         self._release_all(commit)
         fetched_ids = {entry.photo.id for entry in fetched}
         self._bytes.add_orphans(fetched_ids - counted_ids)
-        settled_ids = {settlement.entry.photo.id for settlement in commit.settled}
-        await self._bytes.delete([*commit.gone, *(settled_ids & counted_ids)])
+        settled_ids = {settlement.entry.photo.id for settlement in commit.settlements}
+        await self._bytes.delete([*commit.withdrawn_ids, *(settled_ids & counted_ids)])
         return counted_ids
 
     def _release_all(self, commit: Commit) -> None:
         """Forgets the claims of the photos in the commit."""
-        for photo_id in commit.gone:
+        for photo_id in commit.withdrawn_ids:
             self._claims.pop(photo_id, None)
-        for settlement in commit.settled:
+        for settlement in commit.settlements:
             self._release(settlement.entry)
-        for entry in commit.again:
+        for entry in commit.requeues:
             self._release(entry)
 
     def _payload(self, entry: BufferEntry) -> bytes:
@@ -240,7 +243,7 @@ class RedisBuffer:
         that are not in the buffer."""
         now = self._clock()
         if self._doubtful_ids:
-            await self.commit(Commit(gone=list(self._doubtful_ids)))
+            await self.commit(Commit(withdrawn_ids=list(self._doubtful_ids)))
             for photo_id, until in list(self._doubtful_ids.items()):
                 if until <= now:
                     del self._doubtful_ids[photo_id]

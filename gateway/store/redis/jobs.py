@@ -82,7 +82,7 @@ class RedisJobStore:
         try:
             return await self.find(job.tenant, earlier_id or job.id)
         except NotFound:
-            await self._buffer.commit(Commit(gone=[entry.photo.id for entry in entries]))
+            await self._buffer.commit(Commit(withdrawn_ids=[entry.photo.id for entry in entries]))
             raise Busy(
                 "The same request was accepted a second time meanwhile; ask again for its job."
             ) from None
@@ -144,11 +144,12 @@ class RedisJobStore:
         return [result_of(number, item) for number, item in enumerate(items, after + 1)]
 
     async def abort(self, tenant: str, job_id: str) -> Job:
-        withdrawn = await self._run(self._abort, tenant, job_id, self._now())
-        if withdrawn is None:
+        indices = await self._run(self._abort, tenant, job_id, self._now())
+        if indices is None:
             raise NotFound("There is no such job.")
-        if withdrawn:
-            await self._buffer.commit(Commit(gone=[f"{job_id}-{index}" for index in withdrawn]))
+        if indices:
+            photo_ids = [f"{job_id}-{index}" for index in indices]
+            await self._buffer.commit(Commit(withdrawn_ids=photo_ids))
         return await self.find(tenant, job_id)
 
     # -- JobFeed

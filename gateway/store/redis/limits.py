@@ -19,8 +19,8 @@ kills them harms no other."""
 RECLAIMED_AT_ONCE = 500
 """Photos of a dead replica that one script takes over: Redis serves nobody meanwhile. The next
 heartbeat continues."""
-GONE_AT_ONCE = 200
-"""Photos that one commit removes, for the same reason."""
+WITHDRAWN_AT_ONCE = 200
+"""Photos that one commit withdraws, for the same reason."""
 DEAD_LETTERS_KEPT = 1000
 UNSURE_S = 3600
 """How long a call of a dead replica is remembered, in case the replica is alive and reports its

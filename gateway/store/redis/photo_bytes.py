@@ -10,7 +10,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway
 from gateway.core.model import BufferEntry, Photo, RemotePhoto
 from gateway.store.redis import keys
-from gateway.store.redis.limits import GONE_AT_ONCE
+from gateway.store.redis.limits import WITHDRAWN_AT_ONCE
 from gateway.store.redis.replica import Replica
 from gateway.store.redis.scripts import load
 
@@ -75,7 +75,9 @@ class PhotoBytes:
     async def delete_orphans(self) -> None:
         """Deletes the bytes of orphans that are not in the buffer. A few at a time."""
         now = self._clock()
-        due = [photo_id for photo_id, until in self.orphans.items() if until <= now][:GONE_AT_ONCE]
+        due = [photo_id for photo_id, until in self.orphans.items() if until <= now][
+            :WITHDRAWN_AT_ONCE
+        ]
         if not due:
             return
         missing = await self._replica.run(self._orphans_script, *due)

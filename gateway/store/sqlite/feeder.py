@@ -86,7 +86,7 @@ class Feeder:
         """Removes withdrawn photos from the buffer."""
         rows = await self.database.run(lambda db: db.execute(_WITHDRAWN).fetchall())
         if rows:
-            await buffer.commit(Commit(gone=[photo_id for _, photo_id in rows]))
+            await buffer.commit(Commit(withdrawn_ids=[photo_id for _, photo_id in rows]))
             await self.database.run(lambda db: _unmark(db, [number for number, _ in rows]))
 
     def _choose(self, db: Connection, count: int) -> tuple[list[int], list[BufferEntry]]:

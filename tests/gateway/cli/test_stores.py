@@ -154,7 +154,7 @@ def test_webhooks(imgrid, tmp_path, redis_server, kind):
                 await asyncio.sleep(0.02)
             taken = await stores.buffer.claim(LANE, 1e12)
             await stores.buffer.commit(
-                Step(settled=[Settlement(one, Outcome(None)) for one in taken])
+                Step(settlements=[Settlement(one, Outcome(None)) for one in taken])
             )
             for each in await stores.deliveries.claim(time.time() + 1, 60, 9):
                 await stores.deliveries.add_failure(each.id, "refused the connection", None)

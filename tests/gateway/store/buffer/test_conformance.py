@@ -66,7 +66,7 @@ NOTHING_SEEN = Outcome(None)
 
 
 async def settle(buffer, *taken: Entry, outcome: Outcome = NOTHING_SEEN) -> frozenset[str]:
-    return await buffer.commit(Commit(settled=[Settlement(one, outcome) for one in taken]))
+    return await buffer.commit(Commit(settlements=[Settlement(one, outcome) for one in taken]))
 
 
 def entries(names: str, lane: Lane = BIG, start: float = 0.0) -> list[Entry]:
@@ -118,7 +118,7 @@ async def test_waiting_is_kept_up(buffer):
         [entry("f", SMALL, put_at=9, wait_s=0), entry("g", SMALL, put_at=10, wait_s=0)]
     )
     assert await buffer.backlogs() == {SMALL: (3, 4, 5, True)}
-    await buffer.commit(Commit(gone=["e"]))
+    await buffer.commit(Commit(withdrawn_ids=["e"]))
     assert await buffer.backlogs() == {SMALL: (2, 9, 9, True)}
     await buffer.claim(SMALL, 9)
     assert await buffer.backlogs() == {}
@@ -191,7 +191,11 @@ async def test_watched_outcomes(buffer):
             Settlement(b, Outcome(None, error=UpstreamFailed("no")), 0.001),
         ]
         await buffer.commit(
-            Commit(settled=ends, gone=[c.photo.id], charges=billed_charges([a, b, c], 0.002))
+            Commit(
+                settlements=ends,
+                withdrawn_ids=[c.photo.id],
+                charges=billed_charges([a, b, c], 0.002),
+            )
         )
         await heard.until(lambda: len(heard.outcomes) == 2)
     assert await buffer.occupancy() == Occupancy(0, 0, 0)
@@ -236,7 +240,7 @@ async def test_held(buffer):
 async def test_gone(buffer):
     """A photo whose client leaves while it waits is never claimed, and takes up no room."""
     await buffer.put(entries("abc"))
-    await buffer.commit(Commit(gone=["b"]))
+    await buffer.commit(Commit(withdrawn_ids=["b"]))
     assert (await buffer.occupancy()).photos == 2
     assert names(await buffer.claim(BIG, ALL)) == "ac"
 
@@ -244,8 +248,8 @@ async def test_gone(buffer):
 async def test_gone_unknown(buffer):
     """Letting go a photo that is not held, or no longer, does nothing."""
     await buffer.put(entries("ab"))
-    await buffer.commit(Commit(gone=["z", "a"]))
-    await buffer.commit(Commit(gone=["a"]))
+    await buffer.commit(Commit(withdrawn_ids=["z", "a"]))
+    await buffer.commit(Commit(withdrawn_ids=["a"]))
     assert (await buffer.occupancy()).photos == 1
     assert names(await buffer.claim(BIG, ALL)) == "b"
 
@@ -254,10 +258,10 @@ async def test_wanted(buffer):
     """Before a canvas is asked about, those of its photos are named whose clients still wait."""
     await buffer.put(entries("abc"))
     taken = await buffer.claim(BIG, ALL)
-    await buffer.commit(Commit(gone=["b"]))
+    await buffer.commit(Commit(withdrawn_ids=["b"]))
     assert names(await buffer.ask("canvas", taken)) == "ac"
-    await buffer.commit(Commit(ended="canvas"))
-    await buffer.commit(Commit(gone=["a", "c"]))
+    await buffer.commit(Commit(ended_canvas="canvas"))
+    await buffer.commit(Commit(withdrawn_ids=["a", "c"]))
     assert await buffer.ask("canvas", taken) == []
 
 
@@ -266,9 +270,9 @@ async def test_again(buffer):
     counts once."""
     await buffer.put([*entries("a"), *entries("x", SMALL, 1)])
     (claimed,) = await buffer.claim(BIG, ALL)
-    assert await buffer.commit(Commit(again=[replace(claimed, lane=SMALL, put_at=2, stage=1)])) == {
-        "a"
-    }
+    assert await buffer.commit(
+        Commit(requeues=[replace(claimed, lane=SMALL, put_at=2, stage=1)])
+    ) == {"a"}
     assert (await buffer.occupancy()).photos == 2
     assert BIG not in await buffer.backlogs()
     taken = await buffer.claim(SMALL, ALL)
@@ -286,7 +290,7 @@ async def test_other_bytes(buffer):
     (claimed,) = await buffer.claim(lane, ALL)
     assert claimed == replace(remote, turn=1)
     fetched = Photo("a", b"0123456789", "PNG", Size(4, 3))
-    await buffer.commit(Commit(again=[claimed.photo_entry(fetched, SMALL, put_at=0, due_at=0)]))
+    await buffer.commit(Commit(requeues=[claimed.photo_entry(fetched, SMALL, put_at=0, due_at=0)]))
     assert await buffer.occupancy() == Occupancy(1, 10, 12)
     (claimed,) = await buffer.claim(SMALL, ALL)
     assert claimed.photo == fetched
@@ -334,10 +338,10 @@ async def test_earlier_turns(buffer):
     somebody else's now."""
     await buffer.put(entries("a"))
     (first,) = await buffer.claim(BIG, ALL)
-    await buffer.commit(Commit(again=[first]))
+    await buffer.commit(Commit(requeues=[first]))
     (second,) = await buffer.claim(BIG, ALL)
     assert await settle(buffer, first) == frozenset()
-    assert await buffer.commit(Commit(again=[first])) == frozenset()
+    assert await buffer.commit(Commit(requeues=[first])) == frozenset()
     assert await buffer.ask("canvas", [first]) == []
     assert await settle(buffer, second) == {"a"}
 
@@ -348,9 +352,9 @@ async def test_ledger(buffer):
     await buffer.put([entry("a", tenant="ann"), entry("b", tenant="bob")])
     taken = await buffer.claim(BIG, ALL)
     ends = [Settlement(one, Outcome(None), 0.001) for one in taken]
-    await buffer.commit(Commit(gone=["b"]))
-    await buffer.commit(Commit(settled=ends, charges=billed_charges(taken, 0.002)))
-    await buffer.commit(Commit(settled=ends, charges={"ann": Account(unknown=1)}))
+    await buffer.commit(Commit(withdrawn_ids=["b"]))
+    await buffer.commit(Commit(settlements=ends, charges=billed_charges(taken, 0.002)))
+    await buffer.commit(Commit(settlements=ends, charges={"ann": Account(unknown=1)}))
     accounts = await buffer.ledger.accounts()
     assert accounts["ann"] == Account(1, 1, 0.5, 1, 0.001, 0.001)
     assert accounts["bob"] == Account(1, 0, 0.5, 0, 0.001, 0)
@@ -371,7 +375,7 @@ async def test_wakes(buffer):
         await buffer.put(entries("abcd", SMALL))
         taken = await buffer.claim(SMALL, 0)
         heard.work.clear()
-        await buffer.commit(Commit(again=taken))
+        await buffer.commit(Commit(requeues=taken))
         await wait_until(heard.work.is_set)
 
 
@@ -412,7 +416,7 @@ async def test_full_put_again(opened, room):
     async with opened(room) as buffer:
         await buffer.put(entries("abc"))
         claimed = await buffer.claim(BIG, ALL)
-        await buffer.commit(Commit(again=[replace(one, lane=SMALL) for one in claimed]))
+        await buffer.commit(Commit(requeues=[replace(one, lane=SMALL) for one in claimed]))
         assert names(await buffer.claim(SMALL, ALL)) == "abc"
 
 
@@ -525,7 +529,7 @@ async def _play(opened, actions, room):
             assert await buffer.occupancy() == Occupancy(
                 len(model.held), 5 * len(model.held), 12 * len(model.held)
             )
-        await buffer.commit(Commit(gone=list("abcdefgh")))
+        await buffer.commit(Commit(withdrawn_ids=list("abcdefgh")))
         assert await buffer.occupancy() == Occupancy()
         assert await buffer.backlogs() == {}
 
@@ -544,11 +548,11 @@ async def _act(buffer, model, claimed, *, what, how, now):
     elif what == "again" and how[0] in claimed:
         name, lane = how
         assert await buffer.commit(
-            Commit(again=[replace(claimed.pop(name), lane=lane, put_at=now)])
+            Commit(requeues=[replace(claimed.pop(name), lane=lane, put_at=now)])
         ) == {name}
         model.queues[lane].append(name)
     elif what == "gone":
-        await buffer.commit(Commit(gone=[how]))
+        await buffer.commit(Commit(withdrawn_ids=[how]))
         claimed.pop(how, None)
         model.leave(how)
         model.held.discard(how)

@@ -136,7 +136,7 @@ class TestReplicas:
             taken = await two.claim(LANE, ALL)
             found = (Detection("cat", 0.5, Box(0, 0, 1, 1)),)
             await two.commit(
-                Commit(settled=[Settlement(each, Outcome(each.photo, found)) for each in taken])
+                Commit(settlements=[Settlement(each, Outcome(each.photo, found)) for each in taken])
             )
             await heard.until(lambda: len(heard.outcomes) == 2)
             assert heard.outcomes["a"].detections == found
@@ -179,7 +179,7 @@ class TestReplicas:
             assert time.monotonic() - began > LEASE_S - 1
             assert watch.elapsed_s < 10
             await two.commit(
-                Commit(settled=[Settlement(each, Outcome(each.photo)) for each in taken])
+                Commit(settlements=[Settlement(each, Outcome(each.photo)) for each in taken])
             )
             await heard.until(lambda: "a" in heard.outcomes)
             await serving.__aexit__(None, None, None)
@@ -197,10 +197,13 @@ class TestReplicas:
             assert await one.ask("canvas", [mine]) == []
             assert (await two.occupancy()).photos == 1
             assert (
-                await one.commit(Commit(settled=[Settlement(mine, Outcome(None))])) == frozenset()
+                await one.commit(Commit(settlements=[Settlement(mine, Outcome(None))]))
+                == frozenset()
             )
             (theirs,) = await two.claim(LANE, ALL)
-            assert await two.commit(Commit(settled=[Settlement(theirs, Outcome(None))])) == {"a"}
+            assert await two.commit(Commit(settlements=[Settlement(theirs, Outcome(None))])) == {
+                "a"
+            }
 
     async def test_late_canvas(self, server):
         """A canvas that a replica had begun before it was taken for dead touches nothing of what is
@@ -215,7 +218,7 @@ class TestReplicas:
             await rounds_of(one, provider).run(LANE, entries)
             assert provider.calls == 0
             assert await two.ask("canvas", [theirs]) == [theirs]
-            assert await two.commit(Commit(again=[theirs])) == {"a"}
+            assert await two.commit(Commit(requeues=[theirs])) == {"a"}
             assert len(await two.claim(LANE, ALL)) == 1  # its bytes are there too
 
     async def test_unknown_replica(self, server):
@@ -272,7 +275,7 @@ class TestReplicas:
             await two.heartbeat.beat()
             assert (await two.occupancy()).photos == 1
             assert names(await two.claim(LANE, ALL)) == "j"
-            await two.commit(Commit(gone=["j"]))
+            await two.commit(Commit(withdrawn_ids=["j"]))
             assert await keys() == set()
 
     async def test_redis_was_away(self, server):
@@ -312,7 +315,9 @@ class TestLostReplies:
             assert watch.elapsed_s < 10
             assert names(taken) == "a"
             await asyncio.sleep(1)  # known by now: it stays with whoever holds it
-            assert await one.commit(Commit(settled=[Settlement(taken[0], Outcome(None))])) == {"a"}
+            assert await one.commit(Commit(settlements=[Settlement(taken[0], Outcome(None))])) == {
+                "a"
+            }
 
     async def test_put(self, own_server):
         """Photos that could not be put, and arrive all the same when Redis is back, are taken out
@@ -320,7 +325,7 @@ class TestLostReplies:
         heard = BufferRecorder()
         async with replica(own_server, open_commands=hasty_commands) as one, one.serving(heard):
             await one.put([entry("a")])
-            await one.commit(Commit(gone=["a"]))
+            await one.commit(Commit(withdrawn_ids=["a"]))
             own_server.signal(signal.SIGSTOP)
             await refused(one, "b")
             own_server.signal(signal.SIGCONT)
@@ -338,7 +343,9 @@ class TestDeliveries:
             one.replica.listener = heard
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)
-            await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
+            await one.commit(
+                Commit(settlements=[Settlement(each, Outcome(None)) for each in taken])
+            )
             await asyncio.gather(
                 *(one.occupancy() for _ in range(3))
             )  # each finds a connection of its own from now on
@@ -354,7 +361,9 @@ class TestDeliveries:
             one.replica.listener = heard
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)
-            await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
+            await one.commit(
+                Commit(settlements=[Settlement(each, Outcome(None)) for each in taken])
+            )
             client = one.replica.commands.client
             await client.acl_setuser("default", enabled=True, commands=["-hdel"])
             with pytest.raises(BufferAway):
@@ -391,7 +400,7 @@ class TestDeliveries:
         async with replica(server) as one:
             await one.put([entry("a")])
             for _ in range(2 * MOST_CLAIMS):
-                await one.commit(Commit(again=await one.claim(LANE, ALL)))
+                await one.commit(Commit(requeues=await one.claim(LANE, ALL)))
             await one.claim(LANE, ALL)
             async with replica(server) as two:
                 await die(one)
@@ -428,9 +437,11 @@ class TestUrls:
         async with replica(server) as one, replica(server) as two:
             await one.put([url(name) for name in "abcd"])
             (a,) = await one.claim(FETCH, ALL)
-            assert await one.commit(Commit(settled=[Settlement(a, Outcome(None))])) == {a.photo.id}
+            assert await one.commit(Commit(settlements=[Settlement(a, Outcome(None))])) == {
+                a.photo.id
+            }
             left = [name for name in "abcd" if name != a.photo.id]
-            await one.commit(Commit(gone=left[:2]))
+            await one.commit(Commit(withdrawn_ids=left[:2]))
             assert (await one.occupancy()).photos == 1
             for _ in range(MOST_CLAIMS):
                 await one.heartbeat.beat()
@@ -450,7 +461,7 @@ class TestUrls:
             (claimed,) = await one.claim(FETCH, ALL)
             photo = Photo("a", b"JPEG", "JPEG", Size(4, 3))
             fetched = claimed.photo_entry(photo, LANE, put_at=claimed.put_at, due_at=claimed.due_at)
-            await one.commit(Commit(again=[fetched]))
+            await one.commit(Commit(requeues=[fetched]))
             for _ in range(2):
                 await one.heartbeat.beat()
                 assert await one.claim(LANE, ALL)
@@ -468,7 +479,7 @@ class TestUrls:
             await two.heartbeat.beat()
             photo = Photo("a", b"JPEG", "JPEG", Size(4, 3))
             fetched = claimed.photo_entry(photo, LANE, put_at=claimed.put_at, due_at=claimed.due_at)
-            assert await one.commit(Commit(again=[fetched])) == frozenset()
+            assert await one.commit(Commit(requeues=[fetched])) == frozenset()
             (still,) = await two.claim(FETCH, ALL)
             assert still.photo.url == "https://shop.example/"
             assert "a" in one._bytes.orphans
@@ -508,7 +519,7 @@ class TestBills:
             await two.heartbeat.beat()
             assert total(await two.ledger.accounts()).unknown == pytest.approx(1)
             await one.heartbeat.beat()
-            await one.commit(Commit(ended="canvas", charges=billed_charges(taken, 0.001)))
+            await one.commit(Commit(ended_canvas="canvas", charges=billed_charges(taken, 0.001)))
             account = total(await two.ledger.accounts())
             assert (account.billed, account.unknown) == (pytest.approx(1), pytest.approx(0))
 
@@ -548,7 +559,7 @@ class TestBills:
             await two.put([entry("a")])
             taken = await one.claim(LANE, ALL)
             await one.ask("canvas", taken)
-            await one.commit(Commit(ended="canvas"))
+            await one.commit(Commit(ended_canvas="canvas"))
             await die(one)
             await two.heartbeat.beat()
             assert total(await two.ledger.accounts()).unknown == 0
@@ -564,7 +575,9 @@ class TestBills:
             await one.ask("canvas", taken)
             ends = [Settlement(each, Outcome(each.photo), 0.001) for each in taken]
             await one.commit(
-                Commit(settled=ends, ended="canvas", charges=billed_charges(taken, 0.001))
+                Commit(
+                    settlements=ends, ended_canvas="canvas", charges=billed_charges(taken, 0.001)
+                )
             )
             await die(one)
             await two.heartbeat.beat()
@@ -579,11 +592,12 @@ class TestBills:
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)
             commit = Commit(
-                settled=[Settlement(taken[0], Outcome(None))], charges=billed_charges(taken, 0.001)
+                settlements=[Settlement(taken[0], Outcome(None))],
+                charges=billed_charges(taken, 0.001),
             )
             assert await one.commit(commit) == await one.commit(commit) == {"a"}
             assert total(await one.ledger.accounts()).billed == 1
-            late = Commit(settled=[Settlement(taken[0], Outcome(None))])
+            late = Commit(settlements=[Settlement(taken[0], Outcome(None))])
             assert await one.commit(late) == await one.commit(late) == frozenset()
 
 
@@ -595,7 +609,7 @@ class TestNothingRemains:
             await one.put([entry(f"p{number}", tenant=f"t{number % 3}") for number in range(30)])
             with pytest.raises(Exception, match="full"):
                 await one.put([entry("q")])
-            await one.commit(Commit(gone=[f"p{number}" for number in range(5)]))
+            await one.commit(Commit(withdrawn_ids=[f"p{number}" for number in range(5)]))
             while taken := await one.claim(LANE, ALL):
                 await one.ask("c", taken)
                 again = [replace(each, lane=LANE._replace(shape=ALONE)) for each in taken[1:2]]
@@ -604,12 +618,12 @@ class TestNothingRemains:
                     for each in taken
                     if each.photo.id != taken[1].photo.id
                 ]
-                await one.commit(Commit(settled=ends, again=again, ended="c"))
+                await one.commit(Commit(settlements=ends, requeues=again, ended_canvas="c"))
                 for alone in await one.claim(LANE._replace(shape=ALONE), ALL):
-                    await one.commit(Commit(settled=[Settlement(alone, Outcome(None))]))
+                    await one.commit(Commit(settlements=[Settlement(alone, Outcome(None))]))
                 if len(heard.outcomes) > 19:
                     break
-            await one.commit(Commit(gone=[f"p{number}" for number in range(30)]))
+            await one.commit(Commit(withdrawn_ids=[f"p{number}" for number in range(30)]))
             await heard.until(lambda: len(heard.outcomes) >= 20)
             await one.heartbeat.beat()
             assert await keys() == set()
@@ -639,7 +653,7 @@ class TestNothingRemains:
             await one.put(large)
             taken = await one.claim(LANE, ALL) + await one.claim(LANE, ALL)
             assert [len(each.photo.data) for each in taken] == [6 << 20] * 8
-            await one.commit(Commit(gone=[each.photo.id for each in large]))
+            await one.commit(Commit(withdrawn_ids=[each.photo.id for each in large]))
 
     async def test_bytes_expire(self, server):
         """A photo's bytes go by themselves a while after its deadline, whatever happens to the
@@ -701,7 +715,7 @@ class TestAway:
             assert heard.losses  # whoever waits is told
             own_server.signal(signal.SIGCONT)
             await heard.until(lambda: not one.problem)
-            await one.commit(Commit(gone=["before", "while", "still"]))
+            await one.commit(Commit(withdrawn_ids=["before", "while", "still"]))
             await recovered(one, heard)
 
     async def test_killed(self, own_server):
@@ -770,7 +784,9 @@ class TestAway:
             taken = await one.claim(LANE, ALL)
             await one.replica.commands.client.config_set("maxmemory", 1)
             assert await refused(one, "b") < ANSWERED_WITHIN_S
-            await one.commit(Commit(settled=[Settlement(each, Outcome(None)) for each in taken]))
+            await one.commit(
+                Commit(settlements=[Settlement(each, Outcome(None)) for each in taken])
+            )
             await within(4, lambda: one.problem)
             assert "memory" in one.problem
             await one.replica.commands.client.config_set("maxmemory", 0)

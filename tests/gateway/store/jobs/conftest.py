@@ -124,7 +124,7 @@ def answer(make: JobBuilder):
         async with asyncio.timeout(PATIENCE_S):
             while len(settled) < count:
                 for entry in await claim(buffer):
-                    await buffer.commit(Commit(settled=[Settlement(entry, make.outcome())]))
+                    await buffer.commit(Commit(settlements=[Settlement(entry, make.outcome())]))
                     if of is None or entry.job == of.id:
                         settled.append(entry.photo.id)
         return settled

@@ -49,7 +49,7 @@ class Replica:
 
     async def settle(self, entries, outcome):
         return await self.buffer.commit(
-            Commit(settled=[Settlement(entry, outcome) for entry in entries])
+            Commit(settlements=[Settlement(entry, outcome) for entry in entries])
         )
 
     async def die(self, witness):

@@ -46,7 +46,7 @@ def waiting(buffer):
 async def settle_first(buffer, make):
     (lane,) = await buffer.backlogs()
     (entry,) = await buffer.claim(lane, 9e9)
-    await buffer.commit(Commit(settled=[Settlement(entry, make.outcome())]))
+    await buffer.commit(Commit(settlements=[Settlement(entry, make.outcome())]))
     return entry
 
 
@@ -318,7 +318,7 @@ async def main():
         while True:
             if await buffer.backlogs():
                 (taken,) = await buffer.claim(LANE, 1.0)
-                await buffer.commit(Commit(settled=[Settlement(taken, Outcome(None))]))
+                await buffer.commit(Commit(settlements=[Settlement(taken, Outcome(None))]))
                 print("settled", taken.index, flush=True)
             await asyncio.sleep(0.005)
 

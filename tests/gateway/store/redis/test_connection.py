@@ -47,7 +47,9 @@ async def serves(url: str) -> None:
                     await asyncio.sleep(0.2)
             taken = await buffer.claim(LANE, 1e12)
             assert [one.photo.data for one in taken] == [b"12345"] * 2
-            await buffer.commit(Commit(settled=[Settlement(one, Outcome(None)) for one in taken]))
+            await buffer.commit(
+                Commit(settlements=[Settlement(one, Outcome(None)) for one in taken])
+            )
             await heard.until(lambda: heard.outcomes.keys() == {"a", "b"})
             assert (await buffer.occupancy()).photos == 0
             replies, reply = RedisReplies(commands, keep_s=60), Reply(200, b"reply", {})

@@ -13,8 +13,8 @@ require 'shared/removal'
 
 local commit, replica, canvas = argument(), argument(), argument()
 local settlements, requeues = row_list(SETTLEMENT_ROW), row_list(REQUEUE_ROW)
-local gone_ids = {}
-for i = 1, tonumber(argument()) do gone_ids[i] = argument() end
+local withdrawn_ids = {}
+for i = 1, tonumber(argument()) do withdrawn_ids[i] = argument() end
 local charges = row_list(CHARGE_ROW)
 
 local earlier_ids = earlier_result(commit)
@@ -60,7 +60,7 @@ for _, requeue in ipairs(requeues) do
   end
 end
 
-for _, id in ipairs(gone_ids) do
+for _, id in ipairs(withdrawn_ids) do
   local entry = read_entry(id)
   if entry then
     remove_entry(id, entry)
