@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.app import running
-from gateway.core.events import Compared, Overlooked
+from gateway.core.events import ComparisonSkipped, PhotoCompared
 from gateway.core.model import Outcome, Tenant
 from gateway.testing.gateway import parts_of
 from gateway.testing.listeners import EventRecorder
@@ -121,7 +121,7 @@ class World:
 
     @property
     def _done(self) -> int:
-        return len(self.told.of(Compared)) + len(self.told.of(Overlooked))
+        return len(self.told.of(PhotoCompared)) + len(self.told.of(ComparisonSkipped))
 
     async def agreement(self, data: bytes, outcome: Outcome) -> float:
         if data not in self._alone:

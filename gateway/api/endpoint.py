@@ -18,7 +18,7 @@ from gateway.api.intake import ClientLeft, Intake, while_connected
 from gateway.api.passthrough import Passthrough, is_final_reply
 from gateway.api.service import Service
 from gateway.core.errors import BadRequest, GatewayError, TooManyHops
-from gateway.core.events import Events, Refused
+from gateway.core.events import Events, RequestRefused
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
 from gateway.core.question import Forward, ItemAnswer, Question
@@ -54,7 +54,7 @@ class Endpoint:
         except ClientLeft:
             return Response(status_code=499)
         except GatewayError as error:
-            self.events.tell(Refused(self.dialect.name, error.code))
+            self.events.tell(RequestRefused(self.dialect.name, error.code))
             reply = self.dialect.render_error(error)
         except Exception:
             log.exception("a request failed")

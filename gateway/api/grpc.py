@@ -16,7 +16,7 @@ from typing import Any
 
 from gateway.api.endpoint import Endpoint
 from gateway.core.errors import BadRequest, Busy, GatewayError, TooSlow
-from gateway.core.events import Refused
+from gateway.core.events import RequestRefused
 from gateway.core.exchange import Incoming, Reply
 
 log = logging.getLogger("imgrid")
@@ -114,7 +114,7 @@ class GrpcServer:
         try:
             reply = await self._reply(messages, context)
         except GatewayError as error:
-            self._endpoint.events.tell(Refused(dialect.name, error.code))
+            self._endpoint.events.tell(RequestRefused(dialect.name, error.code))
             reply = dialect.render_error(error)
         except Exception:
             log.exception("a call failed")

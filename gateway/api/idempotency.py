@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.core.errors import Busy, GatewayError, SourceAway, Stopping, UpstreamFailed
-from gateway.core.events import Events, Repeated
+from gateway.core.events import CallRepeated, Events
 from gateway.core.exchange import Reply
 from gateway.core.model import Tenant
 from gateway.core.question import ItemAnswer
@@ -139,7 +139,7 @@ class CallRegistry:
             raise Stopping("The gateway is going down; ask another one.")
         reply, from_store = task.result()
         if joined or from_store:
-            self._events.tell(Repeated(call.dialect))
+            self._events.tell(CallRepeated(call.dialect))
         return reply
 
     async def close(self) -> None:

@@ -14,7 +14,7 @@ from typing import cast, get_args
 
 from gateway.api.byte_quota import ByteQuota
 from gateway.core.errors import GatewayError, NotServed
-from gateway.core.events import Events, Refused
+from gateway.core.events import Events, RequestRefused
 from gateway.core.limits import PhotoLimits
 from gateway.core.model import Outcome, Photo, Quality, Route, Tenant, Way
 from gateway.core.question import Item, ItemAnswer, Question, Source, TaskRequest
@@ -73,7 +73,7 @@ class Service:
     def _tell_refusals(self, photos: Sequence[Photo | GatewayError], dialect: str) -> None:
         for photo in photos:
             if isinstance(photo, GatewayError):
-                self.events.tell(Refused(dialect, photo.code))
+                self.events.tell(RequestRefused(dialect, photo.code))
 
     # -- the way of a task request
 

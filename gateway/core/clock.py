@@ -1,4 +1,4 @@
-"""The clock of entries: Unix seconds."""
+"""The clock of entries, in Unix seconds."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from collections.abc import Callable
 
 Clock = Callable[[], float]
 
-TOLERATED_S = 0.05
+TOLERANCE_S = 0.05
+"""A difference that the delay of a message explains."""
 
 
 class Steady:
-    """Begins at the wall clock's time and goes on as the monotonic one does: a host whose clock is
-    set neither loses photos nor holds them back. Holds how far it is ahead of the monotonic
-    clock."""
+    """Starts at the wall clock's time and then follows the monotonic clock. Photos are neither lost
+    nor delayed when the host's clock is set. Holds the lead over the monotonic clock."""
 
     def __init__(self) -> None:
-        self._ahead_s = time.time() - time.monotonic()
+        self._lead_s = time.time() - time.monotonic()
 
     def __call__(self) -> float:
-        return time.monotonic() + self._ahead_s
+        return time.monotonic() + self._lead_s
 
-    def agree(self, now: float) -> None:
-        """Goes by another clock, which reads `now`: processes that share a buffer go by its clock.
-        Differences that a message's way explains are left alone."""
-        if abs(self() - now) > TOLERATED_S:
-            self._ahead_s = now - time.monotonic()
+    def synchronize(self, now: float) -> None:
+        """Follows another clock, which reads `now`, unless both agree within the tolerance.
+        Processes that share a buffer follow its clock."""
+        if abs(self() - now) > TOLERANCE_S:
+            self._lead_s = now - time.monotonic()
 
 
 def steady() -> Steady:
+    """A new steady clock."""
     return Steady()

@@ -1,11 +1,42 @@
-"""One tree of errors, each of which knows its HTTP status, its name on the wire and what a client
-may read of it."""
+"""All errors that a client may get. Each knows its HTTP status and its name on the wire. Messages
+are public; dialects choose the form.
+
+GatewayError                 500  internal
+  BadRequest                 400  invalid_request
+    TooSlow                  408  too_slow
+    TooManyHops              400  too_many_hops
+    NotFound                 404  not_found
+    WrongMethod              405  wrong_method
+    Conflict                 409  conflict
+  Unauthenticated            401  unauthenticated
+    NoKey                    401  unauthenticated
+  NotServed                  404  not_served
+  PhotoError                 400  invalid_photo
+    NoPhoto                  400  empty_photo
+    BadFormat                400  invalid_format
+    TooManyBytes             413  photo_too_large
+      SourceTooLarge         413  photo_too_large
+    BadDimensions            400  invalid_dimensions
+    NotFetched               400  not_fetched
+      SourceNotAllowed       403  source_not_allowed
+      SourceMissing          400  source_missing
+      SourceTooLarge         413  photo_too_large
+      SourceAway             502  source_unavailable
+  Busy                       429  busy
+    UpstreamThrottled        429  upstream_throttled
+  UpstreamFailed             502  upstream_failed
+  DeadlineExceeded           504  deadline_exceeded
+  BilledUnknown              502  billed_unknown
+  DeadLetter                 502  dead_letter
+  Stopping                   503  stopping
+    BufferAway               503  buffer_unavailable
+"""
 
 from __future__ import annotations
 
 
 class GatewayError(Exception):
-    """Something that a client is told. The message is public; dialects choose the form."""
+    """An error for a client. The message is safe to show."""
 
     status = 500
     code = "internal"
@@ -17,38 +48,15 @@ class GatewayError(Exception):
 
     @property
     def retry_after_s(self) -> float | None:
-        """When to come back, where coming back can help."""
+        """After how many seconds a retry may succeed; None where no retry helps."""
         return None
 
 
 class BadRequest(GatewayError):
-    """The request is not of the dialect's form."""
+    """The request does not have the dialect's form."""
 
     status = 400
     code = "invalid_request"
-
-
-class Unauthenticated(GatewayError):
-    """No key, or one that this gateway did not give out; `scheme_error` is the dialect's finer name
-    for it."""
-
-    status = 401
-    code = "unauthenticated"
-
-    def __init__(self, message: str, scheme_error: str = "") -> None:
-        super().__init__(message)
-        self.scheme_error = scheme_error
-
-
-class NoKey(Unauthenticated):
-    """None at all."""
-
-
-class NotServed(GatewayError):
-    """No route serves what was asked."""
-
-    status = 404
-    code = "not_served"
 
 
 class TooSlow(BadRequest):
@@ -59,73 +67,120 @@ class TooSlow(BadRequest):
 
 
 class TooManyHops(BadRequest):
-    """The request came through so many gateways that they must ask each other."""
+    """The request passed so many gateways that they must be asking each other in a circle."""
 
     code = "too_many_hops"
 
 
+class NotFound(BadRequest):
+    """Nothing has that name, or it belongs to another tenant."""
+
+    status = 404
+    code = "not_found"
+
+
+class WrongMethod(BadRequest):
+    """The resource does not support the HTTP method."""
+
+    status = 405
+    code = "wrong_method"
+
+
+class Conflict(BadRequest):
+    """The idempotency key was used before for another request."""
+
+    status = 409
+    code = "conflict"
+
+
+class Unauthenticated(GatewayError):
+    """The request has no key, or a key that this gateway did not issue. `scheme_error` is the
+    dialect's more precise name for the error."""
+
+    status = 401
+    code = "unauthenticated"
+
+    def __init__(self, message: str, scheme_error: str = "") -> None:
+        super().__init__(message)
+        self.scheme_error = scheme_error
+
+
+class NoKey(Unauthenticated):
+    """The request has no key."""
+
+
+class NotServed(GatewayError):
+    """No route serves the request."""
+
+    status = 404
+    code = "not_served"
+
+
 class PhotoError(GatewayError):
-    """This photo cannot be looked at; the ones beside it can."""
+    """One photo cannot be answered; the other photos of the request can."""
 
     status = 400
     code = "invalid_photo"
 
 
 class NoPhoto(PhotoError):
-    """No bytes at all."""
+    """The photo has no bytes."""
 
     code = "empty_photo"
 
 
 class BadFormat(PhotoError):
-    """Not a picture, a broken one, or of a format the API does not take."""
+    """The photo is no picture, is damaged, or has a format that the API does not accept."""
 
     code = "invalid_format"
 
 
 class TooManyBytes(PhotoError):
+    """The photo's file is larger than the limit."""
+
     status = 413
     code = "photo_too_large"
 
 
 class BadDimensions(PhotoError):
-    """Sides or pixels outside the limits."""
+    """The photo's sides or pixels are outside the limits."""
 
     code = "invalid_dimensions"
 
 
 class NotFetched(PhotoError):
-    """There is no photo to be had at the URL."""
+    """The photo could not be read from its URL."""
 
     code = "not_fetched"
 
 
 class SourceNotAllowed(NotFetched):
-    """Nothing is read there for who asks; whether there is a photo is not looked at."""
+    """The tenant may not read from this address. Whether it holds a photo is not checked."""
 
     status = 403
     code = "source_not_allowed"
 
 
 class SourceMissing(NotFetched):
-    """There is none, or none that the gateway may read."""
+    """The address holds no photo, or none that the gateway may read."""
 
     code = "source_missing"
 
 
 class SourceTooLarge(TooManyBytes, NotFetched):
-    """Clients are told as of a photo that they sent themselves."""
+    """The photo at the address is larger than the limit. Clients get the error of a photo that they
+    sent themselves."""
 
 
 class SourceAway(NotFetched):
-    """Who has the photo does not answer, or not in time: it may be there later."""
+    """The host of the address does not answer in time; it may do so later."""
 
     status = 502
     code = "source_unavailable"
 
 
 class Busy(GatewayError):
-    """The buffer is full: nothing was taken."""
+    """The buffer is full, and took no photo."""
 
     status = 429
     code = "busy"
@@ -140,13 +195,13 @@ class Busy(GatewayError):
 
 
 class UpstreamThrottled(Busy):
-    """The provider kept asking to slow down until the photo's deadline."""
+    """The provider throttled all calls until the photo's deadline."""
 
     code = "upstream_throttled"
 
 
 class UpstreamFailed(GatewayError):
-    """The provider could not answer within the photo's deadline, or is left alone for a while."""
+    """The provider did not answer before the photo's deadline, or its circuit breaker is open."""
 
     status = 502
     code = "upstream_failed"
@@ -161,29 +216,29 @@ class UpstreamFailed(GatewayError):
 
 
 class DeadlineExceeded(GatewayError):
-    """The photo's own deadline passed."""
+    """The photo's deadline passed."""
 
     status = 504
     code = "deadline_exceeded"
 
 
 class BilledUnknown(GatewayError):
-    """The question was sent and no answer came: it may be billed, and `billed_unknown: fail`
-    forbids asking again."""
+    """A call got no answer and may have been billed, and `billed_unknown: fail` forbids to repeat
+    it."""
 
     status = 502
     code = "billed_unknown"
 
 
 class DeadLetter(GatewayError):
-    """The processes that worked on this photo died, time after time; it is not tried any more."""
+    """Several processes died while they held this photo. It is not tried again."""
 
     status = 502
     code = "dead_letter"
 
 
 class Stopping(GatewayError):
-    """The process is going down and takes nothing new."""
+    """The process is stopping and accepts nothing new."""
 
     status = 503
     code = "stopping"
@@ -194,35 +249,14 @@ class Stopping(GatewayError):
 
 
 class BufferAway(Stopping):
-    """The shared buffer cannot be reached, or takes nothing, or lost what it held."""
+    """The shared buffer cannot be reached, accepts nothing, or lost its photos."""
 
     code = "buffer_unavailable"
 
 
-class NotFound(BadRequest):
-    """There is nothing of that name, or it is somebody else's."""
-
-    status = 404
-    code = "not_found"
-
-
-class WrongMethod(BadRequest):
-    """There is something, which takes other methods."""
-
-    status = 405
-    code = "wrong_method"
-
-
-class Conflict(BadRequest):
-    """The idempotency key was used before, for something else."""
-
-    status = 409
-    code = "conflict"
-
-
-def named(code: str, message: str) -> GatewayError:
-    """The error of that code, as another process told of it; a code that is not known here is an
-    internal error."""
+def error_of(code: str, message: str) -> GatewayError:
+    """The error with that code, as another process reported it; a GatewayError for a code that is
+    unknown here."""
     kinds = [GatewayError]
     for kind in kinds:
         if kind.code == code:

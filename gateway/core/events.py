@@ -1,4 +1,4 @@
-"""What happened, for whoever listens: the flow tells and knows no listener."""
+"""The events of a running gateway. The parts that tell them know no listener."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ log = logging.getLogger("imgrid")
 
 @dataclass(frozen=True, slots=True)
 class CanvasAnswered:
-    """A canvas was answered, and billed: one image, unless it was `free`. `entries` are its photos
-    in the layout's order; the photos at the indices of `empty_cells` could not be drawn."""
+    """A provider answered a canvas, which is billed as one image unless it is `free`.
+
+    `entries` are its photos in the layout's order. Those at the indices of `empty_cells` could not
+    be drawn. `detections` are fractions of the canvas.
+    """
 
     canvas: str
     lane: Lane
@@ -37,14 +40,14 @@ class CanvasAnswered:
 
     @property
     def billed(self) -> list[Entry]:
-        """The photos that share the bill, if there is one: those that are to be seen."""
+        """The photos that share the bill: those that were drawn."""
         return [entry for index, entry in enumerate(self.entries) if index not in self.empty_cells]
 
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """One call to a provider failed; it may be repeated. `entries` are the photos of the canvas,
-    none for a companion's."""
+    """One call about a canvas failed, and may be repeated. `entries` are its photos; a companion's
+    call has none, because its failure delays no photo."""
 
     provider: str
     error: ProviderError
@@ -52,7 +55,7 @@ class CallFailed:
 
     @property
     def reason(self) -> str:
-        """The error's class."""
+        """The error's class, for metrics and the log."""
         return type(self.error).__name__
 
     @property
@@ -62,7 +65,7 @@ class CallFailed:
 
 @dataclass(frozen=True, slots=True)
 class BreakerChanged:
-    """A provider's breaker is closed, open or probing from now on; open for `open_s`."""
+    """A provider's circuit breaker is now closed, open (for `open_s`) or probing."""
 
     provider: str
     state: str
@@ -71,8 +74,8 @@ class BreakerChanged:
 
 @dataclass(frozen=True, slots=True)
 class FellBack:
-    """A photo that `provider` was to be asked about waits for another, its lane's, because of the
-    fault `reason`."""
+    """After the fault `reason` of `provider`, a photo waits for the fallback, which its lane
+    names."""
 
     entry: Entry
     provider: str
@@ -81,7 +84,7 @@ class FellBack:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A photo has its answer or its error; `total_s` is from its acceptance until now."""
+    """A photo has its answer or its error, `total_s` after it was accepted."""
 
     entry: BufferEntry
     outcome: Outcome
@@ -89,22 +92,22 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A request or a photo was refused before it was buffered; `code` is the error's."""
+class RequestRefused:
+    """A request or a photo was refused before it reached the buffer, with the error's `code`."""
 
     dialect: str
     code: str
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
-    """A call was answered from a run of it that an earlier try had begun."""
+class CallRepeated:
+    """A repeated call was answered by the run that an earlier try had begun."""
 
     dialect: str
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class ClientLeft:
     """A client went away before its photo was settled."""
 
     entry: Entry
@@ -112,31 +115,32 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class LoopFailed:
-    """The flow's loop survived something that should not have happened."""
+    """The scheduler's loop survived an unexpected exception."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """A photo's answer by its route's cascade was compared with its answer alone; `record` is all
-    that was so far."""
+class PhotoCompared:
+    """A photo's answer from its route's cascade was compared with its answer alone. `record` holds
+    all comparisons so far."""
 
     route: str
     record: Record
 
 
 @dataclass(frozen=True, slots=True)
-class Overlooked:
-    """A photo was to be compared and was not: too many were, or its answer did not come."""
+class ComparisonSkipped:
+    """A photo chosen for comparison was not compared: too many wait for it, or there was no
+    answer."""
 
     route: str
 
 
 @dataclass(frozen=True, slots=True)
 class LevelChanged:
-    """A route goes by another variant of its cascade from now on, its `level`th, because of what
-    `record` holds."""
+    """The drift monitor changed a route's variant, because of `record`, to the one at `level` of
+    `Route.levels`."""
 
     route: str
     before: str
@@ -147,9 +151,9 @@ class LevelChanged:
 
 @dataclass(frozen=True, slots=True)
 class GroupsChanged:
-    """A route's photos are asked about first at another shape than `before` (None at the
-    beginning), alone where that is cheapest, or the share of them that is flagged has moved.
-    `images` a photo are expected."""
+    """The first shape of a route's photos changed from `before`, or their rate of flagged photos
+    changed. `before` is None for the initial shape. The shape 1x1 stands for photos alone, where
+    that is cheapest. `images` is the expected number of images a photo."""
 
     route: str
     shape: Shape
@@ -187,12 +191,12 @@ Event = (
     | BreakerChanged
     | FellBack
     | Settled
-    | Refused
-    | Repeated
-    | Left
+    | RequestRefused
+    | CallRepeated
+    | ClientLeft
     | LoopFailed
-    | Compared
-    | Overlooked
+    | PhotoCompared
+    | ComparisonSkipped
     | LevelChanged
     | GroupsChanged
     | WebhookAttempted
@@ -202,7 +206,8 @@ Listener = Callable[[Event], None]
 
 @dataclass
 class Events:
-    """Tells every listener; one that fails is logged and harms nobody. Holds the listeners."""
+    """Tells every listener. A listener that fails is logged and affects no other. Holds the
+    listeners."""
 
     listeners: list[Listener] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""Where the photos of a canvas lie on it, in pixels."""
+"""The layout of a canvas: where each photo lies on it, in pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from thresholds.shape import Shape
 
 
 class Rect(NamedTuple):
-    """Pixels on the canvas."""
+    """A rectangle in pixels of the canvas; (x, y) is its upper left corner."""
 
     x: int
     y: int
@@ -20,9 +20,9 @@ class Rect(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A grid of equal cells, each photo in the middle of its own at its own aspect.
+    """A grid of equal cells. Each photo lies in the middle of its cell and keeps its aspect ratio.
 
-    `photos[i]` is where photo i is drawn; it lies in cell (i // cols, i % cols).
+    `photos[i]` is the rectangle of photo i, in the cell of row i // cols and column i % cols.
     """
 
     shape: Shape

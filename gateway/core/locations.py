@@ -1,4 +1,4 @@
-"""Where a client says that its photo lies, and the folders that an operator opens to it. Pure."""
+"""The locations of photos that clients name, and the folders that the operator opens. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ STORES = frozenset({"s3", "gs"})
 
 MAX_CHARS = 8192
 MAX_KEY_BYTES = 1024
-"""Of a key or a version: what both stores take of a key."""
+"""The longest key or version: the limit that both stores have for a key."""
 _BUCKET = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._-]{2,254}"
-)  # so no access point's ARN, which is a bucket somewhere else
+)  # excludes the ARN of an access point, which leads to another bucket
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Location(NamedTuple):
-    """A photo's place: of one on the web the URL alone counts, of an object the rest, decoded.
-    Schemes are in lower case, keys as the store has them."""
+    """The location of a photo: on the web its URL, in an object store the other fields. Schemes are
+    in lower case; key and version are decoded, as the store has them."""
 
     url: str
     scheme: str
@@ -30,25 +30,24 @@ class Location(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """What lies in a bucket under a key that ends with a slash, or in all of it where that is
-    empty."""
+    """A folder in a bucket: `key` ends with a slash, or is empty for the whole bucket."""
 
     scheme: str
     bucket: str
     key: str
 
-    def holds(self, place: Location) -> bool:
-        return (place.scheme, place.bucket) == (self.scheme, self.bucket) and place.key.startswith(
-            self.key
-        )
+    def holds(self, location: Location) -> bool:
+        """Whether the location lies in the folder."""
+        is_same_bucket = (location.scheme, location.bucket) == (self.scheme, self.bucket)
+        return is_same_bucket and location.key.startswith(self.key)
 
 
-def place_of(url: str) -> Location:
-    """Reads http and https URLs (which are not judged here), `s3://bucket/key?versionId=…` with the
-    key and the version percent-encoded, and `gs://bucket/object` with the object's name as it is,
-    as Google's own clients write it.
+def location_of(url: str) -> Location:
+    """The location that a URL names.
 
-    Raises ValueError with a message that is safe for who named it.
+    An http or https URL is not checked here. In `s3://bucket/key?versionId=…` the key and the
+    version are percent-encoded; in `gs://bucket/object` the name is as it is, as Google's clients
+    write it. Raises ValueError with a message that is safe to show.
     """
     scheme, mark, rest = url.partition("://")
     scheme = scheme.lower()
@@ -68,16 +67,16 @@ def place_of(url: str) -> Location:
 
 
 def s3_url(bucket: str, key: str, version: str = "") -> str:
-    """What `place_of` reads as these, where a bucket can have that name."""
+    """The URL that `location_of` reads as these parts, if the bucket's name is valid."""
     return f"s3://{quote(bucket, safe='')}/{quote(key)}" + (
         f"?versionId={quote(version, safe='')}" if version else ""
     )
 
 
 def folder_of(text: str) -> Folder:
-    """The folder that an operator wrote, with names as they are: nothing in it is percent-encoded.
+    """The folder that an operator wrote; nothing in it is percent-encoded.
 
-    Raises ValueError saying how to write it.
+    Raises ValueError with the right form.
     """
     scheme, _, rest = text.partition("://")
     bucket, _, key = rest.partition("/")
@@ -88,19 +87,20 @@ def folder_of(text: str) -> Folder:
         or not _is_plain(key)
     ):
         raise ValueError(
-            f"{text!r} is no folder; write s3://BUCKET/, gs://BUCKET/FOLDER/ or the like, with a slash at "
-            "the end, so that no other bucket or folder begins with it"
+            f"{text!r} is no folder; write s3://BUCKET/, gs://BUCKET/FOLDER/ or the like, with a "
+            "slash at the end, so that no other bucket or folder begins with it"
         )
     return Folder(scheme, bucket, key)
 
 
 def _decoded(text: str) -> tuple[str, str]:
-    """Key and version."""
+    """The decoded key and version of an S3 URL. Raises ValueError."""
     key, mark, query = text.partition("?")
     name, _, version = query.partition("=")
     if mark and (name != "versionId" or not version):
         raise ValueError(
-            "After the key of an s3 URL stands ?versionId=…, or nothing; a ? within it is written %3F."
+            "After the key of an s3 URL stands ?versionId=…, or nothing; a ? within it is written "
+            "%3F."
         )
     try:
         return unquote(key, errors="strict"), unquote(version, errors="strict")
@@ -109,8 +109,8 @@ def _decoded(text: str) -> tuple[str, str]:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether everybody on the way reads the text alike: stores take `..` for a name as any other,
-    but what stands before them may resolve it, and so leave the folder."""
+    """Whether all servers on the way read the key alike. To a store `..` is a name like any other,
+    but a proxy before it may resolve it, and so leave the folder."""
     try:
         short = len(text.encode()) <= MAX_KEY_BYTES
     except UnicodeEncodeError:  # half a surrogate pair

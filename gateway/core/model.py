@@ -1,4 +1,5 @@
-"""Values that travel through the gateway. All are frozen."""
+"""The values that travel through the gateway: routes, photos, lanes, entries and outcomes. All are
+frozen."""
 
 from __future__ import annotations
 
@@ -13,19 +14,19 @@ from thresholds.shape import ALONE, Shape
 from thresholds.variants import TARGET, ladder, variants
 
 Quality = Literal["exact", "target", "cheapest"]
-"""What a client may ask for: its photo alone, what the route promises, or no second question that
-is paid for."""
-
+"""The quality that a client requests: `exact` for its photo alone, `target` for the promise of the
+route, `cheapest` for at most one paid call a photo."""
 
 Labels = Literal["alone", "boxes", "listed"]
-"""How labels of a whole photo are come by: each photo asked about alone; those of its boxes, by the
-route for objects; or in groups, for clients that ask about a list of labels only."""
+"""How a route finds the labels of a whole photo: `alone` asks about each photo by itself, `boxes`
+takes the labels of the boxes from the route for objects, and `listed` tests groups for clients that
+list the labels they ask about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Who asks. Photos of one `pool` may share a canvas; a pool of its own keeps a tenant's photos
-    to itself."""
+    """An authenticated client. Photos of one `pool` may share a canvas; by default a tenant has a
+    pool of its own."""
 
     name: str
     pool: str
@@ -33,8 +34,8 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """Who is asked in the place of a route's provider, after which of its faults (names in
-    `core.fault_names`)."""
+    """The provider that is asked in place of a route's own after certain faults, by their names in
+    `core.fault_names`."""
 
     provider: str
     on: frozenset[str]
@@ -42,11 +43,11 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How one task is served, to whom. `companion` names a free provider that sees every photo
-    whole, at stage 0.
+    """How one task is served, and to which tenants.
 
-    `levels` are the variants of the cascade that the route tightens by, in turn; the first is the
-    cascade itself.
+    `companion` names a free provider that sees every photo alone, at stage 0. `variants` are the
+    variants of the cascade by name. `levels` names those through which the drift monitor tightens
+    the route, in turn; the first is the cascade itself.
     """
 
     name: str
@@ -56,15 +57,15 @@ class Route:
     max_wait_s: float = 0.15
     deadline_s: float = 30.0
     tenants: frozenset[str] = frozenset()
-    """Whom the route is for; nobody named means everybody."""
+    """The tenants that may use the route; empty for all."""
     companion: str = ""
     kind: str = ""
-    """The kind of its provider."""
+    """The kind of the provider."""
     operations: frozenset[str] = frozenset()
-    """Calls that clients may have handed on to its provider whole, by name."""
+    """The calls that may be forwarded whole to the provider, by name."""
     fallback: Fallback | None = None
     labels: Labels = "alone"
-    """Of the task LABELS."""
+    """For the task LABELS."""
     variants: Mapping[str, Cascade] = field(init=False, repr=False, compare=False)
     levels: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
@@ -73,20 +74,19 @@ class Route:
         object.__setattr__(self, "levels", ladder(self.cascade, self.provider, self.companion))
 
     def variant(self, name: str) -> Cascade:
-        """The cascade of that name; the route's own where there is none, as for photos that an
-        older one left."""
+        """The variant of the cascade; the cascade itself where there is none of that name, as for
+        photos from before a configuration changed."""
         return self.variants.get(name, self.cascade)
 
     @property
     def positive(self) -> float | None:
-        """Where photos are cleared in groups, the score from which on what a photo alone shows is
-        promised to be found: a client that asks for less is to be asked for exactly. None where
-        each photo has its own answer."""
+        """For routes that test groups: the lowest score whose recall is promised. A client that
+        asks for lower scores needs the variant `exact`. None for all other routes."""
         return self.cascade.positive
 
     def in_groups(self, only_labels: Sequence[str]) -> bool:
-        """Whether photos whose client asks about `only_labels` may be cleared together. A route for
-        labels clears photos only of labels that are named."""
+        """Whether photos of a client that asks about `only_labels` are tested in groups. A route
+        for labels needs a list of them for that."""
         return bool(self.cascade.groups) and (self.task != Task.LABELS or bool(only_labels))
 
 
@@ -110,6 +110,8 @@ def concerning(detections: Sequence[Detection], only_labels: Sequence[str]) -> l
 
 
 class Size(NamedTuple):
+    """The sides of a picture."""
+
     width_px: int
     height_px: int
 
@@ -120,8 +122,8 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One client image. `size` is upright: after its EXIF `orientation` (1 to 8) is applied. `hops`
-    is how many gateways it came through before this one."""
+    """One client image. `size` is that of the upright photo, after its EXIF `orientation` (1 to 8)
+    is applied. `hops` is the number of gateways that the photo passed before this one."""
 
     id: str
     data: bytes = field(repr=False)
@@ -191,7 +193,12 @@ BufferLane = Lane | FetchLane
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One question that was asked about a photo, and what came of it."""
+    """One call about a photo, and its result for the photo.
+
+    `photos` is the number of photos on the canvas, `calls` the number of tries. `waited_s`,
+    `composed_s` and `asked_s` are the seconds in the lane, in the renderer and upstream.
+    `detections` are fractions of the photo. `reason` is the verdict's, for people.
+    """
 
     stage: int
     provider: str
@@ -205,11 +212,11 @@ class Step:
     detections: tuple[Detection, ...]
     reason: str = ""
     free: bool = False
-    """Asked of the route's companion: nobody is billed."""
+    """Whether the provider is the route's companion, which is not billed."""
     owes: float | None = None
-    """The photo's part of the canvas's bill, in images, where it is not as large as the others'."""
+    """The photo's part of the canvas's bill, in images; None for equal parts."""
     fallback: bool = False
-    """Asked in the place of the stage's provider, which could not answer."""
+    """Whether the route's fallback was asked in place of the stage's provider."""
 
     @property
     def share(self) -> float:
@@ -294,7 +301,8 @@ class FetchEntry(BufferEntry):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a photo: detections as fractions of it, or an error."""
+    """The result of a photo: detections as fractions of it, or an error. `photo` is None from a
+    shared buffer, and for a photo that was not fetched."""
 
     photo: Photo | None
     detections: tuple[Detection, ...] = ()
@@ -303,13 +311,14 @@ class Outcome:
 
     @property
     def share(self) -> float:
+        """The photo's part of the bills of all its canvases, in images."""
         return sum(step.share for step in self.steps)
 
     @property
     def fell_back(self) -> bool:
-        """Whether it is another provider's answer than the route's stages ask for."""
+        """Whether a step was the fallback's."""
         return any(step.fallback for step in self.steps)
 
 
 SIDEWAYS = frozenset({5, 6, 7, 8})
-"""EXIF orientations whose width and height change places."""
+"""EXIF orientations that swap width and height."""

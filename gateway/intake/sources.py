@@ -21,7 +21,7 @@ from gateway.core.errors import (
     SourceNotAllowed,
     SourceTooLarge,
 )
-from gateway.core.locations import WEB, Folder, Location, place_of
+from gateway.core.locations import WEB, Folder, Location, location_of
 from gateway.core.model import Tenant
 from gateway.security.egress import EgressGuard, FetchFailed, NotThere, TooLarge, UrlRefused
 
@@ -65,7 +65,7 @@ class Sources:
         self._slots = asyncio.Semaphore(at_once)
 
     async def fetch(self, url: str, tenant: Tenant, max_bytes: int) -> bytes:
-        """The photo at a URL, as `place_of` reads URLs.
+        """The photo at a URL, as `location_of` reads URLs.
 
         Raises SourceNotAllowed, SourceMissing, SourceTooLarge, SourceAway or, for other reasons, a
         plain NotFetched; and Busy where no slot became free in time. Messages are for the client.
@@ -89,7 +89,7 @@ class Sources:
         """The location of a URL that the tenant may name. Raises NotFetched or
         SourceNotAllowed."""
         try:
-            location = place_of(url)
+            location = location_of(url)
         except ValueError as error:
             raise NotFetched(f"The photo was not fetched: {error}") from None
         folders = (*self._shared_folders, *self._tenant_folders.get(tenant.name, ()))

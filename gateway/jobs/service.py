@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.core.clock import Clock
 from gateway.core.errors import BadRequest, GatewayError
-from gateway.core.events import Events, Refused
+from gateway.core.events import Events, RequestRefused
 from gateway.core.exchange import Incoming
 from gateway.core.limits import PhotoLimits
 from gateway.core.model import BufferEntry, Photo, Quality, RemotePhoto, Tenant, Way
@@ -92,7 +92,7 @@ class Jobs:
         stored = await self.store.submit(job, entries, refusals, key=job_request.key, digest=digest)
         if stored.id == job.id:  # otherwise the idempotency key gave an earlier job
             for error in refusals.values():
-                self.events.tell(Refused(NAME, error.code))
+                self.events.tell(RequestRefused(NAME, error.code))
         return stored
 
     def _check_urls(self, job_request: JobRequest) -> None:

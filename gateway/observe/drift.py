@@ -16,7 +16,14 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gateway.core.clock import Clock
-from gateway.core.events import Compared, Event, Events, LevelChanged, Overlooked, Settled
+from gateway.core.events import (
+    ComparisonSkipped,
+    Event,
+    Events,
+    LevelChanged,
+    PhotoCompared,
+    Settled,
+)
 from gateway.core.model import Entry, Outcome, Photo, Route, Tenant, Way, concerning
 from providers.detection import Detection, Task
 from thresholds.drift import Record
@@ -142,7 +149,7 @@ class DriftMonitor:
         try:
             self._waiting.put_nowait(photo)
         except asyncio.QueueFull:
-            self._events.tell(Overlooked(route.name))
+            self._events.tell(ComparisonSkipped(route.name))
 
     # -- missing answers
 
@@ -161,7 +168,7 @@ class DriftMonitor:
                 )
             except Exception as error:
                 log.debug("a photo of route %s is not compared: %r", photo.route.name, error)
-                self._events.tell(Overlooked(photo.route.name))
+                self._events.tell(ComparisonSkipped(photo.route.name))
 
     async def _answer(self, photo: ComparedPhoto, variant: str) -> Detections:
         """The answer by one variant of the route. Raises the error of a photo that fails."""
@@ -183,7 +190,7 @@ class DriftMonitor:
             by_label = likeness_by_label(alone, target, min_score)
         record = self.records[route.name].add(likeness(alone, target, min_score), by_label)
         self.records[route.name] = record
-        self._events.tell(Compared(route.name, record))
+        self._events.tell(PhotoCompared(route.name, record))
         level = record.due(len(route.levels) - 1)
         if level != record.level:
             self.records[route.name] = self._new_record(route.name, level)

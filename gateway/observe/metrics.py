@@ -10,17 +10,17 @@ from prometheus_client import CollectorRegistry
 from gateway.core.events import (
     BreakerChanged,
     CallFailed,
+    CallRepeated,
     CanvasAnswered,
-    Compared,
+    ClientLeft,
+    ComparisonSkipped,
     Event,
     FellBack,
     GroupsChanged,
-    Left,
     LevelChanged,
     LoopFailed,
-    Overlooked,
-    Refused,
-    Repeated,
+    PhotoCompared,
+    RequestRefused,
     Settled,
     WebhookAttempted,
 )
@@ -38,15 +38,15 @@ class Metrics:
             BreakerChanged: self._on_breaker_changed,
             CallFailed: self._on_call_failed,
             CanvasAnswered: self._on_canvas_answered,
-            Compared: self._on_compared,
+            PhotoCompared: self._on_compared,
             FellBack: self._on_fell_back,
             GroupsChanged: self._on_groups_changed,
-            Left: self._on_left,
+            ClientLeft: self._on_left,
             LevelChanged: self._on_level_changed,
             LoopFailed: self._on_loop_failed,
-            Overlooked: self._on_overlooked,
-            Refused: self._on_refused,
-            Repeated: self._on_repeated,
+            ComparisonSkipped: self._on_overlooked,
+            RequestRefused: self._on_refused,
+            CallRepeated: self._on_repeated,
             Settled: self._on_settled,
             WebhookAttempted: self._on_webhook_attempted,
         }
@@ -96,16 +96,16 @@ class Metrics:
         entry = event.entry
         self.instruments.fallbacks.labels(entry.route, entry.lane.provider, event.reason).inc()
 
-    def _on_left(self, event: Left) -> None:
+    def _on_left(self, event: ClientLeft) -> None:
         if not event.entry.watched:
             self.instruments.clients_left.inc()
 
     # -- requests
 
-    def _on_refused(self, event: Refused) -> None:
+    def _on_refused(self, event: RequestRefused) -> None:
         self.instruments.refusals.labels(event.dialect, event.code).inc()
 
-    def _on_repeated(self, event: Repeated) -> None:
+    def _on_repeated(self, event: CallRepeated) -> None:
         self.instruments.repeated_calls.labels(event.dialect).inc()
 
     def _on_webhook_attempted(self, event: WebhookAttempted) -> None:
@@ -125,7 +125,7 @@ class Metrics:
 
     # -- routes
 
-    def _on_compared(self, event: Compared) -> None:
+    def _on_compared(self, event: PhotoCompared) -> None:
         """Sets the bounds of agreement, whose label is empty for all labels together."""
         self.instruments.route_level.labels(event.route).set(event.record.level)
         for label, mean in {"": event.record.whole, **event.record.labels}.items():
@@ -141,7 +141,7 @@ class Metrics:
             for bound in Interval._fields:
                 self.instruments.agreement.remove(event.route, label, bound)
 
-    def _on_overlooked(self, event: Overlooked) -> None:
+    def _on_overlooked(self, event: ComparisonSkipped) -> None:
         self.instruments.watch_overlooked.labels(event.route).inc()
 
     def _on_groups_changed(self, event: GroupsChanged) -> None:

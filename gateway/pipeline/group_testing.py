@@ -4,8 +4,8 @@ halved until the flagged photos stand alone.
 ImGrid's divide and conquer (EECS-2023-182) in the order of Hwang's generalised binary splitting ("A
 method for detecting all defective members in a population by group testing", JASA 67, 1972). Half
 of a flagged group is asked about. If that half is clear, the rest is flagged, and is halved without
-a question about all of it. If that half is flagged, nothing is known of the rest, which goes back to
-wait with others. A photo that is left over is asked about alone, and that is its answer. The answer
+a question about all of it. If that half is flagged, nothing is known of the rest, which goes back
+to wait with others. A photo that is left over is asked about alone, and that is its answer. The answer
 about a canvas of several is never a photo's answer, because another photo may be the cause.
 """
 

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 import msgspec
 from msgspec import Struct
 
-from gateway.core.errors import GatewayError, named
+from gateway.core.errors import GatewayError, error_of
 from gateway.core.model import (
     FETCH,
     BufferEntry,
@@ -182,7 +182,7 @@ def pack_outcome(outcome: Outcome) -> bytes:
 def unpack_outcome(packed: bytes) -> tuple[Outcome, Size | None]:
     """The outcome without its photo, and the photo's size; None if its size is not known."""
     row = _outcomes.decode(packed)
-    error: GatewayError | None = named(row.code, row.message) if row.code else None
+    error: GatewayError | None = error_of(row.code, row.message) if row.code else None
     size = Size(*row.size) if row.size else None
     return Outcome(None, row.found, _steps_of(row.steps), error), size
 

@@ -89,7 +89,7 @@ def _redis_stores(config: Settings, file: Path, clock: Steady) -> Stores:
         _client_room(config),
         _job_room(config),
         clock=clock,
-        agree=clock.agree,
+        agree=clock.synchronize,
         rule=config.billed_unknown,
     )
     job_store = RedisJobStore(commands, buffer, clock=clock, keep_s=config.jobs.keep_ms / 1000)

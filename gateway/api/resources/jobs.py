@@ -18,7 +18,7 @@ from gateway.api.authenticate import head_of
 from gateway.api.intake import Intake
 from gateway.api.resources.tenant_endpoint import http_response, tenant_endpoint
 from gateway.core.errors import BadRequest, GatewayError
-from gateway.core.events import Refused
+from gateway.core.events import RequestRefused
 from gateway.core.model import Tenant
 from gateway.dialects.json_messages import json_reply
 from gateway.dialects.native.parse import read_options
@@ -87,7 +87,7 @@ class JobsApi:
             app.add_route(path, endpoint, methods=[method], include_in_schema=False)
 
     def _tell_refusal(self, error: GatewayError) -> None:
-        self.jobs.events.tell(Refused(NAME, error.code))
+        self.jobs.events.tell(RequestRefused(NAME, error.code))
 
     async def _submit(self, request: Request, tenant: Tenant) -> Response:
         incoming = replace(head_of(request), body=await self.intake.read(request))

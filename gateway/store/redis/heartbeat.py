@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Any
 
-from gateway.core.clock import TOLERATED_S, Clock
+from gateway.core.clock import TOLERANCE_S, Clock
 from gateway.core.errors import BilledUnknown, BufferAway, DeadLetter, GatewayError
 from gateway.core.model import Outcome
 from gateway.store import codec
@@ -112,7 +112,7 @@ class Heartbeat:
             self._replica.is_reachable = False
             raise
         self._replica.is_reachable = True
-        if self._clock() - began < TOLERATED_S:  # the time in a slow reply may be of any age
+        if self._clock() - began < TOLERANCE_S:  # the time in a slow reply may be of any age
             self._agree(float(redis_time))
         return bool(was_registered), removed_ids
 

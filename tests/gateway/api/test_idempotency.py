@@ -27,7 +27,7 @@ from gateway.core.errors import (
     UpstreamFailed,
     UpstreamThrottled,
 )
-from gateway.core.events import Events, Repeated
+from gateway.core.events import CallRepeated, Events
 from gateway.core.exchange import Reply
 from gateway.core.model import Outcome, Step, Tenant
 from gateway.core.question import ItemAnswer
@@ -92,7 +92,7 @@ class Replica:
 
     @property
     def repeated(self) -> int:
-        return len(self.events.of(Repeated))
+        return len(self.events.of(CallRepeated))
 
 
 async def leave(task: asyncio.Task[Reply]) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.locations import Folder, folder_of, place_of, s3_url
+from gateway.core.locations import Folder, folder_of, location_of, s3_url
 
 PLACES = {
     "s3://shop/a.jpg": ("s3", "shop", "a.jpg", ""),
@@ -67,20 +67,20 @@ UNREADABLE = [
 @pytest.mark.parametrize(("url", "place"), PLACES.items())
 def test_what_a_url_names(url, place):
     """Keys of S3 are percent-encoded, once; names of Cloud Storage stand as they are."""
-    assert place_of(url) == (url, *place)
+    assert location_of(url) == (url, *place)
 
 
 @pytest.mark.parametrize("url", ["https://shop.example/a.jpg", "HTTP://shop.example/../a"])
 def test_web(url):
     """A URL of the web is left to who fetches it."""
-    assert place_of(url) == (url, url.partition(":")[0].lower(), "", "", "")
+    assert location_of(url) == (url, url.partition(":")[0].lower(), "", "", "")
 
 
 @pytest.mark.parametrize("url", UNREADABLE)
 def test_what_names_nothing(url):
     """What names no object is refused; so are keys with `..` in them, however that is written."""
     with pytest.raises(ValueError, match="URL"):
-        place_of(url)
+        location_of(url)
 
 
 @given(st.text(max_size=200))
@@ -88,7 +88,7 @@ def test_any_text(text):
     """Whatever stands after the scheme is read or refused, and nothing else happens."""
     for scheme in ("s3", "gs"):
         try:
-            place = place_of(f"{scheme}://{text}")
+            place = location_of(f"{scheme}://{text}")
         except ValueError:
             continue
         assert place.bucket in text
@@ -102,14 +102,14 @@ def test_any_text(text):
 def test_there_and_back(key, version):
     """A bucket, key and version that are written as a URL are read again as the same."""
     if {".", ".."}.isdisjoint({*key.replace("\\", "/").split("/"), *version.split("/")}):
-        assert place_of(s3_url("shop", key, version))[2:] == ("shop", key, version)
+        assert location_of(s3_url("shop", key, version))[2:] == ("shop", key, version)
 
 
 @pytest.mark.parametrize("bucket", ["shop/a", "a?b", "..", "shop%2Fa", ""])
 def test_no_bucket(bucket):
     """What can be no bucket's name becomes none of another's objects."""
     with pytest.raises(ValueError, match="URL"):
-        place_of(s3_url(bucket, "a.jpg"))
+        location_of(s3_url(bucket, "a.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -164,4 +164,4 @@ def test_no_folder(text):
 def test_within(url, within):
     """A folder holds what begins with it in its own bucket of its own store, compared as the store
     has it."""
-    assert folder_of("s3://shop/photos/").holds(place_of(url)) == within
+    assert folder_of("s3://shop/photos/").holds(location_of(url)) == within

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from gateway.core.events import Refused
+from gateway.core.events import RequestRefused
 from gateway.store.jobs import WebhookTarget
 from gateway.testing.pictures import Block, drawn, encoded
 from providers.detection import Box, Detection
@@ -133,7 +133,10 @@ class TestSubmit:
             ("bad.png", 1, "invalid_format"),
             ("no.png", 2, "empty_photo"),
         ]
-        assert [event.code for event in each.told.of(Refused)] == ["invalid_format", "empty_photo"]
+        assert [event.code for event in each.told.of(RequestRefused)] == [
+            "invalid_format",
+            "empty_photo",
+        ]
 
     async def test_own_hook(self, world):
         """A tenant's own hook is told of its jobs that name no other."""

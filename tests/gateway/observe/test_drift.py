@@ -14,7 +14,14 @@ import pytest
 
 from gateway.app import running
 from gateway.core.errors import Busy, UpstreamFailed
-from gateway.core.events import CanvasAnswered, Compared, Events, LevelChanged, Overlooked, Settled
+from gateway.core.events import (
+    CanvasAnswered,
+    ComparisonSkipped,
+    Events,
+    LevelChanged,
+    PhotoCompared,
+    Settled,
+)
 from gateway.core.model import Entry, Lane, Outcome, Route, Step, Tenant, Way
 from gateway.ledger.accounts import Account
 from gateway.observe.drift import AT_ONCE, WAITING, DriftMonitor, DriftTerms
@@ -105,7 +112,7 @@ class World:
 
     @property
     def compared(self):
-        return self.told.of(Compared) + self.told.of(Overlooked)
+        return self.told.of(PhotoCompared) + self.told.of(ComparisonSkipped)
 
     async def until(self, level, kind, *, grids):
         """Grids of that kind of photos until the route has that level. It fails where that takes
@@ -398,7 +405,7 @@ class TestHarmless:
         bench = Bench()
         for _ in range(WAITING + 3):
             bench.watcher(settled(CAT))
-        assert len(bench.told.of(Overlooked)) == 3
+        assert len(bench.told.of(ComparisonSkipped)) == 3
 
     @pytest.mark.parametrize("error", [UpstreamFailed("no"), Busy("full")])
     async def test_failures(self, error):
@@ -406,7 +413,7 @@ class TestHarmless:
         answers = iter([error])
         bench = Bench(lambda variant: next(answers, [CAT]))
         await bench.sees(settled(CAT), settled(CAT))
-        assert (len(bench.told.of(Overlooked)), len(bench.told.of(Compared))) == (1, 1)
+        assert (len(bench.told.of(ComparisonSkipped)), len(bench.told.of(PhotoCompared))) == (1, 1)
 
     async def test_upstream_down(self, world):
         """Clients of a route whose provider fails for the watcher alone are answered all the
@@ -464,4 +471,4 @@ class TestHarmless:
             began = asyncio.get_running_loop().time()
             asyncio.get_running_loop().call_later(0.3, gate.set)
         assert asyncio.get_running_loop().time() - began < 5
-        assert each.told.of(Compared) == []
+        assert each.told.of(PhotoCompared) == []

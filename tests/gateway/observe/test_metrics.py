@@ -9,14 +9,14 @@ from gateway.core.errors import BadFormat
 from gateway.core.events import (
     BreakerChanged,
     CallFailed,
-    Compared,
+    ClientLeft,
+    ComparisonSkipped,
     FellBack,
     GroupsChanged,
-    Left,
     LevelChanged,
     LoopFailed,
-    Overlooked,
-    Refused,
+    PhotoCompared,
+    RequestRefused,
 )
 from gateway.observe import log
 from gateway.observe.metrics import Metrics
@@ -120,8 +120,8 @@ def test_the_rest(metrics, settled):
     """Failed calls, refusals, clients that left and the loop's own failures are counted each by its
     labels."""
     metrics(CallFailed("dear", Throttled("slow down")))
-    metrics(Refused("native", "busy"))
-    metrics(Left(settled("ann", "dear").entry))
+    metrics(RequestRefused("native", "busy"))
+    metrics(ClientLeft(settled("ann", "dear").entry))
     metrics(LoopFailed("no"))
     metrics(FellBack(settled("ann", "dear").entry, "cheap", "throttled"))
     fell = {"route": "animals", "provider": "dear", "reason": "throttled"}
@@ -170,7 +170,7 @@ class TestWatching:
     def test_agreement(self, metrics):
         """The agreement of each route is shown with its interval, for all labels together and for
         each."""
-        metrics(Compared("animals", SEEN))
+        metrics(PhotoCompared("animals", SEEN))
         for label, mean in (("", 0.5), ("cat", 1.0), ("owl", 0.0)):
             low, shown, high = (
                 value(metrics, "imgrid_agreement", route="animals", label=label, bound=bound)
@@ -182,7 +182,7 @@ class TestWatching:
 
     def test_level(self, metrics):
         """A change of level is counted and shown; what was seen before it is shown no longer."""
-        metrics(Compared("animals", SEEN))
+        metrics(PhotoCompared("animals", SEEN))
         metrics(LevelChanged("animals", "target", "strict", 1, SEEN))
         assert value(metrics, "imgrid_route_level", route="animals") == 1
         assert value(metrics, "imgrid_route_level_changes_total", route="animals", to="strict") == 1
@@ -193,8 +193,8 @@ class TestWatching:
         counted too."""
         event = settled("ann", "dear")
         metrics(replace(event, entry=replace(event.entry, watched=True)))
-        metrics(Left(replace(event.entry, watched=True)))
-        metrics(Overlooked("animals"))
+        metrics(ClientLeft(replace(event.entry, watched=True)))
+        metrics(ComparisonSkipped("animals"))
         assert value(metrics, "imgrid_watched_images_total", route="animals") == 0.25
         assert value(metrics, "imgrid_watch_overlooked_total", route="animals") == 1
         assert value(metrics, "imgrid_clients_left_total") == 0

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from gateway.core.clock import steady
 from gateway.core.errors import BadFormat, BilledUnknown, UpstreamFailed
-from gateway.core.events import CanvasAnswered, Compared, Events, GroupsChanged, Settled
+from gateway.core.events import CanvasAnswered, Events, GroupsChanged, PhotoCompared, Settled
 from gateway.core.model import Entry, Lane, Outcome, Photo, Route, Tenant, Way
 from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import total
@@ -776,10 +776,10 @@ class TestTold:
         watcher(Settled(entry, Outcome(entry.photo), 0.1))  # without a list it is no group's
         watcher(Settled(replace(entry, only_labels=("red",)), Outcome(entry.photo), 0.1))
         watching = asyncio.create_task(watcher.run())
-        await wait_until(lambda: told.of(Compared))
+        await wait_until(lambda: told.of(PhotoCompared))
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
-        (compared,) = told.of(Compared)
+        (compared,) = told.of(PhotoCompared)
         assert (compared.record.whole.count, compared.record.whole.interval.mean) == (1, mean)
 
 
