@@ -1,4 +1,4 @@
-"""From tiles to one picture that a provider takes."""
+"""Composes tiles to one picture in a form that the provider accepts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from providers.base import About, Picture
 from providers.errors import PictureRefused
 
 GREY = (114, 114, 114)
-"""Between photos: what detectors of the YOLO family are trained to see beside a picture."""
+"""The colour between photos: detectors of the YOLO family are trained with it beside pictures."""
 
 FULL_COLOUR, HALF_COLOUR = 0, 2
 QUALITIES = (
@@ -23,31 +23,31 @@ QUALITIES = (
     (65, HALF_COLOUR),
     (45, HALF_COLOUR),
 )
-"""JPEG qualities and chroma subsamplings tried in turn until the picture is within the provider's
-bytes.
+"""JPEG qualities with their chroma subsampling, tried in turn until the picture is within the
+provider's limit of bytes.
 
 Full colour (4:4:4) is worth 0.005 AP50 in a 2x2 grid on a 640 pixel canvas, see
 docs/benchmarks.md."""
 
 
 def compose(layout: Layout, tiles: Sequence[Image.Image | None], about: About) -> Picture:
-    """The canvas with each tile in its place; where a tile is None, its cell stays grey.
+    """The canvas with each tile in its place. The cell of a tile that is None stays grey.
 
-    Encoded once, as JPEG, for providers that are sent bytes. Raises PictureRefused where no quality
-    is small enough.
+    It is encoded once, as JPEG, for providers that accept bytes. Raises PictureRefused where no
+    quality is small enough.
     """
     canvas = Image.new("RGB", (layout.width_px, layout.height_px), GREY)
-    for place, image in zip(layout.photos, tiles, strict=True):
-        if image is not None:
-            canvas.paste(image, (place.x, place.y))
+    for place, tile in zip(layout.photos, tiles, strict=True):
+        if tile is not None:
+            canvas.paste(tile, (place.x, place.y))
     if about.wants == "pixels":
         return Picture(*canvas.size, pixels=canvas)
     return Picture(*canvas.size, data=encode(canvas, about.limits.max_bytes))
 
 
 def encode(canvas: Image.Image, max_bytes: int) -> bytes:
-    """JPEG of the best of the `QUALITIES` that stays within `max_bytes`. Raises PictureRefused
-    where none does."""
+    """The canvas as JPEG, in the best of the `QUALITIES` that stays within `max_bytes`. Raises
+    PictureRefused where none does."""
     for quality, subsampling in QUALITIES:
         out = io.BytesIO()
         canvas.save(out, "JPEG", quality=quality, subsampling=subsampling)
@@ -58,21 +58,19 @@ def encode(canvas: Image.Image, max_bytes: int) -> bytes:
     )
 
 
-def as_it_came(photo: Photo, about: About) -> Picture | None:
-    """A photo alone, in the client's own bytes, where the provider takes them; None where it has to
-    be composed.
+def original_picture(photo: Photo, about: About) -> Picture | None:
+    """A photo alone in its original bytes, if the provider accepts them; else None.
 
-    What the client sent is what the provider would have seen without a gateway, and nothing is
-    decoded for it.
+    The provider then sees what it would see without a gateway, and nothing is decoded.
     """
     limits = about.limits
-    fits = (
+    is_accepted = (
         about.wants == "bytes"
         and photo.format in limits.formats
         and len(photo.data) <= limits.max_bytes
         and limits.min_side_px <= min(photo.size)
         and max(photo.size) <= limits.max_side_px
         and photo.pixels <= limits.max_pixels
-        and (photo.orientation == 1 or (about.applies_exif and photo.format == "JPEG"))
     )
-    return Picture(*photo.size, data=photo.data) if fits else None
+    is_upright = photo.orientation == 1 or (about.applies_exif and photo.format == "JPEG")
+    return Picture(*photo.size, data=photo.data) if is_accepted and is_upright else None

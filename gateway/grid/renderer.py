@@ -1,4 +1,4 @@
-"""Makes canvases from photos, off the event loop."""
+"""Renders canvases from photos, in worker threads."""
 
 from __future__ import annotations
 
@@ -14,55 +14,53 @@ from PIL import Image
 from gateway.core.errors import GatewayError
 from gateway.core.layout import Layout, Rect
 from gateway.core.model import Photo, Size
-from gateway.grid.compose import as_it_came, compose
-from gateway.grid.layout import best_shape, drawn, lay_out
+from gateway.grid.compose import compose, original_picture
+from gateway.grid.layout import best_shape, fitted_size, lay_out
 from gateway.grid.tile import tile
 from providers.base import About, Picture
 from thresholds.cascade import Border
 from thresholds.shape import ALONE, Shape
 
-PLAIN: tuple[Border] = ("none",)
-"""A photo alone has no neighbours to keep apart from."""
-
 LARGE_PX = 8_000_000
-"""A photo of more, in a format that is only ever decoded whole, takes 100 MB and more while it
-is."""
+"""More pixels than this, in a format that is only decoded whole, take over 100 MB of memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedCanvas:
-    """A canvas ready to be asked about. `broken` holds, by index, the photos that could not be
-    drawn; their cells are empty. `picture` is None where all are broken."""
+    """A canvas with its layout. `errors` are those of photos that could not be drawn, by index;
+    their cells are empty. `picture` is None where no photo could be drawn."""
 
     layout: Layout
     picture: Picture | None
     errors: dict[int, GatewayError]
 
 
-class _Started(NamedTuple):
+class _Tile(NamedTuple):
+    """A photo as it is drawn, or will be."""
+
     size: Size
     border: Border
     image: Future[Image.Image]
 
     @property
     def bytes(self) -> int:
-        return 3 * self.size.width_px * self.size.height_px
+        return _bytes_of(self.size)
 
 
 class Renderer:
-    """Draws photos while they wait, and puts canvases together.
+    """Draws photos while they wait, and composes canvases.
 
-    A photo is drawn as large as the full grid of its lane would show it; where its canvas turns out
-    to show it larger, it is drawn again. Holds the threads and, by photo id, the tiles drawn ahead:
-    `ahead_bytes` of them at most. Large photos are decoded one at a time, so that what they take
-    does not multiply by the threads.
+    A photo is drawn in the size that a full grid of its lane shows; if its canvas shows it larger,
+    it is drawn again. Large photos are decoded one at a time, so that their memory does not
+    multiply by the threads. Holds the threads and, by photo id, the tiles that were drawn ahead, at
+    most `ahead_bytes` of them.
     """
 
     def __init__(self, threads: int, *, ahead_bytes: int = 256 * 1024 * 1024) -> None:
         self._tilers = ThreadPoolExecutor(threads, "tile")
         self._composers = ThreadPoolExecutor(threads, "compose")
-        self._started: dict[str, _Started] = {}
-        self._ahead_bytes = ahead_bytes
+        self._tiles: dict[str, _Tile] = {}
+        self._max_held_bytes = ahead_bytes
         self._held_bytes = 0
         self._one_large = threading.Lock()
 
@@ -71,26 +69,26 @@ class Renderer:
     ) -> Future[Image.Image] | None:
         """Begins to draw the photo for a grid of that shape.
 
-        None where it will be sent as it came, or where enough is drawn ahead: it is drawn with its
-        canvas then.
+        None where the photo will be sent in its original bytes, or where no more may be drawn
+        ahead: then it is drawn with its canvas.
         """
         self.drop(photo.id)
-        if shape == ALONE and as_it_came(photo, about):
+        if shape == ALONE and original_picture(photo, about):
             return None
-        size = drawn(photo.size, shape, about.canvas_px)
-        border = border if shape != ALONE else "none"
-        if self._held_bytes + 3 * size.width_px * size.height_px > self._ahead_bytes:
+        size = fitted_size(photo.size, shape, about.canvas_px)
+        if self._held_bytes + _bytes_of(size) > self._max_held_bytes:
             return None
-        started = self._started[photo.id] = self._begin(photo, size, border)
-        self._held_bytes += started.bytes
-        return started.image
+        new_tile = self._draw_later(photo, size, "none" if shape == ALONE else border)
+        self._tiles[photo.id] = new_tile
+        self._held_bytes += new_tile.bytes
+        return new_tile.image
 
     def drop(self, photo_id: str) -> None:
-        """Forgets the photo's tile; one that was not begun is never drawn."""
-        started = self._started.pop(photo_id, None)
-        if started:
-            self._held_bytes -= started.bytes
-            started.image.cancel()
+        """Frees the photo's tile. A photo whose drawing has not begun is not drawn."""
+        old_tile = self._tiles.pop(photo_id, None)
+        if old_tile:
+            self._held_bytes -= old_tile.bytes
+            old_tile.image.cancel()
 
     async def render(
         self,
@@ -101,75 +99,77 @@ class Renderer:
         *,
         keeps_shape: bool = False,
     ) -> RenderedCanvas:
-        """The canvas of these photos, each within its own border, at the best shape for them within
-        the lane's; with `keeps_shape` at the lane's, however few they are.
+        """The canvas of these photos, each with its border, in the best shape for them within the
+        lane's; with `keeps_shape` in the lane's, however few they are.
 
-        Their tiles are forgotten with it. Raises PictureRefused where no encoding is within the
+        Their tiles are freed afterwards. Raises PictureRefused where no encoding is within the
         provider's limits.
         """
-        shape = (
-            lane
-            if keeps_shape
-            else best_shape([photo.size for photo in photos], lane, about.canvas_px)
-        )
-        made = await self._sheet(photos, borders, shape, about)
+        shape = lane
+        if not keeps_shape:
+            shape = best_shape([photo.size for photo in photos], lane, about.canvas_px)
+        canvas = await self._render(photos, borders, shape, about)
         for photo in photos:
             self.drop(photo.id)
         hops = max(photo.hops for photo in photos)
-        return (
-            replace(made, picture=replace(made.picture, hops=hops))
-            if hops and made.picture
-            else made
-        )
+        if hops and canvas.picture:
+            return replace(canvas, picture=replace(canvas.picture, hops=hops))
+        return canvas
 
-    async def _sheet(
+    async def _render(
         self, photos: Sequence[Photo], borders: Sequence[Border], shape: Shape, about: About
     ) -> RenderedCanvas:
         sizes = [photo.size for photo in photos]
-        whole = as_it_came(photos[0], about) if shape == ALONE else None
-        if whole:
-            return RenderedCanvas(Layout(ALONE, sizes[0], (Rect(0, 0, *sizes[0]),)), whole, {})
-        layout = lay_out(sizes, shape, about.canvas_px, least_px=about.limits.min_side_px)
+        original = original_picture(photos[0], about) if shape == ALONE else None
+        if original:
+            return RenderedCanvas(Layout(ALONE, sizes[0], (Rect(0, 0, *sizes[0]),)), original, {})
+        if shape == ALONE:
+            borders = ["none"]  # a border keeps a photo apart from its neighbours
+        layout = lay_out(sizes, shape, about.canvas_px, min_side_px=about.limits.min_side_px)
         places = [Size(place.width, place.height) for place in layout.photos]
-        tiles = await asyncio.gather(
-            *map(self._tile, photos, places, borders if shape != ALONE else PLAIN)
-        )
-        broken = {
-            index: image for index, image in enumerate(tiles) if isinstance(image, GatewayError)
-        }
-        if len(broken) == len(photos):
-            return RenderedCanvas(layout, None, broken)
-        images = [None if isinstance(image, GatewayError) else image for image in tiles]
+        results = await asyncio.gather(*map(self._image, photos, places, borders))
+        images: list[Image.Image | None] = []
+        errors: dict[int, GatewayError] = {}
+        for index, result in enumerate(results):
+            if isinstance(result, GatewayError):
+                errors[index] = result
+                images.append(None)
+            else:
+                images.append(result)
+        if len(errors) == len(photos):
+            return RenderedCanvas(layout, None, errors)
         loop = asyncio.get_running_loop()
-        return RenderedCanvas(
-            layout,
-            await loop.run_in_executor(self._composers, compose, layout, images, about),
-            broken,
-        )
+        picture = await loop.run_in_executor(self._composers, compose, layout, images, about)
+        return RenderedCanvas(layout, picture, errors)
 
-    async def _tile(self, photo: Photo, size: Size, border: Border) -> Image.Image | GatewayError:
-        started = self._started.get(photo.id)
-        if started is None or (started.size, started.border) != (size, border):
-            started = self._begin(photo, size, border)
-        if not started.image.done():
-            await asyncio.wait([asyncio.wrap_future(started.image)])
-        if (
-            started.image.cancelled()
-        ):  # by `drop`; awaited directly, it would cancel the canvas and all its neighbours
+    async def _image(self, photo: Photo, size: Size, border: Border) -> Image.Image | GatewayError:
+        """The photo drawn in that size with that border, or the error that it cannot be drawn."""
+        ready = self._tiles.get(photo.id)
+        if ready is None or (ready.size, ready.border) != (size, border):
+            ready = self._draw_later(photo, size, border)
+        if not ready.image.done():
+            # awaited itself, a tile that `drop` cancels would cancel the whole canvas
+            await asyncio.wait([asyncio.wrap_future(ready.image)])
+        if ready.image.cancelled():
             return GatewayError("The photo's client went away.")
-        error = started.image.exception()
-        return error if isinstance(error, GatewayError) else started.image.result()
+        error = ready.image.exception()
+        return error if isinstance(error, GatewayError) else ready.image.result()
 
-    def _begin(self, photo: Photo, size: Size, border: Border) -> _Started:
-        return _Started(size, border, self._tilers.submit(self._draw, photo, size, border))
+    def _draw_later(self, photo: Photo, size: Size, border: Border) -> _Tile:
+        return _Tile(size, border, self._tilers.submit(self._draw, photo, size, border))
 
     def _draw(self, photo: Photo, size: Size, border: Border) -> Image.Image:
-        """In a worker thread."""
+        """The photo's pixels. Runs in a worker thread."""
         if photo.format == "JPEG" or photo.pixels <= LARGE_PX:
             return tile(photo, size, border)
         with self._one_large:
             return tile(photo, size, border)
 
     def close(self) -> None:
+        """Ends the threads; what has not begun is not drawn."""
         self._tilers.shutdown(cancel_futures=True)
         self._composers.shutdown(cancel_futures=True)
+
+
+def _bytes_of(size: Size) -> int:
+    return 3 * size.width_px * size.height_px

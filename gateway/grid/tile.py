@@ -1,4 +1,4 @@
-"""One photo, decoded, upright and as large as it will be drawn."""
+"""Tiles: photos decoded, upright, and in the size in which a canvas shows them."""
 
 from __future__ import annotations
 
@@ -22,111 +22,117 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+"""By EXIF orientation, what turns a photo upright."""
 
 BORDER_SHARE = 0.0375
-"""Of each side of a photo, painted over (EECS-2023-182, section 4: black and blurred borders)."""
+"""The share of each side that a border paints over (EECS-2023-182, section 4: black and blurred
+borders)."""
 BLUR_SIGMA_PX = 7
 
-
 STRIP_PX = 1 << 20
-"""Pixels converted at a time, of modes that are not RGB."""
+"""Pixels that are converted to RGB at a time."""
 
 
 def tile(photo: Photo, size: Size, border: Border = "none") -> Image.Image:
-    """The photo as RGB pixels of exactly `size`, upright, first frame only, transparency over
+    """The photo as RGB pixels of exactly `size`: upright, the first frame only, transparency over
     white.
 
-    JPEGs are decoded at the smallest DCT scale (1, 1/2, 1/4, 1/8) that is not below `size`. Raises
-    BadFormat for bytes that turn out not to be decodable, which includes truncated files.
+    A JPEG is decoded at the smallest DCT scale (1, 1/2, 1/4, 1/8) that is not below `size`. Raises
+    BadFormat for bytes that cannot be decoded, truncated files included.
     """
+    is_sideways = photo.orientation in SIDEWAYS
+    stored_size = Size(size.height_px, size.width_px) if is_sideways else size
     try:
         with Image.open(io.BytesIO(photo.data), formats=[photo.format]) as image:
-            flat = (
-                size if photo.orientation not in SIDEWAYS else Size(size.height_px, size.width_px)
-            )
-            image.draft("RGB", flat)
+            image.draft("RGB", stored_size)
             image.load()
-            small = _small(image, flat)
-    except MemoryError:  # says nothing of the photo
+            small = _scaled(image, stored_size)
+    except MemoryError:  # says nothing about the photo
         raise
-    except Exception:  # a decoder's exceptions on hostile bytes are of every kind
+    except Exception:  # on hostile bytes decoders raise exceptions of every kind
         raise BadFormat("The photo cannot be decoded: it is damaged or cut short.") from None
     upright = small.transpose(TURNS[photo.orientation]) if photo.orientation in TURNS else small
-    return _bordered(upright, border)
+    return _with_border(upright, border)
 
 
-def _small(image: Image.Image, size: Size) -> Image.Image:
-    """RGB of exactly that size. Other modes are converted in strips, each made smaller at once, by
-    a whole number that leaves at least twice the size: a second copy of all pixels would cost more
-    than decoding them did."""
+def _scaled(image: Image.Image, size: Size) -> Image.Image:
+    """The image as RGB of exactly that size.
+
+    Other modes are converted in strips. Each strip is first reduced by a whole factor that leaves
+    at least twice the size: a second copy of all pixels would cost more than decoding did.
+    """
     if image.mode == "RGB" and "transparency" not in image.info:
         return _resized(image, size, (image.width, image.height))
     factor = max(1, min(image.width // (2 * size.width_px), image.height // (2 * size.height_px)))
-    reduced = _reduced(image, factor)
+    reduced = _reduced_rgb(image, factor)
     return _resized(reduced, size, (image.width / factor, image.height / factor))
 
 
-def _reduced(image: Image.Image, factor: int) -> Image.Image:
-    """RGB of 1/factor the size, rounded up."""
+def _reduced_rgb(image: Image.Image, factor: int) -> Image.Image:
+    """The image as RGB of 1/factor the size, rounded up."""
     reduced = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
-    deep = image.mode in ("I", "F") and any(
-        _numbers(strip).max(initial=0) > 255 for _, strip in _strips(image, factor)
+    is_deep = image.mode in ("I", "F") and any(
+        _grey_values(strip).max(initial=0) > 255 for _, strip in _strips(image, factor)
     )
-    for top, strip in _strips(image, factor):
-        rgb = _rgb(strip, deep)
-        reduced.paste(rgb.reduce(factor) if factor > 1 else rgb, (0, top // factor))
+    for top_px, strip in _strips(image, factor):
+        rgb = _rgb(strip, is_deep=is_deep)
+        reduced.paste(rgb.reduce(factor) if factor > 1 else rgb, (0, top_px // factor))
     return reduced
 
 
 def _strips(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
-    """Top and pixels of each strip; all but the last are a multiple of `factor` high."""
+    """The strips of the image, each with its top row. The height of all but the last is a multiple
+    of `factor`."""
     height = max(1, STRIP_PX // image.width // factor) * factor
-    for top in range(0, image.height, height):
-        yield top, image.crop((0, top, image.width, min(top + height, image.height)))
+    for top_px in range(0, image.height, height):
+        bottom_px = min(top_px + height, image.height)
+        yield top_px, image.crop((0, top_px, image.width, bottom_px))
 
 
-def _resized(image: Image.Image, size: Size, part: tuple[float, float]) -> Image.Image:
-    """Of the image's left upper part. Bicubic where it grows; where it shrinks, bilinear sees as
-    much and takes a third less time."""
-    grows = size.width_px > image.width
-    filtered = Image.Resampling.BICUBIC if grows else Image.Resampling.BILINEAR
-    return (
-        image
-        if image.size == size
-        else image.resize(size, filtered, (0, 0, *part), reducing_gap=2.0)
-    )
+def _resized(image: Image.Image, size: Size, part_px: tuple[float, float]) -> Image.Image:
+    """The upper left part of the image (width, height) in that size. Enlarging is bicubic.
+    Reducing is bilinear, which detectors see as well and which takes a third less time."""
+    if image.size == size:
+        return image
+    is_enlarged = size.width_px > image.width
+    resampling = Image.Resampling.BICUBIC if is_enlarged else Image.Resampling.BILINEAR
+    return image.resize(size, resampling, (0, 0, *part_px), reducing_gap=2.0)
 
 
-def _rgb(image: Image.Image, deep: bool) -> Image.Image:
-    """RGB of any mode: palettes, CMYK, 16 and 32 bit greys, and transparency, which is laid over
-    white. Greys of 32 bits do not say what white is: `deep` ones are scaled like those of 16,
-    others taken as 8."""
+def _rgb(image: Image.Image, *, is_deep: bool) -> Image.Image:
+    """The image as RGB: palettes, CMYK, greys of 16 and 32 bits, and transparency over white.
+
+    A grey of 32 bits does not say which value is white: `is_deep` values are scaled like those of
+    16 bits, others like those of 8.
+    """
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8), "L").convert("RGB")
+        high_bytes = (np.asarray(image) >> 8).astype(np.uint8)
+        return Image.fromarray(high_bytes, "L").convert("RGB")
     if image.mode in ("I", "F"):
-        grey = _numbers(image)
-        return Image.fromarray(
-            np.clip(grey / 257 if deep else grey, 0, 255).astype(np.uint8), "L"
-        ).convert("RGB")
+        grey = _grey_values(image)
+        grey = np.clip(grey / 257 if is_deep else grey, 0, 255)
+        return Image.fromarray(grey.astype(np.uint8), "L").convert("RGB")
     if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), layered).convert("RGB")
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
     return image.convert("RGB")
 
 
-def _numbers(grey: Image.Image) -> np.ndarray[Any, Any]:
-    return np.nan_to_num(np.asarray(grey).astype(np.float32))
+def _grey_values(image: Image.Image) -> np.ndarray[Any, Any]:
+    """The values of a grey image (height, width), float32; not-a-number becomes 0."""
+    return np.nan_to_num(np.asarray(image).astype(np.float32))
 
 
-def _bordered(image: Image.Image, border: Border) -> Image.Image:
+def _with_border(image: Image.Image, border: Border) -> Image.Image:
+    """The image with its margin painted black, or blurred."""
     if border == "none":
         return image
-    wide, high = round(image.width * BORDER_SHARE), round(image.height * BORDER_SHARE)
-    inner = (wide, high, image.width - wide, image.height - high)
-    framed = (
-        Image.new("RGB", image.size)
-        if border == "black"
-        else image.filter(ImageFilter.GaussianBlur(BLUR_SIGMA_PX))
-    )
-    framed.paste(image.crop(inner), inner[:2])
+    width, height = round(image.width * BORDER_SHARE), round(image.height * BORDER_SHARE)
+    inner_box = (width, height, image.width - width, image.height - height)
+    if border == "black":
+        framed = Image.new("RGB", image.size)
+    else:
+        framed = image.filter(ImageFilter.GaussianBlur(BLUR_SIGMA_PX))
+    framed.paste(image.crop(inner_box), inner_box[:2])
     return framed

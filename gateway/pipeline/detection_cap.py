@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from gateway.core.layout import Layout
-from gateway.grid.ungrid import torn
+from gateway.grid.ungrid import photos_of_torn_text
 from providers.base import About
 from providers.detection import Detection, Task
 from thresholds.shape import ALONE, Shape
@@ -42,7 +42,9 @@ def doubt_reasons(
         reason = f"the answer ends after {max_detections} detections"
         return dict.fromkeys(range(len(layout.photos)), reason)
     if task == Task.TEXT:
-        return dict.fromkeys(torn(layout, detections), "text mixed with a neighbour's")
+        return dict.fromkeys(
+            photos_of_torn_text(layout, detections), "text mixed with a neighbour's"
+        )
     return {}
 
 

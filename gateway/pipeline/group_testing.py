@@ -5,8 +5,8 @@ ImGrid's divide and conquer (EECS-2023-182) in the order of Hwang's generalised 
 method for detecting all defective members in a population by group testing", JASA 67, 1972). Half
 of a flagged group is asked about. If that half is clear, the rest is flagged, and is halved without
 a question about all of it. If that half is flagged, nothing is known of the rest, which goes back
-to wait with others. A photo that is left over is asked about alone, and that is its answer. The answer
-about a canvas of several is never a photo's answer, because another photo may be the cause.
+to wait with others. A photo that is left over is asked about alone, and that is its answer. The
+answer about a canvas of several is never a photo's answer: another photo may be the cause.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.layout import Layout
 from gateway.core.model import Entry, Lane, Outcome, Step, concerning
-from gateway.grid.layout import drawn
+from gateway.grid.layout import fitted_size
 from gateway.grid.ungrid import ungrid
 from gateway.pipeline.canvas_call import AnsweredCanvas, CanvasCall, CanvasPhoto
 from gateway.pipeline.entry_view import Routes, facts_of, price_usd, provider_of, view_of
@@ -263,7 +263,7 @@ def shown_as(
     size, place = entry.photo.size, layout.photos[index]
 
     def fits(shape: Shape) -> bool:
-        stage_size = drawn(size, shape.towards(portrait=size.portrait), canvas_px)
+        stage_size = fitted_size(size, shape.towards(portrait=size.portrait), canvas_px)
         return stage_size.width_px <= place.width + 1 and stage_size.height_px <= place.height + 1
 
     stages = [stage for stage in cascade.groups if fits(cascade.stages[stage].shape)]

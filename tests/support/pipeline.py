@@ -121,7 +121,7 @@ class PipelineHarness:
         assert await self.buffer.backlogs() == {}
         waiters = self.scheduler._waiters
         assert (waiters._futures, waiters._last_errors) == ({}, {})
-        assert self.renderer._started == {}
+        assert self.renderer._tiles == {}
 
     @property
     def shapes(self) -> list[str]:

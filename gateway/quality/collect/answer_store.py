@@ -107,8 +107,8 @@ def stored_answers(
         if detections is not None:
             photo_sizes = [sizes[key] for key in question.photos]
             shape = question.shape.towards(portrait=photo_sizes[0].portrait)
-            least_px = about.limits.min_side_px
-            layout = lay_out(photo_sizes, shape, about.canvas_px, least_px=least_px)
+            min_side_px = about.limits.min_side_px
+            layout = lay_out(photo_sizes, shape, about.canvas_px, min_side_px=min_side_px)
             yield StoredAnswer(question, shape, ungrid(layout, detections))
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.core.layout import Rect
 from gateway.core.model import Size
-from gateway.grid.layout import best_shape, drawn, lay_out
+from gateway.grid.layout import best_shape, fitted_size, lay_out
 from thresholds.shape import ALONE, Shape
 
 SIZES = st.builds(Size, st.integers(1, 5000), st.integers(1, 5000))
@@ -34,13 +34,13 @@ PHOTO = st.builds(
 def test_drawn(size, shape, becomes):
     """A photo fills its cell of a canvas of 640 x 640 one way, small ones too, and no side
     vanishes."""
-    assert drawn(Size(*size), Shape.parse(shape), (640, 640)) == becomes
+    assert fitted_size(Size(*size), Shape.parse(shape), (640, 640)) == becomes
 
 
 @given(SIZES, SHAPES, CANVASES)
 def test_within_its_cell(size, shape, canvas):
     """A photo is never drawn larger than its cell, and always fills it one way."""
-    width, height = drawn(size, shape, canvas)
+    width, height = fitted_size(size, shape, canvas)
     cell = canvas[0] // shape.cols, canvas[1] // shape.rows
     assert 1 <= width <= cell[0]
     assert 1 <= height <= cell[1]
@@ -50,7 +50,7 @@ def test_within_its_cell(size, shape, canvas):
 @given(SIZES, SHAPES, CANVASES)
 def test_aspect(size, shape, canvas):
     """A photo keeps its aspect but for the rounding to whole pixels."""
-    width, height = drawn(size, shape, canvas)
+    width, height = fitted_size(size, shape, canvas)
     scale = min(canvas[0] // shape.cols / size.width_px, canvas[1] // shape.rows / size.height_px)
     assert abs(width - max(size.width_px * scale, 1)) <= 0.5 + 1e-6
     assert abs(height - max(size.height_px * scale, 1)) <= 0.5 + 1e-6
@@ -62,7 +62,7 @@ def test_neighbours(data, shape, canvas):
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
     places = lay_out(sizes, shape, canvas).photos
     assert [(place.width, place.height) for place in places] == [
-        drawn(size, shape, canvas) for size in sizes
+        fitted_size(size, shape, canvas) for size in sizes
     ]
 
 
@@ -106,7 +106,9 @@ def test_least(data, shape, least_px):
     """A provider that needs a side of so many pixels gets it, by wider gaps and not by larger
     photos."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
-    layout, tight = (lay_out(sizes, shape, (640, 640), least_px=least) for least in (least_px, 1))
+    layout, tight = (
+        lay_out(sizes, shape, (640, 640), min_side_px=least) for least in (least_px, 1)
+    )
     assert min(layout.width_px, layout.height_px) >= least_px
     assert [place[2:] for place in layout.photos] == [place[2:] for place in tight.photos]
     if min(tight.width_px, tight.height_px) >= least_px:
@@ -188,6 +190,6 @@ def test_larger(data, lane, canvas):
 def test_alike(count, size, lane):
     """Photos of one size are each drawn at least as large as in the lane's own shape."""
     best = best_shape([size] * min(count, lane.cells), lane, (1280, 1280))
-    here, there = drawn(size, best, (1280, 1280)), drawn(size, lane, (1280, 1280))
+    here, there = fitted_size(size, best, (1280, 1280)), fitted_size(size, lane, (1280, 1280))
     assert here.width_px >= there.width_px
     assert here.height_px >= there.height_px

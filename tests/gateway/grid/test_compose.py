@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gateway.core.model import Photo, Size
-from gateway.grid.compose import GREY, as_it_came, compose, encode
+from gateway.grid.compose import GREY, original_picture, compose, encode
 from gateway.grid.layout import lay_out
 from gateway.testing.provider import about
 from providers.base import Limits
@@ -90,7 +90,7 @@ def test_empty_cells():
 def test_least_side():
     """A thin photo gets a higher canvas where a provider needs more pixels a side, and is drawn in
     the middle of it."""
-    layout = lay_out([Size(400, 4)], ALONE, (400, 400), least_px=50)
+    layout = lay_out([Size(400, 4)], ALONE, (400, 400), min_side_px=50)
     canvas = compose(layout, tiles(layout), PIXELS).pixels
     assert canvas.size == (400, 50)
     assert [canvas.getpixel((200, y)) for y in range(50)] == [GREY] * 23 + [(255, 0, 0)] * 4 + [
@@ -135,7 +135,7 @@ PHOTO = Photo("p", b"as the client sent it", "JPEG", Size(400, 300))
 
 def test_as_it_came():
     """A photo alone goes in the client's own bytes."""
-    picture = as_it_came(PHOTO, BYTES)
+    picture = original_picture(PHOTO, BYTES)
     assert (picture.data, picture.pixels) == (PHOTO.data, None)
     assert (picture.width_px, picture.height_px) == (400, 300)
 
@@ -153,18 +153,18 @@ def test_as_it_came():
 def test_limits(limits):
     """It is composed where the provider would not take it: its format, its bytes, its sides or its
     pixels."""
-    assert as_it_came(PHOTO, replace(BYTES, limits=Limits(**limits))) is None
+    assert original_picture(PHOTO, replace(BYTES, limits=Limits(**limits))) is None
 
 
 def test_just_within_limits():
     """Just as many bytes and pixels as the provider takes are taken."""
     limits = Limits(max_bytes=len(PHOTO.data), min_side_px=300, max_side_px=400, max_pixels=120_000)
-    assert as_it_came(PHOTO, replace(BYTES, limits=limits))
+    assert original_picture(PHOTO, replace(BYTES, limits=limits))
 
 
 def test_wants_pixels():
     """A provider that wants pixels gets them composed."""
-    assert as_it_came(PHOTO, PIXELS) is None
+    assert original_picture(PHOTO, PIXELS) is None
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP"])
@@ -173,8 +173,8 @@ def test_turned_other(form):
     provider = replace(
         BYTES, applies_exif=True, limits=Limits(formats=frozenset({"JPEG", "PNG", "WEBP"}))
     )
-    assert as_it_came(replace(PHOTO, format=form, orientation=6), provider) is None
-    assert as_it_came(replace(PHOTO, format=form), provider)
+    assert original_picture(replace(PHOTO, format=form, orientation=6), provider) is None
+    assert original_picture(replace(PHOTO, format=form), provider)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -182,6 +182,6 @@ def test_turned(orientation):
     """A photo that has to be turned goes as it came only to a provider that turns it; its size is
     the upright one."""
     turned = replace(PHOTO, orientation=orientation)
-    assert (as_it_came(turned, BYTES) is not None) is (orientation == 1)
-    picture = as_it_came(turned, replace(BYTES, applies_exif=True))
+    assert (original_picture(turned, BYTES) is not None) is (orientation == 1)
+    picture = original_picture(turned, replace(BYTES, applies_exif=True))
     assert (picture.width_px, picture.height_px) == (400, 300)

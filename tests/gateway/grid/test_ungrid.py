@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.core.layout import Layout, Rect
 from gateway.core.model import Size
 from gateway.grid.layout import lay_out
-from gateway.grid.ungrid import torn, ungrid
+from gateway.grid.ungrid import photos_of_torn_text, ungrid
 from providers.detection import Box, Detection, Landmark
 from thresholds.shape import Shape
 
@@ -155,7 +155,7 @@ def test_there_and_back(data, shape, canvas, least_px):
     """A box inside any photo, of any size and orientation and in any shape, survives the grid
     within one pixel."""
     boxed = data.draw(st.lists(st.tuples(SIZES, INNER), min_size=1, max_size=shape.cells))
-    layout = lay_out([size for size, _ in boxed], shape, canvas, least_px=least_px)
+    layout = lay_out([size for size, _ in boxed], shape, canvas, min_side_px=least_px)
     boxes = [Box(*(side / 20 for side in inner)) for _, inner in boxed]
     on_canvas = [_drawn_at(place, box) for place, box in zip(layout.photos, boxes, strict=True)]
     found = [at(*sides, label=str(index), layout=layout) for index, sides in enumerate(on_canvas)]
@@ -269,7 +269,7 @@ def test_lines_without_words():
     found = [line("good day EXIT", 20, 300), line("left", 310, 380)]
     first, second, *_ = ungrid(FOUR, found)
     assert (lines_of(first), lines_of(second)) == ([], ["left"])
-    assert torn(FOUR, found) == {0, 1}
+    assert photos_of_torn_text(FOUR, found) == {0, 1}
 
 
 def test_word_over_a_seam():
@@ -282,7 +282,7 @@ def test_word_over_a_seam():
     first, second, *_ = ungrid(FOUR, found)
     assert (lines_of(first), words_of(first)) == (["ALICE"], ["ALICE"])
     assert (lines_of(second), words_of(second)) == (["BOB"], ["BOB"])
-    assert torn(FOUR, found) == {0, 1}
+    assert photos_of_torn_text(FOUR, found) == {0, 1}
 
 
 def test_word_beside_a_seam():
@@ -291,7 +291,7 @@ def test_word_beside_a_seam():
     found = [line("EXIT", 120, 203), *words(("EXIT", 120, 203))]
     first, *_ = ungrid(FOUR, found)
     assert words_of(first) == ["EXIT"]
-    assert torn(FOUR, found) == set()
+    assert photos_of_torn_text(FOUR, found) == set()
 
 
 def test_line_apart_from_its_words():

@@ -437,7 +437,7 @@ class TestProperties:
             )
             assert await pipeline.billed_images() == pytest.approx(answered)
             assert await pipeline.buffer.occupancy() == Occupancy()
-            assert pipeline.renderer._started == {}
+            assert pipeline.renderer._tiles == {}
 
 
 def count(sizes: GroupSizer, route: Route, *, flagged: int = 0, clean: int = 0) -> None:
