@@ -107,7 +107,7 @@ class CallRepeated:
 
 
 @dataclass(frozen=True, slots=True)
-class ClientLeft:
+class PhotoAbandoned:
     """A client went away before its photo was settled."""
 
     entry: Entry
@@ -193,7 +193,7 @@ Event = (
     | Settled
     | RequestRefused
     | CallRepeated
-    | ClientLeft
+    | PhotoAbandoned
     | LoopFailed
     | PhotoCompared
     | ComparisonSkipped

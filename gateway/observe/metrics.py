@@ -12,13 +12,13 @@ from gateway.core.events import (
     CallFailed,
     CallRepeated,
     CanvasAnswered,
-    ClientLeft,
     ComparisonSkipped,
     Event,
     FellBack,
     GroupsChanged,
     LevelChanged,
     LoopFailed,
+    PhotoAbandoned,
     PhotoCompared,
     RequestRefused,
     Settled,
@@ -41,7 +41,7 @@ class Metrics:
             PhotoCompared: self._on_compared,
             FellBack: self._on_fell_back,
             GroupsChanged: self._on_groups_changed,
-            ClientLeft: self._on_left,
+            PhotoAbandoned: self._on_left,
             LevelChanged: self._on_level_changed,
             LoopFailed: self._on_loop_failed,
             ComparisonSkipped: self._on_overlooked,
@@ -96,7 +96,7 @@ class Metrics:
         entry = event.entry
         self.instruments.fallbacks.labels(entry.route, entry.lane.provider, event.reason).inc()
 
-    def _on_left(self, event: ClientLeft) -> None:
+    def _on_left(self, event: PhotoAbandoned) -> None:
         if not event.entry.watched:
             self.instruments.clients_left.inc()
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from gateway.core.clock import Clock
 from gateway.core.errors import BadFormat, BufferAway, Busy, DeadlineExceeded, GatewayError
-from gateway.core.events import CallFailed, ClientLeft, Event, Events, Settled
+from gateway.core.events import CallFailed, Event, Events, PhotoAbandoned, Settled
 from gateway.core.model import Entry, Outcome
 from gateway.pipeline.background import BackgroundTasks
 from gateway.pipeline.settler import Settler
@@ -133,7 +133,7 @@ class Waiters:
         for entry in entries:
             self._forget(entry)
             if was_put:
-                self._events.tell(ClientLeft(entry))
+                self._events.tell(PhotoAbandoned(entry))
         if entries:
             photo_ids = [entry.photo.id for entry in entries]
             self._background.start(self._withdraw(photo_ids, putting))

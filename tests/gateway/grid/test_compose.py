@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gateway.core.model import Photo, Size
-from gateway.grid.compose import GREY, original_picture, compose, encode
+from gateway.grid.compose import GREY, compose, encode, original_picture
 from gateway.grid.layout import lay_out
 from gateway.testing.provider import about
 from providers.base import Limits

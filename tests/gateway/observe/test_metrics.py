@@ -9,7 +9,7 @@ from gateway.core.errors import BadFormat
 from gateway.core.events import (
     BreakerChanged,
     CallFailed,
-    ClientLeft,
+    PhotoAbandoned,
     ComparisonSkipped,
     FellBack,
     GroupsChanged,
@@ -121,7 +121,7 @@ def test_the_rest(metrics, settled):
     labels."""
     metrics(CallFailed("dear", Throttled("slow down")))
     metrics(RequestRefused("native", "busy"))
-    metrics(ClientLeft(settled("ann", "dear").entry))
+    metrics(PhotoAbandoned(settled("ann", "dear").entry))
     metrics(LoopFailed("no"))
     metrics(FellBack(settled("ann", "dear").entry, "cheap", "throttled"))
     fell = {"route": "animals", "provider": "dear", "reason": "throttled"}
@@ -193,7 +193,7 @@ class TestWatching:
         counted too."""
         event = settled("ann", "dear")
         metrics(replace(event, entry=replace(event.entry, watched=True)))
-        metrics(ClientLeft(replace(event.entry, watched=True)))
+        metrics(PhotoAbandoned(replace(event.entry, watched=True)))
         metrics(ComparisonSkipped("animals"))
         assert value(metrics, "imgrid_watched_images_total", route="animals") == 0.25
         assert value(metrics, "imgrid_watch_overlooked_total", route="animals") == 1

@@ -23,7 +23,7 @@ from gateway.core.errors import (
     UpstreamFailed,
     UpstreamThrottled,
 )
-from gateway.core.events import CallFailed, CanvasAnswered, ClientLeft, LoopFailed, Settled
+from gateway.core.events import CallFailed, CanvasAnswered, LoopFailed, PhotoAbandoned, Settled
 from gateway.core.model import Photo, Route, Way
 from gateway.ledger.accounts import total
 from gateway.store.buffer import Capacity
@@ -684,7 +684,7 @@ class TestLeaving:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
             await pipeline.assert_empty()
-            assert len(pipeline.events.of(ClientLeft)) == 2
+            assert len(pipeline.events.of(PhotoAbandoned)) == 2
 
     async def test_while_asked(self):
         """A client that goes away while its canvas is asked about leaves nothing; its neighbours

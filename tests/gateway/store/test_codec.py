@@ -128,7 +128,7 @@ def test_an_entry_without_later_fields_is_read() -> None:
 
 
 def test_a_remote_photo_is_written_and_read_as_earlier_versions_did() -> None:
-    """A photo to be fetched is written as one of the format URL in the lane of a provider `fetch`."""
+    """A remote photo is written as one of the format URL, in the lane of a provider `fetch`."""
     lane = FetchLane(Task.OBJECTS, "us")
     remote = FetchEntry(
         RemotePhoto("p", "https://x.example/"), "r", "ann", lane, 1.0, 2.0, 3.0, 4.0
