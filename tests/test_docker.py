@@ -6,6 +6,8 @@ also by these; without one, its test is skipped and says so. The Dockerfile's st
 of the test's own instead of those of an image.
 """
 
+from __future__ import annotations
+
 import http.client
 import io
 import json
@@ -18,9 +20,10 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -48,8 +51,8 @@ OFFLINE = re.compile(
 
 
 class Line(NamedTuple):
-    """One instruction of a Dockerfile: which stage it is in, from 0, its flags (`--from=build`),
-    and the rest."""
+    """One instruction of a Dockerfile: its stage, from 0, its flags (`--from=build`), and the
+    rest."""
 
     stage: int
     word: str
@@ -57,12 +60,12 @@ class Line(NamedTuple):
     rest: str
 
     @property
-    def words(self):
+    def words(self) -> list[str]:
         """The rest as a list: of JSON where it is that, else as a shell would part it."""
         return json.loads(self.rest) if self.rest.startswith("[") else shlex.split(self.rest)
 
 
-def dockerfile():
+def dockerfile() -> Iterator[Line]:
     """Its instructions in order; comments are left out and continued lines joined, as the builder
     does."""
     text = "\n".join(
@@ -80,17 +83,19 @@ LINES = tuple(dockerfile())
 FINAL = [line for line in LINES if line.stage == LINES[-1].stage]
 
 
-def only(word, lines=FINAL):
+def only(word: str, lines: Sequence[Line] = FINAL) -> Line:
     """The one instruction of its kind in the final stage."""
     (line,) = (line for line in lines if line.word == word)
     return line
 
 
-def compose(environment=None):
+def compose(environment: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The compose file as Compose reads it: merge keys applied and `${NAME:-default}` filled in."""
-    given = environment or {}
+    variables = environment or {}
     text = re.sub(
-        r"\$\{(\w+):-(\w*)\}", lambda found: given.get(found[1]) or found[2], COMPOSE.read_text()
+        r"\$\{(\w+):-(\w*)\}",
+        lambda found: variables.get(found[1]) or found[2],
+        COMPOSE.read_text(),
     )
     assert "${" not in text
     return yaml.safe_load(text)
@@ -99,12 +104,12 @@ def compose(environment=None):
 SERVICES = compose()["services"]
 
 
-def seconds(duration):
+def seconds(duration: str) -> int:
     assert re.fullmatch(r"\d+s", duration)
     return int(duration[:-1])
 
 
-def tool(name):
+def tool(name: str) -> str:
     """Where a command is, next to this Python or on the PATH."""
     found = shutil.which(
         name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -115,25 +120,24 @@ def tool(name):
 # -- the Dockerfile, read
 
 
-def test_dockerfile_has_no_lint():
+def test_dockerfile_has_no_lint() -> None:
     """hadolint finds nothing in the Dockerfile."""
-    ran = subprocess.run(
+    process = subprocess.run(
         [tool("hadolint"), str(DOCKERFILE)], capture_output=True, text=True, check=False
     )
-    assert (ran.returncode, ran.stdout) == (0, "")
+    assert (process.returncode, process.stdout) == (0, "")
 
 
-def test_base_images_are_pinned():
-    """Every stage begins from one and the same slim image of a Python version that the project
-    supports."""
+def test_base_images_are_pinned() -> None:
+    """Every stage begins from the same slim image of a Python version that the project supports."""
     (image,) = {line.rest.split()[0] for line in LINES if line.word == "FROM"}
     version = re.fullmatch(r"python:(3\.\d+)-slim-[a-z]+", image)[1]
     about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert f"Programming Language :: Python :: {version}" in about["classifiers"]
 
 
-def test_final_stage_has_no_build_tools():
-    """What the first stage builds is copied, without pip, into the last, which installs nothing
+def test_final_stage_has_no_build_tools() -> None:
+    """The result of the first stage is copied, without pip, into the last, which installs nothing
     itself."""
     assert "--without-pip" in " ".join(
         line.rest for line in LINES if line.word == "RUN" and line.stage == 0
@@ -144,7 +148,7 @@ def test_final_stage_has_no_build_tools():
     )
 
 
-def test_image_is_not_root():
+def test_the_image_does_not_run_as_root() -> None:
     """The image runs as a numeric user that is not root, the last user that the Dockerfile
     names."""
     user, group = only("USER").rest.split(":")
@@ -152,20 +156,20 @@ def test_image_is_not_root():
     assert int(group) > 0
 
 
-def test_image_says_how_it_is_run():
-    """The image starts `imgrid serve`, stops by SIGTERM, names its port, and asks itself without
-    curl."""
+def test_the_image_states_its_command_signal_and_port() -> None:
+    """The image starts `imgrid serve`, stops by SIGTERM, names its port, and checks its health
+    without curl."""
     assert only("ENTRYPOINT").words + only("CMD").words == ["imgrid", "serve"]
     assert (only("STOPSIGNAL").rest, only("EXPOSE").rest) == ("SIGTERM", "8080")
     assert healthcheck()[:2] == ["python", "-c"]
 
 
-def healthcheck():
+def healthcheck() -> list[str]:
     """The command of the image's HEALTHCHECK."""
     return json.loads(only("HEALTHCHECK").rest.removeprefix("CMD "))
 
 
-def test_image_installs_the_extras_there_are():
+def test_the_image_installs_extras_of_the_project() -> None:
     """The extras that the image installs are extras of the project; text, Redis and AWS keys are
     among them."""
     named = re.search(r"'\.\[([\w,]+)\]'", " ".join(line.rest for line in LINES))[1].split(",")
@@ -175,8 +179,8 @@ def test_image_installs_the_extras_there_are():
     assert {"ocr", "redis", "rekognition"} <= set(named) <= set(extras)
 
 
-def test_build_context_is_what_the_dockerfile_copies():
-    """.dockerignore lets through what the Dockerfile copies and nothing else."""
+def test_the_build_context_holds_only_copied_files() -> None:
+    """.dockerignore lets through the files that the Dockerfile copies and no others."""
     rules = [
         line
         for line in (ROOT / ".dockerignore").read_text().splitlines()
@@ -193,7 +197,7 @@ def test_build_context_is_what_the_dockerfile_copies():
 # -- the compose file, read
 
 
-def test_compose_file_fits_the_specification():
+def test_compose_file_fits_the_specification() -> None:
     """docker-compose.yml is valid by the schema of the Compose specification."""
     pytest.importorskip("check_jsonschema")
     command = [
@@ -204,11 +208,11 @@ def test_compose_file_fits_the_specification():
         "vendor.compose-spec",
         str(COMPOSE),
     ]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stdout
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout
 
 
-def compose_command():
+def compose_command() -> list[str]:
     """The command that reads a compose file: docker's plugin, or the program that was before it."""
     for command in (["docker", "compose"], ["docker-compose"]):
         if (
@@ -219,23 +223,23 @@ def compose_command():
     return pytest.skip("there is no docker compose here; Debian: apt-get install docker-compose")
 
 
-def test_compose_reads_its_file(tmp_path):
-    """`docker compose config` takes the file with nothing set, and reads the same services as these
-    tests."""
+def test_compose_reads_the_file_as_these_tests_do(tmp_path: Path) -> None:
+    """`docker compose config` takes the file with no variable set, and reads the same services as
+    these tests."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")
     }
     nothing = tmp_path / "nothing.env"
     nothing.touch()
-    ran = subprocess.run(
+    process = subprocess.run(
         [*compose_command(), "--file", str(COMPOSE), "--env-file", str(nothing), "config"],
         capture_output=True,
         text=True,
         check=False,
         env=environment,
     )
-    assert ran.returncode == 0, ran.stderr
-    services = yaml.safe_load(ran.stdout)["services"]
+    assert process.returncode == 0, process.stderr
+    services = yaml.safe_load(process.stdout)["services"]
     assert services.keys() == SERVICES.keys()
     for name, service in services.items():
         assert service.get("environment") == SERVICES[name].get("environment")
@@ -246,7 +250,7 @@ def test_compose_reads_its_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_services_are_hardened(name):
+def test_services_are_hardened(name: str) -> None:
     """Every service has a read-only root, no capabilities, no way to gain any, and a health
     check."""
     service = SERVICES[name]
@@ -257,13 +261,13 @@ def test_services_are_hardened(name):
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_images_are_pinned(name):
-    """No service runs whatever is newest, and no image is built twice under one tag."""
+def test_images_are_pinned(name: str) -> None:
+    """No service runs the newest image of a name, and no image is built twice under one tag."""
     assert re.fullmatch(r"imgrid-gateway:local|redis:\d+\.\d+-[a-z]+", SERVICES[name]["image"])
     assert [each for each in SERVICES if "build" in SERVICES[each]] == [GATEWAYS[0]]
 
 
-def test_gateways_are_alike_but_for_their_ports():
+def test_gateways_are_alike_but_for_their_ports() -> None:
     """Both gateways have one image and one configuration, and so one Redis; each has a port on
     loopback only."""
     first, second = (
@@ -279,7 +283,7 @@ def test_gateways_are_alike_but_for_their_ports():
     assert first["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
-def test_redis_keeps_what_it_took():
+def test_redis_keeps_every_accepted_change() -> None:
     """Redis writes every change to a file on a volume, and refuses rather than drops when it is
     full."""
     command = SERVICES["redis"]["command"]
@@ -290,41 +294,41 @@ def test_redis_keeps_what_it_took():
     assert SERVICES["redis"]["volumes"] == ["redis:/data"]
 
 
-def test_gateways_refuse_before_redis_is_full():
-    """All the photos that both gateways would hold leave Redis a tenth of its memory."""
+def test_gateways_refuse_before_redis_is_full() -> None:
+    """The photos that both gateways would hold leave Redis a tenth of its memory."""
     command = SERVICES["redis"]["command"]
     room = re.fullmatch(r"(\d+)gb", command[command.index("--maxmemory") + 1])
     held = len(GATEWAYS) * yaml.safe_load(CONFIG.read_text())["buffer"]["max_bytes"]
     assert held < 0.9 * int(room[1]) * 2**30
 
 
-def test_redis_is_out_of_reach():
-    """Redis publishes no port and is on an internal network only, and runs as no root."""
+def test_redis_cannot_be_reached_from_outside() -> None:
+    """Redis publishes no port, is on an internal network only, and does not run as root."""
     assert "ports" not in SERVICES["redis"]
     assert SERVICES["redis"]["networks"] == ["store"]
     assert compose()["networks"]["store"] == {"internal": True}
     assert int(SERVICES["redis"]["user"]) > 0
 
 
-def gateway_environment(**given):
+def gateway_environment(**variables: str) -> dict[str, str]:
     return (
         SERVICES["gateway-a"]["environment"]
-        if not given
-        else compose(given)["services"]["gateway-a"]["environment"]
+        if not variables
+        else compose(variables)["services"]["gateway-a"]["environment"]
     )
 
 
 @pytest.mark.parametrize("key", ["demo", "f00d-Cafe", "0123456"])
-def test_one_variable_is_the_key(key):
-    """IMGRID_KEY is the demo tenant's key and secret, also where it is all digits; unset, both are
+def test_one_variable_is_the_key(key: str) -> None:
+    """IMGRID_KEY is the demo tenant's key and secret, also if it is all digits; unset, both are
     `demo`."""
-    given = {} if key == "demo" else {"IMGRID_KEY": key}
-    (tenant,) = settings.read(CONFIG, gateway_environment(**given)).tenants
+    variables = {} if key == "demo" else {"IMGRID_KEY": key}
+    (tenant,) = settings.read(CONFIG, gateway_environment(**variables)).tenants
     native, pair = tenant.keys
     assert (native.key.get_secret_value(), pair.secret_key.get_secret_value()) == (key, key)
 
 
-def test_gateways_have_time_to_finish():
+def test_gateways_have_time_to_finish() -> None:
     """A gateway that is stopped has as long as its last photo may take, before it is killed."""
     read = settings.read(CONFIG, gateway_environment())
     longest_s = (
@@ -341,13 +345,13 @@ class Place(NamedTuple):
 
     root: Path
 
-    def inside(self, text):
+    def inside(self, text: str) -> str:
         """Paths within the image as paths here, and the image's user as whoever runs this."""
         moved = re.sub(r"(?<![\w./-])/(opt|src|data|etc)\b", rf"{self.root}/\1", text)
         return re.sub(r"\b10001\b", str(os.getuid()), moved)
 
     @property
-    def environment(self):
+    def environment(self) -> dict[str, str]:
         """What ENV sets, the PATH of this machine behind it, and nothing else of this machine."""
         pairs = dict(each.split("=", 1) for each in shlex.split(self.inside(only("ENV").rest)))
         return pairs | {
@@ -355,7 +359,7 @@ class Place(NamedTuple):
             "TMPDIR": str(self.root / "tmp"),
         }
 
-    def files(self):
+    def files(self) -> dict[Path, tuple[int, int]]:
         """Every file outside /tmp, with its size and when it was last written."""
         found = (
             path
@@ -365,7 +369,7 @@ class Place(NamedTuple):
         return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
 
 
-def copy(line, folder):
+def copy(line: Line, folder: Path) -> None:
     """A COPY from the build context into the working folder."""
     *sources, target = line.words
     for source in sources:
@@ -377,61 +381,62 @@ def copy(line, folder):
             shutil.copy(ROOT / source, folder / target)
 
 
-def run(line, place, folder):
+def run(line: Line, place: Place, folder: Path) -> None:
     """A RUN by the shell, where `python` is that which runs this; skips where packages cannot be
     had."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PIP_RETRIES": "1"}
     command = ["sh", "-ec", place.inside(line.rest)]
-    ran = subprocess.run(
+    process = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    if ran.returncode and OFFLINE.search(ran.stderr + ran.stdout):
+    if process.returncode and OFFLINE.search(process.stderr + process.stdout):
         pytest.skip("no package registry can be reached")
-    assert ran.returncode == 0, ran.stderr
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """The image's folders after each step of the Dockerfile was taken in turn."""
     if sys.platform == "win32":
         pytest.skip("the steps are those of a Unix")
-    made = Place(tmp_path_factory.mktemp("image"))
-    folder = made.root
+    place = Place(tmp_path_factory.mktemp("image"))
+    folder = place.root
     for name in ("opt", "src", "etc/imgrid", "tmp"):
-        (made.root / name).mkdir(parents=True)
+        (place.root / name).mkdir(parents=True)
     for line in LINES:
         if line.word == "WORKDIR":
-            folder = Path(made.inside(line.rest))
+            folder = Path(place.inside(line.rest))
             assert folder.is_dir()
         elif line.word == "COPY" and not line.flags:
             copy(line, folder)
         elif line.word == "RUN":
-            run(line, made, folder)
-    shutil.rmtree(made.root / "src")
-    yield made
-    shutil.rmtree(made.root)  # half a gigabyte
+            run(line, place, folder)
+    shutil.rmtree(place.root / "src")
+    yield place
+    shutil.rmtree(place.root)  # half a gigabyte
 
 
-def test_every_library_is_there(place):
-    """What is installed needs no shared library that is neither its own nor the base image's, so
-    none is added."""
+def test_every_library_is_there(place: Place) -> None:
+    """The installed packages need no shared library beyond their own and the base image's."""
     if sys.platform != "linux":
         pytest.skip("wheels of another system")
     libraries = sorted(path for path in place.root.rglob("*.so*") if path.is_file())
-    asked = subprocess.run(
+    process = subprocess.run(
         [tool("ldd"), *map(str, libraries)], capture_output=True, text=True, check=False
     )
     needed = {
         line.split()[0]
-        for line in asked.stdout.splitlines()
+        for line in process.stdout.splitlines()
         if "=>" in line and str(place.root) not in line
     }
     assert needed
     assert {name for name in needed if not BASE_LIBRARIES.match(Path(name).name)} == set()
 
 
-def until(ready, process, within_s=60.0):
+def until(
+    ready: Callable[[], bool], process: subprocess.Popen[str], within_s: float = 60.0
+) -> None:
     """Waits until something holds, as long as the process lives."""
     end = time.monotonic() + within_s
     while not ready():
@@ -441,11 +446,11 @@ def until(ready, process, within_s=60.0):
 
 
 @contextmanager
-def running(command, ready, **how):
+def running(command: Sequence[str], ready: Callable[[], bool], **options: Any) -> Iterator[None]:
     """A process, once it is ready; stopped by SIGTERM, and by then it must end by itself without an
     error."""
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **how
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
     ) as process:
         try:
             until(ready, process)
@@ -457,13 +462,13 @@ def running(command, ready, **how):
             process.kill()
 
 
-def answers(port):
+def answers(port: int) -> bool:
     with socket.socket() as door:
         return door.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
-def redis(tmp_path):
+def redis(tmp_path: Path) -> Iterator[str]:
     """The address of a Redis started by the compose file's own command; where there is no Redis,
     none is used."""
     if not shutil.which("redis-server"):
@@ -475,7 +480,7 @@ def redis(tmp_path):
         yield f"redis://127.0.0.1:{port}/0"
 
 
-def photo():
+def photo() -> bytes:
     picture = Image.new("RGB", (400, 160), "white")
     ImageDraw.Draw(picture).text((30, 50), "PLATFORM 42", "black", ImageFont.load_default(48))
     data = io.BytesIO()
@@ -483,7 +488,7 @@ def photo():
     return data.getvalue()
 
 
-def ask(port, key):
+def ask(port: int, key: str) -> tuple[int, str]:
     """Status and answer of a photo that is sent with a key."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as door:
         door.request("POST", "/v1/detect?task=text", photo(), {"Authorization": f"Bearer {key}"})
@@ -491,29 +496,34 @@ def ask(port, key):
         return answer.status, answer.read().decode()
 
 
-def test_what_the_image_starts_answers(place, redis):
+def test_the_installed_gateway_answers_and_stops(place: Place, redis: str) -> None:
     """Installed and started as in the image, the gateway is healthy and ready by the health checks'
-    own commands, reads a photo for who has the key and for nobody else, stops when told to, and
-    writes nothing but to /tmp."""
+    own commands, reads a photo for the holder of the key only, stops by SIGTERM, and writes only to
+    /tmp."""
     shutil.copy(CONFIG, place.root / "etc/imgrid")
     port = free_port()
-    own = {"IMGRID_LISTEN": f"127.0.0.1:{port}", "IMGRID_REDIS": redis}
-    how = {"cwd": place.root / "data", "env": place.environment | gateway_environment() | own}
+    settings_here = {"IMGRID_LISTEN": f"127.0.0.1:{port}", "IMGRID_REDIS": redis}
+    options = {
+        "cwd": place.root / "data",
+        "env": place.environment | gateway_environment() | settings_here,
+    }
 
-    def command(program, *words):
+    def command(program: str, *words: str) -> list[str]:
         return [
             str(place.root / "opt/imgrid/bin" / program),
             *(word.replace("8080", str(port)) for word in words),
         ]
 
-    def status(words):
-        return subprocess.run(command(*words), **how, capture_output=True, check=False).returncode
+    def status(words: Sequence[str]) -> int:
+        return subprocess.run(
+            command(*words), **options, capture_output=True, check=False
+        ).returncode
 
     checks = healthcheck(), SERVICES["gateway-a"]["healthcheck"]["test"][1:]
     before = place.files()
     assert [status(check) for check in checks] == [1, 1]
     with running(
-        command(*only("ENTRYPOINT").words, *only("CMD").words), lambda: answers(port), **how
+        command(*only("ENTRYPOINT").words, *only("CMD").words), lambda: answers(port), **options
     ):
         assert [status(check) for check in checks] == [0, 0]
         answered, answer = ask(port, "demo")

@@ -1,7 +1,10 @@
-"""The answers that these tests give in the clouds' place have the shapes of the clouds' own
-APIs."""
+"""The answers of the stand-ins for the clouds have the shapes of the clouds' own APIs."""
+
+from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import botocore.session
 import pytest
@@ -10,14 +13,18 @@ from botocore.validate import ParamValidator
 from google.cloud import vision
 from google.protobuf import json_format
 
+from tests.support.clouds import VendorAnswers
+
+FindFaults = Callable[[str, Any], list[str]]
+
 
 @pytest.fixture(scope="module")
-def rekognition():
-    """`rekognition(operation, answer)`: what is wrong with it by AWS's model, which SDKs themselves
-    never look at."""
+def rekognition() -> FindFaults:
+    """`rekognition(operation, answer)`: the faults of an answer by AWS's model, which the SDKs
+    themselves never check."""
     model = botocore.session.get_session().get_service_model("rekognition")
 
-    def wrong(operation, answer):
+    def wrong(operation: str, answer: dict[str, Any]) -> list[str]:
         shape = model.operation_model(operation).output_shape
         report = ParamValidator().validate(answer, shape)
         return report.generate_report().splitlines() or list(_beyond(shape, answer, operation))
@@ -25,8 +32,8 @@ def rekognition():
     return wrong
 
 
-def _beyond(shape, value, path):
-    """What botocore's validator does not look at: enumerations and maxima."""
+def _beyond(shape: Any, value: Any, path: str) -> Iterator[str]:
+    """The faults that botocore's validator does not report: enumerations and maxima."""
     if shape.type_name == "structure":
         for key in value.keys() & shape.members.keys():
             yield from _beyond(shape.members[key], value[key], f"{path}.{key}")
@@ -39,9 +46,12 @@ def _beyond(shape, value, path):
         yield f"{path}: {value}"
 
 
-def test_rekognition(said, rekognition):
+def test_rekognitions_answers_fit_awss_model(
+    vendor_answers: VendorAnswers,
+    rekognition: FindFaults,
+) -> None:
     """AWS's model of the API knows every member, type and name of Rekognition's answers."""
-    for name, answer in said["rekognition"].items():
+    for name, answer in vendor_answers["rekognition"].items():
         assert not rekognition(name.partition(":")[0], answer)
 
 
@@ -54,28 +64,35 @@ def test_rekognition(said, rekognition):
         {"FaceDetails": [{"Age": 7}]},
     ],
 )
-def test_it_would_be_noticed(rekognition, answer):
-    """A name, a number, a type or a member that is not the API's is found."""
+def test_a_member_that_is_not_the_apis_is_reported(
+    rekognition: FindFaults,
+    answer: dict[str, Any],
+) -> None:
+    """A name, a number, a type or a member that the API does not have is reported."""
     assert rekognition("DetectFaces", answer)
 
 
-def test_google(said):
+def test_googles_messages_have_every_member(
+    vendor_answers: VendorAnswers,
+) -> None:
     """Google's messages have a field for every member."""
-    for answer in said["google"].values():
+    for answer in vendor_answers["google"].values():
         message = vision.AnnotateImageResponse.pb()()
         assert json_format.Parse(
             json.dumps(answer), message, ignore_unknown_fields=False
         ).ListFields()
 
 
-def test_azure(said):
-    """Azure's models have an attribute for every member, and hand it back as it was."""
-    for feature, answer in said["azure"].items():
+def test_azures_models_have_every_member(
+    vendor_answers: VendorAnswers,
+) -> None:
+    """Azure's models have an attribute for every member and return its value unchanged."""
+    for feature, answer in vendor_answers["azure"].items():
         result = ImageAnalysisResult({f"{feature}Result": answer})
         assert _read(result)[f"{feature}Result"] == answer
 
 
-def _read(model):
+def _read(model: Any) -> Any:
     """A model's members by their names on the wire, as far as it has attributes for them."""
     if isinstance(model, list):
         return [_read(each) for each in model]

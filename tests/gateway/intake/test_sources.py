@@ -11,10 +11,11 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -96,68 +97,72 @@ def settings_of(endpoint: str) -> S3Settings:
 
 
 @pytest.fixture
-async def shop(s3: Any, s3_endpoint: str) -> Any:
+async def s3_sources(s3: Any, s3_endpoint: str) -> AsyncIterator[Sources]:
     """A tenant whose folder is the bucket `shop`, before moto's S3."""
-    sources = Sources(
+    s3_sources = Sources(
         {"s3": open_s3(settings_of(s3_endpoint), 20)},
         tenant_folders={"shop": [folder_of("s3://shop/")]},
         timeout_s=20,
     )
-    yield sources
-    await sources.close()
+    yield s3_sources
+    await s3_sources.close()
 
 
 class TestS3:
     @pytest.mark.parametrize("key", ["a.jpg", "photos/a.jpg", ODD])
-    async def test_object(self, shop, key):
-        """An object is read byte for byte, whatever it is called."""
-        assert await shop.fetch(s3_url("shop", key), SHOP, MOST) == PHOTO
+    async def test_an_object_is_read_byte_for_byte(self, s3_sources: Sources, key: str) -> None:
+        """An object is read byte for byte, whatever its key."""
+        assert await s3_sources.fetch(s3_url("shop", key), SHOP, MOST) == PHOTO
 
     @pytest.mark.parametrize(("key", "size"), [("just.jpg", MOST), ("empty.jpg", 0)])
-    async def test_sizes(self, shop, key, size):
-        """One as large as may be is read, and so is an empty one, which admission refuses."""
-        assert len(await shop.fetch(s3_url("shop", key), SHOP, MOST)) == size
+    async def test_an_object_of_the_limit_is_read(
+        self, s3_sources: Sources, key: str, size: int
+    ) -> None:
+        """An object of the limit is read, and so is an empty one, which admission refuses."""
+        assert len(await s3_sources.fetch(s3_url("shop", key), SHOP, MOST)) == size
 
-    async def test_version(self, shop, s3):
-        """A version that is named is the one that is read."""
+    async def test_a_named_version_is_read(self, s3_sources: Sources, s3: Any) -> None:
+        """The named version is the one that is read."""
         s3.put_bucket_versioning(Bucket="shop", VersioningConfiguration={"Status": "Enabled"})
         old, new = (
             s3.put_object(Bucket="shop", Key="v.jpg", Body=body)["VersionId"]
             for body in (b"old", b"new")
         )
         deleted = s3.delete_object(Bucket="shop", Key="v.jpg")["VersionId"]
-        assert await shop.fetch(s3_url("shop", "v.jpg", old), SHOP, MOST) == b"old"
-        assert await shop.fetch(s3_url("shop", "v.jpg", new), SHOP, MOST) == b"new"
+        assert await s3_sources.fetch(s3_url("shop", "v.jpg", old), SHOP, MOST) == b"old"
+        assert await s3_sources.fetch(s3_url("shop", "v.jpg", new), SHOP, MOST) == b"new"
         for gone in ("", deleted, "no-such-version"):
             with pytest.raises(SourceMissing):
-                await shop.fetch(s3_url("shop", "v.jpg", gone), SHOP, MOST)
+                await s3_sources.fetch(s3_url("shop", "v.jpg", gone), SHOP, MOST)
 
-    async def test_too_large(self, shop):
-        """One that is larger is refused as a photo that was sent would be."""
+    async def test_too_large_an_object_is_refused_like_an_upload(self, s3_sources: Sources) -> None:
+        """An object that is too large is refused as an uploaded photo would be."""
         with pytest.raises(SourceTooLarge, match="larger than 4096 bytes") as caught:
-            await shop.fetch(s3_url("shop", "large.jpg"), SHOP, MOST)
+            await s3_sources.fetch(s3_url("shop", "large.jpg"), SHOP, MOST)
         assert isinstance(caught.value, TooManyBytes)
         assert isinstance(caught.value, NotFetched)
 
-    async def test_missing(self, shop):
-        """Where there is none, that is said."""
+    async def test_a_missing_object_is_reported(self, s3_sources: Sources) -> None:
+        """A missing object is reported as missing."""
         with pytest.raises(SourceMissing, match="no such object"):
-            await shop.fetch("s3://shop/none.jpg", SHOP, MOST)
+            await s3_sources.fetch("s3://shop/none.jpg", SHOP, MOST)
 
-    async def test_no_such_bucket(self, s3_endpoint):
-        """A bucket that does not exist is nothing else."""
-        sources = Sources(
+    async def test_a_missing_bucket_is_a_missing_object(self, s3_endpoint: str) -> None:
+        """A bucket that does not exist is reported like a missing object."""
+        s3_sources = Sources(
             {"s3": open_s3(settings_of(s3_endpoint), 20)},
             [folder_of("s3://nobodys/")],
             timeout_s=20,
         )
         with pytest.raises(SourceMissing):
-            await sources.fetch("s3://nobodys/a.jpg", SHOP, MOST)
-        await sources.close()
+            await s3_sources.fetch("s3://nobodys/a.jpg", SHOP, MOST)
+        await s3_sources.close()
 
-    async def test_no_rights(self, s3, s3_endpoint, enforcing, caplog):
-        """What the gateway itself may not read is as good as missing; that its own key is not
-        valid, the log says."""
+    async def test_an_object_without_rights_is_missing(
+        self, s3: Any, s3_endpoint: str, enforcing: dict[str, str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An object that the gateway may not read is reported as missing; an invalid key of the
+        gateway is logged."""
         denied = await self._refusal(s3_endpoint, enforcing)
         unknown = await self._refusal(
             s3_endpoint, {"access_key": "AKIAUNKNOWN", "secret_key": "SK"}
@@ -167,31 +172,31 @@ class TestS3:
         assert "operator's log" in str(unknown)
         assert "InvalidAccessKeyId" in caplog.text
 
-    async def _refusal(self, endpoint, pair):
+    async def _refusal(self, endpoint: str, pair: dict[str, str]) -> NotFetched:
         given = S3Settings(region="us-east-1", endpoint=endpoint, **pair)
-        sources = Sources({"s3": open_s3(given, 20)}, [folder_of("s3://shop/")], timeout_s=20)
+        s3_sources = Sources({"s3": open_s3(given, 20)}, [folder_of("s3://shop/")], timeout_s=20)
         with pytest.raises(NotFetched) as caught:
-            await sources.fetch("s3://shop/a.jpg", SHOP, MOST)
-        await sources.close()
+            await s3_sources.fetch("s3://shop/a.jpg", SHOP, MOST)
+        await s3_sources.close()
         return caught.value
 
-    async def test_nobody_answers(self):
-        """A store that nobody answers for is away: trying again may help."""
+    async def test_a_store_without_an_answer_is_away(self) -> None:
+        """A store that does not answer is away, and a retry may help."""
         endpoint = f"http://127.0.0.1:{free_port()}"
-        sources = Sources(
+        s3_sources = Sources(
             {"s3": open_s3(settings_of(endpoint), 20)}, [folder_of("s3://shop/")], timeout_s=20
         )
         with pytest.raises(SourceAway) as caught:
-            await sources.fetch("s3://shop/a.jpg", SHOP, MOST)
+            await s3_sources.fetch("s3://shop/a.jpg", SHOP, MOST)
         assert "127.0.0.1" not in str(caught.value)
-        await sources.close()
+        await s3_sources.close()
 
-    def test_half_a_pair(self):
+    def test_a_key_without_its_secret_is_refused(self) -> None:
         """A key without its secret is no credential."""
         with pytest.raises(ValueError, match="go together"):
             S3Settings(access_key="AK")
 
-    def test_no_address(self):
+    def test_an_endpoint_that_is_no_address_stops_the_start(self) -> None:
         """An endpoint that is no address stops the start."""
         with pytest.raises(Misconfigured, match="endpoint"):
             open_s3(settings_of("nowhere"), 1)
@@ -220,8 +225,8 @@ def enforcing(s3_endpoint: str) -> Iterator[dict[str, str]]:
 
 
 class Answers(ThreadingHTTPServer):
-    """A stand-in for Cloud Storage, or any other server: what it answers, by path. Holds what it
-    was asked."""
+    """A stand-in for Cloud Storage, or any other server. Holds its answers by path, and the
+    requests it got."""
 
     daemon_threads = True
 
@@ -278,21 +283,23 @@ A = "/storage/v1/b/shop/o/a.jpg?alt=media"
 
 
 @pytest.fixture
-async def stored(answers: Answers) -> Any:
+async def gs_sources(answers: Answers) -> AsyncIterator[Sources]:
     """Everybody's folder is the bucket `shop`, before the stand-in for Cloud Storage."""
-    sources = Sources(
+    gs_sources = Sources(
         {"gs": open_gs(GsSettings(endpoint=answers.url + "/"), 20)},
         [folder_of("gs://shop/")],
         timeout_s=20,
     )
-    yield sources
-    await sources.close()
+    yield gs_sources
+    await gs_sources.close()
 
 
 class TestGs:
     @pytest.mark.parametrize("name", ["a.jpg", "photos/a.jpg", ODD])
-    async def test_object(self, stored, answers, name):
-        """An object is asked for by its name in one segment of the path, and without credentials at
+    async def test_an_object_is_named_in_one_path_segment(
+        self, gs_sources: Sources, answers: Answers, name: str
+    ) -> None:
+        """An object is requested by its name in one segment of the path, and without credentials at
         a stand-in."""
         answers.answers = {
             path: _says() for path in (A, "/storage/v1/b/shop/o/photos%2Fa.jpg?alt=media")
@@ -300,34 +307,34 @@ class TestGs:
         answers.answers[
             "/storage/v1/b/shop/o/an%20odd%2Fphoto%20%3F%23%2520%2B%C3%A9%26.jpg?alt=media"
         ] = _says()
-        assert await stored.fetch(f"gs://shop/{name}", SHOP, MOST) == PHOTO
+        assert await gs_sources.fetch(f"gs://shop/{name}", SHOP, MOST) == PHOTO
         ((path, headers),) = answers.asked
         assert unquote(path).startswith(f"/storage/v1/b/shop/o/{name}?")
         assert "Authorization" not in headers
         assert headers["Accept-Encoding"] == "identity"
 
-    async def test_credentials(self, answers):
+    async def test_credentials_give_the_call_their_token(self, answers: Answers) -> None:
         """With credentials the call has their token."""
         session = AuthorizedSession(Credentials("token-of-the-gateway"))
         answers.answers[A] = _says()
-        sources = Sources(
+        gs_sources = Sources(
             {"gs": GsReader(session, answers.url, (5, 5))}, [folder_of("gs://shop/")], timeout_s=20
         )
-        assert await sources.fetch("gs://shop/a.jpg", SHOP, MOST) == PHOTO
+        assert await gs_sources.fetch("gs://shop/a.jpg", SHOP, MOST) == PHOTO
         assert answers.asked[0][1]["Authorization"] == "Bearer token-of-the-gateway"
-        await sources.close()
+        await gs_sources.close()
 
-    async def test_credentials_that_are_void(self, answers):
-        """Credentials that cannot be renewed are the operator's to put right; the client is told no
-        more."""
+    async def test_void_credentials_are_left_to_the_operator(self, answers: Answers) -> None:
+        """Credentials that cannot be renewed are a problem for the operator's log, and the client
+        gets no details."""
         answers.answers[A] = _says(b"", 401)
         session = AuthorizedSession(Credentials("old"))
-        sources = Sources(
+        gs_sources = Sources(
             {"gs": GsReader(session, answers.url, (5, 5))}, [folder_of("gs://shop/")], timeout_s=20
         )
         with pytest.raises(SourceAway, match="operator's log"):
-            await sources.fetch("gs://shop/a.jpg", SHOP, MOST)
-        await sources.close()
+            await gs_sources.fetch("gs://shop/a.jpg", SHOP, MOST)
+        await gs_sources.close()
 
     @pytest.mark.parametrize(
         ("status", "kind"),
@@ -342,37 +349,44 @@ class TestGs:
             (503, SourceAway),
         ],
     )
-    async def test_refused(self, stored, answers, status, kind):
-        """What is not there for us is told from a store that does not answer."""
+    async def test_a_missing_object_differs_from_a_silent_store(
+        self, gs_sources: Sources, answers: Answers, status: int, kind: type[NotFetched]
+    ) -> None:
+        """An object that is missing or forbidden differs from a store that does not answer."""
         answers.answers[A] = _says(b"why: internals", status)
         with pytest.raises(kind) as caught:
-            await stored.fetch("gs://shop/a.jpg", SHOP, MOST)
+            await gs_sources.fetch("gs://shop/a.jpg", SHOP, MOST)
         assert type(caught.value) is kind
         assert "internals" not in str(caught.value)
 
-    async def test_redirect(self, stored, answers):
-        """A redirect is not followed: it leads past the folders."""
+    async def test_a_redirect_is_not_followed(self, gs_sources: Sources, answers: Answers) -> None:
+        """A redirect is not followed, because it leads past the folders."""
         answers.answers = {A: _says(b"", 302, Location="/elsewhere"), "/elsewhere": _says()}
         with pytest.raises(SourceAway):
-            await stored.fetch("gs://shop/a.jpg", SHOP, MOST)
+            await gs_sources.fetch("gs://shop/a.jpg", SHOP, MOST)
         assert [path for path, _ in answers.asked] == [A]
 
     @pytest.mark.parametrize("length", [{}, {"Content-Length": str(MOST + 1)}])
-    async def test_too_large(self, stored, answers, length):
-        """What is too large is not read, whether or not its length is told."""
+    async def test_too_large_an_object_is_not_read(
+        self, gs_sources: Sources, answers: Answers, length: dict[str, str]
+    ) -> None:
+        """An object that is too large is not read, with or without its length."""
         answers.answers[A] = 200, length, bytes(MOST + 1)
         with pytest.raises(SourceTooLarge):
-            await stored.fetch("gs://shop/a.jpg", SHOP, MOST)
+            await gs_sources.fetch("gs://shop/a.jpg", SHOP, MOST)
 
-    async def test_cut_off(self, stored, answers):
-        """A photo that ends before its length is not taken for one."""
+    async def test_a_photo_that_ends_early_is_refused(
+        self, gs_sources: Sources, answers: Answers
+    ) -> None:
+        """A photo that ends before its length is refused."""
         answers.answers[A] = 200, {"Content-Length": "2000"}, PHOTO
         with pytest.raises(SourceAway):
-            await stored.fetch("gs://shop/a.jpg", SHOP, MOST)
+            await gs_sources.fetch("gs://shop/a.jpg", SHOP, MOST)
 
-    async def test_no_default_credentials(self, tmp_path, monkeypatch):
-        """Google's own address wants credentials; without any the start fails, and says how to do
-        without."""
+    async def test_missing_credentials_stop_the_start(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Google's own address needs credentials; without any the start fails, with the remedy."""
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
         with pytest.raises(Misconfigured, match="anonymous: true"):
             open_gs(GsSettings(), 1)
@@ -381,7 +395,7 @@ class TestGs:
 
 class TestWeb:
     @pytest.fixture
-    async def web(self):
+    async def web(self) -> AsyncIterator[Sources]:
         """Nothing is open but the web, with loopback allowed to the guard."""
         guard = EgressGuard([ip_network("127.0.0.0/8")])
         sources = Sources({"http": WebSource(guard), "https": WebSource(guard)}, timeout_s=20)
@@ -389,13 +403,13 @@ class TestWeb:
         await sources.close()
         await guard.close()
 
-    async def test_photo(self, web, answers):
-        """What is on the web needs no folder."""
+    async def test_a_photo_of_the_web_needs_no_folder(self, web: Sources, answers: Answers) -> None:
+        """A photo on the web needs no folder."""
         answers.answers["/a.jpg"] = _says()
         assert await web.fetch(f"{answers.url}/a.jpg", ANYBODY, MOST) == PHOTO
 
-    async def test_refused(self, answers):
-        """Which addresses may be asked, the guard decides."""
+    async def test_the_guard_decides_about_addresses(self, answers: Answers) -> None:
+        """The egress guard decides which addresses get a request."""
         guard = EgressGuard()
         with pytest.raises(SourceNotAllowed, match="loopback"):
             await Sources({"http": WebSource(guard)}, timeout_s=20).fetch(
@@ -415,22 +429,28 @@ class TestWeb:
             ((200, {"Content-Encoding": "gzip"}, PHOTO), NotFetched),
         ],
     )
-    async def test_failed(self, web, answers, answer, kind):
+    async def test_each_reason_has_its_error(
+        self,
+        web: Sources,
+        answers: Answers,
+        answer: tuple[int, dict[str, str], bytes],
+        kind: type[NotFetched],
+    ) -> None:
         """Each reason has its error."""
         answers.answers["/a.jpg"] = answer
         with pytest.raises(kind) as caught:
             await web.fetch(f"{answers.url}/a.jpg", SHOP, MOST)
         assert type(caught.value) is kind
 
-    async def test_nobody_answers(self, web):
-        """A server that is not there may be later."""
+    async def test_a_server_without_an_answer_is_away(self, web: Sources) -> None:
+        """A server that is not there is away, and a retry may help."""
         with pytest.raises(SourceAway):
             await web.fetch(f"http://127.0.0.1:{free_port()}/a.jpg", SHOP, MOST)
 
 
 class Shelf:
-    """A reader that has every photo, at once or when it is told to. Holds what it was asked for and
-    is reading."""
+    """A reader that has every photo, at once or after `open` is set. Holds the requested locations
+    and the number of reads under way."""
 
     def __init__(self, *, closed: bool = False) -> None:
         self.asked: list[Location] = []
@@ -467,7 +487,7 @@ def over(
     )
 
 
-class TestWhoMayRead:
+class TestFolders:
     """The gateway's rights are not its clients'."""
 
     @pytest.mark.parametrize(
@@ -479,8 +499,8 @@ class TestWhoMayRead:
             "s3://all/a.jpg?versionId=1",
         ],
     )
-    async def test_open(self, url):
-        """A tenant's folders are open to it, and those of all."""
+    async def test_a_tenants_folders_are_open_to_it(self, url: str) -> None:
+        """A tenant may read its own folders, and those of all."""
         sources = over(Shelf(), "s3://all/", shop=["s3://shop/photos/", "gs://press-photos/"])
         assert await sources.fetch(url, SHOP, MOST)
 
@@ -498,9 +518,9 @@ class TestWhoMayRead:
             "s3://169.254.169.254/a.jpg",
         ],
     )
-    async def test_not_open(self, url):
-        """Whatever lies elsewhere is not looked at; what to configure is told, and nothing of what
-        is there."""
+    async def test_another_folder_is_not_looked_at(self, url: str) -> None:
+        """A photo elsewhere is not read; the message names the setting, and nothing of the folder's
+        content."""
         shelf = Shelf()
         sources = over(shelf, "s3://all/", shop=["s3://shop/photos/"], press=["s3://press/"])
         with pytest.raises(
@@ -520,30 +540,30 @@ class TestWhoMayRead:
             "s3://shop",
         ],
     )
-    async def test_tricks(self, url):
-        """A key that climbs is read for nobody, in an open folder either."""
+    async def test_a_key_that_climbs_is_refused(self, url: str) -> None:
+        """A key that climbs is refused, in an open folder too."""
         shelf = Shelf()
         with pytest.raises(NotFetched):
             await over(shelf, "s3://shop/photos/", "gs://shop/").fetch(url, SHOP, MOST)
         assert shelf.asked == []
 
-    async def test_nothing_is_open_by_itself(self):
-        """Without folders nothing is read, of an open gateway either."""
+    async def test_no_folder_is_open_by_default(self) -> None:
+        """Without folders nothing is read, from an open gateway either."""
         with pytest.raises(SourceNotAllowed):
             await over(Shelf(), shop=["s3://shop/"]).fetch("s3://shop/a.jpg", ANYBODY, MOST)
         with pytest.raises(SourceNotAllowed):
             await Sources({}, timeout_s=20).fetch("gs://shop/a.jpg", ANYBODY, MOST)
 
     @pytest.mark.parametrize("url", ["", "a.jpg", "file:///etc/passwd", "s3:/shop/a.jpg", "\ud800"])
-    async def test_no_place(self, url):
-        """What names no place is a photo that was not fetched."""
+    async def test_text_that_names_no_place_is_not_fetched(self, url: str) -> None:
+        """A text that names no place is a photo that was not fetched."""
         with pytest.raises(NotFetched):
             await over(Shelf(), "s3://shop/").fetch(url, SHOP, MOST)
 
 
 class TestBounds:
-    async def test_at_once(self):
-        """So many are read at a time; the others wait, and are read then."""
+    async def test_the_number_of_reads_at_once_is_limited(self) -> None:
+        """The number of reads at once is limited; the others wait for their turn."""
         shelf = Shelf(closed=True)
         sources = over(shelf, "s3://shop/", at_once=3)
         fetching = [
@@ -557,8 +577,8 @@ class TestBounds:
         assert await asyncio.gather(*fetching) == [str(n).encode() for n in range(8)]
         assert shelf.most == 3
 
-    async def test_no_room(self):
-        """Who gets no slot within the time limit is told to come back."""
+    async def test_a_read_without_a_slot_is_refused_as_busy(self) -> None:
+        """A read that gets no slot within the time limit is refused as busy."""
         shelf = Shelf()
         with pytest.raises(Busy):
             await over(shelf, "s3://shop/", at_once=0, timeout_s=0.01).fetch(
@@ -566,8 +586,8 @@ class TestBounds:
             )
         assert shelf.asked == []
 
-    async def test_too_slow(self):
-        """What does not come in time is given up, and its slot is free."""
+    async def test_a_read_beyond_the_time_limit_frees_its_slot(self) -> None:
+        """A read beyond the time limit is given up, and its slot is free."""
         shelf = Shelf(closed=True)
         sources = over(shelf, "s3://shop/", at_once=1, timeout_s=0.01)
         for _ in range(3):
@@ -575,7 +595,7 @@ class TestBounds:
                 await sources.fetch("s3://shop/a", SHOP, MOST)
         assert shelf.reading == 0
 
-    async def test_client_left(self):
+    async def test_a_client_that_leaves_frees_its_place(self) -> None:
         """A client that leaves, reading or in line, leaves its place to others."""
         shelf = Shelf(closed=True)
         sources = over(shelf, "s3://shop/", at_once=1)
@@ -591,8 +611,8 @@ class TestBounds:
         assert first.cancelled()
         assert second.cancelled()
 
-    async def test_threads_end(self):
-        """A thread whose client left reads no further than the part that is under way."""
+    async def test_the_thread_of_a_client_that_left_ends(self) -> None:
+        """A thread whose client left reads no further than the current part."""
         store = Dripping()
         fetching = asyncio.create_task(
             store.read(Location("s3://shop/a", "s3", "shop", "a"), 1 << 60)
@@ -627,25 +647,25 @@ class Dripping(ObjectStoreReader):
 
 class TestGather:
     @pytest.mark.parametrize("length", [None, 10])
-    def test_all(self, length):
-        """Parts are put together until there are none."""
+    def test_parts_are_joined_until_the_last(self, length: int | None) -> None:
+        """Parts are joined until there are no more."""
         parts = iter([b"01234", b"56789", b""])
         assert read_all(lambda most: next(parts), length, 10, lambda: False) == b"0123456789"
 
-    def test_no_more_than_one_too_many(self):
-        """Of what does not end no more is read than tells that it is too large."""
+    def test_endless_parts_are_read_to_one_byte_too_many(self) -> None:
+        """An endless object is read to one byte more than the limit."""
         read = []
         with pytest.raises(SourceTooLarge):
             read_all(lambda most: read.append(bytes(most)) or read[-1], None, 10, lambda: False)
         assert sum(map(len, read)) == 11
 
-    def test_nothing_of_what_is_too_large_by_its_length(self):
-        """Nothing is read where the length says enough."""
+    def test_too_large_a_length_is_refused_unread(self) -> None:
+        """An object whose length is too large is not read."""
         with pytest.raises(SourceTooLarge):
             read_all(lambda most: pytest.fail("it was read"), 11, 10, lambda: False)
 
-    def test_left(self):
-        """What nobody waits for is no photo, however much of it is there."""
+    def test_an_abandoned_read_is_no_photo(self) -> None:
+        """A read without a waiting client is no photo, however much of it is there."""
         with pytest.raises(SourceAway):
             read_all(lambda most: b"", None, 10, lambda: True)
 
@@ -661,8 +681,10 @@ TENANTS = [
 
 
 class TestSettings:
-    async def test_built(self, tmp_path, s3, s3_endpoint, answers):
-        """Folders and ways to the stores are what the config file says."""
+    async def test_the_config_file_opens_folders_and_stores(
+        self, tmp_path: Path, s3: Any, s3_endpoint: str, answers: Answers
+    ) -> None:
+        """The config file names the folders and the access to the stores."""
         answers.answers = {"/a.jpg": _says(b"web"), A: _says(b"gs")}
         pair = {"access_key": "AK", "secret_key": "SK", "region": "us-east-1"}
         fetch = {
@@ -706,14 +728,21 @@ class TestSettings:
             ({"fetch": {"gs": {"endpoint": "here"}}}, r"fetch\.gs\.endpoint"),
         ],
     )
-    def test_refused(self, tmp_path, changes, message):
-        """What cannot be meant is an error that names its key."""
+    def test_a_senseless_setting_is_an_error_that_names_its_key(
+        self,
+        tmp_path: Path,
+        changes: dict[str, Any],
+        message: str,
+    ) -> None:
+        """A setting that cannot be meant is an error that names its key."""
         with pytest.raises(ConfigError, match=message):
             parts_of(tmp_path, {**CONFIG, **changes})
 
     @pytest.mark.parametrize(("scheme", "package"), [("s3", "boto3"), ("gs", "google.auth")])
-    def test_missing_package(self, tmp_path, monkeypatch, scheme, package):
-        """A store's library is needed where a folder of it is open, and nowhere else."""
+    def test_a_missing_package_stops_only_its_own_store(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, package: str
+    ) -> None:
+        """A store's library is needed if a folder of that store is open, and not otherwise."""
         monkeypatch.setitem(sys.modules, package, None)
         parts_of(tmp_path, CONFIG)
         with pytest.raises(

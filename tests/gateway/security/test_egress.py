@@ -1,20 +1,70 @@
 """A URL that a caller names leads to public addresses and to networks that the operator named, and
 nowhere else."""
 
+from __future__ import annotations
+
 import asyncio
 import socket
 import ssl
 import subprocess
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from types import SimpleNamespace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.security.addresses import refusal
-from gateway.security.egress import CheckedBackend, EgressGuard, FetchFailed, UrlRefused, check_url
+from gateway.security.egress import (
+    CheckedBackend,
+    EgressGuard,
+    FetchFailed,
+    Resolve,
+    UrlRefused,
+    check_url,
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as the server received it."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Script = Callable[[Request], Iterable[bytes | float]]
+"""The parts of an answer to a request; a number is a pause in seconds."""
+
+
+@dataclass
+class ScriptedServer:
+    """A server on loopback. Holds its requests and the number of connections; `done` is set after
+    each conversation, and `sni_names` are the names that clients named in the handshake."""
+
+    url: str = ""
+    port: int = 0
+    requests: list[Request] = field(default_factory=list)
+    connections: int = 0
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    sni_names: list[str] = field(default_factory=list)
+
+
+Serve = Callable[..., Awaitable[ScriptedServer]]
 
 LOOPBACK = [IPv4Network("127.0.0.1/32")]
 
@@ -206,28 +256,28 @@ NAMES = {
 }
 
 
-async def known(host, port):
+async def resolve_by_table(host: str, port: int) -> Sequence[str]:
     return NAMES[host]
 
 
-def always(*addresses):
+def always(*addresses: str) -> Resolve:
     """A resolver that knows one answer."""
 
-    async def resolve(host, port):
+    async def resolve(host: str, port: int) -> Sequence[str]:
         return addresses
 
     return resolve
 
 
-def failing(error):
-    async def resolve(host, port):
+def failing(error: Exception) -> Resolve:
+    async def resolve(host: str, port: int) -> Sequence[str]:
         raise error
 
     return resolve
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
+def tls_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
     """A key, and a certificate for photos.example that it signed itself."""
     folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
@@ -252,18 +302,20 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trusting(files):
-    """What a client that knows the certificate trusts."""
-    return ssl.create_default_context(cafile=files[1])
+def client_tls(tls_files: tuple[Path, ...]) -> ssl.SSLContext:
+    """The TLS settings of a client that trusts the certificate."""
+    return ssl.create_default_context(cafile=tls_files[1])
 
 
 @pytest.fixture
-async def guarding(trusting):
-    """`guarding(allow, **options)`: a guard that is closed at the end."""
+async def guard_with(client_tls: ssl.SSLContext) -> AsyncIterator[Callable[..., EgressGuard]]:
+    """`guard_with(allow, **options)`: a guard that is closed at the end."""
     async with AsyncExitStack() as stack:
 
-        def make(allow=LOOPBACK, **options):
-            guard = EgressGuard(allow, **{"tls": trusting, **options})
+        def make(
+            allow: Sequence[IPv4Network | IPv6Network] = LOOPBACK, **options: Any
+        ) -> EgressGuard:
+            guard = EgressGuard(allow, **{"tls": client_tls, **options})
             stack.push_async_callback(guard.close)
             return guard
 
@@ -271,22 +323,20 @@ async def guarding(trusting):
 
 
 @pytest.fixture
-async def serve():
-    """`serve(answer)`: a server on loopback that writes what `answer(request)` yields, and hangs
-    up.
+async def serve() -> AsyncIterator[Serve]:
+    """`serve(answer)`: a server that sends the parts of `answer(request)`, and then closes the
+    connection."""
+    listeners: list[asyncio.Server] = []
+    conversations: set[asyncio.Task[Any]] = set()
 
-    Where that is a number it waits as many seconds instead.
-    """
-    listening, talking = [], set()
+    async def start(answer: Script, tls: ssl.SSLContext | None = None) -> ScriptedServer:
+        server = ScriptedServer()
 
-    async def start(answer, tls=None):
-        server = SimpleNamespace(asked=[], connections=0, done=asyncio.Event())
-
-        async def converse(reader, writer):
+        async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             server.connections += 1
-            talking.add(asyncio.current_task())
+            conversations.add(asyncio.current_task())
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                server.asked.append(request := await read(reader))
+                server.requests.append(request := await read(reader))
                 for part in answer(request):
                     await asyncio.sleep(part) if isinstance(part, float) else writer.write(part)
                     await writer.drain()
@@ -295,28 +345,28 @@ async def serve():
                 await writer.wait_closed()
             server.done.set()
 
-        listening.append(await asyncio.start_server(converse, "127.0.0.1", 0, ssl=tls))
-        server.port = listening[-1].sockets[0].getsockname()[1]
+        listeners.append(await asyncio.start_server(converse, "127.0.0.1", 0, ssl=tls))
+        server.port = listeners[-1].sockets[0].getsockname()[1]
         server.url = f"http://127.0.0.1:{server.port}"
         return server
 
     yield start
-    for server in listening:
+    for server in listeners:
         server.close()
-    for task in talking:
+    for task in conversations:
         task.cancel()
-    await asyncio.gather(*talking, return_exceptions=True)
+    await asyncio.gather(*conversations, return_exceptions=True)
 
 
-async def read(reader):
+async def read(reader: asyncio.StreamReader) -> Request:
     first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     method, path, _ = first.split(" ")
     body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return SimpleNamespace(method=method, path=path, headers=headers, body=body)
+    return Request(method, path, headers, body)
 
 
-def reply(body=b"", status="200 OK", **headers):
+def reply(body: bytes = b"", status: str = "200 OK", **headers: Any) -> bytes:
     """An answer with its length; `Some_Name=value` becomes a header."""
     lines = {
         "Content-Length": len(body),
@@ -326,7 +376,7 @@ def reply(body=b"", status="200 OK", **headers):
     return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
 
 
-def closed_port():
+def closed_port() -> int:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         return unused.getsockname()[1]
@@ -336,10 +386,10 @@ def closed_port():
 
 
 @pytest.mark.parametrize("url", HOSTILE, ids=lambda url: HOSTILE[url])
-async def test_hostile_urls_are_refused(guarding, url):
-    """No URL of the table is fetched from or posted to, and nothing is said of why a name was
-    refused."""
-    guard = guarding(allow=(), resolve=known)
+async def test_hostile_urls_are_refused(guard_with: Callable[..., EgressGuard], url: str) -> None:
+    """No URL of the table is fetched from or posted to, and the message does not reveal the address
+    behind a name."""
+    guard = guard_with(allow=(), resolve=resolve_by_table)
     with pytest.raises(UrlRefused) as error:
         await guard.fetch(url, max_bytes=1000)
     assert not any(
@@ -350,8 +400,8 @@ async def test_hostile_urls_are_refused(guarding, url):
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_public_addresses_are_not_refused(address):
-    """An address that everyone can reach is not refused, however near it lies to one that is."""
+def test_public_addresses_are_not_refused(address: str) -> None:
+    """A public address is not refused, however near it lies to a refused one."""
     assert refusal(ip_address(address), ()) == ""
 
 
@@ -370,8 +420,8 @@ def test_public_addresses_are_not_refused(address):
         "https://example.com/a@b:c\\d/%0d%0a",
     ],
 )
-def test_ordinary_urls_pass(url):
-    """A URL that names a public host, by name or by address, has nothing against it."""
+def test_ordinary_urls_pass(url: str) -> None:
+    """A URL that names a public host, by name or by address, passes."""
     assert check_url(url).scheme in url
 
 
@@ -392,7 +442,7 @@ networks = st.sampled_from(
 insiders = networks.flatmap(lambda network: st.ip_addresses(v=4, network=network))
 
 
-def embedded(address):
+def embedded(address: IPv4Address) -> Iterator[IPv6Address]:
     """Every IPv6 form of an IPv4 address that may lead to it; the mapped one is the first."""
     v4, public = int(address), int(IPv4Address("8.8.8.8"))
     base = {
@@ -411,15 +461,17 @@ def embedded(address):
 
 
 @given(insiders)
-def test_no_form_of_a_private_address_passes(address):
+def test_no_form_of_a_private_address_passes(address: IPv4Address) -> None:
     """An IPv4 address that is refused is refused in all its IPv6 forms."""
     assert refusal(address, ())
     assert all(refusal(form, ()) for form in embedded(address))
 
 
 @given(st.ip_addresses())
-def test_what_python_calls_not_global_is_refused(address):
-    """The table holds all that the standard library knows to be no public address."""
+def test_an_address_that_python_calls_not_global_is_refused(
+    address: IPv4Address | IPv6Address,
+) -> None:
+    """The table holds every address that the standard library knows to be not public."""
     mapped = address.version == 6 and address.ipv4_mapped
     assert (mapped or address).is_global or refusal(address, ())
 
@@ -428,7 +480,7 @@ def test_what_python_calls_not_global_is_refused(address):
 
 
 @given(insiders)
-def test_an_allowed_network_opens_its_addresses_and_their_mapped_form_only(address):
+def test_an_allowed_network_opens_plain_and_mapped_addresses_only(address: IPv4Address) -> None:
     """A named network lifts the refusal of its addresses, plain or mapped, and of no other form."""
     allow = [IPv4Network(address)]
     mapped, *others = embedded(address)
@@ -436,7 +488,7 @@ def test_an_allowed_network_opens_its_addresses_and_their_mapped_form_only(addre
     assert all(refusal(form, allow) for form in others)
 
 
-def test_an_allowed_network_opens_no_other():
+def test_an_allowed_network_opens_no_other() -> None:
     """Networks beside the named one stay refused, of either version."""
     allow = [ip_network("10.0.0.0/8"), ip_network("fd00:1::/32")]
     assert not refusal(ip_address("10.255.0.1"), allow)
@@ -456,25 +508,26 @@ def test_an_allowed_network_opens_no_other():
         ("fd00:ec2::254", "fc00::/7"),
     ],
 )
-def test_metadata_is_opened_only_by_its_own_address(address, wide):
-    """A network around a metadata address does not open it; the address as a network of one
-    does."""
-    found = ip_address(address)
-    assert refusal(found, [ip_network(wide)])
-    assert not refusal(found, [ip_network(address)])
+def test_metadata_is_opened_only_by_its_own_address(address: str, wide: str) -> None:
+    """A network around a metadata address does not open it; a network of that one address does."""
+    ip = ip_address(address)
+    assert refusal(ip, [ip_network(wide)])
+    assert not refusal(ip, [ip_network(address)])
 
 
-async def test_an_allowed_server_is_fetched_from(serve, guarding):
-    """A server in an allowed network is asked once, with its host's name and no credentials."""
+async def test_an_allowed_server_is_fetched_from(
+    serve: Serve, guard_with: Callable[..., EgressGuard]
+) -> None:
+    """A server in an allowed network gets one request, with its host's name and no credentials."""
     server = await serve(lambda request: [reply(b"photo")])
-    guard = guarding(resolve=always("127.0.0.1"))
+    guard = guard_with(resolve=always("127.0.0.1"))
     assert (
         await guard.fetch(f"http://photos.example:{server.port}/a%20b?c=d#e", max_bytes=5)
         == b"photo"
     )
-    (asked,) = server.asked
-    assert (asked.method, asked.path) == ("GET", "/a%20b?c=d")
-    assert asked.headers == {
+    (request,) = server.requests
+    assert (request.method, request.path) == ("GET", "/a%20b?c=d")
+    assert request.headers == {
         "host": f"photos.example:{server.port}",
         "user-agent": "imgrid-gateway",
         "accept": "*/*",
@@ -482,14 +535,16 @@ async def test_an_allowed_server_is_fetched_from(serve, guarding):
     }
 
 
-async def test_the_systems_resolver_is_guarded_as_well(serve, guarding):
-    """Without a resolver of its own a guard asks the system's, and judges what that says."""
+async def test_the_systems_resolver_is_guarded_as_well(
+    serve: Serve, guard_with: Callable[..., EgressGuard]
+) -> None:
+    """A guard without a resolver of its own uses the system's, and judges its answers."""
     server = await serve(lambda request: [reply(b"photo")])
     url = f"http://localhost:{server.port}/"
     with pytest.raises(UrlRefused):
-        await guarding(allow=()).fetch(url, max_bytes=10)
+        await guard_with(allow=()).fetch(url, max_bytes=10)
     assert (
-        await guarding(allow=[*LOOPBACK, IPv6Network("::1/128")]).fetch(url, max_bytes=10)
+        await guard_with(allow=[*LOOPBACK, IPv6Network("::1/128")]).fetch(url, max_bytes=10)
         == b"photo"
     )
 
@@ -497,16 +552,18 @@ async def test_the_systems_resolver_is_guarded_as_well(serve, guarding):
 # What is judged is what is connected to
 
 
-async def test_a_name_is_resolved_once_for_a_connection(serve, guarding):
-    """A name that leads elsewhere when asked again is connected to as it was judged, and judged
-    anew the next time."""
+async def test_a_name_is_resolved_once_for_a_connection(
+    serve: Serve, guard_with: Callable[..., EgressGuard]
+) -> None:
+    """A connection goes to the address that was judged, though the name resolves to another one
+    afterwards; the next call is judged anew."""
     answers = [["127.0.0.1"], ["127.0.0.2"]]
     server = await serve(lambda request: [reply(b"photo")])
 
-    async def rebinding(host, port):
+    async def rebinding(host: str, port: int) -> Sequence[str]:
         return answers.pop(0)
 
-    guard = guarding(resolve=rebinding)
+    guard = guard_with(resolve=rebinding)
     url = f"http://photos.example:{server.port}/"
     assert await guard.fetch(url, max_bytes=10) == b"photo"
     assert answers == [["127.0.0.2"]]
@@ -519,41 +576,47 @@ async def test_a_name_is_resolved_once_for_a_connection(serve, guarding):
 @pytest.mark.parametrize(
     "addresses", [("127.0.0.1", "127.0.0.2"), ("127.0.0.2", "127.0.0.1"), ("127.0.0.1", "::1")]
 )
-async def test_one_refused_address_of_a_name_refuses_all(serve, guarding, addresses):
-    """A name with several addresses of which one is refused is not connected to at all."""
+async def test_one_refused_address_of_a_name_refuses_all(
+    serve: Serve, guard_with: Callable[..., EgressGuard], addresses: tuple[str, ...]
+) -> None:
+    """A name with several addresses is refused if one of them is."""
     server = await serve(lambda request: [reply(b"photo")])
     with pytest.raises(UrlRefused):
-        await guarding(resolve=always(*addresses)).fetch(
+        await guard_with(resolve=always(*addresses)).fetch(
             f"http://photos.example:{server.port}/", max_bytes=10
         )
     assert not server.connections
 
 
-async def test_the_next_address_is_tried_where_one_does_not_answer(serve, guarding):
-    """Of several allowed addresses, one that refuses the connection is passed over, and both
-    families get a turn."""
+async def test_the_next_address_is_tried_after_a_failure(
+    serve: Serve, guard_with: Callable[..., EgressGuard]
+) -> None:
+    """Of several allowed addresses, one that refuses the connection is skipped, and both families
+    get a turn."""
     server = await serve(lambda request: [reply(b"photo")])
     allow = [*LOOPBACK, IPv6Network("::1/128"), IPv6Network("::ffff:0:0/96")]
     many = ("::1", *(f"::ffff:127.0.0.{last}" for last in range(2, 9)), "127.0.0.1")
-    guard = guarding(allow, resolve=always(*many))
+    guard = guard_with(allow, resolve=always(*many))
     assert await guard.fetch(f"http://photos.example:{server.port}/", max_bytes=10) == b"photo"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "::1%lo", "anything"])
-async def test_the_backend_judges_for_itself(host):
-    """Whatever gets past the reading of a URL is judged where the connection is made."""
+async def test_the_backend_judges_every_connection(host: str) -> None:
+    """A host that passes the check of the URL is judged again at the connection."""
     with pytest.raises(UrlRefused):
         await CheckedBackend(always("127.0.0.1")).connect_tcp(host, 80)
 
 
-async def test_the_backend_connects_to_no_unix_socket():
-    """There is no way to a socket in the file system."""
+async def test_the_backend_connects_to_no_unix_socket() -> None:
+    """The backend refuses sockets in the file system."""
     with pytest.raises(UrlRefused):
         await CheckedBackend(always("127.0.0.1")).connect_unix_socket("/run/any.sock")
 
 
-async def test_proxies_of_the_environment_are_ignored(serve, guarding, monkeypatch):
-    """A proxy would connect where it likes: one that the environment names is not asked."""
+async def test_proxies_of_the_environment_are_ignored(
+    serve: Serve, guard_with: Callable[..., EgressGuard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that the environment names gets no request, because it would connect anywhere."""
     server, proxy = (
         await serve(lambda request: [reply(b"photo")]),
         await serve(lambda request: [reply(b"proxy")]),
@@ -562,7 +625,7 @@ async def test_proxies_of_the_environment_are_ignored(serve, guarding, monkeypat
         monkeypatch.setenv(name, proxy.url)
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    assert await guarding().fetch(server.url, max_bytes=10) == b"photo"
+    assert await guard_with().fetch(server.url, max_bytes=10) == b"photo"
     assert not proxy.connections
 
 
@@ -570,54 +633,59 @@ async def test_proxies_of_the_environment_are_ignored(serve, guarding, monkeypat
 
 
 @pytest.fixture
-async def secure(serve, files):
-    """A TLS server with a certificate for photos.example; `named` is what clients asked for in the
-    handshake."""
+async def secure(serve: Serve, tls_files: tuple[Path, ...]) -> ScriptedServer:
+    """A TLS server with a certificate for photos.example."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(files[1], files[0])
-    named = []
-    context.sni_callback = lambda _, name, __: named.append(name)
+    context.load_cert_chain(tls_files[1], tls_files[0])
+    context.sni_callback = lambda _, name, __: server.sni_names.append(name)
     server = await serve(lambda request: [reply(b"photo")], tls=context)
-    server.named = named
     return server
 
 
-async def test_tls_asks_for_the_hosts_name(secure, guarding):
-    """The connection goes to an address, and yet the name is what TLS asks for and verifies."""
+async def test_tls_asks_for_the_hosts_name(
+    secure: ScriptedServer, guard_with: Callable[..., EgressGuard]
+) -> None:
+    """The connection goes to an address, but TLS requests and verifies the name."""
     url = f"https://photos.example:{secure.port}/"
-    assert await guarding(resolve=always("127.0.0.1")).fetch(url, max_bytes=10) == b"photo"
-    assert secure.named == ["photos.example"]
-    assert secure.asked[0].headers["host"] == f"photos.example:{secure.port}"
+    assert await guard_with(resolve=always("127.0.0.1")).fetch(url, max_bytes=10) == b"photo"
+    assert secure.sni_names == ["photos.example"]
+    assert secure.requests[0].headers["host"] == f"photos.example:{secure.port}"
 
 
 @pytest.mark.parametrize("host", ["other.example", "127.0.0.1"])
-async def test_a_certificate_for_another_name_is_not_taken(secure, guarding, host):
-    """A certificate that is trusted, but for another host, fails for good, and nothing is sent."""
+async def test_a_certificate_for_another_name_is_refused(
+    secure: ScriptedServer, guard_with: Callable[..., EgressGuard], host: str
+) -> None:
+    """A trusted certificate for another host is a permanent failure, and nothing is sent."""
     with pytest.raises(FetchFailed, match="certificate") as error:
-        await guarding(resolve=always("127.0.0.1")).post(
+        await guard_with(resolve=always("127.0.0.1")).post(
             f"https://{host}:{secure.port}/", b"secret", {}
         )
     assert not error.value.transient
-    assert not secure.asked
+    assert not secure.requests
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_not_taken(secure, guarding):
+async def test_a_self_signed_certificate_is_refused_by_default(
+    secure: ScriptedServer, guard_with: Callable[..., EgressGuard]
+) -> None:
     """By default only certificates that chain to a public authority are trusted."""
-    guard = guarding(resolve=always("127.0.0.1"), tls=None)
+    guard = guard_with(resolve=always("127.0.0.1"), tls=None)
     with pytest.raises(FetchFailed, match="certificate"):
         await guard.fetch(f"https://photos.example:{secure.port}/", max_bytes=10)
-    assert not secure.asked
+    assert not secure.requests
 
 
 # Redirects
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirects_are_followed(serve, guarding, status):
-    """Every kind of redirect is followed, to a place that is relative too."""
+async def test_every_kind_of_redirect_is_followed(
+    serve: Serve, guard_with: Callable[..., EgressGuard], status: int
+) -> None:
+    """Every kind of redirect is followed, to a relative place too."""
     pages = {"/a/b": reply(status=f"{status} Moved", Location="../c?d"), "/c?d": reply(b"photo")}
     server = await serve(lambda request: [pages[request.path]])
-    assert await guarding().fetch(f"{server.url}/a/b", max_bytes=10) == b"photo"
+    assert await guard_with().fetch(f"{server.url}/a/b", max_bytes=10) == b"photo"
 
 
 @pytest.mark.parametrize(
@@ -635,37 +703,43 @@ async def test_redirects_are_followed(serve, guarding, status):
         "http://127.0.0.1:0/",
     ],
 )
-async def test_redirects_to_what_is_refused_are_refused(serve, guarding, place):
-    """A server that may be asked cannot send the gateway where it may not go."""
+async def test_a_redirect_to_a_refused_address_is_refused(
+    serve: Serve, guard_with: Callable[..., EgressGuard], place: str
+) -> None:
+    """An allowed server cannot redirect the gateway to a refused address."""
     server = await serve(lambda request: [reply(status="302 Found", Location=place)])
     with pytest.raises(UrlRefused):
-        await guarding(resolve=always("10.0.0.1")).fetch(server.url, max_bytes=10)
+        await guard_with(resolve=always("10.0.0.1")).fetch(server.url, max_bytes=10)
     assert server.connections == 1
 
 
-async def test_a_redirect_that_cannot_be_read_fails(serve, guarding):
-    """A redirect to something that is no URL fails for good."""
+async def test_a_redirect_that_is_no_url_fails(
+    serve: Serve, guard_with: Callable[..., EgressGuard]
+) -> None:
+    """A redirect to text that is no URL is a permanent failure."""
     server = await serve(lambda request: [reply(status="302 Found", Location="http://a:b:c/")])
     with pytest.raises(FetchFailed) as error:
-        await guarding().fetch(server.url, max_bytes=10)
+        await guard_with().fetch(server.url, max_bytes=10)
     assert not error.value.transient
 
 
-async def test_a_redirect_loop_ends(serve, guarding):
-    """A server that redirects to itself is asked as often as redirects are allowed, and once
+async def test_a_redirect_loop_ends(serve: Serve, guard_with: Callable[..., EgressGuard]) -> None:
+    """A server that redirects to itself gets as many requests as redirects are allowed, and one
     more."""
     server = await serve(lambda request: [reply(status="302 Found", Location="/")])
     with pytest.raises(FetchFailed, match="too often") as error:
-        await guarding(max_redirects=2).fetch(server.url, max_bytes=10)
-    assert len(server.asked) == 3
+        await guard_with(max_redirects=2).fetch(server.url, max_bytes=10)
+    assert len(server.requests) == 3
     assert not error.value.transient
 
 
 @pytest.mark.parametrize(("redirects", "arrives"), [(3, True), (4, False)])
-async def test_three_redirects_are_followed_and_no_more(serve, guarding, redirects, arrives):
-    """The last redirect that is allowed still arrives."""
+async def test_three_redirects_are_followed_and_no_more(
+    serve: Serve, guard_with: Callable[..., EgressGuard], redirects: int, arrives: bool
+) -> None:
+    """The last allowed redirect still arrives."""
 
-    def count(request):
+    def count(request: Request) -> list[bytes]:
         step = int(request.path[1:])
         return [
             reply(b"photo")
@@ -674,14 +748,13 @@ async def test_three_redirects_are_followed_and_no_more(serve, guarding, redirec
         ]
 
     server = await serve(count)
-    fetched = asyncio.create_task(guarding().fetch(f"{server.url}/0", max_bytes=10))
+    fetched = asyncio.create_task(guard_with().fetch(f"{server.url}/0", max_bytes=10))
     await asyncio.wait([fetched])
     assert (fetched.exception() is None) is arrives
 
 
-async def test_cookies_are_not_kept(serve, guarding):
-    """What a server sets is not told to it again, neither after a redirect nor in the next
-    request."""
+async def test_cookies_are_not_kept(serve: Serve, guard_with: Callable[..., EgressGuard]) -> None:
+    """A cookie is not sent back to its server, neither after a redirect nor in the next request."""
     server = await serve(
         lambda request: [
             reply(status="302 Found", Location="/b", Set_Cookie="a=b")
@@ -689,17 +762,17 @@ async def test_cookies_are_not_kept(serve, guarding):
             else reply(Set_Cookie="c=d")
         ]
     )
-    guard = guarding()
+    guard = guard_with()
     await guard.fetch(f"{server.url}/a", max_bytes=10)
     await guard.fetch(f"{server.url}/b", max_bytes=10)
-    assert len(server.asked) == 3
-    assert not any("cookie" in asked.headers for asked in server.asked)
+    assert len(server.requests) == 3
+    assert not any("cookie" in request.headers for request in server.requests)
 
 
 # Limits
 
 
-def chunked(body):
+def chunked(body: bytes) -> list[bytes]:
     return [
         reply(Content_Length=None, Transfer_Encoding="chunked"),
         b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body),
@@ -714,93 +787,107 @@ def chunked(body):
         pytest.param(chunked, id="chunked"),
     ],
 )
-async def test_a_body_has_a_limit(serve, guarding, answer):
-    """A body of the limit arrives whole, one byte more is too large for good, however it is
+async def test_a_body_has_a_limit(
+    serve: Serve, guard_with: Callable[..., EgressGuard], answer: Callable[..., Any]
+) -> None:
+    """A body of the limit arrives whole; one byte more is a permanent failure, however it is
     sent."""
     server = await serve(lambda request: answer(bytes(100_000)))
-    assert await guarding().fetch(server.url, max_bytes=100_000) == bytes(100_000)
+    assert await guard_with().fetch(server.url, max_bytes=100_000) == bytes(100_000)
     with pytest.raises(FetchFailed, match="99999 bytes") as error:
-        await guarding().fetch(server.url, max_bytes=99_999)
+        await guard_with().fetch(server.url, max_bytes=99_999)
     assert not error.value.transient
 
 
-async def test_a_length_over_the_limit_is_enough(serve, guarding):
+async def test_a_length_over_the_limit_is_refused_unread(
+    serve: Serve, guard_with: Callable[..., EgressGuard]
+) -> None:
     """An answer that announces too much is refused before any of it arrives."""
     server = await serve(lambda request: [reply(Content_Length=10**12), 60.0])
     with pytest.raises(FetchFailed, match="larger than 1000 bytes"):
-        await guarding().fetch(server.url, max_bytes=1000)
+        await guard_with().fetch(server.url, max_bytes=1000)
 
 
-async def test_a_body_without_end_is_left(serve, guarding):
-    """A server that never stops sending is left once the limit is reached."""
+async def test_a_body_without_end_is_given_up(
+    serve: Serve, guard_with: Callable[..., EgressGuard]
+) -> None:
+    """A server that never stops sending is given up once the limit is reached."""
 
-    def endless(request):
+    def endless(request: Request) -> Iterator[bytes | float]:
         yield reply(Content_Length=None)
         while True:
             yield bytes(10_000)
 
     server = await serve(endless)
     with pytest.raises(FetchFailed, match="larger"):
-        await guarding().fetch(server.url, max_bytes=50_000)
+        await guard_with().fetch(server.url, max_bytes=50_000)
     await server.done.wait()
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "identity, gzip", "GZIP"])
-async def test_a_compressed_answer_is_refused(serve, guarding, encoding):
-    """Nothing is unpacked, so nothing can unpack to more than the limit."""
+async def test_a_compressed_answer_is_refused(
+    serve: Serve, guard_with: Callable[..., EgressGuard], encoding: str
+) -> None:
+    """A compressed answer is refused, because it could unpack to more than the limit."""
     server = await serve(lambda request: [reply(b"photo", Content_Encoding=encoding)])
     with pytest.raises(FetchFailed, match="compressed") as error:
-        await guarding().fetch(server.url, max_bytes=10)
+        await guard_with().fetch(server.url, max_bytes=10)
     assert not error.value.transient
 
 
-async def test_an_answer_that_says_it_is_not_compressed_is_taken(serve, guarding):
-    """The encoding `identity` is none."""
+async def test_the_encoding_identity_is_accepted(
+    serve: Serve, guard_with: Callable[..., EgressGuard]
+) -> None:
+    """The encoding `identity` counts as uncompressed."""
     server = await serve(lambda request: [reply(b"photo", Content_Encoding="Identity")])
-    assert await guarding().fetch(server.url, max_bytes=10) == b"photo"
+    assert await guard_with().fetch(server.url, max_bytes=10) == b"photo"
 
 
-def drip(request):
+def drip(request: Request) -> Iterator[bytes | float]:
     yield reply(Content_Length=1000)
     for _ in range(1000):
         yield 0.01
         yield b"."
 
 
-def dripping_head(request):
+def dripping_head(request: Request) -> Iterator[bytes | float]:
     yield b"HTTP/1.1 200 OK\r\n"
     for number in range(1000):
         yield 0.01
         yield f"X-{number}: y\r\n".encode()
 
 
-def dripping_redirects(request):
+def dripping_redirects(request: Request) -> Iterator[bytes | float]:
     yield 0.1
     yield reply(status="302 Found", Location="/")
 
 
-def silence(request):
+def silence(request: Request) -> Iterator[bytes | float]:
     yield 60.0
 
 
 @pytest.mark.parametrize("answer", [drip, dripping_head, dripping_redirects, silence])
-async def test_the_time_limit_is_for_all_of_a_call(serve, guarding, answer):
-    """A server that never pauses for long, and never ends either, takes too long; trying again may
+async def test_the_time_limit_covers_the_whole_call(
+    serve: Serve, guard_with: Callable[..., EgressGuard], answer: Callable[..., Any]
+) -> None:
+    """A server that never pauses for long, and never ends either, takes too long; a retry may
     help."""
     server = await serve(answer)
     with pytest.raises(FetchFailed, match="too long") as error:
-        await guarding(timeout_s=0.2, max_redirects=100).fetch(server.url, max_bytes=10_000)
+        await guard_with(timeout_s=0.2, max_redirects=100).fetch(server.url, max_bytes=10_000)
     assert error.value.transient
 
 
-async def test_the_time_limit_is_for_resolving_too(guarding):
+async def test_the_time_limit_covers_resolving(guard_with: Callable[..., EgressGuard]) -> None:
     """A name that does not resolve in time takes too long."""
 
-    async def never(host, port):
+    async def never(host: str, port: int) -> Sequence[str]:
         await asyncio.Event().wait()
 
     with pytest.raises(FetchFailed, match="too long"):
-        await guarding(timeout_s=0.05, resolve=never).fetch("http://photos.example/", max_bytes=10)
+        await guard_with(timeout_s=0.05, resolve=never).fetch(
+            "http://photos.example/", max_bytes=10
+        )
 
 
 # What fails
@@ -819,11 +906,13 @@ async def test_the_time_limit_is_for_resolving_too(guarding):
         (503, True),
     ],
 )
-async def test_only_200_is_an_answer(serve, guarding, status, passing):
-    """Any other status fails, and says whether it may pass."""
+async def test_only_200_is_an_answer(
+    serve: Serve, guard_with: Callable[..., EgressGuard], status: int, passing: bool
+) -> None:
+    """Any other status fails, and the error states whether it may pass."""
     server = await serve(lambda request: [reply(status=f"{status} So", Content_Length=None)])
     with pytest.raises(FetchFailed, match=f"status {status}") as error:
-        await guarding().fetch(server.url, max_bytes=10)
+        await guard_with().fetch(server.url, max_bytes=10)
     assert error.value.transient is passing
 
 
@@ -848,17 +937,22 @@ async def test_only_200_is_an_answer(serve, guarding, status, passing):
         "half",
     ],
 )
-async def test_an_answer_that_is_none_fails(serve, guarding, parts):
+async def test_a_broken_answer_fails(
+    serve: Serve, guard_with: Callable[..., EgressGuard], parts: list[bytes | float]
+) -> None:
     """A broken answer is a failed connection, which may pass."""
     server = await serve(lambda request: parts)
     with pytest.raises(FetchFailed) as error:
-        await guarding().fetch(server.url, max_bytes=10)
+        await guard_with().fetch(server.url, max_bytes=10)
     assert error.value.transient
 
 
-async def test_a_refused_connection_may_pass_and_names_no_address(guarding):
-    """Where nothing listens it fails, for now, and the message does not tell where the name led."""
-    guard = guarding(resolve=always("127.0.0.1"))
+async def test_a_refused_connection_may_pass_and_names_no_address(
+    guard_with: Callable[..., EgressGuard],
+) -> None:
+    """A refused connection fails for now, and the message does not reveal the address behind the
+    name."""
+    guard = guard_with(resolve=always("127.0.0.1"))
     with pytest.raises(FetchFailed) as error:
         await guard.post(f"http://photos.example:{closed_port()}/", b"", {})
     assert error.value.transient
@@ -876,30 +970,36 @@ async def test_a_refused_connection_may_pass_and_names_no_address(guarding):
     ],
     ids=repr,
 )
-async def test_a_resolver_that_fails_is_a_failure(guarding, error, passing):
-    """A name that cannot be resolved fails, and may pass where the resolver says so."""
+async def test_a_resolver_that_fails_is_a_failure(
+    guard_with: Callable[..., EgressGuard], error: Exception, passing: bool
+) -> None:
+    """A name that cannot be resolved fails, and may pass if the resolver says so."""
     with pytest.raises(FetchFailed) as failed:
-        await guarding(resolve=failing(error)).fetch("http://photos.example/", max_bytes=10)
+        await guard_with(resolve=failing(error)).fetch("http://photos.example/", max_bytes=10)
     assert failed.value.transient is passing
 
 
-async def test_a_name_without_addresses_is_a_failure(guarding):
-    """A name that leads nowhere fails."""
+async def test_a_name_without_addresses_is_a_failure(
+    guard_with: Callable[..., EgressGuard],
+) -> None:
+    """A name without addresses fails."""
     with pytest.raises(FetchFailed):
-        await guarding(resolve=always()).fetch("http://photos.example/", max_bytes=10)
+        await guard_with(resolve=always()).fetch("http://photos.example/", max_bytes=10)
 
 
-async def test_a_call_can_be_cancelled(serve, guarding):
-    """Who no longer waits for an answer is not told that it failed."""
-    asked = asyncio.Event()
+async def test_a_call_can_be_cancelled(
+    serve: Serve, guard_with: Callable[..., EgressGuard]
+) -> None:
+    """A cancelled call raises no failure."""
+    received = asyncio.Event()
 
-    def waiting(request):
-        asked.set()
+    def waiting(request: Request) -> Iterator[bytes | float]:
+        received.set()
         yield 60.0
 
     server = await serve(waiting)
-    fetching = asyncio.create_task(guarding().fetch(server.url, max_bytes=10))
-    await asked.wait()
+    fetching = asyncio.create_task(guard_with().fetch(server.url, max_bytes=10))
+    await received.wait()
     fetching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await fetching
@@ -909,32 +1009,36 @@ async def test_a_call_can_be_cancelled(serve, guarding):
 
 
 @pytest.mark.parametrize("status", [200, 204, 404, 410, 500])
-async def test_a_post_arrives_and_its_status_returns(serve, guarding, status):
+async def test_a_post_arrives_and_its_status_returns(
+    serve: Serve, guard_with: Callable[..., EgressGuard], status: int
+) -> None:
     """Body and headers arrive as they were given, and any status is an answer."""
     server = await serve(
         lambda request: [reply(b"thanks" if status != 204 else b"", status=f"{status} So")]
     )
-    sent = {
+    headers = {
         "webhook-id": "7",
         "Content-Type": "application/json",
         "host": "other.example",
         "User-Agent": "other",
     }
-    assert await guarding().post(f"{server.url}/hook?a=b", b'{"a": 1}', sent) == status
-    (asked,) = server.asked
-    assert (asked.method, asked.path, asked.body) == ("POST", "/hook?a=b", b'{"a": 1}')
-    assert asked.headers["webhook-id"] == "7"
-    assert asked.headers["content-type"] == "application/json"
-    assert asked.headers["host"] == f"127.0.0.1:{server.port}"
-    assert asked.headers["user-agent"] == "imgrid-gateway"
+    assert await guard_with().post(f"{server.url}/hook?a=b", b'{"a": 1}', headers) == status
+    (request,) = server.requests
+    assert (request.method, request.path, request.body) == ("POST", "/hook?a=b", b'{"a": 1}')
+    assert request.headers["webhook-id"] == "7"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["host"] == f"127.0.0.1:{server.port}"
+    assert request.headers["user-agent"] == "imgrid-gateway"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_post_does_not_follow_redirects(serve, guarding, status):
-    """A redirect is the answer, and its place is not asked."""
+async def test_a_post_does_not_follow_redirects(
+    serve: Serve, guard_with: Callable[..., EgressGuard], status: int
+) -> None:
+    """A redirect of a POST is the answer, and its target gets no request."""
     server = await serve(lambda request: [reply(status=f"{status} Moved", Location="/elsewhere")])
-    assert await guarding().post(server.url, b"{}", {}) == status
-    assert [asked.path for asked in server.asked] == ["/"]
+    assert await guard_with().post(server.url, b"{}", {}) == status
+    assert [request.path for request in server.requests] == ["/"]
 
 
 @pytest.mark.parametrize(
@@ -946,33 +1050,43 @@ async def test_a_post_does_not_follow_redirects(serve, guarding, status):
     ],
     ids=["announced", "sent", "cut"],
 )
-async def test_a_posts_status_counts_whatever_follows_it(serve, guarding, parts):
-    """The answer's body is not read beyond a few bytes, and what becomes of it changes nothing."""
+async def test_a_posts_status_counts_whatever_follows_it(
+    serve: Serve,
+    guard_with: Callable[..., EgressGuard],
+    parts: list[bytes | float],
+) -> None:
+    """The answer's body is read for a few bytes only, and its end changes nothing."""
     server = await serve(lambda request: parts)
-    assert await guarding().post(server.url, b"{}", {}) == 200
+    assert await guard_with().post(server.url, b"{}", {}) == 200
 
 
-async def test_a_posts_status_counts_when_time_is_up(serve, guarding):
+async def test_a_posts_status_counts_when_time_is_up(
+    serve: Serve, guard_with: Callable[..., EgressGuard]
+) -> None:
     """A body that drips until the time is up does not undo the status before it."""
     server = await serve(drip)
-    assert await guarding(timeout_s=1).post(server.url, b"{}", {}) == 200
+    assert await guard_with(timeout_s=1).post(server.url, b"{}", {}) == 200
 
 
-async def test_a_post_without_an_answer_takes_too_long(serve, guarding):
-    """No status within the time limit is a failure that may pass."""
+async def test_a_post_without_an_answer_takes_too_long(
+    serve: Serve, guard_with: Callable[..., EgressGuard]
+) -> None:
+    """A missing status within the time limit is a failure that may pass."""
     server = await serve(silence)
     with pytest.raises(FetchFailed, match="too long") as error:
-        await guarding(timeout_s=0.1).post(server.url, b"{}", {})
+        await guard_with(timeout_s=0.1).post(server.url, b"{}", {})
     assert error.value.transient
 
 
 @pytest.mark.parametrize(
     "headers", [{"a": "b\r\nc: d"}, {"a\n": "b"}, {"a": "\u20ac"}, {"\u20ac": "b"}]
 )
-async def test_a_header_cannot_smuggle_another(serve, guarding, headers):
-    """A header that is none fails before anything is sent."""
+async def test_a_header_cannot_smuggle_another(
+    serve: Serve, guard_with: Callable[..., EgressGuard], headers: dict[str, str]
+) -> None:
+    """A malformed header fails before anything is sent."""
     server = await serve(lambda request: [reply()])
     with pytest.raises(FetchFailed) as error:
-        await guarding().post(server.url, b"{}", headers)
+        await guard_with().post(server.url, b"{}", headers)
     assert not error.value.transient
-    assert not server.asked
+    assert not server.requests

@@ -9,6 +9,8 @@ import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,7 +29,9 @@ TENANTS = {"shop": SHOP, "press": PRESS}
 START = datetime(2026, 11, 28, 9, tzinfo=UTC)
 
 
-def bearer(key="k1", dialect="native", tenant="shop", **more):
+def bearer(
+    key: str = "k1", dialect: str = "native", tenant: str = "shop", **more: Any
+) -> BearerKey:
     return BearerKey(
         id=f"key_{key}",
         tenant=tenant,
@@ -38,7 +42,7 @@ def bearer(key="k1", dialect="native", tenant="shop", **more):
     )
 
 
-def pair(access_key="AK", tenant="shop", **more):
+def pair(access_key: str = "AK", tenant: str = "shop", **more: Any) -> PairKey:
     return PairKey(
         id=f"key_{access_key}",
         tenant=tenant,
@@ -50,7 +54,7 @@ def pair(access_key="AK", tenant="shop", **more):
 
 
 class Hand:
-    """A clock that is turned by hand."""
+    """A clock that a test turns by hand."""
 
     def __init__(self):
         self.now = START.timestamp()
@@ -58,60 +62,60 @@ class Hand:
     def __call__(self):
         return self.now
 
-    def turn(self, seconds=LOOK_EVERY_S):
+    def turn(self, seconds: float = LOOK_EVERY_S) -> None:
         self.now += seconds
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path: Path) -> Path:
     return tmp_path / "imgrid-keys.json"
 
 
 @pytest.fixture
-def clock():
+def clock() -> Hand:
     return Hand()
 
 
 @pytest.fixture
-def live(file, clock):
+def watch(file: Path, clock: Hand) -> KeyWatch:
     """The keys of the file, as a gateway with two tenants sees them."""
     return KeyWatch(file, TENANTS, clock)
 
 
-def put(file, *keys):
+def put(file: Path, *keys: BearerKey | PairKey) -> None:
     """The file holds these keys, and no others."""
 
-    def work(_):
-        made = Keys()
+    def work(_: Keys) -> Keys:
+        store = Keys()
         for key in keys:
-            made = made.with_key(key)
-        return made
+            store = store.with_key(key)
+        return store
 
     key_file.change(file, work)
 
 
-def opens(live, key, dialect="native"):
-    return live.holder(digest(dialect, key))
+def opens(watch: KeyWatch, key: str, dialect: str = "native") -> Tenant | None:
+    return watch.holder(digest(dialect, key))
 
 
 class Counting(dict):
-    """A mapping that counts how often it is asked, and that nobody may look through."""
+    """A mapping that counts its look-ups and refuses to be iterated."""
 
     asked = 0
 
-    def get(self, key, default=None):
+    def get(self, key: Any, default: Any = None) -> Any:
         self.asked += 1
         return super().get(key, default)
 
-    def __iter__(self):
+    def __iter__(self) -> Any:
         raise AssertionError("looked through")
 
     items = values = keys = __iter__
 
 
 class TestKeyring:
-    def test_holder(self):
-        """A key is its tenant's in its own dialect, and nobody's in another."""
+    def test_a_key_is_its_tenants_in_its_own_dialect(self) -> None:
+        """A key belongs to its tenant in its own dialect, and to no tenant in another."""
         ring = Keyring({digest("native", "k"): SHOP, digest("azure", "k"): PRESS})
         assert [ring.holder(dialect, "k") for dialect in ("native", "azure", "google")] == [
             SHOP,
@@ -119,29 +123,29 @@ class TestKeyring:
             None,
         ]
 
-    def test_digest(self):
+    def test_a_digest_is_as_good_as_the_key(self) -> None:
         """A digest of the key, in hex as in `sha256sum`, is as good as the key."""
         known = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"
         assert sha256_of("key") == known
         assert digest_of("google", known) == digest("google", "key")
 
-    def test_one_lookup(self, live, file):
-        """A key costs as many lookups, one in the config's keys and one in the store's, whosever it
-        is and if it is nobody's: how long that takes tells nothing."""
+    def test_every_key_costs_the_same_lookups(self, watch: KeyWatch, file: Path) -> None:
+        """Every key costs one look-up in the config's keys and one in the store's, valid or not, so
+        that the time reveals nothing."""
         put(file, bearer("stored"))
         config = Counting({digest("native", "first"): SHOP, digest("native", "last"): PRESS})
-        live.start()
-        stored = Counting(live._keys.bearer)
-        live._keys = live._keys._replace(bearer=stored)
-        ring = Keyring(config, store=live)
+        watch.start()
+        stored = Counting(watch._keys.bearer)
+        watch._keys = watch._keys._replace(bearer=stored)
+        ring = Keyring(config, store=watch)
         for count, (key, whose) in enumerate(
             {"first": SHOP, "last": PRESS, "stored": SHOP, "no": None}.items(), 1
         ):
             assert ring.holder("native", key) == whose
             assert (config.asked, stored.asked) == (count, count)
 
-    def test_secret(self):
-        """Nothing that is printed shows a secret."""
+    def test_no_secret_is_printed(self) -> None:
+        """The representations of keys contain no secret."""
         ring = Keyring({}, {"AK": KeyPair("sk-secret", SHOP)})
         assert "sk-secret" not in repr(ring)
         assert "SK" not in f"{pair()!r} {pair().__rich_repr__()}"
@@ -157,23 +161,23 @@ class TestNewKeys:
             (KeyDialect.REKOGNITION, r"IMGR[A-Z2-7]{16}"),
         ],
     )
-    def test_form(self, dialect, form):
+    def test_a_key_has_its_clouds_length_and_letters(self, dialect: KeyDialect, form: str) -> None:
         """A key has the length and the letters of that cloud's own, without passing for one."""
-        made = key_generate.generate(dialect, lambda alphabet, count: alphabet[-1] * count)
-        assert re.fullmatch(form, made.key)
-        assert len(made.secret) == (40 if dialect == KeyDialect.REKOGNITION else 0)
+        new_key = key_generate.generate(dialect, lambda alphabet, count: alphabet[-1] * count)
+        assert re.fullmatch(form, new_key.key)
+        assert len(new_key.secret) == (40 if dialect == KeyDialect.REKOGNITION else 0)
 
     @pytest.mark.parametrize("dialect", list(KeyDialect))
-    def test_stored(self, dialect):
-        """Of what is sent as it is only the digest is kept; of a pair both halves."""
-        made = key_generate.generate(dialect, lambda alphabet, count: alphabet[:1] * count)
+    def test_only_the_digest_of_a_bearer_key_is_stored(self, dialect: KeyDialect) -> None:
+        """Of a bearer key only the digest is stored; of a pair both halves."""
+        new_key = key_generate.generate(dialect, lambda alphabet, count: alphabet[:1] * count)
         stored = key_generate.stored_key(
-            made, KeyTerms("key_1", "shop", START, None, ("eu-west-1",))
+            new_key, KeyTerms("key_1", "shop", START, None, ("eu-west-1",))
         )
         text = json.dumps(
             [stored.id, getattr(stored, "sha256", ""), getattr(stored, "secret_key", "")]
         )
-        assert (made.key in text, bool(made.secret) and made.secret in text) == (
+        assert (new_key.key in text, bool(new_key.secret) and new_key.secret in text) == (
             False,
             dialect == "rekognition",
         )
@@ -181,8 +185,8 @@ class TestNewKeys:
 
 
 class TestFile:
-    def test_round_trip(self, file):
-        """What is kept is read again as it was."""
+    def test_stored_keys_are_read_unchanged(self, file: Path) -> None:
+        """Stored keys are read again unchanged."""
         keys = (
             bearer("k", "azure", expires=START + timedelta(days=30)),
             pair(regions=("eu-west-1",)),
@@ -190,25 +194,26 @@ class TestFile:
         put(file, *keys)
         assert key_file.read(file).all == keys
 
-    def test_private(self, file):
-        """The file is its owner's alone, whatever it was before, and so is the lock beside it."""
+    def test_the_file_is_private_to_its_owner(self, file: Path) -> None:
+        """The file is readable by its owner alone, whatever its mode was before, and so is the lock
+        beside it."""
         file.write_text('{"version": 1}')
         file.chmod(0o666)
         put(file, bearer())
         assert {stat.S_IMODE(each.stat().st_mode) for each in file.parent.iterdir()} == {0o600}
         assert len(list(file.parent.iterdir())) == 2
 
-    def test_link(self, file, tmp_path):
-        """A link to the file stays one: what it leads to is changed."""
+    def test_a_link_to_the_file_stays_a_link(self, file: Path, tmp_path: Path) -> None:
+        """A link to the file stays a link, and its target is changed."""
         (tmp_path / "real").mkdir()
         file.symlink_to(tmp_path / "real" / "keys.json")
         put(file, bearer())
         assert file.is_symlink()
         assert key_file.read(tmp_path / "real" / "keys.json").all == (bearer(),)
 
-    def test_at_the_same_time(self, file):
-        """Many who change it at once lose nothing of each other's, and who reads it finds it whole
-        each time."""
+    def test_changes_at_the_same_time_lose_nothing(self, file: Path) -> None:
+        """Concurrent changes lose none of each other's keys, and every read finds the file
+        whole."""
         put(file)
         with ThreadPoolExecutor(8) as pool:
             changing = [
@@ -219,8 +224,8 @@ class TestFile:
                 key_file.read(file)
         assert {key.id for key in key_file.read(file).all} == {f"key_k{n}" for n in range(24)}
 
-    def test_nothing_half(self, file):
-        """Where the change fails the file is what it was, and nothing is left beside it."""
+    def test_a_failed_change_leaves_the_file_as_it_was(self, file: Path) -> None:
+        """After a failed change the file is unchanged, and no other file is left beside it."""
         put(file, bearer())
         before = file.read_bytes()
         with pytest.raises(LookupError):
@@ -230,8 +235,8 @@ class TestFile:
         assert file.read_bytes() == before
         assert len(list(file.parent.iterdir())) == 2
 
-    def test_no_folder(self, tmp_path):
-        """A folder that is not there is an error that names the file."""
+    def test_a_missing_folder_is_an_error_that_names_the_file(self, tmp_path: Path) -> None:
+        """A missing folder is an error that names the file."""
         with pytest.raises(StoreError, match=r"none/keys.json cannot be changed: No such file"):
             put(tmp_path / "none" / "keys.json")
 
@@ -245,11 +250,13 @@ class TestFile:
             b'{"version": 2}',
             b'{"keys": []}',
             b"[" * 100_000,
-            b'{"bearer": [{"id": "a", "tenant": "shop", "created": "2026-11-28T09:00:00", "dialect": "native"}]}',
-            b'{"pairs": [{"id": "a", "tenant": "shop", "created": "2026-11-28T09:00:00Z", "access_key": "A"}]}',
+            b'{"bearer": [{"id": "a", "tenant": "shop", "created": "2026-11-28T09:00:00", '
+            b'"dialect": "native"}]}',
+            b'{"pairs": [{"id": "a", "tenant": "shop", "created": "2026-11-28T09:00:00Z", '
+            b'"access_key": "A"}]}',
         ],
     )
-    def test_broken(self, file, content):
+    def test_a_broken_file_is_not_written_over(self, file: Path, content: bytes) -> None:
         """A file that is no key store is an error that names it, and is not written over."""
         file.write_bytes(content)
         with pytest.raises(StoreError, match=r"imgrid-keys.json is no key store"):
@@ -262,22 +269,24 @@ class TestFile:
             lambda v: json.dumps(v).encode()
         )
     )
-    def test_any_bytes(self, tmp_path_factory, content):
-        """Whatever the file holds, reading it gives keys or that error."""
+    def test_any_bytes_give_keys_or_a_store_error(
+        self, tmp_path_factory: pytest.TempPathFactory, content: bytes
+    ) -> None:
+        """Reading a file of any bytes gives keys or a StoreError that names the file."""
         file = tmp_path_factory.mktemp("keys") / "keys.json"
         file.write_bytes(content)
         try:
-            told = key_file.read(file).version
+            outcome = key_file.read(file).version
         except StoreError as error:
-            told = str(file) in str(error)
-        assert told
+            outcome = str(file) in str(error)
+        assert outcome
 
     @pytest.mark.parametrize(
         "twin", [{"id": "key_other"}, {"tenant": "press", "sha256": sha256_of("other")}]
     )
-    def test_twice(self, file, twin):
-        """Two keys of one id, or the same key twice, are an error: of which would be a matter of
-        luck."""
+    def test_a_key_that_is_there_twice_is_an_error(self, file: Path, twin: dict[str, str]) -> None:
+        """Two keys of one id, or the same key twice, are an error, because either could be
+        meant."""
         plain = {
             "id": "key_k1",
             "tenant": "shop",
@@ -292,8 +301,8 @@ class TestFile:
     @pytest.mark.skipif(
         os.name != "posix" or os.geteuid() != 0, reason="only root can hand files over"
     )
-    def test_owner(self, file):
-        """The file stays its owner's, also where somebody else may change it: the gateway has to
+    def test_the_file_keeps_its_owner(self, file: Path) -> None:
+        """The file keeps its owner, also if another user changes it, because the gateway has to
         read it."""
         put(file, bearer())
         os.chown(file, 12345, 12345)
@@ -302,92 +311,105 @@ class TestFile:
 
 
 class TestLive:
-    def test_made_and_revoked(self, live, file, clock):
-        """A running gateway takes a key that is made, and no more one that is revoked, a second
-        later."""
+    def test_a_new_key_counts_and_a_revoked_one_does_not(
+        self, watch: KeyWatch, file: Path, clock: Hand
+    ) -> None:
+        """A running gateway accepts a new key, and refuses a revoked one, a second later."""
         put(file, bearer("k1"))
-        live.start()
-        assert (opens(live, "k1"), opens(live, "k2")) == (SHOP, None)
+        watch.start()
+        assert (opens(watch, "k1"), opens(watch, "k2")) == (SHOP, None)
         put(file, bearer("k2", tenant="press"))
         clock.turn()
-        assert (opens(live, "k1"), opens(live, "k2")) == (None, PRESS)
+        assert (opens(watch, "k1"), opens(watch, "k2")) == (None, PRESS)
 
-    def test_looks_once_a_second(self, live, file, clock):
-        """However often it is asked, it looks at the file at most once a second."""
-        live.start()
-        assert live.problem
+    def test_the_file_is_checked_once_a_second(
+        self, watch: KeyWatch, file: Path, clock: Hand
+    ) -> None:
+        """The file is checked at most once a second, however many look-ups there are."""
+        watch.start()
+        assert watch.problem
         put(file, bearer())
         clock.turn(LOOK_EVERY_S * 0.9)
-        assert opens(live, "k1") is None
+        assert opens(watch, "k1") is None
         clock.turn(LOOK_EVERY_S * 0.1)
-        assert opens(live, "k1") == SHOP
+        assert opens(watch, "k1") == SHOP
 
-    def test_expires(self, live, file, clock):
-        """A key that is sent as it is opens nothing from the moment on at which it expires."""
+    def test_a_bearer_key_expires_on_time(self, watch: KeyWatch, file: Path, clock: Hand) -> None:
+        """A bearer key opens nothing from the moment at which it expires."""
         put(file, bearer(expires=START + timedelta(seconds=30)))
         clock.turn(29)
-        assert opens(live, "k1") == SHOP
+        assert opens(watch, "k1") == SHOP
         clock.turn(1)
-        assert opens(live, "k1") is None
+        assert opens(watch, "k1") is None
 
-    def test_pairs(self, live, file):
-        """A pair comes with where and until when it is good, which is for the signature's check to
-        say."""
+    def test_a_pair_comes_with_its_regions_and_expiry(self, watch: KeyWatch, file: Path) -> None:
+        """A pair comes with its regions and its expiry, which the check of the signature
+        applies."""
         put(file, pair(regions=("eu-west-1",), expires=START))
-        assert live.pair("AK") == KeyPair("SK", SHOP, ("eu-west-1",), START)
-        assert live.pair("other") is None
+        assert watch.pair("AK") == KeyPair("SK", SHOP, ("eu-west-1",), START)
+        assert watch.pair("other") is None
 
     @pytest.mark.parametrize("broken", ["{", "", None], ids=["broken", "empty", "gone"])
-    def test_broken(self, live, file, clock, caplog, broken):
-        """Where the file is broken, empty or gone the last good keys stay, which is logged once and
-        told; when it is well again it counts again."""
+    def test_the_last_good_keys_outlive_a_broken_file(
+        self,
+        watch: KeyWatch,
+        file: Path,
+        clock: Hand,
+        caplog: pytest.LogCaptureFixture,
+        broken: str | None,
+    ) -> None:
+        """While the file is broken, empty or gone the last good keys stay, with one log line and a
+        problem; a repaired file counts again."""
         put(file, bearer())
-        live.start()
-        assert live.problem == ""
+        watch.start()
+        assert watch.problem == ""
         file.unlink() if broken is None else file.write_text(broken)
         for _ in range(3):
             clock.turn()
-            assert opens(live, "k1") == SHOP
-        assert "imgrid-keys.json" in live.problem
-        assert "the last good keys stay valid" in live.problem
+            assert opens(watch, "k1") == SHOP
+        assert "imgrid-keys.json" in watch.problem
+        assert "the last good keys stay valid" in watch.problem
         assert len(caplog.records) == 1
         put(file) if broken is None else file.write_text('{"version": 1}')
         clock.turn()
-        assert (opens(live, "k1"), live.problem) == (None, "")
+        assert (opens(watch, "k1"), watch.problem) == (None, "")
 
-    def test_broken_start(self, live, file):
-        """A gateway does not start with a broken file, of which there are no last good keys."""
+    def test_a_broken_file_stops_the_start(self, watch: KeyWatch, file: Path) -> None:
+        """A gateway does not start with a broken file, because it has no last good keys."""
         file.write_text("{")
         with pytest.raises(StoreError, match="no key store"):
-            live.start()
+            watch.start()
 
-    def test_none_yet(self, live):
-        """It starts without a file, as the first key may come later, and tells of it."""
-        live.start()
-        assert opens(live, "k1") is None
-        assert "imgrid keys create" in live.problem
+    def test_a_missing_file_does_not_stop_the_start(self, watch: KeyWatch) -> None:
+        """A gateway starts without a file, as the first key may come later, and reports the
+        problem."""
+        watch.start()
+        assert opens(watch, "k1") is None
+        assert "imgrid keys create" in watch.problem
 
-    def test_strangers(self, live, file, clock):
-        """A key of a tenant that the config does not name opens nothing, stops a start, and keeps a
-        running gateway from no other key; the message says how to be rid of it."""
+    def test_a_key_of_an_unknown_tenant_opens_nothing(
+        self, watch: KeyWatch, file: Path, clock: Hand
+    ) -> None:
+        """A key of an unknown tenant opens nothing, stops a start, and disturbs no other key of a
+        running gateway; the message names the remedy."""
         put(file, bearer("k1"))
-        live.start()
+        watch.start()
         put(file, bearer("k2"), bearer("k3", tenant="gone"), pair(tenant="gone"))
         clock.turn()
-        assert (opens(live, "k1"), opens(live, "k2"), opens(live, "k3"), live.pair("AK")) == (
+        assert (opens(watch, "k1"), opens(watch, "k2"), opens(watch, "k3"), watch.pair("AK")) == (
             None,
             SHOP,
             None,
             None,
         )
-        assert "imgrid keys revoke key_k3" in live.problem
+        assert "imgrid keys revoke key_k3" in watch.problem
         with pytest.raises(StoreError, match="key_k3 is a key of tenant 'gone'"):
             KeyWatch(file, TENANTS, clock).start()
 
-    def test_no_signer(self, file, clock):
-        """Without what verifies signatures, pairs open nothing; the message says what to
-        install."""
+    def test_pairs_open_nothing_without_a_signer(self, file: Path, clock: Hand) -> None:
+        """Without the package that verifies signatures, pairs open nothing; the message names the
+        package."""
         put(file, pair(), bearer())
-        live = KeyWatch(file, TENANTS, clock, signing=False)
-        assert (live.pair("AK"), opens(live, "k1")) == (None, SHOP)
-        assert "imgrid-gateway[rekognition]" in live.problem
+        watch = KeyWatch(file, TENANTS, clock, signing=False)
+        assert (watch.pair("AK"), opens(watch, "k1")) == (None, SHOP)
+        assert "imgrid-gateway[rekognition]" in watch.problem
