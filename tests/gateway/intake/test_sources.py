@@ -1,33 +1,19 @@
-"""Photos that clients name by where they lie: read with the gateway's rights, for whom the operator
-opened the folder.
-
-S3 is moto's server, Cloud Storage a small server of this file's; both are asked over loopback by
-the vendors' own libraries.
-"""
+"""Photos that clients name by URL: the gateway reads them from the web, and from the folders that
+the operator has opened."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-import boto3
 import pytest
-from google.auth.transport.requests import AuthorizedSession
-from google.oauth2.credentials import Credentials
-from moto.server import ThreadedMotoServer
-from pydantic import SecretStr
 
 from gateway.config.errors import ConfigError
-from gateway.config.sections import GsSettings, S3Settings
 from gateway.core.errors import (
     Busy,
     NotFetched,
@@ -35,362 +21,24 @@ from gateway.core.errors import (
     SourceMissing,
     SourceNotAllowed,
     SourceTooLarge,
-    TooManyBytes,
 )
-from gateway.core.locations import Location, folder_of, s3_url
-from gateway.core.model import Tenant
-from gateway.intake.object_stores import GsReader, ObjectStoreReader, open_gs, open_s3, read_all
+from gateway.core.locations import Location, folder_of
+from gateway.intake.object_stores import ObjectStoreReader, read_all
 from gateway.intake.sources import Sources, WebSource
 from gateway.security.egress import EgressGuard
 from gateway.security.keyring import ANYBODY
 from gateway.testing.gateway import parts_of
 from gateway.testing.redis_server import free_port
-from providers.errors import Misconfigured
+from tests.support.object_stores import (
+    MOST,
+    PHOTO,
+    PRESS,
+    SHOP,
+    A,
+    Answers,
+    reply_with,
+)
 from tests.support.waiting import wait_until
-
-SHOP, PRESS = Tenant("shop", "shop"), Tenant("press", "press")
-PHOTO = bytes(range(256)) * 4
-ODD = "an odd/photo ?#%20+é&.jpg"
-MOST = 4096
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    """moto's S3, with a bucket of one version a key and one of many."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def s3(s3_endpoint: str) -> Iterator[Any]:
-    """The operator's own client, and what it has put there."""
-    client = boto3.client("s3", **_own(s3_endpoint))
-    for bucket in ("shop", "shop2", "press"):
-        client.create_bucket(Bucket=bucket)
-    for key in ("photos/a.jpg", ODD, "a.jpg"):
-        client.put_object(Bucket="shop", Key=key, Body=PHOTO)
-    client.put_object(Bucket="shop", Key="large.jpg", Body=bytes(MOST + 1))
-    client.put_object(Bucket="shop", Key="just.jpg", Body=bytes(MOST))
-    client.put_object(Bucket="shop", Key="empty.jpg", Body=b"")
-    client.put_object(Bucket="shop2", Key="a.jpg", Body=b"secret")
-    yield client
-    client.close()
-
-
-def _own(endpoint: str) -> dict[str, str]:
-    return {
-        "endpoint_url": endpoint,
-        "region_name": "us-east-1",
-        "aws_access_key_id": "AK",
-        "aws_secret_access_key": "SK",
-    }
-
-
-def settings_of(endpoint: str) -> S3Settings:
-    return S3Settings(
-        region="us-east-1", endpoint=endpoint, access_key="AK", secret_key=SecretStr("SK")
-    )
-
-
-@pytest.fixture
-async def s3_sources(s3: Any, s3_endpoint: str) -> AsyncIterator[Sources]:
-    """A tenant whose folder is the bucket `shop`, before moto's S3."""
-    s3_sources = Sources(
-        {"s3": open_s3(settings_of(s3_endpoint), 20)},
-        tenant_folders={"shop": [folder_of("s3://shop/")]},
-        timeout_s=20,
-    )
-    yield s3_sources
-    await s3_sources.close()
-
-
-class TestS3:
-    @pytest.mark.parametrize("key", ["a.jpg", "photos/a.jpg", ODD])
-    async def test_an_object_is_read_byte_for_byte(self, s3_sources: Sources, key: str) -> None:
-        """An object is read byte for byte, whatever its key."""
-        assert await s3_sources.fetch(s3_url("shop", key), SHOP, MOST) == PHOTO
-
-    @pytest.mark.parametrize(("key", "size"), [("just.jpg", MOST), ("empty.jpg", 0)])
-    async def test_an_object_of_the_limit_is_read(
-        self, s3_sources: Sources, key: str, size: int
-    ) -> None:
-        """An object of the limit is read, and so is an empty one, which admission refuses."""
-        assert len(await s3_sources.fetch(s3_url("shop", key), SHOP, MOST)) == size
-
-    async def test_a_named_version_is_read(self, s3_sources: Sources, s3: Any) -> None:
-        """The named version is the one that is read."""
-        s3.put_bucket_versioning(Bucket="shop", VersioningConfiguration={"Status": "Enabled"})
-        old, new = (
-            s3.put_object(Bucket="shop", Key="v.jpg", Body=body)["VersionId"]
-            for body in (b"old", b"new")
-        )
-        deleted = s3.delete_object(Bucket="shop", Key="v.jpg")["VersionId"]
-        assert await s3_sources.fetch(s3_url("shop", "v.jpg", old), SHOP, MOST) == b"old"
-        assert await s3_sources.fetch(s3_url("shop", "v.jpg", new), SHOP, MOST) == b"new"
-        for gone in ("", deleted, "no-such-version"):
-            with pytest.raises(SourceMissing):
-                await s3_sources.fetch(s3_url("shop", "v.jpg", gone), SHOP, MOST)
-
-    async def test_too_large_an_object_is_refused_like_an_upload(self, s3_sources: Sources) -> None:
-        """An object that is too large is refused as an uploaded photo would be."""
-        with pytest.raises(SourceTooLarge, match="larger than 4096 bytes") as caught:
-            await s3_sources.fetch(s3_url("shop", "large.jpg"), SHOP, MOST)
-        assert isinstance(caught.value, TooManyBytes)
-        assert isinstance(caught.value, NotFetched)
-
-    async def test_a_missing_object_is_reported(self, s3_sources: Sources) -> None:
-        """A missing object is reported as missing."""
-        with pytest.raises(SourceMissing, match="no such object"):
-            await s3_sources.fetch("s3://shop/none.jpg", SHOP, MOST)
-
-    async def test_a_missing_bucket_is_a_missing_object(self, s3_endpoint: str) -> None:
-        """A bucket that does not exist is reported like a missing object."""
-        s3_sources = Sources(
-            {"s3": open_s3(settings_of(s3_endpoint), 20)},
-            [folder_of("s3://nobodys/")],
-            timeout_s=20,
-        )
-        with pytest.raises(SourceMissing):
-            await s3_sources.fetch("s3://nobodys/a.jpg", SHOP, MOST)
-        await s3_sources.close()
-
-    async def test_an_object_without_rights_is_missing(
-        self, s3: Any, s3_endpoint: str, enforcing: dict[str, str], caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """An object that the gateway may not read is reported as missing; an invalid key of the
-        gateway is logged."""
-        denied = await self._refusal(s3_endpoint, enforcing)
-        unknown = await self._refusal(
-            s3_endpoint, {"access_key": "AKIAUNKNOWN", "secret_key": "SK"}
-        )
-        assert type(denied) is SourceMissing
-        assert type(unknown) is SourceAway
-        assert "operator's log" in str(unknown)
-        assert "InvalidAccessKeyId" in caplog.text
-
-    async def _refusal(self, endpoint: str, pair: dict[str, str]) -> NotFetched:
-        given = S3Settings(region="us-east-1", endpoint=endpoint, **pair)
-        s3_sources = Sources({"s3": open_s3(given, 20)}, [folder_of("s3://shop/")], timeout_s=20)
-        with pytest.raises(NotFetched) as caught:
-            await s3_sources.fetch("s3://shop/a.jpg", SHOP, MOST)
-        await s3_sources.close()
-        return caught.value
-
-    async def test_a_store_without_an_answer_is_away(self) -> None:
-        """A store that does not answer is away, and a retry may help."""
-        endpoint = f"http://127.0.0.1:{free_port()}"
-        s3_sources = Sources(
-            {"s3": open_s3(settings_of(endpoint), 20)}, [folder_of("s3://shop/")], timeout_s=20
-        )
-        with pytest.raises(SourceAway) as caught:
-            await s3_sources.fetch("s3://shop/a.jpg", SHOP, MOST)
-        assert "127.0.0.1" not in str(caught.value)
-        await s3_sources.close()
-
-    def test_a_key_without_its_secret_is_refused(self) -> None:
-        """A key without its secret is no credential."""
-        with pytest.raises(ValueError, match="go together"):
-            S3Settings(access_key="AK")
-
-    def test_an_endpoint_that_is_no_address_stops_the_start(self) -> None:
-        """An endpoint that is no address stops the start."""
-        with pytest.raises(Misconfigured, match="endpoint"):
-            open_s3(settings_of("nowhere"), 1)
-
-
-@pytest.fixture
-def enforcing(s3_endpoint: str) -> Iterator[dict[str, str]]:
-    """moto asks for rights now; the key of a user that has none."""
-    iam = boto3.client("iam", **_own(s3_endpoint))
-    iam.create_user(UserName="nobody")
-    key = iam.create_access_key(UserName="nobody")["AccessKey"]
-    address = urlsplit(s3_endpoint)
-
-    def ask(count: str) -> None:
-        import http.client
-
-        connection = http.client.HTTPConnection(address.hostname, address.port)
-        connection.request("POST", "/moto-api/reset-auth", count)
-        connection.getresponse().read()
-        connection.close()
-
-    ask("0")
-    yield {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
-    ask("inf")
-    iam.close()
-
-
-class Answers(ThreadingHTTPServer):
-    """A stand-in for Cloud Storage, or any other server. Holds its answers by path, and the
-    requests it got."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
-        self.asked: list[tuple[str, Message]] = []
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Answers
-
-    def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers))
-        status, headers, body = self.server.answers.get(
-            self.path, (404, {"Content-Length": "0"}, b"")
-        )
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Answers]:
-    with Answers() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def answers(running: Answers) -> Answers:
-    """The server, with nothing to answer yet."""
-    running.answers.clear()
-    running.asked.clear()
-    return running
-
-
-def _says(
-    body: bytes = PHOTO, status: int = 200, **headers: str
-) -> tuple[int, dict[str, str], bytes]:
-    return status, {"Content-Length": str(len(body)), **headers}, body
-
-
-A = "/storage/v1/b/shop/o/a.jpg?alt=media"
-
-
-@pytest.fixture
-async def gs_sources(answers: Answers) -> AsyncIterator[Sources]:
-    """Everybody's folder is the bucket `shop`, before the stand-in for Cloud Storage."""
-    gs_sources = Sources(
-        {"gs": open_gs(GsSettings(endpoint=answers.url + "/"), 20)},
-        [folder_of("gs://shop/")],
-        timeout_s=20,
-    )
-    yield gs_sources
-    await gs_sources.close()
-
-
-class TestGs:
-    @pytest.mark.parametrize("name", ["a.jpg", "photos/a.jpg", ODD])
-    async def test_an_object_is_named_in_one_path_segment(
-        self, gs_sources: Sources, answers: Answers, name: str
-    ) -> None:
-        """An object is requested by its name in one segment of the path, and without credentials at
-        a stand-in."""
-        answers.answers = {
-            path: _says() for path in (A, "/storage/v1/b/shop/o/photos%2Fa.jpg?alt=media")
-        }
-        answers.answers[
-            "/storage/v1/b/shop/o/an%20odd%2Fphoto%20%3F%23%2520%2B%C3%A9%26.jpg?alt=media"
-        ] = _says()
-        assert await gs_sources.fetch(f"gs://shop/{name}", SHOP, MOST) == PHOTO
-        ((path, headers),) = answers.asked
-        assert unquote(path).startswith(f"/storage/v1/b/shop/o/{name}?")
-        assert "Authorization" not in headers
-        assert headers["Accept-Encoding"] == "identity"
-
-    async def test_credentials_give_the_call_their_token(self, answers: Answers) -> None:
-        """With credentials the call has their token."""
-        session = AuthorizedSession(Credentials("token-of-the-gateway"))
-        answers.answers[A] = _says()
-        gs_sources = Sources(
-            {"gs": GsReader(session, answers.url, (5, 5))}, [folder_of("gs://shop/")], timeout_s=20
-        )
-        assert await gs_sources.fetch("gs://shop/a.jpg", SHOP, MOST) == PHOTO
-        assert answers.asked[0][1]["Authorization"] == "Bearer token-of-the-gateway"
-        await gs_sources.close()
-
-    async def test_void_credentials_are_left_to_the_operator(self, answers: Answers) -> None:
-        """Credentials that cannot be renewed are a problem for the operator's log, and the client
-        gets no details."""
-        answers.answers[A] = _says(b"", 401)
-        session = AuthorizedSession(Credentials("old"))
-        gs_sources = Sources(
-            {"gs": GsReader(session, answers.url, (5, 5))}, [folder_of("gs://shop/")], timeout_s=20
-        )
-        with pytest.raises(SourceAway, match="operator's log"):
-            await gs_sources.fetch("gs://shop/a.jpg", SHOP, MOST)
-        await gs_sources.close()
-
-    @pytest.mark.parametrize(
-        ("status", "kind"),
-        [
-            (400, SourceMissing),
-            (401, SourceMissing),
-            (403, SourceMissing),
-            (404, SourceMissing),
-            (408, SourceAway),
-            (429, SourceAway),
-            (500, SourceAway),
-            (503, SourceAway),
-        ],
-    )
-    async def test_a_missing_object_differs_from_a_silent_store(
-        self, gs_sources: Sources, answers: Answers, status: int, kind: type[NotFetched]
-    ) -> None:
-        """An object that is missing or forbidden differs from a store that does not answer."""
-        answers.answers[A] = _says(b"why: internals", status)
-        with pytest.raises(kind) as caught:
-            await gs_sources.fetch("gs://shop/a.jpg", SHOP, MOST)
-        assert type(caught.value) is kind
-        assert "internals" not in str(caught.value)
-
-    async def test_a_redirect_is_not_followed(self, gs_sources: Sources, answers: Answers) -> None:
-        """A redirect is not followed, because it leads past the folders."""
-        answers.answers = {A: _says(b"", 302, Location="/elsewhere"), "/elsewhere": _says()}
-        with pytest.raises(SourceAway):
-            await gs_sources.fetch("gs://shop/a.jpg", SHOP, MOST)
-        assert [path for path, _ in answers.asked] == [A]
-
-    @pytest.mark.parametrize("length", [{}, {"Content-Length": str(MOST + 1)}])
-    async def test_too_large_an_object_is_not_read(
-        self, gs_sources: Sources, answers: Answers, length: dict[str, str]
-    ) -> None:
-        """An object that is too large is not read, with or without its length."""
-        answers.answers[A] = 200, length, bytes(MOST + 1)
-        with pytest.raises(SourceTooLarge):
-            await gs_sources.fetch("gs://shop/a.jpg", SHOP, MOST)
-
-    async def test_a_photo_that_ends_early_is_refused(
-        self, gs_sources: Sources, answers: Answers
-    ) -> None:
-        """A photo that ends before its length is refused."""
-        answers.answers[A] = 200, {"Content-Length": "2000"}, PHOTO
-        with pytest.raises(SourceAway):
-            await gs_sources.fetch("gs://shop/a.jpg", SHOP, MOST)
-
-    async def test_missing_credentials_stop_the_start(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Google's own address needs credentials; without any the start fails, with the remedy."""
-        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
-        with pytest.raises(Misconfigured, match="anonymous: true"):
-            open_gs(GsSettings(), 1)
-        await open_gs(GsSettings(anonymous=True), 1).close()
 
 
 class TestWeb:
@@ -405,7 +53,7 @@ class TestWeb:
 
     async def test_a_photo_of_the_web_needs_no_folder(self, web: Sources, answers: Answers) -> None:
         """A photo on the web needs no folder."""
-        answers.answers["/a.jpg"] = _says()
+        answers.answers["/a.jpg"] = reply_with()
         assert await web.fetch(f"{answers.url}/a.jpg", ANYBODY, MOST) == PHOTO
 
     async def test_the_guard_decides_about_addresses(self, answers: Answers) -> None:
@@ -415,17 +63,17 @@ class TestWeb:
             await Sources({"http": WebSource(guard)}, timeout_s=20).fetch(
                 f"{answers.url}/a.jpg", SHOP, MOST
             )
-        assert answers.asked == []
+        assert answers.requests == []
         await guard.close()
 
     @pytest.mark.parametrize(
         ("answer", "kind"),
         [
-            (_says(status=404), SourceMissing),
-            (_says(status=403), SourceMissing),
-            (_says(status=204), NotFetched),
-            (_says(status=500), SourceAway),
-            (_says(bytes(MOST + 1)), SourceTooLarge),
+            (reply_with(status=404), SourceMissing),
+            (reply_with(status=403), SourceMissing),
+            (reply_with(status=204), NotFetched),
+            (reply_with(status=500), SourceAway),
+            (reply_with(bytes(MOST + 1)), SourceTooLarge),
             ((200, {"Content-Encoding": "gzip"}, PHOTO), NotFetched),
         ],
     )
@@ -645,35 +293,12 @@ class Dripping(ObjectStoreReader):
         pass
 
 
-class TestGather:
-    @pytest.mark.parametrize("length", [None, 10])
-    def test_parts_are_joined_until_the_last(self, length: int | None) -> None:
-        """Parts are joined until there are no more."""
-        parts = iter([b"01234", b"56789", b""])
-        assert read_all(lambda most: next(parts), length, 10, lambda: False) == b"0123456789"
-
-    def test_endless_parts_are_read_to_one_byte_too_many(self) -> None:
-        """An endless object is read to one byte more than the limit."""
-        read = []
-        with pytest.raises(SourceTooLarge):
-            read_all(lambda most: read.append(bytes(most)) or read[-1], None, 10, lambda: False)
-        assert sum(map(len, read)) == 11
-
-    def test_too_large_a_length_is_refused_unread(self) -> None:
-        """An object whose length is too large is not read."""
-        with pytest.raises(SourceTooLarge):
-            read_all(lambda most: pytest.fail("it was read"), 11, 10, lambda: False)
-
-    def test_an_abandoned_read_is_no_photo(self) -> None:
-        """A read without a waiting client is no photo, however much of it is there."""
-        with pytest.raises(SourceAway):
-            read_all(lambda most: b"", None, 10, lambda: True)
-
-
 CONFIG = {
     "providers": {"eye": {"kind": "shapes"}},
     "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}]}],
 }
+
+
 TENANTS = [
     {"name": "shop", "keys": [{"dialect": "native", "key": "k1"}], "sources": ["s3://shop/"]},
     {"name": "press", "keys": [{"dialect": "native", "key": "k2"}], "sources": ["gs://shop/"]},
@@ -685,7 +310,7 @@ class TestSettings:
         self, tmp_path: Path, s3: Any, s3_endpoint: str, answers: Answers
     ) -> None:
         """The config file names the folders and the access to the stores."""
-        answers.answers = {"/a.jpg": _says(b"web"), A: _says(b"gs")}
+        answers.answers = {"/a.jpg": reply_with(b"web"), A: reply_with(b"gs")}
         pair = {"access_key": "AK", "secret_key": "SK", "region": "us-east-1"}
         fetch = {
             "allow": ["127.0.0.0/8"],

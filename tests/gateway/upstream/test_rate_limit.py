@@ -45,7 +45,7 @@ def test_the_wait_counts_the_calls_ahead() -> None:
     assert [rate.wait_s(9.0, ahead=ahead) for ahead in range(4)] == pytest.approx([0, 0, 0.5, 1])
 
 
-@given(per_s=RATES, asked=st.lists(st.floats(0, 20), max_size=60))
+@given(per_s=RATES, requests_s=st.lists(st.floats(0, 20), max_size=60))
 def test_no_span_of_time_exceeds_the_quota(per_s: float, requests_s: list[float]) -> None:
     """No span of time holds more than a second's calls and the calls that its length allows."""
     starts = starts_of(RateLimit(per_s), requests_s)
