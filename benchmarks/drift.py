@@ -29,7 +29,7 @@ from gateway.core.model import Outcome, Tenant
 from gateway.testing.gateway import parts_of
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import photo
-from thresholds.metrics.average_precision import likeness
+from thresholds.metrics.agreement import photo_agreement
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 WHO = Tenant("drift", "drift")
@@ -128,7 +128,7 @@ class World:
             self._alone[data] = await self.parts.pipeline.scheduler.watch(
                 photo(data), self.route, WHO, "exact"
             )
-        return likeness(self._alone[data].detections, outcome.detections)
+        return photo_agreement(self._alone[data].detections, outcome.detections)
 
     async def phase(self, files: Sequence[bytes], photos: int) -> Phase:
         """So many photos, one after another of the files."""

@@ -23,8 +23,8 @@ from gateway.quality import plan
 from gateway.quality.plan import PlanOptions
 from thresholds.fusion.arrays import Floats
 from thresholds.fusion.looks import LookKind
-from thresholds.plan.candidates import Candidate, OperatingPoint, front
-from thresholds.plan.search import Study
+from thresholds.plan.candidates import Candidate, OperatingPoint, pareto_front
+from thresholds.plan.study import Study
 
 SPENT = (0.1, 0.17, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 PRICES = np.geomspace(0.001, 30, 120)
@@ -45,13 +45,13 @@ def _parts(study: Study, path: tuple[LookKind, ...], *, plain: bool) -> Floats:
     """(groupings, photos)"""
     answers = study.paths[path].plain if plain else study.paths[path].answers
     return np.stack(
-        [answers[grouping % len(answers)].part for grouping in range(study.lesson.groupings)]
+        [answers[grouping % len(answers)].parts for grouping in range(study.training.groupings)]
     )
 
 
 def reached(points: list[OperatingPoint], images: float) -> str:
     """The change at that price, between the two points of the front around it."""
-    best = front(points)
+    best = pareto_front(points)
     if not best[0].images <= images <= best[-1].images:
         return ""
     change = np.interp(images, [point.images for point in best], [point.change for point in best])
@@ -73,14 +73,16 @@ def main() -> None:
         "flat": [
             point
             for point in explored.points
-            if len(point.option.paths) == 1 and point.option.plain
+            if len(point.candidate.paths) == 1 and point.candidate.plain
         ],
-        "ImGrid's rule": [point for point in explored.points if point.option.factor is not None],
+        "ImGrid's rule": [point for point in explored.points if point.candidate.factor is not None],
         "plan": list(explored.points),
         "oracle, one look": list(oracle(study, plain=True)),
         "oracle, one look, rescored": list(oracle(study, plain=False)),
     }
-    made = Table(title=f"change of AP50 over {len(study.lesson.fit)} photos, by images a photo")
+    made = Table(
+        title=f"change of AP50 over {len(study.training.photos)} photos, by images a photo"
+    )
     for name in ("images", *columns):
         made.add_column(name, justify="right")
     for images in SPENT:

@@ -26,7 +26,7 @@ from gateway.quality import plan
 from gateway.quality.plan import Exploration, PlanOptions
 from thresholds.fusion.arrays import Ints
 from thresholds.plan.candidates import Candidate
-from thresholds.plan.selection import Goal, held_out, pick
+from thresholds.plan.selection import Goal, held_out_photos, select
 
 DROPS = (0.01, 0.02, 0.05)
 
@@ -45,12 +45,12 @@ def outcomes(
 ) -> Iterator[Outcome]:
     study = explored.study
     for _ in range(splits):
-        photos = rng.permutation(held_out(study))
+        photos = rng.permutation(held_out_photos(study))
         held, test = photos[: len(photos) // 2], np.sort(photos[len(photos) // 2 :])
-        picked = pick(study, explored.front, goal, held)
+        picked = select(study, explored.front, goal, held)
         if picked is None:
             raise SystemExit("nothing can be picked")
-        yield _outcome(explored, picked.point.option, test)
+        yield _outcome(explored, picked.point.candidate, test)
 
 
 def _outcome(explored: Exploration, option: Candidate, test: Ints) -> Outcome:

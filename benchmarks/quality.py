@@ -37,6 +37,7 @@ from gateway.quality.plan import PlanOptions
 from gateway.testing.redis_server import free_port
 from thresholds import cascade as cascades
 from thresholds.cascade import Cascade, Stage
+from thresholds.plan.cascade_of import cascade_of
 from thresholds.plan.cost import Traffic
 from thresholds.plan.selection import Goal
 from thresholds.shape import Shape
@@ -244,18 +245,18 @@ def planned(profile: Path, out: Path, console: Console, *, companion: bool) -> d
         for name, goal in names.items():
             plan = planning.settle(explored, goal)
             console.print(
-                f"{name}: {plan.picked.point.option.name}, {plan.picked.point.images:.3f}, "
+                f"{name}: {plan.picked.point.candidate.name}, {plan.picked.point.images:.3f}, "
                 f"{plan.picked.point.change:+.4f}"
             )
             cascades.save(plan.cascade, files[name])
         alone = next(
             point
             for point in explored.points
-            if len(point.option.paths) == 1
-            and not point.option.plain
-            and point.option.paths[0][-1].shape.cells == 1
+            if len(point.candidate.paths) == 1
+            and not point.candidate.plain
+            and point.candidate.paths[0][-1].shape.cells == 1
         )
-        cascades.save(explored.study.cascade(alone.option), files[base])
+        cascades.save(cascade_of(explored.study, alone.candidate), files[base])
     return files
 
 

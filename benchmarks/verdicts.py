@@ -23,7 +23,6 @@ from gateway.quality.plan import PlanOptions
 from thresholds import cascade as cascades
 from thresholds.cascade import Cascade
 from thresholds.fusion.looks import Evidence, Look, LookKind
-from thresholds.samples.replay import detections
 from thresholds.samples.sample import Sample
 
 
@@ -37,7 +36,7 @@ def verdicts(cascade: Cascade, sample: Sample) -> dict[str, list[float]]:
     ):
         way = [LookKind.parse(each) for each in path.split(",")]
         looks = (
-            Look(kind.shape, detections(sample, sample.look(kind, 0).of(photo)), kind.provider)
+            Look(kind.shape, sample.detections(sample.look(kind, 0).of_photo(photo)), kind.provider)
             for kind in way
         )
         seen = Evidence(sample.facts[photo], tuple(looks))

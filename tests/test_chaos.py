@@ -1,16 +1,11 @@
 """Replicas on one Redis keep every promise while things around them are killed, paused and
 restarted."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -22,7 +17,7 @@ BENCHMARKS = ROOT / "benchmarks"
 
 
 @pytest.fixture
-def chaos(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def chaos(monkeypatch):
     """The harness of `make chaos`."""
     monkeypatch.syspath_prepend(BENCHMARKS)
     import chaos
@@ -32,7 +27,7 @@ def chaos(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         sys.modules.pop(name, None)
 
 
-def test_every_promise_holds_in_chaos(chaos: ModuleType, tmp_path: Path) -> None:
+def test_chaos(chaos, tmp_path):
     """Every accepted photo has one answer, its own, or an explicit error; every webhook comes,
     under one id; and the upstream's bill is the ledger's."""
     if lacking := chaos.missing():
@@ -44,26 +39,26 @@ def test_every_promise_holds_in_chaos(chaos: ModuleType, tmp_path: Path) -> None
 # The harness itself: what is broken does not pass.
 
 
-def test_a_photos_number_is_read_from_its_detections(chaos: ModuleType) -> None:
-    """A photo's number is read from the detections on it, and from nothing else."""
+def test_photos_name_themselves(chaos):
+    """A photo's number is read from what is found on it, and from nothing else."""
     import drawings
 
     for number in (0, 1, 5, 1295, 1296, 12_345, drawings.NUMBERS - 1):
-        results = shapes_on(Image.open(BytesIO(drawings.picture(number))))
-        seen = [(each.label.title(), *each.box.midpoint) for each in results]
+        found = shapes_on(Image.open(BytesIO(drawings.picture(number))))
+        seen = [(each.label.title(), *each.box.midpoint) for each in found]
         assert drawings.read(seen) == number
         assert drawings.read(seen[1:]) is None
         assert drawings.read([*seen, seen[0]]) is None
 
 
-def crowd_with(chaos: ModuleType, *answers: tuple[Any, ...]) -> SimpleNamespace:
+def crowd_that_was(chaos, *told):
     from crowd import Told
 
-    return SimpleNamespace(told=[Told(*each) for each in answers])
+    return SimpleNamespace(told=[Told(*each) for each in told])
 
 
 @pytest.mark.parametrize(
-    ("answers", "broken"),
+    ("told", "broken"),
     [
         ([(1, 1), (2, None, "busy")], []),
         ([(1, 1), (2, 1)], ["photo 2 was answered as 1"]),
@@ -73,18 +68,14 @@ def crowd_with(chaos: ModuleType, *answers: tuple[Any, ...]) -> SimpleNamespace:
         ([(1, 1), (1, 1)], ["2 photos, answers to 1"]),
     ],
 )
-def test_wrong_answers_are_reported(
-    chaos: ModuleType,
-    answers: list[tuple[Any, ...]],
-    broken: list[str],
-) -> None:
-    """The answer of another photo, half an answer, none, and two are all reported."""
+def test_answers_are_checked(chaos, told, broken):
+    """Another's answer, half of one, none, and two are all found."""
     report = chaos.Report()
-    chaos.sync_photos(report, crowd_with(chaos, *answers), 2)
+    chaos.sync_photos(report, crowd_that_was(chaos, *told), 2)
     assert report.broken == broken
 
 
-def result(index: int, number: int, **more: Any) -> dict[str, Any]:
+def result(index, number, **more):
     import drawings
 
     with Image.open(BytesIO(drawings.picture(number))) as image:
@@ -92,12 +83,12 @@ def result(index: int, number: int, **more: Any) -> dict[str, Any]:
             (each.label, dict(zip(("x0", "y0", "x1", "y1"), each.box, strict=True)))
             for each in shapes_on(image)
         ]
-    results = [{"label": label, "box": box} for label, box in boxes]
-    return {"index": index, "name": str(number), "detections": results, **more}
+    found = [{"label": label, "box": box} for label, box in boxes]
+    return {"index": index, "name": str(number), "detections": found, **more}
 
 
 @pytest.mark.parametrize(
-    ("results", "broken"),
+    ("found", "broken"),
     [
         ([(0, 7), (1, 8)], ""),
         ([(0, 8), (1, 7)], "photo 7 of job j was answered as 8"),
@@ -105,18 +96,16 @@ def result(index: int, number: int, **more: Any) -> dict[str, Any]:
         ([(0, 7), (1, 8), (1, 8)], "job j has results for [0, 1, 1]"),
     ],
 )
-def test_wrong_results_of_jobs_are_reported(
-    chaos: ModuleType, results: list[tuple[int, int]], broken: str
-) -> None:
-    """Missing, doubled and exchanged results are reported."""
+def test_jobs_are_checked(chaos, found, broken):
+    """Results that are missing, doubled or another's are found."""
     report = chaos.Report()
     job = chaos.Handed("shop", (7, 8), True, id="j")
-    chaos.job_photos(report, [job], {"j": [result(*each) for each in results]})
+    chaos.job_photos(report, [job], {"j": [result(*each) for each in found]})
     assert report.broken[:1] == ([broken] if broken else [])
 
 
-async def test_wrong_webhooks_are_reported(chaos: ModuleType) -> None:
-    """A webhook that is missing, came under two ids, or belongs to no job, is reported."""
+async def test_messages_are_checked(chaos):
+    """A webhook that is missing, came under two ids, or is about what nobody asked, is found."""
     receiver = chaos.Receiver()
     receiver.ids[("job.done", "j", -1)] = Counter({"a": 2})
     receiver.ids[("photo.settled", "j", 0)] = Counter({"b": 1, "c": 1})
@@ -134,16 +123,14 @@ async def test_wrong_webhooks_are_reported(chaos: ModuleType) -> None:
     ("bill", "certain", "unknown", "fits"),
     [(10, 10.0, 0.0, True), (12, 10.0, 2.0, True), (9, 10.0, 2.0, False), (13, 10.0, 2.0, False)],
 )
-async def test_a_bill_beyond_the_ledger_is_reported(
-    chaos: ModuleType, bill: int, certain: float, unknown: float, fits: bool
-) -> None:
-    """The bill may be the certain amount of the ledger, up to the possibly billed amount besides,
-    and nothing else."""
+async def test_bills_are_checked(chaos, bill, certain, unknown, fits):
+    """The bill may be what is certain in the ledger, up to what may be billed besides, and nothing
+    else."""
 
-    async def billed() -> dict[str, float]:
+    async def billed():
         return {"images": bill, "under_way": 0}
 
-    async def usage() -> dict[str, float]:
+    async def usage():
         return {"billed_images": certain, "maybe_billed_images": unknown}
 
     report = chaos.Report()

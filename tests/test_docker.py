@@ -6,8 +6,6 @@ also by these; without one, its test is skipped and says so. The Dockerfile's st
 of the test's own instead of those of an image.
 """
 
-from __future__ import annotations
-
 import http.client
 import io
 import json
@@ -20,10 +18,9 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -51,8 +48,8 @@ OFFLINE = re.compile(
 
 
 class Line(NamedTuple):
-    """One instruction of a Dockerfile: its stage, from 0, its flags (`--from=build`), and the
-    rest."""
+    """One instruction of a Dockerfile: which stage it is in, from 0, its flags (`--from=build`),
+    and the rest."""
 
     stage: int
     word: str
@@ -60,12 +57,12 @@ class Line(NamedTuple):
     rest: str
 
     @property
-    def words(self) -> list[str]:
+    def words(self):
         """The rest as a list: of JSON where it is that, else as a shell would part it."""
         return json.loads(self.rest) if self.rest.startswith("[") else shlex.split(self.rest)
 
 
-def dockerfile() -> Iterator[Line]:
+def dockerfile():
     """Its instructions in order; comments are left out and continued lines joined, as the builder
     does."""
     text = "\n".join(
@@ -83,19 +80,17 @@ LINES = tuple(dockerfile())
 FINAL = [line for line in LINES if line.stage == LINES[-1].stage]
 
 
-def only(word: str, lines: Sequence[Line] = FINAL) -> Line:
+def only(word, lines=FINAL):
     """The one instruction of its kind in the final stage."""
     (line,) = (line for line in lines if line.word == word)
     return line
 
 
-def compose(environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+def compose(environment=None):
     """The compose file as Compose reads it: merge keys applied and `${NAME:-default}` filled in."""
-    variables = environment or {}
+    given = environment or {}
     text = re.sub(
-        r"\$\{(\w+):-(\w*)\}",
-        lambda found: variables.get(found[1]) or found[2],
-        COMPOSE.read_text(),
+        r"\$\{(\w+):-(\w*)\}", lambda found: given.get(found[1]) or found[2], COMPOSE.read_text()
     )
     assert "${" not in text
     return yaml.safe_load(text)
@@ -104,12 +99,12 @@ def compose(environment: Mapping[str, str] | None = None) -> dict[str, Any]:
 SERVICES = compose()["services"]
 
 
-def seconds(duration: str) -> int:
+def seconds(duration):
     assert re.fullmatch(r"\d+s", duration)
     return int(duration[:-1])
 
 
-def tool(name: str) -> str:
+def tool(name):
     """Where a command is, next to this Python or on the PATH."""
     found = shutil.which(
         name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -120,24 +115,25 @@ def tool(name: str) -> str:
 # -- the Dockerfile, read
 
 
-def test_dockerfile_has_no_lint() -> None:
+def test_dockerfile_has_no_lint():
     """hadolint finds nothing in the Dockerfile."""
-    process = subprocess.run(
+    ran = subprocess.run(
         [tool("hadolint"), str(DOCKERFILE)], capture_output=True, text=True, check=False
     )
-    assert (process.returncode, process.stdout) == (0, "")
+    assert (ran.returncode, ran.stdout) == (0, "")
 
 
-def test_base_images_are_pinned() -> None:
-    """Every stage begins from the same slim image of a Python version that the project supports."""
+def test_base_images_are_pinned():
+    """Every stage begins from one and the same slim image of a Python version that the project
+    supports."""
     (image,) = {line.rest.split()[0] for line in LINES if line.word == "FROM"}
     version = re.fullmatch(r"python:(3\.\d+)-slim-[a-z]+", image)[1]
     about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert f"Programming Language :: Python :: {version}" in about["classifiers"]
 
 
-def test_final_stage_has_no_build_tools() -> None:
-    """The result of the first stage is copied, without pip, into the last, which installs nothing
+def test_final_stage_has_no_build_tools():
+    """What the first stage builds is copied, without pip, into the last, which installs nothing
     itself."""
     assert "--without-pip" in " ".join(
         line.rest for line in LINES if line.word == "RUN" and line.stage == 0
@@ -148,7 +144,7 @@ def test_final_stage_has_no_build_tools() -> None:
     )
 
 
-def test_the_image_does_not_run_as_root() -> None:
+def test_image_is_not_root():
     """The image runs as a numeric user that is not root, the last user that the Dockerfile
     names."""
     user, group = only("USER").rest.split(":")
@@ -156,20 +152,20 @@ def test_the_image_does_not_run_as_root() -> None:
     assert int(group) > 0
 
 
-def test_the_image_states_its_command_signal_and_port() -> None:
-    """The image starts `imgrid serve`, stops by SIGTERM, names its port, and checks its health
-    without curl."""
+def test_image_says_how_it_is_run():
+    """The image starts `imgrid serve`, stops by SIGTERM, names its port, and asks itself without
+    curl."""
     assert only("ENTRYPOINT").words + only("CMD").words == ["imgrid", "serve"]
     assert (only("STOPSIGNAL").rest, only("EXPOSE").rest) == ("SIGTERM", "8080")
     assert healthcheck()[:2] == ["python", "-c"]
 
 
-def healthcheck() -> list[str]:
+def healthcheck():
     """The command of the image's HEALTHCHECK."""
     return json.loads(only("HEALTHCHECK").rest.removeprefix("CMD "))
 
 
-def test_the_image_installs_extras_of_the_project() -> None:
+def test_image_installs_the_extras_there_are():
     """The extras that the image installs are extras of the project; text, Redis and AWS keys are
     among them."""
     named = re.search(r"'\.\[([\w,]+)\]'", " ".join(line.rest for line in LINES))[1].split(",")
@@ -179,8 +175,8 @@ def test_the_image_installs_extras_of_the_project() -> None:
     assert {"ocr", "redis", "rekognition"} <= set(named) <= set(extras)
 
 
-def test_the_build_context_holds_only_copied_files() -> None:
-    """.dockerignore lets through the files that the Dockerfile copies and no others."""
+def test_build_context_is_what_the_dockerfile_copies():
+    """.dockerignore lets through what the Dockerfile copies and nothing else."""
     rules = [
         line
         for line in (ROOT / ".dockerignore").read_text().splitlines()
@@ -197,7 +193,7 @@ def test_the_build_context_holds_only_copied_files() -> None:
 # -- the compose file, read
 
 
-def test_compose_file_fits_the_specification() -> None:
+def test_compose_file_fits_the_specification():
     """docker-compose.yml is valid by the schema of the Compose specification."""
     pytest.importorskip("check_jsonschema")
     command = [
@@ -208,11 +204,11 @@ def test_compose_file_fits_the_specification() -> None:
         "vendor.compose-spec",
         str(COMPOSE),
     ]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert process.returncode == 0, process.stdout
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
 
 
-def compose_command() -> list[str]:
+def compose_command():
     """The command that reads a compose file: docker's plugin, or the program that was before it."""
     for command in (["docker", "compose"], ["docker-compose"]):
         if (
@@ -223,23 +219,23 @@ def compose_command() -> list[str]:
     return pytest.skip("there is no docker compose here; Debian: apt-get install docker-compose")
 
 
-def test_compose_reads_the_file_as_these_tests_do(tmp_path: Path) -> None:
-    """`docker compose config` takes the file with no variable set, and reads the same services as
-    these tests."""
+def test_compose_reads_its_file(tmp_path):
+    """`docker compose config` takes the file with nothing set, and reads the same services as these
+    tests."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")
     }
     nothing = tmp_path / "nothing.env"
     nothing.touch()
-    process = subprocess.run(
+    ran = subprocess.run(
         [*compose_command(), "--file", str(COMPOSE), "--env-file", str(nothing), "config"],
         capture_output=True,
         text=True,
         check=False,
         env=environment,
     )
-    assert process.returncode == 0, process.stderr
-    services = yaml.safe_load(process.stdout)["services"]
+    assert ran.returncode == 0, ran.stderr
+    services = yaml.safe_load(ran.stdout)["services"]
     assert services.keys() == SERVICES.keys()
     for name, service in services.items():
         assert service.get("environment") == SERVICES[name].get("environment")
@@ -250,7 +246,7 @@ def test_compose_reads_the_file_as_these_tests_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_services_are_hardened(name: str) -> None:
+def test_services_are_hardened(name):
     """Every service has a read-only root, no capabilities, no way to gain any, and a health
     check."""
     service = SERVICES[name]
@@ -261,13 +257,13 @@ def test_services_are_hardened(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_images_are_pinned(name: str) -> None:
-    """No service runs the newest image of a name, and no image is built twice under one tag."""
+def test_images_are_pinned(name):
+    """No service runs whatever is newest, and no image is built twice under one tag."""
     assert re.fullmatch(r"imgrid-gateway:local|redis:\d+\.\d+-[a-z]+", SERVICES[name]["image"])
     assert [each for each in SERVICES if "build" in SERVICES[each]] == [GATEWAYS[0]]
 
 
-def test_gateways_are_alike_but_for_their_ports() -> None:
+def test_gateways_are_alike_but_for_their_ports():
     """Both gateways have one image and one configuration, and so one Redis; each has a port on
     loopback only."""
     first, second = (
@@ -283,7 +279,7 @@ def test_gateways_are_alike_but_for_their_ports() -> None:
     assert first["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
-def test_redis_keeps_every_accepted_change() -> None:
+def test_redis_keeps_what_it_took():
     """Redis writes every change to a file on a volume, and refuses rather than drops when it is
     full."""
     command = SERVICES["redis"]["command"]
@@ -294,41 +290,41 @@ def test_redis_keeps_every_accepted_change() -> None:
     assert SERVICES["redis"]["volumes"] == ["redis:/data"]
 
 
-def test_gateways_refuse_before_redis_is_full() -> None:
-    """The photos that both gateways would hold leave Redis a tenth of its memory."""
+def test_gateways_refuse_before_redis_is_full():
+    """All the photos that both gateways would hold leave Redis a tenth of its memory."""
     command = SERVICES["redis"]["command"]
     room = re.fullmatch(r"(\d+)gb", command[command.index("--maxmemory") + 1])
     held = len(GATEWAYS) * yaml.safe_load(CONFIG.read_text())["buffer"]["max_bytes"]
     assert held < 0.9 * int(room[1]) * 2**30
 
 
-def test_redis_cannot_be_reached_from_outside() -> None:
-    """Redis publishes no port, is on an internal network only, and does not run as root."""
+def test_redis_is_out_of_reach():
+    """Redis publishes no port and is on an internal network only, and runs as no root."""
     assert "ports" not in SERVICES["redis"]
     assert SERVICES["redis"]["networks"] == ["store"]
     assert compose()["networks"]["store"] == {"internal": True}
     assert int(SERVICES["redis"]["user"]) > 0
 
 
-def gateway_environment(**variables: str) -> dict[str, str]:
+def gateway_environment(**given):
     return (
         SERVICES["gateway-a"]["environment"]
-        if not variables
-        else compose(variables)["services"]["gateway-a"]["environment"]
+        if not given
+        else compose(given)["services"]["gateway-a"]["environment"]
     )
 
 
 @pytest.mark.parametrize("key", ["demo", "f00d-Cafe", "0123456"])
-def test_one_variable_is_the_key(key: str) -> None:
-    """IMGRID_KEY is the demo tenant's key and secret, also if it is all digits; unset, both are
+def test_one_variable_is_the_key(key):
+    """IMGRID_KEY is the demo tenant's key and secret, also where it is all digits; unset, both are
     `demo`."""
-    variables = {} if key == "demo" else {"IMGRID_KEY": key}
-    (tenant,) = settings.read(CONFIG, gateway_environment(**variables)).tenants
+    given = {} if key == "demo" else {"IMGRID_KEY": key}
+    (tenant,) = settings.read(CONFIG, gateway_environment(**given)).tenants
     native, pair = tenant.keys
     assert (native.key.get_secret_value(), pair.secret_key.get_secret_value()) == (key, key)
 
 
-def test_gateways_have_time_to_finish() -> None:
+def test_gateways_have_time_to_finish():
     """A gateway that is stopped has as long as its last photo may take, before it is killed."""
     read = settings.read(CONFIG, gateway_environment())
     longest_s = (
@@ -345,13 +341,13 @@ class Place(NamedTuple):
 
     root: Path
 
-    def inside(self, text: str) -> str:
+    def inside(self, text):
         """Paths within the image as paths here, and the image's user as whoever runs this."""
         moved = re.sub(r"(?<![\w./-])/(opt|src|data|etc)\b", rf"{self.root}/\1", text)
         return re.sub(r"\b10001\b", str(os.getuid()), moved)
 
     @property
-    def environment(self) -> dict[str, str]:
+    def environment(self):
         """What ENV sets, the PATH of this machine behind it, and nothing else of this machine."""
         pairs = dict(each.split("=", 1) for each in shlex.split(self.inside(only("ENV").rest)))
         return pairs | {
@@ -359,7 +355,7 @@ class Place(NamedTuple):
             "TMPDIR": str(self.root / "tmp"),
         }
 
-    def files(self) -> dict[Path, tuple[int, int]]:
+    def files(self):
         """Every file outside /tmp, with its size and when it was last written."""
         found = (
             path
@@ -369,7 +365,7 @@ class Place(NamedTuple):
         return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
 
 
-def copy(line: Line, folder: Path) -> None:
+def copy(line, folder):
     """A COPY from the build context into the working folder."""
     *sources, target = line.words
     for source in sources:
@@ -381,62 +377,61 @@ def copy(line: Line, folder: Path) -> None:
             shutil.copy(ROOT / source, folder / target)
 
 
-def run(line: Line, place: Place, folder: Path) -> None:
+def run(line, place, folder):
     """A RUN by the shell, where `python` is that which runs this; skips where packages cannot be
     had."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PIP_RETRIES": "1"}
     command = ["sh", "-ec", place.inside(line.rest)]
-    process = subprocess.run(
+    ran = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    if process.returncode and OFFLINE.search(process.stderr + process.stdout):
+    if ran.returncode and OFFLINE.search(ran.stderr + ran.stdout):
         pytest.skip("no package registry can be reached")
-    assert process.returncode == 0, process.stderr
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(tmp_path_factory):
     """The image's folders after each step of the Dockerfile was taken in turn."""
     if sys.platform == "win32":
         pytest.skip("the steps are those of a Unix")
-    place = Place(tmp_path_factory.mktemp("image"))
-    folder = place.root
+    made = Place(tmp_path_factory.mktemp("image"))
+    folder = made.root
     for name in ("opt", "src", "etc/imgrid", "tmp"):
-        (place.root / name).mkdir(parents=True)
+        (made.root / name).mkdir(parents=True)
     for line in LINES:
         if line.word == "WORKDIR":
-            folder = Path(place.inside(line.rest))
+            folder = Path(made.inside(line.rest))
             assert folder.is_dir()
         elif line.word == "COPY" and not line.flags:
             copy(line, folder)
         elif line.word == "RUN":
-            run(line, place, folder)
-    shutil.rmtree(place.root / "src")
-    yield place
-    shutil.rmtree(place.root)  # half a gigabyte
+            run(line, made, folder)
+    shutil.rmtree(made.root / "src")
+    yield made
+    shutil.rmtree(made.root)  # half a gigabyte
 
 
-def test_every_library_is_there(place: Place) -> None:
-    """The installed packages need no shared library beyond their own and the base image's."""
+def test_every_library_is_there(place):
+    """What is installed needs no shared library that is neither its own nor the base image's, so
+    none is added."""
     if sys.platform != "linux":
         pytest.skip("wheels of another system")
     libraries = sorted(path for path in place.root.rglob("*.so*") if path.is_file())
-    process = subprocess.run(
+    asked = subprocess.run(
         [tool("ldd"), *map(str, libraries)], capture_output=True, text=True, check=False
     )
     needed = {
         line.split()[0]
-        for line in process.stdout.splitlines()
+        for line in asked.stdout.splitlines()
         if "=>" in line and str(place.root) not in line
     }
     assert needed
     assert {name for name in needed if not BASE_LIBRARIES.match(Path(name).name)} == set()
 
 
-def until(
-    ready: Callable[[], bool], process: subprocess.Popen[str], within_s: float = 60.0
-) -> None:
+def until(ready, process, within_s=60.0):
     """Waits until something holds, as long as the process lives."""
     end = time.monotonic() + within_s
     while not ready():
@@ -446,11 +441,11 @@ def until(
 
 
 @contextmanager
-def running(command: Sequence[str], ready: Callable[[], bool], **options: Any) -> Iterator[None]:
+def running(command, ready, **how):
     """A process, once it is ready; stopped by SIGTERM, and by then it must end by itself without an
     error."""
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **how
     ) as process:
         try:
             until(ready, process)
@@ -462,13 +457,13 @@ def running(command: Sequence[str], ready: Callable[[], bool], **options: Any) -
             process.kill()
 
 
-def answers(port: int) -> bool:
+def answers(port):
     with socket.socket() as door:
         return door.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[str]:
+def redis(tmp_path):
     """The address of a Redis started by the compose file's own command; where there is no Redis,
     none is used."""
     if not shutil.which("redis-server"):
@@ -480,7 +475,7 @@ def redis(tmp_path: Path) -> Iterator[str]:
         yield f"redis://127.0.0.1:{port}/0"
 
 
-def photo() -> bytes:
+def photo():
     picture = Image.new("RGB", (400, 160), "white")
     ImageDraw.Draw(picture).text((30, 50), "PLATFORM 42", "black", ImageFont.load_default(48))
     data = io.BytesIO()
@@ -488,7 +483,7 @@ def photo() -> bytes:
     return data.getvalue()
 
 
-def ask(port: int, key: str) -> tuple[int, str]:
+def ask(port, key):
     """Status and answer of a photo that is sent with a key."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as door:
         door.request("POST", "/v1/detect?task=text", photo(), {"Authorization": f"Bearer {key}"})
@@ -496,34 +491,29 @@ def ask(port: int, key: str) -> tuple[int, str]:
         return answer.status, answer.read().decode()
 
 
-def test_the_installed_gateway_answers_and_stops(place: Place, redis: str) -> None:
+def test_what_the_image_starts_answers(place, redis):
     """Installed and started as in the image, the gateway is healthy and ready by the health checks'
-    own commands, reads a photo for the holder of the key only, stops by SIGTERM, and writes only to
-    /tmp."""
+    own commands, reads a photo for who has the key and for nobody else, stops when told to, and
+    writes nothing but to /tmp."""
     shutil.copy(CONFIG, place.root / "etc/imgrid")
     port = free_port()
-    settings_here = {"IMGRID_LISTEN": f"127.0.0.1:{port}", "IMGRID_REDIS": redis}
-    options = {
-        "cwd": place.root / "data",
-        "env": place.environment | gateway_environment() | settings_here,
-    }
+    own = {"IMGRID_LISTEN": f"127.0.0.1:{port}", "IMGRID_REDIS": redis}
+    how = {"cwd": place.root / "data", "env": place.environment | gateway_environment() | own}
 
-    def command(program: str, *words: str) -> list[str]:
+    def command(program, *words):
         return [
             str(place.root / "opt/imgrid/bin" / program),
             *(word.replace("8080", str(port)) for word in words),
         ]
 
-    def status(words: Sequence[str]) -> int:
-        return subprocess.run(
-            command(*words), **options, capture_output=True, check=False
-        ).returncode
+    def status(words):
+        return subprocess.run(command(*words), **how, capture_output=True, check=False).returncode
 
     checks = healthcheck(), SERVICES["gateway-a"]["healthcheck"]["test"][1:]
     before = place.files()
     assert [status(check) for check in checks] == [1, 1]
     with running(
-        command(*only("ENTRYPOINT").words, *only("CMD").words), lambda: answers(port), **options
+        command(*only("ENTRYPOINT").words, *only("CMD").words), lambda: answers(port), **how
     ):
         assert [status(check) for check in checks] == [0, 0]
         answered, answer = ask(port, "demo")

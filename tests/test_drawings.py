@@ -62,7 +62,7 @@ def test_every_arrow_between_rooms_is_an_import() -> None:
 
 
 def test_every_import_between_rooms_follows_arrows() -> None:
-    """The imports of a room lie where its arrows lead; the drawing leaves out only shortcuts."""
+    """What a room imports lies where its arrows lead; the drawing leaves out only shortcuts."""
     drawn: dict[str, set[str]] = {}
     for room, other in arrows(ROOMS):
         drawn.setdefault(room, set()).add(other)
@@ -75,7 +75,7 @@ NODES = dict(re.findall(r"^\s*(\w+)\[\"([\w/]+):", PHOTO_WAY, re.MULTILINE))
 
 @pytest.mark.parametrize(("caller", "callee"), arrows(PHOTO_WAY))
 def test_every_step_of_a_photo_is_in_the_code(caller: str, callee: str) -> None:
-    """Each module on a photo's way exists, and imports the modules that its arrows lead to."""
+    """Each module on a photo's way is there, and imports the ones that its arrows lead to."""
     source, target = module_of(NODES[caller]), module_of(NODES[callee])
     assert target in imports(MODULES[source])
 

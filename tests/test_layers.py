@@ -122,7 +122,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 
 def test_rooms_of_the_gateway_have_no_circle() -> None:
-    """No two rooms of the gateway import each other, directly or through others."""
+    """No two rooms of the gateway import each other, however far around."""
     graph: dict[str, set[str]] = {}
     for name, path in MODULES.items():
         if (room := room_of(name)) is not None and room.startswith("gateway."):
@@ -139,7 +139,7 @@ def test_every_room_of_the_table_exists() -> None:
     assert [room for room in MAY_IMPORT if room not in names] == []
 
 
-def test_the_gateway_itself_holds_the_app_only() -> None:
+def test_the_gateway_itself_holds_the_door_only() -> None:
     """`gateway/` has one module beside its rooms: the app."""
     assert {path.name for path in (ROOT / "gateway").glob("*.py")} == {"__init__.py", "app.py"}
 
@@ -160,6 +160,6 @@ def test_only_the_command_uses_the_console(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_no_file_is_too_long_to_read(name: str) -> None:
+def test_files_can_be_read_in_one_sitting(name: str) -> None:
     """No file has more than 400 lines."""
     assert len(MODULES[name].read_text().splitlines()) <= 400

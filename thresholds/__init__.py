@@ -1,2 +1,2 @@
-"""When an answer from a grid may be trusted: pure, with no I/O but reading and writing JSON
-files."""
+"""Decides when an answer from a grid is accepted. Pure: the only I/O is reading and writing
+files of its own."""

@@ -1,4 +1,4 @@
-"""Cascades: which shapes to ask in turn, and when to stop."""
+"""Cascades: the stages that a photo goes through, and when it stops."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +21,7 @@ from pydantic import (
 )
 
 from providers.detection import Detection
-from thresholds.fusion.boxes import fuse
+from thresholds.fusion.box_fusion import fuse_detections
 from thresholds.fusion.fusion import Fusion
 from thresholds.fusion.looks import Evidence
 from thresholds.rules import always, clean
@@ -34,8 +35,8 @@ AnyRule = Annotated[
 
 
 NUMBERS = re.compile(r"\[\n[-+\d.eE,\s]+\]")
-"""A list of numbers, which is written on one line: trees have thousands. The line break tells it
-from a label."""
+"""A list of numbers, which is written on one line: trees have thousands. The line break
+distinguishes it from a label."""
 
 Border = Literal["none", "black", "blurred"]
 Crossing = Literal["midpoint", "discard"]
@@ -43,8 +44,8 @@ Merge = Literal["discard", "fuse"]
 
 
 class Stage(BaseModel):
-    """One question: at which shape, to whom (the route's provider where none is named), and when to
-    be content."""
+    """One step of a cascade: a shape, a provider (None for the route's own), and an acceptance
+    rule."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
     shape: Shape
@@ -53,12 +54,12 @@ class Stage(BaseModel):
 
 
 class Promise(BaseModel):
-    """What a plan found of its cascade on photos that it was not made from, next to asking about
-    each alone.
+    """A plan's guarantee for its cascade, from held-out photos, compared with asking about each
+    photo alone.
 
-    With a chance of at most `delta` it was wrong that `metric` falls by no more than `max_drop`.
-    `agreement` is the least that the mean agreement with 1x1 is on such photos, their chance
-    allowed for: what is watched in service.
+    With a probability of at least 1 - `delta`, `metric` falls by no more than `max_drop`.
+    `agreement` is a lower confidence bound of the mean agreement with 1x1 on such photos: the drift
+    monitor compares with it in service.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,13 +71,13 @@ class Promise(BaseModel):
 
 
 class Cascade(BaseModel):
-    """Stages, coarse and cheap first. The last one's answer stands whatever it is.
+    """Stages, coarse and cheap first. The last stage's answer is always accepted.
 
-    `merge` says what becomes of a photo's earlier answers: discarded, as in the seed paper, or
-    fused with the later. `crossing` says whose a box is that lies over a seam: its midpoint's
-    photo's, or nobody's. `border` paints over the outer 3.75 % of each photo, as the seed paper
-    tried. `fusion` is what a profile taught of fusing; without one, later answers simply weigh
-    more. `promise` is the plan's that made it; one written by hand promises nothing.
+    `merge` discards a photo's earlier answers, as in the seed paper, or fuses them with the later
+    ones. `crossing` gives a box over a seam to the photo of its midpoint, or discards it. `border`
+    paints over the outer 3.75 % of each photo, as the seed paper tried. `fusion` was learned from a
+    profile; without one, later answers weigh more. `promise` is that of the plan which made the
+    cascade; a cascade written by hand has none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,69 +89,72 @@ class Cascade(BaseModel):
     promise: Promise | None = None
 
     @model_validator(mode="after")
-    def _sound(self) -> Cascade:
-        for index, (now, then) in enumerate(zip(self.stages, self.stages[1:], strict=False)):
-            if now.provider == then.provider and then.shape.cells >= now.shape.cells:
+    def _check(self) -> Cascade:
+        self._check_order()
+        if self.fusion is not None and self.merge != "fuse":
+            raise ValueError("fusion is for a cascade whose merge is fuse")
+        if self.groups:
+            self._check_groups(self.groups)
+        return self
+
+    def _check_order(self) -> None:
+        """Each stage is finer than the one before, and reached by a rule."""
+        for index, (stage, following) in enumerate(pairwise(self.stages), 1):
+            same_provider = stage.provider == following.provider
+            if same_provider and following.shape.cells >= stage.shape.cells:
                 raise ValueError(
-                    f"stages[{index + 1}] ({then.shape}) is not finer than the one before ({now.shape})"
+                    f"stages[{index}] ({following.shape}) is not finer than the one before "
+                    f"({stage.shape})"
                 )
-        reached = 0
+        last_reached = 0
         for index, stage in enumerate(self.stages):
-            if index > reached:
+            if index > last_reached:
                 raise ValueError(
                     f"stages[{index - 1}] accepts every answer, so the later ones are never asked; "
                     "give it a rule, or drop them"
                 )
-            reached = max(reached, index + stage.rule.reach)
-        if self.fusion is not None and self.merge != "fuse":
-            raise ValueError("fusion is for a cascade whose merge is fuse")
-        self._check_groups()
-        return self
+            last_reached = max(last_reached, index + stage.rule.reach)
 
-    def _check_groups(self) -> None:
-        """Rules `clean` stand together, and what they flag is asked about alone."""
-        groups = self.groups
-        if not groups:
-            return
-        if groups[-1] != len(self.stages) - 2 or len(groups) != groups[-1] - groups[0] + 1:
+    def _check_groups(self, groups: tuple[int, ...]) -> None:
+        """Stages with rules `clean` are consecutive, and flagged photos are asked about alone."""
+        first, last = groups[0], self.stages[-1]
+        if groups != tuple(range(first, len(self.stages) - 1)):
             raise ValueError(
-                "rules clean are for all stages but the last (and a companion's, which is the first)"
+                "rules clean are for all stages but the last "
+                "(and a companion's, which is the first)"
             )
-        if len(before := self.stages[: groups[0]]) > 1 or any(
-            stage.shape != ALONE for stage in before
-        ):
+        if first > 1 or any(stage.shape != ALONE for stage in self.stages[:first]):
             raise ValueError("before rules clean there is one stage at most, a companion's: 1x1")
-        last, first = self.stages[-1], self.stages[groups[0]]
-        if last.shape != ALONE or any(
-            self.stages[index].provider != last.provider for index in groups
-        ):
+        same_provider = all(self.stages[index].provider == last.provider for index in groups)
+        if last.shape != ALONE or not same_provider:
             raise ValueError(
-                f"after rules clean the last stage is 1x1, of the same provider, and not {last.shape}"
+                "after rules clean the last stage is 1x1, of the same provider, "
+                f"and not {last.shape}"
             )
-        if first.shape == ALONE:
+        if self.stages[first].shape == ALONE:
             raise ValueError("a rule clean is for several photos together, not for 1x1")
         if self.merge != "discard":
             raise ValueError("answers about groups are not fused; use discard")
 
     @property
     def groups(self) -> tuple[int, ...]:
-        """The stages at which photos are only cleared together, or not; none where each photo has
-        its own answer."""
+        """The stages of group testing, at which photos are only cleared together; none where each
+        photo has an answer of its own."""
         return tuple(
             index for index, stage in enumerate(self.stages) if isinstance(stage.rule, clean.Rule)
         )
 
     @property
     def positive(self) -> float | None:
-        """The score from which on what a photo alone shows is promised to be found; None where
-        nothing is cleared in groups."""
+        """The score from which on a photo alone counts as flagged; None without group testing."""
         rules = (stage.rule for stage in self.stages)
         return max((rule.positive for rule in rules if isinstance(rule, clean.Rule)), default=None)
 
     def reached(self, stage: int, cells: int) -> int:
-        """The stage that an answer counts for: asked for `stage`, seen among only `cells` photos.
+        """The stage that an answer counts for: that of a canvas for `stage` with only `cells`
+        photos.
 
-        A canvas that was sent half empty shows its photos larger than its stage asks for, perhaps
+        A canvas that was sent half empty shows its photos larger than its stage requires, perhaps
         as large as a later stage would; asking that one then would cost and add nothing.
         """
         provider = self.stages[stage].provider
@@ -162,28 +166,28 @@ class Cascade(BaseModel):
             stage += 1
         return stage
 
-    def conclude(self, stage: int, seen: Evidence) -> tuple[Verdict, Sequence[Detection]]:
-        """The stage's verdict, and the answer that leaves if the photo ends here: the last one, or
-        all of them fused."""
+    def conclude(self, stage: int, evidence: Evidence) -> tuple[Verdict, Sequence[Detection]]:
+        """The stage's verdict, and the final answer if the photo ends here: the last look, or all
+        looks fused."""
+        rule = self.stages[stage].rule
         if self.fusion is not None:
-            belief = self.fusion.believe(seen)
-            return self.stages[stage].rule.judge(replace(seen, belief=belief)), self.fusion.answer(
-                seen, belief
-            )
-        verdict = self.stages[stage].rule.judge(seen)
-        if self.merge == "discard" or len(seen.looks) == 1:
-            return verdict, seen.last
-        weights = [float(number) for number in range(1, len(seen.looks) + 1)]
-        return verdict, fuse([look.found for look in seen.looks], weights)
+            belief = self.fusion.belief(evidence)
+            verdict = rule.judge(replace(evidence, belief=belief))
+            return verdict, self.fusion.answer(evidence, belief)
+        verdict = rule.judge(evidence)
+        if self.merge == "discard" or len(evidence.looks) == 1:
+            return verdict, evidence.last_detections
+        weights = [float(number) for number in range(1, len(evidence.looks) + 1)]
+        return verdict, fuse_detections([look.detections for look in evidence.looks], weights)
 
     @property
     def shapes(self) -> str:
-        """The shapes in turn, for people: `5x5, 1x1`."""
+        """The shapes in order, for people: `5x5, 1x1`."""
         return ", ".join(str(stage.shape) for stage in self.stages)
 
 
 def load(path: Path) -> Cascade:
-    """The cascade in a JSON file. Raises ValueError naming the file and what is wrong in it."""
+    """The cascade in a JSON file. Raises ValueError that names the file and the fault."""
     try:
         return Cascade.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -196,7 +200,7 @@ def load(path: Path) -> Cascade:
 
 
 def save(cascade: Cascade, path: Path) -> None:
-    """Writes the cascade as JSON for people and programs."""
+    """Writes the cascade as JSON, indented for people."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(cascade.model_dump(mode="json", exclude_none=True), indent=2)
-    path.write_text(NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n")
+    path.write_text(NUMBERS.sub(lambda match: " ".join(match[0].split()), text) + "\n")

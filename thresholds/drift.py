@@ -1,7 +1,6 @@
-"""How well grids agree with photos alone, watched for as long as a gateway runs. Pure.
+"""Drift of a route: its agreement with photos alone, monitored for as long as a gateway runs.
 
-Nothing here has a fixed number of photos: intervals and alarms hold however often they are looked
-at.
+No sample size is fixed in advance: intervals and alarms are valid at every time they are read.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ from math import log, log1p, sqrt
 from statistics import fmean
 from typing import NamedTuple
 
-MOST_LABELS = 32
-"""Labels that are watched on their own: the first that are seen."""
-MOST_BET = 0.5
+MAX_LABELS = 32
+"""Labels that are monitored one by one: the first that appear."""
+MAX_WEIGHT = 0.5
 BETS = (0.5, 0.25, 0.125, 0.0625, 0.03125)
-"""Bets that a detector makes side by side, as fractions of the most it may: large ones see a large
-fall at once, small ones a small fall in time."""
-LEAST_ROOM = 0.05
-"""How near to 0 or 1 a promised mean counts as: bets as for a nearer one would have one photo
+"""Bets that a detector makes in parallel, as fractions of the largest possible: large ones detect a
+large change at once, small ones a small change in time."""
+MIN_ROOM = 0.05
+"""A promised mean counts as at least this far from 0 and 1: with larger bets one photo would
 decide."""
 
 
 class Interval(NamedTuple):
-    """The mean of what was seen, and between what the true one lies."""
+    """The mean of the values so far, and the bounds of the true mean."""
 
     mean: float
     low: float
@@ -32,14 +31,14 @@ class Interval(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Mean:
-    """A running mean of values in [0, 1] with a confidence sequence: with probability 1 - delta the
-    true mean lies in every interval there ever is.
+class ConfidenceSequence:
+    """A confidence sequence for the mean of values in [0, 1]: with probability 1 - delta the true
+    mean lies in all of its intervals, at any time.
 
     The predictable plug-in empirical Bernstein sequence of Waudby-Smith and Ramdas, "Estimating
-    means of bounded random variables by betting" (JRSS-B 2024), Theorem 2. Each value's weight
-    (lambda) and expected value are made from those before it; `squares` are about the running mean,
-    `spent` is the sum of v times psi.
+    means of bounded random variables by betting" (JRSS-B 2024), Theorem 2. The weight (lambda) of a
+    value and its predicted mean depend on earlier values only. `squares` is the sum of squared
+    deviations from the running mean, `penalty` the sum of v times psi.
     """
 
     delta: float
@@ -48,117 +47,116 @@ class Mean:
     squares: float = 0.0
     weights: float = 0.0
     weighted: float = 0.0
-    spent: float = 0.0
+    penalty: float = 0.0
 
-    def add(self, value: float) -> Mean:
-        """The mean with one more value."""
+    def add(self, value: float) -> ConfidenceSequence:
+        """The sequence with one more value."""
         count = self.count + 1
-        expected, variance = (0.5 + self.total) / count, (0.25 + self.squares) / count
-        weight = min(sqrt(2 * log(2 / self.delta) / (variance * count * log(1 + count))), MOST_BET)
+        predicted, variance = (0.5 + self.total) / count, (0.25 + self.squares) / count
+        weight = sqrt(2 * log(2 / self.delta) / (variance * count * log(1 + count)))
+        weight = min(weight, MAX_WEIGHT)
         total = self.total + value
-        running = (0.5 + total) / (count + 1)
-        return Mean(
+        running_mean = (0.5 + total) / (count + 1)
+        return ConfidenceSequence(
             self.delta,
             count,
             total,
-            self.squares + (value - running) ** 2,
+            self.squares + (value - running_mean) ** 2,
             self.weights + weight,
             self.weighted + weight * value,
-            self.spent + (value - expected) ** 2 * (-log1p(-weight) - weight),
+            self.penalty + (value - predicted) ** 2 * (-log1p(-weight) - weight),
         )
 
     @property
     def interval(self) -> Interval | None:
-        """None where there is no value yet."""
+        """The present interval; None before the first value."""
         if not self.count:
             return None
         centre = self.weighted / self.weights
-        margin = (log(2 / self.delta) + self.spent) / self.weights
+        margin = (log(2 / self.delta) + self.penalty) / self.weights
         return Interval(
             self.total / self.count, max(centre - margin, 0.0), min(centre + margin, 1.0)
         )
 
 
 @dataclass(frozen=True, slots=True)
-class DropDetector:
-    """Evidence that a mean of values in [0, 1], so far at least `promised`, has fallen below it;
-    with `rises`, that one so far at most `promised` has risen above it.
+class ChangeDetector:
+    """Evidence that the mean of values in [0, 1], so far at least `promised`, has fallen below it;
+    with `rises`, that a mean so far at most `promised` has risen above it.
 
     The CUSUM e-detector of Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for
     sequential change detection" (NEJSDS 2023), over the betting e-values 1 + lambda * (promised -
-    value), for several lambdas. Alarmed at 1/delta, it raises a false alarm after 1/delta values on
-    average, or later.
+    value), for several lambdas. With an alarm at 1/delta, the mean time to a false alarm is at
+    least 1/delta values.
     """
 
     promised: float
     rises: bool = False
-    parts: tuple[float, ...] = (0.0,) * len(BETS)
+    e_values: tuple[float, ...] = (0.0,) * len(BETS)
 
-    def add(self, value: float) -> DropDetector:
-        """The evidence with one more value."""
+    def add(self, value: float) -> ChangeDetector:
+        """The detector with one more value."""
         gain = value - self.promised if self.rises else self.promised - value
-        room = max(self.promised if self.rises else 1 - self.promised, LEAST_ROOM)
-        parts = tuple(
-            max(part, 1.0) * (1 + bet * gain / room)
-            for bet, part in zip(BETS, self.parts, strict=True)
+        room = max(self.promised if self.rises else 1 - self.promised, MIN_ROOM)
+        e_values = tuple(
+            max(e_value, 1.0) * (1 + bet * gain / room)
+            for bet, e_value in zip(BETS, self.e_values, strict=True)
         )
-        return replace(self, parts=parts)
+        return replace(self, e_values=e_values)
 
     @property
     def evidence(self) -> float:
-        return fmean(self.parts)
+        return fmean(self.e_values)
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was seen of a route's cascade since its level last changed, at `since`.
+    """The agreement of a route since its level last changed, at the time `since`.
 
-    `whole` is the mean agreement of photos, `labels` that of each label on the photos that have it.
-    Where something is promised, `falls` and `rises` gather what speaks against keeping the level.
+    `overall` is the mean agreement of photos, `labels` that of each label on the photos that have
+    it. With a promise, `fall` and `rise` collect evidence for another level.
     """
 
     delta: float
     promised: float | None = None
     since: float = 0.0
     level: int = 0
-    whole: Mean = field(default_factory=lambda: Mean(0.05))
-    labels: Mapping[str, Mean] = field(default_factory=dict)
-    falls: DropDetector | None = None
-    rises: DropDetector | None = None
+    overall: ConfidenceSequence = field(default_factory=lambda: ConfidenceSequence(0.05))
+    labels: Mapping[str, ConfidenceSequence] = field(default_factory=dict)
+    fall: ChangeDetector | None = None
+    rise: ChangeDetector | None = None
 
     @classmethod
-    def begun(cls, delta: float, promised: float | None, since: float, level: int = 0) -> Record:
-        """One that has seen nothing yet."""
-        detectors = (
-            (None, None)
-            if promised is None
-            else (DropDetector(promised), DropDetector(promised, rises=True))
-        )
-        return cls(delta, promised, since, level, Mean(delta), {}, *detectors)
+    def empty(cls, delta: float, promised: float | None, since: float, level: int = 0) -> Record:
+        """A record without photos."""
+        fall = rise = None
+        if promised is not None:
+            fall, rise = ChangeDetector(promised), ChangeDetector(promised, rises=True)
+        return cls(delta, promised, since, level, ConfidenceSequence(delta), {}, fall, rise)
 
     def add(self, agreement: float, by_label: Mapping[str, float]) -> Record:
         """The record with one more photo."""
         labels = dict(self.labels)
         for label, value in by_label.items():
-            if label in labels or len(labels) < MOST_LABELS:
-                labels[label] = labels.get(label, Mean(self.delta)).add(value)
+            if label in labels or len(labels) < MAX_LABELS:
+                labels[label] = labels.get(label, ConfidenceSequence(self.delta)).add(value)
         return replace(
             self,
-            whole=self.whole.add(agreement),
+            overall=self.overall.add(agreement),
             labels=labels,
-            falls=self.falls and self.falls.add(agreement),
-            rises=self.rises and self.rises.add(agreement),
+            fall=self.fall and self.fall.add(agreement),
+            rise=self.rise and self.rise.add(agreement),
         )
 
-    def due(self, most: int) -> int:
-        """The level that it is time for, of 0 to `most`: one more where the promise is broken, one
-        less where it is kept. Each takes evidence of its own, so a mean near what was promised
-        keeps its level."""
-        if self.level < most and self._alarmed(self.falls):
+    def due_level(self, max_level: int) -> int:
+        """The level that the route should have, from 0 to `max_level`: one more on evidence that
+        the promise is broken, one less on evidence that it is kept. A mean near the promise gives
+        neither, so the level does not oscillate."""
+        if self.level < max_level and self._is_alarm(self.fall):
             return self.level + 1
-        if self.level > 0 and self._alarmed(self.rises):
+        if self.level > 0 and self._is_alarm(self.rise):
             return self.level - 1
         return self.level
 
-    def _alarmed(self, detector: DropDetector | None) -> bool:
+    def _is_alarm(self, detector: ChangeDetector | None) -> bool:
         return detector is not None and detector.evidence >= 1 / self.delta

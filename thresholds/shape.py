@@ -1,4 +1,4 @@
-"""Shapes of grids."""
+"""The shapes of grids."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Shape(NamedTuple):
         return Shape(self.cols, self.rows)
 
     def towards(self, *, portrait: bool) -> Shape:
-        """This shape or its transpose, whichever lays photos of that orientation along their
-        shorter side.
+        """This shape or its transpose, so that photos of that orientation are adjacent along their
+        longer sides.
 
         Landscape photos stack into more rows than columns, portrait ones the other way, so that
-        `2x1` wastes nothing on either. A square shape stays as it is.
+        `2x1` wastes no space on either. A square shape stays the same.
         """
         stacked = self.rows > self.cols
         return self.transposed if self.rows != self.cols and stacked == portrait else self
@@ -40,19 +40,20 @@ class Shape(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Shape:
-        """`"3x2"` is three rows of two photos. Raises ValueError for anything else, or for more
-        than 400 cells."""
-        found = re.fullmatch(r"\s*(\d{1,3})\s*[xX×]\s*(\d{1,3})\s*", text)
-        shape = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
+        """The shape in a text such as `3x2`, three rows of two photos. Raises ValueError for other
+        texts, or for more than 400 cells."""
+        match = re.fullmatch(r"\s*(\d{1,3})\s*[xX×]\s*(\d{1,3})\s*", text)
+        shape = cls(int(match[1]), int(match[2])) if match else cls(0, 0)
         if not 1 <= shape.cells <= MAX_CELLS:
             raise ValueError(
-                f"{text!r} is no shape; write rows x columns, such as 2x2, with at most {MAX_CELLS} cells"
+                f"{text!r} is no shape; write rows x columns, such as 2x2, "
+                f"with at most {MAX_CELLS} cells"
             )
         return shape
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Lets settings and cascade files write a shape as text."""
+        """The schema by which settings and cascade files write a shape as text."""
 
         def read(value: Any) -> Shape:
             return value if isinstance(value, Shape) else cls.parse(str(value))

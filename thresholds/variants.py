@@ -1,5 +1,5 @@
-"""A cascade's variants: what a client may have instead, and the levels of a route that tightens.
-Pure."""
+"""The variants of a cascade: those that a client may request, and the levels of a route that
+tightens."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from thresholds.shape import ALONE
 
 TARGET, EXACT, CHEAPEST = "target", "exact", "cheapest"
 ALONE_CASCADE = Cascade(stages=(Stage(shape=ALONE),))
-"""Each photo as it came, to the route's provider: what the API says without a gateway."""
+"""Each photo alone to the route's provider: the API's answer without a gateway."""
 
 
 def variants(target: Cascade, provider: str, companion: str = "") -> Mapping[str, Cascade]:
-    """All there are of a route's cascade, by name; `provider` is the route's, `companion` empty
-    where it has none."""
+    """All variants of a route's cascade by name. `provider` is the route's, `companion` empty where
+    it has none."""
     strict = stricter(target)
     return {
         TARGET: target,
@@ -28,48 +28,52 @@ def variants(target: Cascade, provider: str, companion: str = "") -> Mapping[str
 
 
 def ladder(target: Cascade, provider: str, companion: str = "") -> tuple[str, ...]:
-    """The levels that a route tightens by, in turn: target, strict, finer, exact. One that asks
-    what another asks is left out, so a route that asks about every photo alone has one level."""
-    asked = {
-        name: _asked(made, provider) for name, made in variants(target, provider, companion).items()
-    }
+    """The levels by which a route tightens: target, strict, finer, exact. A level with the same
+    stages as another is left out, so a route that asks about every photo alone has one level."""
+    stages = {}
+    for name, cascade in variants(target, provider, companion).items():
+        stages[name] = _comparable(cascade, provider)
     levels = [TARGET]
     for name in ("strict", "finer"):
-        if asked[name] not in (asked[levels[-1]], asked[EXACT]):
+        if stages[name] not in (stages[levels[-1]], stages[EXACT]):
             levels.append(name)
-    return (*levels, EXACT) if asked[EXACT] != asked[levels[-1]] else tuple(levels)
+    if stages[EXACT] != stages[levels[-1]]:
+        levels.append(EXACT)
+    return tuple(levels)
 
 
 def stricter(cascade: Cascade) -> Cascade:
-    """The same stages, each under a stricter rule."""
-    return _with(
+    """The same stages, each with a stricter rule."""
+    return _with_stages(
         cascade,
         *(stage.model_copy(update={"rule": stage.rule.stricter()}) for stage in cascade.stages),
     )
 
 
 def finer(cascade: Cascade, provider: str, companion: str = "") -> Cascade:
-    """Without the first stage that is paid for. What is still doubtful goes to the finest of the
-    later stages that is not the photo alone; where there is none, it is asked about alone."""
+    """The cascade without its first paid stage. After the stages with a rule comes the finest of
+    the other stages, or the photo alone where there is none."""
     free = [stage for stage in cascade.stages if stage.provider == companion]
-    later = [stage for stage in cascade.stages if stage.provider != companion][1:]
-    ruled = [stage for stage in later if stage.rule.reach and not _is_alone(stage, provider)]
-    content = [stage for stage in later if not stage.rule.reach and not _is_alone(stage, provider)]
-    last = min(content, key=lambda stage: stage.shape.cells, default=Stage(shape=ALONE))
-    return _with(cascade, *free, *ruled, last)
+    paid = [stage for stage in cascade.stages if stage.provider != companion]
+    with_rule, accepting = list[Stage](), list[Stage]()
+    for stage in paid[1:]:
+        if not _is_alone(stage, provider):
+            (with_rule if stage.rule.reach else accepting).append(stage)
+    last = min(accepting, key=lambda stage: stage.shape.cells, default=Stage(shape=ALONE))
+    return _with_stages(cascade, *free, *with_rule, last)
 
 
 def cheapest(cascade: Cascade, companion: str = "") -> Cascade:
-    """No stage after the first that is paid for, whatever it answers; of groups the cascade itself,
-    for what is flagged together is nobody's answer."""
+    """The stages up to the first paid one, whose answers are all accepted. With group testing it is
+    the cascade itself: an answer about a flagged group is no photo's answer."""
     if cascade.groups:
         return cascade
     first = next(index for index, stage in enumerate(cascade.stages) if stage.provider != companion)
     last = cascade.stages[first].model_copy(update={"rule": always.Rule()})
-    return _with(cascade, *cascade.stages[:first], last)
+    return _with_stages(cascade, *cascade.stages[:first], last)
 
 
-def _with(cascade: Cascade, *stages: Stage) -> Cascade:
+def _with_stages(cascade: Cascade, *stages: Stage) -> Cascade:
     return cascade.model_copy(update={"stages": stages})
 
 
@@ -77,5 +81,6 @@ def _is_alone(stage: Stage, provider: str) -> bool:
     return stage.shape == ALONE and stage.provider in (None, provider)
 
 
-def _asked(cascade: Cascade, provider: str) -> list[tuple[object, ...]]:
+def _comparable(cascade: Cascade, provider: str) -> list[tuple[object, ...]]:
+    """The stages in a form that is equal where they ask the same."""
     return [(stage.shape, stage.provider or provider, stage.rule) for stage in cascade.stages]

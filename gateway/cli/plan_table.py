@@ -11,8 +11,8 @@ from rich.table import Table
 from gateway.quality.plan import Plan
 from gateway.quality.plan_summary import PlanSentence, cells, metric_name, verdict
 from thresholds.plan.candidates import OperatingPoint
-from thresholds.plan.search import Study
-from thresholds.plan.selection import held_out
+from thresholds.plan.selection import held_out_photos
+from thresholds.plan.study import Study
 
 MOST_ROWS = 16
 
@@ -33,7 +33,7 @@ def plan_table(plan: Plan) -> Table:
 
 
 def _title(study: Study) -> str:
-    fit, held = len(study.lesson.fit), len(held_out(study))
+    fit, held = len(study.training.photos), len(held_out_photos(study))
     return f"estimated on {fit} photos, cross-fitted" + (f"; {held} held out" if held else "")
 
 

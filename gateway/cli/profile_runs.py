@@ -16,7 +16,7 @@ from gateway.quality.collect.photos import LabelledPhotos, read_photos
 from gateway.quality.profile import ProfileOptions, ProfileResult
 from gateway.quality.profile_groups import GroupProfileOptions
 from gateway.wiring.routes import Routing
-from thresholds.plan.recall import needed
+from thresholds.plan.recall import positives_needed
 from thresholds.shape import ALONE, Shape
 
 
@@ -71,7 +71,7 @@ def run_group_profile(
     console.print(groups_table(result))
     best, count = result.best, len(result.answers.positives)
     if best.threshold.promised < options.recall:
-        least = needed(options.recall)
+        least = positives_needed(options.recall)
         console.print(
             f"[yellow]a recall of {best.threshold.promised:.3f} is promised, for {count} photos "
             f"are flagged alone; {options.recall:g} takes {least} of them, {least - count} more[/]"

@@ -79,6 +79,6 @@ def _cells(shape: Shape, cascade: RecallCascade) -> list[str]:
         f"{threshold.value:.4f}",
         f"{threshold.recall:.3f}",
         f"{threshold.promised:.3f}",
-        f"{cascade.flags:.1%}",
+        f"{cascade.false_flags:.1%}",
         *(f"{cascade.images(rate):.2f}" for rate in RATES),
     ]

@@ -27,7 +27,7 @@ from gateway.core.events import (
 from gateway.core.model import Entry, Outcome, Photo, Route, Tenant, Way, concerning
 from providers.detection import Detection, Task
 from thresholds.drift import Record
-from thresholds.metrics.average_precision import SURE, likeness, likeness_by_label
+from thresholds.metrics.agreement import CONFIDENCE, agreement_by_label, photo_agreement
 from thresholds.shape import ALONE
 from thresholds.variants import EXACT, TARGET
 
@@ -184,14 +184,14 @@ class DriftMonitor:
     def _compare(self, route: Route, target: Detections, alone: Detections) -> None:
         """Adds the agreement of both answers to the route's record, and changes the route's level
         where the record demands it."""
-        min_score = SURE if route.positive is None else route.positive
+        min_score = CONFIDENCE if route.positive is None else route.positive
         by_label: Mapping[str, float] = {}
         if route.task != Task.TEXT:  # whose labels are the texts themselves
-            by_label = likeness_by_label(alone, target, min_score)
-        record = self.records[route.name].add(likeness(alone, target, min_score), by_label)
+            by_label = agreement_by_label(alone, target, min_score)
+        record = self.records[route.name].add(photo_agreement(alone, target, min_score), by_label)
         self.records[route.name] = record
         self._events.tell(PhotoCompared(route.name, record))
-        level = record.due(len(route.levels) - 1)
+        level = record.due_level(len(route.levels) - 1)
         if level != record.level:
             self.records[route.name] = self._new_record(route.name, level)
             before, after = route.levels[record.level], route.levels[level]
@@ -199,7 +199,7 @@ class DriftMonitor:
 
     def _new_record(self, route: str, level: int) -> Record:
         terms = self._terms[route]
-        return Record.begun(terms.delta, terms.promised, self._clock(), level)
+        return Record.empty(terms.delta, terms.promised, self._clock(), level)
 
 
 def _alone_detections(route: Route, outcome: Outcome) -> Detections | None:

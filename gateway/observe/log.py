@@ -76,7 +76,7 @@ def _level_changed(event: LevelChanged) -> None:
 
 
 def _agreement(event: LevelChanged) -> str:
-    interval = event.record.whole.interval
+    interval = event.record.overall.interval
     return "{:.3f} ({:.3f} to {:.3f})".format(*interval) if interval else "unknown"
 
 

@@ -128,7 +128,7 @@ class Metrics:
     def _on_compared(self, event: PhotoCompared) -> None:
         """Sets the bounds of agreement, whose label is empty for all labels together."""
         self.instruments.route_level.labels(event.route).set(event.record.level)
-        for label, mean in {"": event.record.whole, **event.record.labels}.items():
+        for label, mean in {"": event.record.overall, **event.record.labels}.items():
             if mean.interval is not None:
                 for bound, value in mean.interval._asdict().items():
                     self.instruments.agreement.labels(event.route, label, bound).set(value)

@@ -9,7 +9,7 @@ from gateway.core.events import Event, Events, GroupsChanged, Settled
 from gateway.core.model import Route, concerning
 from providers.detection import Detection
 from thresholds.cascade import Cascade
-from thresholds.group_testing import Choice, FlagRate, choose, expected
+from thresholds.group_testing import Choice, FlagRate, group_choice, prior_flag_rate
 
 RATE_CHANGE = 1.25
 """The factor by which a rate must change to be told again."""
@@ -22,7 +22,7 @@ class GroupSizer:
     def __init__(self, routes: Mapping[str, Route], events: Events) -> None:
         self._events = events
         self._routes = {name: route for name, route in routes.items() if route.cascade.groups}
-        self._rates = {name: expected(route.cascade) for name, route in self._routes.items()}
+        self._rates = {name: prior_flag_rate(route.cascade) for name, route in self._routes.items()}
         self._last_events: dict[str, GroupsChanged] = {}
 
     def __call__(self, event: Event) -> None:
@@ -56,7 +56,7 @@ class GroupSizer:
 
     def _choose(self, route: str, cascade: Cascade) -> Choice:
         last = self._last_events.get(route)
-        return choose(cascade, self._rates[route].share, last.shape if last else None)
+        return group_choice(cascade, self._rates[route].share, last.shape if last else None)
 
     def _tell_change(self, route: Route) -> None:
         """Tells the size and the rate, if they changed since they were told last."""

@@ -36,7 +36,7 @@ from providers.detection import Detection
 from providers.errors import PictureRefused, ProviderError
 from thresholds.cascade import Cascade
 from thresholds.fusion.looks import Evidence, Look
-from thresholds.group_testing import half
+from thresholds.group_testing import first_half
 from thresholds.rules.base import Verdict
 from thresholds.shape import ALONE, Shape
 
@@ -127,7 +127,7 @@ class GroupTester:
                 _keep(hand, group)
                 await self._halve_beside(lane, hand, group, hurried, is_flagged=is_flagged)
                 return
-            part = group[: half(len(group))] if is_flagged else group
+            part = group[: first_half(len(group))] if is_flagged else group
             rest = group[len(part) :]
             part_lane = self._lane(lane, part) if is_flagged else lane
             flagged, shows_something = await self._ask(part_lane, hand, part, rest)

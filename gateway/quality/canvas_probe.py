@@ -18,8 +18,8 @@ from providers.options import Canvas
 from thresholds.fusion.looks import LookKind, PhotoFacts
 from thresholds.profile.input_size import Probe
 from thresholds.profile.input_size import probe as input_size_of
+from thresholds.samples.from_answers import sample_from_answers as make_sample
 from thresholds.samples.ground_truth import Known
-from thresholds.samples.sample import sample as make_sample
 from thresholds.shape import Shape
 
 SHAPE = Shape(2, 2)

@@ -16,17 +16,25 @@ from gateway.quality.progress import Progress
 from thresholds.cascade import Cascade, Promise
 from thresholds.fusion.arrays import Ints
 from thresholds.fusion.looks import ITSELF
-from thresholds.metrics.average_precision import likeness
-from thresholds.metrics.quality import METRICS, Metric, quality
+from thresholds.metrics.agreement import photo_agreement
+from thresholds.metrics.quality import METRICS, Metric, quality_of
 from thresholds.plan.bounds import upper_bound
-from thresholds.plan.candidates import OperatingPoint, front
+from thresholds.plan.candidates import OperatingPoint, pareto_front
+from thresholds.plan.cascade_of import cascade_of
 from thresholds.plan.cost import Costs, Traffic
-from thresholds.plan.search import Study, learn, needed
-from thresholds.plan.selection import Goal, HeldOutResult, Selection, held_out, pick
-from thresholds.plan.training import Lesson, folds
+from thresholds.plan.learning import learn, training_count
+from thresholds.plan.search import (
+    companion_candidates,
+    flat_candidates,
+    gated_candidates,
+    seed_candidates,
+)
+from thresholds.plan.selection import Goal, HeldOutResult, Selection, held_out_photos, select
+from thresholds.plan.study import Study
+from thresholds.plan.training_data import TrainingData, folds
 from thresholds.profile.profile import FILE as PROFILE
-from thresholds.profile.profile import Profile, of_sample
-from thresholds.samples.replay import detections, replay
+from thresholds.profile.profile import Profile, profile_of_sample
+from thresholds.samples.replay import replay
 from thresholds.samples.sample import Sample
 
 LEAST_PHOTOS = 40
@@ -63,12 +71,12 @@ class Exploration:
         flat: list[OperatingPoint] = []
         seeds: list[OperatingPoint] = []
         for point in self.points:
-            if point.option.is_reference:
-                (flat if len(point.option.paths) == 1 else seeds).append(point)
-        first_paths = [point.option.paths[0] for point in flat]
+            if point.candidate.is_reference:
+                (flat if len(point.candidate.paths) == 1 else seeds).append(point)
+        first_paths = [point.candidate.paths[0] for point in flat]
         paid_paths = [path for path in first_paths if not path[-1].provider]
         coarsest = max(paid_paths, key=lambda path: path[-1].shape.cells)
-        return flat + [point for point in seeds if point.option.paths[0] == coarsest]
+        return flat + [point for point in seeds if point.candidate.paths[0] == coarsest]
 
 
 @dataclass(frozen=True)
@@ -119,25 +127,31 @@ def explore(sample: Sample, floor: float, options: PlanOptions, progress: Progre
     """
     default: Metric = "agreement" if sample.truth is None else "ap50"
     try:
-        measured = quality(sample, options.metric or default)
+        measured = quality_of(sample, options.metric or default)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     portrait = float(np.mean([facts.height_px > facts.width_px for facts in sample.facts]))
     traffic = Traffic(options.traffic.per_second, options.traffic.max_wait_s, portrait)
     fit = _fit_photos(sample, options)
-    lesson = Lesson(sample, measured, folds(len(sample), fit, options.seed), sample.companions)
-    study = Study(lesson, Costs(sample.prices, sample.companions, traffic), {}, {})
-    profile = of_sample(sample.of_photos(lesson.fit), floor=floor)
-    with progress.stage("learning", needed(study)) as advance:
+    photo_folds = folds(len(sample), fit, options.seed)
+    training = TrainingData(sample, measured, photo_folds, sample.companions)
+    study = Study(training, Costs(sample.prices, sample.companions, traffic), {}, {})
+    profile = profile_of_sample(sample.of_photos(training.photos), floor=floor)
+    with progress.stage("learning", training_count(study)) as advance:
         learn(study, on_each=advance)
-    candidates = (*study.flat(), *study.gated(), *study.chosen(), *study.seeded(profile))
+    candidates = (
+        *flat_candidates(study),
+        *gated_candidates(study),
+        *companion_candidates(study),
+        *seed_candidates(study, profile),
+    )
     points = [study.point(candidate) for candidate in candidates]
-    return Exploration(study, profile, points, front(points))
+    return Exploration(study, profile, points, pareto_front(points))
 
 
 def settle(explored: Exploration, goal: Goal) -> Plan:
     """The plan for a goal. Raises ConfigError where the goal cannot be met."""
-    picked = pick(explored.study, explored.front, goal, held_out(explored.study))
+    picked = select(explored.study, explored.front, goal, held_out_photos(explored.study))
     if picked is None:
         raise ConfigError(_unmet(explored, goal))
     return Plan(explored, goal, picked, _promising_cascade(explored, picked, goal))
@@ -154,23 +168,23 @@ def _unmet(explored: Exploration, goal: Goal) -> str:
     if goal.save is not None:
         return (
             f"--save {goal.save:g}: the most that any option saves is {1 - cheapest.images:.3f} "
-            f"({cheapest.option.name})"
+            f"({cheapest.candidate.name})"
         )
     usd = explored.study.costs.usd_per_month(goal.photos_per_month * cheapest.images)
     return (
         f"--budget-usd {goal.budget_usd:g}: {goal.photos_per_month:g} photos a month cost "
-        f"{usd:.2f} USD at least ({cheapest.option.name})"
+        f"{usd:.2f} USD at least ({cheapest.candidate.name})"
     )
 
 
 def _promising_cascade(explored: Exploration, picked: Selection, goal: Goal) -> Cascade:
     """The cascade with its promise, where there is one."""
-    study, held = explored.study, picked.held
-    cascade = study.cascade(picked.point.option, explored.profile)
+    study, held = explored.study, picked.held_out
+    cascade = cascade_of(study, picked.point.candidate, explored.profile)
     if held is None:
         return cascade
     promise = Promise(
-        metric=study.lesson.quality.metric,
+        metric=study.training.quality.metric,
         max_drop=promised_drop(held, goal),
         delta=goal.delta,
         photos=held.photos,
@@ -194,11 +208,11 @@ def _agreement(study: Study, cascade: Cascade, delta: float) -> float:
     caller divides the chance among the front's cascades.
     """
     sample, losses = study.sample, []
-    for photo in np.random.default_rng(0).permutation(held_out(study)):
-        alone = detections(sample, sample.look(ITSELF, 0).of(photo))
+    for photo in np.random.default_rng(0).permutation(held_out_photos(study)):
+        alone = sample.detections(sample.look(ITSELF, 0).of_photo(photo))
         agreements = []
-        for grouping in range(study.lesson.groupings):
-            answer = replay(cascade, sample, photo, grouping).found
-            agreements.append(likeness(alone, answer))
+        for grouping in range(study.training.groupings):
+            answer = replay(cascade, sample, photo, grouping).detections
+            agreements.append(photo_agreement(alone, answer))
         losses.append(1 - fmean(agreements))
-    return round(max(1 - upper_bound(np.array(losses), delta, 0.0, 1.0), 0.0), 4)
+    return round(max(1 - upper_bound(np.array(losses), delta, (0.0, 1.0)), 0.0), 4)

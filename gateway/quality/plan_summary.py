@@ -25,13 +25,13 @@ class PlanSentence(NamedTuple):
 
 def metric_name(plan: Plan) -> str:
     """The name of the metric that the plan goes by."""
-    return METRIC_NAMES[plan.explored.study.lesson.quality.metric]
+    return METRIC_NAMES[plan.explored.study.training.quality.metric]
 
 
 def cells(point: OperatingPoint) -> list[str]:
     """A row of a table: cascade, images a photo, saved, the metric and its change."""
     return [
-        point.option.name,
+        point.candidate.name,
         f"{point.images:.3f}",
         f"{1 - point.images:.1%}",
         f"{point.value:.3f}",
@@ -41,12 +41,17 @@ def cells(point: OperatingPoint) -> list[str]:
 
 def verdict(plan: Plan) -> list[PlanSentence]:
     """What was selected, what it costs, and what is promised of it."""
-    study, goal, point, held = plan.explored.study, plan.goal, plan.picked.point, plan.picked.held
+    study, goal, point, held = (
+        plan.explored.study,
+        plan.goal,
+        plan.picked.point,
+        plan.picked.held_out,
+    )
     estimate = (
         f": {point.images:.3f} images a photo, {1 - point.images:.1%} saved, "
         f"{metric_name(plan)} {point.change:+.3f} (estimated)"
     )
-    sentences = [PlanSentence(point.option.name, estimate)]
+    sentences = [PlanSentence(point.candidate.name, estimate)]
     usd_per_month, photos = study.costs.usd_per_month, goal.photos_per_month
     if usd_per_month(1) > 0:
         usd, usd_alone = usd_per_month(photos * point.images), usd_per_month(photos)
@@ -66,8 +71,8 @@ def _unpromised() -> PlanSentence:
 
 
 def _promise(plan: Plan, held: HeldOutResult) -> PlanSentence:
-    goal, photos_needed = plan.goal, plan.picked.needed
-    if plan.picked.point.option is not plan.explored.study.alone:
+    goal, photos_needed = plan.goal, plan.picked.photos_needed
+    if plan.picked.point.candidate is not plan.explored.study.alone:
         return PlanSentence(
             "",
             f"promised: {metric_name(plan)} falls by no more than {promised_drop(held, goal):.3f}, "

@@ -25,15 +25,15 @@ from gateway.quality.quote import Confirm
 from gateway.wiring.routes import Routing
 from thresholds import cascade as cascades
 from thresholds.cascade import Border
-from thresholds.fusion.arrays import Labels
+from thresholds.fusion.arrays import LabelIndex
 from thresholds.fusion.looks import LookKind, PhotoFacts
 from thresholds.profile import profile as profiles
 from thresholds.profile.profile import Answers, Profile
-from thresholds.profile.profile import profile as make_profile
+from thresholds.profile.profile import profile_of_answers as make_profile
 from thresholds.profile.seams import Cells
-from thresholds.profile.shape_stats import measure
+from thresholds.profile.shape_stats import shape_stats
 from thresholds.samples import sample as samples
-from thresholds.samples.sample import sample as make_sample
+from thresholds.samples.from_answers import sample_from_answers as make_sample
 from thresholds.shape import ALONE, Shape
 
 
@@ -199,7 +199,7 @@ def _result(
     stats = {
         "provider": task_about.name,
         "canvas": "x".join(map(str, task_about.canvas_px)),
-        "shapes": measure(sample, cells(sample, canvases), task_about.canvas_px, floor),
+        "shapes": shape_stats(sample, cells(sample, canvases), task_about.canvas_px, floor),
     }
     images = Counter(question.shape for question in set(main.questions))
     return ProfileResult(
@@ -237,11 +237,11 @@ def _facts(photos: Mapping[str, Photo]) -> dict[str, PhotoFacts]:
 
 def cells(sample: samples.Sample, canvases: Sequence[StoredAnswer]) -> list[Cells]:
     """Each canvas as arrays; its photos are given by their indices in the sample."""
-    labels = Labels(sample.labels)
+    labels = LabelIndex(sample.labels)
     index_of = {key: index for index, key in enumerate(sample.photos)}
     rows = []
     for question, layout_shape, detections in canvases:
         indices = tuple(index_of[key] for key in question.photos)
-        arrays = tuple(labels.found(photo_detections) for photo_detections in detections)
+        arrays = tuple(labels.box_array(photo_detections) for photo_detections in detections)
         rows.append(Cells(question.shape, layout_shape, indices, arrays))
     return rows

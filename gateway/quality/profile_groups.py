@@ -21,9 +21,8 @@ from gateway.wiring.routes import Routing
 from providers.detection import Task
 from thresholds import cascade as cascades
 from thresholds.cascade import Border
-from thresholds.group_testing import WORTH_IT
-from thresholds.plan.recall import LEAST_POSITIVES, RecallCascade, needed
-from thresholds.plan.recall import options as recall_cascades
+from thresholds.group_testing import MAX_IMAGES
+from thresholds.plan.recall import MIN_POSITIVES, RecallCascade, positives_needed, recall_cascades
 from thresholds.shape import ALONE, Shape
 
 
@@ -59,7 +58,7 @@ class GroupProfileResult:
         """The cascade of the fewest images. Raises ConfigError where none saves anything."""
         recall, rate = self.options.recall, self.options.rate
         best = min(self.cascades, key=lambda cascade: cascade.images(rate), default=None)
-        if best is None or best.images(rate) > WORTH_IT:
+        if best is None or best.images(rate) > MAX_IMAGES:
             reason = (
                 "no shape shows all that photos alone do"
                 if best is None
@@ -158,11 +157,12 @@ def check_options(route: Route, options: GroupProfileOptions) -> None:
 def _check_answers(answers: PhotoAnswers, options: GroupProfileOptions) -> None:
     """Raises ConfigError where there are too few positive or negative photos."""
     count, largest = len(answers.positives), max(shape.cells for shape in options.shapes)
-    if count < LEAST_POSITIVES:
+    if count < MIN_POSITIVES:
         raise ConfigError(
             f"{count} of {answers.count} photos score {options.positive:g} or more alone: from "
-            f"fewer than {LEAST_POSITIVES} nothing can be concluded, and a recall of "
-            f"{options.recall:g} is promised from {needed(options.recall)} on; add such photos"
+            f"fewer than {MIN_POSITIVES} nothing can be concluded, and a recall of "
+            f"{options.recall:g} is promised from {positives_needed(options.recall)} on; "
+            "add such photos"
         )
     if len(answers.negatives) < largest:
         raise ConfigError(

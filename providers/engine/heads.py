@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from providers.box_iou import box_iou_batch
 from providers.engine.preprocess import Floats, Size
 
 STRIDES_PX = (8, 16, 32)
@@ -113,21 +114,11 @@ def nms(output: HeadOutput, max_iou: float) -> HeadOutput:
     while candidates.size:
         best, rest = int(candidates[0]), candidates[1:]
         survivors.append(best)
-        overlaps = box_iou(by_score.boxes_xyxy[best], by_score.boxes_xyxy[rest]) > max_iou
+        best_xyxy = by_score.boxes_xyxy[best : best + 1]
+        overlaps = box_iou_batch(best_xyxy, by_score.boxes_xyxy[rest])[0] > max_iou
         same_class = by_score.class_ids[rest] == by_score.class_ids[best]
         candidates = rest[~(overlaps & same_class)]
     return by_score.take(np.array(survivors, dtype=np.intp))
-
-
-def box_iou(box_xyxy: Floats, boxes_xyxy: Floats) -> Floats:
-    """Intersection over union (n,) of a box (4,) with boxes (n, 4); 0 for boxes without area."""
-    sides = np.minimum(box_xyxy[2:], boxes_xyxy[:, 2:]) - np.maximum(
-        box_xyxy[:2], boxes_xyxy[:, :2]
-    )
-    intersection = np.prod(np.maximum(sides, 0), axis=1)
-    areas = np.prod(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], axis=1)
-    union = np.prod(box_xyxy[2:] - box_xyxy[:2]) + areas - intersection
-    return np.asarray(intersection / np.maximum(union, 1e-9))
 
 
 def _anchors(size: Size) -> tuple[Floats, Floats]:

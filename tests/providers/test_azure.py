@@ -1,12 +1,8 @@
-"""The provider `azure`: its requests, its detections, and its errors."""
-
-from __future__ import annotations
+"""The provider `azure`: what it asks, what it makes of the answers, and of everything that is
+none."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,31 +10,20 @@ from pydantic import ValidationError
 
 from gateway.testing.pictures import drawn, encoded
 from providers.azure.provider import Options
-from providers.base import Picture, Provider
-from providers.detection import WHOLE, Box, Detection, Task
-from providers.errors import (
-    Misconfigured,
-    NoAnswer,
-    PictureRefused,
-    ProviderError,
-    Throttled,
-    Unavailable,
-)
-from tests.support.clouds import Cloud, Reply, VendorAnswers
-from tests.support.providers import detect_once
-
-Ask = Callable[..., Sequence[Detection]]
+from providers.base import Picture
+from providers.detection import WHOLE, Box, Task
+from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 
 PICTURE = Picture(200, 100, data=encoded(drawn((200, 100)), "JPEG"))
 BOX = {"x": 40, "y": 0, "w": 60, "h": 50}
 
 
-def answered(**results: Any) -> Reply:
+def answered(**results):
     body = {"modelVersion": "2023-10-01", "metadata": {"width": 400, "height": 200}}
     return 200, {}, {**body, **{f"{feature}Result": result for feature, result in results.items()}}
 
 
-def polygon(x0: float, y0: float, x1: float, y1: float) -> list[dict[str, float]]:
+def polygon(x0, y0, x1, y1):
     return [{"x": x, "y": y} for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
 
 
@@ -62,7 +47,7 @@ LINES = [
 TEXT = answered(read={"blocks": [{"lines": LINES}]})
 
 
-def refused(status: int, code: str = "", text: str = "no", inner: str | None = None) -> Reply:
+def refused(status, code="", text="no", inner=None):
     error = {"code": code or str(status), "message": text}
     return (
         status,
@@ -71,17 +56,23 @@ def refused(status: int, code: str = "", text: str = "no", inner: str | None = N
     )
 
 
+async def once(provider, task, wanted=()):
+    try:
+        return await provider.detect(PICTURE, task, wanted)
+    finally:
+        await provider.close()
+
+
 @pytest.fixture
-def ask(cloud: Cloud, make: Callable[..., Provider], tmp_path: Path) -> Ask:
-    """`ask(task, extras, **options)`: the detections in one picture."""
+def ask(cloud, make, tmp_path):
+    """`ask(task, wanted, **options)`: the answer to one picture."""
 
-    def ask(
-        task: Task = Task.OBJECTS, wanted: Sequence[str] = (), **options: Any
-    ) -> Sequence[Detection]:
-        provider = make("azure", tmp_path, endpoint=cloud.url, key="secret", **options)
-        return asyncio.run(detect_once(provider, PICTURE, task, wanted))
+    def asking(task=Task.OBJECTS, wanted=(), **options):
+        return asyncio.run(
+            once(make("azure", tmp_path, endpoint=cloud.url, key="secret", **options), task, wanted)
+        )
 
-    return ask
+    return asking
 
 
 @pytest.mark.parametrize(
@@ -93,39 +84,27 @@ def ask(cloud: Cloud, make: Callable[..., Provider], tmp_path: Path) -> Ask:
         (Task.LABELS, "tags", answered(tags={"values": []})),
     ],
 )
-def test_a_task_is_one_feature(
-    cloud: Cloud,
-    ask: Ask,
-    task: Task,
-    feature: str,
-    reply: Reply,
-) -> None:
-    """A task is one feature; the picture is sent unchanged, with the key."""
+def test_it_asks_for_one_feature(cloud, ask, task, feature, reply):
+    """A task is one feature; the picture goes out as it is, with the key."""
     cloud.reply = reply
     ask(task)
-    (request,) = cloud.requests
-    url = urlsplit(request.path)
+    (asked,) = cloud.requests
+    url = urlsplit(asked.path)
     assert url.path == "/computervision/imageanalysis:analyze"
     assert parse_qs(url.query)["features"] == [feature]
-    assert request.body == PICTURE.data
-    assert request.headers["Ocp-Apim-Subscription-Key"] == "secret"
+    assert asked.body == PICTURE.data
+    assert asked.headers["Ocp-Apim-Subscription-Key"] == "secret"
 
 
-def test_extras_are_one_call(
-    cloud: Cloud,
-    ask: Ask,
-    vendor_answers: VendorAnswers,
-) -> None:
-    """Several extras are one call, with the options of all of them; each is returned as Azure sent
-    it."""
+def test_extras_are_one_call(cloud, ask, said):
+    """Several extras are one call, with the options of all of them; each is handed on as it came by
+    the wire."""
     names = ["caption", "denseCaptions", "smartCrops"]
-    cloud.reply = answered(**{name: vendor_answers["azure"][name] for name in names})
+    cloud.reply = answered(**{name: said["azure"][name] for name in names})
     options = ["?language=en&gender-neutral-caption=true", "", "?smartcrops-aspect-ratios=0.9,1.33"]
-    detections = ask(
-        Task.EXTRAS, [name + option for name, option in zip(names, options, strict=True)]
-    )
-    (request,) = cloud.requests
-    query = parse_qs(urlsplit(request.path).query)
+    found = ask(Task.EXTRAS, [name + option for name, option in zip(names, options, strict=True)])
+    (asked,) = cloud.requests
+    query = parse_qs(urlsplit(asked.path).query)
     query.pop("api-version")
     assert query == {
         "features": ["caption,denseCaptions,smartCrops"],
@@ -133,43 +112,37 @@ def test_extras_are_one_call(
         "gender-neutral-caption": ["true"],
         "smartcrops-aspect-ratios": ["0.9,1.33"],
     }
-    assert [(each.label, each.score, each.box) for each in detections] == [
+    assert [(each.label, each.score, each.box) for each in found] == [
         (name, 1.0, WHOLE) for name in names
     ]
-    assert [each.details for each in detections] == [
-        {"raw": vendor_answers["azure"][name]} for name in names
-    ]
+    assert [each.details for each in found] == [{"raw": said["azure"][name]} for name in names]
 
 
-def test_an_option_cannot_become_another_parameter(cloud: Cloud, ask: Ask) -> None:
-    """The value of a client's option cannot become another parameter of the call."""
+def test_options_stay_options(cloud, ask):
+    """What a client writes for an option cannot become another parameter of the call."""
     cloud.reply = answered(caption={"text": "a dog", "confidence": 0.5})
     ask(Task.EXTRAS, ["caption?language=en%26features%3Dread"])
     query = parse_qs(urlsplit(cloud.requests[0].path).query)
     assert (query["language"], query["features"]) == (["en&features=read"], ["caption"])
 
 
-def test_unknown_options_are_refused_before_the_call(cloud: Cloud, ask: Ask) -> None:
-    """Options that Azure does not have are refused before any call."""
+def test_unknown_options(cloud, ask):
+    """Options that Azure does not have are refused before anything is asked."""
     with pytest.raises(PictureRefused, match=r"no option subscription-key, but .*language"):
         ask(Task.EXTRAS, ["caption?subscription-key=mine"])
     assert not cloud.requests
 
 
-@pytest.mark.parametrize("results", [{}, {"caption": None}])
-def test_an_answer_without_the_requested_extra_is_none(
-    cloud: Cloud,
-    ask: Ask,
-    results: dict[str, None],
-) -> None:
-    """An answer without the requested extra is no answer."""
-    cloud.reply = answered(**results)
+@pytest.mark.parametrize("said", [{}, {"caption": None}])
+def test_missing_extras(cloud, ask, said):
+    """An answer that says nothing of what was wanted is none."""
+    cloud.reply = answered(**said)
     with pytest.raises(NoAnswer, match="caption"):
         ask(Task.EXTRAS, ["caption"])
 
 
-def test_a_refused_extra_is_an_error_of_the_question(cloud: Cloud, ask: Ask) -> None:
-    """Azure's refusal of an extra is an error of that one question: a language, or a region that
+def test_refused_extras(cloud, ask):
+    """What Azure does not take about an extra is of the one question: a language, or a region that
     has no captions."""
     cloud.reply = refused(
         400, "InvalidRequest", "The language is not supported.", "NotSupportedLanguage"
@@ -178,8 +151,8 @@ def test_a_refused_extra_is_an_error_of_the_question(cloud: Cloud, ask: Ask) -> 
         ask(Task.EXTRAS, ["caption?language=xx"])
 
 
-def test_the_sdk_logs_nothing(cloud: Cloud, ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
-    """The SDK's several log lines about every call are not written."""
+def test_it_tells_the_log_nothing(cloud, ask, caplog):
+    """The SDK's several lines about every call are not written."""
     cloud.reply = OBJECTS
     with caplog.at_level(logging.INFO):
         ask()
@@ -187,14 +160,14 @@ def test_the_sdk_logs_nothing(cloud: Cloud, ask: Ask, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize("endpoint", ["shop.cognitiveservices.azure.com", "ftp://shop"])
-def test_an_endpoint_needs_a_scheme(endpoint: str) -> None:
-    """An endpoint without the scheme http or https is refused, because the SDK assumes none."""
+def test_endpoints_have_a_scheme(endpoint):
+    """An endpoint is http or https, and says so: the SDK assumes nothing."""
     with pytest.raises(ValidationError, match="endpoint"):
         Options(kind="azure", endpoint=endpoint, key="any")
 
 
-def test_text_has_a_price_of_its_own(make: Callable[..., Provider], tmp_path: Path) -> None:
-    """Text has a price of its own, unless the operator names the price of a picture."""
+def test_prices(make, tmp_path):
+    """Text has a price of its own, unless the operator says what pictures cost."""
     about = make("azure", tmp_path, endpoint="http://127.0.0.1", key="any").about
     assert [about.price_of(task).usd_per_image for task in (Task.OBJECTS, Task.TEXT)] == [
         0.001,
@@ -205,8 +178,8 @@ def test_text_has_a_price_of_its_own(make: Callable[..., Provider], tmp_path: Pa
     assert about.price_of(Task.TEXT).usd_per_image == 0.5
 
 
-def test_each_extra_is_billed(make: Callable[..., Provider], tmp_path: Path) -> None:
-    """Captions cost more than crops, and each extra is billed."""
+def test_prices_of_extras(make, tmp_path):
+    """Words about pictures cost more than crops of them, and each extra is billed."""
     about = make("azure", tmp_path, endpoint="http://127.0.0.1", key="any").about
     each = [
         about.price_of(Task.EXTRAS, [name]).usd_per_image
@@ -218,16 +191,16 @@ def test_each_extra_is_billed(make: Callable[..., Provider], tmp_path: Path) -> 
     assert together.usd_per_month(2_000_000) == pytest.approx(2_100 + 1_650)
 
 
-def test_boxes_are_fractions_of_the_answers_size(cloud: Cloud, ask: Ask) -> None:
-    """Pixels become fractions of the size that the answer names, not of the picture's size."""
+def test_objects(cloud, ask):
+    """Pixels become fractions by the size that the answer names, not by the picture's."""
     cloud.reply = OBJECTS
     (laptop,) = ask()
     assert (laptop.label, laptop.score) == ("Laptop", 0.88)
     assert laptop.box == pytest.approx(Box(0.1, 0, 0.25, 0.25))
 
 
-def test_all_people_are_reported_however_unsure(cloud: Cloud, ask: Ask) -> None:
-    """Every person is reported, however unsure: thresholds belong to the rules and the clients."""
+def test_people(cloud, ask):
+    """Everybody is told of, however unsure: thresholds are the rules' and the clients' own."""
     cloud.reply = PEOPLE
     assert [(each.label, each.score) for each in ask(Task.PEOPLE)] == [
         ("Person", 0.96),
@@ -235,41 +208,37 @@ def test_all_people_are_reported_however_unsure(cloud: Cloud, ask: Ask) -> None:
     ]
 
 
-def test_tags_are_of_the_whole_picture(
-    cloud: Cloud,
-    ask: Ask,
-    vendor_answers: VendorAnswers,
-) -> None:
-    """Tags are detections of the whole picture."""
-    cloud.reply = answered(tags=vendor_answers["azure"]["tags"])
-    detections = ask(Task.LABELS)
-    assert [(each.label, each.kind, each.score) for each in detections] == [
+def test_labels(cloud, ask, said):
+    """Tags are of the whole picture."""
+    cloud.reply = answered(tags=said["azure"]["tags"])
+    found = ask(Task.LABELS)
+    assert [(each.label, each.kind, each.score) for each in found] == [
         ("rectangle", "LABEL", 0.96875),
         ("red", "LABEL", 0.75),
     ]
-    assert {each.box for each in detections} == {WHOLE}
+    assert {each.box for each in found} == {WHOLE}
 
 
-def test_words_name_their_line_by_key(cloud: Cloud, ask: Ask) -> None:
-    """A word names its line by key; a line's score is the mean of its words' scores; a line without
-    words is left out."""
+def test_text(cloud, ask):
+    """A word names its line by key, and a line's score is the mean of its words'; one without words
+    is none."""
     cloud.reply = TEXT
-    detections = ask(Task.TEXT)
-    assert [(each.kind, each.label, each.score) for each in detections] == [
+    found = ask(Task.TEXT)
+    assert [(each.kind, each.label, each.score) for each in found] == [
         ("LINE", "OPEN LATE", 0.75),
         ("LINE", "LATE", 1.0),
         ("WORD", "OPEN", 0.5),
         ("WORD", "LATE", 1.0),
         ("WORD", "LATE", 1.0),
     ]
-    assert [(each.key, each.parent) for each in detections] == [
+    assert [(each.key, each.parent) for each in found] == [
         (0, None),
         (1, None),
         (None, 0),
         (None, 0),
         (None, 1),
     ]
-    assert detections[0].polygon == ((0.0, 0.0), (0.5, 0.0), (0.5, 0.1), (0.0, 0.1))
+    assert found[0].polygon == ((0.0, 0.0), (0.5, 0.0), (0.5, 0.1), (0.0, 0.1))
 
 
 @pytest.mark.parametrize(
@@ -321,43 +290,36 @@ def test_words_name_their_line_by_key(cloud: Cloud, ask: Ask) -> None:
         (None, NoAnswer),
     ],
 )
-def test_errors_become_the_common_tree_after_one_call(
-    cloud: Cloud, ask: Ask, reply: Reply, error: type[ProviderError]
-) -> None:
-    """Every error becomes the one of the common tree that names the remedy, after one call."""
+def test_what_is_no_answer(cloud, ask, reply, error):
+    """Every error becomes the one in the common tree that says what to do about it, after one
+    call."""
     cloud.reply = reply
     with pytest.raises(error):
         ask()
     assert len(cloud.requests) == 1
 
 
-@pytest.mark.parametrize(
-    ("retry_after", "wait_s"), [("7", 7), ("Thu, 26 Nov 2026 12:00:00 GMT", None)]
-)
-def test_a_pause_is_passed_on_and_not_waited_for(
-    cloud: Cloud, ask: Ask, retry_after: str, wait_s: int | None
-) -> None:
-    """A pause in seconds is passed on, and the SDK does not wait for it."""
-    cloud.reply = 429, {"Retry-After": retry_after}, {}
+@pytest.mark.parametrize(("said", "wait_s"), [("7", 7), ("Thu, 26 Nov 2026 12:00:00 GMT", None)])
+def test_it_says_how_long_to_wait(cloud, ask, said, wait_s):
+    """A pause in seconds is passed on, and not waited for by the SDK."""
+    cloud.reply = 429, {"Retry-After": said}, {}
     with pytest.raises(Throttled) as raised:
         ask()
     assert raised.value.retry_after_s == wait_s
     assert len(cloud.requests) == 1
 
 
-def test_a_call_without_an_answer_in_time_may_have_been_billed(cloud: Cloud, ask: Ask) -> None:
-    """A call that was sent and not answered in time differs from one that failed."""
+def test_silence_may_have_been_billed(cloud, ask):
+    """A call that was sent and not answered in time is told apart from one that failed."""
     cloud.wait.clear()
     with pytest.raises(NoAnswer):
         ask(timeout_ms=60)
 
 
-def test_a_refused_connection_is_unavailable_and_not_ready(
-    make: Callable[..., Provider], tmp_path: Path
-) -> None:
-    """A provider whose address takes no connection is unavailable, and not ready."""
+def test_nobody_there(make, tmp_path):
+    """An address that takes no connection is unavailable, and not ready."""
     provider = make("azure", tmp_path, endpoint="http://127.0.0.1:9", key="any")
     with pytest.raises(Unavailable):
         asyncio.run(provider.ready())
     with pytest.raises(Unavailable):
-        asyncio.run(detect_once(provider, PICTURE, Task.OBJECTS))
+        asyncio.run(once(provider, Task.OBJECTS))

@@ -1,14 +1,11 @@
 """What pictures cost, and what a provider says of itself by task."""
 
-from __future__ import annotations
-
 from datetime import date
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn
 
 from providers.base import About, Limits
 from providers.detection import Task
@@ -24,7 +21,7 @@ starts = st.sets(st.integers(1, 50_000), max_size=5).map(sorted)
 
 
 @st.composite
-def prices(draw: DrawFn, *, falling: bool = False) -> Price:
+def prices(draw, *, falling=False):
     """Price lists of up to six tiers."""
     begins = draw(starts)
     costs = draw(st.lists(dollars, min_size=len(begins) + 1, max_size=len(begins) + 1))
@@ -36,22 +33,21 @@ def prices(draw: DrawFn, *, falling: bool = False) -> Price:
     ("images", "usd"),
     [(0, 0), (1, 0.001), (1_000, 1), (1_001, 1.0008), (5_000, 4.2), (6_000, 4.8), (2.5, 0.0025)],
 )
-def test_a_tiers_price_is_for_the_images_within_it(images: int, usd: float) -> None:
-    """A tier's price is for the images within it; the images before it cost the earlier tiers'
-    prices."""
+def test_usd_per_month(images, usd):
+    """A tier's price is for the images within it; those before cost what they cost before."""
     assert LIST.usd_per_month(images) == pytest.approx(usd)
 
 
 @given(dollars, amounts)
-def test_without_tiers_every_image_costs_the_same(usd: float, images: int) -> None:
-    """Every image costs the same if there are no tiers."""
+def test_one_price(usd, images):
+    """Without tiers every image costs the same."""
     assert Price(usd).usd_per_month(images) == pytest.approx(usd * images)
 
 
 @given(prices(), amounts, amounts)
-def test_costs_rise_without_leaps(price: Price, some: int, others: int) -> None:
-    """Each further image costs at least the cheapest tier's price and at most the dearest
-    tier's."""
+def test_no_leaps(price, some, others):
+    """More images cost at least the cheapest tier's price more each, and at most the dearest's:
+    nowhere is a leap."""
     few, many = sorted((some, others))
     each = [price.usd_per_image, *(tier.usd_per_image for tier in price.tiers)]
     more = price.usd_per_month(many) - price.usd_per_month(few)
@@ -59,8 +55,8 @@ def test_costs_rise_without_leaps(price: Price, some: int, others: int) -> None:
 
 
 @given(prices(falling=True), amounts, amounts)
-def test_costs_are_concave_where_prices_fall(price: Price, some: int, others: int) -> None:
-    """If prices fall, two months cost no more in the middle than on average, so one large month
+def test_concave(price, some, others):
+    """Where prices fall, two months cost no more in the middle than on average, so one large one
     costs no more."""
     middle = price.usd_per_month((some + others) / 2)
     apart = price.usd_per_month(some) + price.usd_per_month(others)
@@ -69,23 +65,24 @@ def test_costs_are_concave_where_prices_fall(price: Price, some: int, others: in
 
 
 @given(st.lists(prices(), max_size=4), amounts)
-def test_several_price_lists_add_up(several: list[Price], images: int) -> None:
-    """An image on several price lists costs the sum of them, however many images there are."""
+def test_together(several, images):
+    """What is billed by several price lists costs what each of them asks, however many images there
+    are."""
     together = Price.total(several)
     assert together.usd_per_month(images) == pytest.approx(
         sum(price.usd_per_month(images) for price in several)
     )
 
 
-def test_joined_prices_are_as_old_as_the_oldest() -> None:
-    """Prices that were read on several days are as old as the oldest of them."""
+def test_together_is_as_old_as_the_oldest():
+    """Prices that were read on several days are no younger than the first of them."""
     days = date(2026, 5, 1), date(2026, 6, 1), None
     assert Price.total([Price(1, day) for day in days]).as_of == days[0]
 
 
-def test_a_task_and_an_extra_may_have_their_own_price() -> None:
-    """A task may have a price of its own; an extra costs its own price, or the task's if it has
-    none."""
+def test_price_of():
+    """A task may have a price of its own; extras cost what each of them does, or as a task where
+    nothing is known."""
     about = About(
         "a",
         "a",
@@ -102,8 +99,8 @@ def test_a_task_and_an_extra_may_have_their_own_price() -> None:
     assert about.price_of(Task.TEXT, wanted).usd_per_image == 2
 
 
-def test_a_task_may_take_less_than_the_others() -> None:
-    """A task may have lower limits than the others, and its canvases keep within them."""
+def test_limits_of():
+    """A task may take less than the others, and its canvases are within that."""
     tight = Limits(1000, max_side_px=640)
     about = About(
         "a", "a", frozenset(Task), own_limits={Task.EQUIPMENT: tight}, canvas_px=(1280, 320)
@@ -115,14 +112,14 @@ def test_a_task_may_take_less_than_the_others() -> None:
 
 
 @pytest.mark.parametrize("begins", [(0,), (-1,), (10, 10), (20, 10)])
-def test_tiers_that_do_not_ascend_are_refused(begins: tuple[int, ...]) -> None:
-    """Tiers are refused unless each begins after the one before."""
+def test_tiers_ascend(begins):
+    """Tiers that do not begin one after the other are refused."""
     with pytest.raises(ValueError, match="tiers must begin above 0 images"):
         Price(1, tiers=tuple(Tier(begin, 0.5) for begin in begins))
 
 
 @pytest.mark.parametrize("usd", [-0.001, float("nan"), float("inf")])
-def test_a_price_that_is_no_amount_is_refused(usd: float) -> None:
+def test_amounts(usd):
     """A price that is no amount of money is refused, in every tier."""
     for wrong in ((usd, ()), (1, (Tier(10, usd),))):
         with pytest.raises(ValueError, match="0 or more"):
@@ -139,24 +136,21 @@ def test_a_price_that_is_no_amount_is_refused(usd: float) -> None:
         ({"0": "0.001", "1000": "0.0008", "5000": "0.0006"}, LIST),
     ],
 )
-def test_a_price_is_a_number_or_one_for_each_tier(
-    written: dict[int, float] | dict[str, str] | float, price: Price
-) -> None:
-    """A price is written as a number, or as one number for each tier by its first image, in any
-    order."""
+def test_parse_price(written, price):
+    """A price is written as a number, or as one for each tier by where it begins, in any order."""
     assert parse_price(written) == parse_price(price) == price
 
 
 @given(prices())
-def test_prices_in_options_survive_a_round_trip(price: Price) -> None:
-    """The prices in a provider's options can be written out and read again."""
+def test_options_come_back(price):
+    """What a provider's options say of prices can be written down and read again."""
     options = Options(kind="test", usd_per_image=price)
     for mode in ("python", "json"):
         assert Options(**options.model_dump(mode=mode)) == options
     assert Options(**Options(kind="test").model_dump()).usd_per_image is None
 
 
-def test_rekognitions_prices_fall_by_the_months_images() -> None:
+def test_rekognition():
     """Rekognition's prices fall by the month's images: 1,000 dollars for the first million, 800 for
     the next."""
     assert PRICE.as_of

@@ -1,21 +1,16 @@
-"""The behaviour that every kind of provider has."""
-
-from __future__ import annotations
+"""What every provider does, whatever its kind."""
 
 import asyncio
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import pytest
 from PIL import Image
 
 from providers import registry
 from providers.base import Picture, feature_name
-from providers.detection import BOXED, WHOLE, Detection, Task
+from providers.detection import BOXED, WHOLE, Task
 from providers.errors import Misconfigured, PictureRefused, Unavailable
-from tests.providers.conftest import Subject
 
 PLACES = {
     "boundingbox",
@@ -26,9 +21,9 @@ PLACES = {
     "geometry",
     "polygon",
 }
-"""The vendors' names of places, in lower case."""
+"""What vendors call places, in lower case."""
 
-with_extras = pytest.mark.parametrize(
+saying_extras = pytest.mark.parametrize(
     "subject",
     [(kind, Task.EXTRAS) for kind in ("azure", "google", "rekognition")],
     ids="-".join,
@@ -36,43 +31,43 @@ with_extras = pytest.mark.parametrize(
 )
 
 
-def test_a_provider_knows_its_name_and_kind(subject: Subject) -> None:
-    """A provider has the name it was given and the kind that it was found by."""
+def test_kind(subject):
+    """A provider says the name it was given and the kind that it was found by."""
     about = subject.provider.about
     assert about.kind in registry.kinds()
     assert about.name == f"my-{about.kind}"
     assert subject.task in about.tasks
 
 
-def test_it_answers_the_tasks_of_this_suite(
-    subject: Subject, tasks: Mapping[str, tuple[Task, ...]]
-) -> None:
-    """A provider has the tasks of this suite and no others; one that answers extras names them."""
+def test_tasks(subject, tasks):
+    """It answers the tasks that this suite asks it for, and no others; one that says extras names
+    them."""
     about = subject.provider.about
     assert about.tasks == set(tasks[about.kind])
     assert (Task.EXTRAS in about.tasks) is bool(about.extras)
 
 
-def test_it_states_the_operators_call_limits(subject: Subject) -> None:
-    """A provider states the rate limit and the circuit breaker that the operator has set."""
+def test_calls(subject):
+    """What an operator says of how often it may be called, and when it is left alone, is what it
+    tells of itself."""
     calls = subject.provider.about.calls
     assert calls.rate_per_s == 1000
     assert calls.breaker is not None
     assert calls.breaker.calls == 7
 
 
-def test_an_unknown_kind_is_refused_with_those_there_are() -> None:
-    """The error for an unknown kind names the kinds there are, and no helper module."""
+def test_unknown_kind():
+    """Asking for a kind that is not there names those that are, and none of their shared parts."""
     with pytest.raises(LookupError, match=r"'sonar'.*known: azure.*onnx.*shapes.*text"):
         registry.load("sonar")
     assert not [kind for kind in registry.kinds() if kind.startswith("_") or kind == "base"]
 
 
-def test_detections_are_named_scored_and_boxed(detections: Sequence[Detection]) -> None:
-    """A provider detects the object in the picture: with a name, a score of 0 to 1 and a box of
-    fractions in order."""
-    assert detections
-    for detection in detections:
+def test_detections(seen):
+    """It sees what is there: named, with a score of 0 to 1 and a box of fractions whose corners are
+    in order."""
+    assert seen
+    for detection in seen:
         x0, y0, x1, y1 = detection.box
         assert detection.label
         assert 0 <= detection.score <= 1
@@ -84,16 +79,16 @@ def test_detections_are_named_scored_and_boxed(detections: Sequence[Detection]) 
         )
 
 
-def test_a_polygon_lies_in_its_box(detections: Sequence[Detection]) -> None:
-    """A detection's polygon, if it has one, lies in its box."""
-    for detection in detections:
+def test_polygons(seen):
+    """A detection's polygon, where it has one, lies in its box."""
+    for detection in seen:
         x0, y0, x1, y1 = detection.box
         assert all(x0 <= x <= x1 and y0 <= y <= y1 for x, y in detection.polygon)
 
 
-def test_landmarks_lie_about_their_box(detections: Sequence[Detection]) -> None:
-    """Landmarks have names and lie about the box of their detection."""
-    for detection in detections:
+def test_landmarks(seen):
+    """Landmarks have names, and lie about the box that they are in."""
+    for detection in seen:
         for mark in detection.landmarks:
             assert mark.name
             assert detection.box.x0 <= mark.x <= detection.box.x1
@@ -101,32 +96,29 @@ def test_landmarks_lie_about_their_box(detections: Sequence[Detection]) -> None:
             assert math.isfinite(mark.z)
 
 
-def test_whole_picture_tasks_have_the_whole_box(
-    subject: Subject, detections: Sequence[Detection]
-) -> None:
-    """A task that judges a whole picture returns its box; labels may have places as well."""
-    judged = {each.box for each in detections if each.kind != "INSTANCE"}
+def test_whole(subject, seen):
+    """What judges a whole picture has its box; of labels a provider may tell the places as well."""
+    judged = {each.box for each in seen if each.kind != "INSTANCE"}
     assert judged == {WHOLE} if subject.task not in BOXED else WHOLE not in judged
 
 
-@with_extras
-def test_each_requested_extra_is_one_detection(
-    subject: Subject, detections: Sequence[Detection]
-) -> None:
-    """Each requested extra is one detection, with the extra's name and the vendor's own words."""
-    assert [each.label for each in detections] == list(map(feature_name, subject.extras))
-    assert all(each.details["raw"] for each in detections)
+@saying_extras
+def test_extras(subject, seen):
+    """Of each extra that is wanted comes one detection, called as it was wanted, with the vendor's
+    own words."""
+    assert [each.label for each in seen] == list(map(feature_name, subject.wanted))
+    assert all(each.details["raw"] for each in seen)
 
 
-def test_details_are_json_without_places(subject: Subject, detections: Sequence[Detection]) -> None:
-    """Details can be written as JSON and contain no place, which would not be mapped to its
+def test_details(subject, seen):
+    """Details can be written as JSON, and no place is among them: it would not be mapped to its
     photo."""
-    details = json.loads(json.dumps([dict(each.details) for each in detections]))
+    details = json.loads(json.dumps([dict(each.details) for each in seen]))
     if subject.task != Task.EXTRAS:
         assert not PLACES & {key.lower() for key in keys_of(details)}
 
 
-def keys_of(value: Any) -> Iterator[str]:
+def keys_of(value):
     if isinstance(value, dict):
         for key, within in value.items():
             yield key
@@ -136,77 +128,67 @@ def keys_of(value: Any) -> Iterator[str]:
             yield from keys_of(within)
 
 
-def test_every_parent_is_another_detections_key(detections: Sequence[Detection]) -> None:
+def test_families(seen):
     """Keys are unique, and every parent is the key of another detection."""
-    keys = [detection.key for detection in detections if detection.key is not None]
+    keys = [detection.key for detection in seen if detection.key is not None]
     assert len(keys) == len(set(keys))
-    assert {detection.parent for detection in detections if detection.parent is not None} <= set(
-        keys
-    )
+    assert {detection.parent for detection in seen if detection.parent is not None} <= set(keys)
 
 
-async def test_the_same_picture_gets_the_same_answer(
-    subject: Subject, detections: Sequence[Detection], picture: Callable[..., Picture]
-) -> None:
-    """The same picture gets the same answer, also while the provider answers about others."""
-    shown = picture(subject.image, subject.provider.about.wants)
+async def test_repeatable(subject, seen, picture):
+    """The same picture gets the same answer, also when others are asked about meanwhile."""
+    shown = picture(subject.shows, subject.provider.about.wants)
     blank = picture(Image.new("RGB", (96, 96), "white"), subject.provider.about.wants)
     first, _, second = await asyncio.gather(
-        *(subject.provider.detect(at, subject.task, subject.extras) for at in (shown, blank, shown))
+        *(subject.provider.detect(at, subject.task, subject.wanted) for at in (shown, blank, shown))
     )
     assert first == second
 
 
-async def test_every_format_of_its_limits_is_taken(
-    subject: Subject, picture: Callable[..., Picture]
-) -> None:
-    """A provider that wants bytes takes every format of its limits."""
+async def test_formats(subject, picture):
+    """One that wants bytes takes every format of its limits."""
     if subject.provider.about.wants == "pixels":
         pytest.skip("it wants pixels")
     for form in subject.provider.about.limits.formats:
         assert await subject.provider.detect(
-            picture(subject.image, "bytes", form), subject.task, subject.extras
+            picture(subject.shows, "bytes", form), subject.task, subject.wanted
         )
 
 
 @pytest.mark.parametrize("data", [b"", b"this is no picture", b"\x89PNG\r\n\x1a\n cut short"])
-async def test_bytes_that_are_no_picture_are_refused(subject: Subject, data: bytes) -> None:
+async def test_no_picture(subject, data):
     """Bytes that are no picture are refused."""
     with pytest.raises(PictureRefused):
-        await subject.provider.detect(Picture(10, 10, data=data), subject.task, subject.extras)
+        await subject.provider.detect(Picture(10, 10, data=data), subject.task, subject.wanted)
 
 
-async def test_an_unanswered_task_is_an_error_of_the_route(
-    subject: Subject, picture: Callable[..., Picture]
-) -> None:
-    """A task that the provider does not answer is an error of the configuration, and the message
-    names the tasks it answers."""
+async def test_other_task(subject, picture):
+    """A task it does not answer is an error of whoever routed it there, and says which it does
+    answer."""
     other = next(task for task in Task if task not in subject.provider.about.tasks)
     with pytest.raises(Misconfigured, match=f"{subject.task}.*, not {other}"):
-        await subject.provider.detect(picture(subject.image, subject.provider.about.wants), other)
+        await subject.provider.detect(picture(subject.shows, subject.provider.about.wants), other)
 
 
-@with_extras
+@saying_extras
 @pytest.mark.parametrize("wanted", [(), ("horoscope?sign=leo",)])
-async def test_unknown_extras_are_refused_before_the_call(
-    subject: Subject, picture: Callable[..., Picture], wanted: tuple[str, ...]
-) -> None:
-    """An unknown extra is an error before any call, and so is an empty list of extras."""
+async def test_other_extras(subject, picture, wanted):
+    """An extra that it cannot say is an error too, before anything is asked, and so is none at
+    all."""
     with pytest.raises(
         Misconfigured, match=f"can say .*, not {'horoscope' if wanted else 'nothing'}$"
     ):
-        await subject.provider.detect(picture(subject.image, "bytes"), Task.EXTRAS, wanted)
+        await subject.provider.detect(picture(subject.shows, "bytes"), Task.EXTRAS, wanted)
     await subject.provider.ready()
 
 
-async def test_a_closed_provider_refuses_to_answer(
-    fresh: Subject, picture: Callable[..., Picture]
-) -> None:
-    """A provider is ready until it is closed, may be closed twice, and then refuses to answer."""
+async def test_close(fresh, picture):
+    """It is ready until it is closed, may be closed twice, and then says so instead of
+    answering."""
     await fresh.provider.ready()
     await fresh.provider.close()
     await fresh.provider.close()
     with pytest.raises(Unavailable, match="closed"):
         await fresh.provider.ready()
     with pytest.raises(Unavailable, match="closed"):
-        await fresh.provider.detect(picture(fresh.image, fresh.provider.about.wants), fresh.task)
+        await fresh.provider.detect(picture(fresh.shows, fresh.provider.about.wants), fresh.task)

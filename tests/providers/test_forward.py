@@ -1,14 +1,10 @@
-"""The providers that forward a client's whole call to their vendor."""
-
-from __future__ import annotations
+"""What every provider does that hands a client's whole call on to its vendor."""
 
 import asyncio
 import gzip
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -17,22 +13,19 @@ from gateway.core.exchange import Incoming
 from gateway.core.model import Tenant
 from gateway.security.keyring import KeyPair
 from gateway.security.sigv4 import verify
-from providers.base import ForwardCall, Forwarder, ForwardReply, Provider
+from providers.base import ForwardCall, Forwarder
 from providers.errors import NoAnswer, PictureRefused, Unavailable
 from providers.remote.sdk import MAX_FORWARD_BYTES, read_body
-from tests.support.clouds import Cloud, Reply
 
 
 class Vendor(NamedTuple):
-    """A provider's settings without its address, a call of its vendor's API, and the path of that
-    call."""
+    """A provider's settings without its address, a call that its vendor has, and where that is
+    posted."""
 
-    settings: dict[str, str]
+    settings: dict
     call: ForwardCall
     path: str
 
-
-Forward = Callable[..., ForwardReply]
 
 BODY = b'{"Image": {"S3Object": {"Bucket": "b", "Name": "a.jpg"}}}'
 VENDORS = {
@@ -51,22 +44,22 @@ VENDORS = {
 
 
 @pytest.fixture(params=VENDORS)
-def vendor(request: pytest.FixtureRequest) -> str:
+def vendor(request):
     return request.param
 
 
 @pytest.fixture
-def forward(cloud: Cloud, make: Callable[..., Provider], tmp_path: Path) -> Forward:
-    """`forward(vendor, call, **options)`: the answer to a call, by default the vendor's usual
-    one."""
+def forward(cloud, make, tmp_path):
+    """`forward(vendor, call, **options)`: the answer to a call, the vendor's usual one where none
+    is given."""
 
-    def forward(vendor: str, call: ForwardCall | None = None, **options: Any) -> ForwardReply:
+    def forwarding(vendor, call=None, **options):
         transport = {"transport": "rest"} if vendor == "google" else {}
         settings = {"endpoint": cloud.url, **VENDORS[vendor].settings, **transport, **options}
         provider = make(vendor, tmp_path, **settings)
         assert isinstance(provider, Forwarder)
 
-        async def once() -> ForwardReply:
+        async def once():
             try:
                 return await provider.forward(call or VENDORS[vendor].call)
             finally:
@@ -74,17 +67,17 @@ def forward(cloud: Cloud, make: Callable[..., Provider], tmp_path: Path) -> Forw
 
         return asyncio.run(once())
 
-    return forward
+    return forwarding
 
 
-def test_body_and_answer_pass_unchanged(cloud: Cloud, forward: Forward, vendor: str) -> None:
-    """The body reaches the vendor unchanged, and so does the answer the client."""
+def test_as_it_is(cloud, forward, vendor):
+    """The body goes to the vendor as it is, and the answer comes back as it is."""
     cloud.reply = 200, {}, b'{"an":  "answer"}'
     answer = forward(vendor)
     assert (answer.status, answer.body) == (200, b'{"an":  "answer"}')
     assert answer.headers["content-type"] == "application/json"
-    (request,) = cloud.requests
-    assert (request.method, urlsplit(request.path).path, request.body) == (
+    (asked,) = cloud.requests
+    assert (asked.method, urlsplit(asked.path).path, asked.body) == (
         "POST",
         VENDORS[vendor].path,
         BODY,
@@ -92,8 +85,8 @@ def test_body_and_answer_pass_unchanged(cloud: Cloud, forward: Forward, vendor: 
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 503])
-def test_refusals_are_answers(cloud: Cloud, forward: Forward, vendor: str, status: int) -> None:
-    """A refusal of the vendor comes back with its status, its words and its pause, after one
+def test_refusals_are_answers(cloud, forward, vendor, status):
+    """What the vendor refuses comes back with its status, its words and how long to wait, after one
     try."""
     cloud.reply = (
         status,
@@ -110,37 +103,29 @@ def test_refusals_are_answers(cloud: Cloud, forward: Forward, vendor: str, statu
     assert len(cloud.requests) == 1
 
 
-def test_redirects_are_answers(cloud: Cloud, forward: Forward, vendor: str) -> None:
-    """A redirect is returned and not followed: the gateway's credentials are for the one
-    address."""
+def test_redirects_are_answers(cloud, forward, vendor):
+    """Nobody is followed elsewhere: the gateway's credentials are for the one address."""
     cloud.reply = 307, {"Location": f"{cloud.url}/elsewhere"}, b""
     assert forward(vendor).status == 307
     assert len(cloud.requests) == 1
 
 
 @pytest.mark.parametrize("reply", [None, (200, {"Content-Length": 1000}, b"{}")])
-def test_a_cut_off_answer_may_have_been_billed(
-    cloud: Cloud,
-    forward: Forward,
-    vendor: str,
-    reply: Reply,
-) -> None:
-    """A call whose answer breaks off may have been billed."""
+def test_cut_off(cloud, forward, vendor, reply):
+    """A call that was sent, and whose answer does not come to its end, may have been billed."""
     cloud.reply = reply
     with pytest.raises(NoAnswer):
         forward(vendor)
 
 
-def test_a_call_without_an_answer_in_time_may_have_been_billed(
-    cloud: Cloud, forward: Forward, vendor: str
-) -> None:
-    """A call that is not answered in time may have been billed."""
+def test_silence(cloud, forward, vendor):
+    """So may one that is not answered in time."""
     cloud.wait.clear()
     with pytest.raises(NoAnswer):
         forward(vendor, timeout_ms=60)
 
 
-def test_a_refused_connection_is_unavailable(forward: Forward, vendor: str) -> None:
+def test_nobody_there(forward, vendor):
     """An address that takes no connection is unavailable."""
     with pytest.raises(Unavailable):
         forward(vendor, endpoint="http://127.0.0.1:9")
@@ -149,29 +134,23 @@ def test_a_refused_connection_is_unavailable(forward: Forward, vendor: str) -> N
 @pytest.mark.parametrize(
     "target", ["", "Detect Labels", "../v1/files:annotate", "//evil.example/v1", "X\r\nHost: y"]
 )
-def test_a_target_outside_the_vendors_api_is_refused(
-    cloud: Cloud, forward: Forward, vendor: str, target: str
-) -> None:
-    """A target that the vendor's API does not have is refused."""
+def test_other_targets(cloud, forward, vendor, target):
+    """What cannot be a call of the vendor's goes nowhere."""
     with pytest.raises(PictureRefused):
         forward(vendor, ForwardCall(target))
     assert not cloud.requests
 
 
-async def test_a_closed_provider_forwards_nothing(
-    cloud: Cloud, make: Callable[..., Provider], tmp_path: Path, vendor: str
-) -> None:
-    """A closed provider forwards nothing."""
+async def test_closed(cloud, make, tmp_path, vendor):
+    """One that was closed hands nothing on."""
     provider = make(vendor, tmp_path, endpoint="https://127.0.0.1", **VENDORS[vendor].settings)
     await provider.close()
     with pytest.raises(Unavailable, match="closed"):
         await provider.forward(VENDORS[vendor].call)
 
 
-async def test_a_refused_call_leaves_it_ready(
-    cloud: Cloud, make: Callable[..., Provider], tmp_path: Path
-) -> None:
-    """A call that is refused for lack of permission does not affect the tasks."""
+async def test_it_stays_ready(cloud, make, tmp_path):
+    """A call that is refused for want of permission says nothing of the tasks."""
     cloud.reply = 400, {}, {"__type": "AccessDeniedException"}
     provider = make("rekognition", tmp_path, endpoint=cloud.url, **VENDORS["rekognition"].settings)
     await provider.forward(ForwardCall("ListCollections", b"{}"))
@@ -179,16 +158,16 @@ async def test_a_refused_call_leaves_it_ready(
     await provider.close()
 
 
-def test_rekognitions_calls_are_signed_anew(cloud: Cloud, forward: Forward) -> None:
+def test_signed_anew(cloud, forward):
     """Rekognition gets the operation by name, signed with the gateway's own keys for its own
     address."""
     forward("rekognition", ForwardCall("ListCollections", b'{"MaxResults": 3}'))
-    (request,) = cloud.requests
-    headers = {name.lower(): value for name, value in request.headers.items()}
+    (asked,) = cloud.requests
+    headers = {name.lower(): value for name, value in asked.headers.items()}
     assert headers["x-amz-target"] == "RekognitionService.ListCollections"
     assert headers["content-type"] == "application/x-amz-json-1.1"
     us = Tenant("us", "us")
-    incoming = Incoming("POST", request.path, "", headers, request.body)
+    incoming = Incoming("POST", asked.path, "", headers, asked.body)
     assert (
         verify(incoming, {"AKID": KeyPair("hush", us)}.get, "rekognition", datetime.now(UTC)) == us
     )
@@ -207,11 +186,9 @@ class TestGoogle:
             ("GET", "/v1/operations/abc123"),
         ],
     )
-    def test_image_and_file_paths_pass_without_the_clients_key(
-        self, cloud: Cloud, forward: Forward, method: str, path: str
-    ) -> None:
-        """Paths of images, files and operations pass with the query, except for the client's own
-        key."""
+    def test_paths(self, cloud, forward, method, path):
+        """Images, files and operations are asked about by their paths, with the query but for the
+        client's own key."""
         query = (
             ("key", "the client's"),
             ("$alt", "json;enum-encoding=int"),
@@ -219,11 +196,11 @@ class TestGoogle:
             ("fields", "a,b"),
         )
         forward("google", ForwardCall(path, method=method, query=query))
-        (request,) = cloud.requests
-        url = urlsplit(request.path)
-        assert (request.method, url.path) == (method, path)
+        (asked,) = cloud.requests
+        url = urlsplit(asked.path)
+        assert (asked.method, url.path) == (method, path)
         assert parse_qsl(url.query) == [("$alt", "json;enum-encoding=int"), ("fields", "a,b")]
-        assert request.headers["x-goog-api-key"] == "AIza"
+        assert asked.headers["x-goog-api-key"] == "AIza"
 
     @pytest.mark.parametrize(
         "path",
@@ -235,21 +212,22 @@ class TestGoogle:
             "/v1/operations/a/b",
         ],
     )
-    def test_other_paths_are_refused(self, cloud: Cloud, forward: Forward, path: str) -> None:
-        """Other paths are refused: a client may do less than the gateway's account may."""
+    def test_other_paths(self, cloud, forward, path):
+        """Others are not: what a client of images may do is not all that the gateway's account
+        may."""
         with pytest.raises(PictureRefused):
             forward("google", ForwardCall(path))
         assert not cloud.requests
 
-    def test_a_compressed_answer_is_unpacked(self, cloud: Cloud, forward: Forward) -> None:
-        """A compressed answer is unpacked."""
+    def test_packed(self, cloud, forward):
+        """An answer that comes packed is unpacked."""
         cloud.reply = 200, {"Content-Encoding": "gzip"}, gzip.compress(b"{}")
         answer = forward("google")
         assert answer.body == b"{}"
         assert "content-encoding" not in answer.headers
 
 
-def test_azures_query_passes_with_the_gateways_key(cloud: Cloud, forward: Forward) -> None:
+def test_azures_query(cloud, forward):
     """Azure gets the client's query and content type, with the gateway's key in place of the
     client's."""
     query = (
@@ -266,31 +244,31 @@ def test_azures_query_passes_with_the_gateways_key(cloud: Cloud, forward: Forwar
             content_type="application/octet-stream",
         ),
     )
-    (request,) = cloud.requests
-    assert parse_qsl(urlsplit(request.path).query) == [
+    (asked,) = cloud.requests
+    assert parse_qsl(urlsplit(asked.path).query) == [
         ("api-version", "2023-10-01"),
         ("features", "caption,tags"),
     ]
-    assert request.headers["Content-Type"] == "application/octet-stream"
-    assert request.headers["Ocp-Apim-Subscription-Key"] == "secret"
-    assert request.body == b"\xff\xd8"
+    assert asked.headers["Content-Type"] == "application/octet-stream"
+    assert asked.headers["Ocp-Apim-Subscription-Key"] == "secret"
+    assert asked.body == b"\xff\xd8"
 
 
 class TestRead:
-    """The body of an answer is read chunk by chunk."""
+    """How an answer is read that comes bit by bit."""
 
-    def test_a_small_answer_in_time_is_read_whole(self) -> None:
-        """An answer that is small enough and in time is read to its end."""
+    def test_whole(self):
+        """All of it, where it is small enough and in time."""
         assert read_body([b"a", b"b"], 1.0, lambda: 1.0) == b"ab"
 
-    def test_too_large_an_answer_is_read_no_further(self) -> None:
-        """An answer that is too large is read no further."""
+    def test_too_large(self):
+        """One that is too large is read no further."""
         chunks = iter([b"x" * MAX_FORWARD_BYTES, b"y", b"z"])
         with pytest.raises(NoAnswer, match=str(MAX_FORWARD_BYTES)):
             read_body(chunks, 1.0, lambda: 0.0)
         assert list(chunks) == [b"z"]
 
-    def test_a_trickling_answer_is_given_up(self) -> None:
-        """An answer that trickles beyond the time limit is given up."""
+    def test_too_slow(self):
+        """One that trickles on is given up."""
         with pytest.raises(NoAnswer, match="timeout_ms"):
             read_body([b"a", b"b"], 1.0, iter([0.5, 1.5]).__next__)

@@ -1,12 +1,7 @@
 """Kind `gateway`: another gateway's answers come as its providers gave them, its errors in the
 providers' words."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -17,18 +12,10 @@ from gateway.api.endpoint import MOST_HOPS
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about
-from providers.base import Picture, Provider
+from providers.base import Picture
 from providers.detection import Box, Detection, Landmark, Task
-from providers.errors import (
-    Misconfigured,
-    NoAnswer,
-    PictureRefused,
-    ProviderError,
-    Throttled,
-    Unavailable,
-)
+from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from providers.registry import load
-from tests.support.clouds import Cloud, Relay
 
 PHOTO = drawn((200, 100), Block("red", 50, 25, 150, 75))
 LINE = Detection(
@@ -54,13 +41,11 @@ FACE = Detection(
 
 
 @pytest.fixture
-def gateway_before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """`gateway_before(provider, task, **config)`: the address of a gateway before the provider."""
+def behind(tmp_path_factory):
+    """`behind(provider, task, **config)`: the address of a gateway in front of it."""
     running = []
 
-    def start(
-        provider: ScriptedProvider | Provider, task: Task = Task.OBJECTS, **config: Any
-    ) -> str:
+    def start(provider, task=Task.OBJECTS, **config):
         route = {
             "task": task.value,
             "provider": "eye",
@@ -78,111 +63,87 @@ def gateway_before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
 
 
 @pytest.fixture
-async def provider_at(
-    make: Callable[..., Provider], tmp_path: Path
-) -> AsyncIterator[Callable[..., Provider]]:
-    """`provider_at(endpoint, **settings)`: a provider of the kind, closed at the end."""
-    providers = []
+async def asking(make, tmp_path):
+    """`asking(endpoint, **settings)`: a provider of the kind, closed at the end."""
+    made = []
 
-    def start(endpoint: str, **settings: Any) -> Provider:
-        providers.append(make("gateway", tmp_path, endpoint=endpoint, **settings))
-        return providers[-1]
+    def start(endpoint, **settings):
+        made.append(make("gateway", tmp_path, endpoint=endpoint, **settings))
+        return made[-1]
 
     yield start
-    for each in providers:
+    for each in made:
         await each.close()
 
 
-def picture_of(
-    image: Image.Image = PHOTO, form: str = "PNG", hops: int = 0, **settings: Any
-) -> Picture:
+def shown(image=PHOTO, form="PNG", hops=0, **settings):
     return Picture(*image.size, data=encoded(image, form, **settings), hops=hops)
 
 
 class TestAnswers:
-    @pytest.mark.parametrize(
-        ("task", "detections"), [(Task.TEXT, (LINE, WORD)), (Task.FACES, (FACE,))]
-    )
-    async def test_detections_arrive_whole(
-        self,
-        gateway_before: Callable[..., str],
-        provider_at: Callable[..., Provider],
-        task: Task,
-        detections: tuple[Detection, ...],
-    ) -> None:
-        """The other gateway's detections arrive whole: polygons, words with their lines, landmarks
+    @pytest.mark.parametrize(("task", "found"), [(Task.TEXT, (LINE, WORD)), (Task.FACES, (FACE,))])
+    async def test_whole(self, behind, asking, task, found):
+        """What the other's provider saw arrives whole: polygons, words with their lines, landmarks
         and details."""
-        eye = ScriptedProvider(lambda *_: detections, about=about("eye", task=task))
-        assert await provider_at(gateway_before(eye, task), tasks=[task]).detect(
-            picture_of(), task
-        ) == list(detections)
+        eye = ScriptedProvider(lambda *_: found, about=about("eye", task=task))
+        assert await asking(behind(eye, task), tasks=[task]).detect(shown(), task) == list(found)
 
-    async def test_a_picture_is_not_gridded_again(
-        self, gateway_before: Callable[..., str], provider_at: Callable[..., Provider]
-    ) -> None:
-        """A picture is not gridded again: the other gateway asks about it alone, at once, in its
-        own bytes."""
+    async def test_exact(self, behind, asking):
+        """A picture is not gridded again: it is asked about alone, at once, in its own bytes."""
         eye = ScriptedProvider()
-        picture = picture_of(form="JPEG")
-        (red,) = await provider_at(gateway_before(eye)).detect(picture, Task.OBJECTS)
+        picture = shown(form="JPEG")
+        (red,) = await asking(behind(eye)).detect(picture, Task.OBJECTS)
         assert red.label == "red"
         assert [each.data for each in eye.pictures] == [picture.data]
 
-    async def test_the_requested_quality_is_a_setting(
-        self, cloud: Cloud, provider_at: Callable[..., Provider]
-    ) -> None:
-        """The requested quality is a setting; the deadline leaves time for the answer to arrive."""
+    async def test_quality(self, cloud, asking):
+        """Unless the operator wants it: the quality asked for is a setting; the deadline leaves
+        time to hear of it."""
         cloud.reply = 200, {}, {"photos": [{"detections": []}]}
         for settings, quality in (
             ({}, "exact"),
             ({"quality": "target", "timeout_ms": 1000}, "target"),
         ):
-            assert await provider_at(cloud.url, **settings).detect(picture_of(), Task.OBJECTS) == []
+            assert await asking(cloud.url, **settings).detect(shown(), Task.OBJECTS) == []
             assert f"quality={quality}" in cloud.requests[-1].path
         assert "deadline_ms=900" in cloud.requests[-1].path
 
-    async def test_without_a_native_key_it_is_not_ready(
-        self, gateway_before: Callable[..., str], provider_at: Callable[..., Provider]
-    ) -> None:
-        """The key is one of the other gateway's native keys; without one no picture is accepted,
-        and the provider is not ready."""
+    async def test_key(self, behind, asking):
+        """The key is one of the other's native keys; without one no picture is looked at, and it is
+        not ready."""
         eye = ScriptedProvider()
-        url = gateway_before(
+        url = behind(
             eye, tenants=[{"name": "front", "keys": [{"dialect": "native", "key": "k-front"}]}]
         )
-        assert await provider_at(url, key="k-front").detect(picture_of(), Task.OBJECTS)
-        stranger = provider_at(url, key="k-other")
+        assert await asking(url, key="k-front").detect(shown(), Task.OBJECTS)
+        stranger = asking(url, key="k-other")
         with pytest.raises(Misconfigured, match="unauthenticated"):
-            await stranger.detect(picture_of(), Task.OBJECTS)
+            await stranger.detect(shown(), Task.OBJECTS)
         with pytest.raises(Misconfigured, match="unauthenticated"):
             await stranger.ready()
 
     @pytest.mark.parametrize("form", ["PNG", "WEBP"])
-    async def test_a_picture_is_not_turned_by_its_exif(
-        self, gateway_before: Callable[..., str], provider_at: Callable[..., Provider], form: str
-    ) -> None:
-        """The other gateway does not turn a PNG or WebP either if the client's API ignores its
-        EXIF."""
+    async def test_turned(self, behind, asking, form):
+        """A PNG or WebP whose EXIF its client's API does not heed is not turned by the other
+        gateway either."""
         image = PHOTO.copy()
         exif = Image.Exif()
         exif[ExifTags.Base.Orientation] = 6
         eye = ScriptedProvider()
         picture = Picture(*image.size, data=encoded(image, form, orientation=6))
-        (red,) = await provider_at(gateway_before(eye)).detect(picture, Task.OBJECTS)
+        (red,) = await asking(behind(eye)).detect(picture, Task.OBJECTS)
         assert (eye.pictures[0].width_px, eye.pictures[0].height_px) == (100, 200)
         assert red.box == pytest.approx((0.25, 0.25, 0.75, 0.75), abs=0.02)
 
-    def test_it_is_free_unless_the_operator_names_a_price(
-        self, tmp_path: Path, make: Callable[..., Provider]
-    ) -> None:
-        """A picture costs nothing here, because the other gateway keeps the bill, unless the
-        operator names a price."""
+    def test_price(self, tmp_path, make):
+        """It costs nothing here, for the other keeps the bill, unless the operator says what it
+        costs."""
         free = make("gateway", tmp_path, endpoint="http://x")
         dear = make("gateway", tmp_path, endpoint="http://x", usd_per_image=0.001)
         assert (free.about.price.usd_per_image, dear.about.price.usd_per_image) == (0, 0.001)
 
-    def test_it_serves_objects_unless_told_otherwise(self) -> None:
-        """A provider serves objects or the configured tasks; extras of a vendor are no task of the
+    def test_tasks(self):
+        """It serves objects, or what it is said to; what only a vendor can say is no task of the
         gateways' API."""
         options = load("gateway").Options
         assert options(kind="gateway", endpoint="http://x").tasks == (Task.OBJECTS,)
@@ -190,7 +151,7 @@ class TestAnswers:
             options(kind="gateway", endpoint="http://x", tasks=["objects", "extras"])
 
 
-def failure(code: str) -> dict[str, dict[str, str]]:
+def failure(code):
     return {"error": {"code": code, "message": f"about {code}"}}
 
 
@@ -238,94 +199,68 @@ class TestErrors:
             (200, b" " * (8 * 1024 * 1024 + 1), NoAnswer),
         ],
     )
-    async def test_errors_become_the_common_tree(
-        self,
-        cloud: Cloud,
-        provider_at: Callable[..., Provider],
-        status: int,
-        body: Any,
-        kind: type[ProviderError],
-    ) -> None:
-        """Each error of the other gateway, and each unreadable answer, becomes the common error
-        that names the remedy."""
+    async def test_translated(self, cloud, asking, status, body, kind):
+        """Each of the other's errors, and each answer that is none, is the common error that says
+        what to do."""
         cloud.reply = status, {"Retry-After": "7", "Location": "http://elsewhere"}, body
         with pytest.raises(kind) as raised:
-            await provider_at(cloud.url).detect(picture_of(), Task.OBJECTS)
+            await asking(cloud.url).detect(shown(), Task.OBJECTS)
         assert type(raised.value) is kind
         assert getattr(raised.value, "retry_after_s", 7) == 7
         assert len(cloud.requests) == 1
 
-    async def test_a_compressed_answer_is_not_unpacked(
-        self, cloud: Cloud, provider_at: Callable[..., Provider]
-    ) -> None:
-        """A compressed answer is not unpacked: none was requested, and it could be of any size."""
+    async def test_compressed(self, cloud, asking):
+        """An answer that comes compressed is not unpacked: nobody asked for it, and it could be of
+        any size."""
         cloud.reply = 200, {"Content-Encoding": "gzip"}, b"\x1f\x8b"
         with pytest.raises(NoAnswer, match="compressed"):
-            await provider_at(cloud.url).detect(picture_of(), Task.OBJECTS)
+            await asking(cloud.url).detect(shown(), Task.OBJECTS)
         assert cloud.requests[0].headers["Accept-Encoding"] == "identity"
 
-    async def test_a_lost_answer_may_have_been_billed(
-        self, cloud: Cloud, provider_at: Callable[..., Provider]
-    ) -> None:
-        """A connection or a time limit that ends after the request leaves the bill open; a
-        connection that was never made costs nothing."""
-        provider = provider_at(cloud.url, timeout_ms=200)
+    async def test_lost(self, cloud, asking):
+        """A connection that ends, or a time limit that does, after the question leaves open what is
+        billed; where no connection came to be, nothing is."""
+        provider = asking(cloud.url, timeout_ms=200)
         cloud.reply = None
         with pytest.raises(NoAnswer, match="hung up"):
-            await provider.detect(picture_of(), Task.OBJECTS)
+            await provider.detect(shown(), Task.OBJECTS)
         cloud.wait.clear()
         with pytest.raises(NoAnswer, match=r"within 0.2 s \(timeout_ms\)"):
-            await provider.detect(picture_of(), Task.OBJECTS)
+            await provider.detect(shown(), Task.OBJECTS)
         with pytest.raises(Unavailable, match="takes no connection"):
-            await provider_at("http://127.0.0.1:9").detect(picture_of(), Task.OBJECTS)
+            await asking("http://127.0.0.1:9").detect(shown(), Task.OBJECTS)
 
 
 class TestReady:
-    async def test_it_is_ready_where_the_other_gateway_is(
-        self, gateway_before: Callable[..., str], provider_at: Callable[..., Provider]
-    ) -> None:
-        """A provider is ready if the other gateway is, and not if all providers of that one are
-        away."""
-        await provider_at(gateway_before(ScriptedProvider())).ready()
+    async def test_ready(self, behind, asking):
+        """It is ready where the other is: not where all of its providers are away."""
+        await asking(behind(ScriptedProvider())).ready()
         with pytest.raises(Unavailable, match="no credit"):
-            await provider_at(
-                gateway_before(ScriptedProvider(problem=Misconfigured("no credit")))
-            ).ready()
+            await asking(behind(ScriptedProvider(problem=Misconfigured("no credit")))).ready()
         with pytest.raises(Unavailable, match="takes no connection"):
-            await provider_at("http://127.0.0.1:9").ready()
+            await asking("http://127.0.0.1:9").ready()
 
-    async def test_a_hidden_health_check_counts_as_ready(
-        self, cloud: Cloud, provider_at: Callable[..., Provider]
-    ) -> None:
-        """A proxy that lets only the API through does not make the provider unready."""
+    async def test_hidden(self, cloud, asking):
+        """A proxy that lets nothing but the API through is no reason not to be."""
         cloud.reply = 404, {}, b"nothing here"
-        await provider_at(cloud.url).ready()
+        await asking(cloud.url).ready()
 
 
 class TestChains:
-    async def test_hops_are_counted_by_the_furthest_photo(
-        self,
-        cloud: Cloud,
-        gateway_before: Callable[..., str],
-        provider_at: Callable[..., Provider],
-        make: Callable[..., Provider],
-        tmp_path: Path,
-    ) -> None:
-        """A request carries the number of gateways it came through plus one; of the photos on one
-        canvas the largest number counts."""
+    async def test_counted(self, cloud, behind, asking, make, tmp_path):
+        """A request says how many gateways it came through: as many as came in, and one more. Of
+        photos on one canvas the one that came furthest counts."""
         cloud.reply = 200, {}, {"photos": [{"detections": []}]}
-        await provider_at(cloud.url).detect(picture_of(), Task.OBJECTS)
-        await provider_at(cloud.url).detect(picture_of(hops=2), Task.OBJECTS)
-        url = gateway_before(make("gateway", tmp_path, endpoint=cloud.url))
+        await asking(cloud.url).detect(shown(), Task.OBJECTS)
+        await asking(cloud.url).detect(shown(hops=2), Task.OBJECTS)
+        url = behind(make("gateway", tmp_path, endpoint=cloud.url))
 
-        def post(hops: str) -> int:
+        def post(hops):
             headers = {"X-Imgrid-Hops": hops, "X-Imgrid-Quality": "exact"}
-            return httpx.post(
-                f"{url}/v1/detect", content=picture_of().data, headers=headers
-            ).status_code
+            return httpx.post(f"{url}/v1/detect", content=shown().data, headers=headers).status_code
 
         assert post("1") == 200
-        assert [request.headers["X-Imgrid-Hops"] for request in cloud.requests] == ["1", "3", "2"]
+        assert [asked.headers["X-Imgrid-Hops"] for asked in cloud.requests] == ["1", "3", "2"]
 
     @pytest.mark.parametrize("path", ["/v1/detect", "/v1/images:annotate"])
     @pytest.mark.parametrize(
@@ -337,38 +272,27 @@ class TestChains:
             ("²", "invalid_request"),
         ],
     )
-    def test_too_many_hops_are_refused(
-        self, gateway_before: Callable[..., str], path: str, hops: int | str, code: str
-    ) -> None:
-        """A request that came through too many gateways is refused, in every dialect."""
+    def test_too_many(self, behind, path, hops, code):
+        """Whatever the dialect, a request that came through more gateways than anybody chains is
+        refused."""
         eye = ScriptedProvider()
         feature = {"image": {"content": ""}, "features": [{"type": "OBJECT_LOCALIZATION"}]}
         content = (
-            picture_of().data
-            if path == "/v1/detect"
-            else json.dumps({"requests": [feature]}).encode()
+            shown().data if path == "/v1/detect" else json.dumps({"requests": [feature]}).encode()
         )
         answer = httpx.post(
-            f"{gateway_before(eye)}{path}",
-            content=content,
-            headers={"X-Imgrid-Hops": str(hops).encode()},
+            f"{behind(eye)}{path}", content=content, headers={"X-Imgrid-Hops": str(hops).encode()}
         )
         assert answer.status_code == 400
         assert code in answer.text or path != "/v1/detect"
         assert "gateways" in answer.text
         assert eye.pictures == []
 
-    def test_a_loop_of_gateways_ends_with_an_error(
-        self,
-        relay: Relay,
-        gateway_before: Callable[..., str],
-        make: Callable[..., Provider],
-        tmp_path: Path,
-    ) -> None:
-        """Two gateways that ask each other answer with an error: no request circles for ever."""
-        first = gateway_before(make("gateway", tmp_path, endpoint=relay.url, timeout_ms=400))
-        relay.target = gateway_before(make("gateway", tmp_path, endpoint=first, timeout_ms=400))
+    def test_loop(self, relay, behind, make, tmp_path):
+        """Two gateways that ask each other answer with an error: nothing goes round for ever."""
+        first = behind(make("gateway", tmp_path, endpoint=relay.url, timeout_ms=400))
+        relay.target = behind(make("gateway", tmp_path, endpoint=first, timeout_ms=400))
         headers = {"X-Imgrid-Deadline-Ms": "500", "X-Imgrid-Quality": "exact"}
-        answer = httpx.post(f"{first}/v1/detect", content=picture_of().data, headers=headers)
+        answer = httpx.post(f"{first}/v1/detect", content=shown().data, headers=headers)
         assert answer.json()["error"]["code"] in ("upstream_failed", "deadline_exceeded")
         assert max(relay.hops) <= MOST_HOPS

@@ -1,47 +1,39 @@
-"""The provider `google`: its requests, its detections, and its errors."""
-
-from __future__ import annotations
+"""The provider `google`: what it asks, what it makes of the answers, and of everything that is
+none."""
 
 import asyncio
 import base64
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from urllib.parse import quote, urlencode
 
+import grpc
 import pytest
+from google.cloud import vision
+from google.cloud.vision_v1.services.image_annotator.transports import ImageAnnotatorGrpcTransport
 from pydantic import ValidationError
+from requests import Session
 
 from gateway.testing.pictures import drawn, encoded
-from providers.base import Picture, Provider
-from providers.detection import WHOLE, Box, Detection, Landmark, Task
-from providers.errors import (
-    Misconfigured,
-    NoAnswer,
-    PictureRefused,
-    ProviderError,
-    Throttled,
-    Unavailable,
-)
-from providers.google.provider import Options
-from tests.support.clouds import Cloud, Reply, VendorAnswers
-from tests.support.providers import detect_once
-
-Ask = Callable[..., Sequence[Detection]]
+from providers.base import Picture
+from providers.detection import WHOLE, Box, Landmark, Task
+from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
+from providers.google.provider import GoogleProvider, Options
 
 PICTURE = Picture(200, 100, data=encoded(drawn((200, 100)), "JPEG"))
 
 
-def corners(x0: float, y0: float, x1: float, y1: float) -> list[dict[str, float]]:
-    """The corners of a polygon as Google writes it: coordinates of 0 are left out."""
+def corners(x0, y0, x1, y1):
+    """Of a polygon as Google writes it: what is 0 is left out."""
     points = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
     return [{key: value for key, value in (("x", x), ("y", y)) if value} for x, y in points]
 
 
-def answered(**response: Any) -> Reply:
+def answered(**response):
     return 200, {}, {"responses": [response]}
 
 
@@ -62,9 +54,7 @@ FACES = answered(
 )
 
 
-def word(
-    text: str, box: tuple[int, int, int, int], after: str | None = None, **more: Any
-) -> dict[str, Any]:
+def word(text, box, after=None, **more):
     """A word as `fullTextAnnotation` has it, and the break after it."""
     symbols = [{"text": letter} for letter in text]
     if after:
@@ -72,7 +62,7 @@ def word(
     return {"symbols": symbols, "boundingBox": {"vertices": corners(*box)}, **more}
 
 
-def read(*paragraphs: list[dict[str, Any]], width: int = 400, height: int = 200) -> Reply:
+def read(*paragraphs, width=400, height=200):
     blocks = [{"paragraphs": [{"words": words} for words in paragraphs]}]
     return answered(
         fullTextAnnotation={"pages": [{"width": width, "height": height, "blocks": blocks}]}
@@ -90,29 +80,34 @@ TEXT = read(
 )
 
 
-def refused(status: int, text: str, **more: Any) -> Reply:
+def refused(status, text, **more):
     return status, {}, {"error": {"code": status, "message": text, **more}}
 
 
-def because(reason: str) -> dict[str, Any]:
+def because(reason):
     return {"details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}]}
 
 
+async def once(provider, task, wanted=()):
+    try:
+        return await provider.detect(PICTURE, task, wanted)
+    finally:
+        await provider.close()
+
+
 @pytest.fixture
-def ask(cloud: Cloud, make: Callable[..., Provider], tmp_path: Path) -> Ask:
-    """`ask(task, extras, **options)`: the detections in one picture, by REST."""
+def ask(cloud, make, tmp_path):
+    """`ask(task, wanted, **options)`: the answer to one picture, by REST."""
 
-    def ask(
-        task: Task = Task.OBJECTS, wanted: Sequence[str] = (), **options: Any
-    ) -> Sequence[Detection]:
+    def asking(task=Task.OBJECTS, wanted=(), **options):
         provider = make("google", tmp_path, endpoint=cloud.url, transport="rest", **options)
-        return asyncio.run(detect_once(provider, PICTURE, task, wanted))
+        return asyncio.run(once(provider, task, wanted))
 
-    return ask
+    return asking
 
 
 class TestAsking:
-    """The requests to Google."""
+    """What goes out."""
 
     @pytest.mark.parametrize(
         ("task", "number"),
@@ -126,19 +121,19 @@ class TestAsking:
             (Task.MODERATION, 6),
         ],
     )
-    def test_a_task_is_one_feature(self, cloud: Cloud, ask: Ask, task: Task, number: int) -> None:
-        """A task is one feature, which is one image on the bill, with enough maximum results that
+    def test_one_feature(self, cloud, ask, task, number):
+        """A task is one feature, which is one image on the bill; so many results are wanted that
         none is missing."""
         cloud.reply = answered(safeSearchAnnotation={})
         ask(task)
-        (request,) = cloud.requests
-        (question,) = json.loads(request.body)["requests"]
-        assert request.path.startswith("/v1/images:annotate")
-        assert question["features"] == [{"type": number, "maxResults": 1000}]
-        assert base64.b64decode(question["image"]["content"]) == PICTURE.data
+        (asked,) = cloud.requests
+        (request,) = json.loads(asked.body)["requests"]
+        assert asked.path.startswith("/v1/images:annotate")
+        assert request["features"] == [{"type": number, "maxResults": 1000}]
+        assert base64.b64decode(request["image"]["content"]) == PICTURE.data
 
-    def test_scores_of_words_are_requested(self, cloud: Cloud, ask: Ask) -> None:
-        """The scores of words, which TEXT_DETECTION leaves out by default, are requested."""
+    def test_confidence_of_words(self, cloud, ask):
+        """Scores of words, which TEXT_DETECTION leaves out, are asked for."""
         cloud.reply = answered()
         ask(Task.TEXT)
         (request,) = json.loads(cloud.requests[0].body)["requests"]
@@ -146,7 +141,7 @@ class TestAsking:
             "enableTextDetectionConfidenceScore": True
         }
 
-    def test_extras_are_one_call(self, cloud: Cloud, ask: Ask) -> None:
+    def test_extras(self, cloud, ask):
         """Several extras are one call, each with its own options; their contexts become the image's
         one."""
         cloud.reply = answered()
@@ -179,29 +174,24 @@ class TestAsking:
             ("maxResults=3", "no option maxResults"),
         ],
     )
-    def test_unknown_options_are_refused_before_the_call(
-        self, cloud: Cloud, ask: Ask, options: str, problem: str
-    ) -> None:
-        """Options or values that Google does not have are refused before any call."""
+    def test_options(self, cloud, ask, options, problem):
+        """Options that Google does not have, or not so, are refused before anything is asked."""
         with pytest.raises(PictureRefused, match=problem):
             ask(Task.EXTRAS, [f"CROP_HINTS?{options}"])
         assert not cloud.requests
 
     @pytest.mark.parametrize("key", [None, "AIza"])
-    def test_a_key_is_sent_and_no_other_credential(
-        self, cloud: Cloud, ask: Ask, key: str | None
-    ) -> None:
-        """The key is sent if there is one; an endpoint other than Google's gets no other
-        credentials."""
+    def test_credentials(self, cloud, ask, key):
+        """A key goes along where there is one; another endpoint than Google's is told nothing
+        else."""
         cloud.reply = answered()
         ask(api_key=key)
         headers = cloud.requests[0].headers
         assert headers["x-goog-api-key"] == key
         assert headers["Authorization"] is None
 
-    def test_missing_credentials_stop_the_start(self) -> None:
-        """A provider for Google itself cannot be created without credentials, and the error says
-        so."""
+    def test_no_credentials(self):
+        """Where none are found for Google itself, it cannot be made, and the error says so."""
         program = (
             "from pathlib import Path\n"
             "from providers.google.provider import Options, create\n"
@@ -214,25 +204,21 @@ class TestAsking:
         assert "Misconfigured" in ran.stderr
         assert "or set api_key" in ran.stderr
 
-    def test_grpc_to_plain_http_is_refused(self) -> None:
-        """An endpoint of plain http is refused for gRPC in the options, with the remedy."""
+    def test_plain_http_is_not_for_grpc(self):
+        """gRPC to an address of plain http is refused where it is written, with the way out."""
         with pytest.raises(ValidationError, match="transport: rest"):
             Options(kind="google", endpoint="http://127.0.0.1:9000")
 
-    def test_rest_takes_smaller_pictures_than_grpc(
-        self, make: Callable[..., Provider], tmp_path: Path
-    ) -> None:
-        """REST takes smaller pictures than gRPC, because base64 must fit into 10 MB too."""
+    def test_limits(self, make, tmp_path):
+        """By REST a picture may be smaller than by gRPC, as base64 must fit into 10 MB too."""
         rest, grpc_ = (
             make("google", tmp_path, transport=transport, api_key="any").about.limits
             for transport in ("rest", "grpc")
         )
         assert rest.max_bytes * 4 / 3 < 10_000_000 < grpc_.max_bytes <= 20_000_000
 
-    def test_objects_cost_half_as_much_again_as_text(
-        self, make: Callable[..., Provider], tmp_path: Path
-    ) -> None:
-        """Objects cost half as much again as text, unless the operator names their price."""
+    def test_prices(self, make, tmp_path):
+        """Objects cost half as much again as text, unless the operator says what they cost."""
         about = make("google", tmp_path, api_key="any").about
         assert [about.price_of(task).usd_per_image for task in (Task.OBJECTS, Task.TEXT)] == [
             0.00225,
@@ -243,7 +229,7 @@ class TestAsking:
         about = make("google", tmp_path, api_key="any", usd_per_image=0.5).about
         assert about.price_of(Task.OBJECTS).usd_per_image == 0.5
 
-    def test_each_extra_is_billed_once(self, make: Callable[..., Provider], tmp_path: Path) -> None:
+    def test_prices_of_extras(self, make, tmp_path):
         """Every extra is billed, once each, and each counts its own images of a month."""
         wanted = ["CROP_HINTS?max_results=3", "WEB_DETECTION", "CROP_HINTS"]
         price = make("google", tmp_path, api_key="any").about.price_of(Task.EXTRAS, wanted)
@@ -254,17 +240,17 @@ class TestAsking:
 
 
 class TestAnswers:
-    """The answers from Google."""
+    """What comes back."""
 
-    def test_a_missing_coordinate_is_zero(self, cloud: Cloud, ask: Ask) -> None:
-        """Boxes are fractions already; a missing coordinate is 0."""
+    def test_objects(self, cloud, ask):
+        """Boxes are fractions already; a coordinate that is missing is 0."""
         cloud.reply = OBJECTS
         (dog,) = ask()
         assert (dog.label, dog.score, dog.box) == ("Dog", 0.5, Box(0, 0.25, 0.5, 0.75))
         assert dog.details == {"mid": "/m/0bt9lr"}
 
-    def test_boxes_of_faces_are_pixels(self, cloud: Cloud, ask: Ask) -> None:
-        """Boxes of faces are in pixels of the picture."""
+    def test_faces(self, cloud, ask):
+        """Boxes of faces are pixels of the picture."""
         cloud.reply = FACES
         (face,) = ask(Task.FACES)
         assert (face.label, face.score) == ("Face", 0.75)
@@ -273,24 +259,19 @@ class TestAnswers:
         assert set(face.details["raw"].values()) == {0}
 
     @pytest.fixture
-    def detect(
-        self,
-        cloud: Cloud,
-        ask: Ask,
-        vendor_answers: VendorAnswers,
-    ) -> Ask:
-        """`detect(feature, task)`: the detections in a feature's answer."""
+    def told(self, cloud, ask, said):
+        """`told(feature, task)`: what becomes of a feature's answer."""
 
-        def detect(feature: str, task: Task) -> Sequence[Detection]:
-            cloud.reply = answered(**vendor_answers["google"][feature])
+        def telling(feature, task):
+            cloud.reply = answered(**said["google"][feature])
             return ask(task)
 
-        return detect
+        return telling
 
-    def test_a_face_keeps_its_landmarks_and_details(self, detect: Ask) -> None:
-        """A face has the skin as its polygon, landmarks by Google's names, and its details in
-        numbers."""
-        (face,) = detect("FACE_DETECTION", Task.FACES)
+    def test_details_of_faces(self, told):
+        """A face has the skin for its polygon, landmarks by Google's names, and what was said of it
+        in numbers."""
+        (face,) = told("FACE_DETECTION", Task.FACES)
         assert face.box == Box(0.2, 0.0, 0.5, 0.7)
         assert face.polygon == ((0.25, 0.2), (0.45, 0.2), (0.45, 0.6), (0.25, 0.6))
         assert face.landmarks[0] == Landmark("LEFT_EYE", 0.3025, 0.3525, -0.0025)
@@ -319,18 +300,18 @@ class TestAnswers:
             "emotions": {"joy": 1.0, "sorrow": 0.0, "anger": 0.25, "surprise": 0.5},
         }
 
-    def test_people_are_the_objects_that_are_persons(self, detect: Ask) -> None:
-        """The people are the objects that are persons, whatever their label."""
-        detections = detect("OBJECT_LOCALIZATION", Task.PEOPLE)
-        assert [(each.label, each.score) for each in detections] == [
+    def test_people(self, told):
+        """Persons are those objects that are some, whatever they are called."""
+        found = told("OBJECT_LOCALIZATION", Task.PEOPLE)
+        assert [(each.label, each.score) for each in found] == [
             ("Person", 0.9375),
             ("Person", 0.625),
         ]
-        assert detections[0].details == {"mid": "/m/01g317"}
+        assert found[0].details == {"mid": "/m/01g317"}
 
-    def test_boxes_of_logos_are_pixels(self, detect: Ask) -> None:
-        """Boxes of logos are in pixels too."""
-        (logo,) = detect("LOGO_DETECTION", Task.LOGOS)
+    def test_logos(self, told):
+        """Boxes of logos are pixels too."""
+        (logo,) = told("LOGO_DETECTION", Task.LOGOS)
         assert (logo.label, logo.score, logo.box) == (
             "Example Cola",
             0.75,
@@ -339,37 +320,33 @@ class TestAnswers:
         assert logo.polygon == ((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))
         assert logo.details == {"mid": "/m/045c7b"}
 
-    def test_labels_are_of_the_whole_picture(self, detect: Ask) -> None:
-        """Labels are detections of the whole picture."""
-        dog, grass = detect("LABEL_DETECTION", Task.LABELS)
+    def test_labels(self, told):
+        """Labels are of the whole picture."""
+        dog, grass = told("LABEL_DETECTION", Task.LABELS)
         assert (dog.label, dog.kind, dog.score, dog.box) == ("Dog", "LABEL", 0.96875, WHOLE)
         assert grass.details == {"mid": "/m/08t9c_", "topicality": 0.125}
 
-    def test_safe_search_has_five_scores(self, detect: Ask) -> None:
-        """Safe search has five detections with scores by likelihood; an unknown likelihood is 0."""
-        detections = detect("SAFE_SEARCH_DETECTION", Task.MODERATION)
-        assert [(each.label, each.score, each.details["likelihood"]) for each in detections] == [
+    def test_safe_search(self, told):
+        """Always five, with scores by likelihood; where Google knows nothing the score is 0."""
+        found = told("SAFE_SEARCH_DETECTION", Task.MODERATION)
+        assert [(each.label, each.score, each.details["likelihood"]) for each in found] == [
             ("adult", 0.0, 1),
             ("spoof", 0.25, 2),
             ("medical", 0.0, 0),
             ("violence", 0.5, 3),
             ("racy", 1.0, 5),
         ]
-        assert all(each.details["graded"] for each in detections)
+        assert all(each.details["graded"] for each in found)
 
-    def test_an_answer_without_safe_search_clears_nothing(self, cloud: Cloud, ask: Ask) -> None:
-        """An answer without safe search is no answer."""
+    def test_silence_clears_nothing(self, cloud, ask):
+        """An answer that says nothing of safe search is none."""
         cloud.reply = answered()
         with pytest.raises(NoAnswer, match="safe search"):
             ask(Task.MODERATION)
 
-    def test_an_extra_is_googles_own_json(
-        self,
-        cloud: Cloud,
-        ask: Ask,
-        vendor_answers: VendorAnswers,
-    ) -> None:
-        """An extra is Google's own JSON about it and no more; without any it is an empty object."""
+    def test_extras(self, cloud, ask, said):
+        """An extra is what Google says of it and no more, as JSON; where it says nothing that is
+        what is handed on."""
         wanted = [
             "LANDMARK_DETECTION",
             "IMAGE_PROPERTIES",
@@ -378,23 +355,19 @@ class TestAnswers:
             "PRODUCT_SEARCH",
         ]
         cloud.reply = answered(
-            **{
-                key: value
-                for name in wanted[:4]
-                for key, value in vendor_answers["google"][name].items()
-            }
+            **{key: value for name in wanted[:4] for key, value in said["google"][name].items()}
         )
-        detections = ask(Task.EXTRAS, wanted)
-        assert [(each.label, each.score, each.box) for each in detections] == [
+        found = ask(Task.EXTRAS, wanted)
+        assert [(each.label, each.score, each.box) for each in found] == [
             (name, 1.0, WHOLE) for name in wanted
         ]
-        assert [each.details for each in detections] == [
-            {"raw": vendor_answers["google"][name]} for name in wanted[:4]
+        assert [each.details for each in found] == [
+            {"raw": said["google"][name]} for name in wanted[:4]
         ] + [{"raw": {}}]
 
-    def test_paragraphs_fall_into_lines_at_their_breaks(self, cloud: Cloud, ask: Ask) -> None:
-        """Paragraphs are divided into lines at their breaks; words without a space between them are
-        joined."""
+    def test_text(self, cloud, ask):
+        """Paragraphs fall into lines at their breaks; words that no space parts stand together in
+        them."""
         cloud.reply = TEXT
         lines = [each for each in ask(Task.TEXT) if each.kind == "LINE"]
         assert [line.label for line in lines] == ["Open, late", "ex", "Bar"]
@@ -402,9 +375,9 @@ class TestAnswers:
         assert [line.score for line in lines] == [0.75, 0.5, 1.0]
         assert lines[0].box == pytest.approx(Box(0, 0, 0.5, 0.15))
 
-    def test_words_name_their_line(self, cloud: Cloud, ask: Ask) -> None:
-        """A word names its line; its polygon is in fractions of the page; a word without a
-        confidence is sure."""
+    def test_words(self, cloud, ask):
+        """A word names its line; its polygon is in fractions of the page; one without a confidence
+        is sure."""
         cloud.reply = TEXT
         words = [each for each in ask(Task.TEXT) if each.kind == "WORD"]
         assert [(each.label, each.parent, each.score) for each in words] == [
@@ -416,14 +389,14 @@ class TestAnswers:
         ]
         assert words[2].polygon == ((0.25, 0.05), (0.5, 0.05), (0.5, 0.15), (0.25, 0.15))
 
-    def test_a_page_without_a_size_is_the_picture(self, cloud: Cloud, ask: Ask) -> None:
-        """A page without a size has the size of the picture."""
+    def test_pages_without_size(self, cloud, ask):
+        """Where a page does not say how large it is, it is the picture."""
         cloud.reply = read([word("Bar", (100, 0, 200, 100), "LINE_BREAK")], width=0, height=0)
         assert {each.box for each in ask(Task.TEXT)} == {Box(0.5, 0, 1, 1)}
 
 
 class TestErrors:
-    """Errors by REST."""
+    """What is no answer, by REST."""
 
     @pytest.mark.parametrize(
         ("reply", "error"),
@@ -458,20 +431,17 @@ class TestErrors:
             (None, NoAnswer),
         ],
     )
-    def test_errors_become_the_common_tree_after_one_call(
-        self, cloud: Cloud, ask: Ask, reply: Reply, error: type[ProviderError]
-    ) -> None:
-        """Every error becomes the one of the common tree that names the remedy, after one call."""
+    def test_of_the_call(self, cloud, ask, reply, error):
+        """Every error becomes the one in the common tree that says what to do about it, after one
+        call."""
         cloud.reply = reply
         with pytest.raises(error):
             ask()
         assert len(cloud.requests) == 1
 
     @pytest.mark.parametrize("key", [None, "AIza"])
-    def test_a_401_is_an_error_of_the_configuration(
-        self, cloud: Cloud, ask: Ask, key: str | None
-    ) -> None:
-        """A 401 is an error of the configured credentials, however the SDK translates it."""
+    def test_unauthenticated(self, cloud, ask, key):
+        """A 401 is an error of whoever set the credentials, whatever the SDK makes of it."""
         cloud.reply = refused(401, "Request had invalid authentication credentials.")
         with pytest.raises(Misconfigured):
             ask(api_key=key)
@@ -488,16 +458,15 @@ class TestErrors:
             (16, Misconfigured),
         ],
     )
-    def test_an_error_of_the_picture_is_found_in_a_good_answer(
-        self, cloud: Cloud, ask: Ask, code: int, error: type[ProviderError]
-    ) -> None:
-        """An error of the one picture within an otherwise good answer is raised as that error."""
+    def test_of_the_picture(self, cloud, ask, code, error):
+        """An error of the one picture, within an answer that is a good one otherwise, says what it
+        says alone."""
         cloud.reply = answered(error={"code": code, "message": f"said {code}"})
         with pytest.raises(error, match=f"said {code}"):
             ask()
 
-    def test_a_refused_extra_is_an_error_of_the_question(self, cloud: Cloud, ask: Ask) -> None:
-        """Google's refusal of an extra is an error of that one question, not of the
+    def test_of_extras(self, cloud, ask):
+        """What Google does not take about an extra is of the one question, not of the whole
         configuration."""
         cloud.reply = refused(400, "aspectRatios must not be negative.")
         with pytest.raises(PictureRefused, match="aspectRatios"):
@@ -506,33 +475,145 @@ class TestErrors:
         with pytest.raises(Misconfigured):
             ask(Task.EXTRAS, ["CROP_HINTS"])
 
-    def test_messages_are_googles_own(self, cloud: Cloud, ask: Ask) -> None:
+    def test_messages_are_googles_own(self, cloud, ask):
         """The address that the SDK puts before a message is left out."""
         cloud.reply = refused(403, "Permission denied")
         with pytest.raises(Misconfigured, match=r"^Permission denied$"):
             ask()
 
-    def test_a_pause_is_passed_on(self, cloud: Cloud, ask: Ask) -> None:
+    def test_it_says_how_long_to_wait(self, cloud, ask):
         """A pause that comes with a refusal is passed on."""
         cloud.reply = 429, {"Retry-After": "7"}, {}
         with pytest.raises(Throttled) as raised:
             ask()
         assert raised.value.retry_after_s == 7
 
-    def test_a_call_without_an_answer_in_time_may_have_been_billed(
-        self, cloud: Cloud, ask: Ask
-    ) -> None:
-        """A call that was sent and not answered in time differs from one that failed."""
+    def test_silence_may_have_been_billed(self, cloud, ask):
+        """A call that was sent and not answered in time is told apart from one that failed."""
         cloud.wait.clear()
         with pytest.raises(NoAnswer):
             ask(timeout_ms=60)
 
-    def test_a_refused_connection_is_unavailable_and_not_ready(
-        self, make: Callable[..., Provider], tmp_path: Path
-    ) -> None:
-        """A provider whose address takes no connection is unavailable, and not ready."""
+    def test_nobody_there(self, make, tmp_path):
+        """An address that takes no connection is unavailable, and not ready."""
         provider = make("google", tmp_path, endpoint="http://127.0.0.1:9", transport="rest")
         with pytest.raises(Unavailable):
             asyncio.run(provider.ready())
         with pytest.raises(Unavailable):
-            asyncio.run(detect_once(provider, PICTURE, Task.OBJECTS))
+            asyncio.run(once(provider, Task.OBJECTS))
+
+
+@pytest.fixture
+def call():
+    """`call(answer, timeout_ms, task, wanted)`: the answer to one picture, by gRPC, of a server
+    that answers with `answer(request, context)`."""
+    service = SimpleNamespace(answer=None)
+    handler = grpc.unary_unary_rpc_method_handler(
+        lambda request, context: service.answer(request, context),
+        request_deserializer=vision.BatchAnnotateImagesRequest.deserialize,
+        response_serializer=vision.BatchAnnotateImagesResponse.serialize,
+    )
+    methods = {"BatchAnnotateImages": handler}
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("google.cloud.vision.v1.ImageAnnotator", methods),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+
+    def calling(answer, timeout_ms=5000, *, task=Task.OBJECTS, wanted=()):
+        service.answer = answer
+        channel = grpc.insecure_channel(f"127.0.0.1:{port}")  # the SDK itself speaks TLS only
+        client = vision.ImageAnnotatorClient(transport=ImageAnnotatorGrpcTransport(channel=channel))
+        provider = GoogleProvider(
+            "g", Options(kind="google", timeout_ms=timeout_ms), client, Session()
+        )
+        return asyncio.run(once(provider, task, wanted))
+
+    yield calling
+    server.stop(None).wait()
+
+
+class TestGrpc:
+    """The same by gRPC."""
+
+    def test_objects(self, call):
+        """What is asked and answered is the same, without base64."""
+        asked = []
+
+        def answer(request, context):
+            asked.extend(request.requests)
+            corners = [{"x": x, "y": y} for x, y in ((0, 0), (0.5, 0), (0.5, 0.5), (0, 0.5))]
+            dog = {"name": "Dog", "score": 0.5, "bounding_poly": {"normalized_vertices": corners}}
+            return vision.BatchAnnotateImagesResponse(
+                {"responses": [{"localized_object_annotations": [dog]}]}
+            )
+
+        (dog,) = call(answer)
+        assert (dog.label, dog.box) == ("Dog", Box(0, 0, 0.5, 0.5))
+        assert [(each.image.content, each.features[0].max_results) for each in asked] == [
+            (PICTURE.data, 1000)
+        ]
+
+    def test_extras(self, call):
+        """Extras are asked and answered the same way, contexts included."""
+        asked = []
+
+        def answer(request, context):
+            asked.extend(request.requests)
+            hint = {"confidence": 0.5, "bounding_poly": {"vertices": [{"x": 1, "y": 2}]}}
+            return vision.BatchAnnotateImagesResponse(
+                {"responses": [{"crop_hints_annotation": {"crop_hints": [hint]}}]}
+            )
+
+        context = json.dumps({"crop_hints_params": {"aspect_ratios": [0.5]}})
+        (hints,) = call(
+            answer, task=Task.EXTRAS, wanted=["CROP_HINTS?" + urlencode({"context": context})]
+        )
+        assert list(asked[0].image_context.crop_hints_params.aspect_ratios) == [0.5]
+        box = {"vertices": [{"x": 1, "y": 2}]}
+        assert hints.details["raw"] == {
+            "cropHintsAnnotation": {"cropHints": [{"boundingPoly": box, "confidence": 0.5}]}
+        }
+
+    @pytest.mark.parametrize(
+        ("code", "text", "error"),
+        [
+            ("INVALID_ARGUMENT", "Bad image data.", PictureRefused),
+            ("INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", Misconfigured),
+            ("FAILED_PRECONDITION", "Billing is not enabled.", Misconfigured),
+            ("UNAUTHENTICATED", "", Misconfigured),
+            ("PERMISSION_DENIED", "", Misconfigured),
+            ("UNIMPLEMENTED", "", Misconfigured),
+            ("RESOURCE_EXHAUSTED", "", Throttled),
+            ("INTERNAL", "", Unavailable),
+            ("UNAVAILABLE", "The service is currently unavailable.", Unavailable),
+            ("UNAVAILABLE", "recvmsg:Connection reset by peer", NoAnswer),
+            ("DEADLINE_EXCEEDED", "", NoAnswer),
+            ("CANCELLED", "", NoAnswer),
+        ],
+    )
+    def test_errors(self, call, code, text, error):
+        """Every status becomes an error of the common tree, after one call."""
+        asked = []
+
+        def answer(request, context):
+            asked.append(request)
+            context.abort(grpc.StatusCode[code], text)
+
+        with pytest.raises(error):
+            call(answer)
+        assert len(asked) == 1
+
+    def test_silence_may_have_been_billed(self, call):
+        """A call without an answer in time may have been billed."""
+        with pytest.raises(NoAnswer):
+            call(lambda request, context: time.sleep(0.3), timeout_ms=50)
+
+    def test_nobody_there(self, make, tmp_path):
+        """An address that takes no connection is unavailable, and not ready."""
+        provider = make("google", tmp_path, endpoint="127.0.0.1:9", timeout_ms=2000)
+        with pytest.raises(Unavailable):
+            asyncio.run(provider.ready())
+        with pytest.raises(Unavailable):
+            asyncio.run(once(provider, Task.OBJECTS))

@@ -1,12 +1,7 @@
-"""Kind `kserve`: a server's answer by the Open Inference Protocol is read as if the network ran
+"""Kind `kserve`: what a server answers by the Open Inference Protocol is read as if the network ran
 here."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,14 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from providers.base import Picture, Provider
-from providers.detection import Detection, Task
-from providers.errors import Misconfigured, NoAnswer, ProviderError, Throttled, Unavailable
+from providers.detection import Task
+from providers.errors import Misconfigured, NoAnswer, Throttled, Unavailable
 from providers.kserve import protocol
-from tests.support.inference import InferenceServer
 from tests.support.paths import MODELS, VOC
-
-StartServer = Callable[..., tuple[str, InferenceServer]]
 
 DETR = {
     "logits": [[[9.0, 0.0, 0.0], [0.0, 2.0, 1.0]]],
@@ -31,142 +22,91 @@ LENGTH = "Inference-Header-Content-Length"
 
 
 @pytest.fixture
-async def provider_at(
-    make: Callable[..., Provider], tmp_path: Path
-) -> AsyncIterator[Callable[..., Provider]]:
-    """`provider_at(url, **settings)`: a provider of the kind for the model "net" and small inputs,
+async def asking(make, tmp_path):
+    """`asking(url, **settings)`: a provider of the kind for the model "net" and small inputs,
     closed at the end."""
-    providers = []
+    made = []
     usual = {"model": "net", "labels": "names.txt", "input_size": "96x96"}
     (tmp_path / "names.txt").write_text("cat\ndog\n")
 
-    def start(url: str, **settings: Any) -> Provider:
-        providers.append(make("kserve", tmp_path, **{"endpoint": url, **usual, **settings}))
-        return providers[-1]
+    def start(url, **settings):
+        made.append(make("kserve", tmp_path, **{"endpoint": url, **usual, **settings}))
+        return made[-1]
 
     yield start
-    for each in providers:
+    for each in made:
         await each.close()
 
 
 @pytest.fixture
-def model_server(
-    inference: Callable[..., tuple[str, InferenceServer]],
-    network: Callable[..., Path],
-    tmp_path: Path,
-) -> StartServer:
-    """`model_server(outputs, sides, inputs, **settings)`: address and server of a network that
-    always answers with these outputs."""
+def served(inference, network, tmp_path):
+    """`served(outputs, sides, inputs, **settings)`: address and server of a network that answers
+    always that."""
 
-    def start(
-        outputs: dict[str, Any] = DETR,
-        sides: tuple[Any, Any] = ("h", "w"),
-        inputs: dict[str, Any] | None = None,
-        **settings: Any,
-    ) -> tuple[str, InferenceServer]:
+    def start(outputs=DETR, sides=("h", "w"), inputs=None, **settings):
         return inference(network(tmp_path / "net.onnx", outputs, sides, inputs), **settings)
 
     return start
 
 
-async def ask(
-    provider: Provider, picture: Callable[..., Picture], size: tuple[int, int] = (200, 100)
-) -> Sequence[Detection]:
+async def ask(provider, picture, size=(200, 100)):
     return await provider.detect(picture(Image.new("RGB", size)), Task.OBJECTS)
 
 
 class TestAnswers:
     @pytest.mark.parametrize("binary", [True, False])
-    async def test_detections_are_the_same_as_those_of_onnx(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        make: Callable[..., Provider],
-        picture: Callable[..., Picture],
-        tmp_path: Path,
-        binary: bool,
-    ) -> None:
-        """The provider detects the same as the kind `onnx` with the same network, in binary and in
-        JSON."""
-        url, server = model_server(binary=binary)
-        detections = await ask(provider_at(url), picture)
-        assert detections == await ask(
+    async def test_same_as_here(self, served, asking, make, picture, tmp_path, binary):
+        """In binary or in JSON, it sees what the kind `onnx` sees with the same network."""
+        url, server = served(binary=binary)
+        found = await ask(asking(url), picture)
+        assert found == await ask(
             make("onnx", tmp_path, model="net.onnx", labels="names.txt", input_size="96x96"),
             picture,
         )
-        assert [each.label for each in detections] == ["cat", "dog"]
-        request = server.requests[-1]
-        assert (LENGTH in request.headers) == binary
-        assert (
-            len(request.body) == int(request.headers.get(LENGTH, 0)) + 96 * 96 * 3 * 4
-        ) == binary
+        assert [each.label for each in found] == ["cat", "dog"]
+        asked = server.requests[-1]
+        assert (LENGTH in asked.headers) == binary
+        assert (len(asked.body) == int(asked.headers.get(LENGTH, 0)) + 96 * 96 * 3 * 4) == binary
 
-    async def test_the_model_is_described_once(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        picture: Callable[..., Picture],
-    ) -> None:
-        """The provider requests the model's metadata, the server's, and a grey picture once; then
-        it sends one call a picture."""
-        url, server = model_server()
-        provider = provider_at(url)
+    async def test_looked_for_once(self, served, asking, picture):
+        """What the model is like is asked once: its metadata, the server's, a grey picture; then
+        one call a picture."""
+        url, server = served()
+        provider = asking(url)
         for _ in range(2):
             await ask(provider, picture)
-        paths = [request.path for request in server.requests]
+        paths = [asked.path for asked in server.requests]
         assert paths == ["/v2/models/net", "/v2", *["/v2/models/net/infer"] * 3]
 
-    async def test_a_network_that_wants_a_mask_gets_one(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        picture: Callable[..., Picture],
-    ) -> None:
+    async def test_mask(self, served, asking, picture):
         """A network that wants a mask of the picture gets one, as with kind `onnx`."""
-        url, server = model_server(inputs={"pixel_mask": [1, "h", "w"]})
-        assert await ask(provider_at(url, input_size="96x128"), picture)
+        url, server = served(inputs={"pixel_mask": [1, "h", "w"]})
+        assert await ask(asking(url, input_size="96x128"), picture)
         head = json.loads(server.requests[-1].body[: int(server.requests[-1].headers[LENGTH])])
         assert [(each["name"], each["shape"]) for each in head["inputs"]] == [
             ("pixel_values", [1, 3, 128, 96]),
             ("pixel_mask", [1, 128, 96]),
         ]
 
-    async def test_version_token_and_headers_go_with_every_request(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        picture: Callable[..., Picture],
-    ) -> None:
+    async def test_version_and_headers(self, served, asking, picture):
         """A version is part of the path; a token and further headers go with every request."""
-        url, server = model_server()
-        provider = provider_at(
-            url, model="a/b", version="3", token="secret", headers={"X-Team": "eyes"}
-        )
+        url, server = served()
+        provider = asking(url, model="a/b", version="3", token="secret", headers={"X-Team": "eyes"})
         await provider.ready()
         await ask(provider, picture)
-        paths = {request.path for request in server.requests}
+        paths = {asked.path for asked in server.requests}
         assert paths == {
             "/v2",
             *(f"/v2/models/a%2Fb/versions/3{end}" for end in ("", "/ready", "/infer")),
         }
-        assert {request.headers["Authorization"] for request in server.requests} == {
-            "Bearer secret"
-        }
-        assert {request.headers["X-Team"] for request in server.requests} == {"eyes"}
+        assert {asked.headers["Authorization"] for asked in server.requests} == {"Bearer secret"}
+        assert {asked.headers["X-Team"] for asked in server.requests} == {"eyes"}
 
-    async def test_outputs_of_other_shapes_renew_the_description(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        picture: Callable[..., Picture],
-        inference: Callable[..., tuple[str, InferenceServer]],
-        network: Callable[..., Path],
-        tmp_path: Path,
-    ) -> None:
-        """If the model's outputs have other shapes, that answer is lost and the model is described
-        again."""
-        url, server = model_server()
-        provider = provider_at(url)
+    async def test_another_version(self, served, asking, picture, inference, network, tmp_path):
+        """Once the model's outputs are of other shapes, that answer is lost and the model is looked
+        for again."""
+        url, server = served()
+        provider = asking(url)
         assert len(await ask(provider, picture)) == 2
         one = {name: [rows[0][:1]] for name, rows in DETR.items()}
         server.session = inference(network(tmp_path / "other.onnx", one))[1].session
@@ -180,21 +120,13 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("model", "size"), [("yolox_nano", "416x416"), ("nanodet_m_320", None)]
     )
-    async def test_a_real_network_on_a_server_agrees_with_one_here(
-        self,
-        inference: Callable[..., tuple[str, InferenceServer]],
-        provider_at: Callable[..., Provider],
-        make: Callable[..., Provider],
-        picture: Callable[..., Picture],
-        model: str,
-        size: str | None,
-    ) -> None:
-        """A real network on a server detects on a real photo the same as it does here."""
+    async def test_real_photo(self, inference, asking, make, picture, model, size):
+        """A real network on a server sees on a real photo what it sees here."""
         url, _ = inference(MODELS / f"{model}.onnx")
         files = {"labels": MODELS / "coco80.txt", "input_size": size}
         with Image.open(min((VOC / "images").iterdir())) as photo:
             shown = picture(photo.convert("RGB"))
-        there = await provider_at(url, **files).detect(shown, Task.OBJECTS)
+        there = await asking(url, **files).detect(shown, Task.OBJECTS)
         here = await make("onnx", MODELS, model=f"{model}.onnx", **files).detect(
             shown, Task.OBJECTS
         )
@@ -219,49 +151,32 @@ class TestErrors:
             (302, Misconfigured),
         ],
     )
-    async def test_each_status_is_a_common_error(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        picture: Callable[..., Picture],
-        status: int,
-        kind: type[ProviderError],
-    ) -> None:
-        """Each status is the common error that names the remedy, with the server's own words."""
-        url, server = model_server()
-        provider = provider_at(url)
+    async def test_translated(self, served, asking, picture, status, kind):
+        """Each status is the common error that says what to do, with the server's own words."""
+        url, server = served()
+        provider = asking(url)
         await ask(provider, picture)
         server.instead["/infer"] = status, {"Retry-After": "7"}, {"error": "the server's own words"}
-        with pytest.raises(kind, match="the server's own words") as outcome_of:
+        with pytest.raises(kind, match="the server's own words") as raised:
             await ask(provider, picture)
-        assert getattr(outcome_of.value, "retry_after_s", 7) == 7
+        assert getattr(raised.value, "retry_after_s", 7) == 7
 
-    async def test_labels_must_fit_the_models_classes(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        picture: Callable[..., Picture],
-    ) -> None:
-        """Labels that do not fit the model's classes are an error with both numbers."""
-        url, _ = model_server({"logits": [[[0.0] * 9]], "pred_boxes": [[[0.0] * 4]]})
+    async def test_labels(self, served, asking, picture):
+        """Labels that do not fit the model's classes are an error with both numbers, though the
+        file is there."""
+        url, _ = served({"logits": [[[0.0] * 9]], "pred_boxes": [[[0.0] * 4]]})
         with pytest.raises(
             Misconfigured, match=r"has 2 lines, but .*net have classes for 9 \(sigmoid\) or 8"
         ):
-            await ask(provider_at(url), picture)
+            await ask(asking(url), picture)
 
     @pytest.mark.parametrize(
         "outputs", [{"boxes": [[1.0]]}, {"logits": [[0.0, 1.0, 0.0]], "pred_boxes": [[0.0]]}]
     )
-    async def test_outputs_of_no_known_layout_are_shown(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        picture: Callable[..., Picture],
-        outputs: dict[str, Any],
-    ) -> None:
-        """A network of no known layout is an error that shows its outputs."""
+    async def test_strange_outputs(self, served, asking, picture, outputs):
+        """A network that cannot be read is an error that shows its outputs."""
         with pytest.raises(Misconfigured, match=r"layout: .*\(1, "):
-            await ask(provider_at(model_server(outputs)[0]), picture)
+            await ask(asking(served(outputs)[0]), picture)
 
     @pytest.mark.parametrize(
         ("inputs", "says"),
@@ -278,52 +193,32 @@ class TestErrors:
             ),
         ],
     )
-    async def test_an_input_that_takes_no_pictures_is_refused(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        picture: Callable[..., Picture],
-        inputs: list[dict[str, Any]],
-        says: str,
-    ) -> None:
-        """A model whose input takes no pictures is an error."""
-        url, server = model_server()
+    async def test_inputs(self, served, asking, picture, inputs, says):
+        """So is a model whose input is none for pictures."""
+        url, server = served()
         outputs = [{"name": "x", "datatype": "FP32", "shape": []}]
         server.instead["/v2/models/net"] = 200, {}, {"inputs": inputs, "outputs": outputs}
         with pytest.raises(Misconfigured, match=says):
-            await ask(provider_at(url), picture)
+            await ask(asking(url), picture)
 
     @pytest.mark.parametrize("body", [b"", b"{", {"inputs": 3}, b"[" * 60_000])
-    async def test_another_protocol_is_refused(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        picture: Callable[..., Picture],
-        body: bytes | dict[str, int],
-    ) -> None:
-        """A server that speaks another protocol is an error."""
-        url, server = model_server()
+    async def test_no_metadata(self, served, asking, picture, body):
+        """And so is a server that speaks something else."""
+        url, server = served()
         server.instead["/v2/models/net"] = 200, {}, body
         with pytest.raises(Misconfigured, match="Open Inference Protocol"):
-            await ask(provider_at(url), picture)
+            await ask(asking(url), picture)
 
-    async def test_a_server_that_leaves_before_the_picture_bills_nothing(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        picture: Callable[..., Picture],
-    ) -> None:
-        """A server that goes away during the description of the model has got no picture, so
-        nothing is billed."""
-        url, server = model_server()
+    async def test_not_found_yet(self, served, asking, picture):
+        """A server that goes away while it is asked about the model has been asked about no
+        picture: nothing is billed."""
+        url, server = served()
         server.instead["/infer"] = None
         with pytest.raises(Unavailable, match="hung up"):
-            await ask(provider_at(url), picture)
+            await ask(asking(url), picture)
 
-    def test_missing_labels_stop_the_start(
-        self, make: Callable[..., Provider], tmp_path: Path
-    ) -> None:
-        """A missing file of labels stops the start; a missing server does not."""
+    def test_missing_labels(self, make, tmp_path):
+        """Labels that are not there stop the start; a server that is not does not."""
         with pytest.raises(Misconfigured, match="my-kserve: labels: there is no file"):
             make("kserve", tmp_path, endpoint="http://127.0.0.1:9", model="net", labels="names.txt")
 
@@ -332,35 +227,24 @@ class TestReady:
     @pytest.mark.parametrize(
         ("status", "kind"), [(404, Misconfigured), (400, Unavailable), (503, Unavailable)]
     )
-    async def test_it_is_ready_when_its_model_is(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        status: int,
-        kind: type[ProviderError],
-    ) -> None:
-        """The provider is ready when the server is for its model, and sends no other request for
-        that."""
-        url, server = model_server()
-        provider = provider_at(url)
+    async def test_ready(self, served, asking, status, kind):
+        """It is ready when the server is for its model, and asks nothing else for that."""
+        url, server = served()
+        provider = asking(url)
         await provider.ready()
         server.instead["/ready"] = status, {}, {"error": "not now"}
         with pytest.raises(kind):
             await provider.ready()
-        assert {request.path for request in server.requests} == {"/v2/models/net/ready"}
+        assert {asked.path for asked in server.requests} == {"/v2/models/net/ready"}
 
 
-def answer(
-    outputs: list[dict[str, Any]], tail: bytes = b"", head: bytes | None = None
-) -> tuple[int, dict[str, str], bytes]:
+def answer(outputs, tail=b"", head=None):
     """An inference's answer."""
-    text = json.dumps({"outputs": outputs}).encode() if head is None else head
-    return 200, {LENGTH: str(len(text))}, text + tail
+    said = json.dumps({"outputs": outputs}).encode() if head is None else head
+    return 200, {LENGTH: str(len(said))}, said + tail
 
 
-def row(
-    name: str = "logits", shape: Sequence[int] = (1, 2, 3), datatype: str = "FP32", **more: Any
-) -> dict[str, Any]:
+def row(name="logits", shape=(1, 2, 3), datatype="FP32", **more):
     return {"name": name, "shape": list(shape), "datatype": datatype, **more}
 
 
@@ -403,9 +287,7 @@ HOSTILE = {
 }
 
 
-async def outcome_of(
-    provider: Provider, picture: Callable[..., Picture]
-) -> Sequence[Detection] | type[Exception]:
+async def raised(provider, picture):
     try:
         return await ask(provider, picture)
     except Exception as error:
@@ -413,63 +295,51 @@ async def outcome_of(
 
 
 class TestHostile:
-    async def test_hostile_answers_are_not_read(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        picture: Callable[..., Picture],
-    ) -> None:
-        """A hostile answer is no answer, and one larger than the network's can be is never read
-        whole."""
-        url, server = model_server()
-        provider, outcomes = provider_at(url), {}
+    async def test_answers(self, served, asking, picture):
+        """Whatever a server answers, it is an answer that cannot be read, and it is never taken in
+        whole where it is larger than such a network's can be."""
+        url, server = served()
+        provider, outcomes = asking(url), {}
         for name, reply in HOSTILE.items():
             server.instead.clear()
             await ask(provider, picture)
             server.instead["/infer"] = reply
-            outcomes[name] = [await outcome_of(provider, picture) for _ in range(2)]
+            outcomes[name] = [await raised(provider, picture) for _ in range(2)]
         # by the second time the model is looked for again, and no picture is asked about
         assert outcomes == {name: [NoAnswer, Unavailable] for name in HOSTILE}
 
-    async def test_boxes_of_no_number_are_no_detections(
-        self,
-        model_server: StartServer,
-        provider_at: Callable[..., Provider],
-        picture: Callable[..., Picture],
-    ) -> None:
-        """Boxes whose coordinates are no numbers are no detections."""
-        url, server = model_server()
-        provider = provider_at(url)
+    async def test_no_places(self, served, asking, picture):
+        """Boxes that lie nowhere are no detections."""
+        url, server = served()
+        provider = asking(url)
         await ask(provider, picture)
         tail = np.array([*[9.0, 0, 0] * 2, *[np.nan] * 4, *[0.5] * 4], "<f4").tobytes()
         sizes = [row(parameters={"binary_data_size": 24}), row("pred_boxes", (1, 2, 4))]
         sizes[1]["parameters"] = {"binary_data_size": 32}
         server.instead["/infer"] = answer(sizes, tail)
-        (detections,) = await ask(provider, picture)
-        assert detections.box == pytest.approx((0.25, 0.25, 0.75, 0.75))
+        (found,) = await ask(provider, picture)
+        assert found.box == pytest.approx((0.25, 0.25, 0.75, 0.75))
 
     @given(
         body=st.binary(max_size=60) | st.just(b'{"outputs":[]}'),
         length=st.none() | st.integers(-5, 99).map(str) | st.text(max_size=5),
         most=st.integers(0, 50),
     )
-    def test_any_bytes_are_read_or_a_value_error(
-        self, body: bytes, length: str | None, most: int
-    ) -> None:
-        """Any bytes are read, or are a ValueError that gives the reason."""
+    def test_any_bytes(self, body, length, most):
+        """Any bytes are read, or are a ValueError that says why not."""
         headers = {} if length is None else {LENGTH: length}
         try:
-            detections = protocol.outputs_of(body, headers, [], most)
+            found = protocol.outputs_of(body, headers, [], most)
         except ValueError:
-            detections = {}
-        assert detections == {}
+            found = {}
+        assert found == {}
 
 
 class TestTensors:
     @pytest.mark.parametrize("datatype", ["FP16", "FP32"])
-    def test_numbers_of_a_request_are_little_endian_or_flat_json(self, datatype: str) -> None:
-        """In binary, numbers follow the JSON as in memory, little-endian and row by row; in JSON
-        they are flat."""
+    def test_question(self, datatype):
+        """In binary numbers follow the JSON as they lie in memory, little-endian, row by row; in
+        JSON they are flat."""
         tensor, array = protocol.Tensor("x", datatype, [-1, 2]), np.array([[1.5, 2.0], [3.0, 4.0]])
         content, headers = protocol.infer_request([(tensor, array)], ["y"], binary=True)
         head, tail = content[: int(headers[LENGTH])], content[int(headers[LENGTH]) :]
@@ -493,7 +363,7 @@ class TestTensors:
     @pytest.mark.parametrize(
         ("datatype", "kind"), [("FP16", "<f2"), ("FP32", "<f4"), ("FP64", "<f8")]
     )
-    def test_outputs_are_found_by_name(self, datatype: str, kind: str) -> None:
+    def test_answer(self, datatype, kind):
         """Outputs are found by their names, whatever their order, in any floating datatype, in
         binary or in JSON."""
         tail = np.arange(3, dtype=kind).tobytes()
@@ -502,8 +372,8 @@ class TestTensors:
             row("a", (3,), datatype, parameters={"binary_data_size": len(tail)}),
         ]
         _, headers, body = answer(rows, tail)
-        detections = protocol.outputs_of(body, headers, ["a", "b"], 5)
-        assert [(name, array.tolist()) for name, array in detections.items()] == [
+        found = protocol.outputs_of(body, headers, ["a", "b"], 5)
+        assert [(name, array.tolist()) for name, array in found.items()] == [
             ("a", [0, 1, 2]),
             ("b", [[5, 6]]),
         ]

@@ -1,7 +1,8 @@
-"""The clouds themselves, called with one drawn picture for each task: some thirty billed images.
+"""The clouds themselves, asked about one drawn picture for each task: some thirty images on the
+bill of who runs it.
 
-The tests read variables of their own, so that they do not run by accident, and skip the clouds for
-which these are not set.
+Nobody runs it by accident: it goes by variables of its own, and skips the clouds for which they are
+not set.
 
 - `LIVE_AWS_REGION`: Rekognition in that region, with credentials as boto3 finds them
 - `LIVE_GOOGLE_KEY`: Cloud Vision with that API key; `default` for the application's default
@@ -9,18 +10,13 @@ which these are not set.
 - `LIVE_AZURE_ENDPOINT` and `LIVE_AZURE_KEY`: Image Analysis in a region that has captions
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from providers.base import ForwardCall, Picture, Provider, feature_name
-from providers.detection import Detection, Task
+from providers.base import ForwardCall, feature_name
+from providers.detection import Task
 
 pytestmark = pytest.mark.live
 
@@ -43,8 +39,8 @@ UNBILLED = {
 }
 
 
-def settings_of(kind: str) -> dict[str, str] | None:
-    """The settings of the provider; None if the cloud's variables are not set."""
+def settings_of(kind):
+    """How the provider is made; None where the cloud's variables are not set."""
     given = os.environ.get
     match kind:
         case "rekognition":
@@ -58,25 +54,21 @@ def settings_of(kind: str) -> dict[str, str] | None:
 
 
 @pytest.fixture(params=["rekognition", "google", "azure"])
-def provider(
-    request: pytest.FixtureRequest, make: Callable[..., Provider], tmp_path: Path
-) -> Iterator[Provider]:
+def provider(request, make, tmp_path):
     settings = settings_of(request.param)
     if settings is None:
         pytest.skip(f"asks {request.param} itself; the docstring of this file says how to let it")
-    provider = make(request.param, tmp_path, **settings)
-    yield provider
-    asyncio.run(provider.close())
+    made = make(request.param, tmp_path, **settings)
+    yield made
+    asyncio.run(made.close())
 
 
-def test_every_task_is_answered_by_the_cloud(
-    provider: Provider, paper: Callable[..., Image.Image], picture: Callable[..., Picture]
-) -> None:
-    """Every task is answered in the common form, and the text on the picture is read."""
+def test_tasks(provider, paper, picture):
+    """Every task is answered, in the common form; what is written on the picture is read."""
     shown = picture(paper((640, 480), ("OPEN LATE", 200, 200)), "bytes")
     wanted = WANTED[provider.about.kind]
 
-    async def ask() -> dict[Task, Sequence[Detection]]:
+    async def ask():
         tasks = sorted(provider.about.tasks)
         answers = [
             await provider.detect(shown, task, wanted if task == Task.EXTRAS else ())
@@ -87,11 +79,11 @@ def test_every_task_is_answered_by_the_cloud(
     answers = asyncio.run(ask())
     assert "open late" in {each.label.lower() for each in answers[Task.TEXT] if each.kind == "LINE"}
     assert [each.label for each in answers[Task.EXTRAS]] == list(map(feature_name, wanted))
-    assert all(0 <= each.score <= 1 for detections in answers.values() for each in detections)
+    assert all(0 <= each.score <= 1 for found in answers.values() for each in found)
 
 
-def test_a_free_call_is_forwarded_to_the_cloud(provider: Provider) -> None:
-    """A call that costs nothing is forwarded, and the cloud itself answers and knows the caller."""
+def test_forward(provider):
+    """A call that costs nothing is handed on, and the cloud itself answers: it knows who asks."""
     answer = asyncio.run(provider.forward(UNBILLED[provider.about.kind]))
     assert answer.status in (200, 400)
     assert answer.body.startswith(b"{")

@@ -1,4 +1,4 @@
-"""Plugins of other distributions: their discovery, and the errors of those that cannot be used.
+"""Plugins of other distributions: which are found, and what is said of those that cannot be used.
 
 Each test puts a folder on `sys.path` in which a distribution lies as pip would have installed it.
 """
@@ -47,8 +47,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def test_a_provider_of_another_distribution_is_found(install: Install) -> None:
-    """A provider that another distribution declares is listed with the gateway's own, and its
-    module is used unchanged."""
+    """A provider that another distribution declares stands beside those of this one, and its module
+    is used as it is."""
     install("plug-a", "imgrid.providers", {"sonar": "plug_a"}, {"plug_a": PROVIDER})
     assert {"sonar", "onnx"} <= set(providers.kinds())
     kind = providers.load("sonar")
@@ -57,7 +57,7 @@ def test_a_provider_of_another_distribution_is_found(install: Install) -> None:
 
 
 def test_a_plugin_is_imported_when_it_is_used(install: Install) -> None:
-    """Plugins are listed without an import, so that a broken one harms only its users."""
+    """Plugins are listed without an import, so that a broken one harms only those that use it."""
     install("plug-b", "imgrid.providers", {"sonar": "plug_b"}, {"plug_b": "raise OSError('boom')"})
     assert "sonar" in providers.kinds()
     assert providers.load("shapes").Options
@@ -68,8 +68,8 @@ def test_a_plugin_is_imported_when_it_is_used(install: Install) -> None:
         providers.load("sonar")
 
 
-def test_a_misspelt_kind_gets_a_suggestion() -> None:
-    """The error for an unknown kind names the kinds there are, and the most similar one."""
+def test_a_kind_that_is_misspelt_is_guessed() -> None:
+    """For a kind that is not there the message names those that are, and the one most like it."""
     with pytest.raises(
         PluginError,
         match=r"no provider kind 'rekogniton' \(did you mean rekognition\?\); known: azure, ",
@@ -78,7 +78,7 @@ def test_a_misspelt_kind_gets_a_suggestion() -> None:
 
 
 def test_a_missing_package_is_named(install: Install) -> None:
-    """If a plugin imports a package that is not installed, the message names the package and the
+    """Where a plugin imports a package that is not installed, the message names the package and the
     distribution that needs it."""
     source = "import no_such_package.parts"
     install("plug-c", "imgrid.providers", {"sonar": "plug_c"}, {"plug_c": source})
@@ -91,8 +91,8 @@ def test_a_missing_package_is_named(install: Install) -> None:
 
 @pytest.mark.parametrize("value", ["plug_d.sonar", "no_plug.sonar", "no_plug"])
 def test_an_entry_point_that_leads_nowhere_is_named(install: Install, value: str) -> None:
-    """If an entry point names a module that its distribution lacks, the message says so and asks
-    for no package of that name."""
+    """Where an entry point names a module that its distribution does not have, the message says so,
+    instead of asking for a package of that name."""
     install("plug-d", "imgrid.providers", {"sonar": value}, {"plug_d": ""})
     with pytest.raises(
         PluginError, match=rf"'sonar' of plug-d: its entry point names {value}, but there is no mod"
@@ -104,18 +104,15 @@ def test_an_entry_point_that_leads_nowhere_is_named(install: Install, value: str
     ("source", "missing"),
     [("", "Options, create"), ("from providers.options import Options", "create")],
 )
-def test_a_provider_without_its_members_is_refused(
-    install: Install, source: str, missing: str
-) -> None:
-    """A module without Options or create is no provider, and the message names the missing
-    member."""
+def test_what_a_provider_lacks_is_named(install: Install, source: str, missing: str) -> None:
+    """A module without Options or create is no provider, and the message says what is missing."""
     module = f"plug_e_{len(source)}"
     install("plug-e", "imgrid.providers", {"sonar": module}, {module: source})
     with pytest.raises(PluginError, match=rf"'sonar' of plug-e: {module} has no {missing}$"):
         providers.load("sonar")
 
 
-def test_options_must_extend_the_projects(install: Install) -> None:
+def test_options_are_the_projects(install: Install) -> None:
     """A provider's Options have the settings that all providers share."""
     source = "class Options: pass\ncreate = print"
     install("plug-f", "imgrid.providers", {"sonar": "plug_f"}, {"plug_f": source})
@@ -123,9 +120,9 @@ def test_options_must_extend_the_projects(install: Install) -> None:
         providers.load("sonar")
 
 
-def test_two_plugins_of_one_name_are_both_refused(install: Install) -> None:
-    """If two distributions declare different plugins of one name, neither is loaded, and the
-    message names both; other plugins work."""
+def test_two_distributions_with_one_name_are_named(install: Install) -> None:
+    """Where two distributions declare different plugins of one name, neither is taken, and the
+    message names both. The other plugins work."""
     install("plug-g", "imgrid.providers", {"sonar": "plug_g"}, {"plug_g": PROVIDER})
     install("plug-h", "imgrid.providers", {"sonar": "plug_h"}, {"plug_h": PROVIDER})
     with pytest.raises(
@@ -136,9 +133,9 @@ def test_two_plugins_of_one_name_are_both_refused(install: Install) -> None:
     assert providers.load("shapes").Options
 
 
-def test_a_rule_of_another_distribution_is_found(install: Install) -> None:
-    """A rule of another distribution is read from its JSON form; an object that is no rule is an
-    error of the value."""
+def test_rules_are_found_likewise(install: Install) -> None:
+    """A rule of another distribution is read from its JSON form; one that is no rule is an error of
+    the value, as the reader of a cascade expects."""
     source = (
         "from thresholds.rules.always import Rule as Always\nclass Rule(Always):\n    kind: str"
     )
@@ -156,15 +153,15 @@ def test_a_rule_of_another_distribution_is_found(install: Install) -> None:
         rules.read({"kind": "alway"})
 
 
-def test_a_dialect_of_another_distribution_is_found(install: Install) -> None:
-    """A dialect of another distribution is loaded with the gateway's own."""
+def test_dialects_are_found_likewise(install: Install) -> None:
+    """A dialect of another distribution is loaded with those of this one."""
     source = "from gateway.dialects.native.dialect import DIALECT"
     install("plug-j", "imgrid.dialects", {"zulu": "plug_j:DIALECT"}, {"plug_j": source})
     assert [dialect.name for dialect in dialects.load_all()][-2:] == ["rekognition", "native"]
 
 
-def test_a_dialect_without_its_members_is_refused(install: Install) -> None:
-    """An object that is no dialect is named, with its distribution and the missing member."""
+def test_what_a_dialect_lacks_is_named(install: Install) -> None:
+    """An object that is no dialect is named, with its distribution and what is missing."""
     install("plug-k", "imgrid.dialects", {"zulu": "plug_k:DIALECT"}, {"plug_k": "DIALECT = 1"})
     with pytest.raises(PluginError, match=r"^dialect 'zulu' of plug-k: .* has no name, paths, lim"):
         dialects.load_all()

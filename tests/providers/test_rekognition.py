@@ -1,21 +1,19 @@
-"""The provider `rekognition`: its requests, its detections, and its errors."""
-
-from __future__ import annotations
+"""The provider `rekognition`: what it asks, what it makes of the answers, and of everything that is
+none."""
 
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from pathlib import Path
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
-from typing import Any
 
 import boto3
 import pytest
 
 from gateway.testing.pictures import drawn, encoded
-from providers.base import Picture, Provider
-from providers.detection import WHOLE, Box, Detection, Landmark, Task
+from providers.base import Picture
+from providers.detection import WHOLE, Box, Landmark, Task
 from providers.errors import (
     Misconfigured,
     NoAnswer,
@@ -27,7 +25,6 @@ from providers.errors import (
 from providers.rekognition.forward import SignedConnection
 from providers.rekognition.provider import Options, RekognitionProvider
 from providers.remote.threaded import MISCONFIGURED_FOR_S
-from tests.support.clouds import Cloud, Reply, Request, VendorAnswers, running_cloud
 
 PICTURE = Picture(100, 100, data=encoded(drawn((100, 100)), "JPEG"))
 
@@ -86,34 +83,48 @@ TEXT = {
 }
 
 
-Ask = Callable[..., Sequence[Detection]]
-Steps = Callable[[Provider, SimpleNamespace], Awaitable[None]]
-Watch = Callable[[Steps], None]
+@pytest.fixture
+def cloud():
+    """A server that answers with `cloud.reply` (status, headers, body) once `cloud.wait` is set,
+    and keeps requests."""
+    state = SimpleNamespace(reply=(200, {}, LABELS), requests=[], wait=threading.Event())
+    state.wait.set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            state.requests.append((self.headers["X-Amz-Target"], json.loads(body)))
+            state.wait.wait(5)
+            status, headers, answer = state.reply
+            content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        state.url = f"http://127.0.0.1:{server.server_port}"
+        yield state
+        state.wait.set()
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture
-def cloud() -> Iterator[Cloud]:
-    """A service that replies as a test says; it keeps the target and the question of each
-    request."""
+def ask(cloud, make, tmp_path):
+    """`ask(task, wanted, **options)`: the answer to one picture."""
 
-    def target_and_question(request: Request) -> tuple[str, dict[str, Any]]:
-        return request.headers["X-Amz-Target"], json.loads(request.body)
-
-    with running_cloud(Cloud(reply=(200, {}, LABELS)), target_and_question) as cloud:
-        yield cloud
-
-
-@pytest.fixture
-def ask(cloud: Cloud, make: Callable[..., Provider], tmp_path: Path) -> Ask:
-    """`ask(task, extras, **options)`: the detections in one picture."""
-
-    def ask(
-        task: Task = Task.OBJECTS, wanted: Sequence[str] = (), **options: Any
-    ) -> Sequence[Detection]:
+    def asking(task=Task.OBJECTS, wanted=(), **options):
         keys = {"access_key": "any", "secret_key": "any"}
         provider = make("rekognition", tmp_path, endpoint=cloud.url, **keys, **options)
 
-        async def once() -> Sequence[Detection]:
+        async def once():
             try:
                 return await provider.detect(PICTURE, task, wanted)
             finally:
@@ -121,25 +132,25 @@ def ask(cloud: Cloud, make: Callable[..., Provider], tmp_path: Path) -> Ask:
 
         return asyncio.run(once())
 
-    return ask
+    return asking
 
 
-def refusal(kind: str, status: int = 400, **headers: str) -> Reply:
+def refusal(kind, status=400, **headers):
     return status, headers, {"__type": kind, "Message": f"said {kind}"}
 
 
-def test_it_asks_for_faint_detections(cloud: Cloud, ask: Ask) -> None:
-    """A request asks for all detections at a low confidence, whatever Rekognition's default: rules
-    need something to judge."""
+def test_it_asks_for_faint_detections(cloud, ask):
+    """It asks for all there is at a low confidence, whatever Rekognition's default: rules need
+    something to judge."""
     ask()
-    ((target, request),) = cloud.requests
+    ((target, asked),) = cloud.requests
     assert target == "RekognitionService.DetectLabels"
-    assert (request["MinConfidence"], request["MaxLabels"]) == (1.0, 1000)
+    assert (asked["MinConfidence"], asked["MaxLabels"]) == (1.0, 1000)
 
 
-def test_each_instance_of_a_label_is_a_detection(ask: Ask) -> None:
-    """Each instance is a detection with the label's details; a label without a place is left
-    out."""
+def test_labels_become_detections(ask):
+    """Each instance is a detection; a label without a place is left out; what else was said of it
+    is kept."""
     strong, faint = ask()
     assert (strong.label, strong.score) == ("Dog", 0.91)
     assert strong.box == pytest.approx(Box(0.1, 0.2, 0.4, 0.6))
@@ -152,7 +163,7 @@ def test_each_instance_of_a_label_is_a_detection(ask: Ask) -> None:
     }
 
 
-def test_text_becomes_lines_and_words(cloud: Cloud, ask: Ask) -> None:
+def test_text_becomes_lines_and_words(cloud, ask):
     """A word names its line by key; polygons are kept."""
     cloud.reply = (200, {}, TEXT)
     line, word = ask(Task.TEXT)
@@ -176,70 +187,54 @@ OPERATIONS = [
 
 
 class TestTasks:
-    """Each task is one operation that requests everything it can return."""
+    """Each task is one operation, asked for all that it can say."""
 
     @pytest.fixture
-    def detect(
-        self,
-        cloud: Cloud,
-        ask: Ask,
-        vendor_answers: VendorAnswers,
-    ) -> Ask:
-        """`detect(operation, task, extras)`: the detections in the operation's answer."""
+    def told(self, cloud, ask, said):
+        """`told(operation, task, wanted)`: what becomes of the operation's answer."""
 
-        def detect(operation: str, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
-            cloud.reply = (200, {}, vendor_answers["rekognition"][operation])
+        def telling(operation, task, wanted=()):
+            cloud.reply = (200, {}, said["rekognition"][operation])
             return ask(task, wanted)
 
-        return detect
+        return telling
 
     @pytest.mark.parametrize(("question", "operation", "settings"), OPERATIONS)
-    def test_a_task_is_one_operation(
-        self,
-        cloud: Cloud,
-        ask: Ask,
-        vendor_answers: VendorAnswers,
-        question: tuple[Any, ...],
-        operation: str,
-        settings: dict[str, Any],
-    ) -> None:
-        """The operation is called once, with the picture's own bytes and these settings."""
+    def test_one_operation(self, cloud, ask, said, question, operation, settings):
+        """The operation is asked once, with the picture's own bytes and these settings."""
         cloud.reply = (
             200,
             {},
-            vendor_answers["rekognition"][":".join([operation, *settings.get("Features", [])])],
+            said["rekognition"][":".join([operation, *settings.get("Features", [])])],
         )
         ask(*question)
-        ((target, request),) = cloud.requests
+        ((target, asked),) = cloud.requests
         assert target == f"RekognitionService.{operation}"
-        assert base64.b64decode(request.pop("Image")["Bytes"]) == PICTURE.data
-        assert request == settings
+        assert base64.b64decode(asked.pop("Image")["Bytes"]) == PICTURE.data
+        assert asked == settings
 
     @pytest.fixture
-    def errors(
-        self, cloud: Cloud, make: Callable[..., Provider], tmp_path: Path
-    ) -> Callable[[Reply], Sequence[Any]]:
-        """`errors(reply)`: the outcome of each operation if that is the reply to all of them."""
+    def errors(self, cloud, make, tmp_path):
+        """`errors(reply)`: what comes of each of the operations where that is the reply to all of
+        them."""
 
-        async def request() -> Sequence[Any]:
+        async def asked():
             provider = make(
                 "rekognition", tmp_path, endpoint=cloud.url, access_key="any", secret_key="any"
             )
             questions = (provider.detect(PICTURE, *question) for question, *_ in OPERATIONS)
-            detections = await asyncio.gather(*questions, return_exceptions=True)
+            found = await asyncio.gather(*questions, return_exceptions=True)
             await provider.close()
-            return detections
+            return found
 
-        def errors(reply: Reply) -> Sequence[Any]:
+        def replying(reply):
             cloud.reply = reply
-            return asyncio.run(request())
+            return asyncio.run(asked())
 
-        return errors
+        return replying
 
-    def test_an_answer_of_another_operation_is_none(
-        self, errors: Callable[[Reply], Sequence[Any]]
-    ) -> None:
-        """An answer of another operation is no answer."""
+    def test_another_answer(self, errors):
+        """What does not say what was asked for is no answer."""
         for error in errors((200, {}, {"OrientationCorrection": "ROTATE_0"})):
             assert isinstance(error, NoAnswer)
             assert "not Rekognition's" in str(error)
@@ -256,27 +251,22 @@ class TestTasks:
             ((200, {}, b"{not json"), NoAnswer),
         ],
     )
-    def test_errors_mean_the_same_for_every_task(
-        self,
-        errors: Callable[[Reply], Sequence[Any]],
-        reply: Reply,
-        error: type[ProviderError],
-    ) -> None:
-        """Errors mean the same for every task."""
+    def test_errors(self, errors, reply, error):
+        """Errors mean the same whatever was asked."""
         assert [type(each) for each in errors(reply)] == [error] * len(OPERATIONS)
 
-    def test_a_person_is_reported_once(self, detect: Ask) -> None:
-        """A person is reported once, though each is an instance of Woman as well."""
-        detections = detect("DetectLabels", Task.PEOPLE)
-        assert [(each.label, each.score, each.box) for each in detections] == [
+    def test_people(self, told):
+        """Persons are each told of once, though each is an instance of Woman as well."""
+        found = told("DetectLabels", Task.PEOPLE)
+        assert [(each.label, each.score, each.box) for each in found] == [
             ("Person", 0.985, Box(0.125, 0.125, 0.375, 0.875)),
             ("Person", 0.615, Box(0.625, 0.25, 0.875, 0.75)),
         ]
 
-    def test_labels_are_of_the_whole_picture(self, detect: Ask) -> None:
-        """Labels are of the whole picture; their instances follow them, with places."""
-        detections = detect("DetectLabels", Task.LABELS)
-        assert [(each.kind, each.label, each.score) for each in detections] == [
+    def test_labels(self, told):
+        """Labels are of the whole picture; their instances come behind them, with places."""
+        found = told("DetectLabels", Task.LABELS)
+        assert [(each.kind, each.label, each.score) for each in found] == [
             ("LABEL", "Person", 0.9925),
             ("INSTANCE", "Person", 0.985),
             ("INSTANCE", "Person", 0.615),
@@ -286,7 +276,7 @@ class TestTasks:
             ("INSTANCE", "Dog", 0.905),
             ("LABEL", "Wedding", 0.555),
         ]
-        label, instance = (each for each in detections if each.label == "Dog")
+        label, instance = (each for each in found if each.label == "Dog")
         assert (label.box, instance.box) == (WHOLE, Box(0.5, 0.5, 0.75, 0.75))
         assert label.details == instance.details
         assert label.details == {
@@ -295,18 +285,14 @@ class TestTasks:
             "categories": ("Animals and Pets",),
         }
 
-    def test_a_face_keeps_its_landmarks_and_details(
-        self,
-        detect: Ask,
-        vendor_answers: VendorAnswers,
-    ) -> None:
-        """A face has landmarks by Rekognition's names, its details in Rekognition's words, and
-        those that all vendors share."""
-        (face,) = detect("DetectFaces", Task.FACES)
+    def test_faces(self, told, said):
+        """A face has landmarks by Rekognition's names, what was said of it as it was said, and what
+        all vendors say."""
+        (face,) = told("DetectFaces", Task.FACES)
         assert (face.label, face.score, face.box) == ("Face", 0.995, Box(0.25, 0.25, 0.5, 0.75))
         assert face.landmarks[0] == Landmark("eyeLeft", 0.3125, 0.4375)
         assert len(face.landmarks) == 5
-        (detail,) = vendor_answers["rekognition"]["DetectFaces"]["FaceDetails"]
+        (detail,) = said["rekognition"]["DetectFaces"]["FaceDetails"]
         raw = {
             key: detail[key] for key in detail.keys() - {"BoundingBox", "Landmarks", "Confidence"}
         }
@@ -317,9 +303,10 @@ class TestTasks:
             "emotions": {"joy": 0.875, "sorrow": 0.025, "anger": 0.005, "surprise": 0.0625},
         }
 
-    def test_a_celebrity_has_a_name_and_the_score_of_the_match(self, detect: Ask) -> None:
-        """A celebrity has a name and the score of the match; other faces are faces."""
-        ada, other = detect("RecognizeCelebrities", Task.CELEBRITIES)
+    def test_celebrities(self, told):
+        """Who is recognised is called by name, with the score of the match; other faces are
+        faces."""
+        ada, other = told("RecognizeCelebrities", Task.CELEBRITIES)
         assert (ada.kind, ada.label, ada.score) == ("CELEBRITY", "Ada Lovelace", 0.875)
         assert (other.kind, other.label, other.score) == ("FACE", "Face", 0.985)
         assert [each.box for each in (ada, other)] == [
@@ -342,10 +329,10 @@ class TestTasks:
                 "Confidence",
             }
 
-    def test_equipment_names_its_wearer_and_the_part_it_covers(self, detect: Ask) -> None:
-        """Equipment names its wearer by key, and the part of the body that it does or does not
+    def test_equipment(self, told):
+        """What is worn names its wearer by key, and the part of the body that it does or does not
         cover."""
-        person, mask, helmet, bare = detect("DetectProtectiveEquipment", Task.EQUIPMENT)
+        person, mask, helmet, bare = told("DetectProtectiveEquipment", Task.EQUIPMENT)
         assert [
             (each.kind, each.label, each.key, each.parent) for each in (person, mask, helmet, bare)
         ] == [
@@ -363,27 +350,22 @@ class TestTasks:
         assert mask.details == {"part": "FACE", "covers": {"value": True, "confidence": 0.985}}
         assert helmet.details == {"part": "HEAD", "covers": {"value": False, "confidence": 0.55}}
 
-    def test_a_moderation_label_has_its_parent_and_version(self, detect: Ask) -> None:
-        """A moderation label has its parent and the version of its names."""
-        leaf, _, top = detect("DetectModerationLabels", Task.MODERATION)
+    def test_moderation(self, told):
+        """A hit comes with what it belongs to, and the version that the names are of."""
+        leaf, _, top = told("DetectModerationLabels", Task.MODERATION)
         assert (leaf.label, leaf.score, leaf.box) == ("Weapon Violence", 0.9125, WHOLE)
         assert leaf.details == {"parent": "Graphic Violence", "level": 3, "version": "7.0"}
         assert top.details == {"parent": "", "level": 1, "version": "7.0"}
 
-    def test_a_clean_picture_has_no_labels(self, cloud: Cloud, ask: Ask) -> None:
-        """A picture without anything to moderate has no labels."""
+    def test_clean(self, cloud, ask):
+        """A picture that nothing is wrong with has no labels."""
         cloud.reply = (200, {}, {"ModerationLabels": [], "ModerationModelVersion": "7.0"})
         assert ask(Task.MODERATION) == []
 
-    def test_image_properties_are_returned_unchanged(
-        self,
-        detect: Ask,
-        cloud: Cloud,
-        vendor_answers: VendorAnswers,
-    ) -> None:
-        """The number of colours is passed on, and the properties are returned unchanged."""
+    def test_properties(self, told, cloud, said):
+        """How many colours are wanted is passed on, and what comes is handed on as it came."""
         wanted = ["IMAGE_PROPERTIES?MaxDominantColors=2"]
-        (properties,) = detect("DetectLabels:IMAGE_PROPERTIES", Task.EXTRAS, wanted)
+        (properties,) = told("DetectLabels:IMAGE_PROPERTIES", Task.EXTRAS, wanted)
         assert cloud.requests[0][1]["Settings"] == {"ImageProperties": {"MaxDominantColors": 2}}
         assert (properties.label, properties.score, properties.box) == (
             "IMAGE_PROPERTIES",
@@ -391,24 +373,21 @@ class TestTasks:
             WHOLE,
         )
         assert properties.details == {
-            "raw": vendor_answers["rekognition"]["DetectLabels:IMAGE_PROPERTIES"]["ImageProperties"]
+            "raw": said["rekognition"]["DetectLabels:IMAGE_PROPERTIES"]["ImageProperties"]
         }
 
     @pytest.mark.parametrize(
         "options", ["MaxDominantColors=some", "MaxDominantColors=-1", "MinConfidence=1"]
     )
-    def test_unknown_options_are_refused_before_the_call(
-        self, cloud: Cloud, ask: Ask, options: str
-    ) -> None:
-        """Options or values that Rekognition does not have are refused before any call."""
+    def test_options(self, cloud, ask, options):
+        """Options that Rekognition does not have, or not so, are refused before anything is
+        asked."""
         with pytest.raises(PictureRefused, match=options.partition("=")[0]):
             ask(Task.EXTRAS, [f"IMAGE_PROPERTIES?{options}"])
         assert not cloud.requests
 
-    def test_equipment_takes_smaller_pictures(
-        self, make: Callable[..., Provider], tmp_path: Path
-    ) -> None:
-        """Protective equipment has a lower limit of bytes, and its canvases are no larger."""
+    def test_limits(self, make, tmp_path):
+        """Of protective equipment smaller pictures are taken, and canvases are no larger."""
         about = make(
             "rekognition", tmp_path, access_key="any", secret_key="any", canvas="8192x2048"
         ).about
@@ -421,11 +400,9 @@ class TestTasks:
         assert about.for_task(Task.EQUIPMENT).limits == about.limits_of(Task.EQUIPMENT)
         assert about.for_task(Task.FACES) == about
 
-    def test_extras_have_their_own_price(
-        self, make: Callable[..., Provider], tmp_path: Path
-    ) -> None:
-        """Image properties cost three quarters of the rest, unless the operator names their
-        price."""
+    def test_extras_have_their_own_price(self, make, tmp_path):
+        """Image properties cost three quarters of the rest, unless the operator says what they
+        cost."""
         keys = {"access_key": "any", "secret_key": "any"}
         about = make("rekognition", tmp_path, **keys).about
         assert [about.price_of(*each).usd_per_image for each in ((Task.FACES,), EXTRAS)] == [
@@ -459,38 +436,32 @@ class TestTasks:
         ((200, {}, {"Labels": [{"Name": "Dog", "Instances": [{}]}]}), NoAnswer),
     ],
 )
-def test_errors_become_the_common_tree_after_one_call(
-    cloud: Cloud,
-    ask: Ask,
-    reply: Reply,
-    error: type[ProviderError],
-) -> None:
-    """Every error becomes the one of the common tree that names the remedy, after one call."""
+def test_what_is_no_answer(cloud, ask, reply, error):
+    """Every error becomes the one in the common tree that says what to do about it, after one
+    call."""
     cloud.reply = reply
     with pytest.raises(error):
         ask()
     assert len(cloud.requests) == 1
 
 
-def test_a_pause_is_passed_on_in_seconds(cloud: Cloud, ask: Ask) -> None:
-    """The pause of a throttling answer is passed on, in seconds."""
+def test_it_says_how_long_to_wait(cloud, ask):
+    """A throttling answer's own pause is passed on, in seconds."""
     cloud.reply = refusal("ThrottlingException", **{"x-amz-retry-after": "1500"})
     with pytest.raises(Throttled) as raised:
         ask()
     assert raised.value.retry_after_s == 1.5
 
 
-def test_a_call_without_an_answer_in_time_may_have_been_billed(cloud: Cloud, ask: Ask) -> None:
-    """A call that was sent and not answered in time differs from one that failed."""
+def test_silence_may_have_been_billed(cloud, ask):
+    """A call that was sent and not answered in time is told apart from one that failed."""
     cloud.wait.clear()
     with pytest.raises(NoAnswer):
         ask(timeout_ms=60)
 
 
-def test_a_refused_connection_is_unavailable_and_not_ready(
-    make: Callable[..., Provider], tmp_path: Path
-) -> None:
-    """A provider whose address takes no connection is unavailable, and not ready."""
+def test_nobody_there(make, tmp_path):
+    """An address that takes no connection is unavailable, and not ready."""
     provider = make(
         "rekognition", tmp_path, endpoint="http://127.0.0.1:9", access_key="any", secret_key="any"
     )
@@ -501,11 +472,11 @@ def test_a_refused_connection_is_unavailable_and_not_ready(
 
 
 class TestReady:
-    """The provider reports whether it could answer."""
+    """Whether it says that it could be asked."""
 
     @pytest.fixture
-    def watch(self, cloud: Cloud) -> Watch:
-        """`watch(steps)`: runs the steps with a provider and a clock that a test turns by hand
+    def watched(self, cloud):
+        """`watched(steps)`: runs such steps with a provider and a clock that is turned by hand
         (`clock.now`)."""
         clock = SimpleNamespace(now=1000.0)
         session = boto3.Session("any", "any", region_name="us-east-1")
@@ -515,24 +486,24 @@ class TestReady:
             "aws", Options(kind="rekognition"), client, line, clock=lambda: clock.now
         )
 
-        async def run(steps: Steps) -> None:
+        async def walked(steps):
             try:
                 await steps(provider, clock)
             finally:
                 await provider.close()
 
-        return lambda steps: asyncio.run(run(steps))
+        return lambda steps: asyncio.run(walked(steps))
 
-    async def fail(self, provider: Provider) -> None:
+    async def fail(self, provider):
         with pytest.raises(ProviderError):
             await provider.detect(PICTURE, Task.OBJECTS)
 
-    def test_wrong_credentials_are_not_ready(self, cloud: Cloud, watch: Watch) -> None:
-        """After a call that was refused as misconfigured the provider is not ready for a while,
-        with the reason; then it may be tried again."""
+    def test_wrong_credentials_are_not_ready(self, cloud, watched):
+        """After a call that was refused as misconfigured it says why, for a while, and then may be
+        tried again."""
         cloud.reply = refusal("UnrecognizedClientException")
 
-        async def steps(provider: Provider, clock: SimpleNamespace) -> None:
+        async def steps(provider, clock):
             await provider.ready()
             await self.fail(provider)
             clock.now += MISCONFIGURED_FOR_S - 1
@@ -541,63 +512,62 @@ class TestReady:
             clock.now += 1
             await provider.ready()
 
-        watch(steps)
+        watched(steps)
 
-    def test_each_refusal_counts_anew(self, cloud: Cloud, watch: Watch) -> None:
-        """That while begins with the last refused call, not with the first."""
+    def test_each_refusal_counts_anew(self, cloud, watched):
+        """The while begins with the last call that was refused, not with the first."""
         cloud.reply = refusal("AccessDeniedException")
 
-        async def steps(provider: Provider, clock: SimpleNamespace) -> None:
+        async def steps(provider, clock):
             await self.fail(provider)
             clock.now += MISCONFIGURED_FOR_S
             await self.fail(provider)
             with pytest.raises(Misconfigured):
                 await provider.ready()
 
-        watch(steps)
+        watched(steps)
 
-    def test_a_later_success_makes_it_ready(self, cloud: Cloud, watch: Watch) -> None:
-        """An answered call makes the provider ready again."""
+    def test_a_later_success_makes_it_ready(self, cloud, watched):
+        """A call that is answered shows that what was wrong was put right."""
         cloud.reply = refusal("AccessDeniedException")
 
-        async def steps(provider: Provider, clock: SimpleNamespace) -> None:
+        async def steps(provider, clock):
             await self.fail(provider)
             cloud.reply = (200, {}, LABELS)
             await provider.detect(PICTURE, Task.OBJECTS)
             await provider.ready()
 
-        watch(steps)
+        watched(steps)
 
-    def test_refused_extras_leave_it_ready(self, cloud: Cloud, watch: Watch) -> None:
-        """A refusal of extras may come from one client's own options, and leaves the provider ready
-        for the others."""
+    def test_refused_extras_leave_it_ready(self, cloud, watched):
+        """What is wrong with extras may be one client's own options, and is no reason to send
+        nobody else here."""
         cloud.reply = refusal("ValidationException")
 
-        async def steps(provider: Provider, clock: SimpleNamespace) -> None:
+        async def steps(provider, clock):
             with pytest.raises(Misconfigured):
                 await provider.detect(PICTURE, *EXTRAS)
             await provider.ready()
 
-        watch(steps)
+        watched(steps)
 
     @pytest.mark.parametrize("kind", ["ThrottlingException", "InvalidImageFormatException"])
-    def test_other_failures_leave_it_ready(self, cloud: Cloud, watch: Watch, kind: str) -> None:
-        """A failure that may pass, or that is the picture's own fault, leaves the provider
-        ready."""
+    def test_other_failures_leave_it_ready(self, cloud, watched, kind):
+        """What may pass, or is the picture's own fault, is no reason to send nobody here."""
         cloud.reply = refusal(kind)
 
-        async def steps(provider: Provider, clock: SimpleNamespace) -> None:
+        async def steps(provider, clock):
             await self.fail(provider)
             await provider.ready()
 
-        watch(steps)
+        watched(steps)
 
-    def test_a_task_it_does_not_serve_leaves_it_ready(self, watch: Watch) -> None:
-        """A question that was never sent has no bearing on credentials."""
+    def test_a_task_it_does_not_serve_leaves_it_ready(self, watched):
+        """A question that never went out says nothing of credentials."""
 
-        async def steps(provider: Provider, clock: SimpleNamespace) -> None:
+        async def steps(provider, clock):
             with pytest.raises(Misconfigured):
                 await provider.detect(PICTURE, Task.LOGOS)
             await provider.ready()
 
-        watch(steps)
+        watched(steps)

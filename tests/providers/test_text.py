@@ -1,18 +1,13 @@
-"""Kind `text`: lines and their words are read with their places."""
-
-from __future__ import annotations
+"""Kind `text`: lines and their words are read and found where they stand."""
 
 import logging
-from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from providers.base import Picture, Provider
-from providers.detection import Detection, Task
+from providers.detection import Task
 from providers.text import OcrReader, read_lines
 
 LINES = [("STOP Exit 42", 40, 60), ("Hello, world", 120, 250)]
@@ -20,30 +15,22 @@ SIDE_PX = 400
 
 
 @pytest.fixture(scope="module")
-def reader(make: Callable[..., Provider], tmp_path_factory: pytest.TempPathFactory) -> Provider:
+def reader(make, tmp_path_factory):
     return make("text", tmp_path_factory.mktemp("text"), threads=1)
 
 
 @pytest.fixture(scope="module")
-def page(paper: Callable[..., Image.Image]) -> Image.Image:
+def page(paper):
     return paper((SIDE_PX, SIDE_PX), *LINES)
 
 
-async def detections_of(
-    reader: Provider, picture: Callable[..., Picture], image: Image.Image, kind: str
-) -> list[Detection]:
-    return [
-        detection
-        for detection in await reader.detect(picture(image), Task.TEXT)
-        if detection.kind == kind
-    ]
+async def seen(reader, picture, image, kind):
+    return [found for found in await reader.detect(picture(image), Task.TEXT) if found.kind == kind]
 
 
-async def test_lines_are_read_from_the_top_down(
-    reader: Provider, picture: Callable[..., Picture], page: Image.Image
-) -> None:
+async def test_lines(reader, picture, page):
     """Lines are read from the top down, each at its place."""
-    lines = await detections_of(reader, picture, page, "LINE")
+    lines = await seen(reader, picture, page, "LINE")
     assert [line.label for line in lines] == [text for text, _, _ in LINES]
     for line, (_, x, y) in zip(lines, LINES, strict=True):
         assert abs(line.box.x0 * SIDE_PX - x) < 12
@@ -51,45 +38,37 @@ async def test_lines_are_read_from_the_top_down(
         assert line.score > 0.9
 
 
-async def test_words_lie_in_their_line_from_left_to_right(
-    reader: Provider, picture: Callable[..., Picture], page: Image.Image
-) -> None:
-    """Words are separated by spaces, have their line as parent and lie in it from left to right."""
-    lines = await detections_of(reader, picture, page, "LINE")
-    words = await detections_of(reader, picture, page, "WORD")
+async def test_words(reader, picture, page):
+    """Words are what spaces part, have their line as parent and lie in it from left to right."""
+    lines = await seen(reader, picture, page, "LINE")
+    words = await seen(reader, picture, page, "WORD")
     for line in lines:
-        line_words = [word for word in words if word.parent == line.key]
-        assert [word.label for word in line_words] == line.label.split()
-        assert [word.box.x0 for word in line_words] == sorted(word.box.x0 for word in line_words)
-        assert all(
-            line.box.x0 - 0.02 < word.box.midpoint[0] < line.box.x1 + 0.02 for word in line_words
-        )
-        assert {word.score for word in line_words} == {line.score}
+        own = [word for word in words if word.parent == line.key]
+        assert [word.label for word in own] == line.label.split()
+        assert [word.box.x0 for word in own] == sorted(word.box.x0 for word in own)
+        assert all(line.box.x0 - 0.02 < word.box.midpoint[0] < line.box.x1 + 0.02 for word in own)
+        assert {word.score for word in own} == {line.score}
 
 
-async def test_nothing_is_read_on_blank_paper(
-    reader: Provider, picture: Callable[..., Picture]
-) -> None:
+async def test_blank(reader, picture):
     """Nothing is read on blank paper."""
     assert await reader.detect(picture(Image.new("RGB", (64, 64), "white")), Task.TEXT) == []
 
 
-async def test_reading_writes_neither_output_nor_log(
-    reader: Provider, picture: Callable[..., Picture], capfd: pytest.CaptureFixture[str]
-) -> None:
-    """Reading nothing writes neither to the console nor to another logger."""
+async def test_silence(reader, picture, capfd):
+    """Reading and finding nothing write neither to the console nor to anyone else's log."""
     level = logging.getLogger().level
     await reader.detect(picture(Image.new("RGB", (64, 64))), Task.TEXT)
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger().level == level
 
 
-def square(x: float) -> list[list[float]]:
+def square(x):
     return [[x, 0], [x + 10, 0], [x + 10, 10], [x, 10]]
 
 
-def output(texts: Sequence[str], words: Sequence[Any]) -> SimpleNamespace:
-    """The output of RapidOCR, one line below the other."""
+def output(texts, words):
+    """What RapidOCR gives, one line below the other."""
     boxes = np.array([square(at * 20) for at in range(len(texts))], dtype=np.float32)
     return SimpleNamespace(
         txts=texts,
@@ -99,29 +78,29 @@ def output(texts: Sequence[str], words: Sequence[Any]) -> SimpleNamespace:
     )
 
 
-def test_lines_under_the_floor_go_with_their_words() -> None:
-    """Lines under the floor are dropped with their words."""
+def test_floor():
+    """Lines under the floor go, with their words."""
     words = (((("sure", 0.9, square(0)),)), ((("not", 0.9, square(20)),)))
-    detections = OcrReader([lambda *_, **__: output(("sure", "not"), words)], min_score=0.5)(
+    found = OcrReader([lambda *_, **__: output(("sure", "not"), words)], min_score=0.5)(
         Image.new("RGB", (100, 10))
     )
-    assert [(one.label, one.kind, one.key, one.parent) for one in detections] == [
+    assert [(one.label, one.kind, one.key, one.parent) for one in found] == [
         ("sure", "LINE", 0, None),
         ("sure", "WORD", None, 0),
     ]
 
 
-def test_a_line_without_words_does_not_shift_the_others() -> None:
-    """If RapidOCR returns no words for a line, the lines after it keep theirs."""
+def test_missing_words():
+    """Where RapidOCR gives no words for a line, the lines after it keep theirs."""
     texts, words = ("one", "a b", "two"), ((("one", 1, square(0)),), (("two", 1, square(40)),))
     lines = read_lines(lambda *_, **__: output(texts, words), Image.new("RGB", (100, 10)))
     assert [[word.text for word in line.words] for line in lines] == [["one"], [], ["two"]]
 
 
-def test_lines_survive_a_failure_to_find_words() -> None:
-    """If RapidOCR fails at finding words, the lines are read without them."""
+def test_stumbling():
+    """Where RapidOCR fails at finding words, the lines are read without them."""
 
-    def engine(bgr: np.ndarray, use_det: bool, return_word_box: bool) -> SimpleNamespace:
+    def engine(bgr, use_det, return_word_box):
         if return_word_box:
             raise IndexError
         return output(("one", "two"), (("", 1.0, None),))
@@ -130,8 +109,8 @@ def test_lines_survive_a_failure_to_find_words() -> None:
     assert [(line.text, line.words) for line in lines] == [("one", ()), ("two", ())]
 
 
-def test_the_engine_is_given_bgr() -> None:
-    """The engine gets BGR."""
+def test_colour_order():
+    """The engine is given BGR."""
     given = []
     read_lines(
         lambda bgr, **_: given.append(bgr) or output((), ()), Image.new("RGB", (2, 1), (1, 2, 3))
@@ -139,11 +118,11 @@ def test_the_engine_is_given_bgr() -> None:
     assert given[0].tolist() == [[[3, 2, 1], [3, 2, 1]]]
 
 
-def test_an_engine_that_fails_is_free_again() -> None:
+def test_engine_is_given_back():
     """An engine that fails is free for the next picture."""
     answers = iter([RuntimeError("once"), output((), ())])
 
-    def engine(*_: object, **__: object) -> SimpleNamespace:
+    def engine(*_, **__):
         if isinstance(answer := next(answers), Exception):
             raise answer
         return answer

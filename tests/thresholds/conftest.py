@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from providers.detection import Box, Detection
-from thresholds.metrics.quality import Metric, quality
+from thresholds.metrics.quality import Metric, quality_of
 from thresholds.plan.cost import Costs
-from thresholds.plan.search import Study, learn
-from thresholds.plan.training import Lesson, folds
-from thresholds.profile.profile import Profile, of_sample
+from thresholds.plan.learning import learn
+from thresholds.plan.study import Study
+from thresholds.plan.training_data import TrainingData, folds
+from thresholds.profile.profile import Profile, profile_of_sample
 from thresholds.rules import registry as rules
 from thresholds.samples.sample import Sample
-from thresholds.testing import COMPANION, KINDS, made_up
+from thresholds.testing import COMPANION, KINDS, synthetic_sample
 
 STUMP = {
     "roots": [0],
@@ -88,9 +89,9 @@ def seen() -> Callable[..., Detection]:
 
 def learned(sample: Sample, metric: Metric = "ap50", *, held: int) -> Study:
     """All that a plan learns of a sample of which so many photos are held out."""
-    lesson = Lesson(
+    lesson = TrainingData(
         sample,
-        quality(sample, metric),
+        quality_of(sample, metric),
         folds(len(sample), np.arange(held, len(sample))),
         sample.companions,
     )
@@ -109,16 +110,16 @@ def studied() -> Callable[..., Study]:
 @pytest.fixture(scope="session")
 def study() -> Study:
     """160 photos, 60 of them held out, with a companion and ground truth."""
-    return learned(made_up(160, kinds=(*KINDS, COMPANION), companions=("free",)), held=60)
+    return learned(synthetic_sample(160, kinds=(*KINDS, COMPANION), companions=("free",)), held=60)
 
 
 @pytest.fixture(scope="session")
 def agreed() -> Study:
     """By agreement, without a companion; 50 of 120 photos are held out."""
-    return learned(made_up(120), "agreement", held=50)
+    return learned(synthetic_sample(120), "agreement", held=50)
 
 
 @pytest.fixture(scope="session")
 def measured(study: Study) -> Profile:
     """The profile of the study's sample."""
-    return of_sample(study.sample)
+    return profile_of_sample(study.sample)

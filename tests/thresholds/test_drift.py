@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresholds.drift import MOST_LABELS, DropDetector, Mean, Record
+from thresholds.drift import MAX_LABELS, ChangeDetector, ConfidenceSequence, Record
 
 VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=60)
 MEANS = st.floats(0, 1)
@@ -40,19 +40,22 @@ def alarm_after(detector, values, at=20.0, most=100_000):
 class TestMean:
     def test_nothing(self):
         """Of nothing there is no interval."""
-        assert Mean(0.05).interval is None
+        assert ConfidenceSequence(0.05).interval is None
 
     @given(values=VALUES)
     def test_interval(self, values):
         """The mean is that of the values, and the interval lies within 0 and 1."""
-        mean, low, high = seen(Mean(0.05), values).interval
+        mean, low, high = seen(ConfidenceSequence(0.05), values).interval
         assert mean == pytest.approx(sum(values) / len(values))
         assert 0 <= low < high <= 1
 
     @given(values=VALUES)
     def test_delta(self, values):
         """Less chance of being wrong takes a wider interval."""
-        sure, bold = seen(Mean(0.01), values).interval, seen(Mean(0.2), values).interval
+        sure, bold = (
+            seen(ConfidenceSequence(0.01), values).interval,
+            seen(ConfidenceSequence(0.2), values).interval,
+        )
         assert sure.low <= bold.low + 1e-9
         assert sure.high >= bold.high - 1e-9
 
@@ -62,7 +65,7 @@ class TestMean:
         of runs under delta."""
         rng, missed = random.Random(1), 0
         for _ in range(200):
-            state = Mean(0.1)
+            state = ConfidenceSequence(0.1)
             for _, value in zip(range(400), agreements(rng, mean), strict=False):
                 state = state.add(value)
                 if not state.interval.low <= mean <= state.interval.high:
@@ -75,7 +78,7 @@ class TestMean:
         rng = random.Random(2)
         widths = {}
         for mean in (0.5, 0.97):
-            state, values = Mean(0.05), agreements(rng, mean)
+            state, values = ConfidenceSequence(0.05), agreements(rng, mean)
             for number in range(1, 2001):
                 state = state.add(next(values))
                 if number in (200, 2000):
@@ -91,15 +94,15 @@ class TestDetector:
         higher = [
             max(value, more) if number == at else value for number, value in enumerate(values)
         ]
-        falls, rises = DropDetector(promised), DropDetector(promised, rises=True)
+        falls, rises = ChangeDetector(promised), ChangeDetector(promised, rises=True)
         assert seen(falls, higher).evidence <= seen(falls, values).evidence * (1 + 1e-9)
         assert seen(rises, higher).evidence >= seen(rises, values).evidence * (1 - 1e-9)
 
     @given(values=VALUES, promised=MEANS)
     def test_positive(self, values, promised):
         """Whatever comes, evidence stays over 0: no single value decides for ever."""
-        assert seen(DropDetector(promised), values).evidence > 0
-        assert seen(DropDetector(promised, rises=True), values).evidence > 0
+        assert seen(ChangeDetector(promised), values).evidence > 0
+        assert seen(ChangeDetector(promised, rises=True), values).evidence > 0
 
     @pytest.mark.parametrize("rises", [False, True])
     @pytest.mark.parametrize("promised", [0.6, 0.9])
@@ -108,7 +111,7 @@ class TestDetector:
         values on average or later."""
         rng = random.Random(3)
         runs = [
-            alarm_after(DropDetector(promised, rises), agreements(rng, promised), most=2000)
+            alarm_after(ChangeDetector(promised, rises), agreements(rng, promised), most=2000)
             for _ in range(60)
         ]
         assert sum(runs) / len(runs) >= 20
@@ -117,7 +120,7 @@ class TestDetector:
         """Where the mean is well above what was promised, false alarms are rare."""
         rng = random.Random(4)
         runs = [
-            alarm_after(DropDetector(0.85), agreements(rng, 0.95), most=2000) for _ in range(30)
+            alarm_after(ChangeDetector(0.85), agreements(rng, 0.95), most=2000) for _ in range(30)
         ]
         assert sum(run < 2000 for run in runs) <= 1
 
@@ -127,7 +130,7 @@ class TestDetector:
         it."""
         rng, runs = random.Random(5), []
         for _ in range(30):
-            good = seen(DropDetector(0.9), [1.0] * 500)
+            good = seen(ChangeDetector(0.9), [1.0] * 500)
             runs.append(alarm_after(good, agreements(rng, mean)))
         assert sum(runs) / len(runs) <= within
 
@@ -135,18 +138,23 @@ class TestDetector:
     def test_extremes(self, promised):
         """All or nothing can be promised too; one value alone raises no alarm, and a few do."""
         for value, rises in ((0.0, False), (1.0, True)):
-            assert DropDetector(promised, rises=rises).add(value).evidence < 20
-        broken = DropDetector(promised, rises=promised == 0.0)
+            assert ChangeDetector(promised, rises=rises).add(value).evidence < 20
+        broken = ChangeDetector(promised, rises=promised == 0.0)
         assert seen(broken, [1 - promised] * 3).evidence > 20
 
 
 class TestRecord:
     def test_nothing_promised(self):
         """Without a promise agreement is told, and the level stays."""
-        record = Record.begun(0.05, None, 7.0)
+        record = Record.empty(0.05, None, 7.0)
         for _ in range(100):
             record = record.add(0.0, {"cat": 0.0})
-        assert (record.whole.count, record.labels["cat"].count, record.since, record.due(3)) == (
+        assert (
+            record.overall.count,
+            record.labels["cat"].count,
+            record.since,
+            record.due_level(3),
+        ) == (
             100,
             100,
             7.0,
@@ -156,22 +164,22 @@ class TestRecord:
     def test_levels(self):
         """A broken promise is one level more, a kept one is one less; neither beyond where levels
         end."""
-        worse = seen_record(Record.begun(0.05, 0.8, 0.0, level=1), 0.2, 20)
-        better = seen_record(Record.begun(0.05, 0.8, 0.0, level=1), 1.0, 60)
-        assert [worse.due(3), worse.due(1), better.due(3)] == [2, 1, 0]
-        assert seen_record(Record.begun(0.05, 0.8, 0.0), 1.0, 60).due(3) == 0
+        worse = seen_record(Record.empty(0.05, 0.8, 0.0, level=1), 0.2, 20)
+        better = seen_record(Record.empty(0.05, 0.8, 0.0, level=1), 1.0, 60)
+        assert [worse.due_level(3), worse.due_level(1), better.due_level(3)] == [2, 1, 0]
+        assert seen_record(Record.empty(0.05, 0.8, 0.0), 1.0, 60).due_level(3) == 0
 
     def test_hysteresis(self):
         """An agreement just as promised leaves a level alone for long, whichever it is."""
-        steady = seen_record(Record.begun(0.05, 0.8, 0.0, level=1), 0.8, 500)
-        assert steady.due(3) == 1
+        steady = seen_record(Record.empty(0.05, 0.8, 0.0, level=1), 0.8, 500)
+        assert steady.due_level(3) == 1
 
     def test_labels(self):
         """So many labels are watched on their own; whatever the client shows, no more are held."""
-        record, numbers = Record.begun(0.05, 0.8, 0.0), count()
+        record, numbers = Record.empty(0.05, 0.8, 0.0), count()
         for _ in range(100):
             record = record.add(1.0, {f"label-{next(numbers)}": 1.0, "cat": 0.5})
-        assert len(record.labels) == MOST_LABELS
+        assert len(record.labels) == MAX_LABELS
         assert record.labels["cat"].interval.mean == 0.5
 
 

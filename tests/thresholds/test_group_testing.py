@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thresholds.cascade import Cascade, Stage
-from thresholds.group_testing import MEMORY, FlagRate, choose, cycle, expected, half, images
+from thresholds.group_testing import (
+    WINDOW_PHOTOS,
+    FlagRate,
+    first_half,
+    group_choice,
+    group_cycle,
+    images_per_photo,
+    prior_flag_rate,
+)
 from thresholds.rules.clean import Rule
 from thresholds.shape import ALONE, Shape
 
@@ -29,7 +37,7 @@ def played(size: int, chance: float, photos: int, seed: int = 1) -> float:
             settled += size
             continue
         while len(group) > 1:
-            first, rest = group[: half(len(group))], group[half(len(group)) :]
+            first, rest = group[: first_half(len(group))], group[first_half(len(group)) :]
             asked += 1
             if any(first):
                 waiting += rest
@@ -47,27 +55,27 @@ def played(size: int, chance: float, photos: int, seed: int = 1) -> float:
 @pytest.mark.parametrize("chance", [0.05, 0.2])
 def test_what_is_expected_is_what_comes(size, chance):
     """Played through, groups cost what the formula says."""
-    assert played(size, chance, 100_000) == pytest.approx(images(size, chance), rel=0.03)
+    assert played(size, chance, 100_000) == pytest.approx(images_per_photo(size, chance), rel=0.03)
 
 
 @given(st.integers(1, 25), st.floats(0, 0.999))
 def test_bounds(size, chance):
     """A group costs one image at least, and settles one photo at least; its questions are no more
     than one, one a halving, and one a photo left."""
-    images, settled = cycle(size, chance)
+    images_per_photo, settled = group_cycle(size, chance)
     assert 1 - 1e-9 <= settled <= size + 1e-9
-    assert 1 - 1e-9 <= images <= 2 + size.bit_length()
+    assert 1 - 1e-9 <= images_per_photo <= 2 + size.bit_length()
 
 
 @given(st.floats(0, 0.99))
 def test_alone_costs_one(chance):
     """A photo alone costs one image, whatever it shows."""
-    assert images(1, chance) == 1
+    assert images_per_photo(1, chance) == 1
 
 
 def test_nothing_flags():
     """Where nothing is ever flagged, a group costs one image."""
-    assert images(9, 0.0) == pytest.approx(1 / 9)
+    assert images_per_photo(9, 0.0) == pytest.approx(1 / 9)
 
 
 def groups(*shapes: str, falsely: float = 0.03, rate: float = 0.02) -> Cascade:
@@ -82,7 +90,7 @@ def groups(*shapes: str, falsely: float = 0.03, rate: float = 0.02) -> Cascade:
 def test_size_by_rate(rate, shape):
     """The more photos are flagged, the smaller the first group; where no size pays each is asked
     about alone."""
-    chosen = choose(groups("4x4", "3x3", "2x2", "2x1"), rate)
+    chosen = group_choice(groups("4x4", "3x3", "2x2", "2x1"), rate)
     assert str(chosen.shape) == shape
     assert chosen.images <= 1
     assert f"{rate:.1%}" in chosen.reason
@@ -92,7 +100,7 @@ def test_false_flags_count():
     """A shape at which many photos flag a canvas falsely is not chosen."""
     falsely, rightly = Rule(threshold=0.1, false_flags=0.4), Rule(threshold=0.2, false_flags=0.01)
     stages = Stage(shape="3x3", rule=falsely), Stage(shape="2x2", rule=rightly), Stage(shape="1x1")
-    assert choose(Cascade(stages=stages), 0.01).stage == 1
+    assert group_choice(Cascade(stages=stages), 0.01).stage == 1
 
 
 @pytest.mark.parametrize("rate", [0.046, 0.137, 0.236])
@@ -103,7 +111,7 @@ def test_sizes_do_not_waver(rate):
     changes, rng = -1, random.Random(1)
     for _ in range(20_000):
         seen = seen.add(flagged=rng.random() < rate)
-        shape = choose(cascade, seen.share, present).shape
+        shape = group_choice(cascade, seen.share, present).shape
         changes += shape != present
         present = shape
     assert changes <= 3
@@ -111,15 +119,15 @@ def test_sizes_do_not_waver(rate):
 
 def test_no_groups():
     """A cascade without groups asks about each photo alone, and says why."""
-    chosen = choose(Cascade(stages=(Stage(shape=ALONE),)), 0.0)
+    chosen = group_choice(Cascade(stages=(Stage(shape=ALONE),)), 0.0)
     assert (chosen.stage, chosen.shape, chosen.images) == (0, Shape(1, 1), 1.0)
     assert "not asked about in groups" in chosen.reason
 
 
 def test_rate_begins():
     """Before any photo was seen, the rate is what the profile expects."""
-    assert expected(groups("2x2", rate=0.07)).share == 0.07
-    assert expected(Cascade(stages=(Stage(shape=ALONE),))).share == 0
+    assert prior_flag_rate(groups("2x2", rate=0.07)).share == 0.07
+    assert prior_flag_rate(Cascade(stages=(Stage(shape=ALONE),))).share == 0
 
 
 @given(st.lists(st.booleans(), max_size=60), st.floats(0, 1))
@@ -134,9 +142,9 @@ def test_rate_stays_a_share(flags, share):
 def test_rate_follows():
     """A rate follows what comes, and forgets what was long ago."""
     rate, rng = FlagRate(0.02), random.Random(3)
-    for _ in range(5 * MEMORY):
+    for _ in range(5 * WINDOW_PHOTOS):
         rate = rate.add(flagged=rng.random() < 0.3)
     assert rate.share == pytest.approx(0.3, abs=0.05)
-    for _ in range(5 * MEMORY):
+    for _ in range(5 * WINDOW_PHOTOS):
         rate = rate.add(flagged=False)
     assert rate.share < 0.01

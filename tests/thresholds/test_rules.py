@@ -34,7 +34,7 @@ FUSION = Fusion(labels=("cat", "dog"), weights=(1.0, 1.5), rescore={})
 def seen_once(found):
     """A photo with this answer alone, and what a fusion makes of it."""
     seen = Evidence(PhotoFacts(640, 480, 50_000), (Look(Shape(2, 2), found),))
-    return replace(seen, belief=FUSION.believe(seen))
+    return replace(seen, belief=FUSION.belief(seen))
 
 
 SPREADS = st.builds(Spread, mean=SCORES, std=st.floats(0, 0.5))
@@ -242,10 +242,10 @@ def test_gain_features(looks):
         PhotoFacts(640, 480, 50_000),
         tuple(Look(Shape(4 - n, 1), found) for n, found in enumerate(looks)),
     )
-    row = gain.features(seen.facts, fusion.believe(seen))
+    row = gain.gain_features(seen.facts, fusion.belief(seen))
     assert row.shape == (4 + 17 * len(looks) + 15,)
     assert np.isfinite(row).all()
-    assert gain.features(seen.facts, other.believe(seen)) == pytest.approx(row)
+    assert gain.gain_features(seen.facts, other.belief(seen)) == pytest.approx(row)
 
 
 # -- imgrid: EECS-2023-182, section 3.2

@@ -1,1 +1,2 @@
-"""Several looks at one photo in one answer: clusters of boxes, features, calibration."""
+"""Fusion of several looks at one photo into one answer: box fusion, features, models,
+calibration."""

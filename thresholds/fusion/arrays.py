@@ -1,4 +1,4 @@
-"""Detections as arrays, for what is done with thousands of them or within milliseconds."""
+"""Detections as NumPy arrays, for work on thousands of them or within milliseconds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from providers.detection import Detection
+from providers.detection import Box, Detection
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -16,8 +16,8 @@ Bools = NDArray[np.bool_]
 
 
 class BoxArray(NamedTuple):
-    """Detections of one photo: indices of labels (n,), scores (n,), corners as fractions of the
-    photo (n, 4)."""
+    """Detections of one photo: label numbers (n,), confidence scores (n,), corners as fractions of
+    the photo (n, 4)."""
 
     labels: Ints
     scores: Floats
@@ -26,84 +26,108 @@ class BoxArray(NamedTuple):
     def __len__(self) -> int:  # of detections, not of fields
         return len(self.scores)
 
-    def joined(self, others: Sequence[BoxArray]) -> BoxArray:
-        """With the detections of others behind its own."""
-        every = (self, *others)
-        return BoxArray(
-            np.concatenate([found.labels for found in every]),
-            np.concatenate([found.scores for found in every]),
-            np.concatenate([found.xyxy for found in every]),
+    @classmethod
+    def of_detections(cls, detections: Sequence[Detection], labels: Sequence[int]) -> BoxArray:
+        """The detections with these label numbers."""
+        return cls(
+            np.array(labels, np.int64),
+            np.array([each.score for each in detections], np.float64),
+            np.array([each.box for each in detections], np.float64).reshape(-1, 4),
         )
 
-    def labelled(self, labels: Ints) -> BoxArray:
+    def joined(self, others: Sequence[BoxArray]) -> BoxArray:
+        """These detections, followed by those of the others."""
+        arrays = (self, *others)
+        return BoxArray(
+            np.concatenate([boxes.labels for boxes in arrays]),
+            np.concatenate([boxes.scores for boxes in arrays]),
+            np.concatenate([boxes.xyxy for boxes in arrays]),
+        )
+
+    def with_labels(self, labels: Ints) -> BoxArray:
         return BoxArray(labels, self.scores, self.xyxy)
 
-    def scored(self, scores: Floats) -> BoxArray:
+    def with_scores(self, scores: Floats) -> BoxArray:
         return BoxArray(self.labels, scores, self.xyxy)
 
-    def take(self, which: NDArray[Any] | slice) -> BoxArray:
-        return BoxArray(self.labels[which], self.scores[which], self.xyxy[which])
+    def take(self, index: NDArray[Any] | slice) -> BoxArray:
+        return BoxArray(self.labels[index], self.scores[index], self.xyxy[index])
+
+    def by_score(self, min_score: float = 0.0, max_count: int | None = None) -> BoxArray:
+        """The detections of at least that score, at most so many, in descending order of it; ties
+        keep their order."""
+        order = np.argsort(-self.scores, kind="stable")[:max_count]
+        return self.take(order[self.scores[order] >= min_score])
+
+    def of_label(self, label: int) -> BoxArray:
+        """The detections of that label."""
+        return self.take(self.labels == label)
+
+    def detections(self, names: Sequence[str]) -> list[Detection]:
+        """The boxes as detections; `names` are the labels by number."""
+        columns = zip(self.labels.tolist(), self.scores.tolist(), self.xyxy.tolist(), strict=True)
+        return [Detection(names[label], score, Box(*box)) for label, score, box in columns]
 
 
-NOTHING = BoxArray(np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 4)))
+NO_BOXES = BoxArray(np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 4)))
 
 
-class Labels:
-    """Numbers labels as they come, whatever their case. Holds the first spelling of each."""
+class LabelIndex:
+    """Numbers labels in order of first appearance, ignoring case. Holds the first spelling of
+    each."""
 
-    def __init__(self, known: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str] = ()) -> None:
         self.names: list[str] = []
         self._numbers: dict[str, int] = {}
-        for name in known:
+        for name in names:
             self.number(name)
 
     def number(self, name: str) -> int:
-        known = self._numbers.get(name)
-        if known is None:
-            known = self._numbers.setdefault(name.casefold(), len(self.names))
-            self._numbers[name] = known
-            if known == len(self.names):
+        """The label's number; a new one for a label that was not there before."""
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers.setdefault(name.casefold(), len(self.names))
+            self._numbers[name] = number
+            if number == len(self.names):
                 self.names.append(name)
-        return known
+        return number
 
     def __contains__(self, name: str) -> bool:
         return name.casefold() in self._numbers
 
-    def found(self, detections: Sequence[Detection]) -> BoxArray:
-        """Detections as arrays."""
+    def box_array(self, detections: Sequence[Detection]) -> BoxArray:
+        """The detections as arrays, in their order."""
         if not detections:
-            return NOTHING
-        numbers = np.array([self.number(each.label) for each in detections], np.int64)
-        return BoxArray(
-            numbers, np.array([d.score for d in detections]), np.array([d.box for d in detections])
-        )
+            return NO_BOXES
+        numbers = [self.number(each.label) for each in detections]
+        return BoxArray.of_detections(detections, numbers)
 
 
 class BoxTable(NamedTuple):
-    """Detections of many photos, sorted by photo: photo i's are those from `starts[i]` up to
-    `starts[i + 1]`."""
+    """Detections of many photos, sorted by photo: those of photo i are the rows from `starts[i]` up
+    to `starts[i + 1]`."""
 
     starts: Ints
-    found: BoxArray
+    boxes: BoxArray
 
-    def of(self, photo: int) -> BoxArray:
-        return self.found.take(slice(self.starts[photo], self.starts[photo + 1]))
+    def of_photo(self, photo: int) -> BoxArray:
+        return self.boxes.take(slice(self.starts[photo], self.starts[photo + 1]))
 
-    def at(self, photos: Ints) -> BoxTable:
-        """Those of these photos, in their order."""
-        return BoxTable.of_all([self.of(photo) for photo in photos])
+    def of_photos(self, photos: Ints) -> BoxTable:
+        """The detections of these photos, in their order."""
+        return BoxTable.from_photos([self.of_photo(photo) for photo in photos])
 
-    def labelled(self, numbers: Ints) -> BoxTable:
-        """With each label's number replaced by that at its place."""
-        return BoxTable(self.starts, self.found.labelled(numbers[self.found.labels]))
+    def with_label_numbers(self, numbers: Ints) -> BoxTable:
+        """The detections with label i renumbered to `numbers[i]`."""
+        return BoxTable(self.starts, self.boxes.with_labels(numbers[self.boxes.labels]))
 
     @property
     def photos(self) -> Ints:
-        """Each detection's photo."""
+        """The photo of each detection, (n,)."""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
 
     @classmethod
-    def of_all(cls, each: Sequence[BoxArray]) -> BoxTable:
-        """The detections of photo 0, photo 1, and so on, as one."""
-        starts = np.concatenate([[0], np.cumsum([len(found) for found in each])]).astype(np.int64)
-        return cls(starts, NOTHING.joined(each))
+    def from_photos(cls, photos: Sequence[BoxArray]) -> BoxTable:
+        """The detections of photo 0, photo 1, and so on, in one table."""
+        starts = np.concatenate([[0], np.cumsum([len(boxes) for boxes in photos])])
+        return cls(starts.astype(np.int64), NO_BOXES.joined(photos))

@@ -1,9 +1,9 @@
-"""What a cascade makes of all its looks at a photo: boxes joined, rescored by what a profile
-taught, calibrated."""
+"""The learned fusion of a cascade: a photo's looks are fused, rescored by a model and
+calibrated."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
@@ -12,45 +12,49 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from providers.detection import Box, Detection
-from thresholds.fusion.arrays import BoxArray, Floats, Labels
-from thresholds.fusion.clusters import FEATURES, Clusters, cluster, features
+from thresholds.fusion.arrays import BoxArray, Floats, LabelIndex
+from thresholds.fusion.box_features import FEATURE_COUNT, box_features
+from thresholds.fusion.box_fusion import FusedBoxes, fuse_boxes
 from thresholds.fusion.looks import ITSELF, Belief, Evidence, Look, Path, path_text
 from thresholds.fusion.trees import Trees
 
 COMPANION_WEIGHT = 0.6
-"""A companion's vote; a first paid answer has 1, a second 2. What won in the trials that fusion
-began with."""
+"""The weight of a companion's look; the first paid look has 1, the second 2. Chosen by trials."""
 
 
-def weights(path: Path, companions: Sequence[str]) -> list[float]:
-    """How much each look of a path weighs: later ones are finer and weigh more."""
-    votes: list[float] = []
+def look_weights(path: Path, companions: Sequence[str]) -> list[float]:
+    """The weight of each look of a path: later ones are finer and weigh more."""
+    weights: list[float] = []
+    paid = 0
     for kind in path:
-        paid = sum(vote >= 1 for vote in votes)
-        votes.append(COMPANION_WEIGHT if kind.provider in companions else float(paid + 1))
-    return votes
+        if kind.provider in companions:
+            weights.append(COMPANION_WEIGHT)
+        else:
+            paid += 1
+            weights.append(float(paid))
+    return weights
 
 
-def logistic(raw: Floats) -> Floats:
-    """The chance whose log-odds these are, without overflow."""
-    return np.asarray(0.5 * (1 + np.tanh(raw / 2)))
+def logistic(log_odds: Floats) -> Floats:
+    """The probabilities of these log-odds, without overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(log_odds / 2)))
 
 
-def blended(fused: Floats, chance: Floats) -> Floats:
-    """A cluster's score: the geometric mean of what the answers said and the chance that a profile
-    gives it."""
-    return np.sqrt(fused * chance)
+def blended_scores(fused_scores: Floats, probabilities: Floats) -> Floats:
+    """The score of each fused box (n,): the geometric mean of its fused score and the model's
+    probability that it is an object."""
+    return np.sqrt(fused_scores * probabilities)
 
 
 class Fusion(BaseModel):
-    """Learned from a profile.
+    """A fusion that was learned from a profile.
 
-    `labels` are those that the route's provider gave, as it spells them. A companion's labels that
-    it never gives are not passed on; `aliases` says which of them, in lower case, mean one that it
-    does. `weights` is what an object of each label is worth to the metric that was planned for.
-    `rescore` has, by path, the log-odds that a cluster is an object, and `calibration` knots (score
-    here, score alone): what the same box would have scored in an answer about the photo alone. With
-    `verbatim` such an answer is passed on as it came.
+    `labels` are those of the route's provider, as it spells them. A companion's other labels are
+    left out; `aliases` maps those of them, in lower case, that mean one of the provider's.
+    `weights` is the worth of an object of each label to the metric that was planned for. `rescore`
+    has, by path, the model of the log-odds that a fused box is an object. `calibration` has, by
+    path, knots (score here, score alone) of the curve to the score of the same box in an answer
+    about the photo alone. With `verbatim` such an answer is passed on unchanged.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,82 +67,78 @@ class Fusion(BaseModel):
     verbatim: bool = False
 
     @model_validator(mode="after")
-    def _sound(self) -> Fusion:
-        if len(Labels(self.labels).names) != len(self.labels):
+    def _check(self) -> Fusion:
+        if len(LabelIndex(self.labels).names) != len(self.labels):
             raise ValueError("fusion: a label is there twice; their case does not tell them apart")
         if len(self.weights) != len(self.labels):
             raise ValueError(f"fusion: {len(self.labels)} labels have {len(self.weights)} weights")
-        if not all(
-            trees.fit(1 + path.count(",") + FEATURES) for path, trees in self.rescore.items()
-        ):
-            raise ValueError("fusion: a feature is named that boxes do not have")
+        for path, trees in self.rescore.items():
+            if not trees.accepts(1 + path.count(",") + FEATURE_COUNT):
+                raise ValueError("fusion: a feature is named that boxes do not have")
         for path, knots in self.calibration.items():
             if not knots or any(a[0] >= b[0] or a[1] > b[1] for a, b in pairwise(knots)):
                 raise ValueError(f"fusion: the calibration of {path} is no curve that rises")
         return self
 
-    def believe(self, seen: Evidence) -> Belief:
-        """What the looks come to. A path that was never profiled is fused all the same, and each
-        cluster's chance is its score."""
-        looks, labels = self._arrays(seen.looks)
-        joined = cluster(looks, weights(seen.path, self.companions))
-        weight = np.append(self._weights, np.ones(len(labels.names) - len(self.labels)))
+    def belief(self, evidence: Evidence) -> Belief:
+        """The looks fused. On a path that was never profiled the probability of each fused box is
+        its score."""
+        looks, labels = self._look_arrays(evidence.looks)
+        boxes = fuse_boxes(looks, look_weights(evidence.path, self.companions))
+        unknown_labels = len(labels.names) - len(self.labels)
+        label_weights = np.append(self._weights, np.ones(unknown_labels))
         return Belief(
             looks,
-            joined,
-            self._chance(seen.path, joined),
-            weight[joined.labels],
+            boxes,
+            self._probabilities(evidence.path, boxes),
+            label_weights[boxes.labels],
             tuple(labels.names),
         )
 
-    def answer(self, seen: Evidence, belief: Belief) -> list[Detection]:
-        """What leaves, surest first."""
-        if self.verbatim and seen.looks[-1].kind == ITSELF:
-            return list(seen.last)
-        raw = blended(belief.clusters.fused, belief.chance)
-        knots = self._knots.get(path_text(seen.path))
-        found = belief.clusters.scored(raw if knots is None else np.interp(raw, *knots))
-        boxes = np.clip(found.xyxy, 0.0, 1.0).tolist()
+    def answer(self, evidence: Evidence, belief: Belief) -> list[Detection]:
+        """The final answer, in descending order of score."""
+        if self.verbatim and evidence.looks[-1].kind == ITSELF:
+            return list(evidence.last_detections)
+        scores = blended_scores(belief.boxes.scores, belief.probabilities)
+        knots = self._knots.get(path_text(evidence.path))
+        boxes = belief.boxes.box_array(scores if knots is None else np.interp(scores, *knots))
+        corners = np.clip(boxes.xyxy, 0.0, 1.0).tolist()
+        columns = zip(boxes.labels.tolist(), boxes.scores.tolist(), corners, strict=True)
         return [
-            Detection(belief.labels[label], score, Box(*box))
-            for label, score, box in zip(
-                found.labels.tolist(), found.scores.tolist(), boxes, strict=True
-            )
+            Detection(belief.label_names[label], score, Box(*xyxy))
+            for label, score, xyxy in columns
         ]
 
-    def _chance(self, path: Path, joined: Clusters) -> Floats:
+    def _probabilities(self, path: Path, boxes: FusedBoxes) -> Floats:
         trees = self.rescore.get(path_text(path))
-        if trees is None or not len(joined):
-            return joined.fused
-        return logistic(trees(features(joined)))
+        if trees is None or not len(boxes):
+            return boxes.scores
+        return logistic(trees(box_features(boxes)))
 
-    def _arrays(self, looks: Sequence[Look]) -> tuple[tuple[BoxArray, ...], Labels]:
-        """The looks as arrays, and the numbers of their labels. What a paid answer calls a label is
-        one, profiled or not; of a companion's those count that are known by then."""
-        labels = Labels(self.labels)
-        paid = {
-            index: labels.found(look.found)
-            for index, look in enumerate(looks)
-            if not self._free(look)
-        }
-        free = {
-            index: labels.found(self._meant(labels, look))
-            for index, look in enumerate(looks)
-            if self._free(look)
-        }
-        return tuple((paid | free)[index] for index in range(len(looks))), labels
+    def _look_arrays(self, looks: Sequence[Look]) -> tuple[tuple[BoxArray, ...], LabelIndex]:
+        """The looks as arrays, and the numbers of their labels. A paid answer's label counts,
+        profiled or not; a companion's counts where the profile or a paid answer has it."""
+        labels = LabelIndex(self.labels)
+        arrays: dict[int, BoxArray] = {}
+        for index, look in enumerate(looks):
+            if look.provider not in self.companions:
+                arrays[index] = labels.box_array(look.detections)
+        for index, look in enumerate(looks):
+            if look.provider in self.companions:
+                arrays[index] = labels.box_array(self._known(labels, look.detections))
+        return tuple(arrays[index] for index in range(len(looks))), labels
 
-    def _free(self, look: Look) -> bool:
-        return look.provider in self.companions
-
-    def _meant(self, labels: Labels, look: Look) -> list[Detection]:
-        """Detectors report hundreds of boxes: those are copied only that are called otherwise."""
-        named = ((each, self.aliases.get(each.label.casefold(), each.label)) for each in look.found)
-        return [
-            each if each.label == name else replace(each, label=name)
-            for each, name in named
-            if name in labels
-        ]
+    def _known(self, labels: LabelIndex, detections: Iterable[Detection]) -> list[Detection]:
+        """A companion's detections of known labels, by their names here. Detectors report hundreds
+        of boxes: only those with another name are copied."""
+        known = []
+        for detection in detections:
+            name = self.aliases.get(detection.label.casefold(), detection.label)
+            if name in labels:
+                known.append(
+                    detection if detection.label == name else replace(detection, label=name)
+                )
+        return known
 
     @cached_property
     def _weights(self) -> Floats:

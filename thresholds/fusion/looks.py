@@ -1,5 +1,4 @@
-"""What there is to judge a photo by: facts about it that are free, and the answers it has had so
-far."""
+"""The evidence on which a photo is judged: free facts about it, and its answers so far."""
 
 from __future__ import annotations
 
@@ -9,12 +8,12 @@ from typing import NamedTuple
 
 from providers.detection import Detection
 from thresholds.fusion.arrays import BoxArray, Floats
-from thresholds.fusion.clusters import Clusters
+from thresholds.fusion.box_fusion import FusedBoxes
 from thresholds.shape import ALONE, Shape
 
 
 class PhotoFacts(NamedTuple):
-    """What a photo's header tells: its sides, upright, and the length of its file."""
+    """The facts in a photo's header: its sides, upright, and the length of its file."""
 
     width_px: int
     height_px: int
@@ -22,8 +21,8 @@ class PhotoFacts(NamedTuple):
 
 
 class LookKind(NamedTuple):
-    """Of which kind a look is: at which shape, and of whom: `provider` is as a stage names it,
-    empty for the route's own."""
+    """The kind of a look: its shape, and its provider as a stage names it, empty for the route's
+    own."""
 
     shape: Shape
     provider: str = ""
@@ -33,29 +32,30 @@ class LookKind(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> LookKind:
-        """Raises ValueError where it does not end in a shape."""
+        """The kind in its text form, such as `2x1` or `free:1x1`. Raises ValueError where that does
+        not end in a shape."""
         provider, _, shape = text.rpartition(":")
         return cls(Shape.parse(shape), provider)
 
 
 ITSELF = LookKind(ALONE)
-"""The route's own provider asked about a photo alone: what everything is compared with."""
+"""A photo alone, at the route's own provider: the reference of all comparisons."""
 
 Path = tuple[LookKind, ...]
-"""The looks that a photo had, in the order in which they were taken."""
+"""The kinds of a photo's looks, in order of time."""
 
 
 def path_text(path: Path) -> str:
-    """A path in one word, as cascade files write it: `3x2,2x1`."""
+    """A path as cascade files write it: `3x2,2x1`."""
     return ",".join(map(str, path))
 
 
 class Look(NamedTuple):
-    """One answer about a photo: its own detections, boxes as fractions of it, and the kind of stage
-    that they are of."""
+    """One answer about a photo: its detections, with boxes as fractions of the photo, and the shape
+    and provider of the stage that asked."""
 
     shape: Shape
-    found: Sequence[Detection]
+    detections: Sequence[Detection]
     provider: str = ""
 
     @property
@@ -64,29 +64,29 @@ class Look(NamedTuple):
 
 
 class Belief(NamedTuple):
-    """What a fusion makes of a photo's looks: the looks as arrays, their boxes joined, and of each
-    joined box the chance that it is an object (n,) and how much its label weighs (n,). `labels` are
-    the names by number."""
+    """The looks at a photo fused by a learned model: the looks as arrays, their fused boxes, and
+    for each fused box the probability that it is an object (n,) and the weight of its label (n,).
+    `label_names` are the names by label number."""
 
     looks: tuple[BoxArray, ...]
-    clusters: Clusters
-    chance: Floats
-    weight: Floats
-    labels: tuple[str, ...] = ()
+    boxes: FusedBoxes
+    probabilities: Floats
+    weights: Floats
+    label_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A photo and its looks, at least one, in the order in which they were taken. The last is to be
-    judged. `belief` is there where the cascade fuses with a model of its own."""
+    """A photo's facts and its looks, at least one, in order of time. The last is to be judged.
+    `belief` is present where the cascade has a fusion of its own."""
 
     facts: PhotoFacts
     looks: tuple[Look, ...]
     belief: Belief | None = None
 
     @property
-    def last(self) -> Sequence[Detection]:
-        return self.looks[-1].found
+    def last_detections(self) -> Sequence[Detection]:
+        return self.looks[-1].detections
 
     @property
     def path(self) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, Context
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,12 @@ Floats = NDArray[np.float64]
 
 
 class Trees(BaseModel):
-    """The sum over trees of what each says, plus `base`.
+    """A sum of regression trees plus `base`, such as gradient-boosted trees.
 
-    All nodes of all trees stand in one list; `roots` says where each tree begins. At an inner node
-    a row goes to `left` where its value of `feature` is at most `threshold`, else to `right`. At a
-    leaf both lead to the leaf itself, and `value` is what the tree says. `depth` is the longest way
-    to a leaf.
+    All nodes of all trees stand in one list; `roots` are the indices of the trees' roots. At an
+    inner node a row goes to `left` where its value of `feature` is at most `threshold`, else to
+    `right`. At a leaf both lead to the leaf itself, and `value` is the tree's output. `depth` is
+    the length of the longest path to a leaf.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -33,7 +33,7 @@ class Trees(BaseModel):
     base: float = 0.0
 
     @model_validator(mode="after")
-    def _sound(self) -> Trees:
+    def _check(self) -> Trees:
         count = len(self.value)
         columns = (self.feature, self.threshold, self.left, self.right)
         if any(len(column) != count for column in columns):
@@ -48,13 +48,13 @@ class Trees(BaseModel):
             raise ValueError("trees: depth is over the number of nodes")
         return self
 
-    def fit(self, width: int) -> bool:
-        """Whether rows of so many features are enough."""
+    def accepts(self, width: int) -> bool:
+        """Whether rows of that many features have all that the trees use."""
         return max(self.feature, default=0) < width
 
     @classmethod
     def constant(cls, base: float) -> Trees:
-        """That says the same of every row."""
+        """A single leaf: the same output for every row."""
         return cls(
             roots=(0,),
             feature=(0,),
@@ -80,88 +80,95 @@ class Trees(BaseModel):
         )
 
     def __call__(self, rows: Floats) -> Floats:
-        """For each row (n, features) the sum (n,)."""
+        """The outputs (n,) for rows (n, features)."""
         roots, feature, threshold, children, value = self._arrays
         nodes = np.broadcast_to(roots, (len(rows), len(roots)))
-        at = np.arange(len(rows))[:, None]
+        row_numbers = np.arange(len(rows))[:, None]
         for _ in range(self.depth):
-            right = rows[at, feature[nodes]] > threshold[nodes]
-            nodes = children[right.astype(np.int64), nodes]
+            goes_right = rows[row_numbers, feature[nodes]] > threshold[nodes]
+            nodes = children[goes_right.astype(np.int64), nodes]
         return np.asarray(value[nodes].sum(axis=1) + self.base)
 
 
-def of_forest(model: Any) -> Trees:
-    """scikit-learn's ExtraTreesRegressor or RandomForestRegressor: the mean of its trees."""
-    return _joined(
-        [_plain(each.tree_, 1 / len(model.estimators_)) for each in model.estimators_], 0.0
-    )
+def forest_trees(model: Any) -> Trees:
+    """The trees of scikit-learn's ExtraTreesRegressor or RandomForestRegressor, each with its share
+    of their mean."""
+    scale = 1 / len(model.estimators_)
+    return _joined([_forest_columns(each.tree_, scale) for each in model.estimators_], 0.0)
 
 
-def of_boosting(model: Any) -> Trees:
-    """scikit-learn's HistGradientBoosting models for one number: the raw sum (log-odds for a
-    classifier).
+def boosted_trees(model: Any) -> Trees:
+    """The trees of scikit-learn's HistGradientBoosting models with a single output: the raw sum,
+    which for a classifier is the log-odds.
 
-    It has no public way to its trees: `_predictors` is what its own `predict` walks.
+    There is no public access to its trees: `_predictors` is what its own `predict` walks.
     """
-    trees = [_binned(stage[0].nodes) for stage in model._predictors]
+    trees = [_boosted_columns(stage[0].nodes) for stage in model._predictors]
     return _joined(trees, float(np.ravel(model._baseline_prediction)[0]))
 
 
-Columns = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], int]
+class _Columns(NamedTuple):
+    """The nodes of one tree, (n,) each; `left` and `right` count from the tree's first node."""
+
+    feature: NDArray[Any]
+    threshold: NDArray[Any]
+    left: NDArray[Any]
+    right: NDArray[Any]
+    value: NDArray[Any]
+    depth: int
 
 
-def _plain(tree: Any, scale: float) -> Columns:
-    leaf = tree.children_left < 0
-    own = np.arange(tree.node_count)
-    return (
-        np.where(leaf, 0, tree.feature),
+def _forest_columns(tree: Any, scale: float) -> _Columns:
+    is_leaf = tree.children_left < 0
+    node_numbers = np.arange(tree.node_count)
+    return _Columns(
+        np.where(is_leaf, 0, tree.feature),
         tree.threshold,
-        np.where(leaf, own, tree.children_left),
-        np.where(leaf, own, tree.children_right),
+        np.where(is_leaf, node_numbers, tree.children_left),
+        np.where(is_leaf, node_numbers, tree.children_right),
         tree.value[:, 0, 0] * scale,
         int(tree.max_depth),
     )
 
 
-def _binned(nodes: NDArray[Any]) -> Columns:
-    leaf, own = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
-    return (
-        np.where(leaf, 0, nodes["feature_idx"]),
-        np.where(leaf, 0.0, nodes["num_threshold"]),
-        np.where(leaf, own, nodes["left"]),
-        np.where(leaf, own, nodes["right"]),
+def _boosted_columns(nodes: NDArray[Any]) -> _Columns:
+    is_leaf, node_numbers = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
+    return _Columns(
+        np.where(is_leaf, 0, nodes["feature_idx"]),
+        np.where(is_leaf, 0.0, nodes["num_threshold"]),
+        np.where(is_leaf, node_numbers, nodes["left"]),
+        np.where(is_leaf, node_numbers, nodes["right"]),
         nodes["value"],
         int(nodes["depth"].max()),
     )
 
 
-def _joined(trees: list[Columns], base: float) -> Trees:
-    begins = np.concatenate([[0], np.cumsum([len(tree[4]) for tree in trees])]).astype(int)
-    moved = [
-        (tree[0], tree[1], tree[2] + begin, tree[3] + begin, tree[4])
-        for tree, begin in zip(trees, begins, strict=False)
-    ]
-    feature, threshold, left, right, value = (
-        np.concatenate(column) for column in zip(*moved, strict=True)
-    )
-    inner = left != np.arange(len(left))
+def _joined(trees: list[_Columns], base: float) -> Trees:
+    sizes = [len(tree.value) for tree in trees]
+    roots = np.concatenate([[0], np.cumsum(sizes)])[:-1].astype(int)
+    left = np.concatenate([tree.left + root for tree, root in zip(trees, roots, strict=True)])
+    right = np.concatenate([tree.right + root for tree, root in zip(trees, roots, strict=True)])
+    is_inner = left != np.arange(len(left))
+    threshold = np.where(is_inner, np.concatenate([tree.threshold for tree in trees]), 0.0)
+    value = np.where(is_inner, 0.0, np.concatenate([tree.value for tree in trees]))
     return Trees(
-        roots=tuple(begins[:-1].tolist()),
-        feature=tuple(feature.astype(int).tolist()),
-        threshold=tuple(map(_up, np.where(inner, threshold, 0.0).tolist())),
+        roots=tuple(roots.tolist()),
+        feature=tuple(np.concatenate([tree.feature for tree in trees]).astype(int).tolist()),
+        threshold=tuple(map(_rounded_up, threshold.tolist())),
         left=tuple(left.astype(int).tolist()),
         right=tuple(right.astype(int).tolist()),
-        value=tuple(_short(np.where(inner, 0.0, value))),
-        depth=max(tree[5] for tree in trees),
+        value=tuple(map(_rounded, value.tolist())),
+        depth=max(tree.depth for tree in trees),
         base=base,
     )
 
 
-def _short(values: NDArray[Any]) -> list[float]:
-    """Seven digits: as exact as the data, and half as long in a file."""
-    return [float(f"{value:.7g}") for value in values]
+def _rounded(value: float) -> float:
+    """The value to seven digits: as exact as the data, and half as long in a file."""
+    return float(f"{value:.7g}")
 
 
-def _up(threshold: float) -> float:
-    """Seven digits, and never less: a threshold may be a row's own value, which goes left."""
+def _rounded_up(threshold: float) -> float:
+    """The threshold to seven digits, never smaller: it may be a row's own value, which goes
+    left."""
     return float(Context(prec=7, rounding=ROUND_CEILING).create_decimal_from_float(threshold))

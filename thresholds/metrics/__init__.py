@@ -1,1 +1,1 @@
-"""How good answers are: average precision, a box's worth, scores over a sample."""
+"""Metrics of answers: matching, average precision, agreement, reliability of scores."""

@@ -1,171 +1,120 @@
-"""Average precision and agreement: how good answers are. Pure."""
+"""Average precision as COCO counts it (https://cocodataset.org/#detection-eval)."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from statistics import fmean
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from providers.detection import Box, Detection
-from thresholds.fusion.boxes import iou, match
+from providers.box_iou import box_coverage_batch
+from providers.detection import Detection
+from thresholds.fusion.arrays import NO_BOXES, Bools, BoxArray, BoxTable, Floats, Ints, LabelIndex
+from thresholds.metrics.matching import true_positives
 
-By = Mapping[str, Sequence[Detection]]
-"""By photo, its objects or what was found on it."""
+PhotoDetections = Mapping[str, Sequence[Detection]]
+"""Detections, or ground-truth objects, by photo."""
 
-IOUS = tuple(0.5 + 0.05 * step for step in range(10))
-RECALLS = np.linspace(0.0, 1.0, 101)
-MOST = 100
-"""Detections of one label on one photo that count, best first."""
-
-SURE = 0.5
-"""What a detection scores at least that counts for agreement."""
+IOU_THRESHOLDS = tuple(0.5 + 0.05 * step for step in range(10))
+RECALL_THRESHOLDS = np.linspace(0.0, 1.0, 101)
+MAX_DETECTIONS = 100
+"""Detections of one label on one photo that count, in descending score."""
 
 
-class Precision(NamedTuple):
-    """Means over the labels that the truth has: at an IoU of 0.5, and over IoUs of 0.50, 0.55, ...
-    0.95."""
+class AveragePrecision(NamedTuple):
+    """Means over the labels of the ground truth: at an IoU of 0.5, and over the IoU thresholds
+    0.50, 0.55, ... 0.95."""
 
     ap50: float
     mean: float
 
 
-def precision(
-    truth: By,
-    found: By,
-    spoken_of: Mapping[str, frozenset[str]] | None = None,
-    crowds: By | None = None,
-) -> Precision:
-    """Average precision by COCO's evaluation (https://cocodataset.org/#detection-eval): the area
-    under the envelope of precision over 101 recalls, at most 100 detections a photo and label,
-    greedy matching by score.
+def average_precision(
+    detections: BoxArray, positives: Bools, object_counts: Ints, counted: Bools | None = None
+) -> Floats:
+    """The mean over labels of the average precision, by IoU threshold (t,).
 
-    Labels are compared whatever their case; those the truth never has are not looked at, nor photos
-    it does not list. `spoken_of` says by photo which labels its truth speaks of, all of them where
-    it is left out: what is found of others there is neither right nor wrong. Nor is what finds no
-    object and lies within one of the `crowds`, which are boxes around objects that nobody counted:
-    by as much of itself as it would have to overlap an object.
-
-    Raises ValueError for a truth without any object.
+    Average precision is the mean over 101 recalls of the envelope of precision: the best precision
+    at that recall or a higher one, 0 where none reaches it. `positives` (t, n) are the true
+    positives among n detections of many photos, `object_counts` (labels,) the ground truth's
+    objects of each label; labels without objects are left out. Detections outside `counted` (t, n)
+    are neither true nor false; without it all count.
     """
-    objects, detections, crowded = _by_label(truth), _by_label(found), _by_label(crowds or {})
-    if not objects:
+    order = np.lexsort((-detections.scores, detections.labels))
+    labels, positives = detections.labels[order], positives[:, order]
+    counted = np.ones_like(positives) if counted is None else counted[:, order]
+    present = np.flatnonzero(object_counts)
+    starts = np.searchsorted(labels, present, "left")
+    ends = np.searchsorted(labels, present, "right")
+    table = np.zeros((len(positives), len(present)))
+    for column, (label, start, end) in enumerate(zip(present, starts, ends, strict=True)):
+        if end > start:
+            hits = positives[:, start:end].cumsum(axis=1)
+            precision = hits / np.maximum(counted[:, start:end].cumsum(axis=1), 1)
+            envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+            for row, recall in enumerate(hits / object_counts[label]):
+                first = np.searchsorted(recall, RECALL_THRESHOLDS, side="left")
+                table[row, column] = np.append(envelope[row], 0.0)[first].mean()
+    return np.asarray(table.mean(axis=1))
+
+
+def coco_average_precision(
+    ground_truth: PhotoDetections,
+    detections: PhotoDetections,
+    covered_labels: Mapping[str, frozenset[str]] | None = None,
+    crowds: PhotoDetections | None = None,
+) -> AveragePrecision:
+    """Average precision of the detections on the photos of the ground truth.
+
+    Labels are compared ignoring case; labels that the ground truth never has are ignored.
+    `covered_labels` are, by photo, the labels of which its ground truth is complete, all where it
+    is left out: detections of other labels are neither true nor false. Nor are detections that
+    match no object and lie within one of the `crowds`, boxes around uncounted objects, by a share
+    of their own area of at least the IoU threshold.
+
+    Raises ValueError for a ground truth without objects.
+    """
+    labels = LabelIndex()
+    objects = [labels.box_array(each) for each in ground_truth.values()]
+    if not labels.names:
         raise ValueError("the ground truth has no objects, so there is no precision")
-    about = {
-        photo: {label.lower() for label in labels} for photo, labels in (spoken_of or {}).items()
-    }
-    by_label = [
-        _averages(
-            objects[label],
-            detections.get(label, {}),
-            [photo for photo in truth if label in about.get(photo, (label,))],
-            crowds=crowded.get(label, {}),
-        )
-        for label in objects
-    ]
-    table = np.mean(by_label, axis=0)
-    return Precision(float(table[0]), float(table.mean()))
-
-
-def agreement(reference: By, found: By) -> float:
-    """Mean over the reference's photos of F1 at IoU 0.5, of the detections that score 0.5 or more;
-    1 where neither has any."""
-    return fmean(likeness(objects, found.get(photo, ())) for photo, objects in reference.items())
-
-
-def likeness(
-    reference: Sequence[Detection], found: Sequence[Detection], sure: float = SURE
-) -> float:
-    """The same of one photo, of the detections that score `sure` or more."""
-    return _f1(_sure(reference, sure), _sure(found, sure))
-
-
-def likeness_by_label(
-    reference: Sequence[Detection], found: Sequence[Detection], sure: float = SURE
-) -> Mapping[str, float]:
-    """The same of one photo, for each label that either answer is sure of."""
-    one, other = _by_label({"": _sure(reference, sure)}), _by_label({"": _sure(found, sure)})
-    return {
-        label: _f1(one[label][""], other[label][""])
-        for label in [*one, *(other.keys() - one.keys())]
-    }
-
-
-def _sure(objects: Sequence[Detection], sure: float) -> list[Detection]:
-    return [detection for detection in objects if detection.score >= sure]
-
-
-def _f1(reference: Sequence[Detection], found: Sequence[Detection]) -> float:
-    hits = sum(hit is not None for hit in match(reference, found))
-    return 2 * hits / (len(reference) + len(found)) if reference or found else 1.0
-
-
-def _by_label(by_photo: By) -> dict[str, dict[str, list[Detection]]]:
-    sorted_out: dict[str, dict[str, list[Detection]]] = defaultdict(lambda: defaultdict(list))
-    for photo, objects in by_photo.items():
-        for each in objects:
-            sorted_out[each.label.lower()][photo].append(each)
-    return sorted_out
-
-
-def _averages(objects: By, found: By, photos: Sequence[str], *, crowds: By) -> list[float]:
-    """One label's average precision at each of the IoUs."""
-    scores: list[float] = []
-    hits: list[NDArray[np.bool_]] = []
-    counts: list[NDArray[np.bool_]] = []
-    for photo in photos:
-        best = sorted(found.get(photo, ()), key=lambda detection: -detection.score)[:MOST]
-        scores += [detection.score for detection in best]
-        hits.append(_hits(objects.get(photo, ()), best))
-        counts.append(hits[-1] | ~_crowded(crowds.get(photo, ()), best))
-    order = np.argsort(-np.array(scores), kind="stable")
-    table, counted = (
-        np.concatenate(hits, axis=1)[:, order],
-        np.concatenate(counts, axis=1)[:, order],
+    object_counts = np.bincount(NO_BOXES.joined(objects).labels)
+    tables = list[BoxArray]()
+    positives, counted = list[Bools](), list[Bools]()
+    for photo, photo_objects in zip(ground_truth, objects, strict=True):
+        boxes = labels.box_array(detections.get(photo, ()))
+        if covered_labels is not None and photo in covered_labels:
+            boxes = _of_labels(boxes, map(labels.number, covered_labels[photo]))
+        boxes = _strongest(boxes)
+        tables.append(boxes)
+        positives.append(true_positives(boxes, photo_objects, IOU_THRESHOLDS))
+        photo_crowds = labels.box_array((crowds or {}).get(photo, ()))
+        counted.append(positives[-1] | ~_within_crowds(boxes, photo_crowds))
+    by_threshold = average_precision(
+        BoxTable.from_photos(tables).boxes,
+        np.concatenate(positives, axis=1),
+        object_counts,
+        np.concatenate(counted, axis=1),
     )
-    total = sum(map(len, objects.values()))
-    return [_average(row[kept], total) for row, kept in zip(table, counted, strict=True)]
+    return AveragePrecision(float(by_threshold[0]), float(by_threshold.mean()))
 
 
-def _hits(objects: Sequence[Detection], best: Sequence[Detection]) -> NDArray[np.bool_]:
-    """Which detections find an object that none before found: by IoU (rows) and detection
-    (columns)."""
-    table = np.zeros((len(IOUS), len(best)), dtype=bool)
-    overlaps = [[iou(detection.box, each.box) for each in objects] for detection in best]
-    for row, least in enumerate(IOUS):
-        free = set(range(len(objects)))
-        for column, overlap in enumerate(overlaps):
-            chosen = max(free, key=lambda index: overlap[index], default=None)
-            if chosen is not None and overlap[chosen] >= least:
-                free.remove(chosen)
-                table[row, column] = True
-    return table
+def _of_labels(boxes: BoxArray, labels: Iterable[int]) -> BoxArray:
+    return boxes.take(np.isin(boxes.labels, list(labels)))
 
 
-def _crowded(crowds: Sequence[Detection], best: Sequence[Detection]) -> NDArray[np.bool_]:
-    """Which detections lie within a crowd: by share (rows) of themselves and detection
-    (columns)."""
-    within = [
-        max((_inside(detection.box, each.box) for each in crowds), default=0.0)
-        for detection in best
-    ]
-    return np.array(within)[None, :] >= np.array(IOUS)[:, None]
+def _strongest(boxes: BoxArray) -> BoxArray:
+    """At most 100 boxes of each label, in descending order of score."""
+    boxes = boxes.by_score()
+    if len(boxes) <= MAX_DETECTIONS:
+        return boxes
+    strongest = [np.flatnonzero(boxes.labels == n)[:MAX_DETECTIONS] for n in set(boxes.labels)]
+    return boxes.take(np.sort(np.concatenate(strongest)))
 
 
-def _inside(box: Box, crowd: Box) -> float:
-    """The share of the box that lies in the crowd's."""
-    width = min(box.x1, crowd.x1) - max(box.x0, crowd.x0)
-    height = min(box.y1, crowd.y1) - max(box.y0, crowd.y0)
-    return max(width, 0.0) * max(height, 0.0) / box.area if box.area > 0 else 0.0
-
-
-def _average(hits: NDArray[np.bool_], objects: int) -> float:
-    """The mean, over the recalls, of the best precision at that recall or a higher one; 0 where
-    none reaches it."""
-    true = np.cumsum(hits)
-    envelope = np.maximum.accumulate((true / np.arange(1, len(hits) + 1))[::-1])[::-1]
-    reached = np.searchsorted(true / objects, RECALLS, side="left")
-    return float(np.append(envelope, 0.0)[reached].mean())
+def _within_crowds(boxes: BoxArray, crowds: BoxArray) -> Bools:
+    """Which boxes lie within a crowd of their label, by IoU threshold (t, n)."""
+    same_label = boxes.labels[:, None] == crowds.labels[None, :]
+    coverage = np.where(same_label, box_coverage_batch(boxes.xyxy, crowds.xyxy), 0.0)
+    most = coverage.max(axis=1, initial=0.0)
+    return np.asarray(most[None, :] >= np.array(IOU_THRESHOLDS)[:, None])

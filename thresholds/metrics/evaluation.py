@@ -1,4 +1,4 @@
-"""Answers of a sample held against what counts as true, photo by photo. Pure, on arrays."""
+"""The answers of a sample compared with ground truth, photo by photo."""
 
 from __future__ import annotations
 
@@ -7,147 +7,133 @@ from typing import NamedTuple
 
 import numpy as np
 
-from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Floats, Ints
-from thresholds.fusion.clusters import overlaps
+from thresholds.fusion.arrays import NO_BOXES, Bools, BoxArray, BoxTable, Ints
 from thresholds.fusion.looks import ITSELF, LookKind
-from thresholds.metrics.average_precision import SURE
-from thresholds.metrics.box_worth import average_precision
+from thresholds.metrics.agreement import box_agreement
+from thresholds.metrics.average_precision import average_precision
+from thresholds.metrics.matching import match_boxes
 from thresholds.samples.sample import Sample
 
 BINS = 10
 
 
-class Reference(NamedTuple):
-    """What counts as true: each photo's objects, and of which labels (photos x labels) anything is
-    known there."""
+class GroundTruth(NamedTuple):
+    """Each photo's objects, and the labels (photos x labels) of which they are complete."""
 
     objects: BoxTable
     covered: Bools
 
 
-def reference(sample: Sample, floor: float) -> Reference:
-    """The truth, or where there is none each photo's own answer alone, of what scores `floor` or
-    more."""
+def ground_truth_of(sample: Sample, floor: float) -> GroundTruth:
+    """The sample's ground truth; without any, the detections of each photo's own answer alone that
+    score at least `floor`."""
     if sample.truth is not None and sample.covered is not None:
-        return Reference(sample.truth, sample.covered)
+        return GroundTruth(sample.truth, sample.covered)
     alone = sample.look(ITSELF, 0)
-    strong = [over(alone.of(photo), floor) for photo in range(len(sample))]
-    return Reference(BoxTable.of_all(strong), np.ones((len(sample), len(sample.labels)), bool))
+    objects = [alone.of_photo(photo).by_score(floor) for photo in range(len(sample))]
+    everything = np.ones((len(sample), len(sample.labels)), bool)
+    return GroundTruth(BoxTable.from_photos(objects), everything)
 
 
-def over(found: BoxArray, floor: float) -> BoxArray:
-    """What scores so much or more, surest first."""
-    order = np.argsort(-found.scores, kind="stable")
-    return found.take(order[found.scores[order] >= floor])
+class Answer(NamedTuple):
+    """The detections of one photo in one grouping, in descending order of score."""
+
+    grouping: int
+    photo: int
+    detections: BoxArray
 
 
-def matched(found: BoxArray, objects: BoxArray, least: float = 0.5) -> Ints:
-    """For each detection, given surest first, the object of its label that it finds and none before
-    it found; -1 where there is none. COCO's greedy matching."""
-    chosen = np.full(len(found), -1)
-    if not len(found) or not len(objects):
-        return chosen
-    left = np.where(
-        found.labels[:, None] == objects.labels[None, :], overlaps(found.xyxy, objects.xyxy), 0.0
-    )
-    for row in np.flatnonzero(left.max(axis=1) >= least):
-        best = int(left[row].argmax())
-        if left[row, best] >= least:
-            chosen[row] = best
-            left[:, best] = 0.0
-    return chosen
-
-
-def answers(sample: Sample, kind: LookKind) -> Iterator[tuple[int, int, BoxArray]]:
-    """Every answer of that kind: grouping, photo, and what was found, surest first."""
+def answers(sample: Sample, kind: LookKind) -> Iterator[Answer]:
+    """Every answer of that kind."""
     for grouping, boxes in enumerate(sample.looks[kind]):
-        for photo in np.flatnonzero(sample.asked[kind][grouping]):
-            yield grouping, int(photo), over(boxes.of(int(photo)), 0.0)
+        for photo in map(int, np.flatnonzero(sample.has_answer[kind][grouping])):
+            yield Answer(grouping, photo, boxes.of_photo(photo).by_score())
 
 
 class JudgedDetections(NamedTuple):
-    """One grouping's detections of labels that something is known of: whose photo's (n,), and which
-    are true (n,). `objects` (photos x labels) counts what there is to find on the photos that were
-    asked about."""
+    """The detections of one grouping whose labels are covered: each one's photo (n,), and whether
+    it is a true positive (n,). `object_counts` (photos x labels) are the objects on the photos that
+    were asked about."""
 
     photos: Ints
-    found: BoxArray
-    true: Bools
-    objects: Ints
+    detections: BoxArray
+    positives: Bools
+    object_counts: Ints
 
-    def ap50(self, times: Ints | None = None) -> float:
-        """COCO's average precision at an IoU of 0.5; 0 where there is nothing to find. `times` says
-        how often each photo counts, once where it is left out."""
-        rows = (
-            np.arange(len(self.true))
-            if times is None
-            else np.repeat(np.arange(len(self.true)), times[self.photos])
-        )
-        wanted = self.objects.sum(axis=0) if times is None else times @ self.objects
-        if not wanted.any():
+    def ap50(self, photo_weights: Ints | None = None) -> float:
+        """Average precision at an IoU of 0.5; 0 where there are no objects. `photo_weights` is how
+        often each photo counts, once where it is left out."""
+        if photo_weights is None:
+            rows, counts = np.arange(len(self.positives)), self.object_counts.sum(axis=0)
+        else:
+            rows = np.repeat(np.arange(len(self.positives)), photo_weights[self.photos])
+            counts = photo_weights @ self.object_counts
+        if not counts.any():
             return 0.0
-        return float(average_precision(self.found.take(rows), self.true[None, rows], wanted)[0])
+        detections, positives = self.detections.take(rows), self.positives[None, rows]
+        return float(average_precision(detections, positives, counts)[0])
 
-    def together(self) -> JudgedDetections:
-        """As if there were one label, of which it is still told what is true: of few photos the
-        mean over labels is mostly the luck of rare ones."""
-        found = BoxArray(np.zeros_like(self.found.labels), self.found.scores, self.found.xyxy)
+    def with_one_label(self) -> JudgedDetections:
+        """The same with all labels as one, each true positive still one: with few photos the mean
+        over labels is mostly the noise of rare ones."""
         return JudgedDetections(
-            self.photos, found, self.true, self.objects.sum(axis=1, keepdims=True)
+            self.photos,
+            self.detections.with_labels(np.zeros_like(self.detections.labels)),
+            self.positives,
+            self.object_counts.sum(axis=1, keepdims=True),
         )
 
 
-def judge(sample: Sample, kind: LookKind, against: Reference) -> list[JudgedDetections]:
-    """Each grouping's answers of that kind against what counts as true."""
-    rows: list[list[tuple[int, BoxArray, Bools]]] = [[] for _ in sample.looks[kind]]
-    objects = np.zeros((len(rows), len(sample), len(sample.labels)), np.int64)
-    for grouping, photo, found in answers(sample, kind):
-        known = found.take(against.covered[photo][found.labels])
-        there = against.objects.of(photo)
-        rows[grouping].append((photo, known, matched(known, there) >= 0))
-        np.add.at(objects[grouping, photo], there.labels, 1)
-    return [_judged(each, counts) for each, counts in zip(rows, objects, strict=True)]
-
-
-def _judged(rows: list[tuple[int, BoxArray, Bools]], objects: Ints) -> JudgedDetections:
-    photos = np.repeat(
-        [photo for photo, _, _ in rows], [len(found) for _, found, _ in rows]
-    ).astype(np.int64)
-    found = BoxTable.of_all([found for _, found, _ in rows]).found
-    return JudgedDetections(
-        photos, found, np.concatenate([np.zeros(0, bool), *(true for _, _, true in rows)]), objects
-    )
-
-
-def agreement(sample: Sample, kind: LookKind, other: LookKind = ITSELF) -> float | None:
-    """Mean F1 at an IoU of 0.5, of the boxes that score 0.5 or more, against the other kind's first
-    grouping; of photos that have both answers, 1 for one on which neither has any. None where there
-    are no such photos."""
-    asked, looks = sample.asked[other][0], sample.look(other, 0)
-    each = [
-        _f1(over(found, SURE), over(looks.of(photo), SURE))
-        for _, photo, found in answers(sample, kind)
-        if asked[photo]
+def judged_detections(
+    sample: Sample, kind: LookKind, ground_truth: GroundTruth
+) -> list[JudgedDetections]:
+    """The answers of that kind compared with ground truth, by grouping."""
+    groupings = len(sample.looks[kind])
+    photos: list[list[int]] = [[] for _ in range(groupings)]
+    detections: list[list[BoxArray]] = [[] for _ in range(groupings)]
+    positives: list[list[Bools]] = [[np.zeros(0, bool)] for _ in range(groupings)]
+    object_counts = np.zeros((groupings, len(sample), len(sample.labels)), np.int64)
+    for grouping, photo, boxes in answers(sample, kind):
+        countable = boxes.take(ground_truth.covered[photo][boxes.labels])
+        objects = ground_truth.objects.of_photo(photo)
+        photos[grouping] += [photo] * len(countable)
+        detections[grouping].append(countable)
+        positives[grouping].append(match_boxes(countable, objects) >= 0)
+        np.add.at(object_counts[grouping, photo], objects.labels, 1)
+    return [
+        JudgedDetections(
+            np.array(photos[grouping], np.int64),
+            NO_BOXES.joined(detections[grouping]),
+            np.concatenate(positives[grouping]),
+            object_counts[grouping],
+        )
+        for grouping in range(groupings)
     ]
-    return float(np.mean(each)) if each else None
 
 
-def _f1(found: BoxArray, objects: BoxArray) -> float:
-    both = len(found) + len(objects)
-    return 2 * int((matched(found, objects) >= 0).sum()) / both if both else 1.0
+def sample_agreement(sample: Sample, kind: LookKind, reference: LookKind = ITSELF) -> float | None:
+    """Mean agreement of the answers of that kind with those of the reference's first grouping, over
+    photos that have both; None where there are no such photos."""
+    has_reference, reference_boxes = sample.has_answer[reference][0], sample.look(reference, 0)
+    agreements = [
+        box_agreement(reference_boxes.of_photo(photo), boxes)
+        for _, photo, boxes in answers(sample, kind)
+        if has_reference[photo]
+    ]
+    return float(np.mean(agreements)) if agreements else None
 
 
 def reliability(judged: list[JudgedDetections]) -> list[tuple[float, float, int]]:
-    """By tenths of the score, from below: mean score, share that is true, and how many; tenths
-    without any left out."""
-    scores = np.concatenate([each.found.scores for each in judged])
-    true = np.concatenate([each.true for each in judged])
-    tenth = np.minimum((scores * BINS).astype(int), BINS - 1)
-    bins: list[tuple[Floats, Bools]] = [
-        (scores[tenth == number], true[tenth == number]) for number in range(BINS)
-    ]
-    return [
-        (float(inside.mean()), float(right.mean()), len(inside))
-        for inside, right in bins
-        if len(inside)
-    ]
+    """The reliability diagram of the scores: mean score, share of true positives, and count of each
+    tenth of the score, in ascending order; empty tenths are left out."""
+    scores = np.concatenate([each.detections.scores for each in judged])
+    positives = np.concatenate([each.positives for each in judged])
+    tenths = np.minimum((scores * BINS).astype(int), BINS - 1)
+    bins = []
+    for tenth in range(BINS):
+        rows = tenths == tenth
+        if rows.any():
+            bins.append(
+                (float(scores[rows].mean()), float(positives[rows].mean()), int(rows.sum()))
+            )
+    return bins

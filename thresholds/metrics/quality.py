@@ -1,4 +1,4 @@
-"""What answers are measured by: a metric, and whose word it goes by. Pure, on arrays."""
+"""The metric that plans are made for, over the answers of a sample."""
 
 from __future__ import annotations
 
@@ -10,104 +10,107 @@ import numpy as np
 
 from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Floats, Ints
 from thresholds.fusion.looks import ITSELF
-from thresholds.metrics.average_precision import IOUS, SURE
-from thresholds.metrics.box_worth import Ranking, average_precision, hits
+from thresholds.metrics.agreement import CONFIDENCE, f1_scores
+from thresholds.metrics.average_precision import IOU_THRESHOLDS, average_precision
+from thresholds.metrics.box_contribution import Ranking
+from thresholds.metrics.matching import IOU_THRESHOLD, true_positives
 from thresholds.samples.sample import Sample
 
 Metric = Literal["ap50", "map", "agreement"]
 METRICS: tuple[Metric, ...] = ("ap50", "map", "agreement")
-LEAST_OBJECTS = 15
-"""A label of fewer weighs no more: one of a single object would decide which photos are asked
-again."""
+MIN_OBJECTS = 15
+"""A label of fewer objects weighs as if it had so many: else a single object would decide which
+photos are asked about again."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """A metric over a sample. `objects` is what should be found on each photo, `known` (photos x
-    labels) of which labels that is said: ground truth, or what the provider's own answer about the
-    photo alone is sure of."""
+    """A metric over a sample. `objects` are what should be detected on each photo. `covered`
+    (photos x labels) says of which labels that is known: from ground truth, or from the confident
+    detections of the provider's own answer about the photo alone."""
 
     metric: Metric
     objects: BoxTable
-    known: Bools
+    covered: Bools
 
     @cached_property
-    def ious(self) -> tuple[float, ...]:
-        return IOUS if self.metric == "map" else (0.5,)
+    def iou_thresholds(self) -> tuple[float, ...]:
+        return IOU_THRESHOLDS if self.metric == "map" else (IOU_THRESHOLD,)
 
     @cached_property
-    def each(self) -> tuple[BoxArray, ...]:
-        """The objects, by photo."""
-        return tuple(self.objects.of(photo) for photo in range(len(self.known)))
+    def objects_by_photo(self) -> tuple[BoxArray, ...]:
+        return tuple(self.objects.of_photo(photo) for photo in range(len(self.covered)))
 
-    def counted(self, found: BoxArray, photo: int) -> BoxArray:
-        """The detections whose label is known of, on that photo; for agreement, those that are
-        sure."""
-        kept = self.known[photo, found.labels]
-        return found.take(kept & (found.scores >= SURE) if self.metric == "agreement" else kept)
+    def countable(self, detections: BoxArray, photo: int) -> BoxArray:
+        """The detections of labels that are covered on that photo; for agreement, only the
+        confident ones."""
+        counts = self.covered[photo, detections.labels]
+        if self.metric == "agreement":
+            counts &= detections.scores >= CONFIDENCE
+        return detections.take(counts)
 
-    def true(self, found: BoxArray, photo: int) -> Bools:
-        """Which of a photo's detections, given surest first, find an object: (ious, n)."""
-        return hits(found, self.each[photo], self.ious)
+    def positives(self, detections: BoxArray, photo: int) -> Bools:
+        """The true positives by IoU threshold (t, n) among a photo's detections, which are in
+        descending order of score."""
+        return true_positives(detections, self.objects_by_photo[photo], self.iou_thresholds)
 
-    def by_label(self, photos: Ints) -> Ints:
-        """How many objects there are of each label on these photos."""
-        of_photo = np.isin(self.objects.photos, photos)
-        return np.bincount(self.objects.found.labels[of_photo], minlength=self.known.shape[1])
+    def object_counts(self, photos: Ints) -> Ints:
+        """How many objects of each label there are on these photos, (labels,)."""
+        rows = np.isin(self.objects.photos, photos)
+        return np.bincount(self.objects.boxes.labels[rows], minlength=self.covered.shape[1])
 
-    def weights(self, photos: Ints, *, least: int = 1) -> Floats:
-        """By label, what a detection's worth counts in the metric of one photo, so that the mean
-        over photos is the metric: photos / (labels x objects of the label), of which there are
-        taken to be `least`; 0 where there are none."""
-        objects = self.by_label(photos)
-        there = objects > 0
-        each = len(photos) / (max(there.sum(), 1) * np.maximum(objects, least))
-        return np.asarray(np.where(there, each, 0.0))
+    def label_weights(self, photos: Ints, *, min_objects: int = 1) -> Floats:
+        """By label, the factor from a detection's contribution to its part in the metric of one
+        photo, so that the mean over photos is the metric: photos / (labels x objects of the
+        label), objects counting as at least `min_objects`; 0 for a label without objects."""
+        objects = self.object_counts(photos)
+        present = objects > 0
+        weights = len(photos) / (max(present.sum(), 1) * np.maximum(objects, min_objects))
+        return np.asarray(np.where(present, weights, 0.0))
 
-    def tamed(self, photos: Ints) -> Floats:
-        """Weights for learning which photos to ask again: square roots of those, relative to their
-        mean, so that rare labels count more but do not drown the others in their chance."""
-        weights = self.weights(photos, least=LEAST_OBJECTS)
+    def training_weights(self, photos: Ints) -> Floats:
+        """Label weights for learning which photos to ask about again: square roots of the label
+        weights relative to their mean. So rare labels count more, but their noise does not drown
+        the others."""
+        weights = self.label_weights(photos, min_objects=MIN_OBJECTS)
         mean = weights[weights > 0].mean() if weights.any() else 1.0
         return np.sqrt(weights / mean)
 
-    def value(self, found: BoxArray, true: Bools, photos: Ints) -> float:
-        """The metric of these photos; for agreement see `f1`."""
-        return float(average_precision(found, true, self.by_label(photos)).mean())
+    def value(self, detections: BoxArray, positives: Bools, photos: Ints) -> float:
+        """The metric, ap50 or map, of detections on these photos; `positives` is (t, n)."""
+        by_threshold = average_precision(detections, positives, self.object_counts(photos))
+        return float(by_threshold.mean())
 
-    def f1(self, counts: Ints, true: Bools, photos: Ints) -> Floats:
-        """Agreement by photo, of so many sure detections each, in their order; 1 where there are
-        none and should be none."""
-        begins = np.concatenate([[0], np.cumsum(counts)])
-        found = np.diff(np.concatenate([[0], np.cumsum(true[0])])[begins])
-        wanted = np.diff(self.objects.starts)[photos]
-        return np.asarray(
-            np.where(counts + wanted > 0, 2 * found / np.maximum(counts + wanted, 1), 1.0)
-        )
+    def agreements(self, counts: Ints, positives: Bools, photos: Ints) -> Floats:
+        """The agreement of each photo. `counts` are its confident detections, `positives` (1, n)
+        the true positives among those of all photos, photo by photo."""
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        hits = np.diff(np.concatenate([[0], np.cumsum(positives[0])])[starts])
+        return f1_scores(hits, counts, np.diff(self.objects.starts)[photos])
 
-    def rankings(self, found: BoxArray, true: Bools) -> list[Ranking]:
-        """One for each IoU."""
-        return [Ranking(found, row) for row in true]
+    def rankings(self, detections: BoxArray, positives: Bools) -> list[Ranking]:
+        """The detections' ranking at each IoU threshold."""
+        return [Ranking(detections, row) for row in positives]
 
 
-def quality(sample: Sample, metric: Metric) -> Quality:
-    """By ground truth where there is any, but for agreement: that is with the provider's own answer
-    alone.
+def quality_of(sample: Sample, metric: Metric) -> Quality:
+    """The metric by ground truth where the sample has any. Agreement is always with the provider's
+    own answer alone.
 
-    Raises ValueError where that is missing, which every cascade is compared with, or the truth has
-    no objects.
+    Raises ValueError where that answer, with which every cascade is compared, is missing, or where
+    the ground truth has no objects.
     """
     if ITSELF not in sample.looks:
         raise ValueError(
-            "the photos were not asked about alone, so there is nothing to compare with; add 1x1 to "
-            "--shapes of imgrid profile"
+            "the photos were not asked about alone, so there is nothing to compare with; "
+            "add 1x1 to --shapes of imgrid profile"
         )
     if sample.truth is not None and sample.covered is not None and metric != "agreement":
-        if not len(sample.truth.found):
+        if not len(sample.truth.boxes):
             raise ValueError(
                 "the ground truth has no objects, so there is no precision; take --metric agreement"
             )
         return Quality(metric, sample.truth, sample.covered)
-    alone = [sample.look(ITSELF, 0).of(photo) for photo in range(len(sample))]
-    sure = BoxTable.of_all([found.take(found.scores >= SURE) for found in alone])
-    return Quality(metric, sure, np.ones((len(sample), len(sample.labels)), bool))
+    alone = [sample.look(ITSELF, 0).of_photo(photo) for photo in range(len(sample))]
+    confident = BoxTable.from_photos([boxes.take(boxes.scores >= CONFIDENCE) for boxes in alone])
+    return Quality(metric, confident, np.ones((len(sample), len(sample.labels)), bool))

@@ -1,2 +1,2 @@
-"""The search over a profile for the cheapest cascade that meets a quality target, and what is
-promised of it."""
+"""The search over a profile for the cheapest cascade that meets a quality target, and its
+promise."""

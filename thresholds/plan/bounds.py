@@ -1,5 +1,4 @@
-"""What can be promised of a cascade from photos that it was not made from, with a finite-sample
-bound. Pure."""
+"""Finite-sample bounds of a cascade's mean loss, from held-out photos."""
 
 from __future__ import annotations
 
@@ -9,72 +8,83 @@ import numpy as np
 
 from thresholds.fusion.arrays import Floats, Ints
 
-BOLDEST = 0.75
-"""Of the largest bet that cannot lose everything."""
+BET_CAP = 0.75
+"""The largest bet, as a share of the one that could lose everything."""
+MAX_PHOTOS = 1 << 22
+
+Range = tuple[float, float]
+"""The lowest and the highest value that a loss can have."""
 
 
-def p_value(losses: Floats, most: float, low: float, high: float) -> float:
-    """How surprising these losses (n,) in [low, high] would be if their mean were `most` or more:
-    valid at any n.
+def p_value(losses: Floats, max_mean: float, loss_range: Range) -> float:
+    """The p-value of the hypothesis that the mean is at least `max_mean`, from losses (n,) in that
+    range; valid at any n.
 
-    Waudby-Smith, Ramdas, "Estimating means of bounded random variables by betting" (JRSS B 2024): a
-    gambler who bets against the hypothesis, by what was seen before (their predictable plug-in,
-    equation 26, one-sided), multiplies capital by 1 + bet x (most - loss). Under it the expected
-    capital never grows, so by Ville's inequality it reaches 1 / p with a chance of at most p.
+    Betting martingale of Waudby-Smith, Ramdas, "Estimating means of bounded random variables by
+    betting" (JRSS B 2024), one-sided, with their predictable plug-in bets (equation 26): each loss
+    multiplies the capital by 1 + bet x (max_mean - loss), where the bet depends on earlier losses
+    only. Under the hypothesis the expected capital never grows, so by Ville's inequality it ever
+    reaches 1 / p with a probability of at most p.
     """
+    low, high = loss_range
     scale = high - low
-    values, mean = np.clip((losses - low) / scale, 0, 1), min(max((most - low) / scale, 0.0), 1.0)
+    values, mean = np.clip((losses - low) / scale, 0, 1), _unit((max_mean - low) / scale)
     if mean <= 0 or not len(values):
         return 1.0
-    count = np.arange(1, len(values) + 1)
-    running = (0.5 + values.cumsum()) / (count + 1)
-    spread = (0.25 + ((values - running) ** 2).cumsum()) / (count + 1)
-    before = np.concatenate([[0.25], spread[:-1]])
-    bets = np.sqrt(2 * math.log(10) / (before * len(values)))
-    bets = np.minimum(bets, BOLDEST / max(1 - mean, 1e-9))
-    capital = np.log1p(np.maximum(bets * (mean - values), -1 + 1e-12)).cumsum()
-    return float(np.exp(-max(capital.max(initial=0.0), 0.0)))
+    counts = np.arange(1, len(values) + 1)
+    running_means = (0.5 + values.cumsum()) / (counts + 1)
+    variances = (0.25 + ((values - running_means) ** 2).cumsum()) / (counts + 1)
+    earlier_variances = np.concatenate([[0.25], variances[:-1]])
+    bets = np.sqrt(2 * math.log(10) / (earlier_variances * len(values)))
+    bets = np.minimum(bets, BET_CAP / max(1 - mean, 1e-9))
+    log_capital = np.log1p(np.maximum(bets * (mean - values), -1 + 1e-12)).cumsum()
+    return float(np.exp(-max(log_capital.max(initial=0.0), 0.0)))
 
 
-def upper_bound(losses: Floats, delta: float, low: float, high: float) -> float:
-    """What the mean of the losses is under, but for a chance of `delta`: the largest mean that is
-    not refuted."""
-    refuted, stands = high, low
-    if p_value(losses, high, low, high) > delta:
-        return high
+def _unit(value: float) -> float:
+    """The value clipped to [0, 1]."""
+    return min(max(value, 0.0), 1.0)
+
+
+def upper_bound(losses: Floats, delta: float, loss_range: Range) -> float:
+    """The upper confidence bound of the mean loss, at level 1 - `delta`: the largest mean that the
+    betting test does not refute."""
+    not_refuted, refuted = loss_range
+    if p_value(losses, refuted, loss_range) > delta:
+        return refuted
     for _ in range(40):
-        middle = (refuted + stands) / 2
-        if p_value(losses, middle, low, high) <= delta:
+        middle = (refuted + not_refuted) / 2
+        if p_value(losses, middle, loss_range) <= delta:
             refuted = middle
         else:
-            stands = middle
+            not_refuted = middle
     return refuted
 
 
-def kept(losses: Floats, most: float, delta: float, low: float, high: float) -> int:
-    """How many of the candidates (rows of losses, the safest first) are sure to lose less than
-    `most` in the mean, all of them together with a chance of at least 1 - delta.
+def certified_count(losses: Floats, max_mean: float, delta: float, loss_range: Range) -> int:
+    """How many of the candidates (rows of losses, the safest first) lose less than `max_mean` in
+    the mean, all of them together with a probability of at least 1 - `delta`.
 
     Angelopoulos, Bates, Candes, Jordan, Lei, "Learn then test" (2021), theorem 1 with fixed
-    sequence testing: each is tested at delta in an order that was settled without these losses, and
-    the first that fails ends it.
+    sequence testing: each is tested at delta, in an order that does not depend on these losses, and
+    the first that fails ends the sequence.
     """
     for index, row in enumerate(losses):
-        if p_value(row, most, low, high) > delta:
+        if p_value(row, max_mean, loss_range) > delta:
             return index
     return len(losses)
 
 
-def photos_needed(losses: Floats, most: float, delta: float, low: float, high: float) -> int | None:
-    """About how many photos it would take to be sure of a mean under `most`, were more of them like
-    these; None where their own mean is not under it."""
-    if len(losses) == 0 or losses.mean() >= most:
+def photos_needed(losses: Floats, max_mean: float, delta: float, loss_range: Range) -> int | None:
+    """About how many photos with losses like these certify a mean under `max_mean`; None where
+    their own mean is not under it."""
+    if len(losses) == 0 or losses.mean() >= max_mean:
         return None
     order: Ints = np.random.default_rng(0).permutation(len(losses))
     count = len(losses)
-    while count < 1 << 22:
+    while count < MAX_PHOTOS:
         repeated = np.resize(losses[order], count)
-        if p_value(repeated, most, low, high) <= delta:
+        if p_value(repeated, max_mean, loss_range) <= delta:
             return count
         count = int(count * 1.15) + 1
     return None

@@ -1,4 +1,4 @@
-"""A cascade that could be, what it costs and reaches, and which of many nothing beats. Pure."""
+"""Candidates of a plan, their operating points, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from thresholds.fusion.looks import Path, path_text
 
 
 class Candidate(NamedTuple):
-    """Which of its paths each photo goes (groupings, photos), and what makes it so: the price of a
-    gate, or a factor of the seed's rule with the deviations added. `plain` answers are not
-    rescored."""
+    """A cascade that a plan may choose, with the path of each photo: `choice` (groupings, photos)
+    are indices into `paths`.
+
+    What decides is the price of a gate, or the factor and deviations of the seed's rule. `plain`
+    answers are not rescored.
+    """
 
     paths: tuple[Path, ...]
     choice: Ints
@@ -25,48 +28,56 @@ class Candidate(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For people."""
-        first, *others = self.paths
-        then = [str(path[-1]) for path in others if len(path) == len(first) + 1]
-        rule = "gain" if self.price is not None else self._seeded
-        notes = [
-            rule,
-            "rescored" if not self.plain else "fused" if then and self.merge == "fuse" else "",
-        ]
-        more = " and again" if any(len(path) > len(first) + 1 for path in others) else ""
-        asks = f"{path_text(first)} then {' or '.join(then)}{more}" if then else path_text(first)
-        told = ", ".join(note for note in notes if note and (rule != "gain" or note != "rescored"))
-        return f"{asks} ({told})" if told else asks
+        """The name for people, such as `3x2 then 2x1 or 1x1 (gain)`."""
+        text = path_text(self.paths[0])
+        if second := [str(path[-1]) for path in self._paths_of_looks(1)]:
+            again = " and again" if self._paths_of_looks(2) else ""
+            text = f"{text} then {' or '.join(second)}{again}"
+        notes = self._notes
+        return f"{text} ({', '.join(notes)})" if notes else text
+
+    def _paths_of_looks(self, more: int) -> list[Path]:
+        """The paths with that many looks more than the first."""
+        length = len(self.paths[0]) + more
+        return [path for path in self.paths[1:] if len(path) == length]
 
     @property
-    def _seeded(self) -> str:
-        if self.factor is None:
-            return ""
-        return f"imgrid {self.deviations:+g} sd" if self.deviations else f"imgrid x{self.factor:g}"
+    def _notes(self) -> list[str]:
+        notes = []
+        if self.price is not None:
+            notes.append("gain")
+        elif self.deviations and self.factor is not None:
+            notes.append(f"imgrid {self.deviations:+g} sd")
+        elif self.factor is not None:
+            notes.append(f"imgrid x{self.factor:g}")
+        if not self.plain and self.price is None:
+            notes.append("rescored")
+        elif self.plain and self.merge == "fuse" and self._paths_of_looks(1):
+            notes.append("fused")
+        return notes
 
     @property
     def is_reference(self) -> bool:
-        """Whether others are held against it: a flat grid, or the seed paper's own cascade."""
-        return self.plain and (
-            len(self.paths) == 1
-            or (self.merge == "discard" and self.factor == 1.0 and not self.deviations)
-        )
+        """Whether others are compared with it: a flat grid, or the seed paper's own cascade."""
+        if not self.plain:
+            return False
+        is_papers = self.merge == "discard" and self.factor == 1.0 and not self.deviations
+        return len(self.paths) == 1 or is_papers
 
 
 class OperatingPoint(NamedTuple):
-    """What an option costs, in images a photo, and the metric that it reaches, against 1x1's."""
+    """A candidate's cost in images a photo, its metric, and the change of the metric from 1x1."""
 
-    option: Candidate
+    candidate: Candidate
     images: float
     value: float
     change: float
 
 
-def front(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
-    """Those that nothing costs less than and reaches as much: the Pareto front, the cheapest
-    first."""
-    best: list[OperatingPoint] = []
+def pareto_front(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
+    """The points for which no other costs less and has a metric as high, the cheapest first."""
+    front: list[OperatingPoint] = []
     for point in sorted(points, key=lambda point: (point.images, -point.value)):
-        if not best or point.value > best[-1].value:
-            best.append(point)
-    return best
+        if not front or point.value > front[-1].value:
+            front.append(point)
+    return front

@@ -1,8 +1,8 @@
-"""Which of a plan's options to take, and what can be promised of it. Pure.
+"""The selection of a plan's candidate, and the promise for it.
 
-Two kinds of photos: those that options were made from, where a figure is an estimate that the
-choice itself has favoured; and those held out, of which no option has seen anything, where a figure
-comes with a chance of being wrong.
+There are two kinds of photos: training photos, on which figures are estimates that favour the
+selected candidate; and held-out photos, which no candidate has seen, on which figures have a
+confidence bound.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import NamedTuple
 import numpy as np
 
 from thresholds.fusion.arrays import Floats, Ints
-from thresholds.plan.bounds import kept, photos_needed, upper_bound
+from thresholds.plan.bounds import Range, certified_count, photos_needed, upper_bound
 from thresholds.plan.candidates import Candidate, OperatingPoint
-from thresholds.plan.search import Study
+from thresholds.plan.study import Study
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a user can spare: at most so much of the metric, or at most so much money. One of the
-    three is given.
+    """The quality target of a plan: the most that the metric may fall, or a limit on money. One of
+    the first three is given.
 
-    `save` is the share of images not paid for; `budget_usd` is for `photos_per_month`. With `delta`
-    at 1 nothing is promised, and estimates are taken for it.
+    `save` is the share of images that are not paid for; `budget_usd` is for `photos_per_month`.
+    With `delta` at 1 nothing is promised, and estimates decide.
     """
 
     max_drop: float | None = None
@@ -36,8 +36,8 @@ class Goal:
 
 
 class HeldOutResult(NamedTuple):
-    """What the held-out photos say of an option: how much of the metric it loses in the mean, the
-    bound that the mean is under but for a chance of delta, and images a photo."""
+    """A candidate on the held-out photos: their number, the mean loss of the metric, its upper
+    confidence bound at level 1 - delta, and images a photo."""
 
     photos: int
     drop: float
@@ -46,97 +46,100 @@ class HeldOutResult(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """The option taken. `held` is what is known of it from photos held out, None where none are.
-    `needed` is about how many photos a profile would need for the next cheaper option to be sure
-    of, 0 where that cannot be told."""
+    """The selected operating point. `held_out` is its result on held-out photos, None without any.
+    `photos_needed` is about how many photos a profile needs to certify the next cheaper candidate,
+    0 where that is unknown."""
 
     point: OperatingPoint
-    held: HeldOutResult | None
-    needed: int = 0
+    held_out: HeldOutResult | None
+    photos_needed: int = 0
 
 
-def pick(study: Study, front: Sequence[OperatingPoint], goal: Goal, held: Ints) -> Selection | None:
-    """The cheapest option that loses no more than it may; or the best that costs no more; None
-    where there is none.
+def select(
+    study: Study, front: Sequence[OperatingPoint], goal: Goal, held_out: Ints
+) -> Selection | None:
+    """The cheapest candidate of the front that loses no more than the goal allows, or the best that
+    costs no more; None where there is none.
 
-    `held` are photos that no option has seen; with none, or with a delta of 1, nothing is promised.
+    `held_out` are photos that no candidate has seen; without any, or with a delta of 1, nothing is
+    promised.
     """
     if goal.max_drop is None:
-        able = [point for point in front if affordable(study, point, goal)]
-        return (
-            Selection(able[-1], _held(study, able[-1].option, goal, held, _limit(study, front)))
-            if able
-            else None
-        )
-    if goal.delta >= 1 or not len(held):
-        able = [point for point in front if point.change >= -goal.max_drop]
-        return Selection(able[0], None) if able else Selection(study.point(study.alone), None)
-    return _promised(study, front, goal, held)
+        affordable = [point for point in front if is_affordable(study, point, goal)]
+        if not affordable:
+            return None
+        best, limit = affordable[-1], _loss_limit(study, front)
+        return Selection(best, _held_out_result(study, best.candidate, goal, held_out, limit=limit))
+    if goal.delta >= 1 or not len(held_out):
+        good = (point for point in front if point.change >= -goal.max_drop)
+        return Selection(next(good, None) or study.point(study.alone), None)
+    return _certified(study, front, goal, held_out)
 
 
-def affordable(study: Study, point: OperatingPoint, goal: Goal) -> bool:
+def is_affordable(study: Study, point: OperatingPoint, goal: Goal) -> bool:
     if goal.save is not None:
         return point.images <= 1 - goal.save + 1e-9
     usd = study.costs.usd_per_month(goal.photos_per_month * point.images)
     return usd <= (goal.budget_usd or 0.0)
 
 
-def held_out(study: Study) -> Ints:
-    return np.flatnonzero(study.lesson.folds < 0)
+def held_out_photos(study: Study) -> Ints:
+    return np.flatnonzero(study.training.folds < 0)
 
 
-def _promised(study: Study, front: Sequence[OperatingPoint], goal: Goal, held: Ints) -> Selection:
-    """The safest first, each is tested on the held-out photos, until one fails; the last before it
-    is taken. What costs as much as asking about each photo alone, or is estimated to lose more than
-    it may, is not tested."""
-    most = goal.max_drop or 0.0
-    alone = study.point(study.alone)
-    able = [point for point in front if point.change >= -most and point.images < alone.images]
+def _certified(
+    study: Study, front: Sequence[OperatingPoint], goal: Goal, held_out: Ints
+) -> Selection:
+    """The last candidate that passes, where candidates are tested on the held-out photos, the
+    safest first, until one fails. Candidates that cost as much as asking about each photo alone, or
+    are estimated to lose more than allowed, are not tested."""
+    max_drop = goal.max_drop or 0.0
+    alone, limit = study.point(study.alone), _loss_limit(study, front)
+    able = [point for point in front if point.change >= -max_drop and point.images < alone.images]
     sequence = sorted(able, key=lambda point: -point.value)
-    limit = _limit(study, front)
     if not sequence:
-        return Selection(alone, _held(study, alone.option, goal, held, limit))
-    losses = np.clip(_losses(study, [point.option for point in sequence], held), -limit, limit)
-    count = kept(losses, most, goal.delta, -limit, limit)
-    taken = sequence[count - 1] if count else alone
-    needed = (
-        photos_needed(losses[count], most, goal.delta, -limit, limit)
-        if count < len(losses)
-        else None
-    )
-    share = len(held) / (len(held) + len(study.lesson.fit))
-    return Selection(
-        taken, _held(study, taken.option, goal, held, limit), round((needed or 0) / share)
-    )
+        return Selection(
+            alone, _held_out_result(study, alone.candidate, goal, held_out, limit=limit)
+        )
+    losses = _losses(study, [point.candidate for point in sequence], held_out)
+    clipped, loss_range = np.clip(losses, -limit, limit), (-limit, limit)
+    count = certified_count(clipped, max_drop, goal.delta, loss_range)
+    needed = None
+    if count < len(clipped):
+        needed = photos_needed(clipped[count], max_drop, goal.delta, loss_range)
+    share = len(held_out) / (len(held_out) + len(study.training.photos))
+    selected = sequence[count - 1] if count else alone
+    result = _held_out_result(study, selected.candidate, goal, held_out, limit=limit)
+    return Selection(selected, result, round((needed or 0) / share))
 
 
-def _losses(study: Study, options: Sequence[Candidate], held: Ints) -> Floats:
-    """What each option loses on each held-out photo, in an order by chance."""
-    photos = np.random.default_rng(0).permutation(held)
-    return np.stack([study.parts(study.alone) - study.parts(option) for option in options])[
-        :, photos
-    ]
+def _losses(study: Study, candidates: Sequence[Candidate], photos: Ints) -> Floats:
+    """The loss of each candidate on each photo (candidates, photos), photos in random order."""
+    shuffled = np.random.default_rng(0).permutation(photos)
+    alone = study.parts(study.alone)
+    losses = np.stack([alone - study.parts(candidate) for candidate in candidates])
+    return losses[:, shuffled]
 
 
-def _limit(study: Study, front: Sequence[OperatingPoint]) -> float:
-    """The most that a photo may lose or gain, at which losses are cut off: in agreement all; in
-    average precision, which has no end but where a photo has the only objects of their label, the
-    most that any cascade of the front loses or gains on any photo that these were made from."""
-    if study.lesson.quality.metric == "agreement":
+def _loss_limit(study: Study, front: Sequence[OperatingPoint]) -> float:
+    """The largest loss or gain of a photo that counts; others are clipped to it. In agreement it is
+    1. Parts in average precision have no bound but where a photo has the only objects of a label;
+    there it is the largest loss or gain of any candidate of the front on any training photo."""
+    if study.training.quality.metric == "agreement":
         return 1.0
-    return max(
-        float(np.abs(_losses(study, [point.option for point in front], study.lesson.fit)).max()),
-        1e-6,
-    )
+    losses = _losses(study, [point.candidate for point in front], study.training.photos)
+    return max(float(np.abs(losses).max()), 1e-6)
 
 
-def _held(
-    study: Study, option: Candidate, goal: Goal, held: Ints, limit: float
+def _held_out_result(
+    study: Study, candidate: Candidate, goal: Goal, held_out: Ints, *, limit: float
 ) -> HeldOutResult | None:
-    if not len(held) or goal.delta >= 1:
+    if not len(held_out) or goal.delta >= 1:
         return None
-    losses = np.clip(_losses(study, [option], held)[0], -limit, limit)
-    bound = upper_bound(losses, goal.delta, -limit, limit)
-    if option is study.alone:  # which loses nothing against itself
+    loss_range: Range = (-limit, limit)
+    losses = np.clip(_losses(study, [candidate], held_out)[0], *loss_range)
+    bound = upper_bound(losses, goal.delta, loss_range)
+    if candidate is study.alone:  # it loses nothing against itself
         bound = 0.0
-    return HeldOutResult(len(held), float(losses.mean()), bound, study.images(option, held))
+    images = study.images(candidate, held_out)
+    return HeldOutResult(len(held_out), float(losses.mean()), bound, images)

@@ -1,1 +1,1 @@
-"""What a sample of photos answered at every stage, in figures."""
+"""Figures over a sample of photos that was answered at every shape."""

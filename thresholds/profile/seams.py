@@ -1,5 +1,5 @@
-"""What neighbours do to a photo: boxes that leak in from them, and objects that are lost at the
-seams. Pure."""
+"""How neighbours in a grid affect a photo: boxes that leak in from them, and objects that are lost
+at the seams."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from typing import NamedTuple
 
 import numpy as np
 
+from providers.box_iou import box_areas
 from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Floats
-from thresholds.fusion.clusters import overlaps
-from thresholds.metrics.evaluation import matched, over
+from thresholds.metrics.matching import IOU_THRESHOLD, label_iou_batch, match_boxes
 from thresholds.shape import Shape
 
-NEAR = 0.02
-"""A box that comes so near to its photo's edge, as a share of the photo's side, touches it."""
-FAINT = 0.1
-"""What scores so much alone is enough to say that a box in the grid has a ground of its own."""
+EDGE = 0.02
+"""A box within this distance of its photo's edge, as a share of the photo's side, touches it."""
+FAINT_SCORE = 0.1
+"""A box alone of at least this score is enough to confirm a box in the grid."""
+QUANTILES = (0.2, 0.4, 0.6, 0.8)
+"""Of the areas of objects at an edge: the bounds of the size classes that are compared."""
 
 
 class Cells(NamedTuple):
-    """One canvas that was answered: its shape as it was asked for and as it was laid out, towards
-    its photos; each cell's photo, by its index in the sample, and that photo's own detections."""
+    """One answered canvas: its requested shape, its shape as laid out towards its photos, and of
+    each cell the photo, as its index in the sample, and that photo's detections."""
 
     shape: Shape
     laid_out: Shape
     photos: tuple[int, ...]
-    found: tuple[BoxArray, ...]
+    detections: tuple[BoxArray, ...]
 
 
 class Leaks(NamedTuple):
-    """In so many `cells`: boxes that nothing alone bears out (`strangers`), those of them that have
-    leaked in, and how many would be called so by chance."""
+    """Counts over `cells`: boxes that nothing confirms (`strangers`), those of them that leaked in,
+    and how many would be counted as leaked by chance."""
 
     cells: int = 0
     strangers: int = 0
@@ -41,107 +43,99 @@ class Leaks(NamedTuple):
 
 
 def leaks(canvases: Sequence[Cells], alone: BoxTable, objects: BoxTable, floor: float) -> Leaks:
-    """Counts over canvases of one shape.
+    """Counts of leaked boxes over canvases of one shape.
 
-    A *stranger* is a box in the grid that scores `floor` or more and is at an IoU of 0.5 neither a
-    true object of its photo nor one that its answer alone has with a score of 0.1 or more. It has
-    *leaked* where it touches its photo's edge towards a neighbour, whose own answer alone has the
-    same label at `floor` or more touching that edge from the other side, at the same height. By
-    chance is the same count with the photos of the next canvas for neighbours.
+    A *stranger* is a box in the grid that scores at least `floor` and has an IoU of 0.5 neither
+    with an object of its photo nor with a box of its answer alone that scores at least 0.1. It has
+    *leaked* where it touches its photo's edge towards a neighbour whose answer alone has a box of
+    the same label, of at least `floor`, which touches that edge from the other side at the same
+    height. The count by chance takes the photos of the next canvas as neighbours.
     """
-    total: Counter[str] = Counter()
-    following = [*canvases[1:], *canvases[:1]]
-    for canvas, other in zip(canvases, following, strict=True):
-        for index, (photo, found) in enumerate(zip(canvas.photos, canvas.found, strict=True)):
-            strangers = _strangers(over(found, floor), alone.of(photo), objects.of(photo))
-            total["cells"] += 1
-            total["strangers"] += len(strangers)
-            total["leaked"] += int(
-                _leaked(strangers, canvas, index, canvas.photos, alone, floor).sum()
+    totals: Counter[str] = Counter()
+    next_canvases = [*canvases[1:], *canvases[:1]]
+    for canvas, next_canvas in zip(canvases, next_canvases, strict=True):
+        for index, (photo, boxes) in enumerate(zip(canvas.photos, canvas.detections, strict=True)):
+            strangers = _strangers(
+                boxes.by_score(floor), alone.of_photo(photo), objects.of_photo(photo)
             )
-            total["by_chance"] += int(
-                _leaked(strangers, canvas, index, other.photos, alone, floor).sum()
-            )
-    return Leaks(**total)
+            totals["cells"] += 1
+            totals["strangers"] += len(strangers)
+            for name, photos in (("leaked", canvas.photos), ("by_chance", next_canvas.photos)):
+                cell_neighbours = {
+                    side: alone.of_photo(photos[neighbour]).by_score(floor)
+                    for side, neighbour in _neighbours(canvas.laid_out, index)
+                }
+                totals[name] += int(_leaked(strangers, cell_neighbours).sum())
+    return Leaks(**totals)
 
 
-def _strangers(found: BoxArray, alone: BoxArray, objects: BoxArray) -> BoxArray:
-    borne_out = np.zeros(len(found), bool)
-    for others in (over(alone, FAINT), objects):
-        same = found.labels[:, None] == others.labels[None, :]
-        borne_out |= (same & (overlaps(found.xyxy, others.xyxy) >= 0.5)).any(axis=1)
-    return found.take(~borne_out)
+def _strangers(boxes: BoxArray, alone: BoxArray, objects: BoxArray) -> BoxArray:
+    confirmed = np.zeros(len(boxes), bool)
+    for evidence in (alone.by_score(FAINT_SCORE), objects):
+        confirmed |= (label_iou_batch(boxes, evidence) >= IOU_THRESHOLD).any(axis=1)
+    return boxes.take(~confirmed)
 
 
-def _leaked(
-    strangers: BoxArray,
-    canvas: Cells,
-    index: int,
-    photos: Sequence[int],
-    alone: BoxTable,
-    floor: float,
-) -> Bools:
-    """Which strangers of a cell have a ground in a neighbouring cell, if these are the photos in
-    the cells."""
+def _leaked(strangers: BoxArray, neighbours: dict[int, BoxArray]) -> Bools:
+    """Which strangers of a cell continue a box of a neighbour; `neighbours` are the boxes of the
+    photo on each side."""
     leaked = np.zeros(len(strangers), bool)
-    for side, neighbour in _neighbours(canvas.laid_out, index):
-        theirs = over(alone.of(photos[neighbour]), floor)
-        near = theirs.take(touching(theirs.xyxy)[:, (side + 2) % 4])
-        same = strangers.labels[:, None] == near.labels[None, :]
-        opposite = (same & _alongside(strangers.xyxy, near.xyxy, side)).any(axis=1)
-        leaked |= touching(strangers.xyxy)[:, side] & opposite
+    for side, boxes in neighbours.items():
+        near = boxes.take(touched_sides(boxes.xyxy)[:, (side + 2) % 4])
+        same_label = strangers.labels[:, None] == near.labels[None, :]
+        opposite = (same_label & _alongside(strangers.xyxy, near.xyxy, side)).any(axis=1)
+        leaked |= touched_sides(strangers.xyxy)[:, side] & opposite
     return leaked
 
 
 def _neighbours(shape: Shape, index: int) -> Iterator[tuple[int, int]]:
-    """The cells next to one, each with the side that it lies on: left 0, top 1, right 2, bottom
-    3."""
+    """The sides of a cell that have a neighbour, left 0, top 1, right 2, bottom 3, each with the
+    neighbour's index."""
     row, col = divmod(index, shape.cols)
     for side, (down, right) in enumerate(((0, -1), (-1, 0), (0, 1), (1, 0))):
         if 0 <= row + down < shape.rows and 0 <= col + right < shape.cols:
             yield side, (row + down) * shape.cols + col + right
 
 
-def touching(xyxy: Floats) -> Bools:
-    """Which sides of its photo each box touches (n, 4): left, top, right, bottom."""
-    return np.concatenate([xyxy[:, :2] < NEAR, xyxy[:, 2:] > 1 - NEAR], axis=1)
+def touched_sides(boxes_xyxy: Floats) -> Bools:
+    """Which sides of its photo each box (n, 4) touches (n, 4): left, top, right, bottom."""
+    return np.concatenate([boxes_xyxy[:, :2] < EDGE, boxes_xyxy[:, 2:] > 1 - EDGE], axis=1)
 
 
-def _alongside(a: Floats, b: Floats, side: int) -> Bools:
-    """Which boxes (n, 4) lie opposite which others (m, 4) across a seam on that side."""
+def _alongside(boxes_a_xyxy: Floats, boxes_b_xyxy: Floats, side: int) -> Bools:
+    """Which boxes (n, 4) lie opposite which boxes (m, 4) across a seam on that side, (n, m)."""
     low, high = ((1, 3), (0, 2))[side % 2]
-    return np.asarray(
-        np.minimum(a[:, None, high], b[None, :, high])
-        > np.maximum(a[:, None, low], b[None, :, low])
-    )
+    ends = np.minimum(boxes_a_xyxy[:, None, high], boxes_b_xyxy[None, :, high])
+    starts = np.maximum(boxes_a_xyxy[:, None, low], boxes_b_xyxy[None, :, low])
+    return np.asarray(ends > starts)
 
 
 class Losses(NamedTuple):
-    """Of the objects that are found alone: how many touch their photo's edge, which share of those
-    a grid loses, and which share of others of the same sizes."""
+    """Of the objects that are detected alone: how many touch their photo's edge, the share of those
+    that a grid loses, and the share that it loses of other objects of the same sizes."""
 
     touching: int
     lost: float
     lost_inside: float
 
 
-def losses(xyxy: Floats, seen: Bools) -> Losses | None:
-    """Of objects found alone, by box (n, 4) and whether the grid found them too (n,). None where
-    none touch an edge, or no others are of their sizes.
+def losses(boxes_xyxy: Floats, detected: Bools) -> Losses | None:
+    """Losses at the seams, from the objects that are detected alone: boxes (n, 4), and whether the
+    grid detects them too (n,). None where no object touches an edge, or no other is of their sizes.
 
-    Sizes are compared by fifths of the touching objects' areas: a fifth without others is left out
-    on both sides.
+    Sizes are compared by fifths of the areas of objects at an edge: a fifth without other objects
+    is left out on both sides.
     """
-    at_edge = touching(xyxy).any(axis=1)
-    area = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
+    at_edge = touched_sides(boxes_xyxy).any(axis=1)
+    areas = box_areas(boxes_xyxy)
     if not at_edge.any():
         return None
-    fifth = np.searchsorted(np.quantile(area[at_edge], [0.2, 0.4, 0.6, 0.8]), area)
+    fifths = np.searchsorted(np.quantile(areas[at_edge], QUANTILES), areas)
     rows = []
-    for number in range(5):
-        edge, inside = at_edge & (fifth == number), ~at_edge & (fifth == number)
+    for fifth in range(len(QUANTILES) + 1):
+        edge, inside = at_edge & (fifths == fifth), ~at_edge & (fifths == fifth)
         if edge.any() and inside.any():
-            rows.append((int(edge.sum()), 1 - seen[edge].mean(), 1 - seen[inside].mean()))
+            rows.append((int(edge.sum()), 1 - detected[edge].mean(), 1 - detected[inside].mean()))
     if not rows:
         return None
     counts, lost, lost_inside = (np.array(column) for column in zip(*rows, strict=True))
@@ -149,9 +143,9 @@ def losses(xyxy: Floats, seen: Bools) -> Losses | None:
     return Losses(total, float(counts @ lost / total), float(counts @ lost_inside / total))
 
 
-def found_too(found: BoxArray, objects: BoxArray, floor: float) -> Bools:
-    """Which objects one of the detections that score `floor` or more finds."""
-    hit = np.zeros(len(objects), bool)
-    chosen = matched(over(found, floor), objects)
-    hit[chosen[chosen >= 0]] = True
-    return hit
+def detected_objects(detections: BoxArray, objects: BoxArray, floor: float) -> Bools:
+    """Which objects (m,) a detection that scores at least `floor` matches."""
+    detected = np.zeros(len(objects), bool)
+    matches = match_boxes(detections.by_score(floor), objects)
+    detected[matches[matches >= 0]] = True
+    return detected

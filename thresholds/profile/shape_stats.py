@@ -1,40 +1,42 @@
-"""What a sample says of each shape: how good its answers are, what its scores mean, and what it
-misses."""
+"""Statistics of each shape over a sample: quality of its answers, meaning of its scores, and the
+objects that it misses."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from providers.box_iou import box_areas
 from thresholds.fusion.arrays import Bools, Floats
-from thresholds.fusion.calibration import Knots, first_reaching, fit
+from thresholds.fusion.calibration import Knots, first_reaching, isotonic_knots
 from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.metrics.evaluation import (
-    Reference,
-    agreement,
+    GroundTruth,
     answers,
-    judge,
-    matched,
-    over,
-    reference,
+    ground_truth_of,
+    judged_detections,
     reliability,
+    sample_agreement,
 )
-from thresholds.profile.seams import Cells, Leaks, Losses, found_too, leaks, losses
+from thresholds.metrics.matching import match_boxes
+from thresholds.profile.seams import Cells, Leaks, Losses, detected_objects, leaks, losses
 from thresholds.samples.sample import Sample
 from thresholds.shape import Shape
 
-LEAST_PAIRS = 20
-"""Objects seen both ways, under which a shape's scores are left as they are."""
+MIN_PAIRS = 20
+"""With fewer objects that are detected both ways, a shape's scores are left uncalibrated."""
 
 
 class Smallest(BaseModel):
     """How small an object may be. Sides are square roots of areas.
 
-    `side` and `side_px` are those that nineteen of twenty found objects have or exceed, as a share
-    of the photo and in pixels of the canvas; `half_px` is from where on half of what is found alone
-    is found, None where that is nowhere.
+    `side` and `side_px` are the 5 % quantiles over detected objects, as a share of the photo and in
+    pixels of the canvas. `half_px` is the side from which on half of the objects that are detected
+    alone are detected, None where there is none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,8 +49,8 @@ class AtShape(BaseModel):
     """One shape, over all groupings. `answers` counts photos' answers; `ap50` is None without
     ground truth.
 
-    `to_alone` leads from a detection's score at this shape to the score that the same object has
-    alone. `reliability` has by tenths of the score: mean score, share that is true, count.
+    `to_alone` is the curve from a detection's score at this shape to the score of the same object
+    alone. `reliability` has mean score, share of true positives and count by tenths of the score.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,111 +65,115 @@ class AtShape(BaseModel):
     leaks: Leaks | None
 
 
-def measure(
-    sample: Sample, canvases: Sequence[Cells], canvas: tuple[int, int], floor: float
+def shape_stats(
+    sample: Sample, canvases: Sequence[Cells], canvas_px: tuple[int, int], floor: float
 ) -> tuple[AtShape, ...]:
-    """Every shape of the route's own provider that has an answer; none where no photo was answered
-    alone.
+    """Statistics of every shape of the route's own provider that has an answer; none where no photo
+    was answered alone.
 
-    `canvas` is width and height in pixels; detections that score less than `floor` do not count as
-    found.
+    `canvas_px` is width and height; detections that score less than `floor` do not count as
+    detected.
     """
     if ITSELF not in sample.looks:
         return ()
-    against = reference(sample, floor)
-    return tuple(
-        _at(
-            sample,
-            kind,
-            against,
-            [each for each in canvases if each.shape == kind.shape],
-            canvas,
-            floor,
+    measurement = _Measurement(sample, ground_truth_of(sample, floor), canvas_px, floor)
+    stats = []
+    for kind in sample.looks:
+        if not kind.provider:
+            of_shape = [canvas for canvas in canvases if canvas.shape == kind.shape]
+            stats.append(measurement.at(kind, of_shape))
+    return tuple(stats)
+
+
+class _ObjectsAlone(NamedTuple):
+    """Objects that are detected alone, once for each answer of one kind about their photo: photos,
+    boxes (n, 4), and whether that answer detects them too (n,)."""
+
+    photos: list[int]
+    xyxy: Floats
+    detected: Bools
+
+
+@dataclass(frozen=True)
+class _Measurement:
+    sample: Sample
+    ground_truth: GroundTruth
+    canvas_px: tuple[int, int]
+    floor: float
+
+    def at(self, kind: LookKind, canvases: Sequence[Cells]) -> AtShape:
+        sample, shape, is_grid = self.sample, kind.shape, kind.shape.cells > 1
+        judged = judged_detections(sample, kind, self.ground_truth)
+        objects = self._objects_alone(kind)
+        photo_px = drawn_px(
+            [sample.facts[photo] for photo in objects.photos], shape, self.canvas_px
         )
-        for kind in sample.looks
-        if not kind.provider
-    )
+        alone, truth = sample.look(ITSELF, 0), self.ground_truth.objects
+        has_truth = sample.truth is not None
+        return AtShape(
+            shape=shape,
+            answers=int(sample.has_answer[kind].sum()),
+            ap50=float(np.mean([each.ap50() for each in judged])) if has_truth else None,
+            agreement=sample_agreement(sample, kind),
+            to_alone=to_alone(sample, kind),
+            reliability=tuple(reliability(judged)),
+            smallest=smallest(objects.xyxy, objects.detected, photo_px),
+            losses=losses(objects.xyxy, objects.detected) if is_grid else None,
+            leaks=leaks(canvases, alone, truth, self.floor) if is_grid else None,
+        )
 
-
-def _at(
-    sample: Sample,
-    kind: LookKind,
-    against: Reference,
-    canvases: Sequence[Cells],
-    canvas: tuple[int, int],
-    floor: float,
-) -> AtShape:
-    judged = judge(sample, kind, against)
-    photos, xyxy, seen = _also_alone(sample, kind, against, floor)
-    alone = sample.look(ITSELF, 0)
-    return AtShape(
-        shape=kind.shape,
-        answers=int(sample.asked[kind].sum()),
-        ap50=float(np.mean([each.ap50() for each in judged])) if sample.truth is not None else None,
-        agreement=agreement(sample, kind),
-        to_alone=to_alone(sample, kind),
-        reliability=tuple(reliability(judged)),
-        smallest=smallest(
-            xyxy, seen, drawn_px([sample.facts[photo] for photo in photos], kind.shape, canvas)
-        ),
-        losses=losses(xyxy, seen) if kind.shape.cells > 1 else None,
-        leaks=leaks(canvases, alone, against.objects, floor) if kind.shape.cells > 1 else None,
-    )
+    def _objects_alone(self, kind: LookKind) -> _ObjectsAlone:
+        alone = self.sample.look(ITSELF, 0)
+        photos: list[int] = []
+        boxes, detected = [np.zeros((0, 4))], [np.zeros(0, bool)]
+        for _, photo, detections in answers(self.sample, kind):
+            truth = self.ground_truth.objects.of_photo(photo)
+            objects = truth.take(detected_objects(alone.of_photo(photo), truth, self.floor))
+            photos += [photo] * len(objects)
+            boxes.append(objects.xyxy)
+            detected.append(detected_objects(detections, objects, self.floor))
+        return _ObjectsAlone(photos, np.concatenate(boxes), np.concatenate(detected))
 
 
 def to_alone(sample: Sample, kind: LookKind) -> Knots:
-    """From scores of that kind to scores alone, by the objects that both have; none where they are
-    too few."""
+    """The curve from scores of that kind to scores alone, by the objects that both have; none of
+    too few objects."""
     alone = sample.look(ITSELF, 0)
     pairs = [np.zeros((0, 2))]
-    for _, photo, found in answers(sample, kind):
-        itself = over(alone.of(photo), 0.0)
-        chosen = matched(found, itself)
-        both = chosen >= 0
-        pairs.append(np.column_stack([found.scores[both], itself.scores[chosen[both]]]))
+    for _, photo, detections in answers(sample, kind):
+        reference = alone.of_photo(photo).by_score()
+        matches = match_boxes(detections, reference)
+        matched = matches >= 0
+        scores = detections.scores[matched], reference.scores[matches[matched]]
+        pairs.append(np.column_stack(scores))
     table = np.concatenate(pairs)
-    return fit(table[:, 0], table[:, 1]) if len(table) >= LEAST_PAIRS else ()
+    return isotonic_knots(table[:, 0], table[:, 1]) if len(table) >= MIN_PAIRS else ()
 
 
-def _also_alone(
-    sample: Sample, kind: LookKind, against: Reference, floor: float
-) -> tuple[list[int], Floats, Bools]:
-    """The objects that are found alone, once for each answer of that kind about their photo: the
-    photo, the box, and whether that answer has them too."""
-    alone = sample.look(ITSELF, 0)
-    photos: list[int] = []
-    boxes, seen = [np.zeros((0, 4))], [np.zeros(0, bool)]
-    for _, photo, found in answers(sample, kind):
-        there = against.objects.of(photo)
-        objects = there.take(found_too(alone.of(photo), there, floor))
-        photos += [photo] * len(objects)
-        boxes.append(objects.xyxy)
-        seen.append(found_too(found, objects, floor))
-    return photos, np.concatenate(boxes), np.concatenate(seen)
-
-
-def drawn_px(facts: Sequence[PhotoFacts], shape: Shape, canvas: tuple[int, int]) -> Floats:
-    """How large photos are drawn on the canvas in a grid of that shape: the square roots of their
-    areas, in pixels."""
-    sizes = []
+def drawn_px(facts: Sequence[PhotoFacts], shape: Shape, canvas_px: tuple[int, int]) -> Floats:
+    """The sizes (n,) at which photos are drawn on the canvas in a grid of that shape: square roots
+    of their areas, in pixels."""
+    sizes_px = []
     for photo in facts:
-        turned = shape.towards(portrait=photo.height_px > photo.width_px)
+        oriented = shape.towards(portrait=photo.height_px > photo.width_px)
         scale = min(
-            canvas[0] / turned.cols / photo.width_px, canvas[1] / turned.rows / photo.height_px
+            canvas_px[0] / oriented.cols / photo.width_px,
+            canvas_px[1] / oriented.rows / photo.height_px,
         )
-        sizes.append(scale * float(photo.width_px * photo.height_px) ** 0.5)
-    return np.array(sizes)
+        sizes_px.append(scale * float(photo.width_px * photo.height_px) ** 0.5)
+    return np.array(sizes_px)
 
 
-def smallest(xyxy: Floats, seen: Bools, photo_px: Floats) -> Smallest | None:
-    """Of objects found alone: their boxes, which of them were seen, and how large their photos were
-    drawn."""
-    if not seen.any():
+def smallest(boxes_xyxy: Floats, detected: Bools, photo_px: Floats) -> Smallest | None:
+    """How small detected objects are. Arguments are of the objects that are detected alone: boxes
+    (n, 4), whether they are detected at the shape (n,), and the drawn sizes of their photos (n,).
+    None where none is detected."""
+    if not detected.any():
         return None
-    side = np.sqrt((xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1]))
-    px = side * photo_px
+    sides = np.sqrt(box_areas(boxes_xyxy))
+    sides_px = sides * photo_px
     return Smallest(
-        side=float(np.quantile(side[seen], 0.05)),
-        side_px=float(np.quantile(px[seen], 0.05)),
-        half_px=first_reaching(fit(px, seen.astype(float)), 0.5),
+        side=float(np.quantile(sides[detected], 0.05)),
+        side_px=float(np.quantile(sides_px[detected], 0.05)),
+        half_px=first_reaching(isotonic_knots(sides_px, detected.astype(float)), 0.5),
     )

@@ -1,1 +1,1 @@
-"""Rules that say whether an answer may be trusted. Found by the entry points `imgrid.rules`."""
+"""Acceptance rules of stages, found by the entry points `imgrid.rules`."""

@@ -1,4 +1,4 @@
-"""Every answer is accepted: the rule of a last stage, and of a grid without retries."""
+"""The rule of a last stage, and of a grid without retries: every answer is accepted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from thresholds.rules.base import ACCEPT, Verdict
 
 
 class Rule(BaseModel):
-    """Accepts."""
+    """Accepts every answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["always"] = "always"
@@ -20,10 +20,9 @@ class Rule(BaseModel):
     def reach(self) -> int:
         return 0
 
-    def judge(self, seen: Evidence) -> Verdict:
-        """Accepts whatever was found."""
+    def judge(self, evidence: Evidence) -> Verdict:
         return ACCEPT
 
     def stricter(self) -> Rule:
-        """Itself: where it stands there is nothing to ask instead."""
+        """This rule: there is no other stage to ask."""
         return self

@@ -1,4 +1,4 @@
-"""The contract of rules: what they judge by, and what they say of it."""
+"""The contract of rules."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from thresholds.fusion.looks import Evidence
 
 
 class Verdict(NamedTuple):
-    """What a rule says of an answer: `skip` is how many stages further to ask again, 0 to accept
-    it.
+    """A rule's decision on an answer: accept it, or ask again `skip` stages further.
 
-    `reason` is for people: logs, metrics and the native answer show it.
+    `skip` is 0 where the answer is accepted. `reason` is for people, in logs, metrics and the
+    native answer.
     """
 
     skip: int
@@ -26,8 +26,8 @@ ACCEPT = Verdict(0, "accepted")
 
 
 class Rule(Protocol):
-    """Decides from what was seen of one photo; pure, so that plans can replay it over stored
-    answers."""
+    """Decides on the evidence of one photo. Rules are pure, so that plans can replay them over
+    stored answers."""
 
     @property
     def kind(self) -> str: ...
@@ -37,10 +37,11 @@ class Rule(Protocol):
         """The most stages that a verdict skips; 0 where every answer is accepted."""
         ...
 
-    def judge(self, seen: Evidence) -> Verdict:
-        """The verdict on a photo's last answer, in the light of those before it."""
+    def judge(self, evidence: Evidence) -> Verdict:
+        """The verdict on a photo's last answer, given the earlier ones."""
         ...
 
     def stricter(self) -> Rule:
-        """One that never accepts what this one does not; the same where there is none stricter."""
+        """A rule that accepts no answer which this one does not; itself where there is none
+        stricter."""
         ...

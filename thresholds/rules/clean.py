@@ -1,5 +1,5 @@
-"""A canvas that shows nothing clears its photos: the rule of group testing, for tasks that judge a
-whole picture.
+"""Group testing for tasks that judge a whole picture: a canvas on which nothing is flagged clears
+all its photos.
 
 Dorfman, "The detection of defective members of large populations", Annals of Mathematical
 Statistics 14 (1943).
@@ -16,21 +16,20 @@ from providers.detection import Detection
 from thresholds.fusion.looks import Evidence
 from thresholds.rules.base import ACCEPT, Verdict
 
-STRICTER = 0.5
+STRICTER_FACTOR = 0.5
 
 
 class Rule(BaseModel):
-    """Accepts a photo as clean if nothing that its canvas shows, and that concerns it, reaches the
+    """Accepts a photo as clean if no detection on its canvas that concerns it reaches the
     threshold.
 
-    `labels` are thresholds of labels that have one of their own, whatever their case. Of a graded
-    answer (`graded` in its details: a likelihood of each kind of content) nothing may be above the
-    lowest grade, for only then is each of the photos sure to have the lowest, too.
+    `labels` are the labels with thresholds of their own, ignoring case. A graded detection
+    (`graded` in its details: a likelihood of each kind of content) flags the canvas unless it has
+    the lowest grade, for only then each photo is certain to have the lowest, too.
 
-    `positive` is the score at which a photo alone counts as flagged: what recall is promised for.
-    `false_flags` is the share of photos that are not and yet flag a canvas of this shape, and
-    `rate` that of flagged photos before any was counted, by the profile: sizes of groups go by
-    both.
+    `positive` is the score at which a photo alone counts as flagged: recall is promised for that.
+    `false_flags` is the share of unflagged photos that flag a canvas of this shape, and `rate` the
+    prevalence of flagged photos in the profile: group sizes depend on both.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,19 +44,21 @@ class Rule(BaseModel):
     def reach(self) -> int:
         return 1
 
-    def judge(self, seen: Evidence) -> Verdict:
-        """Accepts, or asks again. The reason names nothing that was seen: it may be another's photo
-        that shows it."""
-        own = {label.casefold(): threshold for label, threshold in self.labels.items()}
+    def judge(self, evidence: Evidence) -> Verdict:
+        """Accepts, or asks again. The reason names no detection: it may be of another's photo."""
+        thresholds = {label.casefold(): threshold for label, threshold in self.labels.items()}
 
         def flags(detection: Detection) -> bool:
             if detection.details.get("graded"):
                 return detection.score > 0
-            return detection.score >= own.get(detection.label.casefold(), self.threshold)
+            return detection.score >= thresholds.get(detection.label.casefold(), self.threshold)
 
-        return Verdict(1, "flagged together") if any(map(flags, seen.last)) else ACCEPT
+        flagged = any(map(flags, evidence.last_detections))
+        return Verdict(1, "flagged together") if flagged else ACCEPT
 
     def stricter(self) -> Rule:
-        """The same with thresholds half as high."""
-        labels = {label: STRICTER * threshold for label, threshold in self.labels.items()}
-        return self.model_copy(update={"threshold": STRICTER * self.threshold, "labels": labels})
+        """The rule with thresholds half as high."""
+        labels = {label: STRICTER_FACTOR * threshold for label, threshold in self.labels.items()}
+        return self.model_copy(
+            update={"threshold": STRICTER_FACTOR * self.threshold, "labels": labels}
+        )

@@ -1,4 +1,4 @@
-"""The seed paper's rule: mean box area and mean confidence.
+"""The seed paper's rule: mean box area and mean confidence score.
 
 "Improve Model Inference Cost with Image Gridding", UC Berkeley, EECS-2023-182, section 3.2.
 """
@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from thresholds.fusion.looks import Evidence
 from thresholds.rules.base import ACCEPT, Verdict
 
-STRICTER = 1.25
+STRICTER_FACTOR = 1.25
 
 
 class Spread(BaseModel):
-    """Mean and standard deviation of what a profile saw, and of how many values."""
+    """Mean, standard deviation and count of values in a profile."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     mean: float
@@ -26,12 +26,12 @@ class Spread(BaseModel):
 
 
 class Rule(BaseModel):
-    """Asks again if a photo's boxes are small in sum, or if any one of them is less sure than its
-    like usually is.
+    """Asks again if the summed area of a photo's boxes is under its threshold, or the score of any
+    box under that of its label.
 
-    Detections under `floor` are not looked at: providers are asked for far fainter ones than a
-    person would count. A threshold is `factor * mean + deviations * std`, the seed's two ways of
-    making the rule stricter or laxer. A label the profile never saw at this shape is held to
+    Detections under `floor` are ignored: providers are asked for far fainter ones than a person
+    would count. A threshold is `factor * mean + deviations * std`; the paper makes its rule
+    stricter or laxer by either. A label that the profile does not have at this shape goes by
     `unknown`, the spread over all labels.
     """
 
@@ -42,7 +42,8 @@ class Rule(BaseModel):
     )
     scores: Mapping[str, Spread] = Field(
         default_factory=dict,
-        description="per label, scores at this shape of objects for which this is the largest shape they are found in",
+        description="per label, scores at this shape of objects for which this is the largest "
+        "shape they are found in",
     )
     unknown: Spread | None = Field(None, description="the same over all labels")
     floor: float = Field(0.3, ge=0, le=1)
@@ -53,21 +54,21 @@ class Rule(BaseModel):
     def reach(self) -> int:
         return 1
 
-    def judge(self, seen: Evidence) -> Verdict:
-        """Accepts, or asks the next stage and says which of the two conditions failed."""
-        sure = [detection for detection in seen.last if detection.score >= self.floor]
-        area, needed = sum(detection.box.area for detection in sure), self._threshold(self.area)
-        if area < needed:
-            return Verdict(1, f"area {area:.3f} under {needed:.3f}")
-        for detection in sure:
-            spread = self.scores.get(detection.label, self.unknown)
-            if spread is not None and detection.score < (needed := self._threshold(spread)):
-                return Verdict(1, f"{detection.label} {detection.score:.2f} under {needed:.2f}")
+    def judge(self, evidence: Evidence) -> Verdict:
+        """Accepts, or asks the next stage; the reason names the condition that failed."""
+        detections = [each for each in evidence.last_detections if each.score >= self.floor]
+        area, min_area = sum(each.box.area for each in detections), self._threshold(self.area)
+        if area < min_area:
+            return Verdict(1, f"area {area:.3f} under {min_area:.3f}")
+        for each in detections:
+            spread = self.scores.get(each.label, self.unknown)
+            if spread is not None and each.score < (min_score := self._threshold(spread)):
+                return Verdict(1, f"{each.label} {each.score:.2f} under {min_score:.2f}")
         return ACCEPT
 
     def stricter(self) -> Rule:
-        """The same with thresholds a quarter higher, as far as they come from means."""
-        return self.model_copy(update={"factor": STRICTER * self.factor})
+        """The rule with the means in its thresholds a quarter higher."""
+        return self.model_copy(update={"factor": STRICTER_FACTOR * self.factor})
 
     def _threshold(self, spread: Spread) -> float:
         return self.factor * spread.mean + self.deviations * spread.std

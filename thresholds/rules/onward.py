@@ -1,5 +1,5 @@
-"""The next stage is asked whatever was found: the rule of a companion's stage, whose answer only
-helps."""
+"""The rule of a companion's stage, whose answer only supports the others: the next stage is always
+asked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from thresholds.rules.base import Verdict
 
 
 class Rule(BaseModel):
-    """Asks the next stage."""
+    """Asks the next stage after every answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["onward"] = "onward"
@@ -24,6 +24,5 @@ class Rule(BaseModel):
     def stricter(self) -> Rule:
         return self
 
-    def judge(self, seen: Evidence) -> Verdict:
-        """Asks the next stage whatever was found."""
+    def judge(self, evidence: Evidence) -> Verdict:
         return Verdict(1, "a companion's answer alone is never enough")

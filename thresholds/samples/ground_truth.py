@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from providers.detection import Box, Detection
 
@@ -18,12 +18,12 @@ SYNONYMS = {
     "diningtable": "dining table",
     "pottedplant": "potted plant",
 }
-"""PASCAL VOC's names for classes that COCO, and detectors trained on it, call otherwise."""
+"""From PASCAL VOC's names of classes to those of COCO and of detectors trained on it."""
 
 
 class Known(NamedTuple):
-    """What is true of one photo: its objects, and the labels that its truth speaks of. Whether
-    there is anything of another label, nobody knows; nor how many objects there are in a crowd."""
+    """The ground truth of one photo: its objects, and the labels of which they are complete.
+    Objects of other labels are unknown, and so is the number of objects in a crowd."""
 
     objects: Sequence[Detection]
     labels: frozenset[str]
@@ -31,37 +31,40 @@ class Known(NamedTuple):
 
 
 def read_coco(path: Path) -> dict[str, Known]:
-    """By image file name, what is true of it, boxes as fractions of the image; crowds (`iscrowd`)
-    are no objects. The file speaks of all its categories, on each of its images.
+    """The ground truth of each image by file name, boxes as fractions of the image. Crowds
+    (`iscrowd`) are not objects. All categories of the file are complete on each of its images.
 
-    Raises ValueError naming the file where it is not of that form.
+    Raises ValueError, naming the file, where it is not of that form.
     """
     try:
-        document = json.loads(path.read_bytes())
-        names = {category["id"]: _usual(category["name"]) for category in document["categories"]}
-        labels = frozenset(names.values())
-        objects: dict[int, list[Detection]] = defaultdict(list)
-        crowds: dict[int, list[Detection]] = defaultdict(list)
-        sizes = {image["id"]: (image["width"], image["height"]) for image in document["images"]}
-        for annotation in document["annotations"]:
-            name = names[annotation["category_id"]]
-            box = _box(annotation["bbox"], *sizes[annotation["image_id"]])
-            kept = crowds if annotation.get("iscrowd") else objects
-            kept[annotation["image_id"]].append(Detection(name, 1.0, box))
-        return {
-            image["file_name"]: Known(objects[image["id"]], labels, crowds[image["id"]])
-            for image in document["images"]
-        }
+        return _known_by_file(json.loads(path.read_bytes()))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: is not COCO ground truth ({error!r})") from None
 
 
-def _usual(name: str) -> str:
+def _known_by_file(document: Any) -> dict[str, Known]:
+    names = {category["id"]: _coco_name(category["name"]) for category in document["categories"]}
+    labels = frozenset(names.values())
+    objects: dict[int, list[Detection]] = defaultdict(list)
+    crowds: dict[int, list[Detection]] = defaultdict(list)
+    sizes_px = {image["id"]: (image["width"], image["height"]) for image in document["images"]}
+    for annotation in document["annotations"]:
+        name, image = names[annotation["category_id"]], annotation["image_id"]
+        box = _box(annotation["bbox"], *sizes_px[image])
+        boxes = crowds if annotation.get("iscrowd") else objects
+        boxes[image].append(Detection(name, 1.0, box))
+    return {
+        image["file_name"]: Known(objects[image["id"]], labels, crowds[image["id"]])
+        for image in document["images"]
+    }
+
+
+def _coco_name(name: str) -> str:
     return SYNONYMS.get(name, name)
 
 
-def _box(xywh: list[float], width: int, height: int) -> Box:
-    x, y, w, h = xywh
-    return Box(x / width, y / height, (x + w) / width, (y + h) / height).clip()
+def _box(xywh_px: list[float], width_px: int, height_px: int) -> Box:
+    x, y, w, h = xywh_px
+    return Box(x / width_px, y / height_px, (x + w) / width_px, (y + h) / height_px).clip()

@@ -1,5 +1,4 @@
-"""A sample of photos and what was answered about them, as arrays: what plans and rules are made
-from."""
+"""A sample of photos and the answers about them, as arrays: the input of plans and rules."""
 
 from __future__ import annotations
 
@@ -19,30 +18,31 @@ from numpy.typing import NDArray
 from providers.detection import Detection
 from providers.prices import Price, Tier
 from thresholds.cascade import Border
-from thresholds.fusion.arrays import NOTHING, Bools, BoxArray, BoxTable, Ints, Labels
+from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Ints, LabelIndex
 from thresholds.fusion.looks import LookKind, PhotoFacts
-from thresholds.samples.ground_truth import Known
 
 FILE = "sample.npz"
+
+Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Sample:
     """Photos and their looks.
 
-    `truth` holds each photo's objects where there is ground truth. It speaks of some labels only,
-    `covered` (photos x labels): of others nothing is known. `looks` has, by kind, one `BoxTable` a
-    grouping, and `asked` (groupings x photos) says which photos each grouping has an answer for.
-    `prices` are those of the providers when they were asked, as kinds name them, and `provider` is
-    the name of the route's own. `companions` are those whose looks are free. `border` was painted
-    around each photo in a grid.
+    `looks` has, by kind, one `BoxTable` a grouping, and `has_answer` (groupings x photos) says
+    which photos each grouping has an answer for. `truth` holds each photo's objects where there is
+    ground truth, which is complete for the labels in `covered` (photos x labels) only. `prices` are
+    those of the providers at the time, by the name that kinds use. `provider` is the name of the
+    route's own. The looks of `companions` are free. `border` was painted around each photo in a
+    grid.
     """
 
     photos: tuple[str, ...]
     facts: tuple[PhotoFacts, ...]
     labels: tuple[str, ...]
     looks: Mapping[LookKind, tuple[BoxTable, ...]]
-    asked: Mapping[LookKind, Bools]
+    has_answer: Mapping[LookKind, Bools]
     truth: BoxTable | None = None
     covered: Bools | None = None
     prices: Mapping[str, Price] = field(default_factory=dict)
@@ -54,79 +54,87 @@ class Sample:
         return len(self.photos)
 
     def look(self, kind: LookKind, grouping: int) -> BoxTable:
-        """That grouping's answers; where there are fewer groupings, they are taken in turn."""
+        """The answers of that kind in that grouping; a kind with fewer groupings repeats them."""
         return self.looks[kind][grouping % len(self.looks[kind])]
+
+    def detections(self, boxes: BoxArray) -> list[Detection]:
+        """The boxes as detections, with their labels' names."""
+        return boxes.detections(self.labels)
 
     @cached_property
     def complete(self) -> Ints:
         """The photos that have an answer in every grouping of every kind."""
-        return np.flatnonzero(np.all([asked.all(axis=0) for asked in self.asked.values()], axis=0))
+        each = [answers.all(axis=0) for answers in self.has_answer.values()]
+        return np.flatnonzero(np.all(each, axis=0))
 
-    def of_kinds(self, wanted: Callable[[LookKind], bool]) -> Sample:
-        """Only those looks."""
+    def of_kinds(self, includes: Callable[[LookKind], bool]) -> Sample:
+        """The sample with only the kinds of looks that are included."""
         return replace(
             self,
-            looks={kind: boxes for kind, boxes in self.looks.items() if wanted(kind)},
-            asked={kind: asked for kind, asked in self.asked.items() if wanted(kind)},
+            looks={kind: tables for kind, tables in self.looks.items() if includes(kind)},
+            has_answer={kind: flags for kind, flags in self.has_answer.items() if includes(kind)},
         )
 
     def without_companions(self) -> Sample:
-        return replace(
-            self.of_kinds(lambda kind: kind.provider not in self.companions), companions=()
-        )
+        own = self.of_kinds(lambda kind: kind.provider not in self.companions)
+        return replace(own, companions=())
 
     def of_photos(self, photos: Ints) -> Sample:
-        """Only those photos."""
+        """The sample with only these photos, by their indices."""
+        looks = {}
+        for kind, tables in self.looks.items():
+            looks[kind] = tuple(table.of_photos(photos) for table in tables)
         return replace(
             self,
             photos=tuple(self.photos[index] for index in photos),
             facts=tuple(self.facts[index] for index in photos),
-            looks={
-                kind: tuple(boxes.at(photos) for boxes in each) for kind, each in self.looks.items()
-            },
-            asked={kind: each[:, photos] for kind, each in self.asked.items()},
-            truth=self.truth.at(photos) if self.truth is not None else None,
+            looks=looks,
+            has_answer={kind: flags[:, photos] for kind, flags in self.has_answer.items()},
+            truth=self.truth.of_photos(photos) if self.truth is not None else None,
             covered=self.covered[photos] if self.covered is not None else None,
         )
 
     def joined(self, other: Sample) -> Sample:
-        """With the looks of another provider at the same photos, which its kinds then name; of
-        photos that only one of the two has seen none are left. Its companions stay behind, and so
-        does its truth.
+        """The sample with the looks of another provider, which its kinds then name. Only photos of
+        both samples remain; the other's companions and ground truth are left out.
 
-        Raises ValueError where they have no photo in common, or both are of one provider.
+        Raises ValueError where they have no photo in common, or the same provider.
         """
-        if not other.provider or other.provider in {
-            self.provider,
-            *(kind.provider for kind in self.looks),
-        }:
+        if not other.provider or other.provider in self._providers:
             raise ValueError(
-                f"both profiles are of provider {other.provider}; another canvas or model is another "
-                "entry of `providers`, with a name of its own"
+                f"both profiles are of provider {other.provider}; another canvas or model is "
+                "another entry of `providers`, with a name of its own"
             )
         places = {photo: index for index, photo in enumerate(other.photos)}
-        mine = self.of_photos(
-            np.array([i for i, photo in enumerate(self.photos) if photo in places], np.int64)
-        )
-        if not len(mine):
+        common = [index for index, photo in enumerate(self.photos) if photo in places]
+        if not common:
             raise ValueError("the profiles have no photo in common")
-        theirs = other.of_photos(np.array([places[photo] for photo in mine.photos]))
-        labels = Labels(self.labels)
+        first = self.of_photos(np.array(common, np.int64))
+        second = other.of_photos(np.array([places[photo] for photo in first.photos]))
+        return first._with_looks_of(second)
+
+    @property
+    def _providers(self) -> set[str]:
+        return {self.provider, *(kind.provider for kind in self.looks)}
+
+    def _with_looks_of(self, other: Sample) -> Sample:
+        """The same of a sample of just the same photos."""
+        labels = LabelIndex(self.labels)
         numbers = np.array([labels.number(name) for name in other.labels], np.int64)
-        own = {
-            kind: LookKind(kind.shape, other.provider) for kind in other.looks if not kind.provider
-        }
-        looks = {
-            named: tuple(boxes.labelled(numbers) for boxes in theirs.looks[kind])
-            for kind, named in own.items()
-        }
-        more = len(labels.names) - len(self.labels)
+        looks, has_answer = dict(self.looks), dict(self.has_answer)
+        for kind, tables in other.looks.items():
+            if not kind.provider:
+                new_kind = LookKind(kind.shape, other.provider)
+                looks[new_kind] = tuple(table.with_label_numbers(numbers) for table in tables)
+                has_answer[new_kind] = other.has_answer[kind]
+        new_labels = len(labels.names) - len(self.labels)
+        covered = self.covered
         return replace(
-            mine,
+            self,
             labels=tuple(labels.names),
-            looks={**mine.looks, **looks},
-            asked={**mine.asked, **{named: theirs.asked[kind] for kind, named in own.items()}},
-            covered=np.pad(mine.covered, ((0, 0), (0, more))) if mine.covered is not None else None,
+            looks=looks,
+            has_answer=has_answer,
+            covered=np.pad(covered, ((0, 0), (0, new_labels))) if covered is not None else None,
             prices={**self.prices, other.provider: other.prices.get("", Price())},
         )
 
@@ -140,7 +148,7 @@ class Sample:
         return first
 
     def save(self, path: Path) -> None:
-        """As a compressed NumPy archive, without pickles."""
+        """Writes a compressed NumPy archive, without pickles."""
         about = {
             "photos": self.photos,
             "facts": self.facts,
@@ -149,46 +157,24 @@ class Sample:
             "provider": self.provider,
             "companions": self.companions,
             "border": self.border,
-            "prices": {name: _priced(price) for name, price in self.prices.items()},
+            "prices": {name: _price_values(price) for name, price in self.prices.items()},
         }
         arrays: dict[str, NDArray[Any]] = {"about": np.array(json.dumps(about))}
-        for number, (kind, boxes) in enumerate(self.looks.items()):
-            arrays[f"{number}/asked"] = self.asked[kind]
-            for grouping, each in enumerate(boxes):
-                arrays |= _packed(f"{number}/{grouping}", each)
+        for number, (kind, tables) in enumerate(self.looks.items()):
+            arrays[f"{number}/asked"] = self.has_answer[kind]
+            for grouping, table in enumerate(tables):
+                arrays |= _table_arrays(f"{number}/{grouping}", table)
         if self.truth is not None and self.covered is not None:
-            arrays |= {"covered": self.covered, **_packed("truth", self.truth)}
+            arrays |= {"covered": self.covered, **_table_arrays("truth", self.truth)}
         with path.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes it for `allow_pickle`
 
     @classmethod
     def load(cls, path: Path) -> Sample:
-        """Raises ValueError, naming the file, where it is not one of these."""
+        """The sample in an archive. Raises ValueError, naming the file, where it is none."""
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                about = json.loads(str(arrays["about"]))
-                kinds = [(LookKind.parse(text), count) for text, count in about["kinds"]]
-                looks = {
-                    kind: tuple(
-                        _unpacked(f"{number}/{grouping}", arrays) for grouping in range(count)
-                    )
-                    for number, (kind, count) in enumerate(kinds)
-                }
-                asked = {kind: arrays[f"{number}/asked"] for number, (kind, _) in enumerate(kinds)}
-                known = "covered" in arrays
-                return cls(
-                    tuple(about["photos"]),
-                    tuple(PhotoFacts(*each) for each in about["facts"]),
-                    tuple(about["labels"]),
-                    looks,
-                    asked,
-                    _unpacked("truth", arrays) if known else None,
-                    arrays["covered"] if known else None,
-                    {name: _price(plain) for name, plain in about["prices"].items()},
-                    about["provider"],
-                    tuple(about["companions"]),
-                    about["border"],
-                )
+                return cls._of_arrays(arrays)
         except OSError as error:
             raise ValueError(
                 f"{path}: cannot be read ({error.strerror or error}); imgrid profile makes it, of "
@@ -197,8 +183,32 @@ class Sample:
         except (KeyError, TypeError, ValueError, EOFError, BadZipFile, zlib.error) as error:
             raise ValueError(f"{path}: is no profile's sample ({error!r})") from None
 
+    @classmethod
+    def _of_arrays(cls, arrays: Arrays) -> Sample:
+        about = json.loads(str(arrays["about"]))
+        looks, has_answer = {}, {}
+        for number, (text, groupings) in enumerate(about["kinds"]):
+            kind = LookKind.parse(text)
+            names = [f"{number}/{grouping}" for grouping in range(groupings)]
+            looks[kind] = tuple(_table(name, arrays) for name in names)
+            has_answer[kind] = arrays[f"{number}/asked"]
+        has_truth = "covered" in arrays
+        return cls(
+            tuple(about["photos"]),
+            tuple(PhotoFacts(*facts) for facts in about["facts"]),
+            tuple(about["labels"]),
+            looks,
+            has_answer,
+            _table("truth", arrays) if has_truth else None,
+            arrays["covered"] if has_truth else None,
+            {name: _price(values) for name, values in about["prices"].items()},
+            about["provider"],
+            tuple(about["companions"]),
+            about["border"],
+        )
 
-def _priced(price: Price) -> list[Any]:
+
+def _price_values(price: Price) -> list[Any]:
     return [
         price.usd_per_image,
         price.as_of.isoformat() if price.as_of else None,
@@ -206,75 +216,28 @@ def _priced(price: Price) -> list[Any]:
     ]
 
 
-def _price(plain: list[Any]) -> Price:
-    usd, as_of, tiers = plain
+def _price(values: list[Any]) -> Price:
+    usd_per_image, as_of, tiers = values
     return Price(
-        usd, date.fromisoformat(as_of) if as_of else None, tuple(Tier(*tier) for tier in tiers)
+        usd_per_image,
+        date.fromisoformat(as_of) if as_of else None,
+        tuple(Tier(*tier) for tier in tiers),
     )
 
 
-def _packed(name: str, boxes: BoxTable) -> dict[str, NDArray[Any]]:
-    found = boxes.found
+def _table_arrays(name: str, table: BoxTable) -> dict[str, NDArray[Any]]:
     return {
-        f"{name}/starts": boxes.starts,
-        f"{name}/labels": found.labels.astype(np.int32),
-        f"{name}/scores": found.scores.astype(np.float32),
-        f"{name}/xyxy": found.xyxy.astype(np.float32),
+        f"{name}/starts": table.starts,
+        f"{name}/labels": table.boxes.labels.astype(np.int32),
+        f"{name}/scores": table.boxes.scores.astype(np.float32),
+        f"{name}/xyxy": table.boxes.xyxy.astype(np.float32),
     }
 
 
-def _unpacked(name: str, arrays: Mapping[str, NDArray[Any]]) -> BoxTable:
-    found = BoxArray(
+def _table(name: str, arrays: Arrays) -> BoxTable:
+    boxes = BoxArray(
         arrays[f"{name}/labels"].astype(np.int64),
         arrays[f"{name}/scores"].astype(np.float64),
         arrays[f"{name}/xyxy"].astype(np.float64),
     )
-    return BoxTable(arrays[f"{name}/starts"], found)
-
-
-def sample(
-    facts: Mapping[str, PhotoFacts],
-    answers: Mapping[LookKind, Mapping[str, Sequence[Sequence[Detection]]]],
-    truth: Mapping[str, Known] | None = None,
-    **about: Any,
-) -> Sample:
-    """From detections to arrays. `answers` has, by kind and photo, a list of detections a grouping;
-    crowds of the `truth` are not kept. `about` are further fields."""
-    labels, photos = Labels(), tuple(facts)
-    looks: dict[LookKind, tuple[BoxTable, ...]] = {}
-    asked: dict[LookKind, Bools] = {}
-    for kind, by_photo in answers.items():
-        groupings = _full_groupings(by_photo)
-        looks[kind] = tuple(
-            BoxTable.of_all(
-                [_grouping(labels, by_photo.get(photo, ()), number) for photo in photos]
-            )
-            for number in range(groupings)
-        )
-        asked[kind] = np.array(
-            [
-                [number < len(by_photo.get(photo, ())) for photo in photos]
-                for number in range(groupings)
-            ]
-        )
-    if truth is None:
-        return Sample(photos, tuple(facts.values()), tuple(labels.names), looks, asked, **about)
-    objects = BoxTable.of_all([labels.found(truth[photo][0]) for photo in photos])
-    covered = [[labels.number(name) for name in sorted(truth[photo][1])] for photo in photos]
-    table = np.zeros((len(photos), len(labels.names)), bool)
-    for row, numbers in enumerate(covered):
-        table[row, numbers] = True
-    return Sample(
-        photos, tuple(facts.values()), tuple(labels.names), looks, asked, objects, table, **about
-    )
-
-
-def _full_groupings(by_photo: Mapping[str, Sequence[Sequence[Detection]]]) -> int:
-    """How many answers nearly every photo has: those that fill up the last canvases have one more
-    here and there."""
-    counts = sorted(len(each) for each in by_photo.values())
-    return max(counts[len(counts) // 10], 1)
-
-
-def _grouping(labels: Labels, groupings: Sequence[Sequence[Detection]], number: int) -> BoxArray:
-    return labels.found(groupings[number]) if number < len(groupings) else NOTHING
+    return BoxTable(arrays[f"{name}/starts"], boxes)

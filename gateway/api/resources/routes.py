@@ -23,7 +23,7 @@ from gateway.pipeline.group_size import GroupSizer
 from gateway.security.keyring import Keyring
 from providers.detection import Task
 from thresholds.cascade import Promise
-from thresholds.drift import Mean
+from thresholds.drift import ConfidenceSequence
 
 PATH = "/v1/routes"
 
@@ -129,7 +129,7 @@ class RoutesApi:
             stages=_stages_out(route, level),
             promise=_promise_out(route.cascade.promise),
             promised=record.promised,
-            agreement=_agreement_out(record.whole),
+            agreement=_agreement_out(record.overall),
             labels=_label_agreements(record.labels),
             group=self._group_out(route),
         )
@@ -153,13 +153,13 @@ def _promise_out(promise: Promise | None) -> PromiseOut | None:
     return PromiseOut(**promise.model_dump()) if promise is not None else None
 
 
-def _label_agreements(means: Mapping[str, Mean]) -> dict[str, AgreementOut]:
+def _label_agreements(means: Mapping[str, ConfidenceSequence]) -> dict[str, AgreementOut]:
     """The agreement of each label that was compared often enough for an interval."""
     agreements = {label: _agreement_out(mean) for label, mean in means.items()}
     return {label: agreement for label, agreement in agreements.items() if agreement is not None}
 
 
-def _agreement_out(mean: Mean) -> AgreementOut | None:
+def _agreement_out(mean: ConfidenceSequence) -> AgreementOut | None:
     interval = mean.interval
     if interval is None:
         return None

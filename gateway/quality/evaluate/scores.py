@@ -11,7 +11,12 @@ from typing import NamedTuple
 from gateway.config.errors import ConfigError
 from thresholds import cascade as cascades
 from thresholds.cascade import Cascade
-from thresholds.metrics.average_precision import By, Precision, agreement, precision
+from thresholds.metrics.agreement import mean_agreement
+from thresholds.metrics.average_precision import (
+    AveragePrecision,
+    PhotoDetections,
+    coco_average_precision,
+)
 from thresholds.samples.ground_truth import Known
 
 
@@ -31,7 +36,7 @@ class ScoreRow:
 
     name: str
     images: float
-    precision: Precision | None
+    precision: AveragePrecision | None
     agrees: float
 
 
@@ -51,11 +56,11 @@ def read_cascades(files: Sequence[Path]) -> list[Strategy]:
         raise ConfigError(f"--cascade {error}") from None
 
 
-def precision_of(known: Mapping[str, Known], answers: By) -> Precision | None:
+def precision_of(known: Mapping[str, Known], answers: PhotoDetections) -> AveragePrecision | None:
     """Precision against ground truth; None where that has no object."""
     if not any(truth.objects for truth in known.values()):
         return None
-    return precision(
+    return coco_average_precision(
         {photo: truth.objects for photo, truth in known.items()},
         answers,
         {photo: truth.labels for photo, truth in known.items()},
@@ -64,7 +69,12 @@ def precision_of(known: Mapping[str, Known], answers: By) -> Precision | None:
 
 
 def score_row(
-    name: str, images: float, groupings: Sequence[By], *, base: By, known: Mapping[str, Known]
+    name: str,
+    images: float,
+    groupings: Sequence[PhotoDetections],
+    *,
+    base: PhotoDetections,
+    known: Mapping[str, Known],
 ) -> ScoreRow:
     """The means over the answers of each grouping; `base` has the answers alone."""
     precisions = []
@@ -73,6 +83,8 @@ def score_row(
             precisions.append(figures)
     mean = None
     if precisions:
-        mean = Precision(fmean(p.ap50 for p in precisions), fmean(p.mean for p in precisions))
-    agrees = fmean(agreement(base, answers) for answers in groupings) if base else 0.0
+        mean = AveragePrecision(
+            fmean(p.ap50 for p in precisions), fmean(p.mean for p in precisions)
+        )
+    agrees = fmean(mean_agreement(base, answers) for answers in groupings) if base else 0.0
     return ScoreRow(name, images, mean, agrees)

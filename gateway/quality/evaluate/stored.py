@@ -15,7 +15,7 @@ from thresholds.cascade import Cascade, Stage
 from thresholds.fusion.looks import ITSELF, LookKind
 from thresholds.plan.cost import Costs
 from thresholds.samples.ground_truth import Known
-from thresholds.samples.replay import detections, kinds_of, replay
+from thresholds.samples.replay import replay, stage_kinds
 from thresholds.samples.sample import Sample
 from thresholds.shape import ALONE
 
@@ -71,7 +71,7 @@ def _flat(kind: LookKind) -> Strategy:
 def _check(strategy: Strategy, sample: Sample) -> None:
     """Raises ConfigError where the cascade asks otherwise than the profile did."""
     cascade, where = strategy.cascade, f"--cascade {strategy.file}"
-    for index, kind in enumerate(kinds_of(cascade, sample)):
+    for index, kind in enumerate(stage_kinds(cascade, sample)):
         if kind not in sample.looks:
             profiled = ", ".join(map(str, sample.looks))
             raise ConfigError(
@@ -118,7 +118,7 @@ def replay_all(cascade: Cascade, sample: Sample, on_photo: Advance = lambda: Non
 
 def _groupings(cascade: Cascade, sample: Sample) -> int:
     """The number of groupings in which the cascade's stages were profiled."""
-    return max(len(sample.looks[kind]) for kind in kinds_of(cascade, sample))
+    return max(len(sample.looks[kind]) for kind in stage_kinds(cascade, sample))
 
 
 def known(sample: Sample) -> dict[str, Known]:
@@ -130,7 +130,7 @@ def known(sample: Sample) -> dict[str, Known]:
     for index, photo in enumerate(sample.photos):
         covered = zip(sample.labels, sample.covered[index], strict=True)
         labels = frozenset(label for label, is_covered in covered if is_covered)
-        truths[photo] = Known(detections(sample, sample.truth.of(index)), labels)
+        truths[photo] = Known(sample.detections(sample.truth.of_photo(index)), labels)
     return truths
 
 

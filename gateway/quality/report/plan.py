@@ -16,7 +16,7 @@ from gateway.quality.report import page as report
 from gateway.quality.report.figures import BLUE, GREEN, GREY, ORANGE, figure_of, tidy
 from gateway.quality.report.page import PageSection, PageTable, picture
 from thresholds.plan.candidates import OperatingPoint
-from thresholds.plan.selection import held_out
+from thresholds.plan.selection import held_out_photos
 
 MOST_IMAGES = 1.25
 """Points of more images a photo are not drawn."""
@@ -24,7 +24,7 @@ MOST_IMAGES = 1.25
 
 def show(plan: Plan, file: Path) -> Path:
     """Writes the page and its picture, and returns the page's path. Raises ConfigError."""
-    title = f"Plan: {plan.picked.point.option.name}"
+    title = f"Plan: {plan.picked.point.candidate.name}"
     try:
         return report.write(file, title, _lead(plan.explored), list(_sections(plan)))
     except OSError as error:
@@ -32,7 +32,7 @@ def show(plan: Plan, file: Path) -> Path:
 
 
 def _lead(explored: Exploration) -> str:
-    fit, held = len(explored.study.lesson.fit), len(held_out(explored.study))
+    fit, held = len(explored.study.training.photos), len(held_out_photos(explored.study))
     promise = f"; {held} more were held out for the promise." if held else "; nothing is promised."
     points = len(explored.points)
     return f"{points} cascades, simulated over the stored answers about {fit} photos{promise}"
@@ -100,9 +100,9 @@ def _groups(
     points: Sequence[OperatingPoint],
 ) -> Iterator[tuple[str, list[OperatingPoint], str, str]]:
     """The cascades by what asks again: label, points, colour and marker."""
-    gain = [point for point in points if point.option.price is not None]
+    gain = [point for point in points if point.candidate.price is not None]
     yield "asks again by gain", gain, BLUE, "o"
-    imgrid = [point for point in points if point.option.factor is not None]
+    imgrid = [point for point in points if point.candidate.factor is not None]
     yield "asks again by ImGrid's rule", imgrid, ORANGE, "^"
-    flat = [point for point in points if len(point.option.paths) == 1]
+    flat = [point for point in points if len(point.candidate.paths) == 1]
     yield "flat", flat, GREEN, "s"

@@ -1,11 +1,8 @@
 """Where each photo lies on a canvas."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.strategies import DataObject
 
 from gateway.core.layout import Rect
 from gateway.core.model import Size
@@ -34,16 +31,14 @@ PHOTO = st.builds(
         ((1, 10_000), "3x3", (1, 213)),
     ],
 )
-def test_a_photo_fills_its_cell_one_way(
-    size: tuple[int, int], shape: str, becomes: tuple[int, int]
-) -> None:
+def test_drawn(size, shape, becomes):
     """A photo fills its cell of a canvas of 640 x 640 one way, small ones too, and no side
     vanishes."""
     assert fitted_size(Size(*size), Shape.parse(shape), (640, 640)) == becomes
 
 
 @given(SIZES, SHAPES, CANVASES)
-def test_a_photo_stays_within_its_cell(size: Size, shape: Shape, canvas: tuple[int, int]) -> None:
+def test_within_its_cell(size, shape, canvas):
     """A photo is never drawn larger than its cell, and always fills it one way."""
     width, height = fitted_size(size, shape, canvas)
     cell = canvas[0] // shape.cols, canvas[1] // shape.rows
@@ -53,7 +48,7 @@ def test_a_photo_stays_within_its_cell(size: Size, shape: Shape, canvas: tuple[i
 
 
 @given(SIZES, SHAPES, CANVASES)
-def test_a_photo_keeps_its_aspect(size: Size, shape: Shape, canvas: tuple[int, int]) -> None:
+def test_aspect(size, shape, canvas):
     """A photo keeps its aspect but for the rounding to whole pixels."""
     width, height = fitted_size(size, shape, canvas)
     scale = min(canvas[0] // shape.cols / size.width_px, canvas[1] // shape.rows / size.height_px)
@@ -62,10 +57,8 @@ def test_a_photo_keeps_its_aspect(size: Size, shape: Shape, canvas: tuple[int, i
 
 
 @given(st.data(), SHAPES, CANVASES)
-def test_a_photos_size_does_not_depend_on_its_neighbours(
-    data: DataObject, shape: Shape, canvas: tuple[int, int]
-) -> None:
-    """The size of a drawn photo does not depend on the others on the canvas."""
+def test_neighbours(data, shape, canvas):
+    """How large a photo is drawn does not depend on what else is on the canvas."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
     places = lay_out(sizes, shape, canvas).photos
     assert [(place.width, place.height) for place in places] == [
@@ -74,11 +67,9 @@ def test_a_photos_size_does_not_depend_on_its_neighbours(
 
 
 @given(st.data(), SHAPES, CANVASES)
-def test_each_photo_lies_in_the_middle_of_its_cell(
-    data: DataObject, shape: Shape, canvas: tuple[int, int]
-) -> None:
-    """The canvas is no larger than requested, and each photo lies in the middle of its own cell, in
-    the given order."""
+def test_places(data, shape, canvas):
+    """The canvas is no larger than asked, each photo lies in its own cell in the order given, in
+    the middle of it."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
     layout = lay_out(sizes, shape, canvas)
     assert layout.width_px <= canvas[0]
@@ -94,8 +85,8 @@ def test_each_photo_lies_in_the_middle_of_its_cell(
         assert 0 <= top <= bottom <= top + 1
 
 
-def test_cells_divide_the_whole_canvas() -> None:
-    """Cells divide the whole canvas, so that the unused part of a cell separates its photo from the
+def test_cells():
+    """Cells divide the whole canvas, so that what a photo leaves of its own keeps it apart from its
     neighbours."""
     layout = lay_out([Size(400, 300), Size(400, 200)], Shape(2, 2), (640, 640))
     assert layout.cell == (320, 320)
@@ -103,7 +94,7 @@ def test_cells_divide_the_whole_canvas() -> None:
     assert layout.photos == (Rect(0, 40, 320, 240), Rect(320, 80, 320, 160))
 
 
-def test_the_canvas_of_a_photo_alone_ends_with_it() -> None:
+def test_canvas_alone():
     """A photo alone has no neighbours: its canvas ends where it does."""
     layout = lay_out([Size(400, 300)], ALONE, (640, 640))
     assert (layout.width_px, layout.height_px) == (640, 480)
@@ -111,10 +102,9 @@ def test_the_canvas_of_a_photo_alone_ends_with_it() -> None:
 
 
 @given(st.data(), SHAPES, st.integers(1, 80))
-def test_a_least_side_is_reached_by_wider_gaps(
-    data: DataObject, shape: Shape, least_px: int
-) -> None:
-    """A provider that needs a least side gets it by wider gaps and not by larger photos."""
+def test_least(data, shape, least_px):
+    """A provider that needs a side of so many pixels gets it, by wider gaps and not by larger
+    photos."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
     layout, tight = (
         lay_out(sizes, shape, (640, 640), min_side_px=least) for least in (least_px, 1)
@@ -130,15 +120,15 @@ def test_a_least_side_is_reached_by_wider_gaps(
 
 @pytest.mark.parametrize("shape", ["2x2", "3x1", "1x3", "5x5"])
 @pytest.mark.parametrize("size", [Size(400, 300), Size(300, 400)])
-def test_a_full_lane_keeps_its_shape(shape: str, size: Size) -> None:
+def test_full(shape, size):
     """A full lane keeps its shape."""
     lane = Shape.parse(shape)
     assert best_shape([size] * lane.cells, lane, (640, 640)) == lane
 
 
 @given(SIZES, SHAPES, CANVASES)
-def test_one_photo_goes_alone(size: Size, shape: Shape, canvas: tuple[int, int]) -> None:
-    """A single photo is sent alone."""
+def test_one(size, shape, canvas):
+    """One photo goes alone."""
     assert best_shape([size], shape, canvas) == ALONE
 
 
@@ -156,14 +146,12 @@ def test_one_photo_goes_alone(size: Size, shape: Shape, canvas: tuple[int, int])
         ((10, 10_000), 2, "2x2", "1x2"),
     ],
 )
-def test_a_part_filled_lane_takes_the_best_shape(
-    size: tuple[int, int], count: int, lane: str, best: str
-) -> None:
-    """Photos that do not fill their lane's grid take the shape that shows them largest."""
+def test_part_filled(size, count, lane, best):
+    """What does not fill its lane's grid takes the one that shows it largest."""
     assert str(best_shape([Size(*size)] * count, Shape.parse(lane), (640, 640))) == best
 
 
-def test_landscapes_are_stacked_and_portraits_side_by_side() -> None:
+def test_orientations():
     """Two landscapes are stacked and two portraits set side by side, whichever way their lane
     is."""
     for lane in (Shape(2, 3), Shape(3, 2)):
@@ -172,16 +160,14 @@ def test_landscapes_are_stacked_and_portraits_side_by_side() -> None:
 
 
 @given(st.data(), SHAPES, CANVASES)
-def test_the_best_shape_holds_all_photos(
-    data: DataObject, lane: Shape, canvas: tuple[int, int]
-) -> None:
-    """The best shape holds all the photos and has no more cells than the lane."""
+def test_holds(data, lane, canvas):
+    """It holds all the photos and has no more cells than the lane."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=lane.cells))
     best = best_shape(sizes, lane, canvas)
     assert len(sizes) <= best.cells <= lane.cells
 
 
-def test_seven_photos_keep_to_eight_cells() -> None:
+def test_no_more_cells():
     """Seven square photos of a lane of eight keep to eight cells, though nine would show them
     larger."""
     assert best_shape([Size(100, 100)] * 7, Shape(4, 2), (640, 640)) == Shape(4, 2)
@@ -189,14 +175,11 @@ def test_seven_photos_keep_to_eight_cells() -> None:
 
 
 @given(st.data(), SHAPES, CANVASES)
-def test_photos_are_on_average_no_smaller_than_in_their_lane(
-    data: DataObject, lane: Shape, canvas: tuple[int, int]
-) -> None:
-    """The best shape draws the photos on average at least as large as the lane's own shape
-    would."""
+def test_larger(data, lane, canvas):
+    """On average it draws the photos at least as large as the lane's own shape would."""
     sizes = data.draw(st.lists(PHOTO, min_size=1, max_size=lane.cells))
 
-    def scale(shape: Shape) -> float:
+    def scale(shape):
         cell = canvas[0] // shape.cols, canvas[1] // shape.rows
         return sum(min(cell[0] / size.width_px, cell[1] / size.height_px) for size in sizes)
 
@@ -204,7 +187,7 @@ def test_photos_are_on_average_no_smaller_than_in_their_lane(
 
 
 @given(st.integers(1, 30), PHOTO, SHAPES)
-def test_photos_of_one_size_are_never_smaller(count: int, size: Size, lane: Shape) -> None:
+def test_alike(count, size, lane):
     """Photos of one size are each drawn at least as large as in the lane's own shape."""
     best = best_shape([size] * min(count, lane.cells), lane, (1280, 1280))
     here, there = fitted_size(size, best, (1280, 1280)), fitted_size(size, lane, (1280, 1280))

@@ -1,8 +1,6 @@
 """Where a photo lies, as clients write it, and whether that is within a folder that an operator
 opened."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,27 +65,27 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(("url", "place"), PLACES.items())
-def test_a_url_names_a_bucket_and_a_key(url: str, place: tuple[str, ...]) -> None:
-    """Keys of S3 are percent-encoded, once; names of Cloud Storage are taken literally."""
+def test_what_a_url_names(url, place):
+    """Keys of S3 are percent-encoded, once; names of Cloud Storage stand as they are."""
     assert location_of(url) == (url, *place)
 
 
 @pytest.mark.parametrize("url", ["https://shop.example/a.jpg", "HTTP://shop.example/../a"])
-def test_a_url_of_the_web_has_no_bucket(url: str) -> None:
-    """A URL of the web has a scheme but no bucket and no key."""
+def test_web(url):
+    """A URL of the web is left to who fetches it."""
     assert location_of(url) == (url, url.partition(":")[0].lower(), "", "", "")
 
 
 @pytest.mark.parametrize("url", UNREADABLE)
-def test_a_url_that_names_no_object_is_refused(url: str) -> None:
-    """A URL that names no object is refused; so are keys with `..` in them, in any encoding."""
+def test_what_names_nothing(url):
+    """What names no object is refused; so are keys with `..` in them, however that is written."""
     with pytest.raises(ValueError, match="URL"):
         location_of(url)
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_read_or_refused(text: str) -> None:
-    """Any text after the scheme is read or refused, and no other error happens."""
+def test_any_text(text):
+    """Whatever stands after the scheme is read or refused, and nothing else happens."""
     for scheme in ("s3", "gs"):
         try:
             place = location_of(f"{scheme}://{text}")
@@ -101,15 +99,15 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=200),
     st.text("aZ0+/=._-", max_size=20),
 )
-def test_a_written_url_is_read_again_the_same(key: str, version: str) -> None:
-    """A bucket, key and version that are written as a URL are read again unchanged."""
+def test_there_and_back(key, version):
+    """A bucket, key and version that are written as a URL are read again as the same."""
     if {".", ".."}.isdisjoint({*key.replace("\\", "/").split("/"), *version.split("/")}):
         assert location_of(s3_url("shop", key, version))[2:] == ("shop", key, version)
 
 
 @pytest.mark.parametrize("bucket", ["shop/a", "a?b", "..", "shop%2Fa", ""])
-def test_text_that_is_no_bucket_is_refused(bucket: str) -> None:
-    """Text that can be no bucket's name does not become an object of another bucket."""
+def test_no_bucket(bucket):
+    """What can be no bucket's name becomes none of another's objects."""
     with pytest.raises(ValueError, match="URL"):
         location_of(s3_url(bucket, "a.jpg"))
 
@@ -121,8 +119,8 @@ def test_text_that_is_no_bucket_is_refused(bucket: str) -> None:
         ("gs://shop/a/b c%20/", Folder("gs", "shop", "a/b c%20/")),
     ],
 )
-def test_a_folder_is_a_bucket_or_a_part_of_it(text: str, folder: Folder) -> None:
-    """A folder is a bucket or a part of it, with literal names."""
+def test_folders(text, folder):
+    """A folder is a bucket or a part of it, with names as they are."""
     assert folder_of(text) == folder
 
 
@@ -140,8 +138,8 @@ def test_a_folder_is_a_bucket_or_a_part_of_it(text: str, folder: Folder) -> None
         "",
     ],
 )
-def test_a_folder_without_a_final_slash_is_refused(text: str) -> None:
-    """A folder without a slash at its end is refused, and the message shows the right form."""
+def test_no_folder(text):
+    """Without a slash at its end it is none, and the message says how to write one."""
     with pytest.raises(ValueError, match=r"write s3://BUCKET/"):
         folder_of(text)
 
@@ -163,7 +161,7 @@ def test_a_folder_without_a_final_slash_is_refused(text: str) -> None:
         ("gs://shop/photos/a.jpg", False),
     ],
 )
-def test_a_folder_holds_the_keys_that_begin_with_it(url: str, within: bool) -> None:
-    """A folder holds the keys that begin with it in its own bucket of its own store, compared
-    exactly."""
+def test_within(url, within):
+    """A folder holds what begins with it in its own bucket of its own store, compared as the store
+    has it."""
     assert folder_of("s3://shop/photos/").holds(location_of(url)) == within

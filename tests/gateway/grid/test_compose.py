@@ -1,21 +1,17 @@
 """From tiles to one picture that a provider takes."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gateway.core.layout import Layout
 from gateway.core.model import Photo, Size
 from gateway.grid.compose import GREY, compose, encode, original_picture
 from gateway.grid.layout import lay_out
 from gateway.testing.provider import about
-from providers.base import About, Limits, Picture
+from providers.base import Limits
 from providers.errors import PictureRefused
 from thresholds.shape import ALONE, Shape
 
@@ -24,19 +20,19 @@ PIXELS, BYTES = about(wants="pixels"), about(wants="bytes")
 COLOURS = ["red", "lime", "blue", "yellow"]
 
 
-def tiles(layout: Layout = FOUR) -> list[Image.Image | None]:
+def tiles(layout=FOUR):
     return [
         Image.new("RGB", (place.width, place.height), colour)
         for place, colour in zip(layout.photos, COLOURS, strict=False)
     ]
 
 
-def pixels_of(picture: Picture) -> Image.Image:
+def pixels_of(picture):
     return Image.open(io.BytesIO(picture.data)) if picture.data else picture.pixels
 
 
-def test_each_tile_is_pasted_in_its_place() -> None:
-    """Each tile is pasted in its place, to the pixel, and everything else is grey."""
+def test_places():
+    """Each tile is pasted in its place, to the pixel, and all else is grey."""
     canvas = np.asarray(compose(FOUR, tiles(), PIXELS).pixels)
     expected = np.full((FOUR.height_px, FOUR.width_px, 3), GREY)
     for place, image in zip(FOUR.photos, tiles(), strict=True):
@@ -46,7 +42,7 @@ def test_each_tile_is_pasted_in_its_place() -> None:
     assert (canvas == expected).all()
 
 
-def test_a_local_provider_gets_pixels() -> None:
+def test_pixels():
     """A provider in this process gets pixels and no bytes."""
     picture = compose(FOUR, tiles(), PIXELS)
     assert picture.data == b""
@@ -57,8 +53,8 @@ def test_a_local_provider_gets_pixels() -> None:
     )
 
 
-def test_a_remote_provider_gets_a_jpeg() -> None:
-    """A provider that takes bytes gets a JPEG of the same size, of full colour and with hardly a
+def test_bytes():
+    """A provider that is sent bytes gets a JPEG of the same size, of full colour and hardly a
     loss."""
     picture = compose(FOUR, tiles(), BYTES)
     assert picture.pixels is None
@@ -74,8 +70,8 @@ def test_a_remote_provider_gets_a_jpeg() -> None:
 
 
 @pytest.mark.parametrize("wants", [PIXELS, BYTES])
-def test_the_cell_of_a_broken_photo_stays_grey(wants: About) -> None:
-    """The cell of a photo that could not be drawn stays grey, and its neighbours are unchanged."""
+def test_broken(wants):
+    """The cell of a photo that could not be drawn stays grey, and its neighbours are as ever."""
     images = tiles()
     images[1] = None
     canvas = pixels_of(compose(FOUR, images, wants))
@@ -85,15 +81,15 @@ def test_the_cell_of_a_broken_photo_stays_grey(wants: About) -> None:
     assert canvas.getpixel((x + width // 2, y + height // 2)) == pytest.approx((255, 255, 0), abs=4)
 
 
-def test_cells_without_a_photo_stay_grey() -> None:
-    """Cells without a photo stay grey."""
+def test_empty_cells():
+    """Cells that no photo fills stay grey."""
     layout = lay_out([Size(40, 40)] * 3, Shape(2, 2), (80, 80))
     assert compose(layout, tiles(layout), PIXELS).pixels.getpixel((60, 60)) == GREY
 
 
-def test_a_thin_photo_gets_a_higher_canvas() -> None:
-    """A thin photo gets a higher canvas if a provider needs more pixels a side, and is drawn in the
-    middle of it."""
+def test_least_side():
+    """A thin photo gets a higher canvas where a provider needs more pixels a side, and is drawn in
+    the middle of it."""
     layout = lay_out([Size(400, 4)], ALONE, (400, 400), min_side_px=50)
     canvas = compose(layout, tiles(layout), PIXELS).pixels
     assert canvas.size == (400, 50)
@@ -105,7 +101,7 @@ def test_a_thin_photo_gets_a_higher_canvas() -> None:
 NOISE = Image.effect_noise((300, 200), 120).convert("RGB")
 
 
-def test_the_quality_falls_until_the_bytes_fit() -> None:
+def test_quality_falls():
     """The quality is the best whose bytes the provider takes."""
     sizes = []
     most = len(encode(NOISE, 1 << 30))
@@ -122,8 +118,8 @@ def test_the_quality_falls_until_the_bytes_fit() -> None:
     assert sizes == sorted(sizes, reverse=True)
 
 
-def test_a_canvas_that_cannot_fit_is_refused_before_the_call() -> None:
-    """If no quality is small enough, the canvas is refused before any call."""
+def test_too_many_bytes():
+    """Where no quality is small enough, the canvas is refused before anybody is asked."""
     with pytest.raises(PictureRefused, match="300 x 200 does not fit into 1000 bytes"):
         encode(NOISE, 1000)
     strict = replace(BYTES, limits=Limits(max_bytes=100))
@@ -137,8 +133,8 @@ def test_a_canvas_that_cannot_fit_is_refused_before_the_call() -> None:
 PHOTO = Photo("p", b"as the client sent it", "JPEG", Size(400, 300))
 
 
-def test_a_photo_alone_goes_in_its_own_bytes() -> None:
-    """A photo alone is sent in the client's own bytes."""
+def test_as_it_came():
+    """A photo alone goes in the client's own bytes."""
     picture = original_picture(PHOTO, BYTES)
     assert (picture.data, picture.pixels) == (PHOTO.data, None)
     assert (picture.width_px, picture.height_px) == (400, 300)
@@ -154,29 +150,26 @@ def test_a_photo_alone_goes_in_its_own_bytes() -> None:
         {"max_pixels": 119_999},
     ],
 )
-def test_a_photo_beyond_the_limits_is_composed(
-    limits: dict[str, Any],
-) -> None:
-    """A photo alone is composed if the provider would not take its format, its bytes, its sides or
-    its pixels."""
+def test_limits(limits):
+    """It is composed where the provider would not take it: its format, its bytes, its sides or its
+    pixels."""
     assert original_picture(PHOTO, replace(BYTES, limits=Limits(**limits))) is None
 
 
-def test_a_photo_at_the_limits_is_not_composed() -> None:
-    """A photo with exactly as many bytes and pixels as the provider takes is sent unchanged."""
+def test_just_within_limits():
+    """Just as many bytes and pixels as the provider takes are taken."""
     limits = Limits(max_bytes=len(PHOTO.data), min_side_px=300, max_side_px=400, max_pixels=120_000)
     assert original_picture(PHOTO, replace(BYTES, limits=limits))
 
 
-def test_a_photo_alone_is_composed_for_a_local_provider() -> None:
-    """A provider that wants pixels gets a photo alone composed."""
+def test_wants_pixels():
+    """A provider that wants pixels gets them composed."""
     assert original_picture(PHOTO, PIXELS) is None
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP"])
-def test_a_turned_photo_of_another_format_is_composed(form: str) -> None:
-    """A photo of another format that has to be turned is composed, because providers turn JPEGs
-    only."""
+def test_turned_other(form):
+    """A photo of another format that has to be turned is composed: providers turn JPEGs only."""
     provider = replace(
         BYTES, applies_exif=True, limits=Limits(formats=frozenset({"JPEG", "PNG", "WEBP"}))
     )
@@ -185,8 +178,8 @@ def test_a_turned_photo_of_another_format_is_composed(form: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_turned_photo_goes_unchanged_to_a_provider_that_turns(orientation: int) -> None:
-    """A photo that has to be turned is sent unchanged only to a provider that turns it; its size is
+def test_turned(orientation):
+    """A photo that has to be turned goes as it came only to a provider that turns it; its size is
     the upright one."""
     turned = replace(PHOTO, orientation=orientation)
     assert (original_picture(turned, BYTES) is not None) is (orientation == 1)

@@ -1,23 +1,18 @@
 """Canvases are made off the event loop, each photo as far ahead as can be."""
 
-from __future__ import annotations
-
 import asyncio
 import io
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from PIL import Image
 
 from gateway.core.errors import BadFormat
-from gateway.core.model import Photo
 from gateway.grid.compose import GREY
-from gateway.grid.renderer import RenderedCanvas, Renderer
+from gateway.grid.renderer import Renderer
 from gateway.testing.pictures import encoded, photo
 from gateway.testing.provider import about
-from providers.base import About, Limits
+from providers.base import Limits
 from providers.errors import PictureRefused
 from thresholds.shape import ALONE, Shape
 
@@ -27,192 +22,182 @@ COLOURS = ["red", "lime", "blue", "yellow"]
 
 
 @pytest.fixture
-def renderer() -> Iterator[Renderer]:
-    renderer = Renderer(2)
-    yield renderer
-    renderer.close()
+def studio():
+    studio = Renderer(2)
+    yield studio
+    studio.close()
 
 
-def plain(colour: str, size: tuple[int, int] = (160, 120), **more: Any) -> Photo:
+def plain(colour, size=(160, 120), **more):
     return photo(Image.new("RGB", size, colour), **more)
 
 
-def broken() -> Photo:
+def broken():
     """A photo whose header is whole and whose pixels are not."""
     return photo(encoded(Image.effect_noise((160, 120), 90))[:3000])
 
 
-async def render(
-    renderer: Renderer,
-    photos: list[Photo],
-    lane: Shape = FOUR,
-    provider: About = PIXELS,
-    border: str = "none",
-) -> RenderedCanvas:
-    return await renderer.render(photos, [border] * len(photos), lane, provider)
+async def sheet(studio, photos, lane=FOUR, provider=PIXELS, border="none"):
+    return await studio.render(photos, [border] * len(photos), lane, provider)
 
 
-def colours(canvas: RenderedCanvas) -> list[Any]:
+def colours(made):
     """The colour in the middle of each photo's place."""
-    places = canvas.layout.photos
-    return [
-        canvas.picture.pixels.getpixel((p.x + p.width // 2, p.y + p.height // 2)) for p in places
-    ]
+    places = made.layout.photos
+    return [made.picture.pixels.getpixel((p.x + p.width // 2, p.y + p.height // 2)) for p in places]
 
 
 RGB = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)]
 
 
 @pytest.mark.parametrize("started", [0, 2, 4])
-async def test_a_canvas_shows_its_photos_in_order(renderer: Renderer, started: int) -> None:
-    """A canvas shows its photos in order, whether or not their tiles were started before."""
+async def test_sheet(studio, started):
+    """A canvas shows its photos in order, whether or not they were begun before."""
     photos = [plain(colour) for colour in COLOURS]
     for one in photos[:started]:
-        renderer.start(one, FOUR, PIXELS, "none")
-    canvas = await render(renderer, photos)
-    assert canvas.layout.shape == FOUR
-    assert colours(canvas) == RGB
-    assert canvas.errors == {}
+        studio.start(one, FOUR, PIXELS, "none")
+    made = await sheet(studio, photos)
+    assert made.layout.shape == FOUR
+    assert colours(made) == RGB
+    assert made.errors == {}
 
 
 @pytest.mark.parametrize("lane", [ALONE, FOUR])
-async def test_a_canvas_has_the_most_hops_of_its_photos(renderer: Renderer, lane: Shape) -> None:
-    """A canvas has as many hops as the photo on it with the most."""
+async def test_hops(studio, lane):
+    """A canvas has come through as many gateways as the photo on it that came through most."""
     photos = [
         replace(plain(colour), hops=hops)
         for colour, hops in zip(COLOURS, (0, 2, 1, 0), strict=True)
     ]
-    canvas = await render(renderer, photos[1:2] if lane == ALONE else photos, lane, BYTES)
-    assert canvas.picture.hops == 2
-    assert (await render(renderer, photos[:1], lane, BYTES)).picture.hops == 0
+    made = await sheet(studio, photos[1:2] if lane == ALONE else photos, lane, BYTES)
+    assert made.picture.hops == 2
+    assert (await sheet(studio, photos[:1], lane, BYTES)).picture.hops == 0
 
 
-async def test_a_started_tile_is_used(renderer: Renderer) -> None:
-    """A tile that was drawn while its photo waited is not drawn again, because the photo's bytes
-    could be gone."""
+async def test_started_tile_is_used(studio):
+    """What was drawn while a photo waited is not drawn again: its bytes could be gone by then."""
     photos = [plain(colour) for colour in COLOURS]
-    tiles = [renderer.start(one, FOUR, PIXELS, "none") for one in photos]
-    await asyncio.gather(*map(asyncio.wrap_future, tiles))
-    for image, colour in zip(tiles, reversed(RGB), strict=True):
+    begun = [studio.start(one, FOUR, PIXELS, "none") for one in photos]
+    await asyncio.gather(*map(asyncio.wrap_future, begun))
+    for image, colour in zip(begun, reversed(RGB), strict=True):
         image.result().paste(colour, (0, 0, *image.result().size))  # painted over, to know it again
-    assert colours(await render(renderer, photos)) == RGB[::-1]
+    assert colours(await sheet(studio, photos)) == RGB[::-1]
 
 
-async def test_a_tile_is_drawn_again_for_a_larger_cell(renderer: Renderer) -> None:
-    """A tile that was started for a full grid is drawn again if its canvas shows it larger."""
+async def test_larger_than_begun(studio):
+    """A photo begun for a full grid is drawn again where its canvas turns out to show it larger."""
     photos = [plain(colour) for colour in COLOURS[:2]]
     for one in photos:
-        renderer.start(one, Shape(3, 3), PIXELS, "none")
-    canvas = await render(renderer, photos, Shape(3, 3))
-    assert canvas.layout.shape == TWO
-    assert {place.height for place in canvas.layout.photos} == {160}
-    assert colours(canvas) == RGB[:2]
+        studio.start(one, Shape(3, 3), PIXELS, "none")
+    made = await sheet(studio, photos, Shape(3, 3))
+    assert made.layout.shape == TWO
+    assert {place.height for place in made.layout.photos} == {160}
+    assert colours(made) == RGB[:2]
 
 
-async def test_a_tile_is_drawn_again_for_another_border(renderer: Renderer) -> None:
-    """Each photo has its own border, and a tile that was started with another is drawn again."""
+async def test_borders(studio):
+    """Each photo has its own border, and one begun with another is drawn again."""
     photos = [plain("red"), plain("lime")]
-    renderer.start(photos[0], TWO, PIXELS, "none")
-    canvas = await renderer.render(photos, ["black", "none"], TWO, PIXELS)
-    corners = [canvas.picture.pixels.getpixel((place.x, place.y)) for place in canvas.layout.photos]
+    studio.start(photos[0], TWO, PIXELS, "none")
+    made = await studio.render(photos, ["black", "none"], TWO, PIXELS)
+    corners = [made.picture.pixels.getpixel((place.x, place.y)) for place in made.layout.photos]
     assert corners == [(0, 0, 0), (0, 255, 0)]
 
 
 @pytest.mark.parametrize("lane", [ALONE, FOUR])
-async def test_a_photo_alone_has_no_border(renderer: Renderer, lane: Shape) -> None:
+async def test_no_border_alone(studio, lane):
     """A photo alone has no neighbours and so no border."""
     one = plain("red")
-    renderer.start(one, lane, PIXELS, "black")
-    canvas = await render(renderer, [one], lane, border="black")
-    assert canvas.picture.pixels.getpixel((0, 0)) == (255, 0, 0)
+    studio.start(one, lane, PIXELS, "black")
+    made = await sheet(studio, [one], lane, border="black")
+    assert made.picture.pixels.getpixel((0, 0)) == (255, 0, 0)
 
 
-async def test_a_photo_that_fails_fails_alone(renderer: Renderer) -> None:
-    """A photo that cannot be decoded leaves its cell empty and fails by name; the others are
-    unchanged."""
+async def test_broken_photo(studio):
+    """A photo that cannot be decoded leaves its cell empty and fails by name; the others are as
+    ever."""
     photos = [plain("red"), broken(), plain("blue")]
     for one in photos[:2]:
-        renderer.start(one, Shape(3, 1), PIXELS, "none")
-    canvas = await render(renderer, photos, Shape(3, 1))
-    assert colours(canvas) == [RGB[0], GREY, RGB[2]]
-    assert list(canvas.errors) == [1]
-    assert isinstance(canvas.errors[1], BadFormat)
+        studio.start(one, Shape(3, 1), PIXELS, "none")
+    made = await sheet(studio, photos, Shape(3, 1))
+    assert colours(made) == [RGB[0], GREY, RGB[2]]
+    assert list(made.errors) == [1]
+    assert isinstance(made.errors[1], BadFormat)
 
 
-async def test_starting_a_broken_photo_reports_it(renderer: Renderer) -> None:
-    """Starting a photo that cannot be decoded reports the failure, before the photo takes a
-    cell."""
+async def test_start_tells_broken(studio):
+    """Who begins a photo learns that it cannot be decoded, before it takes a cell."""
     with pytest.raises(BadFormat):
-        await asyncio.wrap_future(renderer.start(broken(), FOUR, PIXELS, "none"))
+        await asyncio.wrap_future(studio.start(broken(), FOUR, PIXELS, "none"))
 
 
-async def test_a_canvas_of_broken_photos_has_no_picture(renderer: Renderer) -> None:
-    """If no photo can be decoded, there is no picture to send."""
-    canvas = await render(renderer, [broken(), broken()])
-    assert canvas.picture is None
-    assert sorted(canvas.errors) == [0, 1]
+async def test_all_broken(studio):
+    """Where no photo can be decoded there is no picture to ask about."""
+    made = await sheet(studio, [broken(), broken()])
+    assert made.picture is None
+    assert sorted(made.errors) == [0, 1]
 
 
-async def test_a_dropped_photo_is_drawn_anew(renderer: Renderer) -> None:
-    """A photo that was dropped and is rendered all the same is drawn anew; dropping it twice, or an
-    unknown one, is allowed."""
+async def test_dropped(studio):
+    """A photo that was dropped and is asked for all the same is drawn anew; dropping it twice, or
+    unknown, is fine."""
     photos = [plain(colour) for colour in COLOURS]
     for one in photos:
-        renderer.start(one, FOUR, PIXELS, "none")
+        studio.start(one, FOUR, PIXELS, "none")
     for one in (*photos, photos[0], plain("red")):
-        renderer.drop(one.id)
-    assert colours(await render(renderer, photos)) == RGB
+        studio.drop(one.id)
+    assert colours(await sheet(studio, photos)) == RGB
 
 
 @pytest.mark.parametrize("turns", range(4))
-async def test_dropping_a_photo_meanwhile_leaves_the_others(turns: int) -> None:
-    """A photo that is dropped while its canvas is rendered removes no other photo's tile."""
-    renderer = Renderer(1)
+async def test_dropped_meanwhile(turns):
+    """A photo dropped while its canvas is made takes nobody else's away."""
+    studio = Renderer(1)
     photos = [plain(colour, (1000, 750)) for colour in COLOURS]
     for one in photos:
-        renderer.start(one, FOUR, PIXELS, "none")
-    making = asyncio.create_task(render(renderer, photos))
+        studio.start(one, FOUR, PIXELS, "none")
+    making = asyncio.create_task(sheet(studio, photos))
     for _ in range(turns):
         await asyncio.sleep(0)
-    renderer.drop(photos[3].id)
-    canvas = await making
-    assert colours(canvas)[:3] == RGB[:3]
-    assert set(canvas.errors) <= {3}
-    renderer.close()
+    studio.drop(photos[3].id)
+    made = await making
+    assert colours(made)[:3] == RGB[:3]
+    assert set(made.errors) <= {3}
+    studio.close()
 
 
-async def test_a_photo_started_again_takes_the_later_shape(renderer: Renderer) -> None:
-    """A photo that is started again, for another shape, is drawn for the later one."""
+async def test_begun_twice(studio):
+    """A photo begun again, for another shape, is drawn for the later one."""
     one = plain("red")
-    renderer.start(one, FOUR, PIXELS, "none")
-    later = renderer.start(one, TWO, PIXELS, "none")
+    studio.start(one, FOUR, PIXELS, "none")
+    later = studio.start(one, TWO, PIXELS, "none")
     assert (await asyncio.wrap_future(later)).height == 160
 
 
 @pytest.mark.parametrize("lane", [ALONE, FOUR])
-async def test_a_photo_alone_travels_in_its_own_bytes(renderer: Renderer, lane: Shape) -> None:
-    """A photo alone is sent in the client's own bytes, whichever lane it came from."""
+async def test_alone_as_it_came(studio, lane):
+    """A photo alone travels in the client's own bytes, whichever lane it came from."""
     one = plain("red")
-    canvas = await render(renderer, [one], lane, BYTES)
-    assert canvas.picture.data == one.data
-    assert canvas.layout.shape == ALONE
-    assert canvas.layout.photos == ((0, 0, 160, 120),)
+    made = await sheet(studio, [one], lane, BYTES)
+    assert made.picture.data == one.data
+    assert made.layout.shape == ALONE
+    assert made.layout.photos == ((0, 0, 160, 120),)
 
 
-def test_no_tile_is_started_for_a_photo_sent_unchanged(renderer: Renderer) -> None:
-    """No tile is started for a photo that will be sent unchanged."""
-    assert renderer.start(plain("red"), ALONE, BYTES, "none") is None
-    assert renderer.start(plain("red"), ALONE, PIXELS, "none") is not None
+def test_nothing_to_begin(studio):
+    """Nothing is begun for a photo that will travel as it came."""
+    assert studio.start(plain("red"), ALONE, BYTES, "none") is None
+    assert studio.start(plain("red"), ALONE, PIXELS, "none") is not None
 
 
-async def test_a_photo_alone_is_turned_for_its_provider(renderer: Renderer) -> None:
+async def test_alone_turned(studio):
     """A photo alone that its provider would not turn upright is composed, and upright."""
     image = Image.new("RGB", (160, 120), "red")
     image.paste("blue", (80, 0, 160, 120))
     one = photo(image, form="JPEG", orientation=6)
-    canvas = await render(renderer, [one], ALONE, BYTES)
-    assert canvas.picture.data != one.data
-    decoded = Image.open(io.BytesIO(canvas.picture.data))
+    made = await sheet(studio, [one], ALONE, BYTES)
+    assert made.picture.data != one.data
+    decoded = Image.open(io.BytesIO(made.picture.data))
     assert decoded.getpixel((decoded.width // 4, decoded.height // 2)) == pytest.approx(
         (254, 0, 0), abs=6
     )
@@ -221,18 +206,14 @@ async def test_a_photo_alone_is_turned_for_its_provider(renderer: Renderer) -> N
     )
 
 
-async def test_a_canvas_has_the_sides_its_provider_needs(renderer: Renderer) -> None:
-    """A canvas has the sides that its provider needs, and its layout states the photo's place on
+async def test_least_side(studio):
+    """A canvas has the sides that its provider needs, and its layout says where the photo is on
     it."""
     thin = plain("red", (3200, 20))
-    canvas = await render(
-        renderer, [thin], ALONE, about(wants="pixels", limits=Limits(min_side_px=80))
-    )
-    assert (
-        canvas.picture.pixels.size == (canvas.layout.width_px, canvas.layout.height_px) == (320, 80)
-    )
-    assert canvas.layout.photos == ((0, 39, 320, 2),)
-    assert colours(canvas) == RGB[:1]
+    made = await sheet(studio, [thin], ALONE, about(wants="pixels", limits=Limits(min_side_px=80)))
+    assert made.picture.pixels.size == (made.layout.width_px, made.layout.height_px) == (320, 80)
+    assert made.layout.photos == ((0, 39, 320, 2),)
+    assert colours(made) == RGB[:1]
 
 
 BYTES_EACH = 3 * 160 * 120
@@ -240,52 +221,49 @@ BYTES_EACH = 3 * 160 * 120
 
 
 @pytest.mark.parametrize("room", [0, 1, 2])
-async def test_no_more_is_drawn_ahead_than_there_is_room(room: int) -> None:
+async def test_ahead_bytes(room):
     """No more is drawn ahead than there is room for; the rest is drawn with its canvas."""
-    renderer = Renderer(2, ahead_bytes=room * BYTES_EACH)
+    studio = Renderer(2, ahead_bytes=room * BYTES_EACH)
     photos = [plain(colour) for colour in COLOURS]
-    tiles = [renderer.start(one, FOUR, PIXELS, "none") for one in photos]
-    assert [image is not None for image in tiles] == [number < room for number in range(4)]
-    assert colours(await render(renderer, photos)) == RGB
-    renderer.close()
+    begun = [studio.start(one, FOUR, PIXELS, "none") for one in photos]
+    assert [image is not None for image in begun] == [number < room for number in range(4)]
+    assert colours(await sheet(studio, photos)) == RGB
+    studio.close()
 
 
-async def test_a_dropped_photo_gives_its_room_back() -> None:
-    """A photo that is dropped, started again, or composed makes room for another."""
-    renderer = Renderer(2, ahead_bytes=BYTES_EACH)
+async def test_room_given_back():
+    """A photo that was dropped, or begun again, or composed makes room for another."""
+    studio = Renderer(2, ahead_bytes=BYTES_EACH)
     one, other = plain("red"), plain("lime")
-    assert renderer.start(one, FOUR, PIXELS, "none")
-    assert renderer.start(one, FOUR, PIXELS, "none")
-    assert renderer.start(other, FOUR, PIXELS, "none") is None
-    renderer.drop(one.id)
-    renderer.drop(one.id)
-    assert renderer.start(other, FOUR, PIXELS, "none")
-    await render(renderer, [one, other])
-    assert renderer.start(one, FOUR, PIXELS, "none")
-    renderer.close()
+    assert studio.start(one, FOUR, PIXELS, "none")
+    assert studio.start(one, FOUR, PIXELS, "none")
+    assert studio.start(other, FOUR, PIXELS, "none") is None
+    studio.drop(one.id)
+    studio.drop(one.id)
+    assert studio.start(other, FOUR, PIXELS, "none")
+    await sheet(studio, [one, other])
+    assert studio.start(one, FOUR, PIXELS, "none")
+    studio.close()
 
 
-async def test_large_photos_are_drawn_one_at_a_time() -> None:
-    """Large photos that cannot be decoded at a smaller size are drawn like any other, one at a
-    time."""
-    renderer = Renderer(2)
+async def test_large_photos():
+    """Large photos that cannot be decoded smaller are drawn as any other, one at a time."""
+    studio = Renderer(2)
     large = [plain(colour, (4000, 2200)) for colour in COLOURS]
-    assert colours(await render(renderer, large)) == RGB
-    renderer.close()
+    assert colours(await sheet(studio, large)) == RGB
+    studio.close()
 
 
-async def test_a_canvas_too_large_for_any_encoding_is_refused(renderer: Renderer) -> None:
+async def test_refused(studio):
     """A canvas that no encoding makes small enough is refused."""
     with pytest.raises(PictureRefused):
-        await render(
-            renderer, [plain("red"), plain("blue")], TWO, about(limits=Limits(max_bytes=100))
-        )
+        await sheet(studio, [plain("red"), plain("blue")], TWO, about(limits=Limits(max_bytes=100)))
 
 
-async def test_the_event_loop_runs_while_photos_are_drawn(renderer: Renderer) -> None:
-    """The event loop does other work while photos are drawn."""
+async def test_the_loop_goes_on(studio):
+    """While photos are drawn, the event loop does other things."""
     photos = [photo(Image.effect_noise((1200, 900), 90)) for _ in range(4)]
-    making = asyncio.create_task(render(renderer, photos))
+    making = asyncio.create_task(sheet(studio, photos))
     turns = 0
     while not making.done():
         turns += 1

@@ -1,10 +1,7 @@
 """One photo, decoded, upright and as large as it will be drawn."""
 
-from __future__ import annotations
-
 import io
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,17 +14,17 @@ from gateway.core.model import Photo, Size
 from gateway.grid.tile import tile
 
 
-def encode(image: Image.Image, form: str = "PNG", **more: Any) -> bytes:
+def encode(image, form="PNG", **more):
     out = io.BytesIO()
     image.save(out, form, **more)
     return out.getvalue()
 
 
-def photo(data: bytes, size: tuple[int, int], form: str = "PNG", orientation: int = 1) -> Photo:
+def photo(data, size, form="PNG", orientation=1):
     return Photo("p", data, form, Size(*size), orientation)
 
 
-def quarters(size: tuple[int, int] = (64, 48), mode: str = "RGB") -> Image.Image:
+def quarters(size=(64, 48), mode="RGB"):
     """Red, green, blue and white, from the top left, row by row: no turn or mirroring of it is
     itself."""
     image = Image.new("RGB", size, "white")
@@ -37,57 +34,57 @@ def quarters(size: tuple[int, int] = (64, 48), mode: str = "RGB") -> Image.Image
     return image.convert(mode)
 
 
-def far(a: Image.Image, b: Image.Image) -> int:
+def far(a, b):
     """The largest difference of any channel of any pixel."""
     assert (a.mode, a.size) == (b.mode, b.size)
     return int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max())
 
 
-def middle(image: Image.Image) -> Any:
+def middle(image):
     return image.getpixel((image.width // 2, image.height // 2))
 
 
 @pytest.mark.parametrize("size", [(64, 48), (32, 24), (128, 96), (7, 5), (1, 1)])
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
-def test_a_tile_has_exactly_the_requested_size(form: str, size: tuple[int, int]) -> None:
-    """A tile is RGB and of exactly the requested size, smaller or larger than the photo."""
-    drawn = tile(photo(encode(quarters(), form), (64, 48), form), Size(*size))
-    assert (drawn.mode, drawn.size) == ("RGB", size)
+def test_size(form, size):
+    """A tile is RGB and of exactly the size asked for, smaller or larger than the photo."""
+    made = tile(photo(encode(quarters(), form), (64, 48), form), Size(*size))
+    assert (made.mode, made.size) == ("RGB", size)
 
 
-def test_a_tile_of_the_photos_size_has_its_pixels() -> None:
+def test_same():
     """A tile as large as its photo has the photo's own pixels."""
     assert far(tile(photo(encode(quarters()), (64, 48)), Size(64, 48)), quarters()) == 0
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("share", [1, 2])
-def test_each_orientation_ends_up_upright(orientation: int, share: int) -> None:
+def test_upright(orientation, share):
     """Each of the eight EXIF orientations ends up upright, as Pillow itself would turn it."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     data = encode(quarters(), "JPEG", exif=exif, quality=95, subsampling=0)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     size = Size(upright.width // share, upright.height // share)
-    drawn = tile(photo(data, upright.size, "JPEG", orientation), size)
-    assert drawn.size == size
+    made = tile(photo(data, upright.size, "JPEG", orientation), size)
+    assert made.size == size
     for x in (0.25, 0.75):
         for y in (0.25, 0.75):
             there = upright.getpixel((int(x * upright.width), int(y * upright.height)))
-            assert drawn.getpixel(
+            assert made.getpixel(
                 (int(x * size.width_px), int(y * size.height_px))
             ) == pytest.approx(there, abs=12)
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF"])
-def test_other_formats_are_turned_once(form: str) -> None:
-    """Formats whose orientation is left to the reader are turned; a TIFF, which Pillow turns, is
-    turned only once."""
+def test_upright_others(form):
+    """Formats whose orientation is left to the reader are turned by it, and a TIFF, which is not,
+    only once."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     data = encode(quarters(), form, exif=exif, **({"lossless": True} if form == "WEBP" else {}))
-    drawn = tile(photo(data, (48, 64), form, 1 if form == "TIFF" else 6), Size(48, 64))
-    assert far(drawn, quarters().transpose(Image.Transpose.ROTATE_270)) == 0
+    made = tile(photo(data, (48, 64), form, 1 if form == "TIFF" else 6), Size(48, 64))
+    assert far(made, quarters().transpose(Image.Transpose.ROTATE_270)) == 0
 
 
 @given(
@@ -98,29 +95,28 @@ def test_other_formats_are_turned_once(form: str) -> None:
     st.integers(1, 8),
 )
 @settings(max_examples=40, deadline=None)
-def test_a_reduced_jpeg_still_has_the_requested_size(
-    width: int, height: int, drawn_width: int, drawn_height: int, orientation: int
-) -> None:
-    """JPEGs that are decoded at a fraction of their size still have exactly the requested size."""
+def test_any_size(width, height, drawn_width, drawn_height, orientation):
+    """JPEGs that are decoded at a fraction of their size still come out at exactly the size asked
+    for."""
     sideways = orientation > 4
     stored = Image.new("RGB", (height, width) if sideways else (width, height), "red")
-    drawn = tile(
+    made = tile(
         photo(encode(stored, "JPEG"), (width, height), "JPEG", orientation),
         Size(drawn_width, drawn_height),
     )
-    assert drawn.size == (drawn_width, drawn_height)
-    assert middle(drawn) == pytest.approx((254, 0, 0), abs=3)
+    assert made.size == (drawn_width, drawn_height)
+    assert middle(made) == pytest.approx((254, 0, 0), abs=3)
 
 
 @pytest.mark.parametrize("share", [1, 2, 3, 5, 8, 10])
-def test_a_reduced_decode_looks_like_a_whole_one(share: int) -> None:
+def test_reduced_decode(share):
     """A JPEG decoded at a fraction of its size looks like one decoded whole and then made
     smaller."""
     fine = Image.effect_noise((800, 600), 120).filter(ImageFilter.GaussianBlur(2)).convert("RGB")
     data, size = encode(fine, "JPEG", quality=95), Size(800 // share, 600 // share)
-    drawn = np.asarray(tile(photo(data, (800, 600), "JPEG"), size), float)
+    made = np.asarray(tile(photo(data, (800, 600), "JPEG"), size), float)
     whole = np.asarray(Image.open(io.BytesIO(data)).resize(size, Image.Resampling.BILINEAR), float)
-    assert np.abs(drawn - whole).mean() < 2
+    assert np.abs(made - whole).mean() < 2
 
 
 # -- every mode a photo may come in
@@ -145,8 +141,8 @@ def test_a_reduced_decode_looks_like_a_whole_one(share: int) -> None:
         ("CMYK", "TIFF", 2),
     ],
 )
-def test_every_mode_keeps_grey_black_and_white(mode: str, form: str, near: int) -> None:
-    """Grey stays grey, black black and white white, whatever mode a file stores its pixels in."""
+def test_modes(mode, form, near):
+    """Whatever mode a file stores its pixels in, grey stays grey, black black and white white."""
     grey = Image.new("L", (30, 10), 0)
     grey.paste(120 if mode != "1" else 255, (10, 0, 20, 10))
     grey.paste(255, (20, 0, 30, 10))
@@ -159,13 +155,13 @@ def test_every_mode_keeps_grey_black_and_white(mode: str, form: str, near: int) 
     else:
         stored = grey.convert("RGB").convert(mode)
     more = {"lossless": True} if form == "WEBP" else {}
-    drawn = tile(photo(encode(stored, form, **more), (30, 10), form), Size(30, 10))
+    made = tile(photo(encode(stored, form, **more), (30, 10), form), Size(30, 10))
     for x in (5, 15, 25):
-        assert drawn.getpixel((x, 5)) == pytest.approx((grey.getpixel((x, 5)),) * 3, abs=near)
+        assert made.getpixel((x, 5)) == pytest.approx((grey.getpixel((x, 5)),) * 3, abs=near)
 
 
-def test_inks_become_the_colours_they_print() -> None:
-    """Inks become the colours they print."""
+def test_cmyk_colours():
+    """Inks are turned into the colours they print."""
     data = encode(quarters(mode="CMYK"), "JPEG", quality=95)
     assert tile(photo(data, (64, 48), "JPEG"), Size(64, 48)).getpixel((10, 10)) == pytest.approx(
         (255, 0, 0), abs=10
@@ -173,13 +169,13 @@ def test_inks_become_the_colours_they_print() -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_transparency_shows_white(mode: str) -> None:
-    """Transparent pixels show the white beneath, and half-transparent ones a part of it."""
+def test_transparency(mode):
+    """What is transparent shows the white beneath it, in part where it is so in part."""
     image = Image.new("RGBA", (30, 10), (0, 0, 0, 0))
     image.paste((0, 0, 0, 128), (10, 0, 20, 10))
     image.paste((0, 0, 0, 255), (20, 0, 30, 10))
-    drawn = tile(photo(encode(image.convert(mode)), (30, 10)), Size(30, 10))
-    assert [drawn.getpixel((x, 5)) for x in (5, 15, 25)] == [(255,) * 3, (127,) * 3, (0,) * 3]
+    made = tile(photo(encode(image.convert(mode)), (30, 10)), Size(30, 10))
+    assert [made.getpixel((x, 5)) for x in (5, 15, 25)] == [(255,) * 3, (127,) * 3, (0,) * 3]
 
 
 @pytest.mark.parametrize(
@@ -191,28 +187,26 @@ def test_transparency_shows_white(mode: str) -> None:
         (Image.new("P", (8, 8), 1), b"\xff\x00"),
     ],
 )
-def test_a_transparent_colour_becomes_white(
-    image: Image.Image, transparent: bytes | int | tuple[int, int, int]
-) -> None:
+def test_transparent_colour(image, transparent):
     """A colour that a PNG names as transparent is white, in a palette, in greys and in full
     colour."""
     if image.mode == "P":
         image.putpalette([255, 0, 0, 0, 0, 255])
-    drawn = tile(photo(encode(image, transparency=transparent), (8, 8)), Size(8, 8))
-    assert middle(drawn) == (255, 255, 255)
+    made = tile(photo(encode(image, transparency=transparent), (8, 8)), Size(8, 8))
+    assert middle(made) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF"])
-def test_the_first_frame_is_the_photo(form: str) -> None:
-    """The first of several frames is the photo."""
+def test_frames(form):
+    """Of several frames the first is the photo."""
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     more = {"lossless": True} if form == "WEBP" else {}
     data = encode(frames[0], form, save_all=True, append_images=frames[1:], **more)
     assert middle(tile(photo(data, (16, 16), form), Size(16, 16))) == (255, 0, 0)
 
 
-def test_the_first_jpeg_of_an_mpo_is_the_photo() -> None:
-    """The first of several JPEGs in one file is the photo."""
+def test_mpo():
+    """Of several JPEGs in one file the first is the photo."""
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     data = encode(frames[0], "MPO", save_all=True, append_images=frames[1:])
     assert middle(tile(photo(data, (16, 16), "JPEG"), Size(16, 16))) == pytest.approx(
@@ -220,25 +214,23 @@ def test_the_first_jpeg_of_an_mpo_is_the_photo() -> None:
     )
 
 
-def test_sixteen_bit_greys_are_scaled_to_eight() -> None:
+def test_dark_sixteen_bits():
     """Greys of 16 bits are scaled to 8, so that a dark half stays half as bright."""
     stored = Image.fromarray(np.array([[0, 16448, 32896, 65535]], np.uint16).repeat(4, 0))
-    drawn = tile(photo(encode(stored), (4, 4)), Size(4, 4))
-    assert [drawn.getpixel((x, 0))[0] for x in range(4)] == [0, 64, 128, 255]
+    made = tile(photo(encode(stored), (4, 4)), Size(4, 4))
+    assert [made.getpixel((x, 0))[0] for x in range(4)] == [0, 64, 128, 255]
 
 
-def test_pixels_that_are_no_numbers_are_black() -> None:
-    """Pixels that are no numbers are black, and cause no error."""
+def test_no_numbers():
+    """Pixels that are no numbers are black, and break nothing."""
     stored = Image.fromarray(np.array([[np.nan, 200.0, -5.0]], np.float32).repeat(3, 0))
-    drawn = tile(photo(encode(stored, "TIFF"), (3, 3), "TIFF"), Size(3, 3))
-    assert [drawn.getpixel((x, 1))[0] for x in range(3)] == [0, 200, 0]
+    made = tile(photo(encode(stored, "TIFF"), (3, 3), "TIFF"), Size(3, 3))
+    assert [made.getpixel((x, 1))[0] for x in range(3)] == [0, 200, 0]
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "LA", "RGBA", "I;16", "CMYK", "I", "F"])
 @pytest.mark.parametrize("size", [(401, 307), (133, 101), (40, 31), (7, 900)])
-def test_a_photo_reduced_in_strips_looks_like_one_reduced_whole(
-    mode: str, size: tuple[int, int]
-) -> None:
+def test_reduced_modes(mode, size):
     """A photo of any mode that is made smaller in strips looks like one made smaller whole."""
     soft = Image.effect_noise((1403, 1009), 120).filter(ImageFilter.GaussianBlur(3))
     stored = (
@@ -253,21 +245,21 @@ def test_a_photo_reduced_in_strips_looks_like_one_reduced_whole(
         seen = Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert(
             "RGB"
         )
-    drawn = np.asarray(tile(photo(encode(stored, form), (1403, 1009), form), Size(*size)), float)
+    made = np.asarray(tile(photo(encode(stored, form), (1403, 1009), form), Size(*size)), float)
     whole = np.asarray(seen.resize(size, Image.Resampling.BILINEAR), float)
-    assert np.abs(drawn - whole).mean() < 2.5
+    assert np.abs(made - whole).mean() < 2.5
 
 
-def test_deep_greys_are_scaled_alike_all_over() -> None:
-    """Greys of 32 bits are scaled alike all over, though only their last row shows that they are
+def test_deep_somewhere():
+    """Greys of 32 bits are scaled alike all over, though only their last row says that they are
     deep."""
     numbers = np.full((1200, 1000), 255, np.int32)
     numbers[-1] = 65535
-    drawn = tile(
+    made = tile(
         photo(encode(Image.fromarray(numbers), "TIFF"), (1000, 1200), "TIFF"), Size(1000, 1200)
     )
-    assert drawn.getpixel((0, 0)) == (0, 0, 0)
-    assert drawn.getpixel((0, 1199)) == (255, 255, 255)
+    assert made.getpixel((0, 0)) == (0, 0, 0)
+    assert made.getpixel((0, 1199)) == (255, 255, 255)
 
 
 # -- what cannot be decoded
@@ -278,7 +270,7 @@ NOISE = Image.effect_noise((200, 150), 90)
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP"])
 @pytest.mark.parametrize("kept", [0.3, 0.7])
-def test_a_file_cut_short_is_refused(form: str, kept: float) -> None:
+def test_cut_short(form, kept):
     """A file that was cut short is refused, and never half drawn."""
     data = encode(NOISE, form)
     with pytest.raises(BadFormat, match="damaged or cut short"):
@@ -286,14 +278,14 @@ def test_a_file_cut_short_is_refused(form: str, kept: float) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + bytes(50)])
-def test_bytes_that_are_no_picture_are_refused(data: bytes) -> None:
+def test_no_picture(data):
     """Bytes that are no picture are refused."""
     with pytest.raises(BadFormat):
         tile(photo(data, (10, 10)), Size(10, 10))
 
 
-def test_only_the_admitted_format_is_tried() -> None:
-    """Only the format that admission has found is tried."""
+def test_other_format():
+    """Only the format that admission saw is tried."""
     with pytest.raises(BadFormat):
         tile(photo(encode(quarters(), "JPEG"), (64, 48), "PNG"), Size(64, 48))
 
@@ -306,9 +298,9 @@ def test_only_the_admitted_format_is_tried() -> None:
     )
 )
 @settings(max_examples=60, deadline=None)
-def test_a_damaged_file_is_drawn_or_refused(changes: list[tuple[int, bytes]]) -> None:
-    """A file that is damaged behind its header is drawn at the requested size or refused by
-    name."""
+def test_damaged(changes):
+    """Whatever happened to a file behind its header, it is drawn at the size asked for or refused
+    by name."""
     for form in ("JPEG", "PNG"):
         damaged = bytearray(SAMPLES[form])
         for at, junk in changes:
@@ -329,49 +321,49 @@ INNER = (15, 8, 385, 192)
 
 
 @pytest.fixture(scope="module")
-def plain() -> Image.Image:
+def plain():
     return quarters((400, 200))
 
 
-def framed(plain: Image.Image, border: str) -> Image.Image:
+def framed(plain, border):
     return tile(photo(encode(plain), (400, 200)), Size(400, 200), border)
 
 
 @pytest.mark.parametrize("border", ["black", "blurred"])
-def test_a_border_changes_only_the_edges(plain: Image.Image, border: str) -> None:
+def test_border(plain, border):
     """A border changes only the outer 3.75 % of each side."""
-    drawn = framed(plain, border)
-    assert far(drawn.crop(INNER), plain.crop(INNER)) == 0
-    assert far(drawn, plain) > 0
+    made = framed(plain, border)
+    assert far(made.crop(INNER), plain.crop(INNER)) == 0
+    assert far(made, plain) > 0
 
 
-def test_a_black_border_is_black_all_around(plain: Image.Image) -> None:
+def test_black(plain):
     """A black border is black all around, up to the photo's inner part."""
-    drawn = np.asarray(framed(plain, "black"))
-    rim = np.ones(drawn.shape[:2], bool)
+    made = np.asarray(framed(plain, "black"))
+    rim = np.ones(made.shape[:2], bool)
     rim[INNER[1] : INNER[3], INNER[0] : INNER[2]] = False
-    assert not drawn[rim].any()
+    assert not made[rim].any()
 
 
-def test_a_blurred_border_is_the_photos_own(plain: Image.Image) -> None:
-    """A blurred border is the photo's own, through a Gaussian of 7 pixels."""
-    drawn, soft = framed(plain, "blurred"), plain.filter(ImageFilter.GaussianBlur(7))
+def test_blurred(plain):
+    """A blurred border is the photo's own, seen through a Gaussian of 7 pixels."""
+    made, soft = framed(plain, "blurred"), plain.filter(ImageFilter.GaussianBlur(7))
     for box in ((0, 0, 400, 8), (0, 192, 400, 200), (0, 0, 15, 200), (385, 0, 400, 200)):
-        assert far(drawn.crop(box), soft.crop(box)) == 0
+        assert far(made.crop(box), soft.crop(box)) == 0
 
 
-def test_without_a_border_nothing_is_painted_over(plain: Image.Image) -> None:
+def test_no_border(plain):
     """Without a border nothing is painted over."""
     assert far(framed(plain, "none"), plain) == 0
 
 
-def test_a_border_lies_around_the_upright_photo() -> None:
+def test_border_after_turning():
     """A border lies around the photo as it is drawn: upright, and at that size."""
     stored = Image.new("RGB", (200, 400), "white")
     data = encode(stored, "JPEG")
-    drawn = tile(photo(data, (400, 200), "JPEG", 6), Size(200, 100), "black")
-    assert drawn.size == (200, 100)
-    assert drawn.getpixel((7, 50)) == (0, 0, 0)
-    assert drawn.getpixel((8, 50)) == (255, 255, 255)
-    assert drawn.getpixel((100, 3)) == (0, 0, 0)
-    assert drawn.getpixel((100, 4)) == (255, 255, 255)
+    made = tile(photo(data, (400, 200), "JPEG", 6), Size(200, 100), "black")
+    assert made.size == (200, 100)
+    assert made.getpixel((7, 50)) == (0, 0, 0)
+    assert made.getpixel((8, 50)) == (255, 255, 255)
+    assert made.getpixel((100, 3)) == (0, 0, 0)
+    assert made.getpixel((100, 4)) == (255, 255, 255)

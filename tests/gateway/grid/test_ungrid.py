@@ -1,14 +1,8 @@
 """From boxes on a canvas to boxes of its photos: EECS-2023-182, section 3.1."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.strategies import DataObject
 
 from gateway.core.layout import Layout, Rect
 from gateway.core.model import Size
@@ -21,23 +15,14 @@ FOUR = lay_out([Size(200, 100)] * 4, Shape(2, 2), (400, 200))
 """Four photos of 200 x 100 on a canvas of 400 x 200."""
 
 
-def at(
-    x0: float,
-    y0: float,
-    x1: float,
-    y1: float,
-    label: str = "cat",
-    score: float = 0.9,
-    layout: Layout = FOUR,
-    **more: Any,
-) -> Detection:
+def at(x0, y0, x1, y1, label="cat", score=0.9, layout=FOUR, **more):
     """A detection given in the canvas's pixels."""
     width, height = layout.width_px, layout.height_px
     return Detection(label, score, Box(x0 / width, y0 / height, x1 / width, y1 / height), **more)
 
 
-def test_the_layout_of_the_examples_is_this() -> None:
-    """The examples of this file are worked out by hand on this layout."""
+def test_example():
+    """The layout that the examples here are worked on by hand."""
     assert FOUR.photos == (
         Rect(0, 0, 200, 100),
         Rect(200, 0, 200, 100),
@@ -56,14 +41,12 @@ def test_the_layout_of_the_examples_is_this() -> None:
         ((200, 100, 400, 200), 3, (0, 0, 1, 1)),
     ],
 )
-def test_a_box_belongs_to_the_photo_of_its_midpoint(
-    box: tuple[int, int, int, int], photo: int, own: tuple[float, ...]
-) -> None:
-    """Row and column are the midpoint's over a photo's height and width; the remainders are the
+def test_definition(box, photo, own):
+    """Row and column are the midpoint's over a photo's height and width; what is left are the
     photo's coordinates."""
-    detections = ungrid(FOUR, [at(*box)])
-    assert [len(each) for each in detections] == [int(index == photo) for index in range(4)]
-    assert detections[photo][0].box == pytest.approx(own)
+    found = ungrid(FOUR, [at(*box)])
+    assert [len(each) for each in found] == [int(index == photo) for index in range(4)]
+    assert found[photo][0].box == pytest.approx(own)
 
 
 @pytest.mark.parametrize(
@@ -80,14 +63,12 @@ def test_a_box_belongs_to_the_photo_of_its_midpoint(
         ((0, 0, 390, 190), 0, (0, 0, 1, 1)),
     ],
 )
-def test_a_box_over_a_seam_is_cut_off(
-    box: tuple[int, int, int, int], photo: int, own: tuple[float, ...]
-) -> None:
+def test_crossing(box, photo, own):
     """A box over a seam belongs to the photo that holds its midpoint, and is cut off at that
     photo's edge."""
-    detections = ungrid(FOUR, [at(*box)])
-    assert [len(each) for each in detections] == [int(index == photo) for index in range(4)]
-    assert detections[photo][0].box == pytest.approx(own)
+    found = ungrid(FOUR, [at(*box)])
+    assert [len(each) for each in found] == [int(index == photo) for index in range(4)]
+    assert found[photo][0].box == pytest.approx(own)
     assert ungrid(FOUR, [at(*box)], crossing="discard") == [[], [], [], []]
 
 
@@ -101,38 +82,36 @@ def test_a_box_over_a_seam_is_cut_off(
         (300, 150, 420, 210),
     ],
 )
-def test_a_box_up_to_a_seam_crosses_nothing(box: tuple[int, int, int, int]) -> None:
+def test_not_crossing(box):
     """A box up to a seam, or over the edge of the canvas, reaches into no second photo."""
     assert ungrid(FOUR, [at(*box)], crossing="discard") == ungrid(FOUR, [at(*box)])
     assert sum(map(len, ungrid(FOUR, [at(*box)]))) == 1
 
 
 @pytest.mark.parametrize("cells", range(1, 21))
-def test_a_box_around_a_whole_photo_crosses_no_seam(cells: int) -> None:
+def test_whole_photos(cells):
     """A box around the whole of a photo crosses no seam, however the fractions of the canvas are
     rounded."""
     for side in range(20, 60):
         layout = lay_out([Size(100, 100)] * cells, Shape(1, cells), (side * cells, side))
-        detections = [
-            at(p.x, p.y, p.x + p.width, p.y + p.height, layout=layout) for p in layout.photos
-        ]
-        assert [len(own) for own in ungrid(layout, detections, crossing="discard")] == [1] * cells
+        found = [at(p.x, p.y, p.x + p.width, p.y + p.height, layout=layout) for p in layout.photos]
+        assert [len(own) for own in ungrid(layout, found, crossing="discard")] == [1] * cells
 
 
 @pytest.mark.parametrize("box", [(-120, 10, 20, 60), (390, 110, 500, 190), (20, 180, 60, 260)])
-def test_a_box_off_the_canvas_belongs_to_no_photo(box: tuple[int, int, int, int]) -> None:
-    """A box whose midpoint is off the canvas belongs to no photo."""
+def test_off_canvas(box):
+    """A box whose midpoint is off the canvas is nobody's."""
     assert ungrid(FOUR, [at(*box)]) == [[], [], [], []]
 
 
-def test_a_box_in_an_empty_cell_is_dropped() -> None:
+def test_empty_cell():
     """A box in a cell without a photo is dropped."""
     layout = lay_out([Size(200, 100)] * 3, Shape(2, 2), (400, 200))
     assert ungrid(layout, [at(250, 110, 350, 190)]) == [[], [], []]
 
 
-def test_a_box_beside_its_photo_is_dropped() -> None:
-    """A box on the grey beside a photo is dropped; a box that is half on it is cut off there."""
+def test_beside_its_photo():
+    """A box on the grey beside a photo is dropped; one that is half on it is cut off there."""
     layout = lay_out([Size(200, 100), Size(100, 200)], Shape(1, 2), (400, 200))
     assert layout.photos == (Rect(0, 50, 200, 100), Rect(250, 0, 100, 200))
     grey, half = at(0, 10, 100, 40, layout=layout), at(0, 20, 100, 80, layout=layout)
@@ -140,12 +119,12 @@ def test_a_box_beside_its_photo_is_dropped() -> None:
     assert [len(own) for own in ungrid(layout, [grey, half])] == [1, 0]
 
 
-def test_no_detections_are_none_for_each_photo() -> None:
-    """A canvas without detections gives none for each photo."""
+def test_nothing():
+    """Nothing found is nothing for each photo."""
     assert ungrid(FOUR, []) == [[], [], [], []]
 
 
-def test_label_score_kind_and_details_travel_with_the_box() -> None:
+def test_the_rest_is_kept():
     """Label, score, kind and details travel with the box; polygons are mapped and cut off like
     it."""
     corners = ((0.5, 0.0), (0.75, 0.0), (0.75, 0.25), (0.4, 0.25))
@@ -172,20 +151,16 @@ INNER = st.tuples(SPAN, SPAN).map(
     st.tuples(st.integers(200, 2000), st.integers(200, 2000)),
     st.integers(1, 200),
 )
-def test_a_box_survives_the_grid_within_a_pixel(
-    data: DataObject, shape: Shape, canvas: tuple[int, int], least_px: int
-) -> None:
+def test_there_and_back(data, shape, canvas, least_px):
     """A box inside any photo, of any size and orientation and in any shape, survives the grid
     within one pixel."""
     boxed = data.draw(st.lists(st.tuples(SIZES, INNER), min_size=1, max_size=shape.cells))
     layout = lay_out([size for size, _ in boxed], shape, canvas, min_side_px=least_px)
     boxes = [Box(*(side / 20 for side in inner)) for _, inner in boxed]
     on_canvas = [_drawn_at(place, box) for place, box in zip(layout.photos, boxes, strict=True)]
-    detections = [
-        at(*sides, label=str(index), layout=layout) for index, sides in enumerate(on_canvas)
-    ]
+    found = [at(*sides, label=str(index), layout=layout) for index, sides in enumerate(on_canvas)]
     for crossing in ("midpoint", "discard"):
-        for index, own in enumerate(ungrid(layout, detections, crossing=crossing)):
+        for index, own in enumerate(ungrid(layout, found, crossing=crossing)):
             place, box = layout.photos[index], boxes[index]
             if (
                 on_canvas[index][0] == on_canvas[index][2]
@@ -197,7 +172,7 @@ def test_a_box_survives_the_grid_within_a_pixel(
                 assert abs(there - back) * (place.width, place.height)[side % 2] <= 1 + 1e-6
 
 
-def _drawn_at(place: Rect, box: Box) -> tuple[int, int, int, int]:
+def _drawn_at(place: Rect, box: Box):
     """Whole pixels of the canvas, as a detector with no finer eyes would tell them."""
     return (
         round(place.x + box.x0 * place.width),
@@ -208,19 +183,20 @@ def _drawn_at(place: Rect, box: Box) -> tuple[int, int, int, int]:
 
 
 @given(st.data(), SHAPES)
-def test_each_detection_goes_to_one_photo_at_most(data: DataObject, shape: Shape) -> None:
-    """Each detection goes to one photo at most, inside it, and discarding keeps no more."""
+def test_any_boxes(data, shape):
+    """Whatever a provider says, each detection goes to one photo at most, inside it, and discarding
+    keeps no more."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
     sides = st.floats(-1, 2)
     boxes = data.draw(st.lists(st.tuples(sides, sides, sides, sides), max_size=8))
-    detections = [Detection(str(index), 0.5, Box(*box)) for index, box in enumerate(boxes)]
+    found = [Detection(str(index), 0.5, Box(*box)) for index, box in enumerate(boxes)]
     layout = lay_out(sizes, shape, (640, 640))
-    own = ungrid(layout, detections)
+    own = ungrid(layout, found)
     labels = [detection.label for each in own for detection in each]
     assert len(own) == len(sizes)
     assert len(set(labels)) == len(labels)
     assert all(d.box.area > 0 and d.box == d.box.clip() for each in own for d in each)
-    uncrossed = ungrid(layout, detections, crossing="discard")
+    uncrossed = ungrid(layout, found, crossing="discard")
     assert all(
         set(map(repr, few)) <= set(map(repr, all_))
         for few, all_ in zip(uncrossed, own, strict=True)
@@ -230,26 +206,24 @@ def test_each_detection_goes_to_one_photo_at_most(data: DataObject, shape: Shape
 # -- text
 
 
-def words(*texts: tuple[str, int, int], parent: int = 0, y: float = 20) -> list[Detection]:
+def words(*texts, parent=0, y=20):
     """One word after the other: (text, x0, x1)."""
     return [at(x0, y, x1, y + 20, text, 0.8, kind="WORD", parent=parent) for text, x0, x1 in texts]
 
 
-def line(
-    text: str, x0: float, x1: float, key: int = 0, y: float = 20, score: float = 0.9
-) -> Detection:
+def line(text, x0, x1, key=0, y=20, score=0.9):
     return at(x0, y, x1, y + 20, text, score, kind="LINE", key=key)
 
 
-def lines_of(own: Sequence[Detection]) -> list[str]:
+def lines_of(own):
     return [detection.label for detection in own if detection.kind == "LINE"]
 
 
-def words_of(own: Sequence[Detection]) -> list[str]:
+def words_of(own):
     return [detection.label for detection in own if detection.kind == "WORD"]
 
 
-def test_a_line_within_a_photo_stays_whole() -> None:
+def test_line_within_a_photo():
     """A line within one photo stays as it was read, with its words."""
     first, second, *_ = ungrid(
         FOUR, [line("total  35", 20, 180), *words(("total", 20, 90), ("35", 100, 180))]
@@ -259,9 +233,9 @@ def test_a_line_within_a_photo_stays_whole() -> None:
     assert second == []
 
 
-def test_a_line_over_a_seam_is_split_by_words() -> None:
-    """A line over a seam becomes one line in each photo, of the photo's own words, around their
-    boxes."""
+def test_line_over_a_seam():
+    """A line that was read over a seam becomes one in each photo, of the photo's own words, around
+    their boxes."""
     read = words(("good", 20, 90), ("day", 110, 190), ("EXIT", 220, 300), ("left", 310, 380))
     first, second, *_ = ungrid(FOUR, [line("good day EXIT left", 20, 380), *read])
     assert (lines_of(first), words_of(first)) == (["good day"], ["good", "day"])
@@ -271,7 +245,7 @@ def test_a_line_over_a_seam_is_split_by_words() -> None:
     assert sum(first[0].polygon, ()) == pytest.approx((0.1, 0.2, 0.95, 0.2, 0.95, 0.4, 0.1, 0.4))
 
 
-def test_words_stay_tied_to_their_photos_line() -> None:
+def test_line_and_words_stay_tied():
     """Every word is tied to the line in its own photo."""
     first, second, *_ = ungrid(
         FOUR, [line("a b", 20, 380, key=7), *words(("a", 20, 90), ("b", 300, 380), parent=7)]
@@ -280,8 +254,8 @@ def test_words_stay_tied_to_their_photos_line() -> None:
         assert own[0].key == own[1].parent == 7
 
 
-def test_a_rebuilt_line_is_no_surer_than_its_words() -> None:
-    """A rebuilt line is no surer than the original line, or than any of its words."""
+def test_score_of_a_part():
+    """A rebuilt line is no surer than the line was, or any of its words."""
     low, high = words(("a", 20, 90), ("b", 300, 380))
     first, second, *_ = ungrid(FOUR, [line("a b", 20, 380, score=0.7), low, high])
     assert [own[0].score for own in (first, second)] == [0.7, 0.7]
@@ -289,39 +263,39 @@ def test_a_rebuilt_line_is_no_surer_than_its_words() -> None:
     assert first[0].score == 0.8
 
 
-def test_a_line_over_a_seam_without_words_tears_its_photos() -> None:
-    """If a provider returns lines only, a line over a seam belongs to no photo, and its photos are
-    marked as torn."""
-    detections = [line("good day EXIT", 20, 300), line("left", 310, 380)]
-    first, second, *_ = ungrid(FOUR, detections)
+def test_lines_without_words():
+    """Where a provider tells lines only, a line over a seam is nobody's, and its photos are told to
+    be torn."""
+    found = [line("good day EXIT", 20, 300), line("left", 310, 380)]
+    first, second, *_ = ungrid(FOUR, found)
     assert (lines_of(first), lines_of(second)) == ([], ["left"])
-    assert photos_of_torn_text(FOUR, detections) == {0, 1}
+    assert photos_of_torn_text(FOUR, found) == {0, 1}
 
 
-def test_a_word_over_a_seam_belongs_to_no_photo() -> None:
-    """A word over a seam is in no photo's words and in no line, because half of it is another
-    photo's."""
-    detections = [
+def test_word_over_a_seam():
+    """A word that was read over a seam is in no photo's words and in no line: half of it is
+    another's."""
+    found = [
         line("ALICE 1234 BOB", 20, 380),
         *words(("ALICE", 20, 150), ("1234", 160, 240), ("BOB", 250, 380)),
     ]
-    first, second, *_ = ungrid(FOUR, detections)
+    first, second, *_ = ungrid(FOUR, found)
     assert (lines_of(first), words_of(first)) == (["ALICE"], ["ALICE"])
     assert (lines_of(second), words_of(second)) == (["BOB"], ["BOB"])
-    assert photos_of_torn_text(FOUR, detections) == {0, 1}
+    assert photos_of_torn_text(FOUR, found) == {0, 1}
 
 
-def test_a_word_beside_a_seam_tears_nothing() -> None:
-    """A word that only its box's padding carries over the seam belongs to its photo and tears
+def test_word_beside_a_seam():
+    """A word that only its box's padding carries over the seam is its photo's, and tears
     nothing."""
-    detections = [line("EXIT", 120, 203), *words(("EXIT", 120, 203))]
-    first, *_ = ungrid(FOUR, detections)
+    found = [line("EXIT", 120, 203), *words(("EXIT", 120, 203))]
+    first, *_ = ungrid(FOUR, found)
     assert words_of(first) == ["EXIT"]
-    assert photos_of_torn_text(FOUR, detections) == set()
+    assert photos_of_torn_text(FOUR, found) == set()
 
 
-def test_a_line_follows_its_words_into_their_photo() -> None:
-    """A line whose box lies in another photo than its words is rebuilt around the words."""
+def test_line_apart_from_its_words():
+    """A line whose box ends up in another photo than its words is made anew where they are."""
     first, second, *_ = ungrid(
         FOUR, [line("good day", 150, 390), *words(("good", 150, 170), ("day", 172, 199))]
     )
@@ -329,14 +303,14 @@ def test_a_line_follows_its_words_into_their_photo() -> None:
     assert second == []
 
 
-def test_a_word_without_a_line_is_kept() -> None:
-    """A word without a line is kept."""
+def test_words_without_a_line():
+    """A word whose line was not told is no less a word."""
     first, *_ = ungrid(FOUR, words(("total", 20, 90), parent=3))
     assert words_of(first) == ["total"]
 
 
-def test_words_in_an_empty_cell_leave_the_line() -> None:
-    """Words in a cell without a photo are dropped from the line."""
+def test_part_in_an_empty_cell():
+    """What was read where no photo is, is dropped from the line."""
     layout = lay_out([Size(200, 100)] * 3, Shape(2, 2), (400, 200))
     read = [line("sum ghost", 20, 380, y=120), *words(("sum", 20, 90), ("ghost", 300, 380), y=120)]
     own = ungrid(layout, read)
@@ -344,18 +318,15 @@ def test_words_in_an_empty_cell_leave_the_line() -> None:
     assert own[:2] == [[], []]
 
 
-def test_a_photo_alone_is_not_changed() -> None:
-    """The detections of a photo alone do not change."""
+def test_alone():
+    """For a photo alone nothing changes."""
     alone = Layout(Shape(1, 1), Size(200, 100), (Rect(0, 0, 200, 100),))
-    detections = [
-        Detection("cat", 0.9, Box(0.1, 0.2, 0.3, 0.4)),
-        Detection("dog", 0.8, Box(0, 0, 1, 1)),
-    ]
-    assert ungrid(alone, detections) == [detections]
+    found = [Detection("cat", 0.9, Box(0.1, 0.2, 0.3, 0.4)), Detection("dog", 0.8, Box(0, 0, 1, 1))]
+    assert ungrid(alone, found) == [found]
 
 
-def test_landmarks_follow_their_box() -> None:
-    """A face's landmarks follow its box; their depth is scaled as their x is."""
+def test_landmarks():
+    """A face's named points go where its box goes; their depth is scaled as their x is."""
     eye = Landmark("eyeLeft", 250 / 400, 125 / 200, 20 / 400)
     (_, _, _, (face,)) = ungrid(FOUR, [at(240, 110, 300, 160, landmarks=(eye,))])
     (mark,) = face.landmarks
@@ -363,15 +334,16 @@ def test_landmarks_follow_their_box() -> None:
     assert mark[1:] == pytest.approx((0.25, 0.25, 0.1))
 
 
-def test_equipment_follows_its_wearer() -> None:
-    """A helmet follows its wearer, and one that lies in another photo's cell is dropped."""
+def test_parts():
+    """A helmet goes where who wears it goes, and one that lies in another photo's cell goes
+    nowhere."""
     person = at(150, 10, 190, 90, "Person", key=7)
     own, next_door = (
         at(160, 10, 180, 30, "HEAD_COVER", parent=7),
         at(205, 10, 225, 30, "HEAD_COVER", parent=7),
     )
-    detections = ungrid(FOUR, [person, own, next_door])
-    assert [[part.label for part in each] for each in detections] == [
+    found = ungrid(FOUR, [person, own, next_door])
+    assert [[part.label for part in each] for each in found] == [
         ["Person", "HEAD_COVER"],
         [],
         [],

@@ -1,7 +1,5 @@
 """What a canvas costs each tenant on it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest
@@ -28,16 +26,16 @@ def entries(*tenants: str) -> list[Entry]:
     return [Entry(photo, "route", tenant, LANE, 0, 0, 0, 0) for tenant in tenants]
 
 
-def test_each_tenant_owes_its_photos_share() -> None:
-    """Each tenant owes its photos' share of the canvas."""
+def test_shares():
+    """Each tenant owes its photos' part of the canvas."""
     charges = billed_charges(entries("ann", "ann", "ann", "bob"), 0.001)
     assert (charges["ann"].billed, charges["bob"].billed) == (0.75, 0.25)
     assert charges["ann"].paid_usd == pytest.approx(0.00075)
 
 
-def test_a_guest_owes_a_cell_of_its_own_lanes_canvas() -> None:
-    """A photo from a coarser lane owes its share of a full canvas of its own lane; the canvas's own
-    photos share the rest."""
+def test_company():
+    """A photo that came along from a coarser lane owes what a full canvas of its own would have
+    cost it; those whose canvas it is share the rest."""
     along = [
         replace(entry, lane=LANE._replace(shape=Shape(5, 5))) for entry in entries("bob", "bob")
     ]
@@ -50,16 +48,14 @@ def test_a_guest_owes_a_cell_of_its_own_lanes_canvas() -> None:
     assert shares(along) == [0.5, 0.5]
 
 
-def test_a_canvas_without_photos_costs_nothing() -> None:
-    """A canvas without photos charges no tenant."""
+def test_nobody():
+    """A canvas without photos costs nobody anything."""
     assert billed_charges([], 1) == {}
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), st.integers(0, 3), st.floats(0, 1))
-def test_a_canvas_is_one_image_however_many_share_it(
-    tenants: list[str], along: int, usd: float
-) -> None:
-    """A canvas is one image, billed or unknown, however many tenants share it."""
+def test_one_image(tenants, along, usd):
+    """However many share a canvas, it is one image, billed or unknown."""
     photos = entries(*tenants)
     photos += [replace(photos[0], lane=LANE._replace(shape=Shape(3, 3)))] * min(
         along, 4 - len(tenants)
@@ -79,13 +75,13 @@ def test_a_canvas_is_one_image_however_many_share_it(
         (Account(3, 0, billed=1), 0),
     ],
 )
-def test_savings_are_the_share_of_images_not_paid_for(account: Account, saved: float) -> None:
-    """The saving is the share of images not paid for; it is negative if more images were billed
-    than photos answered."""
+def test_saved(account, saved):
+    """What is saved is the share of images not paid for; more may be asked than photos are
+    answered."""
     assert account.saved == saved
 
 
-def test_charges_to_one_tenant_add_up() -> None:
+def test_sums():
     """Charges to one tenant add up."""
     charges = charges_of(
         [("ann", Account(photos=1, billed=0.5)), ("bob", Account()), ("ann", Account(answered=1))]

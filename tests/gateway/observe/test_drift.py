@@ -148,7 +148,7 @@ class TestDrift:
             for _ in range(20):
                 await each.grid(ordinary)
             assert (each.level, each.way) == ("target", [])
-            interval = each.parts.pipeline.drift_monitor.records["objects"].whole.interval
+            interval = each.parts.pipeline.drift_monitor.records["objects"].overall.interval
             assert interval.mean == 1
             assert interval.low > 0.9
 
@@ -188,7 +188,7 @@ class TestDrift:
             for _ in range(5):
                 await each.grid(tiny)
             record = each.parts.pipeline.drift_monitor.records["objects"]
-            assert (record.whole.interval.mean, record.whole.count) == (0, 45)
+            assert (record.overall.interval.mean, record.overall.count) == (0, 45)
             assert each.way == []
 
     async def test_promise_of_the_cascade(self, tmp_path):
@@ -297,7 +297,7 @@ class Bench:
 
     def mean(self, label=None, route="objects"):
         record = self.watcher.records[route]
-        mean = record.labels.get(label) if label else record.whole
+        mean = record.labels.get(label) if label else record.overall
         return mean and mean.interval and round(mean.interval.mean, 3)
 
 

@@ -9,12 +9,12 @@ from gateway.core.errors import BadFormat
 from gateway.core.events import (
     BreakerChanged,
     CallFailed,
-    PhotoAbandoned,
     ComparisonSkipped,
     FellBack,
     GroupsChanged,
     LevelChanged,
     LoopFailed,
+    PhotoAbandoned,
     PhotoCompared,
     RequestRefused,
 )
@@ -211,7 +211,7 @@ class TestWatching:
         assert value(metrics, "imgrid_saved_images", tenant="ann") is None
 
 
-SEEN = Record.begun(0.05, 0.8, 0.0).add(1.0, {"cat": 1.0}).add(0.0, {"owl": 0.0})
+SEEN = Record.empty(0.05, 0.8, 0.0).add(1.0, {"cat": 1.0}).add(0.0, {"owl": 0.0})
 
 
 def test_groups(metrics):

@@ -780,7 +780,7 @@ class TestTold:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         (compared,) = told.of(PhotoCompared)
-        assert (compared.record.whole.count, compared.record.whole.interval.mean) == (1, mean)
+        assert (compared.record.overall.count, compared.record.overall.interval.mean) == (1, mean)
 
 
 LANE = Lane("eye", Task.MODERATION, "shared", Shape(2, 2))

@@ -13,9 +13,9 @@ from gateway.testing.gateway import parts_of
 from providers.prices import Price
 from thresholds.cascade import load
 from thresholds.profile.profile import FILE as PROFILE
-from thresholds.profile.profile import of_sample
+from thresholds.profile.profile import profile_of_sample
 from thresholds.samples.sample import FILE
-from thresholds.testing import COMPANION, KINDS, made_up
+from thresholds.testing import COMPANION, KINDS, synthetic_sample
 
 ALONE, _, GRID = KINDS
 
@@ -24,14 +24,14 @@ def write(folder, sample):
     """A profile's folder with that sample."""
     folder.mkdir(parents=True)
     sample.save(folder / FILE)
-    (folder / PROFILE).write_text(of_sample(sample).model_dump_json())
+    (folder / PROFILE).write_text(profile_of_sample(sample).model_dump_json())
     return folder
 
 
 @pytest.fixture(scope="module")
 def profile(tmp_path_factory):
     """A folder of 90 photos at two shapes, with a companion and a price."""
-    sample = made_up(
+    sample = synthetic_sample(
         90,
         kinds=(ALONE, GRID, COMPANION),
         groupings=1,
@@ -153,7 +153,7 @@ def test_the_same_again(plan, profile, tmp_path):
 def test_of_several_providers(plan, profile, tmp_path):
     """With a second provider's profile of the same photos, cascades may ask that one too, at its
     price."""
-    other = made_up(
+    other = synthetic_sample(
         90, kinds=(ALONE,), groupings=1, provider="dear", prices={"": Price(0.004)}, seed=0
     )
     text = said(
@@ -201,7 +201,7 @@ def test_no_profile(plan, tmp_path):
     result = plan(tmp_path / "none", "--save", "0.5")
     assert isinstance(result.exception, ConfigError)
     assert re.search(r"none/sample\.npz: cannot be read .*imgrid profile", str(result.exception))
-    folder = write(tmp_path / "broken", made_up(5))
+    folder = write(tmp_path / "broken", synthetic_sample(5))
     for content in ("{", json.dumps({"photos": "many"}), None):
         (folder / PROFILE).unlink() if content is None else (folder / PROFILE).write_text(content)
         result = plan(folder, "--save", "0.5")
@@ -213,9 +213,9 @@ def test_no_profile(plan, tmp_path):
 def test_too_few_photos(plan, tmp_path):
     """Photos that were not asked about at every shape do not count; with too few of the others it
     says how many it takes."""
-    sample = made_up(45)
+    sample = synthetic_sample(45)
     missing = np.arange(45) < 10
-    sample.asked[GRID][:, missing] = False
+    sample.has_answer[GRID][:, missing] = False
     result = plan(write(tmp_path / "few", sample), "--save", "0.5")
     assert isinstance(result.exception, ConfigError)
     assert "35 photos have an answer at every shape; a plan needs 40" in str(result.exception)
@@ -223,7 +223,7 @@ def test_too_few_photos(plan, tmp_path):
 
 def test_nothing_to_compare_with(plan, tmp_path):
     """Without answers alone there is no agreement, and it says what to add to the profile."""
-    folder = write(tmp_path / "coarse", made_up(45, kinds=KINDS[1:]))
+    folder = write(tmp_path / "coarse", synthetic_sample(45, kinds=KINDS[1:]))
     result = plan(folder, "--save", "0.5", "--metric", "agreement")
     assert isinstance(result.exception, ConfigError)
     assert "add 1x1 to --shapes" in str(result.exception)
@@ -239,6 +239,8 @@ def test_report(plan, profile, tmp_path):
 
 def test_never_asked_alone(plan, tmp_path):
     """Nor is there anything that a change could be counted from, by whatever metric."""
-    result = plan(write(tmp_path / "coarse", made_up(45, kinds=KINDS[1:])), "--save", "0.5")
+    result = plan(
+        write(tmp_path / "coarse", synthetic_sample(45, kinds=KINDS[1:])), "--save", "0.5"
+    )
     assert isinstance(result.exception, ConfigError)
     assert "add 1x1 to --shapes" in str(result.exception)

@@ -40,9 +40,8 @@ def opened(now: float = 0.0) -> CircuitBreaker:
         ([None] * 9, "closed"),
     ],
 )
-def test_it_opens_when_a_share_of_calls_has_failed(ended: list[bool | None], state: str) -> None:
-    """The breaker opens when a share of the last calls has failed, and not before enough calls were
-    made."""
+def test_opens(ended, state):
+    """It opens when of the last calls a share has failed, and not before so many were made."""
     breaker = CircuitBreaker(OPTIONS)
     for failed in ended:
         assert breaker.state == "closed"
@@ -50,17 +49,16 @@ def test_it_opens_when_a_share_of_calls_has_failed(ended: list[bool | None], sta
     assert breaker.state == state
 
 
-def test_an_open_breaker_lets_no_call_through() -> None:
-    """An open breaker lets no call through until its time is over."""
+def test_rests():
+    """While it is open no call is made, until its time is over."""
     breaker = opened(now=5.0)
     assert breaker.blocked_until(5.5) == 6.0
     assert not call(breaker, 5.9, False)
     assert call(breaker, 6.0, False)
 
 
-def test_successful_probes_close_it() -> None:
-    """A half-open breaker lets a few calls through at a time, and closes when enough of them have
-    succeeded."""
+def test_probes():
+    """Then a few calls are let through at a time; when so many have succeeded it is closed."""
     breaker = opened()
     numbers = [breaker.enter(1.0) for _ in range(PROBES + 1)]
     assert numbers[-1] is None
@@ -73,8 +71,8 @@ def test_successful_probes_close_it() -> None:
     assert breaker.state == "closed"
 
 
-def test_a_failed_probe_doubles_the_time() -> None:
-    """A failed probe opens the breaker for twice as long, up to a maximum; once closed, it begins
+def test_doubles():
+    """A probe that fails opens it for twice as long, up to a longest time; once closed, it begins
     anew."""
     breaker, now, rests = opened(), 0.0, []
     for _ in range(4):
@@ -88,7 +86,7 @@ def test_a_failed_probe_doubles_the_time() -> None:
     assert breaker.blocked_until(now) - now == 1.0
 
 
-def test_an_abandoned_probe_leaves_its_place() -> None:
+def test_probe_that_says_nothing():
     """A probe whose client has gone leaves its place to another."""
     breaker = opened()
     for _ in range(9):
@@ -96,8 +94,8 @@ def test_an_abandoned_probe_leaves_its_place() -> None:
     assert breaker.state == "probing"
 
 
-def test_calls_from_before_it_opened_do_not_count() -> None:
-    """Calls that began before the breaker opened do not count afterwards."""
+def test_late_calls():
+    """Calls that began before it opened say nothing of what is now."""
     breaker = CircuitBreaker(OPTIONS)
     late = [breaker.enter(0.0) for _ in range(6)]
     for number in late[:4]:
@@ -108,22 +106,23 @@ def test_calls_from_before_it_opened_do_not_count() -> None:
     assert breaker.state == "probing"
 
 
-def test_a_clock_set_back_does_not_prolong_the_rest() -> None:
-    """A clock that is set back keeps the breaker open for no longer than planned."""
+def test_clock_set_back():
+    """A clock that is set back keeps it open for no longer than it was to be."""
     breaker = opened(now=1e6)
     assert breaker.blocked_until(0.0) == 1.0
     assert call(breaker, 1.0, False)
 
 
-def test_without_options_every_call_passes() -> None:
-    """A breaker without options lets every call through, even if all fail."""
+def test_none():
+    """Without options it lets every call through, whatever comes of them."""
     breaker = CircuitBreaker()
     assert all(call(breaker, 0.0, True) for _ in range(100))
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.sampled_from([True, False, None])), max_size=120))
-def test_it_never_stays_open_for_ever(calls: list[tuple[float, bool | None]]) -> None:
-    """After any calls the breaker lets a call through in time, and calls that succeed close it."""
+def test_never_for_ever(calls):
+    """Whatever happens, there comes a time at which a call is made again, and calls that succeed
+    close it."""
     breaker, now = CircuitBreaker(OPTIONS), 0.0
     for later, failed in calls:
         now += later

@@ -27,12 +27,12 @@ RESTING, QUEUED = CircuitOpen("open", 3), RateLimited("later", 3)
 
 
 class Odd(Throttled):
-    """An error class of a test's own."""
+    """A kind of its own."""
 
 
-def test_every_provider_error_has_a_row() -> None:
-    """Every kind of provider error has a row, and every fault that a fallback may name is in the
-    table."""
+def test_complete():
+    """Every kind of error that a provider raises has a row, and what a fallback may be for is in
+    the table."""
     assert set(ProviderError.__subclasses__()) <= TABLE.keys()
     assert {fault.name for fault in TABLE.values() if fault.fallback == "listed"} == FAULTS
     assert fault_of(Odd("slow")) == TABLE[Throttled]
@@ -49,16 +49,16 @@ def test_every_provider_error_has_a_row() -> None:
         (PictureRefused("ugly"), False, False),
     ],
 )
-def test_passing_faults_are_retried(error: ProviderError, careful: bool, bold: bool) -> None:
-    """A passing fault is retried; one that may have been billed only if the operator allows it; the
-    others never."""
+def test_again(error, careful, bold):
+    """What passes is asked again; what may be billed only where the operator allows it; the rest
+    never."""
     assert (CAREFUL.retries(error, 1), BOLD.retries(error, 1)) == (careful, bold)
     assert (CAREFUL.passes(error), BOLD.passes(error)) == (careful, bold)
 
 
 @pytest.mark.parametrize("error", [RESTING, QUEUED])
-def test_an_unsent_call_is_not_retried_at_once(error: ProviderError) -> None:
-    """A call that was not sent is not retried a moment later either; photos of jobs come back."""
+def test_unsent(error):
+    """What was not sent is not sent a moment later either; photos of jobs come back."""
     assert (BOLD.retries(error, 1), BOLD.passes(error)) == (False, True)
 
 
@@ -74,16 +74,14 @@ def test_an_unsent_call_is_not_retried_at_once(error: ProviderError) -> None:
         (PictureRefused("ugly"), FAULTS, False, False),
     ],
 )
-def test_another_provider_is_asked_after_the_listed_faults(
-    error: ProviderError, on: set[str], careful: bool, bold: bool
-) -> None:
-    """The fallback is used after the faults that its route names, and while the breaker is open;
-    after a possibly billed call only if the operator allows it."""
+def test_falls_back(error, on, careful, bold):
+    """Another provider is asked after the faults that its route names, and while the breaker is
+    open; after what may be billed only where the operator allows that."""
     assert (CAREFUL.falls_back(error, on), BOLD.falls_back(error, on)) == (careful, bold)
 
 
-def test_a_fallback_shortens_the_retries() -> None:
-    """If a fallback follows, the provider is retried for a few calls, or half of the time, and no
+def test_not_insisted_on():
+    """Where another provider is asked, this one is after a few calls, or half of the time, no
     more."""
     retrying = RetryPolicy(fallback_faults={"unavailable"})
     assert retrying.retries(Unavailable("down"), MAX_CALLS - 1)

@@ -1,33 +1,27 @@
-"""The base of the providers that compute on this machine."""
-
-from __future__ import annotations
+"""What providers share that compute on this machine."""
 
 import asyncio
 import threading
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from PIL import Image
 
 from providers.base import Picture
-from providers.detection import Detection, Task
+from providers.detection import Task
 from providers.engine.worker import LocalProvider, about_of, import_package, rgb_image
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Unavailable
 from providers.options import Options
 
-Detect = Callable[[Image.Image], list[Detection]]
-
 PICTURE = Picture(4, 4, pixels=Image.new("RGB", (4, 4)))
 
 
-def local(look: Detect, **settings: Any) -> LocalProvider:
+def local(look, **settings):
     options = Options(kind="test", **settings)
     return LocalProvider(about_of("mine", options, Task.OBJECTS), look, options.timeout_ms)
 
 
-def test_a_provider_is_free_unless_its_options_name_a_price() -> None:
-    """A provider is free unless its options name a price, and describes itself by its options."""
+def test_about():
+    """A provider is free unless its options name a price, and says what its options say."""
     assert about_of("mine", Options(kind="test"), Task.TEXT).price.usd_per_image == 0
     about = about_of(
         "mine", Options(kind="test", usd_per_image=0.5, canvas="640x480", concurrency=3), Task.TEXT
@@ -35,11 +29,11 @@ def test_a_provider_is_free_unless_its_options_name_a_price() -> None:
     assert (about.price.usd_per_image, about.canvas_px, about.concurrency) == (0.5, (640, 480), 3)
 
 
-async def test_as_many_pictures_run_together_as_concurrency_allows() -> None:
-    """As many pictures are processed at the same time as `concurrency` allows."""
+async def test_parallel():
+    """As many pictures are looked at together as its concurrency says."""
     together = threading.Barrier(3, timeout=5)
 
-    def look(image: Image.Image) -> list[Detection]:
+    def look(image):
         together.wait()
         return []
 
@@ -52,11 +46,12 @@ async def test_as_many_pictures_run_together_as_concurrency_allows() -> None:
     await provider.close()
 
 
-async def test_foreign_errors_become_the_common_kind() -> None:
-    """A foreign error becomes a common error that names it; common errors pass unchanged."""
+async def test_foreign_errors():
+    """Whatever a look raises is an error of the common kind that tells what it was; common errors
+    pass as they are."""
 
-    def fails(error: Exception) -> LocalProvider:
-        def look(image: Image.Image) -> list[Detection]:
+    def fails(error):
+        def look(image):
             raise error
 
         return local(look)
@@ -67,11 +62,11 @@ async def test_foreign_errors_become_the_common_kind() -> None:
         await fails(PictureRefused("too dark")).detect(PICTURE, Task.OBJECTS)
 
 
-async def test_a_detection_beyond_the_time_limit_is_no_answer() -> None:
-    """A detection that takes too long is no answer; closing waits until it has ended."""
+async def test_time_limit():
+    """A look that takes too long is no answer; closing waits until it is over."""
     go_on, over = threading.Event(), threading.Event()
 
-    def look(image: Image.Image) -> list[Detection]:
+    def look(image):
         go_on.wait(5)
         over.set()
         return []
@@ -85,7 +80,7 @@ async def test_a_detection_beyond_the_time_limit_is_no_answer() -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "RGB"])
-def test_pictures_of_every_mode_become_rgb(mode: str, encoded: Callable[..., bytes]) -> None:
+def test_modes(mode, encoded):
     """Pictures of every mode become RGB, from pixels and from bytes."""
     image = Image.new(mode, (3, 2))
     assert rgb_image(Picture(3, 2, pixels=image)).mode == "RGB"
@@ -96,8 +91,7 @@ def test_pictures_of_every_mode_become_rgb(mode: str, encoded: Callable[..., byt
     )
 
 
-def test_a_missing_package_is_named_with_its_extra() -> None:
-    """The error for a package that is not installed names the package and the extra that brings
-    it."""
+def test_package_missing():
+    """A package that is not installed is named together with the extra that brings it."""
     with pytest.raises(Misconfigured, match=r"no_such_reader.*pip install 'imgrid-gateway\[ocr\]'"):
         import_package("no_such_reader", "ocr")

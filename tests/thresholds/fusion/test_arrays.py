@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresholds.fusion.arrays import NOTHING, BoxArray, BoxTable, Labels
+from thresholds.fusion.arrays import NO_BOXES, BoxArray, BoxTable, LabelIndex
 
 COUNTS = st.lists(st.integers(0, 4), max_size=6)
 
@@ -27,7 +27,7 @@ def same(one, other):
 
 def test_labels():
     """Labels are numbered as they come, whatever their case; the first spelling is kept."""
-    labels = Labels(["Cat"])
+    labels = LabelIndex(["Cat"])
     assert [labels.number(name) for name in ("dog", "CAT", "cat", "Dog", "owl")] == [1, 0, 0, 1, 2]
     assert labels.names == ["Cat", "dog", "owl"]
     assert "DOG" in labels
@@ -36,14 +36,14 @@ def test_labels():
 
 def test_of_detections(seen):
     """Detections become indices, scores and corners, in their order; none become arrays of none."""
-    labels = Labels()
-    found = labels.found([seen("cat", 0.5, 0, 0, 0.5, 1), seen("Dog", 0.25), seen("CAT", 0.75)])
+    labels = LabelIndex()
+    found = labels.box_array([seen("cat", 0.5, 0, 0, 0.5, 1), seen("Dog", 0.25), seen("CAT", 0.75)])
     assert found.labels.tolist() == [0, 1, 0]
     assert found.scores.tolist() == [0.5, 0.25, 0.75]
     assert found.xyxy.tolist() == [[0, 0, 0.5, 1], [0, 0, 1, 1], [0, 0, 1, 1]]
     assert len(found) == 3
-    assert same(labels.found([]), NOTHING)
-    assert len(NOTHING) == 0
+    assert same(labels.box_array([]), NO_BOXES)
+    assert len(NO_BOXES) == 0
 
 
 def test_parts():
@@ -54,8 +54,8 @@ def test_parts():
         found.take(np.array([2, 0])).joined([found.take(slice(1, 2))]),
         found.take(np.array([2, 0, 1])),
     )
-    assert found.labelled(found.labels + 1).labels.tolist() == [1, 2, 3]
-    assert found.scored(found.scores * 2).scores == pytest.approx([0, 0.02, 0.04])
+    assert found.with_labels(found.labels + 1).labels.tolist() == [1, 2, 3]
+    assert found.with_scores(found.scores * 2).scores == pytest.approx([0, 0.02, 0.04])
     assert same(found, numbered(0, 3))
 
 
@@ -64,21 +64,21 @@ def test_boxes(counts, data):
     """Each photo has its own detections back, however many the others have, and in whatever order
     they are taken."""
     each = all_of(counts)
-    boxes = BoxTable.of_all(each)
+    boxes = BoxTable.from_photos(each)
     assert boxes.photos.tolist() == [
         photo for photo, count in enumerate(counts) for _ in range(count)
     ]
-    assert all(same(boxes.of(photo), found) for photo, found in enumerate(each))
+    assert all(same(boxes.of_photo(photo), found) for photo, found in enumerate(each))
     order = data.draw(st.permutations(range(len(counts))))
-    at = boxes.at(np.array(order, np.int64))
-    assert all(same(at.of(place), each[photo]) for place, photo in enumerate(order))
+    at = boxes.of_photos(np.array(order, np.int64))
+    assert all(same(at.of_photo(place), each[photo]) for place, photo in enumerate(order))
 
 
 @given(COUNTS)
 def test_boxes_labelled(counts):
     """Labels' numbers are replaced by those at their places, for when two profiles' labels become
     one list."""
-    boxes = BoxTable.of_all(all_of(counts))
-    moved = boxes.labelled(np.array([7, 5, 6]))
-    assert moved.found.labels.tolist() == [[7, 5, 6][label] for label in boxes.found.labels]
+    boxes = BoxTable.from_photos(all_of(counts))
+    moved = boxes.with_label_numbers(np.array([7, 5, 6]))
+    assert moved.boxes.labels.tolist() == [[7, 5, 6][label] for label in boxes.boxes.labels]
     assert np.array_equal(moved.starts, boxes.starts)

@@ -1,16 +1,35 @@
 """Overlap, matching and fusion of boxes."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from providers.box_iou import box_iou_batch
 from providers.detection import Box, Detection
-from thresholds.fusion.boxes import fuse, iou, match
+from thresholds.fusion.arrays import LabelIndex
+from thresholds.fusion.box_fusion import fuse_detections
+from thresholds.metrics.matching import match_boxes
 
 SIDES = st.floats(0, 1)
 BOXES = st.builds(Box, SIDES, SIDES, SIDES, SIDES)
 ANSWERS = st.lists(st.builds(Detection, st.sampled_from(["cat", "dog"]), SIDES, BOXES), max_size=5)
 LEFT, RIGHT, WHOLE = Box(0, 0, 0.5, 1), Box(0.5, 0, 1, 1), Box(0, 0, 1, 1)
+
+
+def iou(a, b):
+    return box_iou_batch(np.array([a]), np.array([b])).item()
+
+
+def match(truth, detections):
+    """For each object the index of the detection that matches it."""
+    labels, order = LabelIndex(), sorted(range(len(detections)), key=lambda i: -detections[i].score)
+    ranked = labels.box_array([detections[index] for index in order])
+    matches = [None] * len(truth)
+    for row, index in enumerate(match_boxes(ranked, labels.box_array(truth))):
+        if index >= 0:
+            matches[index] = order[row]
+    return matches
 
 
 @pytest.mark.parametrize(
@@ -92,7 +111,7 @@ def test_match_once(truth, found):
 
 def test_fuse_both(seen):
     """Seen by both answers: the mean of the weighted scores, times 2 members / weight 3."""
-    (one,) = fuse([[seen("cat", 0.8)], [seen("cat", 0.9)]], [1, 2])
+    (one,) = fuse_detections([[seen("cat", 0.8)], [seen("cat", 0.9)]], [1, 2])
     assert one.box == WHOLE
     assert one.score == pytest.approx((0.8 + 1.8) / 2 * 2 / 3)
 
@@ -102,25 +121,29 @@ def test_fuse_both(seen):
 )
 def test_fuse_one(seen, first, then, score):
     """Seen by one answer only: its weighted score, times 1 member / weight 3."""
-    (one,) = fuse([[seen("cat", s) for s in first], [seen("cat", s) for s in then]], [1, 2])
+    (one,) = fuse_detections(
+        [[seen("cat", s) for s in first], [seen("cat", s) for s in then]], [1, 2]
+    )
     assert one.score == pytest.approx(score)
 
 
 def test_fuse_box(seen):
     """The fused box is the mean of the boxes, each weighing its score times its answer's weight."""
-    (one,) = fuse([[seen("cat", 0.8, 0, 0, 1, 1)], [seen("cat", 0.4, 0, 0.2, 1, 1)]], [1, 3])
+    (one,) = fuse_detections(
+        [[seen("cat", 0.8, 0, 0, 1, 1)], [seen("cat", 0.4, 0, 0.2, 1, 1)]], [1, 3]
+    )
     assert one.box == pytest.approx((0, 0.2 * 1.2 / 2, 1, 1))
 
 
 def test_fuse_apart(seen):
     """Boxes that hardly overlap stay two, the surer one first."""
-    fused = fuse([[seen("cat", 0.4, *LEFT)], [seen("cat", 0.9, *RIGHT)]], [1, 1])
+    fused = fuse_detections([[seen("cat", 0.4, *LEFT)], [seen("cat", 0.9, *RIGHT)]], [1, 1])
     assert [one.box for one in fused] == [RIGHT, LEFT]
 
 
 def test_fuse_details(seen):
     """What else is said of an object is what the weightiest answer said."""
-    (one,) = fuse(
+    (one,) = fuse_detections(
         [[seen("cat", 0.9, details={"by": 1})], [seen("cat", 0.8, details={"by": 2})]], [1, 2]
     )
     assert one.details == {"by": 2}
@@ -129,13 +152,13 @@ def test_fuse_details(seen):
 def test_fuse_alone(seen):
     """A single answer of weight 1 stays as it is."""
     answer = [seen("cat", 0.75, *LEFT), seen("dog", 0.25, *LEFT)]
-    assert fuse([answer], [1]) == answer
+    assert fuse_detections([answer], [1]) == answer
 
 
 def test_fuse_kinds(seen):
     """A line of one word and that word are not taken for one thing."""
     line, word = seen("STOP", 0.9, kind="LINE", key=0), seen("STOP", 0.9, kind="WORD", parent=0)
-    assert sorted(one.kind for one in fuse([[line, word], [line, word]], [1, 1])) == [
+    assert sorted(one.kind for one in fuse_detections([[line, word], [line, word]], [1, 1])) == [
         "LINE",
         "WORD",
     ]
@@ -147,7 +170,7 @@ def test_fuse_kinds(seen):
 def test_fuse_any(answers, weights):
     """Whatever is fused: scores stay within 0 and 1, the surest is first, no label is lost, nothing
     is added."""
-    fused = fuse(answers, weights[: len(answers)])
+    fused = fuse_detections(answers, weights[: len(answers)])
     flat = [detection for answer in answers for detection in answer]
     assert all(0 <= one.score <= 1 for one in fused)
     assert [one.score for one in fused] == sorted((one.score for one in fused), reverse=True)
@@ -158,10 +181,12 @@ def test_fuse_any(answers, weights):
 @given(ANSWERS, ANSWERS)
 def test_fuse_labels(one, other):
     """Labels are never merged: each fuses as if the others were not there."""
-    fused = fuse([one, other], [1, 2])
+    fused = fuse_detections([one, other], [1, 2])
     for label in ("cat", "dog"):
         only = [
             [detection for detection in answer if detection.label == label]
             for answer in (one, other)
         ]
-        assert [detection for detection in fused if detection.label == label] == fuse(only, [1, 2])
+        assert [detection for detection in fused if detection.label == label] == fuse_detections(
+            only, [1, 2]
+        )

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thresholds.fusion.calibration import (
-    LEAST_POINTS,
-    MOST_KNOTS,
+    MAX_KNOTS,
+    MIN_POINTS,
+    calibration_knots,
     first_reaching,
-    fit,
     isotonic,
-    rising,
+    isotonic_knots,
 )
 
 numbers = st.lists(st.floats(0, 1), min_size=1, max_size=40).map(np.array)
@@ -47,12 +47,12 @@ def test_knots(points):
     """A curve in knots never falls either, whatever the order of the points, and stays within their
     values."""
     at, values = np.array(points).T
-    knots = fit(at, values)
-    assert 1 <= len(knots) <= MOST_KNOTS
+    knots = isotonic_knots(at, values)
+    assert 1 <= len(knots) <= MAX_KNOTS
     assert [x for x, _ in knots] == sorted({x for x, _ in knots})
     assert [y for _, y in knots] == sorted(y for _, y in knots)
     assert values.min() - 1e-4 <= knots[0][1] <= knots[-1][1] <= values.max() + 1e-4
-    assert fit(at[::-1], values[::-1]) == pytest.approx(np.array(knots), abs=2e-4)
+    assert isotonic_knots(at[::-1], values[::-1]) == pytest.approx(np.array(knots), abs=2e-4)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_first_reaching(value, at):
     assert first_reaching(((0.2, 0.1), (0.4, 0.5), (0.9, 0.5)), value) == (at and pytest.approx(at))
 
 
-PAIRS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=LEAST_POINTS, max_size=60)
+PAIRS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=MIN_POINTS, max_size=60)
 
 
 @given(PAIRS, st.integers(-1, 3))
@@ -71,7 +71,7 @@ def test_rising(points, digits):
     """A curve for scores goes from 0 at 0 to 1 at 1 and rises everywhere, so that no two scores
     become one."""
     at, values = np.array(points).T
-    knots = rising(at if digits < 0 else np.round(at, digits), values)
+    knots = calibration_knots(at if digits < 0 else np.round(at, digits), values)
     assert (knots[0], knots[-1]) == ((0, 0), (1, 1))
     assert all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(knots))
 
@@ -79,18 +79,18 @@ def test_rising(points, digits):
 def test_rising_near():
     """Where points lie on a curve that rises, it is that, but for a little of the straight line."""
     at = np.linspace(0, 1, 200)
-    knots = np.array(rising(at, at**2)).T
+    knots = np.array(calibration_knots(at, at**2)).T
     assert np.interp(at, *knots) == pytest.approx(at**2, abs=0.03)
 
 
 def test_rising_by_hardly_any():
     """Of hardly any points it is the straight line."""
-    few = np.linspace(0, 1, LEAST_POINTS - 1)
-    assert rising(few, np.zeros(len(few))) == ((0, 0), (1, 1))
+    few = np.linspace(0, 1, MIN_POINTS - 1)
+    assert calibration_knots(few, np.zeros(len(few))) == ((0, 0), (1, 1))
 
 
 def test_rising_knots_close_together():
     """Also where knots are as close as can be it rises."""
     at = np.array([0.3] * 8 + [0.3001] * 8 + [0.3002] * 8)
-    knots = rising(at, np.full(24, 0.4))
+    knots = calibration_knots(at, np.full(24, 0.4))
     assert all(a[1] < b[1] for a, b in pairwise(knots))

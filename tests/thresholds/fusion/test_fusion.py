@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from providers.detection import Box, Detection
-from thresholds.fusion.fusion import COMPANION_WEIGHT, Fusion, blended, logistic, weights
+from thresholds.fusion.fusion import (
+    COMPANION_WEIGHT,
+    Fusion,
+    blended_scores,
+    logistic,
+    look_weights,
+)
 from thresholds.fusion.looks import ITSELF, Evidence, Look, LookKind, PhotoFacts
 from thresholds.fusion.trees import Trees
 from thresholds.shape import ALONE, Shape
@@ -45,7 +51,7 @@ def learned(**more):
 
 
 def answered(fusion, seen):
-    return fusion.answer(seen, fusion.believe(seen))
+    return fusion.answer(seen, fusion.belief(seen))
 
 
 def told(found):
@@ -55,9 +61,9 @@ def told(found):
 def test_weights():
     """Paid answers weigh 1, 2 and so on in their order; a companion's weighs its own, wherever it
     stands."""
-    assert weights((COARSE, ITSELF), ()) == [1, 2]
-    assert weights((FREE, COARSE, ITSELF), ("free",)) == [COMPANION_WEIGHT, 1, 2]
-    assert weights((COARSE, FREE, ITSELF), ("free",)) == [1, COMPANION_WEIGHT, 2]
+    assert look_weights((COARSE, ITSELF), ()) == [1, 2]
+    assert look_weights((FREE, COARSE, ITSELF), ("free",)) == [COMPANION_WEIGHT, 1, 2]
+    assert look_weights((COARSE, FREE, ITSELF), ("free",)) == [1, COMPANION_WEIGHT, 2]
 
 
 @given(st.lists(st.floats(-1e4, 1e4), max_size=5))
@@ -74,7 +80,7 @@ def test_blended(seen):
     """A box's score is the geometric mean of what the looks gave it and of its chance."""
     fusion = learned(rescore={"3x2": LEVEL})
     assert told(answered(fusion, looked((COARSE, [seen("cat", 0.32)])))) == [("cat", 0.4)]
-    assert blended(np.array([0.32]), np.array([0.5])) == pytest.approx([0.4])
+    assert blended_scores(np.array([0.32]), np.array([0.5])) == pytest.approx([0.4])
 
 
 def test_a_path_never_profiled(seen):
@@ -113,22 +119,22 @@ def test_a_label_never_profiled(seen):
     fusion = learned()
     photo = looked((FREE, [seen("owl", 0.9)]), (COARSE, [seen("Owl", 0.8)]))
     assert [each.label for each in answered(fusion, photo)] == ["Owl"]
-    assert fusion.believe(photo).weight.tolist() == [1.0]
-    assert len(fusion.believe(photo).looks[0]) == 1
+    assert fusion.belief(photo).weights.tolist() == [1.0]
+    assert len(fusion.belief(photo).looks[0]) == 1
 
 
 def test_weight_of_labels(seen):
     """A belief has with each box the weight of its label: what an object of it is worth."""
-    belief = learned().believe(looked((COARSE, [seen("dog", 0.9), seen("cat", 0.5)])))
-    assert belief.weight.tolist() == [2.0, 1.0]
-    assert belief.labels == ("cat", "Dog")
+    belief = learned().belief(looked((COARSE, [seen("dog", 0.9), seen("cat", 0.5)])))
+    assert belief.weights.tolist() == [2.0, 1.0]
+    assert belief.label_names == ("cat", "Dog")
 
 
 def test_looks_stay_in_order(seen):
     """A belief's looks are in the order in which they were taken, a companion's first or last."""
     cat, dog = [seen("cat", 0.9)], [seen("dog", 0.8)]
     for photo in (looked((FREE, cat), (COARSE, dog)), looked((COARSE, cat), (FREE, dog))):
-        assert [look.scores.tolist() for look in learned().believe(photo).looks] == [[0.9], [0.8]]
+        assert [look.scores.tolist() for look in learned().belief(photo).looks] == [[0.9], [0.8]]
 
 
 @given(ANSWERS, ANSWERS, ANSWERS)

@@ -34,4 +34,4 @@ def test_path(seen):
         PhotoFacts(4, 3, 12), (Look(ALONE, [], "free"), Look(Shape(3, 2), [seen("cat", 0.5)]))
     )
     assert path_text(one.path) == "free:1x1,3x2"
-    assert one.last == [seen("cat", 0.5)]
+    assert one.last_detections == [seen("cat", 0.5)]

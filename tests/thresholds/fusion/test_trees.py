@@ -14,7 +14,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 
-from thresholds.fusion.trees import Trees, of_boosting, of_forest
+from thresholds.fusion.trees import Trees, boosted_trees, forest_trees
 
 STUMP = {
     "roots": [0],
@@ -43,7 +43,7 @@ def test_of_forest(seed, model):
     rows, values = made_up(seed)
     forest = model(n_estimators=12, min_samples_leaf=5, random_state=seed).fit(rows, values)
     for table in (rows, made_up(seed + 100)[0]):
-        assert of_forest(forest)(table) == pytest.approx(forest.predict(table), abs=1e-5)
+        assert forest_trees(forest)(table) == pytest.approx(forest.predict(table), abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -54,8 +54,8 @@ def test_of_boosting(seed):
     number = HistGradientBoostingRegressor(**settings).fit(rows, values)
     chance = HistGradientBoostingClassifier(**settings).fit(rows, values > 1.5)
     for table in (rows, made_up(seed + 100)[0]):
-        assert of_boosting(number)(table) == pytest.approx(number.predict(table), abs=1e-5)
-        assert of_boosting(chance)(table) == pytest.approx(
+        assert boosted_trees(number)(table) == pytest.approx(number.predict(table), abs=1e-5)
+        assert boosted_trees(chance)(table) == pytest.approx(
             chance.decision_function(table), abs=1e-5
         )
 
@@ -69,13 +69,13 @@ def test_thresholds_at_values(rows):
     chance = HistGradientBoostingClassifier(max_iter=60, min_samples_leaf=2, random_state=0).fit(
         table, values > 1.5
     )
-    assert of_boosting(chance)(table) == pytest.approx(chance.decision_function(table), abs=1e-5)
+    assert boosted_trees(chance)(table) == pytest.approx(chance.decision_function(table), abs=1e-5)
 
 
 def test_round_trip():
     """Written as JSON and read again, they are the same and say the same."""
     rows, values = made_up(0)
-    trees = of_forest(
+    trees = forest_trees(
         ExtraTreesRegressor(n_estimators=3, min_samples_leaf=9, random_state=0).fit(rows, values)
     )
     again = Trees.model_validate_json(trees.model_dump_json())
@@ -127,8 +127,8 @@ def test_unsound(change, says):
 
 def test_fit():
     """They fit rows that have every feature they ask for."""
-    assert Trees(**STUMP).fit(2)
-    assert not Trees(**STUMP).fit(1)
+    assert Trees(**STUMP).accepts(2)
+    assert not Trees(**STUMP).accepts(1)
 
 
 @given(

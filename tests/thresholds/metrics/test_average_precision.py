@@ -5,7 +5,8 @@ import random
 import pytest
 
 from providers.detection import Box, Detection
-from thresholds.metrics.average_precision import agreement, likeness, likeness_by_label, precision
+from thresholds.metrics.agreement import agreement_by_label, mean_agreement, photo_agreement
+from thresholds.metrics.average_precision import coco_average_precision
 
 DOG = Detection("dog", 1.0, Box(0.1, 0.1, 0.5, 0.5))
 
@@ -16,27 +17,33 @@ def found(score, box=DOG.box, label="dog"):
 
 def test_perfect():
     """An answer that is the truth has a precision of 1, whatever its scores."""
-    assert precision({"a": [DOG], "b": []}, {"a": [found(0.01)]}) == (1.0, 1.0)
+    assert coco_average_precision({"a": [DOG], "b": []}, {"a": [found(0.01)]}) == (1.0, 1.0)
 
 
 def test_nothing():
     """No answer has none; a truth without objects says so."""
-    assert precision({"a": [DOG]}, {}) == (0.0, 0.0)
+    assert coco_average_precision({"a": [DOG]}, {}) == (0.0, 0.0)
     with pytest.raises(ValueError, match="no objects"):
-        precision({"a": []}, {"a": [found(0.9)]})
+        coco_average_precision({"a": []}, {"a": [found(0.9)]})
 
 
 def test_false_first():
     """A false detection before the true one halves the precision, after it costs nothing."""
     elsewhere = Box(0.6, 0.6, 0.9, 0.9)
-    assert precision({"a": [DOG]}, {"a": [found(0.5), found(0.9, elsewhere)]}).ap50 == 0.5
-    assert precision({"a": [DOG]}, {"a": [found(0.5), found(0.4, elsewhere)]}).ap50 == 1.0
+    assert (
+        coco_average_precision({"a": [DOG]}, {"a": [found(0.5), found(0.9, elsewhere)]}).ap50 == 0.5
+    )
+    assert (
+        coco_average_precision({"a": [DOG]}, {"a": [found(0.5), found(0.4, elsewhere)]}).ap50 == 1.0
+    )
 
 
 def test_strange_label():
     """Labels are equal whatever their case; one that the truth never has is not looked at."""
     assert (
-        precision({"a": [DOG]}, {"a": [found(0.5, label="Dog"), found(0.9, label="cat")]}).ap50
+        coco_average_precision(
+            {"a": [DOG]}, {"a": [found(0.5, label="Dog"), found(0.9, label="cat")]}
+        ).ap50
         == 1.0
     )
 
@@ -45,8 +52,13 @@ def test_unspoken_label():
     """Where a photo's truth does not speak of a label, what is found of it there is neither right
     nor wrong."""
     truth, answers = {"a": [DOG], "b": []}, {"a": [found(0.5)], "b": [found(0.9)]}
-    assert precision(truth, answers).ap50 == 0.5
-    assert precision(truth, answers, {"a": frozenset({"Dog"}), "b": frozenset({"cat"})}).ap50 == 1.0
+    assert coco_average_precision(truth, answers).ap50 == 0.5
+    assert (
+        coco_average_precision(
+            truth, answers, {"a": frozenset({"Dog"}), "b": frozenset({"cat"})}
+        ).ap50
+        == 1.0
+    )
 
 
 def test_crowd():
@@ -55,20 +67,24 @@ def test_crowd():
     crowd = [Detection("Dog", 1.0, Box(0.5, 0.0, 1.0, 1.0))]
     within, beside = Box(0.6, 0.6, 0.9, 0.9), Box(0.2, 0.6, 0.7, 0.9)
     answers = {"a": [found(0.5), found(0.9, within), found(0.8, within)]}
-    assert precision({"a": [DOG]}, answers).ap50 == pytest.approx(1 / 3)
-    assert precision({"a": [DOG]}, answers, crowds={"a": crowd}) == (1.0, 1.0)
+    assert coco_average_precision({"a": [DOG]}, answers).ap50 == pytest.approx(1 / 3)
+    assert coco_average_precision({"a": [DOG]}, answers, crowds={"a": crowd}) == (1.0, 1.0)
     assert (
-        precision({"a": [DOG]}, {"a": [found(0.5), found(0.9, beside)]}, crowds={"a": crowd}).ap50
+        coco_average_precision(
+            {"a": [DOG]}, {"a": [found(0.5), found(0.9, beside)]}, crowds={"a": crowd}
+        ).ap50
         == 0.5
     )
-    assert precision({"a": [DOG]}, {"a": [found(0.5)]}, crowds={"a": [DOG]}).ap50 == 1.0
+    assert (
+        coco_average_precision({"a": [DOG]}, {"a": [found(0.5)]}, crowds={"a": [DOG]}).ap50 == 1.0
+    )
 
 
 def test_agreement():
     """Agreement is the mean F1 of what scores 0.5 or more: faint boxes on either side do not
     count."""
     reference = {"a": [found(0.9)], "b": [], "c": [found(0.9)]}
-    assert agreement(
+    assert mean_agreement(
         reference, {"a": [found(0.6)], "b": [found(0.4)], "c": [found(0.4)]}
     ) == pytest.approx(2 / 3)
 
@@ -83,12 +99,12 @@ def test_as_coco(seed):
         + [thing(rng, rng.random()) for _ in range(rng.randrange(4))]
         for photo, objects in truth.items()
     }
-    mine = precision(truth, answers)
+    mine = coco_average_precision(truth, answers)
     theirs = coco(truth, answers)
     assert mine == pytest.approx(theirs, abs=1e-9)
     assert 0.05 < mine.mean < mine.ap50 < 0.95
     crowds = {photo: [large(rng)] for photo in truth if rng.random() < 0.7}
-    without = precision(truth, answers, crowds=crowds)
+    without = coco_average_precision(truth, answers, crowds=crowds)
     assert without == pytest.approx(coco(truth, answers, crowds), abs=1e-9)
     assert without.ap50 > mine.ap50
 
@@ -155,7 +171,7 @@ def test_likeness():
     case."""
     reference = [found(0.9, label="Cat"), found(0.8, label="owl"), found(0.4)]
     answer = [found(0.6, label="cat"), found(0.9, label="fox")]
-    assert likeness(reference, answer) == pytest.approx(0.5)
-    assert likeness_by_label(reference, answer) == {"cat": 1, "owl": 0, "fox": 0}
-    assert likeness([], []) == 1
-    assert likeness_by_label([], []) == {}
+    assert photo_agreement(reference, answer) == pytest.approx(0.5)
+    assert agreement_by_label(reference, answer) == {"cat": 1, "owl": 0, "fox": 0}
+    assert photo_agreement([], []) == 1
+    assert agreement_by_label([], []) == {}

@@ -5,45 +5,45 @@ import pytest
 
 from thresholds.fusion.arrays import BoxTable
 from thresholds.fusion.looks import ITSELF
-from thresholds.metrics.average_precision import agreement, precision
-from thresholds.metrics.quality import LEAST_OBJECTS, METRICS, quality
-from thresholds.samples.replay import detections
-from thresholds.testing import KINDS, made_up
+from thresholds.metrics.agreement import mean_agreement
+from thresholds.metrics.average_precision import coco_average_precision
+from thresholds.metrics.quality import METRICS, MIN_OBJECTS, quality_of
+from thresholds.testing import KINDS, synthetic_sample
 
 COARSE = KINDS[-1]
 
 
 @pytest.fixture(scope="module")
 def sample():
-    return made_up(80)
+    return synthetic_sample(80)
 
 
 def counted(measured, sample, kind, grouping=0):
     """Detections that count, by photo, and which of them are true."""
     boxes = sample.look(kind, grouping)
-    orders = [boxes.of(photo) for photo in range(len(sample))]
+    orders = [boxes.of_photo(photo) for photo in range(len(sample))]
     found = [
-        measured.counted(each.take(np.argsort(-each.scores)), photo)
+        measured.countable(each.take(np.argsort(-each.scores)), photo)
         for photo, each in enumerate(orders)
     ]
     return found, np.concatenate(
-        [measured.true(each, photo) for photo, each in enumerate(found)], axis=1
+        [measured.positives(each, photo) for photo, each in enumerate(found)], axis=1
     )
 
 
 def told(sample, boxes):
-    """By photo, as `precision` and `agreement` take it."""
-    return {str(photo): detections(sample, boxes.of(photo)) for photo in range(len(sample))}
+    """By photo, as `coco_average_precision` and `mean_agreement` take it."""
+    return {str(photo): sample.detections(boxes.of_photo(photo)) for photo in range(len(sample))}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("metric", ["ap50", "map"])
 def test_value(sample, metric, kind):
     """The metric over arrays is the one over detections."""
-    measured = quality(sample, metric)
+    measured = quality_of(sample, metric)
     found, true = counted(measured, sample, kind)
-    value = measured.value(BoxTable.of_all(found).found, true, np.arange(len(sample)))
-    wanted = precision(told(sample, sample.truth), told(sample, sample.look(kind, 0)))
+    value = measured.value(BoxTable.from_photos(found).boxes, true, np.arange(len(sample)))
+    wanted = coco_average_precision(told(sample, sample.truth), told(sample, sample.look(kind, 0)))
     assert value == pytest.approx(wanted.ap50 if metric == "ap50" else wanted.mean)
 
 
@@ -51,11 +51,11 @@ def test_value(sample, metric, kind):
 def test_agreement(sample, kind):
     """Agreement is F1 with the provider's own answer about the photo alone, of what is sure, photo
     by photo."""
-    measured = quality(sample, "agreement")
+    measured = quality_of(sample, "agreement")
     found, true = counted(measured, sample, kind)
-    each = measured.f1(np.array([len(own) for own in found]), true, np.arange(len(sample)))
+    each = measured.agreements(np.array([len(own) for own in found]), true, np.arange(len(sample)))
     assert each.mean() == pytest.approx(
-        agreement(told(sample, sample.look(ITSELF, 0)), told(sample, sample.look(kind, 0)))
+        mean_agreement(told(sample, sample.look(ITSELF, 0)), told(sample, sample.look(kind, 0)))
     )
     assert kind != ITSELF or each.tolist() == [1.0] * len(sample)
 
@@ -64,49 +64,50 @@ def test_agreement(sample, kind):
 def test_parts_are_the_metric(sample, kind):
     """Weighted, worths of a photo's boxes are its part in the metric: their mean is the metric, but
     for its envelope."""
-    measured, photos = quality(sample, "ap50"), np.arange(len(sample))
+    measured, photos = quality_of(sample, "ap50"), np.arange(len(sample))
     found, true = counted(measured, sample, kind)
-    boxes = BoxTable.of_all(found).found
+    boxes = BoxTable.from_photos(found).boxes
     (ranking,) = measured.rankings(boxes, true)
-    parts = ranking.worths(boxes, true[0]) * measured.weights(photos)[boxes.labels]
+    parts = ranking.contributions(boxes, true[0]) * measured.label_weights(photos)[boxes.labels]
     assert parts.sum() / len(photos) == pytest.approx(measured.value(boxes, true, photos), abs=0.02)
 
 
 def test_labels_not_spoken_of(seen, sample):
     """What is found of a label that a photo's truth does not speak of does not count there."""
-    measured = quality(sample, "ap50")
-    known = measured.known.copy()
+    measured = quality_of(sample, "ap50")
+    known = measured.covered.copy()
     known[0, 1] = False
     found = (
         sample.look(ITSELF, 0)
-        .of(0)
-        .labelled(np.array([0, 1] * 20)[: len(sample.look(ITSELF, 0).of(0))])
+        .of_photo(0)
+        .with_labels(np.array([0, 1] * 20)[: len(sample.look(ITSELF, 0).of_photo(0))])
     )
-    assert set(type(measured)("ap50", measured.objects, known).counted(found, 0).labels) <= {0}
+    assert set(type(measured)("ap50", measured.objects, known).countable(found, 0).labels) <= {0}
 
 
 def test_weights(sample):
     """A label's objects weigh the more the fewer there are; one that there are none of weighs
     nothing."""
-    measured, photos = quality(sample, "ap50"), np.arange(len(sample))
-    objects, weights = measured.by_label(photos), measured.weights(photos)
-    assert objects.sum() == len(sample.truth.found)
+    measured, photos = quality_of(sample, "ap50"), np.arange(len(sample))
+    objects, weights = measured.object_counts(photos), measured.label_weights(photos)
+    assert objects.sum() == len(sample.truth.boxes)
     assert (weights * objects).sum() == pytest.approx(len(sample))
     few = np.arange(2)
-    there = measured.by_label(few) > 0
-    assert (measured.weights(few) > 0).tolist() == there.tolist()
-    assert measured.tamed(few).shape == there.shape
+    there = measured.object_counts(few) > 0
+    assert (measured.label_weights(few) > 0).tolist() == there.tolist()
+    assert measured.training_weights(few).shape == there.shape
 
 
 def test_tamed(sample):
     """For learning, weights differ by their square roots, and a label of hardly any objects weighs
     no more than one of a few."""
-    measured, photos = quality(sample, "ap50"), np.arange(len(sample))
-    exact, tamed = measured.weights(photos), measured.tamed(photos)
+    measured, photos = quality_of(sample, "ap50"), np.arange(len(sample))
+    exact, tamed = measured.label_weights(photos), measured.training_weights(photos)
     there = exact > 0
     assert tamed[there] == pytest.approx(np.sqrt(exact[there] / exact[there].mean()))
     one = np.array([0])
-    assert len(set(measured.weights(one, least=LEAST_OBJECTS)[measured.by_label(one) > 0])) == 1
+    weights = measured.label_weights(one, min_objects=MIN_OBJECTS)
+    assert len(set(weights[measured.object_counts(one) > 0])) == 1
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -114,13 +115,13 @@ def test_by_the_truth_or_alone(metric):
     """Where there is ground truth it counts, but for agreement; without, the answers alone that are
     sure."""
     for known in (True, False):
-        sample = made_up(20, known=known)
-        measured = quality(sample, metric)
+        sample = synthetic_sample(20, known=known)
+        measured = quality_of(sample, metric)
         if known and metric != "agreement":
             assert measured.objects is sample.truth
         else:
-            alone = sample.look(ITSELF, 0).found
-            assert len(measured.objects.found) == (alone.scores >= 0.5).sum()
+            alone = sample.look(ITSELF, 0).boxes
+            assert len(measured.objects.boxes) == (alone.scores >= 0.5).sum()
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -129,14 +130,17 @@ def test_nothing_to_compare_with(known):
     says what to do."""
     for metric in METRICS:
         with pytest.raises(ValueError, match="add 1x1 to --shapes"):
-            quality(made_up(5, kinds=KINDS[1:], known=known), metric)
+            quality_of(synthetic_sample(5, kinds=KINDS[1:], known=known), metric)
 
 
 def test_truth_without_objects(seen):
     """A truth without any object gives no precision, and it says what to take."""
-    empty = made_up(4)
+    empty = synthetic_sample(4)
     nothing = type(empty)(
-        **{**empty.__dict__, "truth": BoxTable.of_all([empty.truth.found.take(slice(0, 0))] * 4)}
+        **{
+            **empty.__dict__,
+            "truth": BoxTable.from_photos([empty.truth.boxes.take(slice(0, 0))] * 4),
+        }
     )
     with pytest.raises(ValueError, match="--metric agreement"):
-        quality(nothing, "map")
+        quality_of(nothing, "map")

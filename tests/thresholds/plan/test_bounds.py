@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresholds.plan.bounds import kept, p_value, photos_needed, upper_bound
+from thresholds.plan.bounds import certified_count, p_value, photos_needed, upper_bound
 
 LOSSES = st.lists(st.floats(-1, 1), min_size=1, max_size=60).map(np.array)
 
@@ -41,7 +41,7 @@ def test_p_values(drawn, count):
     """Where the mean is just what should be refuted, a p-value is under any level in no larger
     share of runs."""
     rng = np.random.default_rng(1)
-    values = np.array([p_value(drawn(rng, 0.05, count), 0.05, -1, 1) for _ in range(RUNS)])
+    values = np.array([p_value(drawn(rng, 0.05, count), 0.05, (-1, 1)) for _ in range(RUNS)])
     for level in (0.01, 0.05, 0.1, 0.3):
         assert (values <= level).mean() <= level + 2.5 * np.sqrt(level * (1 - level) / RUNS)
 
@@ -50,7 +50,7 @@ def test_p_values(drawn, count):
 def test_upper_bound(drawn):
     """The bound is over the true mean, but for a share of runs of at most delta."""
     rng = np.random.default_rng(2)
-    missed = [upper_bound(drawn(rng, 0.05, 80), 0.1, -1, 1) < 0.05 for _ in range(200)]
+    missed = [upper_bound(drawn(rng, 0.05, 80), 0.1, (-1, 1)) < 0.05 for _ in range(200)]
     assert np.mean(missed) <= 0.1 + 2.5 * np.sqrt(0.09 / 200)
 
 
@@ -62,17 +62,17 @@ def test_kept():
     for _ in range(300):
         means = [0.0, 0.01, 0.05, 0.06, 0.05, 0.2]
         losses = np.stack([rare(rng, mean, 200) for mean in means])
-        wrong += kept(losses, 0.05, 0.1, -1, 1) > 2
+        wrong += certified_count(losses, 0.05, 0.1, (-1, 1)) > 2
     assert wrong / 300 <= 0.1 + 2.5 * np.sqrt(0.09 / 300)
 
 
 def test_kept_in_order():
     """The first that fails ends it, whatever comes after; where all pass, all are kept."""
     good, bad = np.full(300, -0.1), np.full(300, 0.2)
-    assert kept(np.stack([good, good, bad, good]), 0.05, 0.1, -1, 1) == 2
-    assert kept(np.stack([good, good]), 0.05, 0.1, -1, 1) == 2
-    assert kept(np.stack([bad, good]), 0.05, 0.1, -1, 1) == 0
-    assert kept(np.zeros((0, 300)), 0.05, 0.1, -1, 1) == 0
+    assert certified_count(np.stack([good, good, bad, good]), 0.05, 0.1, (-1, 1)) == 2
+    assert certified_count(np.stack([good, good]), 0.05, 0.1, (-1, 1)) == 2
+    assert certified_count(np.stack([bad, good]), 0.05, 0.1, (-1, 1)) == 0
+    assert certified_count(np.zeros((0, 300)), 0.05, 0.1, (-1, 1)) == 0
 
 
 @pytest.mark.parametrize("drawn", DISTRIBUTIONS)
@@ -80,7 +80,7 @@ def test_more_photos(drawn):
     """With more photos like these the bound is nearer to the mean."""
     rng = np.random.default_rng(4)
     bounds = [
-        np.mean([upper_bound(drawn(rng, 0.02, count), 0.1, -1, 1) for _ in range(15)])
+        np.mean([upper_bound(drawn(rng, 0.02, count), 0.1, (-1, 1)) for _ in range(15)])
         for count in (50, 200, 800)
     ]
     assert bounds[0] > bounds[1] > bounds[2] > 0.02
@@ -89,51 +89,51 @@ def test_more_photos(drawn):
 @given(LOSSES, st.floats(-1, 1), st.sampled_from([0.01, 0.1, 0.5]))
 def test_any_losses(losses, most, delta):
     """Whatever the losses: a p-value is over 0 and at most 1, a bound within what can be lost."""
-    assert 0 < p_value(losses, most, -1, 1) <= 1
-    assert -1 <= upper_bound(losses, delta, -1, 1) <= 1
+    assert 0 < p_value(losses, most, (-1, 1)) <= 1
+    assert -1 <= upper_bound(losses, delta, (-1, 1)) <= 1
 
 
 @given(LOSSES)
 def test_surer(losses):
     """To be surer takes a higher bound."""
-    assert upper_bound(losses, 0.01, -1, 1) >= upper_bound(losses, 0.3, -1, 1) - 1e-6
+    assert upper_bound(losses, 0.01, (-1, 1)) >= upper_bound(losses, 0.3, (-1, 1)) - 1e-6
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40).map(np.array), st.floats(0.01, 0.99))
 def test_units(losses, most):
     """In other units of loss all is the same."""
-    one, other = p_value(losses, most, 0, 1), p_value(losses * 50 - 7, most * 50 - 7, -7, 43)
+    one, other = p_value(losses, most, (0, 1)), p_value(losses * 50 - 7, most * 50 - 7, (-7, 43))
     assert other == pytest.approx(one, rel=1e-6)
 
 
 def test_nothing_lower_than_the_lowest():
     """That the mean is under the least there can be is never believed."""
-    assert p_value(np.zeros(1000), 0.0, 0.0, 1.0) == 1
+    assert p_value(np.zeros(1000), 0.0, (0.0, 1.0)) == 1
 
 
 def test_no_photos():
     """Of no photos nothing can be said."""
     none = np.zeros(0)
-    assert p_value(none, 0.5, -1, 1) == 1
-    assert upper_bound(none, 0.1, -1, 1) == 1
-    assert photos_needed(none, 0.5, 0.1, -1, 1) is None
+    assert p_value(none, 0.5, (-1, 1)) == 1
+    assert upper_bound(none, 0.1, (-1, 1)) == 1
+    assert photos_needed(none, 0.5, 0.1, (-1, 1)) is None
 
 
 @pytest.mark.parametrize("most", [0.1, 0.15, 0.3])
 def test_photos_needed(most):
     """So many photos like these do, and hardly fewer."""
     losses = rare(np.random.default_rng(5), 0.02, 60)
-    needed = photos_needed(losses, most, 0.1, -1, 1)
+    needed = photos_needed(losses, most, 0.1, (-1, 1))
     order = np.random.default_rng(0).permutation(60)
-    assert p_value(np.resize(losses[order], needed), most, -1, 1) <= 0.1
+    assert p_value(np.resize(losses[order], needed), most, (-1, 1)) <= 0.1
     if needed > 60:
-        assert p_value(np.resize(losses[order], int(needed / 1.3)), most, -1, 1) > 0.1
+        assert p_value(np.resize(losses[order], int(needed / 1.3)), most, (-1, 1)) > 0.1
 
 
 def test_more_is_needed_for_less():
     """A narrower margin takes more photos; where the photos' own mean is over it, none are
     enough."""
     losses = rare(np.random.default_rng(6), 0.02, 100)
-    needed = [photos_needed(losses, most, 0.1, -1, 1) for most in (0.3, 0.1, 0.05)]
+    needed = [photos_needed(losses, most, 0.1, (-1, 1)) for most in (0.3, 0.1, 0.05)]
     assert needed == sorted(needed)
-    assert photos_needed(losses, 0.01, 0.1, -1, 1) is None
+    assert photos_needed(losses, 0.01, 0.1, (-1, 1)) is None

@@ -12,17 +12,28 @@ from hypothesis import strategies as st
 from providers.prices import Price
 from thresholds import cascade as cascades
 from thresholds.fusion.looks import ITSELF, LookKind
-from thresholds.metrics.average_precision import likeness, precision
-from thresholds.metrics.quality import quality
-from thresholds.plan.candidates import Candidate, OperatingPoint, front
+from thresholds.metrics.agreement import photo_agreement
+from thresholds.metrics.average_precision import coco_average_precision
+from thresholds.metrics.quality import quality_of
+from thresholds.plan.candidates import Candidate, OperatingPoint, pareto_front
+from thresholds.plan.cascade_of import cascade_of
 from thresholds.plan.cost import Costs, Traffic
-from thresholds.plan.search import PRICES, THRESHOLDS, Study, learn, needed
-from thresholds.plan.selection import held_out
-from thresholds.plan.training import Lesson, folds
-from thresholds.profile.profile import of_sample
-from thresholds.samples.replay import detections, replay
+from thresholds.plan.learning import learn, training_count
+from thresholds.plan.search import (
+    PRICES,
+    THRESHOLDS,
+    companion_candidates,
+    flat_candidates,
+    gated_candidates,
+    seed_candidates,
+)
+from thresholds.plan.selection import held_out_photos
+from thresholds.plan.study import Study
+from thresholds.plan.training_data import TrainingData, folds
+from thresholds.profile.profile import profile_of_sample
+from thresholds.samples.replay import replay
 from thresholds.shape import Shape
-from thresholds.testing import COMPANION, KINDS, made_up
+from thresholds.testing import COMPANION, KINDS, synthetic_sample
 
 ALONE, PAIR, GRID = KINDS
 
@@ -31,10 +42,10 @@ ALONE, PAIR, GRID = KINDS
 def options(study, measured):
     """Of every sort of option those that a plan would look at."""
     return {
-        "flat": list(study.flat()),
-        "gated": list(study.gated()),
-        "chosen": list(study.chosen()),
-        "seeded": list(study.seeded(measured)),
+        "flat": list(flat_candidates(study)),
+        "gated": list(gated_candidates(study)),
+        "chosen": list(companion_candidates(study)),
+        "seeded": list(seed_candidates(study, measured)),
     }
 
 
@@ -43,7 +54,7 @@ def replayed(study, cascade, photos, grouping):
 
 
 def told(study, boxes, photos):
-    return {str(photo): detections(study.sample, boxes.of(photo)) for photo in photos}
+    return {str(photo): study.sample.detections(boxes.of_photo(photo)) for photo in photos}
 
 
 # -- what is simulated is what a gateway runs
@@ -56,8 +67,8 @@ def test_gated_as_simulated(study, options, tmp_path, sort, which):
     its option says."""
     gated = options[sort]
     option = gated[which % len(gated)]
-    cascades.save(study.cascade(option), tmp_path / "c.json")
-    cascade, photos = cascades.load(tmp_path / "c.json"), held_out(study)
+    cascades.save(cascade_of(study, option), tmp_path / "c.json")
+    cascade, photos = cascades.load(tmp_path / "c.json"), held_out_photos(study)
     for grouping in range(2):
         ways = [option.paths[index] for index in option.choice[grouping, photos]]
         assert [each.looks for each in replayed(study, cascade, photos, grouping)] == ways
@@ -68,7 +79,7 @@ def test_seeded_as_simulated(study, measured, options, which):
     """The seed's cascades, fused and not, send every photo the way their option says."""
     seeded = options["seeded"]
     option = seeded[which % len(seeded)]
-    cascade, photos = study.cascade(option, measured), np.arange(len(study.sample))
+    cascade, photos = cascade_of(study, option, measured), np.arange(len(study.sample))
     for grouping in range(2):
         ways = [option.paths[index] for index in option.choice[grouping]]
         assert [each.looks for each in replayed(study, cascade, photos, grouping)] == ways
@@ -93,9 +104,9 @@ def every_sort(options):
 def test_costs_as_simulated(study, measured, options):
     """What the cascade pays over photos that no model has seen is what its option says that they
     cost."""
-    photos = held_out(study)
+    photos = held_out_photos(study)
     for option in every_sort(options):
-        cascade = study.cascade(option, measured)
+        cascade = cascade_of(study, option, measured)
         looks = Counter(
             kind
             for grouping in range(2)
@@ -110,35 +121,39 @@ def test_costs_as_simulated(study, measured, options):
 
 def test_answers_as_simulated(study, measured, options):
     """What the cascade answers about them is as precise as its option says."""
-    photos = held_out(study)
+    photos = held_out_photos(study)
     truth = told(study, study.sample.truth, photos)
     for option in every_sort(options):
-        cascade = study.cascade(option, measured)
+        cascade = cascade_of(study, option, measured)
         values = []
         for grouping in range(2):
-            found = [each.found for each in replayed(study, cascade, photos, grouping)]
-            values.append(precision(truth, dict(zip(map(str, photos), found, strict=True))).ap50)
+            found = [each.detections for each in replayed(study, cascade, photos, grouping)]
+            values.append(
+                coco_average_precision(truth, dict(zip(map(str, photos), found, strict=True))).ap50
+            )
         assert np.mean(values) == pytest.approx(study.value(option, photos), abs=0.004), option.name
 
 
 def test_agreement_as_simulated(agreed):
     """So too where agreement was planned for: photo by photo, fused, rescored and calibrated, or as
     it came."""
-    photos, sample = held_out(agreed), agreed.sample
-    measured = of_sample(sample)
-    gated = max(agreed.gated(), key=lambda option: len(set(option.choice.ravel().tolist())))
+    photos, sample = held_out_photos(agreed), agreed.sample
+    measured = profile_of_sample(sample)
+    gated = max(
+        gated_candidates(agreed), key=lambda option: len(set(option.choice.ravel().tolist()))
+    )
     seeded = [
         option
-        for option in agreed.seeded(measured)
+        for option in seed_candidates(agreed, measured)
         if option.factor == 1.0 and option.paths[0] == (GRID,)
     ]
-    for option in (*agreed.flat(), gated, *seeded):
-        cascade = agreed.cascade(option, measured)
+    for option in (*flat_candidates(agreed), gated, *seeded):
+        cascade = cascade_of(agreed, option, measured)
         shares = np.zeros(len(photos))
         for grouping in range(2):
-            found = [each.found for each in replayed(agreed, cascade, photos, grouping)]
-            alone = [detections(sample, sample.look(ITSELF, 0).of(photo)) for photo in photos]
-            shares += [likeness(*pair) / 2 for pair in zip(alone, found, strict=True)]
+            found = [each.detections for each in replayed(agreed, cascade, photos, grouping)]
+            alone = [sample.detections(sample.look(ITSELF, 0).of_photo(photo)) for photo in photos]
+            shares += [photo_agreement(*pair) / 2 for pair in zip(alone, found, strict=True)]
         assert shares.mean() == pytest.approx(agreed.parts(option)[photos].mean(), abs=0.01), (
             option.name
         )
@@ -187,22 +202,23 @@ def test_chosen(study, options):
     }
     assert all(path[0] == COMPANION for option in options["chosen"] for path in option.paths)
     most = max(options["chosen"], key=lambda option: option.price)
-    assert study.images(most, study.lesson.fit) < study.costs.images(GRID)
+    assert study.images(most, study.training.photos) < study.costs.images(GRID)
 
 
 def test_few_shapes(study):
     """Where photos come slowly there are cascades of few shapes as well, which fill their canvases
     sooner."""
     slow = Study(
-        study.lesson,
+        study.training,
         Costs(companions=study.costs.companions, traffic=Traffic(10.0)),
         study.paths,
         study.gates,
     )
-    ways = {tuple(path[-1] for path in option.paths) for option in slow.gated()}
+    ways = {tuple(path[-1] for path in option.paths) for option in gated_candidates(slow)}
     assert ways == {(GRID, PAIR, ALONE), (GRID, ALONE), (PAIR, ALONE)}
     chosen = {
-        tuple(path[-1] for path in option.paths if len(path) == 2) for option in slow.chosen()
+        tuple(path[-1] for path in option.paths if len(path) == 2)
+        for option in companion_candidates(slow)
     }
     assert chosen == {(GRID, PAIR, ALONE), (GRID, ALONE), (PAIR,), (ALONE,)}
 
@@ -211,26 +227,30 @@ def test_of_one_price():
     """Providers of one price stand side by side: each may be asked after the other, first, or
     never."""
     other = [LookKind(kind.shape, "other") for kind in (GRID, ALONE)]
-    sample = made_up(40, kinds=(ALONE, GRID, *other, COMPANION), groupings=1, companions=("free",))
-    lesson = Lesson(sample, quality(sample, "ap50"), folds(40, np.arange(40)), ("free",))
+    sample = synthetic_sample(
+        40, kinds=(ALONE, GRID, *other, COMPANION), groupings=1, companions=("free",)
+    )
+    lesson = TrainingData(sample, quality_of(sample, "ap50"), folds(40, np.arange(40)), ("free",))
     one = Study(lesson, Costs(companions=("free",)), {}, {})
     learn(one, jobs=1)
     afters = {
-        option.paths[0][-1]: {path[-1] for path in option.paths[1:]} for option in one.gated()
+        option.paths[0][-1]: {path[-1] for path in option.paths[1:]}
+        for option in gated_candidates(one)
     }
     assert afters == {GRID: {ALONE, other[1]}, other[0]: {ALONE, other[1]}}
     (kinds,) = {
-        tuple(path[-1] for path in option.paths if len(path) == 2) for option in one.chosen()
+        tuple(path[-1] for path in option.paths if len(path) == 2)
+        for option in companion_candidates(one)
     }
     assert set(kinds) == {GRID, ALONE, *other}
-    for option in (*one.gated(), *one.chosen()):
-        assert one.cascade(option).stages
+    for option in (*gated_candidates(one), *companion_candidates(one)):
+        assert cascade_of(one, option).stages
 
 
 def test_chosen_by_nobody(agreed):
     """Without a companion there is nobody to choose."""
     assert not agreed.prefix
-    assert list(agreed.chosen()) == []
+    assert list(companion_candidates(agreed)) == []
 
 
 def test_gates_for_whoever_is_shown_larger(study, options):
@@ -239,7 +259,7 @@ def test_gates_for_whoever_is_shown_larger(study, options):
     option = next(
         o for o in options["gated"] if [path[-1] for path in o.paths] == [GRID, PAIR, ALONE]
     )
-    companion, first, middle, last = study.cascade(option).stages
+    companion, first, middle, last = cascade_of(study, option).stages
     assert [stage.rule.kind for stage in (companion, first, middle, last)] == [
         "onward",
         "gain",
@@ -255,7 +275,7 @@ def test_gates_for_whoever_is_shown_larger(study, options):
 def four_shapes():
     """What is learned of four shapes, whatever the traffic costs."""
     kinds = (ALONE, PAIR, GRID, LookKind(Shape(5, 5)))
-    return quick(made_up(40, kinds=kinds, groupings=1))
+    return quick(synthetic_sample(40, kinds=kinds, groupings=1))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0, 2.0])
@@ -263,11 +283,12 @@ def test_so_little_traffic_that_shapes_cost_the_same(four_shapes, rate):
     """Where canvases hold a photo or two whatever their shape, nothing is asked again that costs no
     more."""
     one = Study(
-        four_shapes.lesson, Costs(traffic=Traffic(rate)), four_shapes.paths, four_shapes.gates
+        four_shapes.training, Costs(traffic=Traffic(rate)), four_shapes.paths, four_shapes.gates
     )
-    measured = of_sample(one.sample)
-    for option in (*one.flat(), *one.gated(), *one.seeded(measured)):
-        assert one.cascade(option, measured).stages
+    measured = profile_of_sample(one.sample)
+    options = (*flat_candidates(one), *gated_candidates(one), *seed_candidates(one, measured))
+    for option in options:
+        assert cascade_of(one, option, measured).stages
         costs = [one.costs.images(path[-1]) for path in option.paths]
         assert all(cost > costs[0] for cost in costs[1:])
 
@@ -281,7 +302,7 @@ def test_calibrated_for_whom_it_serves(study, options):
     nobody = option._replace(choice=np.zeros_like(option.choice))
     flat = Candidate(option.paths[:1], nobody.choice)
     curves = [
-        next(iter(study.cascade(each).fusion.calibration.values()))
+        next(iter(cascade_of(study, each).fusion.calibration.values()))
         for each in (option, nobody, flat)
     ]
     assert curves[1] == curves[2] != curves[0]
@@ -311,17 +332,17 @@ def test_alone(study):
     point = study.point(study.alone)
     assert (point.images, point.change) == (1, 0)
     truth, answers = (
-        told(study, boxes, study.lesson.fit)
+        told(study, boxes, study.training.photos)
         for boxes in (study.sample.truth, study.sample.look(ALONE, 0))
     )
-    assert point.value == pytest.approx(precision(truth, answers).ap50)
+    assert point.value == pytest.approx(coco_average_precision(truth, answers).ap50)
 
 
 def test_points(study, options):
     """An option's figures are of the photos that it was made from: images by share, value over
     groupings."""
     option = options["gated"][3]
-    point, fit = study.point(option), study.lesson.fit
+    point, fit = study.point(option), study.training.photos
     shares = [(option.choice[:, fit] == index).mean() for index in range(len(option.paths))]
     paid = 1 / 6 + sum(
         share * study.costs.images(path[-1])
@@ -339,7 +360,7 @@ def test_traffic(study, options):
         Costs(companions=study.costs.companions, traffic=Traffic(rate)) for rate in (1.0, 20.0, 1e5)
     ]
     images = [
-        Study(study.lesson, each, study.paths, study.gates).point(option).images for each in costs
+        Study(study.training, each, study.paths, study.gates).point(option).images for each in costs
     ]
     assert images == sorted(images, reverse=True)
     assert images[0] > 1
@@ -348,7 +369,7 @@ def test_traffic(study, options):
 
 def test_parts(study, options):
     """Photos' parts in the metric have it as their mean, but for its envelope."""
-    fit = study.lesson.fit
+    fit = study.training.photos
     for option in every_sort(options):
         assert study.parts(option)[fit].mean() == pytest.approx(
             study.point(option).value, abs=0.012
@@ -359,20 +380,20 @@ def test_gates_pay(study, options):
     """On this sample, where facts tell which photos a grid loses, the front is made of gates
     between its ends."""
     every = [study.point(option) for each in options.values() for option in each]
-    best = front(every)
-    assert {point.option.price is not None for point in best[:-1]} == {True}
+    best = pareto_front(every)
+    assert {point.candidate.price is not None for point in best[:-1]} == {True}
 
 
 def test_learned_as_counted(study):
     """It is known beforehand how many things there are to learn, and each is told of when it is
     learned."""
-    sample = made_up(40, kinds=(ALONE, GRID), groupings=1)
+    sample = synthetic_sample(40, kinds=(ALONE, GRID), groupings=1)
     small = Study(
-        Lesson(sample, quality(sample, "ap50"), folds(40, np.arange(40))), Costs(), {}, {}
+        TrainingData(sample, quality_of(sample, "ap50"), folds(40, np.arange(40))), Costs(), {}, {}
     )
     heard = []
     learn(small, jobs=1, on_each=lambda: heard.append(1))
-    assert len(heard) == needed(small) == len(small.paths) + len(small.gates) == 4
+    assert len(heard) == training_count(small) == len(small.paths) + len(small.gates) == 4
 
 
 # -- odd samples
@@ -380,7 +401,9 @@ def test_learned_as_counted(study):
 
 def quick(sample, costs=None):
     one = Study(
-        Lesson(sample, quality(sample, "ap50"), folds(len(sample), np.arange(len(sample)))),
+        TrainingData(
+            sample, quality_of(sample, "ap50"), folds(len(sample), np.arange(len(sample)))
+        ),
         costs or Costs(),
         {},
         {},
@@ -392,9 +415,9 @@ def quick(sample, costs=None):
 def test_shapes_of_as_many_cells():
     """Shapes of as many cells are never asked one after the other: a cascade would refuse that."""
     tall, wide = LookKind(Shape(2, 1)), LookKind(Shape(1, 2))
-    one = quick(made_up(40, kinds=(ALONE, tall, wide, GRID), groupings=1))
-    for option in (*one.flat(), *one.gated()):
-        assert one.cascade(option).stages
+    one = quick(synthetic_sample(40, kinds=(ALONE, tall, wide, GRID), groupings=1))
+    for option in (*flat_candidates(one), *gated_candidates(one)):
+        assert cascade_of(one, option).stages
 
 
 def test_a_shape_that_sees_nothing(study, measured):
@@ -402,7 +425,7 @@ def test_a_shape_that_sees_nothing(study, measured):
     blind = measured.model_copy(
         update={"groups": tuple(g for g in measured.groups if g.shape != GRID.shape)}
     )
-    firsts = {option.paths[0][-1] for option in study.seeded(blind)}
+    firsts = {option.paths[0][-1] for option in seed_candidates(study, blind)}
     assert firsts == {PAIR}
 
 
@@ -410,21 +433,21 @@ def test_another_provider():
     """Another provider may be asked after the route's own at any shape, where it costs more."""
     dear = LookKind(Shape(1, 1), "dear")
     one = quick(
-        made_up(40, kinds=(ALONE, GRID, dear), groupings=1),
+        synthetic_sample(40, kinds=(ALONE, GRID, dear), groupings=1),
         Costs({"": Price(0.001), "dear": Price(0.004)}),
     )
-    option = next(o for o in one.gated() if [p[-1] for p in o.paths] == [ALONE, dear])
-    cascade = one.cascade(option)
+    option = next(o for o in gated_candidates(one) if [p[-1] for p in o.paths] == [ALONE, dear])
+    cascade = cascade_of(one, option)
     assert [(str(stage.shape), stage.provider) for stage in cascade.stages] == [
         ("1x1", None),
         ("1x1", "dear"),
     ]
-    assert one.point(next(o for o in one.flat() if o.paths == ((dear,),))).images == pytest.approx(
-        4
-    )
-    assert [option.paths[0][-1] for option in one.seeded(of_sample(one.sample))] == [
-        GRID
-    ] * 2 * len(THRESHOLDS)
+    assert one.point(
+        next(o for o in flat_candidates(one) if o.paths == ((dear,),))
+    ).images == pytest.approx(4)
+    assert [
+        option.paths[0][-1] for option in seed_candidates(one, profile_of_sample(one.sample))
+    ] == [GRID] * 2 * len(THRESHOLDS)
 
 
 # -- the front
@@ -441,7 +464,7 @@ POINTS = st.lists(st.builds(point, st.floats(0, 2), st.floats(0, 1)), max_size=1
 def test_front(points):
     """On the front each costs more than the one before and reaches more; all others are beaten by
     one of them."""
-    best = front(points)
+    best = pareto_front(points)
     assert all(a.images < b.images and a.value < b.value for a, b in pairwise(best))
     for each in points:
         assert any(b.images <= each.images and b.value >= each.value for b in best)

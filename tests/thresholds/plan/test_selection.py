@@ -7,11 +7,12 @@ import pytest
 
 from providers.prices import Price
 from thresholds.fusion.looks import ITSELF, LookKind
-from thresholds.plan.candidates import front
-from thresholds.plan.search import Study
-from thresholds.plan.selection import Goal, affordable, held_out, pick
+from thresholds.plan.candidates import pareto_front
+from thresholds.plan.search import flat_candidates, gated_candidates, seed_candidates
+from thresholds.plan.selection import Goal, held_out_photos, is_affordable, select
+from thresholds.plan.study import Study
 from thresholds.shape import Shape
-from thresholds.testing import made_up
+from thresholds.testing import synthetic_sample
 
 GRID = LookKind(Shape(3, 2))
 NOBODY = np.zeros(0, np.int64)
@@ -20,23 +21,32 @@ NOBODY = np.zeros(0, np.int64)
 @pytest.fixture(scope="module")
 def best(study, measured):
     """The front of all options."""
-    return front(
-        [study.point(option) for option in (*study.flat(), *study.gated(), *study.seeded(measured))]
+    return pareto_front(
+        [
+            study.point(option)
+            for option in (
+                *flat_candidates(study),
+                *gated_candidates(study),
+                *seed_candidates(study, measured),
+            )
+        ]
     )
 
 
 @pytest.fixture(scope="module")
 def agreed_best(agreed):
-    return front([agreed.point(option) for option in (*agreed.flat(), *agreed.gated())])
+    return pareto_front(
+        [agreed.point(option) for option in (*flat_candidates(agreed), *gated_candidates(agreed))]
+    )
 
 
 def taken(study, best, **goal):
-    return pick(study, best, Goal(**goal), held_out(study))
+    return select(study, best, Goal(**goal), held_out_photos(study))
 
 
 def priced(study, usd):
     return Study(
-        study.lesson, replace(study.costs, prices={"": Price(usd)}), study.paths, study.gates
+        study.training, replace(study.costs, prices={"": Price(usd)}), study.paths, study.gates
     )
 
 
@@ -49,8 +59,8 @@ def test_by_the_estimate(study, best, most, held):
     """With a delta of 1, or no photo held out, it is the cheapest option that loses no more, and
     nothing is promised."""
     goal = Goal(max_drop=most, delta=1.0 if held else 0.1)
-    picked = pick(study, best, goal, held_out(study) if held else NOBODY)
-    assert picked.held is None
+    picked = select(study, best, goal, held_out_photos(study) if held else NOBODY)
+    assert picked.held_out is None
     assert picked.point.change >= -most
     assert all(point.change < -most for point in best if point.images < picked.point.images)
 
@@ -58,7 +68,7 @@ def test_by_the_estimate(study, best, most, held):
 def test_alone_if_nothing_else(study, best):
     """Where every option loses more, photos are asked about alone."""
     worse = [point._replace(change=-0.5) for point in best]
-    assert taken(study, worse, max_drop=0.1, delta=1.0).point.option is study.alone
+    assert taken(study, worse, max_drop=0.1, delta=1.0).point.candidate is study.alone
 
 
 # -- by what it costs
@@ -72,8 +82,8 @@ def test_save(study, best, save):
     assert picked.point.value == max(
         point.value for point in best if point.images <= 1 - save + 1e-9
     )
-    assert picked.held.photos == 60
-    assert picked.held.bound > picked.held.drop
+    assert picked.held_out.photos == 60
+    assert picked.held_out.bound > picked.held_out.drop
 
 
 def test_save_more_than_can_be(study, best):
@@ -97,16 +107,16 @@ def test_budget(study, best, budget):
 def test_affordable(study, best):
     """What saves just so much, or costs just so much, still does."""
     cheapest = best[0]
-    assert affordable(study, cheapest, Goal(save=1 - cheapest.images))
-    assert not affordable(study, cheapest, Goal(save=1.01 - cheapest.images))
-    assert affordable(
+    assert is_affordable(study, cheapest, Goal(save=1 - cheapest.images))
+    assert not is_affordable(study, cheapest, Goal(save=1.01 - cheapest.images))
+    assert is_affordable(
         priced(study, 1.0), cheapest, Goal(budget_usd=cheapest.images, photos_per_month=1)
     )
 
 
 def test_a_bound_for_what_was_bought(study, best):
     """With a delta of 1 nothing is said of it."""
-    assert taken(study, best, save=0.4, delta=1.0).held is None
+    assert taken(study, best, save=0.4, delta=1.0).held_out is None
 
 
 # -- by a promise
@@ -117,8 +127,8 @@ def test_promised(agreed, agreed_best):
     lost."""
     picked = taken(agreed, agreed_best, max_drop=0.2, delta=0.1)
     assert picked.point.images < 1
-    assert picked.held.photos == 50
-    assert picked.held.drop < picked.held.bound <= 0.2
+    assert picked.held_out.photos == 50
+    assert picked.held_out.drop < picked.held_out.bound <= 0.2
 
 
 def test_less_is_promised_of_more(agreed, agreed_best):
@@ -141,25 +151,29 @@ def test_too_small_a_sample(agreed, agreed_best):
     """Where so few photos can promise nothing, photos are asked about alone, and it says how many
     more would do."""
     picked = taken(agreed, agreed_best, max_drop=0.01, delta=0.01)
-    assert picked.point.option is agreed.alone
-    assert picked.held[1:] == (0.0, 0.0, 1.0)
-    assert picked.needed > len(agreed.sample)
-    assert taken(agreed, agreed_best, max_drop=0.02, delta=0.01).needed < picked.needed
+    assert picked.point.candidate is agreed.alone
+    assert picked.held_out[1:] == (0.0, 0.0, 1.0)
+    assert picked.photos_needed > len(agreed.sample)
+    assert (
+        taken(agreed, agreed_best, max_drop=0.02, delta=0.01).photos_needed < picked.photos_needed
+    )
 
 
 def test_what_can_never_be_promised(agreed, agreed_best):
     """Where the photos' own mean loses more than may be lost, no number of photos would do."""
     coarse = [point for point in agreed_best if point.images < 0.3]
     picked = taken(agreed, coarse, max_drop=0.0, delta=0.1)
-    assert picked.point.option is agreed.alone
-    assert picked.needed == 0
+    assert picked.point.candidate is agreed.alone
+    assert picked.photos_needed == 0
 
 
 @pytest.fixture(scope="module")
 def many(studied):
     """A study whose 500 photos held out stand for all photos there are."""
-    one = studied(made_up(600, kinds=(ITSELF, GRID), groupings=1), "ap50", held=500)
-    return one, front([one.point(option) for option in (*one.flat(), *one.gated())])
+    one = studied(synthetic_sample(600, kinds=(ITSELF, GRID), groupings=1), "ap50", held=500)
+    return one, pareto_front(
+        [one.point(option) for option in (*flat_candidates(one), *gated_candidates(one))]
+    )
 
 
 @pytest.mark.parametrize("most", [0.1, 0.12, 0.2])
@@ -167,13 +181,15 @@ def test_promises_are_kept(many, most):
     """Promised from a few photos by chance, again and again, what is taken loses more than it may,
     over all photos, in a share of at most delta; and it is not always 1x1 that is taken."""
     one, best = many
-    rng, everyone = np.random.default_rng(1), held_out(one)
-    loses = {id(point.option): lost(one, point.option) for point in (*best, one.point(one.alone))}
+    rng, everyone = np.random.default_rng(1), held_out_photos(one)
+    loses = {
+        id(point.candidate): lost(one, point.candidate) for point in (*best, one.point(one.alone))
+    }
     picked = [
-        pick(one, best, Goal(max_drop=most, delta=0.1), rng.choice(everyone, 80)).point
+        select(one, best, Goal(max_drop=most, delta=0.1), rng.choice(everyone, 80)).point
         for _ in range(150)
     ]
-    assert np.mean([loses[id(point.option)] > most for point in picked]) <= 0.1 + 2.5 * np.sqrt(
+    assert np.mean([loses[id(point.candidate)] > most for point in picked]) <= 0.1 + 2.5 * np.sqrt(
         0.09 / 150
     )
     assert np.mean([point.images for point in picked]) < 1
@@ -181,22 +197,22 @@ def test_promises_are_kept(many, most):
 
 def lost(one, option):
     """What it loses over all photos held out."""
-    return (one.parts(one.alone) - one.parts(option))[held_out(one)].mean()
+    return (one.parts(one.alone) - one.parts(option))[held_out_photos(one)].mean()
 
 
 def test_never_dearer_than_alone(study, best):
     """An option that costs as much as asking alone is not taken: that loses nothing."""
     dear = [point._replace(images=1.0) for point in best]
-    assert taken(study, dear, max_drop=0.9).point.option is study.alone
+    assert taken(study, dear, max_drop=0.9).point.candidate is study.alone
 
 
 def test_held_out(study):
     """Photos are held out that no model may see."""
-    assert held_out(study).tolist() == list(range(60))
-    assert not set(held_out(study)) & set(study.lesson.fit)
+    assert held_out_photos(study).tolist() == list(range(60))
+    assert not set(held_out_photos(study)) & set(study.training.photos)
 
 
 def test_prices_do_not_change_losses(study, best):
     """Prices say what options cost, never what they lose."""
     one, other = taken(study, best, max_drop=0.3), taken(priced(study, 0.002), best, max_drop=0.3)
-    assert (one.point, one.held) == (other.point, other.held)
+    assert (one.point, one.held_out) == (other.point, other.held_out)

@@ -9,14 +9,19 @@ import pytest
 
 from providers.detection import Box, Detection
 from thresholds.fusion.arrays import BoxTable
-from thresholds.fusion.clusters import cluster, features
-from thresholds.fusion.fusion import logistic, weights
+from thresholds.fusion.box_features import box_features
+from thresholds.fusion.box_fusion import fuse_boxes
+from thresholds.fusion.fusion import logistic, look_weights
 from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
-from thresholds.metrics.quality import quality
-from thresholds.plan.training import FOLDS, Lesson, folds, fusion, learn_gate, learn_path
-from thresholds.samples.sample import sample as from_answers
+from thresholds.metrics.quality import quality_of
+from thresholds.plan.cascade_of import learned_fusion
+from thresholds.plan.gate_training import train_gate
+from thresholds.plan.path_training import train_path
+from thresholds.plan.training_data import FOLDS, TrainingData, folds
+from thresholds.samples.from_answers import sample_from_answers as from_answers
+from thresholds.samples.ground_truth import Known
 from thresholds.shape import Shape
-from thresholds.testing import COMPANION, KINDS, LABELS, made_up
+from thresholds.testing import COMPANION, KINDS, LABELS, synthetic_sample
 
 COARSE = LookKind(Shape(3, 2))
 FIRST, THEN = (COARSE,), (COARSE, ITSELF)
@@ -25,13 +30,15 @@ HELD = 30
 
 @pytest.fixture(scope="module")
 def sample():
-    return made_up(90, kinds=(ITSELF, COARSE), groupings=1)
+    return synthetic_sample(90, kinds=(ITSELF, COARSE), groupings=1)
 
 
 def lesson(sample, metric="ap50", held=HELD):
     """The last photos are held out."""
     fit = np.arange(len(sample) - held)
-    return Lesson(sample, quality(sample, metric), folds(len(sample), fit), sample.companions)
+    return TrainingData(
+        sample, quality_of(sample, metric), folds(len(sample), fit), sample.companions
+    )
 
 
 @pytest.fixture(scope="module")
@@ -41,24 +48,24 @@ def taught(sample):
 
 
 def learned(one):
-    before, after = learn_path(one, FIRST), learn_path(one, THEN)
-    return one, before, after, learn_gate(one, before, after)
+    before, after = train_path(one, FIRST), train_path(one, THEN)
+    return one, before, after, train_gate(one, before, after)
 
 
 def with_truth(sample, photo, objects):
     """The sample where something else is true of a photo."""
-    each = [sample.truth.of(number) for number in range(len(sample))]
+    each = [sample.truth.of_photo(number) for number in range(len(sample))]
     each[photo] = objects
-    return replace(sample, truth=BoxTable.of_all(each))
+    return replace(sample, truth=BoxTable.from_photos(each))
 
 
 def with_looks(sample, photo, other):
     """The sample where a photo was answered what another photo was."""
     looks = {}
     for kind, groupings in sample.looks.items():
-        each = [groupings[0].of(number) for number in range(len(sample))]
+        each = [groupings[0].of_photo(number) for number in range(len(sample))]
         each[photo] = each[other]
-        looks[kind] = (BoxTable.of_all(each),)
+        looks[kind] = (BoxTable.from_photos(each),)
     return replace(sample, looks=looks)
 
 
@@ -66,8 +73,8 @@ def chances(one, fit, photo):
     """What the whole model says of a photo's boxes, and what the photo's own answer, rescored,
     says."""
     looks = one.looks(FIRST, 0, photo)
-    joined = cluster(looks, weights(FIRST, one.companions))
-    return logistic(fit.trees(features(joined))), fit.answers[0].boxes.of(photo).scores
+    joined = fuse_boxes(looks, look_weights(FIRST, one.companions))
+    return logistic(fit.trees(box_features(joined))), fit.answers[0].table.of_photo(photo).scores
 
 
 def test_folds():
@@ -85,15 +92,15 @@ def test_its_own_truth_has_no_influence(sample, taught):
     something else true of it, the same would be said."""
     _, before, _, _ = taught
     photo = 7
-    other = learn_path(
-        lesson(with_truth(sample, photo, sample.truth.of(photo).take(slice(0, 0)))), FIRST
+    other = train_path(
+        lesson(with_truth(sample, photo, sample.truth.of_photo(photo).take(slice(0, 0)))), FIRST
     )
     assert (
-        other.answers[0].boxes.of(photo).scores.tolist()
-        == before.answers[0].boxes.of(photo).scores.tolist()
+        other.answers[0].table.of_photo(photo).scores.tolist()
+        == before.answers[0].table.of_photo(photo).scores.tolist()
     )
     assert not np.array_equal(
-        other.answers[0].boxes.found.scores, before.answers[0].boxes.found.scores
+        other.answers[0].table.boxes.scores, before.answers[0].table.boxes.scores
     )
 
 
@@ -101,14 +108,14 @@ def test_held_out_photos_have_no_influence(sample, taught):
     """Nothing of a photo that is held out gets into what is said of the others, nor into what a
     cascade carries."""
     one, before, after, gate = taught
-    changed = with_looks(with_truth(sample, 80, sample.truth.of(70)), 80, 75)
+    changed = with_looks(with_truth(sample, 80, sample.truth.of_photo(70)), 80, 75)
     two, its_before, its_after, its_gate = learned(lesson(changed))
     assert its_before.trees == before.trees
     assert its_after.trees == after.trees
     assert its_gate.trees == gate.trees
-    fit = one.fit
+    fit = one.photos
     assert np.array_equal(its_gate.gains[:, fit], gate.gains[:, fit])
-    assert np.array_equal(its_before.answers[0].part[fit], before.answers[0].part[fit])
+    assert np.array_equal(its_before.answers[0].parts[fit], before.answers[0].parts[fit])
     assert carried(two, {FIRST: its_before}) == carried(one, {FIRST: before})
 
 
@@ -118,20 +125,22 @@ def test_held_out_as_in_service(taught):
     one, before, _, gate = taught
     for photo in range(60, 90):
         chance, scores = chances(one, before, photo)
-        joined = cluster(one.looks(FIRST, 0, photo), [1.0])
-        assert scores == pytest.approx(np.sort(np.sqrt(joined.fused * chance))[::-1], abs=1e-5)
-    assert carried(one, {FIRST: before}).weights == tuple(one.weights)
-    assert gate.trees(before.rows[0, 60:]) == pytest.approx(gate.gains[0, 60:], abs=1e-5)
+        joined = fuse_boxes(one.looks(FIRST, 0, photo), [1.0])
+        assert scores == pytest.approx(np.sort(np.sqrt(joined.scores * chance))[::-1], abs=1e-5)
+    assert carried(one, {FIRST: before}).weights == tuple(one.label_weights)
+    assert gate.trees(before.gain_features[0, 60:]) == pytest.approx(gate.gains[0, 60:], abs=1e-5)
 
 
 def carried(lesson, paths):
     """The fusion of a cascade that serves photos by all of these paths alike."""
-    return fusion(lesson, paths, np.concatenate([fit.pairs for fit in paths.values()])[:, :2])
+    return learned_fusion(
+        lesson, paths, np.concatenate([fit.score_pairs for fit in paths.values()])[:, :2]
+    )
 
 
 def kept(answers, photos):
-    chosen = np.isin(answers.boxes.photos, photos)
-    return answers.boxes.found.take(chosen), answers.true[:, chosen]
+    chosen = np.isin(answers.table.photos, photos)
+    return answers.table.boxes.take(chosen), answers.positives[:, chosen]
 
 
 def test_parts_are_the_metric(taught):
@@ -139,8 +148,8 @@ def test_parts_are_the_metric(taught):
     one, before, after, _ = taught
     for fit in (before, after):
         for each in (*fit.plain, *fit.answers):
-            value = one.quality.value(*kept(each, one.fit), one.fit)
-            assert each.part[one.fit].mean() == pytest.approx(value, abs=0.01)
+            value = one.quality.value(*kept(each, one.photos), one.photos)
+            assert each.parts[one.photos].mean() == pytest.approx(value, abs=0.01)
 
 
 def told_by_bytes():
@@ -152,7 +161,7 @@ def told_by_bytes():
         photo, fine = str(number), number % 3 == 0
         facts[photo] = PhotoFacts(640, 480, 300_000 if fine else 60_000)
         cat = Detection("cat", 1.0, Box(0.1, 0.1, 0.5, 0.5))
-        truth[photo] = ([cat], frozenset({"cat"}))
+        truth[photo] = Known([cat], frozenset({"cat"}))
         looks[ITSELF][photo] = [[replace(cat, score=rng.uniform(0.6, 0.9))]]
         wrong = replace(cat, score=rng.uniform(0.3, 0.9), box=Box(0.6, 0.6, 0.9, 0.9))
         right = replace(cat, score=rng.uniform(0.3, 0.9))
@@ -178,7 +187,7 @@ def test_rescoring(telling):
     """Rescored, the same boxes are worth more, on photos that no model has seen too: mistakes that
     can be told, here by their place, come after all that is right."""
     one, before, _, _ = telling
-    for photos in (one.fit, np.flatnonzero(one.folds < 0)):
+    for photos in (one.photos, np.flatnonzero(one.folds < 0)):
         plain, better = (
             one.quality.value(*kept(each[0], photos), photos)
             for each in (before.plain, before.answers)
@@ -191,14 +200,14 @@ def test_rescoring(telling):
 
 @pytest.fixture(scope="module")
 def accompanied():
-    return lesson(made_up(80, kinds=(*KINDS, COMPANION), companions=("free",)))
+    return lesson(synthetic_sample(80, kinds=(*KINDS, COMPANION), companions=("free",)))
 
 
 def test_given(accompanied):
     """Labels are given that a paid provider gives."""
     named = [
         name
-        for name, given in zip(accompanied.sample.labels, accompanied.given, strict=True)
+        for name, given in zip(accompanied.sample.labels, accompanied.provider_labels, strict=True)
         if given
     ]
     assert sorted(named) == sorted(LABELS)
@@ -230,7 +239,7 @@ def test_looks(accompanied):
 def test_fusion(accompanied):
     """The cascade's fusion carries both: the labels given, and what the companion's mean."""
     path = (COMPANION, COARSE)
-    made = carried(accompanied, {path: learn_path(accompanied, path)})
+    made = carried(accompanied, {path: train_path(accompanied, path)})
     assert sorted(made.labels) == sorted(LABELS)
     assert made.aliases == {"ox": "cow"}
     assert made.companions == ("free",)
@@ -243,30 +252,32 @@ def test_fusion(accompanied):
 
 @pytest.fixture(scope="module")
 def agreeing():
-    return lesson(made_up(90, kinds=(ITSELF, COARSE), groupings=1, known=False), "agreement")
+    return lesson(
+        synthetic_sample(90, kinds=(ITSELF, COARSE), groupings=1, known=False), "agreement"
+    )
 
 
 def test_alone(agreeing):
     """A photo that is asked about alone agrees with itself, whatever came before; for that answer
     leaves as it came."""
-    answers = learn_path(agreeing, THEN)
-    assert answers.answers[0].part.tolist() == [1.0] * len(agreeing.sample)
+    answers = train_path(agreeing, THEN)
+    assert answers.answers[0].parts.tolist() == [1.0] * len(agreeing.sample)
     assert carried(agreeing, {THEN: answers}).verbatim
 
 
 def test_fused_alone(agreeing):
     """But where answers are only fused, the one about the photo alone is changed by those before
     it."""
-    assert learn_path(agreeing, THEN).plain[0].part.mean() < 0.98
-    assert learn_path(agreeing, (ITSELF,)).plain[0].part.mean() == 1.0
+    assert train_path(agreeing, THEN).plain[0].parts.mean() < 0.98
+    assert train_path(agreeing, (ITSELF,)).plain[0].parts.mean() == 1.0
 
 
 def test_calibrated(agreeing):
     """Scores are calibrated, by a curve of each path, so that a box scores what it would alone, in
     the mean."""
-    coarse = learn_path(agreeing, FIRST)
+    coarse = train_path(agreeing, FIRST)
     knots = carried(agreeing, {FIRST: coarse}).calibration["3x2"]
-    here, alone, _ = coarse.pairs.T
+    here, alone, _ = coarse.score_pairs.T
     assert len(here) > 50
     assert (
         abs(np.interp(here, *np.array(knots).T).mean() - alone.mean())
@@ -286,5 +297,5 @@ def test_calibrated_alike(taught):
 def test_nothing_to_learn_from():
     """Where all boxes are objects, or none is, every one has about that chance."""
     alone = told_by_bytes().of_kinds(lambda kind: kind == ITSELF)
-    fit = learn_path(lesson(alone, held=100), (ITSELF,))
-    assert (fit.answers[0].boxes.found.scores > 0.75).all()
+    fit = train_path(lesson(alone, held=100), (ITSELF,))
+    assert (fit.answers[0].table.boxes.scores > 0.75).all()

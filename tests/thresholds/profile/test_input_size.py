@@ -4,8 +4,8 @@ import pytest
 
 from thresholds.fusion.looks import LookKind, PhotoFacts
 from thresholds.profile.input_size import probe
+from thresholds.samples.from_answers import sample_from_answers
 from thresholds.samples.ground_truth import Known
-from thresholds.samples.sample import sample
 from thresholds.shape import Shape
 
 SIDES = (320, 640, 1280)
@@ -25,7 +25,9 @@ def probed(seen):
             for kind, count in zip(KINDS, counts, strict=True)
         }
         truth = {photo: Known([cat], frozenset({"cat"})) for photo in PHOTOS} if known else None
-        return probe(sample(dict.fromkeys(PHOTOS, PhotoFacts(1, 1, 1)), looks, truth), KINDS)
+        return probe(
+            sample_from_answers(dict.fromkeys(PHOTOS, PhotoFacts(1, 1, 1)), looks, truth), KINDS
+        )
 
     return probing
 
@@ -60,4 +62,4 @@ def test_nearly_the_same(probed):
 def test_nothing_answered(seen):
     """Without any answer there is nothing to tell."""
     with pytest.raises(ValueError, match="no canvas"):
-        probe(sample({"a": PhotoFacts(1, 1, 1)}, {}), KINDS)
+        probe(sample_from_answers({"a": PhotoFacts(1, 1, 1)}, {}), KINDS)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.detection import Box, Detection
-from thresholds.profile.profile import Profile, profile, spread
+from thresholds.profile.profile import Profile, profile_of_answers, spread
 from thresholds.shape import ALONE, Shape
 
 TWO, THREE, FIVE = Shape(2, 2), Shape(3, 3), Shape(5, 5)
@@ -28,7 +28,7 @@ def test_largest(seen):
         TWO: {"a": [[seen("cat", 0.6, *LEFT), seen("cat", 0.7, *RIGHT)]]},
         FIVE: {"a": [[seen("cat", 0.5, *RIGHT)]]},
     }
-    assert groups(profile(truth, answers)) == {
+    assert groups(profile_of_answers(truth, answers)) == {
         ("cat", "1x1", "2x2"): 0.9,
         ("cat", "2x2", "2x2"): 0.6,
         ("cat", "1x1", "5x5"): 0.8,
@@ -41,14 +41,16 @@ def test_order_of_shapes(seen):
     """Larger is what has more cells, in whatever order the shapes were asked."""
     found = {"a": [[seen("cat", 0.5)]]}
     for shapes in ([ALONE, TWO, FIVE], [FIVE, ALONE, TWO]):
-        made = profile({"a": [seen("cat", 1.0)]}, dict.fromkeys(shapes, found))
+        made = profile_of_answers({"a": [seen("cat", 1.0)]}, dict.fromkeys(shapes, found))
         assert {str(group.largest) for group in made.groups} == {"5x5"}
 
 
 def test_gap(seen):
     """An object that a middle shape misses still belongs to the largest that finds it."""
     found = {"a": [[seen("cat", 0.5)]]}
-    made = profile({"a": [seen("cat", 1.0)]}, {ALONE: found, TWO: {"a": [[]]}, FIVE: found})
+    made = profile_of_answers(
+        {"a": [seen("cat", 1.0)]}, {ALONE: found, TWO: {"a": [[]]}, FIVE: found}
+    )
     assert groups(made) == {("cat", "1x1", "5x5"): 0.5, ("cat", "5x5", "5x5"): 0.5}
 
 
@@ -60,7 +62,7 @@ def test_means(seen):
     answers = {
         TWO: {name: [[seen("cat", score)]] for name, score in zip("abc", scores, strict=True)}
     }
-    (group,) = profile(truth, answers).groups
+    (group,) = profile_of_answers(truth, answers).groups
     assert group.score.mean == pytest.approx(0.6)
     assert group.score.std == pytest.approx(((0.04 + 0.01 + 0.09) / 3) ** 0.5)
     assert group.score.count == 3
@@ -75,7 +77,7 @@ def test_area(seen):
         "c": [],
         "d": [],
     }
-    made = profile(truth, {})
+    made = profile_of_answers(truth, {})
     assert made.photos == 4
     assert made.area.mean == pytest.approx(1.5 / 4)
     assert made.area.std == pytest.approx(pstdev([1, 0.5, 0, 0]))
@@ -83,14 +85,14 @@ def test_area(seen):
 
 def test_empty_truth(seen):
     """What is found where nothing is true makes no group."""
-    made = profile({"a": []}, {ALONE: {"a": [[seen("cat", 0.9)]]}})
+    made = profile_of_answers({"a": []}, {ALONE: {"a": [[seen("cat", 0.9)]]}})
     assert made.groups == ()
     assert (made.area.mean, made.area.count) == (0.0, 1)
 
 
 def test_never_found(seen):
     """A true object that no shape finds belongs to no group."""
-    assert profile({"a": [seen("cat", 1.0)]}, {ALONE: {"a": [[]]}, TWO: {}}).groups == ()
+    assert profile_of_answers({"a": [seen("cat", 1.0)]}, {ALONE: {"a": [[]]}, TWO: {}}).groups == ()
 
 
 def test_own_answers_as_truth(seen):
@@ -98,7 +100,7 @@ def test_own_answers_as_truth(seen):
     at 1x1."""
     alone = [seen("cat", 0.8, *LEFT), seen("dog", 0.6, *RIGHT)]
     answers = {ALONE: {"a": [alone]}, TWO: {"a": [[seen("cat", 0.7, *LEFT)]]}}
-    made = profile({"a": alone}, answers)
+    made = profile_of_answers({"a": alone}, answers)
     assert groups(made) == {
         ("cat", "1x1", "2x2"): 0.8,
         ("cat", "2x2", "2x2"): 0.7,
@@ -110,7 +112,7 @@ def test_own_answers_as_truth(seen):
 def test_floor(seen):
     """Detections under the floor were not seen."""
     answers = {ALONE: {"a": [[seen("cat", 0.5)]]}, TWO: {"a": [[seen("cat", 0.39)]]}}
-    made = profile({"a": [seen("cat", 1.0)]}, answers, floor=0.4)
+    made = profile_of_answers({"a": [seen("cat", 1.0)]}, answers, floor=0.4)
     assert groups(made) == {("cat", "1x1", "1x1"): 0.5}
     assert made.rule(ALONE).floor == 0.4
 
@@ -122,7 +124,7 @@ def test_groupings(seen, hits, groupings, found):
     """Asked among several sets of neighbours, an object counts as found if more than half of the
     answers have it, with the mean of their scores."""
     asked = [[seen("cat", 0.4 + 0.2 * index)] if index < hits else [] for index in range(groupings)]
-    made = profile({"a": [seen("cat", 1.0)]}, {TWO: {"a": asked}})
+    made = profile_of_answers({"a": [seen("cat", 1.0)]}, {TWO: {"a": asked}})
     assert groups(made) == (
         {("cat", "2x2", "2x2"): pytest.approx(fmean([0.4, 0.6][:hits]))} if found else {}
     )
@@ -131,13 +133,13 @@ def test_groupings(seen, hits, groupings, found):
 def test_places_and_labels(seen):
     """A box in another place or of another label does not find the object."""
     answers = {ALONE: {"a": [[seen("cat", 0.9, *RIGHT), seen("dog", 0.9, *LEFT)]]}}
-    assert profile({"a": [seen("cat", 1.0, *LEFT)]}, answers).groups == ()
+    assert profile_of_answers({"a": [seen("cat", 1.0, *LEFT)]}, answers).groups == ()
 
 
 def test_provider_label(seen):
     """Groups bear the label as the provider writes it, for it is the provider's answers that rules
     will see."""
-    made = profile({"a": [seen("cat", 1.0)]}, {ALONE: {"a": [[seen("Cat", 0.9)]]}})
+    made = profile_of_answers({"a": [seen("cat", 1.0)]}, {ALONE: {"a": [[seen("Cat", 0.9)]]}})
     assert [group.label for group in made.groups] == ["Cat"]
 
 
@@ -158,7 +160,7 @@ def made(seen):
         },
         FIVE: {"a": [[]], "b": [[]], "c": [[seen("owl", 0.5)]]},
     }
-    return profile(truth, answers)
+    return profile_of_answers(truth, answers)
 
 
 def test_rule(made):
@@ -234,7 +236,7 @@ def test_order_of_photos(scores, seed):
         }
     }
     one, other = (
-        profile({name: [Detection("cat", 1, whole)] for name in order}, answers)
+        profile_of_answers({name: [Detection("cat", 1, whole)] for name in order}, answers)
         for order in (names, shuffled)
     )
     assert one.groups[0].score.mean == pytest.approx(other.groups[0].score.mean)

@@ -4,13 +4,19 @@ import numpy as np
 import pytest
 
 from providers.detection import Box, Detection
-from thresholds.fusion.arrays import BoxTable, Labels
+from thresholds.fusion.arrays import BoxTable, LabelIndex
 from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
-from thresholds.metrics.evaluation import JudgedDetections, agreement, judge, reference, reliability
+from thresholds.metrics.evaluation import (
+    JudgedDetections,
+    ground_truth_of,
+    judged_detections,
+    reliability,
+    sample_agreement,
+)
 from thresholds.profile.seams import Cells, leaks, losses
-from thresholds.profile.shape_stats import LEAST_PAIRS, drawn_px, measure, to_alone
+from thresholds.profile.shape_stats import MIN_PAIRS, drawn_px, shape_stats, to_alone
+from thresholds.samples.from_answers import sample_from_answers
 from thresholds.samples.ground_truth import Known
-from thresholds.samples.sample import sample
 from thresholds.shape import ALONE, Shape
 
 TWO = LookKind(Shape(2, 1))
@@ -22,11 +28,11 @@ def made(alone, gridded, truth=None, labels=("cat",)):
     """A sample of photos by name: what was found alone and, in one or more groupings, in a grid."""
     answers = {ITSELF: {key: [found] for key, found in alone.items()}, TWO: gridded}
     known = truth and {key: Known(truth.get(key, []), frozenset(labels)) for key in alone}
-    return sample(dict.fromkeys(alone, FACTS), answers, known)
+    return sample_from_answers(dict.fromkeys(alone, FACTS), answers, known)
 
 
 def at_two(of, canvases=()):
-    (_, at) = measure(of, canvases, (400, 400), 0.3)
+    (_, at) = shape_stats(of, canvases, (400, 400), 0.3)
     return at
 
 
@@ -36,7 +42,7 @@ def test_ap50(seen):
     of = made(
         {"a": [cat], "b": [cat]}, {"a": [[cat], []], "b": [[cat], [cat]]}, {"a": [cat], "b": [cat]}
     )
-    first, second = (each.ap50() for each in judge(of, TWO, reference(of, 0.3)))
+    first, second = (each.ap50() for each in judged_detections(of, TWO, ground_truth_of(of, 0.3)))
     assert (first, second) == (1.0, pytest.approx(51 / 101))
     assert at_two(of).ap50 == pytest.approx((first + second) / 2)
 
@@ -45,7 +51,7 @@ def test_photos_that_count_twice(seen):
     """A photo that counts so many times is as so many photos."""
     cat, missed = seen("cat", 0.9, *CENTRE), seen("cat", 0.9, *TOP)
     of = made({"a": [], "b": []}, {"a": [[cat]], "b": [[]]}, {"a": [cat], "b": [missed]})
-    (judged,) = judge(of, TWO, reference(of, 0.3))
+    (judged,) = judged_detections(of, TWO, ground_truth_of(of, 0.3))
     assert isinstance(judged, JudgedDetections)
     assert judged.ap50(np.array([1, 1])) == judged.ap50()
     assert judged.ap50(np.array([1, 0])) == 1.0
@@ -61,9 +67,9 @@ def test_labels_together(seen):
         {"a": [cat, dog], "b": [cat]},
         ("cat", "dog"),
     )
-    (judged,) = judge(of, TWO, reference(of, 0.3))
+    (judged,) = judged_detections(of, TWO, ground_truth_of(of, 0.3))
     assert judged.ap50() == pytest.approx((1 + 0) / 2)
-    assert judged.together().ap50() == pytest.approx(67 / 101)
+    assert judged.with_one_label().ap50() == pytest.approx(67 / 101)
 
 
 def test_unspoken_labels(seen):
@@ -90,8 +96,8 @@ def test_agreement(seen):
     both see nothing."""
     cat, other, faint = seen("cat", 0.9, *CENTRE), seen("cat", 0.9, *TOP), seen("cat", 0.4, *TOP)
     of = made({"a": [cat], "b": [], "c": [cat]}, {"a": [[cat, other]], "b": [[faint]], "c": [[]]})
-    assert agreement(of, TWO) == pytest.approx((2 / 3 + 1 + 0) / 3)
-    assert agreement(of, ITSELF) == 1.0
+    assert sample_agreement(of, TWO) == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert sample_agreement(of, ITSELF) == 1.0
 
 
 def test_reliability(seen):
@@ -99,7 +105,7 @@ def test_reliability(seen):
     truth = {"a": [seen("cat", 1, *CENTRE)]}
     found = [seen("cat", 0.85, *CENTRE), seen("cat", 0.81, *TOP), seen("cat", 1.0, *BOTTOM)]
     of = made({"a": []}, {"a": [found]}, truth)
-    assert reliability(judge(of, TWO, reference(of, 0.3))) == [
+    assert reliability(judged_detections(of, TWO, ground_truth_of(of, 0.3))) == [
         (pytest.approx(0.83), 0.5, 2),
         (1.0, 0.0, 1),
     ]
@@ -108,7 +114,7 @@ def test_reliability(seen):
 def test_scores_alone(seen):
     """A shape's scores lead to those that the same objects have alone, if there are enough of
     them."""
-    alone = {str(n): [seen("cat", 0.8, *CENTRE)] for n in range(LEAST_PAIRS)}
+    alone = {str(n): [seen("cat", 0.8, *CENTRE)] for n in range(MIN_PAIRS)}
     gridded = {key: [[seen("cat", 0.4, *CENTRE), seen("cat", 0.9, *TOP)]] for key in alone}
     of = made(alone, gridded)
     assert to_alone(of, TWO) == ((0.4, 0.8),)
@@ -138,8 +144,8 @@ def test_drawn(shape, width):
 
 def test_no_answer_alone(seen):
     """Without an answer to a photo alone there is nothing to compare with."""
-    of = sample({"a": FACTS}, {TWO: {"a": [[seen("cat", 0.9)]]}})
-    assert measure(of, [], (400, 400), 0.3) == ()
+    of = sample_from_answers({"a": FACTS}, {TWO: {"a": [[seen("cat", 0.9)]]}})
+    assert shape_stats(of, [], (400, 400), 0.3) == ()
 
 
 class TestLosses:
@@ -178,7 +184,10 @@ class TestLosses:
         assert self.lost(seen, (self.INSIDE, True)) is None
         assert self.lost(seen, (self.EDGE, True)) is None
         assert (
-            losses(BoxTable.of_all([]).found.xyxy, BoxTable.of_all([]).found.labels.astype(bool))
+            losses(
+                BoxTable.from_photos([]).boxes.xyxy,
+                BoxTable.from_photos([]).boxes.labels.astype(bool),
+            )
             is None
         )
 
@@ -189,17 +198,20 @@ class TestLeaks:
     def count(self, above, below, alone_below=(), true_below=(), others=None, alone_above=None):
         """Leaks into the photo below, where the grid found `below` there; alone the photo above
         shows `above`."""
-        labels = Labels()
+        labels = LabelIndex()
         found = [
-            labels.found(each) for each in (above if alone_above is None else alone_above, below)
+            labels.box_array(each)
+            for each in (above if alone_above is None else alone_above, below)
         ]
-        alone = BoxTable.of_all(
-            [labels.found(above), labels.found(alone_below), labels.found(others or ())]
+        alone = BoxTable.from_photos(
+            [labels.box_array(above), labels.box_array(alone_below), labels.box_array(others or ())]
         )
-        objects = BoxTable.of_all([labels.found(()), labels.found(true_below), labels.found(())])
+        objects = BoxTable.from_photos(
+            [labels.box_array(()), labels.box_array(true_below), labels.box_array(())]
+        )
         canvases = [Cells(TWO.shape, TWO.shape, (0, 1), tuple(found))]
         if others is not None:
-            canvases.append(Cells(TWO.shape, TWO.shape, (2, 2), (labels.found(()),) * 2))
+            canvases.append(Cells(TWO.shape, TWO.shape, (2, 2), (labels.box_array(()),) * 2))
         return leaks(canvases, alone, objects, 0.3)
 
     def test_leaked(self, seen):
@@ -256,6 +268,6 @@ class TestLeaks:
 def test_alone_has_no_neighbours(seen):
     """Seams are looked at in grids only."""
     cat = seen("cat", 0.9, *CENTRE)
-    (alone, two) = measure(made({"a": [cat]}, {"a": [[cat]]}), [], (400, 400), 0.3)
+    (alone, two) = shape_stats(made({"a": [cat]}, {"a": [[cat]]}), [], (400, 400), 0.3)
     assert (alone.shape, alone.leaks, alone.losses) == (ALONE, None, None)
     assert two.leaks == (0, 0, 0, 0)

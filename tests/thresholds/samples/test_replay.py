@@ -7,8 +7,8 @@ from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.fusion.trees import Trees
 from thresholds.rules import gain, onward
 from thresholds.rules import registry as rules
-from thresholds.samples.replay import detections, replay
-from thresholds.samples.sample import sample
+from thresholds.samples.from_answers import sample_from_answers
+from thresholds.samples.replay import replay
 from thresholds.shape import ALONE, Shape
 
 GRID, PAIR, FREE = LookKind(Shape(2, 2)), LookKind(Shape(2, 1)), LookKind(ALONE, "free")
@@ -30,7 +30,9 @@ def stored(seen):
         ITSELF: {"a": [[alone]], "b": [[alone]]},
         FREE: {"a": [[]], "b": [[large]]},
     }
-    return sample({"a": PhotoFacts(4, 3, 9), "b": PhotoFacts(4, 3, 9)}, answers, provider="own")
+    return sample_from_answers(
+        {"a": PhotoFacts(4, 3, 9), "b": PhotoFacts(4, 3, 9)}, answers, provider="own"
+    )
 
 
 def staged(*stages, **more):
@@ -92,5 +94,5 @@ def test_not_profiled(stored):
 
 def test_detections(stored, seen):
     """Arrays become detections with their labels' names."""
-    assert detections(stored, stored.look(PAIR, 1).of(0)) == [seen("cat", 0.9)]
-    assert detections(stored, stored.look(PAIR, 0).of(1)) == []
+    assert stored.detections(stored.look(PAIR, 1).of_photo(0)) == [seen("cat", 0.9)]
+    assert stored.detections(stored.look(PAIR, 0).of_photo(1)) == []

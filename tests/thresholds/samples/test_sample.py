@@ -8,10 +8,11 @@ import pytest
 
 from providers.prices import Price, Tier
 from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
-from thresholds.samples.replay import detections
-from thresholds.samples.sample import FILE, Sample, sample
+from thresholds.samples.from_answers import sample_from_answers
+from thresholds.samples.ground_truth import Known
+from thresholds.samples.sample import FILE, Sample
 from thresholds.shape import Shape
-from thresholds.testing import COMPANION, KINDS, made_up
+from thresholds.testing import COMPANION, KINDS, synthetic_sample
 
 GRID = LookKind(Shape(2, 2))
 FACTS = {name: PhotoFacts(640, 480, 1000 * size) for size, name in enumerate("abc", 1)}
@@ -21,23 +22,23 @@ FACTS = {name: PhotoFacts(640, 480, 1000 * size) for size, name in enumerate("ab
 def small(seen):
     """Three photos, `c` of which the grid was never asked about."""
     cat, dog = seen("cat", 0.9, 0, 0, 0.5, 1), seen("dog", 0.5)
-    return sample(
+    return sample_from_answers(
         FACTS,
         {
             ITSELF: {"a": [[cat]], "b": [[]], "c": [[dog]]},
             GRID: {"a": [[cat], [dog]], "b": [[dog], []]},
         },
         {
-            "a": ([cat], frozenset({"cat", "Dog"})),
-            "b": ([], frozenset({"cat"})),
-            "c": ([], frozenset()),
+            "a": Known([cat], frozenset({"cat", "Dog"})),
+            "b": Known([], frozenset({"cat"})),
+            "c": Known([], frozenset()),
         },
         provider="own",
     )
 
 
 def told(made, kind, grouping, photo):
-    found = detections(made, made.look(kind, grouping).of(photo))
+    found = made.detections(made.look(kind, grouping).of_photo(photo))
     return [(each.label, each.score, each.box) for each in found]
 
 
@@ -46,7 +47,7 @@ def alike(one, other):
     assert (one.photos, one.facts, one.companions) == (other.photos, other.facts, other.companions)
     assert list(one.looks) == list(other.looks)
     for kind, boxes in one.looks.items():
-        assert np.array_equal(one.asked[kind], other.asked[kind])
+        assert np.array_equal(one.has_answer[kind], other.has_answer[kind])
         for grouping in range(len(boxes)):
             for photo in range(len(one)):
                 mine, its = told(one, kind, grouping, photo), told(other, kind, grouping, photo)
@@ -66,7 +67,7 @@ def test_of_detections(small, seen):
     assert small.labels == ("cat", "dog")
     assert told(small, GRID, 1, 0) == [("dog", 0.5, (0, 0, 1, 1))]
     assert told(small, ITSELF, 0, 1) == []
-    assert small.asked[GRID].tolist() == [[True, True, False]] * 2
+    assert small.has_answer[GRID].tolist() == [[True, True, False]] * 2
     assert small.complete.tolist() == [0, 1]
     assert small.covered.tolist() == [[True, True], [True, False], [False, False]]
     assert len(small) == 3
@@ -81,10 +82,10 @@ def test_groupings_in_turn(small):
 def test_round_trip(small, tmp_path):
     """What is saved is loaded as it was, prices, companions and truth too."""
     price = Price(0.001, date(2026, 1, 2), (Tier(1000, 0.0005),))
-    made = made_up(
+    made = synthetic_sample(
         12, kinds=(*KINDS, COMPANION), companions=("free",), provider="own", prices={"": price}
     )
-    for number, each in enumerate((small, made, made_up(6, known=False))):
+    for number, each in enumerate((small, made, synthetic_sample(6, known=False))):
         each.save(tmp_path / f"{number}.npz")
         again = Sample.load(tmp_path / f"{number}.npz")
         assert alike(again, each)
@@ -96,7 +97,7 @@ def test_round_trip(small, tmp_path):
         assert (again.truth is None) == (each.truth is None)
         if each.truth is not None:
             assert np.array_equal(again.covered, each.covered)
-            assert again.truth.found.xyxy == pytest.approx(each.truth.found.xyxy, abs=1e-6)
+            assert again.truth.boxes.xyxy == pytest.approx(each.truth.boxes.xyxy, abs=1e-6)
 
 
 def test_of_photos(small):
@@ -105,15 +106,17 @@ def test_of_photos(small):
     assert some.photos == ("c", "a")
     assert some.facts == (FACTS["c"], FACTS["a"])
     assert told(some, GRID, 0, 1) == told(small, GRID, 0, 0)
-    assert some.asked[GRID].tolist() == [[False, True]] * 2
-    assert len(some.truth.of(1)) == 1
+    assert some.has_answer[GRID].tolist() == [[False, True]] * 2
+    assert len(some.truth.of_photo(1)) == 1
     assert some.covered.tolist() == [[False, False], [True, True]]
 
 
 def test_without_companions():
     """Without its companions it has no looks of theirs, and names none."""
-    plain = made_up(8, kinds=(*KINDS, COMPANION), companions=("free",)).without_companions()
-    assert tuple(plain.looks) == tuple(plain.asked) == KINDS
+    plain = synthetic_sample(
+        8, kinds=(*KINDS, COMPANION), companions=("free",)
+    ).without_companions()
+    assert tuple(plain.looks) == tuple(plain.has_answer) == KINDS
     assert plain.companions == ()
 
 
@@ -128,7 +131,7 @@ class TestJoined:
             LookKind(Shape(1, 1), "free"): {"c": [[]]},
         }
         facts = {"c": FACTS["c"], "a": FACTS["a"], "z": PhotoFacts(9, 9, 9)}
-        return sample(
+        return sample_from_answers(
             facts, looks, provider="dear", prices={"": Price(0.005)}, companions=("free",)
         )
 
@@ -150,7 +153,7 @@ class TestJoined:
         both = small.joined(other)
         assert both.labels == ("cat", "dog", "OWL")
         assert both.covered.tolist() == [[True, True, False], [False, False, False]]
-        assert len(both.truth.of(0)) == 1
+        assert len(both.truth.of_photo(0)) == 1
 
     def test_of_one_provider(self, small, other):
         """Two profiles of one provider are not joined: their answers could not be told apart."""

@@ -388,7 +388,7 @@ class TestCommand:
             tuple(n for n, c in zip(kept.labels, row, strict=True) if c) for row in kept.covered
         )
         assert spoken_of == {("red",): 12, ("red", "blue"): 1}
-        assert len(kept.truth.found) == 13
+        assert len(kept.truth.boxes) == 13
 
     def test_a_companion_is_asked_alone(self, tmp_path, folder):
         """A companion's answers about each photo alone are looks of their own, kept in a folder of
@@ -398,7 +398,7 @@ class TestCommand:
             result = self.run(folder, friend=provider, wanted=options(companion="friend"))
         assert [provider.calls for provider in seen] == [12, 0]
         assert {str(kind) for kind in result.sample.looks} == {"1x1", "2x2", "friend:1x1"}
-        assert result.sample.asked[LookKind(Shape(1, 1), "friend")].all()
+        assert result.sample.has_answer[LookKind(Shape(1, 1), "friend")].all()
         assert (
             len((tmp_path / "out/companion-friend/responses.jsonl").read_text().splitlines()) == 12
         )

@@ -16,8 +16,9 @@ from providers.detection import Box, Detection
 from providers.prices import Price
 from thresholds.cascade import Cascade
 from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
+from thresholds.samples.from_answers import sample_from_answers
 from thresholds.samples.ground_truth import Known
-from thresholds.samples.sample import FILE, sample
+from thresholds.samples.sample import FILE
 from thresholds.shape import Shape
 
 PHOTOS = [f"photo-{number}" for number in range(8)]
@@ -45,7 +46,9 @@ def profile(folder, *, truth=True, **changes):
     known = {photo: Known([cat(1.0)], frozenset({"cat"})) for photo in PHOTOS} if truth else None
     about = {"prices": {"": Price(0.5)}, "provider": "eye", "companions": ("det",), **changes}
     folder.mkdir()
-    made = sample({photo: PhotoFacts(640, 480, 1000) for photo in PHOTOS}, answers, known, **about)
+    made = sample_from_answers(
+        {photo: PhotoFacts(640, 480, 1000) for photo in PHOTOS}, answers, known, **about
+    )
     made.save(folder / FILE)
     (folder / "made-with.json").write_text(json.dumps({"border": "none"}))
     return made
@@ -136,7 +139,7 @@ def test_groupings(tmp_path):
     half = {photo: [[cat()], []] for photo in PHOTOS}
     answers = {ITSELF: {photo: [[cat()]] for photo in PHOTOS}, TWO: half}
     known = {photo: Known([cat(1.0)], frozenset({"cat"})) for photo in PHOTOS}
-    made = sample(dict(zip(PHOTOS, made.facts, strict=True)), answers, known)
+    made = sample_from_answers(dict(zip(PHOTOS, made.facts, strict=True)), answers, known)
     done = stored.replay_all(Cascade.model_validate({"stages": [{"shape": "2x2"}]}), made)
     base = {photo: [cat()] for photo in PHOTOS}
     row = score_row("2x2", done.images, done.detections, base=base, known=stored.known(made))
@@ -215,7 +218,9 @@ def test_unfinished(tmp_path):
         ITSELF: {photo: [[cat()]] for photo in PHOTOS},
         TWO: {photo: [[cat()]] for photo in PHOTOS[:5]},
     }
-    sample(dict(zip(PHOTOS, made.facts, strict=True)), some).save(tmp_path / "profile" / FILE)
+    sample_from_answers(dict(zip(PHOTOS, made.facts, strict=True)), some).save(
+        tmp_path / "profile" / FILE
+    )
     assert stored.read([tmp_path / "profile"]).photos == tuple(PHOTOS[:5])
     made.of_photos(np.zeros(0, np.int64)).save(tmp_path / "profile" / FILE)
     with pytest.raises(ConfigError, match="no photo has an answer at every shape"):

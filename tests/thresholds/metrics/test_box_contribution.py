@@ -8,9 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.detection import Box, Detection
-from thresholds.fusion.arrays import NOTHING, BoxArray, BoxTable, Labels
-from thresholds.metrics.average_precision import IOUS, precision
-from thresholds.metrics.box_worth import Ranking, average_precision, hits
+from thresholds.fusion.arrays import NO_BOXES, BoxArray, BoxTable, LabelIndex
+from thresholds.metrics.average_precision import (
+    IOU_THRESHOLDS,
+    average_precision,
+    coco_average_precision,
+)
+from thresholds.metrics.box_contribution import Ranking
+from thresholds.metrics.matching import true_positives
 
 
 def thing(rng, score=1.0):
@@ -45,13 +50,15 @@ def test_as_precision(seed):
     """Average precision of arrays is that of detections, which is COCO's own (see
     test_precision)."""
     truth, answers = chance(seed)
-    labels = Labels(["dog", "cat", "cow", "never"])
-    objects = [labels.found(each) for each in truth]
-    found = [labels.found(each) for each in answers]
-    true = np.concatenate([hits(*pair, IOUS) for pair in zip(found, objects, strict=True)], axis=1)
-    counts = np.bincount(BoxTable.of_all(objects).found.labels, minlength=4)
-    table = average_precision(BoxTable.of_all(found).found, true, counts)
-    wanted = precision(
+    labels = LabelIndex(["dog", "cat", "cow", "never"])
+    objects = [labels.box_array(each) for each in truth]
+    found = [labels.box_array(each) for each in answers]
+    true = np.concatenate(
+        [true_positives(*pair, IOU_THRESHOLDS) for pair in zip(found, objects, strict=True)], axis=1
+    )
+    counts = np.bincount(BoxTable.from_photos(objects).boxes.labels, minlength=4)
+    table = average_precision(BoxTable.from_photos(found).boxes, true, counts)
+    wanted = coco_average_precision(
         {str(n): each for n, each in enumerate(truth)},
         {str(n): each for n, each in enumerate(answers)},
     )
@@ -62,11 +69,11 @@ def test_as_precision(seed):
 def test_hits(seen):
     """The surest detection takes the object; a second one of the same, and one of another label,
     are mistakes."""
-    labels = Labels()
-    objects = labels.found([seen("cat", 1.0)])
-    found = labels.found([seen("dog", 0.9), seen("CAT", 0.8, 0, 0, 0.7, 1), seen("cat", 0.7)])
-    assert hits(found, objects).tolist() == [[False, True, False]]
-    assert hits(found, objects, (0.5, 0.75)).tolist() == [
+    labels = LabelIndex()
+    objects = labels.box_array([seen("cat", 1.0)])
+    found = labels.box_array([seen("dog", 0.9), seen("CAT", 0.8, 0, 0, 0.7, 1), seen("cat", 0.7)])
+    assert true_positives(found, objects).tolist() == [[False, True, False]]
+    assert true_positives(found, objects, (0.5, 0.75)).tolist() == [
         [False, True, False],
         [False, False, True],
     ]
@@ -75,8 +82,8 @@ def test_hits(seen):
 def test_no_hits():
     """Where nothing was found, or there is nothing, nothing is true."""
     some = BoxArray(np.array([0]), np.array([0.5]), np.array([[0.0, 0, 1, 1]]))
-    assert hits(NOTHING, some, IOUS).shape == (10, 0)
-    assert hits(some, NOTHING, IOUS).tolist() == [[False]] * 10
+    assert true_positives(NO_BOXES, some, IOU_THRESHOLDS).shape == (10, 0)
+    assert true_positives(some, NO_BOXES, IOU_THRESHOLDS).tolist() == [[False]] * 10
 
 
 FLAGS = st.lists(st.tuples(st.booleans(), st.integers(0, 2)), min_size=1, max_size=30)
@@ -98,7 +105,7 @@ def test_worths_sum_up(flags):
     for label in range(3):
         own = true[found.labels == label]
         total += (own * own.cumsum() / np.arange(1, len(own) + 1)).sum()
-    assert Ranking(found, true).worths(found, true).sum() == pytest.approx(total)
+    assert Ranking(found, true).contributions(found, true).sum() == pytest.approx(total)
 
 
 @given(FLAGS)
@@ -108,11 +115,11 @@ def test_signs(flags):
     found, true = ranked(flags)
     ranking = Ranking(found, true)
     gains, losses = (
-        ranking.worths(found, np.ones_like(true)),
-        ranking.worths(found, np.zeros_like(true)),
+        ranking.contributions(found, np.ones_like(true)),
+        ranking.contributions(found, np.zeros_like(true)),
     )
     assert (losses <= 0).all()
-    assert (ranking.worths(found, true)[true] > 0).all()
+    assert (ranking.contributions(found, true)[true] > 0).all()
     assert (gains >= losses).all()
 
 
@@ -120,8 +127,8 @@ def test_signs(flags):
 def test_surer_is_more(flags):
     """The surer a mistake is, the more it costs."""
     found, true = ranked(flags)
-    one = found.labelled(np.zeros_like(found.labels))
-    losses = Ranking(one, true).worths(one, np.zeros_like(true))
+    one = found.with_labels(np.zeros_like(found.labels))
+    losses = Ranking(one, true).contributions(one, np.zeros_like(true))
     assert (np.diff(losses) >= -1e-12).all()
 
 
@@ -130,9 +137,9 @@ def test_strangers():
     next below."""
     found, true = ranked([(True, 0), (False, 0), (True, 0)])
     other = BoxArray(np.array([1, 0]), np.array([0.9, 0.9]), np.zeros((2, 4)))
-    worth = Ranking(found, true).worths(other, np.array([True, True]))
+    worth = Ranking(found, true).contributions(other, np.array([True, True]))
     assert worth[0] == 0
-    assert worth[1] == Ranking(found, true).worths(found, np.array([True, True, True]))[1]
+    assert worth[1] == Ranking(found, true).contributions(found, np.array([True, True, True]))[1]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -144,9 +151,9 @@ def test_one_more_mistake(seed):
     for place in (10, 100, 250):
         after = np.insert(true, place, False)
         loss = _precisions(after) - _precisions(true)
-        assert Ranking(found, true).worths(found.take(slice(place, place + 1)), np.array([False]))[
-            0
-        ] == pytest.approx(loss, rel=0.1)
+        assert Ranking(found, true).contributions(
+            found.take(slice(place, place + 1)), np.array([False])
+        )[0] == pytest.approx(loss, rel=0.1)
 
 
 def _precisions(true):

@@ -6,12 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from providers.box_iou import box_iou_batch
 from providers.detection import Box, Detection
-from thresholds.fusion.arrays import NOTHING, BoxArray, Labels
-from thresholds.fusion.boxes import fuse, iou
-from thresholds.fusion.clusters import FEATURES, FLOOR, LEAST_IOU, MOST, cluster, features, overlaps
+from thresholds.fusion.arrays import NO_BOXES, BoxArray, LabelIndex
+from thresholds.fusion.box_features import FEATURE_COUNT, box_features
+from thresholds.fusion.box_fusion import (
+    CLUSTER_IOU,
+    MAX_BOXES,
+    MIN_SCORE,
+    fuse_boxes,
+    fuse_detections,
+)
 
 WEIGHTS = [0.6, 1.0, 2.0]
+
+
+def iou(a, b):
+    """Intersection over union of two boxes, as plainly as it can be said."""
+    width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+    if width <= 0 or height <= 0:
+        return 0.0
+    union = a.area + b.area - width * height
+    return width * height / union if union > 0 else 0.0
 
 
 def answers(seed, looks=3, most=8):
@@ -41,14 +57,14 @@ def slow(looks, weights):
         for label, score, xyxy in sorted(
             zip(found.labels.tolist(), found.scores.tolist(), found.xyxy.tolist(), strict=True),
             key=lambda each: -each[1],
-        )[:MOST]
-        if score >= FLOOR
+        )[:MAX_BOXES]
+        if score >= MIN_SCORE
     ]
     left, made = sorted(members, key=lambda member: -member[0]), []
     while left:
         seed = left[0]
         own = [
-            each for each in left if each[2] == seed[2] and iou(each[3], seed[3]) > LEAST_IOU
+            each for each in left if each[2] == seed[2] and iou(each[3], seed[3]) > CLUSTER_IOU
         ] or [seed]
         left = [each for each in left if each not in own]
         total = sum(each[0] for each in own)
@@ -66,24 +82,24 @@ def slow(looks, weights):
 def test_as_the_slow_one(seed):
     """Labels, boxes, scores and each look's best are those of a plain loop over boxes."""
     looks = answers(seed)
-    made, wanted = cluster(looks, WEIGHTS), slow(looks, WEIGHTS)
+    made, wanted = fuse_boxes(looks, WEIGHTS), slow(looks, WEIGHTS)
     assert made.labels.tolist() == [label for label, *_ in wanted]
     assert len(made) == len(wanted)
     for row, (_, box, score, best) in enumerate(wanted):
         assert made.xyxy[row] == pytest.approx(box)
-        assert made.fused[row] == pytest.approx(score)
-        assert made.best[row] == pytest.approx(best)
+        assert made.scores[row] == pytest.approx(score)
+        assert made.answer_scores[row] == pytest.approx(best)
 
 
 def test_as_fuse(seen):
-    """Where clusters are clear, boxes and scores are those of `fuse`."""
+    """Where clusters are clear, boxes and scores are those of `fuse_detections`."""
     first = [seen("cat", 0.8, 0, 0, 0.4, 0.4), seen("dog", 0.3, 0.5, 0.5, 0.9, 0.9)]
     then = [seen("cat", 0.6, 0, 0.02, 0.4, 0.4), seen("dog", 0.7, 0.1, 0.5, 0.4, 0.9)]
-    labels = Labels()
-    made = cluster([labels.found(first), labels.found(then)], [1, 2])
-    wanted = fuse([first, then], [1, 2])
+    labels = LabelIndex()
+    made = fuse_boxes([labels.box_array(first), labels.box_array(then)], [1, 2])
+    wanted = fuse_detections([first, then], [1, 2])
     assert [labels.names[label] for label in made.labels] == [each.label for each in wanted]
-    assert made.fused == pytest.approx([each.score for each in wanted])
+    assert made.scores == pytest.approx([each.score for each in wanted])
     assert made.xyxy == pytest.approx(np.array([each.box for each in wanted]))
 
 
@@ -91,24 +107,24 @@ def test_as_fuse(seen):
 def test_order_of_looks(seed):
     """In which order looks are given matters no more than that of their weights."""
     looks = answers(seed)
-    one, other = cluster(looks, WEIGHTS), cluster(looks[::-1], WEIGHTS[::-1])
+    one, other = fuse_boxes(looks, WEIGHTS), fuse_boxes(looks[::-1], WEIGHTS[::-1])
     assert other.xyxy == pytest.approx(one.xyxy)
-    assert other.fused == pytest.approx(one.fused)
-    assert other.best[:, ::-1] == pytest.approx(one.best)
+    assert other.scores == pytest.approx(one.scores)
+    assert other.answer_scores[:, ::-1] == pytest.approx(one.answer_scores)
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_numbers_of_labels(seed):
     """How labels are numbered does not matter, nor the order of boxes in an answer."""
     looks, numbers = answers(seed), np.array([2, 0, 1])
-    one = cluster(looks, WEIGHTS)
-    other = cluster(
-        [found.labelled(numbers[found.labels]).take(slice(None, None, -1)) for found in looks],
+    one = fuse_boxes(looks, WEIGHTS)
+    other = fuse_boxes(
+        [found.with_labels(numbers[found.labels]).take(slice(None, None, -1)) for found in looks],
         WEIGHTS,
     )
     assert other.labels.tolist() == numbers[one.labels].tolist()
-    assert other.fused == pytest.approx(one.fused)
-    assert features(other) == pytest.approx(features(one))
+    assert other.scores == pytest.approx(one.scores)
+    assert box_features(other) == pytest.approx(box_features(one))
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -116,36 +132,38 @@ def test_a_look_alone(seed):
     """Of a single look the surest box of a place stands for it; scores stay within 0 and 1, surest
     first."""
     (look,) = answers(seed, looks=1)
-    made = cluster([look], [1.0])
-    assert made.best[:, 0].max(initial=0.0) == look.scores.max(initial=0.0)
-    assert (made.fused >= 0).all()
-    assert (made.fused <= 1).all()
-    assert (np.diff(made.fused) <= 0).all()
+    made = fuse_boxes([look], [1.0])
+    assert made.answer_scores[:, 0].max(initial=0.0) == look.scores.max(initial=0.0)
+    assert (made.scores >= 0).all()
+    assert (made.scores <= 1).all()
+    assert (np.diff(made.scores) <= 0).all()
 
 
 @pytest.mark.parametrize("looks", [1, 2, 3])
 def test_nothing(looks):
     """Of looks that found nothing there are no boxes, and their features are none of the usual
     width."""
-    made = cluster([NOTHING] * looks, WEIGHTS[:looks])
+    made = fuse_boxes([NO_BOXES] * looks, WEIGHTS[:looks])
     assert len(made) == 0
-    assert features(made).shape == (0, looks + FEATURES)
+    assert box_features(made).shape == (0, looks + FEATURE_COUNT)
 
 
 def test_one_found_nothing(seen):
     """What one look found alone counts for less, by the weight of those that did not find it."""
-    look = Labels().found([seen("cat", 0.9)])
-    assert cluster([look, NOTHING], [1, 2]).fused == pytest.approx([0.9 / 3])
-    assert cluster([NOTHING, look], [1, 2]).fused == pytest.approx([0.9 * 2 / 3])
+    look = LabelIndex().box_array([seen("cat", 0.9)])
+    assert fuse_boxes([look, NO_BOXES], [1, 2]).scores == pytest.approx([0.9 / 3])
+    assert fuse_boxes([NO_BOXES, look], [1, 2]).scores == pytest.approx([0.9 * 2 / 3])
 
 
 def test_too_faint_and_too_many(seen):
     """Of a look only so many count, the surest, and none that is hardly there."""
-    crowd = [seen("cat", 0.1 + n / 1000, n / 200, 0, n / 200 + 0.001, 1) for n in range(MOST + 30)]
-    made = cluster([Labels().found([*crowd, seen("dog", FLOOR / 2)])], [1.0])
-    assert len(made) == MOST
-    assert made.fused.min() == pytest.approx(0.1 + 30 / 1000)
-    assert len(cluster([Labels().found([seen("dog", FLOOR / 2)])], [1.0])) == 0
+    crowd = [
+        seen("cat", 0.1 + n / 1000, n / 200, 0, n / 200 + 0.001, 1) for n in range(MAX_BOXES + 30)
+    ]
+    made = fuse_boxes([LabelIndex().box_array([*crowd, seen("dog", MIN_SCORE / 2)])], [1.0])
+    assert len(made) == MAX_BOXES
+    assert made.scores.min() == pytest.approx(0.1 + 30 / 1000)
+    assert len(fuse_boxes([LabelIndex().box_array([seen("dog", MIN_SCORE / 2)])], [1.0])) == 0
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -153,17 +171,17 @@ def test_features(seed):
     """Features have a width that only looks change, are finite, and begin with what each look
     said."""
     for looks in (1, 2, 3):
-        made = cluster(answers(seed, looks), WEIGHTS[:looks])
-        rows = features(made)
-        assert rows.shape == (len(made), looks + FEATURES)
+        made = fuse_boxes(answers(seed, looks), WEIGHTS[:looks])
+        rows = box_features(made)
+        assert rows.shape == (len(made), looks + FEATURE_COUNT)
         assert np.isfinite(rows).all()
-        assert np.array_equal(rows[:, :looks], made.best)
+        assert np.array_equal(rows[:, :looks], made.answer_scores)
 
 
 def test_scored():
     """With other scores they are ordered anew."""
-    made = cluster(answers(3), WEIGHTS)
-    found = made.scored(made.fused[::-1])
+    made = fuse_boxes(answers(3), WEIGHTS)
+    found = made.box_array(made.scores[::-1])
     assert (np.diff(found.scores) <= 0).all()
     assert sorted(found.xyxy.tolist()) == sorted(made.xyxy.tolist())
 
@@ -175,7 +193,7 @@ BOXES = st.lists(st.tuples(SIDES, SIDES, SIDES, SIDES), max_size=4)
 @given(BOXES, BOXES)
 def test_overlaps(some, others):
     """Overlaps are those of `iou`, box by box, empty and inverted ones included."""
-    table = overlaps(np.array(some).reshape(-1, 4), np.array(others).reshape(-1, 4))
+    table = box_iou_batch(np.array(some).reshape(-1, 4), np.array(others).reshape(-1, 4))
     assert table.shape == (len(some), len(others))
     for row, one in enumerate(some):
         for column, other in enumerate(others):
@@ -186,4 +204,4 @@ def test_overlaps(some, others):
 def test_labels_apart(seen):
     """Boxes of different labels are never joined."""
     cat, dog = Detection("cat", 0.9, Box(0, 0, 1, 1)), Detection("dog", 0.8, Box(0, 0, 1, 1))
-    assert len(cluster([Labels().found([cat, dog])], [1.0])) == 2
+    assert len(fuse_boxes([LabelIndex().box_array([cat, dog])], [1.0])) == 2

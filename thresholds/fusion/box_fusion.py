@@ -1,0 +1,148 @@
+"""Weighted box fusion: several answers about one photo become one.
+
+Solovyev, Wang, Gabruseva, "Weighted boxes fusion" (2021), section 3: boxes of one label that
+overlap form a cluster. Its box is the mean of its members, weighted by score times the weight of
+their answer. Its score is the mean of the members' weighted scores times
+min(members, total weight) / total weight, so that an object of one answer alone counts for less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from providers.box_iou import box_iou_batch
+from providers.detection import Box, Detection
+from thresholds.fusion.arrays import BoxArray, Floats, Ints
+
+CLUSTER_IOU = 0.6
+"""Boxes that overlap by more than this may share a cluster."""
+MIN_SCORE = 0.001
+"""Boxes below this score are left out. Faint boxes count: without those under 0.02 average
+precision loses 0.004."""
+MAX_BOXES = 50
+"""Boxes of one answer that are fused, in descending score: a detector that reports hundreds would
+use up the time of a verdict."""
+
+
+class FusedBoxes(NamedTuple):
+    """Fused boxes of one photo in descending order of `scores` (n,). `answer_scores` (n, answers)
+    is the highest score that each answer gave a box of the cluster, 0 where it has none."""
+
+    labels: Ints
+    xyxy: Floats
+    scores: Floats
+    answer_scores: Floats
+
+    def __len__(self) -> int:  # of boxes, not of fields
+        return len(self.scores)
+
+    def take(self, index: NDArray[Any]) -> FusedBoxes:
+        return FusedBoxes(
+            self.labels[index], self.xyxy[index], self.scores[index], self.answer_scores[index]
+        )
+
+    def box_array(self, scores: Floats | None = None) -> BoxArray:
+        """The boxes with these scores (n,), or their own, in descending order of them."""
+        scores = self.scores if scores is None else scores
+        order = np.argsort(-scores, kind="stable")
+        return BoxArray(self.labels[order], scores[order], self.xyxy[order])
+
+
+ClusterSeeds = Callable[[BoxArray], Ints]
+"""From boxes in descending order of weighted score, which stands for their score, to the index of
+the first member of each box's cluster, (n,)."""
+
+
+def fuse_boxes(answers: Sequence[BoxArray], weights: Sequence[float]) -> FusedBoxes:
+    """Weighted box fusion of several answers about one photo, each with a weight.
+
+    Other than in the paper, a cluster is what overlaps its highest-scoring member, not the running
+    mean: on profiles the result is the same within 0.001 AP50, and there is no loop over boxes.
+    """
+    strongest = [boxes.by_score(MIN_SCORE, MAX_BOXES) for boxes in answers]
+    return _fuse(strongest, weights, _seeds_by_strongest_member)[0]
+
+
+def fuse_detections(
+    answers: Sequence[Sequence[Detection]], weights: Sequence[float]
+) -> list[Detection]:
+    """Weighted box fusion of several answers about one photo, each with a weight, as in the paper.
+
+    A cluster is what overlaps the running mean of its members. Only boxes of the same label and
+    kind are fused; all else of a fused detection is that of its cluster's first member.
+    """
+    numbers: dict[tuple[str, str], int] = {}
+    arrays = []
+    for answer in answers:
+        labels = [numbers.setdefault((each.label, each.kind), len(numbers)) for each in answer]
+        arrays.append(BoxArray.of_detections(answer, labels))
+    boxes, first_members = _fuse(arrays, weights, _seeds_by_running_mean)
+    detections = [detection for answer in answers for detection in answer]
+    columns = zip(first_members.tolist(), boxes.scores.tolist(), boxes.xyxy.tolist(), strict=True)
+    return [
+        replace(detections[first], box=Box(*xyxy), score=score) for first, score, xyxy in columns
+    ]
+
+
+def _fuse(
+    answers: Sequence[BoxArray], weights: Sequence[float], cluster_seeds: ClusterSeeds
+) -> tuple[FusedBoxes, Ints]:
+    """The fused boxes, and the index of each one's first member among the boxes of all answers."""
+    unsorted = answers[0].joined(answers[1:])
+    answer_numbers = np.repeat(np.arange(len(answers)), [len(boxes) for boxes in answers])
+    weighted_scores = unsorted.scores * np.asarray(weights)[answer_numbers]
+    order = np.argsort(-weighted_scores, kind="stable")
+    boxes, weighted, answer = unsorted.take(order), weighted_scores[order], answer_numbers[order]
+    seeds, member = np.unique(cluster_seeds(boxes.with_scores(weighted)), return_inverse=True)
+
+    count = len(seeds)
+    members = np.bincount(member, minlength=count)
+    score_sums = np.bincount(member, weighted, count)
+    corners = [np.bincount(member, weighted * boxes.xyxy[:, side], count) for side in range(4)]
+    xyxy = np.stack(corners, axis=1) / np.where(score_sums > 0, score_sums, 1.0)[:, None]
+    total_weight = float(sum(weights))
+    scores = score_sums / members * np.minimum(members, total_weight) / total_weight
+    scores = np.minimum(scores, 1.0)
+    answer_scores = np.zeros((count, len(answers)))
+    np.maximum.at(answer_scores, (member, answer), boxes.scores)
+
+    ranks = np.argsort(-scores, kind="stable")
+    fused = FusedBoxes(boxes.labels[seeds], xyxy, scores, answer_scores)
+    return fused.take(ranks), order[seeds[ranks]]
+
+
+def _seeds_by_strongest_member(boxes: BoxArray) -> Ints:
+    """A box joins the first box of its label that it overlaps and that is no cluster's member."""
+    same_label = boxes.labels[:, None] == boxes.labels[None, :]
+    joinable = (box_iou_batch(boxes.xyxy, boxes.xyxy) > CLUSTER_IOU) & same_label
+    seeds = np.full(len(boxes), -1)
+    for index, row in enumerate(joinable):
+        if seeds[index] < 0:
+            seeds[row & (seeds < 0)] = index
+            seeds[index] = index
+    return seeds
+
+
+def _seeds_by_running_mean(boxes: BoxArray) -> Ints:
+    """A box joins the cluster of its label whose mean box it overlaps most, or begins one."""
+    weights = boxes.scores[:, None]
+    sums, totals = weights * boxes.xyxy, weights.copy()
+    means = sums / np.where(totals > 0, totals, 1.0)
+    same_label = boxes.labels[:, None] == boxes.labels[None, :]
+    seeds = np.arange(len(boxes))
+    iou = box_iou_batch(boxes.xyxy, means) * same_label  # of each box with each cluster's mean
+    for index in range(1, len(boxes)):
+        best = iou[index, :index].argmax()
+        if iou[index, best] > CLUSTER_IOU:
+            seeds[index] = best
+            sums[best] += sums[index]
+            totals[best] += totals[index]
+            mean = sums[best] / (totals[best] or 1.0)
+            iou[:, best] = box_iou_batch(boxes.xyxy, mean[None])[:, 0] * same_label[:, best]
+            iou[:, index] = 0.0  # it is no cluster of its own
+    return seeds

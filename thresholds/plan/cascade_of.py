@@ -1,0 +1,148 @@
+"""The cascade of a candidate, as a gateway runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from thresholds.cascade import Cascade, Stage
+from thresholds.fusion.arrays import Floats
+from thresholds.fusion.calibration import Knots, calibration_knots
+from thresholds.fusion.fusion import Fusion
+from thresholds.fusion.looks import LookKind, Path, path_text
+from thresholds.plan.candidates import Candidate
+from thresholds.plan.path_training import PathFit
+from thresholds.plan.study import Study
+from thresholds.plan.training_data import TrainingData
+from thresholds.profile.profile import Profile
+from thresholds.rules import gain, onward
+from thresholds.rules.base import Rule
+
+
+def cascade_of(study: Study, candidate: Candidate, profile: Profile | None = None) -> Cascade:
+    """The candidate's cascade, with the border of the sample."""
+    if candidate.factor is not None and profile is not None:
+        cascade = _seed_cascade(candidate, candidate.factor, profile)
+    elif candidate.plain:
+        cascade = Cascade(stages=(_stage(candidate.paths[0][-1]),))
+    else:
+        cascade = _fusing_cascade(study, candidate)
+    return cascade.model_copy(update={"border": study.sample.border})
+
+
+def _seed_cascade(candidate: Candidate, factor: float, profile: Profile) -> Cascade:
+    shapes = [path[-1].shape for path in candidate.paths]
+    cascade = profile.cascade(shapes, factor=factor, deviations=candidate.deviations)
+    return cascade.model_copy(update={"merge": candidate.merge})
+
+
+def _fusing_cascade(study: Study, candidate: Candidate) -> Cascade:
+    """A cascade that fuses and rescores, with a gate wherever a photo may be asked again."""
+    kinds = list(dict.fromkeys(kind for path in candidate.paths for kind in path))
+    targets = _targets(study, candidate, kinds)
+    rules: dict[LookKind, Rule] = {kind: onward.Rule() for kind in kinds if kind in study.prefix}
+    paths: list[Path] = []
+    for path, path_targets in targets.items():
+        paths += [path, *((*path, kind) for kind in path_targets)]
+        if path_targets:
+            rules[path[-1]] = _gain_rule(study, candidate, path, path_targets, kinds=kinds)
+    fits = {path: study.paths[path] for path in dict.fromkeys(paths)}
+    fusion = learned_fusion(study.training, fits, _score_pairs(study, candidate))
+    stages = tuple(_stage(kind, rules.get(kind)) for kind in kinds)
+    return Cascade(stages=stages, merge="fuse", fusion=fusion)
+
+
+def _targets(
+    study: Study, candidate: Candidate, kinds: Sequence[LookKind]
+) -> dict[Path, list[LookKind]]:
+    """The kinds that may be asked after each path.
+
+    Every stage at which a photo may be shown first has its targets: a canvas that is not full shows
+    photos as a later stage would.
+    """
+    paid = [kind for kind in kinds if kind not in study.prefix]
+    gated = candidate.price is not None
+    targets: dict[Path, list[LookKind]] = {}
+    for kind in paid:
+        finer = [target for target in study.targets(kind) if gated and target in kinds]
+        targets[*study.prefix, kind] = finer
+    if study.prefix in candidate.paths:
+        targets[study.prefix] = paid
+    return targets
+
+
+def _gain_rule(
+    study: Study,
+    candidate: Candidate,
+    path: Path,
+    targets: Sequence[LookKind],
+    *,
+    kinds: Sequence[LookKind],
+) -> gain.Rule:
+    """The rule after that path, in a cascade whose stages are of these kinds."""
+    rule_targets = []
+    for kind in targets:
+        rule_targets.append(
+            gain.Target(
+                ahead=kinds.index(kind) - kinds.index(path[-1]),
+                cost=round(study.costs.images(kind), 5),
+                gain=study.gates[path, kind].trees,
+            )
+        )
+    price = candidate.price or 0.0
+    return gain.Rule(path=path_text(path), price=price, targets=tuple(rule_targets))
+
+
+def _stage(kind: LookKind, rule: Rule | None = None) -> Stage:
+    stage = Stage(shape=kind.shape, provider=kind.provider or None)
+    return stage if rule is None else stage.model_copy(update={"rule": rule})
+
+
+def _score_pairs(study: Study, candidate: Candidate) -> Floats:
+    """Scores here and alone (n, 2) of the photos that go each path, for calibration."""
+    pairs = []
+    for index, path in enumerate(candidate.paths):
+        path_pairs = study.paths[path].score_pairs
+        goes_here = candidate.choice[0] == index
+        pairs.append(path_pairs[goes_here[path_pairs[:, 2].astype(int)], :2])
+    return np.concatenate(pairs)
+
+
+# -- the fusion
+
+
+def learned_fusion(
+    training: TrainingData, paths: Mapping[Path, PathFit], score_pairs: Floats
+) -> Fusion:
+    """The fusion of a cascade with these paths. `score_pairs` (n, 2) are scores here and alone of
+    the boxes in final answers."""
+    names, labels = training.sample.labels, np.flatnonzero(training.provider_labels)
+    aliases = {}
+    for label, meaning in enumerate(training.aliases):
+        if meaning != label:
+            aliases[names[label].casefold()] = names[meaning]
+    calibration = _calibration(training, paths, score_pairs)
+    return Fusion(
+        companions=training.companions,
+        labels=tuple(names[label] for label in labels),
+        aliases=aliases,
+        weights=tuple(training.label_weights[labels].tolist()),
+        rescore={path_text(path): fit.trees for path, fit in paths.items()},
+        calibration={path_text(path): knots for path, knots in calibration.items()},
+        verbatim=training.quality.metric == "agreement",
+    )
+
+
+def _calibration(
+    training: TrainingData, paths: Mapping[Path, PathFit], score_pairs: Floats
+) -> Mapping[Path, Knots]:
+    """The calibration of each path. For agreement, where scores are compared with a threshold, it
+    is its own. For precision, where scores of different paths are ranked together, it is the same
+    for all, which changes no rank."""
+    if training.quality.metric != "agreement":
+        return dict.fromkeys(paths, calibration_knots(score_pairs[:, 0], score_pairs[:, 1]))
+    calibration = {}
+    for path, fit in paths.items():
+        calibration[path] = calibration_knots(fit.score_pairs[:, 0], fit.score_pairs[:, 1])
+    return calibration

@@ -1,0 +1,88 @@
+"""The answers of a path over a sample, and each photo's part in the metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from thresholds.fusion.arrays import NO_BOXES, Bools, BoxArray, BoxTable, Floats
+from thresholds.plan.training_data import TrainingData
+
+GroupingBoxes = list[BoxArray]
+"""The boxes of each photo in one grouping."""
+
+
+class PathAnswers(NamedTuple):
+    """The answers of a path for all photos in one grouping: the countable detections, which of them
+    are true positives by IoU threshold (t, n), and each photo's part in the metric, whose mean is
+    the metric: exact (photos,), and with the label weights of training (photos,)."""
+
+    table: BoxTable
+    positives: Bools
+    parts: Floats
+    training_parts: Floats
+
+
+def path_answers(
+    training: TrainingData, groupings: Sequence[GroupingBoxes], *, verbatim: bool
+) -> tuple[PathAnswers, ...]:
+    """The answers by grouping. `verbatim` ones are passed on as the provider's own answer about the
+    photo alone, and so agree with it."""
+    quality = training.quality
+    countable, positives = list[GroupingBoxes](), list[list[Bools]]()
+    for boxes in groupings:
+        countable.append([quality.countable(each, photo) for photo, each in enumerate(boxes)])
+        rows = enumerate(countable[-1])
+        positives.append([quality.positives(each, photo) for photo, each in rows])
+    if quality.metric == "agreement":
+        return tuple(
+            _answers_by_agreement(training, *each, verbatim=verbatim)
+            for each in zip(countable, positives, strict=True)
+        )
+    return _answers_by_precision(training, countable, positives)
+
+
+def _answers_by_agreement(
+    training: TrainingData, boxes: GroupingBoxes, positives: list[Bools], *, verbatim: bool
+) -> PathAnswers:
+    table, flags = BoxTable.from_photos(boxes), np.concatenate(positives, axis=1)
+    photos = np.arange(len(training.sample))
+    parts = np.ones(len(photos))
+    if not verbatim:
+        parts = training.quality.agreements(np.diff(table.starts), flags, photos)
+    return PathAnswers(table, flags, parts, parts)
+
+
+def _answers_by_precision(
+    training: TrainingData, countable: Sequence[GroupingBoxes], positives: list[list[Bools]]
+) -> tuple[PathAnswers, ...]:
+    """A photo's part is the sum of its boxes' contributions to the ranking of the training photos
+    of all groupings, each times the weight of its label."""
+    quality, photos = training.quality, training.photos
+    ranked_boxes, ranked_positives = list[BoxArray](), list[Bools]()
+    for boxes, photo_flags in zip(countable, positives, strict=True):
+        ranked_boxes += [boxes[photo] for photo in photos]
+        ranked_positives += [photo_flags[photo] for photo in photos]
+    rankings = quality.rankings(
+        NO_BOXES.joined(ranked_boxes), np.concatenate(ranked_positives, axis=1)
+    )
+    answers = []
+    for boxes, photo_flags in zip(countable, positives, strict=True):
+        table, flags = BoxTable.from_photos(boxes), np.concatenate(photo_flags, axis=1)
+        by_threshold = [
+            ranking.contributions(table.boxes, row)
+            for ranking, row in zip(rankings, flags, strict=True)
+        ]
+        contributions = np.mean(by_threshold, axis=0)
+        parts, training_parts = (
+            _sums_by_photo(table, contributions * weights[table.boxes.labels])
+            for weights in (quality.label_weights(photos), training.label_weights)
+        )
+        answers.append(PathAnswers(table, flags, parts, training_parts))
+    return tuple(answers)
+
+
+def _sums_by_photo(table: BoxTable, values: Floats) -> Floats:
+    return np.asarray(np.bincount(table.photos, values, len(table.starts) - 1), np.float64)

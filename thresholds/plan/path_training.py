@@ -1,0 +1,199 @@
+"""Training for a path: which fused boxes are objects, and what its answers are worth.
+
+All predictions are cross-fitted, so that a plan can be judged on the photos that it was made from.
+No model sees held-out photos.
+
+Needs scikit-learn. The settings of its models were chosen by earlier trials, and are not tuned
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from thresholds.fusion.arrays import Bools, Floats
+from thresholds.fusion.box_features import box_features
+from thresholds.fusion.box_fusion import FusedBoxes, fuse_boxes
+from thresholds.fusion.calibration import calibration_knots
+from thresholds.fusion.fusion import blended_scores, logistic, look_weights
+from thresholds.fusion.looks import ITSELF, Belief, Path
+from thresholds.fusion.trees import Trees, boosted_trees
+from thresholds.metrics.matching import match_boxes, true_positives
+from thresholds.plan.cross_fitting import Predict, cross_fitted
+from thresholds.plan.path_answers import GroupingBoxes, PathAnswers, path_answers
+from thresholds.plan.training_data import TrainingData
+from thresholds.rules import gain
+
+MAX_ROWS = 40_000
+"""Boxes that one model is trained on, a random subset of more: a second's work, and more do not
+improve it."""
+BOOSTING: Mapping[str, Any] = {
+    "max_leaf_nodes": 15,
+    "max_iter": 90,
+    "learning_rate": 0.1,
+    "l2_regularization": 5.0,
+    "min_samples_leaf": 60,
+    "early_stopping": False,
+    "random_state": 0,
+}
+
+
+class PathFit(NamedTuple):
+    """The result for a path: the model that rescores, its answers by grouping, fused only (`plain`)
+    and rescored, the features (groupings, photos, features) that gains are predicted from, and
+    pairs (n, 3) of a score here, the score of the same box alone, and its photo."""
+
+    trees: Trees
+    plain: tuple[PathAnswers, ...]
+    answers: tuple[PathAnswers, ...]
+    gain_features: Floats
+    score_pairs: Floats
+
+
+def fuse_path(training: TrainingData, path: Path) -> PathFit:
+    """The path with its looks fused and no model: its answers are `plain`."""
+    fused = _fused_boxes(training, path)
+    plain = path_answers(training, _plain_boxes(training, path, fused), verbatim=path == (ITSELF,))
+    no_features = np.zeros((len(fused), len(training.sample), 0))
+    return PathFit(Trees.constant(0.0), plain, plain, no_features, np.zeros((0, 3)))
+
+
+def train_path(training: TrainingData, path: Path) -> PathFit:
+    """The path with its looks fused, and rescored by a model of which fused boxes are objects."""
+    fused = _fused_boxes(training, path)
+    probabilities, trees = _probabilities(training, fused)
+    rescored = []
+    for grouping, each in enumerate(fused):
+        photo_boxes = zip(each, probabilities[grouping], strict=True)
+        rescored.append(
+            [boxes.box_array(blended_scores(boxes.scores, p)) for boxes, p in photo_boxes]
+        )
+    score_pairs = _score_pairs(training, rescored[0])
+    if training.quality.metric == "agreement":
+        rescored = _calibrated(rescored, score_pairs)
+    plain = _plain_boxes(training, path, fused)
+    return PathFit(
+        trees,
+        path_answers(training, plain, verbatim=path == (ITSELF,)),
+        path_answers(training, rescored, verbatim=path[-1] == ITSELF),
+        _gain_features(training, path, fused, probabilities),
+        score_pairs,
+    )
+
+
+# -- fusion and rescoring
+
+
+def _fused_boxes(training: TrainingData, path: Path) -> list[list[FusedBoxes]]:
+    """The fused looks, by grouping and photo."""
+    weights = look_weights(path, training.companions)
+    alone = all(kind.shape.cells == 1 for kind in path)
+    fused = []
+    for grouping in range(1 if alone else training.groupings):
+        looks = [training.looks(path, grouping, photo) for photo in range(len(training.sample))]
+        fused.append([fuse_boxes(each, weights) for each in looks])
+    return fused
+
+
+def _plain_boxes(
+    training: TrainingData, path: Path, fused: list[list[FusedBoxes]]
+) -> list[GroupingBoxes]:
+    """The boxes with their fused scores; those of a single look as they are."""
+    plain = []
+    for grouping, each in enumerate(fused):
+        if len(path) > 1:
+            plain.append([boxes.box_array() for boxes in each])
+        else:
+            looks = [training.looks(path, grouping, photo)[0] for photo in range(len(each))]
+            plain.append([look.by_score() for look in looks])
+    return plain
+
+
+def _probabilities(
+    training: TrainingData, fused: list[list[FusedBoxes]]
+) -> tuple[list[list[Floats]], Trees]:
+    """For each fused box, by grouping and photo, the cross-fitted probability that it is an object;
+    and the model of all training photos."""
+    quality = training.quality
+    rows, positives, covered = list[Floats](), list[Bools](), list[Bools]()
+    sizes, photos = list[int](), list[int]()
+    for each in fused:
+        for photo, boxes in enumerate(each):
+            rows.append(box_features(boxes))
+            objects = quality.objects_by_photo[photo]
+            positives.append(true_positives(boxes.box_array(), objects)[0])
+            covered.append(quality.covered[photo, boxes.labels])
+            sizes.append(len(boxes))
+            photos.append(photo)
+    features, is_object = np.concatenate(rows), np.concatenate(positives)
+    log_odds, trees = cross_fitted(
+        features,
+        np.repeat(training.folds[photos], sizes),
+        np.concatenate(covered),
+        lambda usable: _train_rescoring(features, is_object, usable),
+    )
+    by_photo = np.split(logistic(log_odds), np.cumsum(sizes)[:-1])
+    count = len(training.sample)
+    groupings = range(len(fused))
+    return [by_photo[grouping * count :][:count] for grouping in groupings], trees
+
+
+def _train_rescoring(rows: Floats, is_object: Bools, usable: Bools) -> tuple[Predict, Trees]:
+    """Gradient-boosted trees for the log-odds that a fused box is an object."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    chosen = np.flatnonzero(usable)
+    if len(chosen) > MAX_ROWS:
+        chosen = np.random.default_rng(0).choice(chosen, MAX_ROWS, replace=False)
+    targets = is_object[chosen]
+    if targets.all() or not targets.any():
+        share = float(np.clip(targets.mean() if len(targets) else 0.5, 1e-3, 1 - 1e-3))
+        constant = Trees.constant(float(np.log(share / (1 - share))))
+        return constant, constant
+    model = HistGradientBoostingClassifier(**BOOSTING).fit(rows[chosen], targets)
+    return model.decision_function, boosted_trees(model)
+
+
+def _gain_features(
+    training: TrainingData,
+    path: Path,
+    fused: list[list[FusedBoxes]],
+    probabilities: list[list[Floats]],
+) -> Floats:
+    """The features (groupings, photos, features) of the rule `gain` after that path."""
+    rows = []
+    for grouping, each in enumerate(fused):
+        for photo, boxes in enumerate(each):
+            looks = training.looks(path, grouping, photo)
+            weights = training.label_weights[boxes.labels]
+            belief = Belief(looks, boxes, probabilities[grouping][photo], weights)
+            rows.append(gain.gain_features(training.sample.facts[photo], belief))
+    return np.array(rows).reshape(len(fused), len(training.sample), -1)
+
+
+def _calibrated(rescored: list[GroupingBoxes], score_pairs: Floats) -> list[GroupingBoxes]:
+    """The boxes with the scores that they are expected to have alone."""
+    knots = np.array(calibration_knots(score_pairs[:, 0], score_pairs[:, 1])).T
+    calibrated = []
+    for each in rescored:
+        calibrated.append([boxes.with_scores(np.interp(boxes.scores, *knots)) for boxes in each])
+    return calibrated
+
+
+def _score_pairs(training: TrainingData, photo_boxes: GroupingBoxes) -> Floats:
+    """Scores here and alone of the boxes that both answers have, and their photo, (n, 3), over the
+    training photos."""
+    pairs = [np.zeros((0, 3))]
+    for photo in training.photos:
+        boxes = photo_boxes[photo]
+        alone = training.sample.look(ITSELF, 0).of_photo(photo).by_score()
+        for label in np.unique(boxes.labels):
+            here, there = boxes.of_label(label), alone.of_label(label)
+            matches = match_boxes(here, there)
+            matched = matches >= 0
+            scores = here.scores[matched], there.scores[matches[matched]]
+            pairs.append(np.column_stack([*scores, np.full(matched.sum(), photo)]))
+    return np.concatenate(pairs)
