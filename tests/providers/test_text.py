@@ -12,6 +12,7 @@ from providers.text import OcrReader, read_lines
 
 LINES = [("STOP Exit 42", 40, 60), ("Hello, world", 120, 250)]
 SIDE_PX = 400
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

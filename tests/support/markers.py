@@ -1,6 +1,6 @@
-"""The markers that a test gets by what it uses: `redis`, `sdk`, or `unit` where it has no other.
+"""Markers that a test gets by what it uses: `redis`, `sdk`, `slow`; `unit` where it has no other.
 
-`slow`, `live` and `browser` are written at the tests themselves.
+`live` and `browser` are written at the tests themselves, and `slow` where no fixture tells.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ SDK_FIXTURES = frozenset({"cloud", "clouds", "rekognition", "stand_in"})
 CLOUD_KINDS = frozenset({"azure", "google", "rekognition"})
 """Kinds of provider whose calls go through the vendor's SDK."""
 REDIS_FIXTURES = frozenset({"own_server", "redis_server", "server", "start_redis"})
+SLOW_FIXTURES = frozenset({"agreed", "four_shapes", "place", "studied", "study"})
+"""Fixtures that take seconds: plans are learned, an image is built."""
+SLOW_KINDS = frozenset({"text"})
+"""Kinds of provider whose networks take seconds."""
 OTHER_THAN_UNIT = frozenset({"browser", "live", "redis", "sdk", "slow"})
 
 
@@ -42,6 +46,11 @@ def names_among(values: Iterable[object], names: frozenset[str]) -> bool:
     return any(isinstance(value, str) and value in names for value in values)
 
 
+def is_of_kind(item: pytest.Function, kinds: frozenset[str]) -> bool:
+    """Whether it is a test of providers of these kinds."""
+    return "tests/providers/" in item.nodeid and names_among(parameters(item), kinds)
+
+
 def uses_redis(item: pytest.Function) -> bool:
     fixtures = REDIS_FIXTURES.intersection(item.fixturenames)
     return bool(fixtures) or names_among(parameters(item), frozenset({"redis", "both"}))
@@ -50,9 +59,13 @@ def uses_redis(item: pytest.Function) -> bool:
 def uses_an_sdk(item: pytest.Function) -> bool:
     if SDK_FIXTURES.intersection(item.fixturenames):
         return True
-    if "tests/providers/" in item.nodeid and names_among(parameters(item), CLOUD_KINDS):
+    if is_of_kind(item, CLOUD_KINDS):
         return True
     return bool(SDK_PACKAGES & packages_used(item.module))
+
+
+def is_slow(item: pytest.Function) -> bool:
+    return bool(SLOW_FIXTURES.intersection(item.fixturenames)) or is_of_kind(item, SLOW_KINDS)
 
 
 def mark(items: Iterable[pytest.Item]) -> None:
@@ -64,5 +77,7 @@ def mark(items: Iterable[pytest.Item]) -> None:
             item.add_marker("redis")
         if uses_an_sdk(item):
             item.add_marker("sdk")
+        if is_slow(item):
+            item.add_marker("slow")
         if OTHER_THAN_UNIT.isdisjoint(marker.name for marker in item.iter_markers()):
             item.add_marker("unit")

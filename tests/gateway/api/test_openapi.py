@@ -45,6 +45,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
+@pytest.mark.slow
 def test_the_native_api_answers_as_documented(address: str, tmp_path: Path) -> None:
     """Any request, as described or not, is answered with a status, a content type and a body that
     the document has, and never with a failure of the gateway; a request that is not as described,

@@ -11,6 +11,8 @@ from gateway.cli.main import app
 from gateway.demo.plans import DemoPlan, Shot, text_plan
 from gateway.testing.pictures import Block, drawn, encoded
 
+pytestmark = [pytest.mark.sdk, pytest.mark.slow]
+
 
 @pytest.fixture
 def shapes_plan():

@@ -1,27 +1,15 @@
 """Text on a canvas, read by the real OCR: nobody reads a neighbour's."""
 
-import asyncio
-from contextlib import asynccontextmanager
-
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from gateway.app import running
 from gateway.core.model import Tenant
 from gateway.testing.gateway import parts_of
 from gateway.testing.pictures import encoded, photo
 from providers.detection import Task
 
-
-@asynccontextmanager
-async def running(flow):
-    loop = asyncio.create_task(flow.run())
-    try:
-        yield
-    finally:
-        loop.cancel()
-        await asyncio.gather(loop, return_exceptions=True)
-
-
+pytestmark = pytest.mark.slow
 FONT = ImageFont.load_default(56)
 
 
@@ -50,12 +38,10 @@ async def test_text_edge_to_edge(tmp_path, left, right):
         ],
     }
     parts = parts_of(tmp_path, config)
-    async with running(parts.pipeline.scheduler):
+    async with running(parts):
         outcomes = await parts.pipeline.scheduler.answer(
             [page(left, "rm"), page(right, "lm")], parts.routes["text"], Tenant("one", "one")
         )
-    parts.pipeline.renderer.close()
-    await parts.providers["ocr"].close()
     read = [
         " ".join(d.label for d in outcome.detections if d.kind == "LINE") for outcome in outcomes
     ]
