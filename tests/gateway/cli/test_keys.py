@@ -64,8 +64,8 @@ def create(keys, dialect="native", *more, tenant="shop"):
 
 class TestCreate:
     @pytest.mark.parametrize("dialect", DIALECTS)
-    def test_shown_once(self, keys, tmp_path, dialect):
-        """A new key is shown, and of one that is sent as it is nothing is kept that could be
+    def test_a_new_key_is_shown_once_and_not_kept(self, keys, tmp_path, dialect):
+        """A new key is shown once, and the store keeps nothing of a bearer key that could be
         sent."""
         key_id, key, said = create(keys, dialect)
         kept = (tmp_path / "keys.json").read_text()
@@ -84,13 +84,13 @@ class TestCreate:
             assert said.count(part) >= 2  # by itself, and in the lines to use
             assert part not in keys("list") or dialect == "rekognition"
 
-    def test_different(self, keys):
+    def test_no_two_keys_are_alike(self, keys):
         """No two keys are alike."""
         assert len({create(keys, tenant=tenant)[1] for tenant in ("shop", "shop", "press")}) == 3
 
-    def test_rotation(self, keys):
-        """Two are valid at once, and the second says how to be rid of the first; a third is refused
-        until one is."""
+    def test_two_keys_are_valid_at_once_and_a_third_is_refused(self, keys):
+        """Two keys are valid at once, and the second names the command that revokes the first; a
+        third is refused until one is revoked."""
         (first, *_), (_, _, said) = create(keys), create(keys)
         assert f"imgrid keys revoke {first}" in said
         with pytest.raises(
@@ -103,14 +103,14 @@ class TestCreate:
         keys("revoke", first)
         create(keys)
 
-    def test_rotation_from_config(self, keys):
-        """A key that stands in the config is one of the two; it is removed there."""
+    def test_a_key_in_the_config_counts_as_one_of_the_two(self, keys):
+        """A key in the config counts as one of the two, and is removed there."""
         assert "remove tenants[1].keys[0] from the config" in create(keys, tenant="press")[2]
         with pytest.raises(ConfigError, match=r"remove tenants\[1\]\.keys\[0\] from the config"):
             create(keys, tenant="press")
 
-    def test_expired_frees(self, keys, tmp_path):
-        """An expired key takes no place."""
+    def test_an_expired_key_does_not_count(self, keys, tmp_path):
+        """An expired key does not count as one of the two."""
         create(keys)
         create(keys, "native", "--expires", "30d")
         text = (tmp_path / "keys.json").read_text()
@@ -121,21 +121,21 @@ class TestCreate:
     @pytest.mark.parametrize(
         ("given", "seconds"), [("30d", 30 * 86400), ("12h", 12 * 3600), ("45m", 45 * 60)]
     )
-    def test_expires(self, keys, tmp_path, given, seconds):
-        """A key may be good for days, hours or minutes."""
+    def test_a_key_expires_after_days_hours_or_minutes(self, keys, tmp_path, given, seconds):
+        """A key expires after a number of days, hours or minutes."""
         create(keys, "azure", "--expires", given)
         (stored,) = key_file.read(tmp_path / "keys.json").all
         assert (stored.expires - stored.created).total_seconds() == seconds
 
     @pytest.mark.parametrize("given", ["30", "d", "0d", "-1d", "1.5h", "1y", "999999d"])
-    def test_bad_expiry(self, keys, given):
-        """What is no such time is refused with what is."""
+    def test_the_error_for_a_bad_expiry_says_the_form(self, keys, given):
+        """The error for a bad expiry says the right form."""
         with pytest.raises(ConfigError, match="30d, 12h or 45m"):
             create(keys, "native", f"--expires={given}")
 
-    def test_regions(self, keys, tmp_path):
-        """A key pair may be for some regions, the first of which is in the lines; other keys have
-        none."""
+    def test_only_key_pairs_have_regions(self, keys, tmp_path):
+        """A key pair may be limited to regions, the first of which is in the lines to use; other
+        keys have none."""
         said = create(keys, "rekognition", "--region", "eu-west-1", "--region", "eu-central-1")[2]
         assert 'region_name="eu-west-1"' in said
         (stored,) = key_file.read(tmp_path / "keys.json").pairs
@@ -152,9 +152,9 @@ class TestCreate:
             ("[::1]:8", "http://[::1]:8"),
         ],
     )
-    def test_address(self, keys, listen, url):
-        """The lines name the gateway's own address, as seen from its machine, or the one that is
-        given."""
+    def test_the_lines_to_use_name_the_gateways_address(self, keys, listen, url):
+        """The lines to use name the gateway's address as seen from its machine, or the given
+        one."""
         assert f"'{url}/v1/detect" in keys(
             "create", "--tenant", "shop", "--dialect", "native", listen=listen
         )
@@ -163,8 +163,8 @@ class TestCreate:
             in create(keys, "native", "--url", "https://vision.shop.example/")[2]
         )
 
-    def test_unknown_tenant(self, keys):
-        """A tenant that is not in the config is an error that names those that are."""
+    def test_the_error_for_an_unknown_tenant_names_the_known_ones(self, keys):
+        """The error for an unknown tenant names the known ones."""
         with pytest.raises(
             ConfigError, match="no tenant 'shpo'; there are shop, press; add it to tenants"
         ):
@@ -173,16 +173,16 @@ class TestCreate:
     @pytest.mark.parametrize(
         "words", [("list",), ("revoke", "key_1"), ("create", "--tenant=press", "--dialect=azure")]
     )
-    def test_no_store(self, keys, words):
-        """Without a key store in the config there is an error that says what to write there."""
+    def test_the_error_without_a_key_store_says_what_to_write(self, keys, words):
+        """The error without a key store in the config says what to write there."""
         with pytest.raises(ConfigError, match=r"`key_store: imgrid-keys\.json`"):
             keys(*words, key_store=None, tenants=CONFIG["tenants"][1:])
 
     @pytest.mark.parametrize(
         "words", [("list",), ("revoke", "key_1"), ("create", "--tenant=press", "--dialect=azure")]
     )
-    def test_broken(self, keys, tmp_path, words):
-        """A broken key store is an error that names it, and is left as it is."""
+    def test_a_broken_key_store_is_named_and_left_alone(self, keys, tmp_path, words):
+        """The error for a broken key store names it, and the file stays as it is."""
         (tmp_path / "keys.json").write_text("{")
         with pytest.raises(ConfigError, match=r"keys\.json is no key store"):
             keys(*words)
@@ -190,9 +190,9 @@ class TestCreate:
 
 
 class TestListAndRevoke:
-    def test_list(self, keys):
-        """All keys are listed, those of the config by their place there, and an access key but no
-        secret."""
+    def test_all_keys_are_listed_without_secrets(self, keys):
+        """All keys are listed, those of the config by their place there, with access keys but
+        without secrets."""
         (first, *_), (second, pair, _) = (
             create(keys, "google", "--expires", "1d"),
             create(keys, "rekognition"),
@@ -212,8 +212,8 @@ class TestListAndRevoke:
             False,
         )
 
-    def test_revoke(self, keys):
-        """A revoked key is gone; one that there is not is an error that says where to look."""
+    def test_a_revoked_key_is_gone_and_an_unknown_one_is_an_error(self, keys):
+        """A revoked key is gone; the error for an unknown one says where to look."""
         key_id, *_ = create(keys)
         assert keys("revoke", key_id) == f"{key_id} is revoked.\n"
         assert key_id not in keys("list")
@@ -233,9 +233,9 @@ def client_of(said):
 
 
 class TestLive:
-    def test_as_shown(self, keys, tmp_path):
-        """What is shown works as it stands with each vendor's SDK, at a gateway that was running
-        before; and no more once the key is revoked."""
+    def test_the_lines_shown_work_with_each_sdk_until_revoked(self, keys, tmp_path):
+        """The lines shown work with each vendor's SDK at a gateway that is already running, until
+        the key is revoked."""
         with serving(parts_of(tmp_path, CONFIG)) as url:
             made = {dialect: create(keys, dialect, "--url", url) for dialect in DIALECTS}
 
@@ -275,8 +275,8 @@ class TestLive:
                 ):
                     rekognition.detect_labels(Image={"Bytes": PHOTO})
 
-    def test_readiness(self, keys, tmp_path):
-        """A key store that breaks is told by readiness, and keys that were good go on being so."""
+    def test_a_broken_store_is_not_ready_and_keys_stay_valid(self, keys, tmp_path):
+        """Readiness reports a key store that breaks, and valid keys stay valid."""
         _, key, _ = create(keys)
         with serving(parts_of(tmp_path, CONFIG)) as url:
             assert httpx.get(f"{url}/readyz").json() == {"ready": True, "problems": {}}
@@ -289,8 +289,9 @@ class TestLive:
             assert httpx.get(f"{url}/readyz").status_code == 200
             assert httpx.get(f"{url}/v1/usage", headers={"X-Api-Key": key}).status_code == 200
 
-    def test_expired_pair(self, keys, tmp_path):
-        """An expired key pair is refused as AWS refuses expired credentials, as boto3 tells."""
+    def test_an_expired_pair_is_refused_as_aws_does(self, keys, tmp_path):
+        """An expired key pair is refused as AWS refuses expired credentials, as boto3 reports
+        it."""
         _, _, said = create(keys, "rekognition", "--expires", "1m")
         file = tmp_path / "keys.json"
         file.write_text(re.sub(r'"expires": "\d+', '"expires": "2001', file.read_text()))

@@ -78,8 +78,8 @@ def config(tmp_path):
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=lambda words: " ".join(words) or "imgrid")
-def test_help(words):
-    """Every command explains itself."""
+def test_every_command_has_help(words):
+    """Every command has a help text."""
     result = CliRunner().invoke(main.app, [*words, "--help"])
     assert result.exit_code == 0
     assert "Usage" in click.unstyle(result.output)
@@ -100,7 +100,7 @@ def test_the_help_imports_nothing_heavy(package):
     assert done.stdout.splitlines()[-1] == "False"
 
 
-def test_bad_config(config):
+def test_a_bad_config_is_one_message_and_status_2(config):
     """A configuration that cannot be used is one message on stderr and status 2, without a
     traceback."""
     file = config({**CONFIG, "listn": 1})
@@ -111,17 +111,17 @@ def test_bad_config(config):
     assert done.stdout == ""
 
 
-def test_missing_config(tmp_path):
-    """So is one that is not there; its place can come from the environment."""
+def test_a_missing_config_is_one_message(tmp_path):
+    """A missing configuration is one message; the environment can say where the file is."""
     done = imgrid("config", "show", IMGRID_CONFIG=str(tmp_path / "none.yaml"))
     assert done.returncode == 2
     assert "none.yaml" in done.stderr
     assert "imgrid config example" in done.stderr
 
 
-def test_show(config):
-    """`imgrid config show` prints what is in force, defaults included, as YAML that can be read
-    back."""
+def test_config_show_prints_yaml_with_defaults(config):
+    """`imgrid config show` prints the effective configuration, defaults included, as YAML that can
+    be read back."""
     result = CliRunner().invoke(
         main.app, ["config", "show", "-c", str(config(CONFIG))], env={"IMGRID_THREADS": "3"}
     )
@@ -132,8 +132,8 @@ def test_show(config):
     assert shown["routes"][0]["stages"][0]["shape"] == "3x3"
 
 
-def test_secrets(config):
-    """It masks secrets: those of tenants and those of providers."""
+def test_config_show_masks_secrets(config):
+    """`imgrid config show` masks the secrets of tenants and of providers."""
     result = CliRunner().invoke(main.app, ["config", "show", "-c", str(config(SECRET))])
     assert result.exit_code == 0
     for secret in ("key-shop", "sk-shop", "sk-aws"):
@@ -142,7 +142,7 @@ def test_secrets(config):
     assert "AKSHOP" in result.output
 
 
-def test_example():
+def test_config_example_prints_the_packaged_example():
     """`imgrid config example` prints the packaged example."""
     result = CliRunner().invoke(main.app, ["config", "example"])
     assert (
@@ -150,9 +150,9 @@ def test_example():
     )
 
 
-def test_greeting(tmp_path):
-    """The greeting names address, tasks, providers and shapes, says that it is open, and shows what
-    to try."""
+def test_the_greeting_shows_how_to_try_an_open_gateway(tmp_path):
+    """The greeting names address, tasks, providers and shapes, says that the gateway is open, and
+    shows a command to try."""
     text = greeting(parts_of(tmp_path, CONFIG), "http://127.0.0.1:1")
     for word in ("http://127.0.0.1:1", "objects", "eye (shapes)", "3x3", "70 ms", "open"):
         assert word in text
@@ -161,8 +161,9 @@ def test_greeting(tmp_path):
     assert "detect_labels" in text
 
 
-def test_greeting_with_tenants(tmp_path):
-    """With tenants it names them and not their keys, and what to try has places for them."""
+def test_the_greeting_names_tenants_but_no_keys(tmp_path):
+    """With tenants the greeting names them but not their keys, and its command has placeholders for
+    keys."""
     text = greeting(parts_of(tmp_path, SECRET), "http://127.0.0.1:1")
     assert "Tenants: shop" in text
     assert "Authorization: Bearer KEY" in text
@@ -171,8 +172,8 @@ def test_greeting_with_tenants(tmp_path):
         assert secret not in text
 
 
-async def test_greeting_with_grpc(tmp_path):
-    """Where Google's clients are served by gRPC it names the address, and whether they need TLS."""
+async def test_the_greeting_names_the_grpc_address(tmp_path):
+    """With a gRPC listener the greeting names its address, and whether it needs TLS."""
     parts = parts_of(tmp_path, {**CONFIG, "grpc": {"listen": "127.0.0.1:0"}})
     async with parts.grpc.serving(0):
         text = greeting(parts, "http://127.0.0.1:1")
@@ -212,25 +213,26 @@ class TestProfile:
 
         return run
 
-    def test_price_first(self, profile, tmp_path):
-        """It names the price and spends nothing until that is agreed to."""
+    def test_it_spends_nothing_before_the_price_is_accepted(self, profile, tmp_path):
+        """The command names the price, and spends nothing until the user accepts it."""
         result = profile("n\n")
         assert "5 images to ask eye about" in result.output
         assert "2.50 USD" in result.output
         assert result.exit_code == 1
         assert not (tmp_path / "out/responses.jsonl").exists()
 
-    def test_agreed(self, profile, tmp_path):
-        """When it is, a cascade is written, and the same again costs nothing and asks nothing."""
+    def test_it_writes_a_cascade_and_repeats_for_free(self, profile, tmp_path):
+        """After the user accepts, the command writes a cascade; a repeat costs nothing and asks
+        nothing."""
         assert profile("y\n").exit_code == 0
         assert (tmp_path / "out/cascade-2x2-1x1.json").exists()
         again = profile("", "--factor", "0.5")
         assert again.exit_code == 0
         assert "nothing to pay" in again.output
 
-    def test_cascade_by_default(self, profile, tmp_path):
-        """Where no cascade is named, one is written of the coarsest shape asked, and 1x1 after
-        it."""
+    def test_the_default_cascade_is_coarsest_shape_then_alone(self, profile, tmp_path):
+        """Without a named cascade the command writes one of the coarsest profiled shape, followed
+        by 1x1."""
         profile("n\n")
         places = [
             "-c",
@@ -248,13 +250,13 @@ class TestProfile:
             "cascade-2x2-1x1.json"
         ]
 
-    def test_photos_are_needed(self):
-        """Without photos it says so, and does nothing."""
+    def test_it_needs_photos(self):
+        """Without photos the command says so, and does nothing."""
         result = CliRunner().invoke(main.app, ["profile"])
         assert result.exit_code == 2
         assert "--photos" in result.output
 
-    def test_show(self, profile, tmp_path):
+    def test_show_draws_the_profile_and_names_the_page(self, profile, tmp_path):
         """`profile show` draws what a profile measured, and names the page."""
         assert profile("y\n").exit_code == 0
         result = CliRunner().invoke(main.app, ["profile", "show", str(tmp_path / "out")])
@@ -262,8 +264,8 @@ class TestProfile:
         assert "out/report/report.html" in result.output
         assert (tmp_path / "out/report/report.html").exists()
 
-    def test_prices_are_summed(self, profile):
-        """Where several things are asked, each has its price and all together theirs."""
+    def test_several_prices_are_listed_and_summed(self, profile):
+        """Several purchases each have their price, and together the sum."""
         result = profile("n\n", "--probe")
         assert (
             "in canvases of 320x320 (0 of 1 are paid for already): about 0.50 USD" in result.output
@@ -283,8 +285,8 @@ class TestProfile:
         ("objects", ["--recall", "0.9"], "--recall: of moderation and labels"),
     ],
 )
-def test_profile_options_of_the_other_kind(config, tmp_path, task, options, said):
-    """An option that the route's task has no use for is refused, not passed over."""
+def test_profile_refuses_options_the_task_has_no_use_for(config, tmp_path, task, options, said):
+    """An option that the route's task cannot use is refused, not ignored."""
     route = {"task": task, "provider": "eye", "stages": [{"shape": "1x1"}]}
     eye = {"kind": "rekognition", "access_key": "a", "secret_key": "b"}
     file = config({"providers": {"eye": eye}, "routes": [route]})
@@ -297,16 +299,16 @@ def test_profile_options_of_the_other_kind(config, tmp_path, task, options, said
 @pytest.mark.parametrize(
     "words", [["plan", "--save", "0.5"], ["profile", "show"], ["evaluate", "--profile"]]
 )
-def test_profiles_of_whole_pictures(tmp_path, words):
-    """There is nothing to plan, replay or draw of a profile of moderation; the message says why."""
+def test_moderation_profiles_cannot_be_planned_replayed_or_shown(tmp_path, words):
+    """A profile of moderation cannot be planned, replayed or drawn; the message says why."""
     result = CliRunner().invoke(main.app, [*words, str(tmp_path)])
     assert isinstance(result.exception, ConfigError)
     assert "of moderation and labels it writes the cascade itself" in str(result.exception)
 
 
-def test_evaluate_listed(config, tmp_path):
-    """A route for listed labels is not tried: photos would come without a list, and each be asked
-    about alone."""
+def test_evaluate_refuses_a_route_for_listed_labels(config, tmp_path):
+    """Evaluate refuses a route for listed labels: its photos would come without a list, and each be
+    asked alone."""
     rule = {"kind": "clean", "threshold": 0.1}
     route = {
         "task": "labels",
@@ -367,16 +369,17 @@ class TestEvaluate:
             for name, *rest in (re.split(r"  +", line.strip()) for line in lines if line.strip())
         }
 
-    def test_price_first(self, evaluate):
-        """It names what it may cost in full canvases, and asks nothing until that is agreed to."""
+    def test_it_asks_nothing_before_the_price_is_accepted(self, evaluate):
+        """The command names the highest cost in full canvases, and asks nothing until the user
+        accepts it."""
         result = evaluate("n\n")
         assert "about 10 images to ask eye about" in result.output
         assert "5.00 USD" in result.output
         assert result.exit_code == 1
         assert "strategy" not in result.output
 
-    def test_table(self, evaluate, tmp_path):
-        """Each strategy is a row: what it billed a photo, what that saves, and its precision next
+    def test_each_strategy_is_a_row(self, evaluate, tmp_path):
+        """Each strategy is a row: the images it billed a photo, the saving, and its precision next
         to 1x1."""
         (tmp_path / "two.json").write_text('{"stages": [{"shape": "2x1"}]}')
         result = evaluate(
@@ -398,21 +401,22 @@ class TestEvaluate:
         assert rows["objects: 2x2"][1] == "75.0%"
         assert {row[3] for row in rows.values()} == {"+0.000"}
 
-    def test_no_truth(self, evaluate):
-        """Without ground truth it tells agreement with the answers alone, and no precision."""
+    def test_without_ground_truth_it_reports_agreement_only(self, evaluate):
+        """Without ground truth the table has the agreement with the answers alone, and no
+        precision."""
         result = evaluate("y\n")
         assert "AP50" not in result.output
         assert self.rows(result)["objects: 2x2"] == ["0.250", "75.0%", "1.000"]
 
-    def test_leaves_nothing(self, evaluate, tmp_path):
-        """It touches nothing of a gateway that may run beside: no jobs, no buffer."""
+    def test_it_leaves_a_running_gateways_stores_alone(self, evaluate, tmp_path):
+        """The command touches nothing of a gateway that may run beside it: no jobs, no buffer."""
         before = set(tmp_path.iterdir())
         assert evaluate("y\n").exit_code == 0
         assert set(tmp_path.iterdir()) >= before
         assert not list(tmp_path.glob("*.sqlite3*"))
 
-    def test_other_providers(self, evaluate, tmp_path):
-        """A stage is priced at what its own provider takes, in the quote and in what was billed."""
+    def test_a_stage_costs_its_own_providers_price(self, evaluate, tmp_path):
+        """A stage costs its own provider's price, in the quote and in the bill."""
         (tmp_path / "imgrid.yaml").write_text(
             self.CONFIG.replace("}}\n", "}, far: {kind: shapes, usd_per_image: 2}}\n")
         )
@@ -423,7 +427,7 @@ class TestEvaluate:
         assert "in all: about 13.00 USD" in result.output
         assert self.rows(result)["far"][:2] == ["2.000", "-100.0%"]
 
-    def test_companion(self, evaluate, tmp_path):
+    def test_a_companion_is_free(self, evaluate, tmp_path):
         """A companion is free."""
         config = self.CONFIG.replace("}}\n", "}, det: {kind: shapes, usd_per_image: 2}}\n")
         (tmp_path / "imgrid.yaml").write_text(
@@ -436,7 +440,7 @@ class TestEvaluate:
         assert "ask det" not in result.output
         assert self.rows(result)["det"][0] == "0.500"
 
-    def test_before_paying(self, evaluate, tmp_path):
+    def test_a_cascade_that_does_not_fit_is_named_before_paying(self, evaluate, tmp_path):
         """A cascade that does not fit the route is named before anything is paid."""
         (tmp_path / "far.json").write_text('{"stages": [{"shape": "2x1", "provider": "far"}]}')
         result = evaluate("y\n", "--cascade", str(tmp_path / "far.json"))
@@ -446,9 +450,9 @@ class TestEvaluate:
         )
         assert "USD" not in result.output
 
-    def test_whole_cascade(self, tmp_path):
-        """What is tried is the whole cascade, with its fusion and its border, whatever the route
-        says of its own."""
+    def test_a_cascades_own_fusion_and_border_are_used(self, tmp_path):
+        """The whole cascade is tried, with its fusion and its border, even if the route has its
+        own."""
         fusion = {"labels": ["red"], "weights": [1.0], "rescore": {}}
         content = {
             "stages": [{"shape": "2x2"}],
@@ -463,22 +467,21 @@ class TestEvaluate:
         made = live.build(routing, 0, Strategy("some", cascade))
         assert made.routes["objects"].cascade == cascade
 
-    def test_photos_are_needed(self):
-        """Without photos or a profile it says so, and does nothing."""
+    def test_it_needs_photos_or_a_profile(self):
+        """Without photos or a profile the command says so, and does nothing."""
         result = CliRunner().invoke(main.app, ["evaluate"])
         assert result.exit_code == 2
         assert "--photos" in click.unstyle(result.output)
 
-    def test_failed(self):
-        """Photos without an answer are told of by strategy, and not counted among those that cost
-        so much each."""
+    def test_failed_photos_are_reported_and_not_priced(self):
+        """Photos without an answer are reported by strategy, and left out of the cost per photo."""
         strategy = Strategy("4x4", ALONE_CASCADE)
         result = live.StrategyResult({"a": []}, billed=0.5, failed=2)
         table = score_table(live.score_table([(strategy, result)], LabelledPhotos({}, {})))
         assert table.caption == "photos without an answer: 2 of 4x4"
         assert result.per_photo == 0.5
 
-    def test_bad_cascade(self, evaluate, tmp_path):
+    def test_an_unreadable_cascade_is_named(self, evaluate, tmp_path):
         """A cascade that cannot be read is named."""
         result = evaluate("y\n", "--cascade", str(tmp_path / "none.json"))
         assert isinstance(result.exception, main.ConfigError)

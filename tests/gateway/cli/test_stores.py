@@ -74,9 +74,9 @@ def opened(tmp_path, **config):
     return open_stores(settings.read(file, {}), file, steady())
 
 
-def test_buffer(imgrid, tmp_path, redis_server):
-    """`imgrid buffer` shows what waits, whether somebody waits for it, and the photos that were
-    given up."""
+def test_buffer_shows_waiting_and_abandoned_photos(imgrid, tmp_path, redis_server):
+    """`imgrid buffer` shows the waiting photos, whether a client waits for them, and the photos
+    that were given up."""
 
     async def fill():
         stores = opened(tmp_path, redis=redis_server.url)
@@ -105,15 +105,15 @@ def test_buffer(imgrid, tmp_path, redis_server):
     assert "job-1" in shown.stdout
 
 
-def test_buffer_in_memory(imgrid):
-    """Without Redis there is none to look into, and it says where to look instead."""
+def test_buffer_without_redis_says_where_to_look(imgrid):
+    """Without Redis `imgrid buffer` has nothing to read, and says where to look instead."""
     shown = imgrid("buffer")
     assert (shown.returncode, shown.stdout) == (2, "")
     assert "/metrics" in shown.stderr
 
 
-def test_nobody_there(imgrid):
-    """A Redis that is not there is one message, not a traceback."""
+def test_an_unreachable_redis_is_one_message(imgrid):
+    """An unreachable Redis is one message, not a traceback."""
     shown = imgrid("buffer", redis="redis://127.0.0.1:1/0")
     assert shown.returncode == 2
     assert "redis" in shown.stderr
@@ -121,17 +121,17 @@ def test_nobody_there(imgrid):
 
 
 @pytest.mark.parametrize("url", ["http://host/", "redis+sentinel://host:26379"])
-def test_no_redis_url(imgrid, url):
-    """A wrong URL is named with the key it stands under."""
+def test_the_error_for_a_wrong_url_names_its_key(imgrid, url):
+    """The error for a wrong URL names the key that holds it."""
     shown = imgrid("buffer", redis=url)
     assert shown.returncode == 2
     assert "imgrid.yaml: redis: " in shown.stderr
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_webhooks(imgrid, tmp_path, redis_server, kind):
-    """Dead deliveries are listed, and sent again by name or all at once; naming none replays
-    none."""
+def test_dead_deliveries_are_listed_and_replayed(imgrid, tmp_path, redis_server, kind):
+    """Dead deliveries are listed, and replayed by name or all at once; without a name none is
+    replayed."""
     config = {"redis": redis_server.url} if kind == "redis" else {}
 
     async def fill():
@@ -171,8 +171,8 @@ def test_webhooks(imgrid, tmp_path, redis_server, kind):
     assert "0 dead deliveries" in imgrid("webhooks", "list", **config).stdout
 
 
-def test_secret(imgrid):
-    """`imgrid webhooks secret` prints one that can be used, and never the same."""
+def test_webhooks_secret_prints_a_new_secret_each_time(imgrid):
+    """`imgrid webhooks secret` prints a usable secret, a different one each time."""
     secrets = {imgrid("webhooks", "secret").stdout.strip() for _ in range(2)}
     assert len(secrets) == 2
     assert all(parse_secret(secret) for secret in secrets)

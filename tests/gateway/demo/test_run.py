@@ -30,9 +30,9 @@ def shapes_plan():
     )
 
 
-def test_it_shows_who_got_what(tmp_path, shapes_plan):
-    """It prints each client's picture, shapes and share, and what was billed; pictures and page are
-    written."""
+def test_it_shows_each_clients_result_and_writes_the_page(tmp_path, shapes_plan):
+    """The demo prints each client's picture, shapes and share, and the bill; it writes pictures and
+    a page."""
     console = Console(record=True, width=120, file=io.StringIO())
     page = run_demo(shapes_plan, tmp_path / "out", console)
     told = console.export_text()
@@ -44,7 +44,7 @@ def test_it_shows_who_got_what(tmp_path, shapes_plan):
 
 
 def test_the_config_it_leaves_behind_is_usable(tmp_path, shapes_plan):
-    """The config file that it ran with can be shown and used again."""
+    """The config file of the run can be shown and used again."""
     run_demo(shapes_plan, tmp_path / "out", Console(quiet=True))
     shown = CliRunner().invoke(
         app, ["config", "show", "--config", str(tmp_path / "out/imgrid.yaml")]
@@ -54,9 +54,8 @@ def test_the_config_it_leaves_behind_is_usable(tmp_path, shapes_plan):
     assert "secret-of" not in shown.output
 
 
-def test_text_is_read_off_the_canvases(tmp_path):
-    """Signs of several clients on one canvas are read as they were written, to at least nine words
-    in ten."""
+def test_signs_of_several_clients_are_read_off_one_canvas(tmp_path):
+    """Signs of several clients on one canvas are read as written, at least nine words in ten."""
     console = Console(record=True, width=120, file=io.StringIO())
     plan = text_plan(clients=4, count=4)
     run_demo(plan, tmp_path / "out", console)
@@ -74,8 +73,8 @@ def test_text_is_read_off_the_canvases(tmp_path):
         (["--photos", "EMPTY", "--model", "x.onnx"], "there are no .jpg or .png files"),
     ],
 )
-def test_what_is_missing_is_named(tmp_path, arguments, message):
-    """Options that do not fit together, or lead nowhere, are named."""
+def test_the_error_for_bad_options_names_them(tmp_path, arguments, message):
+    """The error for options that do not fit together, or lead nowhere, names them."""
     given = [str(tmp_path) if argument == "EMPTY" else argument for argument in arguments]
     result = CliRunner().invoke(app, ["demo", *given, "--out", str(tmp_path / "out")])
     assert message in str(result.exception)

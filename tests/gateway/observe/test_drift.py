@@ -142,8 +142,8 @@ def world(tmp_path):
 
 
 class TestDrift:
-    async def test_nothing_changes(self, world):
-        """As long as photos are what they were, the route keeps its level."""
+    async def test_a_route_keeps_its_level_while_photos_stay_the_same(self, world):
+        """A route keeps its level while the photos stay the same."""
         async with world() as each:
             for _ in range(20):
                 await each.grid(ordinary)
@@ -153,10 +153,9 @@ class TestDrift:
             assert interval.low > 0.9
 
     @pytest.mark.parametrize("kind", [tiny, dark])
-    async def test_drift(self, world, kind, caplog):
-        """Photos that grids cannot show tighten the route step by step, until each is asked about
-        alone and nothing is lost; when ordinary photos come again, it recovers, step by step as
-        well."""
+    async def test_a_route_tightens_and_recovers_step_by_step(self, world, kind, caplog):
+        """Photos that grids cannot show tighten the route step by step until each photo is asked
+        alone and nothing is lost; ordinary photos make it recover step by step."""
         async with world(agreement=0.5) as each:
             for _ in range(3):
                 await each.grid(ordinary)
@@ -172,7 +171,7 @@ class TestDrift:
         assert told[0].startswith(began.format("strict", "target", "fallen below"))
         assert told[-1].startswith(began.format("target", "strict", "risen above"))
 
-    async def test_mixed(self, world):
+    async def test_a_few_strange_photos_change_nothing(self, world):
         """A few strange photos among many ordinary ones change nothing while the mean is as
         promised."""
         async with world(agreement=0.7) as each:
@@ -182,8 +181,8 @@ class TestDrift:
                 await each.grid(lambda kinds=kinds: next(kinds)())
             assert each.way == []
 
-    async def test_nothing_promised(self, world):
-        """Without a promise agreement is told, and nothing tightens."""
+    async def test_a_route_without_a_promise_never_tightens(self, world):
+        """Without a promise the agreement is recorded, and the route never tightens."""
         async with world(agreement=None) as each:
             for _ in range(5):
                 await each.grid(tiny)
@@ -191,8 +190,8 @@ class TestDrift:
             assert (record.overall.interval.mean, record.overall.count) == (0, 45)
             assert each.way == []
 
-    async def test_promise_of_the_cascade(self, tmp_path):
-        """What the cascade's plan promised is what the route is held to; the settings go before
+    async def test_settings_override_the_promise_of_the_cascade(self, tmp_path):
+        """The route must keep the promise of its cascade's plan, unless the settings override
         it."""
         cascade = Cascade(
             stages=STAGES,
@@ -213,8 +212,9 @@ class TestDrift:
 
 
 class TestBill:
-    async def test_ledger(self, world):
-        """What is watched is on the bill of the photo's tenant, and is no photo of its."""
+    async def test_watching_is_billed_to_the_photos_tenant(self, world):
+        """The ledger bills a watched photo to the photo's tenant, and does not count it as one of
+        the tenant's photos."""
         async with world() as each:
             await each.grid(ordinary)
             account = (await each.parts.stores.ledger.accounts())["ann"]
@@ -222,8 +222,8 @@ class TestBill:
                 photos=9, answered=9, billed=10.0, paid_usd=10.0, alone_usd=9.0
             )
 
-    async def test_metrics(self, world):
-        """Metrics tell what was billed for it apart, and count no photo for it."""
+    async def test_metrics_count_watching_apart(self, world):
+        """Metrics count the images billed for watching apart, and no photos for it."""
         async with world() as each:
             await each.grid(ordinary)
             value = each.parts.metrics.registry.get_sample_value
@@ -312,9 +312,9 @@ class Always:
 
 
 class TestCompared:
-    async def test_alone(self):
-        """An answer by the cascade is compared with one alone: of the same photo under another id,
-        on its tenant and in its pool."""
+    async def test_a_cascades_answer_is_compared_with_one_alone(self):
+        """A cascade's answer is compared with one for the same photo alone, under another id, with
+        its tenant and pool."""
         bench = Bench()
         event = settled(CAT, OWL)
         await bench.sees(event)
@@ -324,36 +324,36 @@ class TestCompared:
         assert photo.id != event.entry.photo.id
         assert bench.mean() == 0.667
 
-    async def test_labels(self):
-        """Each label that either answer has is compared as well; of texts, which are all labels,
-        none is."""
+    async def test_each_label_is_compared_except_texts(self):
+        """Each label of either answer is compared as well, except for texts, where everything is a
+        label."""
         bench = Bench()
         await bench.sees(settled(CAT, OWL), settled(CAT), settled(CAT, route=TEXT))
         assert (bench.mean("cat"), bench.mean("owl"), bench.mean("dog")) == (1, 0, None)
         assert bench.mean(route="text") == 1
         assert bench.watcher.records["text"].labels == {}
 
-    async def test_known_already(self):
-        """A photo that was asked about alone on the way is not asked about once more."""
+    async def test_a_photo_already_asked_alone_is_not_asked_again(self):
+        """A photo that its cascade asked alone is not asked alone again."""
         bench = Bench()
         await bench.sees(settled(CAT, steps=[step(), step("1x1", found=[CAT])]))
         assert (bench.asked, bench.mean()) == ([], 1)
 
-    async def test_fallback(self):
-        """What another provider said in the place of the route's is compared with nothing."""
+    async def test_a_fallbacks_answer_is_not_compared(self):
+        """The answer of a fallback provider is not compared."""
         bench = Bench()
         await bench.sees(settled(CAT, steps=[replace(step("3x3", "two", [CAT]), fallback=True)]))
         assert (bench.asked, bench.mean()) == ([], None)
 
-    async def test_alone_elsewhere(self):
-        """Alone at another provider is not what is promised."""
+    async def test_an_answer_alone_from_another_provider_does_not_count(self):
+        """An answer alone from another provider is not what the promise refers to."""
         bench = Bench()
         await bench.sees(settled(OWL, steps=[step("1x1", "det", [OWL]), step("3x3", found=[OWL])]))
         assert (bench.asked, bench.mean()) == (["exact"], 0)
 
-    async def test_tightened(self):
-        """Of a tightened route it is still the target that is compared: it is asked as well, and
-        alone only where that is not known."""
+    async def test_a_tightened_route_still_compares_the_target(self):
+        """A tightened route still compares the target, which is asked as well; the photo is asked
+        alone only if that answer is not known."""
         bench = Bench(lambda variant: [OWL] if variant == "target" else [CAT])
         await bench.sees(settled(CAT, variant="strict"))
         assert (bench.asked, bench.mean()) == (["exact", "target"], 0)
@@ -371,9 +371,9 @@ class TestCompared:
             settled(CAT, route=replace(ROUTE, name="gone")),
         ],
     )
-    async def test_not_compared(self, event):
-        """Not compared are photos whose client asked for another quality, watched ones, failures,
-        and those of a route that asks about each alone or is no more."""
+    async def test_photos_without_a_target_answer_are_not_compared(self, event):
+        """Photos are not compared if their client asked for another quality, if they are watched or
+        failed, or if their route asks each photo alone or no longer exists."""
         bench = Bench()
         await bench.sees(event)
         assert (bench.asked, bench.told.events) == ([], [])
@@ -381,14 +381,14 @@ class TestCompared:
     @pytest.mark.parametrize(
         ("share", "chance", "count"), [(0.01, 0.009, 1), (0.01, 0.01, 0), (0, 0.0, 0), (1, 0.99, 1)]
     )
-    async def test_share(self, share, chance, count):
-        """So large a share of the photos is compared, by chance."""
+    async def test_a_random_share_of_photos_is_compared(self, share, chance, count):
+        """The configured share of the photos is compared, at random."""
         bench = Bench(share=share, chance=chance)
         await bench.sees(settled(CAT))
         assert len(bench.asked) == count
 
-    async def test_since(self):
-        """A new level begins a new record, then."""
+    async def test_a_new_level_begins_a_new_record(self):
+        """A new level begins a new record at that time."""
         bench = Bench(promised=0.9)
         bench.now = 77.0
         await bench.sees(*(settled(OWL) for _ in range(5)))
@@ -399,25 +399,24 @@ class TestCompared:
 
 
 class TestHarmless:
-    async def test_full(self):
-        """More photos than a few do not wait to be compared: they are overlooked, and that is
-        told."""
+    async def test_a_full_queue_overlooks_further_photos(self):
+        """Only a few photos wait to be compared; further ones are overlooked and reported as
+        such."""
         bench = Bench()
         for _ in range(WAITING + 3):
             bench.watcher(settled(CAT))
         assert len(bench.told.of(ComparisonSkipped)) == 3
 
     @pytest.mark.parametrize("error", [UpstreamFailed("no"), Busy("full")])
-    async def test_failures(self, error):
-        """Where no answer comes the photo is overlooked, and the next one is compared."""
+    async def test_a_failed_comparison_does_not_stop_the_next(self, error):
+        """A photo without an answer is overlooked, and the next one is compared."""
         answers = iter([error])
         bench = Bench(lambda variant: next(answers, [CAT]))
         await bench.sees(settled(CAT), settled(CAT))
         assert (len(bench.told.of(ComparisonSkipped)), len(bench.told.of(PhotoCompared))) == (1, 1)
 
-    async def test_upstream_down(self, world):
-        """Clients of a route whose provider fails for the watcher alone are answered all the
-        same."""
+    async def test_clients_are_answered_while_watching_fails(self, world):
+        """Clients are answered even if the provider fails for the drift monitor alone."""
         calls = iter([None, *[Unavailable("down")] * 100])
 
         def once(picture, task):
@@ -433,8 +432,8 @@ class TestHarmless:
             ]
             assert all(outcome.detections for (outcome,) in await asyncio.gather(*asked))
 
-    async def test_clients_first(self, world):
-        """What is watched waits until no client's photo does."""
+    async def test_watched_photos_wait_for_clients_photos(self, world):
+        """A watched photo waits until no client's photo waits."""
         gate = asyncio.Event()
         eye = ScriptedProvider(short_sighted, about=about("eye", concurrency=1), gate=gate)
         async with world(eye) as each:
@@ -452,16 +451,16 @@ class TestHarmless:
             settled = [event.entry.watched for event in each.told.of(Settled)]
             assert settled == [False, False, True]
 
-    async def test_kept_shape(self, world):
-        """A watched photo is shown as small as in its route's full grids, however few are watched
+    async def test_a_watched_photo_keeps_the_full_grids_shape(self, world):
+        """A watched photo is as small as in its route's full grids, even if few photos are watched
         at a time."""
         async with world() as each:
             outcome = await each.parts.pipeline.scheduler.watch(tiny(), Way(each.route), ANN)
             assert outcome.detections == ()
             assert [str(asked.layout.shape) for asked in each.told.of(CanvasAnswered)] == ["3x3"]
 
-    async def test_stopping(self, world):
-        """A process that stops waits for no photo that is only watched."""
+    async def test_a_stopping_process_does_not_wait_for_watched_photos(self, world):
+        """A stopping process does not wait for watched photos."""
         gate = asyncio.Event()
         eye = ScriptedProvider(short_sighted, about=about("eye"), gate=gate)
         async with world(eye) as each:

@@ -37,15 +37,15 @@ def value(metrics, name, **labels):
 WHERE = {"provider": "dear", "task": "objects", "shape": "2x2"}
 
 
-def test_canvas(metrics, asked):
-    """An answered canvas is one billed image and as many photos as are on it."""
+def test_an_answered_canvas_is_one_billed_image(metrics, asked):
+    """An answered canvas counts as one billed image and as many photos as are on it."""
     metrics(asked("ann", "ann", "bob"))
     assert value(metrics, "imgrid_billed_images_total", **WHERE) == 1
     assert value(metrics, "imgrid_canvas_photos_total", **WHERE) == 3
 
 
-def test_fill(metrics, asked):
-    """How full canvases are is a share of their lane's cells."""
+def test_canvas_fill_is_a_share_of_cells(metrics, asked):
+    """How full a canvas is counts as a share of its lane's cells."""
     metrics(asked("ann", "ann", "bob"))
     metrics(asked("ann", "ann", "ann", "ann"))
     labels = {"provider": "dear", "task": "objects"}
@@ -54,15 +54,15 @@ def test_fill(metrics, asked):
     assert value(metrics, "imgrid_canvas_fill_bucket", le="0.8", **labels) == 1
 
 
-def test_canvas_times(metrics, asked):
-    """Composing and asking are timed by provider."""
+def test_composing_and_calls_are_timed_by_provider(metrics, asked):
+    """Composing and upstream calls are timed by provider."""
     metrics(asked("ann"))
     assert value(metrics, "imgrid_compose_seconds_sum", provider="dear") == 0.02
     assert value(metrics, "imgrid_upstream_seconds_sum", provider="dear") == 0.7
     assert value(metrics, "imgrid_upstream_seconds_count", provider="dear") == 1
 
 
-def test_broken(metrics, asked):
+def test_a_broken_photo_is_on_no_canvas(metrics, asked):
     """A photo that could not be drawn is on no canvas."""
     metrics(asked("ann", "bob", broken=(1,)))
     assert value(metrics, "imgrid_canvas_photos_total", **WHERE) == 1
@@ -73,13 +73,13 @@ def test_broken(metrics, asked):
 @pytest.mark.parametrize(
     ("error", "outcome"), [(None, "ok"), (BadFormat("broken"), "invalid_format")]
 )
-def test_photos(metrics, settled, error, outcome):
+def test_a_settled_photo_counts_by_its_outcome(metrics, settled, error, outcome):
     """A settled photo is counted by its outcome: ok, or its error's code."""
     metrics(settled("ann", "dear", error=error))
     assert value(metrics, "imgrid_photos_total", tenant="ann", task="objects", outcome=outcome) == 1
 
 
-def test_total_time(metrics, settled):
+def test_total_time_is_counted_by_route(metrics, settled):
     """A photo's time from acceptance to outcome is counted by route."""
     metrics(settled("ann", "dear", total_s=0.9))
     assert value(metrics, "imgrid_photo_seconds_sum", route="animals") == 0.9
@@ -87,8 +87,8 @@ def test_total_time(metrics, settled):
     assert value(metrics, "imgrid_photo_seconds_bucket", route="animals", le="1.0") == 1
 
 
-def test_stages(metrics, settled):
-    """Each stage at which a photo was asked is counted, with what it waited there."""
+def test_each_stage_of_a_photo_is_counted(metrics, settled):
+    """Each stage of a photo is counted, with the photo's waiting time there."""
     metrics(settled("ann", "dear"))
     metrics(settled("ann", "dear", "dear"))
     stage = {"route": "animals", "stage": "0", "shape": "2x2"}
@@ -100,8 +100,8 @@ def test_stages(metrics, settled):
     assert value(metrics, "imgrid_wait_seconds_sum", route="animals") == pytest.approx(0.3)
 
 
-def test_saved(metrics, asked, settled):
-    """Saved are the photos answered less the images billed, by tenant."""
+def test_saved_images_are_answers_less_bills_by_tenant(metrics, asked, settled):
+    """Saved images are the answered photos less the billed images, by tenant."""
     metrics(asked("ann", "ann", "ann", "bob"))
     for name in ("ann", "ann", "ann", "bob"):
         metrics(settled(name, "dear"))
@@ -109,16 +109,16 @@ def test_saved(metrics, asked, settled):
     assert value(metrics, "imgrid_saved_images", tenant="bob") == pytest.approx(0.75)
 
 
-def test_failures_save_nothing(metrics, asked, settled):
+def test_a_failed_photo_saves_nothing(metrics, asked, settled):
     """A photo that was billed and failed is a loss."""
     metrics(asked("ann"))
     metrics(settled("ann", error=BadFormat("broken")))
     assert value(metrics, "imgrid_saved_images", tenant="ann") == -1
 
 
-def test_the_rest(metrics, settled):
-    """Failed calls, refusals, clients that left and the loop's own failures are counted each by its
-    labels."""
+def test_failures_refusals_and_fallbacks_count_by_label(metrics, settled):
+    """Failed calls, refusals, fallbacks, clients that left and failures of the loop are each
+    counted by their labels."""
     metrics(CallFailed("dear", Throttled("slow down")))
     metrics(RequestRefused("native", "busy"))
     metrics(PhotoAbandoned(settled("ann", "dear").entry))
@@ -135,14 +135,14 @@ def test_the_rest(metrics, settled):
 
 
 @pytest.mark.parametrize(("state", "open_"), [("open", 1), ("probing", 1), ("closed", 0)])
-def test_breaker(metrics, state, open_):
-    """A breaker is open until the provider is asked as before."""
+def test_a_breaker_counts_as_open_until_it_closes(metrics, state, open_):
+    """A breaker counts as open until the provider gets its normal calls again."""
     metrics(BreakerChanged("dear", state, 5.0))
     assert value(metrics, "imgrid_breaker_open", provider="dear") == open_
 
 
-def test_gauges(metrics):
-    """What the buffer holds is shown as it was last set."""
+def test_buffer_gauges_show_the_last_value(metrics):
+    """The gauges of the buffer show the value that was last set."""
     metrics.instruments.buffer_photos.set(7)
     metrics.instruments.buffer_bytes.set(1000)
     metrics.instruments.oldest_wait_seconds.set(0.25)
@@ -151,15 +151,15 @@ def test_gauges(metrics):
     assert value(metrics, "imgrid_oldest_wait_seconds") == 0.25
 
 
-def test_apart(metrics, asked):
-    """Two gateways in one process count each for itself."""
+def test_two_gateways_in_one_process_count_apart(metrics, asked):
+    """Two gateways in one process each count their own events."""
     other = Metrics()
     metrics(asked("ann"))
     assert value(other, "imgrid_billed_images_total", **WHERE) is None
 
 
-def test_exposed(metrics, asked):
-    """All of it can be read as text, and holds nothing of the photos."""
+def test_the_exposed_text_holds_nothing_of_the_photos(metrics, asked):
+    """All metrics can be read as text, which holds nothing of the photos."""
     metrics(asked("ann", "bob"))
     text = generate_latest(metrics.registry).decode()
     assert 'imgrid_billed_images_total{provider="dear",shape="2x2",task="objects"} 1.0' in text
@@ -167,9 +167,9 @@ def test_exposed(metrics, asked):
 
 
 class TestWatching:
-    def test_agreement(self, metrics):
+    def test_agreement_is_shown_with_its_interval(self, metrics):
         """The agreement of each route is shown with its interval, for all labels together and for
-        each."""
+        each label."""
         metrics(PhotoCompared("animals", SEEN))
         for label, mean in (("", 0.5), ("cat", 1.0), ("owl", 0.0)):
             low, shown, high = (
@@ -180,17 +180,18 @@ class TestWatching:
             assert low <= shown <= high
         assert value(metrics, "imgrid_route_level", route="animals") == 0
 
-    def test_level(self, metrics):
-        """A change of level is counted and shown; what was seen before it is shown no longer."""
+    def test_a_change_of_level_resets_the_agreement(self, metrics):
+        """A change of level is counted and shown, and the agreement from before it is no longer
+        shown."""
         metrics(PhotoCompared("animals", SEEN))
         metrics(LevelChanged("animals", "target", "strict", 1, SEEN))
         assert value(metrics, "imgrid_route_level", route="animals") == 1
         assert value(metrics, "imgrid_route_level_changes_total", route="animals", to="strict") == 1
         assert "imgrid_agreement{" not in generate_latest(metrics.registry).decode()
 
-    def test_watched(self, metrics, settled, asked):
-        """A watched photo is billed, and counted as nothing else; one that was overlooked is
-        counted too."""
+    def test_a_watched_photo_counts_only_as_watched(self, metrics, settled, asked):
+        """A watched photo is billed and counted as nothing else; an overlooked one is counted
+        too."""
         event = settled("ann", "dear")
         metrics(replace(event, entry=replace(event.entry, watched=True)))
         metrics(PhotoAbandoned(replace(event.entry, watched=True)))
@@ -203,8 +204,8 @@ class TestWatching:
             is None
         )
 
-    def test_free(self, metrics, asked):
-        """What a companion answers is no bill and fills no canvas; how long it takes is timed."""
+    def test_a_companions_answer_is_timed_but_free(self, metrics, asked):
+        """A companion's answer is timed, but it is not billed and fills no canvas."""
         metrics(replace(asked("ann", shape="1x1"), free=True))
         assert value(metrics, "imgrid_upstream_seconds_count", provider="dear") == 1
         assert value(metrics, "imgrid_billed_images_total", **{**WHERE, "shape": "1x1"}) is None
@@ -214,9 +215,9 @@ class TestWatching:
 SEEN = Record.empty(0.05, 0.8, 0.0).add(1.0, {"cat": 1.0}).add(0.0, {"owl": 0.0})
 
 
-def test_groups(metrics):
-    """How many photos a group has at first is told, 1 where they go alone, and the share that
-    decides it."""
+def test_group_size_and_its_deciding_share_are_shown(metrics):
+    """The first group size is shown, 1 if photos go alone, with the share of positives that decides
+    it."""
     changed = GroupsChanged("moderation", Shape(3, 3), 0.02, 0.4, "cheapest", None)
     metrics(changed)
     assert value(metrics, "imgrid_group_photos", route="moderation") == 9
@@ -234,8 +235,8 @@ def test_groups(metrics):
         ("1x1", "2x2", "WARNING"),
     ],
 )
-def test_groups_in_the_log(caplog, before, shape, level):
-    """That groups do not pay any more, or do again, is a warning; another size is not."""
+def test_only_groups_that_stop_or_resume_are_warnings(caplog, before, shape, level):
+    """The log warns when groups stop paying or pay again; another group size is no warning."""
     caplog.set_level("INFO", "imgrid")
     was = Shape.parse(before) if before else None
     log.write(GroupsChanged("moderation", Shape.parse(shape), 0.02, 0.4, "because", was))

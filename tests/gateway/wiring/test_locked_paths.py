@@ -72,8 +72,8 @@ def _doors(route: BaseRoute, prefix=""):
             yield method, prefix + route.path
 
 
-def test_kinds_of_routes():
-    """A mounted app is walked through; one that cannot be fails."""
+def test_an_unknown_kind_of_mount_fails():
+    """The routes of a mounted app are listed; an unknown kind of mount fails."""
 
     async def endpoint(request): ...
 
@@ -147,20 +147,20 @@ def app(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", WRONG)
-async def test_locked(app, case):
-    """Without a key, with a wrong one of any dialect, or with one of another dialect nothing is
-    answered anywhere."""
+async def test_no_path_answers_without_the_right_key(app, case):
+    """No path answers a request without a key, with a wrong one, or with a key of another
+    dialect."""
     given = WRONG[case]
     assert await ajar(app, signed(*given) if isinstance(given, tuple) else given) == []
 
 
-async def test_locked_parameter(app):
-    """A wrong key in the query, where Google's clients may send it, opens nothing either."""
+async def test_a_wrong_key_in_the_query_opens_nothing(app):
+    """A wrong key in the query, where Google's clients may send it, opens no path."""
     assert await ajar(app, {}, params={"key": KEYS["native"]}) == []
 
 
-async def test_forgotten(tmp_path):
-    """A route that forgets to ask for a key is found."""
+async def test_a_route_that_forgets_the_key_is_detected(tmp_path):
+    """The check detects a route that forgets to ask for a key."""
     app = gateway(tmp_path, tenants=[TENANT])
     secrets = Route("/v1/secrets", lambda _: JSONResponse({"error": {"code": "none"}}))
     secrets.methods = {"GET"}
@@ -168,8 +168,8 @@ async def test_forgotten(tmp_path):
     assert await ajar(app, {}) == [("GET", "/v1/secrets")]
 
 
-async def test_right_keys(app):
-    """The right keys open every door that there is: it is keys that the others lack."""
+async def test_the_right_keys_open_every_path(app):
+    """The right keys open every path, so only the missing key closes them."""
     headers = {
         **signed(*KEYS["rekognition"]),
         **{PLAIN[dialect]: KEYS[dialect] for dialect in PLAIN},
@@ -177,14 +177,14 @@ async def test_right_keys(app):
     assert await ajar(app, headers) == [door for door in routes(app) if door[1] not in OPEN]
 
 
-def test_open_doors(app):
-    """What is open is there: the list has nothing on it that is gone."""
+def test_every_listed_open_path_exists(app):
+    """Every path on the list of open ones exists."""
     assert {path for _, path in routes(app)} >= OPEN
 
 
-async def test_open_gateway(tmp_path):
-    """A gateway that is open to this machine asks no key, and answers no page that a browser here
-    has open."""
+async def test_an_open_gateway_answers_no_pages_in_a_browser(tmp_path):
+    """A gateway open to this machine asks for no key, and does not answer pages open in a browser
+    here."""
     app = gateway(tmp_path)
     assert await ajar(app, {"Host": "127.0.0.1:8080", "Origin": "https://evil.example"}) == []
     assert await ajar(app, {"Host": "127.0.0.1:8080"}) == [
