@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -35,7 +38,7 @@ DIALECTS = ("native", "azure", "google", "rekognition")
 
 
 @pytest.fixture
-def keys(tmp_path):
+def keys(tmp_path: Path) -> Callable[..., Any]:
     """`keys(words, …)`: what `imgrid keys` says, of a config with two tenants; raises what it
     raises."""
     file = tmp_path / "imgrid.yaml"
@@ -64,7 +67,9 @@ def create(keys, dialect="native", *more, tenant="shop"):
 
 class TestCreate:
     @pytest.mark.parametrize("dialect", DIALECTS)
-    def test_a_new_key_is_shown_once_and_not_kept(self, keys, tmp_path, dialect):
+    def test_a_new_key_is_shown_once_and_not_kept(
+        self, keys: Callable[..., Any], tmp_path: Path, dialect: str
+    ) -> None:
         """A new key is shown once, and the store keeps nothing of a bearer key that could be
         sent."""
         key_id, key, said = create(keys, dialect)
@@ -84,11 +89,13 @@ class TestCreate:
             assert said.count(part) >= 2  # by itself, and in the lines to use
             assert part not in keys("list") or dialect == "rekognition"
 
-    def test_no_two_keys_are_alike(self, keys):
+    def test_no_two_keys_are_alike(self, keys: Callable[..., Any]) -> None:
         """No two keys are alike."""
         assert len({create(keys, tenant=tenant)[1] for tenant in ("shop", "shop", "press")}) == 3
 
-    def test_two_keys_are_valid_at_once_and_a_third_is_refused(self, keys):
+    def test_two_keys_are_valid_at_once_and_a_third_is_refused(
+        self, keys: Callable[..., Any]
+    ) -> None:
         """Two keys are valid at once, and the second names the command that revokes the first; a
         third is refused until one is revoked."""
         (first, *_), (_, _, said) = create(keys), create(keys)
@@ -103,13 +110,13 @@ class TestCreate:
         keys("revoke", first)
         create(keys)
 
-    def test_a_key_in_the_config_counts_as_one_of_the_two(self, keys):
+    def test_a_key_in_the_config_counts_as_one_of_the_two(self, keys: Callable[..., Any]) -> None:
         """A key in the config counts as one of the two, and is removed there."""
         assert "remove tenants[1].keys[0] from the config" in create(keys, tenant="press")[2]
         with pytest.raises(ConfigError, match=r"remove tenants\[1\]\.keys\[0\] from the config"):
             create(keys, tenant="press")
 
-    def test_an_expired_key_does_not_count(self, keys, tmp_path):
+    def test_an_expired_key_does_not_count(self, keys: Callable[..., Any], tmp_path: Path) -> None:
         """An expired key does not count as one of the two."""
         create(keys)
         create(keys, "native", "--expires", "30d")
@@ -121,19 +128,23 @@ class TestCreate:
     @pytest.mark.parametrize(
         ("given", "seconds"), [("30d", 30 * 86400), ("12h", 12 * 3600), ("45m", 45 * 60)]
     )
-    def test_a_key_expires_after_days_hours_or_minutes(self, keys, tmp_path, given, seconds):
+    def test_a_key_expires_after_days_hours_or_minutes(
+        self, keys: Callable[..., Any], tmp_path: Path, given: str, seconds: int
+    ) -> None:
         """A key expires after a number of days, hours or minutes."""
         create(keys, "azure", "--expires", given)
         (stored,) = key_file.read(tmp_path / "keys.json").all
         assert (stored.expires - stored.created).total_seconds() == seconds
 
     @pytest.mark.parametrize("given", ["30", "d", "0d", "-1d", "1.5h", "1y", "999999d"])
-    def test_the_error_for_a_bad_expiry_says_the_form(self, keys, given):
+    def test_the_error_for_a_bad_expiry_says_the_form(
+        self, keys: Callable[..., Any], given: str
+    ) -> None:
         """The error for a bad expiry says the right form."""
         with pytest.raises(ConfigError, match="30d, 12h or 45m"):
             create(keys, "native", f"--expires={given}")
 
-    def test_only_key_pairs_have_regions(self, keys, tmp_path):
+    def test_only_key_pairs_have_regions(self, keys: Callable[..., Any], tmp_path: Path) -> None:
         """A key pair may be limited to regions, the first of which is in the lines to use; other
         keys have none."""
         said = create(keys, "rekognition", "--region", "eu-west-1", "--region", "eu-central-1")[2]
@@ -152,7 +163,9 @@ class TestCreate:
             ("[::1]:8", "http://[::1]:8"),
         ],
     )
-    def test_the_lines_to_use_name_the_gateways_address(self, keys, listen, url):
+    def test_the_lines_to_use_name_the_gateways_address(
+        self, keys: Callable[..., Any], listen: str, url: str
+    ) -> None:
         """The lines to use name the gateway's address as seen from its machine, or the given
         one."""
         assert f"'{url}/v1/detect" in keys(
@@ -163,7 +176,9 @@ class TestCreate:
             in create(keys, "native", "--url", "https://vision.shop.example/")[2]
         )
 
-    def test_the_error_for_an_unknown_tenant_names_the_known_ones(self, keys):
+    def test_the_error_for_an_unknown_tenant_names_the_known_ones(
+        self, keys: Callable[..., Any]
+    ) -> None:
         """The error for an unknown tenant names the known ones."""
         with pytest.raises(
             ConfigError, match="no tenant 'shpo'; there are shop, press; add it to tenants"
@@ -173,7 +188,9 @@ class TestCreate:
     @pytest.mark.parametrize(
         "words", [("list",), ("revoke", "key_1"), ("create", "--tenant=press", "--dialect=azure")]
     )
-    def test_the_error_without_a_key_store_says_what_to_write(self, keys, words):
+    def test_the_error_without_a_key_store_says_what_to_write(
+        self, keys: Callable[..., Any], words: tuple[str, ...]
+    ) -> None:
         """The error without a key store in the config says what to write there."""
         with pytest.raises(ConfigError, match=r"`key_store: imgrid-keys\.json`"):
             keys(*words, key_store=None, tenants=CONFIG["tenants"][1:])
@@ -181,7 +198,9 @@ class TestCreate:
     @pytest.mark.parametrize(
         "words", [("list",), ("revoke", "key_1"), ("create", "--tenant=press", "--dialect=azure")]
     )
-    def test_a_broken_key_store_is_named_and_left_alone(self, keys, tmp_path, words):
+    def test_a_broken_key_store_is_named_and_left_alone(
+        self, keys: Callable[..., Any], tmp_path: Path, words: tuple[str, ...]
+    ) -> None:
         """The error for a broken key store names it, and the file stays as it is."""
         (tmp_path / "keys.json").write_text("{")
         with pytest.raises(ConfigError, match=r"keys\.json is no key store"):
@@ -190,7 +209,7 @@ class TestCreate:
 
 
 class TestListAndRevoke:
-    def test_all_keys_are_listed_without_secrets(self, keys):
+    def test_all_keys_are_listed_without_secrets(self, keys: Callable[..., Any]) -> None:
         """All keys are listed, those of the config by their place there, with access keys but
         without secrets."""
         (first, *_), (second, pair, _) = (
@@ -212,7 +231,9 @@ class TestListAndRevoke:
             False,
         )
 
-    def test_a_revoked_key_is_gone_and_an_unknown_one_is_an_error(self, keys):
+    def test_a_revoked_key_is_gone_and_an_unknown_one_is_an_error(
+        self, keys: Callable[..., Any]
+    ) -> None:
         """A revoked key is gone; the error for an unknown one says where to look."""
         key_id, *_ = create(keys)
         assert keys("revoke", key_id) == f"{key_id} is revoked.\n"
@@ -233,7 +254,9 @@ def client_of(said):
 
 
 class TestLive:
-    def test_the_lines_shown_work_with_each_sdk_until_revoked(self, keys, tmp_path):
+    def test_the_lines_shown_work_with_each_sdk_until_revoked(
+        self, keys: Callable[..., Any], tmp_path: Path
+    ) -> None:
         """The lines shown work with each vendor's SDK at a gateway that is already running, until
         the key is revoked."""
         with serving(parts_of(tmp_path, CONFIG)) as url:
@@ -275,7 +298,9 @@ class TestLive:
                 ):
                     rekognition.detect_labels(Image={"Bytes": PHOTO})
 
-    def test_a_broken_store_is_not_ready_and_keys_stay_valid(self, keys, tmp_path):
+    def test_a_broken_store_is_not_ready_and_keys_stay_valid(
+        self, keys: Callable[..., Any], tmp_path: Path
+    ) -> None:
         """Readiness reports a key store that breaks, and valid keys stay valid."""
         _, key, _ = create(keys)
         with serving(parts_of(tmp_path, CONFIG)) as url:
@@ -289,7 +314,9 @@ class TestLive:
             assert httpx.get(f"{url}/readyz").status_code == 200
             assert httpx.get(f"{url}/v1/usage", headers={"X-Api-Key": key}).status_code == 200
 
-    def test_an_expired_pair_is_refused_as_aws_does(self, keys, tmp_path):
+    def test_an_expired_pair_is_refused_as_aws_does(
+        self, keys: Callable[..., Any], tmp_path: Path
+    ) -> None:
         """An expired key pair is refused as AWS refuses expired credentials, as boto3 reports
         it."""
         _, _, said = create(keys, "rekognition", "--expires", "1m")

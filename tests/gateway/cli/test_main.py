@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -66,7 +68,7 @@ def imgrid(*words, **environment):
 
 
 @pytest.fixture
-def config(tmp_path):
+def config(tmp_path: Path) -> Callable[..., Any]:
     """`config(content)`: the path of such a config file."""
 
     def write(content):
@@ -78,7 +80,7 @@ def config(tmp_path):
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=lambda words: " ".join(words) or "imgrid")
-def test_every_command_has_help(words):
+def test_every_command_has_help(words: tuple[Any, ...] | tuple[str, ...]) -> None:
     """Every command has a help text."""
     result = CliRunner().invoke(main.app, [*words, "--help"])
     assert result.exit_code == 0
@@ -86,7 +88,7 @@ def test_every_command_has_help(words):
 
 
 @pytest.mark.parametrize("package", ["fastapi", "numpy", "PIL", "pydantic"])
-def test_the_help_imports_nothing_heavy(package):
+def test_the_help_imports_nothing_heavy(package: str) -> None:
     """Help for the command is shown without the packages that take long to import."""
     program = (
         "import sys; from gateway.cli.main import main\n"
@@ -100,7 +102,7 @@ def test_the_help_imports_nothing_heavy(package):
     assert done.stdout.splitlines()[-1] == "False"
 
 
-def test_a_bad_config_is_one_message_and_status_2(config):
+def test_a_bad_config_is_one_message_and_status_2(config: Callable[..., Any]) -> None:
     """A configuration that cannot be used is one message on stderr and status 2, without a
     traceback."""
     file = config({**CONFIG, "listn": 1})
@@ -111,7 +113,7 @@ def test_a_bad_config_is_one_message_and_status_2(config):
     assert done.stdout == ""
 
 
-def test_a_missing_config_is_one_message(tmp_path):
+def test_a_missing_config_is_one_message(tmp_path: Path) -> None:
     """A missing configuration is one message; the environment can say where the file is."""
     done = imgrid("config", "show", IMGRID_CONFIG=str(tmp_path / "none.yaml"))
     assert done.returncode == 2
@@ -119,7 +121,7 @@ def test_a_missing_config_is_one_message(tmp_path):
     assert "imgrid config example" in done.stderr
 
 
-def test_config_show_prints_yaml_with_defaults(config):
+def test_config_show_prints_yaml_with_defaults(config: Callable[..., Any]) -> None:
     """`imgrid config show` prints the effective configuration, defaults included, as YAML that can
     be read back."""
     result = CliRunner().invoke(
@@ -132,7 +134,7 @@ def test_config_show_prints_yaml_with_defaults(config):
     assert shown["routes"][0]["stages"][0]["shape"] == "3x3"
 
 
-def test_config_show_masks_secrets(config):
+def test_config_show_masks_secrets(config: Callable[..., Any]) -> None:
     """`imgrid config show` masks the secrets of tenants and of providers."""
     result = CliRunner().invoke(main.app, ["config", "show", "-c", str(config(SECRET))])
     assert result.exit_code == 0
@@ -142,7 +144,7 @@ def test_config_show_masks_secrets(config):
     assert "AKSHOP" in result.output
 
 
-def test_config_example_prints_the_packaged_example():
+def test_config_example_prints_the_packaged_example() -> None:
     """`imgrid config example` prints the packaged example."""
     result = CliRunner().invoke(main.app, ["config", "example"])
     assert (
@@ -150,7 +152,7 @@ def test_config_example_prints_the_packaged_example():
     )
 
 
-def test_the_greeting_shows_how_to_try_an_open_gateway(tmp_path):
+def test_the_greeting_shows_how_to_try_an_open_gateway(tmp_path: Path) -> None:
     """The greeting names address, tasks, providers and shapes, says that the gateway is open, and
     shows a command to try."""
     text = greeting(parts_of(tmp_path, CONFIG), "http://127.0.0.1:1")
@@ -161,7 +163,7 @@ def test_the_greeting_shows_how_to_try_an_open_gateway(tmp_path):
     assert "detect_labels" in text
 
 
-def test_the_greeting_names_tenants_but_no_keys(tmp_path):
+def test_the_greeting_names_tenants_but_no_keys(tmp_path: Path) -> None:
     """With tenants the greeting names them but not their keys, and its command has placeholders for
     keys."""
     text = greeting(parts_of(tmp_path, SECRET), "http://127.0.0.1:1")
@@ -172,7 +174,7 @@ def test_the_greeting_names_tenants_but_no_keys(tmp_path):
         assert secret not in text
 
 
-async def test_the_greeting_names_the_grpc_address(tmp_path):
+async def test_the_greeting_names_the_grpc_address(tmp_path: Path) -> None:
     """With a gRPC listener the greeting names its address, and whether it needs TLS."""
     parts = parts_of(tmp_path, {**CONFIG, "grpc": {"listen": "127.0.0.1:0"}})
     async with parts.grpc.serving(0):
@@ -189,7 +191,7 @@ class TestProfile:
     )
 
     @pytest.fixture
-    def profile(self, tmp_path):
+    def profile(self, tmp_path: Path) -> Callable[..., Any]:
         """`profile(answer, *options)`: the command over four photos, and what it printed."""
         (tmp_path / "imgrid.yaml").write_text(self.CONFIG)
         (tmp_path / "photos").mkdir()
@@ -213,7 +215,9 @@ class TestProfile:
 
         return run
 
-    def test_it_spends_nothing_before_the_price_is_accepted(self, profile, tmp_path):
+    def test_it_spends_nothing_before_the_price_is_accepted(
+        self, profile: Callable[..., Any], tmp_path: Path
+    ) -> None:
         """The command names the price, and spends nothing until the user accepts it."""
         result = profile("n\n")
         assert "5 images to ask eye about" in result.output
@@ -221,7 +225,9 @@ class TestProfile:
         assert result.exit_code == 1
         assert not (tmp_path / "out/responses.jsonl").exists()
 
-    def test_it_writes_a_cascade_and_repeats_for_free(self, profile, tmp_path):
+    def test_it_writes_a_cascade_and_repeats_for_free(
+        self, profile: Callable[..., Any], tmp_path: Path
+    ) -> None:
         """After the user accepts, the command writes a cascade; a repeat costs nothing and asks
         nothing."""
         assert profile("y\n").exit_code == 0
@@ -230,7 +236,9 @@ class TestProfile:
         assert again.exit_code == 0
         assert "nothing to pay" in again.output
 
-    def test_the_default_cascade_is_coarsest_shape_then_alone(self, profile, tmp_path):
+    def test_the_default_cascade_is_coarsest_shape_then_alone(
+        self, profile: Callable[..., Any], tmp_path: Path
+    ) -> None:
         """Without a named cascade the command writes one of the coarsest profiled shape, followed
         by 1x1."""
         profile("n\n")
@@ -250,13 +258,15 @@ class TestProfile:
             "cascade-2x2-1x1.json"
         ]
 
-    def test_it_needs_photos(self):
+    def test_it_needs_photos(self) -> None:
         """Without photos the command says so, and does nothing."""
         result = CliRunner().invoke(main.app, ["profile"])
         assert result.exit_code == 2
         assert "--photos" in result.output
 
-    def test_show_draws_the_profile_and_names_the_page(self, profile, tmp_path):
+    def test_show_draws_the_profile_and_names_the_page(
+        self, profile: Callable[..., Any], tmp_path: Path
+    ) -> None:
         """`profile show` draws what a profile measured, and names the page."""
         assert profile("y\n").exit_code == 0
         result = CliRunner().invoke(main.app, ["profile", "show", str(tmp_path / "out")])
@@ -264,7 +274,7 @@ class TestProfile:
         assert "out/report/report.html" in result.output
         assert (tmp_path / "out/report/report.html").exists()
 
-    def test_several_prices_are_listed_and_summed(self, profile):
+    def test_several_prices_are_listed_and_summed(self, profile: Callable[..., Any]) -> None:
         """Several purchases each have their price, and together the sum."""
         result = profile("n\n", "--probe")
         assert (
@@ -285,7 +295,9 @@ class TestProfile:
         ("objects", ["--recall", "0.9"], "--recall: of moderation and labels"),
     ],
 )
-def test_profile_refuses_options_the_task_has_no_use_for(config, tmp_path, task, options, said):
+def test_profile_refuses_options_the_task_has_no_use_for(
+    config: Callable[..., Any], tmp_path: Path, task: str, options: list[str], said: str
+) -> None:
     """An option that the route's task cannot use is refused, not ignored."""
     route = {"task": task, "provider": "eye", "stages": [{"shape": "1x1"}]}
     eye = {"kind": "rekognition", "access_key": "a", "secret_key": "b"}
@@ -299,14 +311,18 @@ def test_profile_refuses_options_the_task_has_no_use_for(config, tmp_path, task,
 @pytest.mark.parametrize(
     "words", [["plan", "--save", "0.5"], ["profile", "show"], ["evaluate", "--profile"]]
 )
-def test_moderation_profiles_cannot_be_planned_replayed_or_shown(tmp_path, words):
+def test_moderation_profiles_cannot_be_planned_replayed_or_shown(
+    tmp_path: Path, words: list[str]
+) -> None:
     """A profile of moderation cannot be planned, replayed or drawn; the message says why."""
     result = CliRunner().invoke(main.app, [*words, str(tmp_path)])
     assert isinstance(result.exception, ConfigError)
     assert "of moderation and labels it writes the cascade itself" in str(result.exception)
 
 
-def test_evaluate_refuses_a_route_for_listed_labels(config, tmp_path):
+def test_evaluate_refuses_a_route_for_listed_labels(
+    config: Callable[..., Any], tmp_path: Path
+) -> None:
     """Evaluate refuses a route for listed labels: its photos would come without a list, and each be
     asked alone."""
     rule = {"kind": "clean", "threshold": 0.1}
@@ -333,7 +349,7 @@ class TestEvaluate:
     )
 
     @pytest.fixture
-    def evaluate(self, tmp_path):
+    def evaluate(self, tmp_path: Path) -> Callable[..., Any]:
         """`evaluate(answer, *options)`: the command over eight photos, each of one red block, and
         what it printed."""
         (tmp_path / "imgrid.yaml").write_text(self.CONFIG)
@@ -369,7 +385,9 @@ class TestEvaluate:
             for name, *rest in (re.split(r"  +", line.strip()) for line in lines if line.strip())
         }
 
-    def test_it_asks_nothing_before_the_price_is_accepted(self, evaluate):
+    def test_it_asks_nothing_before_the_price_is_accepted(
+        self, evaluate: Callable[..., Any]
+    ) -> None:
         """The command names the highest cost in full canvases, and asks nothing until the user
         accepts it."""
         result = evaluate("n\n")
@@ -378,7 +396,7 @@ class TestEvaluate:
         assert result.exit_code == 1
         assert "strategy" not in result.output
 
-    def test_each_strategy_is_a_row(self, evaluate, tmp_path):
+    def test_each_strategy_is_a_row(self, evaluate: Callable[..., Any], tmp_path: Path) -> None:
         """Each strategy is a row: the images it billed a photo, the saving, and its precision next
         to 1x1."""
         (tmp_path / "two.json").write_text('{"stages": [{"shape": "2x1"}]}')
@@ -401,21 +419,27 @@ class TestEvaluate:
         assert rows["objects: 2x2"][1] == "75.0%"
         assert {row[3] for row in rows.values()} == {"+0.000"}
 
-    def test_without_ground_truth_it_reports_agreement_only(self, evaluate):
+    def test_without_ground_truth_it_reports_agreement_only(
+        self, evaluate: Callable[..., Any]
+    ) -> None:
         """Without ground truth the table has the agreement with the answers alone, and no
         precision."""
         result = evaluate("y\n")
         assert "AP50" not in result.output
         assert self.rows(result)["objects: 2x2"] == ["0.250", "75.0%", "1.000"]
 
-    def test_it_leaves_a_running_gateways_stores_alone(self, evaluate, tmp_path):
+    def test_it_leaves_a_running_gateways_stores_alone(
+        self, evaluate: Callable[..., Any], tmp_path: Path
+    ) -> None:
         """The command touches nothing of a gateway that may run beside it: no jobs, no buffer."""
         before = set(tmp_path.iterdir())
         assert evaluate("y\n").exit_code == 0
         assert set(tmp_path.iterdir()) >= before
         assert not list(tmp_path.glob("*.sqlite3*"))
 
-    def test_a_stage_costs_its_own_providers_price(self, evaluate, tmp_path):
+    def test_a_stage_costs_its_own_providers_price(
+        self, evaluate: Callable[..., Any], tmp_path: Path
+    ) -> None:
         """A stage costs its own provider's price, in the quote and in the bill."""
         (tmp_path / "imgrid.yaml").write_text(
             self.CONFIG.replace("}}\n", "}, far: {kind: shapes, usd_per_image: 2}}\n")
@@ -427,7 +451,7 @@ class TestEvaluate:
         assert "in all: about 13.00 USD" in result.output
         assert self.rows(result)["far"][:2] == ["2.000", "-100.0%"]
 
-    def test_a_companion_is_free(self, evaluate, tmp_path):
+    def test_a_companion_is_free(self, evaluate: Callable[..., Any], tmp_path: Path) -> None:
         """A companion is free."""
         config = self.CONFIG.replace("}}\n", "}, det: {kind: shapes, usd_per_image: 2}}\n")
         (tmp_path / "imgrid.yaml").write_text(
@@ -440,7 +464,9 @@ class TestEvaluate:
         assert "ask det" not in result.output
         assert self.rows(result)["det"][0] == "0.500"
 
-    def test_a_cascade_that_does_not_fit_is_named_before_paying(self, evaluate, tmp_path):
+    def test_a_cascade_that_does_not_fit_is_named_before_paying(
+        self, evaluate: Callable[..., Any], tmp_path: Path
+    ) -> None:
         """A cascade that does not fit the route is named before anything is paid."""
         (tmp_path / "far.json").write_text('{"stages": [{"shape": "2x1", "provider": "far"}]}')
         result = evaluate("y\n", "--cascade", str(tmp_path / "far.json"))
@@ -450,7 +476,7 @@ class TestEvaluate:
         )
         assert "USD" not in result.output
 
-    def test_a_cascades_own_fusion_and_border_are_used(self, tmp_path):
+    def test_a_cascades_own_fusion_and_border_are_used(self, tmp_path: Path) -> None:
         """The whole cascade is tried, with its fusion and its border, even if the route has its
         own."""
         fusion = {"labels": ["red"], "weights": [1.0], "rescore": {}}
@@ -467,13 +493,13 @@ class TestEvaluate:
         made = live.build(routing, 0, Strategy("some", cascade))
         assert made.routes["objects"].cascade == cascade
 
-    def test_it_needs_photos_or_a_profile(self):
+    def test_it_needs_photos_or_a_profile(self) -> None:
         """Without photos or a profile the command says so, and does nothing."""
         result = CliRunner().invoke(main.app, ["evaluate"])
         assert result.exit_code == 2
         assert "--photos" in click.unstyle(result.output)
 
-    def test_failed_photos_are_reported_and_not_priced(self):
+    def test_failed_photos_are_reported_and_not_priced(self) -> None:
         """Photos without an answer are reported by strategy, and left out of the cost per photo."""
         strategy = Strategy("4x4", ALONE_CASCADE)
         result = live.StrategyResult({"a": []}, billed=0.5, failed=2)
@@ -481,7 +507,9 @@ class TestEvaluate:
         assert table.caption == "photos without an answer: 2 of 4x4"
         assert result.per_photo == 0.5
 
-    def test_an_unreadable_cascade_is_named(self, evaluate, tmp_path):
+    def test_an_unreadable_cascade_is_named(
+        self, evaluate: Callable[..., Any], tmp_path: Path
+    ) -> None:
         """A cascade that cannot be read is named."""
         result = evaluate("y\n", "--cascade", str(tmp_path / "none.json"))
         assert isinstance(result.exception, main.ConfigError)

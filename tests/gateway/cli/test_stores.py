@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,6 +21,7 @@ from gateway.jobs.webhooks.signing import parse_secret
 from gateway.store.buffer import MOST_CLAIMS, Settlement
 from gateway.store.buffer import Commit as Step
 from gateway.store.jobs import Job, WebhookTarget
+from gateway.testing.redis_server import RedisServer
 from gateway.wiring.stores import open_stores
 from providers.detection import Task
 from thresholds.shape import Shape
@@ -46,7 +49,7 @@ def entry(name: str, **changes) -> Entry:
 
 
 @pytest.fixture
-def imgrid(tmp_path):
+def imgrid(tmp_path: Path) -> Callable[..., Any]:
     """`imgrid(*words)`: the command in a process of its own, with that config."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")
@@ -74,7 +77,9 @@ def opened(tmp_path, **config):
     return open_stores(settings.read(file, {}), file, steady())
 
 
-def test_buffer_shows_waiting_and_abandoned_photos(imgrid, tmp_path, redis_server):
+def test_buffer_shows_waiting_and_abandoned_photos(
+    imgrid: Callable[..., Any], tmp_path: Path, redis_server: RedisServer
+) -> None:
     """`imgrid buffer` shows the waiting photos, whether a client waits for them, and the photos
     that were given up."""
 
@@ -105,14 +110,14 @@ def test_buffer_shows_waiting_and_abandoned_photos(imgrid, tmp_path, redis_serve
     assert "job-1" in shown.stdout
 
 
-def test_buffer_without_redis_says_where_to_look(imgrid):
+def test_buffer_without_redis_says_where_to_look(imgrid: Callable[..., Any]) -> None:
     """Without Redis `imgrid buffer` has nothing to read, and says where to look instead."""
     shown = imgrid("buffer")
     assert (shown.returncode, shown.stdout) == (2, "")
     assert "/metrics" in shown.stderr
 
 
-def test_an_unreachable_redis_is_one_message(imgrid):
+def test_an_unreachable_redis_is_one_message(imgrid: Callable[..., Any]) -> None:
     """An unreachable Redis is one message, not a traceback."""
     shown = imgrid("buffer", redis="redis://127.0.0.1:1/0")
     assert shown.returncode == 2
@@ -121,7 +126,7 @@ def test_an_unreachable_redis_is_one_message(imgrid):
 
 
 @pytest.mark.parametrize("url", ["http://host/", "redis+sentinel://host:26379"])
-def test_the_error_for_a_wrong_url_names_its_key(imgrid, url):
+def test_the_error_for_a_wrong_url_names_its_key(imgrid: Callable[..., Any], url: str) -> None:
     """The error for a wrong URL names the key that holds it."""
     shown = imgrid("buffer", redis=url)
     assert shown.returncode == 2
@@ -129,7 +134,9 @@ def test_the_error_for_a_wrong_url_names_its_key(imgrid, url):
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_dead_deliveries_are_listed_and_replayed(imgrid, tmp_path, redis_server, kind):
+def test_dead_deliveries_are_listed_and_replayed(
+    imgrid: Callable[..., Any], tmp_path: Path, redis_server: RedisServer, kind: str
+) -> None:
     """Dead deliveries are listed, and replayed by name or all at once; without a name none is
     replayed."""
     config = {"redis": redis_server.url} if kind == "redis" else {}
@@ -171,7 +178,7 @@ def test_dead_deliveries_are_listed_and_replayed(imgrid, tmp_path, redis_server,
     assert "0 dead deliveries" in imgrid("webhooks", "list", **config).stdout
 
 
-def test_webhooks_secret_prints_a_new_secret_each_time(imgrid):
+def test_webhooks_secret_prints_a_new_secret_each_time(imgrid: Callable[..., Any]) -> None:
     """`imgrid webhooks secret` prints a usable secret, a different one each time."""
     secrets = {imgrid("webhooks", "secret").stdout.strip() for _ in range(2)}
     assert len(secrets) == 2

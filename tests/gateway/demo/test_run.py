@@ -1,6 +1,9 @@
 """`imgrid demo` from end to end: a real gateway, the real boto3, the real OCR and a detector."""
 
+from __future__ import annotations
+
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -15,7 +18,7 @@ pytestmark = [pytest.mark.sdk, pytest.mark.slow]
 
 
 @pytest.fixture
-def shapes_plan():
+def shapes_plan() -> DemoPlan:
     shots = [
         Shot(f"{n}.png", encoded(drawn((160, 120), Block("red", 20, 20, 60 + n, 80))))
         for n in range(6)
@@ -30,7 +33,9 @@ def shapes_plan():
     )
 
 
-def test_it_shows_each_clients_result_and_writes_the_page(tmp_path, shapes_plan):
+def test_it_shows_each_clients_result_and_writes_the_page(
+    tmp_path: Path, shapes_plan: DemoPlan
+) -> None:
     """The demo prints each client's picture, shapes and share, and the bill; it writes pictures and
     a page."""
     console = Console(record=True, width=120, file=io.StringIO())
@@ -43,7 +48,7 @@ def test_it_shows_each_clients_result_and_writes_the_page(tmp_path, shapes_plan)
     assert "client-01" in page.read_text()
 
 
-def test_the_config_it_leaves_behind_is_usable(tmp_path, shapes_plan):
+def test_the_config_it_leaves_behind_is_usable(tmp_path, shapes_plan) -> None:
     """The config file of the run can be shown and used again."""
     run_demo(shapes_plan, tmp_path / "out", Console(quiet=True))
     shown = CliRunner().invoke(
@@ -54,7 +59,7 @@ def test_the_config_it_leaves_behind_is_usable(tmp_path, shapes_plan):
     assert "secret-of" not in shown.output
 
 
-def test_signs_of_several_clients_are_read_off_one_canvas(tmp_path):
+def test_signs_of_several_clients_are_read_off_one_canvas(tmp_path: Path) -> None:
     """Signs of several clients on one canvas are read as written, at least nine words in ten."""
     console = Console(record=True, width=120, file=io.StringIO())
     plan = text_plan(clients=4, count=4)
@@ -73,7 +78,9 @@ def test_signs_of_several_clients_are_read_off_one_canvas(tmp_path):
         (["--photos", "EMPTY", "--model", "x.onnx"], "there are no .jpg or .png files"),
     ],
 )
-def test_the_error_for_bad_options_names_them(tmp_path, arguments, message):
+def test_the_error_for_bad_options_names_them(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
     """The error for options that do not fit together, or lead nowhere, names them."""
     given = [str(tmp_path) if argument == "EMPTY" else argument for argument in arguments]
     result = CliRunner().invoke(app, ["demo", *given, "--out", str(tmp_path / "out")])

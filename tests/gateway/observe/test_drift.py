@@ -5,10 +5,15 @@ Photos are 320 pixels wide, as is the canvas. The eye overlooks what is under 12
 picture: a block of 24 is found alone and in a 1x2 grid, and is lost in a 3x3 one.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,7 +134,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> Callable[..., Any]:
     """`async with world(provider, **watch) as each`: a world that runs."""
 
     @asynccontextmanager
@@ -142,7 +147,9 @@ def world(tmp_path):
 
 
 class TestDrift:
-    async def test_a_route_keeps_its_level_while_photos_stay_the_same(self, world):
+    async def test_a_route_keeps_its_level_while_photos_stay_the_same(
+        self, world: Callable[..., Any]
+    ) -> None:
         """A route keeps its level while the photos stay the same."""
         async with world() as each:
             for _ in range(20):
@@ -153,7 +160,9 @@ class TestDrift:
             assert interval.low > 0.9
 
     @pytest.mark.parametrize("kind", [tiny, dark])
-    async def test_a_route_tightens_and_recovers_step_by_step(self, world, kind, caplog):
+    async def test_a_route_tightens_and_recovers_step_by_step(
+        self, world: Callable[..., Any], kind: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
         """Photos that grids cannot show tighten the route step by step until each photo is asked
         alone and nothing is lost; ordinary photos make it recover step by step."""
         async with world(agreement=0.5) as each:
@@ -171,7 +180,7 @@ class TestDrift:
         assert told[0].startswith(began.format("strict", "target", "fallen below"))
         assert told[-1].startswith(began.format("target", "strict", "risen above"))
 
-    async def test_a_few_strange_photos_change_nothing(self, world):
+    async def test_a_few_strange_photos_change_nothing(self, world: Callable[..., Any]) -> None:
         """A few strange photos among many ordinary ones change nothing while the mean is as
         promised."""
         async with world(agreement=0.7) as each:
@@ -181,7 +190,9 @@ class TestDrift:
                 await each.grid(lambda kinds=kinds: next(kinds)())
             assert each.way == []
 
-    async def test_a_route_without_a_promise_never_tightens(self, world):
+    async def test_a_route_without_a_promise_never_tightens(
+        self, world: Callable[..., Any]
+    ) -> None:
         """Without a promise the agreement is recorded, and the route never tightens."""
         async with world(agreement=None) as each:
             for _ in range(5):
@@ -190,7 +201,7 @@ class TestDrift:
             assert (record.overall.interval.mean, record.overall.count) == (0, 45)
             assert each.way == []
 
-    async def test_settings_override_the_promise_of_the_cascade(self, tmp_path):
+    async def test_settings_override_the_promise_of_the_cascade(self, tmp_path: Path) -> None:
         """The route must keep the promise of its cascade's plan, unless the settings override
         it."""
         cascade = Cascade(
@@ -212,7 +223,7 @@ class TestDrift:
 
 
 class TestBill:
-    async def test_watching_is_billed_to_the_photos_tenant(self, world):
+    async def test_watching_is_billed_to_the_photos_tenant(self, world: Callable[..., Any]) -> None:
         """The ledger bills a watched photo to the photo's tenant, and does not count it as one of
         the tenant's photos."""
         async with world() as each:
@@ -222,7 +233,7 @@ class TestBill:
                 photos=9, answered=9, billed=10.0, paid_usd=10.0, alone_usd=9.0
             )
 
-    async def test_metrics_count_watching_apart(self, world):
+    async def test_metrics_count_watching_apart(self, world: Callable[..., Any]) -> None:
         """Metrics count the images billed for watching apart, and no photos for it."""
         async with world() as each:
             await each.grid(ordinary)
@@ -312,7 +323,7 @@ class Always:
 
 
 class TestCompared:
-    async def test_a_cascades_answer_is_compared_with_one_alone(self):
+    async def test_a_cascades_answer_is_compared_with_one_alone(self) -> None:
         """A cascade's answer is compared with one for the same photo alone, under another id, with
         its tenant and pool."""
         bench = Bench()
@@ -324,7 +335,7 @@ class TestCompared:
         assert photo.id != event.entry.photo.id
         assert bench.mean() == 0.667
 
-    async def test_each_label_is_compared_except_texts(self):
+    async def test_each_label_is_compared_except_texts(self) -> None:
         """Each label of either answer is compared as well, except for texts, where everything is a
         label."""
         bench = Bench()
@@ -333,25 +344,25 @@ class TestCompared:
         assert bench.mean(route="text") == 1
         assert bench.watcher.records["text"].labels == {}
 
-    async def test_a_photo_already_asked_alone_is_not_asked_again(self):
+    async def test_a_photo_already_asked_alone_is_not_asked_again(self) -> None:
         """A photo that its cascade asked alone is not asked alone again."""
         bench = Bench()
         await bench.sees(settled(CAT, steps=[step(), step("1x1", found=[CAT])]))
         assert (bench.asked, bench.mean()) == ([], 1)
 
-    async def test_a_fallbacks_answer_is_not_compared(self):
+    async def test_a_fallbacks_answer_is_not_compared(self) -> None:
         """The answer of a fallback provider is not compared."""
         bench = Bench()
         await bench.sees(settled(CAT, steps=[replace(step("3x3", "two", [CAT]), fallback=True)]))
         assert (bench.asked, bench.mean()) == ([], None)
 
-    async def test_an_answer_alone_from_another_provider_does_not_count(self):
+    async def test_an_answer_alone_from_another_provider_does_not_count(self) -> None:
         """An answer alone from another provider is not what the promise refers to."""
         bench = Bench()
         await bench.sees(settled(OWL, steps=[step("1x1", "det", [OWL]), step("3x3", found=[OWL])]))
         assert (bench.asked, bench.mean()) == (["exact"], 0)
 
-    async def test_a_tightened_route_still_compares_the_target(self):
+    async def test_a_tightened_route_still_compares_the_target(self) -> None:
         """A tightened route still compares the target, which is asked as well; the photo is asked
         alone only if that answer is not known."""
         bench = Bench(lambda variant: [OWL] if variant == "target" else [CAT])
@@ -371,7 +382,7 @@ class TestCompared:
             settled(CAT, route=replace(ROUTE, name="gone")),
         ],
     )
-    async def test_photos_without_a_target_answer_are_not_compared(self, event):
+    async def test_photos_without_a_target_answer_are_not_compared(self, event: Settled) -> None:
         """Photos are not compared if their client asked for another quality, if they are watched or
         failed, or if their route asks each photo alone or no longer exists."""
         bench = Bench()
@@ -381,13 +392,15 @@ class TestCompared:
     @pytest.mark.parametrize(
         ("share", "chance", "count"), [(0.01, 0.009, 1), (0.01, 0.01, 0), (0, 0.0, 0), (1, 0.99, 1)]
     )
-    async def test_a_random_share_of_photos_is_compared(self, share, chance, count):
+    async def test_a_random_share_of_photos_is_compared(
+        self, share: float, chance: float, count: int
+    ) -> None:
         """The configured share of the photos is compared, at random."""
         bench = Bench(share=share, chance=chance)
         await bench.sees(settled(CAT))
         assert len(bench.asked) == count
 
-    async def test_a_new_level_begins_a_new_record(self):
+    async def test_a_new_level_begins_a_new_record(self) -> None:
         """A new level begins a new record at that time."""
         bench = Bench(promised=0.9)
         bench.now = 77.0
@@ -399,7 +412,7 @@ class TestCompared:
 
 
 class TestHarmless:
-    async def test_a_full_queue_overlooks_further_photos(self):
+    async def test_a_full_queue_overlooks_further_photos(self) -> None:
         """Only a few photos wait to be compared; further ones are overlooked and reported as
         such."""
         bench = Bench()
@@ -408,14 +421,18 @@ class TestHarmless:
         assert len(bench.told.of(ComparisonSkipped)) == 3
 
     @pytest.mark.parametrize("error", [UpstreamFailed("no"), Busy("full")])
-    async def test_a_failed_comparison_does_not_stop_the_next(self, error):
+    async def test_a_failed_comparison_does_not_stop_the_next(
+        self, error: Busy | UpstreamFailed
+    ) -> None:
         """A photo without an answer is overlooked, and the next one is compared."""
         answers = iter([error])
         bench = Bench(lambda variant: next(answers, [CAT]))
         await bench.sees(settled(CAT), settled(CAT))
         assert (len(bench.told.of(ComparisonSkipped)), len(bench.told.of(PhotoCompared))) == (1, 1)
 
-    async def test_clients_are_answered_while_watching_fails(self, world):
+    async def test_clients_are_answered_while_watching_fails(
+        self, world: Callable[..., Any]
+    ) -> None:
         """Clients are answered even if the provider fails for the drift monitor alone."""
         calls = iter([None, *[Unavailable("down")] * 100])
 
@@ -432,7 +449,7 @@ class TestHarmless:
             ]
             assert all(outcome.detections for (outcome,) in await asyncio.gather(*asked))
 
-    async def test_watched_photos_wait_for_clients_photos(self, world):
+    async def test_watched_photos_wait_for_clients_photos(self, world: Callable[..., Any]) -> None:
         """A watched photo waits until no client's photo waits."""
         gate = asyncio.Event()
         eye = ScriptedProvider(short_sighted, about=about("eye", concurrency=1), gate=gate)
@@ -451,7 +468,9 @@ class TestHarmless:
             settled = [event.entry.watched for event in each.told.of(Settled)]
             assert settled == [False, False, True]
 
-    async def test_a_watched_photo_keeps_the_full_grids_shape(self, world):
+    async def test_a_watched_photo_keeps_the_full_grids_shape(
+        self, world: Callable[..., Any]
+    ) -> None:
         """A watched photo is as small as in its route's full grids, even if few photos are watched
         at a time."""
         async with world() as each:
@@ -459,7 +478,9 @@ class TestHarmless:
             assert outcome.detections == ()
             assert [str(asked.layout.shape) for asked in each.told.of(CanvasAnswered)] == ["3x3"]
 
-    async def test_a_stopping_process_does_not_wait_for_watched_photos(self, world):
+    async def test_a_stopping_process_does_not_wait_for_watched_photos(
+        self, world: Callable[..., Any]
+    ) -> None:
         """A stopping process does not wait for watched photos."""
         gate = asyncio.Event()
         eye = ScriptedProvider(short_sighted, about=about("eye"), gate=gate)

@@ -1,6 +1,10 @@
 """Prometheus metrics: every event is counted, once, under its labels."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
@@ -26,7 +30,7 @@ from thresholds.shape import Shape
 
 
 @pytest.fixture
-def metrics():
+def metrics() -> Metrics:
     return Metrics()
 
 
@@ -37,14 +41,16 @@ def value(metrics, name, **labels):
 WHERE = {"provider": "dear", "task": "objects", "shape": "2x2"}
 
 
-def test_an_answered_canvas_is_one_billed_image(metrics, asked):
+def test_an_answered_canvas_is_one_billed_image(
+    metrics: Metrics, asked: Callable[..., Any]
+) -> None:
     """An answered canvas counts as one billed image and as many photos as are on it."""
     metrics(asked("ann", "ann", "bob"))
     assert value(metrics, "imgrid_billed_images_total", **WHERE) == 1
     assert value(metrics, "imgrid_canvas_photos_total", **WHERE) == 3
 
 
-def test_canvas_fill_is_a_share_of_cells(metrics, asked):
+def test_canvas_fill_is_a_share_of_cells(metrics: Metrics, asked: Callable[..., Any]) -> None:
     """How full a canvas is counts as a share of its lane's cells."""
     metrics(asked("ann", "ann", "bob"))
     metrics(asked("ann", "ann", "ann", "ann"))
@@ -54,7 +60,9 @@ def test_canvas_fill_is_a_share_of_cells(metrics, asked):
     assert value(metrics, "imgrid_canvas_fill_bucket", le="0.8", **labels) == 1
 
 
-def test_composing_and_calls_are_timed_by_provider(metrics, asked):
+def test_composing_and_calls_are_timed_by_provider(
+    metrics: Metrics, asked: Callable[..., Any]
+) -> None:
     """Composing and upstream calls are timed by provider."""
     metrics(asked("ann"))
     assert value(metrics, "imgrid_compose_seconds_sum", provider="dear") == 0.02
@@ -62,7 +70,7 @@ def test_composing_and_calls_are_timed_by_provider(metrics, asked):
     assert value(metrics, "imgrid_upstream_seconds_count", provider="dear") == 1
 
 
-def test_a_broken_photo_is_on_no_canvas(metrics, asked):
+def test_a_broken_photo_is_on_no_canvas(metrics: Metrics, asked: Callable[..., Any]) -> None:
     """A photo that could not be drawn is on no canvas."""
     metrics(asked("ann", "bob", broken=(1,)))
     assert value(metrics, "imgrid_canvas_photos_total", **WHERE) == 1
@@ -73,13 +81,15 @@ def test_a_broken_photo_is_on_no_canvas(metrics, asked):
 @pytest.mark.parametrize(
     ("error", "outcome"), [(None, "ok"), (BadFormat("broken"), "invalid_format")]
 )
-def test_a_settled_photo_counts_by_its_outcome(metrics, settled, error, outcome):
+def test_a_settled_photo_counts_by_its_outcome(
+    metrics: Metrics, settled: Callable[..., Any], error: BadFormat | None, outcome: str
+) -> None:
     """A settled photo is counted by its outcome: ok, or its error's code."""
     metrics(settled("ann", "dear", error=error))
     assert value(metrics, "imgrid_photos_total", tenant="ann", task="objects", outcome=outcome) == 1
 
 
-def test_total_time_is_counted_by_route(metrics, settled):
+def test_total_time_is_counted_by_route(metrics: Metrics, settled: Callable[..., Any]) -> None:
     """A photo's time from acceptance to outcome is counted by route."""
     metrics(settled("ann", "dear", total_s=0.9))
     assert value(metrics, "imgrid_photo_seconds_sum", route="animals") == 0.9
@@ -87,7 +97,7 @@ def test_total_time_is_counted_by_route(metrics, settled):
     assert value(metrics, "imgrid_photo_seconds_bucket", route="animals", le="1.0") == 1
 
 
-def test_each_stage_of_a_photo_is_counted(metrics, settled):
+def test_each_stage_of_a_photo_is_counted(metrics: Metrics, settled: Callable[..., Any]) -> None:
     """Each stage of a photo is counted, with the photo's waiting time there."""
     metrics(settled("ann", "dear"))
     metrics(settled("ann", "dear", "dear"))
@@ -100,7 +110,9 @@ def test_each_stage_of_a_photo_is_counted(metrics, settled):
     assert value(metrics, "imgrid_wait_seconds_sum", route="animals") == pytest.approx(0.3)
 
 
-def test_saved_images_are_answers_less_bills_by_tenant(metrics, asked, settled):
+def test_saved_images_are_answers_less_bills_by_tenant(
+    metrics: Metrics, asked: Callable[..., Any], settled: Callable[..., Any]
+) -> None:
     """Saved images are the answered photos less the billed images, by tenant."""
     metrics(asked("ann", "ann", "ann", "bob"))
     for name in ("ann", "ann", "ann", "bob"):
@@ -109,14 +121,18 @@ def test_saved_images_are_answers_less_bills_by_tenant(metrics, asked, settled):
     assert value(metrics, "imgrid_saved_images", tenant="bob") == pytest.approx(0.75)
 
 
-def test_a_failed_photo_saves_nothing(metrics, asked, settled):
+def test_a_failed_photo_saves_nothing(
+    metrics: Metrics, asked: Callable[..., Any], settled: Callable[..., Any]
+) -> None:
     """A photo that was billed and failed is a loss."""
     metrics(asked("ann"))
     metrics(settled("ann", error=BadFormat("broken")))
     assert value(metrics, "imgrid_saved_images", tenant="ann") == -1
 
 
-def test_failures_refusals_and_fallbacks_count_by_label(metrics, settled):
+def test_failures_refusals_and_fallbacks_count_by_label(
+    metrics: Metrics, settled: Callable[..., Any]
+) -> None:
     """Failed calls, refusals, fallbacks, clients that left and failures of the loop are each
     counted by their labels."""
     metrics(CallFailed("dear", Throttled("slow down")))
@@ -135,13 +151,13 @@ def test_failures_refusals_and_fallbacks_count_by_label(metrics, settled):
 
 
 @pytest.mark.parametrize(("state", "open_"), [("open", 1), ("probing", 1), ("closed", 0)])
-def test_a_breaker_counts_as_open_until_it_closes(metrics, state, open_):
+def test_a_breaker_counts_as_open_until_it_closes(metrics: Metrics, state: str, open_: int) -> None:
     """A breaker counts as open until the provider gets its normal calls again."""
     metrics(BreakerChanged("dear", state, 5.0))
     assert value(metrics, "imgrid_breaker_open", provider="dear") == open_
 
 
-def test_buffer_gauges_show_the_last_value(metrics):
+def test_buffer_gauges_show_the_last_value(metrics: Metrics) -> None:
     """The gauges of the buffer show the value that was last set."""
     metrics.instruments.buffer_photos.set(7)
     metrics.instruments.buffer_bytes.set(1000)
@@ -151,14 +167,18 @@ def test_buffer_gauges_show_the_last_value(metrics):
     assert value(metrics, "imgrid_oldest_wait_seconds") == 0.25
 
 
-def test_two_gateways_in_one_process_count_apart(metrics, asked):
+def test_two_gateways_in_one_process_count_apart(
+    metrics: Metrics, asked: Callable[..., Any]
+) -> None:
     """Two gateways in one process each count their own events."""
     other = Metrics()
     metrics(asked("ann"))
     assert value(other, "imgrid_billed_images_total", **WHERE) is None
 
 
-def test_the_exposed_text_holds_nothing_of_the_photos(metrics, asked):
+def test_the_exposed_text_holds_nothing_of_the_photos(
+    metrics: Metrics, asked: Callable[..., Any]
+) -> None:
     """All metrics can be read as text, which holds nothing of the photos."""
     metrics(asked("ann", "bob"))
     text = generate_latest(metrics.registry).decode()
@@ -167,7 +187,7 @@ def test_the_exposed_text_holds_nothing_of_the_photos(metrics, asked):
 
 
 class TestWatching:
-    def test_agreement_is_shown_with_its_interval(self, metrics):
+    def test_agreement_is_shown_with_its_interval(self, metrics: Metrics) -> None:
         """The agreement of each route is shown with its interval, for all labels together and for
         each label."""
         metrics(PhotoCompared("animals", SEEN))
@@ -180,7 +200,7 @@ class TestWatching:
             assert low <= shown <= high
         assert value(metrics, "imgrid_route_level", route="animals") == 0
 
-    def test_a_change_of_level_resets_the_agreement(self, metrics):
+    def test_a_change_of_level_resets_the_agreement(self, metrics: Metrics) -> None:
         """A change of level is counted and shown, and the agreement from before it is no longer
         shown."""
         metrics(PhotoCompared("animals", SEEN))
@@ -189,7 +209,9 @@ class TestWatching:
         assert value(metrics, "imgrid_route_level_changes_total", route="animals", to="strict") == 1
         assert "imgrid_agreement{" not in generate_latest(metrics.registry).decode()
 
-    def test_a_watched_photo_counts_only_as_watched(self, metrics, settled, asked):
+    def test_a_watched_photo_counts_only_as_watched(
+        self, metrics: Metrics, settled: Callable[..., Any], asked: Callable[..., Any]
+    ) -> None:
         """A watched photo is billed and counted as nothing else; an overlooked one is counted
         too."""
         event = settled("ann", "dear")
@@ -204,7 +226,9 @@ class TestWatching:
             is None
         )
 
-    def test_a_companions_answer_is_timed_but_free(self, metrics, asked):
+    def test_a_companions_answer_is_timed_but_free(
+        self, metrics: Metrics, asked: Callable[..., Any]
+    ) -> None:
         """A companion's answer is timed, but it is not billed and fills no canvas."""
         metrics(replace(asked("ann", shape="1x1"), free=True))
         assert value(metrics, "imgrid_upstream_seconds_count", provider="dear") == 1
@@ -215,7 +239,7 @@ class TestWatching:
 SEEN = Record.empty(0.05, 0.8, 0.0).add(1.0, {"cat": 1.0}).add(0.0, {"owl": 0.0})
 
 
-def test_group_size_and_its_deciding_share_are_shown(metrics):
+def test_group_size_and_its_deciding_share_are_shown(metrics: Metrics) -> None:
     """The first group size is shown, 1 if photos go alone, with the share of positives that decides
     it."""
     changed = GroupsChanged("moderation", Shape(3, 3), 0.02, 0.4, "cheapest", None)
@@ -235,7 +259,9 @@ def test_group_size_and_its_deciding_share_are_shown(metrics):
         ("1x1", "2x2", "WARNING"),
     ],
 )
-def test_only_groups_that_stop_or_resume_are_warnings(caplog, before, shape, level):
+def test_only_groups_that_stop_or_resume_are_warnings(
+    caplog: pytest.LogCaptureFixture, before: str | None, shape: str, level: str
+) -> None:
     """The log warns when groups stop paying or pay again; another group size is no warning."""
     caplog.set_level("INFO", "imgrid")
     was = Shape.parse(before) if before else None

@@ -1,5 +1,11 @@
 """Probing for a provider's hidden input size."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 from PIL import Image
 
@@ -44,16 +50,16 @@ class TestCanvases:
             ((80, 80), [80]),
         ],
     )
-    def test_sizes(self, configured, sides):
+    def test_sizes(self, configured: tuple[int, ...], sides: list[int]) -> None:
         """From 320 pixels to twice the configured size, which is always among them."""
         assert [max(size) for size in canvas_probe.canvases(about(canvas_px=configured))] == sides
 
-    def test_form(self):
+    def test_form(self) -> None:
         """All have the configured one's form, up to a multiple of 32 pixels."""
         for width, height in canvas_probe.canvases(about(canvas_px=(1280, 640))):
             assert abs(width - 2 * height) <= 48
 
-    def test_limits(self):
+    def test_limits(self) -> None:
         """What the provider would refuse is not tried."""
         limits = Limits(max_side_px=1000, max_pixels=700_000)
         assert [w for w, _ in canvas_probe.canvases(about(canvas_px=(640, 640), limits=limits))][
@@ -63,7 +69,7 @@ class TestCanvases:
 
 class TestProbe:
     @pytest.fixture
-    def run(self, tmp_path):
+    def run(self, tmp_path: Path) -> Callable[..., Any]:
         """`run(provider, probe=True)`: a profile of eight photos, on each a block that only shows
         at full size."""
         (tmp_path / "photos").mkdir()
@@ -88,7 +94,7 @@ class TestProbe:
     def provider(self):
         return ScriptedProvider(squeezed, about=about(canvas_px=(640, 640)))
 
-    def test_it_finds_the_size(self, run):
+    def test_it_finds_the_size(self, run: Callable[..., Any]) -> None:
         """The size that the provider scales pictures to is the one that is enough, and is what is
         advised."""
         probe = run(self.provider(), probe=True).probe
@@ -97,7 +103,7 @@ class TestProbe:
         assert "leave it as it is" in canvas_probe.advice(probe, (640, 640))
         assert "canvas: 640x640; set that" in canvas_probe.advice(probe, (1280, 1280))
 
-    def test_nothing_is_asked_twice(self, run):
+    def test_nothing_is_asked_twice(self, run: Callable[..., Any]) -> None:
         """Answers are kept by size, and once they are all there a profile has them without being
         told to probe."""
         first, second = self.provider(), self.provider()
@@ -106,7 +112,7 @@ class TestProbe:
         assert run(second).probe == probed
         assert second.calls == 0
 
-    def test_only_where_wanted(self, run):
+    def test_only_where_wanted(self, run: Callable[..., Any]) -> None:
         """A profile that was not told to probe asks about canvases of one size."""
         provider = self.provider()
         assert run(provider).probe is None
@@ -116,7 +122,7 @@ class TestProbe:
         }
 
 
-def test_still_improving():
+def test_still_improving() -> None:
     """Where the largest size is the best, the advice is to look further."""
     sizes = tuple(AtCanvas(width_px=side, height_px=side, agreement=1) for side in (640, 1280))
     probe = Probe(shape=Shape(2, 2), photos=8, sizes=sizes, enough=1)

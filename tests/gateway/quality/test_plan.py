@@ -1,7 +1,12 @@
 """`imgrid plan`, over a profile's folder."""
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +34,7 @@ def write(folder, sample):
 
 
 @pytest.fixture(scope="module")
-def profile(tmp_path_factory):
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 90 photos at two shapes, with a companion and a price."""
     sample = synthetic_sample(
         90,
@@ -43,7 +48,7 @@ def profile(tmp_path_factory):
 
 
 @pytest.fixture
-def plan(tmp_path):
+def plan(tmp_path: Path) -> Callable[..., Any]:
     """`plan(folder, *options)`: the command, which writes `c.json`."""
 
     def run(*words):
@@ -60,7 +65,7 @@ def said(result):
     return re.sub(r"\s+", " ", result.output)
 
 
-def test_a_saving(plan, profile, tmp_path):
+def test_a_saving(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
     """It prints what there is to choose from, what was picked and what that costs, and writes its
     cascade with what is promised of it."""
     result = plan(profile, "--save", "0.5", "--photos-per-month", "2000000")
@@ -88,7 +93,7 @@ def test_a_saving(plan, profile, tmp_path):
     )
 
 
-def test_in_a_route(plan, profile, tmp_path):
+def test_in_a_route(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
     """What it writes can be named in a route, whose companion is asked under the name that it was
     profiled by."""
     said(plan(profile, "--save", "0.5", "--delta", "1"))
@@ -104,7 +109,7 @@ def test_in_a_route(plan, profile, tmp_path):
         parts_of(tmp_path, {"providers": {"eye": {"kind": "shapes"}}, "routes": routes})
 
 
-def test_without_a_promise(plan, profile, tmp_path):
+def test_without_a_promise(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
     """With a delta of 1 all photos are learned from, and the file promises nothing."""
     text = said(plan(profile, "--max-drop", "0.05", "--delta", "1"))
     assert "estimated on 90 photos, cross-fitted " in text
@@ -112,7 +117,7 @@ def test_without_a_promise(plan, profile, tmp_path):
     assert load(tmp_path / "c.json").promise is None
 
 
-def test_too_few_for_a_promise(plan, profile, tmp_path):
+def test_too_few_for_a_promise(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
     """Where so few photos can promise nothing, it says so and how many would do, and writes 1x1."""
     text = said(plan(profile, "--max-drop", "0.05", "--no-companion"))
     assert (
@@ -123,7 +128,7 @@ def test_too_few_for_a_promise(plan, profile, tmp_path):
     assert load(tmp_path / "c.json").shapes == "1x1"
 
 
-def test_nothing_to_promise(plan, profile, tmp_path):
+def test_nothing_to_promise(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
     """Where more photos would not help, for whatever is cheaper loses more than it may, it says
     that."""
     text = said(plan(profile, "--max-drop", "0", "--no-companion", "--metric", "agreement"))
@@ -134,13 +139,13 @@ def test_nothing_to_promise(plan, profile, tmp_path):
     assert load(tmp_path / "c.json").shapes == "1x1"
 
 
-def test_no_companion(plan, profile, tmp_path):
+def test_no_companion(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
     """Without the companion its answers are left out of everything."""
     said(plan(profile, "--save", "0.5", "--delta", "1", "--no-companion"))
     assert "free" not in (tmp_path / "c.json").read_text()
 
 
-def test_the_same_again(plan, profile, tmp_path):
+def test_the_same_again(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
     """The same profile and wish make the same cascade; another seed holds out other photos."""
     said(plan(profile, "--save", "0.5", "--no-companion"))
     first = (tmp_path / "c.json").read_bytes()
@@ -150,7 +155,7 @@ def test_the_same_again(plan, profile, tmp_path):
     assert (tmp_path / "c.json").read_bytes() != first
 
 
-def test_of_several_providers(plan, profile, tmp_path):
+def test_of_several_providers(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
     """With a second provider's profile of the same photos, cascades may ask that one too, at its
     price."""
     other = synthetic_sample(
@@ -186,7 +191,9 @@ def test_of_several_providers(plan, profile, tmp_path):
         (["--save", "0.5", "--max-drop", "0.1"], "give one of --max-drop, --save and --budget-usd"),
     ],
 )
-def test_what_cannot_be(plan, profile, tmp_path, words, says):
+def test_what_cannot_be(
+    plan: Callable[..., Any], profile: Path, tmp_path: Path, words: list[Any] | list[str], says: str
+) -> None:
     """A goal that cannot be met is an error that names its option and how far it could go; nothing
     is written."""
     result = plan(profile, *words)
@@ -195,7 +202,7 @@ def test_what_cannot_be(plan, profile, tmp_path, words, says):
     assert not (tmp_path / "c.json").exists()
 
 
-def test_no_profile(plan, tmp_path):
+def test_no_profile(plan: Callable[..., Any], tmp_path: Path) -> None:
     """A folder without a profile is named, with how to make one; so is a file in it that is
     something else."""
     result = plan(tmp_path / "none", "--save", "0.5")
@@ -210,7 +217,7 @@ def test_no_profile(plan, tmp_path):
         assert "\n" not in str(result.exception)
 
 
-def test_too_few_photos(plan, tmp_path):
+def test_too_few_photos(plan: Callable[..., Any], tmp_path: Path) -> None:
     """Photos that were not asked about at every shape do not count; with too few of the others it
     says how many it takes."""
     sample = synthetic_sample(45)
@@ -221,7 +228,7 @@ def test_too_few_photos(plan, tmp_path):
     assert "35 photos have an answer at every shape; a plan needs 40" in str(result.exception)
 
 
-def test_nothing_to_compare_with(plan, tmp_path):
+def test_nothing_to_compare_with(plan: Callable[..., Any], tmp_path: Path) -> None:
     """Without answers alone there is no agreement, and it says what to add to the profile."""
     folder = write(tmp_path / "coarse", synthetic_sample(45, kinds=KINDS[1:]))
     result = plan(folder, "--save", "0.5", "--metric", "agreement")
@@ -229,7 +236,7 @@ def test_nothing_to_compare_with(plan, tmp_path):
     assert "add 1x1 to --shapes" in str(result.exception)
 
 
-def test_report(plan, profile, tmp_path):
+def test_report(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
     """On request there is a page with the front drawn, which is named."""
     page = tmp_path / "plan.html"
     text = said(plan(profile, "--save", "0.5", "--delta", "1", "--no-companion", "--report", page))
@@ -237,7 +244,7 @@ def test_report(plan, profile, tmp_path):
     assert "The front" in page.read_text()
 
 
-def test_never_asked_alone(plan, tmp_path):
+def test_never_asked_alone(plan: Callable[..., Any], tmp_path: Path) -> None:
     """Nor is there anything that a change could be counted from, by whatever metric."""
     result = plan(
         write(tmp_path / "coarse", synthetic_sample(45, kinds=KINDS[1:])), "--save", "0.5"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from providers.base import Picture
 from providers.detection import WHOLE, Detection, Task
 from providers.errors import PictureRefused
 from thresholds.cascade import Cascade, load
+from thresholds.shape import Shape
 
 CONFIG = {
     "providers": {"eye": {"kind": "shapes", "canvas": "160x160"}},
@@ -100,7 +102,7 @@ class Bench:
         return load(file)
 
 
-def test_profile(folder, eye):
+def test_profile(folder: Path, eye: ScriptedProvider) -> None:
     """It asks about each photo alone, then in groups, and writes a cascade that a route can go
     by."""
     bench = Bench(folder, eye)
@@ -121,7 +123,7 @@ def test_profile(folder, eye):
     )
 
 
-def test_paid_once(folder, eye):
+def test_paid_once(folder: Path, eye: ScriptedProvider) -> None:
     """Another recall is answered from what is stored: nothing is asked twice."""
     bench = Bench(folder, eye)
     bench.profile()
@@ -130,7 +132,7 @@ def test_paid_once(folder, eye):
     assert eye.calls == calls
 
 
-def test_what_is_asked(folder):
+def test_what_is_asked(folder: Path) -> None:
     """At each shape and grouping each positive is on one full canvas, the only one there, among
     photos of its orientation; and clean ones are among themselves."""
     photos = {f"{n}": photo(drawn((32, 24) if n % 3 else (24, 32))) for n in range(40)}
@@ -149,7 +151,7 @@ def test_what_is_asked(folder):
         assert len({photos[key].size.portrait for key in each.question.photos}) == 1
 
 
-def test_too_few(folder, eye):
+def test_too_few(folder: Path, eye: ScriptedProvider) -> None:
     """From a handful of flagged photos nothing is concluded; it says how many a promise takes,
     before groups are paid for."""
     for number in range(12):
@@ -178,7 +180,13 @@ def test_too_few(folder, eye):
         ("extras", {"labels": ("magenta",)}, "extras are asked about alone"),
     ],
 )
-def test_refused_unpaid(folder, eye, task, changes, said):
+def test_refused_unpaid(
+    folder: Path,
+    eye: ScriptedProvider,
+    task: str,
+    changes: dict[Any, Any] | dict[str, list[Shape]] | dict[str, tuple[str, ...]],
+    said: str,
+) -> None:
     """What cannot be profiled is said before anything is paid for."""
     bench = Bench(folder, eye)
     with pytest.raises(ConfigError, match=said):
@@ -186,7 +194,7 @@ def test_refused_unpaid(folder, eye, task, changes, said):
     assert eye.calls == 0
 
 
-def test_less_is_promised(folder, eye):
+def test_less_is_promised(folder: Path, eye: ScriptedProvider) -> None:
     """Where positives are too few for the recall that is sought, what is promised instead is
     said."""
     said = Bench(folder, eye).profile(recall=0.99, shapes=parse_shapes("2x1"))
@@ -194,7 +202,7 @@ def test_less_is_promised(folder, eye):
     assert "75 more" in said
 
 
-def test_no_shape(folder, eye):
+def test_no_shape(folder: Path, eye: ScriptedProvider) -> None:
     """Where a positive is not seen among others at all, or groups cost no less, no cascade is
     written."""
 
@@ -210,7 +218,7 @@ def test_no_shape(folder, eye):
     assert not list(bench.out.glob("cascade-*"))
 
 
-def test_graded(folder):
+def test_graded(folder: Path) -> None:
     """Of grades anything above the lowest flags a canvas."""
     bench = Bench(
         folder,
@@ -220,7 +228,7 @@ def test_graded(folder):
     assert {stage.rule.threshold for stage in bench.cascade.stages[:-1]} == {1.0}
 
 
-def test_refused(folder):
+def test_refused(folder: Path) -> None:
     """A photo of which a canvas is refused is left out, as is a refused canvas; the rest is
     measured."""
     calls = 0
@@ -240,7 +248,7 @@ def test_refused(folder):
     assert bench.cascade.groups
 
 
-def test_labels(folder, eye):
+def test_labels(folder: Path, eye: ScriptedProvider) -> None:
     """Of labels only those that are named count."""
     bench = Bench(folder, eye)
     said = bench.profile("labels", labels=("Magenta", "green"))

@@ -4,12 +4,14 @@ open on purpose."""
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import httpx
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Mount, Route
 
@@ -72,7 +74,7 @@ def _doors(route: BaseRoute, prefix=""):
             yield method, prefix + route.path
 
 
-def test_an_unknown_kind_of_mount_fails():
+def test_an_unknown_kind_of_mount_fails() -> None:
     """The routes of a mounted app are listed; an unknown kind of mount fails."""
 
     async def endpoint(request): ...
@@ -141,25 +143,25 @@ async def ajar(app, headers, **more):
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory):
+def app(tmp_path_factory: pytest.TempPathFactory) -> Starlette:
     """A gateway of one tenant, with keys of every dialect."""
     return gateway(tmp_path_factory.mktemp("doors"), tenants=[TENANT])
 
 
 @pytest.mark.parametrize("case", WRONG)
-async def test_no_path_answers_without_the_right_key(app, case):
+async def test_no_path_answers_without_the_right_key(app: Starlette, case: str) -> None:
     """No path answers a request without a key, with a wrong one, or with a key of another
     dialect."""
     given = WRONG[case]
     assert await ajar(app, signed(*given) if isinstance(given, tuple) else given) == []
 
 
-async def test_a_wrong_key_in_the_query_opens_nothing(app):
+async def test_a_wrong_key_in_the_query_opens_nothing(app: Starlette) -> None:
     """A wrong key in the query, where Google's clients may send it, opens no path."""
     assert await ajar(app, {}, params={"key": KEYS["native"]}) == []
 
 
-async def test_a_route_that_forgets_the_key_is_detected(tmp_path):
+async def test_a_route_that_forgets_the_key_is_detected(tmp_path: Path) -> None:
     """The check detects a route that forgets to ask for a key."""
     app = gateway(tmp_path, tenants=[TENANT])
     secrets = Route("/v1/secrets", lambda _: JSONResponse({"error": {"code": "none"}}))
@@ -168,7 +170,7 @@ async def test_a_route_that_forgets_the_key_is_detected(tmp_path):
     assert await ajar(app, {}) == [("GET", "/v1/secrets")]
 
 
-async def test_the_right_keys_open_every_path(app):
+async def test_the_right_keys_open_every_path(app: Starlette) -> None:
     """The right keys open every path, so only the missing key closes them."""
     headers = {
         **signed(*KEYS["rekognition"]),
@@ -177,12 +179,12 @@ async def test_the_right_keys_open_every_path(app):
     assert await ajar(app, headers) == [door for door in routes(app) if door[1] not in OPEN]
 
 
-def test_every_listed_open_path_exists(app):
+def test_every_listed_open_path_exists(app: Starlette) -> None:
     """Every path on the list of open ones exists."""
     assert {path for _, path in routes(app)} >= OPEN
 
 
-async def test_an_open_gateway_answers_no_pages_in_a_browser(tmp_path):
+async def test_an_open_gateway_answers_no_pages_in_a_browser(tmp_path: Path) -> None:
     """A gateway open to this machine asks for no key, and does not answer pages open in a browser
     here."""
     app = gateway(tmp_path)

@@ -1,15 +1,20 @@
 """Profiles: what is asked, what is kept, what comes out."""
 
+from __future__ import annotations
+
 import asyncio
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.config.errors import ConfigError
-from gateway.core.model import Size
+from gateway.core.model import Photo, Size
 from gateway.grid.renderer import Renderer
 from gateway.quality import profile
 from gateway.quality.collect.answer_store import AnswerStore, answers_by_shape, stored_answers
@@ -37,7 +42,7 @@ ROUTE = {
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     """Twelve photos, two of them portraits, each with one shape and some with a second, small
     one."""
     photos = tmp_path / "photos"
@@ -87,26 +92,26 @@ class TestQuestions:
         f"p{n}": Size(100, 200) for n in range(3)
     }
 
-    def test_every_photo_is_asked_at_every_shape(self):
+    def test_every_photo_is_asked_at_every_shape(self) -> None:
         """At each shape, each photo is on a canvas, and every canvas is full."""
         for shape in (Shape(1, 1), Shape(2, 2), Shape(5, 5)):
             asked = questions(self.SIZES, [shape], 1)
             assert {key for question in asked for key in question.photos} == set(self.SIZES)
             assert {len(question.photos) for question in asked} == {shape.cells}
 
-    def test_orientations_are_kept_apart(self):
+    def test_orientations_are_kept_apart(self) -> None:
         """A canvas holds photos of one orientation, as lanes do."""
         for question in questions(self.SIZES, [Shape(2, 1)], 1):
             assert len({self.SIZES[key].portrait for key in question.photos}) == 1
 
-    def test_groupings_differ(self):
+    def test_groupings_differ(self) -> None:
         """Another grouping has other neighbours; a photo alone has none, and is asked once."""
         first, second = (questions(self.SIZES, [Shape(2, 2)], count) for count in (1, 2))
         assert first == second[: len(first)]
         assert set(first).isdisjoint(second[len(first) :])
         assert len(questions(self.SIZES, [Shape(1, 1)], 5)) == len(self.SIZES)
 
-    def test_groupings_that_come_out_the_same(self, tmp_path):
+    def test_groupings_that_come_out_the_same(self, tmp_path: Path) -> None:
         """A question that several groupings have is paid for once, and its answer is all of
         theirs."""
         sizes = {"only": Size(100, 200)}
@@ -116,7 +121,7 @@ class TestQuestions:
         errand.store.put(asked[0], [])
         assert len(errand.answers(sizes)) == 3
 
-    def test_the_same_sample_gives_the_same_questions(self):
+    def test_the_same_sample_gives_the_same_questions(self) -> None:
         """The order in which photos are found makes no difference: what was paid for is found
         again."""
         backwards = dict(reversed(self.SIZES.items()))
@@ -133,7 +138,7 @@ class TestStore:
     ]
     QUESTION = CanvasQuestion(Shape(2, 1), ("a", "b"))
 
-    def test_answers_survive(self, tmp_path):
+    def test_answers_survive(self, tmp_path: Path) -> None:
         """What one store was given, the next one has."""
         AnswerStore(tmp_path, MADE_WITH).put(self.QUESTION, self.FOUND)
         (kept,) = AnswerStore(tmp_path, MADE_WITH).get(self.QUESTION)
@@ -144,7 +149,7 @@ class TestStore:
             3,
         )
 
-    def test_a_line_cut_short_is_passed_over(self, tmp_path):
+    def test_a_line_cut_short_is_passed_over(self, tmp_path: Path) -> None:
         """A crash in the middle of a line costs that line only, even when writing goes on after
         it."""
         store = AnswerStore(tmp_path, MADE_WITH)
@@ -157,7 +162,7 @@ class TestStore:
         assert again.get(self.QUESTION) is not None
         assert again.get(other) == []
 
-    def test_other_providers_answers_are_not_mixed_in(self, tmp_path):
+    def test_other_providers_answers_are_not_mixed_in(self, tmp_path: Path) -> None:
         """A folder of another provider's answers is refused, and the way out named."""
         AnswerStore(tmp_path, MADE_WITH)
         with pytest.raises(ValueError, match=r"another provider.*--out"):
@@ -175,24 +180,28 @@ class TestAsking:
         return profiler
 
     @pytest.fixture
-    def photos(self):
+    def photos(self) -> dict[str, Photo]:
         made = [photo(drawn((120, 90), Block("red", 10, 10, 40 + 5 * n, 60))) for n in range(6)]
         return {str(number): one for number, one in enumerate(made)}
 
     @pytest.fixture
-    def asked(self, photos):
+    def asked(self, photos: dict[str, Photo]) -> list[CanvasQuestion]:
         return questions(
             {key: one.size for key, one in photos.items()}, [Shape(1, 1), Shape(2, 2)], 1
         )
 
-    def test_an_answer_is_never_paid_for_twice(self, tmp_path, photos, asked):
+    def test_an_answer_is_never_paid_for_twice(
+        self, tmp_path: Path, photos: dict[str, Photo], asked: list[CanvasQuestion]
+    ) -> None:
         """A second run over the same folder asks nothing."""
         first, second = ScriptedProvider(), ScriptedProvider()
         self.ask(tmp_path, first, photos, asked)
         self.ask(tmp_path, second, photos, asked)
         assert (first.calls, second.calls) == (len(asked), 0)
 
-    def test_it_goes_on_where_it_stopped(self, tmp_path, photos, asked):
+    def test_it_goes_on_where_it_stopped(
+        self, tmp_path: Path, photos: dict[str, Photo], asked: list[CanvasQuestion]
+    ) -> None:
         """After a provider broke down, only what is missing is asked."""
         broken = ScriptedProvider(errors=[*[None] * 3, Misconfigured("no credit")])
         with pytest.raises(Misconfigured):
@@ -201,7 +210,9 @@ class TestAsking:
         self.ask(tmp_path, rest, photos, asked)
         assert rest.calls == len(asked) - (broken.calls - 1)
 
-    def test_silence_is_not_asked_again(self, tmp_path, photos, asked):
+    def test_silence_is_not_asked_again(
+        self, tmp_path: Path, photos: dict[str, Photo], asked: list[CanvasQuestion]
+    ) -> None:
         """A call that may have been billed without an answer is the last one, and what was answered
         is kept."""
         silent = ScriptedProvider(about=about(concurrency=1), errors=[None, None, NoAnswer("20 s")])
@@ -212,7 +223,9 @@ class TestAsking:
         self.ask(tmp_path, rest, photos, asked)
         assert rest.calls == len(asked) - 2
 
-    def test_silence_is_told_before_other_failures(self, tmp_path, photos, asked):
+    def test_silence_is_told_before_other_failures(
+        self, tmp_path: Path, photos: dict[str, Photo], asked: list[CanvasQuestion]
+    ) -> None:
         """Of several failures at a time, one that may have been billed is raised; all such are
         noted."""
         errors = [Misconfigured("no credit"), NoAnswer("20 s"), NoAnswer("20 s")]
@@ -228,14 +241,22 @@ class TestAsking:
         assert len(profiler.unanswered) == 2
 
     @pytest.mark.parametrize("error", [Throttled("slow down"), Unavailable("502")])
-    def test_what_was_not_billed_is_asked_again(self, tmp_path, photos, asked, error):
+    def test_what_was_not_billed_is_asked_again(
+        self,
+        tmp_path: Path,
+        photos: dict[str, Photo],
+        asked: list[CanvasQuestion],
+        error: Throttled | Unavailable,
+    ) -> None:
         """A fault that cost nothing is passed over by asking once more."""
         provider = ScriptedProvider(errors=[error])
         profiler = self.ask(tmp_path, provider, photos, asked)
         assert provider.calls == len(asked) + 1
         assert all(profiler.store.get(question) is not None for question in asked)
 
-    def test_the_border_is_drawn(self, tmp_path, photos, asked):
+    def test_the_border_is_drawn(
+        self, tmp_path: Path, photos: dict[str, Photo], asked: list[CanvasQuestion]
+    ) -> None:
         """Photos of a grid have the border that the profile was given; a photo alone has none."""
         plain, bordered = ScriptedProvider(), ScriptedProvider()
         for name, border, provider in (("plain", "none", plain), ("bordered", "black", bordered)):
@@ -254,7 +275,9 @@ class TestAsking:
         }
         assert 0 < alone == len(both) < len(asked)
 
-    def test_what_is_under_way_is_kept(self, tmp_path, photos, asked):
+    def test_what_is_under_way_is_kept(
+        self, tmp_path: Path, photos: dict[str, Photo], asked: list[CanvasQuestion]
+    ) -> None:
         """When it is interrupted, answers that are on their way are waited for: they will be
         billed."""
         provider = ScriptedProvider(about=about(concurrency=2))
@@ -272,7 +295,9 @@ class TestAsking:
         kept = len((tmp_path / "responses.jsonl").read_text().splitlines())
         assert 1 <= kept == provider.calls < len(asked)
 
-    def test_a_refused_canvas_is_noted(self, tmp_path, photos, asked):
+    def test_a_refused_canvas_is_noted(
+        self, tmp_path: Path, photos: dict[str, Photo], asked: list[CanvasQuestion]
+    ) -> None:
         """A canvas that the provider refuses is left out, and the others are asked."""
         profiler = self.ask(
             tmp_path, ScriptedProvider(errors=[PictureRefused("no")]), photos, asked
@@ -280,7 +305,9 @@ class TestAsking:
         assert len(profiler.refused) == 1
         assert len((tmp_path / "responses.jsonl").read_text().splitlines()) == len(asked) - 1
 
-    def test_boxes_come_back_to_their_photos(self, tmp_path, photos, asked):
+    def test_boxes_come_back_to_their_photos(
+        self, tmp_path: Path, photos: dict[str, Photo], asked: list[CanvasQuestion]
+    ) -> None:
         """What is collected of a 2x2 grid is where it was alone."""
         profiler = self.ask(tmp_path, ScriptedProvider(), photos, asked)
         sizes = {key: one.size for key, one in photos.items()}
@@ -305,7 +332,7 @@ class TestCommand:
         routing = routing_of(folder.parent, config, standing_in)
         return profiled(routing, [folder], truths, wanted or options())
 
-    def test_it_writes_a_cascade_that_loads(self, tmp_path, folder):
+    def test_it_writes_a_cascade_that_loads(self, tmp_path: Path, folder: Path) -> None:
         """Its cascades can be loaded, and hold what the sample showed."""
         result = self.run(folder)
         result.write_cascade(parse_shapes("2x2,1x1"), factor=0.9, deviations=0.5)
@@ -313,7 +340,7 @@ class TestCommand:
         assert (rule.kind, rule.factor, rule.deviations) == ("imgrid", 0.9, 0.5)
         assert "red" in rule.scores
 
-    def test_what_may_have_been_billed_is_said(self, tmp_path, folder):
+    def test_what_may_have_been_billed_is_said(self, tmp_path: Path, folder: Path) -> None:
         """After a call without an answer the command stops, and says what may be paid twice and
         what is kept."""
         silent = ScriptedProvider(about=about(concurrency=1), errors=[None, NoAnswer("20 s")])
@@ -324,7 +351,7 @@ class TestCommand:
         assert silent.calls == 2
         assert len((tmp_path / "out/responses.jsonl").read_text().splitlines()) == 1
 
-    def test_its_cascades_keep_the_border(self, tmp_path, folder):
+    def test_its_cascades_keep_the_border(self, tmp_path: Path, folder: Path) -> None:
         """The route's border is noted with the answers, and is that of the cascades made of
         them."""
         result = self.run(folder, border="blurred")
@@ -332,13 +359,13 @@ class TestCommand:
         assert load(tmp_path / "out/cascade-2x2-1x1.json").border == "blurred"
         assert json.loads((tmp_path / "out/made-with.json").read_text())["border"] == "blurred"
 
-    def test_another_border_is_another_profile(self, tmp_path, folder):
+    def test_another_border_is_another_profile(self, tmp_path: Path, folder: Path) -> None:
         """Answers about photos with another border are refused."""
         self.run(folder)
         with pytest.raises(ConfigError, match="border"):
             self.run(folder, border="black")
 
-    def test_truth_makes_the_area(self, tmp_path, folder):
+    def test_truth_makes_the_area(self, tmp_path: Path, folder: Path) -> None:
         """With ground truth, the mean area is the true boxes', and only listed photos are asked
         about."""
         result = self.run(folder, truths=[truth_of(folder, ["03.png", "04.png"])])
@@ -346,14 +373,14 @@ class TestCommand:
         assert result.profile.area.mean == pytest.approx(85 * 80 / (200 * 150))
 
     @pytest.mark.parametrize("known", [False, True])
-    def test_alone_is_always_asked(self, tmp_path, folder, known):
+    def test_alone_is_always_asked(self, tmp_path: Path, folder: Path, known: bool) -> None:
         """The answer alone is asked for whatever shapes were named: all else is compared with
         it."""
         truths = [truth_of(folder)] if known else []
         result = self.run(folder, truths=truths, wanted=options(shapes="2x2"))
         assert {str(group.shape) for group in result.profile.groups} == {"1x1", "2x2"}
 
-    def test_the_sample_is_kept(self, tmp_path, folder):
+    def test_the_sample_is_kept(self, tmp_path: Path, folder: Path) -> None:
         """Beside the profile lies the sample: facts and answers of every photo that was opened, by
         shape, each grouping by itself."""
         self.run(folder, wanted=replace(options(), groupings=2)).save()
@@ -369,7 +396,7 @@ class TestCommand:
         )
         assert (kept.truth, kept.covered) == (None, None)
 
-    def test_the_sample_knows_what_its_truth_speaks_of(self, tmp_path, folder):
+    def test_the_sample_knows_what_its_truth_speaks_of(self, tmp_path: Path, folder: Path) -> None:
         """Labels that are no category of a photo's own truth file are not covered, whatever other
         files speak of."""
         other = folder.parent / "other"
@@ -390,7 +417,7 @@ class TestCommand:
         assert spoken_of == {("red",): 12, ("red", "blue"): 1}
         assert len(kept.truth.boxes) == 13
 
-    def test_a_companion_is_asked_alone(self, tmp_path, folder):
+    def test_a_companion_is_asked_alone(self, tmp_path: Path, folder: Path) -> None:
         """A companion's answers about each photo alone are looks of their own, kept in a folder of
         their own; the same again asks nobody."""
         seen = ScriptedProvider(), ScriptedProvider()
@@ -403,17 +430,17 @@ class TestCommand:
             len((tmp_path / "out/companion-friend/responses.jsonl").read_text().splitlines()) == 12
         )
 
-    def test_a_companion_must_be_there(self, tmp_path, folder):
+    def test_a_companion_must_be_there(self, tmp_path: Path, folder: Path) -> None:
         """One that is not configured is an error that names those that are."""
         with pytest.raises(ConfigError, match=r"no provider 'nobody'; there are friend, here"):
             self.run(folder, wanted=options(companion="nobody"))
 
-    def test_photos_that_cannot_be_read_are_left_out(self, tmp_path, folder):
+    def test_photos_that_cannot_be_read_are_left_out(self, tmp_path: Path, folder: Path) -> None:
         """A file that is no picture costs only itself."""
         (folder / "broken.jpg").write_bytes(b"no picture")
         assert self.run(folder).profile.photos == 12
 
-    def test_shapes_that_were_not_profiled_are_named(self, tmp_path, folder):
+    def test_shapes_that_were_not_profiled_are_named(self, tmp_path: Path, folder: Path) -> None:
         """A cascade of a shape that was never asked is an error that names it."""
         result = self.run(folder)
         with pytest.raises(ConfigError, match="3x3"):
@@ -422,18 +449,20 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("truths", "message"), [(2, "one truth for each"), (1, "which is not there")]
     )
-    def test_truth_that_does_not_fit_is_refused(self, folder, truths, message):
+    def test_truth_that_does_not_fit_is_refused(
+        self, folder: Path, truths: int, message: str
+    ) -> None:
         """Too many truths, or one that lists a photo that is missing, is an error that says so."""
         file = truth_of(folder, ["03.png", "nowhere.png"])
         with pytest.raises(ValueError, match=message):
             find_photos([folder], [file] * truths)
 
-    def test_the_same_photo_counts_once(self, folder):
+    def test_the_same_photo_counts_once(self, folder: Path) -> None:
         """A photo that lies in two files is one photo."""
         (folder / "copy.png").write_bytes((folder / "03.png").read_bytes())
         assert len(find_photos([folder], [])) == 12
 
-    def test_an_empty_folder_is_named(self, tmp_path):
+    def test_an_empty_folder_is_named(self, tmp_path: Path) -> None:
         """A folder without photos is an error that names it."""
         with pytest.raises(ValueError, match=r"no photos in .*empty"):
             find_photos([tmp_path / "empty"], [])
@@ -443,7 +472,7 @@ class TestFiles:
     """A model is known by what is in its files, which lie where the config file says."""
 
     @pytest.fixture
-    def run(self, tmp_path, folder):
+    def run(self, tmp_path: Path, folder: Path) -> Callable[..., Any]:
         (tmp_path / "det.onnx").write_bytes(b"weights")
         (tmp_path / "names.txt").write_text("red\nblue\n")
         detector = {"kind": "onnx", "model": "det.onnx", "labels": "names.txt"}
@@ -455,7 +484,7 @@ class TestFiles:
 
         return running
 
-    def test_the_same_files_go_on(self, tmp_path, run):
+    def test_the_same_files_go_on(self, tmp_path: Path, run: Callable[..., Any]) -> None:
         """Files that were written again with the same content are the same model; their digests are
         noted."""
         run(ScriptedProvider())
@@ -467,14 +496,16 @@ class TestFiles:
         assert digests["model"] == hashlib.sha256(b"weights").hexdigest()[:16]
 
     @pytest.mark.parametrize("name", ["det.onnx", "names.txt"])
-    def test_a_file_replaced_in_place_is_refused(self, tmp_path, run, name):
+    def test_a_file_replaced_in_place_is_refused(
+        self, tmp_path: Path, run: Callable[..., Any], name: str
+    ) -> None:
         """Another network, or other labels, under the same name is another provider."""
         run(ScriptedProvider())
         (tmp_path / name).write_text("another")
         with pytest.raises(ConfigError, match="another provider, model"):
             run(ScriptedProvider())
 
-    def test_a_file_that_is_gone_is_named(self, tmp_path, run):
+    def test_a_file_that_is_gone_is_named(self, tmp_path: Path, run: Callable[..., Any]) -> None:
         """A file that cannot be read is an error that names it, before anything is asked."""
         (tmp_path / "det.onnx").unlink()
         provider = ScriptedProvider()
@@ -483,7 +514,7 @@ class TestFiles:
         assert provider.calls == 0
 
 
-def test_groups_repeat_photos_only_to_fill():
+def test_groups_repeat_photos_only_to_fill() -> None:
     """Photos are repeated only in the last canvas of a grouping."""
     sizes = {str(number): Size(10, 10) for number in range(10)}
     *whole, last = questions(sizes, [Shape(2, 2)], 1)

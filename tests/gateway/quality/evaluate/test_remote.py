@@ -1,11 +1,15 @@
 """`imgrid evaluate --url`: photos through a gateway that runs."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
 
 import click
 import httpx
 import pytest
 from fastapi import FastAPI
+from httpx import Response
 from typer.testing import CliRunner
 
 from gateway.api import server
@@ -23,7 +27,7 @@ ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}], "ma
 
 
 @pytest.fixture
-def photos(tmp_path):
+def photos(tmp_path: Path) -> list[str]:
     """Options that name eight photos of one red block each, and what is true of them."""
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -59,7 +63,7 @@ def lines(result):
     return [line.split() for line in click.unstyle(result.output).splitlines()]
 
 
-def test_table(tmp_path, photos):
+def test_table(tmp_path: Path, photos: list[str]) -> None:
     """The target and exact of the same gateway are asked, and stand in one table by what was
     billed."""
     with gateway(tmp_path) as url:
@@ -70,7 +74,7 @@ def test_table(tmp_path, photos):
     assert target[2:6] == ["0.250", "75.0%", "1.000", "+0.000"]
 
 
-def test_price_first(tmp_path, photos):
+def test_price_first(tmp_path: Path, photos: list[str]) -> None:
     """It names how many images that may take, and asks nothing until that is agreed to."""
     eye = ScriptedProvider()
     with gateway(tmp_path, eye) as url:
@@ -81,7 +85,7 @@ def test_price_first(tmp_path, photos):
     assert eye.calls == 0
 
 
-def test_qualities(tmp_path, photos):
+def test_qualities(tmp_path: Path, photos: list[str]) -> None:
     """Several qualities are as many rows; the companion's stage is not counted in the price."""
     route = {
         **ROUTE,
@@ -102,14 +106,14 @@ def test_qualities(tmp_path, photos):
     assert ["cheapest", "0.250", "75.0%"] in [row[:3] for row in told]
 
 
-def test_unknown_quality(photos):
+def test_unknown_quality(photos: list[str]) -> None:
     """A quality that there is none of is named before anybody is asked."""
     result = evaluate("--url", "http://127.0.0.1:1", "--quality", "best", *photos)
     with pytest.raises(ConfigError, match="--quality best: there are exact, target, cheapest"):
         raise result.exception
 
 
-def test_key(tmp_path, photos):
+def test_key(tmp_path: Path, photos: list[str]) -> None:
     """The key comes from the option or the environment; without one, or with another, it says how
     to give it."""
     with gateway(tmp_path, tenants=KEYS) as url:
@@ -121,19 +125,19 @@ def test_key(tmp_path, photos):
                 raise evaluate(*words, *more).exception
 
 
-def test_nobody(photos):
+def test_nobody(photos: list[str]) -> None:
     """Where nobody listens, it says so."""
     with pytest.raises(ConfigError, match=r"--url http://127\.0\.0\.1:1: nobody answers there"):
         raise evaluate("--url", "http://127.0.0.1:1", *photos).exception
 
 
-def test_no_protocol(photos):
+def test_no_protocol(photos: list[str]) -> None:
     """An address without its protocol is told of as such."""
     with pytest.raises(ConfigError, match="missing an 'http://'"):
         raise evaluate("--url", "127.0.0.1:1", *photos).exception
 
 
-def test_another_server(photos):
+def test_another_server(photos: list[str]) -> None:
     """What is no gateway is not taken for one."""
     with server.serving(FastAPI()) as url:
         result = evaluate("--url", url, *photos)
@@ -143,7 +147,7 @@ def test_another_server(photos):
         raise result.exception
 
 
-def test_no_route(tmp_path, photos):
+def test_no_route(tmp_path: Path, photos: list[str]) -> None:
     """A route that is not there for this client is named, with those that are."""
     with gateway(tmp_path) as url:
         result = evaluate("--url", url, "--route", "faces", *photos)
@@ -153,13 +157,13 @@ def test_no_route(tmp_path, photos):
         raise result.exception
 
 
-def test_its_own_cascades(photos):
+def test_its_own_cascades(photos: list[str]) -> None:
     """A gateway that runs goes by its own cascades, so files do not go with it."""
     with pytest.raises(ConfigError, match="leave out --cascade"):
         raise evaluate("--url", "http://127.0.0.1:1", "--cascade", "some.json", *photos).exception
 
 
-def test_failing(tmp_path, photos):
+def test_failing(tmp_path: Path, photos: list[str]) -> None:
     """Photos without an answer are counted by what they got instead, and those with one by what
     they waited."""
     eye = ScriptedProvider(errors=[Misconfigured("no")] * 3, about=about("eye"))
@@ -178,6 +182,6 @@ def test_failing(tmp_path, photos):
         (httpx.Response(200, text="<html>"), "status_200"),
     ],
 )
-def test_refusals(response, code):
+def test_refusals(response: Response, code: str) -> None:
     """A refusal counts by its code; what is no gateway's, such as a proxy's, by its status."""
     assert remote.reply_of(response, 0.5) == remote.PhotoReply((), 0.0, 0.5, code)

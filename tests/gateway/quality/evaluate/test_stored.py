@@ -1,7 +1,12 @@
 """`imgrid evaluate --profile`: cascades over stored answers."""
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -55,7 +60,7 @@ def profile(folder, *, truth=True, **changes):
 
 
 @pytest.fixture
-def cascade(tmp_path):
+def cascade(tmp_path: Path) -> Callable[..., Any]:
     """`cascade(*stages, **more)`: a cascade file."""
 
     def write(*stages, **more):
@@ -67,7 +72,7 @@ def cascade(tmp_path):
 
 
 @pytest.fixture
-def evaluate(tmp_path):
+def evaluate(tmp_path: Path) -> Callable[..., Any]:
     """`evaluate(*options)`: the command over that profile, and what it printed."""
 
     def run(*options, **how):
@@ -92,7 +97,7 @@ def rows(result):
 TWICE = ({"shape": "2x2", "rule": SURE}, {"shape": "1x1"})
 
 
-def test_table(evaluate, cascade):
+def test_table(evaluate: Callable[..., Any], cascade: Callable[..., Any]) -> None:
     """A cascade is a row next to 1x1: what it costs in full canvases, its precision and its
     agreement; no config is read, nobody is asked."""
     told = rows(evaluate("--cascade", cascade(*TWICE)))
@@ -101,7 +106,7 @@ def test_table(evaluate, cascade):
     assert "2x2" not in told
 
 
-def test_says_so(evaluate, cascade):
+def test_says_so(evaluate: Callable[..., Any], cascade: Callable[..., Any]) -> None:
     """It says over how many groupings figures are means, and that they favour what was made from
     these photos."""
     output = " ".join(click.unstyle(evaluate("--cascade", cascade(*TWICE)).output).split())
@@ -111,7 +116,7 @@ def test_says_so(evaluate, cascade):
     )
 
 
-def test_paths(evaluate, cascade):
+def test_paths(evaluate: Callable[..., Any], cascade: Callable[..., Any]) -> None:
     """Of each cascade it tells which share of the photos was asked at which shapes."""
     output = click.unstyle(evaluate("--cascade", cascade(*TWICE)).output)
     lines = [" ".join(line.split()) for line in output.splitlines()]
@@ -119,20 +124,20 @@ def test_paths(evaluate, cascade):
     assert "2x2, 1x1 25.0%" in lines
 
 
-def test_flat(evaluate, cascade):
+def test_flat(evaluate: Callable[..., Any], cascade: Callable[..., Any]) -> None:
     """Each shape for all photos is told where no cascade is named, or with --flat; companions'
     looks are none."""
     assert rows(evaluate())["2x2"][:2] == ["0.250", "75.0%"]
 
 
-def test_flat_beside_cascades(evaluate, cascade):
+def test_flat_beside_cascades(evaluate: Callable[..., Any], cascade: Callable[..., Any]) -> None:
     """With --flat, cascades and shapes stand in one table."""
     told = rows(evaluate("--flat", "--cascade", cascade(*TWICE)))
     assert {"1x1", "2x2", "some"} <= told.keys()
     assert not any("det" in name for name in told)
 
 
-def test_groupings(tmp_path):
+def test_groupings(tmp_path: Path) -> None:
     """Figures are the means over all groupings: what is found in one of two counts half."""
     folder = tmp_path / "profile"
     made = profile(folder)
@@ -146,7 +151,7 @@ def test_groupings(tmp_path):
     assert (row.precision, row.agrees, row.images) == ((0.5, 0.5), 0.5, 0.25)
 
 
-def test_no_truth(evaluate, cascade):
+def test_no_truth(evaluate: Callable[..., Any], cascade: Callable[..., Any]) -> None:
     """A profile without ground truth has agreement alone."""
     result = evaluate("--cascade", cascade(*TWICE), truth=False)
     assert "no ground truth" in result.output
@@ -154,20 +159,20 @@ def test_no_truth(evaluate, cascade):
     assert rows(result)["some"] == ["0.500", "50.0%", "1.000"]
 
 
-def test_companion(evaluate, cascade):
+def test_companion(evaluate: Callable[..., Any], cascade: Callable[..., Any]) -> None:
     """A companion's stage costs nothing."""
     stages = [{"shape": "1x1", "provider": "det", "rule": {"kind": "onward"}}, *TWICE]
     told = rows(evaluate("--cascade", cascade(*stages)))
     assert told["some"][0] == "0.500"
 
 
-def test_own_provider_by_name(evaluate, cascade):
+def test_own_provider_by_name(evaluate: Callable[..., Any], cascade: Callable[..., Any]) -> None:
     """A stage may name the provider that the profile is of."""
     told = rows(evaluate("--cascade", cascade({"shape": "2x2", "provider": "eye"})))
     assert told["some"][0] == "0.250"
 
 
-def test_another_provider(tmp_path, cascade):
+def test_another_provider(tmp_path: Path, cascade: Callable[..., Any]) -> None:
     """Profiles of two providers are one, and what the second is asked counts by its price."""
     profile(tmp_path / "own")
     profile(tmp_path / "other", provider="far", prices={"": Price(0.1)})
@@ -198,7 +203,14 @@ def test_another_provider(tmp_path, cascade):
         ),
     ],
 )
-def test_not_profiled(evaluate, cascade, stages, more, message):
+def test_not_profiled(
+    evaluate: Callable[..., Any],
+    cascade: Callable[..., Any],
+    stages: list[dict[str, dict[str, dict[Any, Any] | str] | str] | dict[str, str]]
+    | tuple[dict[str, dict[str, dict[Any, Any] | str] | str] | dict[str, str], ...],
+    more: dict[Any, Any] | dict[str, str],
+    message: str,
+) -> None:
     """A cascade that asks what was not profiled, or in another way, is named, and what is wrong
     with it."""
     result = evaluate("--cascade", cascade(*stages, **more))
@@ -206,12 +218,12 @@ def test_not_profiled(evaluate, cascade, stages, more, message):
         raise result.exception
 
 
-def test_border_alone(evaluate, cascade):
+def test_border_alone(evaluate: Callable[..., Any], cascade: Callable[..., Any]) -> None:
     """A photo alone has no border, so a cascade of it fits every profile."""
     assert evaluate("--cascade", cascade({"shape": "1x1"}, border="black")).exit_code == 0
 
 
-def test_unfinished(tmp_path):
+def test_unfinished(tmp_path: Path) -> None:
     """Photos without an answer at every shape are left out; a profile of nothing else says so."""
     made = profile(tmp_path / "profile")
     some = {
@@ -227,7 +239,7 @@ def test_unfinished(tmp_path):
         stored.read([tmp_path / "profile"])
 
 
-def test_no_profile(tmp_path):
+def test_no_profile(tmp_path: Path) -> None:
     """A folder that holds none is named."""
     result = CliRunner().invoke(main.app, ["evaluate", "--profile", str(tmp_path)])
     assert isinstance(result.exception, ConfigError)
@@ -237,7 +249,7 @@ def test_no_profile(tmp_path):
 @pytest.mark.parametrize(
     "words", [("--photos", "."), ("--truth", "a.json"), ("--url", "http://127.0.0.1:1")]
 )
-def test_apart(evaluate, words):
+def test_apart(evaluate: Callable[..., Any], words: tuple[str, ...]) -> None:
     """A profile has photos and answers of its own: it goes with no others, and with no gateway."""
     with pytest.raises(ConfigError, match="--profile has photos and answers of its own"):
         raise evaluate(*words).exception

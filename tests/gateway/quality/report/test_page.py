@@ -1,7 +1,12 @@
 """Pages that stand alone, and the figures of a profile."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -27,7 +32,7 @@ CONFIG = {
 }
 
 
-def test_page_stands_alone(tmp_path):
+def test_page_stands_alone(tmp_path: Path) -> None:
     """The page names nothing that would have to be fetched; its pictures are in it, and beside it
     as files."""
     file = report.write(
@@ -43,7 +48,7 @@ def test_page_stands_alone(tmp_path):
     assert (tmp_path / "new/dot.png").read_bytes() == DOT
 
 
-def test_texts_are_escaped():
+def test_texts_are_escaped() -> None:
     """Whatever a label or a name holds, it is text on the page."""
     evil = "<script>alert('x')</script>&\""
     parts = [PageTable([evil], [[evil, evil]]), FigureImage("p", DOT, evil)]
@@ -52,7 +57,7 @@ def test_texts_are_escaped():
     assert text.count("&lt;script&gt;") == 9
 
 
-def test_a_missing_package_is_named():
+def test_a_missing_package_is_named() -> None:
     """Where what figures are drawn with is not installed, the way to it is told."""
     report.need("json")
     with pytest.raises(ConfigError, match=r"no_such_package.*imgrid-gateway\[plan\]"):
@@ -63,7 +68,7 @@ class TestShow:
     """`imgrid profile show`, without the typing."""
 
     @pytest.fixture
-    def folder(self, tmp_path):
+    def folder(self, tmp_path: Path) -> Callable[..., Any]:
         """`folder("1x1,2x2", probe=True)`: where the profile of nine photos lies."""
         (tmp_path / "photos").mkdir()
         for number in range(9):
@@ -90,7 +95,7 @@ class TestShow:
 
         return profiled
 
-    def test_everything(self, folder):
+    def test_everything(self, folder: Callable[..., Any]) -> None:
         """It draws every figure there is data for, as PNG, and a page that has them all."""
         page = profile_page.show(folder("1x1,2x1,2x2", probe=True))
         pictures = sorted(file.name for file in page.parent.glob("*.png"))
@@ -103,7 +108,7 @@ class TestShow:
         assert text.count("<img") == len(names)
         assert "Profile of here" in text
 
-    def test_what_there_is(self, folder):
+    def test_what_there_is(self, folder: Callable[..., Any]) -> None:
         """What was not asked is not drawn: no probe, no grids."""
         page = profile_page.show(folder("1x1"))
         assert {file.stem for file in page.parent.glob("*.png")} == {
@@ -112,7 +117,7 @@ class TestShow:
             "scores-by-label",
         }
 
-    def test_nothing_found(self, folder):
+    def test_nothing_found(self, folder: Callable[..., Any]) -> None:
         """Where nothing is found there is still a page."""
         made = folder("1x1,2x2")
         file = made / "profile.json"
@@ -120,7 +125,7 @@ class TestShow:
         empty.save(file)
         assert not (profile_page.show(made).parent / "scores-by-label.png").exists()
 
-    def test_no_profile(self, tmp_path):
+    def test_no_profile(self, tmp_path: Path) -> None:
         """A folder without a profile, with something else, or with one from before there was
         anything to draw is an error that says what to do."""
         with pytest.raises(ConfigError, match=r"profile\.json: cannot be read.*imgrid profile"):
@@ -133,7 +138,7 @@ class TestShow:
             profile_page.show(tmp_path)
 
 
-def test_pictures_are_small_files():
+def test_pictures_are_small_files() -> None:
     """A figure becomes a PNG of few colours."""
     made = report.picture("line", Figure(figsize=(4, 3)), "Nothing.")
     with Image.open(BytesIO(made.png)) as image:
