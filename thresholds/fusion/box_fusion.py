@@ -117,7 +117,7 @@ def _fuse(
 
 
 def _seeds_by_strongest_member(boxes: BoxArray) -> Ints:
-    """A box joins the first box of its label that it overlaps and that is no cluster's member."""
+    """A box joins the strongest box of its label that it overlaps and that began a cluster."""
     same_label = boxes.labels[:, None] == boxes.labels[None, :]
     joinable = (box_iou_batch(boxes.xyxy, boxes.xyxy) > CLUSTER_IOU) & same_label
     seeds = np.full(len(boxes), -1)

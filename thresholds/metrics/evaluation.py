@@ -35,7 +35,7 @@ def ground_truth_of(sample: Sample, floor: float) -> GroundTruth:
     return GroundTruth(BoxTable.from_photos(objects), everything)
 
 
-class Answer(NamedTuple):
+class GroupingAnswer(NamedTuple):
     """The detections of one photo in one grouping, in descending order of score."""
 
     grouping: int
@@ -43,11 +43,11 @@ class Answer(NamedTuple):
     detections: BoxArray
 
 
-def answers(sample: Sample, kind: LookKind) -> Iterator[Answer]:
+def answers(sample: Sample, kind: LookKind) -> Iterator[GroupingAnswer]:
     """Every answer of that kind."""
     for grouping, boxes in enumerate(sample.looks[kind]):
         for photo in map(int, np.flatnonzero(sample.has_answer[kind][grouping])):
-            yield Answer(grouping, photo, boxes.of_photo(photo).by_score())
+            yield GroupingAnswer(grouping, photo, boxes.of_photo(photo).by_score())
 
 
 class JudgedDetections(NamedTuple):
