@@ -65,9 +65,11 @@ def said(result):
     return re.sub(r"\s+", " ", result.output)
 
 
-def test_a_saving(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
-    """It prints what there is to choose from, what was picked and what that costs, and writes its
-    cascade with what is promised of it."""
+def test_it_prints_the_choices_and_writes_the_picked_cascade(
+    plan: Callable[..., Any], profile: Path, tmp_path: Path
+) -> None:
+    """The command prints the choices, the picked one and its cost, and writes its cascade with its
+    promise."""
     result = plan(profile, "--save", "0.5", "--photos-per-month", "2000000")
     text = said(result)
     for word in (
@@ -93,9 +95,10 @@ def test_a_saving(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> No
     )
 
 
-def test_in_a_route(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
-    """What it writes can be named in a route, whose companion is asked under the name that it was
-    profiled by."""
+def test_a_route_can_name_the_written_cascade(
+    plan: Callable[..., Any], profile: Path, tmp_path: Path
+) -> None:
+    """A route can name the written cascade, and asks its companion under the profiled name."""
     said(plan(profile, "--save", "0.5", "--delta", "1"))
     routes = [{"task": "objects", "provider": "eye", "cascade": "c.json"}]
     parts = parts_of(
@@ -109,16 +112,20 @@ def test_in_a_route(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> 
         parts_of(tmp_path, {"providers": {"eye": {"kind": "shapes"}}, "routes": routes})
 
 
-def test_without_a_promise(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
-    """With a delta of 1 all photos are learned from, and the file promises nothing."""
+def test_a_delta_of_1_trains_on_all_photos_and_promises_nothing(
+    plan: Callable[..., Any], profile: Path, tmp_path: Path
+) -> None:
+    """With a delta of 1 the plan trains on all photos, and the file promises nothing."""
     text = said(plan(profile, "--max-drop", "0.05", "--delta", "1"))
     assert "estimated on 90 photos, cross-fitted " in text
     assert "nothing is promised (--delta 1)" in text
     assert load(tmp_path / "c.json").promise is None
 
 
-def test_too_few_for_a_promise(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
-    """Where so few photos can promise nothing, it says so and how many would do, and writes 1x1."""
+def test_too_few_photos_for_a_promise_give_1x1(
+    plan: Callable[..., Any], profile: Path, tmp_path: Path
+) -> None:
+    """If too few photos can promise nothing, the command says how many would do, and writes 1x1."""
     text = said(plan(profile, "--max-drop", "0.05", "--no-companion"))
     assert (
         "the sample is too small to promise more than asking about each photo alone; about " in text
@@ -128,9 +135,10 @@ def test_too_few_for_a_promise(plan: Callable[..., Any], profile: Path, tmp_path
     assert load(tmp_path / "c.json").shapes == "1x1"
 
 
-def test_nothing_to_promise(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
-    """Where more photos would not help, for whatever is cheaper loses more than it may, it says
-    that."""
+def test_it_says_when_more_photos_would_not_help(
+    plan: Callable[..., Any], profile: Path, tmp_path: Path
+) -> None:
+    """The command says when more photos would not help, as anything cheaper loses too much."""
     text = said(plan(profile, "--max-drop", "0", "--no-companion", "--metric", "agreement"))
     assert (
         "nothing cheaper can be promised: it is estimated to lose more, or lost more on the 36 photos held"
@@ -139,14 +147,18 @@ def test_nothing_to_promise(plan: Callable[..., Any], profile: Path, tmp_path: P
     assert load(tmp_path / "c.json").shapes == "1x1"
 
 
-def test_no_companion(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
+def test_without_the_companion_its_answers_are_unused(
+    plan: Callable[..., Any], profile: Path, tmp_path: Path
+) -> None:
     """Without the companion its answers are left out of everything."""
     said(plan(profile, "--save", "0.5", "--delta", "1", "--no-companion"))
     assert "free" not in (tmp_path / "c.json").read_text()
 
 
-def test_the_same_again(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
-    """The same profile and wish make the same cascade; another seed holds out other photos."""
+def test_the_same_profile_and_goal_give_the_same_cascade(
+    plan: Callable[..., Any], profile: Path, tmp_path: Path
+) -> None:
+    """The same profile and goal give the same cascade; another seed holds out other photos."""
     said(plan(profile, "--save", "0.5", "--no-companion"))
     first = (tmp_path / "c.json").read_bytes()
     said(plan(profile, "--save", "0.5", "--no-companion"))
@@ -155,8 +167,10 @@ def test_the_same_again(plan: Callable[..., Any], profile: Path, tmp_path: Path)
     assert (tmp_path / "c.json").read_bytes() != first
 
 
-def test_of_several_providers(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
-    """With a second provider's profile of the same photos, cascades may ask that one too, at its
+def test_cascades_may_use_a_second_providers_profile(
+    plan: Callable[..., Any], profile: Path, tmp_path: Path
+) -> None:
+    """With a second provider's profile of the same photos, cascades may ask that provider at its
     price."""
     other = synthetic_sample(
         90, kinds=(ALONE,), groupings=1, provider="dear", prices={"": Price(0.004)}, seed=0
@@ -191,20 +205,20 @@ def test_of_several_providers(plan: Callable[..., Any], profile: Path, tmp_path:
         (["--save", "0.5", "--max-drop", "0.1"], "give one of --max-drop, --save and --budget-usd"),
     ],
 )
-def test_what_cannot_be(
+def test_an_unreachable_goal_names_its_option_and_writes_nothing(
     plan: Callable[..., Any], profile: Path, tmp_path: Path, words: list[Any] | list[str], says: str
 ) -> None:
-    """A goal that cannot be met is an error that names its option and how far it could go; nothing
-    is written."""
+    """The error for a goal that cannot be met names its option and its limit; nothing is
+    written."""
     result = plan(profile, *words)
     assert isinstance(result.exception, ConfigError)
     assert re.search(says, str(result.exception))
     assert not (tmp_path / "c.json").exists()
 
 
-def test_no_profile(plan: Callable[..., Any], tmp_path: Path) -> None:
-    """A folder without a profile is named, with how to make one; so is a file in it that is
-    something else."""
+def test_a_folder_without_a_profile_is_named(plan: Callable[..., Any], tmp_path: Path) -> None:
+    """The error for a folder without a profile names it and says how to make one; a foreign file in
+    it is named too."""
     result = plan(tmp_path / "none", "--save", "0.5")
     assert isinstance(result.exception, ConfigError)
     assert re.search(r"none/sample\.npz: cannot be read .*imgrid profile", str(result.exception))
@@ -217,9 +231,9 @@ def test_no_profile(plan: Callable[..., Any], tmp_path: Path) -> None:
         assert "\n" not in str(result.exception)
 
 
-def test_too_few_photos(plan: Callable[..., Any], tmp_path: Path) -> None:
-    """Photos that were not asked about at every shape do not count; with too few of the others it
-    says how many it takes."""
+def test_incomplete_photos_do_not_count(plan: Callable[..., Any], tmp_path: Path) -> None:
+    """Photos that were not asked at every shape do not count; with too few others the error says
+    how many are needed."""
     sample = synthetic_sample(45)
     missing = np.arange(45) < 10
     sample.has_answer[GRID][:, missing] = False
@@ -228,24 +242,27 @@ def test_too_few_photos(plan: Callable[..., Any], tmp_path: Path) -> None:
     assert "35 photos have an answer at every shape; a plan needs 40" in str(result.exception)
 
 
-def test_nothing_to_compare_with(plan: Callable[..., Any], tmp_path: Path) -> None:
-    """Without answers alone there is no agreement, and it says what to add to the profile."""
+def test_agreement_needs_answers_alone(plan: Callable[..., Any], tmp_path: Path) -> None:
+    """Without answers alone there is no agreement, and the error says what to add to the
+    profile."""
     folder = write(tmp_path / "coarse", synthetic_sample(45, kinds=KINDS[1:]))
     result = plan(folder, "--save", "0.5", "--metric", "agreement")
     assert isinstance(result.exception, ConfigError)
     assert "add 1x1 to --shapes" in str(result.exception)
 
 
-def test_report(plan: Callable[..., Any], profile: Path, tmp_path: Path) -> None:
-    """On request there is a page with the front drawn, which is named."""
+def test_a_report_with_the_front_is_written_on_request(
+    plan: Callable[..., Any], profile: Path, tmp_path: Path
+) -> None:
+    """On request the command writes a page with the front drawn, and names it."""
     page = tmp_path / "plan.html"
     text = said(plan(profile, "--save", "0.5", "--delta", "1", "--no-companion", "--report", page))
     assert f"page: {page}" in text
     assert "The front" in page.read_text()
 
 
-def test_never_asked_alone(plan: Callable[..., Any], tmp_path: Path) -> None:
-    """Nor is there anything that a change could be counted from, by whatever metric."""
+def test_no_metric_works_without_answers_alone(plan: Callable[..., Any], tmp_path: Path) -> None:
+    """Without answers alone no metric can measure a change."""
     result = plan(
         write(tmp_path / "coarse", synthetic_sample(45, kinds=KINDS[1:])), "--save", "0.5"
     )

@@ -102,9 +102,11 @@ class Bench:
         return load(file)
 
 
-def test_profile(folder: Path, eye: ScriptedProvider) -> None:
-    """It asks about each photo alone, then in groups, and writes a cascade that a route can go
-    by."""
+def test_it_asks_alone_then_in_groups_and_writes_a_cascade(
+    folder: Path, eye: ScriptedProvider
+) -> None:
+    """The command asks about each photo alone, then in groups, and writes a cascade that a route
+    can use."""
     bench = Bench(folder, eye)
     said = bench.profile()
     assert "24 of 48 photos are flagged alone" in said
@@ -123,8 +125,8 @@ def test_profile(folder: Path, eye: ScriptedProvider) -> None:
     )
 
 
-def test_paid_once(folder: Path, eye: ScriptedProvider) -> None:
-    """Another recall is answered from what is stored: nothing is asked twice."""
+def test_another_recall_asks_nothing_again(folder: Path, eye: ScriptedProvider) -> None:
+    """Another recall is computed from stored answers: nothing is asked twice."""
     bench = Bench(folder, eye)
     bench.profile()
     calls = eye.calls
@@ -132,9 +134,9 @@ def test_paid_once(folder: Path, eye: ScriptedProvider) -> None:
     assert eye.calls == calls
 
 
-def test_what_is_asked(folder: Path) -> None:
-    """At each shape and grouping each positive is on one full canvas, the only one there, among
-    photos of its orientation; and clean ones are among themselves."""
+def test_each_positive_is_alone_among_clean_photos(folder: Path) -> None:
+    """At each shape and grouping each positive is the only one on one full canvas of its
+    orientation; clean photos share canvases with each other."""
     photos = {f"{n}": photo(drawn((32, 24) if n % 3 else (24, 32))) for n in range(40)}
     seen = PhotoAnswers(dict.fromkeys(list(photos)[:9], ("",)), list(photos)[9:])
     asked = group_canvases(photos, seen, parse_shapes("1x1,2x2,2x1"), 2)
@@ -151,9 +153,9 @@ def test_what_is_asked(folder: Path) -> None:
         assert len({photos[key].size.portrait for key in each.question.photos}) == 1
 
 
-def test_too_few(folder: Path, eye: ScriptedProvider) -> None:
-    """From a handful of flagged photos nothing is concluded; it says how many a promise takes,
-    before groups are paid for."""
+def test_a_handful_of_positives_gives_no_conclusion(folder: Path, eye: ScriptedProvider) -> None:
+    """A handful of flagged photos gives no conclusion; the command says how many a promise needs
+    before it pays for groups."""
     for number in range(12):
         (folder / f"{number:02d}.png").unlink()
     with pytest.raises(
@@ -180,31 +182,30 @@ def test_too_few(folder: Path, eye: ScriptedProvider) -> None:
         ("extras", {"labels": ("magenta",)}, "extras are asked about alone"),
     ],
 )
-def test_refused_unpaid(
+def test_an_impossible_profile_is_refused_before_paying(
     folder: Path,
     eye: ScriptedProvider,
     task: str,
     changes: dict[Any, Any] | dict[str, list[Shape]] | dict[str, tuple[str, ...]],
     said: str,
 ) -> None:
-    """What cannot be profiled is said before anything is paid for."""
+    """A profile that cannot be made is refused before anything is paid."""
     bench = Bench(folder, eye)
     with pytest.raises(ConfigError, match=said):
         bench.profile(task, **changes)
     assert eye.calls == 0
 
 
-def test_less_is_promised(folder: Path, eye: ScriptedProvider) -> None:
-    """Where positives are too few for the recall that is sought, what is promised instead is
-    said."""
+def test_it_says_the_recall_that_can_be_promised(folder: Path, eye: ScriptedProvider) -> None:
+    """If positives are too few for the desired recall, the command says the recall that it promises
+    instead."""
     said = Bench(folder, eye).profile(recall=0.99, shapes=parse_shapes("2x1"))
     assert "a recall of 0.960 is promised, for 24 photos are flagged alone" in said
     assert "75 more" in said
 
 
-def test_no_shape(folder: Path, eye: ScriptedProvider) -> None:
-    """Where a positive is not seen among others at all, or groups cost no less, no cascade is
-    written."""
+def test_useless_groups_give_no_cascade(folder: Path, eye: ScriptedProvider) -> None:
+    """If groups hide a positive, or cost no less, no cascade is written."""
 
     def short_sighted(picture: Picture, task: Task) -> Sequence[Detection]:
         return [each for each in judged(picture, task) if each.score >= 0.6]
@@ -218,8 +219,8 @@ def test_no_shape(folder: Path, eye: ScriptedProvider) -> None:
     assert not list(bench.out.glob("cascade-*"))
 
 
-def test_graded(folder: Path) -> None:
-    """Of grades anything above the lowest flags a canvas."""
+def test_any_grade_above_the_lowest_flags_a_canvas(folder: Path) -> None:
+    """Any grade above the lowest flags a canvas."""
     bench = Bench(
         folder,
         ScriptedProvider(graded, about=about("eye", task=Task.MODERATION, canvas_px=(160, 160))),
@@ -228,9 +229,8 @@ def test_graded(folder: Path) -> None:
     assert {stage.rule.threshold for stage in bench.cascade.stages[:-1]} == {1.0}
 
 
-def test_refused(folder: Path) -> None:
-    """A photo of which a canvas is refused is left out, as is a refused canvas; the rest is
-    measured."""
+def test_refused_canvases_are_left_out(folder: Path) -> None:
+    """A photo whose canvas is refused is left out, as is a refused canvas; the rest is measured."""
     calls = 0
 
     def touchy(picture: Picture, task: Task) -> Sequence[Detection]:
@@ -248,8 +248,8 @@ def test_refused(folder: Path) -> None:
     assert bench.cascade.groups
 
 
-def test_labels(folder: Path, eye: ScriptedProvider) -> None:
-    """Of labels only those that are named count."""
+def test_only_the_named_labels_count(folder: Path, eye: ScriptedProvider) -> None:
+    """Only the named labels count."""
     bench = Bench(folder, eye)
     said = bench.profile("labels", labels=("Magenta", "green"))
     assert "24 of 48 photos are flagged alone" in said

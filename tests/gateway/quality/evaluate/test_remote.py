@@ -63,9 +63,8 @@ def lines(result):
     return [line.split() for line in click.unstyle(result.output).splitlines()]
 
 
-def test_table(tmp_path: Path, photos: list[str]) -> None:
-    """The target and exact of the same gateway are asked, and stand in one table by what was
-    billed."""
+def test_target_and_exact_are_compared_by_their_bills(tmp_path: Path, photos: list[str]) -> None:
+    """The gateway is asked for target and exact, and one table compares them by their bills."""
     with gateway(tmp_path) as url:
         told = lines(evaluate("--url", url, *photos, "--clients", str(COUNT)))
     (exact,) = [row for row in told if row[:2] == ["exact", "1.000"]]
@@ -74,8 +73,9 @@ def test_table(tmp_path: Path, photos: list[str]) -> None:
     assert target[2:6] == ["0.250", "75.0%", "1.000", "+0.000"]
 
 
-def test_price_first(tmp_path: Path, photos: list[str]) -> None:
-    """It names how many images that may take, and asks nothing until that is agreed to."""
+def test_it_asks_nothing_before_the_user_agrees(tmp_path: Path, photos: list[str]) -> None:
+    """The command names the number of images it may need, and asks nothing until the user
+    agrees."""
     eye = ScriptedProvider()
     with gateway(tmp_path, eye) as url:
         result = evaluate("--url", url, *photos, answer="n\n")
@@ -85,8 +85,8 @@ def test_price_first(tmp_path: Path, photos: list[str]) -> None:
     assert eye.calls == 0
 
 
-def test_qualities(tmp_path: Path, photos: list[str]) -> None:
-    """Several qualities are as many rows; the companion's stage is not counted in the price."""
+def test_each_quality_is_a_row(tmp_path: Path, photos: list[str]) -> None:
+    """Each quality is a row; the companion's stage does not count in the price."""
     route = {
         **ROUTE,
         "companion": "det",
@@ -106,16 +106,18 @@ def test_qualities(tmp_path: Path, photos: list[str]) -> None:
     assert ["cheapest", "0.250", "75.0%"] in [row[:3] for row in told]
 
 
-def test_unknown_quality(photos: list[str]) -> None:
-    """A quality that there is none of is named before anybody is asked."""
+def test_an_unknown_quality_is_named_before_asking(photos: list[str]) -> None:
+    """An unknown quality is named before anything is asked."""
     result = evaluate("--url", "http://127.0.0.1:1", "--quality", "best", *photos)
     with pytest.raises(ConfigError, match="--quality best: there are exact, target, cheapest"):
         raise result.exception
 
 
-def test_key(tmp_path: Path, photos: list[str]) -> None:
-    """The key comes from the option or the environment; without one, or with another, it says how
-    to give it."""
+def test_the_key_comes_from_the_option_or_the_environment(
+    tmp_path: Path, photos: list[str]
+) -> None:
+    """The key comes from the option or the environment; the error for a missing or wrong key says
+    how to give it."""
     with gateway(tmp_path, tenants=KEYS) as url:
         words = ["--url", url, *photos, "--clients", str(COUNT), "--quality", "exact"]
         assert evaluate(*words, "--key", "sesame").exit_code == 0
@@ -125,20 +127,20 @@ def test_key(tmp_path: Path, photos: list[str]) -> None:
                 raise evaluate(*words, *more).exception
 
 
-def test_nobody(photos: list[str]) -> None:
-    """Where nobody listens, it says so."""
+def test_an_address_without_a_listener_is_reported(photos: list[str]) -> None:
+    """An address without a listener is reported."""
     with pytest.raises(ConfigError, match=r"--url http://127\.0\.0\.1:1: nobody answers there"):
         raise evaluate("--url", "http://127.0.0.1:1", *photos).exception
 
 
-def test_no_protocol(photos: list[str]) -> None:
-    """An address without its protocol is told of as such."""
+def test_an_address_without_a_protocol_is_reported(photos: list[str]) -> None:
+    """An address without its protocol is reported as such."""
     with pytest.raises(ConfigError, match="missing an 'http://'"):
         raise evaluate("--url", "127.0.0.1:1", *photos).exception
 
 
-def test_another_server(photos: list[str]) -> None:
-    """What is no gateway is not taken for one."""
+def test_another_server_is_not_taken_for_a_gateway(photos: list[str]) -> None:
+    """Another server is not taken for a gateway."""
     with server.serving(FastAPI()) as url:
         result = evaluate("--url", url, *photos)
     with pytest.raises(
@@ -147,8 +149,10 @@ def test_another_server(photos: list[str]) -> None:
         raise result.exception
 
 
-def test_no_route(tmp_path: Path, photos: list[str]) -> None:
-    """A route that is not there for this client is named, with those that are."""
+def test_the_error_for_an_unknown_route_names_the_known_ones(
+    tmp_path: Path, photos: list[str]
+) -> None:
+    """The error for a route unknown to this client names the known ones."""
     with gateway(tmp_path) as url:
         result = evaluate("--url", url, "--route", "faces", *photos)
     with pytest.raises(
@@ -157,15 +161,14 @@ def test_no_route(tmp_path: Path, photos: list[str]) -> None:
         raise result.exception
 
 
-def test_its_own_cascades(photos: list[str]) -> None:
-    """A gateway that runs goes by its own cascades, so files do not go with it."""
+def test_cascade_files_do_not_go_with_a_running_gateway(photos: list[str]) -> None:
+    """A running gateway uses its own cascades, so cascade files are refused."""
     with pytest.raises(ConfigError, match="leave out --cascade"):
         raise evaluate("--url", "http://127.0.0.1:1", "--cascade", "some.json", *photos).exception
 
 
-def test_failing(tmp_path: Path, photos: list[str]) -> None:
-    """Photos without an answer are counted by what they got instead, and those with one by what
-    they waited."""
+def test_failed_photos_count_by_error_and_others_by_wait(tmp_path: Path, photos: list[str]) -> None:
+    """Photos without an answer are counted by their error, and the others by their waiting time."""
     eye = ScriptedProvider(errors=[Misconfigured("no")] * 3, about=about("eye"))
     with gateway(tmp_path, eye) as url:
         told = lines(evaluate("--url", url, *photos, "--quality", "exact", "--clients", "1"))
@@ -182,6 +185,6 @@ def test_failing(tmp_path: Path, photos: list[str]) -> None:
         (httpx.Response(200, text="<html>"), "status_200"),
     ],
 )
-def test_refusals(response: Response, code: str) -> None:
-    """A refusal counts by its code; what is no gateway's, such as a proxy's, by its status."""
+def test_a_refusal_counts_by_code_or_status(response: Response, code: str) -> None:
+    """A refusal counts by its code; a foreign one, such as a proxy's, by its status."""
     assert remote.reply_of(response, 0.5) == remote.PhotoReply((), 0.0, 0.5, code)
