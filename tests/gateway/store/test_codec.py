@@ -59,7 +59,7 @@ STEP = {
 }
 
 
-def written(task: str, wanted: list[str]) -> dict[str, Any]:
+def earlier_fields(task: str, wanted: list[str]) -> dict[str, Any]:
     """The fields of an entry as earlier versions wrote them, in their order."""
     return {
         "photo": {
@@ -108,42 +108,45 @@ ENTRIES = [
 @pytest.mark.parametrize(("entry", "wanted"), ENTRIES)
 def test_an_entry_is_written_as_earlier_versions_wrote_it(entry: Entry, wanted: list[str]) -> None:
     """The bytes of an entry are those that earlier versions wrote for it."""
-    fields = written(entry.lane.task, wanted)
+    fields = earlier_fields(entry.lane.task, wanted)
     assert pack_entry(entry) == msgspec.msgpack.encode(fields)
 
 
 @pytest.mark.parametrize(("entry", "wanted"), ENTRIES)
 def test_an_entry_of_an_earlier_version_is_read(entry: Entry, wanted: list[str]) -> None:
-    """What an earlier version wrote under `wanted` is read by the task: extras, or labels."""
-    packed = msgspec.msgpack.encode(written(entry.lane.task, wanted))
+    """The task decides whether an earlier version's `wanted` is read as extras or as labels."""
+    packed = msgspec.msgpack.encode(earlier_fields(entry.lane.task, wanted))
     assert unpack_entry(packed, b"abc") == entry
 
 
-def test_an_entry_without_later_fields_is_read() -> None:
-    """An entry from before variants, watched photos and lists has the defaults of these."""
+def test_an_entry_without_later_fields_has_defaults() -> None:
+    """An entry from before variants, watched photos and lists has their defaults."""
     later = ("variant", "watched", "wanted")
-    fields = {name: value for name, value in written("labels", []).items() if name not in later}
+    fields = {
+        name: value for name, value in earlier_fields("labels", []).items() if name not in later
+    }
     read = unpack_entry(msgspec.msgpack.encode(fields), b"abc")
     assert read == replace(entry(Task.LABELS), variant="target")
 
 
-def test_a_remote_photo_is_written_and_read_as_earlier_versions_did() -> None:
-    """A remote photo is written as one of the format URL, in the lane of a provider `fetch`."""
+def test_a_remote_photo_is_written_as_earlier_versions_wrote_it() -> None:
+    """A photo to fetch is written with the format URL in the lane of a provider `fetch`, and read
+    again."""
     lane = FetchLane(Task.OBJECTS, "us")
     remote = FetchEntry(
         RemotePhoto("p", "https://x.example/"), "r", "ann", lane, 1.0, 2.0, 3.0, 4.0
     )
-    photo = {**written("objects", [])["photo"], "format": "URL", "size": [0, 0]}
+    photo = {**earlier_fields("objects", [])["photo"], "format": "URL", "size": [0, 0]}
     changed = {"photo": photo, "lane": ["fetch", "objects", "us", [1, 1]], "steps": [], "stage": 0}
     more = {"job": "", "index": 0, "turn": 0, "variant": "target"}
-    packed = msgspec.msgpack.encode({**written("objects", []), **changed, **more})
+    packed = msgspec.msgpack.encode({**earlier_fields("objects", []), **changed, **more})
     assert pack_entry(remote) == packed
     assert unpack_entry(packed, b"https://x.example/") == remote
     assert lane_key(lane) == '["fetch","objects","us",1,1]'
     assert lane_of(lane_key(lane).encode()) == lane
 
 
-def test_an_outcome_is_written_and_read_as_earlier_versions_did() -> None:
+def test_an_outcome_is_written_as_earlier_versions_wrote_it() -> None:
     """The bytes of an outcome are those that earlier versions wrote for it, and are read again."""
     each = entry(Task.LABELS)
     outcome = Outcome(each.photo, each.steps[0].detections, each.steps)

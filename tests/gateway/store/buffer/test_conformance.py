@@ -1,10 +1,13 @@
 """What every buffer does: it holds photos from the moment they are accepted until they are
 settled."""
 
+from __future__ import annotations
+
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +28,8 @@ from gateway.core.model import (
 from gateway.ledger.accounts import Account, billed_charges
 from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.inspection import Occupancy
+from gateway.store.memory.buffer import MemoryBuffer
+from gateway.store.redis.buffer import RedisBuffer
 from gateway.testing.listeners import BufferRecorder
 from providers.detection import Box, Detection, Task
 from tests.support.waiting import wait_until
@@ -70,7 +75,7 @@ async def settle(buffer, *taken: Entry, outcome: Outcome = NOTHING_SEEN) -> froz
 
 
 def entries(names: str, lane: Lane = BIG, start: float = 0.0) -> list[Entry]:
-    """One a letter, a second apart."""
+    """Entries named by the letters, a second apart."""
     return [entry(name, lane, start + index) for index, name in enumerate(names)]
 
 
@@ -78,8 +83,8 @@ def names(taken: Sequence[Entry]) -> str:
     return "".join(one.photo.id for one in taken)
 
 
-async def test_empty(buffer):
-    """At first nothing waits and nothing is held."""
+async def test_a_new_buffer_holds_nothing(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """A new buffer has no waiting photo and holds nothing."""
     assert await buffer.backlogs() == {}
     assert await buffer.occupancy() == Occupancy(0, 0, 0)
     assert await buffer.claim(BIG, ALL) == []
@@ -88,8 +93,8 @@ async def test_empty(buffer):
     assert buffer.problem == ""
 
 
-async def test_waiting(buffer):
-    """Each lane that holds photos tells how many, since when, and until when the first may wait."""
+async def test_a_lane_has_count_age_and_deadline(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """Each lane with photos has their number, the first arrival and the earliest deadline."""
     await buffer.put(
         [
             entry("a", put_at=5, wait_s=9),
@@ -100,16 +105,18 @@ async def test_waiting(buffer):
     assert await buffer.backlogs() == {BIG: (2, 5, 7, True), OTHER: (1, 7, 8, True)}
 
 
-async def test_out_of_time_first(buffer):
-    """A photo that may wait for less long than those before it makes its lane due earlier."""
+async def test_an_impatient_photo_makes_its_lane_due_earlier(
+    buffer: MemoryBuffer | RedisBuffer,
+) -> None:
+    """A photo that may wait less than those before it makes its lane due earlier."""
     await buffer.put([entry("a", put_at=0, wait_s=9)])
     assert await buffer.backlogs() == {BIG: (1, 0, 9, True)}
     await buffer.put([entry("b", put_at=1, wait_s=2)])
     assert await buffer.backlogs() == {BIG: (2, 0, 3, True)}
 
 
-async def test_waiting_is_kept_up(buffer):
-    """What is told of a lane follows every photo that comes and goes."""
+async def test_lane_numbers_follow_every_photo(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """A lane's numbers follow every photo that comes and goes."""
     await buffer.put(entries("abcde", SMALL))
     assert await buffer.backlogs() == {SMALL: (5, 0, 1, True)}
     await buffer.claim(SMALL, 0)
@@ -124,8 +131,8 @@ async def test_waiting_is_kept_up(buffer):
     assert await buffer.backlogs() == {}
 
 
-async def test_full_grids(buffer):
-    """A full grid is claimed at once, oldest first, no more than fill it, and no photo twice."""
+async def test_a_full_grid_is_claimed_at_once(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """A full grid is claimed at once, oldest first, with no excess photo and none twice."""
     await buffer.put(entries("abcdefghi", SMALL, start=100))
     assert names(await buffer.claim(SMALL, 0)) == "abcd"
     assert names(await buffer.claim(SMALL, 0)) == "efgh"
@@ -134,31 +141,30 @@ async def test_full_grids(buffer):
     assert await buffer.claim(SMALL, ALL) == []
 
 
-async def test_part_filled(buffer):
-    """What fills no grid is claimed when one of its photos is out of time, and not before: then all
-    of it."""
+async def test_a_partial_grid_is_claimed_when_due(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """A partial grid is claimed, with all its photos, only when one of them is out of time."""
     await buffer.put([entry("a", put_at=0, wait_s=9), entry("b", put_at=1, wait_s=2)])
     assert await buffer.claim(BIG, 2.9) == []
     assert names(await buffer.claim(BIG, 3)) == "ab"
 
 
-async def test_each_lane_its_own(buffer):
-    """A lane gives its own photos only; one that holds none gives none."""
+async def test_a_lane_yields_its_own_photos_only(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """A lane yields its own photos only, and an empty lane yields none."""
     await buffer.put([*entries("ab"), *entries("cd", OTHER)])
     assert names(await buffer.claim(OTHER, ALL)) == "cd"
     assert await buffer.claim(SMALL, ALL) == []
     assert names(await buffer.claim(BIG, ALL)) == "ab"
 
 
-async def test_turns(buffer):
-    """Tenants of one lane take turns: one's ten photos do not hold another's one."""
+async def test_tenants_of_a_lane_take_turns(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """Tenants of one lane take turns: ten photos of one do not delay the one photo of another."""
     crowd = [entry(f"a{number}", SMALL, number, tenant="ann") for number in range(10)]
     await buffer.put([*crowd, entry("b0", SMALL, 99, tenant="bob")])
     assert [one.photo.id for one in await buffer.claim(SMALL, ALL)] == ["a0", "b0", "a1", "a2"]
 
 
-async def test_jobs_last(buffer):
-    """Photos whose clients wait are claimed before those of jobs, which fill what is left of the
+async def test_live_photos_precede_job_photos(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """Photos of waiting clients are claimed before photos of jobs, which fill the rest of the
     grid."""
     jobs = [entry(f"j{number}", SMALL, number, job="job", index=number) for number in range(5)]
     await buffer.put(jobs)
@@ -169,8 +175,8 @@ async def test_jobs_last(buffer):
     assert await buffer.backlogs() == {SMALL: (2, 3, 4, False)}
 
 
-async def test_watched_last(buffer):
-    """Photos that are only watched wait as those of jobs do, and take turns with them."""
+async def test_watched_photos_wait_like_job_photos(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """Watched photos wait like photos of jobs, and take turns with them."""
     await buffer.put(
         [entry("w", SMALL, watched=True), entry("j", SMALL, tenant="other", job="job")]
     )
@@ -179,9 +185,9 @@ async def test_watched_last(buffer):
     assert [one.photo.id for one in await buffer.claim(SMALL, ALL)] == ["a", "w", "j"]
 
 
-async def test_watched_outcomes(buffer):
-    """Their outcome is told where they were put; in the ledger they are nobody's photos, whether
-    they are answered, fail or leave, and only what is charged for them counts."""
+async def test_watched_photos_count_only_their_charges(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """The outcome of a watched photo is reported where it was put; the ledger counts no watched
+    photo, answered, failed or departed, only the charges for it."""
     heard = BufferRecorder()
     async with buffer.serving(heard):
         await buffer.put([entry(name, tenant="ann", watched=True) for name in "abc"])
@@ -204,9 +210,9 @@ async def test_watched_outcomes(buffer):
     }
 
 
-async def test_as_it_was_put(buffer):
-    """A photo comes out as it was put: its bytes, its times, and what was asked of it before; only
-    its turn is new."""
+async def test_a_photo_comes_out_as_it_was_put(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """A claimed photo has the bytes, the times and the earlier answers of its put; only its turn is
+    new."""
     found = (
         Detection("cat", 0.5, Box(0, 0, 1, 1), details={"a": [1]}, polygon=((0.0, 1.0),), key=1),
     )
@@ -224,9 +230,8 @@ async def test_as_it_was_put(buffer):
     assert await buffer.claim(BIG, ALL) == [replace(put, turn=1)]
 
 
-async def test_held(buffer):
-    """What is held is counted in photos, bytes and pixels, claimed photos among them, until they
-    are settled."""
+async def test_held_counts_include_claimed_photos(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """The counts of photos, bytes and pixels held include claimed photos until they are settled."""
     await buffer.put([entry("a", data=b"123", size=(2, 2)), entry("b", data=b"4567", size=(5, 1))])
     assert await buffer.occupancy() == Occupancy(2, 7, 9)
     a, b = await buffer.claim(BIG, ALL)
@@ -237,7 +242,9 @@ async def test_held(buffer):
     assert await buffer.occupancy() == Occupancy(0, 0, 0)
 
 
-async def test_gone(buffer):
+async def test_a_departed_clients_photo_is_never_claimed(
+    buffer: MemoryBuffer | RedisBuffer,
+) -> None:
     """A photo whose client leaves while it waits is never claimed, and takes up no room."""
     await buffer.put(entries("abc"))
     await buffer.commit(Commit(withdrawn_ids=["b"]))
@@ -245,8 +252,8 @@ async def test_gone(buffer):
     assert names(await buffer.claim(BIG, ALL)) == "ac"
 
 
-async def test_gone_unknown(buffer):
-    """Letting go a photo that is not held, or no longer, does nothing."""
+async def test_releasing_an_unknown_photo_does_nothing(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """The release of a photo that is not held, or no longer held, does nothing."""
     await buffer.put(entries("ab"))
     await buffer.commit(Commit(withdrawn_ids=["z", "a"]))
     await buffer.commit(Commit(withdrawn_ids=["a"]))
@@ -254,8 +261,8 @@ async def test_gone_unknown(buffer):
     assert names(await buffer.claim(BIG, ALL)) == "b"
 
 
-async def test_wanted(buffer):
-    """Before a canvas is asked about, those of its photos are named whose clients still wait."""
+async def test_photos_with_waiting_clients_are_named(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """Before a call, the buffer names those photos of the canvas whose clients still wait."""
     await buffer.put(entries("abc"))
     taken = await buffer.claim(BIG, ALL)
     await buffer.commit(Commit(withdrawn_ids=["b"]))
@@ -265,9 +272,10 @@ async def test_wanted(buffer):
     assert await buffer.ask("canvas", taken) == []
 
 
-async def test_again(buffer):
-    """A claimed photo that is put again waits in its new lane, behind those that were there, and
-    counts once."""
+async def test_a_photo_put_again_waits_last_in_its_new_lane(
+    buffer: MemoryBuffer | RedisBuffer,
+) -> None:
+    """A claimed photo that is put again waits last in its new lane, and counts once."""
     await buffer.put([*entries("a"), *entries("x", SMALL, 1)])
     (claimed,) = await buffer.claim(BIG, ALL)
     assert await buffer.commit(
@@ -280,9 +288,8 @@ async def test_again(buffer):
     assert (taken[1].stage, taken[1].turn) == (1, 2)
 
 
-async def test_other_bytes(buffer):
-    """A photo that is put again with other bytes, as a URL that was fetched, has these from then
-    on."""
+async def test_a_photo_put_again_has_its_new_bytes(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """A photo that is put again with other bytes, as a fetched URL is, has these from then on."""
     lane = FetchLane(Task.OBJECTS, "pool")
     remote = FetchEntry(RemotePhoto("a", "https://"), "route", "ann", lane, 0, 0, 0, LATE)
     await buffer.put([remote])
@@ -298,8 +305,8 @@ async def test_other_bytes(buffer):
     assert await buffer.occupancy() == Occupancy()
 
 
-async def test_same_photo_twice(buffer):
-    """The same photo twice in one put, or put while it is held, is held once, where it was."""
+async def test_a_photo_put_twice_is_held_once(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """A photo that is put twice, together or while it is held, is held once, at its first place."""
     await buffer.put([entry("a"), entry("a")])
     await buffer.put([entry("a", SMALL)])
     assert await buffer.occupancy() == Occupancy(1, 5, 12)
@@ -309,14 +316,17 @@ async def test_same_photo_twice(buffer):
     assert await buffer.occupancy() == Occupancy(0, 0, 0)
 
 
-async def test_put_nothing(buffer):
-    """Putting no photos changes nothing."""
+async def test_an_empty_put_changes_nothing(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """A put of no photos changes nothing."""
     await buffer.put([])
     assert await buffer.backlogs() == {}
 
 
-async def test_outcomes(buffer):
-    """Who put a photo is told its outcome, once; a job's photo is nobody's to be told here."""
+async def test_an_outcome_is_reported_once_where_it_was_put(
+    buffer: MemoryBuffer | RedisBuffer,
+) -> None:
+    """The outcome of a photo is reported once where the photo was put; a job's photo is not
+    reported here."""
     heard = BufferRecorder()
     async with buffer.serving(heard):
         await buffer.put([*entries("ab"), entry("j", put_at=9, job="job")])
@@ -333,9 +343,11 @@ async def test_outcomes(buffer):
     assert "j" not in heard.outcomes
 
 
-async def test_earlier_turns(buffer):
-    """Whoever holds a photo by an earlier turn can neither settle it nor put it again: it is
-    somebody else's now."""
+async def test_an_earlier_turn_can_neither_settle_nor_put(
+    buffer: MemoryBuffer | RedisBuffer,
+) -> None:
+    """A holder of a photo's earlier turn can neither settle the photo nor put it again, because the
+    photo has another holder."""
     await buffer.put(entries("a"))
     (first,) = await buffer.claim(BIG, ALL)
     await buffer.commit(Commit(requeues=[first]))
@@ -346,9 +358,11 @@ async def test_earlier_turns(buffer):
     assert await settle(buffer, second) == {"a"}
 
 
-async def test_ledger(buffer):
-    """The ledger grows by what is paid, whoever is left by then, and by each photo that is settled
-    or leaves, once."""
+async def test_the_ledger_counts_charges_and_departures_once(
+    buffer: MemoryBuffer | RedisBuffer,
+) -> None:
+    """The ledger counts each charge, whichever clients are left, and once each photo that is
+    settled or leaves."""
     await buffer.put([entry("a", tenant="ann"), entry("b", tenant="bob")])
     taken = await buffer.claim(BIG, ALL)
     ends = [Settlement(one, Outcome(None), 0.001) for one in taken]
@@ -360,16 +374,18 @@ async def test_ledger(buffer):
     assert accounts["bob"] == Account(1, 0, 0.5, 0, 0.001, 0)
 
 
-async def test_ledger_of_failures(buffer):
-    """A photo that fails counts as one that was not answered."""
+async def test_a_failed_photo_counts_as_unanswered(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """A failed photo counts as unanswered."""
     await buffer.put(entries("a"))
     taken = await buffer.claim(BIG, ALL)
     await settle(buffer, *taken, outcome=Outcome(None, error=UpstreamFailed("no")))
     assert await buffer.ledger.accounts() == {"tenant": Account(photos=1)}
 
 
-async def test_wakes(buffer):
-    """A photo that waits again, or that fills a grid, is worth waking whoever listens."""
+async def test_an_ended_claim_or_full_grid_wakes_the_listener(
+    buffer: MemoryBuffer | RedisBuffer,
+) -> None:
+    """A photo that waits again, or that fills a grid, wakes the listener."""
     heard = BufferRecorder()
     async with buffer.serving(heard):
         await buffer.put(entries("abcd", SMALL))
@@ -384,9 +400,11 @@ ROOMS = [Capacity(photos=3), Capacity(bytes=15), Capacity(pixels=36)]
 
 
 @pytest.mark.parametrize("room", ROOMS)
-async def test_full(opened, room):
-    """Over the limit of photos, bytes or pixels all of a put is refused, with when to come back;
-    nothing is taken."""
+async def test_a_put_over_a_limit_is_refused_whole(
+    opened: Callable[..., Any], room: Capacity
+) -> None:
+    """A put that exceeds the limit of photos, bytes or pixels is refused whole, with a time to come
+    back."""
     async with opened(room) as buffer:
         await buffer.put(entries("ab"))
         with pytest.raises(Busy) as caught:
@@ -398,7 +416,7 @@ async def test_full(opened, room):
 
 
 @pytest.mark.parametrize("room", ROOMS)
-async def test_full_of_claimed(opened, room):
+async def test_claimed_photos_take_up_room(opened: Callable[..., Any], room: Capacity) -> None:
     """Claimed photos take up room until they are settled."""
     async with opened(room) as buffer:
         await buffer.put(entries("abc"))
@@ -411,8 +429,10 @@ async def test_full_of_claimed(opened, room):
 
 
 @pytest.mark.parametrize("room", ROOMS)
-async def test_full_put_again(opened, room):
-    """A photo that is held can always be put again, however full the buffer is."""
+async def test_a_held_photo_can_always_be_put_again(
+    opened: Callable[..., Any], room: Capacity
+) -> None:
+    """A held photo can always be put again, however full the buffer is."""
     async with opened(room) as buffer:
         await buffer.put(entries("abc"))
         claimed = await buffer.claim(BIG, ALL)
@@ -421,9 +441,8 @@ async def test_full_put_again(opened, room):
 
 
 @pytest.mark.parametrize("room", ROOMS)
-async def test_jobs_room(opened, room):
-    """Photos of jobs have a room of their own: however many there are, a client that waits is not
-    turned away."""
+async def test_job_photos_have_their_own_room(opened: Callable[..., Any], room: Capacity) -> None:
+    """Photos of jobs have their own room, so that no number of them turns a waiting client away."""
     async with opened(room) as buffer:
         await buffer.put([entry(name, job="job") for name in "abc"])
         with pytest.raises(Busy):
@@ -432,8 +451,8 @@ async def test_jobs_room(opened, room):
         assert (await buffer.occupancy()).photos == 6
 
 
-async def test_larger_than_the_room(opened):
-    """A photo that alone is more than all the room is refused, each time."""
+async def test_a_photo_larger_than_the_room_is_always_refused(opened: Callable[..., Any]) -> None:
+    """A photo that alone exceeds the whole room is refused each time."""
     async with opened(Capacity(bytes=4)) as buffer:
         for _ in range(2):
             with pytest.raises(Busy):
@@ -444,9 +463,9 @@ async def test_larger_than_the_room(opened):
 # -- any interleaving
 
 
-async def test_company(buffer):
-    """For company there are up to so many of a lane's photos, due or not, oldest first; never one
-    that is patient."""
+async def test_company_is_the_oldest_impatient_photos(buffer: MemoryBuffer | RedisBuffer) -> None:
+    """The company of a photo is up to so many of its lane's photos, oldest first, due or not, and
+    never a patient one."""
     await buffer.put([*entries("abcd"), entry("j", job="job"), entry("k", OTHER)])
     assert names(await buffer.claim(BIG, 0.0)) == ""
     first = await buffer.claim(BIG, 0.0, most=3)
@@ -478,8 +497,8 @@ ACTIONS = st.lists(
 
 
 @dataclass
-class Model:
-    """What a buffer should hold: which photos, and by lane those that wait, oldest first."""
+class BufferModel:
+    """The expected content of a buffer: its photos, and by lane the waiting ones, oldest first."""
 
     room: int
     held: set[str] = field(default_factory=set)
@@ -511,14 +530,14 @@ class Model:
 
 @settings(max_examples=150, deadline=None)
 @given(actions=ACTIONS, room=st.integers(2, 8))
-def test_any_interleaving(opened, actions, room):
-    """Put, claimed, put again, settled and withdrawn in any order, no photo is lost or doubled, and
-    all adds up."""
+def test_no_interleaving_loses_or_doubles_a_photo(opened, actions, room) -> None:
+    """No interleaving of put, claim, put again, settle and withdraw loses or doubles a photo, and
+    all numbers add up."""
     asyncio.run(_play(opened, actions, room))
 
 
 async def _play(opened, actions, room):
-    model, claimed = Model(room), {}
+    model, claimed = BufferModel(room), {}
     async with opened(Capacity(photos=room)) as buffer:
         for now, (what, how) in enumerate(actions, 1):
             await _act(buffer, model, claimed, what=what, how=how, now=float(now))

@@ -1,4 +1,4 @@
-"""A lane's photos are taken in turns between tenants, those of jobs last."""
+"""A lane yields photos in turns between tenants, and those of jobs last."""
 
 from dataclasses import replace
 
@@ -25,8 +25,8 @@ def names(taken) -> list[str]:
     return [one.photo.id for one in taken]
 
 
-def test_departed_leave_nothing():
-    """Photos that leave without being taken do not pile up."""
+def test_departed_photos_leave_nothing():
+    """Photos that leave without a claim do not pile up."""
     made = FairQueue()
     for number in range(10_000):
         made.add(entry(str(number)))
@@ -34,7 +34,7 @@ def test_departed_leave_nothing():
     assert sum(map(len, made._heaps)) < 100
 
 
-def test_again():
+def test_a_returned_photo_has_its_new_place():
     """A photo that left and came back goes by its new place."""
     made = line(entry("a"), entry("b"))
     made.remove("a")
@@ -43,7 +43,7 @@ def test_again():
 
 
 def test_idle_tenants_save_no_turns():
-    """Who was away has no claim to the turns that others took meanwhile."""
+    """An idle tenant has no claim to the turns that others took meanwhile."""
     made = line(*(entry(f"a{number}") for number in range(6)))
     made.take(4)
     for one in (entry("b0", "bob"), entry("b1", "bob"), entry("a6")):
@@ -51,8 +51,8 @@ def test_idle_tenants_save_no_turns():
     assert names(made.take(9)) == ["a4", "b0", "a5", "b1", "a6"]
 
 
-def test_urgent():
-    """A line tells whether somebody waits for a photo in it."""
+def test_a_line_says_whether_a_client_waits():
+    """A line says whether a client waits for one of its photos."""
     made = line(entry("j", job="job"))
     assert not made.backlog().urgent
     made.add(entry("a"))

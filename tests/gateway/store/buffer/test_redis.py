@@ -1,6 +1,8 @@
 """What only a shared buffer has: replicas that die, clients elsewhere, and a Redis that goes
 away."""
 
+from __future__ import annotations
+
 import asyncio
 import random
 import signal
@@ -9,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -70,9 +73,8 @@ async def replica(
 
 
 @pytest.fixture
-async def keys(server):
-    """The keys that are in Redis now, but for the ledger and what living replicas say of
-    themselves."""
+async def photo_keys(server: RedisServer) -> AsyncIterator[Callable[..., Any]]:
+    """The keys that are in Redis now, except the ledger and the heartbeats of living replicas."""
     commands = patient_commands(server)
     standing = (
         "{imgrid}:ledger",
@@ -96,8 +98,8 @@ def entry(name: str, lane: Lane = LANE, tenant: str = "ann", **changes) -> Entry
     return Entry(photo, "route", tenant, lane, now, now, now, now + 600, **changes)
 
 
-def rounds_of(buffer: RedisBuffer, provider: ScriptedProvider) -> CascadeStep:
-    """What sees to canvases at a replica."""
+def canvas_calls_of(buffer: RedisBuffer, provider: ScriptedProvider) -> CascadeStep:
+    """The part of a replica that processes canvases."""
     clock, events = steady(), Events([])
     route = Route("route", Task.OBJECTS, "one", Cascade(stages=[Stage(shape="2x2")]))
 
@@ -116,15 +118,17 @@ def names(entries) -> str:
 
 
 async def die(buffer: RedisBuffer) -> None:
-    """The replica is not heard of for as long as it takes to be dead: its lease is over."""
+    """Stops the heartbeat of the replica until its lease ends."""
     client = buffer.replica.commands.client
     await client.zadd("{imgrid}:alive", {buffer.replica.name: time.time() - 1})
 
 
 class TestReplicas:
-    async def test_answered_elsewhere(self, server, keys):
-        """A client is answered by the replica that it waits at, whichever replica its photo was
-        composed at."""
+    async def test_a_client_is_answered_at_its_own_replica(
+        self, server: RedisServer, photo_keys: Callable[..., Any]
+    ) -> None:
+        """A client gets its answer at the replica at which it waits, whichever replica composed its
+        photo."""
         heard, others = BufferRecorder(), BufferRecorder()
         async with (
             replica(server) as one,
@@ -141,31 +145,32 @@ class TestReplicas:
             await heard.until(lambda: len(heard.outcomes) == 2)
             assert heard.outcomes["a"].detections == found
             assert others.outcomes == {}
-        assert await keys() == set()
+        assert await photo_keys() == set()
 
-    async def test_one_grid(self, server):
-        """Photos that came to different replicas fill one grid, which one of them claims."""
+    async def test_photos_of_several_replicas_fill_one_grid(self, server: RedisServer) -> None:
+        """Photos from different replicas fill one grid, and one of the replicas claims it."""
         async with replica(server) as one, replica(server) as two:
             for name in "abcd":
                 await (one if name in "ac" else two).put([replace(entry(name), due_at=ALL)])
             both = await asyncio.gather(one.claim(LANE, 0), two.claim(LANE, 0))
             assert sorted(map(len, both)) == [0, 4]
 
-    async def test_rings(self, server):
-        """A replica is woken when another fills a grid, or puts the first photo into a lane."""
+    async def test_a_replica_wakes_the_others(self, server: RedisServer) -> None:
+        """A replica wakes the others when it fills a grid or puts the first photo into a lane."""
         async with replica(server) as one, replica(server) as two:
             heard = BufferRecorder()
             async with two.serving(heard):
-                await wait_until(partial(listens, two))
+                await wait_until(partial(hears_a_ring, two))
                 heard.news.clear()
                 with Stopwatch() as watch:
                     await one.put([entry("a")])
                     await heard.news.wait()
                 assert watch.elapsed_s < 0.4  # less than a heartbeat
 
-    async def test_killed_in_earnest(self, server, keys):
-        """What a replica held that was not heard of again is another's within ten seconds, without
-        anybody's help."""
+    async def test_a_killed_replicas_photos_move_on_within_seconds(
+        self, server: RedisServer, photo_keys: Callable[..., Any]
+    ) -> None:
+        """Another replica gets the photos of a killed replica within ten seconds, without help."""
         heard = BufferRecorder()
         async with replica(server) as one, replica(server) as two, two.serving(heard):
             serving = one.serving(BufferRecorder())
@@ -183,11 +188,12 @@ class TestReplicas:
             )
             await heard.until(lambda: "a" in heard.outcomes)
             await serving.__aexit__(None, None, None)
-        assert await keys() == set()
+        assert await photo_keys() == set()
 
-    async def test_late_replica(self, server):
-        """A replica that comes back from the dead can do nothing about photos that are others'
-        now."""
+    async def test_a_returned_replica_cannot_touch_its_former_photos(
+        self, server: RedisServer
+    ) -> None:
+        """A replica that returns after its lease ended cannot touch photos that others hold now."""
         heard = BufferRecorder()
         async with replica(server) as one, replica(server) as two, two.serving(heard):
             await two.put([entry("a")])
@@ -205,9 +211,9 @@ class TestReplicas:
                 "a"
             }
 
-    async def test_late_canvas(self, server):
-        """A canvas that a replica had begun before it was taken for dead touches nothing of what is
-        another's now."""
+    async def test_a_late_canvas_touches_no_others_photo(self, server: RedisServer) -> None:
+        """A canvas from before a replica was presumed dead touches no photo that another replica
+        holds now."""
         heard, provider = BufferRecorder(), ScriptedProvider()
         async with replica(server) as one, replica(server) as two, two.serving(heard):
             await two.put([replace(entry("a"), photo=replace(photo(drawn((64, 64))), id="a"))])
@@ -215,23 +221,25 @@ class TestReplicas:
             await die(one)
             await two.heartbeat.beat()
             (theirs,) = await two.claim(LANE, ALL)
-            await rounds_of(one, provider).run(LANE, entries)
+            await canvas_calls_of(one, provider).run(LANE, entries)
             assert provider.calls == 0
             assert await two.ask("canvas", [theirs]) == [theirs]
             assert await two.commit(Commit(requeues=[theirs])) == {"a"}
             assert len(await two.claim(LANE, ALL)) == 1  # its bytes are there too
 
-    async def test_unknown_replica(self, server):
-        """A replica that is not known to live says so before it takes photos; one that has gone
-        takes none."""
+    async def test_a_replica_announces_itself_before_it_takes_photos(
+        self, server: RedisServer
+    ) -> None:
+        """An unknown replica announces itself before it takes photos; a departed one takes none."""
         async with replica(server) as one, replica(server) as two:
             await one.put([entry("a")])
             await one.replica.commands.client.delete("{imgrid}:alive")
             assert names(await two.claim(LANE, ALL)) == "a"
             assert await two.replica.commands.client.zscore("{imgrid}:alive", two.replica.name)
 
-    async def test_many_clients_of_the_dead(self, server):
-        """However many photos a replica leaves behind, they leave a few hundred at a time."""
+    async def test_a_dead_replicas_photos_leave_in_portions(self, server: RedisServer) -> None:
+        """The photos of a dead replica leave in portions of a few hundred, however many there
+        are."""
         async with replica(server) as one, replica(server) as two:
             await two.heartbeat.beat()
             for first in range(0, 1200, 200):
@@ -243,9 +251,11 @@ class TestReplicas:
                 held.append((await two.occupancy()).photos)
             assert held == [700, 200, 0]
 
-    async def test_many_clients_are_told(self, server):
-        """A replica that was taken for dead and lives tells its clients, though not all of their
-        photos have left."""
+    async def test_a_presumed_dead_replica_reports_to_all_its_clients(
+        self, server: RedisServer
+    ) -> None:
+        """A living replica that was presumed dead reports to all its clients, though not all of
+        their photos have left."""
         heard = BufferRecorder()
         async with replica(server) as one, replica(server) as two:
             one.replica.listener = heard
@@ -258,17 +268,18 @@ class TestReplicas:
             assert heard.losses
             one.replica.listener = None
 
-    async def test_goes_in_peace(self, server):
-        """A replica that stops gives back what it holds at once."""
+    async def test_a_stopping_replica_returns_its_photos_at_once(self, server: RedisServer) -> None:
+        """A stopping replica returns at once the photos that it holds."""
         async with replica(server) as one, replica(server) as two:
             async with one.serving(BufferRecorder()):
                 await two.put([entry("a")])
                 await one.claim(LANE, ALL)
             assert names(await two.claim(LANE, ALL)) == "a"
 
-    async def test_clients_of_the_dead(self, server, keys):
-        """Photos whose clients waited at a replica that died are nobody's: they leave. Those of
-        jobs stay."""
+    async def test_only_job_photos_outlive_their_replica(
+        self, server: RedisServer, photo_keys: Callable[..., Any]
+    ) -> None:
+        """Photos whose clients waited at a dead replica leave, and photos of jobs stay."""
         async with replica(server) as one, replica(server) as two:
             await one.put([entry("a"), entry("j", job="job")])
             await die(one)
@@ -276,10 +287,10 @@ class TestReplicas:
             assert (await two.occupancy()).photos == 1
             assert names(await two.claim(LANE, ALL)) == "j"
             await two.commit(Commit(withdrawn_ids=["j"]))
-            assert await keys() == set()
+            assert await photo_keys() == set()
 
-    async def test_redis_was_away(self, server):
-        """Where no replica could be heard for a while, Redis was away itself, and none is taken for
+    async def test_a_redis_outage_kills_no_replica(self, server: RedisServer) -> None:
+        """A pause in which Redis heard no replica was an outage of Redis, and no replica counts as
         dead."""
         async with replica(server) as one, replica(server) as two:
             await one.heartbeat.beat()
@@ -295,8 +306,8 @@ class TestReplicas:
 
 
 class TestLostReplies:
-    async def test_claim(self, own_server):
-        """Photos that a replica claimed without learning of it go to whoever claims next, though it
+    async def test_photos_of_a_lost_claim_go_to_the_next(self, own_server: RedisServer) -> None:
+        """Photos of a claim whose reply was lost go to the next claimant, though the first one
         lives."""
         heard = BufferRecorder()
         async with replica(own_server, open_commands=hasty_commands) as one, one.serving(heard):
@@ -319,15 +330,16 @@ class TestLostReplies:
                 "a"
             }
 
-    async def test_put(self, own_server):
-        """Photos that could not be put, and arrive all the same when Redis is back, are taken out
-        again."""
+    async def test_photos_of_a_failed_put_are_taken_out_again(
+        self, own_server: RedisServer
+    ) -> None:
+        """Photos of a failed put that arrive after the outage are taken out again."""
         heard = BufferRecorder()
         async with replica(own_server, open_commands=hasty_commands) as one, one.serving(heard):
             await one.put([entry("a")])
             await one.commit(Commit(withdrawn_ids=["a"]))
             own_server.signal(signal.SIGSTOP)
-            await refused(one, "b")
+            await refusal_time_s(one, "b")
             own_server.signal(signal.SIGCONT)
             await heard.until(lambda: not one.problem)
             await asyncio.sleep(1)
@@ -335,9 +347,9 @@ class TestLostReplies:
 
 
 class TestDeliveries:
-    async def test_read_at_once(self, server):
-        """An outcome is told once, though the heartbeat and the bell look into the inbox at the
-        same time."""
+    async def test_simultaneous_reads_report_an_outcome_once(self, server: RedisServer) -> None:
+        """An outcome is reported once, though the heartbeat and the bell read the inbox at the same
+        time."""
         heard = BufferRecorder()
         async with replica(server) as one:
             one.replica.listener = heard
@@ -353,9 +365,9 @@ class TestDeliveries:
             assert heard.outcomes == {"a": Outcome(None)}
             one.replica.listener = None
 
-    async def test_not_taken_out(self, own_server):
-        """An outcome is told once, though it could not be taken out of the inbox when it had been
-        told."""
+    async def test_an_undeleted_outcome_is_reported_once(self, own_server: RedisServer) -> None:
+        """An outcome is reported once, though it could not be deleted from the inbox after the
+        report."""
         heard = BufferRecorder()
         async with replica(own_server, open_commands=hasty_commands) as one:
             one.replica.listener = heard
@@ -374,9 +386,11 @@ class TestDeliveries:
             assert not await client.exists(f"{{imgrid}}:inbox:{one.replica.name}")
             one.replica.listener = None
 
-    async def test_dead_letter(self, server, keys):
-        """A photo whose holders died five times is answered with an error, and kept on the list of
-        dead letters."""
+    async def test_a_photo_of_five_dead_holders_is_a_dead_letter(
+        self, server: RedisServer, photo_keys: Callable[..., Any]
+    ) -> None:
+        """A photo whose holders died five times gets an error, and stays in the list of dead
+        letters."""
         heard = BufferRecorder()
         async with replica(server) as home, home.serving(heard):
             await home.put([entry("a", job="")])
@@ -392,11 +406,11 @@ class TestDeliveries:
             assert (letter.photo, letter.tenant, letter.claims) == ("a", "ann", MOST_CLAIMS)
             assert await home.occupancy() == Occupancy()
             assert (await home.ledger.accounts())["ann"].photos == 1
-        assert await keys() == {"{imgrid}:dead"}
+        assert await photo_keys() == {"{imgrid}:dead"}
 
-    async def test_progress_counts_anew(self, server):
-        """Claims count only until a photo has got further: a long cascade is no reason to give
-        up."""
+    async def test_progress_resets_the_count_of_claims(self, server: RedisServer) -> None:
+        """The progress of a photo resets its count of claims, so that a long cascade is no reason
+        to give up."""
         async with replica(server) as one:
             await one.put([entry("a")])
             for _ in range(2 * MOST_CLAIMS):
@@ -407,9 +421,9 @@ class TestDeliveries:
                 await two.heartbeat.beat()
                 assert await two.dead_letters() == ()
 
-    async def test_culprit_alone(self, server):
-        """Photos that were on two canvases whose replicas died are asked alone: the culprit harms
-        no other then."""
+    async def test_photos_of_two_fatal_canvases_are_sent_alone(self, server: RedisServer) -> None:
+        """Photos of two canvases whose replicas died are sent alone, so that a harmful photo harms
+        no other."""
         async with replica(server) as home, home.serving(BufferRecorder()):
             await home.put([entry(name) for name in "abcd"])
             for _ in range(2):
@@ -424,18 +438,20 @@ class TestDeliveries:
 FETCH = FetchLane(Task.OBJECTS, "us")
 
 
-def url(name: str) -> FetchEntry:
+def url_entry(name: str) -> FetchEntry:
     """A photo of a job that is still to be fetched."""
     now, photo = time.time(), RemotePhoto(name, "https://shop.example/")
     return FetchEntry(photo, "route", "ann", FETCH, now, now, now, now + 600, job="job")
 
 
 class TestUrls:
-    async def test_leave(self, server, keys):
-        """A URL that is never fetched leaves as any other photo does: failed, withdrawn, or with
-        its replica."""
+    async def test_an_unfetched_url_leaves_like_any_photo(
+        self, server: RedisServer, photo_keys: Callable[..., Any]
+    ) -> None:
+        """An unfetched URL leaves as any other photo does: failed, withdrawn, or with its
+        replica."""
         async with replica(server) as one, replica(server) as two:
-            await one.put([url(name) for name in "abcd"])
+            await one.put([url_entry(name) for name in "abcd"])
             (a,) = await one.claim(FETCH, ALL)
             assert await one.commit(Commit(settlements=[Settlement(a, Outcome(None))])) == {
                 a.photo.id
@@ -452,12 +468,12 @@ class TestUrls:
             assert await two.occupancy() == Occupancy()
             assert total(await two.ledger.accounts()).photos == 4
             await two.replica.commands.client.delete("{imgrid}:dead")
-            assert await keys() == set()
+            assert await photo_keys() == set()
 
-    async def test_fetched_and_taken_back(self, server):
-        """A photo that was fetched is a photo from then on, whoever dies with it."""
+    async def test_a_fetched_photo_outlives_its_replica(self, server: RedisServer) -> None:
+        """A fetched photo stays a photo when its replica dies."""
         async with replica(server) as one, replica(server) as two:
-            await one.put([url("a")])
+            await one.put([url_entry("a")])
             (claimed,) = await one.claim(FETCH, ALL)
             photo = Photo("a", b"JPEG", "JPEG", Size(4, 3))
             fetched = claimed.photo_entry(photo, LANE, put_at=claimed.put_at, due_at=claimed.due_at)
@@ -470,10 +486,10 @@ class TestUrls:
             (alone,) = await two.claim(LANE._replace(shape=ALONE), ALL)
             assert alone.photo.data == b"JPEG"
 
-    async def test_fetched_too_late(self, server):
-        """What a replica fetched that had lost the photo by then takes nobody's place."""
+    async def test_a_late_fetch_takes_no_place(self, server: RedisServer) -> None:
+        """A fetch of a replica that had lost the photo by then takes no other photo's place."""
         async with replica(server) as one, replica(server) as two:
-            await one.put([url("a")])
+            await one.put([url_entry("a")])
             (claimed,) = await one.claim(FETCH, ALL)
             await die(one)
             await two.heartbeat.beat()
@@ -487,9 +503,11 @@ class TestUrls:
 
 class TestBills:
     @pytest.mark.parametrize("rule", ["retry", "fail"])
-    async def test_died_while_asking(self, server, rule):
-        """What a replica had asked about when it died may be billed: the ledger says so, and the
-        rule decides."""
+    async def test_a_death_during_a_call_may_be_billed(
+        self, server: RedisServer, rule: str
+    ) -> None:
+        """The ledger says that a call under way at a replica's death may be billed, and the rule
+        decides."""
         heard = BufferRecorder()
         async with replica(server, rule) as one, replica(server, rule) as two, two.serving(heard):
             await two.put([entry("a"), entry("b", tenant="bob"), entry("c")])
@@ -508,9 +526,9 @@ class TestBills:
                     isinstance(outcome.error, BilledUnknown) for outcome in heard.outcomes.values()
                 )
 
-    async def test_answered_after_all(self, server):
-        """A replica that was taken for dead while it asked, and has its answer all the same, is
-        billed for it once."""
+    async def test_a_late_answer_is_billed_once(self, server: RedisServer) -> None:
+        """A replica that was presumed dead during a call, and still gets the answer, is billed for
+        it once."""
         async with replica(server) as one, replica(server) as two, two.serving(BufferRecorder()):
             await two.put([entry("a"), entry("b", tenant="bob")])
             taken = await one.claim(LANE, ALL)
@@ -523,9 +541,9 @@ class TestBills:
             account = total(await two.ledger.accounts())
             assert (account.billed, account.unknown) == (pytest.approx(1), pytest.approx(0))
 
-    async def test_died_asking_for_nothing(self, server):
-        """A replica that dies while it asks what nobody is billed for leaves no bill; its photos
-        are another's."""
+    async def test_a_death_during_a_free_call_leaves_no_bill(self, server: RedisServer) -> None:
+        """A replica's death during a free call leaves no bill, and its photos go to another
+        replica."""
         async with (
             replica(server, "fail") as one,
             replica(server, "fail") as two,
@@ -538,8 +556,8 @@ class TestBills:
             assert total(await two.ledger.accounts()).unknown == 0
             assert names(await two.claim(LANE, ALL)) == "a"
 
-    async def test_died_while_watching(self, server):
-        """Photos that a replica only watched leave with it, and were nobody's."""
+    async def test_watched_photos_leave_with_their_replica(self, server: RedisServer) -> None:
+        """Photos that a replica only watched leave with it, and the ledger does not count them."""
         async with replica(server) as one, replica(server) as two:
             await two.heartbeat.beat()
             await one.put([entry("a", watched=True)])
@@ -548,9 +566,9 @@ class TestBills:
             assert (await two.occupancy()).photos == 0
             assert total(await two.ledger.accounts()).photos == 0
 
-    async def test_died_before_asking(self, server):
-        """Nothing is billed where nothing was asked, or where it is known that a failed call was
-        not."""
+    async def test_a_death_without_a_billed_call_leaves_no_bill(self, server: RedisServer) -> None:
+        """A death before the call, or after a failed call that is known to be free, leaves no
+        bill."""
         async with (
             replica(server, "fail") as one,
             replica(server, "fail") as two,
@@ -565,9 +583,11 @@ class TestBills:
             assert total(await two.ledger.accounts()).unknown == 0
             assert names(await two.claim(LANE, ALL)) == "a"
 
-    async def test_died_after_the_answer(self, server):
-        """An answer is kept and its photos settled in one step: a replica that dies then leaves
-        nothing to ask."""
+    async def test_an_answer_and_its_photos_are_settled_in_one_step(
+        self, server: RedisServer
+    ) -> None:
+        """An answer is kept and its photos settled in one step, so that a death after it leaves no
+        open call."""
         heard = BufferRecorder()
         async with replica(server) as one, replica(server) as two, two.serving(heard):
             await two.put([entry("a")])
@@ -586,8 +606,8 @@ class TestBills:
             account = total(await two.ledger.accounts())
             assert (account.photos, account.billed, account.unknown) == (1, 1, 0)
 
-    async def test_committed_twice(self, server):
-        """A commit that is sent again because its reply was lost counts once."""
+    async def test_a_repeated_commit_counts_once(self, server: RedisServer) -> None:
+        """A commit that is repeated because its reply was lost counts once."""
         async with replica(server) as one:
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)
@@ -602,8 +622,10 @@ class TestBills:
 
 
 class TestNothingRemains:
-    async def test_keys(self, server, keys):
-        """After all is answered, withdrawn or refused, nothing of any photo remains."""
+    async def test_ended_photos_leave_no_keys(
+        self, server: RedisServer, photo_keys: Callable[..., Any]
+    ) -> None:
+        """Answered, withdrawn and refused photos leave nothing behind."""
         heard = BufferRecorder()
         async with replica(server, room=Capacity(photos=30)) as one, one.serving(heard):
             await one.put([entry(f"p{number}", tenant=f"t{number % 3}") for number in range(30)])
@@ -626,22 +648,24 @@ class TestNothingRemains:
             await one.commit(Commit(withdrawn_ids=[f"p{number}" for number in range(30)]))
             await heard.until(lambda: len(heard.outcomes) >= 20)
             await one.heartbeat.beat()
-            assert await keys() == set()
+            assert await photo_keys() == set()
 
-    async def test_bytes_that_could_not_be_put(self, server, keys):
-        """Bytes of a job that could not be put do not stay, for it may never be accepted."""
+    async def test_a_failed_job_put_leaves_no_bytes(
+        self, server: RedisServer, photo_keys: Callable[..., Any]
+    ) -> None:
+        """Bytes of a job whose put failed do not stay, because the job may never be accepted."""
         async with replica(server) as one, one.serving(BufferRecorder()):
             await one.heartbeat.beat()
             one._put = Script("#!lua\nreturn redis.error_reply('ERR no')")
             with pytest.raises(BufferAway):
                 await one.put([entry("j", job="job")])
-            assert await keys() == {"imgrid:photo:j"}
+            assert await photo_keys() == {"imgrid:photo:j"}
             one._bytes.orphans = dict.fromkeys(one._bytes.orphans, 0.0)  # long enough ago
             await one.heartbeat.beat()
-            assert await keys() == set()
+            assert await photo_keys() == set()
 
-    async def test_large_jobs(self, server):
-        """A job of many megabytes is put in portions, and found whole."""
+    async def test_a_large_job_is_put_in_portions(self, server: RedisServer) -> None:
+        """A job of many megabytes is put in portions, and read whole."""
         async with replica(server) as one:
             large = [
                 replace(
@@ -655,15 +679,14 @@ class TestNothingRemains:
             assert [len(each.photo.data) for each in taken] == [6 << 20] * 8
             await one.commit(Commit(withdrawn_ids=[each.photo.id for each in large]))
 
-    async def test_bytes_expire(self, server):
-        """A photo's bytes go by themselves a while after its deadline, whatever happens to the
-        replicas."""
+    async def test_bytes_expire_after_the_deadline(self, server: RedisServer) -> None:
+        """A photo's bytes expire a while after its deadline, whatever happens to the replicas."""
         async with replica(server) as one:
             await one.put([replace(entry("a"), deadline_at=time.time() + 5)])
             assert 5 < await one.replica.commands.client.ttl("imgrid:photo:a") <= 66
 
-    async def test_bytes_gone(self, server):
-        """A photo whose bytes are gone fails by itself; its neighbours are claimed."""
+    async def test_a_photo_without_bytes_fails_alone(self, server: RedisServer) -> None:
+        """A photo whose bytes are lost fails alone, and its neighbours are claimed."""
         heard = BufferRecorder()
         async with replica(server) as one, one.serving(heard):
             await one.put([entry("a"), entry("b")])
@@ -673,79 +696,84 @@ class TestNothingRemains:
             assert isinstance(heard.outcomes["a"].error, BufferAway)
 
 
-async def within(most_s: float, condition: Callable[[], object]) -> None:
-    """Returns once the condition is true, which takes no longer than that."""
+async def assert_within(most_s: float, condition: Callable[[], object]) -> None:
+    """Waits until the condition is true, at most for that time."""
     with Stopwatch() as watch:
         await wait_until(condition)
     assert watch.elapsed_s < most_s
 
 
-async def refused(buffer: RedisBuffer, name: str) -> float:
-    """How long a photo takes to be refused."""
+async def refusal_time_s(buffer: RedisBuffer, name: str) -> float:
+    """The seconds until a photo is refused."""
     with Stopwatch() as watch, pytest.raises(BufferAway):
         await buffer.put([entry(name)])
     return watch.elapsed_s
 
 
-async def listens(buffer: RedisBuffer) -> bool:
+async def hears_a_ring(buffer: RedisBuffer) -> bool:
     """Whether the replica hears when another one rings."""
     client = buffer.replica.commands.client
     return buffer.replica.name in str(await client.pubsub_channels())
 
 
-async def recovered(buffer: RedisBuffer, heard: BufferRecorder) -> None:
-    """It takes photos again, by itself."""
+async def has_recovered(buffer: RedisBuffer, heard: BufferRecorder) -> None:
+    """Whether the replica takes photos again, without help."""
     await heard.until(lambda: not buffer.problem)
     await buffer.put([entry("after")])
     assert names(await buffer.claim(LANE, ALL)) == "after"
 
 
 class TestAway:
-    async def test_paused(self, own_server):
-        """While Redis is paused photos are refused in time and the replica says why; then all goes
-        on."""
+    async def test_a_paused_redis_refuses_photos_with_the_reason(
+        self, own_server: RedisServer
+    ) -> None:
+        """A paused Redis makes the replica refuse photos in time and state the reason; afterwards
+        all photos pass."""
         heard = BufferRecorder()
         async with replica(own_server, open_commands=hasty_commands) as one, one.serving(heard):
             await heard.until(lambda: one.heartbeat.has_registered)
             await one.put([entry("before")])
             own_server.signal(signal.SIGSTOP)
-            assert await refused(one, "while") < ANSWERED_WITHIN_S
-            await within(4, lambda: one.problem)
-            assert await refused(one, "still") < 0.1  # known by now
+            assert await refusal_time_s(one, "while") < ANSWERED_WITHIN_S
+            await assert_within(4, lambda: one.problem)
+            assert await refusal_time_s(one, "still") < 0.1  # known by now
             assert heard.losses  # whoever waits is told
             own_server.signal(signal.SIGCONT)
             await heard.until(lambda: not one.problem)
             await one.commit(Commit(withdrawn_ids=["before", "while", "still"]))
-            await recovered(one, heard)
+            await has_recovered(one, heard)
 
-    async def test_killed(self, own_server):
-        """A Redis that was killed and restarted empty is used again, and whoever waited for a photo
-        in it is told."""
+    async def test_a_redis_restarted_empty_is_used_again(self, own_server: RedisServer) -> None:
+        """A Redis that was killed and restarted empty is used again, and clients that waited for
+        its photos get an answer."""
         heard = BufferRecorder()
         async with replica(own_server, open_commands=hasty_commands) as one, one.serving(heard):
             await heard.until(lambda: one.heartbeat.has_registered)
             await one.put([entry("before")])
             own_server.signal(signal.SIGKILL)
-            assert await refused(one, "while") < ANSWERED_WITHIN_S
-            await within(4, lambda: one.problem)
+            assert await refusal_time_s(one, "while") < ANSWERED_WITHIN_S
+            await assert_within(4, lambda: one.problem)
             own_server.start()
             await heard.until(lambda: not one.problem)
             assert heard.losses
             assert await one.occupancy() == Occupancy()
-            await recovered(one, heard)
+            await has_recovered(one, heard)
 
-    async def test_emptied(self, server):
-        """Whoever waits for a photo in a Redis that was emptied is told within a second or two."""
+    async def test_clients_of_an_emptied_redis_hear_within_seconds(
+        self, server: RedisServer
+    ) -> None:
+        """Clients that wait for photos in an emptied Redis get an answer within a second or two."""
         heard = BufferRecorder()
         async with replica(server) as one, one.serving(heard):
             await heard.until(lambda: one.heartbeat.has_registered)
             await one.put([entry("before")])
             await one.replica.commands.client.flushall()
-            await within(2, lambda: heard.losses)
-            await recovered(one, heard)
+            await assert_within(2, lambda: heard.losses)
+            await has_recovered(one, heard)
 
-    async def test_emptied_under_load(self, server):
-        """So it is where other photos keep coming."""
+    async def test_clients_of_an_emptied_redis_hear_under_load(self, server: RedisServer) -> None:
+        """Clients of an emptied Redis get an answer in time also while other photos keep
+        arriving."""
         heard = BufferRecorder()
         async with replica(server) as one, one.serving(heard):
             await heard.until(lambda: one.heartbeat.has_registered)
@@ -756,9 +784,9 @@ class TestAway:
                 await asyncio.sleep(0.01)
             assert heard.losses
 
-    async def test_paused_under_load(self, own_server):
-        """However much is asked of a Redis that is away, little of it piles up, and all goes on
-        when it is back."""
+    async def test_few_requests_pile_up_in_an_outage(self, own_server: RedisServer) -> None:
+        """Few requests pile up in an outage of Redis, however many arrive, and all proceed after
+        it."""
         heard = BufferRecorder()
         async with replica(own_server, open_commands=hasty_commands) as one, one.serving(heard):
             await heard.until(lambda: one.heartbeat.has_registered)
@@ -770,34 +798,34 @@ class TestAway:
             await asyncio.gather(*asked, return_exceptions=True)
             assert len(one.replica.commands._under_way) <= 70
             own_server.signal(signal.SIGCONT)
-            await within(4, lambda: not one.problem)
+            await assert_within(4, lambda: not one.problem)
             await one.put([entry("after")])
             await asyncio.sleep(1)  # a heartbeat or two
             assert (await one.occupancy()).photos == 1
 
-    async def test_full(self, own_server):
-        """A Redis that is full refuses photos, still takes outcomes, and says that it is not
-        ready."""
+    async def test_a_full_redis_refuses_photos_and_takes_outcomes(
+        self, own_server: RedisServer
+    ) -> None:
+        """A full Redis refuses photos, still takes outcomes, and reports that it is not ready."""
         heard = BufferRecorder()
         async with replica(own_server, open_commands=hasty_commands) as one, one.serving(heard):
             await one.put([entry("a")])
             taken = await one.claim(LANE, ALL)
             await one.replica.commands.client.config_set("maxmemory", 1)
-            assert await refused(one, "b") < ANSWERED_WITHIN_S
+            assert await refusal_time_s(one, "b") < ANSWERED_WITHIN_S
             await one.commit(
                 Commit(settlements=[Settlement(each, Outcome(None)) for each in taken])
             )
-            await within(4, lambda: one.problem)
+            await assert_within(4, lambda: one.problem)
             assert "memory" in one.problem
             await one.replica.commands.client.config_set("maxmemory", 0)
-            await recovered(one, heard)
+            await has_recovered(one, heard)
 
 
 class TestCancelled:
     @pytest.mark.parametrize("seed", range(3))
-    async def test_own_replies(self, server, seed):
-        """However commands are cancelled, each reply reaches whoever asked for it, and nobody
-        else."""
+    async def test_a_reply_reaches_its_own_caller(self, server: RedisServer, seed: int) -> None:
+        """Each reply reaches its own caller only, however commands are cancelled."""
         rng = random.Random(seed)
         commands = patient_commands(server)
         client = commands.client

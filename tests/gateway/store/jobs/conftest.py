@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,13 +94,13 @@ def factory(request: pytest.FixtureRequest) -> Factory:
 def opening(
     factory: Factory, tmp_path: Path
 ) -> Callable[..., AbstractAsyncContextManager[OpenJobStore]]:
-    """`async with opening(keep_s=1) as opened`: one of each kind, of these settings."""
+    """`async with opening(keep_s=1) as opened`: a store of each kind, with these settings."""
     return lambda **changes: factory(tmp_path, StoreSettings(**changes))
 
 
 @pytest.fixture
-async def opened(opening) -> AsyncIterator[OpenJobStore]:
-    """An empty one of each kind."""
+async def opened(opening: Callable[..., Any]) -> AsyncIterator[OpenJobStore]:
+    """An empty store of each kind."""
     async with opening() as empty:
         yield empty
 
@@ -115,9 +116,9 @@ def clock(opened: OpenJobStore) -> HandClock:
 
 
 @pytest.fixture
-def answer(make: JobBuilder):
-    """`await answer(buffer, count)`: so many of the buffer's photos (or of one job's) are claimed
-    as they come, and settled."""
+def answer(make: JobBuilder) -> Callable[..., Any]:
+    """`await answer(buffer, count)`: claims and settles so many of the buffer's photos (or of one
+    job's) as they arrive."""
 
     async def settle(buffer: Buffer, count: int, *, of: Job | None = None) -> list[str]:
         settled: list[str] = []
@@ -133,7 +134,7 @@ def answer(make: JobBuilder):
 
 
 async def claim(buffer: Buffer) -> list[Entry]:
-    """The next canvas, when there is one."""
+    """The next canvas, once there is one."""
     while True:
         for lane in await buffer.backlogs():
             if entries := await buffer.claim(lane, NOON * 2):
@@ -143,6 +144,6 @@ async def claim(buffer: Buffer) -> list[Entry]:
 
 @pytest.fixture(scope="session")
 def factory_of(factory: Factory) -> Callable[[Path], AbstractAsyncContextManager[OpenJobStore]]:
-    """`async with factory_of(folder) as opened`: for tests that play many times, each in a folder
-    of its own."""
+    """`async with factory_of(folder) as opened`: for tests that play many times, each in its own
+    folder."""
     return lambda folder: factory(folder, StoreSettings())

@@ -1,4 +1,6 @@
-"""The stores of deliveries do the same, whatever happens."""
+"""The stores of deliveries behave the same in every sequence of events."""
+
+from __future__ import annotations
 
 import asyncio
 import tempfile
@@ -45,9 +47,9 @@ STEPS = st.lists(
         ("claim", 1, 5),
     ]
 )  # nine of one host that are due at once, of which eight may be claimed
-def test_the_same_deliveries(redis_server, make, steps):
-    """Whatever happens to deliveries, the store in Redis and the one in a file hand out the same,
-    in the same order."""
+def test_redis_and_sqlite_claim_the_same_deliveries(redis_server, make, steps) -> None:
+    """The store in Redis and the store in a file give the same deliveries in the same order, in
+    every sequence of events."""
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(play(redis_server, Path(folder), make, steps))
 

@@ -1,7 +1,11 @@
-"""What every store of jobs does."""
+"""Every store of jobs meets these requirements."""
+
+from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -9,29 +13,40 @@ from gateway.core.errors import BadFormat, Busy, Conflict, NotFound
 from gateway.core.model import Outcome, Size
 from gateway.store.buffer import Capacity
 from gateway.store.jobs import KEY_LASTS_S, State, WebhookTarget
+from gateway.store.redis.jobs import RedisJobStore
+from gateway.store.sqlite.jobs import SqliteJobStore
+from tests.gateway.store.jobs.conftest import OpenJobStore
+from tests.support.clocks import HandClock
+from tests.support.jobs import JobBuilder
 from tests.support.waiting import wait_until
 
 HOOK = WebhookTarget("https://shop.example/hook")
 
 
 class TestSubmit:
-    async def test_as_it_was_submitted(self, store, make):
-        """A job that was accepted is found as it was submitted, with nothing settled."""
+    async def test_a_job_is_read_as_it_was_submitted(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
+        """An accepted job is read as it was submitted, with nothing settled."""
         job = make.job(2, hook=HOOK)
         assert await store.submit(job, make.entries(job)) == job
         assert await store.find("shop", job.id) == job
         assert job.state is State.RUNNING
 
-    async def test_not_ones_own(self, store, make):
-        """A job is not there for another tenant, nor is one that nobody submitted."""
+    async def test_another_tenants_job_does_not_exist(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
+        """A job does not exist for another tenant, and neither does a job that nobody submitted."""
         job = make.job()
         await store.submit(job, make.entries(job))
         for tenant, job_id in (("press", job.id), ("shop", "job_none")):
             with pytest.raises(NotFound):
                 await store.find(tenant, job_id)
 
-    async def test_refused(self, store, make):
-        """Photos that were refused are settled at once with their error, and the others wait."""
+    async def test_refused_photos_are_settled_at_once(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
+        """Refused photos are settled at once with their error, and the others wait."""
         job = make.job(3)
         kept = await store.submit(
             job, [make.entry(job, 1)], {0: BadFormat("no picture"), 2: BadFormat("nor this")}
@@ -44,8 +59,10 @@ class TestSubmit:
         ]
         assert isinstance(results[0].outcome.error, BadFormat)
 
-    async def test_all_refused(self, store, make, clock):
-        """A job of which every photo was refused has ended when it is accepted."""
+    async def test_a_job_of_refused_photos_has_ended(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder, clock: HandClock
+    ) -> None:
+        """A job has ended on acceptance when every one of its photos was refused."""
         job = make.job(1, hook=HOOK)
         kept = await store.submit(job, [], {0: BadFormat("no picture")})
         assert (kept.state, kept.finished_at) == (State.DONE, clock.now)
@@ -53,9 +70,11 @@ class TestSubmit:
             "job.done"
         ]
 
-    async def test_room(self, opening, make):
-        """A job for whose photos or bytes there is no room is refused as a whole; settled ones make
-        room."""
+    async def test_a_job_without_room_is_refused_whole(
+        self, opening: Callable[..., Any], make: JobBuilder
+    ) -> None:
+        """The store refuses a whole job when its photos or bytes exceed the room; settled photos
+        free room."""
         async with opening() as opened:
             store = opened.store
             large, full, small = make.job(1), make.job(100), make.job(1)
@@ -71,7 +90,9 @@ class TestSubmit:
                 await store.abort("shop", full.id)
             await store.submit(small, make.entries(small))
 
-    async def test_room_for_bytes(self, opening, make, answer):
+    async def test_settled_bytes_take_no_room(
+        self, opening: Callable[..., Any], make: JobBuilder, answer: Callable[..., Any]
+    ) -> None:
         """Bytes of photos that were settled, or whose job has ended, take up no room."""
         async with opening(room=Capacity(photos=100, bytes=100)) as opened:
             store = opened.store
@@ -89,9 +110,10 @@ class TestSubmit:
 
 
 class TestIdempotency:
-    async def test_same(self, store, make):
-        """The same key with the same request gives the job that it gave first, and accepts nothing
-        new."""
+    async def test_the_same_request_gives_the_same_job(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
+        """The same key with the same request gives the first job, and accepts nothing new."""
         first, second = make.job(), make.job()
         await store.submit(first, make.entries(first), key="k", digest="d")
         assert (
@@ -100,27 +122,35 @@ class TestIdempotency:
         with pytest.raises(NotFound):
             await store.find("shop", second.id)
 
-    async def test_as_it_is_now(self, store, make):
-        """It is the job as it has become since."""
+    async def test_a_repeated_request_gives_the_current_job(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
+        """A repeated request gives the job in its current state."""
         first, second = make.job(2), make.job(2)
         await store.submit(first, [make.entry(first, 0)], {1: BadFormat("no")}, key="k", digest="d")
         assert (await store.submit(second, make.entries(second), key="k", digest="d")).settled == 1
 
-    async def test_other_request(self, store, make):
+    async def test_another_request_is_a_conflict(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
         """The same key with another request is a conflict."""
         first, second = make.job(), make.job()
         await store.submit(first, make.entries(first), key="k", digest="d")
         with pytest.raises(Conflict):
             await store.submit(second, make.entries(second), key="k", digest="e")
 
-    async def test_others_keys(self, store, make):
-        """Another key, or another tenant's same key, is another job."""
+    async def test_another_key_or_tenant_is_another_job(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
+        """Another key is another job, and so is another tenant's same key."""
         jobs = [make.job(), make.job(), make.job(tenant="press")]
         for job, key in zip(jobs, ("k", "l", "k"), strict=True):
             assert (await store.submit(job, make.entries(job), key=key, digest=job.id)).id == job.id
 
-    async def test_for_a_day(self, store, make, clock):
-        """After a day the key may be used for something else."""
+    async def test_a_key_is_free_after_a_day(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder, clock: HandClock
+    ) -> None:
+        """After a day the key may be used for another request."""
         first, second, third = make.job(), make.job(), make.job()
         await store.submit(first, make.entries(first), key="k", digest="d")
         clock.now += KEY_LASTS_S - 1
@@ -130,8 +160,10 @@ class TestIdempotency:
         clock.now += 1
         assert (await store.submit(third, make.entries(third), key="k", digest="e")).id == third.id
 
-    async def test_after_busy(self, opening, make):
-        """A key whose request found no room is still unused."""
+    async def test_a_request_without_room_leaves_its_key_unused(
+        self, opening: Callable[..., Any], make: JobBuilder
+    ) -> None:
+        """A key stays unused when its request found no room."""
         first, second = make.job(2), make.job(1)
         async with opening(room=Capacity(photos=1)) as opened:
             with pytest.raises(Busy):
@@ -140,8 +172,10 @@ class TestIdempotency:
                 await opened.store.submit(second, make.entries(second), key="k", digest="e")
             ).id == second.id
 
-    async def test_at_once(self, store, make):
-        """Of requests of one key that come at once, one is accepted."""
+    async def test_one_of_simultaneous_requests_is_accepted(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
+        """Of simultaneous requests with one key, one is accepted."""
         jobs = [make.job(1) for _ in range(8)]
         kept = await asyncio.gather(
             *(store.submit(job, make.entries(job), key="k", digest="d") for job in jobs)
@@ -151,8 +185,11 @@ class TestIdempotency:
 
 
 class TestSettle:
-    async def test_result(self, store, make):
-        """A photo's result is its outcome and its size; its share is added to the job's bill."""
+    async def test_a_result_has_outcome_size_and_share(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
+        """A photo's result has its outcome and its size, and its share is added to the job's
+        bill."""
         job = make.job(2)
         await store.submit(job, make.entries(job))
         outcome = make.outcome(share=0.25)
@@ -172,8 +209,10 @@ class TestSettle:
             State.RUNNING,
         )
 
-    async def test_failed(self, store, make):
-        """A photo that failed is settled too, and what was billed for it all the same counts."""
+    async def test_a_failed_photo_is_settled_and_billed(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
+        """A failed photo is settled too, and its share of the bill still counts."""
         job = make.job(2)
         await store.submit(job, make.entries(job))
         await store.settle(job.id, 0, replace(make.outcome(0.5), error=BadFormat("no")), None)
@@ -182,7 +221,9 @@ class TestSettle:
         (result,) = await store.results(job.id)
         assert result.size is None
 
-    async def test_once(self, store, make):
+    async def test_a_second_outcome_changes_nothing(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
         """A second outcome of a photo changes nothing."""
         job = make.job(2)
         await store.submit(job, make.entries(job))
@@ -192,7 +233,9 @@ class TestSettle:
         assert [each.outcome for each in await store.results(job.id)] == [first]
         assert (await store.find("shop", job.id)).billed == 0.25
 
-    async def test_last(self, store, make, clock):
+    async def test_the_last_photo_ends_the_job(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder, clock: HandClock
+    ) -> None:
         """The last photo ends the job."""
         job = make.job(2)
         await store.submit(job, make.entries(job))
@@ -202,16 +245,21 @@ class TestSettle:
         found = await store.find("shop", job.id)
         assert (found.state, found.finished_at, found.settled) == (State.DONE, clock.now, 2)
 
-    async def test_unknown(self, store, make):
-        """Outcomes for a job that is not there, or a photo that it has not, are dropped."""
+    async def test_unknown_outcomes_are_dropped(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
+        """The store drops outcomes for an unknown job and for a photo that the job does not
+        have."""
         job = make.job(1)
         await store.submit(job, make.entries(job))
         await store.settle("job_none", 0, make.outcome(), None)
         await store.settle(job.id, 7, make.outcome(), None)
         assert (await store.find("shop", job.id)).settled == 0
 
-    async def test_pages(self, store, make):
-        """Results are read in the order in which they came, some at a time."""
+    async def test_results_are_paged_in_settling_order(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
+        """The pages of results are in the order of settling."""
         job = make.job(5)
         await store.submit(job, make.entries(job))
         for index in (3, 0, 4, 1):
@@ -223,7 +271,9 @@ class TestSettle:
 
 
 class TestAbort:
-    async def test_keeps_what_is_done(self, store, make, clock):
+    async def test_an_aborted_job_keeps_its_results(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder, clock: HandClock
+    ) -> None:
         """An aborted job keeps its results, and gets no more."""
         job = make.job(3, hook=HOOK)
         await store.submit(job, make.entries(job))
@@ -239,7 +289,9 @@ class TestAbort:
         assert await store.find("shop", job.id) == aborted
         assert len(await store.results(job.id)) == 1
 
-    async def test_ended(self, store, make, clock):
+    async def test_an_ended_job_cannot_be_aborted(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder, clock: HandClock
+    ) -> None:
         """A job that has ended stays as it is."""
         job = make.job(1)
         await store.submit(job, make.entries(job))
@@ -248,8 +300,10 @@ class TestAbort:
         clock.now += 5
         assert await store.abort("shop", job.id) == done
 
-    async def test_not_ones_own(self, store, make):
-        """Nobody aborts another's job."""
+    async def test_another_tenants_job_cannot_be_aborted(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
+        """A tenant cannot abort another tenant's job."""
         job = make.job()
         await store.submit(job, make.entries(job))
         with pytest.raises(NotFound):
@@ -258,7 +312,9 @@ class TestAbort:
 
 
 class TestPage:
-    async def test_latest_first(self, store, make):
+    async def test_a_tenants_jobs_come_latest_first(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
+    ) -> None:
         """A tenant's own jobs come latest first, and each page says where the next begins."""
         jobs = [make.job(1) for _ in range(5)]
         for job in [*jobs, make.job(1, tenant="press")]:
@@ -272,16 +328,20 @@ class TestPage:
         assert after == ""
         assert seen == [job.id for job in reversed(jobs)]
 
-    async def test_none(self, store):
-        """Who has none gets an empty page."""
+    async def test_a_tenant_without_jobs_gets_an_empty_page(
+        self, store: RedisJobStore | SqliteJobStore
+    ) -> None:
+        """A tenant without jobs gets an empty page."""
         page = await store.page("shop")
         assert (list(page.jobs), page.next) == ([], "")
 
 
 class TestRunning:
-    async def test_finishes(self, opened, make, answer):
-        """While it runs, photos of accepted jobs come into the buffer, and what is settled there
-        becomes results."""
+    async def test_a_running_store_turns_photos_into_results(
+        self, opened: OpenJobStore, make: JobBuilder, answer: Callable[..., Any]
+    ) -> None:
+        """A running store puts photos of accepted jobs into the buffer, and turns outcomes there
+        into results."""
         early, late = make.job(2), make.job(3)
         await opened.store.submit(early, make.entries(early))
         async with opened.store.running(opened.buffer):
@@ -292,7 +352,9 @@ class TestRunning:
             found = await opened.store.find("shop", job.id)
             assert (found.state, found.billed) == (State.DONE, job.photos / 4)
 
-    async def test_withdrawn(self, opened, make):
+    async def test_photos_of_an_aborted_job_leave_the_buffer(
+        self, opened: OpenJobStore, make: JobBuilder
+    ) -> None:
         """Photos of an aborted job leave the buffer."""
         job = make.job(4)
         await opened.store.submit(job, make.entries(job))
@@ -308,9 +370,11 @@ class TestRunning:
             await opened.store.abort("shop", job.id)
             await wait_until(empty)
 
-    async def test_restart(self, opening, make, answer):
-        """What was accepted and not settled when a process ended is finished by the next one, and
-        asked once."""
+    async def test_a_restarted_store_finishes_the_jobs(
+        self, opening: Callable[..., Any], make: JobBuilder, answer: Callable[..., Any]
+    ) -> None:
+        """The next process finishes accepted photos that were not settled when a process ended, and
+        sends each once."""
         job = make.job(3)
         async with opening() as opened:
             await opened.store.submit(job, make.entries(job))
@@ -322,8 +386,11 @@ class TestRunning:
             assert (await opened.store.find("shop", job.id)).state is State.DONE
             assert [each.number for each in await opened.store.results(job.id)] == [1, 2, 3]
 
-    async def test_forgets_a_key(self, opening, make):
-        """A job is forgotten with its key, unless that is another job's by then."""
+    async def test_a_job_is_forgotten_with_its_own_key(
+        self, opening: Callable[..., Any], make: JobBuilder
+    ) -> None:
+        """The store forgets a job together with its key, unless the key belongs to another job by
+        then."""
         first, second, other = make.job(1), make.job(1), make.job(1)
         refused = {0: BadFormat("no")}
         async with opening(keep_s=3600) as opened:
@@ -341,9 +408,11 @@ class TestRunning:
             assert (await store.submit(first, [], refused, key="k", digest="d")).id == second.id
             assert (await store.submit(other, [], refused, key="l", digest="e")).id == other.id
 
-    async def test_forgets(self, opening, make):
-        """Jobs that ended long ago are forgotten, with their results; those that run are not,
-        however old."""
+    async def test_long_ended_jobs_are_forgotten(
+        self, opening: Callable[..., Any], make: JobBuilder
+    ) -> None:
+        """The store forgets jobs that ended long ago, with their results, and keeps running jobs of
+        any age."""
         old, running, fresh = make.job(1), make.job(1), make.job(1)
         async with opening(keep_s=3600) as opened:
             store = opened.store
@@ -362,8 +431,10 @@ class TestRunning:
             assert await store.results(old.id) == []
 
 
-async def test_outcome_survives(store, make):
-    """An error comes back as the error that it was."""
+async def test_an_error_is_read_as_it_was_written(
+    store: RedisJobStore | SqliteJobStore, make: JobBuilder
+) -> None:
+    """An error is read back as the same error."""
     job = make.job(1)
     await store.submit(job, make.entries(job))
     await store.settle(job.id, 0, Outcome(None, error=Busy("too much")), None)

@@ -1,4 +1,6 @@
-"""Whatever comes in whichever order, a job's counts are those of its results."""
+"""A job's counts are those of its results, whatever the order of events."""
+
+from __future__ import annotations
 
 import asyncio
 import tempfile
@@ -27,7 +29,7 @@ STEPS = st.lists(
 
 @settings(max_examples=60)
 @given(steps=STEPS, at_once=st.booleans())
-def test_counts_are_consistent(factory_of, make, steps, at_once):
+def test_counts_are_consistent(factory_of, make, steps, at_once) -> None:
     """Any interleaving of submit, settle and abort leaves counts, bill, results and deliveries that
     agree."""
     with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,18 @@
-"""What every store of deliveries does."""
+"""Every store of deliveries meets these requirements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from gateway.core.errors import BadFormat
 from gateway.store.jobs import WebhookTarget
+from gateway.store.redis.jobs import RedisJobStore
+from gateway.store.sqlite.jobs import SqliteJobStore
+from tests.support.clocks import HandClock
+from tests.support.jobs import JobBuilder
 from tests.support.waiting import wait_until
 
 HOOK = WebhookTarget("https://shop.example/hook")
@@ -11,20 +20,22 @@ EACH = WebhookTarget("https://shop.example/hook", each_photo=True)
 
 
 @pytest.fixture
-def ended(store, make):
-    """`await ended(hook)`: a job of one photo, which has ended; for each, one delivery is due."""
+def end_job(store: RedisJobStore | SqliteJobStore, make: JobBuilder) -> Callable[..., Any]:
+    """`await end_job(hook)`: a job of one photo, which has ended; for each, one delivery is due."""
 
-    async def ended(hook=HOOK, tenant="shop"):
+    async def end_job(hook=HOOK, tenant="shop"):
         job = make.job(1, tenant=tenant, hook=hook)
         await store.submit(job, [], {0: BadFormat("no picture")})
         return job
 
-    return ended
+    return end_job
 
 
 class TestCreated:
-    async def test_done(self, store, make, clock):
-        """The end of a job that has a hook is to be delivered, once."""
+    async def test_the_end_of_a_job_is_due_once(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder, clock: HandClock
+    ) -> None:
+        """The end of a job that has a hook is due for delivery once."""
         job = make.job(2, hook=HOOK)
         await store.submit(job, make.entries(job))
         await store.settle(job.id, 0, make.outcome(), None)
@@ -35,8 +46,10 @@ class TestCreated:
         assert (due.kind, due.tenant, due.job, due.url) == ("job.done", "shop", job.id, HOOK.url)
         assert (due.attempts, due.created_at, due.last_error, due.number) == (0, clock.now, "", 0)
 
-    async def test_aborted(self, store, make, clock):
-        """So is its being aborted."""
+    async def test_an_aborted_job_is_due_once(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder, clock: HandClock
+    ) -> None:
+        """The abort of a job that has a hook is due for delivery once."""
         job = make.job(2, hook=HOOK)
         await store.submit(job, make.entries(job))
         await store.abort("shop", job.id)
@@ -45,8 +58,10 @@ class TestCreated:
             "job.aborted"
         ]
 
-    async def test_each_photo(self, store, make, clock):
-        """A hook for each photo is told each as well, by its index and its result's number."""
+    async def test_a_photo_hook_gets_every_photo(
+        self, store: RedisJobStore | SqliteJobStore, make: JobBuilder, clock: HandClock
+    ) -> None:
+        """A hook for each photo also gets each photo, by its index and its result's number."""
         job = make.job(2, hook=EACH)
         await store.submit(job, [make.entry(job, 0)], {1: BadFormat("no picture")})
         await store.settle(job.id, 0, make.outcome(), None)
@@ -58,43 +73,53 @@ class TestCreated:
         ]
         assert len({each.id for each in due}) == 3
 
-    async def test_no_hook(self, store, ended, clock):
-        """A job without a hook is told nobody."""
-        await ended(hook=None)
+    async def test_a_job_without_hook_has_no_delivery(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
+    ) -> None:
+        """A job without a hook has no delivery."""
+        await end_job(hook=None)
         assert await store.deliveries.claim(clock.now, 60, 9) == []
 
 
 class TestClaim:
-    async def test_lease(self, store, ended, clock):
-        """Who claims a delivery has it to itself until the lease ends; then it is due again, under
-        the same id."""
-        await ended()
+    async def test_a_claim_is_exclusive_until_its_lease_ends(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
+    ) -> None:
+        """A claim is exclusive until its lease ends; then the delivery is due again under the same
+        id."""
+        await end_job()
         (first,) = await store.deliveries.claim(clock.now, 60, 9)
         assert await store.deliveries.claim(clock.now + 59, 60, 9) == []
         (again,) = await store.deliveries.claim(clock.now + 61, 60, 9)
         assert (again.id, again.attempts) == (first.id, 0)
 
-    async def test_earliest_first(self, store, ended, clock):
-        """The earliest are claimed first, and no more than asked for."""
+    async def test_the_earliest_deliveries_are_claimed_first(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
+    ) -> None:
+        """The earliest deliveries are claimed first, and no more than requested."""
         jobs = []
         for _ in range(3):
-            jobs.append(await ended())
+            jobs.append(await end_job())
             clock.now += 1
         claimed = [(await store.deliveries.claim(clock.now, 60, 1))[0].job for _ in jobs]
         assert claimed == [job.id for job in jobs]
 
-    async def test_not_yet(self, store, ended, clock):
-        """What is not due is not claimed."""
-        await ended()
+    async def test_a_later_delivery_is_not_claimed(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
+    ) -> None:
+        """A delivery that is not yet due is not claimed."""
+        await end_job()
         assert await store.deliveries.claim(clock.now - 1, 60, 9) == []
 
-    async def test_hosts(self, store, ended, clock):
-        """Of one host only a few are under way at a time, and do not hold up another's that came
-        later."""
+    async def test_one_host_has_few_deliveries_under_way(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
+    ) -> None:
+        """One host has only a few deliveries under way, and does not delay a later one of another
+        host."""
         for _ in range(20):
-            await ended(WebhookTarget("https://slow.example/hook"))
+            await end_job(WebhookTarget("https://slow.example/hook"))
         clock.now += 1
-        other = await ended(WebhookTarget("https://quick.example/hook"))
+        other = await end_job(WebhookTarget("https://quick.example/hook"))
         first = await store.deliveries.claim(clock.now, 60, 100)
         assert other.id in {due.job for due in first}
         assert 1 < len(first) < 20
@@ -103,23 +128,27 @@ class TestClaim:
         await store.deliveries.complete(slow.id)
         assert len(await store.deliveries.claim(clock.now, 60, 100)) == 1
 
-    async def test_one_host_is_full(self, store, ended, clock):
-        """A host that has no place left holds up nobody, however few are asked for, and has some
-        when leases end."""
+    async def test_a_full_host_delays_no_other(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
+    ) -> None:
+        """A host without a free place delays no other host, however few deliveries are requested,
+        and has free places when leases end."""
         for _ in range(20):
-            await ended(WebhookTarget("https://slow.example/hook"))
+            await end_job(WebhookTarget("https://slow.example/hook"))
         clock.now += 1
         first = await store.deliveries.claim(clock.now, 60, 100)
-        other = await ended(WebhookTarget("https://quick.example/hook"))
+        other = await end_job(WebhookTarget("https://quick.example/hook"))
         assert [due.job for due in await store.deliveries.claim(clock.now, 60, 1)] == [other.id]
         again = await store.deliveries.claim(clock.now + 60, 60, 100)
         assert len(again) == len(first) + 1
 
-    async def test_in_turns(self, store, ended, clock):
-        """Those of several hosts are claimed in the order in which they became due."""
+    async def test_deliveries_of_several_hosts_come_by_due_time(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
+    ) -> None:
+        """Deliveries of several hosts are claimed in the order in which they became due."""
         jobs = []
         for host in ("one", "two", "one", "two"):
-            jobs.append(await ended(WebhookTarget(f"https://{host}.example/hook")))
+            jobs.append(await end_job(WebhookTarget(f"https://{host}.example/hook")))
             clock.now += 1
         for pair in (jobs[:2], jobs[2:]):
             assert [due.job for due in await store.deliveries.claim(clock.now, 60, 2)] == [
@@ -128,29 +157,34 @@ class TestClaim:
 
 
 class TestOutcome:
-    async def test_made(self, store, ended, clock):
-        """What the receiver took is never due again."""
-        await ended()
+    async def test_an_accepted_delivery_is_never_due_again(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
+    ) -> None:
+        """A delivery that the receiver accepted is never due again."""
+        await end_job()
         (due,) = await store.deliveries.claim(clock.now, 60, 9)
         await store.deliveries.complete(due.id)
         assert await store.deliveries.claim(clock.now + 9e9, 60, 9) == []
         assert await store.deliveries.dead_deliveries() == []
 
-    async def test_failed(self, store, ended, clock):
-        """What failed is due again when it is said to be, with what was tried, and why it
-        failed."""
-        await ended()
+    async def test_a_failed_delivery_is_due_at_its_next_time(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
+    ) -> None:
+        """A failed delivery is due again at its next time, with its attempts and the reason."""
+        await end_job()
         (due,) = await store.deliveries.claim(clock.now, 60, 9)
         await store.deliveries.add_failure(due.id, "status 500", clock.now + 30)
         assert await store.deliveries.claim(clock.now + 29, 60, 9) == []
         (again,) = await store.deliveries.claim(clock.now + 30, 60, 9)
         assert (again.id, again.attempts, again.last_error) == (due.id, 1, "status 500")
 
-    async def test_dead(self, store, ended, clock):
-        """What is given up is never due, and listed, latest first."""
+    async def test_dead_deliveries_are_listed_latest_first(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
+    ) -> None:
+        """A dead delivery is never due, and the list has the latest first."""
         jobs = []
         for _ in range(3):
-            jobs.append(await ended())
+            jobs.append(await end_job())
             clock.now += 1
         for due in await store.deliveries.claim(clock.now, 60, 9):
             await store.deliveries.add_failure(due.id, "gone", None)
@@ -161,8 +195,10 @@ class TestOutcome:
         ]
         assert len(await store.deliveries.dead_deliveries(limit=2)) == 2
 
-    async def test_unknown(self, store):
-        """Word of a delivery that is not there is dropped."""
+    async def test_an_unknown_delivery_is_ignored(
+        self, store: RedisJobStore | SqliteJobStore
+    ) -> None:
+        """The store ignores an outcome of an unknown delivery."""
         await store.deliveries.complete("none")
         await store.deliveries.add_failure("none", "why", None)
         await store.deliveries.add_failure("none", "why", 1.0)
@@ -170,10 +206,12 @@ class TestOutcome:
 
 
 class TestReplay:
-    async def test_some(self, store, ended, clock):
-        """Dead deliveries that are named are due now, as if they had not been tried."""
+    async def test_named_dead_deliveries_are_due_now(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
+    ) -> None:
+        """Replayed dead deliveries are due now, as if they had not been tried."""
         for _ in range(3):
-            await ended()
+            await end_job()
         for due in await store.deliveries.claim(clock.now, 60, 9):
             await store.deliveries.add_failure(due.id, "gone", None)
         wanted = [each.id for each in await store.deliveries.dead_deliveries()][:2]
@@ -184,19 +222,23 @@ class TestReplay:
         assert {each.attempts for each in again} == {0}
         assert len(await store.deliveries.dead_deliveries()) == 1
 
-    async def test_all(self, store, ended, clock):
-        """Where none is named all dead ones are, and those alive are left as they are."""
-        await ended()
+    async def test_a_replay_without_ids_takes_all_dead_ones(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
+    ) -> None:
+        """A replay without ids makes all dead deliveries due, and leaves the others unchanged."""
+        await end_job()
         (due,) = await store.deliveries.claim(clock.now, 60, 9)
         await store.deliveries.add_failure(due.id, "gone", None)
-        await ended()
+        await end_job()
         assert await store.deliveries.replay([]) == 1
         assert len(await store.deliveries.claim(clock.now, 60, 9)) == 2
         assert await store.deliveries.replay([]) == 0
 
 
-async def test_keeps_the_job(opening, make):
-    """A job is not forgotten while something of it is still to be delivered."""
+async def test_a_job_with_open_deliveries_is_kept(
+    opening: Callable[..., Any], make: JobBuilder
+) -> None:
+    """The store keeps a job while any of its deliveries is open."""
     told, silent = make.job(1, hook=HOOK), make.job(1)
     async with opening(keep_s=10) as opened:
         store = opened.store
@@ -211,8 +253,10 @@ async def test_keeps_the_job(opening, make):
             await wait_until(one_left)
 
 
-async def test_restart(opening, make):
-    """Deliveries that were not made survive the process."""
+async def test_open_deliveries_survive_the_process(
+    opening: Callable[..., Any], make: JobBuilder
+) -> None:
+    """Open deliveries survive the process."""
     job = make.job(1, hook=HOOK)
     async with opening() as opened:
         await opened.store.submit(job, [], {0: BadFormat("no picture")})

@@ -1,11 +1,15 @@
 """The store that replicas share: jobs that outlive the replica that accepted them, and a Redis that
 goes away."""
 
+from __future__ import annotations
+
 import asyncio
 import signal
 import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -15,7 +19,9 @@ from gateway.store.jobs import State, WebhookTarget
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands
 from gateway.store.redis.jobs import ACCEPTED_WITHIN_S, RedisJobStore
+from gateway.testing.redis_server import RedisServer
 from tests.support.clocks import ClockAhead
+from tests.support.jobs import JobBuilder
 from tests.support.redis import hasty_commands, patient_commands
 from tests.support.waiting import Stopwatch, wait_until
 
@@ -40,7 +46,7 @@ class Replica:
     clock: ClockAhead
 
     async def take(self, count=1):
-        """So many photos, each from whichever lane it waits in."""
+        """Claims so many photos from any lane in which they wait."""
         taken = []
         while len(taken) < count:
             (lane, *_) = await self.buffer.backlogs()
@@ -53,7 +59,7 @@ class Replica:
         )
 
     async def die(self, witness):
-        """It is not heard of for as long as it takes to be dead, and the witness notices."""
+        """Stops the heartbeat until the replica counts as dead, and lets the witness notice."""
         await self.commands.client.zadd(
             "{imgrid}:alive", {self.buffer.replica.name: time.time() - 1}
         )
@@ -76,14 +82,14 @@ async def replica(
 
 
 @pytest.fixture
-async def two(server):
+async def two_replicas(server: RedisServer) -> AsyncIterator[tuple[Any, ...]]:
     """Two replicas."""
     async with replica(server) as one, replica(server, one.clock) as other:
         yield one, other
 
 
-async def keys(one):
-    """What is in Redis of photos, jobs and deliveries."""
+async def remaining_keys(one):
+    """The keys of photos, jobs and deliveries that are in Redis."""
     return sorted(
         key.decode()
         for key in await one.commands.client.keys("*")
@@ -91,14 +97,14 @@ async def keys(one):
     )
 
 
-def fresh(make, photos, **settings):
-    """A job of now."""
+def fresh_job(make, photos, **settings):
+    """A job that is submitted now."""
     return make.job(photos, at=time.time(), **settings)
 
 
-class Interrupted(RedisBuffer):
-    """Stands for a replica that dies, or hears nothing more, before or after the photos were
-    put."""
+class InterruptedBuffer(RedisBuffer):
+    """A buffer of a replica that dies, or loses its connection, before or after the put of the
+    photos."""
 
     before, after = False, False
 
@@ -110,22 +116,24 @@ class Interrupted(RedisBuffer):
             raise BufferAway("away")
 
 
-def interrupted(one, **when):
-    """The replica's store, whose submitting ends halfway."""
-    buffer = Interrupted(one.commands, Capacity(), Capacity(), clock=one.clock)
+def interrupted_store(one, **when):
+    """The replica's store, whose submit is interrupted halfway."""
+    buffer = InterruptedBuffer(one.commands, Capacity(), Capacity(), clock=one.clock)
     vars(buffer).update(when)
     return RedisJobStore(one.commands, buffer, clock=one.clock, keep_s=60)
 
 
 class TestReplicas:
-    async def test_composed_elsewhere(self, two, make):
-        """A job that was handed in at one replica is composed at another, and read at both."""
-        one, other = two
-        job = fresh(make, 3, hook=HOOK)
+    async def test_a_job_is_composed_at_one_and_read_at_both(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """A job that was submitted at one replica is composed at another, and read at both."""
+        one, other = two_replicas
+        job = fresh_job(make, 3, hook=HOOK)
         await one.store.submit(job, make.entries(job)[1:], {0: BadFormat("no picture")})
         began = time.time()
         await other.settle(await other.take(2), make.outcome())
-        for each in two:
+        for each in two_replicas:
             found = await each.store.find("shop", job.id)
             assert (found.state, found.settled, found.failed, found.billed) == (
                 State.DONE,
@@ -141,21 +149,25 @@ class TestReplicas:
         kinds = [due.kind for due in await other.store.deliveries.claim(time.time() + 1, 60, 9)]
         assert sorted(kinds) == ["job.done"] + 3 * ["photo.settled"]
 
-    async def test_died_having_accepted(self, two, make):
-        """A job whose replica died, while it worked on its photos, is finished by another."""
-        one, other = two
-        job = fresh(make, 3)
+    async def test_a_dead_replicas_job_is_finished_by_another(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """Another replica finishes a job whose replica died while it worked on its photos."""
+        one, other = two_replicas
+        job = fresh_job(make, 3)
         await one.store.submit(job, make.entries(job))
         await one.take(2)
         await one.die(other)
         await other.settle(await other.take(3), make.outcome())
         assert (await other.store.find("shop", job.id)).state is State.DONE
 
-    async def test_late(self, two, make):
-        """What a replica answers that was taken for dead is written down once, by whoever has the
-        photo now."""
-        one, other = two
-        job = fresh(make, 2)
+    async def test_a_late_answer_is_written_once(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """An answer of a replica that was presumed dead is written once, by the photo's current
+        holder."""
+        one, other = two_replicas
+        job = fresh_job(make, 2)
         await one.store.submit(job, make.entries(job))
         late = await one.take(2)
         await one.die(other)
@@ -164,10 +176,12 @@ class TestReplicas:
         found = await one.store.find("shop", job.id)
         assert (found.settled, found.billed) == (2, 0.5)
 
-    async def test_dead_letter(self, server, two, make):
-        """A photo whose holders died time after time has that for its result."""
-        _, home = two
-        job = fresh(make, 1)
+    async def test_a_dead_letter_is_the_photos_result(
+        self, server: RedisServer, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """A photo whose holders died repeatedly has the dead letter as its result."""
+        _, home = two_replicas
+        job = fresh_job(make, 1)
         await home.store.submit(job, make.entries(job))
         for _ in range(MOST_CLAIMS):
             async with replica(server) as victim:
@@ -177,11 +191,13 @@ class TestReplicas:
         assert isinstance(result.outcome.error, DeadLetter)
         assert (await home.store.find("shop", job.id)).state is State.DONE
 
-    async def test_billed_unknown(self, server, make):
-        """So has one that was asked about when its holder died, where it must not be asked
-        again."""
+    async def test_an_unknown_bill_is_the_photos_result(
+        self, server: RedisServer, make: JobBuilder
+    ) -> None:
+        """A photo that must not be sent again has the unknown bill as its result when its holder
+        died during the call."""
         async with replica(server, rule="fail") as one, replica(server, rule="fail") as other:
-            job = fresh(make, 1)
+            job = fresh_job(make, 1)
             await one.store.submit(job, make.entries(job))
             await one.buffer.ask("canvas", await one.take())
             await one.die(other)
@@ -192,14 +208,16 @@ class TestReplicas:
 
 
 class TestAccepting:
-    async def test_unseen(self, two, make):
-        """A job whose photos did not get into the buffer is nobody's, and its key is free after a
+    async def test_a_job_without_photos_frees_its_key(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """A job whose photos did not reach the buffer does not exist, and its key is free after a
         minute."""
-        one, other = two
-        job, again = fresh(make, 2, hook=HOOK), fresh(make, 2)
+        one, other = two_replicas
+        job, again = fresh_job(make, 2, hook=HOOK), fresh_job(make, 2)
         refused = {1: BadFormat("no")}
         with pytest.raises(BufferAway):
-            await interrupted(one, before=True).submit(
+            await interrupted_store(one, before=True).submit(
                 job, make.entries(job)[:1], refused, key="k", digest="d"
             )
         with pytest.raises(NotFound):
@@ -209,18 +227,20 @@ class TestAccepting:
             await other.store.submit(again, make.entries(again), key="k", digest="d")
         one.clock.ahead_s += ACCEPTED_WITHIN_S + 1
         await other.store.forget()
-        assert await keys(other) == []
+        assert await remaining_keys(other) == []
         assert (
             await other.store.submit(again, make.entries(again), key="k", digest="d")
         ).id == again.id
 
-    async def test_first_result(self, two, make):
-        """A job whose replica died between its photos and its acceptance is there with its first
-        result."""
-        one, other = two
-        job = fresh(make, 3, hook=HOOK)
+    async def test_the_first_result_completes_the_acceptance(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """The first result completes a job whose replica died between the put of the photos and the
+        acceptance."""
+        one, other = two_replicas
+        job = fresh_job(make, 3, hook=HOOK)
         with pytest.raises(BufferAway):
-            await interrupted(one, after=True).submit(
+            await interrupted_store(one, after=True).submit(
                 job, make.entries(job)[1:], {0: BadFormat("no picture")}
             )
         for look in (other.store.find, other.store.abort):
@@ -233,24 +253,32 @@ class TestAccepting:
         assert (await other.store.find("shop", job.id)).state is State.DONE
         assert len(await other.store.deliveries.claim(time.time() + 1, 60, 9)) == 4
 
-    async def test_asked_again(self, two, make):
-        """So it is when its client asks again with the same key."""
-        one, other = two
-        job, again = fresh(make, 2), fresh(make, 2)
+    async def test_a_repeated_request_completes_the_acceptance(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """A repeated request with the same key completes such a job too."""
+        one, other = two_replicas
+        job, again = fresh_job(make, 2), fresh_job(make, 2)
         with pytest.raises(BufferAway):
-            await interrupted(one, after=True).submit(job, make.entries(job), key="k", digest="d")
+            await interrupted_store(one, after=True).submit(
+                job, make.entries(job), key="k", digest="d"
+            )
         assert (
             await other.store.submit(again, make.entries(again), key="k", digest="d")
         ).id == job.id
         assert (await other.buffer.occupancy()).photos == 2
 
-    async def test_overtaken(self, two, make):
-        """A client that asks again with the same key need not wait that long for what nobody is
-        accepting any more."""
-        one, other = two
-        job, again = fresh(make, 2), fresh(make, 2)
+    async def test_a_repeated_request_need_not_wait_a_minute(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """A repeated request with the same key need not wait a minute for an acceptance that its
+        replica abandoned."""
+        one, other = two_replicas
+        job, again = fresh_job(make, 2), fresh_job(make, 2)
         with pytest.raises(BufferAway):
-            await interrupted(one, before=True).submit(job, make.entries(job), key="k", digest="d")
+            await interrupted_store(one, before=True).submit(
+                job, make.entries(job), key="k", digest="d"
+            )
         one.clock.ahead_s += 11
         assert (
             await other.store.submit(again, make.entries(again), key="k", digest="d")
@@ -258,10 +286,12 @@ class TestAccepting:
         with pytest.raises(NotFound):
             await other.store.find("shop", job.id)
 
-    async def test_overtaken_while_it_lasts(self, two, make):
-        """Whoever is so slow as to be overtaken says so, and leaves no photos behind."""
-        one, other = two
-        job, again = fresh(make, 2), fresh(make, 2)
+    async def test_an_overtaken_submit_leaves_no_photos(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """A submit that is slow enough to be overtaken says so, and leaves no photos behind."""
+        one, other = two_replicas
+        job, again = fresh_job(make, 2), fresh_job(make, 2)
 
         class Slow(RedisBuffer):
             async def put(self, entries):
@@ -275,12 +305,14 @@ class TestAccepting:
             await slow.submit(job, make.entries(job), key="k", digest="d")
         assert (await other.buffer.occupancy()).photos == 2
 
-    async def test_after_a_minute(self, two, make):
-        """So it is after a minute, whatever happens."""
-        one, other = two
-        job = fresh(make, 2)
+    async def test_a_submit_is_overtaken_after_a_minute(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """A submit is overtaken after a minute in any case."""
+        one, other = two_replicas
+        job = fresh_job(make, 2)
         with pytest.raises(BufferAway):
-            await interrupted(one, after=True).submit(job, make.entries(job))
+            await interrupted_store(one, after=True).submit(job, make.entries(job))
         one.clock.ahead_s += ACCEPTED_WITHIN_S + 1
 
         async def listed():
@@ -290,10 +322,13 @@ class TestAccepting:
             await wait_until(listed)
         assert (await other.store.find("shop", job.id)).settled == 0
 
-    async def test_client_left(self, two, make):
-        """A client that leaves while its job is accepted leaves a whole job behind, or nothing."""
-        one, other = two
-        job = fresh(make, 20)
+    async def test_a_cancelled_submit_leaves_a_whole_job_or_none(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """A client that leaves during the acceptance of its job leaves a whole job behind, or
+        nothing."""
+        one, other = two_replicas
+        job = fresh_job(make, 20)
         submitting = asyncio.create_task(one.store.submit(job, make.entries(job)))
         await asyncio.sleep(0.005)
         submitting.cancel()
@@ -307,11 +342,13 @@ class TestAccepting:
 
 
 class TestAbort:
-    async def test_withdrawn_at_once(self, two, make):
-        """What is not settled leaves the buffer when the job is aborted, and what is under way is
-        dropped."""
-        one, other = two
-        job = fresh(make, 3)
+    async def test_unsettled_photos_leave_the_buffer_at_once(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """Unsettled photos leave the buffer when the job is aborted, and outcomes of calls under
+        way are dropped."""
+        one, other = two_replicas
+        job = fresh_job(make, 3)
         await one.store.submit(job, make.entries(job))
         under_way = await other.take()
         await one.store.abort("shop", job.id)
@@ -319,10 +356,12 @@ class TestAbort:
         assert await other.settle(under_way, make.outcome()) == frozenset()
         assert await other.store.results(job.id) == []
 
-    async def test_again(self, two, make):
-        """Aborted again, because the first time no answer came, it is withdrawn all the same."""
-        one, other = two
-        job = fresh(make, 3, hook=HOOK)
+    async def test_a_second_abort_still_withdraws_the_photos(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """A second abort, after a lost answer to the first, still withdraws the photos."""
+        one, other = two_replicas
+        job = fresh_job(make, 3, hook=HOOK)
         await one.store.submit(job, make.entries(job))
         await one.store._run(one.store._abort, "shop", job.id, repr(time.time()))
         assert (await other.buffer.occupancy()).photos == 3
@@ -332,12 +371,13 @@ class TestAbort:
 
 
 class TestNothingRemains:
-    async def test_keys(self, two, make):
-        """When all jobs have been forgotten, nothing is left of any: photos, results, keys or
-        deliveries."""
-        one, other = two
+    async def test_forgotten_jobs_leave_no_keys(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """Forgotten jobs leave no photos, results, keys or deliveries."""
+        one, other = two_replicas
         store = one.store
-        done, aborted, undelivered = (fresh(make, 3, hook=HOOK) for _ in range(3))
+        done, aborted, undelivered = (fresh_job(make, 3, hook=HOOK) for _ in range(3))
         for job in (done, aborted, undelivered):
             await store.submit(
                 job, make.entries(job)[1:], {0: BadFormat("no")}, key=job.id, digest="d"
@@ -353,24 +393,28 @@ class TestNothingRemains:
         while more := await store.deliveries.claim(time.time() + 1, 60, 99):
             for due in more:
                 await store.deliveries.complete(due.id)
-        assert all(key.startswith("{imgrid}:") for key in await keys(one))
+        assert all(key.startswith("{imgrid}:") for key in await remaining_keys(one))
         one.clock.ahead_s += 61
         await other.store.forget()
-        assert await keys(one) == []
+        assert await remaining_keys(one) == []
         assert await store.deliveries.dead_deliveries() == []
 
-    async def test_full(self, server, make):
-        """Nothing is left of a job for which there was no room."""
+    async def test_a_job_without_room_leaves_nothing(
+        self, server: RedisServer, make: JobBuilder
+    ) -> None:
+        """A job that found no room leaves nothing."""
         async with replica(server, room=Capacity(photos=1)) as one:
-            job = fresh(make, 2)
+            job = fresh_job(make, 2)
             with pytest.raises(Busy):
                 await one.store.submit(job, make.entries(job), key="k", digest="d")
-            assert await keys(one) == []
+            assert await remaining_keys(one) == []
 
-    async def test_replayed(self, two, make):
-        """A job is kept from when one of its dead deliveries is replayed until that is made."""
-        one, _ = two
-        store, job = one.store, fresh(make, 1, hook=WebhookTarget("https://shop.example/hook"))
+    async def test_a_replayed_delivery_keeps_its_job(
+        self, two_replicas: tuple[Any, ...], make: JobBuilder
+    ) -> None:
+        """A replayed dead delivery keeps its job until the delivery is made."""
+        one, _ = two_replicas
+        store, job = one.store, fresh_job(make, 1, hook=WebhookTarget("https://shop.example/hook"))
         await store.submit(job, [], {0: BadFormat("no")})
         (due,) = await store.deliveries.claim(time.time() + 1, 60, 9)
         await store.deliveries.add_failure(due.id, "gone", None)
@@ -380,16 +424,17 @@ class TestNothingRemains:
         assert (await store.find("shop", job.id)).state is State.DONE
         await store.deliveries.complete(due.id)
         await store.forget()
-        assert await keys(one) == []
+        assert await remaining_keys(one) == []
 
 
 class TestRedis:
-    async def test_away(self, start_redis, make):
-        """Whatever is asked of a store that is out of reach, the answer is that within two
-        seconds."""
+    async def test_every_operation_reports_an_outage_in_time(
+        self, start_redis: Callable[..., Any], make: JobBuilder
+    ) -> None:
+        """Every operation on an unreachable store reports the outage within two seconds."""
         server = start_redis()
         async with replica(server, open_commands=hasty_commands) as one:
-            store, job = one.store, fresh(make, 1)
+            store, job = one.store, fresh_job(make, 1)
             await store.submit(job, make.entries(job))
             server.signal(signal.SIGSTOP)
             calls = (
@@ -413,11 +458,13 @@ class TestRedis:
                 pass
             server.signal(signal.SIGCONT)
 
-    async def test_no_memory(self, start_redis, make):
-        """Where Redis has no memory left nothing is accepted, and what was accepted is finished."""
+    async def test_a_full_redis_accepts_nothing_and_finishes_the_rest(
+        self, start_redis: Callable[..., Any], make: JobBuilder
+    ) -> None:
+        """A Redis without free memory accepts nothing, and finishes what it accepted."""
         server = start_redis("--maxmemory-policy", "noeviction")
         async with replica(server) as one:
-            job, more = fresh(make, 2, hook=HOOK), fresh(make, 1)
+            job, more = fresh_job(make, 2, hook=HOOK), fresh_job(make, 1)
             await one.store.submit(job, make.entries(job))
             await one.commands.client.config_set("maxmemory", 1)
             with pytest.raises(BufferAway):
@@ -429,15 +476,16 @@ class TestRedis:
                 await one.store.deliveries.complete(each.id)
             one.clock.ahead_s += 61
             await one.store.forget()
-            assert (len(due), await keys(one)) == (3, [])
+            assert (len(due), await remaining_keys(one)) == (3, [])
 
     @pytest.mark.parametrize("sync", ["everysec", "always"])
-    async def test_killed(self, start_redis, make, sync):
-        """A Redis with an append-only file that is killed loses nothing: job, photos, results and
-        deliveries."""
+    async def test_a_killed_redis_loses_nothing(
+        self, start_redis: Callable[..., Any], make: JobBuilder, sync: str
+    ) -> None:
+        """A killed Redis with an append-only file loses no job, photo, result or delivery."""
         server = start_redis("--appendonly", "yes", "--appendfsync", sync)
         async with replica(server) as one:
-            job = fresh(make, 4, hook=HOOK)
+            job = fresh_job(make, 4, hook=HOOK)
             await one.store.submit(job, make.entries(job), key="k", digest="d")
             await one.settle(await one.take(2), make.outcome())
             before = await one.store.results(job.id)

@@ -1,6 +1,8 @@
 """The store in a file: what is in the buffer at a time, and in whose turn; and what survives being
 killed."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import signal
@@ -9,6 +11,9 @@ import stat
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,11 +22,12 @@ from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.jobs import State
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.sqlite.jobs import SqliteJobStore
+from tests.support.jobs import JobBuilder
 from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-async def open_store(tmp_path):
+async def open_store(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """`open_store(window=…)`: a store in the same file each time."""
     opened = []
 
@@ -38,8 +44,8 @@ async def open_store(tmp_path):
         await store.close()
 
 
-def waiting(buffer):
-    """The photos that the buffer holds, in the order in which they came."""
+def waiting_names(buffer):
+    """The photos that the buffer holds, in order of arrival."""
     return list(buffer._entries.values())
 
 
@@ -50,8 +56,8 @@ async def settle_first(buffer, make):
     return entry
 
 
-class Watched(MemoryBuffer):
-    """Counts how much it held at most."""
+class PeakBuffer(MemoryBuffer):
+    """A buffer that records the most photos that it held at once."""
 
     most = 0
 
@@ -61,11 +67,12 @@ class Watched(MemoryBuffer):
 
 
 class TestFeeding:
-    async def test_window(self, open_store, make, answer):
-        """No more than the window's photos are in the buffer at a time, and all of them come
-        through it."""
+    async def test_the_buffer_holds_at_most_the_window(
+        self, open_store: Callable[..., Any], make: JobBuilder, answer: Callable[..., Any]
+    ) -> None:
+        """The buffer never holds more than the window's photos, and all photos pass through it."""
         store = open_store(window=3)
-        buffer = Watched(Capacity(), keep=store.settle)
+        buffer = PeakBuffer(Capacity(), keep=store.settle)
         job = make.job(20)
         await store.submit(job, make.entries(job))
         async with store.running(buffer):
@@ -73,8 +80,11 @@ class TestFeeding:
         assert buffer.most == 3
         assert (await store.find("shop", job.id)).state is State.DONE
 
-    async def test_oldest_first(self, open_store, make, answer):
-        """A tenant's photos come in the order of its jobs, and of the photos in them."""
+    async def test_a_tenants_photos_come_in_order(
+        self, open_store: Callable[..., Any], make: JobBuilder, answer: Callable[..., Any]
+    ) -> None:
+        """A tenant's photos come in the order of its jobs, and within a job in the order of its
+        photos."""
         store = open_store(window=2)
         buffer = MemoryBuffer(Capacity(), keep=store.settle)
         jobs = [make.job(3), make.job(3)]
@@ -84,8 +94,11 @@ class TestFeeding:
             settled = await answer(buffer, 6)
         assert settled == [f"{job.id}-{index}" for job in jobs for index in range(3)]
 
-    async def test_tenants_in_turns(self, open_store, make):
-        """Tenants share the window, whoever came first and however many photos it has."""
+    async def test_tenants_share_the_window(
+        self, open_store: Callable[..., Any], make: JobBuilder
+    ) -> None:
+        """Tenants share the window, regardless of the order of arrival and of the number of
+        photos."""
         store = open_store(window=6)
         buffer = MemoryBuffer(Capacity(), keep=store.settle)
         large, small = make.job(50), [make.job(5, tenant=name) for name in ("one", "two")]
@@ -93,24 +106,26 @@ class TestFeeding:
             await store.submit(job, make.entries(job))
 
         async def full():
-            return len(waiting(buffer)) == 6
+            return len(waiting_names(buffer)) == 6
 
         async with store.running(buffer):
             await wait_until(full)
-            assert Counter(entry.tenant for entry in waiting(buffer)) == {
+            assert Counter(entry.tenant for entry in waiting_names(buffer)) == {
                 "shop": 2,
                 "one": 2,
                 "two": 2,
             }
 
-    async def test_latecomer(self, open_store, make):
-        """Places that become free go to the tenant that has fewest."""
+    async def test_free_places_go_to_the_smallest_tenant(
+        self, open_store: Callable[..., Any], make: JobBuilder
+    ) -> None:
+        """Places that become free go to the tenant that has the fewest."""
         store = open_store(window=4)
         buffer = MemoryBuffer(Capacity(), keep=store.settle)
         large, small = make.job(50), make.job(2, tenant="press")
 
         async def full():
-            return len(waiting(buffer)) == 4
+            return len(waiting_names(buffer)) == 4
 
         await store.submit(large, make.entries(large))
         async with store.running(buffer):
@@ -119,32 +134,40 @@ class TestFeeding:
             for _ in range(2):
                 await settle_first(buffer, make)
                 await wait_until(full)
-            assert Counter(entry.tenant for entry in waiting(buffer)) == {"shop": 2, "press": 2}
+            assert Counter(entry.tenant for entry in waiting_names(buffer)) == {
+                "shop": 2,
+                "press": 2,
+            }
 
-    async def test_until_they_are_even(self, open_store, make):
-        """Places that become free together make the tenants even, and are shared from there."""
+    async def test_free_places_even_out_the_tenants(
+        self, open_store: Callable[..., Any], make: JobBuilder
+    ) -> None:
+        """Places that become free together first make the tenants even, and are shared equally
+        after that."""
         store = open_store(window=12)
         buffer = MemoryBuffer(Capacity(), keep=store.settle)
         first, more, other = make.job(4), make.job(20), make.job(20, tenant="press")
 
-        async def held():
-            return Counter(entry.tenant for entry in waiting(buffer))
+        async def stored_photo_count():
+            return Counter(entry.tenant for entry in waiting_names(buffer))
 
         async def all_of_the_first():
-            return (await held())["shop"] == 4
+            return (await stored_photo_count())["shop"] == 4
 
         async def full():
-            return (await held()).total() == 12
+            return (await stored_photo_count()).total() == 12
 
         await store.submit(first, make.entries(first))
         async with store.running(buffer):
             await wait_until(all_of_the_first)
             await asyncio.gather(*(store.submit(job, make.entries(job)) for job in (more, other)))
             await wait_until(full)
-            assert await held() == {"shop": 6, "press": 6}
+            assert await stored_photo_count() == {"shop": 6, "press": 6}
 
-    async def test_more_tenants_than_places(self, open_store, make, answer):
-        """Where there are more tenants than places, they take turns."""
+    async def test_more_tenants_than_places_take_turns(
+        self, open_store: Callable[..., Any], make: JobBuilder, answer: Callable[..., Any]
+    ) -> None:
+        """When there are more tenants than places, the tenants take turns."""
         store = open_store(window=1)
         buffer = MemoryBuffer(Capacity(), keep=store.settle)
         jobs = [make.job(2, tenant=name) for name in "abc"]
@@ -154,9 +177,11 @@ class TestFeeding:
             settled = await answer(buffer, 6)
         assert {photo.split("-")[0] for photo in settled[:3]} == {job.id for job in jobs}
 
-    async def test_full_buffer(self, open_store, make, answer):
-        """Where the buffer has room for fewer photos than the window, they come as there is
-        room."""
+    async def test_a_full_buffer_is_fed_as_room_appears(
+        self, open_store: Callable[..., Any], make: JobBuilder, answer: Callable[..., Any]
+    ) -> None:
+        """When the buffer has room for fewer photos than the window, photos enter it as room
+        appears."""
         store = open_store(window=50)
         buffer = MemoryBuffer(Capacity(), Capacity(photos=2), keep=store.settle)
         job = make.job(12)
@@ -164,9 +189,10 @@ class TestFeeding:
         async with store.running(buffer):
             assert len(await answer(buffer, 12)) == 12
 
-    async def test_as_if_they_came_now(self, open_store, make):
-        """However long a photo lay in the file, it may wait for company as long as it might
-        have."""
+    async def test_time_in_the_file_does_not_shorten_the_wait(
+        self, open_store: Callable[..., Any], make: JobBuilder
+    ) -> None:
+        """A photo may wait for company its full time, however long it lay in the file."""
         now = 1_800_000_100.0
         store = open_store()
         buffer = MemoryBuffer(Capacity(), keep=store.settle)
@@ -174,15 +200,21 @@ class TestFeeding:
         await store.submit(job, make.entries(job))
 
         async def fed():
-            return waiting(buffer)
+            return waiting_names(buffer)
 
         async with store.running(buffer):
             (entry,) = await wait_until(fed)
         assert (entry.put_at, entry.due_at, entry.deadline_at) == (now, now + 2, now + 60)
         assert (entry.accepted_at, entry.photo.data) == (job.created_at, b"bytes")
 
-    async def test_survives_trouble(self, open_store, make, answer, caplog):
-        """A buffer that fails once is fed again."""
+    async def test_a_failed_put_is_tried_again(
+        self,
+        open_store: Callable[..., Any],
+        make: JobBuilder,
+        answer: Callable[..., Any],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """The store feeds a buffer again after the buffer failed once."""
         store = open_store()
 
         class Failing(MemoryBuffer):
@@ -202,26 +234,32 @@ class TestFeeding:
 
 
 class TestFile:
-    async def test_bytes_go(self, open_store, make, tmp_path):
-        """A photo's bytes are deleted when it is settled, or its job aborted."""
+    async def test_settled_and_aborted_photos_lose_their_bytes(
+        self, open_store: Callable[..., Any], make: JobBuilder, tmp_path: Path
+    ) -> None:
+        """The store deletes a photo's bytes when the photo is settled or its job aborted."""
         store = open_store()
         job = make.job(3)
         await store.submit(job, make.entries(job))
         await store.settle(job.id, 0, make.outcome(), None)
-        assert held(tmp_path / "jobs.db") == 2
+        assert stored_photo_count(tmp_path / "jobs.db") == 2
         await store.abort("shop", job.id)
-        assert held(tmp_path / "jobs.db") == 0
+        assert stored_photo_count(tmp_path / "jobs.db") == 0
 
-    async def test_private(self, open_store, make, tmp_path):
-        """The file, in which photos are, is its owner's alone; its folder is made where there is
-        none."""
+    async def test_the_file_is_private_to_its_owner(
+        self, open_store: Callable[..., Any], make: JobBuilder, tmp_path: Path
+    ) -> None:
+        """The file that holds photos is readable by its owner alone, and a missing folder is
+        created."""
         file = tmp_path / "new" / "jobs.db"
         await open_store(file).page("shop")
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
-    async def test_no_file(self, open_store, tmp_path):
-        """A file that cannot be used is a store that is away, not a crash; and running says so at
-        its start."""
+    async def test_an_unusable_file_is_a_store_that_is_away(
+        self, open_store: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        """An unusable file makes the store unavailable without a crash, and running reports it at
+        the start."""
         store = open_store(tmp_path)
         with pytest.raises(BufferAway):
             await store.page("shop")
@@ -229,9 +267,15 @@ class TestFile:
             async with store.running(MemoryBuffer(Capacity())):
                 pass
 
-    async def test_lazy(self, open_store, make, answer, tmp_path):
-        """Until a job is handed in there is no file, whoever looks for work; from then on its
-        photos are fed."""
+    async def test_the_first_job_creates_the_file(
+        self,
+        open_store: Callable[..., Any],
+        make: JobBuilder,
+        answer: Callable[..., Any],
+        tmp_path: Path,
+    ) -> None:
+        """Reading creates no file; the first submitted job creates it, and its photos are fed from
+        then on."""
         store = open_store(tmp_path / "jobs.db")
         buffer = MemoryBuffer(Capacity(), keep=store.settle)
         async with store.running(buffer):
@@ -246,9 +290,11 @@ class TestFile:
             await store.submit(job, make.entries(job))
             assert len(await answer(buffer, 3)) == 3
 
-    async def test_read_only(self, open_store, make, tmp_path):
-        """Where no file can be made a gateway runs without jobs, and the first that is handed in is
-        told why."""
+    async def test_a_read_only_folder_refuses_the_first_job(
+        self, open_store: Callable[..., Any], make: JobBuilder, tmp_path: Path
+    ) -> None:
+        """In a folder without write access a gateway runs without jobs, and the first job is
+        refused with the reason."""
         (tmp_path / "a file").touch()
         store = open_store(tmp_path / "a file" / "jobs.db")
         job = make.job(1)
@@ -256,8 +302,10 @@ class TestFile:
             with pytest.raises(BufferAway, match="jobs' store cannot be used"):
                 await store.submit(job, make.entries(job))
 
-    async def test_other_version(self, open_store, tmp_path):
-        """A file of another version is left alone."""
+    async def test_a_file_of_another_version_stays_unchanged(
+        self, open_store: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        """The store leaves a file of another version unchanged."""
         file = tmp_path / "jobs.db"
         with sqlite3.connect(file) as db:
             db.execute("PRAGMA user_version = 99")
@@ -265,8 +313,10 @@ class TestFile:
         with pytest.raises(GatewayError, match="version 99"):
             await open_store(file).page("shop")
 
-    async def test_cancelled(self, open_store, make):
-        """A caller that goes away does not leave half a job behind."""
+    async def test_a_cancelled_submit_leaves_no_half_job(
+        self, open_store: Callable[..., Any], make: JobBuilder
+    ) -> None:
+        """A caller that cancels its submit leaves no half of a job behind."""
         store = open_store()
         job = make.job(50)
         submitting = asyncio.create_task(store.submit(job, make.entries(job)))
@@ -278,8 +328,8 @@ class TestFile:
         assert (await store.results(job.id)) == []
 
 
-def held(file):
-    """How many photos' bytes are in a file."""
+def stored_photo_count(file):
+    """The number of photos whose bytes are in a file."""
     db = sqlite3.connect(file)
     try:
         return db.execute(
@@ -326,8 +376,8 @@ asyncio.run(main())
 """
 
 
-def killed(file, *, after):
-    """What a process told that was killed after so many lines."""
+def output_until_kill(file, *, after):
+    """The output of a process that was killed after so many lines."""
     with subprocess.Popen(
         [sys.executable, "-c", ACCEPTS, str(file)], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -337,11 +387,13 @@ def killed(file, *, after):
 
 
 @pytest.mark.parametrize("settled", [0, 7])
-async def test_killed(open_store, answer, tmp_path, settled):
-    """A process that is killed at any moment (kill -9) loses nothing that it accepted: the next one
-    finishes the job, keeps the results that there were, and asks for no photo that had one."""
+async def test_a_killed_process_loses_no_accepted_photo(
+    open_store: Callable[..., Any], answer: Callable[..., Any], tmp_path: Path, settled: int
+) -> None:
+    """A process that is killed at any moment (kill -9) loses nothing that it accepted: the next
+    process finishes the job, keeps the existing results, and sends no photo again that had one."""
     file = tmp_path / "jobs.db"
-    told = killed(file, after=1 + settled)
+    told = output_until_kill(file, after=1 + settled)
     assert told[0] == ["accepted"]
     store = open_store(file)
     before = await store.results("job_1")

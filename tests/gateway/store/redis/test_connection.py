@@ -1,11 +1,14 @@
 """How Redis is found: by itself, with TLS, behind Sentinels, or as a cluster; and what a wrong URL
 is told."""
 
+from __future__ import annotations
+
 import asyncio
 import shutil
 import subprocess
 import time
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -32,9 +35,9 @@ def entry(name: str) -> Entry:
     return Entry(photo, "route", "ann", LANE, now, now, now, now + 60)
 
 
-async def serves(url: str) -> None:
-    """A buffer at that URL takes photos, gives them out, and tells what became of them; replies are
-    kept there."""
+async def assert_serves(url: str) -> None:
+    """Checks that a buffer at that URL takes photos, yields them and reports their outcomes, and
+    that replies are kept there."""
     commands, heard = Commands(connect(url)), BufferRecorder()
     try:
         buffer = RedisBuffer(commands, Capacity(), clock=steady())
@@ -70,32 +73,32 @@ def started(folder, *options):
         server.stop()
 
 
-async def test_plain(redis_server):
-    """redis:// is one server."""
-    await serves(redis_server.url)
+async def test_redis_url_is_one_server(redis_server: RedisServer) -> None:
+    """`redis://` is one server."""
+    await assert_serves(redis_server.url)
 
 
-async def test_resp2(redis_server):
-    """RESP3 is spoken, unless the URL asks for RESP2."""
+async def test_the_protocol_is_resp3_unless_the_url_says_resp2(redis_server: RedisServer) -> None:
+    """The protocol is RESP3 unless the URL asks for RESP2."""
     assert connect(redis_server.url).connection_pool.connection_kwargs["protocol"] == 3
-    await serves(f"{redis_server.url}?protocol=2")
+    await assert_serves(f"{redis_server.url}?protocol=2")
 
 
-async def test_password(tmp_path):
-    """User and password stand in the URL."""
+async def test_the_url_holds_user_and_password(tmp_path: Path) -> None:
+    """The URL holds the user and the password."""
     with started(tmp_path, "--requirepass", "secret") as server:
-        await serves(f"redis://:secret@127.0.0.1:{server.port}/1")
+        await assert_serves(f"redis://:secret@127.0.0.1:{server.port}/1")
 
 
-async def test_unix_socket(tmp_path):
-    """unix:// is a socket on this machine."""
+async def test_unix_url_is_a_local_socket(tmp_path: Path) -> None:
+    """`unix://` is a socket on this machine."""
     path = tmp_path / "redis.sock"
     with started(tmp_path, "--unixsocket", str(path)):
-        await serves(f"unix://{path}")
+        await assert_serves(f"unix://{path}")
 
 
-async def test_tls(tmp_path):
-    """rediss:// is TLS, and the server's certificate is checked."""
+async def test_rediss_url_verifies_the_certificate(tmp_path: Path) -> None:
+    """`rediss://` is TLS, and the client verifies the server's certificate."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         [
@@ -133,16 +136,15 @@ async def test_tls(tmp_path):
         str(certificate),
     ]
     with started(tmp_path, *options):
-        await serves(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}")
+        await assert_serves(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}")
         commands = Commands(connect(f"rediss://127.0.0.1:{port}/0"))
         with pytest.raises(BufferAway):
             await commands.do(commands.client.ping())
         await commands.close()
 
 
-class Deaf:
-    """A client to whose subscriptions a cancellation is a time that is over, once, as it can be in
-    redis-py."""
+class DeafClient:
+    """A client whose subscriptions take the first cancellation for a timeout, as redis-py can."""
 
     def __init__(self, client):
         self._real = client
@@ -167,9 +169,9 @@ class Deaf:
                 raise
 
 
-async def test_stops(redis_server):
-    """A buffer stops serving though its client took the first word of it for something else."""
-    client = Deaf(connect(redis_server.url))
+async def test_a_buffer_stops_despite_a_swallowed_cancellation(redis_server: RedisServer) -> None:
+    """A buffer stops although its client took the first cancellation for a timeout."""
+    client = DeafClient(connect(redis_server.url))
     commands = Commands(client)
     async with (
         asyncio.timeout(15),
@@ -180,8 +182,8 @@ async def test_stops(redis_server):
     await commands.close()
 
 
-async def test_sentinel(tmp_path):
-    """redis+sentinel:// asks Sentinels which server leads the service."""
+async def test_sentinels_name_the_leading_server(tmp_path: Path) -> None:
+    """`redis+sentinel://` asks Sentinels for the leading server of the service."""
     for name in ("leader", "sentinel"):
         (tmp_path / name).mkdir()
     with started(tmp_path / "leader") as leader:
@@ -193,15 +195,15 @@ async def test_sentinel(tmp_path):
             stdout=subprocess.DEVNULL,
         )
         try:
-            await serves(f"redis+sentinel://127.0.0.1:{port},127.0.0.1:1/main/0")
+            await assert_serves(f"redis+sentinel://127.0.0.1:{port},127.0.0.1:1/main/0")
         finally:
             sentinel.kill()
             sentinel.wait()
 
 
-async def test_cluster(tmp_path):
-    """redis+cluster:// is a cluster: what scripts touch is in one slot, photos' bytes are wherever
-    they fall."""
+async def test_a_cluster_keeps_script_keys_in_one_slot(tmp_path: Path) -> None:
+    """`redis+cluster://` is a cluster: keys of scripts are in one slot, photos' bytes in any
+    slot."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     buses = free_port(), free_port()
@@ -211,11 +213,11 @@ async def test_cluster(tmp_path):
         started(tmp_path / "two", *options, str(buses[1])) as two,
     ):
         _join(one, two, buses[1])
-        await serves(f"redis+cluster://127.0.0.1:{one.port},127.0.0.1:{two.port}")
+        await assert_serves(f"redis+cluster://127.0.0.1:{one.port},127.0.0.1:{two.port}")
 
 
 def _join(one: RedisServer, two: RedisServer, bus: int) -> None:
-    """Two nodes, half of the slots each."""
+    """Joins two nodes to a cluster, each with half of the slots."""
 
     def tell(server: RedisServer, *words: object) -> str:
         program = ["redis-cli", "-p", str(server.port), *map(str, words)]
@@ -231,8 +233,8 @@ def _join(one: RedisServer, two: RedisServer, bus: int) -> None:
 @pytest.mark.parametrize(
     "url", ["http://host", "redis:", "host:6379", "redis+sentinel://host:26379", ""]
 )
-def test_wrong_urls(url):
-    """What is no Redis URL is refused with the forms that are."""
+def test_a_wrong_url_is_refused_with_the_valid_forms(url: str) -> None:
+    """The message about an invalid Redis URL lists the valid forms."""
     with pytest.raises(ValueError, match="redis"):
         check_url(url)
 
@@ -241,8 +243,8 @@ def test_wrong_urls(url):
     "url",
     ["redis://127.0.0.1:1/0", "redis+cluster://127.0.0.1:1", "redis+sentinel://127.0.0.1:1/m"],
 )
-async def test_nobody_there(url):
-    """Where nobody answers, a command fails in time."""
+async def test_a_command_without_server_fails_in_time(url: str) -> None:
+    """A command fails in time when no server answers."""
     commands = Commands(connect(url))
     with Stopwatch() as watch, pytest.raises(BufferAway):
         await RedisBuffer(commands, Capacity(), clock=steady()).put([entry("a")])

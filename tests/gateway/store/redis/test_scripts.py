@@ -34,7 +34,7 @@ def code_lines(name: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_holds_no_constant_of_its_own(name: str) -> None:
-    """Names of keys and fields, states and other words stand in Python only."""
+    """Scripts name no keys, fields, states or other words: these are in Python only."""
     for line in code_lines(name):
         for literal in re.findall(r"'([^']*)'", line):
             assert not WORD.search(literal) or REDIS_WORD.fullmatch(literal), line
@@ -42,7 +42,7 @@ def test_a_script_holds_no_constant_of_its_own(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_script_holds_no_limit_of_its_own(name: str) -> None:
-    """Numbers in a script are positions and units; limits and times stand in Python only."""
+    """Numbers in a script are positions and units; limits and times are in Python only."""
     for line in code_lines(name):
         code = re.sub(r"'[^']*'", "", line)
         numbers = {float(number) for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", code)}
@@ -50,13 +50,13 @@ def test_a_script_holds_no_limit_of_its_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_constant_is_known(name: str) -> None:
-    """Whatever a script writes in capitals is a constant of Python."""
+def test_every_capital_name_is_a_python_constant(name: str) -> None:
+    """Every capitalised name in a script is a constant of Python."""
     assert set(mentioned(source(name))) <= set(constants())
 
 
 def test_every_key_name_is_used() -> None:
-    """No key's name is left over that no script and no module uses."""
+    """Every key's name is used by a script or a module."""
     texts = [source(name) for name in NAMES]
     texts += [path.read_text() for path in LUA.parent.glob("*.py") if path.name != "keys.py"]
     for name in constants():

@@ -1,10 +1,11 @@
-"""What holds for every store of replies."""
+"""Every store of replies meets these requirements."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from gateway.core.exchange import Reply
 from gateway.store.replies import Replies
@@ -21,8 +22,8 @@ async def begins(replies: Replies, ids: Sequence[str], run: str) -> bool:
     return await replies.begin(ids, run) is True
 
 
-async def test_kept(opening):
-    """What a run came to is what later tries get, at any replica, to the byte."""
+async def test_every_later_try_gets_the_same_reply(opening: Callable[..., Any]) -> None:
+    """Every later try gets the reply of the run to the byte, at any replica."""
     async with opening() as (here, there):
         assert await here.begin([X], "one") is True
         await here.end([X], "one", FIRST)
@@ -31,8 +32,9 @@ async def test_kept(opening):
         assert await there.begin([Y], "three") is True
 
 
-async def test_under_way(opening):
-    """While a run is at a call no other begins, and the run hears that another waits."""
+async def test_one_run_at_a_time_has_a_call(opening: Callable[..., Any]) -> None:
+    """No second run begins a call that is under way, and the first run learns that another
+    waits."""
     async with opening() as (here, there):
         assert await here.begin([X], "one") is True
         assert await here.renew([X], "one") is False
@@ -41,8 +43,8 @@ async def test_under_way(opening):
         assert await here.begin([X], "one") is True
 
 
-async def test_nothing_kept(opening):
-    """After a run that left nothing the next begins anew, and hears of nobody who waits."""
+async def test_a_run_without_a_reply_lets_the_next_begin(opening: Callable[..., Any]) -> None:
+    """After a run that left no reply the next one begins anew, and learns of no waiting try."""
     async with opening() as (here, there):
         await here.begin([X], "one")
         assert await there.begin([X], "two") is False
@@ -51,8 +53,8 @@ async def test_nothing_kept(opening):
         assert await there.renew([X], "two") is False
 
 
-async def test_any_id(opening):
-    """A call is known by each of its ids, whichever of them a try has, while it runs and after."""
+async def test_a_call_is_known_by_each_of_its_ids(opening: Callable[..., Any]) -> None:
+    """A try finds a call by any one of its ids, during the run and after it."""
     async with opening() as (here, there):
         assert await here.begin([X, Y], "one") is True
         assert await there.begin([Y, Z], "two") is False
@@ -62,17 +64,17 @@ async def test_any_id(opening):
         assert await here.begin([Z], "three") == FIRST
 
 
-async def test_more_ids(opening):
-    """A run that goes on under another id as well is found by that from then on."""
+async def test_a_run_may_add_an_id(opening: Callable[..., Any]) -> None:
+    """A run that continues under a further id is found by that id from then on."""
     async with opening() as (here, there):
         await here.begin([X], "one")
         await here.renew([X, Y], "one")
         assert await there.begin([Y], "two") is False
 
 
-async def test_lapsed(opening):
-    """The call of a run that is not heard of any more is another's to run; one that goes on keeps
-    it."""
+async def test_a_call_without_heartbeat_may_be_run_again(opening: Callable[..., Any]) -> None:
+    """Another run takes over a call whose run sends no more heartbeats; a run that sends them keeps
+    its call."""
     async with opening(lease_s=0.05) as (here, there):
         await here.begin([X], "dead")
         assert await wait_until(lambda: there.begin([X], "two")) is True
@@ -81,8 +83,8 @@ async def test_lapsed(opening):
         assert await there.begin([X], "two") is False
 
 
-async def test_overtaken(opening):
-    """A run that was taken for dead neither ends the other's nor replaces what it came to."""
+async def test_an_overtaken_run_changes_nothing(opening: Callable[..., Any]) -> None:
+    """A run that was presumed dead neither ends its successor's run nor replaces its reply."""
     async with opening(lease_s=0.05) as (here, there):
         await here.begin([X], "late")
         assert await wait_until(lambda: there.begin([X], "two")) is True
@@ -96,8 +98,8 @@ async def test_overtaken(opening):
         assert await there.begin([X], "next") is False
 
 
-async def test_forgotten(opening):
-    """A reply is kept for a while; without a time to keep it, not at all."""
+async def test_a_reply_expires(opening: Callable[..., Any]) -> None:
+    """A reply is kept for the configured time; with no time to keep it, it is not kept at all."""
     for keep_s in (0.05, 0):
         async with opening(keep_s=keep_s) as (here, there):
             await here.begin([X, Y], "one")
@@ -105,8 +107,8 @@ async def test_forgotten(opening):
             await wait_until(partial(begins, there, [X, Y], "two"))
 
 
-async def test_one_of_many(opening):
-    """Of many runs that come at the same time one begins."""
+async def test_one_of_many_simultaneous_runs_begins(opening: Callable[..., Any]) -> None:
+    """Of many runs that arrive at the same time, one begins."""
     async with opening() as both:
         begun = await asyncio.gather(*(both[n % 2].begin([X, Y], f"run-{n}") for n in range(20)))
         assert begun.count(True) == 1

@@ -12,6 +12,7 @@ from gateway.store.memory.replies import OVERHEAD_BYTES, MemoryReplies
 from gateway.store.redis.connection import Commands, connect
 from gateway.store.redis.replies import MAX_BYTES, RedisReplies
 from gateway.store.tiered_replies import TieredReplies
+from gateway.testing.redis_server import RedisServer
 from tests.support.redis import patient_commands
 from tests.support.waiting import wait_until
 
@@ -25,8 +26,8 @@ async def keep(replies, name, size=0):
     await replies.end([name], name, reply(size))
 
 
-async def kept(replies, names):
-    """Which of them are kept."""
+async def kept_ids(replies, names):
+    """The ids whose replies are kept."""
     found = []
     for name in names:
         begun = await replies.begin([name], "looking")
@@ -37,40 +38,40 @@ async def kept(replies, names):
     return "".join(found)
 
 
-async def test_most_bytes():
-    """The oldest leave memory first where bytes are over the limit."""
+async def test_the_oldest_replies_leave_over_the_byte_limit() -> None:
+    """The oldest replies leave memory first when their bytes exceed the limit."""
     replies = MemoryReplies(clock=steady(), keep_s=60, max_bytes=3 * (OVERHEAD_BYTES + 100))
     for name in "abcd":
         await keep(replies, name, 100)
-    assert await kept(replies, "abcd") == "bcd"
+    assert await kept_ids(replies, "abcd") == "bcd"
     await keep(replies, "e", 2 * OVERHEAD_BYTES + 200)
-    assert await kept(replies, "abcde") == "e"
+    assert await kept_ids(replies, "abcde") == "e"
     assert replies.bytes == 3 * OVERHEAD_BYTES + 200
 
 
-async def test_most_replies():
-    """So they do where there are too many."""
+async def test_the_oldest_replies_leave_over_the_count_limit() -> None:
+    """The oldest replies leave memory first when there are too many."""
     replies = MemoryReplies(clock=steady(), keep_s=60, max_bytes=1 << 30, most=2)
     for name in "abcd":
         await keep(replies, name)
-    assert await kept(replies, "abcd") == "cd"
+    assert await kept_ids(replies, "abcd") == "cd"
 
 
-async def test_too_large_for_redis(server):
-    """A reply that is too large for Redis stays with the replica that made it; another begins
-    anew."""
+async def test_a_reply_too_large_for_redis_stays_local(server: RedisServer) -> None:
+    """A reply that is too large for Redis stays with the replica that made it; another replica
+    begins anew."""
     commands = patient_commands(server)
     shared = RedisReplies(commands, keep_s=60)
     near = MemoryReplies(clock=steady(), keep_s=60, max_bytes=1 << 30)
     await keep(TieredReplies(near, shared, clock=steady()), "a", MAX_BYTES)
-    assert await kept(near, "a") == "a"
+    assert await kept_ids(near, "a") == "a"
     assert await shared.begin(["a"], "elsewhere") is True
     await commands.close()
 
 
-async def test_away(own_server):
-    """While Redis is away a replica answers from its own memory and never waits for long; when it
-    is back they share again."""
+async def test_a_redis_outage_leaves_local_replies(own_server: RedisServer) -> None:
+    """During a Redis outage a replica answers from its own memory and never waits for long; after
+    the outage the replicas share replies again."""
     turned = [0.0]
     commands = Commands(connect(own_server.url))
     shared = RedisReplies(commands, keep_s=60)
@@ -79,13 +80,13 @@ async def test_away(own_server):
     own_server.signal(signal.SIGSTOP)
     try:
         await keep(both, "a")
-        assert await kept(both, "a") == "a"
+        assert await kept_ids(both, "a") == "a"
     finally:
         own_server.signal(signal.SIGCONT)
     await wait_until(lambda: answers(shared))
     turned[0] = 1000.0
     await keep(both, "b")
-    assert await kept(shared, "b") == "b"
+    assert await kept_ids(shared, "b") == "b"
     await commands.close()
 
 
