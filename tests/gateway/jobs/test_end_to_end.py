@@ -80,9 +80,8 @@ def seen(result: dict) -> int | None:
     )
 
 
-def test_from_request_to_webhook(tmp_path, receiver):
-    """Photos sent and photos fetched are answered each with its own, and the end is told,
-    signed."""
+def test_a_job_runs_from_request_to_signed_webhook(tmp_path, receiver):
+    """Sent and fetched photos each get their own answer, and a signed webhook reports the end."""
     names = ["77.png", "78.png"]
     with (
         serving(parts_of(tmp_path, CONFIG)) as url,
@@ -115,8 +114,8 @@ def test_from_request_to_webhook(tmp_path, receiver):
         "http://localhost.:1/",
     ],
 )
-def test_guarded(tmp_path, target):
-    """No photo is fetched from an address that is not allowed, whatever its spelling."""
+def test_no_photo_is_fetched_from_a_forbidden_address(tmp_path, target):
+    """No photo is fetched from a forbidden address, whatever its spelling."""
     config = {**CONFIG, "fetch": {}}
     with (
         serving(parts_of(tmp_path, config)) as url,
@@ -138,8 +137,8 @@ def test_guarded(tmp_path, target):
             assert (handed.status_code, handed.json()["error"]["code"]) == (400, "invalid_request")
 
 
-def test_killed(tmp_path, receiver):
-    """A gateway that is killed with a job half done finishes it when it is started again."""
+def test_a_restarted_gateway_finishes_its_job(tmp_path, receiver):
+    """A gateway that is killed with a job half done finishes it after a restart."""
     port = free_port()
     slow = {"kind": "shapes", "latency_ms": 300, "concurrency": 1}
     config = {**CONFIG, "listen": f"127.0.0.1:{port}", "providers": {"eye": slow}}

@@ -1,4 +1,4 @@
-"""A job's results as they come: server-sent events."""
+"""A job's results stream as server-sent events."""
 
 import asyncio
 import json
@@ -58,8 +58,8 @@ class Stream:
 
 
 class TestEvents:
-    async def test_as_they_come(self, world):
-        """Each photo is told as it is settled, and in the end the job."""
+    async def test_each_photo_and_the_end_are_events(self, world):
+        """The stream reports each photo as it is settled, and the job at the end."""
         each = world()
         job = await each.submit(2)
         stream = Stream(each.app, f"/v1/jobs/{job['id']}/events")
@@ -78,8 +78,8 @@ class TestEvents:
         await stream.leave()
 
     @pytest.mark.parametrize("way", ["header", "query"])
-    async def test_again(self, world, way):
-        """A client that comes back goes on from where it was."""
+    async def test_a_returning_client_continues(self, world, way):
+        """A client that returns continues from where it was."""
         each = world()
         job = await each.submit(3)
         for index in range(3):
@@ -96,8 +96,8 @@ class TestEvents:
             "event: end",
         ]
 
-    async def test_aborted(self, world):
-        """The stream of a job that is aborted ends."""
+    async def test_an_abort_ends_the_stream(self, world):
+        """The stream of an aborted job ends."""
         each = world()
         job = await each.submit(2)
         stream = Stream(each.app, f"/v1/jobs/{job['id']}/events")
@@ -106,9 +106,8 @@ class TestEvents:
         assert json.loads((await stream.next())["data"])["state"] == "aborted"
         await stream.leave()
 
-    async def test_alive(self, world):
-        """Where nothing happens, comments show that the stream lives; a client may leave at any
-        time."""
+    async def test_comments_keep_an_idle_stream_alive(self, world):
+        """Comments keep an idle stream alive, and a client may leave at any time."""
         each = world(keep_alive_s=0.0)
         job = await each.submit()
         stream = Stream(each.app, f"/v1/jobs/{job['id']}/events")
@@ -116,8 +115,8 @@ class TestEvents:
         assert await stream.next() == {"": "still here"}
         await stream.leave()
 
-    async def test_stopping(self, world):
-        """Streams end when the process goes down."""
+    async def test_streams_end_with_the_process(self, world):
+        """Streams end when the process stops."""
         each = world()
         job = await each.submit()
         stream = Stream(each.app, f"/v1/jobs/{job['id']}/events")
@@ -126,8 +125,8 @@ class TestEvents:
         assert await stream.next() is None
         await stream.leave()
 
-    async def test_stream_breaks(self, world, caplog):
-        """A stream whose store goes away ends, so that its client comes back."""
+    async def test_a_store_outage_ends_the_stream(self, world, caplog):
+        """An outage of the store ends the stream, so that its client returns."""
         each = world()
         job = await each.submit()
 

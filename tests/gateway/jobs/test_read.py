@@ -1,4 +1,4 @@
-"""Reading, listing and aborting jobs, and how this is described."""
+"""Clients read, list and abort jobs, and OpenAPI describes this."""
 
 import pytest
 
@@ -18,8 +18,8 @@ def ok(reply):
 
 
 class TestRead:
-    async def test_so_far(self, world):
-        """A job tells what is settled of it, what was billed, and which share was saved."""
+    async def test_a_job_has_its_progress_bill_and_saving(self, world):
+        """A job reports its settled photos, its bill and the share saved."""
         each = world()
         job = await each.submit(4)
         await each.settle(job, 2, RED, BLUE)
@@ -41,7 +41,7 @@ class TestRead:
         assert (first["width"], first["height"]) == (40, 30)
         assert second["error"] == {"code": "not_served", "message": "no"}
 
-    async def test_bill(self, world, make):
+    async def test_the_bill_is_the_shares_of_canvases(self, world, make):
         """The bill is the photos' shares of their canvases."""
         each = world()
         job = await each.submit(4)
@@ -52,8 +52,8 @@ class TestRead:
         assert read["created_at"].endswith("Z")
         assert read["created_at"] <= read["finished_at"]
 
-    async def test_pages(self, world):
-        """Results come some at a time, from where one is."""
+    async def test_results_are_paged(self, world):
+        """Results come in pages, each from a given number on."""
         each = world()
         job = await each.submit(3)
         for index in (2, 0, 1):
@@ -66,8 +66,8 @@ class TestRead:
         third = ok(await each.client.get(path, params={"after": 3}))
         assert (third["results"], third["next"]) == ([], 3)
 
-    async def test_list(self, world):
-        """One's jobs are listed latest first, some at a time."""
+    async def test_a_tenants_jobs_are_paged_latest_first(self, world):
+        """A tenant's jobs are listed latest first, in pages."""
         each = world()
         ids = [(await each.submit())["id"] for _ in range(3)]
         first = ok(await each.client.get("/v1/jobs", params={"limit": 2}))
@@ -78,8 +78,8 @@ class TestRead:
 
 
 class TestAbort:
-    async def test_abort(self, world):
-        """An aborted job keeps what is done, and a second time changes nothing."""
+    async def test_an_aborted_job_keeps_its_results(self, world):
+        """An aborted job keeps its results, and a second abort changes nothing."""
         each = world()
         job = await each.submit(2)
         await each.settle(job, 1, RED)
@@ -90,7 +90,7 @@ class TestAbort:
 
 
 class TestDocument:
-    async def test_refs(self):
+    async def test_the_description_is_complete(self):
         """The description has every endpoint, and every type that it refers to."""
         document = {}
         describe_jobs(document)
@@ -103,8 +103,8 @@ class TestDocument:
         for ref in refs(document):
             assert ref.removeprefix("#/components/schemas/") in document["components"]["schemas"]
 
-    async def test_answers(self, world):
-        """Answers have the members that the description gives them."""
+    async def test_replies_match_the_description(self, world):
+        """Replies have the members that the description gives them."""
         document = {}
         describe_jobs(document)
         schemas = document["components"]["schemas"]

@@ -1,4 +1,4 @@
-"""What the jobs' endpoints refuse, and how."""
+"""The jobs' endpoints refuse bad requests, each with its status and code."""
 
 import base64
 from dataclasses import replace
@@ -56,16 +56,16 @@ class TestErrors:
             ),
         ],
     )
-    async def test_bad_request(self, world, request_, says):
-        """What is wrong with a request is named, and nothing is taken."""
+    async def test_an_invalid_request_is_refused_with_the_fault(self, world, request_, says):
+        """The refusal of an invalid request names its fault, and no job is created."""
         each = world()
         assert says in problem(
             await each.client.post("/v1/jobs", **request_), 400, "invalid_request"
         )
         assert ok(await each.client.get("/v1/jobs"))["jobs"] == []
 
-    async def test_unsigned(self, world):
-        """A webhook that there is no secret to sign with is refused, and not told unsigned."""
+    async def test_a_webhook_without_secret_is_refused(self, world):
+        """A webhook without a signing secret is refused instead of being sent unsigned."""
         each = world(signs=lambda tenant: [])
         form = {
             "json": {"photos": [{"content": B64}], "webhook": {"url": "https://shop.example/hook"}}
@@ -75,8 +75,8 @@ class TestErrors:
         )
 
     @pytest.mark.parametrize("task", ["faces", "cats"])
-    async def test_not_served(self, world, task):
-        """A task that no route serves, or that there is none of, is refused."""
+    async def test_an_unserved_task_is_refused(self, world, task):
+        """A task without a route, or an unknown one, is refused."""
         each = world()
         problem(
             await each.client.post("/v1/jobs", params={"task": task}, content=PHOTO),
@@ -87,15 +87,15 @@ class TestErrors:
     @pytest.mark.parametrize(
         "query", ["limit=0", "limit=1001", "after=-1", "after=x", "befor=1", "limit="]
     )
-    async def test_bad_pages(self, world, query):
-        """So are pages that there cannot be."""
+    async def test_an_invalid_page_is_refused(self, world, query):
+        """An invalid page is refused."""
         each = world()
         job = await each.submit()
         problem(await each.client.get(f"/v1/jobs/{job['id']}?{query}"), 400, "invalid_request")
         problem(await each.client.get(f"/v1/jobs?{query}"), 400, "invalid_request")
 
-    async def test_bad_event_id(self, world):
-        """A Last-Event-ID is a number."""
+    async def test_an_event_id_must_be_a_number(self, world):
+        """A Last-Event-ID must be a number."""
         each = world()
         job = await each.submit()
         reply = await each.client.get(
@@ -104,8 +104,8 @@ class TestErrors:
         problem(reply, 400, "invalid_request")
 
     @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("GET", "/events")])
-    async def test_not_found(self, world, method, path):
-        """A job that is not there, or is another tenant's, is not found."""
+    async def test_an_unknown_or_foreign_job_is_not_found(self, world, method, path):
+        """An unknown job is not found, and neither is another tenant's."""
         each = world()
         job = await each.submit()
         problem(await each.client.request(method, f"/v1/jobs/job_none{path}"), 404, "not_found")
@@ -115,8 +115,8 @@ class TestErrors:
     REQUESTS = [("POST", ""), ("GET", ""), ("GET", "/x"), ("DELETE", "/x"), ("GET", "/x/events")]
 
     @pytest.mark.parametrize(("method", "path"), REQUESTS)
-    async def test_strangers(self, world, method, path):
-        """Who has no key is told nothing, and its body is not read."""
+    async def test_a_body_without_valid_key_is_not_read(self, world, method, path):
+        """A request without a valid key is refused, and its body is not read."""
 
         async def body():
             raise AssertionError("it was read")
@@ -132,40 +132,40 @@ class TestErrors:
             assert reply.headers["WWW-Authenticate"] == "Bearer"
 
     @pytest.mark.parametrize(("method", "path"), REQUESTS)
-    async def test_web_pages(self, world, method, path):
-        """An open gateway takes nothing from web pages of elsewhere."""
+    async def test_an_open_gateway_refuses_foreign_web_pages(self, world, method, path):
+        """An open gateway refuses requests from foreign web pages."""
         each = world(open_to_all=True)
         reply = await each.client.request(
             method, f"/v1/jobs{path}", headers={"Origin": "https://evil.example"}
         )
         problem(reply, 401, "unauthenticated")
 
-    async def test_open(self, world):
-        """To programs on this machine it is open."""
+    async def test_an_open_gateway_serves_local_programs(self, world):
+        """An open gateway serves programs on this machine."""
         each = world(open_to_all=True)
         await each.submit()
         assert len(ok(await each.client.get("/v1/jobs"))["jobs"]) == 1
 
-    async def test_too_large(self, world):
+    async def test_a_body_over_the_limit_is_refused(self, world):
         """A body over the limit is refused."""
         problem(
             await world().client.post("/v1/jobs", content=bytes(1_000_001)), 413, "photo_too_large"
         )
 
-    async def test_busy(self, world):
-        """Where there is no room, 429 says when to come back."""
+    async def test_a_full_store_names_a_retry_time(self, world):
+        """A full store answers 429 with a time to come back."""
         each = world(room=Capacity(photos=1))
         reply = await each.client.post("/v1/jobs", json={"photos": [{"content": B64}] * 2})
         problem(reply, 429, "busy")
         assert int(reply.headers["Retry-After"]) >= 1
 
-    async def test_store_away(self, world, tmp_path):
-        """Where the store cannot be used, it is 503."""
+    async def test_a_store_outage_is_503(self, world, tmp_path):
+        """An unusable store is a 503."""
         (tmp_path / "jobs.db").mkdir()
         problem(await world().client.post("/v1/jobs", content=PHOTO), 503, "buffer_unavailable")
 
-    async def test_bug(self, world, caplog):
-        """Whatever is unexpected is 500, and in the log."""
+    async def test_an_unexpected_error_is_500_and_logged(self, world, caplog):
+        """An unexpected error is a 500, and is logged."""
         each = world()
 
         def broken(*_, **__):

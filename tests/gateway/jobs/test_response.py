@@ -1,4 +1,4 @@
-"""What webhooks tell, and how ids and times are written."""
+"""Webhook bodies, ids and times have these forms."""
 
 import json
 from dataclasses import replace
@@ -19,8 +19,9 @@ def delivery(kind, job, *, number=0):
 
 
 class TestPayload:
-    def test_end(self, make):
-        """The end of a job is told with its summary and where to read it, without its results."""
+    def test_the_end_has_a_summary_without_results(self, make):
+        """The message about the end of a job has its summary and its address, without its
+        results."""
         job = replace(
             make.job(2, hook=HOOK), state=State.DONE, settled=2, billed=0.5, finished_at=NOON + 1.5
         )
@@ -44,8 +45,8 @@ class TestPayload:
             },
         }
 
-    def test_photo(self, make):
-        """A photo is told with its result."""
+    def test_a_photo_has_its_result(self, make):
+        """The message about a photo has its result."""
         job = replace(make.job(2, hook=HOOK), settled=1)
         result = JobResult(1, 1, make.outcome(0.25), Size(40, 30))
         told = json.loads(payload(delivery("photo.settled", job, number=1), job, [result]))
@@ -64,15 +65,15 @@ class TestSaved:
         ("settled", "failed", "billed", "saved"),
         [(0, 0, 0.0, 0.0), (4, 0, 1.0, 0.75), (2, 2, 0.0, 0.0), (2, 1, 2.0, -1.0)],
     )
-    def test_share(self, make, settled, failed, billed, saved):
-        """The share saved is of the photos that were answered; it is negative where more was billed
-        than these."""
+    def test_the_share_saved_is_of_answered_photos(self, make, settled, failed, billed, saved):
+        """The share saved is of the answered photos; it is negative when more was billed than
+        these."""
         job = replace(make.job(4), settled=settled, failed=failed, billed=billed)
         assert job_out(job).saved == saved
 
 
 class TestIds:
-    def test_go_with_the_time(self):
+    def test_ids_increase_with_time(self):
         """A later job has a greater id, whatever is random in it."""
         times = [0.0, 1.0, 1.000001, NOON, NOON + 0.001, NOON * 2]
         ids = [
@@ -82,11 +83,11 @@ class TestIds:
         assert ids == sorted(ids)
         assert {len(each) for each in ids} == {ID_CHARS}
 
-    def test_unguessable(self):
-        """Jobs of the same moment have ids of their own."""
+    def test_jobs_of_one_moment_have_different_ids(self):
+        """Jobs of the same moment have different ids."""
         assert len({job_id(NOON) for _ in range(1000)}) == 1000
 
 
-def test_iso():
+def test_times_are_utc_to_the_millisecond():
     """Times are UTC, to the millisecond."""
     assert iso(NOON + 0.25) == "2027-01-15T08:00:00.250Z"

@@ -1,4 +1,4 @@
-"""Handing in jobs, as clients do."""
+"""Clients submit jobs in each of the request formats."""
 
 import base64
 
@@ -34,7 +34,7 @@ def problem(reply, status, code):
 
 
 class TestSubmit:
-    async def test_raw(self, world):
+    async def test_raw_bytes_are_a_job_of_one_photo(self, world):
         """A photo's bytes are a job of one photo."""
         each = world()
         job = accepted(await each.client.post("/v1/jobs?min_score=0.5", content=PHOTO))
@@ -53,7 +53,7 @@ class TestSubmit:
         (entry,) = each.entered
         assert (entry.photo.id, entry.photo.data, entry.tenant) == (f"{job['id']}-0", PHOTO, "shop")
 
-    async def test_multipart(self, world):
+    async def test_a_form_holds_photos_and_options(self, world):
         """A form's files and url fields are the photos, in their order; its other fields are
         options."""
         each = world()
@@ -85,8 +85,8 @@ class TestSubmit:
             ["red"],
         )
 
-    async def test_json(self, world):
-        """A JSON body holds photos in base64 or as URLs, options, and whom to tell."""
+    async def test_a_json_body_holds_photos_options_and_hook(self, world):
+        """A JSON body holds photos in base64 or as URLs, options and a webhook."""
         each = world()
         photos = [{"content": B64, "name": "mine"}, {"url": "https://pictures.example/1.jpg"}]
         hook = {"url": "https://shop.example/hook", "each_photo": True}
@@ -98,8 +98,8 @@ class TestSubmit:
         assert job["webhook"] == hook
         assert [entry.index for entry in each.entered] == [0, 1]
 
-    async def test_a_thousand(self, world):
-        """A thousand photos are one job; one more is too many."""
+    async def test_a_job_has_at_most_a_thousand_photos(self, world):
+        """A job may have a thousand photos, and one more is too many."""
         each = world()
         urls = [{"url": f"https://pictures.example/{n}"} for n in range(1001)]
         assert (
@@ -113,8 +113,8 @@ class TestSubmit:
         reply = await each.client.post("/v1/jobs", data=form, files=[("photo", ("x.png", PHOTO))])
         assert "1000" in problem(reply, 400, "invalid_request")
 
-    async def test_refused_photos(self, world):
-        """A photo that is refused has its error at once, and costs the others nothing."""
+    async def test_a_refused_photo_fails_alone(self, world):
+        """A refused photo has its error at once, and costs the others nothing."""
         each = world()
         files = [
             ("photo", ("good.png", PHOTO)),
@@ -138,8 +138,8 @@ class TestSubmit:
             "empty_photo",
         ]
 
-    async def test_own_hook(self, world):
-        """A tenant's own hook is told of its jobs that name no other."""
+    async def test_the_tenants_hook_is_the_default(self, world):
+        """A tenant's own hook receives its jobs that name no other."""
         each = world(hooks={"shop": WebhookTarget("https://shop.example/own", each_photo=True)})
         assert (await each.submit())["webhook"] == {
             "url": "https://shop.example/own",
@@ -150,7 +150,7 @@ class TestSubmit:
         reply = await each.client.post("/v1/jobs", content=PHOTO, headers=PRESS)
         assert "webhook" not in accepted(reply)
 
-    async def test_hook_of_a_form(self, world):
+    async def test_a_form_or_query_may_name_the_hook(self, world):
         """A form, or the query of a photo's bytes, names the hook as well."""
         each = world()
         query = {"webhook": "https://shop.example/hook", "webhook_each_photo": "true"}
@@ -180,15 +180,14 @@ class TestSubmit:
         ],
         ids=["json", "form", "query", "header", "both"],
     )
-    async def test_quality(self, world, request_):
-        """A job's photos may be asked for alone, whichever way it says so; the header goes before
-        the rest."""
+    async def test_every_request_format_may_set_the_quality(self, world, request_):
+        """Every request format may ask for a job's photos alone; the header takes precedence."""
         each = world()
         accepted(await each.client.post("/v1/jobs", **request_))
         assert [entry.variant for entry in each.entered] == ["exact"]
 
-    async def test_no_quality(self, world):
-        """A quality that there is none of is refused."""
+    async def test_an_unknown_quality_is_refused(self, world):
+        """An unknown quality is refused."""
         client = world().client
         problem(
             await client.post("/v1/jobs", content=PHOTO, headers={"X-Imgrid-Quality": "best"}),
@@ -203,9 +202,9 @@ class TestSubmit:
 
 
 class TestIdempotency:
-    async def test_same(self, world):
-        """The same key with the same request gives the same job, whichever way the request was
-        written."""
+    async def test_the_same_request_gives_the_same_job(self, world):
+        """The same key with the same request gives the same job, in whichever format the request
+        is."""
         each = world()
         headers = {"Idempotency-Key": "order-1"}
         body = {"photos": [{"content": B64, "name": "mine.png"}]}
@@ -229,7 +228,7 @@ class TestIdempotency:
             {"webhook": {"url": "https://shop.example/hook"}},
         ],
     )
-    async def test_other(self, world, change):
+    async def test_another_request_is_a_conflict(self, world, change):
         """The same key with another request is a conflict."""
         each = world()
         headers = {"Idempotency-Key": "order-1"}
@@ -245,7 +244,7 @@ class TestIdempotency:
         )
 
     @pytest.mark.parametrize(("key", "status"), [("", 400), ("k" * 256, 400), ("k" * 255, 202)])
-    async def test_length(self, world, key, status):
+    async def test_a_key_has_1_to_255_characters(self, world, key, status):
         """A key has 1 to 255 characters."""
         reply = await world().client.post(
             "/v1/jobs", content=PHOTO, headers={"Idempotency-Key": key}

@@ -209,23 +209,22 @@ async def guard():
 
 
 @given(st.text(st.characters(codec="utf-8")), st.integers(24, 64))
-def test_signatures_are_the_specifications(body, length):
-    """The package that receivers verify with accepts what is signed here, whatever the body and the
-    secret."""
+def test_receivers_package_accepts_every_signature(body, length):
+    """The package with which receivers verify accepts every signature, for any body and secret."""
     secret = signing.PREFIX + base64.b64encode(b"k" * length).decode()
     ours = signing.headers([secret], "msg_1", int(time.time()), body.encode())
     standardwebhooks.Webhook(secret).verify(body, ours, json_parse=False)
 
 
-def test_signature_of_the_specification():
-    """The specification's own example has the signature that it says."""
+def test_the_specifications_example_has_its_signature():
+    """The specification's own example has the signature that it states."""
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     body = b'{"test": 2432232314}'
     signed = signing.sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body)
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_headers():
+def test_a_message_has_id_time_signature_and_type():
     """A message has its id, the time, its signature and its type."""
     made = signing.headers([SECRET], "msg_1", 1700000000, b"{}")
     assert made == {
@@ -237,15 +236,15 @@ def test_headers():
 
 
 @pytest.mark.parametrize("known", [SECRET, OTHER], ids=["the older secret", "the newer secret"])
-def test_rotation(known):
-    """While a tenant has two secrets, a receiver that knows either accepts the message."""
+def test_both_secrets_verify_during_a_rotation(known):
+    """While a tenant has two secrets, a receiver with either of them accepts the message."""
     ours = signing.headers([OTHER, SECRET], "msg_1", int(time.time()), b"{}")
     assert len(ours["webhook-signature"].split(" ")) == 2
     standardwebhooks.Webhook(known).verify(b"{}", ours)
 
 
 @pytest.mark.parametrize("change", ["body", "webhook-id", "webhook-timestamp"])
-def test_what_is_changed_is_found_out(change):
+def test_body_id_and_time_are_signed(change):
     """Body, id and time are all signed."""
     ours = signing.headers([SECRET], "msg_1", int(time.time()), b"{}")
     body = b"[]" if change == "body" else b"{}"
@@ -255,8 +254,8 @@ def test_what_is_changed_is_found_out(change):
         standardwebhooks.Webhook(SECRET).verify(body, ours)
 
 
-def test_new_secrets():
-    """A new secret is one, and no other."""
+def test_a_new_secret_is_valid_and_unique():
+    """A new secret is valid and unique."""
     made = {signing.new_secret() for _ in range(100)}
     assert len(made) == 100
     assert {len(signing.parse_secret(each)) for each in made} == {32}
@@ -275,8 +274,9 @@ def test_new_secrets():
         ("whsec_" + base64.b64encode(bytes(65)).decode(), "24 to 64 bytes, this one 65"),
     ],
 )
-def test_what_is_no_secret(secret, message):
-    """What is no secret is refused, with what is wrong, the way out, and without repeating it."""
+def test_an_invalid_secret_is_refused_unrepeated(secret, message):
+    """The refusal of an invalid secret states the fault and the remedy without repeating the
+    secret."""
     with pytest.raises(ValueError, match=message) as refused:
         signing.parse_secret(secret)
     assert "imgrid webhooks secret" in str(refused.value)
@@ -289,7 +289,7 @@ def test_what_is_no_secret(secret, message):
 
 
 @given(st.integers(0, 20), st.randoms(use_true_random=False))
-def test_schedule(attempts, rng):
+def test_pauses_grow_until_the_eighth_attempt(attempts, rng):
     """Pauses grow from seconds to hours, each up to a tenth longer by chance; the eighth attempt is
     the last."""
     again = retry_at(attempts, START, rng)
@@ -299,7 +299,7 @@ def test_schedule(attempts, rng):
         assert PAUSES_S[attempts] - 1e-6 <= again - START <= 1.1 * PAUSES_S[attempts] + 1e-6
 
 
-async def test_first_attempt():
+async def test_a_delivery_is_sent_signed_at_once():
     """A delivery is sent at once, signed, to its URL, and then forgotten."""
     post = Posted(200)
     async with running(post, delivery()) as bench:
@@ -318,9 +318,9 @@ async def test_first_attempt():
     standardwebhooks.Webhook(SECRET).verify(body, headers)
 
 
-async def test_retries():
-    """After 5 seconds, 5 and 30 minutes, 2, 5, 10 and 10 hours it is tried again, always under the
-    same id."""
+async def test_retries_follow_the_schedule_under_one_id():
+    """A delivery is tried again after 5 seconds, 5 and 30 minutes, 2, 5, 10 and 10 hours, always
+    under the same id."""
     post = Posted(500)
     async with running(post, delivery()) as bench:
         pauses = (5 * SECONDS, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 10 * HOUR)
@@ -344,8 +344,8 @@ async def test_retries():
     assert {headers["webhook-id"] for _, _, headers in post.sent} == {"d1"}
 
 
-async def test_what_is_signed_again_has_its_own_time():
-    """Every attempt is signed with the time at which it is made: receivers refuse old ones."""
+async def test_every_attempt_is_signed_with_its_time():
+    """Every attempt is signed with its own time, because receivers refuse old ones."""
     post, times = Posted(503, 200), iter((1000.9, 2000.1))
     async with running(post, delivery(), wall_clock=lambda: next(times)) as bench:
         await bench.attempts(1)
@@ -369,8 +369,8 @@ async def test_what_is_signed_again_has_its_own_time():
         RuntimeError("a bug"),
     ],
 )
-async def test_failures_that_may_pass(status):
-    """Whatever is no success, redirects too, is tried again."""
+async def test_a_transient_failure_is_tried_again(status):
+    """Every reply but success and a permanent failure, redirects too, is tried again."""
     async with running(Posted(status, 204), delivery()) as bench:
         (attempt,) = await bench.attempts(1)
         assert attempt.result is DeliveryResult.RETRY
@@ -383,9 +383,9 @@ async def test_failures_that_may_pass(status):
     ("status", "why"),
     [(410, "status 410"), (UrlRefused("That address is not allowed."), "not allowed")],
 )
-async def test_failures_that_do_not_pass(status, why):
-    """A receiver that is gone, and an address that is refused, are not tried again; the list says
-    why."""
+async def test_a_permanent_failure_is_not_tried_again(status, why):
+    """A receiver that is gone, and a refused address, are not tried again; the list gives the
+    reason."""
     async with running(Posted(status), delivery()) as bench:
         (attempt,) = await bench.attempts(1)
         assert attempt.result is DeliveryResult.DEAD
@@ -393,8 +393,8 @@ async def test_failures_that_do_not_pass(status, why):
         assert why in dead.last_error
 
 
-async def test_forgotten_job():
-    """A delivery about a job that has been forgotten is dropped unsent."""
+async def test_a_forgotten_jobs_delivery_is_dropped():
+    """A delivery about a forgotten job is dropped unsent."""
 
     async def nothing(delivery):
         return None
@@ -406,9 +406,9 @@ async def test_forgotten_job():
         assert (bench.store.waiting, bench.store.buried, post.sent) == ({}, {}, [])
 
 
-async def test_no_secret():
-    """Nothing is sent unsigned: while a tenant has no secret, its deliveries wait as if the
-    receiver failed."""
+async def test_a_delivery_without_secret_waits():
+    """Nothing is sent unsigned: a tenant's deliveries wait, as after a failure, while it has no
+    secret."""
     post = Posted(200)
     async with running(post, delivery(), secrets=lambda tenant: []) as bench:
         (attempt,) = await bench.attempts(1)
@@ -416,7 +416,7 @@ async def test_no_secret():
         assert "secret" in attempt.error
 
 
-async def test_each_tenants_own_secret():
+async def test_a_delivery_is_signed_with_its_tenants_secret():
     """A delivery is signed with its own tenant's secret."""
     secrets, post = {"shop": [SECRET], "farm": [OTHER]}, Posted(200)
     async with running(
@@ -431,9 +431,9 @@ async def test_each_tenants_own_secret():
 # Dead deliveries.
 
 
-async def test_replay():
-    """A dead delivery that is replayed is due at once, under its own id, with the whole schedule
-    before it again."""
+async def test_a_replayed_delivery_starts_its_schedule_again():
+    """A replayed dead delivery is due at once, under its own id, with the whole schedule before it
+    again."""
     post = Posted(410, 500, 200)
     async with running(post, delivery()) as bench:
         await bench.attempts(1)
@@ -447,23 +447,22 @@ async def test_replay():
 
 
 @pytest.mark.parametrize(("ids", "everything"), [([], False), (["d1"], True)])
-async def test_replay_says_what(ids, everything):
-    """Whether some are replayed or all is said, and never guessed."""
+async def test_a_replay_names_some_or_all(ids, everything):
+    """A replay names some deliveries or all of them, and never guesses."""
     with pytest.raises(ValueError, match="name the deliveries"):
         await replay(Store(), ids, everything=everything)
 
 
-async def test_replay_of_all():
-    """All dead deliveries can be replayed at once; those that are no longer there are not
-    counted."""
+async def test_all_dead_deliveries_can_be_replayed():
+    """All dead deliveries can be replayed at once; missing ones are not counted."""
     store = Store(buried={name: delivery(name) for name in "abc"})
     assert await replay(store, ["a", "gone"], everything=False) == 1
     assert await replay(store, [], everything=True) == 2
 
 
-def test_list():
-    """The list of dead deliveries says what they are about, where they were to go and why they did
-    not."""
+def test_the_list_explains_each_dead_delivery():
+    """The list of dead deliveries gives their subject, their destination and the reason of the
+    failure."""
     dead = [
         delivery("d1", attempts=8, last_error="The receiver answered with status [500]."),
         delivery("d2", kind="photo.settled", index=7, attempts=1, last_error="status 410"),
@@ -487,15 +486,15 @@ def test_list():
 # What goes wrong here.
 
 
-async def test_store_away():
-    """A store that is away for a while, or a bug in it, delays deliveries and ends nothing."""
+async def test_a_failing_store_only_delays_deliveries():
+    """An outage of the store, or a bug in it, delays deliveries and ends nothing."""
     errors = [RuntimeError("a bug"), BufferAway("gone for a moment")]
     async with running(Posted(200), delivery(), store=Store(errors=errors)) as bench:
         assert (await bench.attempts(1))[0].result is DeliveryResult.DELIVERED
 
 
-async def test_process_died():
-    """What a process had in hand when it died is due again when its lease ends, under the same
+async def test_a_dead_processs_deliveries_are_due_again():
+    """Deliveries in hand at a process's death are due again when their lease ends, under the same
     id."""
     died = delivery(due_at=START + 60)
     post = Posted(200)
@@ -507,9 +506,9 @@ async def test_process_died():
     assert [headers["webhook-id"] for _, _, headers in post.sent] == ["d1"]
 
 
-async def test_body_away():
-    """Where what is to be said cannot be read for the moment, that is no attempt: it is due when
-    the lease ends."""
+async def test_an_unreadable_body_is_no_attempt():
+    """A body that cannot be read for the moment is no attempt: the delivery is due when the lease
+    ends."""
     fails = [BufferAway("gone for a moment")]
 
     async def body(delivery):
@@ -524,9 +523,8 @@ async def test_body_away():
         assert (await bench.attempts(1))[0].result is DeliveryResult.DELIVERED
 
 
-async def test_not_written_down(caplog):
-    """A delivery that was made and could not be marked so is made again: at least once, never
-    less."""
+async def test_an_unrecorded_delivery_is_made_again(caplog):
+    """A delivery that was made but not recorded is made again: at least once, never less."""
 
     class Forgetful(Store):
         async def complete(self, delivery_id):
@@ -544,7 +542,7 @@ async def test_not_written_down(caplog):
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
-async def test_observer_fails():
+async def test_a_failing_observer_harms_no_delivery():
     """An observer that fails harms no delivery."""
 
     def observe(attempt):
@@ -556,8 +554,8 @@ async def test_observer_fails():
         await wait_until(lambda: len(bench.store.taken) == 2)
 
 
-async def test_cancelled():
-    """A deliverer that is cancelled stops at once, and leaves what was under way to its lease."""
+async def test_a_cancelled_deliverer_stops_at_once():
+    """A cancelled deliverer stops at once, and leaves deliveries under way to their lease."""
     knocked = asyncio.Event()
 
     async def hang(url, body, headers):
@@ -580,7 +578,7 @@ async def test_cancelled():
 # Receivers.
 
 
-async def test_real_receiver():
+async def test_a_real_receiver_verifies_each_message():
     """A receiver on the network verifies each message and sees each id once; one that fails sees it
     again."""
     async with Receiver().listening() as receiver, guard() as post:
@@ -597,16 +595,16 @@ async def test_real_receiver():
     assert [name for name, _ in receiver.got[10:]] == ["k", "k"]
 
 
-async def test_nobody_listens():
-    """Where nobody listens it is tried again."""
+async def test_an_unreachable_receiver_is_tried_again():
+    """An unreachable receiver is tried again."""
     async with Receiver().listening() as receiver:
         url = receiver.url
     async with guard() as post, running(post, delivery(url=url)) as bench:
         assert (await bench.attempts(1))[0].result is DeliveryResult.RETRY
 
 
-async def test_refused_address():
-    """An address that the guard refuses is never asked, and the delivery is dead at once."""
+async def test_a_refused_address_is_dead_at_once():
+    """An address that the guard refuses gets no request, and its delivery is dead at once."""
     async with Receiver().listening() as receiver:
         strict = EgressGuard()
         async with running(strict.post, delivery(url=receiver.url)) as bench:
@@ -615,7 +613,7 @@ async def test_refused_address():
     assert receiver.knocked == 0
 
 
-async def test_receiver_that_hangs():
+async def test_a_hanging_receiver_delays_no_other():
     """While one receiver hangs with a thousand deliveries before it, all of another's arrive."""
     async with (
         Receiver(opened=asyncio.Event(), host="127.0.0.2").listening() as hanging,
@@ -634,8 +632,8 @@ async def test_receiver_that_hangs():
             await wait_until(lambda: len(hanging.got) >= 64)
 
 
-async def test_many_receivers_that_hang():
-    """Receivers that hang hold no more than their own turns: the next one's turn comes."""
+async def test_hanging_receivers_use_only_their_own_turns():
+    """Receivers that hang use only their own turns, and the next receiver's turn comes."""
     turns, opened = defaultdict(int), asyncio.Event()
 
     async def post(url, body, headers):
@@ -659,9 +657,9 @@ async def test_many_receivers_that_hang():
         opened.set()
 
 
-async def test_too_late_for_its_lease():
-    """A delivery whose turn comes when its lease has nearly ended is left to the next claim, not
-    sent twice over."""
+async def test_a_delivery_near_its_leases_end_is_not_sent():
+    """A delivery whose turn comes near the end of its lease is left to the next claim, not sent
+    twice."""
     opened, sent = asyncio.Event(), []
 
     async def post(url, body, headers):
@@ -683,8 +681,8 @@ async def test_too_late_for_its_lease():
         assert sent == ["a", "b"]
 
 
-async def test_slow_receiver_is_cut_off():
-    """An attempt that takes too long is given up, and made again later."""
+async def test_a_slow_attempt_is_abandoned_and_repeated():
+    """An attempt that takes too long is abandoned, and repeated later."""
 
     async def post(url, body, headers):
         await asyncio.Event().wait()
@@ -697,8 +695,8 @@ async def test_slow_receiver_is_cut_off():
         )
 
 
-async def test_woken():
-    """A delivery that is created here goes out at once, without waiting for the next look."""
+async def test_a_new_delivery_wakes_the_deliverer():
+    """A delivery that is created here is sent at once, without waiting for the next poll."""
     store = Store()
     async with running(Posted(200), store=store, pace=replace(QUICK, poll_s=3600)) as bench:
         await bench.quiet()
@@ -707,8 +705,8 @@ async def test_woken():
         await bench.attempts(1)
 
 
-async def test_tenant_of_many_hosts():
-    """A tenant whose many hosts all hang leaves some of all turns to others: their deliveries
+async def test_a_tenant_of_hanging_hosts_leaves_turns_to_others():
+    """A tenant whose many hosts all hang leaves some turns to others, and their deliveries
     arrive."""
     opened, made = asyncio.Event(), []
 
