@@ -47,12 +47,15 @@ class AnsweredCanvas(NamedTuple):
     photos: Sequence[CanvasPhoto]
     charges: Charges | None
 
-    def commit(self, settled: Sequence[Settlement], again: Sequence[Entry]) -> Commit:
+    def commit(self, settlements: Sequence[Settlement], requeues: Sequence[Entry]) -> Commit:
         """The commit that ends the canvas and charges its bill."""
         if self.charges is None:
-            return Commit(settlements=settled, requeues=again)
+            return Commit(settlements=settlements, requeues=requeues)
         return Commit(
-            settlements=settled, requeues=again, ended_canvas=self.canvas_id, charges=self.charges
+            settlements=settlements,
+            requeues=requeues,
+            ended_canvas=self.canvas_id,
+            charges=self.charges,
         )
 
 
@@ -64,6 +67,8 @@ class _Call(NamedTuple):
     lane: Lane
     photos: Sequence[tuple[int, Entry]]
     is_free: bool
+    claimed_at: float
+    composed_s: float
 
     @property
     def entries(self) -> list[Entry]:
@@ -100,15 +105,20 @@ class CanvasCall:
             await self.settler.commit(Commit(settlements=failures))
         if rendered.picture is None:
             return None
-        drawn = [(i, entry) for i, entry in enumerate(entries) if i not in rendered.errors]
-        is_free_call = is_free(lane, [entry for _, entry in drawn], self.routes)
-        call = _Call(uuid.uuid4().hex[:12], lane, drawn, is_free_call)
+        call = _Call(
+            canvas_id=uuid.uuid4().hex[:12],
+            lane=lane,
+            photos=[(i, entry) for i, entry in enumerate(entries) if i not in rendered.errors],
+            is_free=is_free(lane, entries, self.routes),
+            claimed_at=claimed_at,
+            composed_s=composed_s,
+        )
         answer = await self._answer(call, rendered.picture)
-        self._tell(call, rendered, entries, answer, composed_s=composed_s)
-        steps = self._steps(call, rendered.layout, answer, claimed_at, composed_s=composed_s)
-        return self._answered(call, rendered.layout, answer, steps)
+        self._tell(call, rendered, entries, answer)
+        return self._answered(call, rendered.layout, answer)
 
     async def _render(self, lane: Lane, entries: Sequence[Entry]) -> RenderedCanvas:
+        """The canvas of these photos, in a shape that may be smaller than the lane's."""
         photos = [entry.photo for entry in entries]
         about = about_canvas(self.upstream.about(lane.provider), lane.task, photos[0])
         borders = [view_of(entry, self.routes).cascade.border for entry in entries]
@@ -159,9 +169,8 @@ class CanvasCall:
         rendered: RenderedCanvas,
         entries: Sequence[Entry],
         answer: UpstreamAnswer,
-        *,
-        composed_s: float,
     ) -> None:
+        """Tells the event, and counts the detections."""
         assert rendered.picture is not None
         self.events.tell(
             CanvasAnswered(
@@ -172,7 +181,7 @@ class CanvasCall:
                 entries=entries,
                 detections=answer.detections,
                 calls=answer.calls,
-                composed_s=composed_s,
+                composed_s=call.composed_s,
                 asked_s=answer.asked_s,
                 empty_cells=frozenset(rendered.errors),
                 free=call.is_free,
@@ -181,15 +190,7 @@ class CanvasCall:
         about = self.upstream.about(call.lane.provider)
         self.detection_cap.record(about, call.lane.task, answer.detections, len(call.photos))
 
-    def _steps(
-        self,
-        call: _Call,
-        layout: Layout,
-        answer: UpstreamAnswer,
-        claimed_at: float,
-        *,
-        composed_s: float,
-    ) -> list[Step]:
+    def _steps(self, call: _Call, layout: Layout, answer: UpstreamAnswer) -> list[Step]:
         """The step that the canvas was to each photo, still without detections."""
         entries = call.entries
         return [
@@ -200,8 +201,8 @@ class CanvasCall:
                 shape=layout.shape,
                 photos=len(entries),
                 calls=answer.calls,
-                waited_s=claimed_at - entry.put_at,
-                composed_s=composed_s,
+                waited_s=call.claimed_at - entry.put_at,
+                composed_s=call.composed_s,
                 asked_s=answer.asked_s,
                 detections=(),
                 free=call.is_free,
@@ -211,14 +212,15 @@ class CanvasCall:
             for entry, share in zip(entries, shares(entries), strict=True)
         ]
 
-    def _answered(
-        self, call: _Call, layout: Layout, answer: UpstreamAnswer, steps: Sequence[Step]
-    ) -> AnsweredCanvas:
+    def _answered(self, call: _Call, layout: Layout, answer: UpstreamAnswer) -> AnsweredCanvas:
+        """The canvas with its answer and its bill."""
         about, task = self.upstream.about(call.lane.provider), call.lane.task
         reasons = doubt_reasons(layout, task, answer.detections, about.most.get(task))
         photos = [
             CanvasPhoto(index, entry, step, reasons.get(index, ""))
-            for (index, entry), step in zip(call.photos, steps, strict=True)
+            for (index, entry), step in zip(
+                call.photos, self._steps(call, layout, answer), strict=True
+            )
         ]
         entries = call.entries
         charges = None if call.is_free else billed_charges(entries, price_usd(entries[0], about))

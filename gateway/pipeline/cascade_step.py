@@ -71,6 +71,7 @@ class CascadeStep:
             await self.settler.fail(entries, translate(error))
 
     async def _ask(self, lane: Lane, entries: Sequence[Entry]) -> None:
+        """Asks about one canvas and judges its photos. A canvas that is refused is split."""
         try:
             answered = await self.canvas_call.ask(lane, entries)
         except PictureRefused as error:
@@ -91,28 +92,29 @@ class CascadeStep:
 
     async def _skip_companion(self, entries: Sequence[Entry]) -> None:
         """Sends photos to the next stage without the companion's answer, which was only to help."""
-        again = [self.lanes.at_stage(entry, entry.stage + 1, self.clock()) for entry in entries]
-        await self.settler.commit_and_draw(Commit(requeues=again))
+        requeues = [self.lanes.at_stage(entry, entry.stage + 1, self.clock()) for entry in entries]
+        await self.settler.commit_and_draw(Commit(requeues=requeues))
 
     async def _judge(self, answered: AnsweredCanvas) -> None:
         """Gives each photo its detections, and settles it or puts it to a later stage."""
         cascades = [view_of(photo.entry, self.routes).cascade for photo in answered.photos]
+        crossings = {cascade.crossing for cascade in cascades}
         by_crossing = {
             crossing: ungrid(answered.layout, answered.detections, crossing=crossing)
-            for crossing in {cascade.crossing for cascade in cascades}
+            for crossing in crossings
         }
-        settled: list[Settlement] = []
-        again: list[Entry] = []
+        settlements: list[Settlement] = []
+        requeues: list[Entry] = []
         for photo, cascade in zip(answered.photos, cascades, strict=True):
             await asyncio.sleep(0)  # a verdict may take a millisecond, and others wait for the loop
             detections = tuple(by_crossing[cascade.crossing][photo.cell])
             step = replace(photo.step, detections=detections)
             result = self._conclude(photo.entry, step, photo.doubt)
             if isinstance(result, Settlement):
-                settled.append(result)
+                settlements.append(result)
             else:
-                again.append(result)
-        await self.settler.commit_and_draw(answered.commit(settled, again))
+                requeues.append(result)
+        await self.settler.commit_and_draw(answered.commit(settlements, requeues))
 
     def _conclude(self, entry: Entry, step: Step, doubt: str) -> Settlement | Entry:
         """The photo's settlement, or its entry as it waits for a later stage.

@@ -46,25 +46,25 @@ class Claimer:
     fetch_step: FetchStep
     fetch_below_bytes: int
     clock: Clock
-    _served: dict[str, int] = field(default_factory=dict, init=False)
+    _turns: dict[str, int] = field(default_factory=dict, init=False)
 
     async def due(self, waiting: Mapping[BufferLane, Backlog]) -> Due:
         """The lanes to claim from now, and when to look again."""
         turns: dict[str, int] = {}
         for lane in waiting:
-            if lane.pool in self._served:
-                turns[lane.pool] = self._served[lane.pool]
-        self._served = turns
+            if lane.pool in self._turns:
+                turns[lane.pool] = self._turns[lane.pool]
+        self._turns = turns
         slots, blocked = await self._free_slots(waiting), self._blocked(waiting)
         now = self.clock()  # after `blocked`, which may say now
-        return due(waiting, now, slots, self._served, blocked)
+        return due(waiting, now, slots, self._turns, blocked=blocked)
 
     async def claim(
         self, lane: BufferLane, waiting: Mapping[BufferLane, Backlog]
     ) -> CanvasClaim | FetchClaim | None:
         """The photos of one canvas, with those of coarser lanes for the cells that are left; or
         remote photos. None where others were faster."""
-        self._served[lane.pool] = max(self._served.values(), default=0) + 1
+        self._turns[lane.pool] = max(self._turns.values(), default=0) + 1
         entries = await self.buffer.claim(lane, self.clock())
         if not entries:
             return None

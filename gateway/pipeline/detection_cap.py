@@ -62,8 +62,8 @@ class DetectionCap:
         if task in about.most:
             key = about.name, task
             old_weight = (1 - WEIGHT) ** photos
-            added = (1 - old_weight) * count(task, detections) / photos
-            self._means[key] = old_weight * self._means.get(key, 0.0) + added
+            weighted_count = (1 - old_weight) * count(task, detections) / photos
+            self._means[key] = old_weight * self._means.get(key, 0.0) + weighted_count
 
     def bound(self, shape: Shape, about: About, task: Task) -> Shape:
         """The shape, or the largest smaller one whose photos should not fill an answer; at least

@@ -15,16 +15,14 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
-from gateway.core.layout import Layout
-from gateway.core.model import Entry, Lane, Outcome, Step, concerning
-from gateway.grid.layout import fitted_size
+from gateway.core.model import Entry, Lane, Outcome, Step
 from gateway.grid.ungrid import ungrid
 from gateway.pipeline.canvas_call import AnsweredCanvas, CanvasCall, CanvasPhoto
-from gateway.pipeline.entry_view import Routes, facts_of, price_usd, provider_of, view_of
+from gateway.pipeline.entry_view import Routes, price_usd, provider_of, view_of
+from gateway.pipeline.group_verdict import TOO_SMALL, group_verdict, in_order, stage_of_size
 from gateway.pipeline.lane_chooser import LaneChooser
 from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.settler import Settler
@@ -32,20 +30,15 @@ from gateway.store.buffer import Commit, Settlement
 from gateway.upstream.client import Abandoned
 from gateway.upstream.errors import translate
 from gateway.upstream.registry import UpstreamRegistry
-from providers.detection import Detection
 from providers.errors import PictureRefused, ProviderError
-from thresholds.cascade import Cascade
-from thresholds.fusion.looks import Evidence, Look
 from thresholds.group_testing import first_half
 from thresholds.rules.base import Verdict
-from thresholds.shape import ALONE, Shape
+from thresholds.shape import ALONE
 
 log = logging.getLogger("imgrid")
 
 Hand = dict[str, Entry]
 """The claimed photos that are neither settled nor put back yet, by id, with their steps so far."""
-
-TOO_SMALL = Verdict(1, "shown smaller than any threshold is for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +85,7 @@ class GroupTester:
         still in the hand."""
         hand = {entry.photo.id: entry for entry in entries}
         try:
-            await self._halve(lane, hand, _in_order(entries), is_flagged=False)
+            await self._halve(lane, hand, in_order(entries), is_flagged=False)
         except Abandoned:  # withdrawn, or lost to another replica
             self.settler.drop_tiles(hand)
         except PictureRefused as error:
@@ -121,10 +114,8 @@ class GroupTester:
         while group:
             group = await self.recovery.drop_stale(lane, group)
             _keep(hand, group)
-            hurried = [entry for entry in group if not self._has_time(lane, entry, len(group))]
-            if len(group) > 1 and hurried:
-                group = [entry for entry in group if entry not in hurried]
-                _keep(hand, group)
+            hurried = self._hurried(lane, group)
+            if hurried:
                 await self._halve_beside(lane, hand, group, hurried, is_flagged=is_flagged)
                 return
             part = group[: first_half(len(group))] if is_flagged else group
@@ -142,18 +133,25 @@ class GroupTester:
         *,
         is_flagged: bool,
     ) -> None:
-        """Halves the group while hurried photos are asked about alone."""
+        """Halves the group without the hurried photos, which are asked about alone meanwhile."""
+        group = [entry for entry in group if entry not in hurried]
+        _keep(hand, group)
         singles = asyncio.ensure_future(self._test_alone(lane, hurried))
         try:
             await self._halve(lane, hand, group, is_flagged=is_flagged)
         finally:
             await singles
 
-    def _has_time(self, lane: Lane, entry: Entry, size: int) -> bool:
-        """Whether the photo has time for all questions about its group that may follow, one after
-        the other."""
-        answers_s = size.bit_length() * self.upstream.typical_s(lane.provider)
-        return view_of(entry, self.routes).has_time(self.clock(), answers_s)
+    def _hurried(self, lane: Lane, group: Sequence[Entry]) -> list[Entry]:
+        """The photos of a group that have no time for all the questions about it that may follow,
+        one after the other."""
+        if len(group) == 1:
+            return []
+        now = self.clock()
+        answers_s = len(group).bit_length() * self.upstream.typical_s(lane.provider)
+        return [
+            entry for entry in group if not view_of(entry, self.routes).has_time(now, answers_s)
+        ]
 
     async def _ask(
         self, lane: Lane, hand: Hand, part: Sequence[Entry], rest: Sequence[Entry]
@@ -164,28 +162,34 @@ class GroupTester:
             answered = await self.canvas_call.ask(lane, part)
         except (Abandoned, ProviderError):
             if rest:
-                again = [self._put_back(entry) for entry in rest]
-                await self.settler.commit_and_draw(Commit(requeues=again))
+                requeues = [self._put_back(entry) for entry in rest]
+                await self.settler.commit_and_draw(Commit(requeues=requeues))
                 _drop(hand, rest)
             raise
         if answered is None:
             _drop(hand, part)
             return [], False
-        settled: list[Settlement] = []
+        settlements, flagged, shows_something = self._judge_all(answered)
+        requeues = [self._put_back(entry) for entry in rest] if shows_something else []
+        await self.settler.commit_and_draw(answered.commit(settlements, requeues))
+        _drop(hand, [*part, *requeues])
+        hand.update((entry.photo.id, entry) for entry in flagged)
+        return flagged, shows_something
+
+    def _judge_all(self, answered: AnsweredCanvas) -> tuple[list[Settlement], list[Entry], bool]:
+        """The settlements of a canvas, the entries of its flagged photos, and whether it shows
+        something."""
+        settlements: list[Settlement] = []
         flagged: list[Entry] = []
         shows_something = False
         for photo in answered.photos:
             is_clear, result = self._judge(answered, photo)
             shows_something = shows_something or not is_clear
             if isinstance(result, Settlement):
-                settled.append(result)
+                settlements.append(result)
             else:
                 flagged.append(result)
-        again = [self._put_back(entry) for entry in rest] if shows_something else []
-        await self.settler.commit_and_draw(answered.commit(settled, again))
-        _drop(hand, [*part, *again])
-        hand.update((entry.photo.id, entry) for entry in flagged)
-        return flagged, shows_something
+        return settlements, flagged, shows_something
 
     def _judge(
         self, answered: AnsweredCanvas, photo: CanvasPhoto
@@ -197,13 +201,14 @@ class GroupTester:
         entry = photo.entry
         cascade = view_of(entry, self.routes).cascade
         about = self.upstream.about(answered.lane.provider).for_task(answered.lane.task)
-        stage = shown_as(cascade, entry, answered.layout, photo.cell, about.canvas_px)
+        place = answered.layout.photos[photo.cell]
+        stage = stage_of_size(cascade, entry.photo.size, place, about.canvas_px)
         if photo.doubt:
             verdict = Verdict(1, photo.doubt)
         elif stage is None:
             verdict = TOO_SMALL
         else:
-            verdict = _verdict(cascade, stage, entry, answered.detections)
+            verdict = group_verdict(cascade, stage, entry, answered.detections)
         step = replace(
             photo.step,
             stage=cascade.groups[0] if stage is None else stage,
@@ -227,10 +232,10 @@ class GroupTester:
             detections=tuple(detections),
             reason="last stage",
         )
-        is_clear = (
-            not cascade.groups or _verdict(cascade, cascade.groups[-1], entry, detections).accepted
-        )
-        return is_clear, self._settlement(entry, step)
+        if not cascade.groups:
+            return True, self._settlement(entry, step)
+        verdict = group_verdict(cascade, cascade.groups[-1], entry, detections)
+        return verdict.accepted, self._settlement(entry, step)
 
     def _settlement(self, entry: Entry, step: Step) -> Settlement:
         outcome = Outcome(entry.photo, step.detections, (*entry.steps, step))
@@ -253,55 +258,6 @@ class GroupTester:
             return lane
         portraits = sum(entry.photo.size.portrait for entry in entries)
         return lane._replace(shape=finest.towards(portrait=2 * portraits > len(entries)))
-
-
-def shown_as(
-    cascade: Cascade, entry: Entry, layout: Layout, index: int, canvas_px: tuple[int, int]
-) -> int | None:
-    """The finest stage for groups whose threshold is meant for the photo as the canvas shows it:
-    one that shows it no larger. None where all stages show it larger."""
-    size, place = entry.photo.size, layout.photos[index]
-
-    def fits(shape: Shape) -> bool:
-        stage_size = fitted_size(size, shape.towards(portrait=size.portrait), canvas_px)
-        return stage_size.width_px <= place.width + 1 and stage_size.height_px <= place.height + 1
-
-    stages = [stage for stage in cascade.groups if fits(cascade.stages[stage].shape)]
-    return max(stages, default=None)
-
-
-def _verdict(
-    cascade: Cascade, stage_index: int, entry: Entry, detections: Sequence[Detection]
-) -> Verdict:
-    """The verdict of a stage on the detections that concern the photo."""
-    stage = cascade.stages[stage_index]
-    look = Look(stage.shape, concerning(detections, entry.only_labels), stage.provider or "")
-    return stage.rule.judge(Evidence(facts_of(entry.photo), (look,)))
-
-
-def _in_order(entries: Sequence[Entry]) -> list[Entry]:
-    """The photos in the order in which they are asked about.
-
-    First those that were put back before, the oldest first: the first photo of a group is always
-    settled, so none is put back for ever. Then those with the highest companion's score. Among
-    equals, photos of one orientation stay together, because a half of them is shown larger.
-    """
-
-    def sort_key(entry: Entry) -> tuple[float, float, bool]:
-        was_put_back = any(not step.free for step in entry.steps)
-        waits_since = entry.accepted_at if was_put_back else inf
-        return waits_since, -_companion_score(entry), entry.photo.size.portrait
-
-    return sorted(entries, key=sort_key)
-
-
-def _companion_score(entry: Entry) -> float:
-    """The companion's highest score among the labels that concern the photo."""
-    scores = [0.0]
-    for step in entry.steps:
-        if step.free:
-            scores += [each.score for each in concerning(step.detections, entry.only_labels)]
-    return max(scores)
 
 
 def _keep(hand: Hand, entries: Sequence[Entry]) -> None:

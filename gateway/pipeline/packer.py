@@ -26,6 +26,7 @@ def due(
     now: float,
     slots: Mapping[str, int],
     turns: Mapping[str, int] | None = None,
+    *,
     blocked: Mapping[Lane, float] | None = None,
 ) -> Due:
     """The lanes that are due: those with a full grid, and those with a photo that waits no longer,
@@ -39,23 +40,32 @@ def due(
     """
     blocked = {lane: until for lane, until in (blocked or {}).items() if until > now}
     open_lanes = {lane: backlog for lane, backlog in waiting.items() if lane not in blocked}
-    canvases = {lane: _due_canvases(lane, backlog, now) for lane, backlog in open_lanes.items()}
-    free_slots, pool_turns = dict(slots), dict(turns or {})
-    next_turn = count(max(pool_turns.values(), default=0) + 1)
+    free_slots = dict(slots)
+    claims = _claims(open_lanes, now, free_slots, dict(turns or {}))
+    wake_times = _due_times(open_lanes, now, free_slots)
+    wake_times += [until for until in blocked.values() if until < inf]
+    return Due(claims, min(wake_times, default=None))
+
+
+def _claims(
+    waiting: Mapping[BufferLane, Backlog],
+    now: float,
+    free_slots: dict[str, int],
+    turns: dict[str, int],
+) -> list[BufferLane]:
+    """A lane for each canvas that is due and has a slot. Takes the slots and the turns."""
+    canvases = {lane: _due_canvases(lane, backlog, now) for lane, backlog in waiting.items()}
+    next_turn = count(max(turns.values(), default=0) + 1)
     claims: list[BufferLane] = []
     while candidates := [
         lane for lane in canvases if canvases[lane] and free_slots.get(lane.provider, 0) > 0
     ]:
-        lane = min(
-            candidates, key=lambda lane: _priority(waiting[lane], pool_turns.get(lane.pool, 0))
-        )
+        lane = min(candidates, key=lambda lane: _priority(waiting[lane], turns.get(lane.pool, 0)))
         claims.append(lane)
         canvases[lane] -= 1
         free_slots[lane.provider] -= 1
-        pool_turns[lane.pool] = next(next_turn)
-    wake_times = _due_times(open_lanes, now, free_slots)
-    wake_times += [until for until in blocked.values() if until < inf]
-    return Due(claims, min(wake_times, default=None))
+        turns[lane.pool] = next(next_turn)
+    return claims
 
 
 def filler_lanes(lane: Lane, waiting: Mapping[BufferLane, Backlog]) -> list[Lane]:
@@ -68,24 +78,24 @@ def filler_lanes(lane: Lane, waiting: Mapping[BufferLane, Backlog]) -> list[Lane
     if lane.shape.cells == 1 or lane.task not in BOXED:
         return []
     lanes: list[Lane] = []
-    for other, backlog in waiting.items():
+    for candidate, backlog in waiting.items():
         if (
-            isinstance(other, Lane)
-            and _is_coarser(other, lane)
+            isinstance(candidate, Lane)
+            and _is_coarser(candidate, lane)
             and backlog.urgent
-            and backlog.photos < other.shape.cells
+            and backlog.photos < candidate.shape.cells
         ):
-            lanes.append(other)
-    return sorted(lanes, key=lambda other: (other.shape.cells, other.shape))
+            lanes.append(candidate)
+    return sorted(lanes, key=lambda candidate: (candidate.shape.cells, candidate.shape))
 
 
-def _is_coarser(other: Lane, lane: Lane) -> bool:
-    """Whether the other lane of the same provider, task and pool shows photos no larger."""
+def _is_coarser(candidate: Lane, lane: Lane) -> bool:
+    """Whether the candidate, of the same provider, task and pool, shows photos no larger."""
     return (
-        other != lane
-        and other[:3] == lane[:3]
-        and other.shape.rows >= lane.shape.rows
-        and other.shape.cols >= lane.shape.cols
+        candidate != lane
+        and candidate[:3] == lane[:3]
+        and candidate.shape.rows >= lane.shape.rows
+        and candidate.shape.cols >= lane.shape.cols
     )
 
 

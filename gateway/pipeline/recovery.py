@@ -53,9 +53,9 @@ class Recovery:
             DeadlineExceeded("The photo's deadline passed before the vision service answered."),
         )
         in_time = [entry for entry in entries if entry.deadline_at > now]
-        served = [entry for entry in in_time if self._is_served(lane, entry)]
-        await self._restart(lane, [entry for entry in in_time if entry not in served])
-        return served
+        current = [entry for entry in in_time if self._is_served(lane, entry)]
+        await self._restart(lane, [entry for entry in in_time if entry not in current])
+        return current
 
     async def give_up(self, entries: Sequence[Entry], error: ProviderError) -> None:
         """After a fault of the provider: each photo waits for the fallback or for better times, or
@@ -68,17 +68,17 @@ class Recovery:
             await self.settler.fail(entries, unknown)
             return
         failures: list[Settlement] = []
-        again: list[Entry] = []
+        requeues: list[Entry] = []
         for entry in entries:
             next_entry = self.policy.next_entry(entry, error, self.clock())
             if next_entry is None:
                 failures.append(failure(entry, translate(error)))
                 continue
-            again.append(next_entry)
+            requeues.append(next_entry)
             if self._falls_back(entry, next_entry):
                 fault = fault_of(error).name
                 self.events.tell(FellBack(next_entry, entry.lane.provider, fault))
-        await self.settler.commit_and_draw(Commit(settlements=failures, requeues=again))
+        await self.settler.commit_and_draw(Commit(settlements=failures, requeues=requeues))
 
     async def refuse(self, entry: Entry, error: PictureRefused) -> None:
         """Fails a photo that was refused on a canvas of its own."""
@@ -104,15 +104,15 @@ class Recovery:
         if not entries:
             return
         failures: list[Settlement] = []
-        again: list[BufferEntry] = []
+        requeues: list[BufferEntry] = []
         for entry in entries:
             route = self._new_route(lane, entry)
             if route is None:
                 error = NotServed("No route serves this photo any more.")
                 failures.append(failure(entry, error))
             else:
-                again.append(self._restarted(entry, lane, route))
-        await self.settler.commit(Commit(settlements=failures, requeues=again))
+                requeues.append(self._restarted(entry, lane, route))
+        await self.settler.commit(Commit(settlements=failures, requeues=requeues))
 
     def _new_route(self, lane: BufferLane, entry: BufferEntry) -> Route | None:
         """The first route of today for the lane's task and the photo's tenant."""

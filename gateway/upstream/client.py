@@ -197,7 +197,8 @@ class UpstreamClient:
         self._queue_length += 1
         try:
             async with self._queue:
-                while (wait_s := self._rate.wait_s(self._clock())) > 0:  # noqa: ASYNC110  a sleep may end too soon
+                # a sleep may end too soon
+                while (wait_s := self._rate.wait_s(self._clock())) > 0:  # noqa: ASYNC110
                     await asyncio.sleep(wait_s)
                 self._rate.take(self._clock())
         finally:
