@@ -25,7 +25,7 @@ from rich.table import Table
 
 from gateway.app import running
 from gateway.core.events import ComparisonSkipped, PhotoCompared
-from gateway.core.model import Outcome, Tenant
+from gateway.core.model import Outcome, Tenant, Way
 from gateway.testing.gateway import parts_of
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import photo
@@ -126,7 +126,7 @@ class World:
     async def agreement(self, data: bytes, outcome: Outcome) -> float:
         if data not in self._alone:
             self._alone[data] = await self.parts.pipeline.scheduler.watch(
-                photo(data), self.route, WHO, "exact"
+                photo(data), Way(self.route, "exact"), WHO
             )
         return photo_agreement(self._alone[data].detections, outcome.detections)
 

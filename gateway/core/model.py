@@ -189,6 +189,7 @@ class FetchLane(NamedTuple):
 
 
 BufferLane = Lane | FetchLane
+"""Any lane of a buffer."""
 
 
 @dataclass(frozen=True, slots=True)

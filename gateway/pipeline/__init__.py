@@ -1,1 +1,1 @@
-"""One photo's way: scheduler, packer, canvas call, verdict, and again at a finer shape."""
+"""From a photo in the buffer to its outcome: scheduler, claims, steps, canvas calls, settling."""

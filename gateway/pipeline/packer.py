@@ -29,8 +29,8 @@ def due(
     *,
     blocked: Mapping[Lane, float] | None = None,
 ) -> Due:
-    """The lanes that are due: those with a full grid, and those with a photo that waits no longer,
-    of which all photos go. Full grids go first; the rest of their lane is looked at afterwards.
+    """The lanes that are due: each with a full grid, and each with a photo that waits no longer, of
+    which all photos go. Full grids go first; the rest of their lane is due afterwards.
 
     `slots` is the number of canvases that each provider can still take, `turns` numbers the pools
     in the order in which they were served last, and `blocked` lanes wait until the time given.

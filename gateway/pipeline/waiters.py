@@ -140,7 +140,7 @@ class Waiters:
 
     async def _withdraw(self, photo_ids: Sequence[str], putting: asyncio.Future[None]) -> None:
         """Withdraws photos once they have been put. After Busy and BufferAway the buffer itself
-        removes what was put of them."""
+        removes the photos that were put."""
         await asyncio.wait([putting])
         if not isinstance(putting.exception(), Busy | BufferAway):
             await self._settler.withdraw(photo_ids)
