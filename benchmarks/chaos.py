@@ -233,7 +233,8 @@ async def settled(crowd: Crowd, chaos: Chaos, report: Report) -> Results:
     for job in waiting.values():
         report.must(
             False,
-            f"job {job.id}: {states[job.id]}, {len(found[job.id])} of {len(job.numbers)} photos settled",
+            f"job {job.id}: {states[job.id]}, {len(found[job.id])} of {len(job.numbers)} photos "
+            "settled",
         )
     return found
 

@@ -1,12 +1,14 @@
 """What group testing of moderation saves and finds, through boto3's DetectModerationLabels, against
 a stand-in that flags cats and keeps a bill, both as they lie in ../shared.
 
-Flagged photos are those of all sets, the others those of the sets that were not chosen for their animals (or, with
---animals, these too: dogs are hard to tell from cats). They are halved, each for themselves. One half is profiled;
-traffic is made of the other, in which flagged photos are thinned to a share of all: in rounds of all that are not
-flagged, each with other flagged ones, until every flagged photo was shown, or enough are. Then the other way round.
-Where a profile finds no shape that holds the recall, each photo counts as asked about alone: one image, and found.
-Recall is against asking alone. With --folder, answers that profiles paid for are kept there, for the same --port.
+Flagged photos are those of all sets, the others those of the sets that were not chosen for their
+animals (or, with --animals, these too: dogs are hard to tell from cats). They are halved, each for
+themselves. One half is profiled; traffic is made of the other, in which flagged photos are thinned
+to a share of all: in rounds of all that are not flagged, each with other flagged ones, until every
+flagged photo was shown, or enough are. Then the other way round. Where a profile finds no shape
+that holds the recall, each photo counts as asked about alone: one image, and found. Recall is
+against asking alone. With --folder, answers that profiles paid for are kept there, for the same
+--port.
 
 python benchmarks/moderation.py [--shared ../shared] [--animals] [--recall 0.99 --recall 0.95]
 [--rate 0.02 ...]
@@ -291,10 +293,12 @@ def main() -> None:
         )
         for half, (flagged, others) in enumerate(bench.halves):
             console.print(
-                f"half {half}: {len(flagged)} photos that are flagged alone, {len(others)} that are not"
+                f"half {half}: {len(flagged)} photos that are flagged alone, "
+                f"{len(others)} that are not"
             )
         made = Table(
-            title="DetectModerationLabels, profiled on one half and asked about the other, both ways round"
+            title="DetectModerationLabels, profiled on one half and asked about the other, "
+            "both ways round"
         )
         for column in (
             "recall aimed at",

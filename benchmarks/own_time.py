@@ -39,7 +39,8 @@ def main() -> None:
     parser.add_argument("--think-ms", type=float, default=1000, help="the clients', on average")
     options = parser.parse_args()
     table = Table(
-        title=f"own time a photo, {options.clients} clients that think for {options.think_ms:g} ms, "
+        title=f"own time a photo, {options.clients} clients that think for "
+        f"{options.think_ms:g} ms, "
         f"upstream of {options.latency_ms:g} ms ± 50 %, one core"
     )
     for column in (

@@ -11,8 +11,8 @@ from gateway.testing.redis_server import RedisServer
 from tests.support import markers, sdk
 from tests.support.redis import patient_commands
 
-# Several processes run the tests, and take up all cores: threads and processes that each of them starts
-# for its arithmetic would only wait for one another.
+# Several processes run the tests, and take up all cores: threads and processes that each of them
+# starts for its arithmetic would only wait for one another.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 os.environ["COLUMNS"] = "120"  # tables that the command prints do not depend on the terminal

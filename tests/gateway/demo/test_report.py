@@ -112,8 +112,8 @@ def test_the_saving_first() -> None:
     assert "Photos asked about 240 by 40 clients" in text
     assert "Images billed 66 instead of 240" in text
     assert (
-        "Saved a month $1,088 on a million photos at $1.50 per 1,000: $1,500 alone, $412 through the gateway"
-        in text
+        "Saved a month $1,088 on a million photos at $1.50 per 1,000: $1,500 alone, "
+        "$412 through the gateway" in text
     )
 
 

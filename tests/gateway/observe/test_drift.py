@@ -176,7 +176,10 @@ class TestDrift:
             assert each.way == ["strict", "finer", "exact", "finer", "strict", "target"]
         told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
         assert len(told) == 6
-        began = "route objects goes by {}, no longer by {}: its agreement with photos alone has {} the promised 0.500; "
+        began = (
+            "route objects goes by {}, no longer by {}: its agreement with photos alone has {} "
+            "the promised 0.500; "
+        )
         assert told[0].startswith(began.format("strict", "target", "fallen below"))
         assert told[-1].startswith(began.format("target", "strict", "risen above"))
 

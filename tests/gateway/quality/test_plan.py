@@ -141,8 +141,8 @@ def test_it_says_when_more_photos_would_not_help(
     """The command says when more photos would not help, as anything cheaper loses too much."""
     text = said(plan(profile, "--max-drop", "0", "--no-companion", "--metric", "agreement"))
     assert (
-        "nothing cheaper can be promised: it is estimated to lose more, or lost more on the 36 photos held"
-        in text
+        "nothing cheaper can be promised: it is estimated to lose more, or lost more on the "
+        "36 photos held" in text
     )
     assert load(tmp_path / "c.json").shapes == "1x1"
 

@@ -245,8 +245,10 @@ class TestFile:
             b'{"version": 2}',
             b'{"keys": []}',
             b"[" * 100_000,
-            b'{"bearer": [{"id": "a", "tenant": "shop", "created": "2026-11-28T09:00:00", "dialect": "native"}]}',
-            b'{"pairs": [{"id": "a", "tenant": "shop", "created": "2026-11-28T09:00:00Z", "access_key": "A"}]}',
+            b'{"bearer": [{"id": "a", "tenant": "shop", "created": "2026-11-28T09:00:00", '
+            b'"dialect": "native"}]}',
+            b'{"pairs": [{"id": "a", "tenant": "shop", "created": "2026-11-28T09:00:00Z", '
+            b'"access_key": "A"}]}',
         ],
     )
     def test_broken(self, file, content):

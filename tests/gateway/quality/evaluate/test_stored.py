@@ -111,8 +111,8 @@ def test_says_so(evaluate: Callable[..., Any], cascade: Callable[..., Any]) -> N
     these photos."""
     output = " ".join(click.unstyle(evaluate("--cascade", cascade(*TWICE)).output).split())
     assert (
-        "mean over 2 groupings, in full canvases; a cascade made from these photos looks better here"
-        in output
+        "mean over 2 groupings, in full canvases; a cascade made from these photos looks "
+        "better here" in output
     )
 
 
