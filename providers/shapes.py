@@ -117,13 +117,15 @@ def shapes_on(image: Image.Image, min_score: float = 0.0) -> list[Detection]:
 def codes_of(pixels: NDArray[np.uint8]) -> Codes:
     """The colour codes (h, w) of RGB pixels (h, w, 3); 0 for a pixel that is greyish or of a mixed
     hue such as orange."""
-    channels = pixels.astype(np.int16)
-    low, high = channels.min(axis=2), channels.max(axis=2)
-    middle, chroma = channels.sum(axis=2) - low - high, high - low
-    pure = np.minimum(middle - low, high - middle) * 3 <= chroma
-    strong = (channels - low[..., None]) * 2 > chroma[..., None]
-    codes = strong @ np.array([1, 2, 4])
-    return np.where(pure & (chroma >= MIN_CHROMA), codes, 0).astype(np.uint8)
+    red, green, blue = (pixels[..., channel].astype(np.int16) for channel in range(3))
+    low, high = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
+    middle, chroma = red + green + blue - low - high, high - low
+    is_pure = np.minimum(middle - low, high - middle) * 3 <= chroma
+    codes = np.zeros(low.shape, np.uint8)
+    for bit, channel in enumerate((red, green, blue)):
+        codes |= ((channel - low) * 2 > chroma).astype(np.uint8) << bit
+    codes[~is_pure | (chroma < MIN_CHROMA)] = 0
+    return codes
 
 
 def blobs_of(codes: Codes) -> list[Blob]:
