@@ -32,7 +32,7 @@ from gateway.ledger.accounts import Account
 from gateway.observe.drift import AT_ONCE, WAITING, DriftMonitor, DriftTerms
 from gateway.testing.gateway import parts_of
 from gateway.testing.listeners import EventRecorder
-from gateway.testing.pictures import Block, drawn, photo
+from gateway.testing.pictures import Block, drawn, encoded, photo
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.detection import Box, Detection, Task
 from providers.errors import Unavailable
@@ -46,6 +46,9 @@ CONTENT = {"kind": "imgrid", "area": {"mean": 0}}
 """Content with anything, be it nothing: a rule that was made from large objects."""
 STAGES = [{"shape": "3x3", "rule": CONTENT}, {"shape": "2x2", "rule": CONTENT}, {"shape": "1x1"}]
 ANN = Tenant("ann", "ann")
+ORDINARY = encoded(drawn((320, 320), Block("red", 80, 80, 240, 240)))
+TINY = encoded(drawn((320, 320), Block("red", 100, 100, 124, 124)))
+DARK = encoded(drawn((320, 320), Block("blue", 150, 40, 170, 280)))
 
 
 def short_sighted(picture, task):
@@ -56,17 +59,17 @@ def short_sighted(picture, task):
 
 def ordinary():
     """A photo whose object is seen in any grid."""
-    return photo(drawn((320, 320), Block("red", 80, 80, 240, 240)))
+    return photo(ORDINARY)
 
 
 def tiny():
     """One whose object is seen only alone."""
-    return photo(drawn((320, 320), Block("red", 100, 100, 124, 124)))
+    return photo(TINY)
 
 
 def dark():
     """One that is as good as black where it is small: nothing is told from its paper but alone."""
-    return photo(drawn((320, 320), Block("blue", 150, 40, 170, 280)))
+    return photo(DARK)
 
 
 class World:

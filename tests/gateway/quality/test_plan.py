@@ -22,6 +22,8 @@ from thresholds.profile.profile import profile_of_sample
 from thresholds.samples.sample import FILE
 from thresholds.testing import COMPANION, KINDS, synthetic_sample
 
+pytestmark = pytest.mark.slow
+
 ALONE, _, GRID = KINDS
 
 
