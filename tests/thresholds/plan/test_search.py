@@ -223,6 +223,7 @@ def test_few_shapes(study):
     assert chosen == {(GRID, PAIR, ALONE), (GRID, ALONE), (PAIR,), (ALONE,)}
 
 
+@pytest.mark.slow
 def test_of_one_price():
     """Providers of one price stand side by side: each may be asked after the other, first, or
     never."""
@@ -412,6 +413,7 @@ def quick(sample, costs=None):
     return one
 
 
+@pytest.mark.slow
 def test_shapes_of_as_many_cells():
     """Shapes of as many cells are never asked one after the other: a cascade would refuse that."""
     tall, wide = LookKind(Shape(2, 1)), LookKind(Shape(1, 2))
@@ -429,6 +431,7 @@ def test_a_shape_that_sees_nothing(study, measured):
     assert firsts == {PAIR}
 
 
+@pytest.mark.slow
 def test_another_provider():
     """Another provider may be asked after the route's own at any shape, where it costs more."""
     dear = LookKind(Shape(1, 1), "dear")
