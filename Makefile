@@ -84,7 +84,7 @@ test: install redis javascript ## the tests
 	$(PYTEST)
 
 unit: install ## the tests that need neither Redis nor an SDK: under a minute
-	$(PYTEST) -m unit
+	HYPOTHESIS_PROFILE=quick $(PYTEST) -m unit
 
 coverage: install redis javascript ## the tests, and which lines and branches they do not reach: bench-out/coverage
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html:bench-out/coverage

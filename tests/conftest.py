@@ -18,10 +18,10 @@ os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 os.environ["COLUMNS"] = "120"  # tables that the command prints do not depend on the terminal
 
 # How fast an example runs says more of the machine, and of what else it does, than of the code.
-settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("any machine")
+any_machine = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", any_machine)
+settings.register_profile("quick", any_machine, max_examples=20)  # for `make unit`
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "thorough"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,6 +14,7 @@ from providers.shapes import shapes_on
 from tests.support.paths import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -137,6 +137,7 @@ def test_no_photo_is_fetched_from_a_forbidden_address(tmp_path, target):
             assert (handed.status_code, handed.json()["error"]["code"]) == (400, "invalid_request")
 
 
+@pytest.mark.slow
 def test_a_restarted_gateway_finishes_its_job(tmp_path, receiver):
     """A gateway that is killed with a job half done finishes it after a restart."""
     port = free_port()

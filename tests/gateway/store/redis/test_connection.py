@@ -26,6 +26,8 @@ from providers.detection import Task
 from tests.support.waiting import Stopwatch, block_until
 from thresholds.shape import Shape
 
+pytestmark = pytest.mark.redis
+
 LANE = Lane("one", Task.OBJECTS, "us", Shape(2, 2))
 
 
