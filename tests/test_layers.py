@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -86,6 +87,7 @@ def imported_names(path: Path) -> set[str]:
     return names
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """The project's modules that a file imports, wherever in it."""
     return {name for name in imported_names(path) if name.split(".")[0] in PACKAGES}

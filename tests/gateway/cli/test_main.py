@@ -184,6 +184,7 @@ async def test_the_greeting_names_the_grpc_address(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 class TestProfile:
     CONFIG = (
         "providers: {eye: {kind: shapes, usd_per_image: 0.5}}\n"
@@ -342,6 +343,7 @@ def test_evaluate_refuses_a_route_for_listed_labels(
     assert "route labels is for clients that name labels" in str(result.exception)
 
 
+@pytest.mark.slow
 class TestEvaluate:
     CONFIG = (
         "providers: {eye: {kind: shapes, usd_per_image: 0.5}}\n"

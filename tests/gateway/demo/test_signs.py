@@ -25,6 +25,7 @@ def test_as_many_as_asked_for() -> None:
     assert draw(0) == []
 
 
+@pytest.mark.slow
 def test_every_kind_in_turn(signs: list[Sign]) -> None:
     """Every kind comes in turn, and each name is its kind and its number."""
     kinds = [design.__name__ for design in KINDS]

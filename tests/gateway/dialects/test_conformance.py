@@ -166,6 +166,7 @@ requests = st.builds(Incoming, st.just("POST"), text.map("/".__add__), queries, 
 @pytest.mark.parametrize(**NAMED)
 @given(incoming=requests)
 @SOME
+@pytest.mark.slow
 def test_any_request_gives_a_question_or_a_gateway_error(
     dialect: Dialect, incoming: Incoming
 ) -> None:
@@ -309,6 +310,7 @@ signed = st.builds(
 @pytest.mark.parametrize(**NAMED)
 @given(incoming=requests, authorization=signed, host=text)
 @SOME
+@pytest.mark.slow
 def test_a_caller_without_a_key_is_always_unauthenticated(
     dialect: Dialect, incoming: Incoming, authorization: str, host: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 import io
 from contextlib import suppress
+from functools import cache
 
 import numpy as np
 import pytest
@@ -228,11 +229,16 @@ def test_no_numbers():
     assert [made.getpixel((x, 1))[0] for x in range(3)] == [0, 200, 0]
 
 
+@cache
+def soft_noise():
+    return Image.effect_noise((1403, 1009), 120).filter(ImageFilter.GaussianBlur(3))
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "1", "LA", "RGBA", "I;16", "CMYK", "I", "F"])
 @pytest.mark.parametrize("size", [(401, 307), (133, 101), (40, 31), (7, 900)])
 def test_reduced_modes(mode, size):
     """A photo of any mode that is made smaller in strips looks like one made smaller whole."""
-    soft = Image.effect_noise((1403, 1009), 120).filter(ImageFilter.GaussianBlur(3))
+    soft = soft_noise()
     stored = (
         Image.fromarray(np.asarray(soft, np.uint16) * 257) if mode == "I;16" else soft.convert(mode)
     )

@@ -149,6 +149,7 @@ def world(tmp_path: Path) -> Callable[..., Any]:
     return entered
 
 
+@pytest.mark.slow
 class TestDrift:
     async def test_a_route_keeps_its_level_while_photos_stay_the_same(
         self, world: Callable[..., Any]

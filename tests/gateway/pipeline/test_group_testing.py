@@ -354,6 +354,7 @@ SIDES = st.sampled_from([0, 0, 0, 60, 80, 120])
 SHAPES = ("3x3", "2x2"), ("2x2", "2x1"), ("4x3",)
 
 
+@pytest.mark.slow
 class TestProperties:
     @given(
         sides=st.lists(SIDES, min_size=1, max_size=14),

@@ -29,6 +29,8 @@ from providers.errors import PictureRefused
 from thresholds.cascade import Cascade, load
 from thresholds.shape import Shape
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "providers": {"eye": {"kind": "shapes", "canvas": "160x160"}},
     "routes": [{"task": "moderation", "provider": "eye", "stages": [{"shape": "1x1"}]}],

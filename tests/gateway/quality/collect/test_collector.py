@@ -320,6 +320,7 @@ class TestAsking:
                 assert gridded.box == pytest.approx(alone.box, abs=0.03)
 
 
+@pytest.mark.slow
 class TestCommand:
     """`imgrid profile`, without the typing."""
 

@@ -64,6 +64,7 @@ def test_a_missing_package_is_named() -> None:
         report.need("no_such_package")
 
 
+@pytest.mark.slow
 class TestShow:
     """`imgrid profile show`, without the typing."""
 
