@@ -77,7 +77,7 @@ endif
 run: install ## start the gateway as imgrid.yaml says
 	$(BIN)/imgrid serve
 
-# One process a core, two at least. Compiled modules are kept, or every process would compile them all again.
+# A process a core, and one more. Compiled modules are kept, or every process would compile them all again.
 PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n auto --dist worksteal
 
 test: install redis javascript ## the tests

@@ -28,21 +28,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     markers.mark(items)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    """What was imported for the tests stays: it is parsed once, and no longer searched for
-    garbage."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Keeps the garbage collector from all that is imported for the tests, which stays: it does not
+    look while they are collected, nor at these objects later."""
+    gc.disable()
+    yield
     sdk.parse_models_once()
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """How many processes `-n auto` starts: two at least, as many tests wait rather than compute."""
-    return max(
-        2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
-    )
+    """How many processes `-n auto` starts: one more than there are cores, as tests also wait."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return 1 + (cores or 1)
 
 
 @pytest.fixture(scope="session")
