@@ -14,7 +14,6 @@ from providers.shapes import shapes_on
 from tests.support.paths import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
-pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -28,6 +27,8 @@ def chaos(monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.mark.redis
+@pytest.mark.slow
 def test_chaos(chaos, tmp_path):
     """Every accepted photo has one answer, its own, or an explicit error; every webhook comes,
     under one id; and the upstream's bill is the ledger's."""

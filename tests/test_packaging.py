@@ -56,7 +56,7 @@ def environment(folder: Path) -> Path:
 
 def install(python: Path, *requirements: str | Path) -> None:
     """Installs into the environment of that Python, from the index."""
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile"]
     subprocess.run([*pip, "--disable-pip-version-check", *requirements], check=True)
 
 

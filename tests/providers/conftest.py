@@ -135,7 +135,9 @@ def make_onnx(folder: Path, task: Task) -> Subject:
 
 def make_text(folder: Path, task: Task) -> Subject:
     return Subject(
-        create("text", folder, threads=1), task, words_on((280, 280), ("Two words", 40, 100))
+        create("text", folder, threads=1, concurrency=1),
+        task,
+        words_on((280, 280), ("Two words", 40, 100)),
     )
 
 

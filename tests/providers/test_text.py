@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def reader(make, tmp_path_factory):
-    return make("text", tmp_path_factory.mktemp("text"), threads=1)
+    return make("text", tmp_path_factory.mktemp("text"), threads=1, concurrency=1)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ async def test_text_edge_to_edge(tmp_path, left, right):
     """Two photos whose text meets at the seam are answered with their own text, and none of the
     other's."""
     config = {
-        "providers": {"ocr": {"kind": "text", "canvas": "800x420", "threads": 1}},
+        "providers": {"ocr": {"kind": "text", "canvas": "800x420", "threads": 1, "concurrency": 1}},
         "routes": [
             {
                 "task": "text",
