@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
@@ -25,7 +26,8 @@ NUMBER_42 = encoded(numbered(42))
 
 def photos_42(count: int) -> list[Photo]:
     """Photos that show the number 42, each under an id of its own."""
-    return [photo(NUMBER_42) for _ in range(count)]
+    template = photo(NUMBER_42)
+    return [replace(template, id=uuid.uuid4().hex) for _ in range(count)]
 
 
 def run_one_route(
