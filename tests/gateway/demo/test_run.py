@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_the_config_it_leaves_behind_is_usable(tmp_path, shapes_plan) -> None:
 def test_signs_of_several_clients_are_read_off_one_canvas(tmp_path: Path) -> None:
     """Signs of several clients on one canvas are read as written, at least nine words in ten."""
     console = Console(record=True, width=120, file=io.StringIO())
-    plan = text_plan(clients=4, count=4)
+    plan = replace(text_plan(clients=4, count=4), provider={"kind": "text", "threads": 1})
     run_demo(plan, tmp_path / "out", console)
     words = sum(len(shot.words) for shot in plan.shots)
     told = console.export_text()

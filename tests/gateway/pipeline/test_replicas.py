@@ -46,7 +46,7 @@ def replica(tmp_path, own_server) -> Iterator[Callable[..., httpx.Client]]:
             folder = tmp_path / f"replica-{time.monotonic_ns()}"
             folder.mkdir()
             content = {
-                "providers": {"eye": {"kind": "shapes"}},
+                "providers": {"eye": {"kind": "shapes", "canvas": "640x640"}},
                 "routes": [ROUTE],
                 "redis": own_server.url if hasty else patient_url(own_server),
                 **changes,
