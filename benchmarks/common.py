@@ -68,7 +68,7 @@ class Instant:
         self._rng = random.Random(7)
 
     async def detect(
-        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+        self, picture: Picture, task: Task, extras: Sequence[str] = ()
     ) -> Sequence[Detection]:
         await asyncio.sleep(self._latency_s * self._rng.uniform(0.5, 1.5))
         return SEEN

@@ -76,12 +76,12 @@ class About:
     vocabulary: Vocabulary = ""
     """The vocabulary of the labels. They are translated for clients of another vendor's API."""
 
-    def price_of(self, task: Task, wanted: Sequence[str] = ()) -> Price:
-        """The price of one picture for a task. For EXTRAS, the prices of all features in `wanted`
+    def price_of(self, task: Task, extras: Sequence[str] = ()) -> Price:
+        """The price of one picture for a task. For EXTRAS, the prices of all features in `extras`
         are added; each feature counts once."""
         if task != Task.EXTRAS:
             return self.prices.get(task, self.price)
-        names = dict.fromkeys(map(feature_name, wanted))
+        names = dict.fromkeys(map(feature_name, extras))
         return Price.total([self.extras.get(name, self.price) for name in names])
 
     def limits_of(self, task: Task) -> Limits:
@@ -98,7 +98,7 @@ class About:
 
 
 def feature_name(item: str) -> str:
-    """The vendor's name of the feature that an item of `wanted` asks for, without the options
+    """The vendor's name of the feature that an item of `extras` asks for, without the options
     behind "?"."""
     return item.partition("?")[0]
 
@@ -110,12 +110,12 @@ class Provider(Protocol):
     def about(self) -> About: ...
 
     async def detect(
-        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+        self, picture: Picture, task: Task, extras: Sequence[str] = ()
     ) -> Sequence[Detection]:
         """All detections, in any order. Boxes are fractions of the picture and may reach outside
         it.
 
-        `wanted` is for EXTRAS: the features to return, by the vendor's names. Each gives one
+        `extras` is for EXTRAS: the features to return, by the vendor's names. Each gives one
         detection, with the feature's name as label, the box WHOLE, and the vendor's JSON in
         `details`.
 

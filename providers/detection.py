@@ -14,7 +14,7 @@ class Task(StrEnum):
     Answers to the tasks of `BOXED` have boxes, so the detections on a canvas can be sorted by
     photo. LABELS and MODERATION judge a whole picture: a canvas without a finding clears all its
     photos, and one with a finding is asked again in smaller groups. EXTRAS are features of one
-    vendor, named in `wanted`: always about one photo, and returned as they came.
+    vendor, named in `extras`: always about one photo, and returned as they came.
     """
 
     OBJECTS = "objects"

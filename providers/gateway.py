@@ -154,7 +154,7 @@ class GatewayProvider(HttpProvider):
         self._quality = options.quality
         self._deadline_ms = min(max(int(options.timeout_ms * DEADLINE_SHARE), 1), MAX_DEADLINE_MS)
 
-    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+    def call(self, picture: Picture, task: Task, extras: Sequence[str] = ()) -> Sequence[Detection]:
         query = {"task": task.value, "quality": self._quality, "deadline_ms": self._deadline_ms}
         headers = {
             "Content-Type": "application/octet-stream",

@@ -22,7 +22,8 @@ def parse_size(value: object) -> Canvas:
     form expected."""
     parts = value.lower().split("x") if isinstance(value, str) else value
     try:
-        width, height = (int(part) for part in parts)  # type: ignore[attr-defined]  # else TypeError
+        # A value of another type raises TypeError.
+        width, height = (int(part) for part in parts)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         raise ValueError(
             f"{value!r} is no size; write width x height in pixels, such as 1280x1280"

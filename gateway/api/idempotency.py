@@ -221,7 +221,7 @@ class CallRegistry:
     async def _stored_reply(self, run: _Run) -> Reply | None:
         """The reply of an earlier run, waiting for one that is under way at another replica; None
         where this run is the first."""
-        while (reply := await self._replies.begin(run.ids, run.name)) is False:  # noqa: ASYNC110  it runs elsewhere
+        while (reply := await self._replies.begin(run.ids, run.name)) is False:  # noqa: ASYNC110
             await asyncio.sleep(self._pace.poll_s)
         return None if reply is True else reply
 

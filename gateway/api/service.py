@@ -225,9 +225,9 @@ def _not_served(request: TaskRequest, tenant_routes: Sequence[Route]) -> NotServ
     task: str = request.task
     if request.task == Task.EXTRAS:
         task += f" ({', '.join(request.extras)})"
-    served = ", ".join(sorted({route.task for route in tenant_routes}))
+    tasks = ", ".join(sorted({route.task for route in tenant_routes}))
     return NotServed(
-        f"No route serves the task {task} for you; there are routes for {served or 'nothing'}."
+        f"No route serves the task {task} for you; there are routes for {tasks or 'nothing'}."
     )
 
 

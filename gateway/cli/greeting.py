@@ -24,10 +24,10 @@ def greeting(parts: Parts, url: str) -> str:
     lines.append("")
     for route in parts.routes.values():
         about = parts.providers[route.provider].about
-        who = f" for {', '.join(sorted(route.tenants))}" if route.tenants else ""
+        users = f" for {', '.join(sorted(route.tenants))}" if route.tenants else ""
         wait = f"waits up to {1000 * route.max_wait_s:g} ms for company"
         lines.append(
-            f"  {route.task:<11} {about.name} ({about.kind}), {route.cascade.shapes}, {wait}{who}"
+            f"  {route.task:<11} {about.name} ({about.kind}), {route.cascade.shapes}, {wait}{users}"
         )
     lines += ["", _door(parts), "", "Try it:", *(f"  {line}" for line in _trials(parts, url))]
     return "\n".join(lines)

@@ -145,8 +145,10 @@ def webhooks_list(config: ConfigFile = DEFAULT_FILE) -> None:
     from gateway.cli.stores import with_stores
     from gateway.cli.webhook_table import delivery_table
 
-    dead = with_stores(read(config), config, lambda stores: stores.deliveries.dead_deliveries())
-    out.print(delivery_table(dead))
+    deliveries = with_stores(
+        read(config), config, lambda stores: stores.deliveries.dead_deliveries()
+    )
+    out.print(delivery_table(deliveries))
 
 
 @webhooks_app.command("replay")

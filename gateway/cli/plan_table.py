@@ -33,8 +33,10 @@ def plan_table(plan: Plan) -> Table:
 
 
 def _title(study: Study) -> str:
-    fit, held = len(study.training.photos), len(held_out_photos(study))
-    return f"estimated on {fit} photos, cross-fitted" + (f"; {held} held out" if held else "")
+    fit, held_out = len(study.training.photos), len(held_out_photos(study))
+    return f"estimated on {fit} photos, cross-fitted" + (
+        f"; {held_out} held out" if held_out else ""
+    )
 
 
 def _thinned(points: Sequence[OperatingPoint], picked: OperatingPoint) -> list[OperatingPoint]:

@@ -40,9 +40,9 @@ class ResizedProvider:
         self.about: About = replace(provider.about, canvas_px=canvas)
 
     async def detect(
-        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+        self, picture: Picture, task: Task, extras: Sequence[str] = ()
     ) -> Sequence[Detection]:
-        return await self._provider.detect(picture, task, wanted)
+        return await self._provider.detect(picture, task, extras)
 
     async def ready(self) -> None:
         await self._provider.ready()

@@ -29,8 +29,10 @@ sign it, and the gateway does not use it."""
 PairOf = Callable[[str], KeyPair | None]
 
 _AUTHORIZATION = re.compile(
-    r"AWS4-HMAC-SHA256\s+Credential=(?P<key>[^/,\s]+)/(?P<day>\d{8})/(?P<region>[^/,\s]+)/(?P<service>[^/,\s]+)"
-    r"/aws4_request,\s*SignedHeaders=(?P<signed>[a-z0-9;_.-]+),\s*Signature=(?P<signature>[0-9a-f]{64})\s*"
+    r"AWS4-HMAC-SHA256\s+"
+    r"Credential=(?P<key>[^/,\s]+)/(?P<day>\d{8})/(?P<region>[^/,\s]+)/(?P<service>[^/,\s]+)"
+    r"/aws4_request,\s*SignedHeaders=(?P<signed>[a-z0-9;_.-]+),"
+    r"\s*Signature=(?P<signature>[0-9a-f]{64})\s*"
 )
 _PRESIGNED = re.compile(r"(?:^|&)x-amz-(?:algorithm|credential|signature)=", re.IGNORECASE)
 

@@ -88,9 +88,9 @@ class ScriptedProvider:
         return len(self.pictures)
 
     async def detect(
-        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+        self, picture: Picture, task: Task, extras: Sequence[str] = ()
     ) -> Sequence[Detection]:
-        self.features.append(tuple(wanted))
+        self.features.append(tuple(extras))
         self.pictures.append(picture)
         self.active_calls += 1
         self.max_active_calls = max(self.max_active_calls, self.active_calls)

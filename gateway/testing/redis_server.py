@@ -62,7 +62,8 @@ class RedisServer:
         """Starts the server and returns when it answers. Raises RuntimeError with its log where it
         does not."""
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)  # noqa: S603  our own arguments
+            # The arguments are the class's own.
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)  # noqa: S603
         deadline = time.monotonic() + START_S
         while not self._answers():
             if time.monotonic() > deadline or self.process.poll() is not None:

@@ -140,9 +140,9 @@ class AzureProvider(CloudProvider):
         self._timeout_s = options.timeout_ms / 1000
         self._client = client
 
-    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+    def call(self, picture: Picture, task: Task, extras: Sequence[str] = ()) -> Sequence[Detection]:
         """The detections of one Analyze call, with one feature or with all extras."""
-        items = extra_items(wanted, EXTRA_OPTIONS) if task == Task.EXTRAS else []
+        items = extra_items(extras, EXTRA_OPTIONS) if task == Task.EXTRAS else []
         features = [item.name for item in items] or [FEATURES[task]]
         with _translate_errors(task):
             response = self._client.analyze(picture.data, features, params=_params(items))

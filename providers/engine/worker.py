@@ -88,7 +88,7 @@ class LocalProvider:
         return self._about
 
     async def detect(
-        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+        self, picture: Picture, task: Task, extras: Sequence[str] = ()
     ) -> Sequence[Detection]:
         await self.ready()
         if task not in self._about.tasks:

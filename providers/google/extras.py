@@ -23,9 +23,9 @@ OPTIONS = ("max_results", "model", "context")
 """The fields of a `Feature` besides its type, and the `ImageContext` as JSON."""
 
 
-def items_of(wanted: Sequence[str]) -> list[ExtraItem]:
+def items_of(extras: Sequence[str]) -> list[ExtraItem]:
     """The features to ask for. Raises PictureRefused if one has other options."""
-    return extra_items(wanted, OPTIONS)
+    return extra_items(extras, OPTIONS)
 
 
 def request_of(items: Sequence[ExtraItem]) -> dict[str, Any]:

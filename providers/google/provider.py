@@ -19,7 +19,8 @@ from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Pr
 from providers.detection import Detection, Task
 from providers.engine.worker import import_package
 from providers.errors import Misconfigured, PictureRefused
-from providers.google import extras, responses
+from providers.google import responses
+from providers.google.extras import detections_of, items_of, request_of
 from providers.google.faults import image_error, translate_errors
 from providers.options import Options as ProviderOptions
 from providers.prices import Price, Tier
@@ -189,11 +190,11 @@ class GoogleProvider(CloudProvider):
         self._client = client
         self._session = session
 
-    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+    def call(self, picture: Picture, task: Task, extras: Sequence[str] = ()) -> Sequence[Detection]:
         """The detections of one annotate call for one image, with one feature or with all
         extras."""
-        items = extras.items_of(wanted) if task == Task.EXTRAS else []
-        question = extras.request_of(items) if items else _request_of(task)
+        items = items_of(extras) if task == Task.EXTRAS else []
+        question = request_of(items) if items else _task_request(task)
         request = {"image": {"content": picture.data}, **question}
         with translate_errors(task):
             batch = self._client.batch_annotate_images(
@@ -203,7 +204,7 @@ class GoogleProvider(CloudProvider):
             if response.error.code:
                 raise image_error(response.error.code, response.error.message)
             if items:
-                return extras.detections_of(items, response)
+                return detections_of(items, response)
             return READERS[task](response, (picture.width_px, picture.height_px))
 
     def send(self, call: ForwardCall) -> ForwardReply:
@@ -235,7 +236,7 @@ class GoogleProvider(CloudProvider):
         self._session.close()
 
 
-def _request_of(task: Task) -> dict[str, Any]:
+def _task_request(task: Task) -> dict[str, Any]:
     """The request's feature and context. Google scores words only on demand."""
     return {
         "features": [{"type_": FEATURES[task], "max_results": MAX_RESULTS}],

@@ -114,7 +114,7 @@ class KServeProvider(HttpProvider):
         self._model: Model | None = None
         self._lookup_lock = threading.Lock()
 
-    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+    def call(self, picture: Picture, task: Task, extras: Sequence[str] = ()) -> Sequence[Detection]:
         image, model = rgb_image(picture), self._current_model()
         tensor = model.reader.tensor(image)
         try:

@@ -176,9 +176,9 @@ class RekognitionProvider(CloudProvider):
         self._client = client
         self._connection = connection
 
-    def call(self, picture: Picture, task: Task, wanted: Sequence[str] = ()) -> Sequence[Detection]:
+    def call(self, picture: Picture, task: Task, extras: Sequence[str] = ()) -> Sequence[Detection]:
         """The detections of one operation."""
-        operation = self._operation(task, wanted)
+        operation = self._operation(task, extras)
         method = getattr(self._client, operation.method)
         with _translate_errors():
             response = method(Image={"Bytes": picture.data}, **operation.parameters)
@@ -192,13 +192,13 @@ class RekognitionProvider(CloudProvider):
         self._client.close()
         self._connection.close()
 
-    def _operation(self, task: Task, wanted: Sequence[str]) -> Operation:
+    def _operation(self, task: Task, extras: Sequence[str]) -> Operation:
         """The operation of a task. It asks for detections of any score; rules and clients apply
         their own limits."""
         confidence = {"MinConfidence": self._options.min_confidence}
         limits = {"MaxLabels": MAX_LABELS, **confidence}
         if task == Task.EXTRAS:
-            (item,) = extra_items(wanted, [MAX_COLOURS])
+            (item,) = extra_items(extras, [MAX_COLOURS])
             return Operation("detect_labels", _property_parameters(item), responses.properties)
         return {
             Task.OBJECTS: Operation("detect_labels", limits, responses.objects),

@@ -66,13 +66,13 @@ class HttpProvider(ThreadedProvider):
         nothing else."""
 
     async def detect(
-        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+        self, picture: Picture, task: Task, extras: Sequence[str] = ()
     ) -> Sequence[Detection]:
         """All detections. The time limit holds even for a server that sends its headers byte by
         byte, but then the thread runs on until the server has finished."""
         try:
             async with asyncio.timeout(2 * self._timeout_s):
-                return await super().detect(picture, task, wanted)
+                return await super().detect(picture, task, extras)
         except TimeoutError:
             raise self._timeout_error(self._timeout_s) from None
 

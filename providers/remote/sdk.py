@@ -49,7 +49,7 @@ class CloudProvider(ThreadedProvider):
 
 
 class ExtraItem(NamedTuple):
-    """One item of `wanted` for EXTRAS: the vendor's name of the feature, and the vendor's own
+    """One item of `extras` for EXTRAS: the vendor's name of the feature, and the vendor's own
     options."""
 
     name: str
@@ -64,13 +64,13 @@ def extra_prices(options: Options, list_prices: Mapping[str, Price]) -> Mapping[
     return dict.fromkeys(list_prices, options.usd_per_image)
 
 
-def extra_items(wanted: Sequence[str], option_names: Iterable[str]) -> list[ExtraItem]:
+def extra_items(extras: Sequence[str], option_names: Iterable[str]) -> list[ExtraItem]:
     """The items in their order, each feature once; `"CROP_HINTS?max_results=3"` has one option.
 
     Raises PictureRefused if an item has an option of another name.
     """
     items: dict[str, ExtraItem] = {}
-    for text in wanted:
+    for text in extras:
         item = ExtraItem(feature_name(text), dict(parse_qsl(text.partition("?")[2])))
         if unknown := sorted(item.options.keys() - set(option_names)):
             raise PictureRefused(

@@ -38,7 +38,7 @@ class ThreadedProvider(ABC):
         self._threads = ThreadPoolExecutor(about.concurrency, f"{about.name}-call")
 
     @abstractmethod
-    def call(self, picture: Picture, task: Task, wanted: Sequence[str]) -> Sequence[Detection]:
+    def call(self, picture: Picture, task: Task, extras: Sequence[str]) -> Sequence[Detection]:
         """The detections from one call, made in one of the threads. Raises a `ProviderError` and
         nothing else."""
 
@@ -47,15 +47,15 @@ class ThreadedProvider(ABC):
         """Closes the connections. May be called again."""
 
     async def detect(
-        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+        self, picture: Picture, task: Task, extras: Sequence[str] = ()
     ) -> Sequence[Detection]:
         self._check_open()
-        self._check_task(task, wanted)
+        self._check_task(task, extras)
         if not picture.data and picture.pixels is None:
             raise PictureRefused("there are no bytes")
         loop = asyncio.get_running_loop()
         try:
-            detections = await loop.run_in_executor(self._threads, self.call, picture, task, wanted)
+            detections = await loop.run_in_executor(self._threads, self.call, picture, task, extras)
         except Misconfigured as error:
             if task != Task.EXTRAS:  # there, the fault may lie in one client's own options
                 self._misconfigured = str(error), self._clock()
@@ -86,14 +86,14 @@ class ThreadedProvider(ABC):
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.disconnect()
 
-    def _check_task(self, task: Task, wanted: Sequence[str]) -> None:
+    def _check_task(self, task: Task, extras: Sequence[str]) -> None:
         """Raises Misconfigured unless the provider answers the task and all features of EXTRAS."""
         name = self.about.name
         if task not in self.about.tasks:
             raise Misconfigured(f"{name} answers {', '.join(sorted(self.about.tasks))}, not {task}")
         if task != Task.EXTRAS:
             return
-        features = [feature_name(item) for item in wanted]
+        features = [feature_name(item) for item in extras]
         unknown = [feature for feature in features if feature not in self.about.extras]
         if unknown or not features:
             raise Misconfigured(

@@ -55,10 +55,10 @@ class ExtrasProvider(ScriptedProvider):
         super().__init__(about=about("google", task=Task.EXTRAS, kind="google"))
 
     async def detect(
-        self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+        self, picture: Picture, task: Task, extras: Sequence[str] = ()
     ) -> list[Detection]:
-        await super().detect(picture, task, wanted)
-        names = [item.partition("?")[0] for item in wanted]
+        await super().detect(picture, task, extras)
+        names = [item.partition("?")[0] for item in extras]
         return [Detection(name, 1.0, WHOLE, details={"raw": EXTRAS[name]}) for name in names]
 
 

@@ -131,14 +131,14 @@ class Fusion(BaseModel):
     def _known(self, labels: LabelIndex, detections: Iterable[Detection]) -> list[Detection]:
         """A companion's detections of known labels, by their names here. Detectors report hundreds
         of boxes: only those with another name are copied."""
-        known = []
+        known_detections = []
         for detection in detections:
             name = self.aliases.get(detection.label.casefold(), detection.label)
             if name in labels:
-                known.append(
+                known_detections.append(
                     detection if detection.label == name else replace(detection, label=name)
                 )
-        return known
+        return known_detections
 
     @cached_property
     def _weights(self) -> Floats:

@@ -167,7 +167,8 @@ class Sample:
         if self.truth is not None and self.covered is not None:
             arrays |= {"covered": self.covered, **_table_arrays("truth", self.truth)}
         with path.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # NumPy's stub takes it for `allow_pickle`
+            # NumPy's stub takes one of them for `allow_pickle`.
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path) -> Sample:

@@ -177,13 +177,13 @@ class Operations:
         instruments = self.metrics.instruments
         instruments.buffer_up.set(not self.inspection.problem)
         try:
-            held, lanes = await self.inspection.occupancy(), await self.inspection.backlogs()
+            occupancy, lanes = await self.inspection.occupancy(), await self.inspection.backlogs()
             instruments.dead_letters.set(len(await self.inspection.dead_letters()))
         except BufferAway:
             instruments.buffer_up.set(0)
             return
-        instruments.buffer_photos.set(held.photos)
-        instruments.buffer_bytes.set(held.bytes)
+        instruments.buffer_photos.set(occupancy.photos)
+        instruments.buffer_bytes.set(occupancy.bytes)
         now = self.clock()
         oldest_s = max((now - lane.oldest_at for lane in lanes.values()), default=0.0)
         instruments.oldest_wait_seconds.set(oldest_s)

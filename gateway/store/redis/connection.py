@@ -46,7 +46,8 @@ def check_url(url: str) -> None:
     if parts.scheme not in KINDS or not (parts.netloc or parts.path):
         raise ValueError(
             "write redis://host:6379/0, rediss://…, "
-            "redis+sentinel://host:26379,host:26379/service/0 or redis+cluster://host:6379,host:6379"
+            "redis+sentinel://host:26379,host:26379/service/0 or "
+            "redis+cluster://host:6379,host:6379"
         )
     if "sentinel" in parts.scheme and not parts.path.strip("/"):
         raise ValueError("name the service after the hosts: redis+sentinel://host:26379/service/0")
@@ -79,7 +80,8 @@ def connect(url: str) -> Redis | RedisCluster:
         return RedisCluster(startup_nodes=nodes, **options)
     service, _, db = parts.path.strip("/").partition("/")
     limits = {"socket_timeout": SOCKET_S, "socket_connect_timeout": SOCKET_S}
-    sentinel = Sentinel(hosts, sentinel_kwargs=limits, **options)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+    # redis-py leaves it untyped.
+    sentinel = Sentinel(hosts, sentinel_kwargs=limits, **options)  # type: ignore[no-untyped-call]
     client: Redis = sentinel.master_for(service, db=int(db or 0))
     return client
 

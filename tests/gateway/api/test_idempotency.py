@@ -363,6 +363,12 @@ def test_ids_meet_only_for_the_same_tenant_and_mark(first: Marks, second: Marks)
     assert all(len(each) == 64 for each in (*ids[0], *ids[1]))
 
 
+async def wait_turns(count: int) -> None:
+    """Lets the event loop turn that often."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 client_schedules = st.tuples(
     st.integers(0, 3), st.integers(0, 1), st.integers(0, 40), st.none() | st.integers(0, 40)
 )
@@ -387,21 +393,18 @@ def test_no_call_ever_gets_anothers_reply(
         final_numbers: list[int] = []
 
         async def work(number: int, turns: int, last: bool) -> FirstReply:
-            for _ in range(turns):
-                await asyncio.sleep(0)
+            await wait_turns(turns)
             if last:
                 assert number not in final_numbers
                 final_numbers.append(number)
             return FirstReply(Reply(200, b"%d" % number, {}), last)
 
         async def client(number: int, place: int, after: int, leaves: int | None) -> None:
-            for _ in range(after):
-                await asyncio.sleep(0)
+            await wait_turns(after)
             call = ClientCall("native", (f"{number}-x", f"{number}-{place}"))
             task = replicas[place].ask(partial(work, number, *results[number % len(results)]), call)
-            for _ in range(leaves or 0):
-                await asyncio.sleep(0)
             if leaves is not None:
+                await wait_turns(leaves)
                 task.cancel()
             try:
                 assert (await task).body == b"%d" % number

@@ -808,12 +808,12 @@ async def test_a_replica_dies_amid_splitting(server):
 
     class Mortal(ScriptedProvider):
         async def detect(
-            self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+            self, picture: Picture, task: Task, extras: Sequence[str] = ()
         ) -> Sequence[Detection]:
             if self.calls == 2:
                 dying.set()
                 await asyncio.Event().wait()
-            return await super().detect(picture, task, wanted)
+            return await super().detect(picture, task, extras)
 
     heard, mortal, other = BufferRecorder(), Mortal(unsafe, about=eye().about), eye()
     async with replica(server) as one, replica(server) as two, two.serving(heard):

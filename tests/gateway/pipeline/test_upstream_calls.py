@@ -247,12 +247,12 @@ class TestFallback:
 
         class Second(ScriptedProvider):
             async def detect(
-                self, picture: Picture, task: Task, wanted: Sequence[str] = ()
+                self, picture: Picture, task: Task, extras: Sequence[str] = ()
             ) -> Sequence[Detection]:
                 if self.calls:
                     self.pictures.append(picture)
                     raise NO_KEY
-                return await super().detect(picture, task, wanted)
+                return await super().detect(picture, task, extras)
 
         stages = Stage(shape="2x2", rule=NEVER), "1x1"
         providers = {"one": Second(about=about("one")), "two": fake("two")}

@@ -16,7 +16,7 @@ PICTURE = Picture(1, 1, data=b"x")
 class Plain(HttpProvider):
     """Answers with nothing, once the server has said anything at all."""
 
-    def call(self, picture, task, wanted=()):
+    def call(self, picture, task, extras=()):
         self.request("POST", "/", content=picture.data, max_bytes=100)
         return []
 
