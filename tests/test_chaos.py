@@ -1,11 +1,16 @@
 """Replicas on one Redis keep every promise while things around them are killed, paused and
 restarted."""
 
+from __future__ import annotations
+
 import asyncio
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from io import BytesIO
-from types import SimpleNamespace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,7 +22,7 @@ BENCHMARKS = ROOT / "benchmarks"
 
 
 @pytest.fixture
-def chaos(monkeypatch):
+def chaos(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The harness of `make chaos`."""
     monkeypatch.syspath_prepend(BENCHMARKS)
     import chaos
@@ -29,7 +34,7 @@ def chaos(monkeypatch):
 
 @pytest.mark.redis
 @pytest.mark.slow
-def test_chaos(chaos, tmp_path):
+def test_chaos(chaos: ModuleType, tmp_path: Path) -> None:
     """Every accepted photo has one answer, its own, or an explicit error; every webhook comes,
     under one id; and the upstream's bill is the ledger's."""
     if lacking := chaos.missing():
@@ -41,7 +46,7 @@ def test_chaos(chaos, tmp_path):
 # The harness itself: what is broken does not pass.
 
 
-def test_photos_name_themselves(chaos):
+def test_photos_name_themselves(chaos: ModuleType) -> None:
     """A photo's number is read from what is found on it, and from nothing else."""
     import drawings
 
@@ -70,7 +75,13 @@ def crowd_that_was(chaos, *told):
         ([(1, 1), (1, 1)], ["2 photos, answers to 1"]),
     ],
 )
-def test_answers_are_checked(chaos, told, broken):
+def test_answers_are_checked(
+    chaos: ModuleType,
+    told: list[tuple[int | None, ...] | tuple[int, ...]]
+    | list[tuple[int | str | None, ...] | tuple[int, ...]]
+    | list[tuple[int, ...]],
+    broken: list[Any] | list[str],
+) -> None:
     """Another's answer, half of one, none, and two are all found."""
     report = chaos.Report()
     chaos.sync_photos(report, crowd_that_was(chaos, *told), 2)
@@ -98,7 +109,7 @@ def result(index, number, **more):
         ([(0, 7), (1, 8), (1, 8)], "job j has results for [0, 1, 1]"),
     ],
 )
-def test_jobs_are_checked(chaos, found, broken):
+def test_jobs_are_checked(chaos: ModuleType, found: list[tuple[int, ...]], broken: str) -> None:
     """Results that are missing, doubled or another's are found."""
     report = chaos.Report()
     job = chaos.Handed("shop", (7, 8), True, id="j")
@@ -106,7 +117,7 @@ def test_jobs_are_checked(chaos, found, broken):
     assert report.broken[:1] == ([broken] if broken else [])
 
 
-async def test_messages_are_checked(chaos):
+async def test_messages_are_checked(chaos: ModuleType) -> None:
     """A webhook that is missing, came under two ids, or is about what nobody asked, is found."""
     receiver = chaos.Receiver()
     receiver.ids[("job.done", "j", -1)] = Counter({"a": 2})
@@ -125,7 +136,9 @@ async def test_messages_are_checked(chaos):
     ("bill", "certain", "unknown", "fits"),
     [(10, 10.0, 0.0, True), (12, 10.0, 2.0, True), (9, 10.0, 2.0, False), (13, 10.0, 2.0, False)],
 )
-async def test_bills_are_checked(chaos, bill, certain, unknown, fits):
+async def test_bills_are_checked(
+    chaos: ModuleType, bill: int, certain: float, unknown: float, fits: bool
+) -> None:
     """The bill may be what is certain in the ledger, up to what may be billed besides, and nothing
     else."""
 

@@ -6,6 +6,8 @@ also by these; without one, its test is skipped and says so. The Dockerfile's st
 of the test's own instead of those of an image.
 """
 
+from __future__ import annotations
+
 import http.client
 import io
 import json
@@ -18,9 +20,10 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -115,7 +118,7 @@ def tool(name):
 # -- the Dockerfile, read
 
 
-def test_dockerfile_has_no_lint():
+def test_dockerfile_has_no_lint() -> None:
     """hadolint finds nothing in the Dockerfile."""
     ran = subprocess.run(
         [tool("hadolint"), str(DOCKERFILE)], capture_output=True, text=True, check=False
@@ -123,7 +126,7 @@ def test_dockerfile_has_no_lint():
     assert (ran.returncode, ran.stdout) == (0, "")
 
 
-def test_base_images_are_pinned():
+def test_base_images_are_pinned() -> None:
     """Every stage begins from one and the same slim image of a Python version that the project
     supports."""
     (image,) = {line.rest.split()[0] for line in LINES if line.word == "FROM"}
@@ -132,7 +135,7 @@ def test_base_images_are_pinned():
     assert f"Programming Language :: Python :: {version}" in about["classifiers"]
 
 
-def test_final_stage_has_no_build_tools():
+def test_final_stage_has_no_build_tools() -> None:
     """What the first stage builds is copied, without pip, into the last, which installs nothing
     itself."""
     assert "--without-pip" in " ".join(
@@ -144,7 +147,7 @@ def test_final_stage_has_no_build_tools():
     )
 
 
-def test_image_is_not_root():
+def test_image_is_not_root() -> None:
     """The image runs as a numeric user that is not root, the last user that the Dockerfile
     names."""
     user, group = only("USER").rest.split(":")
@@ -152,7 +155,7 @@ def test_image_is_not_root():
     assert int(group) > 0
 
 
-def test_image_says_how_it_is_run():
+def test_image_says_how_it_is_run() -> None:
     """The image starts `imgrid serve`, stops by SIGTERM, names its port, and asks itself without
     curl."""
     assert only("ENTRYPOINT").words + only("CMD").words == ["imgrid", "serve"]
@@ -165,7 +168,7 @@ def healthcheck():
     return json.loads(only("HEALTHCHECK").rest.removeprefix("CMD "))
 
 
-def test_image_installs_the_extras_there_are():
+def test_image_installs_the_extras_there_are() -> None:
     """The extras that the image installs are extras of the project; text, Redis and AWS keys are
     among them."""
     named = re.search(r"'\.\[([\w,]+)\]'", " ".join(line.rest for line in LINES))[1].split(",")
@@ -175,7 +178,7 @@ def test_image_installs_the_extras_there_are():
     assert {"ocr", "redis", "rekognition"} <= set(named) <= set(extras)
 
 
-def test_build_context_is_what_the_dockerfile_copies():
+def test_build_context_is_what_the_dockerfile_copies() -> None:
     """.dockerignore lets through what the Dockerfile copies and nothing else."""
     rules = [
         line
@@ -193,7 +196,7 @@ def test_build_context_is_what_the_dockerfile_copies():
 # -- the compose file, read
 
 
-def test_compose_file_fits_the_specification():
+def test_compose_file_fits_the_specification() -> None:
     """docker-compose.yml is valid by the schema of the Compose specification."""
     pytest.importorskip("check_jsonschema")
     command = [
@@ -219,7 +222,7 @@ def compose_command():
     return pytest.skip("there is no docker compose here; Debian: apt-get install docker-compose")
 
 
-def test_compose_reads_its_file(tmp_path):
+def test_compose_reads_its_file(tmp_path: Path) -> None:
     """`docker compose config` takes the file with nothing set, and reads the same services as these
     tests."""
     environment = {
@@ -246,7 +249,7 @@ def test_compose_reads_its_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_services_are_hardened(name):
+def test_services_are_hardened(name: str) -> None:
     """Every service has a read-only root, no capabilities, no way to gain any, and a health
     check."""
     service = SERVICES[name]
@@ -257,13 +260,13 @@ def test_services_are_hardened(name):
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_images_are_pinned(name):
+def test_images_are_pinned(name: str) -> None:
     """No service runs whatever is newest, and no image is built twice under one tag."""
     assert re.fullmatch(r"imgrid-gateway:local|redis:\d+\.\d+-[a-z]+", SERVICES[name]["image"])
     assert [each for each in SERVICES if "build" in SERVICES[each]] == [GATEWAYS[0]]
 
 
-def test_gateways_are_alike_but_for_their_ports():
+def test_gateways_are_alike_but_for_their_ports() -> None:
     """Both gateways have one image and one configuration, and so one Redis; each has a port on
     loopback only."""
     first, second = (
@@ -279,7 +282,7 @@ def test_gateways_are_alike_but_for_their_ports():
     assert first["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
-def test_redis_keeps_what_it_took():
+def test_redis_keeps_what_it_took() -> None:
     """Redis writes every change to a file on a volume, and refuses rather than drops when it is
     full."""
     command = SERVICES["redis"]["command"]
@@ -290,7 +293,7 @@ def test_redis_keeps_what_it_took():
     assert SERVICES["redis"]["volumes"] == ["redis:/data"]
 
 
-def test_gateways_refuse_before_redis_is_full():
+def test_gateways_refuse_before_redis_is_full() -> None:
     """All the photos that both gateways would hold leave Redis a tenth of its memory."""
     command = SERVICES["redis"]["command"]
     room = re.fullmatch(r"(\d+)gb", command[command.index("--maxmemory") + 1])
@@ -298,7 +301,7 @@ def test_gateways_refuse_before_redis_is_full():
     assert held < 0.9 * int(room[1]) * 2**30
 
 
-def test_redis_is_out_of_reach():
+def test_redis_is_out_of_reach() -> None:
     """Redis publishes no port and is on an internal network only, and runs as no root."""
     assert "ports" not in SERVICES["redis"]
     assert SERVICES["redis"]["networks"] == ["store"]
@@ -315,7 +318,7 @@ def gateway_environment(**given):
 
 
 @pytest.mark.parametrize("key", ["demo", "f00d-Cafe", "0123456"])
-def test_one_variable_is_the_key(key):
+def test_one_variable_is_the_key(key: str) -> None:
     """IMGRID_KEY is the demo tenant's key and secret, also where it is all digits; unset, both are
     `demo`."""
     given = {} if key == "demo" else {"IMGRID_KEY": key}
@@ -324,7 +327,7 @@ def test_one_variable_is_the_key(key):
     assert (native.key.get_secret_value(), pair.secret_key.get_secret_value()) == (key, key)
 
 
-def test_gateways_have_time_to_finish():
+def test_gateways_have_time_to_finish() -> None:
     """A gateway that is stopped has as long as its last photo may take, before it is killed."""
     read = settings.read(CONFIG, gateway_environment())
     longest_s = (
@@ -392,7 +395,7 @@ def run(line, place, folder):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The image's folders after each step of the Dockerfile was taken in turn."""
     if sys.platform == "win32":
         pytest.skip("the steps are those of a Unix")
@@ -413,7 +416,7 @@ def place(tmp_path_factory):
     shutil.rmtree(made.root)  # half a gigabyte
 
 
-def test_every_library_is_there(place):
+def test_every_library_is_there(place: Any) -> None:
     """What is installed needs no shared library that is neither its own nor the base image's, so
     none is added."""
     if sys.platform != "linux":
@@ -463,7 +466,7 @@ def answers(port):
 
 
 @pytest.fixture
-def redis(tmp_path):
+def redis(tmp_path: Path) -> Iterator[str]:
     """The address of a Redis started by the compose file's own command; where there is no Redis,
     none is used."""
     if not shutil.which("redis-server"):
@@ -491,7 +494,7 @@ def ask(port, key):
         return answer.status, answer.read().decode()
 
 
-def test_what_the_image_starts_answers(place, redis):
+def test_what_the_image_starts_answers(place: Any, redis: str) -> None:
     """Installed and started as in the image, the gateway is healthy and ready by the health checks'
     own commands, reads a photo for who has the key and for nobody else, stops when told to, and
     writes nothing but to /tmp."""

@@ -1,6 +1,9 @@
 """What the documentation says is there, is there; and what is there is documented."""
 
+from __future__ import annotations
+
 import re
+from pathlib import Path
 
 import pytest
 import typer
@@ -97,14 +100,14 @@ def value_of(written):
 
 
 @pytest.mark.parametrize("heading", TABLES)
-def test_every_key_is_documented(heading):
+def test_every_key_is_documented(heading: str) -> None:
     """Each section of the configuration has its table in docs/configuration.md, with its keys and
     no others."""
     assert set(tables()[heading]) == {name for name, _ in wanted(heading)}
 
 
 @pytest.mark.parametrize(("row", "models"), WITHIN_A_ROW.items())
-def test_every_part_of_a_tenants_keys_is_documented(row, models):
+def test_every_part_of_a_tenants_keys_is_documented(row: str, models: tuple[type, ...]) -> None:
     """What a tenant's keys and its webhook consist of is in their rows."""
     (text,) = re.findall(
         rf"^\| `{row}` \|.*$", (DOCS / "configuration.md").read_text(), re.MULTILINE
@@ -124,13 +127,15 @@ def plain_defaults():
 @pytest.mark.parametrize(
     ("heading", "name", "default"), sorted(plain_defaults(), key=lambda row: row[:2])
 )
-def test_defaults_are_those_of_the_code(heading, name, default):
+def test_defaults_are_those_of_the_code(
+    heading: str, name: str, default: bool | float | str
+) -> None:
     """A default that docs/configuration.md gives is the code's."""
     assert value_of(tables()[heading][name]) == default
 
 
 @pytest.mark.parametrize("kind", registry.kinds())
-def test_defaults_of_each_kind_are_those_of_the_code(kind):
+def test_defaults_of_each_kind_are_those_of_the_code(kind: str) -> None:
     """The defaults that all kinds of provider share, and those that a kind has instead (`onnx`: 2),
     are the code's."""
     for name, written in tables()["`providers.NAME`"].items():
@@ -158,7 +163,7 @@ def test_defaults_of_each_kind_are_those_of_the_code(kind):
         ("5 apples", None),
     ],
 )
-def test_defaults_are_read_as_written(written, value):
+def test_defaults_are_read_as_written(written: str, value: bool | float | str | None) -> None:
     """Sizes with a unit, powers of ten, numbers, truth and words in code font are values; prose is
     none."""
     read = value_of(written)
@@ -166,7 +171,7 @@ def test_defaults_are_read_as_written(written, value):
     assert isinstance(read, bool) == isinstance(value, bool)
 
 
-def test_every_metric_is_documented():
+def test_every_metric_is_documented() -> None:
     """docs/metrics.md lists the metrics there are, with their labels, and no others."""
     rows = re.findall(
         r"^\| `(imgrid_\w+)` \|([^|]*)\|", (DOCS / "metrics.md").read_text(), re.MULTILINE
@@ -187,7 +192,7 @@ def codes(kind=errors.GatewayError):
             yield from codes(sub)
 
 
-def test_every_error_is_documented():
+def test_every_error_is_documented() -> None:
     """docs/errors.md lists the codes there are, and no others."""
     listed = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "errors.md").read_text(), re.MULTILINE))
     assert listed == set(codes())
@@ -203,7 +208,7 @@ def commands(group, prefix="imgrid"):
             yield f"{prefix} {name}", command
 
 
-def test_every_command_and_option_is_documented():
+def test_every_command_and_option_is_documented() -> None:
     """docs/cli.md names every command and every option."""
     text = (DOCS / "cli.md").read_text()
     for name, command in commands(typer.main.get_command(app)):
@@ -214,7 +219,7 @@ def test_every_command_and_option_is_documented():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_pages_are_finished(page):
+def test_pages_are_finished(page: Path) -> None:
     """No page is empty, and no page has a place (@@) that waits to be filled."""
     text = page.read_text()
     assert text.strip()
@@ -222,21 +227,21 @@ def test_pages_are_finished(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_links_lead_somewhere(page: Path) -> None:
     """Every link to a file of the project leads to a file that is there."""
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         assert "://" in target or (page.parent / target).exists(), target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_make_targets_exist(page):
+def test_make_targets_exist(page: Path) -> None:
     """Every `make` target that a page names is in the Makefile."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:`|^)make ([a-z]+)", page.read_text(), re.MULTILINE)) <= targets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_named_files_exist(page):
+def test_named_files_exist(page: Path) -> None:
     """Every file of the project that a page names in its code font is there."""
     named = re.findall(
         r"`((?:gateway|providers|thresholds|tests|benchmarks|docs)/[\w./-]*)`", page.read_text()
@@ -244,7 +249,7 @@ def test_named_files_exist(page):
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_settings_describe_no_model_twice():
+def test_settings_describe_no_model_twice() -> None:
     """The sections that these tests look at are all there are."""
     modules = (settings, sections, routes, tenants)
     models = {

@@ -1,7 +1,11 @@
 """The answers that these tests give in the clouds' place have the shapes of the clouds' own
 APIs."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
+from typing import Any
 
 import botocore.session
 import pytest
@@ -12,7 +16,7 @@ from google.protobuf import json_format
 
 
 @pytest.fixture(scope="module")
-def rekognition():
+def rekognition() -> Callable[..., Any]:
     """`rekognition(operation, answer)`: what is wrong with it by AWS's model, which SDKs themselves
     never look at."""
     model = botocore.session.get_session().get_service_model("rekognition")
@@ -39,7 +43,20 @@ def _beyond(shape, value, path):
         yield f"{path}: {value}"
 
 
-def test_rekognition(said, rekognition):
+def test_rekognition(
+    said: dict[
+        str,
+        dict[
+            str,
+            dict[str, dict[Any, Any] | list[Any]]
+            | dict[str, dict[Any, Any]]
+            | dict[str, list[Any]],
+        ]
+        | dict[str, dict[str, dict[Any, Any]] | dict[str, list[Any] | str] | dict[str, list[Any]]]
+        | dict[str, dict[str, float | str] | dict[str, list[Any]]],
+    ],
+    rekognition: Callable[..., Any],
+) -> None:
     """AWS's model of the API knows every member, type and name of Rekognition's answers."""
     for name, answer in said["rekognition"].items():
         assert not rekognition(name.partition(":")[0], answer)
@@ -54,12 +71,30 @@ def test_rekognition(said, rekognition):
         {"FaceDetails": [{"Age": 7}]},
     ],
 )
-def test_it_would_be_noticed(rekognition, answer):
+def test_it_would_be_noticed(
+    rekognition: Callable[..., Any],
+    answer: dict[str, list[dict[str, float]]]
+    | dict[str, list[dict[str, int]]]
+    | dict[str, list[dict[str, list[Any]]]]
+    | dict[str, list[dict[str, str]]],
+) -> None:
     """A name, a number, a type or a member that is not the API's is found."""
     assert rekognition("DetectFaces", answer)
 
 
-def test_google(said):
+def test_google(
+    said: dict[
+        str,
+        dict[
+            str,
+            dict[str, dict[Any, Any] | list[Any]]
+            | dict[str, dict[Any, Any]]
+            | dict[str, list[Any]],
+        ]
+        | dict[str, dict[str, dict[Any, Any]] | dict[str, list[Any] | str] | dict[str, list[Any]]]
+        | dict[str, dict[str, float | str] | dict[str, list[Any]]],
+    ],
+) -> None:
     """Google's messages have a field for every member."""
     for answer in said["google"].values():
         message = vision.AnnotateImageResponse.pb()()
@@ -68,7 +103,19 @@ def test_google(said):
         ).ListFields()
 
 
-def test_azure(said):
+def test_azure(
+    said: dict[
+        str,
+        dict[
+            str,
+            dict[str, dict[Any, Any] | list[Any]]
+            | dict[str, dict[Any, Any]]
+            | dict[str, list[Any]],
+        ]
+        | dict[str, dict[str, dict[Any, Any]] | dict[str, list[Any] | str] | dict[str, list[Any]]]
+        | dict[str, dict[str, float | str] | dict[str, list[Any]]],
+    ],
+) -> None:
     """Azure's models have an attribute for every member, and hand it back as it was."""
     for feature, answer in said["azure"].items():
         result = ImageAnalysisResult({f"{feature}Result": answer})

@@ -1,8 +1,14 @@
 """The provider `azure`: what it asks, what it makes of the answers, and of everything that is
 none."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -64,7 +70,7 @@ async def once(provider, task, wanted=()):
 
 
 @pytest.fixture
-def ask(cloud, make, tmp_path):
+def ask(cloud: SimpleNamespace, make: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """`ask(task, wanted, **options)`: the answer to one picture."""
 
     def asking(task=Task.OBJECTS, wanted=(), **options):
@@ -84,7 +90,15 @@ def ask(cloud, make, tmp_path):
         (Task.LABELS, "tags", answered(tags={"values": []})),
     ],
 )
-def test_it_asks_for_one_feature(cloud, ask, task, feature, reply):
+def test_it_asks_for_one_feature(
+    cloud: SimpleNamespace,
+    ask: Callable[..., Any],
+    task: Task,
+    feature: str,
+    reply: tuple[
+        dict[Any, Any] | dict[str, dict[str, int] | dict[str, list[Any]] | str] | int, ...
+    ],
+) -> None:
     """A task is one feature; the picture goes out as it is, with the key."""
     cloud.reply = reply
     ask(task)
@@ -96,7 +110,21 @@ def test_it_asks_for_one_feature(cloud, ask, task, feature, reply):
     assert asked.headers["Ocp-Apim-Subscription-Key"] == "secret"
 
 
-def test_extras_are_one_call(cloud, ask, said):
+def test_extras_are_one_call(
+    cloud: SimpleNamespace,
+    ask: Callable[..., Any],
+    said: dict[
+        str,
+        dict[
+            str,
+            dict[str, dict[Any, Any] | list[Any]]
+            | dict[str, dict[Any, Any]]
+            | dict[str, list[Any]],
+        ]
+        | dict[str, dict[str, dict[Any, Any]] | dict[str, list[Any] | str] | dict[str, list[Any]]]
+        | dict[str, dict[str, float | str] | dict[str, list[Any]]],
+    ],
+) -> None:
     """Several extras are one call, with the options of all of them; each is handed on as it came by
     the wire."""
     names = ["caption", "denseCaptions", "smartCrops"]
@@ -118,7 +146,7 @@ def test_extras_are_one_call(cloud, ask, said):
     assert [each.details for each in found] == [{"raw": said["azure"][name]} for name in names]
 
 
-def test_options_stay_options(cloud, ask):
+def test_options_stay_options(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
     """What a client writes for an option cannot become another parameter of the call."""
     cloud.reply = answered(caption={"text": "a dog", "confidence": 0.5})
     ask(Task.EXTRAS, ["caption?language=en%26features%3Dread"])
@@ -126,7 +154,7 @@ def test_options_stay_options(cloud, ask):
     assert (query["language"], query["features"]) == (["en&features=read"], ["caption"])
 
 
-def test_unknown_options(cloud, ask):
+def test_unknown_options(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
     """Options that Azure does not have are refused before anything is asked."""
     with pytest.raises(PictureRefused, match=r"no option subscription-key, but .*language"):
         ask(Task.EXTRAS, ["caption?subscription-key=mine"])
@@ -134,14 +162,16 @@ def test_unknown_options(cloud, ask):
 
 
 @pytest.mark.parametrize("said", [{}, {"caption": None}])
-def test_missing_extras(cloud, ask, said):
+def test_missing_extras(
+    cloud: SimpleNamespace, ask: Callable[..., Any], said: dict[Any, Any] | dict[str, None]
+) -> None:
     """An answer that says nothing of what was wanted is none."""
     cloud.reply = answered(**said)
     with pytest.raises(NoAnswer, match="caption"):
         ask(Task.EXTRAS, ["caption"])
 
 
-def test_refused_extras(cloud, ask):
+def test_refused_extras(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
     """What Azure does not take about an extra is of the one question: a language, or a region that
     has no captions."""
     cloud.reply = refused(
@@ -151,7 +181,9 @@ def test_refused_extras(cloud, ask):
         ask(Task.EXTRAS, ["caption?language=xx"])
 
 
-def test_it_tells_the_log_nothing(cloud, ask, caplog):
+def test_it_tells_the_log_nothing(
+    cloud: SimpleNamespace, ask: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
     """The SDK's several lines about every call are not written."""
     cloud.reply = OBJECTS
     with caplog.at_level(logging.INFO):
@@ -160,13 +192,13 @@ def test_it_tells_the_log_nothing(cloud, ask, caplog):
 
 
 @pytest.mark.parametrize("endpoint", ["shop.cognitiveservices.azure.com", "ftp://shop"])
-def test_endpoints_have_a_scheme(endpoint):
+def test_endpoints_have_a_scheme(endpoint: str) -> None:
     """An endpoint is http or https, and says so: the SDK assumes nothing."""
     with pytest.raises(ValidationError, match="endpoint"):
         Options(kind="azure", endpoint=endpoint, key="any")
 
 
-def test_prices(make, tmp_path):
+def test_prices(make: Callable[..., Any], tmp_path: Path) -> None:
     """Text has a price of its own, unless the operator says what pictures cost."""
     about = make("azure", tmp_path, endpoint="http://127.0.0.1", key="any").about
     assert [about.price_of(task).usd_per_image for task in (Task.OBJECTS, Task.TEXT)] == [
@@ -178,7 +210,7 @@ def test_prices(make, tmp_path):
     assert about.price_of(Task.TEXT).usd_per_image == 0.5
 
 
-def test_prices_of_extras(make, tmp_path):
+def test_prices_of_extras(make: Callable[..., Any], tmp_path: Path) -> None:
     """Words about pictures cost more than crops of them, and each extra is billed."""
     about = make("azure", tmp_path, endpoint="http://127.0.0.1", key="any").about
     each = [
@@ -191,7 +223,7 @@ def test_prices_of_extras(make, tmp_path):
     assert together.usd_per_month(2_000_000) == pytest.approx(2_100 + 1_650)
 
 
-def test_objects(cloud, ask):
+def test_objects(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
     """Pixels become fractions by the size that the answer names, not by the picture's."""
     cloud.reply = OBJECTS
     (laptop,) = ask()
@@ -199,7 +231,7 @@ def test_objects(cloud, ask):
     assert laptop.box == pytest.approx(Box(0.1, 0, 0.25, 0.25))
 
 
-def test_people(cloud, ask):
+def test_people(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
     """Everybody is told of, however unsure: thresholds are the rules' and the clients' own."""
     cloud.reply = PEOPLE
     assert [(each.label, each.score) for each in ask(Task.PEOPLE)] == [
@@ -208,7 +240,21 @@ def test_people(cloud, ask):
     ]
 
 
-def test_labels(cloud, ask, said):
+def test_labels(
+    cloud: SimpleNamespace,
+    ask: Callable[..., Any],
+    said: dict[
+        str,
+        dict[
+            str,
+            dict[str, dict[Any, Any] | list[Any]]
+            | dict[str, dict[Any, Any]]
+            | dict[str, list[Any]],
+        ]
+        | dict[str, dict[str, dict[Any, Any]] | dict[str, list[Any] | str] | dict[str, list[Any]]]
+        | dict[str, dict[str, float | str] | dict[str, list[Any]]],
+    ],
+) -> None:
     """Tags are of the whole picture."""
     cloud.reply = answered(tags=said["azure"]["tags"])
     found = ask(Task.LABELS)
@@ -219,7 +265,7 @@ def test_labels(cloud, ask, said):
     assert {each.box for each in found} == {WHOLE}
 
 
-def test_text(cloud, ask):
+def test_text(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
     """A word names its line by key, and a line's score is the mean of its words'; one without words
     is none."""
     cloud.reply = TEXT
@@ -290,7 +336,9 @@ def test_text(cloud, ask):
         (None, NoAnswer),
     ],
 )
-def test_what_is_no_answer(cloud, ask, reply, error):
+def test_what_is_no_answer(
+    cloud: SimpleNamespace, ask: Callable[..., Any], reply: Any, error: type
+) -> None:
     """Every error becomes the one in the common tree that says what to do about it, after one
     call."""
     cloud.reply = reply
@@ -300,7 +348,9 @@ def test_what_is_no_answer(cloud, ask, reply, error):
 
 
 @pytest.mark.parametrize(("said", "wait_s"), [("7", 7), ("Thu, 26 Nov 2026 12:00:00 GMT", None)])
-def test_it_says_how_long_to_wait(cloud, ask, said, wait_s):
+def test_it_says_how_long_to_wait(
+    cloud: SimpleNamespace, ask: Callable[..., Any], said: str, wait_s: int | None
+) -> None:
     """A pause in seconds is passed on, and not waited for by the SDK."""
     cloud.reply = 429, {"Retry-After": said}, {}
     with pytest.raises(Throttled) as raised:
@@ -309,14 +359,14 @@ def test_it_says_how_long_to_wait(cloud, ask, said, wait_s):
     assert len(cloud.requests) == 1
 
 
-def test_silence_may_have_been_billed(cloud, ask):
+def test_silence_may_have_been_billed(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
     """A call that was sent and not answered in time is told apart from one that failed."""
     cloud.wait.clear()
     with pytest.raises(NoAnswer):
         ask(timeout_ms=60)
 
 
-def test_nobody_there(make, tmp_path):
+def test_nobody_there(make: Callable[..., Any], tmp_path: Path) -> None:
     """An address that takes no connection is unavailable, and not ready."""
     provider = make("azure", tmp_path, endpoint="http://127.0.0.1:9", key="any")
     with pytest.raises(Unavailable):

@@ -1,5 +1,7 @@
 """What pictures cost, and what a provider says of itself by task."""
 
+from __future__ import annotations
+
 from datetime import date
 from itertools import pairwise
 
@@ -33,19 +35,19 @@ def prices(draw, *, falling=False):
     ("images", "usd"),
     [(0, 0), (1, 0.001), (1_000, 1), (1_001, 1.0008), (5_000, 4.2), (6_000, 4.8), (2.5, 0.0025)],
 )
-def test_usd_per_month(images, usd):
+def test_usd_per_month(images: float, usd: float) -> None:
     """A tier's price is for the images within it; those before cost what they cost before."""
     assert LIST.usd_per_month(images) == pytest.approx(usd)
 
 
 @given(dollars, amounts)
-def test_one_price(usd, images):
+def test_one_price(usd, images) -> None:
     """Without tiers every image costs the same."""
     assert Price(usd).usd_per_month(images) == pytest.approx(usd * images)
 
 
 @given(prices(), amounts, amounts)
-def test_no_leaps(price, some, others):
+def test_no_leaps(price, some, others) -> None:
     """More images cost at least the cheapest tier's price more each, and at most the dearest's:
     nowhere is a leap."""
     few, many = sorted((some, others))
@@ -55,7 +57,7 @@ def test_no_leaps(price, some, others):
 
 
 @given(prices(falling=True), amounts, amounts)
-def test_concave(price, some, others):
+def test_concave(price, some, others) -> None:
     """Where prices fall, two months cost no more in the middle than on average, so one large one
     costs no more."""
     middle = price.usd_per_month((some + others) / 2)
@@ -65,7 +67,7 @@ def test_concave(price, some, others):
 
 
 @given(st.lists(prices(), max_size=4), amounts)
-def test_together(several, images):
+def test_together(several, images) -> None:
     """What is billed by several price lists costs what each of them asks, however many images there
     are."""
     together = Price.total(several)
@@ -74,13 +76,13 @@ def test_together(several, images):
     )
 
 
-def test_together_is_as_old_as_the_oldest():
+def test_together_is_as_old_as_the_oldest() -> None:
     """Prices that were read on several days are no younger than the first of them."""
     days = date(2026, 5, 1), date(2026, 6, 1), None
     assert Price.total([Price(1, day) for day in days]).as_of == days[0]
 
 
-def test_price_of():
+def test_price_of() -> None:
     """A task may have a price of its own; extras cost what each of them does, or as a task where
     nothing is known."""
     about = About(
@@ -99,7 +101,7 @@ def test_price_of():
     assert about.price_of(Task.TEXT, wanted).usd_per_image == 2
 
 
-def test_limits_of():
+def test_limits_of() -> None:
     """A task may take less than the others, and its canvases are within that."""
     tight = Limits(1000, max_side_px=640)
     about = About(
@@ -112,14 +114,14 @@ def test_limits_of():
 
 
 @pytest.mark.parametrize("begins", [(0,), (-1,), (10, 10), (20, 10)])
-def test_tiers_ascend(begins):
+def test_tiers_ascend(begins: tuple[int, ...]) -> None:
     """Tiers that do not begin one after the other are refused."""
     with pytest.raises(ValueError, match="tiers must begin above 0 images"):
         Price(1, tiers=tuple(Tier(begin, 0.5) for begin in begins))
 
 
 @pytest.mark.parametrize("usd", [-0.001, float("nan"), float("inf")])
-def test_amounts(usd):
+def test_amounts(usd: float) -> None:
     """A price that is no amount of money is refused, in every tier."""
     for wrong in ((usd, ()), (1, (Tier(10, usd),))):
         with pytest.raises(ValueError, match="0 or more"):
@@ -136,13 +138,13 @@ def test_amounts(usd):
         ({"0": "0.001", "1000": "0.0008", "5000": "0.0006"}, LIST),
     ],
 )
-def test_parse_price(written, price):
+def test_parse_price(written: dict[int, float] | dict[str, str] | float, price: Price) -> None:
     """A price is written as a number, or as one for each tier by where it begins, in any order."""
     assert parse_price(written) == parse_price(price) == price
 
 
 @given(prices())
-def test_options_come_back(price):
+def test_options_come_back(price) -> None:
     """What a provider's options say of prices can be written down and read again."""
     options = Options(kind="test", usd_per_image=price)
     for mode in ("python", "json"):
@@ -150,7 +152,7 @@ def test_options_come_back(price):
     assert Options(**Options(kind="test").model_dump()).usd_per_image is None
 
 
-def test_rekognition():
+def test_rekognition() -> None:
     """Rekognition's prices fall by the month's images: 1,000 dollars for the first million, 800 for
     the next."""
     assert PRICE.as_of

@@ -1,10 +1,15 @@
 """What every provider does that hands a client's whole call on to its vendor."""
 
+from __future__ import annotations
+
 import asyncio
 import gzip
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -44,12 +49,12 @@ VENDORS = {
 
 
 @pytest.fixture(params=VENDORS)
-def vendor(request):
+def vendor(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture
-def forward(cloud, make, tmp_path):
+def forward(cloud: SimpleNamespace, make: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """`forward(vendor, call, **options)`: the answer to a call, the vendor's usual one where none
     is given."""
 
@@ -70,7 +75,7 @@ def forward(cloud, make, tmp_path):
     return forwarding
 
 
-def test_as_it_is(cloud, forward, vendor):
+def test_as_it_is(cloud: SimpleNamespace, forward: Callable[..., Any], vendor: str) -> None:
     """The body goes to the vendor as it is, and the answer comes back as it is."""
     cloud.reply = 200, {}, b'{"an":  "answer"}'
     answer = forward(vendor)
@@ -85,7 +90,9 @@ def test_as_it_is(cloud, forward, vendor):
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 503])
-def test_refusals_are_answers(cloud, forward, vendor, status):
+def test_refusals_are_answers(
+    cloud: SimpleNamespace, forward: Callable[..., Any], vendor: str, status: int
+) -> None:
     """What the vendor refuses comes back with its status, its words and how long to wait, after one
     try."""
     cloud.reply = (
@@ -103,7 +110,9 @@ def test_refusals_are_answers(cloud, forward, vendor, status):
     assert len(cloud.requests) == 1
 
 
-def test_redirects_are_answers(cloud, forward, vendor):
+def test_redirects_are_answers(
+    cloud: SimpleNamespace, forward: Callable[..., Any], vendor: str
+) -> None:
     """Nobody is followed elsewhere: the gateway's credentials are for the one address."""
     cloud.reply = 307, {"Location": f"{cloud.url}/elsewhere"}, b""
     assert forward(vendor).status == 307
@@ -111,21 +120,26 @@ def test_redirects_are_answers(cloud, forward, vendor):
 
 
 @pytest.mark.parametrize("reply", [None, (200, {"Content-Length": 1000}, b"{}")])
-def test_cut_off(cloud, forward, vendor, reply):
+def test_cut_off(
+    cloud: SimpleNamespace,
+    forward: Callable[..., Any],
+    vendor: str,
+    reply: tuple[bytes | dict[str, int] | int, ...] | None,
+) -> None:
     """A call that was sent, and whose answer does not come to its end, may have been billed."""
     cloud.reply = reply
     with pytest.raises(NoAnswer):
         forward(vendor)
 
 
-def test_silence(cloud, forward, vendor):
+def test_silence(cloud: SimpleNamespace, forward: Callable[..., Any], vendor: str) -> None:
     """So may one that is not answered in time."""
     cloud.wait.clear()
     with pytest.raises(NoAnswer):
         forward(vendor, timeout_ms=60)
 
 
-def test_nobody_there(forward, vendor):
+def test_nobody_there(forward: Callable[..., Any], vendor: str) -> None:
     """An address that takes no connection is unavailable."""
     with pytest.raises(Unavailable):
         forward(vendor, endpoint="http://127.0.0.1:9")
@@ -134,14 +148,18 @@ def test_nobody_there(forward, vendor):
 @pytest.mark.parametrize(
     "target", ["", "Detect Labels", "../v1/files:annotate", "//evil.example/v1", "X\r\nHost: y"]
 )
-def test_other_targets(cloud, forward, vendor, target):
+def test_other_targets(
+    cloud: SimpleNamespace, forward: Callable[..., Any], vendor: str, target: str
+) -> None:
     """What cannot be a call of the vendor's goes nowhere."""
     with pytest.raises(PictureRefused):
         forward(vendor, ForwardCall(target))
     assert not cloud.requests
 
 
-async def test_closed(cloud, make, tmp_path, vendor):
+async def test_closed(
+    cloud: SimpleNamespace, make: Callable[..., Any], tmp_path: Path, vendor: str
+) -> None:
     """One that was closed hands nothing on."""
     provider = make(vendor, tmp_path, endpoint="https://127.0.0.1", **VENDORS[vendor].settings)
     await provider.close()
@@ -149,7 +167,9 @@ async def test_closed(cloud, make, tmp_path, vendor):
         await provider.forward(VENDORS[vendor].call)
 
 
-async def test_it_stays_ready(cloud, make, tmp_path):
+async def test_it_stays_ready(
+    cloud: SimpleNamespace, make: Callable[..., Any], tmp_path: Path
+) -> None:
     """A call that is refused for want of permission says nothing of the tasks."""
     cloud.reply = 400, {}, {"__type": "AccessDeniedException"}
     provider = make("rekognition", tmp_path, endpoint=cloud.url, **VENDORS["rekognition"].settings)
@@ -158,7 +178,7 @@ async def test_it_stays_ready(cloud, make, tmp_path):
     await provider.close()
 
 
-def test_signed_anew(cloud, forward):
+def test_signed_anew(cloud: SimpleNamespace, forward: Callable[..., Any]) -> None:
     """Rekognition gets the operation by name, signed with the gateway's own keys for its own
     address."""
     forward("rekognition", ForwardCall("ListCollections", b'{"MaxResults": 3}'))
@@ -186,7 +206,9 @@ class TestGoogle:
             ("GET", "/v1/operations/abc123"),
         ],
     )
-    def test_paths(self, cloud, forward, method, path):
+    def test_paths(
+        self, cloud: SimpleNamespace, forward: Callable[..., Any], method: str, path: str
+    ) -> None:
         """Images, files and operations are asked about by their paths, with the query but for the
         client's own key."""
         query = (
@@ -212,14 +234,16 @@ class TestGoogle:
             "/v1/operations/a/b",
         ],
     )
-    def test_other_paths(self, cloud, forward, path):
+    def test_other_paths(
+        self, cloud: SimpleNamespace, forward: Callable[..., Any], path: str
+    ) -> None:
         """Others are not: what a client of images may do is not all that the gateway's account
         may."""
         with pytest.raises(PictureRefused):
             forward("google", ForwardCall(path))
         assert not cloud.requests
 
-    def test_packed(self, cloud, forward):
+    def test_packed(self, cloud: SimpleNamespace, forward: Callable[..., Any]) -> None:
         """An answer that comes packed is unpacked."""
         cloud.reply = 200, {"Content-Encoding": "gzip"}, gzip.compress(b"{}")
         answer = forward("google")
@@ -227,7 +251,7 @@ class TestGoogle:
         assert "content-encoding" not in answer.headers
 
 
-def test_azures_query(cloud, forward):
+def test_azures_query(cloud: SimpleNamespace, forward: Callable[..., Any]) -> None:
     """Azure gets the client's query and content type, with the gateway's key in place of the
     client's."""
     query = (
@@ -257,18 +281,18 @@ def test_azures_query(cloud, forward):
 class TestRead:
     """How an answer is read that comes bit by bit."""
 
-    def test_whole(self):
+    def test_whole(self) -> None:
         """All of it, where it is small enough and in time."""
         assert read_body([b"a", b"b"], 1.0, lambda: 1.0) == b"ab"
 
-    def test_too_large(self):
+    def test_too_large(self) -> None:
         """One that is too large is read no further."""
         chunks = iter([b"x" * MAX_FORWARD_BYTES, b"y", b"z"])
         with pytest.raises(NoAnswer, match=str(MAX_FORWARD_BYTES)):
             read_body(chunks, 1.0, lambda: 0.0)
         assert list(chunks) == [b"z"]
 
-    def test_too_slow(self):
+    def test_too_slow(self) -> None:
         """One that trickles on is given up."""
         with pytest.raises(NoAnswer, match="timeout_ms"):
             read_body([b"a", b"b"], 1.0, iter([0.5, 1.5]).__next__)

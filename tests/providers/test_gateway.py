@@ -1,7 +1,13 @@
 """Kind `gateway`: another gateway's answers come as its providers gave them, its errors in the
 providers' words."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -41,7 +47,7 @@ FACE = Detection(
 
 
 @pytest.fixture
-def behind(tmp_path_factory):
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
     """`behind(provider, task, **config)`: the address of a gateway in front of it."""
     running = []
 
@@ -63,7 +69,7 @@ def behind(tmp_path_factory):
 
 
 @pytest.fixture
-async def asking(make, tmp_path):
+async def asking(make: Callable[..., Any], tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """`asking(endpoint, **settings)`: a provider of the kind, closed at the end."""
     made = []
 
@@ -82,13 +88,19 @@ def shown(image=PHOTO, form="PNG", hops=0, **settings):
 
 class TestAnswers:
     @pytest.mark.parametrize(("task", "found"), [(Task.TEXT, (LINE, WORD)), (Task.FACES, (FACE,))])
-    async def test_whole(self, behind, asking, task, found):
+    async def test_whole(
+        self,
+        behind: Callable[..., Any],
+        asking: Callable[..., Any],
+        task: Task,
+        found: tuple[Detection, ...],
+    ) -> None:
         """What the other's provider saw arrives whole: polygons, words with their lines, landmarks
         and details."""
         eye = ScriptedProvider(lambda *_: found, about=about("eye", task=task))
         assert await asking(behind(eye, task), tasks=[task]).detect(shown(), task) == list(found)
 
-    async def test_exact(self, behind, asking):
+    async def test_exact(self, behind: Callable[..., Any], asking: Callable[..., Any]) -> None:
         """A picture is not gridded again: it is asked about alone, at once, in its own bytes."""
         eye = ScriptedProvider()
         picture = shown(form="JPEG")
@@ -96,7 +108,7 @@ class TestAnswers:
         assert red.label == "red"
         assert [each.data for each in eye.pictures] == [picture.data]
 
-    async def test_quality(self, cloud, asking):
+    async def test_quality(self, cloud: SimpleNamespace, asking: Callable[..., Any]) -> None:
         """Unless the operator wants it: the quality asked for is a setting; the deadline leaves
         time to hear of it."""
         cloud.reply = 200, {}, {"photos": [{"detections": []}]}
@@ -108,7 +120,7 @@ class TestAnswers:
             assert f"quality={quality}" in cloud.requests[-1].path
         assert "deadline_ms=900" in cloud.requests[-1].path
 
-    async def test_key(self, behind, asking):
+    async def test_key(self, behind: Callable[..., Any], asking: Callable[..., Any]) -> None:
         """The key is one of the other's native keys; without one no picture is looked at, and it is
         not ready."""
         eye = ScriptedProvider()
@@ -123,7 +135,9 @@ class TestAnswers:
             await stranger.ready()
 
     @pytest.mark.parametrize("form", ["PNG", "WEBP"])
-    async def test_turned(self, behind, asking, form):
+    async def test_turned(
+        self, behind: Callable[..., Any], asking: Callable[..., Any], form: str
+    ) -> None:
         """A PNG or WebP whose EXIF its client's API does not heed is not turned by the other
         gateway either."""
         image = PHOTO.copy()
@@ -135,14 +149,14 @@ class TestAnswers:
         assert (eye.pictures[0].width_px, eye.pictures[0].height_px) == (100, 200)
         assert red.box == pytest.approx((0.25, 0.25, 0.75, 0.75), abs=0.02)
 
-    def test_price(self, tmp_path, make):
+    def test_price(self, tmp_path: Path, make: Callable[..., Any]) -> None:
         """It costs nothing here, for the other keeps the bill, unless the operator says what it
         costs."""
         free = make("gateway", tmp_path, endpoint="http://x")
         dear = make("gateway", tmp_path, endpoint="http://x", usd_per_image=0.001)
         assert (free.about.price.usd_per_image, dear.about.price.usd_per_image) == (0, 0.001)
 
-    def test_tasks(self):
+    def test_tasks(self) -> None:
         """It serves objects, or what it is said to; what only a vendor can say is no task of the
         gateways' API."""
         options = load("gateway").Options
@@ -199,7 +213,17 @@ class TestErrors:
             (200, b" " * (8 * 1024 * 1024 + 1), NoAnswer),
         ],
     )
-    async def test_translated(self, cloud, asking, status, body, kind):
+    async def test_translated(
+        self,
+        cloud: SimpleNamespace,
+        asking: Callable[..., Any],
+        status: int,
+        body: bytes
+        | dict[str, dict[str, str]]
+        | dict[str, list[Any]]
+        | dict[str, list[dict[str, list[Any]]]],
+        kind: type,
+    ) -> None:
         """Each of the other's errors, and each answer that is none, is the common error that says
         what to do."""
         cloud.reply = status, {"Retry-After": "7", "Location": "http://elsewhere"}, body
@@ -209,7 +233,7 @@ class TestErrors:
         assert getattr(raised.value, "retry_after_s", 7) == 7
         assert len(cloud.requests) == 1
 
-    async def test_compressed(self, cloud, asking):
+    async def test_compressed(self, cloud: SimpleNamespace, asking: Callable[..., Any]) -> None:
         """An answer that comes compressed is not unpacked: nobody asked for it, and it could be of
         any size."""
         cloud.reply = 200, {"Content-Encoding": "gzip"}, b"\x1f\x8b"
@@ -217,7 +241,7 @@ class TestErrors:
             await asking(cloud.url).detect(shown(), Task.OBJECTS)
         assert cloud.requests[0].headers["Accept-Encoding"] == "identity"
 
-    async def test_lost(self, cloud, asking):
+    async def test_lost(self, cloud: SimpleNamespace, asking: Callable[..., Any]) -> None:
         """A connection that ends, or a time limit that does, after the question leaves open what is
         billed; where no connection came to be, nothing is."""
         provider = asking(cloud.url, timeout_ms=200)
@@ -232,7 +256,7 @@ class TestErrors:
 
 
 class TestReady:
-    async def test_ready(self, behind, asking):
+    async def test_ready(self, behind: Callable[..., Any], asking: Callable[..., Any]) -> None:
         """It is ready where the other is: not where all of its providers are away."""
         await asking(behind(ScriptedProvider())).ready()
         with pytest.raises(Unavailable, match="no credit"):
@@ -240,14 +264,21 @@ class TestReady:
         with pytest.raises(Unavailable, match="takes no connection"):
             await asking("http://127.0.0.1:9").ready()
 
-    async def test_hidden(self, cloud, asking):
+    async def test_hidden(self, cloud: SimpleNamespace, asking: Callable[..., Any]) -> None:
         """A proxy that lets nothing but the API through is no reason not to be."""
         cloud.reply = 404, {}, b"nothing here"
         await asking(cloud.url).ready()
 
 
 class TestChains:
-    async def test_counted(self, cloud, behind, asking, make, tmp_path):
+    async def test_counted(
+        self,
+        cloud: SimpleNamespace,
+        behind: Callable[..., Any],
+        asking: Callable[..., Any],
+        make: Callable[..., Any],
+        tmp_path: Path,
+    ) -> None:
         """A request says how many gateways it came through: as many as came in, and one more. Of
         photos on one canvas the one that came furthest counts."""
         cloud.reply = 200, {}, {"photos": [{"detections": []}]}
@@ -272,7 +303,9 @@ class TestChains:
             ("²", "invalid_request"),
         ],
     )
-    def test_too_many(self, behind, path, hops, code):
+    def test_too_many(
+        self, behind: Callable[..., Any], path: str, hops: int | str, code: str
+    ) -> None:
         """Whatever the dialect, a request that came through more gateways than anybody chains is
         refused."""
         eye = ScriptedProvider()
@@ -288,7 +321,13 @@ class TestChains:
         assert "gateways" in answer.text
         assert eye.pictures == []
 
-    def test_loop(self, relay, behind, make, tmp_path):
+    def test_loop(
+        self,
+        relay: SimpleNamespace,
+        behind: Callable[..., Any],
+        make: Callable[..., Any],
+        tmp_path: Path,
+    ) -> None:
         """Two gateways that ask each other answer with an error: nothing goes round for ever."""
         first = behind(make("gateway", tmp_path, endpoint=relay.url, timeout_ms=400))
         relay.target = behind(make("gateway", tmp_path, endpoint=first, timeout_ms=400))

@@ -1,14 +1,19 @@
 """The provider `google`: what it asks, what it makes of the answers, and of everything that is
 none."""
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import grpc
@@ -96,7 +101,7 @@ async def once(provider, task, wanted=()):
 
 
 @pytest.fixture
-def ask(cloud, make, tmp_path):
+def ask(cloud: SimpleNamespace, make: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """`ask(task, wanted, **options)`: the answer to one picture, by REST."""
 
     def asking(task=Task.OBJECTS, wanted=(), **options):
@@ -121,7 +126,9 @@ class TestAsking:
             (Task.MODERATION, 6),
         ],
     )
-    def test_one_feature(self, cloud, ask, task, number):
+    def test_one_feature(
+        self, cloud: SimpleNamespace, ask: Callable[..., Any], task: Task, number: int
+    ) -> None:
         """A task is one feature, which is one image on the bill; so many results are wanted that
         none is missing."""
         cloud.reply = answered(safeSearchAnnotation={})
@@ -132,7 +139,7 @@ class TestAsking:
         assert request["features"] == [{"type": number, "maxResults": 1000}]
         assert base64.b64decode(request["image"]["content"]) == PICTURE.data
 
-    def test_confidence_of_words(self, cloud, ask):
+    def test_confidence_of_words(self, cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
         """Scores of words, which TEXT_DETECTION leaves out, are asked for."""
         cloud.reply = answered()
         ask(Task.TEXT)
@@ -141,7 +148,7 @@ class TestAsking:
             "enableTextDetectionConfidenceScore": True
         }
 
-    def test_extras(self, cloud, ask):
+    def test_extras(self, cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
         """Several extras are one call, each with its own options; their contexts become the image's
         one."""
         cloud.reply = answered()
@@ -174,14 +181,18 @@ class TestAsking:
             ("maxResults=3", "no option maxResults"),
         ],
     )
-    def test_options(self, cloud, ask, options, problem):
+    def test_options(
+        self, cloud: SimpleNamespace, ask: Callable[..., Any], options: str, problem: str
+    ) -> None:
         """Options that Google does not have, or not so, are refused before anything is asked."""
         with pytest.raises(PictureRefused, match=problem):
             ask(Task.EXTRAS, [f"CROP_HINTS?{options}"])
         assert not cloud.requests
 
     @pytest.mark.parametrize("key", [None, "AIza"])
-    def test_credentials(self, cloud, ask, key):
+    def test_credentials(
+        self, cloud: SimpleNamespace, ask: Callable[..., Any], key: str | None
+    ) -> None:
         """A key goes along where there is one; another endpoint than Google's is told nothing
         else."""
         cloud.reply = answered()
@@ -190,7 +201,7 @@ class TestAsking:
         assert headers["x-goog-api-key"] == key
         assert headers["Authorization"] is None
 
-    def test_no_credentials(self):
+    def test_no_credentials(self) -> None:
         """Where none are found for Google itself, it cannot be made, and the error says so."""
         program = (
             "from pathlib import Path\n"
@@ -204,12 +215,12 @@ class TestAsking:
         assert "Misconfigured" in ran.stderr
         assert "or set api_key" in ran.stderr
 
-    def test_plain_http_is_not_for_grpc(self):
+    def test_plain_http_is_not_for_grpc(self) -> None:
         """gRPC to an address of plain http is refused where it is written, with the way out."""
         with pytest.raises(ValidationError, match="transport: rest"):
             Options(kind="google", endpoint="http://127.0.0.1:9000")
 
-    def test_limits(self, make, tmp_path):
+    def test_limits(self, make: Callable[..., Any], tmp_path: Path) -> None:
         """By REST a picture may be smaller than by gRPC, as base64 must fit into 10 MB too."""
         rest, grpc_ = (
             make("google", tmp_path, transport=transport, api_key="any").about.limits
@@ -217,7 +228,7 @@ class TestAsking:
         )
         assert rest.max_bytes * 4 / 3 < 10_000_000 < grpc_.max_bytes <= 20_000_000
 
-    def test_prices(self, make, tmp_path):
+    def test_prices(self, make: Callable[..., Any], tmp_path: Path) -> None:
         """Objects cost half as much again as text, unless the operator says what they cost."""
         about = make("google", tmp_path, api_key="any").about
         assert [about.price_of(task).usd_per_image for task in (Task.OBJECTS, Task.TEXT)] == [
@@ -229,7 +240,7 @@ class TestAsking:
         about = make("google", tmp_path, api_key="any", usd_per_image=0.5).about
         assert about.price_of(Task.OBJECTS).usd_per_image == 0.5
 
-    def test_prices_of_extras(self, make, tmp_path):
+    def test_prices_of_extras(self, make: Callable[..., Any], tmp_path: Path) -> None:
         """Every extra is billed, once each, and each counts its own images of a month."""
         wanted = ["CROP_HINTS?max_results=3", "WEB_DETECTION", "CROP_HINTS"]
         price = make("google", tmp_path, api_key="any").about.price_of(Task.EXTRAS, wanted)
@@ -242,14 +253,14 @@ class TestAsking:
 class TestAnswers:
     """What comes back."""
 
-    def test_objects(self, cloud, ask):
+    def test_objects(self, cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
         """Boxes are fractions already; a coordinate that is missing is 0."""
         cloud.reply = OBJECTS
         (dog,) = ask()
         assert (dog.label, dog.score, dog.box) == ("Dog", 0.5, Box(0, 0.25, 0.5, 0.75))
         assert dog.details == {"mid": "/m/0bt9lr"}
 
-    def test_faces(self, cloud, ask):
+    def test_faces(self, cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
         """Boxes of faces are pixels of the picture."""
         cloud.reply = FACES
         (face,) = ask(Task.FACES)
@@ -259,7 +270,24 @@ class TestAnswers:
         assert set(face.details["raw"].values()) == {0}
 
     @pytest.fixture
-    def told(self, cloud, ask, said):
+    def told(
+        self,
+        cloud: SimpleNamespace,
+        ask: Callable[..., Any],
+        said: dict[
+            str,
+            dict[
+                str,
+                dict[str, dict[Any, Any] | list[Any]]
+                | dict[str, dict[Any, Any]]
+                | dict[str, list[Any]],
+            ]
+            | dict[
+                str, dict[str, dict[Any, Any]] | dict[str, list[Any] | str] | dict[str, list[Any]]
+            ]
+            | dict[str, dict[str, float | str] | dict[str, list[Any]]],
+        ],
+    ) -> Callable[..., Any]:
         """`told(feature, task)`: what becomes of a feature's answer."""
 
         def telling(feature, task):
@@ -268,7 +296,7 @@ class TestAnswers:
 
         return telling
 
-    def test_details_of_faces(self, told):
+    def test_details_of_faces(self, told: Callable[..., Any]) -> None:
         """A face has the skin for its polygon, landmarks by Google's names, and what was said of it
         in numbers."""
         (face,) = told("FACE_DETECTION", Task.FACES)
@@ -300,7 +328,7 @@ class TestAnswers:
             "emotions": {"joy": 1.0, "sorrow": 0.0, "anger": 0.25, "surprise": 0.5},
         }
 
-    def test_people(self, told):
+    def test_people(self, told: Callable[..., Any]) -> None:
         """Persons are those objects that are some, whatever they are called."""
         found = told("OBJECT_LOCALIZATION", Task.PEOPLE)
         assert [(each.label, each.score) for each in found] == [
@@ -309,7 +337,7 @@ class TestAnswers:
         ]
         assert found[0].details == {"mid": "/m/01g317"}
 
-    def test_logos(self, told):
+    def test_logos(self, told: Callable[..., Any]) -> None:
         """Boxes of logos are pixels too."""
         (logo,) = told("LOGO_DETECTION", Task.LOGOS)
         assert (logo.label, logo.score, logo.box) == (
@@ -320,13 +348,13 @@ class TestAnswers:
         assert logo.polygon == ((0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75))
         assert logo.details == {"mid": "/m/045c7b"}
 
-    def test_labels(self, told):
+    def test_labels(self, told: Callable[..., Any]) -> None:
         """Labels are of the whole picture."""
         dog, grass = told("LABEL_DETECTION", Task.LABELS)
         assert (dog.label, dog.kind, dog.score, dog.box) == ("Dog", "LABEL", 0.96875, WHOLE)
         assert grass.details == {"mid": "/m/08t9c_", "topicality": 0.125}
 
-    def test_safe_search(self, told):
+    def test_safe_search(self, told: Callable[..., Any]) -> None:
         """Always five, with scores by likelihood; where Google knows nothing the score is 0."""
         found = told("SAFE_SEARCH_DETECTION", Task.MODERATION)
         assert [(each.label, each.score, each.details["likelihood"]) for each in found] == [
@@ -338,13 +366,30 @@ class TestAnswers:
         ]
         assert all(each.details["graded"] for each in found)
 
-    def test_silence_clears_nothing(self, cloud, ask):
+    def test_silence_clears_nothing(self, cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
         """An answer that says nothing of safe search is none."""
         cloud.reply = answered()
         with pytest.raises(NoAnswer, match="safe search"):
             ask(Task.MODERATION)
 
-    def test_extras(self, cloud, ask, said):
+    def test_extras(
+        self,
+        cloud: SimpleNamespace,
+        ask: Callable[..., Any],
+        said: dict[
+            str,
+            dict[
+                str,
+                dict[str, dict[Any, Any] | list[Any]]
+                | dict[str, dict[Any, Any]]
+                | dict[str, list[Any]],
+            ]
+            | dict[
+                str, dict[str, dict[Any, Any]] | dict[str, list[Any] | str] | dict[str, list[Any]]
+            ]
+            | dict[str, dict[str, float | str] | dict[str, list[Any]]],
+        ],
+    ) -> None:
         """An extra is what Google says of it and no more, as JSON; where it says nothing that is
         what is handed on."""
         wanted = [
@@ -365,7 +410,7 @@ class TestAnswers:
             {"raw": said["google"][name]} for name in wanted[:4]
         ] + [{"raw": {}}]
 
-    def test_text(self, cloud, ask):
+    def test_text(self, cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
         """Paragraphs fall into lines at their breaks; words that no space parts stand together in
         them."""
         cloud.reply = TEXT
@@ -375,7 +420,7 @@ class TestAnswers:
         assert [line.score for line in lines] == [0.75, 0.5, 1.0]
         assert lines[0].box == pytest.approx(Box(0, 0, 0.5, 0.15))
 
-    def test_words(self, cloud, ask):
+    def test_words(self, cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
         """A word names its line; its polygon is in fractions of the page; one without a confidence
         is sure."""
         cloud.reply = TEXT
@@ -389,7 +434,7 @@ class TestAnswers:
         ]
         assert words[2].polygon == ((0.25, 0.05), (0.5, 0.05), (0.5, 0.15), (0.25, 0.15))
 
-    def test_pages_without_size(self, cloud, ask):
+    def test_pages_without_size(self, cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
         """Where a page does not say how large it is, it is the picture."""
         cloud.reply = read([word("Bar", (100, 0, 200, 100), "LINE_BREAK")], width=0, height=0)
         assert {each.box for each in ask(Task.TEXT)} == {Box(0.5, 0, 1, 1)}
@@ -431,7 +476,9 @@ class TestErrors:
             (None, NoAnswer),
         ],
     )
-    def test_of_the_call(self, cloud, ask, reply, error):
+    def test_of_the_call(
+        self, cloud: SimpleNamespace, ask: Callable[..., Any], reply: Any, error: type
+    ) -> None:
         """Every error becomes the one in the common tree that says what to do about it, after one
         call."""
         cloud.reply = reply
@@ -440,7 +487,9 @@ class TestErrors:
         assert len(cloud.requests) == 1
 
     @pytest.mark.parametrize("key", [None, "AIza"])
-    def test_unauthenticated(self, cloud, ask, key):
+    def test_unauthenticated(
+        self, cloud: SimpleNamespace, ask: Callable[..., Any], key: str | None
+    ) -> None:
         """A 401 is an error of whoever set the credentials, whatever the SDK makes of it."""
         cloud.reply = refused(401, "Request had invalid authentication credentials.")
         with pytest.raises(Misconfigured):
@@ -458,14 +507,16 @@ class TestErrors:
             (16, Misconfigured),
         ],
     )
-    def test_of_the_picture(self, cloud, ask, code, error):
+    def test_of_the_picture(
+        self, cloud: SimpleNamespace, ask: Callable[..., Any], code: int, error: type
+    ) -> None:
         """An error of the one picture, within an answer that is a good one otherwise, says what it
         says alone."""
         cloud.reply = answered(error={"code": code, "message": f"said {code}"})
         with pytest.raises(error, match=f"said {code}"):
             ask()
 
-    def test_of_extras(self, cloud, ask):
+    def test_of_extras(self, cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
         """What Google does not take about an extra is of the one question, not of the whole
         configuration."""
         cloud.reply = refused(400, "aspectRatios must not be negative.")
@@ -475,26 +526,32 @@ class TestErrors:
         with pytest.raises(Misconfigured):
             ask(Task.EXTRAS, ["CROP_HINTS"])
 
-    def test_messages_are_googles_own(self, cloud, ask):
+    def test_messages_are_googles_own(
+        self, cloud: SimpleNamespace, ask: Callable[..., Any]
+    ) -> None:
         """The address that the SDK puts before a message is left out."""
         cloud.reply = refused(403, "Permission denied")
         with pytest.raises(Misconfigured, match=r"^Permission denied$"):
             ask()
 
-    def test_it_says_how_long_to_wait(self, cloud, ask):
+    def test_it_says_how_long_to_wait(
+        self, cloud: SimpleNamespace, ask: Callable[..., Any]
+    ) -> None:
         """A pause that comes with a refusal is passed on."""
         cloud.reply = 429, {"Retry-After": "7"}, {}
         with pytest.raises(Throttled) as raised:
             ask()
         assert raised.value.retry_after_s == 7
 
-    def test_silence_may_have_been_billed(self, cloud, ask):
+    def test_silence_may_have_been_billed(
+        self, cloud: SimpleNamespace, ask: Callable[..., Any]
+    ) -> None:
         """A call that was sent and not answered in time is told apart from one that failed."""
         cloud.wait.clear()
         with pytest.raises(NoAnswer):
             ask(timeout_ms=60)
 
-    def test_nobody_there(self, make, tmp_path):
+    def test_nobody_there(self, make: Callable[..., Any], tmp_path: Path) -> None:
         """An address that takes no connection is unavailable, and not ready."""
         provider = make("google", tmp_path, endpoint="http://127.0.0.1:9", transport="rest")
         with pytest.raises(Unavailable):
@@ -504,7 +561,7 @@ class TestErrors:
 
 
 @pytest.fixture
-def call():
+def call() -> Iterator[Callable[..., Any]]:
     """`call(answer, timeout_ms, task, wanted)`: the answer to one picture, by gRPC, of a server
     that answers with `answer(request, context)`."""
     service = SimpleNamespace(answer=None)
@@ -537,7 +594,7 @@ def call():
 class TestGrpc:
     """The same by gRPC."""
 
-    def test_objects(self, call):
+    def test_objects(self, call: Callable[..., Any]) -> None:
         """What is asked and answered is the same, without base64."""
         asked = []
 
@@ -555,7 +612,7 @@ class TestGrpc:
             (PICTURE.data, 1000)
         ]
 
-    def test_extras(self, call):
+    def test_extras(self, call: Callable[..., Any]) -> None:
         """Extras are asked and answered the same way, contexts included."""
         asked = []
 
@@ -593,7 +650,7 @@ class TestGrpc:
             ("CANCELLED", "", NoAnswer),
         ],
     )
-    def test_errors(self, call, code, text, error):
+    def test_errors(self, call: Callable[..., Any], code: str, text: str, error: type) -> None:
         """Every status becomes an error of the common tree, after one call."""
         asked = []
 
@@ -605,12 +662,12 @@ class TestGrpc:
             call(answer)
         assert len(asked) == 1
 
-    def test_silence_may_have_been_billed(self, call):
+    def test_silence_may_have_been_billed(self, call: Callable[..., Any]) -> None:
         """A call without an answer in time may have been billed."""
         with pytest.raises(NoAnswer):
             call(lambda request, context: time.sleep(0.3), timeout_ms=50)
 
-    def test_nobody_there(self, make, tmp_path):
+    def test_nobody_there(self, make: Callable[..., Any], tmp_path: Path) -> None:
         """An address that takes no connection is unavailable, and not ready."""
         provider = make("google", tmp_path, endpoint="127.0.0.1:9", timeout_ms=2000)
         with pytest.raises(Unavailable):

@@ -1,7 +1,12 @@
 """Kind `kserve`: what a server answers by the Open Inference Protocol is read as if the network ran
 here."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +27,7 @@ LENGTH = "Inference-Header-Content-Length"
 
 
 @pytest.fixture
-async def asking(make, tmp_path):
+async def asking(make: Callable[..., Any], tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """`asking(url, **settings)`: a provider of the kind for the model "net" and small inputs,
     closed at the end."""
     made = []
@@ -39,7 +44,9 @@ async def asking(make, tmp_path):
 
 
 @pytest.fixture
-def served(inference, network, tmp_path):
+def served(
+    inference: Callable[..., Any], network: Callable[..., Any], tmp_path: Path
+) -> Callable[..., Any]:
     """`served(outputs, sides, inputs, **settings)`: address and server of a network that answers
     always that."""
 
@@ -55,7 +62,15 @@ async def ask(provider, picture, size=(200, 100)):
 
 class TestAnswers:
     @pytest.mark.parametrize("binary", [True, False])
-    async def test_same_as_here(self, served, asking, make, picture, tmp_path, binary):
+    async def test_same_as_here(
+        self,
+        served: Callable[..., Any],
+        asking: Callable[..., Any],
+        make: Callable[..., Any],
+        picture: Callable[..., Any],
+        tmp_path: Path,
+        binary: bool,
+    ) -> None:
         """In binary or in JSON, it sees what the kind `onnx` sees with the same network."""
         url, server = served(binary=binary)
         found = await ask(asking(url), picture)
@@ -68,7 +83,9 @@ class TestAnswers:
         assert (LENGTH in asked.headers) == binary
         assert (len(asked.body) == int(asked.headers.get(LENGTH, 0)) + 96 * 96 * 3 * 4) == binary
 
-    async def test_looked_for_once(self, served, asking, picture):
+    async def test_looked_for_once(
+        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    ) -> None:
         """What the model is like is asked once: its metadata, the server's, a grey picture; then
         one call a picture."""
         url, server = served()
@@ -78,7 +95,9 @@ class TestAnswers:
         paths = [asked.path for asked in server.requests]
         assert paths == ["/v2/models/net", "/v2", *["/v2/models/net/infer"] * 3]
 
-    async def test_mask(self, served, asking, picture):
+    async def test_mask(
+        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    ) -> None:
         """A network that wants a mask of the picture gets one, as with kind `onnx`."""
         url, server = served(inputs={"pixel_mask": [1, "h", "w"]})
         assert await ask(asking(url, input_size="96x128"), picture)
@@ -88,7 +107,9 @@ class TestAnswers:
             ("pixel_mask", [1, 128, 96]),
         ]
 
-    async def test_version_and_headers(self, served, asking, picture):
+    async def test_version_and_headers(
+        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    ) -> None:
         """A version is part of the path; a token and further headers go with every request."""
         url, server = served()
         provider = asking(url, model="a/b", version="3", token="secret", headers={"X-Team": "eyes"})
@@ -102,7 +123,15 @@ class TestAnswers:
         assert {asked.headers["Authorization"] for asked in server.requests} == {"Bearer secret"}
         assert {asked.headers["X-Team"] for asked in server.requests} == {"eyes"}
 
-    async def test_another_version(self, served, asking, picture, inference, network, tmp_path):
+    async def test_another_version(
+        self,
+        served: Callable[..., Any],
+        asking: Callable[..., Any],
+        picture: Callable[..., Any],
+        inference: Callable[..., Any],
+        network: Callable[..., Any],
+        tmp_path: Path,
+    ) -> None:
         """Once the model's outputs are of other shapes, that answer is lost and the model is looked
         for again."""
         url, server = served()
@@ -120,7 +149,15 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("model", "size"), [("yolox_nano", "416x416"), ("nanodet_m_320", None)]
     )
-    async def test_real_photo(self, inference, asking, make, picture, model, size):
+    async def test_real_photo(
+        self,
+        inference: Callable[..., Any],
+        asking: Callable[..., Any],
+        make: Callable[..., Any],
+        picture: Callable[..., Any],
+        model: str,
+        size: str | None,
+    ) -> None:
         """A real network on a server sees on a real photo what it sees here."""
         url, _ = inference(MODELS / f"{model}.onnx")
         files = {"labels": MODELS / "coco80.txt", "input_size": size}
@@ -151,7 +188,14 @@ class TestErrors:
             (302, Misconfigured),
         ],
     )
-    async def test_translated(self, served, asking, picture, status, kind):
+    async def test_translated(
+        self,
+        served: Callable[..., Any],
+        asking: Callable[..., Any],
+        picture: Callable[..., Any],
+        status: int,
+        kind: type,
+    ) -> None:
         """Each status is the common error that says what to do, with the server's own words."""
         url, server = served()
         provider = asking(url)
@@ -161,7 +205,9 @@ class TestErrors:
             await ask(provider, picture)
         assert getattr(raised.value, "retry_after_s", 7) == 7
 
-    async def test_labels(self, served, asking, picture):
+    async def test_labels(
+        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    ) -> None:
         """Labels that do not fit the model's classes are an error with both numbers, though the
         file is there."""
         url, _ = served({"logits": [[[0.0] * 9]], "pred_boxes": [[[0.0] * 4]]})
@@ -173,7 +219,13 @@ class TestErrors:
     @pytest.mark.parametrize(
         "outputs", [{"boxes": [[1.0]]}, {"logits": [[0.0, 1.0, 0.0]], "pred_boxes": [[0.0]]}]
     )
-    async def test_strange_outputs(self, served, asking, picture, outputs):
+    async def test_strange_outputs(
+        self,
+        served: Callable[..., Any],
+        asking: Callable[..., Any],
+        picture: Callable[..., Any],
+        outputs: dict[str, list[list[float]]],
+    ) -> None:
         """A network that cannot be read is an error that shows its outputs."""
         with pytest.raises(Misconfigured, match=r"layout: .*\(1, "):
             await ask(asking(served(outputs)[0]), picture)
@@ -193,7 +245,14 @@ class TestErrors:
             ),
         ],
     )
-    async def test_inputs(self, served, asking, picture, inputs, says):
+    async def test_inputs(
+        self,
+        served: Callable[..., Any],
+        asking: Callable[..., Any],
+        picture: Callable[..., Any],
+        inputs: list[Any] | list[dict[str, list[int] | str]],
+        says: str,
+    ) -> None:
         """So is a model whose input is none for pictures."""
         url, server = served()
         outputs = [{"name": "x", "datatype": "FP32", "shape": []}]
@@ -202,14 +261,22 @@ class TestErrors:
             await ask(asking(url), picture)
 
     @pytest.mark.parametrize("body", [b"", b"{", {"inputs": 3}, b"[" * 60_000])
-    async def test_no_metadata(self, served, asking, picture, body):
+    async def test_no_metadata(
+        self,
+        served: Callable[..., Any],
+        asking: Callable[..., Any],
+        picture: Callable[..., Any],
+        body: bytes | dict[str, int],
+    ) -> None:
         """And so is a server that speaks something else."""
         url, server = served()
         server.instead["/v2/models/net"] = 200, {}, body
         with pytest.raises(Misconfigured, match="Open Inference Protocol"):
             await ask(asking(url), picture)
 
-    async def test_not_found_yet(self, served, asking, picture):
+    async def test_not_found_yet(
+        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    ) -> None:
         """A server that goes away while it is asked about the model has been asked about no
         picture: nothing is billed."""
         url, server = served()
@@ -217,7 +284,7 @@ class TestErrors:
         with pytest.raises(Unavailable, match="hung up"):
             await ask(asking(url), picture)
 
-    def test_missing_labels(self, make, tmp_path):
+    def test_missing_labels(self, make: Callable[..., Any], tmp_path: Path) -> None:
         """Labels that are not there stop the start; a server that is not does not."""
         with pytest.raises(Misconfigured, match="my-kserve: labels: there is no file"):
             make("kserve", tmp_path, endpoint="http://127.0.0.1:9", model="net", labels="names.txt")
@@ -227,7 +294,9 @@ class TestReady:
     @pytest.mark.parametrize(
         ("status", "kind"), [(404, Misconfigured), (400, Unavailable), (503, Unavailable)]
     )
-    async def test_ready(self, served, asking, status, kind):
+    async def test_ready(
+        self, served: Callable[..., Any], asking: Callable[..., Any], status: int, kind: type
+    ) -> None:
         """It is ready when the server is for its model, and asks nothing else for that."""
         url, server = served()
         provider = asking(url)
@@ -295,7 +364,9 @@ async def raised(provider, picture):
 
 
 class TestHostile:
-    async def test_answers(self, served, asking, picture):
+    async def test_answers(
+        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    ) -> None:
         """Whatever a server answers, it is an answer that cannot be read, and it is never taken in
         whole where it is larger than such a network's can be."""
         url, server = served()
@@ -308,7 +379,9 @@ class TestHostile:
         # by the second time the model is looked for again, and no picture is asked about
         assert outcomes == {name: [NoAnswer, Unavailable] for name in HOSTILE}
 
-    async def test_no_places(self, served, asking, picture):
+    async def test_no_places(
+        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    ) -> None:
         """Boxes that lie nowhere are no detections."""
         url, server = served()
         provider = asking(url)
@@ -325,7 +398,7 @@ class TestHostile:
         length=st.none() | st.integers(-5, 99).map(str) | st.text(max_size=5),
         most=st.integers(0, 50),
     )
-    def test_any_bytes(self, body, length, most):
+    def test_any_bytes(self, body, length, most) -> None:
         """Any bytes are read, or are a ValueError that says why not."""
         headers = {} if length is None else {LENGTH: length}
         try:
@@ -337,7 +410,7 @@ class TestHostile:
 
 class TestTensors:
     @pytest.mark.parametrize("datatype", ["FP16", "FP32"])
-    def test_question(self, datatype):
+    def test_question(self, datatype: str) -> None:
         """In binary numbers follow the JSON as they lie in memory, little-endian, row by row; in
         JSON they are flat."""
         tensor, array = protocol.Tensor("x", datatype, [-1, 2]), np.array([[1.5, 2.0], [3.0, 4.0]])
@@ -363,7 +436,7 @@ class TestTensors:
     @pytest.mark.parametrize(
         ("datatype", "kind"), [("FP16", "<f2"), ("FP32", "<f4"), ("FP64", "<f8")]
     )
-    def test_answer(self, datatype, kind):
+    def test_answer(self, datatype: str, kind: str) -> None:
         """Outputs are found by their names, whatever their order, in any floating datatype, in
         binary or in JSON."""
         tail = np.arange(3, dtype=kind).tobytes()

@@ -1,7 +1,12 @@
 """Kind `onnx`: boxes of the common layouts come back as fractions of the picture, with their
 labels."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +24,9 @@ HALF = (0.25, 0.25, 0.75, 0.75)
 
 
 @pytest.fixture
-def detector(make, network, tmp_path):
+def detector(
+    make: Callable[..., Any], network: Callable[..., Any], tmp_path: Path
+) -> Callable[..., Any]:
     """`detector(outputs, labels, sides, inputs, **settings)`: a provider with a network that
     answers always that."""
 
@@ -62,7 +69,7 @@ ROW_1_COLUMN_3 = 1 * 8 + 3
 MIDDLE = (1.0, 1.0, np.log(32 / 8), np.log(16 / 8))
 
 
-async def test_yolox(detector, picture):
+async def test_yolox(detector: Callable[..., Any], picture: Callable[..., Any]) -> None:
     """YOLOX's raw output is decoded by cell and stride; the score is objectness times class."""
     provider = detector(yolox((ROW_1_COLUMN_3, MIDDLE, 0.8, 1, 0.5)), sides=(64, 64))
     (seen,) = await ask(provider, picture)
@@ -70,7 +77,7 @@ async def test_yolox(detector, picture):
     assert near(seen, HALF)
 
 
-async def test_yolox_strides(detector, picture):
+async def test_yolox_strides(detector: Callable[..., Any], picture: Callable[..., Any]) -> None:
     """Each stride's anchors follow those of the finer one."""
     stride_16 = 8 * 8 + 0 * 4 + 2, (0.0, 1.0, np.log(32 / 16), np.log(16 / 16)), 1, 0, 1
     stride_32 = 8 * 8 + 4 * 4 + 0, (1.0, 0.5, np.log(32 / 32), np.log(16 / 32)), 1, 1, 1
@@ -79,7 +86,7 @@ async def test_yolox_strides(detector, picture):
     assert all(near(found, HALF) for found in seen)
 
 
-async def test_yolov8(detector, picture):
+async def test_yolov8(detector: Callable[..., Any], picture: Callable[..., Any]) -> None:
     """YOLOv8's boxes are in pixels of an input in whose middle the picture lies."""
     for size, box in ((WIDE, (32, 32, 32, 16)), (TALL, (32, 32, 16, 32))):
         provider = detector(yolov8((box, 0, 0.9)), sides=(64, 64))
@@ -103,7 +110,7 @@ def nanodet(*found, size=(64, 64), classes=2, bins=8):
     return raw
 
 
-async def test_nanodet(detector, picture):
+async def test_nanodet(detector: Callable[..., Any], picture: Callable[..., Any]) -> None:
     """NanoDet's outputs of classes and distances, a pair a stride, are told by their names in
     whatever order."""
     twice = (16, 1 * 4 + 1, (1, 0, 1, 1), 0, 0.8), (16, 1 * 4 + 2, (2, 0, 0, 1), 0, 0.7)
@@ -116,7 +123,7 @@ async def test_nanodet(detector, picture):
     assert near(first, (8 / 64, (24 - 16) / 32, 40 / 64, (40 - 16) / 32))
 
 
-def test_strange_nanodet(detector):
+def test_strange_nanodet(detector: Callable[..., Any]) -> None:
     """A NanoDet for another input, or with another set of strides, is an error that says what was
     expected."""
     fewer = {name: array for name, array in nanodet().items() if name != "dis_pred_stride_32"}
@@ -132,7 +139,7 @@ def test_strange_nanodet(detector):
             detector(outputs, sides=(64, 64), layout="nanodet")
 
 
-async def test_suppression(detector, picture):
+async def test_suppression(detector: Callable[..., Any], picture: Callable[..., Any]) -> None:
     """Of boxes of one class that overlap the surest stays; another class and another place stay
     too."""
     found = [
@@ -149,7 +156,7 @@ async def test_suppression(detector, picture):
     ]
 
 
-async def test_iou(detector, picture):
+async def test_iou(detector: Callable[..., Any], picture: Callable[..., Any]) -> None:
     """How much two boxes may overlap is a setting."""
     found = [
         ((32, 32, 32, 16), 0, 0.9),
@@ -163,7 +170,7 @@ def detr(logits, box=(0.5, 0.5, 0.5, 0.5)):
     return {"logits": [[logits]], "pred_boxes": [[box]]}
 
 
-async def test_detr(detector, picture):
+async def test_detr(detector: Callable[..., Any], picture: Callable[..., Any]) -> None:
     """With a class more than labels the last means nothing there, and the others share what
     remains."""
     (seen,) = await ask(detector(detr(np.log([0.1, 0.7, 0.2]))), picture, TALL)
@@ -171,12 +178,12 @@ async def test_detr(detector, picture):
     assert near(seen, HALF)
 
 
-async def test_detr_nothing(detector, picture):
+async def test_detr_nothing(detector: Callable[..., Any], picture: Callable[..., Any]) -> None:
     """A query that is sure of nothing is not reported."""
     assert await ask(detector(detr([0.0, 0.0, 9.0])), picture) == []
 
 
-async def test_rt_detr(detector, picture):
+async def test_rt_detr(detector: Callable[..., Any], picture: Callable[..., Any]) -> None:
     """With as many classes as labels each stands for itself, and the surest pairs are reported."""
     outputs = {"logits": [[[-9.0, 2.0], [1.0, -9.0]]], "pred_boxes": [[[0.5, 0.5, 0.5, 0.5]] * 2]}
     seen = await ask(detector(outputs), picture)
@@ -185,12 +192,14 @@ async def test_rt_detr(detector, picture):
 
 
 @pytest.mark.parametrize("shape", [[1, "h", "w"], [1, 64, 64]])
-async def test_pixel_mask(detector, picture, shape):
+async def test_pixel_mask(
+    detector: Callable[..., Any], picture: Callable[..., Any], shape: list[int | str] | list[int]
+) -> None:
     """A network that wants a mask of the picture gets one of the size it declares."""
     assert await ask(detector(detr([0.0, 9.0, 0.0]), inputs={"pixel_mask": shape}), picture)
 
 
-async def test_unreported_labels(detector, picture):
+async def test_unreported_labels(detector: Callable[..., Any], picture: Callable[..., Any]) -> None:
     """Classes whose line is blank or N/A are counted and never reported."""
     for unused in ("", "N/A", "n/a"):
         found = [((32, 32, 32, 16), 1, 0.9), ((32, 32, 32, 16), 2, 0.8)]
@@ -198,7 +207,7 @@ async def test_unreported_labels(detector, picture):
         assert [one.label for one in await ask(provider, picture)] == ["dog"]
 
 
-def test_vocabulary(detector):
+def test_vocabulary(detector: Callable[..., Any]) -> None:
     """Labels that are COCO's 80 classes are known for its names; of others it must be said whose
     they are."""
     coco = detector(yolov8(classes=80), "\n".join(sorted(COCO)), sides=(64, 64), layout="yolov8")
@@ -209,7 +218,7 @@ def test_vocabulary(detector):
     ] == ["", "google"]
 
 
-async def test_floor(detector, picture):
+async def test_floor(detector: Callable[..., Any], picture: Callable[..., Any]) -> None:
     """Nothing under the floor is reported, and 0.01 is the floor unless set."""
     for settings, count in (({}, 2), ({"floor": 0.5}, 1), ({"floor": 0.0}, 2)):
         outputs = {
@@ -219,7 +228,7 @@ async def test_floor(detector, picture):
         assert len(await ask(detector(outputs, **settings), picture)) == count
 
 
-async def test_input_size(detector, picture):
+async def test_input_size(detector: Callable[..., Any], picture: Callable[..., Any]) -> None:
     """An input of any size is as large as asked for, or else as the canvas rounded up to 32 px."""
     for settings, size in (
         ({"input_size": "96x128"}, (96, 128)),
@@ -229,14 +238,16 @@ async def test_input_size(detector, picture):
         assert await ask(detector(raw, **settings), picture) == []
 
 
-def test_input_size_fixed(detector):
+def test_input_size_fixed(detector: Callable[..., Any]) -> None:
     """A size other than the one that the network is fixed at is an error that says which it is."""
     with pytest.raises(Misconfigured, match=r"input_size: 96x96.*fixed at 128x160"):
         detector(yolov8(size=(128, 160)), sides=(160, 128), input_size="96x96")
 
 
 @pytest.mark.parametrize("key", ["model", "labels"])
-def test_missing_file(make, network, tmp_path, key):
+def test_missing_file(
+    make: Callable[..., Any], network: Callable[..., Any], tmp_path: Path, key: str
+) -> None:
     """A file that is not there is named with its setting and the folder that paths start at."""
     network(tmp_path / "net.onnx", detr([0, 0]))
     (tmp_path / "names.txt").write_text("cat")
@@ -244,7 +255,7 @@ def test_missing_file(make, network, tmp_path, key):
         make("onnx", tmp_path, **{"model": "net.onnx", "labels": "names.txt", key: "gone"})
 
 
-def test_no_network(make, tmp_path):
+def test_no_network(make: Callable[..., Any], tmp_path: Path) -> None:
     """A file that is no network is named."""
     (tmp_path / "net.onnx").write_bytes(b"none")
     (tmp_path / "names.txt").write_text("cat")
@@ -261,7 +272,11 @@ def test_no_network(make, tmp_path):
         (detr([0, 0, 0, 0]), r"classes for 4 \(sigmoid\) or 3 \(softmax\);"),
     ],
 )
-def test_labels_that_do_not_fit(detector, outputs, expected):
+def test_labels_that_do_not_fit(
+    detector: Callable[..., Any],
+    outputs: dict[str, Any] | dict[str, list[list[list[Any]]] | list[list[tuple[Any]]]],
+    expected: str,
+) -> None:
     """Labels that are too few or too many are an error with both numbers."""
     with pytest.raises(
         Misconfigured, match=rf"labels: names\.txt has 2 lines, but .*net\.onnx have {expected}"
@@ -269,14 +284,14 @@ def test_labels_that_do_not_fit(detector, outputs, expected):
         detector(outputs, sides=(64, 64))
 
 
-def test_activation(detector):
+def test_activation(detector: Callable[..., Any]) -> None:
     """Where softmax or sigmoid is asked for, the labels must fit just that."""
     detector(detr([0, 0]), activation="sigmoid")
     with pytest.raises(Misconfigured, match=r"classes for 1 \(softmax\)"):
         detector(detr([0, 0]), activation="softmax")
 
 
-def test_strange_outputs(detector):
+def test_strange_outputs(detector: Callable[..., Any]) -> None:
     """Outputs of no known layout are an error that lists them."""
     with pytest.raises(Misconfigured, match=r"layout: outputs boxes \(1, 4\)"):
         detector({"boxes": np.zeros((1, 4))})
@@ -284,7 +299,7 @@ def test_strange_outputs(detector):
         detector({"boxes": np.zeros((1, 4))}, layout="detr")
 
 
-def test_decoded_yolox(detector):
+def test_decoded_yolox(detector: Callable[..., Any]) -> None:
     """A YOLOX with boxes other than one an anchor is an error that says how to export it."""
     with pytest.raises(
         Misconfigured, match=r"gives 84 boxes for 64x64; .*export it without decoding"
@@ -292,7 +307,7 @@ def test_decoded_yolox(detector):
         detector({"output": np.zeros((1, 300, 6))}, sides=(64, 64))
 
 
-def test_cuda_missing(detector):
+def test_cuda_missing(detector: Callable[..., Any]) -> None:
     """Asking for CUDA where it is not there names the package that brings it."""
     runtime = pytest.importorskip("onnxruntime")
     if "CUDAExecutionProvider" in runtime.get_available_providers():
@@ -312,7 +327,12 @@ def test_cuda_missing(detector):
         ("nanodet_m_320", {}),
     ],
 )
-async def test_real_photos(make, picture, model, settings):
+async def test_real_photos(
+    make: Callable[..., Any],
+    picture: Callable[..., Any],
+    model: str,
+    settings: dict[Any, Any] | dict[str, str],
+) -> None:
     """A real network finds the animals of real photos where people found them (VOC's measure: half
     in common)."""
     provider = make("onnx", MODELS, model=f"{model}.onnx", labels="coco80.txt", **settings)

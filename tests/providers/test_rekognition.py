@@ -1,12 +1,17 @@
 """The provider `rekognition`: what it asks, what it makes of the answers, and of everything that is
 none."""
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import json
 import threading
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import boto3
 import pytest
@@ -84,7 +89,7 @@ TEXT = {
 
 
 @pytest.fixture
-def cloud():
+def cloud() -> Iterator[SimpleNamespace]:
     """A server that answers with `cloud.reply` (status, headers, body) once `cloud.wait` is set,
     and keeps requests."""
     state = SimpleNamespace(reply=(200, {}, LABELS), requests=[], wait=threading.Event())
@@ -117,7 +122,7 @@ def cloud():
 
 
 @pytest.fixture
-def ask(cloud, make, tmp_path):
+def ask(cloud: SimpleNamespace, make: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """`ask(task, wanted, **options)`: the answer to one picture."""
 
     def asking(task=Task.OBJECTS, wanted=(), **options):
@@ -139,7 +144,7 @@ def refusal(kind, status=400, **headers):
     return status, headers, {"__type": kind, "Message": f"said {kind}"}
 
 
-def test_it_asks_for_faint_detections(cloud, ask):
+def test_it_asks_for_faint_detections(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
     """It asks for all there is at a low confidence, whatever Rekognition's default: rules need
     something to judge."""
     ask()
@@ -148,7 +153,7 @@ def test_it_asks_for_faint_detections(cloud, ask):
     assert (asked["MinConfidence"], asked["MaxLabels"]) == (1.0, 1000)
 
 
-def test_labels_become_detections(ask):
+def test_labels_become_detections(ask: Callable[..., Any]) -> None:
     """Each instance is a detection; a label without a place is left out; what else was said of it
     is kept."""
     strong, faint = ask()
@@ -163,7 +168,7 @@ def test_labels_become_detections(ask):
     }
 
 
-def test_text_becomes_lines_and_words(cloud, ask):
+def test_text_becomes_lines_and_words(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
     """A word names its line by key; polygons are kept."""
     cloud.reply = (200, {}, TEXT)
     line, word = ask(Task.TEXT)
@@ -190,7 +195,24 @@ class TestTasks:
     """Each task is one operation, asked for all that it can say."""
 
     @pytest.fixture
-    def told(self, cloud, ask, said):
+    def told(
+        self,
+        cloud: SimpleNamespace,
+        ask: Callable[..., Any],
+        said: dict[
+            str,
+            dict[
+                str,
+                dict[str, dict[Any, Any] | list[Any]]
+                | dict[str, dict[Any, Any]]
+                | dict[str, list[Any]],
+            ]
+            | dict[
+                str, dict[str, dict[Any, Any]] | dict[str, list[Any] | str] | dict[str, list[Any]]
+            ]
+            | dict[str, dict[str, float | str] | dict[str, list[Any]]],
+        ],
+    ) -> Callable[..., Any]:
         """`told(operation, task, wanted)`: what becomes of the operation's answer."""
 
         def telling(operation, task, wanted=()):
@@ -200,7 +222,27 @@ class TestTasks:
         return telling
 
     @pytest.mark.parametrize(("question", "operation", "settings"), OPERATIONS)
-    def test_one_operation(self, cloud, ask, said, question, operation, settings):
+    def test_one_operation(
+        self,
+        cloud: SimpleNamespace,
+        ask: Callable[..., Any],
+        said: dict[
+            str,
+            dict[
+                str,
+                dict[str, dict[Any, Any] | list[Any]]
+                | dict[str, dict[Any, Any]]
+                | dict[str, list[Any]],
+            ]
+            | dict[
+                str, dict[str, dict[Any, Any]] | dict[str, list[Any] | str] | dict[str, list[Any]]
+            ]
+            | dict[str, dict[str, float | str] | dict[str, list[Any]]],
+        ],
+        question: tuple[Task | tuple[str, ...], ...] | tuple[Task, ...],
+        operation: str,
+        settings: dict[Any, Any] | dict[str, float] | dict[str, list[str]],
+    ) -> None:
         """The operation is asked once, with the picture's own bytes and these settings."""
         cloud.reply = (
             200,
@@ -214,7 +256,9 @@ class TestTasks:
         assert asked == settings
 
     @pytest.fixture
-    def errors(self, cloud, make, tmp_path):
+    def errors(
+        self, cloud: SimpleNamespace, make: Callable[..., Any], tmp_path: Path
+    ) -> Callable[..., Any]:
         """`errors(reply)`: what comes of each of the operations where that is the reply to all of
         them."""
 
@@ -233,7 +277,7 @@ class TestTasks:
 
         return replying
 
-    def test_another_answer(self, errors):
+    def test_another_answer(self, errors: Callable[..., Any]) -> None:
         """What does not say what was asked for is no answer."""
         for error in errors((200, {}, {"OrientationCorrection": "ROTATE_0"})):
             assert isinstance(error, NoAnswer)
@@ -251,11 +295,17 @@ class TestTasks:
             ((200, {}, b"{not json"), NoAnswer),
         ],
     )
-    def test_errors(self, errors, reply, error):
+    def test_errors(
+        self,
+        errors: Callable[..., Any],
+        reply: tuple[bytes | dict[Any, Any] | int, ...]
+        | tuple[dict[Any, Any] | dict[str, str] | int, ...],
+        error: type,
+    ) -> None:
         """Errors mean the same whatever was asked."""
         assert [type(each) for each in errors(reply)] == [error] * len(OPERATIONS)
 
-    def test_people(self, told):
+    def test_people(self, told: Callable[..., Any]) -> None:
         """Persons are each told of once, though each is an instance of Woman as well."""
         found = told("DetectLabels", Task.PEOPLE)
         assert [(each.label, each.score, each.box) for each in found] == [
@@ -263,7 +313,7 @@ class TestTasks:
             ("Person", 0.615, Box(0.625, 0.25, 0.875, 0.75)),
         ]
 
-    def test_labels(self, told):
+    def test_labels(self, told: Callable[..., Any]) -> None:
         """Labels are of the whole picture; their instances come behind them, with places."""
         found = told("DetectLabels", Task.LABELS)
         assert [(each.kind, each.label, each.score) for each in found] == [
@@ -285,7 +335,23 @@ class TestTasks:
             "categories": ("Animals and Pets",),
         }
 
-    def test_faces(self, told, said):
+    def test_faces(
+        self,
+        told: Callable[..., Any],
+        said: dict[
+            str,
+            dict[
+                str,
+                dict[str, dict[Any, Any] | list[Any]]
+                | dict[str, dict[Any, Any]]
+                | dict[str, list[Any]],
+            ]
+            | dict[
+                str, dict[str, dict[Any, Any]] | dict[str, list[Any] | str] | dict[str, list[Any]]
+            ]
+            | dict[str, dict[str, float | str] | dict[str, list[Any]]],
+        ],
+    ) -> None:
         """A face has landmarks by Rekognition's names, what was said of it as it was said, and what
         all vendors say."""
         (face,) = told("DetectFaces", Task.FACES)
@@ -303,7 +369,7 @@ class TestTasks:
             "emotions": {"joy": 0.875, "sorrow": 0.025, "anger": 0.005, "surprise": 0.0625},
         }
 
-    def test_celebrities(self, told):
+    def test_celebrities(self, told: Callable[..., Any]) -> None:
         """Who is recognised is called by name, with the score of the match; other faces are
         faces."""
         ada, other = told("RecognizeCelebrities", Task.CELEBRITIES)
@@ -329,7 +395,7 @@ class TestTasks:
                 "Confidence",
             }
 
-    def test_equipment(self, told):
+    def test_equipment(self, told: Callable[..., Any]) -> None:
         """What is worn names its wearer by key, and the part of the body that it does or does not
         cover."""
         person, mask, helmet, bare = told("DetectProtectiveEquipment", Task.EQUIPMENT)
@@ -350,19 +416,36 @@ class TestTasks:
         assert mask.details == {"part": "FACE", "covers": {"value": True, "confidence": 0.985}}
         assert helmet.details == {"part": "HEAD", "covers": {"value": False, "confidence": 0.55}}
 
-    def test_moderation(self, told):
+    def test_moderation(self, told: Callable[..., Any]) -> None:
         """A hit comes with what it belongs to, and the version that the names are of."""
         leaf, _, top = told("DetectModerationLabels", Task.MODERATION)
         assert (leaf.label, leaf.score, leaf.box) == ("Weapon Violence", 0.9125, WHOLE)
         assert leaf.details == {"parent": "Graphic Violence", "level": 3, "version": "7.0"}
         assert top.details == {"parent": "", "level": 1, "version": "7.0"}
 
-    def test_clean(self, cloud, ask):
+    def test_clean(self, cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
         """A picture that nothing is wrong with has no labels."""
         cloud.reply = (200, {}, {"ModerationLabels": [], "ModerationModelVersion": "7.0"})
         assert ask(Task.MODERATION) == []
 
-    def test_properties(self, told, cloud, said):
+    def test_properties(
+        self,
+        told: Callable[..., Any],
+        cloud: SimpleNamespace,
+        said: dict[
+            str,
+            dict[
+                str,
+                dict[str, dict[Any, Any] | list[Any]]
+                | dict[str, dict[Any, Any]]
+                | dict[str, list[Any]],
+            ]
+            | dict[
+                str, dict[str, dict[Any, Any]] | dict[str, list[Any] | str] | dict[str, list[Any]]
+            ]
+            | dict[str, dict[str, float | str] | dict[str, list[Any]]],
+        ],
+    ) -> None:
         """How many colours are wanted is passed on, and what comes is handed on as it came."""
         wanted = ["IMAGE_PROPERTIES?MaxDominantColors=2"]
         (properties,) = told("DetectLabels:IMAGE_PROPERTIES", Task.EXTRAS, wanted)
@@ -379,14 +462,14 @@ class TestTasks:
     @pytest.mark.parametrize(
         "options", ["MaxDominantColors=some", "MaxDominantColors=-1", "MinConfidence=1"]
     )
-    def test_options(self, cloud, ask, options):
+    def test_options(self, cloud: SimpleNamespace, ask: Callable[..., Any], options: str) -> None:
         """Options that Rekognition does not have, or not so, are refused before anything is
         asked."""
         with pytest.raises(PictureRefused, match=options.partition("=")[0]):
             ask(Task.EXTRAS, [f"IMAGE_PROPERTIES?{options}"])
         assert not cloud.requests
 
-    def test_limits(self, make, tmp_path):
+    def test_limits(self, make: Callable[..., Any], tmp_path: Path) -> None:
         """Of protective equipment smaller pictures are taken, and canvases are no larger."""
         about = make(
             "rekognition", tmp_path, access_key="any", secret_key="any", canvas="8192x2048"
@@ -400,7 +483,7 @@ class TestTasks:
         assert about.for_task(Task.EQUIPMENT).limits == about.limits_of(Task.EQUIPMENT)
         assert about.for_task(Task.FACES) == about
 
-    def test_extras_have_their_own_price(self, make, tmp_path):
+    def test_extras_have_their_own_price(self, make: Callable[..., Any], tmp_path: Path) -> None:
         """Image properties cost three quarters of the rest, unless the operator says what they
         cost."""
         keys = {"access_key": "any", "secret_key": "any"}
@@ -436,7 +519,14 @@ class TestTasks:
         ((200, {}, {"Labels": [{"Name": "Dog", "Instances": [{}]}]}), NoAnswer),
     ],
 )
-def test_what_is_no_answer(cloud, ask, reply, error):
+def test_what_is_no_answer(
+    cloud: SimpleNamespace,
+    ask: Callable[..., Any],
+    reply: tuple[bytes | dict[Any, Any] | int, ...]
+    | tuple[dict[Any, Any] | dict[str, list[dict[Any, Any]]] | int, ...]
+    | tuple[dict[Any, Any] | dict[str, str] | int, ...],
+    error: type,
+) -> None:
     """Every error becomes the one in the common tree that says what to do about it, after one
     call."""
     cloud.reply = reply
@@ -445,7 +535,7 @@ def test_what_is_no_answer(cloud, ask, reply, error):
     assert len(cloud.requests) == 1
 
 
-def test_it_says_how_long_to_wait(cloud, ask):
+def test_it_says_how_long_to_wait(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
     """A throttling answer's own pause is passed on, in seconds."""
     cloud.reply = refusal("ThrottlingException", **{"x-amz-retry-after": "1500"})
     with pytest.raises(Throttled) as raised:
@@ -453,14 +543,14 @@ def test_it_says_how_long_to_wait(cloud, ask):
     assert raised.value.retry_after_s == 1.5
 
 
-def test_silence_may_have_been_billed(cloud, ask):
+def test_silence_may_have_been_billed(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
     """A call that was sent and not answered in time is told apart from one that failed."""
     cloud.wait.clear()
     with pytest.raises(NoAnswer):
         ask(timeout_ms=60)
 
 
-def test_nobody_there(make, tmp_path):
+def test_nobody_there(make: Callable[..., Any], tmp_path: Path) -> None:
     """An address that takes no connection is unavailable, and not ready."""
     provider = make(
         "rekognition", tmp_path, endpoint="http://127.0.0.1:9", access_key="any", secret_key="any"
@@ -475,7 +565,7 @@ class TestReady:
     """Whether it says that it could be asked."""
 
     @pytest.fixture
-    def watched(self, cloud):
+    def watched(self, cloud: SimpleNamespace) -> Callable[..., Any]:
         """`watched(steps)`: runs such steps with a provider and a clock that is turned by hand
         (`clock.now`)."""
         clock = SimpleNamespace(now=1000.0)
@@ -498,7 +588,9 @@ class TestReady:
         with pytest.raises(ProviderError):
             await provider.detect(PICTURE, Task.OBJECTS)
 
-    def test_wrong_credentials_are_not_ready(self, cloud, watched):
+    def test_wrong_credentials_are_not_ready(
+        self, cloud: SimpleNamespace, watched: Callable[..., Any]
+    ) -> None:
         """After a call that was refused as misconfigured it says why, for a while, and then may be
         tried again."""
         cloud.reply = refusal("UnrecognizedClientException")
@@ -514,7 +606,9 @@ class TestReady:
 
         watched(steps)
 
-    def test_each_refusal_counts_anew(self, cloud, watched):
+    def test_each_refusal_counts_anew(
+        self, cloud: SimpleNamespace, watched: Callable[..., Any]
+    ) -> None:
         """The while begins with the last call that was refused, not with the first."""
         cloud.reply = refusal("AccessDeniedException")
 
@@ -527,7 +621,9 @@ class TestReady:
 
         watched(steps)
 
-    def test_a_later_success_makes_it_ready(self, cloud, watched):
+    def test_a_later_success_makes_it_ready(
+        self, cloud: SimpleNamespace, watched: Callable[..., Any]
+    ) -> None:
         """A call that is answered shows that what was wrong was put right."""
         cloud.reply = refusal("AccessDeniedException")
 
@@ -539,7 +635,9 @@ class TestReady:
 
         watched(steps)
 
-    def test_refused_extras_leave_it_ready(self, cloud, watched):
+    def test_refused_extras_leave_it_ready(
+        self, cloud: SimpleNamespace, watched: Callable[..., Any]
+    ) -> None:
         """What is wrong with extras may be one client's own options, and is no reason to send
         nobody else here."""
         cloud.reply = refusal("ValidationException")
@@ -552,7 +650,9 @@ class TestReady:
         watched(steps)
 
     @pytest.mark.parametrize("kind", ["ThrottlingException", "InvalidImageFormatException"])
-    def test_other_failures_leave_it_ready(self, cloud, watched, kind):
+    def test_other_failures_leave_it_ready(
+        self, cloud: SimpleNamespace, watched: Callable[..., Any], kind: str
+    ) -> None:
         """What may pass, or is the picture's own fault, is no reason to send nobody here."""
         cloud.reply = refusal(kind)
 
@@ -562,7 +662,7 @@ class TestReady:
 
         watched(steps)
 
-    def test_a_task_it_does_not_serve_leaves_it_ready(self, watched):
+    def test_a_task_it_does_not_serve_leaves_it_ready(self, watched: Callable[..., Any]) -> None:
         """A question that never went out says nothing of credentials."""
 
         async def steps(provider, clock):

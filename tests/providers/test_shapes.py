@@ -1,6 +1,11 @@
 """Kind `shapes`: plain coloured shapes are found, and less surely the smaller they are."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +35,7 @@ def drawn(*shapes, size=(200, 100), ground=(128, 128, 128)):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("ground", [(0, 0, 0), (128, 128, 128), (230, 235, 240)])
-def test_colours(name, ground):
+def test_colours(name: str, ground: tuple[int, ...]) -> None:
     """Each of six colours is told on any greyish ground."""
     assert [
         seen.label for seen in shapes_on(drawn(("rectangle", name, 20, 20, 30), ground=ground))
@@ -38,14 +43,14 @@ def test_colours(name, ground):
 
 
 @pytest.mark.parametrize("form", ["rectangle", "ellipse"])
-def test_boxes(form):
+def test_boxes(form: str) -> None:
     """A shape's kind is its form and its box are its bounds."""
     (seen,) = shapes_on(drawn((form, "red", 50, 25, 50)))
     assert seen.kind == form
     assert seen.box == (0.25, 0.25, 0.5, 0.75)
 
 
-def test_scores():
+def test_scores() -> None:
     """The score is the shorter side over 40 px, 1 at most; under 4 px nothing is seen."""
     image = drawn(
         *(
@@ -56,19 +61,19 @@ def test_scores():
     assert [seen.score for seen in shapes_on(image)] == [1.0, 0.5, 0.1]
 
 
-def test_floor():
+def test_floor() -> None:
     """Nothing under the floor is reported."""
     image = drawn(("rectangle", "blue", 10, 10, 60), ("rectangle", "red", 80, 20, 20))
     assert [seen.label for seen in shapes_on(image, min_score=0.6)] == ["blue"]
 
 
-def test_neighbours():
+def test_neighbours() -> None:
     """Shapes that touch are apart where their colours differ."""
     image = drawn(("rectangle", "red", 10, 10, 20), ("rectangle", "blue", 30, 10, 20))
     assert [seen.label for seen in shapes_on(image)] == ["red", "blue"]
 
 
-def test_photos_are_not_shapes():
+def test_photos_are_not_shapes() -> None:
     """Greys, soft colours, orange and thin lines are no shapes."""
     image = drawn(("rectangle", "pink", 10, 10, 30), ("rectangle", "orange", 60, 10, 30))
     ImageDraw.Draw(image).line((100, 10, 180, 90), fill="red", width=3)
@@ -78,7 +83,14 @@ def test_photos_are_not_shapes():
 @pytest.mark.parametrize("quality", [60, 90])
 @pytest.mark.parametrize("form", ["rectangle", "ellipse"])
 @pytest.mark.parametrize("name", NAMES)
-async def test_jpeg(make, encoded, tmp_path, quality, form, name):
+async def test_jpeg(
+    make: Callable[..., Any],
+    encoded: Callable[..., Any],
+    tmp_path: Path,
+    quality: int,
+    form: str,
+    name: str,
+) -> None:
     """What JPEG does to edges moves a box by two pixels at most, and changes neither name nor form
     nor number."""
     image = drawn((form, name, 31, 13, 41))
@@ -89,7 +101,7 @@ async def test_jpeg(make, encoded, tmp_path, quality, form, name):
 
 
 @given(arrays(np.uint8, (9, 8), elements=st.sampled_from([0, 0, 1, 2])))
-def test_blobs_of(codes):
+def test_blobs_of(codes) -> None:
     """Every coloured pixel is in just one spot, together with just those it can be walked to
     from."""
     found = [
@@ -118,28 +130,32 @@ def walked(codes):
     return found
 
 
-def test_codes():
+def test_codes() -> None:
     """Greyish pixels have no code; of a colour half mixed into grey the code is still told."""
     assert codes_of(
         np.array([[[128, 128, 128], [255, 0, 0], [191, 64, 64], [170, 110, 110]]], np.uint8)
     ).tolist() == [[0, 1, 1, 0]]
 
 
-async def test_latency(make, picture, tmp_path):
+async def test_latency(
+    make: Callable[..., Any], picture: Callable[..., Any], tmp_path: Path
+) -> None:
     """It pauses before it answers, if asked to."""
     started = time.monotonic()
     await make("shapes", tmp_path, latency_ms=60).detect(picture(drawn(), "bytes"), Task.OBJECTS)
     assert time.monotonic() - started >= 0.06
 
 
-async def test_time_limit(make, picture, tmp_path):
+async def test_time_limit(
+    make: Callable[..., Any], picture: Callable[..., Any], tmp_path: Path
+) -> None:
     """A pause beyond the time limit is no answer, and says which setting the limit is."""
     provider = make("shapes", tmp_path, latency_ms=200, timeout_ms=20)
     with pytest.raises(NoAnswer, match="timeout_ms"):
         await provider.detect(picture(drawn(), "bytes"), Task.OBJECTS)
 
 
-async def test_wants(make, picture, tmp_path):
+async def test_wants(make: Callable[..., Any], picture: Callable[..., Any], tmp_path: Path) -> None:
     """It takes bytes as a paid API does, or pixels as a local network does."""
     image = drawn(("rectangle", "red", 20, 20, 30))
     for wants in ("bytes", "pixels"):

@@ -1,7 +1,12 @@
 """The clouds' providers, each through its vendor's SDK, against one real detector that speaks all
 their formats."""
 
+from __future__ import annotations
+
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,7 +22,9 @@ CLOUDS = {
 
 
 @pytest.fixture
-def answers(stand_in, make, picture, tmp_path):
+def answers(
+    stand_in: str, make: Callable[..., Any], picture: Callable[..., Any], tmp_path: Path
+) -> dict[str, list[tuple[float | list[Any] | str, ...]]]:
     """By kind, what is surely seen on one photo: label, score and box in pixels, best first."""
     with Image.open(min((VOC / "images").iterdir())) as photo:
         shown = picture(photo.convert("RGB"), "bytes")
@@ -39,7 +46,9 @@ def answers(stand_in, make, picture, tmp_path):
     return {kind: asyncio.run(asked(kind)) for kind in CLOUDS}
 
 
-def test_three_clouds_say_the_same(answers):
+def test_three_clouds_say_the_same(
+    answers: dict[str, list[tuple[float | list[Any] | str, ...]]],
+) -> None:
     """What one detector sees arrives the same by every format, to the pixel."""
     first, *others = answers.values()
     assert first

@@ -1,13 +1,18 @@
 """Kind `text`: lines and their words are read and found where they stand."""
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from providers.detection import Task
+from providers.engine.worker import LocalProvider
 from providers.text import OcrReader, read_lines
 
 LINES = [("STOP Exit 42", 40, 60), ("Hello, world", 120, 250)]
@@ -16,12 +21,12 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def reader(make, tmp_path_factory):
+def reader(make: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> LocalProvider:
     return make("text", tmp_path_factory.mktemp("text"), threads=1, concurrency=1)
 
 
 @pytest.fixture(scope="module")
-def page(paper):
+def page(paper: Callable[..., Any]) -> Image:
     return paper((SIDE_PX, SIDE_PX), *LINES)
 
 
@@ -29,7 +34,7 @@ async def seen(reader, picture, image, kind):
     return [found for found in await reader.detect(picture(image), Task.TEXT) if found.kind == kind]
 
 
-async def test_lines(reader, picture, page):
+async def test_lines(reader: LocalProvider, picture: Callable[..., Any], page: Image) -> None:
     """Lines are read from the top down, each at its place."""
     lines = await seen(reader, picture, page, "LINE")
     assert [line.label for line in lines] == [text for text, _, _ in LINES]
@@ -39,7 +44,7 @@ async def test_lines(reader, picture, page):
         assert line.score > 0.9
 
 
-async def test_words(reader, picture, page):
+async def test_words(reader: LocalProvider, picture: Callable[..., Any], page: Image) -> None:
     """Words are what spaces part, have their line as parent and lie in it from left to right."""
     lines = await seen(reader, picture, page, "LINE")
     words = await seen(reader, picture, page, "WORD")
@@ -51,12 +56,14 @@ async def test_words(reader, picture, page):
         assert {word.score for word in own} == {line.score}
 
 
-async def test_blank(reader, picture):
+async def test_blank(reader: LocalProvider, picture: Callable[..., Any]) -> None:
     """Nothing is read on blank paper."""
     assert await reader.detect(picture(Image.new("RGB", (64, 64), "white")), Task.TEXT) == []
 
 
-async def test_silence(reader, picture, capfd):
+async def test_silence(
+    reader: LocalProvider, picture: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
     """Reading and finding nothing write neither to the console nor to anyone else's log."""
     level = logging.getLogger().level
     await reader.detect(picture(Image.new("RGB", (64, 64))), Task.TEXT)
@@ -79,7 +86,7 @@ def output(texts, words):
     )
 
 
-def test_floor():
+def test_floor() -> None:
     """Lines under the floor go, with their words."""
     words = (((("sure", 0.9, square(0)),)), ((("not", 0.9, square(20)),)))
     found = OcrReader([lambda *_, **__: output(("sure", "not"), words)], min_score=0.5)(
@@ -91,14 +98,14 @@ def test_floor():
     ]
 
 
-def test_missing_words():
+def test_missing_words() -> None:
     """Where RapidOCR gives no words for a line, the lines after it keep theirs."""
     texts, words = ("one", "a b", "two"), ((("one", 1, square(0)),), (("two", 1, square(40)),))
     lines = read_lines(lambda *_, **__: output(texts, words), Image.new("RGB", (100, 10)))
     assert [[word.text for word in line.words] for line in lines] == [["one"], [], ["two"]]
 
 
-def test_stumbling():
+def test_stumbling() -> None:
     """Where RapidOCR fails at finding words, the lines are read without them."""
 
     def engine(bgr, use_det, return_word_box):
@@ -110,7 +117,7 @@ def test_stumbling():
     assert [(line.text, line.words) for line in lines] == [("one", ()), ("two", ())]
 
 
-def test_colour_order():
+def test_colour_order() -> None:
     """The engine is given BGR."""
     given = []
     read_lines(
@@ -119,7 +126,7 @@ def test_colour_order():
     assert given[0].tolist() == [[[3, 2, 1], [3, 2, 1]]]
 
 
-def test_engine_is_given_back():
+def test_engine_is_given_back() -> None:
     """An engine that fails is free for the next picture."""
     answers = iter([RuntimeError("once"), output((), ())])
 

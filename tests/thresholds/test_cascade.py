@@ -1,6 +1,10 @@
 """Cascades: which shapes are asked in turn, and when it ends."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -14,6 +18,7 @@ from thresholds.fusion.looks import Evidence, Look, PhotoFacts
 from thresholds.fusion.trees import Trees
 from thresholds.rules import always, clean, gain, onward
 from thresholds.rules import registry as rules
+from thresholds.rules.clean import Rule
 from thresholds.shape import ALONE, Shape
 
 STRICT = rules.read({"kind": "imgrid", "area": {"mean": 0.4}})
@@ -30,7 +35,7 @@ def cascade(*shapes, providers=(), **settings):
     return Cascade(stages=stages, **settings)
 
 
-def test_defaults():
+def test_defaults() -> None:
     """The seed's ways are the defaults: later answers replace earlier ones, midpoints decide,
     nothing is painted."""
     one = cascade("2x2")
@@ -39,12 +44,12 @@ def test_defaults():
     assert one.stages[0].provider is None
 
 
-def test_shapes():
+def test_shapes() -> None:
     """Its shapes are told in turn."""
     assert cascade("5x5", "2x1", "1x1").shapes == "5x5, 2x1, 1x1"
 
 
-def test_round_trip(tmp_path):
+def test_round_trip(tmp_path: Path) -> None:
     """What is saved, in a folder that need not exist, is loaded as it was."""
     first = cascade(
         "5x5",
@@ -59,7 +64,7 @@ def test_round_trip(tmp_path):
     assert load(tmp_path / "new" / "cascade.json") == first
 
 
-def test_file(tmp_path):
+def test_file(tmp_path: Path) -> None:
     """The file is JSON that a person can write: shapes as text, and nothing that was not said."""
     save(cascade("2x2", "1x1"), tmp_path / "c.json")
     stages = json.loads((tmp_path / "c.json").read_text())["stages"]
@@ -93,7 +98,7 @@ def test_file(tmp_path):
         ("\xff", "the cascade", "JSON"),
     ],
 )
-def test_errors(tmp_path, content, key, says):
+def test_errors(tmp_path: Path, content: str, key: str, says: str) -> None:
     """What is wrong in a file is told with the file, the key and the reason, in one line."""
     file = tmp_path / "c.json"
     file.write_bytes(content.encode("latin-1"))
@@ -104,7 +109,7 @@ def test_errors(tmp_path, content, key, says):
     assert "Value error" not in str(caught.value)
 
 
-def test_no_file(tmp_path):
+def test_no_file(tmp_path: Path) -> None:
     """A file that cannot be read is named, with the system's reason."""
     with pytest.raises(ValueError, match=r"none\.json: cannot be read \(No such file"):
         load(tmp_path / "none.json")
@@ -113,7 +118,7 @@ def test_no_file(tmp_path):
 @pytest.mark.parametrize(
     ("first", "then"), [("2x2", "2x2"), ("2x2", "4x1"), ("2x1", "1x2"), ("1x1", "5x5")]
 )
-def test_not_finer(first, then):
+def test_not_finer(first: str, then: str) -> None:
     """A later stage that shows photos no larger to the same provider is refused."""
     with pytest.raises(
         ValidationError,
@@ -122,14 +127,14 @@ def test_not_finer(first, then):
         cascade(first, then)
 
 
-def test_other_provider():
+def test_other_provider() -> None:
     """Another provider may be asked at any shape, for it may know better."""
     assert (
         cascade("1x1", "1x1", "2x2", providers=["quick", "good", "best"]).shapes == "1x1, 1x1, 2x2"
     )
 
 
-def test_always_before_last():
+def test_always_before_last() -> None:
     """A rule that accepts everything is refused anywhere but last: what comes after would never be
     asked."""
     stages = [Stage(shape=Shape(2, 2)), Stage(shape=ALONE)]
@@ -141,24 +146,24 @@ def test_always_before_last():
     ("stage", "cells", "reached"),
     [(0, 25, 0), (0, 5, 0), (0, 4, 1), (0, 2, 1), (0, 1, 2), (1, 4, 1), (1, 1, 2), (2, 1, 2)],
 )
-def test_reached(stage, cells, reached):
+def test_reached(stage: int, cells: int, reached: int) -> None:
     """An answer from a canvas of fewer cells counts for the last stage that would not have shown
     the photo larger."""
     assert cascade("5x5", "2x2", "1x1").reached(stage, cells) == reached
 
 
-def test_reached_of_another():
+def test_reached_of_another() -> None:
     """An answer never counts for a stage at another provider, however large the photo was shown."""
     assert cascade("5x5", "2x2", "1x1", providers=["a", "a", "b"]).reached(0, 1) == 1
 
 
 @given(st.integers(0, 2), st.integers(1, 25))
-def test_reached_is_never_earlier(stage, cells):
+def test_reached_is_never_earlier(stage, cells) -> None:
     """An answer counts for the stage that was asked, or a later one."""
     assert stage <= cascade("5x5", "3x1", "1x1").reached(stage, cells) <= 2
 
 
-def test_promise(tmp_path):
+def test_promise(tmp_path: Path) -> None:
     """What a plan promised of its cascade is kept with it."""
     promise = Promise(metric="ap50", max_drop=0.01, delta=0.05, photos=300, agreement=0.9)
     save(cascade("2x2", "1x1", promise=promise), tmp_path / "c.json")
@@ -166,7 +171,7 @@ def test_promise(tmp_path):
     assert cascade("2x2").promise is None
 
 
-def test_promise_of_nothing(tmp_path):
+def test_promise_of_nothing(tmp_path: Path) -> None:
     """A promise about what is not watched is refused by its key."""
     (tmp_path / "c.json").write_text(
         '{"stages": [{"shape": "2x2"}], "promise": {"metric": "speed"}}'
@@ -192,7 +197,7 @@ def stages(*pairs):
     ]
 
 
-def test_skipped_over():
+def test_skipped_over() -> None:
     """A stage under `always` may stand before others where an earlier rule can reach these."""
     assert (
         Cascade(stages=stages(("3x2", gains(0.2, 0.3)), ("2x1", None), ("1x1", None))).shapes
@@ -200,7 +205,7 @@ def test_skipped_over():
     )
 
 
-def test_out_of_reach():
+def test_out_of_reach() -> None:
     """A stage that no rule reaches is refused."""
     with pytest.raises(
         ValidationError,
@@ -217,7 +222,7 @@ FUSION = Fusion(
 )
 
 
-def test_fusion_needs_fusing():
+def test_fusion_needs_fusing() -> None:
     """A fusion where answers are discarded is refused."""
     with pytest.raises(ValidationError, match="fusion is for a cascade whose merge is fuse"):
         Cascade(stages=stages(("3x2", None)), fusion=FUSION)
@@ -234,7 +239,7 @@ def seen(*found, shapes=("3x2", "1x1")):
 CAT, SURE = Detection("cat", 0.4, Box(0, 0, 0.3, 1)), Detection("cat", 0.8, Box(0, 0, 0.3, 1))
 
 
-def test_conclude_discards():
+def test_conclude_discards() -> None:
     """Where answers are discarded the last one leaves, with its stage's verdict."""
     verdict, found = cascade("3x2", "1x1").conclude(0, seen([CAT]))
     assert (verdict.skip, found) == (1, [CAT])
@@ -242,7 +247,7 @@ def test_conclude_discards():
     assert (verdict.skip, found) == (0, [SURE])
 
 
-def test_conclude_fuses():
+def test_conclude_fuses() -> None:
     """Where answers are fused the later weighs more; a first one leaves as it came."""
     fusing = cascade("3x2", "1x1", merge="fuse")
     assert fusing.conclude(0, seen([CAT]))[1] == [CAT]
@@ -250,7 +255,7 @@ def test_conclude_fuses():
     assert one.score == pytest.approx((0.4 + 2 * 0.8) / 2 * 2 / 3)
 
 
-def test_conclude_with_a_fusion():
+def test_conclude_with_a_fusion() -> None:
     """With a fusion the rule sees what it believes, and what leaves is what it says."""
     learned = Cascade(
         stages=stages(("3x2", gains(0.2)), ("1x1", None)), merge="fuse", fusion=FUSION
@@ -268,7 +273,7 @@ NAMES = st.text(st.sampled_from('[]1, 2e-\\"\n'), max_size=8)
     names=st.lists(NAMES, unique=True, max_size=3),
     values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=5),
 )
-def test_numbers_on_one_line(tmp_path_factory, names, values):
+def test_numbers_on_one_line(tmp_path_factory, names, values) -> None:
     """A list of numbers is one line of the file, however long; what is saved is loaded as it was,
     whatever labels look like."""
     file = tmp_path_factory.mktemp("saved") / "c.json"
@@ -290,7 +295,7 @@ def test_numbers_on_one_line(tmp_path_factory, names, values):
     assert line.count(",") >= count - 1
 
 
-def test_round_trip_of_a_plan(tmp_path):
+def test_round_trip_of_a_plan(tmp_path: Path) -> None:
     """All that a plan writes is loaded as it was: free stages, gates, fusion."""
     free = Stage(shape=ALONE, provider="free", rule=onward.Rule())
     paid = stages(("3x2", gains(0.2, 0.1)), ("2x1", None), ("1x1", None))
@@ -308,7 +313,7 @@ def groups(*stages, **settings):
     return Cascade(stages=[Stage(**stage) for stage in made], **settings)
 
 
-def test_groups():
+def test_groups() -> None:
     """Where photos are cleared together, the cascade says at which stages, and for which scores it
     is good."""
     made = groups(("1x1", onward.Rule(), "free"), ("3x3", CLEAN), ("2x2", CLEAN), ("1x1",))
@@ -337,7 +342,11 @@ def test_groups():
         ),
     ],
 )
-def test_groups_that_cannot_be(stages, settings, says):
+def test_groups_that_cannot_be(
+    stages: list[tuple[Rule | str, ...] | tuple[str, ...]] | list[tuple[Rule | str, ...]],
+    settings: dict[Any, Any] | dict[str, str],
+    says: str,
+) -> None:
     """Rules clean stand together, before a last question about each photo alone, to the same
     provider."""
     with pytest.raises(ValidationError, match=says):

@@ -1,5 +1,7 @@
 """Watching: intervals and alarms that hold however often they are looked at."""
 
+from __future__ import annotations
+
 import random
 from functools import reduce
 from itertools import count
@@ -38,19 +40,19 @@ def alarm_after(detector, values, at=20.0, most=100_000):
 
 
 class TestMean:
-    def test_nothing(self):
+    def test_nothing(self) -> None:
         """Of nothing there is no interval."""
         assert ConfidenceSequence(0.05).interval is None
 
     @given(values=VALUES)
-    def test_interval(self, values):
+    def test_interval(self, values) -> None:
         """The mean is that of the values, and the interval lies within 0 and 1."""
         mean, low, high = seen(ConfidenceSequence(0.05), values).interval
         assert mean == pytest.approx(sum(values) / len(values))
         assert 0 <= low < high <= 1
 
     @given(values=VALUES)
-    def test_delta(self, values):
+    def test_delta(self, values) -> None:
         """Less chance of being wrong takes a wider interval."""
         sure, bold = (
             seen(ConfidenceSequence(0.01), values).interval,
@@ -60,7 +62,7 @@ class TestMean:
         assert sure.high >= bold.high - 1e-9
 
     @pytest.mark.parametrize("mean", [0.5, 0.8, 0.97])
-    def test_coverage(self, mean):
+    def test_coverage(self, mean: float) -> None:
         """The true mean lies in all intervals of a run, looked at after each value; but for a share
         of runs under delta."""
         rng, missed = random.Random(1), 0
@@ -73,7 +75,7 @@ class TestMean:
                     break
         assert missed <= 20
 
-    def test_narrows(self):
+    def test_narrows(self) -> None:
         """With more values the interval narrows, and sooner where they vary less."""
         rng = random.Random(2)
         widths = {}
@@ -89,7 +91,7 @@ class TestMean:
 
 class TestDetector:
     @given(values=VALUES, promised=MEANS, at=st.integers(0, 59), more=st.floats(0, 1))
-    def test_monotone(self, values, promised, at, more):
+    def test_monotone(self, values, promised, at, more) -> None:
         """Where one value is higher there is never more evidence of a fall, nor less of a rise."""
         higher = [
             max(value, more) if number == at else value for number, value in enumerate(values)
@@ -99,14 +101,14 @@ class TestDetector:
         assert seen(rises, higher).evidence >= seen(rises, values).evidence * (1 - 1e-9)
 
     @given(values=VALUES, promised=MEANS)
-    def test_positive(self, values, promised):
+    def test_positive(self, values, promised) -> None:
         """Whatever comes, evidence stays over 0: no single value decides for ever."""
         assert seen(ChangeDetector(promised), values).evidence > 0
         assert seen(ChangeDetector(promised, rises=True), values).evidence > 0
 
     @pytest.mark.parametrize("rises", [False, True])
     @pytest.mark.parametrize("promised", [0.6, 0.9])
-    def test_false_alarms(self, promised, rises):
+    def test_false_alarms(self, promised: float, rises: bool) -> None:
         """Where the mean is just what was promised, an alarm at 20 is false, and comes after 20
         values on average or later."""
         rng = random.Random(3)
@@ -116,7 +118,7 @@ class TestDetector:
         ]
         assert sum(runs) / len(runs) >= 20
 
-    def test_margin(self):
+    def test_margin(self) -> None:
         """Where the mean is well above what was promised, false alarms are rare."""
         rng = random.Random(4)
         runs = [
@@ -125,7 +127,7 @@ class TestDetector:
         assert sum(run < 2000 for run in runs) <= 1
 
     @pytest.mark.parametrize(("mean", "within"), [(0.3, 15), (0.6, 40), (0.8, 250)])
-    def test_soon(self, mean, within):
+    def test_soon(self, mean: float, within: int) -> None:
         """A fall is noticed soon: the deeper the sooner; and a long good time before does not delay
         it."""
         rng, runs = random.Random(5), []
@@ -135,7 +137,7 @@ class TestDetector:
         assert sum(runs) / len(runs) <= within
 
     @pytest.mark.parametrize("promised", [0.0, 1.0])
-    def test_extremes(self, promised):
+    def test_extremes(self, promised: float) -> None:
         """All or nothing can be promised too; one value alone raises no alarm, and a few do."""
         for value, rises in ((0.0, False), (1.0, True)):
             assert ChangeDetector(promised, rises=rises).add(value).evidence < 20
@@ -144,7 +146,7 @@ class TestDetector:
 
 
 class TestRecord:
-    def test_nothing_promised(self):
+    def test_nothing_promised(self) -> None:
         """Without a promise agreement is told, and the level stays."""
         record = Record.empty(0.05, None, 7.0)
         for _ in range(100):
@@ -161,7 +163,7 @@ class TestRecord:
             0,
         )
 
-    def test_levels(self):
+    def test_levels(self) -> None:
         """A broken promise is one level more, a kept one is one less; neither beyond where levels
         end."""
         worse = seen_record(Record.empty(0.05, 0.8, 0.0, level=1), 0.2, 20)
@@ -169,12 +171,12 @@ class TestRecord:
         assert [worse.due_level(3), worse.due_level(1), better.due_level(3)] == [2, 1, 0]
         assert seen_record(Record.empty(0.05, 0.8, 0.0), 1.0, 60).due_level(3) == 0
 
-    def test_hysteresis(self):
+    def test_hysteresis(self) -> None:
         """An agreement just as promised leaves a level alone for long, whichever it is."""
         steady = seen_record(Record.empty(0.05, 0.8, 0.0, level=1), 0.8, 500)
         assert steady.due_level(3) == 1
 
-    def test_labels(self):
+    def test_labels(self) -> None:
         """So many labels are watched on their own; whatever the client shows, no more are held."""
         record, numbers = Record.empty(0.05, 0.8, 0.0), count()
         for _ in range(100):

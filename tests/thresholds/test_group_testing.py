@@ -53,13 +53,13 @@ def played(size: int, chance: float, photos: int, seed: int = 1) -> float:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 9, 12])
 @pytest.mark.parametrize("chance", [0.05, 0.2])
-def test_what_is_expected_is_what_comes(size, chance):
+def test_what_is_expected_is_what_comes(size: int, chance: float) -> None:
     """Played through, groups cost what the formula says."""
     assert played(size, chance, 100_000) == pytest.approx(images_per_photo(size, chance), rel=0.03)
 
 
 @given(st.integers(1, 25), st.floats(0, 0.999))
-def test_bounds(size, chance):
+def test_bounds(size, chance) -> None:
     """A group costs one image at least, and settles one photo at least; its questions are no more
     than one, one a halving, and one a photo left."""
     images_per_photo, settled = group_cycle(size, chance)
@@ -68,12 +68,12 @@ def test_bounds(size, chance):
 
 
 @given(st.floats(0, 0.99))
-def test_alone_costs_one(chance):
+def test_alone_costs_one(chance) -> None:
     """A photo alone costs one image, whatever it shows."""
     assert images_per_photo(1, chance) == 1
 
 
-def test_nothing_flags():
+def test_nothing_flags() -> None:
     """Where nothing is ever flagged, a group costs one image."""
     assert images_per_photo(9, 0.0) == pytest.approx(1 / 9)
 
@@ -87,7 +87,7 @@ def groups(*shapes: str, falsely: float = 0.03, rate: float = 0.02) -> Cascade:
 @pytest.mark.parametrize(
     ("rate", "shape"), [(0.0, "4x4"), (0.03, "3x3"), (0.1, "2x2"), (0.4, "1x1"), (1.0, "1x1")]
 )
-def test_size_by_rate(rate, shape):
+def test_size_by_rate(rate: float, shape: str) -> None:
     """The more photos are flagged, the smaller the first group; where no size pays each is asked
     about alone."""
     chosen = group_choice(groups("4x4", "3x3", "2x2", "2x1"), rate)
@@ -96,7 +96,7 @@ def test_size_by_rate(rate, shape):
     assert f"{rate:.1%}" in chosen.reason
 
 
-def test_false_flags_count():
+def test_false_flags_count() -> None:
     """A shape at which many photos flag a canvas falsely is not chosen."""
     falsely, rightly = Rule(threshold=0.1, false_flags=0.4), Rule(threshold=0.2, false_flags=0.01)
     stages = Stage(shape="3x3", rule=falsely), Stage(shape="2x2", rule=rightly), Stage(shape="1x1")
@@ -104,7 +104,7 @@ def test_false_flags_count():
 
 
 @pytest.mark.parametrize("rate", [0.046, 0.137, 0.236])
-def test_sizes_do_not_waver(rate):
+def test_sizes_do_not_waver(rate: float) -> None:
     """A rate that wavers about where two sizes cost the same, or a size and photos alone, changes
     the size seldom in 20,000 photos."""
     cascade, seen, present = groups("3x3", "3x2", "2x2", "2x1", falsely=0.035), FlagRate(rate), None
@@ -117,21 +117,21 @@ def test_sizes_do_not_waver(rate):
     assert changes <= 3
 
 
-def test_no_groups():
+def test_no_groups() -> None:
     """A cascade without groups asks about each photo alone, and says why."""
     chosen = group_choice(Cascade(stages=(Stage(shape=ALONE),)), 0.0)
     assert (chosen.stage, chosen.shape, chosen.images) == (0, Shape(1, 1), 1.0)
     assert "not asked about in groups" in chosen.reason
 
 
-def test_rate_begins():
+def test_rate_begins() -> None:
     """Before any photo was seen, the rate is what the profile expects."""
     assert prior_flag_rate(groups("2x2", rate=0.07)).share == 0.07
     assert prior_flag_rate(Cascade(stages=(Stage(shape=ALONE),))).share == 0
 
 
 @given(st.lists(st.booleans(), max_size=60), st.floats(0, 1))
-def test_rate_stays_a_share(flags, share):
+def test_rate_stays_a_share(flags, share) -> None:
     """Whatever is counted, a rate is between none and all."""
     rate = FlagRate(share)
     for flagged in flags:
@@ -139,7 +139,7 @@ def test_rate_stays_a_share(flags, share):
     assert -1e-12 <= rate.share <= 1 + 1e-12
 
 
-def test_rate_follows():
+def test_rate_follows() -> None:
     """A rate follows what comes, and forgets what was long ago."""
     rate, rng = FlagRate(0.02), random.Random(3)
     for _ in range(5 * WINDOW_PHOTOS):

@@ -1,5 +1,7 @@
 """Shapes are written as rows x columns."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ SHAPES = st.builds(Shape, st.integers(1, 20), st.integers(1, 20))
         ("400x1", (400, 1)),
     ],
 )
-def test_parse(text, shape):
+def test_parse(text: str, shape: Shape | tuple[int, ...]) -> None:
     """Rows come first; capitals, the times sign and blanks make no difference."""
     assert Shape.parse(text) == shape
 
@@ -29,7 +31,7 @@ def test_parse(text, shape):
 @pytest.mark.parametrize(
     "text", ["", "2", "0x3", "3x0", "-1x2", "2x2x2", "1.5x2", "a x b", "20x21", "1000x1"]
 )
-def test_no_shape(text):
+def test_no_shape(text: str) -> None:
     """What is no grid, or has more cells than anybody could read, is refused with the form that is
     expected."""
     with pytest.raises(
@@ -39,13 +41,13 @@ def test_no_shape(text):
 
 
 @given(SHAPES)
-def test_round_trip(shape):
+def test_round_trip(shape) -> None:
     """A shape is written as it is read."""
     assert Shape.parse(str(shape)) == shape
 
 
 @given(SHAPES)
-def test_transposed(shape):
+def test_transposed(shape) -> None:
     """The transpose has as many cells, rows and columns exchanged."""
     assert shape.transposed == (shape.cols, shape.rows)
     assert shape.transposed.cells == shape.cells == shape.rows * shape.cols
@@ -55,13 +57,13 @@ def test_transposed(shape):
     ("shape", "landscape", "portrait"),
     [("2x1", "2x1", "1x2"), ("1x2", "2x1", "1x2"), ("3x2", "3x2", "2x3"), ("3x3", "3x3", "3x3")],
 )
-def test_orientation(shape, landscape, portrait):
+def test_orientation(shape: str, landscape: str, portrait: str) -> None:
     """Landscape photos are stacked into rows, portrait ones set side by side."""
     assert str(Shape.parse(shape).towards(portrait=False)) == landscape
     assert str(Shape.parse(shape).towards(portrait=True)) == portrait
 
 
-def test_in_settings():
+def test_in_settings() -> None:
     """Models read and write a shape as text, and refuse anything else by that name."""
     adapter = TypeAdapter(Shape)
     assert adapter.validate_python("3x2") == adapter.validate_json('"3x2"') == Shape(3, 2)

@@ -1,5 +1,7 @@
 """Variants of a cascade: what clients may have instead, and how a route tightens."""
 
+from __future__ import annotations
+
 import pytest
 
 from thresholds.cascade import Cascade, Stage
@@ -55,7 +57,9 @@ def told(made):
         (("2x2", "1x1@own"), ["2x2!", "1x1@own"], ["1x1"], ["2x2"]),
     ],
 )
-def test_variants(target, strict, finer, cheapest):
+def test_variants(
+    target: tuple[str, ...], strict: list[str], finer: list[str], cheapest: list[str]
+) -> None:
     """Strict has stricter rules; finer goes without the first stage that is paid for; cheapest pays
     once. The companion's stage stays in all of them."""
     made = variants(cascade(*target), "own", "det")
@@ -67,7 +71,7 @@ def test_variants(target, strict, finer, cheapest):
     assert made["target"] == cascade(*target)
 
 
-def test_exact():
+def test_exact() -> None:
     """Exact is the photo as it came, asked of the route's provider, whatever the cascade does to
     photos and answers."""
     made = variants(cascade("1x1@det", "2x2", merge="fuse", border="black"), "own", "det")
@@ -79,7 +83,7 @@ def test_exact():
     )
 
 
-def test_the_rest_stays():
+def test_the_rest_stays() -> None:
     """What a cascade says beside its stages holds for its variants too."""
     made = variants(
         cascade("5x5", "2x2", "1x1", merge="fuse", crossing="discard", border="black"), "own"
@@ -105,13 +109,13 @@ def test_the_rest_stays():
         (("1x1@det", "1x1"), ["target", "strict", "exact"]),
     ],
 )
-def test_levels(target, levels):
+def test_levels(target: tuple[str, ...], levels: list[str]) -> None:
     """A route tightens by strict, finer and exact, less those that would ask what the one before
     them asks."""
     assert list(ladder(cascade(*target), "own", "det")) == levels
 
 
-def test_groups():
+def test_groups() -> None:
     """Where photos are cleared together, strict has lower thresholds, finer no first shape, exact
     no groups; cheapest is the cascade itself, for what a canvas shows is nobody's answer."""
     rule = rules.read({"kind": "clean", "threshold": 0.2})

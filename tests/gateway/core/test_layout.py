@@ -1,5 +1,7 @@
 """Where each photo lies on a canvas."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,14 +33,14 @@ PHOTO = st.builds(
         ((1, 10_000), "3x3", (1, 213)),
     ],
 )
-def test_drawn(size, shape, becomes):
+def test_drawn(size: tuple[int, ...], shape: str, becomes: tuple[int, ...]) -> None:
     """A photo fills its cell of a canvas of 640 x 640 one way, small ones too, and no side
     vanishes."""
     assert fitted_size(Size(*size), Shape.parse(shape), (640, 640)) == becomes
 
 
 @given(SIZES, SHAPES, CANVASES)
-def test_within_its_cell(size, shape, canvas):
+def test_within_its_cell(size, shape, canvas) -> None:
     """A photo is never drawn larger than its cell, and always fills it one way."""
     width, height = fitted_size(size, shape, canvas)
     cell = canvas[0] // shape.cols, canvas[1] // shape.rows
@@ -48,7 +50,7 @@ def test_within_its_cell(size, shape, canvas):
 
 
 @given(SIZES, SHAPES, CANVASES)
-def test_aspect(size, shape, canvas):
+def test_aspect(size, shape, canvas) -> None:
     """A photo keeps its aspect but for the rounding to whole pixels."""
     width, height = fitted_size(size, shape, canvas)
     scale = min(canvas[0] // shape.cols / size.width_px, canvas[1] // shape.rows / size.height_px)
@@ -57,7 +59,7 @@ def test_aspect(size, shape, canvas):
 
 
 @given(st.data(), SHAPES, CANVASES)
-def test_neighbours(data, shape, canvas):
+def test_neighbours(data, shape, canvas) -> None:
     """How large a photo is drawn does not depend on what else is on the canvas."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
     places = lay_out(sizes, shape, canvas).photos
@@ -67,7 +69,7 @@ def test_neighbours(data, shape, canvas):
 
 
 @given(st.data(), SHAPES, CANVASES)
-def test_places(data, shape, canvas):
+def test_places(data, shape, canvas) -> None:
     """The canvas is no larger than asked, each photo lies in its own cell in the order given, in
     the middle of it."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
@@ -85,7 +87,7 @@ def test_places(data, shape, canvas):
         assert 0 <= top <= bottom <= top + 1
 
 
-def test_cells():
+def test_cells() -> None:
     """Cells divide the whole canvas, so that what a photo leaves of its own keeps it apart from its
     neighbours."""
     layout = lay_out([Size(400, 300), Size(400, 200)], Shape(2, 2), (640, 640))
@@ -94,7 +96,7 @@ def test_cells():
     assert layout.photos == (Rect(0, 40, 320, 240), Rect(320, 80, 320, 160))
 
 
-def test_canvas_alone():
+def test_canvas_alone() -> None:
     """A photo alone has no neighbours: its canvas ends where it does."""
     layout = lay_out([Size(400, 300)], ALONE, (640, 640))
     assert (layout.width_px, layout.height_px) == (640, 480)
@@ -102,7 +104,7 @@ def test_canvas_alone():
 
 
 @given(st.data(), SHAPES, st.integers(1, 80))
-def test_least(data, shape, least_px):
+def test_least(data, shape, least_px) -> None:
     """A provider that needs a side of so many pixels gets it, by wider gaps and not by larger
     photos."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
@@ -120,14 +122,14 @@ def test_least(data, shape, least_px):
 
 @pytest.mark.parametrize("shape", ["2x2", "3x1", "1x3", "5x5"])
 @pytest.mark.parametrize("size", [Size(400, 300), Size(300, 400)])
-def test_full(shape, size):
+def test_full(shape: str, size: Size) -> None:
     """A full lane keeps its shape."""
     lane = Shape.parse(shape)
     assert best_shape([size] * lane.cells, lane, (640, 640)) == lane
 
 
 @given(SIZES, SHAPES, CANVASES)
-def test_one(size, shape, canvas):
+def test_one(size, shape, canvas) -> None:
     """One photo goes alone."""
     assert best_shape([size], shape, canvas) == ALONE
 
@@ -146,12 +148,12 @@ def test_one(size, shape, canvas):
         ((10, 10_000), 2, "2x2", "1x2"),
     ],
 )
-def test_part_filled(size, count, lane, best):
+def test_part_filled(size: tuple[int, ...], count: int, lane: str, best: str) -> None:
     """What does not fill its lane's grid takes the one that shows it largest."""
     assert str(best_shape([Size(*size)] * count, Shape.parse(lane), (640, 640))) == best
 
 
-def test_orientations():
+def test_orientations() -> None:
     """Two landscapes are stacked and two portraits set side by side, whichever way their lane
     is."""
     for lane in (Shape(2, 3), Shape(3, 2)):
@@ -160,14 +162,14 @@ def test_orientations():
 
 
 @given(st.data(), SHAPES, CANVASES)
-def test_holds(data, lane, canvas):
+def test_holds(data, lane, canvas) -> None:
     """It holds all the photos and has no more cells than the lane."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=lane.cells))
     best = best_shape(sizes, lane, canvas)
     assert len(sizes) <= best.cells <= lane.cells
 
 
-def test_no_more_cells():
+def test_no_more_cells() -> None:
     """Seven square photos of a lane of eight keep to eight cells, though nine would show them
     larger."""
     assert best_shape([Size(100, 100)] * 7, Shape(4, 2), (640, 640)) == Shape(4, 2)
@@ -175,7 +177,7 @@ def test_no_more_cells():
 
 
 @given(st.data(), SHAPES, CANVASES)
-def test_larger(data, lane, canvas):
+def test_larger(data, lane, canvas) -> None:
     """On average it draws the photos at least as large as the lane's own shape would."""
     sizes = data.draw(st.lists(PHOTO, min_size=1, max_size=lane.cells))
 
@@ -187,7 +189,7 @@ def test_larger(data, lane, canvas):
 
 
 @given(st.integers(1, 30), PHOTO, SHAPES)
-def test_alike(count, size, lane):
+def test_alike(count, size, lane) -> None:
     """Photos of one size are each drawn at least as large as in the lane's own shape."""
     best = best_shape([size] * min(count, lane.cells), lane, (1280, 1280))
     here, there = fitted_size(size, best, (1280, 1280)), fitted_size(size, lane, (1280, 1280))

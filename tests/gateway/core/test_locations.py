@@ -1,6 +1,8 @@
 """Where a photo lies, as clients write it, and whether that is within a folder that an operator
 opened."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,26 +67,26 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(("url", "place"), PLACES.items())
-def test_what_a_url_names(url, place):
+def test_what_a_url_names(url: str, place: tuple[str, ...]) -> None:
     """Keys of S3 are percent-encoded, once; names of Cloud Storage stand as they are."""
     assert location_of(url) == (url, *place)
 
 
 @pytest.mark.parametrize("url", ["https://shop.example/a.jpg", "HTTP://shop.example/../a"])
-def test_web(url):
+def test_web(url: str) -> None:
     """A URL of the web is left to who fetches it."""
     assert location_of(url) == (url, url.partition(":")[0].lower(), "", "", "")
 
 
 @pytest.mark.parametrize("url", UNREADABLE)
-def test_what_names_nothing(url):
+def test_what_names_nothing(url: str) -> None:
     """What names no object is refused; so are keys with `..` in them, however that is written."""
     with pytest.raises(ValueError, match="URL"):
         location_of(url)
 
 
 @given(st.text(max_size=200))
-def test_any_text(text):
+def test_any_text(text) -> None:
     """Whatever stands after the scheme is read or refused, and nothing else happens."""
     for scheme in ("s3", "gs"):
         try:
@@ -99,14 +101,14 @@ def test_any_text(text):
     st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=200),
     st.text("aZ0+/=._-", max_size=20),
 )
-def test_there_and_back(key, version):
+def test_there_and_back(key, version) -> None:
     """A bucket, key and version that are written as a URL are read again as the same."""
     if {".", ".."}.isdisjoint({*key.replace("\\", "/").split("/"), *version.split("/")}):
         assert location_of(s3_url("shop", key, version))[2:] == ("shop", key, version)
 
 
 @pytest.mark.parametrize("bucket", ["shop/a", "a?b", "..", "shop%2Fa", ""])
-def test_no_bucket(bucket):
+def test_no_bucket(bucket: str) -> None:
     """What can be no bucket's name becomes none of another's objects."""
     with pytest.raises(ValueError, match="URL"):
         location_of(s3_url(bucket, "a.jpg"))
@@ -119,7 +121,7 @@ def test_no_bucket(bucket):
         ("gs://shop/a/b c%20/", Folder("gs", "shop", "a/b c%20/")),
     ],
 )
-def test_folders(text, folder):
+def test_folders(text: str, folder: Folder) -> None:
     """A folder is a bucket or a part of it, with names as they are."""
     assert folder_of(text) == folder
 
@@ -138,7 +140,7 @@ def test_folders(text, folder):
         "",
     ],
 )
-def test_no_folder(text):
+def test_no_folder(text: str) -> None:
     """Without a slash at its end it is none, and the message says how to write one."""
     with pytest.raises(ValueError, match=r"write s3://BUCKET/"):
         folder_of(text)
@@ -161,7 +163,7 @@ def test_no_folder(text):
         ("gs://shop/photos/a.jpg", False),
     ],
 )
-def test_within(url, within):
+def test_within(url: str, within: bool) -> None:
     """A folder holds what begins with it in its own bucket of its own store, compared as the store
     has it."""
     assert folder_of("s3://shop/photos/").holds(location_of(url)) == within

@@ -49,7 +49,7 @@ def test_it_shows_each_clients_result_and_writes_the_page(
     assert "client-01" in page.read_text()
 
 
-def test_the_config_it_leaves_behind_is_usable(tmp_path, shapes_plan) -> None:
+def test_the_config_it_leaves_behind_is_usable(tmp_path: Path, shapes_plan: DemoPlan) -> None:
     """The config file of the run can be shown and used again."""
     run_demo(shapes_plan, tmp_path / "out", Console(quiet=True))
     shown = CliRunner().invoke(

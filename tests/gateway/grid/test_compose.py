@@ -1,5 +1,7 @@
 """From tiles to one picture that a provider takes."""
 
+from __future__ import annotations
+
 import io
 from dataclasses import replace
 
@@ -11,7 +13,7 @@ from gateway.core.model import Photo, Size
 from gateway.grid.compose import GREY, compose, encode, original_picture
 from gateway.grid.layout import lay_out
 from gateway.testing.provider import about
-from providers.base import Limits
+from providers.base import About, Limits
 from providers.errors import PictureRefused
 from thresholds.shape import ALONE, Shape
 
@@ -31,7 +33,7 @@ def pixels_of(picture):
     return Image.open(io.BytesIO(picture.data)) if picture.data else picture.pixels
 
 
-def test_places():
+def test_places() -> None:
     """Each tile is pasted in its place, to the pixel, and all else is grey."""
     canvas = np.asarray(compose(FOUR, tiles(), PIXELS).pixels)
     expected = np.full((FOUR.height_px, FOUR.width_px, 3), GREY)
@@ -42,7 +44,7 @@ def test_places():
     assert (canvas == expected).all()
 
 
-def test_pixels():
+def test_pixels() -> None:
     """A provider in this process gets pixels and no bytes."""
     picture = compose(FOUR, tiles(), PIXELS)
     assert picture.data == b""
@@ -53,7 +55,7 @@ def test_pixels():
     )
 
 
-def test_bytes():
+def test_bytes() -> None:
     """A provider that is sent bytes gets a JPEG of the same size, of full colour and hardly a
     loss."""
     picture = compose(FOUR, tiles(), BYTES)
@@ -70,7 +72,7 @@ def test_bytes():
 
 
 @pytest.mark.parametrize("wants", [PIXELS, BYTES])
-def test_broken(wants):
+def test_broken(wants: About) -> None:
     """The cell of a photo that could not be drawn stays grey, and its neighbours are as ever."""
     images = tiles()
     images[1] = None
@@ -81,13 +83,13 @@ def test_broken(wants):
     assert canvas.getpixel((x + width // 2, y + height // 2)) == pytest.approx((255, 255, 0), abs=4)
 
 
-def test_empty_cells():
+def test_empty_cells() -> None:
     """Cells that no photo fills stay grey."""
     layout = lay_out([Size(40, 40)] * 3, Shape(2, 2), (80, 80))
     assert compose(layout, tiles(layout), PIXELS).pixels.getpixel((60, 60)) == GREY
 
 
-def test_least_side():
+def test_least_side() -> None:
     """A thin photo gets a higher canvas where a provider needs more pixels a side, and is drawn in
     the middle of it."""
     layout = lay_out([Size(400, 4)], ALONE, (400, 400), min_side_px=50)
@@ -101,7 +103,7 @@ def test_least_side():
 NOISE = Image.effect_noise((300, 200), 120).convert("RGB")
 
 
-def test_quality_falls():
+def test_quality_falls() -> None:
     """The quality is the best whose bytes the provider takes."""
     sizes = []
     most = len(encode(NOISE, 1 << 30))
@@ -118,7 +120,7 @@ def test_quality_falls():
     assert sizes == sorted(sizes, reverse=True)
 
 
-def test_too_many_bytes():
+def test_too_many_bytes() -> None:
     """Where no quality is small enough, the canvas is refused before anybody is asked."""
     with pytest.raises(PictureRefused, match="300 x 200 does not fit into 1000 bytes"):
         encode(NOISE, 1000)
@@ -133,7 +135,7 @@ def test_too_many_bytes():
 PHOTO = Photo("p", b"as the client sent it", "JPEG", Size(400, 300))
 
 
-def test_as_it_came():
+def test_as_it_came() -> None:
     """A photo alone goes in the client's own bytes."""
     picture = original_picture(PHOTO, BYTES)
     assert (picture.data, picture.pixels) == (PHOTO.data, None)
@@ -150,25 +152,25 @@ def test_as_it_came():
         {"max_pixels": 119_999},
     ],
 )
-def test_limits(limits):
+def test_limits(limits: dict[str, frozenset[str]] | dict[str, int]) -> None:
     """It is composed where the provider would not take it: its format, its bytes, its sides or its
     pixels."""
     assert original_picture(PHOTO, replace(BYTES, limits=Limits(**limits))) is None
 
 
-def test_just_within_limits():
+def test_just_within_limits() -> None:
     """Just as many bytes and pixels as the provider takes are taken."""
     limits = Limits(max_bytes=len(PHOTO.data), min_side_px=300, max_side_px=400, max_pixels=120_000)
     assert original_picture(PHOTO, replace(BYTES, limits=limits))
 
 
-def test_wants_pixels():
+def test_wants_pixels() -> None:
     """A provider that wants pixels gets them composed."""
     assert original_picture(PHOTO, PIXELS) is None
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP"])
-def test_turned_other(form):
+def test_turned_other(form: str) -> None:
     """A photo of another format that has to be turned is composed: providers turn JPEGs only."""
     provider = replace(
         BYTES, applies_exif=True, limits=Limits(formats=frozenset({"JPEG", "PNG", "WEBP"}))
@@ -178,7 +180,7 @@ def test_turned_other(form):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_turned(orientation):
+def test_turned(orientation: int) -> None:
     """A photo that has to be turned goes as it came only to a provider that turns it; its size is
     the upright one."""
     turned = replace(PHOTO, orientation=orientation)

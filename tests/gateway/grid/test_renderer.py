@@ -1,7 +1,10 @@
 """Canvases are made off the event loop, each photo as far ahead as can be."""
 
+from __future__ import annotations
+
 import asyncio
 import io
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -22,7 +25,7 @@ COLOURS = ["red", "lime", "blue", "yellow"]
 
 
 @pytest.fixture
-def studio():
+def studio() -> Iterator[Renderer]:
     studio = Renderer(2)
     yield studio
     studio.close()
@@ -51,7 +54,7 @@ RGB = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)]
 
 
 @pytest.mark.parametrize("started", [0, 2, 4])
-async def test_sheet(studio, started):
+async def test_sheet(studio: Renderer, started: int) -> None:
     """A canvas shows its photos in order, whether or not they were begun before."""
     photos = [plain(colour) for colour in COLOURS]
     for one in photos[:started]:
@@ -63,7 +66,7 @@ async def test_sheet(studio, started):
 
 
 @pytest.mark.parametrize("lane", [ALONE, FOUR])
-async def test_hops(studio, lane):
+async def test_hops(studio: Renderer, lane: Shape) -> None:
     """A canvas has come through as many gateways as the photo on it that came through most."""
     photos = [
         replace(plain(colour), hops=hops)
@@ -74,7 +77,7 @@ async def test_hops(studio, lane):
     assert (await sheet(studio, photos[:1], lane, BYTES)).picture.hops == 0
 
 
-async def test_started_tile_is_used(studio):
+async def test_started_tile_is_used(studio: Renderer) -> None:
     """What was drawn while a photo waited is not drawn again: its bytes could be gone by then."""
     photos = [plain(colour) for colour in COLOURS]
     begun = [studio.start(one, FOUR, PIXELS, "none") for one in photos]
@@ -84,7 +87,7 @@ async def test_started_tile_is_used(studio):
     assert colours(await sheet(studio, photos)) == RGB[::-1]
 
 
-async def test_larger_than_begun(studio):
+async def test_larger_than_begun(studio: Renderer) -> None:
     """A photo begun for a full grid is drawn again where its canvas turns out to show it larger."""
     photos = [plain(colour) for colour in COLOURS[:2]]
     for one in photos:
@@ -95,7 +98,7 @@ async def test_larger_than_begun(studio):
     assert colours(made) == RGB[:2]
 
 
-async def test_borders(studio):
+async def test_borders(studio: Renderer) -> None:
     """Each photo has its own border, and one begun with another is drawn again."""
     photos = [plain("red"), plain("lime")]
     studio.start(photos[0], TWO, PIXELS, "none")
@@ -105,7 +108,7 @@ async def test_borders(studio):
 
 
 @pytest.mark.parametrize("lane", [ALONE, FOUR])
-async def test_no_border_alone(studio, lane):
+async def test_no_border_alone(studio: Renderer, lane: Shape) -> None:
     """A photo alone has no neighbours and so no border."""
     one = plain("red")
     studio.start(one, lane, PIXELS, "black")
@@ -113,7 +116,7 @@ async def test_no_border_alone(studio, lane):
     assert made.picture.pixels.getpixel((0, 0)) == (255, 0, 0)
 
 
-async def test_broken_photo(studio):
+async def test_broken_photo(studio: Renderer) -> None:
     """A photo that cannot be decoded leaves its cell empty and fails by name; the others are as
     ever."""
     photos = [plain("red"), broken(), plain("blue")]
@@ -125,20 +128,20 @@ async def test_broken_photo(studio):
     assert isinstance(made.errors[1], BadFormat)
 
 
-async def test_start_tells_broken(studio):
+async def test_start_tells_broken(studio: Renderer) -> None:
     """Who begins a photo learns that it cannot be decoded, before it takes a cell."""
     with pytest.raises(BadFormat):
         await asyncio.wrap_future(studio.start(broken(), FOUR, PIXELS, "none"))
 
 
-async def test_all_broken(studio):
+async def test_all_broken(studio: Renderer) -> None:
     """Where no photo can be decoded there is no picture to ask about."""
     made = await sheet(studio, [broken(), broken()])
     assert made.picture is None
     assert sorted(made.errors) == [0, 1]
 
 
-async def test_dropped(studio):
+async def test_dropped(studio: Renderer) -> None:
     """A photo that was dropped and is asked for all the same is drawn anew; dropping it twice, or
     unknown, is fine."""
     photos = [plain(colour) for colour in COLOURS]
@@ -150,7 +153,7 @@ async def test_dropped(studio):
 
 
 @pytest.mark.parametrize("turns", range(4))
-async def test_dropped_meanwhile(turns):
+async def test_dropped_meanwhile(turns: int) -> None:
     """A photo dropped while its canvas is made takes nobody else's away."""
     studio = Renderer(1)
     photos = [plain(colour, (1000, 750)) for colour in COLOURS]
@@ -166,7 +169,7 @@ async def test_dropped_meanwhile(turns):
     studio.close()
 
 
-async def test_begun_twice(studio):
+async def test_begun_twice(studio: Renderer) -> None:
     """A photo begun again, for another shape, is drawn for the later one."""
     one = plain("red")
     studio.start(one, FOUR, PIXELS, "none")
@@ -175,7 +178,7 @@ async def test_begun_twice(studio):
 
 
 @pytest.mark.parametrize("lane", [ALONE, FOUR])
-async def test_alone_as_it_came(studio, lane):
+async def test_alone_as_it_came(studio: Renderer, lane: Shape) -> None:
     """A photo alone travels in the client's own bytes, whichever lane it came from."""
     one = plain("red")
     made = await sheet(studio, [one], lane, BYTES)
@@ -184,13 +187,13 @@ async def test_alone_as_it_came(studio, lane):
     assert made.layout.photos == ((0, 0, 160, 120),)
 
 
-def test_nothing_to_begin(studio):
+def test_nothing_to_begin(studio: Renderer) -> None:
     """Nothing is begun for a photo that will travel as it came."""
     assert studio.start(plain("red"), ALONE, BYTES, "none") is None
     assert studio.start(plain("red"), ALONE, PIXELS, "none") is not None
 
 
-async def test_alone_turned(studio):
+async def test_alone_turned(studio: Renderer) -> None:
     """A photo alone that its provider would not turn upright is composed, and upright."""
     image = Image.new("RGB", (160, 120), "red")
     image.paste("blue", (80, 0, 160, 120))
@@ -206,7 +209,7 @@ async def test_alone_turned(studio):
     )
 
 
-async def test_least_side(studio):
+async def test_least_side(studio: Renderer) -> None:
     """A canvas has the sides that its provider needs, and its layout says where the photo is on
     it."""
     thin = plain("red", (3200, 20))
@@ -221,7 +224,7 @@ BYTES_EACH = 3 * 160 * 120
 
 
 @pytest.mark.parametrize("room", [0, 1, 2])
-async def test_ahead_bytes(room):
+async def test_ahead_bytes(room: int) -> None:
     """No more is drawn ahead than there is room for; the rest is drawn with its canvas."""
     studio = Renderer(2, ahead_bytes=room * BYTES_EACH)
     photos = [plain(colour) for colour in COLOURS]
@@ -231,7 +234,7 @@ async def test_ahead_bytes(room):
     studio.close()
 
 
-async def test_room_given_back():
+async def test_room_given_back() -> None:
     """A photo that was dropped, or begun again, or composed makes room for another."""
     studio = Renderer(2, ahead_bytes=BYTES_EACH)
     one, other = plain("red"), plain("lime")
@@ -246,7 +249,7 @@ async def test_room_given_back():
     studio.close()
 
 
-async def test_large_photos():
+async def test_large_photos() -> None:
     """Large photos that cannot be decoded smaller are drawn as any other, one at a time."""
     studio = Renderer(2)
     large = [plain(colour, (4000, 2200)) for colour in COLOURS]
@@ -254,13 +257,13 @@ async def test_large_photos():
     studio.close()
 
 
-async def test_refused(studio):
+async def test_refused(studio: Renderer) -> None:
     """A canvas that no encoding makes small enough is refused."""
     with pytest.raises(PictureRefused):
         await sheet(studio, [plain("red"), plain("blue")], TWO, about(limits=Limits(max_bytes=100)))
 
 
-async def test_the_loop_goes_on(studio):
+async def test_the_loop_goes_on(studio: Renderer) -> None:
     """While photos are drawn, the event loop does other things."""
     photos = [photo(Image.effect_noise((1200, 900), 90)) for _ in range(4)]
     making = asyncio.create_task(sheet(studio, photos))

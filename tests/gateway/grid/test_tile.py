@@ -1,5 +1,7 @@
 """One photo, decoded, upright and as large as it will be drawn."""
 
+from __future__ import annotations
+
 import io
 from contextlib import suppress
 from functools import cache
@@ -47,20 +49,20 @@ def middle(image):
 
 @pytest.mark.parametrize("size", [(64, 48), (32, 24), (128, 96), (7, 5), (1, 1)])
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
-def test_size(form, size):
+def test_size(form: str, size: tuple[int, ...]) -> None:
     """A tile is RGB and of exactly the size asked for, smaller or larger than the photo."""
     made = tile(photo(encode(quarters(), form), (64, 48), form), Size(*size))
     assert (made.mode, made.size) == ("RGB", size)
 
 
-def test_same():
+def test_same() -> None:
     """A tile as large as its photo has the photo's own pixels."""
     assert far(tile(photo(encode(quarters()), (64, 48)), Size(64, 48)), quarters()) == 0
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("share", [1, 2])
-def test_upright(orientation, share):
+def test_upright(orientation: int, share: int) -> None:
     """Each of the eight EXIF orientations ends up upright, as Pillow itself would turn it."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
@@ -78,7 +80,7 @@ def test_upright(orientation, share):
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF"])
-def test_upright_others(form):
+def test_upright_others(form: str) -> None:
     """Formats whose orientation is left to the reader are turned by it, and a TIFF, which is not,
     only once."""
     exif = Image.Exif()
@@ -96,7 +98,7 @@ def test_upright_others(form):
     st.integers(1, 8),
 )
 @settings(max_examples=40, deadline=None)
-def test_any_size(width, height, drawn_width, drawn_height, orientation):
+def test_any_size(width, height, drawn_width, drawn_height, orientation) -> None:
     """JPEGs that are decoded at a fraction of their size still come out at exactly the size asked
     for."""
     sideways = orientation > 4
@@ -110,7 +112,7 @@ def test_any_size(width, height, drawn_width, drawn_height, orientation):
 
 
 @pytest.mark.parametrize("share", [1, 2, 3, 5, 8, 10])
-def test_reduced_decode(share):
+def test_reduced_decode(share: int) -> None:
     """A JPEG decoded at a fraction of its size looks like one decoded whole and then made
     smaller."""
     fine = Image.effect_noise((800, 600), 120).filter(ImageFilter.GaussianBlur(2)).convert("RGB")
@@ -142,7 +144,7 @@ def test_reduced_decode(share):
         ("CMYK", "TIFF", 2),
     ],
 )
-def test_modes(mode, form, near):
+def test_modes(mode: str, form: str, near: int) -> None:
     """Whatever mode a file stores its pixels in, grey stays grey, black black and white white."""
     grey = Image.new("L", (30, 10), 0)
     grey.paste(120 if mode != "1" else 255, (10, 0, 20, 10))
@@ -161,7 +163,7 @@ def test_modes(mode, form, near):
         assert made.getpixel((x, 5)) == pytest.approx((grey.getpixel((x, 5)),) * 3, abs=near)
 
 
-def test_cmyk_colours():
+def test_cmyk_colours() -> None:
     """Inks are turned into the colours they print."""
     data = encode(quarters(mode="CMYK"), "JPEG", quality=95)
     assert tile(photo(data, (64, 48), "JPEG"), Size(64, 48)).getpixel((10, 10)) == pytest.approx(
@@ -170,7 +172,7 @@ def test_cmyk_colours():
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_transparency(mode):
+def test_transparency(mode: str) -> None:
     """What is transparent shows the white beneath it, in part where it is so in part."""
     image = Image.new("RGBA", (30, 10), (0, 0, 0, 0))
     image.paste((0, 0, 0, 128), (10, 0, 20, 10))
@@ -188,7 +190,7 @@ def test_transparency(mode):
         (Image.new("P", (8, 8), 1), b"\xff\x00"),
     ],
 )
-def test_transparent_colour(image, transparent):
+def test_transparent_colour(image: Image, transparent: bytes | int | tuple[int, ...]) -> None:
     """A colour that a PNG names as transparent is white, in a palette, in greys and in full
     colour."""
     if image.mode == "P":
@@ -198,7 +200,7 @@ def test_transparent_colour(image, transparent):
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF"])
-def test_frames(form):
+def test_frames(form: str) -> None:
     """Of several frames the first is the photo."""
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     more = {"lossless": True} if form == "WEBP" else {}
@@ -206,7 +208,7 @@ def test_frames(form):
     assert middle(tile(photo(data, (16, 16), form), Size(16, 16))) == (255, 0, 0)
 
 
-def test_mpo():
+def test_mpo() -> None:
     """Of several JPEGs in one file the first is the photo."""
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     data = encode(frames[0], "MPO", save_all=True, append_images=frames[1:])
@@ -215,14 +217,14 @@ def test_mpo():
     )
 
 
-def test_dark_sixteen_bits():
+def test_dark_sixteen_bits() -> None:
     """Greys of 16 bits are scaled to 8, so that a dark half stays half as bright."""
     stored = Image.fromarray(np.array([[0, 16448, 32896, 65535]], np.uint16).repeat(4, 0))
     made = tile(photo(encode(stored), (4, 4)), Size(4, 4))
     assert [made.getpixel((x, 0))[0] for x in range(4)] == [0, 64, 128, 255]
 
 
-def test_no_numbers():
+def test_no_numbers() -> None:
     """Pixels that are no numbers are black, and break nothing."""
     stored = Image.fromarray(np.array([[np.nan, 200.0, -5.0]], np.float32).repeat(3, 0))
     made = tile(photo(encode(stored, "TIFF"), (3, 3), "TIFF"), Size(3, 3))
@@ -236,7 +238,7 @@ def soft_noise():
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "LA", "RGBA", "I;16", "CMYK", "I", "F"])
 @pytest.mark.parametrize("size", [(401, 307), (133, 101), (40, 31), (7, 900)])
-def test_reduced_modes(mode, size):
+def test_reduced_modes(mode: str, size: tuple[int, ...]) -> None:
     """A photo of any mode that is made smaller in strips looks like one made smaller whole."""
     soft = soft_noise()
     stored = (
@@ -258,7 +260,7 @@ def test_reduced_modes(mode, size):
     assert np.abs(made - whole).mean() < 2.5
 
 
-def test_deep_somewhere():
+def test_deep_somewhere() -> None:
     """Greys of 32 bits are scaled alike all over, though only their last row says that they are
     deep."""
     numbers = np.full((1200, 1000), 255, np.int32)
@@ -278,7 +280,7 @@ NOISE = Image.effect_noise((200, 150), 90)
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP"])
 @pytest.mark.parametrize("kept", [0.3, 0.7])
-def test_cut_short(form, kept):
+def test_cut_short(form: str, kept: float) -> None:
     """A file that was cut short is refused, and never half drawn."""
     data = encode(NOISE, form)
     with pytest.raises(BadFormat, match="damaged or cut short"):
@@ -286,13 +288,13 @@ def test_cut_short(form, kept):
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + bytes(50)])
-def test_no_picture(data):
+def test_no_picture(data: bytes) -> None:
     """Bytes that are no picture are refused."""
     with pytest.raises(BadFormat):
         tile(photo(data, (10, 10)), Size(10, 10))
 
 
-def test_other_format():
+def test_other_format() -> None:
     """Only the format that admission saw is tried."""
     with pytest.raises(BadFormat):
         tile(photo(encode(quarters(), "JPEG"), (64, 48), "PNG"), Size(64, 48))
@@ -306,7 +308,7 @@ def test_other_format():
     )
 )
 @settings(max_examples=60, deadline=None)
-def test_damaged(changes):
+def test_damaged(changes) -> None:
     """Whatever happened to a file behind its header, it is drawn at the size asked for or refused
     by name."""
     for form in ("JPEG", "PNG"):
@@ -329,7 +331,7 @@ INNER = (15, 8, 385, 192)
 
 
 @pytest.fixture(scope="module")
-def plain():
+def plain() -> Image:
     return quarters((400, 200))
 
 
@@ -338,14 +340,14 @@ def framed(plain, border):
 
 
 @pytest.mark.parametrize("border", ["black", "blurred"])
-def test_border(plain, border):
+def test_border(plain: Image, border: str) -> None:
     """A border changes only the outer 3.75 % of each side."""
     made = framed(plain, border)
     assert far(made.crop(INNER), plain.crop(INNER)) == 0
     assert far(made, plain) > 0
 
 
-def test_black(plain):
+def test_black(plain: Image) -> None:
     """A black border is black all around, up to the photo's inner part."""
     made = np.asarray(framed(plain, "black"))
     rim = np.ones(made.shape[:2], bool)
@@ -353,19 +355,19 @@ def test_black(plain):
     assert not made[rim].any()
 
 
-def test_blurred(plain):
+def test_blurred(plain: Image) -> None:
     """A blurred border is the photo's own, seen through a Gaussian of 7 pixels."""
     made, soft = framed(plain, "blurred"), plain.filter(ImageFilter.GaussianBlur(7))
     for box in ((0, 0, 400, 8), (0, 192, 400, 200), (0, 0, 15, 200), (385, 0, 400, 200)):
         assert far(made.crop(box), soft.crop(box)) == 0
 
 
-def test_no_border(plain):
+def test_no_border(plain: Image) -> None:
     """Without a border nothing is painted over."""
     assert far(framed(plain, "none"), plain) == 0
 
 
-def test_border_after_turning():
+def test_border_after_turning() -> None:
     """A border lies around the photo as it is drawn: upright, and at that size."""
     stored = Image.new("RGB", (200, 400), "white")
     data = encode(stored, "JPEG")

@@ -1,5 +1,7 @@
 """From boxes on a canvas to boxes of its photos: EECS-2023-182, section 3.1."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ def at(x0, y0, x1, y1, label="cat", score=0.9, layout=FOUR, **more):
     return Detection(label, score, Box(x0 / width, y0 / height, x1 / width, y1 / height), **more)
 
 
-def test_example():
+def test_example() -> None:
     """The layout that the examples here are worked on by hand."""
     assert FOUR.photos == (
         Rect(0, 0, 200, 100),
@@ -41,7 +43,9 @@ def test_example():
         ((200, 100, 400, 200), 3, (0, 0, 1, 1)),
     ],
 )
-def test_definition(box, photo, own):
+def test_definition(
+    box: tuple[int, ...], photo: int, own: tuple[float, ...] | tuple[int, ...]
+) -> None:
     """Row and column are the midpoint's over a photo's height and width; what is left are the
     photo's coordinates."""
     found = ungrid(FOUR, [at(*box)])
@@ -63,7 +67,9 @@ def test_definition(box, photo, own):
         ((0, 0, 390, 190), 0, (0, 0, 1, 1)),
     ],
 )
-def test_crossing(box, photo, own):
+def test_crossing(
+    box: tuple[int, ...], photo: int, own: tuple[float, ...] | tuple[int, ...]
+) -> None:
     """A box over a seam belongs to the photo that holds its midpoint, and is cut off at that
     photo's edge."""
     found = ungrid(FOUR, [at(*box)])
@@ -82,14 +88,14 @@ def test_crossing(box, photo, own):
         (300, 150, 420, 210),
     ],
 )
-def test_not_crossing(box):
+def test_not_crossing(box: tuple[int, ...]) -> None:
     """A box up to a seam, or over the edge of the canvas, reaches into no second photo."""
     assert ungrid(FOUR, [at(*box)], crossing="discard") == ungrid(FOUR, [at(*box)])
     assert sum(map(len, ungrid(FOUR, [at(*box)]))) == 1
 
 
 @pytest.mark.parametrize("cells", range(1, 21))
-def test_whole_photos(cells):
+def test_whole_photos(cells: int) -> None:
     """A box around the whole of a photo crosses no seam, however the fractions of the canvas are
     rounded."""
     for side in range(20, 60):
@@ -99,18 +105,18 @@ def test_whole_photos(cells):
 
 
 @pytest.mark.parametrize("box", [(-120, 10, 20, 60), (390, 110, 500, 190), (20, 180, 60, 260)])
-def test_off_canvas(box):
+def test_off_canvas(box: tuple[int, ...]) -> None:
     """A box whose midpoint is off the canvas is nobody's."""
     assert ungrid(FOUR, [at(*box)]) == [[], [], [], []]
 
 
-def test_empty_cell():
+def test_empty_cell() -> None:
     """A box in a cell without a photo is dropped."""
     layout = lay_out([Size(200, 100)] * 3, Shape(2, 2), (400, 200))
     assert ungrid(layout, [at(250, 110, 350, 190)]) == [[], [], []]
 
 
-def test_beside_its_photo():
+def test_beside_its_photo() -> None:
     """A box on the grey beside a photo is dropped; one that is half on it is cut off there."""
     layout = lay_out([Size(200, 100), Size(100, 200)], Shape(1, 2), (400, 200))
     assert layout.photos == (Rect(0, 50, 200, 100), Rect(250, 0, 100, 200))
@@ -119,12 +125,12 @@ def test_beside_its_photo():
     assert [len(own) for own in ungrid(layout, [grey, half])] == [1, 0]
 
 
-def test_nothing():
+def test_nothing() -> None:
     """Nothing found is nothing for each photo."""
     assert ungrid(FOUR, []) == [[], [], [], []]
 
 
-def test_the_rest_is_kept():
+def test_the_rest_is_kept() -> None:
     """Label, score, kind and details travel with the box; polygons are mapped and cut off like
     it."""
     corners = ((0.5, 0.0), (0.75, 0.0), (0.75, 0.25), (0.4, 0.25))
@@ -151,7 +157,7 @@ INNER = st.tuples(SPAN, SPAN).map(
     st.tuples(st.integers(200, 2000), st.integers(200, 2000)),
     st.integers(1, 200),
 )
-def test_there_and_back(data, shape, canvas, least_px):
+def test_there_and_back(data, shape, canvas, least_px) -> None:
     """A box inside any photo, of any size and orientation and in any shape, survives the grid
     within one pixel."""
     boxed = data.draw(st.lists(st.tuples(SIZES, INNER), min_size=1, max_size=shape.cells))
@@ -183,7 +189,7 @@ def _drawn_at(place: Rect, box: Box):
 
 
 @given(st.data(), SHAPES)
-def test_any_boxes(data, shape):
+def test_any_boxes(data, shape) -> None:
     """Whatever a provider says, each detection goes to one photo at most, inside it, and discarding
     keeps no more."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
@@ -223,7 +229,7 @@ def words_of(own):
     return [detection.label for detection in own if detection.kind == "WORD"]
 
 
-def test_line_within_a_photo():
+def test_line_within_a_photo() -> None:
     """A line within one photo stays as it was read, with its words."""
     first, second, *_ = ungrid(
         FOUR, [line("total  35", 20, 180), *words(("total", 20, 90), ("35", 100, 180))]
@@ -233,7 +239,7 @@ def test_line_within_a_photo():
     assert second == []
 
 
-def test_line_over_a_seam():
+def test_line_over_a_seam() -> None:
     """A line that was read over a seam becomes one in each photo, of the photo's own words, around
     their boxes."""
     read = words(("good", 20, 90), ("day", 110, 190), ("EXIT", 220, 300), ("left", 310, 380))
@@ -245,7 +251,7 @@ def test_line_over_a_seam():
     assert sum(first[0].polygon, ()) == pytest.approx((0.1, 0.2, 0.95, 0.2, 0.95, 0.4, 0.1, 0.4))
 
 
-def test_line_and_words_stay_tied():
+def test_line_and_words_stay_tied() -> None:
     """Every word is tied to the line in its own photo."""
     first, second, *_ = ungrid(
         FOUR, [line("a b", 20, 380, key=7), *words(("a", 20, 90), ("b", 300, 380), parent=7)]
@@ -254,7 +260,7 @@ def test_line_and_words_stay_tied():
         assert own[0].key == own[1].parent == 7
 
 
-def test_score_of_a_part():
+def test_score_of_a_part() -> None:
     """A rebuilt line is no surer than the line was, or any of its words."""
     low, high = words(("a", 20, 90), ("b", 300, 380))
     first, second, *_ = ungrid(FOUR, [line("a b", 20, 380, score=0.7), low, high])
@@ -263,7 +269,7 @@ def test_score_of_a_part():
     assert first[0].score == 0.8
 
 
-def test_lines_without_words():
+def test_lines_without_words() -> None:
     """Where a provider tells lines only, a line over a seam is nobody's, and its photos are told to
     be torn."""
     found = [line("good day EXIT", 20, 300), line("left", 310, 380)]
@@ -272,7 +278,7 @@ def test_lines_without_words():
     assert photos_of_torn_text(FOUR, found) == {0, 1}
 
 
-def test_word_over_a_seam():
+def test_word_over_a_seam() -> None:
     """A word that was read over a seam is in no photo's words and in no line: half of it is
     another's."""
     found = [
@@ -285,7 +291,7 @@ def test_word_over_a_seam():
     assert photos_of_torn_text(FOUR, found) == {0, 1}
 
 
-def test_word_beside_a_seam():
+def test_word_beside_a_seam() -> None:
     """A word that only its box's padding carries over the seam is its photo's, and tears
     nothing."""
     found = [line("EXIT", 120, 203), *words(("EXIT", 120, 203))]
@@ -294,7 +300,7 @@ def test_word_beside_a_seam():
     assert photos_of_torn_text(FOUR, found) == set()
 
 
-def test_line_apart_from_its_words():
+def test_line_apart_from_its_words() -> None:
     """A line whose box ends up in another photo than its words is made anew where they are."""
     first, second, *_ = ungrid(
         FOUR, [line("good day", 150, 390), *words(("good", 150, 170), ("day", 172, 199))]
@@ -303,13 +309,13 @@ def test_line_apart_from_its_words():
     assert second == []
 
 
-def test_words_without_a_line():
+def test_words_without_a_line() -> None:
     """A word whose line was not told is no less a word."""
     first, *_ = ungrid(FOUR, words(("total", 20, 90), parent=3))
     assert words_of(first) == ["total"]
 
 
-def test_part_in_an_empty_cell():
+def test_part_in_an_empty_cell() -> None:
     """What was read where no photo is, is dropped from the line."""
     layout = lay_out([Size(200, 100)] * 3, Shape(2, 2), (400, 200))
     read = [line("sum ghost", 20, 380, y=120), *words(("sum", 20, 90), ("ghost", 300, 380), y=120)]
@@ -318,14 +324,14 @@ def test_part_in_an_empty_cell():
     assert own[:2] == [[], []]
 
 
-def test_alone():
+def test_alone() -> None:
     """For a photo alone nothing changes."""
     alone = Layout(Shape(1, 1), Size(200, 100), (Rect(0, 0, 200, 100),))
     found = [Detection("cat", 0.9, Box(0.1, 0.2, 0.3, 0.4)), Detection("dog", 0.8, Box(0, 0, 1, 1))]
     assert ungrid(alone, found) == [found]
 
 
-def test_landmarks():
+def test_landmarks() -> None:
     """A face's named points go where its box goes; their depth is scaled as their x is."""
     eye = Landmark("eyeLeft", 250 / 400, 125 / 200, 20 / 400)
     (_, _, _, (face,)) = ungrid(FOUR, [at(240, 110, 300, 160, landmarks=(eye,))])
@@ -334,7 +340,7 @@ def test_landmarks():
     assert mark[1:] == pytest.approx((0.25, 0.25, 0.1))
 
 
-def test_parts():
+def test_parts() -> None:
     """A helmet goes where who wears it goes, and one that lies in another photo's cell goes
     nowhere."""
     person = at(150, 10, 190, 90, "Person", key=7)

@@ -1,5 +1,7 @@
 """Headers that are built to keep their reader busy are told from ordinary ones, in no time."""
 
+from __future__ import annotations
+
 import io
 import struct
 import time
@@ -114,7 +116,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize(("data", "said"), HOSTILE.values(), ids=HOSTILE)
-def test_hostile(data, said):
+def test_hostile(data: bytes, said: str) -> None:
     """A header of hundreds of thousands of entries is named for what it has too much of, in a few
     milliseconds."""
     began = time.thread_time()
@@ -123,7 +125,7 @@ def test_hostile(data, said):
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])
-def test_ordinary(form):
+def test_ordinary(form: str) -> None:
     """What an encoder writes passes, with EXIF and a comment too."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
@@ -142,28 +144,28 @@ def test_ordinary(form):
         (big_tags(1000), big_tags(1001)),
     ],
 )
-def test_border(data, more):
+def test_border(data: bytes, more: bytes) -> None:
     """Nearly a thousand entries pass, and more do not."""
     assert excess(data) is None
     assert excess(more)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_large_profile(form):
+def test_large_profile(form: str) -> None:
     """A printer's colour profile of 557 KB passes, in JPEG in its nine segments."""
     mode = "CMYK" if form in ("JPEG", "TIFF") else "RGB"
     profile = bytes(range(256)) * 2176
     assert excess(encode(form, PICTURE.convert(mode), icc_profile=profile)) is None
 
 
-def test_big_tiff():
+def test_big_tiff() -> None:
     """A BigTIFF of thousands of strips passes."""
     tall = Image.new("L", (4, 8000))
     assert excess(encode("TIFF", tall, big_tiff=True, strip_size=4)) is None
 
 
 @pytest.mark.skipif(not PHOTOS, reason="no photos here")
-def test_real_photos():
+def test_real_photos() -> None:
     """Every photo of the shared sets passes."""
     assert [path for path in PHOTOS if excess(path.read_bytes())] == []
 
@@ -183,7 +185,7 @@ STARTS = [
 
 @settings(max_examples=300)
 @given(st.sampled_from(STARTS), st.binary(max_size=200))
-def test_any_bytes(start, rest):
+def test_any_bytes(start, rest) -> None:
     """Whatever the bytes are, there is an answer."""
     assert excess(start + rest) in (None, excess(start + rest))
 
@@ -206,7 +208,7 @@ SEEDS = [
     st.binary(min_size=1, max_size=8),
     st.integers(0, 4000),
 )
-def test_damaged(data, at, junk, length):
+def test_damaged(data, at, junk, length) -> None:
     """Whatever happened to a picture on its way, there is an answer, and no small file has too much
     of anything."""
     damaged = bytearray(data)

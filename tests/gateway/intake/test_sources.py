@@ -11,10 +11,11 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -109,16 +110,16 @@ async def shop(s3: Any, s3_endpoint: str) -> Any:
 
 class TestS3:
     @pytest.mark.parametrize("key", ["a.jpg", "photos/a.jpg", ODD])
-    async def test_object(self, shop, key):
+    async def test_object(self, shop: Sources, key: str) -> None:
         """An object is read byte for byte, whatever it is called."""
         assert await shop.fetch(s3_url("shop", key), SHOP, MOST) == PHOTO
 
     @pytest.mark.parametrize(("key", "size"), [("just.jpg", MOST), ("empty.jpg", 0)])
-    async def test_sizes(self, shop, key, size):
+    async def test_sizes(self, shop: Sources, key: str, size: int) -> None:
         """One as large as may be is read, and so is an empty one, which admission refuses."""
         assert len(await shop.fetch(s3_url("shop", key), SHOP, MOST)) == size
 
-    async def test_version(self, shop, s3):
+    async def test_version(self, shop: Sources, s3: Any) -> None:
         """A version that is named is the one that is read."""
         s3.put_bucket_versioning(Bucket="shop", VersioningConfiguration={"Status": "Enabled"})
         old, new = (
@@ -132,19 +133,19 @@ class TestS3:
             with pytest.raises(SourceMissing):
                 await shop.fetch(s3_url("shop", "v.jpg", gone), SHOP, MOST)
 
-    async def test_too_large(self, shop):
+    async def test_too_large(self, shop: Sources) -> None:
         """One that is larger is refused as a photo that was sent would be."""
         with pytest.raises(SourceTooLarge, match="larger than 4096 bytes") as caught:
             await shop.fetch(s3_url("shop", "large.jpg"), SHOP, MOST)
         assert isinstance(caught.value, TooManyBytes)
         assert isinstance(caught.value, NotFetched)
 
-    async def test_missing(self, shop):
+    async def test_missing(self, shop: Sources) -> None:
         """Where there is none, that is said."""
         with pytest.raises(SourceMissing, match="no such object"):
             await shop.fetch("s3://shop/none.jpg", SHOP, MOST)
 
-    async def test_no_such_bucket(self, s3_endpoint):
+    async def test_no_such_bucket(self, s3_endpoint: str) -> None:
         """A bucket that does not exist is nothing else."""
         sources = Sources(
             {"s3": open_s3(settings_of(s3_endpoint), 20)},
@@ -155,7 +156,9 @@ class TestS3:
             await sources.fetch("s3://nobodys/a.jpg", SHOP, MOST)
         await sources.close()
 
-    async def test_no_rights(self, s3, s3_endpoint, enforcing, caplog):
+    async def test_no_rights(
+        self, s3: Any, s3_endpoint: str, enforcing: dict[str, str], caplog: pytest.LogCaptureFixture
+    ) -> None:
         """What the gateway itself may not read is as good as missing; that its own key is not
         valid, the log says."""
         denied = await self._refusal(s3_endpoint, enforcing)
@@ -175,7 +178,7 @@ class TestS3:
         await sources.close()
         return caught.value
 
-    async def test_nobody_answers(self):
+    async def test_nobody_answers(self) -> None:
         """A store that nobody answers for is away: trying again may help."""
         endpoint = f"http://127.0.0.1:{free_port()}"
         sources = Sources(
@@ -186,12 +189,12 @@ class TestS3:
         assert "127.0.0.1" not in str(caught.value)
         await sources.close()
 
-    def test_half_a_pair(self):
+    def test_half_a_pair(self) -> None:
         """A key without its secret is no credential."""
         with pytest.raises(ValueError, match="go together"):
             S3Settings(access_key="AK")
 
-    def test_no_address(self):
+    def test_no_address(self) -> None:
         """An endpoint that is no address stops the start."""
         with pytest.raises(Misconfigured, match="endpoint"):
             open_s3(settings_of("nowhere"), 1)
@@ -291,7 +294,7 @@ async def stored(answers: Answers) -> Any:
 
 class TestGs:
     @pytest.mark.parametrize("name", ["a.jpg", "photos/a.jpg", ODD])
-    async def test_object(self, stored, answers, name):
+    async def test_object(self, stored: Sources, answers: Any, name: str) -> None:
         """An object is asked for by its name in one segment of the path, and without credentials at
         a stand-in."""
         answers.answers = {
@@ -306,7 +309,7 @@ class TestGs:
         assert "Authorization" not in headers
         assert headers["Accept-Encoding"] == "identity"
 
-    async def test_credentials(self, answers):
+    async def test_credentials(self, answers: Any) -> None:
         """With credentials the call has their token."""
         session = AuthorizedSession(Credentials("token-of-the-gateway"))
         answers.answers[A] = _says()
@@ -317,7 +320,7 @@ class TestGs:
         assert answers.asked[0][1]["Authorization"] == "Bearer token-of-the-gateway"
         await sources.close()
 
-    async def test_credentials_that_are_void(self, answers):
+    async def test_credentials_that_are_void(self, answers: Any) -> None:
         """Credentials that cannot be renewed are the operator's to put right; the client is told no
         more."""
         answers.answers[A] = _says(b"", 401)
@@ -342,7 +345,7 @@ class TestGs:
             (503, SourceAway),
         ],
     )
-    async def test_refused(self, stored, answers, status, kind):
+    async def test_refused(self, stored: Sources, answers: Any, status: int, kind: type) -> None:
         """What is not there for us is told from a store that does not answer."""
         answers.answers[A] = _says(b"why: internals", status)
         with pytest.raises(kind) as caught:
@@ -350,7 +353,7 @@ class TestGs:
         assert type(caught.value) is kind
         assert "internals" not in str(caught.value)
 
-    async def test_redirect(self, stored, answers):
+    async def test_redirect(self, stored: Sources, answers: Any) -> None:
         """A redirect is not followed: it leads past the folders."""
         answers.answers = {A: _says(b"", 302, Location="/elsewhere"), "/elsewhere": _says()}
         with pytest.raises(SourceAway):
@@ -358,19 +361,23 @@ class TestGs:
         assert [path for path, _ in answers.asked] == [A]
 
     @pytest.mark.parametrize("length", [{}, {"Content-Length": str(MOST + 1)}])
-    async def test_too_large(self, stored, answers, length):
+    async def test_too_large(
+        self, stored: Sources, answers: Any, length: dict[Any, Any] | dict[str, str]
+    ) -> None:
         """What is too large is not read, whether or not its length is told."""
         answers.answers[A] = 200, length, bytes(MOST + 1)
         with pytest.raises(SourceTooLarge):
             await stored.fetch("gs://shop/a.jpg", SHOP, MOST)
 
-    async def test_cut_off(self, stored, answers):
+    async def test_cut_off(self, stored: Sources, answers: Any) -> None:
         """A photo that ends before its length is not taken for one."""
         answers.answers[A] = 200, {"Content-Length": "2000"}, PHOTO
         with pytest.raises(SourceAway):
             await stored.fetch("gs://shop/a.jpg", SHOP, MOST)
 
-    async def test_no_default_credentials(self, tmp_path, monkeypatch):
+    async def test_no_default_credentials(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Google's own address wants credentials; without any the start fails, and says how to do
         without."""
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
@@ -381,7 +388,7 @@ class TestGs:
 
 class TestWeb:
     @pytest.fixture
-    async def web(self):
+    async def web(self) -> AsyncIterator[Sources]:
         """Nothing is open but the web, with loopback allowed to the guard."""
         guard = EgressGuard([ip_network("127.0.0.0/8")])
         sources = Sources({"http": WebSource(guard), "https": WebSource(guard)}, timeout_s=20)
@@ -389,12 +396,12 @@ class TestWeb:
         await sources.close()
         await guard.close()
 
-    async def test_photo(self, web, answers):
+    async def test_photo(self, web: Sources, answers: Any) -> None:
         """What is on the web needs no folder."""
         answers.answers["/a.jpg"] = _says()
         assert await web.fetch(f"{answers.url}/a.jpg", ANYBODY, MOST) == PHOTO
 
-    async def test_refused(self, answers):
+    async def test_refused(self, answers: Any) -> None:
         """Which addresses may be asked, the guard decides."""
         guard = EgressGuard()
         with pytest.raises(SourceNotAllowed, match="loopback"):
@@ -415,14 +422,20 @@ class TestWeb:
             ((200, {"Content-Encoding": "gzip"}, PHOTO), NotFetched),
         ],
     )
-    async def test_failed(self, web, answers, answer, kind):
+    async def test_failed(
+        self,
+        web: Sources,
+        answers: Any,
+        answer: tuple[bytes | dict[str, str] | int, ...],
+        kind: type,
+    ) -> None:
         """Each reason has its error."""
         answers.answers["/a.jpg"] = answer
         with pytest.raises(kind) as caught:
             await web.fetch(f"{answers.url}/a.jpg", SHOP, MOST)
         assert type(caught.value) is kind
 
-    async def test_nobody_answers(self, web):
+    async def test_nobody_answers(self, web: Sources) -> None:
         """A server that is not there may be later."""
         with pytest.raises(SourceAway):
             await web.fetch(f"http://127.0.0.1:{free_port()}/a.jpg", SHOP, MOST)
@@ -479,7 +492,7 @@ class TestWhoMayRead:
             "s3://all/a.jpg?versionId=1",
         ],
     )
-    async def test_open(self, url):
+    async def test_open(self, url: str) -> None:
         """A tenant's folders are open to it, and those of all."""
         sources = over(Shelf(), "s3://all/", shop=["s3://shop/photos/", "gs://press-photos/"])
         assert await sources.fetch(url, SHOP, MOST)
@@ -498,7 +511,7 @@ class TestWhoMayRead:
             "s3://169.254.169.254/a.jpg",
         ],
     )
-    async def test_not_open(self, url):
+    async def test_not_open(self, url: str) -> None:
         """Whatever lies elsewhere is not looked at; what to configure is told, and nothing of what
         is there."""
         shelf = Shelf()
@@ -520,14 +533,14 @@ class TestWhoMayRead:
             "s3://shop",
         ],
     )
-    async def test_tricks(self, url):
+    async def test_tricks(self, url: str) -> None:
         """A key that climbs is read for nobody, in an open folder either."""
         shelf = Shelf()
         with pytest.raises(NotFetched):
             await over(shelf, "s3://shop/photos/", "gs://shop/").fetch(url, SHOP, MOST)
         assert shelf.asked == []
 
-    async def test_nothing_is_open_by_itself(self):
+    async def test_nothing_is_open_by_itself(self) -> None:
         """Without folders nothing is read, of an open gateway either."""
         with pytest.raises(SourceNotAllowed):
             await over(Shelf(), shop=["s3://shop/"]).fetch("s3://shop/a.jpg", ANYBODY, MOST)
@@ -535,14 +548,14 @@ class TestWhoMayRead:
             await Sources({}, timeout_s=20).fetch("gs://shop/a.jpg", ANYBODY, MOST)
 
     @pytest.mark.parametrize("url", ["", "a.jpg", "file:///etc/passwd", "s3:/shop/a.jpg", "\ud800"])
-    async def test_no_place(self, url):
+    async def test_no_place(self, url: str) -> None:
         """What names no place is a photo that was not fetched."""
         with pytest.raises(NotFetched):
             await over(Shelf(), "s3://shop/").fetch(url, SHOP, MOST)
 
 
 class TestBounds:
-    async def test_at_once(self):
+    async def test_at_once(self) -> None:
         """So many are read at a time; the others wait, and are read then."""
         shelf = Shelf(closed=True)
         sources = over(shelf, "s3://shop/", at_once=3)
@@ -557,7 +570,7 @@ class TestBounds:
         assert await asyncio.gather(*fetching) == [str(n).encode() for n in range(8)]
         assert shelf.most == 3
 
-    async def test_no_room(self):
+    async def test_no_room(self) -> None:
         """Who gets no slot within the time limit is told to come back."""
         shelf = Shelf()
         with pytest.raises(Busy):
@@ -566,7 +579,7 @@ class TestBounds:
             )
         assert shelf.asked == []
 
-    async def test_too_slow(self):
+    async def test_too_slow(self) -> None:
         """What does not come in time is given up, and its slot is free."""
         shelf = Shelf(closed=True)
         sources = over(shelf, "s3://shop/", at_once=1, timeout_s=0.01)
@@ -575,7 +588,7 @@ class TestBounds:
                 await sources.fetch("s3://shop/a", SHOP, MOST)
         assert shelf.reading == 0
 
-    async def test_client_left(self):
+    async def test_client_left(self) -> None:
         """A client that leaves, reading or in line, leaves its place to others."""
         shelf = Shelf(closed=True)
         sources = over(shelf, "s3://shop/", at_once=1)
@@ -591,7 +604,7 @@ class TestBounds:
         assert first.cancelled()
         assert second.cancelled()
 
-    async def test_threads_end(self):
+    async def test_threads_end(self) -> None:
         """A thread whose client left reads no further than the part that is under way."""
         store = Dripping()
         fetching = asyncio.create_task(
@@ -627,24 +640,24 @@ class Dripping(ObjectStoreReader):
 
 class TestGather:
     @pytest.mark.parametrize("length", [None, 10])
-    def test_all(self, length):
+    def test_all(self, length: int | None) -> None:
         """Parts are put together until there are none."""
         parts = iter([b"01234", b"56789", b""])
         assert read_all(lambda most: next(parts), length, 10, lambda: False) == b"0123456789"
 
-    def test_no_more_than_one_too_many(self):
+    def test_no_more_than_one_too_many(self) -> None:
         """Of what does not end no more is read than tells that it is too large."""
         read = []
         with pytest.raises(SourceTooLarge):
             read_all(lambda most: read.append(bytes(most)) or read[-1], None, 10, lambda: False)
         assert sum(map(len, read)) == 11
 
-    def test_nothing_of_what_is_too_large_by_its_length(self):
+    def test_nothing_of_what_is_too_large_by_its_length(self) -> None:
         """Nothing is read where the length says enough."""
         with pytest.raises(SourceTooLarge):
             read_all(lambda most: pytest.fail("it was read"), 11, 10, lambda: False)
 
-    def test_left(self):
+    def test_left(self) -> None:
         """What nobody waits for is no photo, however much of it is there."""
         with pytest.raises(SourceAway):
             read_all(lambda most: b"", None, 10, lambda: True)
@@ -661,7 +674,7 @@ TENANTS = [
 
 
 class TestSettings:
-    async def test_built(self, tmp_path, s3, s3_endpoint, answers):
+    async def test_built(self, tmp_path: Path, s3: Any, s3_endpoint: str, answers: Any) -> None:
         """Folders and ways to the stores are what the config file says."""
         answers.answers = {"/a.jpg": _says(b"web"), A: _says(b"gs")}
         pair = {"access_key": "AK", "secret_key": "SK", "region": "us-east-1"}
@@ -706,13 +719,22 @@ class TestSettings:
             ({"fetch": {"gs": {"endpoint": "here"}}}, r"fetch\.gs\.endpoint"),
         ],
     )
-    def test_refused(self, tmp_path, changes, message):
+    def test_refused(
+        self,
+        tmp_path: Path,
+        changes: dict[str, dict[str, dict[str, str]]]
+        | dict[str, dict[str, list[str]]]
+        | dict[str, list[dict[str, list[Any] | str]]],
+        message: str,
+    ) -> None:
         """What cannot be meant is an error that names its key."""
         with pytest.raises(ConfigError, match=message):
             parts_of(tmp_path, {**CONFIG, **changes})
 
     @pytest.mark.parametrize(("scheme", "package"), [("s3", "boto3"), ("gs", "google.auth")])
-    def test_missing_package(self, tmp_path, monkeypatch, scheme, package):
+    def test_missing_package(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, package: str
+    ) -> None:
         """A store's library is needed where a folder of it is open, and nowhere else."""
         monkeypatch.setitem(sys.modules, package, None)
         parts_of(tmp_path, CONFIG)

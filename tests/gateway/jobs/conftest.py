@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -112,7 +115,7 @@ class JobsHarness:
 
 
 @pytest.fixture
-async def world(tmp_path):
+async def world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     """`world(**settings)`: an app of its own."""
     made = []
 

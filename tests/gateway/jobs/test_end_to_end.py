@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -80,7 +81,7 @@ def seen(result: dict) -> int | None:
     )
 
 
-def test_a_job_runs_from_request_to_signed_webhook(tmp_path, receiver):
+def test_a_job_runs_from_request_to_signed_webhook(tmp_path: Path, receiver: Any) -> None:
     """Sent and fetched photos each get their own answer, and a signed webhook reports the end."""
     names = ["77.png", "78.png"]
     with (
@@ -114,7 +115,7 @@ def test_a_job_runs_from_request_to_signed_webhook(tmp_path, receiver):
         "http://localhost.:1/",
     ],
 )
-def test_no_photo_is_fetched_from_a_forbidden_address(tmp_path, target):
+def test_no_photo_is_fetched_from_a_forbidden_address(tmp_path: Path, target: str) -> None:
     """No photo is fetched from a forbidden address, whatever its spelling."""
     config = {**CONFIG, "fetch": {}}
     with (
@@ -138,7 +139,7 @@ def test_no_photo_is_fetched_from_a_forbidden_address(tmp_path, target):
 
 
 @pytest.mark.slow
-def test_a_restarted_gateway_finishes_its_job(tmp_path, receiver):
+def test_a_restarted_gateway_finishes_its_job(tmp_path: Path, receiver: Any) -> None:
     """A gateway that is killed with a job half done finishes it after a restart."""
     port = free_port()
     slow = {"kind": "shapes", "latency_ms": 300, "concurrency": 1}

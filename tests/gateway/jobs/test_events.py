@@ -1,8 +1,12 @@
 """A job's results stream as server-sent events."""
 
+from __future__ import annotations
+
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -58,7 +62,7 @@ class Stream:
 
 
 class TestEvents:
-    async def test_each_photo_and_the_end_are_events(self, world):
+    async def test_each_photo_and_the_end_are_events(self, world: Callable[..., Any]) -> None:
         """The stream reports each photo as it is settled, and the job at the end."""
         each = world()
         job = await each.submit(2)
@@ -78,7 +82,7 @@ class TestEvents:
         await stream.leave()
 
     @pytest.mark.parametrize("way", ["header", "query"])
-    async def test_a_returning_client_continues(self, world, way):
+    async def test_a_returning_client_continues(self, world: Callable[..., Any], way: str) -> None:
         """A client that returns continues from where it was."""
         each = world()
         job = await each.submit(3)
@@ -96,7 +100,7 @@ class TestEvents:
             "event: end",
         ]
 
-    async def test_an_abort_ends_the_stream(self, world):
+    async def test_an_abort_ends_the_stream(self, world: Callable[..., Any]) -> None:
         """The stream of an aborted job ends."""
         each = world()
         job = await each.submit(2)
@@ -106,7 +110,7 @@ class TestEvents:
         assert json.loads((await stream.next())["data"])["state"] == "aborted"
         await stream.leave()
 
-    async def test_comments_keep_an_idle_stream_alive(self, world):
+    async def test_comments_keep_an_idle_stream_alive(self, world: Callable[..., Any]) -> None:
         """Comments keep an idle stream alive, and a client may leave at any time."""
         each = world(keep_alive_s=0.0)
         job = await each.submit()
@@ -115,7 +119,7 @@ class TestEvents:
         assert await stream.next() == {"": "still here"}
         await stream.leave()
 
-    async def test_streams_end_with_the_process(self, world):
+    async def test_streams_end_with_the_process(self, world: Callable[..., Any]) -> None:
         """Streams end when the process stops."""
         each = world()
         job = await each.submit()
@@ -125,7 +129,9 @@ class TestEvents:
         assert await stream.next() is None
         await stream.leave()
 
-    async def test_a_store_outage_ends_the_stream(self, world, caplog):
+    async def test_a_store_outage_ends_the_stream(
+        self, world: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
         """An outage of the store ends the stream, so that its client returns."""
         each = world()
         job = await each.submit()

@@ -1,11 +1,17 @@
 """Clients read, list and abort jobs, and OpenAPI describes this."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from gateway.api.resources.jobs_openapi import describe_jobs
 from gateway.core.errors import NotServed
 from gateway.core.model import Outcome, Size
 from providers.detection import Box, Detection
+from tests.support.jobs import JobBuilder
 
 PRESS = {"Authorization": "Bearer key-press"}
 RED = Detection("red", 0.9, Box(0.1, 0.1, 0.5, 0.6))
@@ -18,7 +24,7 @@ def ok(reply):
 
 
 class TestRead:
-    async def test_a_job_has_its_progress_bill_and_saving(self, world):
+    async def test_a_job_has_its_progress_bill_and_saving(self, world: Callable[..., Any]) -> None:
         """A job reports its settled photos, its bill and the share saved."""
         each = world()
         job = await each.submit(4)
@@ -41,7 +47,9 @@ class TestRead:
         assert (first["width"], first["height"]) == (40, 30)
         assert second["error"] == {"code": "not_served", "message": "no"}
 
-    async def test_the_bill_is_the_shares_of_canvases(self, world, make):
+    async def test_the_bill_is_the_shares_of_canvases(
+        self, world: Callable[..., Any], make: JobBuilder
+    ) -> None:
         """The bill is the photos' shares of their canvases."""
         each = world()
         job = await each.submit(4)
@@ -52,7 +60,7 @@ class TestRead:
         assert read["created_at"].endswith("Z")
         assert read["created_at"] <= read["finished_at"]
 
-    async def test_results_are_paged(self, world):
+    async def test_results_are_paged(self, world: Callable[..., Any]) -> None:
         """Results come in pages, each from a given number on."""
         each = world()
         job = await each.submit(3)
@@ -66,7 +74,7 @@ class TestRead:
         third = ok(await each.client.get(path, params={"after": 3}))
         assert (third["results"], third["next"]) == ([], 3)
 
-    async def test_a_tenants_jobs_are_paged_latest_first(self, world):
+    async def test_a_tenants_jobs_are_paged_latest_first(self, world: Callable[..., Any]) -> None:
         """A tenant's jobs are listed latest first, in pages."""
         each = world()
         ids = [(await each.submit())["id"] for _ in range(3)]
@@ -78,7 +86,7 @@ class TestRead:
 
 
 class TestAbort:
-    async def test_an_aborted_job_keeps_its_results(self, world):
+    async def test_an_aborted_job_keeps_its_results(self, world: Callable[..., Any]) -> None:
         """An aborted job keeps its results, and a second abort changes nothing."""
         each = world()
         job = await each.submit(2)
@@ -90,7 +98,7 @@ class TestAbort:
 
 
 class TestDocument:
-    async def test_the_description_is_complete(self):
+    async def test_the_description_is_complete(self) -> None:
         """The description has every endpoint, and every type that it refers to."""
         document = {}
         describe_jobs(document)
@@ -103,7 +111,7 @@ class TestDocument:
         for ref in refs(document):
             assert ref.removeprefix("#/components/schemas/") in document["components"]["schemas"]
 
-    async def test_replies_match_the_description(self, world):
+    async def test_replies_match_the_description(self, world: Callable[..., Any]) -> None:
         """Replies have the members that the description gives them."""
         document = {}
         describe_jobs(document)

@@ -1,7 +1,12 @@
 """The jobs' endpoints refuse bad requests, each with its status and code."""
 
+from __future__ import annotations
+
 import base64
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -56,7 +61,9 @@ class TestErrors:
             ),
         ],
     )
-    async def test_an_invalid_request_is_refused_with_the_fault(self, world, request_, says):
+    async def test_an_invalid_request_is_refused_with_the_fault(
+        self, world: Callable[..., Any], request_: Any, says: str
+    ) -> None:
         """The refusal of an invalid request names its fault, and no job is created."""
         each = world()
         assert says in problem(
@@ -64,7 +71,7 @@ class TestErrors:
         )
         assert ok(await each.client.get("/v1/jobs"))["jobs"] == []
 
-    async def test_a_webhook_without_secret_is_refused(self, world):
+    async def test_a_webhook_without_secret_is_refused(self, world: Callable[..., Any]) -> None:
         """A webhook without a signing secret is refused instead of being sent unsigned."""
         each = world(signs=lambda tenant: [])
         form = {
@@ -75,7 +82,7 @@ class TestErrors:
         )
 
     @pytest.mark.parametrize("task", ["faces", "cats"])
-    async def test_an_unserved_task_is_refused(self, world, task):
+    async def test_an_unserved_task_is_refused(self, world: Callable[..., Any], task: str) -> None:
         """A task without a route, or an unknown one, is refused."""
         each = world()
         problem(
@@ -87,14 +94,14 @@ class TestErrors:
     @pytest.mark.parametrize(
         "query", ["limit=0", "limit=1001", "after=-1", "after=x", "befor=1", "limit="]
     )
-    async def test_an_invalid_page_is_refused(self, world, query):
+    async def test_an_invalid_page_is_refused(self, world: Callable[..., Any], query: str) -> None:
         """An invalid page is refused."""
         each = world()
         job = await each.submit()
         problem(await each.client.get(f"/v1/jobs/{job['id']}?{query}"), 400, "invalid_request")
         problem(await each.client.get(f"/v1/jobs?{query}"), 400, "invalid_request")
 
-    async def test_an_event_id_must_be_a_number(self, world):
+    async def test_an_event_id_must_be_a_number(self, world: Callable[..., Any]) -> None:
         """A Last-Event-ID must be a number."""
         each = world()
         job = await each.submit()
@@ -104,7 +111,9 @@ class TestErrors:
         problem(reply, 400, "invalid_request")
 
     @pytest.mark.parametrize(("method", "path"), [("GET", ""), ("DELETE", ""), ("GET", "/events")])
-    async def test_an_unknown_or_foreign_job_is_not_found(self, world, method, path):
+    async def test_an_unknown_or_foreign_job_is_not_found(
+        self, world: Callable[..., Any], method: str, path: str
+    ) -> None:
         """An unknown job is not found, and neither is another tenant's."""
         each = world()
         job = await each.submit()
@@ -115,7 +124,9 @@ class TestErrors:
     REQUESTS = [("POST", ""), ("GET", ""), ("GET", "/x"), ("DELETE", "/x"), ("GET", "/x/events")]
 
     @pytest.mark.parametrize(("method", "path"), REQUESTS)
-    async def test_a_body_without_valid_key_is_not_read(self, world, method, path):
+    async def test_a_body_without_valid_key_is_not_read(
+        self, world: Callable[..., Any], method: str, path: str
+    ) -> None:
         """A request without a valid key is refused, and its body is not read."""
 
         async def body():
@@ -132,7 +143,9 @@ class TestErrors:
             assert reply.headers["WWW-Authenticate"] == "Bearer"
 
     @pytest.mark.parametrize(("method", "path"), REQUESTS)
-    async def test_an_open_gateway_refuses_foreign_web_pages(self, world, method, path):
+    async def test_an_open_gateway_refuses_foreign_web_pages(
+        self, world: Callable[..., Any], method: str, path: str
+    ) -> None:
         """An open gateway refuses requests from foreign web pages."""
         each = world(open_to_all=True)
         reply = await each.client.request(
@@ -140,31 +153,33 @@ class TestErrors:
         )
         problem(reply, 401, "unauthenticated")
 
-    async def test_an_open_gateway_serves_local_programs(self, world):
+    async def test_an_open_gateway_serves_local_programs(self, world: Callable[..., Any]) -> None:
         """An open gateway serves programs on this machine."""
         each = world(open_to_all=True)
         await each.submit()
         assert len(ok(await each.client.get("/v1/jobs"))["jobs"]) == 1
 
-    async def test_a_body_over_the_limit_is_refused(self, world):
+    async def test_a_body_over_the_limit_is_refused(self, world: Callable[..., Any]) -> None:
         """A body over the limit is refused."""
         problem(
             await world().client.post("/v1/jobs", content=bytes(1_000_001)), 413, "photo_too_large"
         )
 
-    async def test_a_full_store_names_a_retry_time(self, world):
+    async def test_a_full_store_names_a_retry_time(self, world: Callable[..., Any]) -> None:
         """A full store answers 429 with a time to come back."""
         each = world(room=Capacity(photos=1))
         reply = await each.client.post("/v1/jobs", json={"photos": [{"content": B64}] * 2})
         problem(reply, 429, "busy")
         assert int(reply.headers["Retry-After"]) >= 1
 
-    async def test_a_store_outage_is_503(self, world, tmp_path):
+    async def test_a_store_outage_is_503(self, world: Callable[..., Any], tmp_path: Path) -> None:
         """An unusable store is a 503."""
         (tmp_path / "jobs.db").mkdir()
         problem(await world().client.post("/v1/jobs", content=PHOTO), 503, "buffer_unavailable")
 
-    async def test_an_unexpected_error_is_500_and_logged(self, world, caplog):
+    async def test_an_unexpected_error_is_500_and_logged(
+        self, world: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
         """An unexpected error is a 500, and is logged."""
         each = world()
 

@@ -1,5 +1,7 @@
 """Webhook bodies, ids and times have these forms."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
 
@@ -9,6 +11,7 @@ from gateway.core.model import Size
 from gateway.jobs.response import iso, job_out, payload
 from gateway.jobs.service import ID_CHARS, job_id
 from gateway.store.jobs import Delivery, JobResult, State, WebhookTarget
+from tests.support.jobs import JobBuilder
 
 NOON = 1_800_000_000.0
 HOOK = WebhookTarget("https://shop.example/hook", each_photo=True)
@@ -19,7 +22,7 @@ def delivery(kind, job, *, number=0):
 
 
 class TestPayload:
-    def test_the_end_has_a_summary_without_results(self, make):
+    def test_the_end_has_a_summary_without_results(self, make: JobBuilder) -> None:
         """The message about the end of a job has its summary and its address, without its
         results."""
         job = replace(
@@ -45,7 +48,7 @@ class TestPayload:
             },
         }
 
-    def test_a_photo_has_its_result(self, make):
+    def test_a_photo_has_its_result(self, make: JobBuilder) -> None:
         """The message about a photo has its result."""
         job = replace(make.job(2, hook=HOOK), settled=1)
         result = JobResult(1, 1, make.outcome(0.25), Size(40, 30))
@@ -65,7 +68,9 @@ class TestSaved:
         ("settled", "failed", "billed", "saved"),
         [(0, 0, 0.0, 0.0), (4, 0, 1.0, 0.75), (2, 2, 0.0, 0.0), (2, 1, 2.0, -1.0)],
     )
-    def test_the_share_saved_is_of_answered_photos(self, make, settled, failed, billed, saved):
+    def test_the_share_saved_is_of_answered_photos(
+        self, make: JobBuilder, settled: int, failed: int, billed: float, saved: float
+    ) -> None:
         """The share saved is of the answered photos; it is negative when more was billed than
         these."""
         job = replace(make.job(4), settled=settled, failed=failed, billed=billed)
@@ -73,7 +78,7 @@ class TestSaved:
 
 
 class TestIds:
-    def test_ids_increase_with_time(self):
+    def test_ids_increase_with_time(self) -> None:
         """A later job has a greater id, whatever is random in it."""
         times = [0.0, 1.0, 1.000001, NOON, NOON + 0.001, NOON * 2]
         ids = [
@@ -83,11 +88,11 @@ class TestIds:
         assert ids == sorted(ids)
         assert {len(each) for each in ids} == {ID_CHARS}
 
-    def test_jobs_of_one_moment_have_different_ids(self):
+    def test_jobs_of_one_moment_have_different_ids(self) -> None:
         """Jobs of the same moment have different ids."""
         assert len({job_id(NOON) for _ in range(1000)}) == 1000
 
 
-def test_times_are_utc_to_the_millisecond():
+def test_times_are_utc_to_the_millisecond() -> None:
     """Times are UTC, to the millisecond."""
     assert iso(NOON + 0.25) == "2027-01-15T08:00:00.250Z"

@@ -1,6 +1,10 @@
 """Clients submit jobs in each of the request formats."""
 
+from __future__ import annotations
+
 import base64
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -34,7 +38,7 @@ def problem(reply, status, code):
 
 
 class TestSubmit:
-    async def test_raw_bytes_are_a_job_of_one_photo(self, world):
+    async def test_raw_bytes_are_a_job_of_one_photo(self, world: Callable[..., Any]) -> None:
         """A photo's bytes are a job of one photo."""
         each = world()
         job = accepted(await each.client.post("/v1/jobs?min_score=0.5", content=PHOTO))
@@ -53,7 +57,7 @@ class TestSubmit:
         (entry,) = each.entered
         assert (entry.photo.id, entry.photo.data, entry.tenant) == (f"{job['id']}-0", PHOTO, "shop")
 
-    async def test_a_form_holds_photos_and_options(self, world):
+    async def test_a_form_holds_photos_and_options(self, world: Callable[..., Any]) -> None:
         """A form's files and url fields are the photos, in their order; its other fields are
         options."""
         each = world()
@@ -85,7 +89,9 @@ class TestSubmit:
             ["red"],
         )
 
-    async def test_a_json_body_holds_photos_options_and_hook(self, world):
+    async def test_a_json_body_holds_photos_options_and_hook(
+        self, world: Callable[..., Any]
+    ) -> None:
         """A JSON body holds photos in base64 or as URLs, options and a webhook."""
         each = world()
         photos = [{"content": B64, "name": "mine"}, {"url": "https://pictures.example/1.jpg"}]
@@ -98,7 +104,7 @@ class TestSubmit:
         assert job["webhook"] == hook
         assert [entry.index for entry in each.entered] == [0, 1]
 
-    async def test_a_job_has_at_most_a_thousand_photos(self, world):
+    async def test_a_job_has_at_most_a_thousand_photos(self, world: Callable[..., Any]) -> None:
         """A job may have a thousand photos, and one more is too many."""
         each = world()
         urls = [{"url": f"https://pictures.example/{n}"} for n in range(1001)]
@@ -113,7 +119,7 @@ class TestSubmit:
         reply = await each.client.post("/v1/jobs", data=form, files=[("photo", ("x.png", PHOTO))])
         assert "1000" in problem(reply, 400, "invalid_request")
 
-    async def test_a_refused_photo_fails_alone(self, world):
+    async def test_a_refused_photo_fails_alone(self, world: Callable[..., Any]) -> None:
         """A refused photo has its error at once, and costs the others nothing."""
         each = world()
         files = [
@@ -138,7 +144,7 @@ class TestSubmit:
             "empty_photo",
         ]
 
-    async def test_the_tenants_hook_is_the_default(self, world):
+    async def test_the_tenants_hook_is_the_default(self, world: Callable[..., Any]) -> None:
         """A tenant's own hook receives its jobs that name no other."""
         each = world(hooks={"shop": WebhookTarget("https://shop.example/own", each_photo=True)})
         assert (await each.submit())["webhook"] == {
@@ -150,7 +156,7 @@ class TestSubmit:
         reply = await each.client.post("/v1/jobs", content=PHOTO, headers=PRESS)
         assert "webhook" not in accepted(reply)
 
-    async def test_a_form_or_query_may_name_the_hook(self, world):
+    async def test_a_form_or_query_may_name_the_hook(self, world: Callable[..., Any]) -> None:
         """A form, or the query of a photo's bytes, names the hook as well."""
         each = world()
         query = {"webhook": "https://shop.example/hook", "webhook_each_photo": "true"}
@@ -180,13 +186,19 @@ class TestSubmit:
         ],
         ids=["json", "form", "query", "header", "both"],
     )
-    async def test_every_request_format_may_set_the_quality(self, world, request_):
+    async def test_every_request_format_may_set_the_quality(
+        self,
+        world: Callable[..., Any],
+        request_: dict[str, bytes | dict[str, str]]
+        | dict[str, dict[str, list[dict[Any, Any]] | str]]
+        | dict[str, dict[str, str] | dict[str, tuple[bytes | str, ...]]],
+    ) -> None:
         """Every request format may ask for a job's photos alone; the header takes precedence."""
         each = world()
         accepted(await each.client.post("/v1/jobs", **request_))
         assert [entry.variant for entry in each.entered] == ["exact"]
 
-    async def test_an_unknown_quality_is_refused(self, world):
+    async def test_an_unknown_quality_is_refused(self, world: Callable[..., Any]) -> None:
         """An unknown quality is refused."""
         client = world().client
         problem(
@@ -202,7 +214,7 @@ class TestSubmit:
 
 
 class TestIdempotency:
-    async def test_the_same_request_gives_the_same_job(self, world):
+    async def test_the_same_request_gives_the_same_job(self, world: Callable[..., Any]) -> None:
         """The same key with the same request gives the same job, in whichever format the request
         is."""
         each = world()
@@ -228,7 +240,14 @@ class TestIdempotency:
             {"webhook": {"url": "https://shop.example/hook"}},
         ],
     )
-    async def test_another_request_is_a_conflict(self, world, change):
+    async def test_another_request_is_a_conflict(
+        self,
+        world: Callable[..., Any],
+        change: dict[str, dict[str, str]]
+        | dict[str, float]
+        | dict[str, list[dict[str, str]]]
+        | dict[str, str],
+    ) -> None:
         """The same key with another request is a conflict."""
         each = world()
         headers = {"Idempotency-Key": "order-1"}
@@ -244,7 +263,9 @@ class TestIdempotency:
         )
 
     @pytest.mark.parametrize(("key", "status"), [("", 400), ("k" * 256, 400), ("k" * 255, 202)])
-    async def test_a_key_has_1_to_255_characters(self, world, key, status):
+    async def test_a_key_has_1_to_255_characters(
+        self, world: Callable[..., Any], key: str, status: int
+    ) -> None:
         """A key has 1 to 255 characters."""
         reply = await world().client.post(
             "/v1/jobs", content=PHOTO, headers={"Idempotency-Key": key}

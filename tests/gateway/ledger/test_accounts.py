@@ -1,5 +1,7 @@
 """What a canvas costs each tenant on it."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 import pytest
@@ -26,14 +28,14 @@ def entries(*tenants: str) -> list[Entry]:
     return [Entry(photo, "route", tenant, LANE, 0, 0, 0, 0) for tenant in tenants]
 
 
-def test_shares():
+def test_shares() -> None:
     """Each tenant owes its photos' part of the canvas."""
     charges = billed_charges(entries("ann", "ann", "ann", "bob"), 0.001)
     assert (charges["ann"].billed, charges["bob"].billed) == (0.75, 0.25)
     assert charges["ann"].paid_usd == pytest.approx(0.00075)
 
 
-def test_company():
+def test_company() -> None:
     """A photo that came along from a coarser lane owes what a full canvas of its own would have
     cost it; those whose canvas it is share the rest."""
     along = [
@@ -48,13 +50,13 @@ def test_company():
     assert shares(along) == [0.5, 0.5]
 
 
-def test_nobody():
+def test_nobody() -> None:
     """A canvas without photos costs nobody anything."""
     assert billed_charges([], 1) == {}
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), st.integers(0, 3), st.floats(0, 1))
-def test_one_image(tenants, along, usd):
+def test_one_image(tenants, along, usd) -> None:
     """However many share a canvas, it is one image, billed or unknown."""
     photos = entries(*tenants)
     photos += [replace(photos[0], lane=LANE._replace(shape=Shape(3, 3)))] * min(
@@ -75,13 +77,13 @@ def test_one_image(tenants, along, usd):
         (Account(3, 0, billed=1), 0),
     ],
 )
-def test_saved(account, saved):
+def test_saved(account: Account, saved: float) -> None:
     """What is saved is the share of images not paid for; more may be asked than photos are
     answered."""
     assert account.saved == saved
 
 
-def test_sums():
+def test_sums() -> None:
     """Charges to one tenant add up."""
     charges = charges_of(
         [("ann", Account(photos=1, billed=0.5)), ("bob", Account()), ("ann", Account(answered=1))]

@@ -29,7 +29,7 @@ def some(number: int, kind: str = "") -> list[Detection]:
         (Task.LABELS, "LABEL", "INSTANCE"),
     ],
 )
-def test_counted(task, kind, other):
+def test_counted(task: Task, kind: str, other: str) -> None:
     """A limit is on words, persons or labels, and not on what else an answer tells of them."""
     assert count(task, some(3, kind) + some(5, other)) == 3
     assert count(Task.CELEBRITIES, some(3, "CELEBRITY") + some(5, "FACE")) == 8
@@ -38,7 +38,7 @@ def test_counted(task, kind, other):
 @pytest.mark.parametrize(
     ("found", "most", "doubts"), [(4, 5, 0), (5, 5, 4), (6, 5, 4), (99, None, 0)]
 )
-def test_full(found, most, doubts):
+def test_full(found: int, most: int | None, doubts: int) -> None:
     """An answer that holds as much as it can is trusted for none of its photos."""
     layout = lay_out([Size(100, 100)] * 4, Shape(2, 2), (320, 320))
     reasons = doubt_reasons(layout, Task.FACES, some(found), most)
@@ -46,13 +46,13 @@ def test_full(found, most, doubts):
     assert all("5 detections" in reason for reason in reasons.values())
 
 
-def test_full_alone():
+def test_full_alone() -> None:
     """A photo alone has nobody to share with: its answer is what there is to be had."""
     layout = lay_out([Size(100, 100)], ALONE, (320, 320))
     assert doubt_reasons(layout, Task.FACES, some(5), 5) == {}
 
 
-def test_adapts():
+def test_adapts() -> None:
     """Crowded photos share canvases with fewer others; when they are few again, with as many as
     before."""
     crowds, shape = DetectionCap(), Shape(5, 5)
@@ -66,14 +66,14 @@ def test_adapts():
     assert crowds.bound(shape, LIMITED, Task.FACES) == shape
 
 
-def test_one_photo():
+def test_one_photo() -> None:
     """A single crowded photo among many others moves little."""
     crowds = DetectionCap()
     crowds.record(LIMITED, Task.FACES, some(60), 1)
     assert crowds.bound(Shape(5, 5), LIMITED, Task.FACES) == Shape(5, 5)
 
 
-def test_unlimited():
+def test_unlimited() -> None:
     """Where no limit is known, or for another task or provider, shapes stay as they are."""
     crowds = DetectionCap()
     crowds.record(LIMITED, Task.FACES, some(5000), 10)
@@ -88,7 +88,7 @@ def test_unlimited():
     rows=st.integers(1, 10),
     cols=st.integers(1, 10),
 )
-def test_bound(seen, rows, cols):
+def test_bound(seen, rows, cols) -> None:
     """Whatever was seen, the shape is within the one asked for, and what its photos should hold is
     under the limit."""
     crowds = DetectionCap()

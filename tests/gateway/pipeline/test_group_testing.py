@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx
@@ -146,7 +147,7 @@ def labels(outcomes: Iterable[Outcome]) -> list[list[str]]:
 
 
 class TestClearing:
-    async def test_clean(self):
+    async def test_clean(self) -> None:
         """One clean canvas clears all its photos, each for its part of one image; their answers are
         empty."""
         async with run_groups(eye()) as pipeline:
@@ -156,7 +157,7 @@ class TestClearing:
             assert [outcome.share for outcome in outcomes] == [pytest.approx(1 / 9)] * 9
             assert {outcome.steps[0].reason for outcome in outcomes} == {"clean"}
 
-    async def test_flagged(self):
+    async def test_flagged(self) -> None:
         """What is flagged ends with its own answer alone, and nobody else has what was seen of it
         in theirs, nor in what is told of the way there."""
         async with run_groups(eye()) as pipeline:
@@ -169,7 +170,7 @@ class TestClearing:
                 assert all(step.detections == () for step in outcome.steps if step.shape != ALONE)
                 assert all("Unsafe" not in step.reason for step in outcome.steps)
 
-    async def test_halving(self):
+    async def test_halving(self) -> None:
         """A flagged group is halved: what a clean half leaves is not asked about as a whole, for it
         must hold one."""
         async with run_groups(eye(), moderation("2x2", "2x1")) as pipeline:
@@ -182,7 +183,7 @@ class TestClearing:
                 ["2x2", "1x1"],
             ]
 
-    async def test_let_go(self):
+    async def test_let_go(self) -> None:
         """Of what a flagged half leaves nothing is known: it waits again, with the way that it
         went."""
         async with run_groups(eye(), moderation("2x2", "2x1")) as pipeline:
@@ -195,7 +196,7 @@ class TestClearing:
             assert [step.photos for step in outcomes[3].steps] == [4, 3]
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(4)
 
-    async def test_let_go_once(self):
+    async def test_let_go_once(self) -> None:
         """Those that were let go of come first in their next group, the oldest before all: it is
         settled there."""
         wide = [bad(size=(320, 200)) for _ in range(11)]
@@ -204,7 +205,7 @@ class TestClearing:
             assert labels([tall, *others]) == [[]] + [["Unsafe"]] * 11
             assert len([step for step in tall.steps if step.photos > 2]) == 2
 
-    async def test_false_flag(self):
+    async def test_false_flag(self) -> None:
         """A photo that flags its group and is not flagged alone still accounts for the flag; it has
         its own answer."""
         faint = bad(side=14)  # 0.35 alone: over the threshold of groups, and no positive
@@ -218,7 +219,7 @@ class TestClearing:
             ]
             assert labels(outcomes) == [["Unsafe"], []]
 
-    async def test_threshold_by_size(self):
+    async def test_threshold_by_size(self) -> None:
         """A photo is held to the threshold of the shape that shows it no larger: few photos are
         shown larger, and more must be seen of them."""
         rules = {"3x3": 0.2, "2x1": 0.6}
@@ -234,7 +235,7 @@ class TestClearing:
             outcomes = await pipeline.answer_each(*faint, *(clean() for _ in range(7)))
             assert outcomes[0].steps[0].reason == "flagged together"
 
-    async def test_graded(self):
+    async def test_graded(self) -> None:
         """Of graded answers the lowest grade alone clears: a canvas one grade up is halved,
         whatever the threshold."""
         async with run_groups(
@@ -244,14 +245,14 @@ class TestClearing:
             assert outcomes[0].detections[0].details["likelihood"] == 2
             assert [outcome.detections for outcome in outcomes[1:]] == [()] * 3
 
-    async def test_orientation(self):
+    async def test_orientation(self) -> None:
         """Photos of both orientations in one square grid are all shown no smaller than their
         thresholds are for."""
         photos = [clean((320, 200)), bad(60, (200, 320)), clean((200, 320)), bad(60, (320, 200))]
         async with run_groups(eye(), moderation("2x2", "2x1")) as pipeline:
             assert labels(await pipeline.answer_each(*photos)) == [[], ["Unsafe"], [], ["Unsafe"]]
 
-    async def test_tenants(self):
+    async def test_tenants(self) -> None:
         """In a shared pool each tenant pays for its own photos' parts, and all parts are the whole
         bill."""
         provider = eye()
@@ -276,7 +277,7 @@ class TestLabels:
         labels="listed",
     )
 
-    async def test_own_lists(self):
+    async def test_own_lists(self) -> None:
         """Photos that different labels are wanted of share canvases, and each is judged by its own
         list."""
         provider = eye(coloured)
@@ -295,7 +296,7 @@ class TestLabels:
             }
             assert [len(outcome.steps) for outcome in outcomes[1::2]] == [1, 1]
 
-    async def test_no_list(self):
+    async def test_no_list(self) -> None:
         """Without a list all labels are wanted, so the photo is asked about alone; so it is for an
         exact answer."""
         async with run_groups(eye(coloured), self.ROUTE) as pipeline:
@@ -310,7 +311,7 @@ class TestLabels:
             ) == [["red"]]
             assert pipeline.shapes == ["1x1"] * 3
 
-    async def test_own_thresholds(self):
+    async def test_own_thresholds(self) -> None:
         """A label may have a threshold of its own."""
         made = cascade("2x1", threshold=0.9)
         rule = made.stages[0].rule.model_copy(update={"labels": {"RED": 0.2}})
@@ -326,7 +327,7 @@ class TestLabels:
             )
             assert labels(found) == [[], []]
 
-    async def test_full_answers(self):
+    async def test_full_answers(self) -> None:
         """A canvas whose answer is full clears nobody: what is looked for may be among what it left
         out."""
 
@@ -361,7 +362,7 @@ class TestProperties:
         shapes=st.sampled_from([("3x3", "2x2"), ("2x2", "2x1"), ("4x3",)]),
     )
     @examples(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-    def test_everybody_has_their_own(self, sides, shapes):
+    def test_everybody_has_their_own(self, sides, shapes) -> None:
         """Whatever photos come: one that is positive ends with its own answer alone, a clean one
         empty; each is asked about a bounded number of times, and the parts of the bill are the
         bill."""
@@ -388,7 +389,7 @@ class TestProperties:
 
     @given(seed=st.integers(0, 10**9), rule=st.sampled_from(["retry", "fail"]))
     @examples(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
-    def test_whatever_happens(self, seed, rule):
+    def test_whatever_happens(self, seed, rule) -> None:
         """Whatever fails and whoever leaves amid halving: all others have their own answer, or an
         error that is not their deadline's; what was answered is billed once, and nothing is left of
         anybody."""
@@ -450,7 +451,7 @@ def count(sizes: GroupSizer, route: Route, *, flagged: int = 0, clean: int = 0) 
 
 
 class TestSizes:
-    async def test_too_many(self):
+    async def test_too_many(self) -> None:
         """Where too many photos are flagged each is asked about alone, and that is told; when they
         are few again groups come back."""
         async with run_groups(eye(), sized_groups=True) as pipeline:
@@ -467,7 +468,7 @@ class TestSizes:
             assert "1x1" in told
             assert told[-1] == "3x3"
 
-    def test_told_once(self):
+    def test_told_once(self) -> None:
         """What has not changed is not told again; how it begins is told once it is asked for."""
         told, route = EventRecorder(), moderation()
         sizes = GroupSizer({route.name: route}, Events([told]))
@@ -477,7 +478,7 @@ class TestSizes:
         count(sizes, route, clean=2)
         assert told.of(GroupsChanged) == [first]
 
-    def test_who_counts(self):
+    def test_who_counts(self) -> None:
         """Photos that are watched, fail, or are asked about without a list say nothing of the
         rate."""
         route = TestLabels.ROUTE
@@ -495,14 +496,14 @@ class TestSizes:
         sizes(Settled(entry, Outcome(entry.photo, red), 0.1))
         assert sizes.choice("labels")[0].share > before[0].share
 
-    def test_no_groups(self):
+    def test_no_groups(self) -> None:
         """A route that asks about each photo alone has no size."""
         route = Route("objects", Task.OBJECTS, "eye", Cascade(stages=[Stage(shape="2x2")]))
         assert GroupSizer({"objects": route}, Events([])).choice("objects") is None
 
 
 class TestTrouble:
-    async def test_refused_canvas(self):
+    async def test_refused_canvas(self) -> None:
         """A canvas that is refused for one photo's sake is halved; that photo alone is refused, the
         others are cleared or found."""
 
@@ -518,7 +519,7 @@ class TestTrouble:
             assert labels(others) == [["Unsafe"]] + [[]] * 7
             assert isinstance(refused.error, BadFormat)
 
-    async def test_refused_amid_splitting(self):
+    async def test_refused_amid_splitting(self) -> None:
         """So it is with a half that is refused."""
         asked = 0
 
@@ -537,7 +538,7 @@ class TestTrouble:
                 ["Unsafe"],
             ]
 
-    async def test_throttled_amid_splitting(self):
+    async def test_throttled_amid_splitting(self) -> None:
         """A passing fault amid splitting is tried again, and costs nobody an answer."""
 
         def script(picture: Picture, task: Task) -> Sequence[Detection]:
@@ -556,7 +557,7 @@ class TestTrouble:
             assert provider.calls == 6
             assert await pipeline.billed_images() == pytest.approx(4)
 
-    async def test_fault_amid_splitting(self):
+    async def test_fault_amid_splitting(self) -> None:
         """A fault that does not pass befalls those that were asked about; who was cleared, stays
         so, and the other half goes on."""
 
@@ -573,7 +574,7 @@ class TestTrouble:
             assert [len(each.steps) for each in (three, four)] == [1, 2]
             assert await pipeline.buffer.occupancy() == Occupancy()
 
-    async def test_let_go_is_not_lost(self):
+    async def test_let_go_is_not_lost(self) -> None:
         """Photos that were let go of are answered, whatever becomes of those that were held."""
 
         def breaks(picture: Picture, task: Task) -> Sequence[Detection]:
@@ -586,7 +587,7 @@ class TestTrouble:
             outcomes = await pipeline.answer_each(bad(), clean(), clean(), clean())
             assert labels(outcomes) == [["Unsafe"], [], [], []]
 
-    async def test_no_answer(self):
+    async def test_no_answer(self) -> None:
         """A question without an answer may have been billed, and is told as such; by the rule
         `fail` none of what it was about is asked again."""
         provider = eye(errors=[NoAnswer("silence")])
@@ -597,7 +598,7 @@ class TestTrouble:
             assert [type(outcome.error).__name__ for outcome in outcomes] == ["BilledUnknown"] * 4
             assert total(await pipeline.buffer.ledger.accounts()).unknown == pytest.approx(1)
 
-    async def test_broken(self):
+    async def test_broken(self) -> None:
         """A photo that cannot be drawn fails alone, and its group goes on."""
         broken = photo(bad().data[: len(bad().data) // 2])
         async with run_groups(eye(), moderation("2x2", "2x1")) as pipeline:
@@ -605,7 +606,7 @@ class TestTrouble:
             assert labels(others) == [[], ["Unsafe"], []]
             assert isinstance(failed.error, BadFormat)
 
-    async def test_hurried(self):
+    async def test_hurried(self) -> None:
         """A photo whose client cannot wait for all the questions that may come is asked about
         alone, beside the rest of its group."""
         provider = eye()
@@ -621,7 +622,7 @@ class TestTrouble:
             assert labels([each for (each,) in others]) == [[]] * 3
             assert sorted(pipeline.shapes)[0] == "1x1"
 
-    async def test_left(self):
+    async def test_left(self) -> None:
         """Nobody pays for photos whose clients have gone amid splitting."""
         gate = asyncio.Event()
 
@@ -642,7 +643,7 @@ class TestTrouble:
             await wait_until(lambda: not pipeline.scheduler._canvases.running)
             assert provider.calls == 1
 
-    async def test_half_left(self):
+    async def test_half_left(self) -> None:
         """Clients of one half who go away take nothing from those of the other: they are
         answered."""
 
@@ -663,7 +664,7 @@ class TestTrouble:
             assert pipeline.shapes == ["2x2", "2x1", "1x1", "1x1"]
             assert await pipeline.buffer.occupancy() == Occupancy()
 
-    async def test_half_unanswered(self):
+    async def test_half_unanswered(self) -> None:
         """By the rule `fail` only those fail of which it is not known whether they are billed; the
         other half is asked about with others."""
 
@@ -682,7 +683,7 @@ class TestTrouble:
 
 
 class TestWays:
-    async def test_watched(self):
+    async def test_watched(self) -> None:
         """A watched photo is shown as small as in full groups, and compared by whether it is
         flagged."""
         async with run_groups(eye(), job_wait_s=0.05) as pipeline:
@@ -690,7 +691,7 @@ class TestWays:
             assert [str(step.shape) for step in outcome.steps] == ["3x3", "1x1"]
             assert labels([outcome]) == [["Unsafe"]]
 
-    async def test_cheapest(self):
+    async def test_cheapest(self) -> None:
         """Cheapest is no cheaper: what a canvas shows is nobody's answer."""
         async with run_groups(eye()) as pipeline:
             outcomes = await pipeline.answer_each(
@@ -699,7 +700,7 @@ class TestWays:
             assert labels(outcomes) == [["Unsafe"]] + [[]] * 8
             assert outcomes[0].steps[-1].shape == ALONE
 
-    async def test_companion(self):
+    async def test_companion(self) -> None:
         """Those that a companion thinks likeliest are asked about first."""
         made = cascade("2x2", "2x1")
         first = Stage(shape=ALONE, provider="free", rule=onward.Rule())
@@ -714,7 +715,7 @@ class TestWays:
                 ["2x2", "2x1", "1x1"]
             ]
 
-    async def test_no_company(self):
+    async def test_no_company(self) -> None:
         """Photos of coarser groups do not fill up finer ones: each size was chosen."""
         route, coarse = moderation("2x2", "2x1"), moderation("3x3", name="coarse", max_wait_s=0.4)
         provider = eye()
@@ -731,7 +732,7 @@ class TestWays:
 
 
 class TestTold:
-    def test_routes(self, tmp_path):
+    def test_routes(self, tmp_path: Path) -> None:
         """`GET /v1/routes` tells how photos go in groups, and why; nothing of a route that has
         none."""
         stages = [{"shape": "3x3", "rule": {"kind": "clean", "threshold": 0.2}}, {"shape": "1x1"}]
@@ -752,7 +753,7 @@ class TestTold:
         assert 'imgrid_group_photos{route="moderation"} 9.0' in shown
 
     @pytest.mark.parametrize(("alone", "mean"), [(0.9, 0.0), (0.4, 1.0)])
-    async def test_watched(self, alone, mean):
+    async def test_watched(self, alone: float, mean: float) -> None:
         """A cleared photo that is flagged alone speaks against the route; one that scores too
         little there does not, nor does what another label says."""
         route = TestLabels.ROUTE
@@ -801,7 +802,7 @@ def groups_at(buffer: RedisBuffer, provider: ScriptedProvider) -> GroupTester:
     ).group_tester
 
 
-async def test_a_replica_dies_amid_splitting(server):
+async def test_a_replica_dies_amid_splitting(server: RedisServer) -> None:
     """What a replica had cleared and paid for when it died stays so; the photos that it still held
     are answered by another, and none is lost."""
     dying = asyncio.Event()

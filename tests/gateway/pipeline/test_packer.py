@@ -1,7 +1,10 @@
 """Which lanes are due now, and until when to sleep otherwise."""
 
+from __future__ import annotations
+
 from collections import Counter
 from math import inf
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -40,19 +43,21 @@ def lane(shape="2x2", provider="one", pool="us"):
         ("1x1", 3, LATER, 3, None),  # nothing to wait for
     ],
 )
-def test_one_lane(shape, photos, due_at, claims, wake_at):
+def test_one_lane(
+    shape: str, photos: int, due_at: float, claims: int, wake_at: float | None
+) -> None:
     """Full grids go at once; what fills no grid goes when its time is up, which is when to wake."""
     where = lane(shape)
     decided = due({where: Backlog(photos, NOW - 1, due_at)}, NOW, {"one": 8})
     assert decided == ([where] * claims, wake_at)
 
 
-def test_nothing():
+def test_nothing() -> None:
     """Where nothing waits there is nothing to do, until something comes."""
     assert due({}, NOW, {"one": 8}) == ([], None)
 
 
-def test_oldest_first():
+def test_oldest_first() -> None:
     """Lanes are served in the order of their oldest photo."""
     lanes = [lane(pool=name) for name in "abc"]
     waiting = {
@@ -62,7 +67,7 @@ def test_oldest_first():
     assert [claim.pool for claim in due(waiting, NOW, {"one": 2}).claims] == ["b", "c"]
 
 
-def test_wakes_at_the_earliest():
+def test_wakes_at_the_earliest() -> None:
     """It wakes for whichever lane is due first."""
     waiting = {
         lane(pool=name): Backlog(1, NOW, NOW + wait)
@@ -73,27 +78,27 @@ def test_wakes_at_the_earliest():
 
 @pytest.mark.parametrize("photos", [4, 3, 1])
 @pytest.mark.parametrize("free", [{"one": 0}, {}])
-def test_no_slot(photos, free):
+def test_no_slot(photos: int, free: dict[Any, Any] | dict[str, int]) -> None:
     """While the provider has no room, nothing is claimed and nothing wakes: a slot that falls free
     will."""
     assert due({lane(): Backlog(photos, NOW - 1, NOW)}, NOW, free) == ([], None)
     assert due({lane(): Backlog(photos, NOW - 1, LATER)}, NOW, free) == ([], None)
 
 
-def test_last_slot():
+def test_last_slot() -> None:
     """What the last slot leaves behind gathers company, without a time to wake at."""
     assert due({lane(): Backlog(9, NOW - 1, NOW)}, NOW, {"one": 1}) == ([lane()], None)
     assert due({lane(): Backlog(9, NOW - 1, LATER)}, NOW, {"one": 1}) == ([lane()], None)
 
 
-def test_each_provider_its_own():
+def test_each_provider_its_own() -> None:
     """A provider without room keeps nobody waiting at another."""
     busy, idle = lane(provider="busy"), lane(provider="idle")
     waiting = {busy: Backlog(4, 1.0, NOW), idle: Backlog(4, 2.0, NOW)}
     assert due(waiting, NOW, {"busy": 0, "idle": 1}).claims == [idle]
 
 
-def test_free_is_untouched():
+def test_free_is_untouched() -> None:
     """What it was told of free slots is left as it was."""
     free = {"one": 1}
     due({lane(): Backlog(4, NOW, LATER)}, NOW, free)
@@ -113,7 +118,7 @@ FREE = st.dictionaries(st.sampled_from(["one", "two"]), st.integers(0, 6))
 
 
 @given(WAITING, FREE)
-def test_claims(waiting, free):
+def test_claims(waiting, free) -> None:
     """No more canvases are claimed than there are free slots, and of no lane more than fill it or
     are out of time."""
     claims = due(waiting, NOW, free).claims
@@ -125,7 +130,7 @@ def test_claims(waiting, free):
 
 
 @given(WAITING, FREE, st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)))
-def test_urgent_first(waiting, free, served):
+def test_urgent_first(waiting, free, served) -> None:
     """No lane of jobs alone is served while a lane of the same provider with a client that waits
     could have been."""
     hurried = {where: held._replace(urgent=where.pool == "a") for where, held in waiting.items()}
@@ -136,7 +141,7 @@ def test_urgent_first(waiting, free, served):
 
 
 @given(WAITING, FREE, st.sets(LANES))
-def test_rests(waiting, free, resting):
+def test_rests(waiting, free, resting) -> None:
     """Lanes that rest are not served, and are looked at again when their time comes; all others are
     served as if those were not there."""
     rests = {where: NOW + 1 for where in waiting if where in resting}
@@ -147,7 +152,7 @@ def test_rests(waiting, free, resting):
     assert with_them.wake_at == min(wakes, default=None)
 
 
-def test_rests_without_end():
+def test_rests_without_end() -> None:
     """What rests until something changes is not woken for; a time that has passed holds nobody
     up."""
     one, two = lane(), lane(pool="them")
@@ -155,7 +160,7 @@ def test_rests_without_end():
     assert due(waiting, NOW, {"one": 8}, blocked={one: inf, two: NOW}) == ([two], None)
 
 
-def test_turns():
+def test_turns() -> None:
     """Pools take turns, a canvas each, however many photos one of them has and however long they
     have waited."""
     crowd, one = lane(pool="crowd"), lane(pool="one")
@@ -176,7 +181,7 @@ def test_turns():
         ("1x1", []),  # a photo alone stays alone
     ],
 )
-def test_company(shape, coarser):
+def test_company(shape: str, coarser: list[Any] | list[str]) -> None:
     """Cells that are left may go to photos of lanes that show them no larger."""
     waiting = {
         lane(each): Backlog(1, NOW, LATER)
@@ -189,7 +194,7 @@ def test_company(shape, coarser):
     assert ("2x6" in others) is (shape in ("2x1", "1x2", "2x2"))
 
 
-def test_no_company_of_others():
+def test_no_company_of_others() -> None:
     """Never to photos of another provider, task or pool."""
     waiting = {
         each: Backlog(1, NOW, LATER) for each in (lane("5x5", "two"), lane("5x5", pool="them"))
@@ -198,7 +203,7 @@ def test_no_company_of_others():
     assert filler_lanes(lane("2x2"), waiting) == []
 
 
-def test_no_company_in_groups():
+def test_no_company_in_groups() -> None:
     """Never where photos are only cleared together: the size of a group was chosen."""
     one, other = (
         Lane("one", Task.MODERATION, "us", Shape.parse(shape)) for shape in ("2x2", "5x5")

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
 
 import boto3
 import httpx
@@ -37,7 +39,7 @@ PHOTO = encoded(drawn((200, 200), Block("red", 40, 40, 160, 160)))
 
 
 @pytest.fixture
-def replica(tmp_path, own_server) -> Iterator[Callable[..., httpx.Client]]:
+def replica(tmp_path: Path, own_server: RedisServer) -> Iterator[Callable[..., httpx.Client]]:
     """`replica(**config)`: a client of one more gateway of this Redis. It waits for Redis as long
     as a test does; a `hasty` one as long as a gateway does."""
     with ExitStack() as stack:
@@ -66,7 +68,7 @@ def numbers(answer: httpx.Response) -> int | None:
     return number_on(Detection(one["label"], one["score"], Box(**one["box"])) for one in found)
 
 
-def test_one_canvas(replica):
+def test_one_canvas(replica: Callable[..., Any]) -> None:
     """Photos of clients of different replicas share a canvas, and each client has its own
     answer."""
     clients = [replica(), replica()]
@@ -83,7 +85,7 @@ def test_one_canvas(replica):
         assert (usage["photos"], usage["billed_images"]) == (4, 1)
 
 
-def test_full_grids_only(replica):
+def test_full_grids_only(replica: Callable[..., Any]) -> None:
     """However the photos are spread over four replicas, they fill as few canvases as at one."""
     clients = [replica() for _ in range(4)]
     with ThreadPoolExecutor(48) as pool:
@@ -102,7 +104,7 @@ DOUBT = {"kind": "imgrid", "area": {"mean": 3}}
 """Never content."""
 
 
-def test_qualities(replica):
+def test_qualities(replica: Callable[..., Any]) -> None:
     """What a client asks for goes with its photo, whichever replica sees to it; all qualities share
     canvases."""
     route = {**ROUTE, "stages": [{"shape": "2x2", "rule": DOUBT}, {"shape": "1x1"}]}
@@ -118,7 +120,7 @@ def test_qualities(replica):
     assert len({trail[0]["canvas"] for trail in trails}) == 1
 
 
-def test_watched(replica):
+def test_watched(replica: Callable[..., Any]) -> None:
     """Photos are compared with a shared buffer too, and are on its ledger as what they cost and no
     more."""
     clients = [replica(routes=[{**ROUTE, "watch": {"share": 1}}]) for _ in range(2)]
@@ -156,7 +158,7 @@ def outage(server: RedisServer, kind: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", ["paused", "killed", "full"])
-def test_redis_away(replica, own_server, kind):
+def test_redis_away(replica: Callable[..., Any], own_server: RedisServer, kind: str) -> None:
     """Without Redis every dialect has its own 5xx within two seconds, readiness tells, and all
     comes back by itself."""
     client = replica(hasty=True, routes=[{**ROUTE, "max_wait_ms": 20}])
@@ -205,7 +207,9 @@ def answered_with(client: httpx.Client, status: int) -> httpx.Response | None:
 
 
 @pytest.mark.parametrize("kind", ["paused", "killed"])
-def test_waiting_when_redis_goes(replica, own_server, kind):
+def test_waiting_when_redis_goes(
+    replica: Callable[..., Any], own_server: RedisServer, kind: str
+) -> None:
     """A client whose photo waits when Redis goes away is told within two seconds of it."""
     client = replica(hasty=True)
     with ThreadPoolExecutor(1) as pool:
@@ -219,7 +223,7 @@ def test_waiting_when_redis_goes(replica, own_server, kind):
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_clients_that_leave(replica, seed):
+async def test_clients_that_leave(replica: Callable[..., Any], seed: int) -> None:
     """However clients break off, every answer reaches the client whose photo it is about."""
     urls = [str(replica(routes=[{**ROUTE, "max_wait_ms": 30}]).base_url) for _ in range(2)]
     rng = random.Random(seed)
@@ -243,7 +247,7 @@ async def test_clients_that_leave(replica, seed):
         await ask(client, 1000)
 
 
-def test_job_anywhere(replica):
+def test_job_anywhere(replica: Callable[..., Any]) -> None:
     """A job that is handed in at one replica is read, followed and found in the list at another."""
     one, two = replica(), replica()
     photos = [("photo", (f"{number}.png", encoded(numbered(number)))) for number in range(4)]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def broken() -> Photo:
 
 
 class TestGathering:
-    async def test_full_grid(self):
+    async def test_full_grid(self) -> None:
         """A full grid goes at once, in one call, and every photo gets what is on it."""
         provider = ScriptedProvider()
         async with run_pipeline(provider, route_of("2x2")) as pipeline:
@@ -70,7 +71,7 @@ class TestGathering:
             assert [outcome.share for outcome in outcomes] == [0.25] * 4
             await pipeline.assert_empty()
 
-    async def test_boxes(self):
+    async def test_boxes(self) -> None:
         """A box comes back as fractions of its own photo, whatever the shape and orientation of its
         neighbours."""
         data = [
@@ -83,7 +84,7 @@ class TestGathering:
                 assert seen.box == pytest.approx((0.25, 0.25, 0.75, 0.75), abs=0.02)
 
     @pytest.mark.parametrize(("count", "cells"), [(1, {1}), (2, {2}), (3, {3, 4})])
-    async def test_part_filled(self, count, cells):
+    async def test_part_filled(self, count: int, cells: set[int]) -> None:
         """A part-filled grid goes when its photos have waited long enough, at the smallest shape
         that holds them."""
         provider = ScriptedProvider()
@@ -95,7 +96,7 @@ class TestGathering:
             assert outcomes[0].steps[0].waited_s >= 0.1
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(1)
 
-    async def test_over_full(self):
+    async def test_over_full(self) -> None:
         """What is left beside full grids waits on for company."""
         async with run_pipeline(ScriptedProvider(), route_of("2x2", max_wait_s=0.1)) as pipeline:
             await pipeline.answer_each(*(block("red") for _ in range(6)))
@@ -104,14 +105,14 @@ class TestGathering:
                 4,
             ]
 
-    async def test_short_deadline(self):
+    async def test_short_deadline(self) -> None:
         """A photo without time to wait for company goes alone and at once."""
         async with run_pipeline(ScriptedProvider(), route_of("2x2")) as pipeline:
             (outcome,) = await pipeline.answer(block("red"), deadline_s=5)
             assert labels_of(outcome) == ["red"]
             assert pipeline.shapes == ["1x1"]
 
-    async def test_pools(self):
+    async def test_pools(self) -> None:
         """Photos of two tenants never share a canvas, though together they would fill one."""
         async with run_pipeline(ScriptedProvider(), route_of("2x2", max_wait_s=0.1)) as pipeline:
             reds, blues = [block("red") for _ in range(2)], [block("blue") for _ in range(2)]
@@ -127,7 +128,7 @@ class TestGathering:
                 ("bob", "bob"),
             ]
 
-    async def test_shared_pool(self):
+    async def test_shared_pool(self) -> None:
         """Photos of tenants who are in one pool share canvases."""
         async with run_pipeline(ScriptedProvider(), route_of("2x2")) as pipeline:
             reds, blues = [block("red") for _ in range(2)], [block("blue") for _ in range(2)]
@@ -142,7 +143,7 @@ class TestGathering:
             ]
             assert pipeline.shapes == ["2x2"]
 
-    async def test_orientation(self):
+    async def test_orientation(self) -> None:
         """In a 2x1 grid landscape photos are stacked and portrait ones stand side by side, each
         with their like."""
         async with run_pipeline(ScriptedProvider(), route_of("2x1")) as pipeline:
@@ -156,7 +157,7 @@ class TestGathering:
             }
             assert by_shape == {"2x1": {False}, "1x2": {True}}
 
-    async def test_company(self):
+    async def test_company(self) -> None:
         """Cells that a canvas has left go to photos that wait at a coarser shape: they are shown
         larger and answered sooner, for what a full canvas of their own would have cost; the others
         pay less."""
@@ -181,7 +182,7 @@ class TestGathering:
             for each in coarse:
                 each.cancel()
 
-    async def test_company_that_cannot_come(self):
+    async def test_company_that_cannot_come(self) -> None:
         """Where the buffer fails while company is looked for, the photos that are claimed go on
         without."""
 
@@ -204,7 +205,7 @@ class TestGathering:
 
 
 class TestJudging:
-    async def test_unsure(self):
+    async def test_unsure(self) -> None:
         """A photo whose answer from the grid is unsure is asked again at the next stage; the others
         are not."""
         sure = [block("red", side=120) for _ in range(3)]
@@ -224,7 +225,7 @@ class TestJudging:
             assert again.share == 1.25
             assert "blue 0.75 under 0.90" in again.steps[0].reason
 
-    async def test_last_stage(self):
+    async def test_last_stage(self) -> None:
         """The last stage's answer stands, however unsure it is."""
         rule = Stage(shape="1x1", rule=SURE)
         async with run_pipeline(
@@ -236,7 +237,7 @@ class TestJudging:
                 assert [step.reason for step in outcome.steps][1:] == ["last stage"]
 
     @pytest.mark.parametrize(("merge", "seen"), [("fuse", ["cat"]), ("discard", [])])
-    async def test_merge(self, merge, seen):
+    async def test_merge(self, merge: str, seen: list[Any] | list[str]) -> None:
         """What only the grid showed is kept where answers are fused, and lost where the last one
         alone counts."""
 
@@ -258,7 +259,7 @@ class TestJudging:
                 assert len(outcome.steps) == 2
                 assert labels_of(outcome) == seen
 
-    async def test_seen_alone(self):
+    async def test_seen_alone(self) -> None:
         """A photo that no company came for is not asked again alone: it was already."""
         provider = ScriptedProvider()
         async with run_pipeline(
@@ -268,7 +269,7 @@ class TestJudging:
             assert provider.calls == 1
             assert [(step.stage, step.reason) for step in outcome.steps] == [(1, "last stage")]
 
-    async def test_seen_small(self):
+    async def test_seen_small(self) -> None:
         """An answer from a half-empty canvas counts for the stage of its shape; the next question
         is a finer one."""
         stages = Stage(shape="3x3", rule=SURE), Stage(shape="2x2", rule=SURE), "1x1"
@@ -279,7 +280,7 @@ class TestJudging:
                     (2, "1x1"),
                 ]
 
-    async def test_other_provider(self):
+    async def test_other_provider(self) -> None:
         """A later stage may ask somebody else, also about a photo that was seen alone."""
         cheap, dear = ScriptedProvider(lambda *_: []), ScriptedProvider(about=about("dear"))
         area = imgrid.Rule(area=imgrid.Spread(mean=0.01))
@@ -289,7 +290,7 @@ class TestJudging:
             assert labels_of(outcome) == ["red"]
             assert [step.provider for step in outcome.steps] == ["fake", "dear"]
 
-    async def test_routes_share(self):
+    async def test_routes_share(self) -> None:
         """Photos of two routes share a canvas and are judged each by its own route's cascade."""
         lax = route_of("2x1", name="lax")
         strict = route_of(Stage(shape="2x1", rule=SURE), "1x1", name="strict")
@@ -303,7 +304,7 @@ class TestJudging:
             assert easy.steps[0].canvas == hard.steps[0].canvas
             assert (len(easy.steps), len(hard.steps)) == (1, 2)
 
-    async def test_no_time(self):
+    async def test_no_time(self) -> None:
         """An unsure answer is given as it is where there is no time to ask again."""
         gate = asyncio.Event()
         provider = ScriptedProvider(gate=gate)
@@ -345,7 +346,7 @@ class TestText:
         route = route_of("2x1", name="objects", max_wait_s=0.05)
         return ScriptedProvider(words_across, about=introduced), replace(route, task=Task.TEXT)
 
-    async def test_word_across(self):
+    async def test_word_across(self) -> None:
         """Photos with a word read across both are asked about again, each alone, and get what is
         theirs."""
         provider, route = self.reader()
@@ -360,7 +361,7 @@ class TestText:
                 assert outcome.share == 1.5
             await pipeline.assert_empty()
 
-    async def test_no_time(self):
+    async def test_no_time(self) -> None:
         """Where there is no time for that, the word is left out."""
 
         def slowly(picture: Picture, task: Task) -> Sequence[Detection]:
@@ -375,7 +376,7 @@ class TestText:
             )
             assert all(outcome.detections == () for outcome in await asking)
 
-    async def test_reading_ended(self):
+    async def test_reading_ended(self) -> None:
         """Photos of a canvas with as many words as the provider tells at most are asked about
         alone, too."""
         provider, route = self.reader(most={Task.TEXT: 1})
@@ -387,7 +388,7 @@ class TestText:
 
 
 class TestBadPhotos:
-    async def test_undecodable(self):
+    async def test_undecodable(self) -> None:
         """A photo that turns out to be damaged fails alone; its neighbours are answered and pay for
         the canvas."""
         async with run_pipeline(ScriptedProvider(), route_of("2x2", max_wait_s=0.1)) as pipeline:
@@ -397,7 +398,7 @@ class TestBadPhotos:
             assert bad.share == 0
             await pipeline.assert_empty()
 
-    async def test_undecodable_in_one_request(self):
+    async def test_undecodable_in_one_request(self) -> None:
         """The same holds for photos that came in one request."""
         async with run_pipeline(ScriptedProvider(), route_of("2x2")) as pipeline:
             red, bad, green, blue = await pipeline.answer(
@@ -411,7 +412,7 @@ class TestBadPhotos:
             ]
             assert sum(outcome.share for outcome in (red, bad, green, blue)) == pytest.approx(1)
 
-    async def test_undecodable_leaves_early(self):
+    async def test_undecodable_leaves_early(self) -> None:
         """It makes room as soon as it is found out, while the others of its request still wait."""
         async with run_pipeline(ScriptedProvider(), route_of("5x5")) as pipeline:
             asking = asyncio.create_task(pipeline.answer(block("red"), broken(), block("green")))
@@ -421,7 +422,7 @@ class TestBadPhotos:
             await asyncio.gather(asking, return_exceptions=True)
             await pipeline.assert_empty()
 
-    async def test_all_undecodable(self):
+    async def test_all_undecodable(self) -> None:
         """A canvas of nothing but damaged photos is never asked about."""
         provider = ScriptedProvider()
         async with run_pipeline(provider, route_of("2x2")) as pipeline:
@@ -429,7 +430,7 @@ class TestBadPhotos:
             assert all(isinstance(outcome.error, BadFormat) for outcome in outcomes)
             assert provider.calls == 0
 
-    async def test_ledger_of_undecodable(self):
+    async def test_ledger_of_undecodable(self) -> None:
         """The ledger agrees with the answers about who paid for a canvas on which one cell stayed
         empty."""
         ann, bob = (replace(tenant, pool="shared") for tenant in (ANN, BOB))
@@ -449,7 +450,7 @@ class TestBadPhotos:
             assert total(accounts).paid_usd == pytest.approx(0.001)
             assert (total(accounts).photos, total(accounts).answered) == (4, 3)
 
-    async def test_ledger_by_task(self):
+    async def test_ledger_by_task(self) -> None:
         """What a task costs is what its photos are billed at, and would have cost alone."""
         introduced = about(price=Price(9.0), prices={Task.OBJECTS: Price(0.25)})
         async with run_pipeline(ScriptedProvider(about=introduced), route_of("2x2")) as pipeline:
@@ -457,7 +458,7 @@ class TestBadPhotos:
             account = total(await pipeline.buffer.ledger.accounts())
             assert (account.paid_usd, account.alone_usd) == (pytest.approx(0.25), pytest.approx(1))
 
-    async def test_ledger_of_extras(self):
+    async def test_ledger_of_extras(self) -> None:
         """What a vendor alone can say is billed by what of it was wanted."""
         introduced = about(
             task=Task.EXTRAS, price=Price(9.0), extras={"hue": Price(0.25), "mood": Price(0.5)}
@@ -474,7 +475,7 @@ class TestBadPhotos:
                 pytest.approx(0.75),
             )
 
-    async def test_limits_by_task(self):
+    async def test_limits_by_task(self) -> None:
         """A canvas is no larger than its task allows, whatever others of the provider may be."""
         own = {Task.OBJECTS: Limits(max_side_px=160)}
         provider = ScriptedProvider(about=about(own_limits=own))
@@ -484,7 +485,7 @@ class TestBadPhotos:
             assert [(each.width_px, each.height_px) for each in provider.pictures] == [(160, 160)]
 
     @pytest.mark.parametrize("culprit", range(4))
-    async def test_refused(self, culprit):
+    async def test_refused(self, culprit: int) -> None:
         """A canvas that is refused is split until the culprit is alone; the others are answered,
         and only they pay."""
         provider = ScriptedProvider(refuse_magenta)
@@ -504,7 +505,7 @@ class TestBadPhotos:
             assert provider.calls == 5
             await pipeline.assert_empty()
 
-    async def test_all_refused(self):
+    async def test_all_refused(self) -> None:
         """Where every photo is refused every photo fails, and nothing is billed."""
         async with run_pipeline(ScriptedProvider(refuse_magenta), route_of("2x2")) as pipeline:
             outcomes = await pipeline.answer_each(*(block("magenta") for _ in range(4)))
@@ -523,7 +524,7 @@ class TestUpstream:
     @pytest.mark.parametrize(
         "error", [Throttled("slow down"), Unavailable("down"), NoAnswer("lost")]
     )
-    async def test_passing_fault(self, error):
+    async def test_passing_fault(self, error: NoAnswer | Throttled | Unavailable) -> None:
         """A passing fault is tried again, and every failed call is told."""
         async with run_pipeline(
             ScriptedProvider(errors=[error, error]), route_of("1x1")
@@ -535,7 +536,7 @@ class TestUpstream:
                 type(error).__name__
             ] * 2
 
-    async def test_billed_unknown(self):
+    async def test_billed_unknown(self) -> None:
         """A call that was sent and not answered may be billed: it is made again, and the ledger
         counts both."""
         async with run_pipeline(
@@ -546,7 +547,7 @@ class TestUpstream:
             account = (await pipeline.buffer.ledger.accounts())["ann"]
             assert (account.billed, account.unknown) == (1, 1)
 
-    async def test_billed_unknown_fails(self):
+    async def test_billed_unknown_fails(self) -> None:
         """Where the operator says so, it is not made again: the photo's error says why."""
         provider = ScriptedProvider(errors=[NoAnswer("lost")])
         async with run_pipeline(provider, route_of("1x1"), billed_unknown="fail") as pipeline:
@@ -560,7 +561,7 @@ class TestUpstream:
         ("error", "raised"),
         [(Throttled("slow down"), UpstreamThrottled), (Unavailable("down"), UpstreamFailed)],
     )
-    async def test_lasting_fault(self, error, raised):
+    async def test_lasting_fault(self, error: Throttled | Unavailable, raised: type) -> None:
         """A fault that lasts until the photo's deadline is the photo's error."""
 
         def fails(picture: Picture, task: Task) -> Sequence[Detection]:
@@ -574,7 +575,7 @@ class TestUpstream:
             assert provider.calls > 1
             await pipeline.assert_empty()
 
-    async def test_retry_after(self):
+    async def test_retry_after(self) -> None:
         """A provider that says how long to wait is not asked sooner; the client learns it where
         that is too long."""
         provider = ScriptedProvider(errors=repeat(Throttled("slow down", retry_after_s=9)))
@@ -584,7 +585,7 @@ class TestUpstream:
             assert outcome.error.retry_after_s == 9
             assert provider.calls == 1
 
-    async def test_misconfigured(self):
+    async def test_misconfigured(self) -> None:
         """What will not pass is not tried again."""
         provider = ScriptedProvider(errors=[Misconfigured("no credentials")])
         async with run_pipeline(provider, route_of("1x1")) as pipeline:
@@ -593,7 +594,7 @@ class TestUpstream:
             assert "credentials" not in str(outcome.error)
             assert provider.calls == 1
 
-    async def test_unexpected(self):
+    async def test_unexpected(self) -> None:
         """An exception that no provider should raise is the error of its canvas; the loop goes
         on."""
         provider = ScriptedProvider(errors=[RuntimeError("a bug")])
@@ -605,7 +606,7 @@ class TestUpstream:
                 labels_of(o) for o in await pipeline.answer_each(*(block("red") for _ in range(4)))
             ] == [["red"]] * 4
 
-    async def test_slow(self):
+    async def test_slow(self) -> None:
         """A photo whose deadline passes meanwhile has an error of its own; an answer that comes
         later harms nobody."""
         gate = asyncio.Event()
@@ -622,7 +623,7 @@ class TestUpstream:
                 True,
             ]
 
-    async def test_concurrency(self):
+    async def test_concurrency(self) -> None:
         """A provider is never asked about more pictures at once than it takes; the others wait and
         are answered."""
         gate = asyncio.Event()
@@ -637,14 +638,14 @@ class TestUpstream:
             assert all(labels_of(outcome) == ["red"] for (outcome,) in await asking)
             assert provider.max_active_calls == 2
 
-    async def test_concurrency_when_split(self):
+    async def test_concurrency_when_split(self) -> None:
         """That holds for the halves of a refused canvas too."""
         provider = ScriptedProvider(refuse_magenta, about=about(concurrency=1))
         async with run_pipeline(provider, route_of("2x2")) as pipeline:
             await pipeline.answer_each(*(block("magenta") for _ in range(4)))
             assert provider.max_active_calls == 1
 
-    async def test_loop_survives(self):
+    async def test_loop_survives(self) -> None:
         """The loop survives whatever fails in it, tells so, and goes on."""
 
         class Flaky(MemoryBuffer):
@@ -665,7 +666,7 @@ class TestUpstream:
 
 
 class TestLeaving:
-    async def test_nobody_pays_for_nobody(self):
+    async def test_nobody_pays_for_nobody(self) -> None:
         """A canvas whose clients have all gone is not asked about again."""
         provider = ScriptedProvider(errors=[Throttled("slow down", 0.05)] * 9)
         async with run_pipeline(provider, route_of("1x1")) as pipeline:
@@ -676,7 +677,7 @@ class TestLeaving:
             await wait_until(lambda: not pipeline.scheduler._canvases.running)
             assert provider.calls == 1
 
-    async def test_while_waiting(self):
+    async def test_while_waiting(self) -> None:
         """A client that goes away while its photo waits leaves nothing behind."""
         async with run_pipeline(ScriptedProvider(), route_of("2x2")) as pipeline:
             asking = asyncio.create_task(pipeline.answer(block("red"), block("blue")))
@@ -686,7 +687,7 @@ class TestLeaving:
             await pipeline.assert_empty()
             assert len(pipeline.events.of(PhotoAbandoned)) == 2
 
-    async def test_while_asked(self):
+    async def test_while_asked(self) -> None:
         """A client that goes away while its canvas is asked about leaves nothing; its neighbours
         are answered."""
         gate = asyncio.Event()
@@ -704,7 +705,7 @@ class TestLeaving:
             assert [labels_of(*await one) for one in asking[1:]] == [["green"], ["blue"], ["cyan"]]
             await pipeline.assert_empty()
 
-    async def test_while_drawn(self):
+    async def test_while_drawn(self) -> None:
         """A client that goes away before its photo's turn to be drawn harms none of its
         neighbours."""
         large = encoded(drawn((3000, 3000), Block("red", 500, 500, 2500, 2500)), "JPEG")
@@ -716,7 +717,7 @@ class TestLeaving:
             await asyncio.gather(asking[-1], return_exceptions=True)
             await pipeline.assert_empty()
 
-    async def test_between_stages(self):
+    async def test_between_stages(self) -> None:
         """A client that goes away while its photo waits for a second question leaves nothing."""
         stages = Stage(shape="2x2", rule=SURE), Stage(shape="2x1", rule=SURE), "1x1"
         async with run_pipeline(ScriptedProvider(), route_of(*stages)) as pipeline:
@@ -732,7 +733,7 @@ class TestLeaving:
             await pipeline.assert_empty()
 
     @pytest.mark.parametrize("steps", range(4))
-    async def test_as_it_is_put_again(self, steps):
+    async def test_as_it_is_put_again(self, steps: int) -> None:
         """A client that goes away in the very moment in which its photo is put again leaves no
         drawing of it."""
         gate = asyncio.Event()
@@ -751,7 +752,7 @@ class TestLeaving:
             await wait_until(lambda: not pipeline.scheduler._canvases.running)
             await pipeline.assert_empty()
 
-    async def test_busy(self):
+    async def test_busy(self) -> None:
         """Where the buffer has no room nothing is taken, and nothing of it is left."""
         provider = ScriptedProvider()
         async with run_pipeline(
@@ -764,7 +765,7 @@ class TestLeaving:
             (outcome,) = await pipeline.answer(block("red"))
             assert labels_of(outcome) == ["red"]
 
-    async def test_drain(self):
+    async def test_drain(self) -> None:
         """Draining refuses what is new and returns when what was taken is settled."""
         async with run_pipeline(ScriptedProvider(), route_of("2x2", max_wait_s=30)) as pipeline:
             asking = asyncio.create_task(pipeline.answer(block("red")))
@@ -780,7 +781,7 @@ class TestLeaving:
             await pipeline.assert_empty()
 
     @pytest.mark.parametrize("seed", range(3))
-    async def test_at_random(self, seed):
+    async def test_at_random(self, seed: int) -> None:
         """However many clients go away, and whenever, everybody who stays gets the answer to their
         own photo."""
         rng, clients = random.Random(seed), 200

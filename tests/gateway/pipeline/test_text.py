@@ -1,5 +1,9 @@
 """Text on a canvas, read by the real OCR: nobody reads a neighbour's."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
@@ -22,7 +26,7 @@ def page(text, anchor):
 
 
 @pytest.mark.parametrize(("left", "right"), [("ALICE 12", "34 BOB"), ("CONFIDEN", "TIALITY")])
-async def test_text_edge_to_edge(tmp_path, left, right):
+async def test_text_edge_to_edge(tmp_path: Path, left: str, right: str) -> None:
     """Two photos whose text meets at the seam are answered with their own text, and none of the
     other's."""
     config = {

@@ -37,7 +37,7 @@ def run_one_route(
     return run_pipeline(provider, route_of(shape, max_wait_s=0.05), **options)
 
 
-async def test_clients_before_jobs():
+async def test_clients_before_jobs() -> None:
     """A client that waits goes before all the jobs that came earlier."""
     gate = asyncio.Event()
     provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
@@ -53,7 +53,7 @@ async def test_clients_before_jobs():
         await pipeline.wait_for_job(40)
 
 
-async def test_jobs_fill_the_grid():
+async def test_jobs_fill_the_grid() -> None:
     """Cells that clients leave free are jobs': a canvas with both is full."""
     gate = asyncio.Event()
     provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
@@ -71,7 +71,7 @@ async def test_jobs_fill_the_grid():
 
 
 @pytest.mark.parametrize("pool", ["", "shared"], ids=["pools of their own", "one pool"])
-async def test_tenants_take_turns(pool):
+async def test_tenants_take_turns(pool: str) -> None:
     """One tenant's two thousand photos do not hold another's one: it is on the next canvas but
     one."""
     gate = asyncio.Event()
@@ -90,7 +90,7 @@ async def test_tenants_take_turns(pool):
         await asyncio.gather(waiting, return_exceptions=True)
 
 
-async def test_jobs_take_turns():
+async def test_jobs_take_turns() -> None:
     """So it is between two tenants' jobs."""
     gate = asyncio.Event()
     provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
@@ -108,7 +108,7 @@ async def test_jobs_take_turns():
         assert pipeline.first_canvas_of("ann") <= 3
 
 
-async def test_jobs_are_patient():
+async def test_jobs_are_patient() -> None:
     """A job's photos outlast a fault that lasts longer than a client would wait: they make room and
     come back."""
     provider = ScriptedProvider(errors=[Unavailable("down")] * 4)
@@ -119,7 +119,7 @@ async def test_jobs_are_patient():
         assert provider.calls == 5
 
 
-async def test_jobs_have_a_deadline():
+async def test_jobs_have_a_deadline() -> None:
     """A job's photo that is not answered in time has an error, and so has one that no patience
     helps."""
     async with run_one_route(
@@ -137,7 +137,7 @@ async def test_jobs_have_a_deadline():
         assert isinstance(outcome.error, UpstreamFailed)
 
 
-async def test_providers_that_are_gone():
+async def test_providers_that_are_gone() -> None:
     """A photo that waits for a provider or a route that there is no more begins anew on today's."""
     provider = ScriptedProvider()
     async with run_one_route(provider) as pipeline:
@@ -153,7 +153,7 @@ async def test_providers_that_are_gone():
         assert [number_on(outcome.detections) for outcome in outcomes] == [42, 42]
 
 
-async def test_routes_that_are_gone():
+async def test_routes_that_are_gone() -> None:
     """Where there is none for its task, its result says so."""
     async with run_one_route(ScriptedProvider()) as pipeline:
         old = pipeline.scheduler.entries.job_entry(
@@ -166,7 +166,7 @@ async def test_routes_that_are_gone():
         assert isinstance(outcome.error, NotServed)
 
 
-async def test_drain_ends():
+async def test_drain_ends() -> None:
     """A gateway that stops waits for what is under way only for so long."""
     provider = ScriptedProvider(gate=asyncio.Event())
     async with run_one_route(provider) as pipeline:
@@ -177,7 +177,7 @@ async def test_drain_ends():
         assert not provider.active_calls
 
 
-async def test_no_room_to_fetch():
+async def test_no_room_to_fetch() -> None:
     """While the buffer holds enough bytes no URL is fetched; one is as soon as there is room."""
     fetched: list[str] = []
 

@@ -71,7 +71,7 @@ def red(size: tuple[int, int] = (320, 320), blocks: int = 1) -> Photo:
 
 
 class TestRate:
-    async def test_too_late(self):
+    async def test_too_late(self) -> None:
         """A photo whose turn would come after its deadline is told so at once, and when to come
         back."""
         one = fake(calls=CallLimits(rate_per_s=1 / 60))
@@ -82,7 +82,7 @@ class TestRate:
             assert 10 < (late.error.retry_after_s or 0) <= 60
             assert one.calls == 1
 
-    async def test_in_order(self):
+    async def test_in_order(self) -> None:
         """Calls wait for their turn, and are made in the order in which they came."""
         seen: list[int] = []
 
@@ -100,7 +100,7 @@ class TestRate:
             )
         assert seen == list(range(1, 56))
 
-    async def test_others_go_on(self):
+    async def test_others_go_on(self) -> None:
         """Whoever waits for one provider's turn holds nobody up who asks another."""
         one, two = fake(calls=CallLimits(rate_per_s=1 / 60), concurrency=1), fake("two")
         route, other = (
@@ -115,7 +115,7 @@ class TestRate:
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
 
-    async def test_jobs_wait_in_their_lane(self):
+    async def test_jobs_wait_in_their_lane(self) -> None:
         """Photos of jobs are claimed when there is a turn for them: until then they gather, and
         clients go first."""
         one = fake(calls=CallLimits(rate_per_s=10))
@@ -126,7 +126,7 @@ class TestRate:
             await pipeline.wait_for_job(3)
             assert pipeline.canvases[10:] == [("one", "2x2")]
 
-    async def test_falls_back(self):
+    async def test_falls_back(self) -> None:
         """Where there is a fallback for it, a photo whose turn comes too late goes there."""
         one, two = fake(calls=CallLimits(rate_per_s=1 / 60)), fake("two")
         async with run_pipeline({"one": one, "two": two}, fallback_route("1x1")) as pipeline:
@@ -135,7 +135,7 @@ class TestRate:
 
 
 class TestBreaker:
-    async def test_fails_at_once(self):
+    async def test_fails_at_once(self) -> None:
         """While the breaker is open nothing is sent: a photo fails at once, and is told when to
         come back."""
         one = fake(errors=[NO_KEY, NO_KEY], calls=CallLimits(breaker=TOUCHY))
@@ -150,7 +150,7 @@ class TestBreaker:
             (changed,) = pipeline.events.of(BreakerChanged)
             assert (changed.provider, changed.state) == ("one", "open")
 
-    async def test_opens_while_asking(self):
+    async def test_opens_while_asking(self) -> None:
         """Whoever asks again and again ends when it opens, long before the deadline."""
         one = fake(errors=repeat(DOWN), calls=CallLimits(breaker=TOUCHY))
         async with run_pipeline(one, fallback_route("1x1", on=())) as pipeline:
@@ -158,7 +158,7 @@ class TestBreaker:
             assert isinstance(outcome.error, UpstreamFailed)
             assert one.calls == 2
 
-    async def test_closes(self):
+    async def test_closes(self) -> None:
         """When its time is over calls are made again; they are told, as is that it is well."""
         one = fake(errors=[NO_KEY, NO_KEY], calls=CallLimits(breaker=QUICK))
         async with run_pipeline(one, fallback_route("1x1", on=())) as pipeline:
@@ -177,7 +177,7 @@ class TestBreaker:
             assert labels_of(*await pipeline.answer(red())) == ["red"]
 
     @pytest.mark.parametrize("error", [PictureRefused("ugly"), Throttled("slow down")])
-    async def test_not_its_fault(self, error):
+    async def test_not_its_fault(self, error: PictureRefused | Throttled) -> None:
         """Pictures that are refused do not open it, and neither does throttling."""
         one = fake(errors=[error] * 4, calls=CallLimits(breaker=TOUCHY))
         async with run_pipeline(one, fallback_route("1x1", on=())) as pipeline:
@@ -186,7 +186,7 @@ class TestBreaker:
             assert labels_of(*await pipeline.answer(red())) == ["red"]
             assert pipeline.events.of(BreakerChanged) == []
 
-    async def test_jobs_wait(self):
+    async def test_jobs_wait(self) -> None:
         """Photos of jobs wait until it lets calls through, and are answered then."""
         one = fake(errors=[DOWN] * 6, calls=CallLimits(breaker=QUICK))
         async with run_pipeline(one, fallback_route("2x2", on=())) as pipeline:
@@ -195,7 +195,7 @@ class TestBreaker:
             assert [labels_of(outcome) for outcome in outcomes] == [["red"]] * 12
             assert one.calls == 9
 
-    async def test_without(self):
+    async def test_without(self) -> None:
         """Without a breaker a provider is asked however often it has failed."""
         one = fake(errors=[NO_KEY] * 50)
         async with run_pipeline(one, fallback_route("1x1", on=())) as pipeline:
@@ -206,7 +206,9 @@ class TestBreaker:
 
 class TestFallback:
     @pytest.mark.parametrize(("error", "calls"), [(DOWN, 3), (LOST, 3), (NO_KEY, 1), (SLOW, 1)])
-    async def test_asked_instead(self, error, calls):
+    async def test_asked_instead(
+        self, error: Misconfigured | NoAnswer | Throttled | Unavailable, calls: int
+    ) -> None:
         """A provider that fails a few times, or for good, is stood in for: photos are asked about
         at the same shape, at that one's price, and their steps say so."""
         one = fake(errors=repeat(error), price=Price(0.001))
@@ -231,7 +233,7 @@ class TestFallback:
                 ("one", "two")
             ] * 4
 
-    async def test_is_final(self):
+    async def test_is_final(self) -> None:
         """Its answer stands, whatever the stage's rule would say of it: that knows another
         provider's scores."""
         two = fake("two")
@@ -242,7 +244,7 @@ class TestFallback:
             assert labels_of((await pipeline.answer(*(red() for _ in range(4))))[0]) == ["red"]
             assert pipeline.canvases == [("two", "2x2")]
 
-    async def test_at_a_later_stage(self):
+    async def test_at_a_later_stage(self) -> None:
         """It stands in at any stage; what was paid for before is not lost from the bill."""
 
         class Second(ScriptedProvider):
@@ -263,7 +265,7 @@ class TestFallback:
                 [False, True]
             ] * 4
 
-    async def test_while_open(self):
+    async def test_while_open(self) -> None:
         """While the breaker is open it is asked at once, whatever faults the route names."""
         one, two = fake(errors=[NO_KEY] * 2, calls=CallLimits(breaker=TOUCHY)), fake("two")
         async with run_pipeline(
@@ -274,7 +276,7 @@ class TestFallback:
             assert labels_of(*await pipeline.answer(red())) == ["red"]
             assert (one.calls, two.calls) == (2, 1)
 
-    async def test_not_named(self):
+    async def test_not_named(self) -> None:
         """After other faults than those named it is not asked."""
         one, two = fake(errors=[NO_KEY]), fake("two")
         async with run_pipeline(
@@ -284,7 +286,7 @@ class TestFallback:
             assert isinstance(outcome.error, UpstreamFailed)
             assert two.calls == 0
 
-    async def test_billed_unknown(self):
+    async def test_billed_unknown(self) -> None:
         """Where the operator forbids asking again what may be billed, nobody else is asked
         either."""
         one, two = fake(errors=[LOST]), fake("two")
@@ -295,7 +297,7 @@ class TestFallback:
             assert isinstance(outcome.error, BilledUnknown)
             assert two.calls == 0
 
-    async def test_no_loop(self):
+    async def test_no_loop(self) -> None:
         """Where it fails too, that is the photo's error: nobody goes back."""
         one, two = fake(errors=repeat(NO_KEY)), fake("two", errors=repeat(NO_KEY))
         async with run_pipeline({"one": one, "two": two}, fallback_route("1x1")) as pipeline:
@@ -303,7 +305,7 @@ class TestFallback:
             assert isinstance(outcome.error, UpstreamFailed)
             assert (one.calls, two.calls) == (1, 1)
 
-    async def test_both_open(self):
+    async def test_both_open(self) -> None:
         """One that is left alone itself is not asked: clients fail, photos of jobs wait for whoever
         is well first."""
         breaker = CallLimits(breaker=BreakerOptions(failures=1, calls=1, open_ms=60_000))
@@ -319,7 +321,7 @@ class TestFallback:
             assert one.calls + two.calls == 5
 
     @pytest.mark.parametrize("errors", [[NO_KEY], [DOWN] * 3])
-    async def test_jobs(self, errors):
+    async def test_jobs(self, errors: list[Misconfigured] | list[Unavailable]) -> None:
         """Photos of jobs fall back as those of clients do."""
         one, two = fake(errors=[*errors, *[NO_KEY] * 9]), fake("two")
         async with run_pipeline({"one": one, "two": two}, fallback_route("2x2")) as pipeline:
@@ -329,7 +331,7 @@ class TestFallback:
             ] * 4
             assert pipeline.canvases == [("two", "2x2")]
 
-    async def test_jobs_go_back(self):
+    async def test_jobs_go_back(self) -> None:
         """Photos of jobs whose fallback fails for a while wait for their own provider again, which
         may be well."""
         one, two = fake(errors=[NO_KEY]), fake("two", errors=repeat(DOWN))
@@ -343,7 +345,7 @@ class TestFallback:
             assert pipeline.canvases == [("one", "2x2")]
             assert len(pipeline.events.of(FellBack)) == 4
 
-    async def test_whole_pictures(self):
+    async def test_whole_pictures(self) -> None:
         """What is true of a whole picture is asked of each photo alone: nobody sorts out whose it
         is afterwards."""
         one, two = fake(errors=[NO_KEY], task=Task.MODERATION), fake("two", task=Task.MODERATION)
@@ -355,7 +357,7 @@ class TestFallback:
             assert [labels_of(outcome) for outcome in outcomes] == [["red"]] * 4
             assert pipeline.canvases == [("two", "1x1")] * 4
 
-    async def test_with_redis(self, server: RedisServer):
+    async def test_with_redis(self, server: RedisServer) -> None:
         """With the shared buffer, too: a photo waits in a lane of the other provider, which any
         replica may ask."""
         commands = [patient_commands(server) for _ in range(2)]
@@ -384,7 +386,7 @@ class TestFallback:
 class TestFullAnswers:
     FACES = {"task": Task.FACES, "most": {Task.FACES: 6}}
 
-    async def test_asked_alone(self):
+    async def test_asked_alone(self) -> None:
         """Photos of a canvas whose answer holds as much as it can are asked about again, each
         alone."""
         crowded = ScriptedProvider(capped, about=about("one", **self.FACES))
@@ -394,14 +396,14 @@ class TestFullAnswers:
             assert outcomes[0].steps[0].reason == "the answer ends after 6 detections"
             assert pipeline.canvases == [("one", "2x2"), *[("one", "1x1")] * 4]
 
-    async def test_room_left(self):
+    async def test_room_left(self) -> None:
         """Others are not."""
         crowded = ScriptedProvider(capped, about=about("one", **self.FACES))
         async with run_pipeline(crowded, fallback_route("2x2", on=(), task=Task.FACES)) as pipeline:
             await pipeline.answer(*(red() for _ in range(4)))
             assert pipeline.canvases == [("one", "2x2")]
 
-    async def test_adapts(self):
+    async def test_adapts(self) -> None:
         """Where photos are crowded, later ones share canvases with fewer others, so that answers
         are not full."""
         crowded = ScriptedProvider(capped, about=about("one", **self.FACES))
@@ -415,7 +417,7 @@ class TestFullAnswers:
             assert [labels_of(outcome) for outcome in outcomes] == [["red", "red"]] * 4
             assert {shape for _, shape in pipeline.canvases[before:]} == {"2x1"}
 
-    async def test_fallback_is_bounded(self):
+    async def test_fallback_is_bounded(self) -> None:
         """A fallback's answers are limited as its own are."""
         two = ScriptedProvider(capped, about=about("two", **self.FACES))
         one = fake(errors=[NO_KEY], task=Task.FACES)

@@ -1,8 +1,13 @@
 """What a route's photos go by: its companion, which is free, and the variants of its cascade."""
 
+from __future__ import annotations
+
 import asyncio
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from itertools import repeat
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,7 +81,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> Callable[..., Any]:
     """`async with world(det, eye, **route) as each`: a world that runs."""
 
     @asynccontextmanager
@@ -95,7 +100,7 @@ def asked(outcome):
 
 
 class TestCompanion:
-    async def test_content(self, world):
+    async def test_content(self, world: Callable[..., Any]) -> None:
         """What the companion is sure of is nobody else's question, and waits for no company."""
         async with world() as each:
             (outcome,) = await each.ask(large())
@@ -103,7 +108,7 @@ class TestCompanion:
             assert [d.label for d in outcome.detections] == ["red"]
             assert each.eye.calls == 0
 
-    async def test_joins(self, world):
+    async def test_joins(self, world: Callable[..., Any]) -> None:
         """What it is unsure of is asked about in grids; its own answer stays among those that are
         judged."""
         async with world() as each:
@@ -111,7 +116,7 @@ class TestCompanion:
                 assert asked(outcome) == [("det", "1x1"), ("eye", "2x2"), ("eye", "1x1")]
                 assert [step.stage for step in outcome.steps] == [0, 1, 2]
 
-    async def test_free(self, world):
+    async def test_free(self, world: Callable[..., Any]) -> None:
         """Nobody is billed for it, whatever its price: not in the answer, the ledger or the
         metrics; what its answers would have cost alone is the provider's price."""
         async with world() as each:
@@ -129,7 +134,7 @@ class TestCompanion:
             assert each.value("imgrid_saved_images", tenant="ann") == 1
             assert each.value("imgrid_upstream_seconds_count", provider="det") == 1
 
-    async def test_billed_after_it(self, world):
+    async def test_billed_after_it(self, world: Callable[..., Any]) -> None:
         """The stages after it are billed as ever."""
         async with world() as each:
             outcomes = await each.ask(small(), small(), small(), small())
@@ -142,7 +147,11 @@ class TestCompanion:
         "error",
         [Throttled("slow", 9), NoAnswer("lost"), Misconfigured("no file"), PictureRefused("odd")],
     )
-    async def test_failing(self, world, error):
+    async def test_failing(
+        self,
+        world: Callable[..., Any],
+        error: Misconfigured | NoAnswer | PictureRefused | Throttled,
+    ) -> None:
         """A companion that fails is left out, at once and whatever its failure; that is told, and
         costs nobody."""
         det = ScriptedProvider(errors=repeat(error), about=about("det"))
@@ -156,7 +165,7 @@ class TestCompanion:
                 photos=4, answered=4, billed=1, paid_usd=0.5, alone_usd=2
             )
 
-    async def test_broken_photo(self, world):
+    async def test_broken_photo(self, world: Callable[..., Any]) -> None:
         """A photo that cannot be decoded fails as it does without a companion."""
         det = ScriptedProvider(about=about("det", wants="pixels"))
         data = photo(drawn((64, 64))).data
@@ -164,7 +173,7 @@ class TestCompanion:
             (outcome,) = await each.ask(photo(data[: len(data) // 2]))
             assert isinstance(outcome.error, BadFormat)
 
-    async def test_provider_fails(self, world):
+    async def test_provider_fails(self, world: Callable[..., Any]) -> None:
         """What the companion says is no answer where the provider was to be asked and fails."""
         async with world(
             eye=ScriptedProvider(errors=repeat(Misconfigured("no")), about=about("eye"))
@@ -172,7 +181,7 @@ class TestCompanion:
             for outcome in await each.ask(small(), small(), small(), small()):
                 assert isinstance(outcome.error, UpstreamFailed)
 
-    async def test_not_asked(self, world):
+    async def test_not_asked(self, world: Callable[..., Any]) -> None:
         """A cascade without a stage of the companion does not ask it."""
         async with world(stages=[{"shape": "2x2"}]) as each:
             await each.ask(*(large() for _ in range(4)))
@@ -180,7 +189,7 @@ class TestCompanion:
 
 
 class TestVariants:
-    async def test_exact(self, world):
+    async def test_exact(self, world: Callable[..., Any]) -> None:
         """Exact is each photo alone, as it came, at the route's provider; the companion is not
         asked."""
         async with world() as each:
@@ -188,7 +197,7 @@ class TestVariants:
             assert asked(outcome) == [("eye", "1x1")]
             assert each.eye.pictures[0].data == one.data
 
-    async def test_cheapest(self, world):
+    async def test_cheapest(self, world: Callable[..., Any]) -> None:
         """Cheapest asks once that is paid for, whatever the answer; the companion still before
         that."""
         async with world() as each:
@@ -197,7 +206,7 @@ class TestVariants:
             (outcome,) = await each.ask(large(), variant="cheapest")
             assert asked(outcome) == [("det", "1x1")]
 
-    async def test_side_by_side(self, world):
+    async def test_side_by_side(self, world: Callable[..., Any]) -> None:
         """Photos of several variants share canvases, and are judged each by its own."""
         async with world(stages=[{"shape": "2x2", "rule": SURE}, {"shape": "1x1"}]) as each:
             mixed = await asyncio.gather(
@@ -211,7 +220,7 @@ class TestVariants:
             ]
             assert len({outcome.steps[0].canvas for outcomes in mixed for outcome in outcomes}) == 1
 
-    async def test_strict(self, world):
+    async def test_strict(self, world: Callable[..., Any]) -> None:
         """A stricter variant asks again about what the target is just content with."""
         stages = [
             {"shape": "2x2", "rule": {"kind": "imgrid", "area": {"mean": 0.5}}},
@@ -224,13 +233,13 @@ class TestVariants:
             strict = await each.ask(*(large() for _ in range(4)), variant="strict")
             assert {len(outcome.steps) for outcome in strict} == {2}
 
-    async def test_unknown(self, world):
+    async def test_unknown(self, world: Callable[..., Any]) -> None:
         """A photo whose variant is not known here any more goes by the route's own cascade."""
         async with world() as each:
             (outcome,) = await each.ask(large(), variant="bygone")
             assert asked(outcome) == [("det", "1x1")]
 
-    async def test_on_the_wire(self, world):
+    async def test_on_the_wire(self, world: Callable[..., Any]) -> None:
         """The variant travels with a photo to other replicas; one that came without goes by the
         target."""
         async with world() as each:

@@ -1,13 +1,18 @@
 """A URL that a caller names leads to public addresses and to networks that the operator named, and
 nowhere else."""
 
+from __future__ import annotations
+
 import asyncio
 import socket
 import ssl
 import subprocess
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -227,7 +232,7 @@ def failing(error):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
     """A key, and a certificate for photos.example that it signed itself."""
     folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
@@ -252,13 +257,13 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trusting(files):
+def trusting(files: tuple[Path, ...]) -> Any:
     """What a client that knows the certificate trusts."""
     return ssl.create_default_context(cafile=files[1])
 
 
 @pytest.fixture
-async def guarding(trusting):
+async def guarding(trusting: Any) -> AsyncIterator[Callable[..., Any]]:
     """`guarding(allow, **options)`: a guard that is closed at the end."""
     async with AsyncExitStack() as stack:
 
@@ -271,7 +276,7 @@ async def guarding(trusting):
 
 
 @pytest.fixture
-async def serve():
+async def serve() -> AsyncIterator[Callable[..., Any]]:
     """`serve(answer)`: a server on loopback that writes what `answer(request)` yields, and hangs
     up.
 
@@ -336,7 +341,7 @@ def closed_port():
 
 
 @pytest.mark.parametrize("url", HOSTILE, ids=lambda url: HOSTILE[url])
-async def test_hostile_urls_are_refused(guarding, url):
+async def test_hostile_urls_are_refused(guarding: Callable[..., Any], url: str) -> None:
     """No URL of the table is fetched from or posted to, and nothing is said of why a name was
     refused."""
     guard = guarding(allow=(), resolve=known)
@@ -350,7 +355,7 @@ async def test_hostile_urls_are_refused(guarding, url):
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_public_addresses_are_not_refused(address):
+def test_public_addresses_are_not_refused(address: str) -> None:
     """An address that everyone can reach is not refused, however near it lies to one that is."""
     assert refusal(ip_address(address), ()) == ""
 
@@ -370,7 +375,7 @@ def test_public_addresses_are_not_refused(address):
         "https://example.com/a@b:c\\d/%0d%0a",
     ],
 )
-def test_ordinary_urls_pass(url):
+def test_ordinary_urls_pass(url: str) -> None:
     """A URL that names a public host, by name or by address, has nothing against it."""
     assert check_url(url).scheme in url
 
@@ -411,14 +416,14 @@ def embedded(address):
 
 
 @given(insiders)
-def test_no_form_of_a_private_address_passes(address):
+def test_no_form_of_a_private_address_passes(address) -> None:
     """An IPv4 address that is refused is refused in all its IPv6 forms."""
     assert refusal(address, ())
     assert all(refusal(form, ()) for form in embedded(address))
 
 
 @given(st.ip_addresses())
-def test_what_python_calls_not_global_is_refused(address):
+def test_what_python_calls_not_global_is_refused(address) -> None:
     """The table holds all that the standard library knows to be no public address."""
     mapped = address.version == 6 and address.ipv4_mapped
     assert (mapped or address).is_global or refusal(address, ())
@@ -428,7 +433,7 @@ def test_what_python_calls_not_global_is_refused(address):
 
 
 @given(insiders)
-def test_an_allowed_network_opens_its_addresses_and_their_mapped_form_only(address):
+def test_an_allowed_network_opens_its_addresses_and_their_mapped_form_only(address) -> None:
     """A named network lifts the refusal of its addresses, plain or mapped, and of no other form."""
     allow = [IPv4Network(address)]
     mapped, *others = embedded(address)
@@ -436,7 +441,7 @@ def test_an_allowed_network_opens_its_addresses_and_their_mapped_form_only(addre
     assert all(refusal(form, allow) for form in others)
 
 
-def test_an_allowed_network_opens_no_other():
+def test_an_allowed_network_opens_no_other() -> None:
     """Networks beside the named one stay refused, of either version."""
     allow = [ip_network("10.0.0.0/8"), ip_network("fd00:1::/32")]
     assert not refusal(ip_address("10.255.0.1"), allow)
@@ -456,7 +461,7 @@ def test_an_allowed_network_opens_no_other():
         ("fd00:ec2::254", "fc00::/7"),
     ],
 )
-def test_metadata_is_opened_only_by_its_own_address(address, wide):
+def test_metadata_is_opened_only_by_its_own_address(address: str, wide: str) -> None:
     """A network around a metadata address does not open it; the address as a network of one
     does."""
     found = ip_address(address)
@@ -464,7 +469,9 @@ def test_metadata_is_opened_only_by_its_own_address(address, wide):
     assert not refusal(found, [ip_network(address)])
 
 
-async def test_an_allowed_server_is_fetched_from(serve, guarding):
+async def test_an_allowed_server_is_fetched_from(
+    serve: Callable[..., Any], guarding: Callable[..., Any]
+) -> None:
     """A server in an allowed network is asked once, with its host's name and no credentials."""
     server = await serve(lambda request: [reply(b"photo")])
     guard = guarding(resolve=always("127.0.0.1"))
@@ -482,7 +489,9 @@ async def test_an_allowed_server_is_fetched_from(serve, guarding):
     }
 
 
-async def test_the_systems_resolver_is_guarded_as_well(serve, guarding):
+async def test_the_systems_resolver_is_guarded_as_well(
+    serve: Callable[..., Any], guarding: Callable[..., Any]
+) -> None:
     """Without a resolver of its own a guard asks the system's, and judges what that says."""
     server = await serve(lambda request: [reply(b"photo")])
     url = f"http://localhost:{server.port}/"
@@ -497,7 +506,9 @@ async def test_the_systems_resolver_is_guarded_as_well(serve, guarding):
 # What is judged is what is connected to
 
 
-async def test_a_name_is_resolved_once_for_a_connection(serve, guarding):
+async def test_a_name_is_resolved_once_for_a_connection(
+    serve: Callable[..., Any], guarding: Callable[..., Any]
+) -> None:
     """A name that leads elsewhere when asked again is connected to as it was judged, and judged
     anew the next time."""
     answers = [["127.0.0.1"], ["127.0.0.2"]]
@@ -519,7 +530,9 @@ async def test_a_name_is_resolved_once_for_a_connection(serve, guarding):
 @pytest.mark.parametrize(
     "addresses", [("127.0.0.1", "127.0.0.2"), ("127.0.0.2", "127.0.0.1"), ("127.0.0.1", "::1")]
 )
-async def test_one_refused_address_of_a_name_refuses_all(serve, guarding, addresses):
+async def test_one_refused_address_of_a_name_refuses_all(
+    serve: Callable[..., Any], guarding: Callable[..., Any], addresses: tuple[str, ...]
+) -> None:
     """A name with several addresses of which one is refused is not connected to at all."""
     server = await serve(lambda request: [reply(b"photo")])
     with pytest.raises(UrlRefused):
@@ -529,7 +542,9 @@ async def test_one_refused_address_of_a_name_refuses_all(serve, guarding, addres
     assert not server.connections
 
 
-async def test_the_next_address_is_tried_where_one_does_not_answer(serve, guarding):
+async def test_the_next_address_is_tried_where_one_does_not_answer(
+    serve: Callable[..., Any], guarding: Callable[..., Any]
+) -> None:
     """Of several allowed addresses, one that refuses the connection is passed over, and both
     families get a turn."""
     server = await serve(lambda request: [reply(b"photo")])
@@ -540,19 +555,21 @@ async def test_the_next_address_is_tried_where_one_does_not_answer(serve, guardi
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "::1%lo", "anything"])
-async def test_the_backend_judges_for_itself(host):
+async def test_the_backend_judges_for_itself(host: str) -> None:
     """Whatever gets past the reading of a URL is judged where the connection is made."""
     with pytest.raises(UrlRefused):
         await CheckedBackend(always("127.0.0.1")).connect_tcp(host, 80)
 
 
-async def test_the_backend_connects_to_no_unix_socket():
+async def test_the_backend_connects_to_no_unix_socket() -> None:
     """There is no way to a socket in the file system."""
     with pytest.raises(UrlRefused):
         await CheckedBackend(always("127.0.0.1")).connect_unix_socket("/run/any.sock")
 
 
-async def test_proxies_of_the_environment_are_ignored(serve, guarding, monkeypatch):
+async def test_proxies_of_the_environment_are_ignored(
+    serve: Callable[..., Any], guarding: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A proxy would connect where it likes: one that the environment names is not asked."""
     server, proxy = (
         await serve(lambda request: [reply(b"photo")]),
@@ -570,7 +587,7 @@ async def test_proxies_of_the_environment_are_ignored(serve, guarding, monkeypat
 
 
 @pytest.fixture
-async def secure(serve, files):
+async def secure(serve: Callable[..., Any], files: tuple[Path, ...]) -> SimpleNamespace:
     """A TLS server with a certificate for photos.example; `named` is what clients asked for in the
     handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -582,7 +599,9 @@ async def secure(serve, files):
     return server
 
 
-async def test_tls_asks_for_the_hosts_name(secure, guarding):
+async def test_tls_asks_for_the_hosts_name(
+    secure: SimpleNamespace, guarding: Callable[..., Any]
+) -> None:
     """The connection goes to an address, and yet the name is what TLS asks for and verifies."""
     url = f"https://photos.example:{secure.port}/"
     assert await guarding(resolve=always("127.0.0.1")).fetch(url, max_bytes=10) == b"photo"
@@ -591,7 +610,9 @@ async def test_tls_asks_for_the_hosts_name(secure, guarding):
 
 
 @pytest.mark.parametrize("host", ["other.example", "127.0.0.1"])
-async def test_a_certificate_for_another_name_is_not_taken(secure, guarding, host):
+async def test_a_certificate_for_another_name_is_not_taken(
+    secure: SimpleNamespace, guarding: Callable[..., Any], host: str
+) -> None:
     """A certificate that is trusted, but for another host, fails for good, and nothing is sent."""
     with pytest.raises(FetchFailed, match="certificate") as error:
         await guarding(resolve=always("127.0.0.1")).post(
@@ -601,7 +622,9 @@ async def test_a_certificate_for_another_name_is_not_taken(secure, guarding, hos
     assert not secure.asked
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_not_taken(secure, guarding):
+async def test_a_certificate_that_nobody_vouches_for_is_not_taken(
+    secure: SimpleNamespace, guarding: Callable[..., Any]
+) -> None:
     """By default only certificates that chain to a public authority are trusted."""
     guard = guarding(resolve=always("127.0.0.1"), tls=None)
     with pytest.raises(FetchFailed, match="certificate"):
@@ -613,7 +636,9 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_taken(secure, guardi
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirects_are_followed(serve, guarding, status):
+async def test_redirects_are_followed(
+    serve: Callable[..., Any], guarding: Callable[..., Any], status: int
+) -> None:
     """Every kind of redirect is followed, to a place that is relative too."""
     pages = {"/a/b": reply(status=f"{status} Moved", Location="../c?d"), "/c?d": reply(b"photo")}
     server = await serve(lambda request: [pages[request.path]])
@@ -635,7 +660,9 @@ async def test_redirects_are_followed(serve, guarding, status):
         "http://127.0.0.1:0/",
     ],
 )
-async def test_redirects_to_what_is_refused_are_refused(serve, guarding, place):
+async def test_redirects_to_what_is_refused_are_refused(
+    serve: Callable[..., Any], guarding: Callable[..., Any], place: str
+) -> None:
     """A server that may be asked cannot send the gateway where it may not go."""
     server = await serve(lambda request: [reply(status="302 Found", Location=place)])
     with pytest.raises(UrlRefused):
@@ -643,7 +670,9 @@ async def test_redirects_to_what_is_refused_are_refused(serve, guarding, place):
     assert server.connections == 1
 
 
-async def test_a_redirect_that_cannot_be_read_fails(serve, guarding):
+async def test_a_redirect_that_cannot_be_read_fails(
+    serve: Callable[..., Any], guarding: Callable[..., Any]
+) -> None:
     """A redirect to something that is no URL fails for good."""
     server = await serve(lambda request: [reply(status="302 Found", Location="http://a:b:c/")])
     with pytest.raises(FetchFailed) as error:
@@ -651,7 +680,9 @@ async def test_a_redirect_that_cannot_be_read_fails(serve, guarding):
     assert not error.value.transient
 
 
-async def test_a_redirect_loop_ends(serve, guarding):
+async def test_a_redirect_loop_ends(
+    serve: Callable[..., Any], guarding: Callable[..., Any]
+) -> None:
     """A server that redirects to itself is asked as often as redirects are allowed, and once
     more."""
     server = await serve(lambda request: [reply(status="302 Found", Location="/")])
@@ -662,7 +693,9 @@ async def test_a_redirect_loop_ends(serve, guarding):
 
 
 @pytest.mark.parametrize(("redirects", "arrives"), [(3, True), (4, False)])
-async def test_three_redirects_are_followed_and_no_more(serve, guarding, redirects, arrives):
+async def test_three_redirects_are_followed_and_no_more(
+    serve: Callable[..., Any], guarding: Callable[..., Any], redirects: int, arrives: bool
+) -> None:
     """The last redirect that is allowed still arrives."""
 
     def count(request):
@@ -679,7 +712,9 @@ async def test_three_redirects_are_followed_and_no_more(serve, guarding, redirec
     assert (fetched.exception() is None) is arrives
 
 
-async def test_cookies_are_not_kept(serve, guarding):
+async def test_cookies_are_not_kept(
+    serve: Callable[..., Any], guarding: Callable[..., Any]
+) -> None:
     """What a server sets is not told to it again, neither after a redirect nor in the next
     request."""
     server = await serve(
@@ -714,7 +749,9 @@ def chunked(body):
         pytest.param(chunked, id="chunked"),
     ],
 )
-async def test_a_body_has_a_limit(serve, guarding, answer):
+async def test_a_body_has_a_limit(
+    serve: Callable[..., Any], guarding: Callable[..., Any], answer: Callable[..., Any]
+) -> None:
     """A body of the limit arrives whole, one byte more is too large for good, however it is
     sent."""
     server = await serve(lambda request: answer(bytes(100_000)))
@@ -724,14 +761,18 @@ async def test_a_body_has_a_limit(serve, guarding, answer):
     assert not error.value.transient
 
 
-async def test_a_length_over_the_limit_is_enough(serve, guarding):
+async def test_a_length_over_the_limit_is_enough(
+    serve: Callable[..., Any], guarding: Callable[..., Any]
+) -> None:
     """An answer that announces too much is refused before any of it arrives."""
     server = await serve(lambda request: [reply(Content_Length=10**12), 60.0])
     with pytest.raises(FetchFailed, match="larger than 1000 bytes"):
         await guarding().fetch(server.url, max_bytes=1000)
 
 
-async def test_a_body_without_end_is_left(serve, guarding):
+async def test_a_body_without_end_is_left(
+    serve: Callable[..., Any], guarding: Callable[..., Any]
+) -> None:
     """A server that never stops sending is left once the limit is reached."""
 
     def endless(request):
@@ -746,7 +787,9 @@ async def test_a_body_without_end_is_left(serve, guarding):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "identity, gzip", "GZIP"])
-async def test_a_compressed_answer_is_refused(serve, guarding, encoding):
+async def test_a_compressed_answer_is_refused(
+    serve: Callable[..., Any], guarding: Callable[..., Any], encoding: str
+) -> None:
     """Nothing is unpacked, so nothing can unpack to more than the limit."""
     server = await serve(lambda request: [reply(b"photo", Content_Encoding=encoding)])
     with pytest.raises(FetchFailed, match="compressed") as error:
@@ -754,7 +797,9 @@ async def test_a_compressed_answer_is_refused(serve, guarding, encoding):
     assert not error.value.transient
 
 
-async def test_an_answer_that_says_it_is_not_compressed_is_taken(serve, guarding):
+async def test_an_answer_that_says_it_is_not_compressed_is_taken(
+    serve: Callable[..., Any], guarding: Callable[..., Any]
+) -> None:
     """The encoding `identity` is none."""
     server = await serve(lambda request: [reply(b"photo", Content_Encoding="Identity")])
     assert await guarding().fetch(server.url, max_bytes=10) == b"photo"
@@ -784,7 +829,9 @@ def silence(request):
 
 
 @pytest.mark.parametrize("answer", [drip, dripping_head, dripping_redirects, silence])
-async def test_the_time_limit_is_for_all_of_a_call(serve, guarding, answer):
+async def test_the_time_limit_is_for_all_of_a_call(
+    serve: Callable[..., Any], guarding: Callable[..., Any], answer: Callable[..., Any]
+) -> None:
     """A server that never pauses for long, and never ends either, takes too long; trying again may
     help."""
     server = await serve(answer)
@@ -793,7 +840,7 @@ async def test_the_time_limit_is_for_all_of_a_call(serve, guarding, answer):
     assert error.value.transient
 
 
-async def test_the_time_limit_is_for_resolving_too(guarding):
+async def test_the_time_limit_is_for_resolving_too(guarding: Callable[..., Any]) -> None:
     """A name that does not resolve in time takes too long."""
 
     async def never(host, port):
@@ -819,7 +866,9 @@ async def test_the_time_limit_is_for_resolving_too(guarding):
         (503, True),
     ],
 )
-async def test_only_200_is_an_answer(serve, guarding, status, passing):
+async def test_only_200_is_an_answer(
+    serve: Callable[..., Any], guarding: Callable[..., Any], status: int, passing: bool
+) -> None:
     """Any other status fails, and says whether it may pass."""
     server = await serve(lambda request: [reply(status=f"{status} So", Content_Length=None)])
     with pytest.raises(FetchFailed, match=f"status {status}") as error:
@@ -848,7 +897,9 @@ async def test_only_200_is_an_answer(serve, guarding, status, passing):
         "half",
     ],
 )
-async def test_an_answer_that_is_none_fails(serve, guarding, parts):
+async def test_an_answer_that_is_none_fails(
+    serve: Callable[..., Any], guarding: Callable[..., Any], parts: list[Any] | list[bytes]
+) -> None:
     """A broken answer is a failed connection, which may pass."""
     server = await serve(lambda request: parts)
     with pytest.raises(FetchFailed) as error:
@@ -856,7 +907,9 @@ async def test_an_answer_that_is_none_fails(serve, guarding, parts):
     assert error.value.transient
 
 
-async def test_a_refused_connection_may_pass_and_names_no_address(guarding):
+async def test_a_refused_connection_may_pass_and_names_no_address(
+    guarding: Callable[..., Any],
+) -> None:
     """Where nothing listens it fails, for now, and the message does not tell where the name led."""
     guard = guarding(resolve=always("127.0.0.1"))
     with pytest.raises(FetchFailed) as error:
@@ -876,20 +929,24 @@ async def test_a_refused_connection_may_pass_and_names_no_address(guarding):
     ],
     ids=repr,
 )
-async def test_a_resolver_that_fails_is_a_failure(guarding, error, passing):
+async def test_a_resolver_that_fails_is_a_failure(
+    guarding: Callable[..., Any], error: Any, passing: bool
+) -> None:
     """A name that cannot be resolved fails, and may pass where the resolver says so."""
     with pytest.raises(FetchFailed) as failed:
         await guarding(resolve=failing(error)).fetch("http://photos.example/", max_bytes=10)
     assert failed.value.transient is passing
 
 
-async def test_a_name_without_addresses_is_a_failure(guarding):
+async def test_a_name_without_addresses_is_a_failure(guarding: Callable[..., Any]) -> None:
     """A name that leads nowhere fails."""
     with pytest.raises(FetchFailed):
         await guarding(resolve=always()).fetch("http://photos.example/", max_bytes=10)
 
 
-async def test_a_call_can_be_cancelled(serve, guarding):
+async def test_a_call_can_be_cancelled(
+    serve: Callable[..., Any], guarding: Callable[..., Any]
+) -> None:
     """Who no longer waits for an answer is not told that it failed."""
     asked = asyncio.Event()
 
@@ -909,7 +966,9 @@ async def test_a_call_can_be_cancelled(serve, guarding):
 
 
 @pytest.mark.parametrize("status", [200, 204, 404, 410, 500])
-async def test_a_post_arrives_and_its_status_returns(serve, guarding, status):
+async def test_a_post_arrives_and_its_status_returns(
+    serve: Callable[..., Any], guarding: Callable[..., Any], status: int
+) -> None:
     """Body and headers arrive as they were given, and any status is an answer."""
     server = await serve(
         lambda request: [reply(b"thanks" if status != 204 else b"", status=f"{status} So")]
@@ -930,7 +989,9 @@ async def test_a_post_arrives_and_its_status_returns(serve, guarding, status):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_post_does_not_follow_redirects(serve, guarding, status):
+async def test_a_post_does_not_follow_redirects(
+    serve: Callable[..., Any], guarding: Callable[..., Any], status: int
+) -> None:
     """A redirect is the answer, and its place is not asked."""
     server = await serve(lambda request: [reply(status=f"{status} Moved", Location="/elsewhere")])
     assert await guarding().post(server.url, b"{}", {}) == status
@@ -946,19 +1007,27 @@ async def test_a_post_does_not_follow_redirects(serve, guarding, status):
     ],
     ids=["announced", "sent", "cut"],
 )
-async def test_a_posts_status_counts_whatever_follows_it(serve, guarding, parts):
+async def test_a_posts_status_counts_whatever_follows_it(
+    serve: Callable[..., Any],
+    guarding: Callable[..., Any],
+    parts: list[bytes | float] | list[bytes],
+) -> None:
     """The answer's body is not read beyond a few bytes, and what becomes of it changes nothing."""
     server = await serve(lambda request: parts)
     assert await guarding().post(server.url, b"{}", {}) == 200
 
 
-async def test_a_posts_status_counts_when_time_is_up(serve, guarding):
+async def test_a_posts_status_counts_when_time_is_up(
+    serve: Callable[..., Any], guarding: Callable[..., Any]
+) -> None:
     """A body that drips until the time is up does not undo the status before it."""
     server = await serve(drip)
     assert await guarding(timeout_s=1).post(server.url, b"{}", {}) == 200
 
 
-async def test_a_post_without_an_answer_takes_too_long(serve, guarding):
+async def test_a_post_without_an_answer_takes_too_long(
+    serve: Callable[..., Any], guarding: Callable[..., Any]
+) -> None:
     """No status within the time limit is a failure that may pass."""
     server = await serve(silence)
     with pytest.raises(FetchFailed, match="too long") as error:
@@ -969,7 +1038,9 @@ async def test_a_post_without_an_answer_takes_too_long(serve, guarding):
 @pytest.mark.parametrize(
     "headers", [{"a": "b\r\nc: d"}, {"a\n": "b"}, {"a": "\u20ac"}, {"\u20ac": "b"}]
 )
-async def test_a_header_cannot_smuggle_another(serve, guarding, headers):
+async def test_a_header_cannot_smuggle_another(
+    serve: Callable[..., Any], guarding: Callable[..., Any], headers: dict[str, str]
+) -> None:
     """A header that is none fails before anything is sent."""
     server = await serve(lambda request: [reply()])
     with pytest.raises(FetchFailed) as error:

@@ -9,6 +9,8 @@ import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -63,17 +65,17 @@ class Hand:
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path: Path) -> Path:
     return tmp_path / "imgrid-keys.json"
 
 
 @pytest.fixture
-def clock():
+def clock() -> Any:
     return Hand()
 
 
 @pytest.fixture
-def live(file, clock):
+def live(file: Path, clock: Any) -> KeyWatch:
     """The keys of the file, as a gateway with two tenants sees them."""
     return KeyWatch(file, TENANTS, clock)
 
@@ -110,7 +112,7 @@ class Counting(dict):
 
 
 class TestKeyring:
-    def test_holder(self):
+    def test_holder(self) -> None:
         """A key is its tenant's in its own dialect, and nobody's in another."""
         ring = Keyring({digest("native", "k"): SHOP, digest("azure", "k"): PRESS})
         assert [ring.holder(dialect, "k") for dialect in ("native", "azure", "google")] == [
@@ -119,13 +121,13 @@ class TestKeyring:
             None,
         ]
 
-    def test_digest(self):
+    def test_digest(self) -> None:
         """A digest of the key, in hex as in `sha256sum`, is as good as the key."""
         known = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683"
         assert sha256_of("key") == known
         assert digest_of("google", known) == digest("google", "key")
 
-    def test_one_lookup(self, live, file):
+    def test_one_lookup(self, live: KeyWatch, file: Path) -> None:
         """A key costs as many lookups, one in the config's keys and one in the store's, whosever it
         is and if it is nobody's: how long that takes tells nothing."""
         put(file, bearer("stored"))
@@ -140,7 +142,7 @@ class TestKeyring:
             assert ring.holder("native", key) == whose
             assert (config.asked, stored.asked) == (count, count)
 
-    def test_secret(self):
+    def test_secret(self) -> None:
         """Nothing that is printed shows a secret."""
         ring = Keyring({}, {"AK": KeyPair("sk-secret", SHOP)})
         assert "sk-secret" not in repr(ring)
@@ -157,14 +159,14 @@ class TestNewKeys:
             (KeyDialect.REKOGNITION, r"IMGR[A-Z2-7]{16}"),
         ],
     )
-    def test_form(self, dialect, form):
+    def test_form(self, dialect: KeyDialect, form: str) -> None:
         """A key has the length and the letters of that cloud's own, without passing for one."""
         made = key_generate.generate(dialect, lambda alphabet, count: alphabet[-1] * count)
         assert re.fullmatch(form, made.key)
         assert len(made.secret) == (40 if dialect == KeyDialect.REKOGNITION else 0)
 
     @pytest.mark.parametrize("dialect", list(KeyDialect))
-    def test_stored(self, dialect):
+    def test_stored(self, dialect: KeyDialect) -> None:
         """Of what is sent as it is only the digest is kept; of a pair both halves."""
         made = key_generate.generate(dialect, lambda alphabet, count: alphabet[:1] * count)
         stored = key_generate.stored_key(
@@ -181,7 +183,7 @@ class TestNewKeys:
 
 
 class TestFile:
-    def test_round_trip(self, file):
+    def test_round_trip(self, file: Path) -> None:
         """What is kept is read again as it was."""
         keys = (
             bearer("k", "azure", expires=START + timedelta(days=30)),
@@ -190,7 +192,7 @@ class TestFile:
         put(file, *keys)
         assert key_file.read(file).all == keys
 
-    def test_private(self, file):
+    def test_private(self, file: Path) -> None:
         """The file is its owner's alone, whatever it was before, and so is the lock beside it."""
         file.write_text('{"version": 1}')
         file.chmod(0o666)
@@ -198,7 +200,7 @@ class TestFile:
         assert {stat.S_IMODE(each.stat().st_mode) for each in file.parent.iterdir()} == {0o600}
         assert len(list(file.parent.iterdir())) == 2
 
-    def test_link(self, file, tmp_path):
+    def test_link(self, file: Path, tmp_path: Path) -> None:
         """A link to the file stays one: what it leads to is changed."""
         (tmp_path / "real").mkdir()
         file.symlink_to(tmp_path / "real" / "keys.json")
@@ -206,7 +208,7 @@ class TestFile:
         assert file.is_symlink()
         assert key_file.read(tmp_path / "real" / "keys.json").all == (bearer(),)
 
-    def test_at_the_same_time(self, file):
+    def test_at_the_same_time(self, file: Path) -> None:
         """Many who change it at once lose nothing of each other's, and who reads it finds it whole
         each time."""
         put(file)
@@ -219,7 +221,7 @@ class TestFile:
                 key_file.read(file)
         assert {key.id for key in key_file.read(file).all} == {f"key_k{n}" for n in range(24)}
 
-    def test_nothing_half(self, file):
+    def test_nothing_half(self, file: Path) -> None:
         """Where the change fails the file is what it was, and nothing is left beside it."""
         put(file, bearer())
         before = file.read_bytes()
@@ -230,7 +232,7 @@ class TestFile:
         assert file.read_bytes() == before
         assert len(list(file.parent.iterdir())) == 2
 
-    def test_no_folder(self, tmp_path):
+    def test_no_folder(self, tmp_path: Path) -> None:
         """A folder that is not there is an error that names the file."""
         with pytest.raises(StoreError, match=r"none/keys.json cannot be changed: No such file"):
             put(tmp_path / "none" / "keys.json")
@@ -251,7 +253,7 @@ class TestFile:
             b'"access_key": "A"}]}',
         ],
     )
-    def test_broken(self, file, content):
+    def test_broken(self, file: Path, content: bytes) -> None:
         """A file that is no key store is an error that names it, and is not written over."""
         file.write_bytes(content)
         with pytest.raises(StoreError, match=r"imgrid-keys.json is no key store"):
@@ -264,7 +266,7 @@ class TestFile:
             lambda v: json.dumps(v).encode()
         )
     )
-    def test_any_bytes(self, tmp_path_factory, content):
+    def test_any_bytes(self, tmp_path_factory, content) -> None:
         """Whatever the file holds, reading it gives keys or that error."""
         file = tmp_path_factory.mktemp("keys") / "keys.json"
         file.write_bytes(content)
@@ -277,7 +279,7 @@ class TestFile:
     @pytest.mark.parametrize(
         "twin", [{"id": "key_other"}, {"tenant": "press", "sha256": sha256_of("other")}]
     )
-    def test_twice(self, file, twin):
+    def test_twice(self, file: Path, twin: dict[str, str]) -> None:
         """Two keys of one id, or the same key twice, are an error: of which would be a matter of
         luck."""
         plain = {
@@ -294,7 +296,7 @@ class TestFile:
     @pytest.mark.skipif(
         os.name != "posix" or os.geteuid() != 0, reason="only root can hand files over"
     )
-    def test_owner(self, file):
+    def test_owner(self, file: Path) -> None:
         """The file stays its owner's, also where somebody else may change it: the gateway has to
         read it."""
         put(file, bearer())
@@ -304,7 +306,7 @@ class TestFile:
 
 
 class TestLive:
-    def test_made_and_revoked(self, live, file, clock):
+    def test_made_and_revoked(self, live: KeyWatch, file: Path, clock: Any) -> None:
         """A running gateway takes a key that is made, and no more one that is revoked, a second
         later."""
         put(file, bearer("k1"))
@@ -314,7 +316,7 @@ class TestLive:
         clock.turn()
         assert (opens(live, "k1"), opens(live, "k2")) == (None, PRESS)
 
-    def test_looks_once_a_second(self, live, file, clock):
+    def test_looks_once_a_second(self, live: KeyWatch, file: Path, clock: Any) -> None:
         """However often it is asked, it looks at the file at most once a second."""
         live.start()
         assert live.problem
@@ -324,7 +326,7 @@ class TestLive:
         clock.turn(LOOK_EVERY_S * 0.1)
         assert opens(live, "k1") == SHOP
 
-    def test_expires(self, live, file, clock):
+    def test_expires(self, live: KeyWatch, file: Path, clock: Any) -> None:
         """A key that is sent as it is opens nothing from the moment on at which it expires."""
         put(file, bearer(expires=START + timedelta(seconds=30)))
         clock.turn(29)
@@ -332,7 +334,7 @@ class TestLive:
         clock.turn(1)
         assert opens(live, "k1") is None
 
-    def test_pairs(self, live, file):
+    def test_pairs(self, live: KeyWatch, file: Path) -> None:
         """A pair comes with where and until when it is good, which is for the signature's check to
         say."""
         put(file, pair(regions=("eu-west-1",), expires=START))
@@ -340,7 +342,14 @@ class TestLive:
         assert live.pair("other") is None
 
     @pytest.mark.parametrize("broken", ["{", "", None], ids=["broken", "empty", "gone"])
-    def test_broken(self, live, file, clock, caplog, broken):
+    def test_broken(
+        self,
+        live: KeyWatch,
+        file: Path,
+        clock: Any,
+        caplog: pytest.LogCaptureFixture,
+        broken: str | None,
+    ) -> None:
         """Where the file is broken, empty or gone the last good keys stay, which is logged once and
         told; when it is well again it counts again."""
         put(file, bearer())
@@ -357,19 +366,19 @@ class TestLive:
         clock.turn()
         assert (opens(live, "k1"), live.problem) == (None, "")
 
-    def test_broken_start(self, live, file):
+    def test_broken_start(self, live: KeyWatch, file: Path) -> None:
         """A gateway does not start with a broken file, of which there are no last good keys."""
         file.write_text("{")
         with pytest.raises(StoreError, match="no key store"):
             live.start()
 
-    def test_none_yet(self, live):
+    def test_none_yet(self, live: KeyWatch) -> None:
         """It starts without a file, as the first key may come later, and tells of it."""
         live.start()
         assert opens(live, "k1") is None
         assert "imgrid keys create" in live.problem
 
-    def test_strangers(self, live, file, clock):
+    def test_strangers(self, live: KeyWatch, file: Path, clock: Any) -> None:
         """A key of a tenant that the config does not name opens nothing, stops a start, and keeps a
         running gateway from no other key; the message says how to be rid of it."""
         put(file, bearer("k1"))
@@ -386,7 +395,7 @@ class TestLive:
         with pytest.raises(StoreError, match="key_k3 is a key of tenant 'gone'"):
             KeyWatch(file, TENANTS, clock).start()
 
-    def test_no_signer(self, file, clock):
+    def test_no_signer(self, file: Path, clock: Any) -> None:
         """Without what verifies signatures, pairs open nothing; the message says what to
         install."""
         put(file, pair(), bearer())

@@ -40,7 +40,7 @@ def opened(now: float = 0.0) -> CircuitBreaker:
         ([None] * 9, "closed"),
     ],
 )
-def test_opens(ended, state):
+def test_opens(ended: list[None] | list[bool], state: str) -> None:
     """It opens when of the last calls a share has failed, and not before so many were made."""
     breaker = CircuitBreaker(OPTIONS)
     for failed in ended:
@@ -49,7 +49,7 @@ def test_opens(ended, state):
     assert breaker.state == state
 
 
-def test_rests():
+def test_rests() -> None:
     """While it is open no call is made, until its time is over."""
     breaker = opened(now=5.0)
     assert breaker.blocked_until(5.5) == 6.0
@@ -57,7 +57,7 @@ def test_rests():
     assert call(breaker, 6.0, False)
 
 
-def test_probes():
+def test_probes() -> None:
     """Then a few calls are let through at a time; when so many have succeeded it is closed."""
     breaker = opened()
     numbers = [breaker.enter(1.0) for _ in range(PROBES + 1)]
@@ -71,7 +71,7 @@ def test_probes():
     assert breaker.state == "closed"
 
 
-def test_doubles():
+def test_doubles() -> None:
     """A probe that fails opens it for twice as long, up to a longest time; once closed, it begins
     anew."""
     breaker, now, rests = opened(), 0.0, []
@@ -86,7 +86,7 @@ def test_doubles():
     assert breaker.blocked_until(now) - now == 1.0
 
 
-def test_probe_that_says_nothing():
+def test_probe_that_says_nothing() -> None:
     """A probe whose client has gone leaves its place to another."""
     breaker = opened()
     for _ in range(9):
@@ -94,7 +94,7 @@ def test_probe_that_says_nothing():
     assert breaker.state == "probing"
 
 
-def test_late_calls():
+def test_late_calls() -> None:
     """Calls that began before it opened say nothing of what is now."""
     breaker = CircuitBreaker(OPTIONS)
     late = [breaker.enter(0.0) for _ in range(6)]
@@ -106,21 +106,21 @@ def test_late_calls():
     assert breaker.state == "probing"
 
 
-def test_clock_set_back():
+def test_clock_set_back() -> None:
     """A clock that is set back keeps it open for no longer than it was to be."""
     breaker = opened(now=1e6)
     assert breaker.blocked_until(0.0) == 1.0
     assert call(breaker, 1.0, False)
 
 
-def test_none():
+def test_none() -> None:
     """Without options it lets every call through, whatever comes of them."""
     breaker = CircuitBreaker()
     assert all(call(breaker, 0.0, True) for _ in range(100))
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.sampled_from([True, False, None])), max_size=120))
-def test_never_for_ever(calls):
+def test_never_for_ever(calls) -> None:
     """Whatever happens, there comes a time at which a call is made again, and calls that succeed
     close it."""
     breaker, now = CircuitBreaker(OPTIONS), 0.0

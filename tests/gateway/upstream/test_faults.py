@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.core.fault_names import FAULTS
@@ -30,7 +32,7 @@ class Odd(Throttled):
     """A kind of its own."""
 
 
-def test_complete():
+def test_complete() -> None:
     """Every kind of error that a provider raises has a row, and what a fallback may be for is in
     the table."""
     assert set(ProviderError.__subclasses__()) <= TABLE.keys()
@@ -49,7 +51,7 @@ def test_complete():
         (PictureRefused("ugly"), False, False),
     ],
 )
-def test_again(error, careful, bold):
+def test_again(error: Any, careful: bool, bold: bool) -> None:
     """What passes is asked again; what may be billed only where the operator allows it; the rest
     never."""
     assert (CAREFUL.retries(error, 1), BOLD.retries(error, 1)) == (careful, bold)
@@ -57,7 +59,7 @@ def test_again(error, careful, bold):
 
 
 @pytest.mark.parametrize("error", [RESTING, QUEUED])
-def test_unsent(error):
+def test_unsent(error: CircuitOpen | RateLimited) -> None:
     """What was not sent is not sent a moment later either; photos of jobs come back."""
     assert (BOLD.retries(error, 1), BOLD.passes(error)) == (False, True)
 
@@ -74,13 +76,15 @@ def test_unsent(error):
         (PictureRefused("ugly"), FAULTS, False, False),
     ],
 )
-def test_falls_back(error, on, careful, bold):
+def test_falls_back(
+    error: Any, on: frozenset[str] | set[Any] | set[str], careful: bool, bold: bool
+) -> None:
     """Another provider is asked after the faults that its route names, and while the breaker is
     open; after what may be billed only where the operator allows that."""
     assert (CAREFUL.falls_back(error, on), BOLD.falls_back(error, on)) == (careful, bold)
 
 
-def test_not_insisted_on():
+def test_not_insisted_on() -> None:
     """Where another provider is asked, this one is after a few calls, or half of the time, no
     more."""
     retrying = RetryPolicy(fallback_faults={"unavailable"})

@@ -1,5 +1,7 @@
 """What goes into detectors and what their outputs mean."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ fits = st.sampled_from(["corner", "centre", "stretch"])
 
 
 @given(st.tuples(sides, sides), inputs, fits)
-def test_place(picture, into, fit):
+def test_place(picture, into, fit) -> None:
     """A picture lies in the input wholly and touches two opposite sides of it."""
     x, y, width, height = preprocess.place_of(picture, into, fit)
     assert x >= 0
@@ -27,7 +29,7 @@ def test_place(picture, into, fit):
 
 
 @given(st.tuples(sides, sides), inputs, fits, arrays(np.float64, 4, elements=st.floats(0, 1)))
-def test_fractions(picture, into, fit, box):
+def test_fractions(picture, into, fit, box) -> None:
     """Fractions put into the input's pixels come back as they were, for every proportion."""
     where = preprocess.place_of(picture, into, fit)
     pixels = box * np.tile([where.width, where.height], 2)
@@ -36,7 +38,7 @@ def test_fractions(picture, into, fit, box):
     )
 
 
-def test_tensor_yolox():
+def test_tensor_yolox() -> None:
     """YOLOX takes BGR of 0..255, padded with grey 114 below."""
     image = Image.new("RGB", (64, 32), (1, 2, 3))
     feed = preprocess.Preprocessing("corner", bgr=True, divisor=1.0)
@@ -49,7 +51,7 @@ def test_tensor_yolox():
     assert tensor[0, :, 31, 31].tolist() == [114, 114, 114]
 
 
-def test_tensor_padding():
+def test_tensor_padding() -> None:
     """What surrounds a picture has the colour that the network was trained with."""
     feed = preprocess.Preprocessing("centre", bgr=True, divisor=1.0, padding_rgb=(1, 2, 3))
     tensor = preprocess.input_tensor(
@@ -59,7 +61,7 @@ def test_tensor_padding():
     assert tensor[0, :, 16, 16].tolist() == [0, 0, 0]
 
 
-def test_tensor_imagenet():
+def test_tensor_imagenet() -> None:
     """Pixels of ImageNet's mean colour are near 0, and one deviation above it near 1."""
     feed = preprocess.Preprocessing(
         "stretch", mean=preprocess.IMAGENET_MEAN, std=preprocess.IMAGENET_STD
@@ -78,7 +80,7 @@ def test_tensor_imagenet():
 @pytest.mark.parametrize(
     ("size", "expected"), [((640, 640), 8400), ((416, 416), 3549), ((64, 32), 42)]
 )
-def test_anchors(size, expected):
+def test_anchors(size: tuple[int, ...], expected: int) -> None:
     """An input has as many anchors as its grids of 8, 16 and 32 px have cells."""
     assert heads.anchor_count(size) == expected
 
@@ -102,7 +104,7 @@ def nanodet(anchor, bins, size=(64, 64), **scores):
     return heads.nanodet(sure, everywhere, size, 0.01)
 
 
-def test_nanodet():
+def test_nanodet() -> None:
     """Distances of NanoDet reach left, up, right and down from the middle of a cell, in its
     stride."""
     row_2_column_3 = 2 * 8 + 3
@@ -111,7 +113,7 @@ def test_nanodet():
     assert (seen.scores.tolist(), seen.class_ids.tolist()) == ([pytest.approx(0.7)], [1])
 
 
-def test_nanodet_strides():
+def test_nanodet_strides() -> None:
     """Each stride's cells follow those of the finer one."""
     for anchor, middle, stride in (
         (8 * 8 + 4 + 2, (40, 24), 16),
@@ -123,7 +125,7 @@ def test_nanodet_strides():
         )
 
 
-def test_nanodet_expectation():
+def test_nanodet_expectation() -> None:
     """A side is where its distribution's mean lies, however many bins there are."""
     for bins in (8, 17):
         seen = nanodet(0, distances(0.5, 2.5, 1.5, 6.5, bins=bins), cat=0.9)
@@ -133,7 +135,7 @@ def test_nanodet_expectation():
     )
 
 
-def test_no_overflow():
+def test_no_overflow() -> None:
     """Outputs far out of range give certain scores and huge boxes, and no warning."""
     wild = np.array([[0, 0, 1e9, 1e9, 1, 1]] * heads.anchor_count((32, 32)), dtype=np.float32)
     assert np.isfinite(heads.yolox(wild, (32, 32), 0).boxes_xyxy).all()
@@ -148,7 +150,7 @@ scores = arrays(np.float64, 8, elements=st.floats(0, 1))
 
 
 @given(corners, scores, arrays(np.intp, 8, elements=st.integers(0, 1)), st.sampled_from([0.3, 0.6]))
-def test_suppress(points, sureness, classes, iou):
+def test_suppress(points, sureness, classes, iou) -> None:
     """What is left comes surest first, none too near another of its class; what went was too near a
     surer one."""
     boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
@@ -168,7 +170,7 @@ def test_suppress(points, sureness, classes, iou):
         ).any()
 
 
-def test_nothing_seen():
+def test_nothing_seen() -> None:
     """Nothing in, nothing out."""
     nothing = heads.HeadOutput(np.empty((0, 4)), np.empty(0), np.empty(0, dtype=np.intp))
     assert len(heads.nms(nothing, 0.5).scores) == 0

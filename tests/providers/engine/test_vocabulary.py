@@ -1,11 +1,17 @@
 """Whose names a model's labels are."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from providers.engine.vocabulary import COCO, vocabulary_of
 
 
-def test_cocos_own_list_is_known_by_itself():
+def test_cocos_own_list_is_known_by_itself() -> None:
     """The 80 classes are COCO's in whatever order and case, with or without the blanks of its 91
     ids."""
     assert len(COCO) == 80
@@ -14,7 +20,7 @@ def test_cocos_own_list_is_known_by_itself():
 
 
 @pytest.mark.parametrize("labels", [[], [""], ["person"], [*COCO, "tree"]])
-def test_other_lists_are_nobodys(labels):
+def test_other_lists_are_nobodys(labels: list[Any] | list[str]) -> None:
     """Fewer or more names are another list: nothing is translated unless the option says whose they
     are."""
     assert vocabulary_of("auto", labels) == ""
@@ -29,12 +35,14 @@ def test_other_lists_are_nobodys(labels):
         ("azure", {"endpoint": "http://127.0.0.1", "key": "any"}),
     ],
 )
-def test_clouds_speak_their_own(make, tmp_path, kind, settings):
+def test_clouds_speak_their_own(
+    make: Callable[..., Any], tmp_path: Path, kind: str, settings: dict[str, str]
+) -> None:
     """A cloud's names are its own; a provider that says nothing has nobody's."""
     assert make(kind, tmp_path, **settings).about.vocabulary == kind
     assert make("shapes", tmp_path).about.vocabulary == ""
 
 
-def test_an_option_goes_before_what_the_labels_look_like():
+def test_an_option_goes_before_what_the_labels_look_like() -> None:
     """COCO's names may be told as they are."""
     assert vocabulary_of("none", sorted(COCO)) == ""

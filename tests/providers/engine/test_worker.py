@@ -1,7 +1,11 @@
 """What providers share that compute on this machine."""
 
+from __future__ import annotations
+
 import asyncio
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -20,7 +24,7 @@ def local(look, **settings):
     return LocalProvider(about_of("mine", options, Task.OBJECTS), look, options.timeout_ms)
 
 
-def test_about():
+def test_about() -> None:
     """A provider is free unless its options name a price, and says what its options say."""
     assert about_of("mine", Options(kind="test"), Task.TEXT).price.usd_per_image == 0
     about = about_of(
@@ -29,7 +33,7 @@ def test_about():
     assert (about.price.usd_per_image, about.canvas_px, about.concurrency) == (0.5, (640, 480), 3)
 
 
-async def test_parallel():
+async def test_parallel() -> None:
     """As many pictures are looked at together as its concurrency says."""
     together = threading.Barrier(3, timeout=5)
 
@@ -46,7 +50,7 @@ async def test_parallel():
     await provider.close()
 
 
-async def test_foreign_errors():
+async def test_foreign_errors() -> None:
     """Whatever a look raises is an error of the common kind that tells what it was; common errors
     pass as they are."""
 
@@ -62,7 +66,7 @@ async def test_foreign_errors():
         await fails(PictureRefused("too dark")).detect(PICTURE, Task.OBJECTS)
 
 
-async def test_time_limit():
+async def test_time_limit() -> None:
     """A look that takes too long is no answer; closing waits until it is over."""
     go_on, over = threading.Event(), threading.Event()
 
@@ -80,7 +84,7 @@ async def test_time_limit():
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "RGB"])
-def test_modes(mode, encoded):
+def test_modes(mode: str, encoded: Callable[..., Any]) -> None:
     """Pictures of every mode become RGB, from pixels and from bytes."""
     image = Image.new(mode, (3, 2))
     assert rgb_image(Picture(3, 2, pixels=image)).mode == "RGB"
@@ -91,7 +95,7 @@ def test_modes(mode, encoded):
     )
 
 
-def test_package_missing():
+def test_package_missing() -> None:
     """A package that is not installed is named together with the extra that brings it."""
     with pytest.raises(Misconfigured, match=r"no_such_reader.*pip install 'imgrid-gateway\[ocr\]'"):
         import_package("no_such_reader", "ocr")

@@ -1,7 +1,12 @@
 """What providers share that speak HTTP themselves."""
 
+from __future__ import annotations
+
 import socket
 import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -25,7 +30,7 @@ class Plain(HttpProvider):
 
 
 @pytest.fixture
-async def asking():
+async def asking() -> AsyncIterator[Callable[..., Any]]:
     """`asking(url, timeout_ms)`: a provider, closed at the end."""
     made = []
 
@@ -39,7 +44,7 @@ async def asking():
 
 
 @pytest.fixture
-def dripping():
+def dripping() -> Iterator[Callable[..., Any]]:
     """`dripping(start)`: the address of a server that says `start`, and then a byte now and then
     until the end."""
     over, threads = threading.Event(), []
@@ -68,14 +73,16 @@ def dripping():
 @pytest.mark.parametrize(
     "start", [b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Long: "]
 )
-async def test_dripping(asking, dripping, start):
+async def test_dripping(
+    asking: Callable[..., Any], dripping: Callable[..., Any], start: bytes
+) -> None:
     """A server that goes on saying a little is given up in time, whether its headers have come or
     not."""
     with pytest.raises(NoAnswer, match=r"within 0.2 s \(timeout_ms\)"):
         await asking(dripping(start)).detect(PICTURE, Task.OBJECTS)
 
 
-async def test_too_much(asking, cloud):
+async def test_too_much(asking: Callable[..., Any], cloud: SimpleNamespace) -> None:
     """An answer is read no further than it may be long."""
     cloud.reply = 200, {}, b"x" * 101
     with pytest.raises(NoAnswer, match="more than 100 bytes"):
@@ -84,14 +91,14 @@ async def test_too_much(asking, cloud):
     assert await asking(cloud.url).detect(PICTURE, Task.OBJECTS) == []
 
 
-async def test_redirect(asking, cloud):
+async def test_redirect(asking: Callable[..., Any], cloud: SimpleNamespace) -> None:
     """What is sent goes to no other address, wherever the endpoint points."""
     cloud.reply = 307, {"Location": f"{cloud.url}/elsewhere"}, b""
     assert await asking(cloud.url).detect(PICTURE, Task.OBJECTS) == []
     assert [asked.path for asked in cloud.requests] == ["/"]
 
 
-async def test_closed_meanwhile(asking, cloud):
+async def test_closed_meanwhile(asking: Callable[..., Any], cloud: SimpleNamespace) -> None:
     """A call whose provider is closed before it sends anything is not sent."""
     provider = asking(cloud.url)
     provider.disconnect()

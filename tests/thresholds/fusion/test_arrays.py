@@ -1,5 +1,10 @@
 """Detections as arrays."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,7 +30,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_labels():
+def test_labels() -> None:
     """Labels are numbered as they come, whatever their case; the first spelling is kept."""
     labels = LabelIndex(["Cat"])
     assert [labels.number(name) for name in ("dog", "CAT", "cat", "Dog", "owl")] == [1, 0, 0, 1, 2]
@@ -34,7 +39,7 @@ def test_labels():
     assert "fox" not in labels
 
 
-def test_of_detections(seen):
+def test_of_detections(seen: Callable[..., Any]) -> None:
     """Detections become indices, scores and corners, in their order; none become arrays of none."""
     labels = LabelIndex()
     found = labels.box_array([seen("cat", 0.5, 0, 0, 0.5, 1), seen("Dog", 0.25), seen("CAT", 0.75)])
@@ -46,7 +51,7 @@ def test_of_detections(seen):
     assert len(NO_BOXES) == 0
 
 
-def test_parts():
+def test_parts() -> None:
     """Some of them, others' joined behind, other labels, other scores: each leaves the rest as it
     was."""
     found = numbered(0, 3)
@@ -60,7 +65,7 @@ def test_parts():
 
 
 @given(COUNTS, st.data())
-def test_boxes(counts, data):
+def test_boxes(counts, data) -> None:
     """Each photo has its own detections back, however many the others have, and in whatever order
     they are taken."""
     each = all_of(counts)
@@ -75,7 +80,7 @@ def test_boxes(counts, data):
 
 
 @given(COUNTS)
-def test_boxes_labelled(counts):
+def test_boxes_labelled(counts) -> None:
     """Labels' numbers are replaced by those at their places, for when two profiles' labels become
     one list."""
     boxes = BoxTable.from_photos(all_of(counts))

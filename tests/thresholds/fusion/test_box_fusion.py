@@ -1,6 +1,11 @@
 """All answers about one photo in one: weighted box fusion, and what tells an object from a
 mistake."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -79,7 +84,7 @@ def slow(looks, weights):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_as_the_slow_one(seed):
+def test_as_the_slow_one(seed: int) -> None:
     """Labels, boxes, scores and each look's best are those of a plain loop over boxes."""
     looks = answers(seed)
     made, wanted = fuse_boxes(looks, WEIGHTS), slow(looks, WEIGHTS)
@@ -91,7 +96,7 @@ def test_as_the_slow_one(seed):
         assert made.answer_scores[row] == pytest.approx(best)
 
 
-def test_as_fuse(seen):
+def test_as_fuse(seen: Callable[..., Any]) -> None:
     """Where clusters are clear, boxes and scores are those of `fuse_detections`."""
     first = [seen("cat", 0.8, 0, 0, 0.4, 0.4), seen("dog", 0.3, 0.5, 0.5, 0.9, 0.9)]
     then = [seen("cat", 0.6, 0, 0.02, 0.4, 0.4), seen("dog", 0.7, 0.1, 0.5, 0.4, 0.9)]
@@ -104,7 +109,7 @@ def test_as_fuse(seen):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_order_of_looks(seed):
+def test_order_of_looks(seed: int) -> None:
     """In which order looks are given matters no more than that of their weights."""
     looks = answers(seed)
     one, other = fuse_boxes(looks, WEIGHTS), fuse_boxes(looks[::-1], WEIGHTS[::-1])
@@ -114,7 +119,7 @@ def test_order_of_looks(seed):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_numbers_of_labels(seed):
+def test_numbers_of_labels(seed: int) -> None:
     """How labels are numbered does not matter, nor the order of boxes in an answer."""
     looks, numbers = answers(seed), np.array([2, 0, 1])
     one = fuse_boxes(looks, WEIGHTS)
@@ -128,7 +133,7 @@ def test_numbers_of_labels(seed):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_look_alone(seed):
+def test_a_look_alone(seed: int) -> None:
     """Of a single look the surest box of a place stands for it; scores stay within 0 and 1, surest
     first."""
     (look,) = answers(seed, looks=1)
@@ -140,7 +145,7 @@ def test_a_look_alone(seed):
 
 
 @pytest.mark.parametrize("looks", [1, 2, 3])
-def test_nothing(looks):
+def test_nothing(looks: int) -> None:
     """Of looks that found nothing there are no boxes, and their features are none of the usual
     width."""
     made = fuse_boxes([NO_BOXES] * looks, WEIGHTS[:looks])
@@ -148,14 +153,14 @@ def test_nothing(looks):
     assert box_features(made).shape == (0, looks + FEATURE_COUNT)
 
 
-def test_one_found_nothing(seen):
+def test_one_found_nothing(seen: Callable[..., Any]) -> None:
     """What one look found alone counts for less, by the weight of those that did not find it."""
     look = LabelIndex().box_array([seen("cat", 0.9)])
     assert fuse_boxes([look, NO_BOXES], [1, 2]).scores == pytest.approx([0.9 / 3])
     assert fuse_boxes([NO_BOXES, look], [1, 2]).scores == pytest.approx([0.9 * 2 / 3])
 
 
-def test_too_faint_and_too_many(seen):
+def test_too_faint_and_too_many(seen: Callable[..., Any]) -> None:
     """Of a look only so many count, the surest, and none that is hardly there."""
     crowd = [
         seen("cat", 0.1 + n / 1000, n / 200, 0, n / 200 + 0.001, 1) for n in range(MAX_BOXES + 30)
@@ -167,7 +172,7 @@ def test_too_faint_and_too_many(seen):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_features(seed):
+def test_features(seed: int) -> None:
     """Features have a width that only looks change, are finite, and begin with what each look
     said."""
     for looks in (1, 2, 3):
@@ -178,7 +183,7 @@ def test_features(seed):
         assert np.array_equal(rows[:, :looks], made.answer_scores)
 
 
-def test_scored():
+def test_scored() -> None:
     """With other scores they are ordered anew."""
     made = fuse_boxes(answers(3), WEIGHTS)
     found = made.box_array(made.scores[::-1])
@@ -191,7 +196,7 @@ BOXES = st.lists(st.tuples(SIDES, SIDES, SIDES, SIDES), max_size=4)
 
 
 @given(BOXES, BOXES)
-def test_overlaps(some, others):
+def test_overlaps(some, others) -> None:
     """Overlaps are those of `iou`, box by box, empty and inverted ones included."""
     table = box_iou_batch(np.array(some).reshape(-1, 4), np.array(others).reshape(-1, 4))
     assert table.shape == (len(some), len(others))
@@ -201,7 +206,7 @@ def test_overlaps(some, others):
                 assert table[row, column] == pytest.approx(iou(Box(*one), Box(*other)), abs=1e-9)
 
 
-def test_labels_apart(seen):
+def test_labels_apart(seen: Callable[..., Any]) -> None:
     """Boxes of different labels are never joined."""
     cat, dog = Detection("cat", 0.9, Box(0, 0, 1, 1)), Detection("dog", 0.8, Box(0, 0, 1, 1))
     assert len(fuse_boxes([LabelIndex().box_array([cat, dog])], [1.0])) == 2

@@ -1,5 +1,10 @@
 """Overlap, matching and fusion of boxes."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,21 +51,21 @@ def match(truth, detections):
         (Box(0, 0, 1e-200, 1e-200), Box(0, 0, 1e-200, 1e-200), 0),
     ],
 )
-def test_iou(a, b, overlap):
+def test_iou(a: Box, b: Box, overlap: float) -> None:
     """Intersection over union; empty boxes, touching ones and those turned inside out overlap
     nothing."""
     assert iou(a, b) == pytest.approx(overlap)
 
 
 @given(BOXES, BOXES)
-def test_iou_range(a, b):
+def test_iou_range(a, b) -> None:
     """Overlap is between 0 and 1, the same both ways, and 1 of any box with itself."""
     assert 0 <= iou(a, b) == iou(b, a) <= 1
     if a.area > 1e-9 and a.x1 > a.x0:
         assert iou(a, a) == 1
 
 
-def test_match(seen):
+def test_match(seen: Callable[..., Any]) -> None:
     """The surest detection takes the true object it overlaps most; the next has to do with what is
     left."""
     truth = [seen("cat", 1.0, 0, 0, 0.5, 1), seen("cat", 1.0, 0.5, 0, 1, 1)]
@@ -72,24 +77,26 @@ def test_match(seen):
     assert match(truth, found) == [1, 2]
 
 
-def test_match_greedy(seen):
+def test_match_greedy(seen: Callable[..., Any]) -> None:
     """What a surer detection took, a closer one does not get."""
     assert match([seen("cat", 1.0)], [seen("cat", 0.6), seen("cat", 0.9, 0, 0, 0.6, 1)]) == [1]
 
 
 @pytest.mark.parametrize(("share", "matched"), [(0.5, [0]), (0.49, [None])])
-def test_match_least(seen, share, matched):
+def test_match_least(
+    seen: Callable[..., Any], share: float, matched: list[None] | list[int]
+) -> None:
     """Half an overlap is enough; less is not."""
     assert match([seen("cat", 1.0)], [seen("cat", 0.9, 0, 0, share, 1)]) == matched
 
 
-def test_match_labels(seen):
+def test_match_labels(seen: Callable[..., Any]) -> None:
     """Labels have to be the same; capitals do not matter."""
     assert match([seen("cat", 1.0)], [seen("dog", 0.9), seen("CAT", 0.8)]) == [1]
 
 
 @pytest.mark.parametrize("truth", [0, 2])
-def test_match_nothing(seen, truth):
+def test_match_nothing(seen: Callable[..., Any], truth: int) -> None:
     """Where nothing was found, nothing is matched; where nothing is true, there is nothing to
     match."""
     assert match([seen("cat", 1.0)] * truth, []) == [None] * truth
@@ -97,7 +104,7 @@ def test_match_nothing(seen, truth):
 
 
 @given(ANSWERS, ANSWERS)
-def test_match_once(truth, found):
+def test_match_once(truth, found) -> None:
     """No detection is matched twice, and each match has the label and the overlap."""
     matched = match(truth, found)
     hits = [index for index in matched if index is not None]
@@ -109,7 +116,7 @@ def test_match_once(truth, found):
         )
 
 
-def test_fuse_both(seen):
+def test_fuse_both(seen: Callable[..., Any]) -> None:
     """Seen by both answers: the mean of the weighted scores, times 2 members / weight 3."""
     (one,) = fuse_detections([[seen("cat", 0.8)], [seen("cat", 0.9)]], [1, 2])
     assert one.box == WHOLE
@@ -119,7 +126,12 @@ def test_fuse_both(seen):
 @pytest.mark.parametrize(
     ("first", "then", "score"), [([0.8], [], 0.8 * 1 / 3), ([], [0.9], 1.8 * 1 / 3)]
 )
-def test_fuse_one(seen, first, then, score):
+def test_fuse_one(
+    seen: Callable[..., Any],
+    first: list[Any] | list[float],
+    then: list[Any] | list[float],
+    score: float,
+) -> None:
     """Seen by one answer only: its weighted score, times 1 member / weight 3."""
     (one,) = fuse_detections(
         [[seen("cat", s) for s in first], [seen("cat", s) for s in then]], [1, 2]
@@ -127,7 +139,7 @@ def test_fuse_one(seen, first, then, score):
     assert one.score == pytest.approx(score)
 
 
-def test_fuse_box(seen):
+def test_fuse_box(seen: Callable[..., Any]) -> None:
     """The fused box is the mean of the boxes, each weighing its score times its answer's weight."""
     (one,) = fuse_detections(
         [[seen("cat", 0.8, 0, 0, 1, 1)], [seen("cat", 0.4, 0, 0.2, 1, 1)]], [1, 3]
@@ -135,13 +147,13 @@ def test_fuse_box(seen):
     assert one.box == pytest.approx((0, 0.2 * 1.2 / 2, 1, 1))
 
 
-def test_fuse_apart(seen):
+def test_fuse_apart(seen: Callable[..., Any]) -> None:
     """Boxes that hardly overlap stay two, the surer one first."""
     fused = fuse_detections([[seen("cat", 0.4, *LEFT)], [seen("cat", 0.9, *RIGHT)]], [1, 1])
     assert [one.box for one in fused] == [RIGHT, LEFT]
 
 
-def test_fuse_details(seen):
+def test_fuse_details(seen: Callable[..., Any]) -> None:
     """What else is said of an object is what the weightiest answer said."""
     (one,) = fuse_detections(
         [[seen("cat", 0.9, details={"by": 1})], [seen("cat", 0.8, details={"by": 2})]], [1, 2]
@@ -149,13 +161,13 @@ def test_fuse_details(seen):
     assert one.details == {"by": 2}
 
 
-def test_fuse_alone(seen):
+def test_fuse_alone(seen: Callable[..., Any]) -> None:
     """A single answer of weight 1 stays as it is."""
     answer = [seen("cat", 0.75, *LEFT), seen("dog", 0.25, *LEFT)]
     assert fuse_detections([answer], [1]) == answer
 
 
-def test_fuse_kinds(seen):
+def test_fuse_kinds(seen: Callable[..., Any]) -> None:
     """A line of one word and that word are not taken for one thing."""
     line, word = seen("STOP", 0.9, kind="LINE", key=0), seen("STOP", 0.9, kind="WORD", parent=0)
     assert sorted(one.kind for one in fuse_detections([[line, word], [line, word]], [1, 1])) == [
@@ -167,7 +179,7 @@ def test_fuse_kinds(seen):
 @given(
     st.lists(ANSWERS, min_size=1, max_size=3), st.lists(st.floats(0.1, 5), min_size=3, max_size=3)
 )
-def test_fuse_any(answers, weights):
+def test_fuse_any(answers, weights) -> None:
     """Whatever is fused: scores stay within 0 and 1, the surest is first, no label is lost, nothing
     is added."""
     fused = fuse_detections(answers, weights[: len(answers)])
@@ -179,7 +191,7 @@ def test_fuse_any(answers, weights):
 
 
 @given(ANSWERS, ANSWERS)
-def test_fuse_labels(one, other):
+def test_fuse_labels(one, other) -> None:
     """Labels are never merged: each fuses as if the others were not there."""
     fused = fuse_detections([one, other], [1, 2])
     for label in ("cat", "dog"):

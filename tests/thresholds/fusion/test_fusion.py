@@ -1,6 +1,10 @@
 """What a cascade makes of all its looks at a photo."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +62,7 @@ def told(found):
     return [(each.label, pytest.approx(each.score)) for each in found]
 
 
-def test_weights():
+def test_weights() -> None:
     """Paid answers weigh 1, 2 and so on in their order; a companion's weighs its own, wherever it
     stands."""
     assert look_weights((COARSE, ITSELF), ()) == [1, 2]
@@ -67,7 +71,7 @@ def test_weights():
 
 
 @given(st.lists(st.floats(-1e4, 1e4), max_size=5))
-def test_logistic(raw):
+def test_logistic(raw) -> None:
     """Log-odds become chances between 0 and 1, however large they are, and never in another
     order."""
     chance = logistic(np.sort(np.array(raw)))
@@ -76,20 +80,20 @@ def test_logistic(raw):
     assert logistic(np.array([0.0, np.log(3)])) == pytest.approx([0.5, 0.75])
 
 
-def test_blended(seen):
+def test_blended(seen: Callable[..., Any]) -> None:
     """A box's score is the geometric mean of what the looks gave it and of its chance."""
     fusion = learned(rescore={"3x2": LEVEL})
     assert told(answered(fusion, looked((COARSE, [seen("cat", 0.32)])))) == [("cat", 0.4)]
     assert blended_scores(np.array([0.32]), np.array([0.5])) == pytest.approx([0.4])
 
 
-def test_a_path_never_profiled(seen):
+def test_a_path_never_profiled(seen: Callable[..., Any]) -> None:
     """A path that no profile knows is fused all the same, and each score stands for the chance."""
     fusion = learned(rescore={"3x2,1x1": LEVEL})
     assert told(answered(fusion, looked((COARSE, [seen("cat", 0.32)])))) == [("cat", 0.32)]
 
 
-def test_case(seen):
+def test_case(seen: Callable[..., Any]) -> None:
     """Labels are the same whatever their case, and leave as the profile spells them."""
     found = answered(
         learned(),
@@ -98,7 +102,7 @@ def test_case(seen):
     assert [each.label for each in found] == ["cat", "Dog"]
 
 
-def test_aliases(seen):
+def test_aliases(seen: Callable[..., Any]) -> None:
     """What the companion calls by another name counts for the provider's label, and leaves as
     that."""
     fusion = learned(aliases={"kitten": "cat"})
@@ -107,13 +111,13 @@ def test_aliases(seen):
     assert one.score == pytest.approx((0.6 * 0.9 + 0.8) / 2 * 1.6 / 1.6)
 
 
-def test_companions_own_labels(seen):
+def test_companions_own_labels(seen: Callable[..., Any]) -> None:
     """What the provider has no name for is not passed on when a companion says it."""
     found = answered(learned(), looked((FREE, [seen("shadow", 0.9)]), (COARSE, [seen("cat", 0.8)])))
     assert [each.label for each in found] == ["cat"]
 
 
-def test_a_label_never_profiled(seen):
+def test_a_label_never_profiled(seen: Callable[..., Any]) -> None:
     """A label that the provider gives is passed on though no profile had it; a companion may then
     speak of it too."""
     fusion = learned()
@@ -123,14 +127,14 @@ def test_a_label_never_profiled(seen):
     assert len(fusion.belief(photo).looks[0]) == 1
 
 
-def test_weight_of_labels(seen):
+def test_weight_of_labels(seen: Callable[..., Any]) -> None:
     """A belief has with each box the weight of its label: what an object of it is worth."""
     belief = learned().belief(looked((COARSE, [seen("dog", 0.9), seen("cat", 0.5)])))
     assert belief.weights.tolist() == [2.0, 1.0]
     assert belief.label_names == ("cat", "Dog")
 
 
-def test_looks_stay_in_order(seen):
+def test_looks_stay_in_order(seen: Callable[..., Any]) -> None:
     """A belief's looks are in the order in which they were taken, a companion's first or last."""
     cat, dog = [seen("cat", 0.9)], [seen("dog", 0.8)]
     for photo in (looked((FREE, cat), (COARSE, dog)), looked((COARSE, cat), (FREE, dog))):
@@ -138,7 +142,7 @@ def test_looks_stay_in_order(seen):
 
 
 @given(ANSWERS, ANSWERS, ANSWERS)
-def test_what_leaves(companion, coarse, alone):
+def test_what_leaves(companion, coarse, alone) -> None:
     """Whatever was found: scores leave within 0 and 1, the surest first, boxes within the photo,
     labels that are known or paid for."""
     fusion = learned(rescore={"free:1x1,3x2,1x1": Trees.constant(1.5)})
@@ -154,7 +158,7 @@ CURVE = ((0.0, 0.0), (0.2, 0.5), (0.6, 0.55), (1.0, 1.0))
 
 
 @given(ANSWERS)
-def test_calibration(answer):
+def test_calibration(answer) -> None:
     """A calibration changes scores by its curve, and never their order."""
     photo = looked((COARSE, answer))
     plain, curved = (
@@ -165,7 +169,7 @@ def test_calibration(answer):
         assert other.score == pytest.approx(np.interp(each.score, *np.array(CURVE).T))
 
 
-def test_calibration_of_another_path(seen):
+def test_calibration_of_another_path(seen: Callable[..., Any]) -> None:
     """Each path has a calibration of its own; without one scores stay."""
     fusion = learned(calibration={"3x2": CURVE})
     assert told(answered(fusion, looked((LookKind(Shape(2, 1)), [seen("cat", 0.2)])))) == [
@@ -173,7 +177,7 @@ def test_calibration_of_another_path(seen):
     ]
 
 
-def test_verbatim(seen):
+def test_verbatim(seen: Callable[..., Any]) -> None:
     """Where agreement was planned for, the provider's own answer about the photo alone leaves just
     as it came."""
     own = [seen("cat", 0.7, -0.1, 0, 1, 1, details={"breed": "tabby"}), seen("owl", 0.2)]
@@ -182,7 +186,7 @@ def test_verbatim(seen):
     assert answered(learned(), photo) != own
 
 
-def test_verbatim_only_of_its_own(seen):
+def test_verbatim_only_of_its_own(seen: Callable[..., Any]) -> None:
     """A companion's answer about the photo alone, or one about a grid, is fused all the same."""
     fusion = learned(verbatim=True)
     for kind in (FREE, COARSE, LookKind(ALONE, "other")):
@@ -190,13 +194,13 @@ def test_verbatim_only_of_its_own(seen):
         assert [each.label for each in answered(fusion, photo)] == ["Dog"]
 
 
-def test_nothing_found():
+def test_nothing_found() -> None:
     """Of nothing nothing is made."""
     fusion = learned(rescore={"3x2": LEVEL}, calibration={"3x2": CURVE})
     assert answered(fusion, looked((COARSE, []))) == []
 
 
-def test_round_trip():
+def test_round_trip() -> None:
     """Written as JSON and read again it is the same."""
     fusion = learned(
         rescore={"3x2": LEVEL}, calibration={"3x2": CURVE}, aliases={"kitten": "cat"}, verbatim=True
@@ -219,7 +223,7 @@ def test_round_trip():
         ({"colour": 1}, "not permitted"),
     ],
 )
-def test_unsound(change, says):
+def test_unsound(change: Any, says: str) -> None:
     """What could not be evaluated, or would change the order of scores, is refused when it is
     read."""
     with pytest.raises(ValidationError, match=says):

@@ -1,6 +1,9 @@
 """Ensembles of trees, read from JSON and evaluated without the library that grew them."""
 
+from __future__ import annotations
+
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +41,7 @@ def made_up(seed, rows=400, features=5):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("model", [ExtraTreesRegressor, RandomForestRegressor])
-def test_of_forest(seed, model):
+def test_of_forest(seed: int, model: type) -> None:
     """A forest says what scikit-learn's own says, of rows it has seen and of others."""
     rows, values = made_up(seed)
     forest = model(n_estimators=12, min_samples_leaf=5, random_state=seed).fit(rows, values)
@@ -47,7 +50,7 @@ def test_of_forest(seed, model):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_of_boosting(seed):
+def test_of_boosting(seed: int) -> None:
     """Boosted trees say what scikit-learn's own say: the value, or a classifier's log-odds."""
     rows, values = made_up(seed)
     settings = {"max_iter": 20, "max_leaf_nodes": 8, "random_state": seed}
@@ -61,7 +64,7 @@ def test_of_boosting(seed):
 
 
 @pytest.mark.parametrize("rows", [100, 1000])
-def test_thresholds_at_values(rows):
+def test_thresholds_at_values(rows: int) -> None:
     """It does so too where a threshold is one of the values itself, for which seven digits are not
     enough."""
     table, values = made_up(1, rows)
@@ -72,7 +75,7 @@ def test_thresholds_at_values(rows):
     assert boosted_trees(chance)(table) == pytest.approx(chance.decision_function(table), abs=1e-5)
 
 
-def test_round_trip():
+def test_round_trip() -> None:
     """Written as JSON and read again, they are the same and say the same."""
     rows, values = made_up(0)
     trees = forest_trees(
@@ -83,7 +86,7 @@ def test_round_trip():
     assert again(rows).tolist() == trees(rows).tolist()
 
 
-def test_by_hand():
+def test_by_hand() -> None:
     """A row goes left where its value is at most the threshold, else right; base comes on top, and
     trees add up."""
     rows = np.array([[9.0, 0.5], [9.0, 0.51]])
@@ -92,12 +95,12 @@ def test_by_hand():
 
 
 @given(st.floats(-100, 100), st.integers(0, 4))
-def test_constant(base, rows):
+def test_constant(base, rows) -> None:
     """A constant says the same of every row."""
     assert Trees.constant(base)(np.zeros((rows, 3))).tolist() == [base] * rows
 
 
-def test_no_rows():
+def test_no_rows() -> None:
     """Of no rows nothing is said."""
     assert Trees(**STUMP)(np.zeros((0, 2))).shape == (0,)
 
@@ -118,14 +121,14 @@ def test_no_rows():
         ({"leaves": 3}, "not permitted"),
     ],
 )
-def test_unsound(change, says):
+def test_unsound(change: Any, says: str) -> None:
     """Trees that cannot be walked are refused: nodes that are not there, columns of other lengths,
     no end of steps."""
     with pytest.raises(ValidationError, match=says):
         Trees.model_validate_json(json.dumps({**STUMP, **change}))
 
 
-def test_fit():
+def test_fit() -> None:
     """They fit rows that have every feature they ask for."""
     assert Trees(**STUMP).accepts(2)
     assert not Trees(**STUMP).accepts(1)
@@ -135,7 +138,7 @@ def test_fit():
     children=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=6, max_size=6),
     depth=st.integers(0, 6),
 )
-def test_any_way_ends(children, depth):
+def test_any_way_ends(children, depth) -> None:
     """Whatever leads whereto, in a circle too, it ends after `depth` steps at one of the nodes."""
     left, right = zip(*children, strict=True)
     trees = Trees(

@@ -1,5 +1,7 @@
 """How good answers are, counted as COCO counts it."""
 
+from __future__ import annotations
+
 import random
 
 import pytest
@@ -15,19 +17,19 @@ def found(score, box=DOG.box, label="dog"):
     return Detection(label, score, box)
 
 
-def test_perfect():
+def test_perfect() -> None:
     """An answer that is the truth has a precision of 1, whatever its scores."""
     assert coco_average_precision({"a": [DOG], "b": []}, {"a": [found(0.01)]}) == (1.0, 1.0)
 
 
-def test_nothing():
+def test_nothing() -> None:
     """No answer has none; a truth without objects says so."""
     assert coco_average_precision({"a": [DOG]}, {}) == (0.0, 0.0)
     with pytest.raises(ValueError, match="no objects"):
         coco_average_precision({"a": []}, {"a": [found(0.9)]})
 
 
-def test_false_first():
+def test_false_first() -> None:
     """A false detection before the true one halves the precision, after it costs nothing."""
     elsewhere = Box(0.6, 0.6, 0.9, 0.9)
     assert (
@@ -38,7 +40,7 @@ def test_false_first():
     )
 
 
-def test_strange_label():
+def test_strange_label() -> None:
     """Labels are equal whatever their case; one that the truth never has is not looked at."""
     assert (
         coco_average_precision(
@@ -48,7 +50,7 @@ def test_strange_label():
     )
 
 
-def test_unspoken_label():
+def test_unspoken_label() -> None:
     """Where a photo's truth does not speak of a label, what is found of it there is neither right
     nor wrong."""
     truth, answers = {"a": [DOG], "b": []}, {"a": [found(0.5)], "b": [found(0.9)]}
@@ -61,7 +63,7 @@ def test_unspoken_label():
     )
 
 
-def test_crowd():
+def test_crowd() -> None:
     """What lies within a crowd is neither right nor wrong, whatever else lies there; but it may
     find an object."""
     crowd = [Detection("Dog", 1.0, Box(0.5, 0.0, 1.0, 1.0))]
@@ -80,7 +82,7 @@ def test_crowd():
     )
 
 
-def test_agreement():
+def test_agreement() -> None:
     """Agreement is the mean F1 of what scores 0.5 or more: faint boxes on either side do not
     count."""
     reference = {"a": [found(0.9)], "b": [], "c": [found(0.9)]}
@@ -90,7 +92,7 @@ def test_agreement():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_as_coco(seed):
+def test_as_coco(seed: int) -> None:
     """On boxes by chance it comes out as the evaluation of COCO's own tools."""
     rng = random.Random(seed)
     truth = {f"{n}": [thing(rng, 1.0) for _ in range(rng.randrange(5))] for n in range(40)}
@@ -166,7 +168,7 @@ def coco(truth, answers, crowds=None):
     return evaluation.stats[1], evaluation.stats[0]
 
 
-def test_likeness():
+def test_likeness() -> None:
     """One photo's agreement, and that of each label that either answer is sure of, whatever its
     case."""
     reference = [found(0.9, label="Cat"), found(0.8, label="owl"), found(0.4)]

@@ -1,6 +1,10 @@
 """What boxes are worth, next to the precision that is counted from detections."""
 
+from __future__ import annotations
+
 import random
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +50,7 @@ def chance(seed, photos=40):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_as_precision(seed):
+def test_as_precision(seed: int) -> None:
     """Average precision of arrays is that of detections, which is COCO's own (see
     test_precision)."""
     truth, answers = chance(seed)
@@ -66,7 +70,7 @@ def test_as_precision(seed):
     assert table.mean() == pytest.approx(wanted.mean)
 
 
-def test_hits(seen):
+def test_hits(seen: Callable[..., Any]) -> None:
     """The surest detection takes the object; a second one of the same, and one of another label,
     are mistakes."""
     labels = LabelIndex()
@@ -79,7 +83,7 @@ def test_hits(seen):
     ]
 
 
-def test_no_hits():
+def test_no_hits() -> None:
     """Where nothing was found, or there is nothing, nothing is true."""
     some = BoxArray(np.array([0]), np.array([0.5]), np.array([[0.0, 0, 1, 1]]))
     assert true_positives(NO_BOXES, some, IOU_THRESHOLDS).shape == (10, 0)
@@ -97,7 +101,7 @@ def ranked(flags):
 
 
 @given(FLAGS)
-def test_worths_sum_up(flags):
+def test_worths_sum_up(flags) -> None:
     """All worths of a ranking together are the sum of the precisions at its true detections, label
     by label."""
     found, true = ranked(flags)
@@ -109,7 +113,7 @@ def test_worths_sum_up(flags):
 
 
 @given(FLAGS)
-def test_signs(flags):
+def test_signs(flags) -> None:
     """A true detection is worth more than nothing, and than a mistake at its place; a mistake never
     more than nothing."""
     found, true = ranked(flags)
@@ -124,7 +128,7 @@ def test_signs(flags):
 
 
 @given(FLAGS)
-def test_surer_is_more(flags):
+def test_surer_is_more(flags) -> None:
     """The surer a mistake is, the more it costs."""
     found, true = ranked(flags)
     one = found.with_labels(np.zeros_like(found.labels))
@@ -132,7 +136,7 @@ def test_surer_is_more(flags):
     assert (np.diff(losses) >= -1e-12).all()
 
 
-def test_strangers():
+def test_strangers() -> None:
     """A detection of a label that the ranking has none of is worth nothing; others go by the score
     next below."""
     found, true = ranked([(True, 0), (False, 0), (True, 0)])
@@ -143,7 +147,7 @@ def test_strangers():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_one_more_mistake(seed):
+def test_one_more_mistake(seed: int) -> None:
     """What one more mistake is worth is, nearly, what it takes from the sum of precisions."""
     rng = np.random.default_rng(seed)
     flags = [(bool(each), 0) for each in rng.random(300) < 0.7]

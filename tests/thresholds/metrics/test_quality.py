@@ -1,20 +1,26 @@
 """What answers are measured by."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
 from thresholds.fusion.arrays import BoxTable
-from thresholds.fusion.looks import ITSELF
+from thresholds.fusion.looks import ITSELF, LookKind
 from thresholds.metrics.agreement import mean_agreement
 from thresholds.metrics.average_precision import coco_average_precision
 from thresholds.metrics.quality import METRICS, MIN_OBJECTS, quality_of
+from thresholds.samples.sample import Sample
 from thresholds.testing import KINDS, synthetic_sample
 
 COARSE = KINDS[-1]
 
 
 @pytest.fixture(scope="module")
-def sample():
+def sample() -> Sample:
     return synthetic_sample(80)
 
 
@@ -38,7 +44,7 @@ def told(sample, boxes):
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 @pytest.mark.parametrize("metric", ["ap50", "map"])
-def test_value(sample, metric, kind):
+def test_value(sample: Sample, metric: str, kind: LookKind) -> None:
     """The metric over arrays is the one over detections."""
     measured = quality_of(sample, metric)
     found, true = counted(measured, sample, kind)
@@ -48,7 +54,7 @@ def test_value(sample, metric, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_agreement(sample, kind):
+def test_agreement(sample: Sample, kind: LookKind) -> None:
     """Agreement is F1 with the provider's own answer about the photo alone, of what is sure, photo
     by photo."""
     measured = quality_of(sample, "agreement")
@@ -61,7 +67,7 @@ def test_agreement(sample, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_parts_are_the_metric(sample, kind):
+def test_parts_are_the_metric(sample: Sample, kind: LookKind) -> None:
     """Weighted, worths of a photo's boxes are its part in the metric: their mean is the metric, but
     for its envelope."""
     measured, photos = quality_of(sample, "ap50"), np.arange(len(sample))
@@ -72,7 +78,7 @@ def test_parts_are_the_metric(sample, kind):
     assert parts.sum() / len(photos) == pytest.approx(measured.value(boxes, true, photos), abs=0.02)
 
 
-def test_labels_not_spoken_of(seen, sample):
+def test_labels_not_spoken_of(seen: Callable[..., Any], sample: Sample) -> None:
     """What is found of a label that a photo's truth does not speak of does not count there."""
     measured = quality_of(sample, "ap50")
     known = measured.covered.copy()
@@ -85,7 +91,7 @@ def test_labels_not_spoken_of(seen, sample):
     assert set(type(measured)("ap50", measured.objects, known).countable(found, 0).labels) <= {0}
 
 
-def test_weights(sample):
+def test_weights(sample: Sample) -> None:
     """A label's objects weigh the more the fewer there are; one that there are none of weighs
     nothing."""
     measured, photos = quality_of(sample, "ap50"), np.arange(len(sample))
@@ -98,7 +104,7 @@ def test_weights(sample):
     assert measured.training_weights(few).shape == there.shape
 
 
-def test_tamed(sample):
+def test_tamed(sample: Sample) -> None:
     """For learning, weights differ by their square roots, and a label of hardly any objects weighs
     no more than one of a few."""
     measured, photos = quality_of(sample, "ap50"), np.arange(len(sample))
@@ -111,7 +117,7 @@ def test_tamed(sample):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_by_the_truth_or_alone(metric):
+def test_by_the_truth_or_alone(metric: str) -> None:
     """Where there is ground truth it counts, but for agreement; without, the answers alone that are
     sure."""
     for known in (True, False):
@@ -125,7 +131,7 @@ def test_by_the_truth_or_alone(metric):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_nothing_to_compare_with(known):
+def test_nothing_to_compare_with(known: bool) -> None:
     """Without answers alone there is nothing to compare with, even where there is a truth, and it
     says what to do."""
     for metric in METRICS:
@@ -133,7 +139,7 @@ def test_nothing_to_compare_with(known):
             quality_of(synthetic_sample(5, kinds=KINDS[1:], known=known), metric)
 
 
-def test_truth_without_objects(seen):
+def test_truth_without_objects(seen: Callable[..., Any]) -> None:
     """A truth without any object gives no precision, and it says what to take."""
     empty = synthetic_sample(4)
     nothing = type(empty)(

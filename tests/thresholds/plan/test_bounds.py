@@ -1,5 +1,10 @@
 """What can be promised from photos: bounds that hold at any number of them."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,7 +42,7 @@ RUNS = 600
 
 @pytest.mark.parametrize("drawn", DISTRIBUTIONS)
 @pytest.mark.parametrize("count", [20, 150])
-def test_p_values(drawn, count):
+def test_p_values(drawn: Callable[..., Any], count: int) -> None:
     """Where the mean is just what should be refuted, a p-value is under any level in no larger
     share of runs."""
     rng = np.random.default_rng(1)
@@ -47,14 +52,14 @@ def test_p_values(drawn, count):
 
 
 @pytest.mark.parametrize("drawn", DISTRIBUTIONS)
-def test_upper_bound(drawn):
+def test_upper_bound(drawn: Callable[..., Any]) -> None:
     """The bound is over the true mean, but for a share of runs of at most delta."""
     rng = np.random.default_rng(2)
     missed = [upper_bound(drawn(rng, 0.05, 80), 0.1, (-1, 1)) < 0.05 for _ in range(200)]
     assert np.mean(missed) <= 0.1 + 2.5 * np.sqrt(0.09 / 200)
 
 
-def test_kept():
+def test_kept() -> None:
     """In a share of runs of at most delta an option passes that loses too much, however many are
     tested."""
     rng = np.random.default_rng(3)
@@ -66,7 +71,7 @@ def test_kept():
     assert wrong / 300 <= 0.1 + 2.5 * np.sqrt(0.09 / 300)
 
 
-def test_kept_in_order():
+def test_kept_in_order() -> None:
     """The first that fails ends it, whatever comes after; where all pass, all are kept."""
     good, bad = np.full(300, -0.1), np.full(300, 0.2)
     assert certified_count(np.stack([good, good, bad, good]), 0.05, 0.1, (-1, 1)) == 2
@@ -76,7 +81,7 @@ def test_kept_in_order():
 
 
 @pytest.mark.parametrize("drawn", DISTRIBUTIONS)
-def test_more_photos(drawn):
+def test_more_photos(drawn: Callable[..., Any]) -> None:
     """With more photos like these the bound is nearer to the mean."""
     rng = np.random.default_rng(4)
     bounds = [
@@ -87,31 +92,31 @@ def test_more_photos(drawn):
 
 
 @given(LOSSES, st.floats(-1, 1), st.sampled_from([0.01, 0.1, 0.5]))
-def test_any_losses(losses, most, delta):
+def test_any_losses(losses, most, delta) -> None:
     """Whatever the losses: a p-value is over 0 and at most 1, a bound within what can be lost."""
     assert 0 < p_value(losses, most, (-1, 1)) <= 1
     assert -1 <= upper_bound(losses, delta, (-1, 1)) <= 1
 
 
 @given(LOSSES)
-def test_surer(losses):
+def test_surer(losses) -> None:
     """To be surer takes a higher bound."""
     assert upper_bound(losses, 0.01, (-1, 1)) >= upper_bound(losses, 0.3, (-1, 1)) - 1e-6
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40).map(np.array), st.floats(0.01, 0.99))
-def test_units(losses, most):
+def test_units(losses, most) -> None:
     """In other units of loss all is the same."""
     one, other = p_value(losses, most, (0, 1)), p_value(losses * 50 - 7, most * 50 - 7, (-7, 43))
     assert other == pytest.approx(one, rel=1e-6)
 
 
-def test_nothing_lower_than_the_lowest():
+def test_nothing_lower_than_the_lowest() -> None:
     """That the mean is under the least there can be is never believed."""
     assert p_value(np.zeros(1000), 0.0, (0.0, 1.0)) == 1
 
 
-def test_no_photos():
+def test_no_photos() -> None:
     """Of no photos nothing can be said."""
     none = np.zeros(0)
     assert p_value(none, 0.5, (-1, 1)) == 1
@@ -120,7 +125,7 @@ def test_no_photos():
 
 
 @pytest.mark.parametrize("most", [0.1, 0.15, 0.3])
-def test_photos_needed(most):
+def test_photos_needed(most: float) -> None:
     """So many photos like these do, and hardly fewer."""
     losses = rare(np.random.default_rng(5), 0.02, 60)
     needed = photos_needed(losses, most, 0.1, (-1, 1))
@@ -130,7 +135,7 @@ def test_photos_needed(most):
         assert p_value(np.resize(losses[order], int(needed / 1.3)), most, (-1, 1)) > 0.1
 
 
-def test_more_is_needed_for_less():
+def test_more_is_needed_for_less() -> None:
     """A narrower margin takes more photos; where the photos' own mean is over it, none are
     enough."""
     losses = rare(np.random.default_rng(6), 0.02, 100)

@@ -33,12 +33,12 @@ def ways(first: str, *shapes: str) -> list[str]:
         ("2x1", ["2x1"]),
     ],
 )
-def test_ways(first, passed):
+def test_ways(first: str, passed: list[str]) -> None:
     """A group passes through the shapes that hold its halves, and theirs; and no photo alone."""
     assert ways(first, "1x1", "2x1", "2x2", "3x2", "3x3", "4x3", "4x4") == passed
 
 
-def test_way_of_few():
+def test_way_of_few() -> None:
     """Where only coarse shapes were profiled, halves are held to what is known of those."""
     assert ways("3x3", "3x3", "1x1") == ["3x3"]
 
@@ -53,7 +53,7 @@ def drawn(rng: np.random.Generator, count: int, groupings: int = 3) -> dict[Shap
 
 
 @pytest.mark.parametrize(("target", "positives"), [(0.95, 40), (0.9, 150), (0.99, 150)])
-def test_new_photos(target, positives):
+def test_new_photos(target: float, positives: int) -> None:
     """In the mean over samples, new photos are found as often as is promised on the whole way."""
     rng, shapes, kept = np.random.default_rng(1), (S("2x2"), S("2x1")), []
     for _ in range(400):
@@ -66,7 +66,7 @@ def test_new_photos(target, positives):
     assert np.mean(kept) <= target + 1 / positives + 0.01
 
 
-def test_too_few_for_the_target():
+def test_too_few_for_the_target() -> None:
     """Of fewer positives than a promise takes, none may be missed; what that promises is said."""
     rng, kept = np.random.default_rng(2), []
     for _ in range(300):
@@ -80,7 +80,7 @@ def test_too_few_for_the_target():
 
 
 @pytest.mark.parametrize(("target", "count"), [(0.99, 99), (0.95, 19), (0.9, 9)])
-def test_needed(target, count):
+def test_needed(target: float, count: int) -> None:
     """A target is promised from so many positives on."""
     assert positives_needed(target) == count
     for more in (0, 1):
@@ -90,7 +90,7 @@ def test_needed(target, count):
         assert found.promised == target
 
 
-def test_nothing_to_conclude():
+def test_nothing_to_conclude() -> None:
     """From a handful of positives nothing is concluded, nor where one is not seen at all."""
     few = {S("2x2"): np.full((MIN_POSITIVES - 1, 3), 0.9)}
     unseen = {S("2x2"): np.concatenate([np.full((40, 3), 0.9), np.zeros((2, 3))])}
@@ -99,7 +99,7 @@ def test_nothing_to_conclude():
     assert recall_threshold(unseen, (S("2x2"),), 0.9) is not None
 
 
-def test_false_flags():
+def test_false_flags() -> None:
     """The share of photos that flag, from the share of canvases that they do."""
     rng = np.random.default_rng(3)
     tops = np.max(rng.random((20_000, 4)) < 0.03, axis=1) * 0.6
@@ -108,7 +108,7 @@ def test_false_flags():
     assert false_flag_rate(np.zeros(0), 4, 0.5) == 0
 
 
-def test_options():
+def test_options() -> None:
     """Each first shape that holds the target is a cascade: rules clean with what was measured, and
     1x1 at the end."""
     rng = np.random.default_rng(4)

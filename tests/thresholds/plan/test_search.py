@@ -1,8 +1,11 @@
 """Options over stored answers: what they would cost and reach, and that a gateway would do as they
 say."""
 
+from __future__ import annotations
+
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,7 +33,7 @@ from thresholds.plan.search import (
 from thresholds.plan.selection import held_out_photos
 from thresholds.plan.study import Study
 from thresholds.plan.training_data import TrainingData, folds
-from thresholds.profile.profile import profile_of_sample
+from thresholds.profile.profile import Profile, profile_of_sample
 from thresholds.samples.replay import replay
 from thresholds.shape import Shape
 from thresholds.testing import COMPANION, KINDS, synthetic_sample
@@ -39,7 +42,7 @@ ALONE, PAIR, GRID = KINDS
 
 
 @pytest.fixture(scope="module")
-def options(study, measured):
+def options(study: Study, measured: Profile) -> dict[str, list[Candidate]]:
     """Of every sort of option those that a plan would look at."""
     return {
         "flat": list(flat_candidates(study)),
@@ -62,7 +65,9 @@ def told(study, boxes, photos):
 
 @pytest.mark.parametrize("sort", ["gated", "chosen"])
 @pytest.mark.parametrize("which", range(0, 2 * PRICES, 5))
-def test_gated_as_simulated(study, options, tmp_path, sort, which):
+def test_gated_as_simulated(
+    study: Study, options: dict[str, list[Candidate]], tmp_path: Path, sort: str, which: int
+) -> None:
     """A cascade with gates, written to its file, sends each photo that no model has seen the way
     its option says."""
     gated = options[sort]
@@ -75,7 +80,9 @@ def test_gated_as_simulated(study, options, tmp_path, sort, which):
 
 
 @pytest.mark.parametrize("which", range(0, 16, 3))
-def test_seeded_as_simulated(study, measured, options, which):
+def test_seeded_as_simulated(
+    study: Study, measured: Profile, options: dict[str, list[Candidate]], which: int
+) -> None:
     """The seed's cascades, fused and not, send every photo the way their option says."""
     seeded = options["seeded"]
     option = seeded[which % len(seeded)]
@@ -101,7 +108,9 @@ def every_sort(options):
     ]
 
 
-def test_costs_as_simulated(study, measured, options):
+def test_costs_as_simulated(
+    study: Study, measured: Profile, options: dict[str, list[Candidate]]
+) -> None:
     """What the cascade pays over photos that no model has seen is what its option says that they
     cost."""
     photos = held_out_photos(study)
@@ -119,7 +128,9 @@ def test_costs_as_simulated(study, measured, options):
         assert paid == pytest.approx(study.images(option, photos), abs=1e-9)
 
 
-def test_answers_as_simulated(study, measured, options):
+def test_answers_as_simulated(
+    study: Study, measured: Profile, options: dict[str, list[Candidate]]
+) -> None:
     """What the cascade answers about them is as precise as its option says."""
     photos = held_out_photos(study)
     truth = told(study, study.sample.truth, photos)
@@ -134,7 +145,7 @@ def test_answers_as_simulated(study, measured, options):
         assert np.mean(values) == pytest.approx(study.value(option, photos), abs=0.004), option.name
 
 
-def test_agreement_as_simulated(agreed):
+def test_agreement_as_simulated(agreed: Study) -> None:
     """So too where agreement was planned for: photo by photo, fused, rescored and calibrated, or as
     it came."""
     photos, sample = held_out_photos(agreed), agreed.sample
@@ -162,7 +173,7 @@ def test_agreement_as_simulated(agreed):
 # -- what there is to choose from
 
 
-def test_flat(study, options):
+def test_flat(study: Study, options: dict[str, list[Candidate]]) -> None:
     """Every kind that is paid for is an option for all photos: as it comes, and rescored with the
     companion's."""
     assert [option.name for option in options["flat"]] == [
@@ -176,7 +187,7 @@ def test_flat(study, options):
     assert [option.is_reference for option in options["flat"]] == [True, False] * 3
 
 
-def test_gated(study, options):
+def test_gated(study: Study, options: dict[str, list[Candidate]]) -> None:
     """With gates, whatever shows photos at least twice as large can come second, the price deciding
     how often."""
     ways = {tuple(path[-1] for path in option.paths) for option in options["gated"]}
@@ -193,7 +204,7 @@ def test_gated(study, options):
         assert len(own) <= PRICES
 
 
-def test_chosen(study, options):
+def test_chosen(study: Study, options: dict[str, list[Candidate]]) -> None:
     """With a companion its answer may be enough, or choose how a photo is shown first; then it may
     be asked again."""
     ways = {tuple(path[1:] for path in option.paths) for option in options["chosen"]}
@@ -205,7 +216,7 @@ def test_chosen(study, options):
     assert study.images(most, study.training.photos) < study.costs.images(GRID)
 
 
-def test_few_shapes(study):
+def test_few_shapes(study: Study) -> None:
     """Where photos come slowly there are cascades of few shapes as well, which fill their canvases
     sooner."""
     slow = Study(
@@ -224,7 +235,7 @@ def test_few_shapes(study):
 
 
 @pytest.mark.slow
-def test_of_one_price():
+def test_of_one_price() -> None:
     """Providers of one price stand side by side: each may be asked after the other, first, or
     never."""
     other = [LookKind(kind.shape, "other") for kind in (GRID, ALONE)]
@@ -248,13 +259,15 @@ def test_of_one_price():
         assert cascade_of(one, option).stages
 
 
-def test_chosen_by_nobody(agreed):
+def test_chosen_by_nobody(agreed: Study) -> None:
     """Without a companion there is nobody to choose."""
     assert not agreed.prefix
     assert list(companion_candidates(agreed)) == []
 
 
-def test_gates_for_whoever_is_shown_larger(study, options):
+def test_gates_for_whoever_is_shown_larger(
+    study: Study, options: dict[str, list[Candidate]]
+) -> None:
     """Every stage that a photo may be seen at first, as on a canvas that is not full, judges what
     comes after."""
     option = next(
@@ -273,14 +286,14 @@ def test_gates_for_whoever_is_shown_larger(study, options):
 
 
 @pytest.fixture(scope="module")
-def four_shapes():
+def four_shapes() -> Study:
     """What is learned of four shapes, whatever the traffic costs."""
     kinds = (ALONE, PAIR, GRID, LookKind(Shape(5, 5)))
     return quick(synthetic_sample(40, kinds=kinds, groupings=1))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0, 2.0])
-def test_so_little_traffic_that_shapes_cost_the_same(four_shapes, rate):
+def test_so_little_traffic_that_shapes_cost_the_same(four_shapes: Study, rate: float) -> None:
     """Where canvases hold a photo or two whatever their shape, nothing is asked again that costs no
     more."""
     one = Study(
@@ -294,7 +307,7 @@ def test_so_little_traffic_that_shapes_cost_the_same(four_shapes, rate):
         assert all(cost > costs[0] for cost in costs[1:])
 
 
-def test_calibrated_for_whom_it_serves(study, options):
+def test_calibrated_for_whom_it_serves(study: Study, options: dict[str, list[Candidate]]) -> None:
     """Scores are mapped to scores alone by the photos that each path is for: a path that nobody
     goes has no say."""
     option = next(
@@ -309,7 +322,7 @@ def test_calibrated_for_whom_it_serves(study, options):
     assert curves[1] == curves[2] != curves[0]
 
 
-def test_seeded(study, options):
+def test_seeded(study: Study, options: dict[str, list[Candidate]]) -> None:
     """The seed's cascades of two shapes are there by each of its thresholds, discarding and fusing;
     the higher these are, the more is asked again."""
     assert len(options["seeded"]) == 3 * len(THRESHOLDS) * 2
@@ -328,7 +341,7 @@ def test_seeded(study, options):
     assert [option.name for option in pair if option.is_reference] == ["3x2 then 1x1 (imgrid x1)"]
 
 
-def test_alone(study):
+def test_alone(study: Study) -> None:
     """Asking about each photo alone costs an image each, and is what changes are counted from."""
     point = study.point(study.alone)
     assert (point.images, point.change) == (1, 0)
@@ -339,7 +352,7 @@ def test_alone(study):
     assert point.value == pytest.approx(coco_average_precision(truth, answers).ap50)
 
 
-def test_points(study, options):
+def test_points(study: Study, options: dict[str, list[Candidate]]) -> None:
     """An option's figures are of the photos that it was made from: images by share, value over
     groupings."""
     option = options["gated"][3]
@@ -353,7 +366,7 @@ def test_points(study, options):
     assert point.change == pytest.approx(point.value - study.base)
 
 
-def test_traffic(study, options):
+def test_traffic(study: Study, options: dict[str, list[Candidate]]) -> None:
     """With little traffic canvases stay half empty: all costs more, and most of all the few photos
     that are asked again."""
     option = min(options["gated"], key=lambda option: abs((option.choice > 0).mean() - 0.3))
@@ -368,7 +381,7 @@ def test_traffic(study, options):
     assert images[2] == pytest.approx(study.point(option).images)
 
 
-def test_parts(study, options):
+def test_parts(study: Study, options: dict[str, list[Candidate]]) -> None:
     """Photos' parts in the metric have it as their mean, but for its envelope."""
     fit = study.training.photos
     for option in every_sort(options):
@@ -377,7 +390,7 @@ def test_parts(study, options):
         )
 
 
-def test_gates_pay(study, options):
+def test_gates_pay(study: Study, options: dict[str, list[Candidate]]) -> None:
     """On this sample, where facts tell which photos a grid loses, the front is made of gates
     between its ends."""
     every = [study.point(option) for each in options.values() for option in each]
@@ -385,7 +398,7 @@ def test_gates_pay(study, options):
     assert {point.candidate.price is not None for point in best[:-1]} == {True}
 
 
-def test_learned_as_counted(study):
+def test_learned_as_counted(study: Study) -> None:
     """It is known beforehand how many things there are to learn, and each is told of when it is
     learned."""
     sample = synthetic_sample(40, kinds=(ALONE, GRID), groupings=1)
@@ -414,7 +427,7 @@ def quick(sample, costs=None):
 
 
 @pytest.mark.slow
-def test_shapes_of_as_many_cells():
+def test_shapes_of_as_many_cells() -> None:
     """Shapes of as many cells are never asked one after the other: a cascade would refuse that."""
     tall, wide = LookKind(Shape(2, 1)), LookKind(Shape(1, 2))
     one = quick(synthetic_sample(40, kinds=(ALONE, tall, wide, GRID), groupings=1))
@@ -422,7 +435,7 @@ def test_shapes_of_as_many_cells():
         assert cascade_of(one, option).stages
 
 
-def test_a_shape_that_sees_nothing(study, measured):
+def test_a_shape_that_sees_nothing(study: Study, measured: Profile) -> None:
     """A shape at which the profile saw nothing has no rule of the seed's, and all others have."""
     blind = measured.model_copy(
         update={"groups": tuple(g for g in measured.groups if g.shape != GRID.shape)}
@@ -432,7 +445,7 @@ def test_a_shape_that_sees_nothing(study, measured):
 
 
 @pytest.mark.slow
-def test_another_provider():
+def test_another_provider() -> None:
     """Another provider may be asked after the route's own at any shape, where it costs more."""
     dear = LookKind(Shape(1, 1), "dear")
     one = quick(
@@ -464,7 +477,7 @@ POINTS = st.lists(st.builds(point, st.floats(0, 2), st.floats(0, 1)), max_size=1
 
 
 @given(POINTS)
-def test_front(points):
+def test_front(points) -> None:
     """On the front each costs more than the one before and reaches more; all others are beaten by
     one of them."""
     best = pareto_front(points)

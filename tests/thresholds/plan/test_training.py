@@ -1,6 +1,8 @@
 """What is learned from a sample: which boxes are objects, what asking again gains; and from whom it
 is not."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from random import Random
 
@@ -15,11 +17,12 @@ from thresholds.fusion.fusion import logistic, look_weights
 from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.metrics.quality import quality_of
 from thresholds.plan.cascade_of import learned_fusion
-from thresholds.plan.gate_training import train_gate
-from thresholds.plan.path_training import train_path
+from thresholds.plan.gate_training import Gate, train_gate
+from thresholds.plan.path_training import PathFit, train_path
 from thresholds.plan.training_data import FOLDS, TrainingData, folds
 from thresholds.samples.from_answers import sample_from_answers as from_answers
 from thresholds.samples.ground_truth import Known
+from thresholds.samples.sample import Sample
 from thresholds.shape import Shape
 from thresholds.testing import COMPANION, KINDS, LABELS, synthetic_sample
 
@@ -29,7 +32,7 @@ HELD = 30
 
 
 @pytest.fixture(scope="module")
-def sample():
+def sample() -> Sample:
     return synthetic_sample(90, kinds=(ITSELF, COARSE), groupings=1)
 
 
@@ -42,7 +45,7 @@ def lesson(sample, metric="ap50", held=HELD):
 
 
 @pytest.fixture(scope="module")
-def taught(sample):
+def taught(sample: Sample) -> tuple[Gate | PathFit | TrainingData, ...]:
     """The lesson, both paths and the gate between them."""
     return learned(lesson(sample))
 
@@ -77,7 +80,7 @@ def chances(one, fit, photo):
     return logistic(fit.trees(box_features(joined))), fit.answers[0].table.of_photo(photo).scores
 
 
-def test_folds():
+def test_folds() -> None:
     """Photos to learn from are spread over the folds as evenly as can be; the others are in
     none."""
     fold = folds(50, np.arange(0, 50, 2))
@@ -87,7 +90,9 @@ def test_folds():
     assert not np.array_equal(fold, folds(50, np.arange(0, 50, 2), seed=1))
 
 
-def test_its_own_truth_has_no_influence(sample, taught):
+def test_its_own_truth_has_no_influence(
+    sample: Sample, taught: tuple[Gate | PathFit | TrainingData, ...]
+) -> None:
     """What is said of a photo's boxes comes from models that have not seen the photo: were
     something else true of it, the same would be said."""
     _, before, _, _ = taught
@@ -104,7 +109,9 @@ def test_its_own_truth_has_no_influence(sample, taught):
     )
 
 
-def test_held_out_photos_have_no_influence(sample, taught):
+def test_held_out_photos_have_no_influence(
+    sample: Sample, taught: tuple[Gate | PathFit | TrainingData, ...]
+) -> None:
     """Nothing of a photo that is held out gets into what is said of the others, nor into what a
     cascade carries."""
     one, before, after, gate = taught
@@ -119,7 +126,7 @@ def test_held_out_photos_have_no_influence(sample, taught):
     assert carried(two, {FIRST: its_before}) == carried(one, {FIRST: before})
 
 
-def test_held_out_as_in_service(taught):
+def test_held_out_as_in_service(taught: tuple[Gate | PathFit | TrainingData, ...]) -> None:
     """Of a photo that is held out just that is said what a gateway says with the model that the
     cascade carries."""
     one, before, _, gate = taught
@@ -143,7 +150,7 @@ def kept(answers, photos):
     return answers.table.boxes.take(chosen), answers.positives[:, chosen]
 
 
-def test_parts_are_the_metric(taught):
+def test_parts_are_the_metric(taught: tuple[Gate | PathFit | TrainingData, ...]) -> None:
     """The mean of the photos' parts is the metric, but for its envelope."""
     one, before, after, _ = taught
     for fit in (before, after):
@@ -170,11 +177,11 @@ def told_by_bytes():
 
 
 @pytest.fixture(scope="module")
-def telling():
+def telling() -> tuple[Gate | PathFit | TrainingData, ...]:
     return learned(lesson(told_by_bytes(), held=100))
 
 
-def test_the_gate_finds_it(telling):
+def test_the_gate_finds_it(telling: tuple[Gate | PathFit | TrainingData, ...]) -> None:
     """Where a fact of the photo tells what a coarse look loses, the gate expects to gain there, and
     hardly elsewhere."""
     one, _, _, gate = telling
@@ -183,7 +190,7 @@ def test_the_gate_finds_it(telling):
     assert gate.gains[0, fine].mean() > 0.5 > 5 * abs(gate.gains[0, ~fine].mean())
 
 
-def test_rescoring(telling):
+def test_rescoring(telling: tuple[Gate | PathFit | TrainingData, ...]) -> None:
     """Rescored, the same boxes are worth more, on photos that no model has seen too: mistakes that
     can be told, here by their place, come after all that is right."""
     one, before, _, _ = telling
@@ -199,11 +206,11 @@ def test_rescoring(telling):
 
 
 @pytest.fixture(scope="module")
-def accompanied():
+def accompanied() -> TrainingData:
     return lesson(synthetic_sample(80, kinds=(*KINDS, COMPANION), companions=("free",)))
 
 
-def test_given(accompanied):
+def test_given(accompanied: TrainingData) -> None:
     """Labels are given that a paid provider gives."""
     named = [
         name
@@ -213,7 +220,7 @@ def test_given(accompanied):
     assert sorted(named) == sorted(LABELS)
 
 
-def test_aliases(accompanied):
+def test_aliases(accompanied: TrainingData) -> None:
     """What the companion calls by another name in the same places is taken for the same; what it
     alone sees is not."""
     names = accompanied.sample.labels
@@ -225,7 +232,7 @@ def test_aliases(accompanied):
     assert meant == {"ox": "cow"}
 
 
-def test_looks(accompanied):
+def test_looks(accompanied: TrainingData) -> None:
     """Its looks are in the provider's words, without what the provider has none for."""
     names = accompanied.sample.labels
     seen = {
@@ -236,7 +243,7 @@ def test_looks(accompanied):
     assert seen == set(LABELS)
 
 
-def test_fusion(accompanied):
+def test_fusion(accompanied: TrainingData) -> None:
     """The cascade's fusion carries both: the labels given, and what the companion's mean."""
     path = (COMPANION, COARSE)
     made = carried(accompanied, {path: train_path(accompanied, path)})
@@ -251,13 +258,13 @@ def test_fusion(accompanied):
 
 
 @pytest.fixture(scope="module")
-def agreeing():
+def agreeing() -> TrainingData:
     return lesson(
         synthetic_sample(90, kinds=(ITSELF, COARSE), groupings=1, known=False), "agreement"
     )
 
 
-def test_alone(agreeing):
+def test_alone(agreeing: TrainingData) -> None:
     """A photo that is asked about alone agrees with itself, whatever came before; for that answer
     leaves as it came."""
     answers = train_path(agreeing, THEN)
@@ -265,14 +272,14 @@ def test_alone(agreeing):
     assert carried(agreeing, {THEN: answers}).verbatim
 
 
-def test_fused_alone(agreeing):
+def test_fused_alone(agreeing: TrainingData) -> None:
     """But where answers are only fused, the one about the photo alone is changed by those before
     it."""
     assert train_path(agreeing, THEN).plain[0].parts.mean() < 0.98
     assert train_path(agreeing, (ITSELF,)).plain[0].parts.mean() == 1.0
 
 
-def test_calibrated(agreeing):
+def test_calibrated(agreeing: TrainingData) -> None:
     """Scores are calibrated, by a curve of each path, so that a box scores what it would alone, in
     the mean."""
     coarse = train_path(agreeing, FIRST)
@@ -286,7 +293,7 @@ def test_calibrated(agreeing):
     )
 
 
-def test_calibrated_alike(taught):
+def test_calibrated_alike(taught: tuple[Gate | PathFit | TrainingData, ...]) -> None:
     """By precision, where scores of all paths are ranked together, it is one curve for all of
     them."""
     one, before, after, _ = taught
@@ -294,7 +301,7 @@ def test_calibrated_alike(taught):
     assert curves["3x2"] == curves["3x2,1x1"]
 
 
-def test_nothing_to_learn_from():
+def test_nothing_to_learn_from() -> None:
     """Where all boxes are objects, or none is, every one has about that chance."""
     alone = told_by_bytes().of_kinds(lambda kind: kind == ITSELF)
     fit = train_path(lesson(alone, held=100), (ITSELF,))

@@ -1,5 +1,10 @@
 """From answers about canvases of several sizes to the size that is enough."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from thresholds.fusion.looks import LookKind, PhotoFacts
@@ -14,7 +19,7 @@ PHOTOS = [str(number) for number in range(40)]
 
 
 @pytest.fixture
-def probed(seen):
+def probed(seen: Callable[..., Any]) -> Callable[..., Any]:
     """`probed((10, 40, 40), known=True)`: of 40 photos with a cat each, how many are found by size
     of canvas."""
 
@@ -36,7 +41,9 @@ def probed(seen):
 @pytest.mark.parametrize(
     ("counts", "enough"), [((10, 30, 30), 1), ((30, 30, 30), 0), ((5, 20, 40), 2)]
 )
-def test_enough(probed, counts, enough, known):
+def test_enough(
+    probed: Callable[..., Any], counts: tuple[int, ...], enough: int, known: bool
+) -> None:
     """The smallest canvas whose answers are about as good as any is enough, with ground truth and
     without."""
     made = probed(counts, known=known)
@@ -44,7 +51,7 @@ def test_enough(probed, counts, enough, known):
     assert [size.width_px for size in made.sizes] == list(SIDES)
 
 
-def test_figures(probed):
+def test_figures(probed: Callable[..., Any]) -> None:
     """Each size has its average precision and its distance's error, and agreement with the
     largest."""
     small, middle, large = probed((0, 20, 40), known=True).sizes
@@ -54,12 +61,12 @@ def test_figures(probed):
     assert probed((0, 20, 40), known=False).sizes[0].ap50 is None
 
 
-def test_nearly_the_same(probed):
+def test_nearly_the_same(probed: Callable[..., Any]) -> None:
     """Without ground truth two sizes that differ by as little as equals do are equals."""
     assert probed((10, 39, 40), known=False).enough == 1
 
 
-def test_nothing_answered(seen):
+def test_nothing_answered(seen: Callable[..., Any]) -> None:
     """Without any answer there is nothing to tell."""
     with pytest.raises(ValueError, match="no canvas"):
         probe(sample_from_answers({"a": PhotoFacts(1, 1, 1)}, {}), KINDS)

@@ -1,7 +1,12 @@
 """From what a sample answered at every shape to the thresholds of EECS-2023-182, section 3.2."""
 
+from __future__ import annotations
+
 import random
+from collections.abc import Callable
+from pathlib import Path
 from statistics import fmean, pstdev
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +25,7 @@ def groups(made: Profile):
     return {(g.label, str(g.shape), str(g.largest)): g.score.mean for g in made.groups}
 
 
-def test_largest(seen):
+def test_largest(seen: Callable[..., Any]) -> None:
     """An object belongs, at each shape that finds it, to the largest shape that does."""
     truth = {"a": [seen("cat", 1.0, *LEFT), seen("cat", 1.0, *RIGHT)]}
     answers = {
@@ -37,7 +42,7 @@ def test_largest(seen):
     }
 
 
-def test_order_of_shapes(seen):
+def test_order_of_shapes(seen: Callable[..., Any]) -> None:
     """Larger is what has more cells, in whatever order the shapes were asked."""
     found = {"a": [[seen("cat", 0.5)]]}
     for shapes in ([ALONE, TWO, FIVE], [FIVE, ALONE, TWO]):
@@ -45,7 +50,7 @@ def test_order_of_shapes(seen):
         assert {str(group.largest) for group in made.groups} == {"5x5"}
 
 
-def test_gap(seen):
+def test_gap(seen: Callable[..., Any]) -> None:
     """An object that a middle shape misses still belongs to the largest that finds it."""
     found = {"a": [[seen("cat", 0.5)]]}
     made = profile_of_answers(
@@ -54,7 +59,7 @@ def test_gap(seen):
     assert groups(made) == {("cat", "1x1", "5x5"): 0.5, ("cat", "5x5", "5x5"): 0.5}
 
 
-def test_means(seen):
+def test_means(seen: Callable[..., Any]) -> None:
     """A group's score has the mean, the population's deviation and the number of its objects'
     scores."""
     scores = [0.4, 0.5, 0.9]
@@ -68,7 +73,7 @@ def test_means(seen):
     assert group.score.count == 3
 
 
-def test_area(seen):
+def test_area(seen: Callable[..., Any]) -> None:
     """The mean area is that of the true boxes, overlaps counted twice, and photos without any count
     as nothing."""
     truth = {
@@ -83,19 +88,19 @@ def test_area(seen):
     assert made.area.std == pytest.approx(pstdev([1, 0.5, 0, 0]))
 
 
-def test_empty_truth(seen):
+def test_empty_truth(seen: Callable[..., Any]) -> None:
     """What is found where nothing is true makes no group."""
     made = profile_of_answers({"a": []}, {ALONE: {"a": [[seen("cat", 0.9)]]}})
     assert made.groups == ()
     assert (made.area.mean, made.area.count) == (0.0, 1)
 
 
-def test_never_found(seen):
+def test_never_found(seen: Callable[..., Any]) -> None:
     """A true object that no shape finds belongs to no group."""
     assert profile_of_answers({"a": [seen("cat", 1.0)]}, {ALONE: {"a": [[]]}, TWO: {}}).groups == ()
 
 
-def test_own_answers_as_truth(seen):
+def test_own_answers_as_truth(seen: Callable[..., Any]) -> None:
     """Where there is no truth, the provider's answer alone stands in: each of its objects is found
     at 1x1."""
     alone = [seen("cat", 0.8, *LEFT), seen("dog", 0.6, *RIGHT)]
@@ -109,7 +114,7 @@ def test_own_answers_as_truth(seen):
     assert made.area.mean == 1.0
 
 
-def test_floor(seen):
+def test_floor(seen: Callable[..., Any]) -> None:
     """Detections under the floor were not seen."""
     answers = {ALONE: {"a": [[seen("cat", 0.5)]]}, TWO: {"a": [[seen("cat", 0.39)]]}}
     made = profile_of_answers({"a": [seen("cat", 1.0)]}, answers, floor=0.4)
@@ -120,7 +125,7 @@ def test_floor(seen):
 @pytest.mark.parametrize(
     ("hits", "groupings", "found"), [(1, 1, True), (1, 2, False), (2, 3, True), (2, 4, False)]
 )
-def test_groupings(seen, hits, groupings, found):
+def test_groupings(seen: Callable[..., Any], hits: int, groupings: int, found: bool) -> None:
     """Asked among several sets of neighbours, an object counts as found if more than half of the
     answers have it, with the mean of their scores."""
     asked = [[seen("cat", 0.4 + 0.2 * index)] if index < hits else [] for index in range(groupings)]
@@ -130,13 +135,13 @@ def test_groupings(seen, hits, groupings, found):
     )
 
 
-def test_places_and_labels(seen):
+def test_places_and_labels(seen: Callable[..., Any]) -> None:
     """A box in another place or of another label does not find the object."""
     answers = {ALONE: {"a": [[seen("cat", 0.9, *RIGHT), seen("dog", 0.9, *LEFT)]]}}
     assert profile_of_answers({"a": [seen("cat", 1.0, *LEFT)]}, answers).groups == ()
 
 
-def test_provider_label(seen):
+def test_provider_label(seen: Callable[..., Any]) -> None:
     """Groups bear the label as the provider writes it, for it is the provider's answers that rules
     will see."""
     made = profile_of_answers({"a": [seen("cat", 1.0)]}, {ALONE: {"a": [[seen("Cat", 0.9)]]}})
@@ -144,7 +149,7 @@ def test_provider_label(seen):
 
 
 @pytest.fixture
-def made(seen):
+def made(seen: Callable[..., Any]) -> Profile:
     """Cats to 2x2 at .6 and .8 there, a dog to 2x2 at .4 there, an owl to 5x5 at .9 in 2x2 and .5
     in 5x5."""
     truth = {
@@ -163,7 +168,7 @@ def made(seen):
     return profile_of_answers(truth, answers)
 
 
-def test_rule(made):
+def test_rule(made: Profile) -> None:
     """The rule of a shape has the mean scores there of what no larger shape finds."""
     rule = made.rule(TWO, factor=0.9, deviations=-0.5)
     assert rule.area.mean == pytest.approx(1.0)
@@ -173,7 +178,7 @@ def test_rule(made):
     assert (rule.factor, rule.deviations, rule.floor) == (0.9, -0.5, 0.3)
 
 
-def test_unknown(made):
+def test_unknown(made: Profile) -> None:
     """Other labels are held to the spread of all those scores together."""
     unknown = made.rule(TWO).unknown
     assert unknown.count == 3
@@ -182,13 +187,13 @@ def test_unknown(made):
 
 
 @pytest.mark.parametrize("shape", [ALONE, THREE])
-def test_not_profiled(made, shape):
+def test_not_profiled(made: Profile, shape: Shape) -> None:
     """There is no rule for a shape that was not profiled."""
     with pytest.raises(ValueError, match=f"shape {shape} is not in the profile"):
         made.rule(shape)
 
 
-def test_cascade(made):
+def test_cascade(made: Profile) -> None:
     """A cascade holds every stage but the last to its rule; the last need not have been
     profiled."""
     cascade = made.cascade([FIVE, TWO, ALONE], factor=1.2)
@@ -197,13 +202,13 @@ def test_cascade(made):
     assert cascade.stages[0].rule == made.rule(FIVE, factor=1.2)
 
 
-def test_saved(made, tmp_path):
+def test_saved(made: Profile, tmp_path: Path) -> None:
     """A profile survives its file."""
     made.save(tmp_path / "profile.json")
     assert Profile.load(tmp_path / "profile.json") == made
 
 
-def test_no_profile(tmp_path):
+def test_no_profile(tmp_path: Path) -> None:
     """A file that is not there, or something else, is named, with how to make one."""
     file = tmp_path / "profile.json"
     with pytest.raises(
@@ -218,13 +223,13 @@ def test_no_profile(tmp_path):
             Profile.load(file)
 
 
-def test_spread_of_nothing():
+def test_spread_of_nothing() -> None:
     """Nothing has no spread: all is 0."""
     assert spread([]).model_dump() == {"mean": 0.0, "std": 0.0, "count": 0}
 
 
 @given(st.lists(st.floats(0.3, 1), min_size=1, max_size=6), st.integers(0, 99))
-def test_order_of_photos(scores, seed):
+def test_order_of_photos(scores, seed) -> None:
     """In whatever order the photos come, the profile is the same."""
     names = [str(index) for index in range(len(scores))]
     shuffled = random.Random(seed).sample(names, len(names))

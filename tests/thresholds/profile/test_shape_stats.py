@@ -1,5 +1,10 @@
 """What a sample says of each shape, from photos whose answers are written down."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -36,7 +41,7 @@ def at_two(of, canvases=()):
     return at
 
 
-def test_ap50(seen):
+def test_ap50(seen: Callable[..., Any]) -> None:
     """Average precision is that of each grouping, and the mean of both."""
     cat = seen("cat", 0.9, *CENTRE)
     of = made(
@@ -47,7 +52,7 @@ def test_ap50(seen):
     assert at_two(of).ap50 == pytest.approx((first + second) / 2)
 
 
-def test_photos_that_count_twice(seen):
+def test_photos_that_count_twice(seen: Callable[..., Any]) -> None:
     """A photo that counts so many times is as so many photos."""
     cat, missed = seen("cat", 0.9, *CENTRE), seen("cat", 0.9, *TOP)
     of = made({"a": [], "b": []}, {"a": [[cat]], "b": [[]]}, {"a": [cat], "b": [missed]})
@@ -58,7 +63,7 @@ def test_photos_that_count_twice(seen):
     assert judged.ap50(np.array([0, 1])) == judged.ap50(np.array([0, 0])) == 0.0
 
 
-def test_labels_together(seen):
+def test_labels_together(seen: Callable[..., Any]) -> None:
     """Taken together, labels count by how many objects they have; what is true stays so."""
     cat, dog = seen("cat", 0.9, *CENTRE), seen("dog", 0.8, *TOP)
     of = made(
@@ -72,7 +77,7 @@ def test_labels_together(seen):
     assert judged.with_one_label().ap50() == pytest.approx(67 / 101)
 
 
-def test_unspoken_labels(seen):
+def test_unspoken_labels(seen: Callable[..., Any]) -> None:
     """What is found of a label that a photo's truth does not speak of is neither right nor
     wrong."""
     cat, dog = seen("cat", 0.5, *CENTRE), seen("dog", 0.9, *CENTRE)
@@ -81,7 +86,7 @@ def test_unspoken_labels(seen):
     assert at_two(of).reliability == ((0.5, 1.0, 1),)
 
 
-def test_without_truth(seen):
+def test_without_truth(seen: Callable[..., Any]) -> None:
     """Where nothing else is known the answer alone counts as true, of what scores enough; there is
     no AP50 then."""
     strong, faint = seen("cat", 0.9, *CENTRE), seen("cat", 0.1, *TOP)
@@ -91,7 +96,7 @@ def test_without_truth(seen):
     assert at.reliability == ((0.1, 0.0, 1), (0.9, 1.0, 1))
 
 
-def test_agreement(seen):
+def test_agreement(seen: Callable[..., Any]) -> None:
     """Agreement with the answer alone is the mean F1 of what scores one half or more, and 1 where
     both see nothing."""
     cat, other, faint = seen("cat", 0.9, *CENTRE), seen("cat", 0.9, *TOP), seen("cat", 0.4, *TOP)
@@ -100,7 +105,7 @@ def test_agreement(seen):
     assert sample_agreement(of, ITSELF) == 1.0
 
 
-def test_reliability(seen):
+def test_reliability(seen: Callable[..., Any]) -> None:
     """Scores are told by tenths: their mean, the share that is true, and how many."""
     truth = {"a": [seen("cat", 1, *CENTRE)]}
     found = [seen("cat", 0.85, *CENTRE), seen("cat", 0.81, *TOP), seen("cat", 1.0, *BOTTOM)]
@@ -111,7 +116,7 @@ def test_reliability(seen):
     ]
 
 
-def test_scores_alone(seen):
+def test_scores_alone(seen: Callable[..., Any]) -> None:
     """A shape's scores lead to those that the same objects have alone, if there are enough of
     them."""
     alone = {str(n): [seen("cat", 0.8, *CENTRE)] for n in range(MIN_PAIRS)}
@@ -122,7 +127,7 @@ def test_scores_alone(seen):
     assert to_alone(few, TWO) == ()
 
 
-def test_smallest(seen):
+def test_smallest(seen: Callable[..., Any]) -> None:
     """The smallest object found is told as a share of its photo and in pixels of the canvas."""
     cat = seen("cat", 0.9, *CENTRE)
     small = at_two(made({"a": [cat]}, {"a": [[cat]]})).smallest
@@ -135,14 +140,14 @@ def test_smallest(seen):
 @pytest.mark.parametrize(
     ("shape", "width"), [(Shape(1, 1), 400), (Shape(2, 1), 400), (Shape(2, 2), 200)]
 )
-def test_drawn(shape, width):
+def test_drawn(shape: Shape, width: int) -> None:
     """Photos are drawn as large as their cell allows, portrait ones in the grid turned towards
     them."""
     landscape, portrait = drawn_px([FACTS, PhotoFacts(200, 400, 1)], shape, (400, 400))
     assert landscape == portrait == pytest.approx((width * width / 2) ** 0.5)
 
 
-def test_no_answer_alone(seen):
+def test_no_answer_alone(seen: Callable[..., Any]) -> None:
     """Without an answer to a photo alone there is nothing to compare with."""
     of = sample_from_answers({"a": FACTS}, {TWO: {"a": [[seen("cat", 0.9)]]}})
     assert shape_stats(of, [], (400, 400), 0.3) == ()
@@ -163,14 +168,14 @@ class TestLosses:
         }
         return at_two(made(alone, gridded)).losses
 
-    def test_shares(self, seen):
+    def test_shares(self, seen: Callable[..., Any]) -> None:
         """Each is the share that a grid loses."""
         lost = self.lost(
             seen, (self.EDGE, True), (self.EDGE, False), (self.INSIDE, True), (self.INSIDE, True)
         )
         assert lost == (2, 0.5, 0.0)
 
-    def test_sizes(self, seen):
+    def test_sizes(self, seen: Callable[..., Any]) -> None:
         """Objects of other sizes are not compared with."""
         large = (0.1, 0.1, 0.9, 0.9)
         assert self.lost(seen, (self.EDGE, False), (self.INSIDE, True), (large, False)) == (
@@ -179,7 +184,7 @@ class TestLosses:
             0.0,
         )
 
-    def test_nothing_to_compare(self, seen):
+    def test_nothing_to_compare(self, seen: Callable[..., Any]) -> None:
         """Where none touch an edge, or all do, nothing is told."""
         assert self.lost(seen, (self.INSIDE, True)) is None
         assert self.lost(seen, (self.EDGE, True)) is None
@@ -214,7 +219,7 @@ class TestLeaks:
             canvases.append(Cells(TWO.shape, TWO.shape, (2, 2), (labels.box_array(()),) * 2))
         return leaks(canvases, alone, objects, 0.3)
 
-    def test_leaked(self, seen):
+    def test_leaked(self, seen: Callable[..., Any]) -> None:
         """A box at the seam that nothing in its own photo bears out, opposite its neighbour's, has
         leaked in."""
         assert self.count([seen("cat", 0.9, *BOTTOM)], [seen("cat", 0.5, *TOP)]) == (2, 1, 1, 1)
@@ -228,7 +233,9 @@ class TestLeaks:
         ],
         ids=["seen alone", "true", "faint"],
     )
-    def test_no_stranger(self, seen, change):
+    def test_no_stranger(
+        self, seen: Callable[..., Any], change: dict[str, list[Detection]]
+    ) -> None:
         """What the photo's own answer alone has, or its truth, or what scores little, is no
         stranger."""
         settings = {"below": [seen("cat", 0.5, *TOP)]} | change
@@ -251,21 +258,26 @@ class TestLeaks:
             "at another edge",
         ],
     )
-    def test_stranger_only(self, seen, above, below):
+    def test_stranger_only(
+        self,
+        seen: Callable[..., Any],
+        above: tuple[str | tuple[float, ...], ...],
+        below: tuple[str | tuple[float, ...], ...],
+    ) -> None:
         """Without the neighbour's object of that label right across the seam, a stranger has not
         leaked."""
         assert self.count([seen(above[0], 0.9, *above[1])], [seen(below[0], 0.5, *below[1])])[
             1:3
         ] == (1, 0)
 
-    def test_chance(self, seen):
+    def test_chance(self, seen: Callable[..., Any]) -> None:
         """What other photos in the neighbours' places would account for is chance."""
         cat = seen("cat", 0.9, *BOTTOM)
         assert self.count([cat], [seen("cat", 0.5, *TOP)], others=[])[2:] == (1, 0)
         assert self.count([cat], [seen("cat", 0.5, *TOP)], others=[cat])[2:] == (1, 1)
 
 
-def test_alone_has_no_neighbours(seen):
+def test_alone_has_no_neighbours(seen: Callable[..., Any]) -> None:
     """Seams are looked at in grids only."""
     cat = seen("cat", 0.9, *CENTRE)
     (alone, two) = shape_stats(made({"a": [cat]}, {"a": [[cat]]}), [], (400, 400), 0.3)

@@ -1,6 +1,11 @@
 """Ground truth as COCO writes it."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +19,7 @@ CATEGORIES = [{"id": 3, "name": "sofa"}, {"id": 4, "name": "dog"}]
 
 
 @pytest.fixture
-def read(tmp_path):
+def read(tmp_path: Path) -> Callable[..., Any]:
     def reading(*annotations):
         file = tmp_path / "truth.json"
         file.write_text(
@@ -25,7 +30,7 @@ def read(tmp_path):
     return reading
 
 
-def test_objects(read):
+def test_objects(read: Callable[..., Any]) -> None:
     """Boxes are fractions of their image, labels those that COCO uses, and a crowd is apart from
     objects."""
     known = read(
@@ -38,13 +43,13 @@ def test_objects(read):
     assert (known["b.jpg"].objects, known["b.jpg"].crowds) == ([], [])
 
 
-def test_labels(read):
+def test_labels(read: Callable[..., Any]) -> None:
     """The file speaks of all its categories on every image, found there or not, under the same
     names."""
     assert {known.labels for known in read().values()} == {frozenset({"couch", "dog"})}
 
 
-def test_another_form(tmp_path):
+def test_another_form(tmp_path: Path) -> None:
     """What is of another form, or not there, is an error that names the file."""
     (tmp_path / "truth.json").write_text("[]")
     with pytest.raises(ValueError, match=r"truth\.json: is not COCO"):

@@ -1,5 +1,10 @@
 """Cascades over stored answers."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from thresholds.cascade import Cascade, Stage
@@ -9,6 +14,7 @@ from thresholds.rules import gain, onward
 from thresholds.rules import registry as rules
 from thresholds.samples.from_answers import sample_from_answers
 from thresholds.samples.replay import replay
+from thresholds.samples.sample import Sample
 from thresholds.shape import ALONE, Shape
 
 GRID, PAIR, FREE = LookKind(Shape(2, 2)), LookKind(Shape(2, 1)), LookKind(ALONE, "free")
@@ -16,7 +22,7 @@ LARGE = rules.read({"kind": "imgrid", "area": {"mean": 0.5}})
 
 
 @pytest.fixture
-def stored(seen):
+def stored(seen: Callable[..., Any]) -> Sample:
     """Photo 0 is accepted at the grid in the first grouping and not in the second; photo 1 never
     is."""
     large, small, alone = (
@@ -43,12 +49,12 @@ def staged(*stages, **more):
     return Cascade(stages=made, **more)
 
 
-def test_accepted(stored, seen):
+def test_accepted(stored: Sample, seen: Callable[..., Any]) -> None:
     """What a rule accepts ends there, and its answer leaves."""
     assert replay(staged((GRID, LARGE), (ITSELF, None)), stored, 0) == ([seen("cat", 0.9)], (GRID,))
 
 
-def test_asked_again(stored, seen):
+def test_asked_again(stored: Sample, seen: Callable[..., Any]) -> None:
     """What it does not is asked at the next stage; the last one's answer stands."""
     dog = [seen("dog", 0.7, 0, 0, 0.1, 1)]
     for photo, grouping in ((0, 1), (1, 0)):
@@ -63,14 +69,14 @@ def test_asked_again(stored, seen):
     )
 
 
-def test_groupings(stored):
+def test_groupings(stored: Sample) -> None:
     """Each look is taken from the grouping that is asked for, where there are so many."""
     cascade = staged((GRID, LARGE), (PAIR, LARGE), (ITSELF, None))
     assert replay(cascade, stored, 0, 0).looks == (GRID,)
     assert replay(cascade, stored, 0, 1).looks == (GRID, PAIR)
 
 
-def test_skipped(stored):
+def test_skipped(stored: Sample) -> None:
     """A rule may skip stages, never beyond the last; a companion's stage only adds its answer."""
     far = gain.Rule(
         path="4x4,5x5",
@@ -81,18 +87,18 @@ def test_skipped(stored):
     assert replay(cascade, stored, 0).looks == (FREE, GRID, ITSELF)
 
 
-def test_by_name(stored):
+def test_by_name(stored: Sample) -> None:
     """A stage may name the provider that the profile is of."""
     assert replay(staged((LookKind(GRID.shape, "own"), None)), stored, 0).looks == (GRID,)
 
 
-def test_not_profiled(stored):
+def test_not_profiled(stored: Sample) -> None:
     """A stage that was not profiled has no answers."""
     with pytest.raises(KeyError):
         replay(staged((LookKind(Shape(3, 3)), None)), stored, 0)
 
 
-def test_detections(stored, seen):
+def test_detections(stored: Sample, seen: Callable[..., Any]) -> None:
     """Arrays become detections with their labels' names."""
     assert stored.detections(stored.look(PAIR, 1).of_photo(0)) == [seen("cat", 0.9)]
     assert stored.detections(stored.look(PAIR, 0).of_photo(1)) == []

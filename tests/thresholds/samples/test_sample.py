@@ -1,7 +1,12 @@
 """A sample of photos and of what was answered about them."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +24,7 @@ FACTS = {name: PhotoFacts(640, 480, 1000 * size) for size, name in enumerate("ab
 
 
 @pytest.fixture
-def small(seen):
+def small(seen: Callable[..., Any]) -> Sample:
     """Three photos, `c` of which the grid was never asked about."""
     cat, dog = seen("cat", 0.9, 0, 0, 0.5, 1), seen("dog", 0.5)
     return sample_from_answers(
@@ -61,7 +66,7 @@ def alike(one, other):
     return True
 
 
-def test_of_detections(small, seen):
+def test_of_detections(small: Sample, seen: Callable[..., Any]) -> None:
     """Answers become arrays by kind and grouping, and say which photos were asked; truth says of
     which labels."""
     assert small.labels == ("cat", "dog")
@@ -73,13 +78,13 @@ def test_of_detections(small, seen):
     assert len(small) == 3
 
 
-def test_groupings_in_turn(small):
+def test_groupings_in_turn(small: Sample) -> None:
     """Where a kind has fewer groupings than are asked for, they are taken in turn."""
     assert told(small, ITSELF, 5, 0) == told(small, ITSELF, 0, 0)
     assert told(small, GRID, 3, 0) == told(small, GRID, 1, 0)
 
 
-def test_round_trip(small, tmp_path):
+def test_round_trip(small: Sample, tmp_path: Path) -> None:
     """What is saved is loaded as it was, prices, companions and truth too."""
     price = Price(0.001, date(2026, 1, 2), (Tier(1000, 0.0005),))
     made = synthetic_sample(
@@ -100,7 +105,7 @@ def test_round_trip(small, tmp_path):
             assert again.truth.boxes.xyxy == pytest.approx(each.truth.boxes.xyxy, abs=1e-6)
 
 
-def test_of_photos(small):
+def test_of_photos(small: Sample) -> None:
     """Of some of its photos it is a sample like any, in the order in which they are named."""
     some = small.of_photos(np.array([2, 0]))
     assert some.photos == ("c", "a")
@@ -111,7 +116,7 @@ def test_of_photos(small):
     assert some.covered.tolist() == [[False, False], [True, True]]
 
 
-def test_without_companions():
+def test_without_companions() -> None:
     """Without its companions it has no looks of theirs, and names none."""
     plain = synthetic_sample(
         8, kinds=(*KINDS, COMPANION), companions=("free",)
@@ -122,7 +127,7 @@ def test_without_companions():
 
 class TestJoined:
     @pytest.fixture
-    def other(self, seen):
+    def other(self, seen: Callable[..., Any]) -> Sample:
         """Another provider's, who has seen `c`, `a` and a photo of its own, and speaks of owls
         too."""
         found = [[seen("OWL", 0.7), seen("Cat", 0.6)]]
@@ -135,7 +140,7 @@ class TestJoined:
             facts, looks, provider="dear", prices={"": Price(0.005)}, companions=("free",)
         )
 
-    def test_joined(self, small, other):
+    def test_joined(self, small: Sample, other: Sample) -> None:
         """Its looks are named after its provider, labels are one list, and only photos that both
         have seen are left."""
         both = small.joined(other)
@@ -148,33 +153,33 @@ class TestJoined:
         assert told(both, ITSELF, 0, 1) == told(small, ITSELF, 0, 2)
         assert both.prices == {"dear": Price(0.005)}
 
-    def test_truth_stays(self, small, other):
+    def test_truth_stays(self, small: Sample, other: Sample) -> None:
         """The truth is the first's, and says nothing of labels that only the other gives."""
         both = small.joined(other)
         assert both.labels == ("cat", "dog", "OWL")
         assert both.covered.tolist() == [[True, True, False], [False, False, False]]
         assert len(both.truth.of_photo(0)) == 1
 
-    def test_of_one_provider(self, small, other):
+    def test_of_one_provider(self, small: Sample, other: Sample) -> None:
         """Two profiles of one provider are not joined: their answers could not be told apart."""
         with pytest.raises(ValueError, match="both profiles are of provider own"):
             small.joined(small)
         with pytest.raises(ValueError, match="both profiles are of provider dear"):
             small.joined(other).joined(other)
 
-    def test_nothing_in_common(self, small, other):
+    def test_nothing_in_common(self, small: Sample, other: Sample) -> None:
         """Nor are those that have no photo in common."""
         with pytest.raises(ValueError, match="no photo in common"):
             small.of_photos(np.array([1])).joined(other)
 
-    def test_saved_joined(self, small, other, tmp_path):
+    def test_saved_joined(self, small: Sample, other: Sample, tmp_path: Path) -> None:
         """Joined, it is saved and loaded like any."""
         both = small.joined(other)
         both.save(tmp_path / FILE)
         assert alike(Sample.load(tmp_path / FILE), both)
 
 
-def test_not_there(tmp_path):
+def test_not_there(tmp_path: Path) -> None:
     """A file that is not there is named, with how to make one."""
     with pytest.raises(ValueError, match=r"none\.npz: cannot be read .*imgrid profile"):
         Sample.load(tmp_path / "none.npz")
@@ -184,7 +189,7 @@ def test_not_there(tmp_path):
     "content",
     [b"", b"{}", b"PK\x03\x04 and nothing", "half", "flipped", "array", "other", "json", "keys"],
 )
-def test_malformed(small, tmp_path, content):
+def test_malformed(small: Sample, tmp_path: Path, content: bytes | str) -> None:
     """A file that is something else, or a part of one, is named."""
     file = tmp_path / "broken.npz"
     small.save(file)

@@ -1,6 +1,8 @@
 """Webhooks: signed as the specification says, delivered at least once, and no receiver delays
 another."""
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import json
@@ -12,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 import standardwebhooks
@@ -209,14 +212,14 @@ async def guard():
 
 
 @given(st.text(st.characters(codec="utf-8")), st.integers(24, 64))
-def test_receivers_package_accepts_every_signature(body, length):
+def test_receivers_package_accepts_every_signature(body, length) -> None:
     """The package with which receivers verify accepts every signature, for any body and secret."""
     secret = signing.PREFIX + base64.b64encode(b"k" * length).decode()
     ours = signing.headers([secret], "msg_1", int(time.time()), body.encode())
     standardwebhooks.Webhook(secret).verify(body, ours, json_parse=False)
 
 
-def test_the_specifications_example_has_its_signature():
+def test_the_specifications_example_has_its_signature() -> None:
     """The specification's own example has the signature that it states."""
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     body = b'{"test": 2432232314}'
@@ -224,7 +227,7 @@ def test_the_specifications_example_has_its_signature():
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_a_message_has_id_time_signature_and_type():
+def test_a_message_has_id_time_signature_and_type() -> None:
     """A message has its id, the time, its signature and its type."""
     made = signing.headers([SECRET], "msg_1", 1700000000, b"{}")
     assert made == {
@@ -236,7 +239,7 @@ def test_a_message_has_id_time_signature_and_type():
 
 
 @pytest.mark.parametrize("known", [SECRET, OTHER], ids=["the older secret", "the newer secret"])
-def test_both_secrets_verify_during_a_rotation(known):
+def test_both_secrets_verify_during_a_rotation(known: str) -> None:
     """While a tenant has two secrets, a receiver with either of them accepts the message."""
     ours = signing.headers([OTHER, SECRET], "msg_1", int(time.time()), b"{}")
     assert len(ours["webhook-signature"].split(" ")) == 2
@@ -244,7 +247,7 @@ def test_both_secrets_verify_during_a_rotation(known):
 
 
 @pytest.mark.parametrize("change", ["body", "webhook-id", "webhook-timestamp"])
-def test_body_id_and_time_are_signed(change):
+def test_body_id_and_time_are_signed(change: str) -> None:
     """Body, id and time are all signed."""
     ours = signing.headers([SECRET], "msg_1", int(time.time()), b"{}")
     body = b"[]" if change == "body" else b"{}"
@@ -254,7 +257,7 @@ def test_body_id_and_time_are_signed(change):
         standardwebhooks.Webhook(SECRET).verify(body, ours)
 
 
-def test_a_new_secret_is_valid_and_unique():
+def test_a_new_secret_is_valid_and_unique() -> None:
     """A new secret is valid and unique."""
     made = {signing.new_secret() for _ in range(100)}
     assert len(made) == 100
@@ -274,7 +277,7 @@ def test_a_new_secret_is_valid_and_unique():
         ("whsec_" + base64.b64encode(bytes(65)).decode(), "24 to 64 bytes, this one 65"),
     ],
 )
-def test_an_invalid_secret_is_refused_unrepeated(secret, message):
+def test_an_invalid_secret_is_refused_unrepeated(secret: str, message: str) -> None:
     """The refusal of an invalid secret states the fault and the remedy without repeating the
     secret."""
     with pytest.raises(ValueError, match=message) as refused:
@@ -289,7 +292,7 @@ def test_an_invalid_secret_is_refused_unrepeated(secret, message):
 
 
 @given(st.integers(0, 20), st.randoms(use_true_random=False))
-def test_pauses_grow_until_the_eighth_attempt(attempts, rng):
+def test_pauses_grow_until_the_eighth_attempt(attempts, rng) -> None:
     """Pauses grow from seconds to hours, each up to a tenth longer by chance; the eighth attempt is
     the last."""
     again = retry_at(attempts, START, rng)
@@ -299,7 +302,7 @@ def test_pauses_grow_until_the_eighth_attempt(attempts, rng):
         assert PAUSES_S[attempts] - 1e-6 <= again - START <= 1.1 * PAUSES_S[attempts] + 1e-6
 
 
-async def test_a_delivery_is_sent_signed_at_once():
+async def test_a_delivery_is_sent_signed_at_once() -> None:
     """A delivery is sent at once, signed, to its URL, and then forgotten."""
     post = Posted(200)
     async with running(post, delivery()) as bench:
@@ -318,7 +321,7 @@ async def test_a_delivery_is_sent_signed_at_once():
     standardwebhooks.Webhook(SECRET).verify(body, headers)
 
 
-async def test_retries_follow_the_schedule_under_one_id():
+async def test_retries_follow_the_schedule_under_one_id() -> None:
     """A delivery is tried again after 5 seconds, 5 and 30 minutes, 2, 5, 10 and 10 hours, always
     under the same id."""
     post = Posted(500)
@@ -344,7 +347,7 @@ async def test_retries_follow_the_schedule_under_one_id():
     assert {headers["webhook-id"] for _, _, headers in post.sent} == {"d1"}
 
 
-async def test_every_attempt_is_signed_with_its_time():
+async def test_every_attempt_is_signed_with_its_time() -> None:
     """Every attempt is signed with its own time, because receivers refuse old ones."""
     post, times = Posted(503, 200), iter((1000.9, 2000.1))
     async with running(post, delivery(), wall_clock=lambda: next(times)) as bench:
@@ -369,7 +372,7 @@ async def test_every_attempt_is_signed_with_its_time():
         RuntimeError("a bug"),
     ],
 )
-async def test_a_transient_failure_is_tried_again(status):
+async def test_a_transient_failure_is_tried_again(status: Any) -> None:
     """Every reply but success and a permanent failure, redirects too, is tried again."""
     async with running(Posted(status, 204), delivery()) as bench:
         (attempt,) = await bench.attempts(1)
@@ -383,7 +386,7 @@ async def test_a_transient_failure_is_tried_again(status):
     ("status", "why"),
     [(410, "status 410"), (UrlRefused("That address is not allowed."), "not allowed")],
 )
-async def test_a_permanent_failure_is_not_tried_again(status, why):
+async def test_a_permanent_failure_is_not_tried_again(status: UrlRefused | int, why: str) -> None:
     """A receiver that is gone, and a refused address, are not tried again; the list gives the
     reason."""
     async with running(Posted(status), delivery()) as bench:
@@ -393,7 +396,7 @@ async def test_a_permanent_failure_is_not_tried_again(status, why):
         assert why in dead.last_error
 
 
-async def test_a_forgotten_jobs_delivery_is_dropped():
+async def test_a_forgotten_jobs_delivery_is_dropped() -> None:
     """A delivery about a forgotten job is dropped unsent."""
 
     async def nothing(delivery):
@@ -406,7 +409,7 @@ async def test_a_forgotten_jobs_delivery_is_dropped():
         assert (bench.store.waiting, bench.store.buried, post.sent) == ({}, {}, [])
 
 
-async def test_a_delivery_without_secret_waits():
+async def test_a_delivery_without_secret_waits() -> None:
     """Nothing is sent unsigned: a tenant's deliveries wait, as after a failure, while it has no
     secret."""
     post = Posted(200)
@@ -416,7 +419,7 @@ async def test_a_delivery_without_secret_waits():
         assert "secret" in attempt.error
 
 
-async def test_a_delivery_is_signed_with_its_tenants_secret():
+async def test_a_delivery_is_signed_with_its_tenants_secret() -> None:
     """A delivery is signed with its own tenant's secret."""
     secrets, post = {"shop": [SECRET], "farm": [OTHER]}, Posted(200)
     async with running(
@@ -431,7 +434,7 @@ async def test_a_delivery_is_signed_with_its_tenants_secret():
 # Dead deliveries.
 
 
-async def test_a_replayed_delivery_starts_its_schedule_again():
+async def test_a_replayed_delivery_starts_its_schedule_again() -> None:
     """A replayed dead delivery is due at once, under its own id, with the whole schedule before it
     again."""
     post = Posted(410, 500, 200)
@@ -447,20 +450,20 @@ async def test_a_replayed_delivery_starts_its_schedule_again():
 
 
 @pytest.mark.parametrize(("ids", "everything"), [([], False), (["d1"], True)])
-async def test_a_replay_names_some_or_all(ids, everything):
+async def test_a_replay_names_some_or_all(ids: list[Any] | list[str], everything: bool) -> None:
     """A replay names some deliveries or all of them, and never guesses."""
     with pytest.raises(ValueError, match="name the deliveries"):
         await replay(Store(), ids, everything=everything)
 
 
-async def test_all_dead_deliveries_can_be_replayed():
+async def test_all_dead_deliveries_can_be_replayed() -> None:
     """All dead deliveries can be replayed at once; missing ones are not counted."""
     store = Store(buried={name: delivery(name) for name in "abc"})
     assert await replay(store, ["a", "gone"], everything=False) == 1
     assert await replay(store, [], everything=True) == 2
 
 
-def test_the_list_explains_each_dead_delivery():
+def test_the_list_explains_each_dead_delivery() -> None:
     """The list of dead deliveries gives their subject, their destination and the reason of the
     failure."""
     dead = [
@@ -486,14 +489,14 @@ def test_the_list_explains_each_dead_delivery():
 # What goes wrong here.
 
 
-async def test_a_failing_store_only_delays_deliveries():
+async def test_a_failing_store_only_delays_deliveries() -> None:
     """An outage of the store, or a bug in it, delays deliveries and ends nothing."""
     errors = [RuntimeError("a bug"), BufferAway("gone for a moment")]
     async with running(Posted(200), delivery(), store=Store(errors=errors)) as bench:
         assert (await bench.attempts(1))[0].result is DeliveryResult.DELIVERED
 
 
-async def test_a_dead_processs_deliveries_are_due_again():
+async def test_a_dead_processs_deliveries_are_due_again() -> None:
     """Deliveries in hand at a process's death are due again when their lease ends, under the same
     id."""
     died = delivery(due_at=START + 60)
@@ -506,7 +509,7 @@ async def test_a_dead_processs_deliveries_are_due_again():
     assert [headers["webhook-id"] for _, _, headers in post.sent] == ["d1"]
 
 
-async def test_an_unreadable_body_is_no_attempt():
+async def test_an_unreadable_body_is_no_attempt() -> None:
     """A body that cannot be read for the moment is no attempt: the delivery is due when the lease
     ends."""
     fails = [BufferAway("gone for a moment")]
@@ -523,7 +526,7 @@ async def test_an_unreadable_body_is_no_attempt():
         assert (await bench.attempts(1))[0].result is DeliveryResult.DELIVERED
 
 
-async def test_an_unrecorded_delivery_is_made_again(caplog):
+async def test_an_unrecorded_delivery_is_made_again(caplog: pytest.LogCaptureFixture) -> None:
     """A delivery that was made but not recorded is made again: at least once, never less."""
 
     class Forgetful(Store):
@@ -542,7 +545,7 @@ async def test_an_unrecorded_delivery_is_made_again(caplog):
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
-async def test_a_failing_observer_harms_no_delivery():
+async def test_a_failing_observer_harms_no_delivery() -> None:
     """An observer that fails harms no delivery."""
 
     def observe(attempt):
@@ -554,7 +557,7 @@ async def test_a_failing_observer_harms_no_delivery():
         await wait_until(lambda: len(bench.store.taken) == 2)
 
 
-async def test_a_cancelled_deliverer_stops_at_once():
+async def test_a_cancelled_deliverer_stops_at_once() -> None:
     """A cancelled deliverer stops at once, and leaves deliveries under way to their lease."""
     knocked = asyncio.Event()
 
@@ -578,7 +581,7 @@ async def test_a_cancelled_deliverer_stops_at_once():
 # Receivers.
 
 
-async def test_a_real_receiver_verifies_each_message():
+async def test_a_real_receiver_verifies_each_message() -> None:
     """A receiver on the network verifies each message and sees each id once; one that fails sees it
     again."""
     async with Receiver().listening() as receiver, guard() as post:
@@ -595,7 +598,7 @@ async def test_a_real_receiver_verifies_each_message():
     assert [name for name, _ in receiver.got[10:]] == ["k", "k"]
 
 
-async def test_an_unreachable_receiver_is_tried_again():
+async def test_an_unreachable_receiver_is_tried_again() -> None:
     """An unreachable receiver is tried again."""
     async with Receiver().listening() as receiver:
         url = receiver.url
@@ -603,7 +606,7 @@ async def test_an_unreachable_receiver_is_tried_again():
         assert (await bench.attempts(1))[0].result is DeliveryResult.RETRY
 
 
-async def test_a_refused_address_is_dead_at_once():
+async def test_a_refused_address_is_dead_at_once() -> None:
     """An address that the guard refuses gets no request, and its delivery is dead at once."""
     async with Receiver().listening() as receiver:
         strict = EgressGuard()
@@ -613,7 +616,7 @@ async def test_a_refused_address_is_dead_at_once():
     assert receiver.knocked == 0
 
 
-async def test_a_hanging_receiver_delays_no_other():
+async def test_a_hanging_receiver_delays_no_other() -> None:
     """While one receiver hangs with a thousand deliveries before it, all of another's arrive."""
     async with (
         Receiver(opened=asyncio.Event(), host="127.0.0.2").listening() as hanging,
@@ -632,7 +635,7 @@ async def test_a_hanging_receiver_delays_no_other():
             await wait_until(lambda: len(hanging.got) >= 64)
 
 
-async def test_hanging_receivers_use_only_their_own_turns():
+async def test_hanging_receivers_use_only_their_own_turns() -> None:
     """Receivers that hang use only their own turns, and the next receiver's turn comes."""
     turns, opened = defaultdict(int), asyncio.Event()
 
@@ -657,7 +660,7 @@ async def test_hanging_receivers_use_only_their_own_turns():
         opened.set()
 
 
-async def test_a_delivery_near_its_leases_end_is_not_sent():
+async def test_a_delivery_near_its_leases_end_is_not_sent() -> None:
     """A delivery whose turn comes near the end of its lease is left to the next claim, not sent
     twice."""
     opened, sent = asyncio.Event(), []
@@ -681,7 +684,7 @@ async def test_a_delivery_near_its_leases_end_is_not_sent():
         assert sent == ["a", "b"]
 
 
-async def test_a_slow_attempt_is_abandoned_and_repeated():
+async def test_a_slow_attempt_is_abandoned_and_repeated() -> None:
     """An attempt that takes too long is abandoned, and repeated later."""
 
     async def post(url, body, headers):
@@ -695,7 +698,7 @@ async def test_a_slow_attempt_is_abandoned_and_repeated():
         )
 
 
-async def test_a_new_delivery_wakes_the_deliverer():
+async def test_a_new_delivery_wakes_the_deliverer() -> None:
     """A delivery that is created here is sent at once, without waiting for the next poll."""
     store = Store()
     async with running(Posted(200), store=store, pace=replace(QUICK, poll_s=3600)) as bench:
@@ -705,7 +708,7 @@ async def test_a_new_delivery_wakes_the_deliverer():
         await bench.attempts(1)
 
 
-async def test_a_tenant_of_hanging_hosts_leaves_turns_to_others():
+async def test_a_tenant_of_hanging_hosts_leaves_turns_to_others() -> None:
     """A tenant whose many hosts all hang leaves some turns to others, and their deliveries
     arrive."""
     opened, made = asyncio.Event(), []
