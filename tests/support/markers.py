@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 SDK_PACKAGES = frozenset({"azure", "boto3", "botocore", "google", "googleapiclient", "grpc"})
-SDK_FIXTURES = frozenset({"cloud", "clouds", "rekognition", "stand_in"})
+SDK_FIXTURES = frozenset({"cloud", "clouds", "rekognition", "s3_endpoint", "stand_in"})
 """Fixtures that call a vendor's SDK, or answer one."""
 CLOUD_KINDS = frozenset({"azure", "google", "rekognition"})
 """Kinds of provider whose calls go through the vendor's SDK."""

@@ -1,4 +1,5 @@
-"""Headers that are built to keep their reader busy are told from ordinary ones, in no time."""
+"""A header that is built to keep its reader busy is distinguished from an ordinary one in a few
+milliseconds."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import io
 import struct
 import time
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,21 +21,21 @@ PHOTOS = sorted(SHARED.glob("data/*/images/*"))
 PICTURE = Image.linear_gradient("L").resize((40, 30))
 
 
-def encode(form, image=PICTURE, **more):
+def encode(form: str, image: Image.Image = PICTURE, **options: Any) -> bytes:
     out = io.BytesIO()
-    image.save(out, form, **more)
+    image.save(out, form, **options)
     return out.getvalue()
 
 
-def segment(kind, data=b""):
+def segment(kind: int, data: bytes = b"") -> bytes:
     return bytes([0xFF, kind]) + struct.pack(">H", len(data) + 2) + data
 
 
-def chunk(kind, data=b""):
+def chunk(kind: bytes, data: bytes = b"") -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def tags(count, order="<", entry=(700, 3, 1, 0)):
+def tags(count: int, order: str = "<", entry: tuple[int, int, int, int] = (700, 3, 1, 0)) -> bytes:
     mark = b"II*\0" if order == "<" else b"MM\0*"
     return (
         mark
@@ -43,7 +45,7 @@ def tags(count, order="<", entry=(700, 3, 1, 0)):
     )
 
 
-def big_tags(count):
+def big_tags(count: int) -> bytes:
     return (
         b"II+\0"
         + struct.pack("<HHQQ", 8, 0, 16, count)
@@ -51,23 +53,23 @@ def big_tags(count):
     )
 
 
-def jpeg(between):
+def jpeg(between: bytes) -> bytes:
     whole = encode("JPEG")
     return whole[:2] + between + whole[2:]
 
 
-def png(between=b"", after=b""):
+def png(between: bytes = b"", after: bytes = b"") -> bytes:
     whole = encode("PNG")
     return whole[:33] + between + whole[33:-12] + after + whole[-12:]
 
 
-def gif(between):
+def gif(between: bytes) -> bytes:
     whole = encode("GIF")
     at = 13 + (3 << (whole[10] & 7) + 1)
     return whole[:at] + between + whole[at:]
 
 
-def webp(exif):
+def webp(exif: bytes) -> bytes:
     chunks = encode("WEBP")[12:] + b"EXIF" + struct.pack("<I", len(exif)) + exif
     return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WEBP" + chunks
 
@@ -115,18 +117,18 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize(("data", "said"), HOSTILE.values(), ids=HOSTILE)
-def test_hostile(data: bytes, said: str) -> None:
-    """A header of hundreds of thousands of entries is named for what it has too much of, in a few
+@pytest.mark.parametrize(("data", "reason"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_header_is_named_in_milliseconds(data: bytes, reason: str) -> None:
+    """The reader of a header of hundreds of thousands of entries names the excess in a few
     milliseconds."""
     began = time.thread_time()
-    assert said in excess(data)
+    assert reason in excess(data)
     assert time.thread_time() - began < 0.1
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])
-def test_ordinary(form: str) -> None:
-    """What an encoder writes passes, with EXIF and a comment too."""
+def test_an_encoders_header_passes(form: str) -> None:
+    """A picture from an encoder passes, with EXIF and a comment too."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     exif[ExifTags.Base.XResolution] = 72.0
@@ -144,28 +146,28 @@ def test_ordinary(form: str) -> None:
         (big_tags(1000), big_tags(1001)),
     ],
 )
-def test_border(data: bytes, more: bytes) -> None:
-    """Nearly a thousand entries pass, and more do not."""
+def test_almost_a_thousand_entries_pass(data: bytes, more: bytes) -> None:
+    """Almost a thousand entries pass, and more do not."""
     assert excess(data) is None
     assert excess(more)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_large_profile(form: str) -> None:
+def test_a_printers_colour_profile_passes(form: str) -> None:
     """A printer's colour profile of 557 KB passes, in JPEG in its nine segments."""
     mode = "CMYK" if form in ("JPEG", "TIFF") else "RGB"
     profile = bytes(range(256)) * 2176
     assert excess(encode(form, PICTURE.convert(mode), icc_profile=profile)) is None
 
 
-def test_big_tiff() -> None:
+def test_a_bigtiff_of_thousands_of_strips_passes() -> None:
     """A BigTIFF of thousands of strips passes."""
     tall = Image.new("L", (4, 8000))
     assert excess(encode("TIFF", tall, big_tiff=True, strip_size=4)) is None
 
 
 @pytest.mark.skipif(not PHOTOS, reason="no photos here")
-def test_real_photos() -> None:
+def test_every_shared_photo_passes() -> None:
     """Every photo of the shared sets passes."""
     assert [path for path in PHOTOS if excess(path.read_bytes())] == []
 
@@ -185,8 +187,8 @@ STARTS = [
 
 @settings(max_examples=300)
 @given(st.sampled_from(STARTS), st.binary(max_size=200))
-def test_any_bytes(start, rest) -> None:
-    """Whatever the bytes are, there is an answer."""
+def test_any_bytes_have_an_answer(start: bytes, rest: bytes) -> None:
+    """Any bytes have an answer."""
     assert excess(start + rest) in (None, excess(start + rest))
 
 
@@ -208,10 +210,9 @@ SEEDS = [
     st.binary(min_size=1, max_size=8),
     st.integers(0, 4000),
 )
-def test_damaged(data, at, junk, length) -> None:
-    """Whatever happened to a picture on its way, there is an answer, and no small file has too much
-    of anything."""
+def test_a_damaged_picture_has_an_answer(data: bytes, at: int, junk: bytes, length: int) -> None:
+    """A damaged picture has an answer, and no small file has too much of anything but tags."""
     damaged = bytearray(data)
     damaged[at % len(data) : at % len(data) + len(junk)] = junk
-    said = excess(bytes(damaged[: length % len(data) or None]))
-    assert said is None or "tags" in said
+    reason = excess(bytes(damaged[: length % len(data) or None]))
+    assert reason is None or "tags" in reason
