@@ -1,4 +1,4 @@
-"""The tree of errors is the one that its module's docstring draws."""
+"""The docstring of the errors' module draws their tree as it is."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ def tree(kind: type[GatewayError], depth: int = 0) -> list[tuple[int, str, int, 
 
 
 def drawing() -> list[tuple[int, str, int, str]]:
-    """The same as the docstring draws it."""
+    """The same rows, as the docstring draws them."""
     lines = re.findall(r"^( *)(\w+) +(\d{3})  (\w+)$", errors.__doc__ or "", re.MULTILINE)
     return [(len(indent) // 2, name, int(status), code) for indent, name, status, code in lines]
 
 
-def test_the_drawing_is_the_tree() -> None:
-    """The docstring draws every error with its status and code, under each of its parents."""
+def test_the_docstring_draws_the_tree_of_errors() -> None:
+    """The docstring draws every error with its status and code, below each of its parents."""
     assert drawing() == tree(GatewayError)
 
 
-def test_an_error_is_found_by_its_code() -> None:
-    """Every code leads to an error with that code, and an unknown one to an internal error."""
+def test_a_code_leads_to_its_error() -> None:
+    """Every code leads to an error with that code, and an unknown code leads to an internal
+    error."""
     for _, _, _, code in tree(GatewayError):
         assert errors.error_of(code, "why").code == code
     assert type(errors.error_of("unheard_of", "why")) is GatewayError

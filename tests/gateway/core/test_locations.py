@@ -66,50 +66,51 @@ UNREADABLE = [
 ]
 
 
-@pytest.mark.parametrize(("url", "place"), PLACES.items())
-def test_what_a_url_names(url: str, place: tuple[str, ...]) -> None:
-    """Keys of S3 are percent-encoded, once; names of Cloud Storage stand as they are."""
-    assert location_of(url) == (url, *place)
+@pytest.mark.parametrize(("url", "parts"), PLACES.items())
+def test_a_url_names_an_object_of_a_store(url: str, parts: tuple[str, ...]) -> None:
+    """S3 keys are percent-encoded once, and Cloud Storage names stand as they are."""
+    assert location_of(url) == (url, *parts)
 
 
 @pytest.mark.parametrize("url", ["https://shop.example/a.jpg", "HTTP://shop.example/../a"])
-def test_web(url: str) -> None:
-    """A URL of the web is left to who fetches it."""
+def test_a_web_url_is_left_to_the_fetcher(url: str) -> None:
+    """The URL of a web server stays as it is, for its fetcher to read."""
     assert location_of(url) == (url, url.partition(":")[0].lower(), "", "", "")
 
 
 @pytest.mark.parametrize("url", UNREADABLE)
-def test_what_names_nothing(url: str) -> None:
-    """What names no object is refused; so are keys with `..` in them, however that is written."""
+def test_a_url_that_names_no_object_is_refused(url: str) -> None:
+    """A URL that names no object is refused, and so is a key with `..` in it, however that is
+    written."""
     with pytest.raises(ValueError, match="URL"):
         location_of(url)
 
 
 @given(st.text(max_size=200))
-def test_any_text(text) -> None:
-    """Whatever stands after the scheme is read or refused, and nothing else happens."""
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """Any text after the scheme is read or refused, and causes no other error."""
     for scheme in ("s3", "gs"):
         try:
-            place = location_of(f"{scheme}://{text}")
+            location = location_of(f"{scheme}://{text}")
         except ValueError:
             continue
-        assert place.bucket in text
-        assert ".." not in place.key.split("/")
+        assert location.bucket in text
+        assert ".." not in location.key.split("/")
 
 
 @given(
     st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=200),
     st.text("aZ0+/=._-", max_size=20),
 )
-def test_there_and_back(key, version) -> None:
-    """A bucket, key and version that are written as a URL are read again as the same."""
+def test_a_written_url_is_read_back_the_same(key: str, version: str) -> None:
+    """A bucket, key and version that are written as a URL are read back as the same."""
     if {".", ".."}.isdisjoint({*key.replace("\\", "/").split("/"), *version.split("/")}):
         assert location_of(s3_url("shop", key, version))[2:] == ("shop", key, version)
 
 
 @pytest.mark.parametrize("bucket", ["shop/a", "a?b", "..", "shop%2Fa", ""])
-def test_no_bucket(bucket: str) -> None:
-    """What can be no bucket's name becomes none of another's objects."""
+def test_a_text_that_is_no_bucket_names_nothing(bucket: str) -> None:
+    """A text that is no bucket's name cannot lead to an object of another bucket."""
     with pytest.raises(ValueError, match="URL"):
         location_of(s3_url(bucket, "a.jpg"))
 
@@ -121,8 +122,8 @@ def test_no_bucket(bucket: str) -> None:
         ("gs://shop/a/b c%20/", Folder("gs", "shop", "a/b c%20/")),
     ],
 )
-def test_folders(text: str, folder: Folder) -> None:
-    """A folder is a bucket or a part of it, with names as they are."""
+def test_a_folder_is_a_bucket_or_part_of_one(text: str, folder: Folder) -> None:
+    """A folder is a bucket or a part of it, with its name as it stands."""
     assert folder_of(text) == folder
 
 
@@ -140,8 +141,8 @@ def test_folders(text: str, folder: Folder) -> None:
         "",
     ],
 )
-def test_no_folder(text: str) -> None:
-    """Without a slash at its end it is none, and the message says how to write one."""
+def test_a_folder_ends_with_a_slash(text: str) -> None:
+    """A text without a slash at its end names no folder, and the message says how to write one."""
     with pytest.raises(ValueError, match=r"write s3://BUCKET/"):
         folder_of(text)
 
@@ -163,7 +164,7 @@ def test_no_folder(text: str) -> None:
         ("gs://shop/photos/a.jpg", False),
     ],
 )
-def test_within(url: str, within: bool) -> None:
-    """A folder holds what begins with it in its own bucket of its own store, compared as the store
-    has it."""
+def test_a_folder_holds_what_begins_with_it(url: str, within: bool) -> None:
+    """A folder holds the objects of its own bucket and store whose keys begin with its name,
+    compared as the store compares them."""
     assert folder_of("s3://shop/photos/").holds(location_of(url)) == within

@@ -1,10 +1,11 @@
-"""One photo, decoded, upright and as large as it will be drawn."""
+"""One photo, decoded, upright and at the size at which it will be drawn."""
 
 from __future__ import annotations
 
 import io
 from contextlib import suppress
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,21 +16,24 @@ from PIL import ExifTags, Image, ImageFilter, ImageOps
 from gateway.core.errors import BadFormat
 from gateway.core.model import Photo, Size
 from gateway.grid.tile import tile
+from thresholds.cascade import Border
 
 
-def encode(image, form="PNG", **more):
-    out = io.BytesIO()
-    image.save(out, form, **more)
-    return out.getvalue()
+def encode(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    """The image as a file of that format."""
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
 
 
-def photo(data, size, form="PNG", orientation=1):
+def photo(data: bytes, size: tuple[int, ...], form: str = "PNG", orientation: int = 1) -> Photo:
+    """A photo of these bytes, as admission makes it."""
     return Photo("p", data, form, Size(*size), orientation)
 
 
-def quarters(size=(64, 48), mode="RGB"):
-    """Red, green, blue and white, from the top left, row by row: no turn or mirroring of it is
-    itself."""
+def quarters(size: tuple[int, int] = (64, 48), mode: str = "RGB") -> Image.Image:
+    """Red, green, blue and white, from the top left, row by row: every turn and mirroring of it is
+    another image."""
     image = Image.new("RGB", size, "white")
     width, height = size[0] // 2, size[1] // 2
     for colour, x, y in (("red", 0, 0), ("lime", width, 0), ("blue", 0, height)):
@@ -37,57 +41,58 @@ def quarters(size=(64, 48), mode="RGB"):
     return image.convert(mode)
 
 
-def far(a, b):
+def max_difference(a: Image.Image, b: Image.Image) -> int:
     """The largest difference of any channel of any pixel."""
     assert (a.mode, a.size) == (b.mode, b.size)
     return int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max())
 
 
-def middle(image):
+def middle_pixel(image: Image.Image) -> Any:
+    """The pixel in the middle of an image."""
     return image.getpixel((image.width // 2, image.height // 2))
 
 
 @pytest.mark.parametrize("size", [(64, 48), (32, 24), (128, 96), (7, 5), (1, 1)])
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
-def test_size(form: str, size: tuple[int, ...]) -> None:
-    """A tile is RGB and of exactly the size asked for, smaller or larger than the photo."""
-    made = tile(photo(encode(quarters(), form), (64, 48), form), Size(*size))
-    assert (made.mode, made.size) == ("RGB", size)
+def test_a_tile_has_the_requested_size(form: str, size: tuple[int, ...]) -> None:
+    """A tile is RGB and has exactly the requested size, smaller or larger than the photo."""
+    picture = tile(photo(encode(quarters(), form), (64, 48), form), Size(*size))
+    assert (picture.mode, picture.size) == ("RGB", size)
 
 
-def test_same() -> None:
+def test_a_tile_of_the_photos_size_has_its_pixels() -> None:
     """A tile as large as its photo has the photo's own pixels."""
-    assert far(tile(photo(encode(quarters()), (64, 48)), Size(64, 48)), quarters()) == 0
+    assert max_difference(tile(photo(encode(quarters()), (64, 48)), Size(64, 48)), quarters()) == 0
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("share", [1, 2])
-def test_upright(orientation: int, share: int) -> None:
+def test_every_orientation_ends_up_upright(orientation: int, share: int) -> None:
     """Each of the eight EXIF orientations ends up upright, as Pillow itself would turn it."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     data = encode(quarters(), "JPEG", exif=exif, quality=95, subsampling=0)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     size = Size(upright.width // share, upright.height // share)
-    made = tile(photo(data, upright.size, "JPEG", orientation), size)
-    assert made.size == size
+    picture = tile(photo(data, upright.size, "JPEG", orientation), size)
+    assert picture.size == size
     for x in (0.25, 0.75):
         for y in (0.25, 0.75):
-            there = upright.getpixel((int(x * upright.width), int(y * upright.height)))
-            assert made.getpixel(
+            colour = upright.getpixel((int(x * upright.width), int(y * upright.height)))
+            assert picture.getpixel(
                 (int(x * size.width_px), int(y * size.height_px))
-            ) == pytest.approx(there, abs=12)
+            ) == pytest.approx(colour, abs=12)
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF"])
-def test_upright_others(form: str) -> None:
-    """Formats whose orientation is left to the reader are turned by it, and a TIFF, which is not,
-    only once."""
+def test_every_format_is_turned_once(form: str) -> None:
+    """Formats whose orientation is left to the reader are turned, and a TIFF, whose decoder turns
+    it, is turned only once."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     data = encode(quarters(), form, exif=exif, **({"lossless": True} if form == "WEBP" else {}))
-    made = tile(photo(data, (48, 64), form, 1 if form == "TIFF" else 6), Size(48, 64))
-    assert far(made, quarters().transpose(Image.Transpose.ROTATE_270)) == 0
+    picture = tile(photo(data, (48, 64), form, 1 if form == "TIFF" else 6), Size(48, 64))
+    assert max_difference(picture, quarters().transpose(Image.Transpose.ROTATE_270)) == 0
 
 
 @given(
@@ -98,31 +103,32 @@ def test_upright_others(form: str) -> None:
     st.integers(1, 8),
 )
 @settings(max_examples=40, deadline=None)
-def test_any_size(width, height, drawn_width, drawn_height, orientation) -> None:
-    """JPEGs that are decoded at a fraction of their size still come out at exactly the size asked
-    for."""
+def test_a_reduced_jpeg_has_the_requested_size(
+    width: int, height: int, drawn_width: int, drawn_height: int, orientation: int
+) -> None:
+    """A JPEG that is decoded at a fraction of its size still has exactly the requested size."""
     sideways = orientation > 4
     stored = Image.new("RGB", (height, width) if sideways else (width, height), "red")
-    made = tile(
+    picture = tile(
         photo(encode(stored, "JPEG"), (width, height), "JPEG", orientation),
         Size(drawn_width, drawn_height),
     )
-    assert made.size == (drawn_width, drawn_height)
-    assert middle(made) == pytest.approx((254, 0, 0), abs=3)
+    assert picture.size == (drawn_width, drawn_height)
+    assert middle_pixel(picture) == pytest.approx((254, 0, 0), abs=3)
 
 
 @pytest.mark.parametrize("share", [1, 2, 3, 5, 8, 10])
-def test_reduced_decode(share: int) -> None:
-    """A JPEG decoded at a fraction of its size looks like one decoded whole and then made
-    smaller."""
+def test_a_reduced_jpeg_looks_like_a_whole_one(share: int) -> None:
+    """A JPEG that is decoded at a fraction of its size looks like one that is decoded whole and
+    then reduced."""
     fine = Image.effect_noise((800, 600), 120).filter(ImageFilter.GaussianBlur(2)).convert("RGB")
     data, size = encode(fine, "JPEG", quality=95), Size(800 // share, 600 // share)
-    made = np.asarray(tile(photo(data, (800, 600), "JPEG"), size), float)
+    picture = np.asarray(tile(photo(data, (800, 600), "JPEG"), size), float)
     whole = np.asarray(Image.open(io.BytesIO(data)).resize(size, Image.Resampling.BILINEAR), float)
-    assert np.abs(made - whole).mean() < 2
+    assert np.abs(picture - whole).mean() < 2
 
 
-# -- every mode a photo may come in
+# -- every mode that a photo may have
 
 
 @pytest.mark.parametrize(
@@ -144,8 +150,8 @@ def test_reduced_decode(share: int) -> None:
         ("CMYK", "TIFF", 2),
     ],
 )
-def test_modes(mode: str, form: str, near: int) -> None:
-    """Whatever mode a file stores its pixels in, grey stays grey, black black and white white."""
+def test_greys_survive_every_pixel_mode(mode: str, form: str, near: int) -> None:
+    """Grey stays grey, black black and white white, whatever mode a file stores its pixels in."""
     grey = Image.new("L", (30, 10), 0)
     grey.paste(120 if mode != "1" else 255, (10, 0, 20, 10))
     grey.paste(255, (20, 0, 30, 10))
@@ -157,14 +163,14 @@ def test_modes(mode: str, form: str, near: int) -> None:
         stored = grey.convert("RGB").quantize(3)
     else:
         stored = grey.convert("RGB").convert(mode)
-    more = {"lossless": True} if form == "WEBP" else {}
-    made = tile(photo(encode(stored, form, **more), (30, 10), form), Size(30, 10))
+    options = {"lossless": True} if form == "WEBP" else {}
+    picture = tile(photo(encode(stored, form, **options), (30, 10), form), Size(30, 10))
     for x in (5, 15, 25):
-        assert made.getpixel((x, 5)) == pytest.approx((grey.getpixel((x, 5)),) * 3, abs=near)
+        assert picture.getpixel((x, 5)) == pytest.approx((grey.getpixel((x, 5)),) * 3, abs=near)
 
 
-def test_cmyk_colours() -> None:
-    """Inks are turned into the colours they print."""
+def test_inks_become_the_colours_they_print() -> None:
+    """Inks become the colours that they print."""
     data = encode(quarters(mode="CMYK"), "JPEG", quality=95)
     assert tile(photo(data, (64, 48), "JPEG"), Size(64, 48)).getpixel((10, 10)) == pytest.approx(
         (255, 0, 0), abs=10
@@ -172,13 +178,14 @@ def test_cmyk_colours() -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_transparency(mode: str) -> None:
-    """What is transparent shows the white beneath it, in part where it is so in part."""
+def test_transparent_pixels_show_white(mode: str) -> None:
+    """Transparent pixels show the white beneath them, and half-transparent pixels show half of
+    it."""
     image = Image.new("RGBA", (30, 10), (0, 0, 0, 0))
     image.paste((0, 0, 0, 128), (10, 0, 20, 10))
     image.paste((0, 0, 0, 255), (20, 0, 30, 10))
-    made = tile(photo(encode(image.convert(mode)), (30, 10)), Size(30, 10))
-    assert [made.getpixel((x, 5)) for x in (5, 15, 25)] == [(255,) * 3, (127,) * 3, (0,) * 3]
+    picture = tile(photo(encode(image.convert(mode)), (30, 10)), Size(30, 10))
+    assert [picture.getpixel((x, 5)) for x in (5, 15, 25)] == [(255,) * 3, (127,) * 3, (0,) * 3]
 
 
 @pytest.mark.parametrize(
@@ -190,112 +197,117 @@ def test_transparency(mode: str) -> None:
         (Image.new("P", (8, 8), 1), b"\xff\x00"),
     ],
 )
-def test_transparent_colour(image: Image, transparent: bytes | int | tuple[int, ...]) -> None:
+def test_a_transparent_colour_is_white(
+    image: Image.Image, transparent: bytes | int | tuple[int, ...]
+) -> None:
     """A colour that a PNG names as transparent is white, in a palette, in greys and in full
     colour."""
     if image.mode == "P":
         image.putpalette([255, 0, 0, 0, 0, 255])
-    made = tile(photo(encode(image, transparency=transparent), (8, 8)), Size(8, 8))
-    assert middle(made) == (255, 255, 255)
+    picture = tile(photo(encode(image, transparency=transparent), (8, 8)), Size(8, 8))
+    assert middle_pixel(picture) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF"])
-def test_frames(form: str) -> None:
+def test_the_first_frame_is_the_photo(form: str) -> None:
     """Of several frames the first is the photo."""
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
-    more = {"lossless": True} if form == "WEBP" else {}
-    data = encode(frames[0], form, save_all=True, append_images=frames[1:], **more)
-    assert middle(tile(photo(data, (16, 16), form), Size(16, 16))) == (255, 0, 0)
+    options = {"lossless": True} if form == "WEBP" else {}
+    data = encode(frames[0], form, save_all=True, append_images=frames[1:], **options)
+    assert middle_pixel(tile(photo(data, (16, 16), form), Size(16, 16))) == (255, 0, 0)
 
 
-def test_mpo() -> None:
+def test_the_first_jpeg_of_several_is_the_photo() -> None:
     """Of several JPEGs in one file the first is the photo."""
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
     data = encode(frames[0], "MPO", save_all=True, append_images=frames[1:])
-    assert middle(tile(photo(data, (16, 16), "JPEG"), Size(16, 16))) == pytest.approx(
+    assert middle_pixel(tile(photo(data, (16, 16), "JPEG"), Size(16, 16))) == pytest.approx(
         (254, 0, 0), abs=3
     )
 
 
-def test_dark_sixteen_bits() -> None:
-    """Greys of 16 bits are scaled to 8, so that a dark half stays half as bright."""
+def test_sixteen_bit_greys_are_scaled_to_eight() -> None:
+    """Greys of 16 bits are scaled to 8 bits, so that a dark half stays half as bright."""
     stored = Image.fromarray(np.array([[0, 16448, 32896, 65535]], np.uint16).repeat(4, 0))
-    made = tile(photo(encode(stored), (4, 4)), Size(4, 4))
-    assert [made.getpixel((x, 0))[0] for x in range(4)] == [0, 64, 128, 255]
+    picture = tile(photo(encode(stored), (4, 4)), Size(4, 4))
+    assert [picture.getpixel((x, 0))[0] for x in range(4)] == [0, 64, 128, 255]
 
 
-def test_no_numbers() -> None:
-    """Pixels that are no numbers are black, and break nothing."""
+def test_pixels_that_are_no_numbers_are_black() -> None:
+    """Pixels that are no numbers are black, and cause no error."""
     stored = Image.fromarray(np.array([[np.nan, 200.0, -5.0]], np.float32).repeat(3, 0))
-    made = tile(photo(encode(stored, "TIFF"), (3, 3), "TIFF"), Size(3, 3))
-    assert [made.getpixel((x, 1))[0] for x in range(3)] == [0, 200, 0]
+    picture = tile(photo(encode(stored, "TIFF"), (3, 3), "TIFF"), Size(3, 3))
+    assert [picture.getpixel((x, 1))[0] for x in range(3)] == [0, 200, 0]
 
 
 @cache
-def soft_noise():
+def soft_noise() -> Image.Image:
+    """Soft noise in grey, large enough to be reduced in strips."""
     return Image.effect_noise((1403, 1009), 120).filter(ImageFilter.GaussianBlur(3))
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1", "LA", "RGBA", "I;16", "CMYK", "I", "F"])
 @pytest.mark.parametrize("size", [(401, 307), (133, 101), (40, 31), (7, 900)])
-def test_reduced_modes(mode: str, size: tuple[int, ...]) -> None:
-    """A photo of any mode that is made smaller in strips looks like one made smaller whole."""
-    soft = soft_noise()
+def test_every_mode_is_reduced_in_strips_alike(mode: str, size: tuple[int, ...]) -> None:
+    """A photo of any mode that is reduced in strips looks like one that is reduced whole."""
+    noise = soft_noise()
     stored = (
-        Image.fromarray(np.asarray(soft, np.uint16) * 257) if mode == "I;16" else soft.convert(mode)
+        Image.fromarray(np.asarray(noise, np.uint16) * 257)
+        if mode == "I;16"
+        else noise.convert(mode)
     )
     if mode in ("RGBA", "LA"):
-        stored.putalpha(soft.rotate(180))
+        stored.putalpha(noise.rotate(180))
     form = "TIFF" if mode in ("CMYK", "I", "F") else "PNG"
-    seen = soft.convert(mode).convert("RGB") if mode != "I;16" else soft.convert("RGB")
+    flat = noise.convert(mode).convert("RGB") if mode != "I;16" else noise.convert("RGB")
     if mode in ("RGBA", "LA"):
         layered = stored.convert("RGBA")
-        seen = Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert(
+        flat = Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert(
             "RGB"
         )
-    made = np.asarray(
+    picture = np.asarray(
         tile(photo(encode(stored, form, compress_level=1), (1403, 1009), form), Size(*size)), float
     )
-    whole = np.asarray(seen.resize(size, Image.Resampling.BILINEAR), float)
-    assert np.abs(made - whole).mean() < 2.5
+    whole = np.asarray(flat.resize(size, Image.Resampling.BILINEAR), float)
+    assert np.abs(picture - whole).mean() < 2.5
 
 
-def test_deep_somewhere() -> None:
-    """Greys of 32 bits are scaled alike all over, though only their last row says that they are
+def test_one_deep_row_scales_the_whole_image() -> None:
+    """Greys of 32 bits are scaled alike all over, though only their last row shows that they are
     deep."""
     numbers = np.full((1200, 1000), 255, np.int32)
     numbers[-1] = 65535
-    made = tile(
+    picture = tile(
         photo(encode(Image.fromarray(numbers), "TIFF"), (1000, 1200), "TIFF"), Size(1000, 1200)
     )
-    assert made.getpixel((0, 0)) == (0, 0, 0)
-    assert made.getpixel((0, 1199)) == (255, 255, 255)
+    assert picture.getpixel((0, 0)) == (0, 0, 0)
+    assert picture.getpixel((0, 1199)) == (255, 255, 255)
 
 
-# -- what cannot be decoded
+# -- files that cannot be decoded
 
 
 NOISE = Image.effect_noise((200, 150), 90)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP"])
-@pytest.mark.parametrize("kept", [0.3, 0.7])
-def test_cut_short(form: str, kept: float) -> None:
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_a_file_cut_short_is_refused(form: str, share: float) -> None:
     """A file that was cut short is refused, and never half drawn."""
     data = encode(NOISE, form)
     with pytest.raises(BadFormat, match="damaged or cut short"):
-        tile(photo(data[: int(kept * len(data))], (200, 150), form), Size(50, 40))
+        tile(photo(data[: int(share * len(data))], (200, 150), form), Size(50, 40))
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + bytes(50)])
-def test_no_picture(data: bytes) -> None:
+def test_bytes_that_are_no_picture_are_refused(data: bytes) -> None:
     """Bytes that are no picture are refused."""
     with pytest.raises(BadFormat):
         tile(photo(data, (10, 10)), Size(10, 10))
 
 
-def test_other_format() -> None:
-    """Only the format that admission saw is tried."""
+def test_only_the_admitted_format_is_tried() -> None:
+    """Only the format that admission recognized is tried."""
     with pytest.raises(BadFormat):
         tile(photo(encode(quarters(), "JPEG"), (64, 48), "PNG"), Size(64, 48))
 
@@ -308,9 +320,9 @@ def test_other_format() -> None:
     )
 )
 @settings(max_examples=60, deadline=None)
-def test_damaged(changes) -> None:
-    """Whatever happened to a file behind its header, it is drawn at the size asked for or refused
-    by name."""
+def test_a_damaged_file_is_drawn_or_refused(changes: list[tuple[int, bytes]]) -> None:
+    """A file with any damage behind its header is drawn at the requested size or refused with an
+    error of its own."""
     for form in ("JPEG", "PNG"):
         damaged = bytearray(SAMPLES[form])
         for at, junk in changes:
@@ -327,53 +339,56 @@ SAMPLES = {form: encode(NOISE, form) for form in ("JPEG", "PNG")}
 
 
 INNER = (15, 8, 385, 192)
-"""Of 400 x 200 pixels, less 3.75 % at each side (15 and 7.5, which is rounded to even)."""
+"""The inner part of 400 x 200 pixels: less 3.75 % at each
+side (15 and 7.5, which is rounded to even)."""
 
 
 @pytest.fixture(scope="module")
-def plain() -> Image:
+def plain() -> Image.Image:
+    """A photo of four colours, 400 x 200 pixels large."""
     return quarters((400, 200))
 
 
-def framed(plain, border):
-    return tile(photo(encode(plain), (400, 200)), Size(400, 200), border)
+def framed(image: Image.Image, border: Border) -> Image.Image:
+    """The tile of a photo of 400 x 200 pixels, at that size and with that border."""
+    return tile(photo(encode(image), (400, 200)), Size(400, 200), border)
 
 
 @pytest.mark.parametrize("border", ["black", "blurred"])
-def test_border(plain: Image, border: str) -> None:
+def test_a_border_changes_only_the_rim(plain: Image.Image, border: Border) -> None:
     """A border changes only the outer 3.75 % of each side."""
-    made = framed(plain, border)
-    assert far(made.crop(INNER), plain.crop(INNER)) == 0
-    assert far(made, plain) > 0
+    picture = framed(plain, border)
+    assert max_difference(picture.crop(INNER), plain.crop(INNER)) == 0
+    assert max_difference(picture, plain) > 0
 
 
-def test_black(plain: Image) -> None:
-    """A black border is black all around, up to the photo's inner part."""
-    made = np.asarray(framed(plain, "black"))
-    rim = np.ones(made.shape[:2], bool)
+def test_a_black_border_is_black_all_around(plain: Image.Image) -> None:
+    """A black border is black all around, up to the inner part of the photo."""
+    picture = np.asarray(framed(plain, "black"))
+    rim = np.ones(picture.shape[:2], bool)
     rim[INNER[1] : INNER[3], INNER[0] : INNER[2]] = False
-    assert not made[rim].any()
+    assert not picture[rim].any()
 
 
-def test_blurred(plain: Image) -> None:
-    """A blurred border is the photo's own, seen through a Gaussian of 7 pixels."""
-    made, soft = framed(plain, "blurred"), plain.filter(ImageFilter.GaussianBlur(7))
+def test_a_blurred_border_is_the_photo_blurred(plain: Image.Image) -> None:
+    """A blurred border is the photo's own rim under a Gaussian of 7 pixels."""
+    picture, soft = framed(plain, "blurred"), plain.filter(ImageFilter.GaussianBlur(7))
     for box in ((0, 0, 400, 8), (0, 192, 400, 200), (0, 0, 15, 200), (385, 0, 400, 200)):
-        assert far(made.crop(box), soft.crop(box)) == 0
+        assert max_difference(picture.crop(box), soft.crop(box)) == 0
 
 
-def test_no_border(plain: Image) -> None:
+def test_no_border_leaves_the_photo_as_it_is(plain: Image.Image) -> None:
     """Without a border nothing is painted over."""
-    assert far(framed(plain, "none"), plain) == 0
+    assert max_difference(framed(plain, "none"), plain) == 0
 
 
-def test_border_after_turning() -> None:
+def test_a_border_lies_around_the_upright_photo() -> None:
     """A border lies around the photo as it is drawn: upright, and at that size."""
     stored = Image.new("RGB", (200, 400), "white")
     data = encode(stored, "JPEG")
-    made = tile(photo(data, (400, 200), "JPEG", 6), Size(200, 100), "black")
-    assert made.size == (200, 100)
-    assert made.getpixel((7, 50)) == (0, 0, 0)
-    assert made.getpixel((8, 50)) == (255, 255, 255)
-    assert made.getpixel((100, 3)) == (0, 0, 0)
-    assert made.getpixel((100, 4)) == (255, 255, 255)
+    picture = tile(photo(data, (400, 200), "JPEG", 6), Size(200, 100), "black")
+    assert picture.size == (200, 100)
+    assert picture.getpixel((7, 50)) == (0, 0, 0)
+    assert picture.getpixel((8, 50)) == (255, 255, 255)
+    assert picture.getpixel((100, 3)) == (0, 0, 0)
+    assert picture.getpixel((100, 4)) == (255, 255, 255)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,14 +20,23 @@ FOUR = lay_out([Size(200, 100)] * 4, Shape(2, 2), (400, 200))
 """Four photos of 200 x 100 on a canvas of 400 x 200."""
 
 
-def at(x0, y0, x1, y1, label="cat", score=0.9, layout=FOUR, **more):
-    """A detection given in the canvas's pixels."""
+def detection_at(
+    x0: float,
+    y0: float,
+    x1: float,
+    y1: float,
+    label: str = "cat",
+    score: float = 0.9,
+    layout: Layout = FOUR,
+    **fields: Any,
+) -> Detection:
+    """A detection with a box in the canvas's pixels."""
     width, height = layout.width_px, layout.height_px
-    return Detection(label, score, Box(x0 / width, y0 / height, x1 / width, y1 / height), **more)
+    return Detection(label, score, Box(x0 / width, y0 / height, x1 / width, y1 / height), **fields)
 
 
-def test_example() -> None:
-    """The layout that the examples here are worked on by hand."""
+def test_the_example_is_four_photos_in_a_grid() -> None:
+    """The layout that these tests calculate with by hand has four photos of 200 x 100."""
     assert FOUR.photos == (
         Rect(0, 0, 200, 100),
         Rect(200, 0, 200, 100),
@@ -34,7 +46,7 @@ def test_example() -> None:
 
 
 @pytest.mark.parametrize(
-    ("box", "photo", "own"),
+    ("box", "photo", "own_box"),
     [
         ((20, 10, 120, 60), 0, (0.1, 0.1, 0.6, 0.6)),
         ((220, 10, 320, 60), 1, (0.1, 0.1, 0.6, 0.6)),
@@ -43,18 +55,18 @@ def test_example() -> None:
         ((200, 100, 400, 200), 3, (0, 0, 1, 1)),
     ],
 )
-def test_definition(
-    box: tuple[int, ...], photo: int, own: tuple[float, ...] | tuple[int, ...]
+def test_a_box_belongs_to_the_photo_at_its_midpoint(
+    box: tuple[int, ...], photo: int, own_box: tuple[float, ...]
 ) -> None:
-    """Row and column are the midpoint's over a photo's height and width; what is left are the
-    photo's coordinates."""
-    found = ungrid(FOUR, [at(*box)])
-    assert [len(each) for each in found] == [int(index == photo) for index in range(4)]
-    assert found[photo][0].box == pytest.approx(own)
+    """The midpoint's quotients by a photo's width and height are the photo's column and row, and
+    the remainders are the photo's coordinates."""
+    by_photo = ungrid(FOUR, [detection_at(*box)])
+    assert [len(each) for each in by_photo] == [int(index == photo) for index in range(4)]
+    assert by_photo[photo][0].box == pytest.approx(own_box)
 
 
 @pytest.mark.parametrize(
-    ("box", "photo", "own"),
+    ("box", "photo", "own_box"),
     [
         ((150, 10, 240, 60), 0, (0.75, 0.1, 1, 0.6)),  # midpoint at 195
         ((150, 10, 260, 60), 1, (0, 0.1, 0.3, 0.6)),  # at 205
@@ -67,15 +79,15 @@ def test_definition(
         ((0, 0, 390, 190), 0, (0, 0, 1, 1)),
     ],
 )
-def test_crossing(
-    box: tuple[int, ...], photo: int, own: tuple[float, ...] | tuple[int, ...]
+def test_a_box_over_a_seam_is_clipped_to_its_photo(
+    box: tuple[int, ...], photo: int, own_box: tuple[float, ...]
 ) -> None:
-    """A box over a seam belongs to the photo that holds its midpoint, and is cut off at that
+    """A box over a seam belongs to the photo that holds its midpoint, and is clipped at that
     photo's edge."""
-    found = ungrid(FOUR, [at(*box)])
-    assert [len(each) for each in found] == [int(index == photo) for index in range(4)]
-    assert found[photo][0].box == pytest.approx(own)
-    assert ungrid(FOUR, [at(*box)], crossing="discard") == [[], [], [], []]
+    by_photo = ungrid(FOUR, [detection_at(*box)])
+    assert [len(each) for each in by_photo] == [int(index == photo) for index in range(4)]
+    assert by_photo[photo][0].box == pytest.approx(own_box)
+    assert ungrid(FOUR, [detection_at(*box)], crossing="discard") == [[], [], [], []]
 
 
 @pytest.mark.parametrize(
@@ -88,56 +100,73 @@ def test_crossing(
         (300, 150, 420, 210),
     ],
 )
-def test_not_crossing(box: tuple[int, ...]) -> None:
-    """A box up to a seam, or over the edge of the canvas, reaches into no second photo."""
-    assert ungrid(FOUR, [at(*box)], crossing="discard") == ungrid(FOUR, [at(*box)])
-    assert sum(map(len, ungrid(FOUR, [at(*box)]))) == 1
+def test_a_box_up_to_a_seam_crosses_none(box: tuple[int, ...]) -> None:
+    """A box that ends at a seam, or that reaches over the edge of the canvas, overlaps no second
+    photo."""
+    assert ungrid(FOUR, [detection_at(*box)], crossing="discard") == ungrid(
+        FOUR, [detection_at(*box)]
+    )
+    assert sum(map(len, ungrid(FOUR, [detection_at(*box)]))) == 1
 
 
 @pytest.mark.parametrize("cells", range(1, 21))
-def test_whole_photos(cells: int) -> None:
+def test_a_box_around_a_whole_photo_crosses_no_seam(cells: int) -> None:
     """A box around the whole of a photo crosses no seam, however the fractions of the canvas are
     rounded."""
     for side in range(20, 60):
         layout = lay_out([Size(100, 100)] * cells, Shape(1, cells), (side * cells, side))
-        found = [at(p.x, p.y, p.x + p.width, p.y + p.height, layout=layout) for p in layout.photos]
-        assert [len(own) for own in ungrid(layout, found, crossing="discard")] == [1] * cells
+        detections = [
+            detection_at(p.x, p.y, p.x + p.width, p.y + p.height, layout=layout)
+            for p in layout.photos
+        ]
+        assert [
+            len(own_detections) for own_detections in ungrid(layout, detections, crossing="discard")
+        ] == [1] * cells
 
 
 @pytest.mark.parametrize("box", [(-120, 10, 20, 60), (390, 110, 500, 190), (20, 180, 60, 260)])
-def test_off_canvas(box: tuple[int, ...]) -> None:
-    """A box whose midpoint is off the canvas is nobody's."""
-    assert ungrid(FOUR, [at(*box)]) == [[], [], [], []]
+def test_a_box_off_the_canvas_is_dropped(box: tuple[int, ...]) -> None:
+    """A box whose midpoint is off the canvas belongs to no photo."""
+    assert ungrid(FOUR, [detection_at(*box)]) == [[], [], [], []]
 
 
-def test_empty_cell() -> None:
+def test_a_box_in_an_empty_cell_is_dropped() -> None:
     """A box in a cell without a photo is dropped."""
     layout = lay_out([Size(200, 100)] * 3, Shape(2, 2), (400, 200))
-    assert ungrid(layout, [at(250, 110, 350, 190)]) == [[], [], []]
+    assert ungrid(layout, [detection_at(250, 110, 350, 190)]) == [[], [], []]
 
 
-def test_beside_its_photo() -> None:
-    """A box on the grey beside a photo is dropped; one that is half on it is cut off there."""
+def test_a_box_beside_its_photo_is_dropped() -> None:
+    """A box on the grey beside a photo is dropped, and one that is half on the grey is clipped
+    there."""
     layout = lay_out([Size(200, 100), Size(100, 200)], Shape(1, 2), (400, 200))
     assert layout.photos == (Rect(0, 50, 200, 100), Rect(250, 0, 100, 200))
-    grey, half = at(0, 10, 100, 40, layout=layout), at(0, 20, 100, 80, layout=layout)
+    grey, half = (
+        detection_at(0, 10, 100, 40, layout=layout),
+        detection_at(0, 20, 100, 80, layout=layout),
+    )
     assert ungrid(layout, [grey, half])[0][0].box == pytest.approx((0, 0, 0.5, 0.3))
-    assert [len(own) for own in ungrid(layout, [grey, half])] == [1, 0]
+    assert [len(detections) for detections in ungrid(layout, [grey, half])] == [1, 0]
 
 
-def test_nothing() -> None:
-    """Nothing found is nothing for each photo."""
+def test_no_detections_are_none_for_each_photo() -> None:
+    """Where there are no detections, each photo has none."""
     assert ungrid(FOUR, []) == [[], [], [], []]
 
 
-def test_the_rest_is_kept() -> None:
-    """Label, score, kind and details travel with the box; polygons are mapped and cut off like
+def test_a_detection_keeps_its_other_fields() -> None:
+    """Label, score, kind and details travel with the box, and polygons are mapped and clipped like
     it."""
     corners = ((0.5, 0.0), (0.75, 0.0), (0.75, 0.25), (0.4, 0.25))
-    seen = at(200, 0, 300, 50, kind="animal", polygon=corners, details={"pose": "sits"})
-    own = ungrid(FOUR, [seen])[1][0]
-    assert (own.label, own.score, own.kind, own.details) == ("cat", 0.9, "animal", {"pose": "sits"})
-    assert sum(own.polygon, ()) == pytest.approx((0, 0, 0.5, 0, 0.5, 0.5, 0, 0.5))
+    animal = detection_at(200, 0, 300, 50, kind="animal", polygon=corners, details={"pose": "sits"})
+    own_animal = ungrid(FOUR, [animal])[1][0]
+    assert (own_animal.label, own_animal.score, own_animal.kind, own_animal.details) == (
+        "cat",
+        0.9,
+        "animal",
+        {"pose": "sits"},
+    )
+    assert sum(own_animal.polygon, ()) == pytest.approx((0, 0, 0.5, 0, 0.5, 0.5, 0, 0.5))
 
 
 SHAPES = st.builds(Shape, st.integers(1, 6), st.integers(1, 6))
@@ -157,29 +186,37 @@ INNER = st.tuples(SPAN, SPAN).map(
     st.tuples(st.integers(200, 2000), st.integers(200, 2000)),
     st.integers(1, 200),
 )
-def test_there_and_back(data, shape, canvas, least_px) -> None:
-    """A box inside any photo, of any size and orientation and in any shape, survives the grid
-    within one pixel."""
+def test_boxes_survive_the_grid_within_one_pixel(
+    data: st.DataObject, shape: Shape, canvas: tuple[int, int], least_px: int
+) -> None:
+    """A box inside a photo of any size and orientation survives a grid of any shape within one
+    pixel."""
     boxed = data.draw(st.lists(st.tuples(SIZES, INNER), min_size=1, max_size=shape.cells))
     layout = lay_out([size for size, _ in boxed], shape, canvas, min_side_px=least_px)
     boxes = [Box(*(side / 20 for side in inner)) for _, inner in boxed]
-    on_canvas = [_drawn_at(place, box) for place, box in zip(layout.photos, boxes, strict=True)]
-    found = [at(*sides, label=str(index), layout=layout) for index, sides in enumerate(on_canvas)]
+    on_canvas = [
+        whole_pixel_box(place, box) for place, box in zip(layout.photos, boxes, strict=True)
+    ]
+    detections = [
+        detection_at(*sides, label=str(index), layout=layout)
+        for index, sides in enumerate(on_canvas)
+    ]
     for crossing in ("midpoint", "discard"):
-        for index, own in enumerate(ungrid(layout, found, crossing=crossing)):
+        for index, own_detections in enumerate(ungrid(layout, detections, crossing=crossing)):
             place, box = layout.photos[index], boxes[index]
             if (
                 on_canvas[index][0] == on_canvas[index][2]
                 or on_canvas[index][1] == on_canvas[index][3]
             ):
                 continue  # less than a pixel remains of it
-            assert [detection.label for detection in own] == [str(index)]
-            for side, (there, back) in enumerate(zip(box, own[0].box, strict=True)):
-                assert abs(there - back) * (place.width, place.height)[side % 2] <= 1 + 1e-6
+            assert [detection.label for detection in own_detections] == [str(index)]
+            for side, (before, after) in enumerate(zip(box, own_detections[0].box, strict=True)):
+                assert abs(before - after) * (place.width, place.height)[side % 2] <= 1 + 1e-6
 
 
-def _drawn_at(place: Rect, box: Box):
-    """Whole pixels of the canvas, as a detector with no finer eyes would tell them."""
+def whole_pixel_box(place: Rect, box: Box) -> tuple[int, int, int, int]:
+    """A box of the photo in whole pixels of the canvas, as a detector without finer coordinates
+    gives it."""
     return (
         round(place.x + box.x0 * place.width),
         round(place.y + box.y0 * place.height),
@@ -189,47 +226,53 @@ def _drawn_at(place: Rect, box: Box):
 
 
 @given(st.data(), SHAPES)
-def test_any_boxes(data, shape) -> None:
-    """Whatever a provider says, each detection goes to one photo at most, inside it, and discarding
-    keeps no more."""
+def test_any_box_goes_to_one_photo_at_most(data: st.DataObject, shape: Shape) -> None:
+    """Any detection that a provider may return goes to one photo at most and lies inside it, and
+    discarding keeps no more."""
     sizes = data.draw(st.lists(SIZES, min_size=1, max_size=shape.cells))
     sides = st.floats(-1, 2)
     boxes = data.draw(st.lists(st.tuples(sides, sides, sides, sides), max_size=8))
-    found = [Detection(str(index), 0.5, Box(*box)) for index, box in enumerate(boxes)]
+    detections = [Detection(str(index), 0.5, Box(*box)) for index, box in enumerate(boxes)]
     layout = lay_out(sizes, shape, (640, 640))
-    own = ungrid(layout, found)
-    labels = [detection.label for each in own for detection in each]
-    assert len(own) == len(sizes)
+    by_photo = ungrid(layout, detections)
+    labels = [detection.label for each in by_photo for detection in each]
+    assert len(by_photo) == len(sizes)
     assert len(set(labels)) == len(labels)
-    assert all(d.box.area > 0 and d.box == d.box.clip() for each in own for d in each)
-    uncrossed = ungrid(layout, found, crossing="discard")
+    assert all(d.box.area > 0 and d.box == d.box.clip() for each in by_photo for d in each)
+    uncrossed = ungrid(layout, detections, crossing="discard")
     assert all(
-        set(map(repr, few)) <= set(map(repr, all_))
-        for few, all_ in zip(uncrossed, own, strict=True)
+        set(map(repr, fewer)) <= set(map(repr, own_detections))
+        for fewer, own_detections in zip(uncrossed, by_photo, strict=True)
     )
 
 
 # -- text
 
 
-def words(*texts, parent=0, y=20):
-    """One word after the other: (text, x0, x1)."""
-    return [at(x0, y, x1, y + 20, text, 0.8, kind="WORD", parent=parent) for text, x0, x1 in texts]
+def words(*texts: tuple[str, int, int], parent: int = 0, y: int = 20) -> list[Detection]:
+    """Words on one row, each given as its text, x0 and x1."""
+    return [
+        detection_at(x0, y, x1, y + 20, text, 0.8, kind="WORD", parent=parent)
+        for text, x0, x1 in texts
+    ]
 
 
-def line(text, x0, x1, key=0, y=20, score=0.9):
-    return at(x0, y, x1, y + 20, text, score, kind="LINE", key=key)
+def line(text: str, x0: int, x1: int, key: int = 0, y: int = 20, score: float = 0.9) -> Detection:
+    """A line of text on a row."""
+    return detection_at(x0, y, x1, y + 20, text, score, kind="LINE", key=key)
 
 
-def lines_of(own):
-    return [detection.label for detection in own if detection.kind == "LINE"]
+def lines_of(detections: Iterable[Detection]) -> list[str]:
+    """The texts of the lines."""
+    return [detection.label for detection in detections if detection.kind == "LINE"]
 
 
-def words_of(own):
-    return [detection.label for detection in own if detection.kind == "WORD"]
+def words_of(detections: Iterable[Detection]) -> list[str]:
+    """The texts of the words."""
+    return [detection.label for detection in detections if detection.kind == "WORD"]
 
 
-def test_line_within_a_photo() -> None:
+def test_a_line_within_a_photo_stays_whole() -> None:
     """A line within one photo stays as it was read, with its words."""
     first, second, *_ = ungrid(
         FOUR, [line("total  35", 20, 180), *words(("total", 20, 90), ("35", 100, 180))]
@@ -239,11 +282,11 @@ def test_line_within_a_photo() -> None:
     assert second == []
 
 
-def test_line_over_a_seam() -> None:
-    """A line that was read over a seam becomes one in each photo, of the photo's own words, around
-    their boxes."""
-    read = words(("good", 20, 90), ("day", 110, 190), ("EXIT", 220, 300), ("left", 310, 380))
-    first, second, *_ = ungrid(FOUR, [line("good day EXIT left", 20, 380), *read])
+def test_a_line_over_a_seam_is_split_by_words() -> None:
+    """A line that was read over a seam becomes one line in each photo, made of the photo's own
+    words and around their boxes."""
+    words_read = words(("good", 20, 90), ("day", 110, 190), ("EXIT", 220, 300), ("left", 310, 380))
+    first, second, *_ = ungrid(FOUR, [line("good day EXIT left", 20, 380), *words_read])
     assert (lines_of(first), words_of(first)) == (["good day"], ["good", "day"])
     assert (lines_of(second), words_of(second)) == (["EXIT left"], ["EXIT", "left"])
     assert first[0].box == pytest.approx((0.1, 0.2, 0.95, 0.4))
@@ -251,57 +294,58 @@ def test_line_over_a_seam() -> None:
     assert sum(first[0].polygon, ()) == pytest.approx((0.1, 0.2, 0.95, 0.2, 0.95, 0.4, 0.1, 0.4))
 
 
-def test_line_and_words_stay_tied() -> None:
+def test_every_word_keeps_its_line() -> None:
     """Every word is tied to the line in its own photo."""
     first, second, *_ = ungrid(
         FOUR, [line("a b", 20, 380, key=7), *words(("a", 20, 90), ("b", 300, 380), parent=7)]
     )
-    for own in (first, second):
-        assert own[0].key == own[1].parent == 7
+    for detections in (first, second):
+        assert detections[0].key == detections[1].parent == 7
 
 
-def test_score_of_a_part() -> None:
-    """A rebuilt line is no surer than the line was, or any of its words."""
-    low, high = words(("a", 20, 90), ("b", 300, 380))
-    first, second, *_ = ungrid(FOUR, [line("a b", 20, 380, score=0.7), low, high])
-    assert [own[0].score for own in (first, second)] == [0.7, 0.7]
-    first, *_ = ungrid(FOUR, [line("a b", 20, 380, score=0.99), low, high])
+def test_a_split_line_scores_no_higher_than_its_parts() -> None:
+    """A rebuilt line scores no higher than the whole line did, nor than any of its words."""
+    left_word, right_word = words(("a", 20, 90), ("b", 300, 380))
+    first, second, *_ = ungrid(FOUR, [line("a b", 20, 380, score=0.7), left_word, right_word])
+    assert [detections[0].score for detections in (first, second)] == [0.7, 0.7]
+    first, *_ = ungrid(FOUR, [line("a b", 20, 380, score=0.99), left_word, right_word])
     assert first[0].score == 0.8
 
 
-def test_lines_without_words() -> None:
-    """Where a provider tells lines only, a line over a seam is nobody's, and its photos are told to
-    be torn."""
-    found = [line("good day EXIT", 20, 300), line("left", 310, 380)]
-    first, second, *_ = ungrid(FOUR, found)
+def test_a_line_without_words_over_a_seam_is_torn() -> None:
+    """Where a provider returns lines only, a line over a seam belongs to no photo, and its photos
+    count as torn."""
+    detections = [line("good day EXIT", 20, 300), line("left", 310, 380)]
+    first, second, *_ = ungrid(FOUR, detections)
     assert (lines_of(first), lines_of(second)) == ([], ["left"])
-    assert photos_of_torn_text(FOUR, found) == {0, 1}
+    assert photos_of_torn_text(FOUR, detections) == {0, 1}
 
 
-def test_word_over_a_seam() -> None:
-    """A word that was read over a seam is in no photo's words and in no line: half of it is
-    another's."""
-    found = [
+def test_a_word_over_a_seam_belongs_to_no_photo() -> None:
+    """A word that was read over a seam is in no photo's words and in no line, because half of it is
+    another photo's."""
+    detections = [
         line("ALICE 1234 BOB", 20, 380),
         *words(("ALICE", 20, 150), ("1234", 160, 240), ("BOB", 250, 380)),
     ]
-    first, second, *_ = ungrid(FOUR, found)
+    first, second, *_ = ungrid(FOUR, detections)
     assert (lines_of(first), words_of(first)) == (["ALICE"], ["ALICE"])
     assert (lines_of(second), words_of(second)) == (["BOB"], ["BOB"])
-    assert photos_of_torn_text(FOUR, found) == {0, 1}
+    assert photos_of_torn_text(FOUR, detections) == {0, 1}
 
 
-def test_word_beside_a_seam() -> None:
-    """A word that only its box's padding carries over the seam is its photo's, and tears
+def test_a_words_padding_over_a_seam_tears_nothing() -> None:
+    """A word whose box crosses the seam only by its padding belongs to its photo, and tears
     nothing."""
-    found = [line("EXIT", 120, 203), *words(("EXIT", 120, 203))]
-    first, *_ = ungrid(FOUR, found)
+    detections = [line("EXIT", 120, 203), *words(("EXIT", 120, 203))]
+    first, *_ = ungrid(FOUR, detections)
     assert words_of(first) == ["EXIT"]
-    assert photos_of_torn_text(FOUR, found) == set()
+    assert photos_of_torn_text(FOUR, detections) == set()
 
 
-def test_line_apart_from_its_words() -> None:
-    """A line whose box ends up in another photo than its words is made anew where they are."""
+def test_a_line_follows_its_words() -> None:
+    """A line whose box lies in another photo than its words is rebuilt in the photo of the
+    words."""
     first, second, *_ = ungrid(
         FOUR, [line("good day", 150, 390), *words(("good", 150, 170), ("day", 172, 199))]
     )
@@ -309,47 +353,53 @@ def test_line_apart_from_its_words() -> None:
     assert second == []
 
 
-def test_words_without_a_line() -> None:
-    """A word whose line was not told is no less a word."""
+def test_a_word_needs_no_line() -> None:
+    """A word without a line in the answer is kept as a word."""
     first, *_ = ungrid(FOUR, words(("total", 20, 90), parent=3))
     assert words_of(first) == ["total"]
 
 
-def test_part_in_an_empty_cell() -> None:
-    """What was read where no photo is, is dropped from the line."""
+def test_words_in_an_empty_cell_leave_their_line() -> None:
+    """Words that were read in an empty cell are dropped from their line."""
     layout = lay_out([Size(200, 100)] * 3, Shape(2, 2), (400, 200))
-    read = [line("sum ghost", 20, 380, y=120), *words(("sum", 20, 90), ("ghost", 300, 380), y=120)]
-    own = ungrid(layout, read)
-    assert (lines_of(own[2]), words_of(own[2])) == (["sum"], ["sum"])
-    assert own[:2] == [[], []]
+    detections = [
+        line("sum ghost", 20, 380, y=120),
+        *words(("sum", 20, 90), ("ghost", 300, 380), y=120),
+    ]
+    by_photo = ungrid(layout, detections)
+    assert (lines_of(by_photo[2]), words_of(by_photo[2])) == (["sum"], ["sum"])
+    assert by_photo[:2] == [[], []]
 
 
-def test_alone() -> None:
-    """For a photo alone nothing changes."""
+def test_a_photo_alone_keeps_all_detections() -> None:
+    """The detections of a photo alone stay as they are."""
     alone = Layout(Shape(1, 1), Size(200, 100), (Rect(0, 0, 200, 100),))
-    found = [Detection("cat", 0.9, Box(0.1, 0.2, 0.3, 0.4)), Detection("dog", 0.8, Box(0, 0, 1, 1))]
-    assert ungrid(alone, found) == [found]
+    detections = [
+        Detection("cat", 0.9, Box(0.1, 0.2, 0.3, 0.4)),
+        Detection("dog", 0.8, Box(0, 0, 1, 1)),
+    ]
+    assert ungrid(alone, detections) == [detections]
 
 
-def test_landmarks() -> None:
-    """A face's named points go where its box goes; their depth is scaled as their x is."""
+def test_landmarks_follow_their_face() -> None:
+    """A face's landmarks go where its box goes, and their depth is scaled like their x."""
     eye = Landmark("eyeLeft", 250 / 400, 125 / 200, 20 / 400)
-    (_, _, _, (face,)) = ungrid(FOUR, [at(240, 110, 300, 160, landmarks=(eye,))])
+    (_, _, _, (face,)) = ungrid(FOUR, [detection_at(240, 110, 300, 160, landmarks=(eye,))])
     (mark,) = face.landmarks
     assert mark[0] == "eyeLeft"
     assert mark[1:] == pytest.approx((0.25, 0.25, 0.1))
 
 
-def test_parts() -> None:
-    """A helmet goes where who wears it goes, and one that lies in another photo's cell goes
-    nowhere."""
-    person = at(150, 10, 190, 90, "Person", key=7)
-    own, next_door = (
-        at(160, 10, 180, 30, "HEAD_COVER", parent=7),
-        at(205, 10, 225, 30, "HEAD_COVER", parent=7),
+def test_parts_follow_their_person() -> None:
+    """A helmet goes to the photo of the person that wears it, and a helmet in another photo's cell
+    is dropped."""
+    person = detection_at(150, 10, 190, 90, "Person", key=7)
+    own_part, neighbours_part = (
+        detection_at(160, 10, 180, 30, "HEAD_COVER", parent=7),
+        detection_at(205, 10, 225, 30, "HEAD_COVER", parent=7),
     )
-    found = ungrid(FOUR, [person, own, next_door])
-    assert [[part.label for part in each] for each in found] == [
+    detections = ungrid(FOUR, [person, own_part, neighbours_part])
+    assert [[part.label for part in each] for each in detections] == [
         ["Person", "HEAD_COVER"],
         [],
         [],

@@ -28,44 +28,45 @@ def entries(*tenants: str) -> list[Entry]:
     return [Entry(photo, "route", tenant, LANE, 0, 0, 0, 0) for tenant in tenants]
 
 
-def test_shares() -> None:
+def test_each_tenant_owes_its_photos_part() -> None:
     """Each tenant owes its photos' part of the canvas."""
     charges = billed_charges(entries("ann", "ann", "ann", "bob"), 0.001)
     assert (charges["ann"].billed, charges["bob"].billed) == (0.75, 0.25)
     assert charges["ann"].paid_usd == pytest.approx(0.00075)
 
 
-def test_company() -> None:
-    """A photo that came along from a coarser lane owes what a full canvas of its own would have
-    cost it; those whose canvas it is share the rest."""
-    along = [
+def test_a_filler_owes_its_own_lanes_price() -> None:
+    """A photo from a coarser lane that fills a cell owes its part of a full canvas of its own lane,
+    and the photos of the canvas's own lane share the rest."""
+    fillers = [
         replace(entry, lane=LANE._replace(shape=Shape(5, 5))) for entry in entries("bob", "bob")
     ]
-    assert shares([*entries("ann", "ann"), *along]) == pytest.approx([0.46, 0.46, 0.04, 0.04])
-    charges = billed_charges([*entries("ann", "ann"), *along], 0.001)
+    assert shares([*entries("ann", "ann"), *fillers]) == pytest.approx([0.46, 0.46, 0.04, 0.04])
+    charges = billed_charges([*entries("ann", "ann"), *fillers], 0.001)
     assert (charges["ann"].billed, charges["bob"].billed) == (
         pytest.approx(0.92),
         pytest.approx(0.08),
     )
-    assert shares(along) == [0.5, 0.5]
+    assert shares(fillers) == [0.5, 0.5]
 
 
-def test_nobody() -> None:
-    """A canvas without photos costs nobody anything."""
+def test_an_empty_canvas_costs_no_tenant_anything() -> None:
+    """A canvas without photos costs no tenant anything."""
     assert billed_charges([], 1) == {}
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), st.integers(0, 3), st.floats(0, 1))
-def test_one_image(tenants, along, usd) -> None:
-    """However many share a canvas, it is one image, billed or unknown."""
+def test_all_parts_of_a_canvas_are_one_image(tenants: list[str], fillers: int, usd: float) -> None:
+    """All parts of a canvas add up to one image, billed or unknown, however many tenants share
+    it."""
     photos = entries(*tenants)
     photos += [replace(photos[0], lane=LANE._replace(shape=Shape(3, 3)))] * min(
-        along, 4 - len(tenants)
+        fillers, 4 - len(tenants)
     )
     assert total(billed_charges(photos, usd)).billed == pytest.approx(1)
     assert total(billed_charges(photos, usd)).paid_usd == pytest.approx(usd)
-    maybe = total(unsure_charges(photos))
-    assert (maybe.unknown, maybe.billed, maybe.paid_usd) == (pytest.approx(1), 0, 0)
+    unsure = total(unsure_charges(photos))
+    assert (unsure.unknown, unsure.billed, unsure.paid_usd) == (pytest.approx(1), 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -77,13 +78,13 @@ def test_one_image(tenants, along, usd) -> None:
         (Account(3, 0, billed=1), 0),
     ],
 )
-def test_saved(account: Account, saved: float) -> None:
-    """What is saved is the share of images not paid for; more may be asked than photos are
-    answered."""
+def test_saved_is_the_share_of_images_not_paid_for(account: Account, saved: float) -> None:
+    """The saving is the share of images that were not paid for, though more images may be paid for
+    than photos are answered."""
     assert account.saved == saved
 
 
-def test_sums() -> None:
+def test_charges_to_one_tenant_add_up() -> None:
     """Charges to one tenant add up."""
     charges = charges_of(
         [("ann", Account(photos=1, billed=0.5)), ("bob", Account()), ("ann", Account(answered=1))]
