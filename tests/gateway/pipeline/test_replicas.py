@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import boto3
 import httpx
@@ -40,8 +39,8 @@ PHOTO = encoded(drawn((200, 200), Block("red", 40, 40, 160, 160)))
 
 @pytest.fixture
 def replica(tmp_path: Path, own_server: RedisServer) -> Iterator[Callable[..., httpx.Client]]:
-    """`replica(**config)`: a client of one more gateway of this Redis. It waits for Redis as long
-    as a test does; a `hasty` one as long as a gateway does."""
+    """`replica(**config)` is a client of one more gateway of this Redis, which waits for Redis as
+    long as a test does, or as long as a gateway does where it is `hasty`."""
     with ExitStack() as stack:
 
         def start(hasty: bool = False, **changes: object) -> httpx.Client:
@@ -62,80 +61,82 @@ def replica(tmp_path: Path, own_server: RedisServer) -> Iterator[Callable[..., h
         yield start
 
 
-def numbers(answer: httpx.Response) -> int | None:
+def number_answered(reply: httpx.Response) -> int | None:
     """The number on the photo that was answered."""
-    found = answer.json()["photos"][0]["detections"]
-    return number_on(Detection(one["label"], one["score"], Box(**one["box"])) for one in found)
+    detections = reply.json()["photos"][0]["detections"]
+    return number_on(Detection(one["label"], one["score"], Box(**one["box"])) for one in detections)
 
 
-def test_one_canvas(replica: Callable[..., Any]) -> None:
+def test_clients_of_two_replicas_share_a_canvas(replica: Callable[..., httpx.Client]) -> None:
     """Photos of clients of different replicas share a canvas, and each client has its own
     answer."""
     clients = [replica(), replica()]
     with ThreadPoolExecutor(4) as pool:
-        asking = [
+        calls = [
             pool.submit(clients[n % 2].post, "/v1/detect", content=encoded(numbered(n)))
             for n in range(4)
         ]
-        answers = [asked.result() for asked in asking]
-    assert [numbers(answer) for answer in answers] == [0, 1, 2, 3]
+        answers = [call.result() for call in calls]
+    assert [number_answered(answer) for answer in answers] == [0, 1, 2, 3]
     assert len({answer.json()["photos"][0]["trail"][0]["canvas"] for answer in answers}) == 1
     for client in clients:
         usage = client.get("/v1/usage").json()
         assert (usage["photos"], usage["billed_images"]) == (4, 1)
 
 
-def test_full_grids_only(replica: Callable[..., Any]) -> None:
-    """However the photos are spread over four replicas, they fill as few canvases as at one."""
+def test_four_replicas_fill_as_few_canvases_as_one(replica: Callable[..., httpx.Client]) -> None:
+    """Photos that are spread over four replicas fill as few canvases as at one."""
     clients = [replica() for _ in range(4)]
     with ThreadPoolExecutor(48) as pool:
         rng = random.Random(5)
-        asking = [
+        calls = [
             pool.submit(
                 rng.choice(clients).post, "/v1/detect", content=encoded(numbered(number), "JPEG")
             )
             for number in range(48)
         ]
-        assert [numbers(asked.result()) for asked in asking] == list(range(48))
+        assert [number_answered(call.result()) for call in calls] == list(range(48))
     assert clients[0].get("/v1/usage").json()["billed_images"] == 12
 
 
 DOUBT = {"kind": "imgrid", "area": {"mean": 3}}
-"""Never content."""
+"""A rule that accepts no answer."""
 
 
-def test_qualities(replica: Callable[..., Any]) -> None:
-    """What a client asks for goes with its photo, whichever replica sees to it; all qualities share
-    canvases."""
+def test_a_photos_quality_follows_it_to_any_replica(replica: Callable[..., httpx.Client]) -> None:
+    """The quality that a client requests goes with its photo to any replica, and all qualities
+    share canvases."""
     route = {**ROUTE, "stages": [{"shape": "2x2", "rule": DOUBT}, {"shape": "1x1"}]}
     clients = [replica(routes=[route]), replica(routes=[route])]
-    wanted = ["cheapest", "target", "cheapest", "target"]
+    qualities = ["cheapest", "target", "cheapest", "target"]
     with ThreadPoolExecutor(4) as pool:
-        asking = [
+        calls = [
             pool.submit(clients[n % 2].post, f"/v1/detect?quality={quality}", content=PHOTO)
-            for n, quality in enumerate(wanted)
+            for n, quality in enumerate(qualities)
         ]
-        trails = [asked.result().json()["photos"][0]["trail"] for asked in asking]
+        trails = [call.result().json()["photos"][0]["trail"] for call in calls]
     assert [[step["shape"] for step in trail] for trail in trails] == [["2x2"], ["2x2", "1x1"]] * 2
     assert len({trail[0]["canvas"] for trail in trails}) == 1
 
 
-def test_watched(replica: Callable[..., Any]) -> None:
-    """Photos are compared with a shared buffer too, and are on its ledger as what they cost and no
-    more."""
+def test_compared_photos_are_on_the_ledger_once(replica: Callable[..., httpx.Client]) -> None:
+    """Photos are compared with a shared buffer too, and are on its ledger at what they cost and
+    no more."""
     clients = [replica(routes=[{**ROUTE, "watch": {"share": 1}}]) for _ in range(2)]
     with ThreadPoolExecutor(4) as pool:
-        asking = [
+        calls = [
             pool.submit(clients[n % 2].post, "/v1/detect", content=encoded(numbered(n)))
             for n in range(4)
         ]
-        assert [numbers(asked.result()) for asked in asking] == [0, 1, 2, 3]
+        assert [number_answered(call.result()) for call in calls] == [0, 1, 2, 3]
 
-    def compared() -> float:
-        told = [client.get("/v1/routes").json()["routes"][0]["agreement"] for client in clients]
-        return sum(each["photos"] for each in told if each)
+    def photos_compared() -> float:
+        agreements = [
+            client.get("/v1/routes").json()["routes"][0]["agreement"] for client in clients
+        ]
+        return sum(agreement["photos"] for agreement in agreements if agreement)
 
-    block_until(lambda: compared() >= 4)
+    block_until(lambda: photos_compared() >= 4)
     usage = clients[0].get("/v1/usage").json()
     assert (usage["photos"], usage["answered"], usage["billed_images"]) == (4, 4, 5)
 
@@ -158,32 +159,36 @@ def outage(server: RedisServer, kind: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", ["paused", "killed", "full"])
-def test_redis_away(replica: Callable[..., Any], own_server: RedisServer, kind: str) -> None:
-    """Without Redis every dialect has its own 5xx within two seconds, readiness tells, and all
-    comes back by itself."""
+def test_every_dialect_fails_soon_while_redis_is_away(
+    replica: Callable[..., httpx.Client], own_server: RedisServer, kind: str
+) -> None:
+    """Without Redis every dialect has its own 5xx within two seconds, readiness reports it, and all
+    recovers by itself."""
     client = replica(hasty=True, routes=[{**ROUTE, "max_wait_ms": 20}])
     assert client.post("/v1/detect", content=PHOTO).status_code == 200
     assert client.get("/readyz").status_code == 200
     with outage(own_server, kind):
-        for asked in (native, rekognition):
+        for assert_error in (assert_native_error, assert_rekognition_error):
             with Stopwatch() as watch:
-                asked(client)
+                assert_error(client)
             assert watch.elapsed_s < 2
         assert client.get("/healthz").status_code == 200
-        reply = block_until(lambda: answered_with(client, 503))
+        reply = block_until(lambda: readiness_with(client, 503))
         assert "buffer" in reply.json()["problems"]
         assert client.get("/metrics").status_code == 200
-    block_until(lambda: answered_with(client, 200))
+    block_until(lambda: readiness_with(client, 200))
     assert client.post("/v1/detect", content=PHOTO).status_code == 200
 
 
-def native(client: httpx.Client) -> None:
+def assert_native_error(client: httpx.Client) -> None:
+    """The native API answers 503 and says when to come back."""
     reply = client.post("/v1/detect", content=PHOTO)
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "buffer_unavailable")
     assert int(reply.headers["Retry-After"]) >= 1
 
 
-def rekognition(client: httpx.Client) -> None:
+def assert_rekognition_error(client: httpx.Client) -> None:
+    """Amazon's SDK is answered with its own internal error."""
     once = Config(retries={"total_max_attempts": 1})
     sdk = boto3.client(
         "rekognition",
@@ -200,30 +205,33 @@ def rekognition(client: httpx.Client) -> None:
     sdk.close()
 
 
-def answered_with(client: httpx.Client, status: int) -> httpx.Response | None:
-    """What `/readyz` answers, if that is the status."""
+def readiness_with(client: httpx.Client, status: int) -> httpx.Response | None:
+    """The reply of `/readyz`, if it has that status."""
     reply = client.get("/readyz")
     return reply if reply.status_code == status else None
 
 
 @pytest.mark.parametrize("kind", ["paused", "killed"])
-def test_waiting_when_redis_goes(
-    replica: Callable[..., Any], own_server: RedisServer, kind: str
+def test_a_waiting_client_fails_soon_when_redis_goes(
+    replica: Callable[..., httpx.Client], own_server: RedisServer, kind: str
 ) -> None:
-    """A client whose photo waits when Redis goes away is told within two seconds of it."""
+    """A client whose photo waits when Redis goes away is answered with an error within two
+    seconds."""
     client = replica(hasty=True)
     with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(client.post, "/v1/detect", content=PHOTO)
+        call = pool.submit(client.post, "/v1/detect", content=PHOTO)
         block_until(lambda: "imgrid_buffer_photos 1.0" in client.get("/metrics").text)
         with outage(own_server, kind):
             with Stopwatch() as watch:
-                reply = asking.result(timeout=PATIENCE_S)
+                reply = call.result(timeout=PATIENCE_S)
             assert (reply.status_code, reply.json()["error"]["code"]) == (503, "buffer_unavailable")
             assert watch.elapsed_s < 2.3  # the outage has to be noticed first
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_clients_that_leave(replica: Callable[..., Any], seed: int) -> None:
+async def test_answers_reach_their_own_clients_when_others_leave(
+    replica: Callable[..., httpx.Client], seed: int
+) -> None:
     """However clients break off, every answer reaches the client whose photo it is about."""
     urls = [str(replica(routes=[{**ROUTE, "max_wait_ms": 30}]).base_url) for _ in range(2)]
     rng = random.Random(seed)
@@ -233,30 +241,30 @@ async def test_clients_that_leave(replica: Callable[..., Any], seed: int) -> Non
         nonlocal answered
         url = urls[number % 2]
         reply = await client.post(f"{url}/v1/detect", content=encoded(numbered(number)))
-        assert numbers(reply) == number
+        assert number_answered(reply) == number
         answered += 1
 
     async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=100)) as client:
-        asking = [asyncio.create_task(ask(client, number)) for number in range(80)]
-        for task in rng.sample(asking, 40):
+        calls = [asyncio.create_task(ask(client, number)) for number in range(80)]
+        for task in rng.sample(calls, 40):
             await asyncio.sleep(rng.uniform(0, 0.02))
             task.cancel()
-        ended = await asyncio.gather(*asking, return_exceptions=True)
-        assert not [error for error in ended if isinstance(error, Exception)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert not [error for error in results if isinstance(error, Exception)]
         assert answered >= 40
         await ask(client, 1000)
 
 
-def test_job_anywhere(replica: Callable[..., Any]) -> None:
-    """A job that is handed in at one replica is read, followed and found in the list at another."""
-    one, two = replica(), replica()
+def test_a_job_is_served_at_any_replica(replica: Callable[..., httpx.Client]) -> None:
+    """A job that is submitted at one replica is read, followed and listed at another."""
+    first, second = replica(), replica()
     photos = [("photo", (f"{number}.png", encoded(numbered(number)))) for number in range(4)]
-    handed = one.post("/v1/jobs", files=photos, data={"task": "objects"})
-    assert handed.status_code == 202
-    place = handed.headers["Location"]
-    with two.stream("GET", f"{place}/events") as events:
-        told = [line for line in events.iter_lines() if line.startswith("data:")]
-    assert json.loads(told[-1].removeprefix("data:"))["state"] == "done"
-    job = two.get(place).json()
+    reply = first.post("/v1/jobs", files=photos, data={"task": "objects"})
+    assert reply.status_code == 202
+    location = reply.headers["Location"]
+    with second.stream("GET", f"{location}/events") as events:
+        events_data = [line for line in events.iter_lines() if line.startswith("data:")]
+    assert json.loads(events_data[-1].removeprefix("data:"))["state"] == "done"
+    job = second.get(location).json()
     assert (job["state"], job["settled"], job["billed"]) == ("done", 4, 1)
-    assert [each["id"] for each in two.get("/v1/jobs").json()["jobs"]] == [job["id"]]
+    assert [entry["id"] for entry in second.get("/v1/jobs").json()["jobs"]] == [job["id"]]

@@ -1,4 +1,4 @@
-"""Text on a canvas, read by the real OCR: nobody reads a neighbour's."""
+"""Text on a canvas, read by the real OCR: no photo is answered with its neighbour's text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from gateway.app import running
-from gateway.core.model import Tenant
+from gateway.core.model import Photo, Tenant
 from gateway.testing.gateway import parts_of
 from gateway.testing.pictures import encoded, photo
 from providers.detection import Task
@@ -17,18 +17,19 @@ pytestmark = pytest.mark.slow
 FONT = ImageFont.load_default(56)
 
 
-def page(text, anchor):
+def page(text: str, anchor: str) -> Photo:
     """White paper whose only line of text runs into its left or its right edge."""
     image = Image.new("RGB", (400, 420), "white")
-    at = (image.width, 210) if anchor == "rm" else (0, 210)
-    ImageDraw.Draw(image).text(at, text, fill="black", font=FONT, anchor=anchor)
+    position = (image.width, 210) if anchor == "rm" else (0, 210)
+    ImageDraw.Draw(image).text(position, text, fill="black", font=FONT, anchor=anchor)
     return photo(encoded(image))
 
 
 @pytest.mark.parametrize(("left", "right"), [("ALICE 12", "34 BOB"), ("CONFIDEN", "TIALITY")])
-async def test_text_edge_to_edge(tmp_path: Path, left: str, right: str) -> None:
-    """Two photos whose text meets at the seam are answered with their own text, and none of the
-    other's."""
+async def test_photos_with_touching_text_keep_their_own(
+    tmp_path: Path, left: str, right: str
+) -> None:
+    """Two photos whose text meets at the seam are each answered with their own text only."""
     config = {
         "providers": {"ocr": {"kind": "text", "canvas": "800x420", "threads": 1, "concurrency": 1}},
         "routes": [
@@ -46,9 +47,9 @@ async def test_text_edge_to_edge(tmp_path: Path, left: str, right: str) -> None:
         outcomes = await parts.pipeline.scheduler.answer(
             [page(left, "rm"), page(right, "lm")], parts.routes["text"], Tenant("one", "one")
         )
-    read = [
+    texts = [
         " ".join(d.label for d in outcome.detections if d.kind == "LINE") for outcome in outcomes
     ]
     assert parts.routes["text"].task == Task.TEXT
-    assert read == [left, right]
+    assert texts == [left, right]
     assert [str(step.shape) for step in outcomes[0].steps] == ["1x2", "1x1"]

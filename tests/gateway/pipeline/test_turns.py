@@ -1,4 +1,4 @@
-"""Who goes first: clients that wait before jobs, and tenants in turns."""
+"""The order of service: clients that wait before jobs, and tenants in turns."""
 
 from __future__ import annotations
 
@@ -37,34 +37,34 @@ def run_one_route(
     return run_pipeline(provider, route_of(shape, max_wait_s=0.05), **options)
 
 
-async def test_clients_before_jobs() -> None:
-    """A client that waits goes before all the jobs that came earlier."""
+async def test_a_client_goes_before_earlier_jobs() -> None:
+    """A client that waits is served before all the jobs that came earlier."""
     gate = asyncio.Event()
     provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
     async with run_one_route(provider) as pipeline:
         await pipeline.submit_job(photos_42(40), CROWD)
         await wait_until(lambda: provider.active_calls)
-        asking = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ANN))
+        answer = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ANN))
         await pipeline.wait_for_held(41)
-        pipeline.turn_clock(1)  # by now everybody has waited long enough
+        pipeline.turn_clock(1)  # by now every photo has waited long enough
         gate.set()
-        await asking
+        await answer
         assert pipeline.first_canvas_of("ann") == 2
         await pipeline.wait_for_job(40)
 
 
-async def test_jobs_fill_the_grid() -> None:
-    """Cells that clients leave free are jobs': a canvas with both is full."""
+async def test_jobs_fill_the_cells_that_clients_leave() -> None:
+    """Photos of jobs fill the cells that clients leave free, so a canvas with both is full."""
     gate = asyncio.Event()
     provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
     async with run_one_route(provider) as pipeline:
         await pipeline.submit_job(photos_42(7), ANN)
         await wait_until(lambda: provider.active_calls)
-        asking = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ANN))
+        answer = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ANN))
         await pipeline.wait_for_held(8)
-        pipeline.turn_clock(1)  # by now everybody has waited long enough
+        pipeline.turn_clock(1)  # by now every photo has waited long enough
         gate.set()
-        (outcome,) = await asking
+        (outcome,) = await answer
         assert outcome.steps[0].photos == 4
         await pipeline.wait_for_job(7)
         assert len(pipeline.events.of(CanvasAnswered)) == 2
@@ -72,26 +72,26 @@ async def test_jobs_fill_the_grid() -> None:
 
 @pytest.mark.parametrize("pool", ["", "shared"], ids=["pools of their own", "one pool"])
 async def test_tenants_take_turns(pool: str) -> None:
-    """One tenant's two thousand photos do not hold another's one: it is on the next canvas but
-    one."""
+    """One tenant's two thousand photos do not delay another's single photo, which is on the next
+    canvas but one."""
     gate = asyncio.Event()
     provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
     ann, crowd = (replace(tenant, pool=pool or tenant.pool) for tenant in (ANN, CROWD))
     async with run_one_route(provider, "2x2") as pipeline:
-        waiting = asyncio.create_task(pipeline.answer(*photos_42(2000), tenant=crowd))
+        crowd_answers = asyncio.create_task(pipeline.answer(*photos_42(2000), tenant=crowd))
         await wait_until(lambda: provider.active_calls)
-        asking = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ann))
+        answer = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ann))
         await pipeline.wait_for_held(2001)
-        pipeline.turn_clock(1)  # by now everybody has waited long enough
+        pipeline.turn_clock(1)  # by now every photo has waited long enough
         gate.set()
-        await asking
+        await answer
         assert pipeline.first_canvas_of("ann") <= 3
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
+        crowd_answers.cancel()
+        await asyncio.gather(crowd_answers, return_exceptions=True)
 
 
-async def test_jobs_take_turns() -> None:
-    """So it is between two tenants' jobs."""
+async def test_jobs_of_tenants_take_turns() -> None:
+    """Jobs of two tenants take turns as their clients do."""
     gate = asyncio.Event()
     provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
     async with run_one_route(provider) as pipeline:
@@ -102,14 +102,14 @@ async def test_jobs_take_turns() -> None:
         )
         await pipeline.buffer.put([late])
         await pipeline.wait_for_held(401)
-        pipeline.turn_clock(1)  # by now everybody has waited long enough
+        pipeline.turn_clock(1)  # by now every photo has waited long enough
         gate.set()
         await wait_until(lambda: 1000 in pipeline.job_outcomes)
         assert pipeline.first_canvas_of("ann") <= 3
 
 
-async def test_jobs_are_patient() -> None:
-    """A job's photos outlast a fault that lasts longer than a client would wait: they make room and
+async def test_photos_of_jobs_outlast_a_long_fault() -> None:
+    """Photos of jobs outlast a fault that lasts longer than a client would wait: they make room and
     come back."""
     provider = ScriptedProvider(errors=[Unavailable("down")] * 4)
     async with run_one_route(provider, job_tries_s=0, job_pause_s=0.05) as pipeline:
@@ -119,9 +119,9 @@ async def test_jobs_are_patient() -> None:
         assert provider.calls == 5
 
 
-async def test_jobs_have_a_deadline() -> None:
-    """A job's photo that is not answered in time has an error, and so has one that no patience
-    helps."""
+async def test_photos_of_jobs_have_a_deadline() -> None:
+    """A job's photo that is not answered in time has an error, and so has a photo whose fault will
+    not pass."""
     async with run_one_route(
         ScriptedProvider(errors=[Unavailable("down")] * 99),
         job_tries_s=0,
@@ -137,37 +137,40 @@ async def test_jobs_have_a_deadline() -> None:
         assert isinstance(outcome.error, UpstreamFailed)
 
 
-async def test_providers_that_are_gone() -> None:
-    """A photo that waits for a provider or a route that there is no more begins anew on today's."""
+async def test_a_photo_of_a_removed_provider_begins_anew() -> None:
+    """A photo that waits for a provider or a route that was removed begins anew on its task's
+    present route."""
     provider = ScriptedProvider()
     async with run_one_route(provider) as pipeline:
-        old = [
+        entries = [
             pipeline.scheduler.entries.job_entry(
                 photo(NUMBER_42), Way(pipeline.route), CROWD, job="job", index=index
             )
             for index in range(2)
         ]
-        lost = old[0].lane._replace(provider="gone")
-        await pipeline.buffer.put([replace(old[0], lane=lost), replace(old[1], route="renamed")])
+        removed_lane = entries[0].lane._replace(provider="gone")
+        await pipeline.buffer.put(
+            [replace(entries[0], lane=removed_lane), replace(entries[1], route="renamed")]
+        )
         outcomes = await pipeline.wait_for_job(2)
         assert [number_on(outcome.detections) for outcome in outcomes] == [42, 42]
 
 
-async def test_routes_that_are_gone() -> None:
-    """Where there is none for its task, its result says so."""
+async def test_a_photo_of_a_removed_task_has_an_error() -> None:
+    """A photo whose task has no route any more has an error that says so."""
     async with run_one_route(ScriptedProvider()) as pipeline:
-        old = pipeline.scheduler.entries.job_entry(
+        entry = pipeline.scheduler.entries.job_entry(
             photo(NUMBER_42), Way(pipeline.route), CROWD, job="job", index=0
         )
         await pipeline.buffer.put(
-            [replace(old, lane=old.lane._replace(task=Task.TEXT), route="text")]
+            [replace(entry, lane=entry.lane._replace(task=Task.TEXT), route="text")]
         )
         (outcome,) = await pipeline.wait_for_job(1)
         assert isinstance(outcome.error, NotServed)
 
 
-async def test_drain_ends() -> None:
-    """A gateway that stops waits for what is under way only for so long."""
+async def test_draining_waits_only_for_so_long() -> None:
+    """A gateway that stops waits a limited time for the calls under way."""
     provider = ScriptedProvider(gate=asyncio.Event())
     async with run_one_route(provider) as pipeline:
         await pipeline.submit_job(photos_42(4), CROWD)
@@ -177,12 +180,13 @@ async def test_drain_ends() -> None:
         assert not provider.active_calls
 
 
-async def test_no_room_to_fetch() -> None:
-    """While the buffer holds enough bytes no URL is fetched; one is as soon as there is room."""
-    fetched: list[str] = []
+async def test_urls_are_fetched_only_while_there_is_room() -> None:
+    """While the buffer holds enough bytes no URL is fetched, and one is fetched as soon as there is
+    room."""
+    fetched_ids: list[str] = []
 
     async def fetch(url: RemotePhoto) -> Photo:
-        fetched.append(url.id)
+        fetched_ids.append(url.id)
         return replace(photo(NUMBER_42), id=url.id)
 
     gate = asyncio.Event()
@@ -201,8 +205,8 @@ async def test_no_room_to_fetch() -> None:
             ]
         )
         await asyncio.sleep(0.2)
-        assert fetched == []
+        assert fetched_ids == []
         gate.set()
         await pipeline.wait_for_job(2)
-        assert fetched == ["url"]
+        assert fetched_ids == ["url"]
         assert number_on(pipeline.job_outcomes[1].detections) == 42

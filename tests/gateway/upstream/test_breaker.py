@@ -1,4 +1,4 @@
-"""A provider that fails too often is left alone, and tried again by and by."""
+"""A circuit breaker stops calls to a provider that fails too often, and lets some through later."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ OPTIONS = BreakerOptions(failures=0.5, calls=4, open_ms=1000, max_open_ms=3000)
 
 
 def call(breaker: CircuitBreaker, now: float, failed: bool | None) -> bool:
-    """Whether a call was made, which then ended so."""
+    """Whether the breaker let a call through, which then ended so."""
     number = breaker.enter(now)
     if number is not None:
         breaker.leave(number, now, failed)
     return number is not None
 
 
-def opened(now: float = 0.0) -> CircuitBreaker:
+def opened_breaker(now: float = 0.0) -> CircuitBreaker:
+    """A breaker that has just opened."""
     breaker = CircuitBreaker(OPTIONS)
     for _ in range(4):
         call(breaker, now, True)
@@ -30,36 +31,38 @@ def opened(now: float = 0.0) -> CircuitBreaker:
 
 
 @pytest.mark.parametrize(
-    ("ended", "state"),
+    ("failures", "state"),
     [
-        ([True, True, True], "closed"),  # too few to tell
+        ([True, True, True], "closed"),  # too few calls to tell
         ([True, False, False, False], "closed"),
-        ([True, False, False, False, True, False], "closed"),  # the first is forgotten
+        ([True, False, False, False, True, False], "closed"),  # the first call no longer counts
         ([True, False, True, False], "open"),
         ([False, False, False, False, True, True], "open"),
         ([None] * 9, "closed"),
     ],
 )
-def test_opens(ended: list[None] | list[bool], state: str) -> None:
-    """It opens when of the last calls a share has failed, and not before so many were made."""
+def test_it_opens_when_too_many_calls_fail(failures: list[bool | None], state: str) -> None:
+    """The breaker opens when a share of the last calls has failed, and not before enough calls were
+    made."""
     breaker = CircuitBreaker(OPTIONS)
-    for failed in ended:
+    for failed in failures:
         assert breaker.state == "closed"
         call(breaker, 0.0, failed)
     assert breaker.state == state
 
 
-def test_rests() -> None:
-    """While it is open no call is made, until its time is over."""
-    breaker = opened(now=5.0)
+def test_no_call_is_made_while_it_is_open() -> None:
+    """While the breaker is open no call is made until its time is over."""
+    breaker = opened_breaker(now=5.0)
     assert breaker.blocked_until(5.5) == 6.0
     assert not call(breaker, 5.9, False)
     assert call(breaker, 6.0, False)
 
 
-def test_probes() -> None:
-    """Then a few calls are let through at a time; when so many have succeeded it is closed."""
-    breaker = opened()
+def test_enough_probes_that_succeed_close_it() -> None:
+    """After that time a few calls are let through at once, and when enough of them have succeeded
+    the breaker closes."""
+    breaker = opened_breaker()
     numbers = [breaker.enter(1.0) for _ in range(PROBES + 1)]
     assert numbers[-1] is None
     assert breaker.blocked_until(1.0) == inf
@@ -71,10 +74,10 @@ def test_probes() -> None:
     assert breaker.state == "closed"
 
 
-def test_doubles() -> None:
-    """A probe that fails opens it for twice as long, up to a longest time; once closed, it begins
-    anew."""
-    breaker, now, rests = opened(), 0.0, []
+def test_a_probe_that_fails_doubles_the_wait() -> None:
+    """A probe that fails opens the breaker for twice as long, up to a maximum, and a closed breaker
+    begins anew."""
+    breaker, now, rests = opened_breaker(), 0.0, []
     for _ in range(4):
         rests.append(breaker.blocked_until(now) - now)
         now = breaker.blocked_until(now)
@@ -86,16 +89,16 @@ def test_doubles() -> None:
     assert breaker.blocked_until(now) - now == 1.0
 
 
-def test_probe_that_says_nothing() -> None:
+def test_an_abandoned_probe_makes_room_for_another() -> None:
     """A probe whose client has gone leaves its place to another."""
-    breaker = opened()
+    breaker = opened_breaker()
     for _ in range(9):
         assert call(breaker, 1.0, None)
     assert breaker.state == "probing"
 
 
-def test_late_calls() -> None:
-    """Calls that began before it opened say nothing of what is now."""
+def test_calls_from_before_it_opened_do_not_count() -> None:
+    """Calls that began before the breaker opened do not count afterwards."""
     breaker = CircuitBreaker(OPTIONS)
     late = [breaker.enter(0.0) for _ in range(6)]
     for number in late[:4]:
@@ -106,23 +109,23 @@ def test_late_calls() -> None:
     assert breaker.state == "probing"
 
 
-def test_clock_set_back() -> None:
-    """A clock that is set back keeps it open for no longer than it was to be."""
-    breaker = opened(now=1e6)
+def test_a_clock_set_back_does_not_prolong_the_wait() -> None:
+    """A clock that is set back keeps the breaker open for no longer than planned."""
+    breaker = opened_breaker(now=1e6)
     assert breaker.blocked_until(0.0) == 1.0
     assert call(breaker, 1.0, False)
 
 
-def test_none() -> None:
-    """Without options it lets every call through, whatever comes of them."""
+def test_every_call_passes_without_options() -> None:
+    """Without options the breaker lets every call through, whatever the results."""
     breaker = CircuitBreaker()
     assert all(call(breaker, 0.0, True) for _ in range(100))
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.sampled_from([True, False, None])), max_size=120))
-def test_never_for_ever(calls) -> None:
-    """Whatever happens, there comes a time at which a call is made again, and calls that succeed
-    close it."""
+def test_it_never_stays_open_for_ever(calls: list[tuple[float, bool | None]]) -> None:
+    """After any sequence of calls there comes a time at which a call is made again, and calls that
+    succeed close the breaker."""
     breaker, now = CircuitBreaker(OPTIONS), 0.0
     for later, failed in calls:
         now += later

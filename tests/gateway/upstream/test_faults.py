@@ -1,8 +1,8 @@
-"""One table says what becomes of each fault."""
+"""One table says what each fault leads to."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Set
 
 import pytest
 
@@ -28,16 +28,16 @@ CAREFUL, BOLD = RetryPolicy(), RetryPolicy(billed_twice=True)
 RESTING, QUEUED = CircuitOpen("open", 3), RateLimited("later", 3)
 
 
-class Odd(Throttled):
-    """A kind of its own."""
+class OddThrottled(Throttled):
+    """A kind of fault that the table does not name."""
 
 
-def test_complete() -> None:
-    """Every kind of error that a provider raises has a row, and what a fallback may be for is in
-    the table."""
+def test_the_table_names_every_kind_of_error() -> None:
+    """Every kind of error that a provider raises has a row in the table, and the table lists the
+    faults that a fallback may be for."""
     assert set(ProviderError.__subclasses__()) <= TABLE.keys()
     assert {fault.name for fault in TABLE.values() if fault.fallback == "listed"} == FAULTS
-    assert fault_of(Odd("slow")) == TABLE[Throttled]
+    assert fault_of(OddThrottled("slow")) == TABLE[Throttled]
     assert fault_of(ProviderError("what?")).passes is False
 
 
@@ -51,16 +51,16 @@ def test_complete() -> None:
         (PictureRefused("ugly"), False, False),
     ],
 )
-def test_again(error: Any, careful: bool, bold: bool) -> None:
-    """What passes is asked again; what may be billed only where the operator allows it; the rest
-    never."""
+def test_a_passing_fault_is_retried(error: ProviderError, careful: bool, bold: bool) -> None:
+    """A call is retried after a passing fault, after a fault that may be billed only where the
+    operator allows it, and never after another fault."""
     assert (CAREFUL.retries(error, 1), BOLD.retries(error, 1)) == (careful, bold)
     assert (CAREFUL.passes(error), BOLD.passes(error)) == (careful, bold)
 
 
 @pytest.mark.parametrize("error", [RESTING, QUEUED])
-def test_unsent(error: CircuitOpen | RateLimited) -> None:
-    """What was not sent is not sent a moment later either; photos of jobs come back."""
+def test_a_call_that_was_not_sent_is_not_retried(error: CircuitOpen | RateLimited) -> None:
+    """A call that was not sent is not retried a moment later, and photos of jobs wait again."""
     assert (BOLD.retries(error, 1), BOLD.passes(error)) == (False, True)
 
 
@@ -76,22 +76,22 @@ def test_unsent(error: CircuitOpen | RateLimited) -> None:
         (PictureRefused("ugly"), FAULTS, False, False),
     ],
 )
-def test_falls_back(
-    error: Any, on: frozenset[str] | set[Any] | set[str], careful: bool, bold: bool
+def test_a_fallback_is_asked_after_named_faults(
+    error: ProviderError, on: Set[str], careful: bool, bold: bool
 ) -> None:
-    """Another provider is asked after the faults that its route names, and while the breaker is
-    open; after what may be billed only where the operator allows that."""
+    """The fallback is asked after the faults that its route names and while the breaker is open,
+    and after a fault that may be billed only where the operator allows it."""
     assert (CAREFUL.falls_back(error, on), BOLD.falls_back(error, on)) == (careful, bold)
 
 
-def test_not_insisted_on() -> None:
-    """Where another provider is asked, this one is after a few calls, or half of the time, no
-    more."""
-    retrying = RetryPolicy(fallback_faults={"unavailable"})
-    assert retrying.retries(Unavailable("down"), MAX_CALLS - 1)
-    assert not retrying.retries(Unavailable("down"), MAX_CALLS)
-    assert retrying.retries(Throttled("slow"), 99)
-    assert (retrying.ends_at("unavailable", 10, 30), retrying.ends_at("throttled", 10, 30)) == (
+def test_retries_are_fewer_with_a_fallback() -> None:
+    """Where a fallback exists, the first provider is retried for a few calls or half of the time
+    only."""
+    policy = RetryPolicy(fallback_faults={"unavailable"})
+    assert policy.retries(Unavailable("down"), MAX_CALLS - 1)
+    assert not policy.retries(Unavailable("down"), MAX_CALLS)
+    assert policy.retries(Throttled("slow"), 99)
+    assert (policy.ends_at("unavailable", 10, 30), policy.ends_at("throttled", 10, 30)) == (
         20,
         30,
     )

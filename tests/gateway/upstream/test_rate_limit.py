@@ -1,4 +1,4 @@
-"""Calls are let through as often as an account's quota says, and no more often."""
+"""Calls begin as often as an account's quota allows, and no more often."""
 
 from __future__ import annotations
 
@@ -11,54 +11,53 @@ from gateway.upstream.rate_limit import RateLimit
 RATES = st.floats(0.1, 50)
 
 
-def taken(rate: RateLimit, asked: list[float]) -> list[float]:
-    """When calls begin that are asked for at these times, each as soon as it may, in their
-    order."""
-    began: list[float] = []
-    for at in sorted(asked):
-        now = max(at, *began[-1:]) if began else at
-        while (wait := rate.wait_s(now)) > 0:
-            now += wait
-        rate.take(now)
-        began.append(now)
-    return began
+def begin_times(rate: RateLimit, arrival_times: list[float]) -> list[float]:
+    """When calls begin that arrive at these times, each as soon as it may, in their order."""
+    times_s: list[float] = []
+    for arrival_s in sorted(arrival_times):
+        now_s = max(arrival_s, *times_s[-1:]) if times_s else arrival_s
+        while (wait := rate.wait_s(now_s)) > 0:
+            now_s += wait
+        rate.take(now_s)
+        times_s.append(now_s)
+    return times_s
 
 
-def test_burst():
-    """A second's calls may be made at once; the next ones come one by one."""
-    assert taken(RateLimit(4), [0.0] * 6) == pytest.approx([0, 0, 0, 0, 0.25, 0.5])
+def test_a_seconds_calls_may_begin_at_once() -> None:
+    """A second's calls may begin at once, and the next ones begin one by one."""
+    assert begin_times(RateLimit(4), [0.0] * 6) == pytest.approx([0, 0, 0, 0, 0.25, 0.5])
 
 
-def test_slow():
-    """Where less than one call a second is allowed, one is there at once, and the others wait."""
-    assert taken(RateLimit(0.5), [0.0, 0.0, 0.5, 100.0]) == pytest.approx([0, 2, 4, 100])
+def test_a_slow_rate_allows_one_call_at_once() -> None:
+    """Where less than one call a second is allowed, one call begins at once and the others wait."""
+    assert begin_times(RateLimit(0.5), [0.0, 0.0, 0.5, 100.0]) == pytest.approx([0, 2, 4, 100])
 
 
-def test_unlimited():
-    """Without a rate nobody waits."""
-    assert taken(RateLimit(None), [3.0] * 1000) == [3.0] * 1000
+def test_no_rate_means_no_wait() -> None:
+    """Without a rate no call waits."""
+    assert begin_times(RateLimit(None), [3.0] * 1000) == [3.0] * 1000
 
 
-def test_ahead():
-    """Whoever stands behind others is told how long the wait is with them."""
+def test_a_wait_includes_the_calls_ahead() -> None:
+    """The wait of a call includes the calls ahead of it."""
     rate = RateLimit(2)
     assert [rate.wait_s(9.0, ahead=ahead) for ahead in range(4)] == pytest.approx([0, 0, 0.5, 1])
 
 
-@given(per_s=RATES, asked=st.lists(st.floats(0, 20), max_size=60))
-def test_quota(per_s, asked):
-    """However calls are asked for, no span of time holds more than a second's calls and what its
-    length allows."""
-    began = taken(RateLimit(per_s), asked)
-    for first in range(len(began)):
-        for last in range(first, len(began)):
-            allowed = max(1.0, per_s) + per_s * (began[last] - began[first])
+@given(per_s=RATES, arrival_times=st.lists(st.floats(0, 20), max_size=60))
+def test_no_span_holds_more_calls_than_allowed(per_s: float, arrival_times: list[float]) -> None:
+    """For any arrival times, no span of time holds more than a second's calls and the calls that
+    its length allows."""
+    times_s = begin_times(RateLimit(per_s), arrival_times)
+    for first in range(len(times_s)):
+        for last in range(first, len(times_s)):
+            allowed = max(1.0, per_s) + per_s * (times_s[last] - times_s[first])
             assert last - first + 1 <= allowed + 1e-6
 
 
 @given(per_s=RATES, back_s=st.floats(0, 1e6))
-def test_clock_set_back(per_s, back_s):
-    """A clock that is set back keeps nobody waiting for longer than an empty bucket does."""
+def test_a_clock_set_back_does_not_prolong_the_wait(per_s: float, back_s: float) -> None:
+    """A clock that is set back makes no call wait longer than an empty bucket does."""
     rate = RateLimit(per_s)
-    taken(rate, [1e6] * 60)
+    begin_times(rate, [1e6] * 60)
     assert rate.wait_s(1e6 - back_s) <= 1 / per_s + 1e-6
