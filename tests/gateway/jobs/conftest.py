@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,18 @@ from gateway.core.clock import steady
 from gateway.core.errors import NotServed
 from gateway.core.events import Events
 from gateway.core.limits import PhotoLimits
-from gateway.core.model import Entry, Lane, Outcome, Quality, Route, Size, Tenant, Way
+from gateway.core.model import Entry, Lane, Outcome, Photo, Quality, Route, Size, Tenant, Way
 from gateway.core.question import TaskRequest
 from gateway.jobs.service import Jobs
 from gateway.security.egress import check_url
 from gateway.security.keyring import Keyring, digest
 from gateway.store.buffer import Capacity
+from gateway.store.jobs import WebhookTarget
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.sqlite.jobs import SqliteJobStore
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, encoded
-from providers.detection import Task
+from providers.detection import Detection, Task
 from thresholds.cascade import Cascade, Stage
 from thresholds.shape import ALONE
 
@@ -46,14 +47,21 @@ def way(ask: TaskRequest, tenant: Tenant, quality: Quality) -> Way:
 
 
 class JobsHarness:
-    """An app that serves jobs only, and what is behind it. `entered` are the entries that were
-    made."""
+    """An app that serves jobs only, and the parts behind it. Holds the entries of photos, and the
+    events."""
 
     def __init__(
-        self, folder, *, open_to_all=False, room=Capacity(), hooks=None, signs=bool, **settings
-    ):
-        self.entered: list[Entry] = []
-        self.told = EventRecorder()
+        self,
+        folder: Path,
+        *,
+        open_to_all: bool = False,
+        room: Capacity = Capacity(),
+        hooks: Mapping[str, WebhookTarget] | None = None,
+        signs: Callable[[str], Any] = bool,
+        **settings: Any,
+    ) -> None:
+        self.entries: list[Entry] = []
+        self.events = EventRecorder()
         self.stopping = False
         self.store = SqliteJobStore(folder / "jobs.db", clock=steady(), keep_s=60, room=room)
         self.buffer = MemoryBuffer(Capacity(), keep=self.store.settle)
@@ -63,7 +71,7 @@ class JobsHarness:
             self.enter,
             check_url,
             PhotoLimits(max_bytes=100_000),
-            Events([self.told]),
+            Events([self.events]),
             steady(),
             hooks or {},
             signs,
@@ -85,7 +93,7 @@ class JobsHarness:
             headers={} if open_to_all else KEYS["shop"],
         )
 
-    def enter(self, photo, way, tenant, job, *, index):
+    def enter(self, photo: Photo, way: Way, tenant: Tenant, job: str, *, index: int) -> Entry:
         lane = Lane("eye", way.route.task, tenant.pool, ALONE)
         entry = Entry(
             photo,
@@ -100,30 +108,33 @@ class JobsHarness:
             index=index,
             variant=way.variant,
         )
-        self.entered.append(entry)
+        self.entries.append(entry)
         return entry
 
-    async def submit(self, count=1, **members):
-        """The answer to a request with so many photos."""
+    async def submit(self, count: int = 1, **members: Any) -> Any:
+        """The accepted job of a request with so many photos."""
         body = {"photos": [{"content": B64, "name": f"{n}.png"} for n in range(count)], **members}
         reply = await self.client.post("/v1/jobs", json=body)
         assert reply.status_code == 202, reply.text
         return reply.json()
 
-    async def settle(self, job, index, *found):
-        await self.store.settle(job["id"], index, Outcome(None, found), Size(40, 30))
+    async def settle(self, job: Mapping[str, Any], index: int, *detections: Detection) -> None:
+        await self.store.settle(job["id"], index, Outcome(None, detections), Size(40, 30))
+
+
+StartJobs = Callable[..., JobsHarness]
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    """`world(**settings)`: an app of its own."""
-    made = []
+async def start_jobs(tmp_path: Path) -> AsyncIterator[StartJobs]:
+    """`start_jobs(**settings)`: an app that serves jobs."""
+    harnesses: list[JobsHarness] = []
 
-    def start(**settings):
-        made.append(JobsHarness(tmp_path, **settings))
-        return made[-1]
+    def start(**settings: Any) -> JobsHarness:
+        harnesses.append(JobsHarness(tmp_path, **settings))
+        return harnesses[-1]
 
     yield start
-    for each in made:
-        await each.client.aclose()
-        await each.store.close()
+    for harness in harnesses:
+        await harness.client.aclose()
+        await harness.store.close()

@@ -34,13 +34,13 @@ CONFIG = {
 
 
 class Client(ThreadingHTTPServer):
-    """A client's own server: has a photo to be fetched, and takes webhooks. Holds what it was
-    told."""
+    """A client's own server, which has a photo to be fetched and takes webhooks. Holds the
+    webhooks."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.told: list[tuple[dict[str, str], bytes]] = []
-        self.came = threading.Event()
+        self.webhooks: list[tuple[dict[str, str], bytes]] = []
+        self.webhook_came = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -56,10 +56,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.told.append((dict(self.headers), body))
+        self.server.webhooks.append((dict(self.headers), body))
         self.send_response(204)
         self.end_headers()
-        self.server.came.set()
+        self.server.webhook_came.set()
 
     def log_message(self, *_: object) -> None:
         pass
@@ -75,13 +75,14 @@ def receiver() -> Iterator[Client]:
         thread.join()
 
 
-def seen(result: dict) -> int | None:
+def number_of(result: dict[str, Any]) -> int | None:
+    """The number that was read from the photo of a result."""
     return number_on(
-        Detection(one["label"], one["score"], Box(**one["box"])) for one in result["detections"]
+        Detection(each["label"], each["score"], Box(**each["box"])) for each in result["detections"]
     )
 
 
-def test_a_job_runs_from_request_to_signed_webhook(tmp_path: Path, receiver: Any) -> None:
+def test_a_job_runs_from_request_to_signed_webhook(tmp_path: Path, receiver: Client) -> None:
     """Sent and fetched photos each get their own answer, and a signed webhook reports the end."""
     names = ["77.png", "78.png"]
     with (
@@ -90,21 +91,21 @@ def test_a_job_runs_from_request_to_signed_webhook(tmp_path: Path, receiver: Any
     ):
         files = [("photo", (f"{number}.png", encoded(numbered(number)))) for number in (5, 6)]
         fields = {"url": [f"{receiver.url}/{name}" for name in names], "webhook": receiver.url}
-        handed = client.post("/v1/jobs", files=files, data=fields)
-        assert handed.status_code == 202, handed.text
-        assert receiver.came.wait(20)
-        job = client.get(handed.headers["Location"]).json()
+        reply = client.post("/v1/jobs", files=files, data=fields)
+        assert reply.status_code == 202, reply.text
+        assert receiver.webhook_came.wait(20)
+        job = client.get(reply.headers["Location"]).json()
     assert (job["state"], job["photos"], job["settled"], job["failed"]) == ("done", 4, 4, 1)
     results = {result["index"]: result for result in job["results"]}
-    by_content = {seen(result) for result in results.values() if "error" not in result}
+    by_content = {number_of(result) for result in results.values() if "error" not in result}
     assert by_content == {5, 6, 77}
     (error,) = [result["error"]["code"] for result in results.values() if "error" in result]
     assert error == "source_missing"
-    headers, body = receiver.told[0]
-    told = Webhook(SECRET).verify(
+    headers, body = receiver.webhooks[0]
+    message = Webhook(SECRET).verify(
         body.decode(), {name.lower(): value for name, value in headers.items()}
     )
-    assert (told["type"], told["data"]["id"]) == ("job.done", job["id"])
+    assert (message["type"], message["data"]["id"]) == ("job.done", job["id"])
 
 
 @pytest.mark.parametrize(
@@ -122,11 +123,11 @@ def test_no_photo_is_fetched_from_a_forbidden_address(tmp_path: Path, target: st
         serving(parts_of(tmp_path, config)) as url,
         httpx.Client(base_url=url, timeout=30) as client,
     ):
-        handed = client.post("/v1/jobs", json={"photos": [{"url": target}]})
-        if handed.status_code == 202:
-            place = handed.headers["Location"]
-            block_until(lambda: client.get(place).json()["state"] == "done")
-            (result,) = client.get(place).json()["results"]
+        reply = client.post("/v1/jobs", json={"photos": [{"url": target}]})
+        if reply.status_code == 202:
+            path = reply.headers["Location"]
+            block_until(lambda: client.get(path).json()["state"] == "done")
+            (result,) = client.get(path).json()["results"]
             unresolved = (
                 target.startswith("http://localhost.")
                 and "no address" in result["error"]["message"]
@@ -135,11 +136,11 @@ def test_no_photo_is_fetched_from_a_forbidden_address(tmp_path: Path, target: st
                 "not_fetched" if unresolved else "source_not_allowed"
             )
         else:
-            assert (handed.status_code, handed.json()["error"]["code"]) == (400, "invalid_request")
+            assert (reply.status_code, reply.json()["error"]["code"]) == (400, "invalid_request")
 
 
 @pytest.mark.slow
-def test_a_restarted_gateway_finishes_its_job(tmp_path: Path, receiver: Any) -> None:
+def test_a_restarted_gateway_finishes_its_job(tmp_path: Path, receiver: Client) -> None:
     """A gateway that is killed with a job half done finishes it after a restart."""
     port = free_port()
     slow = {"kind": "shapes", "latency_ms": 300, "concurrency": 1}
@@ -147,27 +148,28 @@ def test_a_restarted_gateway_finishes_its_job(tmp_path: Path, receiver: Any) -> 
     file = tmp_path / "imgrid.yaml"
     file.write_text(yaml.safe_dump(config))
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        process = _started(file, client)
+        process = start_gateway(file, client)
         files = [("photo", (f"{number}.png", encoded(numbered(number)))) for number in range(24)]
-        place = client.post("/v1/jobs", files=files, data={"webhook": receiver.url}).headers[
+        path = client.post("/v1/jobs", files=files, data={"webhook": receiver.url}).headers[
             "Location"
         ]
-        block_until(lambda: client.get(place).json()["settled"] >= 4)
+        block_until(lambda: client.get(path).json()["settled"] >= 4)
         process.kill()
         process.wait()
-        process = _started(file, client)
+        process = start_gateway(file, client)
         try:
-            block_until(lambda: client.get(place).json()["state"] == "done")
-            job = client.get(place).json()
-            assert receiver.came.wait(20)
+            block_until(lambda: client.get(path).json()["state"] == "done")
+            job = client.get(path).json()
+            assert receiver.webhook_came.wait(20)
         finally:
             process.kill()
             process.wait()
-    assert sorted(seen(result) for result in job["results"]) == list(range(24))
-    assert [json.loads(body)["type"] for _, body in receiver.told] == ["job.done"]
+    assert sorted(number_of(result) for result in job["results"]) == list(range(24))
+    assert [json.loads(body)["type"] for _, body in receiver.webhooks] == ["job.done"]
 
 
-def _started(file: Path, client: httpx.Client) -> subprocess.Popen[bytes]:
+def start_gateway(file: Path, client: httpx.Client) -> subprocess.Popen[bytes]:
+    """The process of a gateway, once it is ready."""
     command = Path(sys.executable).parent / "imgrid"
     process = subprocess.Popen(
         [command, "serve", "-c", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

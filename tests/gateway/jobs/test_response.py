@@ -10,14 +10,14 @@ import pytest
 from gateway.core.model import Size
 from gateway.jobs.response import iso, job_out, payload
 from gateway.jobs.service import ID_CHARS, job_id
-from gateway.store.jobs import Delivery, JobResult, State, WebhookTarget
+from gateway.store.jobs import Delivery, Job, JobResult, State, WebhookTarget
 from tests.support.jobs import JobBuilder
 
 NOON = 1_800_000_000.0
 HOOK = WebhookTarget("https://shop.example/hook", each_photo=True)
 
 
-def delivery(kind, job, *, number=0):
+def delivery(kind: str, job: Job, *, number: int = 0) -> Delivery:
     return Delivery("d", job.tenant, job.id, kind, 1, HOOK.url, 0, NOON, NOON, "", number)
 
 
@@ -28,8 +28,8 @@ class TestPayload:
         job = replace(
             make.job(2, hook=HOOK), state=State.DONE, settled=2, billed=0.5, finished_at=NOON + 1.5
         )
-        told = json.loads(payload(delivery("job.done", job), job))
-        assert told == {
+        message = json.loads(payload(delivery("job.done", job), job))
+        assert message == {
             "type": "job.done",
             "timestamp": "2027-01-15T08:00:00.000Z",
             "data": {
@@ -52,15 +52,15 @@ class TestPayload:
         """The message about a photo has its result."""
         job = replace(make.job(2, hook=HOOK), settled=1)
         result = JobResult(1, 1, make.outcome(0.25), Size(40, 30))
-        told = json.loads(payload(delivery("photo.settled", job, number=1), job, [result]))
-        photo = told["data"]["photo"]
+        message = json.loads(payload(delivery("photo.settled", job, number=1), job, [result]))
+        photo = message["data"]["photo"]
         assert (photo["index"], photo["number"], photo["name"], photo["billed"]) == (
             1,
             1,
             "photo-1",
             0.25,
         )
-        assert told["data"]["state"] == "running"
+        assert message["data"]["state"] == "running"
 
 
 class TestSaved:

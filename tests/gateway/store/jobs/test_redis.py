@@ -125,7 +125,7 @@ def interrupted_store(one, **when):
 
 class TestReplicas:
     async def test_a_job_is_composed_at_one_and_read_at_both(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """A job that was submitted at one replica is composed at another, and read at both."""
         one, other = two_replicas
@@ -150,7 +150,7 @@ class TestReplicas:
         assert sorted(kinds) == ["job.done"] + 3 * ["photo.settled"]
 
     async def test_a_dead_replicas_job_is_finished_by_another(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """Another replica finishes a job whose replica died while it worked on its photos."""
         one, other = two_replicas
@@ -162,7 +162,7 @@ class TestReplicas:
         assert (await other.store.find("shop", job.id)).state is State.DONE
 
     async def test_a_late_answer_is_written_once(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """An answer of a replica that was presumed dead is written once, by the photo's current
         holder."""
@@ -177,7 +177,7 @@ class TestReplicas:
         assert (found.settled, found.billed) == (2, 0.5)
 
     async def test_a_dead_letter_is_the_photos_result(
-        self, server: RedisServer, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, server: RedisServer, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """A photo whose holders died repeatedly has the dead letter as its result."""
         _, home = two_replicas
@@ -209,7 +209,7 @@ class TestReplicas:
 
 class TestAccepting:
     async def test_a_job_without_photos_frees_its_key(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """A job whose photos did not reach the buffer does not exist, and its key is free after a
         minute."""
@@ -233,7 +233,7 @@ class TestAccepting:
         ).id == again.id
 
     async def test_the_first_result_completes_the_acceptance(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """The first result completes a job whose replica died between the put of the photos and the
         acceptance."""
@@ -254,7 +254,7 @@ class TestAccepting:
         assert len(await other.store.deliveries.claim(time.time() + 1, 60, 9)) == 4
 
     async def test_a_repeated_request_completes_the_acceptance(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """A repeated request with the same key completes such a job too."""
         one, other = two_replicas
@@ -269,7 +269,7 @@ class TestAccepting:
         assert (await other.buffer.occupancy()).photos == 2
 
     async def test_a_repeated_request_need_not_wait_a_minute(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """A repeated request with the same key need not wait a minute for an acceptance that its
         replica abandoned."""
@@ -287,7 +287,7 @@ class TestAccepting:
             await other.store.find("shop", job.id)
 
     async def test_an_overtaken_submit_leaves_no_photos(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """A submit that is slow enough to be overtaken says so, and leaves no photos behind."""
         one, other = two_replicas
@@ -306,7 +306,7 @@ class TestAccepting:
         assert (await other.buffer.occupancy()).photos == 2
 
     async def test_a_submit_is_overtaken_after_a_minute(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """A submit is overtaken after a minute in any case."""
         one, other = two_replicas
@@ -323,7 +323,7 @@ class TestAccepting:
         assert (await other.store.find("shop", job.id)).settled == 0
 
     async def test_a_cancelled_submit_leaves_a_whole_job_or_none(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """A client that leaves during the acceptance of its job leaves a whole job behind, or
         nothing."""
@@ -343,7 +343,7 @@ class TestAccepting:
 
 class TestAbort:
     async def test_unsettled_photos_leave_the_buffer_at_once(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """Unsettled photos leave the buffer when the job is aborted, and outcomes of calls under
         way are dropped."""
@@ -357,7 +357,7 @@ class TestAbort:
         assert await other.store.results(job.id) == []
 
     async def test_a_second_abort_still_withdraws_the_photos(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """A second abort, after a lost answer to the first, still withdraws the photos."""
         one, other = two_replicas
@@ -372,7 +372,7 @@ class TestAbort:
 
 class TestNothingRemains:
     async def test_forgotten_jobs_leave_no_keys(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """Forgotten jobs leave no photos, results, keys or deliveries."""
         one, other = two_replicas
@@ -410,7 +410,7 @@ class TestNothingRemains:
             assert await remaining_keys(one) == []
 
     async def test_a_replayed_delivery_keeps_its_job(
-        self, two_replicas: tuple[Any, ...], make: JobBuilder
+        self, two_replicas: tuple[Replica, Replica], make: JobBuilder
     ) -> None:
         """A replayed dead delivery keeps its job until the delivery is made."""
         one, _ = two_replicas
