@@ -1,26 +1,16 @@
-"""An example of every rule for the conformance suite, and short ways to write detections.
+"""An example of every rule for the conformance suite.
 
 To put another rule through the suite, add an example to EXAMPLES.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pytest
 
-from providers.detection import Box, Detection
-from thresholds.metrics.quality import Metric, quality_of
-from thresholds.plan.cost import Costs
-from thresholds.plan.learning import learn
-from thresholds.plan.study import Study
-from thresholds.plan.training_data import TrainingData, folds
-from thresholds.profile.profile import Profile, profile_of_sample
 from thresholds.rules import registry as rules
-from thresholds.samples.sample import Sample
-from thresholds.testing import COMPANION, KINDS, synthetic_sample
 
 STUMP = {
     "roots": [0],
@@ -30,8 +20,8 @@ STUMP = {
     "right": [2, 1, 2],
     "depth": 1,
 }
-"""Says one thing of photos where a first look found nothing, feature 20 being how many boxes it
-found, and another of the rest."""
+"""A tree with one value for photos without detections in a first look, feature 20 being the number
+of these, and another value for the rest."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "always": {"kind": "always"},
@@ -65,61 +55,13 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def detect(label: str, score: float, *box: float, **more: Any) -> Detection:
-    return Detection(label, score, Box(*(box or (0.0, 0.0, 1.0, 1.0))), **more)
-
-
 @pytest.fixture(scope="session")
 def examples() -> Mapping[str, Mapping[str, Any]]:
+    """The JSON form of one rule of each kind, by kind."""
     return EXAMPLES
 
 
 @pytest.fixture(scope="session", params=rules.kinds())
 def example(request: pytest.FixtureRequest) -> Mapping[str, Any]:
-    """The JSON form of one rule of each kind there is."""
+    """The JSON form of one rule of each kind in turn."""
     return EXAMPLES[request.param]
-
-
-@pytest.fixture(scope="session")
-def seen() -> Callable[..., Detection]:
-    """`seen(label, score, x0, y0, x1, y1)`: a detection; over the whole photo where no box is
-    given."""
-    return detect
-
-
-def learned(sample: Sample, metric: Metric = "ap50", *, held: int) -> Study:
-    """All that a plan learns of a sample of which so many photos are held out."""
-    lesson = TrainingData(
-        sample,
-        quality_of(sample, metric),
-        folds(len(sample), np.arange(held, len(sample))),
-        sample.companions,
-    )
-    study = Study(lesson, Costs(sample.prices, sample.companions), {}, {})
-    learn(study, jobs=1)
-    return study
-
-
-@pytest.fixture(scope="session")
-def studied() -> Callable[..., Study]:
-    """`studied(sample, metric, held=60)`: all that a plan learns of it, the first photos held
-    out."""
-    return learned
-
-
-@pytest.fixture(scope="session")
-def study() -> Study:
-    """160 photos, 60 of them held out, with a companion and ground truth."""
-    return learned(synthetic_sample(160, kinds=(*KINDS, COMPANION), companions=("free",)), held=60)
-
-
-@pytest.fixture(scope="session")
-def agreed() -> Study:
-    """By agreement, without a companion; 50 of 120 photos are held out."""
-    return learned(synthetic_sample(120), "agreement", held=50)
-
-
-@pytest.fixture(scope="session")
-def measured(study: Study) -> Profile:
-    """The profile of the study's sample."""
-    return profile_of_sample(study.sample)

@@ -1,10 +1,10 @@
-"""Rules say whether an answer may be trusted: a suite over every kind, then each kind's own
-behaviour."""
+"""Rules decide whether an answer is accepted: a suite over every kind, then the behaviour of each
+kind."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.detection import Box, Detection
+from tests.support.detections import detection
 from thresholds.fusion.fusion import Fusion
 from thresholds.fusion.looks import Evidence, Look, PhotoFacts
 from thresholds.fusion.trees import Trees
@@ -35,120 +36,93 @@ ANSWERS = st.lists(
 FUSION = Fusion(labels=("cat", "dog"), weights=(1.0, 1.5), rescore={})
 
 
-def seen_once(found):
-    """A photo with this answer alone, and what a fusion makes of it."""
-    seen = Evidence(PhotoFacts(640, 480, 50_000), (Look(Shape(2, 2), found),))
-    return replace(seen, belief=FUSION.belief(seen))
+def evidence_of(detections: Sequence[Detection]) -> Evidence:
+    """The evidence of a photo with this answer alone, with the belief of a fusion."""
+    evidence = Evidence(PhotoFacts(640, 480, 50_000), (Look(Shape(2, 2), detections),))
+    return replace(evidence, belief=FUSION.belief(evidence))
 
 
 SPREADS = st.builds(Spread, mean=SCORES, std=st.floats(0, 0.5))
 
 
-def test_every_kind_has_an_example(
-    examples: dict[
-        str,
-        dict[str, dict[str, dict[Any, Any]] | dict[str, float] | float | str]
-        | dict[str, dict[str, float] | float | str]
-        | dict[str, float | list[dict[Any, Any]] | str]
-        | dict[str, str],
-    ],
-) -> None:
-    """Every rule there is runs through this suite."""
+def test_every_kind_has_an_example(examples: Mapping[str, Any]) -> None:
+    """Every kind of rule has an example that runs through this suite."""
     assert set(rules.kinds()) == set(examples)
 
 
-def test_round_trip(
-    example: dict[str, dict[str, dict[str, float]] | dict[str, float] | float | str]
-    | dict[str, dict[str, float] | float | str]
-    | dict[str, float | list[dict[str, dict[Any, Any] | float]] | str]
-    | dict[str, str],
-) -> None:
-    """A rule survives being written as JSON and read again."""
+def test_a_rule_survives_json(example: Mapping[str, Any]) -> None:
+    """A rule that is written as JSON and read again is the same."""
     rule = rules.read(example)
-    written = json.loads(rule.model_dump_json())
-    assert rules.read(written) == rule
-    assert written["kind"] == example["kind"]
+    document = json.loads(rule.model_dump_json())
+    assert rules.read(document) == rule
+    assert document["kind"] == example["kind"]
 
 
-def test_kind(
-    example: dict[str, dict[str, dict[str, float]] | dict[str, float] | float | str]
-    | dict[str, dict[str, float] | float | str]
-    | dict[str, float | list[dict[str, dict[Any, Any] | float]] | str]
-    | dict[str, str],
-) -> None:
-    """A rule knows its kind, which is its file's name."""
+def test_the_kind_is_the_name_of_the_file(example: Mapping[str, Any]) -> None:
+    """A rule's kind is the name of its file."""
     assert rules.read(example).kind == example["kind"]
     assert type(rules.read(example)).__module__ == f"thresholds.rules.{example['kind']}"
 
 
-def test_unknown_key(
-    example: dict[str, dict[str, dict[str, float]] | dict[str, float] | float | str]
-    | dict[str, dict[str, float] | float | str]
-    | dict[str, float | list[dict[str, dict[Any, Any] | float]] | str]
-    | dict[str, str],
-) -> None:
-    """A key that a rule does not know is refused, as it may be a threshold misspelt."""
+def test_an_unknown_key_is_refused(example: Mapping[str, Any]) -> None:
+    """An unknown key is refused, as it may be a misspelt threshold."""
     with pytest.raises(ValueError, match="treshold"):
         rules.read({**example, "treshold": 1})
 
 
-def test_frozen(
-    example: dict[str, dict[str, dict[str, float]] | dict[str, float] | float | str]
-    | dict[str, dict[str, float] | float | str]
-    | dict[str, float | list[dict[str, dict[Any, Any] | float]] | str]
-    | dict[str, str],
-) -> None:
-    """A rule cannot be changed once it is made."""
+def test_a_rule_cannot_be_changed(example: Mapping[str, Any]) -> None:
+    """A rule cannot be changed after it is made."""
     with pytest.raises(ValueError, match="frozen"):
         rules.read(example).kind = "other"
 
 
-def test_empty_answer(
-    example: dict[str, dict[str, dict[str, float]] | dict[str, float] | float | str]
-    | dict[str, dict[str, float] | float | str]
-    | dict[str, float | list[dict[str, dict[Any, Any] | float]] | str]
-    | dict[str, str],
-) -> None:
-    """Every rule judges a photo in which nothing was found, and says why."""
-    verdict = rules.read(example).judge(seen_once([]))
+def test_every_rule_judges_an_empty_answer(example: Mapping[str, Any]) -> None:
+    """Every rule judges a photo without detections, and gives a reason."""
+    verdict = rules.read(example).judge(evidence_of([]))
     assert isinstance(verdict, Verdict)
     assert verdict.skip >= 0
     assert verdict.reason
 
 
-@given(found=ANSWERS)
-def test_pure(example, found) -> None:
-    """The same answer gets the same verdict each time, and is not touched."""
-    rule, kept = rules.read(example), list(found)
-    first = rule.judge(seen_once(found))
+@given(detections=ANSWERS)
+def test_judging_is_pure(example: Mapping[str, Any], detections: list[Detection]) -> None:
+    """The same answer has the same verdict each time, and is not changed."""
+    rule, copy = rules.read(example), list(detections)
+    verdict = rule.judge(evidence_of(detections))
     assert (
-        rule.judge(seen_once(tuple(found))) == rules.read(example).judge(seen_once(found)) == first
+        rule.judge(evidence_of(tuple(detections)))
+        == rules.read(example).judge(evidence_of(detections))
+        == verdict
     )
-    assert first.accepted == (first.skip == 0)
-    assert found == kept
+    assert verdict.accepted == (verdict.skip == 0)
+    assert detections == copy
 
 
-@given(found=ANSWERS)
-def test_never_laxer(example, found) -> None:
-    """What a rule asks about again, its stricter form does too, and that is a rule of the same
-    kind."""
+@given(detections=ANSWERS)
+def test_the_stricter_form_is_never_laxer(
+    example: Mapping[str, Any], detections: list[Detection]
+) -> None:
+    """The stricter form of a rule is of the same kind and accepts no answer that the rule does
+    not."""
     rule = rules.read(example)
     strict = rule.stricter()
     assert rules.read(strict.model_dump(mode="json")) == strict
     assert strict.kind == rule.kind
-    if strict.judge(seen_once(found)).accepted:
-        assert rule.judge(seen_once(found)).accepted
+    if strict.judge(evidence_of(detections)).accepted:
+        assert rule.judge(evidence_of(detections)).accepted
 
 
-@given(found=ANSWERS)
-def test_reach(example, found) -> None:
-    """No verdict skips more stages than the rule says it may."""
+@given(detections=ANSWERS)
+def test_no_verdict_skips_beyond_the_reach(
+    example: Mapping[str, Any], detections: list[Detection]
+) -> None:
+    """No verdict skips more stages than the rule's reach."""
     rule = rules.read(example)
-    assert rule.judge(seen_once(found)).skip <= rule.reach
+    assert rule.judge(evidence_of(detections)).skip <= rule.reach
 
 
-def test_unknown_kind() -> None:
-    """A kind that is not there is refused with those that are."""
+def test_the_error_for_an_unknown_kind_lists_the_known() -> None:
+    """The error for an unknown kind lists the known ones."""
     with pytest.raises(
         ValueError, match="no rule kind 'magic'; known: always, clean, gain, imgrid, onward"
     ):
@@ -156,118 +130,105 @@ def test_unknown_kind() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 3, "always", ["always"]])
-def test_no_rule(value: int | list[str] | str | None) -> None:
-    """What is no object is no rule."""
+def test_a_rule_must_be_an_object(value: Any) -> None:
+    """A value that is no object is refused as a rule."""
     with pytest.raises(ValueError, match="a rule is an object with a kind"):
         rules.read(value)
 
 
-def test_no_kind() -> None:
+def test_a_rule_needs_a_kind() -> None:
     """A rule without a kind is refused like one of an unknown kind."""
     with pytest.raises(ValueError, match="no rule kind None"):
         rules.read({"area": {"mean": 0.1}})
 
 
-@given(found=ANSWERS)
-def test_always(found) -> None:
-    """Kind `always` accepts whatever was found."""
-    assert rules.read({"kind": "always"}).judge(seen_once(found)) == ACCEPT
+@given(detections=ANSWERS)
+def test_always_accepts_every_answer(detections: list[Detection]) -> None:
+    """Kind `always` accepts every answer."""
+    assert rules.read({"kind": "always"}).judge(evidence_of(detections)) == ACCEPT
 
 
-@given(found=ANSWERS)
-def test_onward(found) -> None:
-    """Kind `onward` asks the next stage whatever was found, however strict."""
+@given(detections=ANSWERS)
+def test_onward_asks_the_next_stage_every_time(detections: list[Detection]) -> None:
+    """Kind `onward` asks the next stage whatever the answer is, and so does its stricter form."""
     rule = rules.read({"kind": "onward"})
-    assert rule.judge(seen_once(found)).skip == rule.stricter().judge(seen_once(found)).skip == 1
+    assert (
+        rule.judge(evidence_of(detections)).skip
+        == rule.stricter().judge(evidence_of(detections)).skip
+        == 1
+    )
 
 
 # -- gain
 
 
-def priced(price, *targets, path="2x2"):
-    """Under a rule that expects these gains of everything: pairs of cost and gain, of one stage
-    after the other."""
-    each = [
-        gain.Target(ahead=ahead, cost=cost, gain=Trees.constant(worth))
-        for ahead, (cost, worth) in enumerate(targets, 1)
+def gain_rule(price: float, *targets: tuple[float, float], path: str = "2x2") -> gain.Rule:
+    """A rule that expects the same gains for every photo: pairs of cost and gain, one for each next
+    stage."""
+    stage_targets = [
+        gain.Target(ahead=ahead, cost=cost, gain=Trees.constant(value))
+        for ahead, (cost, value) in enumerate(targets, 1)
     ]
-    return gain.Rule(path=path, price=price, targets=each)
+    return gain.Rule(path=path, price=price, targets=stage_targets)
 
 
 @pytest.mark.parametrize(
     ("price", "skip"), [(0.0, 2), (0.15, 2), (0.25, 1), (0.39, 1), (0.4, 0), (1.0, 0)]
 )
-def test_gain_for_its_price(price: float, skip: int) -> None:
-    """The target that gains most over its price is asked; where none gains more than its price, the
-    answer stands."""
-    assert priced(price, (0.5, 0.2), (1.0, 0.3)).judge(seen_once([])).skip == skip
+def test_the_largest_net_gain_is_asked_next(price: float, skip: int) -> None:
+    """The target with the largest gain over its price is asked; where no gain exceeds its price,
+    the answer is accepted."""
+    assert gain_rule(price, (0.5, 0.2), (1.0, 0.3)).judge(evidence_of([])).skip == skip
 
 
-def test_gain_past_a_stage() -> None:
-    """A target may lie several stages ahead; how far a rule reaches is where the furthest lies."""
+def test_a_target_may_lie_several_stages_ahead() -> None:
+    """A target may lie several stages ahead, and the rule reaches as far as its furthest target."""
     near, far = (
         gain.Target(ahead=ahead, cost=1.0, gain=Trees.constant(0.1 * ahead)) for ahead in (2, 3)
     )
     assert gain.Rule(path="2x2", price=0.0, targets=[far, near]).reach == 3
-    assert gain.Rule(path="2x2", price=0.0, targets=[far, near]).judge(seen_once([])).skip == 3
-    assert gain.Rule(path="2x2", price=0.0, targets=[near]).judge(seen_once([])).skip == 2
+    assert gain.Rule(path="2x2", price=0.0, targets=[far, near]).judge(evidence_of([])).skip == 3
+    assert gain.Rule(path="2x2", price=0.0, targets=[near]).judge(evidence_of([])).skip == 2
 
 
-def test_gain_says(seen: Callable[..., Any]) -> None:
-    """The verdict says what is expected to be gained, and for how much of an image."""
+def test_the_reason_names_gain_and_cost() -> None:
+    """The reason names the expected gain and its cost in images."""
     assert (
-        priced(0.1, (0.5, 0.2)).judge(seen_once([seen("cat", 0.9)])).reason
+        gain_rule(0.1, (0.5, 0.2)).judge(evidence_of([detection("cat", 0.9)])).reason
         == "gain 0.200 for 0.50 of an image"
     )
 
 
-def test_gain_of_what_was_seen(
-    seen: Callable[..., Any],
-    examples: dict[
-        str,
-        dict[str, dict[str, dict[Any, Any]] | dict[str, float] | float | str]
-        | dict[str, dict[str, float] | float | str]
-        | dict[str, float | list[dict[Any, Any]] | str]
-        | dict[str, str],
-    ],
-) -> None:
-    """What is expected depends on the photo: here on whether anything was found."""
+def test_the_expected_gain_depends_on_the_answer(examples: Mapping[str, Any]) -> None:
+    """The expected gain depends on the answer: here on whether there are detections."""
     rule = rules.read(examples["gain"])
-    assert rule.judge(seen_once([])).accepted
-    assert rule.judge(seen_once([seen("cat", 0.4)])).skip == 2
+    assert rule.judge(evidence_of([])).accepted
+    assert rule.judge(evidence_of([detection("cat", 0.4)])).skip == 2
 
 
-def test_gain_of_another_path() -> None:
-    """A photo that was looked at otherwise than the model knows, or without a fusion, is asked at
-    the last target."""
-    rule = priced(10.0, (0.5, 0.2), (1.0, 0.3), path="3x3")
-    assert rule.judge(seen_once([])) == Verdict(2, "seen as 2x2, which no profile knows")
-    assert priced(10.0, (0.5, 0.2)).judge(replace(seen_once([]), belief=None)).skip == 1
+def test_an_unknown_path_asks_the_last_target() -> None:
+    """A photo whose path the model does not know, or one without a fusion, is asked at the last
+    target."""
+    rule = gain_rule(10.0, (0.5, 0.2), (1.0, 0.3), path="3x3")
+    assert rule.judge(evidence_of([])) == Verdict(2, "seen as 2x2, which no profile knows")
+    assert gain_rule(10.0, (0.5, 0.2)).judge(replace(evidence_of([]), belief=None)).skip == 1
 
 
-def test_gain_of_a_longer_path(seen: Callable[..., Any]) -> None:
-    """A photo that was asked again already is left at that; not one that its companion did not
-    see."""
+def test_a_photo_beyond_the_path_is_accepted() -> None:
+    """A photo that was asked beyond the rule's path already is accepted, except if its companion's
+    look is missing."""
     looks = [
         Look(Shape(1, 1), [], "free"),
-        *(Look(Shape.parse(text), [seen("cat", 0.2)]) for text in ("3x2", "2x2")),
+        *(Look(Shape.parse(text), [detection("cat", 0.2)]) for text in ("3x2", "2x2")),
     ]
-    rule, facts = priced(0.0, (0.5, 0.2), path="free:1x1,2x2"), PhotoFacts(640, 480, 50_000)
+    rule, facts = gain_rule(0.0, (0.5, 0.2), path="free:1x1,2x2"), PhotoFacts(640, 480, 50_000)
     assert rule.judge(Evidence(facts, tuple(looks))).accepted
     assert rule.judge(Evidence(facts, tuple(looks[2:]))).skip == 1
-    assert priced(0.0, (0.5, 0.2), path="2x2").judge(Evidence(facts, tuple(looks[1:]))).accepted
+    assert gain_rule(0.0, (0.5, 0.2), path="2x2").judge(Evidence(facts, tuple(looks[1:]))).accepted
 
 
-def test_gain_of_features_that_are_not_there(
-    examples: dict[
-        str,
-        dict[str, dict[str, dict[Any, Any]] | dict[str, float] | float | str]
-        | dict[str, dict[str, float] | float | str]
-        | dict[str, float | list[dict[Any, Any]] | str]
-        | dict[str, str],
-    ],
-) -> None:
-    """Trees that ask for more features than a photo has are refused when they are read, not at the
+def test_trees_with_missing_features_are_refused(examples: Mapping[str, Any]) -> None:
+    """Trees that need more features than a photo has are refused when they are read, not at the
     first photo."""
     target = {
         "ahead": 1,
@@ -279,44 +240,54 @@ def test_gain_of_features_that_are_not_there(
     assert rules.read({**examples["gain"], "targets": [target], "path": "free:1x1,2x2"}).reach == 1
 
 
-@given(found=ANSWERS, prices=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted))
-def test_a_lower_price_never_accepts_more(examples, found, prices) -> None:
-    """What is accepted at a price is accepted at every higher one."""
+@given(detections=ANSWERS, prices=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted))
+def test_a_lower_price_never_accepts_more(
+    examples: Mapping[str, Any], detections: list[Detection], prices: list[float]
+) -> None:
+    """An answer that is accepted at a price is accepted at every higher one."""
     low, high = (rules.read({**examples["gain"], "price": price}) for price in prices)
-    assert high.judge(seen_once(found)).accepted or not low.judge(seen_once(found)).accepted
+    assert (
+        high.judge(evidence_of(detections)).accepted
+        or not low.judge(evidence_of(detections)).accepted
+    )
 
 
 @given(looks=st.lists(ANSWERS, min_size=1, max_size=3))
-def test_gain_features(looks) -> None:
-    """What a gain is foreseen from is as wide as the path is long says, finite, and the same
-    whatever labels are called."""
+def test_gain_features_do_not_depend_on_label_order(looks: list[list[Detection]]) -> None:
+    """The features of a gain have the width that the path's length gives, are finite, and do not
+    depend on the order of labels."""
     fusion = Fusion(labels=("cat", "dog", "owl"), weights=(1.0, 1.0, 1.0), rescore={})
     other = Fusion(labels=("owl", "dog", "cat"), weights=(1.0, 1.0, 1.0), rescore={})
-    seen = Evidence(
+    evidence = Evidence(
         PhotoFacts(640, 480, 50_000),
-        tuple(Look(Shape(4 - n, 1), found) for n, found in enumerate(looks)),
+        tuple(Look(Shape(4 - number, 1), detections) for number, detections in enumerate(looks)),
     )
-    row = gain.gain_features(seen.facts, fusion.belief(seen))
+    row = gain.gain_features(evidence.facts, fusion.belief(evidence))
     assert row.shape == (4 + 17 * len(looks) + 15,)
     assert np.isfinite(row).all()
-    assert gain.gain_features(seen.facts, other.belief(seen)) == pytest.approx(row)
+    assert gain.gain_features(evidence.facts, other.belief(evidence)) == pytest.approx(row)
 
 
 # -- imgrid: EECS-2023-182, section 3.2
 
 
-def held_to(mean, std=0.0):
+def spread_of(mean: float, std: float = 0.0) -> Spread:
+    """A spread of this mean and standard deviation."""
     return Spread(mean=mean, std=std)
 
 
-def test_paper_example(seen: Callable[..., Any]) -> None:
-    """Table 4.1: a motorcycle of 0.3998 under its 0.402 has the photo asked again, though all else
-    would do."""
-    scores = {"person": held_to(0.415), "bicycle": held_to(0.447), "motorcycle": held_to(0.402)}
-    rule = Rule(area=held_to(0.1), scores=scores)
-    sure = [seen("person", 0.8302), seen("bicycle", 0.6745)]
-    assert rule.judge(seen_once(sure)).accepted
-    assert rule.judge(seen_once([*sure, seen("motorcycle", 0.3998)])) == Verdict(
+def test_the_papers_example_is_asked_again() -> None:
+    """Table 4.1: a motorcycle of 0.3998 under its mean of 0.402 has the photo asked again, although
+    all other boxes pass."""
+    scores = {
+        "person": spread_of(0.415),
+        "bicycle": spread_of(0.447),
+        "motorcycle": spread_of(0.402),
+    }
+    rule = Rule(area=spread_of(0.1), scores=scores)
+    sure = [detection("person", 0.8302), detection("bicycle", 0.6745)]
+    assert rule.judge(evidence_of(sure)).accepted
+    assert rule.judge(evidence_of([*sure, detection("motorcycle", 0.3998)])) == Verdict(
         1, "motorcycle 0.40 under 0.40"
     )
 
@@ -324,24 +295,26 @@ def test_paper_example(seen: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("width", "accepted"), [(0.5, True), (0.4999, False), (0.75, True), (0.0, False)]
 )
-def test_area(seen: Callable[..., Any], width: float, accepted: bool) -> None:
+def test_boxes_must_cover_the_mean_area(width: float, accepted: bool) -> None:
     """A photo is asked again if its boxes cover less of it than the mean; the mean itself is
     enough."""
-    rule = Rule(area=held_to(0.5))
-    assert rule.judge(seen_once([seen("cat", 0.9, 0, 0, width, 1)])).accepted is accepted
+    rule = Rule(area=spread_of(0.5))
+    assert rule.judge(evidence_of([detection("cat", 0.9, 0, 0, width, 1)])).accepted is accepted
 
 
-def test_overlaps(seen: Callable[..., Any]) -> None:
-    """What two boxes cover counts twice."""
-    once = [seen("cat", 0.9, 0, 0, 0.5, 0.5)]
-    assert Rule(area=held_to(0.5)).judge(seen_once(once)) == Verdict(1, "area 0.250 under 0.500")
-    assert Rule(area=held_to(0.5)).judge(seen_once(once * 2)).accepted
+def test_overlapping_boxes_count_twice() -> None:
+    """An area that two boxes cover counts twice."""
+    detections = [detection("cat", 0.9, 0, 0, 0.5, 0.5)]
+    assert Rule(area=spread_of(0.5)).judge(evidence_of(detections)) == Verdict(
+        1, "area 0.250 under 0.500"
+    )
+    assert Rule(area=spread_of(0.5)).judge(evidence_of(detections * 2)).accepted
 
 
-def test_nothing_found(seen: Callable[..., Any]) -> None:
-    """A photo with nothing on it is asked again, unless the mean is nothing too."""
-    assert Rule(area=held_to(0.01)).judge(seen_once([])) == Verdict(1, "area 0.000 under 0.010")
-    assert Rule(area=held_to(0.0)).judge(seen_once([])).accepted
+def test_a_photo_without_detections_is_asked_again() -> None:
+    """A photo without detections is asked again, unless the mean area is 0 too."""
+    assert Rule(area=spread_of(0.01)).judge(evidence_of([])) == Verdict(1, "area 0.000 under 0.010")
+    assert Rule(area=spread_of(0.0)).judge(evidence_of([])).accepted
 
 
 @pytest.mark.parametrize(
@@ -356,40 +329,42 @@ def test_nothing_found(seen: Callable[..., Any]) -> None:
         ("Cat", 0.55, True),
     ],
 )
-def test_scores(seen: Callable[..., Any], label: str, score: float, accepted: bool) -> None:
-    """Each label has a threshold of its own, which its mean just passes; a label never profiled is
-    held to that of all."""
+def test_each_label_has_its_own_score_threshold(label: str, score: float, accepted: bool) -> None:
+    """Each label has its own threshold, which its mean just passes; a label outside the profile has
+    that of all labels."""
     rule = Rule(
-        area=held_to(0.0), scores={"cat": held_to(0.6), "dog": held_to(0.4)}, unknown=held_to(0.5)
+        area=spread_of(0.0),
+        scores={"cat": spread_of(0.6), "dog": spread_of(0.4)},
+        unknown=spread_of(0.5),
     )
-    assert rule.judge(seen_once([seen(label, score)])).accepted is accepted
+    assert rule.judge(evidence_of([detection(label, score)])).accepted is accepted
 
 
-def test_unknown_of_nothing(seen: Callable[..., Any]) -> None:
-    """Where the profile saw nothing at all at this shape, no score is too low."""
-    assert Rule(area=held_to(0.0)).judge(seen_once([seen("cat", 0.31)])).accepted
+def test_without_profiled_scores_no_score_is_too_low() -> None:
+    """If the profile has no scores at this shape, no score is too low."""
+    assert Rule(area=spread_of(0.0)).judge(evidence_of([detection("cat", 0.31)])).accepted
 
 
-def test_any_box(seen: Callable[..., Any]) -> None:
-    """One unsure box is enough, wherever it stands in the answer."""
-    rule = Rule(area=held_to(0.0), unknown=held_to(0.5))
-    sure, unsure = seen("cat", 0.9), seen("dog", 0.4)
+def test_one_unsure_box_is_enough_to_ask_again() -> None:
+    """One unsure box has the photo asked again, wherever it stands in the answer."""
+    rule = Rule(area=spread_of(0.0), unknown=spread_of(0.5))
+    sure, unsure = detection("cat", 0.9), detection("dog", 0.4)
     for answer in ([unsure], [sure, unsure], [unsure, sure], [sure, unsure, sure]):
-        assert rule.judge(seen_once(answer)) == Verdict(1, "dog 0.40 under 0.50")
-    assert rule.judge(seen_once([sure, sure])).accepted
+        assert rule.judge(evidence_of(answer)) == Verdict(1, "dog 0.40 under 0.50")
+    assert rule.judge(evidence_of([sure, sure])).accepted
 
 
-def test_floor(seen: Callable[..., Any]) -> None:
-    """Boxes under the floor neither count as area nor as unsure."""
-    rule = Rule(area=held_to(0.5), unknown=held_to(0.5), floor=0.2)
-    faint, sure = seen("cat", 0.19, 0, 0, 1, 1), seen("cat", 0.9, 0, 0, 0.5, 1)
-    assert not rule.judge(seen_once([faint])).accepted
-    assert rule.judge(seen_once([sure, faint])).accepted
-    assert not rule.judge(seen_once([sure, seen("cat", 0.2)])).accepted
+def test_boxes_under_the_floor_do_not_count() -> None:
+    """Boxes under the floor count neither as area nor as unsure."""
+    rule = Rule(area=spread_of(0.5), unknown=spread_of(0.5), floor=0.2)
+    faint, sure = detection("cat", 0.19, 0, 0, 1, 1), detection("cat", 0.9, 0, 0, 0.5, 1)
+    assert not rule.judge(evidence_of([faint])).accepted
+    assert rule.judge(evidence_of([sure, faint])).accepted
+    assert not rule.judge(evidence_of([sure, detection("cat", 0.2)])).accepted
 
 
 @pytest.mark.parametrize(
-    ("factor", "deviations", "needed"),
+    ("factor", "deviations", "threshold"),
     [
         (1.0, 0.0, 0.4),
         (0.5, 0.0, 0.2),
@@ -400,87 +375,98 @@ def test_floor(seen: Callable[..., Any]) -> None:
         (0.0, 0.0, 0.0),
     ],
 )
-def test_stricter(
-    seen: Callable[..., Any], factor: float, deviations: float, needed: float
+def test_thresholds_are_factor_times_mean_plus_deviations(
+    factor: float, deviations: float, threshold: float
 ) -> None:
     """The thresholds of area and scores are factor x mean + deviations x standard deviation."""
     rule = Rule(
-        area=held_to(0.4, 0.1),
-        unknown=held_to(0.4, 0.1),
+        area=spread_of(0.4, 0.1),
+        unknown=spread_of(0.4, 0.1),
         floor=0.0,
         factor=factor,
         deviations=deviations,
     )
-    above, below = needed + 1e-9, needed - 1e-9
-    assert rule.judge(seen_once([seen("cat", 1.0, 0, 0, above, 1)])).accepted
-    assert rule.judge(seen_once([seen("cat", above)])).accepted
-    if needed:
-        assert not rule.judge(seen_once([seen("cat", 1.0, 0, 0, below, 1)])).accepted
-        assert not rule.judge(seen_once([seen("cat", below)])).accepted
+    above, below = threshold + 1e-9, threshold - 1e-9
+    assert rule.judge(evidence_of([detection("cat", 1.0, 0, 0, above, 1)])).accepted
+    assert rule.judge(evidence_of([detection("cat", above)])).accepted
+    if threshold:
+        assert not rule.judge(evidence_of([detection("cat", 1.0, 0, 0, below, 1)])).accepted
+        assert not rule.judge(evidence_of([detection("cat", below)])).accepted
 
 
 @given(
-    found=ANSWERS,
+    detections=ANSWERS,
     area=SPREADS,
     scores=st.dictionaries(st.sampled_from(["cat", "dog"]), SPREADS),
     unknown=st.none() | SPREADS,
     factors=st.tuples(st.floats(0, 3), st.floats(0, 3)).map(sorted),
     deviations=st.tuples(st.floats(-3, 3), st.floats(-3, 3)).map(sorted),
 )
-def test_raising_never_accepts_more(found, area, scores, unknown, factors, deviations) -> None:
-    """What passes a threshold passes every lower one."""
+def test_higher_thresholds_never_accept_more(
+    detections: list[Detection],
+    area: Spread,
+    scores: dict[str, Spread],
+    unknown: Spread | None,
+    factors: list[float],
+    deviations: list[float],
+) -> None:
+    """An answer that passes thresholds passes all lower ones."""
     lax, strict = (
         Rule(area=area, scores=scores, unknown=unknown, factor=factor, deviations=shift)
         for factor, shift in zip(factors, deviations, strict=True)
     )
-    assert lax.judge(seen_once(found)).accepted or not strict.judge(seen_once(found)).accepted
+    assert (
+        lax.judge(evidence_of(detections)).accepted
+        or not strict.judge(evidence_of(detections)).accepted
+    )
 
 
-def test_a_quarter_stricter(seen: Callable[..., Any]) -> None:
-    """The stricter form holds areas and scores to means a quarter higher."""
-    rule = Rule(area=held_to(0.4), unknown=held_to(0.6), factor=0.8).stricter()
-    assert rule.judge(seen_once([seen("cat", 0.61, 0, 0, 0.41, 1)])).accepted
-    assert rule.judge(seen_once([seen("cat", 0.61, 0, 0, 0.39, 1)])) == Verdict(
+def test_the_stricter_imgrid_rule_is_a_quarter_higher() -> None:
+    """The stricter form compares areas and scores with means that are a quarter higher."""
+    rule = Rule(area=spread_of(0.4), unknown=spread_of(0.6), factor=0.8).stricter()
+    assert rule.judge(evidence_of([detection("cat", 0.61, 0, 0, 0.41, 1)])).accepted
+    assert rule.judge(evidence_of([detection("cat", 0.61, 0, 0, 0.39, 1)])) == Verdict(
         1, "area 0.390 under 0.400"
     )
-    assert rule.judge(seen_once([seen("cat", 0.59, 0, 0, 0.41, 1)])) == Verdict(
+    assert rule.judge(evidence_of([detection("cat", 0.59, 0, 0, 0.41, 1)])) == Verdict(
         1, "cat 0.59 under 0.60"
     )
 
 
-def judged(rule, *found):
-    return rule.judge(seen_once(list(found)))
+def verdict_of(rule: clean.Rule, *detections: Detection) -> Verdict:
+    """The rule's verdict on a photo with these detections."""
+    return rule.judge(evidence_of(list(detections)))
 
 
-def test_clean(seen: Callable[..., Any]) -> None:
-    """What reaches the threshold flags; a label may have its own, whatever its case. The reason
-    names nothing."""
+def test_a_score_at_the_threshold_flags_the_canvas() -> None:
+    """A score at the threshold flags the canvas, a label may have its own threshold in any case of
+    letters, and the reason names no label."""
     rule = clean.Rule(threshold=0.3, labels={"Cat": 0.1})
-    assert judged(rule, seen("dog", 0.29), seen("cat", 0.09)).accepted
+    assert verdict_of(rule, detection("dog", 0.29), detection("cat", 0.09)).accepted
     assert (
-        judged(rule, seen("dog", 0.3))
-        == judged(rule, seen("CAT", 0.1))
+        verdict_of(rule, detection("dog", 0.3))
+        == verdict_of(rule, detection("CAT", 0.1))
         == Verdict(1, "flagged together")
     )
 
 
-def test_clean_of_grades(seen: Callable[..., Any]) -> None:
-    """Of grades the lowest alone is clean: one step up may be anybody's."""
+def test_only_the_lowest_grade_is_clean() -> None:
+    """Only the lowest grade is clean, as one step up may be any photo's."""
     rule = clean.Rule(threshold=1.0)
-    assert judged(rule, seen("adult", 0.0, details={"graded": True})).accepted
-    assert not judged(rule, seen("adult", 0.25, details={"graded": True})).accepted
+    assert verdict_of(rule, detection("adult", 0.0, details={"graded": True})).accepted
+    assert not verdict_of(rule, detection("adult", 0.25, details={"graded": True})).accepted
 
 
-def test_clean_half_as_high(seen: Callable[..., Any]) -> None:
-    """The stricter form has thresholds half as high."""
+def test_the_stricter_clean_rule_halves_its_thresholds() -> None:
+    """The stricter form of `clean` has thresholds half as high."""
     rule = clean.Rule(threshold=0.3, labels={"cat": 0.1}).stricter()
-    assert judged(rule, seen("dog", 0.149), seen("cat", 0.049)).accepted
-    assert not judged(rule, seen("dog", 0.15)).accepted
-    assert not judged(rule, seen("cat", 0.05)).accepted
+    assert verdict_of(rule, detection("dog", 0.149), detection("cat", 0.049)).accepted
+    assert not verdict_of(rule, detection("dog", 0.15)).accepted
+    assert not verdict_of(rule, detection("cat", 0.05)).accepted
 
 
 @pytest.mark.parametrize("threshold", [0, 1.1])
-def test_clean_of_everything(threshold: float) -> None:
+def test_a_clean_threshold_of_0_or_above_1_is_refused(threshold: float) -> None:
     """A threshold that flags every canvas, or none, is refused."""
     with pytest.raises(ValueError, match="threshold"):
         clean.Rule(threshold=threshold)

@@ -23,7 +23,7 @@ SHAPES = st.builds(Shape, st.integers(1, 20), st.integers(1, 20))
         ("400x1", (400, 1)),
     ],
 )
-def test_parse(text: str, shape: Shape | tuple[int, ...]) -> None:
+def test_a_shape_is_read_as_rows_by_columns(text: str, shape: tuple[int, int]) -> None:
     """Rows come first; capitals, the times sign and blanks make no difference."""
     assert Shape.parse(text) == shape
 
@@ -31,9 +31,8 @@ def test_parse(text: str, shape: Shape | tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     "text", ["", "2", "0x3", "3x0", "-1x2", "2x2x2", "1.5x2", "a x b", "20x21", "1000x1"]
 )
-def test_no_shape(text: str) -> None:
-    """What is no grid, or has more cells than anybody could read, is refused with the form that is
-    expected."""
+def test_an_impossible_shape_is_refused(text: str) -> None:
+    """The error for a text that is no grid, or has too many cells, names the expected form."""
     with pytest.raises(
         ValueError, match=f"rows x columns, such as 2x2, with at most {MAX_CELLS} cells"
     ):
@@ -41,14 +40,14 @@ def test_no_shape(text: str) -> None:
 
 
 @given(SHAPES)
-def test_round_trip(shape) -> None:
+def test_a_shape_is_written_as_it_is_read(shape: Shape) -> None:
     """A shape is written as it is read."""
     assert Shape.parse(str(shape)) == shape
 
 
 @given(SHAPES)
-def test_transposed(shape) -> None:
-    """The transpose has as many cells, rows and columns exchanged."""
+def test_the_transpose_exchanges_rows_and_columns(shape: Shape) -> None:
+    """The transpose exchanges rows and columns and has as many cells."""
     assert shape.transposed == (shape.cols, shape.rows)
     assert shape.transposed.cells == shape.cells == shape.rows * shape.cols
 
@@ -57,14 +56,15 @@ def test_transposed(shape) -> None:
     ("shape", "landscape", "portrait"),
     [("2x1", "2x1", "1x2"), ("1x2", "2x1", "1x2"), ("3x2", "3x2", "2x3"), ("3x3", "3x3", "3x3")],
 )
-def test_orientation(shape: str, landscape: str, portrait: str) -> None:
-    """Landscape photos are stacked into rows, portrait ones set side by side."""
+def test_a_grid_turns_towards_the_photos(shape: str, landscape: str, portrait: str) -> None:
+    """Landscape photos are stacked into rows, and portrait photos stand side by side."""
     assert str(Shape.parse(shape).towards(portrait=False)) == landscape
     assert str(Shape.parse(shape).towards(portrait=True)) == portrait
 
 
-def test_in_settings() -> None:
-    """Models read and write a shape as text, and refuse anything else by that name."""
+def test_models_read_and_write_shapes_as_text() -> None:
+    """Pydantic models read and write a shape as text, and their error for anything else names it a
+    shape."""
     adapter = TypeAdapter(Shape)
     assert adapter.validate_python("3x2") == adapter.validate_json('"3x2"') == Shape(3, 2)
     assert adapter.validate_python(Shape(3, 2)) == Shape(3, 2)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.detections import detection
 from thresholds.fusion.arrays import NO_BOXES, BoxArray, BoxTable, LabelIndex
 
 COUNTS = st.lists(st.integers(0, 4), max_size=6)
@@ -39,10 +37,12 @@ def test_labels() -> None:
     assert "fox" not in labels
 
 
-def test_of_detections(seen: Callable[..., Any]) -> None:
+def test_of_detections() -> None:
     """Detections become indices, scores and corners, in their order; none become arrays of none."""
     labels = LabelIndex()
-    found = labels.box_array([seen("cat", 0.5, 0, 0, 0.5, 1), seen("Dog", 0.25), seen("CAT", 0.75)])
+    found = labels.box_array(
+        [detection("cat", 0.5, 0, 0, 0.5, 1), detection("Dog", 0.25), detection("CAT", 0.75)]
+    )
     assert found.labels.tolist() == [0, 1, 0]
     assert found.scores.tolist() == [0.5, 0.25, 0.75]
     assert found.xyxy.tolist() == [[0, 0, 0.5, 1], [0, 0, 1, 1], [0, 0, 1, 1]]

@@ -3,9 +3,6 @@ mistake."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +10,7 @@ from hypothesis import strategies as st
 
 from providers.box_iou import box_iou_batch
 from providers.detection import Box, Detection
+from tests.support.detections import detection
 from thresholds.fusion.arrays import NO_BOXES, BoxArray, LabelIndex
 from thresholds.fusion.box_features import FEATURE_COUNT, box_features
 from thresholds.fusion.box_fusion import (
@@ -96,10 +94,10 @@ def test_as_the_slow_one(seed: int) -> None:
         assert made.answer_scores[row] == pytest.approx(best)
 
 
-def test_as_fuse(seen: Callable[..., Any]) -> None:
+def test_as_fuse() -> None:
     """Where clusters are clear, boxes and scores are those of `fuse_detections`."""
-    first = [seen("cat", 0.8, 0, 0, 0.4, 0.4), seen("dog", 0.3, 0.5, 0.5, 0.9, 0.9)]
-    then = [seen("cat", 0.6, 0, 0.02, 0.4, 0.4), seen("dog", 0.7, 0.1, 0.5, 0.4, 0.9)]
+    first = [detection("cat", 0.8, 0, 0, 0.4, 0.4), detection("dog", 0.3, 0.5, 0.5, 0.9, 0.9)]
+    then = [detection("cat", 0.6, 0, 0.02, 0.4, 0.4), detection("dog", 0.7, 0.1, 0.5, 0.4, 0.9)]
     labels = LabelIndex()
     made = fuse_boxes([labels.box_array(first), labels.box_array(then)], [1, 2])
     wanted = fuse_detections([first, then], [1, 2])
@@ -153,22 +151,23 @@ def test_nothing(looks: int) -> None:
     assert box_features(made).shape == (0, looks + FEATURE_COUNT)
 
 
-def test_one_found_nothing(seen: Callable[..., Any]) -> None:
+def test_one_found_nothing() -> None:
     """What one look found alone counts for less, by the weight of those that did not find it."""
-    look = LabelIndex().box_array([seen("cat", 0.9)])
+    look = LabelIndex().box_array([detection("cat", 0.9)])
     assert fuse_boxes([look, NO_BOXES], [1, 2]).scores == pytest.approx([0.9 / 3])
     assert fuse_boxes([NO_BOXES, look], [1, 2]).scores == pytest.approx([0.9 * 2 / 3])
 
 
-def test_too_faint_and_too_many(seen: Callable[..., Any]) -> None:
+def test_too_faint_and_too_many() -> None:
     """Of a look only so many count, the surest, and none that is hardly there."""
     crowd = [
-        seen("cat", 0.1 + n / 1000, n / 200, 0, n / 200 + 0.001, 1) for n in range(MAX_BOXES + 30)
+        detection("cat", 0.1 + n / 1000, n / 200, 0, n / 200 + 0.001, 1)
+        for n in range(MAX_BOXES + 30)
     ]
-    made = fuse_boxes([LabelIndex().box_array([*crowd, seen("dog", MIN_SCORE / 2)])], [1.0])
+    made = fuse_boxes([LabelIndex().box_array([*crowd, detection("dog", MIN_SCORE / 2)])], [1.0])
     assert len(made) == MAX_BOXES
     assert made.scores.min() == pytest.approx(0.1 + 30 / 1000)
-    assert len(fuse_boxes([LabelIndex().box_array([seen("dog", MIN_SCORE / 2)])], [1.0])) == 0
+    assert len(fuse_boxes([LabelIndex().box_array([detection("dog", MIN_SCORE / 2)])], [1.0])) == 0
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -206,7 +205,7 @@ def test_overlaps(some, others) -> None:
                 assert table[row, column] == pytest.approx(iou(Box(*one), Box(*other)), abs=1e-9)
 
 
-def test_labels_apart(seen: Callable[..., Any]) -> None:
+def test_labels_apart() -> None:
     """Boxes of different labels are never joined."""
     cat, dog = Detection("cat", 0.9, Box(0, 0, 1, 1)), Detection("dog", 0.8, Box(0, 0, 1, 1))
     assert len(fuse_boxes([LabelIndex().box_array([cat, dog])], [1.0])) == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from providers.box_iou import box_iou_batch
 from providers.detection import Box, Detection
+from tests.support.detections import detection
 from thresholds.fusion.arrays import LabelIndex
 from thresholds.fusion.box_fusion import fuse_detections
 from thresholds.metrics.matching import match_boxes
@@ -65,42 +65,42 @@ def test_iou_range(a, b) -> None:
         assert iou(a, a) == 1
 
 
-def test_match(seen: Callable[..., Any]) -> None:
+def test_match() -> None:
     """The surest detection takes the true object it overlaps most; the next has to do with what is
     left."""
-    truth = [seen("cat", 1.0, 0, 0, 0.5, 1), seen("cat", 1.0, 0.5, 0, 1, 1)]
+    truth = [detection("cat", 1.0, 0, 0, 0.5, 1), detection("cat", 1.0, 0.5, 0, 1, 1)]
     found = [
-        seen("cat", 0.5, 0, 0, 0.49, 1),
-        seen("cat", 0.9, 0, 0, 0.4, 1),
-        seen("cat", 0.7, 0.5, 0, 0.9, 1),
+        detection("cat", 0.5, 0, 0, 0.49, 1),
+        detection("cat", 0.9, 0, 0, 0.4, 1),
+        detection("cat", 0.7, 0.5, 0, 0.9, 1),
     ]
     assert match(truth, found) == [1, 2]
 
 
-def test_match_greedy(seen: Callable[..., Any]) -> None:
+def test_match_greedy() -> None:
     """What a surer detection took, a closer one does not get."""
-    assert match([seen("cat", 1.0)], [seen("cat", 0.6), seen("cat", 0.9, 0, 0, 0.6, 1)]) == [1]
+    assert match(
+        [detection("cat", 1.0)], [detection("cat", 0.6), detection("cat", 0.9, 0, 0, 0.6, 1)]
+    ) == [1]
 
 
 @pytest.mark.parametrize(("share", "matched"), [(0.5, [0]), (0.49, [None])])
-def test_match_least(
-    seen: Callable[..., Any], share: float, matched: list[None] | list[int]
-) -> None:
+def test_match_least(share: float, matched: list[None] | list[int]) -> None:
     """Half an overlap is enough; less is not."""
-    assert match([seen("cat", 1.0)], [seen("cat", 0.9, 0, 0, share, 1)]) == matched
+    assert match([detection("cat", 1.0)], [detection("cat", 0.9, 0, 0, share, 1)]) == matched
 
 
-def test_match_labels(seen: Callable[..., Any]) -> None:
+def test_match_labels() -> None:
     """Labels have to be the same; capitals do not matter."""
-    assert match([seen("cat", 1.0)], [seen("dog", 0.9), seen("CAT", 0.8)]) == [1]
+    assert match([detection("cat", 1.0)], [detection("dog", 0.9), detection("CAT", 0.8)]) == [1]
 
 
 @pytest.mark.parametrize("truth", [0, 2])
-def test_match_nothing(seen: Callable[..., Any], truth: int) -> None:
+def test_match_nothing(truth: int) -> None:
     """Where nothing was found, nothing is matched; where nothing is true, there is nothing to
     match."""
-    assert match([seen("cat", 1.0)] * truth, []) == [None] * truth
-    assert match([], [seen("cat", 1.0)]) == []
+    assert match([detection("cat", 1.0)] * truth, []) == [None] * truth
+    assert match([], [detection("cat", 1.0)]) == []
 
 
 @given(ANSWERS, ANSWERS)
@@ -116,9 +116,9 @@ def test_match_once(truth, found) -> None:
         )
 
 
-def test_fuse_both(seen: Callable[..., Any]) -> None:
+def test_fuse_both() -> None:
     """Seen by both answers: the mean of the weighted scores, times 2 members / weight 3."""
-    (one,) = fuse_detections([[seen("cat", 0.8)], [seen("cat", 0.9)]], [1, 2])
+    (one,) = fuse_detections([[detection("cat", 0.8)], [detection("cat", 0.9)]], [1, 2])
     assert one.box == WHOLE
     assert one.score == pytest.approx((0.8 + 1.8) / 2 * 2 / 3)
 
@@ -127,49 +127,52 @@ def test_fuse_both(seen: Callable[..., Any]) -> None:
     ("first", "then", "score"), [([0.8], [], 0.8 * 1 / 3), ([], [0.9], 1.8 * 1 / 3)]
 )
 def test_fuse_one(
-    seen: Callable[..., Any],
-    first: list[Any] | list[float],
-    then: list[Any] | list[float],
-    score: float,
+    first: list[Any] | list[float], then: list[Any] | list[float], score: float
 ) -> None:
     """Seen by one answer only: its weighted score, times 1 member / weight 3."""
     (one,) = fuse_detections(
-        [[seen("cat", s) for s in first], [seen("cat", s) for s in then]], [1, 2]
+        [[detection("cat", s) for s in first], [detection("cat", s) for s in then]], [1, 2]
     )
     assert one.score == pytest.approx(score)
 
 
-def test_fuse_box(seen: Callable[..., Any]) -> None:
+def test_fuse_box() -> None:
     """The fused box is the mean of the boxes, each weighing its score times its answer's weight."""
     (one,) = fuse_detections(
-        [[seen("cat", 0.8, 0, 0, 1, 1)], [seen("cat", 0.4, 0, 0.2, 1, 1)]], [1, 3]
+        [[detection("cat", 0.8, 0, 0, 1, 1)], [detection("cat", 0.4, 0, 0.2, 1, 1)]], [1, 3]
     )
     assert one.box == pytest.approx((0, 0.2 * 1.2 / 2, 1, 1))
 
 
-def test_fuse_apart(seen: Callable[..., Any]) -> None:
+def test_fuse_apart() -> None:
     """Boxes that hardly overlap stay two, the surer one first."""
-    fused = fuse_detections([[seen("cat", 0.4, *LEFT)], [seen("cat", 0.9, *RIGHT)]], [1, 1])
+    fused = fuse_detections(
+        [[detection("cat", 0.4, *LEFT)], [detection("cat", 0.9, *RIGHT)]], [1, 1]
+    )
     assert [one.box for one in fused] == [RIGHT, LEFT]
 
 
-def test_fuse_details(seen: Callable[..., Any]) -> None:
+def test_fuse_details() -> None:
     """What else is said of an object is what the weightiest answer said."""
     (one,) = fuse_detections(
-        [[seen("cat", 0.9, details={"by": 1})], [seen("cat", 0.8, details={"by": 2})]], [1, 2]
+        [[detection("cat", 0.9, details={"by": 1})], [detection("cat", 0.8, details={"by": 2})]],
+        [1, 2],
     )
     assert one.details == {"by": 2}
 
 
-def test_fuse_alone(seen: Callable[..., Any]) -> None:
+def test_fuse_alone() -> None:
     """A single answer of weight 1 stays as it is."""
-    answer = [seen("cat", 0.75, *LEFT), seen("dog", 0.25, *LEFT)]
+    answer = [detection("cat", 0.75, *LEFT), detection("dog", 0.25, *LEFT)]
     assert fuse_detections([answer], [1]) == answer
 
 
-def test_fuse_kinds(seen: Callable[..., Any]) -> None:
+def test_fuse_kinds() -> None:
     """A line of one word and that word are not taken for one thing."""
-    line, word = seen("STOP", 0.9, kind="LINE", key=0), seen("STOP", 0.9, kind="WORD", parent=0)
+    line, word = (
+        detection("STOP", 0.9, kind="LINE", key=0),
+        detection("STOP", 0.9, kind="WORD", parent=0),
+    )
     assert sorted(one.kind for one in fuse_detections([[line, word], [line, word]], [1, 1])) == [
         "LINE",
         "WORD",

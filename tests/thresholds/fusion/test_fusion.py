@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from providers.detection import Box, Detection
+from tests.support.detections import detection
 from thresholds.fusion.fusion import (
     COMPANION_WEIGHT,
     Fusion,
@@ -80,63 +80,70 @@ def test_logistic(raw) -> None:
     assert logistic(np.array([0.0, np.log(3)])) == pytest.approx([0.5, 0.75])
 
 
-def test_blended(seen: Callable[..., Any]) -> None:
+def test_blended() -> None:
     """A box's score is the geometric mean of what the looks gave it and of its chance."""
     fusion = learned(rescore={"3x2": LEVEL})
-    assert told(answered(fusion, looked((COARSE, [seen("cat", 0.32)])))) == [("cat", 0.4)]
+    assert told(answered(fusion, looked((COARSE, [detection("cat", 0.32)])))) == [("cat", 0.4)]
     assert blended_scores(np.array([0.32]), np.array([0.5])) == pytest.approx([0.4])
 
 
-def test_a_path_never_profiled(seen: Callable[..., Any]) -> None:
+def test_a_path_never_profiled() -> None:
     """A path that no profile knows is fused all the same, and each score stands for the chance."""
     fusion = learned(rescore={"3x2,1x1": LEVEL})
-    assert told(answered(fusion, looked((COARSE, [seen("cat", 0.32)])))) == [("cat", 0.32)]
+    assert told(answered(fusion, looked((COARSE, [detection("cat", 0.32)])))) == [("cat", 0.32)]
 
 
-def test_case(seen: Callable[..., Any]) -> None:
+def test_case() -> None:
     """Labels are the same whatever their case, and leave as the profile spells them."""
     found = answered(
         learned(),
-        looked((COARSE, [seen("CAT", 0.9)]), (ITSELF, [seen("cat", 0.9), seen("dog", 0.6)])),
+        looked(
+            (COARSE, [detection("CAT", 0.9)]),
+            (ITSELF, [detection("cat", 0.9), detection("dog", 0.6)]),
+        ),
     )
     assert [each.label for each in found] == ["cat", "Dog"]
 
 
-def test_aliases(seen: Callable[..., Any]) -> None:
+def test_aliases() -> None:
     """What the companion calls by another name counts for the provider's label, and leaves as
     that."""
     fusion = learned(aliases={"kitten": "cat"})
-    (one,) = answered(fusion, looked((FREE, [seen("Kitten", 0.9)]), (COARSE, [seen("cat", 0.8)])))
+    (one,) = answered(
+        fusion, looked((FREE, [detection("Kitten", 0.9)]), (COARSE, [detection("cat", 0.8)]))
+    )
     assert one.label == "cat"
     assert one.score == pytest.approx((0.6 * 0.9 + 0.8) / 2 * 1.6 / 1.6)
 
 
-def test_companions_own_labels(seen: Callable[..., Any]) -> None:
+def test_companions_own_labels() -> None:
     """What the provider has no name for is not passed on when a companion says it."""
-    found = answered(learned(), looked((FREE, [seen("shadow", 0.9)]), (COARSE, [seen("cat", 0.8)])))
+    found = answered(
+        learned(), looked((FREE, [detection("shadow", 0.9)]), (COARSE, [detection("cat", 0.8)]))
+    )
     assert [each.label for each in found] == ["cat"]
 
 
-def test_a_label_never_profiled(seen: Callable[..., Any]) -> None:
+def test_a_label_never_profiled() -> None:
     """A label that the provider gives is passed on though no profile had it; a companion may then
     speak of it too."""
     fusion = learned()
-    photo = looked((FREE, [seen("owl", 0.9)]), (COARSE, [seen("Owl", 0.8)]))
+    photo = looked((FREE, [detection("owl", 0.9)]), (COARSE, [detection("Owl", 0.8)]))
     assert [each.label for each in answered(fusion, photo)] == ["Owl"]
     assert fusion.belief(photo).weights.tolist() == [1.0]
     assert len(fusion.belief(photo).looks[0]) == 1
 
 
-def test_weight_of_labels(seen: Callable[..., Any]) -> None:
+def test_weight_of_labels() -> None:
     """A belief has with each box the weight of its label: what an object of it is worth."""
-    belief = learned().belief(looked((COARSE, [seen("dog", 0.9), seen("cat", 0.5)])))
+    belief = learned().belief(looked((COARSE, [detection("dog", 0.9), detection("cat", 0.5)])))
     assert belief.weights.tolist() == [2.0, 1.0]
     assert belief.label_names == ("cat", "Dog")
 
 
-def test_looks_stay_in_order(seen: Callable[..., Any]) -> None:
+def test_looks_stay_in_order() -> None:
     """A belief's looks are in the order in which they were taken, a companion's first or last."""
-    cat, dog = [seen("cat", 0.9)], [seen("dog", 0.8)]
+    cat, dog = [detection("cat", 0.9)], [detection("dog", 0.8)]
     for photo in (looked((FREE, cat), (COARSE, dog)), looked((COARSE, cat), (FREE, dog))):
         assert [look.scores.tolist() for look in learned().belief(photo).looks] == [[0.9], [0.8]]
 
@@ -169,28 +176,28 @@ def test_calibration(answer) -> None:
         assert other.score == pytest.approx(np.interp(each.score, *np.array(CURVE).T))
 
 
-def test_calibration_of_another_path(seen: Callable[..., Any]) -> None:
+def test_calibration_of_another_path() -> None:
     """Each path has a calibration of its own; without one scores stay."""
     fusion = learned(calibration={"3x2": CURVE})
-    assert told(answered(fusion, looked((LookKind(Shape(2, 1)), [seen("cat", 0.2)])))) == [
+    assert told(answered(fusion, looked((LookKind(Shape(2, 1)), [detection("cat", 0.2)])))) == [
         ("cat", 0.2)
     ]
 
 
-def test_verbatim(seen: Callable[..., Any]) -> None:
+def test_verbatim() -> None:
     """Where agreement was planned for, the provider's own answer about the photo alone leaves just
     as it came."""
-    own = [seen("cat", 0.7, -0.1, 0, 1, 1, details={"breed": "tabby"}), seen("owl", 0.2)]
-    photo = looked((COARSE, [seen("cat", 0.9)]), (ITSELF, own))
+    own = [detection("cat", 0.7, -0.1, 0, 1, 1, details={"breed": "tabby"}), detection("owl", 0.2)]
+    photo = looked((COARSE, [detection("cat", 0.9)]), (ITSELF, own))
     assert answered(learned(verbatim=True), photo) == own
     assert answered(learned(), photo) != own
 
 
-def test_verbatim_only_of_its_own(seen: Callable[..., Any]) -> None:
+def test_verbatim_only_of_its_own() -> None:
     """A companion's answer about the photo alone, or one about a grid, is fused all the same."""
     fusion = learned(verbatim=True)
     for kind in (FREE, COARSE, LookKind(ALONE, "other")):
-        photo = looked((kind, [replace(seen("dog", 0.7), details={"breed": "pug"})]))
+        photo = looked((kind, [replace(detection("dog", 0.7), details={"breed": "pug"})]))
         assert [each.label for each in answered(fusion, photo)] == ["Dog"]
 
 

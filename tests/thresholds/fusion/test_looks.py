@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
+from tests.support.detections import detection
 from thresholds.fusion.looks import ITSELF, Evidence, Look, LookKind, PhotoFacts, path_text
 from thresholds.shape import ALONE, Shape
 
@@ -33,10 +31,10 @@ def test_no_kind(text: str) -> None:
         LookKind.parse(text)
 
 
-def test_path(seen: Callable[..., Any]) -> None:
+def test_path() -> None:
     """A photo's path is what its looks were, in their order; the last of them is to be judged."""
     one = Evidence(
-        PhotoFacts(4, 3, 12), (Look(ALONE, [], "free"), Look(Shape(3, 2), [seen("cat", 0.5)]))
+        PhotoFacts(4, 3, 12), (Look(ALONE, [], "free"), Look(Shape(3, 2), [detection("cat", 0.5)]))
     )
     assert path_text(one.path) == "free:1x1,3x2"
-    assert one.last_detections == [seen("cat", 0.5)]
+    assert one.last_detections == [detection("cat", 0.5)]

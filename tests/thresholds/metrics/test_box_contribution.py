@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.detection import Box, Detection
+from tests.support.detections import detection
 from thresholds.fusion.arrays import NO_BOXES, BoxArray, BoxTable, LabelIndex
 from thresholds.metrics.average_precision import (
     IOU_THRESHOLDS,
@@ -70,12 +69,14 @@ def test_as_precision(seed: int) -> None:
     assert table.mean() == pytest.approx(wanted.mean)
 
 
-def test_hits(seen: Callable[..., Any]) -> None:
+def test_hits() -> None:
     """The surest detection takes the object; a second one of the same, and one of another label,
     are mistakes."""
     labels = LabelIndex()
-    objects = labels.box_array([seen("cat", 1.0)])
-    found = labels.box_array([seen("dog", 0.9), seen("CAT", 0.8, 0, 0, 0.7, 1), seen("cat", 0.7)])
+    objects = labels.box_array([detection("cat", 1.0)])
+    found = labels.box_array(
+        [detection("dog", 0.9), detection("CAT", 0.8, 0, 0, 0.7, 1), detection("cat", 0.7)]
+    )
     assert true_positives(found, objects).tolist() == [[False, True, False]]
     assert true_positives(found, objects, (0.5, 0.75)).tolist() == [
         [False, True, False],

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -78,7 +75,7 @@ def test_parts_are_the_metric(sample: Sample, kind: LookKind) -> None:
     assert parts.sum() / len(photos) == pytest.approx(measured.value(boxes, true, photos), abs=0.02)
 
 
-def test_labels_not_spoken_of(seen: Callable[..., Any], sample: Sample) -> None:
+def test_labels_not_spoken_of(sample: Sample) -> None:
     """What is found of a label that a photo's truth does not speak of does not count there."""
     measured = quality_of(sample, "ap50")
     known = measured.covered.copy()
@@ -139,7 +136,7 @@ def test_nothing_to_compare_with(known: bool) -> None:
             quality_of(synthetic_sample(5, kinds=KINDS[1:], known=known), metric)
 
 
-def test_truth_without_objects(seen: Callable[..., Any]) -> None:
+def test_truth_without_objects() -> None:
     """A truth without any object gives no precision, and it says what to take."""
     empty = synthetic_sample(4)
     nothing = type(empty)(

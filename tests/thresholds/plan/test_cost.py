@@ -1,4 +1,4 @@
-"""What a photo costs at a stage."""
+"""The cost of a photo at a stage."""
 
 from __future__ import annotations
 
@@ -18,67 +18,70 @@ RATES = st.floats(0, 1e5)
 CELLS = st.integers(1, 36)
 
 
-def simulated(rate, wait, cells, photos=40_000):
-    """Photos a canvas where they come by chance: one begins a canvas, which leaves when it is full
-    or its wait over."""
-    rng, now, canvases, held, due = random.Random(1), 0.0, 0, 0, 0.0
+def simulated_fill(rate: float, wait_s: float, cells: int, photos: int = 40_000) -> float:
+    """Photos per canvas where they come at random: a photo begins a canvas, which leaves when it is
+    full or its wait is over."""
+    rng, now_s, canvases, occupied, due_s = random.Random(1), 0.0, 0, 0, 0.0
     for _ in range(photos):
-        now += rng.expovariate(rate)
-        if held == 0 or now > due:
-            canvases, held, due = canvases + 1, 0, now + wait
-        held = (held + 1) % cells
+        now_s += rng.expovariate(rate)
+        if occupied == 0 or now_s > due_s:
+            canvases, occupied, due_s = canvases + 1, 0, now_s + wait_s
+        occupied = (occupied + 1) % cells
     return photos / canvases
 
 
 @pytest.mark.parametrize(
     ("rate", "cells"), [(2, 6), (10, 6), (40, 6), (40, 25), (200, 25), (10, 2), (1, 1)]
 )
-def test_fill(rate: int, cells: int) -> None:
+def test_the_fill_is_that_of_a_simulation(rate: int, cells: int) -> None:
     """The mean number of photos on a canvas is that of a simulation, at any traffic."""
-    assert Traffic(rate, 0.15).fill(cells) == pytest.approx(simulated(rate, 0.15, cells), rel=0.02)
+    assert Traffic(rate, 0.15).fill(cells) == pytest.approx(
+        simulated_fill(rate, 0.15, cells), rel=0.02
+    )
 
 
 @pytest.mark.parametrize("portrait", [0.3, 0.5])
-def test_fill_of_two_orientations(portrait: float) -> None:
+def test_each_orientation_fills_its_own_canvases(portrait: float) -> None:
     """Portrait and landscape photos fill canvases of their own, each with its part of the
     traffic."""
-    each = [(part, simulated(30 * part, 0.15, 6)) for part in (portrait, 1 - portrait)]
-    images = sum(part / fill for part, fill in each)
+    fills = [(part, simulated_fill(30 * part, 0.15, 6)) for part in (portrait, 1 - portrait)]
+    images = sum(part / fill for part, fill in fills)
     assert Traffic(30, 0.15, portrait).fill(6) == pytest.approx(1 / images, rel=0.02)
 
 
 @given(RATES, CELLS, st.floats(0, 1), st.floats(0, 1))
-def test_between(rate, cells, share, portrait) -> None:
-    """A canvas has at least one photo and at most as many as it has cells."""
+def test_the_fill_lies_between_one_and_all_cells(
+    rate: float, cells: int, share: float, portrait: float
+) -> None:
+    """A canvas has at least one photo and at most one per cell."""
     assert 1 - 1e-9 <= Traffic(rate, 0.15, portrait).fill(cells, share) <= cells + 1e-9
 
 
 @given(RATES, RATES, CELLS)
-def test_more_traffic_costs_no_more(rate, more, cells) -> None:
-    """The more photos come, the less each costs; so too the larger a share of them goes to a
-    stage."""
+def test_more_traffic_costs_no_more(rate: float, more: float, cells: int) -> None:
+    """A photo costs no more with more traffic, nor with a larger share of it at a stage."""
     kind = LookKind(Shape(cells, 1))
     busy, quiet = Costs(traffic=Traffic(rate + more)), Costs(traffic=Traffic(rate))
     assert busy.images(kind) <= quiet.images(kind) + 1e-9
     assert quiet.images(kind) <= quiet.images(kind, 0.4) + 1e-9
 
 
-def test_full() -> None:
-    """Without a rate every canvas is full; a photo alone never has company."""
+def test_without_a_rate_every_canvas_is_full() -> None:
+    """Without a rate every canvas is full; a photo alone is a canvas of its own at any rate."""
     assert Costs().images(GRID) == pytest.approx(1 / 6)
     assert Costs(traffic=Traffic(0.001)).images(GRID) == pytest.approx(1, abs=0.01)
     assert Costs(traffic=Traffic(5)).images(ITSELF) == 1
     assert Traffic(0.0).fill(6) == 1
 
 
-def test_companions() -> None:
-    """A companion's look is free."""
+def test_a_companions_look_is_free() -> None:
+    """A companion's look costs nothing."""
     assert Costs(companions=("free",)).images(LookKind(ALONE, "free")) == 0
 
 
-def test_other_providers() -> None:
-    """Another provider's image counts by its price, in images of the route's own; as one where a
-    price is not known."""
+def test_another_providers_image_counts_by_its_price() -> None:
+    """Another provider's image counts by its price, in images of the route's own provider, and as
+    one where a price is unknown."""
     costs = Costs({"": Price(0.001), "dear": Price(0.003), "unpaid": Price()})
     assert costs.images(LookKind(ALONE, "dear")) == pytest.approx(3)
     assert costs.images(LookKind(Shape(3, 2), "dear")) == pytest.approx(0.5)
@@ -86,8 +89,8 @@ def test_other_providers() -> None:
     assert Costs({"dear": Price(0.003)}).images(LookKind(ALONE, "dear")) == 1
 
 
-def test_usd_per_month() -> None:
-    """Money follows the price list's tiers; without one nothing is known of it."""
+def test_money_follows_the_price_tiers() -> None:
+    """Cost in USD follows the tiers of the price list, and is 0 without one."""
     price = Price(0.001, tiers=(Tier(1000, 0.0005),))
     assert Costs({"": price}).usd_per_month(3000) == pytest.approx(2.0)
     assert Costs().usd_per_month(3000) == 0

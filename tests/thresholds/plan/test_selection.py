@@ -1,8 +1,8 @@
-"""Which option is taken, and what is promised of it."""
+"""Which option a plan selects, and what it promises of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from providers.prices import Price
+from tests.support.studies import study_of
 from thresholds.fusion.looks import ITSELF, LookKind
-from thresholds.plan.candidates import OperatingPoint, pareto_front
+from thresholds.plan.candidates import Candidate, OperatingPoint, pareto_front
 from thresholds.plan.search import flat_candidates, gated_candidates, seed_candidates
-from thresholds.plan.selection import Goal, held_out_photos, is_affordable, select
+from thresholds.plan.selection import Goal, Selection, held_out_photos, is_affordable, select
 from thresholds.plan.study import Study
 from thresholds.profile.profile import Profile
 from thresholds.shape import Shape
@@ -24,7 +25,7 @@ NOBODY = np.zeros(0, np.int64)
 
 
 @pytest.fixture(scope="module")
-def best(study: Study, measured: Profile) -> list[OperatingPoint]:
+def front(study: Study, profile: Profile) -> list[OperatingPoint]:
     """The front of all options."""
     return pareto_front(
         [
@@ -32,24 +33,30 @@ def best(study: Study, measured: Profile) -> list[OperatingPoint]:
             for option in (
                 *flat_candidates(study),
                 *gated_candidates(study),
-                *seed_candidates(study, measured),
+                *seed_candidates(study, profile),
             )
         ]
     )
 
 
 @pytest.fixture(scope="module")
-def agreed_best(agreed: Study) -> list[OperatingPoint]:
+def agreement_front(agreement_study: Study) -> list[OperatingPoint]:
+    """The front of the options by agreement."""
     return pareto_front(
-        [agreed.point(option) for option in (*flat_candidates(agreed), *gated_candidates(agreed))]
+        [
+            agreement_study.point(option)
+            for option in (*flat_candidates(agreement_study), *gated_candidates(agreement_study))
+        ]
     )
 
 
-def taken(study, best, **goal):
-    return select(study, best, Goal(**goal), held_out_photos(study))
+def selected(study: Study, front: Sequence[OperatingPoint], **goal: Any) -> Selection | None:
+    """The selection for this goal, given the photos that are held out."""
+    return select(study, front, Goal(**goal), held_out_photos(study))
 
 
-def priced(study, usd):
+def with_price(study: Study, usd: float) -> Study:
+    """The study at this price per image."""
     return Study(
         study.training, replace(study.costs, prices={"": Price(usd)}), study.paths, study.gates
     )
@@ -59,165 +66,192 @@ def priced(study, usd):
 
 
 @pytest.mark.parametrize("most", [0.0, 0.01, 0.05, 0.3])
-@pytest.mark.parametrize("held", [True, False])
-def test_by_the_estimate(study: Study, best: list[OperatingPoint], most: float, held: bool) -> None:
-    """With a delta of 1, or no photo held out, it is the cheapest option that loses no more, and
+@pytest.mark.parametrize("hold_out", [True, False])
+def test_without_a_promise_the_cheapest_within_the_limit_is_selected(
+    study: Study, front: list[OperatingPoint], most: float, hold_out: bool
+) -> None:
+    """With a delta of 1, or no photo held out, the cheapest option within the limit is selected and
     nothing is promised."""
-    goal = Goal(max_drop=most, delta=1.0 if held else 0.1)
-    picked = select(study, best, goal, held_out_photos(study) if held else NOBODY)
-    assert picked.held_out is None
-    assert picked.point.change >= -most
-    assert all(point.change < -most for point in best if point.images < picked.point.images)
+    goal = Goal(max_drop=most, delta=1.0 if hold_out else 0.1)
+    selection = select(study, front, goal, held_out_photos(study) if hold_out else NOBODY)
+    assert selection.held_out is None
+    assert selection.point.change >= -most
+    assert all(point.change < -most for point in front if point.images < selection.point.images)
 
 
-def test_alone_if_nothing_else(study: Study, best: list[OperatingPoint]) -> None:
-    """Where every option loses more, photos are asked about alone."""
-    worse = [point._replace(change=-0.5) for point in best]
-    assert taken(study, worse, max_drop=0.1, delta=1.0).point.candidate is study.alone
+def test_photos_go_alone_if_every_option_loses_too_much(
+    study: Study, front: list[OperatingPoint]
+) -> None:
+    """If every option loses too much, each photo is asked about alone."""
+    lossy_front = [point._replace(change=-0.5) for point in front]
+    assert selected(study, lossy_front, max_drop=0.1, delta=1.0).point.candidate is study.alone
 
 
 # -- by what it costs
 
 
 @pytest.mark.parametrize("save", [0.1, 0.4, 0.6, 0.8])
-def test_save(study: Study, best: list[OperatingPoint], save: float) -> None:
-    """It is the best option that saves so much, and the held-out photos say how much that loses."""
-    picked = taken(study, best, save=save)
-    assert picked.point.images <= 1 - save + 1e-9
-    assert picked.point.value == max(
-        point.value for point in best if point.images <= 1 - save + 1e-9
+def test_the_best_option_that_saves_enough_is_selected(
+    study: Study, front: list[OperatingPoint], save: float
+) -> None:
+    """The best option that saves enough is selected, and the held-out photos give its loss."""
+    selection = selected(study, front, save=save)
+    assert selection.point.images <= 1 - save + 1e-9
+    assert selection.point.value == max(
+        point.value for point in front if point.images <= 1 - save + 1e-9
     )
-    assert picked.held_out.photos == 60
-    assert picked.held_out.bound > picked.held_out.drop
+    assert selection.held_out.photos == 60
+    assert selection.held_out.bound > selection.held_out.drop
 
 
-def test_save_more_than_can_be(study: Study, best: list[OperatingPoint]) -> None:
-    """Where no option saves so much there is none."""
-    assert taken(study, best, save=0.9) is None
+def test_no_option_saves_more_than_possible(study: Study, front: list[OperatingPoint]) -> None:
+    """If no option saves enough, none is selected."""
+    assert selected(study, front, save=0.9) is None
 
 
 @pytest.mark.parametrize("budget", [250, 500, 900])
-def test_budget(study: Study, best: list[OperatingPoint], budget: int) -> None:
-    """It is the best option that costs no more for so many photos a month; less than any costs, and
-    there is none."""
-    paid = priced(study, 0.001)
-    picked = taken(paid, best, budget_usd=budget, photos_per_month=1e6)
-    assert paid.costs.usd_per_month(1e6 * picked.point.images) <= budget
-    assert picked.point.value == max(p.value for p in best if 1000 * p.images <= budget)
-    assert taken(paid, best, budget_usd=100, photos_per_month=1e6) is None
-    half = taken(paid, best, budget_usd=budget / 2, photos_per_month=5e5)
-    assert half.point is picked.point
+def test_the_best_option_within_the_budget_is_selected(
+    study: Study, front: list[OperatingPoint], budget: int
+) -> None:
+    """The best option within the budget for these photos a month is selected, and none for a budget
+    under every cost."""
+    paid = with_price(study, 0.001)
+    selection = selected(paid, front, budget_usd=budget, photos_per_month=1e6)
+    assert paid.costs.usd_per_month(1e6 * selection.point.images) <= budget
+    assert selection.point.value == max(
+        point.value for point in front if 1000 * point.images <= budget
+    )
+    assert selected(paid, front, budget_usd=100, photos_per_month=1e6) is None
+    half = selected(paid, front, budget_usd=budget / 2, photos_per_month=5e5)
+    assert half.point is selection.point
 
 
-def test_affordable(study: Study, best: list[OperatingPoint]) -> None:
-    """What saves just so much, or costs just so much, still does."""
-    cheapest = best[0]
+def test_an_exact_saving_or_cost_is_affordable(study: Study, front: list[OperatingPoint]) -> None:
+    """An option that saves or costs exactly the limit is affordable."""
+    cheapest = front[0]
     assert is_affordable(study, cheapest, Goal(save=1 - cheapest.images))
     assert not is_affordable(study, cheapest, Goal(save=1.01 - cheapest.images))
     assert is_affordable(
-        priced(study, 1.0), cheapest, Goal(budget_usd=cheapest.images, photos_per_month=1)
+        with_price(study, 1.0), cheapest, Goal(budget_usd=cheapest.images, photos_per_month=1)
     )
 
 
-def test_a_bound_for_what_was_bought(study: Study, best: list[OperatingPoint]) -> None:
-    """With a delta of 1 nothing is said of it."""
-    assert taken(study, best, save=0.4, delta=1.0).held_out is None
+def test_a_delta_of_1_gives_no_held_out_result(study: Study, front: list[OperatingPoint]) -> None:
+    """With a delta of 1 there is no result on held-out photos."""
+    assert selected(study, front, save=0.4, delta=1.0).held_out is None
 
 
 # -- by a promise
 
 
-def test_promised(agreed: Study, agreed_best: list[OperatingPoint]) -> None:
-    """What is taken was found to lose less on photos held out, and its bound is under what may be
-    lost."""
-    picked = taken(agreed, agreed_best, max_drop=0.2, delta=0.1)
-    assert picked.point.images < 1
-    assert picked.held_out.photos == 50
-    assert picked.held_out.drop < picked.held_out.bound <= 0.2
+def test_the_selected_option_is_certified_on_held_out_photos(
+    agreement_study: Study, agreement_front: list[OperatingPoint]
+) -> None:
+    """The selected option loses less on held-out photos than its bound, and the bound is within the
+    limit."""
+    selection = selected(agreement_study, agreement_front, max_drop=0.2, delta=0.1)
+    assert selection.point.images < 1
+    assert selection.held_out.photos == 50
+    assert selection.held_out.drop < selection.held_out.bound <= 0.2
 
 
-def test_less_is_promised_of_more(agreed: Study, agreed_best: list[OperatingPoint]) -> None:
-    """The more may be lost, and the oftener a promise may be wrong, the cheaper is what is
-    taken."""
+def test_laxer_goals_select_cheaper_options(
+    agreement_study: Study, agreement_front: list[OperatingPoint]
+) -> None:
+    """A larger loss limit or delta selects an option that is no dearer."""
     by_drop = [
-        taken(agreed, agreed_best, max_drop=most).point.images
+        selected(agreement_study, agreement_front, max_drop=most).point.images
         for most in (0.02, 0.1, 0.2, 0.4, 0.9)
     ]
     assert by_drop == sorted(by_drop, reverse=True)
     assert by_drop[0] > by_drop[-1]
     by_delta = [
-        taken(agreed, agreed_best, max_drop=0.2, delta=delta).point.images
+        selected(agreement_study, agreement_front, max_drop=0.2, delta=delta).point.images
         for delta in (0.01, 0.1, 0.5)
     ]
     assert by_delta == sorted(by_delta, reverse=True)
 
 
-def test_too_small_a_sample(agreed: Study, agreed_best: list[OperatingPoint]) -> None:
-    """Where so few photos can promise nothing, photos are asked about alone, and it says how many
-    more would do."""
-    picked = taken(agreed, agreed_best, max_drop=0.01, delta=0.01)
-    assert picked.point.candidate is agreed.alone
-    assert picked.held_out[1:] == (0.0, 0.0, 1.0)
-    assert picked.photos_needed > len(agreed.sample)
+def test_a_small_sample_says_how_many_photos_would_do(
+    agreement_study: Study, agreement_front: list[OperatingPoint]
+) -> None:
+    """If the sample is too small for any promise, photos are asked about alone and the number that
+    would do is returned."""
+    selection = selected(agreement_study, agreement_front, max_drop=0.01, delta=0.01)
+    assert selection.point.candidate is agreement_study.alone
+    assert selection.held_out[1:] == (0.0, 0.0, 1.0)
+    assert selection.photos_needed > len(agreement_study.sample)
     assert (
-        taken(agreed, agreed_best, max_drop=0.02, delta=0.01).photos_needed < picked.photos_needed
+        selected(agreement_study, agreement_front, max_drop=0.02, delta=0.01).photos_needed
+        < selection.photos_needed
     )
 
 
-def test_what_can_never_be_promised(agreed: Study, agreed_best: list[OperatingPoint]) -> None:
-    """Where the photos' own mean loses more than may be lost, no number of photos would do."""
-    coarse = [point for point in agreed_best if point.images < 0.3]
-    picked = taken(agreed, coarse, max_drop=0.0, delta=0.1)
-    assert picked.point.candidate is agreed.alone
-    assert picked.photos_needed == 0
+def test_no_number_of_photos_certifies_a_losing_option(
+    agreement_study: Study, agreement_front: list[OperatingPoint]
+) -> None:
+    """If the photos' own mean loses more than the limit, no number of photos would do."""
+    coarse = [point for point in agreement_front if point.images < 0.3]
+    selection = selected(agreement_study, coarse, max_drop=0.0, delta=0.1)
+    assert selection.point.candidate is agreement_study.alone
+    assert selection.photos_needed == 0
 
 
 @pytest.fixture(scope="module")
-def many(studied: Callable[..., Any]) -> tuple[Study | list[OperatingPoint], ...]:
-    """A study whose 500 photos held out stand for all photos there are."""
-    one = studied(synthetic_sample(600, kinds=(ITSELF, GRID), groupings=1), "ap50", held=500)
-    return one, pareto_front(
-        [one.point(option) for option in (*flat_candidates(one), *gated_candidates(one))]
+def large_study() -> tuple[Study, list[OperatingPoint]]:
+    """A study whose 500 held-out photos stand for all photos, and its front."""
+    study = study_of(synthetic_sample(600, kinds=(ITSELF, GRID), groupings=1), held_out=500)
+    return study, pareto_front(
+        [study.point(option) for option in (*flat_candidates(study), *gated_candidates(study))]
     )
 
 
 @pytest.mark.parametrize("most", [0.1, 0.12, 0.2])
-def test_promises_are_kept(many: tuple[Study | list[OperatingPoint], ...], most: float) -> None:
-    """Promised from a few photos by chance, again and again, what is taken loses more than it may,
-    over all photos, in a share of at most delta; and it is not always 1x1 that is taken."""
-    one, best = many
-    rng, everyone = np.random.default_rng(1), held_out_photos(one)
-    loses = {
-        id(point.candidate): lost(one, point.candidate) for point in (*best, one.point(one.alone))
+def test_promises_hold_on_all_photos(
+    large_study: tuple[Study, list[OperatingPoint]], most: float
+) -> None:
+    """Selected again and again from a few random photos, the option loses more than the limit over
+    all photos in a share of at most delta, and is not always 1x1."""
+    study, front = large_study
+    rng, everyone = np.random.default_rng(1), held_out_photos(study)
+    losses = {
+        id(point.candidate): loss_of(study, point.candidate)
+        for point in (*front, study.point(study.alone))
     }
-    picked = [
-        select(one, best, Goal(max_drop=most, delta=0.1), rng.choice(everyone, 80)).point
+    points = [
+        select(study, front, Goal(max_drop=most, delta=0.1), rng.choice(everyone, 80)).point
         for _ in range(150)
     ]
-    assert np.mean([loses[id(point.candidate)] > most for point in picked]) <= 0.1 + 2.5 * np.sqrt(
+    assert np.mean([losses[id(point.candidate)] > most for point in points]) <= 0.1 + 2.5 * np.sqrt(
         0.09 / 150
     )
-    assert np.mean([point.images for point in picked]) < 1
+    assert np.mean([point.images for point in points]) < 1
 
 
-def lost(one, option):
-    """What it loses over all photos held out."""
-    return (one.parts(one.alone) - one.parts(option))[held_out_photos(one)].mean()
+def loss_of(study: Study, candidate: Candidate) -> float:
+    """What the candidate loses over all photos held out."""
+    return (study.parts(study.alone) - study.parts(candidate))[held_out_photos(study)].mean()
 
 
-def test_never_dearer_than_alone(study: Study, best: list[OperatingPoint]) -> None:
-    """An option that costs as much as asking alone is not taken: that loses nothing."""
-    dear = [point._replace(images=1.0) for point in best]
-    assert taken(study, dear, max_drop=0.9).point.candidate is study.alone
+def test_an_option_as_dear_as_alone_is_not_selected(
+    study: Study, front: list[OperatingPoint]
+) -> None:
+    """An option that costs as much as asking alone is not selected, as asking alone loses
+    nothing."""
+    dear_front = [point._replace(images=1.0) for point in front]
+    assert selected(study, dear_front, max_drop=0.9).point.candidate is study.alone
 
 
-def test_held_out(study: Study) -> None:
-    """Photos are held out that no model may see."""
+def test_no_model_sees_held_out_photos(study: Study) -> None:
+    """No model is trained on the photos that are held out."""
     assert held_out_photos(study).tolist() == list(range(60))
     assert not set(held_out_photos(study)) & set(study.training.photos)
 
 
-def test_prices_do_not_change_losses(study: Study, best: list[OperatingPoint]) -> None:
-    """Prices say what options cost, never what they lose."""
-    one, other = taken(study, best, max_drop=0.3), taken(priced(study, 0.002), best, max_drop=0.3)
-    assert (one.point, one.held_out) == (other.point, other.held_out)
+def test_prices_do_not_change_losses(study: Study, front: list[OperatingPoint]) -> None:
+    """Prices change what options cost, never what they lose."""
+    cheap, dear = (
+        selected(study, front, max_drop=0.3),
+        selected(with_price(study, 0.002), front, max_drop=0.3),
+    )
+    assert (cheap.point, cheap.held_out) == (dear.point, dear.held_out)

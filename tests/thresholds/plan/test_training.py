@@ -1,23 +1,25 @@
-"""What is learned from a sample: which boxes are objects, what asking again gains; and from whom it
-is not."""
+"""What is learned from a sample, from which photos: which boxes are objects, and what asking again
+gains."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from providers.detection import Box, Detection
-from thresholds.fusion.arrays import BoxTable
+from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Floats, Ints
 from thresholds.fusion.box_features import box_features
 from thresholds.fusion.box_fusion import fuse_boxes
-from thresholds.fusion.fusion import logistic, look_weights
-from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
-from thresholds.metrics.quality import quality_of
+from thresholds.fusion.fusion import Fusion, logistic, look_weights
+from thresholds.fusion.looks import ITSELF, LookKind, Path, PhotoFacts
+from thresholds.metrics.quality import Metric, quality_of
 from thresholds.plan.cascade_of import learned_fusion
 from thresholds.plan.gate_training import Gate, train_gate
+from thresholds.plan.path_answers import PathAnswers
 from thresholds.plan.path_training import PathFit, train_path
 from thresholds.plan.training_data import FOLDS, TrainingData, folds
 from thresholds.samples.from_answers import sample_from_answers as from_answers
@@ -31,74 +33,83 @@ FIRST, THEN = (COARSE,), (COARSE, ITSELF)
 HELD = 30
 
 
+class Fits(NamedTuple):
+    """What is learned from a sample: a path, a longer one, and the gate between them."""
+
+    training: TrainingData
+    before: PathFit
+    after: PathFit
+    gate: Gate
+
+
 @pytest.fixture(scope="module")
 def sample() -> Sample:
+    """90 photos alone and at 3x2, in one grouping."""
     return synthetic_sample(90, kinds=(ITSELF, COARSE), groupings=1)
 
 
-def lesson(sample, metric="ap50", held=HELD):
-    """The last photos are held out."""
-    fit = np.arange(len(sample) - held)
+def training_data(sample: Sample, metric: Metric = "ap50", held_out: int = HELD) -> TrainingData:
+    """The training data of a sample whose last photos are held out."""
+    training_photos = np.arange(len(sample) - held_out)
     return TrainingData(
-        sample, quality_of(sample, metric), folds(len(sample), fit), sample.companions
+        sample, quality_of(sample, metric), folds(len(sample), training_photos), sample.companions
     )
 
 
 @pytest.fixture(scope="module")
-def taught(sample: Sample) -> tuple[Gate | PathFit | TrainingData, ...]:
-    """The lesson, both paths and the gate between them."""
-    return learned(lesson(sample))
+def fits(sample: Sample) -> Fits:
+    """What is learned from the sample."""
+    return fits_of(training_data(sample))
 
 
-def learned(one):
-    before, after = train_path(one, FIRST), train_path(one, THEN)
-    return one, before, after, train_gate(one, before, after)
+def fits_of(training: TrainingData) -> Fits:
+    """Both paths and the gate between them, learned from this data."""
+    before, after = train_path(training, FIRST), train_path(training, THEN)
+    return Fits(training, before, after, train_gate(training, before, after))
 
 
-def with_truth(sample, photo, objects):
-    """The sample where something else is true of a photo."""
-    each = [sample.truth.of_photo(number) for number in range(len(sample))]
-    each[photo] = objects
-    return replace(sample, truth=BoxTable.from_photos(each))
+def with_truth(sample: Sample, photo: int, objects: BoxArray) -> Sample:
+    """The sample with other ground truth for a photo."""
+    photo_objects = [sample.truth.of_photo(number) for number in range(len(sample))]
+    photo_objects[photo] = objects
+    return replace(sample, truth=BoxTable.from_photos(photo_objects))
 
 
-def with_looks(sample, photo, other):
-    """The sample where a photo was answered what another photo was."""
+def with_looks(sample: Sample, photo: int, other: int) -> Sample:
+    """The sample with another photo's answers for a photo."""
     looks = {}
     for kind, groupings in sample.looks.items():
-        each = [groupings[0].of_photo(number) for number in range(len(sample))]
-        each[photo] = each[other]
-        looks[kind] = (BoxTable.from_photos(each),)
+        photo_boxes = [groupings[0].of_photo(number) for number in range(len(sample))]
+        photo_boxes[photo] = photo_boxes[other]
+        looks[kind] = (BoxTable.from_photos(photo_boxes),)
     return replace(sample, looks=looks)
 
 
-def chances(one, fit, photo):
-    """What the whole model says of a photo's boxes, and what the photo's own answer, rescored,
-    says."""
-    looks = one.looks(FIRST, 0, photo)
-    joined = fuse_boxes(looks, look_weights(FIRST, one.companions))
-    return logistic(fit.trees(box_features(joined))), fit.answers[0].table.of_photo(photo).scores
+def probabilities(training: TrainingData, fit: PathFit, photo: int) -> tuple[Floats, Floats]:
+    """The whole model's probabilities for a photo's boxes, and the scores of the photo's own
+    rescored answer."""
+    looks = training.looks(FIRST, 0, photo)
+    boxes = fuse_boxes(looks, look_weights(FIRST, training.companions))
+    return logistic(fit.trees(box_features(boxes))), fit.answers[0].table.of_photo(photo).scores
 
 
-def test_folds() -> None:
-    """Photos to learn from are spread over the folds as evenly as can be; the others are in
-    none."""
-    fold = folds(50, np.arange(0, 50, 2))
-    assert (fold[1::2] == -1).all()
-    assert sorted(np.bincount(fold[::2])) == [6, 6, 6, 7]
-    assert len(np.bincount(fold[::2])) == FOLDS
-    assert not np.array_equal(fold, folds(50, np.arange(0, 50, 2), seed=1))
+def test_training_photos_are_spread_evenly_over_folds() -> None:
+    """Training photos are spread over the folds as evenly as possible; the others are in none."""
+    fold_of_photo = folds(50, np.arange(0, 50, 2))
+    assert (fold_of_photo[1::2] == -1).all()
+    assert sorted(np.bincount(fold_of_photo[::2])) == [6, 6, 6, 7]
+    assert len(np.bincount(fold_of_photo[::2])) == FOLDS
+    assert not np.array_equal(fold_of_photo, folds(50, np.arange(0, 50, 2), seed=1))
 
 
-def test_its_own_truth_has_no_influence(
-    sample: Sample, taught: tuple[Gate | PathFit | TrainingData, ...]
-) -> None:
-    """What is said of a photo's boxes comes from models that have not seen the photo: were
-    something else true of it, the same would be said."""
-    _, before, _, _ = taught
+def test_a_photos_own_truth_has_no_influence(sample: Sample, fits: Fits) -> None:
+    """The scores of a photo's boxes come from models that have not seen the photo: other ground
+    truth for it leaves them the same."""
+    _, before, _, _ = fits
     photo = 7
     other = train_path(
-        lesson(with_truth(sample, photo, sample.truth.of_photo(photo).take(slice(0, 0)))), FIRST
+        training_data(with_truth(sample, photo, sample.truth.of_photo(photo).take(slice(0, 0)))),
+        FIRST,
     )
     assert (
         other.answers[0].table.of_photo(photo).scores.tolist()
@@ -109,59 +120,56 @@ def test_its_own_truth_has_no_influence(
     )
 
 
-def test_held_out_photos_have_no_influence(
-    sample: Sample, taught: tuple[Gate | PathFit | TrainingData, ...]
-) -> None:
-    """Nothing of a photo that is held out gets into what is said of the others, nor into what a
-    cascade carries."""
-    one, before, after, gate = taught
+def test_held_out_photos_have_no_influence(sample: Sample, fits: Fits) -> None:
+    """A held-out photo changes nothing of the other photos' scores, nor of the cascade's models."""
+    training, before, after, gate = fits
     changed = with_looks(with_truth(sample, 80, sample.truth.of_photo(70)), 80, 75)
-    two, its_before, its_after, its_gate = learned(lesson(changed))
-    assert its_before.trees == before.trees
-    assert its_after.trees == after.trees
-    assert its_gate.trees == gate.trees
-    fit = one.photos
-    assert np.array_equal(its_gate.gains[:, fit], gate.gains[:, fit])
-    assert np.array_equal(its_before.answers[0].parts[fit], before.answers[0].parts[fit])
-    assert carried(two, {FIRST: its_before}) == carried(one, {FIRST: before})
+    other = fits_of(training_data(changed))
+    assert other.before.trees == before.trees
+    assert other.after.trees == after.trees
+    assert other.gate.trees == gate.trees
+    photos = training.photos
+    assert np.array_equal(other.gate.gains[:, photos], gate.gains[:, photos])
+    assert np.array_equal(other.before.answers[0].parts[photos], before.answers[0].parts[photos])
+    assert fusion_of(other.training, {FIRST: other.before}) == fusion_of(training, {FIRST: before})
 
 
-def test_held_out_as_in_service(taught: tuple[Gate | PathFit | TrainingData, ...]) -> None:
-    """Of a photo that is held out just that is said what a gateway says with the model that the
-    cascade carries."""
-    one, before, _, gate = taught
+def test_held_out_photos_are_judged_as_in_service(fits: Fits) -> None:
+    """A held-out photo has the scores that a gateway gives it with the cascade's model."""
+    training, before, _, gate = fits
     for photo in range(60, 90):
-        chance, scores = chances(one, before, photo)
-        joined = fuse_boxes(one.looks(FIRST, 0, photo), [1.0])
+        chance, scores = probabilities(training, before, photo)
+        joined = fuse_boxes(training.looks(FIRST, 0, photo), [1.0])
         assert scores == pytest.approx(np.sort(np.sqrt(joined.scores * chance))[::-1], abs=1e-5)
-    assert carried(one, {FIRST: before}).weights == tuple(one.label_weights)
+    assert fusion_of(training, {FIRST: before}).weights == tuple(training.label_weights)
     assert gate.trees(before.gain_features[0, 60:]) == pytest.approx(gate.gains[0, 60:], abs=1e-5)
 
 
-def carried(lesson, paths):
+def fusion_of(training: TrainingData, paths: dict[Path, PathFit]) -> Fusion:
     """The fusion of a cascade that serves photos by all of these paths alike."""
     return learned_fusion(
-        lesson, paths, np.concatenate([fit.score_pairs for fit in paths.values()])[:, :2]
+        training, paths, np.concatenate([fit.score_pairs for fit in paths.values()])[:, :2]
     )
 
 
-def kept(answers, photos):
-    chosen = np.isin(answers.table.photos, photos)
-    return answers.table.boxes.take(chosen), answers.positives[:, chosen]
+def boxes_of(answers: PathAnswers, photos: Ints) -> tuple[BoxArray, Bools]:
+    """The boxes of these photos, and which of them are true."""
+    mask = np.isin(answers.table.photos, photos)
+    return answers.table.boxes.take(mask), answers.positives[:, mask]
 
 
-def test_parts_are_the_metric(taught: tuple[Gate | PathFit | TrainingData, ...]) -> None:
-    """The mean of the photos' parts is the metric, but for its envelope."""
-    one, before, after, _ = taught
+def test_the_mean_of_the_photos_parts_is_the_metric(fits: Fits) -> None:
+    """The mean of the photos' parts is the metric, except for its envelope."""
+    training, before, after, _ = fits
     for fit in (before, after):
         for each in (*fit.plain, *fit.answers):
-            value = one.quality.value(*kept(each, one.photos), one.photos)
-            assert each.parts[one.photos].mean() == pytest.approx(value, abs=0.01)
+            value = training.quality.value(*boxes_of(each, training.photos), training.photos)
+            assert each.parts[training.photos].mean() == pytest.approx(value, abs=0.01)
 
 
-def told_by_bytes():
-    """Photos with one object each. Where there are many bytes per pixel the coarse look makes a
-    mistake at another place, or, on one in four, finds nothing; alone, all are found."""
+def sample_with_telling_bytes() -> Sample:
+    """Photos with one object each. Where a photo has many bytes per pixel the coarse look detects a
+    wrong place, or, on one in four, nothing; alone, every object is detected."""
     rng = Random(1)
     facts, looks, truth = {}, {ITSELF: {}, COARSE: {}}, {}
     for number in range(480):
@@ -170,33 +178,36 @@ def told_by_bytes():
         cat = Detection("cat", 1.0, Box(0.1, 0.1, 0.5, 0.5))
         truth[photo] = Known([cat], frozenset({"cat"}))
         looks[ITSELF][photo] = [[replace(cat, score=rng.uniform(0.6, 0.9))]]
-        wrong = replace(cat, score=rng.uniform(0.3, 0.9), box=Box(0.6, 0.6, 0.9, 0.9))
-        right = replace(cat, score=rng.uniform(0.3, 0.9))
-        looks[COARSE][photo] = [[wrong] if fine and number % 4 else [] if fine else [right]]
+        wrong_place = replace(cat, score=rng.uniform(0.3, 0.9), box=Box(0.6, 0.6, 0.9, 0.9))
+        right_place = replace(cat, score=rng.uniform(0.3, 0.9))
+        looks[COARSE][photo] = [
+            [wrong_place] if fine and number % 4 else [] if fine else [right_place]
+        ]
     return from_answers(facts, looks, truth)
 
 
 @pytest.fixture(scope="module")
-def telling() -> tuple[Gate | PathFit | TrainingData, ...]:
-    return learned(lesson(told_by_bytes(), held=100))
+def telling_fits() -> Fits:
+    """What is learned from photos whose bytes per pixel tell their losses."""
+    return fits_of(training_data(sample_with_telling_bytes(), held_out=100))
 
 
-def test_the_gate_finds_it(telling: tuple[Gate | PathFit | TrainingData, ...]) -> None:
-    """Where a fact of the photo tells what a coarse look loses, the gate expects to gain there, and
-    hardly elsewhere."""
-    one, _, _, gate = telling
-    fine = np.arange(len(one.sample)) % 3 == 0
+def test_the_gate_expects_gains_where_bytes_tell_losses(telling_fits: Fits) -> None:
+    """Where a fact of the photo tells what a coarse look loses, the gate expects a gain, and hardly
+    any elsewhere."""
+    training, _, _, gate = telling_fits
+    fine = np.arange(len(training.sample)) % 3 == 0
     assert gate.gains[0, fine].min() > gate.gains[0, ~fine].max()
     assert gate.gains[0, fine].mean() > 0.5 > 5 * abs(gate.gains[0, ~fine].mean())
 
 
-def test_rescoring(telling: tuple[Gate | PathFit | TrainingData, ...]) -> None:
-    """Rescored, the same boxes are worth more, on photos that no model has seen too: mistakes that
-    can be told, here by their place, come after all that is right."""
-    one, before, _, _ = telling
-    for photos in (one.photos, np.flatnonzero(one.folds < 0)):
+def test_rescoring_raises_the_metric(telling_fits: Fits) -> None:
+    """Rescored boxes have a higher metric, on photos that no model has seen too: recognisable
+    mistakes, here by their place, come after the true boxes."""
+    training, before, _, _ = telling_fits
+    for photos in (training.photos, np.flatnonzero(training.folds < 0)):
         plain, better = (
-            one.quality.value(*kept(each[0], photos), photos)
+            training.quality.value(*boxes_of(each[0], photos), photos)
             for each in (before.plain, before.answers)
         )
         assert better > plain + 0.03
@@ -206,103 +217,106 @@ def test_rescoring(telling: tuple[Gate | PathFit | TrainingData, ...]) -> None:
 
 
 @pytest.fixture(scope="module")
-def accompanied() -> TrainingData:
-    return lesson(synthetic_sample(80, kinds=(*KINDS, COMPANION), companions=("free",)))
+def companion_data() -> TrainingData:
+    """The training data of a sample with a companion."""
+    return training_data(synthetic_sample(80, kinds=(*KINDS, COMPANION), companions=("free",)))
 
 
-def test_given(accompanied: TrainingData) -> None:
-    """Labels are given that a paid provider gives."""
-    named = [
+def test_labels_of_paid_providers_are_kept(companion_data: TrainingData) -> None:
+    """The labels that a paid provider gives are the provider's labels."""
+    names = [
         name
-        for name, given in zip(accompanied.sample.labels, accompanied.provider_labels, strict=True)
-        if given
+        for name, is_given in zip(
+            companion_data.sample.labels, companion_data.provider_labels, strict=True
+        )
+        if is_given
     ]
-    assert sorted(named) == sorted(LABELS)
+    assert sorted(names) == sorted(LABELS)
 
 
-def test_aliases(accompanied: TrainingData) -> None:
-    """What the companion calls by another name in the same places is taken for the same; what it
-    alone sees is not."""
-    names = accompanied.sample.labels
-    meant = {
-        name: names[to]
-        for name, to in zip(names, accompanied.aliases, strict=True)
-        if names[to] != name
+def test_a_companions_other_name_becomes_an_alias(companion_data: TrainingData) -> None:
+    """A companion's other name for objects in the same places is an alias; objects that only the
+    companion detects have none."""
+    names = companion_data.sample.labels
+    aliases = {
+        name: names[label]
+        for name, label in zip(names, companion_data.aliases, strict=True)
+        if names[label] != name
     }
-    assert meant == {"ox": "cow"}
+    assert aliases == {"ox": "cow"}
 
 
-def test_looks(accompanied: TrainingData) -> None:
-    """Its looks are in the provider's words, without what the provider has none for."""
-    names = accompanied.sample.labels
-    seen = {
+def test_a_companions_looks_use_the_providers_labels(companion_data: TrainingData) -> None:
+    """The companion's looks have the provider's labels, without those that the provider does not
+    have."""
+    names = companion_data.sample.labels
+    labels = {
         names[label]
-        for photo in range(len(accompanied.sample))
-        for label in accompanied.looks((COMPANION, COARSE), 0, photo)[0].labels
+        for photo in range(len(companion_data.sample))
+        for label in companion_data.looks((COMPANION, COARSE), 0, photo)[0].labels
     }
-    assert seen == set(LABELS)
+    assert labels == set(LABELS)
 
 
-def test_fusion(accompanied: TrainingData) -> None:
-    """The cascade's fusion carries both: the labels given, and what the companion's mean."""
+def test_the_fusion_has_labels_and_aliases(companion_data: TrainingData) -> None:
+    """The cascade's fusion has the provider's labels and the companion's aliases."""
     path = (COMPANION, COARSE)
-    made = carried(accompanied, {path: train_path(accompanied, path)})
-    assert sorted(made.labels) == sorted(LABELS)
-    assert made.aliases == {"ox": "cow"}
-    assert made.companions == ("free",)
-    assert list(made.rescore) == list(made.calibration) == ["free:1x1,3x2"]
-    assert not made.verbatim
+    fusion = fusion_of(companion_data, {path: train_path(companion_data, path)})
+    assert sorted(fusion.labels) == sorted(LABELS)
+    assert fusion.aliases == {"ox": "cow"}
+    assert fusion.companions == ("free",)
+    assert list(fusion.rescore) == list(fusion.calibration) == ["free:1x1,3x2"]
+    assert not fusion.verbatim
 
 
 # -- agreement
 
 
 @pytest.fixture(scope="module")
-def agreeing() -> TrainingData:
-    return lesson(
+def agreement_data() -> TrainingData:
+    """The training data of a sample without ground truth, by agreement."""
+    return training_data(
         synthetic_sample(90, kinds=(ITSELF, COARSE), groupings=1, known=False), "agreement"
     )
 
 
-def test_alone(agreeing: TrainingData) -> None:
-    """A photo that is asked about alone agrees with itself, whatever came before; for that answer
-    leaves as it came."""
-    answers = train_path(agreeing, THEN)
-    assert answers.answers[0].parts.tolist() == [1.0] * len(agreeing.sample)
-    assert carried(agreeing, {THEN: answers}).verbatim
+def test_a_photo_asked_alone_agrees_with_itself(agreement_data: TrainingData) -> None:
+    """A photo that is asked about alone agrees with itself after any earlier answers, as that
+    answer is returned as it came."""
+    answers = train_path(agreement_data, THEN)
+    assert answers.answers[0].parts.tolist() == [1.0] * len(agreement_data.sample)
+    assert fusion_of(agreement_data, {THEN: answers}).verbatim
 
 
-def test_fused_alone(agreeing: TrainingData) -> None:
-    """But where answers are only fused, the one about the photo alone is changed by those before
-    it."""
-    assert train_path(agreeing, THEN).plain[0].parts.mean() < 0.98
-    assert train_path(agreeing, (ITSELF,)).plain[0].parts.mean() == 1.0
+def test_fusing_changes_the_answer_about_the_photo_alone(agreement_data: TrainingData) -> None:
+    """Where answers are only fused, the one about the photo alone is changed by those before it."""
+    assert train_path(agreement_data, THEN).plain[0].parts.mean() < 0.98
+    assert train_path(agreement_data, (ITSELF,)).plain[0].parts.mean() == 1.0
 
 
-def test_calibrated(agreeing: TrainingData) -> None:
-    """Scores are calibrated, by a curve of each path, so that a box scores what it would alone, in
-    the mean."""
-    coarse = train_path(agreeing, FIRST)
-    knots = carried(agreeing, {FIRST: coarse}).calibration["3x2"]
-    here, alone, _ = coarse.score_pairs.T
-    assert len(here) > 50
+def test_calibration_maps_scores_to_those_alone(agreement_data: TrainingData) -> None:
+    """Scores are calibrated by a curve for each path, so that the mean score of a box is its mean
+    score alone."""
+    coarse = train_path(agreement_data, FIRST)
+    knots = fusion_of(agreement_data, {FIRST: coarse}).calibration["3x2"]
+    path_scores, scores_alone, _ = coarse.score_pairs.T
+    assert len(path_scores) > 50
     assert (
-        abs(np.interp(here, *np.array(knots).T).mean() - alone.mean())
+        abs(np.interp(path_scores, *np.array(knots).T).mean() - scores_alone.mean())
         < 0.03
-        < abs(here.mean() - alone.mean())
+        < abs(path_scores.mean() - scores_alone.mean())
     )
 
 
-def test_calibrated_alike(taught: tuple[Gate | PathFit | TrainingData, ...]) -> None:
-    """By precision, where scores of all paths are ranked together, it is one curve for all of
-    them."""
-    one, before, after, _ = taught
-    curves = carried(one, {FIRST: before, THEN: after}).calibration
+def test_by_precision_one_curve_serves_all_paths(fits: Fits) -> None:
+    """By precision, where scores of all paths are ranked together, one curve serves them all."""
+    training, before, after, _ = fits
+    curves = fusion_of(training, {FIRST: before, THEN: after}).calibration
     assert curves["3x2"] == curves["3x2,1x1"]
 
 
-def test_nothing_to_learn_from() -> None:
-    """Where all boxes are objects, or none is, every one has about that chance."""
-    alone = told_by_bytes().of_kinds(lambda kind: kind == ITSELF)
-    fit = train_path(lesson(alone, held=100), (ITSELF,))
+def test_boxes_that_are_all_objects_have_high_scores() -> None:
+    """Where all boxes are objects, or none is, every box has about that probability."""
+    alone = sample_with_telling_bytes().of_kinds(lambda kind: kind == ITSELF)
+    fit = train_path(training_data(alone, held_out=100), (ITSELF,))
     assert (fit.answers[0].table.boxes.scores > 0.75).all()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.detections import detection
 from thresholds.fusion.looks import LookKind, PhotoFacts
 from thresholds.profile.input_size import probe
 from thresholds.samples.from_answers import sample_from_answers
@@ -19,12 +20,12 @@ PHOTOS = [str(number) for number in range(40)]
 
 
 @pytest.fixture
-def probed(seen: Callable[..., Any]) -> Callable[..., Any]:
+def probed() -> Callable[..., Any]:
     """`probed((10, 40, 40), known=True)`: of 40 photos with a cat each, how many are found by size
     of canvas."""
 
     def probing(counts, *, known):
-        cat = seen("cat", 0.9, 0.2, 0.2, 0.6, 0.6)
+        cat = detection("cat", 0.9, 0.2, 0.2, 0.6, 0.6)
         looks = {
             kind: {photo: [[cat] if int(photo) < count else []] for photo in PHOTOS}
             for kind, count in zip(KINDS, counts, strict=True)
@@ -66,7 +67,7 @@ def test_nearly_the_same(probed: Callable[..., Any]) -> None:
     assert probed((10, 39, 40), known=False).enough == 1
 
 
-def test_nothing_answered(seen: Callable[..., Any]) -> None:
+def test_nothing_answered() -> None:
     """Without any answer there is nothing to tell."""
     with pytest.raises(ValueError, match="no canvas"):
         probe(sample_from_answers({"a": PhotoFacts(1, 1, 1)}, {}), KINDS)

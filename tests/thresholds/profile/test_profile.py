@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean, pstdev
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.detection import Box, Detection
+from tests.support.detections import detection
 from thresholds.profile.profile import Profile, profile_of_answers, spread
 from thresholds.shape import ALONE, Shape
 
@@ -25,13 +24,13 @@ def groups(made: Profile):
     return {(g.label, str(g.shape), str(g.largest)): g.score.mean for g in made.groups}
 
 
-def test_largest(seen: Callable[..., Any]) -> None:
+def test_largest() -> None:
     """An object belongs, at each shape that finds it, to the largest shape that does."""
-    truth = {"a": [seen("cat", 1.0, *LEFT), seen("cat", 1.0, *RIGHT)]}
+    truth = {"a": [detection("cat", 1.0, *LEFT), detection("cat", 1.0, *RIGHT)]}
     answers = {
-        ALONE: {"a": [[seen("cat", 0.9, *LEFT), seen("cat", 0.8, *RIGHT)]]},
-        TWO: {"a": [[seen("cat", 0.6, *LEFT), seen("cat", 0.7, *RIGHT)]]},
-        FIVE: {"a": [[seen("cat", 0.5, *RIGHT)]]},
+        ALONE: {"a": [[detection("cat", 0.9, *LEFT), detection("cat", 0.8, *RIGHT)]]},
+        TWO: {"a": [[detection("cat", 0.6, *LEFT), detection("cat", 0.7, *RIGHT)]]},
+        FIVE: {"a": [[detection("cat", 0.5, *RIGHT)]]},
     }
     assert groups(profile_of_answers(truth, answers)) == {
         ("cat", "1x1", "2x2"): 0.9,
@@ -42,30 +41,30 @@ def test_largest(seen: Callable[..., Any]) -> None:
     }
 
 
-def test_order_of_shapes(seen: Callable[..., Any]) -> None:
+def test_order_of_shapes() -> None:
     """Larger is what has more cells, in whatever order the shapes were asked."""
-    found = {"a": [[seen("cat", 0.5)]]}
+    found = {"a": [[detection("cat", 0.5)]]}
     for shapes in ([ALONE, TWO, FIVE], [FIVE, ALONE, TWO]):
-        made = profile_of_answers({"a": [seen("cat", 1.0)]}, dict.fromkeys(shapes, found))
+        made = profile_of_answers({"a": [detection("cat", 1.0)]}, dict.fromkeys(shapes, found))
         assert {str(group.largest) for group in made.groups} == {"5x5"}
 
 
-def test_gap(seen: Callable[..., Any]) -> None:
+def test_gap() -> None:
     """An object that a middle shape misses still belongs to the largest that finds it."""
-    found = {"a": [[seen("cat", 0.5)]]}
+    found = {"a": [[detection("cat", 0.5)]]}
     made = profile_of_answers(
-        {"a": [seen("cat", 1.0)]}, {ALONE: found, TWO: {"a": [[]]}, FIVE: found}
+        {"a": [detection("cat", 1.0)]}, {ALONE: found, TWO: {"a": [[]]}, FIVE: found}
     )
     assert groups(made) == {("cat", "1x1", "5x5"): 0.5, ("cat", "5x5", "5x5"): 0.5}
 
 
-def test_means(seen: Callable[..., Any]) -> None:
+def test_means() -> None:
     """A group's score has the mean, the population's deviation and the number of its objects'
     scores."""
     scores = [0.4, 0.5, 0.9]
-    truth = {name: [seen("cat", 1.0)] for name in "abc"}
+    truth = {name: [detection("cat", 1.0)] for name in "abc"}
     answers = {
-        TWO: {name: [[seen("cat", score)]] for name, score in zip("abc", scores, strict=True)}
+        TWO: {name: [[detection("cat", score)]] for name, score in zip("abc", scores, strict=True)}
     }
     (group,) = profile_of_answers(truth, answers).groups
     assert group.score.mean == pytest.approx(0.6)
@@ -73,12 +72,12 @@ def test_means(seen: Callable[..., Any]) -> None:
     assert group.score.count == 3
 
 
-def test_area(seen: Callable[..., Any]) -> None:
+def test_area() -> None:
     """The mean area is that of the true boxes, overlaps counted twice, and photos without any count
     as nothing."""
     truth = {
-        "a": [seen("cat", 1.0, *LEFT), seen("cat", 1.0, *LEFT)],
-        "b": [seen("cat", 1.0, *RIGHT)],
+        "a": [detection("cat", 1.0, *LEFT), detection("cat", 1.0, *LEFT)],
+        "b": [detection("cat", 1.0, *RIGHT)],
         "c": [],
         "d": [],
     }
@@ -88,23 +87,26 @@ def test_area(seen: Callable[..., Any]) -> None:
     assert made.area.std == pytest.approx(pstdev([1, 0.5, 0, 0]))
 
 
-def test_empty_truth(seen: Callable[..., Any]) -> None:
+def test_empty_truth() -> None:
     """What is found where nothing is true makes no group."""
-    made = profile_of_answers({"a": []}, {ALONE: {"a": [[seen("cat", 0.9)]]}})
+    made = profile_of_answers({"a": []}, {ALONE: {"a": [[detection("cat", 0.9)]]}})
     assert made.groups == ()
     assert (made.area.mean, made.area.count) == (0.0, 1)
 
 
-def test_never_found(seen: Callable[..., Any]) -> None:
+def test_never_found() -> None:
     """A true object that no shape finds belongs to no group."""
-    assert profile_of_answers({"a": [seen("cat", 1.0)]}, {ALONE: {"a": [[]]}, TWO: {}}).groups == ()
+    assert (
+        profile_of_answers({"a": [detection("cat", 1.0)]}, {ALONE: {"a": [[]]}, TWO: {}}).groups
+        == ()
+    )
 
 
-def test_own_answers_as_truth(seen: Callable[..., Any]) -> None:
+def test_own_answers_as_truth() -> None:
     """Where there is no truth, the provider's answer alone stands in: each of its objects is found
     at 1x1."""
-    alone = [seen("cat", 0.8, *LEFT), seen("dog", 0.6, *RIGHT)]
-    answers = {ALONE: {"a": [alone]}, TWO: {"a": [[seen("cat", 0.7, *LEFT)]]}}
+    alone = [detection("cat", 0.8, *LEFT), detection("dog", 0.6, *RIGHT)]
+    answers = {ALONE: {"a": [alone]}, TWO: {"a": [[detection("cat", 0.7, *LEFT)]]}}
     made = profile_of_answers({"a": alone}, answers)
     assert groups(made) == {
         ("cat", "1x1", "2x2"): 0.8,
@@ -114,10 +116,10 @@ def test_own_answers_as_truth(seen: Callable[..., Any]) -> None:
     assert made.area.mean == 1.0
 
 
-def test_floor(seen: Callable[..., Any]) -> None:
+def test_floor() -> None:
     """Detections under the floor were not seen."""
-    answers = {ALONE: {"a": [[seen("cat", 0.5)]]}, TWO: {"a": [[seen("cat", 0.39)]]}}
-    made = profile_of_answers({"a": [seen("cat", 1.0)]}, answers, floor=0.4)
+    answers = {ALONE: {"a": [[detection("cat", 0.5)]]}, TWO: {"a": [[detection("cat", 0.39)]]}}
+    made = profile_of_answers({"a": [detection("cat", 1.0)]}, answers, floor=0.4)
     assert groups(made) == {("cat", "1x1", "1x1"): 0.5}
     assert made.rule(ALONE).floor == 0.4
 
@@ -125,45 +127,49 @@ def test_floor(seen: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("hits", "groupings", "found"), [(1, 1, True), (1, 2, False), (2, 3, True), (2, 4, False)]
 )
-def test_groupings(seen: Callable[..., Any], hits: int, groupings: int, found: bool) -> None:
+def test_groupings(hits: int, groupings: int, found: bool) -> None:
     """Asked among several sets of neighbours, an object counts as found if more than half of the
     answers have it, with the mean of their scores."""
-    asked = [[seen("cat", 0.4 + 0.2 * index)] if index < hits else [] for index in range(groupings)]
-    made = profile_of_answers({"a": [seen("cat", 1.0)]}, {TWO: {"a": asked}})
+    asked = [
+        [detection("cat", 0.4 + 0.2 * index)] if index < hits else [] for index in range(groupings)
+    ]
+    made = profile_of_answers({"a": [detection("cat", 1.0)]}, {TWO: {"a": asked}})
     assert groups(made) == (
         {("cat", "2x2", "2x2"): pytest.approx(fmean([0.4, 0.6][:hits]))} if found else {}
     )
 
 
-def test_places_and_labels(seen: Callable[..., Any]) -> None:
+def test_places_and_labels() -> None:
     """A box in another place or of another label does not find the object."""
-    answers = {ALONE: {"a": [[seen("cat", 0.9, *RIGHT), seen("dog", 0.9, *LEFT)]]}}
-    assert profile_of_answers({"a": [seen("cat", 1.0, *LEFT)]}, answers).groups == ()
+    answers = {ALONE: {"a": [[detection("cat", 0.9, *RIGHT), detection("dog", 0.9, *LEFT)]]}}
+    assert profile_of_answers({"a": [detection("cat", 1.0, *LEFT)]}, answers).groups == ()
 
 
-def test_provider_label(seen: Callable[..., Any]) -> None:
+def test_provider_label() -> None:
     """Groups bear the label as the provider writes it, for it is the provider's answers that rules
     will see."""
-    made = profile_of_answers({"a": [seen("cat", 1.0)]}, {ALONE: {"a": [[seen("Cat", 0.9)]]}})
+    made = profile_of_answers(
+        {"a": [detection("cat", 1.0)]}, {ALONE: {"a": [[detection("Cat", 0.9)]]}}
+    )
     assert [group.label for group in made.groups] == ["Cat"]
 
 
 @pytest.fixture
-def made(seen: Callable[..., Any]) -> Profile:
+def made() -> Profile:
     """Cats to 2x2 at .6 and .8 there, a dog to 2x2 at .4 there, an owl to 5x5 at .9 in 2x2 and .5
     in 5x5."""
     truth = {
-        "a": [seen("cat", 1.0, *LEFT), seen("dog", 1.0, *RIGHT)],
-        "b": [seen("cat", 1.0)],
-        "c": [seen("owl", 1.0)],
+        "a": [detection("cat", 1.0, *LEFT), detection("dog", 1.0, *RIGHT)],
+        "b": [detection("cat", 1.0)],
+        "c": [detection("owl", 1.0)],
     }
     answers = {
         TWO: {
-            "a": [[seen("cat", 0.6, *LEFT), seen("dog", 0.4, *RIGHT)]],
-            "b": [[seen("cat", 0.8)]],
-            "c": [[seen("owl", 0.9)]],
+            "a": [[detection("cat", 0.6, *LEFT), detection("dog", 0.4, *RIGHT)]],
+            "b": [[detection("cat", 0.8)]],
+            "c": [[detection("owl", 0.9)]],
         },
-        FIVE: {"a": [[]], "b": [[]], "c": [[seen("owl", 0.5)]]},
+        FIVE: {"a": [[]], "b": [[]], "c": [[detection("owl", 0.5)]]},
     }
     return profile_of_answers(truth, answers)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 
 from providers.detection import Box, Detection
+from tests.support.detections import detection
 from thresholds.fusion.arrays import BoxTable, LabelIndex
 from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.metrics.evaluation import (
@@ -41,9 +39,9 @@ def at_two(of, canvases=()):
     return at
 
 
-def test_ap50(seen: Callable[..., Any]) -> None:
+def test_ap50() -> None:
     """Average precision is that of each grouping, and the mean of both."""
-    cat = seen("cat", 0.9, *CENTRE)
+    cat = detection("cat", 0.9, *CENTRE)
     of = made(
         {"a": [cat], "b": [cat]}, {"a": [[cat], []], "b": [[cat], [cat]]}, {"a": [cat], "b": [cat]}
     )
@@ -52,9 +50,9 @@ def test_ap50(seen: Callable[..., Any]) -> None:
     assert at_two(of).ap50 == pytest.approx((first + second) / 2)
 
 
-def test_photos_that_count_twice(seen: Callable[..., Any]) -> None:
+def test_photos_that_count_twice() -> None:
     """A photo that counts so many times is as so many photos."""
-    cat, missed = seen("cat", 0.9, *CENTRE), seen("cat", 0.9, *TOP)
+    cat, missed = detection("cat", 0.9, *CENTRE), detection("cat", 0.9, *TOP)
     of = made({"a": [], "b": []}, {"a": [[cat]], "b": [[]]}, {"a": [cat], "b": [missed]})
     (judged,) = judged_detections(of, TWO, ground_truth_of(of, 0.3))
     assert isinstance(judged, JudgedDetections)
@@ -63,9 +61,9 @@ def test_photos_that_count_twice(seen: Callable[..., Any]) -> None:
     assert judged.ap50(np.array([0, 1])) == judged.ap50(np.array([0, 0])) == 0.0
 
 
-def test_labels_together(seen: Callable[..., Any]) -> None:
+def test_labels_together() -> None:
     """Taken together, labels count by how many objects they have; what is true stays so."""
-    cat, dog = seen("cat", 0.9, *CENTRE), seen("dog", 0.8, *TOP)
+    cat, dog = detection("cat", 0.9, *CENTRE), detection("dog", 0.8, *TOP)
     of = made(
         {"a": [], "b": []},
         {"a": [[cat]], "b": [[cat]]},
@@ -77,38 +75,46 @@ def test_labels_together(seen: Callable[..., Any]) -> None:
     assert judged.with_one_label().ap50() == pytest.approx(67 / 101)
 
 
-def test_unspoken_labels(seen: Callable[..., Any]) -> None:
+def test_unspoken_labels() -> None:
     """What is found of a label that a photo's truth does not speak of is neither right nor
     wrong."""
-    cat, dog = seen("cat", 0.5, *CENTRE), seen("dog", 0.9, *CENTRE)
+    cat, dog = detection("cat", 0.5, *CENTRE), detection("dog", 0.9, *CENTRE)
     of = made({"a": [cat]}, {"a": [[cat, dog]]}, {"a": [cat]})
     assert at_two(of).ap50 == 1.0
     assert at_two(of).reliability == ((0.5, 1.0, 1),)
 
 
-def test_without_truth(seen: Callable[..., Any]) -> None:
+def test_without_truth() -> None:
     """Where nothing else is known the answer alone counts as true, of what scores enough; there is
     no AP50 then."""
-    strong, faint = seen("cat", 0.9, *CENTRE), seen("cat", 0.1, *TOP)
+    strong, faint = detection("cat", 0.9, *CENTRE), detection("cat", 0.1, *TOP)
     of = made({"a": [strong, faint]}, {"a": [[strong, faint]]})
     at = at_two(of)
     assert at.ap50 is None
     assert at.reliability == ((0.1, 0.0, 1), (0.9, 1.0, 1))
 
 
-def test_agreement(seen: Callable[..., Any]) -> None:
+def test_agreement() -> None:
     """Agreement with the answer alone is the mean F1 of what scores one half or more, and 1 where
     both see nothing."""
-    cat, other, faint = seen("cat", 0.9, *CENTRE), seen("cat", 0.9, *TOP), seen("cat", 0.4, *TOP)
+    cat, other, faint = (
+        detection("cat", 0.9, *CENTRE),
+        detection("cat", 0.9, *TOP),
+        detection("cat", 0.4, *TOP),
+    )
     of = made({"a": [cat], "b": [], "c": [cat]}, {"a": [[cat, other]], "b": [[faint]], "c": [[]]})
     assert sample_agreement(of, TWO) == pytest.approx((2 / 3 + 1 + 0) / 3)
     assert sample_agreement(of, ITSELF) == 1.0
 
 
-def test_reliability(seen: Callable[..., Any]) -> None:
+def test_reliability() -> None:
     """Scores are told by tenths: their mean, the share that is true, and how many."""
-    truth = {"a": [seen("cat", 1, *CENTRE)]}
-    found = [seen("cat", 0.85, *CENTRE), seen("cat", 0.81, *TOP), seen("cat", 1.0, *BOTTOM)]
+    truth = {"a": [detection("cat", 1, *CENTRE)]}
+    found = [
+        detection("cat", 0.85, *CENTRE),
+        detection("cat", 0.81, *TOP),
+        detection("cat", 1.0, *BOTTOM),
+    ]
     of = made({"a": []}, {"a": [found]}, truth)
     assert reliability(judged_detections(of, TWO, ground_truth_of(of, 0.3))) == [
         (pytest.approx(0.83), 0.5, 2),
@@ -116,20 +122,22 @@ def test_reliability(seen: Callable[..., Any]) -> None:
     ]
 
 
-def test_scores_alone(seen: Callable[..., Any]) -> None:
+def test_scores_alone() -> None:
     """A shape's scores lead to those that the same objects have alone, if there are enough of
     them."""
-    alone = {str(n): [seen("cat", 0.8, *CENTRE)] for n in range(MIN_PAIRS)}
-    gridded = {key: [[seen("cat", 0.4, *CENTRE), seen("cat", 0.9, *TOP)]] for key in alone}
+    alone = {str(n): [detection("cat", 0.8, *CENTRE)] for n in range(MIN_PAIRS)}
+    gridded = {
+        key: [[detection("cat", 0.4, *CENTRE), detection("cat", 0.9, *TOP)]] for key in alone
+    }
     of = made(alone, gridded)
     assert to_alone(of, TWO) == ((0.4, 0.8),)
     few = made(dict(list(alone.items())[1:]), {key: gridded[key] for key in list(gridded)[1:]})
     assert to_alone(few, TWO) == ()
 
 
-def test_smallest(seen: Callable[..., Any]) -> None:
+def test_smallest() -> None:
     """The smallest object found is told as a share of its photo and in pixels of the canvas."""
-    cat = seen("cat", 0.9, *CENTRE)
+    cat = detection("cat", 0.9, *CENTRE)
     small = at_two(made({"a": [cat]}, {"a": [[cat]]})).smallest
     assert small.side == pytest.approx(0.2)
     assert small.side_px == pytest.approx(0.2 * (400 * 200) ** 0.5)
@@ -147,9 +155,9 @@ def test_drawn(shape: Shape, width: int) -> None:
     assert landscape == portrait == pytest.approx((width * width / 2) ** 0.5)
 
 
-def test_no_answer_alone(seen: Callable[..., Any]) -> None:
+def test_no_answer_alone() -> None:
     """Without an answer to a photo alone there is nothing to compare with."""
-    of = sample_from_answers({"a": FACTS}, {TWO: {"a": [[seen("cat", 0.9)]]}})
+    of = sample_from_answers({"a": FACTS}, {TWO: {"a": [[detection("cat", 0.9)]]}})
     assert shape_stats(of, [], (400, 400), 0.3) == ()
 
 
@@ -158,9 +166,9 @@ class TestLosses:
 
     EDGE, INSIDE = (0.0, 0.4, 0.2, 0.6), CENTRE
 
-    def lost(self, seen, *pairs):
+    def lost(self, *pairs):
         """Losses of one object a photo, found alone: its box, and whether the grid found it."""
-        objects = [seen("cat", 0.9, *box) for box, _ in pairs]
+        objects = [detection("cat", 0.9, *box) for box, _ in pairs]
         alone = {str(n): [cat] for n, cat in enumerate(objects)}
         gridded = {
             str(n): [[cat] if hit else []]
@@ -168,26 +176,26 @@ class TestLosses:
         }
         return at_two(made(alone, gridded)).losses
 
-    def test_shares(self, seen: Callable[..., Any]) -> None:
+    def test_shares(self) -> None:
         """Each is the share that a grid loses."""
         lost = self.lost(
-            seen, (self.EDGE, True), (self.EDGE, False), (self.INSIDE, True), (self.INSIDE, True)
+            (self.EDGE, True), (self.EDGE, False), (self.INSIDE, True), (self.INSIDE, True)
         )
         assert lost == (2, 0.5, 0.0)
 
-    def test_sizes(self, seen: Callable[..., Any]) -> None:
+    def test_sizes(self) -> None:
         """Objects of other sizes are not compared with."""
         large = (0.1, 0.1, 0.9, 0.9)
-        assert self.lost(seen, (self.EDGE, False), (self.INSIDE, True), (large, False)) == (
+        assert self.lost((self.EDGE, False), (self.INSIDE, True), (large, False)) == (
             1,
             1.0,
             0.0,
         )
 
-    def test_nothing_to_compare(self, seen: Callable[..., Any]) -> None:
+    def test_nothing_to_compare(self) -> None:
         """Where none touch an edge, or all do, nothing is told."""
-        assert self.lost(seen, (self.INSIDE, True)) is None
-        assert self.lost(seen, (self.EDGE, True)) is None
+        assert self.lost((self.INSIDE, True)) is None
+        assert self.lost((self.EDGE, True)) is None
         assert (
             losses(
                 BoxTable.from_photos([]).boxes.xyxy,
@@ -219,10 +227,15 @@ class TestLeaks:
             canvases.append(Cells(TWO.shape, TWO.shape, (2, 2), (labels.box_array(()),) * 2))
         return leaks(canvases, alone, objects, 0.3)
 
-    def test_leaked(self, seen: Callable[..., Any]) -> None:
+    def test_leaked(self) -> None:
         """A box at the seam that nothing in its own photo bears out, opposite its neighbour's, has
         leaked in."""
-        assert self.count([seen("cat", 0.9, *BOTTOM)], [seen("cat", 0.5, *TOP)]) == (2, 1, 1, 1)
+        assert self.count([detection("cat", 0.9, *BOTTOM)], [detection("cat", 0.5, *TOP)]) == (
+            2,
+            1,
+            1,
+            1,
+        )
 
     @pytest.mark.parametrize(
         "change",
@@ -233,13 +246,11 @@ class TestLeaks:
         ],
         ids=["seen alone", "true", "faint"],
     )
-    def test_no_stranger(
-        self, seen: Callable[..., Any], change: dict[str, list[Detection]]
-    ) -> None:
+    def test_no_stranger(self, change: dict[str, list[Detection]]) -> None:
         """What the photo's own answer alone has, or its truth, or what scores little, is no
         stranger."""
-        settings = {"below": [seen("cat", 0.5, *TOP)]} | change
-        assert self.count([seen("cat", 0.9, *BOTTOM)], **settings)[1:3] == (0, 0)
+        settings = {"below": [detection("cat", 0.5, *TOP)]} | change
+        assert self.count([detection("cat", 0.9, *BOTTOM)], **settings)[1:3] == (0, 0)
 
     @pytest.mark.parametrize(
         ("above", "below"),
@@ -259,27 +270,24 @@ class TestLeaks:
         ],
     )
     def test_stranger_only(
-        self,
-        seen: Callable[..., Any],
-        above: tuple[str | tuple[float, ...], ...],
-        below: tuple[str | tuple[float, ...], ...],
+        self, above: tuple[str | tuple[float, ...], ...], below: tuple[str | tuple[float, ...], ...]
     ) -> None:
         """Without the neighbour's object of that label right across the seam, a stranger has not
         leaked."""
-        assert self.count([seen(above[0], 0.9, *above[1])], [seen(below[0], 0.5, *below[1])])[
-            1:3
-        ] == (1, 0)
+        assert self.count(
+            [detection(above[0], 0.9, *above[1])], [detection(below[0], 0.5, *below[1])]
+        )[1:3] == (1, 0)
 
-    def test_chance(self, seen: Callable[..., Any]) -> None:
+    def test_chance(self) -> None:
         """What other photos in the neighbours' places would account for is chance."""
-        cat = seen("cat", 0.9, *BOTTOM)
-        assert self.count([cat], [seen("cat", 0.5, *TOP)], others=[])[2:] == (1, 0)
-        assert self.count([cat], [seen("cat", 0.5, *TOP)], others=[cat])[2:] == (1, 1)
+        cat = detection("cat", 0.9, *BOTTOM)
+        assert self.count([cat], [detection("cat", 0.5, *TOP)], others=[])[2:] == (1, 0)
+        assert self.count([cat], [detection("cat", 0.5, *TOP)], others=[cat])[2:] == (1, 1)
 
 
-def test_alone_has_no_neighbours(seen: Callable[..., Any]) -> None:
+def test_alone_has_no_neighbours() -> None:
     """Seams are looked at in grids only."""
-    cat = seen("cat", 0.9, *CENTRE)
+    cat = detection("cat", 0.9, *CENTRE)
     (alone, two) = shape_stats(made({"a": [cat]}, {"a": [[cat]]}), [], (400, 400), 0.3)
     assert (alone.shape, alone.leaks, alone.losses) == (ALONE, None, None)
     assert two.leaks == (0, 0, 0, 0)

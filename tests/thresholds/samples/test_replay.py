@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
+from tests.support.detections import detection
 from thresholds.cascade import Cascade, Stage
 from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.fusion.trees import Trees
@@ -22,13 +20,13 @@ LARGE = rules.read({"kind": "imgrid", "area": {"mean": 0.5}})
 
 
 @pytest.fixture
-def stored(seen: Callable[..., Any]) -> Sample:
+def stored() -> Sample:
     """Photo 0 is accepted at the grid in the first grouping and not in the second; photo 1 never
     is."""
     large, small, alone = (
-        seen("cat", 0.9),
-        seen("cat", 0.8, 0, 0, 0.2, 1),
-        seen("dog", 0.7, 0, 0, 0.1, 1),
+        detection("cat", 0.9),
+        detection("cat", 0.8, 0, 0, 0.2, 1),
+        detection("dog", 0.7, 0, 0, 0.1, 1),
     )
     answers = {
         GRID: {"a": [[large], [small]], "b": [[small], [small]]},
@@ -49,14 +47,17 @@ def staged(*stages, **more):
     return Cascade(stages=made, **more)
 
 
-def test_accepted(stored: Sample, seen: Callable[..., Any]) -> None:
+def test_accepted(stored: Sample) -> None:
     """What a rule accepts ends there, and its answer leaves."""
-    assert replay(staged((GRID, LARGE), (ITSELF, None)), stored, 0) == ([seen("cat", 0.9)], (GRID,))
+    assert replay(staged((GRID, LARGE), (ITSELF, None)), stored, 0) == (
+        [detection("cat", 0.9)],
+        (GRID,),
+    )
 
 
-def test_asked_again(stored: Sample, seen: Callable[..., Any]) -> None:
+def test_asked_again(stored: Sample) -> None:
     """What it does not is asked at the next stage; the last one's answer stands."""
-    dog = [seen("dog", 0.7, 0, 0, 0.1, 1)]
+    dog = [detection("dog", 0.7, 0, 0, 0.1, 1)]
     for photo, grouping in ((0, 1), (1, 0)):
         assert replay(staged((GRID, LARGE), (ITSELF, None)), stored, photo, grouping) == (
             dog,
@@ -98,7 +99,7 @@ def test_not_profiled(stored: Sample) -> None:
         replay(staged((LookKind(Shape(3, 3)), None)), stored, 0)
 
 
-def test_detections(stored: Sample, seen: Callable[..., Any]) -> None:
+def test_detections(stored: Sample) -> None:
     """Arrays become detections with their labels' names."""
-    assert stored.detections(stored.look(PAIR, 1).of_photo(0)) == [seen("cat", 0.9)]
+    assert stored.detections(stored.look(PAIR, 1).of_photo(0)) == [detection("cat", 0.9)]
     assert stored.detections(stored.look(PAIR, 0).of_photo(1)) == []

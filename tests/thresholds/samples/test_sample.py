@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from providers.prices import Price, Tier
+from tests.support.detections import detection
 from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.samples.from_answers import sample_from_answers
 from thresholds.samples.ground_truth import Known
@@ -24,9 +23,9 @@ FACTS = {name: PhotoFacts(640, 480, 1000 * size) for size, name in enumerate("ab
 
 
 @pytest.fixture
-def small(seen: Callable[..., Any]) -> Sample:
+def small() -> Sample:
     """Three photos, `c` of which the grid was never asked about."""
-    cat, dog = seen("cat", 0.9, 0, 0, 0.5, 1), seen("dog", 0.5)
+    cat, dog = detection("cat", 0.9, 0, 0, 0.5, 1), detection("dog", 0.5)
     return sample_from_answers(
         FACTS,
         {
@@ -66,7 +65,7 @@ def alike(one, other):
     return True
 
 
-def test_of_detections(small: Sample, seen: Callable[..., Any]) -> None:
+def test_of_detections(small: Sample) -> None:
     """Answers become arrays by kind and grouping, and say which photos were asked; truth says of
     which labels."""
     assert small.labels == ("cat", "dog")
@@ -127,10 +126,10 @@ def test_without_companions() -> None:
 
 class TestJoined:
     @pytest.fixture
-    def other(self, seen: Callable[..., Any]) -> Sample:
+    def other(self) -> Sample:
         """Another provider's, who has seen `c`, `a` and a photo of its own, and speaks of owls
         too."""
-        found = [[seen("OWL", 0.7), seen("Cat", 0.6)]]
+        found = [[detection("OWL", 0.7), detection("Cat", 0.6)]]
         looks = {
             ITSELF: {"c": [[]], "a": found, "z": [[]]},
             LookKind(Shape(1, 1), "free"): {"c": [[]]},
