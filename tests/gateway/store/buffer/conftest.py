@@ -3,7 +3,7 @@ FACTORIES."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
@@ -53,3 +53,27 @@ async def buffer(opened: Open) -> AsyncIterator[Buffer]:
     """An empty buffer of each kind, with room enough."""
     async with opened(Capacity()) as empty:
         yield empty
+
+
+PhotoKeys = Callable[[], Awaitable[set[str]]]
+
+
+@pytest.fixture
+async def photo_keys(server: RedisServer) -> AsyncIterator[PhotoKeys]:
+    """`await photo_keys()`: the keys that are in Redis now, except the ledger and the heartbeats of
+    living replicas."""
+    commands = patient_commands(server)
+    standing = (
+        "{imgrid}:ledger",
+        "{imgrid}:tenants",
+        "{imgrid}:alive",
+        "{imgrid}:beat",
+        "{imgrid}:commits",
+    )
+
+    async def now() -> set[str]:
+        keys = {key.decode() for key in await commands.client.keys("*")}
+        return {key for key in keys if not key.startswith(standing)}
+
+    yield now
+    await commands.close()

@@ -1,5 +1,4 @@
-"""What every buffer does: it holds photos from the moment they are accepted until they are
-settled."""
+"""Every buffer holds photos from the moment they are accepted until they are settled."""
 
 from __future__ import annotations
 
@@ -26,12 +25,13 @@ from gateway.core.model import (
     Step,
 )
 from gateway.ledger.accounts import Account, billed_charges
-from gateway.store.buffer import Capacity, Commit, Settlement
+from gateway.store.buffer import Buffer, Capacity, Commit, Settlement
 from gateway.store.inspection import Occupancy
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.testing.listeners import BufferRecorder
 from providers.detection import Box, Detection, Task
+from tests.gateway.store.buffer.conftest import Open
 from tests.support.waiting import wait_until
 from thresholds.shape import Shape
 
@@ -51,9 +51,9 @@ def entry(
     lane: Lane = BIG,
     put_at: float = 0.0,
     data: bytes = b"12345",
-    size=(4, 3),
-    wait_s=1.0,
-    **changes,
+    size: tuple[int, int] = (4, 3),
+    wait_s: float = 1.0,
+    **changes: Any,
 ) -> Entry:
     photo = Photo(name, data, "JPEG", Size(*size))
     usual = {"route": "route", "tenant": "tenant", "deadline_at": LATE}
@@ -70,8 +70,10 @@ def entry(
 NOTHING_SEEN = Outcome(None)
 
 
-async def settle(buffer, *taken: Entry, outcome: Outcome = NOTHING_SEEN) -> frozenset[str]:
-    return await buffer.commit(Commit(settlements=[Settlement(one, outcome) for one in taken]))
+async def settle(
+    buffer: Buffer, *entries: Entry, outcome: Outcome = NOTHING_SEEN
+) -> frozenset[str]:
+    return await buffer.commit(Commit(settlements=[Settlement(each, outcome) for each in entries]))
 
 
 def entries(names: str, lane: Lane = BIG, start: float = 0.0) -> list[Entry]:
@@ -79,8 +81,8 @@ def entries(names: str, lane: Lane = BIG, start: float = 0.0) -> list[Entry]:
     return [entry(name, lane, start + index) for index, name in enumerate(names)]
 
 
-def names(taken: Sequence[Entry]) -> str:
-    return "".join(one.photo.id for one in taken)
+def names(entries: Sequence[Entry]) -> str:
+    return "".join(each.photo.id for each in entries)
 
 
 async def test_a_new_buffer_holds_nothing(buffer: MemoryBuffer | RedisBuffer) -> None:
@@ -188,22 +190,22 @@ async def test_watched_photos_wait_like_job_photos(buffer: MemoryBuffer | RedisB
 async def test_watched_photos_count_only_their_charges(buffer: MemoryBuffer | RedisBuffer) -> None:
     """The outcome of a watched photo is reported where it was put; the ledger counts no watched
     photo, answered, failed or departed, only the charges for it."""
-    heard = BufferRecorder()
-    async with buffer.serving(heard):
+    recorder = BufferRecorder()
+    async with buffer.serving(recorder):
         await buffer.put([entry(name, tenant="ann", watched=True) for name in "abc"])
         a, b, c = await buffer.claim(BIG, ALL)
-        ends = [
+        settlements = [
             Settlement(a, NOTHING_SEEN, 0.001),
             Settlement(b, Outcome(None, error=UpstreamFailed("no")), 0.001),
         ]
         await buffer.commit(
             Commit(
-                settlements=ends,
+                settlements=settlements,
                 withdrawn_ids=[c.photo.id],
                 charges=billed_charges([a, b, c], 0.002),
             )
         )
-        await heard.until(lambda: len(heard.outcomes) == 2)
+        await recorder.until(lambda: len(recorder.outcomes) == 2)
     assert await buffer.occupancy() == Occupancy(0, 0, 0)
     assert await buffer.ledger.accounts() == {
         "ann": Account(billed=pytest.approx(1), paid_usd=pytest.approx(0.002))
@@ -213,10 +215,10 @@ async def test_watched_photos_count_only_their_charges(buffer: MemoryBuffer | Re
 async def test_a_photo_comes_out_as_it_was_put(buffer: MemoryBuffer | RedisBuffer) -> None:
     """A claimed photo has the bytes, the times and the earlier answers of its put; only its turn is
     new."""
-    found = (
+    detections = (
         Detection("cat", 0.5, Box(0, 0, 1, 1), details={"a": [1]}, polygon=((0.0, 1.0),), key=1),
     )
-    step = Step(0, "one", "c", SMALL.shape, 4, 1, 0.1, 0.2, 0.3, found, "unsure")
+    step = Step(0, "one", "c", SMALL.shape, 4, 1, 0.1, 0.2, 0.3, detections, "unsure")
     free = replace(step, provider="det", free=True)
     put = replace(
         entry("a", data=bytes(range(256))),
@@ -264,12 +266,12 @@ async def test_releasing_an_unknown_photo_does_nothing(buffer: MemoryBuffer | Re
 async def test_photos_with_waiting_clients_are_named(buffer: MemoryBuffer | RedisBuffer) -> None:
     """Before a call, the buffer names those photos of the canvas whose clients still wait."""
     await buffer.put(entries("abc"))
-    taken = await buffer.claim(BIG, ALL)
+    claimed = await buffer.claim(BIG, ALL)
     await buffer.commit(Commit(withdrawn_ids=["b"]))
-    assert names(await buffer.ask("canvas", taken)) == "ac"
+    assert names(await buffer.ask("canvas", claimed)) == "ac"
     await buffer.commit(Commit(ended_canvas="canvas"))
     await buffer.commit(Commit(withdrawn_ids=["a", "c"]))
-    assert await buffer.ask("canvas", taken) == []
+    assert await buffer.ask("canvas", claimed) == []
 
 
 async def test_a_photo_put_again_waits_last_in_its_new_lane(
@@ -283,9 +285,9 @@ async def test_a_photo_put_again_waits_last_in_its_new_lane(
     ) == {"a"}
     assert (await buffer.occupancy()).photos == 2
     assert BIG not in await buffer.backlogs()
-    taken = await buffer.claim(SMALL, ALL)
-    assert names(taken) == "xa"
-    assert (taken[1].stage, taken[1].turn) == (1, 2)
+    requeued = await buffer.claim(SMALL, ALL)
+    assert names(requeued) == "xa"
+    assert (requeued[1].stage, requeued[1].turn) == (1, 2)
 
 
 async def test_a_photo_put_again_has_its_new_bytes(buffer: MemoryBuffer | RedisBuffer) -> None:
@@ -327,20 +329,20 @@ async def test_an_outcome_is_reported_once_where_it_was_put(
 ) -> None:
     """The outcome of a photo is reported once where the photo was put; a job's photo is not
     reported here."""
-    heard = BufferRecorder()
-    async with buffer.serving(heard):
+    recorder = BufferRecorder()
+    async with buffer.serving(recorder):
         await buffer.put([*entries("ab"), entry("j", put_at=9, job="job")])
         a, b, job = await buffer.claim(BIG, ALL)
-        found = (Detection("cat", 0.5, Box(0, 0, 1, 1)),)
-        assert await settle(buffer, a, outcome=Outcome(a.photo, found)) == {"a"}
+        detections = (Detection("cat", 0.5, Box(0, 0, 1, 1)),)
+        assert await settle(buffer, a, outcome=Outcome(a.photo, detections)) == {"a"}
         assert await settle(buffer, a, job, outcome=Outcome(None)) == {"j"}
         await settle(buffer, b, outcome=Outcome(b.photo, error=UpstreamFailed("no answer")))
-        await heard.until(lambda: len(heard.outcomes) == 2)
-        assert heard.losses == []
-    assert heard.outcomes["a"].detections == found
-    assert isinstance(heard.outcomes["b"].error, UpstreamFailed)
-    assert str(heard.outcomes["b"].error) == "no answer"
-    assert "j" not in heard.outcomes
+        await recorder.until(lambda: len(recorder.outcomes) == 2)
+        assert recorder.losses == []
+    assert recorder.outcomes["a"].detections == detections
+    assert isinstance(recorder.outcomes["b"].error, UpstreamFailed)
+    assert str(recorder.outcomes["b"].error) == "no answer"
+    assert "j" not in recorder.outcomes
 
 
 async def test_an_earlier_turn_can_neither_settle_nor_put(
@@ -364,11 +366,11 @@ async def test_the_ledger_counts_charges_and_departures_once(
     """The ledger counts each charge, whichever clients are left, and once each photo that is
     settled or leaves."""
     await buffer.put([entry("a", tenant="ann"), entry("b", tenant="bob")])
-    taken = await buffer.claim(BIG, ALL)
-    ends = [Settlement(one, Outcome(None), 0.001) for one in taken]
+    claimed = await buffer.claim(BIG, ALL)
+    settlements = [Settlement(each, Outcome(None), 0.001) for each in claimed]
     await buffer.commit(Commit(withdrawn_ids=["b"]))
-    await buffer.commit(Commit(settlements=ends, charges=billed_charges(taken, 0.002)))
-    await buffer.commit(Commit(settlements=ends, charges={"ann": Account(unknown=1)}))
+    await buffer.commit(Commit(settlements=settlements, charges=billed_charges(claimed, 0.002)))
+    await buffer.commit(Commit(settlements=settlements, charges={"ann": Account(unknown=1)}))
     accounts = await buffer.ledger.accounts()
     assert accounts["ann"] == Account(1, 1, 0.5, 1, 0.001, 0.001)
     assert accounts["bob"] == Account(1, 0, 0.5, 0, 0.001, 0)
@@ -377,8 +379,8 @@ async def test_the_ledger_counts_charges_and_departures_once(
 async def test_a_failed_photo_counts_as_unanswered(buffer: MemoryBuffer | RedisBuffer) -> None:
     """A failed photo counts as unanswered."""
     await buffer.put(entries("a"))
-    taken = await buffer.claim(BIG, ALL)
-    await settle(buffer, *taken, outcome=Outcome(None, error=UpstreamFailed("no")))
+    claimed = await buffer.claim(BIG, ALL)
+    await settle(buffer, *claimed, outcome=Outcome(None, error=UpstreamFailed("no")))
     assert await buffer.ledger.accounts() == {"tenant": Account(photos=1)}
 
 
@@ -386,13 +388,13 @@ async def test_an_ended_claim_or_full_grid_wakes_the_listener(
     buffer: MemoryBuffer | RedisBuffer,
 ) -> None:
     """A photo that waits again, or that fills a grid, wakes the listener."""
-    heard = BufferRecorder()
-    async with buffer.serving(heard):
+    recorder = BufferRecorder()
+    async with buffer.serving(recorder):
         await buffer.put(entries("abcd", SMALL))
-        taken = await buffer.claim(SMALL, 0)
-        heard.work.clear()
-        await buffer.commit(Commit(requeues=taken))
-        await wait_until(heard.work.is_set)
+        claimed = await buffer.claim(SMALL, 0)
+        recorder.work.clear()
+        await buffer.commit(Commit(requeues=claimed))
+        await wait_until(recorder.work.is_set)
 
 
 ROOMS = [Capacity(photos=3), Capacity(bytes=15), Capacity(pixels=36)]
@@ -420,10 +422,10 @@ async def test_claimed_photos_take_up_room(opened: Callable[..., Any], room: Cap
     """Claimed photos take up room until they are settled."""
     async with opened(room) as buffer:
         await buffer.put(entries("abc"))
-        taken = await buffer.claim(BIG, ALL)
+        claimed = await buffer.claim(BIG, ALL)
         with pytest.raises(Busy):
             await buffer.put(entries("d"))
-        await settle(buffer, taken[1])
+        await settle(buffer, claimed[1])
         await buffer.put(entries("d"))
         assert names(await buffer.claim(BIG, ALL)) == "d"
 
@@ -509,11 +511,11 @@ class BufferModel:
             if name in queue:
                 queue.remove(name)
 
-    def put(self, wanted: Sequence[tuple[str, Lane]]) -> bool:
-        new = {name: lane for name, lane in reversed(wanted) if name not in self.held}
+    def put(self, arrivals: Sequence[tuple[str, Lane]]) -> bool:
+        new = {name: lane for name, lane in reversed(arrivals) if name not in self.held}
         if new and len(self.held) + len(new) > self.room:
             return False
-        for name, _ in wanted:
+        for name, _ in arrivals:
             if name not in self.held:
                 self.held.add(name)
                 self.queues[new[name]].append(name)
@@ -523,24 +525,27 @@ class BufferModel:
         most = lane.shape.cells
         if len(self.queues[lane]) < most and now < ALL:
             return ""
-        taken = self.queues[lane][:most]
+        names = self.queues[lane][:most]
         del self.queues[lane][:most]
-        return "".join(taken)
+        return "".join(names)
 
 
 @settings(max_examples=150, deadline=None)
 @given(actions=ACTIONS, room=st.integers(2, 8))
-def test_no_interleaving_loses_or_doubles_a_photo(opened, actions, room) -> None:
+def test_no_interleaving_loses_or_doubles_a_photo(
+    opened: Open, actions: list[tuple[str, Any]], room: int
+) -> None:
     """No interleaving of put, claim, put again, settle and withdraw loses or doubles a photo, and
     all numbers add up."""
-    asyncio.run(_play(opened, actions, room))
+    asyncio.run(play(opened, actions, room))
 
 
-async def _play(opened, actions, room):
-    model, claimed = BufferModel(room), {}
+async def play(opened: Open, actions: list[tuple[str, Any]], room: int) -> None:
+    model = BufferModel(room)
+    claimed: dict[str, Entry] = {}
     async with opened(Capacity(photos=room)) as buffer:
-        for now, (what, how) in enumerate(actions, 1):
-            await _act(buffer, model, claimed, what=what, how=how, now=float(now))
+        for now, (action, argument) in enumerate(actions, 1):
+            await act(buffer, model, claimed, action=action, argument=argument, now=float(now))
             waiting = await buffer.backlogs()
             assert {lane: held.photos for lane, held in waiting.items()} == {
                 lane: len(queue) for lane, queue in model.queues.items() if queue
@@ -553,33 +558,43 @@ async def _play(opened, actions, room):
         assert await buffer.backlogs() == {}
 
 
-async def _act(buffer, model, claimed, *, what, how, now):
-    if what == "put":
-        fits = await _put(buffer, [entry(name, lane, now) for name, lane in how])
-        assert fits is model.put(how)
-    elif what == "claim":
-        taken = await buffer.claim(*how)
-        assert names(taken) == model.claim(*how)
-        claimed.update((one.photo.id, one) for one in taken)
-    elif what == "settle" and how in claimed:
-        assert await settle(buffer, claimed.pop(how)) == {how}
-        model.held.discard(how)
-    elif what == "again" and how[0] in claimed:
-        name, lane = how
+async def act(
+    buffer: Buffer,
+    model: BufferModel,
+    claimed: dict[str, Entry],
+    *,
+    action: str,
+    argument: Any,
+    now: float,
+) -> None:
+    """Does the same to the buffer and to its model. `claimed` are the entries in hand, by name."""
+    if action == "put":
+        fits = await put(buffer, [entry(name, lane, now) for name, lane in argument])
+        assert fits is model.put(argument)
+    elif action == "claim":
+        entries = await buffer.claim(*argument)
+        assert names(entries) == model.claim(*argument)
+        claimed.update((each.photo.id, each) for each in entries)
+    elif action == "settle" and argument in claimed:
+        assert await settle(buffer, claimed.pop(argument)) == {argument}
+        model.held.discard(argument)
+    elif action == "again" and argument[0] in claimed:
+        name, lane = argument
         assert await buffer.commit(
             Commit(requeues=[replace(claimed.pop(name), lane=lane, put_at=now)])
         ) == {name}
         model.queues[lane].append(name)
-    elif what == "gone":
-        await buffer.commit(Commit(withdrawn_ids=[how]))
-        claimed.pop(how, None)
-        model.leave(how)
-        model.held.discard(how)
+    elif action == "gone":
+        await buffer.commit(Commit(withdrawn_ids=[argument]))
+        claimed.pop(argument, None)
+        model.leave(argument)
+        model.held.discard(argument)
 
 
-async def _put(buffer, wanted) -> bool:
+async def put(buffer: Buffer, entries: Sequence[Entry]) -> bool:
+    """Whether the buffer took the entries."""
     try:
-        await buffer.put(wanted)
+        await buffer.put(entries)
     except Busy:
         return False
     return True

@@ -1,5 +1,8 @@
 """A lane yields photos in turns between tenants, and those of jobs last."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import replace
 
 from gateway.core.model import Entry, Lane, Photo, Size
@@ -14,49 +17,49 @@ def entry(name: str, tenant: str = "ann", job: str = "") -> Entry:
     return Entry(Photo(name, b"1", "JPEG", Size(4, 3)), "route", tenant, LANE, 0, 0, 1, 30, job=job)
 
 
-def line(*entries: Entry) -> FairQueue:
-    made = FairQueue()
-    for one in entries:
-        made.add(one)
-    return made
+def queue_of(*entries: Entry) -> FairQueue:
+    queue = FairQueue()
+    for each in entries:
+        queue.add(each)
+    return queue
 
 
-def names(taken) -> list[str]:
-    return [one.photo.id for one in taken]
+def names(entries: Iterable[Entry]) -> list[str]:
+    return [each.photo.id for each in entries]
 
 
-def test_departed_photos_leave_nothing():
+def test_departed_photos_leave_nothing() -> None:
     """Photos that leave without a claim do not pile up."""
-    made = FairQueue()
+    queue = FairQueue()
     for number in range(10_000):
-        made.add(entry(str(number)))
-        made.remove(str(number))
-    assert sum(map(len, made._heaps)) < 100
+        queue.add(entry(str(number)))
+        queue.remove(str(number))
+    assert sum(map(len, queue._heaps)) < 100
 
 
-def test_a_returned_photo_has_its_new_place():
+def test_a_returned_photo_has_its_new_place() -> None:
     """A photo that left and came back goes by its new place."""
-    made = line(entry("a"), entry("b"))
-    made.remove("a")
-    made.add(entry("a"))
-    assert names(made.take(9)) == ["b", "a"]
+    queue = queue_of(entry("a"), entry("b"))
+    queue.remove("a")
+    queue.add(entry("a"))
+    assert names(queue.take(9)) == ["b", "a"]
 
 
-def test_idle_tenants_save_no_turns():
+def test_idle_tenants_save_no_turns() -> None:
     """An idle tenant has no claim to the turns that others took meanwhile."""
-    made = line(*(entry(f"a{number}") for number in range(6)))
-    made.take(4)
-    for one in (entry("b0", "bob"), entry("b1", "bob"), entry("a6")):
-        made.add(one)
-    assert names(made.take(9)) == ["a4", "b0", "a5", "b1", "a6"]
+    queue = queue_of(*(entry(f"a{number}") for number in range(6)))
+    queue.take(4)
+    for each in (entry("b0", "bob"), entry("b1", "bob"), entry("a6")):
+        queue.add(each)
+    assert names(queue.take(9)) == ["a4", "b0", "a5", "b1", "a6"]
 
 
-def test_a_line_says_whether_a_client_waits():
-    """A line says whether a client waits for one of its photos."""
-    made = line(entry("j", job="job"))
-    assert not made.backlog().urgent
-    made.add(entry("a"))
-    assert made.backlog().urgent
-    made.remove("a")
-    assert not made.backlog().urgent
-    assert names([replace(one) for one in made.take(1)]) == ["j"]
+def test_a_queue_says_whether_a_client_waits() -> None:
+    """A queue says whether a client waits for one of its photos."""
+    queue = queue_of(entry("j", job="job"))
+    assert not queue.backlog().urgent
+    queue.add(entry("a"))
+    assert queue.backlog().urgent
+    queue.remove("a")
+    assert not queue.backlog().urgent
+    assert names([replace(each) for each in queue.take(1)]) == ["j"]

@@ -201,8 +201,8 @@ class TestSettle:
             outcome,
             Size(4, 3),
         )
-        found = await store.find("shop", job.id)
-        assert (found.settled, found.failed, found.billed, found.state) == (
+        current = await store.find("shop", job.id)
+        assert (current.settled, current.failed, current.billed, current.state) == (
             1,
             0,
             0.25,
@@ -216,8 +216,8 @@ class TestSettle:
         job = make.job(2)
         await store.submit(job, make.entries(job))
         await store.settle(job.id, 0, replace(make.outcome(0.5), error=BadFormat("no")), None)
-        found = await store.find("shop", job.id)
-        assert (found.settled, found.failed, found.billed) == (1, 1, 0.5)
+        current = await store.find("shop", job.id)
+        assert (current.settled, current.failed, current.billed) == (1, 1, 0.5)
         (result,) = await store.results(job.id)
         assert result.size is None
 
@@ -242,8 +242,8 @@ class TestSettle:
         await store.settle(job.id, 1, make.outcome(), None)
         clock.now += 5
         await store.settle(job.id, 0, make.outcome(), None)
-        found = await store.find("shop", job.id)
-        assert (found.state, found.finished_at, found.settled) == (State.DONE, clock.now, 2)
+        current = await store.find("shop", job.id)
+        assert (current.state, current.finished_at, current.settled) == (State.DONE, clock.now, 2)
 
     async def test_unknown_outcomes_are_dropped(
         self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
@@ -319,14 +319,14 @@ class TestPage:
         jobs = [make.job(1) for _ in range(5)]
         for job in [*jobs, make.job(1, tenant="press")]:
             await store.submit(job, make.entries(job))
-        seen, after = [], ""
+        ids, after = [], ""
         for size in (2, 2, 1):
             page = await store.page("shop", after=after, limit=2)
             assert len(page.jobs) == size
-            seen += [job.id for job in page.jobs]
+            ids += [job.id for job in page.jobs]
             after = page.next
         assert after == ""
-        assert seen == [job.id for job in reversed(jobs)]
+        assert ids == [job.id for job in reversed(jobs)]
 
     async def test_a_tenant_without_jobs_gets_an_empty_page(
         self, store: RedisJobStore | SqliteJobStore
@@ -349,8 +349,8 @@ class TestRunning:
             settled = await answer(opened.buffer, 5)
             assert len(set(settled)) == 5
         for job in (early, late):
-            found = await opened.store.find("shop", job.id)
-            assert (found.state, found.billed) == (State.DONE, job.photos / 4)
+            current = await opened.store.find("shop", job.id)
+            assert (current.state, current.billed) == (State.DONE, job.photos / 4)
 
     async def test_photos_of_an_aborted_job_leave_the_buffer(
         self, opened: OpenJobStore, make: JobBuilder
@@ -359,10 +359,10 @@ class TestRunning:
         job = make.job(4)
         await opened.store.submit(job, make.entries(job))
 
-        async def held():
+        async def held() -> int:
             return (await opened.buffer.occupancy()).photos
 
-        async def empty():
+        async def empty() -> bool:
             return not await held()
 
         async with opened.store.running(opened.buffer):
@@ -400,7 +400,7 @@ class TestRunning:
             opened.clock.now += KEY_LASTS_S
             await store.submit(second, make.entries(second), key="k", digest="d")
 
-            async def one_left():
+            async def one_left() -> bool:
                 return len((await store.page("shop")).jobs) == 1
 
             async with store.running(opened.buffer):
@@ -422,7 +422,7 @@ class TestRunning:
             opened.clock.now += 3601
             await store.submit(fresh, [], {0: BadFormat("no")})
 
-            async def two_left():
+            async def two_left() -> bool:
                 return len((await store.page("shop")).jobs) == 2
 
             async with store.running(opened.buffer):

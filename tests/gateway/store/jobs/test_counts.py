@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +15,12 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import BadFormat, NotFound
 from gateway.core.model import Outcome
-from gateway.store.jobs import State, WebhookTarget
+from gateway.store.jobs import Delivery, Job, JobResult, State, WebhookTarget
+from tests.gateway.store.jobs.conftest import OpenJobStore
+from tests.support.jobs import JobBuilder
 
+Step = tuple[str, int, int, float]
+OpenStore = AbstractAsyncContextManager[OpenJobStore]
 SHARES = (0.25, 0.5, 1.0)
 STEPS = st.lists(
     st.one_of(
@@ -29,26 +35,28 @@ STEPS = st.lists(
 
 @settings(max_examples=60)
 @given(steps=STEPS, at_once=st.booleans())
-def test_counts_are_consistent(factory_of, make, steps, at_once) -> None:
+def test_counts_agree_with_results_and_deliveries(
+    factory_of: Callable[[Path], OpenStore], make: JobBuilder, steps: list[Step], at_once: bool
+) -> None:
     """Any interleaving of submit, settle and abort leaves counts, bill, results and deliveries that
     agree."""
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(play(factory_of(Path(folder)), make, steps, at_once=at_once))
 
 
-async def play(opening, make, steps, *, at_once):
+async def play(opening: OpenStore, make: JobBuilder, steps: list[Step], *, at_once: bool) -> None:
     jobs = [
         make.job(4, hook=WebhookTarget("https://shop.example", each_photo=bool(n)))
         for n in range(3)
     ]
     async with opening as opened:
-        moves = [move(opened.store, make, jobs, *step) for step in steps]
+        moves = [apply(opened.store, make, jobs, step) for step in steps]
         if at_once:
             await asyncio.gather(*moves)
         else:
-            for one in moves:
-                await one
-        due = []
+            for each in moves:
+                await each
+        due: list[Delivery] = []
         while more := await opened.store.deliveries.claim(opened.clock.now, 60, 99):
             due += more
             for each in more:
@@ -61,13 +69,14 @@ async def play(opening, make, steps, *, at_once):
             )
 
 
-async def move(store, make, jobs, what, which, index, share):
-    job = jobs[which]
-    if what == "settle":
+async def apply(store: Any, make: JobBuilder, jobs: Sequence[Job], step: Step) -> None:
+    action, number, index, share = step
+    job = jobs[number]
+    if action == "settle":
         await store.settle(job.id, index, make.outcome(share), None)
-    elif what == "fail":
+    elif action == "fail":
         await store.settle(job.id, index, Outcome(None, error=BadFormat("no")), None)
-    elif what == "abort":
+    elif action == "abort":
         with suppress(NotFound):
             await store.abort("shop", job.id)
     else:
@@ -75,7 +84,8 @@ async def move(store, make, jobs, what, which, index, share):
         await store.submit(job, entries, {index: BadFormat("no")}, key=job.id, digest="same")
 
 
-def check(job, results, due):
+def check(job: Job, results: Sequence[JobResult], due: Sequence[Delivery]) -> None:
+    """Holds a job's counts to its results and its deliveries."""
     assert [each.number for each in results] == list(range(1, job.settled + 1))
     assert len({each.index for each in results}) == job.settled <= job.photos
     assert sum(each.outcome.error is not None for each in results) == job.failed
@@ -85,8 +95,8 @@ def check(job, results, due):
         assert (job.state is State.DONE) == (job.settled == job.photos)
     ends = [each.kind for each in due if each.kind != "photo.settled"]
     assert ends == ([] if job.state is State.RUNNING else [f"job.{job.state}"])
-    told = [(each.number, each.index) for each in due if each.kind == "photo.settled"]
+    photo_messages = [(each.number, each.index) for each in due if each.kind == "photo.settled"]
     if job.hook.each_photo:
-        assert sorted(told) == [(each.number, each.index) for each in results]
+        assert sorted(photo_messages) == [(each.number, each.index) for each in results]
     else:
-        assert told == []
+        assert photo_messages == []

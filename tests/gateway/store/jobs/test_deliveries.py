@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import BadFormat
-from gateway.store.jobs import WebhookTarget
+from gateway.store.jobs import Job, WebhookTarget
 from gateway.store.redis.jobs import RedisJobStore
 from gateway.store.sqlite.jobs import SqliteJobStore
 from tests.support.clocks import HandClock
@@ -23,7 +23,7 @@ EACH = WebhookTarget("https://shop.example/hook", each_photo=True)
 def end_job(store: RedisJobStore | SqliteJobStore, make: JobBuilder) -> Callable[..., Any]:
     """`await end_job(hook)`: a job of one photo, which has ended; for each, one delivery is due."""
 
-    async def end_job(hook=HOOK, tenant="shop"):
+    async def end_job(hook: WebhookTarget | None = HOOK, tenant: str = "shop") -> Job:
         job = make.job(1, tenant=tenant, hook=hook)
         await store.submit(job, [], {0: BadFormat("no picture")})
         return job
@@ -214,11 +214,11 @@ class TestReplay:
             await end_job()
         for due in await store.deliveries.claim(clock.now, 60, 9):
             await store.deliveries.add_failure(due.id, "gone", None)
-        wanted = [each.id for each in await store.deliveries.dead_deliveries()][:2]
+        chosen_ids = [each.id for each in await store.deliveries.dead_deliveries()][:2]
         clock.now += 100
-        assert await store.deliveries.replay([*wanted, "none"]) == 2
+        assert await store.deliveries.replay([*chosen_ids, "none"]) == 2
         again = await store.deliveries.claim(clock.now, 60, 9)
-        assert {each.id for each in again} == set(wanted)
+        assert {each.id for each in again} == set(chosen_ids)
         assert {each.attempts for each in again} == {0}
         assert len(await store.deliveries.dead_deliveries()) == 1
 
@@ -239,18 +239,18 @@ async def test_a_job_with_open_deliveries_is_kept(
     opening: Callable[..., Any], make: JobBuilder
 ) -> None:
     """The store keeps a job while any of its deliveries is open."""
-    told, silent = make.job(1, hook=HOOK), make.job(1)
+    reported, silent = make.job(1, hook=HOOK), make.job(1)
     async with opening(keep_s=10) as opened:
         store = opened.store
-        for job in (told, silent):
+        for job in (reported, silent):
             await store.submit(job, [], {0: BadFormat("no picture")})
         opened.clock.now += 11
 
-        async def one_left():
-            return [job.id for job in (await store.page("shop")).jobs] == [told.id]
+        async def only_reported_is_left() -> bool:
+            return [job.id for job in (await store.page("shop")).jobs] == [reported.id]
 
         async with store.running(opened.buffer):
-            await wait_until(one_left)
+            await wait_until(only_reported_is_left)
 
 
 async def test_open_deliveries_survive_the_process(

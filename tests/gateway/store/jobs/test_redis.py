@@ -1,12 +1,11 @@
-"""The store that replicas share: jobs that outlive the replica that accepted them, and a Redis that
-goes away."""
+"""Replicas share the store in Redis: jobs outlive the replica that accepted them."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +13,9 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import BadFormat, BilledUnknown, BufferAway, Busy, DeadLetter, NotFound
+from gateway.core.model import BufferEntry, Outcome
 from gateway.store.buffer import MOST_CLAIMS, Capacity, Commit, Settlement
-from gateway.store.jobs import State, WebhookTarget
+from gateway.store.jobs import Job, State, WebhookTarget
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands
 from gateway.store.redis.jobs import ACCEPTED_WITHIN_S, RedisJobStore
@@ -40,25 +40,27 @@ STANDING = (
 
 @dataclass
 class Replica:
+    """The store and the buffer of one replica."""
+
     store: RedisJobStore
     buffer: RedisBuffer
     commands: Commands
     clock: ClockAhead
 
-    async def take(self, count=1):
+    async def take(self, count: int = 1) -> list[BufferEntry]:
         """Claims so many photos from any lane in which they wait."""
-        taken = []
-        while len(taken) < count:
+        entries: list[BufferEntry] = []
+        while len(entries) < count:
             (lane, *_) = await self.buffer.backlogs()
-            taken += await self.buffer.claim(lane, ALL)
-        return taken
+            entries += await self.buffer.claim(lane, ALL)
+        return entries
 
-    async def settle(self, entries, outcome):
+    async def settle(self, entries: Sequence[BufferEntry], outcome: Outcome) -> frozenset[str]:
         return await self.buffer.commit(
             Commit(settlements=[Settlement(entry, outcome) for entry in entries])
         )
 
-    async def die(self, witness):
+    async def die(self, witness: Replica) -> None:
         """Stops the heartbeat until the replica counts as dead, and lets the witness notice."""
         await self.commands.client.zadd(
             "{imgrid}:alive", {self.buffer.replica.name: time.time() - 1}
@@ -68,8 +70,14 @@ class Replica:
 
 @asynccontextmanager
 async def replica(
-    server, clock=None, *, rule="retry", room=Capacity(), open_commands=patient_commands
-):
+    server: RedisServer,
+    clock: ClockAhead | None = None,
+    *,
+    rule: str = "retry",
+    room: Capacity = Capacity(),
+    open_commands: Callable[[RedisServer], Commands] = patient_commands,
+) -> AsyncIterator[Replica]:
+    """A replica that lives as long as the block lasts."""
     clock = clock or ClockAhead()
     commands = open_commands(server)
     try:
@@ -82,13 +90,13 @@ async def replica(
 
 
 @pytest.fixture
-async def two_replicas(server: RedisServer) -> AsyncIterator[tuple[Any, ...]]:
-    """Two replicas."""
+async def two_replicas(server: RedisServer) -> AsyncIterator[tuple[Replica, Replica]]:
+    """Two replicas, of one clock."""
     async with replica(server) as one, replica(server, one.clock) as other:
         yield one, other
 
 
-async def remaining_keys(one):
+async def remaining_keys(one: Replica) -> list[str]:
     """The keys of photos, jobs and deliveries that are in Redis."""
     return sorted(
         key.decode()
@@ -97,7 +105,7 @@ async def remaining_keys(one):
     )
 
 
-def fresh_job(make, photos, **settings):
+def fresh_job(make: JobBuilder, photos: int, **settings: Any) -> Job:
     """A job that is submitted now."""
     return make.job(photos, at=time.time(), **settings)
 
@@ -108,7 +116,7 @@ class InterruptedBuffer(RedisBuffer):
 
     before, after = False, False
 
-    async def put(self, entries):
+    async def put(self, entries: Sequence[BufferEntry]) -> None:
         if self.before:
             raise BufferAway("away")
         await super().put(entries)
@@ -116,7 +124,7 @@ class InterruptedBuffer(RedisBuffer):
             raise BufferAway("away")
 
 
-def interrupted_store(one, **when):
+def interrupted_store(one: Replica, **when: bool) -> RedisJobStore:
     """The replica's store, whose submit is interrupted halfway."""
     buffer = InterruptedBuffer(one.commands, Capacity(), Capacity(), clock=one.clock)
     vars(buffer).update(when)
@@ -134,14 +142,14 @@ class TestReplicas:
         began = time.time()
         await other.settle(await other.take(2), make.outcome())
         for each in two_replicas:
-            found = await each.store.find("shop", job.id)
-            assert (found.state, found.settled, found.failed, found.billed) == (
+            current = await each.store.find("shop", job.id)
+            assert (current.state, current.settled, current.failed, current.billed) == (
                 State.DONE,
                 3,
                 1,
                 0.5,
             )
-            assert abs(found.finished_at - began) < 60
+            assert abs(current.finished_at - began) < 60
             results = await each.store.results(job.id)
             assert [result.number for result in results] == [1, 2, 3]
             assert [result.size for result in results] == [None, (40, 30), (40, 30)]
@@ -173,8 +181,8 @@ class TestReplicas:
         await one.die(other)
         await other.settle(await other.take(2), make.outcome(0.25))
         assert await one.settle(late, make.outcome(1.0)) == frozenset()
-        found = await one.store.find("shop", job.id)
-        assert (found.settled, found.billed) == (2, 0.5)
+        current = await one.store.find("shop", job.id)
+        assert (current.settled, current.billed) == (2, 0.5)
 
     async def test_a_dead_letter_is_the_photos_result(
         self, server: RedisServer, two_replicas: tuple[Replica, Replica], make: JobBuilder
@@ -203,8 +211,8 @@ class TestReplicas:
             await one.die(other)
             (result,) = await other.store.results(job.id)
             assert isinstance(result.outcome.error, BilledUnknown)
-            found = await other.store.find("shop", job.id)
-            assert (found.state, found.failed, found.billed) == (State.DONE, 1, 0)
+            current = await other.store.find("shop", job.id)
+            assert (current.state, current.failed, current.billed) == (State.DONE, 1, 0)
 
 
 class TestAccepting:
@@ -294,7 +302,7 @@ class TestAccepting:
         job, again = fresh_job(make, 2), fresh_job(make, 2)
 
         class Slow(RedisBuffer):
-            async def put(self, entries):
+            async def put(self, entries: Sequence[BufferEntry]) -> None:
                 one.clock.ahead_s += 11
                 await other.store.submit(again, make.entries(again), key="k", digest="d")
                 await super().put(entries)
@@ -315,7 +323,7 @@ class TestAccepting:
             await interrupted_store(one, after=True).submit(job, make.entries(job))
         one.clock.ahead_s += ACCEPTED_WITHIN_S + 1
 
-        async def listed():
+        async def listed() -> Sequence[Job]:
             return (await other.store.page("shop")).jobs
 
         async with other.store.running(other.buffer):
@@ -451,8 +459,8 @@ class TestRedis:
                 store.deliveries.replay([]),
             )
             with Stopwatch() as watch:
-                said = await asyncio.gather(*calls, return_exceptions=True)
-            assert {type(each) for each in said} == {BufferAway}
+                results = await asyncio.gather(*calls, return_exceptions=True)
+            assert {type(each) for each in results} == {BufferAway}
             assert watch.elapsed_s < 2
             async with store.running(one.buffer):
                 pass

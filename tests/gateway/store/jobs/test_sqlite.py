@@ -1,5 +1,4 @@
-"""The store in a file: what is in the buffer at a time, and in whose turn; and what survives being
-killed."""
+"""The store in a file feeds the buffer, tenants in turns, and survives a kill of its process."""
 
 from __future__ import annotations
 
@@ -11,13 +10,14 @@ import stat
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.core.errors import BufferAway, GatewayError
+from gateway.core.model import BufferEntry
 from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.jobs import State
 from gateway.store.memory.buffer import MemoryBuffer
@@ -25,31 +25,33 @@ from gateway.store.sqlite.jobs import SqliteJobStore
 from tests.support.jobs import JobBuilder
 from tests.support.waiting import wait_until
 
+OpenStore = Callable[..., SqliteJobStore]
+
 
 @pytest.fixture
-async def open_store(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+async def open_store(tmp_path: Path) -> AsyncIterator[OpenStore]:
     """`open_store(window=…)`: a store in the same file each time."""
-    opened = []
+    stores: list[SqliteJobStore] = []
 
-    def start(file=None, **settings):
-        made = SqliteJobStore(
+    def start(file: Path | None = None, **settings: Any) -> SqliteJobStore:
+        store = SqliteJobStore(
             file or tmp_path / "jobs.db",
             **{"clock": lambda: 1_800_000_100.0, "keep_s": 60, "room": Capacity(), **settings},
         )
-        opened.append(made)
-        return made
+        stores.append(store)
+        return store
 
     yield start
-    for store in opened:
+    for store in stores:
         await store.close()
 
 
-def waiting_names(buffer):
-    """The photos that the buffer holds, in order of arrival."""
+def waiting_entries(buffer: MemoryBuffer) -> list[BufferEntry]:
+    """The entries that the buffer holds, in order of arrival."""
     return list(buffer._entries.values())
 
 
-async def settle_first(buffer, make):
+async def settle_first(buffer: MemoryBuffer, make: JobBuilder) -> BufferEntry:
     (lane,) = await buffer.backlogs()
     (entry,) = await buffer.claim(lane, 9e9)
     await buffer.commit(Commit(settlements=[Settlement(entry, make.outcome())]))
@@ -59,16 +61,16 @@ async def settle_first(buffer, make):
 class PeakBuffer(MemoryBuffer):
     """A buffer that records the most photos that it held at once."""
 
-    most = 0
+    peak = 0
 
-    async def put(self, entries):
+    async def put(self, entries: Sequence[BufferEntry]) -> None:
         await super().put(entries)
-        self.most = max(self.most, (await self.occupancy()).photos)
+        self.peak = max(self.peak, (await self.occupancy()).photos)
 
 
 class TestFeeding:
     async def test_the_buffer_holds_at_most_the_window(
-        self, open_store: Callable[..., Any], make: JobBuilder, answer: Callable[..., Any]
+        self, open_store: OpenStore, make: JobBuilder, answer: Callable[..., Any]
     ) -> None:
         """The buffer never holds more than the window's photos, and all photos pass through it."""
         store = open_store(window=3)
@@ -77,11 +79,11 @@ class TestFeeding:
         await store.submit(job, make.entries(job))
         async with store.running(buffer):
             await answer(buffer, 20)
-        assert buffer.most == 3
+        assert buffer.peak == 3
         assert (await store.find("shop", job.id)).state is State.DONE
 
     async def test_a_tenants_photos_come_in_order(
-        self, open_store: Callable[..., Any], make: JobBuilder, answer: Callable[..., Any]
+        self, open_store: OpenStore, make: JobBuilder, answer: Callable[..., Any]
     ) -> None:
         """A tenant's photos come in the order of its jobs, and within a job in the order of its
         photos."""
@@ -94,9 +96,7 @@ class TestFeeding:
             settled = await answer(buffer, 6)
         assert settled == [f"{job.id}-{index}" for job in jobs for index in range(3)]
 
-    async def test_tenants_share_the_window(
-        self, open_store: Callable[..., Any], make: JobBuilder
-    ) -> None:
+    async def test_tenants_share_the_window(self, open_store: OpenStore, make: JobBuilder) -> None:
         """Tenants share the window, regardless of the order of arrival and of the number of
         photos."""
         store = open_store(window=6)
@@ -105,27 +105,27 @@ class TestFeeding:
         for job in (large, *small):
             await store.submit(job, make.entries(job))
 
-        async def full():
-            return len(waiting_names(buffer)) == 6
+        async def full() -> bool:
+            return len(waiting_entries(buffer)) == 6
 
         async with store.running(buffer):
             await wait_until(full)
-            assert Counter(entry.tenant for entry in waiting_names(buffer)) == {
+            assert Counter(entry.tenant for entry in waiting_entries(buffer)) == {
                 "shop": 2,
                 "one": 2,
                 "two": 2,
             }
 
     async def test_free_places_go_to_the_smallest_tenant(
-        self, open_store: Callable[..., Any], make: JobBuilder
+        self, open_store: OpenStore, make: JobBuilder
     ) -> None:
         """Places that become free go to the tenant that has the fewest."""
         store = open_store(window=4)
         buffer = MemoryBuffer(Capacity(), keep=store.settle)
         large, small = make.job(50), make.job(2, tenant="press")
 
-        async def full():
-            return len(waiting_names(buffer)) == 4
+        async def full() -> bool:
+            return len(waiting_entries(buffer)) == 4
 
         await store.submit(large, make.entries(large))
         async with store.running(buffer):
@@ -134,13 +134,13 @@ class TestFeeding:
             for _ in range(2):
                 await settle_first(buffer, make)
                 await wait_until(full)
-            assert Counter(entry.tenant for entry in waiting_names(buffer)) == {
+            assert Counter(entry.tenant for entry in waiting_entries(buffer)) == {
                 "shop": 2,
                 "press": 2,
             }
 
     async def test_free_places_even_out_the_tenants(
-        self, open_store: Callable[..., Any], make: JobBuilder
+        self, open_store: OpenStore, make: JobBuilder
     ) -> None:
         """Places that become free together first make the tenants even, and are shared equally
         after that."""
@@ -148,24 +148,24 @@ class TestFeeding:
         buffer = MemoryBuffer(Capacity(), keep=store.settle)
         first, more, other = make.job(4), make.job(20), make.job(20, tenant="press")
 
-        async def stored_photo_count():
-            return Counter(entry.tenant for entry in waiting_names(buffer))
+        def tenants() -> Counter[str]:
+            return Counter(entry.tenant for entry in waiting_entries(buffer))
 
-        async def all_of_the_first():
-            return (await stored_photo_count())["shop"] == 4
+        async def all_of_the_first() -> bool:
+            return tenants()["shop"] == 4
 
-        async def full():
-            return (await stored_photo_count()).total() == 12
+        async def full() -> bool:
+            return tenants().total() == 12
 
         await store.submit(first, make.entries(first))
         async with store.running(buffer):
             await wait_until(all_of_the_first)
             await asyncio.gather(*(store.submit(job, make.entries(job)) for job in (more, other)))
             await wait_until(full)
-            assert await stored_photo_count() == {"shop": 6, "press": 6}
+            assert tenants() == {"shop": 6, "press": 6}
 
     async def test_more_tenants_than_places_take_turns(
-        self, open_store: Callable[..., Any], make: JobBuilder, answer: Callable[..., Any]
+        self, open_store: OpenStore, make: JobBuilder, answer: Callable[..., Any]
     ) -> None:
         """When there are more tenants than places, the tenants take turns."""
         store = open_store(window=1)
@@ -178,7 +178,7 @@ class TestFeeding:
         assert {photo.split("-")[0] for photo in settled[:3]} == {job.id for job in jobs}
 
     async def test_a_full_buffer_is_fed_as_room_appears(
-        self, open_store: Callable[..., Any], make: JobBuilder, answer: Callable[..., Any]
+        self, open_store: OpenStore, make: JobBuilder, answer: Callable[..., Any]
     ) -> None:
         """When the buffer has room for fewer photos than the window, photos enter it as room
         appears."""
@@ -190,7 +190,7 @@ class TestFeeding:
             assert len(await answer(buffer, 12)) == 12
 
     async def test_time_in_the_file_does_not_shorten_the_wait(
-        self, open_store: Callable[..., Any], make: JobBuilder
+        self, open_store: OpenStore, make: JobBuilder
     ) -> None:
         """A photo may wait for company its full time, however long it lay in the file."""
         now = 1_800_000_100.0
@@ -199,8 +199,8 @@ class TestFeeding:
         job = make.job(1)
         await store.submit(job, make.entries(job))
 
-        async def fed():
-            return waiting_names(buffer)
+        async def fed() -> list[BufferEntry]:
+            return waiting_entries(buffer)
 
         async with store.running(buffer):
             (entry,) = await wait_until(fed)
@@ -209,7 +209,7 @@ class TestFeeding:
 
     async def test_a_failed_put_is_tried_again(
         self,
-        open_store: Callable[..., Any],
+        open_store: OpenStore,
         make: JobBuilder,
         answer: Callable[..., Any],
         caplog: pytest.LogCaptureFixture,
@@ -220,7 +220,7 @@ class TestFeeding:
         class Failing(MemoryBuffer):
             errors = [BufferAway("away"), RuntimeError("a bug")]
 
-            async def put(self, entries):
+            async def put(self, entries: Sequence[BufferEntry]) -> None:
                 if self.errors:
                     raise self.errors.pop()
                 await super().put(entries)
@@ -235,7 +235,7 @@ class TestFeeding:
 
 class TestFile:
     async def test_settled_and_aborted_photos_lose_their_bytes(
-        self, open_store: Callable[..., Any], make: JobBuilder, tmp_path: Path
+        self, open_store: OpenStore, make: JobBuilder, tmp_path: Path
     ) -> None:
         """The store deletes a photo's bytes when the photo is settled or its job aborted."""
         store = open_store()
@@ -247,7 +247,7 @@ class TestFile:
         assert stored_photo_count(tmp_path / "jobs.db") == 0
 
     async def test_the_file_is_private_to_its_owner(
-        self, open_store: Callable[..., Any], make: JobBuilder, tmp_path: Path
+        self, open_store: OpenStore, make: JobBuilder, tmp_path: Path
     ) -> None:
         """The file that holds photos is readable by its owner alone, and a missing folder is
         created."""
@@ -256,7 +256,7 @@ class TestFile:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
     async def test_an_unusable_file_is_a_store_that_is_away(
-        self, open_store: Callable[..., Any], tmp_path: Path
+        self, open_store: OpenStore, tmp_path: Path
     ) -> None:
         """An unusable file makes the store unavailable without a crash, and running reports it at
         the start."""
@@ -269,7 +269,7 @@ class TestFile:
 
     async def test_the_first_job_creates_the_file(
         self,
-        open_store: Callable[..., Any],
+        open_store: OpenStore,
         make: JobBuilder,
         answer: Callable[..., Any],
         tmp_path: Path,
@@ -291,7 +291,7 @@ class TestFile:
             assert len(await answer(buffer, 3)) == 3
 
     async def test_a_read_only_folder_refuses_the_first_job(
-        self, open_store: Callable[..., Any], make: JobBuilder, tmp_path: Path
+        self, open_store: OpenStore, make: JobBuilder, tmp_path: Path
     ) -> None:
         """In a folder without write access a gateway runs without jobs, and the first job is
         refused with the reason."""
@@ -303,7 +303,7 @@ class TestFile:
                 await store.submit(job, make.entries(job))
 
     async def test_a_file_of_another_version_stays_unchanged(
-        self, open_store: Callable[..., Any], tmp_path: Path
+        self, open_store: OpenStore, tmp_path: Path
     ) -> None:
         """The store leaves a file of another version unchanged."""
         file = tmp_path / "jobs.db"
@@ -314,7 +314,7 @@ class TestFile:
             await open_store(file).page("shop")
 
     async def test_a_cancelled_submit_leaves_no_half_job(
-        self, open_store: Callable[..., Any], make: JobBuilder
+        self, open_store: OpenStore, make: JobBuilder
     ) -> None:
         """A caller that cancels its submit leaves no half of a job behind."""
         store = open_store()
@@ -328,7 +328,7 @@ class TestFile:
         assert (await store.results(job.id)) == []
 
 
-def stored_photo_count(file):
+def stored_photo_count(file: Path) -> int:
     """The number of photos whose bytes are in a file."""
     db = sqlite3.connect(file)
     try:
@@ -342,6 +342,7 @@ def stored_photo_count(file):
 ACCEPTS = """
 import asyncio, sys
 from pathlib import Path
+from gateway.core.model import BufferEntry
 from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.jobs import Job, WebhookTarget
@@ -367,37 +368,37 @@ async def main():
     async with store.running(buffer):
         while True:
             if await buffer.backlogs():
-                (taken,) = await buffer.claim(LANE, 1.0)
-                await buffer.commit(Commit(settlements=[Settlement(taken, Outcome(None))]))
-                print("settled", taken.index, flush=True)
+                (claimed,) = await buffer.claim(LANE, 1.0)
+                await buffer.commit(Commit(settlements=[Settlement(claimed, Outcome(None))]))
+                print("settled", claimed.index, flush=True)
             await asyncio.sleep(0.005)
 
 asyncio.run(main())
 """
 
 
-def output_until_kill(file, *, after):
+def output_until_kill(file: Path, *, after: int) -> list[list[str]]:
     """The output of a process that was killed after so many lines."""
     with subprocess.Popen(
         [sys.executable, "-c", ACCEPTS, str(file)], stdout=subprocess.PIPE, text=True
     ) as process:
-        told = [process.stdout.readline().split() for _ in range(after)]
+        lines = [process.stdout.readline().split() for _ in range(after)]
         os.kill(process.pid, signal.SIGKILL)
-        return told + [line.split() for line in process.stdout]
+        return lines + [line.split() for line in process.stdout]
 
 
 @pytest.mark.parametrize("settled", [0, 7])
 async def test_a_killed_process_loses_no_accepted_photo(
-    open_store: Callable[..., Any], answer: Callable[..., Any], tmp_path: Path, settled: int
+    open_store: OpenStore, answer: Callable[..., Any], tmp_path: Path, settled: int
 ) -> None:
     """A process that is killed at any moment (kill -9) loses nothing that it accepted: the next
     process finishes the job, keeps the existing results, and sends no photo again that had one."""
     file = tmp_path / "jobs.db"
-    told = output_until_kill(file, after=1 + settled)
-    assert told[0] == ["accepted"]
+    lines = output_until_kill(file, after=1 + settled)
+    assert lines[0] == ["accepted"]
     store = open_store(file)
     before = await store.results("job_1")
-    assert {int(index) for _, index in told[1:]} <= {each.index for each in before}
+    assert {int(index) for _, index in lines[1:]} <= {each.index for each in before}
     buffer = MemoryBuffer(Capacity(), keep=store.settle)
     async with store.running(buffer):
         again = await answer(buffer, 40 - len(before))

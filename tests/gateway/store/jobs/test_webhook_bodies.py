@@ -34,8 +34,8 @@ async def test_a_body_comes_from_the_stored_job(
     ]
     await store.abort("shop", job.id)
     (due,) = await store.deliveries.claim(clock.now, 60, 9)
-    told = json.loads(await body(store, due))
-    assert (told["type"], told["data"]["state"], "photo" in told["data"]) == (
+    message = json.loads(await body(store, due))
+    assert (message["type"], message["data"]["state"], "photo" in message["data"]) == (
         "job.aborted",
         "aborted",
         False,

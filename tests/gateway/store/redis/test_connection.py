@@ -1,5 +1,5 @@
-"""How Redis is found: by itself, with TLS, behind Sentinels, or as a cluster; and what a wrong URL
-is told."""
+"""A URL leads to one Redis, with or without TLS, to Sentinels or to a cluster; an invalid one is
+refused."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import asyncio
 import shutil
 import subprocess
 import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,22 +42,22 @@ def entry(name: str) -> Entry:
 async def assert_serves(url: str) -> None:
     """Checks that a buffer at that URL takes photos, yields them and reports their outcomes, and
     that replies are kept there."""
-    commands, heard = Commands(connect(url)), BufferRecorder()
+    commands, recorder = Commands(connect(url)), BufferRecorder()
     try:
         buffer = RedisBuffer(commands, Capacity(), clock=steady())
-        async with buffer.serving(heard), asyncio.timeout(15):
+        async with buffer.serving(recorder), asyncio.timeout(15):
             while True:
                 try:
                     await buffer.put([entry("a"), entry("b")])
                     break
                 except BufferAway:  # a cluster or a Sentinel takes a moment to know itself
                     await asyncio.sleep(0.2)
-            taken = await buffer.claim(LANE, 1e12)
-            assert [one.photo.data for one in taken] == [b"12345"] * 2
+            claimed = await buffer.claim(LANE, 1e12)
+            assert [each.photo.data for each in claimed] == [b"12345"] * 2
             await buffer.commit(
-                Commit(settlements=[Settlement(one, Outcome(None)) for one in taken])
+                Commit(settlements=[Settlement(each, Outcome(None)) for each in claimed])
             )
-            await heard.until(lambda: heard.outcomes.keys() == {"a", "b"})
+            await recorder.until(lambda: recorder.outcomes.keys() == {"a", "b"})
             assert (await buffer.occupancy()).photos == 0
             replies, reply = RedisReplies(commands, keep_s=60), Reply(200, b"reply", {})
             assert await replies.begin(["x", "y"], "run") in (True, reply)
@@ -66,7 +68,7 @@ async def assert_serves(url: str) -> None:
 
 
 @contextmanager
-def started(folder, *options):
+def started(folder: Path, *options: str) -> Iterator[RedisServer]:
     server = RedisServer(folder, *options)
     server.start()
     try:
@@ -148,21 +150,21 @@ async def test_rediss_url_verifies_the_certificate(tmp_path: Path) -> None:
 class DeafClient:
     """A client whose subscriptions take the first cancellation for a timeout, as redis-py can."""
 
-    def __init__(self, client):
+    def __init__(self, client: Any) -> None:
         self._real = client
         self.cancelled = 0
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
     @asynccontextmanager
-    async def pubsub(self):
+    async def pubsub(self) -> AsyncIterator[DeafClient]:
         yield self
 
-    async def subscribe(self, *channels):
+    async def subscribe(self, *channels: str) -> None:
         pass
 
-    async def get_message(self, **options):
+    async def get_message(self, **options: Any) -> None:
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -214,11 +216,11 @@ async def test_a_cluster_keeps_script_keys_in_one_slot(tmp_path: Path) -> None:
         started(tmp_path / "one", *options, str(buses[0])) as one,
         started(tmp_path / "two", *options, str(buses[1])) as two,
     ):
-        _join(one, two, buses[1])
+        join_cluster(one, two, buses[1])
         await assert_serves(f"redis+cluster://127.0.0.1:{one.port},127.0.0.1:{two.port}")
 
 
-def _join(one: RedisServer, two: RedisServer, bus: int) -> None:
+def join_cluster(one: RedisServer, two: RedisServer, bus: int) -> None:
     """Joins two nodes to a cluster, each with half of the slots."""
 
     def tell(server: RedisServer, *words: object) -> str:

@@ -1,5 +1,4 @@
-"""What the stores of replies do at their limits: bounds in memory, large replies and outages in
-Redis."""
+"""The stores of replies have limits: bounds in memory, large replies and outages in Redis."""
 
 from __future__ import annotations
 
@@ -11,31 +10,32 @@ from gateway.core.exchange import Reply
 from gateway.store.memory.replies import OVERHEAD_BYTES, MemoryReplies
 from gateway.store.redis.connection import Commands, connect
 from gateway.store.redis.replies import MAX_BYTES, RedisReplies
+from gateway.store.replies import Replies
 from gateway.store.tiered_replies import TieredReplies
 from gateway.testing.redis_server import RedisServer
+from tests.support.clocks import HandClock
 from tests.support.redis import patient_commands
 from tests.support.waiting import wait_until
 
 
-def reply(size):
+def reply(size: int) -> Reply:
     return Reply(200, bytes(size), {})
 
 
-async def keep(replies, name, size=0):
+async def keep(replies: Replies, name: str, size: int = 0) -> None:
     await replies.begin([name], name)
     await replies.end([name], name, reply(size))
 
 
-async def kept_ids(replies, names):
+async def kept_ids(replies: Replies, names: str) -> str:
     """The ids whose replies are kept."""
-    found = []
+    kept = ""
     for name in names:
-        begun = await replies.begin([name], "looking")
-        if isinstance(begun, Reply):
-            found.append(name)
+        if isinstance(await replies.begin([name], "looking"), Reply):
+            kept += name
         else:
             await replies.end([name], "looking", None)
-    return "".join(found)
+    return kept
 
 
 async def test_the_oldest_replies_leave_over_the_byte_limit() -> None:
@@ -72,11 +72,11 @@ async def test_a_reply_too_large_for_redis_stays_local(server: RedisServer) -> N
 async def test_a_redis_outage_leaves_local_replies(own_server: RedisServer) -> None:
     """During a Redis outage a replica answers from its own memory and never waits for long; after
     the outage the replicas share replies again."""
-    turned = [0.0]
+    clock = HandClock(0.0)
     commands = Commands(connect(own_server.url))
     shared = RedisReplies(commands, keep_s=60)
     near = MemoryReplies(clock=steady(), keep_s=60, max_bytes=1 << 30)
-    both = TieredReplies(near, shared, clock=lambda: turned[0])
+    both = TieredReplies(near, shared, clock=clock)
     own_server.signal(signal.SIGSTOP)
     try:
         await keep(both, "a")
@@ -84,13 +84,14 @@ async def test_a_redis_outage_leaves_local_replies(own_server: RedisServer) -> N
     finally:
         own_server.signal(signal.SIGCONT)
     await wait_until(lambda: answers(shared))
-    turned[0] = 1000.0
+    clock.now = 1000.0
     await keep(both, "b")
     assert await kept_ids(shared, "b") == "b"
     await commands.close()
 
 
-async def answers(replies):
+async def answers(replies: Replies) -> bool:
+    """Whether the store answers."""
     try:
         await replies.renew(["x"], "x")
     except BufferAway:
