@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,23 +15,26 @@ from thresholds.fusion.arrays import NO_BOXES, BoxArray, BoxTable, LabelIndex
 COUNTS = st.lists(st.integers(0, 4), max_size=6)
 
 
-def numbered(start, count):
-    """So many detections, told apart by their scores."""
-    at = np.arange(start, start + count)
-    return BoxArray(at % 3, at / 100, np.repeat(at[:, None] / 100, 4, axis=1))
+def numbered_boxes(start: int, count: int) -> BoxArray:
+    """So many detections, distinguished by their scores."""
+    numbers = np.arange(start, start + count)
+    return BoxArray(numbers % 3, numbers / 100, np.repeat(numbers[:, None] / 100, 4, axis=1))
 
 
-def all_of(counts):
+def boxes_of_photos(counts: Sequence[int]) -> list[BoxArray]:
+    """So many detections for each photo, all of them different."""
     begins = np.cumsum([0, *counts])
-    return [numbered(int(begin), count) for begin, count in zip(begins, counts, strict=False)]
+    return [numbered_boxes(int(begin), count) for begin, count in zip(begins, counts, strict=False)]
 
 
-def same(one, other):
+def are_equal(one: BoxArray, other: BoxArray) -> bool:
+    """Whether two arrays hold the same detections."""
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_labels() -> None:
-    """Labels are numbered as they come, whatever their case; the first spelling is kept."""
+def test_labels_are_numbered_in_order_and_any_case() -> None:
+    """Labels are numbered in their order, in any case of letters, and the first spelling is
+    kept."""
     labels = LabelIndex(["Cat"])
     assert [labels.number(name) for name in ("dog", "CAT", "cat", "Dog", "owl")] == [1, 0, 0, 1, 2]
     assert labels.names == ["Cat", "dog", "owl"]
@@ -37,53 +42,58 @@ def test_labels() -> None:
     assert "fox" not in labels
 
 
-def test_of_detections() -> None:
-    """Detections become indices, scores and corners, in their order; none become arrays of none."""
+def test_detections_become_indices_scores_and_corners() -> None:
+    """Detections become indices, scores and corners in their order, and no detections become empty
+    arrays."""
     labels = LabelIndex()
-    found = labels.box_array(
+    boxes = labels.box_array(
         [detection("cat", 0.5, 0, 0, 0.5, 1), detection("Dog", 0.25), detection("CAT", 0.75)]
     )
-    assert found.labels.tolist() == [0, 1, 0]
-    assert found.scores.tolist() == [0.5, 0.25, 0.75]
-    assert found.xyxy.tolist() == [[0, 0, 0.5, 1], [0, 0, 1, 1], [0, 0, 1, 1]]
-    assert len(found) == 3
-    assert same(labels.box_array([]), NO_BOXES)
+    assert boxes.labels.tolist() == [0, 1, 0]
+    assert boxes.scores.tolist() == [0.5, 0.25, 0.75]
+    assert boxes.xyxy.tolist() == [[0, 0, 0.5, 1], [0, 0, 1, 1], [0, 0, 1, 1]]
+    assert len(boxes) == 3
+    assert are_equal(labels.box_array([]), NO_BOXES)
     assert len(NO_BOXES) == 0
 
 
-def test_parts() -> None:
-    """Some of them, others' joined behind, other labels, other scores: each leaves the rest as it
-    was."""
-    found = numbered(0, 3)
-    assert same(
-        found.take(np.array([2, 0])).joined([found.take(slice(1, 2))]),
-        found.take(np.array([2, 0, 1])),
+def test_deriving_an_array_leaves_the_original() -> None:
+    """Selecting, joining and replacing labels or scores leave the original array unchanged."""
+    boxes = numbered_boxes(0, 3)
+    assert are_equal(
+        boxes.take(np.array([2, 0])).joined([boxes.take(slice(1, 2))]),
+        boxes.take(np.array([2, 0, 1])),
     )
-    assert found.with_labels(found.labels + 1).labels.tolist() == [1, 2, 3]
-    assert found.with_scores(found.scores * 2).scores == pytest.approx([0, 0.02, 0.04])
-    assert same(found, numbered(0, 3))
+    assert boxes.with_labels(boxes.labels + 1).labels.tolist() == [1, 2, 3]
+    assert boxes.with_scores(boxes.scores * 2).scores == pytest.approx([0, 0.02, 0.04])
+    assert are_equal(boxes, numbered_boxes(0, 3))
 
 
 @given(COUNTS, st.data())
-def test_boxes(counts, data) -> None:
-    """Each photo has its own detections back, however many the others have, and in whatever order
-    they are taken."""
-    each = all_of(counts)
-    boxes = BoxTable.from_photos(each)
+def test_each_photo_has_its_own_detections_back(counts: list[int], data: st.DataObject) -> None:
+    """Each photo has its own detections back, whatever the others have, and in any order of
+    photos."""
+    photo_boxes = boxes_of_photos(counts)
+    boxes = BoxTable.from_photos(photo_boxes)
     assert boxes.photos.tolist() == [
         photo for photo, count in enumerate(counts) for _ in range(count)
     ]
-    assert all(same(boxes.of_photo(photo), found) for photo, found in enumerate(each))
+    assert all(
+        are_equal(boxes.of_photo(photo), expected) for photo, expected in enumerate(photo_boxes)
+    )
     order = data.draw(st.permutations(range(len(counts))))
-    at = boxes.of_photos(np.array(order, np.int64))
-    assert all(same(at.of_photo(place), each[photo]) for place, photo in enumerate(order))
+    reordered = boxes.of_photos(np.array(order, np.int64))
+    assert all(
+        are_equal(reordered.of_photo(place), photo_boxes[photo])
+        for place, photo in enumerate(order)
+    )
 
 
 @given(COUNTS)
-def test_boxes_labelled(counts) -> None:
-    """Labels' numbers are replaced by those at their places, for when two profiles' labels become
-    one list."""
-    boxes = BoxTable.from_photos(all_of(counts))
-    moved = boxes.with_label_numbers(np.array([7, 5, 6]))
-    assert moved.boxes.labels.tolist() == [[7, 5, 6][label] for label in boxes.boxes.labels]
-    assert np.array_equal(moved.starts, boxes.starts)
+def test_label_numbers_can_be_replaced(counts: list[int]) -> None:
+    """Label numbers are replaced by those at their places, for when the labels of two profiles
+    become one list."""
+    boxes = BoxTable.from_photos(boxes_of_photos(counts))
+    relabelled = boxes.with_label_numbers(np.array([7, 5, 6]))
+    assert relabelled.boxes.labels.tolist() == [[7, 5, 6][label] for label in boxes.boxes.labels]
+    assert np.array_equal(relabelled.starts, boxes.starts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -22,11 +22,12 @@ ANSWERS = st.lists(st.builds(Detection, st.sampled_from(["cat", "dog"]), SIDES, 
 LEFT, RIGHT, WHOLE = Box(0, 0, 0.5, 1), Box(0.5, 0, 1, 1), Box(0, 0, 1, 1)
 
 
-def iou(a, b):
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
     return box_iou_batch(np.array([a]), np.array([b])).item()
 
 
-def match(truth, detections):
+def matches_of(truth: Sequence[Detection], detections: Sequence[Detection]) -> list[int | None]:
     """For each object the index of the detection that matches it."""
     labels, order = LabelIndex(), sorted(range(len(detections)), key=lambda i: -detections[i].score)
     ranked = labels.box_array([detections[index] for index in order])
@@ -51,129 +52,135 @@ def match(truth, detections):
         (Box(0, 0, 1e-200, 1e-200), Box(0, 0, 1e-200, 1e-200), 0),
     ],
 )
-def test_iou(a: Box, b: Box, overlap: float) -> None:
-    """Intersection over union; empty boxes, touching ones and those turned inside out overlap
-    nothing."""
+def test_iou_of_empty_or_inverted_boxes_is_0(a: Box, b: Box, overlap: float) -> None:
+    """Intersection over union is 0 for empty boxes, touching boxes and inverted ones."""
     assert iou(a, b) == pytest.approx(overlap)
 
 
 @given(BOXES, BOXES)
-def test_iou_range(a, b) -> None:
-    """Overlap is between 0 and 1, the same both ways, and 1 of any box with itself."""
+def test_iou_is_symmetric_within_0_and_1(a: Box, b: Box) -> None:
+    """Overlap is between 0 and 1, the same both ways, and 1 for a box with itself."""
     assert 0 <= iou(a, b) == iou(b, a) <= 1
     if a.area > 1e-9 and a.x1 > a.x0:
         assert iou(a, a) == 1
 
 
-def test_match() -> None:
-    """The surest detection takes the true object it overlaps most; the next has to do with what is
-    left."""
+def test_the_strongest_detection_takes_the_closest_object() -> None:
+    """The strongest detection takes the object that it overlaps most, and the next one takes from
+    the rest."""
     truth = [detection("cat", 1.0, 0, 0, 0.5, 1), detection("cat", 1.0, 0.5, 0, 1, 1)]
-    found = [
+    detections = [
         detection("cat", 0.5, 0, 0, 0.49, 1),
         detection("cat", 0.9, 0, 0, 0.4, 1),
         detection("cat", 0.7, 0.5, 0, 0.9, 1),
     ]
-    assert match(truth, found) == [1, 2]
+    assert matches_of(truth, detections) == [1, 2]
 
 
-def test_match_greedy() -> None:
-    """What a surer detection took, a closer one does not get."""
-    assert match(
+def test_a_taken_object_is_not_matched_by_a_closer_box() -> None:
+    """An object that a stronger detection took is not matched by a closer one."""
+    assert matches_of(
         [detection("cat", 1.0)], [detection("cat", 0.6), detection("cat", 0.9, 0, 0, 0.6, 1)]
     ) == [1]
 
 
-@pytest.mark.parametrize(("share", "matched"), [(0.5, [0]), (0.49, [None])])
-def test_match_least(share: float, matched: list[None] | list[int]) -> None:
-    """Half an overlap is enough; less is not."""
-    assert match([detection("cat", 1.0)], [detection("cat", 0.9, 0, 0, share, 1)]) == matched
+@pytest.mark.parametrize(("share", "expected"), [(0.5, [0]), (0.49, [None])])
+def test_half_an_overlap_is_enough_to_match(share: float, expected: list[int | None]) -> None:
+    """Half an overlap is enough for a match, and less is not."""
+    assert matches_of([detection("cat", 1.0)], [detection("cat", 0.9, 0, 0, share, 1)]) == expected
 
 
-def test_match_labels() -> None:
-    """Labels have to be the same; capitals do not matter."""
-    assert match([detection("cat", 1.0)], [detection("dog", 0.9), detection("CAT", 0.8)]) == [1]
+def test_only_equal_labels_match_in_any_case() -> None:
+    """Only equal labels match, in any case of letters."""
+    assert matches_of([detection("cat", 1.0)], [detection("dog", 0.9), detection("CAT", 0.8)]) == [
+        1
+    ]
 
 
-@pytest.mark.parametrize("truth", [0, 2])
-def test_match_nothing(truth: int) -> None:
-    """Where nothing was found, nothing is matched; where nothing is true, there is nothing to
-    match."""
-    assert match([detection("cat", 1.0)] * truth, []) == [None] * truth
-    assert match([], [detection("cat", 1.0)]) == []
+@pytest.mark.parametrize("objects", [0, 2])
+def test_without_detections_or_objects_nothing_matches(objects: int) -> None:
+    """Without detections, or without objects, there are no matches."""
+    assert matches_of([detection("cat", 1.0)] * objects, []) == [None] * objects
+    assert matches_of([], [detection("cat", 1.0)]) == []
 
 
 @given(ANSWERS, ANSWERS)
-def test_match_once(truth, found) -> None:
-    """No detection is matched twice, and each match has the label and the overlap."""
-    matched = match(truth, found)
-    hits = [index for index in matched if index is not None]
-    assert len(matched) == len(truth)
+def test_no_detection_matches_twice(truth: list[Detection], detections: list[Detection]) -> None:
+    """No detection matches twice, and each match has the same label and enough overlap."""
+    matches = matches_of(truth, detections)
+    hits = [index for index in matches if index is not None]
+    assert len(matches) == len(truth)
     assert len(set(hits)) == len(hits)
-    for true, index in zip(truth, matched, strict=True):
+    for object_, index in zip(truth, matches, strict=True):
         assert index is None or (
-            found[index].label == true.label and iou(found[index].box, true.box) >= 0.5
+            detections[index].label == object_.label
+            and iou(detections[index].box, object_.box) >= 0.5
         )
 
 
-def test_fuse_both() -> None:
-    """Seen by both answers: the mean of the weighted scores, times 2 members / weight 3."""
-    (one,) = fuse_detections([[detection("cat", 0.8)], [detection("cat", 0.9)]], [1, 2])
-    assert one.box == WHOLE
-    assert one.score == pytest.approx((0.8 + 1.8) / 2 * 2 / 3)
+def test_a_box_of_both_answers_has_the_mean_of_weighted_scores() -> None:
+    """A box of both answers has the mean of the weighted scores, times 2 members / weight 3."""
+    (fused,) = fuse_detections([[detection("cat", 0.8)], [detection("cat", 0.9)]], [1, 2])
+    assert fused.box == WHOLE
+    assert fused.score == pytest.approx((0.8 + 1.8) / 2 * 2 / 3)
 
 
 @pytest.mark.parametrize(
-    ("first", "then", "score"), [([0.8], [], 0.8 * 1 / 3), ([], [0.9], 1.8 * 1 / 3)]
+    ("first", "second", "score"), [([0.8], [], 0.8 * 1 / 3), ([], [0.9], 1.8 * 1 / 3)]
 )
-def test_fuse_one(
-    first: list[Any] | list[float], then: list[Any] | list[float], score: float
+def test_a_box_of_one_answer_loses_by_the_other_weight(
+    first: list[float], second: list[float], score: float
 ) -> None:
-    """Seen by one answer only: its weighted score, times 1 member / weight 3."""
-    (one,) = fuse_detections(
-        [[detection("cat", s) for s in first], [detection("cat", s) for s in then]], [1, 2]
+    """A box of only one answer has its weighted score, times 1 member / weight 3."""
+    (fused,) = fuse_detections(
+        [
+            [detection("cat", value) for value in first],
+            [detection("cat", value) for value in second],
+        ],
+        [1, 2],
     )
-    assert one.score == pytest.approx(score)
+    assert fused.score == pytest.approx(score)
 
 
-def test_fuse_box() -> None:
-    """The fused box is the mean of the boxes, each weighing its score times its answer's weight."""
-    (one,) = fuse_detections(
+def test_the_fused_box_is_the_weighted_mean() -> None:
+    """The fused box is the mean of the boxes, each weighted by its score times its answer's
+    weight."""
+    (fused,) = fuse_detections(
         [[detection("cat", 0.8, 0, 0, 1, 1)], [detection("cat", 0.4, 0, 0.2, 1, 1)]], [1, 3]
     )
-    assert one.box == pytest.approx((0, 0.2 * 1.2 / 2, 1, 1))
+    assert fused.box == pytest.approx((0, 0.2 * 1.2 / 2, 1, 1))
 
 
-def test_fuse_apart() -> None:
-    """Boxes that hardly overlap stay two, the surer one first."""
+def test_boxes_that_hardly_overlap_stay_apart() -> None:
+    """Boxes that hardly overlap stay two, the stronger one first."""
     fused = fuse_detections(
         [[detection("cat", 0.4, *LEFT)], [detection("cat", 0.9, *RIGHT)]], [1, 1]
     )
-    assert [one.box for one in fused] == [RIGHT, LEFT]
+    assert [each.box for each in fused] == [RIGHT, LEFT]
 
 
-def test_fuse_details() -> None:
-    """What else is said of an object is what the weightiest answer said."""
-    (one,) = fuse_detections(
+def test_details_come_from_the_weightiest_answer() -> None:
+    """Details of an object are those of the answer with the largest weight."""
+    (fused,) = fuse_detections(
         [[detection("cat", 0.9, details={"by": 1})], [detection("cat", 0.8, details={"by": 2})]],
         [1, 2],
     )
-    assert one.details == {"by": 2}
+    assert fused.details == {"by": 2}
 
 
-def test_fuse_alone() -> None:
+def test_a_single_answer_stays_as_it_is() -> None:
     """A single answer of weight 1 stays as it is."""
     answer = [detection("cat", 0.75, *LEFT), detection("dog", 0.25, *LEFT)]
     assert fuse_detections([answer], [1]) == answer
 
 
-def test_fuse_kinds() -> None:
-    """A line of one word and that word are not taken for one thing."""
+def test_detections_of_different_kinds_are_not_fused() -> None:
+    """A line of one word and that word are not fused."""
     line, word = (
         detection("STOP", 0.9, kind="LINE", key=0),
         detection("STOP", 0.9, kind="WORD", parent=0),
     )
-    assert sorted(one.kind for one in fuse_detections([[line, word], [line, word]], [1, 1])) == [
+    assert sorted(each.kind for each in fuse_detections([[line, word], [line, word]], [1, 1])) == [
         "LINE",
         "WORD",
     ]
@@ -182,20 +189,22 @@ def test_fuse_kinds() -> None:
 @given(
     st.lists(ANSWERS, min_size=1, max_size=3), st.lists(st.floats(0.1, 5), min_size=3, max_size=3)
 )
-def test_fuse_any(answers, weights) -> None:
-    """Whatever is fused: scores stay within 0 and 1, the surest is first, no label is lost, nothing
-    is added."""
+def test_any_fusion_keeps_labels_and_adds_nothing(
+    answers: list[list[Detection]], weights: list[float]
+) -> None:
+    """Fused scores stay within 0 and 1, the strongest is first, no label is lost, and nothing is
+    added."""
     fused = fuse_detections(answers, weights[: len(answers)])
     flat = [detection for answer in answers for detection in answer]
-    assert all(0 <= one.score <= 1 for one in fused)
-    assert [one.score for one in fused] == sorted((one.score for one in fused), reverse=True)
-    assert {one.label for one in fused} == {detection.label for detection in flat}
+    assert all(0 <= each.score <= 1 for each in fused)
+    assert [each.score for each in fused] == sorted((each.score for each in fused), reverse=True)
+    assert {each.label for each in fused} == {detection.label for detection in flat}
     assert len(fused) <= len(flat)
 
 
 @given(ANSWERS, ANSWERS)
-def test_fuse_labels(one, other) -> None:
-    """Labels are never merged: each fuses as if the others were not there."""
+def test_each_label_fuses_on_its_own(one: list[Detection], other: list[Detection]) -> None:
+    """Each label fuses as if the others were not there."""
     fused = fuse_detections([one, other], [1, 2])
     for label in ("cat", "dog"):
         only = [

@@ -1,4 +1,4 @@
-"""Ensembles of trees, read from JSON and evaluated without the library that grew them."""
+"""Ensembles of trees, read from JSON and evaluated without the library that trained them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 
+from thresholds.fusion.arrays import Floats
 from thresholds.fusion.trees import Trees, boosted_trees, forest_trees
 
 STUMP = {
@@ -31,8 +32,8 @@ STUMP = {
 SEEDS = range(4)
 
 
-def made_up(seed, rows=400, features=5):
-    """Rows by chance, some columns of few values as counts have; and what they come to."""
+def random_rows(seed: int, rows: int = 400, features: int = 5) -> tuple[Floats, Floats]:
+    """Random rows, some columns with few values as counts have, and their targets."""
     rng = np.random.default_rng(seed)
     table = rng.random((rows, features)) * [1, 1000, 1, 1e-3, 1]
     table[:, 2] = rng.integers(0, 5, rows)
@@ -41,53 +42,55 @@ def made_up(seed, rows=400, features=5):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("model", [ExtraTreesRegressor, RandomForestRegressor])
-def test_of_forest(seed: int, model: type) -> None:
-    """A forest says what scikit-learn's own says, of rows it has seen and of others."""
-    rows, values = made_up(seed)
+def test_a_forest_predicts_as_scikit_learn_does(seed: int, model: type) -> None:
+    """A forest predicts as scikit-learn does, for its training rows and others."""
+    rows, values = random_rows(seed)
     forest = model(n_estimators=12, min_samples_leaf=5, random_state=seed).fit(rows, values)
-    for table in (rows, made_up(seed + 100)[0]):
+    for table in (rows, random_rows(seed + 100)[0]):
         assert forest_trees(forest)(table) == pytest.approx(forest.predict(table), abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_of_boosting(seed: int) -> None:
-    """Boosted trees say what scikit-learn's own say: the value, or a classifier's log-odds."""
-    rows, values = made_up(seed)
+def test_boosted_trees_predict_as_scikit_learn_does(seed: int) -> None:
+    """Boosted trees predict as scikit-learn does: the value, or a classifier's log-odds."""
+    rows, values = random_rows(seed)
     settings = {"max_iter": 20, "max_leaf_nodes": 8, "random_state": seed}
-    number = HistGradientBoostingRegressor(**settings).fit(rows, values)
-    chance = HistGradientBoostingClassifier(**settings).fit(rows, values > 1.5)
-    for table in (rows, made_up(seed + 100)[0]):
-        assert boosted_trees(number)(table) == pytest.approx(number.predict(table), abs=1e-5)
-        assert boosted_trees(chance)(table) == pytest.approx(
-            chance.decision_function(table), abs=1e-5
+    regressor = HistGradientBoostingRegressor(**settings).fit(rows, values)
+    classifier = HistGradientBoostingClassifier(**settings).fit(rows, values > 1.5)
+    for table in (rows, random_rows(seed + 100)[0]):
+        assert boosted_trees(regressor)(table) == pytest.approx(regressor.predict(table), abs=1e-5)
+        assert boosted_trees(classifier)(table) == pytest.approx(
+            classifier.decision_function(table), abs=1e-5
         )
 
 
 @pytest.mark.parametrize("rows", [100, 1000])
-def test_thresholds_at_values(rows: int) -> None:
-    """It does so too where a threshold is one of the values itself, for which seven digits are not
-    enough."""
-    table, values = made_up(1, rows)
+def test_thresholds_at_values_predict_alike(rows: int) -> None:
+    """Predictions agree also where a threshold is one of the values itself, for which seven digits
+    are not enough."""
+    table, values = random_rows(1, rows)
     table[:, 0] /= 3
-    chance = HistGradientBoostingClassifier(max_iter=60, min_samples_leaf=2, random_state=0).fit(
-        table, values > 1.5
+    classifier = HistGradientBoostingClassifier(
+        max_iter=60, min_samples_leaf=2, random_state=0
+    ).fit(table, values > 1.5)
+    assert boosted_trees(classifier)(table) == pytest.approx(
+        classifier.decision_function(table), abs=1e-5
     )
-    assert boosted_trees(chance)(table) == pytest.approx(chance.decision_function(table), abs=1e-5)
 
 
-def test_round_trip() -> None:
-    """Written as JSON and read again, they are the same and say the same."""
-    rows, values = made_up(0)
+def test_trees_survive_json() -> None:
+    """Trees that are written as JSON and read again are the same and predict the same."""
+    rows, values = random_rows(0)
     trees = forest_trees(
         ExtraTreesRegressor(n_estimators=3, min_samples_leaf=9, random_state=0).fit(rows, values)
     )
-    again = Trees.model_validate_json(trees.model_dump_json())
-    assert again == trees
-    assert again(rows).tolist() == trees(rows).tolist()
+    copy = Trees.model_validate_json(trees.model_dump_json())
+    assert copy == trees
+    assert copy(rows).tolist() == trees(rows).tolist()
 
 
-def test_by_hand() -> None:
-    """A row goes left where its value is at most the threshold, else right; base comes on top, and
+def test_a_row_goes_left_at_or_under_the_threshold() -> None:
+    """A row goes left where its value is at most the threshold, else right; the base is added, and
     trees add up."""
     rows = np.array([[9.0, 0.5], [9.0, 0.51]])
     assert Trees(**STUMP, base=10)(rows).tolist() == [9, 11]
@@ -95,18 +98,18 @@ def test_by_hand() -> None:
 
 
 @given(st.floats(-100, 100), st.integers(0, 4))
-def test_constant(base, rows) -> None:
-    """A constant says the same of every row."""
+def test_a_constant_predicts_the_same_for_every_row(base: float, rows: int) -> None:
+    """A constant predicts the same for every row."""
     assert Trees.constant(base)(np.zeros((rows, 3))).tolist() == [base] * rows
 
 
-def test_no_rows() -> None:
-    """Of no rows nothing is said."""
+def test_no_rows_give_no_predictions() -> None:
+    """Without rows there are no predictions."""
     assert Trees(**STUMP)(np.zeros((0, 2))).shape == (0,)
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"left": [1, 1]}, "differ in length"),
         ({"threshold": []}, "differ in length"),
@@ -121,15 +124,15 @@ def test_no_rows() -> None:
         ({"leaves": 3}, "not permitted"),
     ],
 )
-def test_unsound(change: Any, says: str) -> None:
-    """Trees that cannot be walked are refused: nodes that are not there, columns of other lengths,
-    no end of steps."""
-    with pytest.raises(ValidationError, match=says):
+def test_trees_that_cannot_be_walked_are_refused(change: dict[str, Any], message: str) -> None:
+    """Trees that cannot be walked are refused: missing nodes, columns of different lengths, too
+    many steps."""
+    with pytest.raises(ValidationError, match=message):
         Trees.model_validate_json(json.dumps({**STUMP, **change}))
 
 
-def test_fit() -> None:
-    """They fit rows that have every feature they ask for."""
+def test_trees_accept_rows_with_all_their_features() -> None:
+    """Trees accept rows that have every feature that they use."""
     assert Trees(**STUMP).accepts(2)
     assert not Trees(**STUMP).accepts(1)
 
@@ -138,8 +141,8 @@ def test_fit() -> None:
     children=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=6, max_size=6),
     depth=st.integers(0, 6),
 )
-def test_any_way_ends(children, depth) -> None:
-    """Whatever leads whereto, in a circle too, it ends after `depth` steps at one of the nodes."""
+def test_every_walk_ends_at_a_node(children: list[tuple[int, int]], depth: int) -> None:
+    """Every walk ends after `depth` steps at one of the nodes, even in a circle."""
     left, right = zip(*children, strict=True)
     trees = Trees(
         roots=[0],

@@ -1,4 +1,4 @@
-"""From what a sample answered at every shape to the thresholds of EECS-2023-182, section 3.2."""
+"""From a sample's answers at every shape to the thresholds of EECS-2023-182, section 3.2."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ TWO, THREE, FIVE = Shape(2, 2), Shape(3, 3), Shape(5, 5)
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
 
 
-def groups(made: Profile):
+def mean_scores(profile: Profile) -> dict[tuple[str, str, str], float]:
     """Mean scores by label, shape, and largest shape."""
-    return {(g.label, str(g.shape), str(g.largest)): g.score.mean for g in made.groups}
+    return {
+        (group.label, str(group.shape), str(group.largest)): group.score.mean
+        for group in profile.groups
+    }
 
 
-def test_largest() -> None:
-    """An object belongs, at each shape that finds it, to the largest shape that does."""
+def test_an_object_belongs_to_the_largest_shape_that_detects_it() -> None:
+    """An object belongs, at each shape that detects it, to the largest shape that does."""
     truth = {"a": [detection("cat", 1.0, *LEFT), detection("cat", 1.0, *RIGHT)]}
     answers = {
         ALONE: {"a": [[detection("cat", 0.9, *LEFT), detection("cat", 0.8, *RIGHT)]]},
         TWO: {"a": [[detection("cat", 0.6, *LEFT), detection("cat", 0.7, *RIGHT)]]},
         FIVE: {"a": [[detection("cat", 0.5, *RIGHT)]]},
     }
-    assert groups(profile_of_answers(truth, answers)) == {
+    assert mean_scores(profile_of_answers(truth, answers)) == {
         ("cat", "1x1", "2x2"): 0.9,
         ("cat", "2x2", "2x2"): 0.6,
         ("cat", "1x1", "5x5"): 0.8,
@@ -41,25 +44,25 @@ def test_largest() -> None:
     }
 
 
-def test_order_of_shapes() -> None:
-    """Larger is what has more cells, in whatever order the shapes were asked."""
-    found = {"a": [[detection("cat", 0.5)]]}
+def test_the_order_of_shapes_does_not_matter() -> None:
+    """The largest shape is the one with most cells, in any order of the shapes."""
+    answer = {"a": [[detection("cat", 0.5)]]}
     for shapes in ([ALONE, TWO, FIVE], [FIVE, ALONE, TWO]):
-        made = profile_of_answers({"a": [detection("cat", 1.0)]}, dict.fromkeys(shapes, found))
-        assert {str(group.largest) for group in made.groups} == {"5x5"}
+        profile = profile_of_answers({"a": [detection("cat", 1.0)]}, dict.fromkeys(shapes, answer))
+        assert {str(group.largest) for group in profile.groups} == {"5x5"}
 
 
-def test_gap() -> None:
-    """An object that a middle shape misses still belongs to the largest that finds it."""
-    found = {"a": [[detection("cat", 0.5)]]}
-    made = profile_of_answers(
-        {"a": [detection("cat", 1.0)]}, {ALONE: found, TWO: {"a": [[]]}, FIVE: found}
+def test_a_gap_between_shapes_does_not_matter() -> None:
+    """An object that a middle shape misses still belongs to the largest shape that detects it."""
+    answer = {"a": [[detection("cat", 0.5)]]}
+    profile = profile_of_answers(
+        {"a": [detection("cat", 1.0)]}, {ALONE: answer, TWO: {"a": [[]]}, FIVE: answer}
     )
-    assert groups(made) == {("cat", "1x1", "5x5"): 0.5, ("cat", "5x5", "5x5"): 0.5}
+    assert mean_scores(profile) == {("cat", "1x1", "5x5"): 0.5, ("cat", "5x5", "5x5"): 0.5}
 
 
-def test_means() -> None:
-    """A group's score has the mean, the population's deviation and the number of its objects'
+def test_a_group_has_mean_deviation_and_count() -> None:
+    """A group has the mean, the population's standard deviation and the number of its objects'
     scores."""
     scores = [0.4, 0.5, 0.9]
     truth = {name: [detection("cat", 1.0)] for name in "abc"}
@@ -72,90 +75,92 @@ def test_means() -> None:
     assert group.score.count == 3
 
 
-def test_area() -> None:
-    """The mean area is that of the true boxes, overlaps counted twice, and photos without any count
-    as nothing."""
+def test_the_mean_area_is_that_of_the_true_boxes() -> None:
+    """The mean area is that of the true boxes: overlaps count twice, and photos without objects
+    count as 0."""
     truth = {
         "a": [detection("cat", 1.0, *LEFT), detection("cat", 1.0, *LEFT)],
         "b": [detection("cat", 1.0, *RIGHT)],
         "c": [],
         "d": [],
     }
-    made = profile_of_answers(truth, {})
-    assert made.photos == 4
-    assert made.area.mean == pytest.approx(1.5 / 4)
-    assert made.area.std == pytest.approx(pstdev([1, 0.5, 0, 0]))
+    profile = profile_of_answers(truth, {})
+    assert profile.photos == 4
+    assert profile.area.mean == pytest.approx(1.5 / 4)
+    assert profile.area.std == pytest.approx(pstdev([1, 0.5, 0, 0]))
 
 
-def test_empty_truth() -> None:
-    """What is found where nothing is true makes no group."""
-    made = profile_of_answers({"a": []}, {ALONE: {"a": [[detection("cat", 0.9)]]}})
-    assert made.groups == ()
-    assert (made.area.mean, made.area.count) == (0.0, 1)
+def test_detections_without_an_object_make_no_group() -> None:
+    """Detections where nothing is true make no group."""
+    profile = profile_of_answers({"a": []}, {ALONE: {"a": [[detection("cat", 0.9)]]}})
+    assert profile.groups == ()
+    assert (profile.area.mean, profile.area.count) == (0.0, 1)
 
 
-def test_never_found() -> None:
-    """A true object that no shape finds belongs to no group."""
+def test_an_undetected_object_belongs_to_no_group() -> None:
+    """A true object that no shape detects belongs to no group."""
     assert (
         profile_of_answers({"a": [detection("cat", 1.0)]}, {ALONE: {"a": [[]]}, TWO: {}}).groups
         == ()
     )
 
 
-def test_own_answers_as_truth() -> None:
-    """Where there is no truth, the provider's answer alone stands in: each of its objects is found
+def test_answers_alone_stand_in_for_ground_truth() -> None:
+    """Without ground truth the provider's answer alone stands in: each of its objects is detected
     at 1x1."""
     alone = [detection("cat", 0.8, *LEFT), detection("dog", 0.6, *RIGHT)]
     answers = {ALONE: {"a": [alone]}, TWO: {"a": [[detection("cat", 0.7, *LEFT)]]}}
-    made = profile_of_answers({"a": alone}, answers)
-    assert groups(made) == {
+    profile = profile_of_answers({"a": alone}, answers)
+    assert mean_scores(profile) == {
         ("cat", "1x1", "2x2"): 0.8,
         ("cat", "2x2", "2x2"): 0.7,
         ("dog", "1x1", "1x1"): 0.6,
     }
-    assert made.area.mean == 1.0
+    assert profile.area.mean == 1.0
 
 
-def test_floor() -> None:
-    """Detections under the floor were not seen."""
+def test_detections_under_the_floor_do_not_count() -> None:
+    """Detections under the floor do not count."""
     answers = {ALONE: {"a": [[detection("cat", 0.5)]]}, TWO: {"a": [[detection("cat", 0.39)]]}}
-    made = profile_of_answers({"a": [detection("cat", 1.0)]}, answers, floor=0.4)
-    assert groups(made) == {("cat", "1x1", "1x1"): 0.5}
-    assert made.rule(ALONE).floor == 0.4
+    profile = profile_of_answers({"a": [detection("cat", 1.0)]}, answers, floor=0.4)
+    assert mean_scores(profile) == {("cat", "1x1", "1x1"): 0.5}
+    assert profile.rule(ALONE).floor == 0.4
 
 
 @pytest.mark.parametrize(
-    ("hits", "groupings", "found"), [(1, 1, True), (1, 2, False), (2, 3, True), (2, 4, False)]
+    ("hits", "groupings", "is_detected"), [(1, 1, True), (1, 2, False), (2, 3, True), (2, 4, False)]
 )
-def test_groupings(hits: int, groupings: int, found: bool) -> None:
-    """Asked among several sets of neighbours, an object counts as found if more than half of the
-    answers have it, with the mean of their scores."""
-    asked = [
+def test_an_object_is_detected_if_most_groupings_have_it(
+    hits: int, groupings: int, is_detected: bool
+) -> None:
+    """With several sets of neighbours an object counts as detected if more than half of the answers
+    have it, with the mean of their scores."""
+    answers = [
         [detection("cat", 0.4 + 0.2 * index)] if index < hits else [] for index in range(groupings)
     ]
-    made = profile_of_answers({"a": [detection("cat", 1.0)]}, {TWO: {"a": asked}})
-    assert groups(made) == (
-        {("cat", "2x2", "2x2"): pytest.approx(fmean([0.4, 0.6][:hits]))} if found else {}
+    profile = profile_of_answers({"a": [detection("cat", 1.0)]}, {TWO: {"a": answers}})
+    assert mean_scores(profile) == (
+        {("cat", "2x2", "2x2"): pytest.approx(fmean([0.4, 0.6][:hits]))} if is_detected else {}
     )
 
 
-def test_places_and_labels() -> None:
-    """A box in another place or of another label does not find the object."""
+def test_another_place_or_label_is_not_the_object() -> None:
+    """A box in another place or of another label does not match the object."""
     answers = {ALONE: {"a": [[detection("cat", 0.9, *RIGHT), detection("dog", 0.9, *LEFT)]]}}
     assert profile_of_answers({"a": [detection("cat", 1.0, *LEFT)]}, answers).groups == ()
 
 
-def test_provider_label() -> None:
-    """Groups bear the label as the provider writes it, for it is the provider's answers that rules
-    will see."""
-    made = profile_of_answers(
+def test_groups_have_the_providers_spelling() -> None:
+    """Groups have the label as the provider writes it, because rules will compare it with the
+    provider's answers."""
+    profile = profile_of_answers(
         {"a": [detection("cat", 1.0)]}, {ALONE: {"a": [[detection("Cat", 0.9)]]}}
     )
-    assert [group.label for group in made.groups] == ["Cat"]
+    assert [group.label for group in profile.groups] == ["Cat"]
 
 
 @pytest.fixture
-def made() -> Profile:
+def profile() -> Profile:
     """Cats to 2x2 at .6 and .8 there, a dog to 2x2 at .4 there, an owl to 5x5 at .9 in 2x2 and .5
     in 5x5."""
     truth = {
@@ -174,9 +179,9 @@ def made() -> Profile:
     return profile_of_answers(truth, answers)
 
 
-def test_rule(made: Profile) -> None:
-    """The rule of a shape has the mean scores there of what no larger shape finds."""
-    rule = made.rule(TWO, factor=0.9, deviations=-0.5)
+def test_a_rule_has_the_mean_scores_of_its_shape(profile: Profile) -> None:
+    """The rule of a shape has the mean scores there of the objects that no larger shape detects."""
+    rule = profile.rule(TWO, factor=0.9, deviations=-0.5)
     assert rule.area.mean == pytest.approx(1.0)
     assert {label: score.mean for label, score in rule.scores.items()} == pytest.approx(
         {"cat": 0.7, "dog": 0.4}
@@ -184,38 +189,37 @@ def test_rule(made: Profile) -> None:
     assert (rule.factor, rule.deviations, rule.floor) == (0.9, -0.5, 0.3)
 
 
-def test_unknown(made: Profile) -> None:
-    """Other labels are held to the spread of all those scores together."""
-    unknown = made.rule(TWO).unknown
+def test_other_labels_have_the_spread_of_all_scores(profile: Profile) -> None:
+    """Other labels have the spread of all those scores together."""
+    unknown = profile.rule(TWO).unknown
     assert unknown.count == 3
     assert unknown.mean == pytest.approx(fmean([0.6, 0.8, 0.4]))
     assert unknown.std == pytest.approx(pstdev([0.6, 0.8, 0.4]))
 
 
 @pytest.mark.parametrize("shape", [ALONE, THREE])
-def test_not_profiled(made: Profile, shape: Shape) -> None:
-    """There is no rule for a shape that was not profiled."""
+def test_a_shape_outside_the_profile_has_no_rule(profile: Profile, shape: Shape) -> None:
+    """The error for the rule of a shape outside the profile names the shape."""
     with pytest.raises(ValueError, match=f"shape {shape} is not in the profile"):
-        made.rule(shape)
+        profile.rule(shape)
 
 
-def test_cascade(made: Profile) -> None:
-    """A cascade holds every stage but the last to its rule; the last need not have been
-    profiled."""
-    cascade = made.cascade([FIVE, TWO, ALONE], factor=1.2)
+def test_every_stage_but_the_last_has_its_rule(profile: Profile) -> None:
+    """A cascade has a rule at every stage but the last, whose shape need not be in the profile."""
+    cascade = profile.cascade([FIVE, TWO, ALONE], factor=1.2)
     assert cascade.shapes == "5x5, 2x2, 1x1"
     assert [stage.rule.kind for stage in cascade.stages] == ["imgrid", "imgrid", "always"]
-    assert cascade.stages[0].rule == made.rule(FIVE, factor=1.2)
+    assert cascade.stages[0].rule == profile.rule(FIVE, factor=1.2)
 
 
-def test_saved(made: Profile, tmp_path: Path) -> None:
+def test_a_profile_survives_its_file(profile: Profile, tmp_path: Path) -> None:
     """A profile survives its file."""
-    made.save(tmp_path / "profile.json")
-    assert Profile.load(tmp_path / "profile.json") == made
+    profile.save(tmp_path / "profile.json")
+    assert Profile.load(tmp_path / "profile.json") == profile
 
 
-def test_no_profile(tmp_path: Path) -> None:
-    """A file that is not there, or something else, is named, with how to make one."""
+def test_the_error_for_a_bad_file_says_how_to_make_one(tmp_path: Path) -> None:
+    """The error for a file that is missing, or no profile, names it and says how to make one."""
     file = tmp_path / "profile.json"
     with pytest.raises(
         ValueError, match=r"profile\.json: cannot be read \(No such file.*imgrid profile"
@@ -229,14 +233,14 @@ def test_no_profile(tmp_path: Path) -> None:
             Profile.load(file)
 
 
-def test_spread_of_nothing() -> None:
-    """Nothing has no spread: all is 0."""
+def test_the_spread_of_no_values_is_0() -> None:
+    """The spread of no values is 0 throughout."""
     assert spread([]).model_dump() == {"mean": 0.0, "std": 0.0, "count": 0}
 
 
 @given(st.lists(st.floats(0.3, 1), min_size=1, max_size=6), st.integers(0, 99))
-def test_order_of_photos(scores, seed) -> None:
-    """In whatever order the photos come, the profile is the same."""
+def test_the_order_of_photos_does_not_matter(scores: list[float], seed: int) -> None:
+    """A profile is the same for any order of the photos."""
     names = [str(index) for index in range(len(scores))]
     shuffled = random.Random(seed).sample(names, len(names))
     whole = Box(0, 0, 1, 1)

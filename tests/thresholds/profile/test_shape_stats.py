@@ -1,6 +1,8 @@
-"""What a sample says of each shape, from photos whose answers are written down."""
+"""Figures of each shape, from photos with known answers."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -16,10 +18,11 @@ from thresholds.metrics.evaluation import (
     reliability,
     sample_agreement,
 )
-from thresholds.profile.seams import Cells, leaks, losses
-from thresholds.profile.shape_stats import MIN_PAIRS, drawn_px, shape_stats, to_alone
+from thresholds.profile.seams import Cells, Leaks, Losses, leaks, losses
+from thresholds.profile.shape_stats import MIN_PAIRS, AtShape, drawn_px, shape_stats, to_alone
 from thresholds.samples.from_answers import sample_from_answers
 from thresholds.samples.ground_truth import Known
+from thresholds.samples.sample import Sample
 from thresholds.shape import ALONE, Shape
 
 TWO = LookKind(Shape(2, 1))
@@ -27,138 +30,153 @@ FACTS = PhotoFacts(400, 200, 1000)
 CENTRE, TOP, BOTTOM = (0.4, 0.4, 0.6, 0.6), (0.4, 0.0, 0.6, 0.2), (0.4, 0.8, 0.6, 1.0)
 
 
-def made(alone, gridded, truth=None, labels=("cat",)):
-    """A sample of photos by name: what was found alone and, in one or more groupings, in a grid."""
-    answers = {ITSELF: {key: [found] for key, found in alone.items()}, TWO: gridded}
+Detections = Sequence[Detection]
+
+
+def sample_of(
+    alone: Mapping[str, Detections],
+    gridded: Mapping[str, Sequence[Detections]],
+    truth: Mapping[str, Detections] | None = None,
+    labels: Sequence[str] = ("cat",),
+) -> Sample:
+    """A sample of photos by name: their detections alone and, in one or more groupings, in a
+    grid."""
+    answers = {ITSELF: {key: [detections] for key, detections in alone.items()}, TWO: gridded}
     known = truth and {key: Known(truth.get(key, []), frozenset(labels)) for key in alone}
     return sample_from_answers(dict.fromkeys(alone, FACTS), answers, known)
 
 
-def at_two(of, canvases=()):
-    (_, at) = shape_stats(of, canvases, (400, 400), 0.3)
-    return at
+def stats_at_two(sample: Sample, canvases: Sequence[Cells] = ()) -> AtShape:
+    """The figures of the shape 2x1."""
+    (_, stats) = shape_stats(sample, canvases, (400, 400), 0.3)
+    return stats
 
 
-def test_ap50() -> None:
-    """Average precision is that of each grouping, and the mean of both."""
+def test_ap50_is_the_mean_over_groupings() -> None:
+    """AP50 is that of each grouping, and the mean of both."""
     cat = detection("cat", 0.9, *CENTRE)
-    of = made(
+    sample = sample_of(
         {"a": [cat], "b": [cat]}, {"a": [[cat], []], "b": [[cat], [cat]]}, {"a": [cat], "b": [cat]}
     )
-    first, second = (each.ap50() for each in judged_detections(of, TWO, ground_truth_of(of, 0.3)))
+    first, second = (
+        judged.ap50() for judged in judged_detections(sample, TWO, ground_truth_of(sample, 0.3))
+    )
     assert (first, second) == (1.0, pytest.approx(51 / 101))
-    assert at_two(of).ap50 == pytest.approx((first + second) / 2)
+    assert stats_at_two(sample).ap50 == pytest.approx((first + second) / 2)
 
 
-def test_photos_that_count_twice() -> None:
-    """A photo that counts so many times is as so many photos."""
-    cat, missed = detection("cat", 0.9, *CENTRE), detection("cat", 0.9, *TOP)
-    of = made({"a": [], "b": []}, {"a": [[cat]], "b": [[]]}, {"a": [cat], "b": [missed]})
-    (judged,) = judged_detections(of, TWO, ground_truth_of(of, 0.3))
+def test_photo_weights_count_photos_several_times() -> None:
+    """A photo with a weight counts as so many photos."""
+    cat, top_cat = detection("cat", 0.9, *CENTRE), detection("cat", 0.9, *TOP)
+    sample = sample_of({"a": [], "b": []}, {"a": [[cat]], "b": [[]]}, {"a": [cat], "b": [top_cat]})
+    (judged,) = judged_detections(sample, TWO, ground_truth_of(sample, 0.3))
     assert isinstance(judged, JudgedDetections)
     assert judged.ap50(np.array([1, 1])) == judged.ap50()
     assert judged.ap50(np.array([1, 0])) == 1.0
     assert judged.ap50(np.array([0, 1])) == judged.ap50(np.array([0, 0])) == 0.0
 
 
-def test_labels_together() -> None:
-    """Taken together, labels count by how many objects they have; what is true stays so."""
+def test_one_label_counts_by_its_number_of_objects() -> None:
+    """Taken together, labels count by how many objects they have, and the same detections are
+    true."""
     cat, dog = detection("cat", 0.9, *CENTRE), detection("dog", 0.8, *TOP)
-    of = made(
+    sample = sample_of(
         {"a": [], "b": []},
         {"a": [[cat]], "b": [[cat]]},
         {"a": [cat, dog], "b": [cat]},
         ("cat", "dog"),
     )
-    (judged,) = judged_detections(of, TWO, ground_truth_of(of, 0.3))
+    (judged,) = judged_detections(sample, TWO, ground_truth_of(sample, 0.3))
     assert judged.ap50() == pytest.approx((1 + 0) / 2)
     assert judged.with_one_label().ap50() == pytest.approx(67 / 101)
 
 
-def test_unspoken_labels() -> None:
-    """What is found of a label that a photo's truth does not speak of is neither right nor
+def test_a_label_not_covered_on_a_photo_does_not_count() -> None:
+    """Detections of a label that a photo's ground truth does not cover are neither right nor
     wrong."""
     cat, dog = detection("cat", 0.5, *CENTRE), detection("dog", 0.9, *CENTRE)
-    of = made({"a": [cat]}, {"a": [[cat, dog]]}, {"a": [cat]})
-    assert at_two(of).ap50 == 1.0
-    assert at_two(of).reliability == ((0.5, 1.0, 1),)
+    sample = sample_of({"a": [cat]}, {"a": [[cat, dog]]}, {"a": [cat]})
+    assert stats_at_two(sample).ap50 == 1.0
+    assert stats_at_two(sample).reliability == ((0.5, 1.0, 1),)
 
 
-def test_without_truth() -> None:
-    """Where nothing else is known the answer alone counts as true, of what scores enough; there is
-    no AP50 then."""
+def test_answers_alone_stand_in_for_ground_truth() -> None:
+    """Without ground truth the strong detections of the answer alone count as true, and there is no
+    AP50."""
     strong, faint = detection("cat", 0.9, *CENTRE), detection("cat", 0.1, *TOP)
-    of = made({"a": [strong, faint]}, {"a": [[strong, faint]]})
-    at = at_two(of)
-    assert at.ap50 is None
-    assert at.reliability == ((0.1, 0.0, 1), (0.9, 1.0, 1))
+    sample = sample_of({"a": [strong, faint]}, {"a": [[strong, faint]]})
+    stats = stats_at_two(sample)
+    assert stats.ap50 is None
+    assert stats.reliability == ((0.1, 0.0, 1), (0.9, 1.0, 1))
 
 
-def test_agreement() -> None:
-    """Agreement with the answer alone is the mean F1 of what scores one half or more, and 1 where
-    both see nothing."""
+def test_agreement_is_the_mean_f1_with_the_answer_alone() -> None:
+    """Agreement with the answer alone is the mean F1 of boxes that score 0.5 or more, and 1 where
+    both have none."""
     cat, other, faint = (
         detection("cat", 0.9, *CENTRE),
         detection("cat", 0.9, *TOP),
         detection("cat", 0.4, *TOP),
     )
-    of = made({"a": [cat], "b": [], "c": [cat]}, {"a": [[cat, other]], "b": [[faint]], "c": [[]]})
-    assert sample_agreement(of, TWO) == pytest.approx((2 / 3 + 1 + 0) / 3)
-    assert sample_agreement(of, ITSELF) == 1.0
+    sample = sample_of(
+        {"a": [cat], "b": [], "c": [cat]}, {"a": [[cat, other]], "b": [[faint]], "c": [[]]}
+    )
+    assert sample_agreement(sample, TWO) == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert sample_agreement(sample, ITSELF) == 1.0
 
 
-def test_reliability() -> None:
-    """Scores are told by tenths: their mean, the share that is true, and how many."""
+def test_reliability_is_by_tenths_of_the_score() -> None:
+    """Reliability is given by tenths of the score: their mean, the share that is true, and the
+    count."""
     truth = {"a": [detection("cat", 1, *CENTRE)]}
-    found = [
+    detections = [
         detection("cat", 0.85, *CENTRE),
         detection("cat", 0.81, *TOP),
         detection("cat", 1.0, *BOTTOM),
     ]
-    of = made({"a": []}, {"a": [found]}, truth)
-    assert reliability(judged_detections(of, TWO, ground_truth_of(of, 0.3))) == [
+    sample = sample_of({"a": []}, {"a": [detections]}, truth)
+    assert reliability(judged_detections(sample, TWO, ground_truth_of(sample, 0.3))) == [
         (pytest.approx(0.83), 0.5, 2),
         (1.0, 0.0, 1),
     ]
 
 
-def test_scores_alone() -> None:
-    """A shape's scores lead to those that the same objects have alone, if there are enough of
-    them."""
-    alone = {str(n): [detection("cat", 0.8, *CENTRE)] for n in range(MIN_PAIRS)}
+def test_scores_map_to_those_alone_with_enough_pairs() -> None:
+    """The scores at a shape map to those of the same objects alone, if there are enough pairs."""
+    alone = {str(number): [detection("cat", 0.8, *CENTRE)] for number in range(MIN_PAIRS)}
     gridded = {
         key: [[detection("cat", 0.4, *CENTRE), detection("cat", 0.9, *TOP)]] for key in alone
     }
-    of = made(alone, gridded)
-    assert to_alone(of, TWO) == ((0.4, 0.8),)
-    few = made(dict(list(alone.items())[1:]), {key: gridded[key] for key in list(gridded)[1:]})
+    sample = sample_of(alone, gridded)
+    assert to_alone(sample, TWO) == ((0.4, 0.8),)
+    few = sample_of(dict(list(alone.items())[1:]), {key: gridded[key] for key in list(gridded)[1:]})
     assert to_alone(few, TWO) == ()
 
 
-def test_smallest() -> None:
-    """The smallest object found is told as a share of its photo and in pixels of the canvas."""
+def test_the_smallest_object_has_share_and_pixels() -> None:
+    """The smallest detected object is given as a share of its photo and in pixels of the canvas."""
     cat = detection("cat", 0.9, *CENTRE)
-    small = at_two(made({"a": [cat]}, {"a": [[cat]]})).smallest
+    small = stats_at_two(sample_of({"a": [cat]}, {"a": [[cat]]})).smallest
     assert small.side == pytest.approx(0.2)
     assert small.side_px == pytest.approx(0.2 * (400 * 200) ** 0.5)
     assert small.half_px == pytest.approx(small.side_px, abs=0.01)
-    assert at_two(made({"a": [cat]}, {"a": [[]]})).smallest is None
+    assert stats_at_two(sample_of({"a": [cat]}, {"a": [[]]})).smallest is None
 
 
 @pytest.mark.parametrize(
     ("shape", "width"), [(Shape(1, 1), 400), (Shape(2, 1), 400), (Shape(2, 2), 200)]
 )
-def test_drawn(shape: Shape, width: int) -> None:
+def test_photos_are_drawn_as_large_as_their_cell(shape: Shape, width: int) -> None:
     """Photos are drawn as large as their cell allows, portrait ones in the grid turned towards
     them."""
     landscape, portrait = drawn_px([FACTS, PhotoFacts(200, 400, 1)], shape, (400, 400))
     assert landscape == portrait == pytest.approx((width * width / 2) ** 0.5)
 
 
-def test_no_answer_alone() -> None:
-    """Without an answer to a photo alone there is nothing to compare with."""
-    of = sample_from_answers({"a": FACTS}, {TWO: {"a": [[detection("cat", 0.9)]]}})
-    assert shape_stats(of, [], (400, 400), 0.3) == ()
+def test_without_answers_alone_there_are_no_figures() -> None:
+    """Without an answer about a photo alone there are no figures."""
+    sample = sample_from_answers({"a": FACTS}, {TWO: {"a": [[detection("cat", 0.9)]]}})
+    assert shape_stats(sample, [], (400, 400), 0.3) == ()
 
 
 class TestLosses:
@@ -166,36 +184,37 @@ class TestLosses:
 
     EDGE, INSIDE = (0.0, 0.4, 0.2, 0.6), CENTRE
 
-    def lost(self, *pairs):
-        """Losses of one object a photo, found alone: its box, and whether the grid found it."""
+    def losses_of(self, *pairs: tuple[tuple[float, ...], bool]) -> Losses | None:
+        """Losses of one object per photo, detected alone: its box, and whether the grid detects
+        it."""
         objects = [detection("cat", 0.9, *box) for box, _ in pairs]
-        alone = {str(n): [cat] for n, cat in enumerate(objects)}
+        alone = {str(number): [cat] for number, cat in enumerate(objects)}
         gridded = {
-            str(n): [[cat] if hit else []]
-            for n, (cat, (_, hit)) in enumerate(zip(objects, pairs, strict=True))
+            str(number): [[cat] if hit else []]
+            for number, (cat, (_, hit)) in enumerate(zip(objects, pairs, strict=True))
         }
-        return at_two(made(alone, gridded)).losses
+        return stats_at_two(sample_of(alone, gridded)).losses
 
-    def test_shares(self) -> None:
-        """Each is the share that a grid loses."""
-        lost = self.lost(
+    def test_losses_are_shares_at_the_edge_and_inside(self) -> None:
+        """Losses are the shares of objects at the edge and inside that a grid misses."""
+        losses = self.losses_of(
             (self.EDGE, True), (self.EDGE, False), (self.INSIDE, True), (self.INSIDE, True)
         )
-        assert lost == (2, 0.5, 0.0)
+        assert losses == (2, 0.5, 0.0)
 
-    def test_sizes(self) -> None:
-        """Objects of other sizes are not compared with."""
+    def test_objects_of_other_sizes_are_not_compared(self) -> None:
+        """Objects of other sizes are not compared."""
         large = (0.1, 0.1, 0.9, 0.9)
-        assert self.lost((self.EDGE, False), (self.INSIDE, True), (large, False)) == (
+        assert self.losses_of((self.EDGE, False), (self.INSIDE, True), (large, False)) == (
             1,
             1.0,
             0.0,
         )
 
-    def test_nothing_to_compare(self) -> None:
-        """Where none touch an edge, or all do, nothing is told."""
-        assert self.lost((self.INSIDE, True)) is None
-        assert self.lost((self.EDGE, True)) is None
+    def test_losses_need_objects_at_the_edge_and_inside(self) -> None:
+        """Where no object touches an edge, or all do, there are no losses."""
+        assert self.losses_of((self.INSIDE, True)) is None
+        assert self.losses_of((self.EDGE, True)) is None
         assert (
             losses(
                 BoxTable.from_photos([]).boxes.xyxy,
@@ -206,31 +225,39 @@ class TestLosses:
 
 
 class TestLeaks:
-    """Two photos, one above the other: what the lower one's neighbour puts into it."""
+    """Two photos, one above the other: detections in the lower one that are its neighbour's."""
 
-    def count(self, above, below, alone_below=(), true_below=(), others=None, alone_above=None):
-        """Leaks into the photo below, where the grid found `below` there; alone the photo above
-        shows `above`."""
+    def leaks_of(
+        self,
+        above: Detections,
+        below: Detections,
+        alone_below: Detections = (),
+        true_below: Detections = (),
+        alone_elsewhere: Detections | None = None,
+    ) -> Leaks:
+        """Leaks into the photo below, where the grid detects `below`; alone the photo above has
+        `above`."""
         labels = LabelIndex()
-        found = [
-            labels.box_array(each)
-            for each in (above if alone_above is None else alone_above, below)
-        ]
+        cells = [labels.box_array(above), labels.box_array(below)]
         alone = BoxTable.from_photos(
-            [labels.box_array(above), labels.box_array(alone_below), labels.box_array(others or ())]
+            [
+                labels.box_array(above),
+                labels.box_array(alone_below),
+                labels.box_array(alone_elsewhere or ()),
+            ]
         )
         objects = BoxTable.from_photos(
             [labels.box_array(()), labels.box_array(true_below), labels.box_array(())]
         )
-        canvases = [Cells(TWO.shape, TWO.shape, (0, 1), tuple(found))]
-        if others is not None:
+        canvases = [Cells(TWO.shape, TWO.shape, (0, 1), tuple(cells))]
+        if alone_elsewhere is not None:
             canvases.append(Cells(TWO.shape, TWO.shape, (2, 2), (labels.box_array(()),) * 2))
         return leaks(canvases, alone, objects, 0.3)
 
-    def test_leaked(self) -> None:
-        """A box at the seam that nothing in its own photo bears out, opposite its neighbour's, has
-        leaked in."""
-        assert self.count([detection("cat", 0.9, *BOTTOM)], [detection("cat", 0.5, *TOP)]) == (
+    def test_an_unsupported_box_at_the_seam_has_leaked(self) -> None:
+        """A box at the seam that nothing in its own photo supports, opposite its neighbour's
+        object, has leaked in."""
+        assert self.leaks_of([detection("cat", 0.9, *BOTTOM)], [detection("cat", 0.5, *TOP)]) == (
             2,
             1,
             1,
@@ -246,11 +273,13 @@ class TestLeaks:
         ],
         ids=["seen alone", "true", "faint"],
     )
-    def test_no_stranger(self, change: dict[str, list[Detection]]) -> None:
-        """What the photo's own answer alone has, or its truth, or what scores little, is no
+    def test_a_supported_or_faint_box_is_no_stranger(
+        self, change: dict[str, list[Detection]]
+    ) -> None:
+        """A box that the photo's answer alone or its ground truth has, or that scores little, is no
         stranger."""
         settings = {"below": [detection("cat", 0.5, *TOP)]} | change
-        assert self.count([detection("cat", 0.9, *BOTTOM)], **settings)[1:3] == (0, 0)
+        assert self.leaks_of([detection("cat", 0.9, *BOTTOM)], **settings)[1:3] == (0, 0)
 
     @pytest.mark.parametrize(
         ("above", "below"),
@@ -269,25 +298,28 @@ class TestLeaks:
             "at another edge",
         ],
     )
-    def test_stranger_only(
-        self, above: tuple[str | tuple[float, ...], ...], below: tuple[str | tuple[float, ...], ...]
+    def test_a_stranger_without_a_neighbours_object_has_not_leaked(
+        self, above: tuple[str, tuple[float, ...]], below: tuple[str, tuple[float, ...]]
     ) -> None:
-        """Without the neighbour's object of that label right across the seam, a stranger has not
+        """A stranger without the neighbour's object of that label right across the seam has not
         leaked."""
-        assert self.count(
+        assert self.leaks_of(
             [detection(above[0], 0.9, *above[1])], [detection(below[0], 0.5, *below[1])]
         )[1:3] == (1, 0)
 
-    def test_chance(self) -> None:
-        """What other photos in the neighbours' places would account for is chance."""
+    def test_leaks_that_any_photo_would_explain_are_chance(self) -> None:
+        """Leaks that other photos in the neighbours' places would explain are chance."""
         cat = detection("cat", 0.9, *BOTTOM)
-        assert self.count([cat], [detection("cat", 0.5, *TOP)], others=[])[2:] == (1, 0)
-        assert self.count([cat], [detection("cat", 0.5, *TOP)], others=[cat])[2:] == (1, 1)
+        assert self.leaks_of([cat], [detection("cat", 0.5, *TOP)], alone_elsewhere=[])[2:] == (1, 0)
+        assert self.leaks_of([cat], [detection("cat", 0.5, *TOP)], alone_elsewhere=[cat])[2:] == (
+            1,
+            1,
+        )
 
 
-def test_alone_has_no_neighbours() -> None:
-    """Seams are looked at in grids only."""
+def test_a_photo_alone_has_no_seams() -> None:
+    """Seams are examined in grids only."""
     cat = detection("cat", 0.9, *CENTRE)
-    (alone, two) = shape_stats(made({"a": [cat]}, {"a": [[cat]]}), [], (400, 400), 0.3)
+    (alone, two) = shape_stats(sample_of({"a": [cat]}, {"a": [[cat]]}), [], (400, 400), 0.3)
     assert (alone.shape, alone.leaks, alone.losses) == (ALONE, None, None)
     assert two.leaks == (0, 0, 0, 0)

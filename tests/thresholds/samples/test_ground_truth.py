@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from thresholds.samples.ground_truth import read_coco
+from thresholds.samples.ground_truth import Known, read_coco
 
 IMAGES = [
     {"id": 1, "file_name": "a.jpg", "width": 200, "height": 100},
@@ -19,19 +19,21 @@ CATEGORIES = [{"id": 3, "name": "sofa"}, {"id": 4, "name": "dog"}]
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Callable[..., Any]:
-    def reading(*annotations):
+def read(tmp_path: Path) -> Callable[..., dict[str, Known]]:
+    """`read(*annotations)`: the ground truth of a COCO file with these annotations."""
+
+    def read_annotations(*annotations: dict[str, Any]) -> dict[str, Known]:
         file = tmp_path / "truth.json"
         file.write_text(
             json.dumps({"images": IMAGES, "categories": CATEGORIES, "annotations": annotations})
         )
         return read_coco(file)
 
-    return reading
+    return read_annotations
 
 
-def test_objects(read: Callable[..., Any]) -> None:
-    """Boxes are fractions of their image, labels those that COCO uses, and a crowd is apart from
+def test_boxes_are_fractions_and_crowds_are_apart(read: Callable[..., dict[str, Known]]) -> None:
+    """Boxes are fractions of their image, labels have COCO's names, and a crowd is apart from the
     objects."""
     known = read(
         {"image_id": 1, "category_id": 3, "bbox": [20, 10, 100, 50]},
@@ -43,14 +45,14 @@ def test_objects(read: Callable[..., Any]) -> None:
     assert (known["b.jpg"].objects, known["b.jpg"].crowds) == ([], [])
 
 
-def test_labels(read: Callable[..., Any]) -> None:
-    """The file speaks of all its categories on every image, found there or not, under the same
+def test_every_image_covers_all_categories(read: Callable[..., dict[str, Known]]) -> None:
+    """Every image covers all categories of the file, with objects or without, under COCO's
     names."""
     assert {known.labels for known in read().values()} == {frozenset({"couch", "dog"})}
 
 
-def test_another_form(tmp_path: Path) -> None:
-    """What is of another form, or not there, is an error that names the file."""
+def test_a_bad_file_is_named(tmp_path: Path) -> None:
+    """The error for a file of another form, or a missing one, names the file."""
     (tmp_path / "truth.json").write_text("[]")
     with pytest.raises(ValueError, match=r"truth\.json: is not COCO"):
         read_coco(tmp_path / "truth.json")
