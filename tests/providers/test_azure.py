@@ -1,11 +1,11 @@
-"""The provider `azure`: what it asks, what it makes of the answers, and of everything that is
-none."""
+"""The provider `azure`: its questions, its reading of the answers, and its errors."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,27 +16,32 @@ from pydantic import ValidationError
 
 from gateway.testing.pictures import drawn, encoded
 from providers.azure.provider import Options
-from providers.base import Picture
-from providers.detection import WHOLE, Box, Task
+from providers.base import Picture, Provider
+from providers.detection import WHOLE, Box, Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
+from tests.support.providers import ask_once
+from tests.support.services import Reply
+from tests.support.vendor_stand_ins import VendorAnswers
 
 PICTURE = Picture(200, 100, data=encoded(drawn((200, 100)), "JPEG"))
 BOX = {"x": 40, "y": 0, "w": 60, "h": 50}
 
 
-def answered(**results):
+def reply_with(**results: Any) -> Reply:
+    """The reply with these results by feature."""
     body = {"modelVersion": "2023-10-01", "metadata": {"width": 400, "height": 200}}
     return 200, {}, {**body, **{f"{feature}Result": result for feature, result in results.items()}}
 
 
-def polygon(x0, y0, x1, y1):
+def polygon(x0: int, y0: int, x1: int, y1: int) -> list[dict[str, int]]:
+    """The corners of a rectangle as Azure writes them."""
     return [{"x": x, "y": y} for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
 
 
-OBJECTS = answered(
+OBJECTS = reply_with(
     objects={"values": [{"boundingBox": BOX, "tags": [{"name": "Laptop", "confidence": 0.88}]}]}
 )
-PEOPLE = answered(
+PEOPLE = reply_with(
     people={
         "values": [{"boundingBox": BOX, "confidence": confidence} for confidence in (0.96, 0.0017)]
     }
@@ -50,10 +55,11 @@ LINES = [
     {"text": "", "boundingPolygon": polygon(0, 0, 1, 1), "words": []},
     {"text": "LATE", "boundingPolygon": polygon(100, 0, 200, 20), "words": WORDS[1:]},
 ]
-TEXT = answered(read={"blocks": [{"lines": LINES}]})
+TEXT = reply_with(read={"blocks": [{"lines": LINES}]})
 
 
-def refused(status, code="", text="no", inner=None):
+def error_reply(status: int, code: str = "", text: str = "no", inner: str | None = None) -> Reply:
+    """An error of Azure's, with an inner code where one is given."""
     error = {"code": code or str(status), "message": text}
     return (
         status,
@@ -62,23 +68,10 @@ def refused(status, code="", text="no", inner=None):
     )
 
 
-async def once(provider, task, wanted=()):
-    try:
-        return await provider.detect(PICTURE, task, wanted)
-    finally:
-        await provider.close()
-
-
 @pytest.fixture
-def ask(cloud: SimpleNamespace, make: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
-    """`ask(task, wanted, **options)`: the answer to one picture."""
-
-    def asking(task=Task.OBJECTS, wanted=(), **options):
-        return asyncio.run(
-            once(make("azure", tmp_path, endpoint=cloud.url, key="secret", **options), task, wanted)
-        )
-
-    return asking
+def ask(ask_cloud: Callable[..., list[Detection]]) -> Callable[..., list[Detection]]:
+    """`ask(task, extras, **options)`: the answer to one picture."""
+    return partial(ask_cloud, "azure", PICTURE, key="secret")
 
 
 @pytest.mark.parametrize(
@@ -87,52 +80,42 @@ def ask(cloud: SimpleNamespace, make: Callable[..., Any], tmp_path: Path) -> Cal
         (Task.OBJECTS, "objects", OBJECTS),
         (Task.PEOPLE, "people", PEOPLE),
         (Task.TEXT, "read", TEXT),
-        (Task.LABELS, "tags", answered(tags={"values": []})),
+        (Task.LABELS, "tags", reply_with(tags={"values": []})),
     ],
 )
-def test_it_asks_for_one_feature(
+def test_a_task_is_one_feature(
     cloud: SimpleNamespace,
-    ask: Callable[..., Any],
+    ask: Callable[..., list[Detection]],
     task: Task,
     feature: str,
-    reply: tuple[
-        dict[Any, Any] | dict[str, dict[str, int] | dict[str, list[Any]] | str] | int, ...
-    ],
+    reply: Reply,
 ) -> None:
-    """A task is one feature; the picture goes out as it is, with the key."""
+    """A task is one feature; the picture is sent unchanged, with the key."""
     cloud.reply = reply
     ask(task)
-    (asked,) = cloud.requests
-    url = urlsplit(asked.path)
+    (request,) = cloud.requests
+    url = urlsplit(request.path)
     assert url.path == "/computervision/imageanalysis:analyze"
     assert parse_qs(url.query)["features"] == [feature]
-    assert asked.body == PICTURE.data
-    assert asked.headers["Ocp-Apim-Subscription-Key"] == "secret"
+    assert request.body == PICTURE.data
+    assert request.headers["Ocp-Apim-Subscription-Key"] == "secret"
 
 
-def test_extras_are_one_call(
+def test_several_extras_are_one_call(
     cloud: SimpleNamespace,
-    ask: Callable[..., Any],
-    said: dict[
-        str,
-        dict[
-            str,
-            dict[str, dict[Any, Any] | list[Any]]
-            | dict[str, dict[Any, Any]]
-            | dict[str, list[Any]],
-        ]
-        | dict[str, dict[str, dict[Any, Any]] | dict[str, list[Any] | str] | dict[str, list[Any]]]
-        | dict[str, dict[str, float | str] | dict[str, list[Any]]],
-    ],
+    ask: Callable[..., list[Detection]],
+    vendor_answers: VendorAnswers,
 ) -> None:
-    """Several extras are one call, with the options of all of them; each is handed on as it came by
-    the wire."""
+    """Several extras are one call, with the options of all of them, and each answer has the
+    vendor's own members."""
     names = ["caption", "denseCaptions", "smartCrops"]
-    cloud.reply = answered(**{name: said["azure"][name] for name in names})
+    cloud.reply = reply_with(**{name: vendor_answers["azure"][name] for name in names})
     options = ["?language=en&gender-neutral-caption=true", "", "?smartcrops-aspect-ratios=0.9,1.33"]
-    found = ask(Task.EXTRAS, [name + option for name, option in zip(names, options, strict=True)])
-    (asked,) = cloud.requests
-    query = parse_qs(urlsplit(asked.path).query)
+    detections = ask(
+        Task.EXTRAS, [name + option for name, option in zip(names, options, strict=True)]
+    )
+    (request,) = cloud.requests
+    query = parse_qs(urlsplit(request.path).query)
     query.pop("api-version")
     assert query == {
         "features": ["caption,denseCaptions,smartCrops"],
@@ -140,49 +123,57 @@ def test_extras_are_one_call(
         "gender-neutral-caption": ["true"],
         "smartcrops-aspect-ratios": ["0.9,1.33"],
     }
-    assert [(each.label, each.score, each.box) for each in found] == [
+    assert [(each.label, each.score, each.box) for each in detections] == [
         (name, 1.0, WHOLE) for name in names
     ]
-    assert [each.details for each in found] == [{"raw": said["azure"][name]} for name in names]
+    assert [each.details for each in detections] == [
+        {"raw": vendor_answers["azure"][name]} for name in names
+    ]
 
 
-def test_options_stay_options(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
-    """What a client writes for an option cannot become another parameter of the call."""
-    cloud.reply = answered(caption={"text": "a dog", "confidence": 0.5})
+def test_an_option_cannot_become_a_parameter(
+    cloud: SimpleNamespace, ask: Callable[..., list[Detection]]
+) -> None:
+    """A client's value of an option cannot become another parameter of the call."""
+    cloud.reply = reply_with(caption={"text": "a dog", "confidence": 0.5})
     ask(Task.EXTRAS, ["caption?language=en%26features%3Dread"])
     query = parse_qs(urlsplit(cloud.requests[0].path).query)
     assert (query["language"], query["features"]) == (["en&features=read"], ["caption"])
 
 
-def test_unknown_options(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
+def test_unknown_options_are_refused_before_the_call(
+    cloud: SimpleNamespace, ask: Callable[..., list[Detection]]
+) -> None:
     """Options that Azure does not have are refused before anything is asked."""
     with pytest.raises(PictureRefused, match=r"no option subscription-key, but .*language"):
         ask(Task.EXTRAS, ["caption?subscription-key=mine"])
     assert not cloud.requests
 
 
-@pytest.mark.parametrize("said", [{}, {"caption": None}])
-def test_missing_extras(
-    cloud: SimpleNamespace, ask: Callable[..., Any], said: dict[Any, Any] | dict[str, None]
+@pytest.mark.parametrize("results", [{}, {"caption": None}])
+def test_an_answer_without_the_extra_is_none(
+    cloud: SimpleNamespace, ask: Callable[..., list[Detection]], results: dict[str, None]
 ) -> None:
-    """An answer that says nothing of what was wanted is none."""
-    cloud.reply = answered(**said)
+    """An answer that lacks the extra of the question is no answer."""
+    cloud.reply = reply_with(**results)
     with pytest.raises(NoAnswer, match="caption"):
         ask(Task.EXTRAS, ["caption"])
 
 
-def test_refused_extras(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
-    """What Azure does not take about an extra is of the one question: a language, or a region that
-    has no captions."""
-    cloud.reply = refused(
+def test_a_refused_extra_is_the_pictures_error(
+    cloud: SimpleNamespace, ask: Callable[..., list[Detection]]
+) -> None:
+    """Azure's refusal of an extra, such as a language or a region without captions, concerns the
+    one question."""
+    cloud.reply = error_reply(
         400, "InvalidRequest", "The language is not supported.", "NotSupportedLanguage"
     )
     with pytest.raises(PictureRefused, match="language"):
         ask(Task.EXTRAS, ["caption?language=xx"])
 
 
-def test_it_tells_the_log_nothing(
-    cloud: SimpleNamespace, ask: Callable[..., Any], caplog: pytest.LogCaptureFixture
+def test_the_sdk_writes_no_log(
+    cloud: SimpleNamespace, ask: Callable[..., list[Detection]], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The SDK's several lines about every call are not written."""
     cloud.reply = OBJECTS
@@ -192,14 +183,14 @@ def test_it_tells_the_log_nothing(
 
 
 @pytest.mark.parametrize("endpoint", ["shop.cognitiveservices.azure.com", "ftp://shop"])
-def test_endpoints_have_a_scheme(endpoint: str) -> None:
-    """An endpoint is http or https, and says so: the SDK assumes nothing."""
+def test_an_endpoint_needs_a_scheme(endpoint: str) -> None:
+    """An endpoint must begin with http or https: the SDK assumes neither."""
     with pytest.raises(ValidationError, match="endpoint"):
         Options(kind="azure", endpoint=endpoint, key="any")
 
 
-def test_prices(make: Callable[..., Any], tmp_path: Path) -> None:
-    """Text has a price of its own, unless the operator says what pictures cost."""
+def test_text_has_its_own_price(make: Callable[..., Provider], tmp_path: Path) -> None:
+    """Text has a price of its own, unless the operator sets the price of pictures."""
     about = make("azure", tmp_path, endpoint="http://127.0.0.1", key="any").about
     assert [about.price_of(task).usd_per_image for task in (Task.OBJECTS, Task.TEXT)] == [
         0.001,
@@ -210,7 +201,7 @@ def test_prices(make: Callable[..., Any], tmp_path: Path) -> None:
     assert about.price_of(Task.TEXT).usd_per_image == 0.5
 
 
-def test_prices_of_extras(make: Callable[..., Any], tmp_path: Path) -> None:
+def test_each_extra_is_billed_at_its_price(make: Callable[..., Provider], tmp_path: Path) -> None:
     """Words about pictures cost more than crops of them, and each extra is billed."""
     about = make("azure", tmp_path, endpoint="http://127.0.0.1", key="any").about
     each = [
@@ -223,16 +214,20 @@ def test_prices_of_extras(make: Callable[..., Any], tmp_path: Path) -> None:
     assert together.usd_per_month(2_000_000) == pytest.approx(2_100 + 1_650)
 
 
-def test_objects(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
-    """Pixels become fractions by the size that the answer names, not by the picture's."""
+def test_pixels_become_fractions_of_the_answers_size(
+    cloud: SimpleNamespace, ask: Callable[..., list[Detection]]
+) -> None:
+    """Pixels become fractions of the size that the answer names, not of the picture's."""
     cloud.reply = OBJECTS
     (laptop,) = ask()
     assert (laptop.label, laptop.score) == ("Laptop", 0.88)
     assert laptop.box == pytest.approx(Box(0.1, 0, 0.25, 0.25))
 
 
-def test_people(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
-    """Everybody is told of, however unsure: thresholds are the rules' and the clients' own."""
+def test_everybody_is_reported_however_unsure(
+    cloud: SimpleNamespace, ask: Callable[..., list[Detection]]
+) -> None:
+    """Every person is reported, however unsure: thresholds are up to the rules and the clients."""
     cloud.reply = PEOPLE
     assert [(each.label, each.score) for each in ask(Task.PEOPLE)] == [
         ("Person", 0.96),
@@ -240,136 +235,138 @@ def test_people(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
     ]
 
 
-def test_labels(
+def test_tags_are_labels_of_the_whole_picture(
     cloud: SimpleNamespace,
-    ask: Callable[..., Any],
-    said: dict[
-        str,
-        dict[
-            str,
-            dict[str, dict[Any, Any] | list[Any]]
-            | dict[str, dict[Any, Any]]
-            | dict[str, list[Any]],
-        ]
-        | dict[str, dict[str, dict[Any, Any]] | dict[str, list[Any] | str] | dict[str, list[Any]]]
-        | dict[str, dict[str, float | str] | dict[str, list[Any]]],
-    ],
+    ask: Callable[..., list[Detection]],
+    vendor_answers: VendorAnswers,
 ) -> None:
-    """Tags are of the whole picture."""
-    cloud.reply = answered(tags=said["azure"]["tags"])
-    found = ask(Task.LABELS)
-    assert [(each.label, each.kind, each.score) for each in found] == [
+    """Tags become labels of the whole picture."""
+    cloud.reply = reply_with(tags=vendor_answers["azure"]["tags"])
+    detections = ask(Task.LABELS)
+    assert [(each.label, each.kind, each.score) for each in detections] == [
         ("rectangle", "LABEL", 0.96875),
         ("red", "LABEL", 0.75),
     ]
-    assert {each.box for each in found} == {WHOLE}
+    assert {each.box for each in detections} == {WHOLE}
 
 
-def test_text(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
-    """A word names its line by key, and a line's score is the mean of its words'; one without words
-    is none."""
+def test_words_name_their_line_by_key(
+    cloud: SimpleNamespace, ask: Callable[..., list[Detection]]
+) -> None:
+    """A word names its line by key, and a line's score is the mean of its words'; a line without
+    words is left out."""
     cloud.reply = TEXT
-    found = ask(Task.TEXT)
-    assert [(each.kind, each.label, each.score) for each in found] == [
+    detections = ask(Task.TEXT)
+    assert [(each.kind, each.label, each.score) for each in detections] == [
         ("LINE", "OPEN LATE", 0.75),
         ("LINE", "LATE", 1.0),
         ("WORD", "OPEN", 0.5),
         ("WORD", "LATE", 1.0),
         ("WORD", "LATE", 1.0),
     ]
-    assert [(each.key, each.parent) for each in found] == [
+    assert [(each.key, each.parent) for each in detections] == [
         (0, None),
         (1, None),
         (None, 0),
         (None, 0),
         (None, 1),
     ]
-    assert found[0].polygon == ((0.0, 0.0), (0.5, 0.0), (0.5, 0.1), (0.0, 0.1))
+    assert detections[0].polygon == ((0.0, 0.0), (0.5, 0.0), (0.5, 0.1), (0.0, 0.1))
 
 
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
         (
-            refused(400, "InvalidRequest", "Image format is not valid.", "InvalidImageFormat"),
+            error_reply(400, "InvalidRequest", "Image format is not valid.", "InvalidImageFormat"),
             PictureRefused,
         ),
         (
-            refused(400, "InvalidRequest", "The image dimension is too small.", "InvalidImageSize"),
+            error_reply(
+                400, "InvalidRequest", "The image dimension is too small.", "InvalidImageSize"
+            ),
             PictureRefused,
         ),
         (
-            refused(400, "InvalidRequest", "The image size is not allowed to be zero."),
+            error_reply(400, "InvalidRequest", "The image size is not allowed to be zero."),
             PictureRefused,
         ),
-        (refused(413), PictureRefused),
+        (error_reply(413), PictureRefused),
         (
-            refused(400, "InvalidRequest", "not for this image", "NotSupportedVisualFeature"),
+            error_reply(400, "InvalidRequest", "not for this image", "NotSupportedVisualFeature"),
             Misconfigured,
         ),
         (
-            refused(400, "InvalidRequest", "The feature is not supported in this region."),
+            error_reply(400, "InvalidRequest", "The feature is not supported in this region."),
             Misconfigured,
         ),
-        (refused(400, "BadArgument", "image"), Misconfigured),
+        (error_reply(400, "BadArgument", "image"), Misconfigured),
         ((400, {}, {}), Misconfigured),
-        (refused(401), Misconfigured),
-        (refused(403), Misconfigured),
-        (refused(404), Misconfigured),
-        (refused(408), Unavailable),
-        (refused(429), Throttled),
-        (refused(500), Unavailable),
+        (error_reply(401), Misconfigured),
+        (error_reply(403), Misconfigured),
+        (error_reply(404), Misconfigured),
+        (error_reply(408), Unavailable),
+        (error_reply(429), Throttled),
+        (error_reply(500), Unavailable),
         ((502, {}, b"<html>bad gateway</html>"), Unavailable),
         ((503, {"Content-Type": "text/html"}, b""), Unavailable),
-        (refused(504), NoAnswer),
+        (error_reply(504), NoAnswer),
         ((200, {}, b""), NoAnswer),
         ((200, {}, b"{not json"), NoAnswer),
         ((200, {}, {}), NoAnswer),
         ((200, {"Content-Type": "text/html"}, b"<html>"), NoAnswer),
         ((202, {}, {}), NoAnswer),
-        (answered(), NoAnswer),
+        (reply_with(), NoAnswer),
         (
-            answered(objects={"values": [{"tags": [{"name": "Laptop", "confidence": 0.5}]}]}),
+            reply_with(objects={"values": [{"tags": [{"name": "Laptop", "confidence": 0.5}]}]}),
             NoAnswer,
         ),
         ((200, {"Content-Length": 1000}, {}), NoAnswer),
         (None, NoAnswer),
     ],
 )
-def test_what_is_no_answer(
-    cloud: SimpleNamespace, ask: Callable[..., Any], reply: Any, error: type
+def test_every_error_becomes_a_common_one(
+    cloud: SimpleNamespace, ask: Callable[..., list[Detection]], reply: Reply, error: type
 ) -> None:
-    """Every error becomes the one in the common tree that says what to do about it, after one
-    call."""
+    """Every error becomes the common one that says what to do about it, after one call."""
     cloud.reply = reply
     with pytest.raises(error):
         ask()
     assert len(cloud.requests) == 1
 
 
-@pytest.mark.parametrize(("said", "wait_s"), [("7", 7), ("Thu, 26 Nov 2026 12:00:00 GMT", None)])
-def test_it_says_how_long_to_wait(
-    cloud: SimpleNamespace, ask: Callable[..., Any], said: str, wait_s: int | None
+@pytest.mark.parametrize(
+    ("retry_after", "wait_s"), [("7", 7), ("Thu, 26 Nov 2026 12:00:00 GMT", None)]
+)
+def test_a_pause_in_seconds_is_passed_on(
+    cloud: SimpleNamespace,
+    ask: Callable[..., list[Detection]],
+    retry_after: str,
+    wait_s: int | None,
 ) -> None:
-    """A pause in seconds is passed on, and not waited for by the SDK."""
-    cloud.reply = 429, {"Retry-After": said}, {}
+    """A pause in seconds is passed on, and the SDK does not wait for it."""
+    cloud.reply = 429, {"Retry-After": retry_after}, {}
     with pytest.raises(Throttled) as raised:
         ask()
     assert raised.value.retry_after_s == wait_s
     assert len(cloud.requests) == 1
 
 
-def test_silence_may_have_been_billed(cloud: SimpleNamespace, ask: Callable[..., Any]) -> None:
+def test_silence_may_have_been_billed(
+    cloud: SimpleNamespace, ask: Callable[..., list[Detection]]
+) -> None:
     """A call that was sent and not answered in time is told apart from one that failed."""
     cloud.wait.clear()
     with pytest.raises(NoAnswer):
         ask(timeout_ms=60)
 
 
-def test_nobody_there(make: Callable[..., Any], tmp_path: Path) -> None:
+def test_an_address_without_connection_is_unavailable(
+    make: Callable[..., Provider], tmp_path: Path
+) -> None:
     """An address that takes no connection is unavailable, and not ready."""
     provider = make("azure", tmp_path, endpoint="http://127.0.0.1:9", key="any")
     with pytest.raises(Unavailable):
         asyncio.run(provider.ready())
     with pytest.raises(Unavailable):
-        asyncio.run(once(provider, Task.OBJECTS))
+        asyncio.run(ask_once(provider, PICTURE, Task.OBJECTS))

@@ -1,5 +1,5 @@
-"""Kind `gateway`: another gateway's answers come as its providers gave them, its errors in the
-providers' words."""
+"""Kind `gateway`: another gateway's answers arrive as its providers gave them, and its errors as
+the common ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.api.endpoint import MOST_HOPS
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about
-from providers.base import Picture
+from providers.base import Picture, Provider
 from providers.detection import Box, Detection, Landmark, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from providers.registry import load
@@ -47,11 +47,11 @@ FACE = Detection(
 
 
 @pytest.fixture
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+def gateway_for(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
     """`behind(provider, task, **config)`: the address of a gateway in front of it."""
-    running = []
+    gateways = []
 
-    def start(provider, task=Task.OBJECTS, **config):
+    def start(provider: Provider, task: Task = Task.OBJECTS, **config: Any) -> str:
         route = {
             "task": task.value,
             "provider": "eye",
@@ -60,116 +60,136 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., A
         }
         content = {"providers": {"eye": {"kind": "shapes"}}, "routes": [route], **config}
         parts = parts_of(tmp_path_factory.mktemp("behind"), content, {"eye": provider})
-        running.append(serving(parts))
-        return running[-1].__enter__()
+        gateways.append(serving(parts))
+        return gateways[-1].__enter__()
 
     yield start
-    for each in running:
+    for each in gateways:
         each.__exit__(None, None, None)
 
 
 @pytest.fixture
-async def asking(make: Callable[..., Any], tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    """`asking(endpoint, **settings)`: a provider of the kind, closed at the end."""
-    made = []
+async def provider_of(
+    make: Callable[..., Provider], tmp_path: Path
+) -> AsyncIterator[Callable[..., Provider]]:
+    """`provider_of(endpoint, **settings)`: a provider of the kind, closed at the end."""
+    providers: list[Provider] = []
 
-    def start(endpoint, **settings):
-        made.append(make("gateway", tmp_path, endpoint=endpoint, **settings))
-        return made[-1]
+    def start(endpoint: str, **settings: Any) -> Provider:
+        providers.append(make("gateway", tmp_path, endpoint=endpoint, **settings))
+        return providers[-1]
 
     yield start
-    for each in made:
+    for each in providers:
         await each.close()
 
 
-def shown(image=PHOTO, form="PNG", hops=0, **settings):
+def picture_of(
+    image: Image.Image = PHOTO, form: str = "PNG", hops: int = 0, **settings: Any
+) -> Picture:
+    """The image as a file, with the number of gateways that it came through."""
     return Picture(*image.size, data=encoded(image, form, **settings), hops=hops)
 
 
 class TestAnswers:
-    @pytest.mark.parametrize(("task", "found"), [(Task.TEXT, (LINE, WORD)), (Task.FACES, (FACE,))])
-    async def test_whole(
+    """Questions to another gateway and their answers."""
+
+    @pytest.mark.parametrize(
+        ("task", "detections"), [(Task.TEXT, (LINE, WORD)), (Task.FACES, (FACE,))]
+    )
+    async def test_detections_arrive_whole(
         self,
-        behind: Callable[..., Any],
-        asking: Callable[..., Any],
+        gateway_for: Callable[..., str],
+        provider_of: Callable[..., Provider],
         task: Task,
-        found: tuple[Detection, ...],
+        detections: tuple[Detection, ...],
     ) -> None:
-        """What the other's provider saw arrives whole: polygons, words with their lines, landmarks
-        and details."""
-        eye = ScriptedProvider(lambda *_: found, about=about("eye", task=task))
-        assert await asking(behind(eye, task), tasks=[task]).detect(shown(), task) == list(found)
+        """The detections of the other gateway's provider arrive whole: polygons, words with their
+        lines, landmarks and details."""
+        provider = ScriptedProvider(lambda *_: detections, about=about("eye", task=task))
+        assert await provider_of(gateway_for(provider, task), tasks=[task]).detect(
+            picture_of(), task
+        ) == list(detections)
 
-    async def test_exact(self, behind: Callable[..., Any], asking: Callable[..., Any]) -> None:
+    async def test_a_picture_is_not_gridded_again(
+        self, gateway_for: Callable[..., str], provider_of: Callable[..., Provider]
+    ) -> None:
         """A picture is not gridded again: it is asked about alone, at once, in its own bytes."""
-        eye = ScriptedProvider()
-        picture = shown(form="JPEG")
-        (red,) = await asking(behind(eye)).detect(picture, Task.OBJECTS)
-        assert red.label == "red"
-        assert [each.data for each in eye.pictures] == [picture.data]
+        provider = ScriptedProvider()
+        picture = picture_of(form="JPEG")
+        (detection,) = await provider_of(gateway_for(provider)).detect(picture, Task.OBJECTS)
+        assert detection.label == "red"
+        assert [each.data for each in provider.pictures] == [picture.data]
 
-    async def test_quality(self, cloud: SimpleNamespace, asking: Callable[..., Any]) -> None:
-        """Unless the operator wants it: the quality asked for is a setting; the deadline leaves
-        time to hear of it."""
+    async def test_quality_is_a_setting(
+        self, cloud: SimpleNamespace, provider_of: Callable[..., Provider]
+    ) -> None:
+        """The quality of the question is a setting, exact unless the operator sets it, and the
+        deadline leaves time for the answer to arrive."""
         cloud.reply = 200, {}, {"photos": [{"detections": []}]}
         for settings, quality in (
             ({}, "exact"),
             ({"quality": "target", "timeout_ms": 1000}, "target"),
         ):
-            assert await asking(cloud.url, **settings).detect(shown(), Task.OBJECTS) == []
+            assert await provider_of(cloud.url, **settings).detect(picture_of(), Task.OBJECTS) == []
             assert f"quality={quality}" in cloud.requests[-1].path
         assert "deadline_ms=900" in cloud.requests[-1].path
 
-    async def test_key(self, behind: Callable[..., Any], asking: Callable[..., Any]) -> None:
-        """The key is one of the other's native keys; without one no picture is looked at, and it is
-        not ready."""
-        eye = ScriptedProvider()
-        url = behind(
-            eye, tenants=[{"name": "front", "keys": [{"dialect": "native", "key": "k-front"}]}]
+    async def test_without_a_key_it_is_misconfigured(
+        self, gateway_for: Callable[..., str], provider_of: Callable[..., Provider]
+    ) -> None:
+        """The key is one of the other gateway's native keys; without one no picture is looked at,
+        and the provider is not ready."""
+        provider = ScriptedProvider()
+        url = gateway_for(
+            provider, tenants=[{"name": "front", "keys": [{"dialect": "native", "key": "k-front"}]}]
         )
-        assert await asking(url, key="k-front").detect(shown(), Task.OBJECTS)
-        stranger = asking(url, key="k-other")
+        assert await provider_of(url, key="k-front").detect(picture_of(), Task.OBJECTS)
+        other = provider_of(url, key="k-other")
         with pytest.raises(Misconfigured, match="unauthenticated"):
-            await stranger.detect(shown(), Task.OBJECTS)
+            await other.detect(picture_of(), Task.OBJECTS)
         with pytest.raises(Misconfigured, match="unauthenticated"):
-            await stranger.ready()
+            await other.ready()
 
     @pytest.mark.parametrize("form", ["PNG", "WEBP"])
-    async def test_turned(
-        self, behind: Callable[..., Any], asking: Callable[..., Any], form: str
+    async def test_a_picture_is_not_turned_again(
+        self, gateway_for: Callable[..., str], provider_of: Callable[..., Provider], form: str
     ) -> None:
-        """A PNG or WebP whose EXIF its client's API does not heed is not turned by the other
+        """A PNG or WebP whose EXIF orientation the client's API ignores is not turned by the other
         gateway either."""
         image = PHOTO.copy()
         exif = Image.Exif()
         exif[ExifTags.Base.Orientation] = 6
-        eye = ScriptedProvider()
+        provider = ScriptedProvider()
         picture = Picture(*image.size, data=encoded(image, form, orientation=6))
-        (red,) = await asking(behind(eye)).detect(picture, Task.OBJECTS)
-        assert (eye.pictures[0].width_px, eye.pictures[0].height_px) == (100, 200)
-        assert red.box == pytest.approx((0.25, 0.25, 0.75, 0.75), abs=0.02)
+        (detection,) = await provider_of(gateway_for(provider)).detect(picture, Task.OBJECTS)
+        assert (provider.pictures[0].width_px, provider.pictures[0].height_px) == (100, 200)
+        assert detection.box == pytest.approx((0.25, 0.25, 0.75, 0.75), abs=0.02)
 
-    def test_price(self, tmp_path: Path, make: Callable[..., Any]) -> None:
-        """It costs nothing here, for the other keeps the bill, unless the operator says what it
-        costs."""
-        free = make("gateway", tmp_path, endpoint="http://x")
-        dear = make("gateway", tmp_path, endpoint="http://x", usd_per_image=0.001)
-        assert (free.about.price.usd_per_image, dear.about.price.usd_per_image) == (0, 0.001)
+    def test_it_is_free_unless_priced(self, tmp_path: Path, make: Callable[..., Provider]) -> None:
+        """Pictures cost nothing here, as the other gateway keeps the bill, unless the operator sets
+        a price."""
+        unpriced = make("gateway", tmp_path, endpoint="http://x")
+        priced = make("gateway", tmp_path, endpoint="http://x", usd_per_image=0.001)
+        assert (unpriced.about.price.usd_per_image, priced.about.price.usd_per_image) == (0, 0.001)
 
-    def test_tasks(self) -> None:
-        """It serves objects, or what it is said to; what only a vendor can say is no task of the
-        gateways' API."""
+    def test_extras_are_none_of_its_tasks(self) -> None:
+        """It serves objects unless it is configured otherwise; extras are a vendor's own and no
+        task of the gateways' API."""
         options = load("gateway").Options
         assert options(kind="gateway", endpoint="http://x").tasks == (Task.OBJECTS,)
         with pytest.raises(ValidationError, match="extras are a vendor's own"):
             options(kind="gateway", endpoint="http://x", tasks=["objects", "extras"])
 
 
-def failure(code):
+def failure(code: str) -> dict[str, Any]:
+    """An error of the gateway's own API."""
     return {"error": {"code": code, "message": f"about {code}"}}
 
 
 class TestErrors:
+    """Errors of another gateway."""
+
     @pytest.mark.parametrize(
         ("status", "body", "kind"),
         [
@@ -213,85 +233,99 @@ class TestErrors:
             (200, b" " * (8 * 1024 * 1024 + 1), NoAnswer),
         ],
     )
-    async def test_translated(
+    async def test_every_error_becomes_a_common_one(
         self,
         cloud: SimpleNamespace,
-        asking: Callable[..., Any],
+        provider_of: Callable[..., Provider],
         status: int,
-        body: bytes
-        | dict[str, dict[str, str]]
-        | dict[str, list[Any]]
-        | dict[str, list[dict[str, list[Any]]]],
+        body: bytes | dict[str, Any],
         kind: type,
     ) -> None:
-        """Each of the other's errors, and each answer that is none, is the common error that says
-        what to do."""
+        """Each error of the other gateway, and each answer that is none, becomes the common error
+        that says what to do."""
         cloud.reply = status, {"Retry-After": "7", "Location": "http://elsewhere"}, body
         with pytest.raises(kind) as raised:
-            await asking(cloud.url).detect(shown(), Task.OBJECTS)
+            await provider_of(cloud.url).detect(picture_of(), Task.OBJECTS)
         assert type(raised.value) is kind
         assert getattr(raised.value, "retry_after_s", 7) == 7
         assert len(cloud.requests) == 1
 
-    async def test_compressed(self, cloud: SimpleNamespace, asking: Callable[..., Any]) -> None:
-        """An answer that comes compressed is not unpacked: nobody asked for it, and it could be of
+    async def test_a_compressed_answer_is_not_unpacked(
+        self, cloud: SimpleNamespace, provider_of: Callable[..., Provider]
+    ) -> None:
+        """A compressed answer is not unpacked: the question did not accept it, and it could be of
         any size."""
         cloud.reply = 200, {"Content-Encoding": "gzip"}, b"\x1f\x8b"
         with pytest.raises(NoAnswer, match="compressed"):
-            await asking(cloud.url).detect(shown(), Task.OBJECTS)
+            await provider_of(cloud.url).detect(picture_of(), Task.OBJECTS)
         assert cloud.requests[0].headers["Accept-Encoding"] == "identity"
 
-    async def test_lost(self, cloud: SimpleNamespace, asking: Callable[..., Any]) -> None:
-        """A connection that ends, or a time limit that does, after the question leaves open what is
-        billed; where no connection came to be, nothing is."""
-        provider = asking(cloud.url, timeout_ms=200)
+    async def test_a_lost_connection_may_have_been_billed(
+        self, cloud: SimpleNamespace, provider_of: Callable[..., Provider]
+    ) -> None:
+        """A connection or a time limit that ends after the question leaves open what is billed;
+        where no connection came about, nothing is."""
+        provider = provider_of(cloud.url, timeout_ms=200)
         cloud.reply = None
         with pytest.raises(NoAnswer, match="hung up"):
-            await provider.detect(shown(), Task.OBJECTS)
+            await provider.detect(picture_of(), Task.OBJECTS)
         cloud.wait.clear()
         with pytest.raises(NoAnswer, match=r"within 0.2 s \(timeout_ms\)"):
-            await provider.detect(shown(), Task.OBJECTS)
+            await provider.detect(picture_of(), Task.OBJECTS)
         with pytest.raises(Unavailable, match="takes no connection"):
-            await asking("http://127.0.0.1:9").detect(shown(), Task.OBJECTS)
+            await provider_of("http://127.0.0.1:9").detect(picture_of(), Task.OBJECTS)
 
 
 class TestReady:
-    async def test_ready(self, behind: Callable[..., Any], asking: Callable[..., Any]) -> None:
-        """It is ready where the other is: not where all of its providers are away."""
-        await asking(behind(ScriptedProvider())).ready()
-        with pytest.raises(Unavailable, match="no credit"):
-            await asking(behind(ScriptedProvider(problem=Misconfigured("no credit")))).ready()
-        with pytest.raises(Unavailable, match="takes no connection"):
-            await asking("http://127.0.0.1:9").ready()
+    """Readiness by that of another gateway."""
 
-    async def test_hidden(self, cloud: SimpleNamespace, asking: Callable[..., Any]) -> None:
-        """A proxy that lets nothing but the API through is no reason not to be."""
+    async def test_it_is_ready_where_the_other_is(
+        self, gateway_for: Callable[..., str], provider_of: Callable[..., Provider]
+    ) -> None:
+        """It is ready where the other gateway is, and not where all of that one's providers are
+        away."""
+        await provider_of(gateway_for(ScriptedProvider())).ready()
+        with pytest.raises(Unavailable, match="no credit"):
+            await provider_of(
+                gateway_for(ScriptedProvider(problem=Misconfigured("no credit")))
+            ).ready()
+        with pytest.raises(Unavailable, match="takes no connection"):
+            await provider_of("http://127.0.0.1:9").ready()
+
+    async def test_a_proxy_that_hides_readiness_is_ready(
+        self, cloud: SimpleNamespace, provider_of: Callable[..., Provider]
+    ) -> None:
+        """It is ready behind a proxy that lets nothing but the API through."""
         cloud.reply = 404, {}, b"nothing here"
-        await asking(cloud.url).ready()
+        await provider_of(cloud.url).ready()
 
 
 class TestChains:
-    async def test_counted(
+    """Gateways that ask gateways."""
+
+    async def test_hops_are_counted_by_canvas(
         self,
         cloud: SimpleNamespace,
-        behind: Callable[..., Any],
-        asking: Callable[..., Any],
-        make: Callable[..., Any],
+        gateway_for: Callable[..., str],
+        provider_of: Callable[..., Provider],
+        make: Callable[..., Provider],
         tmp_path: Path,
     ) -> None:
-        """A request says how many gateways it came through: as many as came in, and one more. Of
-        photos on one canvas the one that came furthest counts."""
+        """A request says how many gateways it came through: one more than came in, and for a canvas
+        one more than the most of its photos."""
         cloud.reply = 200, {}, {"photos": [{"detections": []}]}
-        await asking(cloud.url).detect(shown(), Task.OBJECTS)
-        await asking(cloud.url).detect(shown(hops=2), Task.OBJECTS)
-        url = behind(make("gateway", tmp_path, endpoint=cloud.url))
+        await provider_of(cloud.url).detect(picture_of(), Task.OBJECTS)
+        await provider_of(cloud.url).detect(picture_of(hops=2), Task.OBJECTS)
+        url = gateway_for(make("gateway", tmp_path, endpoint=cloud.url))
 
-        def post(hops):
+        def post(hops: str) -> int:
             headers = {"X-Imgrid-Hops": hops, "X-Imgrid-Quality": "exact"}
-            return httpx.post(f"{url}/v1/detect", content=shown().data, headers=headers).status_code
+            return httpx.post(
+                f"{url}/v1/detect", content=picture_of().data, headers=headers
+            ).status_code
 
         assert post("1") == 200
-        assert [asked.headers["X-Imgrid-Hops"] for asked in cloud.requests] == ["1", "3", "2"]
+        assert [call.headers["X-Imgrid-Hops"] for call in cloud.requests] == ["1", "3", "2"]
 
     @pytest.mark.parametrize("path", ["/v1/detect", "/v1/images:annotate"])
     @pytest.mark.parametrize(
@@ -303,35 +337,39 @@ class TestChains:
             ("²", "invalid_request"),
         ],
     )
-    def test_too_many(
-        self, behind: Callable[..., Any], path: str, hops: int | str, code: str
+    def test_too_many_hops_are_refused_in_every_dialect(
+        self, gateway_for: Callable[..., str], path: str, hops: int | str, code: str
     ) -> None:
-        """Whatever the dialect, a request that came through more gateways than anybody chains is
-        refused."""
-        eye = ScriptedProvider()
+        """A request that came through more gateways than anybody chains is refused in every
+        dialect."""
+        provider = ScriptedProvider()
         feature = {"image": {"content": ""}, "features": [{"type": "OBJECT_LOCALIZATION"}]}
         content = (
-            shown().data if path == "/v1/detect" else json.dumps({"requests": [feature]}).encode()
+            picture_of().data
+            if path == "/v1/detect"
+            else json.dumps({"requests": [feature]}).encode()
         )
         answer = httpx.post(
-            f"{behind(eye)}{path}", content=content, headers={"X-Imgrid-Hops": str(hops).encode()}
+            f"{gateway_for(provider)}{path}",
+            content=content,
+            headers={"X-Imgrid-Hops": str(hops).encode()},
         )
         assert answer.status_code == 400
         assert code in answer.text or path != "/v1/detect"
         assert "gateways" in answer.text
-        assert eye.pictures == []
+        assert provider.pictures == []
 
-    def test_loop(
+    def test_a_loop_of_two_gateways_ends_with_an_error(
         self,
         relay: SimpleNamespace,
-        behind: Callable[..., Any],
-        make: Callable[..., Any],
+        gateway_for: Callable[..., str],
+        make: Callable[..., Provider],
         tmp_path: Path,
     ) -> None:
         """Two gateways that ask each other answer with an error: nothing goes round for ever."""
-        first = behind(make("gateway", tmp_path, endpoint=relay.url, timeout_ms=400))
-        relay.target = behind(make("gateway", tmp_path, endpoint=first, timeout_ms=400))
+        first = gateway_for(make("gateway", tmp_path, endpoint=relay.url, timeout_ms=400))
+        relay.target = gateway_for(make("gateway", tmp_path, endpoint=first, timeout_ms=400))
         headers = {"X-Imgrid-Deadline-Ms": "500", "X-Imgrid-Quality": "exact"}
-        answer = httpx.post(f"{first}/v1/detect", content=shown().data, headers=headers)
+        answer = httpx.post(f"{first}/v1/detect", content=picture_of().data, headers=headers)
         assert answer.json()["error"]["code"] in ("upstream_failed", "deadline_exceeded")
         assert max(relay.hops) <= MOST_HOPS

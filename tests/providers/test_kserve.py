@@ -1,10 +1,10 @@
-"""Kind `kserve`: what a server answers by the Open Inference Protocol is read as if the network ran
+"""Kind `kserve`: a server's answers by the Open Inference Protocol are read as if the network ran
 here."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,128 +14,162 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from providers.detection import Task
+from providers.base import Picture, Provider
+from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, Throttled, Unavailable
 from providers.kserve import protocol
+from tests.support.inference_server import HEADER_LENGTH, InferenceServer
 from tests.support.paths import MODELS, VOC
+from tests.support.services import Reply
 
 DETR = {
     "logits": [[[9.0, 0.0, 0.0], [0.0, 2.0, 1.0]]],
     "pred_boxes": [[[0.5, 0.5, 0.4, 0.2], [0.3, 0.3, 0.1, 0.1]]],
 }
-LENGTH = "Inference-Header-Content-Length"
 
 
 @pytest.fixture
-async def asking(make: Callable[..., Any], tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    """`asking(url, **settings)`: a provider of the kind for the model "net" and small inputs,
+async def provider_of(
+    make: Callable[..., Provider], tmp_path: Path
+) -> AsyncIterator[Callable[..., Provider]]:
+    """`provider_of(url, **settings)`: a provider of the kind for the model "net" and small inputs,
     closed at the end."""
-    made = []
+    providers: list[Provider] = []
     usual = {"model": "net", "labels": "names.txt", "input_size": "96x96"}
     (tmp_path / "names.txt").write_text("cat\ndog\n")
 
-    def start(url, **settings):
-        made.append(make("kserve", tmp_path, **{"endpoint": url, **usual, **settings}))
-        return made[-1]
+    def start(url: str, **settings: Any) -> Provider:
+        providers.append(make("kserve", tmp_path, **{"endpoint": url, **usual, **settings}))
+        return providers[-1]
 
     yield start
-    for each in made:
+    for each in providers:
         await each.close()
 
 
 @pytest.fixture
-def served(
-    inference: Callable[..., Any], network: Callable[..., Any], tmp_path: Path
-) -> Callable[..., Any]:
-    """`served(outputs, sides, inputs, **settings)`: address and server of a network that answers
-    always that."""
+def serve(
+    inference: Callable[..., tuple[str, InferenceServer]],
+    network: Callable[..., Path],
+    tmp_path: Path,
+) -> Callable[..., tuple[str, InferenceServer]]:
+    """`serve(outputs, sides, inputs, **settings)`: address and server of a network that always
+    gives these outputs."""
 
-    def start(outputs=DETR, sides=("h", "w"), inputs=None, **settings):
+    def start(
+        outputs: Mapping[str, Any] = DETR,
+        sides: tuple[int | str, ...] = ("h", "w"),
+        inputs: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> tuple[str, InferenceServer]:
         return inference(network(tmp_path / "net.onnx", outputs, sides, inputs), **settings)
 
     return start
 
 
-async def ask(provider, picture, size=(200, 100)):
+async def ask(
+    provider: Provider, picture: Callable[..., Picture], size: tuple[int, int] = (200, 100)
+) -> Sequence[Detection]:
+    """The answer about a black image."""
     return await provider.detect(picture(Image.new("RGB", size)), Task.OBJECTS)
 
 
 class TestAnswers:
+    """Questions to a server and their answers."""
+
     @pytest.mark.parametrize("binary", [True, False])
-    async def test_same_as_here(
+    async def test_a_served_network_answers_as_a_local_one(
         self,
-        served: Callable[..., Any],
-        asking: Callable[..., Any],
-        make: Callable[..., Any],
-        picture: Callable[..., Any],
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        make: Callable[..., Provider],
+        picture: Callable[..., Picture],
         tmp_path: Path,
         binary: bool,
     ) -> None:
-        """In binary or in JSON, it sees what the kind `onnx` sees with the same network."""
-        url, server = served(binary=binary)
-        found = await ask(asking(url), picture)
-        assert found == await ask(
+        """A network on a server, asked in binary or in JSON, gives the answer that kind `onnx`
+        gives with it."""
+        url, server = serve(binary=binary)
+        detections = await ask(provider_of(url), picture)
+        assert detections == await ask(
             make("onnx", tmp_path, model="net.onnx", labels="names.txt", input_size="96x96"),
             picture,
         )
-        assert [each.label for each in found] == ["cat", "dog"]
-        asked = server.requests[-1]
-        assert (LENGTH in asked.headers) == binary
-        assert (len(asked.body) == int(asked.headers.get(LENGTH, 0)) + 96 * 96 * 3 * 4) == binary
+        assert [each.label for each in detections] == ["cat", "dog"]
+        request = server.requests[-1]
+        assert (HEADER_LENGTH in request.headers) == binary
+        assert (
+            len(request.body) == int(request.headers.get(HEADER_LENGTH, 0)) + 96 * 96 * 3 * 4
+        ) == binary
 
-    async def test_looked_for_once(
-        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    async def test_the_model_is_described_once(
+        self,
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
     ) -> None:
-        """What the model is like is asked once: its metadata, the server's, a grey picture; then
-        one call a picture."""
-        url, server = served()
-        provider = asking(url)
+        """The model is described once, by its metadata, the server's and a grey picture; then each
+        picture is one call."""
+        url, server = serve()
+        provider = provider_of(url)
         for _ in range(2):
             await ask(provider, picture)
-        paths = [asked.path for asked in server.requests]
+        paths = [request.path for request in server.requests]
         assert paths == ["/v2/models/net", "/v2", *["/v2/models/net/infer"] * 3]
 
-    async def test_mask(
-        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    async def test_a_network_that_takes_a_mask_gets_one(
+        self,
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
     ) -> None:
-        """A network that wants a mask of the picture gets one, as with kind `onnx`."""
-        url, server = served(inputs={"pixel_mask": [1, "h", "w"]})
-        assert await ask(asking(url, input_size="96x128"), picture)
-        head = json.loads(server.requests[-1].body[: int(server.requests[-1].headers[LENGTH])])
+        """A network that takes a mask of the picture gets one, as with kind `onnx`."""
+        url, server = serve(inputs={"pixel_mask": [1, "h", "w"]})
+        assert await ask(provider_of(url, input_size="96x128"), picture)
+        head = json.loads(
+            server.requests[-1].body[: int(server.requests[-1].headers[HEADER_LENGTH])]
+        )
         assert [(each["name"], each["shape"]) for each in head["inputs"]] == [
             ("pixel_values", [1, 3, 128, 96]),
             ("pixel_mask", [1, 128, 96]),
         ]
 
-    async def test_version_and_headers(
-        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    async def test_paths_have_the_version_and_requests_the_headers(
+        self,
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
     ) -> None:
         """A version is part of the path; a token and further headers go with every request."""
-        url, server = served()
-        provider = asking(url, model="a/b", version="3", token="secret", headers={"X-Team": "eyes"})
+        url, server = serve()
+        provider = provider_of(
+            url, model="a/b", version="3", token="secret", headers={"X-Team": "eyes"}
+        )
         await provider.ready()
         await ask(provider, picture)
-        paths = {asked.path for asked in server.requests}
+        paths = {request.path for request in server.requests}
         assert paths == {
             "/v2",
             *(f"/v2/models/a%2Fb/versions/3{end}" for end in ("", "/ready", "/infer")),
         }
-        assert {asked.headers["Authorization"] for asked in server.requests} == {"Bearer secret"}
-        assert {asked.headers["X-Team"] for asked in server.requests} == {"eyes"}
+        assert {request.headers["Authorization"] for request in server.requests} == {
+            "Bearer secret"
+        }
+        assert {request.headers["X-Team"] for request in server.requests} == {"eyes"}
 
-    async def test_another_version(
+    async def test_outputs_of_other_shapes_describe_the_model_anew(
         self,
-        served: Callable[..., Any],
-        asking: Callable[..., Any],
-        picture: Callable[..., Any],
-        inference: Callable[..., Any],
-        network: Callable[..., Any],
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
+        inference: Callable[..., tuple[str, InferenceServer]],
+        network: Callable[..., Path],
         tmp_path: Path,
     ) -> None:
-        """Once the model's outputs are of other shapes, that answer is lost and the model is looked
-        for again."""
-        url, server = served()
-        provider = asking(url)
+        """Once the model's outputs have other shapes, one answer is lost and the model is described
+        anew."""
+        url, server = serve()
+        provider = provider_of(url)
         assert len(await ask(provider, picture)) == 2
         one = {name: [rows[0][:1]] for name, rows in DETR.items()}
         server.session = inference(network(tmp_path / "other.onnx", one))[1].session
@@ -149,31 +183,33 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("model", "size"), [("yolox_nano", "416x416"), ("nanodet_m_320", None)]
     )
-    async def test_real_photo(
+    async def test_a_real_network_answers_as_it_does_here(
         self,
-        inference: Callable[..., Any],
-        asking: Callable[..., Any],
-        make: Callable[..., Any],
-        picture: Callable[..., Any],
+        inference: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        make: Callable[..., Provider],
+        picture: Callable[..., Picture],
         model: str,
         size: str | None,
     ) -> None:
-        """A real network on a server sees on a real photo what it sees here."""
+        """A real network on a server gives the answer about a real photo that it gives here."""
         url, _ = inference(MODELS / f"{model}.onnx")
         files = {"labels": MODELS / "coco80.txt", "input_size": size}
         with Image.open(min((VOC / "images").iterdir())) as photo:
-            shown = picture(photo.convert("RGB"))
-        there = await asking(url, **files).detect(shown, Task.OBJECTS)
-        here = await make("onnx", MODELS, model=f"{model}.onnx", **files).detect(
-            shown, Task.OBJECTS
+            voc_picture = picture(photo.convert("RGB"))
+        remote = await provider_of(url, **files).detect(voc_picture, Task.OBJECTS)
+        local = await make("onnx", MODELS, model=f"{model}.onnx", **files).detect(
+            voc_picture, Task.OBJECTS
         )
-        assert there
-        assert [each.label for each in there] == [each.label for each in here]
-        for one, other in zip(there, here, strict=True):
+        assert remote
+        assert [each.label for each in remote] == [each.label for each in local]
+        for one, other in zip(remote, local, strict=True):
             assert (one.score, *one.box) == pytest.approx((other.score, *other.box), abs=1e-5)
 
 
 class TestErrors:
+    """Errors of a server or of the configuration."""
+
     @pytest.mark.parametrize(
         ("status", "kind"),
         [
@@ -188,50 +224,54 @@ class TestErrors:
             (302, Misconfigured),
         ],
     )
-    async def test_translated(
+    async def test_every_status_becomes_a_common_error(
         self,
-        served: Callable[..., Any],
-        asking: Callable[..., Any],
-        picture: Callable[..., Any],
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
         status: int,
         kind: type,
     ) -> None:
-        """Each status is the common error that says what to do, with the server's own words."""
-        url, server = served()
-        provider = asking(url)
+        """Each status becomes the common error that says what to do, with the server's own
+        words."""
+        url, server = serve()
+        provider = provider_of(url)
         await ask(provider, picture)
         server.instead["/infer"] = status, {"Retry-After": "7"}, {"error": "the server's own words"}
         with pytest.raises(kind, match="the server's own words") as raised:
             await ask(provider, picture)
         assert getattr(raised.value, "retry_after_s", 7) == 7
 
-    async def test_labels(
-        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    async def test_labels_that_do_not_fit_are_counted(
+        self,
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
     ) -> None:
-        """Labels that do not fit the model's classes are an error with both numbers, though the
+        """The error about labels that do not fit the model's classes has both numbers, though the
         file is there."""
-        url, _ = served({"logits": [[[0.0] * 9]], "pred_boxes": [[[0.0] * 4]]})
+        url, _ = serve({"logits": [[[0.0] * 9]], "pred_boxes": [[[0.0] * 4]]})
         with pytest.raises(
             Misconfigured, match=r"has 2 lines, but .*net have classes for 9 \(sigmoid\) or 8"
         ):
-            await ask(asking(url), picture)
+            await ask(provider_of(url), picture)
 
     @pytest.mark.parametrize(
         "outputs", [{"boxes": [[1.0]]}, {"logits": [[0.0, 1.0, 0.0]], "pred_boxes": [[0.0]]}]
     )
-    async def test_strange_outputs(
+    async def test_outputs_of_no_known_layout_are_listed(
         self,
-        served: Callable[..., Any],
-        asking: Callable[..., Any],
-        picture: Callable[..., Any],
-        outputs: dict[str, list[list[float]]],
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
+        outputs: dict[str, Any],
     ) -> None:
-        """A network that cannot be read is an error that shows its outputs."""
+        """The error about a network that cannot be read shows its outputs."""
         with pytest.raises(Misconfigured, match=r"layout: .*\(1, "):
-            await ask(asking(served(outputs)[0]), picture)
+            await ask(provider_of(serve(outputs)[0]), picture)
 
     @pytest.mark.parametrize(
-        ("inputs", "says"),
+        ("inputs", "problem"),
         [
             ([], r"input of net is  \[\]"),
             ([{"name": "x", "datatype": "UINT8", "shape": [1, 3, -1, -1]}], "is UINT8"),
@@ -245,76 +285,92 @@ class TestErrors:
             ),
         ],
     )
-    async def test_inputs(
+    async def test_a_model_without_picture_input_is_misconfigured(
         self,
-        served: Callable[..., Any],
-        asking: Callable[..., Any],
-        picture: Callable[..., Any],
-        inputs: list[Any] | list[dict[str, list[int] | str]],
-        says: str,
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
+        inputs: list[dict[str, Any]],
+        problem: str,
     ) -> None:
-        """So is a model whose input is none for pictures."""
-        url, server = served()
+        """A model whose input is not for pictures is an error of the configuration."""
+        url, server = serve()
         outputs = [{"name": "x", "datatype": "FP32", "shape": []}]
         server.instead["/v2/models/net"] = 200, {}, {"inputs": inputs, "outputs": outputs}
-        with pytest.raises(Misconfigured, match=says):
-            await ask(asking(url), picture)
+        with pytest.raises(Misconfigured, match=problem):
+            await ask(provider_of(url), picture)
 
     @pytest.mark.parametrize("body", [b"", b"{", {"inputs": 3}, b"[" * 60_000])
-    async def test_no_metadata(
+    async def test_a_server_of_another_protocol_is_misconfigured(
         self,
-        served: Callable[..., Any],
-        asking: Callable[..., Any],
-        picture: Callable[..., Any],
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
         body: bytes | dict[str, int],
     ) -> None:
-        """And so is a server that speaks something else."""
-        url, server = served()
+        """A server that speaks another protocol is an error of the configuration."""
+        url, server = serve()
         server.instead["/v2/models/net"] = 200, {}, body
         with pytest.raises(Misconfigured, match="Open Inference Protocol"):
-            await ask(asking(url), picture)
+            await ask(provider_of(url), picture)
 
-    async def test_not_found_yet(
-        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    async def test_a_server_lost_before_the_first_picture_bills_nothing(
+        self,
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
     ) -> None:
-        """A server that goes away while it is asked about the model has been asked about no
-        picture: nothing is billed."""
-        url, server = served()
+        """A server that goes away while the model is described has been asked about no picture:
+        nothing is billed."""
+        url, server = serve()
         server.instead["/infer"] = None
         with pytest.raises(Unavailable, match="hung up"):
-            await ask(asking(url), picture)
+            await ask(provider_of(url), picture)
 
-    def test_missing_labels(self, make: Callable[..., Any], tmp_path: Path) -> None:
-        """Labels that are not there stop the start; a server that is not does not."""
+    def test_missing_labels_stop_the_start(
+        self, make: Callable[..., Provider], tmp_path: Path
+    ) -> None:
+        """Missing labels stop the start; a missing server does not."""
         with pytest.raises(Misconfigured, match="my-kserve: labels: there is no file"):
             make("kserve", tmp_path, endpoint="http://127.0.0.1:9", model="net", labels="names.txt")
 
 
 class TestReady:
+    """Readiness by that of the server."""
+
     @pytest.mark.parametrize(
         ("status", "kind"), [(404, Misconfigured), (400, Unavailable), (503, Unavailable)]
     )
-    async def test_ready(
-        self, served: Callable[..., Any], asking: Callable[..., Any], status: int, kind: type
+    async def test_it_is_ready_when_its_model_is(
+        self,
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        status: int,
+        kind: type,
     ) -> None:
         """It is ready when the server is for its model, and asks nothing else for that."""
-        url, server = served()
-        provider = asking(url)
+        url, server = serve()
+        provider = provider_of(url)
         await provider.ready()
         server.instead["/ready"] = status, {}, {"error": "not now"}
         with pytest.raises(kind):
             await provider.ready()
-        assert {asked.path for asked in server.requests} == {"/v2/models/net/ready"}
+        assert {request.path for request in server.requests} == {"/v2/models/net/ready"}
 
 
-def answer(outputs, tail=b"", head=None):
-    """An inference's answer."""
-    said = json.dumps({"outputs": outputs}).encode() if head is None else head
-    return 200, {LENGTH: str(len(said))}, said + tail
+def answer(
+    outputs: Sequence[Mapping[str, Any]], tail: bytes = b"", head: bytes | None = None
+) -> Reply:
+    """The reply to an inference."""
+    header = json.dumps({"outputs": outputs}).encode() if head is None else head
+    return 200, {HEADER_LENGTH: str(len(header))}, header + tail
 
 
-def row(name="logits", shape=(1, 2, 3), datatype="FP32", **more):
-    return {"name": name, "shape": list(shape), "datatype": datatype, **more}
+def row(
+    name: str = "logits", shape: Sequence[int] = (1, 2, 3), datatype: str = "FP32", **members: Any
+) -> dict[str, Any]:
+    """The description of an output tensor in that reply."""
+    return {"name": name, "shape": list(shape), "datatype": datatype, **members}
 
 
 BOXES = row("pred_boxes", (1, 2, 4), data=[0.0] * 8)
@@ -350,13 +406,16 @@ HOSTILE = {
         {},
         b'{"outputs": [{"name": "logits", "shape": [], "datatype": "FP32", "data": ' + b"[" * 5_000,
     ),
-    "a header beyond the body": (200, {LENGTH: "999999"}, b"{}"),
-    "a header that is no number": (200, {LENGTH: "-1"}, b"{}"),
+    "a header beyond the body": (200, {HEADER_LENGTH: "999999"}, b"{}"),
+    "a header that is no number": (200, {HEADER_LENGTH: "-1"}, b"{}"),
     "a compressed body": (200, {"Content-Encoding": "gzip"}, b"\x1f\x8b"),
 }
 
 
-async def raised(provider, picture):
+async def outcome_of(
+    provider: Provider, picture: Callable[..., Picture]
+) -> Sequence[Detection] | type[Exception]:
+    """The answer, or the type of the error."""
     try:
         return await ask(provider, picture)
     except Exception as error:
@@ -364,58 +423,70 @@ async def raised(provider, picture):
 
 
 class TestHostile:
-    async def test_answers(
-        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    """Replies that no server ought to give."""
+
+    async def test_every_hostile_reply_is_no_answer(
+        self,
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
     ) -> None:
-        """Whatever a server answers, it is an answer that cannot be read, and it is never taken in
-        whole where it is larger than such a network's can be."""
-        url, server = served()
-        provider, outcomes = asking(url), {}
+        """Every hostile reply is no answer, and none is read to its end that is longer than such a
+        network's can be."""
+        url, server = serve()
+        provider, outcomes = provider_of(url), {}
         for name, reply in HOSTILE.items():
             server.instead.clear()
             await ask(provider, picture)
             server.instead["/infer"] = reply
-            outcomes[name] = [await raised(provider, picture) for _ in range(2)]
-        # by the second time the model is looked for again, and no picture is asked about
+            outcomes[name] = [await outcome_of(provider, picture) for _ in range(2)]
+        # by the second time the model is described again, and no picture is asked about
         assert outcomes == {name: [NoAnswer, Unavailable] for name in HOSTILE}
 
-    async def test_no_places(
-        self, served: Callable[..., Any], asking: Callable[..., Any], picture: Callable[..., Any]
+    async def test_boxes_that_lie_nowhere_are_left_out(
+        self,
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
     ) -> None:
         """Boxes that lie nowhere are no detections."""
-        url, server = served()
-        provider = asking(url)
+        url, server = serve()
+        provider = provider_of(url)
         await ask(provider, picture)
         tail = np.array([*[9.0, 0, 0] * 2, *[np.nan] * 4, *[0.5] * 4], "<f4").tobytes()
         sizes = [row(parameters={"binary_data_size": 24}), row("pred_boxes", (1, 2, 4))]
         sizes[1]["parameters"] = {"binary_data_size": 32}
         server.instead["/infer"] = answer(sizes, tail)
-        (found,) = await ask(provider, picture)
-        assert found.box == pytest.approx((0.25, 0.25, 0.75, 0.75))
+        (detection,) = await ask(provider, picture)
+        assert detection.box == pytest.approx((0.25, 0.25, 0.75, 0.75))
 
     @given(
         body=st.binary(max_size=60) | st.just(b'{"outputs":[]}'),
         length=st.none() | st.integers(-5, 99).map(str) | st.text(max_size=5),
-        most=st.integers(0, 50),
+        max_numbers=st.integers(0, 50),
     )
-    def test_any_bytes(self, body, length, most) -> None:
+    def test_any_bytes_are_read_or_refused(
+        self, body: bytes, length: str | None, max_numbers: int
+    ) -> None:
         """Any bytes are read, or are a ValueError that says why not."""
-        headers = {} if length is None else {LENGTH: length}
+        headers = {} if length is None else {HEADER_LENGTH: length}
         try:
-            found = protocol.outputs_of(body, headers, [], most)
+            arrays = protocol.outputs_of(body, headers, [], max_numbers)
         except ValueError:
-            found = {}
-        assert found == {}
+            arrays = {}
+        assert arrays == {}
 
 
 class TestTensors:
+    """Tensors on the wire."""
+
     @pytest.mark.parametrize("datatype", ["FP16", "FP32"])
-    def test_question(self, datatype: str) -> None:
-        """In binary numbers follow the JSON as they lie in memory, little-endian, row by row; in
+    def test_numbers_are_little_endian_or_flat_json(self, datatype: str) -> None:
+        """In binary, numbers follow the JSON as they lie in memory, little-endian, row by row; in
         JSON they are flat."""
         tensor, array = protocol.Tensor("x", datatype, [-1, 2]), np.array([[1.5, 2.0], [3.0, 4.0]])
         content, headers = protocol.infer_request([(tensor, array)], ["y"], binary=True)
-        head, tail = content[: int(headers[LENGTH])], content[int(headers[LENGTH]) :]
+        head, tail = content[: int(headers[HEADER_LENGTH])], content[int(headers[HEADER_LENGTH]) :]
         kind = "<f2" if datatype == "FP16" else "<f4"
         assert json.loads(head) == {
             "inputs": [
@@ -431,22 +502,22 @@ class TestTensors:
         assert np.frombuffer(tail, kind).tolist() == [1.5, 2, 3, 4]
         content, headers = protocol.infer_request([(tensor, array)], ["y"], binary=False)
         assert json.loads(content)["inputs"][0]["data"] == [1.5, 2, 3, 4]
-        assert LENGTH not in headers
+        assert HEADER_LENGTH not in headers
 
     @pytest.mark.parametrize(
         ("datatype", "kind"), [("FP16", "<f2"), ("FP32", "<f4"), ("FP64", "<f8")]
     )
-    def test_answer(self, datatype: str, kind: str) -> None:
-        """Outputs are found by their names, whatever their order, in any floating datatype, in
-        binary or in JSON."""
+    def test_outputs_are_read_by_their_names(self, datatype: str, kind: str) -> None:
+        """Outputs are read by their names, in any order, in any floating datatype, in binary or in
+        JSON."""
         tail = np.arange(3, dtype=kind).tobytes()
         rows = [
             row("b", (1, 2), datatype, data=[[5.0, 6.0]]),
             row("a", (3,), datatype, parameters={"binary_data_size": len(tail)}),
         ]
         _, headers, body = answer(rows, tail)
-        found = protocol.outputs_of(body, headers, ["a", "b"], 5)
-        assert [(name, array.tolist()) for name, array in found.items()] == [
+        arrays = protocol.outputs_of(body, headers, ["a", "b"], 5)
+        assert [(name, array.tolist()) for name, array in arrays.items()] == [
             ("a", [0, 1, 2]),
             ("b", [[5, 6]]),
         ]

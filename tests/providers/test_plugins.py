@@ -1,4 +1,5 @@
-"""Plugins of other distributions: which are found, and what is said of those that cannot be used.
+"""Plugins of other distributions: how they are found, and the messages about those that cannot be
+used.
 
 Each test puts a folder on `sys.path` in which a distribution lies as pip would have installed it.
 """
@@ -27,7 +28,8 @@ def create(name, options, folder):
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """`install(distribution, group, {name: value}, {module: source})`."""
+    """`install(distribution, group, {name: value}, {module: source})` puts a distribution in
+    place."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def install(
@@ -69,7 +71,7 @@ def test_a_plugin_is_imported_when_it_is_used(install: Install) -> None:
 
 
 def test_a_kind_that_is_misspelt_is_guessed() -> None:
-    """For a kind that is not there the message names those that are, and the one most like it."""
+    """The message about an unknown kind names those that are known, and the one most like it."""
     with pytest.raises(
         PluginError,
         match=r"no provider kind 'rekogniton' \(did you mean rekognition\?\); known: azure, ",
@@ -78,8 +80,8 @@ def test_a_kind_that_is_misspelt_is_guessed() -> None:
 
 
 def test_a_missing_package_is_named(install: Install) -> None:
-    """Where a plugin imports a package that is not installed, the message names the package and the
-    distribution that needs it."""
+    """The message about a plugin that imports a package that is not installed names the package and
+    the distribution that needs it."""
     source = "import no_such_package.parts"
     install("plug-c", "imgrid.providers", {"sonar": "plug_c"}, {"plug_c": source})
     with pytest.raises(
@@ -91,8 +93,8 @@ def test_a_missing_package_is_named(install: Install) -> None:
 
 @pytest.mark.parametrize("value", ["plug_d.sonar", "no_plug.sonar", "no_plug"])
 def test_an_entry_point_that_leads_nowhere_is_named(install: Install, value: str) -> None:
-    """Where an entry point names a module that its distribution does not have, the message says so,
-    instead of asking for a package of that name."""
+    """The message about an entry point whose module its distribution does not have says so, instead
+    of asking for a package of that name."""
     install("plug-d", "imgrid.providers", {"sonar": value}, {"plug_d": ""})
     with pytest.raises(
         PluginError, match=rf"'sonar' of plug-d: its entry point names {value}, but there is no mod"
@@ -104,15 +106,17 @@ def test_an_entry_point_that_leads_nowhere_is_named(install: Install, value: str
     ("source", "missing"),
     [("", "Options, create"), ("from providers.options import Options", "create")],
 )
-def test_what_a_provider_lacks_is_named(install: Install, source: str, missing: str) -> None:
-    """A module without Options or create is no provider, and the message says what is missing."""
+def test_the_missing_parts_of_a_provider_are_named(
+    install: Install, source: str, missing: str
+) -> None:
+    """The message about a module without Options or create names the missing parts."""
     module = f"plug_e_{len(source)}"
     install("plug-e", "imgrid.providers", {"sonar": module}, {module: source})
     with pytest.raises(PluginError, match=rf"'sonar' of plug-e: {module} has no {missing}$"):
         providers.load("sonar")
 
 
-def test_options_are_the_projects(install: Install) -> None:
+def test_options_derive_from_the_shared_ones(install: Install) -> None:
     """A provider's Options have the settings that all providers share."""
     source = "class Options: pass\ncreate = print"
     install("plug-f", "imgrid.providers", {"sonar": "plug_f"}, {"plug_f": source})
@@ -121,8 +125,8 @@ def test_options_are_the_projects(install: Install) -> None:
 
 
 def test_two_distributions_with_one_name_are_named(install: Install) -> None:
-    """Where two distributions declare different plugins of one name, neither is taken, and the
-    message names both. The other plugins work."""
+    """Where two distributions declare different plugins of one name, neither is used, the message
+    names both, and the other plugins work."""
     install("plug-g", "imgrid.providers", {"sonar": "plug_g"}, {"plug_g": PROVIDER})
     install("plug-h", "imgrid.providers", {"sonar": "plug_h"}, {"plug_h": PROVIDER})
     with pytest.raises(
@@ -133,7 +137,7 @@ def test_two_distributions_with_one_name_are_named(install: Install) -> None:
     assert providers.load("shapes").Options
 
 
-def test_rules_are_found_likewise(install: Install) -> None:
+def test_a_rule_of_another_distribution_is_read(install: Install) -> None:
     """A rule of another distribution is read from its JSON form; one that is no rule is an error of
     the value, as the reader of a cascade expects."""
     source = (
@@ -153,15 +157,16 @@ def test_rules_are_found_likewise(install: Install) -> None:
         rules.read({"kind": "alway"})
 
 
-def test_dialects_are_found_likewise(install: Install) -> None:
+def test_a_dialect_of_another_distribution_is_loaded(install: Install) -> None:
     """A dialect of another distribution is loaded with those of this one."""
     source = "from gateway.dialects.native.dialect import DIALECT"
     install("plug-j", "imgrid.dialects", {"zulu": "plug_j:DIALECT"}, {"plug_j": source})
     assert [dialect.name for dialect in dialects.load_all()][-2:] == ["rekognition", "native"]
 
 
-def test_what_a_dialect_lacks_is_named(install: Install) -> None:
-    """An object that is no dialect is named, with its distribution and what is missing."""
+def test_the_missing_parts_of_a_dialect_are_named(install: Install) -> None:
+    """The message about an object that is no dialect names it, its distribution and the missing
+    parts."""
     install("plug-k", "imgrid.dialects", {"zulu": "plug_k:DIALECT"}, {"plug_k": "DIALECT = 1"})
     with pytest.raises(PluginError, match=r"^dialect 'zulu' of plug-k: .* has no name, paths, lim"):
         dialects.load_all()

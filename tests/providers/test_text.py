@@ -1,9 +1,9 @@
-"""Kind `text`: lines and their words are read and found where they stand."""
+"""Kind `text`: lines and their words are read, each at its place."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from providers.detection import Task
-from providers.engine.worker import LocalProvider
+from providers.base import Picture, Provider
+from providers.detection import Detection, Task
 from providers.text import OcrReader, read_lines
 
 LINES = [("STOP Exit 42", 40, 60), ("Hello, world", 120, 250)]
@@ -21,22 +21,29 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def reader(make: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> LocalProvider:
+def reader(make: Callable[..., Provider], tmp_path_factory: pytest.TempPathFactory) -> Provider:
+    """A reader, loaded once as that takes seconds."""
     return make("text", tmp_path_factory.mktemp("text"), threads=1, concurrency=1)
 
 
 @pytest.fixture(scope="module")
-def page(paper: Callable[..., Any]) -> Image:
+def page(paper: Callable[..., Image.Image]) -> Image.Image:
+    """Paper with the lines."""
     return paper((SIDE_PX, SIDE_PX), *LINES)
 
 
-async def seen(reader, picture, image, kind):
-    return [found for found in await reader.detect(picture(image), Task.TEXT) if found.kind == kind]
+async def read(
+    reader: Provider, picture: Callable[..., Picture], image: Image.Image, kind: str
+) -> list[Detection]:
+    """The lines, or the words, that the reader finds on the image."""
+    return [each for each in await reader.detect(picture(image), Task.TEXT) if each.kind == kind]
 
 
-async def test_lines(reader: LocalProvider, picture: Callable[..., Any], page: Image) -> None:
+async def test_lines_are_read_from_the_top_down(
+    reader: Provider, picture: Callable[..., Picture], page: Image.Image
+) -> None:
     """Lines are read from the top down, each at its place."""
-    lines = await seen(reader, picture, page, "LINE")
+    lines = await read(reader, picture, page, "LINE")
     assert [line.label for line in lines] == [text for text, _, _ in LINES]
     for line, (_, x, y) in zip(lines, LINES, strict=True):
         assert abs(line.box.x0 * SIDE_PX - x) < 12
@@ -44,10 +51,13 @@ async def test_lines(reader: LocalProvider, picture: Callable[..., Any], page: I
         assert line.score > 0.9
 
 
-async def test_words(reader: LocalProvider, picture: Callable[..., Any], page: Image) -> None:
-    """Words are what spaces part, have their line as parent and lie in it from left to right."""
-    lines = await seen(reader, picture, page, "LINE")
-    words = await seen(reader, picture, page, "WORD")
+async def test_words_lie_in_their_lines_in_order(
+    reader: Provider, picture: Callable[..., Picture], page: Image.Image
+) -> None:
+    """Words are the parts of a line between spaces, have the line as parent and lie in it from left
+    to right."""
+    lines = await read(reader, picture, page, "LINE")
+    words = await read(reader, picture, page, "WORD")
     for line in lines:
         own = [word for word in words if word.parent == line.key]
         assert [word.label for word in own] == line.label.split()
@@ -56,27 +66,28 @@ async def test_words(reader: LocalProvider, picture: Callable[..., Any], page: I
         assert {word.score for word in own} == {line.score}
 
 
-async def test_blank(reader: LocalProvider, picture: Callable[..., Any]) -> None:
+async def test_blank_paper_has_no_text(reader: Provider, picture: Callable[..., Picture]) -> None:
     """Nothing is read on blank paper."""
     assert await reader.detect(picture(Image.new("RGB", (64, 64), "white")), Task.TEXT) == []
 
 
-async def test_silence(
-    reader: LocalProvider, picture: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+async def test_reading_writes_to_no_console_or_log(
+    reader: Provider, picture: Callable[..., Picture], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Reading and finding nothing write neither to the console nor to anyone else's log."""
+    """A reader that finds nothing writes nothing to the console and leaves the root log's level."""
     level = logging.getLogger().level
     await reader.detect(picture(Image.new("RGB", (64, 64))), Task.TEXT)
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger().level == level
 
 
-def square(x):
+def square(x: int) -> list[list[int]]:
+    """The corners of a square of 10 px at x."""
     return [[x, 0], [x + 10, 0], [x + 10, 10], [x, 10]]
 
 
-def output(texts, words):
-    """What RapidOCR gives, one line below the other."""
+def output(texts: Sequence[str], words: Sequence[Any]) -> SimpleNamespace:
+    """RapidOCR's output for texts, one line below the other."""
     boxes = np.array([square(at * 20) for at in range(len(texts))], dtype=np.float32)
     return SimpleNamespace(
         txts=texts,
@@ -86,29 +97,29 @@ def output(texts, words):
     )
 
 
-def test_floor() -> None:
-    """Lines under the floor go, with their words."""
+def test_lines_under_the_floor_go_with_their_words() -> None:
+    """Lines under the floor are left out, with their words."""
     words = (((("sure", 0.9, square(0)),)), ((("not", 0.9, square(20)),)))
-    found = OcrReader([lambda *_, **__: output(("sure", "not"), words)], min_score=0.5)(
+    detections = OcrReader([lambda *_, **__: output(("sure", "not"), words)], min_score=0.5)(
         Image.new("RGB", (100, 10))
     )
-    assert [(one.label, one.kind, one.key, one.parent) for one in found] == [
+    assert [(each.label, each.kind, each.key, each.parent) for each in detections] == [
         ("sure", "LINE", 0, None),
         ("sure", "WORD", None, 0),
     ]
 
 
-def test_missing_words() -> None:
+def test_a_line_without_words_costs_no_other_its_own() -> None:
     """Where RapidOCR gives no words for a line, the lines after it keep theirs."""
     texts, words = ("one", "a b", "two"), ((("one", 1, square(0)),), (("two", 1, square(40)),))
     lines = read_lines(lambda *_, **__: output(texts, words), Image.new("RGB", (100, 10)))
     assert [[word.text for word in line.words] for line in lines] == [["one"], [], ["two"]]
 
 
-def test_stumbling() -> None:
-    """Where RapidOCR fails at finding words, the lines are read without them."""
+def test_lines_are_read_though_words_fail() -> None:
+    """Where RapidOCR fails at the words, the lines are read without them."""
 
-    def engine(bgr, use_det, return_word_box):
+    def engine(bgr: np.ndarray, use_det: bool, return_word_box: bool) -> SimpleNamespace:
         if return_word_box:
             raise IndexError
         return output(("one", "two"), (("", 1.0, None),))
@@ -117,20 +128,20 @@ def test_stumbling() -> None:
     assert [(line.text, line.words) for line in lines] == [("one", ()), ("two", ())]
 
 
-def test_colour_order() -> None:
+def test_the_engine_takes_bgr() -> None:
     """The engine is given BGR."""
-    given = []
+    arrays = []
     read_lines(
-        lambda bgr, **_: given.append(bgr) or output((), ()), Image.new("RGB", (2, 1), (1, 2, 3))
+        lambda bgr, **_: arrays.append(bgr) or output((), ()), Image.new("RGB", (2, 1), (1, 2, 3))
     )
-    assert given[0].tolist() == [[[3, 2, 1], [3, 2, 1]]]
+    assert arrays[0].tolist() == [[[3, 2, 1], [3, 2, 1]]]
 
 
-def test_engine_is_given_back() -> None:
+def test_an_engine_that_fails_is_free_again() -> None:
     """An engine that fails is free for the next picture."""
     answers = iter([RuntimeError("once"), output((), ())])
 
-    def engine(*_, **__):
+    def engine(*_: Any, **__: Any) -> SimpleNamespace:
         if isinstance(answer := next(answers), Exception):
             raise answer
         return answer

@@ -1,18 +1,18 @@
-"""Whose names a model's labels are."""
+"""The vendor whose names a model's labels are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from providers.base import Provider
 from providers.engine.vocabulary import COCO, vocabulary_of
 
 
-def test_cocos_own_list_is_known_by_itself() -> None:
-    """The 80 classes are COCO's in whatever order and case, with or without the blanks of its 91
+def test_cocos_own_list_is_recognised() -> None:
+    """COCO's 80 classes are recognised in any order and case, with or without the blanks of its 91
     ids."""
     assert len(COCO) == 80
     assert vocabulary_of("auto", sorted(COCO)) == "coco"
@@ -20,9 +20,9 @@ def test_cocos_own_list_is_known_by_itself() -> None:
 
 
 @pytest.mark.parametrize("labels", [[], [""], ["person"], [*COCO, "tree"]])
-def test_other_lists_are_nobodys(labels: list[Any] | list[str]) -> None:
-    """Fewer or more names are another list: nothing is translated unless the option says whose they
-    are."""
+def test_another_list_has_no_vocabulary(labels: list[str]) -> None:
+    """Fewer or more labels are another list: nothing is translated unless the option names a
+    vocabulary."""
     assert vocabulary_of("auto", labels) == ""
     assert vocabulary_of("google", labels) == "google"
 
@@ -35,14 +35,14 @@ def test_other_lists_are_nobodys(labels: list[Any] | list[str]) -> None:
         ("azure", {"endpoint": "http://127.0.0.1", "key": "any"}),
     ],
 )
-def test_clouds_speak_their_own(
-    make: Callable[..., Any], tmp_path: Path, kind: str, settings: dict[str, str]
+def test_a_cloud_has_its_own_vocabulary(
+    make: Callable[..., Provider], tmp_path: Path, kind: str, settings: dict[str, str]
 ) -> None:
-    """A cloud's names are its own; a provider that says nothing has nobody's."""
+    """A cloud's vocabulary is its own; a provider that names none has none."""
     assert make(kind, tmp_path, **settings).about.vocabulary == kind
     assert make("shapes", tmp_path).about.vocabulary == ""
 
 
-def test_an_option_goes_before_what_the_labels_look_like() -> None:
-    """COCO's names may be told as they are."""
+def test_the_option_overrides_the_recognition() -> None:
+    """The option can say that labels equal to COCO's are to be passed on as they are."""
     assert vocabulary_of("none", sorted(COCO)) == ""
