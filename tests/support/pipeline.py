@@ -29,12 +29,15 @@ from providers.detection import Task
 from tests.support.clocks import ClockAhead
 from tests.support.waiting import PATIENCE_S, wait_until
 from thresholds.cascade import Cascade, Stage
+from thresholds.rules import imgrid
 
 ANN, BOB = Tenant("ann", "ann"), Tenant("bob", "bob")
 NEVER_S = 60.0
 """A wait that no test sees the end of."""
 QUICK_JOBS = {"job_wait_s": 0.02, "job_pause_s": 0.02, "job_tries_s": 0.2}
 """Rules by which photos of jobs hurry as much as those of clients."""
+SURE = imgrid.Rule(area=imgrid.Spread(mean=0), unknown=imgrid.Spread(mean=0.9), floor=0)
+"""A rule that accepts detections that score 0.9 or more."""
 
 
 @dataclass
