@@ -186,7 +186,7 @@ def test_only_jpegs_are_left_to_the_provider_to_turn(form: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_turned_jpeg_goes_as_it_is_to_a_turning_provider(orientation: int) -> None:
+def test_a_turned_jpeg_keeps_its_bytes_where_providers_turn(orientation: int) -> None:
     """A photo that has to be turned keeps its bytes only for a provider that turns it, and its size
     is the upright one."""
     turned = replace(PHOTO, orientation=orientation)

@@ -79,7 +79,7 @@ def test_a_box_belongs_to_the_photo_at_its_midpoint(
         ((0, 0, 390, 190), 0, (0, 0, 1, 1)),
     ],
 )
-def test_a_box_over_a_seam_is_clipped_to_its_photo(
+def test_a_box_over_a_seam_is_clipped(
     box: tuple[int, ...], photo: int, own_box: tuple[float, ...]
 ) -> None:
     """A box over a seam belongs to the photo that holds its midpoint, and is clipped at that

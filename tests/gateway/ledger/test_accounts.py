@@ -1,4 +1,4 @@
-"""What a canvas costs each tenant on it."""
+"""The cost of a canvas to each tenant on it."""
 
 from __future__ import annotations
 

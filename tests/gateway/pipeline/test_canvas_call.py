@@ -23,7 +23,14 @@ from gateway.ledger.accounts import total
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.base import Limits, Picture
 from providers.detection import Detection, Task
-from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
+from providers.errors import (
+    Misconfigured,
+    NoAnswer,
+    PictureRefused,
+    ProviderError,
+    Throttled,
+    Unavailable,
+)
 from providers.prices import Price
 from tests.support.photos import broken_photo, photo_of_block
 from tests.support.pipeline import ANN, BOB, labels_of, route_of, run_pipeline
@@ -213,9 +220,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         "error", [Throttled("slow down"), Unavailable("down"), NoAnswer("lost")]
     )
-    async def test_a_passing_fault_is_retried(
-        self, error: NoAnswer | Throttled | Unavailable
-    ) -> None:
+    async def test_a_passing_fault_is_retried(self, error: ProviderError) -> None:
         """A passing fault is retried, and every failed call is told."""
         async with run_pipeline(
             ScriptedProvider(errors=[error, error]), route_of("1x1")
@@ -254,7 +259,7 @@ class TestFaults:
         [(Throttled("slow down"), UpstreamThrottled), (Unavailable("down"), UpstreamFailed)],
     )
     async def test_a_fault_until_the_deadline_is_the_photos_error(
-        self, error: Throttled | Unavailable, raised: type
+        self, error: ProviderError, raised: type
     ) -> None:
         """A fault that lasts until the photo's deadline is the photo's error."""
 

@@ -421,8 +421,8 @@ async def test_another_replica_answers_when_one_dies_amid_halving(server: RedisS
         await expire_lease(one)
         await two.heartbeat.beat()
         await group_tester_at(two, other).run(LANE, await two.claim(LANE, now + 1))
-        while waiting := await two.claim(LANE, now + 60):
-            await group_tester_at(two, other).run(LANE, waiting)
+        while entries := await two.claim(LANE, now + 60):
+            await group_tester_at(two, other).run(LANE, entries)
         await recorder.until(lambda: len(recorder.outcomes) == 4)
         answers = {
             name: [each.label for each in outcome.detections]

@@ -57,7 +57,7 @@ class TestSizes:
             assert "1x1" in shapes
             assert shapes[-1] == "3x3"
 
-    def test_a_size_that_did_not_change_is_not_told_again(self) -> None:
+    def test_an_unchanged_size_is_not_told_again(self) -> None:
         """The first size is told on request, and a size that did not change is not told again."""
         events, route = EventRecorder(), moderation_route()
         sizes = GroupSizer({route.name: route}, Events([events]))

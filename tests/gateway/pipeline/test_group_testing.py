@@ -301,7 +301,7 @@ class TestLabels:
 
 
 class TestWays:
-    async def test_a_watched_photo_is_shown_as_in_a_full_group(self) -> None:
+    async def test_a_watched_photo_is_shown_as_in_full_groups(self) -> None:
         """A watched photo is shown as small as in full groups, and compared by whether it is
         flagged."""
         async with run_groups(eye(), job_wait_s=0.05) as pipeline:

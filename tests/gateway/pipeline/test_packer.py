@@ -43,7 +43,7 @@ def lane_of(shape: str = "2x2", provider: str = "one", pool: str = "us") -> Lane
         ("1x1", 3, LATER, 3, None),  # nothing to wait for
     ],
 )
-def test_a_lane_is_due_when_full_or_out_of_time(
+def test_a_full_or_late_lane_is_due(
     shape: str, photos: int, due_at: float, claims: int, wake_at: float | None
 ) -> None:
     """Full grids go at once, and photos that fill no grid go when their time is up, which is when
@@ -61,20 +61,20 @@ def test_an_empty_queue_is_never_due() -> None:
 def test_the_lane_with_the_oldest_photo_goes_first() -> None:
     """Lanes are served in the order of their oldest photos."""
     lanes = [lane_of(pool=name) for name in "abc"]
-    waiting = {
+    backlogs = {
         lane: Backlog(4, oldest_at, LATER)
         for lane, oldest_at in zip(lanes, (3.0, 1.0, 2.0), strict=True)
     }
-    assert [claim.pool for claim in due(waiting, NOW, {"one": 2}).claims] == ["b", "c"]
+    assert [claim.pool for claim in due(backlogs, NOW, {"one": 2}).claims] == ["b", "c"]
 
 
 def test_the_earliest_due_lane_sets_the_wake_time() -> None:
     """The wake time is that of the lane that is due first."""
-    waiting = {
+    backlogs = {
         lane_of(pool=name): Backlog(1, NOW, NOW + wait)
         for name, wait in (("a", 3), ("b", 0.5), ("c", 2))
     }
-    assert due(waiting, NOW, {"one": 8}) == ([], NOW + 0.5)
+    assert due(backlogs, NOW, {"one": 8}) == ([], NOW + 0.5)
 
 
 @pytest.mark.parametrize("photos", [4, 3, 1])
@@ -95,8 +95,8 @@ def test_photos_behind_the_last_slot_gather_company() -> None:
 def test_a_busy_provider_delays_no_other() -> None:
     """A provider without a free slot delays no photo of another."""
     busy, idle = lane_of(provider="busy"), lane_of(provider="idle")
-    waiting = {busy: Backlog(4, 1.0, NOW), idle: Backlog(4, 2.0, NOW)}
-    assert due(waiting, NOW, {"busy": 0, "idle": 1}).claims == [idle]
+    backlogs = {busy: Backlog(4, 1.0, NOW), idle: Backlog(4, 2.0, NOW)}
+    assert due(backlogs, NOW, {"busy": 0, "idle": 1}).claims == [idle]
 
 
 def test_the_given_slots_stay_unchanged() -> None:
@@ -120,42 +120,42 @@ FREE = st.dictionaries(st.sampled_from(["one", "two"]), st.integers(0, 6))
 
 @given(WAITING, FREE)
 def test_no_more_canvases_are_claimed_than_slots(
-    waiting: dict[Lane, Backlog], free: dict[str, int]
+    backlogs: dict[Lane, Backlog], free: dict[str, int]
 ) -> None:
     """No more canvases are claimed than there are free slots, and no more of a lane than its photos
     fill or are out of time."""
-    claims = due(waiting, NOW, free).claims
+    claims = due(backlogs, NOW, free).claims
     slots = Counter(lane.provider for lane in claims)
     assert all(count <= free.get(provider, 0) for provider, count in slots.items())
     for lane, count in Counter(claims).items():
-        backlog = waiting[lane]
+        backlog = backlogs[lane]
         assert count <= backlog.photos // lane.shape.cells or (count == 1 and backlog.due_at <= NOW)
 
 
 @given(WAITING, FREE, st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)))
 def test_lanes_with_a_client_go_before_jobs(
-    waiting: dict[Lane, Backlog], free: dict[str, int], served: dict[str, int]
+    backlogs: dict[Lane, Backlog], free: dict[str, int], served: dict[str, int]
 ) -> None:
     """No lane with photos of jobs only is served while a lane of the same provider with a waiting
     client could be."""
-    backlogs = {
-        lane: backlog._replace(urgent=lane.pool == "a") for lane, backlog in waiting.items()
+    mixed_backlogs = {
+        lane: backlog._replace(urgent=lane.pool == "a") for lane, backlog in backlogs.items()
     }
-    claims = due(backlogs, NOW, free, served).claims
+    claims = due(mixed_backlogs, NOW, free, served).claims
     for provider in {lane.provider for lane in claims}:
-        urgent = [backlogs[lane].urgent for lane in claims if lane.provider == provider]
+        urgent = [mixed_backlogs[lane].urgent for lane in claims if lane.provider == provider]
         assert urgent == sorted(urgent, reverse=True)
 
 
 @given(WAITING, FREE, st.sets(LANES))
 def test_blocked_lanes_leave_the_others_as_they_are(
-    waiting: dict[Lane, Backlog], free: dict[str, int], blocked_lanes: set[Lane]
+    backlogs: dict[Lane, Backlog], free: dict[str, int], blocked_lanes: set[Lane]
 ) -> None:
     """Blocked lanes are not served and set a wake time, and the other lanes are served as if the
     blocked ones did not exist."""
-    blocked = {lane: NOW + 1 for lane in waiting if lane in blocked_lanes}
-    others = {lane: backlog for lane, backlog in waiting.items() if lane not in blocked}
-    decision, without = due(waiting, NOW, free, blocked=blocked), due(others, NOW, free)
+    blocked = {lane: NOW + 1 for lane in backlogs if lane in blocked_lanes}
+    others = {lane: backlog for lane, backlog in backlogs.items() if lane not in blocked}
+    decision, without = due(backlogs, NOW, free, blocked=blocked), due(others, NOW, free)
     assert decision.claims == without.claims
     wakes = [at for at in (without.wake_at, *blocked.values()) if at is not None]
     assert decision.wake_at == min(wakes, default=None)
@@ -165,18 +165,18 @@ def test_an_endless_block_sets_no_wake_time() -> None:
     """A block without an end sets no wake time, and a block whose time has passed delays no
     lane."""
     one, two = lane_of(), lane_of(pool="them")
-    waiting = {one: Backlog(4, NOW, NOW), two: Backlog(4, NOW, NOW)}
-    assert due(waiting, NOW, {"one": 8}, blocked={one: inf, two: NOW}) == ([two], None)
+    backlogs = {one: Backlog(4, NOW, NOW), two: Backlog(4, NOW, NOW)}
+    assert due(backlogs, NOW, {"one": 8}, blocked={one: inf, two: NOW}) == ([two], None)
 
 
 def test_pools_take_turns() -> None:
     """Pools take turns, a canvas each, however many photos one of them has and however long they
     have waited."""
     crowd, one = lane_of(pool="crowd"), lane_of(pool="one")
-    waiting = {crowd: Backlog(10_000, NOW - 60, LATER), one: Backlog(1, NOW - 1, NOW)}
-    assert due(waiting, NOW, {"one": 3}).claims == [crowd, one, crowd]
-    assert due(waiting, NOW, {"one": 1}, {"crowd": 7, "one": 3}).claims == [one]
-    assert due(waiting, NOW, {"one": 1}, {"crowd": 7, "one": 8}).claims == [crowd]
+    backlogs = {crowd: Backlog(10_000, NOW - 60, LATER), one: Backlog(1, NOW - 1, NOW)}
+    assert due(backlogs, NOW, {"one": 3}).claims == [crowd, one, crowd]
+    assert due(backlogs, NOW, {"one": 1}, {"crowd": 7, "one": 3}).claims == [one]
+    assert due(backlogs, NOW, {"one": 1}, {"crowd": 7, "one": 8}).claims == [crowd]
 
 
 @pytest.mark.parametrize(
@@ -192,25 +192,25 @@ def test_pools_take_turns() -> None:
 )
 def test_free_cells_go_to_coarser_lanes(shape: str, coarser: list[str]) -> None:
     """Free cells of a canvas may go to photos of lanes that show them no larger."""
-    waiting = {
+    backlogs = {
         lane_of(each): Backlog(1, NOW, LATER)
         for each in ("1x1", "2x1", "2x2", "3x2", "4x3", "5x5", "2x6")
     }
-    waiting[lane_of("6x6")] = Backlog(36, NOW, LATER)  # a full grid
-    waiting[lane_of("7x7")] = Backlog(3, NOW, LATER, urgent=False)  # jobs'
-    others = [str(other.shape) for other in filler_lanes(lane_of(shape), waiting)]
+    backlogs[lane_of("6x6")] = Backlog(36, NOW, LATER)  # a full grid
+    backlogs[lane_of("7x7")] = Backlog(3, NOW, LATER, urgent=False)  # jobs'
+    others = [str(other.shape) for other in filler_lanes(lane_of(shape), backlogs)]
     assert [each for each in others if each != "2x6"] == coarser
     assert ("2x6" in others) is (shape in ("2x1", "1x2", "2x2"))
 
 
 def test_free_cells_never_go_to_other_pools() -> None:
     """Free cells never go to photos of another provider, task or pool."""
-    waiting = {
+    backlogs = {
         each: Backlog(1, NOW, LATER)
         for each in (lane_of("5x5", "two"), lane_of("5x5", pool="them"))
     }
-    waiting[Lane("one", Task.TEXT, "us", Shape(5, 5))] = Backlog(1, NOW, LATER)
-    assert filler_lanes(lane_of("2x2"), waiting) == []
+    backlogs[Lane("one", Task.TEXT, "us", Shape(5, 5))] = Backlog(1, NOW, LATER)
+    assert filler_lanes(lane_of("2x2"), backlogs) == []
 
 
 def test_free_cells_of_groups_stay_free() -> None:

@@ -232,7 +232,7 @@ def test_a_waiting_client_fails_soon_when_redis_goes(
 async def test_answers_reach_their_own_clients_when_others_leave(
     replica: Callable[..., httpx.Client], seed: int
 ) -> None:
-    """However clients break off, every answer reaches the client whose photo it is about."""
+    """Every answer reaches the client whose photo it is about, however other clients break off."""
     urls = [str(replica(routes=[{**ROUTE, "max_wait_ms": 30}]).base_url) for _ in range(2)]
     rng = random.Random(seed)
     answered = 0

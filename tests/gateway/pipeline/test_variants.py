@@ -22,7 +22,7 @@ from gateway.testing.gateway import parts_of
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about
-from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled
+from providers.errors import Misconfigured, NoAnswer, PictureRefused, ProviderError, Throttled
 from providers.prices import Price
 
 ANN = Tenant("ann", "ann")
@@ -172,7 +172,7 @@ class TestCompanion:
     async def test_a_companion_that_fails_is_left_out(
         self,
         start_gateway: StartGateway,
-        error: Misconfigured | NoAnswer | PictureRefused | Throttled,
+        error: ProviderError,
     ) -> None:
         """A companion that fails in any way is left out at once, which is told and costs no tenant
         anything."""
