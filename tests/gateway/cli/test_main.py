@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line: its help, its configuration, the greeting, profiles and evaluations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import click
 import pytest
 import typer
 import yaml
+from click.testing import Result
 from typer.testing import CliRunner
 
 from gateway.cli import main
@@ -29,6 +30,8 @@ from gateway.testing.pictures import Block, drawn, encoded
 from thresholds.cascade import Cascade
 from thresholds.variants import ALONE_CASCADE
 
+WriteConfig = Callable[[Mapping[str, Any]], Path]
+RunCommand = Callable[..., Result]
 COMMAND = typer.main.get_command(main.app)
 CONFIG = {
     "providers": {"eye": {"kind": "shapes"}},
@@ -51,15 +54,15 @@ SECRET = {
 }
 
 
-def commands(command=COMMAND, path=()):
-    """Every command there is, by the words that call it."""
+def commands(command: Any = COMMAND, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command."""
     yield path
     for name, child in getattr(command, "commands", {}).items():
         yield from commands(child, (*path, name))
 
 
-def imgrid(*words, **environment):
-    """The command in a process of its own."""
+def imgrid(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command, run in a process of its own."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")}
     program = str(Path(sys.executable).with_name("imgrid"))
     return subprocess.run(
@@ -68,10 +71,10 @@ def imgrid(*words, **environment):
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Callable[..., Any]:
+def config(tmp_path: Path) -> WriteConfig:
     """`config(content)`: the path of such a config file."""
 
-    def write(content):
+    def write(content: Mapping[str, Any]) -> Path:
         file = tmp_path / "imgrid.yaml"
         file.write_text(yaml.safe_dump(content))
         return file
@@ -80,7 +83,7 @@ def config(tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=lambda words: " ".join(words) or "imgrid")
-def test_every_command_has_help(words: tuple[Any, ...] | tuple[str, ...]) -> None:
+def test_every_command_has_help(words: tuple[str, ...]) -> None:
     """Every command has a help text."""
     result = CliRunner().invoke(main.app, [*words, "--help"])
     assert result.exit_code == 0
@@ -95,33 +98,33 @@ def test_the_help_imports_nothing_heavy(package: str) -> None:
         "try: main()\n"
         f"finally: print({package!r} in sys.modules)"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=60
     )
-    assert "Usage" in click.unstyle(done.stdout)
-    assert done.stdout.splitlines()[-1] == "False"
+    assert "Usage" in click.unstyle(process.stdout)
+    assert process.stdout.splitlines()[-1] == "False"
 
 
-def test_a_bad_config_is_one_message_and_status_2(config: Callable[..., Any]) -> None:
+def test_a_bad_config_is_one_message_and_status_2(config: WriteConfig) -> None:
     """A configuration that cannot be used is one message on stderr and status 2, without a
     traceback."""
     file = config({**CONFIG, "listn": 1})
-    done = imgrid("serve", "--config", str(file))
-    assert done.returncode == 2
-    assert f"{file}: listn: unknown key (did you mean listen?)" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    process = imgrid("serve", "--config", str(file))
+    assert process.returncode == 2
+    assert f"{file}: listn: unknown key (did you mean listen?)" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert process.stdout == ""
 
 
 def test_a_missing_config_is_one_message(tmp_path: Path) -> None:
     """A missing configuration is one message; the environment can say where the file is."""
-    done = imgrid("config", "show", IMGRID_CONFIG=str(tmp_path / "none.yaml"))
-    assert done.returncode == 2
-    assert "none.yaml" in done.stderr
-    assert "imgrid config example" in done.stderr
+    process = imgrid("config", "show", IMGRID_CONFIG=str(tmp_path / "none.yaml"))
+    assert process.returncode == 2
+    assert "none.yaml" in process.stderr
+    assert "imgrid config example" in process.stderr
 
 
-def test_config_show_prints_yaml_with_defaults(config: Callable[..., Any]) -> None:
+def test_config_show_prints_yaml_with_defaults(config: WriteConfig) -> None:
     """`imgrid config show` prints the effective configuration, defaults included, as YAML that can
     be read back."""
     result = CliRunner().invoke(
@@ -134,7 +137,7 @@ def test_config_show_prints_yaml_with_defaults(config: Callable[..., Any]) -> No
     assert shown["routes"][0]["stages"][0]["shape"] == "3x3"
 
 
-def test_config_show_masks_secrets(config: Callable[..., Any]) -> None:
+def test_config_show_masks_secrets(config: WriteConfig) -> None:
     """`imgrid config show` masks the secrets of tenants and of providers."""
     result = CliRunner().invoke(main.app, ["config", "show", "-c", str(config(SECRET))])
     assert result.exit_code == 0
@@ -192,15 +195,15 @@ class TestProfile:
     )
 
     @pytest.fixture
-    def profile(self, tmp_path: Path) -> Callable[..., Any]:
-        """`profile(answer, *options)`: the command over four photos, and what it printed."""
+    def profile(self, tmp_path: Path) -> RunCommand:
+        """`profile(answer, *options)`: the result of the command over four photos."""
         (tmp_path / "imgrid.yaml").write_text(self.CONFIG)
         (tmp_path / "photos").mkdir()
         for number in range(4):
             image = drawn((120, 90), Block("red", 10, 10, 60 + 5 * number, 60))
             (tmp_path / f"photos/{number}.png").write_bytes(encoded(image))
 
-        def run(answer, *options):
+        def run(answer: str, *options: str) -> Result:
             places = [
                 "-c",
                 str(tmp_path / "imgrid.yaml"),
@@ -209,15 +212,15 @@ class TestProfile:
                 "--out",
                 str(tmp_path / "out"),
             ]
-            wanted = ["--shapes", "1x1,2x2", "--groupings", "1", "--cascade", "2x2,1x1"]
+            choices = ["--shapes", "1x1,2x2", "--groupings", "1", "--cascade", "2x2,1x1"]
             return CliRunner().invoke(
-                main.app, ["profile", *places, *wanted, *options], input=answer
+                main.app, ["profile", *places, *choices, *options], input=answer
             )
 
         return run
 
     def test_it_spends_nothing_before_the_price_is_accepted(
-        self, profile: Callable[..., Any], tmp_path: Path
+        self, profile: RunCommand, tmp_path: Path
     ) -> None:
         """The command names the price, and spends nothing until the user accepts it."""
         result = profile("n\n")
@@ -227,7 +230,7 @@ class TestProfile:
         assert not (tmp_path / "out/responses.jsonl").exists()
 
     def test_it_writes_a_cascade_and_repeats_for_free(
-        self, profile: Callable[..., Any], tmp_path: Path
+        self, profile: RunCommand, tmp_path: Path
     ) -> None:
         """After the user accepts, the command writes a cascade; a repeat costs nothing and asks
         nothing."""
@@ -238,7 +241,7 @@ class TestProfile:
         assert "nothing to pay" in again.output
 
     def test_the_default_cascade_is_coarsest_shape_then_alone(
-        self, profile: Callable[..., Any], tmp_path: Path
+        self, profile: RunCommand, tmp_path: Path
     ) -> None:
         """Without a named cascade the command writes one of the coarsest profiled shape, followed
         by 1x1."""
@@ -266,7 +269,7 @@ class TestProfile:
         assert "--photos" in result.output
 
     def test_show_draws_the_profile_and_names_the_page(
-        self, profile: Callable[..., Any], tmp_path: Path
+        self, profile: RunCommand, tmp_path: Path
     ) -> None:
         """`profile show` draws what a profile measured, and names the page."""
         assert profile("y\n").exit_code == 0
@@ -275,7 +278,7 @@ class TestProfile:
         assert "out/report/report.html" in result.output
         assert (tmp_path / "out/report/report.html").exists()
 
-    def test_several_prices_are_listed_and_summed(self, profile: Callable[..., Any]) -> None:
+    def test_several_prices_are_listed_and_summed(self, profile: RunCommand) -> None:
         """Several purchases each have their price, and together the sum."""
         result = profile("n\n", "--probe")
         assert (
@@ -285,7 +288,7 @@ class TestProfile:
 
 
 @pytest.mark.parametrize(
-    ("task", "options", "said"),
+    ("task", "options", "reason"),
     [
         (
             "moderation",
@@ -297,16 +300,16 @@ class TestProfile:
     ],
 )
 def test_profile_refuses_options_the_task_has_no_use_for(
-    config: Callable[..., Any], tmp_path: Path, task: str, options: list[str], said: str
+    config: WriteConfig, tmp_path: Path, task: str, options: list[str], reason: str
 ) -> None:
     """An option that the route's task cannot use is refused, not ignored."""
     route = {"task": task, "provider": "eye", "stages": [{"shape": "1x1"}]}
     eye = {"kind": "rekognition", "access_key": "a", "secret_key": "b"}
     file = config({"providers": {"eye": eye}, "routes": [route]})
-    asked = ["profile", "--photos", str(tmp_path), "--route", task, "-c", str(file), *options]
-    result = CliRunner().invoke(main.app, asked)
+    words = ["profile", "--photos", str(tmp_path), "--route", task, "-c", str(file), *options]
+    result = CliRunner().invoke(main.app, words)
     assert isinstance(result.exception, ConfigError)
-    assert said in str(result.exception)
+    assert reason in str(result.exception)
 
 
 @pytest.mark.parametrize(
@@ -321,9 +324,7 @@ def test_moderation_profiles_cannot_be_planned_replayed_or_shown(
     assert "of moderation and labels it writes the cascade itself" in str(result.exception)
 
 
-def test_evaluate_refuses_a_route_for_listed_labels(
-    config: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_evaluate_refuses_a_route_for_listed_labels(config: WriteConfig, tmp_path: Path) -> None:
     """Evaluate refuses a route for listed labels: its photos would come without a list, and each be
     asked alone."""
     rule = {"kind": "clean", "threshold": 0.1}
@@ -351,9 +352,9 @@ class TestEvaluate:
     )
 
     @pytest.fixture
-    def evaluate(self, tmp_path: Path) -> Callable[..., Any]:
-        """`evaluate(answer, *options)`: the command over eight photos, each of one red block, and
-        what it printed."""
+    def evaluate(self, tmp_path: Path) -> RunCommand:
+        """`evaluate(answer, *options)`: the result of the command over eight photos, each of one
+        red block."""
         (tmp_path / "imgrid.yaml").write_text(self.CONFIG)
         (tmp_path / "photos").mkdir()
         images, boxes = [], []
@@ -373,13 +374,13 @@ class TestEvaluate:
         truth = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "red"}]}
         (tmp_path / "truth.json").write_text(json.dumps(truth))
 
-        def run(answer, *options):
+        def run(answer: str, *options: str) -> Result:
             places = ["-c", str(tmp_path / "imgrid.yaml"), "--photos", str(tmp_path / "photos")]
             return CliRunner().invoke(main.app, ["evaluate", *places, *options], input=answer)
 
         return run
 
-    def rows(self, result):
+    def rows(self, result: Result) -> dict[str, list[str]]:
         """The table's rows, by strategy."""
         lines = result.output[result.output.index("strategy") :].splitlines()[2:]
         return {
@@ -387,9 +388,7 @@ class TestEvaluate:
             for name, *rest in (re.split(r"  +", line.strip()) for line in lines if line.strip())
         }
 
-    def test_it_asks_nothing_before_the_price_is_accepted(
-        self, evaluate: Callable[..., Any]
-    ) -> None:
+    def test_it_asks_nothing_before_the_price_is_accepted(self, evaluate: RunCommand) -> None:
         """The command names the highest cost in full canvases, and asks nothing until the user
         accepts it."""
         result = evaluate("n\n")
@@ -398,7 +397,7 @@ class TestEvaluate:
         assert result.exit_code == 1
         assert "strategy" not in result.output
 
-    def test_each_strategy_is_a_row(self, evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    def test_each_strategy_is_a_row(self, evaluate: RunCommand, tmp_path: Path) -> None:
         """Each strategy is a row: the images it billed a photo, the saving, and its precision next
         to 1x1."""
         (tmp_path / "two.json").write_text('{"stages": [{"shape": "2x1"}]}')
@@ -421,9 +420,7 @@ class TestEvaluate:
         assert rows["objects: 2x2"][1] == "75.0%"
         assert {row[3] for row in rows.values()} == {"+0.000"}
 
-    def test_without_ground_truth_it_reports_agreement_only(
-        self, evaluate: Callable[..., Any]
-    ) -> None:
+    def test_without_ground_truth_it_reports_agreement_only(self, evaluate: RunCommand) -> None:
         """Without ground truth the table has the agreement with the answers alone, and no
         precision."""
         result = evaluate("y\n")
@@ -431,7 +428,7 @@ class TestEvaluate:
         assert self.rows(result)["objects: 2x2"] == ["0.250", "75.0%", "1.000"]
 
     def test_it_leaves_a_running_gateways_stores_alone(
-        self, evaluate: Callable[..., Any], tmp_path: Path
+        self, evaluate: RunCommand, tmp_path: Path
     ) -> None:
         """The command touches nothing of a gateway that may run beside it: no jobs, no buffer."""
         before = set(tmp_path.iterdir())
@@ -440,7 +437,7 @@ class TestEvaluate:
         assert not list(tmp_path.glob("*.sqlite3*"))
 
     def test_a_stage_costs_its_own_providers_price(
-        self, evaluate: Callable[..., Any], tmp_path: Path
+        self, evaluate: RunCommand, tmp_path: Path
     ) -> None:
         """A stage costs its own provider's price, in the quote and in the bill."""
         (tmp_path / "imgrid.yaml").write_text(
@@ -453,7 +450,7 @@ class TestEvaluate:
         assert "in all: about 13.00 USD" in result.output
         assert self.rows(result)["far"][:2] == ["2.000", "-100.0%"]
 
-    def test_a_companion_is_free(self, evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    def test_a_companion_is_free(self, evaluate: RunCommand, tmp_path: Path) -> None:
         """A companion is free."""
         config = self.CONFIG.replace("}}\n", "}, det: {kind: shapes, usd_per_image: 2}}\n")
         (tmp_path / "imgrid.yaml").write_text(
@@ -467,7 +464,7 @@ class TestEvaluate:
         assert self.rows(result)["det"][0] == "0.500"
 
     def test_a_cascade_that_does_not_fit_is_named_before_paying(
-        self, evaluate: Callable[..., Any], tmp_path: Path
+        self, evaluate: RunCommand, tmp_path: Path
     ) -> None:
         """A cascade that does not fit the route is named before anything is paid."""
         (tmp_path / "far.json").write_text('{"stages": [{"shape": "2x1", "provider": "far"}]}')
@@ -492,8 +489,8 @@ class TestEvaluate:
         routing = routing_of(
             tmp_path, {**CONFIG, "routes": [{**CONFIG["routes"][0], "crossing": "discard"}]}
         )
-        made = live.build(routing, 0, Strategy("some", cascade))
-        assert made.routes["objects"].cascade == cascade
+        parts = live.build(routing, 0, Strategy("some", cascade))
+        assert parts.routes["objects"].cascade == cascade
 
     def test_it_needs_photos_or_a_profile(self) -> None:
         """Without photos or a profile the command says so, and does nothing."""
@@ -509,9 +506,7 @@ class TestEvaluate:
         assert table.caption == "photos without an answer: 2 of 4x4"
         assert result.per_photo == 0.5
 
-    def test_an_unreadable_cascade_is_named(
-        self, evaluate: Callable[..., Any], tmp_path: Path
-    ) -> None:
+    def test_an_unreadable_cascade_is_named(self, evaluate: RunCommand, tmp_path: Path) -> None:
         """A cascade that cannot be read is named."""
         result = evaluate("y\n", "--cascade", str(tmp_path / "none.json"))
         assert isinstance(result.exception, main.ConfigError)

@@ -1,4 +1,4 @@
-"""What operators ask of the stores by command: the shared buffer, and webhooks that failed."""
+"""Operators read the shared buffer, and list and replay failed webhooks, by command."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from gateway.config import settings
 from gateway.core.clock import steady
 from gateway.core.model import Entry, Lane, Outcome, Photo, Size
 from gateway.jobs.webhooks.signing import parse_secret
-from gateway.store.buffer import MOST_CLAIMS, Settlement
-from gateway.store.buffer import Commit as Step
+from gateway.store.buffer import MOST_CLAIMS, Commit, Settlement
 from gateway.store.jobs import Job, WebhookTarget
 from gateway.testing.redis_server import RedisServer
-from gateway.wiring.stores import open_stores
+from gateway.wiring.stores import Stores, open_stores
 from providers.detection import Task
 from thresholds.shape import Shape
 
+RunCommand = Callable[..., subprocess.CompletedProcess[str]]
 LANE = Lane("eye", Task.OBJECTS, "shop", Shape(3, 3))
 CONFIG = {
     "providers": {"eye": {"kind": "shapes"}},
@@ -33,7 +33,7 @@ CONFIG = {
 }
 
 
-def entry(name: str, **changes) -> Entry:
+def entry(name: str, **changes: Any) -> Entry:
     now = time.time()
     return Entry(
         Photo(name, b"12345", "JPEG", Size(4, 3)),
@@ -49,14 +49,14 @@ def entry(name: str, **changes) -> Entry:
 
 
 @pytest.fixture
-def imgrid(tmp_path: Path) -> Callable[..., Any]:
-    """`imgrid(*words)`: the command in a process of its own, with that config."""
+def imgrid(tmp_path: Path) -> RunCommand:
+    """`imgrid(*words, **config)`: the command in a process of its own, with that config."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")
     }
     program = Path(sys.executable).with_name("imgrid")
 
-    def run(*words, **config):
+    def run(*words: str, **config: Any) -> subprocess.CompletedProcess[str]:
         (tmp_path / "imgrid.yaml").write_text(yaml.safe_dump(CONFIG | config))
         command = [program, *words]
         return subprocess.run(
@@ -71,20 +71,21 @@ def imgrid(tmp_path: Path) -> Callable[..., Any]:
     return run
 
 
-def opened(tmp_path, **config):
-    file = tmp_path / "imgrid.yaml"
+def stores_of(folder: Path, **config: Any) -> Stores:
+    """The stores of a gateway with that config."""
+    file = folder / "imgrid.yaml"
     file.write_text(yaml.safe_dump(CONFIG | config))
     return open_stores(settings.read(file, {}), file, steady())
 
 
 def test_buffer_shows_waiting_and_abandoned_photos(
-    imgrid: Callable[..., Any], tmp_path: Path, redis_server: RedisServer
+    imgrid: RunCommand, tmp_path: Path, redis_server: RedisServer
 ) -> None:
     """`imgrid buffer` shows the waiting photos, whether a client waits for them, and the photos
     that were given up."""
 
-    async def fill():
-        stores = opened(tmp_path, redis=redis_server.url)
+    async def fill() -> None:
+        stores = stores_of(tmp_path, redis=redis_server.url)
         client = stores.buffer.replica.commands.client
         await client.flushall()
         await stores.buffer.put([entry("given-up", job="job-1")])
@@ -93,7 +94,7 @@ def test_buffer_shows_waiting_and_abandoned_photos(
             await stores.buffer.claim(lane, 1e12)
             stores.buffer._claims.clear()
             await client.zadd("{imgrid}:alive", {stores.buffer.replica.name: time.time() - 1})
-            other = opened(tmp_path, redis=redis_server.url)
+            other = stores_of(tmp_path, redis=redis_server.url)
             await other.buffer.heartbeat.beat()
             await other.close()
         await stores.buffer.heartbeat.beat()
@@ -101,48 +102,48 @@ def test_buffer_shows_waiting_and_abandoned_photos(
         await stores.close()
 
     asyncio.run(fill())
-    shown = imgrid("buffer", redis=redis_server.url)
-    assert shown.returncode == 0, shown.stderr
-    assert "2 photos held" in shown.stdout
-    assert "3x3" in shown.stdout
-    assert "1 dead letters" in shown.stdout
-    assert "given-up" in shown.stdout
-    assert "job-1" in shown.stdout
+    process = imgrid("buffer", redis=redis_server.url)
+    assert process.returncode == 0, process.stderr
+    assert "2 photos held" in process.stdout
+    assert "3x3" in process.stdout
+    assert "1 dead letters" in process.stdout
+    assert "given-up" in process.stdout
+    assert "job-1" in process.stdout
 
 
-def test_buffer_without_redis_says_where_to_look(imgrid: Callable[..., Any]) -> None:
+def test_buffer_without_redis_says_where_to_look(imgrid: RunCommand) -> None:
     """Without Redis `imgrid buffer` has nothing to read, and says where to look instead."""
-    shown = imgrid("buffer")
-    assert (shown.returncode, shown.stdout) == (2, "")
-    assert "/metrics" in shown.stderr
+    process = imgrid("buffer")
+    assert (process.returncode, process.stdout) == (2, "")
+    assert "/metrics" in process.stderr
 
 
-def test_an_unreachable_redis_is_one_message(imgrid: Callable[..., Any]) -> None:
+def test_an_unreachable_redis_is_one_message(imgrid: RunCommand) -> None:
     """An unreachable Redis is one message, not a traceback."""
-    shown = imgrid("buffer", redis="redis://127.0.0.1:1/0")
-    assert shown.returncode == 2
-    assert "redis" in shown.stderr
-    assert "Traceback" not in shown.stderr
+    process = imgrid("buffer", redis="redis://127.0.0.1:1/0")
+    assert process.returncode == 2
+    assert "redis" in process.stderr
+    assert "Traceback" not in process.stderr
 
 
 @pytest.mark.parametrize("url", ["http://host/", "redis+sentinel://host:26379"])
-def test_the_error_for_a_wrong_url_names_its_key(imgrid: Callable[..., Any], url: str) -> None:
+def test_the_error_for_a_wrong_url_names_its_key(imgrid: RunCommand, url: str) -> None:
     """The error for a wrong URL names the key that holds it."""
-    shown = imgrid("buffer", redis=url)
-    assert shown.returncode == 2
-    assert "imgrid.yaml: redis: " in shown.stderr
+    process = imgrid("buffer", redis=url)
+    assert process.returncode == 2
+    assert "imgrid.yaml: redis: " in process.stderr
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_dead_deliveries_are_listed_and_replayed(
-    imgrid: Callable[..., Any], tmp_path: Path, redis_server: RedisServer, kind: str
+    imgrid: RunCommand, tmp_path: Path, redis_server: RedisServer, kind: str
 ) -> None:
     """Dead deliveries are listed, and replayed by name or all at once; without a name none is
     replayed."""
     config = {"redis": redis_server.url} if kind == "redis" else {}
 
-    async def fill():
-        stores = opened(tmp_path, **config)
+    async def fill() -> None:
+        stores = stores_of(tmp_path, **config)
         if kind == "redis":
             await stores.buffer.replica.commands.client.flushall()
         photos = [entry(f"job_1-{index}", job="job_1", index=index) for index in range(2)]
@@ -159,9 +160,9 @@ def test_dead_deliveries_are_listed_and_replayed(
             await stores.jobs.submit(job, photos)
             while (await stores.buffer.occupancy()).photos < 2:
                 await asyncio.sleep(0.02)
-            taken = await stores.buffer.claim(LANE, 1e12)
+            claimed = await stores.buffer.claim(LANE, 1e12)
             await stores.buffer.commit(
-                Step(settlements=[Settlement(one, Outcome(None)) for one in taken])
+                Commit(settlements=[Settlement(each, Outcome(None)) for each in claimed])
             )
             for each in await stores.deliveries.claim(time.time() + 1, 60, 9):
                 await stores.deliveries.add_failure(each.id, "refused the connection", None)
@@ -178,7 +179,7 @@ def test_dead_deliveries_are_listed_and_replayed(
     assert "0 dead deliveries" in imgrid("webhooks", "list", **config).stdout
 
 
-def test_webhooks_secret_prints_a_new_secret_each_time(imgrid: Callable[..., Any]) -> None:
+def test_webhooks_secret_prints_a_new_secret_each_time(imgrid: RunCommand) -> None:
     """`imgrid webhooks secret` prints a usable secret, a different one each time."""
     secrets = {imgrid("webhooks", "secret").stdout.strip() for _ in range(2)}
     assert len(secrets) == 2

@@ -45,7 +45,8 @@ def an_answer(
 def an_outcome(
     tenant: str, *providers: str, error: GatewayError | None = None, total_s: float = 0.9
 ) -> Settled:
-    """A photo's, asked of these providers in turn: at 2x2, and alone the last time of several."""
+    """The event of a photo that was asked of these providers in turn: at 2x2, and alone at the last
+    of several."""
     shapes = [Shape(2, 2)] * (len(providers) - 1 or 1) + [Shape(1, 1)]
     steps = tuple(
         Step(stage, provider, "c", shape, 4, 1, 0.1, 0.02, 0.7, ())

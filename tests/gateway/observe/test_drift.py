@@ -1,7 +1,7 @@
-"""Watching: a share of the photos is asked about alone as well, and a route that breaks its promise
-tightens by itself.
+"""A share of the photos is also asked alone, and a route that breaks its promise tightens by
+itself.
 
-Photos are 320 pixels wide, as is the canvas. The eye overlooks what is under 12 pixels wide on a
+Photos are 320 pixels wide, as is the canvas. The eye overlooks objects under 12 pixels wide on a
 picture: a block of 24 is found alone and in a 1x2 grid, and is lost in a 3x3 one.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from gateway.app import running
-from gateway.core.errors import Busy, UpstreamFailed
+from gateway.core.errors import Busy, GatewayError, UpstreamFailed
 from gateway.core.events import (
     CanvasAnswered,
     ComparisonSkipped,
@@ -27,13 +27,14 @@ from gateway.core.events import (
     PhotoCompared,
     Settled,
 )
-from gateway.core.model import Entry, Lane, Outcome, Route, Step, Tenant, Way
+from gateway.core.model import Entry, Lane, Outcome, Photo, Route, Step, Tenant, Way
 from gateway.ledger.accounts import Account
 from gateway.observe.drift import AT_ONCE, WAITING, DriftMonitor, DriftTerms
 from gateway.testing.gateway import parts_of
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, encoded, photo
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
+from providers.base import Picture
 from providers.detection import Box, Detection, Task
 from providers.errors import Unavailable
 from providers.prices import Price
@@ -51,33 +52,43 @@ TINY = encoded(drawn((320, 320), Block("red", 100, 100, 124, 124)))
 DARK = encoded(drawn((320, 320), Block("blue", 150, 40, 170, 280)))
 
 
-def short_sighted(picture, task):
+Kind = Callable[[], Photo]
+"""A maker of photos of one kind."""
+
+
+def short_sighted(picture: Picture, task: Task) -> list[Detection]:
+    """The detections of an eye that overlooks narrow objects."""
     return [
-        d for d in see_shapes(picture, task) if (d.box.x1 - d.box.x0) * picture.width_px >= LEAST_PX
+        detection
+        for detection in see_shapes(picture, task)
+        if (detection.box.x1 - detection.box.x0) * picture.width_px >= LEAST_PX
     ]
 
 
-def ordinary():
+def ordinary() -> Photo:
     """A photo whose object is seen in any grid."""
     return photo(ORDINARY)
 
 
-def tiny():
-    """One whose object is seen only alone."""
+def tiny() -> Photo:
+    """A photo whose object is seen only alone."""
     return photo(TINY)
 
 
-def dark():
-    """One that is as good as black where it is small: nothing is told from its paper but alone."""
+def dark() -> Photo:
+    """A photo that is as good as black where it is small: its object is told from the paper only
+    alone."""
     return photo(DARK)
 
 
-class World:
-    """A gateway with one route of 3x3, 2x2 and 1x1; all its photos are compared, unless `share`
-    says otherwise."""
+class DriftHarness:
+    """A gateway with one route of 3x3, 2x2 and 1x1. All its photos are compared unless `share` says
+    otherwise."""
 
-    def __init__(self, folder, provider=None, **watch):
-        self.told = EventRecorder()
+    def __init__(
+        self, folder: Path, provider: ScriptedProvider | None = None, **watch: Any
+    ) -> None:
+        self.events = EventRecorder()
         self.eye = provider or ScriptedProvider(short_sighted, about=about("eye", price=Price(1.0)))
         route = {
             "task": "objects",
@@ -93,120 +104,141 @@ class World:
             "threads": 1,
         }
         self.parts = parts_of(folder, config, {"eye": self.eye})
-        self.parts.events.listeners.append(self.told)
+        self.parts.events.listeners.append(self.events)
 
     @property
-    def route(self):
+    def route(self) -> Route:
         return self.parts.routes["objects"]
 
     @property
-    def level(self):
+    def level(self) -> str:
         return self.parts.pipeline.drift_monitor.level("objects")
 
-    async def grid(self, kind, photos=None):
-        """Photos of a kind at the same time, as the route's clients would ask, so many that they
-        fill grids; when all are compared."""
+    @property
+    def comparisons(self) -> list[Any]:
+        """The events of photos that were compared, or overlooked."""
+        return self.events.of(PhotoCompared) + self.events.of(ComparisonSkipped)
+
+    @property
+    def level_changes(self) -> list[str]:
+        """The levels that the route changed to."""
+        return [change.after for change in self.events.of(LevelChanged)]
+
+    async def grid(self, kind: Kind, photos: int | None = None) -> list[Outcome]:
+        """The outcomes of photos of a kind that clients send at the same time, as many as fill
+        grids, once all are compared."""
         photos = photos or (8 if self.level == "finer" else 9)
-        before = len(self.compared)
-        flow = self.parts.pipeline.scheduler
-        asked = [flow.answer([kind()], self.route, ANN, variant=self.level) for _ in range(photos)]
-        outcomes = [outcome for (outcome,) in await asyncio.gather(*asked)]
-        await wait_until(lambda: len(self.compared) >= before + photos)
+        before = len(self.comparisons)
+        scheduler = self.parts.pipeline.scheduler
+        calls = [
+            scheduler.answer([kind()], self.route, ANN, variant=self.level) for _ in range(photos)
+        ]
+        outcomes = [outcome for (outcome,) in await asyncio.gather(*calls)]
+        await wait_until(lambda: len(self.comparisons) >= before + photos)
         return outcomes
 
-    async def holds(self, photos):
+    async def holds(self, photos: int) -> None:
+        """Returns once the buffer holds so many photos."""
         while (await self.parts.stores.inspection.occupancy()).photos < photos:
             await asyncio.sleep(0)
 
-    @property
-    def compared(self):
-        return self.told.of(PhotoCompared) + self.told.of(ComparisonSkipped)
-
-    async def until(self, level, kind, *, grids):
-        """Grids of that kind of photos until the route has that level. It fails where that takes
-        more than so many."""
+    async def until(self, level: str, kind: Kind, *, grids: int) -> None:
+        """Sends grids of that kind of photos until the route has that level. Fails if that takes
+        more than so many grids."""
         for _ in range(grids):
             if self.level == level:
                 return
             await self.grid(kind)
         assert self.level == level
 
-    @property
-    def way(self):
-        return [changed.after for changed in self.told.of(LevelChanged)]
+
+OpenGateway = Callable[..., AbstractAsyncContextManager[DriftHarness]]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Callable[..., Any]:
-    """`async with world(provider, **watch) as each`: a world that runs."""
+def open_gateway(tmp_path: Path) -> OpenGateway:
+    """`async with open_gateway(provider, **watch) as harness`: a gateway that runs."""
 
     @asynccontextmanager
-    async def entered(provider=None, **watch):
-        each = World(tmp_path, provider, **watch)
-        async with asyncio.timeout(60), running(each.parts):
-            yield each
+    async def opened(
+        provider: ScriptedProvider | None = None, **watch: Any
+    ) -> AsyncIterator[DriftHarness]:
+        harness = DriftHarness(tmp_path, provider, **watch)
+        async with asyncio.timeout(60), running(harness.parts):
+            yield harness
 
-    return entered
+    return opened
 
 
 @pytest.mark.slow
 class TestDrift:
     async def test_a_route_keeps_its_level_while_photos_stay_the_same(
-        self, world: Callable[..., Any]
+        self, open_gateway: OpenGateway
     ) -> None:
         """A route keeps its level while the photos stay the same."""
-        async with world() as each:
+        async with open_gateway() as harness:
             for _ in range(20):
-                await each.grid(ordinary)
-            assert (each.level, each.way) == ("target", [])
-            interval = each.parts.pipeline.drift_monitor.records["objects"].overall.interval
+                await harness.grid(ordinary)
+            assert (harness.level, harness.level_changes) == ("target", [])
+            interval = harness.parts.pipeline.drift_monitor.records["objects"].overall.interval
             assert interval.mean == 1
             assert interval.low > 0.9
 
     @pytest.mark.parametrize("kind", [tiny, dark])
     async def test_a_route_tightens_and_recovers_step_by_step(
-        self, world: Callable[..., Any], kind: Callable[..., Any], caplog: pytest.LogCaptureFixture
+        self, open_gateway: OpenGateway, kind: Kind, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Photos that grids cannot show tighten the route step by step until each photo is asked
         alone and nothing is lost; ordinary photos make it recover step by step."""
-        async with world(agreement=0.5) as each:
+        async with open_gateway(agreement=0.5) as harness:
             for _ in range(3):
-                await each.grid(ordinary)
-            assert not any(outcome.detections for outcome in await each.grid(kind))
-            await each.until("exact", kind, grids=12)
-            assert each.way == ["strict", "finer", "exact"]
-            assert all(len(outcome.detections) == 1 for outcome in await each.grid(kind, photos=2))
-            await each.until("target", ordinary, grids=40)
-            assert each.way == ["strict", "finer", "exact", "finer", "strict", "target"]
-        told = [record.message for record in caplog.records if record.levelno == logging.WARNING]
-        assert len(told) == 6
-        began = (
+                await harness.grid(ordinary)
+            assert not any(outcome.detections for outcome in await harness.grid(kind))
+            await harness.until("exact", kind, grids=12)
+            assert harness.level_changes == ["strict", "finer", "exact"]
+            assert all(
+                len(outcome.detections) == 1 for outcome in await harness.grid(kind, photos=2)
+            )
+            await harness.until("target", ordinary, grids=40)
+            assert harness.level_changes == [
+                "strict",
+                "finer",
+                "exact",
+                "finer",
+                "strict",
+                "target",
+            ]
+        warnings = [
+            record.message for record in caplog.records if record.levelno == logging.WARNING
+        ]
+        assert len(warnings) == 6
+        opening = (
             "route objects goes by {}, no longer by {}: its agreement with photos alone has {} "
             "the promised 0.500; "
         )
-        assert told[0].startswith(began.format("strict", "target", "fallen below"))
-        assert told[-1].startswith(began.format("target", "strict", "risen above"))
+        assert warnings[0].startswith(opening.format("strict", "target", "fallen below"))
+        assert warnings[-1].startswith(opening.format("target", "strict", "risen above"))
 
-    async def test_a_few_strange_photos_change_nothing(self, world: Callable[..., Any]) -> None:
+    async def test_a_few_strange_photos_change_nothing(self, open_gateway: OpenGateway) -> None:
         """A few strange photos among many ordinary ones change nothing while the mean is as
         promised."""
-        async with world(agreement=0.7) as each:
+        async with open_gateway(agreement=0.7) as harness:
             for _ in range(15):
-                await each.grid(ordinary)
+                await harness.grid(ordinary)
                 kinds = iter([tiny, *[ordinary] * 8])
-                await each.grid(lambda kinds=kinds: next(kinds)())
-            assert each.way == []
+                await harness.grid(lambda kinds=kinds: next(kinds)())
+            assert harness.level_changes == []
 
     async def test_a_route_without_a_promise_never_tightens(
-        self, world: Callable[..., Any]
+        self, open_gateway: OpenGateway
     ) -> None:
         """Without a promise the agreement is recorded, and the route never tightens."""
-        async with world(agreement=None) as each:
+        async with open_gateway(agreement=None) as harness:
             for _ in range(5):
-                await each.grid(tiny)
-            record = each.parts.pipeline.drift_monitor.records["objects"]
+                await harness.grid(tiny)
+            record = harness.parts.pipeline.drift_monitor.records["objects"]
             assert (record.overall.interval.mean, record.overall.count) == (0, 45)
-            assert each.way == []
+            assert harness.level_changes == []
 
     async def test_settings_override_the_promise_of_the_cascade(self, tmp_path: Path) -> None:
         """The route must keep the promise of its cascade's plan, unless the settings override
@@ -230,21 +262,21 @@ class TestDrift:
 
 
 class TestBill:
-    async def test_watching_is_billed_to_the_photos_tenant(self, world: Callable[..., Any]) -> None:
+    async def test_watching_is_billed_to_the_photos_tenant(self, open_gateway: OpenGateway) -> None:
         """The ledger bills a watched photo to the photo's tenant, and does not count it as one of
         the tenant's photos."""
-        async with world() as each:
-            await each.grid(ordinary)
-            account = (await each.parts.stores.ledger.accounts())["ann"]
+        async with open_gateway() as harness:
+            await harness.grid(ordinary)
+            account = (await harness.parts.stores.ledger.accounts())["ann"]
             assert account == Account(
                 photos=9, answered=9, billed=10.0, paid_usd=10.0, alone_usd=9.0
             )
 
-    async def test_metrics_count_watching_apart(self, world: Callable[..., Any]) -> None:
+    async def test_metrics_count_watching_apart(self, open_gateway: OpenGateway) -> None:
         """Metrics count the images billed for watching apart, and no photos for it."""
-        async with world() as each:
-            await each.grid(ordinary)
-            value = each.parts.metrics.registry.get_sample_value
+        async with open_gateway() as harness:
+            await harness.grid(ordinary)
+            value = harness.parts.metrics.registry.get_sample_value
             assert value("imgrid_watched_images_total", {"route": "objects"}) == 9
             assert (
                 value("imgrid_photos_total", {"tenant": "ann", "task": "objects", "outcome": "ok"})
@@ -260,72 +292,83 @@ TEXT = replace(ROUTE, name="text", task=Task.TEXT)
 PLAIN = replace(ROUTE, name="plain", cascade=Cascade(stages=[Stage(shape=ALONE)]))
 
 
-def step(shape="3x3", provider="eye", found=()):
-    return Step(0, provider, "c", Shape.parse(shape), 9, 1, 0, 0, 0, tuple(found))
+def step(shape: str = "3x3", provider: str = "eye", detections: Sequence[Detection] = ()) -> Step:
+    return Step(0, provider, "c", Shape.parse(shape), 9, 1, 0, 0, 0, tuple(detections))
 
 
-def settled(*found, route=ROUTE, variant="target", steps=(), error=None, **changes):
-    """A photo was answered."""
+def settled(
+    *detections: Detection,
+    route: Route = ROUTE,
+    variant: str = "target",
+    steps: Sequence[Step] = (),
+    error: GatewayError | None = None,
+    **fields: Any,
+) -> Settled:
+    """The event of an answered photo."""
     lane = Lane("eye", route.task, "pool", Shape(3, 3))
-    entry = Entry(ordinary(), route.name, "ann", lane, 0, 0, 0, 60, variant=variant, **changes)
-    return Settled(
-        entry, Outcome(entry.photo, found, tuple(steps) or (step(found=found),), error), 0.1
-    )
+    entry = Entry(ordinary(), route.name, "ann", lane, 0, 0, 0, 60, variant=variant, **fields)
+    steps = tuple(steps) or (step(detections=detections),)
+    return Settled(entry, Outcome(entry.photo, detections, steps, error), 0.1)
 
 
-class Bench:
-    """A watcher that asks a script: `asked` are the variants, `answer` what is said of any
-    photo."""
+class MonitorBench:
+    """A drift monitor that asks a script, which gives the answer or the error for a variant. Holds
+    the variants, photos and tenants of its questions, and the events."""
 
-    def __init__(self, answer=lambda variant: [CAT], promised=0.5, share=1.0, chance=0.5):
-        self.told, self.asked, self.now = EventRecorder(), [], 5.0
-        self.photos = []
-        terms = {route.name: DriftTerms(share, 0.05, promised) for route in (ROUTE, TEXT, PLAIN)}
-        self.answer = answer
-        self.watcher = DriftMonitor(
-            {route.name: route for route in (ROUTE, TEXT, PLAIN)},
-            terms,
+    def __init__(
+        self,
+        answer: Callable[[str], Any] = lambda variant: [CAT],
+        promised: float = 0.5,
+        share: float = 1.0,
+        chance: float = 0.5,
+    ) -> None:
+        self.events, self.now = EventRecorder(), 5.0
+        self.variants: list[str] = []
+        self.photos: list[tuple[Photo, Tenant]] = []
+        self._answer = answer
+        routes = {route.name: route for route in (ROUTE, TEXT, PLAIN)}
+        self.monitor = DriftMonitor(
+            routes,
+            dict.fromkeys(routes, DriftTerms(share, 0.05, promised)),
             self.ask,
-            Events([self.told]),
+            Events([self.events]),
             clock=lambda: self.now,
-            rng=Always(chance),
+            rng=ConstantChance(chance),
         )
 
-    async def ask(self, photo, way, tenant):
-        variant = way.variant
-        self.asked.append(variant)
+    async def ask(self, photo: Photo, way: Way, tenant: Tenant) -> Outcome:
+        self.variants.append(way.variant)
         self.photos.append((photo, tenant))
-        found = self.answer(variant)
-        return (
-            Outcome(photo, found)
-            if not isinstance(found, Exception)
-            else Outcome(photo, error=found)
-        )
+        answer = self._answer(way.variant)
+        if isinstance(answer, GatewayError):
+            return Outcome(photo, error=answer)
+        return Outcome(photo, answer)
 
-    async def sees(self, *events):
-        """All of it is told, and what is to be asked is asked."""
+    async def handle(self, *events: Settled) -> None:
+        """Gives the monitor these events, and returns once it has asked all its questions."""
         for event in events:
-            self.watcher(event)
-        working = asyncio.create_task(self.watcher.run())
-        await wait_until(self.watcher._waiting.empty)
+            self.monitor(event)
+        run = asyncio.create_task(self.monitor.run())
+        await wait_until(self.monitor._waiting.empty)
         for _ in range(5):
             await asyncio.sleep(0)
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
 
-    def mean(self, label=None, route="objects"):
-        record = self.watcher.records[route]
+    def mean(self, label: str | None = None, route: str = "objects") -> float | None:
+        """The mean agreement of a route, of all labels or of one."""
+        record = self.monitor.records[route]
         mean = record.labels.get(label) if label else record.overall
         return mean and mean.interval and round(mean.interval.mean, 3)
 
 
-class Always:
-    """Chance that always says the same."""
+class ConstantChance:
+    """A source of chance that always gives the same number."""
 
-    def __init__(self, chance):
+    def __init__(self, chance: float) -> None:
         self.chance = chance
 
-    def random(self):
+    def random(self) -> float:
         return self.chance
 
 
@@ -333,10 +376,10 @@ class TestCompared:
     async def test_a_cascades_answer_is_compared_with_one_alone(self) -> None:
         """A cascade's answer is compared with one for the same photo alone, under another id, with
         its tenant and pool."""
-        bench = Bench()
+        bench = MonitorBench()
         event = settled(CAT, OWL)
-        await bench.sees(event)
-        assert bench.asked == ["exact"]
+        await bench.handle(event)
+        assert bench.variants == ["exact"]
         ((photo, tenant),) = bench.photos
         assert (photo.data, tenant) == (event.entry.photo.data, Tenant("ann", "pool"))
         assert photo.id != event.entry.photo.id
@@ -345,38 +388,40 @@ class TestCompared:
     async def test_each_label_is_compared_except_texts(self) -> None:
         """Each label of either answer is compared as well, except for texts, where everything is a
         label."""
-        bench = Bench()
-        await bench.sees(settled(CAT, OWL), settled(CAT), settled(CAT, route=TEXT))
+        bench = MonitorBench()
+        await bench.handle(settled(CAT, OWL), settled(CAT), settled(CAT, route=TEXT))
         assert (bench.mean("cat"), bench.mean("owl"), bench.mean("dog")) == (1, 0, None)
         assert bench.mean(route="text") == 1
-        assert bench.watcher.records["text"].labels == {}
+        assert bench.monitor.records["text"].labels == {}
 
     async def test_a_photo_already_asked_alone_is_not_asked_again(self) -> None:
         """A photo that its cascade asked alone is not asked alone again."""
-        bench = Bench()
-        await bench.sees(settled(CAT, steps=[step(), step("1x1", found=[CAT])]))
-        assert (bench.asked, bench.mean()) == ([], 1)
+        bench = MonitorBench()
+        await bench.handle(settled(CAT, steps=[step(), step("1x1", detections=[CAT])]))
+        assert (bench.variants, bench.mean()) == ([], 1)
 
     async def test_a_fallbacks_answer_is_not_compared(self) -> None:
         """The answer of a fallback provider is not compared."""
-        bench = Bench()
-        await bench.sees(settled(CAT, steps=[replace(step("3x3", "two", [CAT]), fallback=True)]))
-        assert (bench.asked, bench.mean()) == ([], None)
+        bench = MonitorBench()
+        await bench.handle(settled(CAT, steps=[replace(step("3x3", "two", [CAT]), fallback=True)]))
+        assert (bench.variants, bench.mean()) == ([], None)
 
     async def test_an_answer_alone_from_another_provider_does_not_count(self) -> None:
         """An answer alone from another provider is not what the promise refers to."""
-        bench = Bench()
-        await bench.sees(settled(OWL, steps=[step("1x1", "det", [OWL]), step("3x3", found=[OWL])]))
-        assert (bench.asked, bench.mean()) == (["exact"], 0)
+        bench = MonitorBench()
+        await bench.handle(
+            settled(OWL, steps=[step("1x1", "det", [OWL]), step("3x3", detections=[OWL])])
+        )
+        assert (bench.variants, bench.mean()) == (["exact"], 0)
 
     async def test_a_tightened_route_still_compares_the_target(self) -> None:
         """A tightened route still compares the target, which is asked as well; the photo is asked
         alone only if that answer is not known."""
-        bench = Bench(lambda variant: [OWL] if variant == "target" else [CAT])
-        await bench.sees(settled(CAT, variant="strict"))
-        assert (bench.asked, bench.mean()) == (["exact", "target"], 0)
-        await bench.sees(settled(CAT, variant="finer", steps=[step("1x1", found=[CAT])]))
-        assert bench.asked == ["exact", "target", "target"]
+        bench = MonitorBench(lambda variant: [OWL] if variant == "target" else [CAT])
+        await bench.handle(settled(CAT, variant="strict"))
+        assert (bench.variants, bench.mean()) == (["exact", "target"], 0)
+        await bench.handle(settled(CAT, variant="finer", steps=[step("1x1", detections=[CAT])]))
+        assert bench.variants == ["exact", "target", "target"]
 
     @pytest.mark.parametrize(
         "event",
@@ -392,9 +437,9 @@ class TestCompared:
     async def test_photos_without_a_target_answer_are_not_compared(self, event: Settled) -> None:
         """Photos are not compared if their client asked for another quality, if they are watched or
         failed, or if their route asks each photo alone or no longer exists."""
-        bench = Bench()
-        await bench.sees(event)
-        assert (bench.asked, bench.told.events) == ([], [])
+        bench = MonitorBench()
+        await bench.handle(event)
+        assert (bench.variants, bench.events.events) == ([], [])
 
     @pytest.mark.parametrize(
         ("share", "chance", "count"), [(0.01, 0.009, 1), (0.01, 0.01, 0), (0, 0.0, 0), (1, 0.99, 1)]
@@ -403,99 +448,104 @@ class TestCompared:
         self, share: float, chance: float, count: int
     ) -> None:
         """The configured share of the photos is compared, at random."""
-        bench = Bench(share=share, chance=chance)
-        await bench.sees(settled(CAT))
-        assert len(bench.asked) == count
+        bench = MonitorBench(share=share, chance=chance)
+        await bench.handle(settled(CAT))
+        assert len(bench.variants) == count
 
     async def test_a_new_level_begins_a_new_record(self) -> None:
         """A new level begins a new record at that time."""
-        bench = Bench(promised=0.9)
+        bench = MonitorBench(promised=0.9)
         bench.now = 77.0
-        await bench.sees(*(settled(OWL) for _ in range(5)))
-        record = bench.watcher.records["objects"]
-        assert (bench.watcher.level("objects"), record.since, record.level) == ("strict", 77.0, 1)
-        (changed,) = bench.told.of(LevelChanged)
-        assert (changed.before, changed.after, changed.level) == ("target", "strict", 1)
+        await bench.handle(*(settled(OWL) for _ in range(5)))
+        record = bench.monitor.records["objects"]
+        assert (bench.monitor.level("objects"), record.since, record.level) == ("strict", 77.0, 1)
+        (change,) = bench.events.of(LevelChanged)
+        assert (change.before, change.after, change.level) == ("target", "strict", 1)
 
 
 class TestHarmless:
     async def test_a_full_queue_overlooks_further_photos(self) -> None:
         """Only a few photos wait to be compared; further ones are overlooked and reported as
         such."""
-        bench = Bench()
+        bench = MonitorBench()
         for _ in range(WAITING + 3):
-            bench.watcher(settled(CAT))
-        assert len(bench.told.of(ComparisonSkipped)) == 3
+            bench.monitor(settled(CAT))
+        assert len(bench.events.of(ComparisonSkipped)) == 3
 
     @pytest.mark.parametrize("error", [UpstreamFailed("no"), Busy("full")])
-    async def test_a_failed_comparison_does_not_stop_the_next(
-        self, error: Busy | UpstreamFailed
-    ) -> None:
+    async def test_a_failed_comparison_does_not_stop_the_next(self, error: GatewayError) -> None:
         """A photo without an answer is overlooked, and the next one is compared."""
         answers = iter([error])
-        bench = Bench(lambda variant: next(answers, [CAT]))
-        await bench.sees(settled(CAT), settled(CAT))
-        assert (len(bench.told.of(ComparisonSkipped)), len(bench.told.of(PhotoCompared))) == (1, 1)
+        bench = MonitorBench(lambda variant: next(answers, [CAT]))
+        await bench.handle(settled(CAT), settled(CAT))
+        assert (len(bench.events.of(ComparisonSkipped)), len(bench.events.of(PhotoCompared))) == (
+            1,
+            1,
+        )
 
     async def test_clients_are_answered_while_watching_fails(
-        self, world: Callable[..., Any]
+        self, open_gateway: OpenGateway
     ) -> None:
         """Clients are answered even if the provider fails for the drift monitor alone."""
         calls = iter([None, *[Unavailable("down")] * 100])
 
-        def once(picture, task):
+        def once(picture: Picture, task: Task) -> list[Detection]:
             if error := next(calls):
                 raise error
             return short_sighted(picture, task)
 
         eye = ScriptedProvider(once, about=about("eye"))
-        async with world(eye, share=1) as each:
-            asked = [
-                each.parts.pipeline.scheduler.answer([ordinary()], each.route, ANN)
+        async with open_gateway(eye, share=1) as harness:
+            answers = [
+                harness.parts.pipeline.scheduler.answer([ordinary()], harness.route, ANN)
                 for _ in range(9)
             ]
-            assert all(outcome.detections for (outcome,) in await asyncio.gather(*asked))
+            assert all(outcome.detections for (outcome,) in await asyncio.gather(*answers))
 
-    async def test_watched_photos_wait_for_clients_photos(self, world: Callable[..., Any]) -> None:
+    async def test_watched_photos_wait_for_clients_photos(self, open_gateway: OpenGateway) -> None:
         """A watched photo waits until no client's photo waits."""
         gate = asyncio.Event()
         eye = ScriptedProvider(short_sighted, about=about("eye", concurrency=1), gate=gate)
-        async with world(eye) as each:
-            flow = each.parts.pipeline.scheduler
-            first = asyncio.create_task(flow.answer([ordinary()], each.route, ANN, variant="exact"))
-            await wait_until(lambda: eye.calls)
-            watched = asyncio.create_task(flow.watch(tiny(), Way(each.route, "exact"), ANN))
-            await each.holds(2)
-            second = asyncio.create_task(
-                flow.answer([ordinary()], each.route, ANN, variant="exact")
+        async with open_gateway(eye) as harness:
+            scheduler = harness.parts.pipeline.scheduler
+            first = asyncio.create_task(
+                scheduler.answer([ordinary()], harness.route, ANN, variant="exact")
             )
-            await each.holds(3)
+            await wait_until(lambda: eye.calls)
+            watched = asyncio.create_task(scheduler.watch(tiny(), Way(harness.route, "exact"), ANN))
+            await harness.holds(2)
+            second = asyncio.create_task(
+                scheduler.answer([ordinary()], harness.route, ANN, variant="exact")
+            )
+            await harness.holds(3)
             gate.set()
             await asyncio.gather(first, watched, second)
-            settled = [event.entry.watched for event in each.told.of(Settled)]
-            assert settled == [False, False, True]
+            watched_flags = [event.entry.watched for event in harness.events.of(Settled)]
+            assert watched_flags == [False, False, True]
 
     async def test_a_watched_photo_keeps_the_full_grids_shape(
-        self, world: Callable[..., Any]
+        self, open_gateway: OpenGateway
     ) -> None:
         """A watched photo is as small as in its route's full grids, even if few photos are watched
         at a time."""
-        async with world() as each:
-            outcome = await each.parts.pipeline.scheduler.watch(tiny(), Way(each.route), ANN)
+        async with open_gateway() as harness:
+            outcome = await harness.parts.pipeline.scheduler.watch(tiny(), Way(harness.route), ANN)
             assert outcome.detections == ()
-            assert [str(asked.layout.shape) for asked in each.told.of(CanvasAnswered)] == ["3x3"]
+            assert [str(event.layout.shape) for event in harness.events.of(CanvasAnswered)] == [
+                "3x3"
+            ]
 
     async def test_a_stopping_process_does_not_wait_for_watched_photos(
-        self, world: Callable[..., Any]
+        self, open_gateway: OpenGateway
     ) -> None:
         """A stopping process does not wait for watched photos."""
         gate = asyncio.Event()
         eye = ScriptedProvider(short_sighted, about=about("eye"), gate=gate)
-        async with world(eye) as each:
+        async with open_gateway(eye) as harness:
             for _ in range(AT_ONCE):
-                each.parts.pipeline.drift_monitor(settled(CAT, route=each.route))
+                harness.parts.pipeline.drift_monitor(settled(CAT, route=harness.route))
             await wait_until(lambda: eye.calls == AT_ONCE)
             began = asyncio.get_running_loop().time()
             asyncio.get_running_loop().call_later(0.3, gate.set)
         assert asyncio.get_running_loop().time() - began < 5
-        assert each.told.of(PhotoCompared) == []
+        assert harness.events.of(PhotoCompared) == []

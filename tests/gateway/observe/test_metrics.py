@@ -34,7 +34,7 @@ def metrics() -> Metrics:
     return Metrics()
 
 
-def value(metrics, name, **labels):
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)
 
 

@@ -1,10 +1,11 @@
-"""Every door is locked: whatever path a gateway serves asks for a key, but for a short list that is
-open on purpose."""
+"""Every path that a gateway serves asks for a key, except a short list that is open on purpose."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Mount, Route
 
@@ -19,7 +21,7 @@ from gateway.app import create_app
 from gateway.testing.gateway import parts_of
 
 OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
-"""What orchestrators, scrapers and readers of the API's description may ask without a key: see
+"""Paths that orchestrators, scrapers and readers of the API's description ask without a key: see
 docs/operations.md."""
 
 KEYS = {
@@ -53,23 +55,21 @@ URL = "http://gateway:8080"
 BODY = b"{}"
 
 
-def routes(app):
-    """Every route there is, those of mounted apps too, as method and path; what is no route of a
-    kind that is known here fails, so that it is looked at."""
-    return [(method, path) for route in app.routes for method, path in _doors(route)]
+def endpoints(app: Starlette) -> list[tuple[str, str]]:
+    """Method and path of every route, those of mounted apps too. An unknown kind of route fails, so
+    that a person looks at it."""
+    return [endpoint for route in app.routes for endpoint in endpoints_of(route)]
 
 
-def _doors(route: BaseRoute, prefix=""):
+def endpoints_of(route: BaseRoute, prefix: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(route, Mount):
         assert route.routes, (
-            f"{prefix}{route.path} is an app of its own, which nothing here looks into"
+            f"{prefix}{route.path} is an app of its own, which these tests do not look into"
         )
         for inner in route.routes:
-            yield from _doors(inner, prefix + route.path)
+            yield from endpoints_of(inner, prefix + route.path)
     else:
-        assert isinstance(route, Route), (
-            f"{route} is a kind of route that nothing here knows to knock at"
-        )
+        assert isinstance(route, Route), f"{route} is a kind of route that these tests do not know"
         for method in sorted(route.methods):
             yield method, prefix + route.path
 
@@ -77,20 +77,20 @@ def _doors(route: BaseRoute, prefix=""):
 def test_an_unknown_kind_of_mount_fails() -> None:
     """The routes of a mounted app are listed; an unknown kind of mount fails."""
 
-    async def endpoint(request): ...
+    async def endpoint(request: Request) -> None: ...
 
     inner = Mount("/a", routes=[Mount("/b", routes=[Route("/c", endpoint, methods=["POST"])])])
-    assert list(_doors(inner)) == [("POST", "/a/b/c")]
+    assert list(endpoints_of(inner)) == [("POST", "/a/b/c")]
     with pytest.raises(AssertionError, match="/a"):
-        list(_doors(Mount("/a", app=endpoint)))
+        list(endpoints_of(Mount("/a", app=endpoint)))
 
 
-def filled(path):
-    """A path with something in the place of its parameters."""
+def filled(path: str) -> str:
+    """A path with a value for each of its parameters."""
     return re.sub(r"\{\w+(:\w+)?\}", "job_x", path)
 
 
-def signed(access_key, secret):
+def signed(access_key: str, secret: str) -> dict[str, str]:
     """Headers as an AWS SDK would send them."""
     head = {"X-Amz-Target": "RekognitionService.DetectLabels", "Host": "gateway:8080"}
     request = AWSRequest("POST", f"{URL}/", headers=head, data=BODY)
@@ -115,50 +115,56 @@ WRONG = {
 }
 
 
-def refused(reply):
-    """Whether it says, in whichever dialect, that there is no key or a wrong one."""
+def refused(reply: httpx.Response) -> bool:
+    """Whether a reply says, in any dialect, that the key is missing or wrong."""
     if reply.status_code == 401:
         return True
     if reply.status_code not in (400, 403) or not reply.content:
         return False
-    told = reply.json()
-    reasons = [detail.get("reason") for detail in (told.get("error") or {}).get("details", [])]
-    return told.get("__type") in AWS_CODES or "API_KEY_INVALID" in reasons
+    document = reply.json()
+    reasons = [detail.get("reason") for detail in (document.get("error") or {}).get("details", [])]
+    return document.get("__type") in AWS_CODES or "API_KEY_INVALID" in reasons
 
 
-def gateway(folder, **config):
+def gateway(folder: Path, **config: Any) -> Starlette:
     return create_app(parts_of(folder, {**CONFIG, **config}))
 
 
-async def ajar(app, headers, **more):
-    """The doors that such a request, from another machine, is not turned away at."""
+async def open_endpoints(
+    app: Starlette, headers: Mapping[str, str], **options: Any
+) -> list[tuple[str, str]]:
+    """The endpoints that do not refuse such a request from another machine."""
     transport = httpx.ASGITransport(app, client=("10.0.0.9", 1))
     async with httpx.AsyncClient(transport=transport, base_url=URL, headers=headers) as client:
         return [
             (method, path)
-            for method, path in routes(app)
-            if path not in OPEN
-            and not refused(await client.request(method, filled(path), content=BODY, **more))
+            for method, path in locked_endpoints(app)
+            if not refused(await client.request(method, filled(path), content=BODY, **options))
         ]
+
+
+def locked_endpoints(app: Starlette) -> list[tuple[str, str]]:
+    """The endpoints that must ask for a key."""
+    return [(method, path) for method, path in endpoints(app) if path not in OPEN]
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Starlette:
     """A gateway of one tenant, with keys of every dialect."""
-    return gateway(tmp_path_factory.mktemp("doors"), tenants=[TENANT])
+    return gateway(tmp_path_factory.mktemp("gateway"), tenants=[TENANT])
 
 
 @pytest.mark.parametrize("case", WRONG)
 async def test_no_path_answers_without_the_right_key(app: Starlette, case: str) -> None:
     """No path answers a request without a key, with a wrong one, or with a key of another
     dialect."""
-    given = WRONG[case]
-    assert await ajar(app, signed(*given) if isinstance(given, tuple) else given) == []
+    key = WRONG[case]
+    assert await open_endpoints(app, signed(*key) if isinstance(key, tuple) else key) == []
 
 
 async def test_a_wrong_key_in_the_query_opens_nothing(app: Starlette) -> None:
     """A wrong key in the query, where Google's clients may send it, opens no path."""
-    assert await ajar(app, {}, params={"key": KEYS["native"]}) == []
+    assert await open_endpoints(app, {}, params={"key": KEYS["native"]}) == []
 
 
 async def test_a_route_that_forgets_the_key_is_detected(tmp_path: Path) -> None:
@@ -167,7 +173,7 @@ async def test_a_route_that_forgets_the_key_is_detected(tmp_path: Path) -> None:
     secrets = Route("/v1/secrets", lambda _: JSONResponse({"error": {"code": "none"}}))
     secrets.methods = {"GET"}
     app.routes.append(secrets)
-    assert await ajar(app, {}) == [("GET", "/v1/secrets")]
+    assert await open_endpoints(app, {}) == [("GET", "/v1/secrets")]
 
 
 async def test_the_right_keys_open_every_path(app: Starlette) -> None:
@@ -176,19 +182,20 @@ async def test_the_right_keys_open_every_path(app: Starlette) -> None:
         **signed(*KEYS["rekognition"]),
         **{PLAIN[dialect]: KEYS[dialect] for dialect in PLAIN},
     }
-    assert await ajar(app, headers) == [door for door in routes(app) if door[1] not in OPEN]
+    assert await open_endpoints(app, headers) == locked_endpoints(app)
 
 
 def test_every_listed_open_path_exists(app: Starlette) -> None:
     """Every path on the list of open ones exists."""
-    assert {path for _, path in routes(app)} >= OPEN
+    assert {path for _, path in endpoints(app)} >= OPEN
 
 
 async def test_an_open_gateway_answers_no_pages_in_a_browser(tmp_path: Path) -> None:
     """A gateway open to this machine asks for no key, and does not answer pages open in a browser
     here."""
     app = gateway(tmp_path)
-    assert await ajar(app, {"Host": "127.0.0.1:8080", "Origin": "https://evil.example"}) == []
-    assert await ajar(app, {"Host": "127.0.0.1:8080"}) == [
-        door for door in routes(app) if door[1] not in OPEN
-    ]
+    assert (
+        await open_endpoints(app, {"Host": "127.0.0.1:8080", "Origin": "https://evil.example"})
+        == []
+    )
+    assert await open_endpoints(app, {"Host": "127.0.0.1:8080"}) == locked_endpoints(app)
