@@ -30,8 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Keeps the garbage collector from all that is imported for the tests, which stays: it does not
-    look while they are collected, nor at these objects later."""
+    """Keeps the garbage collector away from all that is imported for the tests, which stays: it is
+    off while tests are collected, and never looks at these objects later."""
     gc.disable()
     yield
     sdk.parse_models_once()
@@ -42,14 +42,15 @@ def pytest_collection() -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """How many processes `-n auto` starts: one more than there are cores, as tests also wait."""
+    """The number of processes that `-n auto` starts: one more than there are cores, as tests also
+    wait."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return 1 + (cores or 1)
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A real Redis for these tests, which nobody else uses."""
+    """A real Redis for these tests alone."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
     yield server
@@ -58,7 +59,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture
 async def server(redis_server: RedisServer) -> RedisServer:
-    """The same, with nothing in it."""
+    """The Redis of these tests, emptied."""
     commands = patient_commands(redis_server)
     await commands.client.flushall()
     await commands.close()
@@ -67,7 +68,7 @@ async def server(redis_server: RedisServer) -> RedisServer:
 
 @pytest.fixture
 def start_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RedisServer]]:
-    """`start_redis(*options)`: a Redis that a test may do anything to."""
+    """`start_redis(*options)`: a Redis that a test may stop, break and configure."""
     started = []
 
     def start(*options: str) -> RedisServer:
@@ -82,5 +83,5 @@ def start_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
 
 @pytest.fixture
 def own_server(start_redis: Callable[..., RedisServer]) -> RedisServer:
-    """Such a one, with no options."""
+    """A Redis of the test's own, with no options."""
     return start_redis()

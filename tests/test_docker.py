@@ -1,9 +1,9 @@
 """The image and the compose file are what docs/docker.md says, shown without a container engine.
 
-Everywhere: both files are read and held to the rules, the compose file also to the Compose
-specification's schema. With hadolint, redis-server, a package registry or `docker compose` at hand:
-also by these; without one, its test is skipped and says so. The Dockerfile's steps run in folders
-of the test's own instead of those of an image.
+Both files are read and held to the rules everywhere, the compose file also to the schema of the
+Compose specification. Where hadolint, redis-server, a package registry or `docker compose` is at
+hand they are held to these too; elsewhere that test is skipped and says so. The Dockerfile's steps
+run in folders of the test's own instead of those of an image.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,18 +41,18 @@ DOCKERFILE, COMPOSE, CONFIG = (
 GATEWAYS = ("gateway-a", "gateway-b")
 
 BASE_LIBRARIES = re.compile(r"linux-vdso|ld-linux|lib(c|m|dl|rt|util|pthread|gcc_s|stdc\+\+|z)\.so")
-"""What Debian's smallest image has, and with it every slim Python: libc6, libgcc-s1, libstdc++6 and
-zlib1g."""
+"""The libraries of Debian's smallest image, and so of every slim Python: libc6, libgcc-s1,
+libstdc++6 and zlib1g."""
 
 OFFLINE = re.compile(
     r"(?i)failed to (establish a new connection|connect|resolve)|unable to connect|timed out"
 )
-"""What pip says where it reaches no package registry."""
+"""The words of pip when it reaches no package registry."""
 
 
-class Line(NamedTuple):
-    """One instruction of a Dockerfile: which stage it is in, from 0, its flags (`--from=build`),
-    and the rest."""
+class Instruction(NamedTuple):
+    """One instruction of a Dockerfile: its stage, counted from 0, its flags (`--from=build`), and
+    the rest."""
 
     stage: int
     word: str
@@ -60,14 +60,14 @@ class Line(NamedTuple):
     rest: str
 
     @property
-    def words(self):
-        """The rest as a list: of JSON where it is that, else as a shell would part it."""
+    def words(self) -> list[str]:
+        """The rest as a list: as JSON if it is JSON, or else as a shell would split it."""
         return json.loads(self.rest) if self.rest.startswith("[") else shlex.split(self.rest)
 
 
-def dockerfile():
-    """Its instructions in order; comments are left out and continued lines joined, as the builder
-    does."""
+def dockerfile() -> Iterator[Instruction]:
+    """The Dockerfile's instructions in order, without comments and with continued lines joined, as
+    for the builder."""
     text = "\n".join(
         line for line in DOCKERFILE.read_text().splitlines() if not line.lstrip().startswith("#")
     )
@@ -76,68 +76,74 @@ def dockerfile():
         word, rest = line.split(maxsplit=1)
         flags = re.match(r"(--\S+\s+)*", rest)[0]
         stage += word == "FROM"
-        yield Line(stage, word, tuple(flags.split()), re.sub(r"\s+", " ", rest[len(flags) :]))
+        yield Instruction(
+            stage, word, tuple(flags.split()), re.sub(r"\s+", " ", rest[len(flags) :])
+        )
 
 
 LINES = tuple(dockerfile())
 FINAL = [line for line in LINES if line.stage == LINES[-1].stage]
 
 
-def only(word, lines=FINAL):
-    """The one instruction of its kind in the final stage."""
-    (line,) = (line for line in lines if line.word == word)
+def only(word: str) -> Instruction:
+    """The only instruction of its kind in the final stage."""
+    (line,) = (line for line in FINAL if line.word == word)
     return line
 
 
-def compose(environment=None):
-    """The compose file as Compose reads it: merge keys applied and `${NAME:-default}` filled in."""
-    given = environment or {}
+def compose(environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The compose file as Compose reads it: with merge keys applied and `${NAME:-default}` filled
+    in."""
+    values = environment or {}
     text = re.sub(
-        r"\$\{(\w+):-(\w*)\}", lambda found: given.get(found[1]) or found[2], COMPOSE.read_text()
+        r"\$\{(\w+):-(\w*)\}",
+        lambda variable: values.get(variable[1]) or variable[2],
+        COMPOSE.read_text(),
     )
     assert "${" not in text
-    return yaml.safe_load(text)
+    services: dict[str, Any] = yaml.safe_load(text)
+    return services
 
 
 SERVICES = compose()["services"]
 
 
-def seconds(duration):
+def seconds(duration: str) -> int:
     assert re.fullmatch(r"\d+s", duration)
     return int(duration[:-1])
 
 
-def tool(name):
-    """Where a command is, next to this Python or on the PATH."""
-    found = shutil.which(
+def tool(name: str) -> str:
+    """The path of a command, next to this Python or on the PATH; skips the test where there is
+    none."""
+    path = shutil.which(
         name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     )
-    return found or pytest.skip(f"there is no {name} here")
+    return path or pytest.skip(f"there is no {name} here")
 
 
 # -- the Dockerfile, read
 
 
-def test_dockerfile_has_no_lint() -> None:
+def test_the_dockerfile_has_no_lint() -> None:
     """hadolint finds nothing in the Dockerfile."""
-    ran = subprocess.run(
+    process = subprocess.run(
         [tool("hadolint"), str(DOCKERFILE)], capture_output=True, text=True, check=False
     )
-    assert (ran.returncode, ran.stdout) == (0, "")
+    assert (process.returncode, process.stdout) == (0, "")
 
 
-def test_base_images_are_pinned() -> None:
-    """Every stage begins from one and the same slim image of a Python version that the project
-    supports."""
+def test_the_base_image_is_pinned() -> None:
+    """Every stage begins from the same slim image of a Python version that the project supports."""
     (image,) = {line.rest.split()[0] for line in LINES if line.word == "FROM"}
     version = re.fullmatch(r"python:(3\.\d+)-slim-[a-z]+", image)[1]
     about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert f"Programming Language :: Python :: {version}" in about["classifiers"]
 
 
-def test_final_stage_has_no_build_tools() -> None:
-    """What the first stage builds is copied, without pip, into the last, which installs nothing
-    itself."""
+def test_the_final_stage_has_no_build_tools() -> None:
+    """The last stage installs nothing itself: the result of the first is copied there, without
+    pip."""
     assert "--without-pip" in " ".join(
         line.rest for line in LINES if line.word == "RUN" and line.stage == 0
     )
@@ -147,56 +153,58 @@ def test_final_stage_has_no_build_tools() -> None:
     )
 
 
-def test_image_is_not_root() -> None:
-    """The image runs as a numeric user that is not root, the last user that the Dockerfile
-    names."""
+def test_the_image_does_not_run_as_root() -> None:
+    """The image runs as a numeric user and group other than root."""
     user, group = only("USER").rest.split(":")
     assert int(user) > 0
     assert int(group) > 0
 
 
-def test_image_says_how_it_is_run() -> None:
-    """The image starts `imgrid serve`, stops by SIGTERM, names its port, and asks itself without
-    curl."""
+def test_the_image_starts_and_checks_itself() -> None:
+    """The image starts `imgrid serve`, stops by SIGTERM, names its port, and checks its health
+    without curl."""
     assert only("ENTRYPOINT").words + only("CMD").words == ["imgrid", "serve"]
     assert (only("STOPSIGNAL").rest, only("EXPOSE").rest) == ("SIGTERM", "8080")
     assert healthcheck()[:2] == ["python", "-c"]
 
 
-def healthcheck():
+def healthcheck() -> list[str]:
     """The command of the image's HEALTHCHECK."""
-    return json.loads(only("HEALTHCHECK").rest.removeprefix("CMD "))
+    command: list[str] = json.loads(only("HEALTHCHECK").rest.removeprefix("CMD "))
+    return command
 
 
-def test_image_installs_the_extras_there_are() -> None:
+def test_the_image_installs_existing_extras() -> None:
     """The extras that the image installs are extras of the project; text, Redis and AWS keys are
     among them."""
-    named = re.search(r"'\.\[([\w,]+)\]'", " ".join(line.rest for line in LINES))[1].split(",")
+    extras_named = re.search(r"'\.\[([\w,]+)\]'", " ".join(line.rest for line in LINES))[1].split(
+        ","
+    )
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"
     ]
-    assert {"ocr", "redis", "rekognition"} <= set(named) <= set(extras)
+    assert {"ocr", "redis", "rekognition"} <= set(extras_named) <= set(extras)
 
 
-def test_build_context_is_what_the_dockerfile_copies() -> None:
-    """.dockerignore lets through what the Dockerfile copies and nothing else."""
+def test_the_build_context_is_what_the_dockerfile_copies() -> None:
+    """.dockerignore lets through the files that the Dockerfile copies, and nothing else."""
     rules = [
         line
         for line in (ROOT / ".dockerignore").read_text().splitlines()
         if not line.startswith("#")
     ]
-    copied = {
+    sources = {
         name for line in LINES if line.word == "COPY" and not line.flags for name in line.words[:-1]
     }
     assert rules[0] == "*"
-    assert {rule[1:] for rule in rules if rule.startswith("!")} == copied
-    assert all((ROOT / name).exists() for name in copied)
+    assert {rule[1:] for rule in rules if rule.startswith("!")} == sources
+    assert all((ROOT / name).exists() for name in sources)
 
 
 # -- the compose file, read
 
 
-def test_compose_file_fits_the_specification() -> None:
+def test_the_compose_file_fits_the_specification() -> None:
     """docker-compose.yml is valid by the schema of the Compose specification."""
     pytest.importorskip("check_jsonschema")
     command = [
@@ -207,12 +215,12 @@ def test_compose_file_fits_the_specification() -> None:
         "vendor.compose-spec",
         str(COMPOSE),
     ]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stdout
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout
 
 
-def compose_command():
-    """The command that reads a compose file: docker's plugin, or the program that was before it."""
+def compose_command() -> list[str]:
+    """The command that reads a compose file: docker's plugin, or the program that preceded it."""
     for command in (["docker", "compose"], ["docker-compose"]):
         if (
             shutil.which(command[0])
@@ -222,23 +230,23 @@ def compose_command():
     return pytest.skip("there is no docker compose here; Debian: apt-get install docker-compose")
 
 
-def test_compose_reads_its_file(tmp_path: Path) -> None:
-    """`docker compose config` takes the file with nothing set, and reads the same services as these
-    tests."""
+def test_compose_reads_the_same_services(tmp_path: Path) -> None:
+    """`docker compose config` accepts the file with nothing set, and reads the same services as
+    these tests."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")
     }
     nothing = tmp_path / "nothing.env"
     nothing.touch()
-    ran = subprocess.run(
+    process = subprocess.run(
         [*compose_command(), "--file", str(COMPOSE), "--env-file", str(nothing), "config"],
         capture_output=True,
         text=True,
         check=False,
         env=environment,
     )
-    assert ran.returncode == 0, ran.stderr
-    services = yaml.safe_load(ran.stdout)["services"]
+    assert process.returncode == 0, process.stderr
+    services = yaml.safe_load(process.stdout)["services"]
     assert services.keys() == SERVICES.keys()
     for name, service in services.items():
         assert service.get("environment") == SERVICES[name].get("environment")
@@ -249,7 +257,7 @@ def test_compose_reads_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_services_are_hardened(name: str) -> None:
+def test_every_service_is_hardened(name: str) -> None:
     """Every service has a read-only root, no capabilities, no way to gain any, and a health
     check."""
     service = SERVICES[name]
@@ -260,13 +268,13 @@ def test_services_are_hardened(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_images_are_pinned(name: str) -> None:
-    """No service runs whatever is newest, and no image is built twice under one tag."""
+def test_every_services_image_is_pinned(name: str) -> None:
+    """No service runs the newest version of an image, and no image is built twice under one tag."""
     assert re.fullmatch(r"imgrid-gateway:local|redis:\d+\.\d+-[a-z]+", SERVICES[name]["image"])
     assert [each for each in SERVICES if "build" in SERVICES[each]] == [GATEWAYS[0]]
 
 
-def test_gateways_are_alike_but_for_their_ports() -> None:
+def test_gateways_differ_only_in_their_ports() -> None:
     """Both gateways have one image and one configuration, and so one Redis; each has a port on
     loopback only."""
     first, second = (
@@ -282,9 +290,9 @@ def test_gateways_are_alike_but_for_their_ports() -> None:
     assert first["depends_on"] == {"redis": {"condition": "service_healthy"}}
 
 
-def test_redis_keeps_what_it_took() -> None:
-    """Redis writes every change to a file on a volume, and refuses rather than drops when it is
-    full."""
+def test_redis_keeps_every_accepted_change() -> None:
+    """Redis writes every change to a file on a volume, and refuses changes instead of dropping data
+    when it is full."""
     command = SERVICES["redis"]["command"]
     options = dict(zip(command[1::2], command[2::2], strict=True))
     assert options["--appendonly"] == "yes"
@@ -302,36 +310,35 @@ def test_gateways_refuse_before_redis_is_full() -> None:
 
 
 def test_redis_is_out_of_reach() -> None:
-    """Redis publishes no port and is on an internal network only, and runs as no root."""
+    """Redis publishes no port, is on an internal network only, and does not run as root."""
     assert "ports" not in SERVICES["redis"]
     assert SERVICES["redis"]["networks"] == ["store"]
     assert compose()["networks"]["store"] == {"internal": True}
     assert int(SERVICES["redis"]["user"]) > 0
 
 
-def gateway_environment(**given):
-    return (
-        SERVICES["gateway-a"]["environment"]
-        if not given
-        else compose(given)["services"]["gateway-a"]["environment"]
-    )
+def gateway_environment(**values: str) -> dict[str, str]:
+    """The environment of a gateway, with these variables set for the compose file."""
+    environment: dict[str, str] = compose(values)["services"]["gateway-a"]["environment"]
+    return environment
 
 
 @pytest.mark.parametrize("key", ["demo", "f00d-Cafe", "0123456"])
-def test_one_variable_is_the_key(key: str) -> None:
-    """IMGRID_KEY is the demo tenant's key and secret, also where it is all digits; unset, both are
+def test_one_variable_sets_the_demo_key(key: str) -> None:
+    """IMGRID_KEY is the demo tenant's key and secret, even if it is all digits; unset, both are
     `demo`."""
-    given = {} if key == "demo" else {"IMGRID_KEY": key}
-    (tenant,) = settings.read(CONFIG, gateway_environment(**given)).tenants
+    values = {} if key == "demo" else {"IMGRID_KEY": key}
+    (tenant,) = settings.read(CONFIG, gateway_environment(**values)).tenants
     native, pair = tenant.keys
     assert (native.key.get_secret_value(), pair.secret_key.get_secret_value()) == (key, key)
 
 
 def test_gateways_have_time_to_finish() -> None:
-    """A gateway that is stopped has as long as its last photo may take, before it is killed."""
-    read = settings.read(CONFIG, gateway_environment())
+    """A stopped gateway has as much time as its last photo may take, before it is killed."""
+    config = settings.read(CONFIG, gateway_environment())
     longest_s = (
-        max(route.deadline_ms for route in read.routes) / 1000 + read.limits.body_timeout_ms / 1000
+        max(route.deadline_ms for route in config.routes) / 1000
+        + config.limits.body_timeout_ms / 1000
     )
     assert seconds(SERVICES["gateway-a"]["stop_grace_period"]) > longest_s
 
@@ -339,37 +346,39 @@ def test_gateways_have_time_to_finish() -> None:
 # -- both, run
 
 
-class Place(NamedTuple):
+class ImageFolders(NamedTuple):
     """Folders that stand for those of an image."""
 
     root: Path
 
-    def inside(self, text):
-        """Paths within the image as paths here, and the image's user as whoever runs this."""
-        moved = re.sub(r"(?<![\w./-])/(opt|src|data|etc)\b", rf"{self.root}/\1", text)
-        return re.sub(r"\b10001\b", str(os.getuid()), moved)
+    def inside(self, text: str) -> str:
+        """A text with paths here for those within the image, and with this process's user for the
+        image's."""
+        here = re.sub(r"(?<![\w./-])/(opt|src|data|etc)\b", rf"{self.root}/\1", text)
+        return re.sub(r"\b10001\b", str(os.getuid()), here)
 
     @property
-    def environment(self):
-        """What ENV sets, the PATH of this machine behind it, and nothing else of this machine."""
+    def environment(self) -> dict[str, str]:
+        """The variables of ENV, with this machine's PATH behind theirs, and nothing else of this
+        machine."""
         pairs = dict(each.split("=", 1) for each in shlex.split(self.inside(only("ENV").rest)))
         return pairs | {
             "PATH": pairs["PATH"].replace("$PATH", os.defpath),
             "TMPDIR": str(self.root / "tmp"),
         }
 
-    def files(self):
-        """Every file outside /tmp, with its size and when it was last written."""
-        found = (
+    def files(self) -> dict[Path, tuple[int, int]]:
+        """Every file outside /tmp, with its size and the time of its last change."""
+        paths = (
             path
             for path in self.root.rglob("*")
             if path.is_file() and self.root / "tmp" not in path.parents
         )
-        return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
+        return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
 
 
-def copy(line, folder):
-    """A COPY from the build context into the working folder."""
+def copy(line: Instruction, folder: Path) -> None:
+    """Does a COPY from the build context into the working folder."""
     *sources, target = line.words
     for source in sources:
         if (ROOT / source).is_dir():
@@ -380,62 +389,63 @@ def copy(line, folder):
             shutil.copy(ROOT / source, folder / target)
 
 
-def run(line, place, folder):
-    """A RUN by the shell, where `python` is that which runs this; skips where packages cannot be
-    had."""
+def run(line: Instruction, image: ImageFolders, folder: Path) -> None:
+    """Does a RUN by the shell, in which `python` is the Python of this test; skips the test where
+    no package registry can be reached."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PIP_RETRIES": "1"}
-    command = ["sh", "-ec", place.inside(line.rest)]
-    ran = subprocess.run(
+    command = ["sh", "-ec", image.inside(line.rest)]
+    process = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    if ran.returncode and OFFLINE.search(ran.stderr + ran.stdout):
+    if process.returncode and OFFLINE.search(process.stderr + process.stdout):
         pytest.skip("no package registry can be reached")
-    assert ran.returncode == 0, ran.stderr
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The image's folders after each step of the Dockerfile was taken in turn."""
+def image_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageFolders]:
+    """The image's folders after all steps of the Dockerfile."""
     if sys.platform == "win32":
         pytest.skip("the steps are those of a Unix")
-    made = Place(tmp_path_factory.mktemp("image"))
-    folder = made.root
+    folders = ImageFolders(tmp_path_factory.mktemp("image"))
+    folder = folders.root
     for name in ("opt", "src", "etc/imgrid", "tmp"):
-        (made.root / name).mkdir(parents=True)
+        (folders.root / name).mkdir(parents=True)
     for line in LINES:
         if line.word == "WORKDIR":
-            folder = Path(made.inside(line.rest))
+            folder = Path(folders.inside(line.rest))
             assert folder.is_dir()
         elif line.word == "COPY" and not line.flags:
             copy(line, folder)
         elif line.word == "RUN":
-            run(line, made, folder)
-    shutil.rmtree(made.root / "src")
-    yield made
-    shutil.rmtree(made.root)  # half a gigabyte
+            run(line, folders, folder)
+    shutil.rmtree(folders.root / "src")
+    yield folders
+    shutil.rmtree(folders.root)  # half a gigabyte
 
 
-def test_every_library_is_there(place: Any) -> None:
-    """What is installed needs no shared library that is neither its own nor the base image's, so
-    none is added."""
+def test_every_shared_library_is_there(image_folders: ImageFolders) -> None:
+    """The installed packages need no shared library but their own and the base image's."""
     if sys.platform != "linux":
         pytest.skip("wheels of another system")
-    libraries = sorted(path for path in place.root.rglob("*.so*") if path.is_file())
-    asked = subprocess.run(
+    libraries = sorted(path for path in image_folders.root.rglob("*.so*") if path.is_file())
+    listing = subprocess.run(
         [tool("ldd"), *map(str, libraries)], capture_output=True, text=True, check=False
     )
-    needed = {
+    libraries_needed = {
         line.split()[0]
-        for line in asked.stdout.splitlines()
-        if "=>" in line and str(place.root) not in line
+        for line in listing.stdout.splitlines()
+        if "=>" in line and str(image_folders.root) not in line
     }
-    assert needed
-    assert {name for name in needed if not BASE_LIBRARIES.match(Path(name).name)} == set()
+    assert libraries_needed
+    assert {name for name in libraries_needed if not BASE_LIBRARIES.match(Path(name).name)} == set()
 
 
-def until(ready, process, within_s=60.0):
-    """Waits until something holds, as long as the process lives."""
+def wait_until_ready(
+    ready: Callable[[], bool], process: subprocess.Popen[str], within_s: float = 60.0
+) -> None:
+    """Returns once the process is ready; fails if it ends before that."""
     end = time.monotonic() + within_s
     while not ready():
         assert process.poll() is None, process.communicate()
@@ -444,14 +454,13 @@ def until(ready, process, within_s=60.0):
 
 
 @contextmanager
-def running(command, ready, **how):
-    """A process, once it is ready; stopped by SIGTERM, and by then it must end by itself without an
-    error."""
+def running(command: Sequence[str], ready: Callable[[], bool], **options: Any) -> Iterator[None]:
+    """A process, once it is ready. It is stopped by SIGTERM, and must end without an error."""
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **how
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
     ) as process:
         try:
-            until(ready, process)
+            wait_until_ready(ready, process)
             yield
             process.terminate()
             output, _ = process.communicate(timeout=60)
@@ -460,25 +469,27 @@ def running(command, ready, **how):
             process.kill()
 
 
-def answers(port):
-    with socket.socket() as door:
-        return door.connect_ex(("127.0.0.1", port)) == 0
+def answers(port: int) -> bool:
+    """Whether something listens on the port."""
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[str]:
-    """The address of a Redis started by the compose file's own command; where there is no Redis,
-    none is used."""
+    """The address of a Redis started by the compose file's own command, or `null` where no Redis is
+    installed."""
     if not shutil.which("redis-server"):
         yield "null"
         return
     port = free_port()
-    here = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path)]
-    with running([*SERVICES["redis"]["command"], *here], lambda: answers(port)):
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path)]
+    with running([*SERVICES["redis"]["command"], *options], lambda: answers(port)):
         yield f"redis://127.0.0.1:{port}/0"
 
 
-def photo():
+def photo() -> bytes:
+    """A photo with a line of text."""
     picture = Image.new("RGB", (400, 160), "white")
     ImageDraw.Draw(picture).text((30, 50), "PLATFORM 42", "black", ImageFont.load_default(48))
     data = io.BytesIO()
@@ -486,40 +497,47 @@ def photo():
     return data.getvalue()
 
 
-def ask(port, key):
-    """Status and answer of a photo that is sent with a key."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as door:
-        door.request("POST", "/v1/detect?task=text", photo(), {"Authorization": f"Bearer {key}"})
-        answer = door.getresponse()
+def ask(port: int, key: str) -> tuple[int, str]:
+    """Status and answer for a photo that is sent with a key."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request(
+            "POST", "/v1/detect?task=text", photo(), {"Authorization": f"Bearer {key}"}
+        )
+        answer = connection.getresponse()
         return answer.status, answer.read().decode()
 
 
-def test_what_the_image_starts_answers(place: Any, redis: str) -> None:
+def test_the_installed_gateway_answers(image_folders: ImageFolders, redis: str) -> None:
     """Installed and started as in the image, the gateway is healthy and ready by the health checks'
-    own commands, reads a photo for who has the key and for nobody else, stops when told to, and
-    writes nothing but to /tmp."""
-    shutil.copy(CONFIG, place.root / "etc/imgrid")
+    own commands, reads a photo for the holder of the key only, stops when told to, and writes to
+    /tmp only."""
+    shutil.copy(CONFIG, image_folders.root / "etc/imgrid")
     port = free_port()
-    own = {"IMGRID_LISTEN": f"127.0.0.1:{port}", "IMGRID_REDIS": redis}
-    how = {"cwd": place.root / "data", "env": place.environment | gateway_environment() | own}
+    variables = {"IMGRID_LISTEN": f"127.0.0.1:{port}", "IMGRID_REDIS": redis}
+    options = {
+        "cwd": image_folders.root / "data",
+        "env": image_folders.environment | gateway_environment() | variables,
+    }
 
-    def command(program, *words):
+    def command(program: str, *words: str) -> list[str]:
         return [
-            str(place.root / "opt/imgrid/bin" / program),
+            str(image_folders.root / "opt/imgrid/bin" / program),
             *(word.replace("8080", str(port)) for word in words),
         ]
 
-    def status(words):
-        return subprocess.run(command(*words), **how, capture_output=True, check=False).returncode
+    def status(words: Sequence[str]) -> int:
+        return subprocess.run(
+            command(*words), **options, capture_output=True, check=False
+        ).returncode
 
     checks = healthcheck(), SERVICES["gateway-a"]["healthcheck"]["test"][1:]
-    before = place.files()
+    before = image_folders.files()
     assert [status(check) for check in checks] == [1, 1]
     with running(
-        command(*only("ENTRYPOINT").words, *only("CMD").words), lambda: answers(port), **how
+        command(*only("ENTRYPOINT").words, *only("CMD").words), lambda: answers(port), **options
     ):
         assert [status(check) for check in checks] == [0, 0]
-        answered, answer = ask(port, "demo")
-        assert (answered, "PLATFORM 42" in answer) == (200, True), answer
+        status_code, answer = ask(port, "demo")
+        assert (status_code, "PLATFORM 42" in answer) == (200, True), answer
         assert ask(port, "another")[0] == 401
-    assert place.files() == before
+    assert image_folders.files() == before

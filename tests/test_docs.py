@@ -1,13 +1,16 @@
-"""What the documentation says is there, is there; and what is there is documented."""
+"""Everything that the documentation names exists, and everything that exists is documented."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from gateway.cli.main import app
 from gateway.config import routes, sections, settings, tenants
@@ -57,29 +60,29 @@ TABLES = {
     **{f"`{kind}`": {"": registry.load(kind).Options} for kind in registry.kinds()},
 }
 """By the heading of a table in docs/configuration.md (for a kind of provider, the word its text
-begins with): whose keys it has, by what their names begin with there."""
+begins with), the models whose keys it has, by the prefix of their names."""
 
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
-def tables():
-    """The rows of each table of docs/configuration.md, by heading: the default of each key, as it
-    is written."""
-    found, heading = {}, ""
+def tables() -> dict[str, dict[str, str]]:
+    """The tables of docs/configuration.md, by heading: the default of each key, as it is
+    written."""
+    rows: dict[str, dict[str, str]] = {}
+    heading = ""
     for line in (DOCS / "configuration.md").read_text().splitlines():
-        if begun := re.match(r"## (.*)|(`\w+`)(?: \(.*|:.*)$", line):
-            heading = begun[1] or begun[2]
+        if title := re.match(r"## (.*)|(`\w+`)(?: \(.*|:.*)$", line):
+            heading = title[1] or title[2]
         elif line.startswith("| `"):
             names, default = line.split("|")[1:3]
-            found.setdefault(heading, {}).update(
+            rows.setdefault(heading, {}).update(
                 dict.fromkeys(re.findall(r"`([\w.]+)`", names), default.strip())
             )
-    return found
+    return rows
 
 
-def wanted(heading):
-    """The fields that a table is about, by the names they have in it; a kind's table has what is
-    its own."""
+def fields_of(heading: str) -> Iterator[tuple[str, FieldInfo]]:
+    """The fields of a table, by their names in it; a kind's table has its own fields only."""
     for prefix, model in TABLES[heading].items():
         common = Options.model_fields if model is not Options and issubclass(model, Options) else {}
         yield from (
@@ -89,9 +92,9 @@ def wanted(heading):
         )
 
 
-def value_of(written):
-    """A default as a page gives it: `1 GiB`, `2e10`, `5000`, `false`, or a word in code font. None
-    for prose."""
+def value_of(written: str) -> bool | float | str | None:
+    """The value of a default as it is written on a page: `1 GiB`, `2e10`, `5000`, `false`, or a
+    word in code font. None for prose."""
     number, _, unit = written.partition(" ")
     if re.fullmatch(r"\d[\d.]*(e\d+)?", number) and unit in {"", *UNITS}:
         return float(number) * UNITS.get(unit, 1)
@@ -103,12 +106,12 @@ def value_of(written):
 def test_every_key_is_documented(heading: str) -> None:
     """Each section of the configuration has its table in docs/configuration.md, with its keys and
     no others."""
-    assert set(tables()[heading]) == {name for name, _ in wanted(heading)}
+    assert set(tables()[heading]) == {name for name, _ in fields_of(heading)}
 
 
 @pytest.mark.parametrize(("row", "models"), WITHIN_A_ROW.items())
 def test_every_part_of_a_tenants_keys_is_documented(row: str, models: tuple[type, ...]) -> None:
-    """What a tenant's keys and its webhook consist of is in their rows."""
+    """The parts of a tenant's keys and of its webhook are in their rows."""
     (text,) = re.findall(
         rf"^\| `{row}` \|.*$", (DOCS / "configuration.md").read_text(), re.MULTILINE
     )
@@ -116,10 +119,10 @@ def test_every_part_of_a_tenants_keys_is_documented(row: str, models: tuple[type
         assert re.search(rf"[{{ ]{name}: ", text), name
 
 
-def plain_defaults():
-    """Every default that can be written as one value: heading, name, value."""
+def plain_defaults() -> Iterator[tuple[str, str, Any]]:
+    """Heading, name and value of every default that can be written as one value."""
     for heading in TABLES.keys() - {"`providers.NAME`"}:
-        for name, field in wanted(heading):
+        for name, field in fields_of(heading):
             if isinstance(field.default, int | float | str) and field.default != "":
                 yield heading, name, field.default
 
@@ -127,17 +130,17 @@ def plain_defaults():
 @pytest.mark.parametrize(
     ("heading", "name", "default"), sorted(plain_defaults(), key=lambda row: row[:2])
 )
-def test_defaults_are_those_of_the_code(
+def test_a_documented_default_is_the_codes(
     heading: str, name: str, default: bool | float | str
 ) -> None:
-    """A default that docs/configuration.md gives is the code's."""
+    """A default in docs/configuration.md is the code's default."""
     assert value_of(tables()[heading][name]) == default
 
 
 @pytest.mark.parametrize("kind", registry.kinds())
-def test_defaults_of_each_kind_are_those_of_the_code(kind: str) -> None:
-    """The defaults that all kinds of provider share, and those that a kind has instead (`onnx`: 2),
-    are the code's."""
+def test_a_documented_default_of_a_kind_is_the_codes(kind: str) -> None:
+    """The defaults that all kinds of provider share, and those of one kind instead (`onnx`: 2), are
+    the code's."""
     for name, written in tables()["`providers.NAME`"].items():
         default = registry.load(kind).Options.model_fields[name].default
         usual, *others = written.split("; ")
@@ -163,16 +166,16 @@ def test_defaults_of_each_kind_are_those_of_the_code(kind: str) -> None:
         ("5 apples", None),
     ],
 )
-def test_defaults_are_read_as_written(written: str, value: bool | float | str | None) -> None:
-    """Sizes with a unit, powers of ten, numbers, truth and words in code font are values; prose is
-    none."""
-    read = value_of(written)
-    assert read == value
-    assert isinstance(read, bool) == isinstance(value, bool)
+def test_a_default_is_read_as_written(written: str, value: bool | float | str | None) -> None:
+    """Sizes with a unit, powers of ten, numbers, booleans and words in code font are values; prose
+    is none."""
+    default = value_of(written)
+    assert default == value
+    assert isinstance(default, bool) == isinstance(value, bool)
 
 
 def test_every_metric_is_documented() -> None:
-    """docs/metrics.md lists the metrics there are, with their labels, and no others."""
+    """docs/metrics.md lists the existing metrics, with their labels, and no others."""
     rows = re.findall(
         r"^\| `(imgrid_\w+)` \|([^|]*)\|", (DOCS / "metrics.md").read_text(), re.MULTILINE
     )
@@ -181,11 +184,12 @@ def test_every_metric_is_documented() -> None:
         for name, labels in rows
     }
     registry = Metrics().registry
-    there = {metric._name: set(metric._labelnames) for metric in registry._collector_to_names}
-    assert listed == there
+    registered = {metric._name: set(metric._labelnames) for metric in registry._collector_to_names}
+    assert listed == registered
 
 
-def codes(kind=errors.GatewayError):
+def codes(kind: type[errors.GatewayError] = errors.GatewayError) -> Iterator[str]:
+    """The codes of an error and of its subclasses."""
     yield kind.code
     for sub in kind.__subclasses__():
         if sub.__module__ == "gateway.core.errors":
@@ -193,12 +197,13 @@ def codes(kind=errors.GatewayError):
 
 
 def test_every_error_is_documented() -> None:
-    """docs/errors.md lists the codes there are, and no others."""
+    """docs/errors.md lists the existing codes, and no others."""
     listed = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "errors.md").read_text(), re.MULTILINE))
     assert listed == set(codes())
 
 
-def commands(group, prefix="imgrid"):
+def commands(group: Any, prefix: str = "imgrid") -> Iterator[tuple[str, Any]]:
+    """The commands of a group, by their names."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             if command.invoke_without_command:
@@ -219,38 +224,38 @@ def test_every_command_and_option_is_documented() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_pages_are_finished(page: Path) -> None:
-    """No page is empty, and no page has a place (@@) that waits to be filled."""
+def test_every_page_is_finished(page: Path) -> None:
+    """No page is empty, and no page has a place (@@) that is still to be filled."""
     text = page.read_text()
     assert text.strip()
     assert "@@" not in text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    """Every link to a file of the project leads to a file that is there."""
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    """Every link to a file of the project leads to an existing file."""
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         assert "://" in target or (page.parent / target).exists(), target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_make_targets_exist(page: Path) -> None:
+def test_every_make_target_exists(page: Path) -> None:
     """Every `make` target that a page names is in the Makefile."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:`|^)make ([a-z]+)", page.read_text(), re.MULTILINE)) <= targets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_named_files_exist(page: Path) -> None:
-    """Every file of the project that a page names in its code font is there."""
-    named = re.findall(
+def test_every_named_file_exists(page: Path) -> None:
+    """Every file of the project that a page names in code font exists."""
+    names = re.findall(
         r"`((?:gateway|providers|thresholds|tests|benchmarks|docs)/[\w./-]*)`", page.read_text()
     )
-    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert [name for name in names if not (ROOT / name).exists()] == []
 
 
-def test_settings_describe_no_model_twice() -> None:
-    """The sections that these tests look at are all there are."""
+def test_every_section_of_the_settings_is_covered() -> None:
+    """These tests cover every section of the settings, and no other model."""
     modules = (settings, sections, routes, tenants)
     models = {
         value

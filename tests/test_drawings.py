@@ -62,7 +62,8 @@ def test_every_arrow_between_rooms_is_an_import() -> None:
 
 
 def test_every_import_between_rooms_follows_arrows() -> None:
-    """What a room imports lies where its arrows lead; the drawing leaves out only shortcuts."""
+    """Every import between rooms follows the arrows of the drawing, which leaves out only
+    shortcuts."""
     drawn: dict[str, set[str]] = {}
     for room, other in arrows(ROOMS):
         drawn.setdefault(room, set()).add(other)
@@ -75,11 +76,11 @@ NODES = dict(re.findall(r"^\s*(\w+)\[\"([\w/]+):", PHOTO_WAY, re.MULTILINE))
 
 @pytest.mark.parametrize(("caller", "callee"), arrows(PHOTO_WAY))
 def test_every_step_of_a_photo_is_in_the_code(caller: str, callee: str) -> None:
-    """Each module on a photo's way is there, and imports the ones that its arrows lead to."""
+    """Each module on a photo's way exists, and imports the modules to which its arrows lead."""
     source, target = module_of(NODES[caller]), module_of(NODES[callee])
     assert target in imports(MODULES[source])
 
 
 def test_every_step_is_on_the_way() -> None:
-    """No step of the drawing stands apart."""
+    """Every step of the drawing is connected to the others."""
     assert {name for arrow in arrows(PHOTO_WAY) for name in arrow} == set(NODES)

@@ -118,13 +118,13 @@ def test_a_module_imports_only_rooms_below_its_own(name: str) -> None:
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    """The imports of all modules, lazy ones too, have no circle."""
+    """No module imports itself by way of others, not even lazily."""
     graph = {name: imports(path) - {name} for name, path in MODULES.items()}
     TopologicalSorter(graph).prepare()
 
 
-def test_rooms_of_the_gateway_have_no_circle() -> None:
-    """No two rooms of the gateway import each other, however far around."""
+def test_no_two_rooms_of_the_gateway_import_each_other() -> None:
+    """No two rooms of the gateway import each other, however indirectly."""
     graph: dict[str, set[str]] = {}
     for name, path in MODULES.items():
         if (room := room_of(name)) is not None and room.startswith("gateway."):
@@ -136,7 +136,7 @@ def test_rooms_of_the_gateway_have_no_circle() -> None:
 
 
 def test_every_room_of_the_table_exists() -> None:
-    """The table names no room that has gone."""
+    """The table names only rooms that exist."""
     names = set(MODULES)
     assert [room for room in MAY_IMPORT if room not in names] == []
 
@@ -148,7 +148,7 @@ def test_the_gateway_itself_holds_the_door_only() -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_only_the_command_reads_the_environment(name: str) -> None:
-    """The environment is read by the command alone, which hands it to the settings."""
+    """Only the command reads the environment, and hands it to the settings."""
     text = MODULES[name].read_text()
     reads = "os.environ" in text or "getenv" in text
     assert not reads or name in READS_ENVIRONMENT
@@ -162,6 +162,6 @@ def test_only_the_command_uses_the_console(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_files_can_be_read_in_one_sitting(name: str) -> None:
+def test_no_file_has_more_than_400_lines(name: str) -> None:
     """No file has more than 400 lines."""
     assert len(MODULES[name].read_text().splitlines()) <= 400

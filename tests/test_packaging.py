@@ -120,7 +120,7 @@ def sources(pattern: str) -> set[str]:
 @slow
 @pytest.mark.parametrize("pattern", PACKAGE_DATA.values(), ids=PACKAGE_DATA)
 def test_wheel_and_sdist_hold_all_package_data(wheel: Path, unpacked: Path, pattern: str) -> None:
-    """Files that are no code lie in wheel and sdist by the same places as here."""
+    """Data files are in the wheel and in the sdist at the same places as here."""
     assert (names := sources(pattern))
     assert names <= members(wheel).keys()
     assert [name for name in names if not (unpacked / name).is_file()] == []
@@ -235,7 +235,9 @@ def test_the_documented_provider_passes_the_conformance_suite(
     assert int(passed[1]) >= 15
 
 
-def test_the_documented_rule_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_rule_judges_as_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The rule that docs/extending.md shows accepts and refuses as the page says."""
     (tmp_path / "imgrid_count.py").write_text(FILES["imgrid_count.py"])
     monkeypatch.syspath_prepend(tmp_path)

@@ -16,7 +16,7 @@ SDK_FIXTURES = frozenset({"cloud", "clouds", "rekognition", "s3_endpoint", "stan
 CLOUD_KINDS = frozenset({"azure", "google", "rekognition"})
 """Kinds of provider whose calls go through the vendor's SDK."""
 REDIS_FIXTURES = frozenset({"own_server", "redis_server", "server", "start_redis"})
-SLOW_FIXTURES = frozenset({"agreed", "four_shapes", "place", "studied", "study"})
+SLOW_FIXTURES = frozenset({"agreed", "four_shapes", "image_folders", "studied", "study"})
 """Fixtures that take seconds: plans are learned, an image is built."""
 SLOW_KINDS = frozenset({"text"})
 """Kinds of provider whose networks take seconds."""
