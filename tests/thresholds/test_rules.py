@@ -466,7 +466,7 @@ def test_the_stricter_clean_rule_halves_its_thresholds() -> None:
 
 
 @pytest.mark.parametrize("threshold", [0, 1.1])
-def test_a_clean_threshold_of_0_or_above_1_is_refused(threshold: float) -> None:
+def test_a_clean_threshold_outside_0_to_1_is_refused(threshold: float) -> None:
     """A threshold that flags every canvas, or none, is refused."""
     with pytest.raises(ValueError, match="threshold"):
         clean.Rule(threshold=threshold)

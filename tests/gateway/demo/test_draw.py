@@ -1,4 +1,4 @@
-"""Drawing on canvases: cells, who asked, boxes, labels and scores."""
+"""Drawing on canvases: cells, clients' names, boxes, labels and scores."""
 
 import pytest
 from hypothesis import given, settings
@@ -11,51 +11,56 @@ GREY = (120, 120, 120)
 
 
 def canvas(width: int = 1000, height: int = 600) -> Image.Image:
+    """A grey canvas."""
     return Image.new("RGB", (width, height), GREY)
 
 
-def changed(picture: Image.Image) -> tuple[int, int, int, int] | None:
+def drawn_area(picture: Image.Image) -> tuple[int, int, int, int] | None:
     """The smallest rectangle that holds all that was drawn."""
     return ImageChops.difference(picture, Image.new("RGB", picture.size, GREY)).getbbox()
 
 
-def inked(picture: Image.Image) -> int:
-    """How many pixels were drawn on."""
-    untouched = next(count for count, ink in picture.getcolors(10**6) or () if ink == GREY)
-    return picture.width * picture.height - untouched
+def drawn_pixels(picture: Image.Image) -> int:
+    """The number of pixels that were drawn on."""
+    grey_pixels = next(count for count, ink in picture.getcolors(10**6) or () if ink == GREY)
+    return picture.width * picture.height - grey_pixels
 
 
-@pytest.mark.parametrize(("size", "drawn"), [((1280, 1280), (1280, 1280)), ((900, 90), (900, 90))])
-def test_large_canvases_keep_their_size(size: tuple[int, int], drawn: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("size", "expected"), [((1280, 1280), (1280, 1280)), ((900, 90), (900, 90))]
+)
+def test_large_canvases_keep_their_size(size: tuple[int, int], expected: tuple[int, int]) -> None:
     """A canvas of 900 px or more is drawn as large as it is."""
-    assert annotate(canvas(*size), [], []).size == drawn
+    assert annotate(canvas(*size), [], []).size == expected
 
 
-@pytest.mark.parametrize(("size", "drawn"), [((320, 320), (640, 640)), ((899, 500), (1798, 1000))])
-def test_small_canvases_are_doubled(size: tuple[int, int], drawn: tuple[int, int]) -> None:
-    """A smaller one is doubled, so that tags can be read."""
-    assert annotate(canvas(*size), [], []).size == drawn
+@pytest.mark.parametrize(
+    ("size", "expected"), [((320, 320), (640, 640)), ((899, 500), (1798, 1000))]
+)
+def test_small_canvases_are_doubled(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    """A smaller canvas is doubled, so that tags can be read."""
+    assert annotate(canvas(*size), [], []).size == expected
 
 
-def test_the_canvas_is_left_alone() -> None:
-    """What is drawn on is a copy, in RGB whatever came in."""
-    given_one = Image.new("L", (1000, 600), 120)
+def test_the_original_canvas_is_not_drawn_on() -> None:
+    """Boxes are drawn on a copy, in RGB whatever the original's mode."""
+    original = Image.new("L", (1000, 600), 120)
     drawn = annotate(
-        given_one,
+        original,
         [Cell((0, 0, 500, 600), "client 01")],
         [BoxMark((600, 100, 700, 200), "cat", 0.9)],
     )
-    assert given_one.getextrema() == (120, 120)
+    assert original.getextrema() == (120, 120)
     assert drawn.mode == "RGB"
 
 
-def test_nothing_to_draw() -> None:
+def test_without_cells_and_boxes_nothing_is_drawn() -> None:
     """Without cells and boxes the picture stays as it is."""
-    assert changed(annotate(canvas(), [], [])) is None
+    assert drawn_area(annotate(canvas(), [], [])) is None
 
 
-def test_a_box_in_its_labels_colour() -> None:
-    """A box is outlined in its label's colour and lightly tinted; beyond it and its tag nothing
+def test_a_box_has_its_labels_colour() -> None:
+    """A box is outlined in its label's colour and lightly tinted; outside it and its tag nothing
     changes."""
     drawn = annotate(canvas(), [], [BoxMark((300, 200, 500, 400), "cat", 0.9)])
     assert (
@@ -65,13 +70,13 @@ def test_a_box_in_its_labels_colour() -> None:
         == colour("cat")
     )
     assert drawn.getpixel((400, 300)) not in (GREY, colour("cat"))
-    left, top, right, bottom = changed(drawn) or (0, 0, 0, 0)
+    left, top, right, bottom = drawn_area(drawn) or (0, 0, 0, 0)
     assert (left, right, bottom) == (299, 502, 402)
     assert 170 < top < 200
 
 
-def test_boxes_of_small_canvases_grow_too() -> None:
-    """On a doubled canvas the box is where its thing is: at twice its pixels."""
+def test_boxes_are_doubled_with_their_canvas() -> None:
+    """On a doubled canvas a box is at twice its pixels."""
     drawn = annotate(canvas(400, 300), [], [BoxMark((100, 100, 200, 200), "cat", 0.9)])
     assert drawn.getpixel((200, 300)) == drawn.getpixel((400, 300)) == colour("cat")
 
@@ -82,22 +87,21 @@ def test_cells_are_dashed_and_named() -> None:
     border = {drawn.getpixel((499, y)) for y in range(100, 200)}
     assert len(border) == 2
     assert GREY in border
-    assert changed(drawn) == (0, 0, 500, 600)
+    assert drawn_area(drawn) == (0, 0, 500, 600)
     assert max(drawn.getpixel((6, 12))) < 80
 
 
-def test_tags_keep_out_of_each_others_way() -> None:
-    """Two boxes side by side have two tags that can be read: together they take the room of
-    both."""
+def test_neighbouring_tags_do_not_overlap() -> None:
+    """Two boxes side by side have two readable tags, which together take the area of both."""
     marks = [
         BoxMark((300, 200, 340, 230), "seven", 0.9),
         BoxMark((342, 200, 380, 230), "words", 0.8),
     ]
-    apart = [inked(annotate(canvas(), [], [mark])) for mark in marks]
-    assert inked(annotate(canvas(), [], marks)) > 0.98 * sum(apart)
+    pixels_apart = [drawn_pixels(annotate(canvas(), [], [mark])) for mark in marks]
+    assert drawn_pixels(annotate(canvas(), [], marks)) > 0.98 * sum(pixels_apart)
 
 
-def test_tags_stay_in_their_cell() -> None:
+def test_a_tag_stays_in_its_cell() -> None:
     """A box at the edge of its cell has its tag in that cell, not on a neighbour's photo."""
     cells = [Cell((0, 0, 500, 300), "client 01"), Cell((0, 300, 500, 600), "client 02")]
     bare = annotate(canvas(), cells, [])
@@ -106,9 +110,8 @@ def test_tags_stay_in_their_cell() -> None:
     assert top >= 300
 
 
-def test_one_colour_a_label() -> None:
-    """A label's colour is always the same and comes from the palette; labels of any script have
-    one."""
+def test_a_label_always_has_the_same_colour() -> None:
+    """A label always has the same colour, from the palette, and labels in any script have one."""
     assert colour("cat") == colour("cat")
     assert {colour(label) for label in ("cat", "dog", "", "Straße", "猫")} <= set(PALETTE)
     assert len({colour(f"label {number}") for number in range(200)}) == len(PALETTE)
@@ -127,6 +130,5 @@ sides = st.floats(-200, 1200, allow_nan=False)
     )
 )
 def test_any_boxes_can_be_drawn(marks: list[BoxMark]) -> None:
-    """Boxes that reach outside, are empty or upside down, and labels of any text, are drawn without
-    complaint."""
+    """Boxes that reach outside, are empty or inverted, and labels of any text, can be drawn."""
     assert annotate(canvas(), [Cell((0, 0, 1000, 600), "client 01")], marks).size == (1000, 600)

@@ -1,4 +1,4 @@
-"""The demo's page: one file that says what was asked, what was billed, and what each client got."""
+"""The demo's page: one file with the requests, the bill, and each client's answer."""
 
 import base64
 import io
@@ -32,20 +32,32 @@ SUMMARY = Summary(
 )
 
 
-def encoded(kind: str) -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", (8, 6), (200, 80, 40)).save(out, kind)
-    return out.getvalue()
+def image_bytes(form: str) -> bytes:
+    """A small image in this format."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6), (200, 80, 40)).save(file, form)
+    return file.getvalue()
 
 
-SHEET = CanvasSheet(encoded("PNG"), "2x2 · stage 1 · 4 photos · 812 ms", "client 01, client 02")
+CANVAS = CanvasSheet(
+    image_bytes("PNG"), "2x2 · stage 1 · 4 photos · 812 ms", "client 01, client 02"
+)
 ANSWER = AnswerRow(
-    "client 07", "receipt-02", encoded("JPEG"), "2x2", 1, "TOTAL 35.76", 0.25, 41.2, 12.6, 2513.0
+    "client 07",
+    "receipt-02",
+    image_bytes("JPEG"),
+    "2x2",
+    1,
+    "TOTAL 35.76",
+    0.25,
+    41.2,
+    12.6,
+    2513.0,
 )
 
 
 class Page(HTMLParser):
-    """Reads a page, holding every tag to its closing one; keeps attributes, and the text outside
+    """Reads a page and checks that every tag is closed; has the attributes, and the text outside
     scripts and styles."""
 
     def __init__(self, html: str) -> None:
@@ -76,38 +88,39 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.attributes if name == tag]
 
 
-def read(**changes: object) -> Page:
-    return Page(page(replace(SUMMARY, **changes), [SHEET], [ANSWER]))
+def read_page(**changes: object) -> Page:
+    """The page of the summary with these changes."""
+    return Page(page(replace(SUMMARY, **changes), [CANVAS], [ANSWER]))
 
 
-def test_well_formed() -> None:
+def test_the_page_is_well_formed() -> None:
     """Every tag is closed in order, ids are unique, and there is one main heading."""
-    seen = read()
-    ids = [attributes["id"] for _, attributes in seen.attributes if "id" in attributes]
-    assert seen.open == []
+    html_page = read_page()
+    ids = [attributes["id"] for _, attributes in html_page.attributes if "id" in attributes]
+    assert html_page.open == []
     assert len(set(ids)) == len(ids)
-    assert len(seen.all("h1")) == 1
+    assert len(html_page.all("h1")) == 1
 
 
-def test_nothing_is_fetched() -> None:
+def test_the_page_loads_nothing() -> None:
     """The page refers to nothing outside itself, and a policy forbids it to."""
-    html = page(SUMMARY, [SHEET], [ANSWER])
-    seen = Page(html)
+    html = page(SUMMARY, [CANVAS], [ANSWER])
+    html_page = Page(html)
     sources = [
         value
-        for _, attributes in seen.attributes
+        for _, attributes in html_page.attributes
         for key, value in attributes.items()
         if key in ("src", "href")
     ]
     assert not re.search(r"https?:|url\(|@import|//cdn", html)
     assert all(source and source.startswith(("data:image/", "#")) for source in sources)
-    assert seen.all("meta")[3]["content"].startswith("default-src 'none'")
+    assert html_page.all("meta")[3]["content"].startswith("default-src 'none'")
 
 
-def test_the_saving_first() -> None:
-    """The headline says photos, billed images, the share saved, and what a million photos a month
-    would cost."""
-    text = read().text
+def test_the_headline_names_the_saving() -> None:
+    """The headline names photos, billed images, the share saved, and the cost of a million photos a
+    month."""
+    text = read_page().text
     assert "Saved 72.5% of the images" in text
     assert "Photos asked about 240 by 40 clients" in text
     assert "Images billed 66 instead of 240" in text
@@ -121,18 +134,18 @@ def test_the_saving_first() -> None:
     ("billed", "alone", "saved"),
     [(60, 240, "75%"), (240, 240, "0%"), (252, 240, "-5%"), (1, 1000, "99.9%"), (0, 0, "0%")],
 )
-def test_shares_saved(billed: int, alone: int, saved: str) -> None:
-    """The share saved is 1 - billed / alone, and says so when the gateway cost more."""
-    assert f"Saved {saved} of" in read(billed=billed, alone=alone).text
+def test_the_share_saved_is_of_the_bill_alone(billed: int, alone: int, saved: str) -> None:
+    """The share saved is 1 - billed / alone, and negative when the gateway cost more."""
+    assert f"Saved {saved} of" in read_page(billed=billed, alone=alone).text
 
 
-def test_a_loss_is_a_loss() -> None:
-    """Where more was billed than alone, the month's saving is negative."""
-    assert "Saved a month -$75.00" in read(billed=252).text
+def test_a_loss_is_a_negative_saving() -> None:
+    """If more was billed than alone, the month's saving is negative."""
+    assert "Saved a month -$75.00" in read_page(billed=252).text
 
 
-def test_photos_asked_again_cost_alone_too() -> None:
-    """The month's costs follow the images billed for each photo, alone as well as through the
+def test_monthly_costs_follow_the_images_per_photo() -> None:
+    """The month's costs follow the images billed per photo, alone as well as through the
     gateway."""
     assert (replace(SUMMARY, photos=100, alone=120).monthly_usd(120), SUMMARY.monthly_usd(0)) == (
         1800.0,
@@ -140,15 +153,15 @@ def test_photos_asked_again_cost_alone_too() -> None:
     )
 
 
-def test_bars_to_scale() -> None:
-    """The bars are as long as the images billed: the longer one fills its track."""
-    bars = {attributes["class"]: attributes["width"] for attributes in read().all("rect")}
+def test_bars_are_as_long_as_the_images_billed() -> None:
+    """The bars are as long as the images billed, and the longer one fills its track."""
+    bars = {attributes["class"]: attributes["width"] for attributes in read_page().all("rect")}
     assert (bars["alone"], bars["through"]) == ("100.00", "27.50")
 
 
-def test_how_it_went() -> None:
-    """Quality, canvases by shape, photos asked again, and times are told."""
-    text = read().text
+def test_the_page_names_quality_canvases_and_times() -> None:
+    """The page names quality, canvases by shape, photos asked again, and times."""
+    text = read_page().text
     for fact in (
         "231 of 240 words read",
         "58 of 2x2, 8 of 1x1",
@@ -159,28 +172,27 @@ def test_how_it_went() -> None:
         assert fact in text
 
 
-def test_canvases_as_cards() -> None:
-    """Each canvas is shown once, with its title, its caption, and an alternative text that has
-    both."""
-    seen = Page(page(SUMMARY, [SHEET, replace(SHEET, image=encoded("JPEG"))], []))
-    pictures = [image for image in seen.all("img") if image.get("src")]
+def test_each_canvas_is_shown_once() -> None:
+    """Each canvas is shown once, with its title, its caption, and an alternative text of both."""
+    html_page = Page(page(SUMMARY, [CANVAS, replace(CANVAS, image=image_bytes("JPEG"))], []))
+    pictures = [image for image in html_page.all("img") if image.get("src")]
     assert [image["src"].split(";")[0] for image in pictures] == [
         "data:image/png",
         "data:image/jpeg",
     ]
-    assert base64.b64decode(pictures[0]["src"].split(",")[1]) == SHEET.image
+    assert base64.b64decode(pictures[0]["src"].split(",")[1]) == CANVAS.image
     assert pictures[1]["alt"] == "Canvas 2, 2x2 · stage 1 · 4 photos · 812 ms: client 01, client 02"
-    assert seen.text.count(SHEET.title) == 2
+    assert html_page.text.count(CANVAS.title) == 2
 
 
-def test_a_row_an_answer() -> None:
-    """A row says who asked, of which photo, at which shape and stage, what was found, its share and
-    its times."""
-    assert "client 07 receipt-02 2x2 1 TOTAL 35.76 0.25 41 ms 13 ms 2,513 ms" in read().text
+def test_each_answer_is_a_row() -> None:
+    """A row has the client, the photo, its shape and stage, the detections, the share and the
+    times."""
+    assert "client 07 receipt-02 2x2 1 TOTAL 35.76 0.25 41 ms 13 ms 2,513 ms" in read_page().text
 
 
-def test_nothing_found_is_said() -> None:
-    """An answer without anything in it says so."""
+def test_an_answer_without_detections_says_nothing() -> None:
+    """The row of an answer without detections says "nothing"."""
     assert "nothing 0.25" in Page(page(SUMMARY, [], [replace(ANSWER, detections="")])).text
 
 
@@ -190,24 +202,27 @@ def test_hostile_texts_are_shown_as_they_are() -> None:
         SUMMARY, title=HOSTILE, task=HOSTILE, provider=HOSTILE, quality=HOSTILE, shapes={HOSTILE: 1}
     )
     answer = replace(ANSWER, client=HOSTILE, photo=HOSTILE, shape=HOSTILE, detections=HOSTILE)
-    seen = Page(page(summary, [replace(SHEET, title=HOSTILE, caption=HOSTILE)], [answer]))
-    assert len(seen.all("script")) == 1
-    assert seen.open == []
-    assert seen.text.count(HOSTILE) >= 11
+    html_page = Page(page(summary, [replace(CANVAS, title=HOSTILE, caption=HOSTILE)], [answer]))
+    assert len(html_page.all("script")) == 1
+    assert html_page.open == []
+    assert html_page.text.count(HOSTILE) >= 11
     assert not [
-        name for _, attributes in seen.attributes for name in attributes if name.startswith("on")
+        name
+        for _, attributes in html_page.attributes
+        for name in attributes
+        if name.startswith("on")
     ]
 
 
-def test_an_empty_run() -> None:
-    """A run of no photos makes a page, not an error."""
+def test_a_run_without_photos_has_a_page() -> None:
+    """A run without photos has a page, not an error."""
     text = Page(page(replace(SUMMARY, photos=0, billed=0, alone=0, shapes={}), [], [])).text
     assert "$0 alone, $0 through the gateway" in text
     assert "Canvases by shape none" in text
 
 
-def test_one_is_not_many() -> None:
-    """One client, one photo and one image are not called by their plurals."""
-    text = read(clients=1, photos=1, billed=1, alone=1, asked_again=1).text
+def test_a_count_of_one_is_singular() -> None:
+    """One client, one photo and one image are in the singular."""
+    text = read_page(clients=1, photos=1, billed=1, alone=1, asked_again=1).text
     assert "1 client asked for text in 1 photo." in text
     assert not re.search(r"\b1 (clients|photos|images)\b", text)

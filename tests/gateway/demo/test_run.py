@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.sdk, pytest.mark.slow]
 
 @pytest.fixture
 def shapes_plan() -> DemoPlan:
+    """A demo of six drawn photos for three clients."""
     shots = [
         Shot(f"{n}.png", encoded(drawn((160, 120), Block("red", 20, 20, 60 + n, 80))))
         for n in range(6)
@@ -41,10 +42,10 @@ def test_it_shows_each_clients_result_and_writes_the_page(
     a page."""
     console = Console(record=True, width=120, file=io.StringIO())
     page = run_demo(shapes_plan, tmp_path / "out", console)
-    told = console.export_text()
-    assert told.count("client-0") == 6
-    assert "images billed for 6 pictures" in told
-    assert "red" in told
+    output = console.export_text()
+    assert output.count("client-0") == 6
+    assert "images billed for 6 pictures" in output
+    assert "red" in output
     assert len(list((tmp_path / "out").glob("canvas-*.png"))) >= 2
     assert "client-01" in page.read_text()
 
@@ -52,24 +53,24 @@ def test_it_shows_each_clients_result_and_writes_the_page(
 def test_the_config_it_leaves_behind_is_usable(tmp_path: Path, shapes_plan: DemoPlan) -> None:
     """The config file of the run can be shown and used again."""
     run_demo(shapes_plan, tmp_path / "out", Console(quiet=True))
-    shown = CliRunner().invoke(
+    result = CliRunner().invoke(
         app, ["config", "show", "--config", str(tmp_path / "out/imgrid.yaml")]
     )
-    assert shown.exit_code == 0
-    assert "client-03" in shown.output
-    assert "secret-of" not in shown.output
+    assert result.exit_code == 0
+    assert "client-03" in result.output
+    assert "secret-of" not in result.output
 
 
-def test_signs_of_several_clients_are_read_off_one_canvas(tmp_path: Path) -> None:
+def test_signs_of_several_clients_are_read_on_one_canvas(tmp_path: Path) -> None:
     """Signs of several clients on one canvas are read as written, at least nine words in ten."""
     console = Console(record=True, width=120, file=io.StringIO())
     plan = replace(text_plan(clients=4, count=4), provider={"kind": "text", "threads": 1})
     run_demo(plan, tmp_path / "out", console)
     words = sum(len(shot.words) for shot in plan.shots)
-    told = console.export_text()
-    read = next(line for line in told.splitlines() if f"of the {words} words" in line)
-    assert int(read.split()[0]) >= 0.9 * words
-    assert "1 images billed for 4 pictures" in told
+    output = console.export_text()
+    line = next(line for line in output.splitlines() if f"of the {words} words" in line)
+    assert int(line.split()[0]) >= 0.9 * words
+    assert "1 images billed for 4 pictures" in output
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,6 @@ def test_the_error_for_bad_options_names_them(
     tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     """The error for options that do not fit together, or lead nowhere, names them."""
-    given = [str(tmp_path) if argument == "EMPTY" else argument for argument in arguments]
-    result = CliRunner().invoke(app, ["demo", *given, "--out", str(tmp_path / "out")])
+    words = [str(tmp_path) if argument == "EMPTY" else argument for argument in arguments]
+    result = CliRunner().invoke(app, ["demo", *words, "--out", str(tmp_path / "out")])
     assert message in str(result.exception)

@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from gateway.cli import main
@@ -19,7 +19,7 @@ from providers.prices import Price
 from thresholds.cascade import load
 from thresholds.profile.profile import FILE as PROFILE
 from thresholds.profile.profile import profile_of_sample
-from thresholds.samples.sample import FILE
+from thresholds.samples.sample import FILE, Sample
 from thresholds.testing import COMPANION, KINDS, synthetic_sample
 
 pytestmark = pytest.mark.slow
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.slow
 ALONE, _, GRID = KINDS
 
 
-def write(folder, sample):
-    """A profile's folder with that sample."""
+def write_profile(folder: Path, sample: Sample) -> Path:
+    """The folder, with a profile and this sample in it."""
     folder.mkdir(parents=True)
     sample.save(folder / FILE)
     (folder / PROFILE).write_text(profile_of_sample(sample).model_dump_json())
@@ -46,34 +46,34 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         provider="eye",
         prices={"": Price(0.001)},
     )
-    return write(tmp_path_factory.mktemp("profiles") / "one", sample)
+    return write_profile(tmp_path_factory.mktemp("profiles") / "one", sample)
 
 
 @pytest.fixture
-def plan(tmp_path: Path) -> Callable[..., Any]:
+def plan(tmp_path: Path) -> Callable[..., Result]:
     """`plan(folder, *options)`: the command, which writes `c.json`."""
 
-    def run(*words):
+    def run_plan(*words: object) -> Result:
         return CliRunner().invoke(
             main.app, ["plan", *map(str, words), "--out", str(tmp_path / "c.json")]
         )
 
-    return run
+    return run_plan
 
 
-def said(result):
-    """What it printed, in one line."""
+def output_of(result: Result) -> str:
+    """The command's output in one line; it must have succeeded."""
     assert result.exit_code == 0, result.exception or result.output
     return re.sub(r"\s+", " ", result.output)
 
 
-def test_it_prints_the_choices_and_writes_the_picked_cascade(
-    plan: Callable[..., Any], profile: Path, tmp_path: Path
+def test_it_prints_choices_and_writes_the_picked_cascade(
+    plan: Callable[..., Result], profile: Path, tmp_path: Path
 ) -> None:
     """The command prints the choices, the picked one and its cost, and writes its cascade with its
     promise."""
     result = plan(profile, "--save", "0.5", "--photos-per-month", "2000000")
-    text = said(result)
+    text = output_of(result)
     for word in (
         "estimated on 54 photos, cross-fitted; 36 held out",
         "cascade images saved AP50 change",
@@ -98,10 +98,10 @@ def test_it_prints_the_choices_and_writes_the_picked_cascade(
 
 
 def test_a_route_can_name_the_written_cascade(
-    plan: Callable[..., Any], profile: Path, tmp_path: Path
+    plan: Callable[..., Result], profile: Path, tmp_path: Path
 ) -> None:
     """A route can name the written cascade, and asks its companion under the profiled name."""
-    said(plan(profile, "--save", "0.5", "--delta", "1"))
+    output_of(plan(profile, "--save", "0.5", "--delta", "1"))
     routes = [{"task": "objects", "provider": "eye", "cascade": "c.json"}]
     parts = parts_of(
         tmp_path,
@@ -114,21 +114,22 @@ def test_a_route_can_name_the_written_cascade(
         parts_of(tmp_path, {"providers": {"eye": {"kind": "shapes"}}, "routes": routes})
 
 
-def test_a_delta_of_1_trains_on_all_photos_and_promises_nothing(
-    plan: Callable[..., Any], profile: Path, tmp_path: Path
+def test_a_delta_of_1_promises_nothing(
+    plan: Callable[..., Result], profile: Path, tmp_path: Path
 ) -> None:
     """With a delta of 1 the plan trains on all photos, and the file promises nothing."""
-    text = said(plan(profile, "--max-drop", "0.05", "--delta", "1"))
+    text = output_of(plan(profile, "--max-drop", "0.05", "--delta", "1"))
     assert "estimated on 90 photos, cross-fitted " in text
     assert "nothing is promised (--delta 1)" in text
     assert load(tmp_path / "c.json").promise is None
 
 
 def test_too_few_photos_for_a_promise_give_1x1(
-    plan: Callable[..., Any], profile: Path, tmp_path: Path
+    plan: Callable[..., Result], profile: Path, tmp_path: Path
 ) -> None:
-    """If too few photos can promise nothing, the command says how many would do, and writes 1x1."""
-    text = said(plan(profile, "--max-drop", "0.05", "--no-companion"))
+    """If the photos are too few for any promise, the command says how many would do, and writes
+    1x1."""
+    text = output_of(plan(profile, "--max-drop", "0.05", "--no-companion"))
     assert (
         "the sample is too small to promise more than asking about each photo alone; about " in text
     )
@@ -138,10 +139,10 @@ def test_too_few_photos_for_a_promise_give_1x1(
 
 
 def test_it_says_when_more_photos_would_not_help(
-    plan: Callable[..., Any], profile: Path, tmp_path: Path
+    plan: Callable[..., Result], profile: Path, tmp_path: Path
 ) -> None:
     """The command says when more photos would not help, as anything cheaper loses too much."""
-    text = said(plan(profile, "--max-drop", "0", "--no-companion", "--metric", "agreement"))
+    text = output_of(plan(profile, "--max-drop", "0", "--no-companion", "--metric", "agreement"))
     assert (
         "nothing cheaper can be promised: it is estimated to lose more, or lost more on the "
         "36 photos held" in text
@@ -150,37 +151,37 @@ def test_it_says_when_more_photos_would_not_help(
 
 
 def test_without_the_companion_its_answers_are_unused(
-    plan: Callable[..., Any], profile: Path, tmp_path: Path
+    plan: Callable[..., Result], profile: Path, tmp_path: Path
 ) -> None:
     """Without the companion its answers are left out of everything."""
-    said(plan(profile, "--save", "0.5", "--delta", "1", "--no-companion"))
+    output_of(plan(profile, "--save", "0.5", "--delta", "1", "--no-companion"))
     assert "free" not in (tmp_path / "c.json").read_text()
 
 
 def test_the_same_profile_and_goal_give_the_same_cascade(
-    plan: Callable[..., Any], profile: Path, tmp_path: Path
+    plan: Callable[..., Result], profile: Path, tmp_path: Path
 ) -> None:
     """The same profile and goal give the same cascade; another seed holds out other photos."""
-    said(plan(profile, "--save", "0.5", "--no-companion"))
+    output_of(plan(profile, "--save", "0.5", "--no-companion"))
     first = (tmp_path / "c.json").read_bytes()
-    said(plan(profile, "--save", "0.5", "--no-companion"))
+    output_of(plan(profile, "--save", "0.5", "--no-companion"))
     assert (tmp_path / "c.json").read_bytes() == first
-    said(plan(profile, "--save", "0.5", "--no-companion", "--seed", "3"))
+    output_of(plan(profile, "--save", "0.5", "--no-companion", "--seed", "3"))
     assert (tmp_path / "c.json").read_bytes() != first
 
 
 def test_cascades_may_use_a_second_providers_profile(
-    plan: Callable[..., Any], profile: Path, tmp_path: Path
+    plan: Callable[..., Result], profile: Path, tmp_path: Path
 ) -> None:
     """With a second provider's profile of the same photos, cascades may ask that provider at its
     price."""
     other = synthetic_sample(
         90, kinds=(ALONE,), groupings=1, provider="dear", prices={"": Price(0.004)}, seed=0
     )
-    text = said(
+    text = output_of(
         plan(
             profile,
-            write(tmp_path / "other", other),
+            write_profile(tmp_path / "other", other),
             "--save",
             "0.3",
             "--delta",
@@ -192,7 +193,7 @@ def test_cascades_may_use_a_second_providers_profile(
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (
             ["--save", "0.99", "--no-companion"],
@@ -207,24 +208,24 @@ def test_cascades_may_use_a_second_providers_profile(
         (["--save", "0.5", "--max-drop", "0.1"], "give one of --max-drop, --save and --budget-usd"),
     ],
 )
-def test_an_unreachable_goal_names_its_option_and_writes_nothing(
-    plan: Callable[..., Any], profile: Path, tmp_path: Path, words: list[Any] | list[str], says: str
+def test_the_error_for_an_unreachable_goal_names_its_option(
+    plan: Callable[..., Result], profile: Path, tmp_path: Path, words: list[str], message: str
 ) -> None:
     """The error for a goal that cannot be met names its option and its limit; nothing is
     written."""
     result = plan(profile, *words)
     assert isinstance(result.exception, ConfigError)
-    assert re.search(says, str(result.exception))
+    assert re.search(message, str(result.exception))
     assert not (tmp_path / "c.json").exists()
 
 
-def test_a_folder_without_a_profile_is_named(plan: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_folder_without_a_profile_is_named(plan: Callable[..., Result], tmp_path: Path) -> None:
     """The error for a folder without a profile names it and says how to make one; a foreign file in
     it is named too."""
     result = plan(tmp_path / "none", "--save", "0.5")
     assert isinstance(result.exception, ConfigError)
     assert re.search(r"none/sample\.npz: cannot be read .*imgrid profile", str(result.exception))
-    folder = write(tmp_path / "broken", synthetic_sample(5))
+    folder = write_profile(tmp_path / "broken", synthetic_sample(5))
     for content in ("{", json.dumps({"photos": "many"}), None):
         (folder / PROFILE).unlink() if content is None else (folder / PROFILE).write_text(content)
         result = plan(folder, "--save", "0.5")
@@ -233,40 +234,42 @@ def test_a_folder_without_a_profile_is_named(plan: Callable[..., Any], tmp_path:
         assert "\n" not in str(result.exception)
 
 
-def test_incomplete_photos_do_not_count(plan: Callable[..., Any], tmp_path: Path) -> None:
+def test_incomplete_photos_do_not_count(plan: Callable[..., Result], tmp_path: Path) -> None:
     """Photos that were not asked at every shape do not count; with too few others the error says
     how many are needed."""
     sample = synthetic_sample(45)
     missing = np.arange(45) < 10
     sample.has_answer[GRID][:, missing] = False
-    result = plan(write(tmp_path / "few", sample), "--save", "0.5")
+    result = plan(write_profile(tmp_path / "few", sample), "--save", "0.5")
     assert isinstance(result.exception, ConfigError)
     assert "35 photos have an answer at every shape; a plan needs 40" in str(result.exception)
 
 
-def test_agreement_needs_answers_alone(plan: Callable[..., Any], tmp_path: Path) -> None:
+def test_agreement_needs_answers_alone(plan: Callable[..., Result], tmp_path: Path) -> None:
     """Without answers alone there is no agreement, and the error says what to add to the
     profile."""
-    folder = write(tmp_path / "coarse", synthetic_sample(45, kinds=KINDS[1:]))
+    folder = write_profile(tmp_path / "coarse", synthetic_sample(45, kinds=KINDS[1:]))
     result = plan(folder, "--save", "0.5", "--metric", "agreement")
     assert isinstance(result.exception, ConfigError)
     assert "add 1x1 to --shapes" in str(result.exception)
 
 
-def test_a_report_with_the_front_is_written_on_request(
-    plan: Callable[..., Any], profile: Path, tmp_path: Path
+def test_a_page_with_the_front_is_written_on_request(
+    plan: Callable[..., Result], profile: Path, tmp_path: Path
 ) -> None:
     """On request the command writes a page with the front drawn, and names it."""
     page = tmp_path / "plan.html"
-    text = said(plan(profile, "--save", "0.5", "--delta", "1", "--no-companion", "--report", page))
+    text = output_of(
+        plan(profile, "--save", "0.5", "--delta", "1", "--no-companion", "--report", page)
+    )
     assert f"page: {page}" in text
     assert "The front" in page.read_text()
 
 
-def test_no_metric_works_without_answers_alone(plan: Callable[..., Any], tmp_path: Path) -> None:
+def test_no_metric_works_without_answers_alone(plan: Callable[..., Result], tmp_path: Path) -> None:
     """Without answers alone no metric can measure a change."""
     result = plan(
-        write(tmp_path / "coarse", synthetic_sample(45, kinds=KINDS[1:])), "--save", "0.5"
+        write_profile(tmp_path / "coarse", synthetic_sample(45, kinds=KINDS[1:])), "--save", "0.5"
     )
     assert isinstance(result.exception, ConfigError)
     assert "add 1x1 to --shapes" in str(result.exception)

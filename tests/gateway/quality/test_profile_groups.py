@@ -1,5 +1,5 @@
-"""`imgrid profile` of moderation and labels, on drawn photos: what is asked, what it says, and what
-comes of it."""
+"""`imgrid profile` of moderation and labels, on drawn photos: its questions, its output, and its
+cascades."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from providers.base import Picture
 from providers.detection import WHOLE, Detection, Task
 from providers.errors import PictureRefused
 from thresholds.cascade import Cascade, load
-from thresholds.shape import Shape
 
 pytestmark = pytest.mark.slow
 
@@ -37,24 +36,25 @@ CONFIG = {
 }
 
 
-def judged(picture: Picture, task: Task) -> Sequence[Detection]:
-    """The label magenta, of the whole picture: as high as its pixels are a square's whose side is
-    so many 20ths."""
+def magenta_label(picture: Picture, task: Task) -> Sequence[Detection]:
+    """The label magenta, of the whole picture: its score is the side of a square with as many such
+    pixels, in 20ths."""
     red, green, blue = np.asarray(image_of(picture)).astype(int).transpose(2, 0, 1)
     side = float(np.sqrt(((red > 180) & (blue > 180) & (green < 80)).sum()))
     return [Detection("magenta", min(side / 20, 1.0), WHOLE)] if side >= 2 else []
 
 
-def graded(picture: Picture, task: Task) -> Sequence[Detection]:
-    best = max((each.score for each in judged(picture, task)), default=0.0)
+def magenta_grade(picture: Picture, task: Task) -> Sequence[Detection]:
+    """The score of the label magenta as a grade, in quarters."""
+    best = max((detection.score for detection in magenta_label(picture, task)), default=0.0)
     return [Detection("adult", round(best * 4) / 4, WHOLE, details={"graded": True})]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """24 photos with a magenta block of 20 to 31 pixels, 24 without, of them four with one of 4."""
-    place = tmp_path / "photos"
-    place.mkdir()
+    photos = tmp_path / "photos"
+    photos.mkdir()
     for number in range(48):
         size = (160, 120) if number % 3 else (120, 160)
         side = 20 + number // 2 if number < 24 else 4 if number < 28 else 0
@@ -62,20 +62,25 @@ def folder(tmp_path: Path) -> Path:
             Block("blue", 40 + number, 60, 50 + number, 70),
             Block("magenta", 10, 10, 10 + side, 10 + side),
         ]
-        (place / f"{number:02d}.png").write_bytes(encoded(drawn(size, *blocks[: 1 + bool(side)])))
-    return place
+        (photos / f"{number:02d}.png").write_bytes(encoded(drawn(size, *blocks[: 1 + bool(side)])))
+    return photos
 
 
 @pytest.fixture
 def eye() -> ScriptedProvider:
-    return ScriptedProvider(judged, about=about("eye", task=Task.MODERATION, canvas_px=(160, 160)))
+    """A provider that gives the label magenta."""
+    return ScriptedProvider(
+        magenta_label, about=about("eye", task=Task.MODERATION, canvas_px=(160, 160))
+    )
 
 
 class Bench:
+    """A route whose groups are profiled, and the output of the command."""
+
     def __init__(self, folder: Path, eye: ScriptedProvider, **changes: object) -> None:
-        self.folder, self.said, self.out = folder, StringIO(), folder.parent / "profile"
+        self.folder, self.printed, self.out = folder, StringIO(), folder.parent / "profile"
         self.routing: Routing = routing_of(folder.parent, CONFIG, {"eye": eye})
-        self.usual = {
+        self.defaults = {
             "shapes": parse_shapes("3x3,2x2,2x1"),
             "groupings": 2,
             "recall": 0.95,
@@ -83,9 +88,9 @@ class Bench:
         }
 
     def profile(self, task: str = "moderation", **changes: object) -> str:
-        """What it says."""
-        console = Console(file=self.said, width=100)
-        options = GroupProfileOptions(**{**self.usual, **changes})
+        """The output of the command."""
+        console = Console(file=self.printed, width=100)
+        options = GroupProfileOptions(**{**self.defaults, **changes})
         route = replace(self.routing.routes["moderation"], name=task, task=Task(task))
         run_group_profile(
             self.routing,
@@ -96,7 +101,7 @@ class Bench:
             console=console,
             confirmed=True,
         )
-        return self.said.getvalue()
+        return self.printed.getvalue()
 
     @property
     def cascade(self) -> Cascade:
@@ -104,20 +109,20 @@ class Bench:
         return load(file)
 
 
-def test_it_asks_alone_then_in_groups_and_writes_a_cascade(
-    folder: Path, eye: ScriptedProvider
-) -> None:
+def test_it_asks_alone_then_in_groups(folder: Path, eye: ScriptedProvider) -> None:
     """The command asks about each photo alone, then in groups, and writes a cascade that a route
     can use."""
     bench = Bench(folder, eye)
-    said = bench.profile()
-    assert "24 of 48 photos are flagged alone" in said
-    assert "48 images to ask eye about, each photo alone" in said
-    assert "images a photo at 2.0% flagged photos" in said
-    made = bench.cascade
-    assert [str(stage.shape) for stage in made.stages][-1] == "1x1"
-    assert [stage.rule.kind for stage in made.stages][:-1] == ["clean"] * (len(made.stages) - 1)
-    assert 0 < made.stages[0].rule.threshold < 0.5
+    output = bench.profile()
+    assert "24 of 48 photos are flagged alone" in output
+    assert "48 images to ask eye about, each photo alone" in output
+    assert "images a photo at 2.0% flagged photos" in output
+    cascade = bench.cascade
+    assert [str(stage.shape) for stage in cascade.stages][-1] == "1x1"
+    assert [stage.rule.kind for stage in cascade.stages][:-1] == ["clean"] * (
+        len(cascade.stages) - 1
+    )
+    assert 0 < cascade.stages[0].rule.threshold < 0.5
     route = {"task": "moderation", "provider": "eye", "cascade": str(next(bench.out.glob("c*")))}
     assert (
         parts_of(folder.parent, {**CONFIG, "routes": [route]}, {"eye": eye})
@@ -140,19 +145,24 @@ def test_each_positive_is_alone_among_clean_photos(folder: Path) -> None:
     """At each shape and grouping each positive is the only one on one full canvas of its
     orientation; clean photos share canvases with each other."""
     photos = {f"{n}": photo(drawn((32, 24) if n % 3 else (24, 32))) for n in range(40)}
-    seen = PhotoAnswers(dict.fromkeys(list(photos)[:9], ("",)), list(photos)[9:])
-    asked = group_canvases(photos, seen, parse_shapes("1x1,2x2,2x1"), 2)
-    where = Counter(
-        (str(each.question.shape), each.grouping, each.positive) for each in asked if each.positive
+    answers = PhotoAnswers(dict.fromkeys(list(photos)[:9], ("",)), list(photos)[9:])
+    canvases = group_canvases(photos, answers, parse_shapes("1x1,2x2,2x1"), 2)
+    positive_counts = Counter(
+        (str(canvas.question.shape), canvas.grouping, canvas.positive)
+        for canvas in canvases
+        if canvas.positive
     )
-    assert where == {
-        (shape, g, key): 1 for shape in ("2x2", "2x1") for g in range(2) for key in seen.positives
+    assert positive_counts == {
+        (shape, grouping, key): 1
+        for shape in ("2x2", "2x1")
+        for grouping in range(2)
+        for key in answers.positives
     }
-    for each in asked:
-        inside = [key for key in each.question.photos if key in seen.positives]
-        assert inside == ([each.positive] if each.positive else [])
-        assert len(each.question.photos) == each.question.shape.cells
-        assert len({photos[key].size.portrait for key in each.question.photos}) == 1
+    for canvas in canvases:
+        positives = [key for key in canvas.question.photos if key in answers.positives]
+        assert positives == ([canvas.positive] if canvas.positive else [])
+        assert len(canvas.question.photos) == canvas.question.shape.cells
+        assert len({photos[key].size.portrait for key in canvas.question.photos}) == 1
 
 
 def test_a_handful_of_positives_gives_no_conclusion(folder: Path, eye: ScriptedProvider) -> None:
@@ -168,7 +178,7 @@ def test_a_handful_of_positives_gives_no_conclusion(folder: Path, eye: ScriptedP
 
 
 @pytest.mark.parametrize(
-    ("task", "changes", "said"),
+    ("task", "changes", "message"),
     [
         (
             "moderation",
@@ -185,15 +195,11 @@ def test_a_handful_of_positives_gives_no_conclusion(folder: Path, eye: ScriptedP
     ],
 )
 def test_an_impossible_profile_is_refused_before_paying(
-    folder: Path,
-    eye: ScriptedProvider,
-    task: str,
-    changes: dict[Any, Any] | dict[str, list[Shape]] | dict[str, tuple[str, ...]],
-    said: str,
+    folder: Path, eye: ScriptedProvider, task: str, changes: dict[str, Any], message: str
 ) -> None:
     """A profile that cannot be made is refused before anything is paid."""
     bench = Bench(folder, eye)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         bench.profile(task, **changes)
     assert eye.calls == 0
 
@@ -201,21 +207,21 @@ def test_an_impossible_profile_is_refused_before_paying(
 def test_it_says_the_recall_that_can_be_promised(folder: Path, eye: ScriptedProvider) -> None:
     """If positives are too few for the desired recall, the command says the recall that it promises
     instead."""
-    said = Bench(folder, eye).profile(recall=0.99, shapes=parse_shapes("2x1"))
-    assert "a recall of 0.960 is promised, for 24 photos are flagged alone" in said
-    assert "75 more" in said
+    output = Bench(folder, eye).profile(recall=0.99, shapes=parse_shapes("2x1"))
+    assert "a recall of 0.960 is promised, for 24 photos are flagged alone" in output
+    assert "75 more" in output
 
 
 def test_useless_groups_give_no_cascade(folder: Path, eye: ScriptedProvider) -> None:
     """If groups hide a positive, or cost no less, no cascade is written."""
 
     def short_sighted(picture: Picture, task: Task) -> Sequence[Detection]:
-        return [each for each in judged(picture, task) if each.score >= 0.6]
+        return [each for each in magenta_label(picture, task) if each.score >= 0.6]
 
     bench = Bench(folder, ScriptedProvider(short_sighted, about=eye.about))
     with pytest.raises(ConfigError, match="no shape shows all that photos alone do"):
         bench.profile(shapes=parse_shapes("3x3"))
-    assert "not seen" in bench.said.getvalue()
+    assert "not seen" in bench.printed.getvalue()
     with pytest.raises(ConfigError, match="groups would cost no less"):
         bench.profile(rate=0.9, shapes=parse_shapes("2x1"), recall=0.5)
     assert not list(bench.out.glob("cascade-*"))
@@ -225,7 +231,9 @@ def test_any_grade_above_the_lowest_flags_a_canvas(folder: Path) -> None:
     """Any grade above the lowest flags a canvas."""
     bench = Bench(
         folder,
-        ScriptedProvider(graded, about=about("eye", task=Task.MODERATION, canvas_px=(160, 160))),
+        ScriptedProvider(
+            magenta_grade, about=about("eye", task=Task.MODERATION, canvas_px=(160, 160))
+        ),
     )
     bench.profile(recall=0.9)
     assert {stage.rule.threshold for stage in bench.cascade.stages[:-1]} == {1.0}
@@ -240,7 +248,7 @@ def test_refused_canvases_are_left_out(folder: Path) -> None:
         calls += 1
         if calls == 100:
             raise PictureRefused("no")
-        return judged(picture, task)
+        return magenta_label(picture, task)
 
     bench = Bench(
         folder,
@@ -251,9 +259,9 @@ def test_refused_canvases_are_left_out(folder: Path) -> None:
 
 
 def test_only_the_named_labels_count(folder: Path, eye: ScriptedProvider) -> None:
-    """Only the named labels count."""
+    """Only detections of the named labels count."""
     bench = Bench(folder, eye)
-    said = bench.profile("labels", labels=("Magenta", "green"))
-    assert "24 of 48 photos are flagged alone" in said
+    output = bench.profile("labels", labels=("Magenta", "green"))
+    assert "24 of 48 photos are flagged alone" in output
     with pytest.raises(ConfigError, match="0 of 48"):
         bench.profile("labels", labels=("green",))

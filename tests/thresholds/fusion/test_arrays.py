@@ -16,13 +16,13 @@ COUNTS = st.lists(st.integers(0, 4), max_size=6)
 
 
 def numbered_boxes(start: int, count: int) -> BoxArray:
-    """So many detections, distinguished by their scores."""
+    """A number of detections, distinguished by their scores."""
     numbers = np.arange(start, start + count)
     return BoxArray(numbers % 3, numbers / 100, np.repeat(numbers[:, None] / 100, 4, axis=1))
 
 
 def boxes_of_photos(counts: Sequence[int]) -> list[BoxArray]:
-    """So many detections for each photo, all of them different."""
+    """A number of detections for each photo, all of them different."""
     begins = np.cumsum([0, *counts])
     return [numbered_boxes(int(begin), count) for begin, count in zip(begins, counts, strict=False)]
 

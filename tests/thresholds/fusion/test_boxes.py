@@ -77,7 +77,7 @@ def test_the_strongest_detection_takes_the_closest_object() -> None:
     assert matches_of(truth, detections) == [1, 2]
 
 
-def test_a_taken_object_is_not_matched_by_a_closer_box() -> None:
+def test_a_taken_object_is_not_matched_again() -> None:
     """An object that a stronger detection took is not matched by a closer one."""
     assert matches_of(
         [detection("cat", 1.0)], [detection("cat", 0.6), detection("cat", 0.9, 0, 0, 0.6, 1)]
@@ -118,7 +118,7 @@ def test_no_detection_matches_twice(truth: list[Detection], detections: list[Det
         )
 
 
-def test_a_box_of_both_answers_has_the_mean_of_weighted_scores() -> None:
+def test_a_box_of_both_answers_averages_the_weighted_scores() -> None:
     """A box of both answers has the mean of the weighted scores, times 2 members / weight 3."""
     (fused,) = fuse_detections([[detection("cat", 0.8)], [detection("cat", 0.9)]], [1, 2])
     assert fused.box == WHOLE
@@ -128,7 +128,7 @@ def test_a_box_of_both_answers_has_the_mean_of_weighted_scores() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "score"), [([0.8], [], 0.8 * 1 / 3), ([], [0.9], 1.8 * 1 / 3)]
 )
-def test_a_box_of_one_answer_loses_by_the_other_weight(
+def test_a_box_of_one_answer_counts_for_less(
     first: list[float], second: list[float], score: float
 ) -> None:
     """A box of only one answer has its weighted score, times 1 member / weight 3."""

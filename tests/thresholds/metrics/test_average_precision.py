@@ -52,7 +52,7 @@ def test_labels_without_ground_truth_are_ignored() -> None:
     )
 
 
-def test_a_label_not_covered_on_a_photo_does_not_count() -> None:
+def test_a_label_not_covered_does_not_count() -> None:
     """If a photo's ground truth does not cover a label, detections of it there are neither right
     nor wrong."""
     truth, answers = {"a": [DOG], "b": []}, {"a": [dog(0.5)], "b": [dog(0.9)]}

@@ -88,7 +88,7 @@ def test_the_mean_of_weighted_contributions_is_the_metric(sample: Sample, kind: 
     assert parts.sum() / len(photos) == pytest.approx(quality.value(boxes, true, photos), abs=0.02)
 
 
-def test_a_label_not_covered_on_a_photo_does_not_count(sample: Sample) -> None:
+def test_a_label_not_covered_does_not_count(sample: Sample) -> None:
     """Detections of a label that a photo's ground truth does not cover do not count there."""
     quality = quality_of(sample, "ap50")
     covered = quality.covered.copy()

@@ -102,7 +102,7 @@ def test_a_seed_cascade_asks_as_its_option_says(
 
 def every_sort(options: dict[str, list[Candidate]]) -> list[Candidate]:
     """One option of each sort; of those with gates, the one that uses most paths."""
-    gated, chosen = (
+    gated, by_companion = (
         max(options[sort], key=lambda option: len(set(option.choice.ravel().tolist())))
         for sort in ("gated", "chosen")
     )
@@ -110,7 +110,7 @@ def every_sort(options: dict[str, list[Candidate]]) -> list[Candidate]:
     return [
         *options["flat"],
         gated,
-        chosen,
+        by_companion,
         fused,
         next(option for option in options["seeded"] if option.merge == "discard"),
     ]

@@ -67,7 +67,7 @@ def with_price(study: Study, usd: float) -> Study:
 
 @pytest.mark.parametrize("most", [0.0, 0.01, 0.05, 0.3])
 @pytest.mark.parametrize("hold_out", [True, False])
-def test_without_a_promise_the_cheapest_within_the_limit_is_selected(
+def test_without_a_promise_the_cheapest_within_limits_is_selected(
     study: Study, front: list[OperatingPoint], most: float, hold_out: bool
 ) -> None:
     """With a delta of 1, or no photo held out, the cheapest option within the limit is selected and
@@ -229,7 +229,7 @@ def test_promises_hold_on_all_photos(
 
 
 def loss_of(study: Study, candidate: Candidate) -> float:
-    """What the candidate loses over all photos held out."""
+    """The candidate's loss over all photos held out."""
     return (study.parts(study.alone) - study.parts(candidate))[held_out_photos(study)].mean()
 
 

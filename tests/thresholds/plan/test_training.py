@@ -58,7 +58,7 @@ def training_data(sample: Sample, metric: Metric = "ap50", held_out: int = HELD)
 
 @pytest.fixture(scope="module")
 def fits(sample: Sample) -> Fits:
-    """What is learned from the sample."""
+    """All that is learned from the sample."""
     return fits_of(training_data(sample))
 
 
@@ -188,7 +188,7 @@ def sample_with_telling_bytes() -> Sample:
 
 @pytest.fixture(scope="module")
 def telling_fits() -> Fits:
-    """What is learned from photos whose bytes per pixel tell their losses."""
+    """All that is learned from photos whose bytes per pixel tell their losses."""
     return fits_of(training_data(sample_with_telling_bytes(), held_out=100))
 
 

@@ -27,7 +27,7 @@ def mean_scores(profile: Profile) -> dict[tuple[str, str, str], float]:
     }
 
 
-def test_an_object_belongs_to_the_largest_shape_that_detects_it() -> None:
+def test_an_object_belongs_to_the_largest_detecting_shape() -> None:
     """An object belongs, at each shape that detects it, to the largest shape that does."""
     truth = {"a": [detection("cat", 1.0, *LEFT), detection("cat", 1.0, *RIGHT)]}
     answers = {
@@ -218,7 +218,7 @@ def test_a_profile_survives_its_file(profile: Profile, tmp_path: Path) -> None:
     assert Profile.load(tmp_path / "profile.json") == profile
 
 
-def test_the_error_for_a_bad_file_says_how_to_make_one(tmp_path: Path) -> None:
+def test_a_bad_file_is_named_with_the_remedy(tmp_path: Path) -> None:
     """The error for a file that is missing, or no profile, names it and says how to make one."""
     file = tmp_path / "profile.json"
     with pytest.raises(

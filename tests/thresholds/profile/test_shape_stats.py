@@ -91,7 +91,7 @@ def test_one_label_counts_by_its_number_of_objects() -> None:
     assert judged.with_one_label().ap50() == pytest.approx(67 / 101)
 
 
-def test_a_label_not_covered_on_a_photo_does_not_count() -> None:
+def test_a_label_not_covered_does_not_count() -> None:
     """Detections of a label that a photo's ground truth does not cover are neither right nor
     wrong."""
     cat, dog = detection("cat", 0.5, *CENTRE), detection("dog", 0.9, *CENTRE)

@@ -195,7 +195,7 @@ class TestJoined:
         assert are_alike(Sample.load(tmp_path / FILE), both)
 
 
-def test_the_error_for_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+def test_a_missing_file_is_named_with_the_remedy(tmp_path: Path) -> None:
     """The error for a missing file names it and says how to make one."""
     with pytest.raises(ValueError, match=r"none\.npz: cannot be read .*imgrid profile"):
         Sample.load(tmp_path / "none.npz")

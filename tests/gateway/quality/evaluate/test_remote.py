@@ -1,13 +1,16 @@
-"""`imgrid evaluate --url`: photos through a gateway that runs."""
+"""`imgrid evaluate --url`: photos through a running gateway."""
 
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
 import pytest
+from click.testing import Result
 from fastapi import FastAPI
 from httpx import Response
 from typer.testing import CliRunner
@@ -28,7 +31,7 @@ ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}], "ma
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[str]:
-    """Options that name eight photos of one red block each, and what is true of them."""
+    """Options that name eight photos of one red block each, and their ground truth."""
     folder = tmp_path / "photos"
     folder.mkdir()
     images, boxes = [], []
@@ -46,19 +49,23 @@ def photos(tmp_path: Path) -> list[str]:
     return ["--photos", str(folder), "--truth", str(tmp_path / "truth.json")]
 
 
-def evaluate(*words, answer="y\n", **environment):
+def evaluate(*words: str, answer: str = "y\n", **environment: str) -> Result:
+    """The result of the command with these words, after this answer to its question."""
     return CliRunner().invoke(
         main.app, ["evaluate", *words], input=answer, env={"COLUMNS": "200", **environment}
     )
 
 
-def gateway(folder, eye=None, **changes):
-    """A gateway that runs while the block lasts."""
+def gateway(
+    folder: Path, eye: ScriptedProvider | None = None, **changes: Any
+) -> AbstractContextManager[str]:
+    """The address of a gateway that runs while the block lasts."""
     config = {"providers": {"eye": {"kind": "shapes"}}, "routes": [ROUTE], **changes}
     return serving(parts_of(folder, config, {"eye": eye or ScriptedProvider()}))
 
 
-def lines(result):
+def words_by_line(result: Result) -> list[list[str]]:
+    """The words of each line of the output; the command must have succeeded."""
     assert result.exit_code == 0, (result.output, result.exception)
     return [line.split() for line in click.unstyle(result.output).splitlines()]
 
@@ -66,9 +73,9 @@ def lines(result):
 def test_target_and_exact_are_compared_by_their_bills(tmp_path: Path, photos: list[str]) -> None:
     """The gateway is asked for target and exact, and one table compares them by their bills."""
     with gateway(tmp_path) as url:
-        told = lines(evaluate("--url", url, *photos, "--clients", str(COUNT)))
-    (exact,) = [row for row in told if row[:2] == ["exact", "1.000"]]
-    (target,) = [row for row in told if row[:2] == ["target:", "2x2"]]
+        lines = words_by_line(evaluate("--url", url, *photos, "--clients", str(COUNT)))
+    (exact,) = [row for row in lines if row[:2] == ["exact", "1.000"]]
+    (target,) = [row for row in lines if row[:2] == ["target:", "2x2"]]
     assert exact[1:5] == ["1.000", "0.0%", "1.000", "+0.000"]
     assert target[2:6] == ["0.250", "75.0%", "1.000", "+0.000"]
 
@@ -101,9 +108,9 @@ def test_each_quality_is_a_row(tmp_path: Path, photos: list[str]) -> None:
         words = ["--quality", "target", "--quality", "cheapest", "--clients", str(COUNT)]
         result = evaluate("--url", url, *photos, *words)
     assert "about 20 images" in result.output  # exact 8, target 2 + 8, cheapest 2
-    told = lines(result)
-    assert ["target:", "2x2,", "1x1", "1.250", "-25.0%"] in [row[:5] for row in told]
-    assert ["cheapest", "0.250", "75.0%"] in [row[:3] for row in told]
+    lines = words_by_line(result)
+    assert ["target:", "2x2,", "1x1", "1.250", "-25.0%"] in [row[:5] for row in lines]
+    assert ["cheapest", "0.250", "75.0%"] in [row[:3] for row in lines]
 
 
 def test_an_unknown_quality_is_named_before_asking(photos: list[str]) -> None:
@@ -113,9 +120,7 @@ def test_an_unknown_quality_is_named_before_asking(photos: list[str]) -> None:
         raise result.exception
 
 
-def test_the_key_comes_from_the_option_or_the_environment(
-    tmp_path: Path, photos: list[str]
-) -> None:
+def test_the_key_comes_from_an_option_or_the_environment(tmp_path: Path, photos: list[str]) -> None:
     """The key comes from the option or the environment; the error for a missing or wrong key says
     how to give it."""
     with gateway(tmp_path, tenants=KEYS) as url:
@@ -149,9 +154,7 @@ def test_another_server_is_not_taken_for_a_gateway(photos: list[str]) -> None:
         raise result.exception
 
 
-def test_the_error_for_an_unknown_route_names_the_known_ones(
-    tmp_path: Path, photos: list[str]
-) -> None:
+def test_an_unknown_route_is_refused_with_the_known_ones(tmp_path: Path, photos: list[str]) -> None:
     """The error for a route unknown to this client names the known ones."""
     with gateway(tmp_path) as url:
         result = evaluate("--url", url, "--route", "faces", *photos)
@@ -171,8 +174,10 @@ def test_failed_photos_count_by_error_and_others_by_wait(tmp_path: Path, photos:
     """Photos without an answer are counted by their error, and the others by their waiting time."""
     eye = ScriptedProvider(errors=[Misconfigured("no")] * 3, about=about("eye"))
     with gateway(tmp_path, eye) as url:
-        told = lines(evaluate("--url", url, *photos, "--quality", "exact", "--clients", "1"))
-    (row,) = [row for row in told if row[:2] == ["exact", "5"]]
+        lines = words_by_line(
+            evaluate("--url", url, *photos, "--quality", "exact", "--clients", "1")
+        )
+    (row,) = [row for row in lines if row[:2] == ["exact", "5"]]
     assert row[4:] == ["3", "upstream_failed"]
     assert float(row[2]) <= float(row[3])
 

@@ -1,4 +1,4 @@
-"""Pages that stand alone, and the figures of a profile."""
+"""Pages that load nothing, and the figures of a profile."""
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ CONFIG = {
 }
 
 
-def test_page_stands_alone(tmp_path: Path) -> None:
-    """The page names nothing that would have to be fetched; its pictures are in it, and beside it
-    as files."""
+def test_a_page_loads_nothing(tmp_path: Path) -> None:
+    """A page loads nothing from elsewhere: its pictures are in it, and beside it as files."""
     file = report.write(
         tmp_path / "new/page.html",
         "t",
@@ -49,7 +48,7 @@ def test_page_stands_alone(tmp_path: Path) -> None:
 
 
 def test_texts_are_escaped() -> None:
-    """Whatever a label or a name holds, it is text on the page."""
+    """Any text of a label or a name is shown as text on the page."""
     evil = "<script>alert('x')</script>&\""
     parts = [PageTable([evil], [[evil, evil]]), FigureImage("p", DOT, evil)]
     text = report.page(evil, evil, [PageSection(evil, evil, parts)])
@@ -58,7 +57,7 @@ def test_texts_are_escaped() -> None:
 
 
 def test_a_missing_package_is_named() -> None:
-    """Where what figures are drawn with is not installed, the way to it is told."""
+    """The error for a missing drawing package names it and how to install it."""
     report.need("json")
     with pytest.raises(ConfigError, match=r"no_such_package.*imgrid-gateway\[plan\]"):
         report.need("no_such_package")
@@ -66,11 +65,11 @@ def test_a_missing_package_is_named() -> None:
 
 @pytest.mark.slow
 class TestShow:
-    """`imgrid profile show`, without the typing."""
+    """`imgrid profile show`, called as a function."""
 
     @pytest.fixture
-    def folder(self, tmp_path: Path) -> Callable[..., Any]:
-        """`folder("1x1,2x2", probe=True)`: where the profile of nine photos lies."""
+    def folder(self, tmp_path: Path) -> Callable[..., Path]:
+        """`folder("1x1,2x2", probe=True)`: the folder of a profile of nine photos."""
         (tmp_path / "photos").mkdir()
         for number in range(9):
             image = drawn(
@@ -80,13 +79,13 @@ class TestShow:
             )
             (tmp_path / f"photos/{number}.png").write_bytes(encoded(image))
 
-        def profiled(shapes, **how):
+        def write_profile(shapes: str, **fields: Any) -> Path:
             routing = routing_of(tmp_path, CONFIG)
             result = profile.run(
                 routing,
                 routing.routes["objects"],
                 read_photos([tmp_path / "photos"], []),
-                ProfileOptions(parse_shapes(shapes), 2, 0.3, **how),
+                ProfileOptions(parse_shapes(shapes), 2, 0.3, **fields),
                 folder=tmp_path / "out",
                 confirm=lambda quote: True,
                 progress=NoProgress(),
@@ -94,10 +93,10 @@ class TestShow:
             result.save()
             return tmp_path / "out"
 
-        return profiled
+        return write_profile
 
-    def test_everything(self, folder: Callable[..., Any]) -> None:
-        """It draws every figure there is data for, as PNG, and a page that has them all."""
+    def test_every_figure_with_data_is_drawn(self, folder: Callable[..., Path]) -> None:
+        """Every figure with data is drawn as PNG, and the page has them all."""
         page = profile_page.show(folder("1x1,2x1,2x2", probe=True))
         pictures = sorted(file.name for file in page.parent.glob("*.png"))
         names = ["canvas", "quality", "reliability", "scores-alone", "scores-by-label", "seams"]
@@ -109,8 +108,8 @@ class TestShow:
         assert text.count("<img") == len(names)
         assert "Profile of here" in text
 
-    def test_what_there_is(self, folder: Callable[..., Any]) -> None:
-        """What was not asked is not drawn: no probe, no grids."""
+    def test_figures_without_data_are_not_drawn(self, folder: Callable[..., Path]) -> None:
+        """Figures without data, here of the probe and of grids, are not drawn."""
         page = profile_page.show(folder("1x1"))
         assert {file.stem for file in page.parent.glob("*.png")} == {
             "quality",
@@ -118,17 +117,17 @@ class TestShow:
             "scores-by-label",
         }
 
-    def test_nothing_found(self, folder: Callable[..., Any]) -> None:
-        """Where nothing is found there is still a page."""
-        made = folder("1x1,2x2")
-        file = made / "profile.json"
+    def test_a_profile_without_detections_has_a_page(self, folder: Callable[..., Path]) -> None:
+        """A profile without detections still has a page."""
+        profile_folder = folder("1x1,2x2")
+        file = profile_folder / "profile.json"
         empty = Profile.model_validate_json(file.read_bytes()).model_copy(update={"groups": ()})
         empty.save(file)
-        assert not (profile_page.show(made).parent / "scores-by-label.png").exists()
+        assert not (profile_page.show(profile_folder).parent / "scores-by-label.png").exists()
 
-    def test_no_profile(self, tmp_path: Path) -> None:
-        """A folder without a profile, with something else, or with one from before there was
-        anything to draw is an error that says what to do."""
+    def test_the_error_for_a_bad_profile_names_the_remedy(self, tmp_path: Path) -> None:
+        """The error for a folder without a profile, with something else, or with an old profile
+        without data to draw says what to do."""
         with pytest.raises(ConfigError, match=r"profile\.json: cannot be read.*imgrid profile"):
             profile_page.show(tmp_path)
         (tmp_path / "profile.json").write_text("{}")
@@ -139,8 +138,8 @@ class TestShow:
             profile_page.show(tmp_path)
 
 
-def test_pictures_are_small_files() -> None:
+def test_a_figure_is_a_png_of_few_colours() -> None:
     """A figure becomes a PNG of few colours."""
-    made = report.picture("line", Figure(figsize=(4, 3)), "Nothing.")
-    with Image.open(BytesIO(made.png)) as image:
+    figure = report.picture("line", Figure(figsize=(4, 3)), "Nothing.")
+    with Image.open(BytesIO(figure.png)) as image:
         assert (image.format, image.mode) == ("PNG", "P")
