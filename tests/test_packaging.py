@@ -197,9 +197,9 @@ def address(command: Path, example: Path, tmp_path: Path) -> Iterator[str]:
     ) as process:
         try:
             assert process.stdout is not None
-            found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
-            assert found is not None
-            yield found[0]
+            address = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+            assert address is not None
+            yield address[0]
         finally:
             process.terminate()
 

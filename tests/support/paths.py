@@ -1,4 +1,4 @@
-"""Where things lie."""
+"""The places of the project and of shared files."""
 
 from pathlib import Path
 

@@ -113,7 +113,7 @@ class PipelineHarness:
         await wait_until(held)
 
     def turn_clock(self, seconds: float) -> None:
-        """Time has passed, for all but the photos' clients: what is due by now is done."""
+        """Turns the clock for all but the photos' clients, and wakes the scheduler."""
         self.clock.ahead_s += seconds
         self.scheduler.changed()
 

@@ -105,7 +105,7 @@ class TestCreate:
         """No two keys are alike."""
         assert len({create(keys, tenant=tenant).key for tenant in ("shop", "shop", "press")}) == 3
 
-    def test_two_keys_are_valid_at_once_and_a_third_is_refused(self, keys: RunKeys) -> None:
+    def test_two_keys_are_valid_and_a_third_is_refused(self, keys: RunKeys) -> None:
         """Two keys are valid at once, and the second names the command that revokes the first; a
         third is refused until one is revoked."""
         (first, *_), (_, _, output) = create(keys), create(keys)
@@ -120,7 +120,7 @@ class TestCreate:
         keys("revoke", first)
         create(keys)
 
-    def test_a_key_in_the_config_counts_as_one_of_the_two(self, keys: RunKeys) -> None:
+    def test_a_key_in_the_config_counts_too(self, keys: RunKeys) -> None:
         """A key in the config counts as one of the two, and is removed there."""
         assert "remove tenants[1].keys[0] from the config" in create(keys, tenant="press").output
         with pytest.raises(ConfigError, match=r"remove tenants\[1\]\.keys\[0\] from the config"):
@@ -239,7 +239,7 @@ class TestListAndRevoke:
             False,
         )
 
-    def test_a_revoked_key_is_gone_and_an_unknown_one_is_an_error(self, keys: RunKeys) -> None:
+    def test_a_revoked_key_is_gone(self, keys: RunKeys) -> None:
         """A revoked key is gone; the error for an unknown one says where to look."""
         key_id, *_ = create(keys)
         assert keys("revoke", key_id) == f"{key_id} is revoked.\n"

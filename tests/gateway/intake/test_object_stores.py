@@ -42,7 +42,7 @@ def test_all_parts_are_joined(length: int | None) -> None:
 
 
 def test_an_endless_object_is_read_one_byte_too_far() -> None:
-    """Of an endless object one byte more than the limit is read, which proves it too large."""
+    """An endless object is read for one byte more than the limit, which proves it too large."""
     parts: list[bytes] = []
     with pytest.raises(SourceTooLarge):
         read_all(lambda size: parts.append(bytes(size)) or parts[-1], None, 10, lambda: False)

@@ -1,4 +1,4 @@
-"""A job from its request to its signed webhook, through a whole gateway without Redis."""
+"""A job runs from its request to its signed webhook through a whole gateway without Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients read, list and abort jobs, and OpenAPI describes this."""
+"""Clients read, list and abort jobs as OpenAPI describes it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TestRead:
         assert (page["saved"], page["next"]) == (1.0, 2)
         first, second = page["results"]
         assert (first["number"], first["index"], first["name"]) == (1, 2, "2.png")
-        assert [found["label"] for found in first["detections"]] == ["red", "blue"]
+        assert [each["label"] for each in first["detections"]] == ["red", "blue"]
         assert first["detections"][0]["pixels"] == pytest.approx(
             {"x0": 4, "y0": 3, "x1": 20, "y1": 18}
         )

@@ -85,7 +85,7 @@ class TestSubmit:
         ]
         await harness.settle(job, 1, RED, BLUE)
         (photo,) = ok(await harness.client.get(f"/v1/jobs/{job['id']}"))["results"]
-        assert (photo["name"], [found["label"] for found in photo["detections"]]) == (
+        assert (photo["name"], [each["label"] for each in photo["detections"]]) == (
             "mine.png",
             ["red"],
         )

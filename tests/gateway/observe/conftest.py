@@ -57,12 +57,14 @@ def an_outcome(
 
 
 @pytest.fixture(scope="session")
-def asked() -> Callable[..., CanvasAnswered]:
-    """`asked(*tenants, provider, shape, broken)`: a canvas of one photo of each was answered."""
+def answered_canvas() -> Callable[..., CanvasAnswered]:
+    """`answered_canvas(*tenants, provider, shape, broken)`: the event of an answered canvas with
+    one photo of each tenant."""
     return an_answer
 
 
 @pytest.fixture(scope="session")
 def settled() -> Callable[..., Settled]:
-    """`settled(tenant, *providers, error, total_s)`: a photo has its answer or its error."""
+    """`settled(tenant, *providers, error, total_s)`: the event of a photo with its answer or its
+    error."""
     return an_outcome

@@ -42,18 +42,20 @@ WHERE = {"provider": "dear", "task": "objects", "shape": "2x2"}
 
 
 def test_an_answered_canvas_is_one_billed_image(
-    metrics: Metrics, asked: Callable[..., Any]
+    metrics: Metrics, answered_canvas: Callable[..., Any]
 ) -> None:
     """An answered canvas counts as one billed image and as many photos as are on it."""
-    metrics(asked("ann", "ann", "bob"))
+    metrics(answered_canvas("ann", "ann", "bob"))
     assert value(metrics, "imgrid_billed_images_total", **WHERE) == 1
     assert value(metrics, "imgrid_canvas_photos_total", **WHERE) == 3
 
 
-def test_canvas_fill_is_a_share_of_cells(metrics: Metrics, asked: Callable[..., Any]) -> None:
-    """How full a canvas is counts as a share of its lane's cells."""
-    metrics(asked("ann", "ann", "bob"))
-    metrics(asked("ann", "ann", "ann", "ann"))
+def test_canvas_fill_is_a_share_of_cells(
+    metrics: Metrics, answered_canvas: Callable[..., Any]
+) -> None:
+    """The fill of a canvas counts as a share of its lane's cells."""
+    metrics(answered_canvas("ann", "ann", "bob"))
+    metrics(answered_canvas("ann", "ann", "ann", "ann"))
     labels = {"provider": "dear", "task": "objects"}
     assert value(metrics, "imgrid_canvas_fill_sum", **labels) == 1.75
     assert value(metrics, "imgrid_canvas_fill_bucket", le="0.7", **labels) == 0
@@ -61,18 +63,20 @@ def test_canvas_fill_is_a_share_of_cells(metrics: Metrics, asked: Callable[..., 
 
 
 def test_composing_and_calls_are_timed_by_provider(
-    metrics: Metrics, asked: Callable[..., Any]
+    metrics: Metrics, answered_canvas: Callable[..., Any]
 ) -> None:
     """Composing and upstream calls are timed by provider."""
-    metrics(asked("ann"))
+    metrics(answered_canvas("ann"))
     assert value(metrics, "imgrid_compose_seconds_sum", provider="dear") == 0.02
     assert value(metrics, "imgrid_upstream_seconds_sum", provider="dear") == 0.7
     assert value(metrics, "imgrid_upstream_seconds_count", provider="dear") == 1
 
 
-def test_a_broken_photo_is_on_no_canvas(metrics: Metrics, asked: Callable[..., Any]) -> None:
+def test_a_broken_photo_is_on_no_canvas(
+    metrics: Metrics, answered_canvas: Callable[..., Any]
+) -> None:
     """A photo that could not be drawn is on no canvas."""
-    metrics(asked("ann", "bob", broken=(1,)))
+    metrics(answered_canvas("ann", "bob", broken=(1,)))
     assert value(metrics, "imgrid_canvas_photos_total", **WHERE) == 1
     assert value(metrics, "imgrid_saved_images", tenant="ann") == -1
     assert value(metrics, "imgrid_saved_images", tenant="bob") is None
@@ -111,10 +115,10 @@ def test_each_stage_of_a_photo_is_counted(metrics: Metrics, settled: Callable[..
 
 
 def test_saved_images_are_answers_less_bills_by_tenant(
-    metrics: Metrics, asked: Callable[..., Any], settled: Callable[..., Any]
+    metrics: Metrics, answered_canvas: Callable[..., Any], settled: Callable[..., Any]
 ) -> None:
     """Saved images are the answered photos less the billed images, by tenant."""
-    metrics(asked("ann", "ann", "ann", "bob"))
+    metrics(answered_canvas("ann", "ann", "ann", "bob"))
     for name in ("ann", "ann", "ann", "bob"):
         metrics(settled(name, "dear"))
     assert value(metrics, "imgrid_saved_images", tenant="ann") == pytest.approx(2.25)
@@ -122,10 +126,10 @@ def test_saved_images_are_answers_less_bills_by_tenant(
 
 
 def test_a_failed_photo_saves_nothing(
-    metrics: Metrics, asked: Callable[..., Any], settled: Callable[..., Any]
+    metrics: Metrics, answered_canvas: Callable[..., Any], settled: Callable[..., Any]
 ) -> None:
     """A photo that was billed and failed is a loss."""
-    metrics(asked("ann"))
+    metrics(answered_canvas("ann"))
     metrics(settled("ann", error=BadFormat("broken")))
     assert value(metrics, "imgrid_saved_images", tenant="ann") == -1
 
@@ -168,19 +172,19 @@ def test_buffer_gauges_show_the_last_value(metrics: Metrics) -> None:
 
 
 def test_two_gateways_in_one_process_count_apart(
-    metrics: Metrics, asked: Callable[..., Any]
+    metrics: Metrics, answered_canvas: Callable[..., Any]
 ) -> None:
     """Two gateways in one process each count their own events."""
     other = Metrics()
-    metrics(asked("ann"))
+    metrics(answered_canvas("ann"))
     assert value(other, "imgrid_billed_images_total", **WHERE) is None
 
 
 def test_the_exposed_text_holds_nothing_of_the_photos(
-    metrics: Metrics, asked: Callable[..., Any]
+    metrics: Metrics, answered_canvas: Callable[..., Any]
 ) -> None:
     """All metrics can be read as text, which holds nothing of the photos."""
-    metrics(asked("ann", "bob"))
+    metrics(answered_canvas("ann", "bob"))
     text = generate_latest(metrics.registry).decode()
     assert 'imgrid_billed_images_total{provider="dear",shape="2x2",task="objects"} 1.0' in text
     assert "12345" not in text
@@ -210,7 +214,7 @@ class TestWatching:
         assert "imgrid_agreement{" not in generate_latest(metrics.registry).decode()
 
     def test_a_watched_photo_counts_only_as_watched(
-        self, metrics: Metrics, settled: Callable[..., Any], asked: Callable[..., Any]
+        self, metrics: Metrics, settled: Callable[..., Any], answered_canvas: Callable[..., Any]
     ) -> None:
         """A watched photo is billed and counted as nothing else; an overlooked one is counted
         too."""
@@ -227,10 +231,10 @@ class TestWatching:
         )
 
     def test_a_companions_answer_is_timed_but_free(
-        self, metrics: Metrics, asked: Callable[..., Any]
+        self, metrics: Metrics, answered_canvas: Callable[..., Any]
     ) -> None:
         """A companion's answer is timed, but it is not billed and fills no canvas."""
-        metrics(replace(asked("ann", shape="1x1"), free=True))
+        metrics(replace(answered_canvas("ann", shape="1x1"), free=True))
         assert value(metrics, "imgrid_upstream_seconds_count", provider="dear") == 1
         assert value(metrics, "imgrid_billed_images_total", **{**WHERE, "shape": "1x1"}) is None
         assert value(metrics, "imgrid_saved_images", tenant="ann") is None

@@ -267,8 +267,8 @@ async def test_one_refused_address_of_a_name_refuses_all(
 async def test_the_next_address_is_tried_after_a_failed_one(
     serve: Serve, open_guard: OpenGuard
 ) -> None:
-    """Of several allowed addresses, one that refuses the connection is passed over, and both
-    families get a turn."""
+    """The guard passes over an allowed address that refuses the connection, and both families get a
+    turn."""
     server = await serve(lambda request: [reply(b"photo")])
     allow = [LOOPBACK, IPv6Network("::1/128"), IPv6Network("::ffff:0:0/96")]
     many = ("::1", *(f"::ffff:127.0.0.{last}" for last in range(2, 9)), "127.0.0.1")

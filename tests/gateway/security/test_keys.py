@@ -103,7 +103,7 @@ class LookupCounter(dict[Any, Any]):
 
 
 class TestKeyring:
-    def test_a_key_is_expected_in_its_own_dialect(self) -> None:
+    def test_a_key_is_valid_in_its_own_dialect(self) -> None:
         """A key belongs to its tenant in its own dialect, and to nobody in another."""
         ring = Keyring({digest("native", "k"): SHOP, digest("azure", "k"): PRESS})
         assert [ring.holder(dialect, "k") for dialect in ("native", "azure", "google")] == [

@@ -1,4 +1,4 @@
-"""Signatures of AWS, version 4, as botocore makes them."""
+"""Signatures of AWS, version 4, are verified as botocore makes them."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ class TestSignatures:
 
     @pytest.mark.parametrize("host", ["[", "a b", "", "::", "http://[::1"])
     def test_an_odd_host_is_only_a_wrong_signature(self, host: str) -> None:
-        """Whatever the Host header holds, the error is only a wrong signature."""
+        """An odd Host header is only a wrong signature, whatever it holds."""
         request = Signed()
         request.headers["host"] = host
         assert request.refused() == "InvalidSignatureException"

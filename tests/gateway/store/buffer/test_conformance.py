@@ -162,7 +162,7 @@ async def test_tenants_of_a_lane_take_turns(buffer: MemoryBuffer | RedisBuffer) 
     """Tenants of one lane take turns: ten photos of one do not delay the one photo of another."""
     crowd = [entry(f"a{number}", SMALL, number, tenant="ann") for number in range(10)]
     await buffer.put([*crowd, entry("b0", SMALL, 99, tenant="bob")])
-    assert [one.photo.id for one in await buffer.claim(SMALL, ALL)] == ["a0", "b0", "a1", "a2"]
+    assert [each.photo.id for each in await buffer.claim(SMALL, ALL)] == ["a0", "b0", "a1", "a2"]
 
 
 async def test_live_photos_precede_job_photos(buffer: MemoryBuffer | RedisBuffer) -> None:
@@ -173,7 +173,7 @@ async def test_live_photos_precede_job_photos(buffer: MemoryBuffer | RedisBuffer
     assert await buffer.backlogs() == {SMALL: (5, 0, 1, False)}
     await buffer.put([entry("a", SMALL, 9)])
     assert await buffer.backlogs() == {SMALL: (6, 0, 1, True)}
-    assert [one.photo.id for one in await buffer.claim(SMALL, ALL)] == ["a", "j0", "j1", "j2"]
+    assert [each.photo.id for each in await buffer.claim(SMALL, ALL)] == ["a", "j0", "j1", "j2"]
     assert await buffer.backlogs() == {SMALL: (2, 3, 4, False)}
 
 
@@ -184,7 +184,7 @@ async def test_watched_photos_wait_like_job_photos(buffer: MemoryBuffer | RedisB
     )
     assert (await buffer.backlogs())[SMALL].urgent is False
     await buffer.put([entry("a", SMALL, 9)])
-    assert [one.photo.id for one in await buffer.claim(SMALL, ALL)] == ["a", "w", "j"]
+    assert [each.photo.id for each in await buffer.claim(SMALL, ALL)] == ["a", "w", "j"]
 
 
 async def test_watched_photos_count_only_their_charges(buffer: MemoryBuffer | RedisBuffer) -> None:
@@ -438,7 +438,7 @@ async def test_a_held_photo_can_always_be_put_again(
     async with opened(room) as buffer:
         await buffer.put(entries("abc"))
         claimed = await buffer.claim(BIG, ALL)
-        await buffer.commit(Commit(requeues=[replace(one, lane=SMALL) for one in claimed]))
+        await buffer.commit(Commit(requeues=[replace(each, lane=SMALL) for each in claimed]))
         assert names(await buffer.claim(SMALL, ALL)) == "abc"
 
 
@@ -472,7 +472,7 @@ async def test_company_is_the_oldest_impatient_photos(buffer: MemoryBuffer | Red
     assert names(await buffer.claim(BIG, 0.0)) == ""
     first = await buffer.claim(BIG, 0.0, most=3)
     assert names(first) == "abc"
-    assert {one.turn for one in first} == {1}
+    assert {each.turn for each in first} == {1}
     assert names(await buffer.claim(BIG, 0.0, most=3)) == "d"
     assert names(await buffer.claim(BIG, 0.0, most=3)) == ""
     assert {lane: held.photos for lane, held in (await buffer.backlogs()).items()} == {

@@ -40,7 +40,7 @@ class OpenJobStore:
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """What a store is opened with."""
+    """The settings with which a store is opened."""
 
     clock: HandClock = field(default_factory=HandClock)
     keep_s: float = 3600.0

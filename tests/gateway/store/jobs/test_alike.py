@@ -102,7 +102,7 @@ class StorePair:
         self._clock.now += seconds
 
     async def end(self, host: int, jobs: int) -> None:
-        """So many jobs with a hook at the host end, one after another."""
+        """Ends so many jobs with a hook at the host, one after another."""
         for _ in range(jobs):
             job = self._make.job(1, hook=WebhookTarget(f"https://{HOSTS[host]}"))
             for store in self._stores:
@@ -159,5 +159,5 @@ class StorePair:
         return await self._of_both(lambda deliveries: deliveries.dead_deliveries())
 
     async def _of_both(self, operation: Callable[[DeliveryStore], Awaitable[Any]]) -> list[Any]:
-        """What the operation gives on each store's deliveries."""
+        """The results of the operation on each store's deliveries."""
         return [await operation(store.deliveries) for store in self._stores]

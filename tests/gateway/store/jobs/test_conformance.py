@@ -36,7 +36,7 @@ class TestSubmit:
     async def test_another_tenants_job_does_not_exist(
         self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
     ) -> None:
-        """A job does not exist for another tenant, and neither does a job that nobody submitted."""
+        """A job does not exist for another tenant, and neither does an unknown job."""
         job = make.job()
         await store.submit(job, make.entries(job))
         for tenant, job_id in (("press", job.id), ("shop", "job_none")):
@@ -175,7 +175,7 @@ class TestIdempotency:
     async def test_one_of_simultaneous_requests_is_accepted(
         self, store: RedisJobStore | SqliteJobStore, make: JobBuilder
     ) -> None:
-        """Of simultaneous requests with one key, one is accepted."""
+        """Only one of simultaneous requests with one key is accepted."""
         jobs = [make.job(1) for _ in range(8)]
         kept = await asyncio.gather(
             *(store.submit(job, make.entries(job), key="k", digest="d") for job in jobs)

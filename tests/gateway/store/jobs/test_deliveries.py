@@ -114,7 +114,7 @@ class TestClaim:
     async def test_one_host_has_few_deliveries_under_way(
         self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
     ) -> None:
-        """One host has only a few deliveries under way, and does not delay a later one of another
+        """A host has only a few deliveries under way, and does not delay a later one of another
         host."""
         for _ in range(20):
             await end_job(WebhookTarget("https://slow.example/hook"))

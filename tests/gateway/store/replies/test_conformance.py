@@ -108,7 +108,7 @@ async def test_a_reply_expires(opening: Callable[..., Any]) -> None:
 
 
 async def test_one_of_many_simultaneous_runs_begins(opening: Callable[..., Any]) -> None:
-    """Of many runs that arrive at the same time, one begins."""
+    """Only one of many simultaneous runs begins."""
     async with opening() as both:
         begun = await asyncio.gather(*(both[n % 2].begin([X, Y], f"run-{n}") for n in range(20)))
         assert begun.count(True) == 1
