@@ -21,6 +21,7 @@ from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.rules import PipelineRules
 from gateway.pipeline.scheduler import Scheduler
 from gateway.pipeline.settler import Settler
+from gateway.pipeline.wait_forecast import WaitForecast
 from gateway.pipeline.waiters import Waiters
 from gateway.store.buffer import Buffer
 from gateway.store.inspection import Inspection
@@ -38,6 +39,7 @@ class Steps:
         upstream: UpstreamRegistry,
         buffer: Buffer,
         *,
+        forecast: WaitForecast,
         renderer: Renderer,
         events: Events,
         clock: Clock,
@@ -79,7 +81,7 @@ class Steps:
             rules.job_tries_s,
         )
         shared = routes, upstream, canvas_call, self.lanes, self.settler, self.recovery, clock
-        self.cascade_step = CascadeStep(*shared)
+        self.cascade_step = CascadeStep(*shared, forecast)
         self.group_tester = GroupTester(*shared)
         self.fetch_step = FetchStep(routes, fetch, self.lanes, self.settler, self.recovery, clock)
 
@@ -99,10 +101,12 @@ def make_scheduler(
     first_stage: FirstStage = coarsest_stage,
 ) -> Scheduler:
     """The scheduler with all its parts, not yet running. It listens to the events."""
+    forecast = WaitForecast(upstream, inspection, clock)
     steps = Steps(
         routes,
         upstream,
         buffer,
+        forecast=forecast,
         renderer=renderer,
         events=events,
         clock=clock,
@@ -116,7 +120,7 @@ def make_scheduler(
         buffer,
         inspection,
         ledger,
-        entries=EntryFactory(steps.lanes, upstream, rules, clock),
+        entries=EntryFactory(steps.lanes, rules, clock),
         waiters=waiters,
         claimer=Claimer(
             buffer,
@@ -127,6 +131,7 @@ def make_scheduler(
             rules.fetch_below_bytes,
             clock,
         ),
+        forecast=forecast,
         cascade_step=steps.cascade_step,
         group_tester=steps.group_tester,
         fetch_step=steps.fetch_step,

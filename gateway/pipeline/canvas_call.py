@@ -114,6 +114,7 @@ class CanvasCall:
             composed_s=composed_s,
         )
         answer = await self._answer(call, rendered.picture)
+        self.upstream[lane.provider].record_canvas(self.clock() - claimed_at)
         self._tell(call, rendered, entries, answer)
         return self._answered(call, rendered.layout, answer)
 

@@ -10,32 +10,34 @@ from dataclasses import dataclass, replace
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
-from gateway.core.model import Entry, Lane, Outcome, Photo, Step
+from gateway.core.model import Entry, Lane, Outcome, Step
 from gateway.grid.ungrid import ungrid
 from gateway.pipeline.canvas_call import AnsweredCanvas, CanvasCall
 from gateway.pipeline.entry_view import (
     EntryView,
     Routes,
-    facts_of,
+    evidence_of,
     is_free,
     price_usd,
-    provider_of,
     view_of,
 )
 from gateway.pipeline.lane_chooser import LaneChooser
 from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.settler import Settler
+from gateway.pipeline.wait_forecast import WaitForecast
 from gateway.store.buffer import Commit, Settlement
 from gateway.upstream.client import Abandoned
 from gateway.upstream.errors import translate
 from gateway.upstream.registry import UpstreamRegistry
 from providers.errors import PictureRefused, ProviderError
-from thresholds.cascade import Cascade
-from thresholds.fusion.looks import Evidence, Look
 from thresholds.rules.base import Verdict
 from thresholds.shape import ALONE
 
 log = logging.getLogger("imgrid")
+
+LATER_STAGE_SHARE = 0.5
+"""Photos are asked about again while the wait foreseen is within this share of the time they have
+left, so that second questions never fill the queue in which first ones wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class CascadeStep:
     settler: Settler
     recovery: Recovery
     clock: Clock
+    forecast: WaitForecast
 
     async def run(self, lane: Lane, entries: Sequence[Entry]) -> None:
         """One canvas of claimed photos, to its end. Raises nothing: what goes wrong becomes the
@@ -114,7 +117,10 @@ class CascadeStep:
                 settlements.append(result)
             else:
                 requeues.append(result)
-        await self.settler.commit_and_draw(answered.commit(settlements, requeues))
+        try:
+            await self.settler.commit_and_draw(answered.commit(settlements, requeues))
+        finally:
+            self.forecast.forget(photo.entry for photo in answered.photos)
 
     def _conclude(self, entry: Entry, step: Step, doubt: str) -> Settlement | Entry:
         """The photo's settlement, or its entry as it waits for a later stage.
@@ -134,9 +140,11 @@ class CascadeStep:
             verdict, detections = self._bounded(verdict, view, stage), tuple(fused)
         steps = (*entry.steps, replace(step, stage=stage, reason=doubt or verdict.reason))
         now = self.clock()
-        if doubt and view.has_time(now, self.upstream.typical_s(entry.lane.provider)):
+        if doubt:
             lane = entry.lane._replace(shape=ALONE)
-            return self.lanes.waiting(replace(entry, lane=lane, stage=stage, steps=steps), now)
+            alone = self.lanes.waiting(replace(entry, lane=lane, stage=stage, steps=steps), now)
+            if self._has_time(alone):
+                return alone
         if verdict.accepted:
             outcome = Outcome(entry.photo, detections=detections, steps=steps)
             provider = view.route.provider if step.free else step.provider
@@ -150,16 +158,14 @@ class CascadeStep:
             return Verdict(0, "last stage")
         skip, reason = verdict
         next_stage = min(stage + skip, last_stage)
-        provider = provider_of(view.route, view.cascade, next_stage)
-        if skip and not view.has_time(self.clock(), self.upstream.typical_s(provider)):
+        if skip and not self._has_time(self.lanes.at_stage(view.entry, next_stage, self.clock())):
             return Verdict(0, f"no time to ask again: {reason}")
         return Verdict(next_stage - stage, reason)
 
+    def _has_time(self, entry: Entry) -> bool:
+        """Whether a photo that has an answer may be asked about again.
 
-def evidence_of(photo: Photo, cascade: Cascade, steps: Sequence[Step]) -> Evidence:
-    """What a rule judges a photo by: its answers at all steps so far."""
-    looks: list[Look] = []
-    for step in steps:
-        stage = cascade.stages[step.stage]
-        looks.append(Look(stage.shape, step.detections, stage.provider or ""))
-    return Evidence(facts_of(photo), tuple(looks))
+        An answer of the companion alone is only a help, so the photo may use all the time it has.
+        """
+        is_first = all(step.free for step in entry.steps)
+        return self.forecast.has_time(entry, share=1.0 if is_first else LATER_STAGE_SHARE)

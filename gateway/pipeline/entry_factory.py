@@ -18,7 +18,6 @@ from gateway.core.model import (
 )
 from gateway.pipeline.lane_chooser import LaneChooser
 from gateway.pipeline.rules import PipelineRules
-from gateway.upstream.registry import UpstreamRegistry
 from thresholds.shape import ALONE
 
 WATCHED_S = 300.0
@@ -30,26 +29,18 @@ class EntryFactory:
     """Makes the entries."""
 
     lanes: LaneChooser
-    upstream: UpstreamRegistry
     rules: PipelineRules
     clock: Clock
 
     def client_entry(
         self, photo: Photo, way: Way, tenant: Tenant, *, deadline_s: float | None = None
     ) -> Entry:
-        """A photo whose client waits, within the deadline or else the route's. One that has no time
-        to wait for others goes alone."""
+        """A photo whose client waits, within the deadline or else the route's."""
         now = self.clock()
-        max_wait_s = way.route.max_wait_s
         deadline_s = deadline_s if deadline_s is not None else way.route.deadline_s
-        deadline_at = now + deadline_s
         lane = self.lanes.lane(photo, way, tenant.pool)
-        spare_s = deadline_at - now - self.upstream.typical_s(lane.provider)
-        if spare_s < max_wait_s:
-            lane = lane._replace(shape=ALONE)
         entry = _entry(photo, way, tenant, lane=lane, now=now)
-        due_at = now if lane.shape == ALONE else now + max_wait_s
-        return replace(entry, due_at=due_at, deadline_at=deadline_at)
+        return self.lanes.waiting(replace(entry, deadline_at=now + deadline_s), now)
 
     def watched_entry(self, photo: Photo, way: Way, tenant: Tenant) -> Entry:
         """A photo that the gateway asks about for itself."""

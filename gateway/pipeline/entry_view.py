@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.core.model import Entry, Fallback, Lane, Photo, Route, Way
+from gateway.core.model import Entry, Fallback, Lane, Photo, Route, Step, Way
 from providers.base import About
 from providers.detection import Task
 from thresholds.cascade import Cascade
-from thresholds.fusion.looks import PhotoFacts
+from thresholds.fusion.looks import Evidence, Look, PhotoFacts
 
 Routes = Mapping[str, Route]
 """The routes of the configuration, by name."""
@@ -85,6 +85,15 @@ def price_usd(entry: Entry, about: About) -> float:
 def facts_of(photo: Photo) -> PhotoFacts:
     """What rules know of a photo."""
     return PhotoFacts(*photo.size, len(photo.data))
+
+
+def evidence_of(photo: Photo, cascade: Cascade, steps: Sequence[Step]) -> Evidence:
+    """What a rule judges a photo by: its answers at all steps so far."""
+    looks: list[Look] = []
+    for step in steps:
+        stage = cascade.stages[step.stage]
+        looks.append(Look(stage.shape, step.detections, stage.provider or ""))
+    return Evidence(facts_of(photo), tuple(looks))
 
 
 def about_canvas(about: About, task: Task, photo: Photo) -> About:

@@ -49,6 +49,14 @@ class FetchStep:
         """How many more photos may be fetched now."""
         return MAX_FETCHES - self.in_flight
 
+    def take_slot(self) -> None:
+        """Begins to fetch a photo."""
+        self.in_flight += 1
+
+    def release_slot(self) -> None:
+        """Ends it."""
+        self.in_flight -= 1
+
     async def run(self, lane: FetchLane, entries: Sequence[FetchEntry]) -> None:
         """Fetches the photos of a claim side by side. Raises nothing: what goes wrong becomes the
         photos' outcome."""

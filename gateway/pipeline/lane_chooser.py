@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import isinf
 
 from gateway.core.model import Entry, Lane, Photo, Route, Way
 from gateway.pipeline.detection_cap import DetectionCap
 from gateway.pipeline.entry_view import Routes, provider_of, view_of
 from gateway.upstream.registry import UpstreamRegistry
+from thresholds.shape import ALONE
+
+SAFETY = 2.0
+"""What a route that waits as long as it can leaves for answers, in typical times of them."""
 
 FirstStage = Callable[[Route, str, Sequence[str]], int]
 """The first stage of a photo, by its route, the variant of the cascade, and the only labels that
@@ -46,7 +51,19 @@ class LaneChooser:
     def waiting(self, entry: Entry, now: float) -> Entry:
         """The photo as it begins to wait for others in its lane, at most until its answer could
         just come in time."""
+        return replace(entry, put_at=now, due_at=self._due_at(entry, now))
+
+    def _due_at(self, entry: Entry, now: float) -> float:
+        """When the photo waits no longer for others.
+
+        A photo alone on its canvas waits for nobody. The latest safe moment leaves a route that
+        waits as long as it can twice the typical time of all stages to come, others that of one.
+        """
+        if entry.lane.shape == ALONE:
+            return now
         route = self.routes[entry.route]
-        wait_s = self.job_wait_s if entry.patient else route.max_wait_s
-        latest_at = entry.deadline_at - self.upstream.typical_s(entry.lane.provider)
-        return replace(entry, put_at=now, due_at=min(now + wait_s, latest_at))
+        max_wait_s = self.job_wait_s if entry.patient else route.max_wait_s
+        needed_s = self.upstream.typical_s(entry.lane.provider)
+        if isinf(max_wait_s):
+            needed_s *= SAFETY * (len(route.variant(entry.variant).stages) - entry.stage)
+        return max(min(now + max_wait_s, entry.deadline_at - needed_s), now)

@@ -32,7 +32,8 @@ def due(
     """The lanes that are due: each with a full grid, and each with a photo that waits no longer, of
     which all photos go. Full grids go first; the rest of their lane is due afterwards.
 
-    `slots` is the number of canvases that each provider can still take, `turns` numbers the pools
+    `slots` is the number of canvases that each provider can still take; one full grid more is
+    claimed, to be composed meanwhile. `turns` numbers the pools
     in the order in which they were served last, and `blocked` lanes wait until the time given.
     Lanes with waiting clients go before lanes of jobs. Among either the pools take turns, a canvas
     each, so that a pool with ten thousand photos does not hold up a pool with one. A lane whose
@@ -58,7 +59,9 @@ def _claims(
     next_turn = count(max(turns.values(), default=0) + 1)
     claims: list[BufferLane] = []
     while candidates := [
-        lane for lane in canvases if canvases[lane] and free_slots.get(lane.provider, 0) > 0
+        lane
+        for lane in canvases
+        if canvases[lane] and _has_slot(lane, waiting[lane], free_slots.get(lane.provider, 0))
     ]:
         lane = min(candidates, key=lambda lane: _priority(waiting[lane], turns.get(lane.pool, 0)))
         claims.append(lane)
@@ -102,6 +105,13 @@ def _is_coarser(candidate: Lane, lane: Lane) -> bool:
 def _due_canvases(lane: BufferLane, backlog: Backlog, now: float) -> int:
     full_grids = backlog.photos // lane.shape.cells
     return full_grids or int(backlog.photos > 0 and backlog.due_at <= now)
+
+
+def _has_slot(lane: BufferLane, backlog: Backlog, free_slots: int) -> bool:
+    """Whether a canvas of the lane may start. Full grids may be one canvas ahead of the slots, so
+    that it is composed by the time a slot is free."""
+    is_full = isinstance(lane, Lane) and backlog.photos >= lane.shape.cells > 1
+    return free_slots > (-1 if is_full else 0)
 
 
 def _priority(backlog: Backlog, turn: int) -> tuple[bool, int, float]:

@@ -11,8 +11,8 @@ from typing import TypeVar
 from gateway.core.clock import Clock
 from gateway.core.errors import BadFormat, BilledUnknown, DeadlineExceeded, NotServed
 from gateway.core.events import Events, FellBack
-from gateway.core.model import BufferEntry, BufferLane, Entry, FetchLane, Route, Way
-from gateway.pipeline.entry_view import Routes, view_of
+from gateway.core.model import BufferEntry, BufferLane, Entry, FetchLane, Lane, Outcome, Route, Way
+from gateway.pipeline.entry_view import Routes, evidence_of, price_usd, view_of
 from gateway.pipeline.fallback import FallbackPolicy
 from gateway.pipeline.lane_chooser import LaneChooser
 from gateway.pipeline.rules import BilledUnknownRule
@@ -43,19 +43,51 @@ class Recovery:
     async def drop_stale(self, lane: BufferLane, entries: Sequence[E]) -> list[E]:
         """The photos that can still be answered in this lane.
 
-        Photos past their deadline fail. Photos whose route, stage or provider the configuration no
-        longer has begin anew on a route of today, or fail where there is none.
+        Photos whose answer would come too late end: with the answer of an earlier stage where they
+        have one, else with an error. They are not asked about, and so not paid for. Photos whose
+        route, stage or provider the configuration no longer has begin anew on a route of today, or
+        fail where there is none.
         """
         now = self.clock()
-        late = [entry for entry in entries if entry.deadline_at <= now]
-        await self.settler.fail(
-            late,
-            DeadlineExceeded("The photo's deadline passed before the vision service answered."),
-        )
-        in_time = [entry for entry in entries if entry.deadline_at > now]
+        late = [entry for entry in entries if self._is_late(lane, entry, now)]
+        if late:
+            settlements = [self._late_settlement(entry) for entry in late]
+            await self.settler.commit(Commit(settlements=settlements))
+        in_time = [entry for entry in entries if entry not in late]
         current = [entry for entry in in_time if self._is_served(lane, entry)]
         await self._restart(lane, [entry for entry in in_time if entry not in current])
         return current
+
+    def _is_late(self, lane: BufferLane, entry: BufferEntry, now: float) -> bool:
+        """Whether the deadline has passed or, while other canvases are in flight, would pass before
+        a typical answer. Without others one has to find out whether the provider has become
+        faster."""
+        needed_s = 0.0
+        if isinstance(lane, Lane) and lane.provider in self.upstream:
+            client = self.upstream[lane.provider]
+            if client.in_flight > 1 and client.canvas_s is not None:
+                needed_s = client.canvas_s
+        return entry.deadline_at <= now + needed_s
+
+    def _late_settlement(self, entry: BufferEntry) -> Settlement:
+        """The end of a photo that is too late: the answer it has, else an error."""
+        if isinstance(entry, Entry) and self._has_answer(entry):
+            view, last_step = view_of(entry, self.routes), entry.steps[-1]
+            evidence = evidence_of(entry.photo, view.cascade, entry.steps)
+            _, detections = view.cascade.conclude(last_step.stage, evidence)
+            outcome = Outcome(entry.photo, detections=tuple(detections), steps=entry.steps)
+            provider = view.route.provider if last_step.free else last_step.provider
+            return Settlement(entry, outcome, price_usd(entry, self.upstream.about(provider)))
+        return failure(
+            entry,
+            DeadlineExceeded("The photo's deadline passed before the vision service answered."),
+        )
+
+    def _has_answer(self, entry: Entry) -> bool:
+        """Whether an earlier stage answered the photo by itself, and not a group of photos."""
+        if not entry.steps or not self._is_served(entry.lane, entry):
+            return False
+        return not view_of(entry, self.routes).cascade.groups
 
     async def give_up(self, entries: Sequence[Entry], error: ProviderError) -> None:
         """After a fault of the provider: each photo waits for the fallback or for better times, or

@@ -24,6 +24,7 @@ from gateway.pipeline.entry_factory import EntryFactory
 from gateway.pipeline.fetch_step import FetchStep
 from gateway.pipeline.group_testing import GroupTester
 from gateway.pipeline.settler import BUFFER_PAUSE_S, retry_until_stored
+from gateway.pipeline.wait_forecast import WaitForecast
 from gateway.pipeline.waiters import Waiters
 from gateway.store.buffer import Buffer
 from gateway.store.inspection import Inspection
@@ -54,6 +55,7 @@ class Scheduler:
         entries: EntryFactory,
         waiters: Waiters,
         claimer: Claimer,
+        forecast: WaitForecast,
         cascade_step: CascadeStep,
         group_tester: GroupTester,
         fetch_step: FetchStep,
@@ -67,6 +69,7 @@ class Scheduler:
         self._ledger = ledger
         self._waiters = waiters
         self._claimer = claimer
+        self._forecast = forecast
         self._cascade_step = cascade_step
         self._group_tester = group_tester
         self._fetch_step = fetch_step
@@ -88,8 +91,10 @@ class Scheduler:
     ) -> list[Outcome]:
         """The outcome of each photo, in order, within the deadline (by default the route's).
 
-        Raises Busy where the buffer is full, and BufferAway where it cannot be reached: then no
-        photo was taken. When this is cancelled, the photos leave the buffer.
+        Raises Busy where the buffer is full or a photo would wait longer than its deadline,
+        DeadlineExceeded where the provider is too slow for the deadline, and BufferAway where the
+        buffer cannot be reached: then no photo was taken. When this is cancelled, the photos leave
+        the buffer.
         """
         requests = [(photo, Way(route, variant)) for photo in photos]
         return await self.answer_all(requests, tenant, deadline_s=deadline_s)
@@ -104,12 +109,12 @@ class Scheduler:
         """The same for photos that go different ways, each under an id of its own. All are taken,
         or none."""
         self._check_running()
-        return await self._waiters.answer(
-            [
-                self.entries.client_entry(photo, way, tenant, deadline_s=deadline_s)
-                for photo, way in requests
-            ]
-        )
+        entries = [
+            self.entries.client_entry(photo, way, tenant, deadline_s=deadline_s)
+            for photo, way in requests
+        ]
+        self._forecast.admit(entries)
+        return await self._waiters.answer(entries)
 
     async def watch(self, photo: Photo, way: Way, tenant: Tenant) -> Outcome:
         """The outcome of a photo that the gateway asks about for itself. Clients' photos go first,
@@ -182,6 +187,7 @@ class Scheduler:
             if self._stopping and not self._waiters.pending:
                 return None  # the photos that are left are for other replicas, or for later
             waiting = await self._inspection.backlogs()
+            self._forecast.update(waiting)
             due = await self._claimer.due(waiting)
             if not due.claims:
                 return due.wake_at
@@ -202,11 +208,11 @@ class Scheduler:
             step = self._group_tester if is_group else self._cascade_step
             work = step.run(claim.lane, claim.entries)
         if slots is not None:
-            slots.in_flight += 1
+            slots.take_slot()
 
         def on_end(_: asyncio.Task[None]) -> None:
             if slots is not None:
-                slots.in_flight -= 1
+                slots.release_slot()
             self._wake.set()
 
         self._canvases.start(work).add_done_callback(on_end)

@@ -33,12 +33,12 @@ class DeadPhoto:
 
 class Backlog(NamedTuple):
     """The photos that wait in a lane: how many, when the first was put, and when the first waits no
-    longer for company, in seconds. `urgent` if the client of one of them waits for the answer."""
+    longer for company, in seconds. For `urgent` of them a client waits."""
 
     photos: int
     oldest_at: float
     due_at: float
-    urgent: bool = True
+    urgent: int = 1
 
 
 class Inspection(Protocol):
@@ -54,6 +54,11 @@ class Inspection(Protocol):
 
     async def dead_letters(self) -> Sequence[DeadPhoto]:
         """The dead letters, latest first."""
+        ...
+
+    @property
+    def replicas(self) -> int:
+        """How many replicas answer photos from the buffer, this one included."""
         ...
 
     @property

@@ -16,6 +16,7 @@ from gateway.core.events import BreakerChanged, Events
 from gateway.upstream.breaker import CircuitBreaker
 from gateway.upstream.faults import CircuitOpen, RateLimited, RetryPolicy, fault_of
 from gateway.upstream.rate_limit import RateLimit
+from gateway.upstream.throughput import Throughput
 from providers.base import ForwardCall, Forwarder, ForwardReply, Picture, Provider
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, ProviderError, Throttled
@@ -27,7 +28,9 @@ LONGEST_PAUSE_S = 5.0
 PROBE_PAUSE_S = 1.0
 """When to come back while probes are in flight."""
 SMOOTHING = 0.2
-"""The weight of the last answer in the typical duration."""
+"""The weight of the last canvas in the typical duration."""
+FIRST_CANVAS_S = 0.5
+"""How long a canvas is taken to last before one was answered."""
 
 
 class Abandoned(Exception):
@@ -54,8 +57,8 @@ class UpstreamAnswer:
 
 class UpstreamClient:
     """Calls one provider, as often as its rate limit and its breaker allow. Holds the number of
-    pictures in flight, how long an answer typically takes, and the queue of calls that wait for
-    their turn.
+    pictures in flight, how long a canvas takes (`canvas_s`, in seconds from its claim to its
+    answer; None before the first), and the queue of calls that wait for their turn.
 
     `name` is the provider's name in events, by default its own.
     """
@@ -74,7 +77,8 @@ class UpstreamClient:
         self.provider = provider
         self.breaker = breaker or CircuitBreaker()
         self.in_flight = 0
-        self.typical_s = 0.5
+        self.canvas_s: float | None = None
+        self._throughput = Throughput()
         self._name = name or provider.about.name
         self._clock = clock
         self._rng = rng
@@ -89,6 +93,33 @@ class UpstreamClient:
         """How many more pictures may be in flight, those that wait for their turn included. An open
         breaker takes no slot: photos must get their error, or their fallback."""
         return self.provider.about.concurrency - self.in_flight
+
+    @property
+    def typical_s(self) -> float:
+        """How long a canvas typically takes, from its claim to its answer."""
+        return FIRST_CANVAS_S if self.canvas_s is None else self.canvas_s
+
+    @property
+    def canvases_per_s(self) -> float | None:
+        """How many canvases are answered a second when more wait; None before the first answer."""
+        if self.canvas_s is None:
+            return None
+        return self._throughput.per_s or self.provider.about.concurrency / max(self.canvas_s, 1e-3)
+
+    def record_canvas(self, seconds: float) -> None:
+        """Takes note of a canvas that was answered now, so long after its claim."""
+        if self.canvas_s is None:
+            self.canvas_s = seconds
+        self.canvas_s += SMOOTHING * (seconds - self.canvas_s)
+        self._throughput.record(self._clock(), is_saturated=self.free_slots <= 0)
+
+    def take_slot(self) -> None:
+        """Begins a canvas."""
+        self.in_flight += 1
+
+    def release_slot(self) -> None:
+        """Ends a canvas."""
+        self.in_flight -= 1
 
     @property
     def blocked_until(self) -> float:
@@ -132,7 +163,7 @@ class UpstreamClient:
             calls += 1
             try:
                 turn_until = retry.ends_at("throttled", began, until)
-                detect = partial(self._detect, picture, task, extras)
+                detect = partial(self.provider.detect, picture, task, extras)
                 detections = await self._call(detect, until=turn_until, is_needed=is_needed)
             except (RateLimited, CircuitOpen):
                 raise
@@ -179,14 +210,6 @@ class UpstreamClient:
             finally:
                 self._leave(turn, failed)
             return result
-
-    async def _detect(
-        self, picture: Picture, task: Task, extras: Sequence[str]
-    ) -> Sequence[Detection]:
-        began = self._clock()
-        detections = await self.provider.detect(picture, task, extras)
-        self.typical_s += SMOOTHING * (self._clock() - began - self.typical_s)
-        return detections
 
     async def _wait_turn(self, until: float) -> None:
         """Waits for a token, first come, first served. Raises RateLimited at once where none would

@@ -23,6 +23,7 @@ class MemoryBuffer:
     clients' photos and the patient ones take up; the ledger; and the listener."""
 
     problem = ""
+    replicas = 1
 
     def __init__(
         self, room: Capacity, jobs: Capacity = Capacity(), *, keep: KeepResult | None = None

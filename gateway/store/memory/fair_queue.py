@@ -72,7 +72,7 @@ class FairQueue:
                 photos=len(entries),
                 oldest_at=min(entry.put_at for entry in entries),
                 due_at=min(entry.due_at for entry in entries),
-                urgent=not all(entry.patient for entry in entries),
+                urgent=sum(not entry.patient for entry in entries),
             )
         return self._backlog
 
@@ -99,5 +99,5 @@ def _with_entry(backlog: Backlog, entry: BufferEntry) -> Backlog:
         photos=backlog.photos + 1,
         oldest_at=min(backlog.oldest_at, entry.put_at),
         due_at=min(backlog.due_at, entry.due_at),
-        urgent=backlog.urgent or not entry.patient,
+        urgent=backlog.urgent + (not entry.patient),
     )

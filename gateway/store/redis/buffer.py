@@ -211,10 +211,14 @@ class RedisBuffer:
     def problem(self) -> str:
         return self.heartbeat.problem
 
+    @property
+    def replicas(self) -> int:
+        return self.heartbeat.replicas
+
     async def backlogs(self) -> Mapping[BufferLane, Backlog]:
         lanes: dict[BufferLane, Backlog] = {}
         for key, count, oldest_at, due_at, urgent in await self.replica.run(self._backlogs):
-            lanes[lane_of(key)] = Backlog(count, float(oldest_at), float(due_at), bool(urgent))
+            lanes[lane_of(key)] = Backlog(count, float(oldest_at), float(due_at), urgent)
         return lanes
 
     async def occupancy(self) -> Occupancy:

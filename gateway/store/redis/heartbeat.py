@@ -28,7 +28,7 @@ LOST = "The shared buffer lost what it held; ask again."
 
 
 class Heartbeat:
-    """Holds whether the replica has registered, and what is wrong with Redis.
+    """Holds whether the replica has registered, how many have, and what is wrong with Redis.
 
     `fails_unsure` decides about photos whose call a dead replica had begun: they fail, or are asked
     about again.
@@ -49,6 +49,7 @@ class Heartbeat:
         time of Redis, and `tidy` after each beat."""
         self.problem = ""
         self.has_registered = False
+        self.replicas = 1
         self.inbox = Inbox(replica)
         self._replica = replica
         self._bytes = photo_bytes
@@ -107,7 +108,7 @@ class Heartbeat:
         Raises BufferAway."""
         began = self._clock()
         try:
-            was_registered, removed_ids, redis_time = await self._run_beat()
+            was_registered, removed_ids, redis_time, self.replicas = await self._run_beat()
         except BufferAway:
             self._replica.is_reachable = False
             raise

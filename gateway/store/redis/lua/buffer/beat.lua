@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Registers this replica for another lease, and takes over from replicas whose lease has ended.
 -- ARGV: as in shared/reclaim.lua; then the ids of the photos that the replica knows it holds.
--- Returns 1 if the replica was registered before, the ids of photos that left the buffer, and the
--- time of Redis.
+-- Returns 1 if the replica was registered before, the ids of photos that left the buffer, the time
+-- of Redis, and how many replicas are registered.
 require 'shared/reclaim'
 require 'shared/replicas'
 
@@ -29,4 +29,4 @@ for _, id in ipairs(redis.call('SMEMBERS', KEY_CLAIMS .. replica)) do
   local entry = not known[id] and read_entry(id)
   if entry and now - tonumber(entry.claimed_at) > LOST_CLAIM_S then give_back(id, entry) end
 end
-return {was_registered and 1 or 0, removed, time_text(now)}
+return {was_registered and 1 or 0, removed, time_text(now), redis.call('ZCARD', KEY_ALIVE)}

@@ -1,0 +1,125 @@
+"""How long a photo will wait for its answer, foreseen from the photos that wait before it and the
+rate at which its provider answers canvases; and which photos are not taken, or not asked about
+again, because of that."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+
+from gateway.core.clock import Clock
+from gateway.core.errors import Busy, DeadlineExceeded
+from gateway.core.model import BufferLane, Entry, Lane
+from gateway.store.inspection import Backlog, Inspection
+from gateway.upstream.registry import UpstreamRegistry
+
+ADMISSION_SHARE = 0.9
+"""Photos are taken while the wait foreseen is within this share of their deadline. The rest is for
+what nobody foresees: one slow canvas, or a client of another pool."""
+MIN_RETRY_S = 0.05
+
+
+@dataclass(slots=True)
+class WaitForecast:
+    """Foresees waits. Holds the last known backlogs; the photos put since, by lane; and the lanes
+    of photos that are about to wait again, by photo id.
+
+    The replicas that answer photos from the buffer are taken to be equally fast.
+    """
+
+    upstream: UpstreamRegistry
+    inspection: Inspection
+    clock: Clock
+    _backlogs: Mapping[BufferLane, Backlog] = field(default_factory=dict, init=False)
+    _new: Counter[Lane] = field(default_factory=Counter, init=False)
+    _returning: dict[str, Lane] = field(default_factory=dict, init=False)
+
+    def update(self, backlogs: Mapping[BufferLane, Backlog]) -> None:
+        """Takes the backlogs as they are now."""
+        self._backlogs = backlogs
+        self._new.clear()
+
+    def admit(self, entries: Iterable[Entry]) -> None:
+        """Counts new photos of clients among those that wait.
+
+        Raises Busy, and counts none, where one of them would wait longer than its deadline; and
+        DeadlineExceeded where the provider is too slow for it even without a queue.
+        """
+        before = Counter(self._new)
+        try:
+            for entry in entries:
+                self._new[entry.lane] += 1
+                self._check(entry)
+        except (Busy, DeadlineExceeded):
+            self._new = before
+            raise
+
+    def wait_s(self, lane: Lane, *, photos: int = 0) -> float:
+        """Seconds until the answer about the last photo that waits in the lane, or about the last
+        of so many more; 0 where the provider has not answered yet.
+
+        Pools take turns, a canvas each: a photo waits for the canvases of its own pool, and for as
+        many of each other pool that waits, but never for more than there are.
+        """
+        if lane.provider not in self.upstream:
+            return 0.0
+        client, replicas = self.upstream[lane.provider], max(self.inspection.replicas, 1)
+        if client.canvas_s is None or client.canvases_per_s is None:
+            return 0.0
+        canvases = self._canvases_by_pool(lane, photos)
+        ahead = min(canvases.total(), canvases[lane.pool] * len(canvases))
+        queued = max(ahead - replicas * max(client.free_slots, 0), 0)
+        return client.canvas_s + queued / (replicas * client.canvases_per_s)
+
+    def has_time(self, entry: Entry, *, share: float) -> bool:
+        """Whether a photo that goes to wait in its lane again would be answered within this share
+        of the time it has left. If so it is counted among those that wait, until `forget` is told
+        that it does."""
+        left_s = entry.deadline_at - self.clock()
+        typical_s = self.upstream.typical_s(entry.lane.provider)
+        has_time = max(self.wait_s(entry.lane, photos=1), typical_s) < share * left_s
+        if has_time:
+            self._returning[entry.photo.id] = entry.lane
+        return has_time
+
+    def forget(self, entries: Iterable[Entry]) -> None:
+        """Takes note that the photos wait again, or do not."""
+        for entry in entries:
+            self._returning.pop(entry.photo.id, None)
+
+    def _check(self, entry: Entry) -> None:
+        deadline_s = entry.deadline_at - entry.accepted_at
+        wait_s = self.wait_s(entry.lane)
+        max_wait_s = ADMISSION_SHARE * deadline_s
+        if wait_s <= max_wait_s:
+            return
+        client = self.upstream[entry.lane.provider]
+        canvas_s = client.canvas_s or 0.0
+        if canvas_s <= max_wait_s:
+            raise Busy(
+                "The vision service is asked for more than it can answer: this photo would wait "
+                f"{wait_s:.1f} s, and its deadline is {deadline_s:g} s. Nothing was taken.",
+                max(wait_s - max_wait_s, MIN_RETRY_S),
+            )
+        if client.in_flight and canvas_s > deadline_s:
+            raise DeadlineExceeded(
+                f"The vision service takes {canvas_s:.1f} s at present, and the photo's deadline "
+                f"is {deadline_s:g} s. Nothing was asked."
+            )
+
+    def _canvases_by_pool(self, lane: Lane, photos: int) -> Counter[str]:
+        """How many canvases of the lane's provider wait in each pool, of photos whose clients wait,
+        with so many more photos in the lane."""
+        waiting: Counter[Lane] = Counter(self._new)
+        waiting.update(self._returning.values())
+        for other, backlog in self._backlogs.items():
+            if isinstance(other, Lane):
+                waiting[other] += backlog.urgent
+        waiting[lane] += photos
+        canvases: Counter[str] = Counter()
+        for other, count in waiting.items():
+            if count and other.provider == lane.provider:
+                canvases[other.pool] += ceil(count / other.shape.cells)
+        return canvases
