@@ -19,6 +19,7 @@ from PIL import ExifTags, Image
 from pydantic import Field, SecretStr, field_validator
 
 from providers.base import About, Limits, Picture, Provider
+from providers.border import readable
 from providers.detection import Box, Detection, Landmark, Task
 from providers.errors import NoAnswer, PictureRefused, ProviderError, Unavailable
 from providers.options import Options as ProviderOptions
@@ -110,7 +111,7 @@ class _DetectionJson(Struct):
 
 
 class _PhotoJson(Struct):
-    detections: list[_DetectionJson]
+    detections: list[msgspec.Raw]
 
 
 class _AnswerJson(Struct):
@@ -171,11 +172,11 @@ class GatewayProvider(HttpProvider):
             raise _error_of(response)
         try:
             (photo,) = msgspec.json.decode(response.body, type=_AnswerJson).photos
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return readable(photo.detections, _detection)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise NoAnswer(
                 f"an answer that is not a gateway's, and may be billed: {error}"
             ) from error
-        return [_detection(row) for row in photo.detections]
 
     def check_ready(self) -> None:
         """Returns if the other gateway is ready, or has no /readyz: a proxy in front of it may let
@@ -205,7 +206,12 @@ def _error_of(response: HttpResponse) -> ProviderError:
     return response_error(response, message)
 
 
-def _detection(row: _DetectionJson) -> Detection:
+def _detection(raw: msgspec.Raw) -> Detection:
+    """Raises ValueError where the JSON is no detection."""
+    try:
+        row = msgspec.json.decode(raw, type=_DetectionJson)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error
     box = row.box
     return Detection(
         row.label,

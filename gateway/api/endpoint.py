@@ -21,7 +21,7 @@ from gateway.core.errors import BadRequest, GatewayError, TooManyHops
 from gateway.core.events import Events, RequestRefused
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
-from gateway.core.question import Forward, ItemAnswer, Question
+from gateway.core.question import Forward, ItemAnswer, Question, without_details
 from gateway.dialects.base import Dialect
 from gateway.dialects.headers import DEADLINE_HEADER, quality_of
 from gateway.security.keyring import Keyring
@@ -97,6 +97,9 @@ class Endpoint:
         except GatewayError as error:
             # the only photo's error, which was an event already when it was refused or settled
             return self.dialect.render_error(error)
+        except Exception:  # what was paid for is not withheld because of an odd detail
+            log.exception("an answer cannot be rendered with its details")
+            return self.dialect.render(question, [without_details(each) for each in answers])
 
 
 def _with_headers(question: Question, incoming: Incoming) -> Question:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,11 +46,17 @@ class Passthrough:
             )
         except ProviderError as error:
             if isinstance(error, NoAnswer):
-                self.charge({tenant.name: Account(photos=call.images, unknown=call.images)})
+                self._charge_unknown(call, tenant)
             raise translate(error) from error
+        except asyncio.CancelledError:  # the client left: the vendor may bill the call all the same
+            self._charge_unknown(call, tenant)
+            raise
         if answer.status < 300:
             self.charge({tenant.name: self._bill(route, call.images)})
         return Reply(answer.status, answer.body, answer.headers)
+
+    def _charge_unknown(self, call: Forward, tenant: Tenant) -> None:
+        self.charge({tenant.name: Account(photos=call.images, unknown=call.images)})
 
     def _route(self, operation: str, tenant: Tenant, dialect: str) -> Route:
         for route in self.routes:

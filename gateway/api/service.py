@@ -7,6 +7,7 @@ the scheduler answer them.
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ from gateway.pipeline.scheduler import Scheduler
 from gateway.vocabulary.translate import Translator
 from providers.base import Limits
 from providers.detection import Task, Vocabulary
+
+log = logging.getLogger("imgrid")
 
 Ways = Mapping[Task, Way]
 Fetch = Callable[[str], Awaitable[bytes]]
@@ -203,11 +206,21 @@ class Service:
         """The answer in the words of a vocabulary."""
         outcomes: dict[Task, Outcome] = {}
         for task, outcome in answer.outcomes.items():
-            detections = self.translator.translate(
-                outcome.detections, task, self._vocabulary_of(outcome), vocabulary
-            )
-            outcomes[task] = replace(outcome, detections=tuple(detections))
+            outcomes[task] = self._translated_outcome(outcome, task, vocabulary)
         return replace(answer, outcomes=outcomes)
+
+    def _translated_outcome(self, outcome: Outcome, task: Task, vocabulary: Vocabulary) -> Outcome:
+        """The outcome in the words of a vocabulary. Detections whose details cannot be translated
+        lose them."""
+        own_vocabulary = self._vocabulary_of(outcome)
+        translate = self.translator.translate
+        try:
+            detections = translate(outcome.detections, task, own_vocabulary, vocabulary)
+        except Exception:  # details are the provider's, of any form
+            log.exception("details cannot be translated")
+            plain = [replace(detection, details={}) for detection in outcome.detections]
+            detections = translate(plain, task, own_vocabulary, vocabulary)
+        return replace(outcome, detections=tuple(detections))
 
     def _vocabulary_of(self, outcome: Outcome) -> Vocabulary:
         """The vocabulary of the provider that answered last."""

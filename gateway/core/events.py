@@ -23,7 +23,7 @@ class CanvasAnswered:
     """A provider answered a canvas, which is billed as one image unless it is `free`.
 
     `entries` are its photos in the layout's order. Those at the indices of `empty_cells` could not
-    be drawn. `detections` are fractions of the canvas.
+    be drawn. `detections` are fractions of the canvas. `dropped` others were not sane.
     """
 
     canvas: str
@@ -37,6 +37,7 @@ class CanvasAnswered:
     asked_s: float
     empty_cells: frozenset[int] = frozenset()
     free: bool = False
+    dropped: int = 0
 
     @property
     def billed(self) -> list[Entry]:

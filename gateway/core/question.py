@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.core.errors import GatewayError
@@ -82,6 +82,15 @@ class ItemAnswer:
     def share(self) -> float:
         """The photo's part of the bill, in images."""
         return sum(outcome.share for outcome in self.outcomes.values())
+
+
+def without_details(answer: ItemAnswer) -> ItemAnswer:
+    """The answer with detections that have no details. Extras, which are details, stay."""
+    outcomes: dict[Task, Outcome] = {}
+    for task, outcome in answer.outcomes.items():
+        plain = tuple(replace(detection, details={}) for detection in outcome.detections)
+        outcomes[task] = outcome if task == Task.EXTRAS else replace(outcome, detections=plain)
+    return replace(answer, outcomes=outcomes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,12 @@ class Instruments:
         self.upstream_failures = Counter(
             "imgrid_upstream_failures", "Failed calls", ["provider", "reason"], registry=registry
         )
+        self.dropped_detections = Counter(
+            "imgrid_dropped_detections",
+            "Detections that were not sane",
+            ["provider"],
+            registry=registry,
+        )
         self.breaker_open = Gauge(
             "imgrid_breaker_open",
             "1 while a provider is left alone or tried, 0 when it is asked again",

@@ -106,6 +106,14 @@ def _settled(event: Settled) -> None:
 
 
 def _canvas_answered(event: CanvasAnswered) -> None:
+    if event.dropped:
+        log.warning(
+            "provider %s: %d detections of canvas %s were dropped: no finite numbers near the "
+            "picture, no text, or nested too deep",
+            event.lane.provider,
+            event.dropped,
+            event.canvas,
+        )
     log.debug(
         "canvas %s: %s, %d photos of %s, %.0f ms",
         event.canvas,

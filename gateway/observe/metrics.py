@@ -67,6 +67,8 @@ class Metrics:
         instruments, lane, count = self.instruments, event.lane, len(event.billed)
         instruments.compose_seconds.labels(lane.provider).observe(event.composed_s)
         instruments.upstream_seconds.labels(lane.provider).observe(event.asked_s)
+        if event.dropped:
+            instruments.dropped_detections.labels(lane.provider).inc(event.dropped)
         if event.free:
             return
         labels = (lane.provider, lane.task, str(event.layout.shape))

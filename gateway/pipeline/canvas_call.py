@@ -3,12 +3,14 @@ answer."""
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gateway.core.clock import Clock
+from gateway.core.errors import GatewayError
 from gateway.core.events import CallFailed, CanvasAnswered, Events
 from gateway.core.layout import Layout
 from gateway.core.model import Entry, Lane, Step
@@ -25,6 +27,8 @@ from providers.base import Picture
 from providers.detection import Detection
 from providers.errors import NoAnswer, ProviderError
 
+log = logging.getLogger("imgrid")
+
 
 class CanvasPhoto(NamedTuple):
     """A photo on an answered canvas: the cell that it lies in, its entry, the step that the canvas
@@ -34,6 +38,11 @@ class CanvasPhoto(NamedTuple):
     entry: Entry
     step: Step
     doubt: str
+
+    def failure(self, error: GatewayError) -> Settlement:
+        """The settlement of the photo where its answer cannot be used."""
+        steps = (*self.entry.steps, replace(self.step, reason=error.code))
+        return failure(replace(self.entry, steps=steps), error)
 
 
 class AnsweredCanvas(NamedTuple):
@@ -58,17 +67,26 @@ class AnsweredCanvas(NamedTuple):
             charges=self.charges,
         )
 
+    def failures(self, error: GatewayError) -> list[Settlement]:
+        """The settlements of all photos where the answer cannot be used. Each still owes its share
+        of the bill."""
+        return [photo.failure(error) for photo in self.photos]
+
 
 class _Call(NamedTuple):
     """A canvas on its way to the provider, and the photos that are drawn on it, by their index in
-    the layout."""
+    the layout. `charges` are its bill if it is answered, None where it is free."""
 
     canvas_id: str
     lane: Lane
     photos: Sequence[tuple[int, Entry]]
-    is_free: bool
+    charges: Charges | None
     claimed_at: float
     composed_s: float
+
+    @property
+    def is_free(self) -> bool:
+        return self.charges is None
 
     @property
     def entries(self) -> list[Entry]:
@@ -105,18 +123,39 @@ class CanvasCall:
             await self.settler.commit(Commit(settlements=failures))
         if rendered.picture is None:
             return None
+        drawn = [(i, entry) for i, entry in enumerate(entries) if i not in rendered.errors]
         call = _Call(
             canvas_id=uuid.uuid4().hex[:12],
             lane=lane,
-            photos=[(i, entry) for i, entry in enumerate(entries) if i not in rendered.errors],
-            is_free=is_free(lane, entries, self.routes),
+            photos=drawn,
+            charges=self._charges(lane, [entry for _, entry in drawn]),
             claimed_at=claimed_at,
             composed_s=composed_s,
         )
         answer = await self._answer(call, rendered.picture)
-        self.upstream[lane.provider].record_canvas(self.clock() - claimed_at)
-        self._tell(call, rendered, entries, answer)
-        return self._answered(call, rendered.layout, answer)
+        try:  # from here on every way out carries the bill
+            self.upstream[lane.provider].record_canvas(self.clock() - claimed_at)
+            self._tell(call, rendered, entries, answer)
+            return self._answered(call, rendered.layout, answer)
+        except Exception:
+            log.exception("an answered canvas failed")
+            await self._fail_answered(call)
+            return None
+
+    def _charges(self, lane: Lane, entries: Sequence[Entry]) -> Charges | None:
+        """The bill of a canvas of these photos once it is answered; None where it is free."""
+        if is_free(lane, entries, self.routes):
+            return None
+        return billed_charges(entries, price_usd(entries[0], self.upstream.about(lane.provider)))
+
+    async def _fail_answered(self, call: _Call) -> None:
+        """Settles the photos of an answer that cannot be used, and charges its bill."""
+        failures = [failure(entry, GatewayError()) for entry in call.entries]
+        ended_canvas = "" if call.is_free else call.canvas_id
+        charges = call.charges or {}
+        await self.settler.commit(
+            Commit(settlements=failures, ended_canvas=ended_canvas, charges=charges)
+        )
 
     async def _render(self, lane: Lane, entries: Sequence[Entry]) -> RenderedCanvas:
         """The canvas of these photos, in a shape that may be smaller than the lane's."""
@@ -186,6 +225,7 @@ class CanvasCall:
                 asked_s=answer.asked_s,
                 empty_cells=frozenset(rendered.errors),
                 free=call.is_free,
+                dropped=answer.dropped,
             )
         )
         about = self.upstream.about(call.lane.provider)
@@ -223,6 +263,6 @@ class CanvasCall:
                 call.photos, self._steps(call, layout, answer), strict=True
             )
         ]
-        entries = call.entries
-        charges = None if call.is_free else billed_charges(entries, price_usd(entries[0], about))
-        return AnsweredCanvas(call.canvas_id, call.lane, layout, answer.detections, photos, charges)
+        return AnsweredCanvas(
+            call.canvas_id, call.lane, layout, answer.detections, photos, call.charges
+        )

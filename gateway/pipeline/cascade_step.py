@@ -99,7 +99,20 @@ class CascadeStep:
         await self.settler.commit_and_draw(Commit(requeues=requeues))
 
     async def _judge(self, answered: AnsweredCanvas) -> None:
-        """Gives each photo its detections, and settles it or puts it to a later stage."""
+        """Gives each photo its detections, and settles it or puts it to a later stage. Photos fail
+        whose answer cannot be judged; the bill of the canvas is charged in any case."""
+        try:
+            settlements, requeues = await self._conclude_all(answered)
+        except Exception:
+            log.exception("an answered canvas failed")
+            settlements, requeues = answered.failures(GatewayError()), []
+        try:
+            await self.settler.commit_and_draw(answered.commit(settlements, requeues))
+        finally:
+            self.forecast.forget(photo.entry for photo in answered.photos)
+
+    async def _conclude_all(self, answered: AnsweredCanvas) -> tuple[list[Settlement], list[Entry]]:
+        """The settlements of a canvas, and the entries of photos that wait again."""
         cascades = [view_of(photo.entry, self.routes).cascade for photo in answered.photos]
         crossings = {cascade.crossing for cascade in cascades}
         by_crossing = {
@@ -112,15 +125,16 @@ class CascadeStep:
             await asyncio.sleep(0)  # a verdict may take a millisecond, and others wait for the loop
             detections = tuple(by_crossing[cascade.crossing][photo.cell])
             step = replace(photo.step, detections=detections)
-            result = self._conclude(photo.entry, step, photo.doubt)
+            try:
+                result = self._conclude(photo.entry, step, photo.doubt)
+            except Exception:
+                log.exception("the answer of photo %s cannot be judged", photo.entry.photo.id)
+                result = photo.failure(GatewayError())
             if isinstance(result, Settlement):
                 settlements.append(result)
             else:
                 requeues.append(result)
-        try:
-            await self.settler.commit_and_draw(answered.commit(settlements, requeues))
-        finally:
-            self.forecast.forget(photo.entry for photo in answered.photos)
+        return settlements, requeues
 
     def _conclude(self, entry: Entry, step: Step, doubt: str) -> Settlement | Entry:
         """The photo's settlement, or its entry as it waits for a later stage.

@@ -169,7 +169,11 @@ class GroupTester:
         if answered is None:
             _drop(hand, part)
             return [], False
-        settlements, flagged, shows_something = self._judge_all(answered)
+        try:
+            settlements, flagged, shows_something = self._judge_all(answered)
+        except Exception:  # the bill of the canvas is charged all the same
+            log.exception("an answered group failed")
+            settlements, flagged, shows_something = answered.failures(GatewayError()), [], True
         requeues = [self._put_back(entry) for entry in rest] if shows_something else []
         await self.settler.commit_and_draw(answered.commit(settlements, requeues))
         _drop(hand, [*part, *requeues])

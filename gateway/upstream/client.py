@@ -17,6 +17,7 @@ from gateway.upstream.breaker import CircuitBreaker
 from gateway.upstream.faults import CircuitOpen, RateLimited, RetryPolicy, fault_of
 from gateway.upstream.rate_limit import RateLimit
 from gateway.upstream.throughput import Throughput
+from providers import border
 from providers.base import ForwardCall, Forwarder, ForwardReply, Picture, Provider
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, ProviderError, Throttled
@@ -47,12 +48,13 @@ async def _ignore(_: ProviderError) -> None:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAnswer:
-    """A provider's detections, the number of calls that they took, and the duration of all calls,
-    pauses included."""
+    """A provider's sane detections, the number of calls that they took, the duration of all calls,
+    pauses included, and how many detections were dropped."""
 
     detections: Sequence[Detection]
     calls: int
     asked_s: float
+    dropped: int = 0
 
 
 class UpstreamClient:
@@ -163,8 +165,8 @@ class UpstreamClient:
             calls += 1
             try:
                 turn_until = retry.ends_at("throttled", began, until)
-                detect = partial(self.provider.detect, picture, task, extras)
-                detections = await self._call(detect, until=turn_until, is_needed=is_needed)
+                detect = partial(border.detect, self.provider, picture, task, extras)
+                answer = await self._call(detect, until=turn_until, is_needed=is_needed)
             except (RateLimited, CircuitOpen):
                 raise
             except ProviderError as error:
@@ -175,7 +177,8 @@ class UpstreamClient:
                     raise
                 await asyncio.sleep(pause_s)
             else:
-                return UpstreamAnswer(detections, calls, self._clock() - began)
+                asked_s = self._clock() - began
+                return UpstreamAnswer(answer.detections, calls, asked_s, answer.dropped)
 
     async def forward(self, call: ForwardCall, until: float) -> ForwardReply:
         """The vendor's reply to a client's whole call, which is made once, in its turn.
@@ -184,7 +187,8 @@ class UpstreamClient:
         """
         if not isinstance(self.provider, Forwarder):
             raise Misconfigured(f"{self.provider.about.name} hands no calls on")
-        return await self._call(partial(self.provider.forward, call), until=until)
+        work = partial(border.forward, self.provider, self.provider.about.name, call)
+        return await self._call(work, until=until)
 
     async def _call(
         self,

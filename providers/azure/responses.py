@@ -10,42 +10,47 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from providers.border import readable, readable_lists
 from providers.detection import WHOLE, Box, Detection
 from providers.remote.sdk import ExtraItem, Size, point_fractions
 
 
 def objects(response: Any, size: Size) -> list[Detection]:
     """One detection an object, with its first tag."""
-    return [
-        Detection(tag.name, tag.confidence, _box(row.bounding_box, size))
-        for row in response.objects.list
-        for tag in row.tags[:1]
-    ]
+
+    def read(row: Any) -> list[Detection]:
+        box = _box(row.bounding_box, size)
+        return [Detection(tag.name, tag.confidence, box) for tag in row.tags[:1]]
+
+    return readable_lists(response.objects.list, read)
 
 
 def people(response: Any, size: Size) -> list[Detection]:
     """All persons, of any score: Azure applies no threshold here."""
-    return [
-        Detection("Person", row.confidence, _box(row.bounding_box, size))
-        for row in response.people.list
-    ]
+    return readable(
+        response.people.list,
+        lambda row: Detection("Person", row.confidence, _box(row.bounding_box, size)),
+    )
 
 
 def labels(response: Any, size: Size) -> list[Detection]:
     """The tags of the whole picture."""
-    return [Detection(tag.name, tag.confidence, WHOLE, "LABEL") for tag in response.tags.list]
+    return readable(
+        response.tags.list, lambda tag: Detection(tag.name, tag.confidence, WHOLE, "LABEL")
+    )
 
 
 def text(response: Any, size: Size) -> list[Detection]:
     """All lines, then their words. Azure scores words only; lines without words are left out."""
-    lines, words = list[Detection](), list[Detection]()
-    for block in response.read.blocks:
-        for row in block.lines:
-            if row.words:
-                key = len(lines)
-                lines.append(_line(row, size, key))
-                words += [_word(word, size, key) for word in row.words]
-    return lines + words
+    rows = [row for block in response.read.blocks for row in block.lines if row.words]
+
+    def read(numbered: tuple[int, Any]) -> tuple[Detection, list[Detection]]:
+        key, row = numbered
+        return _line(row, size, key), [_word(word, size, key) for word in row.words]
+
+    lines_and_words = readable(enumerate(rows), read)
+    words = [word for _, line_words in lines_and_words for word in line_words]
+    return [line for line, _ in lines_and_words] + words
 
 
 def extras(response: Any, items: Sequence[ExtraItem]) -> list[Detection]:

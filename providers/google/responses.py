@@ -11,6 +11,7 @@ from itertools import chain
 from statistics import fmean
 from typing import Any
 
+from providers.border import readable
 from providers.detection import WHOLE, Box, Detection, Landmark
 from providers.remote.sdk import Size, point_fractions
 
@@ -41,12 +42,12 @@ LINE_BREAKS = {3, 4, 5}
 
 def objects(response: Any, size: Size) -> list[Detection]:
     """The localized objects."""
-    detections: list[Detection] = []
-    for row in response.localized_object_annotations:
-        corners = point_fractions(row.bounding_poly.normalized_vertices, (1, 1))
-        box = Box.around(corners)
-        detections.append(Detection(row.name, row.score, box, details={"mid": row.mid}))
-    return detections
+    return readable(response.localized_object_annotations, _object)
+
+
+def _object(row: Any) -> Detection:
+    corners = point_fractions(row.bounding_poly.normalized_vertices, (1, 1))
+    return Detection(row.name, row.score, Box.around(corners), details={"mid": row.mid})
 
 
 def people(response: Any, size: Size) -> list[Detection]:
@@ -61,7 +62,7 @@ def people(response: Any, size: Size) -> list[Detection]:
 
 def faces(response: Any, size: Size) -> list[Detection]:
     """The faces. The box is that of the whole head, the polygon that of the skin."""
-    return [_face(row, size) for row in response.face_annotations]
+    return readable(response.face_annotations, lambda row: _face(row, size))
 
 
 def _face(row: Any, size: Size) -> Detection:
@@ -100,14 +101,13 @@ def _score(likelihood: int) -> float:
 
 def logos(response: Any, size: Size) -> list[Detection]:
     """The logos, each with its polygon."""
-    detections: list[Detection] = []
-    for row in response.logo_annotations:
-        corners = point_fractions(row.bounding_poly.vertices, size)
-        box, details = Box.around(corners), {"mid": row.mid}
-        detections.append(
-            Detection(row.description, row.score, box, polygon=corners, details=details)
-        )
-    return detections
+    return readable(response.logo_annotations, lambda row: _logo(row, size))
+
+
+def _logo(row: Any, size: Size) -> Detection:
+    corners = point_fractions(row.bounding_poly.vertices, size)
+    box, details = Box.around(corners), {"mid": row.mid}
+    return Detection(row.description, row.score, box, polygon=corners, details=details)
 
 
 def labels(response: Any, size: Size) -> list[Detection]:
@@ -139,15 +139,22 @@ def moderation(response: Any, size: Size) -> list[Detection]:
 
 def text(response: Any, size: Size) -> list[Detection]:
     """All lines, then their words."""
-    lines, words = list[Detection](), list[Detection]()
+    rows: list[tuple[list[Any], Size]] = []
     for page in response.full_text_annotation.pages:
         page_size = page.width or size[0], page.height or size[1]
         for paragraph in chain.from_iterable(block.paragraphs for block in page.blocks):
-            for row in _rows(paragraph.words):
-                line_words = [_word(word, page_size, len(lines)) for word in row]
-                lines.append(_line(row, line_words))
-                words += line_words
-    return lines + words
+            rows += [(row, page_size) for row in _rows(paragraph.words)]
+    lines_and_words = readable(enumerate(rows), _line_and_words)
+    words = [word for _, line_words in lines_and_words for word in line_words]
+    return [line for line, _ in lines_and_words] + words
+
+
+def _line_and_words(
+    numbered: tuple[int, tuple[list[Any], Size]],
+) -> tuple[Detection, list[Detection]]:
+    key, (row, size) = numbered
+    words = [_word(word, size, key) for word in row]
+    return _line(row, words), words
 
 
 def _rows(words: Sequence[Any]) -> Iterator[list[Any]]:

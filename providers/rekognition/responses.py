@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from providers.border import readable, readable_lists
 from providers.detection import WHOLE, Box, Detection, Landmark
 
 Row = Mapping[str, Any]
@@ -22,10 +23,7 @@ EMOTIONS = {"HAPPY": "joy", "SAD": "sorrow", "ANGRY": "anger", "SURPRISED": "sur
 
 def objects(response: Row) -> list[Detection]:
     """The instances of all labels. Labels without instances have no place and are left out."""
-    detections: list[Detection] = []
-    for label in response["Labels"]:
-        detections += _instances(label)
-    return detections
+    return readable_lists(response["Labels"], _instances)
 
 
 def people(response: Row) -> list[Detection]:
@@ -40,26 +38,23 @@ def people(response: Row) -> list[Detection]:
 
 def labels(response: Row) -> list[Detection]:
     """Every label, followed by its instances."""
-    detections: list[Detection] = []
-    for label in response["Labels"]:
-        score, details = label["Confidence"] / 100, _relatives(label)
-        detections.append(Detection(label["Name"], score, WHOLE, "LABEL", details=details))
-        detections += _instances(label, "INSTANCE")
-    return detections
+    return readable_lists(response["Labels"], _label)
+
+
+def _label(label: Row) -> list[Detection]:
+    score, details = label["Confidence"] / 100, _relatives(label)
+    whole = Detection(label["Name"], score, WHOLE, "LABEL", details=details)
+    return [whole, *_instances(label, "INSTANCE")]
 
 
 def _instances(label: Row, kind: str = "") -> list[Detection]:
     details = _relatives(label)
-    return [
-        Detection(
-            label["Name"],
-            instance["Confidence"] / 100,
-            _box(instance["BoundingBox"]),
-            kind,
-            details=details,
-        )
-        for instance in label.get("Instances", ())
-    ]
+
+    def instance_of(row: Row) -> Detection:
+        score, box = row["Confidence"] / 100, _box(row["BoundingBox"])
+        return Detection(label["Name"], score, box, kind, details=details)
+
+    return readable(label.get("Instances", ()), instance_of)
 
 
 def _relatives(label: Row) -> dict[str, tuple[str, ...]]:
@@ -72,7 +67,7 @@ def _relatives(label: Row) -> dict[str, tuple[str, ...]]:
 
 def text(response: Row) -> list[Detection]:
     """Lines and words; a word's parent is the key of its line."""
-    return [_text(row) for row in response["TextDetections"]]
+    return readable(response["TextDetections"], _text)
 
 
 def _text(row: Row) -> Detection:
@@ -90,38 +85,39 @@ def _text(row: Row) -> Detection:
 
 def faces(response: Row) -> list[Detection]:
     """The faces with all their attributes."""
-    return [
-        _face(
-            face, {"raw": _without(face, (*PLACE_KEYS, "Confidence")), **_pose_and_emotions(face)}
-        )
-        for face in response["FaceDetails"]
-    ]
+    return readable(response["FaceDetails"], _detailed_face)
 
 
 def celebrities(response: Row) -> list[Detection]:
     """The celebrities, then the faces that were not recognised."""
-    celebrities = [
-        Detection(
-            celebrity["Name"],
-            celebrity["MatchConfidence"] / 100,
-            _box(celebrity["Face"]["BoundingBox"]),
-            "CELEBRITY",
-            details={"vendor": "rekognition", "raw": _celebrity_json(celebrity)},
-            landmarks=_landmarks(celebrity["Face"]),
-        )
-        for celebrity in response["CelebrityFaces"]
-    ]
-    faces = [
-        _face(face, {"raw": {"Face": _without(face, PLACE_KEYS)}}, "FACE")
-        for face in response.get("UnrecognizedFaces") or ()
-    ]
-    return celebrities + faces
+    faces = readable(response.get("UnrecognizedFaces") or (), _unrecognized_face)
+    return readable(response["CelebrityFaces"], _celebrity) + faces
+
+
+def _celebrity(celebrity: Row) -> Detection:
+    return Detection(
+        celebrity["Name"],
+        celebrity["MatchConfidence"] / 100,
+        _box(celebrity["Face"]["BoundingBox"]),
+        "CELEBRITY",
+        details={"vendor": "rekognition", "raw": _celebrity_json(celebrity)},
+        landmarks=_landmarks(celebrity["Face"]),
+    )
+
+
+def _unrecognized_face(face: Row) -> Detection:
+    return _face(face, {"raw": {"Face": _without(face, PLACE_KEYS)}}, "FACE")
 
 
 def _celebrity_json(celebrity: Row) -> dict[str, Any]:
     keys = ("Id", "Urls", "KnownGender")
     fields = {key: celebrity[key] for key in keys if key in celebrity}
     return {**fields, "Face": _without(celebrity["Face"], PLACE_KEYS)}
+
+
+def _detailed_face(face: Row) -> Detection:
+    raw = _without(face, (*PLACE_KEYS, "Confidence"))
+    return _face(face, {"raw": raw, **_pose_and_emotions(face)})
 
 
 def _face(face: Row, details: Row, kind: str = "") -> Detection:
@@ -146,11 +142,11 @@ def _pose_and_emotions(face: Row) -> dict[str, Any]:
 
 def equipment(response: Row) -> list[Detection]:
     """The persons, each followed by the equipment on it."""
-    detections: list[Detection] = []
-    for person in response["Persons"]:
-        detections.append(_person(person))
-        detections += _equipment_on(person)
-    return detections
+    return readable_lists(response["Persons"], _person_and_equipment)
+
+
+def _person_and_equipment(person: Row) -> list[Detection]:
+    return [_person(person), *_equipment_on(person)]
 
 
 def _person(person: Row) -> Detection:

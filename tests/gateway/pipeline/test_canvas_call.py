@@ -13,7 +13,6 @@ from gateway.core.errors import (
     BadFormat,
     BilledUnknown,
     DeadlineExceeded,
-    GatewayError,
     UpstreamFailed,
     UpstreamThrottled,
 )
@@ -294,12 +293,12 @@ class TestFaults:
             assert provider.calls == 1
 
     async def test_an_unexpected_exception_fails_its_canvas_only(self) -> None:
-        """An exception that no provider should raise is the error of its canvas, and the loop goes
-        on."""
+        """An exception that no provider should raise is the error of its canvas, which may be
+        billed, and the loop goes on."""
         provider = ScriptedProvider(errors=[RuntimeError("a bug")])
-        async with run_pipeline(provider, route_of("2x2")) as pipeline:
+        async with run_pipeline(provider, route_of("2x2"), billed_unknown="fail") as pipeline:
             for outcome in await pipeline.answer_each(*(photo_of_block("red") for _ in range(4))):
-                assert type(outcome.error) is GatewayError
+                assert type(outcome.error) is BilledUnknown
                 assert "bug" not in str(outcome.error)
             assert [
                 labels_of(outcome)
