@@ -1,10 +1,16 @@
 """Entries, lanes and outcomes as bytes, for stores outside this process. A photo's own bytes are
-stored beside them."""
+stored beside them.
+
+Each record holds the version of its format, where releases before versions do not look: in a
+rolling deploy they read what this one writes, and this one reads theirs as version 0.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -27,6 +33,16 @@ from gateway.core.model import (
 from providers.detection import Detection, Task
 from thresholds.shape import Shape
 from thresholds.variants import TARGET
+
+log = logging.getLogger("imgrid")
+
+VERSION = 1
+"""The version that is written; 0 to this one are read. A change that an older release would misread
+needs a release before it that reads both."""
+
+
+class Unreadable(ValueError):
+    """A record cannot be decoded, or is of a later version."""
 
 
 class _Step(Struct):
@@ -57,6 +73,7 @@ class _Outcome(Struct, array_like=True):
     code: str
     message: str
     size: tuple[int, int] | None
+    version: int = 0
 
 
 class _Entry(Struct):
@@ -79,7 +96,10 @@ class _Entry(Struct):
     variant: str = TARGET
     watched: bool = False
     wanted: tuple[str, ...] = ()
+    version: int = 0
 
+
+Record = TypeVar("Record", _Entry, _Outcome)
 
 _URL = "URL"
 """The format under which remote photos are written."""
@@ -95,11 +115,14 @@ def lane_key(lane: BufferLane) -> str:
 
 
 def lane_of(key: bytes) -> BufferLane:
-    """The lane of its key."""
-    provider, task, pool, rows, cols = msgspec.json.decode(key)
-    if provider == FETCH:
-        return FetchLane(Task(task), pool)
-    return Lane(provider, Task(task), pool, Shape(rows, cols))
+    """The lane of its key. Raises Unreadable."""
+    try:
+        provider, task, pool, rows, cols = msgspec.json.decode(key)
+        if provider == FETCH:
+            return FetchLane(Task(task), pool)
+        return Lane(provider, Task(task), pool, Shape(rows, cols))
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
+        raise Unreadable(f"{key!r} is no lane: {error}") from error
 
 
 def pack_entry(entry: BufferEntry) -> bytes:
@@ -129,13 +152,14 @@ def pack_entry(entry: BufferEntry) -> bytes:
             variant=entry.variant,
             watched=entry.watched,
             wanted=entry.extras if is_extras else entry.only_labels,
+            version=VERSION,
         )
     )
 
 
 def unpack_entry(packed: bytes, payload: bytes) -> BufferEntry:
-    """The entry of a photo with this payload."""
-    row = _entries.decode(packed)
+    """The entry of a photo with this payload. Raises Unreadable."""
+    row = _decoded(_entries, packed)
     is_extras = row.lane.task == Task.EXTRAS
     is_remote = row.photo.format == _URL
     kind: type[BufferEntry] = FetchEntry if is_remote else Entry
@@ -161,30 +185,66 @@ def unpack_entry(packed: bytes, payload: bytes) -> BufferEntry:
 
 
 def with_payload(entry: BufferEntry, payload: bytes) -> BufferEntry:
-    """The entry with this payload of its photo."""
+    """The entry with this payload of its photo. Raises Unreadable where it is to be a URL and is no
+    text."""
     return replace(entry, photo=_photo_with(entry.photo, payload))
 
 
 def _photo_with(photo: Photo | RemotePhoto, payload: bytes) -> Photo | RemotePhoto:
     if isinstance(photo, RemotePhoto):
-        return replace(photo, url=payload.decode())
+        try:
+            return replace(photo, url=payload.decode())
+        except UnicodeDecodeError as error:
+            raise Unreadable(f"the URL of photo {photo.id} is no text") from error
     return replace(photo, data=payload)
 
 
 def pack_outcome(outcome: Outcome) -> bytes:
-    """The outcome with the size of its photo in the photo's place."""
+    """The outcome with the size of its photo in the photo's place; the error `internal` where it
+    cannot be written."""
+    try:
+        return _packed_outcome(outcome)
+    except Exception:  # detections may hold anything: one photo's must not keep others from theirs
+        log.exception("an outcome cannot be written")
+        return _packed_outcome(Outcome(outcome.photo, error=GatewayError()))
+
+
+def _packed_outcome(outcome: Outcome) -> bytes:
     error, photo = outcome.error, outcome.photo
     code, message = (error.code, str(error)) if error is not None else ("", "")
     size = photo.size if photo is not None and photo.pixels else None
-    return _encode(_Outcome(outcome.detections, _step_rows(outcome.steps), code, message, size))
+    steps = _step_rows(outcome.steps)
+    return _encode(_Outcome(outcome.detections, steps, code, message, size, VERSION))
+
+
+def outcome_or_error(packed: bytes, photo: str) -> tuple[Outcome, Size | None]:
+    """The same as `unpack_outcome`; the error `internal` for a record that cannot be read, which is
+    logged with the name of its photo."""
+    try:
+        return unpack_outcome(packed)
+    except Unreadable as error:
+        log.error("the outcome of photo %s cannot be read: %s", photo, error)
+        return Outcome(None, error=GatewayError()), None
 
 
 def unpack_outcome(packed: bytes) -> tuple[Outcome, Size | None]:
-    """The outcome without its photo, and the photo's size; None if its size is not known."""
-    row = _outcomes.decode(packed)
+    """The outcome without its photo, and the photo's size; None if its size is not known. Raises
+    Unreadable."""
+    row = _decoded(_outcomes, packed)
     error: GatewayError | None = error_of(row.code, row.message) if row.code else None
     size = Size(*row.size) if row.size else None
     return Outcome(None, row.found, _steps_of(row.steps), error), size
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[Record], packed: bytes) -> Record:
+    """The record of a known version. Raises Unreadable."""
+    try:
+        record = decoder.decode(packed)
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError) as error:
+        raise Unreadable(f"its {len(packed)} bytes are no record: {error}") from error
+    if record.version > VERSION:
+        raise Unreadable(f"it is of version {record.version}; this release reads up to {VERSION}")
+    return record
 
 
 def _step_rows(steps: Sequence[Step]) -> tuple[_Step, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from gateway.core.clock import Clock
+from gateway.store.codec import Unreadable
 from gateway.store.jobs import Delivery
 from gateway.store.redis.connection import Commands
 from gateway.store.redis.job_records import delivery_of
@@ -13,6 +15,8 @@ from gateway.store.redis.keys import PREFIX
 from gateway.store.redis.layouts import DELIVERY_FIELDS
 from gateway.store.redis.limits import JOBS_AT_ONCE
 from gateway.store.redis.scripts import Script, load
+
+log = logging.getLogger("imgrid")
 
 
 class RedisDeliveryStore:
@@ -29,7 +33,7 @@ class RedisDeliveryStore:
     async def claim(self, now: float, lease_s: float, count: int) -> Sequence[Delivery]:
         times = (repr(now), repr(now + lease_s))
         rows = await self._run(self._claim, *times, count, *DELIVERY_FIELDS)
-        return [delivery_of(row) for row in rows]
+        return list(_deliveries(rows))
 
     async def complete(self, delivery_id: str) -> None:
         await self._run(self._complete, delivery_id)
@@ -40,7 +44,7 @@ class RedisDeliveryStore:
 
     async def dead_deliveries(self, limit: int = 100) -> Sequence[Delivery]:
         rows = await self._run(self._dead_deliveries, limit, *DELIVERY_FIELDS)
-        return [delivery_of(row) for row in rows]
+        return list(_deliveries(rows))
 
     async def replay(self, delivery_ids: Sequence[str]) -> int:
         if not delivery_ids:
@@ -59,3 +63,12 @@ class RedisDeliveryStore:
 
     async def _run(self, script: Script, *arguments: Any) -> Any:
         return await self._commands.run(script, [PREFIX], *arguments)
+
+
+def _deliveries(rows: Iterable[Sequence[bytes]]) -> Iterator[Delivery]:
+    """The deliveries that can be read. The others are due again when their lease ends."""
+    for row in rows:
+        try:
+            yield delivery_of(row)
+        except Unreadable as error:
+            log.error("a delivery cannot be read: %s", error)

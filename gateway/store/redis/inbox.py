@@ -27,7 +27,8 @@ class Inbox:
         self._delivered_ids: frozenset[bytes] = frozenset()
 
     async def read(self) -> None:
-        """Hands on the outcomes in the inbox, then removes them.
+        """Hands on the outcomes in the inbox, then removes them. One that cannot be read or handed
+        on harms no other.
 
         One read at a time, for the heartbeat and the bell would both find an outcome that is not
         removed yet. An outcome that could not be removed is found again, and not handed on again.
@@ -35,10 +36,10 @@ class Inbox:
         commands = self._replica.commands
         async with self._lock:
             outcomes = _pairs(await commands.do(commands.client.hgetall(self._key)))
-            delivered_ids, self._delivered_ids = self._delivered_ids, frozenset(outcomes)
             for photo_id, packed in outcomes.items():
-                if photo_id not in delivered_ids:
+                if photo_id not in self._delivered_ids:
                     self._deliver(photo_id, packed)
+            self._delivered_ids = frozenset(outcomes)
             if outcomes:
                 await commands.do(commands.client.hdel(self._key, *outcomes))
 
@@ -65,9 +66,13 @@ class Inbox:
                 await asyncio.sleep(BEAT_S)
 
     def _deliver(self, photo_id: bytes, packed: bytes) -> None:
-        outcome, _ = codec.unpack_outcome(packed)
-        if self._replica.listener:
-            self._replica.listener.outcome(photo_id.decode(), outcome)
+        photo = photo_id.decode(errors="replace")
+        outcome, _ = codec.outcome_or_error(packed, photo)
+        try:
+            if self._replica.listener:
+                self._replica.listener.outcome(photo, outcome)
+        except Exception:
+            log.exception("the outcome of photo %s cannot be handed on", photo)
 
 
 def _pairs(reply: Any) -> Mapping[bytes, bytes]:

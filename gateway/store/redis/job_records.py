@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.model import BufferEntry
-from gateway.store.codec import unpack_outcome
+from gateway.store.codec import Unreadable, outcome_or_error
 from gateway.store.jobs import Delivery, Job, JobResult, State, WebhookTarget, host_of
 from gateway.store.redis import keys
 from gateway.store.redis.layouts import DELIVERY_FIELDS, JOB_FIELDS
@@ -51,7 +51,14 @@ def job_fields(job: Job, entries: Sequence[BufferEntry], idempotency: str) -> li
 
 
 def job_of(values: Sequence[bytes]) -> Job:
-    """The job of the values of JOB_FIELDS."""
+    """The job of the values of JOB_FIELDS. Raises Unreadable."""
+    try:
+        return _job_of(values)
+    except (msgspec.DecodeError, AttributeError, ValueError) as error:
+        raise Unreadable(str(error)) from error
+
+
+def _job_of(values: Sequence[bytes]) -> Job:
     fields = dict(zip(JOB_FIELDS, values, strict=True))
     names, options = fields.pop("names"), fields.pop("options")
     text = {name: value.decode() for name, value in fields.items()}
@@ -72,12 +79,17 @@ def job_of(values: Sequence[bytes]) -> Job:
 
 
 def result_of(number: int, item: bytes) -> JobResult:
-    """The result of an item of a job's list of results."""
+    """The result of an item of a job's list of results; the error `internal` where its outcome
+    cannot be read."""
     index, _, packed = item.partition(b":")
-    return JobResult(number, int(index), *unpack_outcome(packed))
+    place = int(index)
+    return JobResult(number, place, *outcome_or_error(packed, f"{place} of a job"))
 
 
 def delivery_of(values: Sequence[bytes]) -> Delivery:
-    """The delivery of the values of DELIVERY_FIELDS."""
-    text = {name: value.decode() for name, value in zip(DELIVERY_FIELDS, values, strict=True)}
-    return msgspec.convert(text, Delivery, strict=False)
+    """The delivery of the values of DELIVERY_FIELDS. Raises Unreadable."""
+    try:
+        text = {name: value.decode() for name, value in zip(DELIVERY_FIELDS, values, strict=True)}
+        return msgspec.convert(text, Delivery, strict=False)
+    except (msgspec.ValidationError, AttributeError, ValueError) as error:
+        raise Unreadable(str(error)) from error

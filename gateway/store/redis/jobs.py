@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -16,7 +16,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway, Busy, Conflict, GatewayError, NotFound
 from gateway.core.model import BufferEntry, Outcome, Photo, Size
 from gateway.store.buffer import Buffer, Commit
-from gateway.store.codec import pack_outcome
+from gateway.store.codec import Unreadable, pack_outcome
 from gateway.store.jobs import KEY_LASTS_S, NONE_REFUSED, Job, JobResult, Page
 from gateway.store.redis import keys
 from gateway.store.redis.connection import Commands
@@ -124,15 +124,19 @@ class RedisJobStore:
         state = values[JOB_FIELDS.index("state")]
         if state is None or state == ACCEPTING.encode():
             raise NotFound("There is no such job.")
-        job = job_of(values)
+        try:
+            job = job_of(values)
+        except Unreadable as error:
+            log.error("job %s cannot be read: %s", job_id, error)
+            raise GatewayError from error
         if job.tenant != tenant:
             raise NotFound("There is no such job.")
         return job
 
     async def page(self, tenant: str, *, after: str = "", limit: int = 50) -> Page:
         rows = await self._run(self._page, tenant, after, limit + 1, *JOB_FIELDS)
-        jobs = [job_of(row) for row in rows[:limit]]
-        return Page(jobs, jobs[-1].id if len(rows) > limit else "")
+        jobs = list(_jobs_of(rows[:limit]))
+        return Page(jobs, jobs[-1].id if len(rows) > limit and jobs else "")
 
     async def results(
         self, job_id: str, *, after: int = 0, limit: int = 1000
@@ -194,3 +198,12 @@ class RedisJobStore:
 
     async def _run(self, script: Script, *arguments: Any) -> Any:
         return await self._commands.run(script, [keys.PREFIX], *arguments)
+
+
+def _jobs_of(rows: Iterable[Sequence[bytes]]) -> Iterator[Job]:
+    """The jobs that can be read."""
+    for row in rows:
+        try:
+            yield job_of(row)
+        except Unreadable as error:
+            log.error("a job cannot be read: %s", error)

@@ -7,6 +7,7 @@ Each step is one Lua script (lua/replies), so that two replicas never both begin
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from gateway.store.redis.connection import AWAY, Commands
 from gateway.store.redis.layouts import REPLY_MARK
 from gateway.store.redis.scripts import Script, load
 from gateway.store.replies import LEASE_S, WAITER_S
+
+log = logging.getLogger("imgrid")
 
 MAX_BYTES = 256 * 1024
 """A larger reply stays with the replica that made it."""
@@ -51,7 +54,7 @@ class RedisReplies:
     async def begin(self, ids: Sequence[str], run: str) -> Reply | bool:
         value = await self._run(self._begin, ids, run, self._lease_ms, round(1000 * WAITER_S))
         if value.startswith(REPLY_MARK.encode()):
-            return _unpack(value[len(REPLY_MARK) :])
+            return _reply_of(value[len(REPLY_MARK) :]) or True
         return bool(value == b"")
 
     async def renew(self, ids: Sequence[str], run: str) -> bool:
@@ -70,3 +73,12 @@ class RedisReplies:
                 )
         except TimeoutError:
             raise BufferAway(AWAY) from None
+
+
+def _reply_of(packed: bytes) -> Reply | None:
+    """The reply; None where it cannot be read, so that the call is made anew."""
+    try:
+        return _unpack(packed)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        log.error("a stored reply cannot be read: %s", error)
+        return None

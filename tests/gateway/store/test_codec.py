@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.core.errors import BadFormat
 from gateway.core.model import (
     Entry,
     FetchEntry,
@@ -20,8 +21,11 @@ from gateway.core.model import (
     Step,
 )
 from gateway.store.codec import (
+    VERSION,
+    Unreadable,
     lane_key,
     lane_of,
+    outcome_or_error,
     pack_entry,
     pack_outcome,
     unpack_entry,
@@ -107,9 +111,9 @@ ENTRIES = [
 
 @pytest.mark.parametrize(("entry", "wanted"), ENTRIES)
 def test_an_entry_is_written_as_earlier_versions_wrote_it(entry: Entry, wanted: list[str]) -> None:
-    """The bytes of an entry are those that earlier versions wrote for it."""
+    """The bytes of an entry are those that earlier versions wrote for it, and the version."""
     fields = earlier_fields(entry.lane.task, wanted)
-    assert pack_entry(entry) == msgspec.msgpack.encode(fields)
+    assert pack_entry(entry) == msgspec.msgpack.encode({**fields, "version": VERSION})
 
 
 @pytest.mark.parametrize(("entry", "wanted"), ENTRIES)
@@ -139,17 +143,87 @@ def test_a_remote_photo_is_written_as_earlier_versions_wrote_it() -> None:
     photo = {**earlier_fields("objects", [])["photo"], "format": "URL", "size": [0, 0]}
     changed = {"photo": photo, "lane": ["fetch", "objects", "us", [1, 1]], "steps": [], "stage": 0}
     more = {"job": "", "index": 0, "turn": 0, "variant": "target"}
-    packed = msgspec.msgpack.encode({**earlier_fields("objects", []), **changed, **more})
-    assert pack_entry(remote) == packed
+    fields = {**earlier_fields("objects", []), **changed, **more}
+    packed = msgspec.msgpack.encode(fields)
+    assert pack_entry(remote) == msgspec.msgpack.encode({**fields, "version": VERSION})
     assert unpack_entry(packed, b"https://x.example/") == remote
     assert lane_key(lane) == '["fetch","objects","us",1,1]'
     assert lane_of(lane_key(lane).encode()) == lane
 
 
 def test_an_outcome_is_written_as_earlier_versions_wrote_it() -> None:
-    """The bytes of an outcome are those that earlier versions wrote for it, and are read again."""
+    """The bytes of an outcome are those that earlier versions wrote for it, and the version; both
+    are read again."""
     each = entry(Task.LABELS)
     outcome = Outcome(each.photo, each.steps[0].detections, each.steps)
-    packed = pack_outcome(outcome)
-    assert packed == msgspec.msgpack.encode([[DETECTION], [STEP], "", "", [4, 3]])
-    assert unpack_outcome(packed) == (replace(outcome, photo=None), Size(4, 3))
+    earlier = [[DETECTION], [STEP], "", "", [4, 3]]
+    assert pack_outcome(outcome) == msgspec.msgpack.encode([*earlier, VERSION])
+    for packed in (pack_outcome(outcome), msgspec.msgpack.encode(earlier)):
+        assert unpack_outcome(packed) == (replace(outcome, photo=None), Size(4, 3))
+
+
+class EarlierOutcome(msgspec.Struct, array_like=True):
+    """An outcome as a release before versions reads it."""
+
+    found: list[Any]
+    steps: list[Any]
+    code: str
+    message: str
+    size: tuple[int, int] | None
+
+
+class EarlierEntry(msgspec.Struct):
+    """The part of an entry that a release before versions needs to tell it."""
+
+    route: str
+    tenant: str
+    turn: int = 0
+
+
+def test_the_last_release_reads_what_this_one_writes() -> None:
+    """In a rolling deploy a replica of the last release reads entries and outcomes of this one: it
+    ignores their version."""
+    each = entry(Task.LABELS)
+    packed = pack_outcome(Outcome(each.photo, error=BadFormat("torn")))
+    read = msgspec.msgpack.decode(packed, type=EarlierOutcome)
+    assert (read.code, read.message, read.size) == ("invalid_format", "torn", (4, 3))
+    earlier = msgspec.msgpack.decode(pack_entry(each), type=EarlierEntry)
+    assert (earlier.route, earlier.tenant, earlier.turn) == ("r", "ann", 2)
+
+
+UNREADABLE = {
+    "nothing": b"",
+    "no record": b"\xc1",
+    "another form": msgspec.msgpack.encode({"photo": 1}),
+    "a later version": msgspec.msgpack.encode([[], [], "", "", None, VERSION + 1]),
+    "an entry of a later version": msgspec.msgpack.encode(
+        {**earlier_fields("objects", []), "version": VERSION + 1}
+    ),
+}
+
+
+@pytest.mark.parametrize("packed", UNREADABLE.values(), ids=UNREADABLE)
+def test_an_unreadable_record_is_told_as_such(packed: bytes) -> None:
+    """What is no record, or one of a later version, raises one error, whatever is wrong with it."""
+    with pytest.raises(Unreadable):
+        unpack_entry(packed, b"")
+    with pytest.raises(Unreadable):
+        unpack_outcome(packed)
+    outcome, size = outcome_or_error(packed, "p")
+    assert (outcome.error.code, size) == ("internal", None)
+
+
+@pytest.mark.parametrize("key", [b"", b"[]", b'["eye","sonar","us",1,1]', b"[1,2,3,4,5]", b"\xff"])
+def test_an_unreadable_lane_is_told_as_such(key: bytes) -> None:
+    """A lane of another release, or none at all, raises the same error."""
+    with pytest.raises(Unreadable):
+        lane_of(key)
+
+
+def test_an_outcome_that_cannot_be_written_becomes_an_internal_error() -> None:
+    """Detections that no format can hold do not keep the photo from its end."""
+    odd = Detection("red", 0.5, WHOLE, details={"number": 2**70})
+    outcome, size = unpack_outcome(
+        pack_outcome(Outcome(Photo("p", b"", "PNG", Size(4, 3)), (odd,)))
+    )
+    assert (outcome.error.code, size) == ("internal", Size(4, 3))
