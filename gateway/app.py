@@ -73,6 +73,7 @@ def _operations(parts: Parts) -> Operations:
         metrics=parts.metrics,
         keyring=parts.keyring,
         clock=parts.clock,
+        notices=parts.stores.notices,
     )
 
 

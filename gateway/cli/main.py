@@ -130,6 +130,18 @@ def buffer(config: ConfigFile = DEFAULT_FILE) -> None:
     out.print(stores.with_stores(settings, config, stores.buffer_report))
 
 
+@app.command()
+@paragraph_help
+def usage(config: ConfigFile = DEFAULT_FILE) -> None:
+    """Show the ledger: what was answered, billed and paid for each tenant, by day where it is kept
+    in the jobs' file. It may run beside a gateway."""
+    from gateway.cli.stores import with_stores
+    from gateway.cli.usage_table import usage_table
+
+    days = with_stores(read(config), config, lambda stores: stores.ledger.accounts_by_day())
+    out.print(usage_table(days))
+
+
 app.command()(paragraph_help(plan))
 app.command()(paragraph_help(evaluate))
 app.add_typer(profile.app, name="profile")

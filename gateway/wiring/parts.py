@@ -85,15 +85,16 @@ def build(
     listeners: Sequence[Listener] = (),
     *,
     providers: Mapping[str, Provider] | None = None,
+    keeps_ledger: bool = True,
 ) -> Parts:
     """All parts, not yet running. `providers` replace the configured ones of the same names;
-    `listeners` are told of every event.
+    `listeners` are told of every event; without `keeps_ledger` no ledger is left behind.
 
     Raises ConfigError naming file and key for whatever cannot be built.
     """
     routing = make_routing(config, file, providers)
     clock, events, metrics = steady(), Events(), Metrics()
-    stores = open_stores(config, file, clock)
+    stores = open_stores(config, file, clock, keeps_ledger=keeps_ledger)
     translator = load_translator(config, file)
     network = open_network(config, file)
     pipeline = make_pipeline(routing, stores, guard=network.guard, events=events, clock=clock)

@@ -3,7 +3,7 @@ share."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,16 +38,21 @@ class Stores:
     deliveries: DeliveryStore
     replies: Replies
     close: Callable[[], Awaitable[None]]
+    notices: Callable[[], Mapping[str, str]] = dict
+    """What is wrong while photos are answered, by its name in /readyz."""
 
 
-def open_stores(config: Settings, file: Path, clock: Steady) -> Stores:
-    """The stores, not started and not yet connected. Raises ConfigError naming file and key."""
+def open_stores(
+    config: Settings, file: Path, clock: Steady, *, keeps_ledger: bool = True
+) -> Stores:
+    """The stores, not started and not yet connected. Without `keeps_ledger`, a gateway on one
+    machine leaves no ledger behind. Raises ConfigError naming file and key."""
     if config.redis is not None:
         return _redis_stores(config, file, clock)
-    return _local_stores(config, file, clock)
+    return _local_stores(config, file, clock, keeps_ledger=keeps_ledger)
 
 
-def _local_stores(config: Settings, file: Path, clock: Steady) -> Stores:
+def _local_stores(config: Settings, file: Path, clock: Steady, *, keeps_ledger: bool) -> Stores:
     job_store = SqliteJobStore(
         file.resolve().parent / config.jobs.file,
         clock=clock,
@@ -57,7 +62,8 @@ def _local_stores(config: Settings, file: Path, clock: Steady) -> Stores:
     )
     max_bytes = max(config.buffer.max_bytes, config.limits.max_photo_bytes)
     window = Capacity(WINDOW, max_bytes, MAX_PATIENT_PIXELS)
-    buffer = MemoryBuffer(_client_room(config), window, keep=job_store.settle)
+    journal = job_store.journal if keeps_ledger else None
+    buffer = MemoryBuffer(_client_room(config), window, journal=journal)
     return Stores(
         buffer=buffer,
         inspection=buffer,
@@ -67,6 +73,7 @@ def _local_stores(config: Settings, file: Path, clock: Steady) -> Stores:
         deliveries=job_store.deliveries,
         replies=_memory_replies(config, clock),
         close=job_store.close,
+        notices=job_store.notices,
     )
 
 

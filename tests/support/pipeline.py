@@ -6,11 +6,11 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.events import CanvasAnswered, Events
-from gateway.core.model import Outcome, Photo, Route, Size, Tenant, Way
+from gateway.core.model import Outcome, Photo, Route, Tenant, Way
 from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import total
 from gateway.pipeline.assembly import make_scheduler
@@ -20,7 +20,9 @@ from gateway.pipeline.rules import PipelineRules
 from gateway.pipeline.scheduler import Scheduler
 from gateway.store.buffer import Capacity
 from gateway.store.inspection import Occupancy
+from gateway.store.journal import Record
 from gateway.store.memory.buffer import MemoryBuffer
+from gateway.store.memory.ledger import MemoryLedger
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.testing.listeners import EventRecorder
 from gateway.upstream.registry import UpstreamRegistry
@@ -40,14 +42,16 @@ SURE = imgrid.Rule(area=imgrid.Spread(mean=0), unknown=imgrid.Spread(mean=0.9), 
 """A rule that accepts detections that score 0.9 or more."""
 
 
-@dataclass
-class JobOutcomes:
-    """The outcomes of jobs' photos, by their index, as a job store would be given them."""
+class JobOutcomes(MemoryLedger):
+    """A journal. Holds the outcomes of jobs' photos, by their index."""
 
-    by_index: dict[int, Outcome] = field(default_factory=dict)
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_index: dict[int, Outcome] = {}
 
-    async def settle(self, job: str, index: int, outcome: Outcome, size: Size | None) -> None:
-        self.by_index[index] = outcome
+    async def record(self, record: Record) -> None:
+        self.by_index.update((result.place, result.outcome) for result in record.results)
+        await super().record(record)
 
 
 @dataclass
@@ -164,7 +168,7 @@ async def run_pipeline(
     by_name = {route.name: route for route in routes}
     if buffer is None:
         room = Capacity(20_000)
-        buffer = MemoryBuffer(room, room, keep=job_outcomes.settle)
+        buffer = MemoryBuffer(room, room, journal=job_outcomes)
     listeners = Events([events])
     group_sizer = GroupSizer(by_name, listeners)
     listeners.listeners.append(group_sizer)

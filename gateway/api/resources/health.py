@@ -119,6 +119,8 @@ class Operations:
     metrics: Metrics
     keyring: Keyring
     clock: Clock
+    notices: Callable[[], Mapping[str, str]] = dict
+    """What is wrong while photos are answered, by name."""
 
     def add_to(self, app: Starlette) -> None:
         """Adds the endpoints."""
@@ -160,6 +162,7 @@ class Operations:
 
     async def _readyz(self, _: Request) -> JSONResponse:
         ready, problems = await self.readiness.probe()
+        problems = {**problems, **self.notices()}
         key_store = self.keyring.store
         if key_store and key_store.problem:
             # a problem, but ready: the last good keys stay valid

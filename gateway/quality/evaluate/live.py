@@ -101,7 +101,9 @@ def build(routing: Routing, index: int, strategy: Strategy) -> Parts:
         )
         private = config.model_copy(update={"redis": None, "tenants": [], "routes": [route]})
         try:
-            return build_parts(private, routing.file, providers=routing.providers)
+            return build_parts(
+                private, routing.file, providers=routing.providers, keeps_ledger=False
+            )
         except ConfigError as error:
             if strategy.file is None:
                 raise

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from gateway.core.errors import Busy
-from gateway.core.model import BufferEntry, BufferLane, Entry, Outcome, Photo, Size
-from gateway.ledger.accounts import Account
+from gateway.core.model import BufferEntry, BufferLane, Entry, Photo
+from gateway.ledger.accounts import Account, charges_of, unsure_charges
 from gateway.store.buffer import BufferListener, Capacity, Commit, Settlement
 from gateway.store.inspection import Backlog, DeadPhoto, Occupancy
+from gateway.store.journal import Journal, PhotoResult, Record
 from gateway.store.memory.fair_queue import FairQueue
 from gateway.store.memory.ledger import MemoryLedger
-
-KeepResult = Callable[[str, int, Outcome, Size | None], Awaitable[None]]
-"""Stores the outcome of a job's photo: job, index, outcome, size."""
 
 
 class MemoryBuffer:
     """Buffer and Inspection. Holds all entries by photo id; the queues of the lanes; how much the
-    clients' photos and the patient ones take up; the ledger; and the listener."""
+    clients' photos and the patient ones take up; the ledger, which is the journal of what happens
+    here; and the listener."""
 
     problem = ""
     replicas = 1
 
     def __init__(
-        self, room: Capacity, jobs: Capacity = Capacity(), *, keep: KeepResult | None = None
+        self, room: Capacity, jobs: Capacity = Capacity(), *, journal: Journal | None = None
     ) -> None:
-        """`room` is for photos whose clients wait, `jobs` for patient ones; `keep` takes the
-        outcomes of jobs' photos."""
-        self.ledger = MemoryLedger()
+        """`room` is for photos whose clients wait, `jobs` for patient ones; without a journal the
+        ledger begins with the process."""
+        self.ledger: Journal = journal or MemoryLedger()
         self._capacities = (room, jobs)
-        self._keep = keep
+        self._committing = asyncio.Lock()
         self._entries: dict[str, BufferEntry] = {}
         self._queues: dict[BufferLane, FairQueue] = {}
         self._occupancies = [Occupancy(), Occupancy()]
@@ -76,23 +76,27 @@ class MemoryBuffer:
         return claimed
 
     async def ask(self, canvas: str, entries: Sequence[Entry]) -> list[Entry]:
-        return [entry for entry in entries if self._is_current(entry)]
+        current = [entry for entry in entries if self._is_current(entry)]
+        if canvas and current:
+            await self.ledger.begin_call(canvas, unsure_charges(entries))
+        return current
 
     async def commit(self, commit: Commit) -> frozenset[str]:
-        for settlement in commit.settlements:
+        async with self._committing:  # or two commits could count the same photo while one records
+            settlements = [each for each in commit.settlements if self._is_current(each.entry)]
+            requeued = [entry for entry in commit.requeues if self._is_current(entry)]
+            settled_ids = {each.entry.photo.id for each in settlements}
+            withdrawn = self._withdrawn(commit, settled_ids)
             # This may fail and be repeated, so it comes before all other changes.
-            await self._keep_result(settlement)
-        self.ledger.add(commit.charges)
-        settlements = [each for each in commit.settlements if self._is_current(each.entry)]
-        requeued = [entry for entry in commit.requeues if self._is_current(entry)]
-        for settlement in settlements:
-            self._settle(settlement)
-        self._requeue(requeued)
-        self._withdraw(commit.withdrawn_ids)
+            await self.ledger.record(_record(commit, settlements, withdrawn))
+            for settlement in settlements:
+                self._settle(settlement)
+            self._requeue(requeued)
+            for entry in withdrawn:
+                self._remove(entry.photo.id)
         if requeued:
             self._notify_changed()
-        settled_entries = [settlement.entry for settlement in settlements]
-        return frozenset(entry.photo.id for entry in (*settled_entries, *requeued))
+        return frozenset(settled_ids | {entry.photo.id for entry in requeued})
 
     @asynccontextmanager
     async def serving(self, listener: BufferListener) -> AsyncIterator[None]:
@@ -120,16 +124,14 @@ class MemoryBuffer:
         current = self._entries.get(entry.photo.id)
         return current is not None and current.turn == entry.turn
 
-    async def _keep_result(self, settlement: Settlement) -> None:
-        entry = settlement.entry
-        if entry.job and self._keep and self._is_current(entry):
-            size = entry.photo.size if isinstance(entry.photo, Photo) else None
-            await self._keep(entry.job, entry.index, settlement.outcome, size)
+    def _withdrawn(self, commit: Commit, settled_ids: set[str]) -> list[BufferEntry]:
+        """The photos whose clients have left, as far as they are here and not settled."""
+        ids = dict.fromkeys(commit.withdrawn_ids)
+        return [self._entries[each] for each in ids if each in self._entries.keys() - settled_ids]
 
     def _settle(self, settlement: Settlement) -> None:
         entry = settlement.entry
         self._remove(entry.photo.id)
-        self.ledger.add({entry.tenant: settlement.account})
         if not entry.job and self._listener:
             self._listener.outcome(entry.photo.id, settlement.outcome)
 
@@ -138,14 +140,6 @@ class MemoryBuffer:
             self._remove(entry.photo.id)
             self._add_occupancy(entry, 1)
             self._enqueue(entry)
-
-    def _withdraw(self, photo_ids: Sequence[str]) -> None:
-        """Removes photos whose clients have left, those that are here."""
-        for photo_id in photo_ids:
-            entry = self._entries.get(photo_id)
-            if entry is not None and not entry.watched:
-                self.ledger.add({entry.tenant: Account(photos=1)})
-            self._remove(photo_id)
 
     def _enqueue(self, entry: BufferEntry) -> None:
         self._entries[entry.photo.id] = entry
@@ -169,6 +163,24 @@ class MemoryBuffer:
     def _notify_changed(self) -> None:
         if self._listener:
             self._listener.changed()
+
+
+def _record(
+    commit: Commit, settlements: Sequence[Settlement], withdrawn: Sequence[BufferEntry]
+) -> Record:
+    """What a commit leaves behind, given the settlements and withdrawals that count."""
+    accounts = list(commit.charges.items())
+    accounts += [(each.entry.tenant, each.account) for each in settlements]
+    accounts += [(each.tenant, Account(photos=1)) for each in withdrawn if not each.watched]
+    results = [_result(each) for each in settlements if each.entry.job]
+    ended_calls = (commit.ended_canvas,) if commit.ended_canvas else ()
+    return Record(results, charges_of(accounts), ended_calls)
+
+
+def _result(settlement: Settlement) -> PhotoResult:
+    entry = settlement.entry
+    size = entry.photo.size if isinstance(entry.photo, Photo) else None
+    return PhotoResult(entry.job, entry.index, settlement.outcome, size)
 
 
 def _changed(occupancy: Occupancy, entry: BufferEntry, sign: int) -> Occupancy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.ledger.accounts import Account, Charges
+from gateway.store.ledger import NO_DAY
 from gateway.store.redis import arguments
 from gateway.store.redis.replica import Replica
 from gateway.store.redis.scripts import Script, load
@@ -27,3 +28,6 @@ class RedisLedger:
         for tenant, photos, answered, *amounts in await self._replica.run(self._accounts):
             accounts[tenant.decode()] = Account(int(photos), int(answered), *map(float, amounts))
         return accounts
+
+    async def accounts_by_day(self) -> Mapping[str, Mapping[str, Account]]:
+        return {NO_DAY: await self.accounts()}

@@ -25,8 +25,7 @@ _FED = """
 CREATE TEMP TABLE fed (
     photo INTEGER PRIMARY KEY,
     tenant TEXT NOT NULL,
-    id TEXT NOT NULL,
-    withdrawn INTEGER NOT NULL DEFAULT 0
+    id TEXT NOT NULL
 )
 """
 """The photos that are in the buffer. A temporary table ends with the connection, as the buffer in
@@ -104,6 +103,7 @@ def open_file(file: Path) -> sqlite3.Connection:
         db.execute(_FED)
         db.execute("BEGIN IMMEDIATE")
         _migrate(db)
+        _execute_file(db, "ledger.sql")  # added later: releases before it ignore these tables
         db.execute("COMMIT")
     except BaseException:
         db.close()
@@ -114,11 +114,17 @@ def open_file(file: Path) -> sqlite3.Connection:
 def _migrate(db: sqlite3.Connection) -> None:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version == 0:
-        schema = resources.files("gateway.store.sqlite").joinpath("schema.sql").read_text()
-        for statement in schema.split(";\n"):
-            db.execute(statement)
+        _execute_file(db, "schema.sql")
         db.execute(f"PRAGMA user_version = {VERSION}")
     elif version != VERSION:
         raise GatewayError(
             f"The jobs' file is of version {version}; this gateway knows version {VERSION}."
         )
+
+
+def _execute_file(db: sqlite3.Connection, name: str) -> None:
+    """Executes the statements of a file of this package."""
+    for statement in (
+        resources.files("gateway.store.sqlite").joinpath(name).read_text().split(";\n")
+    ):
+        db.execute(statement)

@@ -8,16 +8,20 @@ from gateway.core.clock import Clock
 from gateway.store.jobs import PER_HOST, Delivery
 from gateway.store.sqlite import delivery_tables
 from gateway.store.sqlite.database import Database
+from gateway.store.sqlite.ownership import FileOwnership
 
 
 class SqliteDeliveryStore:
-    """Holds no deliveries: all are in the database."""
+    """Holds no deliveries: all are in the database. Only its owner delivers."""
 
-    def __init__(self, database: Database, *, clock: Clock) -> None:
+    def __init__(self, database: Database, ownership: FileOwnership, *, clock: Clock) -> None:
         self._database = database
+        self._ownership = ownership
         self._clock = clock
 
     async def claim(self, now: float, lease_s: float, count: int) -> Sequence[Delivery]:
+        if not (self._database.exists and self._ownership.acquire()):
+            return ()
         return await self._database.run_if_exists(
             lambda db: delivery_tables.claim(db, now, now + lease_s, count, per_host=PER_HOST),
             default=(),

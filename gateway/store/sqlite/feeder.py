@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from sqlite3 import Connection, Row
 
 from gateway.core.clock import Clock
-from gateway.core.errors import BufferAway, Busy
-from gateway.core.model import BufferEntry
+from gateway.core.errors import BufferAway, Busy, GatewayError
+from gateway.core.model import BufferEntry, Outcome
 from gateway.store.buffer import Buffer, Commit
-from gateway.store.codec import unpack_entry
+from gateway.store.codec import Unreadable, unpack_entry
+from gateway.store.sqlite import job_tables
 from gateway.store.sqlite.database import Database
 
 log = logging.getLogger("imgrid")
@@ -22,16 +23,21 @@ log = logging.getLogger("imgrid")
 BATCH = 16
 PAUSE_S = 0.25
 """Until a full buffer is tried again, unless a photo is settled before."""
+POLL_S = 1.0
+"""How often the file is read for what other processes accepted or aborted."""
 
 _JOBS = "SELECT id FROM jobs WHERE tenant = ? AND state = 'running' ORDER BY id"
 _NEXT = """
-SELECT number, entry, data FROM photos
+SELECT number, job, place, entry, data FROM photos
 WHERE job = ? AND entry IS NOT NULL AND number NOT IN (SELECT photo FROM fed) ORDER BY place LIMIT 1
 """
 _TENANTS = "SELECT DISTINCT tenant FROM jobs WHERE state = 'running'"
 _FED_BY_TENANT = "SELECT tenant, count(*) FROM fed GROUP BY tenant"
 _INSERT_FED = "INSERT INTO fed (photo, tenant, id) VALUES (?, ?, ?)"
-_WITHDRAWN = "SELECT photo, id FROM fed WHERE withdrawn"
+_WITHDRAWN = """
+SELECT photo, id FROM fed LEFT JOIN photos ON number = photo WHERE entry IS NULL
+"""
+"""Photos in the buffer whose jobs have ended, here or through another process."""
 
 
 @dataclass
@@ -53,21 +59,22 @@ class Feeder:
             try:
                 await self._withdraw(buffer)
                 if not await self._feed(buffer, batch):
-                    await self.woken.wait()
+                    await self.pause(POLL_S)
                 batch = BATCH
             except Busy:
                 if batch == 1:
-                    await self._pause()
+                    await self.pause()
                 batch = max(batch // 2, 1)  # fewer may still find room
             except BufferAway:
-                await self._pause()
+                await self.pause()
             except Exception:
                 log.exception("feeding the buffer failed and goes on")
-                await self._pause()
+                await self.pause()
 
-    async def _pause(self) -> None:
+    async def pause(self, seconds: float = PAUSE_S) -> None:
+        """Returns when the feeder is woken, or after so many seconds."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(PAUSE_S):
+            async with asyncio.timeout(seconds):
                 await self.woken.wait()
 
     async def _feed(self, buffer: Buffer, count: int) -> bool:
@@ -108,14 +115,27 @@ class Feeder:
             row = _next_photo(db, tenant)
             if row is None:
                 continue
-            number, packed, data = row
-            entry = self._restarted(unpack_entry(packed, data))
-            db.execute(_INSERT_FED, (number, tenant, entry.photo.id))
-            numbers.append(number)
+            entry = self._entry_of(db, row)
+            if entry is None:
+                heapq.heappush(heap, (fed_count, self._last_turns[tenant], tenant))
+                continue
+            db.execute(_INSERT_FED, (row["number"], tenant, entry.photo.id))
+            numbers.append(row["number"])
             entries.append(entry)
             turn = self._last_turns[tenant] = max(self._last_turns.values()) + 1
             heapq.heappush(heap, (fed_count + 1, turn, tenant))
         return numbers, entries
+
+    def _entry_of(self, db: Connection, row: Row) -> BufferEntry | None:
+        """The entry of a photo that is fed now. One that cannot be read gets the error `internal`,
+        so that it keeps no other from its turn."""
+        try:
+            return self._restarted(unpack_entry(row["entry"], row["data"]))
+        except Unreadable as error:
+            log.error("photo %d of job %s cannot be read: %s", row["place"], row["job"], error)
+            outcome = Outcome(None, error=GatewayError())
+            job_tables.settle(db, row["job"], row["place"], outcome, None, now=self.clock())
+            return None
 
     def _restarted(self, entry: BufferEntry) -> BufferEntry:
         """The entry with its times counted from now: however long it lay in the file, it may wait

@@ -15,7 +15,7 @@ import msgspec
 from gateway.core.errors import Busy, Conflict, GatewayError, NotFound
 from gateway.core.model import BufferEntry, Outcome, Size
 from gateway.store.buffer import Capacity
-from gateway.store.codec import pack_entry, pack_outcome, unpack_outcome
+from gateway.store.codec import outcome_or_error, pack_entry, pack_outcome
 from gateway.store.jobs import (
     JOB_EVENT,
     KEY_LASTS_S,
@@ -51,9 +51,6 @@ WHERE number = ?
 """
 _COUNT_RESULT = """
 UPDATE jobs SET settled = ?, failed = failed + ?, billed = billed + ?, held = held - ? WHERE id = ?
-"""
-_WITHDRAW_FED = """
-UPDATE fed SET withdrawn = 1 WHERE photo IN (SELECT number FROM photos WHERE job = ?)
 """
 _FORGET_JOBS = """
 DELETE FROM jobs WHERE finished_at < ?
@@ -190,7 +187,6 @@ def end(db: Connection, job_id: str, state: State, now: float) -> None:
     db.execute(
         "UPDATE photos SET entry = NULL, data = NULL WHERE job = ? AND entry IS NOT NULL", (job_id,)
     )
-    db.execute(_WITHDRAW_FED, (job_id,))
     delivery_tables.add(db, row, f"{JOB_EVENT}{state}", now)
 
 
@@ -223,6 +219,6 @@ def _job(row: Row) -> Job:
 
 
 def _result(row: Row) -> JobResult:
-    outcome, _ = unpack_outcome(row["outcome"])
+    outcome, _ = outcome_or_error(row["outcome"], f"{row['place']} of a job")
     size = Size(row["width"], row["height"]) if row["width"] is not None else None
     return JobResult(row["result"], row["place"], outcome, size)

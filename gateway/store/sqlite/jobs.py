@@ -18,7 +18,9 @@ from gateway.store.jobs import NONE_REFUSED, Job, JobResult, Page, State
 from gateway.store.sqlite import job_tables
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.deliveries import SqliteDeliveryStore
-from gateway.store.sqlite.feeder import Feeder
+from gateway.store.sqlite.feeder import POLL_S, Feeder
+from gateway.store.sqlite.journal import SqliteJournal
+from gateway.store.sqlite.ownership import FileOwnership
 
 T = TypeVar("T")
 
@@ -28,7 +30,8 @@ FORGET_EVERY_S = 60.0
 
 
 class SqliteJobStore:
-    """JobStore and JobFeed. Holds the database, which is to be closed by `close`."""
+    """JobStore and JobFeed. Holds the database, which is to be closed by `close`; who owns it; and
+    the journal in it."""
 
     def __init__(
         self, file: Path, *, clock: Clock, keep_s: float, room: Capacity, window: int = 500
@@ -40,7 +43,14 @@ class SqliteJobStore:
         self._keep_s = keep_s
         self._room = room
         self._feeder = Feeder(self._database, clock, window)
-        self.deliveries = SqliteDeliveryStore(self._database, clock=clock)
+        self._ownership = FileOwnership(file)
+        self.deliveries = SqliteDeliveryStore(self._database, self._ownership, clock=clock)
+        self.journal = SqliteJournal(self._database, clock=clock, on_results=self._feeder.woken.set)
+
+    def notices(self) -> Mapping[str, str]:
+        """What is not as it should be, by its name in /readyz, while clients are answered."""
+        problems = {"jobs": self._ownership.problem, "ledger": self.journal.problem}
+        return {name: problem for name, problem in problems.items() if problem}
 
     # -- JobStore
 
@@ -96,8 +106,11 @@ class SqliteJobStore:
 
     @asynccontextmanager
     async def running(self, buffer: Buffer) -> AsyncIterator[None]:
-        """Photos that are in the buffer at the end may still be settled, until the store is closed.
-        Raises BufferAway where there is a file that cannot be used."""
+        """Photos of jobs get into the buffer of the process that owns the file. Photos that are in
+        the buffer at the end may still be settled, until the store is closed.
+
+        Raises BufferAway where there is a file that cannot be used.
+        """
         await self._database.run_if_exists(lambda db: db.execute("DELETE FROM fed"), default=None)
         tasks = [
             asyncio.create_task(self._feed(buffer)),
@@ -113,6 +126,7 @@ class SqliteJobStore:
     async def forget(self) -> None:
         """Removes jobs that ended long ago. `running` calls it every minute."""
         now = self._clock()
+        await self.journal.forget()
         await self._database.run_if_exists(
             lambda db: job_tables.forget(db, ended_before=now - self._keep_s, now=now),
             default=None,
@@ -120,16 +134,30 @@ class SqliteJobStore:
 
     async def close(self) -> None:
         """Closes the file. Later work opens it again."""
+        await self.journal.close()
         await self._database.close()
+        self._ownership.release()
 
     async def _run_and_wake(self, work: Callable[[Connection], T]) -> T:
         """The result of work in a transaction after which the feeder looks for photos."""
         return await self._database.run(work, on_end=self._feeder.woken.set)
 
     async def _feed(self, buffer: Buffer) -> None:
-        if not self._database.exists:
-            await self._feeder.woken.wait()
+        while not await self._owns_file():
+            self._feeder.woken.clear()
+            await self._feeder.pause(POLL_S)
         await self._feeder.run(buffer)
+
+    async def _owns_file(self) -> bool:
+        """Whether this process owns the file, which the last owner left behind as it died."""
+        if not (self._database.exists and self._ownership.acquire()):
+            return False
+        try:
+            await self.journal.charge_lost_calls()
+        except BufferAway as error:
+            log.warning("calls of the last process are not charged yet: %s", error)
+            return False
+        return True
 
     async def _forget_regularly(self) -> None:
         while True:

@@ -18,8 +18,10 @@ from gateway.config import settings
 from gateway.core.clock import steady
 from gateway.core.model import Entry, Lane, Outcome, Photo, Size
 from gateway.jobs.webhooks.signing import parse_secret
+from gateway.ledger.accounts import Account
 from gateway.store.buffer import MOST_CLAIMS, Commit, Settlement
 from gateway.store.jobs import Job, WebhookTarget
+from gateway.store.sqlite.ledger_tables import day_of
 from gateway.testing.redis_server import RedisServer
 from gateway.wiring.stores import Stores, open_stores
 from providers.detection import Task
@@ -184,3 +186,21 @@ def test_webhooks_secret_prints_a_new_secret_each_time(imgrid: RunCommand) -> No
     secrets = {imgrid("webhooks", "secret").stdout.strip() for _ in range(2)}
     assert len(secrets) == 2
     assert all(parse_secret(secret) for secret in secrets)
+
+
+def test_usage_shows_each_day(imgrid: RunCommand, tmp_path: Path) -> None:
+    """`imgrid usage` shows what was billed for each tenant, by day where the ledger is in a
+    file."""
+
+    async def charge() -> None:
+        stores = stores_of(tmp_path)
+        account = Account(photos=4, answered=3, billed=1.25, unknown=0.5, paid_usd=0.0013)
+        await stores.ledger.charge({"shop": account}, charge_id="c")
+        await stores.close()
+
+    asyncio.run(charge())
+    shown = imgrid("usage")
+    assert shown.returncode == 0, shown.stderr
+    (row,) = [line for line in shown.stdout.splitlines() if "shop" in line]
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    assert cells == [day_of(time.time()), "shop", "4", "3", "1.25", "0.50", "0.0013"]

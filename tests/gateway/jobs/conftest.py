@@ -64,7 +64,7 @@ class JobsHarness:
         self.events = EventRecorder()
         self.stopping = False
         self.store = SqliteJobStore(folder / "jobs.db", clock=steady(), keep_s=60, room=room)
-        self.buffer = MemoryBuffer(Capacity(), keep=self.store.settle)
+        self.buffer = MemoryBuffer(Capacity(), journal=self.store.journal)
         self.jobs = Jobs(
             self.store,
             way,

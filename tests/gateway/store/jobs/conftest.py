@@ -53,7 +53,7 @@ async def sqlite(folder: Path, settings: StoreSettings) -> AsyncIterator[OpenJob
         folder / "jobs.db", clock=settings.clock, keep_s=settings.keep_s, room=settings.room
     )
     try:
-        yield OpenJobStore(store, MemoryBuffer(Capacity(), keep=store.settle), settings.clock)
+        yield OpenJobStore(store, MemoryBuffer(Capacity(), journal=store.journal), settings.clock)
     finally:
         await store.close()
 

@@ -74,7 +74,7 @@ class TestFeeding:
     ) -> None:
         """The buffer never holds more than the window's photos, and all photos pass through it."""
         store = open_store(window=3)
-        buffer = PeakBuffer(Capacity(), keep=store.settle)
+        buffer = PeakBuffer(Capacity(), journal=store.journal)
         job = make.job(20)
         await store.submit(job, make.entries(job))
         async with store.running(buffer):
@@ -88,7 +88,7 @@ class TestFeeding:
         """A tenant's photos come in the order of its jobs, and within a job in the order of its
         photos."""
         store = open_store(window=2)
-        buffer = MemoryBuffer(Capacity(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), journal=store.journal)
         jobs = [make.job(3), make.job(3)]
         for job in reversed(jobs):
             await store.submit(job, make.entries(job))
@@ -100,7 +100,7 @@ class TestFeeding:
         """Tenants share the window, regardless of the order of arrival and of the number of
         photos."""
         store = open_store(window=6)
-        buffer = MemoryBuffer(Capacity(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), journal=store.journal)
         large, small = make.job(50), [make.job(5, tenant=name) for name in ("one", "two")]
         for job in (large, *small):
             await store.submit(job, make.entries(job))
@@ -121,7 +121,7 @@ class TestFeeding:
     ) -> None:
         """Places that become free go to the tenant that has the fewest."""
         store = open_store(window=4)
-        buffer = MemoryBuffer(Capacity(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), journal=store.journal)
         large, small = make.job(50), make.job(2, tenant="press")
 
         async def full() -> bool:
@@ -145,7 +145,7 @@ class TestFeeding:
         """Places that become free together first make the tenants even, and are shared equally
         after that."""
         store = open_store(window=12)
-        buffer = MemoryBuffer(Capacity(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), journal=store.journal)
         first, more, other = make.job(4), make.job(20), make.job(20, tenant="press")
 
         def tenants() -> Counter[str]:
@@ -169,7 +169,7 @@ class TestFeeding:
     ) -> None:
         """When there are more tenants than places, the tenants take turns."""
         store = open_store(window=1)
-        buffer = MemoryBuffer(Capacity(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), journal=store.journal)
         jobs = [make.job(2, tenant=name) for name in "abc"]
         for job in jobs:
             await store.submit(job, make.entries(job))
@@ -183,7 +183,7 @@ class TestFeeding:
         """When the buffer has room for fewer photos than the window, photos enter it as room
         appears."""
         store = open_store(window=50)
-        buffer = MemoryBuffer(Capacity(), Capacity(photos=2), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), Capacity(photos=2), journal=store.journal)
         job = make.job(12)
         await store.submit(job, make.entries(job))
         async with store.running(buffer):
@@ -195,7 +195,7 @@ class TestFeeding:
         """A photo may wait for company its full time, however long it lay in the file."""
         now = 1_800_000_100.0
         store = open_store()
-        buffer = MemoryBuffer(Capacity(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), journal=store.journal)
         job = make.job(1)
         await store.submit(job, make.entries(job))
 
@@ -225,7 +225,7 @@ class TestFeeding:
                     raise self.errors.pop()
                 await super().put(entries)
 
-        buffer = Failing(Capacity(), keep=store.settle)
+        buffer = Failing(Capacity(), journal=store.journal)
         job = make.job(2)
         await store.submit(job, make.entries(job))
         async with store.running(buffer):
@@ -277,7 +277,7 @@ class TestFile:
         """Reading creates no file; the first submitted job creates it, and its photos are fed from
         then on."""
         store = open_store(tmp_path / "jobs.db")
-        buffer = MemoryBuffer(Capacity(), keep=store.settle)
+        buffer = MemoryBuffer(Capacity(), journal=store.journal)
         async with store.running(buffer):
             await store.forget()
             assert (
@@ -360,7 +360,7 @@ def entry(index):
 async def main():
     file, clock = Path(sys.argv[1]), lambda: 1_800_000_000.0
     store = SqliteJobStore(file, clock=clock, keep_s=60, room=Capacity())
-    buffer = MemoryBuffer(Capacity(), keep=store.settle)
+    buffer = MemoryBuffer(Capacity(), journal=store.journal)
     names = tuple(str(index) for index in range(40))
     job = Job("job_1", "shop", "objects", names, b"{}", 0.0, WebhookTarget("https://shop.example"))
     await store.submit(job, [entry(index) for index in range(40)], key="k", digest="d")
@@ -399,7 +399,7 @@ async def test_a_killed_process_loses_no_accepted_photo(
     store = open_store(file)
     before = await store.results("job_1")
     assert {int(index) for _, index in lines[1:]} <= {each.index for each in before}
-    buffer = MemoryBuffer(Capacity(), keep=store.settle)
+    buffer = MemoryBuffer(Capacity(), journal=store.journal)
     async with store.running(buffer):
         again = await answer(buffer, 40 - len(before))
     job = await store.find("shop", "job_1")
