@@ -3,30 +3,36 @@ Runtime."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
 from providers.base import Provider
 from providers.detection import Detection, Task
-from providers.engine import detector
-from providers.engine.detector import existing_file, mask_shape, read_labels, size_text
-from providers.engine.layouts import NetworkReader, Outputs, reader_of
+from providers.engine import detector, foreign_exports
+from providers.engine.class_names import class_names_of, existing_file
+from providers.engine.detector import PictureInput, size_text
+from providers.engine.layouts import Outputs
 from providers.engine.preprocess import Floats, grey_tensor
+from providers.engine.reader import NetworkReader, UnlabelledClass, reader_of
 from providers.engine.vocabulary import vocabulary_of
 from providers.engine.worker import LocalProvider, about_of, import_package
 from providers.errors import Misconfigured
-from providers.options import Canvas
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 IMAGE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-MASK_TYPES = {"tensor(int64)": np.int64, "tensor(bool)": np.bool_, "tensor(float)": np.float32}
+INPUT_TYPES = {
+    **IMAGE_TYPES,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
+}
 LOG_ERRORS = 3
 """ONNX Runtime's severity "error"; its warnings are about how a file was exported."""
 
@@ -35,6 +41,11 @@ class Options(detector.NetworkOptions):
     """Settings of kind `onnx`."""
 
     model: Path = Field(description="the network's .onnx file")
+    labels: Path | None = Field(
+        None,
+        description="text file, one class a line; classes of blank or N/A lines are never "
+        "reported; unset: the names in the file's metadata",
+    )
     execution: Literal["cpu", "cuda"] = Field(
         "cpu", description="where it runs; cuda needs onnxruntime-gpu"
     )
@@ -45,23 +56,27 @@ class Options(detector.NetworkOptions):
 
 
 class OnnxNetwork(NamedTuple):
-    """A session and the size of its first input. Safe to call from several threads."""
+    """A session and the input for its pictures, which is its first. Safe to call from several
+    threads."""
 
     session: Any
-    size: Canvas
+    picture: PictureInput
 
     def run(self, tensor: Floats) -> Outputs:
-        """The outputs for one input (1, 3, h, w). A `pixel_mask` covers the whole input."""
+        """The outputs for one input (1, 3, h, w), whose picture covers it all."""
         image, *further = self.session.get_inputs()
-        feeds = {image.name: tensor.astype(IMAGE_TYPES[image.type])}
-        for mask in further:
-            if mask.name == "pixel_mask":
-                feeds[mask.name] = self._full_mask(mask)
+        feeds = {image.name: self.picture.arranged(tensor).astype(IMAGE_TYPES[image.type])}
+        for each in further:
+            values = detector.further_input(each.name, each.shape, self.picture.size)
+            if values is not None:
+                feeds[each.name] = values.astype(INPUT_TYPES[each.type])
         names = [output.name for output in self.session.get_outputs()]
         return dict(zip(names, self.session.run(names, feeds), strict=True))
 
-    def _full_mask(self, mask: Any) -> NDArray[Any]:
-        return np.ones(mask_shape(mask.shape, self.size), dtype=MASK_TYPES[mask.type])
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The texts that the file's exporter left in it."""
+        return dict(self.session.get_modelmeta().custom_metadata_map)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +87,11 @@ class OnnxDetector:
     reader: NetworkReader
 
     def __call__(self, image: Image.Image) -> list[Detection]:
-        return self.reader.detections(self.network.run(self.reader.tensor(image)), image)
+        outputs = self.network.run(self.reader.tensor(image))
+        try:
+            return self.reader.detections(outputs, image)
+        except UnlabelledClass as error:
+            raise Misconfigured(str(error)) from error
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
@@ -84,14 +103,21 @@ def create(name: str, options: Options, folder: Path) -> Provider:
     """
     runtime = import_package("onnxruntime", "onnx")
     try:
-        labels = read_labels(options, folder)
         network = _load(runtime, options, existing_file(folder, options.model, "model"))
-        outputs = _trial_outputs(network, options)
-        reader = reader_of(options, options.model, labels, size=network.size, outputs=outputs)
+        foreign_exports.check_task(network.metadata)
+        classes = class_names_of(options.labels, folder, options.model, network.metadata)
+        reader = reader_of(
+            options,
+            options.model,
+            classes,
+            size=network.picture.size,
+            outputs=_trial_outputs(network, options),
+        )
     except Misconfigured as error:
         raise Misconfigured(f"provider {name}: {error}") from error
     about = replace(
-        about_of(name, options, Task.OBJECTS), vocabulary=vocabulary_of(options.vocabulary, labels)
+        about_of(name, options, Task.OBJECTS),
+        vocabulary=vocabulary_of(options.vocabulary, classes.names),
     )
     return LocalProvider(about, OnnxDetector(network, reader), options.timeout_ms)
 
@@ -118,25 +144,37 @@ def _load(runtime: Any, options: Options, model: Path) -> OnnxNetwork:
             "execution: cuda could not be started; "
             "onnxruntime-gpu needs the CUDA and cuDNN it names"
         )
-    return OnnxNetwork(session, _input_size(session.get_inputs()[0], options))
+    return OnnxNetwork(session, _picture_input(session.get_inputs(), options))
 
 
-def _input_size(image: Any, options: Options) -> Canvas:
-    """The size of the network's first input. Raises Misconfigured if it takes no pictures."""
-    if image.type not in IMAGE_TYPES or not detector.takes_pictures(image.shape):
+def _picture_input(inputs: Sequence[Any], options: Options) -> PictureInput:
+    """The input for pictures, which is the first. Raises Misconfigured if it takes no pictures, or
+    if the meaning of a further input is not known."""
+    image, *further = inputs
+    picture = None
+    if image.type in IMAGE_TYPES:
+        picture = detector.picture_input(image.shape, options)
+    if picture is None:
         raise Misconfigured(
             f"model: its input is {image.type} {image.shape}; "
-            f"expected {' or '.join(IMAGE_TYPES)} (n, 3, height, width)"
+            f"expected {' or '.join(IMAGE_TYPES)} {detector.INPUT_FORMS}"
         )
-    return detector.input_size(image.shape, options)
+    unknown = [each.name for each in further if not _is_known(each, picture)]
+    foreign_exports.check_inputs([each.name for each in inputs], unknown)
+    return picture
+
+
+def _is_known(further: Any, picture: PictureInput) -> bool:
+    values = detector.further_input(further.name, further.shape, picture.size)
+    return values is not None and further.type in INPUT_TYPES
 
 
 def _trial_outputs(network: OnnxNetwork, options: Options) -> Outputs:
     """The outputs for a grey picture. Raises Misconfigured if the network fails on it."""
     try:
-        return network.run(grey_tensor(network.size))
+        return network.run(grey_tensor(network.picture.size))
     except Exception as error:  # ONNX Runtime's exceptions share no base of their own
         raise Misconfigured(
-            f"model: {options.model} fails on an input of {size_text(network.size)} "
+            f"model: {options.model} fails on an input of {size_text(network.picture.size)} "
             f"(input_size sets another): {error}"
         ) from error

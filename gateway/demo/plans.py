@@ -53,23 +53,24 @@ def objects_plan(
         raise ConfigError(f"--photos {photos}: there are no .jpg or .png files")
     if not model.is_file():
         raise ConfigError(f"--model {model}: there is no such file")
-    provider = {
-        "kind": "onnx",
-        "model": str(model.resolve()),
-        "labels": str(_labels_file(model, labels).resolve()),
-    }
+    provider = {"kind": "onnx", "model": str(model.resolve())}
+    if (names := _labels_file(model, labels)) is not None:
+        provider["labels"] = str(names.resolve())
     rule = {"kind": "imgrid", "area": {"mean": 0.03}, "floor": 0.45}  # asks again on almost nothing
     stages: list[dict[str, object]] = [{"shape": "2x2", "rule": rule}, {"shape": "1x1"}]
     shots = [Shot(file.name, file.read_bytes()) for file in files]
     return DemoPlan("objects", shots, provider, stages, clients)
 
 
-def _labels_file(model: Path, labels: Path | None) -> Path:
-    """The given file, or the only text file beside the model. Raises ConfigError."""
+def _labels_file(model: Path, labels: Path | None) -> Path | None:
+    """The given file, or the only text file beside the model; None if there is none, as the model
+    may have its class names in itself. Raises ConfigError if there are several."""
     if labels is not None:
         return labels
     candidates = sorted(model.parent.glob("*.txt"))
-    if len(candidates) != 1:
+    if not candidates:
+        return None
+    if len(candidates) > 1:
         raise ConfigError(
             "--labels: name the text file with the model's class names, one a line; "
             f"beside {model} there are {len(candidates)} .txt files"

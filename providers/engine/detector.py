@@ -1,13 +1,15 @@
-"""The settings shared by all kinds with a detection network, and the files and inputs they name."""
+"""The settings shared by all kinds with a detection network, and the inputs that it takes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
+from providers.engine.preprocess import Floats
 from providers.engine.vocabulary import VocabularyOption
 from providers.errors import Misconfigured
 from providers.options import Canvas, CanvasSize
@@ -15,17 +17,27 @@ from providers.options import Options as ProviderOptions
 
 CELL_PX = 32
 """The coarsest stride: an input's sides are multiples of it."""
+MASK, SIZES = "pixel_mask", "orig_target_sizes"
+"""The further inputs that are known: DETR's mask of what is picture, and the size in pixels that a
+network with its own post-processing scales boxes to."""
+INPUT_FORMS = "(n, 3, height, width) or (n, height, width, 3), n being 1 or any number"
 
 
 class NetworkOptions(ProviderOptions):
     """Settings of every kind with a detection network."""
 
-    labels: Path = Field(
-        description="text file, one class a line; classes of blank or N/A lines are never reported"
-    )
-    layout: Literal["auto", "yolox", "yolov8", "nanodet", "detr"] = Field(
-        "auto", description="auto: told by the outputs"
-    )
+    layout: Literal[
+        "auto",
+        "yolox",
+        "yolov5",
+        "yolov8",
+        "end2end",
+        "nanodet",
+        "detr",
+        "rtdetr",
+        "dfine",
+        "rfdetr",
+    ] = Field("auto", description="auto: told by the outputs")
     activation: Literal["auto", "softmax", "sigmoid"] = Field(
         "auto",
         description="detr only; auto: softmax where the network has one class more than labels, "
@@ -33,8 +45,8 @@ class NetworkOptions(ProviderOptions):
     )
     normalise: Literal["auto", "imagenet", "unit"] = Field(
         "auto",
-        description="detr only: ImageNet's mean and deviation, or 0..1; "
-        "auto: imagenet with softmax, else unit",
+        description="detr, dfine and rfdetr: ImageNet's mean and deviation, or 0..1; "
+        "auto: imagenet for rfdetr and with softmax, else unit",
     )
     input_size: CanvasSize | None = Field(
         None,
@@ -51,42 +63,59 @@ class NetworkOptions(ProviderOptions):
         0.6,
         gt=0,
         le=1,
-        description="of two boxes of a class overlapping more, one goes; not for detr",
+        description="of two boxes of a class overlapping more, one goes; only for yolox, yolov5, "
+        "yolov8 and nanodet",
     )
     canvas: CanvasSize = Field(
         Canvas(640, 640), description="largest picture sent, width x height in pixels"
     )
 
 
-def read_labels(options: NetworkOptions, folder: Path) -> list[str]:
-    """The class names by class id; "" for those never reported, such as the 11 of COCO's 91 ids
-    that are unused (N/A). Raises Misconfigured if the file is missing or no UTF-8 text."""
-    file = existing_file(folder, options.labels, "labels")
-    try:
-        lines = [line.strip() for line in file.read_text("utf-8-sig").rstrip().splitlines()]
-    except UnicodeDecodeError as error:
-        raise Misconfigured(
-            f"labels: {file} is no UTF-8 text; give a text file with one class a line"
-        ) from error
-    return ["" if line.upper() == "N/A" else line for line in lines]
+class PictureInput(NamedTuple):
+    """The size of the input for pictures, and whether it has the channels as its last axis."""
+
+    size: Canvas
+    channels_last: bool = False
+
+    def arranged(self, tensor: Floats) -> Floats:
+        """The tensor (1, 3, h, w) with its axes in the input's order."""
+        return tensor.transpose(0, 2, 3, 1) if self.channels_last else tensor
 
 
-def existing_file(folder: Path, path: Path, key: str) -> Path:
-    """The file that the setting `key` names. Raises Misconfigured if there is none."""
-    file = folder / path
-    if not file.is_file():
-        raise Misconfigured(f"{key}: there is no file {file}; relative paths start at {folder}")
-    return file
-
-
-def input_size(shape: Sequence[Any], options: NetworkOptions) -> Canvas:
-    """The input size of a network whose input (n, 3, height, width) has this shape. A side that may
-    vary is no positive number in it, and comes from the options.
+def picture_input(shape: Sequence[Any], options: NetworkOptions) -> PictureInput | None:
+    """The input for pictures that is declared as `shape`; None if it takes no pictures, one at a
+    time. A side that may vary is no positive number in the shape, and comes from the options.
 
     Raises Misconfigured if `input_size` contradicts the shape.
     """
+    if len(shape) != 4 or (_is_fixed(shape[0]) and shape[0] != 1):
+        return None
+    channels_last = shape[3] == 3 and shape[1] != 3
+    if not channels_last and _is_fixed(shape[1]) and shape[1] != 3:
+        return None
+    sides = shape[1:3] if channels_last else shape[2:4]
+    return PictureInput(_input_size(sides, options), channels_last)
+
+
+def further_input(name: str, shape: Sequence[Any], size: Canvas) -> NDArray[Any] | None:
+    """The values of a network's further input with this name, declared as `shape`, for a picture
+    that covers the whole input; None if its meaning is not known."""
+    if name == MASK and len(shape) == 3:
+        return np.ones(_mask_shape(shape, size))
+    if name == SIZES:
+        return np.array([size])
+    return None
+
+
+def size_text(size: Canvas) -> str:
+    """The size as the configuration writes it, such as 640x480."""
+    return f"{size.width_px}x{size.height_px}"
+
+
+def _input_size(sides: Sequence[Any], options: NetworkOptions) -> Canvas:
+    """The input's size from its height and width as the network declares them."""
     size = options.input_size or Canvas(*(_multiple_of_cell(side) for side in options.canvas))
-    height, width = (side if _is_fixed(side) else 0 for side in shape[2:4])
+    height, width = (side if _is_fixed(side) else 0 for side in sides)
     model_size = Canvas(width or size.width_px, height or size.height_px)
     if options.input_size not in (None, model_size):
         raise Misconfigured(
@@ -96,13 +125,7 @@ def input_size(shape: Sequence[Any], options: NetworkOptions) -> Canvas:
     return model_size
 
 
-def takes_pictures(shape: Sequence[Any]) -> bool:
-    """Whether an input of this shape is for pictures: four axes, the second of three channels or
-    any number."""
-    return len(shape) == 4 and (shape[1] == 3 or not _is_fixed(shape[1]))
-
-
-def mask_shape(shape: Sequence[Any], size: Canvas) -> tuple[int, ...]:
+def _mask_shape(shape: Sequence[Any], size: Canvas) -> tuple[int, ...]:
     """The shape (1, height, width) of a mask over the whole input, for a mask declared as
     `shape`."""
     height, width = (
@@ -110,11 +133,6 @@ def mask_shape(shape: Sequence[Any], size: Canvas) -> tuple[int, ...]:
         for mask_side, side in zip(shape[1:], (size.height_px, size.width_px), strict=True)
     )
     return 1, height, width
-
-
-def size_text(size: Canvas) -> str:
-    """The size as the configuration writes it, such as 640x480."""
-    return f"{size.width_px}x{size.height_px}"
 
 
 def _is_fixed(side: Any) -> bool:

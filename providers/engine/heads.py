@@ -18,6 +18,10 @@ STRIDES_PX = (8, 16, 32)
 MAX_CANDIDATES = 3000
 """Non-maximum suppression gets the highest scores up to this number: its time grows with the
 square."""
+MAX_CLASSES = 1 << 16
+"""Class ids are lower."""
+MIN_CORRELATION = 0.9
+"""Between decoded centres and the middles of their anchors; of raw offsets it is about 0."""
 MAX_LOG_SIDE = 20.0
 """Upper bound of a YOLOX log side: beyond any picture, and far from overflow."""
 
@@ -44,24 +48,57 @@ def cells_per_stride(size: Size) -> list[int]:
     return [(size[0] // stride) * (size[1] // stride) for stride in STRIDES_PX]
 
 
-def yolox(raw: Floats, size: Size, min_score: float) -> HeadOutput:
-    """Detections from raw output (anchors, 5 + classes): offsets, log sides, objectness, class
-    scores.
+def yolox_boxes(raw: Floats, size: Size) -> Floats:
+    """Centres and sides (anchors, 4) in pixels from offsets and log sides (anchors, 4).
 
     Ge et al., YOLOX (arXiv 2107.08430), section 2.1: centre = (offset + cell) * stride, side =
-    exp(log side) * stride; the score is objectness times the highest class score.
+    exp(log side) * stride.
     """
     cells, strides = _anchors(size)
     centres = (raw[:, :2] + cells) * strides
     sides = np.exp(np.minimum(raw[:, 2:4], MAX_LOG_SIDE)) * strides
-    return _best_class(_corners(centres, sides), raw[:, 4:5] * raw[:, 5:], min_score)
+    return np.concatenate([centres, sides], axis=1)
 
 
-def yolov8(raw: Floats, min_score: float) -> HeadOutput:
-    """Detections from output (4 + classes, anchors): centre and sides in pixels, then class scores
-    (Ultralytics' export without NMS)."""
-    rows = raw.T
-    return _best_class(_corners(rows[:, :2], rows[:, 2:4]), rows[:, 4:], min_score)
+def follow_anchors(xy: Floats, size: Size) -> bool:
+    """Whether points (anchors, 2) lie where their anchors do, in any unit, as centres that a
+    network has decoded do, and raw offsets from the anchors do not."""
+    cells, strides = _anchors(size)
+    points, middles = xy.ravel(), ((cells + 0.5) * strides).ravel()
+    if not np.isfinite(points).all() or points.std() == 0:
+        return False
+    return bool(np.corrcoef(points, middles)[0, 1] > MIN_CORRELATION)
+
+
+def with_objectness(
+    cxcywh: Floats, scores: Floats, min_score: float, *, logits: bool = False
+) -> HeadOutput:
+    """Detections from boxes (rows, 4) in pixels and scores (rows, 1 + classes): objectness, which
+    is multiplied by the highest class score (YOLOX, and YOLOv5 to YOLOv7)."""
+    objectness = sigmoid(scores[:, 0]) if logits else scores[:, 0]
+    likely = objectness >= min_score  # a class score is at most 1
+    output = with_classes(cxcywh[likely], scores[likely, 1:], 0.0, logits=logits)
+    output = output._replace(scores=output.scores * objectness[likely])
+    return output.take(output.scores >= min_score)
+
+
+def with_classes(
+    cxcywh: Floats, scores: Floats, min_score: float, *, logits: bool = False
+) -> HeadOutput:
+    """Detections from boxes (rows, 4) in pixels and scores (rows, classes), the best class of each
+    (YOLOv8 and later without NMS, RT-DETR by Ultralytics)."""
+    class_ids = scores.argmax(axis=1)
+    best = scores[np.arange(len(scores)), class_ids]
+    output = HeadOutput(corners(cxcywh), sigmoid(best) if logits else best, class_ids)
+    return output.take(output.scores >= min_score)
+
+
+def chosen(xyxy: Floats, scores: Floats, class_ids: Floats, min_score: float) -> HeadOutput:
+    """Detections that the network has chosen by itself: corners (rows, 4) in pixels, score and
+    class id of each row. Class ids that are no whole number of 0 or more are left out."""
+    sane = (scores >= min_score) & (class_ids >= 0) & (class_ids < MAX_CLASSES)
+    sane &= class_ids == np.floor(class_ids)
+    return HeadOutput(xyxy[sane], scores[sane], class_ids[sane].astype(np.intp))
 
 
 def nanodet(scores: Floats, bins: Floats, size: Size, min_score: float) -> HeadOutput:
@@ -97,7 +134,7 @@ def detr_sigmoid(logits: Floats, cxcywh: Floats, size: Size, min_score: float) -
     Zhao et al., DETRs beat YOLOs on real-time object detection (arXiv 2304.08069): of all pairs of
     query and class, as many as there are queries, by score, without suppression.
     """
-    scores = 0.5 * (1 + np.tanh(logits / 2))  # the logistic function, without overflow
+    scores = sigmoid(logits)
     best = np.argsort(-scores, axis=None, kind="stable")[: len(scores)]
     queries, class_ids = np.unravel_index(best, scores.shape)
     output = HeadOutput(
@@ -121,6 +158,22 @@ def nms(output: HeadOutput, max_iou: float) -> HeadOutput:
     return by_score.take(np.array(survivors, dtype=np.intp))
 
 
+def pixels(fractions: Floats, size: Size) -> Floats:
+    """Boxes (n, 4) as fractions of the input, in its pixels."""
+    return fractions * np.tile(np.array(size, dtype=fractions.dtype), 2)
+
+
+def corners(cxcywh: Floats) -> Floats:
+    """Boxes (n, 4) by centre and sides, by their corners."""
+    halves = cxcywh[:, 2:4] / 2
+    return np.concatenate([cxcywh[:, :2] - halves, cxcywh[:, :2] + halves], axis=1)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """The logistic function, without overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(logits / 2)))
+
+
 def _anchors(size: Size) -> tuple[Floats, Floats]:
     """Column and row (anchors, 2) and stride (anchors, 1) of each anchor: finest stride first, row
     by row."""
@@ -141,11 +194,7 @@ def _softmax(logits: Floats) -> Floats:
 
 def _fraction_corners(cxcywh: Floats, size: Size) -> Floats:
     """Centres and sides as fractions of the input, as corners in its pixels."""
-    return _corners(cxcywh[:, :2] * size, cxcywh[:, 2:] * size)
-
-
-def _corners(centres: Floats, sides: Floats) -> Floats:
-    return np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+    return corners(pixels(cxcywh, size))
 
 
 def _best_class(boxes_xyxy: Floats, scores: Floats, min_score: float) -> HeadOutput:

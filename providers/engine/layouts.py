@@ -1,182 +1,248 @@
-"""The output layouts of detection networks: how each is recognised, and how a network of it is
-read.
+"""The output layouts of detection networks, and how each is told: by the names and shapes of the
+outputs, and by the numbers in them for a grey picture.
 
 | layout | outputs | input |
 |---|---|---|
-| yolox | (n, anchors, 5 + classes), raw | BGR 0..255, padded at the right and below |
-| yolov8 | (n, 4 + classes, anchors) | RGB 0..1, padded on all sides |
-| nanodet | `cls_pred_stride_N`, `dis_pred_stride_N`, N = 8, 16, 32 | BGR, padded with black |
+| yolox | (n, anchors, 5 + classes): raw, or decoded | BGR 0..255, padded at the right and below |
+| yolov5 | (n, boxes, 5 + classes): YOLOv5 to YOLOv7, of 3 boxes an anchor | RGB 0..1, centred |
+| yolov8 | (n, 4 + classes, anchors), or the other way round: YOLOv8 and later | RGB 0..1, centred |
+| end2end | (n, boxes, 6): YOLOv10, YOLO26, and Ultralytics' nms=True | RGB 0..1, centred |
+| nanodet | `cls_pred_stride_N`, `dis_pred_stride_N`, N = 8, 16, 32 | BGR, centred on black |
 | detr | `logits`, `pred_boxes`: DETR and RT-DETR as Hugging Face exports them | RGB, stretched |
+| rtdetr | (n, queries, 4 + classes): RT-DETR as Ultralytics exports it | RGB 0..1, stretched |
+| dfine | `labels`, `boxes`, `scores`: D-FINE, and RT-DETR's own export | RGB 0..1, stretched |
+| rfdetr | `dets`, `labels`: RF-DETR | RGB by ImageNet's mean, stretched |
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from providers.detection import Box, Detection
-from providers.engine import heads, preprocess
-from providers.engine.detector import CELL_PX, NetworkOptions, size_text
-from providers.engine.preprocess import Floats, Preprocessing
+from providers.engine import heads
+from providers.engine.detector import CELL_PX, size_text
+from providers.engine.preprocess import Floats
 from providers.errors import Misconfigured
 from providers.options import Canvas
 
-Layout = Literal["yolox", "yolov8", "nanodet", "detr"]
+Layout = Literal[
+    "yolox", "yolov5", "yolov8", "end2end", "nanodet", "detr", "rtdetr", "dfine", "rfdetr"
+]
 Activation = Literal["softmax", "sigmoid"]
 Outputs = Mapping[str, Any]
 """Arrays by their names, in the order of the network's outputs."""
 
 DETR_OUTPUTS = ("logits", "pred_boxes")
+RFDETR_OUTPUTS = ("labels", "dets")
+DFINE_OUTPUTS = ("labels", "boxes", "scores")
 NANODET_CLASSES = [f"cls_pred_stride_{stride}" for stride in heads.STRIDES_PX]
 NANODET_DISTANCES = [f"dis_pred_stride_{stride}" for stride in heads.STRIDES_PX]
 """The outputs of a NanoDet, as its own export names them."""
 
-YOLOX_INPUT = Preprocessing("corner", bgr=True, divisor=1.0)
-YOLOV8_INPUT = Preprocessing("centre")
-NANODET_INPUT = Preprocessing(
-    "centre",
-    bgr=True,
-    divisor=1.0,
-    mean=preprocess.NANODET_MEAN,
-    std=preprocess.NANODET_STD,
-    padding_rgb=(0, 0, 0),
-)
-UNIT_INPUT = Preprocessing("stretch")
-IMAGENET_INPUT = Preprocessing(
-    "stretch", mean=preprocess.IMAGENET_MEAN, std=preprocess.IMAGENET_STD
-)
+ANCHOR_BOXES = 3
+"""Boxes of each anchor, in the grids of YOLOv5 and YOLOv7."""
+COARSEST_PX = 64
+"""The further stride of the larger ones of them."""
+MAX_FRACTION = 2.0
+"""Boxes that are fractions of the input reach little beyond it."""
+TOLERANCE = 0.01
+"""Scores of 0..1 may leave the range by rounding."""
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkReader:
-    """Turns pictures into the input of one network, and its outputs into detections."""
+class OutputForm(NamedTuple):
+    """What the numbers of a layout's outputs are, where its exports differ."""
 
-    size: Canvas
-    layout: Layout
-    activation: Activation
-    preprocessing: Preprocessing
-    labels: Sequence[str]
-    min_score: float
-    max_iou: float
-
-    def tensor(self, image: Image.Image) -> Floats:
-        """The network's input (1, 3, h, w) for an RGB picture."""
-        return preprocess.input_tensor(image, self._place(image), self.size, self.preprocessing)
-
-    def detections(self, outputs: Outputs, image: Image.Image) -> list[Detection]:
-        """The detections in a picture. Boxes that are no finite numbers are left out, and scores
-        end at 1."""
-        with np.errstate(all="ignore"):  # of a server's answer nothing is known but its size
-            output = self._decode(outputs)
-            boxes = preprocess.box_fractions(output.boxes_xyxy, self._place(image))
-        finite = np.isfinite(boxes).all(axis=1)
-        rows = zip(
-            boxes[finite].tolist(),
-            output.scores[finite].tolist(),
-            output.class_ids[finite].tolist(),
-            strict=True,
-        )
-        return [
-            Detection(self.labels[class_id], min(score, 1.0), Box(*box))
-            for box, score, class_id in rows
-            if self.labels[class_id]
-        ]
-
-    def _place(self, image: Image.Image) -> preprocess.PicturePlace:
-        return preprocess.place_of(image.size, self.size, self.preprocessing.fit)
-
-    def _decode(self, outputs: Outputs) -> heads.HeadOutput:
-        if self.layout == "detr":
-            head = heads.detr_softmax if self.activation == "softmax" else heads.detr_sigmoid
-            logits, boxes = (outputs[name][0].astype(np.float32) for name in DETR_OUTPUTS)
-            return head(logits, boxes, self.size, self.min_score)
-        return heads.nms(self._decode_anchors(outputs), self.max_iou)
-
-    def _decode_anchors(self, outputs: Outputs) -> heads.HeadOutput:
-        """The output of a head with anchors, which detects one thing in several cells."""
-        if self.layout == "nanodet":
-            scores = np.concatenate([outputs[name][0] for name in NANODET_CLASSES])
-            bins = np.concatenate([outputs[name][0] for name in NANODET_DISTANCES])
-            return heads.nanodet(
-                scores.astype(np.float32), bins.astype(np.float32), self.size, self.min_score
-            )
-        raw = next(iter(outputs.values()))[0].astype(np.float32)
-        if self.layout == "yolox":
-            return heads.yolox(raw, self.size, self.min_score)
-        return heads.yolov8(raw, self.min_score)
+    columns_first: bool = False
+    """yolov8: an anchor is a column of the array."""
+    raw: bool = False
+    """yolox: offsets from the anchors, and log sides."""
+    fractions: bool = False
+    """Boxes are fractions of the input, and no pixels."""
+    logits: bool = False
+    """Scores are logits, and no probabilities."""
 
 
-def reader_of(
-    options: NetworkOptions, model: object, labels: Sequence[str], *, size: Canvas, outputs: Outputs
-) -> NetworkReader:
-    """The reader of a network with this input size, from its outputs for any picture. `model` is
-    its name in messages. Raises Misconfigured naming the setting."""
-    layout = options.layout if options.layout != "auto" else _layout_of(outputs, size)
-    classes = _class_count(outputs, layout, size)
-    activation = _activation_of(options, model, layout, classes=classes, labels=len(labels))
-    return NetworkReader(
-        size,
-        layout,
-        activation,
-        _preprocessing_of(layout, options, activation),
-        labels,
-        options.floor,
-        options.iou,
+def layout_of(outputs: Outputs, size: Canvas, labels: int) -> Layout | None:
+    """The layout of a network with this input size, by its outputs for a grey picture; None if they
+    fit none. The number of labels decides where nothing else tells yolox and yolov8 apart."""
+    if not outputs.keys().isdisjoint(NANODET_CLASSES):
+        return "nanodet"
+    named = next((layout for layout, names in NAMED.items() if outputs.keys() >= set(names)), None)
+    if named is not None:
+        axes = NAMED_AXES.get(named)
+        return named if axes is None or outputs[axes[0]].ndim == axes[1] else None
+    return _table_layout(outputs, size, labels)
+
+
+def form_of(layout: Layout, outputs: Outputs, size: Canvas) -> OutputForm:
+    """The form of the outputs for a grey picture."""
+    if layout == "dfine":
+        return OutputForm(fractions=_are_fractions(_floats(outputs["boxes"][0])))
+    table = _table(outputs)
+    if layout in ("detr", "nanodet", "rfdetr") or table is None:
+        return OutputForm()
+    columns_first = layout == "yolov8" and not _is_by_rows(table, size)
+    rows = table.T if columns_first else table
+    raw = layout == "yolox" and not heads.follow_anchors(rows[:, :2], size)
+    return OutputForm(
+        columns_first,
+        raw,
+        fractions=layout == "rtdetr" or (not raw and _are_fractions(rows[:, :4])),
+        logits=layout != "end2end" and _are_logits(rows[:, 4:]),
     )
 
 
-def _layout_of(outputs: Outputs, size: Canvas) -> Layout:
-    """The layout by the names of the outputs. A YOLO's is told by the axis that counts the anchors,
-    or else by the longer axis."""
-    if outputs.keys() >= set(DETR_OUTPUTS):
-        return "detr"
-    if any(name in outputs for name in NANODET_CLASSES):
-        return "nanodet"
-    shape = next(iter(outputs.values())).shape
-    if len(shape) != 3:
-        raise Misconfigured(
-            f"layout: outputs {_shapes(outputs)} fit none of yolox, yolov8, nanodet and detr"
-        )
-    rows, columns, anchors = shape[1], shape[2], heads.anchor_count(size)
-    return "yolox" if rows == anchors or (columns != anchors and rows > columns) else "yolov8"
+def rows_of(outputs: Outputs, form: OutputForm) -> Floats:
+    """The rows (boxes, columns) of a layout with a single output."""
+    table = _table(outputs)
+    if table is None:
+        raise ValueError(f"no output has three axes: {shapes_text(outputs)}")
+    return table.T if form.columns_first else table
 
 
-def _class_count(outputs: Outputs, layout: Layout, size: Canvas) -> int:
-    """The number of classes in the outputs, the "no object" of a DETR included. Raises
+def class_counts(layout: Layout, outputs: Outputs, size: Canvas) -> Mapping[Activation, int]:
+    """The number of classes in the outputs by activation; empty if they do not tell. Raises
     Misconfigured if the outputs do not fit the layout."""
-    if layout == "detr":
-        return _detr_class_count(outputs)
     if layout == "nanodet":
-        return _nanodet_class_count(outputs, size)
-    shape = next(iter(outputs.values())).shape
-    if len(shape) != 3:
+        return {"sigmoid": _nanodet_classes(outputs, size)}
+    if layout in NAMED:
+        if not outputs.keys() >= set(NAMED[layout]):
+            raise Misconfigured(
+                f"layout: {layout} has outputs {' and '.join(NAMED[layout])}; "
+                f"this model has {shapes_text(outputs)}"
+            )
+        return _named_classes(layout, outputs)
+    return _table_classes(layout, outputs, size)
+
+
+def shapes_text(outputs: Outputs) -> str:
+    """Names and shapes of the outputs, for messages."""
+    return ", ".join(f"{name} {tuple(array.shape)}" for name, array in outputs.items())
+
+
+NAMED: Mapping[Layout, tuple[str, ...]] = {
+    "detr": DETR_OUTPUTS,
+    "rfdetr": RFDETR_OUTPUTS,
+    "dfine": DFINE_OUTPUTS,
+}
+"""The layouts that are told by the names of their outputs."""
+NAMED_AXES: Mapping[Layout, tuple[str, int]] = {"rfdetr": ("labels", 3), "dfine": ("scores", 2)}
+"""The number of axes of one of their outputs, where others have outputs of the same names."""
+
+
+def _table(outputs: Outputs) -> Floats | None:
+    """The first output of three axes, of the first picture."""
+    table = next((array for array in outputs.values() if array.ndim == 3), None)
+    return None if table is None else _floats(table[0])
+
+
+def _floats(array: Any) -> Floats:
+    return np.asarray(array, dtype=np.float32)
+
+
+def _table_layout(outputs: Outputs, size: Canvas, labels: int) -> Layout | None:
+    """The layout of outputs of any names, of which the first of three axes counts. Four axes are
+    those of masks."""
+    table = _table(outputs)
+    if table is None or any(array.ndim == 4 for array in outputs.values()):
+        return None
+    if not _is_by_rows(table, size) and table.shape[1] != 6:
+        return "yolov8"
+    if table.shape[0] == heads.anchor_count(size) and table.shape[1] > 4:
+        return _anchor_layout(table, size, labels)
+    return _row_layout(table, size) if table.shape[1] > 4 else None
+
+
+def _row_layout(table: Floats, size: Canvas) -> Layout | None:
+    """The layout of rows (boxes, columns) that are not one for each anchor."""
+    rows, columns = table.shape
+    if rows in _yolov5_rows(size):
+        return "yolov5"
+    if columns == 6 and np.array_equal(table[:, 5], np.floor(table[:, 5])):
+        return "end2end"
+    if _are_fractions(table[:, :4]):
+        return "rtdetr"
+    return "yolov5" if _span_input(table[:, :2], size) else None
+
+
+def _anchor_layout(table: Floats, size: Canvas, labels: int) -> Layout:
+    """The layout of an output with one row for each anchor. YOLOv6, which takes the pictures of
+    YOLOv5, has an objectness of 1 everywhere."""
+    decoded = heads.follow_anchors(table[:, :2], size)
+    if decoded and table.shape[1] - 4 == labels:
+        return "yolov8"
+    return "yolov5" if decoded and (table[:, 4] == 1).all() else "yolox"
+
+
+def _is_by_rows(table: Floats, size: Canvas) -> bool:
+    """Whether a box is a row: rows are told by the axis that counts the anchors, or else by the
+    longer axis."""
+    rows, columns = map(int, table.shape)
+    anchors = heads.anchor_count(size)
+    return rows == anchors or (columns != anchors and rows > columns)
+
+
+def _yolov5_rows(size: Canvas) -> tuple[int, int]:
+    """The number of boxes of a YOLOv5, and of one with a further stride."""
+    anchors = heads.anchor_count(size)
+    coarsest = (size[0] // COARSEST_PX) * (size[1] // COARSEST_PX)
+    return ANCHOR_BOXES * anchors, ANCHOR_BOXES * (anchors + coarsest)
+
+
+def _are_fractions(boxes: Floats) -> bool:
+    """Whether boxes (n, 4) are fractions of the input. Sides that are negative are logarithms."""
+    if boxes.size == 0:
+        return False
+    return bool(boxes[:, 2:].min() >= 0 and 0 < np.abs(boxes).max() <= MAX_FRACTION)
+
+
+def _span_input(centres: Floats, size: Canvas) -> bool:
+    """Whether centres (n, 2) reach over half of the input, in its pixels."""
+    return bool(centres.max(initial=0.0) > min(size) / 2)
+
+
+def _are_logits(scores: Floats) -> bool:
+    """Whether scores leave 0..1."""
+    return bool(((scores < -TOLERANCE) | (scores > 1 + TOLERANCE)).any())
+
+
+def _named_classes(layout: Layout, outputs: Outputs) -> Mapping[Activation, int]:
+    if layout == "dfine":
+        return {}
+    classes = int(outputs[NAMED[layout][0]].shape[-1])
+    return (
+        {"sigmoid": classes, "softmax": classes - 1} if layout == "detr" else {"sigmoid": classes}
+    )
+
+
+def _table_classes(layout: Layout, outputs: Outputs, size: Canvas) -> Mapping[Activation, int]:
+    table = _table(outputs)
+    if table is None:
         raise Misconfigured(
-            f"layout: {layout} has an output of three axes; this model has {_shapes(outputs)}"
+            f"layout: {layout} has an output of three axes; this model has {shapes_text(outputs)}"
         )
-    if layout == "yolov8":
-        return int(shape[1]) - 4
-    if shape[1] != heads.anchor_count(size):
+    rows, columns = table.shape
+    if layout == "end2end" and columns != 6:
         raise Misconfigured(
-            f"layout: a yolox with raw output gives {heads.anchor_count(size)} boxes for "
-            f"{size_text(size)}; this model has {_shapes(outputs)}; export it without decoding and "
-            f"NMS, its input a multiple of {CELL_PX}"
+            "layout: end2end has six numbers for each box: corners, score and class; "
+            f"this model has {shapes_text(outputs)}"
         )
-    return int(shape[2]) - 5
-
-
-def _detr_class_count(outputs: Outputs) -> int:
-    if not outputs.keys() >= set(DETR_OUTPUTS):
+    if layout == "yolox" and rows != heads.anchor_count(size):
         raise Misconfigured(
-            f"layout: detr has outputs logits and pred_boxes; this model has {_shapes(outputs)}"
+            f"layout: a yolox gives {heads.anchor_count(size)} boxes for {size_text(size)}; "
+            f"this model has {shapes_text(outputs)}; export it without NMS, its input a multiple "
+            f"of {CELL_PX}"
         )
-    return int(outputs["logits"].shape[-1])
+    if layout == "end2end":
+        return {}
+    if layout == "yolov8" and not _is_by_rows(table, size):
+        columns = rows
+    return {"sigmoid": columns - (5 if layout in ("yolox", "yolov5") else 4)}
 
 
-def _nanodet_class_count(outputs: Outputs, size: Canvas) -> int:
+def _nanodet_classes(outputs: Outputs, size: Canvas) -> int:
     names = NANODET_CLASSES + NANODET_DISTANCES
     if outputs.keys() == set(names):
         classes = outputs[NANODET_CLASSES[0]].shape[-1:]
@@ -188,49 +254,6 @@ def _nanodet_class_count(outputs: Outputs, size: Canvas) -> int:
             return int(classes[0])
     raise Misconfigured(
         "layout: a nanodet has outputs cls_pred_stride_N and dis_pred_stride_N for N of 8, 16 and "
-        f"32, each with a row for each cell of {size_text(size)}; this model has {_shapes(outputs)}"
+        f"32, each with a row for each cell of {size_text(size)}; this model has "
+        f"{shapes_text(outputs)}"
     )
-
-
-def _shapes(outputs: Outputs) -> str:
-    return ", ".join(f"{name} {tuple(array.shape)}" for name, array in outputs.items())
-
-
-def _activation_of(
-    options: NetworkOptions, model: object, layout: Layout, *, classes: int, labels: int
-) -> Activation:
-    """The activation that the number of labels fits; for a DETR, the options may exclude one.
-    Raises Misconfigured if the labels fit none."""
-    label_counts: dict[Activation, int] = {"sigmoid": classes}
-    if layout == "detr":
-        label_counts["softmax"] = classes - 1
-        if options.activation != "auto":
-            label_counts = {options.activation: label_counts[options.activation]}
-    for activation, count in label_counts.items():
-        if count == labels:
-            return activation
-    class_counts = [
-        f"{count} ({activation})" if layout == "detr" else f"{count}"
-        for activation, count in label_counts.items()
-    ]
-    raise Misconfigured(
-        f"labels: {options.labels} has {labels} lines, but the outputs of {model} have classes for "
-        f"{' or '.join(class_counts)}; give it as many lines, one a class in the model's order, "
-        "N/A for those never to be reported"
-    )
-
-
-def _preprocessing_of(
-    layout: Layout, options: NetworkOptions, activation: Activation
-) -> Preprocessing:
-    """The preprocessing of a layout. By default DETR, which has a softmax, takes the input of its
-    ImageNet backbone, and RT-DETR plain fractions."""
-    if layout == "yolox":
-        return YOLOX_INPUT
-    if layout == "yolov8":
-        return YOLOV8_INPUT
-    if layout == "nanodet":
-        return NANODET_INPUT
-    default = "imagenet" if activation == "softmax" else "unit"
-    normalise = default if options.normalise == "auto" else options.normalise
-    return IMAGENET_INPUT if normalise == "imagenet" else UNIT_INPUT

@@ -22,13 +22,14 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 BINARY_EXTENSION = "binary_tensor_data"
 """The extension that a server with binary tensors lists."""
 FLOATS = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
-DATATYPES = {**FLOATS, "INT64": "<i8", "BOOL": "?"}
+NUMBERS = {**FLOATS, "INT64": "<i8", "INT32": "<i4"}
+"""The datatypes of outputs that are read."""
+DATATYPES = {**NUMBERS, "BOOL": "?"}
 
 MAX_OVERHEAD_BYTES = 64 * 1024
 """Room for everything in a response but its numbers."""
-MAX_BINARY_NUMBER_BYTES = 8
 MAX_JSON_NUMBER_BYTES = 32
-"""Bytes of one number, with a comma and a space."""
+"""Bytes of one number, with a comma and a space; in binary it has at most 8."""
 MAX_SIDE = 2**31
 MAX_AXES = 8
 
@@ -102,10 +103,10 @@ def infer_request(
     return InferRequest(b"".join([head, *(array.tobytes() for array in arrays)]), headers)
 
 
-def max_response_bytes(numbers: int, *, binary: bool) -> int:
-    """The most bytes of a response with this many numbers."""
-    number_bytes = MAX_BINARY_NUMBER_BYTES if binary else MAX_JSON_NUMBER_BYTES
-    return MAX_OVERHEAD_BYTES + number_bytes * numbers
+def max_response_bytes(numbers: int) -> int:
+    """The most bytes of a response with this many numbers: some servers answer in JSON even where
+    they were asked in binary."""
+    return MAX_OVERHEAD_BYTES + MAX_JSON_NUMBER_BYTES * numbers
 
 
 def outputs_of(
@@ -155,12 +156,12 @@ def _arrays(
         if output.data is not None:
             array = _json_array(output)
         else:
-            size = np.dtype(FLOATS[output.datatype]).itemsize * count
+            size = np.dtype(NUMBERS[output.datatype]).itemsize * count
             if (output.parameters or {}).get("binary_data_size") != size or size > len(binary):
                 raise ValueError(
                     f"output {output.name} has not the bytes that its shape {output.shape} needs"
                 )
-            array = np.frombuffer(binary[:size], dtype=FLOATS[output.datatype])
+            array = np.frombuffer(binary[:size], dtype=NUMBERS[output.datatype])
             binary = binary[size:]
         if array.size != count:
             raise ValueError(
@@ -181,8 +182,8 @@ def _json_array(output: _OutputTensor) -> NDArray[Any]:
 
 
 def _number_count(output: _OutputTensor) -> int:
-    if output.datatype not in FLOATS:
-        raise ValueError(f"output {output.name} is {output.datatype}, not {', '.join(FLOATS)}")
+    if output.datatype not in NUMBERS:
+        raise ValueError(f"output {output.name} is {output.datatype}, not {', '.join(NUMBERS)}")
     sides_fit = all(0 <= side <= MAX_SIDE for side in output.shape)
     if len(output.shape) > MAX_AXES or not sides_fit:
         raise ValueError(f"output {output.name} has a strange shape")

@@ -7,39 +7,46 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import Field, SecretStr
 
 from providers.base import Picture, Provider
 from providers.detection import Detection, Task
 from providers.engine import detector, heads
-from providers.engine.detector import mask_shape, read_labels
-from providers.engine.layouts import NetworkReader, reader_of
+from providers.engine.class_names import ClassNames, read_labels
 from providers.engine.preprocess import Floats, grey_tensor
+from providers.engine.reader import reader_of
 from providers.engine.vocabulary import vocabulary_of
 from providers.engine.worker import about_of, rgb_image
 from providers.errors import Misconfigured, NoAnswer, ProviderError, Unavailable
 from providers.kserve import protocol
-from providers.options import Canvas
-from providers.remote.http import READY_TIMEOUT_S, HttpProvider, HttpResponse, response_error
+from providers.kserve.model import Model, ModelInterface, interface_of, shapes_of
+from providers.remote.http import (
+    MAX_MESSAGE_CHARS,
+    READY_TIMEOUT_S,
+    HttpProvider,
+    HttpResponse,
+    response_error,
+)
 
-Arrays = Mapping[str, NDArray[Any]]
-Shapes = Mapping[str, tuple[int, ...]]
-
-IMAGE_DATATYPES = ("FP32", "FP16")
-MASK_DATATYPES = ("INT64", "BOOL", "FP32")
+BINARY_REFUSALS = (400, 415, 422, 500, 501)
+"""The statuses of servers that take tensors as JSON only."""
+NOT_LOADED = "has no available versions"
+"""Triton's words about a model that is not loaded, or not yet."""
+LASTING_STATUSES = (401, 403, 404, 501)
+"""The statuses of a model's state that do not pass by themselves."""
 MAX_DETR_QUERIES = 2000
 """Published DETRs have 100 to 900."""
+MAX_BOXES_PER_ANCHOR = 4
+"""YOLOv5 has three boxes an anchor, and some have a further stride."""
 MAX_NUMBERS_BESIDE_CLASSES = 160
 """Numbers of an anchor besides its classes: the sides of a NanoDet have 4 x 33."""
 
@@ -51,6 +58,9 @@ class Options(detector.NetworkOptions):
         pattern=r"^https?://", description="where the server listens, such as http://triton:8000"
     )
     model: str = Field(min_length=1, description="the model's name there")
+    labels: Path = Field(
+        description="text file, one class a line; classes of blank or N/A lines are never reported"
+    )
     version: str = Field("", description="of the model; unset: the server chooses")
     token: SecretStr | None = Field(None, description="sent as Authorization: Bearer")
     headers: dict[str, SecretStr] = Field(
@@ -58,33 +68,10 @@ class Options(detector.NetworkOptions):
     )
 
 
-class ModelInterface(NamedTuple):
-    """The inputs and outputs of a model on its server, and whether its tensors go in binary."""
-
-    image: protocol.Tensor
-    masks: Sequence[protocol.Tensor]
-    output_names: Sequence[str]
-    binary: bool
-    size: Canvas
-
-
-class Model(NamedTuple):
-    """A model on its server, its reader, and the shapes of its outputs."""
-
-    interface: ModelInterface
-    reader: NetworkReader
-    shapes: Shapes
-
-    @property
-    def output_numbers(self) -> int:
-        """The count of numbers in all outputs."""
-        return sum(map(prod, self.shapes.values()))
-
-
 def create(name: str, options: Options, folder: Path) -> Provider:
     """The provider; its server need not run yet. Raises Misconfigured if the labels are missing."""
     try:
-        return KServeProvider(name, options, read_labels(options, folder))
+        return KServeProvider(name, options, read_labels(options.labels, folder))
     except Misconfigured as error:
         raise Misconfigured(f"provider {name}: {error}") from error
 
@@ -97,18 +84,18 @@ class KServeProvider(HttpProvider):
         self,
         name: str,
         options: Options,
-        labels: Sequence[str],
+        classes: ClassNames,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         about = replace(
             about_of(name, options, Task.OBJECTS),
-            vocabulary=vocabulary_of(options.vocabulary, labels),
+            vocabulary=vocabulary_of(options.vocabulary, classes.names),
         )
         super().__init__(
             about, options.endpoint, options.timeout_ms, headers=_headers(options), clock=clock
         )
-        self._options, self._labels = options, labels
+        self._options, self._classes = options, classes
         version = f"/versions/{quote(options.version, safe='')}" if options.version else ""
         self._path = f"/v2/models/{quote(options.model, safe='')}{version}"
         self._model: Model | None = None
@@ -118,26 +105,37 @@ class KServeProvider(HttpProvider):
         image, model = rgb_image(picture), self._current_model()
         tensor = model.reader.tensor(image)
         try:
-            outputs = self._infer(model.interface, tensor, model.output_numbers)
-            if _shapes(outputs) != model.shapes:
+            outputs = self._infer(model.interface, tensor, model.max_numbers)
+            if not model.fits(outputs):
                 raise NoAnswer(
                     f"the outputs of {self._options.model} are of other shapes than before"
                 )
+            return model.reader.detections(outputs, image)
+        except ValueError as error:
+            self._model = None
+            raise NoAnswer(f"an answer that cannot be read: {error}") from error
         except (NoAnswer, Misconfigured):
             self._model = None
             raise
-        return model.reader.detections(outputs, image)
 
     def check_ready(self) -> None:
-        """Returns if the model is ready; the server's other models do not matter."""
-        try:
-            response = self.request("GET", f"{self._path}/ready", timeout_s=READY_TIMEOUT_S)
-        except NoAnswer as error:  # this request is never billed
-            raise Unavailable(str(error)) from error
-        if response.status in (401, 403, 404):
+        """Returns if the model is ready; the server's other models do not matter. A 400 may mean
+        that it is not yet, or, at Triton, that there is no such model: its metadata tells."""
+        response = self._status(f"{self._path}/ready")
+        if response.status == 400:
+            metadata = self._status(self._path)
+            response = response if metadata.status == 200 else metadata
+        if response.status in LASTING_STATUSES:
             raise _error_of(response)
         if response.status != 200:
             raise Unavailable(f"model {self._options.model} is not ready ({response.status})")
+
+    def _status(self, path: str) -> HttpResponse:
+        """The response about the state of something, whatever its status."""
+        try:
+            return self.request("GET", path, timeout_s=READY_TIMEOUT_S)
+        except NoAnswer as error:  # this request is never billed
+            raise Unavailable(str(error)) from error
 
     def _current_model(self) -> Model:
         """The model. One thread looks it up while the others wait."""
@@ -152,71 +150,68 @@ class KServeProvider(HttpProvider):
     def _look_up_model(self) -> Model:
         """The model by its metadata, and by its outputs for a grey picture: metadata may leave
         shapes open."""
+        options = self._options
         metadata = self._get(self._path, protocol.ModelMetadata)
-        image, masks = self._inputs(metadata.inputs)
-        floats = [output for output in metadata.outputs if output.datatype in protocol.FLOATS]
-        if not floats:
-            raise Misconfigured(
-                f"model {self._options.model} has no outputs of {', '.join(protocol.FLOATS)}"
-            )
+        interface = interface_of(metadata, options.model, options)
+        size = interface.picture.size
+        rows = max(MAX_BOXES_PER_ANCHOR * heads.anchor_count(size), MAX_DETR_QUERIES)
+        max_numbers = rows * (len(self._classes.names) + MAX_NUMBERS_BESIDE_CLASSES)
+        interface, outputs = self._trial(interface, max_numbers)
+        reader = reader_of(options, options.model, self._classes, size=size, outputs=outputs)
+        shapes = shapes_of(outputs)
+        if reader.is_of_fixed_length:
+            max_numbers = sum(map(prod, shapes.values()))
+        return Model(interface, reader, shapes, max_numbers)
+
+    def _trial(
+        self, interface: ModelInterface, max_numbers: int
+    ) -> tuple[ModelInterface, dict[str, NDArray[Any]]]:
+        """The outputs for a grey picture, and the interface with the form of tensors that the
+        server takes: some take them in binary without listing that extension, so only a refusal
+        tells."""
+        tensor = grey_tensor(interface.picture.size)
         server = self._get("/v2", protocol.ServerMetadata)
-        size = detector.input_size(image.shape, self._options)
-        interface = ModelInterface(
-            image,
-            masks,
-            [output.name for output in floats],
-            protocol.BINARY_EXTENSION in server.extensions,
-            size,
-        )
-        rows = max(heads.anchor_count(size), MAX_DETR_QUERIES)
-        max_numbers = rows * (len(self._labels) + MAX_NUMBERS_BESIDE_CLASSES)
-        return self._model_of(interface, self._infer(interface, grey_tensor(size), max_numbers))
-
-    def _model_of(self, interface: ModelInterface, outputs: Arrays) -> Model:
-        """The model with the reader that fits these outputs. Raises Misconfigured if they cannot be
-        read."""
-        options, size = self._options, interface.size
-        try:
-            reader = reader_of(options, options.model, self._labels, size=size, outputs=outputs)
-            reader.detections(outputs, Image.new("RGB", size))
-        except (IndexError, ValueError) as error:
-            raise Misconfigured(
-                f"layout: the outputs {_shapes(outputs)} cannot be read: {error}"
-            ) from error
-        return Model(interface, reader, _shapes(outputs))
-
-    def _inputs(
-        self, inputs: Sequence[protocol.Tensor]
-    ) -> tuple[protocol.Tensor, list[protocol.Tensor]]:
-        """The input for pictures, which is the first, and those for pixel masks."""
-        image, *further = inputs or [protocol.Tensor("", "", [])]
-        if image.datatype not in IMAGE_DATATYPES or not detector.takes_pictures(image.shape):
-            raise Misconfigured(
-                f"model: the input of {self._options.model} is {image.datatype} {image.shape}; "
-                f"expected {' or '.join(IMAGE_DATATYPES)} [n, 3, height, width]"
-            )
-        return image, [tensor for tensor in further if _is_mask(tensor)]
+        response = self._send(interface, tensor, max_numbers)
+        if (
+            response.status in BINARY_REFUSALS
+            and protocol.BINARY_EXTENSION not in server.extensions
+        ):
+            interface = interface._replace(binary=False)
+            response = self._send(interface, tensor, max_numbers)
+        return interface, self._outputs(interface, response, max_numbers)
 
     def _infer(
         self, interface: ModelInterface, tensor: Floats, max_numbers: int
     ) -> dict[str, NDArray[Any]]:
         """The outputs of one inference, with at most this many numbers."""
-        feeds: list[tuple[protocol.Tensor, NDArray[Any]]] = [(interface.image, tensor)]
-        for mask in interface.masks:
-            feeds.append((mask, np.ones(mask_shape(mask.shape, interface.size))))
-        names, binary = interface.output_names, interface.binary
-        content, headers = protocol.infer_request(feeds, names, binary=binary)
-        response = self.request(
+        response = self._send(interface, tensor, max_numbers)
+        return self._outputs(interface, response, max_numbers)
+
+    def _send(self, interface: ModelInterface, tensor: Floats, max_numbers: int) -> HttpResponse:
+        """The response to one inference, whatever its status."""
+        content, headers = protocol.infer_request(
+            [(interface.image, interface.picture.arranged(tensor)), *interface.further],
+            interface.output_names,
+            binary=interface.binary,
+        )
+        return self.request(
             "POST",
             f"{self._path}/infer",
             content=content,
             headers=headers,
-            max_bytes=protocol.max_response_bytes(max_numbers, binary=binary),
+            max_bytes=protocol.max_response_bytes(max_numbers),
         )
+
+    def _outputs(
+        self, interface: ModelInterface, response: HttpResponse, max_numbers: int
+    ) -> dict[str, NDArray[Any]]:
+        """The outputs in a response."""
         if response.status != 200:
             raise _error_of(response)
         try:
-            return protocol.outputs_of(response.body, response.headers, names, max_numbers)
+            return protocol.outputs_of(
+                response.body, response.headers, interface.output_names, max_numbers
+            )
         except ValueError as error:
             raise NoAnswer(f"an answer that cannot be read: {error}") from error
 
@@ -240,15 +235,13 @@ def _headers(options: Options) -> dict[str, str]:
     return {"Authorization": f"Bearer {options.token.get_secret_value()}", **headers}
 
 
-def _is_mask(tensor: protocol.Tensor) -> bool:
-    return (
-        tensor.name == "pixel_mask" and tensor.datatype in MASK_DATATYPES and len(tensor.shape) == 3
-    )
-
-
 def _error_of(response: HttpResponse) -> ProviderError:
-    return response_error(response, protocol.error_message(response.body))
-
-
-def _shapes(outputs: Arrays) -> Shapes:
-    return {name: array.shape for name, array in outputs.items()}
+    """The error of a response. KServe's server answers 501 to a version, which none of its models
+    has: that does not pass. Triton answers 404 about a model that is known and not loaded: that
+    does."""
+    message = protocol.error_message(response.body)[:MAX_MESSAGE_CHARS]
+    if response.status == 501:
+        return Misconfigured(f"501: {message}")
+    if response.status == 404 and NOT_LOADED in message:
+        return Unavailable(f"404: {message}")
+    return response_error(response, message)

@@ -411,3 +411,28 @@ def picture() -> Callable[..., Picture]:
 def network() -> Callable[..., Path]:
     """`network(file, outputs, sides, inputs)`: an ONNX file that always answers the same."""
     return write_network
+
+
+@pytest.fixture
+def detector(
+    make: Callable[..., Provider], network: Callable[..., Path], tmp_path: Path
+) -> Callable[..., Provider]:
+    """`detector(outputs, labels, sides, inputs, export, **settings)`: a provider of kind `onnx`
+    whose network always gives these outputs, written with the settings `export`. If `labels` is
+    None, it has no labels file."""
+
+    def build(
+        outputs: Mapping[str, Any],
+        labels: str | None = "cat\ndog\n",
+        sides: tuple[int | str, ...] = ("h", "w"),
+        inputs: Mapping[str, Any] | None = None,
+        export: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Provider:
+        network(tmp_path / "net.onnx", outputs, sides, inputs, **(export or {}))
+        if labels is not None:
+            (tmp_path / "names.txt").write_text(labels)
+            settings = {"labels": "names.txt", **settings}
+        return make("onnx", tmp_path, **{"model": "net.onnx", **settings})
+
+    return build

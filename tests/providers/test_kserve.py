@@ -77,7 +77,7 @@ async def ask(
 class TestAnswers:
     """Questions to a server and their answers."""
 
-    @pytest.mark.parametrize("binary", [True, False])
+    @pytest.mark.parametrize(("binary", "listed"), [(True, True), (True, False), (False, False)])
     async def test_a_served_network_answers_as_a_local_one(
         self,
         serve: Callable[..., tuple[str, InferenceServer]],
@@ -86,10 +86,11 @@ class TestAnswers:
         picture: Callable[..., Picture],
         tmp_path: Path,
         binary: bool,
+        listed: bool,
     ) -> None:
-        """A network on a server, asked in binary or in JSON, gives the answer that kind `onnx`
-        gives with it."""
-        url, server = serve(binary=binary)
+        """A network on a server gives the answer that kind `onnx` gives with it. It is asked in
+        binary if the server takes that, listed among its extensions or not, and in JSON else."""
+        url, server = serve(binary=binary, lists_binary=listed)
         detections = await ask(provider_of(url), picture)
         assert detections == await ask(
             make("onnx", tmp_path, model="net.onnx", labels="names.txt", input_size="96x96"),
@@ -177,6 +178,45 @@ class TestAnswers:
             await ask(provider, picture)
         assert len(await ask(provider, picture)) == 1
 
+    async def test_answers_may_have_any_number_of_rows(
+        self,
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
+    ) -> None:
+        """A network with its own NMS may give no rows for one picture and several for the next,
+        and a server may say so in binary without the length of its JSON."""
+        url, server = serve({"output0": np.zeros((1, 0, 6))})
+        provider, head = provider_of(url), b'{"outputs": [{"name": "output0", "datatype": "FP32", '
+        assert await ask(provider, picture) == []
+        empty = head + b'"shape": [1, 0, 6], "parameters": {"binary_data_size": 0}}]}'
+        server.instead["/infer"] = 200, {}, empty
+        assert await ask(provider, picture) == []
+        one = head + b'"shape": [1, 1, 6], "data": [24, 24, 72, 72, 0.9, 1]}]}'
+        server.instead["/infer"] = 200, {}, one
+        assert [each.label for each in await ask(provider, picture)] == ["dog"]
+        assert {request.path for request in server.requests[2:]} == {"/v2/models/net/infer"}
+        server.instead["/infer"] = 200, {}, one.replace(b"0.9, 1", b"0.9, 2")
+        with pytest.raises(NoAnswer, match=r"names\.txt has 2 lines, .* detects class 2"):
+            await ask(provider, picture)
+
+    async def test_a_network_that_scales_its_boxes_is_told_the_inputs_size(
+        self,
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
+    ) -> None:
+        """D-FINE's own export, whose class ids are integers, is read as with kind `onnx`."""
+        outputs = {
+            "labels": np.array([[1]]),
+            "boxes": [[[0.25, 0.25, 0.75, 0.75]]],
+            "scores": [[0.9]],
+        }
+        url, _ = serve(outputs, inputs={"orig_target_sizes": [1, 2]})
+        (detection,) = await ask(provider_of(url, input_size="96x128"), picture)
+        assert detection.label == "dog"
+        assert detection.box == pytest.approx((0.25, 0.25, 0.75, 0.75))
+
     @pytest.mark.skipif(
         not (MODELS.exists() and VOC.exists()), reason="needs ../shared with models and voc-dev"
     )
@@ -216,6 +256,7 @@ class TestErrors:
             (429, Throttled),
             (503, Unavailable),
             (500, Unavailable),
+            (501, Misconfigured),
             (504, NoAnswer),
             (400, Misconfigured),
             (401, Misconfigured),
@@ -273,11 +314,11 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("inputs", "problem"),
         [
-            ([], r"input of net is  \[\]"),
+            ([], "metadata of net names no inputs"),
             ([{"name": "x", "datatype": "UINT8", "shape": [1, 3, -1, -1]}], "is UINT8"),
             (
                 [{"name": "x", "datatype": "FP32", "shape": [1, -1, -1, 4, 3]}],
-                r"expected FP32 or FP16 \[n, 3, ",
+                r"expected FP32 or FP16 \(n, 3, ",
             ),
             (
                 [{"name": "x", "datatype": "FP32", "shape": [1, 3, 64, 64]}],
@@ -339,7 +380,14 @@ class TestReady:
     """Readiness by that of the server."""
 
     @pytest.mark.parametrize(
-        ("status", "kind"), [(404, Misconfigured), (400, Unavailable), (503, Unavailable)]
+        ("status", "kind"),
+        [
+            (401, Misconfigured),
+            (404, Misconfigured),
+            (501, Misconfigured),
+            (400, Unavailable),
+            (503, Unavailable),
+        ],
     )
     async def test_it_is_ready_when_its_model_is(
         self,
@@ -348,14 +396,37 @@ class TestReady:
         status: int,
         kind: type,
     ) -> None:
-        """It is ready when the server is for its model, and asks nothing else for that."""
+        """It is ready when the server is for its model, and asks nothing else for that. A version
+        that no server of this kind has (501) is an error of the configuration."""
         url, server = serve()
         provider = provider_of(url)
         await provider.ready()
+        assert {request.path for request in server.requests} == {"/v2/models/net/ready"}
         server.instead["/ready"] = status, {}, {"error": "not now"}
         with pytest.raises(kind):
             await provider.ready()
-        assert {request.path for request in server.requests} == {"/v2/models/net/ready"}
+
+    @pytest.mark.parametrize(
+        ("words", "kind"),
+        [("is not found", Misconfigured), ("has no available versions", Unavailable)],
+    )
+    async def test_a_misspelt_model_at_triton_is_misconfigured(
+        self,
+        serve: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
+        words: str,
+        kind: type,
+    ) -> None:
+        """Triton says of a model that it does not know only that it is not ready; its metadata
+        tells whether there is none, or whether it is not loaded, which passes."""
+        url, server = serve()
+        server.instead["/ready"] = 400, {}, {"error": "Model version not ready"}
+        server.instead["/net"] = 404, {}, {"error": f"Request for unknown model: 'net' {words}"}
+        provider = provider_of(url)
+        for attempt in (provider.ready(), ask(provider, picture)):
+            with pytest.raises(kind, match=f"unknown model: 'net' {words}"):
+                await attempt
 
 
 def answer(

@@ -25,27 +25,6 @@ Outputs = Mapping[str, Any]
 """A network's outputs by name."""
 
 
-@pytest.fixture
-def detector(
-    make: Callable[..., Provider], network: Callable[..., Path], tmp_path: Path
-) -> Callable[..., Provider]:
-    """`detector(outputs, labels, sides, inputs, **settings)`: a provider with a network that always
-    gives these outputs."""
-
-    def build(
-        outputs: Outputs,
-        labels: str = "cat\ndog\n",
-        sides: tuple[int | str, ...] = ("h", "w"),
-        inputs: Mapping[str, Any] | None = None,
-        **settings: Any,
-    ) -> Provider:
-        network(tmp_path / "net.onnx", outputs, sides, inputs)
-        (tmp_path / "names.txt").write_text(labels)
-        return make("onnx", tmp_path, **{"model": "net.onnx", "labels": "names.txt", **settings})
-
-    return build
-
-
 async def ask(
     provider: Provider, picture: Callable[..., Picture], size: tuple[int, int] = WIDE
 ) -> Sequence[Detection]:
@@ -343,13 +322,13 @@ def test_outputs_of_no_known_layout_are_listed(detector: Callable[..., Provider]
         detector({"boxes": np.zeros((1, 4))}, layout="detr")
 
 
-def test_a_decoded_yolox_is_misconfigured(detector: Callable[..., Provider]) -> None:
+def test_a_yolox_of_another_number_of_boxes_is_misconfigured(
+    detector: Callable[..., Provider],
+) -> None:
     """A YOLOX that gives more or fewer boxes than one for each anchor is an error that says how to
     export it."""
-    with pytest.raises(
-        Misconfigured, match=r"gives 84 boxes for 64x64; .*export it without decoding"
-    ):
-        detector({"output": np.zeros((1, 300, 6))}, sides=(64, 64))
+    with pytest.raises(Misconfigured, match=r"gives 84 boxes for 64x64; .*export it without NMS"):
+        detector({"output": np.zeros((1, 300, 7))}, sides=(64, 64), layout="yolox")
 
 
 def test_missing_cuda_is_named_with_its_package(detector: Callable[..., Provider]) -> None:

@@ -29,43 +29,75 @@ def write_network(
     outputs: Mapping[str, Any],
     sides: tuple[Any, Any] = ("h", "w"),
     inputs: Mapping[str, Any] | None = None,
+    *,
+    channels_last: bool = False,
+    metadata: Mapping[str, str] | None = None,
 ) -> Path:
     """A network that answers every input (1, 3, *sides) with the same outputs. `inputs`: further
-    ones and shapes."""
-    input_values = [
-        helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, [1, 3, *sides])
-    ]
+    ones and shapes; `metadata`: what its exporter left in the file.
+
+    Outputs named `boxes` are multiplied by the width and height in an input `orig_target_sizes`,
+    where there is one. Outputs that are arrays of int64 stay such; all others are float32.
+    """
+    shape = [1, *sides, 3] if channels_last else [1, 3, *sides]
+    input_values = [helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, shape)]
     input_values += [
         helper.make_tensor_value_info(name, TensorProto.INT64, shape)
         for name, shape in (inputs or {}).items()
     ]
-    arrays = {name: np.asarray(value, dtype=np.float32) for name, value in outputs.items()}
+    arrays = {name: _tensor(value) for name, value in outputs.items()}
     output_values = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape)
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
         for name, array in arrays.items()
     ]
+    scaled = "boxes" if "orig_target_sizes" in (inputs or {}) else None
     nodes = [
-        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(array))
+        helper.make_node(
+            "Constant",
+            [],
+            ["fractions" if name == scaled else name],
+            value=numpy_helper.from_array(array),
+        )
         for name, array in arrays.items()
     ]
-    graph = helper.make_graph(nodes, "always the same", input_values, output_values)
-    onnx.save(
-        helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)]), file
+    graph = helper.make_graph(
+        nodes + (BOX_SCALING if scaled else []), "always the same", input_values, output_values
     )
+    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)])
+    helper.set_model_props(model, dict(metadata or {}))
+    onnx.save(model, file)
     return file
+
+
+BOX_SCALING = [
+    helper.make_node("Cast", ["orig_target_sizes"], ["sides"], to=TensorProto.FLOAT),
+    helper.make_node("Concat", ["sides", "sides"], ["corner_sides"], axis=1),
+    helper.make_node("Mul", ["fractions", "corner_sides"], ["boxes"]),
+]
+"""Corners as fractions, times the sizes (1, 2) that a network was told."""
+
+
+def _tensor(value: Any) -> np.ndarray:
+    is_integer = isinstance(value, np.ndarray) and value.dtype == np.int64
+    return value if is_integer else np.asarray(value, dtype=np.float32)
 
 
 class InferenceServer:
     """Serves one network, whatever the model is called, by the Open Inference Protocol v2: really
     run, by ONNX Runtime. It keeps its `requests`.
 
-    It takes and gives tensors in binary where it is told to. `instead` has replies by how a path
-    ends; they go before its own.
+    It takes and gives tensors in binary where it is told to, and refuses them else; `lists_binary`
+    tells whether it says so. `instead` has replies by how a path ends; they go before its own.
     """
 
-    def __init__(self, network: Path, *, binary: bool = True) -> None:
+    def __init__(
+        self, network: Path, *, binary: bool = True, lists_binary: bool | None = None
+    ) -> None:
         self.session = InferenceSession(str(network), providers=["CPUExecutionProvider"])
         self.binary = binary
+        self.lists_binary = binary if lists_binary is None else lists_binary
         self.instead: dict[str, Reply] = {}
         self.requests: list[Call] = []
 
@@ -75,7 +107,7 @@ class InferenceServer:
             if call.path.endswith(ending):
                 return reply
         if call.path == "/v2":
-            extensions = ["binary_tensor_data"] if self.binary else []
+            extensions = ["binary_tensor_data"] if self.lists_binary else []
             return 200, {}, {"name": "tests", "extensions": extensions}
         if call.path.endswith("/infer"):
             return self._infer(call)
@@ -94,6 +126,8 @@ class InferenceServer:
         return {"name": tensor.name, "datatype": DATATYPES[tensor.type], "shape": shape}
 
     def _infer(self, call: Call) -> Reply:
+        if HEADER_LENGTH in call.headers and not self.binary:
+            return 422, {}, {"error": "this is no JSON"}
         length = int(call.headers.get(HEADER_LENGTH, len(call.body)))
         question, tail, feeds = json.loads(call.body[:length]), call.body[length:], {}
         for tensor in question["inputs"]:
